@@ -188,7 +188,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
   async bind(side: BinaryStarSide, endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "a side and an endpoint", extra);
-    checkEndpoint("endpoint", endpoint);
+    checkEndpoint("endpoint", endpoint, "bind");
     if (side === "state") return this.star.bind(endpoint);
     if (side !== "clients")
       throw new InvalidArgumentError(`A side is "clients" or "state"; got ${JSON.stringify(side)}`);

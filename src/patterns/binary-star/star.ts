@@ -221,7 +221,7 @@ export class BinaryStar extends Driver<BinaryStarEvent, BinaryStarStats> {
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "an endpoint", extra);
-    checkEndpoint("endpoint", endpoint);
+    checkEndpoint("endpoint", endpoint, "bind");
     if (this.#binding !== undefined) throw new InvalidStateError("EFSM", "BinaryStar is bound already");
     this.#binding = this.#bind(endpoint);
     this.#binding.catch(() => {

@@ -129,7 +129,7 @@ function listOf(name: string, value: string | readonly string[] | undefined): st
   const list: unknown = value === undefined ? [] : typeof value === "string" ? [value] : value;
   if (!Array.isArray(list))
     throw new InvalidArgumentError(`Option ${name} is an endpoint, or a list of them`);
-  return list.map((endpoint) => checkEndpoint(name, endpoint));
+  return list.map((endpoint) => checkEndpoint(name, endpoint, name === "bind" ? "bind" : "connect"));
 }
 
 function prefixesOf(value: BlackBoxOptions["subscribe"]): (string | Uint8Array)[] {

@@ -165,7 +165,7 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
   async bind(endpoint: string, ...extra: unknown[]): Promise<string> {
     this.assertOpen();
     refuseExtra("bind", "an endpoint", extra);
-    checkEndpoint("endpoint", endpoint);
+    checkEndpoint("endpoint", endpoint, "bind");
     // The Router has one Identity: that of the call under way.
     const done = await this.#binding.take(undefined);
     try {

@@ -13,6 +13,7 @@
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
+import { checkEndpoint as checkForm } from "../../sockets/endpoint.js";
 
 export { checkKeys };
 
@@ -168,10 +169,19 @@ export function checkCount(name: string, value: unknown, min: number, max: numbe
   );
 }
 
-/** @throws InvalidArgumentError `EINVAL` unless it is a text that is not empty */
-export function checkEndpoint(name: string, value: unknown): string {
-  if (typeof value === "string" && value !== "") return value;
-  throw new InvalidArgumentError(`Option ${name} is an endpoint; got ${describe(value)}`);
+/**
+ * An endpoint's form, as sockets check it. Whether the engine has the transport is for the socket to find out.
+ *
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function checkEndpoint(name: string, value: unknown, use: "bind" | "connect" = "connect"): string {
+  const scheme = typeof value === "string" ? /^([^:]+):\/\//.exec(value)?.[1] : undefined;
+  if (typeof value !== "string" || scheme === undefined)
+    throw new InvalidArgumentError(
+      `Option ${name} is an endpoint such as "tcp://127.0.0.1:5555"; got ${describe(value)}`,
+    );
+  checkForm(value, use, [scheme]);
+  return value;
 }
 
 /**

@@ -3,6 +3,7 @@ import {
   anything,
   boolean,
   bytes,
+  checkEndpoint,
   checkEndpoints,
   checkOptions,
   choice,
@@ -68,4 +69,14 @@ test("a client's servers are one endpoint or more", () => {
   expect(checkEndpoints("endpoints", ["tcp://a:1", "tcp://b:1"])).toEqual(["tcp://a:1", "tcp://b:1"]);
   for (const wrong of [[], undefined, "", [""], [1], null])
     expect(() => checkEndpoints("endpoints", wrong)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+});
+
+test("an endpoint has the form that sockets ask for", () => {
+  for (const wrong of ["nonsense", "", "tcp://", "tcp://host", "tcp://host:0", "tcp://*:1", "://x", null, 5])
+    expect(() => checkEndpoints("endpoints", wrong), String(wrong)).toThrow(
+      expect.objectContaining({ code: "EINVAL" }),
+    );
+  expect(checkEndpoint("endpoint", "tcp://*:*", "bind")).toBe("tcp://*:*");
+  // Whether an engine has the transport is for the socket to find out.
+  expect(checkEndpoint("endpoint", "tipc://{1,2}")).toBe("tipc://{1,2}");
 });
