@@ -24,6 +24,7 @@ export type { BenchOptions } from "./options.js";
  */
 export async function bench(options: BenchOptions): Promise<number> {
   const [word, ...rest] = options.what;
+  checkWork(word === "list" || word === "compare" || word === "report" ? word : "measure", options);
   if (word === "list") return list();
   if (word === "compare") return compare(rest, options);
   if (word === "report") return report(rest, options);
@@ -40,7 +41,6 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<numb
   const rule = ruleOf(options);
   const reference = referenceOf(options);
   const smoke = options.smoke ?? false;
-  if (options.markdown !== undefined) throw new BadInput("--markdown goes with report");
   // Before anything is measured, not after it.
   if (options.html !== undefined) await loadCharts();
   const pinning = options.pin === false ? undefined : findPinning();
@@ -96,6 +96,40 @@ async function list(): Promise<number> {
   }
   process.stdout.write(`${lines.join("\n")}\n`);
   return 0;
+}
+
+type Work = "list" | "compare" | "report" | "measure";
+type Named = Exclude<keyof BenchOptions, "what" | "pin">;
+
+/** Options that not every work has. */
+const WORKS: Readonly<Record<Named, readonly Work[]>> = {
+  engine: ["measure"],
+  transport: ["measure"],
+  size: ["measure"],
+  peers: ["measure"],
+  set: ["measure"],
+  runs: ["measure"],
+  time: ["measure"],
+  smoke: ["measure"],
+  role: ["measure"],
+  bind: ["measure"],
+  connect: ["measure"],
+  reference: ["measure", "report"],
+  html: ["measure", "report"],
+  json: ["measure", "compare"],
+  markdown: ["report"],
+  threshold: ["compare"],
+  relativeTo: ["compare"],
+};
+
+/** @throws BadInput for an option that this work would ignore */
+function checkWork(work: Work, options: BenchOptions): void {
+  for (const [name, works] of Object.entries(WORKS) as [Named, readonly Work[]][]) {
+    const value = options[name];
+    if (works.includes(work) || value === undefined || (Array.isArray(value) && value.length === 0)) continue;
+    const flag = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new BadInput(`--${flag} goes with ${works.join(" and ").replace("measure", "measuring")}`);
+  }
 }
 
 async function compare(files: readonly string[], options: BenchOptions): Promise<number> {
