@@ -37,6 +37,8 @@ const inputs = [
   ...["src", "scripts", "rolldown.config.js", "package.json", "package-lock.json"],
   ...["tsconfig.json", "tsconfig.build.json", "tsconfig.modules.json"],
 ];
+// Before anything is removed.
+if (force) await bundler();
 let isNew = await make("code", inputs, (name) => isLibrary(name) && !DECLARATION.test(name), buildCode);
 if (level >= LEVELS.indexOf("library"))
   isNew =
@@ -77,7 +79,13 @@ async function bundler() {
   try {
     ({ rolldown } = await import("rolldown"));
   } catch (error) {
-    if (force) throw error;
+    if (force) {
+      console.error(
+        "A build for publishing needs the bundler, rolldown, with its native code for this platform: an optional package, " +
+          `which npm leaves out with --omit=optional. Install it with: npm ci --include=optional\n(${error})`,
+      );
+      process.exit(1);
+    }
     isBundled = false;
     return undefined;
   }
