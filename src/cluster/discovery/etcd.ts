@@ -13,7 +13,7 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
-import { EtcdGateway, type EtcdRecord, type EtcdSettings } from "./etcd-gateway.js";
+import { EtcdGateway, type EtcdSettings } from "./etcd-gateway.js";
 import { checkTls, type DiscoveryTls } from "./http.js";
 import { listAndWatch, pause, Round } from "./list-watch.js";
 import type { DiscoverySelf, DiscoverySource } from "./source.js";
@@ -100,7 +100,8 @@ export function etcdSource(options: EtcdSourceOptions): DiscoverySource {
 class EtcdDiscovery {
   readonly #gateway: EtcdGateway;
   readonly #folder: string;
-  readonly #own: EtcdRecord;
+  readonly #key: string;
+  readonly #self: DiscoverySelf;
   readonly #seconds: number;
   readonly #relistInterval: number;
   readonly #signal: AbortSignal;
@@ -119,7 +120,8 @@ class EtcdDiscovery {
   ) {
     this.#gateway = new EtcdGateway(settings);
     this.#folder = `${prefix}/${encodeURIComponent(self.group)}/`;
-    this.#own = { key: `${this.#folder}${self.id}`, value: self.address };
+    this.#key = `${this.#folder}${self.id}`;
+    this.#self = self;
     this.#seconds = Math.ceil(ttl / 1_000);
     this.#relistInterval = relistInterval;
     this.#signal = signal;
@@ -182,7 +184,7 @@ class EtcdDiscovery {
   }
 
   #lookForOwn(): void {
-    if (this.#records.get(this.#own.key) !== this.#own.value) this.#keyIsLost?.();
+    if (this.#records.get(this.#key) !== this.#self.address) this.#keyIsLost?.();
   }
 
   /** Keeps this node's key there until the signal aborts. @throws when that fails */
@@ -191,15 +193,17 @@ class EtcdDiscovery {
       const { id, seconds } = await this.#gateway.grant(this.#seconds, signal);
       this.#lease = id;
       let left = seconds;
-      let isPut = false;
+      let put: string | undefined;
       while (!signal.aborted && left > 0) {
-        if (!isPut) await this.#gateway.put(this.#own, id, signal);
-        isPut = true;
+        // The address of a host may change while it runs.
+        const { address } = this.#self;
+        if (put !== address) await this.#gateway.put({ key: this.#key, value: address }, id, signal);
+        put = address;
         const putAt = performance.now();
         const lost = await this.#untilRenewal((left / RENEWALS) * 1_000, signal);
         if (signal.aborted) return;
         if (lost) {
-          isPut = false;
+          put = undefined;
           await pause(Math.max(0, putAt + PUT_INTERVAL - performance.now()), signal);
         }
         left = await this.#renew(id, signal);

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type EtcdSourceOptions, etcdSource } from "../../../src/cluster/discovery/etcd.js";
 import { EtcdGateway } from "../../../src/cluster/discovery/etcd-gateway.js";
+import type { DiscoverySelf } from "../../../src/cluster/discovery/source.js";
 import { missing } from "../../support/peers.js";
 import { makeCertificates, makeClient } from "./certificates.js";
 import { base64, EtcdServer } from "./etcd-server.js";
@@ -114,6 +115,17 @@ describe.skipIf(missing("etcd"))("a server", () => {
     }
     expect((await etcd.get(follower.key))?.lease).not.toBe(first?.lease);
     expect([seen.length, follower.failures]).toEqual([3, 0]);
+  });
+
+  it("has the new address of a node whose host got another one", async () => {
+    const self: { -readonly [K in keyof DiscoverySelf]: DiscoverySelf[K] } = selfAt("10.0.0.1:7946");
+    const source = etcdSource({ servers: etcd.url, prefix: "moved", ttl: 3_000, timeout: 1_000 });
+    const follower = new Follower(source, self);
+    followers.push(follower);
+    await follower.has("10.0.0.1:7946");
+    self.address = "10.0.0.2:7946";
+    await follower.has("10.0.0.2:7946");
+    expect(follower.failures).toBe(0);
   });
 
   it("is left alone by a node that only looks", async () => {
