@@ -39,6 +39,13 @@ export {
   type ConnectionStatus,
 } from "./connections/manager.js";
 export type { ConnectionError, ConnectionState } from "./connections/rules.js";
+export {
+  type BeaconSourceOptions,
+  beaconSource,
+  broadcastSource,
+  type MulticastSourceOptions,
+  multicastSource,
+} from "./discovery/beacon.js";
 export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";

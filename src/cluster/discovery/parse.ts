@@ -2,12 +2,14 @@
  * Sources as texts, for the command line and configuration files:
  *
  *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT (A)   dns://NAME (SRV)
+ *   beacon:   broadcast:                 multicast:GROUP
  *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS    kubernetes://NAMESPACE/SERVICE[:PORT]
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, by the names that the source has for them.
  */
 import { checkKeys, describe, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { beaconSource, broadcastSource, multicastSource } from "./beacon.js";
 import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";
 import { kubernetesSource } from "./kubernetes.js";
@@ -18,7 +20,7 @@ import type { DiscoverySource } from "./source.js";
 const MAX_DISCOVERY_TEXT = 4_096;
 
 /** What a value of an option is read as. */
-type Kind = "number" | "text" | "texts" | "boolean";
+type Kind = "number" | "numbers" | "text" | "texts" | "boolean";
 
 interface Form {
   /** The text as it is written, for errors and help. */
@@ -35,6 +37,12 @@ function nameAndPort(rest: string): { name: string; port: number | undefined } {
   const at = rest.lastIndexOf(":");
   const port = /^\d{1,5}$/.test(rest.slice(at + 1)) ? Number(rest.slice(at + 1)) : undefined;
   return at < 0 || port === undefined ? { name: rest, port: undefined } : { name: rest.slice(0, at), port };
+}
+
+/** The options of a source that is written without anything but these. */
+function nothing(form: string, rest: string, options: Record<string, unknown>): Record<string, unknown> {
+  if (rest !== "") throw new InvalidArgumentError(`expected ${form}?OPTION=VALUE; got ${describe(rest)}`);
+  return options;
 }
 
 const etcd = (scheme: "http" | "https"): Form => ({
@@ -79,6 +87,30 @@ const FORMS: Readonly<Record<string, Form>> = {
       const { name, port } = nameAndPort(rest);
       return dnsSource(name, { port, ...options });
     },
+  },
+  beacon: {
+    form: "beacon:",
+    slashes: false,
+    options: { port: "number", interval: "number", interface: "text" },
+    make: (rest, options) => beaconSource(nothing("beacon:", rest, options)),
+  },
+  broadcast: {
+    form: "broadcast:",
+    slashes: false,
+    options: { port: "number", interval: "number", interface: "text" },
+    make: (rest, options) => broadcastSource(nothing("broadcast:", rest, options)),
+  },
+  multicast: {
+    form: "multicast:[GROUP]",
+    slashes: false,
+    options: {
+      ports: "numbers",
+      ttl: "number",
+      loop: "boolean",
+      interval: "number",
+      interface: "text",
+    },
+    make: (rest, options) => multicastSource({ ...(rest === "" ? {} : { group: rest }), ...options }),
   },
   etcd: etcd("http"),
   etcds: etcd("https"),
@@ -144,7 +176,10 @@ function optionsOf(scheme: string, { options: kinds }: Form, query: string): Rec
   checkKeys(`the source ${scheme}`, Object.fromEntries(names.map((name) => [name, ""])), Object.keys(kinds));
   for (const name of names) {
     const values = given.getAll(name);
-    if (kinds[name] === "texts") options[name] = values.flatMap((value) => value.split(","));
+    const each = values.flatMap((value) => value.split(","));
+    if (kinds[name] === "texts") options[name] = each;
+    else if (kinds[name] === "numbers")
+      options[name] = each.map((value) => parsedValue(name, "number", value));
     else if (values.length > 1) throw new InvalidArgumentError(`the source ${scheme} has ${name} twice`);
     else options[name] = parsedValue(name, kinds[name], values[0] as string);
   }

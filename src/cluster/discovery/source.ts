@@ -15,6 +15,8 @@ export interface DiscoverySelf {
   readonly group: string;
   /** Where the others reach it, "host:port"; another one when the host's address changes. */
   readonly address: string;
+  /** Counts what the source refused, by a reason such as "beacon:junk", in `stats().dropped`. */
+  readonly count?: (reason: string) => void;
 }
 
 /** Addresses at which nodes of a cluster may be. */

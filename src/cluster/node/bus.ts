@@ -236,6 +236,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       get address() {
         return sockets.address;
       },
+      count: (reason) => sockets.count(reason),
     });
   }
 

@@ -91,15 +91,15 @@ export class BeaconSockets {
     });
   }
 
-  /** A network that is down now may be up for the next one. */
-  send(bytes: Buffer): Promise<void> {
+  /** A network that is down now may be up for the next one. @returns whether the system took it */
+  send(bytes: Buffer): Promise<boolean> {
     const sender = this.#sender;
-    if (sender === undefined) return Promise.resolve();
+    if (sender === undefined) return Promise.resolve(false);
     return new Promise((resolve) => {
       sender.send(bytes, this.#port, this.#network.broadcast, (error) => {
         if (error === null) this.counters.sent += 1;
         else this.counters.failed += 1;
-        resolve();
+        resolve(error === null);
       });
     });
   }

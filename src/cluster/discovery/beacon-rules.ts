@@ -1,0 +1,110 @@
+/**
+ * When a node beacons, and whom it heard: Trickle (RFC 6206). Pure.
+ *
+ * Time goes in intervals, each twice as long as the one before, up to the longest. At a random moment in the second half of one the node
+ * beacons, unless it heard so many others in it already; its first beacon goes out in any case. An address that is new begins with the shortest interval again, so a newcomer
+ * is answered within it, by a few. All the nodes of a network together beacon about as often as a few alone.
+ */
+
+/** Beacons of others in an interval, from which on a node keeps silent. */
+const REDUNDANCY = 3;
+/** Intervals that are shorter than the longest: the shortest is a sixteenth of it. */
+const DOUBLINGS = 4;
+/** ms after which an address that was not heard is forgotten; in a large network most nodes are seldom heard. */
+const HEARD_FOR = 600_000;
+/** Nodes that are remembered; a further one is refused. And those at one IP address: a host has some. */
+const MAX_HEARD = 1_024;
+const MAX_HEARD_OF_HOST = 64;
+
+export class BeaconRules {
+  readonly #random: () => number;
+  readonly #longest: number;
+  readonly #shortest: number;
+  /** When each "host:port" was heard. */
+  readonly #heard = new Map<string, number>();
+  readonly #hosts = new Map<string, number>();
+  #interval: number;
+  #end = 0;
+  #beaconAt = 0;
+  #others = 0;
+  #hasBeaconed = false;
+
+  /** @param interval ms of the longest interval @param random from 0 up to 1 */
+  constructor(interval: number, random: () => number, now: number) {
+    this.#random = random;
+    this.#longest = interval;
+    this.#shortest = interval / 2 ** DOUBLINGS;
+    this.#interval = this.#shortest;
+    this.#begin(now);
+  }
+
+  /** The addresses that were heard, the latest last. */
+  get addresses(): string[] {
+    return [...this.#heard.keys()];
+  }
+
+  nextWakeUp(): number {
+    return Math.min(this.#beaconAt, this.#end);
+  }
+
+  /** @returns whether the node is to beacon now; and whether the addresses changed */
+  tick(now: number): { readonly beacons: boolean; readonly changed: boolean } {
+    let beacons = false;
+    if (now >= this.#beaconAt) {
+      this.#beaconAt = Number.POSITIVE_INFINITY;
+      beacons = this.#others < REDUNDANCY || !this.#hasBeaconed;
+      this.#hasBeaconed = true;
+    }
+    if (now >= this.#end) {
+      this.#interval = Math.min(this.#interval * 2, this.#longest);
+      this.#begin(now);
+    }
+    let changed = false;
+    // In the order of their last beacon.
+    for (const [address, at] of this.#heard) {
+      if (now - at < HEARD_FOR) break;
+      this.#forget(address);
+      changed = true;
+    }
+    return { beacons, changed };
+  }
+
+  /** Another node's beacon. @returns "new", "known", or "full" for one that is refused */
+  onBeacon(now: number, host: string, port: number): "new" | "known" | "full" {
+    const address = `${host}:${port}`;
+    this.#others += 1;
+    if (this.#heard.delete(address)) {
+      this.#heard.set(address, now);
+      return "known";
+    }
+    const ofHost = this.#hosts.get(host) ?? 0;
+    if (this.#heard.size >= MAX_HEARD || ofHost >= MAX_HEARD_OF_HOST) return "full";
+    this.#heard.set(address, now);
+    this.#hosts.set(host, ofHost + 1);
+    if (this.#interval > this.#shortest) {
+      this.#interval = this.#shortest;
+      this.#begin(now);
+    }
+    return "new";
+  }
+
+  /** A node said that it leaves. @returns whether it was known */
+  onLeave(host: string, port: number): boolean {
+    return this.#forget(`${host}:${port}`);
+  }
+
+  #forget(address: string): boolean {
+    if (!this.#heard.delete(address)) return false;
+    const host = address.slice(0, address.lastIndexOf(":"));
+    const left = (this.#hosts.get(host) ?? 1) - 1;
+    if (left === 0) this.#hosts.delete(host);
+    else this.#hosts.set(host, left);
+    return true;
+  }
+
+  #begin(now: number): void {
+    this.#others = 0;
+    this.#end = now + this.#interval;
+    this.#beaconAt = now + this.#interval * (0.5 + this.#random() / 2);
+  }
+}

@@ -1,0 +1,336 @@
+/**
+ * Discovery by beacons: small datagrams to everybody on the network, by broadcast or to a multicast group. A node is where its beacon
+ * came from, at the port that the beacon has.
+ *
+ *   zre     "ZRE" 01 | id 16 | port 2      36/ZRE; port 0: the node leaves
+ *   port    port 2                         two bytes, as SMQ's clusters have them
+ *
+ * Beacons are neither sealed nor believed: they give addresses to dial. Anybody on the network can send some, which costs pings that nobody
+ * answers, within the bounds of the rules. Those from outside the interface's network are dropped.
+ */
+import type { Socket } from "node:dgram";
+import { isIPv4, isIPv6 } from "node:net";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
+import { bindUdp } from "../../engine/zmtp/transport/udp.js";
+import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
+import { readAddress } from "../net/addresses.js";
+import { BeaconSockets, beaconNetwork } from "../zre/beacon.js";
+import { decodeBeacon, encodeBeacon } from "../zre/codec.js";
+import { BeaconRules } from "./beacon-rules.js";
+import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
+
+/** Ports of beacons and of a group, unless others are given: not that of zyre, whose programs would dial the nodes. */
+const BEACON_PORT = 23_773;
+const GROUP_PORT = 23_774;
+/** ms of the longest interval between two beacons. */
+const BEACON_INTERVAL = 5_000;
+/** Nodes whose ports are remembered by their ids. */
+const MAX_PORTS = 1_024;
+/** Ports of a group. */
+const MAX_GROUP_PORTS = 8;
+/** Groups, unless others are given: of the organization-local range. */
+const BEACON_GROUP = "239.192.83.73";
+
+/** Options of {@link beaconSource} and {@link broadcastSource}. */
+export interface BeaconSourceOptions {
+  /** UDP port, the same on every node. Default 23,773. */
+  readonly port?: number | undefined;
+  /** ms between two beacons of a node that is alone; with others they share that rate. From 100, default 5,000. */
+  readonly interval?: number | undefined;
+  /** Name or address of the interface. Default: that of the node's own address, else the first that is not the loopback one. */
+  readonly interface?: string | undefined;
+}
+
+/** Options of {@link multicastSource}. */
+export interface MulticastSourceOptions {
+  /** An address of a group, IPv4 or IPv6 such as "ff02::4d53". Default "239.192.83.73". */
+  readonly group?: string | undefined;
+  /** UDP ports, at most 8: the first that is free or shared is listened on, and every one is sent to. Default `[23774]`. */
+  readonly ports?: readonly number[] | undefined;
+  /** Routers that a beacon may pass, plus 1; 0 keeps it on the host. 0 to 255, default 1: the local network. */
+  readonly ttl?: number | undefined;
+  /** Whether nodes on the same host get the beacons. Default `true`. */
+  readonly loop?: boolean | undefined;
+  /** As of {@link BeaconSourceOptions}. */
+  readonly interval?: number | undefined;
+  readonly interface?: string | undefined;
+}
+
+const interval = integer({ default: BEACON_INTERVAL, min: 100, max: 3_600_000 });
+const BEACON_OPTIONS = { port: integer({ default: BEACON_PORT, max: 65_535 }), interval, interface: text() };
+const MULTICAST_OPTIONS = {
+  group: text(),
+  ports: anything<readonly number[]>(),
+  ttl: integer({ default: 1, min: 0, max: 255 }),
+  loop: boolean(true),
+  interval,
+  interface: text(),
+};
+
+/** What carries the beacons of a source. */
+interface Carrier {
+  open(): Promise<void>;
+  /** @returns whether the system took all of it */
+  send(bytes: Buffer): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** What a beacon says, and how it is written. */
+interface Form {
+  encode(self: DiscoverySelf, port: number): Buffer;
+  /** @returns `undefined` for junk */
+  decode(bytes: Buffer): { readonly id: string | undefined; readonly port: number } | undefined;
+  /** Whether it says that a node leaves, by the port 0. */
+  readonly leaves: boolean;
+}
+
+const ZRE_FORM: Form = {
+  encode: ({ id }, port) => encodeBeacon(id, port),
+  decode(bytes) {
+    const beacon = decodeBeacon(bytes);
+    return typeof beacon === "string" ? undefined : { id: beacon.uuid, port: beacon.port };
+  },
+  leaves: true,
+};
+
+const PORT_FORM: Form = {
+  encode(_self, port) {
+    const bytes = Buffer.alloc(2);
+    bytes.writeUInt16BE(port);
+    return bytes;
+  },
+  decode: (bytes) =>
+    bytes.length === 2 && bytes.readUInt16BE() > 0
+      ? { id: undefined, port: bytes.readUInt16BE() }
+      : undefined,
+  leaves: false,
+};
+
+/**
+ * Nodes that broadcast beacons of the form of 36/ZRE on one IPv4 network. Unlike `zre: true`, which makes a node a peer of zyre's programs,
+ * it finds nodes of the cluster alone.
+ *
+ * @throws InvalidArgumentError `EINVAL`. The source is down where the port is taken (`EADDRINUSE`) or there is no such interface (`EINVAL`)
+ */
+export function beaconSource(options: BeaconSourceOptions = {}): DiscoverySource {
+  return broadcastOf("beaconSource", "beacon", ZRE_FORM, options);
+}
+
+/**
+ * Nodes that broadcast their port as two bytes, as SMQ's connection manager does: a beacon of 000's form from any program gives an address.
+ *
+ * @throws as `beaconSource`
+ */
+export function broadcastSource(options: BeaconSourceOptions = {}): DiscoverySource {
+  return broadcastOf("broadcastSource", "broadcast", PORT_FORM, options);
+}
+
+/**
+ * Nodes that beacon to a multicast group, of IPv4 or IPv6. The group that a node has by itself (`multicast: true`) needs no source; this
+ * one crosses routers (`ttl`), has several ports, and works next to other sources.
+ *
+ * @throws as `beaconSource`
+ */
+export function multicastSource(options: MulticastSourceOptions = {}): DiscoverySource {
+  const settings = checkOptions("multicastSource", MULTICAST_OPTIONS, options);
+  const { group = BEACON_GROUP, ports = [GROUP_PORT], ttl, loop } = settings;
+  if (!isGroup(group))
+    throw new InvalidArgumentError(
+      `group of multicastSource is an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${JSON.stringify(group)}`,
+    );
+  if (!Array.isArray(ports) || ports.length === 0 || ports.length > MAX_GROUP_PORTS || !ports.every(isPort))
+    throw new InvalidArgumentError(`ports of multicastSource are 1 to ${MAX_GROUP_PORTS} ports`);
+  return {
+    name: `multicast:${isIPv6(group) ? `[${group}]` : group}:${ports[0]}`,
+    discover: (self, signal) =>
+      beacons(self, signal, ZRE_FORM, settings.interval, (onDatagram) => {
+        const own = interfaceOf(self, settings.interface);
+        return new GroupCarrier({ group, ports, ttl, loop, interface: own }, onDatagram);
+      }),
+  };
+}
+
+function broadcastOf(what: string, kind: string, form: Form, options: BeaconSourceOptions): DiscoverySource {
+  const settings = checkOptions(what, BEACON_OPTIONS, options);
+  return {
+    name: `${kind}:${settings.port}`,
+    discover: (self, signal) =>
+      beacons(self, signal, form, settings.interval, (onDatagram) => {
+        const own = interfaceOf(self, settings.interface);
+        const network = beaconNetwork(platformNow().interfaces(), own?.address ?? settings.interface);
+        return new BeaconSockets(network, settings.port, onDatagram);
+      }),
+  };
+}
+
+const isPort = (port: unknown): boolean =>
+  Number.isSafeInteger(port) && (port as number) > 0 && (port as number) <= 65_535;
+
+function isGroup(address: string): boolean {
+  if (isIPv4(address)) return /^2(?:2[4-9]|3\d)\./.test(address);
+  return isIPv6(address) && /^ff/i.test(address);
+}
+
+/** The one that was asked for; else that of the node's address; else the first that is not the loopback one. */
+function interfaceOf(self: DiscoverySelf, wanted: string | undefined): HostInterface | undefined {
+  const all = platformNow().interfaces();
+  if (wanted !== undefined) {
+    const found = all.find(({ name, address }) => name === wanted || address === wanted);
+    if (found === undefined)
+      throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)} with an IPv4 address`);
+    return found;
+  }
+  const host = readAddress(self.address)?.host;
+  return all.find(({ address }) => address === host) ?? all.find(({ internal }) => !internal);
+}
+
+/** The lists of a source. */
+async function* beacons(
+  self: DiscoverySelf,
+  signal: AbortSignal,
+  form: Form,
+  longest: number,
+  carrierOf: (onDatagram: (bytes: Buffer, host: string) => void) => Carrier,
+): AsyncGenerator<readonly string[], void, undefined> {
+  // It may change while the node runs.
+  const own = (): { readonly host?: string; readonly port?: number } => readAddress(self.address) ?? {};
+  const rules = new BeaconRules(longest, Math.random, performance.now());
+  /** By id, for beacons of nodes that leave, which have none. */
+  const ports = new Map<string | undefined, { readonly host: string; readonly port: number }>();
+  const feed = new AddressFeed(signal);
+  feed.set([]);
+  let timer: NodeJS.Timeout | undefined;
+  const schedule = (): void => {
+    clearTimeout(timer);
+    timer = setTimeout(tick, Math.max(1, rules.nextWakeUp() - performance.now()));
+  };
+  const tick = (): void => {
+    const { beacons: beaconsNow, changed } = rules.tick(performance.now());
+    if (beaconsNow)
+      void carrier.send(form.encode(self, own().port ?? 0)).then((isSent) => {
+        if (!isSent) self.count?.("beacon:failed");
+      });
+    if (changed) feed.set(rules.addresses);
+    schedule();
+  };
+  const carrier = carrierOf((bytes, from) => {
+    const found = form.decode(bytes);
+    if (found === undefined) {
+      self.count?.("beacon:junk");
+      return;
+    }
+    if (found.id === self.id || (found.port === own().port && from === own().host)) return;
+    const at = from.includes(":") ? `[${from}]` : from;
+    if (found.port === 0) {
+      const known = ports.get(found.id);
+      if (known?.host === at && rules.onLeave(at, known.port)) feed.set(rules.addresses);
+      ports.delete(found.id);
+      return;
+    }
+    const result = rules.onBeacon(performance.now(), at, found.port);
+    if (result === "full") {
+      self.count?.("beacon:full");
+      return;
+    }
+    if (found.id !== undefined) {
+      ports.delete(found.id);
+      ports.set(found.id, { host: at, port: found.port });
+      const [oldest] = ports.keys();
+      if (ports.size > MAX_PORTS) ports.delete(oldest);
+    }
+    if (result === "known") return;
+    feed.set(rules.addresses);
+    schedule();
+  });
+  await carrier.open();
+  try {
+    schedule();
+    yield* feed;
+  } finally {
+    clearTimeout(timer);
+    if (form.leaves) await carrier.send(form.encode(self, 0));
+    await carrier.close();
+  }
+}
+
+interface GroupOptions {
+  readonly group: string;
+  readonly ports: readonly number[];
+  readonly ttl: number;
+  readonly loop: boolean;
+  readonly interface: HostInterface | undefined;
+}
+
+/** A multicast group: one socket that listens, one that sends. */
+class GroupCarrier implements Carrier {
+  readonly #options: GroupOptions;
+  readonly #onDatagram: (bytes: Buffer, host: string) => void;
+  #listener: Socket | undefined;
+  #sender: Socket | undefined;
+
+  constructor(options: GroupOptions, onDatagram: (bytes: Buffer, host: string) => void) {
+    this.#options = options;
+    this.#onDatagram = onDatagram;
+  }
+
+  /** @throws TransportError where no port can be shared, and the system's other codes */
+  async open(): Promise<void> {
+    const { group, ports, ttl, loop, interface: own } = this.#options;
+    const ipv6 = isIPv6(group);
+    try {
+      this.#listener = await this.#listen(ports, ipv6);
+      this.#sender = await bindUdp(
+        { port: 0, exclusive: true, ipv6, ...(ipv6 || own === undefined ? {} : { address: own.address }) },
+        false,
+      );
+      // Of IPv6 the interface goes by its name; the system takes the default one without.
+      const by = ipv6 ? own && `::%${own.name}` : own?.address;
+      this.#listener.addMembership(group, by);
+      if (by !== undefined) this.#sender.setMulticastInterface(by);
+      this.#sender.setMulticastTTL(ttl);
+      this.#sender.setMulticastLoopback(loop);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+    for (const socket of [this.#listener, this.#sender]) socket.on("error", () => undefined);
+    this.#listener.on("message", (bytes, { address }) => this.#onDatagram(bytes, address));
+  }
+
+  async #listen(ports: readonly number[], ipv6: boolean): Promise<Socket> {
+    let failure: unknown;
+    for (const port of ports) {
+      try {
+        return await bindUdp({ port, ipv6 }, true);
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  async send(bytes: Buffer): Promise<boolean> {
+    const { group, ports } = this.#options;
+    const sender = this.#sender;
+    if (sender === undefined) return false;
+    const sent = await Promise.all(
+      ports.map(
+        (port) =>
+          new Promise<boolean>((resolve) => {
+            sender.send(bytes, port, group, (error) => resolve(error === null));
+          }),
+      ),
+    );
+    return sent.every((each) => each);
+  }
+
+  async close(): Promise<void> {
+    const sockets = [this.#listener, this.#sender];
+    this.#listener = undefined;
+    this.#sender = undefined;
+    await Promise.all(
+      sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),
+    );
+  }
+}
