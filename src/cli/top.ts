@@ -36,7 +36,7 @@ export function addTopCommand(program: Command): void {
       'shoal top tcp://10.0.0.5:5599 --curve-server-key "$KEY" --curve-certificate operator_secret',
     ],
   })
-    .argument("<address...>", "metrics over HTTP, or a proxy's control endpoint")
+    .argument("<address...>", "metrics over HTTP, or the control endpoint of a proxy or a node")
     .option("--interval <S>", `seconds between two readings (default ${INTERVAL})`, seconds)
     .option("--once", "print the rates of one interval and end; exit code 1 if an address does not answer")
     .option("--json", "JSON lines, one per address and reading");

@@ -45,6 +45,8 @@ export interface Metric {
   readonly path: string;
   /** The value is one of these words: a sample for each, of which one is 1. */
   readonly states?: readonly string[];
+  /** The value is in ms; it is exported in seconds. */
+  readonly inMs?: true;
 }
 
 /** A metric without its family's prefix; its path begins at the member of the row that it is in. */
@@ -59,6 +61,11 @@ function counter(help: string, name?: string, path?: string): Cell {
 
 function gauge(help: string, name?: string, path?: string): Cell {
   return cell("gauge", help, name, path);
+}
+
+/** A time that statistics have in ms. */
+function milliseconds(help: string, name: string): Cell {
+  return { type: "gauge", help, name: `${name}_seconds`, inMs: true };
 }
 
 function states(help: string, values: readonly string[]): Cell {
@@ -386,12 +393,27 @@ const CLUSTER: Rows<ClusterStats> = {
   members: gauge("Live members, the node itself included."),
   suspects: gauge("Members that do not answer, and are not given up yet."),
   gone: gauge("Members that were lost or left, and are not forgotten yet."),
+  states: gauge("Members by their state, this node included.", "members_by_state", "{state}"),
+  probes: counter("Probes sent."),
+  probesFailed: counter("Probes that nobody answered."),
+  suspicions: counter("Members that became suspect."),
+  refuted: counter("Suspect members that refuted it.", "suspicions_refuted"),
+  refutations: counter("Accusations of this node that it refuted."),
+  differsFor: milliseconds(
+    "Seconds for which its picture has differed from those of others; 0: they are the same.",
+    "differs",
+  ),
+  loopDelay: milliseconds("The longest delay of the event loop in the last minute or two.", "loop_delay"),
+  stalls: counter("Times that the event loop stood still for more than half a probe's time-out."),
+  sourcesUp: gauge("Sources of discovery that are up."),
+  sourcesDown: gauge("Sources of discovery that are down; their last lists stand."),
   healthScore: gauge("0 when the node trusts its own view, up to 8 when it was late or accused in vain."),
   minority: gauge("1 when its side of a split is not the one that goes on."),
   packetsSent: counter("Datagrams sent, of all buses of the node."),
   packetsReceived: counter("Datagrams received, of all buses of the node."),
   bytesSent: counter("Bytes of datagrams sent."),
   bytesReceived: counter("Bytes of datagrams and streams received."),
+  gossipBytes: counter("Bytes of datagrams sent for gossip alone."),
   links: gauge("Streams to other nodes."),
   dropped: counter("What was refused or dropped.", "dropped", "{reason}"),
 };

@@ -56,7 +56,7 @@ function walk(
   }
 }
 
-function samplesFor({ name, type, states }: Metric, value: unknown, labels: Labels): readonly Sample[] {
+function samplesFor({ name, type, states, inMs }: Metric, value: unknown, labels: Labels): readonly Sample[] {
   if (states !== undefined) {
     if (typeof value !== "string" || !states.includes(value)) return [];
     return states.map((state) => ({ name, labels: { ...labels, state }, value: state === value ? 1 : 0 }));
@@ -64,5 +64,5 @@ function samplesFor({ name, type, states }: Metric, value: unknown, labels: Labe
   const number = typeof value === "boolean" ? Number(value) : value;
   if (typeof number !== "number" || !Number.isFinite(number)) return [];
   if (type === "counter" && number < 0) return []; // Not a count: the registry would refuse it.
-  return [{ name, labels, value: number }];
+  return [{ name, labels, value: inMs === true ? number / 1_000 : number }];
 }

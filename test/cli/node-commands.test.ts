@@ -221,6 +221,37 @@ describe("what an operator does", () => {
   });
 });
 
+describe("what a monitor sees", () => {
+  it("metrics, readiness and shoal top, until the node drains", async () => {
+    const control = ipc();
+    const a = await node("a", "--metrics", "127.0.0.1:0", "--control", control);
+    const [, url] = await a.until("stderr", /metrics at (http:\S+)\/metrics/);
+    await node("b");
+    await a.until("stdout", /b@\S+ joined/);
+    expect((await fetch(`${url}/readyz`)).status).toBe(200);
+    const text = await (await fetch(`${url}/metrics`)).text();
+    for (const line of [
+      'shoal_cluster_members{node="a"} 2',
+      'shoal_cluster_members_by_state{node="a",state="alive"} 2',
+      'shoal_cluster_sources_down{node="a"} 0',
+      'shoal_cluster_minority{node="a"} 0',
+    ])
+      expect(text).toContain(line);
+    expect(text).toMatch(/shoal_cluster_loop_delay_seconds\{node="a"\} [\d.e-]+\n/);
+    for (const address of [url as string, control]) {
+      const top = await run("", "top", address, "--once", "--json", "--interval", "0.1");
+      expect([top.code, String(top.stdout)]).toEqual([
+        0,
+        expect.stringMatching(/"side":"members","peers":2.*"side":"suspects","peers":0/s),
+      ]);
+    }
+    await run("", "node", "drain", "--control", control);
+    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    await run("", "node", "leave", "--control", control);
+    expect((await a.ended).code).toBe(0);
+  });
+});
+
 describe("hostile and careless users of a control socket", () => {
   it("one that never reads gets no more than its high-water mark; junk is refused; others are served", async () => {
     const control = ipc();

@@ -1,5 +1,5 @@
 /**
- * An address that is read at an interval: over HTTP, or from a proxy's control socket.
+ * An address that is read at an interval: over HTTP, or from the control socket of a proxy or a node.
  *
  *   up <--answer-- | --no answer--> away, since then
  */
@@ -136,14 +136,16 @@ export class Watch {
   }
 }
 
-/** The command whose reply a proxy's control socket gives to {@link parseStatus}. */
+/** The command whose reply the control socket of a proxy or a node gives to {@link parseStatus}. */
 const STATUS = { command: "status" };
 
-/** Parses the reply of a proxy's control socket to {@link STATUS} as samples. @throws Failure for any other text */
+/** Parses the reply of such a control socket to {@link STATUS} as samples. @throws Failure for any other text */
 export function parseStatus(text: string): Sample[] {
   const status = replyOf(text);
   if (status?.ok !== true || typeof status.state !== "string")
-    throw new Failure(`not a proxy: it answered ${text.slice(0, 60)}`);
+    throw new Failure(`not a proxy or a node: it answered ${text.slice(0, 60)}`);
+  if (Array.isArray(status.runningNodes) && typeof status.name === "string")
+    return samplesOf({ name: status.name, kind: "cluster", stats: status.stats });
   const kind = kindOf(typeOf(status.frontend), typeOf(status.backend));
   const name = typeof status.name === "string" ? status.name : kind;
   return samplesOf({ name, kind, stats: status });

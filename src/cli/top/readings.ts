@@ -99,7 +99,13 @@ function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReadin
 type Reader = (sum: Sum, state: string | undefined) => Pick<SourceReading, "state" | "sides">;
 
 const CLUSTER: Reader = (sum) => ({
-  state: sum("minority") === 1 ? "minority" : "running",
+  // The score is 0 where the node trusts its own view.
+  state:
+    sum("minority") === 1
+      ? "minority"
+      : (sum("health_score") ?? 0) > 0
+        ? `health ${sum("health_score")}`
+        : "running",
   sides: [
     known({
       side: "members",
@@ -109,6 +115,15 @@ const CLUSTER: Reader = (sum) => ({
       inBytes: sum("bytes_received_total"),
       outBytes: sum("bytes_sent_total"),
       dropped: sum("dropped_total"),
+    }),
+    known({
+      side: "suspects",
+      peers: sum("suspects"),
+      refused: sum("suspicions_total"),
+    }),
+    known({
+      side: "stopped",
+      peers: sum("gone"),
     }),
   ],
 });

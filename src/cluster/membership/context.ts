@@ -67,6 +67,8 @@ export class Context {
   removed = false;
   /** Whether it is on the smaller side of a split. */
   isMinority = false;
+  /** Accusations of itself that it answered by a newer incarnation. */
+  refutations = 0;
   /** Since the first synchronization what others say is passed on. */
   established = false;
 

@@ -129,6 +129,21 @@ export class Membership {
     this.#context.isMinority = isMinority;
   }
 
+  /** What the rules did since the start; `differsFor`: ms for which this picture and those of others have differed. */
+  counts(now: number): {
+    readonly probes: number;
+    readonly probesFailed: number;
+    readonly refutations: number;
+    readonly differsFor: number;
+  } {
+    return {
+      probes: this.#prober.probes,
+      probesFailed: this.#prober.failures,
+      refutations: this.#context.refutations,
+      differsFor: this.#synchronizer.differsFor(now),
+    };
+  }
+
   /** Whether an operator removed this node. */
   get removed(): boolean {
     return this.#context.removed;

@@ -91,6 +91,9 @@ export class Prober {
   #seq: number;
   /** No deadline is before it. */
   #wake = Number.POSITIVE_INFINITY;
+  /** Probes since the start, and those of them that failed. */
+  probes = 0;
+  failures = 0;
   /** When the next of the round is due. */
   nextProbe: number;
 
@@ -260,6 +263,7 @@ export class Prober {
 
   #start(now: number, member: Member, evidence: number): void {
     const seq = this.nextSeq();
+    this.probes += 1;
     const deadline = now + this.#health.scale(this.#profile.probeTimeout);
     this.#probes.set(seq, new Probe(seq, member, now, deadline, evidence));
     this.#wake = Math.min(this.#wake, deadline);
@@ -374,6 +378,7 @@ export class Prober {
 
   #fail(now: number, probe: Probe): void {
     this.#end(probe);
+    this.failures += 1;
     if (this.#effects.hearsNobody()) {
       // Perhaps it is this node's fault: helpers did not even say no.
       this.#health.change(probe.wasAsked ? probe.silent.size : 1);

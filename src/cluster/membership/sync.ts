@@ -42,6 +42,13 @@ export class Synchronizer {
     return this.#nextSync;
   }
 
+  /** ms for which this node's picture has differed from what it heard of others; 0: they are the same. */
+  differsFor(now: number): number {
+    return this.#differsSince === NEVER || this.#context.members.live.length === 0
+      ? 0
+      : Math.max(0, now - this.#differsSince);
+  }
+
   /** The next one in turn is at this time. */
   schedule(at: number): void {
     this.#nextSync = at;

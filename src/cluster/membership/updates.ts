@@ -247,6 +247,7 @@ export class Updates {
       return;
     }
     this.#context.setIncarnation(next);
+    this.#context.refutations += 1;
     if (update.kind === UpdateKind.SUSPECT) this.#context.health.change(1);
     this.#transmitter.announce(false);
   }

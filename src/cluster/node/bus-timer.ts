@@ -15,6 +15,8 @@ const MAX_DELAY = 2_147_483_647;
 const RESOLUTION = 20;
 /** ms by which the wall clock is ahead after the host was suspended, at least; less is an adjustment. */
 const SUSPENDED = 2_000;
+/** ms for which the longest delay of the event loop is kept. */
+const MINUTE = 60_000;
 /** Turns in which what came while the process stood still is read, at most. */
 const CATCH_UP_TURNS = 64;
 
@@ -35,12 +37,23 @@ export class BusTimer {
   #stopped = true;
   #wallOffset = 0;
   #lookedAt = 0;
+  /** The longest delay of the event loop in this minute, and in the one before. */
+  #worst = 0;
+  #worstBefore = 0;
+  #minuteAt = 0;
+  /** Times that the process stood still. */
+  stalls = 0;
 
   constructor(platform: Platform, probeTimeout: number, timed: BusTimed) {
     this.#timed = timed;
     this.#patience = Math.max(50, probeTimeout / 2);
     // In virtual time the real loop says nothing.
     if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: RESOLUTION });
+  }
+
+  /** ms: the longest delay of the event loop in the last minute or two; 0 where it is not measured. */
+  get loopDelay(): number {
+    return Math.max(this.#worst, this.#worstBefore);
   }
 
   start(): void {
@@ -91,6 +104,15 @@ export class BusTimer {
     this.update();
   }
 
+  #noteDelay(now: number, delay: number): void {
+    if (now - this.#minuteAt >= MINUTE) {
+      this.#minuteAt = now;
+      this.#worstBefore = this.#worst;
+      this.#worst = 0;
+    }
+    this.#worst = Math.max(this.#worst, delay);
+  }
+
   /** @param late ms by which this wake-up is late: the rules see that themselves */
   #look(now: number, late: number): void {
     const loop = this.#loop;
@@ -98,6 +120,8 @@ export class BusTimer {
       this.#lookedAt = now;
       const delay = loop.max / 1e6 - RESOLUTION;
       loop.reset();
+      this.#noteDelay(now, delay);
+      if (delay > this.#patience) this.stalls += 1;
       if (late < this.#patience && delay > this.#patience) this.#timed.stalled(delay);
     }
     const offset = Date.now() - now;

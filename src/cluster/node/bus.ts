@@ -18,7 +18,7 @@ import { Discovery } from "../discovery/discovery.js";
 import type { DiscoveryStatus } from "../discovery/source.js";
 import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/events.js";
-import type { Member } from "../membership/members.js";
+import { type Member, MemberState } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
 import { checkAddress, splitIpAddress } from "../net/addresses.js";
 import { BusCodec } from "../net/bus-codec.js";
@@ -67,6 +67,25 @@ export interface ClusterStats {
   readonly suspects: number;
   /** Lost or left, and not forgotten yet. */
   readonly gone: number;
+  /** Members by their state: a draining one is not `alive`; `lost` and `left` ones are not forgotten yet. */
+  readonly states: Readonly<Record<"alive" | "suspect" | "draining" | "lost" | "left", number>>;
+  /** Probes that this node sent, and those that nobody answered. */
+  readonly probes: number;
+  readonly probesFailed: number;
+  /** Members that became suspect here, and those of them that refuted it. */
+  readonly suspicions: number;
+  readonly refuted: number;
+  /** Accusations of this node that it refuted. */
+  readonly refutations: number;
+  /** ms for which its picture of the cluster has differed from what others sent; 0: they are the same. */
+  readonly differsFor: number;
+  /** ms: the longest delay of the event loop in the last minute or two. */
+  readonly loopDelay: number;
+  /** Times that the event loop stood still for more than half a probe's time-out. */
+  readonly stalls: number;
+  /** Sources of discovery that are up, and that are down. */
+  readonly sourcesUp: number;
+  readonly sourcesDown: number;
   /** 0: the node trusts its own view, up to 8: it was late or accused in vain. */
   readonly healthScore: number;
   /** Whether this side of a split is not the one that goes on. */
@@ -76,6 +95,8 @@ export interface ClusterStats {
   readonly packetsReceived: number;
   readonly bytesSent: number;
   readonly bytesReceived: number;
+  /** Bytes of datagrams sent for gossip alone. */
+  readonly gossipBytes: number;
   /** Streams to other nodes. */
   readonly links: number;
   /** What the node refused or dropped, by reason; and what the bus's rules refused, as `rules:REASON`. */
@@ -126,6 +147,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   readonly #refused: Record<string, number> = {};
   readonly #roster: ClientRoster;
   #server: BusDiscovery | undefined;
+  /** Members that became suspect, and those of them that refuted it. */
+  #suspicions = 0;
+  #refutedSuspicions = 0;
   #membership: Membership | undefined;
   #splits: SplitRules | undefined;
   #wallOffset = 0;
@@ -621,20 +645,35 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   stats(): ClusterStats {
     const rules = this.#membership;
     const { counters, links } = this.sockets;
-    const { packetsSent, packetsReceived, bytesSent, bytesReceived } = counters;
+    const { packetsSent, packetsReceived, bytesSent, bytesReceived, gossipBytes } = counters;
+    const counts = rules?.counts(performance.now());
+    const states = statesOf(rules);
+    const sources = this.#discovery.status();
     const refused = Object.entries(this.#refused).map(
       ([reason, count]) => [`rules:${reason}`, count] as const,
     );
     return {
       members: rules?.size ?? 0,
-      suspects: rules?.live.filter((member) => member.suspicion !== undefined).length ?? 0,
-      gone: rules?.dead.length ?? 0,
+      suspects: states.suspect,
+      gone: states.lost + states.left,
+      states,
+      probes: counts?.probes ?? 0,
+      probesFailed: counts?.probesFailed ?? 0,
+      suspicions: this.#suspicions,
+      refuted: this.#refutedSuspicions,
+      refutations: counts?.refutations ?? 0,
+      differsFor: Math.round(counts?.differsFor ?? 0),
+      loopDelay: this.#timer.loopDelay,
+      stalls: this.#timer.stalls,
+      sourcesUp: sources.filter(({ state }) => state === "up").length,
+      sourcesDown: sources.filter(({ state }) => state === "down").length,
       healthScore: rules?.healthScore ?? 0,
       minority: this.minority,
       packetsSent,
       packetsReceived,
       bytesSent,
       bytesReceived,
+      gossipBytes,
       links: links.verified,
       dropped: { ...counters.dropped, ...Object.fromEntries(refused) },
     };
@@ -814,6 +853,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     // What follows about a newcomer comes after its own event.
     if (change.type !== "details" && "member" in change && change.member !== undefined)
       this.#greet(change.member.id);
+    if (change.type === "suspect") this.#suspicions += 1;
+    else if (change.type === "cleared") this.#refutedSuspicions += 1;
     switch (change.type) {
       case "refused":
         this.#refused[change.reason] = (this.#refused[change.reason] ?? 0) + 1;
@@ -1020,4 +1061,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     if (isId(nameOrId)) return nameOrId;
     throw new UnroutableError(`no member is called ${JSON.stringify(nameOrId)}`);
   }
+}
+
+function statesOf(rules: Membership | undefined): ClusterStats["states"] {
+  const states = { alive: 0, suspect: 0, draining: 0, lost: 0, left: 0 };
+  if (rules === undefined) return states;
+  for (const member of [rules.self, ...rules.live]) {
+    if (member.suspicion !== undefined) states.suspect += 1;
+    else states[member.draining ? "draining" : "alive"] += 1;
+  }
+  for (const { state } of rules.dead) states[state === MemberState.LEFT ? "left" : "lost"] += 1;
+  return states;
 }

@@ -27,7 +27,7 @@ import type { BeatState, PacketSocket } from "../net/packet-socket.js";
 import { ThreadedDatagrams } from "../net/threaded-datagrams.js";
 import { bindFree } from "../ports.js";
 import { readPrefix } from "../wire/codec.js";
-import type { Packet } from "../wire/packets.js";
+import { type Packet, PacketType } from "../wire/packets.js";
 import type { NodeSettings } from "./options.js";
 
 /** A bus, as its sockets see it. */
@@ -80,6 +80,8 @@ export interface NodeCounters {
   packetsReceived: number;
   bytesSent: number;
   bytesReceived: number;
+  /** Of datagrams without another reason than gossip. */
+  gossipBytes: number;
   /** What was refused or dropped, by reason. */
   readonly dropped: Record<string, number>;
 }
@@ -92,6 +94,7 @@ export class NodeSockets {
     packetsReceived: 0,
     bytesSent: 0,
     bytesReceived: 0,
+    gossipBytes: 0,
     dropped: {},
   };
   readonly #own: OwnAddresses;
@@ -298,6 +301,7 @@ export class NodeSockets {
     }
     const bytes = bus.codec.encode(packet);
     this.#sent(bytes);
+    if (packet.type === PacketType.GOSSIP) this.counters.gossipBytes += bytes.length;
     this.#datagrams?.send(bytes, parts.host, parts.port);
   }
 
