@@ -12,7 +12,7 @@
  * Unknown fields are skipped. What does not fit into 400 bytes is left out, the last addresses first.
  */
 import { isIP } from "node:net";
-import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./addresses.js";
+import { type AddressScope, addressesFor, type HostAddress, hostFor, isLoopback } from "./addresses.js";
 
 /** The prop that it is. */
 export const DISCOVERY_PROP = "shoal-discovery";
@@ -64,8 +64,10 @@ export interface DescribedMember {
   readonly name: string;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
-  /** As it advertises them: "name=endpoint". */
-  readonly endpoints: readonly string[];
+  /** What it advertises, by name. */
+  readonly endpoints: Readonly<Record<string, readonly string[]>>;
+  /** Whether it is on the host of the server that answers. */
+  readonly local: boolean;
   readonly isDraining: boolean;
 }
 
@@ -136,15 +138,12 @@ export function describeNode(member: DescribedMember, caller: string, scope: Add
     Object.hasOwn(props, DISCOVERY_PROP) ? (props[DISCOVERY_PROP] as string) : "",
   );
   const seen = addressesFor(addresses, caller, scope);
-  const endpoints: Record<string, string[]> = Object.create(null) as Record<string, string[]>;
-  for (const advertised of member.endpoints) {
-    const at = advertised.indexOf("=");
-    if (at < 1) continue;
-    const endpoint = endpointFor(advertised.slice(at + 1), (host) => hostFor(addresses, host, seen));
-    const key = advertised.slice(0, at);
-    const known = endpoints[key];
-    if (known === undefined) endpoints[key] = [endpoint];
-    else known.push(endpoint);
+  const isOnHost = addresses.some(({ ip }) => ip === caller) || (member.local && isLoopback(caller));
+  const endpoints = Object.create(null) as Record<string, string[]>;
+  for (const [key, advertised] of Object.entries(member.endpoints)) {
+    const reached = advertised.filter((endpoint) => isOnHost || caller === "" || !isOfHost(endpoint));
+    if (reached.length > 0)
+      endpoints[key] = reached.map((each) => endpointFor(each, (host) => hostFor(addresses, host, seen)));
   }
   return {
     id,
@@ -161,9 +160,17 @@ export function describeNode(member: DescribedMember, caller: string, scope: Add
   };
 }
 
+const TCP = /^(tcp:\/\/)(?:\[([^\]]+)\]|([^:[\]]+))(:\d{1,5})$/;
+
+/** Whether an endpoint leads nowhere from another host. */
+function isOfHost(endpoint: string): boolean {
+  const match = TCP.exec(endpoint);
+  return match === null || isLoopback(match[2] ?? match[3] ?? "");
+}
+
 /** An endpoint over tcp with another host. */
 function endpointFor(endpoint: string, hostOf: (host: string) => string): string {
-  const match = /^(tcp:\/\/)(?:\[([^\]]+)\]|([^:[\]]+))(:\d{1,5})$/.exec(endpoint);
+  const match = TCP.exec(endpoint);
   if (match === null) return endpoint;
   return `${match[1]}${endpointHost(hostOf(match[2] ?? match[3] ?? ""))}${match[4]}`;
 }

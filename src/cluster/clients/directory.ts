@@ -13,11 +13,12 @@ const MAX_VIEWS = 1_024;
 /** Nodes whose JSON is kept, of all views together. */
 const MAX_VIEWED_NODES = 65_536;
 
+/** Messages for callers from one address, made when they are asked for. One buffer is sent to all of them. */
 interface View {
-  readonly revision: number;
-  readonly whole: string;
-  /** The change from the revision before; `undefined` until it is asked for. */
-  change: string | undefined;
+  readonly list: string;
+  reply: Buffer | undefined;
+  whole: Buffer | undefined;
+  change: Buffer | undefined;
 }
 
 /** What one update changed. */
@@ -48,7 +49,7 @@ export class NodeDirectory {
     const keys = new Map(
       members.map(({ id, name, tags, props, endpoints, isDraining }) => [
         id,
-        JSON.stringify([name, tags, Object.entries(props), endpoints, isDraining]),
+        JSON.stringify([name, tags, Object.entries(props), Object.entries(endpoints), isDraining]),
       ]),
     );
     const changed = new Set([...keys].filter(([id, key]) => this.#keys.get(id) !== key).map(([id]) => id));
@@ -68,32 +69,41 @@ export class NodeDirectory {
   }
 
   /** The reply to a request: the whole list. */
-  reply(caller: string, scope: AddressScope): string {
-    return `{"ok":true,"node":"${this.#self}","revision":${this.#revision},"nodes":${this.#view(caller, scope).whole}}`;
+  reply(caller: string, scope: AddressScope): Buffer {
+    const view = this.#view(caller, scope);
+    view.reply ??= this.#message('"ok":true', `"nodes":${view.list}`);
+    return view.reply;
   }
 
   /** The update for a watcher that has the revision before this one. */
-  change(caller: string, scope: AddressScope): string {
+  change(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
-    const { changed, gone } = this.#change;
-    view.change ??= JSON.stringify(this.nodes(caller, scope).filter(({ id }) => changed.has(id)));
-    return `{"event":"nodes","node":"${this.#self}","revision":${this.#revision},"from":${this.#revision - 1},"nodes":${view.change},"gone":${JSON.stringify(gone)}}`;
+    if (view.change === undefined) {
+      const { changed, gone } = this.#change;
+      const nodes = this.nodes(caller, scope).filter(({ id }) => changed.has(id));
+      const rest = `"from":${this.#revision - 1},"nodes":${JSON.stringify(nodes)},"gone":${JSON.stringify(gone)}`;
+      view.change = this.#message('"event":"nodes"', rest);
+    }
+    return view.change;
   }
 
   /** The update for a watcher that missed some: the whole list. */
-  whole(caller: string, scope: AddressScope): string {
-    return `{"event":"nodes","node":"${this.#self}","revision":${this.#revision},"nodes":${this.#view(caller, scope).whole}}`;
+  whole(caller: string, scope: AddressScope): Buffer {
+    const view = this.#view(caller, scope);
+    view.whole ??= this.#message('"event":"nodes"', `"nodes":${view.list}`);
+    return view.whole;
+  }
+
+  #message(kind: string, rest: string): Buffer {
+    return Buffer.from(`{${kind},"node":"${this.#self}","revision":${this.#revision},${rest}}`);
   }
 
   #view(caller: string, scope: AddressScope): View {
     const key = `${scope} ${caller}`;
     const known = this.#views.get(key);
     if (known !== undefined) return known;
-    const view = {
-      revision: this.#revision,
-      whole: JSON.stringify(this.nodes(caller, scope)),
-      change: undefined,
-    };
+    const list = JSON.stringify(this.nodes(caller, scope));
+    const view: View = { list, reply: undefined, whole: undefined, change: undefined };
     this.#views.set(key, view);
     for (const oldest of this.#views.keys()) {
       if (this.#views.size <= MAX_VIEWS && this.#views.size * this.#members.size <= MAX_VIEWED_NODES) break;

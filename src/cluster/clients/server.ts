@@ -484,7 +484,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     // REQ puts a delimiter before the body, and with `correlate` an id before that: both go back as they came.
     const delimiter = frames.findIndex(({ length }) => length === 0);
     const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
-    let reply: string;
+    let reply: Buffer;
     try {
       const request = parseRequest(frames.slice(envelope.length));
       caller.scope = request.addresses;
@@ -493,7 +493,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     } catch (error) {
       this.#counts.invalid += 1;
       const { code, message } = error as ShoalError;
-      reply = JSON.stringify({ ok: false, error: { code, message } });
+      reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
     }
     // One that is not sent is as lost as one of a connection that ends: the caller asks again.
     if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
@@ -588,13 +588,14 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     const members: DescribedMember[] = this.#node
       .members()
       .filter(({ zre }) => zre !== true)
-      .map(({ id, name, tags, props, addresses, isDraining }) => ({
+      .map(({ id, name, tags, props, endpoints, isDraining, local }) => ({
         id,
         name,
         tags,
         props,
-        endpoints: addresses.slice(1),
+        endpoints,
         isDraining,
+        local,
       }));
     if (!this.#directory.update(members)) return;
     for (const caller of this.#watchers) this.#push(caller);
@@ -721,8 +722,8 @@ function basicOf(header: string | undefined): { username?: string; password?: st
   return colon < 1 ? {} : { username: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-function end(response: ServerResponse, status: number, body = "", type?: string): void {
-  const bytes = Buffer.from(body);
+function end(response: ServerResponse, status: number, body: string | Buffer = "", type?: string): void {
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
   response.writeHead(status, {
     "Content-Length": bytes.length,
     ...(type === undefined ? {} : { "Content-Type": `${type}; charset=utf-8` }),

@@ -359,21 +359,28 @@ describe("what a node says about itself", () => {
     name: "billing@db1",
     tags: ["eu"],
     props: { "shoal-discovery": encodeDescription(description).text },
-    endpoints: ["orders=tcp://172.31.5.9:5555", "orders=ipc:///tmp/x", "plain"],
+    endpoints: { orders: ["tcp://172.31.5.9:5555", "ipc:///tmp/x"], local: ["tcp://127.0.0.1:1"] },
     isDraining: false,
+    local: true,
   };
 
   it("is a node for a caller, with its public address in what it advertises", () => {
-    expect(describeNode(member, "10.100.4.7", "auto").endpoints.orders).toEqual([
-      "tcp://172.31.5.9:5555",
-      "ipc:///tmp/x",
-    ]);
+    const here = { orders: ["tcp://172.31.5.9:5555", "ipc:///tmp/x"], local: ["tcp://127.0.0.1:1"] };
+    // What leads nowhere from another host is for callers on the node's own.
+    for (const caller of ["127.0.0.1", "10.100.4.165"])
+      expect({ ...describeNode(member, caller, "private").endpoints }).toEqual(here);
+    expect({ ...describeNode({ ...member, local: false }, "127.0.0.1", "auto").endpoints }).toEqual({
+      orders: ["tcp://172.31.5.9:5555"],
+    });
+    expect({ ...describeNode(member, "10.100.4.7", "auto").endpoints }).toEqual({
+      orders: ["tcp://172.31.5.9:5555"],
+    });
     expect(describeNode(member, "8.8.8.8", "auto")).toEqual({
       id: "6a9d",
       name: "billing@db1",
       addresses: [{ ip: "54.1.2.3", interface: "eth0", port: 5_672, securePort: 8_672 }],
       discovery: ["tcp://54.1.2.3:7000"],
-      endpoints: { orders: ["tcp://54.1.2.3:5555", "ipc:///tmp/x"] },
+      endpoints: { orders: ["tcp://54.1.2.3:5555"] },
       tags: ["eu"],
       draining: false,
     });
@@ -392,7 +399,7 @@ describe("what a node says about itself", () => {
         props: {
           "shoal-discovery": encodeDescription({ ...description, addresses: ADDRESSES.slice(0, 1) }).text,
         },
-        endpoints: ["orders=tcp://10.100.4.165:5555"],
+        endpoints: { orders: ["tcp://10.100.4.165:5555"] },
       },
       "10.100.4.7",
       "auto",
@@ -408,12 +415,12 @@ describe("what a node says about itself", () => {
     expect(directory.update([member])).toBe(true);
     expect(directory.update([{ ...member }])).toBe(false);
     expect(directory.update([member, { ...member, id: "b" }])).toBe(true);
-    const change = parseUpdate([Buffer.from(directory.change("10.0.0.1", "auto"))]);
+    const change = parseUpdate([directory.change("10.0.0.1", "auto")]);
     expect(change).toMatchObject({ node: "6a9d", revision: 2, from: 1, gone: [] });
     expect(change.nodes.map(({ id }) => id)).toEqual(["b"]);
     directory.update([member]);
-    expect(parseUpdate([Buffer.from(directory.change("", "auto"))]).gone).toEqual(["b"]);
-    expect(parseUpdate([Buffer.from(directory.whole("", "auto"))])).toMatchObject({
+    expect(parseUpdate([directory.change("", "auto")]).gone).toEqual(["b"]);
+    expect(parseUpdate([directory.whole("", "auto")])).toMatchObject({
       revision: 3,
       from: undefined,
     });

@@ -1,0 +1,220 @@
+/** Callers that mean harm: wrong credentials as fast as they can, huge requests, slow ones, and readers that do not read. */
+import { connect as connectTcp, type Socket } from "node:net";
+import { setImmediate } from "node:timers/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  ClusterNode,
+  DiscoveryClient,
+  DiscoveryServer,
+  type DiscoveryServerOptions,
+} from "../../../src/cluster/index.js";
+import { EventStream } from "../../../src/core/event-stream.js";
+import { Dealer } from "../../../src/index.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
+
+let port = 10_000 + (process.pid % 20_000);
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const sockets: Socket[] = [];
+
+afterEach(async () => {
+  port += 1;
+  for (const each of sockets.splice(0)) each.destroy();
+  for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
+});
+
+async function serve(options: Partial<DiscoveryServerOptions> = {}): Promise<DiscoveryServer> {
+  const node = new ClusterNode({ name: "a", group: `hostile-${process.pid}`, multicast: { port } });
+  open.push(node);
+  await node.start();
+  const server = new DiscoveryServer(node, {
+    endpoint: "tcp://127.0.0.1:*",
+    http: { port: 0 },
+    users: { ana: "secret" },
+    ...options,
+  });
+  open.push(server);
+  await server.start();
+  return server;
+}
+
+const portOf = (url: string | undefined): number => Number(/:(\d+)/.exec((url ?? "").slice(6))?.[1]);
+
+/** A raw connection from an address of this host. */
+function raw(to: number, from = "127.0.0.2"): Socket {
+  const socket = connectTcp({ port: to, host: "127.0.0.1", localAddress: from });
+  socket.on("error", () => undefined);
+  sockets.push(socket);
+  return socket;
+}
+
+const ended = (socket: Socket): Promise<void> =>
+  new Promise((resolve) => {
+    if (socket.destroyed) resolve();
+    socket.once("close", () => resolve());
+    socket.resume();
+  });
+
+/** A good client from this host's usual address gets its list. */
+async function isServed(server: DiscoveryServer): Promise<void> {
+  const client = new DiscoveryClient({
+    addresses: server.endpoint as string,
+    username: "ana",
+    password: "secret",
+    attemptTimeout: 10_000,
+  });
+  open.push(client);
+  await client.ready({ timeout: 20_000 });
+  expect(client.nodes).toHaveLength(1);
+  await client.close();
+}
+
+const GREETING = Buffer.concat([
+  Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3, 0]),
+  Buffer.from("PLAIN".padEnd(20, "\0")),
+  Buffer.alloc(32),
+]);
+const HELLO = Buffer.from("\x04\x10\x05HELLO\x03ana\x05wrong", "latin1");
+
+describe("a hostile caller", () => {
+  it("with wrong credentials over sockets is refused, then not let in, while others are served", async () => {
+    const server = await serve();
+    const to = portOf(server.endpoint);
+    const refusals: number[] = [];
+    server.events.on("caller:refused", ({ count }) => refusals.push(count));
+    let done = 0;
+    const attack = async (): Promise<void> => {
+      while (done < 3_000) {
+        done += 1;
+        const socket = raw(to);
+        socket.write(Buffer.concat([GREETING, HELLO]));
+        await ended(socket);
+        sockets.splice(sockets.indexOf(socket), 1);
+      }
+    };
+    const attacks = Array.from({ length: 50 }, attack);
+    await isServed(server);
+    await Promise.all(attacks);
+    // Ten are looked at, fifty more refused unseen, and then some per second for as long as this takes.
+    expect(server.stats().refused).toBeGreaterThanOrEqual(60);
+    expect(server.stats().refused).toBeLessThan(400);
+    expect(refusals.length).toBeLessThan(server.stats().refused);
+    await isServed(server);
+  });
+
+  it("with wrong credentials over HTTP gets no further either", async () => {
+    const server = await serve();
+    const to = portOf(server.url);
+    const wrong = `GET /nodes HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${Buffer.from("ana:x").toString("base64")}\r\n\r\n`;
+    const answers: string[] = [];
+    for (let i = 0; i < 100; i++) {
+      const socket = raw(to);
+      socket.on("data", (bytes) => answers.push(bytes.toString().slice(9, 12)));
+      socket.end(wrong);
+      await ended(socket);
+    }
+    expect(new Set(answers)).toEqual(new Set(["401"]));
+    expect(answers.length).toBeLessThan(90);
+    await isServed(server);
+  });
+
+  it("with huge and endless requests loses its connection, and costs no memory", async () => {
+    const server = await serve();
+    const dealer = new Dealer({ plainUsername: "ana", plainPassword: "secret", linger: 0 });
+    open.push(dealer);
+    dealer.connect(server.endpoint as string);
+    const left = new Promise((resolve) => dealer.events.on("disconnect", resolve));
+    await dealer.send(Buffer.alloc(1_000_000, "x"));
+    await left;
+    const http = raw(portOf(server.url));
+    http.write(`GET /nodes HTTP/1.1\r\nX: ${"x".repeat(100_000)}\r\n\r\n`);
+    await ended(http);
+    const junk = raw(portOf(server.endpoint));
+    junk.write(Buffer.alloc(100_000, "x"));
+    await ended(junk);
+    await isServed(server);
+  });
+
+  it("with slow headers and half handshakes loses its connection", async () => {
+    const server = await serve();
+    const slow = raw(portOf(server.url));
+    slow.write("GET /nodes HTTP/1.1\r\n");
+    const dribble = setInterval(() => slow.write("X: y\r\n"), 500);
+    const half = raw(portOf(server.endpoint));
+    half.write(GREETING.subarray(0, 20));
+    await Promise.all([ended(slow), ended(half)]);
+    clearInterval(dribble);
+    await isServed(server);
+  }, 30_000);
+
+  it("that watches and does not read misses updates, costs a bounded queue, and gets the whole list at last", async () => {
+    // A cluster of 1,000 nodes whose details all change at once: 1 MB an update.
+    let round = 0;
+    const events = new EventStream();
+    const self = {
+      id: "a".repeat(32),
+      name: "a@h",
+      props: {},
+      endpoints: {},
+      isDraining: false,
+      local: true,
+    };
+    let served: { changed(): void } | undefined;
+    const node = {
+      closed: false,
+      events,
+      self,
+      members: () =>
+        Array.from({ length: 1_000 }, (_, i) => ({
+          ...self,
+          id: i === 0 ? self.id : `${i}`.padStart(32, "0"),
+          tags: [`${round}`.padStart(900, "x")],
+        })),
+      props: () => ({}),
+      serveDiscovery: (server: typeof served) => {
+        served = server;
+      },
+    };
+    const server = new DiscoveryServer(node as unknown as ClusterNode, {
+      endpoint: "tcp://127.0.0.1:*",
+      users: { ana: "secret" },
+    });
+    open.push(server);
+    await server.start();
+    const watchers = Array.from({ length: 10 }, () => {
+      const dealer = new Dealer({
+        plainUsername: "ana",
+        plainPassword: "secret",
+        linger: 0,
+        receiveHighWaterMark: 1,
+        // It gives signs of life, or it would be left within two seconds.
+        heartbeatInterval: 300,
+        heartbeatTimeout: 60_000,
+      });
+      open.push(dealer);
+      dealer.connect(server.endpoint as string);
+      return dealer;
+    });
+    for (const dealer of watchers) {
+      await dealer.send('{"command":"watch"}');
+      await dealer.receive();
+    }
+    collectGarbage();
+    const used = (): number => process.memoryUsage().heapUsed + process.memoryUsage().external;
+    const before = used();
+    while (server.stats().missed < 100) {
+      round += 1;
+      served?.changed();
+      await setImmediate();
+    }
+    collectGarbage();
+    // Some 10 of 1 MB each for a watcher, shared by all; not one for each of the updates that it missed.
+    expect(used() - before).toBeLessThan(100_000_000);
+    const { revision } = JSON.parse(String((await watchers[0]?.receive())?.[0])) as { revision: number };
+    expect(revision).toBeLessThan(round);
+    for await (const [frame] of watchers[0] as Dealer) {
+      const update = JSON.parse(String(frame)) as { revision: number; from?: number };
+      if (update.revision <= revision + 1 || update.from !== undefined) continue;
+      break;
+    }
+  }, 120_000);
+});
