@@ -41,7 +41,7 @@ function nodeOf(name: string, more: Partial<DiscoveredNode> = {}): DiscoveredNod
   };
 }
 
-/** A client, what its connections are told to do, and the time. */
+/** A client, what it asks of its connections, and the time. */
 class World {
   now = 0;
   readonly done: string[] = [];
