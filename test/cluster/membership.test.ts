@@ -251,6 +251,45 @@ describe("leaving, removing, draining", () => {
     expect(world.runUntil(() => world.agree(), 30_000)).toBeGreaterThanOrEqual(0);
   });
 
+  it("a removed node that lives is back half a second after it was admitted", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const world = cluster(6, { seed, loss: 0.01 });
+      const [node, operator, other] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];
+      world.act(operator, (rules, now) => rules.remove(now, node.id));
+      world.run(seed % 2 === 0 ? 2_000 : 60_000);
+      expect(node.rules.removed).toBe(true);
+      world.act(seed % 3 === 0 ? other : operator, (rules, now) => rules.admit(now, node.id));
+      expect(
+        world.runUntil(() => !node.rules.removed && world.agree(), 500),
+        `seed ${seed}`,
+      ).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  it("a node that leaves just after its start was never there, or has left: nobody loses it", () => {
+    for (let seed = 1; seed <= 120; seed++) {
+      const world = new World({ seed, latency: [1, 10] });
+      for (let i = 0; i < 6; i++) world.add({ multicast: true });
+      for (const node of world.nodes) world.act(node, (rules, now) => rules.discover(now));
+      expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+      const passing = world.add({ multicast: true });
+      const changes: string[] = [];
+      world.onChange = (_, change) => {
+        if ("member" in change && change.member?.id === passing.id) changes.push(change.type);
+      };
+      world.act(passing, (rules, now) => rules.heartbeat(now));
+      world.run(seed % 60);
+      world.act(passing, (rules, now) => rules.leave(now));
+      world.run(300);
+      world.crash(passing);
+      world.run(10_000);
+      expect(changes, `seed ${seed}`).not.toContain("lost");
+      expect(changes.filter((type) => type === "left").length, `seed ${seed}`).toBe(
+        changes.filter((type) => type === "joined").length,
+      );
+    }
+  });
+
   it("a removed node that has evidence of a reset sends nothing but its question", () => {
     const world = cluster(4, { latency: [1, 2] });
     const [node, operator, other] = world.nodes as [SimulatedNode, SimulatedNode, SimulatedNode];

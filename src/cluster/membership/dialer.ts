@@ -63,7 +63,7 @@ export class Dialer {
     if (this.#hasVacant) this.schedule(this.#context.profile.redialInterval / 4);
   }
 
-  /** @param accusation of the one that is dialled, for it to refute */
+  /** @param accusation of the one that is dialled, for it to refute; or its admission */
   dial(address: string, accusation: Update | undefined, overStream: boolean): void {
     const seq = this.#prober.nextSeq();
     const [oldest] = this.#dials.keys();

@@ -109,6 +109,8 @@ export interface Removal {
   readonly time: number;
   readonly counter: number;
   readonly removed: boolean;
+  /** Where the node was last, for it to learn that it is admitted; empty: not known here. */
+  address: string;
 }
 
 export class Members {

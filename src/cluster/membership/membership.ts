@@ -188,10 +188,19 @@ export class Membership {
     const update = Update.left(this.#context.self.id, this.#context.self.start, this.#context.self.count);
     this.#transmitter.spread(update);
     const packet = this.#transmitter.packet(PacketType.GOSSIP, 0, 0, 0, "", "", [update]);
-    const { live } = this.#context.members;
-    const first = Math.floor(this.#context.random() * live.length);
+    const { effects, members, random } = this.#context;
+    const { live } = members;
+    const first = Math.floor(random() * live.length);
     for (let i = 0; i < Math.min(LEAVE_SENDS, live.length); i++)
-      this.#context.effects.send((live[(first + i) % live.length] as Member).address, packet, false);
+      effects.send((live[(first + i) % live.length] as Member).address, packet, false);
+    // Those that are no members here may have this node as one already.
+    for (const address of this.#strangers.pending(LEAVE_SENDS)) effects.send(address, packet, false);
+    effects.multicast(packet);
+  }
+
+  /** Whether others may know this node: members, and those that are just being met. */
+  get isKnown(): boolean {
+    return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
   }
 
   /** A packet that says who this node is, and nothing else: the first one on a stream. */
@@ -393,8 +402,9 @@ export class Membership {
     }
     if (this.#context.left) {
       // It takes no part any more: what it knows grows old. Its answers say that it left.
-      if (packet.type === PacketType.PING)
-        this.#transmitter.ack(packet, address, overStream, this.#transmitter.piggyback(0));
+      if (packet.type !== PacketType.PING) return;
+      const { id, start, count } = this.#context.self;
+      this.#transmitter.ack(packet, address, overStream, [Update.left(id, start, count)]);
       return;
     }
     const member = this.#context.members.get(packet.from);

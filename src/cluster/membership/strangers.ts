@@ -51,6 +51,11 @@ export class Strangers {
 
   /** @returns the member that the sender is by now, for its packet to be handled */
   onPacket(packet: Packet, address: string, overStream: boolean): Member | undefined {
+    if (packet.updates.some(({ kind, id }) => kind === UpdateKind.LEFT && id === packet.from)) {
+      // It left before it was met.
+      this.#newcomers.delete(packet.from);
+      return undefined;
+    }
     this.#refute(packet);
     const isVerified =
       overStream ||
@@ -82,6 +87,11 @@ export class Strangers {
     if (packet.type === PacketType.ACK && (!established || random() < ADMITTERS / members.size))
       this.#synchronizer.request(address, 0);
     return member;
+  }
+
+  /** Addresses of some that are just being met. */
+  pending(most: number): readonly string[] {
+    return [...this.#newcomers.values()].slice(-most).map(({ update }) => update.address);
   }
 
   /**
@@ -147,9 +157,10 @@ export class Strangers {
   /** A removed node is informed of it, at most one in a probe timeout. */
   refuseRemoved(id: string, address: string, overStream = false): void {
     if (!overStream) this.#context.refuse("removed");
-    if (!overStream && this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
     const removal = this.#context.members.removals.get(id);
     if (removal === undefined) return;
+    removal.address = address;
+    if (!overStream && this.#context.now - this.#removalSentAt < this.#context.profile.probeTimeout) return;
     this.#removalSentAt = this.#context.now;
     const update = Update.removal(id, removal.time, removal.counter, true);
     this.#transmitter.sendUpdates(address, [update], overStream);

@@ -252,14 +252,19 @@ export class Updates {
     this.#transmitter.announce(false);
   }
 
-  /** Removals and admissions, which have versions of their own. */
-  applyRemoval(update: Update): void {
+  /** Removals and admissions, which have versions of their own. @param isOwn decided at this node */
+  applyRemoval(update: Update, isOwn = false): void {
     const isRemoved = (update.flags & 1) !== 0;
-    const removal = { time: update.start, counter: update.count, removed: isRemoved };
-    if (!this.#context.members.setRemoval(update.id, removal)) return;
+    const { members, random, self } = this.#context;
+    const { id } = update;
+    const address = members.get(id)?.address ?? members.removals.get(id)?.address ?? "";
+    if (!members.setRemoval(id, { time: update.start, counter: update.count, removed: isRemoved, address }))
+      return;
     this.#context.changed();
     this.#transmitter.spread(update);
-    const { id } = update;
+    // It is nobody's member, so gossip does not reach it.
+    if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
+      this.#dialer.dial(address, update, false);
     if (id === this.#context.self.id) {
       const was = this.#context.removed;
       this.#context.removed = isRemoved;
@@ -280,7 +285,7 @@ export class Updates {
     const before = this.#context.members.removals.get(id);
     const time = Math.max(Math.floor(this.#context.now + this.#context.wallOffset), (before?.time ?? 0) + 1);
     this.#counter += 1;
-    this.applyRemoval(Update.removal(id, time, this.#counter, isRemoved));
+    this.applyRemoval(Update.removal(id, time, this.#counter, isRemoved), true);
   }
 
   /** Updates of others go on; a node that is just joining hears what all know. */

@@ -756,7 +756,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       this.#left = true;
       this.#run((rules, now) => rules.leave(now));
       const pause = LEAVE_INTERVALS * this.#settings.profile.gossipInterval;
-      if (this.#membership.live.length > 0)
+      if (this.#membership.isKnown)
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
     }
     this.#timer.stop();
