@@ -121,7 +121,8 @@ export async function requestStream(request: HttpRequest): Promise<HttpStream> {
     const response = await open(request, deadline.signal);
     const { statusCode = 0, headers } = response;
     const refusal = statusCode === 200 ? undefined : await readAnswer(request, response);
-    deadline.stopTimer();
+    if (refusal === undefined) deadline.stopTimer();
+    else deadline.clear();
     return { status: statusCode, headers, refusal, values: readLines(request, response, deadline) };
   } catch (error) {
     deadline.clear();

@@ -156,6 +156,22 @@ describe.skipIf(missing("etcd"))("a server", () => {
     await proxy.stop();
   });
 
+  it("forgets a node that is cut off for longer than its lease, and has it again afterwards", async () => {
+    const proxy = await FreezingProxy.start(etcd.port);
+    const options = { prefix: "cut", ttl: 1_000, timeout: 200, relistInterval: 300 };
+    const cut = follow({ servers: proxy.url, ...options }, "10.0.0.1:7946");
+    const other = follow({ servers: etcd.url, ...options }, "10.0.0.2:7946");
+    await other.has("10.0.0.1:7946", "10.0.0.2:7946");
+    proxy.cut();
+    await other.has("10.0.0.2:7946");
+    await cut.until(({ error }) => error?.code === "ETIMEDOUT");
+    expect(cut.list).toHaveLength(2);
+    proxy.mend();
+    await other.has("10.0.0.1:7946", "10.0.0.2:7946");
+    await cut.stop();
+    await proxy.stop();
+  });
+
   it("ends a watch whose past it has forgotten, and the keys are listed again", async () => {
     const gateway = new EtcdGateway({
       servers: [etcd.url],
@@ -231,6 +247,23 @@ describe.skipIf(missing("etcd"))("a server that fails", () => {
   });
 });
 
+describe.skipIf(missing("etcd"))("a server that stands still", () => {
+  it("is not waited for by a node that leaves", async () => {
+    const etcd = await EtcdServer.start();
+    try {
+      const follower = follow({ servers: etcd.url, timeout: 20_000 });
+      await follower.has("10.0.0.1:7946");
+      for (let key = await etcd.get(follower.key); key === undefined; ) key = await etcd.get(follower.key);
+      etcd.pause();
+      const start = performance.now();
+      await follower.stop();
+      expect(performance.now() - start).toBeLessThan(2_000);
+    } finally {
+      await etcd.stop();
+    }
+  });
+});
+
 describe.skipIf(missing("etcd"))("three servers", () => {
   let servers: readonly EtcdServer[];
   beforeAll(async () => {
@@ -255,6 +288,15 @@ describe.skipIf(missing("etcd"))("three servers", () => {
     }
     await one.until(({ list }) => list?.length === 5);
     await two.until(({ list }) => list?.length === 5);
+
+    // Without a majority none of them answers.
+    servers[0]?.pause();
+    servers[1]?.pause();
+    await Promise.all([one, two].map((each) => each.until(({ error }) => error !== undefined)));
+    expect([one.list?.length, two.list?.length]).toEqual([5, 5]);
+    servers[0]?.resume();
+    servers[1]?.resume();
+    await Promise.all([one, two].map((each) => each.until(({ error }) => error === undefined)));
   });
 });
 

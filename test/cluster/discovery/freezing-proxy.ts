@@ -1,17 +1,21 @@
-/** Relays TCP, until the connections that it has go silent: nothing is closed, nothing passes. New ones are relayed again. */
+/** Relays TCP, until the connections that it has go silent: nothing is closed, nothing passes. New ones are relayed, unless it is cut. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 
 export class FreezingProxy {
   readonly #server: Server;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
 
+  #isCut = false;
+
   private constructor(to: number) {
     this.#server = createServer((client) => {
       const server = connect(to, "127.0.0.1");
       const pair = [client, server] as const;
       this.#pairs.add(pair);
-      client.pipe(server);
-      server.pipe(client);
+      if (!this.#isCut) {
+        client.pipe(server);
+        server.pipe(client);
+      }
       const end = (): void => {
         client.destroy();
         server.destroy();
@@ -29,6 +33,17 @@ export class FreezingProxy {
 
   get url(): string {
     return `http://127.0.0.1:${(this.#server.address() as { port: number }).port}`;
+  }
+
+  /** All connections are silent, those that come, too, until `mend`. */
+  cut(): void {
+    this.#isCut = true;
+    this.freeze();
+  }
+
+  /** New connections are relayed again. */
+  mend(): void {
+    this.#isCut = false;
   }
 
   freeze(): void {
