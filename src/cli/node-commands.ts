@@ -2,11 +2,14 @@
  * The commands that steer a running node: as a control socket parses them, as the command line offers them, what they do, and
  * what they print. A command stands here and nowhere else.
  */
+import { resolve } from "node:path";
 import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { UsageError } from "./failure.js";
+import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { NodeOperator } from "./node-operator.js";
 import {
+  clientsText,
   discoveredText,
   eventsText,
   nodesText,
@@ -39,6 +42,8 @@ export type SteeredNode = Pick<
   | "drain"
   | "heal"
   | "discover"
+  | "clients"
+  | "keys"
   | "ping"
   | "rtt"
   | "reachability"
@@ -72,6 +77,10 @@ export interface NodeCommand {
   text?(reply: Members): readonly string[];
   /** What was done, in words. */
   done?(members: Members, reply: Members): string;
+  /** Does what needs no node. @returns whether that was all */
+  local?(members: Members): Promise<boolean>;
+  /** Makes what is sent of what was written. */
+  prepare?(members: Members): Members;
   /** ms that it takes at most, where it is longer than usual. */
   readonly timeout?: number;
   /** The process ends when the reply is on its way. */
@@ -319,6 +328,51 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     run: (node) => node.reachability(),
     text: (reply) => reachabilityText(reply),
     timeout: 60_000,
+  },
+  clients: {
+    face: {
+      summary: "list the clients of the cluster's discovery servers",
+      description:
+        "Asks every node that has a discovery server for the programs that are connected to it, and lists them with their nodes.",
+      examples: ["shoal node clients"],
+    },
+    members: {},
+    run: (node) => node.clients(),
+    text: (reply) => clientsText(reply),
+  },
+  keys: {
+    face: {
+      summary: "make a key; list, add, use, remove or rotate the keys of a node",
+      description:
+        "list shows the ids of the node's keys, never a key. rotate FILE is the next step of a rotation to the key in FILE: add it, " +
+        "seal by it, remove the old one; each step goes to every node before the next. add FILE, use ID and remove ID are the " +
+        "steps by themselves. generate [FILE] makes a key and asks no node.",
+      examples: ["shoal node keys", "shoal node keys generate new.key", "shoal node keys rotate new.key"],
+    },
+    members: {
+      action: {
+        flags: "[action]",
+        help: "list (default), add, use, remove, rotate; or generate",
+        expected: `one of ${KEY_ACTIONS.join(", ")}`,
+        accepts: (value) => KEY_ACTIONS.includes(value as KeyAction),
+      },
+      target: text("[target]", "a key file; of use and remove, an id"),
+    },
+    local: async ({ action, target }) => {
+      if (action !== "generate") return false;
+      await generateKey(target as string | undefined);
+      return true;
+    },
+    prepare: ({ action, target, ...others }) => ({
+      ...others,
+      ...(action === undefined ? {} : { action }),
+      // The node may run in another folder.
+      ...(target === undefined
+        ? {}
+        : { target: action === "add" || action === "rotate" ? resolve(target as string) : target }),
+    }),
+    run: (node, { action = "list", target }) => node.keys(action as KeyAction, target as string | undefined),
+    text: (reply) => keysText(reply),
   },
   shout: {
     face: {

@@ -7,6 +7,7 @@
 import { lookup } from "node:dns/promises";
 import type { ClusterNode, Service, TagChange } from "../cluster/index.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
+import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 
 /** Events that are kept for those who watch. */
@@ -286,6 +287,30 @@ export class NodeOperator {
 
   reachability(): Promise<object> {
     return this.#node.reachability();
+  }
+
+  /** The programs that are connected to discovery servers, by the nodes that run these. */
+  async clients(): Promise<object> {
+    const { clients, missing } = await this.#node.clients();
+    return {
+      clients: clients.slice(0, MAX_LISTED),
+      missing,
+      ...(clients.length > MAX_LISTED ? { omitted: clients.length - MAX_LISTED } : {}),
+    };
+  }
+
+  /** @throws as `changeKeys` */
+  keys(action: KeyAction, target: string | undefined): Promise<KeysReply> {
+    const node = this.#node;
+    const { codec } = node;
+    const holder: KeyHolder = {
+      get keys() {
+        return codec.keys;
+      },
+      byPassword: codec.byPassword,
+      setKeys: (...keys) => node.setKeys(...keys),
+    };
+    return changeKeys(holder, action, target);
   }
 
   // --- What it says of itself ----------------------------------------------------------------------------------------

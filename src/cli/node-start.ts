@@ -23,6 +23,10 @@ import { terminal } from "./terminal.js";
 /** Bytes of lines that wait for a slow reader of standard output; past it lines are dropped, and that is logged. */
 const MAX_UNREAD = 1_048_576;
 
+/** Control endpoints that the registry of this host's nodes takes, and characters of one. */
+const MAX_SHOWN = 8;
+const MAX_SHOWN_ENDPOINT = 256;
+
 export interface StartSettings extends ControlSettings, OperationSettings {
   /** Without `config`. */
   readonly name?: string;
@@ -91,6 +95,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
       await asUsage(() => node.start());
       if (zre !== false && group !== undefined) node.joinGroup(group);
       const { self, address } = node;
+      showControl(node, service);
       lines.ready(self, node.members({ self: false }), { address, ...service.endpoints });
       if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
       reloads = await follow?.(node, log);
@@ -99,6 +104,11 @@ export async function startNode(settings: StartSettings): Promise<void> {
     reloads?.close();
     stdout.off("error", stop.request);
   }
+}
+
+/** Shows the control endpoints to those who list this host's nodes, as many as there is room for. */
+function showControl(node: ClusterNode, { endpoints: { control = [] } }: NodeService): void {
+  node.showControl(control.filter((endpoint) => endpoint.length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
 }
 
 /** Options of the command line that go with `--config`. */

@@ -1,10 +1,13 @@
 /** The commands that steer a running node, from the asking side: which node, its reply, and what is printed of it. */
+
+import { clusterNames } from "../cluster/index.js";
 import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
 import { describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import type { Members, NodeCommand } from "./node-commands.js";
 import { endpointFault, runningEndpoints } from "./node-endpoint.js";
+import { namesText } from "./node-text.js";
 import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 import { callFailure } from "./service.js";
 import { Stop } from "./stop.js";
@@ -38,6 +41,7 @@ export async function steer(
   members: Members,
   settings: SteerSettings,
 ): Promise<void> {
+  if ((await command.local?.(members)) === true) return;
   const { timeout = command.timeout ?? TIMEOUT, json } = settings;
   const security = await securityOf(settings);
   const stop = new Stop().listen();
@@ -51,7 +55,10 @@ export async function steer(
         await follow(client, name, command, settings, stop.requested);
         return;
       }
-      const reply = await client.command({ command: name, ...members }, { timeout, signal: stop.requested });
+      const reply = await client.command(
+        { command: name, ...(command.prepare?.(members) ?? members) },
+        { timeout, signal: stop.requested },
+      );
       if (reply.command !== name)
         throw new Failure(`${endpoint} is not a node's control socket, but perhaps a proxy's`);
       if (json === true) stdout.write(`${JSON.stringify(reply)}\n`);
@@ -185,4 +192,11 @@ function written(text: string, signal: AbortSignal): Promise<void> {
     signal.addEventListener("abort", done, { once: true });
     stdout.write(text, done);
   });
+}
+
+/** The nodes of this host's registry. */
+export async function printNames(json: boolean): Promise<void> {
+  const names = await clusterNames();
+  const lines = json ? [JSON.stringify({ ok: true, names })] : namesText(names);
+  terminal().stdout.write(lines.map((line) => `${line}\n`).join(""));
 }

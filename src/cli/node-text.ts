@@ -1,4 +1,5 @@
 /** The replies of a running node as text: tables for people. What comes may be of another program, so nothing in it is trusted. */
+import type { ClusterNodeEntry } from "../cluster/index.js";
 import { lineText, printable } from "./node-lines.js";
 
 type Row = readonly string[];
@@ -67,6 +68,37 @@ export function discoveredText(reply: Members): string[] {
     ...nodesText(list(reply.nodes)),
     ...(sources.length === 0 ? [] : table([["SOURCE", "STATE", "ADDRESSES", "ERROR"], ...sources])),
   ];
+}
+
+/** @param reply to `clients` */
+export function clientsText({ clients, missing, omitted }: Members): string[] {
+  const rows = list(clients).map(({ name, node, address, since }) => [
+    shown(name),
+    shown(node),
+    shown(address),
+    typeof since === "number" ? age(Date.now() - since) : "",
+  ]);
+  return [
+    ...table([["CLIENT", "NODE", "ADDRESS", "CONNECTED"], ...rows]),
+    ...(typeof omitted === "number" ? [`and ${omitted} more`] : []),
+    ...(Array.isArray(missing) && missing.length > 0
+      ? [`without an answer: ${missing.map(shown).join(", ")}`]
+      : []),
+  ];
+}
+
+/** @param entries of the host's nodes */
+export function namesText(entries: readonly ClusterNodeEntry[]): string[] {
+  return table([
+    ["NODE", "CLUSTER", "ADDRESS", "PID", "CONTROL"],
+    ...entries.map(({ name, group, address, pid, control }) => [
+      shown(name),
+      shown(group),
+      shown(address),
+      shown(pid),
+      control.map(shown).join(" "),
+    ]),
+  ]);
 }
 
 /** @param reply to `rtt` */

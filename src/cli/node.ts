@@ -36,6 +36,7 @@ export function addNodeCommand(program: Command): void {
   });
   addStartCommand(node);
   addCheckCommand(node);
+  addNamesCommand(node);
   for (const [name, command] of Object.entries(NODE_COMMANDS))
     if (command.face !== undefined) addSteerCommand(node, name, command, command.face);
 }
@@ -117,6 +118,22 @@ function addCheckCommand(node: Command): void {
     .action(async (file: string, settings: { readonly json?: boolean }) => {
       const { checkNode } = await import("./node-start.js");
       await checkNode(file, settings);
+    });
+}
+
+function addNamesCommand(node: Command): void {
+  addCommand(node, {
+    name: "names",
+    summary: "list the nodes of this user that run on this host",
+    description:
+      "Lists the nodes of this user that run on this host, those of programs included: name, cluster, address, process and control " +
+      "endpoints. Asks no node.",
+    examples: ["shoal node names", "shoal node names --json"],
+  })
+    .option("--json", "print them as JSON")
+    .action(async ({ json }: { readonly json?: boolean }) => {
+      const { printNames } = await import("./node-steer.js");
+      await printNames(json === true);
     });
 }
 

@@ -1,8 +1,9 @@
 /** The commands of a running node as an operator uses them: the node is found by itself, mistakes included. */
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, readdirSync, statSync, symlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { keyId } from "../../src/cli/node-keys.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import { type Command, run, startWithout } from "./in-process.js";
@@ -43,6 +44,11 @@ async function json(...args: string[]): Promise<Record<string, unknown>> {
   const { code, stdout, stderr } = await run("", "node", ...args, "--json");
   expect([code, stderr]).toEqual([0, ""]);
   return JSON.parse(String(stdout)) as Record<string, unknown>;
+}
+
+/** The id of a key, as it is printed. */
+async function idOf(path: string): Promise<string> {
+  return `${keyId(String(readFileSync(path)).trim())}\n`;
 }
 
 async function fails(why: RegExp, ...args: string[]): Promise<void> {
@@ -200,6 +206,60 @@ describe("what an operator does", () => {
     expect(String((await run("", "node", "reachability", ...at)).stdout)).toBe(
       "2 nodes: of 1 pairs 1 reach each other, 0 do not, of 0 the first did not answer\n",
     );
+  });
+
+  it("lists the nodes of the host, and the clients of discovery servers", async () => {
+    const before = process.env.XDG_RUNTIME_DIR;
+    process.env.XDG_RUNTIME_DIR = file();
+    mkdirSync(process.env.XDG_RUNTIME_DIR, { mode: 0o700 });
+    try {
+      await pair();
+      // A node registers in the background: nothing reports when it has.
+      const found = async (): Promise<unknown[]> => {
+        const { names } = await json("names");
+        return (names as { name: string; group: string; control: string[] }[])
+          .map((entry) => [entry.name[0], entry.group, entry.control[0]?.slice(0, 4)])
+          .sort();
+      };
+      await expect.poll(found, { timeout: 10_000 }).toEqual(["a", "b"].map((name) => [name, group, "ipc:"]));
+      expect(String((await run("", "node", "names")).stdout)).toMatch(/^NODE .*\n[ab]@.*\n[ab]@.*\n$/);
+      expect(await json("clients", "--node", "a")).toMatchObject({ clients: [], missing: [] });
+    } finally {
+      if (before === undefined) delete process.env.XDG_RUNTIME_DIR;
+      else process.env.XDG_RUNTIME_DIR = before;
+    }
+  });
+
+  it("makes keys, and rotates them in steps; no key is ever printed of a node", async () => {
+    const [old, fresh] = [file(), file()];
+    for (const path of [old, fresh])
+      expect(await run("", "node", "keys", "generate", path)).toMatchObject({
+        code: 0,
+        stdout: Buffer.from(await idOf(path)),
+      });
+    expect(statSync(old).mode & 0o777).toBe(0o600);
+    await fails(/cannot write the key file/, "keys", "generate", old);
+    expect(String((await run("", "node", "keys", "generate")).stdout)).toMatch(/^\S{40}\n$/);
+
+    const a = await node("a", "--key", old);
+    await node("b", "--key", old);
+    await a.until("stdout", /b@\S+ joined/);
+    const [oldId, newId] = (await Promise.all([old, fresh].map(idOf))).map((id) => id.trim());
+    const at = ["--node", "a"];
+    expect(await json("keys", ...at)).toMatchObject({ keys: [oldId], byPassword: false });
+    await fails(/needs a file/, "keys", "rotate", ...at);
+    await fails(/is one of list, add, use/, "keys", "nonsense", ...at);
+    await fails(/no key of this node has the id/, "keys", "use", "00000000", ...at);
+    await fails(/is the key that seals/, "keys", "remove", oldId as string, ...at);
+    await fails(/has this key already/, "keys", "add", old, ...at);
+    for (const keys of [[oldId, newId], [newId, oldId], [newId], [newId]])
+      for (const name of ["a", "b"]) {
+        const reply = await json("keys", "rotate", fresh, "--node", name);
+        expect(reply.keys).toEqual(keys);
+        expect(JSON.stringify(reply)).not.toContain(String(readFileSync(fresh)).trim());
+      }
+    expect(String((await run("", "node", "keys", ...at)).stdout)).toBe(`${newId} (seals)\n`);
+    expect((await json("peers", ...at)).peers).toMatchObject([{ state: "running" }]);
   });
 
   it("watches events, and has the end of the node", async () => {

@@ -1,0 +1,124 @@
+/** The keys of a running node: their ids, and a rotation in steps. No key leaves its file but to be used. */
+import { createHash, randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { encodeZ85 } from "../core/z85.js";
+import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../index.js";
+import { describe, Failure } from "./failure.js";
+import { readKeyFile } from "./key-file.js";
+import { terminal } from "./terminal.js";
+
+/** Hexadecimal digits of a key's id. */
+const ID_DIGITS = 8;
+
+export const KEY_ACTIONS = ["list", "add", "use", "remove", "rotate"] as const;
+export type KeyAction = (typeof KEY_ACTIONS)[number];
+
+/** What a node's keys are to those who change them. */
+export interface KeyHolder {
+  /** The first seals, all open. */
+  readonly keys: readonly string[];
+  readonly byPassword: boolean;
+  setKeys(...keys: string[]): void;
+}
+
+/** The reply to `keys`. */
+export interface KeysReply {
+  /** Ids, the one that seals first. */
+  readonly keys: readonly string[];
+  readonly byPassword: boolean;
+  /** What was done. */
+  readonly step: "none" | "added" | "seals" | "removed" | "complete";
+}
+
+/** What stands for a key where it must not be read: the beginning of SHA-256. */
+export function keyId(key: string): string {
+  return createHash("sha256").update(`shoal key ${key}`).digest("hex").slice(0, ID_DIGITS);
+}
+
+/**
+ * Carries out an action.
+ *
+ * @param target `add`, `rotate`: a file; `use`, `remove`: an id
+ * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; UnroutableError `EHOSTUNREACH` for an id that no key has
+ */
+export async function changeKeys(
+  holder: KeyHolder,
+  action: KeyAction,
+  target: string | undefined,
+): Promise<KeysReply> {
+  const reply = (step: KeysReply["step"]): KeysReply => ({
+    keys: holder.keys.map(keyId),
+    byPassword: holder.byPassword,
+    step,
+  });
+  if (action === "list") return reply("none");
+  if (target === undefined)
+    throw new InvalidArgumentError(
+      `keys ${action} needs ${action === "use" || action === "remove" ? "an id" : "a file"}`,
+    );
+  if (holder.byPassword)
+    throw new InvalidStateError("EFSM", "this node has a password: change passwordFile of its configuration");
+  if (holder.keys.length === 0)
+    throw new InvalidStateError("EFSM", "this node has no key, and keeps to its host");
+  const { keys } = holder;
+  const [first, second] = keys as [string, string | undefined];
+  if (action === "use" || action === "remove") {
+    const key = keys.find((each) => keyId(each) === target);
+    if (key === undefined)
+      throw new UnroutableError(`no key of this node has the id ${target}; list shows them`);
+    if (action === "use") {
+      holder.setKeys(key, ...keys.filter((each) => each !== key));
+      return reply("seals");
+    }
+    if (key === first)
+      throw new InvalidStateError("EFSM", `${target} is the key that seals: use another one first`);
+    holder.setKeys(first);
+    return reply("removed");
+  }
+  const key = await readKeyFile(target);
+  if (!keys.includes(key)) {
+    if (second !== undefined) throw new InvalidStateError("EFSM", "this node has two keys: remove one first");
+    holder.setKeys(first, key);
+    return reply("added");
+  }
+  if (action === "add") throw new InvalidStateError("EFSM", "this node has this key already");
+  if (key !== first) {
+    holder.setKeys(key, first);
+    return reply("seals");
+  }
+  if (second === undefined) return reply("complete");
+  holder.setKeys(key);
+  return reply("removed");
+}
+
+/** Makes a key: prints it, or writes it to a file that only its owner may read. @throws Failure */
+export async function generateKey(file: string | undefined): Promise<void> {
+  const key = encodeZ85(randomBytes(32));
+  if (file === undefined) {
+    terminal().stdout.write(`${key}\n`);
+    return;
+  }
+  try {
+    await writeFile(file, `${key}\n`, { mode: 0o600, flag: "wx" });
+  } catch (error) {
+    throw new Failure(`cannot write the key file ${file}: ${describe(error)}`);
+  }
+  terminal().stdout.write(`${keyId(key)}\n`);
+}
+
+const STEPS: Readonly<Record<string, string>> = {
+  added: "added: do this on every node before the next step",
+  seals: "seals now: do this on every node before the next step",
+  removed: "the other key is removed",
+  complete: "nothing is left to do",
+};
+
+/** @param reply to `keys` */
+export function keysText({ keys, byPassword, step }: Readonly<Record<string, unknown>>): string[] {
+  const ids = Array.isArray(keys) ? keys.map(String) : [];
+  const lines = ids.map(
+    (id, at) => `${id}${at === 0 ? " (seals)" : ""}${byPassword === true ? " (of a password)" : ""}`,
+  );
+  const done = STEPS[String(step)];
+  return [...(lines.length === 0 ? ["no key"] : lines), ...(done === undefined ? [] : [done])];
+}
