@@ -231,6 +231,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #counts = { requests: 0, invalid: 0, refused: 0, updates: 0, missed: 0 };
   readonly #stopped = new AbortController();
   #router: Router | undefined;
+  #policing: Policing | undefined;
   #http: HttpServer | undefined;
   #detach: (() => void) | undefined;
   #starting: Promise<void> | undefined;
@@ -315,7 +316,11 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         this.assertOpen();
       }
       for (const type of CHANGES) this.#node.events.on(type, this.#onChange);
-      this.#node.serveDiscovery({ clients: () => this.clients, changed: this.#onChange });
+      this.#node.serveDiscovery({
+        clients: () => this.clients,
+        changed: this.#onChange,
+        nodeOnClose: (linger) => this.close({ linger }),
+      });
       this.#publish();
       this.#looking = setInterval(() => void this.#lookUp(), this.#settings.addressInterval);
       this.#looking.unref();
@@ -377,13 +382,14 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       });
       this.#router = router;
       const policing = new Policing(router);
+      this.#policing = policing;
       if (!policing.perPeer)
         throw new NotSupportedError(
           "a DiscoveryServer needs an engine that knows its peers: zmtp, not libzmq",
         );
       policing.change(
         {
-          admits: (address) => this.#gate.admits(performance.now(), address),
+          admits: (address) => this.#admits(address),
           rate: { messages: REQUEST_RATE },
           joins: (peer) => {
             // The event of the same peer comes next, with its routing id and without its address.
@@ -414,7 +420,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       else end(response, 404);
     }, HTTP_LIMITS);
     server.on("connection", (socket) => {
-      if (!this.#gate.admits(performance.now(), plainIp(socket.remoteAddress ?? ""))) socket.destroy();
+      if (!this.#admits(plainIp(socket.remoteAddress ?? ""))) socket.destroy();
     });
     server.on("clientError", (_, socket) => socket.destroy());
     const { host = "127.0.0.1", port } = http;
@@ -434,9 +440,14 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#detach = undefined;
     const [router, http] = [this.#router, this.#http];
     this.#router = undefined;
+    this.#policing = undefined;
     this.#http = undefined;
     for (const caller of this.#callers.values()) this.#forget(caller);
     await Promise.all([router?.close({ linger }), http && shut(http)]);
+  }
+
+  #admits(address: string): boolean {
+    return !this.#node.removed && this.#gate.admits(performance.now(), address);
   }
 
   // --- Callers over sockets ------------------------------------------------------------------------------------------
@@ -585,6 +596,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   /** The list as it is now, to all watchers. */
   #publish(): void {
     if (this.#node.closed) return;
+    // Its list is that of a node which takes no part: its callers go elsewhere, and none is let in until it is admitted.
+    if (this.#node.removed) this.#policing?.disconnect(() => true);
     const members: DescribedMember[] = this.#node
       .members()
       .filter(({ zre }) => zre !== true)

@@ -114,6 +114,8 @@ export interface BusDiscovery {
   clients(): Iterable<OwnClient>;
   /** A member, or this node itself, may be another than before. */
   changed(): void;
+  /** The node leaves: what the server says is no longer true. */
+  nodeOnClose(linger: number): Promise<void>;
 }
 
 interface Newcomer {
@@ -752,6 +754,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#newcomers.clear();
     const withdrawn = this.#discovery.stop(linger);
     this.#roster.close();
+    const server = this.#server?.nodeOnClose(linger);
     if (this.#membership !== undefined) {
       this.#left = true;
       this.#run((rules, now) => rules.leave(now));
@@ -760,7 +763,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
         await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
     }
     this.#timer.stop();
-    await withdrawn;
+    await Promise.all([withdrawn, server]);
     for (const listener of this.#end) listener();
     this.sockets.remove(this);
     this.#membership = undefined;

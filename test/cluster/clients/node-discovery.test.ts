@@ -180,6 +180,40 @@ describe("a client that knows one node", () => {
     }
   });
 
+  it("leaves a node that leaves the cluster or is removed from it, whose server lets nobody in", async () => {
+    const [a, b, c] = [await node("a"), await node("b"), await node("c")];
+    const all = [await server(a), await server(b), await server(c)];
+    await together(a, b, c);
+    const known = client({ addresses: all.map(({ endpoint }) => endpoint as string) });
+    await known.ready();
+    await until(known, () => known.nodes.filter(({ discovery }) => discovery.length > 0).length === 3);
+    const by = (id: string | undefined): ClusterNode =>
+      [a, b, c].find((each) => each.id === id) as ClusterNode;
+    while (known.current === undefined) await event(known, "node:connected");
+    const removed = by(known.current.id);
+    const other = [a, b, c].find((each) => each !== removed) as ClusterNode;
+    const moved = event(
+      known,
+      "node:connected",
+      (each) => each.node !== undefined && each.node.id !== removed.id,
+    );
+    other.remove(removed.id);
+    await moved;
+    await until(known, () => known.nodes.length === 2);
+    const at = all.find((_, i) => [a, b, c][i] === removed)?.endpoint as string;
+    await expect(client({ addresses: at }).ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    while (known.current === undefined) await event(known, "node:connected");
+    const leaves = by(known.current.id);
+    const last = event(
+      known,
+      "node:connected",
+      (each) => each.node !== undefined && each.node.id !== leaves.id,
+    );
+    await leaves.leave();
+    await last;
+    await until(known, () => known.nodes.length === 1);
+  });
+
   it("keeps the last list when no node answers, tries again, and finds a node that comes back", async () => {
     const a = await node("a");
     const first = await server(a, { port: 1_000 });

@@ -96,6 +96,20 @@ describe("a client", () => {
     }
   }, 120_000);
 
+  it("is connected to another node within three seconds after its own stands still", async () => {
+    const endpoints = await cluster("a", "b");
+    const one = client(endpoints.get("a"));
+    await knows(one, 2);
+    while (nameOf(one) === "") await new Promise((resolve) => one.events.once("node:connected", resolve));
+    const stopped = children.get(nameOf(one))?.process;
+    const found = new Promise((resolve) => one.events.once("node:connected", resolve));
+    const at = performance.now();
+    stopped?.kill("SIGSTOP");
+    await found;
+    expect(performance.now() - at).toBeLessThan(3_000);
+    expect(children.get(nameOf(one))?.process).not.toBe(stopped);
+  }, 120_000);
+
   it.each([
     CLIENTS,
   ])("one of %i that know one node: they spread over 4, and again after one is killed", async (count) => {
