@@ -22,6 +22,9 @@ export const MAX_RELAYS = 256;
 /** Accusers of one member that count. */
 export const MAX_ACCUSERS = 8;
 
+/** Link-local addresses of IPv6 whose zones are remembered; the oldest is forgotten. */
+export const MAX_ZONES = 1_024;
+
 /** Buses of a node. */
 export const MAX_BUSES = 64;
 

@@ -5,7 +5,7 @@
 import { checkKeys, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { Names } from "../discovery/names.js";
-import { checkAddress, splitIpAddress } from "../net/addresses.js";
+import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { ClusterBus } from "../node/bus.js";
 import type { Service } from "../node/service.js";
 import { type ConnectionError, ConnectionList, type ConnectionState, withPort } from "./rules.js";
@@ -57,11 +57,14 @@ export class ConnectionManager {
       throw new InvalidArgumentError(`port is a whole number from 1 to 65,535; got ${describe(port)}`);
     this.#bus = node;
     this.#port = port;
-    this.#names = new Names({
-      changed: () => this.#update(),
-      failed: () => undefined,
-      isAlone: () => node.closed || node.stats().members <= 1,
-    });
+    this.#names = new Names(
+      {
+        changed: () => this.#update(),
+        failed: () => undefined,
+        isAlone: () => node.closed || node.stats().members <= 1,
+      },
+      (name) => node.resolveName(name),
+    );
     node.onEnd(() => {
       this.#names.stop();
       node.keepStreams(this, []);
@@ -125,7 +128,7 @@ export class ConnectionManager {
     const own = port ?? this.#port ?? Number(/\d+$/.exec(this.#bus.address)?.[0] ?? 0);
     const complete = withPort(address, own);
     checkAddress("an address of the list", complete);
-    return complete;
+    return canonicalAddress(complete);
   }
 
   #replace(addresses: readonly string[]): void {

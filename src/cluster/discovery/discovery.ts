@@ -8,7 +8,7 @@
  * source says of it.
  */
 import { backOff } from "../../core/back-off.js";
-import { splitIpAddress } from "../net/addresses.js";
+import { type HostPort, splitIpAddress } from "../net/addresses.js";
 import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
 import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
@@ -31,6 +31,8 @@ export interface DiscoveryEffects {
   forget(addresses: readonly string[]): void;
   /** Whether a node may be at an address. */
   accepts(address: string): boolean;
+  /** The addresses of a name that the node can use. */
+  readonly resolve?: (name: HostPort) => Promise<readonly string[]>;
   /** Whether the node has no member yet. */
   isAlone(): boolean;
   up(source: string): void;
@@ -53,11 +55,14 @@ export class Discovery {
     this.#effects = effects;
     this.#lists.set(SEEDS, seeds);
     this.#sources = sources.map((source) => new RunningSource(source, effects, this.#sourceOnList));
-    this.#names = new Names({
-      changed: () => this.#update(),
-      failed: () => effects.count("seed:unknown"),
-      isAlone: () => effects.isAlone(),
-    });
+    this.#names = new Names(
+      {
+        changed: () => this.#update(),
+        failed: () => effects.count("seed:unknown"),
+        isAlone: () => effects.isAlone(),
+      },
+      effects.resolve,
+    );
   }
 
   start(self: DiscoverySelf): void {

@@ -1,6 +1,11 @@
-/** Addresses of nodes, "host:port", and which of them are this host's own. IPv4 only; limits.md says so. */
+/**
+ * Addresses of nodes, "host:port" and "[v6]:port", and which of them are this host's own.
+ *
+ * IPv6 is written as the system writes it: lower case, zeros shortened, no leading zeros. A link-local address has a zone on the host that
+ * uses it ("[fe80::1%eth0]:5000"), and none in packets: an interface's name means nothing to another host.
+ */
 import { lookup } from "node:dns";
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4, isIPv6, SocketAddress } from "node:net";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ADDRESS } from "../bounds.js";
@@ -10,6 +15,7 @@ const INTERFACES_AGE = 5_000;
 
 /** An address in its parts. */
 export interface HostPort {
+  /** Without brackets. */
   readonly host: string;
   readonly port: number;
 }
@@ -21,19 +27,28 @@ export function splitAddress(address: string): HostPort | undefined {
   const digits = address.slice(at + 1);
   const port = Number(digits);
   if (!/^\d{1,5}$/.test(digits) || port < 1 || port > 65_535) return undefined;
-  return { host: address.slice(0, at), port };
+  const host = address.slice(0, at);
+  if (!host.startsWith("[")) return host.includes(":") ? undefined : { host, port };
+  const inner = host.endsWith("]") ? host.slice(1, -1) : "";
+  return isIPv6(inner) ? { host: inner, port } : undefined;
 }
 
-/** The same where the host is an IPv4 address: what packets and streams go to. A peer's name is never looked up. */
+/** The same where the host is an IP address: what packets and streams go to. A peer's name is never looked up. */
 export function splitIpAddress(address: string): HostPort | undefined {
   const parts = splitAddress(address);
-  return parts !== undefined && isIPv4(parts.host) ? parts : undefined;
+  return parts !== undefined && isIP(parts.host) !== 0 ? parts : undefined;
+}
+
+/** "host:port", with brackets where it is IPv6. */
+export function joinAddress(host: string, port: number): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** The parts of "host:port" as configuration and discovery have it; `undefined` for anything else. */
 export function readAddress(value: unknown): HostPort | undefined {
   const parts = typeof value === "string" ? splitAddress(value) : undefined;
-  return parts !== undefined && /^[A-Za-z0-9._-]+$/.test(parts.host) ? parts : undefined;
+  if (parts === undefined) return undefined;
+  return isIPv6(parts.host) || /^[A-Za-z0-9._-]+$/.test(parts.host) ? parts : undefined;
 }
 
 /** @throws InvalidArgumentError `EINVAL` for what is not "host:port" */
@@ -41,17 +56,35 @@ export function checkAddress(what: string, value: unknown): HostPort {
   const parts = readAddress(value);
   if (parts === undefined)
     throw new InvalidArgumentError(
-      `${what} is "host:port" with a port from 1 to 65,535; got ${JSON.stringify(value)}`,
+      `${what} is "host:port", or "[v6]:port", with a port from 1 to 65,535; got ${JSON.stringify(value)}`,
     );
   return parts;
 }
 
-/** The IPv4 addresses of a host, each with the port; none where the name is unknown. */
-export function resolveAddress({ host, port }: HostPort): Promise<string[]> {
-  if (isIPv4(host)) return Promise.resolve([`${host}:${port}`]);
+/** An address of IPv6 as the system writes it; anything else as it is. */
+export function canonicalAddress(address: string): string {
+  const parts = splitAddress(address);
+  if (parts === undefined || !isIPv6(parts.host)) return address;
+  const [ip = "", zone] = parts.host.split("%");
+  const { address: canonical } = new SocketAddress({ address: ip, family: "ipv6" });
+  return joinAddress(zone === undefined ? canonical : `${canonical}%${zone}`, parts.port);
+}
+
+/** Whether an address is of one link alone, and needs a zone on this host. */
+export function isLinkLocal(host: string): boolean {
+  return /^fe[89ab]/i.test(host) && host.includes(":");
+}
+
+/**
+ * The IP addresses of a host, each with the port; none where the name is unknown.
+ *
+ * @param families which addresses are wanted
+ */
+export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both" = 4): Promise<string[]> {
+  if (isIP(host) !== 0) return Promise.resolve([canonicalAddress(joinAddress(host, port))]);
   return new Promise((resolve) => {
-    lookup(host, { all: true, family: 4 }, (error, found) => {
-      resolve(error === null ? found.map(({ address }) => `${address}:${port}`) : []);
+    lookup(host, { all: true, family: families === "both" ? 0 : families }, (error, found) => {
+      resolve(error === null ? found.map(({ address }) => joinAddress(address, port)) : []);
     });
   });
 }
@@ -66,8 +99,9 @@ export class OwnAddresses {
     this.#list = list;
   }
 
+  /** @param address without a port; with a zone or not */
   has(address: string): boolean {
-    if (address.startsWith("127.")) return true;
+    if (isIPv4(address) ? address.startsWith("127.") : address === "::1") return true;
     const now = performance.now();
     if (now - this.#readAt > INTERFACES_AGE) {
       this.#readAt = now;
@@ -77,6 +111,6 @@ export class OwnAddresses {
         // The system has no descriptor left to ask by: what it said before counts.
       }
     }
-    return this.#own.has(address);
+    return this.#own.has(address) || this.#own.has(address.replace(/%.*$/, ""));
   }
 }

@@ -21,6 +21,7 @@ export class Datagrams implements PacketSocket {
   readonly #onDatagram: OnDatagram;
   readonly #count: (reason: string) => void;
   #socket: Socket | undefined;
+  #socket6: Socket | undefined;
   #groupSocket: Socket | undefined;
   /** Of the interface that the node's own socket sends to the group by. */
   #first: string | undefined;
@@ -51,11 +52,12 @@ export class Datagrams implements PacketSocket {
   /** @throws TransportError `EADDRINUSE` and the system's other codes */
   async open(): Promise<void> {
     const { bind, port, interfaces } = this.#options;
-    this.#socket = await this.#bind(
-      { address: bind, port, exclusive: true },
-      false,
-      (bytes, { address, port }) => this.#onDatagram(bytes, address, port, false),
-    );
+    const read = (bytes: Buffer, { address, port }: RemoteInfo): void =>
+      this.#onDatagram(bytes, address, port, false);
+    if (bind.v4 !== undefined)
+      this.#socket = await this.#bind({ address: bind.v4, port, exclusive: true }, false, read);
+    if (bind.v6 !== undefined)
+      this.#socket6 = await this.#bind({ address: bind.v6, port, exclusive: true, ipv6: true }, false, read);
     await this.#useInterfaces(interfaces);
   }
 
@@ -81,7 +83,7 @@ export class Datagrams implements PacketSocket {
   /** @throws TransportError where a socket cannot be had */
   async #useInterfaces(interfaces: readonly string[]): Promise<void> {
     const { group, ttl } = this.#options;
-    if (group === undefined) return;
+    if (group === undefined || this.#socket === undefined) return;
     const groupSocket = this.#groupSocket ?? (await this.#bindGroup(group.port));
     if (this.#closed || this.#socket === undefined) {
       if (this.#groupSocket === undefined) groupSocket.close();
@@ -155,7 +157,9 @@ export class Datagrams implements PacketSocket {
   }
 
   send(bytes: Buffer, host: string, port: number): void {
-    if (this.#socket !== undefined) this.#sendBy(this.#socket, bytes, host, port);
+    const socket = host.includes(":") ? this.#socket6 : this.#socket;
+    if (socket !== undefined) this.#sendBy(socket, bytes, host, port);
+    else this.#count("send:address");
   }
 
   multicast(bytes: Buffer): void {
@@ -171,8 +175,9 @@ export class Datagrams implements PacketSocket {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const sockets = [this.#socket, this.#groupSocket, ...this.#senders.values()];
+    const sockets = [this.#socket, this.#socket6, this.#groupSocket, ...this.#senders.values()];
     this.#socket = undefined;
+    this.#socket6 = undefined;
     this.#groupSocket = undefined;
     await Promise.all(
       sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),

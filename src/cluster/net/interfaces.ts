@@ -3,21 +3,32 @@
  *
  *   read() at the start ──every READ_INTERVAL, and soon after a datagram could not be sent──> read() ──> onRead
  */
+import { isIPv6 } from "node:net";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { transportError } from "../../engine/zmtp/errors.js";
 import type { HostInterface, Platform } from "../../engine/zmtp/transport/transports.js";
+import { isLinkLocal } from "./addresses.js";
 
 /** ms between two looks at the interfaces. */
 const READ_INTERVAL = 5_000;
 /** ms from a failed datagram to the next look: the failures of a second are one look. */
 const READ_AFTER_FAILURE = 1_000;
 
+const LOOPBACK6: HostInterface = { name: "lo", address: "::1", internal: true };
 const LOOPBACK: HostInterface = { name: "lo", address: "127.0.0.1", internal: true };
 
 export interface InterfaceSettings {
   readonly scope: "host" | "link";
   /** The one to use, by its name or address; `undefined`: all. */
   readonly interface: string | undefined;
+  /** Whether IPv6 is used, too. */
+  readonly ipv6?: boolean;
+}
+
+/** What a node's sockets are bound to, of each family; `undefined`: none. */
+export interface Binding {
+  readonly v4: string | undefined;
+  readonly v6: string | undefined;
 }
 
 /**
@@ -27,19 +38,42 @@ export interface InterfaceSettings {
  */
 export function readInterfaces(
   platform: Platform,
-  { scope, interface: wanted }: InterfaceSettings,
+  { scope, interface: wanted, ipv6 = false }: InterfaceSettings,
 ): HostInterface[] {
-  const all = list(platform);
-  const named = all.filter(({ name, address }) => name === wanted || address === wanted);
+  const all = [...list(platform), ...(ipv6 ? list6(platform) : [])];
+  const named = all.filter(
+    ({ name, address }) => name === wanted || address === wanted || address === `${wanted}%${name}`,
+  );
   if (wanted !== undefined && named.length === 0) {
     const names = [...new Set(all.map(({ name }) => name))].join(", ");
     throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)}; there are ${names}`);
   }
-  if (scope === "host") return [LOOPBACK];
+  if (scope === "host") return [wanted === LOOPBACK6.address ? LOOPBACK6 : LOOPBACK];
   if (wanted !== undefined) return named;
   const found = all.filter(({ internal }) => !internal);
   // A machine without a network is a link of its own.
   return found.length > 0 ? found : [LOOPBACK];
+}
+
+/** @param interfaces as `readInterfaces` gives them: the first one is the node's own */
+export function bindingOf(
+  platform: Platform,
+  { scope, interface: wanted, ipv6 = false }: InterfaceSettings,
+  interfaces: readonly HostInterface[],
+): Binding {
+  const own = interfaces[0]?.address ?? LOOPBACK.address;
+  const both = ipv6 && platform.interfaces6 !== undefined;
+  if (isIPv6(own)) return { v4: undefined, v6: scope === "link" && wanted === undefined ? "::" : own };
+  if (scope === "host") return { v4: LOOPBACK.address, v6: both ? LOOPBACK6.address : undefined };
+  if (wanted === undefined) return { v4: "0.0.0.0", v6: both ? "::" : undefined };
+  return { v4: own, v6: interfaces.find(({ address }) => isIPv6(address))?.address };
+}
+
+/** Those that others can reach come first, then those of one link alone. */
+function list6(platform: Platform): readonly HostInterface[] {
+  const all = platform.interfaces6?.() ?? [];
+  const isLocal = ({ address }: HostInterface): boolean => isLinkLocal(address);
+  return [...all.filter((each) => !isLocal(each)), ...all.filter(isLocal)];
 }
 
 function list(platform: Platform): readonly HostInterface[] {

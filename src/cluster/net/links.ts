@@ -6,14 +6,15 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { completeOptions } from "../../engine/zmtp/options.js";
-import type { Listener, Transport } from "../../engine/zmtp/transport/transport.js";
+import type { Acceptor, Listener, Transport } from "../../engine/zmtp/transport/transport.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
 import type { Packet } from "../wire/packets.js";
 import type { BusProof } from "../wire/stream.js";
-import { splitIpAddress } from "./addresses.js";
+import { joinAddress, splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
+import type { Binding } from "./interfaces.js";
 import { Link, type LinkEffects, type LinkEnd } from "./link.js";
 
 /** Streams at a time; a further one is refused. */
@@ -58,6 +59,8 @@ const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
 export interface LinksEffects {
   /** Whether a node may be at this address. */
   accepts(address: string): boolean;
+  /** The same address with the zone that it needs on this host. */
+  zoned(address: string): string;
   prove(role: LinkRole, hellos: Hellos): readonly BusProof[];
   check(
     role: LinkRole,
@@ -109,7 +112,7 @@ export class Links implements LinkEffects {
   /** Streams that stay when nobody wants them. */
   #held: ReadonlySet<Link> = new Set();
   #watched: ReadonlySet<string> = new Set();
-  #listener: Listener | undefined;
+  readonly #listeners: Listener[] = [];
   #ownAddress = "";
   #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
@@ -120,27 +123,41 @@ export class Links implements LinkEffects {
     this.#effects = effects;
   }
 
-  /** @returns the port. @throws TransportError with the system's code */
-  async listen(host: string, port: number): Promise<number> {
-    this.#listener = await this.#transport.listen(`tcp://${host}:${port}`, TRANSPORT, {
-      accepted: (stream) => {
-        if (this.#closed || !this.#effects.accepts(`${stream.address}:1`)) this.count("link:outside");
-        else if (this.#makeRoom()) {
-          this.#all.add(new Link(stream, this.#ownAddress, undefined, this));
-          return;
-        }
-        stream.socket.on("error", () => undefined);
-        stream.socket.destroy();
-      },
-      failed: () => this.count("link:accept"),
-    });
-    return Number(this.#listener.endpoint.slice(this.#listener.endpoint.lastIndexOf(":") + 1));
+  /** @returns the port. @throws TransportError with the system's code; nothing is left open then */
+  async listen({ v4, v6 }: Binding, port: number): Promise<number> {
+    // A socket of every IPv6 address has those of IPv4, too.
+    const hosts = v6 === "::" ? [v6] : [v4, v6].filter((host) => host !== undefined);
+    let chosen = port;
+    try {
+      for (const host of hosts) {
+        const endpoint = `tcp://${joinAddress(host, chosen)}`;
+        const listener = await this.#transport.listen(endpoint, TRANSPORT, this.#acceptor);
+        this.#listeners.push(listener);
+        chosen = Number(listener.endpoint.slice(listener.endpoint.lastIndexOf(":") + 1));
+      }
+    } catch (error) {
+      await this.unlisten();
+      throw error;
+    }
+    return chosen;
   }
+
+  readonly #acceptor: Acceptor = {
+    accepted: (stream) => {
+      if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1))) this.count("link:outside");
+      else if (this.#makeRoom()) {
+        this.#all.add(new Link(stream, this.#ownAddress, undefined, this));
+        return;
+      }
+      stream.socket.on("error", () => undefined);
+      stream.socket.destroy();
+    },
+    failed: () => this.count("link:accept"),
+  };
 
   /** Frees the port again; for a port that datagrams cannot have. */
   async unlisten(): Promise<void> {
-    await this.#listener?.close();
-    this.#listener = undefined;
+    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
   }
 
   /** @param ownAddress of this node, for the hellos of streams from now on */
@@ -334,7 +351,7 @@ export class Links implements LinkEffects {
       return undefined;
     }
     let isDone = false;
-    const cancel = this.#transport.dial(`tcp://${address}`, TRANSPORT, (result) => {
+    const cancel = this.#transport.dial(`tcp://${this.#effects.zoned(address)}`, TRANSPORT, (result) => {
       isDone = true;
       const queue = this.#dials.get(address)?.queue ?? [];
       this.#dials.delete(address);

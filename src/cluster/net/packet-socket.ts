@@ -1,5 +1,6 @@
 /** What a node needs of its datagrams, whether the event loop reads them or a thread. */
 import type { BusCodec } from "./bus-codec.js";
+import type { Binding } from "./interfaces.js";
 
 /** The group of a cluster's beats. */
 export interface GroupAddress {
@@ -8,8 +9,8 @@ export interface GroupAddress {
 }
 
 export interface DatagramOptions {
-  /** Address to bind. */
-  readonly bind: string;
+  /** Addresses to bind, one of each family; `undefined`: none. */
+  readonly bind: Binding;
   readonly port: number;
   /** `undefined`: no multicast. */
   readonly group: GroupAddress | undefined;

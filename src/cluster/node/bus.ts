@@ -20,7 +20,7 @@ import { fullName, isId } from "../identity.js";
 import type { ClusterChange } from "../membership/events.js";
 import { type Member, MemberState } from "../membership/members.js";
 import { Membership } from "../membership/membership.js";
-import { checkAddress, splitIpAddress } from "../net/addresses.js";
+import { checkAddress, type HostPort, splitAddress, splitIpAddress } from "../net/addresses.js";
 import { BusCodec } from "../net/bus-codec.js";
 import type { BeatState } from "../net/packet-socket.js";
 import { hostOf, type ResolverStep, resolveBy } from "../resolver.js";
@@ -126,7 +126,7 @@ interface Newcomer {
 
 /** "10.0.0.1:7946" -> "10.0.0.1" */
 function hostOfAddress(address: string): string {
-  return address.slice(0, address.lastIndexOf(":"));
+  return splitAddress(address)?.host ?? address;
 }
 
 function checkNumber(what: string, value: unknown, most: number): void {
@@ -206,6 +206,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       join: (addresses) => this.#run((rules, now) => rules.join(now, addresses)),
       forget: (addresses) => this.#run((rules, now) => rules.forget(now, addresses)),
       accepts: (address) => this.sockets.accepts(address),
+      resolve: (name) => this.sockets.resolve(name),
       isAlone: () => this.#membership?.live.length === 0,
       up: (source) => this.#report({ type: "discovery:up", source }),
       down: (source, error) => this.#report({ type: "discovery:down", source, error }),
@@ -382,6 +383,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#checkScope(addresses);
   }
 
+  /** @internal */
+  resolveName(name: HostPort): Promise<readonly string[]> {
+    return this.sockets.resolve(name);
+  }
+
   /** @internal Keeps streams to these addresses, for a connection manager. */
   keepStreams(manager: object, addresses: readonly string[]): void {
     this.sockets.watch(manager, addresses);
@@ -406,7 +412,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     for (const seed of seeds)
       if (splitIpAddress(seed) !== undefined && !this.sockets.accepts(seed))
         throw new InvalidArgumentError(
-          `the seed ${seed} is not on this host, and without the scope "link" a node keeps to its host`,
+          splitIpAddress(seed)?.host.includes(":") && !this.sockets.settings.ipv6
+            ? `the seed ${seed} is of IPv6: it needs ipv6: true`
+            : `the seed ${seed} is not on this host, and without the scope "link" a node keeps to its host`,
         );
   }
 

@@ -6,6 +6,7 @@
  * What is refused is counted by its reason, and changes nothing.
  */
 
+import { isIPv6 } from "node:net";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import {
   type HostInterface,
@@ -16,11 +17,18 @@ import {
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { RefusalReports } from "../admission/refusals.js";
-import { MAX_BUSES } from "../bounds.js";
-import { OwnAddresses, resolveAddress, splitIpAddress } from "../net/addresses.js";
+import { MAX_BUSES, MAX_ZONES } from "../bounds.js";
+import {
+  type HostPort,
+  isLinkLocal,
+  joinAddress,
+  OwnAddresses,
+  resolveAddress,
+  splitIpAddress,
+} from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { Datagrams } from "../net/datagrams.js";
-import { InterfaceWatch, readInterfaces } from "../net/interfaces.js";
+import { type Binding, bindingOf, InterfaceWatch, readInterfaces } from "../net/interfaces.js";
 import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
 import type { BeatState, PacketSocket } from "../net/packet-socket.js";
@@ -106,7 +114,14 @@ export class NodeSockets {
   readonly #interfaces: InterfaceWatch;
   #datagrams: PacketSocket | undefined;
   /** What the sockets are bound to. */
-  #bound = { host: "", port: 0 };
+  #bound: { readonly binding: Binding; readonly port: number } = {
+    binding: { v4: undefined, v6: undefined },
+    port: 0,
+  };
+  /** Zones of link-local addresses, by their host: where packets of them came from. The oldest is forgotten. */
+  readonly #zones = new Map<string, string>();
+  /** Of those that none came from. */
+  #zone = "";
   #rebinding = false;
   #closed = false;
   #address = "";
@@ -116,7 +131,10 @@ export class NodeSockets {
   constructor(settings: NodeSettings) {
     this.settings = settings;
     this.platform = platformNow();
-    this.#own = new OwnAddresses(() => this.platform.interfaces());
+    this.#own = new OwnAddresses(() => [
+      ...this.platform.interfaces(),
+      ...(this.platform.interfaces6?.() ?? []),
+    ]);
     if (settings.curve !== undefined)
       this.#identities = new NodeIdentities(settings.curve, {
         revoke: (isAllowed) => this.links.revoke(isAllowed),
@@ -134,6 +152,7 @@ export class NodeSockets {
     const { transports } = this.platform;
     this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
       accepts: (address) => this.accepts(address),
+      zoned: (address) => this.#zoned(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
       exchange: (role) => this.#identities?.exchange(role),
@@ -172,16 +191,17 @@ export class NodeSockets {
 
   async #open(): Promise<void> {
     const { port, ports, announce } = this.settings;
-    const interfaces = readInterfaces(this.platform, this.settings).map(({ address }) => address);
-    const own = interfaces[0] as string;
+    const interfaces = readInterfaces(this.platform, this.settings);
+    const own = withoutZone((interfaces[0] as HostInterface).address);
     // Before anything is opened: what fails from here on leaves nothing open.
-    const [announced] = announce === undefined ? [] : await resolveAddress(announce);
+    const [announced] = announce === undefined ? [] : await this.resolve(announce);
     if (announce !== undefined && announced === undefined)
       throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
-    const host = this.#bindHost(own);
+    const binding = bindingOf(this.platform, this.settings, interfaces);
+    this.#zone = zoneOf(interfaces);
     await bindFree(port, ports, async (wanted) => {
-      const chosen = await this.links.listen(host, wanted);
-      const datagrams = this.#createDatagrams(host, chosen, interfaces);
+      const chosen = await this.links.listen(binding, wanted);
+      const datagrams = this.#createDatagrams(binding, chosen, interfaces);
       try {
         await datagrams.open();
       } catch (error) {
@@ -191,8 +211,8 @@ export class NodeSockets {
         throw error;
       }
       this.#datagrams = datagrams;
-      this.#bound = { host, port: chosen };
-      this.#address = `${own}:${chosen}`;
+      this.#bound = { binding, port: chosen };
+      this.#address = joinAddress(own, chosen);
     });
     if (announced !== undefined) this.#address = announced;
     this.links.announce(this.#address);
@@ -200,18 +220,12 @@ export class NodeSockets {
     this.#interfaces.start();
   }
 
-  /** What the sockets are bound to, where this is the node's own address. */
-  #bindHost(own: string): string {
-    if (this.settings.scope === "host") return "127.0.0.1";
-    return this.settings.interface === undefined ? "0.0.0.0" : own;
-  }
-
-  #createDatagrams(bind: string, port: number, interfaces: readonly string[]): PacketSocket {
+  #createDatagrams(bind: Binding, port: number, interfaces: readonly HostInterface[]): PacketSocket {
     const { scope, group, beats } = this.settings;
     // In a simulation there are no threads, and nothing blocks.
     const isThreaded = beats === "thread" && this.platform === MACHINE;
     return new (isThreaded ? ThreadedDatagrams : Datagrams)(
-      { bind, port, group, interfaces, ttl: scope === "host" ? 0 : 1 },
+      { bind, port, group, interfaces: groupInterfaces(interfaces), ttl: scope === "host" ? 0 : 1 },
       this.#onDatagram,
       (reason) => {
         this.count(reason);
@@ -222,19 +236,20 @@ export class NodeSockets {
 
   /** The host's interfaces, as they are now. */
   #onInterfaces(interfaces: readonly HostInterface[]): void {
-    const addresses = interfaces.map(({ address }) => address);
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
-    const host = this.#bindHost(first.address);
-    if (host !== this.#bound.host) void this.#rebind(host, addresses);
+    const binding = bindingOf(this.platform, this.settings, interfaces);
+    this.#zone = zoneOf(interfaces);
+    const { v4, v6 } = this.#bound.binding;
+    if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
-      this.#datagrams?.setInterfaces(addresses);
+      this.#datagrams?.setInterfaces(groupInterfaces(interfaces));
       this.#announce(first);
     }
   }
 
   /** While a host has no network but loopback, its node keeps the address that it had: it may have it again. */
   #announce({ address: own, internal }: Pick<HostInterface, "address" | "internal">): void {
-    const address = `${own}:${this.#bound.port}`;
+    const address = joinAddress(withoutZone(own), this.#bound.port);
     if (this.settings.announce !== undefined || address === this.#address) return;
     if (internal && this.settings.interface === undefined) return;
     this.#address = address;
@@ -247,15 +262,15 @@ export class NodeSockets {
   }
 
   /** The one interface that the node uses has another address: the same port there. What fails is tried again at the next look. */
-  async #rebind(host: string, interfaces: readonly string[]): Promise<void> {
+  async #rebind(binding: Binding, interfaces: readonly HostInterface[]): Promise<void> {
     if (this.#rebinding) return;
     this.#rebinding = true;
     const { port } = this.#bound;
-    const datagrams = this.#createDatagrams(host, port, interfaces);
+    const datagrams = this.#createDatagrams(binding, port, interfaces);
     try {
       await datagrams.open();
       await this.links.unlisten();
-      await this.links.listen(host, port);
+      await this.links.listen(binding, port);
     } catch {
       this.count("socket");
       await datagrams.close();
@@ -264,11 +279,12 @@ export class NodeSockets {
     }
     const before = this.#datagrams;
     this.#datagrams = datagrams;
-    this.#bound = { host, port };
+    this.#bound = { binding, port };
     await before?.close();
     this.#rebinding = false;
     if (this.#closed) await Promise.all([datagrams.close(), this.links.unlisten()]);
-    else if (this.settings.announce === undefined) this.#announce({ address: host, internal: false });
+    else if (this.settings.announce === undefined)
+      this.#announce({ ...(interfaces[0] as HostInterface), internal: false });
     // The new sockets know nothing of the buses.
     else this.#onAddress();
   }
@@ -302,7 +318,7 @@ export class NodeSockets {
     const bytes = bus.codec.encode(packet);
     this.#sent(bytes);
     if (packet.type === PacketType.GOSSIP) this.counters.gossipBytes += bytes.length;
-    this.#datagrams?.send(bytes, parts.host, parts.port);
+    this.#datagrams?.send(bytes, this.#zonedHost(parts.host), parts.port);
   }
 
   multicast(bus: BusPort, packet: Packet): void {
@@ -359,12 +375,42 @@ export class NodeSockets {
 
   /** Whether a node may be at this address: on this host, or anywhere in the scope `link`. */
   accepts(address: string): boolean {
-    if (this.settings.scope === "link") return true;
-    return this.#own.has(address.slice(0, address.lastIndexOf(":")));
+    const parts = splitIpAddress(address);
+    if (parts !== undefined && isIPv6(parts.host) && !this.settings.ipv6) return false;
+    return this.settings.scope === "link" || this.#own.has(parts?.host ?? address);
   }
 
-  #onDatagram = (bytes: Buffer, host: string, port: number, byGroup: boolean): void => {
+  /** The addresses of a name that a node may be at. */
+  resolve(name: HostPort): Promise<string[]> {
+    return resolveAddress(name, this.settings.ipv6 ? "both" : 4);
+  }
+
+  #zonedHost(host: string): string {
+    if (!isLinkLocal(host) || host.includes("%")) return host;
+    const zone = this.#zones.get(host) ?? this.#zone;
+    return zone === "" ? host : `${host}%${zone}`;
+  }
+
+  #zoned(address: string): string {
+    const parts = splitIpAddress(address);
+    return parts === undefined ? address : joinAddress(this.#zonedHost(parts.host), parts.port);
+  }
+
+  /** The host of a packet, without its zone, which is remembered for what goes back. */
+  #hostOf(from: string): string {
+    const at = from.indexOf("%");
+    if (at < 0) return from;
+    const host = from.slice(0, at);
+    this.#zones.delete(host);
+    this.#zones.set(host, from.slice(at + 1));
+    const [oldest] = this.#zones.keys();
+    if (this.#zones.size > MAX_ZONES && oldest !== undefined) this.#zones.delete(oldest);
+    return host;
+  }
+
+  #onDatagram = (bytes: Buffer, from: string, port: number, byGroup: boolean): void => {
     const { counters } = this;
+    const host = this.#hostOf(from);
     counters.packetsReceived += 1;
     counters.bytesReceived += bytes.length;
     if (this.settings.scope === "host" && !this.#own.has(host)) {
@@ -376,9 +422,9 @@ export class NodeSockets {
     const packet = bus.codec.decode(bytes);
     if (typeof packet === "string") {
       this.count(packet);
-      this.#onRefused(`${host}:${port}`, bus.codec.bus, packet);
-    } else if (byGroup) bus.onGroupPacket(packet, `${host}:${port}`);
-    else bus.onPacket(packet, `${host}:${port}`, false);
+      this.#onRefused(joinAddress(host, port), bus.codec.bus, packet);
+    } else if (byGroup) bus.onGroupPacket(packet, joinAddress(host, port));
+    else bus.onPacket(packet, joinAddress(host, port), false);
   };
 
   #linkOnFrame(link: Link, bytes: Buffer): boolean | undefined {
@@ -425,6 +471,21 @@ export class NodeSockets {
     this.counters.packetsSent += 1;
     this.counters.bytesSent += bytes.length;
   }
+}
+
+function withoutZone(host: string): string {
+  return host.replace(/%.*$/, "");
+}
+
+/** The zone of the first link-local address, else that of the first one of IPv6. */
+function zoneOf(interfaces: readonly HostInterface[]): string {
+  const local = interfaces.find(({ address }) => isLinkLocal(address));
+  return local?.name ?? interfaces.find(({ address }) => isIPv6(address))?.name ?? "";
+}
+
+/** Those that the group of IPv4 is joined on. */
+function groupInterfaces(interfaces: readonly HostInterface[]): string[] {
+  return interfaces.map(({ address }) => address).filter((address) => !isIPv6(address));
 }
 
 function hostOf(address: string): string {

@@ -19,7 +19,7 @@ import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
 import { busNumber } from "../identity.js";
-import { checkAddress, type HostPort } from "../net/addresses.js";
+import { canonicalAddress, checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
 import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
@@ -73,7 +73,7 @@ export interface ClusterBusOptions {
    * `advertise` of the node.
    */
   readonly advertise?: Readonly<Record<string, string | readonly string[]>> | undefined;
-  /** "host:port" of nodes that may be there, at any time. Names are resolved by the system, IPv4 only. */
+  /** "host:port" of nodes that may be there, at any time. "[v6]:port" with `ipv6`. Names are resolved by the system. */
   readonly seeds?: readonly string[] | undefined;
   /**
    * Where else addresses come from: up to 16 sources of discovery, such as `dnsSource`, or functions of one's own. Their lists and the
@@ -103,6 +103,11 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   readonly scope?: "host" | "link" | undefined;
   /** Name or address of the interface to use. Default: all that are up. */
   readonly interface?: string | undefined;
+  /**
+   * Whether it speaks IPv6, too: on the same port, with seeds and names of either family. Its address for the others stays that of IPv4 where
+   * it has one, unless `interface` or `announce` is of IPv6. All nodes need this where one has an address of IPv6. Default `false`.
+   */
+  readonly ipv6?: boolean | undefined;
   /** UDP and TCP port of the node. Default 0: one that is free. */
   readonly port?: number | undefined;
   /**
@@ -163,6 +168,7 @@ const NODE_OPTIONS = {
   interface: text(),
   port: integer({ default: 0, min: 0, max: 65_535 }),
   ports: anything<string>(),
+  ipv6: boolean(false),
   announce: text(),
   multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
   beats: choice(["loop", "thread"], "loop"),
@@ -208,6 +214,7 @@ export interface NodeSettings {
   readonly interface: string | undefined;
   readonly port: number;
   readonly ports: PortRange | undefined;
+  readonly ipv6: boolean;
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
   readonly beats: "loop" | "thread";
@@ -245,6 +252,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       scope,
       interface: given.interface,
       port: given.port,
+      ipv6: given.ipv6,
       ports: given.ports === undefined ? undefined : parsePorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       beats: given.beats,
@@ -324,7 +332,7 @@ export function busSettings(
 
 function seedOf(seed: string): string {
   checkAddress("a seed", seed);
-  return seed;
+  return canonicalAddress(seed);
 }
 
 /** The keys that passwords give on a bus. @throws InvalidArgumentError `EINVAL` */

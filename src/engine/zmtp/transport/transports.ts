@@ -10,7 +10,7 @@ export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
   [ipc.scheme, ipc],
 ]);
 
-/** An IPv4 address of a machine. */
+/** An address of a machine: of IPv4, or of IPv6 where that is asked for. */
 export interface HostInterface {
   readonly name: string;
   readonly address: string;
@@ -28,6 +28,8 @@ export interface Platform {
   readonly outlastsProgram: boolean;
   hostName(): string;
   interfaces(): readonly HostInterface[];
+  /** The same for IPv6; link-local addresses have their zone. `undefined`: it has no IPv6. */
+  readonly interfaces6?: () => readonly HostInterface[];
 }
 
 /** This machine. */
@@ -40,6 +42,14 @@ export const MACHINE: Platform = {
       addresses
         .filter(({ family }) => family === "IPv4")
         .map(({ address, netmask, internal }) => ({ name, address, netmask, internal })),
+    ),
+  interfaces6: () =>
+    Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+      addresses.flatMap((each) => {
+        if (each.family !== "IPv6") return [];
+        const address = each.scopeid === 0 ? each.address : `${each.address}%${name}`;
+        return [{ name, address, netmask: each.netmask, internal: each.internal }];
+      }),
     ),
 };
 

@@ -1,0 +1,146 @@
+/** Nodes over IPv6: loopback, global and link-local addresses, both families at once, and nodes without IPv6. */
+import { networkInterfaces } from "node:os";
+import { afterEach, describe, expect, it } from "vitest";
+import { ClusterNode, type ClusterNodeOptions, ConnectionManager } from "../../../src/cluster/index.js";
+import {
+  canonicalAddress,
+  joinAddress,
+  readAddress,
+  resolveAddress,
+  splitIpAddress,
+} from "../../../src/cluster/net/addresses.js";
+
+const KEY = "01234567890123456789012345678901234567ab";
+const nodes: ClusterNode[] = [];
+
+async function started(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const made = new ClusterNode({ name, multicast: false, key: KEY, ipv6: true, ...options });
+  nodes.push(made);
+  await made.start();
+  return made;
+}
+
+/** Until a condition holds: there is no event of it. */
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const together = (...all: readonly ClusterNode[]): Promise<void> =>
+  until(() => all.every((each) => each.members().length === all.length));
+
+/** An address of IPv6 of this machine, and its interface. */
+function ipv6(isWanted: (address: string) => boolean): { name: string; address: string } | undefined {
+  for (const [name, addresses = []] of Object.entries(networkInterfaces()))
+    for (const { family, address } of addresses)
+      if (family === "IPv6" && isWanted(address)) return { name, address };
+  return undefined;
+}
+
+const loopback = ipv6((address) => address === "::1");
+const global = ipv6((address) => /^(?:2|3|fc|fd)/.test(address));
+const link = ipv6((address) => address.startsWith("fe80:"));
+
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
+});
+
+describe("addresses of IPv6", () => {
+  it("are in brackets, may have a zone, and have one form", () => {
+    expect(splitIpAddress("[::1]:5000")).toEqual({ host: "::1", port: 5_000 });
+    expect(splitIpAddress("[fe80::1%eth0]:5000")).toEqual({ host: "fe80::1%eth0", port: 5_000 });
+    for (const wrong of [
+      "::1:5000",
+      "[::1]",
+      "[::1]:0",
+      "[::1]:65536",
+      "[10.0.0.1]:5",
+      "[db]:5",
+      "[::1:5",
+      "[]:5",
+    ])
+      expect(readAddress(wrong), wrong).toBeUndefined();
+    expect(canonicalAddress("[0:0::0001]:5")).toBe("[::1]:5");
+    expect(canonicalAddress("[FE80::A%eth0]:5")).toBe("[fe80::a%eth0]:5");
+    expect(["10.0.0.1:5", "db:5"].map(canonicalAddress)).toEqual(["10.0.0.1:5", "db:5"]);
+    expect([joinAddress("::1", 5), joinAddress("10.0.0.1", 5)]).toEqual(["[::1]:5", "10.0.0.1:5"]);
+  });
+
+  it("are what a name resolves to where they are wanted", async () => {
+    expect(await resolveAddress({ host: "localhost", port: 5 })).toEqual(["127.0.0.1:5"]);
+    expect(await resolveAddress({ host: "::1", port: 5 })).toEqual(["[::1]:5"]);
+  });
+
+  it("are refused by a node without the option", () => {
+    const EINVAL = expect.objectContaining({
+      code: "EINVAL",
+      message: expect.stringContaining("ipv6: true"),
+    });
+    expect(() => new ClusterNode({ seeds: ["[::1]:5000"] })).toThrow(EINVAL);
+    expect(() => new ClusterNode({ seeds: ["[::1]:5000"], ipv6: true })).not.toThrow();
+  });
+});
+
+describe.skipIf(loopback === undefined)("nodes on ::1", () => {
+  it("meet by datagrams and streams, with streams alone, and in a connection manager's list", async () => {
+    const a = await started("a", { interface: "::1" });
+    expect(a.address).toMatch(/^\[::1\]:\d+$/);
+    const b = await started("b", { interface: "::1", seeds: [a.address.replace("::1", "0:0:0::1")] });
+    await together(a, b);
+    const manager = new ConnectionManager(a);
+    manager.setList([a.address, b.address]);
+    await until(
+      () =>
+        manager
+          .status()
+          .map(({ state }) => state)
+          .join() === "self,connected",
+    );
+    expect(a.member("b")?.addresses[0]).toBe(b.address);
+    expect(a.stats().dropped).toEqual({});
+  });
+
+  it("meet those of 127.0.0.1 where these speak both, on one port", async () => {
+    const both = await started("both");
+    expect(both.address).toMatch(/^127\.0\.0\.1:/);
+    const { port } = splitIpAddress(both.address) as { port: number };
+    const six = await started("six", { interface: "::1", seeds: [`[::1]:${port}`] });
+    const four = await started("four", { ipv6: false, seeds: [both.address] });
+    await until(() => both.members().length === 3 && six.members().length >= 2);
+    // One that speaks IPv4 alone has its address refused where it has no way to it.
+    expect(four.members().map(({ name }) => name)).toContain(both.name);
+  });
+});
+
+describe.skipIf(global === undefined)("nodes on the link", () => {
+  it("meet at a global address", async () => {
+    const { address } = global as { address: string };
+    const options = { scope: "link", interface: address } as const;
+    const a = await started("a", options);
+    expect(splitIpAddress(a.address)?.host).toBe(address);
+    const b = await started("b", { ...options, seeds: [a.address] });
+    await together(a, b);
+  });
+
+  it.skipIf(link === undefined)(
+    "meet at a link-local address, whose zone is this host's matter",
+    async () => {
+      const { name, address } = link as { name: string; address: string };
+      const options = { scope: "link", interface: `${address}%${name}` } as const;
+      const a = await started("a", options);
+      // Without a zone: another host has another name for its interface.
+      expect(splitIpAddress(a.address)?.host).toBe(address);
+      const { port } = splitIpAddress(a.address) as { port: number };
+      const b = await started("b", { ...options, seeds: [`[${address}%${name}]:${port}`] });
+      await together(a, b);
+      await until(() => a.stats().links > 0 && b.stats().links > 0);
+    },
+  );
+
+  it("on all interfaces are reached by both families", async () => {
+    const { address } = global as { address: string };
+    const a = await started("a", { scope: "link" });
+    const { port } = splitIpAddress(a.address) as { port: number };
+    const b = await started("b", { scope: "link", seeds: [`[${address}]:${port}`] });
+    await together(a, b);
+  });
+});
