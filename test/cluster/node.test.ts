@@ -188,3 +188,65 @@ describe("a start that fails", () => {
     await started("c", { port });
   });
 });
+
+describe("a node that is closed while it starts", () => {
+  const EBADF = expect.objectContaining({ code: "EBADF" });
+
+  it("has closed when close() has, its start is refused, and its port is free", async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => void taken.listen(0, "127.0.0.1", resolve));
+    const { port } = taken.address() as AddressInfo;
+    await new Promise<void>((resolve) => void taken.close(() => resolve()));
+    for (const how of ["close", "leave"] as const) {
+      const a = node("a", { port });
+      const starting = a.start();
+      const refused = expect(starting).rejects.toEqual(EBADF);
+      await Promise.all([a[how](), a[how]()]);
+      await refused;
+      expect(a.closed).toBe(true);
+      await expect(a.start()).rejects.toEqual(EBADF);
+      expect(() => a.members()).toThrow(EBADF);
+      const b = node("b", { port });
+      await b.start();
+      await b.close();
+    }
+  });
+
+  it("when it was started twice, too; a start of one that has started resolves", async () => {
+    const a = node("a");
+    await Promise.all([a.start(), a.start()]);
+    await a.start();
+    expect(a.members()).toHaveLength(1);
+    const b = node("b");
+    const both = Promise.allSettled([b.start(), b.start()]);
+    await b.close();
+    expect((await both).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+  });
+
+  it("by `await using`, before, during and after its start", async () => {
+    const states: boolean[] = [];
+    let last: ClusterNode | undefined;
+    for (const wait of ["none", "during", "after"]) {
+      {
+        await using a = node("a");
+        last = a;
+        const starting = wait === "none" ? undefined : a.start();
+        starting?.catch(() => undefined);
+        if (wait === "after") await starting;
+      }
+      states.push(last.closed);
+    }
+    expect(states).toEqual([true, true, true]);
+  });
+
+  it("with its buses, those of before the start and those that were added meanwhile", async () => {
+    const a = node("a");
+    const before = a.bus("before");
+    const starting = a.start();
+    starting.catch(() => undefined);
+    const meanwhile = a.bus("meanwhile");
+    await a.close();
+    expect([before.closed, meanwhile.closed]).toEqual([true, true]);
+    expect(() => a.bus("after")).toThrow(EBADF);
+  });
+});
