@@ -23,6 +23,8 @@ const LIST_INTERVAL = 10;
 const WITHDRAW_TIMEOUT = 1_000;
 /** The list of configuration and of `join`. */
 const SEEDS = "seeds";
+/** The list of nodes that are peers of the ZRE plane. */
+const ZRE_PEERS = "zre-peers";
 
 export interface DiscoveryEffects {
   /** Dials addresses from now on. */
@@ -80,6 +82,12 @@ export class Discovery {
   setSeeds(seeds: readonly string[]): void {
     this.#lists.set(SEEDS, seeds);
     this.#since = Date.now();
+    this.#update();
+  }
+
+  /** Nodes that say their address on the ZRE plane, as they are now. */
+  setZrePeers(addresses: readonly string[]): void {
+    this.#lists.set(ZRE_PEERS, addresses);
     this.#update();
   }
 

@@ -372,6 +372,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
     this.#discovery.setSeeds(this.#discovery.seeds.filter((seed) => !addresses.includes(seed)));
   }
 
+  /** @internal Addresses of nodes that are peers of the ZRE plane, as they are now. */
+  protected foundByZre(addresses: readonly string[]): void {
+    if (!this.closed) this.#discovery.setZrePeers(addresses);
+  }
+
   /** @internal The addresses that are dialled by configuration and `join`. */
   get seeds(): readonly string[] {
     return this.#discovery.seeds;

@@ -373,6 +373,11 @@ export class NodeSockets {
     await Promise.all([this.links.close(), this.#datagrams?.close()]);
   }
 
+  /** Whether an address, without a port, is one of this host's. */
+  isOwn(host: string): boolean {
+    return this.#own.has(host);
+  }
+
   /** Whether a node may be at this address: on this host, or anywhere in the scope `link`. */
   accepts(address: string): boolean {
     const parts = splitIpAddress(address);

@@ -188,9 +188,11 @@ export class ClusterNode extends ClusterBus {
     const own = nodeHeaders({ id, bus, address, tags, props });
     const bridge = new ZreBridge(
       { ...zre, uuid: id, name: name.split("@")[0], headers: { ...zre.headers, ...own } },
+      bus,
       {
+        found: (addresses) => scope === "link" && this.foundByZre(addresses),
         memberOf: (of) => this.known(of),
-        isOwn: (host) => this.sockets.platform.interfaces().some((each) => each.address === host),
+        isOwn: (host) => this.sockets.isOwn(host),
         report: (event) => void super.report(event),
       },
     );

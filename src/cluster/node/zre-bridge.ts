@@ -5,6 +5,8 @@
  * A peer's uuid is its id here; that of a node of a cluster is the node's own. Nothing on this plane is authenticated, so a peer that
  * uses a member's id is hidden by the member, never the other way round.
  */
+
+import { readNodeHeaders } from "../zre/headers.js";
 import { type ZreEvent, type ZreExitReason, type ZreOptions, type ZrePeer, ZrePlane } from "../zre/index.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Service } from "./service.js";
@@ -19,6 +21,8 @@ export interface BridgeEffects {
   /** Whether an address is this host's own. */
   isOwn(address: string): boolean;
   report(event: ClusterEvent): void;
+  /** Where nodes of the cluster say that they are, as it is now: not proved, to be dialled. */
+  found(addresses: readonly string[]): void;
 }
 
 const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
@@ -31,13 +35,15 @@ const LOST: Readonly<Record<Exclude<ZreExitReason, "left">, LostReason>> = {
 
 export class ZreBridge {
   readonly plane: ZrePlane;
+  readonly #bus: string;
   readonly #effects: BridgeEffects;
   /** Peers that were reported as members of their own, as they were last. */
   readonly #shown = new Map<string, Service>();
   readonly #gone = new Set<string>();
 
-  /** @throws InvalidArgumentError `EINVAL` */
-  constructor(options: ZreOptions, effects: BridgeEffects) {
+  /** @param bus name of the cluster. @throws InvalidArgumentError `EINVAL` */
+  constructor(options: ZreOptions, bus: string, effects: BridgeEffects) {
+    this.#bus = bus;
     this.plane = new ZrePlane(options);
     this.#effects = effects;
     for (const type of ["enter", "exit", "join", "leave", "whisper", "shout"] as const)
@@ -65,6 +71,7 @@ export class ZreBridge {
 
   #planeOnEvent(event: ZreEvent): void {
     const { uuid } = event.peer;
+    if (event.type === "enter" || event.type === "exit") this.#effects.found(this.#addresses());
     const known = this.#effects.memberOf(uuid);
     const member = known ?? this.#serviceOf(event.peer);
     switch (event.type) {
@@ -97,6 +104,13 @@ export class ZreBridge {
         this.#effects.report({ type: "shout", member, group: event.group, frames: event.frames });
         break;
     }
+  }
+
+  #addresses(): string[] {
+    return this.plane.peers().flatMap(({ uuid, headers }) => {
+      const node = readNodeHeaders(headers);
+      return node?.id === uuid && node.bus === this.#bus && node.address !== "" ? [node.address] : [];
+    });
   }
 
   #serviceOf(peer: ZrePeer): Service {

@@ -94,6 +94,31 @@ describe("a node on the ZRE plane", () => {
     expect(a.node.members({ self: false })).toEqual([]);
   });
 
+  it("is a member where it was found by ZRE alone, and says its address there", async () => {
+    const options = {
+      scope: "link",
+      interface: "lo",
+      key: "01234567890123456789012345678901234567ab",
+    } as const;
+    const a = await node("a", options);
+    const b = await node("b", options);
+    await eventually(() => {
+      for (const [one, other] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const members = one.node.members({ self: false });
+        expect(members.map(({ id, zre, addresses }) => [id, zre, addresses[0]])).toEqual([
+          [other.node.id, undefined, other.node.address],
+        ]);
+      }
+    });
+    // Of another cluster: a peer, and no member.
+    const c = await node("c", { ...options, group: "another" });
+    await eventually(() => expect(a.node.member("c")?.zre).toBe(true));
+    expect(c.node.address).not.toBe("");
+  });
+
   it("is shown once where it is a member, too, whichever plane was first", async () => {
     const a = await node("a");
     // On the plane first, a member a while later.
