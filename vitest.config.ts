@@ -22,7 +22,7 @@ const PURE = [
   "test/fuzz/zmtp/{frames,handshake}.test.ts",
   "test/cluster/!(node*).test.ts",
   "test/cluster/clients/!(node*|providers*).test.ts",
-  "test/cluster/discovery/{discovery,endpoint-slices,merge,names}.test.ts",
+  "test/cluster/discovery/{beacon-rules,discovery,endpoint-slices,mdns-records,merge,names,parse}.test.ts",
   "test/cluster/{admission,connections}/!(node*).test.ts",
   "test/cluster/zre/{codec,rules,simulation}.test.ts",
   "test/support/seed.test.ts",
