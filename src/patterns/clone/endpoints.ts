@@ -9,6 +9,7 @@
  *
  * Over ipc and inproc they are NAME, NAME-1 … NAME-4.
  */
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 const MAX_PORT = 65_535;
@@ -25,7 +26,7 @@ export interface CloneEndpoints {
 /** @param offset of the port. @throws InvalidArgumentError `EINVAL` */
 export function endpointAt(base: string, offset: number): string {
   if (typeof base !== "string" || base === "")
-    throw new InvalidArgumentError(`A clone's endpoint is such as tcp://HOST:5556; got ${String(base)}`);
+    throw new InvalidArgumentError(`A clone's endpoint is such as tcp://HOST:5556; got ${describe(base)}`);
   if (!base.startsWith("tcp://")) return offset === 0 ? base : `${base}-${offset}`;
   const [, host = "", text = ""] = /^(.*):([0-9]+)$/.exec(base) ?? [];
   const port = Number(text);

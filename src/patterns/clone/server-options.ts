@@ -180,7 +180,7 @@ export interface ServerSettings {
 
 /** @throws InvalidArgumentError `EINVAL` unless a clone can be bound there */
 export function checkBind(endpoint: string): void {
-  if (!/:\*$/.test(endpoint ?? "")) endpointAt(endpoint, 0);
+  if (typeof endpoint !== "string" || !endpoint.endsWith(":*")) endpointAt(endpoint, 0);
 }
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

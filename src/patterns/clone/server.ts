@@ -8,7 +8,7 @@
  * One of a pair has more (server-pair.ts).
  */
 
-import { refuseExtra } from "../../core/arguments.js";
+import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -167,11 +167,11 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   ): boolean {
     this.assertOpen();
     checkKeys("CloneServer.set", options, ["ttl"]);
-    const bytes = Buffer.from(key as string);
+    const bytes = bytesOf("key", key);
     if (keyFault(bytes) !== undefined)
       throw new InvalidArgumentError(`A key has 1 to 255 bytes and is no command; got ${bytes.length}`);
     const ttl = timeToLive(options.ttl);
-    const taken = this.#rules.set(bytes, Buffer.from(value as string), ttl, this.#timer.now());
+    const taken = this.#rules.set(bytes, bytesOf("value", value), ttl, this.#timer.now());
     // What a program sets in one turn is put in order together.
     this.#turns.flushSoon();
     return taken;
@@ -185,7 +185,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   /** The value of a key as this server has it now; a copy. */
   get(key: string | Uint8Array): Buffer | undefined {
     const { table } = this.#rules;
-    const id = table.find(Buffer.from(key as string));
+    const id = table.find(bytesOf("key", key));
     return id < 0 ? undefined : table.value(id);
   }
 
@@ -382,6 +382,12 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     await this.#writer?.close();
     this.#onEnded();
   }
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function bytesOf(what: string, given: unknown): Buffer {
+  if (typeof given === "string" || given instanceof Uint8Array) return Buffer.from(given as string);
+  throw new InvalidArgumentError(`A ${what} is text or bytes; got ${describe(given)}`);
 }
 
 /** Defers work to the end of this turn of the event loop, or to the next one: once, however often it is asked for. */

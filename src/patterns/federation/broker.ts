@@ -1,5 +1,6 @@
 /** A federated broker: its sockets to clients, workers and other sites, around rules.ts. */
 import crypto from "node:crypto";
+import { describe, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { forwards } from "../../sockets/internal.js";
@@ -17,7 +18,7 @@ import {
   type BrokerEndpoints,
   type BrokerSide,
 } from "../kit/broker-driver.js";
-import { bytes, checkOptions, integer, object } from "../kit/options.js";
+import { bytes, checkEndpoint, checkOptions, integer, object } from "../kit/options.js";
 import { RouterReader } from "../kit/router-reader.js";
 import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
 
@@ -175,9 +176,15 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
    *
    * @throws InvalidArgumentError `EINVAL` for a bad name or endpoint
    */
-  join(site: SiteEndpoints): void {
+  join(site: SiteEndpoints): void;
+  join(site: SiteEndpoints, ...extra: unknown[]): void {
     this.assertOpen();
+    refuseExtra("join", "a site", extra);
+    if (typeof site !== "object" || site === null)
+      throw new InvalidArgumentError(`A site has a name, cloud and state; got ${describe(site)}`);
     checkName(site.name);
+    checkEndpoint("cloud", site.cloud);
+    checkEndpoint("state", site.state);
     if (site.name === this.name)
       throw new InvalidArgumentError(`Another site has another name than ${site.name}`);
     this.#cloud.asked.connect(site.cloud, { routingId: site.name });

@@ -4,9 +4,10 @@
  * is slow holds its publishers' messages up in the socket's bounded queue.
  */
 
+import { checkCallOptions } from "../../core/arguments.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidStateError, TimeoutError } from "../../core/errors.js";
-import type { WaitOptions } from "../../core/waiter.js";
+import { checkWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 
 /** Messages taken from the socket at once. */
 export const BATCH = 256;
@@ -18,6 +19,8 @@ export interface MessageSource<M> {
   /** Gives what the program is to have of a batch to `deliver`. What it throws ends the call. */
   look(batch: Buffer[][], deliver: (message: M) => void): void;
 }
+
+const NO_OPTIONS: WaitOptions = {};
 
 export class MessageReader<M> {
   readonly #source: MessageSource<M>;
@@ -40,7 +43,12 @@ export class MessageReader<M> {
     return length;
   }
 
-  async receive(options: WaitOptions = {}): Promise<M> {
+  /** @throws InvalidArgumentError `EINVAL`; AbortedError, TimeoutError, ClosedError as a socket's `receive` */
+  async receive(options: WaitOptions = NO_OPTIONS): Promise<M> {
+    if (options !== NO_OPTIONS) {
+      checkCallOptions("receive", options, WAIT_OPTIONS);
+      checkWait(options);
+    }
     return this.#ready.shift() ?? this.#fill(options, () => this.#ready.shift());
   }
 

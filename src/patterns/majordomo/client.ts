@@ -5,7 +5,7 @@ import { checkKeys, describe } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
+import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -324,6 +324,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     decode: Decode<T>,
   ): AsyncIterableIterator<T, undefined> {
     if (options !== undefined) checkCall("stream", options);
+    // One that is aborted already ends the iteration.
+    if (options?.signal !== undefined && options.signal?.aborted !== true)
+      checkWait({ signal: options.signal });
     let call: Call | undefined;
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);

@@ -3,7 +3,7 @@
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
-import type { WaitOptions } from "../../core/waiter.js";
+import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
@@ -221,6 +221,8 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
 
   /** 1 to `max` messages (default 1,000), otherwise as {@link receive}. */
   receiveMany(options: WaitOptions & { readonly max?: number } = {}): Promise<SequencedMessage<T>[]> {
+    const refused = refusedWait(options, "receiveMany", [...WAIT_OPTIONS, "max"]);
+    if (refused !== undefined) return refused;
     const { max = DEFAULT_MAX } = options;
     if (!Number.isSafeInteger(max) || max < 1)
       return Promise.reject(new InvalidArgumentError(`max is a whole number from 1; got ${String(max)}`));
@@ -332,6 +334,8 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
 
 function isRange(range: SequencedRange): boolean {
   return (
+    typeof range === "object" &&
+    range !== null &&
     /^[0-9a-f]{32}$/.test(range.publisher) &&
     Buffer.isBuffer(range.topic) &&
     [range.stream, range.from, range.to].every((value) => Number.isSafeInteger(value) && value >= 1) &&

@@ -12,7 +12,7 @@
 import { refuseExtra } from "../../core/arguments.js";
 import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import type { WaitOptions } from "../../core/waiter.js";
+import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
@@ -126,6 +126,8 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
    *   `EAGAIN` when it is closed meanwhile, `EBADF` when it is closed; InvalidStateError `EFSM` while another call waits
    */
   receive(options: WaitOptions = {}): Promise<SuicidalSnailMessage> {
+    const refused = refusedWait(options, "receive");
+    if (refused !== undefined) return refused;
     // What is there is soon handed over: only a call that waits needs to be known.
     const waits = this.#reader.waiting + this.#kept.length === 0;
     return waits ? this.#open.run(() => this.#receive(options)) : this.#receive(options);

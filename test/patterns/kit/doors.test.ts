@@ -27,6 +27,7 @@ import {
   SuicidalSnail,
   TitanicClient,
 } from "../../../src/patterns/index.js";
+import { within } from "../../contract/support/wait.js";
 
 const AT = "tcp://127.0.0.1:9";
 const handler = (): string => "";
@@ -143,4 +144,43 @@ test("bind and connect refuse arguments that they do not take, and stay as they 
     expect(() => connect(...rest, extra)).toThrow(expect.objectContaining(refusal));
     await driver.close({ linger: 0 });
   }
+});
+
+test("what a call takes is refused as an invalid argument, and never by an error of the platform's", async () => {
+  const server = new CloneServer();
+  const site = new FederatedBroker("site");
+  const subscriber = new SequencedSubscriber();
+  const snail = new SuicidalSnail();
+  const client = new MajordomoClient(AT);
+  const calls: readonly (() => unknown)[] = [
+    ...[null, 5, {}, [1], Symbol("x"), handler].flatMap((wrong) => [
+      () => server.set(wrong as never, "v"),
+      () => server.set("k", wrong as never),
+      () => server.delete(wrong as never),
+      () => server.get(wrong as never),
+      () => server.bind(wrong as never),
+      () => site.join(wrong as never),
+      () => site.join({ name: "other", cloud: AT, state: wrong } as never),
+      () => subscriber.replay(wrong as never),
+      () => subscriber.receiveMany({ signal: wrong } as never),
+      () => client.stream("a", ["b"], { signal: wrong } as never),
+    ]),
+    ...[null, 5, [1], Symbol("x"), handler].flatMap((wrong) => [
+      () => subscriber.receive(wrong as never),
+      () => subscriber.receiveMany(wrong as never),
+      () => snail.receive(wrong as never),
+    ]),
+    ...[null, -2, Number.NaN, "x", {}].flatMap((timeout) => [
+      () => subscriber.receive({ timeout } as never),
+      () => snail.receive({ timeout } as never),
+    ]),
+    () => subscriber.receive({ max: 1 } as never),
+  ];
+  for (const call of calls)
+    await expect(within((async () => call())(), String(call)), String(call)).rejects.toMatchObject({
+      code: "EINVAL",
+    });
+  // Nothing of a refused site is connected: the site can still be joined.
+  site.join({ name: "other", cloud: AT, state: AT });
+  await Promise.all([server, site, subscriber, snail, client].map((each) => each.close({ linger: 0 })));
 });
