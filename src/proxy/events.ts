@@ -7,6 +7,7 @@ import { systemClock } from "../core/clock.js";
 import type { HandshakeError } from "../core/errors.js";
 import { type EventNames, EventStream } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";
+import type { DroppedReason } from "../sockets/stats.js";
 import type { Place, ProxyLoopPeer } from "./loop-detector.js";
 import type { ProxySide } from "./pairs.js";
 import type { ProxyPolicyReason } from "./policy/policy.js";
@@ -23,8 +24,11 @@ export interface ProxyListening {
   readonly control: readonly string[];
 }
 
-/** Why a side did not send a message. */
-export type ProxyDropReason = "unroutable" | "peer-full" | "disconnected" | "closed";
+/**
+ * Why a side did not send a message: as sockets have it, without what only a program's own calls meet. What a proxy passes
+ * on is in the engine's memory, which no program can transfer.
+ */
+export type ProxyDropReason = Exclude<DroppedReason, "detached" | "timeout" | "aborted">;
 
 /** An event of a proxy. Those of bursts are emitted once for each burst: the next after a second without one. */
 export type ProxyEvent =
@@ -156,7 +160,7 @@ export class ProxyEvents {
       const { type } = event;
       if (type === "drop") {
         const { reason } = event;
-        if (reason === "detached") return; // The messages are in the engine's memory, which no program can transfer.
+        if (reason === "detached") return;
         this.#inBurst(`${side} ${reason}`, event.messages, (messages) => {
           this.events.emit({ type: "message:dropped", side, reason, messages });
         });
