@@ -126,7 +126,6 @@ export const OPTIONS = {
   interface: text(),
   sendBufferSize: int(-1, -1, INT32, { unit: "bytes", on: WRITABLE }),
   receiveBufferSize: int(-1, -1, INT32, { unit: "bytes", on: READABLE }),
-  tcpNoDelay: flag(true, { only: "zmtp" }),
   tcpKeepalive: int(-1, -1, 1),
   tcpKeepaliveCount: int(-1, -1, INT32),
   tcpKeepaliveIdle: int(-1, -1, INT32, { unit: "s" }),

@@ -51,8 +51,6 @@ export interface CommonOptions {
   ipv6?: boolean;
   /** Network interface to bind connections to (SO_BINDTODEVICE). Default null. */
   interface?: string | null;
-  /** Small writes leave at once (TCP_NODELAY); false: the system may gather them. Default true. Not on the engine `libzmq`. */
-  tcpNoDelay?: boolean;
   /** 1: TCP keep-alive on, 0: off, -1: the system's default. Default -1. */
   tcpKeepalive?: number;
   tcpKeepaliveCount?: number;

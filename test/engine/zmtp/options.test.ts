@@ -72,15 +72,6 @@ describe("connecting", () => {
     spy.mockRestore();
   });
 
-  it("tcpNoDelay false lets the system gather small writes", async () => {
-    const spy = vi.spyOn(NetSocket.prototype, "setNoDelay");
-    const [push, pull] = [world.push({ tcpNoDelay: false }), world.pull({ tcpNoDelay: false })];
-    await world.link(pull, push);
-    await push.ready({ timeout: 4_000 });
-    expect(spy.mock.calls).toEqual([[false], [false]]);
-    spy.mockRestore();
-  });
-
   it("a source address is where the peer sees the connection come from", async () => {
     const seen: string[] = [];
     const pull = world.pull({

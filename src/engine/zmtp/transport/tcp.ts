@@ -8,7 +8,7 @@ import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./
 
 function prepare(socket: Socket, reader: Reader, options: TransportOptions): Stream {
   socket.unref();
-  socket.setNoDelay(options.tcpNoDelay);
+  socket.setNoDelay(true);
   if (options.tcpKeepalive >= 0) {
     socket.setKeepAlive(options.tcpKeepalive === 1, Math.max(0, options.tcpKeepaliveIdle) * 1_000);
   }
