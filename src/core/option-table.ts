@@ -79,7 +79,7 @@ const bytes = (extra: Extra = {}): Kind<"bytes"> => ({ kind: "bytes", default: n
 /** All options by name. */
 export const OPTIONS = {
   // Queues and waits
-  sendHighWaterMark: int(2_000, 0, INT32, { unit: "messages", on: WRITABLE, zeromqDefault: 1_000 }),
+  sendHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: WRITABLE }),
   receiveHighWaterMark: int(1_000, 0, INT32, { unit: "messages", on: READABLE }),
   sendHighWaterMarkBytes: int(67_108_864, 0, Number.MAX_SAFE_INTEGER, {
     unit: "bytes",

@@ -102,7 +102,7 @@ export interface CommonOptions {
 
 /** Options of sockets that send. */
 export interface WritableOptions {
-  /** Messages queued for one peer before the socket is mute for it; 0: no limit. Default 2,000. */
+  /** Messages queued for one peer before the socket is mute for it; 0: no limit. Default 1,000. */
   sendHighWaterMark?: number;
   /** The same in bytes on the wire; what finds less than them waiting takes them past it. Default 64 MiB. */
   sendHighWaterMarkBytes?: number;

@@ -129,7 +129,7 @@ describeEngines("options", (world) => {
 
   it("the defaults that matter are what the documentation promises", () => {
     const promised = {
-      sendHighWaterMark: 2_000,
+      sendHighWaterMark: 1_000,
       receiveHighWaterMark: 1_000,
       maxMessageSize: 67_108_864,
       heartbeatInterval: 5_000,
