@@ -48,7 +48,6 @@ export function checkEndpoint(
   if (address === "") throw bad(endpoint, `expected an address after ${transport}://`);
   if (transport === "tcp") checkTcp(endpoint, address, use);
   else if (transport === "ipc") checkLength(endpoint, address, MAX_IPC_PATH, "ipc path");
-  else if (transport === "local") checkLength(endpoint, `@${address}`, MAX_IPC_PATH, "abstract name");
   else if (transport === "inproc") checkLength(endpoint, address, MAX_INPROC_NAME, "inproc name");
   if (use === "connect" && transport === "ipc" && address === "*")
     throw bad(endpoint, "only bind takes the path *");

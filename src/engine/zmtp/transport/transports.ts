@@ -1,7 +1,6 @@
 /** The byte stream transports there are: a new one is its own file, and a line here. */
 import { hostname, networkInterfaces } from "node:os";
 import { ipc } from "./ipc.js";
-import { local } from "./local.js";
 import { tcp } from "./tcp.js";
 import type { Transport } from "./transport.js";
 
@@ -9,7 +8,6 @@ import type { Transport } from "./transport.js";
 export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
   [tcp.scheme, tcp],
   [ipc.scheme, ipc],
-  [local.scheme, local],
 ]);
 
 /** An address of a machine: of IPv4, or of IPv6 where that is asked for. */
