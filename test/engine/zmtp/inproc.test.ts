@@ -10,7 +10,6 @@ function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessag
     pipeOnMessages: vi.fn(),
     pipeOnRoom: vi.fn(),
     pipeOnDetached: vi.fn(),
-    pipeOnConflated: vi.fn(),
     pipeOnCommand: vi.fn(),
   };
   const pipe = new Pipe(
