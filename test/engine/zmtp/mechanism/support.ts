@@ -37,6 +37,7 @@ export function optionsOf(changes: Partial<MechanismOptions> = {}): MechanismOpt
     asks: false,
     plainUsername: "admin",
     plainPassword: "secret",
+    token: "",
     curvePublicKey: undefined,
     curveSecretKey: undefined,
     curveServerKey: undefined,
