@@ -160,7 +160,6 @@ export const OPTIONS = {
 
   // Security
   plainServer: flag(false),
-  token: text({ max: 255, only: "zmtp" }),
   plainUsername: text({ max: 255 }),
   plainPassword: text({ max: 255 }),
   curveServer: flag(false),

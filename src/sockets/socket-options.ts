@@ -68,8 +68,6 @@ export interface CommonOptions {
   /** A bit set of the I/O threads to use; 0: all. Default 0. */
   affinity?: number;
   loopbackFastPath?: boolean;
-  /** Both ends show that they have this text. Default null. Not on the engine `libzmq`. */
-  token?: string | null;
   /** This end checks PLAIN user names and passwords (24/ZMTP-PLAIN). Default false. */
   plainServer?: boolean;
   plainUsername?: string | null;

@@ -11,7 +11,6 @@ import { CurveServer } from "./mechanism/curve-server.js";
 import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
 import { NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
-import { TokenMechanism } from "./mechanism/token.js";
 import { identityOf } from "./options.js";
 import { WIRE_NAMES } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
@@ -59,12 +58,6 @@ const ROLES: readonly Role[] = [
     isChosen: ({ plainUsername }) => plainUsername !== null,
     create: (options) => new PlainClient(options),
   },
-  {
-    name: "TOKEN",
-    isServer: false,
-    isChosen: ({ token }) => token !== null,
-    create: (options) => new TokenMechanism(options),
-  },
   NULL,
 ];
 
@@ -108,7 +101,6 @@ export function mechanismOptions(
     asks,
     plainUsername: options.plainUsername ?? "",
     plainPassword: options.plainPassword ?? "",
-    token: options.token ?? "",
     curvePublicKey: key(options.curvePublicKey),
     curveSecretKey: key(options.curveSecretKey),
     curveServerKey: key(options.curveServerKey),

@@ -83,7 +83,7 @@ export interface FrameCipher {
 
 /** One side of one handshake. */
 export interface Mechanism {
-  readonly name: "NULL" | "PLAIN" | "CURVE" | "TOKEN";
+  readonly name: "NULL" | "PLAIN" | "CURVE";
   /** The greeting's as-server field. */
   readonly asServer: boolean;
   start(): Step;
@@ -101,7 +101,6 @@ export interface MechanismOptions {
   readonly asks: boolean;
   readonly plainUsername: string;
   readonly plainPassword: string;
-  readonly token: string;
   /**
    * 32 bytes each, or undefined. What CURVE finds out about a key is kept with its array: pass the same one for
    * every connection. Each side's own public key is derived from its secret key; the one given here is not used.

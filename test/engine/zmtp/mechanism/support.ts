@@ -37,7 +37,6 @@ export function optionsOf(changes: Partial<MechanismOptions> = {}): MechanismOpt
     asks: false,
     plainUsername: "admin",
     plainPassword: "secret",
-    token: "",
     curvePublicKey: undefined,
     curveSecretKey: undefined,
     curveServerKey: undefined,
