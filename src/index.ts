@@ -21,7 +21,7 @@ export type {
 export { ENGINE_NAMES } from "./engine/select.js";
 export { Proxy } from "./proxy/proxy.js";
 export { type Capability, capability, version } from "./sockets/capability.js";
-export { type Codec, hex, json, msgpack, text } from "./sockets/codec.js";
+export { type Codec, json, msgpack, text } from "./sockets/codec.js";
 export { Context, type ContextOptions, context } from "./sockets/context.js";
 export type { EndpointSource } from "./sockets/endpoint-source.js";
 export { Envelope } from "./sockets/envelope.js";

@@ -42,19 +42,6 @@ export function text(schema?: StandardSchemaV1): Codec<never> {
   );
 }
 
-/** Hexadecimal text: the receiver gets the bytes as digits in lower case. */
-export function hex(): Codec<string> {
-  return {
-    name: "hex",
-    encode(value) {
-      if (typeof value !== "string" || !/^(?:[0-9a-f]{2})*$/i.test(value))
-        throw new InvalidMessageError("The hex codec sends pairs of hexadecimal digits");
-      return Buffer.from(value, "hex");
-    },
-    decode: (frame) => frame.toString("hex"),
-  };
-}
-
 /** JSON text. `undefined`, functions and cycles cannot be encoded. */
 export function json<T = unknown>(): Codec<T>;
 /** JSON that a schema has to accept, on the way out and on the way in. */
