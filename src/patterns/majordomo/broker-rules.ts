@@ -105,9 +105,6 @@ export class BrokerRules {
         this.#clients.heard(from, now);
         this.#effects.send(clientHeartbeat(from, this.#incarnation));
         break;
-      case "leave":
-        this.#clients.left(from, now);
-        break;
       case "fault":
         this.#fault(from, command.reason, command.worker, now);
         break;

@@ -244,7 +244,6 @@ export function admits(gate: ServerGate, message: Buffer[], command: BrokerComma
     case "cancel":
     case "credit":
     case "client-heartbeat":
-    case "leave":
       return gate.admit(message, false);
     default:
       return true;

@@ -106,11 +106,6 @@ export function creditMessage(request: Buffer, bytes: number): Frames {
   return [countedHead(ClientCommand.Credit, request, bytes)];
 }
 
-/** The client ends: what it asked for is not wanted any more. For a broker of level 3. */
-export function leaveMessage(): Frames {
-  return [clientSignal(ClientCommand.Leave)];
-}
-
 export function heartbeatMessage(): Frames {
   return [clientSignal(ClientCommand.Heartbeat)];
 }
@@ -154,7 +149,6 @@ export type FromClient =
   | { readonly kind: "cancel"; readonly head: Buffer }
   | { readonly kind: "credit"; readonly head: Buffer; readonly bytes: number }
   | { readonly kind: "client-heartbeat" }
-  | { readonly kind: "leave" }
   | Fault;
 
 /** A message that no version of the protocol allows. `worker`: the dialect of the worker that sent it, which gets DISCONNECT. */
@@ -217,8 +211,6 @@ export function parseExtendedClient(frames: Buffer[], head: Buffer): FromClient 
         : fault("id", undefined);
     case ClientCommand.Heartbeat:
       return { kind: "client-heartbeat" };
-    case ClientCommand.Leave:
-      return { kind: "leave" };
     default:
       return fault("command", undefined);
   }

@@ -25,7 +25,6 @@ import {
   cancelMessage,
   creditMessage,
   extendedRequest,
-  leaveMessage,
   plainRequest,
 } from "./client-messages.js";
 import type { MajordomoClientStats } from "./client-options.js";
@@ -239,7 +238,6 @@ export class ClientRules {
       fail(call);
     }
     this.#calls.clear();
-    if (this.#broker.mode === "extended" && this.#broker.level > 2) this.#broker.send(leaveMessage());
   }
 
   stats(): MajordomoClientStats {

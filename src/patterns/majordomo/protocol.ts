@@ -81,7 +81,6 @@ export const ClientCommand = {
   Credit: 11,
   RequestWith: 12,
   BroadcastWith: 13,
-  Leave: 14,
 } as const;
 
 /** Commands of a worker's messages; 0.1 has no PARTIAL, and so other numbers from 3 on. */
@@ -176,7 +175,7 @@ export function headerOf(frame: Buffer | undefined): Header | undefined {
  * fifth frame of its answer to `mmi.shoal`, a worker as the fourth of READY, one byte; without one it is 1. What level 1
  * does not know is only sent to an end of level 2.
  */
-export const LEVEL = 3;
+export const LEVEL = 2;
 
 /** Bytes of a request's id: 8 of the client, 8 of its counter. */
 export const ID_LENGTH = 16;

@@ -45,12 +45,12 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
     ended,
     left: () => events.flatMap((event) => (event.type === "broker:left" ? [event.reason] : [])),
     said: () => log.splice(0),
-    negotiate: (connection: number, now = 0, level = 1) => {
+    negotiate: (connection: number, now = 0) => {
       const input = {
         kind: "negotiated",
         extended: true,
         incarnation: INCARNATION,
-        level,
+        level: 1,
         heartbeatInterval: BEAT,
       };
       rules.receive(connection, input as ClientInput, now);
@@ -326,17 +326,4 @@ describe("an answer in pieces", () => {
     rules.tick(6_200);
     expect(ended).toEqual(["ETIMEDOUT"]);
   });
-});
-
-it("a client that closes leaves a broker that knows the command, and no other", () => {
-  for (const [level, said] of [
-    [2, []],
-    [3, ["1 ?"]],
-  ] as const) {
-    const client = clientOf(["a"]);
-    client.negotiate(1, 0, level);
-    client.said();
-    client.rules.close(() => undefined);
-    expect(client.said()).toEqual(said);
-  }
 });

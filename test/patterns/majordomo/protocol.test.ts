@@ -84,7 +84,6 @@ describe("a broker", () => {
     expect(atBroker("MDPW02", 5).kind).toBe("heartbeat");
     expect(atBroker("MDPW02", 6).kind).toBe("disconnect");
     expect(atBroker("SHLW01\x09").kind).toBe("drain");
-    expect(atBroker("SHLC01\x0e").kind).toBe("leave");
   });
 
   it("takes a reply by its tag, and its pieces in 0.2", () => {
