@@ -92,13 +92,6 @@ export class BrokerRules {
         worker.availableLink.unlink();
         break;
       }
-      case "resume": {
-        const worker = this.#registered(from, Dialect.Shoal, now);
-        if (worker === undefined) break;
-        worker.draining = false;
-        this.#requests.offer(worker, now);
-        break;
-      }
       case "broadcast":
         this.#requests.acceptBroadcast(from, command, this.#clients.heard(from, now), now);
         break;

@@ -97,7 +97,6 @@ export const WorkerCommand = {
   Credit: 10,
   RequestWith: 11,
   PlainRequestWith: 12,
-  Resume: 13,
 } as const;
 
 const WORKER_COMMANDS_01 = { Ready: 1, Request: 2, Final: 3, Heartbeat: 4, Disconnect: 5 } as const;
@@ -176,7 +175,7 @@ export function headerOf(frame: Buffer | undefined): Header | undefined {
  * fifth frame of its answer to `mmi.shoal`, a worker as the fourth of READY, one byte; without one it is 1. What level 1
  * does not know is only sent to an end of level 2.
  */
-export const LEVEL = 3;
+export const LEVEL = 2;
 
 /** Bytes of a request's id: 8 of the client, 8 of its counter. */
 export const ID_LENGTH = 16;

@@ -159,11 +159,6 @@ export function drainMessage(): Frames {
   return [workerSignalHead(WorkerCommand.Drain)];
 }
 
-/** A worker that drained takes requests again. For a broker of level 3. */
-export function resumeMessage(): Frames {
-  return [workerSignalHead(WorkerCommand.Resume)];
-}
-
 /**
  * A piece of an answer, or its end. 0.1 has no pieces; 0.1 and 0.2 no end without a body.
  *
@@ -316,7 +311,6 @@ export type FromWorker =
   | { readonly kind: "heartbeat"; readonly dialect: Dialect }
   | { readonly kind: "disconnect"; readonly dialect: Dialect }
   | { readonly kind: "drain" }
-  | { readonly kind: "resume" }
   | Fault;
 
 export type BrokerCommand = FromClient | FromWorker;
@@ -366,8 +360,6 @@ function parseExtendedWorker(frames: Buffer[], head: Buffer): FromWorker {
       return { kind: "disconnect", dialect };
     case WorkerCommand.Drain:
       return { kind: "drain" };
-    case WorkerCommand.Resume:
-      return { kind: "resume" };
     case WorkerCommand.Failure:
       if (!isTagged(head)) return fault("tag", dialect);
       if (frames.length !== 4 && frames.length !== 5) return fault("frames", dialect);

@@ -21,7 +21,6 @@ import {
   failureMessage,
   readyMessage,
   replyMessage,
-  resumeMessage,
   signalMessage,
   type WorkerInput,
 } from "./worker-messages.js";
@@ -236,14 +235,6 @@ export class WorkerSession {
     if (this.#state !== "ready") return;
     if (this.#dialect === Dialect.Shoal) this.#effects.send(drainMessage());
     else if (this.#inFlight === 0) this.end();
-  }
-
-  /** Takes requests again, after `drain`. @returns false at a broker that does not know how: it has to be left */
-  resume(): boolean {
-    if (this.#dialect !== Dialect.Shoal || this.#level < 3) return false;
-    this.#draining = false;
-    if (this.#state === "ready") this.#effects.send(resumeMessage());
-    return true;
   }
 
   /** Says DISCONNECT and ends. */

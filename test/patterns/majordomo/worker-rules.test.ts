@@ -96,9 +96,3 @@ it("a question whom it has before it is asked again, too", () => {
   session.disconnected(20);
   expect(said()).toEqual([]);
 });
-
-it("a worker that drained does not resume at a broker that does not know how", () => {
-  const { session } = sessionOf(Dialect.Mdp02);
-  session.drain();
-  expect(session.resume()).toBe(false);
-});
