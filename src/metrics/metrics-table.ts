@@ -309,7 +309,6 @@ const LVC: Rows<LastValueCacheStats> = {
   notServing: counter("Messages that were not passed on since the cache did not serve."),
   updates: counter("Values that were kept."),
   evicted: counter("Topics that were forgotten at the bounds."),
-  deleted: counter("Topics that were deleted."),
   uncached: counter("Messages that were passed on and not kept.", "uncached", "{reason}"),
   invalid: counter("Messages of subscribers that are not a subscription."),
   snapshots: [

@@ -53,8 +53,6 @@ export interface LastValueCacheValueStats {
   readonly bytes: number;
   readonly updates: number;
   readonly evicted: number;
-  /** Topics that the program deleted, or whose value became too large. */
-  readonly deleted: number;
   readonly uncached: Readonly<Record<LastValueCacheUncachedReason, number>>;
 }
 
@@ -88,7 +86,6 @@ export class ValueCache {
   /** The number of the last update, those before a restart counted. */
   #order = 0;
   #evicted = 0;
-  #deleted = 0;
   readonly #uncached: Record<LastValueCacheUncachedReason, number> = {
     "single-frame": 0,
     "topic-too-long": 0,
@@ -169,7 +166,6 @@ export class ValueCache {
     if (value.dirty) this.#dirty.delete(value);
     value.dirty = false;
     if (value.stored) this.#removed.add(key);
-    this.#deleted += 1;
     return true;
   }
 
@@ -227,7 +223,6 @@ export class ValueCache {
       bytes: this.#bytes,
       updates: this.#updates,
       evicted: this.#evicted,
-      deleted: this.#deleted - this.#evicted,
       uncached: { ...this.#uncached },
     };
   }
