@@ -21,8 +21,6 @@ function keyOf(update: Update): string {
   switch (update.kind) {
     case UpdateKind.DETAILS:
       return `d${update.id}`;
-    case UpdateKind.LOAD:
-      return `l${update.id}`;
     case UpdateKind.REMOVAL:
       return `r${update.id}`;
     default:

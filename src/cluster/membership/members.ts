@@ -28,9 +28,6 @@ export class Member {
   /** Whether another node keeps its name. */
   yields: boolean;
   details: Details;
-  /** Its load, 0 to 255, and the number of the report that said so. */
-  load: number;
-  loadReport: number;
   /** The version of the details that its last alive announced; they come apart. */
   announced: number;
   /** The rules' time of its last sign of life, and of its last change of state. */
@@ -68,8 +65,6 @@ export class Member {
     this.level = LEVEL;
     this.yields = false;
     this.details = NO_DETAILS;
-    this.load = 0;
-    this.loadReport = 0;
     this.announced = 0;
     this.lastHeard = now;
     this.changedAt = now;

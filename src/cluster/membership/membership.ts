@@ -267,15 +267,6 @@ export class Membership {
     this.#beats.heartbeatAfter(COALESCE);
   }
 
-  /** Spreads this node's load, 0 to 255. */
-  setLoad(now: number, load: number): void {
-    this.#context.now = now;
-    const { self } = this.#context;
-    self.load = load;
-    self.loadReport += 1;
-    this.#transmitter.spread(Update.load(self.id, self.start, self.loadReport, load));
-  }
-
   /** A beat now, to the group. @param channel 0 to 255, for hooks that distinguish them */
   heartbeat(now: number, channel = 0): void {
     this.#context.now = now;

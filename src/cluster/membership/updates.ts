@@ -78,9 +78,6 @@ export class Updates {
       case UpdateKind.DETAILS:
         if (member !== undefined) this.#applyDetails(member, update, isFresh);
         break;
-      case UpdateKind.LOAD:
-        if (member !== undefined) this.#applyLoad(member, update, isFresh);
-        break;
     }
   }
 
@@ -238,16 +235,9 @@ export class Updates {
     this.#context.effects.event({ type: "details", member });
   }
 
-  #applyLoad(member: Member, update: Update, isFresh: boolean): void {
-    if (update.start !== member.start || update.count <= member.loadReport) return;
-    member.load = update.flags;
-    member.loadReport = update.count;
-    this.#pass(update, isFresh);
-  }
-
   /** What is said about this node, and is not so. */
   #applySelf(update: Update): void {
-    if (this.#context.left || update.kind === UpdateKind.DETAILS || update.kind === UpdateKind.LOAD) return;
+    if (this.#context.left || update.kind === UpdateKind.DETAILS) return;
     const { start, count } = this.#context.self;
     const order = compareIncarnations(update.start, update.count, start, count);
     if (order < 0 || (order === 0 && update.kind === UpdateKind.ALIVE)) return;

@@ -199,7 +199,6 @@ function writeUpdate(out: Writer, update: Update): void {
     case UpdateKind.LEFT:
       break;
     case UpdateKind.REMOVAL:
-    case UpdateKind.LOAD:
       out.u8(update.flags);
       break;
     case UpdateKind.DETAILS:
@@ -432,7 +431,7 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
 
 /** @returns `undefined` for an update of a later version */
 function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
-  if (kind < UpdateKind.ALIVE || kind > UpdateKind.LOAD) return undefined;
+  if (kind < UpdateKind.ALIVE || kind > UpdateKind.DETAILS) return undefined;
   const id = input.id();
   const start = input.u48();
   const count = input.u32();
@@ -468,9 +467,6 @@ function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
       break;
     case UpdateKind.REMOVAL:
       update = Update.removal(id, start, count, (input.u8() & 1) !== 0);
-      break;
-    case UpdateKind.LOAD:
-      update = Update.load(id, start, count, input.u8());
       break;
     default:
       update = readDetails(id, start, count, input);

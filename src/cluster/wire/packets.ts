@@ -46,15 +46,7 @@ export const ACK_RELAYED = 1;
 export const ACK_OTHER = 2;
 
 /** Which statement an update is. The numbers are the wire's. */
-export const UpdateKind = {
-  ALIVE: 1,
-  SUSPECT: 2,
-  DEAD: 3,
-  LEFT: 4,
-  REMOVAL: 5,
-  DETAILS: 6,
-  LOAD: 7,
-} as const;
+export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, DETAILS: 6 } as const;
 export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
 /** The level of the packets and updates that this version knows: docs/spec/cluster.md, Versions. */
@@ -170,11 +162,6 @@ export class Update {
   static removal(id: string, time: number, counter: number, removed: boolean): Update {
     const flags = removed ? 1 : 0;
     return new Update(UpdateKind.REMOVAL, id, time, counter, "", "", flags, 0, NO_ACCUSERS, undefined, 30);
-  }
-
-  /** @param count of the node's reports @param load 0 to 255 */
-  static load(id: string, start: number, count: number, load: number): Update {
-    return new Update(UpdateKind.LOAD, id, start, count, "", "", load, 0, NO_ACCUSERS, undefined, 30);
   }
 
   /** @param details with the bytes that they take (details.ts) */
