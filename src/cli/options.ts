@@ -24,7 +24,6 @@ export interface CommonSettings {
   readonly verbose?: boolean;
   readonly logFormat?: "json" | "text";
   readonly logLevel?: Severity;
-  readonly traceDeprecation?: boolean;
 }
 
 /** Commands that run, as distinct from groups of commands. */
@@ -45,7 +44,6 @@ export function addCommonOptions(program: Command): void {
     command
       .optionsGroup("Log options:")
       .option("-q, --quiet", "errors only")
-      .option("--trace-deprecation", "deprecation warnings with the place where they come from")
       .option("-v, --verbose", "details too, such as peers that join and leave")
       .addOption(
         new Option("--log-level <LEVEL>", "minimum log level (overrides -q and -v)")
@@ -72,8 +70,7 @@ export function addGroup(parent: Command, face: CommandFace): Command {
 
 /** The effect of the options that every command has, before the command runs. */
 export async function applyCommonOptions(settings: CommonSettings): Promise<void> {
-  const { quiet, verbose, logLevel, logFormat, traceDeprecation } = settings;
-  if (traceDeprecation === true) process.traceDeprecation = true;
+  const { quiet, verbose, logLevel, logFormat } = settings;
   useLog({ level: logLevel ?? (quiet === true ? "error" : verbose === true ? "debug" : "info") });
   if (logFormat === "json") useLog({ write: await jsonLog() });
 }
