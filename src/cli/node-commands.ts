@@ -41,7 +41,6 @@ export type SteeredNode = Pick<
   | "admit"
   | "drain"
   | "heal"
-  | "uptime"
   | "discover"
   | "clients"
   | "keys"
@@ -195,16 +194,6 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: {},
     run: (node) => node.drain(),
     done: () => "is draining",
-  },
-  uptime: {
-    face: {
-      summary: "show how long a node has been running",
-      description: "Shows for how many seconds the node's process has been running.",
-      examples: ["shoal node uptime"],
-    },
-    members: {},
-    run: (node) => node.uptime(),
-    text: ({ uptime }) => [`${(Number(uptime) / 1_000).toFixed(1)} s`],
   },
   heal: {
     face: {

@@ -219,11 +219,6 @@ export class NodeOperator {
     await this.#node.drain();
   }
 
-  /** How long it has been running, in ms. */
-  uptime(): { readonly uptime: number } {
-    return { uptime: Math.round(performance.now()) };
-  }
-
   /** @throws InvalidStateError `EFSM` for a node that is in no minority */
   heal(): void {
     if (!this.#node.minority)
