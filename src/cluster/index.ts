@@ -47,7 +47,6 @@ export {
   multicastSource,
 } from "./discovery/beacon.js";
 export { type DnsSourceOptions, dnsSource } from "./discovery/dns.js";
-export { environmentSource } from "./discovery/environment.js";
 export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";
 export { type KubernetesSourceOptions, kubernetesSource } from "./discovery/kubernetes.js";

@@ -11,7 +11,6 @@ import { checkKeys, describe, suggest } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { beaconSource, broadcastSource, multicastSource } from "./beacon.js";
 import { dnsSource } from "./dns.js";
-import { environmentSource } from "./environment.js";
 import { etcdSource } from "./etcd.js";
 import { kubernetesSource } from "./kubernetes.js";
 import { staticSource } from "./lists.js";
@@ -74,12 +73,6 @@ const FORMS: Readonly<Record<string, Form>> = {
     slashes: false,
     options: {},
     make: (rest) => staticSource(rest.split(",")),
-  },
-  env: {
-    form: "env:VARIABLE",
-    slashes: false,
-    options: {},
-    make: (rest) => environmentSource(rest),
   },
   dns: {
     form: "dns://NAME[:PORT]",
