@@ -28,6 +28,24 @@ const PURE = [
   "test/support/seed.test.ts",
   "test/testing/rules.test.ts",
 ];
+
+/**
+ * Files that open sockets, and leave nothing behind: each closes what it opens, mocks no module, keeps nothing in its own
+ * modules, and its support has no hooks outside of a function, which would run for the first file only. They share
+ * processes: a start, and the reading of shoal's modules, are a third of a second of computing for each file.
+ */
+const SHARED = [
+  "test/contract/!(zeromq*).test.ts",
+  "test/engine/zmtp/!(byte-bounds|hostile-floods|lifetime|transferred).test.ts",
+  "test/engine/zmtp/transport/{address,ipc,tcp-table}.test.ts",
+  "test/fuzz/{patterns,proxy}/*.test.ts",
+  "test/metrics/serve.test.ts",
+  "test/patterns/{clone,espresso,federation,freelance,kit,last-value-cache,load-balancer,majordomo,pirate,sequenced,suicidal-snail}/!(chaos|exec|guide|pyzmq|stalled-worker|stopped-client|worker-thread).test.ts",
+  "test/proxy/{capture,control,drain,live-endpoints,loops,proxies}.test.ts",
+  "test/proxy/policy/{flows,peers}.test.ts",
+  "test/vectors/*.test.ts",
+];
+
 export default defineConfig({
   test: {
     // Sockets and native code: processes apart, and no second try for a test that fails.
@@ -54,9 +72,20 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "shared",
+          include: SHARED,
+          exclude: [...configDefaults.exclude, ...PURE],
+          globalSetup: ["test/support/setup.ts"],
+          setupFiles: ["test/support/shared.ts"],
+          isolate: false,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "sockets",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...PURE],
+          exclude: [...configDefaults.exclude, ...PURE, ...SHARED],
           globalSetup: ["test/support/setup.ts"],
         },
       },

@@ -3,7 +3,7 @@ import type { TestProject } from "vitest/node";
 import { checkRequired, type Found, probePeers } from "./peers.js";
 import { parseSeed } from "./seed.js";
 
-/** Two projects, which read their modules apart. */
+/** Several projects, which read their modules apart. */
 declare global {
   var shoalPeers: Readonly<Record<string, Found>> | undefined;
 }
