@@ -1,11 +1,12 @@
 /** Binding and connecting the endpoints of the command line, and reporting the peers that come of it. */
-import type { EventOfType, Socket } from "../index.js";
-import { asUsage, Failure } from "./failure.js";
+import type { EndpointSource, EventOfType, Socket } from "../index.js";
+import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
+import { asUsage, Failure, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Settings } from "./options.js";
 
 /** Transports whose peers the engine reports (docs/engines.md). */
-const REPORTED = /^(?:tcp|ipc):/;
+const REPORTED = /^(?:tcp|ipc|cluster):/;
 
 /** A handshake that ended without a peer. */
 type HandshakeFault = EventOfType<
@@ -56,13 +57,26 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   return { seen, refused };
 }
 
-/** @throws UsageError for an invalid endpoint; the library's error for one that cannot be bound */
-export async function openEndpoints(socket: Socket, settings: Settings, log: Log): Promise<void> {
+/**
+ * @param connect endpoints, or a source of them
+ * @throws UsageError for an invalid endpoint; the library's error for one that cannot be bound
+ */
+export async function openEndpoints(
+  socket: Socket,
+  settings: Settings,
+  connect: readonly string[] | EndpointSource,
+  log: Log,
+): Promise<void> {
   for (const endpoint of settings.bind) {
     await asUsage(() => socket.bind(endpoint));
     log.info(`listening at ${socket.lastEndpoint ?? endpoint}`);
   }
-  for (const endpoint of settings.connect) await asUsage(() => socket.connect(endpoint));
+  if ("endpoints" in connect) {
+    socket.events.on("endpoint:refused", ({ error }) => log.warnOnce(lowerFirst(error.message)));
+    socket.connect(connect);
+    return;
+  }
+  for (const endpoint of connect) await asUsage(() => socket.connect(endpoint));
 }
 
 /** Why a handshake failed, in words. @param curve whether this end has CURVE */
@@ -93,4 +107,27 @@ function explain(code: string): string {
 
 function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+/**
+ * Runs a command with what it connects to: the endpoints as they are, or where one is `cluster:NAME` a source of all of them.
+ *
+ * @param command its name, for the node that it has meanwhile
+ * @throws UsageError for an invalid NAME, group or key, and for options without a `cluster:NAME`; what `run` throws
+ */
+export async function withEndpoints<T>(
+  command: string,
+  connect: readonly string[],
+  settings: ClusterSettings,
+  log: Log,
+  run: (endpoints: readonly string[] | EndpointSource) => Promise<T>,
+): Promise<T> {
+  if (connect.some(isOfCluster)) {
+    const { withCluster } = await import("./cluster-endpoints.js");
+    return withCluster(command, connect, settings, log, run);
+  }
+  const { clusterGroup, clusterKey } = settings;
+  const unused = clusterGroup !== undefined ? "group" : clusterKey !== undefined ? "key" : undefined;
+  if (unused !== undefined) throw new UsageError(`--cluster-${unused} needs --connect cluster:NAME`);
+  return run(connect);
 }

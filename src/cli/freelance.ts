@@ -1,6 +1,6 @@
 /** shoal freelance server, call: services without a broker (10/FLP). */
 import { type Command, InvalidArgumentError } from "commander";
-import type { Raw } from "../index.js";
+import type { EndpointSource, Raw } from "../index.js";
 import {
   FreelanceClient,
   FreelanceFailoverClient,
@@ -8,6 +8,7 @@ import {
   FreelanceServer,
   FreelanceShotgunClient,
 } from "../patterns/freelance/index.js";
+import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate } from "./operation.js";
@@ -123,28 +124,37 @@ async function call(body: readonly string[], given: Given<FreelanceSettings>): P
   const settings = settingsFor(given, "connect");
   const { timeout = TIMEOUT } = settings;
   const security = await securityOptions(settings, settings);
-  await runCalls({
-    body,
-    settings,
-    open: () => callerOf(settings, timeout, security),
-    explain: (error) => callFailure(error, timeout),
-  });
+  await withEndpoints("freelance call", settings.connect, settings, new Log("freelance call"), (connect) =>
+    runCalls({
+      body,
+      settings,
+      open: () => callerOf(settings, connect, timeout, security),
+      explain: (error) => callFailure(error, timeout),
+    }),
+  );
 }
 
+/** Servers that the time of a call is for, where they come and go. */
+const CLUSTER_SERVERS = 3;
+
 function callerOf(
-  { model = 3, connect }: FreelanceSettings,
+  { model = 3 }: FreelanceSettings,
+  connect: readonly string[] | EndpointSource,
   timeout: number,
   socketOptions: SecurityOptions,
 ): Caller {
+  const isSource = "endpoints" in connect;
+  const servers = isSource ? CLUSTER_SERVERS : connect.length;
   if (model === 1) {
-    const own = Math.max(1, Math.floor(timeout / connect.length));
+    const own = Math.max(1, Math.floor(timeout / servers));
     return new FreelanceFailoverClient<Raw>(connect, {
+      ...(isSource && { timeout }),
       attemptTimeout: own,
-      retries: connect.length - 1,
+      retries: servers - 1,
       socketOptions,
     });
   }
   if (model === 2) return new FreelanceShotgunClient<Raw>(connect, { timeout, socketOptions });
-  const attemptTimeout = Math.max(1, Math.ceil(timeout / (connect.length + 1)));
+  const attemptTimeout = Math.max(1, Math.ceil(timeout / (servers + 1)));
   return new FreelanceClient<Raw>(connect, { timeout, attemptTimeout, socketOptions });
 }

@@ -4,6 +4,7 @@ import { loadOptional } from "../core/optional-package.js";
 import type { MetricsSourcesByName } from "../metrics/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../patterns/majordomo/index.js";
 import { openTitanic, type TitanicService } from "../patterns/titanic/index.js";
+import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
@@ -98,23 +99,25 @@ async function runWorker(service: string, given: Given<WorkerSettings>): Promise
   const answer = answerer(settings, { SHOAL_SERVICE: service });
   const log = new Log("majordomo worker");
   const socketOptions = await securityOptions(settings, settings);
-  const worker = await asUsage(
-    () =>
-      new MajordomoWorker(settings.connect, service, answer, {
-        concurrency,
-        exposeErrors: true,
-        socketOptions,
-        ...defined({ prefetch, heartbeatInterval: heartbeat }),
-      }),
-  );
-  worker.events
-    .on("broker:joined", (e) => log.info(`offering ${service} at ${e.endpoint}`))
-    .on("broker:left", (e) => log.info(`lost the broker at ${e.endpoint}: ${e.reason}`))
-    .on("handler:failed", (e) => log.warn(`a request failed: ${describe(e.error)}`));
-  await operate(
-    { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
-    async () => undefined,
-  );
+  await withEndpoints("majordomo worker", settings.connect, settings, log, async (connect) => {
+    const worker = await asUsage(
+      () =>
+        new MajordomoWorker(connect, service, answer, {
+          concurrency,
+          exposeErrors: true,
+          socketOptions,
+          ...defined({ prefetch, heartbeatInterval: heartbeat }),
+        }),
+    );
+    worker.events
+      .on("broker:joined", (e) => log.info(`offering ${service} at ${e.endpoint}`))
+      .on("broker:left", (e) => log.info(`lost the broker at ${e.endpoint}: ${e.reason}`))
+      .on("handler:failed", (e) => log.warn(`a request failed: ${describe(e.error)}`));
+    await operate(
+      { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
+      async () => undefined,
+    );
+  });
 }
 
 async function call(service: string, body: readonly string[], given: Given<CallSettings>): Promise<void> {
@@ -122,23 +125,25 @@ async function call(service: string, body: readonly string[], given: Given<CallS
   const { timeout = TIMEOUT, heartbeat } = settings;
   const log = new Log("majordomo call");
   const socketOptions = await securityOptions(settings, settings);
-  await runCalls({
-    body,
-    settings,
-    pipeline: PIPELINE,
-    open() {
-      const client = new MajordomoClient(settings.connect, {
-        socketOptions,
-        ...defined({ heartbeatInterval: heartbeat }),
-      });
-      client.events.on("broker:left", (e) => log.debug(`the broker at ${e.endpoint}: ${e.reason}`));
-      return {
-        request: (frames, { signal }) => client.request(service, frames, { timeout, signal }),
-        close: () => client.close(),
-      };
-    },
-    explain: (error) => callFailure(error, timeout),
-  });
+  await withEndpoints("majordomo call", settings.connect, settings, log, (connect) =>
+    runCalls({
+      body,
+      settings,
+      pipeline: PIPELINE,
+      open() {
+        const client = new MajordomoClient(connect, {
+          socketOptions,
+          ...defined({ heartbeatInterval: heartbeat }),
+        });
+        client.events.on("broker:left", (e) => log.debug(`the broker at ${e.endpoint}: ${e.reason}`));
+        return {
+          request: (frames, { signal }) => client.request(service, frames, { timeout, signal }),
+          close: () => client.close(),
+        };
+      },
+      explain: (error) => callFailure(error, timeout),
+    }),
+  );
 }
 
 /**

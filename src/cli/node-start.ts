@@ -35,6 +35,7 @@ export interface StartSettings extends ControlSettings, OperationSettings {
   readonly json?: boolean;
   readonly tag?: readonly string[];
   readonly prop?: readonly string[];
+  readonly advertise?: readonly string[];
   readonly group?: string;
   readonly scope?: "host" | "link";
   readonly interface?: string;
@@ -205,6 +206,7 @@ async function optionsOf(settings: StartSettings): Promise<ClusterNodeOptions> {
     name,
     tags: tag,
     props: propsOf(prop),
+    advertise: advertisedOf(settings.advertise ?? []),
     ...defined({ group, scope, interface: on, ports, key, password, zre, discovery }),
   };
 }
@@ -229,6 +231,18 @@ function refusalText(address: string, reason: RefusedReason): string {
 function codeOf(error: Error): string | undefined {
   const { code } = error as { readonly code?: unknown };
   return typeof code === "string" ? code : undefined;
+}
+
+/** @throws UsageError */
+function advertisedOf(pairs: readonly string[]): Record<string, string[]> {
+  const advertised = new Map<string, string[]>();
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    if (at < 1) throw new UsageError(`--advertise expects NAME=ENDPOINT; got ${JSON.stringify(pair)}`);
+    const name = pair.slice(0, at);
+    advertised.set(name, [...(advertised.get(name) ?? []), pair.slice(at + 1)]);
+  }
+  return Object.fromEntries(advertised);
 }
 
 function propsOf(pairs: readonly string[]): Record<string, string> {

@@ -64,6 +64,12 @@ function addStartCommand(node: Command): void {
     .option("--json", "print changes as JSON lines, with at least event and name")
     .addOption(repeatable("--tag <T>", "a tag by which others can find it (repeatable)"))
     .addOption(repeatable("--prop <K=V>", "a property that others can read (repeatable)"))
+    .addOption(
+      repeatable(
+        "--advertise <NAME=EP>",
+        "an endpoint that others reach by --connect cluster:NAME; tcp://*:PORT has the node's address (repeatable)",
+      ),
+    )
     .option("--group <G>", "name of the cluster (default default); with --zre also a ZRE group to join")
     .addOption(
       new Option(

@@ -5,6 +5,7 @@
  * {@link applyCommonOptions}.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
 import { addSecurityOptions, checkSecurity, type SecuritySettings } from "./security.js";
@@ -76,7 +77,7 @@ export async function applyCommonOptions(settings: CommonSettings): Promise<void
 }
 
 /** What the options that the socket commands share come to. */
-export interface Settings extends SecuritySettings {
+export interface Settings extends SecuritySettings, ClusterSettings {
   readonly bind: readonly string[];
   readonly connect: readonly string[];
   /** Messages after which the command stops. */
@@ -105,14 +106,14 @@ export function addSocketOptions(command: Command): Command {
   addSecurityOptions(
     command
       .addOption(repeatable("--bind <EP>", "listen at an endpoint (repeatable)"))
-      .addOption(repeatable("--connect <EP>", "connect to an endpoint (repeatable)"))
+      .addOption(repeatable("--connect <EP>", "connect to an endpoint, or to cluster:NAME (repeatable)"))
       .option("--count <N>", "stop after N messages", wholeNumber(1, Number.MAX_SAFE_INTEGER))
       .option("--timeout <MS>", "fail when no peer or message comes within MS", wholeNumber(0))
       .option("--multipart <SEP>", "several frames per message, separated by SEP", separator)
       .option("--json", 'messages as JSON lines: {"frames":["text",{"base64":"…"}]}')
       .option("--raw", "bytes: all of the input is one message, and no line feed is added to the output"),
   );
-  return command;
+  return addClusterOptions(command);
 }
 
 /** An option that may be given several times. */
@@ -203,7 +204,8 @@ export function settingsFor<S extends Settings>(
 
 /** Keeps shared options that a command refuses out of its help; giving one is an error that names it. */
 export function hideOptions(command: Command, names: readonly string[]): Command {
-  for (const option of command.options) if (names.includes(option.attributeName())) option.hideHelp();
+  const hidden = names.includes("connect") ? [...names, "clusterGroup", "clusterKey"] : names;
+  for (const option of command.options) if (hidden.includes(option.attributeName())) option.hideHelp();
   return command;
 }
 

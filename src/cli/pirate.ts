@@ -4,6 +4,8 @@ import type { Dialect } from "../patterns/kit/worker-protocol.js";
 import { PirateClient } from "../patterns/pirate/client.js";
 import { PirateQueue } from "../patterns/pirate/queue.js";
 import { PirateWorker } from "../patterns/pirate/worker.js";
+import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
+import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
@@ -28,12 +30,12 @@ interface QueueSettings extends Timed, PairSettings, OperationSettings {
   readonly backend?: readonly string[];
 }
 
-interface WorkerSettings extends Timed, AnswerSettings, OperationSettings {
+interface WorkerSettings extends Timed, AnswerSettings, OperationSettings, ClusterSettings {
   readonly connect?: readonly string[];
   readonly concurrency?: number;
 }
 
-interface CallSettings extends Shared {
+interface CallSettings extends Shared, ClusterSettings {
   readonly connect?: readonly string[];
   readonly timeout?: number;
   readonly retries?: number;
@@ -76,11 +78,13 @@ export function addPirateCommands(program: Command): void {
         "shoal pirate worker --connect tcp://127.0.0.1:5556 --exec 'tr a-z A-Z' --concurrency 4",
       ],
     })
-      .addOption(repeatable("--connect <EP>", "a queue's backend (repeatable)"))
+      .addOption(repeatable("--connect <EP>", "a queue's backend, or cluster:NAME (repeatable)"))
       .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1)),
   );
-  addOperationOptions(addAnswerOptions(workers)).action((settings: WorkerSettings) => work(settings));
-  addShared(
+  addOperationOptions(addAnswerOptions(addClusterOptions(workers))).action((settings: WorkerSettings) =>
+    work(settings),
+  );
+  const calls = addShared(
     addCommand(pirate, {
       name: "call",
       summary: "send requests, and print the replies",
@@ -93,10 +97,11 @@ export function addPirateCommands(program: Command): void {
       ],
     })
       .argument("[body...]", "the frames of one request (default: standard input)")
-      .addOption(repeatable("--connect <EP>", "a server, or a queue's frontend (repeatable)"))
+      .addOption(repeatable("--connect <EP>", "a server, a queue's frontend, or cluster:NAME (repeatable)"))
       .option("--timeout <MS>", "time-out of one attempt (default 2500)", wholeNumber(1))
       .option("--retries <N>", "further attempts after the first (default 2)", wholeNumber(0)),
-  ).action((body: string[], settings: CallSettings) => call(body, settings));
+  );
+  addClusterOptions(calls).action((body: string[], settings: CallSettings) => call(body, settings));
 }
 
 function addShared(command: Command): Command {
@@ -186,24 +191,28 @@ async function work(settings: WorkerSettings): Promise<void> {
   const answer = answerer(settings);
   const socketOptions = await securityOptions(settings, { connect });
   const log = new Log("pirate worker");
-  const worker = await asUsage(
-    () =>
-      new PirateWorker(connect, async (body, context) => answer(body, context), {
-        concurrency,
-        exposeErrors: true, // The program is the operator's own, as are its errors.
-        ...timesOf(settings),
-        ...dialectOf(settings),
-        socketOptions,
-      }),
-  );
-  worker.events
-    .on("ready:sent", () => log.debug("sent READY"))
-    .on("queue:lost", ({ delay }) => log.warn(`the queue is silent: reconnecting in ${Math.round(delay)} ms`))
-    .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
-  await operate(
-    { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
-    async () => undefined,
-  );
+  await withEndpoints("pirate worker", connect, settings, log, async (endpoints) => {
+    const worker = await asUsage(
+      () =>
+        new PirateWorker(endpoints, async (body, context) => answer(body, context), {
+          concurrency,
+          exposeErrors: true, // The program is the operator's own, as are its errors.
+          ...timesOf(settings),
+          ...dialectOf(settings),
+          socketOptions,
+        }),
+    );
+    worker.events
+      .on("ready:sent", () => log.debug("sent READY"))
+      .on("queue:lost", ({ delay }) =>
+        log.warn(`the queue is silent: reconnecting in ${Math.round(delay)} ms`),
+      )
+      .on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
+    await operate(
+      { settings, log, stop: new Stop().listen(), service: worker, sources: () => ({ worker }) },
+      async () => undefined,
+    );
+  });
 }
 
 async function call(body: readonly string[], settings: CallSettings): Promise<void> {
@@ -211,20 +220,22 @@ async function call(body: readonly string[], settings: CallSettings): Promise<vo
   const socketOptions = await securityOptions(settings, { connect });
   const { timeout, retries } = settings;
   const log = new Log("pirate call");
-  await runCalls({
-    body,
-    settings,
-    open() {
-      const client = new PirateClient(connect, {
-        ...defined({ attemptTimeout: timeout, retries }),
-        socketOptions,
-      });
-      client.events.on("request:retried", ({ endpoint, attempt, reason }) =>
-        log.debug(`no reply from ${endpoint} at attempt ${attempt}: ${reason}`),
-      );
-      return client;
-    },
-    explain: (error) =>
-      hasCode(error, "ABORT_ERR") ? new Failure("stopped before every reply came") : error,
-  });
+  await withEndpoints("pirate call", connect, settings, log, (endpoints) =>
+    runCalls({
+      body,
+      settings,
+      open() {
+        const client = new PirateClient(endpoints, {
+          ...defined({ attemptTimeout: timeout, retries }),
+          socketOptions,
+        });
+        client.events.on("request:retried", ({ endpoint, attempt, reason }) =>
+          log.debug(`no reply from ${endpoint} at attempt ${attempt}: ${reason}`),
+        );
+        return client;
+      },
+      explain: (error) =>
+        hasCode(error, "ABORT_ERR") ? new Failure("stopped before every reply came") : error,
+    }),
+  );
 }

@@ -5,8 +5,8 @@
  *                                      |  a signal, or the end of standard output's reader,
  *                                      +-> ends the work early (stop.ts)
  */
-import type { CloseResult, Socket } from "../index.js";
-import { openEndpoints, type Peers, watchPeers } from "./endpoints.js";
+import type { CloseResult, EndpointSource, Socket } from "../index.js";
+import { openEndpoints, type Peers, watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, InputError } from "./failure.js";
 import { formatFor } from "./format.js";
 import { Input } from "./input.js";
@@ -48,6 +48,18 @@ export async function runSocket<S extends Socket>(given: Given, work: Work<S>): 
   const settings = checkSettings(given);
   const log = new Log(work.name);
   const security = await securityOptions(settings, settings);
+  await withEndpoints(work.name, settings.connect, settings, log, (connect) =>
+    run(work, settings, security, log, connect),
+  );
+}
+
+async function run<S extends Socket>(
+  work: Work<S>,
+  settings: Settings,
+  security: SecurityOptions,
+  log: Log,
+  connect: readonly string[] | EndpointSource,
+): Promise<void> {
   const socket = await asUsage(() => work.open(security));
   const stop = new Stop().listen();
   const format = formatFor({ ...settings, routed: work.routed });
@@ -55,7 +67,7 @@ export async function runSocket<S extends Socket>(given: Given, work: Work<S>): 
   const input = new Input(format, settings.json === true, stop.requested);
   try {
     const peers = watchPeers(socket, settings, log);
-    await openEndpoints(socket, settings, log);
+    await openEndpoints(socket, settings, connect, log);
     const session = { socket, settings, log, stop, peers, input, output };
     let ending: Ending = "complete";
     let fault: unknown;

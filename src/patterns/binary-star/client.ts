@@ -86,6 +86,9 @@ export class BinaryStarClient<T = Raw> extends RequestClient<
     return { ...this.requestStats(), failOvers: this.#failOvers };
   }
 
+  /** @internal Its endpoints are fixed. */
+  protected onSourceEvent(): void {}
+
   /** @internal */
   protected onRetry(event: RequestRetried, next: string): void {
     this.#failOvers += 1;

@@ -5,6 +5,7 @@ import type { WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
+import { isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SocketEvent } from "../../sockets/internal.js";
 import { listen } from "../../sockets/internal.js";
 import { SOCKET_EVENTS } from "../../sockets/observer.js";
@@ -12,6 +13,7 @@ import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { ProxySide } from "../../sockets/pump.js";
 import type { SocketStats } from "../../sockets/stats.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import type { PatternEndpoints } from "../kit/endpoint-list.js";
 import { anything, checkCount, checkEndpoints, checkKeys, checkOptions, object } from "../kit/options.js";
 import {
   type EspressoFilter,
@@ -128,10 +130,10 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
   };
 
   /**
-   * @param taps capture endpoints: of taps, or of any proxy that captures to a PUB
+   * @param taps capture endpoints: of taps, or of any proxy that captures to a PUB; or a source of them
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(taps: string | readonly string[], options: EspressoListenerOptions<T> = {}) {
+  constructor(taps: PatternEndpoints, options: EspressoListenerOptions<T> = {}) {
     super("EspressoListener", SOCKET_EVENTS);
     const {
       filter = {},
@@ -140,7 +142,7 @@ export class EspressoListener<T = undefined> extends Driver<EspressoListenerEven
       context,
     } = checkOptions("EspressoListener", OPTIONS, options);
     const { decode } = options;
-    const endpoints = checkEndpoints("EspressoListener", taps);
+    const endpoints = isEndpointSource(taps) ? [taps] : checkEndpoints("EspressoListener", taps);
     if (decode !== undefined && typeof decode?.decode !== "function")
       throw new InvalidArgumentError("Option decode is a codec, such as json() gives");
     if (socketOptions !== undefined && Object.hasOwn(socketOptions, "codec"))

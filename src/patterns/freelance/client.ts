@@ -13,16 +13,14 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
-import { ServiceError } from "../kit/errors.js";
 import {
-  anything,
-  bytes,
-  checkEndpoint,
-  checkEndpoints,
-  checkOptions,
-  integer,
-  object,
-} from "../kit/options.js";
+  ENDPOINT_SOURCE_EVENTS,
+  EndpointList,
+  type EndpointSourceEvent,
+  type PatternEndpoints,
+} from "../kit/endpoint-list.js";
+import { ServiceError } from "../kit/errors.js";
+import { anything, bytes, checkEndpoint, checkOptions, integer, object } from "../kit/options.js";
 import {
   type FreelanceFailure,
   FreelanceRules,
@@ -68,7 +66,8 @@ export type FreelanceClientEvent =
   /** The peer at an endpoint does not have it as its Identity, so nothing can be sent to it; where the engine reports a peer's routing id. */
   | { readonly type: "peer:invalid"; readonly address: string; readonly routingId: Buffer | undefined }
   /** A message that no server may send; dropped. */
-  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number };
+  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
+  | EndpointSourceEvent;
 
 /** Counts since the client was made. */
 export interface FreelanceClientStats extends FreelanceRulesStats {
@@ -96,6 +95,7 @@ const EVENTS: EventNames<FreelanceClientEvent> = {
   "request:retried": true,
   "peer:invalid": true,
   "message:invalid": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /** ms that do not end. */
@@ -111,14 +111,16 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
   readonly #pending: PendingCalls;
   readonly #calls = new Map<number, PendingCall<BodyOf<T>>>();
   readonly #endpoints = new Set<string>();
+  readonly #list: EndpointList | undefined;
   readonly #reading: Promise<void>;
   #invalid = 0;
 
   /**
-   * @param endpoints of its servers, each exactly as the server's Identity has it; more by `connect`
+   * @param endpoints of its servers, each exactly as the server's Identity has it; more by `connect`. Or a source of them: what
+   *   a server that is gone was asked goes to another
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(endpoints: string | readonly string[] = [], options: FreelanceClientOptions<T> = {}) {
+  constructor(endpoints: PatternEndpoints = [], options: FreelanceClientOptions<T> = {}) {
     super("FreelanceClient", EVENTS);
     const settings = checkOptions("FreelanceClient", OPTIONS, options);
     const { pingInterval, timeToLive, attemptTimeout } = settings;
@@ -126,8 +128,8 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       throw new InvalidArgumentError(
         "Option timeToLive is longer than pingInterval, or every server dies between PINGs",
       );
-    const servers =
-      Array.isArray(endpoints) && endpoints.length === 0 ? [] : checkEndpoints("FreelanceClient", endpoints);
+    const isNone = Array.isArray(endpoints) && endpoints.length === 0;
+    this.#list = isNone ? undefined : new EndpointList("FreelanceClient", endpoints);
     this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
@@ -148,11 +150,23 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
     this.#reading = this.#read();
     this.#timer.start(this.#rules);
     try {
-      for (const endpoint of servers) this.connect(endpoint);
+      for (const endpoint of this.#list?.current ?? []) this.connect(endpoint);
     } catch (error) {
       void this.close();
       throw error;
     }
+    let followed: ReadonlySet<string> = new Set();
+    this.#list?.start({
+      changed: (list) => {
+        if (this.stopping) return;
+        const now = new Set(list);
+        for (const endpoint of now)
+          if (!followed.has(endpoint)) this.#list?.connect(endpoint, () => this.connect(endpoint));
+        for (const endpoint of followed) if (!now.has(endpoint)) this.disconnect(endpoint);
+        followed = now;
+      },
+      event: (event) => this.events.emit(event),
+    });
   }
 
   /** Adds a server. Returns at once; it is asked once it has answered a PING. */
@@ -221,7 +235,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady([this.#router], options);
+    return this.whenReady(() => [this.#router], options);
   }
 
   /** Its servers, as it sees them at this moment. */
@@ -240,6 +254,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
 
   /** @internal */
   protected async onClose(): Promise<void> {
+    this.#list?.stop();
     this.#timer.stop();
     this.#pending.close();
     this.#calls.clear();

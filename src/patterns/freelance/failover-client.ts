@@ -3,8 +3,14 @@ import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
+import {
+  ENDPOINT_SOURCE_EVENTS,
+  EndpointList,
+  type EndpointSourceEvent,
+  type PatternEndpoints,
+} from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
-import { anything, checkEndpoints, checkOptions, integer } from "../kit/options.js";
+import { anything, checkOptions, integer } from "../kit/options.js";
 import {
   RequestClient,
   type RequestClientOptions,
@@ -23,7 +29,10 @@ const OPTIONS = {
   codec: anything<Codec<never>>(),
 };
 
-const EVENTS: EventNames<FreelanceFailoverClientEvent> = { "request:retried": true };
+const EVENTS: EventNames<FreelanceFailoverClientEvent> = {
+  "request:retried": true,
+  ...ENDPOINT_SOURCE_EVENTS,
+};
 
 /**
  * How a client of model 1 runs. Times are in ms: `timeout` -1, `attemptTimeout` 1,000, `retryDelay` 50 and
@@ -37,7 +46,7 @@ export interface FreelanceFailoverClientOptions<T = Raw> extends RequestClientOp
 }
 
 /** What happens in a client of model 1. */
-export type FreelanceFailoverClientEvent = RequestRetried;
+export type FreelanceFailoverClientEvent = RequestRetried | EndpointSourceEvent;
 
 /** A client's statistics. */
 export type FreelanceFailoverClientStats = RequestClientStats;
@@ -53,17 +62,17 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<
   FreelanceFailoverClientStats
 > {
   /**
-   * @param endpoints of the servers, tried in this order
+   * @param endpoints of the servers, tried in this order; or a source of them: calls wait while it has none
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(endpoints: string | readonly string[], options: FreelanceFailoverClientOptions<T> = {}) {
+  constructor(endpoints: PatternEndpoints, options: FreelanceFailoverClientOptions<T> = {}) {
     const settings = checkOptions("FreelanceFailoverClient", OPTIONS, options);
-    const list = checkEndpoints("FreelanceFailoverClient", endpoints);
+    const list = new EndpointList("FreelanceFailoverClient", endpoints);
     const shape = new BodyShape(options.codec);
-    super("FreelanceFailoverClient", EVENTS, list, settings, {
+    super("FreelanceFailoverClient", EVENTS, endpoints, settings, {
       requests: shape,
       replies: shape,
-      retries: settings.retries ?? ROUNDS * list.length - 1,
+      retries: settings.retries ?? ROUNDS * Math.max(1, list.current.length) - 1,
       failsFast: true,
       errorOf: (frames, endpoint) => {
         const text = options.codec === undefined ? errorTextOf(1, frames) : undefined;
@@ -74,6 +83,11 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<
 
   stats(): FreelanceFailoverClientStats {
     return this.requestStats();
+  }
+
+  /** @internal */
+  protected onSourceEvent(event: EndpointSourceEvent): void {
+    this.events.emit(event);
   }
 
   /** @internal */

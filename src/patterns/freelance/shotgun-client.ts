@@ -16,8 +16,14 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import {
+  ENDPOINT_SOURCE_EVENTS,
+  EndpointList,
+  type EndpointSourceEvent,
+  type PatternEndpoints,
+} from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkEndpoints, checkOptions, integer, object } from "../kit/options.js";
+import { anything, bytes, checkOptions, integer, object } from "../kit/options.js";
 import { errorTextOf, parseSequence } from "./protocol.js";
 
 /** How a client of model 2 runs. */
@@ -47,7 +53,8 @@ export type FreelanceShotgunClientEvent =
   | { readonly type: "server:joined"; readonly server: string }
   | { readonly type: "server:left"; readonly server: string }
   /** A message that no server may send; dropped. */
-  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number };
+  | { readonly type: "message:invalid"; readonly server: string; readonly frames: number }
+  | EndpointSourceEvent;
 
 /** Counts since the client was made. */
 export interface FreelanceShotgunClientStats {
@@ -76,6 +83,7 @@ const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
   "server:joined": true,
   "server:left": true,
   "message:invalid": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 interface Call<T> {
@@ -91,34 +99,63 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   FreelanceShotgunClientEvent,
   FreelanceShotgunClientStats
 > {
-  readonly #dealers: Dealer[];
+  readonly #endpoints: EndpointList;
+  readonly #socketOptions: DealerOptions | undefined;
+  readonly #servers: { readonly server: string; readonly dealer: Dealer }[] = [];
   readonly #shape: BodyShape<T>;
   readonly #timeout: number;
   readonly #pending: PendingCalls;
   readonly #calls = new Map<number, Call<T>>();
   readonly #counts = { requests: 0, replies: 0, late: 0, invalid: 0 };
-  readonly #reading: Promise<void>[];
   #sequence = 0;
 
   /**
-   * @param endpoints of the servers
+   * @param endpoints of the servers; or a source of them
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(endpoints: string | readonly string[], options: FreelanceShotgunClientOptions<T> = {}) {
+  constructor(endpoints: PatternEndpoints, options: FreelanceShotgunClientOptions<T> = {}) {
     super("FreelanceShotgunClient", EVENTS);
     const settings = checkOptions("FreelanceShotgunClient", OPTIONS, options);
-    const servers = checkEndpoints("FreelanceShotgunClient", endpoints);
+    this.#endpoints = new EndpointList("FreelanceShotgunClient", endpoints);
+    this.#socketOptions = settings.socketOptions;
     this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
-    this.#dealers = servers.map(() => new Dealer({ linger: 0, ...settings.socketOptions, immediate: true }));
     try {
-      for (const [i, dealer] of this.#dealers.entries()) this.#connect(dealer, servers[i] as string);
+      for (const server of this.#endpoints.current) this.#add(server);
     } catch (error) {
-      for (const dealer of this.#dealers) void dealer.close({ linger: 0 });
+      for (const { dealer } of this.#servers) void dealer.close({ linger: 0 });
       throw error;
     }
-    this.#reading = this.#dealers.map((dealer, i) => this.#read(dealer, servers[i] as string));
+    this.#endpoints.start({
+      changed: (list) => this.#follow(list),
+      event: (event) => this.events.emit(event),
+    });
+  }
+
+  #add(server: string): void {
+    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true });
+    const added = { server, dealer };
+    this.#servers.push(added);
+    if (this.#endpoints.connect(server, () => this.#connect(dealer, server))) {
+      void this.#read(dealer, server);
+      return;
+    }
+    this.#servers.splice(this.#servers.indexOf(added), 1);
+    void dealer.close({ linger: 0 });
+  }
+
+  /** The source has other servers. What one that is gone was asked the others have been asked, or are as they come. */
+  #follow(list: readonly string[]): void {
+    if (this.closed) return;
+    const wanted = new Set(list);
+    for (const each of [...this.#servers]) {
+      if (wanted.delete(each.server)) continue;
+      this.#servers.splice(this.#servers.indexOf(each), 1);
+      each.dealer.events.close();
+      void each.dealer.close({ linger: 0 });
+    }
+    for (const server of wanted) this.#add(server);
   }
 
   /**
@@ -151,7 +188,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       this.#calls.set(sequence, call);
       this.#counts.requests += 1;
       try {
-        for (const dealer of this.#dealers) shoot(dealer, call);
+        for (const { dealer } of this.#servers) shoot(dealer, call);
       } catch (error) {
         // More bytes than its context allows.
         this.#calls.delete(sequence);
@@ -169,7 +206,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(this.#dealers, options);
+    return this.whenReady(() => this.#servers.map(({ dealer }) => dealer), options, this.#endpoints);
   }
 
   stats(): FreelanceShotgunClientStats {
@@ -185,9 +222,9 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   protected async onClose(): Promise<void> {
     this.#pending.close();
     this.#calls.clear();
-    for (const dealer of this.#dealers) dealer.events.close(); // Nobody listens to what its closing brings.
-    await Promise.all(this.#dealers.map((dealer) => dealer.close({ linger: 0 })));
-    await Promise.all(this.#reading);
+    this.#endpoints.stop();
+    for (const { dealer } of this.#servers) dealer.events.close(); // Nobody listens to what its closing brings.
+    await Promise.all(this.#servers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
   #connect(dealer: Dealer, server: string): void {
@@ -221,7 +258,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     }
     if (errorTextOf(2, body) !== undefined) {
       call.failed.add(dealer);
-      if (call.failed.size < this.#dealers.length) return; // Another may do better.
+      if (call.failed.size < this.#servers.length) return; // Another may do better.
       this.#calls.delete(sequence);
       call.pending.reject(new ServiceError("worker-failed", "freelance", "every server's handler failed"));
       return;

@@ -13,6 +13,7 @@ import { type EventNames, EventStream, type TypedEvent } from "../../core/event-
 import { checkWait, refusedWait, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
+import type { EndpointList } from "./endpoint-list.js";
 import { checkLinger } from "./options.js";
 
 /** What `close` of a driver takes. */
@@ -144,26 +145,69 @@ export abstract class Driver<E extends TypedEvent, S> {
     return this.#calls.run(async () => steps());
   }
 
-  /** @internal Settles when one of the sockets has a peer; for `ready`. */
-  protected whenReady(sockets: readonly Socket[], options: PatternWaitOptions): Promise<void> {
+  /** @internal Settles when one of the sockets has a peer; for `ready`. @param list where the sockets come and go with a source */
+  protected whenReady(
+    sockets: () => readonly Socket[],
+    options: PatternWaitOptions,
+    list?: EndpointList,
+  ): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
       checkKeys(`${this.#name}.ready`, options, WAIT_KEYS);
       checkWait(options);
-      const { timeout = -1, signal } = options;
-      const found = new AbortController();
-      const signals = signal === undefined ? [found.signal] : [signal, found.signal];
-      const waits = sockets.map((socket) =>
-        socket.ready({ peers: 1, timeout, signal: AbortSignal.any(signals) }),
-      );
-      try {
-        await Promise.any(waits);
-      } catch (error) {
-        throw (error as AggregateError).errors[0];
-      } finally {
-        found.abort();
-      }
+      if (list?.changes === true) await this.#whenAnyReady(sockets, options, list);
+      else await this.#whenOneReady(sockets(), options);
     });
+  }
+
+  /** The sockets are looked at again with each list of the source. */
+  async #whenAnyReady(
+    sockets: () => readonly Socket[],
+    options: PatternWaitOptions,
+    list: EndpointList,
+  ): Promise<void> {
+    const { timeout = -1, signal } = options;
+    const late = (): TimeoutError =>
+      new TimeoutError("ETIMEDOUT", `${this.#name} was not ready within ${timeout} ms`);
+    let isReady = false;
+    const found = (async () => {
+      while (!isReady) {
+        const stop = new AbortController();
+        const changed = list.changed();
+        // One that closes, since its endpoint has gone, is not the one that is waited for.
+        const waits = sockets().map(async (socket) => {
+          await socket.ready({ peers: 1, signal: stop.signal });
+          isReady = true;
+        });
+        try {
+          await Promise.race([changed, Promise.any(waits).catch(() => changed)]);
+        } finally {
+          stop.abort();
+        }
+      }
+    })();
+    try {
+      await waitFor(found, { timeout, signal }, late);
+    } finally {
+      isReady = true;
+      found.catch(() => undefined); // Of the driver that closes.
+    }
+  }
+
+  async #whenOneReady(sockets: readonly Socket[], options: PatternWaitOptions): Promise<void> {
+    const { timeout = -1, signal } = options;
+    const found = new AbortController();
+    const signals = signal === undefined ? [found.signal] : [signal, found.signal];
+    const waits = sockets.map((socket) =>
+      socket.ready({ peers: 1, timeout, signal: AbortSignal.any(signals) }),
+    );
+    try {
+      await Promise.any(waits);
+    } catch (error) {
+      throw (error as AggregateError).errors[0];
+    } finally {
+      found.abort();
+    }
   }
 
   async #end(linger: number): Promise<void> {

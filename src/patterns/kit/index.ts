@@ -12,6 +12,7 @@ export {
   type ServiceStreamMethod,
 } from "./contract.js";
 export { Driver, type PatternCloseOptions, type PatternWaitOptions } from "./driver.js";
+export type { EndpointSourceEvent, PatternEndpoints } from "./endpoint-list.js";
 export { FAILURES, type FailureReason, type HandlerErrorDetails, ServiceError } from "./errors.js";
 export type {
   RequestCallOptions,

@@ -11,7 +11,8 @@ import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { bytesOf, type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
-import { anything, bytes, checkEndpoints, checkOptions, integer, object } from "./options.js";
+import { EndpointList, type EndpointSourceEvent, type PatternEndpoints } from "./endpoint-list.js";
+import { anything, bytes, checkOptions, integer, object } from "./options.js";
 import { RequestRules, type RetryReason } from "./request-rules.js";
 
 /** Options of such clients; times are in ms. */
@@ -131,7 +132,9 @@ const WITHOUT_LIMIT = { timeout: -1 } as const;
 /** See the head of this file. */
 export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends Driver<E, S> {
   readonly #name: string;
-  readonly #endpoints: readonly string[];
+  readonly #list: EndpointList;
+  /** The servers there are; empty where a source has none now. */
+  #endpoints: readonly string[];
   readonly #settings: Settings;
   readonly #terms: RequestClientTerms<Req, Rep>;
   readonly #rules: RequestRules;
@@ -140,8 +143,10 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   readonly #waiting = new LinkedList<Call>();
   #call: Call | undefined;
   #socket: Request | undefined;
-  /** The endpoint that `#socket` is connected to; without one the next to be tried. */
+  /** The server in use; without a socket the next to be tried. */
   #server = 0;
+  /** What `#socket` is connected to. */
+  #connected = "";
   #onDisconnect: () => void = ignore;
   /** Ends of the calls of `ready` under way. */
   readonly #probing = new Set<() => void>();
@@ -159,13 +164,14 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   protected constructor(
     name: string,
     events: EventNames<E>,
-    endpoints: string | readonly string[],
+    endpoints: PatternEndpoints,
     settings: Settings,
     terms: RequestClientTerms<Req, Rep>,
   ) {
     super(name, events);
     this.#name = name;
-    this.#endpoints = checkEndpoints(name, endpoints);
+    this.#list = new EndpointList(name, endpoints);
+    this.#endpoints = this.#list.current;
     this.#settings = settings;
     this.#terms = terms;
     this.#calls = new PendingCalls(settings);
@@ -178,22 +184,29 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
         failed: (attempts) => this.#failed(attempts),
         retrying: (server, attempt, delay, reason) => {
           this.#counts.retries += 1;
-          this.#server = (server + 1) % this.#endpoints.length;
+          const failed = this.#connected;
+          this.#server = (server + 1) % Math.max(1, this.#endpoints.length);
           // No socket holds the process while the client rests.
           this.#timer.hold(true);
-          const endpoint = this.#endpoints[server] as string;
-          this.onRetry({ type: "request:retried", endpoint, reason, attempt, delay }, this.endpoint);
+          const next = this.#endpoints[this.#server] ?? "";
+          this.onRetry({ type: "request:retried", endpoint: failed, reason, attempt, delay }, next);
         },
       },
     );
     for (let server = this.#endpoints.length - 1; server >= 0; server--) this.#open(server);
     this.#timer.hold(false);
     this.#timer.start(this.#rules);
+    this.#list.start({
+      changed: (list) => this.#follow(list),
+      event: (event) => this.onSourceEvent(event),
+    });
   }
 
-  /** The server that is asked now, or next. */
+  /** The server that is asked now, or next; empty while a source has none. */
   get endpoint(): string {
-    return this.#endpoints[this.#server] as string;
+    return this.#call !== undefined && this.#socket !== undefined
+      ? this.#connected
+      : (this.#endpoints[this.#server] ?? "");
   }
 
   /**
@@ -236,7 +249,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
       };
       call.link = new Link(call);
       this.#counts.requests += 1;
-      if (this.#call === undefined) this.#begin(call);
+      if (this.#call === undefined && this.#endpoints.length > 0) this.#begin(call);
       else this.#waiting.push(call.link);
       return pending.promise;
     } catch (error) {
@@ -252,17 +265,24 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
       this.assertOpen();
-      const probes = this.#endpoints.map((endpoint) => {
-        const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
-        socket.connect(endpoint);
-        return socket;
-      });
+      const probes: Request[] = [];
+      const probed = new Set<string>();
+      const probeAll = (): readonly Request[] => {
+        for (const endpoint of this.#endpoints) {
+          if (probed.has(endpoint)) continue;
+          probed.add(endpoint);
+          const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
+          probes.push(socket);
+          this.#list.connect(endpoint, () => socket.connect(endpoint));
+        }
+        return probes;
+      };
       const stop = (): void => {
         for (const socket of probes) void socket.close({ linger: 0 });
       };
       this.#probing.add(stop);
       try {
-        await this.whenReady(probes, options);
+        await this.whenReady(probeAll, options, this.#list);
       } finally {
         this.#probing.delete(stop);
         stop();
@@ -278,6 +298,9 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   /** @internal An attempt had no reply. @param next the server that is asked next */
   protected abstract onRetry(event: RequestRetried, next: string): void;
 
+  /** @internal What happens to a source's endpoints. */
+  protected abstract onSourceEvent(event: EndpointSourceEvent): void;
+
   /** @internal */
   protected override onDrain(): Promise<void> {
     return this.#calls.idle();
@@ -285,6 +308,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
 
   /** @internal */
   protected async onClose(): Promise<void> {
+    this.#list.stop();
     for (const stop of this.#probing) stop();
     this.#counts.cancelled += this.#calls.size;
     this.#call = undefined;
@@ -300,17 +324,38 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#timer.update();
   }
 
+  /** The source has other servers. A request under way has its attempt's time at the server that it was sent to. */
+  #follow(list: readonly string[]): void {
+    if (this.closed) return;
+    this.#endpoints = list;
+    const at = list.indexOf(this.#connected);
+    this.#server = Math.max(0, at);
+    this.#rules.setServers(Math.max(1, list.length), this.#server);
+    if (this.#call === undefined) {
+      if (at < 0) void this.#abandon();
+      this.#next();
+    } else if (this.#socket === undefined && this.#rules.waits && list.length > 0) this.#send(this.#server);
+    this.#timer.update();
+  }
+
   #next(): void {
     this.#call = undefined;
+    if (this.#endpoints.length === 0) return;
     const call = this.#waiting.shift();
     if (call !== undefined) this.#begin(call);
   }
 
   #send(server: number): void {
+    // A source has no server now: the attempt is made as soon as it has one, or its time is over.
+    if (this.#endpoints.length === 0) {
+      this.#timer.hold(true);
+      return;
+    }
     this.#counts.attempts += 1;
     this.#timer.hold(false);
-    if (this.#socket === undefined || this.#server !== server) this.#open(server);
-    const socket = this.#socket as Request;
+    if (this.#socket === undefined || this.#connected !== this.#endpoints[server]) this.#open(server);
+    const socket = this.#socket;
+    if (socket === undefined) return; // A source's endpoint that cannot be used.
     const call = this.#call as Call;
     const { frames } = call;
     try {
@@ -338,8 +383,10 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   #open(server: number): void {
     void this.#abandon();
     const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
+    const endpoint = this.#endpoints[server] as string;
     this.#socket = socket;
     this.#server = server;
+    this.#connected = endpoint;
     this.#onDisconnect = () => {
       const call = this.#call;
       // The event overtakes a reply that came before it.
@@ -350,7 +397,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
       });
     };
     try {
-      socket.connect(this.#endpoints[server] as string);
+      if (!this.#list.connect(endpoint, () => socket.connect(endpoint))) void this.#abandon();
     } catch (error) {
       void this.#abandon();
       throw error;
@@ -384,7 +431,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
 
   #failed(attempts: number): void {
     const { pending } = this.#call as Call;
-    this.#server = (this.#server + 1) % this.#endpoints.length;
+    this.#server = (this.#server + 1) % Math.max(1, this.#endpoints.length);
     this.#counts.failed += 1;
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
     pending.reject(new TimeoutError("ETIMEDOUT", `No reply came: ${times} at ${this.#endpoints.join(", ")}`));

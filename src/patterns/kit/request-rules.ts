@@ -45,6 +45,7 @@ type State = "free" | "waiting" | "resting";
 
 export class RequestRules {
   readonly #options: RequestRulesOptions;
+  #servers: number;
   readonly #effects: RequestEffects;
   readonly #random: () => number;
   #state: State = "free";
@@ -60,10 +61,22 @@ export class RequestRules {
   /** @param random for the jitter, from 0 up to 1 */
   constructor(options: RequestRulesOptions, effects: RequestEffects, random: () => number = Math.random) {
     this.#options = options;
+    this.#servers = options.servers;
     this.#effects = effects;
     this.#random = random;
     this.#timeout = options.attemptTimeout;
     this.#retries = options.retries;
+  }
+
+  /** Whether an attempt waits for its reply. */
+  get waits(): boolean {
+    return this.#state === "waiting";
+  }
+
+  /** There are other servers now. @param server the one in use, or to be tried next */
+  setServers(servers: number, server: number): void {
+    this.#servers = servers;
+    this.#server = server;
   }
 
   get free(): boolean {
@@ -117,10 +130,9 @@ export class RequestRules {
   }
 
   #attemptOver(now: number, reason: RetryReason): void {
-    const { servers } = this.#options;
     const server = this.#server;
     this.#effects.abandon(server);
-    this.#server = (server + 1) % servers;
+    this.#server = (server + 1) % this.#servers;
     if (this.#attempt > this.#retries) {
       this.#state = "free";
       this.#deadline = Number.POSITIVE_INFINITY;
@@ -139,7 +151,7 @@ export class RequestRules {
 
   /** Half to all of the round's delay: clients that lost a server together do not come back together. */
   #delay(): number {
-    const round = Math.floor(this.#attempt / this.#options.servers);
+    const round = Math.floor(this.#attempt / this.#servers);
     if (round === 0) return 0;
     return backOff(round - 1, this.#options.retryDelay, this.#options.maxRetryDelay, this.#random);
   }

@@ -26,6 +26,7 @@
  */
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
   answersSubscribers,
   engineStats,
@@ -178,12 +179,13 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
   }
 
   /**
-   * Connects one side to a program that listens: the `frontend` to a publisher, the `backend` to a subscriber.
+   * Connects one side to a program that listens: the `frontend` to a publisher, the `backend` to a subscriber; or to those that
+   * a source has.
    *
    * @throws InvalidArgumentError `EINVAL` for a bad side or endpoint
    */
-  connect(side: ProxySide, endpoint: string): void;
-  connect(side: ProxySide, endpoint: string, ...extra: unknown[]): void {
+  connect(side: ProxySide, endpoint: string | EndpointSource): void;
+  connect(side: ProxySide, endpoint: string | EndpointSource, ...extra: unknown[]): void {
     this.assertOpen();
     refuseExtra("connect", "a side and an endpoint", extra);
     this.#socket(side).connect(endpoint);

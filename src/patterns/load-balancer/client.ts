@@ -18,8 +18,14 @@ import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import {
+  ENDPOINT_SOURCE_EVENTS,
+  EndpointList,
+  type EndpointSourceEvent,
+  type PatternEndpoints,
+} from "../kit/endpoint-list.js";
 import { parseErrorReply, ServiceError } from "../kit/errors.js";
-import { anything, bytes, checkEndpoints, checkOptions, integer, object } from "../kit/options.js";
+import { anything, bytes, checkOptions, integer, object } from "../kit/options.js";
 
 /** Options of {@link LoadBalancerClient}. Times are in ms. */
 export interface LoadBalancerClientOptions<Req = Raw, Rep = Raw> {
@@ -61,7 +67,8 @@ export type LoadBalancerClientEvent =
       readonly attempt: number;
     }
   /** A message that is not a reply. */
-  | { readonly type: "message:invalid"; readonly endpoint: string; readonly frames: number };
+  | { readonly type: "message:invalid"; readonly endpoint: string; readonly frames: number }
+  | EndpointSourceEvent;
 
 /** A client's statistics: requests = replies + errors + cancelled + pending. */
 export interface LoadBalancerClientStats {
@@ -99,6 +106,7 @@ const EVENTS: EventNames<LoadBalancerClientEvent> = {
   "broker:left": true,
   "request:retried": true,
   "message:invalid": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 const DELIMITER = Buffer.alloc(0);
@@ -123,6 +131,8 @@ interface Broker {
   joined: boolean;
   /** It said that it stops, and gets nothing until it has come back, or this timer ends: it may stand behind another. */
   stopping: NodeJS.Timeout | undefined;
+  /** The source has it no more: it gets nothing new, and is closed with the last reply. */
+  leaving: boolean;
   /** Connections that have ended. */
   left: number;
   /** The call whose message waits for room in the socket, which sends it when there is some, unless it is stopped. */
@@ -142,7 +152,9 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   readonly #maxInFlight: number;
   readonly #requests: BodyShape<Req>;
   readonly #replies: BodyShape<Rep>;
-  readonly #brokers: readonly Broker[];
+  readonly #endpoints: EndpointList;
+  #brokers: readonly Broker[] = [];
+  readonly #socketOptions: DealerOptions | undefined;
   readonly #calls: PendingCalls;
   readonly #waiting = new LinkedList<Call>();
   readonly #counts = {
@@ -157,35 +169,32 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #nextId = BigInt(randomStart());
 
   /**
-   * @param endpoints of the brokers' clients' side
+   * @param endpoints of the brokers' clients' side; or a source. A broker that the source has no more gets no further request,
+   *   and is left when those that it has are answered; while it has none, calls wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(endpoints: string | readonly string[], options: LoadBalancerClientOptions<Req, Rep> = {}) {
+  constructor(endpoints: PatternEndpoints, options: LoadBalancerClientOptions<Req, Rep> = {}) {
     super("LoadBalancerClient", EVENTS);
     const settings = checkOptions("LoadBalancerClient", OPTIONS, options);
-    const list = checkEndpoints("LoadBalancerClient", endpoints);
+    this.#endpoints = new EndpointList("LoadBalancerClient", endpoints);
+    this.#socketOptions = settings.socketOptions;
     this.#timeout = settings.timeout;
     this.#retries = settings.retries;
     this.#maxInFlight = settings.maxInFlight;
     this.#requests = new BodyShape(options.requestCodec);
     this.#replies = new BodyShape(options.replyCodec);
     this.#calls = new PendingCalls(settings);
-    this.#brokers = list.map((endpoint) => ({
-      endpoint,
-      // What a lost connection had is sent again from here, not by the socket as well.
-      dealer: new Dealer({ linger: 0, ...settings.socketOptions, immediate: true }),
-      inFlight: new Map(),
-      joined: false,
-      stopping: undefined,
-      left: 0,
-      blocked: undefined,
-    }));
+    this.#brokers = this.#endpoints.current.map((endpoint) => this.#brokerAt(endpoint));
     try {
       for (const broker of this.#brokers) this.#connect(broker);
     } catch (error) {
       for (const { dealer } of this.#brokers) void dealer.close({ linger: 0 });
       throw error;
     }
+    this.#endpoints.start({
+      changed: (list) => this.#follow(list),
+      event: (event) => this.events.emit(event),
+    });
   }
 
   /**
@@ -243,10 +252,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
    * @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady(
-      this.#brokers.map(({ dealer }) => dealer),
-      options,
-    );
+    return this.whenReady(() => this.#brokers.map(({ dealer }) => dealer), options, this.#endpoints);
   }
 
   stats(): LoadBalancerClientStats {
@@ -265,11 +271,58 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
 
   /** @internal */
   protected async onClose(): Promise<void> {
+    this.#endpoints.stop();
     this.#counts.cancelled += this.#calls.size;
     this.#calls.close();
     for (const { stopping } of this.#brokers) clearTimeout(stopping);
     for (const { dealer } of this.#brokers) dealer.events.close(); // Nobody listens to what its closing brings.
     await Promise.all(this.#brokers.map(({ dealer }) => dealer.close({ linger: 0 })));
+  }
+
+  #brokerAt(endpoint: string): Broker {
+    return {
+      endpoint,
+      // What a lost connection had is sent again from here, not by the socket as well.
+      dealer: new Dealer({ linger: 0, ...this.#socketOptions, immediate: true }),
+      inFlight: new Map(),
+      joined: false,
+      stopping: undefined,
+      leaving: false,
+      left: 0,
+      blocked: undefined,
+    };
+  }
+
+  /** The source has other brokers. */
+  #follow(list: readonly string[]): void {
+    if (this.closed) return;
+    const wanted = new Set(list);
+    for (const broker of this.#brokers) {
+      broker.leaving = !wanted.delete(broker.endpoint);
+      // What waits in its socket has not left, and goes to another.
+      if (broker.leaving) broker.blocked?.stop.abort();
+    }
+    for (const endpoint of wanted) {
+      const broker = this.#brokerAt(endpoint);
+      if (this.#endpoints.connect(endpoint, () => this.#connect(broker)))
+        this.#brokers = [...this.#brokers, broker];
+      else void broker.dealer.close({ linger: 0 });
+    }
+    this.#closeLeft();
+    this.#dispatch();
+  }
+
+  /** Closes the connections to brokers that have left and owe no reply. */
+  #closeLeft(): void {
+    for (const broker of this.#brokers) {
+      if (!broker.leaving || broker.inFlight.size > 0) continue;
+      this.#brokers = this.#brokers.filter((each) => each !== broker);
+      this.#resume(broker);
+      if (broker.joined) this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: 0 });
+      broker.joined = false;
+      broker.dealer.events.close();
+      void broker.dealer.close({ linger: 0 });
+    }
   }
 
   #connect(broker: Broker): void {
@@ -335,6 +388,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     blocked?.stop.abort();
     this.events.emit({ type: "broker:left", endpoint: broker.endpoint, inFlight: lost.length });
     this.#sendAgain(broker, lost);
+    if (broker.leaving) this.#closeLeft();
     this.#dispatch();
   }
 
@@ -389,8 +443,14 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   #choose(): Broker | undefined {
     let best: Broker | undefined;
     for (const broker of this.#brokers) {
-      const { joined, stopping, blocked, inFlight } = broker;
-      if (!joined || stopping !== undefined || blocked !== undefined || inFlight.size >= this.#maxInFlight)
+      const { joined, leaving, stopping, blocked, inFlight } = broker;
+      if (
+        !joined ||
+        leaving ||
+        stopping !== undefined ||
+        blocked !== undefined ||
+        inFlight.size >= this.#maxInFlight
+      )
         continue;
       if (best === undefined || broker.inFlight.size < best.inFlight.size) best = broker;
     }
@@ -433,6 +493,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     call.broker = undefined;
     call.attempts -= 1;
     this.#waiting.unshift(call.link);
+    if (broker.leaving) this.#closeLeft();
   }
 
   #forget(call: Call): void {
@@ -442,5 +503,6 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     if (broker === undefined) return;
     broker.inFlight.delete(call.id);
     if (broker.blocked?.call === call) broker.blocked.stop.abort();
+    if (broker.leaving) this.#closeLeft();
   }
 }

@@ -59,7 +59,11 @@ export class ClientBroker {
   readonly #limits: ClientLimits;
   readonly #effects: ClientEffects;
   #connections = 0;
+  #endpoints: readonly string[];
+  /** Which of them is to be used. */
   #endpoint = 0;
+  /** The one that was connected to last. */
+  #used = "";
   #incarnation: Buffer = EMPTY;
   #lastSeen = 0;
   /** ms between heartbeats to the broker in use. */
@@ -73,26 +77,39 @@ export class ClientBroker {
   constructor(limits: ClientLimits, effects: ClientEffects) {
     this.#limits = limits;
     this.#effects = effects;
+    this.#endpoints = limits.endpoints;
     this.#interval = limits.heartbeatInterval;
   }
 
+  /** The broker in use, or that was. */
   get endpoint(): string {
-    return this.#limits.endpoints[this.#endpoint % this.#limits.endpoints.length] as string;
+    return this.#used;
   }
 
   /** Whether there are others to be asked. */
   get hasOthers(): boolean {
-    return this.#limits.endpoints.length > 1;
+    return this.#endpoints.length > 1;
+  }
+
+  /** Other brokers are there now. @returns whether the one in use is not among them */
+  setEndpoints(endpoints: readonly string[]): boolean {
+    const at = endpoints.indexOf(this.#used);
+    this.#endpoints = endpoints;
+    this.#endpoint = Math.max(0, at);
+    return at < 0;
   }
 
   get nextBeat(): number | undefined {
     return this.#beatAt;
   }
 
-  /** A new connection to the broker in use. */
+  /** A new connection to the broker that is to be used; 0: there is none. */
   open(): number {
+    const { length } = this.#endpoints;
+    if (length === 0) return 0;
     const connection = ++this.#connections;
-    this.#effects.open(connection, this.endpoint);
+    this.#used = this.#endpoints[this.#endpoint % length] as string;
+    this.#effects.open(connection, this.#used);
     return connection;
   }
 
@@ -101,6 +118,7 @@ export class ClientBroker {
     this.mode = "asking";
     this.mute = false;
     this.main = this.open();
+    if (this.main === 0) return;
     this.#effects.send(this.main, negotiation());
     if (wanted) this.#wakeUp(now);
   }
@@ -158,12 +176,12 @@ export class ClientBroker {
 
   /** Whether the next broker may be asked at once. */
   canFailOverNow(now: number): boolean {
-    const { endpoints, heartbeatInterval } = this.#limits;
+    const { heartbeatInterval } = this.#limits;
     if (now - this.#fastFailOversSince >= heartbeatInterval) {
       this.#fastFailOversSince = now;
       this.#fastFailOvers = 0;
     }
-    if (this.#fastFailOvers >= endpoints.length) return false;
+    if (this.#fastFailOvers >= this.#endpoints.length) return false;
     this.#fastFailOvers += 1;
     return true;
   }
@@ -175,6 +193,17 @@ export class ClientBroker {
     this.mode = "asking";
     this.main = 0;
     this.advance();
+  }
+
+  /** The broker in use is to be left: its connection stays, for the answers that are still to come. @returns that connection */
+  leave(): number {
+    const { main } = this;
+    if (this.mode !== "asking")
+      this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason: "removed" });
+    this.mode = "asking";
+    this.main = 0;
+    this.#beatAt = undefined;
+    return main;
   }
 
   /** After {@link lose}: the next one is asked when the interval is over. */
@@ -250,8 +279,8 @@ export class PlainConnections {
   /** Gives a request a connection. @returns whether there was one, or room for one more */
   take(call: Call): boolean {
     const room = this.#busy.size + this.#idle.length < this.#max;
-    const connection = this.#idle.pop() ?? (room ? this.#open() : undefined);
-    if (connection === undefined) return false;
+    const connection = this.#idle.pop() ?? (room ? this.#open() : 0);
+    if (connection === 0) return false;
     this.#newest = Math.max(this.#newest, connection);
     call.connection = connection;
     this.#busy.set(connection, call);

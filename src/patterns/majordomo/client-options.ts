@@ -5,6 +5,7 @@ import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { ServiceClient, ServiceContract } from "../kit/contract.js";
+import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   bytes,
   checkCount,
@@ -219,7 +220,9 @@ export type MajordomoBrokerLeaveReason =
   /** Its connection ended. */
   | "disconnected"
   /** No connection to it could be made, and there are other brokers. */
-  | "refused";
+  | "refused"
+  /** The source of endpoints has it no more; what it was asked is still awaited. */
+  | "removed";
 
 /** What happens to a client. */
 export type MajordomoClientEvent =
@@ -228,7 +231,8 @@ export type MajordomoClientEvent =
   /** A broker is lost: what it was asked is asked again. */
   | { readonly type: "broker:left"; readonly endpoint: string; readonly reason: MajordomoBrokerLeaveReason }
   /** A message that the protocol does not allow. */
-  | { readonly type: "peer:invalid"; readonly endpoint: string };
+  | { readonly type: "peer:invalid"; readonly endpoint: string }
+  | EndpointSourceEvent;
 
 /** A client's statistics. `requests = answered + failed + timedOut + cancelled + pending + inFlight`. */
 export interface MajordomoClientStats {

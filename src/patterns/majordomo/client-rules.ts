@@ -11,6 +11,9 @@
  * service it is of: so each connection has one request at a time, and one whose
  * answer did not come in time is given up with its connection, else a late answer
  * would be taken for the next one's.
+ *
+ * Brokers may come and go. One that is not in the list any more gets no further request; its connection stays for the
+ * answers to those that it has, and the next broker is asked meanwhile.
  */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
@@ -45,6 +48,8 @@ export class ClientRules {
   #sequence = 0;
   /** No call is older. */
   #oldest = 1;
+  /** Connections to brokers that are in the list no more: each has requests that are still to be answered. */
+  readonly #leaving = new Set<number>();
   /** Bytes by which answers in pieces were widened. */
   #widened = 0;
   /** Bytes of the requests in `#calls`. */
@@ -77,6 +82,27 @@ export class ClientRules {
       this.#broker.speak(dialect);
       this.#plain.add(this.#broker.open());
     }
+  }
+
+  /** Other brokers are there now. */
+  setEndpoints(endpoints: readonly string[], now: number): void {
+    if (this.#closed) return;
+    const broker = this.#broker;
+    if (!broker.setEndpoints(endpoints) && (broker.mode !== "asking" || broker.main !== 0)) return;
+    // A plain broker's connections end with the request that each has.
+    if (broker.mode === "plain") {
+      this.#plain.moveOn();
+      if (this.#limits.dialect !== undefined) {
+        this.#pump(now);
+        return;
+      }
+    }
+    const left = broker.leave();
+    if (left !== 0) {
+      this.#leaving.add(left);
+      this.#release(left);
+    }
+    broker.probe(now, this.#calls.size > 0);
   }
 
   /** A service to be asked: made once for all its requests. */
@@ -150,8 +176,14 @@ export class ClientRules {
   /** A connection has ended: nobody knows what became of what was sent over it. */
   disconnected(connection: number, now: number): void {
     if (this.#closed) return;
-    if (this.#broker.mode === "plain") {
+    if (this.#broker.mode === "plain" || this.#plain.of(connection) !== undefined) {
       this.#plainLost(connection, now);
+      return;
+    }
+    if (this.#leaving.delete(connection)) {
+      this.#effects.close(connection);
+      this.#requeue(now, connection);
+      this.#pump(now);
       return;
     }
     if (connection !== this.#broker.main) return;
@@ -190,7 +222,7 @@ export class ClientRules {
         this.#pump(now);
         break;
       case "heartbeat":
-        if (!this.#broker.isRestarted(input.incarnation)) break;
+        if (connection !== this.#broker.main || !this.#broker.isRestarted(input.incarnation)) break;
         this.#requeue(now);
         this.#pump(now);
         break;
@@ -249,10 +281,11 @@ export class ClientRules {
     };
   }
 
-  /** What was sent is to be sent again, in its order, as often as it may be. */
-  #requeue(now: number): void {
+  /** What was sent is to be sent again, in its order, as often as it may be. @param over that connection; default: to the broker in use */
+  #requeue(now: number, over?: number): void {
     const sent = [...this.#sent].reverse();
     for (const call of sent) {
+      if (over === undefined ? this.#leaving.has(call.connection) : call.connection !== over) continue;
       call.connection = 0;
       call.noWorkers = false;
       if (call.final) {
@@ -342,8 +375,18 @@ export class ClientRules {
     call.retries -= 1;
     this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     if (call.connection === 0) return;
+    const { connection } = call;
     if (this.#broker.mode === "extended") {
+      // Its broker may be in the list no more, and silent: the next one is asked.
+      if (this.#leaving.has(connection)) call.connection = this.#broker.main;
       this.#sendExtended(call, now);
+      this.#release(connection);
+      return;
+    }
+    if (this.#leaving.has(connection)) {
+      call.connection = 0;
+      this.#waiting.unshift(call.placeLink);
+      this.#release(connection);
       return;
     }
     // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.
@@ -447,8 +490,18 @@ export class ClientRules {
   }
 
   #grant(call: Call, bytes: number): void {
-    if (this.#broker.mode !== "extended" || call.connection === 0 || call.head === undefined) return;
-    this.#broker.send(creditMessage(call.head, bytes));
+    if (call.connection === 0 || call.head === undefined) return;
+    const message = creditMessage(call.head, bytes);
+    if (this.#leaving.has(call.connection)) this.#effects.send(call.connection, message);
+    else if (this.#broker.mode === "extended") this.#broker.send(message);
+  }
+
+  /** A connection to a broker that is in the list no more ends with the last request that it has. */
+  #release(connection: number): void {
+    if (!this.#leaving.has(connection)) return;
+    for (const call of this.#sent) if (call.connection === connection) return;
+    this.#leaving.delete(connection);
+    this.#effects.close(connection);
   }
 
   /** What comes of the answer from now on is of no use. */
@@ -473,7 +526,8 @@ export class ClientRules {
   }
 
   #sendCancel(call: Call): void {
-    if (this.#broker.mode === "extended" && call.connection !== 0 && call.head !== undefined) {
+    const hasIds = this.#broker.mode === "extended" || this.#leaving.has(call.connection);
+    if (hasIds && call.connection !== 0 && call.head !== undefined) {
       this.#effects.send(call.connection, cancelMessage(call.head));
     }
   }
@@ -488,6 +542,7 @@ export class ClientRules {
     call.widened = 0;
     if (abandoned) this.#plain.giveUp(call);
     else this.#plain.release(call);
+    this.#release(call.connection);
     if (this.#waiting.length > 0) this.#pump(now);
     if (this.#calls.size === 0) this.#effects.idle?.();
   }

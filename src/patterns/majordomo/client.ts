@@ -13,7 +13,7 @@ import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
-import { checkEndpoints } from "../kit/options.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import {
@@ -55,6 +55,7 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
   "broker:joined": true,
   "broker:left": true,
   "peer:invalid": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /**
@@ -72,6 +73,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #sockets: ClientSockets;
+  readonly #endpoints: EndpointList;
   readonly #requestCodec: Codec<Req> | undefined;
   readonly #decode: Decode<BodyOf<Rep>>;
   readonly #maxAnswerBytes: number;
@@ -88,15 +90,17 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   #idleWaits: (() => void)[] = [];
 
   /**
-   * @param endpoints of one broker or several, the preferred first
+   * @param endpoints of one broker or several, the preferred first; or a source. A broker that the source has no more gets no
+   *   further request, and is left when those that it has are answered; while it has none, calls wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
-  constructor(endpoints: string | readonly string[], options: MajordomoClientOptions<Req, Rep> = {}) {
+  constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions<Req, Rep> = {}) {
     super("MajordomoClient", EVENTS);
     checkKeys("MajordomoClient", options, CLIENT_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
     checkDriverOptions("MajordomoClient", { socketOptions, requestCodec, replyCodec });
-    const all = checkEndpoints("endpoints", endpoints);
+    this.#endpoints = new EndpointList("endpoints", endpoints);
+    const all = this.#endpoints.current;
     const settings = resolveClientSettings(given);
     const dialect = dialectOf(settings.protocol);
     this.#maxAnswerBytes = settings.maxAnswerBytes;
@@ -115,7 +119,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     const sockets = this.#sockets;
     const effects = {
-      open: (connection: number, endpoint: string): void => sockets.open(connection, endpoint),
+      open: (connection: number, endpoint: string): void => {
+        this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint));
+      },
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
       event: (event: MajordomoClientEvent): void => {
@@ -129,6 +135,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
+    this.#endpoints.start({
+      changed: (list) => {
+        this.#rules.setEndpoints(list, this.#timer.now());
+        this.#timer.update();
+      },
+      event: (event) => this.events.emit(event),
+    });
   }
 
   /**
@@ -257,6 +270,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
 
   /** Nothing is waited for, whatever the linger: what is to be finished is finished by `drain`. */
   protected override async onClose(): Promise<void> {
+    this.#endpoints.stop();
     this.#readiness.close();
     this.#rules.close((call) => {
       call.sink.failed(new ClosedError("EAGAIN", "The client closed before the answer came"), true);

@@ -7,6 +7,7 @@ import type { DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
 import type { ServiceContract, ServiceHandlers } from "../kit/contract.js";
+import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { boolean, bytes, checkOptions, choice, integer, type Settings, text } from "../kit/options.js";
 import { MAX_CAPACITY, MAX_SERVICE_NAME, RESERVED_PREFIX } from "./protocol.js";
 
@@ -188,7 +189,8 @@ export type MajordomoWorkerEvent =
   /** The thread of the sockets (option `thread`) failed; the worker offers nothing any more. */
   | { readonly type: "thread:failed"; readonly error: unknown }
   /** Events of that thread that were dropped while this one was held up. */
-  | { readonly type: "events:lost"; readonly count: number };
+  | { readonly type: "events:lost"; readonly count: number }
+  | EndpointSourceEvent;
 
 /** A worker's statistics. `requests = answered + failed + cancelled + stale + running + queued`. */
 export interface MajordomoWorkerStats {

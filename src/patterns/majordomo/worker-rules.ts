@@ -101,6 +101,11 @@ export class WorkerSession {
     return this.#state === "ready";
   }
 
+  /** Requests that it has and has not answered. */
+  get inFlight(): number {
+    return this.#state === "ready" ? this.#inFlight : 0;
+  }
+
   get dialect(): Dialect {
     return this.#dialect;
   }

@@ -3,14 +3,14 @@
 import crypto from "node:crypto";
 import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, NotSupportedError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
-import { checkEndpoints } from "../kit/options.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { checkDriverOptions, dialectOf } from "./client-options.js";
@@ -42,6 +42,7 @@ const EVENTS: EventNames<MajordomoWorkerEvent> = {
   "peer:invalid": true,
   "thread:failed": true,
   "events:lost": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /**
@@ -61,18 +62,21 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   /** The service offered. */
   readonly service: string;
   readonly #jobs: WorkerJobs;
-  readonly #connections: WorkerConnection[];
+  readonly #endpoints: EndpointList;
+  #connections: WorkerConnection[];
   readonly #thread: WorkerThread | undefined;
   readonly #faults = { count: 0 };
   readonly #readiness = new Readiness("MajordomoWorker", () => this.stats().brokers > 0);
 
   /**
-   * @param endpoints of one broker or several
+   * @param endpoints of one broker or several; or a source, whose brokers it registers with as they come. It leaves those that
+   *   are gone when they hang up, or have had no request for 5 s. Not with `thread`
    * @param service 1 to 255 bytes, not beginning with `mmi.`
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError `NOT_SUPPORTED` for a source
+   *   with `thread`
    */
   constructor(
-    endpoints: string | readonly string[],
+    endpoints: PatternEndpoints,
     service: string,
     handler: MajordomoHandler<Settled<Req>, Settled<Rep>>,
     options: MajordomoWorkerOptions<Req, Rep> = {},
@@ -81,7 +85,8 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     checkKeys("MajordomoWorker", options, WORKER_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
     checkDriverOptions("MajordomoWorker", { socketOptions, requestCodec, replyCodec });
-    const all = checkEndpoints("endpoints", endpoints);
+    this.#endpoints = new EndpointList("endpoints", endpoints);
+    const all = this.#endpoints.current;
     if (typeof handler !== "function") {
       throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
     }
@@ -121,7 +126,15 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     this.#connections = settings.thread
       ? []
       : all.map((endpoint) => new WorkerConnection(endpoint, shared, true));
-    if (!settings.thread) return;
+    if (!settings.thread) {
+      this.#endpoints.start({
+        changed: (list) => this.#follow(list, shared),
+        event: (event) => this.events.emit(event),
+      });
+      return;
+    }
+    if (this.#endpoints.changes)
+      throw new NotSupportedError("A worker with a thread takes no source of endpoints: give it endpoints");
     const inThread = { ...given, socketOptions, name: session.name, thread: false };
     const work = {
       service,
@@ -145,7 +158,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
    * @throws InvalidArgumentError `EINVAL` for a handler that is missing or too many, and as the constructor
    */
   static serve<C extends ServiceContract>(
-    endpoints: string | readonly string[],
+    endpoints: PatternEndpoints,
     contract: C,
     handlers: MajordomoHandlers<C>,
     options: MajordomoServeOptions = {},
@@ -178,8 +191,27 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     return this.#thread === undefined ? stats : this.#thread.stats(stats);
   }
 
+  /** Registers with the brokers that the source has, and leaves the others once they have nothing for it any more. */
+  #follow(list: readonly string[], shared: Shared): void {
+    if (this.stopping) return;
+    const wanted = new Set(list);
+    this.#connections = this.#connections.filter(({ ended }) => !ended);
+    for (const connection of this.#connections) {
+      if (wanted.delete(connection.endpoint)) connection.reclaim();
+      else connection.retire();
+    }
+    for (const endpoint of wanted) {
+      const open: Shared = {
+        ...shared,
+        failed: (error) => this.events.emit({ type: "endpoint:refused", endpoint, error }),
+      };
+      this.#connections.push(new WorkerConnection(endpoint, open, true));
+    }
+  }
+
   /** Brokers give nothing new, what has not begun goes back to them, and the handlers that run end. */
   protected override async onDrain(): Promise<void> {
+    this.#endpoints.stop();
     if (this.#thread !== undefined) {
       await this.#thread.drain();
       return;
@@ -195,6 +227,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
    * @throws ClosedError `EBADF` when the thread of the sockets has failed (`thread`)
    */
   protected override async onClose(linger: number): Promise<void> {
+    this.#endpoints.stop();
     this.#readiness.close();
     if (this.#thread !== undefined) {
       await this.#thread.close(linger);
@@ -208,6 +241,12 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     this.#jobs.giveUpWaits();
   }
 }
+
+/**
+ * ms without a request after which a worker leaves a broker that its source of endpoints has no more: one that drains still
+ * needs its workers for the requests that wait in it.
+ */
+const RETIRE_AFTER = 5_000;
 
 /** ms that the last messages have to leave. */
 const FLUSH_TIMEOUT = 1_000;
@@ -227,10 +266,12 @@ export interface Shared {
   readonly jobs: WorkerJobs;
   readonly faults: { count: number };
   readonly emit: (event: MajordomoWorkerEvent) => void;
+  /** A source's endpoint cannot be connected to; absent: that is thrown. */
+  readonly failed?: (error: ShoalError) => void;
 }
 
 export class WorkerConnection {
-  readonly #endpoint: string;
+  readonly endpoint: string;
   readonly #shared: Shared;
   readonly #first: boolean;
   readonly #session: WorkerSession;
@@ -240,11 +281,13 @@ export class WorkerConnection {
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #closed = false;
+  /** Its broker is in the source's list no more: it goes when this timer finds it idle. */
+  #retiring: NodeJS.Timeout | undefined;
   /** When the messages that are being read came: asking the clock for each would cost more. */
   #receivedAt = Number.MIN_VALUE;
 
   constructor(endpoint: string, shared: Shared, first: boolean) {
-    this.#endpoint = endpoint;
+    this.endpoint = endpoint;
     this.#shared = shared;
     this.#first = first;
     this.#timer = new DriverTimer(shared.session.heartbeatInterval);
@@ -261,6 +304,7 @@ export class WorkerConnection {
       reply: (message, ticket) => this.#queue?.send(message, ticket) ?? true,
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
+        this.#retiring?.refresh();
         shared.jobs.start(this.#session, delivery);
       },
       cancel: (tag) => shared.jobs.cancel(this.#session, tag),
@@ -282,6 +326,32 @@ export class WorkerConnection {
     return this.#session.ready;
   }
 
+  /** Whether it is closed, and nothing comes of it any more. */
+  get ended(): boolean {
+    return this.#closed;
+  }
+
+  /** Leaves the broker when that hangs up, or has had no request for a while. */
+  retire(): void {
+    if (this.#retiring !== undefined || this.#closed) return;
+    if (!this.ready) {
+      void this.close(0);
+      return;
+    }
+    this.#retiring = setTimeout(() => this.#retire(), RETIRE_AFTER).unref();
+  }
+
+  /** The broker is in the list again. */
+  reclaim(): void {
+    clearTimeout(this.#retiring);
+    this.#retiring = undefined;
+  }
+
+  #retire(): void {
+    if ([this, ...this.#others].some((each) => each.#session.inFlight > 0)) this.#retiring?.refresh();
+    else void this.close(FLUSH_TIMEOUT);
+  }
+
   drain(): void {
     this.#session.drain();
     for (const other of this.#others) other.drain();
@@ -289,6 +359,7 @@ export class WorkerConnection {
 
   async close(linger: number): Promise<void> {
     this.#closed = true;
+    clearTimeout(this.#retiring);
     this.#session.end();
     this.#timer.stop();
     const last = linger === 0 ? 0 : FLUSH_TIMEOUT;
@@ -312,7 +383,14 @@ export class WorkerConnection {
     this.#queue = new SendQueue(dealer);
     // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
     dealer.events.on("disconnect", () => setImmediate(() => this.#lost(dealer)));
-    dealer.connect(this.#endpoint);
+    try {
+      dealer.connect(this.endpoint);
+    } catch (error) {
+      if (this.#shared.failed === undefined) throw error;
+      this.#shared.failed(error as ShoalError);
+      void this.close(0);
+      return;
+    }
     void this.#receive(dealer);
   }
 
@@ -328,24 +406,26 @@ export class WorkerConnection {
 
   #joined(dialect: Dialect): void {
     if (!this.#first) return;
-    this.#shared.emit({ type: "broker:joined", endpoint: this.#endpoint, dialect: DIALECT_NAMES[dialect] });
+    this.#shared.emit({ type: "broker:joined", endpoint: this.endpoint, dialect: DIALECT_NAMES[dialect] });
     const { concurrency } = this.#shared.session;
     const wanted = dialect === Dialect.Shoal ? 0 : Math.min(concurrency, MAX_PLAIN_CONNECTIONS) - 1;
     for (const other of this.#others.splice(wanted)) void other.close(0);
     const shared = { ...this.#shared, session: { ...this.#shared.session, dialect } };
     while (this.#others.length < wanted) {
-      this.#others.push(new WorkerConnection(this.#endpoint, shared, false));
+      this.#others.push(new WorkerConnection(this.endpoint, shared, false));
     }
   }
 
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
     this.#shared.jobs.abandon(this.#session);
-    if (this.#first) this.#shared.emit({ type: "broker:left", endpoint: this.#endpoint, reason, retryIn });
+    // Not within the call: the rules are in the middle of it.
+    if (this.#retiring !== undefined) queueMicrotask(() => void this.close(0));
+    if (this.#first) this.#shared.emit({ type: "broker:left", endpoint: this.endpoint, reason, retryIn });
   }
 
   #fault(): void {
     this.#shared.faults.count += 1;
-    this.#shared.emit({ type: "peer:invalid", endpoint: this.#endpoint });
+    this.#shared.emit({ type: "peer:invalid", endpoint: this.endpoint });
   }
 
   async #receive(dealer: Dealer): Promise<void> {

@@ -3,6 +3,11 @@ import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
+import {
+  ENDPOINT_SOURCE_EVENTS,
+  type EndpointSourceEvent,
+  type PatternEndpoints,
+} from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
 import { anything, checkOptions, integer } from "../kit/options.js";
 import {
@@ -20,7 +25,7 @@ const OPTIONS = {
   replyCodec: anything<Codec<never>>(),
 };
 
-const EVENTS: EventNames<PirateClientEvent> = { "request:retried": true };
+const EVENTS: EventNames<PirateClientEvent> = { "request:retried": true, ...ENDPOINT_SOURCE_EVENTS };
 
 /**
  * Options of {@link PirateClient}. Times are in ms: `timeout` -1, `attemptTimeout` 2,500, `retryDelay` 100 and
@@ -36,7 +41,7 @@ export interface PirateClientOptions<Req = Raw, Rep = Raw> extends RequestClient
 }
 
 /** What happens in a client. */
-export type PirateClientEvent = RequestRetried;
+export type PirateClientEvent = RequestRetried | EndpointSourceEvent;
 
 /** A client's statistics. */
 export type PirateClientStats = RequestClientStats;
@@ -55,10 +60,11 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
   PirateClientStats
 > {
   /**
-   * @param endpoints servers, tried in this order; the one that answered last is asked first
+   * @param endpoints servers, tried in this order; the one that answered last is asked first. Or a source of them: a request
+   *   under way keeps its server for the time of its attempt, the next one goes elsewhere; calls wait while there is none
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
-  constructor(endpoints: string | readonly string[], options: PirateClientOptions<Req, Rep> = {}) {
+  constructor(endpoints: PatternEndpoints, options: PirateClientOptions<Req, Rep> = {}) {
     const settings = checkOptions("PirateClient", OPTIONS, options);
     super("PirateClient", EVENTS, endpoints, settings, {
       requests: new BodyShape(options.requestCodec),
@@ -72,6 +78,11 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
 
   stats(): PirateClientStats {
     return this.requestStats();
+  }
+
+  /** @internal */
+  protected onSourceEvent(event: EndpointSourceEvent): void {
+    this.events.emit(event);
   }
 
   /** @internal */

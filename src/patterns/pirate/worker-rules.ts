@@ -13,6 +13,7 @@
  * (ppqueue.py) would otherwise fall silent together with it.
  */
 import { backOff } from "../../core/back-off.js";
+import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import type { Dialect, Malformed, QueueCommand } from "../kit/worker-protocol.js";
 
 /** What happens in a worker. */
@@ -25,7 +26,8 @@ export type PirateWorkerEvent =
   | { readonly type: "handler:failed"; readonly error: unknown }
   /** A request came while the worker had another: it breaks the protocol, and was dropped. */
   | { readonly type: "request:dropped" }
-  | { readonly type: "message:invalid"; readonly reason: Malformed };
+  | { readonly type: "message:invalid"; readonly reason: Malformed }
+  | EndpointSourceEvent;
 
 /** A worker's statistics: requests = replies + 1 while it works. */
 export interface PirateWorkerStats {

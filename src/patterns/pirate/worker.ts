@@ -8,12 +8,12 @@ import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
 import {
   anything,
   boolean,
   CLOSE_LINGER,
-  checkEndpoints,
   checkFunction,
   checkOptions,
   choice,
@@ -54,6 +54,7 @@ const EVENTS: EventNames<PirateWorkerEvent> = {
   "handler:failed": true,
   "request:dropped": true,
   "message:invalid": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /** Options of {@link PirateWorker}. Times are in ms. */
@@ -97,21 +98,25 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
  * again or a queue took this one for lost.
  */
 export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent, PirateWorkerStats> {
-  readonly #connections: Connection[];
+  readonly #endpoints: EndpointList;
+  #connections: Connection[];
+  /** What connections that have ended counted. */
+  #past: PirateWorkerStats = NO_STATS;
 
   /**
-   * @param endpoints of the queues' workers' side
+   * @param endpoints of the queues' workers' side; or a source, whose queues it offers itself to as they come. It leaves those
+   *   that are gone when they hang up, or have had no request for 5 s
    * @throws InvalidArgumentError `EINVAL` for an unknown option, a bad value or a bad endpoint
    */
   constructor(
-    endpoints: string | readonly string[],
+    endpoints: PatternEndpoints,
     handler: PirateHandler<Req, Rep>,
     options: PirateWorkerOptions<Req, Rep> = {},
   ) {
     super("PirateWorker", EVENTS);
     const settings = checkOptions("PirateWorker", OPTIONS, options);
     checkFunction("handler", handler);
-    const list = checkEndpoints("PirateWorker", endpoints);
+    this.#endpoints = new EndpointList("PirateWorker", endpoints);
     const { requestCodec, replyCodec } = options;
     const requests = new BodyShape(requestCodec);
     const replies = new BodyShape(replyCodec);
@@ -128,20 +133,47 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
         return { reply: handlerErrorReply(cause, settings.exposeErrors), failure: { cause } };
       }
     };
-    this.#connections = list.flatMap((endpoint) =>
+    const connectionsTo = (endpoint: string): Connection[] =>
       Array.from(
         { length: settings.concurrency },
         () =>
           new Connection(endpoint, settings, work, settings.socketOptions, (event) =>
             this.events.emit(event),
           ),
-      ),
-    );
+      );
+    this.#connections = this.#endpoints.current.flatMap(connectionsTo);
     try {
       for (const connection of this.#connections) connection.start();
     } catch (error) {
       for (const connection of this.#connections) void connection.close(0);
       throw error;
+    }
+    this.#endpoints.start({
+      changed: (list) => this.#follow(list, connectionsTo),
+      event: (event) => this.events.emit(event),
+    });
+  }
+
+  /** The source has other queues. One that is gone may still need its workers for what waits in it. */
+  #follow(list: readonly string[], connectionsTo: (endpoint: string) => Connection[]): void {
+    if (this.stopping) return;
+    const wanted = new Set(list);
+    this.#past = sumOf([this.#past, ...this.#connections.filter(isEnded).map((each) => each.stats())]);
+    this.#connections = this.#connections.filter((each) => !isEnded(each));
+    const kept = new Set<string>();
+    for (const connection of this.#connections) {
+      if (wanted.has(connection.endpoint)) connection.reclaim();
+      else connection.retire();
+      kept.add(connection.endpoint);
+    }
+    for (const endpoint of list) {
+      if (kept.has(endpoint)) continue;
+      const made = connectionsTo(endpoint);
+      const isMade = this.#endpoints.connect(endpoint, () => {
+        for (const connection of made) connection.start();
+      });
+      if (isMade) this.#connections.push(...made);
+      else for (const connection of made) void connection.close(0);
     }
   }
 
@@ -152,31 +184,53 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.whenReady(
-      this.#connections.flatMap(({ dealer }) => (dealer === undefined ? [] : [dealer])),
+      () => this.#connections.flatMap(({ dealer }) => (dealer === undefined ? [] : [dealer])),
       options,
+      this.#endpoints,
     );
   }
 
   /** The statistics at this moment, of all connections together. */
   stats(): PirateWorkerStats {
-    const all = this.#connections.map((connection) => connection.stats());
-    const sum = { ...(all[0] as PirateWorkerStats) } as Record<keyof PirateWorkerStats, number>;
-    for (const stats of all.slice(1)) {
-      for (const name of Object.keys(sum) as (keyof PirateWorkerStats)[]) sum[name] += stats[name];
-    }
-    return sum;
+    return sumOf([this.#past, ...this.#connections.map((connection) => connection.stats())]);
   }
 
   /** @internal */
   protected override async onDrain(): Promise<void> {
+    this.#endpoints.stop();
     await Promise.all(this.#connections.map((connection) => connection.drain()));
   }
 
   /** @internal After `linger` the handlers' signals are aborted. */
   protected async onClose(linger: number): Promise<void> {
+    this.#endpoints.stop();
     await Promise.all(this.#connections.map((connection) => connection.close(linger)));
   }
 }
+
+const NO_STATS: PirateWorkerStats = {
+  requests: 0,
+  replies: 0,
+  failed: 0,
+  dropped: 0,
+  invalid: 0,
+  silences: 0,
+};
+
+function sumOf(all: readonly PirateWorkerStats[]): PirateWorkerStats {
+  const sum: Record<keyof PirateWorkerStats, number> = { ...NO_STATS };
+  for (const stats of all) {
+    for (const name of Object.keys(sum) as (keyof PirateWorkerStats)[]) sum[name] += stats[name];
+  }
+  return sum;
+}
+
+function isEnded({ ended }: Connection): boolean {
+  return ended;
+}
+
+/** ms without a request after which a worker leaves a queue that its source of endpoints has no more. */
+const RETIRE_AFTER = 5_000;
 
 /** Answers a request, with an error reply if it has to; never rejects. */
 type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
@@ -189,7 +243,9 @@ interface Answer {
 
 /** One connection, and the one request that it can have. */
 class Connection {
-  readonly #endpoint: string;
+  readonly endpoint: string;
+  ended = false;
+  #retiring: NodeJS.Timeout | undefined;
   readonly #dialect: Dialect;
   readonly #socketOptions: DealerOptions;
   readonly #work: Work;
@@ -208,7 +264,7 @@ class Connection {
     socketOptions: DealerOptions | undefined,
     emit: (event: PirateWorkerEvent) => void,
   ) {
-    this.#endpoint = endpoint;
+    this.endpoint = endpoint;
     this.#dialect = options.dialect;
     this.#socketOptions = { ...socketOptions };
     this.#work = work;
@@ -225,10 +281,28 @@ class Connection {
         // What waits proves as much, and leaves before it would.
         if (this.#queue?.length === 0) this.#send(heartbeatFrames());
       },
-      handle: (address, body) => void this.#handle(address, body),
+      handle: (address, body) => {
+        this.#retiring?.refresh();
+        void this.#handle(address, body);
+      },
       reply: (address, body) => this.#send(addressedFrames(this.#dialect, address, body)),
       event: emit,
     });
+  }
+
+  /** Leaves the queue when that hangs up, or has had no request for a while. */
+  retire(): void {
+    if (this.#retiring !== undefined || this.ended) return;
+    this.#retiring = setTimeout(() => {
+      if (this.#rules.working) this.#retiring?.refresh();
+      else void this.close(0);
+    }, RETIRE_AFTER).unref();
+  }
+
+  /** The queue is in the list again. */
+  reclaim(): void {
+    clearTimeout(this.#retiring);
+    this.#retiring = undefined;
   }
 
   start(): void {
@@ -252,6 +326,8 @@ class Connection {
   }
 
   async close(linger: number): Promise<void> {
+    this.ended = true;
+    clearTimeout(this.#retiring);
     await withTimeout(this.drain(), linger);
     this.#abort?.abort();
     this.#rules.close();
@@ -269,7 +345,10 @@ class Connection {
     const dealer = new Dealer(this.#socketOptions);
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
-    dealer.connect(this.#endpoint);
+    dealer.connect(this.endpoint);
+    dealer.events.on("peer:leave", () => {
+      if (this.#dealer === dealer && this.#retiring !== undefined) setImmediate(() => void this.close(0));
+    });
     dealer.events.on("peer:join", () => {
       if (this.#dealer !== dealer) return;
       this.#rules.connected(this.#timer.now());

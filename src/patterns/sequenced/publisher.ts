@@ -5,6 +5,7 @@ import { refuseExtra } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { engineStats, forwards } from "../../sockets/internal.js";
 import { Publisher, type PublisherOptions, type WaitForSubscribersOptions } from "../../sockets/pub-sub.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -119,9 +120,9 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
     return this.#publisher.lastEndpoint as string;
   }
 
-  /** Connects to a proxy or a cache. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
-  connect(endpoint: string): void;
-  connect(endpoint: string, ...extra: unknown[]): void {
+  /** Connects to a proxy or a cache, or to those that a source has. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
+  connect(endpoint: string | EndpointSource): void;
+  connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
     this.assertOpen();
     refuseExtra("connect", "an endpoint", extra);
     this.#publisher.connect(endpoint);
@@ -136,7 +137,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
 
   /** Settles when a peer is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady([this.#publisher], options);
+    return this.whenReady(() => [this.#publisher], options);
   }
 
   /** Waits until subscriptions have arrived, as `waitForSubscribers` of a Publisher does. */

@@ -5,6 +5,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -166,17 +167,18 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
 
   /** Settles when a publisher is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady([this.#subscriber], options);
+    return this.whenReady(() => [this.#subscriber], options);
   }
 
   /**
    * Connects to a publisher, or to a proxy between.
    *
+   * @param endpoint of one, or a source of publishers that come and go
    * @param replay where a publisher answers requests for replays, if any
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
-  connect(endpoint: string, replay?: string): void;
-  connect(endpoint: string, replay?: string, ...extra: unknown[]): void {
+  connect(endpoint: string | EndpointSource, replay?: string): void;
+  connect(endpoint: string | EndpointSource, replay?: string, ...extra: unknown[]): void {
     this.assertOpen();
     refuseExtra("connect", "an endpoint and that of its replays", extra);
     this.#subscriber.connect(endpoint);

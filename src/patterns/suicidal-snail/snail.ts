@@ -14,6 +14,7 @@ import type { Clock } from "../../core/clock.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { refusedWait, type WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
+import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { MessageReader } from "../kit/message-reader.js";
@@ -52,7 +53,7 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
   readonly #reader: MessageReader<Waiting>;
   /** The newest of each topic: handed over however late they are. */
   readonly #kept = new RingBuffer<Waiting>();
-  readonly #endpoints: string[] = [];
+  readonly #endpoints: (string | EndpointSource)[] = [];
   readonly #prefixes: Buffer[] = [];
   #socket: Subscriber;
   #isLate = false;
@@ -89,12 +90,12 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
 
   /** Settles when a publisher is connected. @throws TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EAGAIN` */
   ready(options: PatternWaitOptions = {}): Promise<void> {
-    return this.whenReady([this.#socket], options);
+    return this.whenReady(() => [this.#socket], options);
   }
 
-  /** Connects to a publisher or a proxy. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
-  connect(endpoint: string): void;
-  connect(endpoint: string, ...extra: unknown[]): void {
+  /** Connects to a publisher or a proxy, or to those that a source has. @throws InvalidArgumentError `EINVAL` for a bad endpoint */
+  connect(endpoint: string | EndpointSource): void;
+  connect(endpoint: string | EndpointSource, ...extra: unknown[]): void {
     this.assertOpen();
     refuseExtra("connect", "an endpoint", extra);
     this.#socket.connect(endpoint);

@@ -6,6 +6,7 @@ import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import { Calls } from "../../sockets/calls.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { ServiceError } from "../kit/errors.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
@@ -72,6 +73,7 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
   "broker:joined": true,
   "broker:left": true,
   "peer:invalid": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /** Leaves requests with Titanic and fetches the replies, now or in another process. Its events are those of its Majordomo client. */
@@ -89,8 +91,11 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   #canStore: boolean | undefined;
   #plainUntil = 0;
 
-  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
-  constructor(endpoints: string | readonly string[], options: MajordomoClientOptions = {}) {
+  /**
+   * @param endpoints of one Majordomo broker or several, or a source of them, as of a `MajordomoClient`
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   */
+  constructor(endpoints: PatternEndpoints, options: MajordomoClientOptions = {}) {
     super("TitanicClient", EVENTS);
     this.#client = new MajordomoClient(endpoints, options);
     for (const type of Object.keys(EVENTS) as MajordomoClientEvent["type"][])

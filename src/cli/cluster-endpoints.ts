@@ -1,0 +1,104 @@
+/**
+ * `--connect cluster:NAME`: what the members of a cluster advertise under a name, as they come and go.
+ *
+ *   options ──> a node of the command's own, for as long as it runs ──> resolver of NAME ──> socket or pattern
+ *
+ * Without further options the node is one of the cluster `default` on this host, as that of `shoal node start` is.
+ */
+import { ClusterNode } from "../cluster/index.js";
+import { suggest } from "../core/arguments.js";
+import type { EndpointSource } from "../index.js";
+import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js";
+import { asUsage, UsageError } from "./failure.js";
+import { readKeyFile } from "./key-file.js";
+import type { Log } from "./log.js";
+import { defined } from "./options.js";
+
+/** ms without an endpoint after which the log says so. */
+const PATIENCE = 3_000;
+
+/**
+ * Runs a command with a source of what it connects to.
+ *
+ * @param command its name, which the node has, too
+ * @throws UsageError for an invalid NAME, group or key; what `run` throws
+ */
+export async function withCluster<T>(
+  command: string,
+  connect: readonly string[],
+  settings: ClusterSettings,
+  log: Log,
+  run: (endpoints: EndpointSource) => Promise<T>,
+): Promise<T> {
+  const names = connect.filter(isOfCluster).map(nameOf);
+  const { clusterGroup: group, clusterKey } = settings;
+  const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
+  const node = await asUsage(
+    () =>
+      new ClusterNode({
+        name: `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
+        ...defined({ group, key, scope: key === undefined ? undefined : ("link" as const) }),
+      }),
+  );
+  const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
+  const source = new CommandSource(node, names, fixed, log);
+  try {
+    await asUsage(() => node.start());
+    return await run(source);
+  } finally {
+    source.stop();
+    await node.close({ linger: 200 });
+  }
+}
+
+/** @throws UsageError */
+function nameOf(endpoint: string): string {
+  const name = endpoint.slice(SCHEME.length);
+  if (name === "" || /[\s=/]/.test(name))
+    throw new UsageError(
+      `${endpoint}: expected cluster:NAME, with a name that members advertise endpoints under`,
+    );
+  return name;
+}
+
+/** The endpoints under some names, and fixed ones. */
+class CommandSource implements EndpointSource {
+  readonly #node: ClusterNode;
+  readonly #names: readonly string[];
+  readonly #fixed: readonly string[];
+  readonly #log: Log;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(node: ClusterNode, names: readonly string[], fixed: readonly string[], log: Log) {
+    this.#node = node;
+    this.#names = names;
+    this.#fixed = fixed;
+    this.#log = log;
+  }
+
+  async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
+    const resolver = this.#node.resolver({ some: this.#names });
+    let isKnown = false;
+    this.#timer ??= setTimeout(() => {
+      if (!isKnown && !signal.aborted) this.#log.warnOnce(this.#whyNone());
+    }, PATIENCE).unref();
+    for await (const endpoints of resolver.endpoints(signal)) {
+      if (endpoints.length > 0) isKnown = true;
+      this.#log.debug(`${this.#names.join(", ")}: ${endpoints.length === 0 ? "none" : endpoints.join(", ")}`);
+      yield [...this.#fixed, ...endpoints];
+    }
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #whyNone(): string {
+    const members = this.#node.members({ self: false });
+    const known = [...new Set(members.flatMap(({ endpoints }) => Object.keys(endpoints)))];
+    const [name] = this.#names as [string];
+    const what = `no member of the cluster ${this.#node.group} advertises ${this.#names.join(", ")} yet`;
+    if (members.length === 0) return `${what}: no other node is there`;
+    return `${what}${suggest(name, known)}`;
+  }
+}

@@ -1,0 +1,34 @@
+/** Options of commands that connect to `cluster:NAME`; what they do is in cluster-endpoints.ts, which is loaded when it is used. */
+import { type Command, Option } from "commander";
+
+/** What an endpoint begins with that names what members of a cluster advertise. */
+export const SCHEME = "cluster:";
+
+const GROUP = "Cluster options:";
+
+/** What the options come to. */
+export interface ClusterSettings {
+  readonly clusterGroup?: string;
+  readonly clusterKey?: string;
+}
+
+/** Adds the options of commands that connect. */
+export function addClusterOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option("--cluster-group <G>", "cluster of --connect cluster:NAME (default default)").helpGroup(
+        GROUP,
+      ),
+    )
+    .addOption(
+      new Option(
+        "--cluster-key <FILE>",
+        "its key, as of shoal node start: nodes on the link, not on this host alone",
+      ).helpGroup(GROUP),
+    );
+}
+
+/** Whether an endpoint names what members of a cluster advertise. */
+export function isOfCluster(endpoint: string): boolean {
+  return endpoint.startsWith(SCHEME);
+}

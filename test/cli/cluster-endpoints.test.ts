@@ -1,0 +1,74 @@
+/** `--connect cluster:NAME` as an operator uses it: commands that find what nodes advertise. */
+import { describe, expect, it } from "vitest";
+import { NodeProcess } from "./nodes.js";
+import { type Child, run, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+let clusters = 0;
+const newGroup = (): string => `cluster-${process.pid}-${++clusters}`;
+
+function start(group: string, ...args: string[]): NodeProcess {
+  return new NodeProcess(`work-${clusters}`, ["--group", group, "--no-control", ...args]);
+}
+
+/** A puller on a port that the system chooses. */
+async function pull(count: number): Promise<{ child: Child; endpoint: string }> {
+  const child = startWithout("pull", "--bind", "tcp://127.0.0.1:*", "--count", String(count));
+  const endpoint = await child.endpoint();
+  return { child, endpoint };
+}
+
+describe("--connect cluster:NAME", () => {
+  it("reaches what a node advertises, and leaves the cluster at its end", async () => {
+    const group = newGroup();
+    const { child, endpoint } = await pull(3);
+    const node = start(group, "--advertise", `billing=${endpoint}`);
+    await node.ready();
+    const args = ["push", "--connect", "cluster:billing", "--cluster-group", group];
+    expect(await run("a\nb\nc\n", ...args)).toMatchObject({ code: 0, stderr: "" });
+    expect((await child.ended).code).toBe(0);
+    expect(String(child.stdout)).toBe("a\nb\nc\n");
+    const name = (): string => node.lines.find(({ name }) => name.startsWith("shoal-push-"))?.name ?? "";
+    await node.untilSaid("left", name());
+    expect(node.eventsOf(name())).toEqual(["joined", "left"]);
+  });
+
+  it("says what is missing, with the nearest name", async () => {
+    const group = newGroup();
+    const node = start(group, "--advertise", "billing=tcp://127.0.0.1:9");
+    await node.ready();
+    const args = ["push", "--connect", "cluster:bilings", "--cluster-group", group, "--timeout", "4500"];
+    const { code, stderr } = await run("a\n", ...args);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      `no member of the cluster ${group} advertises bilings yet; did you mean billing?`,
+    );
+  });
+
+  it("is bad usage where it is misspelt, or its options have no cluster", async () => {
+    for (const [args, why] of [
+      [["push", "--connect", "cluster:"], "cluster:: expected cluster:NAME"],
+      [["push", "--connect", "cluster://billing"], "cluster://billing: expected cluster:NAME"],
+      [["pull", "--bind", "cluster:billing"], 'Endpoint "cluster:billing"'],
+      [["pirate", "call", "a", "--connect", "cluster:a b"], "cluster:a b: expected cluster:NAME"],
+      [
+        ["sub", "--connect", "tcp://127.0.0.1:9", "--cluster-group", "x"],
+        "--cluster-group needs --connect cluster:NAME",
+      ],
+      [
+        ["req", "--connect", "tcp://127.0.0.1:9", "--cluster-key", "x"],
+        "--cluster-key needs --connect cluster:NAME",
+      ],
+      [["node", "start", "--name", "a", "--advertise", "billing"], "--advertise expects NAME=ENDPOINT"],
+      [
+        ["node", "start", "--name", "a", "--advertise", "billing=inproc://a"],
+        "tcp://HOST:PORT and ipc://PATH",
+      ],
+    ] as const) {
+      const { code, stderr } = await run("", ...args);
+      expect(code, why).toBe(2);
+      expect(stderr).toContain(why);
+    }
+  });
+});

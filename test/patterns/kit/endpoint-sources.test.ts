@@ -1,0 +1,304 @@
+/** Clients and workers of patterns whose servers come and go with a source, under load: what is asked is answered, and how often. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Publisher } from "../../../src/index.js";
+import {
+  FreelanceClient,
+  FreelanceFailoverClient,
+  FreelanceServer,
+  FreelanceShotgunClient,
+  LoadBalancer,
+  LoadBalancerClient,
+  MajordomoBroker,
+  MajordomoClient,
+  MajordomoWorker,
+  PirateClient,
+  PirateQueue,
+  PirateWorker,
+  SuicidalSnail,
+} from "../../../src/patterns/index.js";
+import { failure, thrown, until, within } from "../../contract/support/wait.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
+
+const closers: (() => Promise<unknown>)[] = [];
+
+function own<D extends { close(options: { linger: number }): Promise<unknown> }>(driver: D): D {
+  closers.push(() => driver.close({ linger: 0 }));
+  return driver;
+}
+
+afterEach(async () => {
+  await Promise.all(closers.splice(0).map((close) => close()));
+});
+
+/** Requests that are made all the time, some at once, until `stop`. */
+class Load {
+  readonly answers = new Map<string, string>();
+  readonly failures: unknown[] = [];
+  #next = 0;
+  #stopped = false;
+  readonly #loops: Promise<void>[];
+
+  constructor(ask: (id: string) => Promise<string>, width = 8) {
+    this.#loops = Array.from({ length: width }, async () => {
+      while (!this.#stopped) {
+        const id = String(this.#next++);
+        try {
+          this.answers.set(id, await ask(id));
+        } catch (error) {
+          this.failures.push(error);
+          return;
+        }
+      }
+    });
+  }
+
+  /** Until so many more requests are answered. */
+  async answered(more: number): Promise<void> {
+    const enough = this.answers.size + more;
+    await until(
+      () => this.answers.size >= enough || this.failures.length > 0,
+      `${more} more answers after ${this.answers.size}`,
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await within(Promise.all(this.#loops), "the last answers");
+    expect(this.failures).toEqual([]);
+    expect(this.answers.size).toBe(this.#next);
+    for (const [id, answer] of this.answers) expect(answer).toBe(`re ${id}`);
+  }
+}
+
+/** A handler that counts how often it handled each request. */
+class Handler {
+  readonly handled = new Map<string, number>();
+
+  handle = async (frames: readonly (Buffer | string)[]): Promise<string> => {
+    const id = String(frames[0]);
+    this.handled.set(id, (this.handled.get(id) ?? 0) + 1);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    return `re ${id}`;
+  };
+
+  get twice(): number {
+    return [...this.handled.values()].filter((times) => times > 1).length;
+  }
+}
+
+describe("Majordomo", () => {
+  const broker = async (): Promise<{ broker: MajordomoBroker; endpoint: string }> => {
+    const made = own(new MajordomoBroker());
+    return { broker: made, endpoint: await made.bind("tcp://127.0.0.1:*") };
+  };
+
+  it("answers each request once while brokers join, drain and leave", async () => {
+    const [a, b, c] = [await broker(), await broker(), await broker()];
+    const source = new ListedEndpoints([a.endpoint]);
+    const handler = new Handler();
+    own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4 }));
+    const client = own(new MajordomoClient(source));
+    const left: string[] = [];
+    client.events.on("broker:left", ({ reason }) => left.push(reason));
+    const load = new Load(async (id) => String((await client.request("echo", id))[0]));
+    await load.answered(100);
+    source.set(a.endpoint, b.endpoint);
+    await load.answered(100);
+    // A member that drains is in no list any more; then it finishes, and goes.
+    source.set(b.endpoint);
+    await within(a.broker.drain(), "the drain");
+    await a.broker.close();
+    await load.answered(100);
+    source.set(b.endpoint, c.endpoint);
+    await load.answered(50);
+    source.set(c.endpoint);
+    await load.answered(100);
+    await load.stop();
+    expect(handler.handled.size).toBe(load.answers.size);
+    expect(handler.twice).toBe(0);
+    expect(left).toEqual(["removed", "removed"]);
+    expect(client.stats()).toMatchObject({
+      failed: 0,
+      timedOut: 0,
+      pending: 0,
+      inFlight: 0,
+      broker: c.endpoint,
+    });
+  });
+
+  it("asks again what a killed broker had, by the next list", async () => {
+    const [a, b] = [await broker(), await broker()];
+    const source = new ListedEndpoints([a.endpoint]);
+    const handler = new Handler();
+    own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4 }));
+    const client = own(new MajordomoClient(source));
+    const load = new Load(async (id) => String((await client.request("echo", id))[0]));
+    await load.answered(50);
+    await a.broker.close({ linger: 0 });
+    source.set(b.endpoint);
+    await load.answered(100);
+    await load.stop();
+  });
+
+  it("waits while there is no broker, and is ready with the first", async () => {
+    const source = new ListedEndpoints([]);
+    const client = own(new MajordomoClient(source));
+    own(new MajordomoWorker(source, "echo", new Handler().handle));
+    const answer = client.request("echo", "1");
+    expect(await failure(client.ready({ timeout: 30 }))).toMatchObject({ code: "ETIMEDOUT" });
+    source.set((await broker()).endpoint);
+    await client.ready();
+    expect(String(await answer)).toBe("re 1");
+  });
+
+  it("leaves a plain broker's requests to be answered where they are", async () => {
+    const [a, b] = [await broker(), await broker()];
+    const source = new ListedEndpoints([a.endpoint]);
+    const handler = new Handler();
+    own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4, protocol: "0.1" }));
+    const client = own(new MajordomoClient(source, { protocol: "0.1" }));
+    const load = new Load(async (id) => String((await client.request("echo", id))[0]), 4);
+    await load.answered(50);
+    source.set(a.endpoint, b.endpoint);
+    await load.answered(20);
+    source.set(b.endpoint);
+    await load.answered(50);
+    await load.stop();
+    expect(handler.twice).toBe(0);
+  });
+
+  it("reports what is wrong with a source, and refuses one together with a thread", async () => {
+    const { endpoint } = await broker();
+    const source = new ListedEndpoints(["tcp://", endpoint]);
+    const client = own(new MajordomoClient(source));
+    const events: string[] = [];
+    for (const type of ["endpoint:refused", "source:failed", "source:changed"] as const)
+      client.events.on(type, () => events.push(type));
+    await client.ready();
+    source.fail(new Error("down"));
+    await until(() => source.reads === 2, "another read");
+    expect(events.slice(0, 3)).toEqual(["endpoint:refused", "source:changed", "source:failed"]);
+    const make = (): unknown => new MajordomoWorker(source, "echo", () => "", { thread: true });
+    expect(thrown(make)).toMatchObject({ code: "NOT_SUPPORTED" });
+    expect(thrown(() => new MajordomoClient([]))).toMatchObject({ code: "EINVAL" });
+  });
+});
+
+describe("a load balancer's client, and Pirate workers", () => {
+  it("get each request answered once while brokers join and leave", async () => {
+    const brokers = await Promise.all(
+      Array.from({ length: 3 }, async () => {
+        const balancer = own(new PirateQueue());
+        const frontend = await balancer.bind("frontend", "tcp://127.0.0.1:*");
+        return { balancer, frontend, backend: await balancer.bind("backend", "tcp://127.0.0.1:*") };
+      }),
+    );
+    const [a, b, c] = brokers as [(typeof brokers)[0], (typeof brokers)[0], (typeof brokers)[0]];
+    const [fronts, backs] = [new ListedEndpoints([a.frontend]), new ListedEndpoints([a.backend])];
+    const handler = new Handler();
+    const worker = own(new PirateWorker(backs, handler.handle, { concurrency: 4 }));
+    const client = own(new LoadBalancerClient(fronts));
+    await Promise.all([worker.ready(), client.ready()]);
+    const load = new Load(async (id) => String((await client.request(id))[0]));
+    await load.answered(100);
+    backs.set(a.backend, b.backend);
+    fronts.set(a.frontend, b.frontend);
+    await load.answered(100);
+    fronts.set(b.frontend);
+    backs.set(b.backend);
+    await until(() => client.stats().inFlight <= 8, "requests");
+    await load.answered(50);
+    await within(a.balancer.drain(), "the drain");
+    await a.balancer.close();
+    fronts.set(b.frontend, c.frontend);
+    backs.set(b.backend, c.backend);
+    await load.answered(50);
+    await load.stop();
+    expect(handler.handled.size).toBe(load.answers.size);
+    expect(handler.twice).toBe(0);
+    expect(worker.stats().requests).toBe(load.answers.size);
+    expect(client.stats()).toMatchObject({ errors: 0, pending: 0 });
+  });
+
+  it("wait while there is no broker", async () => {
+    const [fronts, backs] = [new ListedEndpoints([]), new ListedEndpoints()];
+    own(new PirateWorker(backs, new Handler().handle, { dialect: "simple" }));
+    const client = own(new LoadBalancerClient(fronts));
+    const answer = client.request("1");
+    expect(await failure(client.ready({ timeout: 30 }))).toMatchObject({ code: "ETIMEDOUT" });
+    const balancer = own(new LoadBalancer());
+    const ready = client.ready();
+    fronts.set(await balancer.bind("frontend", "tcp://127.0.0.1:*"));
+    backs.set(await balancer.bind("backend", "tcp://127.0.0.1:*"));
+    await within(ready, "a broker");
+    expect(String(await within(answer, "the answer"))).toBe("re 1");
+    const late = client.ready();
+    await late;
+    await client.close();
+    expect(await failure(client.ready())).toMatchObject({ code: "EBADF" });
+    expect(fronts.readers).toBe(0);
+  });
+});
+
+describe("clients of servers without a broker", () => {
+  const server = async (
+    model: 1 | 2 | 3,
+  ): Promise<{ handler: Handler; driver: FreelanceServer; endpoint: string }> => {
+    const handler = new Handler();
+    const driver = own(new FreelanceServer((body) => handler.handle(body as Buffer[]), { model }));
+    return { handler, driver, endpoint: await driver.bind("tcp://127.0.0.1:*") };
+  };
+
+  it.each([
+    ["PirateClient", 1, PirateClient],
+    ["FreelanceFailoverClient", 1, FreelanceFailoverClient],
+    ["FreelanceShotgunClient", 2, FreelanceShotgunClient],
+    ["FreelanceClient", 3, FreelanceClient],
+  ] as const)("%s has an answer to each request while servers come and go", async (_, model, Client) => {
+    const [a, b] = [await server(model), await server(model)];
+    const source = new ListedEndpoints();
+    const client = own(new (Client as typeof PirateClient)(source));
+    const load = new Load(async (id) => String((await client.request(id))[0]), 4); // There is no server yet.
+    const ready = client.ready();
+    await until(() => source.readers === 1, "a reader");
+    source.set(a.endpoint);
+    await within(ready, "a server");
+    await load.answered(50);
+    source.set(a.endpoint, b.endpoint);
+    await load.answered(20);
+    source.set(b.endpoint);
+    await load.answered(50);
+    await a.driver.close();
+    await load.answered(50);
+    await load.stop();
+    expect(b.handler.handled.size).toBeGreaterThan(80);
+    if (model === 1) expect(a.handler.twice + b.handler.twice).toBe(0);
+  });
+
+  it("end what waits for a server when they close, and their source", async () => {
+    const source = new ListedEndpoints([]);
+    const client = own(new PirateClient(source));
+    const answer = failure(client.request("1"));
+    const ready = failure(client.ready());
+    await until(() => source.readers === 1, "a reader");
+    await client.close();
+    expect(await answer).toMatchObject({ code: "EAGAIN" });
+    expect(await ready).toMatchObject({ code: "EAGAIN" });
+    await until(() => source.readers === 0, "the end of the source");
+  });
+});
+
+describe("subscribers", () => {
+  it("follow publishers that come and go (SuicidalSnail)", async () => {
+    const [a, b] = [own(new Publisher()), own(new Publisher())];
+    const [first, second] = [await a.bind("tcp://127.0.0.1:*"), await b.bind("tcp://127.0.0.1:*")];
+    const source = new ListedEndpoints([first]);
+    const snail = own(new SuicidalSnail());
+    snail.connect(source);
+    snail.subscribe();
+    await snail.ready();
+    source.set(second);
+    await b.waitForSubscribers();
+    await until(() => a.stats().peers === 0, "the end of the first connection");
+  });
+});
