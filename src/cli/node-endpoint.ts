@@ -115,14 +115,18 @@ export function isFolderFault(error: unknown): error is Failure {
   return error instanceof Failure || hasCode(error, "EACCES") || hasCode(error, "EROFS");
 }
 
+/** What makes sockets now, and the mask that other files are made with. */
+let making = 0;
+let mask = 0;
+
 /** Runs what makes a socket, which nobody but its owner can connect to from the first moment. */
 export async function asOwner<T>(action: () => Promise<T>): Promise<T> {
   // A thread cannot set it: only tests run the program in one.
   if (!isMainThread) return action();
-  const before = process.umask(0o177);
+  if (making++ === 0) mask = process.umask(0o177);
   try {
     return await action();
   } finally {
-    process.umask(before);
+    if (--making === 0) process.umask(mask);
   }
 }
