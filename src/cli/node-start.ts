@@ -1,4 +1,5 @@
 /** shoal node start: a node from flags or from a file that it follows, its lines on standard output, its control socket, and its end. */
+import { constants } from "node:os";
 import {
   type ClusterEvent,
   ClusterNode,
@@ -7,7 +8,7 @@ import {
   parseDiscovery,
   type RefusedReason,
 } from "../cluster/index.js";
-import { asUsage, Failure, UsageError } from "./failure.js";
+import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
 import type { NodeConfiguration } from "./node-config.js";
@@ -23,6 +24,8 @@ import { terminal } from "./terminal.js";
 /** Bytes of lines that wait for a slow reader of standard output; past it lines are dropped, and that is logged. */
 const MAX_UNREAD = 1_048_576;
 
+/** The system's number for too many open files. */
+const { EMFILE } = constants.errno;
 /** Control endpoints that the registry of this host's nodes takes, and characters of one. */
 const MAX_SHOWN = 8;
 const MAX_SHOWN_ENDPOINT = 256;
@@ -93,7 +96,11 @@ export async function startNode(settings: StartSettings): Promise<void> {
     const sources = () => ({ [name]: node });
     await operate({ settings: defined({ metrics }), log, stop, service, sources }, async () => {
       await service.listen();
-      await asUsage(() => node.start());
+      await asUsage(() => node.start()).catch((error: unknown) => {
+        throw isOutOfFiles(error)
+          ? new Failure(`too many open files: this process may have no more (ulimit -n): ${describe(error)}`)
+          : error;
+      });
       if (zre !== false && group !== undefined) node.joinGroup(group);
       const { self, address } = node;
       showControl(node, service);
@@ -105,6 +112,11 @@ export async function startNode(settings: StartSettings): Promise<void> {
     reloads?.close();
     stdout.off("error", stop.request);
   }
+}
+
+/** The system names it where it opens sockets, and has a number only where it reads the network interfaces. */
+function isOutOfFiles(error: unknown): boolean {
+  return hasCode(error, "EMFILE") || Math.abs((error as { readonly errno?: number }).errno ?? 0) === EMFILE;
 }
 
 /** Shows the control endpoints to those who list this host's nodes, as many as there is room for. */

@@ -52,6 +52,11 @@ describe("shoal node start refuses", () => {
     ["an argument", /too many arguments/, [...START, "extra"]],
     ["an unknown scope", /Allowed choices are host, link/, [...START, "--scope", "world"]],
     ["the link without a key", /--scope link needs a key/, [...START, "--scope", "link"]],
+    [
+      "an interface that is away",
+      /there is no interface "none0"; there are .*lo/,
+      [...START, "--interface", "none0"],
+    ],
     ["zre on this host only", /--zre goes to the link/, [...START, "--zre", "--scope", "host"]],
     ["a property without a value", /--prop expects KEY=VALUE; got "x"/, [...START, "--prop", "x"]],
     ["a property without a key", /--prop expects KEY=VALUE/, [...START, "--prop", "=x"]],
