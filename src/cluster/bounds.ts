@@ -25,6 +25,9 @@ export const MAX_ACCUSERS = 8;
 /** Link-local addresses of IPv6 whose zones are remembered; the oldest is forgotten. */
 export const MAX_ZONES = 1_024;
 
+/** Listeners of a node beyond its own. */
+export const MAX_LISTENERS = 8;
+
 /** Buses of a node. */
 export const MAX_BUSES = 64;
 

@@ -68,6 +68,7 @@ export { ClusterNode } from "./node/node.js";
 export type { RefusedReason } from "./node/node-sockets.js";
 export type {
   ClusterBusOptions,
+  ClusterListener,
   ClusterNodeOptions,
   ClusterProfile,
   PropValue,

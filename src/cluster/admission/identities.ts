@@ -68,7 +68,8 @@ export function checkCurve(options: CurveOptions): CurveOptions {
   return Object.freeze({ ...options, allow: Array.isArray(allow) ? [...allow] : allow });
 }
 
-function checkPair(what: string, { publicKey, secretKey }: NodeKeys): void {
+/** @throws InvalidArgumentError `EINVAL` for keys that do not belong together */
+export function checkPair(what: string, { publicKey, secretKey }: NodeKeys): void {
   let made: string | undefined;
   try {
     made = curvePublicKey(secretKey);
@@ -127,9 +128,10 @@ export class NodeIdentities {
     this.#folder?.close();
   }
 
-  /** The exchange of a new stream. */
-  exchange(role: LinkRole): IdentityExchange {
-    return new IdentityExchange(this.#pairs[role], this.#id, role);
+  /** The exchange of a new stream. @param keys of the listener that accepted it, in place of the node's */
+  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange {
+    const pair = keys === undefined ? this.#pairs[role] : keyPairOf(decodeZ85(keys.secretKey));
+    return new IdentityExchange(pair, this.#id, role);
   }
 
   /** Whether a node is admitted; a promise where the program's function takes time. Never rejects. */

@@ -18,6 +18,7 @@
 import { randomBytes } from "node:crypto";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
+import type { NodeKeys } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { Packet } from "../wire/packets.js";
@@ -79,7 +80,7 @@ export interface LinkEffects {
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   /** The exchange of identities of a new stream; `undefined`: this node has no key of its own. */
-  exchange(role: LinkRole): IdentityExchange | undefined;
+  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
   /** Whether the node at the other end is admitted. */
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
   /** A bus of the other end is refused; `undefined` where there is none in common. */
@@ -108,6 +109,7 @@ export class Link implements Sink {
   usedAt: number;
   readonly #stream: Stream;
   readonly #effects: LinkEffects;
+  readonly #keys: NodeKeys | undefined;
   readonly #hello: Buffer;
   #waiting: { readonly codec: BusCodec; readonly packet: Packet }[] = [];
   #hellos: Hellos | undefined;
@@ -130,8 +132,19 @@ export class Link implements Sink {
   #proved = false;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param ownAddress of this node @param dialled the address, where this node dialled */
-  constructor(stream: Stream, ownAddress: string, dialled: string | undefined, effects: LinkEffects) {
+  /**
+   * @param ownAddress of this node
+   * @param dialled the address, where this node dialled
+   * @param keys of the listener that accepted it, where it has its own
+   */
+  constructor(
+    stream: Stream,
+    ownAddress: string,
+    dialled: string | undefined,
+    effects: LinkEffects,
+    keys?: NodeKeys,
+  ) {
+    this.#keys = keys;
     this.#stream = stream;
     this.#effects = effects;
     this.isDialled = dialled !== undefined;
@@ -280,7 +293,7 @@ export class Link implements Sink {
     this.#out = this.isDialled ? ways.toAcceptor : ways.toDialler;
     this.#in = this.isDialled ? ways.toDialler : ways.toAcceptor;
     this.#wanted = FRAME_HEAD;
-    this.#exchange = this.#effects.exchange(this.isDialled ? "dialler" : "acceptor");
+    this.#exchange = this.#effects.exchange(this.isDialled ? "dialler" : "acceptor", this.#keys);
     if (this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#flush();
     return size;

@@ -6,7 +6,8 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { completeOptions } from "../../engine/zmtp/options.js";
-import type { Acceptor, Listener, Transport } from "../../engine/zmtp/transport/transport.js";
+import type { Acceptor, Listener, Stream, Transport } from "../../engine/zmtp/transport/transport.js";
+import type { NodeKeys } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
@@ -67,7 +68,7 @@ export interface LinksEffects {
     hellos: Hellos,
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
-  exchange(role: LinkRole): IdentityExchange | undefined;
+  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
   onAdmitted(node: ProvedNode): void;
   /** One end does not admit the other; `bus` where it is one of this node's. */
@@ -113,10 +114,12 @@ export class Links implements LinkEffects {
   #held: ReadonlySet<Link> = new Set();
   #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
+  readonly #more: Listener[] = [];
   #ownAddress = "";
   #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
   #closed = false;
+  #stopped = false;
 
   constructor(transport: Transport, effects: LinksEffects) {
     this.#transport = transport;
@@ -125,13 +128,14 @@ export class Links implements LinkEffects {
 
   /** @returns the port. @throws TransportError with the system's code; nothing is left open then */
   async listen({ v4, v6 }: Binding, port: number): Promise<number> {
+    if (this.#stopped) return port; // On purpose: an address that changes is no reason to begin again.
     // A socket of every IPv6 address has those of IPv4, too.
     const hosts = v6 === "::" ? [v6] : [v4, v6].filter((host) => host !== undefined);
     let chosen = port;
     try {
       for (const host of hosts) {
         const endpoint = `tcp://${joinAddress(host, chosen)}`;
-        const listener = await this.#transport.listen(endpoint, TRANSPORT, this.#acceptor);
+        const listener = await this.#transport.listen(endpoint, TRANSPORT, this.#acceptorWith(undefined));
         this.#listeners.push(listener);
         chosen = Number(listener.endpoint.slice(listener.endpoint.lastIndexOf(":") + 1));
       }
@@ -142,18 +146,32 @@ export class Links implements LinkEffects {
     return chosen;
   }
 
-  readonly #acceptor: Acceptor = {
-    accepted: (stream) => {
-      if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1))) this.count("link:outside");
-      else if (this.#makeRoom()) {
-        this.#all.add(new Link(stream, this.#ownAddress, undefined, this));
-        return;
-      }
-      stream.socket.on("error", () => undefined);
-      stream.socket.destroy();
-    },
-    failed: () => this.count("link:accept"),
-  };
+  /**
+   * One more listener, which stays when the first ones are bound again.
+   *
+   * @param keys that it shows in place of the node's
+   * @returns where it listens, "host:port". @throws TransportError with the system's code
+   */
+  async listenAlso(host: string, port: number, keys: NodeKeys | undefined): Promise<string> {
+    const endpoint = `tcp://${joinAddress(host, port)}`;
+    const listener = await this.#transport.listen(endpoint, TRANSPORT, this.#acceptorWith(keys));
+    this.#more.push(listener);
+    return listener.endpoint.slice("tcp://".length);
+  }
+
+  #acceptorWith(keys: NodeKeys | undefined): Acceptor {
+    return { accepted: (stream) => this.#accept(stream, keys), failed: () => this.count("link:accept") };
+  }
+
+  #accept(stream: Stream, keys: NodeKeys | undefined): void {
+    if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1))) this.count("link:outside");
+    else if (this.#makeRoom()) {
+      this.#all.add(new Link(stream, this.#ownAddress, undefined, this, keys));
+      return;
+    }
+    stream.socket.on("error", () => undefined);
+    stream.socket.destroy();
+  }
 
   /** Frees the port again; for a port that datagrams cannot have. */
   async unlisten(): Promise<void> {
@@ -204,6 +222,11 @@ export class Links implements LinkEffects {
     for (const address of addresses) this.#keep(address, performance.now());
   }
 
+  /** Frees all ports; `listen` may be called again. */
+  async unlistenAll(): Promise<void> {
+    await Promise.all([this.unlisten(), ...this.#more.splice(0).map((listener) => listener.close())]);
+  }
+
   /** How the stream to a watched address stands. @param isOwn whether the node knows otherwise that it is its own */
   state(address: string, isOwn: boolean): StreamState {
     const wall = Date.now() - performance.now();
@@ -228,7 +251,8 @@ export class Links implements LinkEffects {
   /** Takes no further stream; those there are stay until an end of them goes. */
   async stopListening(): Promise<void> {
     this.#held = new Set(this.#all);
-    await this.unlisten();
+    this.#stopped = true;
+    await this.unlistenAll();
   }
 
   async close(): Promise<void> {
@@ -237,7 +261,7 @@ export class Links implements LinkEffects {
     for (const { cancel } of this.#dials.values()) cancel();
     this.#dials.clear();
     for (const link of this.#all) link.close();
-    await this.unlisten();
+    await this.unlistenAll();
   }
 
   accepts(address: string): boolean {
@@ -252,8 +276,8 @@ export class Links implements LinkEffects {
     return this.#effects.check(role, hellos, shown);
   }
 
-  exchange(role: LinkRole): IdentityExchange | undefined {
-    return this.#effects.exchange(role);
+  exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined {
+    return this.#effects.exchange(role, keys);
   }
 
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean> {

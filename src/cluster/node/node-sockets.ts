@@ -123,6 +123,7 @@ export class NodeSockets {
   /** Of those that none came from. */
   #zone = "";
   #rebinding = false;
+  readonly #listeners: string[] = [];
   #closed = false;
   #address = "";
   /** The stream whose packet is being handled: answers to its other end go over it. */
@@ -155,7 +156,7 @@ export class NodeSockets {
       zoned: (address) => this.#zoned(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
-      exchange: (role) => this.#identities?.exchange(role),
+      exchange: (role, keys) => this.#identities?.exchange(role, keys),
       admits: (address, node) => this.#identities?.admits(node, address) ?? true,
       onAdmitted: (node) => this.#identities?.onAdmitted(node),
       onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
@@ -215,9 +216,28 @@ export class NodeSockets {
       this.#address = joinAddress(own, chosen);
     });
     if (announced !== undefined) this.#address = announced;
+    await this.#listenAlso(binding);
     this.links.announce(this.#address);
     this.links.start();
     this.#interfaces.start();
+  }
+
+  async #listenAlso({ v4, v6 }: Binding): Promise<void> {
+    try {
+      for (const { host = v4 ?? v6 ?? "127.0.0.1", port, ports, keys } of this.settings.listen)
+        this.#listeners.push(
+          await bindFree(port, ports, (wanted) => this.links.listenAlso(host, wanted, keys)),
+        );
+    } catch (error) {
+      this.#listeners.length = 0;
+      await Promise.all([this.links.unlistenAll(), this.#datagrams?.close()]);
+      throw error;
+    }
+  }
+
+  /** Where streams of this node are accepted beyond its own address, "host:port". */
+  get listeners(): readonly string[] {
+    return this.#listeners;
   }
 
   #createDatagrams(bind: Binding, port: number, interfaces: readonly HostInterface[]): PacketSocket {

@@ -45,6 +45,11 @@ export class ClusterNode extends ClusterBus {
     return this.identity.id;
   }
 
+  /** Where streams are accepted beyond its own address (`listen`), "host:port"; empty before the start. */
+  get listeners(): readonly string[] {
+    return [...this.sockets.listeners];
+  }
+
   /** `name@host`. */
   get name(): string {
     return this.identity.name;

@@ -1,5 +1,5 @@
 /** Options of a node and of its buses: checked before anything is opened. */
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
@@ -12,9 +12,9 @@ import {
   type Settings,
   text,
 } from "../../patterns/kit/options.js";
-import { type CurveOptions, checkCurve } from "../admission/identities.js";
+import { type CurveOptions, checkCurve, checkPair, type NodeKeys } from "../admission/identities.js";
 import { keyOfPassword } from "../admission/password.js";
-import { MAX_KEYS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
+import { MAX_KEYS, MAX_LISTENERS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
@@ -115,6 +115,8 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
    * so does the mailbox of `zre`.
    */
   readonly ports?: string | undefined;
+  /** More listeners for streams, 8 at most: other addresses or ports of this node, for other networks, such as behind a translated port. */
+  readonly listen?: readonly ClusterListener[] | undefined;
   /** "host:port" at which others reach it, where that is not its own. */
   readonly announce?: string | undefined;
   /** Whether nodes find each other by multicast, and by which group. Default `true`, with a source of `discovery` `false`. */
@@ -144,6 +146,18 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   readonly zre?: boolean | ZreNodeOptions | undefined;
 }
 
+/** One more listener of a node's streams. */
+export interface ClusterListener {
+  /** IP address to bind. Default: that of the node's own listener. */
+  readonly host?: string | undefined;
+  /** Default 0: one that is free. */
+  readonly port?: number | undefined;
+  /** "FIRST-LAST": the first free one is taken, `port` before the others. */
+  readonly ports?: string | undefined;
+  /** Shown to those that dial here in place of the node's keys (`curve`). */
+  readonly keys?: NodeKeys | undefined;
+}
+
 /** The ZRE plane of a node: what {@link ZreOptions} has but for what the node gives it. */
 export interface ZreNodeOptions extends Omit<ZreOptions, "name" | "uuid"> {}
 
@@ -168,6 +182,7 @@ const NODE_OPTIONS = {
   interface: text(),
   port: integer({ default: 0, min: 0, max: 65_535 }),
   ports: anything<string>(),
+  listen: anything<readonly ClusterListener[]>(),
   ipv6: boolean(false),
   announce: text(),
   multicast: anything<NonNullable<ClusterNodeOptions["multicast"]>>(),
@@ -214,6 +229,7 @@ export interface NodeSettings {
   readonly interface: string | undefined;
   readonly port: number;
   readonly ports: PortRange | undefined;
+  readonly listen: readonly ListenerSettings[];
   readonly ipv6: boolean;
   readonly announce: HostPort | undefined;
   readonly group: GroupAddress | undefined;
@@ -252,6 +268,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       scope,
       interface: given.interface,
       port: given.port,
+      listen: listenersOf(given.listen ?? [], given.curve !== undefined),
       ipv6: given.ipv6,
       ports: given.ports === undefined ? undefined : parsePorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
@@ -262,6 +279,34 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       group: groupOf(given.multicast ?? first.discovery.length === 0, given.profile),
     }),
   };
+}
+
+/** A further listener, checked. */
+export interface ListenerSettings {
+  readonly host: string | undefined;
+  readonly port: number;
+  readonly ports: PortRange | undefined;
+  readonly keys: NodeKeys | undefined;
+}
+
+function listenersOf(given: readonly ClusterListener[], hasKeys: boolean): readonly ListenerSettings[] {
+  if (!Array.isArray(given)) throw new InvalidArgumentError(`listen is an array; got ${describe(given)}`);
+  if (given.length > MAX_LISTENERS)
+    throw new InvalidArgumentError(`listen has ${MAX_LISTENERS} listeners at most; got ${given.length}`);
+  return given.map((each: ClusterListener) => {
+    checkKeys("listen", each, ["host", "port", "ports", "keys"]);
+    const { host, port = 0, ports, keys } = each;
+    if (host !== undefined && (typeof host !== "string" || isIP(host) === 0))
+      throw new InvalidArgumentError(`listen.host is an IP address; got ${describe(host)}`);
+    if (!Number.isSafeInteger(port) || port < 0 || port > 65_535)
+      throw new InvalidArgumentError(`listen.port is a port from 0 to 65,535; got ${describe(port)}`);
+    if (keys !== undefined && !hasKeys) throw new InvalidArgumentError("listen.keys needs curve");
+    if (keys !== undefined) {
+      checkKeys("listen.keys", keys, ["publicKey", "secretKey"]);
+      checkPair("listen.keys", keys);
+    }
+    return { host, port, ports: ports === undefined ? undefined : parsePorts(ports), keys };
+  });
 }
 
 function curveOf(given: CurveOptions | undefined, { keys }: BusSettings): CurveOptions | undefined {

@@ -8,6 +8,7 @@ import {
   ConnectionManager,
   type ConnectionStatus,
 } from "../../../src/cluster/index.js";
+import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 
 const PASSWORD = "correct horse battery";
 const nodes: ClusterNode[] = [];
@@ -159,6 +160,51 @@ describe("a connection manager", () => {
     expect(a.discovery()).toEqual([]);
     expect(a.members().length).toBe(2);
     expect(statesOf(managers[1])).toEqual(["connected"]);
+  });
+
+  it("links by another listener of a node, which has a port and keys of its own; all end with shutdown", async () => {
+    const [own, gate, other] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
+    const asked: string[] = [];
+    const port = await freePort();
+    const a = await started("a", {
+      curve: { ...own, allow: [other.publicKey] },
+      listen: [{ keys: gate }, { ports: `${port}-${port}` }],
+    });
+    expect(a.listeners.length).toBe(2);
+    expect(a.listeners[1]).toBe(`127.0.0.1:${port}`);
+    const allow = ({ publicKey }: { publicKey: string }): boolean => {
+      asked.push(publicKey);
+      return true;
+    };
+    const b = await started("b", { curve: { ...other, allow } });
+    const manager = new ConnectionManager(b);
+    manager.setList([...a.listeners]);
+    await until(() => statesOf(manager).join() === "connected,connected");
+    expect(new Set(asked)).toEqual(new Set([gate.publicKey, own.publicKey]));
+    await until(() => manager.status()[0]?.member?.id === a.id);
+    // Taken: nothing is left open, and the start may be tried again.
+    const second = new ClusterNode({ name: "c", multicast: false, password: PASSWORD, listen: [{ port }] });
+    nodes.push(second);
+    await expect(second.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await new ConnectionManager(a).shutdown();
+    await second.start();
+    expect(second.listeners).toEqual([`127.0.0.1:${port}`]);
+    expect(statesOf(manager)).toEqual(["connected", "connected"]);
+  });
+
+  it("refuses wrong listeners", () => {
+    const wrong: readonly ClusterNodeOptions[] = [
+      { listen: {} as never },
+      { listen: [{ host: "db" }] },
+      { listen: [{ port: -1 }] },
+      { listen: [{ ports: "5" }, { prot: 5 } as never] },
+      { listen: [{ keys: curveKeyPair() }] },
+      { listen: Array.from({ length: 9 }, () => ({})) },
+    ];
+    for (const options of wrong)
+      expect(() => new ClusterNode(options), JSON.stringify(options)).toThrow(
+        expect.objectContaining({ code: "EINVAL" }),
+      );
   });
 
   it("shuts down: nothing listens any more, those who are connected stay so, and both stay members", async () => {
