@@ -78,6 +78,16 @@ describe("nodes of one host", () => {
     expect(namesAt(a)).toEqual([a.name]);
   });
 
+  it("have the channel of a beat by hand", async () => {
+    const [a, b] = [await started("a"), await started("b")];
+    await together(a, b);
+    const beat = event(b, "heartbeat");
+    a.heartbeat();
+    a.heartbeat({ channel: 2, props: { load: 1 } });
+    expect(await beat).toMatchObject({ member: { id: a.id }, channel: 2 });
+    expect(b.member("a")?.props.load).toBe("1");
+  });
+
   it("find each other by a seed alone, and hear of a third", async () => {
     const a = await started("a", { multicast: false });
     const b = await started("b", { multicast: false, seeds: [a.address] });

@@ -27,6 +27,8 @@ export type ClusterChange =
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member }
   | { readonly type: "draining"; readonly member: Member }
+  /** It sent a beat on a channel other than 0. */
+  | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
   /** Two nodes have one name; one of the two may be this node. */
   | { readonly type: "conflict"; readonly keeps: Member; readonly yields: Member }
   /** The other one is gone: this member has its name now. */

@@ -515,6 +515,10 @@ export class Membership {
         if (!this.#survey.onNack(member, packet.seq))
           this.#prober.onNack(this.#context.now, member, packet.seq);
         break;
+      case PacketType.HEARTBEAT:
+        if (packet.flags !== 0)
+          this.#context.effects.event({ type: "heartbeat", member, channel: packet.flags });
+        break;
       case PacketType.DISCOVER:
         this.#beats.onDiscover(packet, address);
         break;

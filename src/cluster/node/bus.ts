@@ -497,7 +497,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
   /**
    * A beat to the group, now.
    *
-   * @param options `tags` and `props` change this node's first; `channel` 0 to 255, default 0
+   * @param options `tags` and `props` change this node's first; `channel` 0 to 255, default 0: on another one, the members have the
+   *   event `heartbeat`
    * @throws InvalidArgumentError `EINVAL`; nothing has changed then
    */
   heartbeat(
@@ -894,6 +895,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> implements Bu
       }
       case "moved":
         break;
+      case "heartbeat":
+        emit({ type: "heartbeat", member: this.#serviceOf(change.member), channel: change.channel });
+        return;
       case "unreached":
         this.#lostSome = true;
         splits?.onLost(now, change.member.id);

@@ -28,6 +28,8 @@ export type ClusterEvent =
   /** Its tags, props or endpoints changed. */
   | { readonly type: "tags"; readonly member: Service }
   | { readonly type: "draining"; readonly member: Service }
+  /** It gave a beat by hand on a channel from 1 to 255, which means what the programs agree on. Those on channel 0 are no event. */
+  | { readonly type: "heartbeat"; readonly member: Service; readonly channel: number }
   /** By an operator; `member` is this node where it was removed itself, and `undefined` for one that was not here. */
   | { readonly type: "removed"; readonly id: string; readonly member: Service | undefined }
   | { readonly type: "admitted"; readonly id: string; readonly member: Service | undefined }
@@ -90,6 +92,7 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   left: true,
   tags: true,
   draining: true,
+  heartbeat: true,
   removed: true,
   admitted: true,
   cleaned: true,
