@@ -183,8 +183,13 @@ class EtcdDiscovery {
     );
   }
 
+  /** Whether etcd has this node's key, as far as it was reported. */
+  get #isThere(): boolean {
+    return this.#records.get(this.#key) === this.#self.address;
+  }
+
   #lookForOwn(): void {
-    if (this.#records.get(this.#key) !== this.#self.address) this.#keyIsLost?.();
+    if (!this.#isThere) this.#keyIsLost?.();
   }
 
   /** Keeps this node's key there until the signal aborts. @throws when that fails */
@@ -200,13 +205,14 @@ class EtcdDiscovery {
         if (put !== address) await this.#gateway.put({ key: this.#key, value: address }, id, signal);
         put = address;
         const putAt = performance.now();
-        const lost = await this.#untilRenewal((left / RENEWALS) * 1_000, signal);
+        const interval = (left / RENEWALS) * 1_000;
+        const lost = await this.#untilRenewal(interval, signal);
         if (signal.aborted) return;
-        if (lost) {
-          put = undefined;
-          await pause(Math.max(0, putAt + PUT_INTERVAL - performance.now()), signal);
-        }
+        // The put itself may not have been reported yet: it has a while for that.
+        const again = putAt + Math.min(PUT_INTERVAL, interval);
+        if (lost) await pause(Math.max(0, again - performance.now()), signal);
         left = await this.#renew(id, signal);
+        if (!this.#isThere) put = undefined;
       }
     }
   }
@@ -235,7 +241,8 @@ class EtcdDiscovery {
       const ended = (): void => done(false);
       const timer = setTimeout(ended, ms);
       this.#keyIsLost = () => done(true);
-      if (signal.aborted) ended();
+      // It may have gone while the put's answer was on its way.
+      if (signal.aborted || !this.#isThere) done(!signal.aborted);
       else signal.addEventListener("abort", ended, { once: true });
     });
   }

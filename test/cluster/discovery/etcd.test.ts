@@ -1,6 +1,6 @@
 /** etcd as a source of discovery: against Debian's etcd, which is killed, paused and wiped; and against servers of junk. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -161,7 +161,7 @@ describe.skipIf(missing("etcd"))("a server", () => {
     const options = { prefix: "cut", ttl: 1_000, timeout: 200, relistInterval: 300 };
     const cut = follow({ servers: proxy.url, ...options }, "10.0.0.1:7946");
     const other = follow({ servers: etcd.url, ...options }, "10.0.0.2:7946");
-    await other.has("10.0.0.1:7946", "10.0.0.2:7946");
+    await Promise.all([cut, other].map((each) => each.has("10.0.0.1:7946", "10.0.0.2:7946")));
     proxy.cut();
     await other.has("10.0.0.2:7946");
     await cut.until(({ error }) => error?.code === "ETIMEDOUT");
@@ -509,5 +509,42 @@ describe("a server that is not etcd", () => {
     const follower = follow({ servers: url });
     await follower.until(({ failures }) => failures >= 4);
     expect(grants).toBeLessThanOrEqual(8);
+  });
+
+  it("loses the key before it answers the put: the key is put again", async () => {
+    let watch: ServerResponse | undefined;
+    let puts = 0;
+    const changes = (...events: object[]) =>
+      watch?.write(`${JSON.stringify({ result: { header, events } })}\n`);
+    const url = await serve((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", async () => {
+        const { key, value } = JSON.parse(Buffer.concat(chunks).toString()) as Record<string, string>;
+        const answer = (body: object) => response.end(JSON.stringify({ header, ...body }));
+        if (request.url === "/v3/watch") {
+          watch = response;
+          response.write(`${JSON.stringify({ result: { header, created: true } })}\n`);
+        } else if (request.url === "/v3/lease/grant") answer({ ID: "77", TTL: "60" });
+        else if (request.url === "/v3/lease/keepalive") answer({ result: { ID: "77", TTL: "60" } });
+        else if (request.url === "/v3/kv/put") {
+          puts += 1;
+          while (watch === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+          const put = { kv: { key, value } };
+          if (puts > 1) changes(put);
+          else {
+            const { lists } = follower;
+            changes(put);
+            changes({ type: "DELETE", kv: { key } });
+            await follower.until((now) => now.lists >= lists + 2);
+          }
+          answer({});
+        } else answer({});
+      });
+    });
+    const follower = follow({ servers: url });
+    await follower.has("10.0.0.1:7946");
+    await follower.until(({ lists }) => puts === 2 && lists >= 4);
+    expect([follower.list, follower.failures]).toEqual([["10.0.0.1:7946"], 0]);
   });
 });
