@@ -15,6 +15,9 @@ import { DnsServer, freePort } from "./discovery/dns-server.js";
 const NO_DNSMASQ = missing("dnsmasq");
 if (NO_DNSMASQ !== false) console.log(`skipped: ${NO_DNSMASQ}`);
 
+const NO_IPV6 = missing("ipv6");
+if (NO_IPV6 !== false) console.log(`skipped: ${NO_IPV6}`);
+
 let groups = 0;
 let group = "";
 const nodes: ClusterNode[] = [];
@@ -86,6 +89,18 @@ describe("nodes with a list", () => {
     await Promise.all([first.start(), second.start()]);
     await together(first, second);
     expect(second.discovery()).toMatchObject([{ name: "static", state: "up", addresses: [] }]);
+  });
+
+  it.skipIf(NO_IPV6)("of addresses of IPv6, however they are written, are linked", async () => {
+    const [a = 0, b = 0] = await freePorts(2);
+    const list = [`[::1]:${a}`, `[0:0:0:0:0:0:0:1]:${b}`];
+    const all = [a, b].map((port, i) =>
+      node(`n${i}`, { port, ipv6: true, interface: "::1", discovery: [staticSource(list)] }),
+    );
+    await Promise.all(all.map((each) => each.start()));
+    await together(...all);
+    expect(all[0]?.discovery()).toMatchObject([{ addresses: [`[::1]:${a}`, `[::1]:${b}`] }]);
+    expect(all.map(({ address }) => address)).toEqual([`[::1]:${a}`, `[::1]:${b}`]);
   });
 
   it("find nobody by multicast then, unless it is asked for", async () => {

@@ -222,6 +222,16 @@ describe("a ClusterNode", () => {
     expect(hidden.stats().dropped).toEqual({});
   });
 
+  it("is shown with the address that it has now", async () => {
+    const node = new ClusterNode({ name: "moves", group: `moves-${process.pid}`, multicast: false });
+    open.push(node);
+    await node.start();
+    node.onAddress("192.0.2.7:7946");
+    const found = async (): Promise<string | undefined> =>
+      (await clusterNames()).find(({ id }) => id === node.id)?.address;
+    await expect.poll(found, { timeout: 10_000 }).toBe("192.0.2.7:7946");
+  });
+
   it("looks where its user's runtime files are", () => {
     const uid = process.getuid?.();
     expect(foldersOf({ XDG_RUNTIME_DIR: "/run/own" })[0]).toBe("/run/own/shoal/nodes");

@@ -11,7 +11,7 @@
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
+import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
 import { readAddress } from "../net/addresses.js";
@@ -158,7 +158,11 @@ function broadcastOf(what: string, kind: string, form: Form, options: BeaconSour
     discover: (self, signal) =>
       beacons(self, signal, form, settings.interval, (onDatagram) => {
         const own = interfaceOf(self, settings.interface);
-        const network = beaconNetwork(platformNow().interfaces(), own?.address ?? settings.interface);
+        if (own !== undefined && own.address === undefined)
+          throw new InvalidArgumentError(
+            `the interface ${own.name} has no address of IPv4 to broadcast from`,
+          );
+        const network = beaconNetwork(platformNow().interfaces(), own?.address);
         return new BeaconSockets(network, settings.port, onDatagram);
       }),
   };
@@ -172,17 +176,30 @@ function isGroup(address: string): boolean {
   return isIPv6(address) && /^ff/i.test(address);
 }
 
+/** An interface that beacons go by. */
+interface BeaconInterface {
+  readonly name: string;
+  /** Its first address of IPv4. */
+  readonly address: string | undefined;
+}
+
 /** The one that was asked for; else that of the node's address; else the first that is not the loopback one. */
-function interfaceOf(self: DiscoverySelf, wanted: string | undefined): HostInterface | undefined {
-  const all = platformNow().interfaces();
-  if (wanted !== undefined) {
-    const found = all.find(({ name, address }) => name === wanted || address === wanted);
-    if (found === undefined)
-      throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)} with an IPv4 address`);
-    return found;
-  }
+function interfaceOf(self: DiscoverySelf, wanted: string | undefined): BeaconInterface | undefined {
+  const platform = platformNow();
+  const fours = platform.interfaces();
+  const all = [...fours, ...(platform.interfaces6?.() ?? [])];
   const host = readAddress(self.address)?.host;
-  return all.find(({ address }) => address === host) ?? all.find(({ internal }) => !internal);
+  const found =
+    wanted === undefined
+      ? (all.find(({ address }) => address === host) ?? all.find(({ internal }) => !internal))
+      : all.find(({ name, address }) => name === wanted || address === wanted);
+  if (found === undefined) {
+    if (wanted === undefined) return undefined;
+    throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)}`);
+  }
+  const { name } = found;
+  if (isIPv4(found.address)) return { name, address: found.address };
+  return { name, address: fours.find((each) => each.name === name)?.address };
 }
 
 /** The lists of a source. */
@@ -259,7 +276,7 @@ interface GroupOptions {
   readonly ports: readonly number[];
   readonly ttl: number;
   readonly loop: boolean;
-  readonly interface: HostInterface | undefined;
+  readonly interface: BeaconInterface | undefined;
 }
 
 /** A multicast group: one socket that listens, one that sends. */
@@ -281,7 +298,12 @@ class GroupCarrier implements Carrier {
     try {
       this.#listener = await this.#listen(ports, ipv6);
       this.#sender = await bindUdp(
-        { port: 0, exclusive: true, ipv6, ...(ipv6 || own === undefined ? {} : { address: own.address }) },
+        {
+          port: 0,
+          exclusive: true,
+          ipv6,
+          ...(ipv6 || own?.address === undefined ? {} : { address: own.address }),
+        },
         false,
       );
       // Of IPv6 the interface goes by its name; the system takes the default one without.

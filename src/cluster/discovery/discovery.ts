@@ -8,7 +8,7 @@
  * source says of it.
  */
 import { backOff } from "../../core/back-off.js";
-import { type HostPort, splitIpAddress } from "../net/addresses.js";
+import { canonicalAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import { AddressLists, changesOf, checkedList } from "./merge.js";
 import { Names } from "./names.js";
 import type { DiscoverySelf, DiscoverySource, DiscoveryStatus } from "./source.js";
@@ -125,7 +125,7 @@ export class Discovery {
     if (!this.#started) return;
     const names = new Set<string>();
     const merged = this.#lists.merged((entry) => {
-      if (splitIpAddress(entry) !== undefined) return [entry];
+      if (splitIpAddress(entry) !== undefined) return [canonicalAddress(entry)];
       names.add(entry);
       return this.#names.get(entry);
     });

@@ -97,8 +97,10 @@ export function mdnsSource(options: MdnsSourceOptions = {}): DiscoverySource {
 
 /** Each interface once, whatever its addresses are. */
 function interfacesOf(self: DiscoverySelf, wanted: string | undefined): HostInterface[] {
-  const all = platformNow().interfaces();
-  const own = all.find(({ address }) => address === readAddress(self.address)?.host);
+  const platform = platformNow();
+  const all = platform.interfaces();
+  const host = readAddress(self.address)?.host;
+  const own = [...all, ...(platform.interfaces6?.() ?? [])].find(({ address }) => address === host);
   const fits = ({ name, address, internal }: HostInterface): boolean => {
     if (wanted !== undefined) return name === wanted || address === wanted;
     return own?.internal === true ? internal : !internal;

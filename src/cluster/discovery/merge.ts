@@ -6,8 +6,9 @@
  * When there are more addresses than a node dials, each source gets as many as the others: one that lists thousands does not
  * hide the few of another.
  */
+import { isIP } from "node:net";
 import { MAX_SEEDS } from "../bounds.js";
-import { readAddress } from "../net/addresses.js";
+import { canonicalAddress, joinAddress, readAddress } from "../net/addresses.js";
 
 /** A list of a source, without what is not usable. */
 export interface CheckedList {
@@ -26,8 +27,14 @@ export function checkedList(given: unknown): CheckedList | undefined {
   const length = Math.min(given.length, MAX_SEEDS);
   for (let i = 0; i < length; i++) {
     const address: unknown = given[i];
-    if (readAddress(address) === undefined) junk += 1;
-    else addresses.add((address as string).toLowerCase());
+    const parts = readAddress(address);
+    if (parts === undefined) junk += 1;
+    else
+      addresses.add(
+        isIP(parts.host) === 0
+          ? joinAddress(parts.host.toLowerCase(), parts.port)
+          : canonicalAddress(address as string),
+      );
   }
   return { addresses: [...addresses], junk, excess: given.length - length };
 }

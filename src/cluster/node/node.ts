@@ -94,8 +94,18 @@ export class ClusterNode extends ClusterBus {
    */
   showControl(endpoints: readonly string[]): void {
     this.#control = checkControl(endpoints);
+    this.#updateRegistration({ control: this.#control });
+  }
+
+  /** @internal */
+  override onAddress(address: string): void {
+    super.onAddress(address);
+    this.#updateRegistration({ address, port: this.sockets.port });
+  }
+
+  #updateRegistration(changes: Parameters<Registration["update"]>[0]): void {
     void this.#registration.then((registration) =>
-      registration?.update({ control: this.#control }).catch(() => this.sockets.count("registry")),
+      registration?.update(changes).catch(() => this.sockets.count("registry")),
     );
   }
 
