@@ -300,6 +300,10 @@ describe("addresses", () => {
     ]);
     const open = [{ ip: "203.0.113.5", interface: "eth0", prefix: 24 }];
     expect(addressesFor(open, "203.0.113.9", "auto")).toHaveLength(1);
+    // A neighbour needs no detour, whatever its address looks like.
+    const mapped = [{ ip: "203.0.113.5", interface: "eth0", prefix: 24, public: "198.51.100.1" }];
+    expect(addressesFor(mapped, "203.0.113.9", "auto").map(({ ip }) => ip)).toEqual(["203.0.113.5"]);
+    expect(addressesFor(mapped, "192.0.2.1", "auto").map(({ ip }) => ip)).toEqual(["198.51.100.1"]);
   });
 
   it("have the prefix of a netmask", () => {
