@@ -2,8 +2,8 @@
 import { BinaryStarClient } from "shoal/patterns";
 import { programFile } from "../../../places.js";
 import { Latencies } from "../histogram.js";
-import type { Role, Roles } from "./index.js";
 import { freeEndpoints, KilledServer, type StarRole } from "./killed-pair.js";
+import type { Role, Roles } from "./role.js";
 
 const PROGRAM = programFile("peers/node/star-server");
 

@@ -2,8 +2,8 @@
 import { CloneClient } from "shoal/patterns";
 import { programFile } from "../../../places.js";
 import { Latencies } from "../histogram.js";
-import type { Role, Roles } from "./index.js";
 import { freeRow, KilledServer, OTHER, type StarRole } from "./killed-pair.js";
+import type { Role, Roles } from "./role.js";
 
 const PROGRAM = programFile("peers/node/clone-server");
 /** A clone of a pair has five ports. */

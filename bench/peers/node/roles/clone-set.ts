@@ -2,7 +2,7 @@
 import { CloneClient, CloneServer } from "shoal/patterns";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule } from "./asking.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 /** More than are under way: sets of one key would wait for each other. */
 const KEYS = 50_000;

@@ -7,7 +7,7 @@ import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import { growthSince } from "./case-options.js";
 import { keyOf } from "./clone-keys.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 /** Updates that the program sets in a turn. */
 const BATCH = 4_000;

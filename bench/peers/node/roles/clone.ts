@@ -6,7 +6,7 @@ import { sumOfChecksums } from "../../../sequences.js";
 import type { Side } from "../side.js";
 import { keysOf } from "./clone-keys.js";
 import { CreditGiver, CreditTaker } from "./credit.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 /** Updates between two words of a reader: what the queues of the plain sockets hold, two high-water marks. */
 const WINDOW = 1_000;

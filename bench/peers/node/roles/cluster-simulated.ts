@@ -3,7 +3,7 @@ import { ClusterNode } from "shoal/cluster";
 import { simulate, type World } from "shoal/testing";
 import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
-import type { Roles } from "./index.js";
+import type { Roles } from "./role.js";
 
 const KEY = "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7";
 /** Virtual ms: at most until all see all, and until all have lost one; of quiet before a disturbance; of counting. */

@@ -6,7 +6,7 @@ import type { Kit } from "../kit.js";
 import type { Outcome, Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
 import { roles as echo } from "./echo.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 type Dealer = InstanceType<Kit["Dealer"]>;
 

@@ -6,7 +6,7 @@ import { Latencies } from "../histogram.js";
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 type Client = InstanceType<Kit["Request"]> | InstanceType<Kit["Dealer"]>;
 

@@ -12,8 +12,8 @@ import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
 import { CreditGiver, CreditTaker } from "./credit.js";
-import type { Role } from "./index.js";
 import { topicOf } from "./pub-sub.js";
+import type { Role } from "./role.js";
 
 /** The topic of messages that say only that the way is open. */
 export const PROBE = "probe";

@@ -1,13 +1,6 @@
 /** The roles in Node, by scenario; loaded one by one, so that a side holds nothing that it does not measure. */
 import { CLUSTER_SCENARIOS } from "../../cluster/scenarios.js";
-import type { Kit } from "../kit.js";
-import type { Side } from "../side.js";
-
-/** Plays a role to its end, sockets closed. What it throws ends the process with code 1. */
-export type Role = (side: Side, kit: Kit) => Promise<void>;
-
-/** By role name; `both` plays them all in one process, for inproc. */
-export type Roles = Readonly<Record<string, Role>>;
+import type { Roles } from "./role.js";
 
 interface RolesFile {
   readonly roles: Roles;

@@ -4,7 +4,7 @@ import { Checker } from "../../../bodies.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
 import { backendOf, feed, PROBE, reader, topicsOf } from "./feed.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 /** @throws Error unless the cache has the last message of each topic, and nothing else */
 function check(cache: LastValueCache, side: Side): void {

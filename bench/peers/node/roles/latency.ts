@@ -3,7 +3,7 @@ import { Bodies } from "../../../bodies.js";
 import { Latencies } from "../histogram.js";
 import type { Kit } from "../kit.js";
 import type { Outcome, Side } from "../side.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 type Reply = InstanceType<Kit["Reply"]>;
 type Request = InstanceType<Kit["Request"]>;

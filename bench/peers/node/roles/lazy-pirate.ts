@@ -3,7 +3,7 @@ import { PirateClient } from "shoal/patterns";
 import { Bodies } from "../../../bodies.js";
 import { Latencies } from "../histogram.js";
 import { roles as plain } from "./echo.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 const client: Role = async (side) => {
   const pirate = new PirateClient(side.endpoint);

@@ -3,7 +3,7 @@ import { Context } from "shoal";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 /** One service, but where the case is about many. */
 function servicesOf(side: Side): string[] {

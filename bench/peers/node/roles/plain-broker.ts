@@ -7,7 +7,7 @@ import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
 import { caseOptions } from "./case-options.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 type Dealer = InstanceType<Kit["Dealer"]>;
 type Router = InstanceType<Kit["Router"]>;

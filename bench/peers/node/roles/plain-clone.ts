@@ -12,9 +12,9 @@ import type { Side } from "../side.js";
 import { askOnSchedule } from "./asking.js";
 import { caseOptions } from "./case-options.js";
 import { keysOf } from "./clone-keys.js";
-import type { Role, Roles } from "./index.js";
 import { plainAsker, receiveAll, send } from "./plain-broker.js";
 import { sendWhenPossible } from "./pub-sub.js";
+import type { Role, Roles } from "./role.js";
 
 /** Messages in a turn: without a pause, nothing else of the process has one. */
 const BATCH = 500;

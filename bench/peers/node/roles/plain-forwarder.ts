@@ -1,7 +1,7 @@
 /** What the last value cache is compared with: the library's proxy of an XSUB and an XPUB, which keeps nothing. */
 import { caseOptions } from "./case-options.js";
 import { backendOf, feed, reader } from "./feed.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 const forwarder: Role = async (side, kit) => {
   const frontend = new kit.XSubscriber(caseOptions(side, "in"));

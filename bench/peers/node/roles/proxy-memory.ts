@@ -2,8 +2,8 @@
 import { StreamerProxy } from "shoal/proxy";
 import { Bodies } from "../../../bodies.js";
 import { caseOptions, growthSince } from "./case-options.js";
-import type { Role, Roles } from "./index.js";
 import { backendOf } from "./proxy.js";
+import type { Role, Roles } from "./role.js";
 
 const proxy: Role = async (side) => {
   const running = new StreamerProxy({

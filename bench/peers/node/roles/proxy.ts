@@ -4,9 +4,9 @@ import { ForwarderProxy, type ProxyPolicy, QueueProxy, StreamerProxy } from "sho
 import { Bodies } from "../../../bodies.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
-import type { Role, Roles } from "./index.js";
 import { roles as broker } from "./plain-broker.js";
 import { subscribers } from "./pub-sub.js";
+import type { Role, Roles } from "./role.js";
 import { roles as stream } from "./throughput.js";
 
 /** The endpoint behind a proxy at this one. */

@@ -5,7 +5,7 @@ import { sumOfChecksums } from "../../../sequences.js";
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 type Subscriber = InstanceType<Kit["Subscriber"]> | InstanceType<Kit["XSubscriber"]>;
 

@@ -4,7 +4,7 @@ import { OnceChecker, StrideChecker } from "../../../sequences.js";
 import type { Kit } from "../kit.js";
 import type { Outcome, Side } from "../side.js";
 import { caseOptions, growthSince } from "./case-options.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 type Push = InstanceType<Kit["Push"]>;
 type Pull = InstanceType<Kit["Pull"]>;

@@ -2,7 +2,7 @@
 
 import { programFile } from "../../../places.js";
 import { playStartUp } from "../../start-up.js";
-import type { Roles } from "./index.js";
+import type { Roles } from "./role.js";
 
 const PROGRAM = programFile("peers/node/first-message");
 

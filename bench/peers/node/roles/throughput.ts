@@ -2,7 +2,7 @@
 import { Bodies } from "../../../bodies.js";
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
-import type { Role, Roles } from "./index.js";
+import type { Role, Roles } from "./role.js";
 
 type Push = InstanceType<Kit["Push"]>;
 type Pull = InstanceType<Kit["Pull"]>;

@@ -6,8 +6,8 @@ import { MajordomoWorker, openTitanic, TitanicClient } from "shoal/patterns";
 import { Bodies } from "../../../bodies.js";
 import { OnceChecker } from "../../../sequences.js";
 import type { Side } from "../side.js";
-import type { Role, Roles } from "./index.js";
 import { broker } from "./majordomo.js";
+import type { Role, Roles } from "./role.js";
 
 /** Nobody offers it: what is left for it stays in the store. */
 const NOBODY = "nobody";
