@@ -6,10 +6,10 @@
 import { dirname, resolve } from "node:path";
 import { ClusterNode, type ClusterNodeOptions, ManualSource, parseDiscovery } from "../cluster/index.js";
 import { type Environment, expand } from "../config/environment.js";
-import { ConfigurationError, hider, otherThan } from "../config/file.js";
+import { ConfigurationError, hider, otherThan, reasonOf } from "../config/file.js";
 import { type Finding, type Path, Source } from "../config/source.js";
 import { SchemaChecker } from "../config/validate.js";
-import { ShoalError } from "../index.js";
+import { readCertificate, ShoalError } from "../index.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { LIVE_KEYS, nodeSchema } from "./node-schema.js";
 import type { ControlSettings } from "./node-service.js";
@@ -70,7 +70,11 @@ export async function nodeConfigurationOf(
   const { control, controlCurveCertificate, controlKeys, metrics } = usable;
   const whole = (name: unknown): string | undefined =>
     typeof name === "string" ? resolve(dirname(resolve(file)), name) : undefined;
-  const options = optionsOf(usable, secrets, discovery.sources);
+  const curve = await curveOf(usable.curve, dirname(resolve(file)), findings);
+  const options = {
+    ...optionsOf(usable, secrets, discovery.sources),
+    ...(curve === undefined ? {} : { curve }),
+  };
   if (findings.length === 0) {
     try {
       new ClusterNode(options); // Opens nothing.
@@ -131,6 +135,32 @@ async function secretsOf(
   return { [what]: found };
 }
 
+/** The node's own keys, and whom it admits; a text is a folder. @param folder that files are named from */
+async function curveOf(
+  given: unknown,
+  folder: string,
+  findings: Finding[],
+): Promise<ClusterNodeOptions["curve"]> {
+  if (given === undefined) return undefined;
+  const { certificate, allow } = given as { readonly certificate: string; readonly allow: string | string[] };
+  const file = resolve(folder, certificate);
+  try {
+    const { publicKey, secretKey } = await readCertificate(file);
+    if (secretKey !== undefined)
+      return { publicKey, secretKey, allow: typeof allow === "string" ? resolve(folder, allow) : allow };
+    findings.push({
+      path: ["curve", "certificate"],
+      message: `the certificate ${file} has no secret key; expected the secret file of the pair`,
+    });
+  } catch (error) {
+    findings.push({
+      path: ["curve", "certificate"],
+      message: `cannot read the certificate ${file}: ${reasonOf(error)}`,
+    });
+  }
+  return undefined;
+}
+
 function discoveryOf(
   { discovery }: Readonly<Record<string, unknown>>,
   source: ManualSource,
@@ -170,9 +200,12 @@ const OPTION_KEYS = [
   "interface",
   "port",
   "ports",
+  "ipv6",
   "announce",
   "tags",
   "props",
+  "advertise",
+  "registry",
   "seeds",
   "multicast",
   "profile",

@@ -65,12 +65,18 @@ export function nodeSchema(): Schema {
       interface: text("network interface, by name or address; default: all that are up"),
       port: whole("UDP and TCP port; default 0: one that is free", 0, 65_535),
       ports: text("FIRST-LAST: the first port of these that is free"),
+      ipv6: { type: "boolean", description: "addresses of IPv6; default false" },
       announce: text("HOST:PORT at which others reach it, where that is not its own"),
       tags: list("what others can find it by"),
       props: {
         type: "object",
         description: "what others can read of it",
         additionalProperties: { type: ["string", "number", "boolean"] },
+      },
+      advertise: {
+        type: "object",
+        description: "endpoints of the node's sockets by name, for resolvers",
+        additionalProperties: texts("an endpoint, or a list"),
       },
       seeds: list("HOST:PORT of nodes that may be there"),
       discovery: list(
@@ -105,6 +111,15 @@ export function nodeSchema(): Schema {
         autoheal: { type: "boolean", description: "whether a minority rejoins by itself; default true" },
       }),
       beats: { enum: ["loop", "thread"], description: "who answers probes; default loop" },
+      registry: { type: "boolean", description: "whether shoal node names shows it; default true" },
+      curve: map(
+        "a key of this node's own, and which nodes' keys it admits",
+        {
+          certificate: text("its keys, from the secret file"),
+          allow: texts("a folder of public keys, or a list of them"),
+        },
+        { required: ["certificate", "allow"] },
+      ),
       zre: { type: "boolean", description: "also a peer of zyre programs, in the clear; default false" },
       control: {
         ...texts("where it takes commands; false: nowhere. Default: a socket of its user alone"),

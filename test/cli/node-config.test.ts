@@ -77,6 +77,8 @@ key: "${KEYS[0]}"
 profile: { base: lan, autoclean: 600000 }
 split: { strategy: { quorum: 2 }, autoheal: false }
 beats: loop
+advertise: { requests: ["tcp://*:5555"] }
+registry: false
 control: ipc:///tmp/billing
 metrics: 127.0.0.1:9464
 `;
@@ -153,6 +155,14 @@ describe("shoal node check", () => {
     chmodSync(open, 0o644);
     expect(await problems(`name: a\nkeyFile: ${open}\n`)).toEqual([
       expect.stringMatching(/^2:10: keyFile: the key file .* can be read by others/),
+    ]);
+    const own = file();
+    await run("", "keygen", "--out", own);
+    const curve = (certificate: string): string =>
+      `name: a\nkey: "${KEYS[0]}"\ncurve: { certificate: ${certificate}, allow: ["${KEYS[0]}"] }\n`;
+    expect((await run("", "node", "check", written(curve(`${own}_secret`)))).code).toBe(0);
+    expect(await problems(curve(own))).toEqual([
+      expect.stringMatching(/^3:23: curve.certificate: .* has no secret key/),
     ]);
     const { code, stdout } = await run("", "node", "check", written("name: a\nx: 1\n"), "--json");
     expect(code).toBe(1);
