@@ -1,9 +1,12 @@
 /** Nodes with keys of their own over the host's sockets: who becomes a member, and what a change of the allowed keys does. */
 import { createSocket } from "node:dgram";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { IdentityExchange } from "../../../src/cluster/admission/identity.js";
+import { proveBuses } from "../../../src/cluster/admission/proof.js";
 import {
   type AdmissionRequest,
   ClusterNode,
@@ -13,6 +16,15 @@ import {
 } from "../../../src/cluster/index.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { Packet, PacketType, Update } from "../../../src/cluster/wire/packets.js";
+import {
+  encodeFrame,
+  encodeHello,
+  encodeProof,
+  helloSize,
+  streamWays,
+} from "../../../src/cluster/wire/stream.js";
+import { decodeZ85 } from "../../../src/core/z85.js";
+import { keyPairOf } from "../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -112,6 +124,52 @@ describe("nodes with keys of their own", () => {
     ).toEqual([a.name, b.name]);
     expect(b.removed).toBe(false);
     socket.close();
+  });
+
+  it("speak for themselves alone: a packet of another id ends the stream", async () => {
+    const a = await started("a", { curve: { ...A, allow: ALL } });
+    const id = "c7".repeat(16);
+    const from = (sender: string): Packet =>
+      new Packet(PacketType.GOSSIP, sender, 1_800_000_000_000, 1, 0, 0, 0, 0, "", "", undefined, undefined, [
+        Update.alive(sender, 1_800_000_000_000, 1, `${sender.slice(0, 4)}@host`, "127.0.0.1:9", 0, 0),
+      ]);
+    const socket = connect(Number(a.address.split(":")[1]), "127.0.0.1");
+    socket.on("error", () => undefined);
+    const closed = new Promise<void>((resolve) => void socket.on("close", () => resolve()));
+    let got = Buffer.alloc(0);
+    socket.on("data", (bytes: Buffer) => {
+      got = Buffer.concat([got, bytes]);
+    });
+    const dialler = encodeHello(Buffer.alloc(32, 9), "127.0.0.1:9");
+    socket.write(dialler);
+    await until(() => got.length > 38 && got.length >= helloSize(got));
+    const acceptor = got.subarray(0, helloSize(got));
+    const hellos = { dialler, acceptor };
+    const exchange = new IdentityExchange(keyPairOf(decodeZ85(C.secretKey)), id, "dialler");
+    const codec = new BusCodec("default", [KEY]);
+    const proof = proveBuses([codec], "dialler", hellos);
+    socket.write(Buffer.concat([encodeFrame(exchange.key), encodeFrame(encodeProof(proof))]));
+    const frames = (): Buffer[] => {
+      const found: Buffer[] = [];
+      for (let at = acceptor.length; at + 4 <= got.length; at += 4 + got.readUInt32BE(at))
+        found.push(got.subarray(at + 4, at + 4 + got.readUInt32BE(at)));
+      return found;
+    };
+    await until(() => frames().length === 3 && frames()[2]?.length === 113);
+    const [key, , identity] = frames() as [Buffer, Buffer, Buffer];
+    expect(exchange.onKey(key)).toBe(true);
+    expect(exchange.open(identity, hellos)).toEqual({ publicKey: A.publicKey, id: a.id });
+    const { toAcceptor } = streamWays(dialler, acceptor);
+    toAcceptor.secret = exchange.secret(hellos);
+    socket.write(encodeFrame(exchange.identity(hellos)));
+    socket.write(encodeFrame(codec.encodeStream(toAcceptor, from(id))));
+    await until(() => a.members().length === 2);
+    expect(a.member(id)?.name).toBe("c7c7@host");
+    const { identity: before = 0 } = a.stats().dropped;
+    socket.write(encodeFrame(codec.encodeStream(toAcceptor, from("e5".repeat(16)))));
+    await closed;
+    expect(a.stats().dropped.identity).toBe(before + 1);
+    expect(a.member("e5".repeat(16))).toBeUndefined();
   });
 
   it("whose key leaves the folder lose their streams and their membership, on all nodes", async () => {
