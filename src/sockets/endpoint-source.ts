@@ -37,7 +37,7 @@ export function isEndpointSource(value: unknown): value is EndpointSource {
   );
 }
 
-/** What a reader reports; none of it may throw. */
+/** What a reader reports. What a listener of the program throws there is the process's, as in any event, and not the source's failure. */
 export interface SourceEffects {
   /** Another list: valid endpoints, each once, in the source's order. */
   sourceOnList(endpoints: readonly string[]): void;
@@ -89,7 +89,9 @@ export class SourceReader {
         if (signal.aborted || next.done === true) return;
         const list = this.#checked(next.value);
         this.#failures = 0;
-        this.#effects.sourceOnList(list);
+        report(() => this.#effects.sourceOnList(list));
+        // One that gives lists without end must not keep the event loop from turning.
+        await new Promise((resolve) => setImmediate(resolve));
       }
     } catch (error) {
       if (!signal.aborted) this.#retry(error);
@@ -103,7 +105,7 @@ export class SourceReader {
     this.#timer = setTimeout(() => void this.#read(), interval).unref();
     const why = cause instanceof Error ? cause.message : String(cause);
     const error = new TransportError("ERR_SOURCE", `A source of endpoints failed: ${why}`, { cause });
-    this.#effects.sourceOnFailed(error, interval);
+    report(() => this.#effects.sourceOnFailed(error, interval));
   }
 
   /** @throws InvalidArgumentError for what is not a list */
@@ -114,7 +116,8 @@ export class SourceReader {
     const refused = new Set<string>();
     const refuse = (endpoint: unknown, error: ShoalError): void => {
       const text = String(endpoint).slice(0, 255);
-      if (!refused.has(text) && !this.#refused.has(text)) this.#effects.sourceOnRefused(text, error);
+      if (!refused.has(text) && !this.#refused.has(text))
+        report(() => this.#effects.sourceOnRefused(text, error));
       refused.add(text);
     };
     for (const endpoint of list as readonly unknown[]) {
@@ -128,11 +131,22 @@ export class SourceReader {
         checkEndpoint(endpoint, "connect", this.#transports);
         valid.add(endpoint as string);
       } catch (error) {
-        if (refused.size < MAX_SOURCE_ENDPOINTS) refuse(endpoint, error as ShoalError);
+        refuse(endpoint, error as ShoalError);
+        if (refused.size === MAX_SOURCE_ENDPOINTS) break;
       }
     }
     this.#refused = refused;
     return [...valid];
+  }
+}
+
+function report(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }
 

@@ -252,6 +252,26 @@ describe("a source that is wrong", () => {
     expect(endpoints).toHaveLength(1_024);
   });
 
+  it("looks at 1,024 invalid endpoints at most, and lets the event loop turn while it gives lists without end", async () => {
+    const push = world.push();
+    let lists = 0;
+    const source: EndpointSource = {
+      async *endpoints(signal) {
+        while (!signal.aborted) {
+          lists += 1;
+          yield Array.from({ length: 5_000 }, (_, i) => `junk-${i}`);
+        }
+      },
+    };
+    push.connect(source);
+    await until(() => lists > 3, "some lists");
+    expect(push.stats().endpointsRefused).toBe(1_024);
+    push.disconnect(source);
+    const before = lists;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(lists).toBeLessThanOrEqual(before + 1);
+  });
+
   it("may give what is no list: it has failed then", async () => {
     const push = world.push();
     const failed = nextEvent(push, "source:failed");
