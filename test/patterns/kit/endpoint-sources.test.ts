@@ -126,6 +126,35 @@ describe("Majordomo", () => {
     });
   });
 
+  it("answers what a broker has that is in the list no more, and what waits in it, though there is no other", async () => {
+    const { endpoint } = await broker();
+    const source = new ListedEndpoints([endpoint]);
+    const handled: string[] = [];
+    let finish: () => void = () => undefined;
+    const first = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    own(
+      new MajordomoWorker(source, "slow", async ([id]) => {
+        handled.push(String(id));
+        await first;
+        return `re ${id}`;
+      }),
+    );
+    const client = own(new MajordomoClient(source));
+    const answers = ["1", "2", "3"].map((id) => client.request("slow", id, { retries: 0 }));
+    await until(() => handled.length === 1, "the first request");
+    const changed = new Promise((resolve) => client.events.once("source:changed", resolve));
+    source.set();
+    await changed;
+    const late = client.request("slow", "4");
+    finish();
+    expect((await within(Promise.all(answers), "the answers")).map(String)).toEqual(["re 1", "re 2", "re 3"]);
+    expect(handled).toEqual(["1", "2", "3"]);
+    source.set((await broker()).endpoint);
+    expect(String(await within(late, "the last answer"))).toBe("re 4");
+  });
+
   it("asks again what a killed broker had, by the next list", async () => {
     const [a, b] = [await broker(), await broker()];
     const source = new ListedEndpoints([a.endpoint]);
