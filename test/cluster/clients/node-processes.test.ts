@@ -1,6 +1,7 @@
 /** Discovery servers in processes of their own, which are killed: fail-over and balance of clients over real sockets. */
 import { afterEach, describe, expect, it } from "vitest";
 import { DiscoveryClient } from "../../../src/cluster/index.js";
+import { Context } from "../../../src/index.js";
 import { type Child, start } from "../../process/child.js";
 
 const PROGRAM = `
@@ -23,6 +24,8 @@ const CLIENTS = LONG ? 10_000 : 800;
 /** Of 800 by lot over 4, a tenth more or less is nothing: 5 standard deviations. */
 const TOLERANCE = LONG ? 0.1 : 0.3;
 
+/** Two for each client. */
+const context = new Context({ maxSockets: 2 * CLIENTS });
 let port = 10_000 + (process.pid % 20_000);
 const children = new Map<string, Child>();
 const clients: DiscoveryClient[] = [];
@@ -43,7 +46,7 @@ async function cluster(...names: string[]): Promise<Map<string, string>> {
   for (const name of names)
     children.set(
       name,
-      start(PROGRAM, { args: [name, group, String(port)], limit: LONG ? 280_000 : 110_000 }),
+      start(PROGRAM, { args: [name, group, String(port)], limit: LONG ? 900_000 : 110_000 }),
     );
   const endpoints = new Map<string, string>();
   for (const [name, child] of children) endpoints.set(name, await child.line());
@@ -57,6 +60,7 @@ function client(address: string | undefined): DiscoveryClient {
     password: "secret",
     attemptTimeout: 20_000,
     refreshInterval: 600_000,
+    socketOptions: { context },
   });
   clients.push(made);
   return made;
@@ -122,7 +126,7 @@ describe("a client", () => {
     // Some are on their way yet: until all are connected, and evenly.
     const spread = async (over: readonly string[]): Promise<void> => {
       const most = (TOLERANCE * count) / over.length;
-      for (let left = LONG ? 3_000 : 1_000; ; left--) {
+      for (let left = LONG ? 10_000 : 1_000; ; left--) {
         const counts = over.map((name) => clients.filter((each) => nameOf(each) === name).length);
         const all = counts.reduce((sum, each) => sum + each, 0);
         if (all === count && counts.every((each) => Math.abs(each - count / over.length) < most)) return;
@@ -142,5 +146,5 @@ describe("a client", () => {
       expect(new Set(seen.clients.map((name) => name.split("@")[0]))).toEqual(new Set(["a", "c", "d"]));
       break;
     }
-  }, 300_000);
+  }, 900_000);
 });
