@@ -40,7 +40,7 @@ const SHARED = [
   "test/engine/zmtp/transport/{address,ipc,tcp-table}.test.ts",
   "test/fuzz/{patterns,proxy}/*.test.ts",
   "test/metrics/serve.test.ts",
-  "test/patterns/{clone,espresso,federation,freelance,kit,last-value-cache,load-balancer,majordomo,pirate,sequenced,suicidal-snail}/!(chaos|exec|guide|pyzmq|stalled-worker|stopped-client|worker-thread).test.ts",
+  "test/patterns/{clone,espresso,federation,freelance,kit,last-value-cache,load-balancer,majordomo,pirate,sequenced,suicidal-snail}/!(chaos|exec|guide|pyzmq|secured|stalled-worker|stopped-client|worker-thread).test.ts",
   "test/proxy/{capture,control,drain,live-endpoints,loops,proxies}.test.ts",
   "test/proxy/policy/{flows,peers}.test.ts",
   "test/vectors/*.test.ts",
