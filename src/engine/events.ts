@@ -25,6 +25,8 @@ export const ENGINE_DROP_REASONS = [
   "disconnected",
   /** Accepted by reference, but the program transferred its memory to a thread before it went out. */
   "detached",
+  /** A newer message took its place, with `conflate`. */
+  "conflated",
 ] as const;
 export type EngineDropReason = (typeof ENGINE_DROP_REASONS)[number];
 

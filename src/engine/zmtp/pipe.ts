@@ -90,6 +90,8 @@ export interface PipeEffects {
   pipeOnRoom(pipe: Pipe): void;
   /** Messages were dropped: the program had transferred their memory before they went out. */
   pipeOnDetached(pipe: Pipe, messages: number): void;
+  /** With `conflate`: a newer message took the place of so many. */
+  pipeOnConflated(pipe: Pipe, messages: number): void;
   /** A command that is not the connection's own has come: SUBSCRIBE, CANCEL. */
   pipeOnCommand(pipe: Pipe, body: Buffer): void;
 }
@@ -566,7 +568,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Only the newest is kept of what is not in flight. */
   #conflate(): void {
-    this.out.clearWaiting();
+    this.#effects.pipeOnConflated(this, this.out.clearWaiting());
   }
 
   #stir(): void {

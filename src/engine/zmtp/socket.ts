@@ -268,6 +268,10 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
     this.#count("detached", messages, pipe);
   }
 
+  pipeOnConflated(pipe: Pipe, messages: number): void {
+    this.#count("conflated", messages, pipe);
+  }
+
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
     if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
   }

@@ -10,6 +10,7 @@ function side(sendHighWaterMark: number, receiveHighWaterMark: number, maxMessag
     pipeOnMessages: vi.fn(),
     pipeOnRoom: vi.fn(),
     pipeOnDetached: vi.fn(),
+    pipeOnConflated: vi.fn(),
     pipeOnCommand: vi.fn(),
   };
   const pipe = new Pipe(

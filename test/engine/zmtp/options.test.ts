@@ -72,6 +72,14 @@ describe("connecting", () => {
     spy.mockRestore();
   });
 
+  it("conflate counts what a newer message replaced", async () => {
+    const push = world.push({ conflate: true });
+    push.connect("tcp://127.0.0.1:9");
+    for (const text of ["1", "2", "3"]) await push.send(text);
+    expect(push.stats()).toMatchObject({ sent: 3, queued: 1, dropped: { conflated: 2 } });
+    push.linger = 0;
+  });
+
   it("a source address is where the peer sees the connection come from", async () => {
     const seen: string[] = [];
     const pull = world.pull({

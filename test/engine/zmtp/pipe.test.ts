@@ -12,6 +12,7 @@ function make(options: Partial<PipeOptions> = {}, outlives = true, budget = new 
     pipeOnMessages: vi.fn(),
     pipeOnRoom: vi.fn(),
     pipeOnDetached: vi.fn(),
+    pipeOnConflated: vi.fn(),
     pipeOnCommand: vi.fn(),
   };
   const pipe = new Pipe(

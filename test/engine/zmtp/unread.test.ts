@@ -118,6 +118,7 @@ describe("a peer whose credentials are looked at", () => {
       pipeOnMessages: () => undefined,
       pipeOnRoom: () => undefined,
       pipeOnDetached: () => undefined,
+      pipeOnConflated: () => undefined,
       pipeOnCommand: () => undefined,
     };
     const marks = {

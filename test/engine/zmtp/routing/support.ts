@@ -155,6 +155,8 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
     throw new Error("nothing is transferred here");
   }
 
+  pipeOnConflated(): void {}
+
   /** A peer as `connect` makes it (queue from the start), or as it is accepted. */
   peer(outlives = false): FakePeer {
     const peer = new FakePeer(this, this.peers.length, outlives, this.#marks);
