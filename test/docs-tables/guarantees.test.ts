@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { SocketType } from "../../src/index.js";
 import { codes, ROOT, tableUnder } from "./support/markdown.js";
 
-const TABLES = ["Patterns", "Failures", "Calls"];
+const TABLES = ["Patterns", "Failures", "Calls", "Clusters"];
 
 describe("docs/guarantees.md", () => {
   it("has a row for each socket type", () => {
