@@ -61,7 +61,7 @@ export {
   type DiscoveryStatus,
 } from "./discovery/source.js";
 export { createId } from "./identity.js";
-export { ClusterBus, type ClusterStats } from "./node/bus.js";
+export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { MeasureOptions, Reachability, ReachState } from "./node/measuring.js";
 export { ClusterNode } from "./node/node.js";
@@ -77,6 +77,7 @@ export type {
 } from "./node/options.js";
 export type { Service, ServiceState } from "./node/service.js";
 export { ServiceResolver } from "./node/service-resolver.js";
+export type { ClusterStats } from "./node/stats.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";

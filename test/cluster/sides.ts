@@ -1,13 +1,14 @@
-/** A simulated cluster whose nodes decide which side of a split they are on, wired as a bus does it. */
+/** A simulated cluster whose nodes decide which side of a split they are on, by what a bus has for it. */
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
-import { type SplitChange, type SplitMember, SplitRules } from "../../src/cluster/splits.js";
+import type { ClusterEvent } from "../../src/cluster/node/events.js";
+import { Sides as NodeSides } from "../../src/cluster/node/sides.js";
 import type { SimulatedNode, World } from "./world.js";
 
-/** The rules of splits of each node of a world. Takes the world's `onChange`. */
+/** The sides as each node of a world knows them. Takes the world's `onChange`. Nobody rejoins by itself. */
 export class Sides {
-  readonly changes: SplitChange[] = [];
+  readonly changes: ClusterEvent[] = [];
   readonly #world: World;
-  readonly #rules = new Map<SimulatedNode, SplitRules>();
+  readonly #sides = new Map<SimulatedNode, NodeSides>();
 
   constructor(world: World) {
     this.#world = world;
@@ -16,27 +17,31 @@ export class Sides {
 
   /** A node begins a life. */
   begin(node: SimulatedNode): void {
-    const { profile } = this.#world;
+    const { id, name, start } = node.rules.self;
     const options = {
       strategy: { kind: "majority" },
-      stableFor: profile.stableFor,
+      stableFor: this.#world.profile.stableFor,
       autoheal: true,
+      isOneHost: false,
     } as const;
-    const rules = new SplitRules(asSeen(node.rules.self), options, (change) => this.changes.push(change));
-    this.#rules.set(node, rules);
+    const effects = {
+      rejoin: () => undefined,
+      event: (event: ClusterEvent) => void this.changes.push(event),
+    };
+    this.#sides.set(node, new NodeSides({ id, name, start }, options, effects));
   }
 
   isMinority(node: SimulatedNode): boolean {
-    return this.#rules.get(node)?.minority === true;
+    return this.#sides.get(node)?.minority === true;
   }
 
   run(ms: number, step = 50): void {
     for (let left = ms; left > 0; left -= step) {
       this.#world.run(Math.min(left, step));
-      for (const [node, rules] of this.#rules) {
+      for (const [node, sides] of this.#sides) {
         if (!node.up) continue;
-        rules.tick(this.#world.now);
-        node.rules.minority = rules.minority;
+        sides.tick(this.#world.now);
+        node.rules.minority = sides.minority;
       }
     }
   }
@@ -47,35 +52,6 @@ export class Sides {
   }
 
   note(at: SimulatedNode, change: ClusterChange): void {
-    const rules = this.#rules.get(at);
-    if (rules === undefined) return;
-    const { now } = this.#world;
-    switch (change.type) {
-      case "joined":
-      case "back":
-      case "restarted":
-        if (!change.member.unreached) rules.onReached(now, asSeen(change.member));
-        break;
-      case "reached":
-        if (change.member.isLive) rules.onReached(now, asSeen(change.member));
-        break;
-      case "unreached":
-      case "lost":
-        rules.onLost(now, change.member.id);
-        break;
-      case "left":
-        rules.onGone(now, change.member.id);
-        break;
-      case "removed":
-        rules.onGone(now, change.id);
-        break;
-      case "cleaned":
-        rules.onCleaned(change.member.id);
-        break;
-    }
+    this.#sides.get(at)?.onChange(this.#world.now, change);
   }
-}
-
-function asSeen({ id, name, start }: SplitMember): SplitMember {
-  return { id, name, start };
 }

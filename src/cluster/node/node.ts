@@ -5,7 +5,8 @@ import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { checkControl, Registration } from "../registry.js";
 import { nodeHeaders } from "../zre/index.js";
-import { ClusterBus, type NodeIdentity } from "./bus.js";
+import { ClusterBus } from "./bus.js";
+import type { NodeIdentity } from "./bus-runtime.js";
 import type { ClusterEvent } from "./events.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
@@ -99,7 +100,6 @@ export class ClusterNode extends ClusterBus {
 
   /** @internal */
   override onAddress(address: string): void {
-    super.onAddress(address);
     this.#updateRegistration({ address, port: this.sockets.port });
   }
 

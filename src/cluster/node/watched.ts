@@ -1,7 +1,9 @@
-/** Whom a node watches: the next few in the order of ids, so that each node is watched by as many. Pure. */
+/** Whom a node watches: the next few in the order of ids, so that each node is watched by as many; looked at as members change. */
 
 /** Nodes that watch one: as many streams does each node keep, and as many are kept to it. */
 const WATCHED = 3;
+/** ms between a change of members and a look at whom this node watches: streams cost more than packets while many join. */
+const WATCH_DELAY = 500;
 
 interface Watchable {
   readonly id: string;
@@ -25,4 +27,29 @@ export function successors(self: string, members: readonly Watchable[]): string[
 function isBefore(self: string, a: string, b: string): boolean {
   const [aWraps, bWraps] = [a < self, b < self];
   return aWraps === bWraps ? a < b : bWraps;
+}
+
+/** Looks whom this node watches, a while after members have changed. */
+export class Watcher {
+  readonly #look: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(look: () => void) {
+    this.#look = look;
+  }
+
+  /** Members have changed; many changes are one look. */
+  lookSoon(): void {
+    if (this.#timer !== undefined || this.#stopped) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#look();
+    }, WATCH_DELAY);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
 }

@@ -1,0 +1,369 @@
+/**
+ * A bus that runs: the rules of membership and of splits get the time, packets and signs of streams, and what they decide is
+ * sent, reported, and handed to the parts of the bus that it concerns.
+ *
+ *   created ──begin──> running ──leave──> leaving: the statement spreads ──end──> ended
+ *
+ *   packet, time, call ──run──> rules ──change──> sides, counters, events, clients, whom to watch
+ *                                 └──packets──> sockets            └──when the rules have returned──> listeners
+ */
+import { ClosedError, InvalidStateError } from "../../core/errors.js";
+import type { ClusterChange } from "../membership/events.js";
+import type { Member } from "../membership/members.js";
+import { Membership } from "../membership/membership.js";
+import { BusCodec } from "../net/bus-codec.js";
+import type { BeatState } from "../net/packet-socket.js";
+import { hostOf } from "../resolver.js";
+import { DataPlane, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { BusTimer } from "./bus-timer.js";
+import { ChangeEvents } from "./change-events.js";
+import type { ClusterEvent } from "./events.js";
+import { answersStranger, GroupCalls } from "./group-calls.js";
+import type { Measure } from "./measuring.js";
+import type { BusPort, NodeSockets, RefusedReason } from "./node-sockets.js";
+import type { BusSettings } from "./options.js";
+import { type Service, serviceOf } from "./service.js";
+import { Sides } from "./sides.js";
+import { ChangeCounters } from "./stats.js";
+import { successors, Watcher } from "./watched.js";
+
+/** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
+const LEAVE_INTERVALS = 3;
+
+/** Identity of a node, the same on each of its buses. */
+export interface NodeIdentity {
+  readonly id: string;
+  readonly name: string;
+}
+
+/** What a running bus needs of the one that programs have. */
+export interface RuntimeEffects {
+  isClosed(): boolean;
+  /** Calls the listeners. */
+  emit(event: ClusterEvent): void;
+  /** Members have changed, or may have. */
+  membersChanged(): void;
+  /** What the others see of this node is another than before. */
+  selfChanged(): void;
+  /** The node is reached at another address; the rules know. */
+  addressChanged(address: string): void;
+  /** The details to begin with; `undefined`: none. */
+  firstDetails():
+    | {
+        readonly tags: readonly string[];
+        readonly props: Readonly<Record<string, string>>;
+        readonly endpoints: readonly string[];
+      }
+    | undefined;
+  /** A live member sent bytes for clients, over a stream. @returns whether they were understood */
+  onClientData(member: Readonly<Member>, data: Uint8Array): boolean;
+  /** A member was lost, has left or was removed. */
+  onGone(id: string): void;
+}
+
+export class BusRuntime implements BusPort {
+  readonly codec: BusCodec;
+  readonly counters = new ChangeCounters();
+  readonly timer: BusTimer;
+  readonly #name: string;
+  readonly #identity: NodeIdentity;
+  readonly #host: string;
+  readonly #sockets: NodeSockets;
+  readonly #settings: BusSettings;
+  readonly #effects: RuntimeEffects;
+  readonly #events: ChangeEvents;
+  readonly #watcher: Watcher;
+  readonly #groupCalls: GroupCalls;
+  #membership: Membership | undefined;
+  #sides: Sides | undefined;
+  /** Wall clock minus the rules' time. */
+  #wallOffset = 0;
+  #left = false;
+  /** What is answered for this node while its event loop is blocked. */
+  #beat: BeatState | undefined;
+
+  /** @param name of the bus's class, for errors */
+  constructor(
+    name: string,
+    group: string,
+    identity: NodeIdentity,
+    sockets: NodeSockets,
+    settings: BusSettings,
+    effects: RuntimeEffects,
+  ) {
+    this.#name = name;
+    this.#identity = identity;
+    this.#host = hostOf(identity.name);
+    this.#sockets = sockets;
+    this.#settings = settings;
+    this.#effects = effects;
+    this.codec = new BusCodec(group, settings.keys, settings.byPassword);
+    this.timer = new BusTimer(sockets.platform, settings.profile.probeTimeout, {
+      nextWakeUp: () =>
+        Math.min(this.#membership?.nextWakeUp() ?? Infinity, this.#sides?.nextWakeUp() ?? Infinity),
+      tick: () => this.run((rules, now) => rules.tick(now)),
+      stalled: (ms) => this.run((rules, now) => rules.onDelay(now, ms)),
+    });
+    this.#events = new ChangeEvents(identity.id, {
+      emit: (event) => effects.emit(event),
+      serviceOf: (member) => this.serviceOf(member),
+      member: (id) => this.#membership?.get(id),
+    });
+    this.#watcher = new Watcher(() => this.#watch());
+    this.#groupCalls = new GroupCalls({
+      isAlone: () => this.#membership?.live.length === 0,
+      call: () => this.run((rules, now) => rules.discover(now)),
+    });
+  }
+
+  // --- Life ----------------------------------------------------------------------------------------------------------
+
+  /** Begins, when the sockets are there. */
+  begin(): void {
+    const { id, name } = this.#identity;
+    const { profile, strategy, autoheal } = this.#settings;
+    const sockets = this.#sockets;
+    const now = performance.now();
+    const start = Date.now();
+    this.#wallOffset = start - now;
+    sockets.add(this);
+    this.#membership = new Membership({
+      self: { id, name, address: sockets.address, start },
+      profile,
+      random: Math.random,
+      now,
+      provesNodes: sockets.settings.curve !== undefined,
+      effects: {
+        send: (address, packet, overStream) => sockets.send(this, address, packet, overStream),
+        multicast: (packet) => sockets.multicast(this, packet),
+        event: (change) => this.#onChange(change),
+      },
+    });
+    const isOneHost = sockets.settings.scope === "host";
+    this.#sides = new Sides(
+      { id, name, start },
+      { strategy, stableFor: profile.stableFor, autoheal, isOneHost },
+      { rejoin: () => this.#rejoin(), event: (event) => this.#events.push(event) },
+    );
+    this.run((rules) => {
+      const first = this.#effects.firstDetails();
+      if (first !== undefined) rules.setDetails(now, first.tags, first.props, first.endpoints);
+      rules.heartbeat(now);
+    });
+    this.#effects.membersChanged();
+    this.timer.start();
+    this.#groupCalls.start();
+  }
+
+  /** Nothing is called, watched or waited for any more. */
+  stop(): void {
+    this.#groupCalls.stop();
+    this.#watcher.stop();
+    this.#events.close();
+  }
+
+  /** States that this node leaves, and goes on until that has spread. @param linger ms at most, -1: no limit */
+  async leave(linger: number): Promise<void> {
+    if (this.#membership !== undefined) {
+      this.#left = true;
+      this.run((rules, now) => rules.leave(now));
+      const pause = LEAVE_INTERVALS * this.#settings.profile.gossipInterval;
+      if (this.#membership.isKnown)
+        await new Promise((resolve) => setTimeout(resolve, linger < 0 ? pause : Math.min(linger, pause)));
+    }
+    this.timer.stop();
+  }
+
+  end(): void {
+    this.#sockets.remove(this);
+    this.#membership = undefined;
+    this.#sides = undefined;
+    this.#effects.membersChanged();
+  }
+
+  // --- What the bus asks ---------------------------------------------------------------------------------------------
+
+  /** `undefined` before the start and after the end. */
+  get membership(): Membership | undefined {
+    return this.#membership;
+  }
+
+  /** @throws InvalidStateError `EFSM` before the start; ClosedError `EBADF` */
+  get rules(): Membership {
+    if (this.#membership !== undefined) return this.#membership;
+    if (this.#effects.isClosed()) throw new ClosedError("EBADF", `${this.#name} is closed`);
+    throw new InvalidStateError("EFSM", `${this.#name} was not started`);
+  }
+
+  /** Whether this side of a split is not the one that goes on. */
+  get minority(): boolean {
+    return this.#sides?.minority ?? false;
+  }
+
+  /** This node's host. */
+  get host(): string {
+    return this.#host;
+  }
+
+  serviceOf(member: Readonly<Member>): Service {
+    return serviceOf(member, this.#host, this.#wallOffset);
+  }
+
+  /** Calls the rules, and does what they decided. Once the bus has closed, nothing is called. @throws InvalidStateError `EFSM` before the start */
+  run(call: (rules: Membership, now: number) => void): void {
+    const rules = this.#membership;
+    const sides = this.#sides;
+    if (rules === undefined || sides === undefined) {
+      if (!this.#effects.isClosed()) void this.rules;
+      return;
+    }
+    const now = performance.now();
+    this.#events.hold();
+    try {
+      call(rules, now);
+      sides.tick(now);
+      rules.minority = sides.minority;
+    } finally {
+      this.#events.release();
+    }
+    this.#updateBeat(rules);
+    this.#events.flush();
+    this.timer.update();
+  }
+
+  readonly measure: Measure = (id, helperId, timeout, done) => {
+    let isUnderWay = false;
+    if (this.#membership !== undefined)
+      this.run((rules, now) => {
+        isUnderWay = rules.measure(now, id, helperId, timeout, done);
+      });
+    return isUnderWay;
+  };
+
+  /** Rejoins under a new incarnation. */
+  heal(): void {
+    void this.rules;
+    this.run(() => this.#rejoin());
+  }
+
+  /** @returns whether there is such a live member */
+  sendToClients(id: string, data: Uint8Array): boolean {
+    return this.#membership?.sendData(id, DataPlane.CLIENTS, data) ?? false;
+  }
+
+  /** Reports what the rules did not decide. */
+  report(event: ClusterEvent): void {
+    this.#events.report(event);
+  }
+
+  // --- What the sockets bring ----------------------------------------------------------------------------------------
+
+  onPacket(packet: Packet, address: string, overStream: boolean): void {
+    this.run((rules, now) => rules.onPacket(now, packet, address, overStream));
+    if (packet.type === PacketType.DATA) this.#onData(packet, overStream);
+  }
+
+  onGroupPacket(packet: Packet, address: string): void {
+    const rules = this.#membership;
+    if (rules === undefined || packet.from === this.#identity.id) return;
+    if (rules.get(packet.from) === undefined && !answersStranger(rules.size)) return;
+    // It may have been sent by another socket than the one that answers go to.
+    const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
+    this.onPacket(packet, alive?.address ?? rules.get(packet.from)?.address ?? address, false);
+  }
+
+  onEvidence(address: string): void {
+    this.run((rules, now) => rules.onEvidence(now, address));
+  }
+
+  onRefused(address: string, reason: RefusedReason): void {
+    this.report({ type: "refused", address, reason });
+  }
+
+  revoke(id: string): void {
+    const rules = this.#membership;
+    if (rules?.get(id) !== undefined && id !== this.#identity.id)
+      this.run((each, now) => each.remove(now, id));
+  }
+
+  onAddress(address: string): void {
+    // It is for new sockets, which know nothing of it.
+    this.#beat = undefined;
+    this.run((rules, now) => rules.setAddress(now, address));
+    this.#effects.addressChanged(address);
+  }
+
+  greeting(address: string): Packet | undefined {
+    const rules = this.#membership;
+    if (rules === undefined || !rules.live.some((member) => member.address === address)) return undefined;
+    return rules.greeting();
+  }
+
+  /** By datagram it would be an answer to whatever address was forged. */
+  #onData(packet: Packet, overStream: boolean): void {
+    const member = this.#membership?.get(packet.from);
+    const { data } = packet;
+    if (!overStream || member?.isLive !== true || data === undefined) this.#sockets.count("data:refused");
+    else if (packet.flags !== DataPlane.CLIENTS || !this.#effects.onClientData(member, data))
+      this.#sockets.count("data:unknown");
+  }
+
+  // --- What the rules decide -----------------------------------------------------------------------------------------
+
+  #onChange(change: ClusterChange): void {
+    this.#effects.membersChanged();
+    this.#sides?.onChange(performance.now(), change);
+    this.counters.onChange(change);
+    switch (change.type) {
+      case "lost":
+      case "left":
+        this.#effects.onGone(change.member.id);
+        break;
+      case "removed":
+        this.#effects.onGone(change.id);
+        break;
+    }
+    this.#events.onChange(change);
+    if (concernsWatched(change)) this.#watcher.lookSoon();
+  }
+
+  #rejoin(): void {
+    this.rules.rejoin(performance.now(), Date.now());
+    this.#sides?.heal();
+  }
+
+  #watch(): void {
+    const rules = this.#membership;
+    if (rules !== undefined)
+      this.#sockets.watch(this, rules.removed ? [] : successors(rules.self.id, rules.live));
+  }
+
+  #updateBeat(rules: Membership): void {
+    const { start, count } = rules.self;
+    const { digest } = rules;
+    const answers = !this.#left && !rules.removed;
+    const beat = this.#beat;
+    if (beat?.start === start && beat.count === count && beat.digest === digest && beat.answers === answers)
+      return;
+    this.#beat = { id: this.#identity.id, start, count, digest, answers };
+    this.#sockets.beat(this, this.#beat);
+    this.#effects.selfChanged();
+  }
+}
+
+/** Whether members, or their addresses, are others after a change. */
+function concernsWatched({ type }: ClusterChange): boolean {
+  switch (type) {
+    case "joined":
+    case "back":
+    case "restarted":
+    case "moved":
+    case "lost":
+    case "left":
+    case "removed":
+    case "admitted":
+      return true;
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * The events of a bus: what programs see of each change that the rules report, in which order, and when.
+ *
+ *   change ──> event ──> queue ──the rules have returned──> listeners, which may call the bus
+ *   newcomer ──its tags and props came, or DETAILS_WAIT, or another change of it──> its event ──> queue
+ */
+import type { ClusterChange } from "../membership/events.js";
+import type { Member } from "../membership/members.js";
+import { type ClusterEvent, lostReason } from "./events.js";
+import type { Service } from "./service.js";
+
+/** ms for which a newcomer's event waits for its tags and props. */
+const DETAILS_WAIT = 200;
+
+export interface ChangeEventsEffects {
+  /** Calls the listeners. */
+  emit(event: ClusterEvent): void;
+  serviceOf(member: Readonly<Member>): Service;
+  /** A member, live or gone, or this node; `undefined` also when the bus is closed. */
+  member(id: string): Readonly<Member> | undefined;
+}
+
+interface Newcomer {
+  readonly type: "joined" | "back" | "restarted";
+  readonly member: Member;
+  readonly timer: NodeJS.Timeout;
+}
+
+export class ChangeEvents {
+  readonly #selfId: string;
+  readonly #effects: ChangeEventsEffects;
+  #pending: ClusterEvent[] = [];
+  /** Newcomers whose tags and props are still to come: their events wait. */
+  readonly #newcomers = new Map<string, Newcomer>();
+  #held = false;
+  #emitting = false;
+
+  constructor(selfId: string, effects: ChangeEventsEffects) {
+    this.#selfId = selfId;
+    this.#effects = effects;
+  }
+
+  /** The rules run: no listener is called until `release`. */
+  hold(): void {
+    this.#held = true;
+  }
+
+  /** The rules have returned; `flush` calls the listeners. */
+  release(): void {
+    this.#held = false;
+  }
+
+  /** Emits what waits, and what the listeners add to it, unless the rules run or a listener called this. */
+  flush(): void {
+    if (this.#emitting || this.#held) return;
+    this.#emitting = true;
+    try {
+      while (this.#pending.length > 0) {
+        const events = this.#pending;
+        this.#pending = [];
+        for (const event of events) this.#effects.emit(event);
+      }
+    } finally {
+      this.#emitting = false;
+    }
+  }
+
+  /** Adds an event that the rules did not decide, and emits what waits. */
+  report(event: ClusterEvent): void {
+    this.#pending.push(event);
+    this.flush();
+  }
+
+  /** Adds an event after those of the changes until now. */
+  push(event: ClusterEvent): void {
+    this.#pending.push(event);
+  }
+
+  /** Adds what programs see of a change. */
+  onChange(change: ClusterChange): void {
+    // What follows about a newcomer comes after its own event.
+    if (change.type !== "details" && "member" in change && change.member !== undefined)
+      this.#greet(change.member.id);
+    switch (change.type) {
+      case "refused":
+      case "moved":
+      case "unreached":
+      case "reached":
+        break;
+      case "joined":
+      case "restarted":
+        this.#onNewcomer(change.type, change.member, false);
+        break;
+      case "back":
+        this.#onNewcomer(change.type, change.member, !change.restarted);
+        break;
+      case "heartbeat":
+        this.push({ type: "heartbeat", member: this.#serviceOf(change.member), channel: change.channel });
+        break;
+      case "lost":
+        this.push({
+          type: "lost",
+          member: this.#serviceOf(change.member),
+          reason: lostReason(change.reason),
+        });
+        break;
+      case "removed": {
+        const found = change.id === this.#selfId ? this.#effects.member(change.id) : change.member;
+        this.push({ type: "removed", id: change.id, member: found && this.#serviceOf(found) });
+        break;
+      }
+      case "admitted": {
+        const found = this.#effects.member(change.id);
+        this.push({ type: "admitted", id: change.id, member: found && this.#serviceOf(found) });
+        break;
+      }
+      case "details":
+        if (!this.#greet(change.member.id))
+          this.push({ type: "tags", member: this.#serviceOf(change.member) });
+        break;
+      case "conflict": {
+        const [keeps, yields] = [this.#serviceOf(change.keeps), this.#serviceOf(change.yields)];
+        this.push({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
+        break;
+      }
+      default:
+        this.push({ type: change.type, member: this.#serviceOf(change.member) });
+    }
+  }
+
+  /** Newcomers that wait are not reported. */
+  close(): void {
+    for (const { timer } of this.#newcomers.values()) clearTimeout(timer);
+    this.#newcomers.clear();
+  }
+
+  /** @param isSame the same life of one that was here: its tags and props are known */
+  #onNewcomer(type: Newcomer["type"], member: Member, isSame: boolean): void {
+    const { id, details, announced } = member;
+    if (isSame || details.version >= announced) {
+      this.#pushNewcomer(type, member, !isSame);
+      return;
+    }
+    const timer = setTimeout(() => {
+      this.#greet(id);
+      this.flush();
+    }, DETAILS_WAIT);
+    this.#newcomers.set(id, { type, member, timer });
+  }
+
+  /** Adds the event of a newcomer that waits. @returns whether one did */
+  #greet(id: string): boolean {
+    const newcomer = this.#newcomers.get(id);
+    if (newcomer === undefined) return false;
+    this.#newcomers.delete(id);
+    clearTimeout(newcomer.timer);
+    this.#pushNewcomer(newcomer.type, newcomer.member, true);
+    return true;
+  }
+
+  #pushNewcomer(type: Newcomer["type"], member: Member, restarted: boolean): void {
+    const service = this.#serviceOf(member);
+    if (type === "back") this.push({ type, member: service, restarted });
+    else this.push({ type, member: service });
+  }
+
+  #serviceOf(member: Readonly<Member>): Service {
+    return this.#effects.serviceOf(member);
+  }
+}

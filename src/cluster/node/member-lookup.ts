@@ -1,0 +1,29 @@
+/** Which member a name or an id means. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import { fullName, isId } from "../identity.js";
+import type { Member } from "../membership/members.js";
+import type { Membership } from "../membership/membership.js";
+
+/**
+ * The member of an id or a name, this node and those that are gone included. A name without a host is first that of a node on
+ * this host; elsewhere it fits where one live member alone has it.
+ *
+ * @param host this node's
+ * @throws InvalidArgumentError `EINVAL` for what is not a text, and for a name that several live members have
+ */
+export function findMember(rules: Membership, nameOrId: string, host: string): Member | undefined {
+  if (typeof nameOrId !== "string")
+    throw new InvalidArgumentError(`a member is named by a text; got ${typeof nameOrId}`);
+  if (isId(nameOrId)) return rules.get(nameOrId);
+  const all = [...rules.live, ...rules.dead, rules.self as Member];
+  if (nameOrId.includes("@")) return rules.named(nameOrId) ?? all.find((member) => member.name === nameOrId);
+  const local = rules.named(fullName(nameOrId, host));
+  if (local !== undefined) return local;
+  const fits = (member: Member): boolean => member.name.startsWith(`${nameOrId}@`);
+  const live = all.filter((member) => member.isLive && !member.yields && fits(member));
+  if (live.length > 1)
+    throw new InvalidArgumentError(
+      `${live.length} members are called ${JSON.stringify(nameOrId)}: give the host, too (name@host)`,
+    );
+  return live[0] ?? all.find(fits);
+}

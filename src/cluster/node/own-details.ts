@@ -1,0 +1,76 @@
+/** What a node states of itself on a bus: its tags, its props, and the endpoints that it advertises. */
+import type { ShoalError } from "../../core/errors.js";
+import type { Socket } from "../../sockets/socket.js";
+import { createDetails, type Details } from "../details.js";
+import { splitAddress } from "../net/addresses.js";
+import { changeTags, type TagChange } from "../tags.js";
+import { Advertiser } from "./advertiser.js";
+import { changeProps, type PropValue } from "./options.js";
+
+/** As long as an address of a node may be; assumed before it is known. */
+const LONGEST_HOST = "255.255.255.255";
+
+export interface OwnDetailsEffects {
+  /** Those that the others have; `undefined` before the start and after the end. */
+  current(): Details | undefined;
+  /** Of this node, "host:port". */
+  address(): string;
+  /** @throws InvalidArgumentError `EINVAL` where it is too much; nothing has changed then */
+  set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
+  /** A socket bound an endpoint that cannot be advertised. */
+  refused(name: string, endpoint: string, error: ShoalError): void;
+}
+
+export class OwnDetails {
+  readonly #initial: Pick<Details, "tags" | "props">;
+  readonly #effects: OwnDetailsEffects;
+  readonly #advertiser: Advertiser;
+
+  constructor(initial: Pick<Details, "tags" | "props">, effects: OwnDetailsEffects) {
+    this.#initial = initial;
+    this.#effects = effects;
+    this.#advertiser = new Advertiser({
+      publish: () => this.publish(),
+      refused: (name, endpoint, error) => effects.refused(name, endpoint, error),
+    });
+  }
+
+  /** The first ones; `undefined` where there are none. */
+  first(): Pick<Details, "tags" | "props" | "endpoints"> | undefined {
+    const { tags, props } = this.#initial;
+    const endpoints = this.#endpoints();
+    const isEmpty = tags.length + endpoints.length === 0 && Object.keys(props).length === 0;
+    return isEmpty ? undefined : { tags, props, endpoints };
+  }
+
+  /** @returns withdraws it @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  advertise(name: string, of: Socket | string): () => void {
+    return this.#advertiser.add(name, of);
+  }
+
+  /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  change(
+    { tags, props, endpoints }: Details,
+    tagChanges: readonly TagChange[],
+    propChanges: Readonly<Record<string, PropValue | undefined>>,
+  ): void {
+    this.#effects.set(changeTags(tags, tagChanges), changeProps(props, propChanges), endpoints);
+  }
+
+  /** What is advertised may be other endpoints. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  publish(): void {
+    const current = this.#effects.current();
+    if (current !== undefined) this.#effects.set(current.tags, current.props, this.#endpoints());
+    else createDetails(1, this.#initial.tags, this.#initial.props, this.#advertiser.texts(LONGEST_HOST));
+  }
+
+  /** Sockets are watched no more. */
+  close(): void {
+    this.#advertiser.close();
+  }
+
+  #endpoints(): string[] {
+    const address = this.#effects.address();
+    return this.#advertiser.texts(splitAddress(address)?.host ?? address);
+  }
+}

@@ -1,0 +1,98 @@
+/** The sides of a split, as a bus knows them: which changes of members concern them, and what a decision about them comes to. */
+import type { ClusterChange } from "../membership/events.js";
+import type { Member } from "../membership/members.js";
+import { type SplitMember, type SplitOptions, SplitRules } from "../splits.js";
+import { DeathReason } from "../wire/packets.js";
+import type { ClusterEvent } from "./events.js";
+
+export interface SidesOptions extends SplitOptions {
+  /** Nothing cuts a host in parts: there, a member that is dead by evidence is not on the other side of a cut. */
+  readonly isOneHost: boolean;
+}
+
+export interface SidesEffects {
+  /** This node, which was of a minority, begins another life. */
+  rejoin(): void;
+  event(event: ClusterEvent): void;
+}
+
+export class Sides {
+  readonly #rules: SplitRules;
+  readonly #evidenceIsOfNoSide: boolean;
+  /** Whether a member was lost since the last decision. */
+  #lostSome = false;
+
+  /** @throws InvalidArgumentError `EINVAL` for a quorum below 1 */
+  constructor(self: SplitMember, options: SidesOptions, effects: SidesEffects) {
+    const { strategy, isOneHost } = options;
+    this.#evidenceIsOfNoSide = isOneHost && strategy.kind === "majority";
+    this.#rules = new SplitRules(self, options, (change) => {
+      if (change.type === "healed") {
+        if (change.rejoins) effects.rejoin();
+        effects.event({ type: "healed", rejoined: change.rejoins });
+      } else if (change.type === "minority") effects.event(change);
+      else if (this.#lostSome) effects.event({ ...change, strategy: strategy.kind });
+      this.#lostSome = false;
+    });
+  }
+
+  /** Whether this side is not the one that goes on. */
+  get minority(): boolean {
+    return this.#rules.minority;
+  }
+
+  nextWakeUp(): number {
+    return this.#rules.nextWakeUp();
+  }
+
+  tick(now: number): void {
+    this.#rules.tick(now);
+  }
+
+  /** This node has rejoined: nothing else is to be done. */
+  heal(): void {
+    this.#rules.heal();
+  }
+
+  onChange(now: number, change: ClusterChange): void {
+    switch (change.type) {
+      case "joined":
+      case "back":
+      case "restarted":
+        if (!change.member.unreached) this.#onReached(now, change.member);
+        break;
+      case "reached":
+        if (change.member.isLive) this.#onReached(now, change.member);
+        break;
+      case "unreached":
+        this.#onLost(now, change.member.id);
+        break;
+      case "lost":
+        if (this.#evidenceIsOfNoSide && isEvident(change.reason)) this.#rules.onGone(now, change.member.id);
+        else this.#onLost(now, change.member.id);
+        break;
+      case "left":
+        this.#rules.onGone(now, change.member.id);
+        break;
+      case "removed":
+        this.#rules.onGone(now, change.id);
+        break;
+      case "cleaned":
+        this.#rules.onCleaned(change.member.id);
+        break;
+    }
+  }
+
+  #onReached(now: number, { id, name, start }: Member): void {
+    this.#rules.onReached(now, { id, name, start });
+  }
+
+  #onLost(now: number, id: string): void {
+    this.#lostSome = true;
+    this.#rules.onLost(now, id);
+  }
+}
+
+function isEvident(reason: number): boolean {
+  return reason === DeathReason.CONNECTION || reason === DeathReason.REPLACED;
+}

@@ -1,0 +1,112 @@
+/** Events of a bus: their order, and newcomers that wait for their details. */
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createDetails } from "../../src/cluster/details.js";
+import type { ClusterChange } from "../../src/cluster/membership/events.js";
+import { Member } from "../../src/cluster/membership/members.js";
+import { ChangeEvents } from "../../src/cluster/node/change-events.js";
+import type { ClusterEvent } from "../../src/cluster/node/events.js";
+import { serviceOf } from "../../src/cluster/node/service.js";
+
+const SELF = "f".repeat(32);
+
+class Bus {
+  readonly seen: string[] = [];
+  onEvent: (event: ClusterEvent) => void = () => undefined;
+  readonly events = new ChangeEvents(SELF, {
+    emit: (event) => {
+      const tags = "member" in event && event.member !== undefined ? event.member.tags.join() : "";
+      this.seen.push(tags === "" ? event.type : `${event.type} ${tags}`);
+      this.onEvent(event);
+    },
+    serviceOf: (each) => serviceOf(each, "here", 0),
+    member: () => undefined,
+  });
+
+  /** The rules report changes in one call. */
+  run(...changes: readonly ClusterChange[]): void {
+    this.events.hold();
+    for (const change of changes) this.events.onChange(change);
+    this.events.release();
+    this.events.flush();
+  }
+}
+
+function newcomer(): Member {
+  const member = new Member("a".repeat(32), "a@there", "192.0.2.1:7946", 1, 0, 0);
+  member.announced = 1;
+  return member;
+}
+
+describe("the events of a bus", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it("have a newcomer with its tags, which are no event of their own", () => {
+    const bus = new Bus();
+    const member = newcomer();
+    bus.run({ type: "joined", member });
+    expect(bus.seen).toEqual([]);
+    member.details = createDetails(1, ["billing"], {}, []);
+    bus.run({ type: "details", member });
+    member.details = createDetails(2, ["mail"], {}, []);
+    bus.run({ type: "details", member });
+    vi.advanceTimersByTime(1_000);
+    expect(bus.seen).toEqual(["joined billing", "tags mail"]);
+  });
+
+  it("have a newcomer without its tags after 200 ms, and the tags when they come", () => {
+    const bus = new Bus();
+    const member = newcomer();
+    bus.run({ type: "joined", member });
+    vi.advanceTimersByTime(199);
+    expect(bus.seen).toEqual([]);
+    vi.advanceTimersByTime(1);
+    member.details = createDetails(1, ["billing"], {}, []);
+    bus.run({ type: "details", member });
+    expect(bus.seen).toEqual(["joined", "tags billing"]);
+  });
+
+  it("have a newcomer before what follows about it, once", () => {
+    const bus = new Bus();
+    const member = newcomer();
+    bus.run({ type: "joined", member }, { type: "suspect", member });
+    bus.run({ type: "lost", member, reason: 0 });
+    vi.advanceTimersByTime(1_000);
+    expect(bus.seen).toEqual(["joined", "suspect", "lost"]);
+  });
+
+  it("have one that is back in the same life at once: its tags are known", () => {
+    const bus = new Bus();
+    const member = newcomer();
+    bus.run({ type: "back", member, restarted: false });
+    expect(bus.seen).toEqual(["back"]);
+    bus.run({ type: "back", member, restarted: true });
+    expect(bus.seen).toEqual(["back"]);
+    vi.advanceTimersByTime(200);
+    expect(bus.seen).toEqual(["back", "back"]);
+  });
+
+  it("come when the rules have returned, and what a listener adds comes after the others", () => {
+    const bus = new Bus();
+    const member = newcomer();
+    bus.onEvent = ({ type }) => {
+      if (type === "suspect") bus.run({ type: "draining", member });
+    };
+    bus.events.hold();
+    bus.events.onChange({ type: "suspect", member });
+    bus.events.report({ type: "healed", rejoined: false });
+    expect(bus.seen).toEqual([]);
+    bus.events.release();
+    bus.events.flush();
+    expect(bus.seen).toEqual(["suspect", "healed", "draining"]);
+  });
+
+  it("leave out newcomers that wait when the bus closes", () => {
+    const bus = new Bus();
+    bus.run({ type: "joined", member: newcomer() });
+    bus.events.close();
+    expect(vi.getTimerCount()).toBe(0);
+    vi.advanceTimersByTime(1_000);
+    expect(bus.seen).toEqual([]);
+  });
+});
