@@ -20,6 +20,7 @@ process.stdin.on("data", () => say({
   type: "members",
   address: node.address,
   members: node.members({ self: false }).map(({ addresses }) => addresses[0]),
+  advertised: node.members({ self: false }).flatMap(({ endpoints }) => endpoints.billing ?? []),
 }));
 `;
 const KEY = "01234567890123456789012345678901234567ab";
@@ -29,6 +30,7 @@ interface Line {
   readonly name?: string;
   readonly address?: string;
   readonly members?: readonly string[];
+  readonly advertised?: readonly string[];
 }
 
 class Host {
@@ -104,7 +106,7 @@ describe.skipIf(missing("networks"))("a node whose host's network changes", () =
       ip(`-n ${far} link set eth0 down`);
       const [west, east] = [
         start(0, { name: "west", scope: "link", key: KEY }),
-        start(1, { name: "east", scope: "link", key: KEY, beats }),
+        start(1, { name: "east", scope: "link", key: KEY, beats, advertise: { billing: "tcp://*:5001" } }),
       ];
       await west.until("ready");
       expect((await east.until("ready")).address).toMatch(/^127\.0\.0\.1:/);
@@ -115,6 +117,7 @@ describe.skipIf(missing("networks"))("a node whose host's network changes", () =
       ip(`-n ${far} addr del 10.214.9.2/24 dev eth0`);
       ip(`-n ${far} addr replace 10.214.9.77/24 broadcast 10.214.9.255 dev eth0`);
       await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.9.77:") === true);
+      await west.untilAddress(({ advertised }) => advertised?.[0] === "tcp://10.214.9.77:5001");
       // Its packets arrived all the time.
       expect(west.seen.filter((event) => event.startsWith("lost"))).toEqual([]);
     });

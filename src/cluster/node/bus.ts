@@ -75,12 +75,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       emit: (event) => this.report(event),
       membersChanged: () => this.#membersChanged(),
       selfChanged: () => this.#clients.selfChanged(),
-      addressChanged: (address) => this.onAddress(address),
+      addressChanged: (address) => {
+        this.#details.onAddress();
+        this.onAddress(address);
+      },
       firstDetails: () => this.#details.first(),
       onClientData: (member, data) => this.#clients.onData(member, data),
       onGone: (id) => this.#clients.onGone(id),
     });
-    this.#details = new OwnDetails(settings, {
+    this.#details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => this.#runtime.membership?.self.details,
       address: () => sockets.address,
       set: (tags, props, endpoints) =>

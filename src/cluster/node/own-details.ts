@@ -2,32 +2,37 @@
 import type { ShoalError } from "../../core/errors.js";
 import type { Socket } from "../../sockets/socket.js";
 import { createDetails, type Details } from "../details.js";
+import { readEndpoint } from "../endpoints.js";
 import { splitAddress } from "../net/addresses.js";
 import { changeTags, type TagChange } from "../tags.js";
 import { Advertiser } from "./advertiser.js";
 import { changeProps, type PropValue } from "./options.js";
 
-/** As long as an address of a node may be; assumed before it is known. */
+/** As long as a node's host may be; assumed before it is known. */
 const LONGEST_HOST = "255.255.255.255";
+const LONGEST_HOST_V6 = `[${"ffff:".repeat(7)}ffff]`;
 
 export interface OwnDetailsEffects {
   /** Those that the others have; `undefined` before the start and after the end. */
   current(): Details | undefined;
-  /** Of this node, "host:port". */
+  /** Of this node, "host:port"; empty before the start. */
   address(): string;
   /** @throws InvalidArgumentError `EINVAL` where it is too much; nothing has changed then */
   set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
-  /** A socket bound an endpoint that cannot be advertised. */
+  /** An endpoint, of a socket or at the node's new address, cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
 }
 
 export class OwnDetails {
   readonly #initial: Pick<Details, "tags" | "props">;
+  readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
   readonly #advertiser: Advertiser;
 
-  constructor(initial: Pick<Details, "tags" | "props">, effects: OwnDetailsEffects) {
+  /** @param ipv6 whether the node's address may be one of IPv6 */
+  constructor(initial: Pick<Details, "tags" | "props">, ipv6: boolean, effects: OwnDetailsEffects) {
     this.#initial = initial;
+    this.#ipv6 = ipv6;
     this.#effects = effects;
     this.#advertiser = new Advertiser({
       publish: () => this.publish(),
@@ -61,7 +66,21 @@ export class OwnDetails {
   publish(): void {
     const current = this.#effects.current();
     if (current !== undefined) this.#effects.set(current.tags, current.props, this.#endpoints());
-    else createDetails(1, this.#initial.tags, this.#initial.props, this.#advertiser.texts(LONGEST_HOST));
+    else createDetails(1, this.#initial.tags, this.#initial.props, this.#endpoints());
+  }
+
+  /** The node has another address: wildcard hosts follow it. Where that is too much, the endpoints stay, and are reported. */
+  onAddress(): void {
+    const before = this.#effects.current()?.endpoints;
+    if (before === undefined) return;
+    const changed = this.#endpoints().filter((text) => !before.includes(text));
+    if (changed.length === 0) return;
+    try {
+      this.publish();
+    } catch (error) {
+      for (const { name, endpoint } of changed.map(readEndpoint))
+        this.#effects.refused(name, endpoint, error as ShoalError);
+    }
   }
 
   /** Sockets are watched no more. */
@@ -70,7 +89,8 @@ export class OwnDetails {
   }
 
   #endpoints(): string[] {
-    const address = this.#effects.address();
-    return this.#advertiser.texts(splitAddress(address)?.host ?? address);
+    const host = splitAddress(this.#effects.address())?.host;
+    if (host === undefined) return this.#advertiser.texts(this.#ipv6 ? LONGEST_HOST_V6 : LONGEST_HOST);
+    return this.#advertiser.texts(host.includes(":") ? `[${host}]` : host);
   }
 }

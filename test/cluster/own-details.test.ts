@@ -1,0 +1,86 @@
+/** What a node states of itself: the endpoints that it advertises at the address that it has. */
+import { describe, expect, it } from "vitest";
+import { createDetails, type Details, NO_DETAILS } from "../../src/cluster/details.js";
+import { OwnDetails } from "../../src/cluster/node/own-details.js";
+
+class Node {
+  current: Details | undefined;
+  address = "";
+  readonly refused: string[] = [];
+  readonly details: OwnDetails;
+
+  constructor(tags: readonly string[] = [], ipv6 = false) {
+    this.details = new OwnDetails({ tags, props: {} }, ipv6, {
+      current: () => this.current,
+      address: () => this.address,
+      set: (...parts) => {
+        this.current = createDetails((this.current?.version ?? 0) + 1, ...parts);
+      },
+      refused: (name, endpoint, error) => this.refused.push(`${name} ${endpoint} ${error.code}`),
+    });
+  }
+
+  start(address: string): void {
+    this.address = address;
+    const first = this.details.first();
+    this.current = first ? createDetails(1, first.tags, first.props, first.endpoints) : NO_DETAILS;
+  }
+
+  move(address: string): void {
+    this.address = address;
+    this.details.onAddress();
+  }
+}
+
+/** So many bytes of tags, their lengths included. */
+function tagsOf(bytes: number): string[] {
+  const tags: string[] = [];
+  for (let left = bytes; left > 0; left -= 60)
+    tags.push(`${tags.length}`.padStart(2, "0") + "t".repeat(Math.min(60, left) - 3));
+  return tags;
+}
+
+describe("the endpoints that a node advertises", () => {
+  it("have its address in place of a wildcard, in brackets where it is IPv6", () => {
+    const node = new Node([], true);
+    node.details.advertise("billing", "tcp://*:5001");
+    node.start("10.0.0.1:7946");
+    expect(node.current?.endpoints).toEqual(["billing=tcp://10.0.0.1:5001"]);
+    node.move("[fd00::1]:7946");
+    expect(node.current?.endpoints).toEqual(["billing=tcp://[fd00::1]:5001"]);
+  });
+
+  it("follow its address, and cost no statement where none depends on it", () => {
+    const node = new Node(["eu"]);
+    node.details.advertise("billing", "tcp://10.0.0.9:5001");
+    node.start("10.0.0.1:7946");
+    node.move("10.0.0.2:7946");
+    expect(node.current?.version).toBe(1);
+    const withdraw = node.details.advertise("audit", "tcp://*:5002");
+    node.move("10.0.0.3:7946");
+    expect(node.current).toMatchObject({
+      tags: ["eu"],
+      endpoints: ["billing=tcp://10.0.0.9:5001", "audit=tcp://10.0.0.3:5002"],
+    });
+    withdraw();
+    expect(node.current?.endpoints).toEqual(["billing=tcp://10.0.0.9:5001"]);
+  });
+
+  it("stay and are reported where they do not fit at the new address", () => {
+    const node = new Node(tagsOf(960));
+    node.details.advertise("billing", "tcp://*:5001");
+    node.start("10.0.0.1:7946");
+    const { current } = node;
+    node.move("[fd00:1111:2222:3333:4444:5555:6666:7777]:7946");
+    expect(node.current).toBe(current);
+    expect(node.refused).toEqual(["billing tcp://[fd00:1111:2222:3333:4444:5555:6666:7777]:5001 EINVAL"]);
+  });
+
+  it("are refused before the start where they might not fit", () => {
+    new Node(tagsOf(960)).details.advertise("billing", "tcp://*:5001");
+    const node = new Node(tagsOf(960), true);
+    expect(() => node.details.advertise("billing", "tcp://*:5001")).toThrow("1024 bytes");
+    node.start("10.0.0.1:7946");
+    expect(node.current?.endpoints).toEqual([]);
+  });
+});
