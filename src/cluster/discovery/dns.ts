@@ -171,21 +171,26 @@ async function servicesOf(resolver: Resolver, name: string, known: Map<string, A
   let failure: unknown;
   const lookUp = async (target: string, port: number): Promise<void> => {
     const key = `${target}:${port}`;
-    try {
-      const [four, six] = await Promise.all([
-        addressesOf(resolver, target, "A", port),
-        addressesOf(resolver, target, "AAAA", port),
-      ]);
-      const addresses = [...four.addresses, ...six.addresses];
-      const ttl = Math.min(
-        ...[four, six].filter((each) => each.addresses.length > 0).map((each) => each.ttl),
-      );
-      known.set(key, { addresses, ttl });
-    } catch (error) {
-      failure = error;
+    const families = await Promise.allSettled([
+      addressesOf(resolver, target, "A", port),
+      addressesOf(resolver, target, "AAAA", port),
+    ]);
+    const found = families.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    const answer: Answer = {
+      addresses: found.flatMap(({ addresses }) => addresses),
+      ttl: least(found.filter(({ addresses }) => addresses.length > 0)),
+    };
+    const failed = families.find((each) => each.status === "rejected");
+    if (failed === undefined) {
+      known.set(key, answer);
+      answers.push(answer);
+      return;
     }
-    const answer = known.get(key);
-    if (answer !== undefined) answers.push(answer);
+    failure = failed.reason;
+    // Some servers refuse every question for AAAA: what they have of the other family is good.
+    const before = known.get(key);
+    const usable = before !== undefined && before.addresses.length > 0 ? before : answer;
+    if (usable.addresses.length > 0) answers.push(usable);
   };
   const waiting = targets.slice(0, MAX_SEEDS);
   const wanted = new Set(waiting.map(({ name: target, port }) => `${target}:${port}`));

@@ -55,6 +55,18 @@ describe.skipIf(NO_DNSMASQ)("a DNS name", () => {
     expect(await next(lists(dns, "_shoal._tcp.test"))).toEqual(["10.0.0.1:7001", "10.0.0.2:7002"]);
   });
 
+  it("has the targets' addresses of one family where the server refuses questions for the other one", async () => {
+    // The server is asked for names outside of its zone only where it has records: anything else is refused.
+    const dns = await server("_shoal._tcp.test a.example:7001", "a.example 10.0.0.1");
+    await expect(next(lists(dns, "a.example", { port: 7001, type: "AAAA" }))).rejects.toMatchObject({
+      code: "EREFUSED",
+    });
+    const found = lists(dns, "_shoal._tcp.test");
+    expect(await next(found)).toEqual(["10.0.0.1:7001"]);
+    await dns.start("_shoal._tcp.test a.example:7001", "a.example 10.0.0.9");
+    expect(await next(found)).toEqual(["10.0.0.9:7001"]);
+  });
+
   it("is looked up again when its records expire, and not before", async () => {
     const dns = await server("short.test 10.0.0.1 1", "long.test 10.0.0.1 100");
     const short = lists(dns, "short.test", { port: 1, maxInterval: 10_000 });
