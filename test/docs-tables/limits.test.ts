@@ -112,6 +112,21 @@ describe("docs/limits.md", () => {
     expect(() => resolveOptions("Push", { socksProxy: "x".repeat(MAX_TEXT + 1) })).toThrow();
   });
 
+  it("has the bounds of clusters with the values of the source", () => {
+    const values = new Map(
+      constantsOf("cluster", "control", "cli", "sockets").map(({ name, value, file }) => [
+        `${file} ${name}`,
+        value,
+      ]),
+    );
+    const rows = tableUnder("limits.md", "Clusters");
+    for (const [begins, ...constants] of CLUSTER_BOUNDS) {
+      const [, bound] = rows.find(([what]) => what?.startsWith(begins)) ?? [];
+      const numbers = bound?.match(/\d+(?:,\d+)*/g)?.slice(0, constants.length);
+      expect(numbers, begins).toEqual(constants.map((constant) => values.get(constant) ?? constant));
+    }
+  });
+
   it("lists the options of a context with their defaults", () => {
     const context = new Context();
     for (const [name, value] of tableUnder("limits.md", "Context options")) {
@@ -120,6 +135,61 @@ describe("docs/limits.md", () => {
     }
   });
 });
+
+/** Rows of the table of clusters by how they begin, and the constants whose values are in the bound, in this order. */
+const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[] = [
+  ["Members of a cluster", "cluster/bounds.ts MAX_MEMBERS"],
+  ["Clusters of one node", "cluster/bounds.ts MAX_BUSES"],
+  ["Tags, props and endpoints", "cluster/bounds.ts MAX_DETAILS"],
+  ["Tags of a node", "cluster/bounds.ts MAX_TAGS", "cluster/bounds.ts MAX_TAG"],
+  [
+    "Props of a node",
+    "cluster/bounds.ts MAX_PROPS",
+    "cluster/bounds.ts MAX_PROP_KEY",
+    "cluster/bounds.ts MAX_PROP_VALUE",
+  ],
+  ["Endpoints that a node", "cluster/bounds.ts MAX_ENDPOINTS", "cluster/bounds.ts MAX_ENDPOINT"],
+  ["Bytes of `name@host`", "cluster/bounds.ts MAX_NAME"],
+  [
+    "Keys or passwords",
+    "cluster/bounds.ts MAX_KEYS",
+    "cluster/admission/password.ts MIN_PASSWORD",
+    "cluster/admission/password.ts MAX_PASSWORD",
+  ],
+  ["Bytes of a packet", "cluster/bounds.ts MAX_PACKET"],
+  ["Streams of a node", "cluster/net/links.ts MAX_LINKS", "cluster/net/links.ts MAX_UNVERIFIED"],
+  ["Listeners of a node", "cluster/bounds.ts MAX_LISTENERS"],
+  ["Seeds of a cluster", "cluster/bounds.ts MAX_SEEDS"],
+  ["Sources of discovery", "cluster/bounds.ts MAX_SOURCES"],
+  ["Addresses of a source", "cluster/bounds.ts MAX_SEEDS", "cluster/bounds.ts MAX_SEEDS"],
+  [
+    "Addresses that beacons",
+    "cluster/discovery/beacon-rules.ts MAX_HEARD",
+    "cluster/discovery/beacon-rules.ts MAX_HEARD_OF_HOST",
+  ],
+  ["Records of multicast DNS", "cluster/discovery/mdns.ts MAX_RECORDS"],
+  ["Addresses of a `ConnectionManager`", "cluster/bounds.ts MAX_SEEDS"],
+  ["Endpoints of a resolver", "sockets/endpoint-source.ts MAX_SOURCE_ENDPOINTS"],
+  ["Pairs of members", "cluster/node/measuring.ts MAX_PAIRS"],
+  ["`DiscoveryServer`", "cluster/clients/server.ts MAX_CLIENTS"],
+  ["Its users", "cluster/clients/users.ts MAX_USERS"],
+  ["Bytes of a request", "cluster/clients/protocol.ts MAX_REQUEST", "cluster/clients/server.ts REQUEST_RATE"],
+  ["Updates that wait", "cluster/clients/server.ts QUEUE_MESSAGES"],
+  [
+    "Wrong credentials",
+    "cluster/clients/caller-limits.ts FAILURES",
+    "cluster/clients/caller-limits.ts BLOCKED",
+  ],
+  [
+    "What a node with such a server",
+    "cluster/clients/description.ts MAX_DESCRIPTION",
+    "cluster/bounds.ts MAX_DETAILS",
+    "cluster/clients/description.ts MAX_ADDRESSES",
+  ],
+  ["Calls of `node.clients()`", "cluster/clients/roster.ts MAX_ASKS", "cluster/clients/roster.ts MAX_ROSTER"],
+  ["Commands of a control socket", "control/server.ts MAX_BYTES", "control/server.ts MAX_WAITING_COMMANDS"],
+  ["Changes that a node keeps", "cli/node-operator.ts MAX_EVENTS"],
+];
 
 describe("docs/internals/constants.md", () => {
   it("lists the constants of engines, sockets and proxies with their values", () => {
