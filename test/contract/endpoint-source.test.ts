@@ -153,6 +153,29 @@ describeTransports("a source", (world) => {
     world.engine,
     world.engine !== "libzmq",
     KEEPS_QUEUES,
+  )("moves what was more than the others had room for when they have room again", async () => {
+    const push = world.push({ linger: 60_000, sendHighWaterMark: 100 });
+    const pull = world.pull({ receiveHighWaterMark: 10 });
+    const alive = await world.bind(pull);
+    const dead: string[] = [];
+    for (let i = 0; i < 6; i++) {
+      const gone = world.pull();
+      dead.push(await world.bind(gone));
+      await gone.close();
+    }
+    const source = new ListedEndpoints(dead);
+    push.connect(source);
+    for (let i = 0; i < 600; i++) await push.send(String(i));
+    source.set(alive);
+    const wanted = new Set(Array.from({ length: 600 }, (_, i) => String(i)));
+    expect(new Set(await collect(pull, 600))).toEqual(wanted);
+    expect(push.stats()).toMatchObject({ queued: 0, dropped: { disconnected: 0 } });
+  });
+
+  itIf(
+    world.engine,
+    world.engine !== "libzmq",
+    KEEPS_QUEUES,
   )("keeps what nobody could take for those that come within the linger", async () => {
     const [push, one, two] = [world.push({ linger: 10_000 }), world.pull(), world.pull()];
     const [dead, alive] = [await world.bind(one), await world.bind(two)];

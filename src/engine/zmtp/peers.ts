@@ -251,6 +251,11 @@ export class Peers implements PeerProperties {
     return true;
   }
 
+  /** A pipe has room again: what nobody could take may go there. */
+  roomFound(): void {
+    if (this.#leaving.size > 0) this.proceed();
+  }
+
   /** Something was sent, or a link is gone: pipes that leave may have nothing left to wait for. */
   proceed(): void {
     this.#moveUnsent();

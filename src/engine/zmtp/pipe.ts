@@ -319,6 +319,13 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return this.#waiting < 2 * this.#limit && this.#waitingBytes < 2 * this.#limitBytes;
   }
 
+  /** Has `pipeOnRoom` called once half of the mark is free. */
+  awaitRoom(): void {
+    if (this.isGone || this.mute) return;
+    this.mute = true;
+    this.link?.awaitRoom?.();
+  }
+
   /** Moves what waits and is not in flight to the end of other pipes' queues, a segment to each in turn. */
   moveTo(targets: readonly Pipe[]): void {
     this.out.moveTo(targets.map(({ out }) => out));

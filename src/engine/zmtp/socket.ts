@@ -261,7 +261,9 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
   }
 
   pipeOnRoom(pipe: Pipe): void {
-    if (pipe.leaving === undefined && !pipe.released) this.#routing.room(pipe);
+    if (pipe.leaving !== undefined || pipe.released) return;
+    this.#routing.room(pipe);
+    this.#peers.roomFound();
   }
 
   pipeOnDetached(pipe: Pipe, messages: number): void {

@@ -125,7 +125,7 @@ export class LoadBalancer {
  * Moves what waits in a pipe to others: to those that are linked, where there are any.
  *
  * @param most others at most
- * @returns those that have it now; none: nobody takes it, and it stays where it is
+ * @returns those that have it now; none: nobody takes it, and it stays where it is until one has room
  */
 export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.POSITIVE_INFINITY): Pipe[] {
   if (from.out.length === 0) return [];
@@ -133,6 +133,7 @@ export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.PO
   const linked = others.filter(({ link }) => link !== undefined);
   const targets = (linked.length > 0 ? linked : others).slice(0, most);
   if (targets.length > 0) from.moveTo(targets);
+  else for (const pipe of pipes) if (pipe !== from && !pipe.released) pipe.awaitRoom();
   return targets;
 }
 
