@@ -6,13 +6,12 @@
  *                                                                    └> updates: applied here, and queued to spread
  *   tick     ─> late? ─> probes ─> suspicions ─> gossip ─> redial ─> synchronization ─> autoclean ─> beats
  *
- * updates.ts says what an update does to a member, life-cycle.ts what a change of its state means.
+ * receiver.ts says what a packet does, updates.ts what an update does to a member, life-cycle.ts what a change of its state means.
  */
 import { createDetails } from "../details.js";
 import { nextIncarnation } from "../identity.js";
 import type { Profile } from "../profiles.js";
 import {
-  ACK_OTHER,
   ACK_RELAYED,
   ALIVE_DRAINING,
   type DataPlane,
@@ -21,14 +20,14 @@ import {
   type Packet,
   PacketType,
   Update,
-  UpdateKind,
 } from "../wire/packets.js";
 import { Beats } from "./beats.js";
 import { Context, type MembershipOptions, pick } from "./context.js";
 import { Dialer } from "./dialer.js";
 import { LifeCycle } from "./life-cycle.js";
-import { type Member, MemberState } from "./members.js";
+import type { Member } from "./members.js";
 import { Prober, type ProberEffects } from "./prober.js";
+import { Receiver } from "./receiver.js";
 import { Strangers } from "./strangers.js";
 import { type Measured, Survey } from "./survey.js";
 import { Synchronizer } from "./sync.js";
@@ -55,6 +54,7 @@ export class Membership {
   readonly #synchronizer: Synchronizer;
   readonly #strangers: Strangers;
   readonly #survey: Survey;
+  readonly #receiver: Receiver;
   /** When a removed node asks again whether it was admitted: nothing else of it has a time. */
   #asksAt = Number.POSITIVE_INFINITY;
 
@@ -87,8 +87,21 @@ export class Membership {
     this.#beats = beats;
     this.#updates = updates;
     this.#synchronizer = synchronizer;
-    this.#survey = new Survey(prober, transmitter);
-    this.#strangers = new Strangers(context, transmitter, prober, dialer, updates, synchronizer);
+    const survey = new Survey(prober, transmitter);
+    const strangers = new Strangers(context, transmitter, prober, dialer, updates, synchronizer);
+    this.#survey = survey;
+    this.#strangers = strangers;
+    this.#receiver = new Receiver(context, {
+      transmitter,
+      prober,
+      dialer,
+      lifeCycle,
+      beats,
+      updates,
+      synchronizer,
+      strangers,
+      survey,
+    });
   }
 
   get profile(): Profile {
@@ -376,50 +389,7 @@ export class Membership {
   /** @param address where it came from, and answers go */
   onPacket(now: number, packet: Packet, address: string, overStream: boolean): void {
     this.#context.now = now;
-    this.#context.overStream = overStream;
-    this.#receive(now, packet, address, overStream);
-    if (!this.#context.passedOver) return;
-    this.#context.passedOver = false;
-    // A member has heard of a node that this one has not: over a stream it is believed.
-    const member = this.#context.members.get(packet.from);
-    if (member?.isLive) this.#synchronizer.request(member.address, this.profile.gossipInterval);
-  }
-
-  #receive(now: number, packet: Packet, address: string, overStream: boolean): void {
-    if (packet.from === this.#context.self.id) {
-      // Its own, by multicast, or by a list that has this node, too.
-      if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);
-      return;
-    }
-    if (this.#context.removed) {
-      for (const update of packet.updates)
-        if (update.kind === UpdateKind.REMOVAL) this.#updates.applyRemoval(update);
-      return;
-    }
-    if (this.#context.members.isRemoved(packet.from)) {
-      this.#strangers.refuseRemoved(packet.from, address);
-      return;
-    }
-    if (this.#context.left) {
-      // It takes no part any more: what it knows grows old. Its answers say that it left.
-      if (packet.type !== PacketType.PING) return;
-      const { id, start, count } = this.#context.self;
-      this.#transmitter.ack(packet, address, overStream, [Update.left(id, start, count)]);
-      return;
-    }
-    const member = this.#context.members.get(packet.from);
-    if (member === undefined) {
-      const newcomer = this.#strangers.onPacket(packet, address, overStream);
-      if (newcomer !== undefined) this.#handle(newcomer, packet, address, overStream);
-      return;
-    }
-    if (packet.start < member.start) {
-      this.#strangers.onStale(member, packet, address);
-      return;
-    }
-    if (packet.type === PacketType.ACK || packet.type === PacketType.NACK) this.#context.answeredAt = now;
-    this.#heardFrom(member, packet, address);
-    this.#handle(member, packet, address, overStream);
+    this.#receiver.onPacket(packet, address, overStream);
   }
 
   nextWakeUp(): number {
@@ -459,100 +429,6 @@ export class Membership {
     if (member?.isLive !== true || this.#context.removed) return false;
     this.#context.effects.send(member.address, this.#transmitter.data(plane, data), true);
     return true;
-  }
-
-  // --- Packets of members ---------------------------------------------------------------------------------------
-
-  #heardFrom(member: Member, packet: Packet, address: string): void {
-    const now = this.#context.now;
-    this.#context.heard(member);
-    const { suspicion } = member;
-    if (member.state === MemberState.ALIVE || packet.start !== member.start) return;
-    if (member.doubtful) {
-      if (this.#lifeCycle.revive(member)) this.#synchronizer.request(address, this.profile.probeTimeout);
-      // Heard, and nobody has answered yet: it is asked.
-      else if (packet.type === PacketType.PING) this.#dialer.dial(address, undefined, false);
-      return;
-    }
-    if (member.state === MemberState.SUSPECT && packet.count > member.count) {
-      // It has refuted this already; the refutation is on its way.
-      this.#lifeCycle.clear(member);
-      return;
-    }
-    if (suspicion !== undefined) {
-      if (now - suspicion.accusedAt < this.profile.probeTimeout) return;
-      suspicion.accusedAt = now;
-      const update = Update.suspect(member.id, member.start, member.count, suspicion.accusers);
-      this.#transmitter.sendUpdates(address, [update]);
-    } else if (member.state === MemberState.DEAD) {
-      const update = Update.dead(
-        member.id,
-        member.start,
-        member.count,
-        member.reason,
-        this.#context.self.short,
-      );
-      this.#transmitter.sendUpdates(address, [update]);
-      this.#synchronizer.request(address, this.profile.probeTimeout);
-    }
-  }
-
-  #handle(member: Member, packet: Packet, address: string, overStream: boolean): void {
-    switch (packet.type) {
-      case PacketType.PING:
-        this.#transmitter.ack(packet, address, overStream, this.#transmitter.piggyback(0));
-        break;
-      case PacketType.ACK:
-        this.#onAck(member, packet, address);
-        break;
-      case PacketType.PING_REQ: {
-        const target = this.#context.members.get(packet.about);
-        if (target !== undefined) this.#prober.relay(this.#context.now, target, address, packet.seq);
-        else this.#transmitter.answer(address, packet.seq, 0, false);
-        break;
-      }
-      case PacketType.NACK:
-        if (!this.#survey.onNack(member, packet.seq))
-          this.#prober.onNack(this.#context.now, member, packet.seq);
-        break;
-      case PacketType.HEARTBEAT:
-        if (packet.flags !== 0)
-          this.#context.effects.event({ type: "heartbeat", member, channel: packet.flags });
-        break;
-      case PacketType.DISCOVER:
-        this.#beats.onDiscover(packet, address);
-        break;
-      case PacketType.EXPECT:
-        this.#beats.onExpect(packet.about);
-        break;
-      case PacketType.SYNC:
-        if (packet.buckets !== undefined) this.#synchronizer.onSync(packet.buckets, address);
-        break;
-      case PacketType.ENTRIES:
-        this.#synchronizer.onEntries(packet, address);
-        return;
-    }
-    for (let i = 0; i < packet.updates.length; i++) this.#updates.apply(packet.updates[i] as Update, true);
-    this.#synchronizer.compareDigest(packet.digest, address);
-  }
-
-  #onAck(from: Member, packet: Packet, address: string): void {
-    if (this.#survey.onAck(this.#context.now, from, packet.seq, packet.flags)) return;
-    if (this.#dialer.answered(packet.seq)) {
-      this.#prober.answered(this.#context.now, from);
-      this.#synchronizer.request(address, this.profile.probeTimeout);
-      return;
-    }
-    const probed = this.#prober.memberOf(packet.seq);
-    if ((packet.flags & ACK_OTHER) !== 0) {
-      // Another id has this member's address: it is gone.
-      if (probed !== undefined && probed !== from && probed.address === address)
-        this.#lifeCycle.die(probed, DeathReason.REPLACED, true);
-      return;
-    }
-    const relayed = (packet.flags & ACK_RELAYED) !== 0;
-    if (this.#prober.onAck(this.#context.now, from, packet.seq, relayed) && relayed && probed !== undefined)
-      this.#context.heard(probed);
   }
 
   // --- Being removed ----------------------------------------------------------------------------------------------

@@ -1,0 +1,207 @@
+/**
+ * What a packet does: first by its sender, then by its type.
+ *
+ *   own: met itself │ this node was removed: is it admitted? │ a removed sender: refused │ this node left: an ack that says so
+ *   no member: strangers.ts │ an earlier life of one: stale │ a member: a sign of life, then its type, its updates, its digest
+ */
+import {
+  ACK_OTHER,
+  ACK_RELAYED,
+  DeathReason,
+  type Packet,
+  PacketType,
+  Update,
+  UpdateKind,
+} from "../wire/packets.js";
+import type { Beats } from "./beats.js";
+import type { Context } from "./context.js";
+import type { Dialer } from "./dialer.js";
+import type { LifeCycle } from "./life-cycle.js";
+import { type Member, MemberState } from "./members.js";
+import type { Prober } from "./prober.js";
+import type { Strangers } from "./strangers.js";
+import type { Survey } from "./survey.js";
+import type { Synchronizer } from "./sync.js";
+import type { Transmitter } from "./transmitter.js";
+import type { Updates } from "./updates.js";
+
+/** What handles packets, by what they are about. */
+export interface ReceiverParts {
+  readonly transmitter: Transmitter;
+  readonly prober: Prober;
+  readonly dialer: Dialer;
+  readonly lifeCycle: LifeCycle;
+  readonly beats: Beats;
+  readonly updates: Updates;
+  readonly synchronizer: Synchronizer;
+  readonly strangers: Strangers;
+  readonly survey: Survey;
+}
+
+export class Receiver {
+  readonly #context: Context;
+  readonly #transmitter: Transmitter;
+  readonly #prober: Prober;
+  readonly #dialer: Dialer;
+  readonly #lifeCycle: LifeCycle;
+  readonly #beats: Beats;
+  readonly #updates: Updates;
+  readonly #synchronizer: Synchronizer;
+  readonly #strangers: Strangers;
+  readonly #survey: Survey;
+
+  constructor(context: Context, parts: ReceiverParts) {
+    this.#context = context;
+    this.#transmitter = parts.transmitter;
+    this.#prober = parts.prober;
+    this.#dialer = parts.dialer;
+    this.#lifeCycle = parts.lifeCycle;
+    this.#beats = parts.beats;
+    this.#updates = parts.updates;
+    this.#synchronizer = parts.synchronizer;
+    this.#strangers = parts.strangers;
+    this.#survey = parts.survey;
+  }
+
+  /** @param address where it came from, and answers go */
+  onPacket(packet: Packet, address: string, overStream: boolean): void {
+    this.#context.overStream = overStream;
+    this.#receive(packet, address, overStream);
+    if (!this.#context.passedOver) return;
+    this.#context.passedOver = false;
+    // A member has heard of a node that this one has not: over a stream it is believed.
+    const member = this.#context.members.get(packet.from);
+    if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
+  }
+
+  #receive(packet: Packet, address: string, overStream: boolean): void {
+    if (packet.from === this.#context.self.id) {
+      // Its own, by multicast, or by a list that has this node, too.
+      if (packet.type === PacketType.PING) this.#dialer.heardSelf(packet.seq);
+      return;
+    }
+    if (this.#context.removed) {
+      for (const update of packet.updates)
+        if (update.kind === UpdateKind.REMOVAL) this.#updates.applyRemoval(update);
+      return;
+    }
+    if (this.#context.members.isRemoved(packet.from)) {
+      this.#strangers.refuseRemoved(packet.from, address);
+      return;
+    }
+    if (this.#context.left) {
+      // It takes no part any more: what it knows grows old. Its answers say that it left.
+      if (packet.type !== PacketType.PING) return;
+      const { id, start, count } = this.#context.self;
+      this.#transmitter.ack(packet, address, overStream, [Update.left(id, start, count)]);
+      return;
+    }
+    const member = this.#context.members.get(packet.from);
+    if (member === undefined) {
+      const newcomer = this.#strangers.onPacket(packet, address, overStream);
+      if (newcomer !== undefined) this.#handle(newcomer, packet, address, overStream);
+      return;
+    }
+    if (packet.start < member.start) {
+      this.#strangers.onStale(member, packet, address);
+      return;
+    }
+    if (packet.type === PacketType.ACK || packet.type === PacketType.NACK)
+      this.#context.answeredAt = this.#context.now;
+    this.#heardFrom(member, packet, address);
+    this.#handle(member, packet, address, overStream);
+  }
+
+  #heardFrom(member: Member, packet: Packet, address: string): void {
+    const now = this.#context.now;
+    this.#context.heard(member);
+    const { suspicion } = member;
+    if (member.state === MemberState.ALIVE || packet.start !== member.start) return;
+    if (member.doubtful) {
+      if (this.#lifeCycle.revive(member))
+        this.#synchronizer.request(address, this.#context.profile.probeTimeout);
+      // Heard, and nobody has answered yet: it is asked.
+      else if (packet.type === PacketType.PING) this.#dialer.dial(address, undefined, false);
+      return;
+    }
+    if (member.state === MemberState.SUSPECT && packet.count > member.count) {
+      // It has refuted this already; the refutation is on its way.
+      this.#lifeCycle.clear(member);
+      return;
+    }
+    if (suspicion !== undefined) {
+      if (now - suspicion.accusedAt < this.#context.profile.probeTimeout) return;
+      suspicion.accusedAt = now;
+      const update = Update.suspect(member.id, member.start, member.count, suspicion.accusers);
+      this.#transmitter.sendUpdates(address, [update]);
+    } else if (member.state === MemberState.DEAD) {
+      const update = Update.dead(
+        member.id,
+        member.start,
+        member.count,
+        member.reason,
+        this.#context.self.short,
+      );
+      this.#transmitter.sendUpdates(address, [update]);
+      this.#synchronizer.request(address, this.#context.profile.probeTimeout);
+    }
+  }
+
+  #handle(member: Member, packet: Packet, address: string, overStream: boolean): void {
+    switch (packet.type) {
+      case PacketType.PING:
+        this.#transmitter.ack(packet, address, overStream, this.#transmitter.piggyback(0));
+        break;
+      case PacketType.ACK:
+        this.#onAck(member, packet, address);
+        break;
+      case PacketType.PING_REQ: {
+        const target = this.#context.members.get(packet.about);
+        if (target !== undefined) this.#prober.relay(this.#context.now, target, address, packet.seq);
+        else this.#transmitter.answer(address, packet.seq, 0, false);
+        break;
+      }
+      case PacketType.NACK:
+        if (!this.#survey.onNack(member, packet.seq))
+          this.#prober.onNack(this.#context.now, member, packet.seq);
+        break;
+      case PacketType.HEARTBEAT:
+        if (packet.flags !== 0)
+          this.#context.effects.event({ type: "heartbeat", member, channel: packet.flags });
+        break;
+      case PacketType.DISCOVER:
+        this.#beats.onDiscover(packet, address);
+        break;
+      case PacketType.EXPECT:
+        this.#beats.onExpect(packet.about);
+        break;
+      case PacketType.SYNC:
+        if (packet.buckets !== undefined) this.#synchronizer.onSync(packet.buckets, address);
+        break;
+      case PacketType.ENTRIES:
+        this.#synchronizer.onEntries(packet, address);
+        return;
+    }
+    for (let i = 0; i < packet.updates.length; i++) this.#updates.apply(packet.updates[i] as Update, true);
+    this.#synchronizer.compareDigest(packet.digest, address);
+  }
+
+  #onAck(from: Member, packet: Packet, address: string): void {
+    if (this.#survey.onAck(this.#context.now, from, packet.seq, packet.flags)) return;
+    if (this.#dialer.answered(packet.seq)) {
+      this.#prober.answered(this.#context.now, from);
+      this.#synchronizer.request(address, this.#context.profile.probeTimeout);
+      return;
+    }
+    const probed = this.#prober.memberOf(packet.seq);
+    if ((packet.flags & ACK_OTHER) !== 0) {
+      // Another id has this member's address: it is gone.
+      if (probed !== undefined && probed !== from && probed.address === address)
+        this.#lifeCycle.die(probed, DeathReason.REPLACED, true);
+      return;
+    }
+    const relayed = (packet.flags & ACK_RELAYED) !== 0;
+    if (this.#prober.onAck(this.#context.now, from, packet.seq, relayed) && relayed && probed !== undefined)
+      this.#context.heard(probed);
+  }
+}
