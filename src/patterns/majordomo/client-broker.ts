@@ -196,10 +196,9 @@ export class ClientBroker {
   }
 
   /** The broker in use is to be left: its connection stays, for the answers that are still to come. @returns that connection */
-  leave(): number {
+  leave(reason: "removed" | "stopping"): number {
     const { main } = this;
-    if (this.mode !== "asking")
-      this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason: "removed" });
+    if (this.mode !== "asking") this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason });
     this.mode = "asking";
     this.main = 0;
     this.#beatAt = undefined;

@@ -222,7 +222,9 @@ export type MajordomoBrokerLeaveReason =
   /** No connection to it could be made, and there are other brokers. */
   | "refused"
   /** The source of endpoints has it no more; what it was asked is still awaited. */
-  | "removed";
+  | "removed"
+  /** It stops, and refuses requests; what it has taken is still awaited. There are other brokers. */
+  | "stopping";
 
 /** What happens to a client. */
 export type MajordomoClientEvent =

@@ -97,7 +97,7 @@ export class ClientRules {
         return;
       }
     }
-    const left = broker.leave();
+    const left = broker.leave("removed");
     if (left !== 0) {
       this.#leaving.add(left);
       this.#release(left);
@@ -229,7 +229,8 @@ export class ClientRules {
       case "error": {
         const call = this.#calls.get(input.sequence);
         if (call === undefined) this.counters.late += 1;
-        else this.#refused(call, input.reason, input.text, now, input.details);
+        else if (input.reason !== "stopping" || !this.#askElsewhere(call, connection, now))
+          this.#refused(call, input.reason, input.text, now, input.details);
         break;
       }
       case "waiting": {
@@ -286,16 +287,45 @@ export class ClientRules {
     const sent = [...this.#sent].reverse();
     for (const call of sent) {
       if (over === undefined ? this.#leaving.has(call.connection) : call.connection !== over) continue;
-      call.connection = 0;
-      call.noWorkers = false;
       if (call.final) {
+        call.connection = 0;
+        call.noWorkers = false;
         this.#fail(call, new ServiceError("broker-lost", call.service.name), now);
         continue;
       }
-      call.retries -= 1;
-      this.#waiting.unshift(call.placeLink);
+      this.#sendAgain(call);
       if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     }
+  }
+
+  /**
+   * A broker that stops has refused a request: another one is asked, where there is one and an attempt is left. What this broker has
+   * taken is still awaited over its connection.
+   *
+   * @returns whether another one is asked
+   */
+  #askElsewhere(call: Call, connection: number, now: number): boolean {
+    const broker = this.#broker;
+    if (call.final || call.connection !== connection) return false;
+    if (!this.#leaving.has(connection)) {
+      if (connection !== broker.main || !broker.hasOthers || !broker.canFailOverNow(now)) return false;
+      this.#leaving.add(broker.leave("stopping"));
+      broker.advance();
+      broker.probe(now, true);
+    }
+    this.#sendAgain(call);
+    if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
+    this.#release(connection);
+    this.#pump(now);
+    return true;
+  }
+
+  /** Before all that waits. */
+  #sendAgain(call: Call): void {
+    call.connection = 0;
+    call.noWorkers = false;
+    call.retries -= 1;
+    this.#waiting.unshift(call.placeLink);
   }
 
   #pump(now: number): void {

@@ -97,6 +97,41 @@ describe("a client of shoal's broker whose connection ends", () => {
     expect(rules.stats()).toMatchObject({ failed: 1, pending: 1 });
   });
 
+  it("asks another one what a broker that stops refuses, and waits for what it had taken", () => {
+    const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
+    const stops = (connection: number, sequence: number, now: number) =>
+      rules.receive(
+        connection,
+        { kind: "error", sequence, reason: "stopping", text: "", details: undefined } as ClientInput,
+        now,
+      );
+    negotiate(1);
+    ask("taken", 1);
+    ask("refused", 1);
+    ask("refused.too", 1);
+    said();
+    stops(1, 2, 5);
+    stops(1, 3, 5);
+    expect(said()).toEqual(["+2 b", "2 ?"]);
+    negotiate(2, 6);
+    expect(said().sort()).toEqual(["2 refused", "2 refused.too"]);
+    expect([ended, left()]).toEqual([[], ["stopping"]]);
+    // The second one stops, too, and the first one was asked already: the caller gets to know it.
+    stops(2, 2, 7);
+    expect(ended).toEqual(["refused stopping"]);
+    rules.disconnected(1, 8);
+    expect(said()).toContain("2 taken");
+  });
+
+  it("reports that a broker stops where there is no other one", () => {
+    const { rules, ask, negotiate, ended } = clientOf(["a"]);
+    negotiate(1);
+    ask("x", 5);
+    const input = { kind: "error", sequence: 1, reason: "stopping", text: "", details: undefined };
+    rules.receive(1, input as ClientInput, 5);
+    expect(ended).toEqual(["x stopping"]);
+  });
+
   it("leaves each broker once in an interval, however often it is hung up on", () => {
     const { rules, ask, negotiate, said, left } = clientOf(["a", "b"]);
     ask("x", 100);
