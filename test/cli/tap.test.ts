@@ -130,7 +130,7 @@ describe("shoal tap", () => {
 
   it.each([
     ["no endpoint", /expected --connect EP/, []],
-    ["a bad endpoint", /Endpoint "nonsense"/, ["--connect", "nonsense"]],
+    ["a bad endpoint", /endpoints such as .* got "nonsense"/, ["--connect", "nonsense"]],
     ["a sample that is none", /Expected 1\/N/, ["--connect", "ipc://x", "--sample", "2"]],
     ["a sample of none", /Expected 1\/N/, ["--connect", "ipc://x", "--sample", "1/0"]],
     ["an unknown decoder", /Allowed choices are text, json/, ["--connect", "ipc://x", "--decode", "xml"]],

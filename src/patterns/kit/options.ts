@@ -175,11 +175,13 @@ export function checkCount(name: string, value: unknown, min: number, max: numbe
  * @throws InvalidArgumentError `EINVAL`
  */
 export function checkEndpoint(name: string, value: unknown, use: "bind" | "connect" = "connect"): string {
+  return endpointOf(`Option ${name} is an endpoint`, value, use);
+}
+
+function endpointOf(expected: string, value: unknown, use: "bind" | "connect"): string {
   const scheme = typeof value === "string" ? /^([^:]+):\/\//.exec(value)?.[1] : undefined;
   if (typeof value !== "string" || scheme === undefined)
-    throw new InvalidArgumentError(
-      `Option ${name} is an endpoint such as "tcp://127.0.0.1:5555"; got ${describe(value)}`,
-    );
+    throw new InvalidArgumentError(`${expected} such as "tcp://127.0.0.1:5555"; got ${describe(value)}`);
   checkForm(value, use, [scheme]);
   return value;
 }
@@ -192,7 +194,7 @@ export function checkEndpoint(name: string, value: unknown, use: "bind" | "conne
 export function checkEndpoints(name: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (list.length === 0) throw new InvalidArgumentError(`${name} has one endpoint or more; got none`);
-  return list.map((endpoint) => checkEndpoint(name, endpoint));
+  return list.map((endpoint) => endpointOf(`${name} takes endpoints`, endpoint, "connect"));
 }
 
 /** @throws InvalidArgumentError `EINVAL` unless it is a function */
