@@ -17,10 +17,9 @@ import {
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { RefusalReports } from "../admission/refusals.js";
-import { MAX_BUSES, MAX_ZONES } from "../bounds.js";
+import { MAX_BUSES } from "../bounds.js";
 import {
   type HostPort,
-  isLinkLocal,
   joinAddress,
   OwnAddresses,
   resolveAddress,
@@ -33,6 +32,7 @@ import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
 import type { BeatState, PacketSocket } from "../net/packet-socket.js";
 import { ThreadedDatagrams } from "../net/threaded-datagrams.js";
+import { withoutZone, Zones } from "../net/zones.js";
 import { bindFree } from "../ports.js";
 import { readPrefix } from "../wire/codec.js";
 import { type Packet, PacketType } from "../wire/packets.js";
@@ -118,10 +118,7 @@ export class NodeSockets {
     binding: { v4: undefined, v6: undefined },
     port: 0,
   };
-  /** Zones of link-local addresses, by their host: where packets of them came from. The oldest is forgotten. */
-  readonly #zones = new Map<string, string>();
-  /** Of those that none came from. */
-  #zone = "";
+  readonly #zones = new Zones();
   #rebinding = false;
   readonly #listeners: string[] = [];
   #closed = false;
@@ -153,7 +150,7 @@ export class NodeSockets {
     const { transports } = this.platform;
     this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
       accepts: (address) => this.accepts(address),
-      zoned: (address) => this.#zoned(address),
+      zoned: (address) => this.#zones.addressFor(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
       exchange: (role, keys) => this.#identities?.exchange(role, keys),
@@ -199,7 +196,7 @@ export class NodeSockets {
     if (announce !== undefined && announced === undefined)
       throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
     const binding = bindingOf(this.platform, this.settings, interfaces);
-    this.#zone = zoneOf(interfaces);
+    this.#zones.setInterfaces(interfaces);
     await bindFree(port, ports, async (wanted) => {
       const chosen = await this.links.listen(binding, wanted);
       const datagrams = this.#createDatagrams(binding, chosen, interfaces);
@@ -258,7 +255,7 @@ export class NodeSockets {
   #onInterfaces(interfaces: readonly HostInterface[]): void {
     const [first] = interfaces as [HostInterface, ...HostInterface[]];
     const binding = bindingOf(this.platform, this.settings, interfaces);
-    this.#zone = zoneOf(interfaces);
+    this.#zones.setInterfaces(interfaces);
     const { v4, v6 } = this.#bound.binding;
     if (binding.v4 !== v4 || binding.v6 !== v6) void this.#rebind(binding, interfaces);
     else {
@@ -338,7 +335,7 @@ export class NodeSockets {
     const bytes = bus.codec.encode(packet);
     this.#sent(bytes);
     if (packet.type === PacketType.GOSSIP) this.counters.gossipBytes += bytes.length;
-    this.#datagrams?.send(bytes, this.#zonedHost(parts.host), parts.port);
+    this.#datagrams?.send(bytes, this.#zones.hostFor(parts.host), parts.port);
   }
 
   multicast(bus: BusPort, packet: Packet): void {
@@ -410,32 +407,9 @@ export class NodeSockets {
     return resolveAddress(name, this.settings.ipv6 ? "both" : 4);
   }
 
-  #zonedHost(host: string): string {
-    if (!isLinkLocal(host) || host.includes("%")) return host;
-    const zone = this.#zones.get(host) ?? this.#zone;
-    return zone === "" ? host : `${host}%${zone}`;
-  }
-
-  #zoned(address: string): string {
-    const parts = splitIpAddress(address);
-    return parts === undefined ? address : joinAddress(this.#zonedHost(parts.host), parts.port);
-  }
-
-  /** The host of a packet, without its zone, which is remembered for what goes back. */
-  #hostOf(from: string): string {
-    const at = from.indexOf("%");
-    if (at < 0) return from;
-    const host = from.slice(0, at);
-    this.#zones.delete(host);
-    this.#zones.set(host, from.slice(at + 1));
-    const [oldest] = this.#zones.keys();
-    if (this.#zones.size > MAX_ZONES && oldest !== undefined) this.#zones.delete(oldest);
-    return host;
-  }
-
   #onDatagram = (bytes: Buffer, from: string, port: number, byGroup: boolean): void => {
     const { counters } = this;
-    const host = this.#hostOf(from);
+    const host = this.#zones.learn(from);
     counters.packetsReceived += 1;
     counters.bytesReceived += bytes.length;
     if (this.settings.scope === "host" && !this.#own.has(host)) {
@@ -496,16 +470,6 @@ export class NodeSockets {
     this.counters.packetsSent += 1;
     this.counters.bytesSent += bytes.length;
   }
-}
-
-function withoutZone(host: string): string {
-  return host.replace(/%.*$/, "");
-}
-
-/** The zone of the first link-local address, else that of the first one of IPv6. */
-function zoneOf(interfaces: readonly HostInterface[]): string {
-  const local = interfaces.find(({ address }) => isLinkLocal(address));
-  return local?.name ?? interfaces.find(({ address }) => isIPv6(address))?.name ?? "";
 }
 
 /** Those that the group of IPv4 is joined on. */

@@ -1,0 +1,51 @@
+/**
+ * Zones of link-local addresses: the interface behind "fe80::1%eth0". They mean nothing to another host, so no packet has one; where
+ * packets of an address came from is where answers go.
+ */
+import { isIPv6 } from "node:net";
+import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
+import { MAX_ZONES } from "../bounds.js";
+import { isLinkLocal, joinAddress, splitIpAddress } from "./addresses.js";
+
+export class Zones {
+  /** By host, the oldest first, which is forgotten. */
+  readonly #byHost = new Map<string, string>();
+  /** Of those that no packet came from. */
+  #default = "";
+
+  /** Takes as default the zone of the first link-local address, else that of the first one of IPv6. */
+  setInterfaces(interfaces: readonly HostInterface[]): void {
+    const local = interfaces.find(({ address }) => isLinkLocal(address));
+    this.#default = local?.name ?? interfaces.find(({ address }) => isIPv6(address))?.name ?? "";
+  }
+
+  /** The host of a packet, without its zone, which is remembered. */
+  learn(from: string): string {
+    const at = from.indexOf("%");
+    if (at < 0) return from;
+    const host = from.slice(0, at);
+    this.#byHost.delete(host);
+    this.#byHost.set(host, from.slice(at + 1));
+    const [oldest] = this.#byHost.keys();
+    if (this.#byHost.size > MAX_ZONES && oldest !== undefined) this.#byHost.delete(oldest);
+    return host;
+  }
+
+  /** A host as this one sends to it. */
+  hostFor(host: string): string {
+    if (!isLinkLocal(host) || host.includes("%")) return host;
+    const zone = this.#byHost.get(host) ?? this.#default;
+    return zone === "" ? host : `${host}%${zone}`;
+  }
+
+  /** The same of "host:port". */
+  addressFor(address: string): string {
+    const parts = splitIpAddress(address);
+    return parts === undefined ? address : joinAddress(this.hostFor(parts.host), parts.port);
+  }
+}
+
+/** "fe80::1%eth0" -> "fe80::1" */
+export function withoutZone(host: string): string {
+  return host.replace(/%.*$/, "");
+}
