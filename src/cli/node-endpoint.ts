@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { Failure, hasCode } from "./failure.js";
 
-/** Sockets in the folder that are looked at. */
+/** Nodes that are found, and sockets in the folder that are tried at a time: killed processes leave any number. */
 const MAX_SOCKETS = 256;
 /** ms until a socket that does not accept a connection counts as hung. */
 const PROBE_TIMEOUT = 1_000;
@@ -67,16 +67,20 @@ export async function runningEndpoints(): Promise<string[]> {
   const fault = folderFault(folder);
   if (fault !== undefined) throw new Failure(fault);
   const names = await readdir(folder).catch(() => []);
-  const sockets = names.filter((name) => /^[0-9a-f]{12}\.sock$/.test(name)).slice(0, MAX_SOCKETS);
-  const found = await Promise.all(
-    sockets.map(async (name) => {
-      const path = join(folder, name);
-      const fault = await probe(path);
-      if (fault === "ECONNREFUSED") await rm(path, { force: true }).catch(() => undefined);
-      return fault === undefined || fault === "ETIMEDOUT" ? [`ipc://${path}`] : [];
-    }),
-  );
-  return found.flat();
+  const sockets = names.filter((name) => /^[0-9a-f]{12}\.sock$/.test(name));
+  const found: string[] = [];
+  while (sockets.length > 0 && found.length < MAX_SOCKETS) {
+    const tried = sockets.splice(0, MAX_SOCKETS).map((name) => probed(join(folder, name)));
+    found.push(...(await Promise.all(tried)).flat());
+  }
+  return found.slice(0, MAX_SOCKETS);
+}
+
+/** The endpoint of a socket, if a node has it; one that nobody has is removed. */
+async function probed(path: string): Promise<string[]> {
+  const fault = await probe(path);
+  if (fault === "ECONNREFUSED") await rm(path, { force: true }).catch(() => undefined);
+  return fault === undefined || fault === "ETIMEDOUT" ? [`ipc://${path}`] : [];
 }
 
 /** Why nobody can be asked at an endpoint, in words; `undefined`: it may answer. Looks at paths of ipc only. */

@@ -19,8 +19,9 @@ import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 
-/** Nodes of a folder that are looked at. */
+/** Nodes of a folder that are shown; files of nodes, those of killed ones included, that are looked at. */
 const MAX_REGISTERED = 1_024;
+const MAX_LOOKED_AT = 16_384;
 /** Bytes of a node's file. */
 const MAX_RECORD = 4_096;
 /** Nodes whose sockets are tried at a time. */
@@ -223,7 +224,7 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
   const keys = new Set<string>();
   for (const name of names) {
     const key = FILE.exec(name)?.[1];
-    if (key !== undefined && keys.size < MAX_REGISTERED) keys.add(key);
+    if (key !== undefined && keys.size < MAX_LOOKED_AT) keys.add(key);
     else if (PART.test(name)) await removeOld(join(folder, name));
   }
   const waiting = [...keys];
@@ -233,10 +234,11 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
       for (let key = waiting.shift(); key !== undefined; key = waiting.shift()) {
         const entry = await entryOf(folder, key);
         if (entry !== undefined) entries.push(entry);
+        if (entries.length >= MAX_REGISTERED) return;
       }
     }),
   );
-  return entries;
+  return entries.slice(0, MAX_REGISTERED);
 }
 
 async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | undefined> {

@@ -114,6 +114,14 @@ describe("the nodes of a host", () => {
     expect(readdirSync(folder).sort()).toEqual([`${"a".repeat(16)}.json`, `${"a".repeat(16)}.sock`]);
   });
 
+  it("are shown among thousands of files of killed ones, which are removed", async () => {
+    await register("f");
+    for (let i = 0; i < 3_000; i++)
+      writeFileSync(join(folder, `${i.toString(16).padStart(16, "0")}.json`), "{}");
+    expect((await namesIn([folder])).map(({ name }) => name)).toEqual(["f@host"]);
+    expect(readdirSync(folder).sort()).toEqual([`${"f".repeat(16)}.json`, `${"f".repeat(16)}.sock`]);
+  });
+
   it("that are stopped are shown", async () => {
     const child = await otherProcess("c");
     child.kill("SIGSTOP");
