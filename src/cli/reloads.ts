@@ -114,7 +114,7 @@ export class Reloads {
   async #read(always: boolean): Promise<string | undefined> {
     let text: string;
     try {
-      text = await textOf(this.#file);
+      text = await textOf(this.#file, true);
       this.#gone = false;
     } catch (error) {
       if (this.#gone && !always) return undefined;

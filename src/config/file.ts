@@ -18,13 +18,19 @@ export class ConfigurationError extends Error {
   }
 }
 
-/** @throws ConfigurationError when it cannot be read */
-export async function textOf(file: string): Promise<string> {
+/**
+ * @param again it was read before: a pipe has nothing more, and would not end
+ * @throws ConfigurationError when it cannot be read
+ */
+export async function textOf(file: string, again = false): Promise<string> {
   const fault = (message: string): never => {
     throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
   };
   try {
-    const { size } = await stat(file);
+    const found = await stat(file);
+    const { size } = found;
+    if (again && !found.isFile() && !found.isDirectory())
+      return fault("cannot read the file again: it is a pipe or a device");
     if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
     return await readFile(file, "utf8");
   } catch (error) {

@@ -1,5 +1,6 @@
 /** A node's configuration: what `check` finds, what a node takes over while it runs, and what it does not. */
-import { chmodSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { Ajv } from "ajv";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -222,6 +223,19 @@ describe("shoal node start --config", () => {
     expect((await json("tags")).tags).toEqual(["z"]);
     node.signal("SIGHUP");
     await node.until("stderr", /again: (?:tags changed\n[\s\S]*again: )?nothing changed/);
+  });
+
+  it("does not wait for a pipe in place of its file, and follows the next file", async () => {
+    const head = `name: a\ngroup: ${group}\n`;
+    const { node, path } = await configured(`${head}tags: [x]\n`);
+    rmSync(path);
+    execFileSync("mkfifo", [path]);
+    node.signal("SIGHUP");
+    await node.until("stderr", /cannot read the file again: it is a pipe or a device/);
+    rmSync(path);
+    written(`${head}tags: [y]\n`, path);
+    node.signal("SIGHUP");
+    await node.until("stderr", /read .* again: tags changed/);
   });
 
   it("rotates keys: old, then old and new, new and old, new; nobody is lost", async () => {
