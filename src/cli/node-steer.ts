@@ -120,7 +120,14 @@ async function targetOf(
     );
   const [only] = endpoints;
   if (endpoints.length === 1 && node === undefined) return { endpoint: only as string };
-  const targets = await Promise.all(endpoints.map((endpoint) => named(endpoint, security, signal)));
+  // One that stands still does not answer; the registry has its name.
+  const registered = await clusterNames();
+  const targets = await Promise.all(
+    endpoints.map(async (endpoint): Promise<Target> => {
+      const { name } = await named(endpoint, security, signal);
+      return { endpoint, name: name ?? registered.find(({ control }) => control.includes(endpoint))?.name };
+    }),
+  );
   const meant = node === undefined ? targets : targets.filter(({ name }) => fits(name, node));
   if (meant.length === 1) return meant[0] as Target;
   const names = targets.map(({ name, endpoint }) => `${name ?? "one that does not answer"} (${endpoint})`);

@@ -1,9 +1,12 @@
 /** The commands of a running node as an operator uses them: the node is found by itself, mistakes included. */
 import { spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { keyId } from "../../src/cli/node-keys.js";
+import { Registration } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import { type Command, run, startWithout } from "./in-process.js";
@@ -74,6 +77,32 @@ describe("which node is meant", () => {
     await fails(/2 nodes run on this host: .*[ab]@.*choose one with --node NAME/, "status");
     await fails(/called c; there are/, "status", "--node", "c");
     expect((await json("status", "--node", "b")).name).toMatch(/^b@/);
+  });
+
+  it("of --node, one that stands still by its name in the registry: its reply is waited for", async () => {
+    const path = join(runtime, "0123456789ab.sock");
+    mkdirSync(runtime, { mode: 0o700 });
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => void silent.listen(path, resolve));
+    const entry = {
+      id: randomBytes(16).toString("hex"),
+      name: `${group}@host`,
+      group,
+      address: "127.0.0.1:7946",
+      port: 7946,
+      pid: process.pid,
+      since: 1_000,
+      control: [`ipc://${path}`],
+    };
+    const registration = await Registration.open(entry);
+    try {
+      await node("a");
+      await fails(/no reply came within 300 ms/, "status", "--node", group, "--timeout", "300");
+      expect((await json("status", "--node", "a")).name).toMatch(/^a@/);
+    } finally {
+      await registration.close();
+      silent.close();
+    }
   });
 
   it("not one that was killed: what it left is removed", async () => {
