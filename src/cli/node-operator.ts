@@ -14,6 +14,8 @@ import type { NodeLine } from "./node-lines.js";
 const MAX_EVENTS = 1_024;
 /** Bytes of them, as JSON. */
 const MAX_EVENT_BYTES = 1_048_576;
+/** Requests for events that wait at a time: the other places of a control socket are left for commands. */
+const MAX_WATCHES = 48;
 /** Nodes that an operator removed and that are remembered by name. */
 const MAX_REMOVED = 1_024;
 /** Members that a reply lists; a further one is counted. */
@@ -96,6 +98,7 @@ export class NodeOperator {
   #eventBytes = 0;
   #seq = 0;
   readonly #watching = new Set<() => void>();
+  #watches = 0;
   #ended = false;
 
   constructor(node: ClusterNode) {
@@ -358,10 +361,21 @@ export class NodeOperator {
    *
    * @param after the `next` of the reply before; absent: from now on
    * @param wait ms
+   * @throws InvalidStateError `ERR_TOO_MANY_PENDING` where too many wait
    */
   async watch(after: number | undefined, wait: number): Promise<object> {
     if (after === undefined) return { events: [], next: this.#seq, missed: 0 };
-    await this.#until(() => this.#seq > after, wait);
+    if (this.#seq <= after && this.#watches >= MAX_WATCHES)
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        `${MAX_WATCHES} requests for events wait already: try again`,
+      );
+    this.#watches += 1;
+    try {
+      await this.#until(() => this.#seq > after, wait);
+    } finally {
+      this.#watches -= 1;
+    }
     const events = this.#events.filter(({ seq }) => seq > after);
     const first = events[0]?.seq ?? this.#seq + 1;
     return {
