@@ -10,7 +10,7 @@ import { suggest } from "../core/arguments.js";
 import type { EndpointSource } from "../index.js";
 import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js";
 import { asUsage, UsageError } from "./failure.js";
-import { readKeyFile } from "./key-file.js";
+import { readKeyFile, readPasswordFile } from "./key-file.js";
 import type { Log } from "./log.js";
 import { defined } from "./options.js";
 
@@ -31,13 +31,17 @@ export async function withCluster<T>(
   run: (endpoints: EndpointSource) => Promise<T>,
 ): Promise<T> {
   const names = connect.filter(isOfCluster).map(nameOf);
-  const { clusterGroup: group, clusterKey } = settings;
+  const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
+  if (clusterKey !== undefined && file !== undefined)
+    throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
   const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
+  const password = file === undefined ? undefined : await readPasswordFile(file);
+  const scope = key === undefined && password === undefined ? undefined : ("link" as const);
   const node = await asUsage(
     () =>
       new ClusterNode({
         name: `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
-        ...defined({ group, key, scope: key === undefined ? undefined : ("link" as const) }),
+        ...defined({ group, key, password, scope }),
       }),
   );
   const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));

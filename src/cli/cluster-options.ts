@@ -10,6 +10,7 @@ const GROUP = "Cluster options:";
 export interface ClusterSettings {
   readonly clusterGroup?: string;
   readonly clusterKey?: string;
+  readonly clusterPasswordFile?: string;
 }
 
 /** Adds the options of commands that connect. */
@@ -24,6 +25,12 @@ export function addClusterOptions(command: Command): Command {
       new Option(
         "--cluster-key <FILE>",
         "its key, as of shoal node start: nodes on the link, not on this host alone",
+      ).helpGroup(GROUP),
+    )
+    .addOption(
+      new Option(
+        "--cluster-password-file <FILE>",
+        "its password in place of a key, as of shoal node start",
       ).helpGroup(GROUP),
     );
 }

@@ -1,7 +1,8 @@
 /** `--connect cluster:NAME` as an operator uses it: commands that find what nodes advertise. */
+import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { NodeProcess } from "./nodes.js";
-import { type Child, run, startWithout, useShoal } from "./support.js";
+import { type Child, file, run, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -32,6 +33,24 @@ describe("--connect cluster:NAME", () => {
     const name = (): string => node.lines.find(({ name }) => name.startsWith("shoal-push-"))?.name ?? "";
     await node.untilSaid("left", name());
     expect(node.eventsOf(name())).toEqual(["joined", "left"]);
+  });
+
+  it("reaches a cluster with a password, and needs it", async () => {
+    const group = newGroup();
+    const password = file();
+    writeFileSync(password, "correct horse battery\n", { mode: 0o600 });
+    const { child, endpoint } = await pull(1);
+    const node = start(group, "--password-file", password, "--advertise", `billing=${endpoint}`);
+    await node.ready();
+    const args = ["push", "--connect", "cluster:billing", "--cluster-group", group];
+    expect(await run("a\n", ...args, "--timeout", "500")).toMatchObject({ code: 1 });
+    const given = ["--cluster-password-file", password];
+    expect(await run("a\n", ...args, ...given)).toMatchObject({ code: 0, stderr: "" });
+    expect((await child.ended).code).toBe(0);
+    expect(await run("a\n", ...args, ...given, "--cluster-key", password)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--cluster-key or --cluster-password-file, not both"),
+    });
   });
 
   it("says what is missing, with the nearest name", async () => {
