@@ -1,4 +1,7 @@
-/** Files of secrets, which only their owner may read: a cluster's key, one line of 40 Z85 characters, or its password. */
+/**
+ * Files of secrets, which only their owner may read: a cluster's key, one line of 40 Z85 characters; its password; users and their
+ * passwords, a line each.
+ */
 import { isUtf8 } from "node:buffer";
 import { open } from "node:fs/promises";
 import { describe, UsageError } from "./failure.js";
@@ -7,6 +10,8 @@ const KEY = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}\r?\n?$/;
 /** Bytes of the longest valid key file, and one more; of the longest password file. */
 const MAX_KEY_READ = 43;
 const MAX_PASSWORD_READ = 1_027;
+/** Bytes of a file of users, at most. */
+const MAX_USERS_READ = 1_048_576;
 /** The permissions of a group and of others. */
 const OTHERS = 0o077;
 
@@ -25,6 +30,26 @@ export async function readPasswordFile(file: string): Promise<string> {
   if (!isUtf8(bytes) || /\p{Cc}/u.test(text) || length < 8 || length > 1_024)
     throw new UsageError(`the password file ${file} is not one line of 8 to 1,024 bytes of UTF-8`);
   return text;
+}
+
+/** @returns passwords, or their hashes, by user: lines `NAME:PASSWORD`; empty ones and those with # are left out @throws as `readKeyFile` */
+export async function readUsersFile(file: string): Promise<Record<string, string>> {
+  const bytes = await readSecret("users", file, MAX_USERS_READ + 1);
+  if (bytes.length > MAX_USERS_READ)
+    throw new UsageError(`the users file ${file} has more than ${MAX_USERS_READ} bytes`);
+  if (!isUtf8(bytes)) throw new UsageError(`the users file ${file} is not UTF-8`);
+  const users = new Map<string, string>();
+  for (const [at, line] of bytes.toString("utf8").split(/\r?\n/).entries()) {
+    if (line === "" || line.startsWith("#")) continue;
+    const colon = line.indexOf(":");
+    if (colon < 1 || colon === line.length - 1)
+      throw new UsageError(`the users file ${file}, line ${at + 1}: expected NAME:PASSWORD`);
+    const name = line.slice(0, colon);
+    if (users.has(name)) throw new UsageError(`the users file ${file}, line ${at + 1}: a second ${name}`);
+    users.set(name, line.slice(colon + 1));
+  }
+  if (users.size === 0) throw new UsageError(`the users file ${file} has no user`);
+  return Object.fromEntries(users);
 }
 
 async function readSecret(what: string, file: string, most: number): Promise<Buffer> {

@@ -4,13 +4,21 @@
  *   text --YAML--> values --variables--> --schema--> --files, the library's own checks--> options
  */
 import { dirname, resolve } from "node:path";
-import { ClusterNode, type ClusterNodeOptions, ManualSource, parseDiscovery } from "../cluster/index.js";
+import {
+  ClusterNode,
+  type ClusterNodeOptions,
+  DiscoveryServer,
+  type DiscoveryServerOptions,
+  ManualSource,
+  parseDiscovery,
+} from "../cluster/index.js";
 import { type Environment, expand } from "../config/environment.js";
 import { ConfigurationError, hider, otherThan, reasonOf } from "../config/file.js";
 import { type Finding, type Path, Source } from "../config/source.js";
 import { SchemaChecker } from "../config/validate.js";
 import { readCertificate, ShoalError } from "../index.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
+import { type ClientsValues, clientsOf } from "./node-clients.js";
 import { LIVE_KEYS, nodeSchema } from "./node-schema.js";
 import type { ControlSettings } from "./node-service.js";
 
@@ -21,6 +29,7 @@ export interface NodeConfiguration {
   readonly options: ClusterNodeOptions;
   readonly control: ControlSettings;
   readonly metrics: string | undefined;
+  readonly clients: DiscoveryServerOptions | undefined;
   /** Addresses of `static:` sources. */
   readonly fixed: readonly string[];
 }
@@ -75,6 +84,7 @@ export async function nodeConfigurationOf(
     ...optionsOf(usable, secrets, discovery.sources),
     ...(curve === undefined ? {} : { curve }),
   };
+  const clients = await discoveryServerOf(usable.clients, dirname(resolve(file)), findings);
   if (findings.length === 0) {
     try {
       new ClusterNode(options); // Opens nothing.
@@ -97,6 +107,7 @@ export async function nodeConfigurationOf(
       ...(controlKeys === undefined ? {} : { controlKeys: whole(controlKeys) as string }),
     },
     metrics: metrics as string | undefined,
+    clients,
     fixed: discovery.fixed,
   };
 }
@@ -159,6 +170,23 @@ async function curveOf(
     });
   }
   return undefined;
+}
+
+/** @param folder that files are named from */
+async function discoveryServerOf(
+  given: unknown,
+  folder: string,
+  findings: Finding[],
+): Promise<DiscoveryServerOptions | undefined> {
+  if (given === undefined) return undefined;
+  try {
+    const options = await clientsOf(given as ClientsValues, folder);
+    new DiscoveryServer(new ClusterNode({ name: "check" }), options); // Opens nothing.
+    return options;
+  } catch (error) {
+    findings.push({ path: ["clients"], message: (error as Error).message });
+    return undefined;
+  }
 }
 
 function discoveryOf(

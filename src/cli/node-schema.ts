@@ -120,6 +120,39 @@ export function nodeSchema(): Schema {
         },
         { required: ["certificate", "allow"] },
       ),
+      clients: map("programs that are no nodes ask here who is there", {
+        endpoint: text("tcp://HOST:PORT of the ROUTER that they connect to"),
+        http: text("HOST:PORT of /nodes"),
+        users: {
+          type: "object",
+          description: "who may ask: a password or its hash by name, or an object",
+          additionalProperties: {
+            ...map("a user", {
+              password: text("a password, or its hash"),
+              publicKey: text("a CURVE key, in place of a password", { pattern: Z85 }),
+              roles: list("names of roles"),
+              permissions: list("such as dynamicDiscovery"),
+            }),
+            type: ["string", "object"],
+          },
+        },
+        usersFile: text("a file with a line NAME:PASSWORD for each user, in place of users"),
+        roles: {
+          type: "object",
+          description: "permissions by role",
+          additionalProperties: list("such as dynamicDiscovery"),
+        },
+        port: whole("port at which this node serves clients", 1, 65_535),
+        securePort: whole("the same, over TLS or CURVE", 1, 65_535),
+        host: text("address that these ports are bound to; default: the host of endpoint"),
+        addresses: {
+          enum: ["interfaces", "ec2", "openstack"],
+          description: "where this machine's addresses come from; default interfaces",
+        },
+        xml: { type: "boolean", description: "whether the list is there as XML, too; default false" },
+        certificate: text("CURVE keys of endpoint, from the secret file"),
+        maxClients: whole("connections; default 16,384", 1, 1_000_000),
+      }),
       zre: { type: "boolean", description: "also a peer of zyre programs, in the clear; default false" },
       control: {
         ...texts("where it takes commands; false: nowhere. Default: a socket of its user alone"),

@@ -4,6 +4,7 @@ import {
   type ClusterEvent,
   ClusterNode,
   type ClusterNodeOptions,
+  type DiscoveryServerOptions,
   ManualSource,
   parseDiscovery,
   type RefusedReason,
@@ -11,6 +12,7 @@ import {
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
+import { type ClientsFlags, clientsOfFlags, serveClients } from "./node-clients.js";
 import type { NodeConfiguration } from "./node-config.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
@@ -30,7 +32,7 @@ const { EMFILE } = constants.errno;
 const MAX_SHOWN = 8;
 const MAX_SHOWN_ENDPOINT = 256;
 
-export interface StartSettings extends ControlSettings, OperationSettings {
+export interface StartSettings extends ControlSettings, OperationSettings, ClientsFlags {
   /** Without `config`. */
   readonly name?: string;
   readonly config?: string;
@@ -54,16 +56,30 @@ interface Start {
   readonly options: ClusterNodeOptions;
   readonly control: ControlSettings;
   readonly metrics?: string | undefined;
-  /** Follows the file, once the node runs. */
-  follow?(node: ClusterNode, log: Log): Promise<Reloads>;
+  readonly clients?: DiscoveryServerOptions | undefined;
+  /** Of a file: keeps a SIGHUP that comes before the node runs. */
+  reloadsOf?(node: ClusterNode, log: Log): Reloads;
+  /** Of the file, as it was read. */
+  readonly text?: string;
 }
 
 /** @throws UsageError, Failure, or what the library throws */
 export async function startNode(settings: StartSettings): Promise<void> {
-  const { options, control, metrics, follow } =
-    settings.config === undefined
-      ? { options: await optionsOf(settings), control: settings, metrics: settings.metrics }
-      : await startOf(settings.config, settings);
+  const {
+    options,
+    control,
+    metrics,
+    clients,
+    reloadsOf,
+    text = "",
+  }: Start = settings.config === undefined
+    ? {
+        options: await optionsOf(settings),
+        control: settings,
+        metrics: settings.metrics,
+        clients: await clientsOfFlags(settings),
+      }
+    : await startOf(settings.config, settings);
   const { name = "", group, zre = false } = options;
   if (Array.isArray(control.control)) checkEndpoints(control.control, "--control EP");
   const log = new Log(`node ${name}`);
@@ -91,7 +107,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     log.warn(`discovery by ${source} is down: ${error.message}`, { source, code: codeOf(error) }),
   );
   node.events.on("discovery:up", ({ source }) => log.info(`discovery by ${source} is up`, { source }));
-  let reloads: Reloads | undefined;
+  const reloads = reloadsOf?.(node, log);
   try {
     const sources = () => ({ [name]: node });
     await operate({ settings: defined({ metrics }), log, stop, service, sources }, async () => {
@@ -102,11 +118,17 @@ export async function startNode(settings: StartSettings): Promise<void> {
           : error;
       });
       if (zre !== false && group !== undefined) node.joinGroup(group);
+      const server =
+        clients === undefined ? undefined : await asUsage(() => serveClients(node, clients, log));
       const { self, address } = node;
       showControl(node, service);
-      lines.ready(self, node.members({ self: false }), { address, ...service.endpoints });
+      lines.ready(self, node.members({ self: false }), {
+        address,
+        ...service.endpoints,
+        ...defined({ clients: server?.endpoint, clientsHttp: server?.url }),
+      });
       if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
-      reloads = await follow?.(node, log);
+      await reloads?.follow(text, settings.watch !== false);
     });
   } finally {
     reloads?.close();
@@ -157,13 +179,15 @@ async function startOf(file: string, settings: StartSettings): Promise<Start> {
     throw failureOf(file, error, new Log("node start"));
   }
   source.set([...running.fixed]);
-  const { options, control, metrics } = running;
+  const { options, control, metrics, clients } = running;
   return {
     options,
     control,
     metrics,
-    follow: async (node, log) => {
-      const reloads = new Reloads(file, log, {
+    clients,
+    text,
+    reloadsOf: (node, log) =>
+      new Reloads(file, log, {
         apply: async (now) => {
           const wanted = await nodeConfigurationOf(file, now, source);
           const restart = restartKeys(running, wanted);
@@ -175,10 +199,7 @@ async function startOf(file: string, settings: StartSettings): Promise<Start> {
           return changed.length === 0 ? "nothing changed" : `${changed.join(", ")} changed`;
         },
         unchanged: "the node continues",
-      }).listen();
-      await reloads.follow(text, settings.watch !== false);
-      return reloads;
-    },
+      }).listen(),
   };
 }
 

@@ -90,6 +90,13 @@ function addStartCommand(node: Command): void {
       "--password-file <FILE>",
       "in place of --key: one line of 8 to 1,024 bytes, readable by its owner only, from which the key is derived",
     )
+    .option("--clients <EP>", "programs that are no nodes ask here who is there: tcp://HOST:PORT of a ROUTER")
+    .option("--clients-http <HOST:PORT>", "they ask here over HTTP: /nodes, as JSON")
+    .option(
+      "--clients-users <FILE>",
+      "who may ask: a line NAME:PASSWORD for each, the file readable by its owner only",
+    )
+    .option("--clients-port <PORT>", "the port at which this node serves clients", wholeNumber(1, 65_535))
     .option("--zre", "also a peer of zyre programs (36/ZRE) on the link; that traffic is not encrypted")
     .addOption(
       repeatable(

@@ -1,5 +1,6 @@
 /** A configuration's file: its text, its faults as one error, and messages that repeat no secret. */
-import { readFile, stat } from "node:fs/promises";
+import { constants } from "node:fs";
+import { open, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Path, type Problem, problemLine, SHOWN, type Source } from "./source.js";
 
@@ -27,12 +28,19 @@ export async function textOf(file: string, again = false): Promise<string> {
     throw new ConfigurationError([{ file, line: 1, column: 1, path: "", message }]);
   };
   try {
-    const found = await stat(file);
-    const { size } = found;
-    if (again && !found.isFile() && !found.isDirectory())
-      return fault("cannot read the file again: it is a pipe or a device");
-    if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
-    return await readFile(file, "utf8");
+    // The open of a pipe waits for a writer, unless it is asked not to; what a name stands for may change at any time.
+    const waits = !again && (await stat(file)).isFIFO();
+    const handle = await open(file, waits ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const found = await handle.stat();
+      const { size } = found;
+      if (again && !found.isFile() && !found.isDirectory())
+        return fault("cannot read the file again: it is a pipe or a device");
+      if (size > MAX_FILE) return fault(`expected ${MAX_FILE} bytes at most; it has ${size}`);
+      return await handle.readFile("utf8");
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
     if (error instanceof ConfigurationError) throw error;
     return fault(`cannot read the file: ${reasonOf(error)}`);

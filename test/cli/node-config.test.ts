@@ -80,6 +80,7 @@ split: { strategy: { quorum: 2 }, autoheal: false }
 beats: loop
 advertise: { requests: ["tcp://*:5555"] }
 registry: false
+clients: { endpoint: "tcp://*:7000", http: "[::1]:7001", users: { ana: secret }, port: 5672, xml: true, addresses: ec2 }
 control: ipc:///tmp/billing
 metrics: 127.0.0.1:9464
 `;

@@ -38,7 +38,7 @@ test("shoal node start --help says every option, and how a node ends", async () 
   const { code, stdout } = await run("", "node", "start", "--help");
   expect(code).toBe(0);
   const options =
-    "--name --json --tag --prop --group --scope --interface --discovery --ports --key --password-file --zre --control --log-level".split(
+    "--name --json --tag --prop --group --scope --interface --discovery --ports --key --password-file --clients --clients-http --clients-users --clients-port --zre --control --log-level".split(
       " ",
     );
   for (const option of options) expect(String(stdout)).toMatch(new RegExp(`^  ${option}\\b`, "m"));

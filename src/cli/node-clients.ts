@@ -1,0 +1,118 @@
+/** Programs that are no nodes: the discovery server that `shoal node start` runs for them, from flags or from a configuration. */
+import { resolve } from "node:path";
+import {
+  type ClusterNode,
+  DiscoveryServer,
+  type DiscoveryServerOptions,
+  type DiscoveryUser,
+  ec2Addresses,
+  openStackAddresses,
+} from "../cluster/index.js";
+import { readCertificate } from "../index.js";
+import { UsageError } from "./failure.js";
+import { readUsersFile } from "./key-file.js";
+import type { Log } from "./log.js";
+
+/** Flags of `node start`. */
+export interface ClientsFlags {
+  readonly clients?: string;
+  readonly clientsHttp?: string;
+  readonly clientsUsers?: string;
+  readonly clientsPort?: number;
+}
+
+/** The key `clients` of a configuration, valid by its schema. */
+export interface ClientsValues {
+  readonly endpoint?: string;
+  readonly http?: string;
+  readonly users?: Readonly<Record<string, string | DiscoveryUser>>;
+  readonly usersFile?: string;
+  readonly roles?: Readonly<Record<string, readonly string[]>>;
+  readonly port?: number;
+  readonly securePort?: number;
+  readonly host?: string;
+  readonly addresses?: "interfaces" | "ec2" | "openstack";
+  readonly xml?: boolean;
+  readonly certificate?: string;
+  readonly maxClients?: number;
+}
+
+const PROVIDERS = { ec2: ec2Addresses, openstack: openStackAddresses };
+
+/** @returns `undefined` without such flags @throws UsageError */
+export async function clientsOfFlags(flags: ClientsFlags): Promise<DiscoveryServerOptions | undefined> {
+  const { clients: endpoint, clientsHttp: http, clientsUsers: usersFile, clientsPort: port } = flags;
+  if (endpoint === undefined && http === undefined) {
+    if (usersFile === undefined && port === undefined) return undefined;
+    throw new UsageError(
+      "--clients-users and --clients-port go with --clients EP or --clients-http HOST:PORT",
+    );
+  }
+  if (usersFile === undefined) throw new UsageError("--clients needs --clients-users FILE: who may ask");
+  return clientsOf(
+    {
+      usersFile,
+      ...(endpoint === undefined ? {} : { endpoint }),
+      ...(http === undefined ? {} : { http }),
+      ...(port === undefined ? {} : { port }),
+    },
+    ".",
+  );
+}
+
+/** @param folder that files are named from @throws UsageError, or what the files are read with */
+export async function clientsOf(values: ClientsValues, folder: string): Promise<DiscoveryServerOptions> {
+  const { http, users, usersFile, addresses = "interfaces", certificate, ...options } = values;
+  if ((users === undefined) === (usersFile === undefined))
+    throw new UsageError("clients: expected users or usersFile, one of the two");
+  const file = certificate === undefined ? undefined : resolve(folder, certificate);
+  const keys = file === undefined ? undefined : await readCertificate(file);
+  if (keys !== undefined && keys.secretKey === undefined)
+    throw new UsageError(`the certificate ${file} has no secret key; expected the secret file of the pair`);
+  return {
+    ...options,
+    users: users ?? (await readUsersFile(resolve(folder, usersFile as string))),
+    ...(http === undefined ? {} : { http: httpOf(http) }),
+    ...(addresses === "interfaces" ? {} : { addresses: PROVIDERS[addresses]() }),
+    ...(keys === undefined
+      ? {}
+      : {
+          socketOptions: {
+            curveServer: true,
+            curvePublicKey: keys.publicKey,
+            curveSecretKey: keys.secretKey as string,
+          },
+        }),
+  };
+}
+
+/** @throws UsageError */
+function httpOf(text: string): { host: string; port: number } {
+  const at = text.lastIndexOf(":");
+  const port = Number(text.slice(at + 1));
+  if (at < 1 || !/^\d{1,5}$/.test(text.slice(at + 1)) || port > 65_535)
+    throw new UsageError(`expected HOST:PORT for the clients' HTTP; got ${JSON.stringify(text)}`);
+  return { host: text.slice(0, at).replace(/^\[(.*)\]$/, "$1"), port };
+}
+
+/** Logs who is refused. The server ends with its node. @throws what `start` throws */
+export async function serveClients(
+  node: ClusterNode,
+  options: DiscoveryServerOptions,
+  log: Log,
+): Promise<DiscoveryServer> {
+  const server = new DiscoveryServer(node, options);
+  server.events.on("caller:refused", ({ address, via, reason, count }) =>
+    log.warn(`refused ${address}, which asked who is there: ${reason}`, { address, via, reason, count }),
+  );
+  server.events.on("addresses:failed", ({ error }) =>
+    log.warn(`some of this host's addresses are not known to clients: ${(error as Error).message}`),
+  );
+  await server.start();
+  const { endpoint, url } = server;
+  log.info(`clients ask at ${[endpoint, url].filter((place) => place !== undefined).join(" and ")}`, {
+    endpoint,
+    url,
+  });
+  return server;
+}
