@@ -15,9 +15,9 @@
 import { isUtf8 } from "node:buffer";
 import crypto from "node:crypto";
 import { type FileHandle, open as openFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { crc32 } from "node:zlib";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { ClosedError } from "../../core/errors.js";
 import { bytes as bytesOption, checkOptions, choice } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import {
@@ -27,6 +27,7 @@ import {
   type LmdbEnvironment,
   openStore,
   openTable,
+  storeFolder,
 } from "../kit/store/lmdb.js";
 import { UUID_BYTES } from "./protocol.js";
 import type {
@@ -101,10 +102,8 @@ export class CloneLmdbStore implements CloneStore {
   }
 
   private constructor(directory: string, options: CloneLmdbStoreOptions) {
-    if (typeof directory !== "string" || directory === "")
-      throw new InvalidArgumentError("The store on LMDB needs the path of a folder");
     const { minFreeBytes, damagedFile } = checkOptions("CloneLmdbStore", OPTIONS, options);
-    this.#directory = resolve(directory);
+    this.#directory = storeFolder(directory);
     this.#room = new DiskRoom(this.#directory, minFreeBytes);
     const file = {
       tables: TABLES,

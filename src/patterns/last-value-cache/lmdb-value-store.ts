@@ -8,7 +8,6 @@
  * order after a restart.
  */
 import crypto from "node:crypto";
-import { resolve } from "node:path";
 import { StoreError } from "../kit/store/error.js";
 import {
   commitFailed,
@@ -39,6 +38,7 @@ export class LmdbValueStore implements ValueStore {
   /**
    * Opens a folder, and makes it if it is not there. A second process that opens it takes it over.
    *
+   * @param directory a path from the root
    * @param damagedFile what to do with a file that is damaged: leave it, or rename it and begin with none
    * @throws NotSupportedError `ERR_PACKAGE_UNAVAILABLE` without the package `lmdb`; StoreError `taken` when this process has it open; `damaged` when its file is;
    *   `failed` when it cannot be opened
@@ -48,7 +48,7 @@ export class LmdbValueStore implements ValueStore {
     damagedFile: DamagedFile = "refuse",
     onSetAside: (file: string, reason: string) => void = () => undefined,
   ) {
-    this.#directory = resolve(directory);
+    this.#directory = directory;
     const file = { tables: TABLES, damagedFile, onSetAside };
     const [environment, tables] = openStore(this.#directory, file, (opened) => {
       const [values, owner] = TABLES.map((name) => openTable(opened, name)) as Tables;

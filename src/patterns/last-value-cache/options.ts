@@ -3,6 +3,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { XPublisherOptions, XSubscriberOptions } from "../../sockets/pub-sub.js";
 import { anything, bytes, checkOptions, choice, integer, object, text } from "../kit/options.js";
 import { type PublisherGate, publisherGate } from "../kit/server-gate.js";
+import { storeFolder } from "../kit/store/lmdb.js";
 import type { DamagedFile } from "../kit/store/lmdb-check.js";
 import type { LastValueCacheSnapshotStats } from "./snapshots.js";
 import type { CacheBounds, LastValueCacheUncachedReason, LastValueCacheValueStats } from "./value-cache.js";
@@ -143,7 +144,7 @@ export function cacheSettings(options: LastValueCacheOptions): LastValueCacheSet
     topics,
     bounds: { maxTopics, maxBytes, maxTopicBytes: MAX_TOPIC_BYTES, maxValueBytes },
     maxSnapshots,
-    store,
+    store: store === undefined ? undefined : storeFolder(store),
     storeInterval,
     damagedFile,
     gate,

@@ -4,13 +4,12 @@
  * commit), and run on a thread of the package `lmdb`, next to the event loop.
  */
 import crypto from "node:crypto";
-import { resolve } from "node:path";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { ClosedError } from "../../core/errors.js";
 import { bytesOf } from "../kit/calls.js";
 import { boolean, bytes, checkOptions, choice, func } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
-import { commitFailed, DiskRoom, type LmdbEnvironment, openStore } from "../kit/store/lmdb.js";
+import { commitFailed, DiskRoom, type LmdbEnvironment, openStore, storeFolder } from "../kit/store/lmdb.js";
 import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import type {
   TitanicBurial,
@@ -118,15 +117,13 @@ export class LmdbStore implements TitanicStore {
   }
 
   private constructor(directory: string, options: LmdbStoreOptions) {
-    if (typeof directory !== "string" || directory === "")
-      throw new InvalidArgumentError("The store on LMDB needs the path of a folder");
     const { maxRecords, maxPendingWrites, minFreeBytes, damagedFile, maintenance, wallClock } = checkOptions(
       "LmdbStore",
       OPTIONS,
       options,
     );
     this.#isGuest = maintenance;
-    this.#directory = resolve(directory);
+    this.#directory = storeFolder(directory);
     this.#maxRecords = maxRecords;
     this.#now = wallClock ?? Date.now;
     const file = {

@@ -169,6 +169,7 @@ describe("LastValueCache", () => {
       { backendOptions: { noDrop: true } },
       { backendOptions: { manual: true } },
       { store: "" },
+      { store: "tcp://127.0.0.1:1" },
     ])
       expect(thrown(() => new LastValueCache(bad as never)).code).toBe("EINVAL");
   });

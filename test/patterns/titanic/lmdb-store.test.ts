@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -46,6 +46,30 @@ describe("the store on LMDB", () => {
     const store = LmdbStore.open(join(directory, "a", "b"));
     await store.put(request());
     await store.close();
+  });
+
+  it.each([
+    "tcp://127.0.0.1:1",
+    "postgres://shoal:secret@db/shoal",
+    "file:///tmp/x",
+    "a\0b",
+    undefined,
+    null,
+    {},
+  ])("refuses the path %j, makes no folder, and repeats no password", (path) => {
+    const wrong = new Error("nothing was thrown");
+    let thrown = wrong;
+    try {
+      LmdbStore.open(path as string);
+    } catch (error) {
+      thrown = error as Error;
+    }
+    expect(thrown).toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining("the path of a folder"),
+    });
+    expect(thrown.message).not.toContain("secret");
+    expect(existsSync("tcp:") || existsSync("postgres:") || existsSync("file:")).toBe(false);
   });
 
   it.each([

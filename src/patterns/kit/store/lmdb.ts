@@ -4,8 +4,9 @@
  */
 import { mkdirSync, realpathSync } from "node:fs";
 import { statfs } from "node:fs/promises";
-import { join } from "node:path";
-import { NotSupportedError } from "../../../core/errors.js";
+import { join, resolve } from "node:path";
+import { describe } from "../../../core/arguments.js";
+import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { loadOptional } from "../../../core/optional-package.js";
 import { StoreError } from "./error.js";
 import { type DamagedFile, findDamage, setAside } from "./lmdb-check.js";
@@ -47,6 +48,24 @@ export interface LmdbEnvironment {
   /** `change` must give nothing: what `put` gives is taken for a promise, and the transaction stays open. */
   transactionSync(change: () => undefined): void;
   close(): Promise<void>;
+}
+
+/** Endpoints and addresses of databases: the system would take them for paths, and make a folder such as "tcp:". */
+const URL_SCHEME = /^[a-z][a-z0-9+.-]+:\/\//i;
+
+/**
+ * A store's folder, as a path from the root.
+ *
+ * @throws InvalidArgumentError `EINVAL` for what is not a path
+ */
+export function storeFolder(directory: string): string {
+  const isText = typeof directory === "string";
+  const scheme = isText ? URL_SCHEME.exec(directory)?.[0] : undefined;
+  if (isText && directory !== "" && !directory.includes("\0") && scheme === undefined)
+    return resolve(directory);
+  // What follows the scheme may be a password.
+  const got = scheme === undefined ? describe(directory) : `one that begins with ${scheme}`;
+  throw new InvalidArgumentError(`A store on LMDB needs the path of a folder, not a URL; got ${got}`);
 }
 
 /** Folders that this process has open: LMDB must not be opened twice by one process, by whatever store. */
