@@ -1,0 +1,91 @@
+/**
+ * What the parts of messaging are to each other: types only.
+ *
+ *   ClusterBus ── Messaging (messaging.ts) ──┬── MessageLinks: streams of items to members (links.ts)
+ *                                            └── MessageRoutes: who is interested in a topic (route-driver.ts)
+ */
+
+/** What an item on a link is: one byte before it. */
+export const MessageKind = { ROUTES: 1, PUBLISH: 2, DIRECT: 3, SERVICE: 4, RETAINED: 5 } as const;
+
+export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
+
+/**
+ * `sent`: the link has it. `full`: the peer's mark is reached. `unreachable`: no such live member, or one that does not take
+ * messages.
+ */
+export type SendResult = "sent" | "full" | "unreachable";
+
+/** `up`: a session began. `lost`: it cannot be reached, and may come back. `gone`: left, removed, or another life of it began. */
+export type PeerState = "up" | "lost" | "gone";
+
+/** A link, as statistics show it. Each item that was given to it is in one of `delivered`, `waiting`, `dropped` and `lost`. */
+export interface MessageLinkStats {
+  readonly id: string;
+  readonly name: string;
+  /** "tcp", "ipc" … */
+  readonly protocol: string;
+  readonly state: string;
+  readonly sent: number;
+  readonly delivered: number;
+  readonly waiting: number;
+  readonly waitingBytes: number;
+  readonly dropped: number;
+  readonly lost: number;
+  readonly resent: number;
+}
+
+export interface MessageLinksStats {
+  readonly peers: readonly MessageLinkStats[];
+  /** Items that were dropped since a peer's mark was reached, by prefix. */
+  readonly droppedByPrefix: Readonly<Record<string, number>>;
+  readonly refused: Readonly<Record<string, number>>;
+}
+
+/** What links bring. */
+export interface MessageLinksEffects {
+  /** In order for each peer. It is acknowledged after this returned, or after the promise settled; the peer's next item waits for that. */
+  onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
+  onPeer(id: string, state: PeerState): void;
+}
+
+/** An ordered, acknowledged, bounded stream of items to each member, dialled on first use. */
+export interface MessageLinks {
+  /**
+   * @param item complete, and never changed afterwards
+   * @param prefix counted under, such as a topic's first level
+   * @param uncounted the caller waits for room and sends it again: a `full` is not counted as dropped
+   */
+  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted?: boolean): SendResult;
+  /**
+   * Encoded once.
+   *
+   * @param full where it is given, those whose mark is reached are pushed there, and are not counted as dropped
+   * @returns how many took it
+   */
+  sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number;
+  /** Counts an item that the caller drops since the peer's mark is reached. */
+  drop(to: string, prefix: string, bytes: number): void;
+  /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */
+  room(to: string): Promise<void>;
+  stats(): MessageLinksStats;
+  /** Resolves when what waits was acknowledged, or after `linger` ms; -1: no limit. */
+  close(linger: number): Promise<void>;
+}
+
+/** Who is interested in what, as the facade asks for it. */
+export interface MessageRoutes {
+  /** This node's own interest in a filter begins. @returns settles when all live members know it */
+  subscribe(filter: string): Promise<void>;
+  /** It ends. */
+  unsubscribe(filter: string): void;
+  /** Pushes the ids of the live members with interest in a topic, without this node, each once. @returns how many */
+  targets(topic: string, into: string[]): number;
+  /** Another number whenever `targets` may answer otherwise than before. */
+  readonly version: number;
+  /** @returns why it was refused; `undefined`: it was taken */
+  onItem(from: string, item: Buffer): string | undefined;
+  onPeer(id: string, state: PeerState): void;
+  stats(): object;
+  close(): void;
+}
