@@ -107,6 +107,10 @@ export async function startNode(settings: StartSettings): Promise<void> {
     log.warn(`discovery by ${source} is down: ${error.message}`, { source, code: codeOf(error) }),
   );
   node.events.on("discovery:up", ({ source }) => log.info(`discovery by ${source} is up`, { source }));
+  node.events.on("registry:down", ({ error }) =>
+    log.warn(`shoal node names does not show this node: ${error.message}`, { code: codeOf(error) }),
+  );
+  node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   const reloads = reloadsOf?.(node, log);
   try {
     const sources = () => ({ [name]: node });

@@ -97,6 +97,11 @@ async function isOwn(folder: string): Promise<boolean> {
   }
 }
 
+/** Whether a folder and the one above it are of this user alone. */
+async function isSafe(folder: string): Promise<boolean> {
+  return (await isOwn(folder)) && (await isOwn(join(folder, "..")));
+}
+
 /** The folder and the one above it, made where they are not there, mode 700. @returns whether it is safe to use */
 async function makeFolder(folder: string): Promise<boolean> {
   const above = join(folder, "..");
@@ -104,31 +109,34 @@ async function makeFolder(folder: string): Promise<boolean> {
     try {
       await mkdir(each, { mode: 0o700 });
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") return false;
+      const { code } = error as NodeJS.ErrnoException;
+      // A disk that is full has room later; what there is no place for is looked for elsewhere.
+      if (code === "ENOSPC" || code === "EDQUOT") throw error;
+      if (code !== "EEXIST") return false;
     }
     if (!(await isOwn(each))) return false;
   }
   return true;
 }
 
-/** A node's place among those of this host. */
+/** A node's place among those of this host: its socket and its file. node/registrar.ts keeps one there. */
 export class Registration {
   readonly #folder: string;
   readonly #key: string;
   readonly #server: Server;
-  #entry: ClusterNodeEntry;
-  #writing: Promise<void> = Promise.resolve();
+  /** Of the socket's file: another file of its name is not this node's. */
+  readonly #inode: number;
   #closed = false;
 
-  private constructor(folder: string, entry: ClusterNodeEntry, server: Server) {
+  private constructor(folder: string, key: string, server: Server, inode: number) {
     this.#folder = folder;
-    this.#key = entry.id.slice(0, 16);
-    this.#entry = entry;
+    this.#key = key;
     this.#server = server;
+    this.#inode = inode;
   }
 
   /**
-   * Registers a node.
+   * Registers a node, in the first folder where that is possible.
    *
    * @throws InvalidStateError `EFSM` where there is no folder that is safe to use, and the system's errors
    */
@@ -136,59 +144,96 @@ export class Registration {
     entry: ClusterNodeEntry,
     folders: readonly string[] = foldersOf(process.env),
   ): Promise<Registration> {
+    let failure: { readonly error: unknown } | undefined;
     for (const folder of folders) {
       const path = join(folder, `${entry.id.slice(0, 16)}.sock`);
-      if (Buffer.byteLength(path) > MAX_SOCKET_PATH || !(await makeFolder(folder))) continue;
-      const server = createServer((socket) => void socket.on("error", () => undefined).destroy());
-      await new Promise<void>((resolve, reject) => {
-        server.once("error", reject);
-        server.listen({ path, exclusive: true }, resolve);
-      });
-      server.on("error", () => undefined);
-      server.unref();
-      const registration = new Registration(folder, entry, server);
       try {
-        await chmod(path, 0o600);
-        await registration.update({});
+        if (Buffer.byteLength(path) > MAX_SOCKET_PATH || !(await makeFolder(folder))) continue;
+        return await Registration.#openIn(folder, path, entry);
       } catch (error) {
-        await registration.close();
-        throw error;
+        // Its disk may be full, and that of the next one not.
+        failure ??= { error };
       }
-      return registration;
     }
+    if (failure !== undefined) throw failure.error;
     throw new InvalidStateError("EFSM", "there is no folder of this user to register nodes in");
   }
 
-  /** Changes what others see of the node. */
-  update(changes: Partial<Pick<ClusterNodeEntry, "address" | "port" | "control">>): Promise<void> {
-    this.#entry = { ...this.#entry, ...changes };
-    const entry = this.#entry;
-    this.#writing = this.#writing
-      .catch(() => undefined)
-      .then(async () => {
-        if (this.#closed) return;
-        // A reader sees the file before or after the change.
-        const part = join(this.#folder, `.${this.#key}.part`);
-        await rm(part, { force: true });
-        const { O_WRONLY, O_CREAT, O_EXCL } = constants;
-        const handle = await open(part, O_WRONLY | O_CREAT | O_EXCL, 0o600);
-        try {
-          await handle.writeFile(JSON.stringify(entry));
-        } finally {
-          await handle.close();
-        }
-        await rename(part, join(this.#folder, `${this.#key}.json`));
-      });
-    return this.#writing;
+  static async #openIn(folder: string, path: string, entry: ClusterNodeEntry): Promise<Registration> {
+    const server = createServer((socket) => void socket.on("error", () => undefined).destroy());
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen({ path, exclusive: true }, resolve);
+    });
+    // Of one connection that could not be taken: the socket listens on.
+    server.on("error", () => undefined);
+    server.unref();
+    try {
+      await chmod(path, 0o600);
+      const registration = new Registration(folder, entry.id.slice(0, 16), server, (await lstat(path)).ino);
+      await registration.write(entry);
+      return registration;
+    } catch (error) {
+      await closed(server);
+      throw error;
+    }
+  }
+
+  get #file(): string {
+    return join(this.#folder, `${this.#key}.json`);
+  }
+
+  /** Whether its folder is still safe to use, and its socket there: someone may have removed or replaced the folder. */
+  async hasSocket(): Promise<boolean> {
+    if (!(await isSafe(this.#folder))) return false;
+    return (await inodeOf(join(this.#folder, `${this.#key}.sock`))) === this.#inode;
+  }
+
+  /** Whether its file is there: what clears folders of old files does not know that it is in use. */
+  async hasFile(): Promise<boolean> {
+    return (await inodeOf(this.#file)) !== undefined;
+  }
+
+  /** What others see of the node from now on. Not to be called while it runs. @throws the system's errors */
+  async write(entry: ClusterNodeEntry): Promise<void> {
+    if (this.#closed) return;
+    // A reader sees the file before or after the change.
+    const part = join(this.#folder, `.${this.#key}.part`);
+    await rm(part, { force: true });
+    const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+    const handle = await open(part, O_WRONLY | O_CREAT | O_EXCL, 0o600);
+    try {
+      await handle.writeFile(JSON.stringify(entry));
+    } catch (error) {
+      // Half of it is of no use, and takes room where there is none.
+      await rm(part, { force: true }).catch(() => undefined);
+      throw error;
+    } finally {
+      await handle.close();
+    }
+    await rename(part, this.#file);
   }
 
   /** Takes the node out. Settles in any case: what stays is removed by the next one who looks. */
   async close(): Promise<void> {
-    await this.#writing.catch(() => undefined);
     this.#closed = true;
-    await rm(join(this.#folder, `${this.#key}.json`), { force: true }).catch(() => undefined);
+    // In a folder that was replaced, nothing is this node's.
+    if (await isSafe(this.#folder)) await rm(this.#file, { force: true }).catch(() => undefined);
     // Closing removes the socket's file.
-    await new Promise<void>((resolve) => void this.#server.close(() => resolve()));
+    await closed(this.#server);
+  }
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => void server.close(() => resolve()));
+}
+
+/** `undefined` where there is no such file. */
+async function inodeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await lstat(path)).ino;
+  } catch {
+    return undefined; // Whatever the reason, the node is not to be found by it.
   }
 }
 
@@ -206,7 +251,7 @@ export function clusterNames(): Promise<ClusterNodeEntry[]> {
 export async function namesIn(folders: readonly string[]): Promise<ClusterNodeEntry[]> {
   const found = new Map<string, ClusterNodeEntry>();
   for (const folder of folders) {
-    if (!(await isOwn(folder)) || !(await isOwn(join(folder, "..")))) continue;
+    if (!(await isSafe(folder))) continue;
     for (const entry of await entriesOf(folder)) found.set(entry.id, entry);
   }
   return [...found.values()].sort(

@@ -1,5 +1,5 @@
 /** The nodes of a host, by files: who is shown, what is removed, and what a stranger's file can do. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -14,9 +15,11 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
+import { Registrar } from "../../src/cluster/node/registrar.js";
 import { type ClusterNodeEntry, foldersOf, namesIn, Registration } from "../../src/cluster/registry.js";
+import { missing } from "../support/peers.js";
 
 let root: string;
 let folder: string;
@@ -88,7 +91,7 @@ describe("the nodes of a host", () => {
       entry("a", { group: "kitchen", port: 5_000, address: "10.0.0.1:5000" }),
       entry("b", { control: ["ipc:///tmp/b"] }),
     ]);
-    await a.update({ control: ["ipc:///tmp/a"] });
+    await a.write(entry("a", { control: ["ipc:///tmp/a"] }));
     expect((await namesIn([folder]))[0]?.control).toEqual(["ipc:///tmp/a"]);
     await b.close();
     expect(await names()).toEqual(["a@host"]);
@@ -202,6 +205,122 @@ describe("a stranger's", () => {
   });
 });
 
+describe("a node that runs", () => {
+  let reports: string[];
+  /** Settles with the next report. */
+  let reported: Promise<void>;
+
+  function keep(digit: string, folders: readonly string[] = [folder]): Registrar {
+    let wake: () => void = () => undefined;
+    const next = (): void => {
+      reported = new Promise((resolve) => {
+        wake = resolve;
+      });
+    };
+    const report = (text: string): void => {
+      reports.push(text);
+      wake();
+      next();
+    };
+    reports = [];
+    next();
+    const effects = {
+      up: () => report("up"),
+      down: (error: Error & { code?: string }) => report(`down ${error.code}`),
+    };
+    const made = new Registrar(entry(digit), effects, folders, LOOK);
+    open.push(made);
+    made.start();
+    return made;
+  }
+
+  /** ms between two looks. */
+  const LOOK = 30;
+  const untilNames = async (...wanted: string[]): Promise<void> => {
+    await expect.poll(names, { timeout: 10_000, interval: 10 }).toEqual(wanted);
+  };
+
+  it("is shown again after its folder was removed, or another one is in its place", async () => {
+    const node = keep("a");
+    await untilNames("a@host");
+    rmSync(join(root, "shoal"), { recursive: true });
+    await untilNames("a@host");
+    renameSync(folder, join(root, "before"));
+    mkdirSync(folder, { mode: 0o700 });
+    await untilNames("a@host");
+    node.update({ control: ["ipc:///tmp/a"] });
+    await expect
+      .poll(async () => (await namesIn([folder]))[0]?.control, { timeout: 10_000 })
+      .toEqual(["ipc:///tmp/a"]);
+    await node.close();
+    expect(readdirSync(folder)).toEqual([]);
+    expect(reports).toEqual([]);
+  });
+
+  it("is shown again after its file alone was cleared away", async () => {
+    keep("a");
+    await untilNames("a@host");
+    const { ino } = lstatSync(join(folder, `${"a".repeat(16)}.sock`));
+    rmSync(join(folder, `${"a".repeat(16)}.json`));
+    await untilNames("a@host");
+    expect(lstatSync(join(folder, `${"a".repeat(16)}.sock`)).ino).toBe(ino);
+  });
+
+  it("writes nothing through a link in place of its folder, and reports that it is not shown", async () => {
+    const node = keep("a");
+    await untilNames("a@host");
+    const elsewhere = join(root, "elsewhere");
+    mkdirSync(elsewhere, { mode: 0o700 });
+    writeFileSync(join(elsewhere, `${"a".repeat(16)}.json`), "not the node's");
+    renameSync(folder, join(root, "before"));
+    symlinkSync(elsewhere, folder);
+    node.update({ control: ["ipc:///tmp/a"] });
+    await reported;
+    expect(reports).toEqual(["down EFSM"]);
+    expect(readdirSync(elsewhere)).toEqual([`${"a".repeat(16)}.json`]);
+    rmSync(folder);
+    await untilNames("a@host");
+    expect(reports).toEqual(["down EFSM", "up"]);
+    await node.close();
+    expect(readdirSync(elsewhere)).toEqual([`${"a".repeat(16)}.json`]);
+  });
+
+  it.skipIf(missing("mounts"))(
+    "is shown as soon as its disk has room, and in another folder meanwhile",
+    async () => {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=64k,mode=700", "shoal-test", folder]);
+      try {
+        expect(() => writeFileSync(join(folder, "filler"), Buffer.alloc(1_000_000))).toThrow(/ENOSPC/);
+        const second = join(root, "two", "nodes");
+        const other = keep("b", [folder, second]);
+        await expect
+          .poll(async () => (await namesIn([second])).length, { timeout: 10_000, interval: 10 })
+          .toBe(1);
+        expect(reports).toEqual([]);
+        await other.close();
+
+        const node = keep("a");
+        await reported;
+        expect(reports).toEqual(["down ENOSPC"]);
+        expect(readdirSync(folder)).toEqual(["filler"]);
+        rmSync(join(folder, "filler"));
+        await untilNames("a@host");
+        expect(reports).toEqual(["down ENOSPC", "up"]);
+        await node.close();
+      } finally {
+        execFileSync("umount", [folder]);
+      }
+    },
+  );
+
+  it("is taken out though it ends while it starts", async () => {
+    const node = keep("a");
+    await node.close();
+    expect(existsSync(folder) ? readdirSync(folder) : []).toEqual([]);
+  });
+});
+
 describe("a ClusterNode", () => {
   it("is among the names of its host from its start to its end, unless it does not want to", async () => {
     const options = { group: `names-${process.pid}`, multicast: false } as const;
@@ -238,6 +357,24 @@ describe("a ClusterNode", () => {
     const found = async (): Promise<string | undefined> =>
       (await clusterNames()).find(({ id }) => id === node.id)?.address;
     await expect.poll(found, { timeout: 10_000 }).toBe("192.0.2.7:7946");
+  });
+
+  it("reports once that it cannot be shown", async () => {
+    // No folder is this user's.
+    vi.stubEnv("TMPDIR", root);
+    vi.stubEnv("XDG_RUNTIME_DIR", root);
+    vi.spyOn(process, "getuid").mockReturnValue(4_294_000_000);
+    try {
+      const node = new ClusterNode({ name: "unshown", group: `unshown-${process.pid}`, multicast: false });
+      open.push(node);
+      const down = new Promise((resolve) => node.events.once("registry:down", ({ error }) => resolve(error)));
+      await node.start();
+      expect(await down).toMatchObject({ code: "EFSM" });
+      expect(node.stats().dropped).toEqual({ registry: 1 });
+    } finally {
+      vi.restoreAllMocks();
+      vi.unstubAllEnvs();
+    }
   });
 
   it("looks where its user's runtime files are", () => {

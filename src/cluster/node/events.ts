@@ -71,6 +71,13 @@ export type ClusterEvent =
       readonly endpoint: string;
       readonly error: ShoalError;
     }
+  /**
+   * This node is not among those of its host (`clusterNames()`): its folder or disk does not take it. It is tried again every 5 s;
+   * the event comes once until that succeeds.
+   */
+  | { readonly type: "registry:down"; readonly error: Error }
+  /** It is among them again. */
+  | { readonly type: "registry:up" }
   /** A peer on the ZRE plane joined or left a group. */
   | { readonly type: "group:joined" | "group:left"; readonly member: Service; readonly group: string }
   /** A message on the ZRE plane for this node alone, or for a group that it is in. */
@@ -105,6 +112,8 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   "discovery:down": true,
   refused: true,
   "endpoint:refused": true,
+  "registry:down": true,
+  "registry:up": true,
   "group:joined": true,
   "group:left": true,
   whisper: true,

@@ -3,7 +3,7 @@ import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../.
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
-import { checkControl, Registration } from "../registry.js";
+import { checkControl } from "../registry.js";
 import { nodeHeaders } from "../zre/index.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-runtime.js";
@@ -17,6 +17,7 @@ import {
   type NodeSettings,
   nodeSettings,
 } from "./options.js";
+import { Registrar } from "./registrar.js";
 import type { Service } from "./service.js";
 import { ZreBridge } from "./zre-bridge.js";
 
@@ -30,7 +31,7 @@ export class ClusterNode extends ClusterBus {
   #starting: Promise<void> | undefined;
   #started = false;
   #zre: ZreBridge | undefined;
-  #registration: Promise<Registration | undefined> = Promise.resolve(undefined);
+  #registrar: Registrar | undefined;
   #control: readonly string[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and for the scope `link` without a key */
@@ -95,37 +96,30 @@ export class ClusterNode extends ClusterBus {
    */
   showControl(endpoints: readonly string[]): void {
     this.#control = checkControl(endpoints);
-    this.#updateRegistration({ control: this.#control });
+    this.#registrar?.update({ control: this.#control });
   }
 
   /** @internal */
   override onAddress(address: string): void {
-    this.#updateRegistration({ address, port: this.sockets.port });
-  }
-
-  #updateRegistration(changes: Parameters<Registration["update"]>[0]): void {
-    void this.#registration.then((registration) =>
-      registration?.update(changes).catch(() => this.sockets.count("registry")),
-    );
+    this.#registrar?.update({ address, port: this.sockets.port });
   }
 
   #register(): void {
     // In a simulation there are no files.
     if (!this.#settings.registry || this.sockets.platform !== MACHINE) return;
-    const { id, name, address } = this;
-    this.#registration = Registration.open({
-      id,
-      name,
-      group: this.group,
-      address,
-      port: this.sockets.port,
-      pid: process.pid,
-      since: Date.now(),
-      control: this.#control,
-    }).catch(() => {
-      this.sockets.count("registry");
-      return undefined;
-    });
+    const { id, name, group, address } = this;
+    const { port } = this.sockets;
+    this.#registrar = new Registrar(
+      { id, name, group, address, port, pid: process.pid, since: Date.now(), control: this.#control },
+      {
+        up: () => super.report({ type: "registry:up" }),
+        down: (error) => {
+          this.sockets.count("registry");
+          super.report({ type: "registry:down", error });
+        },
+      },
+    );
+    this.#registrar.start();
   }
 
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
@@ -252,7 +246,7 @@ export class ClusterNode extends ClusterBus {
     await Promise.all([
       ...[...this.#buses].map((bus) => bus.close({ linger })),
       this.#zre?.plane.close({ linger }),
-      this.#registration.then((registration) => registration?.close()),
+      this.#registrar?.close(),
       super.onClose(linger),
     ]);
     await this.sockets.close();

@@ -1,0 +1,107 @@
+/**
+ * Keeps a node among those of its host for as long as it runs (registry.ts has the files):
+ *
+ *   start ──> look ──every LOOK_INTERVAL, and at each change──> look ──> …  close
+ *               │ not registered, or its socket is gone: registers again
+ *               │ its file is gone, or says something else: writes it
+ *               └ fails: `down`, once; the next look tries again, and reports `up`
+ *
+ * The folder may be removed or replaced under a running node, its file cleared away, the disk full when the node starts.
+ */
+import { type ClusterNodeEntry, foldersOf, Registration } from "../registry.js";
+
+/** ms between two looks. */
+const LOOK_INTERVAL = 5_000;
+
+export interface RegistrarEffects {
+  /** It is registered again, after `down`. */
+  up(): void;
+  /** It could not be registered: others of this host do not find it. */
+  down(error: Error): void;
+}
+
+export class Registrar {
+  readonly #effects: RegistrarEffects;
+  readonly #folders: readonly string[];
+  readonly #interval: number;
+  #entry: ClusterNodeEntry;
+  /** What the file says. */
+  #written: ClusterNodeEntry | undefined;
+  #registration: Registration | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #looksAgain = false;
+  #isDown = false;
+  #closed = false;
+
+  /** @param interval ms between two looks */
+  constructor(
+    entry: ClusterNodeEntry,
+    effects: RegistrarEffects,
+    folders: readonly string[] = foldersOf(process.env),
+    interval: number = LOOK_INTERVAL,
+  ) {
+    this.#entry = entry;
+    this.#effects = effects;
+    this.#folders = folders;
+    this.#interval = interval;
+  }
+
+  start(): void {
+    // A system without user ids has no registry: that is not a failure.
+    if (this.#folders.length === 0 || this.#closed) return;
+    this.#look();
+    this.#timer = setInterval(() => this.#look(), this.#interval).unref();
+  }
+
+  /** Changes what others see of the node. */
+  update(changes: Partial<Pick<ClusterNodeEntry, "address" | "port" | "control">>): void {
+    this.#entry = { ...this.#entry, ...changes };
+    if (this.#timer !== undefined) this.#look();
+  }
+
+  /** Takes the node out. Settles in any case. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#looking;
+    await this.#registration?.close();
+  }
+
+  #look(): void {
+    if (this.#looking !== undefined) {
+      this.#looksAgain = true;
+      return;
+    }
+    this.#looking = this.#keep().then(() => {
+      this.#looking = undefined;
+      if (!this.#looksAgain || this.#closed) return;
+      this.#looksAgain = false;
+      this.#look();
+    });
+  }
+
+  /** Never rejects. */
+  async #keep(): Promise<void> {
+    try {
+      if (this.#registration !== undefined && !(await this.#registration.hasSocket())) {
+        const gone = this.#registration;
+        this.#registration = undefined;
+        await gone.close();
+      }
+      const entry = this.#entry;
+      if (this.#registration === undefined) {
+        if (this.#closed) return;
+        this.#registration = await Registration.open(entry, this.#folders);
+      } else if (this.#written !== entry || !(await this.#registration.hasFile()))
+        await this.#registration.write(entry);
+      this.#written = entry;
+    } catch (error) {
+      if (!this.#isDown && !this.#closed) this.#effects.down(error as Error);
+      this.#isDown = true;
+      return;
+    }
+    if (this.#isDown && !this.#closed) this.#effects.up();
+    this.#isDown = false;
+  }
+}
