@@ -1,0 +1,53 @@
+/**
+ * Where a node takes messages, as it tells the other nodes in its details: a prop of its own, next to which others are the
+ * program's.
+ *
+ *   prop "shoal-messages"   1;k=KEYS;NAME=WHERE;NAME=WHERE…
+ *
+ *   1      version          k   key ids, or the node's public key (security.ts); absent without a key
+ *   NAME   a protocol       WHERE   what its listener gave: a port (tcp), a path (ipc)
+ *
+ * Unknown protocols and what follows the first 400 bytes do not concern a reader.
+ */
+import { MAX_ADVERT, MAX_PROTOCOL_NAME, MAX_PROTOCOLS } from "./bounds.js";
+
+/** The prop that it is. */
+export const MESSAGES_PROP = "shoal-messages";
+const VERSION = "1";
+const NAME = new RegExp(`^[a-z][a-z0-9]{0,${MAX_PROTOCOL_NAME - 1}}$`);
+
+export interface MessagesAdvert {
+  readonly keys: string;
+  /** Where, by the protocol's name. */
+  readonly protocols: ReadonlyMap<string, string>;
+}
+
+/** Whether a text can name a protocol; "k" is taken. */
+export function isProtocolName(name: unknown): name is string {
+  return typeof name === "string" && NAME.test(name) && name !== "k";
+}
+
+/** @returns `undefined` where it is too long or has what it may not */
+export function encodeAdvert({ keys, protocols }: MessagesAdvert): string | undefined {
+  const fields = [VERSION, ...(keys === "" ? [] : [`k=${keys}`])];
+  for (const [name, where] of protocols) fields.push(`${name}=${where}`);
+  const isPlain = fields.every((field) => !field.includes(";"));
+  const advert = fields.join(";");
+  return isPlain && Buffer.byteLength(advert) <= MAX_ADVERT ? advert : undefined;
+}
+
+/** @returns `undefined` for what is not one of this version */
+export function decodeAdvert(advert: string | undefined): MessagesAdvert | undefined {
+  if (advert === undefined || advert.length > MAX_ADVERT) return undefined;
+  const [version, ...fields] = advert.split(";");
+  if (version !== VERSION) return undefined;
+  let keys = "";
+  const protocols = new Map<string, string>();
+  for (const field of fields) {
+    const at = field.indexOf("=");
+    const name = field.slice(0, Math.max(0, at));
+    if (name === "k") keys = field.slice(at + 1);
+    else if (isProtocolName(name) && protocols.size < MAX_PROTOCOLS) protocols.set(name, field.slice(at + 1));
+  }
+  return { keys, protocols };
+}

@@ -1,0 +1,338 @@
+/**
+ * The rules of a stream of items to one peer, pure: what is kept until it was delivered, what is sent again after a
+ * reconnection, and which of four counts each item is in.
+ *
+ *                      no room: dropped (counted by the caller, who knows its prefix)
+ *                     /
+ *   offer ──> waiting ──ack──> delivered
+ *                     \
+ *                      reset: lost
+ *
+ *   given = waiting + delivered + lost + dropped, at any time
+ *
+ * A session is the peer's life and a counter of this end. Within one, items are numbered from 0, arrive in order, and each
+ * once: the receiver takes the number that it expects, skips what it has had, and calls a gap a fault. Over a new connection
+ * the receiver says what it received, and the sender goes on from there. Where it does not have what it acknowledged before, it is
+ * another life or has forgotten this end, so nobody knows what was delivered: what waits is lost, and a session begins.
+ *
+ *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
+ *                       ^ head                   ^ #unsent
+ */
+import { allocate } from "../../core/memory.js";
+import { ITEM_BY_REFERENCE, MAX_BATCH } from "./bounds.js";
+import { sizeOfUint, writeUint } from "./schema.js";
+import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
+
+/** Bytes of the first slab of a link; each further one is twice as large, up to a batch. */
+const FIRST_SLAB = 2_048;
+/** Bytes around an item in a batch, at most: its kind and its length. */
+const ITEM_OVERHEAD = 5;
+/** Batches that were acknowledged and are still in the array. */
+const MAX_GAP = 64;
+
+/** What a window holds, at most. */
+export interface WindowLimits {
+  /** Items, and bytes with their headers, that wait or are on their way. */
+  readonly items: number;
+  readonly bytes: number;
+}
+
+/** Items that travel in one message. */
+class Batch {
+  readonly first: number;
+  count = 0;
+  /** With headers. */
+  bytes = 0;
+  /** Where it is in a slab; of an item by reference, the frames. */
+  readonly slab: Buffer;
+  readonly start: number;
+  end: number;
+  readonly item: Uint8Array | undefined;
+  /** Whether it was sent before, in this session. */
+  wasSent = false;
+
+  constructor(first: number, slab: Buffer, start: number, end: number, item: Uint8Array | undefined) {
+    this.first = first;
+    this.slab = slab;
+    this.start = start;
+    this.end = end;
+    this.item = item;
+  }
+}
+
+/** The sender's end. */
+export class SendWindow {
+  /** Items that were acknowledged, that were given up, and that were sent more than once. */
+  delivered = 0;
+  lost = 0;
+  resent = 0;
+  /** Of this session: the number of the next item. */
+  #next = 0;
+  #acked = 0;
+  /** Of this session: items that were handed to any connection. */
+  #everSent = 0;
+  #session = 0;
+  readonly #limits: WindowLimits;
+  readonly #batches: (Batch | undefined)[] = [];
+  #head = 0;
+  #unsent = 0;
+  #open: Batch | undefined = undefined;
+  #slab: Buffer | undefined = undefined;
+  #slabEnd = 0;
+  #slabSize = FIRST_SLAB;
+  #bytes = 0;
+  #inFlight = 0;
+
+  constructor(limits: WindowLimits) {
+    this.#limits = limits;
+  }
+
+  /** Items that were not acknowledged, and their bytes with headers. */
+  get waiting(): number {
+    return this.#next - this.#acked;
+  }
+
+  get waitingBytes(): number {
+    return this.#bytes;
+  }
+
+  get session(): number {
+    return this.#session;
+  }
+
+  /** Whether there is something that was not sent over this connection. */
+  get hasUnsent(): boolean {
+    return this.#unsent < this.#batches.length;
+  }
+
+  /** Whether half of the room is there: after an offer that was refused it is time to offer again. */
+  get isHalfEmpty(): boolean {
+    return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;
+  }
+
+  /** @returns whether there was room. One item is always taken, whatever its size */
+  offer(kind: number, item: Uint8Array): boolean {
+    const size = item.length;
+    const waiting = this.#next - this.#acked;
+    if (waiting > 0) {
+      if (waiting >= this.#limits.items || this.#bytes + size + ITEM_OVERHEAD > this.#limits.bytes)
+        return false;
+    }
+    if (size >= ITEM_BY_REFERENCE) this.#offerLarge(kind, item);
+    else this.#offerSmall(kind, item);
+    this.#next += 1;
+    return true;
+  }
+
+  /**
+   * The next message for this connection.
+   *
+   * @param window bytes that may be on their way; one batch always may
+   * @returns `undefined` where there is none, or no room for it
+   */
+  take(window: number): readonly Uint8Array[] | undefined {
+    const batch = this.#batches[this.#unsent];
+    if (batch === undefined) return undefined;
+    if (this.#inFlight > 0 && this.#inFlight + batch.bytes > window) return undefined;
+    this.#unsent += 1;
+    this.#inFlight += batch.bytes;
+    if (batch === this.#open) this.#open = undefined;
+    if (batch.wasSent) this.resent += batch.count;
+    else this.#everSent = batch.first + batch.count;
+    batch.wasSent = true;
+    const { slab, start, end, item } = batch;
+    if (item !== undefined) return [slab, item];
+    slab.writeUInt16BE(batch.count, start + 7);
+    return [slab.subarray(start, end)];
+  }
+
+  /** @param delivered items of this session that the peer's program has had @returns whether that can be */
+  ack(delivered: number): boolean {
+    if (delivered > this.#everSent) return false;
+    if (delivered <= this.#acked) return true; // An older one.
+    this.delivered += delivered - this.#acked;
+    this.#acked = delivered;
+    const batches = this.#batches;
+    let head = this.#head;
+    for (; head < this.#unsent; head++) {
+      const batch = batches[head] as Batch;
+      if (batch.first + batch.count > delivered) break;
+      this.#bytes -= batch.bytes;
+      this.#inFlight -= batch.bytes;
+      batches[head] = undefined;
+    }
+    this.#head = head;
+    if (head === batches.length) this.#forgetBatches();
+    else if (head > MAX_GAP && 2 * head > batches.length) {
+      batches.splice(0, head);
+      this.#unsent -= head;
+      this.#head = 0;
+    }
+    return true;
+  }
+
+  /** The connection is gone: what it carried may not have come. */
+  disconnected(): void {
+    this.#unsent = this.#head;
+    this.#inFlight = 0;
+  }
+
+  /**
+   * A connection begins.
+   *
+   * @param received items of this session that the peer has @param delivered of them, those that its program has had
+   * @returns whether the session goes on; `false`: the peer lost what it acknowledged, or has what was never sent
+   */
+  resume(received: number, delivered: number): boolean {
+    this.disconnected();
+    if (received < this.#acked || received > this.#everSent || delivered > received) return false;
+    if (!this.ack(delivered)) return false;
+    // What it has and has not delivered stays until it is acknowledged, and is not sent again.
+    const batches = this.#batches;
+    let next = this.#head;
+    for (; next < batches.length; next++) {
+      const batch = batches[next] as Batch;
+      if (batch.first + batch.count > received) break;
+      this.#inFlight += batch.bytes;
+    }
+    this.#unsent = next;
+    return true;
+  }
+
+  /** Gives up what waits: the peer is gone, or another life. A session begins. @returns items that were lost */
+  reset(): number {
+    const lost = this.waiting;
+    this.lost += lost;
+    this.#session += 1;
+    this.#next = 0;
+    this.#acked = 0;
+    this.#everSent = 0;
+    this.#forgetBatches();
+    return lost;
+  }
+
+  /** Nothing waits: the memory goes. */
+  releaseSlab(): void {
+    if (this.waiting > 0) return;
+    this.#slab = undefined;
+    this.#slabSize = FIRST_SLAB;
+  }
+
+  #forgetBatches(): void {
+    this.#batches.length = 0;
+    this.#head = 0;
+    this.#unsent = 0;
+    this.#open = undefined;
+    this.#bytes = 0;
+    this.#inFlight = 0;
+  }
+
+  #offerSmall(kind: number, item: Uint8Array): void {
+    const size = item.length;
+    let batch = this.#open;
+    let at = this.#slabEnd;
+    if (
+      batch === undefined ||
+      at - batch.start + size + ITEM_OVERHEAD > MAX_BATCH ||
+      at + size + ITEM_OVERHEAD > (this.#slab as Buffer).length ||
+      batch.count >= MAX_BATCH_ITEMS
+    ) {
+      batch = this.#openBatch(size);
+      at = this.#slabEnd;
+    }
+    const slab = this.#slab as Buffer;
+    const before = at;
+    slab[at++] = kind;
+    if (size < 128) slab[at++] = size;
+    else at = writeUint(slab, at, size);
+    slab.set(item, at);
+    at += size;
+    this.#slabEnd = at;
+    batch.end = at;
+    batch.count += 1;
+    batch.bytes += at - before;
+    this.#bytes += at - before;
+  }
+
+  #openBatch(size: number): Batch {
+    const needed = BATCH_HEADER + ITEM_OVERHEAD + size;
+    let slab = this.#slab;
+    if (slab === undefined || this.#slabEnd + needed > slab.length) {
+      this.#slabSize = Math.min(MAX_BATCH, Math.max(2 * this.#slabSize, needed));
+      slab = allocate(Math.max(this.#slabSize, needed));
+      this.#slab = slab;
+      this.#slabEnd = 0;
+    }
+    const start = this.#slabEnd;
+    slab[start] = LinkFrame.BATCH;
+    slab.writeUIntBE(this.#next, start + 1, 6);
+    this.#slabEnd = start + BATCH_HEADER;
+    const batch = new Batch(this.#next, slab, start, this.#slabEnd, undefined);
+    batch.bytes = BATCH_HEADER;
+    this.#bytes += BATCH_HEADER;
+    this.#batches.push(batch);
+    this.#open = batch;
+    return batch;
+  }
+
+  #offerLarge(kind: number, item: Uint8Array): void {
+    const head = Buffer.allocUnsafe(ITEM_HEADER);
+    head[0] = LinkFrame.ITEM;
+    head.writeUIntBE(this.#next, 1, 6);
+    head[7] = kind;
+    const batch = new Batch(this.#next, head, 0, ITEM_HEADER, item);
+    batch.count = 1;
+    batch.bytes = ITEM_HEADER + item.length;
+    this.#bytes += batch.bytes;
+    this.#batches.push(batch);
+    this.#open = undefined;
+  }
+}
+
+/** Bytes of an item in a batch, with what stands in front of it. */
+export function sizeInBatch(size: number): number {
+  return 1 + sizeOfUint(size) + size;
+}
+
+/** The receiver's end. */
+export class ReceiveWindow {
+  /** Of the sender; empty: none was heard of. */
+  life = "";
+  session = 0;
+  /** Items of this session that came, that the program has had, and that were acknowledged. */
+  received = 0;
+  delivered = 0;
+  acked = 0;
+
+  /**
+   * A connection begins.
+   *
+   * @returns `stale`: of a session that the sender gave up already
+   */
+  hello(life: string, session: number): "new" | "resumed" | "stale" {
+    if (life === this.life) {
+      if (session === this.session) return "resumed";
+      if (session < this.session) return "stale";
+    }
+    this.life = life;
+    this.session = session;
+    this.received = 0;
+    this.delivered = 0;
+    this.acked = 0;
+    return "new";
+  }
+
+  /**
+   * A data frame came.
+   *
+   * @param first number of its first item @param count of items
+   * @returns how many items at its beginning came already: they are skipped; -1: items before it are missing
+   */
+  accept(first: number, count: number): number {
+    const had = this.received - first;
+    if (had < 0) return -1;
+    if (had >= count) return count;
+    this.received = first + count;
+    return had;
+  }
+}

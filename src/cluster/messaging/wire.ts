@@ -1,0 +1,170 @@
+/**
+ * What two nodes say over a link. A message has one frame, but for ITEM, which has two. Numbers are big-endian.
+ *
+ *   from the sender (its end dialled)
+ *     HELLO     1 | version … (a schema)
+ *     BATCH     2 | sequence 6 | count 2 | item, count times        item   kind 1 | length uint | bytes
+ *     ITEM      3 | sequence 6 | kind 1                             second frame: the item
+ *   from the receiver
+ *     WELCOME   4 | version … (a schema)
+ *     REFUSED   5 | reason
+ *     ACK       6 | session 4 | delivered 6
+ *
+ * Items of a session are numbered from 0; the sequence is the number of a frame's first item. `delivered` is how many the
+ * receiver's program has had. docs/spec/messaging.md has the rules, and vectors.
+ */
+import { slice } from "../../core/memory.js";
+import { bytes, hex, Reader, schema, text, uint } from "./schema.js";
+
+/** The version of the hello that this node speaks. */
+export const LINK_VERSION = 1;
+
+export const LinkFrame = { HELLO: 1, BATCH: 2, ITEM: 3, WELCOME: 4, REFUSED: 5, ACK: 6 } as const;
+
+/** Bytes in front of the items of a BATCH, of the first frame of an ITEM, and of an ACK. */
+export const BATCH_HEADER = 9;
+export const ITEM_HEADER = 8;
+export const ACK_SIZE = 11;
+/** Items of a BATCH, at most. */
+export const MAX_BATCH_ITEMS = 65_535;
+/** Sequences and sessions, at most. */
+export const MAX_SEQUENCE = 2 ** 48 - 1;
+export const MAX_SESSION = 2 ** 32 - 1;
+
+/** Bytes of a reason. */
+const MAX_REASON = 64;
+
+const HELLO = schema({
+  version: uint(65_535),
+  /** The first 6 bytes of the hash of the bus's name. */
+  bus: uint(MAX_SEQUENCE),
+  /** Whom the sender means to have dialled. */
+  to: hex(16),
+  from: hex(16),
+  /** Random, for as long as the sender's links live. */
+  life: hex(8),
+  /** Counts how often the sender gave up what waited for this receiver. */
+  session: uint(MAX_SESSION),
+  /** Bytes of an item that it takes. */
+  maxItem: uint(),
+  /** Of the sender's bus; for records and errors. */
+  name: text(128),
+});
+export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
+
+const WELCOME = schema({
+  version: uint(65_535),
+  from: hex(16),
+  life: hex(8),
+  session: uint(MAX_SESSION),
+  /** Items of this session that came: those from this number on are to be sent. */
+  received: uint(MAX_SEQUENCE),
+  /** Of them, those that the program has had. */
+  delivered: uint(MAX_SEQUENCE),
+  /** Bytes that may be on their way without an acknowledgement. */
+  window: uint(),
+  maxItem: uint(),
+});
+export type Welcome = NonNullable<ReturnType<typeof WELCOME.decode>>;
+
+const REFUSED = schema({ reason: text(MAX_REASON), detail: bytes(MAX_REASON) });
+
+function withType(type: number, body: Buffer): Buffer {
+  const frame = Buffer.allocUnsafe(1 + body.length);
+  frame[0] = type;
+  body.copy(frame, 1);
+  return frame;
+}
+
+export function encodeHello(hello: Hello): Buffer {
+  return withType(LinkFrame.HELLO, HELLO.encode(hello));
+}
+
+export function decodeHello(frame: Buffer): Hello | undefined {
+  return frame[0] === LinkFrame.HELLO ? HELLO.decode(frame, 1) : undefined;
+}
+
+export function encodeWelcome(welcome: Welcome): Buffer {
+  return withType(LinkFrame.WELCOME, WELCOME.encode(welcome));
+}
+
+export function decodeWelcome(frame: Buffer): Welcome | undefined {
+  return frame[0] === LinkFrame.WELCOME ? WELCOME.decode(frame, 1) : undefined;
+}
+
+export function encodeRefused(reason: string): Buffer {
+  return withType(LinkFrame.REFUSED, REFUSED.encode({ reason, detail: new Uint8Array(0) }));
+}
+
+/** @returns the reason */
+export function decodeRefused(frame: Buffer): string | undefined {
+  return frame[0] === LinkFrame.REFUSED ? REFUSED.decode(frame, 1)?.reason : undefined;
+}
+
+export function encodeAck(session: number, delivered: number): Buffer {
+  const frame = Buffer.allocUnsafe(ACK_SIZE);
+  frame[0] = LinkFrame.ACK;
+  frame.writeUInt32BE(session, 1);
+  frame.writeUIntBE(delivered, 5, 6);
+  return frame;
+}
+
+/** @returns `undefined` for what is not one */
+export function decodeAck(
+  frame: Buffer,
+): { readonly session: number; readonly delivered: number } | undefined {
+  if (frame.length !== ACK_SIZE || frame[0] !== LinkFrame.ACK) return undefined;
+  return { session: frame.readUInt32BE(1), delivered: frame.readUIntBE(5, 6) };
+}
+
+/** The number of a data frame's first item; -1 for what is not a data frame. */
+export function sequenceOf(frame: Buffer): number {
+  const type = frame[0];
+  if (type === LinkFrame.BATCH ? frame.length <= BATCH_HEADER : frame.length !== ITEM_HEADER) return -1;
+  return type === LinkFrame.BATCH || type === LinkFrame.ITEM ? frame.readUIntBE(1, 6) : -1;
+}
+
+/** How many items a data frame has. */
+export function countOf(frame: Buffer): number {
+  return frame[0] === LinkFrame.BATCH ? frame.readUInt16BE(7) : 1;
+}
+
+/** Reads the items of a BATCH one after the other, without an object for each. */
+export class BatchReader {
+  #frame: Buffer;
+  #reader: Reader;
+  kind = 0;
+
+  constructor(frame: Buffer) {
+    this.#frame = frame;
+    this.#reader = new Reader(frame, BATCH_HEADER);
+  }
+
+  /** @returns the next item, a view, with its `kind`; `undefined` at the end and for what is malformed */
+  next(): Buffer | undefined {
+    const reader = this.#reader;
+    const frame = this.#frame;
+    if (reader.at >= frame.length) return undefined;
+    this.kind = frame[reader.at++] as number;
+    // Most lengths are of one byte.
+    const first = frame[reader.at];
+    let size: number;
+    if (first !== undefined && first < 128) {
+      size = first;
+      reader.at += 1;
+    } else size = reader.uint();
+    const item = reader.failed ? undefined : viewOf(frame, reader.at, size);
+    if (item === undefined) reader.failed = true;
+    else reader.at += size;
+    return item;
+  }
+
+  /** Whether everything was read, and nothing was malformed. */
+  get isWhole(): boolean {
+    return !this.#reader.failed && this.#reader.at === this.#frame.length;
+  }
+}
+
+function viewOf(frame: Buffer, at: number, size: number): Buffer | undefined {
+  return size > frame.length - at ? undefined : slice(frame.buffer, frame.byteOffset + at, size);
+}

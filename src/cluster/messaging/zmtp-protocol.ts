@@ -1,0 +1,326 @@
+/**
+ * The protocols tcp and ipc: a ROUTER that listens, a DEALER to each peer (37/ZMTP). With a key of the bus both are CURVE
+ * (26/CURVEZMQ): a caller without the key sees a closed connection.
+ *
+ * A DEALER makes one connection and none after it: the links decide when to dial again, and by which protocol.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { keyOf } from "../../core/memory.js";
+import type { PeerCredentials } from "../../engine/engine.js";
+import { deliverNow, listen, Policing } from "../../sockets/internal.js";
+import { Dealer, Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { bindFree, parsePorts } from "../ports.js";
+import { DIAL_TIMEOUT, HELLO_TIMEOUT, LINK_WINDOW, MAX_LINK_CONNECTIONS } from "./bounds.js";
+import type {
+  ConnectionEvents,
+  DialTarget,
+  LinkSecurity,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+  ProtocolListener,
+} from "./protocol.js";
+
+/** ms after which a DEALER would dial again by itself: never, since its connection is given up before. */
+const NEVER = 3_600_000;
+/** Messages that `receiveMany` gives at a time. */
+const READ_AT_ONCE = 256;
+/** Handshakes at once. */
+const MAX_HANDSHAKES = 1_024;
+
+/** A socket's options that are the same at both ends. Windows bound what is sent (window.ts), so marks are not needed. */
+const OPTIONS = {
+  sendHighWaterMark: 0,
+  receiveHighWaterMark: 0,
+  receiveHighWaterMarkBytes: LINK_WINDOW,
+  linger: 0,
+} as const;
+
+/** Messages over TCP. */
+export function tcpProtocol(): MessageProtocol {
+  return new ZmtpProtocol("tcp");
+}
+
+/** Messages over a socket in the file system, to nodes of this host. */
+export function ipcProtocol(): MessageProtocol {
+  return new ZmtpProtocol("ipc");
+}
+
+class ZmtpProtocol implements MessageProtocol {
+  readonly name: "tcp" | "ipc";
+  readonly secure = true;
+
+  constructor(name: "tcp" | "ipc") {
+    this.name = name;
+  }
+
+  reaches({ local, host }: DialTarget): boolean {
+    return this.name === "tcp" ? host !== "" : local;
+  }
+
+  async listen(host: ProtocolHost): Promise<ProtocolListener> {
+    const listener = new RouterListener(host, this.name === "tcp" && host.host.includes(":"));
+    try {
+      await (this.name === "tcp" ? listener.bindTcp() : listener.bindIpc());
+    } catch (error) {
+      await listener.close(0);
+      throw error;
+    }
+    return listener;
+  }
+
+  dial(
+    advert: string,
+    target: DialTarget,
+    { security, maxFrame }: ProtocolHost,
+    events: ConnectionEvents,
+  ): MessageConnection {
+    const host = target.host.includes(":") ? `[${target.host}]` : target.host;
+    const endpoint = this.name === "tcp" ? `tcp://${host}:${advert}` : `ipc://${advert}`;
+    return new DealerConnection(endpoint, target, security, maxFrame, events);
+  }
+}
+
+class RouterListener implements ProtocolListener {
+  advert = "";
+  readonly #host: ProtocolHost;
+  readonly #router: Router;
+  readonly #policing: Policing;
+  readonly #peers = new Map<string, RouterConnection>();
+  #joining: PeerCredentials | undefined;
+  #folder: string | undefined;
+
+  constructor(host: ProtocolHost, ipv6: boolean) {
+    this.#host = host;
+    const { security } = host;
+    const options: RouterOptions = {
+      ...OPTIONS,
+      maxMessageSize: host.maxFrame,
+      maxConnections: MAX_LINK_CONNECTIONS,
+      maxPendingHandshakes: MAX_HANDSHAKES,
+      handshakeInterval: HELLO_TIMEOUT,
+      backlog: MAX_HANDSHAKES,
+      ipv6,
+      authenticate: async ({ publicKey = "" }) =>
+        security === undefined || (await security.accepts(publicKey)) === true,
+    };
+    if (security !== undefined) {
+      options.curveServer = true;
+      options.curvePublicKey = security.server.publicKey;
+      options.curveSecretKey = security.server.secretKey;
+    }
+    this.#router = new Router(options);
+    this.#policing = new Policing(this.#router);
+    this.#policing.change(
+      {
+        joins: (peer) => {
+          // The event of the same peer comes next, with its routing id and without its credentials.
+          this.#joining = peer;
+          return true;
+        },
+      },
+      undefined,
+    );
+    listen(this.#router, (event) => {
+      if (event.type === "peer:join" && event.routingId !== undefined) this.#onJoin(event.routingId);
+      else if (event.type === "peer:leave" && event.routingId !== undefined)
+        this.#onLeave(event.routingId, event.reason);
+    });
+  }
+
+  async bindTcp(): Promise<void> {
+    const { host, ports } = this.#host;
+    const shown = host.includes(":") ? `[${host}]` : host;
+    const range = ports === undefined ? undefined : parsePorts(ports);
+    const endpoint = await bindFree(0, range, (port) =>
+      this.#router.bind(`tcp://${shown}:${port === 0 ? "*" : port}`),
+    );
+    this.advert = endpoint.slice(endpoint.lastIndexOf(":") + 1);
+    void this.#receive();
+  }
+
+  async bindIpc(): Promise<void> {
+    // Made by this process alone, mode 700: nobody else of the host can connect, or put another socket there.
+    this.#folder = await mkdtemp(join(tmpdir(), "shoal-m-"));
+    const path = join(this.#folder, "m");
+    await this.#router.bind(`ipc://${path}`);
+    this.advert = path;
+    void this.#receive();
+  }
+
+  rekeyed(): void {
+    const { security } = this.#host;
+    if (security === undefined) return;
+    // Of connections made from now on.
+    this.#router.curvePublicKey = security.server.publicKey;
+    this.#router.curveSecretKey = security.server.secretKey;
+    this.#policing.disconnect(({ publicKey = "" }) => security.accepts(publicKey) === false);
+  }
+
+  async close(linger: number): Promise<void> {
+    await this.#router.close({ linger });
+    for (const connection of [...this.#peers.values()]) connection.ended("closed");
+    this.#peers.clear();
+    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** @internal */
+  send(message: Buffer[]): boolean {
+    return this.#router.tryDeliver(message) === "sent";
+  }
+
+  /** @internal Ends the connection of a peer. */
+  disconnect(connection: RouterConnection): void {
+    this.#peers.delete(connection.key);
+    const { credentials } = connection;
+    if (credentials !== undefined && !this.#router.closed)
+      this.#policing.disconnect((each) => each === credentials);
+  }
+
+  async #receive(): Promise<void> {
+    const router = this.#router;
+    try {
+      while (!router.closed) {
+        for (const message of await router.receiveMany({ max: READ_AT_ONCE })) {
+          const id = message.shift() as Buffer;
+          this.#peers.get(keyOf(id))?.events?.onMessage(message);
+        }
+      }
+    } catch (error) {
+      if (!router.closed) throw error;
+    }
+  }
+
+  #onJoin(routingId: Buffer): void {
+    const credentials = this.#joining;
+    this.#joining = undefined;
+    const connection = new RouterConnection(this, Buffer.from(routingId), credentials);
+    this.#peers.set(connection.key, connection);
+    connection.events = this.#host.accept(connection);
+    connection.events.onOpen();
+  }
+
+  #onLeave(routingId: Buffer, reason: string): void {
+    const key = keyOf(routingId);
+    const connection = this.#peers.get(key);
+    this.#peers.delete(key);
+    connection?.ended(reason);
+  }
+}
+
+/** A peer of the ROUTER. */
+class RouterConnection implements MessageConnection {
+  readonly publicKey: string | undefined;
+  readonly credentials: PeerCredentials | undefined;
+  readonly key: string;
+  readonly #routingId: Buffer;
+  readonly #listener: RouterListener;
+  events: ConnectionEvents | undefined = undefined;
+
+  constructor(listener: RouterListener, routingId: Buffer, credentials: PeerCredentials | undefined) {
+    this.#listener = listener;
+    this.#routingId = routingId;
+    this.key = keyOf(routingId);
+    this.credentials = credentials;
+    this.publicKey = credentials?.publicKey;
+  }
+
+  send(frames: readonly Uint8Array[]): void {
+    this.#listener.send([this.#routingId, ...frames] as Buffer[]);
+  }
+
+  close(_linger: number): void {
+    this.events = undefined;
+    // What was sent before, such as a refusal, leaves first.
+    setImmediate(() => this.#listener.disconnect(this));
+  }
+
+  ended(reason: string): void {
+    const { events } = this;
+    this.events = undefined;
+    events?.onClose(reason);
+  }
+}
+
+/** A connection that this node dialled. */
+class DealerConnection implements MessageConnection {
+  readonly publicKey: string | undefined;
+  readonly #dealer: Dealer;
+  readonly #timer: NodeJS.Timeout;
+  #events: ConnectionEvents | undefined;
+
+  constructor(
+    endpoint: string,
+    target: DialTarget,
+    security: LinkSecurity | undefined,
+    maxFrame: number,
+    events: ConnectionEvents,
+  ) {
+    const keys = security?.clientFor(target);
+    this.#events = events;
+    this.publicKey = keys?.serverKey;
+    this.#dealer = new Dealer({
+      ...OPTIONS,
+      maxMessageSize: maxFrame,
+      reconnectInterval: NEVER,
+      reconnectMaxInterval: NEVER,
+      connectTimeout: DIAL_TIMEOUT,
+      handshakeInterval: DIAL_TIMEOUT,
+      ipv6: endpoint.startsWith("tcp://["),
+      ...(keys !== undefined && {
+        curvePublicKey: keys.pair.publicKey,
+        curveSecretKey: keys.pair.secretKey,
+        curveServerKey: keys.serverKey,
+      }),
+    });
+    this.#timer = setTimeout(() => this.#end("timeout"), DIAL_TIMEOUT).unref();
+    if (security !== undefined && keys === undefined) {
+      queueMicrotask(() => this.#end("no key"));
+      return;
+    }
+    listen(this.#dealer, (event) => {
+      if (event.type === "peer:join") {
+        clearTimeout(this.#timer);
+        this.#events?.onOpen();
+      } else if (event.type === "connect:retry") this.#end(event.error?.message ?? "failed");
+      else if (event.type === "peer:leave") this.#end(event.reason);
+    });
+    try {
+      this.#dealer.connect(endpoint);
+      void this.#receive();
+    } catch (error) {
+      // What a peer advertises is no endpoint.
+      queueMicrotask(() => this.#end((error as Error).message));
+    }
+  }
+
+  send(frames: readonly Uint8Array[]): void {
+    if (deliverNow(this.#dealer, frames as Buffer[]) !== "sent") this.#end("closed");
+  }
+
+  close(linger: number): void {
+    this.#events = undefined;
+    clearTimeout(this.#timer);
+    void this.#dealer.close({ linger });
+  }
+
+  async #receive(): Promise<void> {
+    const dealer = this.#dealer;
+    try {
+      while (!dealer.closed) {
+        for (const message of await dealer.receiveMany({ max: READ_AT_ONCE }))
+          this.#events?.onMessage(message);
+      }
+    } catch (error) {
+      if (!dealer.closed) throw error;
+    }
+  }
+
+  #end(reason: string): void {
+    const events = this.#events;
+    this.close(0);
+    events?.onClose(reason);
+  }
+}
