@@ -1,4 +1,18 @@
-/** Every bound of messaging, in one place. Past a bound a message is refused, dropped and counted, or the peer is refused. */
+/**
+ * Every bound of messaging, in one place: what a program, a peer or an admitted but evil node can make a node keep. Past a
+ * bound the caller gets an error, and a peer's is refused with a reason that is counted.
+ */
+
+/** Bytes of a topic or a filter, as MQTT has it. */
+export const MAX_TOPIC = 65_535;
+/** Levels of a topic or a filter. */
+export const MAX_TOPIC_LEVELS = 128;
+/** Shapes of filters in a table, and of one node: which levels are "+", and where "#" ends it. A match looks once for each. */
+export const MAX_SHAPES = 4_096;
+export const MAX_SHAPES_OF_NODE = 1_024;
+/** Ids of topics that one node registers, and bytes of their names. */
+export const MAX_TOPIC_IDS = 4_096;
+export const MAX_TOPIC_ID_BYTES = 1_048_576;
 
 /** Bytes of a frame with more than one item. */
 export const MAX_BATCH = 65_536;

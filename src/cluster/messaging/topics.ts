@@ -1,0 +1,134 @@
+/**
+ * Topic names and topic filters, by the rules of MQTT 5, section 4.7: what is one, and which filter matches which topic.
+ *
+ *   topic    sensors/3/temperature       levels between "/"; a level may be empty: "/finance" has two
+ *   filter   sensors/+/temperature       "+" is one whole level, any text, empty too
+ *            sensors/#                   "#" is the last level: "sensors" itself and all below it
+ *
+ * A filter that begins with a wildcard matches no topic that begins with "$". Shared subscriptions ("$share/…") are not
+ * offered, and refused by that name rather than taken for a literal filter.
+ *
+ * Topics are texts, compared byte by byte as UTF-8: nothing is normalized, case matters.
+ */
+import { Buffer } from "node:buffer";
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
+
+/** Why a text is not a topic or a filter; these are the words of refusals that are counted. */
+export type TopicFault =
+  /** Not a text. */
+  | "type"
+  /** No character at all. */
+  | "empty"
+  /** More than 65,535 bytes as UTF-8. */
+  | "long"
+  /** More than 128 levels. */
+  | "deep"
+  /** A NUL character, U+0000. */
+  | "nul"
+  /** Half of a surrogate pair: not UTF-8. */
+  | "surrogate"
+  /** A topic with "+" or "#"; a filter where one is not a whole level, or "#" not the last. */
+  | "wildcard"
+  /** A shared subscription. */
+  | "share";
+
+const FAULTS: Record<TopicFault, string> = {
+  type: "is a text",
+  empty: "has at least one character",
+  long: `has at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`,
+  deep: `has at most ${MAX_TOPIC_LEVELS} levels`,
+  nul: "has no NUL character",
+  surrogate: "is well-formed Unicode, without half a surrogate pair",
+  wildcard: "",
+  share: "",
+};
+
+/** In Unicode mode a pair is one character, so that only halves are of this kind. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** What is wrong with a topic that is published to, or `undefined`. Throws nothing, whatever it is given. */
+export function topicFault(text: unknown): TopicFault | undefined {
+  const fault = textFault(text);
+  if (fault !== undefined) return fault;
+  return (text as string).includes("+") || (text as string).includes("#") ? "wildcard" : undefined;
+}
+
+/** What is wrong with a filter, or `undefined`. Throws nothing, whatever it is given. */
+export function filterFault(text: unknown): TopicFault | undefined {
+  const fault = textFault(text);
+  if (fault !== undefined) return fault;
+  const filter = text as string;
+  if (filter.startsWith("$share/") || filter === "$share") return "share";
+  for (let i = 0; i < filter.length; i++) {
+    const character = filter[i];
+    if (character !== "+" && character !== "#") continue;
+    const begins = i === 0 || filter[i - 1] === "/";
+    const last = i === filter.length - 1;
+    const ends = last || (character === "+" && filter[i + 1] === "/");
+    if (!begins || !ends) return "wildcard";
+  }
+  return undefined;
+}
+
+/** What topics and filters have in common. The cheap bounds come first: nothing long is walked through twice. */
+function textFault(text: unknown): TopicFault | undefined {
+  if (typeof text !== "string") return "type";
+  if (text.length === 0) return "empty";
+  if (text.length > MAX_TOPIC || (text.length * 3 > MAX_TOPIC && Buffer.byteLength(text) > MAX_TOPIC))
+    return "long";
+  if (text.includes("\0")) return "nul";
+  if (LONE_SURROGATE.test(text)) return "surrogate";
+  let levels = 1;
+  for (let at = text.indexOf("/"); at !== -1; at = text.indexOf("/", at + 1)) levels++;
+  return levels > MAX_TOPIC_LEVELS ? "deep" : undefined;
+}
+
+/**
+ * A topic that may be published to.
+ *
+ * @throws InvalidArgumentError `EINVAL` with what is wrong
+ */
+export function checkTopic(text: unknown): asserts text is string {
+  const fault = topicFault(text);
+  if (fault === undefined) return;
+  const wanted = fault === "wildcard" ? 'has no wildcards "+" and "#"' : FAULTS[fault];
+  throw new InvalidArgumentError(`A topic ${wanted}; got ${describe(text)}`);
+}
+
+/**
+ * A filter that may be subscribed to.
+ *
+ * @throws InvalidArgumentError `EINVAL` with what is wrong
+ */
+export function checkFilter(text: unknown): asserts text is string {
+  const fault = filterFault(text);
+  if (fault === undefined) return;
+  if (fault === "share")
+    throw new InvalidArgumentError(`Shared subscriptions are not supported; got ${describe(text)}`);
+  const wanted =
+    fault === "wildcard" ? 'has "+" as a whole level only, and "#" as the last one' : FAULTS[fault];
+  throw new InvalidArgumentError(`A topic filter ${wanted}; got ${describe(text)}`);
+}
+
+/** A filter with wildcards; what has none is a topic, too. */
+export function hasWildcards(filter: string): boolean {
+  return filter.includes("+") || filter.includes("#");
+}
+
+/**
+ * Whether a valid filter matches a valid topic: the rules as they are written, for one pair, slowly. Tables have their own
+ * way (filter-index.ts); tests hold it against this one.
+ */
+export function matches(filter: string, topic: string): boolean {
+  const wanted = filter.split("/");
+  const levels = topic.split("/");
+  if (topic.startsWith("$") && (wanted[0] === "+" || wanted[0] === "#")) return false;
+  for (const [i, level] of wanted.entries()) {
+    if (level === "#") return true;
+    if (i >= levels.length) return false;
+    if (level !== "+" && level !== levels[i]) return false;
+  }
+  return wanted.length === levels.length;
+}

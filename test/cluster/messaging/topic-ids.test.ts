@@ -1,0 +1,142 @@
+import { describe, expect, it } from "vitest";
+import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
+import { InvalidArgumentError, InvalidStateError } from "../../../src/index.js";
+import fc from "../../support/properties.js";
+
+/** Numbers one after the other in place of random ones. */
+function from(first: number): () => number {
+  let next = first;
+  return () => next++;
+}
+
+describe("ids of topics", () => {
+  it("are the program's choice, or random", () => {
+    const ids = new TopicIds(from(100));
+    expect(ids.create("ping", 2)).toBe(2);
+    expect(ids.create("pong")).toBe(100);
+    expect(ids.create("pong")).toBe(100);
+    expect(ids.idOf("ping")).toBe(2);
+    expect(ids.nameOf(2)).toBe("ping");
+    expect(ids.nameOf(100)).toBe("pong");
+    expect(ids.idOf("other")).toBe(0);
+    expect(ids.nameOf(3)).toBeUndefined();
+    expect(ids.own()).toEqual([
+      { name: "ping", id: 2, chosen: true },
+      { name: "pong", id: 100, chosen: false },
+    ]);
+  });
+
+  it.each([0, 1, -1, 1.5, 2 ** 32, Number.NaN, "2" as unknown as number])("are not %s", (id) => {
+    const ids = new TopicIds(from(2));
+    expect(() => ids.create("a", id)).toThrow(InvalidArgumentError);
+    expect(ids.register("a", id, true, 1)).toBe("id");
+    expect(ids.idOf("a")).toBe(0);
+  });
+
+  it("are of topics, not of filters", () => {
+    const ids = new TopicIds(from(2));
+    expect(() => ids.create("a/+", 5)).toThrow(InvalidArgumentError);
+    expect(ids.register("a/#", 5, true, 1)).toBe("wildcard");
+    expect(ids.register("a/#".repeat(100_000), 5, true, 1)).toBe("long");
+  });
+
+  it("made at random pass over 0, self, those of other names, and what else has a number", () => {
+    const numbers = [0, 1, 7, 8, 2 ** 32 + 9];
+    const ids = new TopicIds(
+      () => numbers.shift() as number,
+      (id) => id === 8,
+    );
+    ids.create("seven", 7);
+    expect(ids.create("nine")).toBe(9);
+  });
+
+  it("stay with a chosen claim, and the other name gets another", () => {
+    const ids = new TopicIds(from(100));
+    expect(ids.create("b")).toBe(100);
+    // Another node has chosen it meanwhile.
+    expect(ids.register("z", 100, true, 4)).toBe("added");
+    expect(ids.nameOf(100)).toBe("z");
+    expect(ids.idOf("b")).toBe(0);
+    expect(ids.create("b")).toBe(101);
+    // A chosen one that comes first in the order of bytes has it, wherever it comes from.
+    expect(ids.register("y", 100, true, 5)).toBe("added");
+    expect(ids.nameOf(100)).toBe("y");
+    expect(ids.idOf("z")).toBe(0);
+  });
+
+  it("lead to the name, all that it has; its own is a chosen one, the smallest", () => {
+    const ids = new TopicIds(from(100));
+    ids.register("a", 50, false, 1);
+    ids.register("a", 70, true, 2);
+    ids.register("a", 60, true, 3);
+    expect(ids.idOf("a")).toBe(60);
+    expect([50, 60, 70].map((id) => ids.nameOf(id))).toEqual(["a", "a", "a"]);
+  });
+
+  it("go with the nodes that claim them", () => {
+    const ids = new TopicIds(from(100));
+    expect(ids.register("a", 5, true, 1)).toBe("added");
+    expect(ids.register("a", 5, true, 1)).toBe("known");
+    expect(ids.register("a", 5, false, 2)).toBe("added");
+    expect(ids.register("b", 5, false, 3)).toBe("added");
+    expect(ids.register("aa", 5, false, 1)).toBe("added");
+    expect(ids.nameOf(5)).toBe("a");
+    expect(ids.deleteNode(1)).toBe(2);
+    expect(ids.nameOf(5)).toBe("a");
+    expect(ids.unregister("a", 5, 2)).toBe(true);
+    expect(ids.unregister("a", 5, 2)).toBe(false);
+    expect(ids.nameOf(5)).toBe("b");
+    expect(ids.deleteNode(3)).toBe(1);
+    expect(ids.nameOf(5)).toBeUndefined();
+    expect(ids.deleteNode(3)).toBe(0);
+  });
+
+  it("are so many of a node, and no more bytes; other nodes have room", () => {
+    const ids = new TopicIds(from(100_000));
+    for (let i = 0; i < 4_096; i++) expect(ids.register(`t/${i}`, i + 2, false, 1)).toBe("added");
+    expect(ids.register("t/more", 9_999, false, 1)).toBe("full");
+    expect(ids.register("t/more", 9_999, false, 2)).toBe("added");
+    for (let i = 0; i < 16; i++) ids.register(`${i}`.padEnd(65_535, "x"), 20_000 + i, false, 3);
+    expect(ids.register("y".repeat(65_535), 30_000, false, 3)).toBe("full");
+    for (let i = 0; i < 4_096; i++) ids.create(`own/${i}`);
+    expect(() => ids.create("own/more")).toThrow(InvalidStateError);
+    expect(ids.idOf("own/more")).toBe(0);
+  });
+
+  it("are the same at every node, whatever the order in which claims and withdrawals arrive", () => {
+    const claim = fc.record({
+      name: fc.constantFrom("a", "b", "c", "é", "𝄞", "\uff5e"),
+      id: fc.integer({ min: 2, max: 6 }),
+      chosen: fc.boolean(),
+      node: fc.integer({ min: 1, max: 3 }),
+    });
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(claim, { maxLength: 16, selector: ({ name, id, node }) => `${name} ${id} ${node}` }),
+        fc.infiniteStream(fc.nat()),
+        fc.nat({ max: 3 }),
+        (claims, order, gone) => {
+          const one = new TopicIds(from(100));
+          for (const { name, id, chosen, node } of claims) one.register(name, id, chosen, node);
+          one.deleteNode(gone);
+          const other = new TopicIds(from(500));
+          const left = claims.filter(({ node }) => node !== gone);
+          while (left.length > 0) {
+            const [{ name, id, chosen, node }] = left.splice(
+              (order.next().value as number) % left.length,
+              1,
+            ) as [(typeof left)[number]];
+            other.register(name, id, chosen, node);
+          }
+          for (const { name, id } of claims) {
+            expect(one.idOf(name)).toBe(other.idOf(name));
+            expect(one.nameOf(id)).toBe(other.nameOf(id));
+            // What has an id is led to by it.
+            if (one.idOf(name) !== 0) expect(one.nameOf(one.idOf(name))).toBe(name);
+          }
+        },
+      ),
+      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 300 },
+    );
+  });
+});
