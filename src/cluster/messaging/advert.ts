@@ -2,14 +2,15 @@
  * Where a node takes messages, as it tells the other nodes in its details: a prop of its own, next to which others are the
  * program's.
  *
- *   prop "shoal-messages"   1;k=KEYS;NAME=WHERE;NAME=WHERE…
+ *   prop "shoal-messages"   1;k=KEYS;m=BYTES;NAME=WHERE;NAME=WHERE…
  *
  *   1      version          k   key ids, or the node's public key (security.ts); absent without a key
+ *   m      bytes of an item that it takes, where that is not 1 MiB
  *   NAME   a protocol       WHERE   what its listener gave: a port (tcp), a path (ipc)
  *
  * Unknown protocols and what follows the first 400 bytes do not concern a reader.
  */
-import { MAX_ADVERT, MAX_PROTOCOL_NAME, MAX_PROTOCOLS } from "./bounds.js";
+import { MAX_ADVERT, MAX_ITEM, MAX_PROTOCOL_NAME, MAX_PROTOCOLS } from "./bounds.js";
 
 /** The prop that it is. */
 export const MESSAGES_PROP = "shoal-messages";
@@ -18,18 +19,21 @@ const NAME = new RegExp(`^[a-z][a-z0-9]{0,${MAX_PROTOCOL_NAME - 1}}$`);
 
 export interface MessagesAdvert {
   readonly keys: string;
+  /** Bytes of an item. */
+  readonly maxItem: number;
   /** Where, by the protocol's name. */
   readonly protocols: ReadonlyMap<string, string>;
 }
 
-/** Whether a text can name a protocol; "k" is taken. */
+/** Whether a text can name a protocol; "k" and "m" are taken. */
 export function isProtocolName(name: unknown): name is string {
-  return typeof name === "string" && NAME.test(name) && name !== "k";
+  return typeof name === "string" && NAME.test(name) && name !== "k" && name !== "m";
 }
 
 /** @returns `undefined` where it is too long or has what it may not */
-export function encodeAdvert({ keys, protocols }: MessagesAdvert): string | undefined {
+export function encodeAdvert({ keys, maxItem, protocols }: MessagesAdvert): string | undefined {
   const fields = [VERSION, ...(keys === "" ? [] : [`k=${keys}`])];
+  if (maxItem !== MAX_ITEM) fields.push(`m=${maxItem}`);
   for (const [name, where] of protocols) fields.push(`${name}=${where}`);
   const isPlain = fields.every((field) => !field.includes(";"));
   const advert = fields.join(";");
@@ -42,12 +46,14 @@ export function decodeAdvert(advert: string | undefined): MessagesAdvert | undef
   const [version, ...fields] = advert.split(";");
   if (version !== VERSION) return undefined;
   let keys = "";
+  let maxItem = MAX_ITEM;
   const protocols = new Map<string, string>();
   for (const field of fields) {
     const at = field.indexOf("=");
     const name = field.slice(0, Math.max(0, at));
     if (name === "k") keys = field.slice(at + 1);
+    else if (name === "m") maxItem = /^\d{1,10}$/.test(field.slice(2)) ? Number(field.slice(2)) : maxItem;
     else if (isProtocolName(name) && protocols.size < MAX_PROTOCOLS) protocols.set(name, field.slice(at + 1));
   }
-  return { keys, protocols };
+  return { keys, maxItem, protocols };
 }

@@ -105,6 +105,11 @@ export class SendWindow {
     return this.#unsent < this.#batches.length;
   }
 
+  /** Whether nothing of this session was ever sent. */
+  get isFresh(): boolean {
+    return this.#everSent === 0;
+  }
+
   /** Whether half of the room is there: after an offer that was refused it is time to offer again. */
   get isHalfEmpty(): boolean {
     return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;

@@ -1,0 +1,657 @@
+/**
+ * Links to the members of a bus: an ordered, acknowledged, bounded stream of items to each, dialled on first use.
+ *
+ *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
+ *                     ^─────────── WELCOME, ACK ───────────┘
+ *
+ * A stream goes one way. This node's streams go over connections that it dialled, the others' over connections that came to its
+ * listeners. Who greets is checked against the membership: an id that is no live member waits a moment, for the
+ * gossip about it may be on its way, and is refused then; so is a second life of an id whose connection stands.
+ */
+import { randomBytes } from "node:crypto";
+import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
+import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
+import {
+  HELLO_TIMEOUT,
+  LINK_BYTES,
+  LINK_IDLE,
+  LINK_ITEMS,
+  LINK_WINDOW,
+  MAX_BATCH,
+  MAX_DROP_PREFIX,
+  MAX_DROP_PREFIXES,
+  MAX_HELLOS,
+  MAX_ITEM,
+  MAX_PROTOCOLS,
+} from "./bounds.js";
+import {
+  MessageKind,
+  type MessageLinkStats,
+  type MessageLinks,
+  type MessageLinksEffects,
+  type MessageLinksStats,
+  type SendResult,
+} from "./parts.js";
+import type {
+  ConnectionEvents,
+  DialTarget,
+  LinkSecurity,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+  ProtocolListener,
+} from "./protocol.js";
+import { Receiving, type ReceivingEffects } from "./receiving.js";
+import { type LinkMember, Sending, type SendingEffects } from "./sending.js";
+import type { WindowLimits } from "./window.js";
+import {
+  decodeHello,
+  encodeHello,
+  encodeRefused,
+  encodeWelcome,
+  type Hello,
+  LINK_VERSION,
+  LinkFrame,
+} from "./wire.js";
+
+export type { LinkMember } from "./sending.js";
+
+/** Why something that a peer sent is refused. */
+export const LINK_REFUSALS = [
+  /** A version of the hello that this node does not speak. */
+  "version",
+  /** Of another bus, or meant for another node. */
+  "bus",
+  "other-node",
+  /** No live member has this id, or the key that the peer proved is another one's. */
+  "stranger",
+  "key",
+  /** Another life of the id has a connection that stands; a session that its sender gave up. */
+  "session",
+  "stale",
+  /** No hello came in time; too many wait. */
+  "no-hello",
+  "hellos",
+  /** Frames that are no frames of a link, that are out of order, too many, too large. */
+  "malformed",
+  "sequence",
+  "flood",
+  "too-large",
+  /** An item of a kind that this node does not know: skipped. */
+  "kind",
+  /** A handler of items threw. */
+  "handler",
+] as const;
+export type LinkRefusal = (typeof LINK_REFUSALS)[number];
+
+/** What links are made with. */
+export interface NodeLinksOptions {
+  readonly self: { readonly id: string; readonly name: string };
+  /** Name of the bus, and its number (identity.ts). */
+  readonly bus: string;
+  readonly busNumber: number;
+  /** Where to listen: 127.0.0.1, an address, or "*". */
+  readonly host: string;
+  /** "FIRST-LAST"; `undefined`: any port. */
+  readonly ports?: string | undefined;
+  readonly security?: LinkSecurity | undefined;
+  /** By priority. */
+  readonly protocols: readonly MessageProtocol[];
+  /** What waits for one peer, at most. */
+  readonly highWaterMark?: number | undefined;
+  readonly highWaterMarkBytes?: number | undefined;
+  /** Bytes of an item. */
+  readonly maxItem?: number | undefined;
+  /** ms without traffic after which a connection to a peer closes. */
+  readonly idle?: number | undefined;
+  readonly effects: NodeLinksEffects;
+}
+
+export interface NodeLinksEffects extends MessageLinksEffects {
+  /** A live member; `undefined`: there is none of this id. */
+  member(id: string): LinkMember | undefined;
+  /** What the others are to dial: for this node's details (advert.ts). */
+  advertise(advert: string | undefined): void;
+  /** No protocol reaches a live member. */
+  ping(id: string): void;
+  /** A protocol failed with a peer, or a listener could not be opened (`peer` is empty then). */
+  onProtocolFailed?(peer: string, protocol: string, reason: string): void;
+}
+
+/** Counters of links to peers that are gone. */
+interface Totals {
+  sent: number;
+  delivered: number;
+  dropped: number;
+  lost: number;
+  resent: number;
+}
+
+export class NodeLinks implements MessageLinks {
+  readonly #options: NodeLinksOptions;
+  readonly #effects: NodeLinksEffects;
+  readonly #limits: WindowLimits;
+  readonly #maxItem: number;
+  readonly #life = randomBytes(8).toString("hex");
+  readonly #host: ProtocolHost;
+  readonly #sendingEffects: SendingEffects;
+  readonly #receivingEffects: ReceivingEffects;
+  readonly #sending = new Map<string, Sending>();
+  readonly #receiving = new Map<string, Receiving>();
+  /** Connections whose hello waits for its sender to become a member. */
+  readonly #hellos = new Set<Caller>();
+  readonly #listeners = new Map<string, ProtocolListener>();
+  readonly #droppedByPrefix = new Map<string, number>();
+  readonly #refused = new Map<string, number>();
+  readonly #former: Totals = { sent: 0, delivered: 0, dropped: 0, lost: 0, resent: 0 };
+  #dirty: Sending[] = [];
+  #spareDirty: Sending[] = [];
+  #due: Receiving[] = [];
+  #spareDue: Receiving[] = [];
+  #isFlushing = false;
+  #isAcknowledging = false;
+  #idleTimer: NodeJS.Timeout | undefined = undefined;
+  #closing: Promise<void> | undefined = undefined;
+  #onDrained: (() => void) | undefined = undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` for protocols that are not usable */
+  constructor(options: NodeLinksOptions) {
+    const { effects, protocols, security } = options;
+    checkProtocols(protocols, security !== undefined);
+    this.#options = options;
+    this.#effects = effects;
+    this.#limits = {
+      items: options.highWaterMark ?? LINK_ITEMS,
+      bytes: options.highWaterMarkBytes ?? LINK_BYTES,
+    };
+    this.#maxItem = options.maxItem ?? MAX_ITEM;
+    this.#host = {
+      bus: options.bus,
+      id: options.self.id,
+      host: options.host,
+      ports: options.ports,
+      security,
+      maxFrame: Math.max(this.#maxItem, MAX_BATCH),
+      accept: (connection) => new Caller(this.#callers, connection),
+    };
+    this.#sendingEffects = {
+      member: (id) => effects.member(id),
+      protocols,
+      host: this.#host,
+      hello: (to, session) => this.#hello(to, session),
+      isOf: (connection, target) => security?.isOf(connection.publicKey, target) ?? true,
+      onUp: (sending) => effects.onPeer(sending.id, "up"),
+      onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
+      onUnreachable: ({ id }) => effects.ping(id),
+      flushSoon: this.#flushSoon,
+      onAcked: this.#onAcked,
+    };
+    this.#receivingEffects = { onItem: this.#onItem, acknowledgeSoon: this.#acknowledgeSoon };
+  }
+
+  // --- Life ----------------------------------------------------------------------------------------------------------
+
+  /**
+   * Listens, by every protocol, and advertises where. One that cannot be opened is reported and left out.
+   *
+   * @throws the first protocol's error where none could be opened
+   */
+  async start(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const protocol of this.#options.protocols) {
+      try {
+        const listener = await protocol.listen(this.#host);
+        if (this.#closing !== undefined) await listener.close(0);
+        else this.#listeners.set(protocol.name, listener);
+      } catch (error) {
+        failures.push(error);
+        this.#effects.onProtocolFailed?.("", protocol.name, (error as Error).message);
+      }
+    }
+    if (this.#closing !== undefined) return;
+    if (this.#listeners.size === 0 && failures.length > 0) throw failures[0];
+    this.#advertise();
+    const idle = this.#options.idle ?? LINK_IDLE;
+    this.#idleTimer = setInterval(() => {
+      const now = performance.now();
+      for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
+    }, idle / 4);
+    this.#idleTimer.unref();
+  }
+
+  /** The keys have changed: `security` has the new ones. */
+  rekeyed(): void {
+    for (const listener of this.#listeners.values()) listener.rekeyed?.();
+    this.#advertise();
+  }
+
+  /** Something about a member changed. `lost` may come back; `gone` left, or was removed or forgotten. */
+  onMember(id: string, state: "alive" | "lost" | "gone"): void {
+    const sending = this.#sending.get(id);
+    if (state === "alive") {
+      sending?.changed();
+      for (const caller of this.#hellos) if (caller.from === id) caller.tryAgain();
+      return;
+    }
+    if (sending !== undefined) {
+      if (state === "lost") sending.reset();
+      else {
+        this.#forget(sending, 0);
+        this.#sending.delete(id);
+      }
+    }
+    if (state === "gone") {
+      const receiving = this.#receiving.get(id);
+      this.#receiving.delete(id);
+      receiving?.restart();
+      receiving?.connection?.close(0);
+    }
+    if (sending !== undefined) this.#effects.onPeer(id, state);
+    this.#onDrained?.();
+  }
+
+  close(linger: number): Promise<void> {
+    this.#closing ??= this.#close(linger);
+    return this.#closing;
+  }
+
+  async #close(linger: number): Promise<void> {
+    clearInterval(this.#idleTimer);
+    const until = performance.now() + linger;
+    if (linger !== 0 && this.#isWaiting) {
+      let timer: NodeJS.Timeout | undefined;
+      await new Promise<void>((resolve) => {
+        this.#onDrained = () => {
+          if (!this.#isWaiting) resolve();
+        };
+        if (linger > 0) timer = setTimeout(resolve, linger);
+      });
+      clearTimeout(timer);
+      this.#onDrained = undefined;
+    }
+    for (const sending of this.#sending.values()) this.#forget(sending, 0);
+    this.#acknowledgeAll();
+    for (const caller of this.#hellos) caller.end();
+    const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
+    await Promise.all([...this.#listeners.values()].map((listener) => listener.close(Math.min(1_000, left))));
+    this.#listeners.clear();
+    for (const receiving of this.#receiving.values()) receiving.restart();
+    this.#receiving.clear();
+  }
+
+  get #isWaiting(): boolean {
+    for (const { window } of this.#sending.values()) if (window.waiting > 0) return true;
+    return false;
+  }
+
+  /** Its counters stay. */
+  #forget(sending: Sending, linger: number): void {
+    sending.close(linger);
+    const { window, dropped } = sending;
+    this.#former.sent += window.delivered + window.lost + dropped;
+    this.#former.delivered += window.delivered;
+    this.#former.lost += window.lost;
+    this.#former.dropped += dropped;
+    this.#former.resent += window.resent;
+  }
+
+  #advertise(): void {
+    const protocols = new Map([...this.#listeners].map(([name, { advert }]) => [name, advert]));
+    const { security } = this.#options;
+    let advert = encodeAdvert({ keys: security?.advert ?? "", maxItem: this.#maxItem, protocols });
+    while (advert === undefined && protocols.size > 0) {
+      // The last ones are the least wanted.
+      const name = [...protocols.keys()].pop() as string;
+      protocols.delete(name);
+      this.#effects.onProtocolFailed?.("", name, "what it advertises does not fit");
+      advert = encodeAdvert({ keys: security?.advert ?? "", maxItem: this.#maxItem, protocols });
+    }
+    this.#effects.advertise(advert);
+  }
+
+  // --- Sending -------------------------------------------------------------------------------------------------------
+
+  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false): SendResult {
+    const sending = this.#sending.get(to) ?? this.#open(to);
+    if (sending === undefined || item.length > sending.maxItem) {
+      this.#checkSize(item);
+      return "unreachable";
+    }
+    if (sending.offer(kind, item)) return "sent";
+    if (!uncounted) this.#drop(sending, prefix);
+    return "full";
+  }
+
+  sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number {
+    let sent = 0;
+    for (let i = 0; i < to.length; i++) {
+      const id = to[i] as string;
+      const result = this.send(id, kind, item, prefix, full !== undefined);
+      if (result === "sent") sent += 1;
+      else if (result === "full") full?.push(id);
+    }
+    return sent;
+  }
+
+  drop(to: string, prefix: string, _bytes: number): void {
+    const sending = this.#sending.get(to);
+    if (sending !== undefined) this.#drop(sending, prefix);
+  }
+
+  room(to: string): Promise<void> {
+    const sending = this.#sending.get(to) ?? this.#open(to);
+    return sending?.room() ?? Promise.reject(this.#unreachable(to));
+  }
+
+  /** The protocol that serves a peer; empty: no session stands. */
+  protocolOf(id: string): string {
+    return this.#sending.get(id)?.protocol ?? "";
+  }
+
+  /** Why a member is no target; `undefined`: it is one. */
+  reasonOf(id: string): string | undefined {
+    if (this.#closing !== undefined) return "messaging is closed";
+    const member = this.#effects.member(id);
+    if (member === undefined) return "no live member has this id";
+    if (decodeAdvert(member.advert) === undefined) return "it does not take messages";
+    return undefined;
+  }
+
+  stats(): MessageLinksStats & { readonly former: Readonly<Totals> } {
+    const peers: MessageLinkStats[] = [];
+    for (const { id, window, dropped, protocol, state, reason } of this.#sending.values()) {
+      const { delivered, waiting, waitingBytes, lost, resent } = window;
+      peers.push({
+        id,
+        name: this.#effects.member(id)?.name ?? "",
+        protocol,
+        state: state === "waiting" && reason !== "" ? `waiting: ${reason}` : state,
+        sent: delivered + waiting + lost + dropped,
+        delivered,
+        waiting,
+        waitingBytes,
+        dropped,
+        lost,
+        resent,
+      });
+    }
+    return {
+      peers,
+      droppedByPrefix: Object.fromEntries(this.#droppedByPrefix),
+      refused: Object.fromEntries(this.#refused),
+      former: { ...this.#former },
+    };
+  }
+
+  #open(to: string): Sending | undefined {
+    if (this.#closing !== undefined || to === this.#options.self.id) return undefined;
+    const advert = decodeAdvert(this.#effects.member(to)?.advert);
+    if (advert === undefined) return undefined;
+    const sending = new Sending(to, this.#limits, this.#sendingEffects);
+    sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
+    this.#sending.set(to, sending);
+    return sending;
+  }
+
+  #checkSize(item: Uint8Array): void {
+    if (item.length > this.#maxItem)
+      throw new InvalidArgumentError(
+        `a message between nodes has ${this.#maxItem} bytes at most; got ${item.length}`,
+      );
+  }
+
+  #unreachable(to: string): Error {
+    return new UnroutableError(
+      `the node ${to} gets no messages: ${this.reasonOf(to) ?? "it cannot be reached"}`,
+    );
+  }
+
+  #drop(sending: Sending, prefix: string): void {
+    sending.dropped += 1;
+    const counts = this.#droppedByPrefix;
+    const isKnown = counts.has(prefix);
+    const fits = counts.size < MAX_DROP_PREFIXES - 1 && prefix.length <= MAX_DROP_PREFIX;
+    const key = isKnown || fits ? prefix : OTHER_PREFIXES;
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+
+  #hello(to: string, session: number): Buffer {
+    const { self, busNumber } = this.#options;
+    return encodeHello({
+      version: LINK_VERSION,
+      bus: busNumber,
+      to,
+      from: self.id,
+      life: this.#life,
+      session,
+      maxItem: this.#maxItem,
+      name: self.name,
+    });
+  }
+
+  #flushSoon = (sending: Sending): void => {
+    sending.isDirty = true;
+    this.#dirty.push(sending);
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    process.nextTick(this.#flushAll);
+  };
+
+  #flushAll = (): void => {
+    this.#isFlushing = false;
+    const dirty = this.#dirty;
+    this.#dirty = this.#spareDirty;
+    for (const sending of dirty) {
+      sending.isDirty = false;
+      sending.flush();
+    }
+    dirty.length = 0;
+    this.#spareDirty = dirty;
+  };
+
+  #onAcked = (): void => {
+    this.#onDrained?.();
+  };
+
+  // --- Receiving -----------------------------------------------------------------------------------------------------
+
+  #onItem = (from: string, kind: number, item: Buffer): void | Promise<void> => {
+    if (kind < 1 || kind > LAST_KIND) {
+      this.#refuse("kind");
+      return undefined;
+    }
+    try {
+      return this.#effects.onItem(from, kind, item);
+    } catch {
+      this.#refuse("handler");
+      return undefined;
+    }
+  };
+
+  #acknowledgeSoon = (receiving: Receiving): void => {
+    receiving.isDue = true;
+    this.#due.push(receiving);
+    if (this.#isAcknowledging) return;
+    this.#isAcknowledging = true;
+    process.nextTick(this.#acknowledgeAll);
+  };
+
+  #acknowledgeAll = (): void => {
+    this.#isAcknowledging = false;
+    const due = this.#due;
+    this.#due = this.#spareDue;
+    for (const receiving of due) {
+      receiving.isDue = false;
+      receiving.acknowledge();
+    }
+    due.length = 0;
+    this.#spareDue = due;
+  };
+
+  #refuse(reason: LinkRefusal): void {
+    this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
+  }
+
+  /** What the connections that came need of the links. */
+  readonly #callers: CallerEffects = {
+    onHello: (caller, hello) => this.#onHello(caller, hello),
+    refuse: (reason) => this.#refuse(reason),
+    forget: (caller) => this.#hellos.delete(caller),
+  };
+
+  /** @returns whose it is; `undefined`: its sender may yet become a member; or why it is refused */
+  #onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal | undefined {
+    const { self, busNumber, security } = this.#options;
+    if (this.#closing !== undefined) return "stranger";
+    if (hello.version !== LINK_VERSION) return "version";
+    if (hello.bus !== busNumber) return "bus";
+    if (hello.to !== self.id || hello.from === self.id) return "other-node";
+    const member = this.#effects.member(hello.from);
+    if (member === undefined) {
+      if (this.#hellos.size >= MAX_HELLOS) return "hellos";
+      this.#hellos.add(caller);
+      return undefined;
+    }
+    const keys = decodeAdvert(member.advert)?.keys ?? "";
+    const target: DialTarget = { id: member.id, host: member.host, local: member.local, keys };
+    if (security !== undefined && !security.isOf(caller.connection.publicKey, target)) return "key";
+    let receiving = this.#receiving.get(hello.from);
+    if (receiving === undefined) {
+      receiving = new Receiving(hello.from, this.#maxItem, this.#receivingEffects);
+      this.#receiving.set(hello.from, receiving);
+    }
+    const before = receiving.connection;
+    const { window } = receiving;
+    if (before !== undefined && before !== caller.connection && window.life !== hello.life) return "session";
+    const result = window.hello(hello.life, hello.session);
+    if (result === "stale") return "stale";
+    if (result === "new") receiving.restart();
+    if (before !== undefined && before !== caller.connection) before.close(0);
+    receiving.connection = caller.connection;
+    caller.connection.send([
+      encodeWelcome({
+        version: LINK_VERSION,
+        from: self.id,
+        life: this.#life,
+        session: hello.session,
+        received: window.received,
+        delivered: window.delivered,
+        window: LINK_WINDOW,
+        maxItem: this.#maxItem,
+      }),
+    ]);
+    window.acked = window.delivered;
+    return receiving;
+  }
+}
+
+/** Where drops of further prefixes are counted. */
+const OTHER_PREFIXES = "(others)";
+const LAST_KIND = Math.max(...Object.values(MessageKind));
+
+interface CallerEffects {
+  onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal | undefined;
+  refuse(reason: LinkRefusal): void;
+  forget(caller: Caller): void;
+}
+
+/** A connection that came: unknown until it greets. */
+class Caller implements ConnectionEvents {
+  readonly connection: MessageConnection;
+  readonly #effects: CallerEffects;
+  readonly #timer: NodeJS.Timeout;
+  #hello: Hello | undefined = undefined;
+  #receiving: Receiving | undefined = undefined;
+  #isOver = false;
+
+  constructor(effects: CallerEffects, connection: MessageConnection) {
+    this.#effects = effects;
+    this.connection = connection;
+    this.#timer = setTimeout(
+      () => this.#end(this.#hello === undefined ? "no-hello" : "stranger"),
+      HELLO_TIMEOUT,
+    );
+    this.#timer.unref();
+  }
+
+  /** Whose hello waits. */
+  get from(): string | undefined {
+    return this.#hello?.from;
+  }
+
+  onOpen(): void {}
+
+  onMessage(frames: readonly Buffer[]): void {
+    if (this.#isOver) return;
+    const head = frames[0] as Buffer;
+    const type = head[0];
+    if (type === LinkFrame.BATCH || type === LinkFrame.ITEM) {
+      const receiving = this.#receiving;
+      // Before a hello, or of a connection in whose place another one came.
+      if (receiving?.connection !== this.connection) {
+        if (receiving === undefined) this.#end("malformed");
+        return;
+      }
+      const fault = receiving.onData(frames);
+      if (fault !== undefined) this.#end(fault);
+      return;
+    }
+    const hello = type === LinkFrame.HELLO && frames.length === 1 ? decodeHello(head) : undefined;
+    if (hello === undefined || (this.#hello !== undefined && this.#receiving === undefined)) {
+      this.#end("malformed");
+      return;
+    }
+    this.#hello = hello;
+    this.tryAgain();
+  }
+
+  onClose(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#effects.forget(this);
+    const receiving = this.#receiving;
+    if (receiving?.connection === this.connection) receiving.connection = undefined;
+  }
+
+  /** Its sender may be a member now. */
+  tryAgain(): void {
+    if (this.#hello === undefined || this.#isOver) return;
+    const result = this.#effects.onHello(this, this.#hello);
+    if (typeof result === "string") this.#end(result);
+    else if (result !== undefined) {
+      clearTimeout(this.#timer);
+      this.#effects.forget(this);
+      this.#receiving = result;
+    }
+  }
+
+  /** The links close. */
+  end(): void {
+    this.onClose();
+    this.connection.close(0);
+  }
+
+  #end(reason: LinkRefusal): void {
+    if (this.#isOver) return;
+    this.#effects.refuse(reason);
+    this.connection.send([encodeRefused(reason)]);
+    this.end();
+  }
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function checkProtocols(protocols: readonly MessageProtocol[], hasKey: boolean): void {
+  if (protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
+    throw new InvalidArgumentError(`a node has 1 to ${MAX_PROTOCOLS} protocols; got ${protocols.length}`);
+  const names = new Set<string>();
+  for (const { name, secure } of protocols) {
+    if (!isProtocolName(name))
+      throw new InvalidArgumentError(
+        `a protocol's name is 1 to 16 lower-case letters and digits; got ${JSON.stringify(name)}`,
+      );
+    if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);
+    if (hasKey && secure !== true)
+      throw new InvalidArgumentError(`the protocol ${name} is not secure, and the bus has a key`);
+    names.add(name);
+  }
+}

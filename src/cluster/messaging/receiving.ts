@@ -1,0 +1,165 @@
+/**
+ * The receiving end of a link: what one peer sends, in order, to the program, and what is acknowledged.
+ *
+ *   data frame ──window.accept──> items ──onItem──> delivered ──at the end of the turn, or after 256 KiB──> ACK
+ *                                   │ a promise: the rest waits in the queue, bounded by the peer's window
+ *
+ * It outlives its connections: a peer that comes back goes on where it was.
+ */
+import { ACK_BYTES, LINK_WINDOW } from "./bounds.js";
+import type { MessageConnection } from "./protocol.js";
+import { ReceiveWindow } from "./window.js";
+import { BATCH_HEADER, BatchReader, countOf, encodeAck, ITEM_HEADER, LinkFrame, sequenceOf } from "./wire.js";
+
+export interface ReceivingEffects {
+  /** Never throws. */
+  onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
+  /** `acknowledge` is to be called at the end of this turn. */
+  acknowledgeSoon(receiving: Receiving): void;
+}
+
+/** Why a peer's frames are refused. */
+export type FrameFault = "malformed" | "sequence" | "flood" | "too-large";
+
+interface Queued {
+  readonly frames: readonly Buffer[];
+  readonly skip: number;
+  readonly bytes: number;
+}
+
+export class Receiving {
+  readonly id: string;
+  readonly window = new ReceiveWindow();
+  connection: MessageConnection | undefined = undefined;
+  /** In the list of those that acknowledge soon. */
+  isDue = false;
+  readonly #effects: ReceivingEffects;
+  readonly #maxItem: number;
+  #queue: Queued[] = [];
+  #queuedBytes = 0;
+  #paused = false;
+  #unackedBytes = 0;
+  /** Counts sessions: what a handler of an earlier one settles concerns nobody. */
+  #epoch = 0;
+  /** What is in the middle of being delivered. */
+  #reader: BatchReader | undefined = undefined;
+  #left = 0;
+
+  constructor(id: string, maxItem: number, effects: ReceivingEffects) {
+    this.id = id;
+    this.#maxItem = maxItem;
+    this.#effects = effects;
+  }
+
+  /** A session begins: what is left of the one before is not delivered. */
+  restart(): void {
+    this.#epoch += 1;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    this.#paused = false;
+    this.#reader = undefined;
+    this.#left = 0;
+    this.#unackedBytes = 0;
+  }
+
+  /** @returns what is wrong with it; the connection ends then */
+  onData(frames: readonly Buffer[]): FrameFault | undefined {
+    const head = frames[0] as Buffer;
+    const first = sequenceOf(head);
+    if (first < 0 || frames.length !== (head[0] === LinkFrame.ITEM ? 2 : 1)) return "malformed";
+    const count = countOf(head);
+    if (count === 0) return "malformed";
+    const bytes = head.length + (frames.length === 2 ? (frames[1] as Buffer).length : 0);
+    if (bytes > this.#maxItem + BATCH_HEADER + ITEM_HEADER) return "too-large";
+    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > LINK_WINDOW + this.#maxItem) return "flood";
+    const skip = this.window.accept(first, count);
+    if (skip < 0) return "sequence";
+    if (skip === count) return undefined;
+    if (this.#paused) {
+      this.#queue.push({ frames, skip, bytes });
+      this.#queuedBytes += bytes;
+      return undefined;
+    }
+    return this.#deliver(frames, skip, bytes);
+  }
+
+  /** Acknowledges what was delivered, if that is more than before. */
+  acknowledge(): void {
+    const { window, connection } = this;
+    if (connection === undefined || window.acked === window.delivered) return;
+    window.acked = window.delivered;
+    this.#unackedBytes = 0;
+    connection.send([encodeAck(window.session, window.delivered)]);
+  }
+
+  #deliver(frames: readonly Buffer[], skip: number, bytes: number): FrameFault | undefined {
+    const head = frames[0] as Buffer;
+    this.#unackedBytes += bytes;
+    let fault: FrameFault | undefined;
+    if (head[0] === LinkFrame.ITEM) {
+      this.#left = 0;
+      this.#handle(head[7] as number, frames[1] as Buffer);
+    } else {
+      const reader = new BatchReader(head);
+      const count = countOf(head);
+      for (let i = 0; i < skip; i++) reader.next();
+      this.#reader = reader;
+      this.#left = count - skip;
+      fault = this.#run();
+    }
+    if (this.#unackedBytes >= ACK_BYTES) this.acknowledge();
+    else if (!this.isDue) this.#effects.acknowledgeSoon(this);
+    return fault;
+  }
+
+  /** Delivers what is left of a batch, until a handler takes its time. */
+  #run(): FrameFault | undefined {
+    const reader = this.#reader as BatchReader;
+    const { window, id } = this;
+    const effects = this.#effects;
+    const epoch = this.#epoch;
+    while (this.#left > 0) {
+      const item = reader.next();
+      if (item === undefined) return "malformed";
+      this.#left -= 1;
+      const done = effects.onItem(id, reader.kind, item);
+      if (done !== undefined) {
+        this.#pause(done);
+        return undefined;
+      }
+      // The handler may have closed everything, or a session began.
+      if (epoch !== this.#epoch) return undefined;
+      window.delivered += 1;
+    }
+    return reader.isWhole ? undefined : "malformed";
+  }
+
+  #handle(kind: number, item: Buffer): void {
+    const epoch = this.#epoch;
+    const done = this.#effects.onItem(this.id, kind, item);
+    if (done !== undefined) this.#pause(done);
+    else if (epoch === this.#epoch) this.window.delivered += 1;
+  }
+
+  #pause(done: Promise<void>): void {
+    const epoch = this.#epoch;
+    this.#paused = true;
+    const go = (): void => {
+      if (epoch === this.#epoch) this.#resume();
+    };
+    done.then(go, go);
+  }
+
+  #resume(): void {
+    this.window.delivered += 1;
+    this.#paused = false;
+    if (this.#left > 0) this.#run();
+    while (!this.#paused && this.#queue.length > 0) {
+      // Handlers that take their time leave the queue short: it is bounded by the peer's window.
+      const { frames, skip, bytes } = this.#queue.shift() as Queued;
+      this.#queuedBytes -= bytes;
+      this.#deliver(frames, skip, bytes);
+    }
+    if (!this.isDue) this.#effects.acknowledgeSoon(this);
+  }
+}

@@ -1,0 +1,472 @@
+/**
+ * The sending end of a link: dials a peer by the best protocol that works, greets it, and sends what the window has.
+ *
+ *            send                          onOpen             WELCOME
+ *   idle ──────────> connecting ─────────────────> greeting ─────────> up ──idle for a minute──> idle
+ *    ^                 │  ^ │ fails: the next protocol, at once          │
+ *    │                 v  │ v all failed                                 │ the connection ends
+ *    └──nothing waits── waiting (50 ms … 2 s) <──────────────────────────┘ (dialled again at once)
+ *
+ * While a protocol serves that is not the first choice, those before it are tried again every 30 s; one that works takes over,
+ * and the session goes on over it.
+ */
+import { backOff } from "../../core/back-off.js";
+import { UnroutableError } from "../../core/errors.js";
+import { decodeAdvert } from "./advert.js";
+import { DIAL_RETRY, DIAL_RETRY_MAX, DIAL_TIMEOUT, MAX_BATCH, PROTOCOL_RETRY } from "./bounds.js";
+import type {
+  ConnectionEvents,
+  DialTarget,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+} from "./protocol.js";
+import { SendWindow, type WindowLimits } from "./window.js";
+import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
+
+/** ms that a connection serves at least, where its end is a reason to dial again at once. */
+const STEADY = 1_000;
+/** Sessions that a peer may make begin on one connection. */
+const MAX_RESETS = 2;
+
+/** A live member, as links need it. */
+export interface LinkMember {
+  readonly id: string;
+  readonly name: string;
+  /** Its IP address. */
+  readonly host: string;
+  /** Whether it is on this host. */
+  readonly local: boolean;
+  /** What it has in the prop `shoal-messages`. */
+  readonly advert: string | undefined;
+}
+
+export interface SendingEffects {
+  /** `undefined`: it is no live member. */
+  member(id: string): LinkMember | undefined;
+  /** By priority. */
+  readonly protocols: readonly MessageProtocol[];
+  readonly host: ProtocolHost;
+  /** The frame that greets it. */
+  hello(to: string, session: number): Buffer;
+  /** Whether the peer that a connection leads to may be that member. */
+  isOf(connection: MessageConnection, target: DialTarget): boolean;
+  /** A session began. @param isNew another life of the peer had one before */
+  onUp(sending: Sending, isNew: boolean): void;
+  /** A protocol failed, or the peer refused this node. */
+  onFailed(sending: Sending, protocol: string, reason: string): void;
+  /** No protocol works. */
+  onUnreachable(sending: Sending): void;
+  /** Sends at the end of this turn. */
+  flushSoon(sending: Sending): void;
+  /** The peer acknowledged items. */
+  onAcked(sending: Sending): void;
+}
+
+export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
+
+/** A way to the peer, and how far it is. */
+interface Attempt {
+  readonly protocol: string;
+  readonly rank: number;
+  readonly target: DialTarget;
+  connection: MessageConnection | undefined;
+  timer: NodeJS.Timeout | undefined;
+  isOpen: boolean;
+  hasEnded: boolean;
+  /** When it began to serve. */
+  upAt: number;
+  /** Sessions that began on it since the peer did not have what it acknowledged. */
+  resets: number;
+}
+
+interface Candidate {
+  readonly protocol: MessageProtocol;
+  readonly rank: number;
+  readonly where: string;
+}
+
+interface RoomWaiter {
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+export class Sending {
+  readonly id: string;
+  readonly window: SendWindow;
+  state: SendingState = "idle";
+  dropped = 0;
+  /** Bytes of an item that both ends take. */
+  maxItem = 0;
+  /** Why the last attempt failed. */
+  reason = "";
+  /** In the list of those that send at the end of the turn. */
+  isDirty = false;
+  /** Bytes that were offered since the last flush. */
+  #offered = 0;
+  readonly #effects: SendingEffects;
+  #current: Attempt | undefined = undefined;
+  #attempt: Attempt | undefined = undefined;
+  #candidates: Candidate[] = [];
+  #rounds = 0;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #upgrade: NodeJS.Timeout | undefined = undefined;
+  /** When each protocol failed last, by name. */
+  readonly #failedAt = new Map<string, number>();
+  #life = "";
+  #granted = 0;
+  #isSessionUp = false;
+  /** Another life of the peer had a session before this one. */
+  #isNewLife = false;
+  /** Connections in a row that ended soon after they began to serve. */
+  #quickEnds = 0;
+  #waiters: RoomWaiter[] = [];
+  #usedAt: number;
+
+  constructor(id: string, limits: WindowLimits, effects: SendingEffects) {
+    this.id = id;
+    this.window = new SendWindow(limits);
+    this.#effects = effects;
+    this.#usedAt = performance.now();
+  }
+
+  /** The protocol that serves; empty: none does. */
+  get protocol(): string {
+    return this.#current?.protocol ?? "";
+  }
+
+  /** @returns whether there was room */
+  offer(kind: number, item: Uint8Array): boolean {
+    if (!this.window.offer(kind, item)) return false;
+    this.#offered += item.length;
+    if (this.state === "up") {
+      if (this.#offered >= MAX_BATCH) this.flush();
+      else if (!this.isDirty) this.#effects.flushSoon(this);
+    } else if (this.state === "idle") this.#connect();
+    return true;
+  }
+
+  /** Sends what the peer has room for. */
+  flush(): void {
+    const current = this.#current;
+    if (current === undefined) return;
+    this.#offered = 0;
+    for (;;) {
+      const message = this.window.take(this.#granted);
+      if (message === undefined) return;
+      (current.connection as MessageConnection).send(message);
+      // It may have ended with that.
+      if (this.#current !== current) return;
+    }
+  }
+
+  /** Settles when there is room, or the peer is gone. */
+  room(): Promise<void> {
+    if (this.state === "closed") return Promise.reject(this.#gone());
+    if (this.window.isHalfEmpty) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+  }
+
+  /** The member's address, props or state changed: what waits for another attempt need not. */
+  changed(): void {
+    if (this.state !== "waiting") return;
+    clearTimeout(this.#timer);
+    this.#connect();
+  }
+
+  /** Closes the connection where nothing was sent for a while. @param idle ms */
+  closeIfIdle(now: number, idle: number): void {
+    if (this.window.waiting > 0) this.#usedAt = now;
+    if (this.state !== "up" || now - this.#usedAt < idle) return;
+    this.#disconnect();
+    this.state = "idle";
+    this.window.releaseSlab();
+  }
+
+  /** Gives up what waits. The peer may come back. @returns items that were lost */
+  reset(): number {
+    this.#disconnect();
+    this.state = "idle";
+    this.#isSessionUp = false;
+    const lost = this.window.reset();
+    this.#settleRoom(true);
+    return lost;
+  }
+
+  /** For good. @param linger ms that frames which were sent may take to leave */
+  close(linger: number): number {
+    this.#disconnect(linger);
+    this.state = "closed";
+    const lost = this.window.reset();
+    this.#settleRoom(true);
+    return lost;
+  }
+
+  // --- Ways to the peer ------------------------------------------------------------------------------------------------
+
+  #disconnect(linger = 0): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#upgrade);
+    for (const each of [this.#attempt, this.#current]) if (each !== undefined) this.#drop(each, linger);
+    this.#attempt = undefined;
+    this.#current = undefined;
+    this.window.disconnected();
+  }
+
+  #drop(attempt: Attempt, linger = 0): void {
+    clearTimeout(attempt.timer);
+    attempt.hasEnded = true;
+    attempt.connection?.close(linger);
+  }
+
+  /** Begins a round of attempts. */
+  #connect(): void {
+    this.state = "connecting";
+    this.#candidates = this.#find();
+    this.#next();
+  }
+
+  /** The ways to the peer: by priority, those that failed lately last. */
+  #find(): Candidate[] {
+    const member = this.#effects.member(this.id);
+    const advert = decodeAdvert(member?.advert);
+    if (member === undefined || advert === undefined) return [];
+    const target = this.#target(member, advert.keys);
+    const found = this.#effects.protocols.flatMap((protocol, rank) => {
+      const where = advert.protocols.get(protocol.name);
+      return where === undefined || !protocol.reaches(target) ? [] : [{ protocol, rank, where }];
+    });
+    const now = performance.now();
+    const failed = ({ protocol }: Candidate): number =>
+      now - (this.#failedAt.get(protocol.name) ?? Number.NEGATIVE_INFINITY) < PROTOCOL_RETRY ? 1 : 0;
+    return found.sort((a, b) => failed(a) - failed(b));
+  }
+
+  #target({ id, host, local }: LinkMember, keys: string): DialTarget {
+    return { id, host, local, keys };
+  }
+
+  #next(): void {
+    const candidate = this.#candidates.shift();
+    if (candidate !== undefined) {
+      this.#dial(candidate);
+      return;
+    }
+    this.#attempt = undefined;
+    if (this.#current !== undefined) return; // It was for a better one.
+    this.#effects.onUnreachable(this);
+    this.#later();
+  }
+
+  #later(): void {
+    if (this.window.waiting === 0) {
+      this.state = "idle";
+      return;
+    }
+    this.state = "waiting";
+    const pause = backOff(this.#rounds, DIAL_RETRY, DIAL_RETRY_MAX, Math.random);
+    this.#rounds += 1;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#connect(), pause);
+    this.#timer.unref();
+  }
+
+  #dial({ protocol, rank, where }: Candidate): void {
+    const member = this.#effects.member(this.id);
+    if (member === undefined) {
+      this.#candidates = [];
+      this.#next();
+      return;
+    }
+    const target = this.#target(member, decodeAdvert(member.advert)?.keys ?? "");
+    const attempt: Attempt = {
+      protocol: protocol.name,
+      rank,
+      target,
+      connection: undefined,
+      timer: undefined,
+      isOpen: false,
+      hasEnded: false,
+      upAt: 0,
+      resets: 0,
+    };
+    this.#attempt = attempt;
+    attempt.timer = setTimeout(() => this.#failed(attempt, "timeout"), 2 * DIAL_TIMEOUT);
+    attempt.timer.unref();
+    const events: ConnectionEvents = {
+      onOpen: () => this.#onOpen(attempt),
+      onMessage: (frames) => this.#onMessage(attempt, frames),
+      onClose: (reason) => this.#failed(attempt, reason),
+    };
+    try {
+      attempt.connection = protocol.dial(where, target, this.#effects.host, events);
+    } catch (error) {
+      this.#failed(attempt, (error as Error).message);
+      return;
+    }
+    if (attempt.hasEnded) attempt.connection.close(0);
+    else if (attempt.isOpen) this.#greet(attempt);
+  }
+
+  #onOpen(attempt: Attempt): void {
+    if (attempt.hasEnded || attempt.isOpen) return;
+    attempt.isOpen = true;
+    if (attempt.connection !== undefined) this.#greet(attempt);
+  }
+
+  #greet(attempt: Attempt): void {
+    const connection = attempt.connection as MessageConnection;
+    if (this.#effects.isOf(connection, attempt.target))
+      connection.send([this.#effects.hello(this.id, this.window.session)]);
+    else this.#failed(attempt, "key");
+  }
+
+  /** A way did not come about, or ended. */
+  #failed(attempt: Attempt, reason: string): void {
+    if (attempt.hasEnded) return;
+    this.#drop(attempt);
+    this.reason = `${attempt.protocol}: ${reason}`;
+    this.#effects.onFailed(this, attempt.protocol, reason);
+    const now = performance.now();
+    if (attempt === this.#attempt) {
+      this.#attempt = undefined;
+      this.#failedAt.set(attempt.protocol, now);
+      this.#next();
+    } else if (attempt === this.#current) {
+      this.#current = undefined;
+      this.#failedAt.set(attempt.protocol, now);
+      this.window.disconnected();
+      clearTimeout(this.#upgrade);
+      const isQuick = now - attempt.upAt < STEADY;
+      this.#quickEnds = isQuick ? this.#quickEnds + 1 : 0;
+      if (!isQuick) this.#rounds = 0;
+      if (this.#attempt !== undefined) this.state = "connecting";
+      else if (this.window.waiting > 0 && this.#quickEnds <= this.#effects.protocols.length) this.#connect();
+      else this.#later();
+    }
+  }
+
+  /** The peer does not want this node, by whatever protocol. */
+  #refused(attempt: Attempt, reason: string): void {
+    this.#drop(attempt);
+    this.reason = `refused: ${reason}`;
+    this.#effects.onFailed(this, attempt.protocol, `refused: ${reason}`);
+    this.#candidates = [];
+    if (attempt === this.#attempt) this.#attempt = undefined;
+    if (attempt === this.#current) {
+      this.#current = undefined;
+      this.window.disconnected();
+    }
+    if (this.#current === undefined) this.#later();
+  }
+
+  // --- What the peer says ----------------------------------------------------------------------------------------------
+
+  #onMessage(attempt: Attempt, frames: readonly Buffer[]): void {
+    if (attempt.hasEnded) return;
+    const frame = frames[0] as Buffer;
+    switch (frame[0]) {
+      case LinkFrame.ACK:
+        if (attempt === this.#current) this.#onAck(attempt, frame);
+        break;
+      case LinkFrame.WELCOME:
+        this.#onWelcome(attempt, decodeWelcome(frame));
+        break;
+      case LinkFrame.REFUSED:
+        this.#refused(attempt, decodeRefused(frame) ?? "malformed");
+        break;
+      default:
+        this.#failed(attempt, "malformed");
+    }
+  }
+
+  #onAck(attempt: Attempt, frame: Buffer): void {
+    const ack = decodeAck(frame);
+    if (ack === undefined) this.#failed(attempt, "malformed");
+    else if (ack.session === this.window.session) {
+      if (!this.window.ack(ack.delivered)) this.#failed(attempt, "sequence");
+      else {
+        this.#usedAt = performance.now();
+        if (this.window.hasUnsent) this.flush();
+        if (this.#waiters.length > 0) this.#settleRoom(false);
+        this.#effects.onAcked(this);
+      }
+    }
+  }
+
+  #onWelcome(attempt: Attempt, welcome: Welcome | undefined): void {
+    const { window } = this;
+    if (welcome === undefined || welcome.from !== this.id || welcome.window < 1) {
+      this.#failed(attempt, "malformed");
+      return;
+    }
+    if (welcome.session !== window.session) return; // Of an earlier hello.
+    const isOther = this.#life !== "" && welcome.life !== this.#life;
+    this.#life = welcome.life;
+    this.#isNewLife ||= isOther;
+    if ((isOther && !window.isFresh) || !window.resume(welcome.received, welcome.delivered)) {
+      // Another life, or one that forgot: nobody knows what it had.
+      window.reset();
+      this.#isSessionUp = false;
+      attempt.resets += 1;
+      if (attempt.resets > MAX_RESETS) {
+        this.#failed(attempt, "sequence");
+        return;
+      }
+      (attempt.connection as MessageConnection).send([this.#effects.hello(this.id, window.session)]);
+      return;
+    }
+    this.#granted = welcome.window;
+    this.maxItem = Math.min(this.maxItem, welcome.maxItem);
+    this.#take(attempt);
+    if (!this.#isSessionUp) {
+      this.#isSessionUp = true;
+      this.#effects.onUp(this, this.#isNewLife);
+      this.#isNewLife = false;
+    }
+    this.flush();
+    this.#settleRoom(false);
+  }
+
+  /** This way serves from now on. */
+  #take(attempt: Attempt): void {
+    clearTimeout(attempt.timer);
+    const before = this.#current;
+    if (before !== undefined && before !== attempt) this.#drop(before);
+    this.#current = attempt;
+    if (this.#attempt === attempt) this.#attempt = undefined;
+    this.#candidates = [];
+    this.state = "up";
+    attempt.upAt = performance.now();
+    this.#usedAt = attempt.upAt;
+    clearTimeout(this.#upgrade);
+    if (attempt.rank > 0) {
+      this.#upgrade = setTimeout(() => this.#tryBetter(attempt), PROTOCOL_RETRY);
+      this.#upgrade.unref();
+    }
+  }
+
+  #tryBetter(current: Attempt): void {
+    if (this.#current !== current || this.#attempt !== undefined) return;
+    this.#candidates = this.#find().filter(({ rank }) => rank < current.rank);
+    this.#upgrade = setTimeout(() => this.#tryBetter(current), PROTOCOL_RETRY);
+    this.#upgrade.unref();
+    this.#next();
+  }
+
+  // --- Room ------------------------------------------------------------------------------------------------------------
+
+  #settleRoom(isGone: boolean): void {
+    if (this.#waiters.length === 0 || (!isGone && !this.window.isHalfEmpty)) return;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const waiter of waiters) {
+      if (isGone) waiter.reject(this.#gone());
+      else waiter.resolve();
+    }
+  }
+
+  #gone(): UnroutableError {
+    return new UnroutableError(`the node ${this.id} is gone`);
+  }
+}

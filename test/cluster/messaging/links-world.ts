@@ -1,0 +1,139 @@
+/** Links of some nodes in one process, with a membership that the test decides. */
+import { busNumber, createId } from "../../../src/cluster/identity.js";
+import { type LinkMember, NodeLinks, type NodeLinksOptions } from "../../../src/cluster/messaging/links.js";
+import type { MessageLinkStats, PeerState } from "../../../src/cluster/messaging/parts.js";
+import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
+
+export interface Item {
+  readonly from: string;
+  readonly kind: number;
+  readonly text: string;
+}
+
+export type WorldOptions = Partial<NodeLinksOptions> & { readonly id?: string };
+
+/** Those who wait for something to become true look again each time something happened. */
+class Signal {
+  #waiters: (() => void)[] = [];
+
+  fire(): void {
+    for (const waiter of this.#waiters.splice(0)) waiter();
+  }
+
+  async until(condition: () => boolean): Promise<void> {
+    while (!condition()) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  }
+}
+
+export class LinksNode {
+  readonly id: string;
+  readonly name: string;
+  readonly links: NodeLinks;
+  readonly items: Item[] = [];
+  readonly peers: [string, PeerState][] = [];
+  readonly pings: string[] = [];
+  readonly failures: [string, string, string][] = [];
+  advert: string | undefined;
+  /** Called with each item; what it returns is waited for. */
+  handler: ((item: Item) => void | Promise<void>) | undefined;
+  readonly #signal = new Signal();
+  readonly #world: LinksWorld;
+
+  constructor(world: LinksWorld, name: string, options: WorldOptions = {}) {
+    const { id = createId(), ...others } = options;
+    this.#world = world;
+    this.id = id;
+    this.name = name;
+    this.links = new NodeLinks({
+      self: { id, name: `${name}@here` },
+      bus: "test",
+      busNumber: busNumber("test"),
+      host: "127.0.0.1",
+      protocols: [tcpProtocol()],
+      ...others,
+      effects: {
+        member: (each) => world.member(each),
+        advertise: (advert) => {
+          this.advert = advert;
+        },
+        ping: (each) => {
+          this.pings.push(each);
+          this.#signal.fire();
+        },
+        onItem: (from, kind, bytes) => {
+          const item = { from, kind, text: bytes.toString() };
+          this.items.push(item);
+          this.#signal.fire();
+          return this.handler?.(item);
+        },
+        onPeer: (each, state) => {
+          this.peers.push([each, state]);
+          this.#signal.fire();
+        },
+        onProtocolFailed: (peer, protocol, reason) => {
+          this.failures.push([peer, protocol, reason]);
+          this.#signal.fire();
+        },
+      },
+    });
+  }
+
+  /** Waits for items, peers, pings and failures. */
+  until(condition: () => boolean): Promise<void> {
+    return this.#signal.until(condition);
+  }
+
+  get texts(): string[] {
+    return this.items.map(({ text }) => text);
+  }
+
+  /** The link's numbers. */
+  to(other: LinksNode): MessageLinkStats {
+    const found = this.links.stats().peers.find(({ id }) => id === other.id);
+    if (found === undefined) throw new Error("there is no link");
+    return found;
+  }
+
+  send(other: LinksNode, text: string, prefix = "t"): string {
+    return this.links.send(other.id, 2, Buffer.from(text), prefix);
+  }
+
+  async start(): Promise<this> {
+    await this.links.start();
+    this.#world.add(this);
+    return this;
+  }
+}
+
+export class LinksWorld {
+  readonly nodes = new Map<string, LinksNode>();
+  /** Ids that no node has as a member. */
+  readonly hidden = new Set<string>();
+  readonly started: LinksNode[] = [];
+
+  async node(name: string, options: WorldOptions = {}): Promise<LinksNode> {
+    const node = new LinksNode(this, name, options);
+    this.started.push(node);
+    return node.start();
+  }
+
+  add(node: LinksNode): void {
+    this.nodes.set(node.id, node);
+    this.changed(node, "alive");
+  }
+
+  /** All others are called. */
+  changed(node: LinksNode, state: "alive" | "lost" | "gone"): void {
+    for (const each of this.nodes.values()) if (each !== node) each.links.onMember(node.id, state);
+  }
+
+  member(id: string): LinkMember | undefined {
+    const node = this.nodes.get(id);
+    if (node === undefined || this.hidden.has(id)) return undefined;
+    return { id, name: node.name, host: "127.0.0.1", local: true, advert: node.advert };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.started.map(({ links }) => links.close(0)));
+  }
+}
