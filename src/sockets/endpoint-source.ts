@@ -52,15 +52,25 @@ export class SourceReader {
   readonly #source: EndpointSource;
   readonly #effects: SourceEffects;
   readonly #transports: readonly string[];
+  readonly #check: (endpoint: string) => void;
   readonly #stopped = new AbortController();
   #refused: ReadonlySet<string> = new Set();
   #failures = 0;
   #timer: NodeJS.Timeout | undefined = undefined;
 
-  /** @param transports those that an endpoint may have */
-  constructor(source: EndpointSource, transports: readonly string[], effects: SourceEffects) {
+  /**
+   * @param transports those that an endpoint may have
+   * @param check throws for an endpoint that is refused for another reason
+   */
+  constructor(
+    source: EndpointSource,
+    transports: readonly string[],
+    effects: SourceEffects,
+    check: (endpoint: string) => void = ignore,
+  ) {
     this.#source = source;
     this.#transports = transports;
+    this.#check = check;
     this.#effects = effects;
   }
 
@@ -129,6 +139,7 @@ export class SourceReader {
       }
       try {
         checkEndpoint(endpoint, "connect", this.#transports);
+        this.#check(endpoint as string);
         valid.add(endpoint as string);
       } catch (error) {
         refuse(endpoint, error as ShoalError);

@@ -6,8 +6,10 @@
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { Codec } from "../../sockets/codec.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
+import { ENDPOINT_SOURCE_EVENTS, type EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { parseErrorReply } from "../kit/errors.js";
 import { anything, checkOptions } from "../kit/options.js";
 import {
@@ -25,7 +27,11 @@ const OPTIONS = {
   codec: anything<Codec<never>>(),
 };
 
-const EVENTS: EventNames<BinaryStarClientEvent> = { "request:retried": true, "server:failed-over": true };
+const EVENTS: EventNames<BinaryStarClientEvent> = {
+  "request:retried": true,
+  "server:failed-over": true,
+  ...ENDPOINT_SOURCE_EVENTS,
+};
 
 /**
  * How a client of a pair runs. Times are in ms: `timeout` 30,000, `attemptTimeout` 1,000, `retryDelay` 50 and
@@ -45,7 +51,8 @@ export type BinaryStarClientEvent =
       readonly from: string;
       readonly to: string;
       readonly reason: RetryReason;
-    };
+    }
+  | EndpointSourceEvent;
 
 /** A client's statistics. */
 export interface BinaryStarClientStats extends RequestClientStats {
@@ -62,21 +69,22 @@ export class BinaryStarClient<T = Raw> extends RequestClient<
   #failOvers = 0;
 
   /**
-   * @param endpoints where clients connect to the primary, and to the backup
+   * @param endpoints where clients connect to the primary, and to the backup; or a source that has the pair's endpoints, in either
+   *   order. The server that serves is found by asking; while the source has none, calls wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(
-    endpoints: readonly [primary: string, backup: string],
+    endpoints: readonly [primary: string, backup: string] | EndpointSource,
     options: BinaryStarClientOptions<T> = {},
   ) {
     const settings = checkOptions("BinaryStarClient", OPTIONS, options);
-    if (!Array.isArray(endpoints) || endpoints.length !== 2)
+    if (!isEndpointSource(endpoints) && (!Array.isArray(endpoints) || endpoints.length !== 2))
       throw new InvalidArgumentError("BinaryStarClient has two endpoints: the primary's and the backup's");
     const shape = new BodyShape(options.codec);
     super("BinaryStarClient", EVENTS, endpoints, settings, {
       requests: shape,
       replies: shape,
-      retries: Number.POSITIVE_INFINITY,
+      retries: () => Number.POSITIVE_INFINITY,
       failsFast: true,
       errorOf: parseErrorReply,
     });
@@ -86,8 +94,10 @@ export class BinaryStarClient<T = Raw> extends RequestClient<
     return { ...this.requestStats(), failOvers: this.#failOvers };
   }
 
-  /** @internal Its endpoints are fixed. */
-  protected onSourceEvent(): void {}
+  /** @internal */
+  protected onSourceEvent(event: EndpointSourceEvent): void {
+    this.events.emit(event);
+  }
 
   /** @internal */
   protected onRetry(event: RequestRetried, next: string): void {

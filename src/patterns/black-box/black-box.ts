@@ -8,21 +8,16 @@
  *   new ──start──> open ──close──> closing ──drained, or linger──> closed
  */
 import type { MessagePort, Worker } from "node:worker_threads";
-import {
-  ClosedError,
-  type ErrorCode,
-  InvalidArgumentError,
-  InvalidStateError,
-  TransportError,
-} from "../../core/errors.js";
+import { ClosedError, InvalidStateError, type ShoalError } from "../../core/errors.js";
 import { Driver } from "../kit/driver.js";
 import {
-  type FromReceiver,
-  fromPlain,
-  type PlainError,
-  type ReceiverStats,
-  type ToReceiver,
-} from "./messages.js";
+  ENDPOINT_SOURCE_EVENTS,
+  EndpointList,
+  type EndpointSourceEvent,
+  THREAD_TRANSPORTS,
+} from "../kit/endpoint-list.js";
+import { toError } from "../kit/plain-error.js";
+import type { FromReceiver, ReceiverStats, ToReceiver } from "./messages.js";
 import { type BlackBoxOptions, type ResolvedBox, resolveBox } from "./options.js";
 import type { BlackBoxDropReason, BlackBoxShardStats } from "./shard.js";
 import { ShardThread, startThread, type ThreadOwner } from "./threads.js";
@@ -78,7 +73,8 @@ export type BlackBoxEvent =
     }
   | { readonly type: "worker:restarted"; readonly shard: number }
   /** The receiver thread is gone: the Black Box closes. */
-  | { readonly type: "receiver:crashed"; readonly error: Error };
+  | { readonly type: "receiver:crashed"; readonly error: Error }
+  | EndpointSourceEvent;
 
 /**
  * A Black Box's statistics, all since it was started:
@@ -106,6 +102,8 @@ export interface BlackBoxStats extends ReceiverStats {
  */
 export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   readonly #options: ResolvedBox;
+  /** Of a source in the option `connect`. */
+  readonly #source: EndpointList | undefined;
   #receiver: Worker | undefined;
   #threads: ShardThread[] = [];
   #endpoint: string | null = null;
@@ -128,8 +126,12 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
       "worker:crashed": true,
       "worker:restarted": true,
       "receiver:crashed": true,
+      ...ENDPOINT_SOURCE_EVENTS,
     });
     this.#options = resolveBox(options);
+    const { source } = this.#options;
+    if (source !== undefined)
+      this.#source = new EndpointList("BlackBox", source, { transports: THREAD_TRANSPORTS });
   }
 
   /** The endpoint of the last `bind` (wildcards filled in) or `connect`; `null` before {@link start} settles. */
@@ -189,6 +191,10 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
     await Promise.race([opened, Promise.all(this.#threads.map((thread) => thread.ready))]);
     this.#post({ type: "start" });
     await opened;
+    this.#source?.start({
+      changed: (endpoints) => this.#post({ type: "endpoints", endpoints }),
+      event: (event) => this.events.emit(event),
+    });
   }
 
   #startReceiver(): void {
@@ -216,6 +222,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
 
   /** Reads nothing more, and waits until everything that was read is handled. */
   protected override onDrain(): Promise<void> {
+    this.#source?.stop();
     if (this.#receiver === undefined) return Promise.resolve();
     return new Promise((resolve) => {
       this.#drained = resolve;
@@ -228,6 +235,7 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
    * and ends the threads. What the SUB had received and was not read is thrown away: `unread` counts it.
    */
   protected async onClose(linger: number): Promise<void> {
+    this.#source?.stop();
     if (this.#receiver !== undefined) {
       // Without a limit it ends by itself, or when its threads have been ended.
       this.#post({ type: "close", linger });
@@ -251,6 +259,9 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
         return;
       case "refused":
         this.#opened?.reject(toError(message.error));
+        return;
+      case "endpoint:refused":
+        this.events.emit({ ...message, error: toError(message.error) as ShoalError });
         return;
       case "stats":
         this.#asked.shift()?.resolve(message.stats);
@@ -317,12 +328,4 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
 
 function closed(): ClosedError {
   return new ClosedError("EBADF", "The Black Box is closed");
-}
-
-/** What a socket in the other thread threw, as it would have been thrown here. */
-function toError(plain: PlainError): Error {
-  const cause = fromPlain(plain);
-  if (plain.code === undefined) return cause;
-  if (plain.code === "EINVAL") return new InvalidArgumentError(plain.message, { cause });
-  return new TransportError(plain.code as ErrorCode, plain.message, { cause });
 }

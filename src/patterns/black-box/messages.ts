@@ -12,19 +12,11 @@
 import type { MessagePort } from "node:worker_threads";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import type { SocketStats } from "../../sockets/stats.js";
-import { messageOf } from "../kit/errors.js";
+import type { PlainError } from "../kit/plain-error.js";
 import type { BlackBoxShardKey, BoxRulesOptions, BoxRulesStats, Drops } from "./rules.js";
 
 /** What a worker thread counts of its messages, modulo 2³², in memory that the receiver sees: where each number is. */
 export const Progress = { BEGUN: 0, FINISHED: 1, FAILED: 2, LENGTH: 3 } as const;
-
-/** An error on its way to another thread. */
-export interface PlainError {
-  readonly name: string;
-  readonly message: string;
-  readonly stack: string | undefined;
-  readonly code: string | undefined;
-}
 
 /** What the receiver thread begins with. */
 export interface ReceiverData {
@@ -34,6 +26,8 @@ export interface ReceiverData {
   readonly socketOptions: Omit<SubscriberOptions, "context" | "codec" | "authenticate">;
   readonly bind: readonly string[];
   readonly connect: readonly string[];
+  /** Whether it connects to what a source has, too: to the lists that the main thread posts. */
+  readonly hasSource: boolean;
   readonly subscribe: readonly (string | Uint8Array)[];
 }
 
@@ -50,6 +44,8 @@ export type ToReceiver =
     }
   | { readonly type: "down"; readonly shard: number }
   | { readonly type: "stats" }
+  /** What the source has now. */
+  | { readonly type: "endpoints"; readonly endpoints: readonly string[] }
   /** Read nothing more, and report when everything that was read is handled. */
   | { readonly type: "drain" }
   /** ms for what was read to be handled; negative: no limit. */
@@ -67,6 +63,8 @@ export type FromReceiver =
   /** The socket is open; `endpoint` as its `lastEndpoint`. */
   | { readonly type: "open"; readonly endpoint: string | null }
   | { readonly type: "refused"; readonly error: PlainError }
+  /** An endpoint of the source cannot be connected to. */
+  | { readonly type: "endpoint:refused"; readonly endpoint: string; readonly error: PlainError }
   | { readonly type: "drained" }
   | { readonly type: "lost"; readonly shard: number; readonly messages: number }
   | { readonly type: "drops"; readonly drops: readonly Drops[] }
@@ -99,33 +97,6 @@ export type FromWorker =
 
 /** To a worker thread from the main one: no batch comes any more. */
 export const CLOSE = "close";
-
-export function toPlain(error: unknown): PlainError {
-  const message = messageOf(error);
-  try {
-    if (error instanceof Error) {
-      const { code, stack, name } = error as NodeJS.ErrnoException;
-      return {
-        name: String(name),
-        message,
-        stack: typeof stack === "string" ? stack : undefined,
-        code: typeof code === "string" ? code : undefined,
-      };
-    }
-  } catch {
-    // What cannot be read has its message alone.
-  }
-  return { name: "Error", message, stack: undefined, code: undefined };
-}
-
-/** An error again, with the name, code and stack that it had. */
-export function fromPlain({ name, message, stack, code }: PlainError): Error {
-  const error = new Error(message);
-  error.name = name;
-  if (stack !== undefined) error.stack = stack;
-  if (code !== undefined) Object.assign(error, { code });
-  return error;
-}
 
 /**
  * Messages on their way from one thread to another: one ArrayBuffer a batch, which is handed over, not copied.

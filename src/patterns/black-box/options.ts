@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
 import { checkCount, checkEndpoint, checkKeys, checkObject } from "../kit/options.js";
 import type { ReceiverData } from "./messages.js";
@@ -29,8 +30,8 @@ export interface BlackBoxOptions {
    * text, or a path. See {@link BlackBoxHandler}.
    */
   readonly handler: string | URL;
-  /** Publishers to connect to. */
-  readonly connect?: string | readonly string[];
+  /** Publishers to connect to; or a source, whose publishers it connects to as they come, and leaves as they go. */
+  readonly connect?: string | readonly string[] | EndpointSource;
   /** Where publishers connect. */
   readonly bind?: string | readonly string[];
   /** Topic prefixes. Default: all messages. */
@@ -71,6 +72,8 @@ const KEYS = [
 /** What the threads begin with. */
 export interface ResolvedBox {
   readonly receiver: ReceiverData;
+  /** Of publishers; read in the main thread. */
+  readonly source: EndpointSource | undefined;
   readonly module: string;
   readonly workers: number;
   readonly data: unknown;
@@ -90,9 +93,10 @@ export function resolveBox(options: BlackBoxOptions): ResolvedBox {
       throw new InvalidArgumentError(`BlackBox has its SUB in another thread: it has no option ${name}`);
   }
   keyEndOf(key);
-  const connect = listOf("connect", options.connect);
+  const source = isEndpointSource(options.connect) ? options.connect : undefined;
+  const connect = isEndpointSource(options.connect) ? [] : listOf("connect", options.connect);
   const bind = listOf("bind", options.bind);
-  if (connect.length + bind.length === 0)
+  if (source === undefined && connect.length + bind.length === 0)
     throw new InvalidArgumentError("A Black Box has at least one endpoint to connect or to bind");
   for (const endpoint of [...connect, ...bind]) {
     if (endpoint.startsWith("inproc:"))
@@ -116,9 +120,10 @@ export function resolveBox(options: BlackBoxOptions): ResolvedBox {
     socketOptions: copied("socketOptions", socketOptions),
     bind,
     connect,
+    hasSource: source !== undefined,
     subscribe,
   };
-  return { receiver, module: moduleOf(options.handler), workers, data: copied("data", data) };
+  return { receiver, source, module: moduleOf(options.handler), workers, data: copied("data", data) };
 }
 
 function defaultWorkers(): number {

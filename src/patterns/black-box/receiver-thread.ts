@@ -2,6 +2,8 @@
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { Context } from "../../sockets/context.js";
 import { Subscriber } from "../../sockets/pub-sub.js";
+import { toPlain } from "../kit/plain-error.js";
+import { RelayedSource } from "../kit/relayed-source.js";
 import {
   type FromReceiver,
   Progress,
@@ -9,7 +11,6 @@ import {
   type ReceiverData,
   type ReceiverStats,
   type ToReceiver,
-  toPlain,
 } from "./messages.js";
 
 import { BoxRules, keyEndOf } from "./rules.js";
@@ -38,6 +39,7 @@ class Receiver {
   readonly #socket: Subscriber;
   readonly #rules: BoxRules;
   readonly #links = new Map<number, Link>();
+  readonly #source = new RelayedSource();
   #unread = 0;
   #reporting: NodeJS.Timeout | undefined;
   #proceed: (() => void) | undefined;
@@ -58,13 +60,17 @@ class Receiver {
     });
     this.#socket.events
       .on("peer:join", ({ address }) => post({ type: "peer:joined", address }))
-      .on("peer:leave", ({ address }) => post({ type: "peer:left", address }));
+      .on("peer:leave", ({ address }) => post({ type: "peer:left", address }))
+      .on("endpoint:refused", ({ address, error }) =>
+        post({ type: "endpoint:refused", endpoint: address, error: toPlain(error) }),
+      );
   }
 
-  async open({ bind, connect, subscribe }: ReceiverData): Promise<void> {
+  async open({ bind, connect, hasSource, subscribe }: ReceiverData): Promise<void> {
     for (const endpoint of bind) await this.#socket.bind(endpoint);
     this.#socket.subscribe(...subscribe);
     for (const endpoint of connect) this.#socket.connect(endpoint);
+    if (hasSource) this.#socket.connect(this.#source);
     post({ type: "open", endpoint: this.#socket.lastEndpoint });
   }
 
@@ -88,6 +94,11 @@ class Receiver {
         });
       }
     }
+  }
+
+  /** The source has another list. */
+  follow(endpoints: readonly string[]): void {
+    this.#source.set(endpoints);
   }
 
   up(shard: number, port: MessagePort, progress: Uint32Array): void {
@@ -205,6 +216,9 @@ try {
         break;
       case "stats":
         post({ type: "stats", stats: receiver.stats() });
+        break;
+      case "endpoints":
+        receiver.follow(message.endpoints);
         break;
       case "drain":
         void receiver.drain();

@@ -2,7 +2,8 @@
 import { MessageChannel, type MessagePort, Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { CLOSE, type FromWorker, fromPlain, Progress, type WorkerData } from "./messages.js";
+import { fromPlain } from "../kit/plain-error.js";
+import { CLOSE, type FromWorker, Progress, type WorkerData } from "./messages.js";
 
 /** Where this process was started with a module as text, that is no argument for a thread with a file. */
 const UNFIT = /^(?:--input-type|--eval|-e|--print|-p|-pe|--check|-c|--interactive|-i)(?:=|$)/;

@@ -1,6 +1,7 @@
 /** A Black Box's worker thread: the user's module, and batches for it. Started by workers.ts. */
 import { parentPort, workerData } from "node:worker_threads";
-import { CLOSE, type FromWorker, Progress, toPlain, Unpacker, type WorkerData } from "./messages.js";
+import { toPlain } from "../kit/plain-error.js";
+import { CLOSE, type FromWorker, Progress, Unpacker, type WorkerData } from "./messages.js";
 
 /** ms between two reports of failures. */
 const REPORT_INTERVAL = 100;

@@ -129,7 +129,9 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
         "Option timeToLive is longer than pingInterval, or every server dies between PINGs",
       );
     const isNone = Array.isArray(endpoints) && endpoints.length === 0;
-    this.#list = isNone ? undefined : new EndpointList("FreelanceClient", endpoints);
+    this.#list = isNone
+      ? undefined
+      : new EndpointList("FreelanceClient", endpoints, { socket: () => new Router(settings.socketOptions) });
     this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);

@@ -5,7 +5,6 @@ import type { Raw } from "../../sockets/shape.js";
 import { BodyShape } from "../kit/body.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
-  EndpointList,
   type EndpointSourceEvent,
   type PatternEndpoints,
 } from "../kit/endpoint-list.js";
@@ -67,12 +66,11 @@ export class FreelanceFailoverClient<T = Raw> extends RequestClient<
    */
   constructor(endpoints: PatternEndpoints, options: FreelanceFailoverClientOptions<T> = {}) {
     const settings = checkOptions("FreelanceFailoverClient", OPTIONS, options);
-    const list = new EndpointList("FreelanceFailoverClient", endpoints);
     const shape = new BodyShape(options.codec);
     super("FreelanceFailoverClient", EVENTS, endpoints, settings, {
       requests: shape,
       replies: shape,
-      retries: settings.retries ?? ROUNDS * Math.max(1, list.current.length) - 1,
+      retries: (servers) => settings.retries ?? ROUNDS * servers - 1,
       failsFast: true,
       errorOf: (frames, endpoint) => {
         const text = options.codec === undefined ? errorTextOf(1, frames) : undefined;

@@ -116,8 +116,9 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   constructor(endpoints: PatternEndpoints, options: FreelanceShotgunClientOptions<T> = {}) {
     super("FreelanceShotgunClient", EVENTS);
     const settings = checkOptions("FreelanceShotgunClient", OPTIONS, options);
-    this.#endpoints = new EndpointList("FreelanceShotgunClient", endpoints);
     this.#socketOptions = settings.socketOptions;
+    const socket = (): Dealer => new Dealer(this.#socketOptions);
+    this.#endpoints = new EndpointList("FreelanceShotgunClient", endpoints, { socket });
     this.#timeout = settings.timeout;
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);

@@ -7,7 +7,12 @@
  */
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { type EndpointSource, isEndpointSource, SourceReader } from "../../sockets/endpoint-source.js";
+import {
+  type EndpointSource,
+  isEndpointSource,
+  type SourceEffects,
+  SourceReader,
+} from "../../sockets/endpoint-source.js";
 import { checkEndpoints } from "./options.js";
 
 /** An endpoint, several in the order of preference, or a source of endpoints that come and go. */
@@ -36,21 +41,55 @@ export interface EndpointListEffects {
 }
 
 const TRANSPORTS = ["tcp", "ipc", "inproc"];
+/** Those that reach a socket in another thread. */
+export const THREAD_TRANSPORTS: readonly string[] = ["tcp", "ipc"];
+
+/** What is checked before a source is read. */
+export interface EndpointListChecks {
+  /** Makes a socket like those that the endpoints get later: wrong options of it throw at once. */
+  readonly socket?: () => ProbeSocket;
+  /** Default: tcp, ipc and inproc. */
+  readonly transports?: readonly string[];
+  /** Throws for an endpoint that is refused. */
+  readonly check?: (endpoint: string) => void;
+}
+
+/** A socket that is made for the check of its options alone. */
+export interface ProbeSocket {
+  connect(source: EndpointSource): void;
+  close(options: { readonly linger: number }): Promise<unknown>;
+}
+
+/** Connects to nothing. */
+const NOTHING: EndpointSource = { endpoints: async function* () {} };
+
+/** @throws InvalidArgumentError `EINVAL` for options that a socket, or its security, does not take */
+export function checkSocket(make: () => ProbeSocket): void {
+  const probe = make();
+  try {
+    probe.connect(NOTHING);
+  } finally {
+    void probe.close({ linger: 0 });
+  }
+}
 
 export class EndpointList {
   #current: readonly string[];
   readonly #source: EndpointSource | undefined;
   #reader: SourceReader | undefined;
   readonly #what: string;
+  readonly #checks: EndpointListChecks;
   /** Waits for the next list. */
   #waits: { readonly resolve: () => void; readonly reject: (error: ShoalError) => void }[] = [];
   #event: (event: EndpointSourceEvent) => void = () => undefined;
 
-  /** @throws InvalidArgumentError `EINVAL` for an empty list, or what is neither endpoints nor a source */
-  constructor(what: string, given: PatternEndpoints) {
+  /** @throws InvalidArgumentError `EINVAL` for an empty list, what is neither endpoints nor a source, and wrong options of its sockets */
+  constructor(what: string, given: PatternEndpoints, checks: EndpointListChecks = {}) {
+    this.#checks = checks;
     this.#what = what;
     this.#source = isEndpointSource(given) ? given : undefined;
     this.#current = this.#source === undefined ? checkEndpoints(what, given) : [];
+    if (this.#source !== undefined && checks.socket !== undefined) checkSocket(checks.socket);
   }
 
   get current(): readonly string[] {
@@ -66,7 +105,8 @@ export class EndpointList {
   start(effects: EndpointListEffects): void {
     if (this.#source === undefined) return;
     this.#event = (event) => effects.event(event);
-    this.#reader = new SourceReader(this.#source, TRANSPORTS, {
+    const { transports = TRANSPORTS, check } = this.#checks;
+    const reader: SourceEffects = {
       sourceOnList: (endpoints) => {
         this.#current = endpoints;
         effects.changed(endpoints);
@@ -75,7 +115,8 @@ export class EndpointList {
       },
       sourceOnRefused: (endpoint, error) => effects.event({ type: "endpoint:refused", endpoint, error }),
       sourceOnFailed: (error, interval) => effects.event({ type: "source:failed", error, interval }),
-    });
+    };
+    this.#reader = new SourceReader(this.#source, transports, reader, check);
     this.#reader.start();
   }
 

@@ -105,8 +105,8 @@ export interface RequestClientStats {
 export interface RequestClientTerms<Req, Rep> {
   readonly requests: BodyShape<Req>;
   readonly replies: BodyShape<Rep>;
-  /** Further attempts after the first; may be infinite. */
-  readonly retries: number;
+  /** Further attempts after the first, of a request that begins while there are so many servers; may be infinite. */
+  retries(servers: number): number;
   /** Whether a connection that is refused ends the attempt, as one that ends does. */
   readonly failsFast: boolean;
   /** The error that a reply reports, if it does. */
@@ -170,14 +170,14 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   ) {
     super(name, events);
     this.#name = name;
-    this.#list = new EndpointList(name, endpoints);
+    this.#list = new EndpointList(name, endpoints, { socket: () => new Request(settings.socketOptions) });
     this.#endpoints = this.#list.current;
     this.#settings = settings;
     this.#terms = terms;
     this.#calls = new PendingCalls(settings);
     this.#timer = new DriverTimer(settings.attemptTimeout);
     this.#rules = new RequestRules(
-      { ...settings, retries: terms.retries, servers: this.#endpoints.length },
+      { ...settings, retries: 0, servers: this.#endpoints.length },
       {
         send: (server) => this.#send(server),
         abandon: () => void this.#abandon(),
@@ -320,7 +320,8 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
 
   #begin(call: Call): void {
     this.#call = call;
-    this.#rules.request(this.#timer.now(), call.attemptTimeout, call.retries);
+    const { attemptTimeout, retries = this.#terms.retries(this.#endpoints.length) } = call;
+    this.#rules.request(this.#timer.now(), attemptTimeout, retries);
     this.#timer.update();
   }
 

@@ -176,8 +176,9 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   constructor(endpoints: PatternEndpoints, options: LoadBalancerClientOptions<Req, Rep> = {}) {
     super("LoadBalancerClient", EVENTS);
     const settings = checkOptions("LoadBalancerClient", OPTIONS, options);
-    this.#endpoints = new EndpointList("LoadBalancerClient", endpoints);
     this.#socketOptions = settings.socketOptions;
+    const socket = (): Dealer => new Dealer(this.#socketOptions);
+    this.#endpoints = new EndpointList("LoadBalancerClient", endpoints, { socket });
     this.#timeout = settings.timeout;
     this.#retries = settings.retries;
     this.#maxInFlight = settings.maxInFlight;

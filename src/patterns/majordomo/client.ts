@@ -99,7 +99,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     checkKeys("MajordomoClient", options, CLIENT_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
     checkDriverOptions("MajordomoClient", { socketOptions, requestCodec, replyCodec });
-    this.#endpoints = new EndpointList("endpoints", endpoints);
+    this.#endpoints = new EndpointList("endpoints", endpoints, { socket: () => new Dealer(socketOptions) });
     const all = this.#endpoints.current;
     const settings = resolveClientSettings(given);
     const dialect = dialectOf(settings.protocol);

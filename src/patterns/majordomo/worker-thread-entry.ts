@@ -6,6 +6,8 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { decodeDetails, refuse } from "../kit/errors.js";
+import { toPlain } from "../kit/plain-error.js";
+import { RelayedSource } from "../kit/relayed-source.js";
 import { MajordomoWorker } from "./worker.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
@@ -98,8 +100,9 @@ function failureOf(outcome: Outcome): Error {
   return refuse(outcome.reason, service, outcome.text, decodeDetails(details));
 }
 
+const source = new RelayedSource();
 // A promise of a generator is taken as a generator is; the type of handlers does not say so.
-const worker = new MajordomoWorker(endpoints, service, handle as unknown as MajordomoHandler, {
+const worker = new MajordomoWorker(endpoints ?? source, service, handle as unknown as MajordomoHandler, {
   ...options,
   socketOptions: asBuffers(options.socketOptions),
 });
@@ -122,7 +125,8 @@ let posted = 0;
 let lost = 0;
 function postEvent(event: MajordomoWorkerEvent): void {
   if (lost === 0 && posted - Atomics.load(taken, 0) < MAX_UNTAKEN) {
-    post({ type: "event", event });
+    if (event.type === "endpoint:refused") post({ ...event, type: "refused", error: toPlain(event.error) });
+    else post({ type: "event", event });
     posted += 1;
     return;
   }
@@ -173,6 +177,9 @@ main.on("message", (message: FromHandler) => {
       break;
     case "close":
       void close(message.linger);
+      break;
+    case "endpoints":
+      source.set(message.endpoints);
       break;
     case "watch": {
       const { number } = message;

@@ -8,10 +8,11 @@
 
 import { Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
 import type { FailureReason } from "../kit/errors.js";
+import { type PlainError, toError } from "../kit/plain-error.js";
 import { type HandlerFailure, handlerFailure, invalidRequest, isRefusedRequest } from "./worker-jobs.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
@@ -39,6 +40,8 @@ export type CallContext = Omit<MajordomoRequestContext, "service" | "signal">;
  *                                   <---  watch: the handler asks for its signal
  *   abort       number              --->
  *   event       event               --->
+ *   refused     endpoint, error     --->
+ *                                   <---  endpoints: what the source has now
  *                                   <---  drain
  *   drained                         --->
  *                                   <---  close: linger
@@ -61,6 +64,8 @@ export type FromSockets =
     }
   | { readonly type: "next" | "return" | "abort"; readonly number: number }
   | { readonly type: "event"; readonly event: MajordomoWorkerEvent }
+  /** An endpoint of the source cannot be connected to. */
+  | { readonly type: "refused"; readonly endpoint: string; readonly error: PlainError }
   | { readonly type: "drained" | "closed" };
 
 /** What becomes of a request, or of the question for the next piece. */
@@ -80,12 +85,14 @@ export type Outcome =
 export type FromHandler =
   | Outcome
   | { readonly type: "watch"; readonly number: number }
+  | { readonly type: "endpoints"; readonly endpoints: readonly string[] }
   | { readonly type: "drain" }
   | { readonly type: "close"; readonly linger: number };
 
 /** What the sockets' thread begins with. */
 export interface ThreadData {
-  readonly endpoints: readonly string[];
+  /** `undefined`: those that the main thread posts, of a source. */
+  readonly endpoints: readonly string[] | undefined;
   readonly service: string;
   /** Options of the worker that can be cloned. */
   readonly options: { readonly socketOptions: object };
@@ -198,15 +205,16 @@ export class WorkerThread {
   #drained: (() => void) | undefined;
 
   /**
+   * @param endpoints `undefined`: those that {@link follow} brings
    * @param options of the worker in the thread
    * @throws InvalidArgumentError `EINVAL` for an endpoint or an option that cannot be used from another thread
    */
   constructor(
-    endpoints: readonly string[],
+    endpoints: readonly string[] | undefined,
     options: { readonly socketOptions: object | undefined },
     work: ThreadHandler,
   ) {
-    const inproc = endpoints.find((endpoint) => endpoint.startsWith("inproc:"));
+    const inproc = endpoints?.find((endpoint) => endpoint.startsWith("inproc:"));
     if (inproc !== undefined)
       throw new InvalidArgumentError(`With thread: true, ${inproc} cannot be reached`);
     this.#work = work;
@@ -231,6 +239,11 @@ export class WorkerThread {
         resolve();
       });
     });
+  }
+
+  /** The source of endpoints has another list. */
+  follow(endpoints: readonly string[]): void {
+    this.#post({ type: "endpoints", endpoints });
   }
 
   /** The thread's statistics over `none`, which stands until it has some. */
@@ -289,6 +302,14 @@ export class WorkerThread {
       case "event":
         Atomics.add(this.#taken, 0, 1);
         this.#work.emit(message.event);
+        break;
+      case "refused":
+        Atomics.add(this.#taken, 0, 1);
+        this.#work.emit({
+          type: "endpoint:refused",
+          endpoint: message.endpoint,
+          error: toError(message.error) as ShoalError,
+        });
         break;
       case "drained":
         this.#drained?.();

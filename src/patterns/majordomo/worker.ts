@@ -3,14 +3,20 @@
 import crypto from "node:crypto";
 import { checkKeys } from "../../core/arguments.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import { ClosedError, InvalidArgumentError, NotSupportedError, type ShoalError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
-import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
+import {
+  checkSocket,
+  ENDPOINT_SOURCE_EVENTS,
+  EndpointList,
+  type PatternEndpoints,
+  THREAD_TRANSPORTS,
+} from "../kit/endpoint-list.js";
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { checkDriverOptions, dialectOf } from "./client-options.js";
@@ -70,10 +76,9 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
 
   /**
    * @param endpoints of one broker or several; or a source, whose brokers it registers with as they come. It leaves those that
-   *   are gone when they hang up, or have had no request for 5 s. Not with `thread`
+   *   are gone when they hang up, or have had no request for 5 s
    * @param service 1 to 255 bytes, not beginning with `mmi.`
-   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value; NotSupportedError `NOT_SUPPORTED` for a source
-   *   with `thread`
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(
     endpoints: PatternEndpoints,
@@ -85,12 +90,15 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     checkKeys("MajordomoWorker", options, WORKER_OPTIONS);
     const { socketOptions, requestCodec, replyCodec, ...given } = options;
     checkDriverOptions("MajordomoWorker", { socketOptions, requestCodec, replyCodec });
-    this.#endpoints = new EndpointList("endpoints", endpoints);
+    const limits = given.thread === true ? { transports: THREAD_TRANSPORTS } : undefined;
+    this.#endpoints = new EndpointList("endpoints", endpoints, limits);
     const all = this.#endpoints.current;
     if (typeof handler !== "function") {
       throw new InvalidArgumentError(`A worker's handler is a function; got ${typeof handler}`);
     }
     const settings = resolveWorkerSettings(given);
+    // Its sockets are made after this turn.
+    checkSocket(() => new Dealer(socketOptions));
     const dialect = dialectOf(settings.protocol);
     const { concurrency, prefetch } = settings;
     this.service = service;
@@ -133,9 +141,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       });
       return;
     }
-    if (this.#endpoints.changes)
-      throw new NotSupportedError("A worker with a thread takes no source of endpoints: give it endpoints");
-    const inThread = { ...given, socketOptions, name: session.name, thread: false };
+    const threadOptions = { ...given, socketOptions, name: session.name, thread: false };
     const work = {
       service,
       handler: handler as MajordomoHandler<unknown, unknown>,
@@ -144,7 +150,15 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       exposeErrors: settings.exposeErrors,
       emit,
     };
-    this.#thread = new WorkerThread(all, inThread, work);
+    const thread = new WorkerThread(this.#endpoints.changes ? undefined : all, threadOptions, work);
+    this.#thread = thread;
+    this.#endpoints.start({
+      changed: (list) => thread.follow(list),
+      event: (event) => {
+        // Reported by the thread, when it has taken the list over.
+        if (event.type !== "source:changed") this.events.emit(event);
+      },
+    });
   }
 
   /**

@@ -69,7 +69,7 @@ export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
     super("PirateClient", EVENTS, endpoints, settings, {
       requests: new BodyShape(options.requestCodec),
       replies: new BodyShape(options.replyCodec),
-      retries: settings.retries,
+      retries: () => settings.retries,
       // A queue that is about to start refuses a while: its time is that of the attempt.
       failsFast: false,
       errorOf: parseErrorReply,

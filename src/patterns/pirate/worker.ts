@@ -116,7 +116,9 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     super("PirateWorker", EVENTS);
     const settings = checkOptions("PirateWorker", OPTIONS, options);
     checkFunction("handler", handler);
-    this.#endpoints = new EndpointList("PirateWorker", endpoints);
+    this.#endpoints = new EndpointList("PirateWorker", endpoints, {
+      socket: () => new Dealer(settings.socketOptions),
+    });
     const { requestCodec, replyCodec } = options;
     const requests = new BodyShape(requestCodec);
     const replies = new BodyShape(replyCodec);

@@ -15,6 +15,11 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
 import { Driver, type PatternCloseOptions } from "../kit/driver.js";
+import {
+  ENDPOINT_SOURCE_EVENTS,
+  type EndpointSourceEvent,
+  type PatternEndpoints,
+} from "../kit/endpoint-list.js";
 import { checkCount, checkKeys, checkOptions, integer, type Settings } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { MajordomoClient, type MajordomoRequestContext, MajordomoWorker } from "../majordomo/index.js";
@@ -133,7 +138,9 @@ export type TitanicEvent =
   /** A client's request is malformed, and was answered with 500. */
   | { readonly type: "request:invalid"; readonly reason: string }
   /** The store refused or failed; a client that asked got 500, or 502 when the outcome is unknown. */
-  | { readonly type: "store:failed"; readonly error: unknown };
+  | { readonly type: "store:failed"; readonly error: unknown }
+  /** Of the client that asks the services; each worker reads a source, too. */
+  | EndpointSourceEvent;
 
 /** What {@link Titanic.stats} counts since it was made. */
 export interface TitanicStats extends TitanicDispatchStats {
@@ -185,6 +192,7 @@ const EVENTS: EventNames<TitanicEvent> = {
   "records:expired": true,
   "record:damaged": true,
   "store:failed": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /** Keeps requests until they are answered, and replies until they are fetched: the service of 9/TSP at a broker. */
@@ -212,11 +220,11 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
   /**
    * Begins to serve `titanic.request`, `titanic.reply`, `titanic.close` and `titanic.store`, and to work off what the store holds.
    *
-   * @param endpoints of the broker, or of several
+   * @param endpoints of the broker, or of several; or a source, as with {@link MajordomoClient} and {@link MajordomoWorker}
    * @param store its owner closes it, after `close` of this
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
-  constructor(endpoints: string | readonly string[], store: TitanicStore, options: TitanicOptions = {}) {
+  constructor(endpoints: PatternEndpoints, store: TitanicStore, options: TitanicOptions = {}) {
     super("Titanic", EVENTS);
     checkKeys("Titanic", options, [...Object.keys(OPTIONS), "socketOptions"]);
     const { socketOptions, ...given } = options;
@@ -232,6 +240,8 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
       timeout: settings.timeout,
       maxInFlight: 2 * settings.concurrency,
     });
+    for (const type of ["source:changed", "source:failed", "endpoint:refused"] as const)
+      this.#client.events.on(type, (event) => this.events.emit(event));
     this.#dispatcher = new Dispatcher(
       store,
       this.#caller(),
@@ -462,11 +472,11 @@ export interface TitanicService extends AsyncDisposable {
 /**
  * Opens the store in a folder and serves it at a broker.
  *
- * @param endpoint of the broker, such as its `lastEndpoint`
+ * @param endpoint of the broker, such as its `lastEndpoint`; or several, or a source
  * @throws NotSupportedError, StoreError, InvalidArgumentError as {@link LmdbStore.open} and {@link Titanic}
  */
 export function openTitanic(
-  endpoint: string | readonly string[],
+  endpoint: PatternEndpoints,
   directory: string,
   options: TitanicOptions & { readonly store?: LmdbStoreOptions } = {},
 ): TitanicService {

@@ -1,7 +1,14 @@
 /** Clients and workers of patterns whose servers come and go with a source, under load: what is asked is answered, and how often. */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { Publisher } from "../../../src/index.js";
 import {
+  BinaryStarClient,
+  BinaryStarServer,
+  BlackBox,
   FreelanceClient,
   FreelanceFailoverClient,
   FreelanceServer,
@@ -11,10 +18,12 @@ import {
   MajordomoBroker,
   MajordomoClient,
   MajordomoWorker,
+  openTitanic,
   PirateClient,
   PirateQueue,
   PirateWorker,
   SuicidalSnail,
+  TitanicClient,
 } from "../../../src/patterns/index.js";
 import { failure, thrown, until, within } from "../../contract/support/wait.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
@@ -196,7 +205,59 @@ describe("Majordomo", () => {
     expect(handler.twice).toBe(0);
   });
 
-  it("reports what is wrong with a source, and refuses one together with a thread", async () => {
+  it("a worker with a thread follows the source, too, and reports what happens to it", async () => {
+    const [a, b] = [await broker(), await broker()];
+    const source = new ListedEndpoints();
+    const handler = new Handler();
+    const worker = own(new MajordomoWorker(source, "echo", handler.handle, { concurrency: 4, thread: true }));
+    const events: unknown[] = [];
+    worker.events
+      .on("source:changed", ({ endpoints }) => events.push(endpoints))
+      .on("endpoint:refused", ({ endpoint, error }) => events.push([endpoint, error.code]))
+      .on("source:failed", ({ error }) => events.push(error.code));
+    const client = own(new MajordomoClient([b.endpoint, a.endpoint]));
+    source.set(a.endpoint, "inproc://a");
+    await within(worker.ready(), "a broker");
+    await until(() => events.length >= 2, "what is refused");
+    expect(events).toEqual([["inproc://a", "EPROTONOSUPPORT"], [a.endpoint]]);
+    source.set(b.endpoint);
+    const load = new Load(async (id) => String((await client.request("echo", id))[0]));
+    await load.answered(100);
+    source.fail(new Error("down"));
+    await until(() => source.reads === 2, "another read");
+    await load.answered(20);
+    await load.stop();
+    expect(handler.twice).toBe(0);
+    expect(events).toContainEqual([b.endpoint]);
+    expect(events).toContain("ERR_SOURCE");
+    await worker.close();
+    await until(() => source.readers === 0, "the end of the source");
+  });
+
+  it("Titanic serves at the brokers of a source, and reports what happens to it", async () => {
+    const [a, b] = [await broker(), await broker()];
+    const source = new ListedEndpoints([a.endpoint]);
+    const folder = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+    const { titanic, close } = openTitanic(source, folder, { checkInterval: 20, retryDelay: 20 });
+    closers.unshift(close);
+    const lists: unknown[] = [];
+    titanic.events.on("source:changed", ({ endpoints }) => lists.push(endpoints));
+    const handler = new Handler();
+    own(new MajordomoWorker(source, "echo", handler.handle));
+    const client = own(new TitanicClient(source));
+    const ask = async (id: string): Promise<string> => {
+      const { status, body } = await client.wait(await client.request("echo", id));
+      return status === "200" ? String(body[0]) : status;
+    };
+    expect(await within(ask("1"), "the first reply")).toBe("re 1");
+    source.set(b.endpoint);
+    await a.broker.close();
+    expect(await within(ask("2"), "the second reply")).toBe("re 2");
+    expect(lists).toEqual([[a.endpoint], [b.endpoint]]);
+  });
+
+  it("reports what is wrong with a source", async () => {
     const { endpoint } = await broker();
     const source = new ListedEndpoints(["tcp://", endpoint]);
     const client = own(new MajordomoClient(source));
@@ -207,8 +268,6 @@ describe("Majordomo", () => {
     source.fail(new Error("down"));
     await until(() => source.reads === 2, "another read");
     expect(events.slice(0, 3)).toEqual(["endpoint:refused", "source:changed", "source:failed"]);
-    const make = (): unknown => new MajordomoWorker(source, "echo", () => "", { thread: true });
-    expect(thrown(make)).toMatchObject({ code: "NOT_SUPPORTED" });
     expect(thrown(() => new MajordomoClient([]))).toMatchObject({ code: "EINVAL" });
   });
 });
@@ -304,6 +363,42 @@ describe("clients of servers without a broker", () => {
     if (model === 1) expect(a.handler.twice + b.handler.twice).toBe(0);
   });
 
+  it("BinaryStarClient asks the server of the pair that serves, whichever is listed first", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
+    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+    const state = { primary: `ipc://${join(folder, "p")}`, backup: `ipc://${join(folder, "b")}` };
+    const start = async (
+      role: "primary" | "backup",
+    ): Promise<{ made: BinaryStarServer; endpoint: string }> => {
+      const peer = state[role === "primary" ? "backup" : "primary"];
+      const star = { role, peer, heartbeatInterval: 50 };
+      const made = own(new BinaryStarServer((body) => `${role} ${body}`, { star }));
+      const endpoint = await made.bind("clients", "tcp://127.0.0.1:*");
+      await made.bind("state", state[role]);
+      return { made, endpoint };
+    };
+    const [primary, backup] = [await start("primary"), await start("backup")];
+    const source = new ListedEndpoints([]);
+    const client = own(new BinaryStarClient(source, { attemptTimeout: 200 }));
+    const first = client.request("1");
+    source.set(backup.endpoint, primary.endpoint);
+    expect(String(await within(first, "the first answer"))).toBe("primary 1");
+    source.set(backup.endpoint);
+    await primary.made.close();
+    expect(String(await within(client.request("2"), "the second answer"))).toBe("backup 2");
+    await client.close();
+    await until(() => source.readers === 0, "the end of the source");
+    for (const wrong of [["tcp://a:1"], "tcp://a:1", [], {}, null])
+      expect(thrown(() => new BinaryStarClient(wrong as never))).toMatchObject({ code: "EINVAL" });
+  });
+
+  it("FreelanceFailoverClient asks each server that its source has, however many", async () => {
+    const { endpoint } = await server(1);
+    const nobody = Array.from({ length: 4 }, (_, n) => `ipc:///nowhere/${n}`);
+    const client = own(new FreelanceFailoverClient(new ListedEndpoints([...nobody, endpoint])));
+    expect(String(await within(client.request("1"), "the answer"))).toBe("re 1");
+  });
+
   it("end what waits for a server when they close, and their source", async () => {
     const source = new ListedEndpoints([]);
     const client = own(new PirateClient(source));
@@ -329,5 +424,65 @@ describe("subscribers", () => {
     source.set(second);
     await b.waitForSubscribers();
     await until(() => a.stats().peers === 0, "the end of the first connection");
+  });
+
+  it("follow publishers that come and go (BlackBox), and report what is refused", async () => {
+    const [a, b] = [own(new Publisher()), own(new Publisher())];
+    const [first, second] = [await a.bind("tcp://127.0.0.1:*"), await b.bind("tcp://127.0.0.1:*")];
+    const source = new ListedEndpoints([first, "inproc://x"]);
+    const handled = new Int32Array(new SharedArrayBuffer(4));
+    const handler = "data:text/javascript,export default (frames, { data }) => { Atomics.add(data, 0, 1); }";
+    const box = own(new BlackBox({ handler, data: handled, connect: source, workers: 1, engine: "libzmq" }));
+    const events: unknown[] = [];
+    box.events
+      .on("source:changed", ({ endpoints }) => events.push(endpoints))
+      .on("endpoint:refused", ({ endpoint, error }) => events.push([endpoint, error.code]));
+    await box.start();
+    await within(a.waitForSubscribers(), "the first connection");
+    await a.send("1");
+    await until(() => handled[0] === 1, "the first message");
+    source.set(second, "ipc://@"); // libzmq refuses it.
+    await within(b.waitForSubscribers(), "the second connection");
+    await until(() => a.stats().peers === 0, "the end of the first connection");
+    await b.send("2");
+    await until(() => handled[0] === 2, "the second message");
+    await until(() => events.length === 4, "the events");
+    expect(events).toEqual([
+      ["inproc://x", "EPROTONOSUPPORT"],
+      [first],
+      [second, "ipc://@"],
+      ["ipc://@", "EINVAL"],
+    ]);
+    await box.close();
+    await until(() => source.readers === 0, "the end of the source");
+  });
+});
+
+describe("wrong options of sockets", () => {
+  const wrong = [
+    { linger: "x" },
+    { nosuch: 1 },
+    { curveServerKey: "short" },
+    { curveServerKey: "x".repeat(40) },
+  ];
+  const source = new ListedEndpoints(["tcp://127.0.0.1:1"]);
+  const at = "tcp://127.0.0.1:1";
+  it.each<[string, (socketOptions: object) => unknown]>([
+    ["MajordomoWorker", (socketOptions) => new MajordomoWorker(at, "echo", () => "", { socketOptions })],
+    [
+      "MajordomoWorker of a source",
+      (socketOptions) => new MajordomoWorker(source, "echo", () => "", { socketOptions }),
+    ],
+    ["MajordomoClient", (socketOptions) => new MajordomoClient(source, { socketOptions })],
+    ["TitanicClient", (socketOptions) => new TitanicClient(source, { socketOptions })],
+    ["PirateWorker", (socketOptions) => new PirateWorker(source, () => "", { socketOptions })],
+    ["PirateClient", (socketOptions) => new PirateClient(source, { socketOptions })],
+    ["LoadBalancerClient", (socketOptions) => new LoadBalancerClient(source, { socketOptions })],
+    ["FreelanceFailoverClient", (socketOptions) => new FreelanceFailoverClient(source, { socketOptions })],
+    ["FreelanceShotgunClient", (socketOptions) => new FreelanceShotgunClient(source, { socketOptions })],
+    ["FreelanceClient", (socketOptions) => new FreelanceClient(source, { socketOptions })],
+    ["BinaryStarClient", (socketOptions) => new BinaryStarClient(source, { socketOptions })],
+  ])("%s refuses them before its source has any endpoint", (_, make) => {
+    for (const options of wrong) expect(thrown(() => make(options))).toMatchObject({ code: "EINVAL" });
   });
 });
