@@ -72,14 +72,17 @@ export class EtcdServer {
     const { url, peerPort } = this;
     const peer = `http://127.0.0.1:${peerPort}`;
     const tls = this.#tls;
+    // One alone has nobody to wait for.
+    const [heartbeat, election] = this.#peers.includes(",") ? [50, 500] : [10, 50];
     const child = spawn(
       "etcd",
       [
         ...["--name", this.#name, "--data-dir", join(this.#folder, "data"), "--logger", "zap"],
         ...["--listen-client-urls", url, "--advertise-client-urls", url],
         ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer],
-        ...["--initial-cluster", this.#peers, "--heartbeat-interval", "50", "--election-timeout", "500"],
-        "--unsafe-no-fsync",
+        ...["--initial-cluster", this.#peers],
+        ...["--heartbeat-interval", `${heartbeat}`, "--election-timeout", `${election}`],
+        ...["--unsafe-no-fsync", "--bcrypt-cost", "4"],
         ...(tls === undefined
           ? []
           : [
@@ -139,19 +142,16 @@ export class EtcdServer {
   }
 
   /** An answer of its JSON gateway. */
-  async call(
-    path: string,
-    body: object,
-    headers: Record<string, string> = {},
-  ): Promise<Record<string, unknown>> {
-    const answer = await fetch(`${this.url}${path}`, { method: "POST", body: JSON.stringify(body), headers });
+  async call(path: string, body: object, signal?: AbortSignal): Promise<Record<string, unknown>> {
+    const request = { method: "POST", body: JSON.stringify(body), ...(signal && { signal }) };
+    const answer = await fetch(`${this.url}${path}`, request);
     const value = (await answer.json()) as Record<string, unknown>;
     if (!answer.ok) throw new Error(`${path}: ${JSON.stringify(value)}`);
     return value;
   }
 
-  put(key: string, value: string): Promise<unknown> {
-    return this.call("/v3/kv/put", { key: base64(key), value: base64(value) });
+  put(key: string, value: string, signal?: AbortSignal): Promise<unknown> {
+    return this.call("/v3/kv/put", { key: base64(key), value: base64(value) }, signal);
   }
 
   delete(key: string): Promise<unknown> {

@@ -6,30 +6,38 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type EtcdSourceOptions, etcdSource } from "../../../src/cluster/discovery/etcd.js";
 import { EtcdGateway } from "../../../src/cluster/discovery/etcd-gateway.js";
-import type { DiscoverySelf } from "../../../src/cluster/discovery/source.js";
+import type { DiscoverySelf, DiscoverySource } from "../../../src/cluster/discovery/source.js";
 import { missing } from "../../support/peers.js";
 import { makeCertificates, makeClient } from "./certificates.js";
 import { base64, EtcdServer } from "./etcd-server.js";
 import { Follower, selfAt } from "./follower.js";
 import { FreezingProxy } from "./freezing-proxy.js";
 
-const followers: Follower[] = [];
-
-/** A node that asks, at an address. It leaves after its test. */
-function follow(
-  options: EtcdSourceOptions,
-  address = "10.0.0.1:7946",
-  group?: string,
-): Follower & { key: string } {
-  const self = selfAt(address, group);
-  const follower = new Follower(etcdSource({ timeout: 1_000, ...options }), self);
-  followers.push(follower);
-  return Object.assign(follower, { key: `${options.prefix ?? "shoal"}/${self.group}/${self.id}` });
+/** The nodes of tests that run at a time: they leave when all of these have ended. */
+function nodes() {
+  const followers: Follower[] = [];
+  const add = (source: DiscoverySource, self: DiscoverySelf): Follower => {
+    const follower = new Follower(source, self);
+    followers.push(follower);
+    return follower;
+  };
+  return {
+    add,
+    /** A node that asks, at an address. */
+    follow(
+      options: EtcdSourceOptions,
+      address = "10.0.0.1:7946",
+      group?: string,
+    ): Follower & { key: string } {
+      const self = selfAt(address, group);
+      const follower = add(etcdSource({ timeout: 1_000, ...options }), self);
+      return Object.assign(follower, { key: `${options.prefix ?? "shoal"}/${self.group}/${self.id}` });
+    },
+    async leave(): Promise<void> {
+      await Promise.all(followers.splice(0).map((follower) => follower.stop()));
+    },
+  };
 }
-
-afterEach(async () => {
-  await Promise.all(followers.splice(0).map((follower) => follower.stop()));
-});
 
 describe("the options", () => {
   it.each([
@@ -60,12 +68,17 @@ describe("the options", () => {
   });
 });
 
-describe.skipIf(missing("etcd"))("a server", () => {
+// Most of the time they wait for terms of leases.
+describe.skipIf(missing("etcd")).concurrent("a server", () => {
+  const { add, follow, leave } = nodes();
   let etcd: EtcdServer;
   beforeAll(async () => {
     etcd = await EtcdServer.start();
   });
-  afterAll(() => etcd.stop());
+  afterAll(async () => {
+    await leave();
+    await etcd.stop();
+  });
 
   it("has each node under PREFIX/GROUP/ID, and deletes it when it leaves", async () => {
     const one = follow({ servers: etcd.url, prefix: "emqcl" }, "10.0.0.1:7946");
@@ -82,7 +95,7 @@ describe.skipIf(missing("etcd"))("a server", () => {
     await one.has("10.0.0.1:7946");
   });
 
-  it("reports a put within 100 ms", async () => {
+  it.sequential("reports a put within 100 ms", async () => {
     const follower = follow({ servers: etcd.url, prefix: "quick", publish: false });
     await follower.until(({ lists }) => lists > 0);
     const times: number[] = [];
@@ -99,7 +112,8 @@ describe.skipIf(missing("etcd"))("a server", () => {
   });
 
   it("gets the key again when somebody deletes or changes it, or revokes its lease", async () => {
-    const follower = follow({ servers: etcd.url, prefix: "again" });
+    // A third of the ttl is between two puts, at most.
+    const follower = follow({ servers: etcd.url, prefix: "again", ttl: 1_000 });
     await follower.has("10.0.0.1:7946");
     const first = await etcd.get(follower.key);
     const seen: number[] = [];
@@ -119,9 +133,8 @@ describe.skipIf(missing("etcd"))("a server", () => {
 
   it("has the new address of a node whose host got another one", async () => {
     const self: { -readonly [K in keyof DiscoverySelf]: DiscoverySelf[K] } = selfAt("10.0.0.1:7946");
-    const source = etcdSource({ servers: etcd.url, prefix: "moved", ttl: 3_000, timeout: 1_000 });
-    const follower = new Follower(source, self);
-    followers.push(follower);
+    const source = etcdSource({ servers: etcd.url, prefix: "moved", ttl: 1_000, timeout: 1_000 });
+    const follower = add(source, self);
     await follower.has("10.0.0.1:7946");
     self.address = "10.0.0.2:7946";
     await follower.has("10.0.0.2:7946");
@@ -191,10 +204,12 @@ describe.skipIf(missing("etcd"))("a server", () => {
 });
 
 describe.skipIf(missing("etcd"))("a server that fails", () => {
+  const { follow, leave } = nodes();
   let etcd: EtcdServer;
   beforeAll(async () => {
     etcd = await EtcdServer.start();
   });
+  afterEach(leave);
   afterAll(() => etcd.stop());
 
   it("may be killed and started again: the last list stands, then the key is there again", async () => {
@@ -237,7 +252,7 @@ describe.skipIf(missing("etcd"))("a server that fails", () => {
     const before = await etcd.get(follower.key);
     etcd.pause();
     await follower.until(({ error }) => error?.code === "ETIMEDOUT");
-    await new Promise((resolve) => setTimeout(resolve, 2_000)); // No event: the lease is over in a process that stands still.
+    await new Promise((resolve) => setTimeout(resolve, 1_200)); // No event: the lease is over in a process that stands still.
     expect(follower.list).toEqual(["10.0.0.1:7946"]);
     etcd.resume();
     await follower.until(({ error, list }) => error === undefined && list?.length === 1);
@@ -247,8 +262,11 @@ describe.skipIf(missing("etcd"))("a server that fails", () => {
   });
 });
 
-describe.skipIf(missing("etcd"))("a server that stands still", () => {
-  it("is not waited for by a node that leaves", async () => {
+describe.skipIf(missing("etcd")).concurrent("with servers of its own", () => {
+  const { follow, leave } = nodes();
+  afterAll(leave);
+
+  it("a server that stands still is not waited for by a node that leaves", async () => {
     const etcd = await EtcdServer.start();
     try {
       const follower = follow({ servers: etcd.url, timeout: 20_000 });
@@ -262,16 +280,12 @@ describe.skipIf(missing("etcd"))("a server that stands still", () => {
       await etcd.stop();
     }
   });
-});
 
-describe.skipIf(missing("etcd"))("three servers", () => {
-  let servers: readonly EtcdServer[];
-  beforeAll(async () => {
-    servers = await EtcdServer.startThree();
-  });
-  afterAll(() => Promise.all(servers.map((server) => server.stop())));
-
-  it("are asked in turn: the next one at once when the one in use is killed or paused", async () => {
+  it("three servers are asked in turn: the next one at once when the one in use is killed or paused", async ({
+    onTestFinished,
+  }) => {
+    const servers = await EtcdServer.startThree();
+    onTestFinished(async () => void (await Promise.all(servers.map((server) => server.stop()))));
     const options = { servers: servers.map(({ url }) => url), timeout: 500, ttl: 3_000, relistInterval: 500 };
     const one = follow(options, "10.0.0.1:7946");
     const two = follow(options, "10.0.0.2:7946");
@@ -298,21 +312,7 @@ describe.skipIf(missing("etcd"))("three servers", () => {
     servers[1]?.resume();
     await Promise.all([one, two].map((each) => each.until(({ error }) => error === undefined)));
   });
-});
 
-/** A put, as soon as the servers have a leader. */
-async function put(server: EtcdServer, key: string, value: string): Promise<void> {
-  for (let tries = 0; ; tries++) {
-    try {
-      await server.put(key, value);
-      return;
-    } catch (error) {
-      if (tries === 20) throw error;
-    }
-  }
-}
-
-describe.skipIf(missing("etcd"))("users and certificates", () => {
   it("with a name and a password: wrong ones are refused, a token that ended is replaced", async () => {
     const etcd = await EtcdServer.start();
     try {
@@ -346,6 +346,8 @@ describe.skipIf(missing("etcd"))("users and certificates", () => {
         code: "ERR_AUTHENTICATION",
         message: expect.not.stringContaining("barley"),
       });
+      // Each attempt costs the server a hash of the password.
+      await wrong.stop();
       const nobody = follow({ servers: etcd.url });
       await nobody.until(({ error }) => error?.code === "ERR_AUTHENTICATION");
       const elsewhere = follow({ servers: etcd.url, ...login, prefix: "other" });
@@ -388,16 +390,29 @@ describe.skipIf(missing("etcd"))("users and certificates", () => {
       makeClient(folder);
       await one.until(({ error }) => error === undefined);
     } finally {
-      await Promise.all(followers.splice(0).map((follower) => follower.stop()));
       await etcd.stop();
       rmSync(folder, { recursive: true });
     }
   });
 });
 
-describe("a server that is not etcd", () => {
+/** A put, as soon as the servers have a leader: one that comes before waits for 6 s, leader or not, so it is asked again. */
+async function put(server: EtcdServer, key: string, value: string): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    try {
+      await server.put(key, value, AbortSignal.timeout(300));
+      return;
+    } catch (error) {
+      if (tries === 100) throw error;
+    }
+  }
+}
+
+describe.concurrent("a server that is not etcd", () => {
+  const { follow, leave } = nodes();
   const servers: Server[] = [];
-  afterEach(() => {
+  afterAll(async () => {
+    await leave();
     for (const server of servers.splice(0)) {
       server.closeAllConnections();
       server.close();
@@ -525,8 +540,8 @@ describe("a server that is not etcd", () => {
         if (request.url === "/v3/watch") {
           watch = response;
           response.write(`${JSON.stringify({ result: { header, created: true } })}\n`);
-        } else if (request.url === "/v3/lease/grant") answer({ ID: "77", TTL: "60" });
-        else if (request.url === "/v3/lease/keepalive") answer({ result: { ID: "77", TTL: "60" } });
+        } else if (request.url === "/v3/lease/grant") answer({ ID: "77", TTL: "1" });
+        else if (request.url === "/v3/lease/keepalive") answer({ result: { ID: "77", TTL: "1" } });
         else if (request.url === "/v3/kv/put") {
           puts += 1;
           while (watch === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
