@@ -74,6 +74,8 @@ export class NodeProcess extends Child {
   }
 }
 
+let networks = 0;
+
 /** Two networks of hosts with a link between them that can be cut: west has the first half of the hosts. */
 export class CutNetworks {
   readonly hosts: readonly string[];
@@ -81,7 +83,7 @@ export class CutNetworks {
   readonly #made: string[] = [];
 
   constructor(hosts: number) {
-    const prefix = `shoal-n-${process.pid}`;
+    const prefix = `shoal-n-${process.pid}-${networks++}`;
     this.#hub = `${prefix}-hub`;
     this.hosts = Array.from({ length: hosts }, (_, host) => `${prefix}-${host}`);
     try {

@@ -62,51 +62,63 @@ class Host {
   }
 }
 
+/** Those of one test. */
+class Hosts {
+  readonly #started: Host[] = [];
+
+  start(namespace: string, options: object): Host {
+    const host = new Host(namespace, options);
+    this.#started.push(host);
+    return host;
+  }
+
+  async kill(): Promise<void> {
+    for (const { child } of this.#started) child.process.kill("SIGKILL");
+    await Promise.all(this.#started.map(({ child }) => child.outcome));
+  }
+}
+
 function ip(line: string): void {
   execFileSync("ip", line.split(" "), { stdio: ["ignore", "ignore", "pipe"], timeout: 10_000 });
 }
 
-describe.skipIf(missing("networks"))("a node whose host's network changes", () => {
-  let networks: CutNetworks | undefined;
-  const hosts: Host[] = [];
-
-  function start(host: number, options: object): Host {
-    const started = new Host(networks?.hosts[host] as string, options);
-    hosts.push(started);
-    return started;
-  }
-
-  afterEach(async () => {
-    for (const { child } of hosts) child.process.kill("SIGKILL");
-    await Promise.all(hosts.splice(0).map(({ child }) => child.outcome));
-    networks?.remove();
-    networks = undefined;
-  });
-
-  it("joins the group of its host when loopback comes up after it was started", async () => {
+// Most of the time they wait for a look at the interfaces.
+describe.skipIf(missing("networks")).concurrent("a node whose host's network changes", () => {
+  it("joins the group of its host when loopback comes up after it was started", async ({
+    onTestFinished,
+  }) => {
     const namespace = `shoal-i-${process.pid}`;
+    const hosts = new Hosts();
     ip(`netns add ${namespace}`);
-    try {
-      const early = new Host(namespace, { name: "early" });
-      hosts.push(early);
-      await early.until("ready");
-      ip(`-n ${namespace} link set lo up`);
-      const late = new Host(namespace, { name: "late" });
-      hosts.push(late);
-      await Promise.all([early.until("joined", "late"), late.until("joined", "early")]);
-    } finally {
+    onTestFinished(async () => {
+      await hosts.kill();
       ip(`netns del ${namespace}`);
-    }
+    });
+    const early = hosts.start(namespace, { name: "early" });
+    await early.until("ready");
+    ip(`-n ${namespace} link set lo up`);
+    const late = hosts.start(namespace, { name: "late" });
+    await Promise.all([early.until("joined", "late"), late.until("joined", "early")]);
   });
 
   for (const beats of ["loop", "thread"])
-    it(`joins the link when its interface comes up after it was started, and follows its address (${beats})`, async () => {
-      networks = new CutNetworks(2);
-      const [, far] = networks.hosts;
+    it(`joins the link when its interface comes up after it was started, and follows its address (${beats})`, async ({
+      onTestFinished,
+    }) => {
+      const hosts = new Hosts();
+      const networks = new CutNetworks(2);
+      onTestFinished(() => hosts.kill().then(() => networks.remove()));
+      const [near, far] = networks.hosts as [string, string];
       ip(`-n ${far} link set eth0 down`);
       const [west, east] = [
-        start(0, { name: "west", scope: "link", key: KEY }),
-        start(1, { name: "east", scope: "link", key: KEY, beats, advertise: { billing: "tcp://*:5001" } }),
+        hosts.start(near, { name: "west", scope: "link", key: KEY }),
+        hosts.start(far, {
+          name: "east",
+          scope: "link",
+          key: KEY,
+          beats,
+          advertise: { billing: "tcp://*:5001" },
+        }),
       ];
       await west.until("ready");
       expect((await east.until("ready")).address).toMatch(/^127\.0\.0\.1:/);
@@ -122,15 +134,22 @@ describe.skipIf(missing("networks"))("a node whose host's network changes", () =
       expect(west.seen.filter((event) => event.startsWith("lost"))).toEqual([]);
     });
 
-  it("binds the one interface that it uses again where that has another address", async () => {
-    networks = new CutNetworks(2);
-    const [, far] = networks.hosts;
+  it("binds the one interface that it uses again where that has another address", async ({
+    onTestFinished,
+  }) => {
+    const hosts = new Hosts();
+    const networks = new CutNetworks(2);
+    onTestFinished(() => hosts.kill().then(() => networks.remove()));
+    const [near, far] = networks.hosts as [string, string];
     const options = { scope: "link", key: KEY, interface: "eth0" };
-    const [west, east] = [start(0, { name: "west", ...options }), start(1, { name: "east", ...options })];
+    const [west, east] = [
+      hosts.start(near, { name: "west", ...options }),
+      hosts.start(far, { name: "east", ...options }),
+    ];
     await Promise.all([west.until("joined", "east"), east.until("joined", "west")]);
     ip(`-n ${far} addr add 10.214.10.5/23 dev eth0`);
     ip(`-n ${far} addr del 10.214.9.2/24 dev eth0`);
-    ip(`-n ${networks.hosts[0]} addr add 10.214.11.9/23 dev eth0`);
+    ip(`-n ${near} addr add 10.214.11.9/23 dev eth0`);
     await east.untilAddress(({ address }) => address?.startsWith("10.214.10.5:") === true);
     await west.untilAddress(({ members }) => members?.[0]?.startsWith("10.214.10.5:") === true);
   });

@@ -1,7 +1,10 @@
 /**
  * Which of the host's interfaces a node uses, as they are now: they come up after it was started, go, and get other addresses.
  *
- *   read() at the start ──every READ_INTERVAL, and soon after a datagram could not be sent──> read() ──> onRead
+ *   read() at the start ──every READ_INTERVAL, and after a datagram could not be sent──> read() ──> onRead
+ *
+ * The system reports no changes to Node, so they are read again and again: 50 us for a few interfaces, some ms for a thousand, as on hosts
+ * of containers. Reading takes a thousandth of the time at most, unless that would be less than once in LONGEST_INTERVAL.
  */
 import { isIPv6 } from "node:net";
 import { InvalidArgumentError } from "../../core/errors.js";
@@ -9,10 +12,13 @@ import { transportError } from "../../engine/zmtp/errors.js";
 import type { HostInterface, Platform } from "../../engine/zmtp/transport/transports.js";
 import { isLinkLocal } from "./addresses.js";
 
-/** ms between two looks at the interfaces. */
-const READ_INTERVAL = 5_000;
+/** ms between two looks at the interfaces, where they are few; of very many. */
+const READ_INTERVAL = 1_000;
+const LONGEST_INTERVAL = 5_000;
+/** How many times as long as a look takes the next one is after it. */
+const READ_PAUSE = 1_000;
 /** ms from a failed datagram to the next look: the failures of a second are one look. */
-const READ_AFTER_FAILURE = 1_000;
+const READ_AFTER_FAILURE = 500;
 
 const LOOPBACK6: HostInterface = { name: "lo", address: "::1", internal: true };
 const LOOPBACK: HostInterface = { name: "lo", address: "127.0.0.1", internal: true };
@@ -121,15 +127,21 @@ export class InterfaceWatch {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       this.#isSoon = false;
-      this.#schedule(READ_INTERVAL);
-      let interfaces: readonly HostInterface[];
-      try {
-        interfaces = this.#read();
-      } catch {
-        return; // No descriptor is left, or the one to use is gone for now: what was read before counts.
-      }
-      this.#onRead(interfaces);
+      const interfaces = this.#look();
+      if (interfaces !== undefined) this.#onRead(interfaces);
     }, ms);
     this.#timer.unref();
+  }
+
+  #look(): readonly HostInterface[] | undefined {
+    const start = performance.now();
+    try {
+      return this.#read();
+    } catch {
+      return undefined; // No descriptor is left, or the one to use is gone for now: what was read before counts.
+    } finally {
+      const pause = READ_PAUSE * (performance.now() - start);
+      this.#schedule(Math.min(LONGEST_INTERVAL, Math.max(READ_INTERVAL, pause)));
+    }
   }
 }
