@@ -51,3 +51,24 @@ export const DIAL_RETRY = 50;
 export const DIAL_RETRY_MAX = 2_000;
 /** ms after which a protocol that failed is tried again, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
+
+/** Channels that a bus joins, and bytes of a channel's name. */
+export const MAX_CHANNELS = 1_024;
+export const MAX_CHANNEL_NAME = 64;
+/** Bytes of a request unique id. */
+export const MAX_RUID = 128;
+/** Bytes of the reason of a veto, as its sender gets it; the rest is cut off. */
+export const MAX_VETO_REASON = 256;
+/** Hooks of a bus. */
+export const MAX_HOOKS = 256;
+/** Services of one send or query. */
+export const MAX_TARGETS = 16_384;
+
+/** Queries of a bus that wait for responses, and the responses that they wait for. */
+export const MAX_QUERIES = 1_024;
+export const MAX_AWAITED = 65_536;
+/** Bytes of responses that one query keeps for a program that has not read them; a further one is counted as failed. */
+export const MAX_UNREAD_BYTES = 16_777_216;
+/** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
+export const MAX_HANDLING = 1_024;
+export const MAX_HANDLING_BYTES = 16_777_216;

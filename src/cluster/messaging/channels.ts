@@ -1,0 +1,85 @@
+/**
+ * The channels of a bus: what comes on one that it has not joined is dropped before it is decoded.
+ *
+ * A channel is a number from 0 to 255, as a beat has one, or a name. The number 5 and the name "5" are two channels.
+ */
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { MAX_CHANNEL_NAME, MAX_CHANNELS } from "./bounds.js";
+
+/** A number from 0 to 255, or a name of 1 to 64 bytes. */
+export type ClusterChannel = number | string;
+
+/** The channels that a bus joins unless its options have others. */
+export const DEFAULT_CHANNELS: readonly ClusterChannel[] = [0, 1, 2];
+/** The highest number. */
+export const MAX_CHANNEL = 255;
+
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkChannel(channel: unknown): asserts channel is ClusterChannel {
+  if (typeof channel === "number" && Number.isInteger(channel) && channel >= 0 && channel <= MAX_CHANNEL)
+    return;
+  if (typeof channel === "string" && isChannelName(channel)) return;
+  throw new InvalidArgumentError(
+    `a channel is a number from 0 to ${MAX_CHANNEL}, or a name of 1 to ${MAX_CHANNEL_NAME} bytes; got ${describe(channel)}`,
+  );
+}
+
+/** Whether a text may be a channel's name: it has 1 to 64 bytes, and no lone surrogate. */
+export function isChannelName(name: string): boolean {
+  return (
+    name.length > 0 &&
+    name.length <= MAX_CHANNEL_NAME &&
+    Buffer.byteLength(name) <= MAX_CHANNEL_NAME &&
+    !LONE_SURROGATE.test(name)
+  );
+}
+
+/** The channels that a bus has joined, and which of them others send on. */
+export class ClusterChannels {
+  readonly #joined = new Set<ClusterChannel>();
+
+  /** @internal */
+  constructor(channels: readonly ClusterChannel[] = DEFAULT_CHANNELS) {
+    this.join(...channels);
+  }
+
+  /** Those that are joined, numbers first. */
+  get joined(): ClusterChannel[] {
+    const joined = [...this.#joined];
+    return [
+      ...joined.filter((channel) => typeof channel === "number").sort((one, other) => one - other),
+      ...joined.filter((channel) => typeof channel === "string").sort(),
+    ];
+  }
+
+  /** Whether this one is joined. */
+  has(channel: ClusterChannel): boolean {
+    return this.#joined.has(channel);
+  }
+
+  /**
+   * Joins channels; those that are joined already change nothing.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is not a channel, and for more than 1,024; nothing has changed then
+   */
+  join(...channels: ClusterChannel[]): void {
+    for (const channel of channels) checkChannel(channel);
+    const joined = new Set([...this.#joined, ...channels]);
+    if (joined.size > MAX_CHANNELS)
+      throw new InvalidArgumentError(`a bus joins ${MAX_CHANNELS} channels at most; got ${joined.size}`);
+    for (const channel of channels) this.#joined.add(channel);
+  }
+
+  /**
+   * Leaves channels; those that are not joined change nothing. What arrives on them from now on is dropped.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is not a channel; nothing has changed then
+   */
+  leave(...channels: ClusterChannel[]): void {
+    for (const channel of channels) checkChannel(channel);
+    for (const channel of channels) this.#joined.delete(channel);
+  }
+}

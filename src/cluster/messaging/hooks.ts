@@ -1,0 +1,382 @@
+/**
+ * Hooks: functions of the program at each stage that a message passes. Each may change it, answer it, or veto it.
+ *
+ *   sending     evaluate:send ──> channel:send ──> protocol:send ──> the other service
+ *   receiving   protocol:receive ──> channel:receive ──> evaluate:receive ──> service:validate ──> service:evaluate ──> query | event ──> handler
+ *
+ * Hooks of one stage are called in the order in which they were added where something is sent, and in the reverse order
+ * where it is received: of two that encrypt and compress, the last to wrap is the first to unwrap. A reply passes the
+ * stages of evaluate, channel and protocol like a message.
+ *
+ * While no hook returns a promise, nothing waits. One that does is given HOOK_TIMEOUT; then it counts as a veto, and what it
+ * gives later is ignored.
+ */
+import { describe, suggest } from "../../core/arguments.js";
+import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
+import type { Service } from "../node/service.js";
+import { MAX_HOOKS, MAX_PROTOCOL_NAME, MAX_RUID, MAX_VETO_REASON } from "./bounds.js";
+import { type ClusterChannel, checkChannel } from "./channels.js";
+
+/** ms that a hook may take. */
+export const HOOK_TIMEOUT = 5_000;
+
+const RECEIVING = [
+  "protocol:receive",
+  "channel:receive",
+  "evaluate:receive",
+  "service:evaluate",
+  "query",
+  "event",
+] as const;
+const SENDING = ["evaluate:send", "channel:send", "protocol:send"] as const;
+const SERVICES = ["service:validate", "service:discovered", "service:lost", "service:found"] as const;
+
+/** A stage that a message, a query or a reply passes. */
+export type MessageStage = (typeof RECEIVING)[number] | (typeof SENDING)[number];
+/** A stage that a service passes. */
+export type ServiceStage = (typeof SERVICES)[number];
+/** Where a hook is called. */
+export type HookStage = MessageStage | ServiceStage;
+
+/** What sends a payload passes: once for all recipients, then once for each protocol. */
+export const ENCODING: readonly MessageStage[] = ["evaluate:send", "channel:send"];
+export const TRANSMITTING: readonly MessageStage[] = ["protocol:send"];
+
+const STAGES: readonly HookStage[] = [...SENDING, ...RECEIVING, ...SERVICES];
+
+/** What a hook gets and may change: a new object with other values replaces these. */
+export interface HookPayload {
+  /** A text and bytes are two things: what is sent as one arrives as that one. */
+  readonly data: string | Buffer;
+  /** `evaluate:send` alone may change it. */
+  readonly channel: ClusterChannel;
+  /** "": none. */
+  readonly ruid: string;
+}
+
+/** What a hook knows of what it is called for. */
+export interface HookContext {
+  readonly stage: HookStage;
+  readonly kind: "message" | "query" | "reply";
+  /** Receiving: the sender. Sending: whom it goes to. */
+  readonly services: readonly Service[];
+  /** Receiving: whether the sender is on this host. Sending: whether all recipients are. */
+  readonly local: boolean;
+  /** How it travels: `ipc`, `tcp`, `udp`, `self`, or the name of a protocol of one's own; "" before that is decided. */
+  readonly protocol: string;
+  /**
+   * What a hook returns to answer: nothing of what follows is called. A query that was received is answered by it, a message
+   * that was received gets a message back on its channel and with its ruid. What was to be sent is not sent: of a query it is the one response, and `send`
+   * has it as `answer`.
+   */
+  answer(data: string | Uint8Array): HookAnswer;
+  /**
+   * Throws: nothing of what follows is called. Unlike any other error that a hook throws, its reason goes to the sender, at most 256 bytes of it.
+   */
+  veto(reason: string): never;
+}
+
+/** A changed payload, or `undefined`: as it was; or an answer. */
+export type HookResult = Partial<HookPayload> | HookAnswer | undefined;
+
+/** A hook of a message. What it throws vetoes the message. */
+export type MessageHook = (
+  payload: HookPayload,
+  context: HookContext,
+) => HookResult | Promise<HookResult> | void | Promise<void>;
+
+/** A hook of a service. Of `service:validate`, `service:discovered` and `service:found`, what it throws keeps the service out of messaging. */
+export type ServiceHook = (service: Service) => void | Promise<void>;
+
+/** Which messages a hook is for. */
+export interface HookOptions {
+  /** Default: all. */
+  readonly channels?: readonly ClusterChannel[] | undefined;
+  /** Default: all. Of the stages of protocols. */
+  readonly protocols?: readonly string[] | undefined;
+}
+
+/** What a hook answered. */
+export class HookAnswer {
+  readonly data: string | Buffer;
+
+  /** @internal */
+  constructor(data: string | Uint8Array) {
+    this.data = checkData("an answer", data);
+  }
+}
+
+/** A hook vetoed. Code `ABORT_ERR`. */
+export class VetoError extends ShoalError {
+  readonly stage: HookStage;
+  /** The reason, where the hook gave one to the sender. */
+  readonly reason: string | undefined;
+
+  /** @internal */
+  constructor(stage: HookStage, reason: string | undefined, cause?: unknown) {
+    super("ABORT_ERR", `vetoed by a hook of ${stage}${reason === undefined ? "" : `: ${reason}`}`, { cause });
+    this.stage = stage;
+    this.reason = reason;
+  }
+}
+
+interface Entry {
+  readonly stage: HookStage;
+  readonly channels: ReadonlySet<ClusterChannel> | undefined;
+  readonly protocols: ReadonlySet<string> | undefined;
+  readonly call: MessageHook | ServiceHook;
+}
+
+/** What has passed a stage: the payload as it is now, or an answer. */
+export type Passed = HookPayload | HookAnswer;
+
+/** The hooks of a bus. */
+export class Hooks {
+  readonly #timeout: number;
+  readonly #byStage = new Map<HookStage, Entry[]>();
+  #size = 0;
+
+  constructor(timeout: number = HOOK_TIMEOUT) {
+    this.#timeout = timeout;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether a stage has none. */
+  isEmpty(stage: HookStage): boolean {
+    return !this.#byStage.has(stage);
+  }
+
+  /** @returns removes it @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256 */
+  add(stage: HookStage, options: HookOptions, call: MessageHook | ServiceHook): () => void {
+    if (!STAGES.includes(stage))
+      throw new InvalidArgumentError(
+        `a hook's stage is one of ${STAGES.join(", ")}; got ${describe(stage)}${suggest(stage, STAGES)}`,
+      );
+    if (typeof call !== "function")
+      throw new InvalidArgumentError(`a hook is a function; got ${describe(call)}`);
+    const channels = setOf("channels", options.channels, checkChannel);
+    const protocols = setOf("protocols", options.protocols, checkProtocol);
+    if (channels !== undefined && (SERVICES as readonly string[]).includes(stage))
+      throw new InvalidArgumentError(`a hook of ${stage} has no channels`);
+    if (protocols !== undefined && !stage.startsWith("protocol:"))
+      throw new InvalidArgumentError(`a hook of ${stage} has no protocols`);
+    if (this.#size >= MAX_HOOKS) throw new InvalidStateError("EFSM", `a bus has ${MAX_HOOKS} hooks at most`);
+
+    const entry: Entry = { stage, channels, protocols, call };
+    this.#byStage.set(stage, [...(this.#byStage.get(stage) ?? []), entry]);
+    this.#size += 1;
+    return () => this.#remove(entry);
+  }
+
+  #remove(entry: Entry): void {
+    const entries = this.#byStage.get(entry.stage);
+    if (entries?.includes(entry) !== true) return;
+    this.#size -= 1;
+    if (entries.length === 1) this.#byStage.delete(entry.stage);
+    else
+      this.#byStage.set(
+        entry.stage,
+        entries.filter((each) => each !== entry),
+      );
+  }
+
+  /**
+   * Passes a payload through stages, in their order, up to the first answer.
+   *
+   * @returns at once where no hook returns a promise
+   * @throws VetoError, also as what the promise rejects with
+   */
+  pass(stages: readonly MessageStage[], payload: HookPayload, about: HookAbout): Passed | Promise<Passed> {
+    return this.#from(this.#callsOf(stages, about.protocol), 0, payload, about);
+  }
+
+  /** Calls the hooks of a service's stage. @throws VetoError, also as what the promise rejects with */
+  serve(stage: ServiceStage, service: Service): undefined | Promise<undefined> {
+    return this.#serveFrom(this.#byStage.get(stage) ?? [], 0, service);
+  }
+
+  #callsOf(stages: readonly MessageStage[], protocol: string): readonly Entry[] {
+    if (this.#size === 0) return NO_ENTRIES;
+    const calls: Entry[] = [];
+    for (const stage of stages) {
+      const entries = this.#byStage.get(stage);
+      if (entries === undefined) continue;
+      const ordered = (SENDING as readonly string[]).includes(stage) ? entries : entries.toReversed();
+      for (const entry of ordered) if (entry.protocols?.has(protocol) ?? true) calls.push(entry);
+    }
+    return calls;
+  }
+
+  #from(
+    calls: readonly Entry[],
+    first: number,
+    payload: HookPayload,
+    about: HookAbout,
+  ): Passed | Promise<Passed> {
+    let current = payload;
+    for (let i = first; i < calls.length; i++) {
+      const { stage, channels, call } = calls[i] as Entry;
+      if (channels?.has(current.channel) === false) continue;
+      const before = current;
+      let result: unknown;
+      try {
+        result = (call as MessageHook)(before, contextOf(stage, about));
+        if (!isThenable(result)) {
+          const next = changed(stage, before, result);
+          if (next instanceof HookAnswer) return next;
+          current = next;
+          continue;
+        }
+      } catch (error) {
+        throw vetoOf(stage, error);
+      }
+      return this.#settled(stage, result as PromiseLike<unknown>).then((late) => {
+        let next: Passed;
+        try {
+          next = changed(stage, before, late);
+        } catch (error) {
+          throw vetoOf(stage, error);
+        }
+        return next instanceof HookAnswer ? next : this.#from(calls, i + 1, next, about);
+      });
+    }
+    return current;
+  }
+
+  #serveFrom(calls: readonly Entry[], first: number, service: Service): undefined | Promise<undefined> {
+    for (let i = first; i < calls.length; i++) {
+      const { stage, call } = calls[i] as Entry;
+      try {
+        const result: unknown = (call as ServiceHook)(service);
+        if (isThenable(result))
+          return this.#settled(stage, result).then(() => this.#serveFrom(calls, i + 1, service));
+      } catch (error) {
+        throw vetoOf(stage, error);
+      }
+    }
+    return undefined;
+  }
+
+  /** @returns what a promise of a hook gives, within the time that it has */
+  #settled<T>(stage: HookStage, result: PromiseLike<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () =>
+          reject(new VetoError(stage, undefined, new Error(`it has not settled within ${this.#timeout} ms`))),
+        this.#timeout,
+      );
+      result.then(
+        (value) => {
+          clearTimeout(timer);
+          resolve(value);
+        },
+        (error: unknown) => {
+          clearTimeout(timer);
+          reject(vetoOf(stage, error));
+        },
+      );
+    });
+  }
+}
+
+/** What all hooks of a message are given about it. */
+export interface HookAbout {
+  readonly kind: "message" | "query" | "reply";
+  readonly services: readonly Service[];
+  readonly protocol: string;
+}
+
+const NO_ENTRIES: readonly Entry[] = [];
+
+function contextOf(stage: HookStage, { kind, services, protocol }: HookAbout): HookContext {
+  return {
+    stage,
+    kind,
+    services,
+    get local() {
+      return services.every((service) => service.local);
+    },
+    protocol,
+    answer: (data) => {
+      if (kind === "reply") throw new InvalidStateError("EFSM", "a reply is not answered");
+      return new HookAnswer(data);
+    },
+    veto: (reason) => {
+      throw new VetoError(stage, cut(String(reason)));
+    },
+  };
+}
+
+/** @throws InvalidArgumentError for what is neither an answer nor a payload */
+function changed(stage: HookStage, before: HookPayload, result: unknown): Passed {
+  if (result === undefined || result === null) return before;
+  if (result instanceof HookAnswer) return result;
+  if (typeof result !== "object" || Array.isArray(result))
+    throw new InvalidArgumentError(`a hook returns a payload, an answer or nothing; got ${describe(result)}`);
+  const { data = before.data, channel = before.channel, ruid = before.ruid } = result as Partial<HookPayload>;
+  if (channel !== before.channel) {
+    if (stage !== "evaluate:send")
+      throw new InvalidArgumentError(`a hook of ${stage} cannot change the channel`);
+    checkChannel(channel);
+  }
+  checkRuid(ruid);
+  return { data: data === before.data ? data : checkData("a payload's data", data), channel, ruid };
+}
+
+/** @returns the data; bytes as a Buffer of the same memory @throws InvalidArgumentError `EINVAL` */
+export function checkData(what: string, data: unknown): string | Buffer {
+  if (typeof data === "string" || Buffer.isBuffer(data)) return data;
+  if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  throw new InvalidArgumentError(`${what} is a text or bytes; got ${describe(data)}`);
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkRuid(ruid: unknown): asserts ruid is string {
+  if (typeof ruid !== "string" || ruid.length > MAX_RUID || Buffer.byteLength(ruid) > MAX_RUID)
+    throw new InvalidArgumentError(`ruid is a text of at most ${MAX_RUID} bytes; got ${describe(ruid)}`);
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkProtocol(protocol: unknown): asserts protocol is string {
+  if (typeof protocol !== "string" || protocol === "" || protocol.length > MAX_PROTOCOL_NAME)
+    throw new InvalidArgumentError(
+      `a protocol is a name of 1 to ${MAX_PROTOCOL_NAME} characters, such as "tcp"; got ${describe(protocol)}`,
+    );
+}
+
+/** The first bytes of a reason, whole characters. */
+function cut(reason: string): string {
+  let bytes = 0;
+  let length = 0;
+  for (const character of reason) {
+    bytes += Buffer.byteLength(character);
+    if (bytes > MAX_VETO_REASON) return reason.slice(0, length);
+    length += character.length;
+  }
+  return reason;
+}
+
+function vetoOf(stage: HookStage, error: unknown): VetoError {
+  return error instanceof VetoError ? error : new VetoError(stage, undefined, error);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function"
+  );
+}
+
+function setOf<T>(
+  what: string,
+  values: readonly T[] | undefined,
+  check: (value: unknown) => void,
+): ReadonlySet<T> | undefined {
+  if (values === undefined) return undefined;
+  if (!Array.isArray(values) || values.length === 0)
+    throw new InvalidArgumentError(`${what} is an array with at least one; got ${describe(values)}`);
+  for (const value of values) check(value);
+  return new Set(values);
+}

@@ -1,0 +1,282 @@
+/**
+ * A query: services are asked, and each ends in exactly one of these: it answered, it failed, or it is missing.
+ *
+ *   asked ──answer──> replies          asked ──failure, gone, not sent──> failed          asked ──timeout, cancelled──> missing
+ *
+ * `PendingQueries` has those that wait; it knows which response is late, double or of somebody who was not asked.
+ */
+import { InvalidStateError, ShoalError } from "../../core/errors.js";
+import type { Service } from "../node/service.js";
+import { MAX_AWAITED, MAX_QUERIES } from "./bounds.js";
+
+/** Why a service did not answer, as it or its node reported it. */
+export const QUERY_FAILURES = {
+  "no-handler": "no handler answers queries on this channel",
+  "handler-failed": "the handler failed",
+  vetoed: "a hook vetoed the query",
+  overloaded: "too many queries are being answered",
+  "too-large": "the answer is larger than a message may be",
+  unread: "the answer was dropped: too many bytes of answers wait to be read",
+} as const;
+
+/** One of {@link QUERY_FAILURES}. */
+export type QueryFailureReason = keyof typeof QUERY_FAILURES;
+
+/** A service was asked and did not answer. Code `ERR_SERVICE`. */
+export class QueryError extends ShoalError {
+  readonly reason: QueryFailureReason;
+  /** The name of the service. */
+  readonly service: string;
+
+  /** @internal */
+  constructor(reason: QueryFailureReason, service: string, text = "") {
+    super("ERR_SERVICE", `${service}: ${QUERY_FAILURES[reason]}${text === "" ? "" : `: ${text}`}`);
+    this.reason = reason;
+    this.service = service;
+  }
+}
+
+/** A service answered. A text and bytes are two things. */
+export interface QueryReply {
+  readonly service: Service;
+  readonly data: string | Buffer;
+  readonly error?: undefined;
+}
+
+/** A service did not answer, and it is known why. */
+export interface QueryFailure {
+  readonly service: Service;
+  readonly data?: undefined;
+  /** QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH` for one that is gone; VetoError `ABORT_ERR`; ClosedError `EAGAIN` for a full link. */
+  readonly error: ShoalError;
+}
+
+/** What a query gives, one for each service that responded. */
+export type QueryResponse = QueryReply | QueryFailure;
+
+/** All that came of a query. Each service that was asked is in one of these. */
+export interface QueryResults {
+  readonly replies: readonly QueryReply[];
+  readonly failed: readonly QueryFailure[];
+  /** Those that had not responded at the end. */
+  readonly missing: readonly Service[];
+}
+
+/** How a query ended: all responded; time ran out; or the program stopped reading, aborted it, or closed the bus. */
+export type QueryEnd = "done" | "timeout" | "cancelled";
+
+/**
+ * A query under way. Read it with `for await`, or with `collect`; one of them, once. Leaving the loop ends the query.
+ */
+export class Query implements AsyncIterable<QueryResponse> {
+  /** The `ruid` that the handlers see. */
+  readonly id: string;
+  /** Who was asked. */
+  readonly services: readonly Service[];
+  readonly #waiting: Map<string, Service>;
+  readonly #maxBytes: number;
+  readonly #onEnd: (query: Query) => void;
+  #unread: QueryResponse[] = [];
+  #unreadBytes = 0;
+  #ended: QueryEnd | undefined;
+  #isRead = false;
+  #wake: (() => void) | undefined;
+
+  /** @internal */
+  constructor(id: string, services: readonly Service[], maxBytes: number, onEnd: (query: Query) => void) {
+    this.id = id;
+    this.services = services;
+    this.#maxBytes = maxBytes;
+    this.#onEnd = onEnd;
+    this.#waiting = new Map(services.map((service) => [service.id, service]));
+  }
+
+  /** How it ended; `undefined` while services are waited for. */
+  get ended(): QueryEnd | undefined {
+    return this.#ended;
+  }
+
+  /** Those that have not responded. */
+  get missing(): Service[] {
+    return [...this.#waiting.values()];
+  }
+
+  /** @internal */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** @internal Whether this service was asked and has not responded. */
+  awaits(id: string): boolean {
+    return this.#waiting.has(id);
+  }
+
+  /** Ends it: nobody is waited for any more. */
+  cancel(): void {
+    this.end("cancelled");
+  }
+
+  /**
+   * Waits for the end.
+   *
+   * @throws InvalidStateError `EFSM` for a query that is read already
+   */
+  async collect(): Promise<QueryResults> {
+    const replies: QueryReply[] = [];
+    const failed: QueryFailure[] = [];
+    this.#beginRead();
+    for (;;) {
+      const unread = this.#unread;
+      this.#unread = [];
+      // The bytes stay counted: what is collected is kept as well.
+      for (const response of unread)
+        if (response.error === undefined) replies.push(response);
+        else failed.push(response);
+      if (this.#unread.length > 0) continue;
+      if (this.#ended !== undefined) return { replies, failed, missing: this.missing };
+      await this.#changed();
+    }
+  }
+
+  /** @throws InvalidStateError `EFSM` for a query that is read already */
+  async *[Symbol.asyncIterator](): AsyncGenerator<QueryResponse, void, undefined> {
+    this.#beginRead();
+    try {
+      for (;;) {
+        const unread = this.#unread;
+        this.#unread = [];
+        for (const response of unread) {
+          this.#unreadBytes -= sizeOf(response);
+          yield response;
+        }
+        if (this.#unread.length > 0) continue;
+        if (this.#ended !== undefined) return;
+        await this.#changed();
+      }
+    } finally {
+      this.end("cancelled");
+    }
+  }
+
+  /** @internal A service responded. @returns whether it was awaited */
+  respond(response: QueryResponse): boolean {
+    if (this.#ended !== undefined || !this.#waiting.delete(response.service.id)) return false;
+    const size = sizeOf(response);
+    if (this.#unreadBytes + size > this.#maxBytes)
+      this.#unread.push({
+        service: response.service,
+        error: new QueryError("unread", response.service.name),
+      });
+    else {
+      this.#unread.push(response);
+      this.#unreadBytes += size;
+    }
+    if (this.#waiting.size === 0) this.end("done");
+    else this.#wake?.();
+    return true;
+  }
+
+  /** @internal */
+  end(how: QueryEnd): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = how;
+    this.#onEnd(this);
+    this.#wake?.();
+  }
+
+  #beginRead(): void {
+    if (this.#isRead) throw new InvalidStateError("EFSM", "a query is read once");
+    this.#isRead = true;
+  }
+
+  #changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+}
+
+function sizeOf({ data }: QueryResponse): number {
+  return data === undefined ? 0 : typeof data === "string" ? 2 * data.length : data.length;
+}
+
+/** Why a response is dropped: its query has ended; its service responded before; it was not asked. */
+export type StrayReply = "late" | "double" | "foreign";
+
+/** The queries of a bus that wait, by the number that they have on the wire. */
+export class PendingQueries {
+  readonly #queries = new Map<number, Query>();
+  readonly #asked = new Map<Query, ReadonlySet<string>>();
+  #last: number;
+  readonly #first: number;
+  #awaited = 0;
+
+  /** @param first a number above all that a former life of this node has used, or a random one */
+  constructor(first: number) {
+    this.#first = first;
+    this.#last = first;
+  }
+
+  get size(): number {
+    return this.#queries.size;
+  }
+
+  /** Responses that are waited for. */
+  get awaited(): number {
+    return this.#awaited;
+  }
+
+  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
+  assertRoom(targets: number): void {
+    if (this.#queries.size >= MAX_QUERIES)
+      throw new InvalidStateError("ERR_TOO_MANY_PENDING", `${MAX_QUERIES} queries wait already`);
+    if (this.#awaited + targets > MAX_AWAITED)
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        `${this.#awaited} responses are waited for already; ${MAX_AWAITED} at most`,
+      );
+  }
+
+  /** The number on the wire of the query that is added next. */
+  take(): number {
+    this.#last += 1;
+    return this.#last;
+  }
+
+  add(number: number, query: Query): void {
+    this.#queries.set(number, query);
+    this.#asked.set(query, new Set(query.services.map(({ id }) => id)));
+    this.#awaited += query.services.length;
+  }
+
+  /** It has ended. */
+  remove(number: number, query: Query): void {
+    if (!this.#queries.delete(number)) return;
+    this.#asked.delete(query);
+    this.#awaited -= query.services.length;
+  }
+
+  /** The query that a response is for, or why there is none. */
+  find(from: string, number: number): Query | StrayReply {
+    const query = this.#queries.get(number);
+    if (query === undefined) return number > this.#first && number <= this.#last ? "late" : "foreign";
+    if (query.awaits(from)) return query;
+    return this.#asked.get(query)?.has(from) === true ? "double" : "foreign";
+  }
+
+  /** A service is gone: no query waits for it any more. */
+  onGone(id: string, failure: (service: Service) => QueryFailure): void {
+    for (const query of [...this.#queries.values()]) {
+      if (!query.awaits(id)) continue;
+      const service = query.services.find((each) => each.id === id) as Service;
+      query.respond(failure(service));
+    }
+  }
+
+  close(): void {
+    for (const query of [...this.#queries.values()]) query.cancel();
+  }
+}

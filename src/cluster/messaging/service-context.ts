@@ -1,0 +1,57 @@
+/** What sending to services and receiving from them share: hooks, channels, counters, and one way out. */
+import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
+import type { Service } from "../node/service.js";
+import { type ClusterChannel, ClusterChannels } from "./channels.js";
+import { Hooks } from "./hooks.js";
+import { PendingQueries } from "./query.js";
+import { ServiceAdmission } from "./service-admission.js";
+import type { ServicesEffects, ServicesOptions } from "./service-types.js";
+
+/** How this node sends to itself. */
+export const SELF = "self";
+
+export class ServiceContext {
+  readonly effects: ServicesEffects;
+  readonly channels: ClusterChannels;
+  readonly hooks: Hooks;
+  readonly admission: ServiceAdmission;
+  readonly pending: PendingQueries;
+  readonly counts = {
+    sent: 0,
+    failed: 0,
+    received: 0,
+    notJoined: 0,
+    unhandled: 0,
+    vetoed: 0,
+    answered: 0,
+  };
+  readonly refused: Record<string, number> = {};
+  closed = false;
+
+  constructor(effects: ServicesEffects, options: ServicesOptions) {
+    this.effects = effects;
+    this.channels = new ClusterChannels(options.channels);
+    this.hooks = new Hooks(options.hookTimeout);
+    this.admission = new ServiceAdmission(this.hooks, (member, error) =>
+      effects.report({ type: "hook:failed", member, error }),
+    );
+    this.pending = new PendingQueries(options.firstQuery ?? Math.floor(Math.random() * 2 ** 20));
+  }
+
+  refuse(reason: string): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+
+  /** @returns why the link did not take it @throws what the link throws for an item that is too large */
+  sendItem({ id, name }: Service, item: Uint8Array, channel: ClusterChannel): ShoalError | undefined {
+    const result = this.closed ? "unreachable" : this.effects.send(id, item, `$channel/${channel}`);
+    switch (result) {
+      case "sent":
+        return undefined;
+      case "full":
+        return new ClosedError("EAGAIN", `the link to ${name} is full`);
+      case "unreachable":
+        return new UnroutableError(`${name} is gone, or takes no messages`);
+    }
+  }
+}

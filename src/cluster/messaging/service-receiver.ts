@@ -1,0 +1,420 @@
+/**
+ * What comes from services: messages and queries to the program's handlers, responses to the queries that wait for them.
+ *
+ *   item ── channel joined? ── decode ── admitted? ── hooks of receiving ──┬── handlers of messages
+ *                                                                          ├── handler of queries ── hooks of sending ── reply
+ *                                                                          └── the query that waits for this reply
+ *
+ * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
+ */
+import { checkCallOptions, describe } from "../../core/arguments.js";
+import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import type { Service } from "../node/service.js";
+import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
+import { type ClusterChannel, checkChannel } from "./channels.js";
+import {
+  checkData,
+  ENCODING,
+  type HookAbout,
+  HookAnswer,
+  type HookPayload,
+  type Hooks,
+  type MessageStage,
+  TRANSMITTING,
+  VetoError,
+} from "./hooks.js";
+import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
+import { SELF, type ServiceContext } from "./service-context.js";
+import type {
+  HandlerOptions,
+  ServiceCodec,
+  ServiceMessage,
+  ServiceMessageHandler,
+  ServiceQuery,
+  ServiceQueryHandler,
+} from "./service-types.js";
+import {
+  decodeService,
+  encodeService,
+  readServiceHead,
+  type ServiceItem,
+  ServiceOp,
+} from "./service-wire.js";
+
+/** Characters of a failed handler's message that go to the service that asked. */
+const MAX_FAILURE_TEXT = 1_024;
+const CODEC: ServiceCodec = { head: readServiceHead, decode: decodeService };
+
+const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receive", "evaluate:receive"];
+const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
+const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "query"];
+const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
+
+interface Handler<H> {
+  readonly channels: ReadonlySet<ClusterChannel> | undefined;
+  readonly call: H;
+}
+
+export class ServiceReceiver {
+  readonly #context: ServiceContext;
+  readonly #codec: ServiceCodec;
+  #messageHandlers: readonly Handler<ServiceMessageHandler>[] = [];
+  #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
+  #handling = 0;
+  #handlingBytes = 0;
+  /** Messages that wait until fewer are handled. */
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(context: ServiceContext, codec: ServiceCodec = CODEC) {
+    this.#context = context;
+    this.#codec = codec;
+  }
+
+  stats(): { readonly handling: number; readonly handlingBytes: number } {
+    return { handling: this.#handling, handlingBytes: this.#handlingBytes };
+  }
+
+  close(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+
+  onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
+    const handler = handlerOf("onMessage", call, options);
+    this.#messageHandlers = [...this.#messageHandlers, handler];
+    return () => {
+      this.#messageHandlers = this.#messageHandlers.filter((each) => each !== handler);
+    };
+  }
+
+  onQuery(call: ServiceQueryHandler, options: HandlerOptions = {}): () => void {
+    const handler = handlerOf("onQuery", call, options);
+    const overlaps = ({ channels }: Handler<unknown>): boolean =>
+      channels === undefined || handler.channels === undefined
+        ? channels === handler.channels
+        : [...channels].some((channel) => handler.channels?.has(channel) === true);
+    if (this.#queryHandlers.some(overlaps))
+      throw new InvalidStateError("EFSM", "there is a handler of queries on this channel already");
+    this.#queryHandlers = [...this.#queryHandlers, handler];
+    return () => {
+      this.#queryHandlers = this.#queryHandlers.filter((each) => each !== handler);
+    };
+  }
+
+  onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void> {
+    if (this.#context.closed) return undefined;
+    const head = this.#codec.head(bytes);
+    if (typeof head === "string") return this.#context.refuse(`service:${head}`);
+    const { op, channel } = head;
+    if ((op === ServiceOp.MESSAGE || op === ServiceOp.QUERY) && !this.#context.channels.has(channel)) {
+      this.#context.counts.notJoined += 1;
+      return undefined;
+    }
+    const service = this.#context.effects.find(from);
+    if (service === undefined || service.id !== from) return this.#context.refuse("service:sender");
+    const item = this.#codec.decode(bytes);
+    if (typeof item === "string") return this.#context.refuse(`service:${item}`);
+    const verdict = this.#context.admission.verdictOf(service);
+    if (verdict instanceof Promise)
+      return verdict.then((veto) => this.#admitted(service, item, protocol, veto));
+    return this.#admitted(service, item, protocol, verdict);
+  }
+
+  #admitted(
+    service: Service,
+    item: ServiceItem,
+    protocol: string,
+    veto: VetoError | undefined,
+  ): void | Promise<void> {
+    if (veto !== undefined) {
+      this.#context.counts.vetoed += 1;
+      return this.#context.refuse("service:validate");
+    }
+    switch (item.op) {
+      case ServiceOp.MESSAGE:
+        return this.#onMessage(service, item, protocol);
+      case ServiceOp.QUERY:
+        return item.id === 0 ? this.#context.refuse("service:id") : this.#onQuery(service, item, protocol);
+      case ServiceOp.REPLY:
+      case ServiceOp.FAILURE:
+        return this.#onResponse(service, item, protocol);
+      case ServiceOp.NOTICE:
+        if (typeof item.data !== "string" || item.data.length > MAX_VETO_REASON)
+          return this.#context.refuse("service:notice");
+        this.#context.effects.report({
+          type: "message:vetoed",
+          member: service,
+          channel: item.channel,
+          ruid: item.ruid,
+          reason: item.data,
+        });
+        return undefined;
+      default:
+        return this.#context.refuse("service:op");
+    }
+  }
+
+  #onMessage(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {
+    const about: HookAbout = { kind: "message", services: [service], protocol };
+    const { channel, ruid } = item;
+    return this.#pass(
+      MESSAGE_STAGES,
+      { data: owned(item.data), channel, ruid },
+      about,
+      (payload) => this.#handleMessage({ service, protocol, ...payload }),
+      (data) => {
+        this.#context.counts.answered += 1;
+        return this.#reply(service, protocol, { op: ServiceOp.MESSAGE, id: 0, data, channel, ruid });
+      },
+      (error) => {
+        this.#onVeto(service, error);
+        if (error.reason === undefined) return;
+        const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: error.reason };
+        this.#transmit(service, encodeService(notice), channel);
+      },
+    );
+  }
+
+  #onQuery(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {
+    const about: HookAbout = { kind: "query", services: [service], protocol };
+    const { channel, id } = item;
+    const ruid = item.ruid === "" ? String(id) : item.ruid;
+    return this.#pass(
+      QUERY_STAGES,
+      { data: owned(item.data), channel, ruid },
+      about,
+      (payload) => this.#answerQuery({ service, protocol, ...payload }, id),
+      (data) => {
+        this.#context.counts.answered += 1;
+        return this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+      },
+      (error) => {
+        this.#onVeto(service, error);
+        this.#sendFailure(service, channel, id, "vetoed", error.reason ?? "");
+      },
+    );
+  }
+
+  #onResponse(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {
+    const query = this.#context.pending.find(service.id, item.id);
+    if (typeof query === "string") return this.#context.refuse(`service:${query}`);
+    if (item.op === ServiceOp.FAILURE) {
+      const reason = Object.hasOwn(QUERY_FAILURES, item.ruid)
+        ? (item.ruid as QueryFailureReason)
+        : "handler-failed";
+      const text = typeof item.data === "string" ? item.data.slice(0, MAX_FAILURE_TEXT) : "";
+      query.respond({ service, error: new QueryError(reason, service.name, text) });
+      return undefined;
+    }
+    const respond = (response: QueryResponse): void => {
+      if (!query.respond(response)) this.#context.refuse("service:late");
+    };
+    return this.#pass(
+      UNWRAPPING,
+      { data: owned(item.data), channel: item.channel, ruid: query.id },
+      { kind: "reply", services: [service], protocol },
+      ({ data }) => respond({ service, data }),
+      () => undefined,
+      (error) => {
+        this.#onVeto(service, error);
+        respond({ service, error });
+      },
+    );
+  }
+
+  /** Passes a payload through stages, and hands on what came of it; without a promise where no hook gives one. */
+  #pass(
+    stages: readonly MessageStage[],
+    payload: HookPayload,
+    about: HookAbout,
+    onPassed: (payload: HookPayload) => void | Promise<void>,
+    onAnswer: (data: string | Buffer) => void | Promise<void>,
+    onVeto: (error: VetoError) => void,
+  ): void | Promise<void> {
+    const settle = (passed: HookPayload | HookAnswer): void | Promise<void> =>
+      this.#context.closed
+        ? undefined
+        : passed instanceof HookAnswer
+          ? onAnswer(passed.data)
+          : onPassed(passed);
+    let passed: ReturnType<Hooks["pass"]>;
+    try {
+      passed = this.#context.hooks.pass(stages, payload, about);
+    } catch (error) {
+      return onVeto(error as VetoError);
+    }
+    if (!(passed instanceof Promise)) return settle(passed);
+    return passed.then(settle, (error: VetoError) => (this.#context.closed ? undefined : onVeto(error)));
+  }
+
+  #onVeto(member: Service, error: VetoError): void {
+    this.#context.counts.vetoed += 1;
+    this.#context.effects.report({ type: "hook:failed", member, error });
+  }
+
+  #handleMessage(message: ServiceMessage): void | Promise<void> {
+    const handlers = this.#messageHandlers.filter(({ channels }) => channels?.has(message.channel) !== false);
+    if (handlers.length === 0) {
+      this.#context.counts.unhandled += 1;
+      return undefined;
+    }
+    if (this.#isBusy)
+      return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => {
+        if (this.#context.closed) return undefined;
+        const handled = this.#handleMessage(message);
+        // It may have taken no time, and then no end of it wakes the next one.
+        if (!this.#isBusy) this.#waiting.shift()?.();
+        return handled;
+      });
+    this.#context.counts.received += 1;
+    const size = sizeOf(message.data);
+    for (const { call } of handlers) {
+      const failed = (error: unknown): void =>
+        this.#context.effects.report({ type: "handler:failed", member: message.service, error });
+      try {
+        const result: unknown = call(message);
+        if (isThenable(result)) {
+          this.#begin(size);
+          result.then(
+            () => this.#end(size),
+            (error: unknown) => {
+              this.#end(size);
+              failed(error);
+            },
+          );
+        }
+      } catch (error) {
+        failed(error);
+      }
+    }
+    return undefined;
+  }
+
+  #answerQuery(query: ServiceQuery, id: number): void {
+    const { service, channel, protocol } = query;
+    const handler =
+      this.#queryHandlers.find(({ channels }) => channels?.has(channel) === true) ??
+      this.#queryHandlers.find(({ channels }) => channels === undefined);
+    if (handler === undefined) {
+      this.#sendFailure(service, channel, id, "no-handler", "");
+      return;
+    }
+    if (this.#isBusy) {
+      this.#context.refuse("service:overloaded");
+      this.#sendFailure(service, channel, id, "overloaded", "");
+      return;
+    }
+    this.#context.counts.received += 1;
+    const size = sizeOf(query.data);
+    this.#begin(size);
+    const answered = async (): Promise<void> => {
+      let data: string | Buffer;
+      try {
+        data = checkData("an answer", (await handler.call(query)) ?? "");
+      } catch (error) {
+        this.#context.effects.report({ type: "handler:failed", member: service, error });
+        return this.#sendFailure(service, channel, id, "handler-failed", messageOf(error));
+      }
+      await this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+    };
+    void answered().finally(() => this.#end(size));
+  }
+
+  /** Sends an answer through the hooks of sending. It never rejects. */
+  async #reply(
+    service: Service,
+    protocol: string,
+    reply: HookPayload & { readonly op: ServiceOp; readonly id: number },
+  ): Promise<void> {
+    const { op, id, channel } = reply;
+    const kind = op === ServiceOp.REPLY ? "reply" : "message";
+    try {
+      const about: HookAbout = { kind, services: [service], protocol };
+      const passed = await this.#context.hooks.pass(REPLY_STAGES, reply, about);
+      if (this.#context.closed) return;
+      // An answer to an answer, or to a message: what the hook gave goes out.
+      const { data, ruid } = passed instanceof HookAnswer ? { data: passed.data, ruid: reply.ruid } : passed;
+      this.#transmit(service, encodeService({ op, id, channel, ruid, data }), channel, id);
+    } catch (error) {
+      if (this.#context.closed) return;
+      if (!(error instanceof VetoError)) return this.#sendFailure(service, channel, id, "too-large", "");
+      this.#onVeto(service, error);
+      if (op === ServiceOp.REPLY) this.#sendFailure(service, channel, id, "vetoed", error.reason ?? "");
+    }
+  }
+
+  #sendFailure(
+    service: Service,
+    channel: ClusterChannel,
+    id: number,
+    reason: QueryFailureReason,
+    text: string,
+  ): void {
+    const data = text.slice(0, MAX_FAILURE_TEXT);
+    this.#transmit(
+      service,
+      encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
+      channel,
+    );
+  }
+
+  /** Sends what the other service waits for; what does not fit is counted. */
+  #transmit(service: Service, item: Buffer, channel: ClusterChannel, query = 0): void {
+    if (service.id === this.#context.effects.self().id) {
+      void this.onBytes(service.id, item, SELF);
+      return;
+    }
+    try {
+      if (this.#context.sendItem(service, item, channel) !== undefined) this.#context.refuse("service:reply");
+    } catch {
+      // Larger than a link takes.
+      this.#context.refuse("service:too-large");
+      if (query !== 0) this.#sendFailure(service, channel, query, "too-large", "");
+    }
+  }
+
+  get #isBusy(): boolean {
+    return this.#handling >= MAX_HANDLING || this.#handlingBytes >= MAX_HANDLING_BYTES;
+  }
+
+  #begin(size: number): void {
+    this.#handling += 1;
+    this.#handlingBytes += size;
+  }
+
+  #end(size: number): void {
+    this.#handling -= 1;
+    this.#handlingBytes -= size;
+    if (!this.#isBusy) this.#waiting.shift()?.();
+  }
+}
+
+function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {
+  checkCallOptions(name, options, ["channels"]);
+  if (typeof call !== "function")
+    throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
+  const { channels } = options;
+  if (channels === undefined) return { channels: undefined, call };
+  if (!Array.isArray(channels) || channels.length === 0)
+    throw new InvalidArgumentError(`channels is an array with at least one; got ${describe(channels)}`);
+  for (const channel of channels) checkChannel(channel);
+  return { channels: new Set(channels), call };
+}
+
+/** Bytes that a program may keep: those of a much larger frame are copied out of it. */
+function owned(data: string | Buffer): string | Buffer {
+  return typeof data === "string" || data.buffer.byteLength <= 4 * data.length ? data : Buffer.from(data);
+}
+
+function sizeOf(data: string | Buffer): number {
+  return typeof data === "string" ? 2 * data.length : data.length;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === "object" && value !== null && typeof (value as PromiseLike<unknown>).then === "function"
+  );
+}

@@ -1,0 +1,159 @@
+/**
+ * What a service sends to another one, as bytes (docs/spec/messaging.md has the vectors). There are no names of fields, and what an item
+ * does not have takes no byte.
+ *
+ *   item      head 1 | channel | id | ruid | data
+ *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, RECEIPT
+ *             bit 3        data is a text in UTF-8, else bytes
+ *             bit 4        there is a channel, else it is 0
+ *             bit 5        there is an id
+ *             bit 6        there is a ruid
+ *             bit 7        more fields follow, which a later version adds: length uint, bytes; they are skipped
+ *   channel   uint (schema.ts): 0 to 255 its number; 256 + n: a name of n bytes follows
+ *   id        uint
+ *   ruid      length uint, UTF-8
+ *   data      the rest
+ *
+ * The channel is read first and alone: an item on a channel that is not joined is dropped by it.
+ */
+import { isUtf8 } from "node:buffer";
+import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
+import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
+import { Reader, sizeOfUint, writeUint } from "./schema.js";
+
+/** What an item is. The numbers are the wire's. */
+export const ServiceOp = {
+  /** For the handlers of messages. */
+  MESSAGE: 1,
+  /** It wants one REPLY or FAILURE with its `id`. */
+  QUERY: 2,
+  /** The answer to the query `id`. */
+  REPLY: 3,
+  /** The query `id` is not answered: `ruid` is the reason, `data` says more. */
+  FAILURE: 4,
+  /** A message was vetoed: `ruid` is that of the message, `data` the reason. */
+  NOTICE: 5,
+  /** A datagram with this `id` has arrived. By datagram only. */
+  RECEIPT: 6,
+} as const;
+export type ServiceOp = (typeof ServiceOp)[keyof typeof ServiceOp];
+
+const OP = 0x07;
+const TEXT = 0x08;
+const CHANNEL = 0x10;
+const ID = 0x20;
+const RUID = 0x40;
+const MORE = 0x80;
+
+/** An item, decoded. */
+export interface ServiceItem {
+  readonly op: ServiceOp;
+  readonly channel: ClusterChannel;
+  /** 0: it has none. */
+  readonly id: number;
+  /** "": it has none. */
+  readonly ruid: string;
+  readonly data: string | Buffer;
+}
+
+/** Why bytes are not an item. */
+export type ServiceJunk = "empty" | "op" | "channel" | "id" | "ruid" | "more" | "utf8";
+
+/** An item as bytes, which are never changed afterwards. */
+export function encodeService(item: {
+  readonly op: ServiceOp;
+  readonly channel: ClusterChannel;
+  readonly id: number;
+  readonly ruid: string;
+  readonly data: string | Uint8Array;
+}): Buffer {
+  const { op, channel, id, ruid, data } = item;
+  const isText = typeof data === "string";
+  const nameSize = typeof channel === "string" ? Buffer.byteLength(channel) : 0;
+  const channelNumber = typeof channel === "string" ? MAX_CHANNEL + 1 + nameSize : channel;
+  const ruidSize = ruid === "" ? 0 : Buffer.byteLength(ruid);
+  const dataSize = isText ? Buffer.byteLength(data) : data.length;
+  let size = 1 + dataSize;
+  if (channel !== 0) size += sizeOfUint(channelNumber) + nameSize;
+  if (id !== 0) size += sizeOfUint(id);
+  if (ruidSize !== 0) size += sizeOfUint(ruidSize) + ruidSize;
+
+  const bytes = Buffer.allocUnsafe(size);
+  bytes[0] =
+    op |
+    (isText ? TEXT : 0) |
+    (channel !== 0 ? CHANNEL : 0) |
+    (id !== 0 ? ID : 0) |
+    (ruidSize !== 0 ? RUID : 0);
+  let at = 1;
+  if (channel !== 0) {
+    at = writeUint(bytes, at, channelNumber);
+    if (typeof channel === "string") at += bytes.write(channel, at);
+  }
+  if (id !== 0) at = writeUint(bytes, at, id);
+  if (ruidSize !== 0) {
+    at = writeUint(bytes, at, ruidSize);
+    at += bytes.write(ruid, at);
+  }
+  if (isText) bytes.write(data, at);
+  else bytes.set(data, at);
+  return bytes;
+}
+
+/** What an item is, and its channel; nothing else of it is read. */
+export function readServiceHead(
+  bytes: Buffer,
+): { readonly op: ServiceOp; readonly channel: ClusterChannel } | ServiceJunk {
+  if (bytes.length === 0) return "empty";
+  const op = (bytes[0] as number) & OP;
+  if (op < ServiceOp.MESSAGE || op > ServiceOp.RECEIPT) return "op";
+  const channel = readChannel(new Reader(bytes, 1), bytes[0] as number);
+  return channel === undefined ? "channel" : { op: op as ServiceOp, channel };
+}
+
+/** @returns the item, whose `data` is a view of the bytes where it is not a text; or why there is none */
+export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
+  if (bytes.length === 0) return "empty";
+  const head = bytes[0] as number;
+  const op = head & OP;
+  if (op < ServiceOp.MESSAGE || op > ServiceOp.RECEIPT) return "op";
+  const reader = new Reader(bytes, 1);
+  const channel = readChannel(reader, head);
+  if (channel === undefined) return "channel";
+  let id = 0;
+  if ((head & ID) !== 0) {
+    id = reader.uint();
+    if (id === 0) return "id";
+  }
+  let ruid = "";
+  if ((head & RUID) !== 0) {
+    const size = reader.uint();
+    if (size === 0 || size > MAX_RUID) return "ruid";
+    const part = reader.view(size);
+    if (reader.failed) return "ruid";
+    if (!isUtf8(part)) return "utf8";
+    ruid = part.toString();
+  }
+  if ((head & MORE) !== 0) {
+    reader.view(reader.uint());
+    if (reader.failed) return "more";
+  }
+  const rest = bytes.subarray(reader.at);
+  if ((head & TEXT) === 0) return { op: op as ServiceOp, channel, id, ruid, data: rest };
+  if (!isUtf8(rest)) return "utf8";
+  return { op: op as ServiceOp, channel, id, ruid, data: rest.toString() };
+}
+
+/** @returns `undefined`: it is junk */
+function readChannel(reader: Reader, head: number): ClusterChannel | undefined {
+  if ((head & CHANNEL) === 0) return 0;
+  const number = reader.uint();
+  if (reader.failed) return undefined;
+  if (number <= MAX_CHANNEL) return number;
+  const size = number - MAX_CHANNEL - 1;
+  if (size > MAX_CHANNEL_NAME) return undefined;
+  const name = reader.view(size);
+  if (reader.failed || !isUtf8(name)) return undefined;
+  const channel = name.toString();
+  return isChannelName(channel) ? channel : undefined;
+}

@@ -1,0 +1,137 @@
+/** Services in one process, with links in memory: in order for each pair, acknowledged, with marks that a test sets. */
+
+import type { SendResult } from "../../../src/cluster/messaging/parts.js";
+import type { ServicesEvent, ServicesOptions } from "../../../src/cluster/messaging/service-types.js";
+import { Services } from "../../../src/cluster/messaging/services.js";
+import type { Service } from "../../../src/cluster/node/service.js";
+import { type ResolverStep, resolveBy } from "../../../src/cluster/resolver.js";
+
+let made = 0;
+
+export function createService(name: string, tags: readonly string[] = [], host = "here"): Service {
+  made += 1;
+  return {
+    id: made.toString(16).padStart(32, "0"),
+    name: `${name}@${host}`,
+    host,
+    state: "alive",
+    addresses: [],
+    endpoints: {},
+    tags,
+    props: {},
+    local: host === "here",
+    incarnation: { start: 1, count: 0 },
+    lastSeen: 0,
+    isDraining: false,
+    yields: false,
+  };
+}
+
+export class SimulatedService {
+  readonly world: ServiceWorld;
+  readonly service: Service;
+  readonly services: Services;
+  readonly events: ServicesEvent[] = [];
+  /** Ids of those whose links are full, or that are out of reach. */
+  readonly full = new Set<string>();
+  readonly unreachable = new Set<string>();
+  /** Items that went out, by recipient. */
+  readonly sent: { readonly to: string; readonly item: Buffer }[] = [];
+  protocol = "tcp";
+  /** Of the link to each recipient. */
+  readonly #last = new Map<string, Promise<void>>();
+
+  constructor(world: ServiceWorld, service: Service, options: ServicesOptions) {
+    this.world = world;
+    this.service = service;
+    this.services = new Services(
+      {
+        self: () => service,
+        find: (nameOrId) =>
+          this.#all().find(({ id, name }) => [id, name, name.split("@")[0]].includes(nameOrId)),
+        resolve: (steps) => resolveServices(this.#all(), service, steps),
+        others: () => this.#all().filter((each) => each !== service),
+        send: (to, item) => this.#send(to, Buffer.from(item)),
+        protocolOf: () => this.protocol,
+        report: (event) => void this.events.push(event),
+      },
+      options,
+    );
+  }
+
+  #all(): Service[] {
+    return this.world.services();
+  }
+
+  #send(to: string, item: Buffer): SendResult {
+    if (this.full.has(to)) return "full";
+    const peer = this.world.get(to);
+    if (peer === undefined || this.unreachable.has(to)) return "unreachable";
+    this.sent.push({ to, item });
+    const before = this.#last.get(to) ?? Promise.resolve();
+    const next = before
+      .then(() => this.world.deliver(this, peer))
+      .then(() => (this.world.get(to) === peer ? peer.services.onItem(this.service.id, item) : undefined));
+    this.#last.set(to, next);
+    return "sent";
+  }
+}
+
+/** As the node's resolver has it, with services for members. */
+function resolveServices(
+  services: readonly Service[],
+  self: Service,
+  steps: readonly ResolverStep[],
+): Service[] {
+  const members = services.map((service) => ({
+    id: service.id,
+    name: service.name,
+    draining: false,
+    yields: false,
+    details: { tags: service.tags, endpoints: [] },
+    service,
+  }));
+  const own = members.find(({ id }) => id === self.id) as (typeof members)[number];
+  return resolveBy(members, own, steps).map(({ service }) => service);
+}
+
+export class ServiceWorld {
+  readonly #live = new Map<string, SimulatedService>();
+  /** What each item waits for before it arrives. */
+  deliver: (from: SimulatedService, to: SimulatedService) => Promise<void> | undefined = () => undefined;
+
+  add(
+    name: string,
+    tags: readonly string[] = [],
+    options: ServicesOptions = {},
+    host?: string,
+  ): SimulatedService {
+    const service = createService(name, tags, host);
+    const simulated = new SimulatedService(this, service, options);
+    for (const other of this.#live.values()) {
+      other.services.onMember("discovered", service);
+      simulated.services.onMember("discovered", other.service);
+    }
+    this.#live.set(service.id, simulated);
+    return simulated;
+  }
+
+  get(id: string): SimulatedService | undefined {
+    return this.#live.get(id);
+  }
+
+  services(): Service[] {
+    return [...this.#live.values()].map(({ service }) => service);
+  }
+
+  /** It is gone, and all the others know. */
+  kill({ service }: SimulatedService): void {
+    this.#live.delete(service.id);
+    for (const other of this.#live.values()) other.services.onMember("lost", service);
+  }
+}
+
+/** Lets everything arrive that is under way. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 50; i++) await new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,451 @@
+/** send, query, channels and their handlers, over links in memory. */
+import { describe, expect, it } from "vitest";
+import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
+import { decodeService, readServiceHead } from "../../../src/cluster/messaging/service-wire.js";
+import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+
+function inbox(simulated: SimulatedService): ServiceMessage[] {
+  const messages: ServiceMessage[] = [];
+  simulated.services.onMessage((message) => void messages.push(message));
+  return messages;
+}
+
+const names = (services: Iterable<{ readonly name: string }>): string[] =>
+  [...services].map(({ name }) => name.split("@")[0] as string);
+
+describe("send", () => {
+  it("goes to the union of what the selectors find, to each once", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b", ["eu", "billing"]);
+    const c = world.add("c", ["eu"]);
+    const d = world.add("d", ["us"]);
+    const e = world.add("e");
+    const boxes = [b, c, d, e].map(inbox);
+    const { sent, failed, means } = await a.services.send({
+      services: [b.service, "d"],
+      resolver: [{ has: ["eu"] }],
+      resolve: ["eu", "billing"],
+      ruid: "r1",
+      data: "hello",
+    });
+    expect(names(sent).sort()).toEqual(["b", "c", "d"]);
+    expect(failed).toEqual([]);
+    expect(means).toBe("links");
+    await settle();
+    expect(boxes.map((box) => box.length)).toEqual([1, 1, 1, 0]);
+    expect(boxes[0]?.[0]).toEqual({
+      service: a.service,
+      channel: 0,
+      ruid: "r1",
+      data: "hello",
+      protocol: "tcp",
+    });
+    expect(a.sent.length).toBe(3);
+    expect(new Set(a.sent.map(({ item }) => item.toString("hex"))).size).toBe(1);
+  });
+
+  it("keeps texts and bytes apart", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const box = inbox(world.add("b"));
+    await a.services.send({ services: ["b"], data: "züge" });
+    await a.services.send({ services: ["b"], data: Buffer.from("züge") });
+    await a.services.send({ services: ["b"], data: new Uint8Array([0xff, 0]) });
+    await a.services.send({ services: ["b"] });
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["züge", Buffer.from("züge"), Buffer.from([0xff, 0]), ""]);
+  });
+
+  it("goes to this node only where it is asked for", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a", ["x"]);
+    world.add("b", ["x"]);
+    const box = inbox(a);
+    expect(names((await a.services.send({ resolve: "x" })).sent)).toEqual(["b"]);
+    expect(names((await a.services.send({ resolve: "x", self: true, data: "me" })).sent).sort()).toEqual([
+      "a",
+      "b",
+    ]);
+    expect(names((await a.services.send({ services: ["a"] })).sent)).toEqual([]);
+    await settle();
+    expect(box.map(({ data, protocol }) => [data, protocol])).toEqual([["me", "self"]]);
+  });
+
+  it("says who failed, and why", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const [b, c, d, e] = ["b", "c", "d", "e"].map((name) => world.add(name)) as [
+      SimulatedService,
+      SimulatedService,
+      SimulatedService,
+      SimulatedService,
+    ];
+    a.full.add(b.service.id);
+    a.unreachable.add(c.service.id);
+    world.kill(d);
+    const result = await a.services.send({
+      services: [b.service, c.service, d.service, "nobody", e.service],
+    });
+    expect(names(result.sent)).toEqual(["e"]);
+    expect(
+      Object.fromEntries(
+        result.failed.map(({ name, service, error }) => [name.split("@")[0], [service?.name, error.code]]),
+      ),
+    ).toEqual({
+      b: ["b@here", "EAGAIN"],
+      c: ["c@here", "EHOSTUNREACH"],
+      d: ["d@here", "EHOSTUNREACH"],
+      nobody: [undefined, "EHOSTUNREACH"],
+    });
+    expect(a.services.stats()).toMatchObject({ sent: 1, failed: 4 });
+  });
+
+  it("goes to all with broadcast, and to nobody without a selection", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    for (const name of ["b", "c", "d"]) world.add(name);
+    expect((await a.services.send({ broadcast: true, data: "all" })).sent.length).toBe(3);
+    await expect(a.services.send({ data: "x" })).rejects.toMatchObject({ code: "EINVAL" });
+    const { sent, means } = await a.services.send({ resolve: "none" });
+    expect([sent, means]).toEqual([[], "none"]);
+  });
+
+  it("uses the protocols that it may use", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    world.add("b");
+    a.protocol = "ipc";
+    expect((await a.services.send({ services: ["b"], protocols: ["ipc", "tcp"] })).sent.length).toBe(1);
+    const { sent, failed } = await a.services.send({ services: ["b"], protocols: ["tcp"] });
+    expect(sent).toEqual([]);
+    expect(failed[0]?.error.message).toBe("the link to b@here is ipc, which is not one of tcp");
+  });
+
+  it.each([
+    [undefined],
+    [null],
+    [{}],
+    [{ services: "b" }],
+    [{ services: [7] }],
+    [{ services: ["b"], channel: 256 }],
+    [{ services: ["b"], channel: "" }],
+    [{ services: ["b"], channel: "x".repeat(65) }],
+    [{ services: ["b"], channel: "\ud800" }],
+    [{ services: ["b"], data: 7 }],
+    [{ services: ["b"], ruid: "x".repeat(129) }],
+    [{ services: ["b"], protocols: [] }],
+    [{ services: ["b"], protocols: "tcp" }],
+    [{ services: ["b"], broadcast: 1 }],
+    [{ services: ["b"], self: 1 }],
+    [{ services: ["b"], chanel: 1 }],
+    [{ resolver: "b" }],
+    [{ resolver: [{ had: [] }] }],
+  ])("refuses %j", async (options) => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    world.add("b");
+    await expect(a.services.send(options as never)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(a.sent).toEqual([]);
+  });
+});
+
+describe("channels", () => {
+  it("drops what comes on one that is not joined before it is decoded", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    let decoded = 0;
+    const codec = {
+      head: readServiceHead,
+      decode: (bytes: Buffer) => {
+        decoded += 1;
+        return decodeService(bytes);
+      },
+    };
+    const b = world.add("b", [], { codec });
+    let hooks = 0;
+    b.services.hook("protocol:receive", {}, () => {
+      hooks += 1;
+    });
+    const box = inbox(b);
+    for (const channel of [0, 1, 2, 3, 255, "orders", "5"])
+      await a.services.send({ services: ["b"], channel, data: `on ${channel}` });
+    const query = a.services.query({ services: ["b"], channel: 9, timeout: 0 });
+    await settle();
+    expect([box.map(({ channel }) => channel), decoded, hooks]).toEqual([[0, 1, 2], 3, 3]);
+    expect(b.services.stats()).toMatchObject({ notJoined: 5, received: 3 });
+    expect(names((await query.collect()).missing)).toEqual(["b"]);
+
+    b.services.channels.join("orders", 5, 255);
+    b.services.channels.leave(0);
+    expect(b.services.channels.joined).toEqual([1, 2, 5, 255, "orders"]);
+    box.length = 0;
+    for (const channel of [0, 1, 255, "orders", 5, "5"])
+      await a.services.send({ services: ["b"], channel, data: "again" });
+    await settle();
+    expect(box.map(({ channel }) => channel)).toEqual([1, 255, "orders", 5]);
+  });
+
+  it("may have handlers of their own", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const got: string[] = [];
+    b.services.onMessage(({ data }) => void got.push(`all ${data}`));
+    const remove = b.services.onMessage(({ data }) => void got.push(`one ${data}`), { channels: [1] });
+    await a.services.send({ services: ["b"], channel: 1, data: "x" });
+    await a.services.send({ services: ["b"], channel: 2, data: "y" });
+    await settle();
+    remove();
+    await a.services.send({ services: ["b"], channel: 1, data: "z" });
+    await settle();
+    expect(got).toEqual(["all x", "one x", "all y", "all z"]);
+  });
+
+  it("are bounded, and change nothing when one of several is refused", () => {
+    const { channels } = new ServiceWorld().add("a").services;
+    expect(() => channels.join(7, -1)).toThrow("a channel is a number from 0 to 255");
+    expect(channels.joined).toEqual([0, 1, 2]);
+    expect(() => channels.join(...Array.from({ length: 1_022 }, (_, i) => `c${i}`))).toThrow("1024");
+    expect(() => channels.leave(1, 1.5)).toThrow("a channel is");
+    expect(channels.joined).toEqual([0, 1, 2]);
+  });
+});
+
+describe("query", () => {
+  it("asks each once, and gives who answered what", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    for (const name of ["b", "c"]) {
+      const { services } = world.add(name, ["store"]);
+      services.onQuery(
+        ({ service, data, ruid, channel }) => `${name} to ${service.name}: ${data} ${ruid} ${channel}`,
+      );
+    }
+    const query = a.services.query({ resolve: "store", id: "q1", channel: 2, data: "stock?" });
+    const got: unknown[] = [];
+    for await (const { service, data } of query) got.push([service.name, data]);
+    expect(got).toEqual([
+      ["b@here", "b to a@here: stock? q1 2"],
+      ["c@here", "c to a@here: stock? q1 2"],
+    ]);
+    expect([query.id, query.ended, query.missing]).toEqual(["q1", "done", []]);
+    expect(a.services.stats()).toMatchObject({ queries: 0, awaited: 0 });
+  });
+
+  it("collects replies, failures and who is missing", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const make = (
+      name: string,
+      answer: (() => string | Buffer | Promise<string>) | undefined,
+    ): SimulatedService => {
+      const simulated = world.add(name, ["all"]);
+      if (answer !== undefined) simulated.services.onQuery(answer);
+      return simulated;
+    };
+    make("text", () => "yes");
+    make("bytes", () => Buffer.from([1, 2]));
+    make("throws", () => {
+      throw new Error("no stock");
+    });
+    make("none", undefined);
+    make("wrong", () => 7 as never);
+    make("hangs", () => new Promise(() => undefined));
+    const dies = make("dies", () => new Promise(() => undefined));
+    const full = make("full", () => "x");
+    a.full.add(full.service.id);
+    const query = a.services.query({ resolve: "all", timeout: 50 });
+    await settle();
+    world.kill(dies);
+    const { replies, failed, missing } = await query.collect();
+    expect(replies.map(({ service, data }) => [service.name, data])).toEqual([
+      ["text@here", "yes"],
+      ["bytes@here", Buffer.from([1, 2])],
+    ]);
+    expect(Object.fromEntries(failed.map(({ service, error }) => [service.name, error.message]))).toEqual({
+      "throws@here": "throws@here: the handler failed: no stock",
+      "none@here": "none@here: no handler answers queries on this channel",
+      "wrong@here": expect.stringContaining("an answer is a text or bytes"),
+      "full@here": "the link to full@here is full",
+      "dies@here": "dies@here is gone",
+    });
+    expect(names(missing)).toEqual(["hangs"]);
+    expect(query.ended).toBe("timeout");
+  });
+
+  it("asks this node only where it is asked for", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    a.services.onQuery(() => "myself");
+    expect((await a.services.query({ resolve: "localhost" }).collect()).replies).toEqual([]);
+    const { replies } = await a.services.query({ resolve: "localhost", self: true }).collect();
+    expect(replies.map(({ data }) => data)).toEqual(["myself"]);
+    expect(a.sent).toEqual([]);
+  });
+
+  it("drops late, double and foreign replies, and counts them", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a", [], { firstQuery: 100 });
+    const b = world.add("b");
+    const c = world.add("c");
+    const reply = (id: number, text: string): Buffer =>
+      Buffer.concat([Buffer.from([3 | 8 | 32, id]), Buffer.from(text)]);
+    const query = a.services.query({ services: ["b"], timeout: -1 });
+    void a.services.onItem(c.service.id, reply(101, "not asked"));
+    void a.services.onItem(b.service.id, reply(102, "no such query"));
+    void a.services.onItem(b.service.id, reply(100, "before the first"));
+    const two = a.services.query({ services: ["b", "c"], timeout: -1 });
+    void a.services.onItem(b.service.id, reply(102, "first"));
+    void a.services.onItem(b.service.id, reply(102, "second"));
+    void a.services.onItem(b.service.id, reply(101, "right"));
+    void a.services.onItem(b.service.id, reply(101, "late"));
+    expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["right"]);
+    two.cancel();
+    expect((await two.collect()).replies.map(({ data }) => data)).toEqual(["first"]);
+    expect(a.services.stats().refused).toEqual({
+      "service:foreign": 3,
+      "service:double": 1,
+      "service:late": 1,
+    });
+  });
+
+  it("ends when the loop is left, aborted, or the bus closes", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    for (const name of ["b", "c"]) world.add(name, ["x"]).services.onQuery(() => name);
+    const left = a.services.query({ resolve: "x" });
+    for await (const { data } of left) {
+      expect(data).toBe("b");
+      break;
+    }
+    expect([left.ended, a.services.stats().queries]).toEqual(["done", 0]);
+    world.add("slow").services.onQuery(() => new Promise(() => undefined));
+    const stop = new AbortController();
+    const aborted = a.services.query({ services: ["slow"], signal: stop.signal, timeout: -1 });
+    const closed = a.services.query({ services: ["slow"], timeout: -1 });
+    expect(a.services.stats()).toMatchObject({ queries: 2, awaited: 2 });
+    stop.abort();
+    expect(names((await aborted.collect()).missing)).toEqual(["slow"]);
+    const collected = closed.collect();
+    a.services.close();
+    expect(names((await collected).missing)).toEqual(["slow"]);
+    expect([aborted.ended, closed.ended]).toEqual(["cancelled", "cancelled"]);
+    expect(() => a.services.query({ services: ["b"] })).toThrow("closed");
+    await expect(closed.collect()).rejects.toMatchObject({ code: "EFSM" });
+  });
+
+  it("is bounded in queries, in responses and in bytes that nobody reads", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    world.add("slow").services.onQuery(() => new Promise(() => undefined));
+    const queries = Array.from({ length: 1_024 }, () =>
+      a.services.query({ services: ["slow"], timeout: -1 }),
+    );
+    expect(() => a.services.query({ services: ["slow"] })).toThrow("1024 queries wait already");
+    for (const query of queries) query.cancel();
+    for (let i = 0; i < 5; i++) world.add(`big${i}`, ["big"]).services.onQuery(() => Buffer.alloc(400));
+    const { replies, failed } = await a.services.query({ resolve: "big", maxReplyBytes: 1_000 }).collect();
+    expect([replies.length, failed.length]).toEqual([2, 3]);
+    expect(failed[0]?.error.message).toContain("too many bytes of answers");
+  });
+
+  it("refuses queries past those that are handled, and takes some again later", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const free: (() => void)[] = [];
+    b.services.onQuery(() => new Promise<string>((resolve) => free.push(() => resolve("late"))));
+    const waiting = Array.from({ length: 1_024 }, () => a.services.query({ services: ["b"], timeout: -1 }));
+    await settle();
+    expect(b.services.stats().handling).toBe(1_024);
+    waiting[0]?.cancel();
+    const { failed } = await a.services.query({ services: ["b"] }).collect();
+    expect(failed[0]?.error).toMatchObject({ code: "ERR_SERVICE", reason: "overloaded" });
+    for (const each of free) each();
+    await settle();
+    expect(b.services.stats().handling).toBe(0);
+    const again = a.services.query({ services: ["b"] });
+    await settle();
+    free.at(-1)?.();
+    expect((await again.collect()).replies.length).toBe(1);
+  });
+
+  it("has one handler for a channel", () => {
+    const { services } = new ServiceWorld().add("a");
+    const remove = services.onQuery(() => "all");
+    services.onQuery(() => "one", { channels: [1] });
+    expect(() => services.onQuery(() => "x")).toThrow("already");
+    expect(() => services.onQuery(() => "x", { channels: [0, 1] })).toThrow("already");
+    remove();
+    services.onQuery(() => "other");
+  });
+
+  it("never evaluates what arrives", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const texts = [
+      "process.exit(3)",
+      "globalThis.owned = true",
+      ["$", "{globalThis.owned = true}"].join(""),
+      "</script><script>owned()",
+      '{"__proto__":{"owned":true}}',
+      "set ::var",
+    ];
+    const got: unknown[] = [];
+    b.services.onQuery(({ data, ruid }) => {
+      got.push(data, ruid);
+      return data as string;
+    });
+    for (const text of texts) {
+      const { replies } = await a.services.query({ services: ["b"], id: text, data: text }).collect();
+      expect(replies[0]?.data).toBe(text);
+    }
+    expect(got).toEqual(texts.flatMap((text) => [text, text]));
+    expect([(globalThis as { owned?: boolean }).owned, ({} as { owned?: boolean }).owned]).toEqual([
+      undefined,
+      undefined,
+    ]);
+  });
+});
+
+describe("handlers", () => {
+  it("that throw or reject are an event, and end nothing", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    b.services.onMessage(() => {
+      throw new Error("sync");
+    });
+    b.services.onMessage(() => Promise.reject(new Error("async")));
+    const box = inbox(b);
+    await a.services.send({ services: ["b"], data: "1" });
+    await a.services.send({ services: ["b"], data: "2" });
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["1", "2"]);
+    expect(
+      b.events.map((event) => event.type === "handler:failed" && (event.error as Error).message),
+    ).toEqual(["sync", "async", "sync", "async"]);
+  });
+
+  it("hold up the sender when too many messages are handled, and lose none", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const free: (() => void)[] = [];
+    const got: unknown[] = [];
+    b.services.onMessage(({ data }) => {
+      got.push(data);
+      return new Promise<void>((resolve) => free.push(resolve));
+    });
+    for (let i = 0; i < 1_100; i++) await a.services.send({ services: ["b"], data: String(i) });
+    await settle();
+    expect([got.length, b.services.stats().handling]).toEqual([1_024, 1_024]);
+    while (got.length < 1_100) {
+      free.shift()?.();
+      await settle();
+    }
+    expect(got).toEqual(Array.from({ length: 1_100 }, (_, i) => String(i)));
+  });
+});
