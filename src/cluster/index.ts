@@ -19,9 +19,9 @@ export {
 export type { NodeLossReason } from "./clients/client-rules.js";
 export type { DiscoveredAddress, DiscoveredNode } from "./clients/description.js";
 export type { CallerRefusal } from "./clients/gate.js";
+export type { DiscoveryHttpOptions } from "./clients/http.js";
 export type { ClusterClient, ClusterClients, OwnClient } from "./clients/roster.js";
 export {
-  type DiscoveryHttpOptions,
   DiscoveryServer,
   type DiscoveryServerEvent,
   type DiscoveryServerOptions,

@@ -41,7 +41,8 @@ const LIMITS: HttpLimits = {
 };
 
 /** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. */
-export function boundedServer(listener: RequestListener, limits: HttpLimits = LIMITS): Server {
+export function boundedServer(listener: RequestListener, given: Partial<HttpLimits> = {}): Server {
+  const limits = { ...LIMITS, ...given };
   const connections = new Set<Socket>();
   const server = createServer(
     {

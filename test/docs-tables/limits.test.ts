@@ -173,8 +173,12 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
   ["Pairs of members", "cluster/node/measuring.ts MAX_PAIRS"],
   ["`DiscoveryServer`", "cluster/clients/server.ts MAX_CLIENTS"],
   ["Its users", "cluster/clients/users.ts MAX_USERS"],
-  ["Bytes of a request", "cluster/clients/protocol.ts MAX_REQUEST", "cluster/clients/server.ts REQUEST_RATE"],
-  ["Updates that wait", "cluster/clients/server.ts QUEUE_MESSAGES"],
+  [
+    "Bytes of a request",
+    "cluster/clients/protocol.ts MAX_REQUEST",
+    "cluster/clients/callers.ts REQUEST_RATE",
+  ],
+  ["Updates that wait", "cluster/clients/callers.ts QUEUE_MESSAGES"],
   [
     "Wrong credentials",
     "cluster/clients/caller-limits.ts FAILURES",

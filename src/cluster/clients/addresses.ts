@@ -115,6 +115,19 @@ export function hostFor(all: readonly HostAddress[], host: string, seen: readonl
   return seen.some(({ ip }) => ip === own.public) ? own.public : host;
 }
 
+/** Of a machine's addresses those that a host is bound to: one, or all of them for a wildcard. */
+export function boundTo(all: readonly HostAddress[], host: string): readonly HostAddress[] {
+  if (host === "0.0.0.0" || host === "::" || host === "*") {
+    const fits = host === "0.0.0.0" ? all.filter(({ ip }) => !ip.includes(":")) : all;
+    // A machine without a network serves itself.
+    return fits.length > 0 ? fits : [{ ip: "127.0.0.1", interface: "lo", prefix: 8 }];
+  }
+  const known = all.find(({ ip }) => ip === host);
+  if (known !== undefined) return [known];
+  const isLocal = isLoopback(host);
+  return [{ ip: host, interface: isLocal ? "lo" : "", prefix: isLocal && isPrivate(host) ? 8 : 0 }];
+}
+
 function unique(addresses: readonly SeenAddress[]): readonly SeenAddress[] {
   return addresses.filter(({ ip }, at) => addresses.findIndex((other) => other.ip === ip) === at);
 }

@@ -1,49 +1,26 @@
 /**
- * Who is there, for programs that are no nodes: a ROUTER that answers and pushes (docs/spec/discovery.md), and an HTTP server.
+ * Who is there, for programs that are no nodes (docs/spec/discovery.md): a ROUTER that answers and pushes, and a page over HTTP.
  *
  *   constructed ──start──> bound; the node's addresses are in its details ──close──> withdrawn
  *
- * directory.ts has the list, gate.ts who may see it, description.ts what a node says about itself; here are sockets and timers.
- * A watcher that does not read costs its queue of `QUEUE_BYTES`: it misses updates, and gets the whole list when it reads again.
+ * callers.ts has the ROUTER, http.ts the page, directory.ts the list, gate.ts who may see it, description.ts what a node says about
+ * itself; here is what joins them to the node: its members make the list, its addresses go into its details.
  */
-import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import { describe } from "../../core/arguments.js";
-import {
-  InvalidArgumentError,
-  NotSupportedError,
-  type ShoalError,
-  TransportError,
-} from "../../core/errors.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { boundedServer, listen as listenHttp, shut } from "../../core/http-server.js";
-import type { PeerCredentials } from "../../engine/engine.js";
 import { Driver } from "../../patterns/kit/driver.js";
-import {
-  anything,
-  boolean,
-  checkKeys,
-  checkOptions,
-  func,
-  integer,
-  object,
-  text,
-} from "../../patterns/kit/options.js";
-import { listen, Policing } from "../../sockets/internal.js";
-import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { anything, boolean, checkOptions, func, integer, object, text } from "../../patterns/kit/options.js";
+import type { RouterOptions } from "../../sockets/request-reply.js";
 import type { ClusterBus } from "../node/bus.js";
 import type { ClusterEvent } from "../node/events.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
-import { type AddressScope, type HostAddress, isLoopback, isPrivate, plainIp } from "./addresses.js";
-import {
-  type DescribedMember,
-  DISCOVERY_PROP,
-  encodeDescription,
-  MAX_DESCRIPTION,
-  xmlOf,
-} from "./description.js";
+import { boundTo, type HostAddress } from "./addresses.js";
+import { CallerRouter } from "./callers.js";
+import { type DescribedMember, DISCOVERY_PROP, encodeDescription, MAX_DESCRIPTION } from "./description.js";
 import { NodeDirectory } from "./directory.js";
 import { CallerGate, type CallerRefusal } from "./gate.js";
-import { type DiscoveryRequest, isScope, MAX_REQUEST, parseRequest } from "./protocol.js";
+import { checkHttp, DirectoryPage, type DiscoveryHttpOptions } from "./http.js";
 import type { OwnClient } from "./roster.js";
 import {
   type CallerCredentials,
@@ -54,58 +31,13 @@ import {
 
 /** Connections of callers, unless `maxClients` has another number. */
 const MAX_CLIENTS = 16_384;
-/** Messages and bytes that wait for one caller; past them a watcher misses updates, and a request is not answered. */
-const QUEUE_MESSAGES = 8;
-const QUEUE_BYTES = 65_536;
-/** Messages of one caller that wait, and of all of them in bytes. */
-const REQUEST_MESSAGES = 8;
-const REQUEST_BYTES = 16_777_216;
-/** Messages a second that a caller may send; more of them wait, and then it does. */
-const REQUEST_RATE = 50;
-/** ms of a caller's handshake; ms between two signs of life. */
-const HANDSHAKE_TIME = 5_000;
-const HEARTBEAT_INTERVAL = 1_000;
-/** ms after which a caller is disconnected that stands still, or reads nothing, while its system acknowledges. */
-const STALL_TIMEOUT = 30_000;
-/** Handshakes at once. */
-const MAX_HANDSHAKES = 1_024;
 /** ms between a change of the cluster and its update: changes in one go are one update. */
 const COALESCE = 20;
-/** ms between two looks at watchers that missed updates. */
-const CATCH_UP_INTERVAL = 500;
 /** ms between two looks at the machine's addresses. */
 const ADDRESS_INTERVAL = 60_000;
 /** ms between two events about refused callers of one address; addresses that are remembered for that. */
 const REFUSAL_INTERVAL = 1_000;
 const MAX_REFUSALS = 256;
-/** HTTP: ms for a request, of an idle connection, for the response; connections. */
-const HTTP_LIMITS = {
-  requestTime: 5_000,
-  idleTime: 10_000,
-  responseTime: 10_000,
-  checkInterval: 1_000,
-  connections: 1_024,
-};
-/** Bytes of a user's name and password over HTTP, in base64. */
-const MAX_AUTHORIZATION = 2_048;
-
-/** Where a discovery server answers over HTTP. */
-export type DiscoveryHttpOptions =
-  | {
-      /** 0: one that is free. */
-      readonly port: number;
-      /** Default `127.0.0.1`. */
-      readonly host?: string | undefined;
-      /** Default `/nodes`. */
-      readonly path?: string | undefined;
-    }
-  | {
-      /** The program's own server: requests for `path` are answered here, all others as before. */
-      readonly server: HttpServer;
-      /** Default `/nodes`. */
-      readonly path?: string | undefined;
-    };
-
 /** Options of a {@link DiscoveryServer}: `users` or `authenticate` is required, and `endpoint` or `http`. */
 export interface DiscoveryServerOptions {
   /** Where callers connect: `tcp://*:7000`; port `*`: one that is free. Bound to every address, each of them is shown. */
@@ -190,16 +122,6 @@ export interface DiscoveryServerStats {
   readonly missed: number;
 }
 
-interface Caller {
-  readonly routingId: Buffer;
-  readonly address: string;
-  /** As a watcher. */
-  client: OwnClient | undefined;
-  scope: AddressScope;
-  /** Of the last list that it was sent. */
-  revision: number;
-}
-
 /** Events of the node after which the list may be another. */
 const CHANGES: readonly ClusterEvent["type"][] = [
   "joined",
@@ -226,22 +148,15 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #gate: CallerGate;
   readonly #users: UserTable | undefined;
   readonly #directory = new NodeDirectory();
-  readonly #callers = new Map<string, Caller>();
-  /** The callers that watch. */
-  readonly #watchers = new Set<Caller>();
+  readonly #callers: CallerRouter;
+  readonly #page: DirectoryPage;
   readonly #refusals = new Map<string, { at: number; count: number }>();
   readonly #counts = { requests: 0, invalid: 0, refused: 0, updates: 0, missed: 0 };
   readonly #stopped = new AbortController();
-  #router: Router | undefined;
-  #policing: Policing | undefined;
-  #http: HttpServer | undefined;
-  #detach: (() => void) | undefined;
   #starting: Promise<void> | undefined;
   #endpoint: string | undefined;
   #url: string | undefined;
-  #joining: PeerCredentials | undefined;
   #coalescing: NodeJS.Timeout | undefined;
-  #catchingUp: NodeJS.Timeout | undefined;
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
   #description: string | undefined;
@@ -278,6 +193,16 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#gate = new CallerGate({ users: this.#users, authenticate }, (caller, reason, error) =>
       this.#onRefused(caller, reason, error),
     );
+    const admits = (address: string): boolean => this.#admits(address);
+    const allows = (caller: CallerCredentials): Promise<boolean> =>
+      this.#gate.allows(caller, () => performance.now());
+    this.#callers = new CallerRouter(this.#directory, this.#counts, {
+      admits,
+      allows,
+      connected: (client) => this.events.emit({ type: "client:connected", client }),
+      disconnected: (client) => this.events.emit({ type: "client:disconnected", client }),
+    });
+    this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, { admits, allows });
   }
 
   /** Where callers connect, once it was started; `undefined` without the option. */
@@ -292,7 +217,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   /** The clients that are connected here; those of all nodes: `node.clients()`. */
   get clients(): readonly OwnClient[] {
-    return [...this.#watchers].map(({ client }) => client as OwnClient);
+    return this.#callers.clients;
   }
 
   /**
@@ -326,8 +251,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       this.#publish();
       this.#looking = setInterval(() => void this.#lookUp(), this.#settings.addressInterval);
       this.#looking.unref();
-      this.#catchingUp = setInterval(() => this.#catchUp(), CATCH_UP_INTERVAL);
-      this.#catchingUp.unref();
     });
     return this.#starting;
   }
@@ -342,16 +265,15 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     return {
       nodes: this.#directory.size,
       callers: this.#callers.size,
-      clients: this.#watchers.size,
+      clients: this.#callers.watching,
       ...this.#counts,
     };
   }
 
   protected async onClose(linger: number): Promise<void> {
     this.#stopped.abort();
-    await this.#starting?.catch(() => undefined);
+    await this.#starting?.catch(() => undefined); // Its caller has the error.
     clearInterval(this.#looking);
-    clearInterval(this.#catchingUp);
     clearTimeout(this.#coalescing);
     for (const type of CHANGES) this.#node.events.off(type, this.#onChange);
     if (!this.#node.closed) {
@@ -361,210 +283,19 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     await this.#unbind(linger);
   }
 
-  // --- Sockets -------------------------------------------------------------------------------------------------------
-
   async #bind(): Promise<void> {
     const { endpoint, http, maxClients, socketOptions } = this.#settings;
-    if (endpoint !== undefined) {
-      const router = new Router({
-        plainServer: socketOptions?.curveServer !== true,
-        maxMessageSize: MAX_REQUEST,
-        sendHighWaterMark: QUEUE_MESSAGES,
-        sendHighWaterMarkBytes: QUEUE_BYTES,
-        receiveHighWaterMark: REQUEST_MESSAGES,
-        maxReceiveQueueBytes: REQUEST_BYTES,
-        maxConnections: maxClients,
-        maxPendingHandshakes: MAX_HANDSHAKES,
-        handshakeInterval: HANDSHAKE_TIME,
-        heartbeatInterval: HEARTBEAT_INTERVAL,
-        heartbeatStallTimeout: STALL_TIMEOUT,
-        backlog: MAX_HANDSHAKES,
-        ipv6: endpoint.includes("["),
-        ...socketOptions,
-        authenticate: (peer) => this.#gate.allows(credentialsOf(peer), () => performance.now()),
-      });
-      this.#router = router;
-      const policing = new Policing(router);
-      this.#policing = policing;
-      if (!policing.perPeer)
-        throw new NotSupportedError(
-          "a DiscoveryServer needs an engine that knows its peers: zmtp, not libzmq",
-        );
-      policing.change(
-        {
-          admits: (address) => this.#admits(address),
-          rate: { messages: REQUEST_RATE },
-          joins: (peer) => {
-            // The event of the same peer comes next, with its routing id and without its address.
-            this.#joining = peer;
-            return true;
-          },
-        },
-        undefined,
-      );
-      listen(router, (event) => {
-        if (event.type === "peer:join" && event.routingId !== undefined) this.#onJoin(event.routingId);
-        else if (event.type === "peer:leave" && event.routingId !== undefined) this.#onLeave(event.routingId);
-      });
-      this.#endpoint = await router.bind(endpoint);
-      void this.#serve(router);
-    }
-    if (http !== undefined) await this.#bindHttp(http);
-  }
-
-  async #bindHttp(http: DiscoveryHttpOptions): Promise<void> {
-    const { path = "/nodes" } = http;
-    if ("server" in http) {
-      this.#detach = attach(http.server, path, (request, response) => void this.#onHttp(request, response));
-      return;
-    }
-    const server = boundedServer((request, response) => {
-      if (pathOf(request) === path) void this.#onHttp(request, response);
-      else end(response, 404);
-    }, HTTP_LIMITS);
-    server.on("connection", (socket) => {
-      if (!this.#admits(plainIp(socket.remoteAddress ?? ""))) socket.destroy();
-    });
-    server.on("clientError", (_, socket) => socket.destroy());
-    const { host = "127.0.0.1", port } = http;
-    try {
-      await listenHttp(server, host, port);
-    } catch (error) {
-      const { code = "EINVAL", message } = error as NodeJS.ErrnoException;
-      throw new TransportError(code as ShoalError["code"], message, { cause: error as Error });
-    }
-    this.#http = server;
-    const { port: bound } = server.address() as { port: number };
-    this.#url = `http://${host.includes(":") ? `[${host}]` : host}:${bound}${path}`;
+    if (endpoint !== undefined)
+      this.#endpoint = await this.#callers.bind({ endpoint, maxClients, socketOptions });
+    if (http !== undefined) this.#url = await this.#page.open(http);
   }
 
   async #unbind(linger: number): Promise<void> {
-    this.#detach?.();
-    this.#detach = undefined;
-    const [router, http] = [this.#router, this.#http];
-    this.#router = undefined;
-    this.#policing = undefined;
-    this.#http = undefined;
-    for (const caller of this.#callers.values()) this.#forget(caller);
-    await Promise.all([router?.close({ linger }), http && shut(http)]);
+    await Promise.all([this.#callers.close(linger), this.#page.close()]);
   }
 
   #admits(address: string): boolean {
     return !this.#node.removed && this.#gate.admits(performance.now(), address);
-  }
-
-  // --- Callers over sockets ------------------------------------------------------------------------------------------
-
-  #onJoin(routingId: Buffer): void {
-    const address = plainIp(this.#joining?.address ?? "");
-    this.#joining = undefined;
-    const key = routingId.toString("latin1");
-    const before = this.#callers.get(key);
-    if (before !== undefined) this.#forget(before);
-    this.#callers.set(key, {
-      routingId,
-      address,
-      client: undefined,
-      scope: "auto",
-      revision: 0,
-    });
-  }
-
-  #onLeave(routingId: Buffer): void {
-    const caller = this.#callers.get(routingId.toString("latin1"));
-    if (caller !== undefined) this.#forget(caller);
-  }
-
-  #forget(caller: Caller): void {
-    this.#callers.delete(caller.routingId.toString("latin1"));
-    const { client } = caller;
-    if (!this.#watchers.delete(caller) || client === undefined) return;
-    this.events.emit({ type: "client:disconnected", client });
-  }
-
-  async #serve(router: Router): Promise<void> {
-    try {
-      for await (const [routingId, ...frames] of router as AsyncIterable<Buffer[]>)
-        if (routingId !== undefined) this.#onMessage(router, routingId, frames);
-    } catch {
-      // The socket closed.
-    }
-  }
-
-  #onMessage(router: Router, routingId: Buffer, frames: Buffer[]): void {
-    const caller = this.#callers.get(routingId.toString("latin1"));
-    if (caller === undefined) return; // It is gone already.
-    this.#counts.requests += 1;
-    // REQ puts a delimiter before the body, and with `correlate` an id before that: both go back as they came.
-    const delimiter = frames.findIndex(({ length }) => length === 0);
-    const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
-    let reply: Buffer;
-    try {
-      const request = parseRequest(frames.slice(envelope.length));
-      caller.scope = request.addresses;
-      if (request.command === "watch") this.#watch(caller, request, envelope.length > 0);
-      reply = this.#directory.reply(caller.address, request.addresses);
-    } catch (error) {
-      this.#counts.invalid += 1;
-      const { code, message } = error as ShoalError;
-      reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
-    }
-    // One that is not sent is as lost as one of a connection that ends: the caller asks again.
-    if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
-      caller.revision = this.#directory.revision;
-  }
-
-  #watch(caller: Caller, { id, name }: DiscoveryRequest, delimited: boolean): void {
-    if (delimited) throw new InvalidArgumentError("watch is for a DEALER: a REQ takes no updates");
-    if (caller.client !== undefined) return;
-    caller.client = Object.freeze({ id, name, address: caller.address, since: Date.now() });
-    this.#watchers.add(caller);
-    this.events.emit({ type: "client:connected", client: caller.client });
-  }
-
-  #push(caller: Caller): void {
-    const router = this.#router;
-    const { revision } = this.#directory;
-    if (router === undefined || caller.revision === revision) return;
-    const update =
-      caller.revision === revision - 1
-        ? this.#directory.change(caller.address, caller.scope)
-        : this.#directory.whole(caller.address, caller.scope);
-    if (router.tryDeliver([caller.routingId, update]) === "sent") {
-      caller.revision = revision;
-      this.#counts.updates += 1;
-    } else this.#counts.missed += 1;
-  }
-
-  #catchUp(): void {
-    const { revision } = this.#directory;
-    for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller);
-  }
-
-  // --- HTTP ----------------------------------------------------------------------------------------------------------
-
-  async #onHttp(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#counts.requests += 1;
-    const address = plainIp(request.socket.remoteAddress ?? "");
-    const caller = { ...basicOf(request.headers.authorization), address, via: "http" as const };
-    if (!(await this.#gate.allows(caller, () => performance.now()))) {
-      response.setHeader("WWW-Authenticate", 'Basic realm="shoal", charset="UTF-8"');
-      end(response, 401);
-      return;
-    }
-    const query = new URLSearchParams((request.url ?? "").split("?")[1] ?? "");
-    const scope = query.get("addresses") ?? "auto";
-    const format = query.get("format") ?? (accepts(request, "application/xml") ? "xml" : "json");
-    if (!isScope(scope) || (format !== "json" && format !== "xml")) {
-      this.#counts.invalid += 1;
-      end(response, 400);
-      return;
-    }
-    response.setHeader("Cache-Control", "no-store");
-    if (format === "json") end(response, 200, this.#directory.reply(address, scope), "application/json");
-    else if (this.#settings.xml)
-      end(response, 200, xmlOf(this.#directory.nodes(address, scope)), "application/xml");
-    else end(response, 406);
   }
 
   #onRefused(caller: CallerCredentials, reason: CallerRefusal, error: unknown): void {
@@ -600,7 +331,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #publish(): void {
     if (this.#node.closed) return;
     // Its list is that of a node which takes no part: its callers go elsewhere, and none is let in until it is admitted.
-    if (this.#node.removed) this.#policing?.disconnect(() => true);
+    if (this.#node.removed) this.#callers.disconnect();
     const members: DescribedMember[] = this.#node
       .members()
       .filter(({ zre }) => zre !== true)
@@ -614,7 +345,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
         local,
       }));
     if (!this.#directory.update(members)) return;
-    for (const caller of this.#watchers) this.#push(caller);
+    this.#callers.push();
   }
 
   /** This machine's addresses into the node's details. */
@@ -675,28 +406,6 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
-function checkHttp(http: DiscoveryHttpOptions): void {
-  checkKeys("http", http, "server" in http ? ["server", "path"] : ["port", "host", "path"]);
-  const { path = "/nodes" } = http;
-  if (typeof path !== "string" || !/^\/[^?#\s]*$/.test(path))
-    throw new InvalidArgumentError(`http.path begins with a slash; got ${describe(path)}`);
-  if ("server" in http) {
-    if (typeof http.server?.on !== "function")
-      throw new InvalidArgumentError(`http.server is a server of node:http; got ${describe(http.server)}`);
-    return;
-  }
-  const { port, host } = http;
-  if (!Number.isSafeInteger(port) || port < 0 || port > 65_535)
-    throw new InvalidArgumentError(`http.port is a port from 0 to 65,535; got ${describe(port)}`);
-  if (host !== undefined && (typeof host !== "string" || host === ""))
-    throw new InvalidArgumentError(`http.host is a text that is not empty; got ${describe(host)}`);
-}
-
-function credentialsOf({ username, password, publicKey, address }: PeerCredentials): CallerCredentials {
-  return { username, password, publicKey, address: plainIp(address), via: "socket" };
-}
-
 /** The host of an endpoint; `undefined` for every address. */
 function hostOf(endpoint: string | undefined): string | undefined {
   const host = /^tcp:\/\/\[?([^\]]*)\]?:\d+$/.exec(endpoint ?? "")?.[1];
@@ -705,71 +414,4 @@ function hostOf(endpoint: string | undefined): string | undefined {
 
 function portOf(endpoint: string | undefined): number {
   return Number(/:(\d{1,5})$/.exec(endpoint ?? "")?.[1] ?? 0);
-}
-
-/** Of a machine's addresses those that a host is bound to: one, or all of them for a wildcard. */
-function boundTo(all: readonly HostAddress[], host: string): readonly HostAddress[] {
-  if (host === "0.0.0.0" || host === "::" || host === "*") {
-    const fits = host === "0.0.0.0" ? all.filter(({ ip }) => !ip.includes(":")) : all;
-    // A machine without a network serves itself.
-    return fits.length > 0 ? fits : [{ ip: "127.0.0.1", interface: "lo", prefix: 8 }];
-  }
-  const known = all.find(({ ip }) => ip === host);
-  if (known !== undefined) return [known];
-  const isLocal = isLoopback(host);
-  return [{ ip: host, interface: isLocal ? "lo" : "", prefix: isLocal && isPrivate(host) ? 8 : 0 }];
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (request.url ?? "").split("?")[0] ?? "";
-}
-
-function accepts(request: IncomingMessage, type: string): boolean {
-  const wanted = (request.headers.accept ?? "").split(",").map((each) => each.split(";")[0]?.trim());
-  return wanted.includes(type) && !wanted.includes("application/json");
-}
-
-function basicOf(header: string | undefined): { username?: string; password?: string } {
-  const match = /^Basic ([A-Za-z0-9+/=]+)$/i.exec(header ?? "");
-  const code = match?.[1];
-  if (code === undefined || code.length > MAX_AUTHORIZATION) return {};
-  const text = Buffer.from(code, "base64").toString("utf8");
-  const colon = text.indexOf(":");
-  return colon < 1 ? {} : { username: text.slice(0, colon), password: text.slice(colon + 1) };
-}
-
-function end(response: ServerResponse, status: number, body: string | Buffer = "", type?: string): void {
-  const bytes = typeof body === "string" ? Buffer.from(body) : body;
-  response.writeHead(status, {
-    "Content-Length": bytes.length,
-    ...(type === undefined ? {} : { "Content-Type": `${type}; charset=utf-8` }),
-  });
-  response.end(response.req.method === "HEAD" ? undefined : bytes);
-}
-
-/** Answers one path of a server, and leaves everything else to the listeners that it has and gets. */
-function attach(
-  server: HttpServer,
-  path: string,
-  listener: (request: IncomingMessage, response: ServerResponse) => void,
-): () => void {
-  const { emit } = server;
-  let isActive = true;
-  const own = function (this: HttpServer, name: string | symbol, ...values: unknown[]): boolean {
-    const [request, response] = values as [IncomingMessage, ServerResponse];
-    if (name !== "request" || !isActive || pathOf(request) !== path)
-      return Reflect.apply(emit, this, [name, ...values]) as boolean;
-    if (request.method === "GET" || request.method === "HEAD") listener(request, response);
-    else {
-      response.setHeader("Allow", "GET, HEAD");
-      response.setHeader("Connection", "close");
-      end(response, 405);
-    }
-    return true;
-  };
-  server.emit = own as typeof server.emit;
-  return () => {
-    isActive = false;
-    if (server.emit === (own as typeof server.emit)) server.emit = emit;
-  };
 }

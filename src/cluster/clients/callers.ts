@@ -1,0 +1,249 @@
+/**
+ * The ROUTER of a discovery server (docs/spec/discovery.md): who is connected, requests and their replies, updates for watchers.
+ *
+ *   handshake ──gate──> caller ──nodes──> the list                  caller ──watch──> watcher ──> each update
+ *
+ * A watcher that does not read costs its queue of `QUEUE_BYTES`: it misses updates, and gets the whole list when it reads again.
+ */
+import { InvalidArgumentError, NotSupportedError, type ShoalError } from "../../core/errors.js";
+import type { PeerCredentials } from "../../engine/engine.js";
+import { listen, Policing } from "../../sockets/internal.js";
+import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { type AddressScope, plainIp } from "./addresses.js";
+import type { NodeDirectory } from "./directory.js";
+import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js";
+import type { OwnClient } from "./roster.js";
+import type { CallerCredentials } from "./users.js";
+
+/** Messages and bytes that wait for one caller; past them a watcher misses updates, and a request is not answered. */
+const QUEUE_MESSAGES = 8;
+const QUEUE_BYTES = 65_536;
+/** Messages of one caller that wait, and of all of them in bytes. */
+const REQUEST_MESSAGES = 8;
+const REQUEST_BYTES = 16_777_216;
+/** Messages a second that a caller may send; more of them wait, and then it does. */
+const REQUEST_RATE = 50;
+/** ms of a caller's handshake; ms between two signs of life. */
+const HANDSHAKE_TIME = 5_000;
+const HEARTBEAT_INTERVAL = 1_000;
+/** ms after which a caller is disconnected that stands still, or reads nothing, while its system acknowledges. */
+const STALL_TIMEOUT = 30_000;
+/** Handshakes at once. */
+const MAX_HANDSHAKES = 1_024;
+/** ms between two looks at watchers that missed updates. */
+const CATCH_UP_INTERVAL = 500;
+
+interface Caller {
+  readonly routingId: Buffer;
+  readonly address: string;
+  /** As a watcher. */
+  client: OwnClient | undefined;
+  scope: AddressScope;
+  /** Of the last list that it was sent. */
+  revision: number;
+}
+
+/** What is counted, here and over HTTP. */
+export interface CallerCounts {
+  requests: number;
+  invalid: number;
+  updates: number;
+  missed: number;
+}
+
+export interface CallerEffects {
+  /** Whether an address is let in at all. */
+  admits(address: string): boolean;
+  allows(caller: CallerCredentials): Promise<boolean>;
+  connected(client: OwnClient): void;
+  disconnected(client: OwnClient): void;
+}
+
+export interface CallerRouterOptions {
+  readonly endpoint: string;
+  readonly maxClients: number;
+  readonly socketOptions: RouterOptions | undefined;
+}
+
+export class CallerRouter {
+  readonly #directory: NodeDirectory;
+  readonly #counts: CallerCounts;
+  readonly #effects: CallerEffects;
+  readonly #callers = new Map<string, Caller>();
+  /** The callers that watch. */
+  readonly #watchers = new Set<Caller>();
+  #router: Router | undefined;
+  #policing: Policing | undefined;
+  /** The peer whose event comes next. */
+  #joining: PeerCredentials | undefined;
+  #catchingUp: NodeJS.Timeout | undefined;
+
+  constructor(directory: NodeDirectory, counts: CallerCounts, effects: CallerEffects) {
+    this.#directory = directory;
+    this.#counts = counts;
+    this.#effects = effects;
+  }
+
+  /** Callers that are connected. */
+  get size(): number {
+    return this.#callers.size;
+  }
+
+  /** Those that watch. */
+  get clients(): readonly OwnClient[] {
+    return [...this.#watchers].map(({ client }) => client as OwnClient);
+  }
+
+  get watching(): number {
+    return this.#watchers.size;
+  }
+
+  /** @returns the endpoint, with its port @throws TransportError, NotSupportedError; it has to be closed then */
+  async bind({ endpoint, maxClients, socketOptions }: CallerRouterOptions): Promise<string> {
+    const router = new Router({
+      plainServer: socketOptions?.curveServer !== true,
+      maxMessageSize: MAX_REQUEST,
+      sendHighWaterMark: QUEUE_MESSAGES,
+      sendHighWaterMarkBytes: QUEUE_BYTES,
+      receiveHighWaterMark: REQUEST_MESSAGES,
+      maxReceiveQueueBytes: REQUEST_BYTES,
+      maxConnections: maxClients,
+      maxPendingHandshakes: MAX_HANDSHAKES,
+      handshakeInterval: HANDSHAKE_TIME,
+      heartbeatInterval: HEARTBEAT_INTERVAL,
+      heartbeatStallTimeout: STALL_TIMEOUT,
+      backlog: MAX_HANDSHAKES,
+      ipv6: endpoint.includes("["),
+      ...socketOptions,
+      authenticate: (peer) => this.#effects.allows(credentialsOf(peer)),
+    });
+    this.#router = router;
+    const policing = new Policing(router);
+    this.#policing = policing;
+    if (!policing.perPeer)
+      throw new NotSupportedError("a DiscoveryServer needs an engine that knows its peers: zmtp, not libzmq");
+    policing.change(
+      {
+        admits: (address) => this.#effects.admits(address),
+        rate: { messages: REQUEST_RATE },
+        joins: (peer) => {
+          // The event of the same peer comes next, with its routing id and without its address.
+          this.#joining = peer;
+          return true;
+        },
+      },
+      undefined,
+    );
+    listen(router, (event) => {
+      if (event.type === "peer:join" && event.routingId !== undefined) this.#onJoin(event.routingId);
+      else if (event.type === "peer:leave" && event.routingId !== undefined) this.#onLeave(event.routingId);
+    });
+    const bound = await router.bind(endpoint);
+    void this.#serve(router);
+    this.#catchingUp = setInterval(() => this.push(), CATCH_UP_INTERVAL);
+    this.#catchingUp.unref();
+    return bound;
+  }
+
+  /** Sends the newest list, or the change to it, to each watcher that has another one. */
+  push(): void {
+    const { revision } = this.#directory;
+    for (const caller of this.#watchers) if (caller.revision !== revision) this.#push(caller, revision);
+  }
+
+  /** All callers have to go elsewhere. */
+  disconnect(): void {
+    this.#policing?.disconnect(() => true);
+  }
+
+  async close(linger: number): Promise<void> {
+    clearInterval(this.#catchingUp);
+    const router = this.#router;
+    this.#router = undefined;
+    this.#policing = undefined;
+    for (const caller of this.#callers.values()) this.#forget(caller);
+    await router?.close({ linger });
+  }
+
+  #onJoin(routingId: Buffer): void {
+    const address = plainIp(this.#joining?.address ?? "");
+    this.#joining = undefined;
+    const key = routingId.toString("latin1");
+    const before = this.#callers.get(key);
+    if (before !== undefined) this.#forget(before);
+    this.#callers.set(key, {
+      routingId,
+      address,
+      client: undefined,
+      scope: "auto",
+      revision: 0,
+    });
+  }
+
+  #onLeave(routingId: Buffer): void {
+    const caller = this.#callers.get(routingId.toString("latin1"));
+    if (caller !== undefined) this.#forget(caller);
+  }
+
+  #forget(caller: Caller): void {
+    this.#callers.delete(caller.routingId.toString("latin1"));
+    const { client } = caller;
+    if (this.#watchers.delete(caller) && client !== undefined) this.#effects.disconnected(client);
+  }
+
+  async #serve(router: Router): Promise<void> {
+    try {
+      for await (const [routingId, ...frames] of router as AsyncIterable<Buffer[]>)
+        if (routingId !== undefined) this.#onMessage(router, routingId, frames);
+    } catch {
+      // The socket closed.
+    }
+  }
+
+  #onMessage(router: Router, routingId: Buffer, frames: Buffer[]): void {
+    const caller = this.#callers.get(routingId.toString("latin1"));
+    if (caller === undefined) return; // It is gone already.
+    this.#counts.requests += 1;
+    // REQ puts a delimiter before the body, and with `correlate` an id before that: both go back as they came.
+    const delimiter = frames.findIndex(({ length }) => length === 0);
+    const envelope = delimiter < 0 || delimiter === frames.length - 1 ? [] : frames.slice(0, delimiter + 1);
+    let reply: Buffer;
+    try {
+      const request = parseRequest(frames.slice(envelope.length));
+      caller.scope = request.addresses;
+      if (request.command === "watch") this.#watch(caller, request, envelope.length > 0);
+      reply = this.#directory.reply(caller.address, request.addresses);
+    } catch (error) {
+      this.#counts.invalid += 1;
+      const { code, message } = error as ShoalError;
+      reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
+    }
+    // One that is not sent is as lost as one of a connection that ends: the caller asks again.
+    if (router.tryDeliver([routingId, ...envelope, reply]) === "sent")
+      caller.revision = this.#directory.revision;
+  }
+
+  #watch(caller: Caller, { id, name }: DiscoveryRequest, delimited: boolean): void {
+    if (delimited) throw new InvalidArgumentError("watch is for a DEALER: a REQ takes no updates");
+    if (caller.client !== undefined) return;
+    caller.client = Object.freeze({ id, name, address: caller.address, since: Date.now() });
+    this.#watchers.add(caller);
+    this.#effects.connected(caller.client);
+  }
+
+  #push(caller: Caller, revision: number): void {
+    const { address, scope } = caller;
+    const update =
+      caller.revision === revision - 1
+        ? this.#directory.change(address, scope)
+        : this.#directory.whole(address, scope);
+    if (this.#router?.tryDeliver([caller.routingId, update]) === "sent") {
+      caller.revision = revision;
+      this.#counts.updates += 1;
+    } else this.#counts.missed += 1;
+  }
+}
+
+function credentialsOf({ username, password, publicKey, address }: PeerCredentials): CallerCredentials {
+  return { username, password, publicKey, address: plainIp(address), via: "socket" };
+}
