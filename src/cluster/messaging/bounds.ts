@@ -72,3 +72,41 @@ export const MAX_UNREAD_BYTES = 16_777_216;
 /** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
+/** Clients of a node, its own included, and aliases of clients of other nodes. */
+export const MAX_MESSAGE_CLIENTS = 65_536;
+export const MAX_ALIASES = 65_536;
+/** Messages that wait for a subscription's program, and bytes of them, unless the options have other numbers. */
+export const SUBSCRIPTION_MESSAGES = 10_000;
+export const SUBSCRIPTION_BYTES = 16_777_216;
+/** ms for which a handler may hold a link; after that, messages for it are dropped past its mark. */
+export const STALL_TIME = 10_000;
+/** Messages of this node's own publishers to its own subscriptions in one turn, and bytes of them. */
+export const LOCAL_MESSAGES = 65_536;
+export const LOCAL_BYTES = 67_108_864;
+/** Copies that wait for room at other nodes, and one-to-one messages without an answer; bytes of the copies; unless the options have other numbers. */
+export const MAX_PENDING = 65_536;
+export const MAX_PENDING_BYTES = 67_108_864;
+/** One-to-one messages that failed, in one answer. */
+export const MAX_DIRECT_FAULTS = 1_024;
+/** ms between two looks at one-to-one messages that nobody answers. */
+export const DIRECT_LOOK = 100;
+/** Topics whose members and subscriptions are remembered, and bytes of such a topic. */
+export const MAX_PLANS = 8_192;
+export const MAX_PLANNED_TOPIC = 1_024;
+/** Bytes of a subtopic, and subtopics whose bytes are remembered. */
+export const MAX_SUBTOPIC = 255;
+export const MAX_SUBTOPIC_NAMES = 256;
+/** Retained values, of a node's own and of the others' each, and bytes of them, unless the options have other numbers. */
+export const MAX_RETAINED = 10_000;
+export const MAX_RETAINED_BYTES = 16_777_216;
+/** ms that a retained value's stamp may be ahead of this node's clock. */
+export const MAX_STAMP_AHEAD = 300_000;
+/** Subscriptions that wait for retained values at once, topics that one of them gets, and ms that it waits. */
+export const MAX_ASKS = 1_024;
+export const MAX_RETAINED_SEEN = 100_000;
+export const ASK_TIMEOUT = 5_000;
+/** Questions for retained values that one other node may have waiting here. */
+export const MAX_ANSWERS = 1_024;
+/** ms between two events about drops of one cause, and causes that have events at once. */
+export const DROP_INTERVAL = 1_000;
+export const MAX_DROP_REPORTS = 1_024;

@@ -68,6 +68,8 @@ export interface MessageLinks {
   drop(to: string, prefix: string, bytes: number): void;
   /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */
   room(to: string): Promise<void>;
+  /** Something about a member changed. `lost` may come back; `gone` left, or was removed or forgotten. */
+  onMember(id: string, state: "alive" | "lost" | "gone"): void;
   stats(): MessageLinksStats;
   /** Resolves when what waits was acknowledged, or after `linger` ms; -1: no limit. */
   close(linger: number): Promise<void>;
@@ -86,6 +88,8 @@ export interface MessageRoutes {
   /** @returns why it was refused; `undefined`: it was taken */
   onItem(from: string, item: Buffer): string | undefined;
   onPeer(id: string, state: PeerState): void;
+  /** Something about a member changed. */
+  onMember(id: string, state: "alive" | "lost" | "gone"): void;
   stats(): object;
   close(): void;
 }

@@ -1,0 +1,99 @@
+/**
+ * Messages to this node's own subscriptions. What its own publishers send is queued and delivered at the end of the turn: a
+ * handler that publishes is not called again inside itself, and each subscription gets the messages of a publisher in their order.
+ */
+import { systemClock } from "../../core/clock.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { TurnBudget } from "../../core/turn-budget.js";
+import { LOCAL_BYTES, LOCAL_MESSAGES } from "./bounds.js";
+import type { ReceivedMessage } from "./message.js";
+import type { Subscription } from "./subscription.js";
+
+/** ms of deliveries between two turns of the event loop. */
+const TURN = 10;
+
+interface Local {
+  readonly subscriptions: readonly Subscription[];
+  readonly message: ReceivedMessage;
+}
+
+export class Deliveries {
+  readonly #queue = new RingBuffer<Local>();
+  readonly #budget = new TurnBudget(TURN, systemClock);
+  #queuedBytes = 0;
+  #isScheduled = false;
+  #number = 0;
+  /** Calls of handlers, and messages given to readers and queues. */
+  delivered = 0;
+  #room: Promise<void> | undefined = undefined;
+  #roomMade: (() => void) | undefined = undefined;
+
+  /** Whether this node's own publishers have sent more in this turn than is kept. */
+  get isFull(): boolean {
+    return this.#queue.length >= LOCAL_MESSAGES || this.#queuedBytes >= LOCAL_BYTES;
+  }
+
+  /**
+   * Gives a message to the subscriptions whose subtopic fits: of those of one client to the first, and to each that asks for it.
+   *
+   * @param holds whether who brings it can wait
+   * @returns settles when there is room for more; `undefined`: there is
+   */
+  deliver(
+    subscriptions: readonly Subscription[],
+    message: ReceivedMessage,
+    holds: boolean,
+  ): Promise<void> | undefined {
+    const number = ++this.#number;
+    let held: Promise<void> | undefined;
+    for (let i = 0; i < subscriptions.length; i++) {
+      const subscription = subscriptions[i] as Subscription;
+      const { subtopic, subscriber } = subscription;
+      if (subtopic !== undefined && subtopic !== message.subtopic) continue;
+      if (!subscription.each) {
+        if (subscriber.lastDelivery === number) continue;
+        subscriber.lastDelivery = number;
+      }
+      this.delivered += 1;
+      const room = subscription.push(message, holds);
+      if (room !== undefined) held = held === undefined ? room : Promise.all([held, room]).then(nothing);
+    }
+    return held;
+  }
+
+  /** Queues a message of this node's own publisher. */
+  queue(subscriptions: readonly Subscription[], message: ReceivedMessage): void {
+    this.#queue.push({ subscriptions, message });
+    this.#queuedBytes += message.bytes;
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(this.#drain);
+  }
+
+  /** Settles when the queue is empty. */
+  drained(): Promise<void> {
+    if (this.#queue.length === 0) return Promise.resolve();
+    this.#room ??= new Promise((resolve) => {
+      this.#roomMade = resolve;
+    });
+    return this.#room;
+  }
+
+  readonly #drain = (): void => {
+    for (let local = this.#queue.shift(); local !== undefined; local = this.#queue.shift()) {
+      this.#queuedBytes -= local.message.bytes;
+      this.deliver(local.subscriptions, local.message, false);
+      if (this.#budget.spend() && this.#queue.length > 0) {
+        setImmediate(this.#drain);
+        return;
+      }
+    }
+    this.#isScheduled = false;
+    const made = this.#roomMade;
+    this.#room = undefined;
+    this.#roomMade = undefined;
+    made?.();
+  };
+}
+
+function nothing(): void {}

@@ -1,0 +1,156 @@
+/**
+ * One-to-one messages under way: each is numbered for its node, and that node answers which numbers it has handled and which of
+ * them failed. Pure but for the promises.
+ *
+ *   sender      numbers 1, 2, 3 … for each node ──DIRECT──>
+ *   receiver    ──RESULT upTo 3, failed: 2 closed──>      once for all that came in a turn
+ */
+import { type ShoalError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import { MAX_DIRECT_FAULTS } from "./bounds.js";
+import { DirectFault, encodeResult, type ItemReader } from "./items.js";
+
+interface Pending {
+  readonly number: number;
+  /** When it is given up; infinite: never. */
+  readonly deadline: number;
+  resolve(): void;
+  reject(error: ShoalError): void;
+  /** The client does not exist any more. */
+  closed(): void;
+}
+
+/** Numbers are 32 bits; a node that has sent so many to another one begins again. */
+const LAST_NUMBER = 0xffff_ffff;
+
+/** What this node sent to another one. */
+class Sent {
+  number = 0;
+  /** In the order of their numbers. */
+  readonly pending = new Map<number, Pending>();
+}
+
+export class DirectSends {
+  readonly #byNode = new Map<string, Sent>();
+  #count = 0;
+
+  /** Messages without an answer. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The number of the next message to a node. */
+  next(node: string): number {
+    const number = this.#byNode.get(node)?.number ?? 0;
+    return number >= LAST_NUMBER ? 1 : number + 1;
+  }
+
+  /** The message of that number was given to the link. @param closed called when the client is not there any more */
+  add(node: string, deadline: number, closed: () => void): Promise<void> {
+    const number = this.next(node);
+    let sent = this.#byNode.get(node);
+    if (sent === undefined) {
+      sent = new Sent();
+      this.#byNode.set(node, sent);
+    }
+    sent.number = number;
+    const { pending } = sent;
+    return new Promise((resolve, reject) => {
+      this.#count += 1;
+      pending.set(number, { number, deadline, resolve, reject, closed });
+    });
+  }
+
+  /** A RESULT after its first byte. @returns whether it is well-formed */
+  onResult(node: string, reader: ItemReader): boolean {
+    const upTo = reader.varint();
+    const failed = new Map<number, number>();
+    while (!reader.failed && reader.at < reader.item.length && failed.size < MAX_DIRECT_FAULTS)
+      failed.set(reader.varint(), reader.byte());
+    if (reader.failed || reader.at < reader.item.length) return false;
+    const pending = this.#byNode.get(node)?.pending;
+    if (pending === undefined) return true;
+    for (const each of pending.values()) {
+      // Numbers begin again: what is far above is of the round before.
+      if (each.number > upTo && each.number - upTo < LAST_NUMBER / 2) break;
+      this.#remove(pending, each);
+      const fault = failed.get(each.number);
+      if (fault === undefined) each.resolve();
+      else {
+        if (fault === DirectFault.CLOSED) each.closed();
+        each.reject(new UnroutableError("the client is closed"));
+      }
+    }
+    return true;
+  }
+
+  /** Nothing comes of what was sent to a node. */
+  fail(node: string, error: () => ShoalError): void {
+    const pending = this.#byNode.get(node)?.pending;
+    if (pending === undefined) return;
+    for (const each of pending.values()) {
+      this.#remove(pending, each);
+      each.reject(error());
+    }
+  }
+
+  /** A node that is gone: its numbers are not continued. */
+  forget(node: string): void {
+    this.#byNode.delete(node);
+  }
+
+  /** The caller gives one up. */
+  expire(now: number): void {
+    for (const { pending } of this.#byNode.values())
+      for (const each of pending.values()) {
+        if (each.deadline > now) continue;
+        this.#remove(pending, each);
+        each.reject(new TimeoutError("ETIMEDOUT", "the recipient's node did not answer in time"));
+      }
+  }
+
+  failAll(error: () => ShoalError): void {
+    for (const node of this.#byNode.keys()) this.fail(node, error);
+  }
+
+  #remove(pending: Map<number, Pending>, { number }: Pending): void {
+    if (pending.delete(number)) this.#count -= 1;
+  }
+}
+
+/** What this node answers the others about what they sent it. */
+export class DirectResults {
+  readonly #byNode = new Map<string, { upTo: number; failed: number[] }>();
+  readonly #send: (node: string, item: Buffer) => void;
+  #isScheduled = false;
+
+  constructor(send: (node: string, item: Buffer) => void) {
+    this.#send = send;
+  }
+
+  /** @param fault why it failed; 0: it did not */
+  handled(node: string, number: number, fault: number): void {
+    let result = this.#byNode.get(node);
+    if (result === undefined) {
+      result = { upTo: number, failed: [] };
+      this.#byNode.set(node, result);
+    }
+    result.upTo = number;
+    if (fault !== 0) result.failed.push(number, fault);
+    if (result.failed.length >= 2 * MAX_DIRECT_FAULTS) this.#flush();
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
+  forget(node: string): void {
+    this.#byNode.delete(node);
+  }
+
+  #flush(): void {
+    for (const [node, { upTo, failed }] of this.#byNode) this.#send(node, encodeResult(upTo, failed));
+    this.#byNode.clear();
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * Items of the kinds PUBLISH, DIRECT and RETAINED. By hand and not by schema.ts: PUBLISH is the hot path.
+ *
+ *   name        varint: bytes, then so many bytes of UTF-8
+ *   client      4 bytes, big-endian: a client's number on its own node
+ *
+ *   PUBLISH     flags 1 | [client 4] | [origin 16] | topic: name | [subtopic: name] | [stamp 8] | data
+ *                 1 SUBTOPIC   there is a subtopic
+ *                 2 RETAIN     it is the topic's retained value from now on; empty data: there is none. stamp: microseconds
+ *                              since 1970, big-endian, later than the one before it
+ *                 4 CLIENT     published by this client; without it by the node's own, 1
+ *                 8 ORIGIN     the client is of this node, on whose behalf the sender of the item publishes
+ *
+ *   DIRECT      flags 1 | number varint | to: client 4 | [client 4] | [subtopic: name] | data         flags as above
+ *                 number: 1 … 2^32-1, one more than in the DIRECT before it; 0: no answer is wanted
+ *   RESULT      0x80 | upTo varint | { number varint, reason 1 }…      a DIRECT item: all numbers to upTo were handled, but for
+ *                                                                      those that failed with a reason
+ *
+ *   RETAINED    1 ASK    | request varint | filter: name
+ *               2 VALUE  | request varint | a PUBLISH item with RETAIN and ORIGIN
+ *               3 END    | request varint
+ */
+import { isUtf8 } from "node:buffer";
+
+export const SUBTOPIC = 1;
+export const RETAIN = 2;
+export const CLIENT = 4;
+export const ORIGIN = 8;
+const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN;
+export const RESULT = 0x80;
+export const ASK = 1;
+export const VALUE = 2;
+export const END = 3;
+
+const CLIENT_BYTES = 4;
+const ORIGIN_BYTES = 16;
+const STAMP_BYTES = 8;
+/** Varints here have up to 5 bytes: 32 bits. */
+const MAX_VARINT = 5;
+
+/** Why a one-to-one message was not given to a client. */
+export const DirectFault = { CLOSED: 1 } as const;
+
+// --- Writing ---------------------------------------------------------------------------------------------------------
+
+function varintBytes(value: number): number {
+  let bytes = 1;
+  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) bytes += 1;
+  return bytes;
+}
+
+function writeVarint(into: Buffer, value: number, offset: number): number {
+  let rest = value;
+  let at = offset;
+  while (rest > 127) {
+    into[at++] = (rest % 128) | 128;
+    rest = Math.floor(rest / 128);
+  }
+  into[at++] = rest;
+  return at;
+}
+
+/** A name as it is in an item. */
+export function encodeName(name: string): Buffer {
+  const bytes = Buffer.byteLength(name);
+  const encoded = Buffer.allocUnsafe(varintBytes(bytes) + bytes);
+  encoded.write(name, writeVarint(encoded, bytes, 0));
+  return encoded;
+}
+
+function dataBytes(data: string | Uint8Array): number {
+  return typeof data === "string" ? Buffer.byteLength(data) : data.length;
+}
+
+function writeData(into: Buffer, data: string | Uint8Array, offset: number): void {
+  if (typeof data === "string") into.write(data, offset);
+  else into.set(data, offset);
+}
+
+/**
+ * @param client who publishes, on its node
+ * @param origin its node, where that is another one than the sender's
+ * @param topic `encodeName` of it
+ * @param subtopic the same
+ * @param stamp of a retained value; 0: it is not retained
+ */
+export function encodePublish(
+  client: number,
+  origin: string | undefined,
+  topic: Buffer,
+  subtopic: Buffer | undefined,
+  stamp: number,
+  data: string | Uint8Array,
+  before = 0,
+): Buffer {
+  let flags = 0;
+  let bytes = before + 1 + topic.length + dataBytes(data);
+  if (client !== 1 || origin !== undefined) {
+    flags |= CLIENT;
+    bytes += CLIENT_BYTES;
+  }
+  if (origin !== undefined) {
+    flags |= ORIGIN;
+    bytes += ORIGIN_BYTES;
+  }
+  if (subtopic !== undefined) {
+    flags |= SUBTOPIC;
+    bytes += subtopic.length;
+  }
+  if (stamp !== 0) {
+    flags |= RETAIN;
+    bytes += STAMP_BYTES;
+  }
+  const item = Buffer.allocUnsafe(bytes);
+  let at = before;
+  item[at++] = flags;
+  if ((flags & CLIENT) !== 0) at = item.writeUInt32BE(client, at);
+  if (origin !== undefined) at += item.write(origin, at, "hex");
+  item.set(topic, at);
+  at += topic.length;
+  if (subtopic !== undefined) {
+    item.set(subtopic, at);
+    at += subtopic.length;
+  }
+  if (stamp !== 0) at = writeStamp(item, stamp, at);
+  writeData(item, data, at);
+  return item;
+}
+
+function writeStamp(into: Buffer, stamp: number, offset: number): number {
+  into.writeUInt32BE(Math.floor(stamp / 0x1_0000_0000), offset);
+  return into.writeUInt32BE(stamp % 0x1_0000_0000, offset + 4);
+}
+
+export function encodeDirect(
+  number: number,
+  to: number,
+  client: number,
+  subtopic: Buffer | undefined,
+  data: string | Uint8Array,
+): Buffer {
+  const flags = (subtopic === undefined ? 0 : SUBTOPIC) | (client === 1 ? 0 : CLIENT);
+  const head = 1 + varintBytes(number) + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
+  const item = Buffer.allocUnsafe(head + (subtopic?.length ?? 0) + dataBytes(data));
+  item[0] = flags;
+  let at = item.writeUInt32BE(to, writeVarint(item, number, 1));
+  if (client !== 1) at = item.writeUInt32BE(client, at);
+  if (subtopic !== undefined) {
+    item.set(subtopic, at);
+    at += subtopic.length;
+  }
+  writeData(item, data, at);
+  return item;
+}
+
+/** @param failed numbers and reasons in turn */
+export function encodeResult(upTo: number, failed: readonly number[]): Buffer {
+  const item = Buffer.allocUnsafe(1 + MAX_VARINT + failed.length * MAX_VARINT);
+  item[0] = RESULT;
+  let at = writeVarint(item, upTo, 1);
+  for (let i = 0; i < failed.length; i += 2) {
+    at = writeVarint(item, failed[i] as number, at);
+    item[at++] = failed[i + 1] as number;
+  }
+  return item.subarray(0, at);
+}
+
+export function encodeAsk(request: number, filter: string): Buffer {
+  const name = encodeName(filter);
+  const item = Buffer.allocUnsafe(1 + varintBytes(request) + name.length);
+  item[0] = ASK;
+  item.set(name, writeVarint(item, request, 1));
+  return item;
+}
+
+/** @param publish as `encodePublish` gives it */
+export function encodeValue(request: number, publish: Buffer): Buffer {
+  const item = Buffer.allocUnsafe(1 + varintBytes(request) + publish.length);
+  item[0] = VALUE;
+  item.set(publish, writeVarint(item, request, 1));
+  return item;
+}
+
+export function encodeEnd(request: number): Buffer {
+  const item = Buffer.allocUnsafe(1 + varintBytes(request));
+  item[0] = END;
+  writeVarint(item, request, 1);
+  return item;
+}
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+/** Reads an item from its front. What is short or malformed makes it `failed`, and all that is read from then on is empty. */
+export class ItemReader {
+  item: Buffer = EMPTY;
+  at = 0;
+  failed = false;
+  /** Of the name that was read last: its first byte and the byte after it. */
+  nameStart = 0;
+  nameEnd = 0;
+
+  start(item: Buffer, at: number): void {
+    this.item = item;
+    this.at = at;
+    this.failed = false;
+  }
+
+  byte(): number {
+    if (this.at >= this.item.length) {
+      this.failed = true;
+      return 0;
+    }
+    return this.item[this.at++] as number;
+  }
+
+  /** 32 bits at most, in as few bytes as it takes. */
+  varint(): number {
+    let value = 0;
+    let scale = 1;
+    for (let i = 0; i < MAX_VARINT; i++) {
+      const byte = this.byte();
+      if (this.failed) return 0;
+      value += (byte & 127) * scale;
+      if (byte < 128) {
+        if ((byte === 0 && i > 0) || value > 0xffff_ffff) break;
+        return value;
+      }
+      scale *= 128;
+    }
+    this.failed = true;
+    return 0;
+  }
+
+  uint32(): number {
+    if (this.at + 4 > this.item.length) {
+      this.failed = true;
+      return 0;
+    }
+    const value = this.item.readUInt32BE(this.at);
+    this.at += 4;
+    return value;
+  }
+
+  stamp(): number {
+    const high = this.uint32();
+    const low = this.uint32();
+    const stamp = high * 0x1_0000_0000 + low;
+    if (stamp < 1 || stamp > Number.MAX_SAFE_INTEGER) this.failed = true;
+    return stamp;
+  }
+
+  id(): string {
+    if (this.at + ORIGIN_BYTES > this.item.length) {
+      this.failed = true;
+      return "";
+    }
+    this.at += ORIGIN_BYTES;
+    return this.item.toString("hex", this.at - ORIGIN_BYTES, this.at);
+  }
+
+  /** Looks where a name is: `nameStart`, `nameEnd`. Its bytes are not checked. */
+  skipName(): void {
+    const bytes = this.varint();
+    if (this.failed || bytes < 1 || bytes > 65_535 || this.at + bytes > this.item.length) {
+      this.failed = true;
+      this.nameStart = this.at;
+      this.nameEnd = this.at;
+      return;
+    }
+    this.nameStart = this.at;
+    this.at += bytes;
+    this.nameEnd = this.at;
+  }
+
+  /** Not empty, and valid UTF-8. */
+  name(): string {
+    this.skipName();
+    if (this.failed) return "";
+    if (!isUtf8(this.item.subarray(this.nameStart, this.nameEnd))) {
+      this.failed = true;
+      return "";
+    }
+    return this.item.toString("utf8", this.nameStart, this.nameEnd);
+  }
+
+  rest(): Buffer {
+    return this.item.subarray(this.at);
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+/** A PUBLISH item that is read; the topic stays where it is: `reader.nameStart`, `nameEnd` until `readPublishRest`. */
+export class PublishItem {
+  readonly reader = new ItemReader();
+  flags = 0;
+  client = 1;
+  /** Empty: the sender of the item. */
+  origin = "";
+  subtopic: string | undefined = undefined;
+  stamp = 0;
+
+  /** Up to its topic. @returns whether it is well-formed so far */
+  readHead(item: Buffer, at: number): boolean {
+    const { reader } = this;
+    reader.start(item, at);
+    const flags = reader.byte();
+    this.flags = flags;
+    this.client = (flags & CLIENT) === 0 ? 1 : reader.uint32();
+    this.origin = (flags & ORIGIN) === 0 ? "" : reader.id();
+    this.subtopic = undefined;
+    this.stamp = 0;
+    reader.skipName();
+    return !reader.failed && (flags & ~KNOWN) === 0 && isClient(this.client);
+  }
+
+  /** After its topic. @returns whether it is well-formed */
+  readTail(): boolean {
+    const { reader, flags } = this;
+    if ((flags & SUBTOPIC) !== 0) this.subtopic = reader.name();
+    if ((flags & RETAIN) !== 0) this.stamp = reader.stamp();
+    return !reader.failed;
+  }
+}
+
+/** Whether a number is one of a node's own clients. */
+export function isClient(id: number): boolean {
+  return id >= 1 && id < 0x8000_0000;
+}

@@ -1,0 +1,88 @@
+/** Options of messaging: what a bus's `messaging` takes. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
+import type { ClusterAddress } from "./addresses.js";
+import {
+  LINK_BYTES,
+  LINK_IDLE,
+  LINK_ITEMS,
+  MAX_ITEM,
+  MAX_ITEM_LIMIT,
+  MAX_PENDING,
+  MAX_PENDING_BYTES,
+  MAX_RETAINED,
+  MAX_RETAINED_BYTES,
+  SUBSCRIPTION_BYTES,
+  SUBSCRIPTION_MESSAGES,
+} from "./bounds.js";
+import type { MessageProtocol } from "./protocol.js";
+
+/** A node wants to publish for a client that is not its own, or another node does here. */
+export interface PublishAsRequest {
+  /** Id of the node that publishes: this one where the program does. */
+  readonly node: string;
+  /** For whom. */
+  readonly publisher: ClusterAddress;
+  readonly topic: string;
+}
+
+/** Options of a bus's messages; each may be left out. */
+export interface MessagingOptions {
+  /**
+   * Whether a node may publish for a client of another one. It is asked on the publishing node by `publishAs`, and on each node that
+   * the message comes to. One that throws says no. Default: no; for its own clients each node may.
+   */
+  readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
+  /**
+   * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp", or protocols of one's own. The
+   * first that both have and that works is used; one that fails is tried again later. Default `["ipc", "tcp"]`.
+   */
+  readonly protocols?: readonly ("ipc" | "tcp" | MessageProtocol)[] | undefined;
+  /** Messages that wait for one other node. Default 262,144. */
+  readonly highWaterMark?: number | undefined;
+  /** Bytes of them. Default 16,777,216. */
+  readonly highWaterMarkBytes?: number | undefined;
+  /** Bytes of a message with its topic. Default 1,048,576; at most 268,435,456. */
+  readonly maxItem?: number | undefined;
+  /** ms without messages after which the connection to a node closes, until the next one. Default 60,000. */
+  readonly idle?: number | undefined;
+  /** Messages that wait for a subscription's program. Default 10,000. */
+  readonly maxQueue?: number | undefined;
+  /** Bytes of them. Default 16,777,216. */
+  readonly maxQueueBytes?: number | undefined;
+  /** Retained values, of this node and of the others each. Default 10,000. */
+  readonly maxRetained?: number | undefined;
+  /** Bytes of them. Default 16,777,216. */
+  readonly maxRetainedBytes?: number | undefined;
+  /** Copies of messages that wait for room at other nodes, and one-to-one messages without an answer. Default 65,536. */
+  readonly maxPending?: number | undefined;
+  /** Bytes of the copies that wait. Default 67,108,864. */
+  readonly maxPendingBytes?: number | undefined;
+}
+
+const OPTIONS = {
+  mayPublishAs: anything<(request: PublishAsRequest) => boolean>(),
+  protocols: anything<readonly ("ipc" | "tcp" | MessageProtocol)[]>(),
+  highWaterMark: integer({ default: LINK_ITEMS }),
+  highWaterMarkBytes: bytes({ default: LINK_BYTES, min: 1 }),
+  maxItem: integer({ default: MAX_ITEM, max: MAX_ITEM_LIMIT }),
+  idle: integer({ default: LINK_IDLE }),
+  maxQueue: integer({ default: SUBSCRIPTION_MESSAGES }),
+  maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES, min: 1 }),
+  maxRetained: integer({ default: MAX_RETAINED, min: 0 }),
+  maxRetainedBytes: bytes({ default: MAX_RETAINED_BYTES, min: 0 }),
+  maxPending: integer({ default: MAX_PENDING }),
+  maxPendingBytes: bytes({ default: MAX_PENDING_BYTES, min: 1 }),
+};
+
+/** What messaging is made of. */
+export type MessagingSettings = Settings<typeof OPTIONS>;
+
+/** @returns `undefined`: without messages @throws InvalidArgumentError `EINVAL` */
+export function messagingSettings(given: boolean | MessagingOptions = true): MessagingSettings | undefined {
+  if (given === false) return undefined;
+  const settings = checkOptions("messaging", OPTIONS, given === true ? {} : given);
+  if (settings.mayPublishAs !== undefined && typeof settings.mayPublishAs !== "function")
+    throw new InvalidArgumentError("messaging.mayPublishAs is a function");
+  return settings;
+}

@@ -1,0 +1,213 @@
+/**
+ * How a new subscription gets retained values: this node's own at once, and those of the others, whom it asks.
+ *
+ *   asking    ASK ──> every live member that takes messages ──> VALUE … VALUE END
+ *   over      when all have sent END, or are gone, or after ASK_TIMEOUT
+ *
+ * A subscription gets a value of a topic once, and after it later ones only.
+ */
+import { ASK_TIMEOUT, MAX_ANSWERS, MAX_ASKS, MAX_RETAINED_SEEN } from "./bounds.js";
+import { encodeAsk, encodeEnd, encodeName, encodePublish, encodeValue } from "./items.js";
+import { MessageKind, type SendResult } from "./parts.js";
+import type { RetainedValue, RetainedValues } from "./retained.js";
+import { matches } from "./topics.js";
+
+/** Values that are sent without waiting for anything between. */
+const BURST = 64;
+/** What they are counted under where a link drops them. */
+const PREFIX = "$retained";
+
+interface Question {
+  readonly filter: string;
+  /** Nodes that have not sent END. */
+  readonly asked: Set<string>;
+  /** Topics that were given, and their stamps. */
+  readonly given: Map<string, number>;
+  give(value: RetainedValue): void;
+  over(): void;
+}
+
+export interface RetentionEffects {
+  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted: boolean): SendResult;
+  room(to: string): Promise<void>;
+  /** Ids of the live members that take messages. */
+  peers(): readonly string[];
+  /** Whether another node is there. */
+  isLive(id: string): boolean;
+  count(reason: string): void;
+}
+
+export class Retention {
+  readonly #self: string;
+  readonly #values: RetainedValues;
+  readonly #effects: RetentionEffects;
+  readonly #questions = new Map<number, Question>();
+  /** What is asked of this node and not answered yet, for each node that asks. */
+  readonly #answers = new Map<string, { request: number; filter: string }[]>();
+  #number = 0;
+  #closed = false;
+
+  /** @param self this node's id */
+  constructor(self: string, values: RetainedValues, effects: RetentionEffects) {
+    this.#self = self;
+    this.#values = values;
+    this.#effects = effects;
+  }
+
+  /**
+   * Collects the values of a filter.
+   *
+   * @returns settles when no more come; `stop` ends it
+   */
+  ask(filter: string, give: (value: RetainedValue) => void): { over: Promise<void>; stop: () => void } {
+    const request = this.#nextNumber();
+    let settle!: () => void;
+    const over = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    const timer = setTimeout(() => question.over(), ASK_TIMEOUT).unref();
+    const question: Question = {
+      filter,
+      asked: new Set(),
+      given: new Map(),
+      give,
+      over: () => {
+        clearTimeout(timer);
+        this.#questions.delete(request);
+        settle();
+      },
+    };
+    this.#questions.set(request, question);
+    for (const value of this.#values.values()) if (matches(filter, value.topic)) this.#give(question, value);
+    if (this.#questions.size > MAX_ASKS) {
+      // The values of this node alone.
+      this.#effects.count("retained:asks");
+      question.over();
+      return { over, stop: () => undefined };
+    }
+    const item = encodeAsk(request, filter);
+    for (const id of this.#effects.peers()) {
+      question.asked.add(id);
+      void this.#sendAsk(id, item, question);
+    }
+    this.#look(question);
+    return { over, stop: question.over };
+  }
+
+  /** A message with a value came, which is later than what is still to come of it. */
+  published(value: RetainedValue): void {
+    for (const { filter, given } of this.#questions.values())
+      if (given.size < MAX_RETAINED_SEEN && matches(filter, value.topic)) given.set(value.topic, value.stamp);
+  }
+
+  /** @param filter of an ASK that came; it is a filter @returns why it is refused */
+  onAsk(from: string, request: number, filter: string): string | undefined {
+    const answers = this.#answers.get(from);
+    if (answers === undefined) {
+      this.#answers.set(from, [{ request, filter }]);
+      void this.#answer(from);
+    } else if (answers.length >= MAX_ANSWERS) return "retained:asks";
+    else answers.push({ request, filter });
+    return undefined;
+  }
+
+  /** @returns why it is refused */
+  onValue(from: string, request: number, value: RetainedValue): string | undefined {
+    const question = this.#questions.get(request);
+    if (question === undefined) return "retained:late";
+    if (!question.asked.has(from) || !matches(question.filter, value.topic)) return "retained:unasked";
+    return this.#give(question, value) ? undefined : "retained:many";
+  }
+
+  onEnd(from: string, request: number): void {
+    const question = this.#questions.get(request);
+    if (question?.asked.delete(from)) this.#look(question);
+  }
+
+  /** A node is not there any more. */
+  onGone(id: string): void {
+    this.#answers.delete(id);
+    for (const question of [...this.#questions.values()]) if (question.asked.delete(id)) this.#look(question);
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#answers.clear();
+    for (const question of [...this.#questions.values()]) question.over();
+  }
+
+  #look(question: Question): void {
+    if (question.asked.size === 0) question.over();
+  }
+
+  /** @returns `false` where there are too many topics */
+  #give(question: Question, value: RetainedValue): boolean {
+    const { given } = question;
+    const stamp = given.get(value.topic);
+    if (stamp !== undefined && stamp >= value.stamp) return true;
+    if (stamp === undefined && given.size >= MAX_RETAINED_SEEN) return false;
+    given.set(value.topic, value.stamp);
+    if (value.data.length > 0) question.give(value);
+    return true;
+  }
+
+  async #sendAsk(to: string, item: Buffer, question: Question): Promise<void> {
+    if ((await this.#send(to, item)) !== "sent" && question.asked.delete(to)) this.#look(question);
+  }
+
+  /** Waits for room; a peer that is slow holds up its own answers only. */
+  async #send(to: string, item: Buffer): Promise<SendResult> {
+    for (;;) {
+      const result = this.#effects.send(to, MessageKind.RETAINED, item, PREFIX, true);
+      if (result !== "full" || this.#closed) return result;
+      try {
+        await this.#effects.room(to);
+      } catch {
+        return "unreachable";
+      }
+      await turn();
+    }
+  }
+
+  async #answer(to: string): Promise<void> {
+    const answers = this.#answers.get(to);
+    for (let asked = answers?.[0]; asked !== undefined && !this.#closed; asked = answers?.[0]) {
+      const { request, filter } = asked;
+      let sent = 0;
+      // As they are now: what changes meanwhile is published, and arrives by itself.
+      for (const value of [...this.#values.values()]) {
+        if (!matches(filter, value.topic) || !this.#isToGive(value, to)) continue;
+        const { topic, node, client, subtopic, stamp, data } = value;
+        const publish = encodePublish(
+          client,
+          node,
+          encodeName(topic),
+          subtopic === undefined ? undefined : encodeName(subtopic),
+          stamp,
+          data,
+        );
+        if ((await this.#send(to, encodeValue(request, publish))) !== "sent") break;
+        if (++sent % BURST === 0) await turn();
+        if (this.#answers.get(to) !== answers || this.#closed) return;
+      }
+      await this.#send(to, encodeEnd(request));
+      answers?.shift();
+    }
+    if (this.#answers.get(to) === answers) this.#answers.delete(to);
+  }
+
+  /** Those of its own, and of others those that are not there to answer for themselves. */
+  #isToGive({ node }: RetainedValue, to: string): boolean {
+    return node !== to && (node === this.#self || !this.#effects.isLive(node));
+  }
+
+  #nextNumber(): number {
+    do this.#number = (this.#number + 1) >>> 0;
+    while (this.#questions.has(this.#number));
+    return this.#number;
+  }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,128 @@
+/**
+ * What a topic leads to: its bytes, the members with interest, this node's own subscriptions. Looked up once, and again when
+ * routes or subscriptions have changed. Topics that arrive are found by their bytes, without making a text of them.
+ */
+import { MAX_PLANNED_TOPIC, MAX_PLANS } from "./bounds.js";
+import { encodeName } from "./items.js";
+import type { MessageRoutes } from "./parts.js";
+import type { Subscription } from "./subscription.js";
+import type { SubscriptionTable } from "./subscription-table.js";
+import { checkTopic, topicFault } from "./topics.js";
+
+/** Places for topics that arrive, by a hash of their bytes. A power of two. */
+const PLACES = 1_024;
+
+export class TopicPlan {
+  readonly topic: string;
+  /** As it is in an item. */
+  readonly name: Buffer;
+  /** The bytes of the topic alone. */
+  readonly bytes: Buffer;
+  /** Its first level: messages are counted by it. */
+  readonly prefix: string;
+  /** Ids of members with interest. */
+  targets: string[] = [];
+  /** Of this node, the oldest first. */
+  subscriptions: Subscription[] = [];
+  routesVersion = -1;
+  subscriptionsVersion = -1;
+
+  constructor(topic: string) {
+    this.topic = topic;
+    this.name = encodeName(topic);
+    this.bytes = this.name.subarray(this.name.length - Buffer.byteLength(topic));
+    this.prefix = prefixOf(topic);
+  }
+}
+
+/** The first level of a topic; a text longer than the counters take is counted with others. */
+export function prefixOf(topic: string): string {
+  const end = topic.indexOf("/");
+  return end < 0 ? topic : topic.slice(0, end);
+}
+
+export class TopicPlans {
+  readonly #routes: MessageRoutes;
+  readonly #table: SubscriptionTable<Subscription>;
+  readonly #plans = new Map<string, TopicPlan>();
+  readonly #places = new Array<TopicPlan | undefined>(PLACES).fill(undefined);
+  /** Another one with each change of the subscriptions. */
+  #version = 0;
+
+  constructor(routes: MessageRoutes, table: SubscriptionTable<Subscription>) {
+    this.#routes = routes;
+    this.#table = table;
+  }
+
+  /** The subscriptions have changed. */
+  changed(): void {
+    this.#version += 1;
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` for what is not a topic */
+  of(topic: string): TopicPlan {
+    const known = this.#plans.get(topic);
+    if (known !== undefined) return known;
+    checkTopic(topic);
+    return this.#add(topic);
+  }
+
+  /** The topic of an item that arrived, by its bytes. @returns `undefined` for what is not one */
+  ofBytes(item: Buffer, start: number, end: number): TopicPlan | undefined {
+    const length = end - start;
+    const place = hash(item, start, end) & (PLACES - 1);
+    const found = this.#places[place];
+    if (found !== undefined && found.bytes.length === length && found.bytes.compare(item, start, end) === 0)
+      return found;
+    const topic = item.toString("utf8", start, end);
+    // What is not UTF-8 has become another text.
+    if (topicFault(topic) !== undefined || Buffer.byteLength(topic) !== length) return undefined;
+    const plan = this.#plans.get(topic) ?? this.#add(topic);
+    if (plan.bytes.compare(item, start, end) !== 0) return undefined;
+    if (length <= MAX_PLANNED_TOPIC) this.#places[place] = plan;
+    return plan;
+  }
+
+  /** Ids of members with interest, as they are now. Not to be kept. */
+  targets(plan: TopicPlan): readonly string[] {
+    const { version } = this.#routes;
+    if (plan.routesVersion !== version) {
+      const targets: string[] = [];
+      this.#routes.targets(plan.topic, targets);
+      plan.targets = targets;
+      plan.routesVersion = version;
+    }
+    return plan.targets;
+  }
+
+  /** The subscriptions that match, as they are now. Not to be changed. */
+  subscriptions(plan: TopicPlan): readonly Subscription[] {
+    if (plan.subscriptionsVersion !== this.#version) {
+      const subscriptions: Subscription[] = [];
+      this.#table.match(plan.topic, subscriptions);
+      plan.subscriptions = subscriptions;
+      plan.subscriptionsVersion = this.#version;
+    }
+    return plan.subscriptions;
+  }
+
+  #add(topic: string): TopicPlan {
+    const plan = new TopicPlan(topic);
+    if (plan.bytes.length > MAX_PLANNED_TOPIC) return plan;
+    // All at once: an order of use would cost each message more than this costs now and then.
+    if (this.#plans.size >= MAX_PLANS) {
+      this.#plans.clear();
+      this.#places.fill(undefined);
+    }
+    this.#plans.set(topic, plan);
+    return plan;
+  }
+}
+
+/** FNV-1a over the length and up to 32 bytes from the end, where topics differ most. */
+function hash(item: Buffer, start: number, end: number): number {
+  let value = 0x811c9dc5 ^ (end - start);
+  for (let i = Math.max(start, end - 32); i < end; i++)
+    value = Math.imul(value ^ (item[i] as number), 0x01000193);
+  return (value ^ (value >>> 15)) >>> 0;
+}

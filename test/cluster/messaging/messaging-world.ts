@@ -1,0 +1,244 @@
+/** Messaging of some nodes in one process, over links and routes that the test holds. */
+import { createId } from "../../../src/cluster/identity.js";
+import type { MessagingEvent } from "../../../src/cluster/messaging/events.js";
+import { Messaging } from "../../../src/cluster/messaging/messaging.js";
+import { type MessagingOptions, messagingSettings } from "../../../src/cluster/messaging/options.js";
+import type {
+  MessageLinks,
+  MessageLinksEffects,
+  MessageLinksStats,
+  MessageRoutes,
+  SendResult,
+} from "../../../src/cluster/messaging/parts.js";
+import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
+import { matches } from "../../../src/cluster/messaging/topics.js";
+import { UnroutableError } from "../../../src/core/errors.js";
+
+interface Item {
+  readonly kind: number;
+  readonly bytes: Buffer;
+}
+
+/** What one node has sent to another one, and the other has not taken. */
+class Stream {
+  readonly items: Item[] = [];
+  isRunning = false;
+  roomMade: (() => void)[] = [];
+}
+
+class FakeLinks implements MessageLinks {
+  readonly #node: FakeNode;
+  readonly #streams = new Map<string, Stream>();
+  readonly dropped: [string, string][] = [];
+  sent = 0;
+
+  constructor(node: FakeNode) {
+    this.#node = node;
+  }
+
+  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false): SendResult {
+    const peer = this.#node.world.live(to);
+    if (peer === undefined || peer === this.#node || this.#node.world.isCut(this.#node, peer))
+      return "unreachable";
+    const stream = this.#streamTo(to);
+    if (stream.items.length >= this.#node.world.mark) {
+      if (!uncounted) this.drop(to, prefix);
+      return "full";
+    }
+    this.sent += 1;
+    stream.items.push({ kind, bytes: Buffer.from(item) });
+    if (!stream.isRunning) void this.#run(stream, to);
+    return "sent";
+  }
+
+  sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number {
+    let sent = 0;
+    for (const id of to) {
+      const result = this.send(id, kind, item, prefix, full !== undefined);
+      if (result === "sent") sent += 1;
+      else if (result === "full") full?.push(id);
+    }
+    return sent;
+  }
+
+  drop(to: string, prefix: string): void {
+    this.dropped.push([to, prefix]);
+  }
+
+  room(to: string): Promise<void> {
+    if (this.#node.world.live(to) === undefined) return Promise.reject(new UnroutableError("gone"));
+    const stream = this.#streamTo(to);
+    if (stream.items.length < this.#node.world.mark) return Promise.resolve();
+    return new Promise((resolve) => stream.roomMade.push(resolve));
+  }
+
+  onMember(): void {}
+
+  stats(): MessageLinksStats {
+    return { peers: [], droppedByPrefix: {}, refused: {} };
+  }
+
+  async close(): Promise<void> {}
+
+  /** Gives an item as it is to another node, as one would that is evil. */
+  forge(to: FakeNode, kind: number, bytes: Uint8Array): void {
+    this.#streamTo(to.id).items.push({ kind, bytes: Buffer.from(bytes) });
+    const stream = this.#streamTo(to.id);
+    if (!stream.isRunning) void this.#run(stream, to.id);
+  }
+
+  #streamTo(to: string): Stream {
+    let stream = this.#streams.get(to);
+    if (stream === undefined) {
+      stream = new Stream();
+      this.#streams.set(to, stream);
+    }
+    return stream;
+  }
+
+  async #run(stream: Stream, to: string): Promise<void> {
+    stream.isRunning = true;
+    await new Promise((resolve) => setImmediate(resolve));
+    for (let item = stream.items[0]; item !== undefined; item = stream.items[0]) {
+      await this.#node.world.held;
+      await this.#node.world.live(to)?.onItem(this.#node.id, item.kind, item.bytes);
+      stream.items.shift();
+      for (const made of stream.roomMade.splice(0)) made();
+    }
+    stream.isRunning = false;
+  }
+}
+
+/** All nodes know at once who is interested in what. */
+class SharedRoutes implements MessageRoutes {
+  readonly #node: FakeNode;
+  readonly filters = new Set<string>();
+
+  constructor(node: FakeNode) {
+    this.#node = node;
+  }
+
+  get version(): number {
+    return this.#node.world.version;
+  }
+
+  subscribe(filter: string): Promise<void> {
+    this.filters.add(filter);
+    this.#node.world.version += 1;
+    return Promise.resolve();
+  }
+
+  unsubscribe(filter: string): void {
+    this.filters.delete(filter);
+    this.#node.world.version += 1;
+  }
+
+  targets(topic: string, into: string[]): number {
+    for (const node of this.#node.world.nodes)
+      if (
+        node !== this.#node &&
+        node.isLive &&
+        [...node.routes.filters].some((filter) => matches(filter, topic))
+      )
+        into.push(node.id);
+    return into.length;
+  }
+
+  onItem(): string | undefined {
+    return "fake";
+  }
+
+  onPeer(): void {}
+  onMember(): void {}
+  close(): void {}
+
+  stats(): object {
+    return {};
+  }
+}
+
+export class FakeNode {
+  readonly id = createId();
+  readonly world: FakeWorld;
+  readonly name: string;
+  readonly messaging: Messaging;
+  readonly events: MessagingEvent[] = [];
+  links!: FakeLinks;
+  routes!: SharedRoutes;
+  isLive = true;
+  #effects!: MessageLinksEffects;
+
+  constructor(world: FakeWorld, name: string, options: MessagingOptions = {}) {
+    this.world = world;
+    this.name = name;
+    const settings = messagingSettings(options);
+    if (settings === undefined) throw new Error("no settings");
+    this.messaging = new Messaging(this.id, settings, {
+      member: (id) => world.nodes.find((node) => node.id === id && node !== this),
+      peers: () => world.nodes.filter((node) => node !== this && node.isLive).map(({ id }) => id),
+      links: (effects) => {
+        this.#effects = effects;
+        this.links = new FakeLinks(this);
+        return this.links;
+      },
+      routes: () => {
+        this.routes = new SharedRoutes(this);
+        return this.routes;
+      },
+      topicIds: (isTaken) => new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000), isTaken),
+      random: Math.random,
+      emit: (event) => this.events.push(event),
+      onService: () => undefined,
+    });
+  }
+
+  onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
+    return this.#effects.onItem(from, kind, bytes);
+  }
+
+  /** It is lost for the others. */
+  die(): void {
+    this.isLive = false;
+    this.world.version += 1;
+    for (const node of this.world.nodes) if (node !== this) node.messaging.onMember(this.id, "lost");
+  }
+}
+
+export class FakeWorld {
+  readonly nodes: FakeNode[] = [];
+  version = 0;
+  /** Items that one node may have waiting for another one. */
+  mark = 1_000;
+  /** What nodes wait for before they take anything. */
+  held: Promise<void> | undefined = undefined;
+  readonly #cuts = new Set<string>();
+
+  node(name: string, options?: MessagingOptions): FakeNode {
+    const node = new FakeNode(this, name, options);
+    this.nodes.push(node);
+    this.version += 1;
+    for (const other of this.nodes) if (other !== node) other.messaging.onMember(node.id, "alive");
+    return node;
+  }
+
+  live(id: string): FakeNode | undefined {
+    return this.nodes.find((node) => node.id === id && node.isLive);
+  }
+
+  cut(one: FakeNode, other: FakeNode): void {
+    this.#cuts.add(`${one.id} ${other.id}`);
+  }
+
+  isCut(one: FakeNode, other: FakeNode): boolean {
+    return this.#cuts.has(`${one.id} ${other.id}`);
+  }
+
+  /** All that is under way has arrived. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.messaging.close(0)));
+  }
+}
