@@ -77,13 +77,11 @@ export interface HookContext {
 }
 
 /** A changed payload, or `undefined`: as it was; or an answer. */
-export type HookResult = Partial<HookPayload> | HookAnswer | undefined;
+// biome-ignore lint/suspicious/noConfusingVoidType: a hook that returns nothing may be async, and may return something elsewhere.
+export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 
 /** A hook of a message. What it throws vetoes the message. */
-export type MessageHook = (
-  payload: HookPayload,
-  context: HookContext,
-) => HookResult | Promise<HookResult> | void | Promise<void>;
+export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult | Promise<HookResult>;
 
 /** A hook of a service. Of `service:validate`, `service:discovered` and `service:found`, what it throws keeps the service out of messaging. */
 export type ServiceHook = (service: Service) => void | Promise<void>;

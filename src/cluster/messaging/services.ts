@@ -22,7 +22,9 @@ import {
   type HookPayload,
   type HookStage,
   type MessageHook,
+  type MessageStage,
   type ServiceHook,
+  type ServiceStage,
   TRANSMITTING,
   type VetoError,
 } from "./hooks.js";
@@ -53,6 +55,8 @@ const SELECTION = ["services", "resolver", "resolve", "self"] as const;
 const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
 const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout", "signal", "maxReplyBytes"];
 
+type Hook = MessageHook | ServiceHook;
+
 interface Selected {
   readonly services: readonly Service[];
   readonly failed: ServiceSendFailure[];
@@ -75,10 +79,14 @@ export class Services {
 
   // --- What programs call --------------------------------------------------------------------------------------------
 
-  hook(stage: HookStage, options: HookOptions, call: MessageHook | ServiceHook): () => void {
+  hook(stage: MessageStage, call: MessageHook): () => void;
+  hook(stage: MessageStage, options: HookOptions, call: MessageHook): () => void;
+  hook(stage: ServiceStage, call: ServiceHook): () => void;
+  hook(stage: HookStage, ...rest: [Hook] | [HookOptions, Hook]): () => void {
     this.#assertOpen();
+    const [options, call] = rest.length === 1 ? [undefined, rest[0]] : rest;
     checkCallOptions("hook", options, ["channels", "protocols"]);
-    const remove = this.#context.hooks.add(stage, options, call);
+    const remove = this.#context.hooks.add(stage, options ?? {}, call);
     this.#context.admission.hooksChanged();
     return () => {
       remove();

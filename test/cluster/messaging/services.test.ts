@@ -164,7 +164,7 @@ describe("channels", () => {
     };
     const b = world.add("b", [], { codec });
     let hooks = 0;
-    b.services.hook("protocol:receive", {}, () => {
+    b.services.hook("protocol:receive", () => {
       hooks += 1;
     });
     const box = inbox(b);
@@ -255,9 +255,10 @@ describe("query", () => {
     const dies = make("dies", () => new Promise(() => undefined));
     const full = make("full", () => "x");
     a.full.add(full.service.id);
-    const query = a.services.query({ resolve: "all", timeout: 50 });
+    const query = a.services.query({ resolve: "all", timeout: -1 });
     await settle();
     world.kill(dies);
+    query.cancel();
     const { replies, failed, missing } = await query.collect();
     expect(replies.map(({ service, data }) => [service.name, data])).toEqual([
       ["text@here", "yes"],
@@ -271,7 +272,10 @@ describe("query", () => {
       "dies@here": "dies@here is gone",
     });
     expect(names(missing)).toEqual(["hangs"]);
-    expect(query.ended).toBe("timeout");
+    expect(query.ended).toBe("cancelled");
+    const late = a.services.query({ services: ["hangs"], timeout: 1 });
+    expect(names((await late.collect()).missing)).toEqual(["hangs"]);
+    expect(late.ended).toBe("timeout");
   });
 
   it("asks this node only where it is asked for", async () => {

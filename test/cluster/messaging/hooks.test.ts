@@ -1,0 +1,368 @@
+/** Hooks: their stages and order; what they change, answer and veto; those that fail. */
+import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import type {
+  HookContext,
+  HookPayload,
+  MessageHook,
+  MessageStage,
+} from "../../../src/cluster/messaging/hooks.js";
+import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
+import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+
+interface Pair {
+  readonly world: ServiceWorld;
+  readonly a: SimulatedService;
+  readonly b: SimulatedService;
+  readonly box: ServiceMessage[];
+}
+
+function pair(options = {}): Pair {
+  const world = new ServiceWorld();
+  const [a, b] = [world.add("a", [], options), world.add("b", [], options)];
+  const box: ServiceMessage[] = [];
+  b.services.onMessage((message) => void box.push(message));
+  return { world, a, b, box };
+}
+
+const MESSAGE_STAGES: MessageStage[] = [
+  "evaluate:send",
+  "channel:send",
+  "protocol:send",
+  "protocol:receive",
+  "channel:receive",
+  "evaluate:receive",
+  "service:evaluate",
+  "query",
+  "event",
+];
+
+/** A promise of its own kind, whose `then` throws. */
+class BrokenPromise extends Promise<never> {
+  // biome-ignore lint/suspicious/noThenProperty: that is what is tested.
+  override then(): never {
+    throw new Error("then");
+  }
+}
+
+describe("the order of hooks", () => {
+  it("is that of the stages, and the reverse one among hooks of a stage where something is received", async () => {
+    const { a, b } = pair();
+    const log: string[] = [];
+    for (const [name, { services }] of Object.entries({ a, b }))
+      for (const stage of [...MESSAGE_STAGES].reverse())
+        for (const i of [1, 2])
+          services.hook(stage, (_: HookPayload, { kind, protocol }: HookContext) => {
+            log.push(`${name} ${stage} ${i} ${kind} ${protocol}`.trim());
+          });
+    b.services.hook("service:validate", () => void log.push("b service:validate"));
+    await a.services.send({ services: ["b"], data: "x" });
+    await settle();
+    expect(log).toEqual([
+      "a evaluate:send 1 message",
+      "a evaluate:send 2 message",
+      "a channel:send 1 message",
+      "a channel:send 2 message",
+      "a protocol:send 1 message tcp",
+      "a protocol:send 2 message tcp",
+      "b service:validate",
+      "b protocol:receive 2 message tcp",
+      "b protocol:receive 1 message tcp",
+      "b channel:receive 2 message tcp",
+      "b channel:receive 1 message tcp",
+      "b evaluate:receive 2 message tcp",
+      "b evaluate:receive 1 message tcp",
+      "b service:evaluate 2 message tcp",
+      "b service:evaluate 1 message tcp",
+      "b event 2 message tcp",
+      "b event 1 message tcp",
+    ]);
+  });
+
+  it("is kept by messages of one sender while a hook waits", async () => {
+    const { a, b, box } = pair();
+    let turns = 20;
+    b.services.hook("channel:receive", async () => {
+      for (let i = turns; i > 0; i--) await Promise.resolve();
+      turns -= 5;
+    });
+    for (const data of ["1", "2", "3", "4"]) await a.services.send({ services: ["b"], data });
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["1", "2", "3", "4"]);
+  });
+
+  it("lets a query and its reply pass the stages that they have", async () => {
+    const { a, b } = pair();
+    const log: string[] = [];
+    b.services.onQuery(() => "reply");
+    for (const [name, { services }] of Object.entries({ a, b }))
+      for (const stage of MESSAGE_STAGES)
+        services.hook(
+          stage,
+          {},
+          (_: HookPayload, { kind }: HookContext) => void log.push(`${name} ${stage} ${kind}`),
+        );
+    await a.services.query({ services: ["b"] }).collect();
+    expect(log).toEqual([
+      "a evaluate:send query",
+      "a channel:send query",
+      "a protocol:send query",
+      "b protocol:receive query",
+      "b channel:receive query",
+      "b evaluate:receive query",
+      "b service:evaluate query",
+      "b query query",
+      "b evaluate:send reply",
+      "b channel:send reply",
+      "b protocol:send reply",
+      "a protocol:receive reply",
+      "a channel:receive reply",
+      "a evaluate:receive reply",
+    ]);
+  });
+});
+
+describe("a hook", () => {
+  it("changes the data, the ruid, and the channel before it is chosen", async () => {
+    const { a, b, box } = pair();
+    a.services.hook("evaluate:send", ({ data }) => ({ data: `${data}!`, channel: 1, ruid: "r" }));
+    b.services.hook("event", async ({ data }) => ({ data: Buffer.from(`${data}?`) }));
+    await a.services.send({ services: ["b"], data: "hi" });
+    await settle();
+    expect(box.map(({ data, channel, ruid }) => [data, channel, ruid])).toEqual([
+      [Buffer.from("hi!?"), 1, "r"],
+    ]);
+  });
+
+  it("is for some channels or protocols alone", async () => {
+    const { a, b } = pair();
+    const log: unknown[] = [];
+    b.services.channels.join("news");
+    b.services.hook("channel:receive", { channels: [1, "news"] }, ({ channel }) => void log.push(channel));
+    b.services.hook("protocol:receive", { protocols: ["ipc"] }, () => void log.push("ipc"));
+    for (const channel of [0, 1, 2, "news"]) await a.services.send({ services: ["b"], channel });
+    b.protocol = "ipc";
+    await a.services.send({ services: ["b"] });
+    await settle();
+    expect(log).toEqual([1, "news", "ipc"]);
+  });
+
+  it("encrypts channel 5", async () => {
+    const { a, b } = pair();
+    const { world } = a;
+    const c = world.add("c");
+    const key = randomBytes(32);
+    const encrypt: MessageHook = ({ data }) => {
+      const nonce = randomBytes(12);
+      const cipher = createCipheriv("aes-256-gcm", key, nonce);
+      return { data: Buffer.concat([nonce, cipher.update(data), cipher.final(), cipher.getAuthTag()]) };
+    };
+    const decrypt: MessageHook = ({ data }) => {
+      if (typeof data === "string") throw new Error("not encrypted");
+      const decipher = createDecipheriv("aes-256-gcm", key, data.subarray(0, 12)).setAuthTag(
+        data.subarray(-16),
+      );
+      return { data: Buffer.concat([decipher.update(data.subarray(12, -16)), decipher.final()]).toString() };
+    };
+    for (const { services } of [a, b]) {
+      services.channels.join(5);
+      services.hook("channel:send", { channels: [5] }, encrypt);
+      services.hook("channel:receive", { channels: [5] }, decrypt);
+    }
+    b.services.onQuery(({ data }) => `${data} is 42`);
+    const { replies } = await a.services.query({ services: ["b"], channel: 5, data: "secret" }).collect();
+    expect(replies[0]?.data).toBe("secret is 42");
+    expect(a.sent.some(({ item }) => item.includes("secret"))).toBe(false);
+    expect(b.sent.some(({ item }) => item.includes("secret"))).toBe(false);
+    // One without the key is vetoed there.
+    c.services.onMessage(() => undefined);
+    await c.services.send({ services: ["b"], channel: 5, data: "plain" });
+    await settle();
+    expect(
+      b.events.map((event) => event.type === "hook:failed" && (event.error.cause as Error).message),
+    ).toEqual(["not encrypted"]);
+    expect(c.events).toEqual([]);
+  });
+
+  it("answers a query, a message, and what is to be sent", async () => {
+    const { a, b, box } = pair();
+    const back: unknown[] = [];
+    a.services.onMessage(({ data, ruid, channel }) => void back.push([data, ruid, channel]));
+    const remove = b.services.hook("query", (_, { answer }) => answer("from the hook"));
+    expect((await a.services.query({ services: ["b"] }).collect()).replies[0]?.data).toBe("from the hook");
+    remove();
+    b.services.hook("service:evaluate", { channels: [2] }, ({ data }, { answer }) => answer(`${data}: no`));
+    await a.services.send({ services: ["b"], channel: 2, ruid: "r7", data: "may I" });
+    await settle();
+    expect([back, box]).toEqual([[["may I: no", "r7", 2]], []]);
+    a.services.hook("evaluate:send", { channels: [1] }, (_, { answer }) => answer(new Uint8Array([1])));
+    const { sent, means, answer } = await a.services.send({ services: ["b"], channel: 1 });
+    expect([sent, means, answer]).toEqual([[], "none", Buffer.from([1])]);
+    const cached = await a.services.query({ services: ["b"], channel: 1 }).collect();
+    expect(cached.replies.map(({ service, data }) => [service.name, data])).toEqual([
+      ["b@here", Buffer.from([1])],
+    ]);
+  });
+
+  it("vetoes, and its reason is an event at the sender where it gives one", async () => {
+    const { a, b, box } = pair();
+    const remove = b.services.hook("event", ({ data }, { veto }) => {
+      if (data === "known") veto("not before noon");
+      throw new Error("a secret");
+    });
+    await a.services.send({ services: ["b"], channel: 2, ruid: "r1", data: "known" });
+    await a.services.send({ services: ["b"], data: "unknown" });
+    await settle();
+    expect(box).toEqual([]);
+    expect(a.events).toEqual([
+      { type: "message:vetoed", member: b.service, channel: 2, ruid: "r1", reason: "not before noon" },
+    ]);
+    expect(b.events.map((event) => event.type)).toEqual(["hook:failed", "hook:failed"]);
+    expect(b.services.stats()).toMatchObject({ vetoed: 2, received: 0 });
+    remove();
+
+    b.services.onQuery(() => "x");
+    b.services.hook("query", ({ data }, { veto }) => {
+      if (data === "why") veto("closed");
+      throw new Error("a secret");
+    });
+    const [why, silent] = await Promise.all(
+      ["why", "?"].map((data) => a.services.query({ services: ["b"], data }).collect()),
+    );
+    expect(why?.failed[0]?.error.message).toBe("b@here: a hook vetoed the query: closed");
+    expect(silent?.failed[0]?.error.message).toBe("b@here: a hook vetoed the query");
+  });
+
+  it("vetoes what is to be sent, and the caller has the reason", async () => {
+    const { a } = pair();
+    const remove = a.services.hook("channel:send", (_, { veto }) => veto("quiet hours"));
+    await expect(a.services.send({ services: ["b"] })).rejects.toMatchObject({
+      code: "ABORT_ERR",
+      stage: "channel:send",
+      reason: "quiet hours",
+    });
+    const { failed } = await a.services.query({ services: ["b"] }).collect();
+    expect(failed[0]?.error.message).toBe("vetoed by a hook of channel:send: quiet hours");
+    remove();
+    a.services.hook("protocol:send", { protocols: ["tcp"] }, () => Promise.reject(new Error("no tcp")));
+    const result = await a.services.send({ services: ["b"] });
+    expect([result.sent, result.failed[0]?.error.code]).toEqual([[], "ABORT_ERR"]);
+  });
+
+  it("that never settles is a veto after its time, and holds up its sender alone", async () => {
+    const { world, a, b, box } = pair({ hookTimeout: 30 });
+    const c = world.add("c");
+    b.services.hook("event", ({ data }) =>
+      data === "hang" ? new Promise<void>(() => undefined) : undefined,
+    );
+    await a.services.send({ services: ["b"], data: "hang" });
+    await a.services.send({ services: ["b"], data: "after" });
+    await c.services.send({ services: ["b"], data: "of c" });
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["of c"]);
+    while (box.length < 2) await settle();
+    expect(box.map(({ data }) => data)).toEqual(["of c", "after"]);
+    expect(
+      b.events.map((event) => event.type === "hook:failed" && (event.error.cause as Error).message),
+    ).toEqual(["it has not settled within 30 ms"]);
+  });
+
+  it.each([
+    ["a text", () => "text"],
+    ["an array", () => []],
+    ["wrong data", () => ({ data: 7 })],
+    ["another channel", () => ({ channel: 1 })],
+    ["a ruid that is too long", () => ({ ruid: "x".repeat(129) })],
+    ["a promise that throws", () => new BrokenPromise(() => undefined)],
+    ["wrong data, later", async () => ({ data: null })],
+  ])("that gives %s is a veto", async (_, hook) => {
+    const { a, b, box } = pair();
+    b.services.hook("event", hook as never);
+    await a.services.send({ services: ["b"] });
+    await settle();
+    expect([box, b.events.map(({ type }) => type)]).toEqual([[], ["hook:failed"]]);
+  });
+
+  it("cuts a long reason at a whole character", async () => {
+    const { a, b } = pair();
+    b.services.hook("event", (_, { veto }) => veto("ü€𝄞".repeat(100)));
+    await a.services.send({ services: ["b"] });
+    await settle();
+    const [event] = a.events;
+    const reason = event?.type === "message:vetoed" ? event.reason : "";
+    expect(Buffer.byteLength(reason)).toBeLessThanOrEqual(256);
+    expect("ü€𝄞".repeat(100).startsWith(reason)).toBe(true);
+    expect(Buffer.byteLength(reason)).toBeGreaterThan(250);
+  });
+
+  it("is refused for a stage, an option or a function that there is not", () => {
+    const { services } = pair().a;
+    expect(() => services.hook("evaluate:sent" as never, {}, () => undefined)).toThrow("evaluate:send");
+    expect(() => services.hook("event", "code" as never)).toThrow("a hook is a function");
+    expect(() => services.hook("event", { channels: [] }, () => undefined)).toThrow("at least one");
+    expect(() => services.hook("event", { channel: [1] } as never, () => undefined)).toThrow("channel");
+    expect(() => services.hook("event", { protocols: ["tcp"] }, () => undefined)).toThrow("has no protocols");
+    expect(() => services.hook("service:lost" as never, { channels: [1] }, () => undefined)).toThrow(
+      "has no channels",
+    );
+    for (let i = 0; i < 256; i++) services.hook("event", () => undefined);
+    expect(() => services.hook("event", () => undefined)).toThrow("256");
+  });
+});
+
+describe("hooks of services", () => {
+  it("keep a service out that validate vetoes, both ways, until its details change", async () => {
+    const { a, b, box } = pair();
+    let asked = 0;
+    b.services.hook("service:validate", (service) => {
+      asked += 1;
+      if (service.name.startsWith("a@")) throw new Error("not on the list");
+    });
+    for (let i = 0; i < 3; i++) await a.services.send({ services: ["b"] });
+    await settle();
+    expect([box.length, asked, b.services.stats().refused]).toEqual([0, 1, { "service:validate": 3 }]);
+    const { failed } = await b.services.send({ services: ["a"] });
+    expect(failed[0]?.error).toMatchObject({ code: "ABORT_ERR", stage: "service:validate" });
+    b.services.onMember("changed", a.service);
+    await a.services.send({ services: ["b"] });
+    await settle();
+    expect([box.length, asked]).toEqual([0, 2]);
+  });
+
+  it("hold what a service sends until validate has settled", async () => {
+    const { a, b, box } = pair();
+    const free: (() => void)[] = [];
+    b.services.hook("service:validate", () => new Promise<void>((resolve) => free.push(resolve)));
+    for (const data of ["1", "2"]) await a.services.send({ services: ["b"], data });
+    await settle();
+    expect([box.length, free.length]).toEqual([0, 1]);
+    free[0]?.();
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["1", "2"]);
+    await a.services.send({ services: ["b"], data: "3" });
+    await settle();
+    expect([box.length, free.length]).toEqual([3, 1]);
+  });
+
+  it("are called when services are discovered, lost and found", async () => {
+    const { a, b, box } = pair();
+    const log: string[] = [];
+    for (const stage of ["service:discovered", "service:lost", "service:found"] as const)
+      b.services.hook(stage, async (service) => {
+        log.push(`${stage} ${service.name}`);
+        if (stage !== "service:found") throw new Error("no");
+      });
+    b.services.onMember("discovered", a.service);
+    await settle();
+    await a.services.send({ services: ["b"], data: "unwanted" });
+    await settle();
+    b.services.onMember("lost", a.service);
+    b.services.onMember("found", a.service);
+    await settle();
+    await a.services.send({ services: ["b"], data: "welcome" });
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["welcome"]);
+    expect(log).toEqual(["service:discovered a@here", "service:lost a@here", "service:found a@here"]);
+    expect(b.events.map(({ type }) => type)).toEqual(["hook:failed", "hook:failed"]);
+  });
+});

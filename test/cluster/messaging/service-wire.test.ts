@@ -1,0 +1,147 @@
+/** What services send, as bytes: round trips, junk, vectors, and how it compares to JSON. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import {
+  decodeService,
+  encodeService,
+  readServiceHead,
+  type ServiceItem,
+  ServiceOp,
+} from "../../../src/cluster/messaging/service-wire.js";
+import fc from "../../support/properties.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+
+const wellFormed = (max: number): fc.Arbitrary<string> =>
+  fc.string({ unit: "grapheme", maxLength: max }).filter((text) => Buffer.byteLength(text) <= max);
+const item: fc.Arbitrary<ServiceItem> = fc.record({
+  op: fc.constantFrom(...Object.values(ServiceOp)),
+  channel: fc.oneof(
+    fc.nat(255),
+    wellFormed(64).filter((name) => name !== ""),
+  ),
+  id: fc.oneof(fc.nat(300), fc.maxSafeNat()),
+  ruid: wellFormed(128),
+  data: fc.oneof(
+    fc.string({ unit: "grapheme" }),
+    fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+  ),
+});
+
+describe("the compact form", () => {
+  it("gives back what went in", () => {
+    fc.assert(
+      fc.property(item, (sent) => {
+        const bytes = encodeService(sent);
+        expect(decodeService(bytes)).toEqual(sent);
+        expect(readServiceHead(bytes)).toEqual({ op: sent.op, channel: sent.channel });
+      }),
+      { numRuns: LONG ? 10_000 : 300 },
+    );
+  });
+
+  it("takes junk for junk, and never throws", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (junk) => {
+        const bytes = Buffer.from(junk);
+        const head = readServiceHead(bytes);
+        const decoded = decodeService(bytes);
+        if (typeof head === "string") expect(decoded).toBe(head);
+        else if (typeof decoded !== "string")
+          expect({ op: decoded.op, channel: decoded.channel }).toEqual(head);
+      }),
+      { numRuns: LONG ? 100_000 : 3_000 },
+    );
+    fc.assert(
+      fc.property(item, fc.nat(), (sent, at) => {
+        const bytes = encodeService(sent);
+        decodeService(bytes.subarray(0, at % bytes.length));
+        const changed = Buffer.from(bytes);
+        changed[at % bytes.length] = (changed[at % bytes.length] as number) ^ (1 << (at % 8));
+        decodeService(changed);
+      }),
+      { numRuns: LONG ? 100_000 : 3_000 },
+    );
+  });
+
+  it.each([
+    ["", "empty"],
+    ["00", "op"],
+    ["07", "op"],
+    ["11", "channel"], // A channel that is not there.
+    ["11808080808080808080", "channel"], // A number without an end.
+    ["118000", "channel"], // A number longer than it has to be.
+    ["118002", "channel"], // A name without bytes.
+    ["1181026180", "channel", "a name that is shorter is read"],
+    ["11c102", "channel"], // A name of 65 bytes.
+    ["118102ff", "channel"], // A name that is not UTF-8.
+    ["21", "id"],
+    ["2100", "id"],
+    ["41", "ruid"],
+    ["4100", "ruid"],
+    ["418101", "ruid"], // 129 bytes.
+    ["410561", "ruid"], // Shorter than it says.
+    ["4101ff", "utf8"],
+    ["09ff", "utf8"],
+    ["8105", "more"],
+  ] as const)("refuses %s as %s", (hex, fault, exception?: string) => {
+    const decoded = decodeService(Buffer.from(hex, "hex"));
+    if (exception === undefined) expect(decoded).toBe(fault);
+    else expect(decoded).toMatchObject({ channel: "a", data: Buffer.from([0x80]) });
+  });
+
+  it("skips fields that a later version adds", () => {
+    expect(decodeService(Buffer.from("8902aabb6869", "hex"))).toMatchObject({
+      op: ServiceOp.MESSAGE,
+      data: "hi",
+    });
+  });
+});
+
+/** The rows of the tables of docs/spec/messaging.md that belong to services. */
+const SAMPLES: Readonly<Record<string, ServiceItem>> = {
+  "a message of 16 characters": message({ data: "temperature 21.5" }),
+  "the same on channel 5, with a ruid": message({ channel: 5, ruid: "a7f3", data: "temperature 21.5" }),
+  "the same on a named channel": message({ channel: "sensors", data: "temperature 21.5" }),
+  "a message of 16 bytes": message({ data: Buffer.alloc(16, 7) }),
+  "a query of 10 characters": { ...message({ id: 70_000, data: "stock milk" }), op: ServiceOp.QUERY },
+  "its reply of 2 characters": { ...message({ id: 70_000, data: "42" }), op: ServiceOp.REPLY },
+  "a failure of a handler": {
+    ...message({ id: 70_000, ruid: "handler-failed", data: "no stock" }),
+    op: ServiceOp.FAILURE,
+  },
+  "the notice of a veto": {
+    ...message({ channel: 2, ruid: "a7f3", data: "not before noon" }),
+    op: ServiceOp.NOTICE,
+  },
+};
+
+function message(fields: Partial<ServiceItem>): ServiceItem {
+  return { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "", ...fields };
+}
+
+/** What it would be as JSON: what it does not have is left out, bytes are in base64. */
+function jsonOf({ op, channel, id, ruid, data }: ServiceItem): string {
+  const type = Object.keys(ServiceOp).find((name) => ServiceOp[name as keyof typeof ServiceOp] === op);
+  return JSON.stringify({
+    type: type?.toLowerCase(),
+    ...(channel === 0 ? {} : { channel }),
+    ...(id === 0 ? {} : { id }),
+    ...(ruid === "" ? {} : { ruid }),
+    ...(typeof data === "string" ? { data } : { raw: data.toString("base64") }),
+  });
+}
+
+describe("the table of sizes in docs/spec/messaging.md", () => {
+  const page = readFileSync(new URL("../../../docs/spec/messaging.md", import.meta.url), "utf8");
+
+  it.each(Object.entries(SAMPLES))("%s", (name, sample) => {
+    const bytes = encodeService(sample);
+    const json = Buffer.byteLength(jsonOf(sample));
+    expect(bytes.length).toBeLessThanOrEqual(0.6 * json);
+    const percent = Math.round((100 * bytes.length) / json);
+    expect(page).toContain(
+      `| ${name} | \`${bytes.toString("hex")}\` | ${bytes.length} | ${json} | ${percent} % |`,
+    );
+  });
+});
