@@ -25,8 +25,8 @@ let watcher: ClusterNode;
 let seen: { readonly what: string; readonly at: number }[] = [];
 const names = ["a", "b", "c", "d"];
 
-/** Four processes and a node here that watches them. */
-async function cluster(beats: "loop" | "thread" = "loop"): Promise<Map<string, Child>> {
+/** Four processes and a node here that watches them. @param threaded those whose beats a thread sends */
+async function cluster(...threaded: readonly string[]): Promise<Map<string, Child>> {
   port += 1;
   seen = [];
   watcher = new ClusterNode({ name: "watcher", multicast: { group, port } });
@@ -37,6 +37,7 @@ async function cluster(beats: "loop" | "thread" = "loop"): Promise<Map<string, C
   await watcher.start();
   const started = new Map<string, Child>();
   for (const name of names) {
+    const beats = threaded.includes(name) ? "thread" : "loop";
     const child = start(PROGRAM, { args: [name, group, String(port), beats], limit: 35_000 });
     children.push(child);
     started.set(name, child);
@@ -120,17 +121,12 @@ describe("nodes in processes", () => {
   });
 
   it("whose event loop is blocked for long are lost, unless a thread sends their beats", async () => {
-    const blocked = async (beats: "loop" | "thread"): Promise<void> => {
-      const processes = await cluster(beats);
-      processes.get("a")?.process.stdin?.write("5000\n");
-      expect(await processes.get("a")?.line()).toBe("unblocked");
-    };
-    await blocked("thread");
-    expect(seen.filter(({ what }) => what.startsWith("lost"))).toEqual([]);
-    for (const child of children.splice(0)) child.process.kill("SIGKILL");
-    await watcher.close({ linger: 0 });
-    const lost = blocked("loop");
+    const processes = await cluster("b");
+    const blocked = ["a", "b"].map((name) => processes.get(name) as Child);
+    for (const child of blocked) child.process.stdin?.write("5000\n");
+    for (const child of blocked) expect(await child.line()).toBe("unblocked");
     await saw("lost a");
-    await lost;
+    await saw("back a");
+    expect(seen.map(({ what }) => what).filter((what) => what.startsWith("lost"))).toEqual(["lost a"]);
   });
 });
