@@ -5,6 +5,9 @@
  *     ^                            ^  └────────────<──a change──────────┘ │
  *     └──all are back, or the rest were forgotten─────────────────────────┘
  *
+ * It goes on once one of those that are left has answered since the last change: who finds out one by one that nobody receives what it
+ * sends does not take the rest for its side meanwhile.
+ *
  * The roster is everybody who was there when the picture was last whole, and who came since, without those that left or were
  * removed, and without the lives before of a node that was started again: a lost member whose name a younger one has is of no
  * side. A side that goes on forgets the lost with autoclean; a minority does not, or it would become the majority of itself.
@@ -95,6 +98,8 @@ export class SplitRules {
   /** Decided for this picture. */
   #decided = true;
   #changedAt = 0;
+  /** Goes on as soon as somebody answers. */
+  #waits = false;
   #needsHeal = false;
 
   /** @throws InvalidArgumentError `EINVAL` for a quorum below 1 */
@@ -168,15 +173,24 @@ export class SplitRules {
   }
 
   nextWakeUp(): number {
-    return this.#decided ? Number.POSITIVE_INFINITY : this.#changedAt + this.#stableFor;
+    // What it waits for is an answer, not a time.
+    return this.#decided || this.#waits ? Number.POSITIVE_INFINITY : this.#dueAt;
   }
 
-  tick(now: number): void {
-    if (now < this.nextWakeUp()) return;
-    this.#decided = true;
+  get #dueAt(): number {
+    return this.#changedAt + this.#stableFor;
+  }
+
+  /** @param answeredAt when a member answered this node last; to be called again when one did */
+  tick(now: number, answeredAt: number): void {
+    if (this.#decided || now < this.#dueAt) return;
+    if (this.#waits && answeredAt <= this.#changedAt) return;
     this.#dropSucceeded();
     const [reached, lost] = [[...this.#reached.values()], [...this.#lost.values()]];
     const isMinority = !goesOn(this.#strategy, reached, lost);
+    this.#waits = !isMinority && lost.length > 0 && reached.length > 1 && answeredAt <= this.#changedAt;
+    if (this.#waits) return;
+    this.#decided = true;
     const was = this.#minority;
     this.#minority = isMinority;
     if (isMinority) {
@@ -211,5 +225,6 @@ export class SplitRules {
   #changed(now: number): void {
     this.#changedAt = now;
     this.#decided = false;
+    this.#waits = false;
   }
 }

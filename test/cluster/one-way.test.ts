@@ -9,11 +9,11 @@ const TIMEOUT = LONG ? 600_000 : 60_000;
 /** ms after a cut within which at most one side goes on. */
 const BOUND = 15_000;
 
-function cluster(count: number, options: WorldOptions): { world: World; sides: Sides } {
+function cluster(count: number, options: WorldOptions, multicast = false): { world: World; sides: Sides } {
   const world = new World(options);
   const sides = new Sides(world);
   for (let i = 0; i < count; i++) {
-    const node = world.add();
+    const node = world.add({ multicast });
     sides.begin(node);
     world.join(node);
   }
@@ -45,7 +45,11 @@ describe("a node whose packets reach nobody, and which hears all", () => {
           sides.run(1_000);
         }
         // Of two, the one with the lowest id goes on.
-        if (count > 2) expect(sides.isMinority(mute)).toBe(true);
+        if (count > 2) {
+          expect(sides.isMinority(mute)).toBe(true);
+          // Nobody answered it since the first was lost to it: it never took its side for the one that goes on.
+          expect(sides.changesOf(mute).map(({ type }) => type)).toEqual(["minority"]);
+        }
         const { falseDeaths } = world;
         heal(world, sides);
         expect(world.falseDeaths, "deaths after it").toBe(falseDeaths);
@@ -61,6 +65,36 @@ describe("a node whose packets reach nobody, and which hears all", () => {
       for (const other of others) if (node !== other) expect(stateOf(node, other)).toBe("live");
     expect(others.some((node) => stateOf(mute, node) === "live")).toBe(true);
   });
+});
+
+describe("a node whose packets reach the group, and nobody directly", () => {
+  for (const count of [2, 3, 8, 20])
+    it(`of ${count} is lost once, whatever it sends to the group, and is back when the filter is gone`, {
+      timeout: TIMEOUT,
+    }, () => {
+      for (let seed = 1; seed <= (LONG ? 100 : 8); seed++) {
+        const { world, sides } = cluster(count, { seed }, true);
+        const mute = world.nodes[seed % count] as SimulatedNode;
+        world.blocks = (from) => from === mute;
+        world.opensGroup = true;
+        const seen = new Map<string, string[]>();
+        world.onChange = (at, change) => {
+          sides.note(at, change);
+          if (at === mute || (change.type !== "lost" && change.type !== "back")) return;
+          if (change.member.id === mute.id) seen.set(at.name, [...(seen.get(at.name) ?? []), change.type]);
+        };
+        // Beats to the group, by their own time and when it changes its tags; not for so long that it is forgotten.
+        for (let i = 0; i < 40; i++) {
+          sides.run(1_000 + Math.floor(world.random() * 9_000));
+          world.act(mute, (rules, now) => rules.setDetails(now, [`tag-${i}`], {}));
+        }
+        expect([...seen.values()], `seed ${seed}`).toEqual(new Array(count - 1).fill(["lost"]));
+        expect(sides.going().size).toBe(1);
+        world.opensGroup = false;
+        heal(world, sides);
+        expect([...seen.values()]).toEqual(new Array(count - 1).fill(["lost", "back"]));
+      }
+    });
 });
 
 describe("a cut in one direction between parts of a cluster", () => {

@@ -7,6 +7,7 @@ import type { SimulatedNode, World } from "./world.js";
 /** The sides as each node of a world knows them. Takes the world's `onChange`. Nobody rejoins by itself. */
 export class Sides {
   readonly changes: ClusterEvent[] = [];
+  readonly #changesOf = new Map<SimulatedNode, ClusterEvent[]>();
   readonly #world: World;
   readonly #sides = new Map<SimulatedNode, NodeSides>();
 
@@ -26,9 +27,18 @@ export class Sides {
     } as const;
     const effects = {
       rejoin: () => undefined,
-      event: (event: ClusterEvent) => void this.changes.push(event),
+      event: (event: ClusterEvent) => {
+        this.changes.push(event);
+        this.changesOf(node).push(event);
+      },
     };
     this.#sides.set(node, new NodeSides({ id, name, start }, options, effects));
+  }
+
+  changesOf(node: SimulatedNode): ClusterEvent[] {
+    const changes = this.#changesOf.get(node) ?? [];
+    this.#changesOf.set(node, changes);
+    return changes;
   }
 
   isMinority(node: SimulatedNode): boolean {
@@ -40,7 +50,7 @@ export class Sides {
       this.#world.run(Math.min(left, step));
       for (const [node, sides] of this.#sides) {
         if (!node.up) continue;
-        sides.tick(this.#world.now);
+        sides.tick(this.#world.now, node.rules.answeredAt);
         node.rules.minority = sides.minority;
       }
     }

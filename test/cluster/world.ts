@@ -34,6 +34,9 @@ export interface WorldOptions {
   readonly counts?: boolean;
 }
 
+/** How a packet goes. */
+type Way = "datagram" | "stream" | "group";
+
 /** Slots of the wheel: a power of two. */
 const SLOTS = 2_048;
 const BUS = busNumber("simulated");
@@ -119,6 +122,8 @@ export class World {
   loss: number;
   /** Whether a packet from the first to the second is swallowed, in addition to sides. */
   blocks: ((from: SimulatedNode, to: SimulatedNode) => boolean) | undefined;
+  /** Whether what goes to the group arrives in spite of `blocks`: a filter of datagrams to one host. */
+  opensGroup = false;
   /** Called for each change of each node. */
   onChange: ((node: SimulatedNode, change: ClusterChange) => void) | undefined;
   events = 0;
@@ -263,7 +268,12 @@ export class World {
   }
 
   reaches(from: SimulatedNode, to: SimulatedNode): boolean {
+    return this.#passes(from, to, "datagram");
+  }
+
+  #passes(from: SimulatedNode, to: SimulatedNode, way: Way): boolean {
     if (this.#isCut && from.side !== to.side) return false;
+    if (way === "group" && this.opensGroup) return true;
     return this.blocks === undefined || !this.blocks(from, to);
   }
 
@@ -283,26 +293,32 @@ export class World {
   }
 
   transmit(from: SimulatedNode, address: string, packet: Packet, overStream: boolean): void {
-    if (this.#options.counts === true) this.#count(from, packet, overStream);
     const to = this.#byAddress.get(address);
-    if (to === undefined || !this.reaches(from, to)) return;
+    if (to !== undefined) this.#send(from, to, packet, overStream ? "stream" : "datagram");
+    else if (this.#options.counts === true) this.#count(from, packet, overStream);
+  }
+
+  #send(from: SimulatedNode, to: SimulatedNode, packet: Packet, way: Way): void {
+    const overStream = way === "stream";
+    if (this.#options.counts === true) this.#count(from, packet, overStream);
+    if (!this.#passes(from, to, way)) return;
     if (!to.up) {
       // The host is there, the process is not: a stream is refused.
-      if (overStream) this.#push(this.now + 2 * this.#delay(), from, null, to, true);
+      if (overStream) this.#push(this.now + 2 * this.#delay(), from, null, to, way);
       return;
     }
     const { duplication = 0, encodes = false } = this.#options;
     if (!overStream && this.loss > 0 && this.random() < this.loss) return;
     const sent = encodes ? this.#throughBytes(from, packet, overStream) : packet;
     const delay = this.#delay();
-    this.#push(this.now + (overStream ? 3 * delay : delay), to, sent, from, overStream);
+    this.#push(this.now + (overStream ? 3 * delay : delay), to, sent, from, way);
     if (!overStream && duplication > 0 && this.random() < duplication)
-      this.#push(this.now + 2 * this.#delay(), to, sent, from, false);
+      this.#push(this.now + 2 * this.#delay(), to, sent, from, way);
   }
 
   multicast(from: SimulatedNode, packet: Packet): void {
     if (!this.#group.has(from)) return;
-    for (const to of this.#group) if (to !== from) this.transmit(from, to.address, packet, false);
+    for (const to of this.#group) if (to !== from) this.#send(from, to, packet, "group");
   }
 
   /** Puts a node's next wake-up into the wheel. */
@@ -313,7 +329,7 @@ export class World {
     // What is farther away is looked at again on the way.
     const at = Math.min(wake, this.now + SLOTS - 1);
     node.scheduled = at;
-    this.#push(at, node, null, null, false);
+    this.#push(at, node, null, null, "datagram");
   }
 
   #turn(): void {
@@ -325,7 +341,7 @@ export class World {
       this.events += 1;
       const packet = slot[i + 1] as Packet | null;
       const from = slot[i + 2] as SimulatedNode | null;
-      if (packet !== null && from !== null) this.#arrive(node, packet, from, slot[i + 3] as boolean);
+      if (packet !== null && from !== null) this.#arrive(node, packet, from, slot[i + 3] as Way);
       else if (from !== null) node.rules.onEvidence(node.now, from.address);
       else this.#wake(node);
       this.schedule(node);
@@ -333,13 +349,18 @@ export class World {
     slot.length = 0;
   }
 
-  #arrive(node: SimulatedNode, packet: Packet, from: SimulatedNode, overStream: boolean): void {
+  #arrive(node: SimulatedNode, packet: Packet, from: SimulatedNode, way: Way): void {
     if (node.stalledUntil > this.now) {
-      if (!node.deaf && node.inbox.length < 3 * MAX_INBOX) node.inbox.push(packet, from, overStream);
+      if (!node.deaf && node.inbox.length < 3 * MAX_INBOX) node.inbox.push(packet, from, way);
       return;
     }
     // A cut also swallows what is on its way.
-    if (this.reaches(from, node)) node.rules.onPacket(node.now, packet, from.address, overStream);
+    if (this.#passes(from, node, way)) this.#hand(node, packet, from, way);
+  }
+
+  #hand(node: SimulatedNode, packet: Packet, from: SimulatedNode, way: Way): void {
+    if (way === "group") node.rules.onGroupPacket(node.now, packet, from.address);
+    else node.rules.onPacket(node.now, packet, from.address, way === "stream");
   }
 
   #wake(node: SimulatedNode): void {
@@ -351,27 +372,16 @@ export class World {
       node.inbox = [];
       if (this.#options.localHealth === false) node.rules.tick(now);
       for (let i = 0; i < inbox.length; i += 3)
-        node.rules.onPacket(
-          now,
-          inbox[i] as Packet,
-          (inbox[i + 1] as SimulatedNode).address,
-          inbox[i + 2] as boolean,
-        );
+        this.#hand(node, inbox[i] as Packet, inbox[i + 1] as SimulatedNode, inbox[i + 2] as Way);
     }
     if (node.rules.nextWakeUp() <= now) node.rules.tick(now);
   }
 
-  #push(
-    at: number,
-    node: SimulatedNode,
-    packet: Packet | null,
-    from: SimulatedNode | null,
-    overStream: boolean,
-  ): void {
+  #push(at: number, node: SimulatedNode, packet: Packet | null, from: SimulatedNode | null, way: Way): void {
     // A stall may last longer than the wheel is round.
     const step = Math.min(at, this.now + SLOTS - 1);
     const slot = this.#wheel[step & (SLOTS - 1)] as unknown[];
-    slot.push(node, packet, from, overStream);
+    slot.push(node, packet, from, way);
   }
 
   #delay(): number {

@@ -137,6 +137,11 @@ export class Membership {
     return this.#context.health.score;
   }
 
+  /** When a member answered this node last; infinite where nobody is probed. */
+  get answeredAt(): number {
+    return this.profile.probeInterval > 0 ? this.#context.answeredAt : Number.POSITIVE_INFINITY;
+  }
+
   /** Whether this node is on the smaller side of a split. One that comes back to a minority counts as reached when it has answered. */
   set minority(isMinority: boolean) {
     this.#context.isMinority = isMinority;
@@ -390,6 +395,12 @@ export class Membership {
   onPacket(now: number, packet: Packet, address: string, overStream: boolean): void {
     this.#context.now = now;
     this.#receiver.onPacket(packet, address, overStream);
+  }
+
+  /** A datagram to the group. @param address of its sender, where answers go */
+  onGroupPacket(now: number, packet: Packet, address: string): void {
+    this.#context.now = now;
+    this.#receiver.onGroupPacket(packet, address);
   }
 
   nextWakeUp(): number {

@@ -3,6 +3,7 @@
  *
  *   own: met itself │ this node was removed: is it admitted? │ a removed sender: refused │ this node left: an ack that says so
  *   no member: strangers.ts │ an earlier life of one: stale │ a member: a sign of life, then its type, its updates, its digest
+ *   by the group, of a member that is dead or suspected: it is asked
  */
 import {
   ACK_OTHER,
@@ -13,7 +14,7 @@ import {
   Update,
   UpdateKind,
 } from "../wire/packets.js";
-import type { Beats } from "./beats.js";
+import { type Beats, CONFIRMERS } from "./beats.js";
 import type { Context } from "./context.js";
 import type { Dialer } from "./dialer.js";
 import type { LifeCycle } from "./life-cycle.js";
@@ -72,6 +73,31 @@ export class Receiver {
     // A member has heard of a node that this one has not: over a stream it is believed.
     const member = this.#context.members.get(packet.from);
     if (member?.isLive) this.#synchronizer.request(member.address, this.#context.profile.gossipInterval);
+  }
+
+  /** What goes to the group may arrive where nothing else of its sender does. @param address of the sender, where answers go */
+  onGroupPacket(packet: Packet, address: string): void {
+    const { members, removed, left, profile } = this.#context;
+    const member = members.get(packet.from);
+    const isBelieved =
+      member === undefined || member.state === MemberState.ALIVE || profile.probeInterval === 0;
+    if (isBelieved || removed || left || packet.start < member.start) this.onPacket(packet, address, false);
+    else this.#ask(member, address);
+  }
+
+  /**
+   * A member that is dead or suspected was heard by the group alone. It would be back by that, and lost again by the next probe, as often
+   * as it beats: so it is pinged first, with the accusation, by a few of those who heard it. What it answers counts.
+   */
+  #ask(member: Member, address: string): void {
+    const { members, random, self } = this.#context;
+    this.#context.heard(member);
+    if (random() >= CONFIRMERS / members.size) return;
+    const { id, start, count, reason, doubtful, suspicion } = member;
+    let accusation: Update | undefined;
+    if (suspicion !== undefined) accusation = Update.suspect(id, start, count, suspicion.accusers);
+    else if (!doubtful) accusation = Update.dead(id, start, count, reason, self.short);
+    this.#dialer.dial(address, accusation, false);
   }
 
   #receive(packet: Packet, address: string, overStream: boolean): void {

@@ -221,7 +221,7 @@ export class BusRuntime implements BusPort {
     this.#events.hold();
     try {
       call(rules, now);
-      sides.tick(now);
+      sides.tick(now, rules.answeredAt);
       rules.minority = sides.minority;
     } finally {
       this.#events.release();
@@ -269,7 +269,9 @@ export class BusRuntime implements BusPort {
     if (rules.get(packet.from) === undefined && !answersStranger(rules.size)) return;
     // It may have been sent by another socket than the one that answers go to.
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
-    this.onPacket(packet, alive?.address ?? rules.get(packet.from)?.address ?? address, false);
+    const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
+    this.run((each, now) => each.onGroupPacket(now, packet, own));
+    if (packet.type === PacketType.DATA) this.#onData(packet, false);
   }
 
   onEvidence(address: string): void {

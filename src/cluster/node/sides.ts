@@ -45,8 +45,9 @@ export class Sides {
     return this.#rules.nextWakeUp();
   }
 
-  tick(now: number): void {
-    this.#rules.tick(now);
+  /** @param answeredAt when a member answered this node last */
+  tick(now: number, answeredAt: number): void {
+    this.#rules.tick(now, answeredAt);
   }
 
   /** This node has rejoined: nothing else is to be done. */
