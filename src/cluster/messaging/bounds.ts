@@ -110,3 +110,43 @@ export const MAX_ANSWERS = 1_024;
 /** ms between two events about drops of one cause, and causes that have events at once. */
 export const DROP_INTERVAL = 1_000;
 export const MAX_DROP_REPORTS = 1_024;
+
+/** Routes of one node, and bytes of their filters; of all nodes together. Past them a route is not taken. */
+export const MAX_NODE_ROUTES = 4_194_304;
+export const MAX_NODE_ROUTE_BYTES = 268_435_456;
+export const MAX_ROUTES = 33_554_432;
+export const MAX_ROUTE_BYTES = 2_147_483_648;
+/** Bytes of the operations of a block of routes, unless one alone has more; and bytes of a block that is read. */
+export const ROUTE_BLOCK = 8_192;
+export const MAX_ROUTE_BLOCK = 131_072;
+/** Blocks of routes in one answer: the reader asks for the next ones when it has handled these. */
+export const ROUTE_BURST = 3;
+/** Bytes of a node's own changes that it keeps, for those that lack some; 16 times as many while snapshots are on their way. */
+export const MAX_ROUTE_LOG = 1_048_576;
+/** Bytes of other nodes' changes that are kept, to be handed on: of one node, and of all. */
+export const MAX_ROUTE_HISTORY = 65_536;
+export const MAX_ROUTE_HISTORIES = 67_108_864;
+/** Filters and names up to which a snapshot is made in one go. */
+export const ROUTE_SNAPSHOT_AT_ONCE = 4_096;
+/** Other nodes up to which a node sends its changes to all by itself; beyond, they hand them on. */
+export const ROUTE_DIRECT = 32;
+/** Hashes of a digest of routes. */
+export const ROUTE_BUCKETS = 16;
+/** Routes that are fetched at a time: of so many nodes, from one node. */
+export const MAX_ROUTE_PULLS = 8;
+export const MAX_ROUTE_PULLS_OF_ONE = 4;
+/** ms until a node that was asked for routes, and does not answer, is not asked again for some time. */
+export const ROUTE_PULL_TIMEOUT = 5_000;
+export const ROUTE_DISTRUST = 60_000;
+/** ms between two digests of routes that are sent; between two of one peer that are looked at, at least. */
+export const ROUTE_DIGEST_INTERVAL = 10_000;
+export const ROUTE_DIGEST_MIN = 100;
+/** ms that changes of the own interest wait for others to go with them. */
+export const ROUTE_FLUSH = 5;
+/** ms until those that have not acknowledged a change are counted as missing; until they are asked again, doubling. */
+export const ROUTE_ACK_TIMEOUT = 2_000;
+export const ROUTE_ACK_RETRY = 200;
+/** ms that `ready` of a subscription waits. */
+export const ROUTE_READY_TIMEOUT = 10_000;
+/** ms for which the routes of a lost node are kept. */
+export const ROUTE_GRACE = 3_600_000;

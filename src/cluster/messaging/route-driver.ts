@@ -1,0 +1,248 @@
+/**
+ * Route replication in a bus: membership, links and time go in; what is asked for is who gets a message.
+ *
+ * Time is the process's own: while it stood still it received nothing, so nobody is late by it.
+ */
+import { DriverTimer } from "../../core/driver-timer.js";
+import { ClosedError, TimeoutError } from "../../core/errors.js";
+import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
+import { MessageKind, type MessageLinks, type MessageRoutes, type PeerState } from "./parts.js";
+import { lifeOf, RouteSignatures } from "./route-proof.js";
+import type { RouteStores } from "./route-replica.js";
+import { RouteReplication, type RouteReplicationStats } from "./route-replication.js";
+import type { RouteTable } from "./route-table.js";
+import type { TopicIds } from "./topic-ids.js";
+
+/** Under which items of routes are counted. */
+const PREFIX = "$routes";
+/** ms of a stall of the process that count. */
+const MAX_STEP = 1_000;
+
+export interface RouteDriverOptions {
+  /** This node's. */
+  readonly id: string;
+  readonly table: RouteTable;
+  /** Where the ids that other nodes have registered go. */
+  readonly topics: TopicIds;
+  readonly subtopics: TopicIds;
+  readonly links: Pick<MessageLinks, "send" | "room">;
+  /** Names that another node registered, or that were its, may have other ids now. */
+  readonly onNames?: () => void;
+  /** What a member announces as `ROUTES_PROP`; `undefined`: it does not take part, or is no member. */
+  propOf(id: string): string | undefined;
+  /** ms for which the routes of a lost node are kept. */
+  readonly grace?: number;
+}
+
+/** Those who wait until all know something. */
+interface Waiter {
+  ticket: number;
+  readonly since: number;
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class RouteDriver implements MessageRoutes {
+  /** What this node announces as `ROUTES_PROP`. */
+  readonly prop: string;
+  readonly #options: RouteDriverOptions;
+  readonly #signatures: RouteSignatures;
+  readonly #rules: RouteReplication;
+  readonly #timer = new DriverTimer(MAX_STEP);
+  /** By ticket, and by time. */
+  readonly #waiters: Waiter[] = [];
+  /** Peers whose room is waited for. */
+  readonly #full = new Set<string>();
+  readonly #numbers: number[] = [];
+  #closed = false;
+  version = 0;
+
+  constructor(options: RouteDriverOptions) {
+    const { id, table, topics, subtopics, grace } = options;
+    this.#options = options;
+    this.#signatures = new RouteSignatures((of) => options.propOf(of));
+    this.prop = this.#signatures.prop;
+    const stores: RouteStores = { routes: table, topics, subtopics };
+    this.#rules = new RouteReplication({
+      self: { id, life: this.#signatures.life },
+      stores,
+      random: Math.random,
+      now: this.#timer.now(),
+      proof: this.#signatures,
+      effects: {
+        send: (to, item) => this.#send(to, item),
+        changed: () => {
+          this.version += 1;
+        },
+        acknowledged: (ticket) => this.#onAcknowledged(ticket),
+      },
+      ...(grace === undefined ? {} : { grace }),
+    });
+    this.#timer.hold(false);
+    this.#timer.start({
+      nextWakeUp: () => Math.min(this.#rules.nextWakeUp(), this.#nextTimeout()),
+      tick: (now) => {
+        this.#rules.tick(now);
+        this.#expire(now);
+      },
+    });
+  }
+
+  // --- This node's own -----------------------------------------------------------------------------------------------
+
+  /**
+   * This node's own interest in a filter begins.
+   *
+   * @returns settles when all members that take part know it that were alive then; rejects with TimeoutError `ETIMEDOUT` after
+   * 10 s when some have not answered, with ClosedError `EAGAIN` when messaging closes. It need not be awaited
+   * @throws InvalidStateError `EFSM` for more filters than a node may have
+   */
+  subscribe(filter: string): Promise<void> {
+    const now = this.#timer.now();
+    const ticket = this.#rules.subscribe(now, filter);
+    this.#timer.update();
+    return this.#known(now, ticket);
+  }
+
+  unsubscribe(filter: string): void {
+    this.#rules.unsubscribe(this.#timer.now(), filter);
+    this.#timer.update();
+  }
+
+  /** This node has an id for the name of a topic: the others get it. */
+  register(name: string, id: number, chosen: boolean, isSubtopic: boolean): Promise<void> {
+    const now = this.#timer.now();
+    const ticket = this.#rules.register(now, name, id, chosen, isSubtopic);
+    this.#timer.update();
+    return this.#known(now, ticket);
+  }
+
+  unregister(name: string, id: number, isSubtopic: boolean): void {
+    this.#rules.unregister(this.#timer.now(), name, id, isSubtopic);
+    this.#timer.update();
+  }
+
+  #known(now: number, ticket: number): Promise<void> {
+    if (this.#closed) return rejected(new ClosedError("EBADF", "messaging is closed"));
+    if (this.#rules.acked(ticket)) return Promise.resolve();
+    const last = this.#waiters.at(-1);
+    // What goes in one block has one answer.
+    if (last !== undefined && now - last.since < ROUTE_FLUSH) {
+      last.ticket = ticket;
+      return last.promise;
+    }
+    const { promise, resolve, reject } = withResolvers();
+    this.#waiters.push({ ticket, since: now, promise, resolve, reject });
+    this.#timer.update();
+    return promise;
+  }
+
+  #onAcknowledged(ticket: number): void {
+    let done = 0;
+    while (done < this.#waiters.length && (this.#waiters[done] as Waiter).ticket <= ticket) done += 1;
+    for (const waiter of this.#waiters.splice(0, done)) waiter.resolve();
+  }
+
+  #nextTimeout(): number {
+    const first = this.#waiters[0];
+    return first === undefined ? Number.POSITIVE_INFINITY : first.since + ROUTE_READY_TIMEOUT;
+  }
+
+  #expire(now: number): void {
+    let due = 0;
+    while (due < this.#waiters.length && (this.#waiters[due] as Waiter).since + ROUTE_READY_TIMEOUT <= now)
+      due += 1;
+    if (due === 0) return;
+    const { missing } = this.#rules;
+    const error = new TimeoutError(
+      "ETIMEDOUT",
+      `${missing === 0 ? "not all" : missing} of the other nodes have not taken the subscription within ${ROUTE_READY_TIMEOUT} ms`,
+    );
+    for (const waiter of this.#waiters.splice(0, due)) waiter.reject(error);
+  }
+
+  // --- Others --------------------------------------------------------------------------------------------------------
+
+  targets(topic: string, into: string[]): number {
+    const numbers = this.#numbers;
+    numbers.length = 0;
+    this.#options.table.match(topic, numbers);
+    let count = 0;
+    for (const number of numbers) {
+      const id = this.#rules.nodeOf(number);
+      if (id === undefined) continue;
+      into.push(id);
+      count += 1;
+    }
+    return count;
+  }
+
+  onItem(from: string, item: Buffer): string | undefined {
+    if (this.#closed) return undefined;
+    const reason = this.#rules.onItem(this.#timer.now(), from, item);
+    this.#timer.update();
+    return reason;
+  }
+
+  onPeer(id: string, state: PeerState): void {
+    if (this.#closed || state !== "up") return;
+    this.#rules.onRoom(this.#timer.now(), id);
+    this.#timer.update();
+  }
+
+  onMember(id: string, state: "alive" | "lost" | "gone"): void {
+    if (this.#closed) return;
+    const life = lifeOf(this.#options.propOf(id));
+    const now = this.#timer.now();
+    if (state === "gone") this.#signatures.forget(id);
+    if (state === "alive" && life === undefined) this.#rules.onMember(now, id, 0, "gone");
+    else if (state === "alive") this.#rules.onMember(now, id, life as number, "alive");
+    else this.#rules.onMember(now, id, this.#rules.lifeOf(id) ?? 0, state);
+    this.#timer.update();
+  }
+
+  #send(to: string, item: Uint8Array): "sent" | "full" | "unreachable" {
+    // Not counted as dropped: it is asked for again.
+    const result = this.#options.links.send(to, MessageKind.ROUTES, item, PREFIX, true);
+    if (result === "full" && !this.#full.has(to)) {
+      this.#full.add(to);
+      const ended = (): boolean => this.#full.delete(to);
+      this.#options.links.room(to).then(() => {
+        ended();
+        this.onPeer(to, "up");
+      }, ended);
+    }
+    return result;
+  }
+
+  stats(): RouteReplicationStats {
+    return this.#rules.stats();
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer.stop();
+    const error = new ClosedError("EAGAIN", "messaging closed before all nodes had taken the subscription");
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+  }
+}
+
+/** A promise that need not be awaited. */
+function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
+  let resolve = (): void => undefined;
+  let reject = (_error: Error): void => undefined;
+  const promise = new Promise<void>((done, failed) => {
+    resolve = done;
+    reject = failed;
+  });
+  promise.catch(() => undefined);
+  return { promise, resolve, reject };
+}
+
+function rejected(error: Error): Promise<void> {
+  const promise = Promise.reject(error);
+  promise.catch(() => undefined);
+  return promise;
+}

@@ -1,0 +1,321 @@
+/** What this node has of another node's interest: the version, how much of it, what of it can be handed on, and what is being fetched. */
+import {
+  MAX_NODE_ROUTE_BYTES,
+  MAX_NODE_ROUTES,
+  MAX_ROUTE_BYTES,
+  MAX_ROUTE_HISTORIES,
+  MAX_ROUTE_HISTORY,
+  MAX_ROUTES,
+} from "./bounds.js";
+import { type Block, BlockKind, Operation } from "./route-wire.js";
+
+/** Where routes are kept: a RouteTable. */
+export interface RouteStore {
+  /** @returns "added", "known", or why it is refused */
+  add(filter: string, node: number): string;
+  delete(filter: string, node: number): boolean;
+  deleteNode(node: number): number;
+}
+
+/** Where the ids of names are kept: TopicIds. */
+export interface NameStore {
+  /** @returns "added", "known", or why it is refused */
+  register(name: string, id: number, chosen: boolean, node: number): string;
+  unregister(name: string, id: number, node: number): boolean;
+  deleteNode(node: number): number;
+}
+
+export interface RouteStores {
+  readonly routes: RouteStore;
+  readonly topics: NameStore;
+  readonly subtopics: NameStore;
+}
+
+export interface RouteLimits {
+  /** Routes of one node, and bytes of their filters. */
+  readonly nodeRoutes: number;
+  readonly nodeBytes: number;
+  /** Of all nodes. */
+  readonly routes: number;
+  readonly bytes: number;
+}
+
+export const ROUTE_LIMITS: RouteLimits = {
+  nodeRoutes: MAX_NODE_ROUTES,
+  nodeBytes: MAX_NODE_ROUTE_BYTES,
+  routes: MAX_ROUTES,
+  bytes: MAX_ROUTE_BYTES,
+};
+
+/** The numbers by which the stores have the nodes, and what all of them have together. */
+export class RouteNumbers {
+  readonly #stores: RouteStores;
+  readonly #limits: RouteLimits;
+  /** By number: whose routes they are while these are used; `undefined`: nobody's. */
+  readonly #owners: (string | undefined)[] = [];
+  readonly #free: number[] = [];
+  routes = 0;
+  bytes = 0;
+  /** Bytes of blocks that are kept to be handed on. */
+  historyBytes = 0;
+  readonly refused: Record<string, number> = Object.create(null) as Record<string, number>;
+
+  constructor(stores: RouteStores, limits: RouteLimits) {
+    this.#stores = stores;
+    this.#limits = limits;
+  }
+
+  /** The live node that a number leads to. */
+  ownerOf(number: number): string | undefined {
+    return this.#owners[number];
+  }
+
+  setOwner(number: number, id: string | undefined): void {
+    this.#owners[number] = id;
+  }
+
+  take(): RouteSet {
+    const number = this.#free.pop() ?? this.#owners.length;
+    this.#owners[number] = undefined;
+    return { number, routes: 0, bytes: 0 };
+  }
+
+  /** All routes and names of a number go, and it is free. */
+  free(set: RouteSet): void {
+    this.#owners[set.number] = undefined;
+    this.#stores.routes.deleteNode(set.number);
+    this.#stores.topics.deleteNode(set.number);
+    this.#stores.subtopics.deleteNode(set.number);
+    this.routes -= set.routes;
+    this.bytes -= set.bytes;
+    this.#free.push(set.number);
+  }
+
+  count(reason: string): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+
+  /** Does what a block states. What is past a bound, or is no filter, is left out and counted. */
+  apply(set: RouteSet, { kinds, texts, numbers }: Block): void {
+    for (let i = 0; i < kinds.length; i++) {
+      const kind = kinds[i] as number;
+      const text = texts[i] as string;
+      if ((kind & Operation.NAME) !== 0) this.#applyName(set, kind, text, numbers[i] as number);
+      else if (kind === Operation.ADD) this.#addFilter(set, text);
+      else if (this.#stores.routes.delete(text, set.number)) this.#add(set, -1, -Buffer.byteLength(text));
+    }
+  }
+
+  #addFilter(set: RouteSet, filter: string): void {
+    const bytes = Buffer.byteLength(filter);
+    const { nodeRoutes, nodeBytes, routes, bytes: allBytes } = this.#limits;
+    if (set.routes >= nodeRoutes || set.bytes + bytes > nodeBytes) this.count("routes:node");
+    else if (this.routes >= routes || this.bytes + bytes > allBytes) this.count("routes:all");
+    else {
+      const result = this.#stores.routes.add(filter, set.number);
+      if (result === "added") this.#add(set, 1, bytes);
+      else if (result !== "known") this.count(`filter:${result}`);
+    }
+  }
+
+  #applyName(set: RouteSet, kind: number, name: string, id: number): void {
+    const store = (kind & Operation.SUBTOPIC) === 0 ? this.#stores.topics : this.#stores.subtopics;
+    if ((kind & Operation.ADD) === 0) {
+      store.unregister(name, id, set.number);
+      return;
+    }
+    const result = store.register(name, id, (kind & Operation.CHOSEN) !== 0, set.number);
+    if (result !== "added" && result !== "known") this.count(`name:${result}`);
+  }
+
+  #add(set: RouteSet, routes: number, bytes: number): void {
+    set.routes += routes;
+    set.bytes += bytes;
+    this.routes += routes;
+    this.bytes += bytes;
+  }
+}
+
+/** A number of the stores, and what is under it. */
+export interface RouteSet {
+  readonly number: number;
+  routes: number;
+  bytes: number;
+}
+
+/** What is being fetched, and from whom. */
+export interface Pull {
+  readonly server: string;
+  /** Of a snapshot: its version, where its parts go, and the next part. 0: none is read. */
+  base: number;
+  set: RouteSet | undefined;
+  next: number;
+  /** Operations of the snapshot so far, and their bytes. */
+  count: number;
+  bytes: number;
+  deadline: number;
+}
+
+const NO_KINDS = new Uint8Array(0);
+
+export class Replica {
+  readonly id: string;
+  readonly life: number;
+  readonly #numbers: RouteNumbers;
+  set: RouteSet;
+  version = 0;
+  /** The version from which on what is here is exact: a large snapshot is read while it changes. */
+  exactFrom = 0;
+  pull: Pull | undefined;
+  /** Who has a later version, as was last heard, while another one is asked. */
+  claim: { readonly from: string; readonly version: number } | undefined;
+  /** The last version that was handed on to a part of the ring, and when. */
+  handedOn = 0;
+  handedOnAt = Number.NEGATIVE_INFINITY;
+  /** When the node itself was asked last. */
+  askedAt = Number.NEGATIVE_INFINITY;
+  /** Blocks to be handed on: those of a snapshot, if it was kept, and the changes up to `version`. */
+  #history: Block[] = [];
+  #historyBytes = 0;
+  #isActive = false;
+
+  constructor(id: string, life: number, numbers: RouteNumbers) {
+    this.id = id;
+    this.life = life;
+    this.#numbers = numbers;
+    this.set = numbers.take();
+  }
+
+  /** Whether it is a target. */
+  set isActive(isActive: boolean) {
+    this.#isActive = isActive;
+    this.#numbers.setOwner(this.set.number, isActive ? this.id : undefined);
+  }
+
+  /** A change of the next version. @param keeps whether it is kept to be handed on */
+  change(block: Block, keeps: boolean): void {
+    this.#numbers.apply(this.set, block);
+    this.version = block.version;
+    if (keeps) this.#keep(block);
+    else this.forgetHistory();
+  }
+
+  /** A snapshot is read: into the number in use where nothing is there yet, so that it serves at once. */
+  beginSnapshot(pull: Pull, base: number): void {
+    pull.base = base;
+    pull.next = 0;
+    pull.count = 0;
+    pull.bytes = 0;
+    pull.set = this.version === 0 && this.set.routes === 0 ? this.set : this.#numbers.take();
+    this.forgetHistory();
+  }
+
+  part(pull: Pull, block: Block, keeps: boolean): void {
+    this.#numbers.apply(pull.set as RouteSet, block);
+    pull.next += 1;
+    pull.count += block.kinds.length;
+    pull.bytes += block.bytes.length;
+    if (keeps) this.#keep(block);
+    else this.forgetHistory();
+    if (block.kind !== BlockKind.LAST_PART) return;
+    this.version = pull.base;
+    this.exactFrom = block.exact;
+    if (pull.set !== this.set) {
+      const old = this.set;
+      this.set = pull.set as RouteSet;
+      this.isActive = this.#isActive;
+      this.#numbers.free(old);
+    }
+    pull.set = undefined;
+    pull.base = 0;
+    pull.next = 0;
+    // It was read while it changed: of no version that could be handed on.
+    if (block.exact > block.version) this.forgetHistory();
+  }
+
+  /** What was read of a snapshot is of no use. */
+  endPull(): void {
+    const { pull } = this;
+    this.pull = undefined;
+    if (pull?.set === undefined) return;
+    this.forgetHistory();
+    this.#numbers.free(pull.set);
+    if (pull.set === this.set) {
+      this.set = this.#numbers.take();
+      this.isActive = this.#isActive;
+    }
+  }
+
+  /** Everything of this life goes. */
+  end(): void {
+    this.endPull();
+    this.forgetHistory();
+    this.#numbers.free(this.set);
+  }
+
+  forgetHistory(): void {
+    this.#numbers.historyBytes -= this.#historyBytes;
+    this.#history = [];
+    this.#historyBytes = 0;
+  }
+
+  #keep(block: Block): void {
+    const last = this.#history.at(-1);
+    const { length } = block.bytes;
+    const isNext =
+      last === undefined || block.version === last.version + (block.kind === BlockKind.CHANGE ? 1 : 0);
+    if (!isNext) this.forgetHistory();
+    // A view would keep the whole frame that it came in.
+    this.#history.push({
+      ...block,
+      bytes: Buffer.from(block.bytes),
+      kinds: NO_KINDS,
+      texts: [],
+      numbers: [],
+    });
+    this.#historyBytes += length;
+    this.#numbers.historyBytes += length;
+    while (
+      this.#history.length > 0 &&
+      (this.#historyBytes > MAX_ROUTE_HISTORY || this.#numbers.historyBytes > MAX_ROUTE_HISTORIES)
+    ) {
+      const dropped = (this.#history.shift() as Block).bytes.length;
+      this.#historyBytes -= dropped;
+      this.#numbers.historyBytes -= dropped;
+    }
+  }
+
+  /** The last change, where it is kept. */
+  get lastChange(): Buffer | undefined {
+    const last = this.#history.at(-1);
+    return last?.kind === BlockKind.CHANGE && last.version === this.version ? last.bytes : undefined;
+  }
+
+  /**
+   * What another node gets of these routes.
+   *
+   * @returns `undefined` where the history does not reach back that far: it has to ask the node itself
+   */
+  blocksFor(
+    version: number,
+    part: number,
+    most: number,
+  ): { readonly blocks: readonly Buffer[]; readonly isAll: boolean } | undefined {
+    // While it is incomplete it is nothing to be handed on.
+    if (this.exactFrom > this.version || this.pull?.set !== undefined) return undefined;
+    if (part === 0 && version === this.version) return { blocks: [], isAll: true };
+    const history = this.#history;
+    let at = history.findIndex((each) =>
+      part > 0
+        ? each.kind !== BlockKind.CHANGE && each.version === version && each.part === part
+        : each.kind === BlockKind.CHANGE && each.version === version + 1,
+    );
+    // A snapshot that is kept from its first part on.
+    const first = history[0];
+    if (at < 0 && part === 0 && first !== undefined && first.kind !== BlockKind.CHANGE && first.part === 0)
+      at = first.version > version ? 0 : -1;
+    if (at < 0) return undefined;
+    const found = history.slice(at, at + most);
+    return { blocks: found.map(({ bytes }) => bytes), isAll: at + found.length >= history.length };
+  }
+}

@@ -1,0 +1,978 @@
+/**
+ * Who is interested in what: the rules by which each node's interest reaches all others. No socket, no timer, no clock.
+ *
+ *   own interest ─> versions ─> PUSH, by way of the ring (route-ring.ts) ─> each node's copy; acknowledged back along the same way
+ *   now and then, and when a peer comes: DIGEST ─> VERSIONS where they differ ─> WANT from who has more ─> BLOCK …
+ *
+ * Only a node itself makes versions of its interest. A copy goes from version to version, in order, or is replaced by a snapshot; so
+ * a copy of a version is what the node had then. What a node states of itself over its own link is believed. What another one
+ * hands on has to carry its signature, with the key that it announces to the cluster; so nobody changes the routes of another.
+ *
+ * Small changes are pushed. Everything else is pulled: the reader asks for the next blocks when it has handled the last ones, so a
+ * million routes take neither the link nor the turn from others.
+ *
+ * A lost node's routes stay for the grace period, and lead nowhere meanwhile; those of a node that left, was removed, or began another
+ * life, go at once.
+ */
+import { InvalidStateError } from "../../core/errors.js";
+import {
+  MAX_ROUTE_PULLS,
+  MAX_ROUTE_PULLS_OF_ONE,
+  ROUTE_ACK_RETRY,
+  ROUTE_ACK_TIMEOUT,
+  ROUTE_BUCKETS,
+  ROUTE_BURST,
+  ROUTE_DIGEST_INTERVAL,
+  ROUTE_DIGEST_MIN,
+  ROUTE_DISTRUST,
+  ROUTE_FLUSH,
+  ROUTE_GRACE,
+  ROUTE_PULL_TIMEOUT,
+} from "./bounds.js";
+import { OwnRoutes } from "./own-routes.js";
+import type { SendResult } from "./parts.js";
+import {
+  type Pull,
+  Replica,
+  ROUTE_LIMITS,
+  type RouteLimits,
+  RouteNumbers,
+  type RouteStores,
+} from "./route-replica.js";
+import { RouteRing } from "./route-ring.js";
+import {
+  type Block,
+  BlockKind,
+  decodeRouteItem,
+  encodeAck,
+  encodeBlockItem,
+  encodeDigest,
+  encodeNone,
+  encodePush,
+  encodeVersions,
+  encodeWant,
+  Operation,
+  RouteItem,
+  type RouteMessage,
+  type RouteVersion,
+  SIGNATURE_BYTES,
+  signedPart,
+} from "./route-wire.js";
+
+/** Blocks that one flush makes of the own interest at most: a turn is not to be longer. */
+const BLOCKS_A_FLUSH = 8;
+/** Blocks of one flush that are pushed; more are announced, and pulled. */
+const PUSHED_BLOCKS = 2;
+/** ms between two looks at what waits, while something does. */
+const LOOK = 50;
+/** ms until a snapshot that nobody asks for any more is given up. */
+const SNAPSHOT_IDLE = 30_000;
+/** ms for which members that have not acknowledged are asked again after the last change, and the longest wait between two attempts. */
+const ASK_AGAIN_FOR = 60_000;
+const ASK_AGAIN_MAX = 5_000;
+/** ms within which a newcomer's peers send their digests. */
+const GREETING_SPREAD = 200;
+/** Beyond those that it sends to anyhow, a node greets a newcomer with the probability of this number by the number of all. */
+const GREETED = 4;
+/** ms between two digests to one peer, at least: more than the peer wants to have between them. */
+const DIGEST_PAUSE = 3 * ROUTE_DIGEST_MIN;
+/** ms within which a change is handed on once only. */
+const HAND_ON_PAUSE = ROUTE_ACK_RETRY / 2;
+/** ms between two times that a node is asked for its routes since others claim that there are more. */
+const ASK_ITSELF_PAUSE = 1_000;
+/** ms that a node waits for acknowledgements, for each further step in the ring. */
+const ACK_STEP = 250;
+const NEVER = Number.POSITIVE_INFINITY;
+
+export type RouteMemberState = "alive" | "lost" | "gone";
+
+export interface RouteReplicationEffects {
+  send(to: string, item: Uint8Array): SendResult;
+  /** `nodeOf` or the stores answer otherwise than before. */
+  changed(): void;
+  /** All that took part when it was sent have everything up to this ticket. */
+  acknowledged(ticket: number): void;
+}
+
+/** Signatures of blocks. */
+export interface RouteProof {
+  sign(bytes: Uint8Array): Uint8Array;
+  /** @returns false where it does not fit, or the node's key is not known */
+  verify(id: string, life: number, bytes: Uint8Array, signature: Uint8Array): boolean;
+}
+
+export interface RouteReplicationOptions {
+  readonly self: { readonly id: string; readonly life: number };
+  readonly stores: RouteStores;
+  readonly random: () => number;
+  readonly now: number;
+  readonly effects: RouteReplicationEffects;
+  readonly proof: RouteProof;
+  /** ms for which the routes of a lost node are kept. */
+  readonly grace?: number;
+  readonly limits?: RouteLimits;
+  /** ms between two digests. */
+  readonly digestInterval?: number;
+}
+
+interface Member {
+  readonly id: string;
+  readonly replica: Replica;
+  isAlive: boolean;
+  lostAt: number;
+  /** When its last digest was looked at, and when one was sent to it. */
+  answeredAt: number;
+  digestAt: number;
+  /** Whether a digest, and a list of versions, was sent to it that it has not answered. */
+  hasDigest: boolean;
+  hasVersions: boolean;
+}
+
+/** A change on its way through this node: whose acknowledgements are missing. */
+interface Wave {
+  readonly version: number;
+  /** Who wants the acknowledgement; `undefined`: nobody. */
+  readonly parent: string | undefined;
+  /** The part of the ring that it is handed on to; `undefined`: nobody. */
+  readonly until: string | undefined;
+  /** Those that have not answered, with the nodes that each stands for; `undefined` before it was handed on. */
+  pending: Map<string, number> | undefined;
+  missing: number;
+  deadline: number;
+}
+
+export interface RouteReplicationStats {
+  /** Of this node: filters, ids of names, the version, and bytes of changes that are kept. */
+  readonly own: {
+    readonly filters: number;
+    readonly names: number;
+    readonly version: number;
+    readonly logBytes: number;
+  };
+  /** Of other nodes: routes, bytes of their filters, nodes with routes, and bytes that are kept to be handed on. */
+  readonly routes: number;
+  readonly bytes: number;
+  readonly nodes: number;
+  readonly historyBytes: number;
+  /** Fetches and snapshots on their way. */
+  readonly pulls: number;
+  readonly snapshots: number;
+  /** Members that had not acknowledged the last change when it was asked for. */
+  readonly missing: number;
+  readonly refused: Readonly<Record<string, number>>;
+}
+
+export class RouteReplication {
+  readonly #self: { readonly id: string; readonly life: number };
+  readonly #effects: RouteReplicationEffects;
+  readonly #proof: RouteProof;
+  readonly #random: () => number;
+  readonly #grace: number;
+  readonly #digestInterval: number;
+  readonly #limits: RouteLimits;
+  readonly #own: OwnRoutes;
+  readonly #numbers: RouteNumbers;
+  readonly #ring: RouteRing;
+  readonly #members = new Map<string, Member>();
+  /** By origin. */
+  readonly #waves = new Map<string, Wave>();
+  /** Replicas that are being fetched, and those that wait until another one is. */
+  readonly #pulls = new Set<Replica>();
+  readonly #waiting = new Set<Replica>();
+  /** Peers that get a digest, and when. */
+  readonly #due = new Map<string, number>();
+  /** Peers that handed on what was forged, and until when they are not believed about others. */
+  readonly #distrusted = new Map<string, number>();
+  /** Peers that did not answer, and until when they are not asked for others' routes. */
+  readonly #slow = new Map<string, number>();
+  #nextDigest: number;
+  #flushAt = NEVER;
+  #lastLook: number;
+  #ackedVersion = 0;
+  #ackedTicket = 0;
+  /** The own change that was not acknowledged by all is sent again at this time. */
+  #askAgainAt = NEVER;
+  #askAgainAfter = ROUTE_ACK_RETRY;
+  #changedAt = 0;
+  #missing = 0;
+
+  constructor(options: RouteReplicationOptions) {
+    const { self, stores, random, now, effects, proof, limits = ROUTE_LIMITS } = options;
+    this.#self = self;
+    this.#effects = effects;
+    this.#proof = proof;
+    this.#random = random;
+    this.#grace = options.grace ?? ROUTE_GRACE;
+    this.#digestInterval = options.digestInterval ?? ROUTE_DIGEST_INTERVAL;
+    this.#limits = limits;
+    this.#own = new OwnRoutes(self.id, self.life, (bytes) => proof.sign(bytes));
+    this.#numbers = new RouteNumbers(stores, limits);
+    this.#ring = new RouteRing(self.id);
+    this.#nextDigest = now + this.#digestInterval * random();
+    this.#lastLook = now;
+  }
+
+  // --- The own interest ----------------------------------------------------------------------------------------------
+
+  /**
+   * This node is interested in what fits a filter.
+   *
+   * @returns the ticket by which `acked` reports who knows it
+   * @throws InvalidStateError `EFSM` where it has as many filters as the others take of one node
+   */
+  subscribe(now: number, filter: string): number {
+    if (this.#own.size >= this.#limits.nodeRoutes)
+      throw new InvalidStateError("EFSM", `a node subscribes to at most ${this.#limits.nodeRoutes} filters`);
+    return this.#changeOwn(now, this.#own.add(filter));
+  }
+
+  unsubscribe(now: number, filter: string): number {
+    return this.#changeOwn(now, this.#own.delete(filter));
+  }
+
+  /** This node has an id for the name of a topic or a subtopic. */
+  register(now: number, name: string, id: number, chosen: boolean, isSubtopic: boolean): number {
+    const kind = (chosen ? Operation.CHOSEN : 0) | (isSubtopic ? Operation.SUBTOPIC : 0);
+    return this.#changeOwn(now, this.#own.name(name, id, kind));
+  }
+
+  unregister(now: number, name: string, id: number, isSubtopic: boolean): number {
+    return this.#changeOwn(now, this.#own.unname(name, id, isSubtopic ? Operation.SUBTOPIC : 0));
+  }
+
+  #changeOwn(now: number, ticket: number): number {
+    if (this.#own.hasPending) this.#flushAt = Math.min(this.#flushAt, now + ROUTE_FLUSH);
+    else this.#flushAt = NEVER;
+    this.#changedAt = now;
+    // Whether somebody waits for it is not known here.
+    if (!this.acked(ticket) && !this.#waves.has(this.#self.id))
+      this.#askAgainAt = Math.min(this.#askAgainAt, now + LOOK);
+    return ticket;
+  }
+
+  /** Whether all members that were there have everything up to a ticket. */
+  acked(ticket: number): boolean {
+    return ticket <= this.#ackedTicket;
+  }
+
+  /** Members that had not acknowledged the last change when it was asked for. */
+  get missing(): number {
+    return this.#missing;
+  }
+
+  // --- Members -------------------------------------------------------------------------------------------------------
+
+  /**
+   * What membership says of another node that takes messages.
+   *
+   * @param life a number of its own for each life, as it announces it
+   */
+  onMember(now: number, id: string, life: number, state: RouteMemberState): void {
+    if (id === this.#self.id) return;
+    let member = this.#members.get(id);
+    if (member !== undefined && (state === "gone" || member.replica.life !== life)) {
+      this.#remove(now, member);
+      member = undefined;
+    }
+    if (state === "gone") return;
+    if (member === undefined) {
+      // A node of which nothing is known and that is not there is nothing.
+      if (state === "lost") return;
+      member = {
+        id,
+        replica: new Replica(id, life, this.#numbers),
+        isAlive: false,
+        lostAt: 0,
+        answeredAt: Number.NEGATIVE_INFINITY,
+        digestAt: Number.NEGATIVE_INFINITY,
+        hasDigest: false,
+        hasVersions: false,
+      };
+      this.#members.set(id, member);
+    }
+    if (state === "alive") this.#arrive(now, member);
+    else this.#lose(now, member);
+  }
+
+  #arrive(now: number, member: Member): void {
+    if (member.isAlive) return;
+    member.isAlive = true;
+    member.replica.isActive = true;
+    this.#ring.add(member.id);
+    // Of many, those greet a newcomer that send to it anyhow.
+    if (this.#ring.hasFinger(member.id)) this.#greet(now, member.id);
+    else if (this.#random() < GREETED / this.#members.size) this.#greet(now, member.id);
+    this.#effects.changed();
+  }
+
+  #greet(now: number, id: string): void {
+    if (!this.#due.has(id)) this.#due.set(id, now + this.#random() * GREETING_SPREAD);
+  }
+
+  #lose(now: number, member: Member): void {
+    if (!member.isAlive) return;
+    member.isAlive = false;
+    member.lostAt = now;
+    member.replica.isActive = false;
+    this.#leaveRing(now, member);
+    this.#effects.changed();
+  }
+
+  #remove(now: number, member: Member): void {
+    this.#members.delete(member.id);
+    if (member.isAlive) this.#leaveRing(now, member);
+    this.#endPull(now, member.replica);
+    this.#waiting.delete(member.replica);
+    this.#waves.delete(member.id);
+    member.replica.end();
+    this.#effects.changed();
+  }
+
+  #leaveRing(now: number, { id }: Member): void {
+    this.#ring.delete(id);
+    this.#due.delete(id);
+    this.#distrusted.delete(id);
+    this.#slow.delete(id);
+    this.#own.endSnapshot(id);
+    for (const replica of [...this.#pulls]) if (replica.pull?.server === id) this.#endPull(now, replica);
+    // Who stood for others did not acknowledge for them; who stood for itself need not.
+    for (const [origin, wave] of [...this.#waves]) {
+      const count = wave.pending?.get(id);
+      if (count === undefined) continue;
+      wave.pending?.delete(id);
+      wave.missing += count - 1;
+      this.#settleWave(now, origin, wave);
+    }
+  }
+
+  /** The node's id that a number of the stores leads to; `undefined`: it is no target now. */
+  nodeOf(number: number): string | undefined {
+    return this.#numbers.ownerOf(number);
+  }
+
+  /** The life of another node that its routes are of. */
+  lifeOf(id: string): number | undefined {
+    return this.#members.get(id)?.replica.life;
+  }
+
+  /** The number of a node. */
+  numberOf(id: string): number | undefined {
+    return this.#members.get(id)?.replica.set.number;
+  }
+
+  /** The version that this node has of another's routes. */
+  versionOf(id: string): number | undefined {
+    return id === this.#self.id ? this.#own.version : this.#members.get(id)?.replica.version;
+  }
+
+  // --- Time ----------------------------------------------------------------------------------------------------------
+
+  nextWakeUp(): number {
+    const isBusy =
+      this.#due.size + this.#pulls.size + this.#waiting.size + this.#waves.size + this.#own.snapshots > 0 ||
+      this.#askAgainAt < NEVER;
+    let next = Math.min(this.#flushAt, this.#nextDigest);
+    if (isBusy) next = Math.min(next, this.#lastLook + LOOK);
+    return next;
+  }
+
+  tick(now: number): void {
+    if (now >= this.#flushAt) this.#flush(now);
+    if (now - this.#lastLook >= LOOK) this.#look(now);
+    if (now >= this.#nextDigest) {
+      this.#nextDigest = now + this.#digestInterval * (0.75 + 0.5 * this.#random());
+      this.#digestWithAny(now);
+      this.#expire(now);
+    }
+  }
+
+  /** A peer that was full takes items again, or a session with it began. */
+  onRoom(now: number, to: string): void {
+    if (this.#members.get(to)?.isAlive === true) this.#due.set(to, now);
+    this.#lastLook = Math.min(this.#lastLook, now - LOOK);
+  }
+
+  #look(now: number): void {
+    this.#lastLook = now;
+    for (const [id, at] of this.#due) {
+      const member = this.#members.get(id);
+      if (member !== undefined && now - member.digestAt < DIGEST_PAUSE) continue;
+      if (now < at) continue;
+      this.#due.delete(id);
+      if (member !== undefined) this.#sendDigest(now, member);
+    }
+    for (const replica of [...this.#pulls])
+      if (now >= (replica.pull as Pull).deadline) this.#onPullTimeout(now, replica);
+    for (const replica of [...this.#waiting]) this.#pullNext(now, replica);
+    for (const [origin, wave] of [...this.#waves])
+      if (now >= wave.deadline) this.#onWaveTimeout(now, origin, wave);
+    this.#own.endIdle(now, SNAPSHOT_IDLE);
+    if (now >= this.#askAgainAt) this.#askAgain(now);
+  }
+
+  #expire(now: number): void {
+    for (const member of [...this.#members.values()])
+      if (!member.isAlive && now - member.lostAt >= this.#grace) this.#remove(now, member);
+    for (const [id, until] of this.#distrusted) if (now >= until) this.#distrusted.delete(id);
+    for (const [id, until] of this.#slow) if (now >= until) this.#slow.delete(id);
+  }
+
+  /** Makes versions of what is pending, and sends them. */
+  #flush(now: number): void {
+    const blocks: Buffer[] = [];
+    while (blocks.length < BLOCKS_A_FLUSH) {
+      const block = this.#own.cut();
+      if (block === undefined) break;
+      blocks.push(block);
+    }
+    this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : NEVER;
+    if (blocks.length === 0) return;
+    this.#changedAt = now;
+    this.#askAgainAfter = ROUTE_ACK_RETRY;
+    if (blocks.length > PUSHED_BLOCKS || this.#own.hasPending)
+      this.#pushOwn(now, this.#own.version, undefined);
+    else
+      for (const [i, block] of blocks.entries())
+        this.#pushOwn(now, this.#own.version - blocks.length + 1 + i, block);
+  }
+
+  // --- Changes on their way ------------------------------------------------------------------------------------------
+
+  /** One wave at a time wants acknowledgements: of many changes in a row none would ever be acknowledged by all. */
+  #pushOwn(now: number, version: number, block: Buffer | undefined): void {
+    const { id, life } = this.#self;
+    if (this.#ring.others === 0) {
+      this.#onOwnAcked(now, version);
+      return;
+    }
+    if (this.#waves.has(id)) {
+      this.#handOn(id, life, version, id, block, false);
+      return;
+    }
+    const wave: Wave = {
+      version,
+      parent: id,
+      until: id,
+      pending: undefined,
+      missing: 0,
+      deadline: now + ROUTE_ACK_TIMEOUT,
+    };
+    this.#waves.set(id, wave);
+    this.#startWave(now, id, life, wave, block);
+  }
+
+  /** Sends a change to a part of the ring. @returns nodes that get it from nobody */
+  #handOn(
+    id: string,
+    life: number,
+    version: number,
+    until: string,
+    block: Buffer | undefined,
+    ack: boolean,
+    pending?: Map<string, number>,
+  ): number {
+    // Most of those that it goes to get the same bytes.
+    let leaf: Buffer | undefined;
+    return this.#ring.spread(until, ({ id: to, until: end, count }) => {
+      if (to === id) return true;
+      let item: Buffer;
+      if (end === undefined) item = leaf ??= encodePush(ack, { id, life, version }, undefined, block);
+      else item = encodePush(ack, { id, life, version }, end, block);
+      if (this.#effects.send(to, item) !== "sent") return false;
+      pending?.set(to, count);
+      return true;
+    });
+  }
+
+  #startWave(now: number, id: string, life: number, wave: Wave, block: Buffer | undefined): void {
+    wave.pending = new Map();
+    if (wave.until !== undefined) {
+      const { pending } = wave;
+      const ack = wave.parent !== undefined;
+      wave.missing += this.#handOn(id, life, wave.version, wave.until, block, ack, ack ? pending : undefined);
+    }
+    this.#settleWave(now, id, wave);
+  }
+
+  #settleWave(now: number, origin: string, wave: Wave): void {
+    if (wave.pending === undefined || wave.pending.size > 0) return;
+    this.#waves.delete(origin);
+    if (wave.parent === undefined) return;
+    if (origin === this.#self.id) this.#onOwnWave(now, wave);
+    else {
+      const life = this.#members.get(origin)?.replica.life ?? 0;
+      this.#effects.send(wave.parent, encodeAck(origin, life, wave.version, wave.missing));
+    }
+  }
+
+  #onWaveTimeout(now: number, origin: string, wave: Wave): void {
+    if (wave.pending === undefined) {
+      // It has not come here itself.
+      wave.pending = new Map();
+      wave.missing += 1 + (wave.until === undefined ? 0 : this.#ring.between(wave.until));
+    } else {
+      for (const count of wave.pending.values()) wave.missing += count;
+      wave.pending.clear();
+    }
+    this.#settleWave(now, origin, wave);
+  }
+
+  #onOwnWave(now: number, { version, missing }: Wave): void {
+    this.#missing = missing;
+    if (missing === 0) this.#onOwnAcked(now, version);
+    else if (now - this.#changedAt < ASK_AGAIN_FOR) {
+      this.#askAgainAt = now + this.#askAgainAfter;
+      this.#askAgainAfter = Math.min(2 * this.#askAgainAfter, ASK_AGAIN_MAX);
+    }
+  }
+
+  #onOwnAcked(now: number, version: number): void {
+    if (version > this.#ackedVersion) {
+      this.#ackedVersion = version;
+      this.#ackedTicket = this.#own.ticketOf(version);
+      this.#own.forgetTickets(version);
+      this.#missing = 0;
+      this.#askAgainAfter = ROUTE_ACK_RETRY;
+      this.#effects.acknowledged(this.#ackedTicket);
+    }
+    // What was sent meanwhile asked for no acknowledgement.
+    this.#askAgainAt = this.#own.version > this.#ackedVersion ? now : NEVER;
+    if (this.#askAgainAt === now) this.#lastLook = Math.min(this.#lastLook, now - LOOK);
+  }
+
+  #askAgain(now: number): void {
+    this.#askAgainAt = NEVER;
+    const { version } = this.#own;
+    if (this.#waves.has(this.#self.id)) return;
+    if (version > this.#ackedVersion) this.#pushOwn(now, version, undefined);
+    else if (!this.#own.hasPending) {
+      // Nothing had to be sent.
+      this.#ackedTicket = this.#own.ticketOf(version);
+      this.#effects.acknowledged(this.#ackedTicket);
+    }
+  }
+
+  // --- What comes ----------------------------------------------------------------------------------------------------
+
+  /** @param item not changed afterwards @returns why it was refused; `undefined`: it was taken, or is out of date */
+  onItem(now: number, from: string, item: Buffer): string | undefined {
+    const reason = this.#receive(now, from, item);
+    if (reason !== undefined) this.#numbers.count(reason);
+    return reason;
+  }
+
+  #receive(now: number, from: string, item: Buffer): string | undefined {
+    const sender = this.#members.get(from);
+    if (sender?.isAlive !== true) return "stranger";
+    const message = decodeRouteItem(item);
+    if (message === undefined) return "malformed";
+    switch (message.type) {
+      case RouteItem.DIGEST:
+        return this.#onDigest(now, sender, message);
+      case RouteItem.VERSIONS:
+        return this.#onVersions(now, sender, message);
+      case RouteItem.WANT:
+        return this.#onWant(now, from, message);
+      case RouteItem.BLOCK:
+        return this.#onBlock(now, from, message);
+      case RouteItem.PUSH:
+        return this.#onPush(now, from, message);
+      case RouteItem.NONE:
+        return this.#onNone(now, from, message);
+      case RouteItem.ACK:
+        return this.#onAck(now, from, message);
+    }
+  }
+
+  #onAck(
+    now: number,
+    from: string,
+    { id, life, version, missing }: RouteVersion & { missing: number },
+  ): string | undefined {
+    const wave = this.#waves.get(id);
+    if (life !== this.#lifeOf(id)) return "life";
+    if (wave === undefined || wave.version !== version) return undefined;
+    const count = wave.pending?.get(from);
+    if (count === undefined) return "unasked";
+    wave.pending?.delete(from);
+    wave.missing += Math.min(missing, count);
+    this.#settleWave(now, id, wave);
+    return undefined;
+  }
+
+  #lifeOf(id: string): number | undefined {
+    return id === this.#self.id ? this.#self.life : this.#members.get(id)?.replica.life;
+  }
+
+  /** Whether what a peer says of another one counts. */
+  #isBelieved(from: string, about: string): boolean {
+    return from === about || !this.#distrusted.has(from);
+  }
+
+  #onPush(
+    now: number,
+    from: string,
+    { id, life, version, ack, until, block }: Extract<RouteMessage, { type: typeof RouteItem.PUSH }>,
+  ): string | undefined {
+    if (id === this.#self.id) return "own";
+    const member = this.#members.get(id);
+    if (member === undefined) return "unknown";
+    const { replica } = member;
+    if (replica.life !== life) return "life";
+    if (!this.#isBelieved(from, id)) return "distrusted";
+    if (block !== undefined && version === replica.version + 1 && replica.pull?.set === undefined) {
+      if (from !== id && replica.exactFrom > replica.version) block = undefined;
+      else {
+        const reason = this.#verify(now, from, block);
+        if (reason !== undefined) return reason;
+        this.#change(replica, block);
+      }
+    }
+    const part = until === this.#self.id ? undefined : until;
+    if (ack || part !== undefined) {
+      const steps = part === undefined ? 0 : Math.log2(1 + this.#ring.between(part));
+      this.#waves.set(id, {
+        version,
+        parent: ack ? from : undefined,
+        until: part,
+        pending: undefined,
+        missing: 0,
+        deadline: now + ROUTE_ACK_TIMEOUT + ACK_STEP * steps,
+      });
+    }
+    if (replica.version >= version) this.#onAdvance(now, replica);
+    else this.#want(now, replica, from, version);
+    return undefined;
+  }
+
+  /** What is not of the peer itself has to be signed. */
+  #verify(now: number, from: string, block: Block): string | undefined {
+    if (from === block.id) return undefined;
+    const { bytes, signature } = signedPart(block.bytes);
+    if (signature.length === SIGNATURE_BYTES && this.#proof.verify(block.id, block.life, bytes, signature))
+      return undefined;
+    this.#distrusted.set(from, now + ROUTE_DISTRUST);
+    return "signature";
+  }
+
+  #change(replica: Replica, block: Block): void {
+    // Only beyond so many nodes others are asked for it.
+    replica.change(block, !this.#ring.isDirect);
+    this.#effects.changed();
+  }
+
+  /** A copy has the version that a change on its way is about: it is handed on, or acknowledged. */
+  #onAdvance(now: number, replica: Replica): void {
+    const wave = this.#waves.get(replica.id);
+    if (wave === undefined || wave.pending !== undefined || replica.version < wave.version) return;
+    if (wave.until !== undefined && !mayHandOn(now, replica, wave.version)) {
+      this.#waves.delete(replica.id);
+      this.#numbers.count("flood");
+      return;
+    }
+    const block = replica.version === wave.version ? replica.lastChange : undefined;
+    this.#startWave(now, replica.id, replica.life, wave, block);
+  }
+
+  // --- Repair --------------------------------------------------------------------------------------------------------
+
+  #digestWithAny(now: number): void {
+    const { fingers } = this.#ring;
+    if (fingers === 0) return;
+    const id = this.#ring.finger(Math.floor(this.#random() * fingers) % fingers);
+    const member = this.#members.get(id);
+    if (member !== undefined) this.#sendDigest(now, member);
+  }
+
+  #sendDigest(now: number, member: Member): void {
+    member.digestAt = now;
+    const salt = Math.floor(this.#random() * 2 ** 32);
+    if (this.#effects.send(member.id, encodeDigest(salt, this.#bucketsFor(salt))) === "sent")
+      member.hasDigest = true;
+  }
+
+  #bucketsFor(salt: number): Uint32Array {
+    const buckets = new Uint32Array(ROUTE_BUCKETS);
+    const add = (id: string, life: number, version: number): void => {
+      if (version === 0) return;
+      const bucket = bucketOf(id);
+      buckets[bucket] = (buckets[bucket] as number) ^ hashOf(salt, id, life, version);
+    };
+    add(this.#self.id, this.#self.life, this.#own.version);
+    for (const { id, replica, isAlive } of this.#members.values())
+      if (isAlive) add(id, replica.life, replica.version);
+    return buckets;
+  }
+
+  #onDigest(
+    now: number,
+    sender: Member,
+    { salt, buckets }: Extract<RouteMessage, { type: typeof RouteItem.DIGEST }>,
+  ): string | undefined {
+    if (now - sender.answeredAt < ROUTE_DIGEST_MIN) return "flood";
+    sender.answeredAt = now;
+    const mine = this.#bucketsFor(salt);
+    let mask = 0;
+    for (let i = 0; i < ROUTE_BUCKETS; i++) if (mine[i] !== buckets[i]) mask |= 1 << i;
+    if (mask !== 0)
+      this.#effects.send(sender.id, encodeVersions(true, mask, this.#versions(mask, undefined)));
+    return undefined;
+  }
+
+  /** Of the live nodes in these buckets. @param theirs only what is newer than this */
+  #versions(mask: number, theirs: ReadonlyMap<string, RouteVersion> | undefined): RouteVersion[] {
+    const found: RouteVersion[] = [];
+    const add = (id: string, life: number, version: number): void => {
+      if (version === 0 || ((mask >>> bucketOf(id)) & 1) === 0) return;
+      const their = theirs?.get(id);
+      if (their !== undefined && (their.life !== life || their.version >= version)) return;
+      found.push({ id, life, version });
+    };
+    add(this.#self.id, this.#self.life, this.#own.version);
+    for (const { id, replica, isAlive } of this.#members.values())
+      if (isAlive) add(id, replica.life, replica.version);
+    return found;
+  }
+
+  #onVersions(
+    now: number,
+    sender: Member,
+    { answer, mask, entries }: Extract<RouteMessage, { type: typeof RouteItem.VERSIONS }>,
+  ): string | undefined {
+    // Each answers what was sent, once.
+    if (!(answer ? sender.hasDigest : sender.hasVersions)) return "unasked";
+    if (answer) sender.hasDigest = false;
+    else sender.hasVersions = false;
+    const theirs = new Map<string, RouteVersion>();
+    let reason: string | undefined;
+    for (const entry of entries) {
+      const { id, life, version } = entry;
+      theirs.set(id, entry);
+      if (id === this.#self.id) {
+        if (life === this.#self.life && version > this.#own.version) reason = "own";
+        continue;
+      }
+      const replica = this.#members.get(id)?.replica;
+      if (replica?.life !== life || version <= replica.version) continue;
+      if (this.#isBelieved(sender.id, id)) this.#want(now, replica, sender.id, version);
+      else reason ??= "distrusted";
+    }
+    if (answer) {
+      const newer = this.#versions(mask, theirs);
+      if (newer.length > 0) this.#effects.send(sender.id, encodeVersions(false, mask, newer));
+    }
+    return reason;
+  }
+
+  // --- Fetching ------------------------------------------------------------------------------------------------------
+
+  /** A peer has a later version of a node's routes. */
+  #want(now: number, replica: Replica, from: string, version: number): void {
+    const { claim } = replica;
+    // The node itself is asked in preference.
+    if (claim === undefined || claim.version < version || from === replica.id)
+      replica.claim = { from, version };
+    if (replica.pull === undefined) this.#pullNext(now, replica);
+  }
+
+  #pullNext(now: number, replica: Replica): void {
+    const { claim } = replica;
+    if (claim === undefined || claim.version <= replica.version || replica.pull !== undefined) {
+      this.#waiting.delete(replica);
+      if (replica.pull === undefined) replica.claim = undefined;
+      return;
+    }
+    // What was read of a large snapshot has to be completed by who made it.
+    const asksItself =
+      replica.exactFrom > replica.version || this.#slow.has(claim.from) || this.#distrusted.has(claim.from);
+    const server = asksItself ? replica.id : claim.from;
+    const isTooSoon = server !== claim.from && now - replica.askedAt < ASK_ITSELF_PAUSE;
+    if (isTooSoon || !this.#mayPull(server, replica)) {
+      this.#waiting.add(replica);
+      return;
+    }
+    this.#waiting.delete(replica);
+    this.#pull(now, replica, server);
+  }
+
+  #mayPull(server: string, replica: Replica): boolean {
+    // A node's own statements never wait for others'.
+    if (server === replica.id && this.#pulls.size < 2 * MAX_ROUTE_PULLS) return true;
+    if (this.#pulls.size >= MAX_ROUTE_PULLS) return false;
+    let count = 0;
+    for (const { pull } of this.#pulls) if (pull?.server === server) count += 1;
+    return count < MAX_ROUTE_PULLS_OF_ONE;
+  }
+
+  #pull(now: number, replica: Replica, server: string): void {
+    replica.claim = undefined;
+    if (server === replica.id) replica.askedAt = now;
+    replica.pull = {
+      server,
+      base: 0,
+      set: undefined,
+      next: 0,
+      count: 0,
+      bytes: 0,
+      deadline: now + ROUTE_PULL_TIMEOUT,
+    };
+    this.#pulls.add(replica);
+    this.#ask(now, replica, replica.pull);
+  }
+
+  #ask(now: number, replica: Replica, pull: Pull): void {
+    pull.deadline = now + ROUTE_PULL_TIMEOUT;
+    const version = pull.set === undefined ? replica.version : pull.base;
+    const result = this.#effects.send(pull.server, encodeWant(replica.id, replica.life, version, pull.next));
+    if (result === "unreachable") this.#endPull(now, replica);
+  }
+
+  #endPull(now: number, replica: Replica): void {
+    if (replica.pull === undefined) return;
+    this.#pulls.delete(replica);
+    replica.endPull();
+    this.#effects.changed();
+    // The next one that waits gets the place at the next look, and so does a claim that came meanwhile.
+    if (replica.claim !== undefined && this.#members.get(replica.id)?.replica === replica)
+      this.#waiting.add(replica);
+    this.#lastLook = Math.min(this.#lastLook, now - LOOK + ROUTE_FLUSH);
+  }
+
+  #onPullTimeout(now: number, replica: Replica): void {
+    const { server } = replica.pull as Pull;
+    if (server !== replica.id) this.#slow.set(server, now + ROUTE_DISTRUST);
+    this.#numbers.count("timeout");
+    this.#endPull(now, replica);
+  }
+
+  #onNone(now: number, from: string, { id, life }: { id: string; life: number }): string | undefined {
+    const replica = this.#members.get(id)?.replica;
+    const pull = replica?.pull;
+    if (replica?.life !== life || pull?.server !== from) return "unasked";
+    const wasReading = pull.set !== undefined;
+    this.#endPull(now, replica);
+    // The node itself has everything; of a snapshot that it has given up it makes another one.
+    if (from !== id || wasReading) this.#want(now, replica, id, replica.version + 1);
+    return undefined;
+  }
+
+  #onWant(
+    now: number,
+    from: string,
+    { id, life, version, part }: Extract<RouteMessage, { type: typeof RouteItem.WANT }>,
+  ): string | undefined {
+    if (this.#lifeOf(id) !== life) {
+      this.#effects.send(from, encodeNone(id, life));
+      return "life";
+    }
+    const found =
+      id === this.#self.id
+        ? this.#own.blocksFor(now, from, version, part, ROUTE_BURST)
+        : this.#members.get(id)?.replica.blocksFor(version, part, ROUTE_BURST);
+    if (found === undefined) {
+      this.#effects.send(from, encodeNone(id, life));
+      return undefined;
+    }
+    const { blocks, isAll } = found;
+    for (const [i, block] of blocks.entries()) {
+      const isLast = i === blocks.length - 1;
+      if (this.#effects.send(from, encodeBlockItem(isLast && !isAll, isLast && isAll, block)) !== "sent")
+        return undefined;
+    }
+    // It asked for what it has: that ends its fetch.
+    if (blocks.length === 0) this.#effects.send(from, encodeNone(id, life));
+    return undefined;
+  }
+
+  #onBlock(
+    now: number,
+    from: string,
+    { again, end, block }: Extract<RouteMessage, { type: typeof RouteItem.BLOCK }>,
+  ): string | undefined {
+    const replica = this.#members.get(block.id)?.replica;
+    const pull = replica?.pull;
+    if (replica === undefined || replica.life !== block.life || pull?.server !== from) return "unasked";
+    const reason = this.#verify(now, from, block) ?? this.#take(replica, pull, block);
+    if (reason !== undefined) {
+      this.#endPull(now, replica);
+      if (from !== block.id) this.#want(now, replica, block.id, replica.version + 1);
+      return reason;
+    }
+    pull.deadline = now + ROUTE_PULL_TIMEOUT;
+    if (pull.set === undefined) this.#onAdvance(now, replica);
+    if (end) this.#endPull(now, replica);
+    else if (again) this.#ask(now, replica, pull);
+    return undefined;
+  }
+
+  /** @returns why a block does not fit what is being fetched */
+  #take(replica: Replica, pull: Pull, block: Block): string | undefined {
+    if (block.kind === BlockKind.CHANGE) {
+      if (pull.set !== undefined) return "sequence";
+      // It came by another way meanwhile.
+      if (block.version <= replica.version) return undefined;
+      if (block.version !== replica.version + 1) return "sequence";
+      this.#change(replica, block);
+      return undefined;
+    }
+    if (pull.set === undefined) {
+      if (block.part !== 0 || block.version <= replica.version) return "sequence";
+      replica.beginSnapshot(pull, block.version);
+    } else if (block.part < pull.next) return undefined;
+    if (block.version !== pull.base || block.part !== pull.next || block.exact < block.version)
+      return "sequence";
+    // One that never ends, or adds nothing.
+    if (block.kind === BlockKind.PART && block.kinds.length === 0) return "snapshot";
+    if (pull.count > 2 * this.#limits.nodeRoutes || pull.bytes > 4 * this.#limits.nodeBytes)
+      return "snapshot";
+    for (const kind of block.kinds) if ((kind & Operation.ADD) === 0) return "snapshot";
+    replica.part(pull, block, !this.#ring.isDirect && block.exact === block.version);
+    this.#effects.changed();
+    return undefined;
+  }
+
+  stats(): RouteReplicationStats {
+    const { size: filters, names, version, logBytes, snapshots } = this.#own;
+    const { routes, bytes, historyBytes, refused } = this.#numbers;
+    return {
+      own: { filters, names, version, logBytes },
+      routes,
+      bytes,
+      nodes: this.#members.size,
+      historyBytes,
+      pulls: this.#pulls.size,
+      snapshots,
+      missing: this.#missing,
+      refused: { ...refused },
+    };
+  }
+}
+
+/** The same change comes again where an acknowledgement is missing, but not more often than its origin asks. */
+function mayHandOn(now: number, replica: Replica, version: number): boolean {
+  if (version <= replica.handedOn && now - replica.handedOnAt < HAND_ON_PAUSE) return false;
+  replica.handedOn = Math.max(version, replica.handedOn);
+  replica.handedOnAt = now;
+  return true;
+}
+
+function bucketOf(id: string): number {
+  return Number.parseInt(id.charAt(0), 16) & (ROUTE_BUCKETS - 1);
+}
+
+/** Salted, so that two pictures that differ and have one hash differ in the next digest. */
+function hashOf(salt: number, id: string, life: number, version: number): number {
+  let hash = mix(salt | 0, Number.parseInt(id.slice(0, 8), 16));
+  hash = mix(hash, Number.parseInt(id.slice(8, 16), 16));
+  hash = mix(hash, life | 0);
+  hash = mix(hash, Math.floor(life / 2 ** 32));
+  hash = mix(hash, version | 0);
+  return mix(hash, Math.floor(version / 2 ** 32)) >>> 0;
+}
+
+function mix(hash: number, value: number): number {
+  let mixed = Math.imul(hash ^ value, 0x85eb_ca6b);
+  mixed ^= mixed >>> 13;
+  mixed = Math.imul(mixed, 0xc2b2_ae35);
+  return mixed ^ (mixed >>> 16);
+}

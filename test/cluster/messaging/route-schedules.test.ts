@@ -1,0 +1,233 @@
+/**
+ * Schedules of joins, leaves, cuts, restarts, changes of interest, lost and repeated items and slow peers that fast-check makes, and
+ * makes smaller. SHOAL_LONG=1 runs 10,000 of them.
+ */
+import { describe, expect, it } from "vitest";
+import fc from "../../support/properties.js";
+import { type RouteNode, RouteWorld } from "./route-world.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+/** ms after the last fault within which all copies are right: some digests of 1 s, and what they lead to. */
+const BOUND = 30_000;
+const DIGEST = 1_000;
+
+const node = fc.nat(63);
+const ms = fc.nat(400);
+const filter = fc.nat(11).map((number) => `f/${number}`);
+const pairs = fc.uniqueArray(fc.tuple(node, node), { minLength: 1, maxLength: 8 });
+
+const act = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("subscribe" as const), node, filter, ms }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("unsubscribe" as const), node, filter, ms }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("name" as const), node, filter, ms }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("unname" as const), node, filter, ms }) },
+  // So many at once that they are announced, and fetched as a snapshot or as changes.
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("many" as const),
+      node,
+      count: fc.integer({ min: 100, max: 6_000 }),
+      ms,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("fewer" as const), node, ms }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("join" as const), ms }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("leave" as const), node, ms }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("restart" as const), node, filter, ms }) },
+  // The membership of each notices, or does not.
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("cut" as const),
+      pairs,
+      notices: fc.boolean(),
+      ms: fc.nat(4_000),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("heal" as const), ms }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("stall" as const), node, ms: fc.nat(8_000) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("network" as const),
+      loss: fc.constantFrom(0, 0.1, 0.5),
+      duplication: fc.constantFrom(0, 0.3),
+      ms,
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("full" as const), pairs, ms }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("room" as const), ms }) },
+);
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+class Run {
+  readonly world: RouteWorld;
+  #cut = new Set<string>();
+
+  constructor(seed: number, count: number) {
+    this.world = new RouteWorld({ seed, latency: [1, 20], digestInterval: DIGEST });
+    for (let i = 0; i < count; i++) this.world.add();
+    this.world.meet(300);
+    this.world.run(seed % 400);
+  }
+
+  #at(index: number): RouteNode {
+    return this.world.nodes[index % this.world.nodes.length] as RouteNode;
+  }
+
+  get #up(): RouteNode[] {
+    return this.world.nodes.filter(({ up }) => up);
+  }
+
+  /** Each of the others notices by itself, some time later. */
+  #notice(of: RouteNode, state: "alive" | "lost" | "gone"): void {
+    const { life } = of;
+    for (const at of this.#up)
+      this.world.later(this.world.random() * 500, () => {
+        if (of.life === life && (state === "alive") === of.up && !this.#cut.has(`${of.index} ${at.index}`))
+          this.world.see(at, of, state);
+      });
+  }
+
+  do(step: Act): void {
+    const { world } = this;
+    if ("node" in step) this.#doTo(this.#at(step.node), step);
+    else if (step.kind === "join") {
+      if (world.nodes.length < 48) {
+        const joined = world.add();
+        this.#notice(joined, "alive");
+        for (const other of this.#up) world.later(world.random() * 500, () => this.#seeIfUp(joined, other));
+      }
+    } else if (step.kind === "cut") {
+      for (const [a, b] of step.pairs) {
+        const [from, to] = [this.#at(a), this.#at(b)];
+        if (from === to) continue;
+        this.#cut.add(`${from.index} ${to.index}`);
+        if (step.notices)
+          world.later(
+            300,
+            () =>
+              this.#cut.has(`${from.index} ${to.index}`) && to.known.has(from) && world.see(to, from, "lost"),
+          );
+      }
+      world.blocks = (from, to) => this.#cut.has(`${from.index} ${to.index}`);
+    } else if (step.kind === "heal") this.#heal();
+    else if (step.kind === "network") {
+      world.loss = step.loss;
+      world.duplication = step.duplication;
+    } else if (step.kind === "full") for (const [a, b] of step.pairs) this.#at(a).full.add(this.#at(b));
+    else this.#empty();
+    world.run(step.ms);
+  }
+
+  #doTo(on: RouteNode, step: Extract<Act, { node: number }>): void {
+    const { world } = this;
+    if (step.kind === "restart") {
+      on.restart();
+      this.#notice(on, "alive");
+      for (const other of this.#up) world.later(world.random() * 500, () => this.#seeIfUp(on, other));
+      on.subscribe(step.filter);
+      return;
+    }
+    if (!on.up) return;
+    if (step.kind === "subscribe") on.subscribe(step.filter);
+    else if (step.kind === "unsubscribe") on.unsubscribe(step.filter);
+    else if (step.kind === "name") on.name(step.filter, 7);
+    else if (step.kind === "unname") on.unname(step.filter, 7);
+    else if (step.kind === "many") for (let i = 0; i < step.count; i++) on.subscribe(`many/${i}/of/them`);
+    else if (step.kind === "fewer") for (const each of [...on.filters]) on.unsubscribe(each);
+    else if (step.kind === "stall") on.stalledUntil = world.now + step.ms;
+    else if (this.#up.length > 2) {
+      on.up = false;
+      this.#notice(on, "gone");
+    }
+  }
+
+  #seeIfUp(at: RouteNode, of: RouteNode): void {
+    if (of.up && !this.#cut.has(`${of.index} ${at.index}`)) this.world.see(at, of, "alive");
+  }
+
+  #heal(): void {
+    this.#cut.clear();
+    this.world.blocks = undefined;
+    for (const at of this.#up)
+      for (const of of this.#up)
+        if (at !== of) this.world.later(this.world.random() * 500, () => this.#seeIfUp(at, of));
+  }
+
+  #empty(): void {
+    for (const at of this.world.nodes) {
+      for (const of of at.full) if (at.up) this.world.act(at, () => at.rules.onRoom(this.world.now, of.id));
+      at.full.clear();
+    }
+  }
+
+  end(): void {
+    const { world } = this;
+    world.loss = 0;
+    world.duplication = 0;
+    this.#heal();
+    this.#empty();
+    world.run(1_000);
+    for (const at of this.#up)
+      for (const of of world.nodes) if (at !== of) world.see(at, of, of.up ? "alive" : "gone");
+    const took = world.until(() => world.agree(), BOUND, 50);
+    if (took === Number.POSITIVE_INFINITY) expect.fail(this.#differences());
+    for (const at of this.#up) {
+      // A node's own word alone makes its versions, and nobody has a route of a node that is gone.
+      expect(at.rules.stats().own.filters).toBe(at.filters.size);
+      for (const [number, filters] of at.store.byNumber) {
+        const id = at.rules.nodeOf(number);
+        if (filters.size > 0)
+          expect(world.nodes.find((each) => each.id === id)?.up, "routes of nobody").toBe(true);
+      }
+      const routes = [...at.store.byNumber.values()].reduce((sum, { size }) => sum + size, 0);
+      expect(at.rules.stats().routes, "what is counted").toBe(routes);
+      expect(at.rules.stats().refused, "refused among honest nodes").not.toHaveProperty("own");
+      expect(at.rules.stats().refused, "refused among honest nodes").not.toHaveProperty("signature");
+    }
+    // Nothing more is sent than digests, and every subscription is acknowledged.
+    const asked = this.#up.map((at) => [at, at.subscribe("last")] as const);
+    expect(
+      world.until(() => asked.every(([at, ticket]) => at.rules.acked(ticket)), BOUND, 50),
+      "acknowledged",
+    ).toBeLessThan(BOUND);
+    expect(world.agree()).toBe(true);
+    world.run(1_000);
+    const { items } = world;
+    world.run(5_000);
+    expect(world.items - items, "items of an idle cluster").toBeLessThanOrEqual(
+      (this.#up.length * 5_000 * 2) / DIGEST,
+    );
+  }
+
+  #differences(): string {
+    const found: string[] = [];
+    for (const at of this.#up)
+      for (const of of this.#up)
+        if (at !== of && !at.agreesWith(of))
+          found.push(
+            `${at.index} has version ${at.rules.versionOf(of.id)} of ${of.index} (${at.routesOf(of).size} routes), which has ${of.rules.versionOf(of.id)} (${of.filters.size})`,
+          );
+    return `${found.slice(0, 10).join("\n")}\n${JSON.stringify(this.#up[0]?.rules.stats())}`;
+  }
+}
+
+describe("any schedule of faults", () => {
+  it("ends in copies that are right, and in silence", { timeout: LONG ? 14_400_000 : 90_000 }, () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 2 ** 31 }),
+        fc.constantFrom(2, 3, 5, 36),
+        fc.array(act, { maxLength: 12 }),
+        (seed, count, steps) => {
+          const run = new Run(seed, count);
+          for (const step of steps) run.do(step);
+          run.end();
+        },
+      ),
+      { numRuns: LONG ? 10_000 : 60 },
+    );
+  });
+});

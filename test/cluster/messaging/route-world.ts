@@ -1,0 +1,357 @@
+/**
+ * Route replication of many nodes in virtual time: links that keep their order, have latency, are cut one way or both, lose and
+ * repeat items on request, and are full; a membership that notices all of it late, each node by itself.
+ */
+import type { SendResult } from "../../../src/cluster/messaging/parts.js";
+import type { RouteLimits, RouteStores } from "../../../src/cluster/messaging/route-replica.js";
+import { type RouteProof, RouteReplication } from "../../../src/cluster/messaging/route-replication.js";
+import { SIGNATURE_BYTES } from "../../../src/cluster/messaging/route-wire.js";
+
+export interface RouteWorldOptions {
+  readonly seed: number;
+  /** ms of an item on its way, at least and at most. */
+  readonly latency?: readonly [number, number];
+  readonly grace?: number;
+  readonly limits?: RouteLimits;
+  readonly digestInterval?: number;
+}
+
+/** Small and fast: xorshift, seeded. */
+export function randomOf(seed: number): () => number {
+  let state = (seed ^ 0x9e37_79b9) | 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) / 4_294_967_296;
+  };
+}
+
+/** The simplest thing that could be right. */
+export class SimpleStore {
+  readonly byNumber = new Map<number, Set<string>>();
+
+  add(filter: string, node: number): string {
+    if (filter === "") return "empty";
+    const set = this.byNumber.get(node) ?? new Set();
+    this.byNumber.set(node, set);
+    if (set.has(filter)) return "known";
+    set.add(filter);
+    return "added";
+  }
+
+  delete(filter: string, node: number): boolean {
+    return this.byNumber.get(node)?.delete(filter) === true;
+  }
+
+  register(name: string, id: number, chosen: boolean, node: number): string {
+    return this.add(`${name} ${id} ${chosen}`, node);
+  }
+
+  unregister(name: string, id: number, node: number): boolean {
+    const had = this.delete(`${name} ${id} true`, node);
+    return this.delete(`${name} ${id} false`, node) || had;
+  }
+
+  deleteNode(node: number): number {
+    const count = this.byNumber.get(node)?.size ?? 0;
+    this.byNumber.delete(node);
+    return count;
+  }
+}
+
+/** Signatures that are as good as a secret of each life: what is not signed by it has other bytes. */
+export const PROOF = {
+  secretOf: (id: string, life: number): string => `${id} ${life}`,
+  of(id: string, life: number): RouteProof {
+    return {
+      sign: (bytes) => seal(id, life, bytes),
+      verify: (of, itsLife, bytes, signature) => Buffer.compare(seal(of, itsLife, bytes), signature) === 0,
+    };
+  },
+};
+
+function seal(id: string, life: number, bytes: Uint8Array): Buffer {
+  let hash = 0x811c_9dc5;
+  const key = `${id} ${life}`;
+  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x0100_0193);
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x0100_0193);
+  const signature = Buffer.alloc(SIGNATURE_BYTES);
+  signature.writeUInt32BE(hash >>> 0, 0);
+  return signature;
+}
+
+interface Link {
+  /** Nothing arrives before it. */
+  arrival: number;
+  /** Of which lives of its ends. */
+  epoch: number;
+}
+
+export class RouteNode {
+  readonly world: RouteWorld;
+  readonly index: number;
+  readonly id: string;
+  life: number;
+  up = true;
+  rules: RouteReplication;
+  store = new SimpleStore();
+  topics = new SimpleStore();
+  subtopics = new SimpleStore();
+  /** Own filters, as the program has them. */
+  filters = new Set<string>();
+  names = new Set<string>();
+  acknowledged = 0;
+  sentBytes = 0;
+  sentItems = 0;
+  stalledUntil = 0;
+  scheduled = Number.POSITIVE_INFINITY;
+  /** Peers that take nothing now. */
+  readonly full = new Set<RouteNode>();
+  readonly known = new Map<RouteNode, "alive" | "lost">();
+  readonly peers = new Set<RouteNode>();
+
+  constructor(world: RouteWorld, index: number) {
+    this.world = world;
+    this.index = index;
+    const random = Math.floor(world.random() * 2 ** 32);
+    this.id = `${random.toString(16).padStart(8, "0")}${index.toString(16).padStart(24, "0")}`;
+    this.life = 1;
+    this.rules = this.#rules();
+  }
+
+  restart(): void {
+    this.life += 1;
+    this.up = true;
+    this.stalledUntil = 0;
+    this.scheduled = Number.POSITIVE_INFINITY;
+    this.store = new SimpleStore();
+    this.topics = new SimpleStore();
+    this.subtopics = new SimpleStore();
+    this.filters = new Set();
+    this.names = new Set();
+    this.known.clear();
+    this.acknowledged = 0;
+    this.rules = this.#rules();
+  }
+
+  #rules(): RouteReplication {
+    const { id, life, world } = this;
+    const stores: RouteStores = { routes: this.store, topics: this.topics, subtopics: this.subtopics };
+    const { grace, limits, digestInterval } = world.options;
+    return new RouteReplication({
+      self: { id, life },
+      stores,
+      random: world.random,
+      now: world.now,
+      proof: PROOF.of(id, life),
+      effects: {
+        send: (to, item) => world.transmit(this, to, item),
+        changed: () => undefined,
+        acknowledged: (ticket) => {
+          if (ticket < this.acknowledged) throw new Error("an acknowledgement went back");
+          this.acknowledged = ticket;
+        },
+      },
+      ...(grace === undefined ? {} : { grace }),
+      ...(limits === undefined ? {} : { limits }),
+      ...(digestInterval === undefined ? {} : { digestInterval }),
+    });
+  }
+
+  subscribe(filter: string): number {
+    this.filters.add(filter);
+    return this.world.act(this, () => this.rules.subscribe(this.world.now, filter));
+  }
+
+  unsubscribe(filter: string): void {
+    this.filters.delete(filter);
+    this.world.act(this, () => this.rules.unsubscribe(this.world.now, filter));
+  }
+
+  name(name: string, id: number): void {
+    this.names.add(`${name} ${id} false`);
+    this.world.act(this, () => this.rules.register(this.world.now, name, id, false, false));
+  }
+
+  unname(name: string, id: number): void {
+    this.names.delete(`${name} ${id} false`);
+    this.world.act(this, () => this.rules.unregister(this.world.now, name, id, false));
+  }
+
+  /** What it has of another's routes. */
+  routesOf(other: RouteNode): ReadonlySet<string> {
+    const number = this.rules.numberOf(other.id);
+    return (number === undefined ? undefined : this.store.byNumber.get(number)) ?? new Set();
+  }
+
+  namesOf(other: RouteNode): ReadonlySet<string> {
+    const number = this.rules.numberOf(other.id);
+    return (number === undefined ? undefined : this.topics.byNumber.get(number)) ?? new Set();
+  }
+
+  /** Whether its copy of another's routes is what that one has, and leads to it. */
+  agreesWith(other: RouteNode): boolean {
+    const number = this.rules.numberOf(other.id);
+    return (
+      number !== undefined &&
+      this.rules.nodeOf(number) === other.id &&
+      same(this.routesOf(other), other.filters) &&
+      same(this.namesOf(other), other.names)
+    );
+  }
+}
+
+function same(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  if (a.size !== b.size) return false;
+  for (const each of a) if (!b.has(each)) return false;
+  return true;
+}
+
+/** Slots of the wheel, of 1 ms each: a power of two. */
+const SLOTS = 8_192;
+
+export class RouteWorld {
+  readonly options: RouteWorldOptions;
+  readonly random: () => number;
+  readonly nodes: RouteNode[] = [];
+  now = 0;
+  /** Of items, beyond what links do: what a driver's fault would look like. */
+  loss = 0;
+  duplication = 0;
+  /** Whether nothing gets from the first to the second. */
+  blocks: ((from: RouteNode, to: RouteNode) => boolean) | undefined;
+  /** Sees each item; what it returns is sent in place of it. */
+  rewrite: ((from: RouteNode, to: RouteNode, item: Uint8Array) => Uint8Array | undefined) | undefined;
+  items = 0;
+  readonly #wheel: (() => void)[][] = Array.from({ length: SLOTS }, () => []);
+  readonly #byId = new Map<string, RouteNode>();
+  readonly #links = new Map<number, Link>();
+
+  constructor(options: RouteWorldOptions) {
+    this.options = options;
+    this.random = randomOf(options.seed);
+  }
+
+  add(): RouteNode {
+    const node = new RouteNode(this, this.nodes.length);
+    this.nodes.push(node);
+    this.#byId.set(node.id, node);
+    this.schedule(node);
+    return node;
+  }
+
+  /** All see all, at once or over some time. */
+  meet(within = 0): void {
+    for (const a of this.nodes)
+      for (const b of this.nodes)
+        if (a !== b) {
+          if (within === 0) this.see(a, b, "alive");
+          else this.later(this.random() * within, () => this.see(a, b, "alive"));
+        }
+  }
+
+  /** What the membership of one says of another. */
+  see(at: RouteNode, of: RouteNode, state: "alive" | "lost" | "gone"): void {
+    if (!at.up || at === of) return;
+    if (state === "gone") at.known.delete(of);
+    else at.known.set(of, state);
+    this.act(at, () => at.rules.onMember(this.now, of.id, of.life, state));
+  }
+
+  act<T>(node: RouteNode, call: () => T): T {
+    const result = call();
+    this.schedule(node);
+    return result;
+  }
+
+  later(ms: number, call: () => void): void {
+    const at = Math.max(1, Math.min(SLOTS - 1, Math.ceil(ms)));
+    (this.#wheel[(this.now + at) & (SLOTS - 1)] as (() => void)[]).push(call);
+  }
+
+  schedule(node: RouteNode): void {
+    if (!node.up) return;
+    const next = Math.max(this.now + 1, Math.ceil(node.rules.nextWakeUp()), node.stalledUntil);
+    if (next >= node.scheduled) return;
+    node.scheduled = next;
+    const { rules } = node;
+    this.later(next - this.now, () => {
+      if (!node.up || node.rules !== rules || node.scheduled !== next) {
+        // One that was too far away for the wheel, or was overtaken.
+        if (node.rules === rules && node.scheduled > this.now) return;
+        if (node.rules !== rules || !node.up) return;
+      }
+      node.scheduled = Number.POSITIVE_INFINITY;
+      if (this.now >= node.stalledUntil) node.rules.tick(this.now);
+      this.schedule(node);
+    });
+  }
+
+  transmit(from: RouteNode, id: string, item: Uint8Array): SendResult {
+    const to = this.#byId.get(id);
+    if (to === undefined || from.known.get(to) !== "alive") return "unreachable";
+    if (from.full.has(to)) return "full";
+    from.sentBytes += item.length;
+    from.sentItems += 1;
+    this.items += 1;
+    if (this.loss > 0 && this.random() < this.loss) return "sent";
+    const bytes = Buffer.from(this.rewrite?.(from, to, item) ?? item);
+    this.#deliver(from, to, bytes);
+    if (this.duplication > 0 && this.random() < this.duplication) this.#deliver(from, to, bytes);
+    return "sent";
+  }
+
+  #deliver(from: RouteNode, to: RouteNode, item: Buffer): void {
+    const [least, most] = this.options.latency ?? [1, 5];
+    const key = from.index * 65_536 + to.index;
+    const link = this.#links.get(key) ?? { arrival: 0, epoch: 0 };
+    this.#links.set(key, link);
+    link.arrival = Math.max(link.arrival, this.now + least + this.random() * (most - least));
+    const { life } = from;
+    const itsLife = to.life;
+    const arrive = (): void => {
+      // A session ends with either end's life; what a cut swallows comes again once it heals, or is lost with the session.
+      if (!to.up || to.life !== itsLife || !from.up || from.life !== life) return;
+      if (this.blocks?.(from, to) === true) {
+        link.arrival = Math.max(link.arrival, this.now + 50);
+        if (from.known.get(to) === "alive") this.later(50, arrive);
+        return;
+      }
+      if (this.now < to.stalledUntil) {
+        this.later(to.stalledUntil - this.now, arrive);
+        return;
+      }
+      to.rules.onItem(this.now, from.id, item);
+      this.schedule(to);
+    };
+    this.later(link.arrival - this.now, arrive);
+  }
+
+  run(ms: number): void {
+    const end = this.now + ms;
+    while (this.now < end) {
+      this.now += 1;
+      const slot = this.#wheel[this.now & (SLOTS - 1)] as (() => void)[];
+      if (slot.length === 0) continue;
+      this.#wheel[this.now & (SLOTS - 1)] = [];
+      for (const call of slot) call();
+    }
+  }
+
+  /** Runs until something holds. @returns ms that it took; infinity where it does not hold after `most` */
+  until(holds: () => boolean, most: number, step = 10): number {
+    const start = this.now;
+    while (!holds()) {
+      if (this.now - start >= most) return Number.POSITIVE_INFINITY;
+      this.run(step);
+    }
+    return this.now - start;
+  }
+
+  /** Whether all of them agree with all of them. */
+  agree(nodes: readonly RouteNode[] = this.nodes.filter(({ up }) => up)): boolean {
+    for (const a of nodes) for (const b of nodes) if (a !== b && !a.agreesWith(b)) return false;
+    return true;
+  }
+}
