@@ -82,6 +82,7 @@ export interface CloneCall {
 export type SendSet = (server: number, frames: Buffer[]) => boolean;
 
 interface Collector {
+  readonly server: number;
   ready: boolean;
   blocked: boolean;
   /** In flight, to be sent there. */
@@ -95,7 +96,7 @@ export class ClientCalls {
   readonly #max: number;
   readonly #maxBytes: number;
   readonly #send: SendSet;
-  readonly #collectors: Collector[];
+  #collectors: readonly Collector[] = [];
   readonly #inFlight = new Map<number, CloneCall>();
   /** The last call of each key. */
   readonly #tails = new Map<string, CloneCall>();
@@ -114,18 +115,24 @@ export class ClientCalls {
   aborted = 0;
   resent = 0;
 
-  constructor(token: Buffer, servers: number, max: number, maxBytes: number, send: SendSet) {
+  constructor(token: Buffer, max: number, maxBytes: number, send: SendSet) {
     this.#token = token;
     this.#tokenHigh = token.readInt32BE(0);
     this.#tokenLow = token.readInt32BE(4);
     this.#max = max;
     this.#maxBytes = maxBytes;
     this.#send = send;
-    this.#collectors = Array.from({ length: servers }, () => ({
-      ready: false,
-      blocked: false,
-      queue: new RingBuffer<CloneCall>(),
-    }));
+  }
+
+  /** There is another server. */
+  join(server: number): void {
+    const collector = { server, ready: false, blocked: false, queue: new RingBuffer<CloneCall>() };
+    this.#collectors = [...this.#collectors, collector];
+  }
+
+  /** A server is sent nothing more. What it had and did not put in order stays in flight. */
+  leave(server: number): void {
+    this.#collectors = this.#collectors.filter((collector) => collector.server !== server);
   }
 
   get count(): number {
@@ -247,7 +254,8 @@ export class ClientCalls {
 
   /** A server's collector can be sent to: everything in flight goes there. */
   ready(server: number, now: number): void {
-    const collector = this.#collectors[server] as Collector;
+    const collector = this.#collectorOf(server);
+    if (collector === undefined) return;
     collector.ready = true;
     collector.blocked = false;
     collector.queue.clear();
@@ -255,29 +263,31 @@ export class ClientCalls {
   }
 
   lost(server: number): void {
-    const collector = this.#collectors[server] as Collector;
+    const collector = this.#collectorOf(server);
+    if (collector === undefined) return;
     collector.ready = false;
     collector.queue.clear();
   }
 
   /** There is room again. */
   writable(server: number): void {
-    const collector = this.#collectors[server] as Collector;
+    const collector = this.#collectorOf(server);
+    if (collector === undefined) return;
     collector.blocked = false;
-    this.#drain(server, collector);
+    this.#drain(collector);
   }
 
   /** Sends everything in flight that is older than `age` ms, in its order. */
   resend(server: number, now: number, age = 0): void {
-    const collector = this.#collectors[server] as Collector;
-    if (!collector.ready || collector.queue.length > 0) return;
+    const collector = this.#collectorOf(server);
+    if (collector === undefined || !collector.ready || collector.queue.length > 0) return;
     for (const call of this.#inFlight.values()) {
       if (now - call.sentAt < age || !this.#maySend(call)) continue;
       if (now > call.sentAt) this.resent += 1;
       call.sentAt = now;
       collector.queue.push(call);
     }
-    this.#drain(server, collector);
+    this.#drain(collector);
   }
 
   next(): number | undefined {
@@ -327,11 +337,10 @@ export class ClientCalls {
     call.sentAt = now;
     this.#inFlight.set(call.number, call);
     if (!this.#maySend(call)) return;
-    for (let server = 0; server < this.#collectors.length; server++) {
-      const collector = this.#collectors[server] as Collector;
+    for (const collector of this.#collectors) {
       if (!collector.ready) continue;
       if (!collector.blocked && collector.queue.length === 0) {
-        collector.blocked = !this.#send(server, call.frames);
+        collector.blocked = !this.#send(collector.server, call.frames);
         continue;
       }
       collector.queue.push(call);
@@ -345,8 +354,12 @@ export class ClientCalls {
     return !call.conditional || this.#conditions === true;
   }
 
-  #drain(server: number, collector: Collector): void {
-    const { queue } = collector;
+  #collectorOf(server: number): Collector | undefined {
+    return this.#collectors.find((collector) => collector.server === server);
+  }
+
+  #drain(collector: Collector): void {
+    const { server, queue } = collector;
     for (let call = queue.peek(); call !== undefined; call = queue.peek()) {
       if (!call.settled) {
         if (collector.blocked) return;

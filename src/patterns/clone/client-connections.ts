@@ -1,7 +1,7 @@
 /**
  * The sockets of a clone's client.
  *
- *   PUB     to each server's P + 2, for as long as the client lives
+ *   PUB     to each server's P + 2, for as long as it is one
  *   SUB     to P + 1 of the server in use,
  *   DEALER  and to its P: both new for each attempt
  */
@@ -34,37 +34,46 @@ export interface ConnectionListener {
 }
 
 export class ClientConnections {
-  readonly #servers: readonly CloneEndpoints[];
+  readonly #servers = new Map<number, CloneEndpoints>();
   readonly #subtree: Buffer;
   readonly #options: CommonOptions & { readonly context?: Context };
   readonly #listener: ConnectionListener;
-  readonly #publishers: Publisher[] = [];
+  readonly #publishers = new Map<number, Publisher>();
+  /** The server that `#subscriber` and `#dealer` are connected to. */
+  #used = -1;
   #subscriber: Subscriber | undefined;
   #dealer: Dealer | undefined;
   #closed = false;
 
   constructor(
-    servers: readonly CloneEndpoints[],
     subtree: Buffer,
     options: CommonOptions & { readonly context?: Context },
     handler: ConnectionListener,
   ) {
-    this.#servers = servers;
     this.#subtree = subtree;
     this.#options = options;
     this.#listener = handler;
   }
 
-  /** To every server's collector. */
-  connectCollectors(): void {
-    for (const [index, endpoints] of this.#servers.entries()) this.#connectCollector(index, endpoints);
+  /** There is another server: connects to its collector. */
+  join(server: number, endpoints: CloneEndpoints): void {
+    this.#servers.set(server, endpoints);
+    this.#connectCollector(server, endpoints);
+  }
+
+  /** Closes all connections to a server. What it was sent and did not put in order is sent to another by the rules. */
+  leave(server: number): void {
+    this.#servers.delete(server);
+    void this.#publishers.get(server)?.close({ linger: 0 });
+    this.#publishers.delete(server);
+    if (this.#used === server) this.#closeUsed();
   }
 
   /** To a server, in place of the one before. Sockets of their own: nothing of an earlier attempt can come in between. */
   open(attempt: number, server: number): void {
-    const endpoints = this.#servers[server] as CloneEndpoints;
-    void this.#subscriber?.close({ linger: 0 });
-    void this.#dealer?.close({ linger: 0 });
+    const endpoints = this.#servers.get(server) as CloneEndpoints;
+    this.#closeUsed();
+    this.#used = server;
     const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
     const subscriber = new Subscriber(options);
     const dealer = new Dealer(options);
@@ -92,7 +101,7 @@ export class ClientConnections {
 
   /** @returns `false` when there is no room for another before `writable` */
   sendSet(server: number, frames: Buffer[]): boolean {
-    const publisher = this.#publishers[server];
+    const publisher = this.#publishers.get(server);
     if (publisher === undefined || publisher.closed || publisher.trySend(frames)) return true;
     publisher.send(frames).then(
       () => {
@@ -105,8 +114,15 @@ export class ClientConnections {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const sockets = [this.#subscriber, this.#dealer, ...this.#publishers];
+    const sockets = [this.#subscriber, this.#dealer, ...this.#publishers.values()];
     await Promise.all(sockets.map((socket) => socket?.close({ linger: 0 })));
+  }
+
+  #closeUsed(): void {
+    void this.#subscriber?.close({ linger: 0 });
+    void this.#dealer?.close({ linger: 0 });
+    this.#subscriber = undefined;
+    this.#dealer = undefined;
   }
 
   #optionsFor({ curveServerKey }: CloneEndpoints): CommonOptions & { readonly context?: Context } {
@@ -116,7 +132,7 @@ export class ClientConnections {
   #connectCollector(server: number, endpoints: CloneEndpoints): void {
     const { snapshot, collector } = endpoints;
     const publisher = new Publisher({ ...this.#optionsFor(endpoints), noDrop: true });
-    this.#publishers.push(publisher);
+    this.#publishers.set(server, publisher);
     this.#reportHandshakes(publisher, snapshot, "collector");
     let subscriptions = 0;
     publisher.events.on("subscribe", () => {

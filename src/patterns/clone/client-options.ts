@@ -5,8 +5,10 @@ import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { Context } from "../../sockets/context.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { Raw } from "../../sockets/shape.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
+import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   anything,
   bytes,
@@ -45,6 +47,12 @@ const MAX_TTL = 1_000_000_000_000;
 export type CloneValue<T> = [T] extends [Raw] ? Buffer : T;
 /** What may be set. */
 export type CloneValueIn<T> = [T] extends [Raw] ? string | Uint8Array : T;
+
+/**
+ * Where a clone's servers are, the preferred first: each by its snapshot endpoint P, from which P + 1 and P + 2 follow, or by each
+ * endpoint; or a source, whose endpoints are snapshot endpoints.
+ */
+export type CloneServers = string | CloneEndpoints | readonly (string | CloneEndpoints)[] | EndpointSource;
 
 /** How a clone's client runs. Times are in ms. */
 export interface CloneClientOptions<T = Raw> {
@@ -147,6 +155,7 @@ export const DELETE_KEYS = ["revision", "timeout", "signal"] as const;
 
 /** Options as the client works with them. */
 export interface ClientSettings {
+  /** Empty with a source. */
   readonly servers: readonly CloneEndpoints[];
   readonly coder: ClientCoder;
   readonly timeout: number;
@@ -160,7 +169,7 @@ export interface ClientSettings {
  * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
  */
 export function clientSettings<T>(
-  given: string | CloneEndpoints | readonly (string | CloneEndpoints)[],
+  given: CloneServers,
   options: CloneClientOptions<T>,
   onInvalid: (key: Buffer, error: unknown) => void,
 ): ClientSettings {
@@ -219,9 +228,8 @@ export function maxQueueOf(options: CloneWatchOptions): number {
   return checkCount("maxQueue", orDefault(options.maxQueue, MAX_WATCHED), 1);
 }
 
-function serversOf(
-  servers: string | CloneEndpoints | readonly (string | CloneEndpoints)[],
-): CloneEndpoints[] {
+function serversOf(servers: CloneServers): CloneEndpoints[] {
+  if (isEndpointSource(servers)) return [];
   const list: readonly (string | CloneEndpoints)[] = Array.isArray(servers) ? servers : [servers];
   if (list.length === 0) throw new InvalidArgumentError("A client has at least one server");
   return list.map(endpointsOf);
@@ -257,7 +265,7 @@ export type CloneClientEvent =
       readonly type: "server:failed-over";
       readonly from: string;
       readonly to: string;
-      readonly reason: "silent" | "disconnected" | "no-snapshot" | "refused";
+      readonly reason: "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
     }
   /** The map was loaded. `duration` in ms. */
   | {
@@ -293,12 +301,13 @@ export type CloneClientEvent =
   /** A value that does not pass the codec or schema, or a key that is not text: it is there, but not handed out. */
   | { readonly type: "entry:invalid"; readonly key: Buffer; readonly error: unknown }
   /** A `watch` that is read too slowly has lost its oldest change. */
-  | { readonly type: "change:dropped"; readonly lost: number };
+  | { readonly type: "change:dropped"; readonly lost: number }
+  | EndpointSourceEvent;
 
 /** Counts since the client was made, and what it holds now. */
 export interface CloneClientStats {
   readonly state: CloneState;
-  /** The server in use. */
+  /** The server in use; empty while a source has none. */
   readonly server: string;
   readonly entries: number;
   /** Bytes of keys and values, and bytes that the map takes in memory, about. */

@@ -6,7 +6,8 @@
  *       ^                        │                   │
  *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one again
  *
- * The map that it has stays readable until a new one is whole.
+ * The map that it has stays readable until a new one is whole. The servers may change (client-state.ts); while there are none, it
+ * is stale, and updates wait.
  */
 
 import type { ShoalError } from "../../core/errors.js";
@@ -63,14 +64,22 @@ export class ClientRules {
     this.#resendAt = this.#nextResend(now);
     this.#map = new ClientMap(effects, options.maxBytes);
     this.#resync = new ResyncBackoff(options.random);
-    this.#attempts = new ClientAttempts(options.servers, options.attemptTimeout, options, effects);
-    this.#calls = new ClientCalls(
-      options.token,
-      options.servers.length,
-      options.maxPending,
-      options.maxPendingBytes,
-      (server, frames) => effects.sendSet(server, frames),
+    const { token, maxPending, maxPendingBytes } = options;
+    this.#calls = new ClientCalls(token, maxPending, maxPendingBytes, (server, frames) =>
+      effects.sendSet(server, frames),
     );
+    this.#attempts = new ClientAttempts(options.attemptTimeout, options, {
+      open: (attempt, server, name) => effects.open(attempt, server, name),
+      join: (server, name) => {
+        this.#calls.join(server);
+        effects.join(server, name);
+      },
+      leave: (server) => {
+        this.#calls.leave(server);
+        effects.leave(server);
+      },
+      event: (event) => effects.event(event),
+    });
   }
 
   get table(): CloneTable {
@@ -86,7 +95,12 @@ export class ClientRules {
   }
 
   start(now: number): void {
-    this.#open(now);
+    this.setServers(this.#options.servers, now);
+  }
+
+  /** The servers are these now, the preferred first. Without any, what is in flight waits, and the map stays as it is. */
+  setServers(names: readonly string[], now: number): void {
+    if (!this.#status.closed && this.#attempts.setServers(names, now)) this.#open(now);
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
@@ -236,19 +250,20 @@ export class ClientRules {
     } else if (!connected || this.#loading !== undefined) {
       if (now >= until) this.#failOver(now, "no-snapshot");
     } else if (now >= this.#status.silentAt) this.#failOver(now, "silent");
+    else if (now >= this.#attempts.leaveAt) this.#failOver(now, "removed");
     else if (this.#resync.pending && now >= this.#resync.at) this.#startResync(now);
   }
 
   nextWakeUp(): number | undefined {
     if (this.#status.closed) return undefined;
-    const { openAt, connected, until } = this.#attempts;
+    const { openAt, connected, until, leaveAt } = this.#attempts;
     let next = openAt;
     if (next === undefined && (!connected || this.#loading !== undefined)) next = until;
     if (next === undefined) {
-      next = this.#status.silentAt;
+      next = Math.min(this.#status.silentAt, leaveAt);
       if (this.#resync.pending && this.#resync.at < next) next = this.#resync.at;
     }
-    if (this.#calls.count === 0) return next;
+    if (this.#calls.count === 0) return next === Number.POSITIVE_INFINITY ? undefined : next;
     return Math.min(next, this.#resendAt, this.#calls.next() ?? next);
   }
 
@@ -331,7 +346,7 @@ export class ClientRules {
     }
     this.#loading = undefined;
     const before = this.#map.replace(loading.table, outcome.last);
-    this.#attempts.succeed();
+    this.#attempts.succeed(now);
     const duration = now - loading.startedAt;
     this.#statistics.snapshot(this.#attempts.name, loading.table.size, sequence, duration);
     this.#map.reportDifference(before);

@@ -8,8 +8,12 @@ import type { CloneFault } from "./protocol.js";
 
 /** What the rules have their driver do. */
 export interface ClientEffects {
+  /** Connects to the collector of a server that is new. */
+  join(server: number, name: string): void;
+  /** Closes all connections to a server. */
+  leave(server: number): void;
   /** Connects to a server, in place of what was connected before. */
-  open(attempt: number, server: number): void;
+  open(attempt: number, server: number, name: string): void;
   ask(attempt: number): void;
   sendSet(server: number, frames: Buffer[]): boolean;
   /** Whether anybody watches. */
@@ -130,7 +134,7 @@ export class ClientStatistics {
 }
 
 /** Why the client fails over. */
-export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused";
+export type FailOverReason = "silent" | "disconnected" | "no-snapshot" | "refused" | "removed";
 
 /** How long a client waits between a lost connection and the next server, in ms; doubled each time, with jitter. */
 export interface RetryOptions {
@@ -140,35 +144,56 @@ export interface RetryOptions {
   readonly random: () => number;
 }
 
+/** ms that a client stays at a server that works and is in the list no more, first and at most; doubled with each try of others in vain. */
+const LEAVE_DELAY = 5_000;
+const MAX_LEAVE_DELAY = 60_000;
+
+/** A server, and whether it is in the list. One that is not is kept while it is in use. */
+interface Server {
+  readonly id: number;
+  readonly name: string;
+  isListed: boolean;
+}
+
 /**
  * Which server a client is at, and until when something has to come of it.
  *
  *   open ──> connecting ──> connected          lost, nothing came ──> a pause, or at once ──> the next server
+ *
+ * The list may change. A server in use that is in it no more is left when it fails, or when one of the list has given the whole
+ * map: of a pair, the other server may stand by for as long as this one serves.
+ *
+ *   in use, listed ──> in use, not listed ──5 s, later──> others are tried ──one has the map──> left
+ *        ^                  │    ^                              │
+ *        └─ listed again ───┘    └──────── all in vain ─────────┘
  */
 export class ClientAttempts {
-  readonly #servers: readonly string[];
+  /** In the order in which they are tried. */
+  #servers: Server[] = [];
   readonly #patience: number;
   readonly #retry: RetryOptions;
-  readonly #effects: Pick<ClientEffects, "open" | "event">;
+  readonly #effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">;
   #reason: FailOverReason = "silent";
   #number = 0;
-  #server = 0;
+  #ids = 0;
+  #server: Server | undefined;
   #openAt: number | undefined;
   #connected = false;
   /** In a row, since a map was whole. */
   #failures = 0;
+  /** When others are tried in place of a server that is in the list no more. */
+  #leaveAt = Number.POSITIVE_INFINITY;
+  #leaves = 0;
   failOvers = 0;
   /** While connecting and loading: when it has failed. */
-  until = 0;
+  until = Number.POSITIVE_INFINITY;
 
   /** @param patience ms without progress until it has failed */
   constructor(
-    servers: readonly string[],
     patience: number,
     retry: RetryOptions,
-    effects: Pick<ClientEffects, "open" | "event">,
+    effects: Pick<ClientEffects, "open" | "join" | "leave" | "event">,
   ) {
-    this.#servers = servers;
     this.#patience = patience;
     this.#retry = retry;
     this.#effects = effects;
@@ -179,13 +204,14 @@ export class ClientAttempts {
     return this.#number;
   }
 
-  /** The server in use, by its place in the list. */
+  /** The server in use; -1: there is none. */
   get server(): number {
-    return this.#server;
+    return this.#server?.id ?? -1;
   }
 
+  /** Empty when there is none. */
   get name(): string {
-    return this.#servers[this.#server] as string;
+    return this.#server?.name ?? "";
   }
 
   get connected(): boolean {
@@ -197,12 +223,52 @@ export class ClientAttempts {
     return this.#openAt;
   }
 
+  /** When others are tried, while the map is whole: the server in use is in the list no more. */
+  get leaveAt(): number {
+    return this.#servers.some(({ isListed }) => isListed) ? this.#leaveAt : Number.POSITIVE_INFINITY;
+  }
+
+  /** There are these servers now. @returns whether an attempt has to begin, since there was no server before */
+  setServers(names: readonly string[], now: number): boolean {
+    const before = new Map(this.#servers.map((server) => [server.name, server]));
+    const listed = names.map((name) => {
+      const known = before.get(name);
+      before.delete(name);
+      if (known !== undefined) known.isListed = true;
+      return known ?? { id: this.#ids++, name, isListed: true };
+    });
+    const used = this.#server;
+    for (const server of before.values()) {
+      // One that others are tried in place of is kept until one of these has the map.
+      if (server !== used && server.isListed) {
+        this.#forget(server);
+        continue;
+      }
+      if (server.isListed) {
+        server.isListed = false;
+        this.#leaveAt = now + LEAVE_DELAY;
+      }
+      listed.push(server);
+    }
+    const joined = listed.filter((server) => !this.#servers.includes(server));
+    this.#servers = listed;
+    if (listed.every(({ isListed }) => isListed)) this.#stay();
+    for (const { id, name } of joined) this.#effects.join(id, name);
+    if (used !== undefined || listed.length === 0) return false;
+    this.#server = listed[0];
+    return true;
+  }
+
   open(now: number): void {
     this.#number += 1;
     this.#connected = false;
     this.#openAt = undefined;
+    if (this.#server === undefined) {
+      this.until = Number.POSITIVE_INFINITY;
+      return;
+    }
     this.progress(now);
-    this.#effects.open(this.#number, this.#server);
+    this.#effects.open(this.#number, this.#server.id, this.#server.name);
   }
 
   connect(): void {
@@ -216,8 +282,14 @@ export class ClientAttempts {
   }
 
   /** The map is whole. */
-  succeed(): void {
+  succeed(now: number): void {
     this.#failures = 0;
+    if (this.#server?.isListed === true) {
+      for (const server of this.#servers) if (!server.isListed) this.#forget(server);
+      this.#servers = this.#servers.filter(({ isListed }) => isListed);
+      this.#stay();
+    } else if (this.#leaves > 0)
+      this.#leaveAt = now + Math.min(LEAVE_DELAY * 2 ** this.#leaves, MAX_LEAVE_DELAY);
   }
 
   /**
@@ -238,14 +310,33 @@ export class ClientAttempts {
     if (delay === undefined) this.#failures += 1;
   }
 
-  /** To the next server; to the same, if there is no other. {@link open} has to follow. */
+  /** To the next server; to the same, if there is no other; to none, if the last one is in the list no more. {@link open} has to follow. */
   failOver(reason: FailOverReason = this.#reason): void {
-    const from = this.name;
+    const from = this.#server as Server;
     this.#reason = reason;
-    this.#server = (this.#server + 1) % this.#servers.length;
-    if (this.#servers.length <= 1) return;
+    const at = this.#servers.indexOf(from);
+    const next = this.#servers[(at + 1) % this.#servers.length];
+    if (reason === "removed") this.#leaves += 1;
+    else if (!from.isListed) {
+      this.#servers.splice(at, 1);
+      this.#stay();
+      this.#server = next === from ? undefined : next;
+      this.#forget(from);
+    }
+    if (next === from) return;
+    this.#server = next;
     this.failOvers += 1;
-    this.#effects.event({ type: "server:failed-over", from, to: this.name, reason });
+    this.#effects.event({ type: "server:failed-over", from: from.name, to: this.name, reason });
+  }
+
+  /** The server in use is in the list. */
+  #stay(): void {
+    this.#leaveAt = Number.POSITIVE_INFINITY;
+    this.#leaves = 0;
+  }
+
+  #forget(server: Server): void {
+    this.#effects.leave(server.id);
   }
 }
 

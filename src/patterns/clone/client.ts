@@ -4,8 +4,11 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
+import { isEndpointSource } from "../../sockets/endpoint-source.js";
+import { Dealer } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { Driver } from "../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList } from "../kit/endpoint-list.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import { Readiness } from "../kit/readiness.js";
 import type { ClientCoder, CloneKey } from "./client-coder.js";
@@ -15,6 +18,7 @@ import {
   type CloneClientOptions,
   type CloneClientStats,
   type CloneEntry,
+  type CloneServers,
   type CloneSetOptions,
   type CloneState,
   type CloneValue,
@@ -28,7 +32,7 @@ import {
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
 import type { ClientEffects } from "./client-state.js";
-import type { CloneEndpoints } from "./endpoints.js";
+import { type CloneEndpoints, endpointsOf } from "./endpoints.js";
 import { encodeSetProperties } from "./properties.js";
 import { EMPTY } from "./protocol.js";
 import { ClientWatches, type CloneWatch } from "./watch.js";
@@ -43,6 +47,7 @@ const EVENTS: EventNames<CloneClientEvent> = {
   "message:invalid": true,
   "entry:invalid": true,
   "change:dropped": true,
+  ...ENDPOINT_SOURCE_EVENTS,
 };
 
 /** A replicated key-value map, or a subtree of it, held in this process and kept up to date (12/CHP). */
@@ -53,6 +58,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #rules: ClientRules;
   readonly #timer: DriverTimer;
   readonly #connections: ClientConnections;
+  /** Of a source. */
+  readonly #source: EndpointList | undefined;
   readonly #watches: ClientWatches<CloneValue<T>>;
   readonly #readiness: Readiness;
   /** The map has been whole once. */
@@ -64,13 +71,11 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    * Connects at once.
    *
    * @param servers one or two, the preferred first: `tcp://HOST:PORT` (P + 1 and P + 2 follow), or each endpoint by name. For
-   *   a server whose values are sent to both, all have to be known.
+   *   a server whose values are sent to both, all have to be known. Or a source of `tcp://HOST:PORT`: a server that it has no
+   *   more is left when it fails, or others of the list can be used; no update is lost. While it has none, updates wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
-  constructor(
-    servers: string | CloneEndpoints | readonly (string | CloneEndpoints)[],
-    options: CloneClientOptions<T> = {},
-  ) {
+  constructor(servers: CloneServers, options: CloneClientOptions<T> = {}) {
     super("CloneClient", EVENTS);
     const settings = clientSettings(servers, options, (key, error) => this.#reportInvalid(key, error));
     const { subtree, heartbeatInterval } = settings.rules;
@@ -78,13 +83,17 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#coder = settings.coder;
     this.#timeout = settings.timeout;
     this.#timer = new DriverTimer(heartbeatInterval);
-    this.#connections = new ClientConnections(settings.servers, subtree, settings.sockets, this.#listener());
+    this.#connections = new ClientConnections(subtree, settings.sockets, this.#listener());
+    if (isEndpointSource(servers))
+      this.#source = new EndpointList("CloneClient", servers, {
+        socket: () => new Dealer(settings.sockets),
+        check: endpointsOf,
+      });
     this.#watches = new ClientWatches(settings.coder, (lost) =>
       this.events.emit({ type: "change:dropped", lost }),
     );
-    this.#rules = new ClientRules(settings.rules, this.#effects(), this.#timer.now());
+    this.#rules = new ClientRules(settings.rules, this.#effects(settings.servers), this.#timer.now());
     this.#readiness = new Readiness("CloneClient", () => this.#loaded);
-    this.#connections.connectCollectors();
     this.#rules.start(this.#timer.now());
     this.#timer.start({
       nextWakeUp: () => {
@@ -93,6 +102,13 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         return next === undefined ? undefined : Math.max(next, this.#timer.now());
       },
       tick: (now) => this.#rules.tick(now),
+    });
+    this.#source?.start({
+      changed: (list) => {
+        this.#rules.setServers(list, this.#timer.now());
+        this.#timer.update();
+      },
+      event: (event) => this.events.emit(event),
     });
   }
 
@@ -229,6 +245,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
 
   /** @internal Ends what is under way with `EAGAIN`, the watches, and the connections. */
   protected async onClose(): Promise<void> {
+    this.#source?.stop();
     this.#timer.stop();
     this.#rules.close(this.#timer.now());
     this.#readiness.close();
@@ -293,10 +310,17 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.events.emit({ type: "entry:invalid", key: Buffer.from(key), error });
   }
 
-  #effects(): ClientEffects {
+  /** @param fixed the servers, where they are no source's */
+  #effects(fixed: readonly CloneEndpoints[]): ClientEffects {
     const watches = this.#watches;
+    const connections = this.#connections;
     return {
-      open: (attempt, server) => this.#connections.open(attempt, server),
+      join: (server, name) => {
+        const endpoints = fixed[server] ?? endpointsOf(name);
+        this.#connect(name, () => connections.join(server, endpoints));
+      },
+      leave: (server) => connections.leave(server),
+      open: (attempt, server, name) => this.#connect(name, () => connections.open(attempt, server)),
       ask: () => this.#connections.ask(),
       sendSet: (server, frames) => this.#connections.sendSet(server, frames),
       get watching() {
@@ -310,6 +334,12 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
       },
       event: (event) => this.events.emit(event),
     };
+  }
+
+  /** What fails is thrown where servers are fixed. */
+  #connect(server: string, connect: () => void): void {
+    if (this.#source === undefined) connect();
+    else this.#source.connect(server, connect);
   }
 
   #listener(): ConnectionListener {

@@ -10,6 +10,7 @@ export type {
   CloneClientOptions,
   CloneClientStats,
   CloneEntry,
+  CloneServers,
   CloneSetOptions,
   CloneState,
   CloneValue,

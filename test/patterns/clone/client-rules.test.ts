@@ -27,6 +27,8 @@ function rig(servers: readonly string[], random = 1): Rig {
       token: Buffer.alloc(8, 1),
     },
     {
+      join: (server, name) => done.push(`join ${server} ${name}`),
+      leave: (server) => done.push(`leave ${server}`),
       open: (attempt, server) => done.push(`open ${attempt} ${server}`),
       ask: (attempt) => done.push(`ask ${attempt}`),
       sendSet: () => true,
@@ -47,7 +49,7 @@ test("a client that is closed asks nobody, whatever its sockets still report", (
   rules.connected(1, 2);
   rules.disconnected(1, true, 3);
   rules.tick(10_000);
-  expect(done).toEqual(["open 1 0", "state:changed"]);
+  expect(done).toEqual(["join 0 a", "join 1 b", "open 1 0", "state:changed"]);
   expect(rules.nextWakeUp()).toBeUndefined();
 });
 
@@ -132,4 +134,101 @@ test.each([
     return rules.stats(now).resent;
   };
   expect([resent(at - 1), rules.nextWakeUp(), resent(at)]).toEqual([0, at, 1]);
+});
+
+const HUGZ = [Buffer.from("HUGZ"), sequenceFrame(0), Buffer.alloc(0), Buffer.alloc(0), Buffer.alloc(0)];
+
+/** A client that has the map of the server that it is at, and hears of it each second up to a time. */
+function live(rules: ClientRules, attempt: number, from: number, to: number): void {
+  rules.connected(attempt, from);
+  rules.snapshot(attempt, encodeGoodbye(0, Buffer.alloc(0)), from);
+  hear(rules, attempt, from, to);
+}
+
+function hear(rules: ClientRules, attempt: number, from: number, to: number): void {
+  for (let now = from; now <= to; now += 500) {
+    rules.update(attempt, HUGZ, now);
+    rules.tick(now);
+  }
+}
+
+test("a client without a server waits, and sends what was set meanwhile to the first", () => {
+  const { rules, done } = rig([]);
+  const [key, value, empty] = [Buffer.from("k"), Buffer.from("v"), Buffer.alloc(0)];
+  rules.start(0);
+  expect([done, rules.nextWakeUp(), rules.stats(0).server]).toEqual([[], undefined, ""]);
+  const update = { key, properties: empty, value, conditional: false, timeout: 0 };
+  rules.set(
+    update,
+    () => undefined,
+    () => undefined,
+    0,
+  );
+  rules.tick(100_000);
+  rules.setServers(["a"], 100_000);
+  expect(done).toEqual(["join 0 a", "open 1 0"]);
+  live(rules, 1, 100_000, 100_000);
+  rules.collectorReady(0, 100_001);
+  expect(rules.stats(100_001)).toMatchObject({ server: "a", inFlight: 1, resent: 1 });
+});
+
+test("a server that is in the list no more and works is kept until another one has the map, which is tried less and less often", () => {
+  const { rules, done } = rig(["a", "b"]);
+  rules.start(0);
+  live(rules, 1, 0, 1_000);
+  done.length = 0;
+  rules.setServers(["b"], 1_000);
+  hear(rules, 1, 1_000, 5_500);
+  expect(done).toEqual([]);
+  hear(rules, 1, 6_000, 6_000);
+  expect(done).toEqual(["state:changed", "server:failed-over", "open 2 1"]);
+  rules.tick(9_000); // It stands by.
+  expect(done.splice(0).slice(3)).toEqual(["server:failed-over", "open 3 0"]);
+  live(rules, 3, 9_000, 18_500);
+  expect(done.splice(0)).toEqual(["ask 3", "snapshot:loaded", "state:changed", "synced"]);
+  hear(rules, 3, 19_000, 19_000);
+  expect(done.splice(0)).toEqual(["state:changed", "server:failed-over", "open 4 1"]);
+  rules.connected(4, 19_100);
+  rules.snapshot(4, encodeGoodbye(0, Buffer.alloc(0)), 19_100);
+  expect(done.splice(0)).toEqual(["ask 4", "leave 0", "snapshot:loaded", "state:changed", "synced"]);
+  hear(rules, 4, 19_100, 200_000);
+  expect(done).toEqual([]);
+});
+
+test("a server that is in the list no more is left when it fails, for another or for none", () => {
+  const { rules, done } = rig(["a", "b"]);
+  rules.start(0);
+  live(rules, 1, 0, 1_000);
+  rules.setServers(["b"], 1_000);
+  done.length = 0;
+  rules.disconnected(1, false, 1_001);
+  rules.tick(1_100);
+  expect(done.splice(0)).toEqual(["state:changed", "leave 0", "server:failed-over", "open 2 1"]);
+  live(rules, 2, 1_100, 2_000);
+  done.length = 0;
+  rules.setServers([], 2_000);
+  hear(rules, 2, 2_000, 60_000); // There is no other: it stays.
+  expect(done).toEqual([]);
+  rules.disconnected(2, false, 60_000);
+  rules.tick(60_100);
+  expect(done.splice(0)).toEqual(["state:changed", "leave 1"]);
+  expect([rules.nextWakeUp(), rules.state, rules.stats(0).server]).toEqual([undefined, "stale", ""]);
+  rules.setServers(["b"], 61_000);
+  expect(done).toEqual(["join 2 b", "open 4 2"]);
+});
+
+test("a server that is in the list again is not left, and one that is not in use is left at once", () => {
+  const { rules, done } = rig(["a", "b"]);
+  rules.start(0);
+  live(rules, 1, 0, 1_000);
+  done.length = 0;
+  rules.setServers(["b"], 1_000);
+  rules.setServers(["b", "a"], 2_000);
+  hear(rules, 1, 2_000, 60_000);
+  expect(done).toEqual([]);
+  rules.setServers(["a"], 60_000);
+  expect(done).toEqual(["leave 1"]);
+  rules.collectorReady(1, 60_000); // An event that was on its way.
+  rules.writable(1);
+  rules.collectorLost(1);
 });

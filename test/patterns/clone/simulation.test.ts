@@ -379,6 +379,42 @@ test("what was acknowledged survives the kill of any one server, in one order, n
   expect(conflicts).toBeGreaterThan(tried * 5);
 });
 
+test("clients whose list of servers changes lose nothing that was acknowledged, and have the map in the end", {
+  timeout: SCHEDULES_TIMEOUT,
+}, () => {
+  let acknowledged = 0;
+  const tried = runSchedules(
+    (simulation) => {
+      const { random } = simulation;
+      const world = new World(simulation, random.chance(0.5) ? 0 : 0.03, random.chance(0.3));
+      const story = begin(simulation, world, true);
+      const lists = [["primary", "backup"], ["backup", "primary"], ["primary"], ["backup"], []];
+      const change = (): void => {
+        if (simulation.now > STAGGERED) return;
+        for (const client of world.clients) if (random.chance(0.3)) client.list(random.pick(lists));
+        simulation.after(random.integer(50, 4_000), change);
+      };
+      const strike = (): void => {
+        if (simulation.now > STAGGERED) return;
+        if (world.inStep && world.servers.every(({ up }) => up)) {
+          const victim = random.pick(world.servers);
+          victim.kill();
+          simulation.after(random.integer(10, 2_000), () => victim.start());
+        }
+        simulation.after(random.integer(1_000, 6_000), strike);
+      };
+      simulation.after(600, change);
+      simulation.after(1_000, strike);
+      simulation.run(STAGGERED);
+      for (const client of world.clients) client.list(random.pick(lists.slice(0, 2)));
+      end(simulation, story, true);
+      for (const writer of story.writers) acknowledged += writer.acknowledged;
+    },
+    { count: COUNT },
+  );
+  if (TRIES_MANY) expect(acknowledged).toBeGreaterThan(tried * 20);
+});
+
 test("with a store, what was acknowledged survives the kill of both servers", {
   timeout: SCHEDULES_TIMEOUT,
 }, () => {

@@ -18,7 +18,9 @@ export class Client {
   onSynced: (() => void) | undefined;
   gone = false;
   #connection: Connection | undefined;
-  readonly #collectors: (Connection | undefined)[] = [undefined, undefined];
+  /** By the number that the rules gave them. */
+  readonly #servers = new Map<number, Server>();
+  readonly #collectors = new Map<number, Connection>();
   readonly #timer: RulesTimer;
 
   constructor(
@@ -46,16 +48,25 @@ export class Client {
         token: Buffer.from([9, 0, 0, 0, 0, 0, number >> 8, number]),
       },
       {
-        open: (attempt, server) => this.#open(attempt, world.servers[server] as Server),
+        join: (server, serverName) => {
+          const found = world.servers.find((each) => each.name === serverName) as Server;
+          this.#servers.set(server, found);
+        },
+        leave: (server) => {
+          this.#servers.delete(server);
+          this.#end(this.#collectors.get(server));
+          this.#collectors.delete(server);
+        },
+        open: (attempt, server) => this.#open(attempt, this.#servers.get(server) as Server),
         ask: () => {
           const connection = this.#connection;
           const server = world.servers.find(({ connections }) => connection && connections.has(connection));
           connection?.send(() => server?.request(connection, encodeRequest(Buffer.from(subtree))));
         },
         sendSet: (server, frames) => {
-          const target = world.servers[server] as Server;
+          const target = this.#servers.get(server) as Server;
           if (!simulation.random.chance(world.loss))
-            this.#collectors[server]?.send(() => target.collect(frames));
+            this.#collectors.get(server)?.send(() => target.collect(frames));
           return true;
         },
         get watching() {
@@ -70,6 +81,13 @@ export class Client {
     this.rules.start(simulation.now);
     this.#timer = new RulesTimer(simulation, this.rules);
     this.#collect();
+  }
+
+  /** The servers that it knows are these now. */
+  list(names: readonly string[]): void {
+    if (this.gone) return;
+    this.rules.setServers(names, this.world.simulation.now);
+    this.#timer.update();
   }
 
   set(key: string, value: string, ttl = 0): Promise<number> {
@@ -100,13 +118,15 @@ export class Client {
 
   leave(): void {
     this.gone = true;
-    this.#connection?.end();
-    for (const connection of this.#collectors) connection?.end();
-    for (const { connections } of this.world.servers)
-      for (const connection of [this.#connection, ...this.#collectors])
-        if (connection) connections.delete(connection);
+    for (const connection of [this.#connection, ...this.#collectors.values()]) this.#end(connection);
     this.rules.close(this.world.simulation.now);
     this.#timer.stop();
+  }
+
+  #end(connection: Connection | undefined): void {
+    if (connection === undefined) return;
+    connection.end();
+    for (const { connections } of this.world.servers) connections.delete(connection);
   }
 
   #open(attempt: number, server: Server): void {
@@ -145,17 +165,17 @@ export class Client {
   #collect(): void {
     const { world } = this;
     if (this.gone) return;
-    for (const [index, server] of world.servers.entries()) {
-      if (this.#collectors[index] !== undefined || !server.up || world.unreachable.has(server.name)) continue;
+    for (const [index, server] of this.#servers) {
+      if (this.#collectors.has(index) || !server.up || world.unreachable.has(server.name)) continue;
       const connection = world.connect(
         "\0",
         () => undefined,
         () => {
-          this.#collectors[index] = undefined;
+          this.#collectors.delete(index);
           this.rules.collectorLost(index);
         },
       );
-      this.#collectors[index] = connection;
+      this.#collectors.set(index, connection);
       server.connections.add(connection);
       this.rules.collectorReady(index, world.simulation.now);
     }

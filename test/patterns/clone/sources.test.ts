@@ -1,0 +1,123 @@
+/** Clients whose servers come and go with a source of endpoints, over real sockets. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, expect, test } from "vitest";
+import { CloneClient, type CloneClientOptions, CloneServer } from "../../../src/patterns/index.js";
+import { failure, thrown, until, within } from "../../contract/support/wait.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
+
+const HEARTBEAT = 100;
+const open: { close(): Promise<unknown> }[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close()));
+});
+
+function track<T extends { close(): Promise<unknown> }>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+function clientOf(source: ListedEndpoints, options: CloneClientOptions = {}): CloneClient {
+  return track(new CloneClient(source, { heartbeatInterval: HEARTBEAT, ...options }));
+}
+
+async function pair(): Promise<{ servers: [CloneServer, CloneServer]; endpoints: [string, string] }> {
+  const folder = mkdtempSync(join(tmpdir(), "shoal-clone-"));
+  track({ close: async () => rmSync(folder, { recursive: true, force: true }) });
+  const endpoints: [string, string] = [`ipc://${join(folder, "p")}`, `ipc://${join(folder, "b")}`];
+  const servers = (["primary", "backup"] as const).map((role, n) =>
+    track(
+      new CloneServer({ heartbeatInterval: HEARTBEAT, pair: { role, peer: endpoints[1 - n] as string } }),
+    ),
+  ) as [CloneServer, CloneServer];
+  const joined = new Promise((resolve) => servers[0].events.on("replica:joined", resolve));
+  await Promise.all(servers.map((server, n) => server.bind(endpoints[n] as string)));
+  await within(joined, "the backup's map");
+  return { servers, endpoints };
+}
+
+test("no update is lost when the server in use goes from the list and ends, nor one that is set while there is none", async () => {
+  const { servers, endpoints } = await pair();
+  const source = new ListedEndpoints([endpoints[1], endpoints[0]]);
+  const client = clientOf(source);
+  const acknowledged: string[] = [];
+  let stopped = false;
+  const writers = Array.from({ length: 4 }, async (_, writer) => {
+    for (let n = 0; !stopped; n++) {
+      const key = `/${writer}/${n}`;
+      await client.set(key, "kept");
+      acknowledged.push(key);
+    }
+  });
+  const more = (count: number): Promise<void> => {
+    const enough = acknowledged.length + count;
+    return until(() => acknowledged.length >= enough, `${count} more updates`);
+  };
+  await more(100);
+  expect(client.stats().server).toBe(endpoints[0]); // The other one stands by.
+  const left = new Promise<string>((resolve) =>
+    client.events.on("server:failed-over", ({ from, reason }) => {
+      if (from === endpoints[0]) resolve(reason);
+    }),
+  );
+  source.set(endpoints[1]);
+  await more(100);
+  expect(client.stats().server).toBe(endpoints[0]); // It works, so it is used while the other one stands by.
+  await servers[0].close();
+  await more(100);
+  expect(["disconnected", "silent"]).toContain(await left);
+  source.set();
+  stopped = true;
+  await within(Promise.all(writers), "the last updates");
+  const late = client.set("/late", "kept");
+  await within(late, "the last update"); // The server in use stays for as long as there is no other.
+  acknowledged.push("/late");
+  for (const key of acknowledged) expect(String(servers[1].get(key))).toBe("kept");
+  expect(client.stats()).toMatchObject({ server: endpoints[1], inFlight: 0, timedOut: 0 });
+});
+
+test("an update waits while the source has no server, and endpoints that leave no room for the other ports are refused once", async () => {
+  const source = new ListedEndpoints();
+  const client = clientOf(source);
+  const refused: [string, string][] = [];
+  const lists: (readonly string[])[] = [];
+  client.events
+    .on("endpoint:refused", ({ endpoint, error }) => refused.push([endpoint, error.code]))
+    .on("source:changed", ({ endpoints }) => lists.push(endpoints));
+  const update = client.set("k", "v");
+  expect(await failure(client.ready({ timeout: 20 }))).toMatchObject({ code: "ETIMEDOUT" });
+  const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT }));
+  const endpoint = await server.bind("tcp://127.0.0.1:*");
+  const bad = ["tcp://127.0.0.1:65533", "pgm://x"];
+  source.set(...bad);
+  await until(() => lists.length === 1, "the first list");
+  source.set(...bad, endpoint);
+  expect(await within(update, "the update")).toBe(1);
+  expect(refused).toEqual([
+    [bad[0], "EINVAL"],
+    [bad[1], "EPROTONOSUPPORT"],
+  ]);
+  expect(lists).toEqual([[], [endpoint]]);
+  source.fail(new Error("down"));
+  await until(() => source.reads === 2, "another read");
+  expect(client.state).toBe("live");
+  await client.close();
+  await until(() => source.readers === 0, "the end of the source");
+});
+
+test("a client of a source that closes, or is refused, leaves nothing behind", async () => {
+  const source = new ListedEndpoints([]);
+  const client = clientOf(source);
+  const update = failure(client.set("k", "v"));
+  await until(() => source.readers === 1, "a reader");
+  await client.close();
+  expect(await update).toMatchObject({ code: "EAGAIN" });
+  await until(() => source.readers === 0, "the end of the source");
+  for (const socketOptions of [{ linger: "x" }, { nosuch: 1 }, { curveServerKey: "short" }])
+    expect(thrown(() => new CloneClient(source, { socketOptions } as never))).toMatchObject({
+      code: "EINVAL",
+    });
+  expect(source.readers).toBe(0);
+});
