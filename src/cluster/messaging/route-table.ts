@@ -1,7 +1,26 @@
 /**
  * Which nodes are interested in which topics: filters → nodes. What a publisher looks up for each message.
+ *
+ * A route costs some bytes in typed arrays and no object (filter-index.ts, node-sets.ts). The nodes that callers number are
+ * numbered again inside, so that all routes of one can be given up at once: its inner number is retired, matches pass over it,
+ * and calls that follow sweep it out of the records, some hundred at a time, until it can be used again.
  */
-import { filterFault, matches, type TopicFault } from "./topics.js";
+import { MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
+import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
+import {
+  BITS,
+  clearList,
+  formOf,
+  hasNode,
+  LIST,
+  NO_NODE,
+  putNode,
+  readNodes,
+  takeNode,
+} from "./node-sets.js";
+import { WORD_MASK } from "./record-arena.js";
+import type { TopicScan } from "./topic-scan.js";
+import type { TopicFault } from "./topics.js";
 
 /** What came of adding a route. */
 export type AddResult =
@@ -14,60 +33,133 @@ export type AddResult =
   /** Refused: more shapes of filters than a node, or all of them, may have (`MAX_SHAPES_OF_NODE`, `MAX_SHAPES`). */
   | "shapes";
 
+/** Calls that change the table for each step of a sweep. */
+const SWEEP_EVERY = 32;
+
+/** A caller's number of a retired node. */
+const RETIRED = -1;
+
 /**
- * Routes: pairs of a filter and a node. A node is a small whole number (0 … 65,535) that the caller gives out.
+ * Routes: pairs of a filter and a node. A node is a small whole number (0 … 65,534) that the caller gives out.
  * Nothing here throws, whatever filters come from peers.
  */
 export class RouteTable {
-  readonly #routes = new Map<string, Set<number>>();
+  readonly #index: FilterIndex;
+  /** Inner numbers by the callers', and back. */
+  readonly #inner = new Map<number, number>();
+  #outer = new Int32Array(16);
+  /** By inner number: its routes, and how many it has of each shape. */
+  #counts = new Float64Array(16);
+  readonly #shapes: (Map<number, number> | undefined)[] = [];
+  #next = 0;
+  readonly #free: number[] = [];
+  /** Retired numbers that the sweep under way takes out, and those of the next one. */
+  #sweeping: number[] = [];
+  #waiting: number[] = [];
+  #cursor = 0;
+  #calls = 0;
   #size = 0;
+  /** Which nodes the match under way has found: those with its stamp. */
+  #stamps = new Uint32Array(16);
+  #stamp = 0;
+  readonly #nodes: number[] = [];
+  readonly #refs: number[] = [];
+
+  /** @param scan hashes topics; another key of its own for each table */
+  constructor(scan?: TopicScan) {
+    this.#index = new FilterIndex(scan);
+  }
 
   /** Routes: a filter of three nodes counts three times. */
   get size(): number {
     return this.#size;
   }
 
-  /** Filters, each once. */
+  /** Filters, each once; those of deleted nodes count until they are swept. */
   get filters(): number {
-    return this.#routes.size;
+    return this.#index.size;
   }
 
   add(filter: string, node: number): AddResult {
-    const fault = filterFault(filter);
+    const index = this.#index;
+    const fault = index.find(filter);
     if (fault !== undefined) return fault;
-    const nodes = this.#routes.get(filter);
-    if (nodes === undefined) this.#routes.set(filter, new Set([node]));
-    else if (nodes.has(node)) return "known";
-    else nodes.add(node);
+    let inner = this.#inner.get(node);
+    if (inner === undefined) {
+      inner = this.#number(node);
+      // To find a free number may have taken a sweep, which moves what was found.
+      index.find(filter);
+    }
+    const shapes = this.#shapes[inner] as Map<number, number>;
+    const known = index.ref;
+    if (known !== 0 && this.#has(known, inner)) return "known";
+    const shape = index.shape();
+    const before = shapes.get(shape);
+    if (
+      (before === undefined && shapes.size >= MAX_SHAPES_OF_NODE) ||
+      (known === 0 && index.shapes.size >= MAX_SHAPES && !index.hasShape(shape))
+    ) {
+      index.forgetShape();
+      this.#releaseUnused(node, inner);
+      return "shapes";
+    }
+    shapes.set(shape, (before ?? 0) + 1);
+    if (known === 0) {
+      const ref = index.insert(1);
+      index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | inner;
+    } else {
+      this.#put(known, inner);
+    }
+    this.#counts[inner] = (this.#counts[inner] as number) + 1;
     this.#size++;
+    this.#changed();
     return "added";
   }
 
   /** `false` where there was no such route. */
   delete(filter: string, node: number): boolean {
-    const nodes = this.#routes.get(filter);
-    if (nodes?.delete(node) !== true) return false;
-    if (nodes.size === 0) this.#routes.delete(filter);
+    const index = this.#index;
+    const inner = this.#inner.get(node);
+    if (inner === undefined || index.find(filter) !== undefined || index.ref === 0) return false;
+    const ref = index.ref;
+    if (!this.#has(ref, inner)) return false;
+    const shapes = this.#shapes[inner] as Map<number, number>;
+    const shape = index.shape();
+    const left = (shapes.get(shape) as number) - 1;
+    if (left === 0) shapes.delete(shape);
+    else shapes.set(shape, left);
+    this.#take(ref, [inner]);
+    this.#counts[inner] = (this.#counts[inner] as number) - 1;
     this.#size--;
+    this.#releaseUnused(node, inner);
+    this.#changed();
     return true;
   }
 
   /** Takes all routes of a node away; how many there were. The number may be given to another node at once. */
   deleteNode(node: number): number {
-    let deleted = 0;
-    for (const filter of this.#routes.keys()) if (this.delete(filter, node)) deleted++;
-    return deleted;
+    const inner = this.#inner.get(node);
+    if (inner === undefined) return 0;
+    this.#inner.delete(node);
+    this.#outer[inner] = RETIRED;
+    this.#shapes[inner] = undefined;
+    const count = this.#counts[inner] as number;
+    this.#counts[inner] = 0;
+    this.#size -= count;
+    this.#waiting.push(inner);
+    return count;
   }
 
   has(filter: string, node: number): boolean {
-    return this.#routes.get(filter)?.has(node) === true;
+    const inner = this.#inner.get(node);
+    if (inner === undefined || this.#index.find(filter) !== undefined) return false;
+    return this.#index.ref !== 0 && this.#has(this.#index.ref, inner);
   }
 
   /** Routes of one node. */
   sizeOf(node: number): number {
-    let count = 0;
-    for (const nodes of this.#routes.values()) if (nodes.has(node)) count++;
-    return count;
+    const inner = this.#inner.get(node);
+    return inner === undefined ? 0 : (this.#counts[inner] as number);
   }
 
   /**
@@ -76,12 +168,39 @@ export class RouteTable {
    * @returns how many were appended
    */
   match(topic: string, into: number[]): number {
-    const found = new Set<number>();
-    for (const [filter, nodes] of this.#routes) {
-      if (matches(filter, topic)) for (const node of nodes) found.add(node);
+    const index = this.#index;
+    const hits = index.match(topic);
+    if (hits === 0) return 0;
+    const before = into.length;
+    const outer = this.#outer;
+    const stamps = this.#stamps;
+    const stamp = this.#nextStamp();
+    for (let hit = 0; hit < hits; hit++) {
+      const ref = index.hits[hit] as number;
+      const words = index.words(ref);
+      const at = ref & WORD_MASK;
+      const header = words[at] as number;
+      const length = payloadWords(header);
+      const bits = payloadKind(header) === BITS;
+      for (let i = 0; i < length; i++) {
+        let word = words[at + 1 + i] as number;
+        if (bits) {
+          for (; word !== 0; word &= word - 1) {
+            const inner = i * 32 + 31 - Math.clz32(word & -word);
+            if (stamps[inner] === stamp) continue;
+            stamps[inner] = stamp;
+            if (outer[inner] !== RETIRED) into.push(outer[inner] as number);
+          }
+          continue;
+        }
+        for (let inner = word & 0xffff, half = 0; half < 2; half++, inner = word >>> 16) {
+          if (inner === NO_NODE || stamps[inner] === stamp) continue;
+          stamps[inner] = stamp;
+          if (outer[inner] !== RETIRED) into.push(outer[inner] as number);
+        }
+      }
     }
-    into.push(...found);
-    return found.size;
+    return into.length - before;
   }
 
   /**
@@ -89,13 +208,138 @@ export class RouteTable {
    * the first step to the last comes exactly once; others once or not at all.
    */
   *filtersOf(node: number): IterableIterator<string> {
-    for (const [filter, nodes] of this.#routes) if (nodes.has(node)) yield filter;
+    const index = this.#index;
+    for (let cursor = 0; cursor < WALKED; ) {
+      const inner = this.#inner.get(node);
+      if (inner === undefined) return;
+      const refs: number[] = [];
+      cursor = index.walk(cursor, refs);
+      // Texts before the first step outside: refs do not outlive a change.
+      yield* refs.filter((ref) => this.#has(ref, inner)).map((ref) => index.text(ref));
+    }
   }
 
-  /** Memory of the table, about. */
-  bytes(): number {
-    let bytes = 0;
-    for (const [filter, nodes] of this.#routes) bytes += 200 + filter.length + nodes.size * 16;
-    return bytes;
+  /**
+   * Takes what is left of deleted nodes out of the records, some hundred at a time. Calls that change the table do it, too.
+   *
+   * @returns `false` when nothing is left
+   */
+  sweep(): boolean {
+    if (this.#sweeping.length === 0) {
+      if (this.#waiting.length === 0) return false;
+      this.#sweeping = this.#waiting;
+      this.#waiting = [];
+      this.#cursor = 0;
+    }
+    const refs = this.#refs;
+    refs.length = 0;
+    this.#cursor = this.#index.walk(this.#cursor, refs);
+    for (const ref of refs) this.#take(ref, this.#sweeping);
+    this.#index.tidy();
+    if (this.#cursor < WALKED) return true;
+    for (const inner of this.#sweeping) this.#release(inner);
+    this.#sweeping = [];
+    return this.#waiting.length > 0;
   }
+
+  /** Bytes of the table's memory, about. */
+  bytes(): number {
+    return this.#index.bytes() + this.#outer.length * 16;
+  }
+
+  #has(ref: number, inner: number): boolean {
+    const words = this.#index.words(ref);
+    const at = ref & WORD_MASK;
+    const header = words[at] as number;
+    return hasNode(words, at + 1, payloadWords(header), payloadKind(header), inner);
+  }
+
+  #put(ref: number, inner: number): void {
+    const words = this.#index.words(ref);
+    const at = ref & WORD_MASK;
+    const header = words[at] as number;
+    if (putNode(words, at + 1, payloadWords(header), payloadKind(header), inner)) return;
+    const nodes = this.#read(ref);
+    nodes.push(inner);
+    this.#rewrite(ref, nodes);
+  }
+
+  /** Takes nodes out of a set; the filter goes with the last one, and a set that is much too large shrinks. */
+  #take(ref: number, inners: readonly number[]): void {
+    const words = this.#index.words(ref);
+    const at = ref & WORD_MASK;
+    const header = words[at] as number;
+    const length = payloadWords(header);
+    let taken = false;
+    for (const inner of inners) if (takeNode(words, at + 1, length, payloadKind(header), inner)) taken = true;
+    if (!taken) return;
+    const nodes = this.#read(ref);
+    if (nodes.length === 0) this.#index.delete(ref);
+    else if (length > 1 && formOf(nodes).length * 4 <= length) this.#rewrite(ref, nodes);
+  }
+
+  #read(ref: number): number[] {
+    const words = this.#index.words(ref);
+    const at = ref & WORD_MASK;
+    const header = words[at] as number;
+    this.#nodes.length = 0;
+    readNodes(words, at + 1, payloadWords(header), payloadKind(header), this.#nodes);
+    return this.#nodes;
+  }
+
+  #rewrite(ref: number, nodes: readonly number[]): void {
+    const { kind, length } = formOf(nodes);
+    const moved = this.#index.resize(ref, length, kind);
+    const words = this.#index.words(moved);
+    const at = (moved & WORD_MASK) + 1;
+    if (kind === LIST) clearList(words, at, length);
+    for (const node of nodes) putNode(words, at, length, kind, node);
+  }
+
+  #number(node: number): number {
+    // All of 65,535 numbers are used or retired: the sweep is finished, which takes its time.
+    while (this.#free.length === 0 && this.#next === NO_NODE && this.sweep());
+    const inner = this.#free.pop() ?? this.#next++;
+    if (inner === this.#outer.length) {
+      this.#outer = grown(this.#outer, new Int32Array(inner * 2));
+      this.#counts = grown(this.#counts, new Float64Array(inner * 2));
+      this.#stamps = grown(this.#stamps, new Uint32Array(inner * 2));
+    }
+    this.#inner.set(node, inner);
+    this.#outer[inner] = node;
+    this.#counts[inner] = 0;
+    this.#shapes[inner] = new Map();
+    return inner;
+  }
+
+  /** The number of a node without routes is free at once: nothing of it is anywhere. */
+  #releaseUnused(node: number, inner: number): void {
+    if (this.#counts[inner] !== 0) return;
+    this.#inner.delete(node);
+    this.#release(inner);
+  }
+
+  #release(inner: number): void {
+    this.#shapes[inner] = undefined;
+    this.#outer[inner] = RETIRED;
+    this.#free.push(inner);
+  }
+
+  #nextStamp(): number {
+    if (this.#stamp === 0xffff_ffff) {
+      this.#stamps.fill(0);
+      this.#stamp = 0;
+    }
+    return ++this.#stamp;
+  }
+
+  #changed(): void {
+    this.#index.tidy();
+    if (this.#sweeping.length + this.#waiting.length > 0 && ++this.#calls % SWEEP_EVERY === 0) this.sweep();
+  }
+}
+
+function grown<A extends { set(from: A): void }>(from: A, to: A): A {
+  to.set(from);
+  return to;
 }

@@ -2,23 +2,43 @@
  * The subscriptions of a node's own clients: filters → values. The first of a filter begins the node's interest in it,
  * which the other nodes hear of; the last one ends it.
  */
-import { checkFilter, matches } from "./topics.js";
+import { InvalidStateError } from "../../core/errors.js";
+import { MAX_SHAPES_OF_NODE } from "./bounds.js";
+import { FilterIndex } from "./filter-index.js";
+import { WORD_MASK } from "./record-arena.js";
+import type { TopicScan } from "./topic-scan.js";
+import { checkFilter } from "./topics.js";
 
 export interface SubscriptionTableOptions {
   /** The first subscription of a filter was added. */
   readonly onFirst?: (filter: string) => void;
   /** The last one was deleted. */
   readonly onLast?: (filter: string) => void;
+  /** Hashes topics. */
+  readonly scan?: TopicScan;
+}
+
+/** The subscriptions of one filter; most have one. Ages are numbers that grow with each subscription. */
+interface Entry<T> {
+  readonly filter: string;
+  value: T;
+  age: number;
+  /** The further ones, in the order in which they came. */
+  more: Map<T, number> | undefined;
 }
 
 export class SubscriptionTable<T> {
-  readonly #entries = new Map<string, Map<T, number>>();
+  readonly #index: FilterIndex;
+  /** By the number that is the payload of the filter's record. */
+  readonly #entries: (Entry<T> | undefined)[] = [];
+  readonly #free: number[] = [];
   readonly #onFirst: ((filter: string) => void) | undefined;
   readonly #onLast: ((filter: string) => void) | undefined;
   #size = 0;
-  #next = 0;
+  #nextAge = 0;
 
-  constructor({ onFirst, onLast }: SubscriptionTableOptions = {}) {
+  constructor({ onFirst, onLast, scan }: SubscriptionTableOptions = {}) {
+    this.#index = new FilterIndex(scan);
     this.#onFirst = onFirst;
     this.#onLast = onLast;
   }
@@ -30,54 +50,111 @@ export class SubscriptionTable<T> {
 
   /** Filters, each once. */
   get filters(): number {
-    return this.#entries.size;
+    return this.#index.size;
   }
 
   /**
    * Adds a subscription; the same value with the same filter counts once.
    *
-   * @throws InvalidArgumentError `EINVAL` for what is not a filter, and past `MAX_SHAPES`
+   * @throws InvalidArgumentError `EINVAL` for what is not a filter
+   * @throws InvalidStateError `EFSM` for one more shape of filters than `MAX_SHAPES_OF_NODE`
    */
   add(filter: string, value: T): void {
-    checkFilter(filter);
-    const values = this.#entries.get(filter);
-    if (values?.has(value)) return;
-    this.#size++;
-    if (values !== undefined) {
-      values.set(value, this.#next++);
+    const index = this.#index;
+    if (index.find(filter) !== undefined) checkFilter(filter);
+    const entry = this.#found();
+    if (entry !== undefined) {
+      if (entry.value === value || entry.more?.has(value) === true) return;
+      entry.more ??= new Map();
+      entry.more.set(value, this.#nextAge++);
+      this.#size++;
       return;
     }
-    this.#entries.set(filter, new Map([[value, this.#next++]]));
+    if (!index.hasShape(index.shape()) && index.shapes.size >= MAX_SHAPES_OF_NODE) {
+      index.forgetShape();
+      throw new InvalidStateError(
+        "EFSM",
+        `A node's filters have at most ${MAX_SHAPES_OF_NODE.toLocaleString("en")} shapes: which levels are "+", where "#" is`,
+      );
+    }
+    const number = this.#free.pop() ?? this.#entries.length;
+    this.#entries[number] = { filter, value, age: this.#nextAge++, more: undefined };
+    const ref = index.insert(1);
+    index.words(ref)[(ref & WORD_MASK) + 1] = number;
+    this.#size++;
     this.#onFirst?.(filter);
   }
 
   /** `false` where there was no such subscription. */
   delete(filter: string, value: T): boolean {
-    const values = this.#entries.get(filter);
-    if (values?.delete(value) !== true) return false;
+    const index = this.#index;
+    if (index.find(filter) !== undefined) return false;
+    const ref = index.ref;
+    const entry = this.#found();
+    if (entry === undefined) return false;
+    if (entry.value !== value) {
+      if (entry.more?.delete(value) !== true) return false;
+      this.#size--;
+      return true;
+    }
     this.#size--;
-    if (values.size > 0) return true;
-    this.#entries.delete(filter);
+    for (const [next, age] of entry.more ?? []) {
+      entry.value = next;
+      entry.age = age;
+      entry.more?.delete(next);
+      return true;
+    }
+    const number = this.#numberOf(ref);
+    this.#entries[number] = undefined;
+    this.#free.push(number);
+    index.delete(ref);
+    index.tidy();
     this.#onLast?.(filter);
     return true;
   }
 
   /**
    * Appends an entry for each subscription that matches, the oldest first: a value with two filters that match comes twice.
+   * Nothing for what is not a topic.
    *
    * @returns how many were appended
    */
   match(topic: string, into: T[]): number {
-    const found: [T, number][] = [];
-    for (const [filter, values] of this.#entries) if (matches(filter, topic)) found.push(...values);
+    const index = this.#index;
+    const hits = index.match(topic);
+    if (hits === 0) return 0;
+    if (hits === 1) {
+      const { value, more } = this.#entryOf(index.hits[0] as number);
+      into.push(value);
+      if (more !== undefined) for (const other of more.keys()) into.push(other);
+      return 1 + (more?.size ?? 0);
+    }
+    const found: [value: T, age: number][] = [];
+    for (let hit = 0; hit < hits; hit++) {
+      const { value, age, more } = this.#entryOf(index.hits[hit] as number);
+      found.push([value, age]);
+      if (more !== undefined) for (const other of more) found.push(other);
+    }
     found.sort(([, one], [, other]) => one - other);
     for (const [value] of found) into.push(value);
     return found.length;
   }
 
   /** The filters, in no order. */
-  keys(): IterableIterator<string> {
-    return this.#entries.keys();
+  *keys(): IterableIterator<string> {
+    for (const entry of this.#entries) if (entry !== undefined) yield entry.filter;
+  }
+
+  #found(): Entry<T> | undefined {
+    return this.#index.ref === 0 ? undefined : this.#entryOf(this.#index.ref);
+  }
+
+  #entryOf(ref: number): Entry<T> {
+    return this.#entries[this.#numberOf(ref)] as Entry<T>;
+  }
+
+  #numberOf(ref: number): number {
+    return this.#index.words(ref)[(ref & WORD_MASK) + 1] as number;
   }
 }
 

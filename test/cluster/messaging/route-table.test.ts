@@ -1,11 +1,58 @@
 import { describe, expect, it } from "vitest";
+import { MAX_SHAPES, MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/bounds.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
+import { TopicScan } from "../../../src/cluster/messaging/topic-scan.js";
+import { matches } from "../../../src/cluster/messaging/topics.js";
+import fc from "../../support/properties.js";
 import { RULES } from "./topic-rules.js";
+
+const RUNS = { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 300 };
 
 function match(table: RouteTable, topic: string): number[] {
   const nodes: number[] = [];
   expect(table.match(topic, nodes)).toBe(nodes.length);
   return nodes.sort((one, other) => one - other);
+}
+
+/** The same, slowly. */
+class Model {
+  readonly routes = new Map<string, Set<number>>();
+
+  match(topic: string): number[] {
+    const nodes = [...this.routes].flatMap(([filter, of]) => (matches(filter, topic) ? [...of] : []));
+    return [...new Set(nodes)].sort((one, other) => one - other);
+  }
+
+  filtersOf(node: number): string[] {
+    return [...this.routes].flatMap(([filter, nodes]) => (nodes.has(node) ? [filter] : [])).sort();
+  }
+}
+
+/** Hashes of two bits: nearly everything has the hash of something else. */
+class WeakScan extends TopicScan {
+  override topic(text: string) {
+    const fault = super.topic(text);
+    this.#weaken();
+    return fault;
+  }
+
+  override filter(text: string) {
+    const fault = super.filter(text);
+    this.#weaken();
+    return fault;
+  }
+
+  override record(bytes: Uint8Array, start: number, end: number) {
+    super.record(bytes, start, end);
+    this.#weaken();
+  }
+
+  #weaken(): void {
+    for (let level = 0; level < this.levels; level++) {
+      const hash = this.hashes[level] as number;
+      if (hash !== this.plusHash && hash !== this.tailHash) this.hashes[level] = hash & 3;
+    }
+  }
 }
 
 describe("the route table", () => {
@@ -33,5 +80,218 @@ describe("the route table", () => {
     expect(match(table, "t")).toEqual([2]);
     expect(match(table, "u")).toEqual([]);
     expect([...table.filtersOf(1)].sort()).toEqual(["t/+/x", "t/+/y"]);
+  });
+
+  const level = fc.constantFrom("", "a", "b", "ab", "é", "$x", "long-".repeat(30));
+  const topic = fc
+    .array(level, { minLength: 1, maxLength: 4 })
+    .map((levels) => levels.join("/"))
+    .filter((text) => text !== "");
+  const filter = fc
+    .tuple(
+      fc.array(fc.oneof({ weight: 3, arbitrary: level }, fc.constant("+")), { minLength: 1, maxLength: 4 }),
+      fc.boolean(),
+    )
+    .map(([levels, tail]) => [...levels, ...(tail ? ["#"] : [])].join("/"))
+    .filter((text) => text !== "");
+  // Numbers on both sides of a word's and of a list's room.
+  const node = fc.constantFrom(0, 1, 2, 3, 31, 32, 63, 64, 200, 9_000, 65_534);
+  const step = fc.oneof(
+    { weight: 8, arbitrary: fc.record({ kind: fc.constant("add" as const), filter, node }) },
+    { weight: 4, arbitrary: fc.record({ kind: fc.constant("delete" as const), filter, node }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("deleteNode" as const), node }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant("sweep" as const) }) },
+  );
+
+  it.each([
+    ["by the rules", () => new RouteTable()],
+    ["where hashes collide", () => new RouteTable(new WeakScan())],
+  ])("is what a slow one is, whatever is added and deleted, %s", (_how, create) => {
+    fc.assert(
+      fc.property(
+        fc.array(step, { maxLength: 120, size: "max" }),
+        fc.array(topic, { minLength: 1, maxLength: 5 }),
+        (steps, topics) => {
+          const table = create();
+          const model = new Model();
+          let size = 0;
+          for (const each of steps) {
+            if (each.kind === "sweep") {
+              table.sweep();
+            } else if (each.kind === "deleteNode") {
+              const filters = model.filtersOf(each.node);
+              expect(table.sizeOf(each.node)).toBe(filters.length);
+              expect(table.deleteNode(each.node)).toBe(filters.length);
+              for (const nodes of model.routes.values()) nodes.delete(each.node);
+              size -= filters.length;
+            } else {
+              const nodes = model.routes.get(each.filter) ?? new Set();
+              model.routes.set(each.filter, nodes);
+              const known = nodes.has(each.node);
+              expect(table.has(each.filter, each.node)).toBe(known);
+              if (each.kind === "add") {
+                expect(table.add(each.filter, each.node)).toBe(known ? "known" : "added");
+                nodes.add(each.node);
+                size += known ? 0 : 1;
+              } else {
+                expect(table.delete(each.filter, each.node)).toBe(known);
+                nodes.delete(each.node);
+                size -= known ? 1 : 0;
+              }
+            }
+            expect(table.size).toBe(size);
+          }
+          for (const each of topics) expect(match(table, each)).toEqual(model.match(each));
+          for (const each of [0, 31, 9_000, 65_534])
+            expect([...table.filtersOf(each)].sort()).toEqual(model.filtersOf(each));
+          while (table.sweep());
+          expect(table.filters).toBe([...model.routes.values()].filter((nodes) => nodes.size > 0).length);
+        },
+      ),
+      RUNS,
+    );
+  });
+
+  it("finds each of many, and gives the memory of deleted ones to others", () => {
+    const table = new RouteTable();
+    const count = 20_000;
+    let most = 0;
+    for (let round = 0; round < 6; round++) {
+      // Of another length each time: what fits one does not fit the next.
+      const name = (i: number) => `${"x".repeat(1 + 40 * round)}/${i}/${round % 2 === 0 ? "+" : "v"}`;
+      for (let i = 0; i < count; i++) if (table.add(name(i), i % 3) !== "added") expect.unreachable();
+      expect(table.size).toBe(count);
+      for (let i = 0; i < count; i += 97) expect(match(table, name(i).replace("+", "w"))).toEqual([i % 3]);
+      most = Math.max(most, table.bytes() / (name(count).length * count));
+      for (let i = 0; i < count; i++) if (!table.delete(name(i), i % 3)) expect.unreachable();
+      expect([table.size, table.filters]).toEqual([0, 0]);
+      expect(match(table, name(1).replace("+", "w"))).toEqual([]);
+    }
+    expect(most).toBeLessThan(10);
+    // The last round's places, and an arena without records.
+    expect(table.bytes()).toBeLessThan(1_500_000);
+  });
+
+  it("walks over the filters of a node while others come and go, each once", () => {
+    const table = new RouteTable();
+    for (let i = 0; i < 5_000; i++) table.add(`stays/${i}`, 1);
+    const seen = new Map<string, number>();
+    let step = 0;
+    for (const filter of table.filtersOf(1)) {
+      seen.set(filter, (seen.get(filter) ?? 0) + 1);
+      // Ten more for each that is seen: segments split below the walk, records move.
+      if (step < 5_000) for (let i = 0; i < 10; i++) table.add(`comes/${step}/${i}/${"x".repeat(50)}`, 2);
+      if (step > 1_000 && step < 5_000)
+        for (let i = 0; i < 10; i++) table.delete(`comes/${step - 1_000}/${i}/${"x".repeat(50)}`, 2);
+      step++;
+    }
+    expect([...seen].filter(([filter]) => filter.startsWith("stays/"))).toHaveLength(5_000);
+    expect(Math.max(...seen.values())).toBe(1);
+  });
+
+  it("gives a node up at once, and its number may be used again at once", () => {
+    const table = new RouteTable();
+    for (let i = 0; i < 30_000; i++) {
+      table.add(`of/both/${i}`, 1);
+      table.add(`of/both/${i}`, 2);
+    }
+    expect(table.deleteNode(1)).toBe(30_000);
+    expect(table.deleteNode(1)).toBe(0);
+    expect([table.size, table.sizeOf(1)]).toEqual([30_000, 0]);
+    expect(table.add("of/both/5", 1)).toBe("added");
+    expect(match(table, "of/both/5")).toEqual([1, 2]);
+    expect(match(table, "of/both/6")).toEqual([2]);
+    expect(table.has("of/both/6", 1)).toBe(false);
+    while (table.sweep());
+    expect(match(table, "of/both/5")).toEqual([1, 2]);
+    expect(table.filters).toBe(30_000);
+    expect(table.deleteNode(2)).toBe(30_000);
+    while (table.sweep());
+    expect(table.filters).toBe(1);
+  });
+
+  it("has as many lives of nodes as come, one after the other", () => {
+    const table = new RouteTable();
+    for (let life = 0; life < 70_000; life++) {
+      if (table.add("a/b", life % 7) !== "added") expect.unreachable();
+      if (life % 7 === 6) for (let node = 0; node < 7; node++) table.deleteNode(node);
+    }
+    table.add("a/b", 3);
+    expect(match(table, "a/b")).toEqual([3]);
+  });
+
+  it("has the nodes of a filter in some words, however many there are", () => {
+    const table = new RouteTable();
+    for (let node = 0; node < 1_000; node++) for (let i = 0; i < 50; i++) table.add(`f/${i}`, node);
+    expect(table.size).toBe(50_000);
+    expect(match(table, "f/7")).toEqual(Array.from({ length: 1_000 }, (_, node) => node));
+    for (let node = 0; node < 1_000; node++)
+      if (node % 100 !== 0)
+        for (let i = 0; i < 50; i++) if (!table.delete(`f/${i}`, node)) expect.unreachable();
+    expect(match(table, "f/7")).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
+  });
+
+  it("takes of a node so many shapes of filters, and other nodes' still", () => {
+    const table = new RouteTable();
+    const shape = (i: number) =>
+      `${i.toString(2).padStart(13, "0").replaceAll("1", "+")}/x`.split("").join("/");
+    for (let i = 0; i < MAX_SHAPES_OF_NODE; i++) expect(table.add(shape(i), 1)).toBe("added");
+    expect(table.add(shape(MAX_SHAPES_OF_NODE), 1)).toBe("shapes");
+    expect(table.add("one/more", 1)).toBe("shapes");
+    // A filter of a shape that it has is welcome.
+    expect(table.add(shape(0).replace("0", "1"), 1)).toBe("added");
+    expect(table.add("one/more", 2)).toBe("added");
+    expect(match(table, "one/more")).toEqual([2]);
+    for (let i = 1; i < MAX_SHAPES; i++) table.add(shape(i), 2 + (i >>> 9));
+    expect(table.add("a/shape/of/its/own", 50)).toBe("shapes");
+    expect(table.sizeOf(50)).toBe(0);
+    expect(table.delete("one/more", 2)).toBe(true);
+    expect(table.add("a/shape/of/its/own", 50)).toBe("added");
+    // Those of a node that goes are free again.
+    for (let node = 1; node < 10; node++) table.deleteNode(node);
+    while (table.sweep());
+    expect(table.add("a/b", 1)).toBe("added");
+  });
+
+  it.each([
+    ["type", undefined as unknown as string],
+    ["type", 7 as unknown as string],
+    ["empty", ""],
+    ["long", "x".repeat(65_536)],
+    ["long", "x/".repeat(1_000_000)],
+    ["deep", "/".repeat(128)],
+    ["nul", `${"x".repeat(100)}\0`],
+    ["nul", "a\0"],
+    ["surrogate", "a/\ud800"],
+    ["wildcard", "a/#/b"],
+    ["wildcard", "a+"],
+    ["share", "$share/group/a"],
+  ])("refuses what is not a filter, and throws nothing: %s", (fault, text) => {
+    const table = new RouteTable();
+    table.add("#", 1);
+    expect(table.add(text, 1)).toBe(fault);
+    expect(table.delete(text, 1)).toBe(false);
+    expect(table.has(text, 1)).toBe(false);
+    expect(table.size).toBe(1);
+    if (fault !== "share") expect(match(table, text)).toEqual([]);
+  });
+
+  it("matches no topic with wildcards, though a filter has the same text", () => {
+    const table = new RouteTable();
+    for (const filter of ["a/+", "a/#", "#", "+/+"]) table.add(filter, 1);
+    for (const topic of ["a/+", "a/#", "#", "+"]) expect(match(table, topic)).toEqual([]);
+  });
+
+  it("takes the longest topics and the deepest", () => {
+    const table = new RouteTable();
+    const long = `${"€".repeat(21_844)}/x`;
+    const deep = "/".repeat(127);
+    expect(table.add(long, 1)).toBe("added");
+    expect(table.add("+/x", 2)).toBe("added");
+    expect(table.add(deep, 3)).toBe("added");
+    expect(table.add("+".padEnd(255, "/+"), 4)).toBe("added");
+    expect(match(table, long)).toEqual([1, 2]);
+    expect(match(table, deep)).toEqual([3, 4]);
+    expect([...table.filtersOf(1)]).toEqual([long]);
   });
 });

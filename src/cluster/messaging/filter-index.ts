@@ -1,0 +1,513 @@
+/**
+ * Filters with some words of payload each, and which of them match a topic. For millions: no object is made for a filter.
+ *
+ *   directory     by the first bits of a hash → segment          (extendible hashing: full segments split, one at a time)
+ *   segment       1,024 places, each [hash, ref of the record]; a hash of 0 is an empty place
+ *   record        header, payload, text                          (record-arena.ts)
+ *
+ * Exact filters and those with wildcards are in one table, each by the hash of its own text. A topic is looked up once for
+ * each shape of filters that there is (filter-shapes.ts): with its levels replaced by "+" as the shape has it, and "#" after
+ * it. So a match costs as many look-ups as a program has kinds of filters, not as it has filters, and nobody's filters make it
+ * slower than `MAX_SHAPES` allows. A tree of levels (seed of most brokers) costs a look-up for each level and branch in place of
+ * that, each of them likely a cache miss, and filters such as "a/+/a/+/…" that match nothing make it visit 2^levels branches.
+ *
+ * A place has the whole hash: what is not there is found without touching a record, and a segment that is 80 % full splits
+ * without touching any, so that no call moves more than a thousand places. Every place that a record moves to is in the segment of its hash, whatever happens meanwhile, so that
+ * a walk in the order of hashes finds what stays exactly once.
+ */
+import { Buffer } from "node:buffer";
+import { FilterShapes } from "./filter-shapes.js";
+import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
+import { combine, finish, TopicScan } from "./topic-scan.js";
+import type { TopicFault } from "./topics.js";
+
+const SEGMENT = 1_024;
+const SEGMENT_MASK = SEGMENT - 1;
+const SEGMENT_BITS = 10;
+/** Of a segment's places, those that are used before it splits. */
+const SEGMENT_FULL = 819;
+/** Segments of one typed array, 1 MiB: few enough of them that finding one is no cache miss. The first one grows. */
+const PAGE = 128;
+const PAGE_BITS = 7;
+const PAGE_MASK = PAGE - 1;
+/** Words of a place, as a shift. */
+const PLACE_BITS = 1;
+/** Bits of a hash that the directory may use. */
+const MAX_DEPTH = 22;
+
+const SLASH = 0x2f;
+const PLUS = 0x2b;
+const HASH = 0x23;
+
+/** Where walks end: past the last hash. */
+export const WALKED = 0x1_0000_0000;
+
+export const MAX_PAYLOAD_WORDS = 0x3fff;
+
+export class FilterIndex {
+  /** What the last match found; as many as it returned. */
+  hits = new Uint32Array(16);
+  readonly shapes = new FilterShapes();
+  readonly #scan: TopicScan;
+  readonly #arena = new RecordArena();
+  readonly #pages: Int32Array[] = [];
+  /** By segment: places that are used, and bits of the directory that lead to it. */
+  #counts = new Uint16Array(8);
+  #depths = new Uint8Array(8);
+  #segments = 0;
+  #directory = new Uint32Array(1);
+  #depth = 0;
+  #size = 0;
+
+  // State of the match that runs, so that nothing is made for it.
+  readonly #masks: Uint8Array;
+  #found = 0;
+  #isDollar = false;
+
+  /** Where the record that was located is. */
+  #segment = 0;
+  #place = 0;
+
+  /** Of what was last taken in by `find`. */
+  #hash = 0;
+  #shape = 0;
+  #isTail = false;
+
+  constructor(scan: TopicScan = new TopicScan()) {
+    this.#scan = scan;
+    this.#masks = new Uint8Array(scan.starts.length);
+    this.#addSegment(0);
+  }
+
+  /** Filters. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Looks a filter up; what was found is `ref`, or 0. Then it may be inserted.
+   *
+   * @returns what is wrong with it, or `undefined`
+   */
+  find(filter: string): TopicFault | undefined {
+    const scan = this.#scan;
+    this.ref = 0;
+    const fault = scan.filter(filter);
+    if (fault !== undefined) return fault;
+    const hash = finish(scan.hashOfLevels());
+    this.#hash = hash;
+    const segment = this.#segmentOf(hash);
+    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
+    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
+    for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
+      const there = page[(base + place) << PLACE_BITS] as number;
+      if (there === 0) return undefined;
+      if (there !== hash) continue;
+      const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
+      if (!this.#isText(ref)) continue;
+      this.ref = ref;
+      return undefined;
+    }
+  }
+
+  /** What `find` found. */
+  ref = 0;
+
+  /** The shape of the filter that was looked up, as a number; made where no other filter has it. It is used, or forgotten. */
+  shape(): number {
+    const { shapes } = this;
+    const scan = this.#scan;
+    this.#isTail = scan.isTail();
+    const levels = this.#isTail ? scan.levels - 1 : scan.levels;
+    let node = 0;
+    for (let level = 0; level < levels; level++) node = shapes.makeChild(node, scan.isPlus(level));
+    this.#shape = node;
+    return node * 2 + (this.#isTail ? 1 : 0);
+  }
+
+  /** Whether a filter of this shape is there. */
+  hasShape(shape: number): boolean {
+    return ((shape & 1 ? this.shapes.tails : this.shapes.ends)[shape >>> 1] as number) > 0;
+  }
+
+  forgetShape(): void {
+    this.shapes.prune(this.#shape);
+  }
+
+  /** Inserts the filter that was looked up and not found, and whose shape was asked for. Its payload is 0. */
+  insert(payloadWords: number): number {
+    this.shapes.add(this.#shape, this.#isTail);
+    if (this.shapes.size > this.hits.length) this.hits = new Uint32Array(this.hits.length * 2);
+    const scan = this.#scan;
+    const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords, 0);
+    this.#insertPlace(this.#hash, ref);
+    this.#size++;
+    return ref;
+  }
+
+  /** Deletes a record, and gives its shape back. */
+  delete(ref: number): void {
+    this.#locate(ref);
+    const scan = this.#scan;
+    const words = this.words(ref);
+    const at = ref & WORD_MASK;
+    const header = words[at] as number;
+    let node = 0;
+    const levels = scan.levels;
+    let tail = false;
+    for (let level = 0; level < levels; level++) {
+      const hash = scan.hashes[level] as number;
+      if (
+        level === levels - 1 &&
+        hash === scan.tailHash &&
+        this.#isLevel(ref, scan.starts[level] as number, HASH)
+      )
+        tail = true;
+      else
+        node = this.shapes.child(
+          node,
+          hash === scan.plusHash && this.#isLevel(ref, scan.starts[level] as number, PLUS),
+        );
+    }
+    this.shapes.delete(node, tail);
+    this.#arena.free(ref, recordWords(header));
+    this.#unplace();
+    this.#size--;
+  }
+
+  /** The record with another payload, which is to be filled; the old one's is there until `tidy`. */
+  resize(ref: number, payloadWords: number, kind: number): number {
+    const header = this.words(ref)[ref & WORD_MASK] as number;
+    this.#locate(ref);
+    const start = this.#textStart(ref, header);
+    const moved = this.#allocate(this.#bytesOf(ref), start, start + (header & 0xffff), payloadWords, kind);
+    this.#arena.free(ref, recordWords(header));
+    (this.#pages[this.#segment >>> PAGE_BITS] as Int32Array)[this.#at(this.#place) + 1] = moved;
+    return moved;
+  }
+
+  /** The words that a record is among; its header is at `ref & WORD_MASK`, its payload follows. */
+  words(ref: number): Uint32Array {
+    return this.#arena.words[ref >>> CHUNK_SHIFT] as Uint32Array;
+  }
+
+  text(ref: number): string {
+    const header = this.words(ref)[ref & WORD_MASK] as number;
+    const start = this.#textStart(ref, header);
+    const { buffer, byteOffset } = this.#bytesOf(ref);
+    return Buffer.from(buffer, byteOffset + start, header & 0xffff).toString();
+  }
+
+  /** After a change, once no ref is used any more: moves records where too many are dead. */
+  tidy(): void {
+    const chunk = this.#arena.victim();
+    if (chunk === -1) return;
+    const words = this.#arena.words[chunk] as Uint32Array;
+    const end = this.#arena.end(chunk);
+    for (let at = chunk === 0 ? 1 : 0; at < end; ) {
+      const header = words[at] as number;
+      const length = recordWords(header);
+      if ((header & DEAD) === 0) this.#move(((chunk << CHUNK_SHIFT) | at) >>> 0, length);
+      at += length;
+    }
+    this.#arena.drop(chunk);
+  }
+
+  /**
+   * Appends the refs of the filters whose hashes come next in their order.
+   *
+   * @param from 0 at first, then what was returned
+   * @returns where to go on, `WALKED` at the end
+   */
+  walk(from: number, into: number[]): number {
+    const segment = this.#segmentOf(from | 0);
+    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
+    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
+    for (let place = base; place < base + SEGMENT; place++)
+      if (page[place << PLACE_BITS] !== 0) into.push((page[(place << PLACE_BITS) + 1] as number) >>> 0);
+    const width = 2 ** (32 - (this.#depths[segment] as number));
+    return (Math.floor(from / width) + 1) * width;
+  }
+
+  /** The filters that match; they are the first ones of `hits`. None for what is not a topic. */
+  match(topic: string): number {
+    this.#found = 0;
+    const scan = this.#scan;
+    if (this.#size === 0 || scan.topic(topic) !== undefined) return 0;
+    this.#isDollar = scan.bytes[0] === 0x24;
+    this.#follow(0, 0, 0, true);
+    return this.#found;
+  }
+
+  bytes(): number {
+    return (
+      this.#arena.memory() +
+      this.#pages.reduce((bytes, page) => bytes + page.byteLength, 0) +
+      this.#directory.byteLength +
+      this.#counts.length * 3 +
+      this.shapes.bytes() +
+      this.hits.byteLength +
+      this.#scan.bytes.length
+    );
+  }
+
+  /** From a node of the shapes on: `level` levels are behind it, and `hash` is theirs. */
+  #follow(from: number, atLevel: number, behind: number, allText: boolean): void {
+    const { shapes } = this;
+    const { hashes, levels, plusHash, tailHash } = this.#scan;
+    let node = from;
+    let level = atLevel;
+    let hash = behind;
+    for (;;) {
+      const wild = level > 0 || !this.#isDollar;
+      if (wild && (shapes.tails[node] as number) > 0)
+        this.#probe(combine(hash, tailHash), level, true, false);
+      if (level === levels) {
+        if ((shapes.ends[node] as number) > 0) this.#probe(hash, level, false, allText);
+        return;
+      }
+      const plus = shapes.plus[node] as number;
+      if (plus !== 0 && wild) {
+        this.#masks[level] = 1;
+        this.#follow(plus, level + 1, combine(hash, plusHash), false);
+      }
+      node = shapes.text[node] as number;
+      if (node === 0) return;
+      this.#masks[level] = 0;
+      hash = combine(hash, hashes[level] as number);
+      level++;
+    }
+  }
+
+  #probe(combined: number, levels: number, tail: boolean, allText: boolean): void {
+    const hash = finish(combined);
+    const segment = this.#segmentOf(hash);
+    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
+    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
+    for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
+      const there = page[(base + place) << PLACE_BITS] as number;
+      if (there === 0) return;
+      if (there !== hash) continue;
+      const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
+      if (!(allText ? this.#isText(ref) : this.#isMasked(ref, levels, tail))) continue;
+      this.hits[this.#found++] = ref;
+      return;
+    }
+  }
+
+  /** Whether a record's text is what was taken in. */
+  #isText(ref: number): boolean {
+    const words = this.words(ref);
+    const header = words[ref & WORD_MASK] as number;
+    const { words: wanted, length } = this.#scan;
+    if ((header & 0xffff) !== length) return false;
+    // Both are filled up with 0.
+    const start = (ref & WORD_MASK) + 1 + payloadWords(header);
+    for (let i = 0; i << 2 < length; i++) if (words[start + i] !== wanted[i]) return false;
+    return true;
+  }
+
+  /** Whether a record's text is the topic with "+" in place of the masked levels, and "#" after the last. */
+  #isMasked(ref: number, levels: number, tail: boolean): boolean {
+    const header = this.words(ref)[ref & WORD_MASK] as number;
+    const there = this.#bytesOf(ref);
+    const { bytes, starts } = this.#scan;
+    const masks = this.#masks;
+    let at = this.#textStart(ref, header);
+    const end = at + (header & 0xffff);
+    for (let level = 0; level < levels; level++) {
+      if (level > 0 && there[at++] !== SLASH) return false;
+      if (masks[level] === 1) {
+        if (there[at++] !== PLUS) return false;
+        continue;
+      }
+      const levelEnd = (starts[level + 1] as number) - 1;
+      for (let i = starts[level] as number; i < levelEnd; i++) if (there[at++] !== bytes[i]) return false;
+    }
+    if (tail) {
+      if (levels > 0 && there[at++] !== SLASH) return false;
+      if (there[at++] !== HASH) return false;
+    }
+    return at === end;
+  }
+
+  /** Whether a record's text has this wildcard at an offset, where its level has the wildcard's hash. */
+  #isLevel(ref: number, offset: number, wildcard: number): boolean {
+    const header = this.words(ref)[ref & WORD_MASK] as number;
+    return this.#bytesOf(ref)[this.#textStart(ref, header) + offset] === wildcard;
+  }
+
+  #bytesOf(ref: number): Uint8Array {
+    return this.#arena.bytes[ref >>> CHUNK_SHIFT] as Uint8Array;
+  }
+
+  #textStart(ref: number, header: number): number {
+    return ((ref & WORD_MASK) + 1 + payloadWords(header)) << 2;
+  }
+
+  #allocate(text: Uint8Array, start: number, end: number, words: number, kind: number): number {
+    const header = ((end - start) | (words << 16) | (kind << 30)) >>> 0;
+    const ref = this.#arena.allocate(recordWords(header));
+    const memory = this.words(ref);
+    const at = ref & WORD_MASK;
+    memory[at] = header;
+    for (let i = 1; i <= words; i++) memory[at + i] = 0;
+    const bytes = this.#bytesOf(ref);
+    const to = (at + 1 + words) << 2;
+    for (let i = start; i < end; i++) bytes[to + i - start] = text[i] as number;
+    return ref;
+  }
+
+  #move(ref: number, length: number): void {
+    this.#locate(ref);
+    const moved = this.#arena.allocate(length);
+    const from = ref & WORD_MASK;
+    this.words(moved).set(this.words(ref).subarray(from, from + length), moved & WORD_MASK);
+    this.#arena.free(ref, length);
+    (this.#pages[this.#segment >>> PAGE_BITS] as Int32Array)[this.#at(this.#place) + 1] = moved;
+  }
+
+  /** Takes a record's text in, too. */
+  #hashOf(ref: number): number {
+    const header = this.words(ref)[ref & WORD_MASK] as number;
+    const start = this.#textStart(ref, header);
+    this.#scan.record(this.#bytesOf(ref), start, start + (header & 0xffff));
+    return finish(this.#scan.hashOfLevels());
+  }
+
+  /** Finds the place of a record: `#segment`, `#place`. Takes its text in, too. */
+  #locate(ref: number): void {
+    const hash = this.#hashOf(ref);
+    const segment = this.#segmentOf(hash);
+    this.#segment = segment;
+    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
+    let place = hash & SEGMENT_MASK;
+    while ((page[this.#at(place) + 1] as number) >>> 0 !== ref) place = (place + 1) & SEGMENT_MASK;
+    this.#place = place;
+  }
+
+  /** Where a place of `#segment` is in its page. */
+  #at(place: number): number {
+    return (((this.#segment & PAGE_MASK) << SEGMENT_BITS) + place) << PLACE_BITS;
+  }
+
+  #segmentOf(hash: number): number {
+    // A shift by 32 would be one by 0.
+    return this.#directory[(hash >>> 1) >>> (31 - this.#depth)] as number;
+  }
+
+  #insertPlace(hash: number, ref: number): void {
+    let segment = this.#segmentOf(hash);
+    while ((this.#counts[segment] as number) >= SEGMENT_FULL) {
+      if ((this.#depths[segment] as number) === MAX_DEPTH) {
+        // Only with billions of filters: the key of the hashes is secret.
+        if ((this.#counts[segment] as number) === SEGMENT_MASK)
+          throw new RangeError("A table of filters is full");
+        break;
+      }
+      this.#split(segment, hash);
+      segment = this.#segmentOf(hash);
+    }
+    this.#put(segment, hash, ref);
+  }
+
+  #put(segment: number, hash: number, ref: number): void {
+    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
+    const base = (segment & PAGE_MASK) << SEGMENT_BITS;
+    let place = hash & SEGMENT_MASK;
+    while (page[(base + place) << PLACE_BITS] !== 0) place = (place + 1) & SEGMENT_MASK;
+    page[(base + place) << PLACE_BITS] = hash;
+    page[((base + place) << PLACE_BITS) + 1] = ref;
+    this.#counts[segment] = (this.#counts[segment] as number) + 1;
+  }
+
+  /** Empties the place that was located; those after it move up, so that none is cut off from its home. */
+  #unplace(): void {
+    const segment = this.#segment;
+    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
+    let hole = this.#place;
+    for (let place = (hole + 1) & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
+      const at = this.#at(place);
+      const hash = page[at] as number;
+      if (hash === 0) break;
+      // It stays where its home is behind the hole.
+      if (((place - hash) & SEGMENT_MASK) < ((place - hole) & SEGMENT_MASK)) continue;
+      page[this.#at(hole)] = hash;
+      page[this.#at(hole) + 1] = page[at + 1] as number;
+      hole = place;
+    }
+    page[this.#at(hole)] = 0;
+    page[this.#at(hole) + 1] = 0;
+    this.#counts[segment] = (this.#counts[segment] as number) - 1;
+  }
+
+  /** Those filters of a segment go to a new one whose hashes have a 1 where the directory has not looked yet. */
+  #split(segment: number, hash: number): void {
+    const depth = this.#depths[segment] as number;
+    if (depth === this.#depth) this.#deepen();
+    const made = this.#addSegment(depth + 1);
+    this.#depths[segment] = depth + 1;
+    // The directory's entries for the second half of the segment's hashes.
+    const spread = this.#depth - depth;
+    const first = ((hash >>> 1) >>> (31 - depth)) * 2 ** spread;
+    this.#directory.fill(made, first + 2 ** (spread - 1), first + 2 ** spread);
+
+    const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
+    const start = ((segment & PAGE_MASK) << SEGMENT_BITS) << PLACE_BITS;
+    const end = start + (SEGMENT << PLACE_BITS);
+    const before = page.slice(start, end);
+    page.fill(0, start, end);
+    this.#counts[segment] = 0;
+    const shift = 31 - depth;
+    for (let at = 0; at < before.length; at += 2) {
+      const there = before[at] as number;
+      if (there !== 0)
+        this.#put(((there >>> shift) & 1) === 1 ? made : segment, there, before[at + 1] as number);
+    }
+  }
+
+  #deepen(): void {
+    const before = this.#directory;
+    const after = new Uint32Array(before.length * 2);
+    for (let i = 0; i < after.length; i++) after[i] = before[i >>> 1] as number;
+    this.#directory = after;
+    this.#depth++;
+  }
+
+  #addSegment(depth: number): number {
+    const segment = this.#segments++;
+    const [first] = this.#pages;
+    const words = SEGMENT << PLACE_BITS;
+    if (first !== undefined && segment < PAGE) {
+      if (segment * words === first.length) {
+        const page = new Int32Array(first.length * 2);
+        page.set(first);
+        this.#pages[0] = page;
+      }
+    } else if ((segment & PAGE_MASK) === 0) {
+      this.#pages.push(new Int32Array(segment === 0 ? words : PAGE * words));
+    }
+    if (segment === this.#counts.length) {
+      const counts = new Uint16Array(segment * 2);
+      counts.set(this.#counts);
+      this.#counts = counts;
+      const depths = new Uint8Array(segment * 2);
+      depths.set(this.#depths);
+      this.#depths = depths;
+    }
+    this.#depths[segment] = depth;
+    return segment;
+  }
+}
+
+export function payloadWords(header: number): number {
+  return (header >>> 16) & MAX_PAYLOAD_WORDS;
+}
+
+export function payloadKind(header: number): number {
+  return (header >>> 30) & 1;
+}
+
+function recordWords(header: number): number {
+  return 1 + payloadWords(header) + (((header & 0xffff) + 3) >>> 2);
+}

@@ -1,0 +1,98 @@
+/**
+ * The shapes that the filters of a table have: which levels are "+", how many levels there are, and whether "#" ends them.
+ * A program has many filters and few shapes. A tree of them, whose edges are "a text" and "+":
+ *
+ *   a/+/x   b/+/y   a/#          root ─text→ 1 (tails 1) ─+→ 2 ─text→ 3 (ends 2)
+ *
+ * `ends` counts filters that end there, `tails` those that have "#" after it. How many levels a topic has is how deep a match
+ * goes, and it looks up one filter for each shape on its way.
+ */
+
+/** No such child; the root is nobody's child. */
+const NONE = 0;
+const FIRST_ROOM = 64;
+
+export class FilterShapes {
+  /** Children by a text, and by "+". */
+  text = new Int32Array(FIRST_ROOM);
+  plus = new Int32Array(FIRST_ROOM);
+  ends = new Uint32Array(FIRST_ROOM);
+  tails = new Uint32Array(FIRST_ROOM);
+  #parent = new Int32Array(FIRST_ROOM);
+  #next = 1;
+  #free: number[] = [];
+  #size = 0;
+
+  /** Shapes that some filter has. */
+  get size(): number {
+    return this.#size;
+  }
+
+  child(node: number, isPlus: boolean): number {
+    return (isPlus ? this.plus : this.text)[node] as number;
+  }
+
+  /** The child, made where it is not there. */
+  makeChild(node: number, isPlus: boolean): number {
+    const known = this.child(node, isPlus);
+    if (known !== NONE) return known;
+    const made = this.#free.pop() ?? this.#append();
+    (isPlus ? this.plus : this.text)[node] = made;
+    this.#parent[made] = node;
+    return made;
+  }
+
+  /** A filter more of a shape; whether it is the first. */
+  add(node: number, tail: boolean): boolean {
+    const counts = tail ? this.tails : this.ends;
+    const before = counts[node] as number;
+    counts[node] = before + 1;
+    if (before === 0) this.#size++;
+    return before === 0;
+  }
+
+  /** One less; nodes that lead to no shape go. */
+  delete(node: number, tail: boolean): void {
+    const counts = tail ? this.tails : this.ends;
+    const left = (counts[node] as number) - 1;
+    counts[node] = left;
+    if (left === 0) {
+      this.#size--;
+      this.prune(node);
+    }
+  }
+
+  /** Frees a node that leads to no shape, and those above it that led to it alone. */
+  prune(node: number): void {
+    let at = node;
+    while (at !== 0 && this.ends[at] === 0 && this.tails[at] === 0) {
+      if (this.text[at] !== NONE || this.plus[at] !== NONE) return;
+      const parent = this.#parent[at] as number;
+      if (this.text[parent] === at) this.text[parent] = NONE;
+      else this.plus[parent] = NONE;
+      this.#free.push(at);
+      at = parent;
+    }
+  }
+
+  bytes(): number {
+    return this.text.byteLength * 5 + this.#free.length * 8;
+  }
+
+  #append(): number {
+    if (this.#next === this.text.length) {
+      this.text = doubled(this.text);
+      this.plus = doubled(this.plus);
+      this.#parent = doubled(this.#parent);
+      this.ends = doubled(this.ends);
+      this.tails = doubled(this.tails);
+    }
+    return this.#next++;
+  }
+}
+
+function doubled<A extends Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>(array: A): A {
+  const copy = new (array.constructor as new (length: number) => A)(array.length * 2);
+  copy.set(array);
+  return copy;
+}

@@ -1,0 +1,120 @@
+/**
+ * Records of a few words each, one after the other in chunks of 1 MiB: ten million of them are some hundred objects to the
+ * garbage collector. A record is known by its `ref`: chunk << 18 | word. Ref 0 is none.
+ *
+ *   word 0    bits 0–15 bytes of the text, 16–29 words of the payload, 30 the payload's kind, 31 dead
+ *   payload   as many words
+ *   text      UTF-8, filled up to a word
+ *
+ * Records are written at the end only. One that is freed stays as it is; when the dead are half as much as the living, the
+ * owner moves what lives out of the chunk that has most of them, and the chunk goes. So whatever sizes come and go, the arena
+ * is at most one and a half times what lives, and two chunks.
+ */
+
+/** Of a ref, the bits of the word; the others are the chunk's. */
+export const CHUNK_SHIFT = 18;
+export const WORD_MASK = (1 << CHUNK_SHIFT) - 1;
+const CHUNK_WORDS = 1 << CHUNK_SHIFT;
+/** Of the first chunk, which grows. */
+const FIRST_WORDS = 1_024;
+const MAX_CHUNKS = 2 ** (32 - CHUNK_SHIFT);
+/** Dead words below which nothing is moved. */
+const SPARED = CHUNK_WORDS;
+
+export const DEAD = 0x8000_0000;
+
+export class RecordArena {
+  /** By number; a chunk that went has length 0. */
+  readonly words: Uint32Array<ArrayBuffer>[] = [];
+  readonly bytes: Uint8Array<ArrayBuffer>[] = [];
+  readonly #used: number[] = [];
+  readonly #dead: number[] = [];
+  readonly #free: number[] = [];
+  #live = 0;
+  #deadWords = 0;
+  #head = -1;
+
+  /** Room for a record of so many words, at most a chunk. */
+  allocate(words: number): number {
+    let chunk = this.#head;
+    while (
+      chunk === -1 ||
+      (this.#used[chunk] as number) + words > (this.words[chunk] as Uint32Array).length
+    ) {
+      if (chunk === 0 && (this.words[0] as Uint32Array).length < CHUNK_WORDS) this.#growFirst();
+      else this.#begin();
+      chunk = this.#head;
+    }
+    const at = this.#used[chunk] as number;
+    this.#used[chunk] = at + words;
+    this.#live += words;
+    return ((chunk << CHUNK_SHIFT) | at) >>> 0;
+  }
+
+  free(ref: number, words: number): void {
+    const chunk = ref >>> CHUNK_SHIFT;
+    const memory = this.words[chunk] as Uint32Array;
+    memory[ref & WORD_MASK] = (memory[ref & WORD_MASK] as number) | DEAD;
+    this.#dead[chunk] = (this.#dead[chunk] as number) + words;
+    this.#deadWords += words;
+    this.#live -= words;
+  }
+
+  /** The chunk to move records out of, or -1 while the dead are few. */
+  victim(): number {
+    if (this.#deadWords <= SPARED || this.#deadWords * 2 <= this.#live) return -1;
+    let most = -1;
+    for (let chunk = 0; chunk < this.#dead.length; chunk++) {
+      if (chunk === this.#head) continue;
+      if (most === -1 || (this.#dead[chunk] as number) > (this.#dead[most] as number)) most = chunk;
+    }
+    return most === -1 || this.#dead[most] === 0 ? -1 : most;
+  }
+
+  /** Where a chunk's records end. */
+  end(chunk: number): number {
+    return this.#used[chunk] as number;
+  }
+
+  /** A chunk all of whose records are dead goes. */
+  drop(chunk: number): void {
+    this.#deadWords -= this.#dead[chunk] as number;
+    this.#dead[chunk] = 0;
+    this.#used[chunk] = CHUNK_WORDS;
+    this.words[chunk] = new Uint32Array(0);
+    this.bytes[chunk] = new Uint8Array(0);
+    this.#free.push(chunk);
+  }
+
+  memory(): number {
+    return this.words.reduce((bytes, words) => bytes + words.byteLength, 0);
+  }
+
+  #give(chunk: number, length: number): void {
+    const memory = new ArrayBuffer(length * 4);
+    this.words[chunk] = new Uint32Array(memory);
+    this.bytes[chunk] = new Uint8Array(memory);
+  }
+
+  #growFirst(): void {
+    const before = this.words[0] as Uint32Array;
+    this.#give(0, before.length * 2);
+    (this.words[0] as Uint32Array).set(before);
+  }
+
+  #begin(): void {
+    // What is left of the last chunk is nobody's.
+    if (this.#head !== -1) {
+      const rest = CHUNK_WORDS - (this.#used[this.#head] as number);
+      this.#dead[this.#head] = (this.#dead[this.#head] as number) + rest;
+      this.#deadWords += rest;
+    }
+    const chunk = this.#free.pop() ?? this.words.length;
+    if (chunk === MAX_CHUNKS) throw new RangeError("An arena of records has at most 16 GiB");
+    this.#give(chunk, this.words.length === 0 ? FIRST_WORDS : CHUNK_WORDS);
+    // Ref 0 is none.
+    this.#used[chunk] = chunk === 0 ? 1 : 0;
+    this.#dead[chunk] = 0;
+    this.#head = chunk;
+  }
+}

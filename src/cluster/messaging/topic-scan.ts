@@ -1,0 +1,222 @@
+/**
+ * A topic or filter as bytes and levels, each level with a keyed hash, in one walk.
+ *
+ *   sensors/+/temperature   levels 3, starts 0 8 10 22, hashes h("sensors") h("+") h("temperature")
+ *
+ * The hash of a filter is made of those of its levels ({@link combine}), so that a topic's hash with some levels replaced by
+ * "+" costs no second walk. Levels are hashed with HalfSipHash-1-2 and a random key: peers choose topics, and with a hash that
+ * they could compute they would make all of theirs collide. (Linux hashes its tables with HalfSipHash-1-3; a level here gets
+ * a further round with each level that follows it.)
+ */
+import { Buffer } from "node:buffer";
+import { randomSeed } from "../../core/random.js";
+import { MAX_TOPIC, MAX_TOPIC_LEVELS } from "./bounds.js";
+import { filterFault, type TopicFault, topicFault } from "./topics.js";
+
+const SLASH = 0x2f;
+const PLUS = 0x2b;
+const HASH = 0x23;
+
+/** Characters up to which a loop copies faster than a call into native code. */
+const SHORT = 64;
+const FIRST_BYTES = 1_024;
+const ENCODER = new TextEncoder();
+
+export class TopicScan {
+  /** The text as UTF-8. */
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(FIRST_BYTES);
+  /** The same by words; the last one is filled up with 0. */
+  words: Uint32Array<ArrayBuffer> = new Uint32Array(this.bytes.buffer);
+  length = 0;
+  levels = 0;
+  /** Where each level begins; one more, as if another followed. */
+  readonly starts = new Uint32Array(MAX_TOPIC_LEVELS + 1);
+  readonly hashes = new Int32Array(MAX_TOPIC_LEVELS);
+  /** Of "+" and of "#", as hashes of levels. */
+  readonly plusHash: number;
+  readonly tailHash: number;
+  readonly #key0: number;
+  readonly #key1: number;
+
+  constructor(key0: number = randomSeed(), key1: number = randomSeed()) {
+    this.#key0 = key0 | 0;
+    this.#key1 = key1 | 0;
+    this.bytes[0] = PLUS;
+    this.#hash(this.bytes, 0, 1);
+    this.plusHash = this.hashes[0] as number;
+    this.bytes[0] = HASH;
+    this.#hash(this.bytes, 0, 1);
+    this.tailHash = this.hashes[0] as number;
+  }
+
+  /** Takes a topic that is published to in; what is wrong with it. */
+  topic(text: string): TopicFault | undefined {
+    if (!this.#copy(text)) return topicFault(text) ?? this.#encode(text);
+    const wild = this.#hash(this.bytes, 0, this.length);
+    return wild === 0 ? undefined : topicFault(text);
+  }
+
+  /** Takes a filter in; what is wrong with it. */
+  filter(text: string): TopicFault | undefined {
+    if (!this.#copy(text)) return filterFault(text) ?? this.#encode(text);
+    const wild = this.#hash(this.bytes, 0, this.length);
+    // Shared subscriptions begin with "$", and wildcards may be in wrong places: the rules are asked.
+    return wild === 0 && this.bytes[0] !== 0x24 ? undefined : filterFault(text);
+  }
+
+  /** Takes bytes in that were a filter already: a record's text. */
+  record(bytes: Uint8Array, start: number, end: number): void {
+    this.#hash(bytes, start, end);
+  }
+
+  /** Whether a level of what was taken in is "+"; not for records. */
+  isPlus(level: number): boolean {
+    return this.hashes[level] === this.plusHash && this.bytes[this.starts[level] as number] === PLUS;
+  }
+
+  /** Whether the last level is "#"; not for records. */
+  isTail(): boolean {
+    return this.bytes[this.length - 1] === HASH;
+  }
+
+  /** The hash of all levels. */
+  hashOfLevels(): number {
+    let hash = 0;
+    for (let i = 0; i < this.levels; i++) hash = combine(hash, this.hashes[i] as number);
+    return hash;
+  }
+
+  /** `false` for what is not plain: empty, long, with NUL, or with a character that is not ASCII. */
+  #copy(text: string): boolean {
+    if (typeof text !== "string") return false;
+    const length = text.length;
+    if (length === 0 || length > MAX_TOPIC) return false;
+    this.#grow(length);
+    this.length = length;
+    const bytes = this.bytes;
+    if (length > SHORT) {
+      // Every other character has more bytes than it is long.
+      const { read, written } = ENCODER.encodeInto(text, bytes.subarray(0, length));
+      return read === length && written === length && !text.includes("\0");
+    }
+    let all = 0;
+    for (let i = 0; i < length; i++) {
+      const character = text.charCodeAt(i);
+      // All bits above the seventh, and the sign where the character is 0.
+      all |= character | (character - 1);
+      bytes[i] = character;
+    }
+    return all >>> 7 === 0;
+  }
+
+  /** Text that is valid, and not plain. */
+  #encode(text: string): undefined {
+    this.#grow(Buffer.byteLength(text));
+    this.length = ENCODER.encodeInto(text, this.bytes).written;
+    this.#hash(this.bytes, 0, this.length);
+  }
+
+  #grow(length: number): void {
+    if (length > this.bytes.length) {
+      this.bytes = new Uint8Array(MAX_TOPIC + 1);
+      this.words = new Uint32Array(this.bytes.buffer);
+    }
+    this.words[(length - 1) >>> 2] = 0;
+  }
+
+  /** Splits into levels and hashes each; not 0 where a wildcard is somewhere, or levels are too many. */
+  #hash(bytes: Uint8Array, start: number, end: number): number {
+    const { starts, hashes } = this;
+    const a = this.#key0;
+    const b = this.#key1;
+    const c = a ^ 0x6c79_6765;
+    const d = b ^ 0x7465_6462;
+    let v0 = a;
+    let v1 = b;
+    let v2 = c;
+    let v3 = d;
+    let word = 0;
+    let shift = 0;
+    let levels = 0;
+    let wild = 0;
+    starts[0] = 0;
+    for (let i = start; i <= end; i++) {
+      const byte = i === end ? SLASH : (bytes[i] as number);
+      if (byte !== SLASH) {
+        if (byte === PLUS || byte === HASH) wild = 1;
+        word |= byte << shift;
+        shift += 8;
+        if (shift < 32) continue;
+        v3 ^= word;
+        v0 = (v0 + v1) | 0;
+        v1 = (v1 << 5) | (v1 >>> 27);
+        v1 ^= v0;
+        v0 = (v0 << 16) | (v0 >>> 16);
+        v2 = (v2 + v3) | 0;
+        v3 = (v3 << 8) | (v3 >>> 24);
+        v3 ^= v2;
+        v0 = (v0 + v3) | 0;
+        v3 = (v3 << 7) | (v3 >>> 25);
+        v3 ^= v0;
+        v2 = (v2 + v1) | 0;
+        v1 = (v1 << 13) | (v1 >>> 19);
+        v1 ^= v2;
+        v2 = (v2 << 16) | (v2 >>> 16);
+        v0 ^= word;
+        word = 0;
+        shift = 0;
+        continue;
+      }
+      if (levels === MAX_TOPIC_LEVELS) return 1;
+      // The last word has the level's length; a round for it, and two to end.
+      word |= (i - start - (starts[levels] as number)) << 24;
+      v3 ^= word;
+      for (let round = 0; round < 3; round++) {
+        v0 = (v0 + v1) | 0;
+        v1 = (v1 << 5) | (v1 >>> 27);
+        v1 ^= v0;
+        v0 = (v0 << 16) | (v0 >>> 16);
+        v2 = (v2 + v3) | 0;
+        v3 = (v3 << 8) | (v3 >>> 24);
+        v3 ^= v2;
+        v0 = (v0 + v3) | 0;
+        v3 = (v3 << 7) | (v3 >>> 25);
+        v3 ^= v0;
+        v2 = (v2 + v1) | 0;
+        v1 = (v1 << 13) | (v1 >>> 19);
+        v1 ^= v2;
+        v2 = (v2 << 16) | (v2 >>> 16);
+        if (round === 0) {
+          v0 ^= word;
+          v2 ^= 0xff;
+        }
+      }
+      hashes[levels++] = v1 ^ v3;
+      starts[levels] = i - start + 1;
+      v0 = a;
+      v1 = b;
+      v2 = c;
+      v3 = d;
+      word = 0;
+      shift = 0;
+    }
+    this.levels = levels;
+    return wild;
+  }
+}
+
+/** The hash of some levels, and one more. */
+export function combine(hash: number, level: number): number {
+  const mixed = Math.imul(((hash << 13) | (hash >>> 19)) ^ level, 0x9e37_79b1);
+  return mixed ^ (mixed >>> 15);
+}
+
+/** Spreads a combined hash over all of its bits (the end of MurmurHash3). Never 0, which is an empty place of a table. */
+export function finish(hash: number): number {
+  let mixed = hash ^ (hash >>> 16);
+  mixed = Math.imul(mixed, 0x85eb_ca6b);
+  mixed ^= mixed >>> 13;
+  mixed = Math.imul(mixed, 0xc2b2_ae35);
+  mixed ^= mixed >>> 16;
+  return mixed === 0 ? 1 : mixed;
+}
