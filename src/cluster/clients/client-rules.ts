@@ -7,14 +7,23 @@
  *
  * A round is every address once, shuffled: those of the nodes that are known, then the initial ones. An address gets
  * 1 + `retries` attempts with `connectionDelay` between them. The first list moves the client to a node by lot, so that clients which
- * all know one node spread over all of them; later it stays where it is, until that node goes.
+ * all know one node spread over all of them; later it stays where it is, until that node goes. After a rest it moves only where the list
+ * has nodes that it could not choose from.
+ *
+ * An attempt has `attemptTimeout`. A server whose system takes the connection and which does not answer in time is stopped or busy. It is busy
+ * when thousands of clients come at once, as after a node was killed, and to begin again elsewhere makes more of the same work: so each
+ * attempt that ended in this way doubles the time of those that follow, and a server that finished the handshake has the longest time. One
+ * that cannot be reached at all costs `attemptTimeout`, however often.
  */
 import { backOff } from "../../core/back-off.js";
 import type { DiscoveredNode } from "./description.js";
 import type { NodeUpdate } from "./protocol.js";
 
-/** ms of the first pause after a round in vain; it doubles up to `refreshInterval`. */
+/** ms of the first pause after rounds in vain; it doubles up to the longest one, or `refreshInterval` where that is less. */
 const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 8_000;
+/** ms that an attempt gets at most, unless `attemptTimeout` is longer. */
+export const LONGEST_ATTEMPT = 8_000;
 
 export interface ClientSettings {
   /** Endpoints, in their order. */
@@ -57,13 +66,18 @@ export interface ClientEffects {
 interface Attempt {
   readonly number: number;
   readonly endpoint: string;
+  readonly since: number;
   /** Until when the list has to be there. */
-  readonly deadline: number;
+  deadline: number;
+  /** Whether the system there has taken the connection. */
+  isTaken: boolean;
   /** Which node it is, by its own statement; empty before the list. */
   node: string;
 }
 
 const NEVER = Number.POSITIVE_INFINITY;
+/** Doublings of an attempt's time: past them it is the longest one for every `attemptTimeout`. */
+const MAX_DOUBLINGS = 13;
 
 export class DiscoveryClientRules {
   readonly #settings: ClientSettings;
@@ -81,12 +95,18 @@ export class DiscoveryClientRules {
   #cycle = 0;
   #triedSince = 0;
   #rests = 0;
+  /** Attempts since the last list that a system took and no server answered in time. */
+  #slow = 0;
   /** When the next attempt is due. */
   #nextAt = NEVER;
   #refreshAt = NEVER;
   #learned = false;
   /** Whether the next list is the first one, after which it moves. */
   #mayMove = true;
+  /** Where it moves, and when that is tried again, if the server there was busy. */
+  #destination: string | undefined;
+  #moveAt = NEVER;
+  #movesInVain = 0;
 
   constructor(settings: ClientSettings, effects: ClientEffects, random: () => number) {
     this.#settings = settings;
@@ -123,7 +143,7 @@ export class DiscoveryClientRules {
   }
 
   nextWakeUp(): number {
-    return Math.min(this.#nextAt, this.#trying?.deadline ?? NEVER, this.#refreshAt);
+    return Math.min(this.#nextAt, this.#trying?.deadline ?? NEVER, this.#refreshAt, this.#moveAt);
   }
 
   tick(now: number): void {
@@ -132,6 +152,11 @@ export class DiscoveryClientRules {
     if (now >= this.#nextAt) {
       this.#nextAt = NEVER;
       this.#next(now);
+    }
+    if (now >= this.#moveAt) {
+      this.#moveAt = NEVER;
+      const isThere = this.#fit().some(({ discovery: [first] }) => first === this.#destination);
+      if (isThere && this.#trying === undefined) this.#try(now, this.#destination as string);
     }
     if (this.#current !== undefined && now >= this.#refreshAt) {
       this.#refreshAt = now + this.#settings.refreshInterval;
@@ -148,25 +173,39 @@ export class DiscoveryClientRules {
       this.#arrive(now, this.#trying as Attempt);
     }
     if (this.#current !== undefined) this.#current.node = update.node;
+    const before = this.#nodes;
     this.#apply(update);
     const { current } = this;
     if (isNew && this.#current !== undefined) this.#effects.connected(current, this.#current.endpoint);
     if (this.#trying !== undefined) return;
     if (this.#mayMove) {
       this.#mayMove = false;
-      this.#moveByLot(now);
+      // One that it went to by lot is as good as another.
+      if (this.#fit().some(({ id }) => !before.has(id))) this.#moveByLot(now);
     } else if (current?.draining === true) this.#leaveDraining(now);
+  }
+
+  /** The system at the other end took the connection; `isServed`: its server finished the handshake. */
+  onProgress(attempt: number, isServed: boolean): void {
+    const trying = this.#trying;
+    if (trying?.number !== attempt) return;
+    trying.isTaken = true;
+    trying.deadline = trying.since + this.#patience(isServed);
   }
 
   /** A connection ended, was refused or gave nothing. */
   onEnd(now: number, attempt: number, reason: NodeLossReason): void {
     if (this.#trying?.number === attempt) {
-      const { endpoint } = this.#trying;
+      const { endpoint, isTaken } = this.#trying;
+      if (isTaken && reason === "timeout") this.#slow += 1;
       this.#trying = undefined;
       this.#effects.disconnect(attempt);
       this.#effects.refused(endpoint, reason);
-      // One that would have been better; the current one goes on.
-      if (this.#current !== undefined) return;
+      if (this.#current !== undefined) {
+        // One that would have been better; the current one goes on.
+        if (isTaken && reason === "timeout" && endpoint === this.#destination) this.#moveLater(now);
+        return;
+      }
       if (this.#retriesLeft > 0) {
         this.#retriesLeft -= 1;
         this.#round.unshift(endpoint);
@@ -179,6 +218,7 @@ export class DiscoveryClientRules {
     const node = this.#nodes.get(this.#current.node);
     this.#current = undefined;
     this.#refreshAt = NEVER;
+    this.#moveAt = NEVER;
     this.#effects.disconnect(attempt);
     this.#effects.lost(node, endpoint, reason);
     this.#beginRound(endpoint);
@@ -235,8 +275,7 @@ export class DiscoveryClientRules {
   }
 
   #rest(now: number): void {
-    const { refreshInterval } = this.#settings;
-    const pause = backOff(this.#rests, Math.min(FIRST_PAUSE, refreshInterval), refreshInterval, this.#random);
+    const pause = this.#pause(this.#rests);
     this.#rests += 1;
     const tried = this.#triedSince;
     // The nodes may be others then: the first list decides again.
@@ -244,6 +283,18 @@ export class DiscoveryClientRules {
     this.#beginRound(undefined);
     this.#nextAt = now + pause;
     this.#effects.failed(tried);
+  }
+
+  #pause(times: number): number {
+    const longest = Math.min(LONGEST_PAUSE, this.#settings.refreshInterval);
+    return backOff(times, Math.min(FIRST_PAUSE, longest), longest, this.#random);
+  }
+
+  /** ms that an attempt has, once a system took its connection. */
+  #patience(isServed: boolean): number {
+    const { attemptTimeout } = this.#settings;
+    const longest = Math.max(attemptTimeout, LONGEST_ATTEMPT);
+    return isServed ? longest : Math.min(attemptTimeout * 2 ** Math.min(this.#slow, MAX_DOUBLINGS), longest);
   }
 
   /** At once without a delay, but not within the call that reported the end. */
@@ -256,7 +307,9 @@ export class DiscoveryClientRules {
     this.#trying = {
       number: this.#attempts,
       endpoint,
+      since: now,
       deadline: now + this.#settings.attemptTimeout,
+      isTaken: false,
       node: "",
     };
     this.#effects.connect(endpoint, this.#attempts);
@@ -270,6 +323,10 @@ export class DiscoveryClientRules {
     this.#current = attempt;
     this.#nextAt = NEVER;
     this.#rests = 0;
+    this.#slow = 0;
+    this.#destination = undefined;
+    this.#moveAt = NEVER;
+    this.#movesInVain = 0;
     this.#revision = -1;
     // Not all clients of a node at one time.
     this.#refreshAt = now + this.#settings.refreshInterval * (0.5 + this.#random() / 2);
@@ -296,19 +353,27 @@ export class DiscoveryClientRules {
   }
 
   #moveByLot(now: number): void {
-    const fit = [...this.#nodes.values()].filter(
-      ({ draining, discovery }) => !draining && discovery.length > 0,
-    );
+    const fit = this.#fit();
     const target = fit[Math.floor(this.#random() * fit.length)];
     const endpoint = target?.discovery[0];
     if (target === undefined || endpoint === undefined || this.current?.id === target.id) return;
+    this.#destination = endpoint;
     this.#try(now, endpoint);
   }
 
+  /** Clients that all stayed where they are, since the other servers were busy, would never be spread evenly. */
+  #moveLater(now: number): void {
+    this.#moveAt = now + this.#pause(this.#movesInVain);
+    this.#movesInVain += 1;
+  }
+
+  /** Nodes that it may go to. */
+  #fit(): DiscoveredNode[] {
+    return [...this.#nodes.values()].filter(({ draining, discovery }) => !draining && discovery.length > 0);
+  }
+
   #leaveDraining(now: number): void {
-    const isOther = ({ id, draining, discovery }: DiscoveredNode): boolean =>
-      !draining && discovery.length > 0 && id !== this.current?.id;
-    const fit = [...this.#nodes.values()].filter(isOther);
+    const fit = this.#fit().filter(({ id }) => id !== this.current?.id);
     const endpoint = fit[Math.floor(this.#random() * fit.length)]?.discovery[0];
     if (endpoint !== undefined) this.#try(now, endpoint);
   }

@@ -22,7 +22,7 @@ import { listen } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import { createId } from "../identity.js";
 import type { AddressScope } from "./addresses.js";
-import { DiscoveryClientRules, type NodeLossReason } from "./client-rules.js";
+import { DiscoveryClientRules, LONGEST_ATTEMPT, type NodeLossReason } from "./client-rules.js";
 import { type DiscoveredNode, endpointHost } from "./description.js";
 import { clientText, MAX_LIST, parseUpdate } from "./protocol.js";
 
@@ -38,7 +38,7 @@ const RECONNECT_INTERVAL = 60_000;
 /** Updates that wait to be read. */
 const QUEUE = 64;
 /** ms that count of a time in which the process stood still. */
-const MAX_STEP = 1_000;
+const MAX_STEP = 100;
 
 /** Options of a {@link DiscoveryClient}. The names in brackets are those of WSO2's message broker. */
 export interface DiscoveryClientOptions {
@@ -52,7 +52,7 @@ export interface DiscoveryClientOptions {
   readonly cycleCount?: number | undefined;
   /** ms between two requests for the whole list, next to the updates (`TIME`). Default 60,000. */
   readonly refreshInterval?: number | undefined;
-  /** ms for one attempt, from connecting to the list. Default 1,000. */
+  /** ms for one attempt, from connecting to the list; up to 8,000 where a server is there and busy. Default 1,000. */
   readonly attemptTimeout?: number | undefined;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -155,8 +155,9 @@ export class DiscoveryClient
   /** Calls that wait for a change. */
   readonly #waiting = new Set<() => void>();
   readonly #counts = { attempts: 0, failed: 0, lost: 0, updates: 0 };
-  /** Whether every address was tried in vain, and no list came since. */
+  /** Whether every address was tried in vain, and no list came since; how often that was. */
   #failed = false;
+  #failures = 0;
   /** Why the last attempt failed. */
   #failure: NodeLossReason | undefined;
 
@@ -203,6 +204,7 @@ export class DiscoveryClient
         },
         failed: (attempts) => {
           this.#failed = true;
+          this.#failures += 1;
           this.events.emit({ type: "cycles:failed", attempts });
           this.#wake();
         },
@@ -232,7 +234,7 @@ export class DiscoveryClient
    * Settles when there is a list.
    *
    * @throws HandshakeError `ERR_AUTHENTICATION` or UnroutableError `EHOSTUNREACH` when every address was tried `cycleCount`
-   *   times in vain; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` when it closes meanwhile
+   *   times in vain after the call; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` when it closes meanwhile
    */
   ready(options: PatternWaitOptions = {}): Promise<void> {
     return this.run(async () => {
@@ -283,11 +285,13 @@ export class DiscoveryClient
   // --- Waiting -------------------------------------------------------------------------------------------------------
 
   async #learn(): Promise<void> {
+    // What failed before the call is tried again: a program that calls again and again neither spins nor keeps the sockets waiting.
+    const failures = this.#failures;
     while (!this.#rules.learned) {
       if (this.closed) throw new ClosedError("EAGAIN", "DiscoveryClient closed before it had a list");
-      if (this.#failed && this.#failure === "refused")
+      if (this.#failures > failures && this.#failure === "refused")
         throw new HandshakeError("ERR_AUTHENTICATION", "every discovery server refused this client");
-      if (this.#failed) throw new UnroutableError("no discovery server answers at any address");
+      if (this.#failures > failures) throw new UnroutableError("no discovery server answers at any address");
       await this.#change();
     }
   }
@@ -347,7 +351,8 @@ export class DiscoveryClient
         // Reported as soon as a connection fails, and closed then.
         reconnectInterval: RECONNECT_INTERVAL,
         connectTimeout: attemptTimeout,
-        handshakeInterval: attemptTimeout,
+        // The rules end it before.
+        handshakeInterval: Math.max(attemptTimeout, LONGEST_ATTEMPT),
         heartbeatInterval: HEARTBEAT_INTERVAL,
         heartbeatTimeout: HEARTBEAT_TIMEOUT,
         heartbeatStallTimeout: STALL_TIMEOUT,
@@ -365,8 +370,11 @@ export class DiscoveryClient
     }
     this.#connections.set(attempt, { socket, endpoint });
     listen(socket, (event) => {
-      if (event.type === "peer:join") this.#ask(attempt, "watch");
-      else if (event.type === "handshake:error:auth") this.#ended(attempt, "refused");
+      if (event.type === "connect") this.#progressed(attempt, false);
+      else if (event.type === "peer:join") {
+        this.#ask(attempt, "watch");
+        this.#progressed(attempt, true);
+      } else if (event.type === "handshake:error:auth") this.#ended(attempt, "refused");
       else if (event.type === "peer:leave" || event.type === "connect:retry")
         this.#ended(attempt, "disconnected");
     });
@@ -399,6 +407,11 @@ export class DiscoveryClient
     const { scope, name = "" } = this.#settings;
     const more = command === "watch" ? { id: this.id, name } : {};
     socket?.trySend(JSON.stringify({ command, addresses: scope, ...more }));
+  }
+
+  #progressed(attempt: number, isServed: boolean): void {
+    this.#rules.onProgress(attempt, isServed);
+    this.#timer.update();
   }
 
   /** Not within the call of the socket that reports it, and once. */

@@ -200,6 +200,7 @@ describe("a client that knows one node", () => {
     other.remove(removed.id);
     await moved;
     await until(known, () => known.nodes.length === 2);
+    while (!removed.removed) await new Promise((resolve) => removed.events.once("removed", resolve));
     const at = all.find((_, i) => [a, b, c][i] === removed)?.endpoint as string;
     await expect(client({ addresses: at }).ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
     while (known.current === undefined) await event(known, "node:connected");

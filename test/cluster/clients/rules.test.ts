@@ -178,6 +178,140 @@ describe("the rules of a client", () => {
     world.end(2);
     expect(world.rules.current?.name).toBe("a@h");
     expect(world.open).toEqual([[1, "tcp://a:1"]]);
+    expect(world.rules.nextWakeUp()).toBeGreaterThan(50_000); // Only the next look at the list.
+  });
+
+  it("try to move again when the better node is busy, and not when it has gone", () => {
+    const [a, b] = [nodeOf("a"), nodeOf("b")];
+    const world = new World(["tcp://a:1"], {}, () => 0.99);
+    world.list(1, [a, b], a);
+    for (const [attempt, due] of [
+      [2, 1_000],
+      [3, 2_000],
+    ] as const) {
+      world.rules.onProgress(attempt, false);
+      const since = world.now;
+      world.step();
+      expect(world.now - since).toBe(due);
+      expect(world.open).toEqual([[1, "tcp://a:1"]]);
+      world.step();
+      expect(world.open).toEqual([
+        [1, "tcp://a:1"],
+        [attempt + 1, "tcp://b:1"],
+      ]);
+    }
+    world.rules.onProgress(4, false);
+    world.step();
+    world.list(1, [a], a, 2);
+    world.step();
+    expect(world.open).toEqual([[1, "tcp://a:1"]]);
+  });
+
+  it("give a busy server twice as long each time, one in reach of nobody as long as before, and one that has answered the longest", () => {
+    const times = (progress?: boolean): number[] => {
+      const world = new World(["tcp://a:1"], { cycleCount: 6 });
+      return Array.from({ length: 6 }, () => {
+        const since = world.now;
+        if (progress !== undefined) world.rules.onProgress(world.open[0]?.[0] as number, progress);
+        world.step();
+        return world.now - since;
+      });
+    };
+    expect(times()).toEqual([1_000, 1_000, 1_000, 1_000, 1_000, 1_000]);
+    expect(times(false)).toEqual([1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+    expect(times(true)).toEqual([8_000, 8_000, 8_000, 8_000, 8_000, 8_000]);
+  });
+
+  it("rest for eight seconds at most, or for the interval where that is shorter", () => {
+    for (const [refreshInterval, longest] of [
+      [60_000, 8_000],
+      [300, 300],
+    ] as const) {
+      const world = new World(["tcp://a:1"], { cycleCount: 1, refreshInterval }, () => 0.999);
+      let rest = 0;
+      for (let i = 0; i < 10; i++) {
+        world.end(world.open[0]?.[0] as number);
+        const since = world.now;
+        world.step(); // It rests.
+        world.step(); // The next round.
+        rest = world.now - since;
+      }
+      expect(rest).toBeLessThanOrEqual(longest);
+      expect(rest).toBeGreaterThan(longest * 0.99);
+    }
+  });
+
+  it("do not move after a rest among the nodes that they chose from, and do where there are others", () => {
+    const [a, b, c] = [nodeOf("a"), nodeOf("b"), nodeOf("c")];
+    for (const nodes of [
+      [a, b],
+      [a, b, c],
+    ]) {
+      const world = new World(["tcp://a:1"], { cycleCount: 1 }, () => 0.99);
+      world.list(1, [a, b], a);
+      world.list(2, [a, b], b);
+      world.end(2);
+      while (!world.take().some((each) => each.startsWith("failed"))) {
+        const [[attempt] = [0]] = world.open;
+        world.end(attempt);
+        world.step();
+      }
+      world.step();
+      const [[attempt] = [0]] = world.open;
+      world.take();
+      world.list(attempt, nodes, a);
+      expect(world.take().filter((each) => each.startsWith("connect "))).toEqual(
+        nodes.length === 3 ? ["connect tcp://c:1"] : [],
+      );
+    }
+  });
+
+  it("are all connected again in seconds, and evenly, when servers need seconds for thousands that come at once", () => {
+    const random = new Random(20_260_102);
+    const draw = (): number => random.next();
+    const live = ["a", "b", "c"].map((name) => nodeOf(name));
+    const all = [...live, nodeOf("d")];
+    // A server answers so many a ms, in the order of their coming. One whose client has gone costs it some of that, too.
+    const PER_MS = 0.1;
+    const COST_OF_GONE = 0.25;
+    const queues = new Map(live.map(({ discovery: [at] }) => [at as string, [] as [World, number][]]));
+    const seen = new Map<World, number>();
+    const worlds = Array.from({ length: 2_500 }, () => {
+      const world = new World(["tcp://d:1"], {}, draw);
+      world.list(1, all, all[3]);
+      for (const [attempt] of world.open) if (attempt > 1) world.end(attempt);
+      world.end(1);
+      return world;
+    });
+    for (let now = 0; worlds.some((world) => !world.rules.connected); now += 10) {
+      expect(now, `${worlds.filter((world) => world.rules.connected).length} connected`).toBeLessThan(20_000);
+      for (const world of worlds) {
+        world.now = now;
+        if (world.rules.nextWakeUp() <= now) world.rules.tick(now);
+        for (const [attempt, endpoint] of world.open) {
+          if (attempt <= (seen.get(world) ?? 1)) continue;
+          seen.set(world, attempt);
+          const queue = queues.get(endpoint);
+          if (queue === undefined) world.end(attempt);
+          else {
+            queue.push([world, attempt]);
+            world.rules.onProgress(attempt, false);
+          }
+        }
+      }
+      for (const [endpoint, queue] of queues)
+        for (let left = 10 * PER_MS; left > 0 && queue.length > 0; ) {
+          const [world, attempt] = queue.shift() as [World, number];
+          const isThere = world.attempts.has(attempt);
+          left -= isThere ? 1 : COST_OF_GONE;
+          const node = live.find(({ discovery: [at] }) => at === endpoint);
+          if (isThere) world.list(attempt, live, node);
+        }
+    }
+    for (const { id } of live) {
+      const count = worlds.filter((world) => world.rules.current?.id === id).length;
+      expect(Math.abs(count - 2_500 / 3)).toBeLessThan(83);
+    }
   });
 
   it("fail over at once, to another node first, and to the lost one last", () => {
