@@ -128,6 +128,21 @@ export class NodeIdentities {
     this.#folder?.close();
   }
 
+  /** The node's own, by its role in a stream. */
+  get pairs(): Readonly<Record<LinkRole, KeyPair>> {
+    return this.#pairs;
+  }
+
+  /** Whether a key is in the list or the folder; `undefined` where a function of the program decides. */
+  allows(publicKey: string): boolean | undefined {
+    return typeof this.#allow === "function" ? undefined : this.#keys.has(publicKey);
+  }
+
+  /** The key that a node proved over a stream of this one, where it did. */
+  provedBy(id: string): string | undefined {
+    return this.#proved.get(id);
+  }
+
   /** The exchange of a new stream. @param keys of the listener that accepted it, in place of the node's */
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange {
     const pair = keys === undefined ? this.#pairs[role] : keyPairOf(decodeZ85(keys.secretKey));

@@ -1,5 +1,5 @@
 /**
- * Where a node takes messages, as it tells the other nodes in its details: a prop of its own, next to which others are the
+ * Where a node takes messages, as the other nodes have it in its details: a prop of its own, next to those of the
  * program's.
  *
  *   prop "shoal-messages"   1;k=KEYS;m=BYTES;NAME=WHERE;NAME=WHERE…

@@ -50,6 +50,7 @@ import {
   encodeRefused,
   encodeWelcome,
   type Hello,
+  ITEM_HEADER,
   LINK_VERSION,
   LinkFrame,
 } from "./wire.js";
@@ -72,7 +73,7 @@ export const LINK_REFUSALS = [
   /** No hello came in time; too many wait. */
   "no-hello",
   "hellos",
-  /** Frames that are no frames of a link, that are out of order, too many, too large. */
+  /** What is not a frame of a link, frames that are out of order, too many, too large. */
   "malformed",
   "sequence",
   "flood",
@@ -108,7 +109,7 @@ export interface NodeLinksOptions {
 }
 
 export interface NodeLinksEffects extends MessageLinksEffects {
-  /** A live member; `undefined`: there is none of this id. */
+  /** A live member; `undefined`: no such id is one. */
   member(id: string): LinkMember | undefined;
   /** What the others are to dial: for this node's details (advert.ts). */
   advertise(advert: string | undefined): void;
@@ -171,7 +172,7 @@ export class NodeLinks implements MessageLinks {
       host: options.host,
       ports: options.ports,
       security,
-      maxFrame: Math.max(this.#maxItem, MAX_BATCH),
+      maxFrame: Math.max(this.#maxItem, MAX_BATCH) + ITEM_HEADER,
       accept: (connection) => new Caller(this.#callers, connection),
     };
     this.#sendingEffects = {
@@ -270,6 +271,7 @@ export class NodeLinks implements MessageLinks {
       this.#onDrained = undefined;
     }
     for (const sending of this.#sending.values()) this.#forget(sending, 0);
+    this.#sending.clear();
     this.#acknowledgeAll();
     for (const caller of this.#hellos) caller.end();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
@@ -500,7 +502,7 @@ export class NodeLinks implements MessageLinks {
   };
 
   /** @returns whose it is; `undefined`: its sender may yet become a member; or why it is refused */
-  #onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal | undefined {
+  #onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult> {
     const { self, busNumber, security } = this.#options;
     if (this.#closing !== undefined) return "stranger";
     if (hello.version !== LINK_VERSION) return "version";
@@ -514,7 +516,16 @@ export class NodeLinks implements MessageLinks {
     }
     const keys = decodeAdvert(member.advert)?.keys ?? "";
     const target: DialTarget = { id: member.id, host: member.host, local: member.local, keys };
-    if (security !== undefined && !security.isOf(caller.connection.publicKey, target)) return "key";
+    const isIt = security?.isOf(caller.connection.publicKey, target) ?? true;
+    if (typeof isIt === "boolean") return isIt ? this.#admit(caller, hello) : "key";
+    // It may have ended meanwhile, or its sender may be no member any more.
+    return isIt.then((is) => {
+      if (!is || caller.isOver) return "key";
+      return this.#effects.member(hello.from) === undefined ? "stranger" : this.#admit(caller, hello);
+    });
+  }
+
+  #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
     let receiving = this.#receiving.get(hello.from);
     if (receiving === undefined) {
       receiving = new Receiving(hello.from, this.#maxItem, this.#receivingEffects);
@@ -531,7 +542,7 @@ export class NodeLinks implements MessageLinks {
     caller.connection.send([
       encodeWelcome({
         version: LINK_VERSION,
-        from: self.id,
+        from: this.#options.self.id,
         life: this.#life,
         session: hello.session,
         received: window.received,
@@ -549,8 +560,10 @@ export class NodeLinks implements MessageLinks {
 const OTHER_PREFIXES = "(others)";
 const LAST_KIND = Math.max(...Object.values(MessageKind));
 
+type HelloResult = Receiving | LinkRefusal | undefined;
+
 interface CallerEffects {
-  onHello(caller: Caller, hello: Hello): Receiving | LinkRefusal | undefined;
+  onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult>;
   refuse(reason: LinkRefusal): void;
   forget(caller: Caller): void;
 }
@@ -617,12 +630,22 @@ class Caller implements ConnectionEvents {
   tryAgain(): void {
     if (this.#hello === undefined || this.#isOver) return;
     const result = this.#effects.onHello(this, this.#hello);
+    if (result instanceof Promise) void result.then((each) => this.#answered(each));
+    else this.#answered(result);
+  }
+
+  #answered(result: HelloResult): void {
+    if (this.#isOver) return;
     if (typeof result === "string") this.#end(result);
     else if (result !== undefined) {
       clearTimeout(this.#timer);
       this.#effects.forget(this);
       this.#receiving = result;
     }
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** The links close. */

@@ -88,9 +88,9 @@ export interface LinkSecurity {
   /** The pair to dial with, and the key that the other end has to prove; `undefined`: no key is shared with it. */
   clientFor(target: DialTarget): { readonly pair: KeyPairText; readonly serverKey: string } | undefined;
   /** Whether a peer with this key may connect. */
-  accepts(publicKey: string): boolean | Promise<boolean>;
+  accepts(publicKey: string): boolean;
   /** Whether a peer that proved this key, or `undefined`, may be the member of this id. */
-  isOf(publicKey: string | undefined, target: DialTarget): boolean;
+  isOf(publicKey: string | undefined, target: DialTarget): boolean | Promise<boolean>;
 }
 
 export interface KeyPairText {

@@ -24,8 +24,6 @@ import type {
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
 
-/** ms that a connection serves at least, where its end is a reason to dial again at once. */
-const STEADY = 1_000;
 /** Sessions that a peer may make begin on one connection. */
 const MAX_RESETS = 2;
 
@@ -42,7 +40,7 @@ export interface LinkMember {
 }
 
 export interface SendingEffects {
-  /** `undefined`: it is no live member. */
+  /** `undefined`: it is not a live member. */
   member(id: string): LinkMember | undefined;
   /** By priority. */
   readonly protocols: readonly MessageProtocol[];
@@ -50,7 +48,7 @@ export interface SendingEffects {
   /** The frame that greets it. */
   hello(to: string, session: number): Buffer;
   /** Whether the peer that a connection leads to may be that member. */
-  isOf(connection: MessageConnection, target: DialTarget): boolean;
+  isOf(connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
   /** A session began. @param isNew another life of the peer had one before */
   onUp(sending: Sending, isNew: boolean): void;
   /** A protocol failed, or the peer refused this node. */
@@ -74,8 +72,8 @@ interface Attempt {
   timer: NodeJS.Timeout | undefined;
   isOpen: boolean;
   hasEnded: boolean;
-  /** When it began to serve. */
-  upAt: number;
+  /** What was delivered when it began to serve: where it ends with no more than that, dialling again at once may be for nothing. */
+  deliveredBefore: number;
   /** Sessions that began on it since the peer did not have what it acknowledged. */
   resets: number;
 }
@@ -118,8 +116,8 @@ export class Sending {
   #isSessionUp = false;
   /** Another life of the peer had a session before this one. */
   #isNewLife = false;
-  /** Connections in a row that ended soon after they began to serve. */
-  #quickEnds = 0;
+  /** Connections in a row over which nothing was acknowledged. */
+  #uselessInRow = 0;
   #waiters: RoomWaiter[] = [];
   #usedAt: number;
 
@@ -287,7 +285,7 @@ export class Sending {
       timer: undefined,
       isOpen: false,
       hasEnded: false,
-      upAt: 0,
+      deliveredBefore: 0,
       resets: 0,
     };
     this.#attempt = attempt;
@@ -316,9 +314,14 @@ export class Sending {
 
   #greet(attempt: Attempt): void {
     const connection = attempt.connection as MessageConnection;
-    if (this.#effects.isOf(connection, attempt.target))
-      connection.send([this.#effects.hello(this.id, this.window.session)]);
-    else this.#failed(attempt, "key");
+    const greet = (isIt: boolean): void => {
+      if (attempt.hasEnded) return;
+      if (isIt) connection.send([this.#effects.hello(this.id, this.window.session)]);
+      else this.#failed(attempt, "key");
+    };
+    const isIt = this.#effects.isOf(connection, attempt.target);
+    if (typeof isIt === "boolean") greet(isIt);
+    else void isIt.then(greet);
   }
 
   /** A way did not come about, or ended. */
@@ -337,11 +340,12 @@ export class Sending {
       this.#failedAt.set(attempt.protocol, now);
       this.window.disconnected();
       clearTimeout(this.#upgrade);
-      const isQuick = now - attempt.upAt < STEADY;
-      this.#quickEnds = isQuick ? this.#quickEnds + 1 : 0;
-      if (!isQuick) this.#rounds = 0;
+      const isUseless = this.window.delivered === attempt.deliveredBefore;
+      this.#uselessInRow = isUseless ? this.#uselessInRow + 1 : 0;
+      if (!isUseless) this.#rounds = 0;
       if (this.#attempt !== undefined) this.state = "connecting";
-      else if (this.window.waiting > 0 && this.#quickEnds <= this.#effects.protocols.length) this.#connect();
+      else if (this.window.waiting > 0 && this.#uselessInRow <= this.#effects.protocols.length)
+        this.#connect();
       else this.#later();
     }
   }
@@ -401,6 +405,7 @@ export class Sending {
       return;
     }
     if (welcome.session !== window.session) return; // Of an earlier hello.
+    const deliveredBefore = window.delivered;
     const isOther = this.#life !== "" && welcome.life !== this.#life;
     this.#life = welcome.life;
     this.#isNewLife ||= isOther;
@@ -418,6 +423,7 @@ export class Sending {
     }
     this.#granted = welcome.window;
     this.maxItem = Math.min(this.maxItem, welcome.maxItem);
+    attempt.deliveredBefore = deliveredBefore;
     this.#take(attempt);
     if (!this.#isSessionUp) {
       this.#isSessionUp = true;
@@ -426,6 +432,7 @@ export class Sending {
     }
     this.flush();
     this.#settleRoom(false);
+    this.#effects.onAcked(this);
   }
 
   /** This way serves from now on. */
@@ -437,8 +444,7 @@ export class Sending {
     if (this.#attempt === attempt) this.#attempt = undefined;
     this.#candidates = [];
     this.state = "up";
-    attempt.upAt = performance.now();
-    this.#usedAt = attempt.upAt;
+    this.#usedAt = performance.now();
     clearTimeout(this.#upgrade);
     if (attempt.rank > 0) {
       this.#upgrade = setTimeout(() => this.#tryBetter(attempt), PROTOCOL_RETRY);

@@ -159,14 +159,16 @@ export class SendWindow {
     this.#acked = delivered;
     const batches = this.#batches;
     let head = this.#head;
-    for (; head < this.#unsent; head++) {
+    for (; head < batches.length; head++) {
       const batch = batches[head] as Batch;
       if (batch.first + batch.count > delivered) break;
       this.#bytes -= batch.bytes;
-      this.#inFlight -= batch.bytes;
+      // After a cut they are to be sent again, and were acknowledged by the greeting.
+      if (head < this.#unsent) this.#inFlight -= batch.bytes;
       batches[head] = undefined;
     }
     this.#head = head;
+    if (this.#unsent < head) this.#unsent = head;
     if (head === batches.length) this.#forgetBatches();
     else if (head > MAX_GAP && 2 * head > batches.length) {
       batches.splice(0, head);

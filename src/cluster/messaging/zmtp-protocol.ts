@@ -103,8 +103,7 @@ class RouterListener implements ProtocolListener {
       handshakeInterval: HELLO_TIMEOUT,
       backlog: MAX_HANDSHAKES,
       ipv6,
-      authenticate: async ({ publicKey = "" }) =>
-        security === undefined || (await security.accepts(publicKey)) === true,
+      authenticate: async ({ publicKey = "" }) => security === undefined || security.accepts(publicKey),
     };
     if (security !== undefined) {
       options.curveServer = true;
@@ -156,7 +155,7 @@ class RouterListener implements ProtocolListener {
     // Of connections made from now on.
     this.#router.curvePublicKey = security.server.publicKey;
     this.#router.curveSecretKey = security.server.secretKey;
-    this.#policing.disconnect(({ publicKey = "" }) => security.accepts(publicKey) === false);
+    this.#policing.disconnect(({ publicKey = "" }) => !security.accepts(publicKey));
   }
 
   async close(linger: number): Promise<void> {

@@ -80,6 +80,9 @@ const IMMEDIATE: ReadonlySet<string> = new Set<OptionName>([
   "relaxed",
   "noDrop",
   "manual",
+  // Of the next handshake: a server that is bound takes new keys without another bind.
+  "curvePublicKey",
+  "curveSecretKey",
   "verbosity",
   "welcomeMessage",
 ]);

@@ -1,5 +1,18 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { LinksWorld } from "./links-world.js";
+import { busNumber, createId } from "../../../src/cluster/identity.js";
+import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
+import { BusSecurity } from "../../../src/cluster/messaging/security.js";
+import {
+  decodeRefused,
+  decodeWelcome,
+  encodeHello,
+  type Hello,
+  LinkFrame,
+} from "../../../src/cluster/messaging/wire.js";
+import { ipcProtocol, tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
+import { curveKeyPair, Dealer } from "../../../src/index.js";
+import { BreakableProtocol } from "./breakable-protocol.js";
+import { type LinksNode, LinksWorld } from "./links-world.js";
 
 let world: LinksWorld;
 beforeEach(() => {
@@ -7,16 +20,431 @@ beforeEach(() => {
 });
 afterEach(() => world.close());
 
+const key = (): string => curveKeyPair().secretKey;
+const texts = (count: number, from = 0): string[] =>
+  Array.from({ length: count }, (_, i) => `item ${from + i}`);
+
+function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void {
+  for (const text of texts(count, first)) expect(from.send(to, text)).toBe("sent");
+}
+
 describe("links between two nodes", () => {
   test("items arrive in order, and are acknowledged", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
-    for (let i = 0; i < 1_000; i++) expect(a.send(b, `item ${i}`)).toBe("sent");
+    sendAll(a, b, 1_000);
     await b.until(() => b.items.length === 1_000);
-    expect(b.texts).toEqual(Array.from({ length: 1_000 }, (_, i) => `item ${i}`));
+    expect(b.texts).toEqual(texts(1_000));
     expect(b.items[0]).toEqual({ from: a.id, kind: 2, text: "item 0" });
     await a.links.close(5_000);
     expect(a.links.stats().former).toEqual({ sent: 1_000, delivered: 1_000, dropped: 0, lost: 0, resent: 0 });
     expect(a.peers).toEqual([[b.id, "up"]]);
+  });
+
+  test("both directions are streams of their own", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    sendAll(a, b, 3);
+    sendAll(b, a, 2);
+    await Promise.all([b.until(() => b.items.length === 3), a.until(() => a.items.length === 2)]);
+    expect([a.texts, b.texts]).toEqual([texts(2), texts(3)]);
+  });
+
+  test("an item of a mebibyte arrives whole, between small ones; a larger one is refused", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    const large = "x".repeat(1_048_576);
+    expect([a.send(b, "1"), a.send(b, large), a.send(b, "2")]).toEqual(["sent", "sent", "sent"]);
+    await b.until(() => b.items.length === 3);
+    expect(b.texts.map((text) => (text.length > 1 ? text.length : text))).toEqual(["1", 1_048_576, "2"]);
+    expect(() => a.send(b, `${large}x`)).toThrow(/1048576 bytes at most/);
+  });
+
+  test("to nobody, to oneself, to a member that takes no messages: unreachable, with the reason", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    b.advert = undefined;
+    expect(a.send(b, "x")).toBe("unreachable");
+    expect(a.links.reasonOf(b.id)).toBe("it does not take messages");
+    expect(a.links.send(createId(), 2, Buffer.alloc(1), "")).toBe("unreachable");
+    expect(a.links.send(a.id, 2, Buffer.alloc(1), "")).toBe("unreachable");
+    await expect(a.links.room(createId())).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+  });
+
+  test("a cut loses nothing and repeats nothing", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    for (let cut = 0; cut < 10; cut++) {
+      sendAll(a, b, 500, cut * 500);
+      const upTo = cut * 500 + 250;
+      await b.until(() => b.items.length >= upTo);
+      sendAll(a, b, 0);
+      tcp.cut();
+    }
+    await b.until(() => b.items.length === 5_000);
+    await a.links.close(5_000);
+    expect(b.texts).toEqual(texts(5_000));
+    expect(a.links.stats().former).toMatchObject({ sent: 5_000, delivered: 5_000, lost: 0 });
+    // The session is the same all the time.
+    expect(a.peers).toEqual([[b.id, "up"]]);
+  });
+
+  test("a peer that is lost, and one that is gone: what waits is counted as lost", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    let settle: () => void = () => undefined;
+    b.handler = () =>
+      new Promise((resolve) => {
+        settle = resolve;
+      });
+    sendAll(a, b, 10);
+    await b.until(() => b.items.length === 1);
+    world.changed(b, "lost");
+    expect(a.to(b)).toMatchObject({ sent: 10, delivered: 0, waiting: 0, lost: 10 });
+    // It comes back, and is another session: nothing of the one before arrives.
+    b.handler = undefined;
+    sendAll(a, b, 5, 10);
+    await b.until(() => b.items.length === 6);
+    settle();
+    expect(b.texts).toEqual([...texts(1), ...texts(5, 10)]);
+    world.changed(b, "gone");
+    expect(a.links.stats().peers).toEqual([]);
+    expect(a.links.stats().former).toMatchObject({ sent: 15, lost: 15 - a.links.stats().former.delivered });
+    expect(a.peers.map(([, state]) => state)).toEqual(["up", "lost", "up", "gone"]);
+  });
+
+  test("a peer that does not read fills its window: then items are dropped and counted by prefix, and others get theirs", async () => {
+    const a = await world.node("a", { highWaterMark: 100 });
+    const b = await world.node("b");
+    const c = await world.node("c");
+    let settle: () => void = () => undefined;
+    b.handler = () =>
+      new Promise((resolve) => {
+        settle = resolve;
+      });
+    for (let i = 0; i < 150; i++) {
+      expect(a.send(b, `item ${i}`, i % 2 === 0 ? "even" : "odd")).toBe(i < 100 ? "sent" : "full");
+      a.send(c, `item ${i}`);
+      if (i % 50 === 49) await expect.poll(() => a.to(c).waiting).toBe(0);
+    }
+    expect(c.texts).toEqual(texts(150));
+    expect(a.links.stats().droppedByPrefix).toEqual({ even: 25, odd: 25 });
+    expect(a.to(b)).toMatchObject({ sent: 150, waiting: 100, dropped: 50, delivered: 0 });
+    const room = a.links.room(b.id);
+    b.handler = undefined;
+    settle();
+    await room;
+    expect(a.to(b).waiting).toBeLessThanOrEqual(50);
+    expect(a.links.send(b.id, 2, Buffer.from("x"), "t", true)).toBe("sent");
+    await b.until(() => b.items.length === 101);
+  });
+
+  test("an uncounted full send is not a drop, and a wait for room ends when the peer is gone", async () => {
+    const a = await world.node("a", { highWaterMark: 2 });
+    const b = await world.node("b");
+    b.handler = () => new Promise(() => undefined);
+    sendAll(a, b, 2);
+    const full: string[] = [];
+    expect(a.links.sendToMany([b.id, createId()], 2, Buffer.from("x"), "t", full)).toBe(0);
+    expect(full).toEqual([b.id]);
+    expect(a.to(b).dropped).toBe(0);
+    a.links.drop(b.id, "t", 1);
+    expect(a.to(b).dropped).toBe(1);
+    const room = a.links.room(b.id);
+    world.changed(b, "gone");
+    await expect(room).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+  });
+
+  test("a handler that throws loses its item alone, and is counted", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    b.handler = ({ text }) => {
+      if (text === "item 1") throw new Error("no");
+    };
+    sendAll(a, b, 3);
+    await b.until(() => b.items.length === 3);
+    await a.links.close(5_000);
+    expect(a.links.stats().former.delivered).toBe(3);
+    expect(b.links.stats().refused).toEqual({ handler: 1 });
+  });
+
+  test("a connection that is not used closes, and the next item goes on in the session", async () => {
+    const a = await world.node("a", { idle: 20 });
+    const b = await world.node("b");
+    sendAll(a, b, 1);
+    await expect.poll(() => a.to(b).state).toBe("idle");
+    sendAll(a, b, 1, 1);
+    await b.until(() => b.items.length === 2);
+    expect(a.peers).toEqual([[b.id, "up"]]);
+  });
+
+  test("closing with linger delivers what waits; without it, counts it as lost", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    sendAll(a, b, 100);
+    await a.links.close(5_000);
+    expect(b.items.length).toBe(100);
+    expect(a.links.stats().former).toMatchObject({ sent: 100, delivered: 100, lost: 0 });
+    const c = await world.node("c");
+    sendAll(c, b, 100);
+    await c.links.close(0);
+    expect(c.links.stats().former).toMatchObject({ sent: 100, delivered: 0, lost: 100 });
+    expect(c.send(b, "x")).toBe("unreachable");
+  });
+});
+
+describe("protocols", () => {
+  test("ipc comes before tcp for a node of this host", async () => {
+    const protocols = (): [ReturnType<typeof ipcProtocol>, ReturnType<typeof tcpProtocol>] => [
+      ipcProtocol(),
+      tcpProtocol(),
+    ];
+    const a = await world.node("a", { protocols: protocols() });
+    const b = await world.node("b", { protocols: protocols() });
+    sendAll(a, b, 100);
+    await b.until(() => b.items.length === 100);
+    expect(a.links.protocolOf(b.id)).toBe("ipc");
+    expect([...(decodeAdvert(b.advert)?.protocols.keys() ?? [])]).toEqual(["ipc", "tcp"]);
+  });
+
+  test("one that fails, at first or later, falls back to the next at once, and loses nothing", async () => {
+    const first = new BreakableProtocol(ipcProtocol());
+    const second = new BreakableProtocol(tcpProtocol());
+    const a = await world.node("a", { protocols: [first, second] });
+    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+    sendAll(a, b, 100);
+    await b.until(() => b.items.length === 100);
+    expect(a.links.protocolOf(b.id)).toBe("ipc");
+    sendAll(a, b, 100, 100);
+    first.fails = true;
+    first.cut();
+    await b.until(() => b.items.length === 200);
+    expect(a.links.protocolOf(b.id)).toBe("tcp");
+    expect(b.texts).toEqual(texts(200));
+    expect(a.failures).toContainEqual([b.id, "ipc", "cut"]);
+    expect(a.pings).toEqual([]);
+  });
+
+  test("where none works the membership is asked to look, and items wait until one works again", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    tcp.fails = true;
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    sendAll(a, b, 10);
+    await a.until(() => a.pings.includes(b.id));
+    expect(a.to(b)).toMatchObject({ waiting: 10, delivered: 0 });
+    tcp.fails = false;
+    await b.until(() => b.items.length === 10);
+    expect(tcp.dialled).toBeGreaterThan(1);
+  });
+
+  test("names, doubles, insecure ones with a key are refused before anything is opened", async () => {
+    const insecure = { ...new BreakableProtocol(tcpProtocol()), name: "mine", secure: false };
+    const security = new BusSecurity("test", [key()]);
+    await expect(world.node("a", { protocols: [] })).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(world.node("a", { protocols: [tcpProtocol(), tcpProtocol()] })).rejects.toThrow(/twice/);
+    await expect(world.node("a", { protocols: [insecure as never], security })).rejects.toThrow(/not secure/);
+    await expect(
+      world.node("a", { protocols: [new BreakableProtocol(tcpProtocol(), "No Name")] }),
+    ).rejects.toThrow(/name/);
+  });
+});
+
+describe("keys", () => {
+  test("nodes with the bus's key talk over CURVE; one with another key reaches nobody", async () => {
+    const shared = key();
+    const a = await world.node("a", { security: new BusSecurity("test", [shared]) });
+    const b = await world.node("b", { security: new BusSecurity("test", [shared]) });
+    const c = await world.node("c", { security: new BusSecurity("test", [key()]) });
+    sendAll(a, b, 10);
+    sendAll(c, b, 10);
+    await b.until(() => b.items.length === 10);
+    await c.until(() => c.pings.length > 0);
+    expect(b.items.every(({ from }) => from === a.id)).toBe(true);
+    expect(c.to(b)).toMatchObject({ waiting: 10, delivered: 0 });
+  });
+
+  test("keys are replaced in three steps while items flow: nothing is lost", async () => {
+    const [old, young] = [key(), key()];
+    const securities = [new BusSecurity("test", [old]), new BusSecurity("test", [old])] as const;
+    const a = await world.node("a", { security: securities[0] });
+    const b = await world.node("b", { security: securities[1] });
+    let next = 0;
+    const flow = async (): Promise<void> => {
+      sendAll(a, b, 200, next);
+      next += 200;
+      await b.until(() => b.items.length === next);
+    };
+    await flow();
+    const steps: [string, ...string[]][] = [[old, young], [young, old], [young]];
+    for (const keys of steps) {
+      for (const [i, node] of [a, b].entries()) {
+        sendAll(a, b, 50, next);
+        next += 50;
+        (securities[i] as BusSecurity).setKeys(keys);
+        node.links.rekeyed();
+        world.changed(node, "alive");
+        await flow();
+      }
+    }
+    expect(b.texts).toEqual(texts(next));
+    expect(a.to(b)).toMatchObject({ sent: next, lost: 0 });
+    // The old key opens nothing any more.
+    const late = await world.node("late", { security: new BusSecurity("test", [old]) });
+    sendAll(late, b, 1);
+    await late.until(() => late.pings.length > 0);
+    expect(b.items.length).toBe(next);
+  });
+});
+
+describe("what a peer may not do", () => {
+  /** A peer that speaks for itself. */
+  class Raw {
+    readonly dealer = new Dealer({ linger: 0, receiveTimeout: 5_000 });
+    readonly id = createId();
+    readonly #to: LinksNode;
+
+    constructor(to: LinksNode) {
+      this.#to = to;
+      this.dealer.connect(`tcp://127.0.0.1:${decodeAdvert(to.advert)?.protocols.get("tcp")}`);
+    }
+
+    async hello(changes: Partial<Hello> = {}): Promise<Buffer> {
+      await this.dealer.send(
+        encodeHello({
+          version: 1,
+          bus: busNumber("test"),
+          to: this.#to.id,
+          from: this.id,
+          life: "00".repeat(8),
+          session: 0,
+          maxItem: 1_000,
+          name: "raw",
+          ...changes,
+        }),
+      );
+      return (await this.dealer.receive())[0] as Buffer;
+    }
+
+    /** @returns why it was refused */
+    async send(...frames: Buffer[]): Promise<string | undefined> {
+      await this.dealer.send(frames);
+      return decodeRefused((await this.dealer.receive())[0] as Buffer);
+    }
+  }
+
+  let node: LinksNode;
+  let raw: Raw;
+  beforeEach(async () => {
+    node = await world.node("node");
+    raw = new Raw(node);
+    world.nodes.set(raw.id, {
+      name: "raw",
+      advert: "1;tcp=1",
+      links: { onMember: () => undefined },
+    } as never);
+  });
+  afterEach(() => raw.dealer.close());
+
+  function batch(sequence: number, count: number, body: Buffer): Buffer {
+    const head = Buffer.alloc(9);
+    head[0] = LinkFrame.BATCH;
+    head.writeUIntBE(sequence, 1, 6);
+    head.writeUInt16BE(count, 7);
+    return Buffer.concat([head, body]);
+  }
+  const one = Buffer.from([2, 1, 65]);
+
+  test("greet as another version, for another bus or node, and as the node itself", async () => {
+    expect(decodeRefused(await raw.hello({ version: 2 }))).toBe("version");
+    await raw.dealer.close();
+    for (const [changes, reason] of [
+      [{ bus: 5 }, "bus"],
+      [{ to: createId() }, "other-node"],
+      [{ from: node.id }, "other-node"],
+    ] as const) {
+      raw = new Raw(node);
+      world.nodes.set(raw.id, world.nodes.get(node.id) as LinksNode);
+      expect(decodeRefused(await raw.hello(changes))).toBe(reason);
+      await raw.dealer.close();
+    }
+    expect(node.links.stats().refused).toEqual({ version: 1, bus: 1, "other-node": 2 });
+  });
+
+  test("send items before a hello, in a wrong order, malformed, or more than it may", async () => {
+    expect(await raw.send(batch(0, 1, one))).toBe("malformed");
+    const faults: [Buffer[], string][] = [
+      [[batch(1, 1, one)], "sequence"],
+      [[batch(0, 2, one)], "malformed"],
+      [[batch(0, 0, Buffer.alloc(3))], "malformed"],
+      [[batch(0, 1, Buffer.from([2, 200, 200, 200, 200, 200, 200, 200, 200, 200]))], "malformed"],
+      [[batch(0, 1, Buffer.concat([one, one]))], "malformed"],
+      [[Buffer.from([LinkFrame.ITEM])], "malformed"],
+      [[Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 0, 2])], "malformed"],
+      [[Buffer.from([99])], "malformed"],
+      [[Buffer.alloc(0)], "malformed"],
+    ];
+    for (const [frames, reason] of faults) {
+      await raw.dealer.close();
+      const { id } = raw;
+      raw = new Raw(node);
+      world.nodes.set(raw.id, world.nodes.get(id) as LinksNode);
+      expect(decodeWelcome(await raw.hello())).toMatchObject({ session: 0, received: 0 });
+      expect(await raw.send(...frames)).toBe(reason);
+    }
+    expect(node.links.stats().refused).toMatchObject({ sequence: 1, malformed: 9 });
+  });
+
+  test("have a second life next to the first; its own session it takes over", async () => {
+    expect(decodeWelcome(await raw.hello())).toBeDefined();
+    await raw.dealer.send(batch(0, 1, one));
+    await node.until(() => node.items.length === 1);
+    const second = new Raw(node);
+    expect(decodeRefused(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toBe("session");
+    await second.dealer.close();
+    const third = new Raw(node);
+    expect(decodeWelcome(await third.hello({ from: raw.id }))).toMatchObject({ received: 1, delivered: 1 });
+    // What the first one still sends concerns nobody.
+    await third.dealer.send(batch(1, 1, one));
+    await node.until(() => node.items.length === 2);
+    await third.dealer.close();
+  });
+
+  test("use a kind that this node does not know: the item is skipped and counted", async () => {
+    await raw.hello();
+    await raw.dealer.send(batch(0, 2, Buffer.concat([Buffer.from([77, 1, 65]), one])));
+    await node.until(() => node.items.length === 1);
+    expect(node.links.stats().refused).toEqual({ kind: 1 });
+  });
+
+  test("send more than its window while the program does not take it", async () => {
+    node.handler = () => new Promise(() => undefined);
+    await raw.hello();
+    const body = Buffer.alloc(1_000_000);
+    await raw.dealer.send(batch(0, 1, one));
+    let sequence = 1;
+    const head = (): Buffer => {
+      const frame = Buffer.alloc(8);
+      frame[0] = LinkFrame.ITEM;
+      frame.writeUIntBE(sequence++, 1, 6);
+      frame[7] = 2;
+      return frame;
+    };
+    for (let i = 0; i < 8; i++) await raw.dealer.send([head(), body]);
+    expect(decodeRefused((await raw.dealer.receive())[0] as Buffer)).toBe("flood");
+  });
+
+  test("be no member: its hello waits until it is one", async () => {
+    const member = world.nodes.get(raw.id) as LinksNode;
+    world.nodes.delete(raw.id);
+    const answer = raw.hello();
+    // Greeted by another connection meanwhile: the first one's hello is there.
+    const other = new Raw(node);
+    expect(decodeRefused(await other.hello({ bus: 5 }))).toBe("bus");
+    await other.dealer.close();
+    world.nodes.set(raw.id, member);
+    node.links.onMember(raw.id, "alive");
+    expect(decodeWelcome(await answer)).toBeDefined();
   });
 });

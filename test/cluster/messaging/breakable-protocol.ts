@@ -1,0 +1,62 @@
+/** A protocol whose connections a test cuts, and which a test lets fail. */
+import type {
+  ConnectionEvents,
+  DialTarget,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+  ProtocolListener,
+} from "../../../src/cluster/messaging/protocol.js";
+
+export class BreakableProtocol implements MessageProtocol {
+  readonly name: string;
+  readonly secure: boolean;
+  /** Whether attempts fail. */
+  fails = false;
+  dialled = 0;
+  readonly #inner: MessageProtocol;
+  readonly #open = new Map<MessageConnection, ConnectionEvents>();
+
+  constructor(inner: MessageProtocol, name: string = inner.name) {
+    this.#inner = inner;
+    this.name = name;
+    this.secure = inner.secure;
+  }
+
+  get connections(): number {
+    return this.#open.size;
+  }
+
+  reaches(target: DialTarget): boolean {
+    return this.#inner.reaches(target);
+  }
+
+  listen(host: ProtocolHost): Promise<ProtocolListener> {
+    return this.#inner.listen(host);
+  }
+
+  dial(advert: string, target: DialTarget, host: ProtocolHost, events: ConnectionEvents): MessageConnection {
+    this.dialled += 1;
+    if (this.fails) throw new Error("it fails");
+    const connection = this.#inner.dial(advert, target, host, {
+      onOpen: () => events.onOpen(),
+      onMessage: (frames) => events.onMessage(frames),
+      onClose: (reason) => {
+        this.#open.delete(connection);
+        events.onClose(reason);
+      },
+    });
+    this.#open.set(connection, events);
+    return connection;
+  }
+
+  /** The connections end. */
+  cut(): void {
+    const open = [...this.#open];
+    this.#open.clear();
+    for (const [connection, events] of open) {
+      connection.close(0);
+      events.onClose("cut");
+    }
+  }
+}

@@ -1,0 +1,339 @@
+/**
+ * The rules of a session under schedules of cuts, restarts, duplicated sessions and slow receivers: at any time each item is in
+ * one count, and what a program gets of a session is in order, without gaps and without duplicates. SHOAL_LONG=1 runs 10,000.
+ */
+import { describe, expect, it } from "vitest";
+import { ITEM_BY_REFERENCE, MAX_BATCH } from "../../../src/cluster/messaging/bounds.js";
+import { Receiving } from "../../../src/cluster/messaging/receiving.js";
+import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
+import { countOf, decodeAck, sequenceOf } from "../../../src/cluster/messaging/wire.js";
+import fc from "../../support/properties.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+const LIMITS = { items: 64, bytes: 65_536 };
+const GRANTED = 16_384;
+
+interface Message {
+  readonly session: number;
+  readonly frames: readonly Buffer[];
+}
+
+/** A sender, a receiver that may begin another life, and a connection between them. */
+class Pair {
+  readonly sender = new SendWindow(LIMITS);
+  given = 0;
+  dropped = 0;
+  /** What programs have had: by the receiver's life and the sender's session. */
+  readonly handled: { readonly life: number; readonly session: number; readonly item: number }[] = [];
+  receiver: Receiving;
+  life = 0;
+  #knownLife = -1;
+  #isConnected = false;
+  /** On their way. */
+  #there: Message[] = [];
+  #back: { readonly session: number; readonly delivered: number }[] = [];
+  /** A handler that has not settled. */
+  #settle: (() => void) | undefined = undefined;
+  isSlow = false;
+
+  constructor() {
+    this.receiver = this.#newReceiver();
+  }
+
+  #newReceiver(): Receiving {
+    this.life += 1;
+    const { life } = this;
+    this.#settle = undefined;
+    const receiver: Receiving = new Receiving("id", 1_048_576, {
+      onItem: (_from, kind, item) => {
+        expect(kind).toBe(2);
+        this.handled.push({ life, session: receiver.window.session, item: item.readUInt32BE(0) });
+        if (!this.isSlow) return undefined;
+        return new Promise((resolve) => {
+          this.#settle = resolve;
+        });
+      },
+      acknowledgeSoon: () => undefined,
+    });
+    return receiver;
+  }
+
+  offer(size: number): void {
+    const item = Buffer.alloc(Math.max(4, size));
+    item.writeUInt32BE(this.given, 0);
+    this.given += 1;
+    if (!this.sender.offer(2, item)) this.dropped += 1;
+  }
+
+  /** @param receivers whether it is also another life of the receiver */
+  connect(isDuplicate = false): void {
+    const { sender, receiver } = this;
+    this.#isConnected = true;
+    // What was on its way over the connection before is ignored; a second hello of the session changes nothing.
+    this.#there = [];
+    this.#back = [];
+    for (let hellos = 0; hellos < 3; hellos++) {
+      const result = receiver.window.hello("life of the sender", sender.session);
+      expect(result).not.toBe("stale");
+      if (result === "new") receiver.restart();
+      receiver.connection = {
+        publicKey: undefined,
+        send: (frames) => {
+          const ack = decodeAck(Buffer.from(frames[0] as Uint8Array));
+          if (ack === undefined) throw new Error("not an ack");
+          this.#back.push(ack);
+        },
+        close: () => undefined,
+      };
+      const { received, delivered } = receiver.window;
+      receiver.window.acked = delivered;
+      const isOther = this.#knownLife !== -1 && this.#knownLife !== this.life;
+      this.#knownLife = this.life;
+      if ((!isOther || sender.isFresh) && sender.resume(received, delivered)) {
+        if (!isDuplicate) return;
+        isDuplicate = false;
+        continue;
+      }
+      sender.reset();
+    }
+  }
+
+  flush(): void {
+    if (!this.#isConnected) return;
+    for (;;) {
+      const message = this.sender.take(GRANTED);
+      if (message === undefined) return;
+      this.#there.push({ session: this.sender.session, frames: message.map((frame) => Buffer.from(frame)) });
+    }
+  }
+
+  /** Some of what is on its way arrives. */
+  arrive(count: number): void {
+    for (const { frames } of this.#there.splice(0, count))
+      expect(this.receiver.onData(frames)).toBe(undefined);
+  }
+
+  acknowledge(): void {
+    this.receiver.acknowledge();
+    for (const { session, delivered } of this.#back.splice(0))
+      if (session === this.sender.session) expect(this.sender.ack(delivered)).toBe(true);
+  }
+
+  cut(): void {
+    this.#isConnected = false;
+    this.#there = [];
+    this.#back = [];
+    this.receiver.connection = undefined;
+    this.sender.disconnected();
+  }
+
+  restartReceiver(): void {
+    this.cut();
+    this.receiver = this.#newReceiver();
+  }
+
+  /** The membership lost the receiver: what waits for it is given up. */
+  lose(): void {
+    this.cut();
+    this.sender.reset();
+  }
+
+  async settle(): Promise<void> {
+    const settle = this.#settle;
+    this.#settle = undefined;
+    settle?.();
+    // Two turns of microtasks: the handler's promise, and what follows from it.
+    for (let i = 0; i < 4; i++) await Promise.resolve();
+  }
+
+  check(): void {
+    const { sender } = this;
+    expect(sender.waiting + sender.delivered + sender.lost + this.dropped).toBe(this.given);
+    expect(sender.waiting).toBeLessThanOrEqual(LIMITS.items);
+    expect(sender.waitingBytes).toBeLessThanOrEqual(LIMITS.bytes + 2 * ITEM_BY_REFERENCE);
+    let last = -1;
+    for (const { item } of this.handled) {
+      // Later sessions and lives get later items alone: nothing is there twice, nothing is overtaken.
+      expect(item).toBeGreaterThan(last);
+      last = item;
+    }
+    expect(sender.delivered).toBeLessThanOrEqual(this.handled.length);
+  }
+}
+
+const act = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant("offer" as const),
+      count: fc.nat(40),
+      size: fc.constantFrom(4, 60, 200, 3_000, 20_000),
+    }),
+  },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("flush" as const) }) },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant("arrive" as const), count: fc.nat(5) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("acknowledge" as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("cut" as const) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("connect" as const), isDuplicate: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose" as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("slow" as const), isSlow: fc.boolean() }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("settle" as const) }) },
+);
+
+describe("a session under faults", () => {
+  it("reorders nothing, delivers nothing twice, and has each item in one count", {
+    timeout: 600_000,
+  }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(act, { maxLength: 80 }), async (acts) => {
+        const pair = new Pair();
+        for (const each of acts) {
+          switch (each.kind) {
+            case "offer":
+              for (let i = 0; i < each.count; i++) pair.offer(each.size);
+              break;
+            case "connect":
+              pair.connect(each.isDuplicate);
+              break;
+            case "arrive":
+              pair.arrive(each.count);
+              break;
+            case "slow":
+              pair.isSlow = each.isSlow;
+              break;
+            case "settle":
+              await pair.settle();
+              break;
+            case "restart":
+              pair.restartReceiver();
+              break;
+            default:
+              pair[each.kind]();
+          }
+          pair.check();
+        }
+        // In peace everything that waits is delivered, and nothing of the last session is missing.
+        pair.isSlow = false;
+        pair.connect();
+        for (let round = 0; pair.sender.waiting > 0; round++) {
+          expect(round).toBeLessThan(1_000);
+          pair.flush();
+          pair.arrive(1_000);
+          await pair.settle();
+          pair.acknowledge();
+        }
+        pair.check();
+        expect(pair.sender.delivered + pair.sender.lost + pair.dropped).toBe(pair.given);
+      }),
+      { numRuns: LONG ? 10_000 : 300 },
+    );
+  });
+
+  it("loses nothing by cuts alone", { timeout: 600_000 }, () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ offers: fc.nat(9), sent: fc.nat(4), isAcknowledged: fc.boolean() }), {
+          maxLength: 40,
+        }),
+        (cuts) => {
+          const pair = new Pair();
+          for (const { offers, sent, isAcknowledged } of cuts) {
+            for (let i = 0; i < offers; i++) pair.offer(900);
+            pair.connect();
+            pair.flush();
+            pair.arrive(sent);
+            if (isAcknowledged) pair.acknowledge();
+            pair.cut();
+          }
+          pair.connect();
+          for (let round = 0; round < 100; round++) {
+            pair.flush();
+            pair.arrive(100);
+            pair.acknowledge();
+          }
+          expect(pair.sender.lost).toBe(0);
+          expect(pair.handled.length + pair.dropped).toBe(pair.given);
+        },
+      ),
+      { numRuns: LONG ? 10_000 : 300 },
+    );
+  });
+});
+
+describe("the sender's window", () => {
+  it("puts the items of a turn into one message, up to its size", () => {
+    const window = new SendWindow({ items: 10_000, bytes: 16_777_216 });
+    for (let i = 0; i < 2_000; i++) window.offer(2, Buffer.alloc(64));
+    const messages: Buffer[] = [];
+    for (let next = window.take(1e9); next !== undefined; next = window.take(1e9))
+      messages.push(Buffer.from(next[0] as Uint8Array));
+    expect(messages.map(countOf).reduce((sum, count) => sum + count)).toBe(2_000);
+    // The first slabs are small; the rest are full.
+    expect(messages.length).toBeLessThan(10);
+    expect(Math.max(...messages.map(({ length }) => length))).toBeLessThanOrEqual(MAX_BATCH);
+    expect(messages.map(sequenceOf)[0]).toBe(0);
+  });
+
+  it("sends a large item as it is, without a copy", () => {
+    const window = new SendWindow({ items: 10, bytes: 1_000_000 });
+    const item = Buffer.alloc(ITEM_BY_REFERENCE);
+    window.offer(3, item);
+    expect(window.take(1e9)?.[1]).toBe(item);
+  });
+
+  it("takes one item of any size, and a second one only where there is room", () => {
+    const window = new SendWindow({ items: 10, bytes: 1_000 });
+    expect(window.offer(2, Buffer.alloc(5_000))).toBe(true);
+    expect(window.offer(2, Buffer.alloc(1))).toBe(false);
+    window.take(1e9);
+    window.ack(1);
+    expect(window.offer(2, Buffer.alloc(1))).toBe(true);
+  });
+
+  it("keeps within what the peer granted", () => {
+    const window = new SendWindow({ items: 1_000, bytes: 1_000_000 });
+    for (let i = 0; i < 20; i++) window.offer(2, Buffer.alloc(20_000));
+    let taken = 0;
+    while (window.take(100_000) !== undefined) taken += 1;
+    expect(taken).toBe(4);
+    window.ack(2);
+    expect(window.take(100_000)).toBeDefined();
+    expect(window.take(100_000)).toBeDefined();
+    expect(window.take(100_000)).toBeUndefined();
+  });
+
+  it("refuses an acknowledgement of what was not sent", () => {
+    const window = new SendWindow(LIMITS);
+    window.offer(2, Buffer.alloc(1));
+    expect(window.ack(1)).toBe(false);
+    window.take(1e9);
+    expect(window.ack(2)).toBe(false);
+    expect(window.ack(1)).toBe(true);
+    expect(window.resume(0, 0)).toBe(false);
+    expect(window.resume(2, 1)).toBe(false);
+  });
+});
+
+describe("the receiver's window", () => {
+  it("takes the next item, skips what it had, and finds a gap", () => {
+    const window = new ReceiveWindow();
+    window.hello("a", 0);
+    expect(window.accept(0, 5)).toBe(0);
+    expect(window.accept(3, 4)).toBe(2);
+    expect(window.accept(0, 7)).toBe(7);
+    expect(window.accept(8, 1)).toBe(-1);
+    expect(window.received).toBe(7);
+  });
+
+  it("knows a session again, and one that its sender gave up", () => {
+    const window = new ReceiveWindow();
+    expect(window.hello("a", 3)).toBe("new");
+    window.accept(0, 5);
+    expect(window.hello("a", 3)).toBe("resumed");
+    expect(window.received).toBe(5);
+    expect(window.hello("a", 2)).toBe("stale");
+    expect(window.hello("a", 4)).toBe("new");
+    expect(window.received).toBe(0);
+  });
+});
