@@ -2,6 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { type RouteNode, RouteWorld } from "./route-world.js";
 
+const LONG = process.env.SHOAL_LONG === "1";
+
 function worldOf(count: number, seed = 1, options: object = {}): RouteWorld {
   const world = new RouteWorld({ seed, ...options });
   for (let i = 0; i < count; i++) world.add();
@@ -27,7 +29,7 @@ describe("a change of interest", () => {
     expect((world.nodes[1] as RouteNode).routesOf(a).size).toBe(0);
   });
 
-  for (const count of [34, 100, 1_000])
+  for (const count of LONG ? [34, 250, 1_000] : [34, 250])
     it(`costs the same for each of ${count} nodes, and comes to each of them once`, () => {
       const world = worldOf(count, 7, { digestInterval: 1e9 });
       world.run(5_000);
@@ -45,4 +47,136 @@ describe("a change of interest", () => {
       const most = Math.max(...world.nodes.map((node, i) => node.sentItems - (before[i] as number)));
       expect(most).toBeLessThanOrEqual(2 + Math.ceil(Math.log2(count)));
     });
+});
+
+describe("a node that goes", () => {
+  it("keeps its routes for the grace period when it is lost, is no target, and is one again when it is back", () => {
+    const world = worldOf(3, 1, { grace: 60_000 });
+    const [a, b] = world.nodes as [RouteNode, RouteNode];
+    a.subscribe("x");
+    world.run(100);
+    world.see(b, a, "lost");
+    const number = b.rules.numberOf(a.id) as number;
+    expect(b.rules.nodeOf(number)).toBeUndefined();
+    expect(b.routesOf(a).size).toBe(1);
+    world.run(50_000);
+    world.see(b, a, "alive");
+    expect(b.agreesWith(a)).toBe(true);
+    world.see(b, a, "lost");
+    world.run(80_000);
+    expect(b.rules.numberOf(a.id)).toBeUndefined();
+    expect(b.rules.stats()).toMatchObject({ routes: 0, nodes: 1 });
+    // What it changed meanwhile is fetched when it is back after all.
+    a.subscribe("y");
+    world.see(b, a, "alive");
+    expect(world.until(() => b.agreesWith(a), 2_000)).toBeLessThan(2_000);
+  });
+
+  for (const state of ["gone", "restarted"] as const)
+    it(`has no route any more when it is ${state}, and no number that leads to it`, () => {
+      const world = worldOf(3);
+      const [a, b] = world.nodes as [RouteNode, RouteNode];
+      for (let i = 0; i < 500; i++) a.subscribe(`x/${i}`);
+      world.run(1_000);
+      const number = b.rules.numberOf(a.id) as number;
+      if (state === "restarted") {
+        a.restart();
+        a.subscribe("new");
+        for (const other of world.nodes) world.see(a, other, "alive");
+        for (const other of world.nodes) world.see(other, a, "alive");
+        expect(b.rules.stats().routes).toBe(0);
+        expect(world.until(() => world.agree(), 2_000)).toBeLessThan(2_000);
+        expect(b.rules.stats().routes).toBe(1);
+      } else {
+        world.see(b, a, "gone");
+        expect(b.rules.nodeOf(number)).toBeUndefined();
+        expect(b.rules.stats()).toMatchObject({ routes: 0, nodes: 1 });
+      }
+    });
+
+  it("leaves nothing of a snapshot that was being read", () => {
+    const world = worldOf(2);
+    const [a, b] = world.nodes as [RouteNode, RouteNode];
+    for (let i = 0; i < 20_000; i++) a.subscribe(`x/${i}`);
+    expect(world.until(() => b.rules.stats().routes > 5_000, 60_000, 1)).toBeLessThan(60_000);
+    world.see(b, a, "gone");
+    expect(b.rules.stats()).toMatchObject({ routes: 0, bytes: 0, pulls: 0 });
+    expect([...b.store.byNumber.values()].every(({ size }) => size === 0)).toBe(true);
+  });
+});
+
+describe("many routes", () => {
+  it("are fetched in bursts that the reader asks for: a change of another node is not late by them", () => {
+    const world = worldOf(3);
+    const [a, b, c] = world.nodes as [RouteNode, RouteNode, RouteNode];
+    world.see(b, a, "lost");
+    for (let i = 0; i < 100_000; i++) a.subscribe(`sensors/${i}/temperature`);
+    world.run(10_000);
+    let biggest = 0;
+    let inFlight = 0;
+    let most = 0;
+    world.rewrite = (from, to, item) => {
+      biggest = Math.max(biggest, item.length);
+      if (from === a && to === b) most = Math.max(most, ++inFlight);
+      if (from === b && to === a) inFlight = 0;
+      return undefined;
+    };
+    world.see(b, a, "alive");
+    world.run(500);
+    c.subscribe("c");
+    expect(world.until(() => b.agreesWith(c), 1_000, 1)).toBeLessThan(20);
+    expect(b.rules.stats()).toMatchObject({ pulls: 1 });
+    expect(world.until(() => world.agree(), 60_000)).toBeLessThan(10_000);
+    expect(biggest).toBeLessThan(9_000);
+    expect(most).toBeLessThanOrEqual(6);
+  });
+
+  it("that change while they are read end in the right copy, and a reader that fell behind gets a snapshot", () => {
+    const world = worldOf(3);
+    const [a, b] = world.nodes as [RouteNode, RouteNode];
+    world.see(b, a, "lost");
+    for (let i = 0; i < 30_000; i++) a.subscribe(`x/${i}`);
+    world.run(5_000);
+    world.see(b, a, "alive");
+    for (let i = 0; i < 3_000; i++) {
+      if (i % 3 === 0) a.subscribe(`y/${i}`);
+      else a.unsubscribe(`x/${(i * 7) % 30_000}`);
+      world.run(1);
+    }
+    expect(world.until(() => world.agree(), 60_000)).toBeLessThan(60_000);
+    // Behind the log: what it has is replaced, and serves until then.
+    world.see(b, a, "lost");
+    for (let i = 0; i < 60_000; i++) a.subscribe(`a/longer/filter/for/the/log/${i}`);
+    world.run(10_000);
+    world.see(b, a, "alive");
+    let least = Number.POSITIVE_INFINITY;
+    const took = world.until(
+      () => {
+        least = Math.min(least, b.routesOf(a).size);
+        return b.agreesWith(a);
+      },
+      60_000,
+      5,
+    );
+    expect(took).toBeLessThan(60_000);
+    expect(least).toBeGreaterThan(20_000);
+  });
+});
+
+describe("an idle cluster", () => {
+  it("sends a digest now and then, however many routes there are", () => {
+    const bytes = (count: number, routes: number): number => {
+      const world = worldOf(count, 3);
+      for (const each of world.nodes) for (let i = 0; i < routes; i++) each.subscribe(`${each.index}/${i}`);
+      expect(world.until(() => world.agree(), 60_000)).toBeLessThan(60_000);
+      world.run(5_000);
+      const before = sum(world, "sentBytes");
+      world.run(60_000);
+      return (sum(world, "sentBytes") - before) / count;
+    };
+    const few = bytes(4, 1);
+    expect(few).toBeLessThan(8 * 80);
+    expect(bytes(4, 2_000)).toBeLessThan(1.5 * few);
+    expect(bytes(40, 10)).toBeLessThan(1.5 * few);
+  });
 });

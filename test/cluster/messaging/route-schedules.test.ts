@@ -27,7 +27,7 @@ const act = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("many" as const),
       node,
-      count: fc.integer({ min: 100, max: 6_000 }),
+      count: fc.constantFrom(100, 200, 400, 400, 400, 4_500),
       ms,
     }),
   },
@@ -196,9 +196,9 @@ class Run {
     expect(world.agree()).toBe(true);
     world.run(1_000);
     const { items } = world;
-    world.run(5_000);
+    world.run(3_000);
     expect(world.items - items, "items of an idle cluster").toBeLessThanOrEqual(
-      (this.#up.length * 5_000 * 2) / DIGEST,
+      (this.#up.length * 3_000 * 2) / DIGEST,
     );
   }
 
@@ -219,15 +219,15 @@ describe("any schedule of faults", () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 2 ** 31 }),
-        fc.constantFrom(2, 3, 5, 36),
-        fc.array(act, { maxLength: 12 }),
+        fc.constantFrom(2, 2, 3, 3, 3, 4, 4, 5, 5, 5, 5, 5, 36),
+        fc.array(act, { maxLength: 10 }),
         (seed, count, steps) => {
           const run = new Run(seed, count);
           for (const step of steps) run.do(step);
           run.end();
         },
       ),
-      { numRuns: LONG ? 10_000 : 60 },
+      { numRuns: LONG ? 10_000 : 300 },
     );
   });
 });

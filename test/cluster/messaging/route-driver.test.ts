@@ -1,0 +1,168 @@
+/** The driver of routes, over links in memory: what `subscribe` promises, who is a target, and real signatures. */
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { lifeOf, RouteSignatures } from "../../../src/cluster/messaging/route-proof.js";
+import { DriverNet, type DriverNode } from "./route-links.js";
+
+let net = new DriverNet();
+afterEach(() => {
+  net.close();
+  net = new DriverNet();
+});
+
+/** Nodes that have exchanged their first digests. */
+function nodesOf(count: number): DriverNode[] {
+  return Array.from({ length: count }, () => net.add());
+}
+
+describe("a route driver", () => {
+  it("has the example of EMQX's routes: who subscribes gets what fits, and nobody else", async () => {
+    const [one, two, three] = nodesOf(3) as [DriverNode, DriverNode, DriverNode];
+    await Promise.all([
+      one.driver.subscribe("t/+/x"),
+      one.driver.subscribe("t/+/y"),
+      two.driver.subscribe("t/#"),
+      three.driver.subscribe("t/+/x"),
+      three.driver.subscribe("t/a"),
+    ]);
+    expect(one.targets("t/a")).toEqual([two.id, three.id].sort());
+    expect(two.targets("t/b/x")).toEqual([one.id, three.id].sort());
+    expect(two.targets("t/b/y")).toEqual([one.id]);
+    expect(three.targets("t/c")).toEqual([two.id]);
+    expect(three.targets("u")).toEqual([]);
+    // Never oneself: those subscriptions are known here.
+    expect(one.targets("t/b/y")).toEqual([two.id]);
+  });
+
+  it("resolves `subscribe` when all know it, at once where nobody else is", async () => {
+    const alone = net.add();
+    await alone.driver.subscribe("a");
+    const other = net.add();
+    const { version } = other.driver;
+    await alone.driver.subscribe("b");
+    expect(other.targets("b")).toEqual([alone.id]);
+    expect(other.driver.version).toBeGreaterThan(version);
+    // What was there before it came is found by the first digest.
+    await expect.poll(() => other.targets("a")).toEqual([alone.id]);
+    await alone.driver.subscribe("b");
+  });
+
+  it("waits for a node that is full, and asks it again when there is room", async () => {
+    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
+    await a.driver.subscribe("a");
+    b.isFull = true;
+    const ready = a.driver.subscribe("b");
+    await expect.poll(() => b.rooms.length).toBe(1);
+    expect(b.targets("b")).toEqual([]);
+    b.empty();
+    await ready;
+    expect(b.targets("b")).toEqual([a.id]);
+  });
+
+  it("does not count a node that is lost meanwhile; its routes lead nowhere, and do again when it is back", async () => {
+    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
+    await b.driver.subscribe("x");
+    expect(a.targets("x")).toEqual([b.id]);
+    b.isFull = true;
+    const ready = a.driver.subscribe("y");
+    a.driver.onMember(b.id, "lost");
+    await ready;
+    expect(a.targets("x")).toEqual([]);
+    expect(a.driver.stats().routes).toBe(1);
+    b.empty();
+    a.driver.onMember(b.id, "alive");
+    expect(a.targets("x")).toEqual([b.id]);
+    a.driver.onMember(b.id, "gone");
+    expect(a.targets("x")).toEqual([]);
+    expect(a.driver.stats().routes).toBe(0);
+  });
+
+  it("rejects `subscribe` after 10 s when a live node never answers, and goes on asking", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
+      const refused = vi.spyOn(b.driver, "onItem").mockReturnValue(undefined);
+      const ready = a.driver.subscribe("x");
+      let error: unknown;
+      ready.catch((reason: unknown) => {
+        error = reason;
+      });
+      for (let i = 0; i < 500 && error === undefined; i++) {
+        vi.advanceTimersByTime(50);
+        await new Promise(setImmediate);
+      }
+      expect(error).toMatchObject({
+        code: "ETIMEDOUT",
+        message: expect.stringContaining("1 of the other nodes"),
+      });
+      refused.mockRestore();
+      for (let i = 0; i < 200; i++) {
+        vi.advanceTimersByTime(50);
+        await new Promise(setImmediate);
+      }
+      expect(b.targets("x")).toEqual([a.id]);
+      await a.driver.subscribe("x");
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("rejects what waits when it closes, and leaves no rejection unhandled", async () => {
+    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
+    b.isFull = true;
+    const ready = a.driver.subscribe("y");
+    void a.driver.subscribe("z");
+    a.driver.close();
+    await expect(ready).rejects.toMatchObject({ code: "EAGAIN" });
+    await expect(a.driver.subscribe("late")).rejects.toMatchObject({ code: "EBADF" });
+  });
+
+  it("replicates ids of names, and takes them back", async () => {
+    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
+    const id = a.topics.create("ping", 2);
+    await a.driver.register("ping", id, true, false);
+    await a.driver.register("pong", a.subtopics.create("pong", 4), true, true);
+    expect([b.topics.idOf("ping"), b.subtopics.nameOf(4)]).toEqual([2, "pong"]);
+    expect(b.topics.idOf("pong")).toBe(0);
+    a.topics.unregister("ping", 2);
+    a.driver.unregister("ping", 2, false);
+    await expect.poll(() => b.topics.idOf("ping")).toBe(0);
+    b.driver.onMember(a.id, "gone");
+    expect(b.subtopics.nameOf(4)).toBeUndefined();
+  });
+
+  it("hands on among 40 nodes what Ed25519 proves", async () => {
+    const nodes = nodesOf(40);
+    const [a] = nodes as [DriverNode];
+    await a.driver.subscribe("t/#");
+    const others = nodes.slice(1);
+    expect(others.every((each) => each.targets("t/1").includes(a.id))).toBe(true);
+    expect(nodes.flatMap((each) => each.refused).filter((reason) => reason === "signature")).toEqual([]);
+  });
+});
+
+describe("a signature of routes", () => {
+  const props = new Map<string, string>();
+  const signatures = new RouteSignatures((id) => props.get(id));
+  const bytes = Buffer.from("what is signed");
+
+  it("fits its bytes, its node and its life alone", () => {
+    const made = signatures.sign(bytes);
+    props.set("a", signatures.prop);
+    props.set("b", new RouteSignatures(() => undefined).prop);
+    expect(signatures.prop).toHaveLength(51);
+    expect(lifeOf(signatures.prop)).toBe(signatures.life);
+    expect(signatures.verify("a", signatures.life, bytes, made)).toBe(true);
+    expect(signatures.verify("a", signatures.life + 1, bytes, made)).toBe(false);
+    expect(signatures.verify("b", lifeOf(props.get("b")) as number, bytes, made)).toBe(false);
+    expect(signatures.verify("nobody", signatures.life, bytes, made)).toBe(false);
+    expect(signatures.verify("a", signatures.life, Buffer.from("something else"), made)).toBe(false);
+    expect(signatures.verify("a", signatures.life, bytes, made.subarray(1))).toBe(false);
+  });
+
+  it("is false, not an error, with announcements that are junk", () => {
+    for (const junk of ["", "x", "!".repeat(51), "A".repeat(51), "é".repeat(51), signatures.prop.slice(1)]) {
+      props.set("junk", junk);
+      expect(signatures.verify("junk", lifeOf(junk) ?? 0, bytes, Buffer.alloc(64))).toBe(false);
+    }
+  });
+});

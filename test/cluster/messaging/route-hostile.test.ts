@@ -1,0 +1,245 @@
+/** What an admitted but evil node does to routes: bounded, refused by reason, and the routes of others stay as they are. */
+import { describe, expect, it } from "vitest";
+import {
+  BlockKind,
+  BlockWriter,
+  encodeAck,
+  encodeBlockItem,
+  encodeDigest,
+  encodeNone,
+  encodePush,
+  encodeVersions,
+  encodeWant,
+  Operation,
+  RouteItem,
+} from "../../../src/cluster/messaging/route-wire.js";
+import { PROOF, type RouteNode, RouteWorld } from "./route-world.js";
+
+const LIMITS = { nodeRoutes: 1_000, nodeBytes: 20_000, routes: 2_500, bytes: 100_000 };
+
+/** Honest nodes with some routes each; the last one is evil. */
+function worldOf(count: number): {
+  world: RouteWorld;
+  honest: RouteNode[];
+  evil: RouteNode;
+  a: RouteNode;
+  b: RouteNode;
+} {
+  const world = new RouteWorld({ seed: 5, limits: LIMITS, digestInterval: 1_000 });
+  for (let i = 0; i < count; i++) world.add();
+  world.meet();
+  const honest = world.nodes.slice(0, -1);
+  for (const each of honest) each.subscribe(`of/${each.index}`);
+  world.run(3_000);
+  expect(world.agree(honest)).toBe(true);
+  const [a, b] = honest as [RouteNode, RouteNode];
+  return { world, honest, evil: world.nodes.at(-1) as RouteNode, a, b };
+}
+
+function block(
+  of: RouteNode,
+  kind: BlockKind,
+  version: number,
+  filters: readonly string[],
+  { part = 0, exact = 0, signer = of, operation = Operation.ADD as number } = {},
+): Buffer {
+  const writer = new BlockWriter();
+  for (const filter of filters) writer.add(operation, filter);
+  const { sign } = PROOF.of(signer.id, signer.life);
+  return writer.finish(kind, { id: of.id, life: of.life, version }, part, exact, sign);
+}
+
+const push = (of: RouteNode, version: number, bytes?: Buffer, until?: string): Buffer =>
+  encodePush(true, { id: of.id, life: of.life, version }, until, bytes);
+
+const reasons = (node: RouteNode): Readonly<Record<string, number>> => node.rules.stats().refused;
+
+describe("an admitted but evil node", () => {
+  for (const count of [4, 40])
+    it(`does not change the routes of another, among ${count}`, () => {
+      const { world, honest, evil, a, b } = worldOf(count);
+      const version = b.rules.versionOf(a.id) as number;
+      const forged = block(a, BlockKind.CHANGE, version + 1, ["forged"], { signer: evil });
+      world.transmit(evil, b.id, push(a, version + 1, forged));
+      world.run(50);
+      expect(reasons(b).signature).toBe(1);
+      // It is not believed about others any more, and goes on all the same.
+      world.transmit(evil, b.id, push(a, version + 1, forged));
+      world.transmit(evil, b.id, push(b, 99, block(b, BlockKind.CHANGE, 99, ["forged"])));
+      world.run(50);
+      expect(reasons(b)).toMatchObject({ signature: 1, distrusted: 1, own: 1 });
+      a.subscribe("new");
+      world.run(3_000);
+      expect(world.agree(honest)).toBe(true);
+      expect(b.routesOf(a)).toEqual(new Set(["of/0", "new"]));
+    });
+
+  it("claims versions that nobody has, of others and of itself: it is asked, and then not asked any more", () => {
+    const { world, honest, evil, a, b } = worldOf(4);
+    world.rewrite = (from, _to, item) =>
+      from === evil && item[0] === RouteItem.NONE ? Buffer.from([99]) : undefined;
+    for (let i = 0; i < 50; i++) {
+      world.transmit(evil, b.id, push(a, 1e12 + i));
+      world.transmit(evil, b.id, push(evil, 1e12 + i));
+      world.run(200);
+    }
+    expect(b.rules.stats().pulls).toBeLessThanOrEqual(2);
+    a.subscribe("new");
+    world.run(7_000);
+    expect(world.agree(honest)).toBe(true);
+    const { items } = world;
+    world.run(10_000);
+    expect(world.items - items).toBeLessThan(200);
+  });
+
+  it("states more routes, or more bytes of them, than a node may have: the rest is left out, the others' stay", () => {
+    const { world, honest, evil, b } = worldOf(4);
+    for (let version = 1; version <= 300; version++) {
+      const filters = Array.from({ length: 40 }, (_, i) => `${version}/${i}`);
+      world.transmit(evil, b.id, push(evil, version, block(evil, BlockKind.CHANGE, version, filters)));
+    }
+    world.run(1_000);
+    expect(b.routesOf(evil).size).toBe(LIMITS.nodeRoutes);
+    expect(reasons(b)["routes:node"]).toBe(300 * 40 - LIMITS.nodeRoutes);
+    const long = Array.from({ length: 1_000 }, (_, i) => `${"x".repeat(100)}${i}`);
+    world.transmit(
+      evil,
+      b.id,
+      push(
+        evil,
+        301,
+        block(evil, BlockKind.CHANGE, 301, [...b.routesOf(evil)].slice(0, 900), { operation: 0 }),
+      ),
+    );
+    for (let i = 0; i < 10; i++)
+      world.transmit(
+        evil,
+        b.id,
+        push(evil, 302 + i, block(evil, BlockKind.CHANGE, 302 + i, long.slice(100 * i, 100 * i + 100))),
+      );
+    world.run(1_000);
+    expect(b.rules.stats().bytes).toBeLessThanOrEqual(LIMITS.nodeBytes + 100);
+    (honest[0] as RouteNode).subscribe("new");
+    world.run(3_000);
+    expect(world.agree(honest)).toBe(true);
+  });
+
+  it("sends a snapshot without end: it is given up", () => {
+    const { world, evil, b } = worldOf(3);
+    // Its own rules answer that there is nothing.
+    world.rewrite = (from, _to, item) =>
+      from === evil && item[0] === RouteItem.NONE ? Buffer.from([99]) : undefined;
+    world.transmit(evil, b.id, push(evil, 5));
+    world.run(20);
+    let part = 0;
+    for (let i = 0; i < 2_000 && b.rules.stats().pulls > 0; i++) {
+      const same = block(
+        evil,
+        BlockKind.PART,
+        5,
+        Array.from({ length: 10 }, (_, n) => `again/${n}`),
+        { part, exact: 5 },
+      );
+      part += 1;
+      world.transmit(evil, b.id, encodeBlockItem(true, false, same));
+      world.run(5);
+    }
+    expect(reasons(b).snapshot).toBe(1);
+    expect(b.routesOf(evil).size).toBe(0);
+    // Nor one with parts that have nothing, that take away, or that are not next.
+    for (const bad of [
+      block(evil, BlockKind.PART, 6, [], { exact: 6 }),
+      block(evil, BlockKind.PART, 6, ["x"], { exact: 6, operation: 0 }),
+      block(evil, BlockKind.PART, 6, ["x"], { exact: 6, part: 3 }),
+      block(evil, BlockKind.PART, 6, ["x"], { exact: 5 }),
+      block(evil, BlockKind.CHANGE, 9, ["x"]),
+    ]) {
+      world.transmit(evil, b.id, push(evil, 6));
+      world.run(20);
+      expect(b.rules.stats().pulls).toBe(1);
+      world.transmit(evil, b.id, encodeBlockItem(true, false, bad));
+      world.run(20);
+      expect(b.rules.stats().pulls).toBe(0);
+    }
+    expect(reasons(b)).toMatchObject({ sequence: 3, snapshot: 3 });
+  });
+
+  it("sends digests that never agree, and lists that nobody asked for", () => {
+    const { world, honest, evil, b } = worldOf(4);
+    const { items } = world;
+    const all = honest.map(({ id, life }) => ({ id, life, version: 77 }));
+    for (let i = 0; i < 1_000; i++) {
+      const buckets = new Uint32Array(16).fill(i + 1);
+      world.transmit(evil, b.id, encodeDigest(i, buckets));
+      world.transmit(evil, b.id, encodeVersions(true, 0xffff, all));
+      world.transmit(evil, b.id, encodeVersions(false, 0xffff, all));
+      world.run(1);
+    }
+    // What it was sent: an answer in 100 ms, and what the first lists led to.
+    expect(world.items - items - 3_000).toBeLessThan(100);
+    expect(reasons(b).flood).toBeGreaterThan(900);
+    expect(reasons(b).unasked).toBeGreaterThan(1_900);
+    world.run(12_000);
+    (honest[0] as RouteNode).subscribe("new");
+    world.run(3_000);
+    expect(world.agree(honest)).toBe(true);
+  });
+
+  it("has old changes of others handed on, as often as it likes: a cluster does not echo them", () => {
+    const { world, evil, a, b } = worldOf(60);
+    const version = b.rules.versionOf(a.id) as number;
+    const { items } = world;
+    for (let i = 0; i < 1_000; i++) {
+      world.transmit(evil, b.id, push(a, version, undefined, evil.id));
+      world.run(1);
+    }
+    expect(world.items - items - 1_000).toBeLessThan(15 * 120);
+    expect(reasons(b).flood).toBeGreaterThan(900);
+  });
+
+  it("sends junk, acknowledgements of what nobody sent, and what it was not asked for: refused by reason, nothing throws", () => {
+    const { world, honest, evil, a, b } = worldOf(4);
+    const good = [
+      push(a, 3, block(a, BlockKind.CHANGE, 3, ["x"])),
+      encodeBlockItem(true, true, block(evil, BlockKind.LAST_PART, 3, ["x"], { exact: 3 })),
+      encodeWant(a.id, a.life, 1, 2),
+      encodeWant(b.id, b.life, 1e9, 1e9),
+      encodeWant(b.id, b.life + 1, 0, 0),
+      encodeNone(a.id, a.life),
+      encodeAck(b.id, b.life, 1, 2 ** 40),
+      encodeAck(a.id, a.life, 1, 0),
+      encodeVersions(true, 0xffff, [{ id: a.id, life: a.life, version: 5 }]),
+      encodeDigest(1, new Uint32Array(16)),
+    ];
+    for (const item of good) {
+      world.transmit(evil, b.id, item);
+      for (let i = 0; i < 200; i++) {
+        const bad = Buffer.from(
+          item.subarray(0, i % 3 === 0 ? Math.floor(world.random() * item.length) : item.length),
+        );
+        for (let n = 0; n < 1 + (i % 4) && bad.length > 0; n++)
+          bad[Math.floor(world.random() * bad.length)] = Math.floor(world.random() * 256);
+        world.transmit(evil, b.id, bad);
+      }
+      world.run(100);
+    }
+    world.transmit(evil, b.id, Buffer.alloc(0));
+    world.transmit(evil, b.id, Buffer.alloc(1_000_000, 0xff));
+    world.run(1_000);
+    expect(reasons(b).malformed).toBeGreaterThan(500);
+    world.run(70_000);
+    (honest[0] as RouteNode).subscribe("new");
+    world.run(6_000);
+    expect(world.agree(honest)).toBe(true);
+  });
+
+  it("is not heard at all before it is a member, and after it left", () => {
+    const { world, evil, a, b } = worldOf(3);
+    world.see(b, evil, "gone");
+    world.transmit(evil, b.id, push(evil, 1, block(evil, BlockKind.CHANGE, 1, ["x"])));
+    world.run(50);
+    expect(reasons(b)).toMatchObject({ stranger: 1 });
+    expect(b.rules.numberOf(evil.id)).toBeUndefined();
+    expect(b.agreesWith(a)).toBe(true);
+  });
+});
