@@ -61,6 +61,31 @@ export {
   type DiscoveryStatus,
 } from "./discovery/source.js";
 export { createId } from "./identity.js";
+export type { ClusterAddress } from "./messaging/addresses.js";
+export {
+  MessageClient,
+  type MessageRecipient,
+  type PublishOptions,
+  type SendToNodesOptions,
+  type SendToOptions,
+  type SubscribeOptions,
+} from "./messaging/client.js";
+export type { MessagingEvent } from "./messaging/events.js";
+export type { ClusterMessage } from "./messaging/message.js";
+export type { MessagingStats } from "./messaging/messaging.js";
+export type { MessagingOptions, PublishAsRequest } from "./messaging/options.js";
+export type { MessageLinkStats, MessageLinksStats } from "./messaging/parts.js";
+export type {
+  ConnectionEvents,
+  DialTarget,
+  KeyPairText,
+  LinkSecurity,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+  ProtocolListener,
+} from "./messaging/protocol.js";
+export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { MeasureOptions, Reachability, ReachState } from "./node/measuring.js";

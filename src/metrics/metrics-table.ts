@@ -416,6 +416,26 @@ const CLUSTER: Rows<ClusterStats> = {
   gossipBytes: counter("Bytes of datagrams sent for gossip alone."),
   links: gauge("Streams to other nodes."),
   dropped: counter("What was refused or dropped.", "dropped", "{reason}"),
+  messaging: [
+    counter("Messages published.", "published", "published"),
+    counter("Copies of messages given to links, one for each node.", "copies_sent", "sent"),
+    counter("Copies dropped since the other node's mark was reached.", "copies_dropped", "droppedFull"),
+    counter("Messages of topics from other nodes.", "topic_received", "received"),
+    counter("Messages given to subscriptions.", "deliveries", "delivered"),
+    counter("Messages that subscriptions dropped past their mark.", "deliveries_dropped", "droppedSlow"),
+    counter("Messages that came and that nobody subscribes to.", "unclaimed", "unclaimed"),
+    counter("One-to-one messages sent.", "direct_sent", "directSent"),
+    counter("One-to-one messages received.", "direct_received", "directReceived"),
+    gauge("One-to-one messages without an answer yet.", "direct_pending", "directPending"),
+    gauge("Copies that wait for room at another node.", "copies_waiting", "waiting"),
+    gauge("Bytes of them.", "copies_waiting_bytes", "waitingBytes"),
+    gauge("Subscriptions of the node's own clients.", "subscriptions", "subscriptions"),
+    gauge("Retained values.", "retained", "retained"),
+    gauge("Bytes of them.", "retained_bytes", "retainedBytes"),
+    counter("Retained values that were evicted at the bounds.", "retained_evicted", "retainedEvicted"),
+    counter("Handlers of messages that threw or rejected.", "handlers_failed", "failed"),
+    counter("Items from other nodes that were refused.", "items_refused", "refused.{reason}"),
+  ],
 };
 
 const STAR: Rows<BinaryStarStats> = {

@@ -1,6 +1,6 @@
 /** Events of a bus: their order, and newcomers that wait for their details. */
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { createDetails } from "../../src/cluster/details.js";
+import { createDetails, type Details } from "../../src/cluster/details.js";
 import type { ClusterChange } from "../../src/cluster/membership/events.js";
 import { Member } from "../../src/cluster/membership/members.js";
 import { ChangeEvents } from "../../src/cluster/node/change-events.js";
@@ -37,6 +37,13 @@ function newcomer(): Member {
   return member;
 }
 
+/** A member's details change. */
+function changed(member: Member, details: Details): ClusterChange {
+  const before = member.details;
+  member.details = details;
+  return { type: "details", member, before };
+}
+
 describe("the events of a bus", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
@@ -46,10 +53,8 @@ describe("the events of a bus", () => {
     const member = newcomer();
     bus.run({ type: "joined", member });
     expect(bus.seen).toEqual([]);
-    member.details = createDetails(1, ["billing"], {}, []);
-    bus.run({ type: "details", member });
-    member.details = createDetails(2, ["mail"], {}, []);
-    bus.run({ type: "details", member });
+    bus.run(changed(member, createDetails(1, ["billing"], {}, [])));
+    bus.run(changed(member, createDetails(2, ["mail"], {}, [])));
     vi.advanceTimersByTime(1_000);
     expect(bus.seen).toEqual(["joined billing", "tags mail"]);
   });
@@ -61,9 +66,18 @@ describe("the events of a bus", () => {
     vi.advanceTimersByTime(199);
     expect(bus.seen).toEqual([]);
     vi.advanceTimersByTime(1);
-    member.details = createDetails(1, ["billing"], {}, []);
-    bus.run({ type: "details", member });
+    bus.run(changed(member, createDetails(1, ["billing"], {}, [])));
     expect(bus.seen).toEqual(["joined", "tags billing"]);
+  });
+
+  it("have no event for props that a node has for itself", () => {
+    const bus = new Bus();
+    const member = newcomer();
+    bus.run({ type: "joined", member });
+    bus.run(changed(member, createDetails(1, ["billing"], { "shoal-messages": "1;tcp=5555" }, [])));
+    bus.run(changed(member, createDetails(2, ["billing"], { "shoal-messages": "1;tcp=5556" }, [])));
+    bus.run(changed(member, createDetails(3, ["billing"], { site: "eu" }, [])));
+    expect(bus.seen).toEqual(["joined billing", "tags billing"]);
   });
 
   it("have a newcomer before what follows about it, once", () => {

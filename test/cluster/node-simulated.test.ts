@@ -15,7 +15,9 @@ async function cluster(
   const nodes = new Map<string, ClusterNode>();
   for (const name of names) {
     await world.node(name).start(async () => {
-      const made = new ClusterNode({ name, scope: "link", key: KEY, profile });
+      // Without messages for Tcl's terms: a link that fails is a ping, and those live by their beats alone.
+      const messaging = profile !== "tcl";
+      const made = new ClusterNode({ name, scope: "link", key: KEY, profile, messaging });
       await made.start();
       nodes.set(name, made);
     });

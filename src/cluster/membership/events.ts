@@ -1,4 +1,5 @@
 /** What a bus's membership says of its changes, and what it needs of the world. */
+import type { Details } from "../details.js";
 import type { Packet, Update } from "../wire/packets.js";
 import type { Member } from "./members.js";
 
@@ -25,7 +26,7 @@ export type ClusterChange =
   | { readonly type: "admitted"; readonly id: string }
   /** Forgotten, a while after it was lost or left. */
   | { readonly type: "cleaned"; readonly member: Member }
-  | { readonly type: "details"; readonly member: Member }
+  | { readonly type: "details"; readonly member: Member; readonly before: Details }
   | { readonly type: "draining"; readonly member: Member }
   /** It sent a beat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }

@@ -228,11 +228,12 @@ export class Updates {
     const { details } = update;
     if (details === undefined || update.start !== member.start || details.version <= member.details.version)
       return;
+    const before = member.details;
     member.details = details;
     this.#context.members.rehash(member);
     this.#context.changed();
     this.#pass(update, isFresh);
-    this.#context.effects.event({ type: "details", member });
+    this.#context.effects.event({ type: "details", member, before });
   }
 
   /** What is said about this node, and is not so. */

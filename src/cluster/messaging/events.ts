@@ -22,6 +22,13 @@ export type MessagingEvent =
       readonly filter: string;
       readonly error: unknown;
     }
+  /** A protocol failed with a node, or could not be opened here (`node` is `undefined` then): the next one is tried. */
+  | {
+      readonly type: "protocol:failed";
+      readonly node: string | undefined;
+      readonly protocol: string;
+      readonly reason: string;
+    }
   /** Of too many aliases of clients elsewhere this one was not used for the longest time: it leads nowhere from now on. */
   | { readonly type: "address:dropped"; readonly address: ClusterAddress };
 

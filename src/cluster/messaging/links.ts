@@ -663,7 +663,7 @@ class Caller implements ConnectionEvents {
 }
 
 /** @throws InvalidArgumentError `EINVAL` */
-function checkProtocols(protocols: readonly MessageProtocol[], hasKey: boolean): void {
+export function checkProtocols(protocols: readonly MessageProtocol[], hasKey: boolean): void {
   if (protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
     throw new InvalidArgumentError(`a node has 1 to ${MAX_PROTOCOLS} protocols; got ${protocols.length}`);
   const names = new Set<string>();

@@ -89,7 +89,8 @@ export interface MessagingEffects {
   peers(): readonly string[];
   links(effects: MessageLinksEffects): MessageLinks;
   routes(links: MessageLinks): MessageRoutes;
-  topicIds(isTaken: (id: number) => boolean): TopicIds;
+  readonly topics: TopicIds;
+  readonly subtopics: TopicIds;
   /** 0 ≤ x < 1. */
   random(): number;
   emit(event: MessagingEvent): void;
@@ -191,11 +192,10 @@ export class Messaging implements ClientEffects {
       isTaken: (number) => this.topics.nameOf(number) !== undefined,
       dropped: (address) => effects.emit({ type: "address:dropped", address }),
     });
-    const isTaken = (number: number): boolean => this.#addresses.has(number);
-    this.topics = effects.topicIds(isTaken);
-    this.subtopics = effects.topicIds(isTaken);
-    this.#topicNumbers = numbersOf(this.topics);
-    this.#subtopicNumbers = numbersOf(this.subtopics);
+    this.topics = effects.topics;
+    this.subtopics = effects.subtopics;
+    this.#topicNumbers = { numberOf: (name) => this.#numberOf(name, false) };
+    this.#subtopicNumbers = { numberOf: (name) => this.#numberOf(name, true) };
     this.self = new MessageClient(this, Object.freeze({ node: id, id: SELF_ID }), "");
     this.#addresses.addSelf(this.self);
     this.links = effects.links({
@@ -549,12 +549,9 @@ export class Messaging implements ClientEffects {
   }
 
   /** The address of a node's own client. @throws UnroutableError `EHOSTUNREACH` */
-  addressOf(node: { readonly id: string }): ClusterAddress {
+  addressOf(node: string): ClusterAddress {
     this.#assertOpen(this.self);
-    const { node: id, client, alias } = this.#recipient({ id: node.id, name: "" });
-    return (
-      alias?.address ?? (this.#addresses.client(client) as MessageClient).address ?? { node: id, id: client }
-    );
+    return this.#ownClientOf(node).alias?.address ?? this.self.address;
   }
 
   async sendTo(
@@ -934,6 +931,38 @@ export class Messaging implements ClientEffects {
 
   // --- Names and numbers ---------------------------------------------------------------------------------------------
 
+  /**
+   * The number of a topic, or of a subtopic: the one that is given, or at random.
+   *
+   * @returns the number that the name has, which another claim may have decided (topic-ids.ts)
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many; ClosedError `EBADF`
+   */
+  createTopic(name: string, id: number | undefined, isSubtopic: boolean): number {
+    this.#assertOpen(this.self);
+    const ids = isSubtopic ? this.subtopics : this.topics;
+    const before = ids.idOf(name);
+    const number = ids.create(name, id);
+    if (id !== undefined || before === 0)
+      this.routes.register(name, id ?? number, id !== undefined, isSubtopic).catch(nothing);
+    return number;
+  }
+
+  /** Whether a number is a client's or an alias. */
+  isClient(number: number): boolean {
+    return this.#addresses.has(number);
+  }
+
+  /** A name that has no number gets one at random, as long as there is room for it. */
+  #numberOf(name: string, isSubtopic: boolean): number {
+    const number = (isSubtopic ? this.subtopics : this.topics).idOf(name);
+    if (number !== 0 || this.#closed) return number;
+    try {
+      return this.createTopic(name, undefined, isSubtopic);
+    } catch {
+      return 0;
+    }
+  }
+
   #message(
     topic: string,
     data: Buffer,
@@ -1036,21 +1065,6 @@ const NONE: readonly Subscription[] = [];
 const EMPTY = Buffer.alloc(0);
 
 function nothing(): void {}
-
-/** A name that has no number gets one at random, as long as there is room for it. */
-function numbersOf(names: TopicIds): NumberedNames {
-  return {
-    numberOf(name) {
-      const number = names.idOf(name);
-      if (number !== 0) return number;
-      try {
-        return names.create(name);
-      } catch {
-        return 0;
-      }
-    },
-  };
-}
 
 /** A promise that nobody need look at. */
 function handled(promise: Promise<void>): Promise<void> {

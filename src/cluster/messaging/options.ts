@@ -1,4 +1,5 @@
 /** Options of messaging: what a bus's `messaging` takes. */
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
 import type { ClusterAddress } from "./addresses.js";
@@ -15,7 +16,9 @@ import {
   SUBSCRIPTION_BYTES,
   SUBSCRIPTION_MESSAGES,
 } from "./bounds.js";
+import { checkProtocols } from "./links.js";
 import type { MessageProtocol } from "./protocol.js";
+import { ipcProtocol, tcpProtocol } from "./zmtp-protocol.js";
 
 /** A node wants to publish for a client that is not its own, or another node does here. */
 export interface PublishAsRequest {
@@ -79,10 +82,32 @@ const OPTIONS = {
 export type MessagingSettings = Settings<typeof OPTIONS>;
 
 /** @returns `undefined`: without messages @throws InvalidArgumentError `EINVAL` */
-export function messagingSettings(given: boolean | MessagingOptions = true): MessagingSettings | undefined {
+export function messagingSettings(
+  given: boolean | MessagingOptions = true,
+  hasKey = false,
+): MessagingSettings | undefined {
   if (given === false) return undefined;
   const settings = checkOptions("messaging", OPTIONS, given === true ? {} : given);
   if (settings.mayPublishAs !== undefined && typeof settings.mayPublishAs !== "function")
     throw new InvalidArgumentError("messaging.mayPublishAs is a function");
+  const { protocols } = settings;
+  if (protocols !== undefined) checkProtocols(protocolsOf(protocols), hasKey);
   return settings;
+}
+
+/** @param isMachine in a simulation there are no files, so no ipc */
+export function protocolsOf(
+  protocols: MessagingSettings["protocols"] = ["ipc", "tcp"],
+  isMachine = true,
+): MessageProtocol[] {
+  if (!Array.isArray(protocols))
+    throw new InvalidArgumentError(`messaging.protocols is an array; got ${describe(protocols)}`);
+  return protocols.flatMap((each: "ipc" | "tcp" | MessageProtocol) => {
+    if (each === "tcp") return [tcpProtocol()];
+    if (each === "ipc") return isMachine ? [ipcProtocol()] : [];
+    if (typeof each === "object" && each !== null && typeof each.dial === "function") return [each];
+    throw new InvalidArgumentError(
+      `a protocol is "ipc", "tcp" or an object of one's own; got ${describe(each)}`,
+    );
+  });
 }

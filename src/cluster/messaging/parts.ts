@@ -81,6 +81,8 @@ export interface MessageRoutes {
   subscribe(filter: string): Promise<void>;
   /** It ends. */
   unsubscribe(filter: string): void;
+  /** The name of a topic, or of a subtopic, has a number here. @param chosen by the program; otherwise at random */
+  register(name: string, id: number, chosen: boolean, isSubtopic: boolean): Promise<void>;
   /** Pushes the ids of the live members with interest in a topic, without this node, each once. @returns how many */
   targets(topic: string, into: string[]): number;
   /** Another number whenever `targets` may answer otherwise than before. */

@@ -59,6 +59,8 @@ export interface RuntimeEffects {
   onClientData(member: Readonly<Member>, data: Uint8Array): boolean;
   /** A member was lost, has left or was removed. */
   onGone(id: string): void;
+  /** The rules report a change, whatever it is. */
+  onChange(change: ClusterChange): void;
 }
 
 export class BusRuntime implements BusPort {
@@ -325,6 +327,7 @@ export class BusRuntime implements BusPort {
         this.#effects.onGone(change.id);
         break;
     }
+    this.#effects.onChange(change);
     this.#events.onChange(change);
     if (concernsWatched(change)) this.#watcher.lookSoon();
   }

@@ -14,11 +14,22 @@ import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
 import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
+import type { ClusterAddress } from "../messaging/addresses.js";
+import type {
+  MessageClient,
+  MessageRecipient,
+  PublishOptions,
+  SendToNodesOptions,
+  SendToOptions,
+  SubscribeOptions,
+} from "../messaging/client.js";
+import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
 import type { TagChange } from "../tags.js";
 import { BusClients, type BusDiscovery } from "./bus-clients.js";
+import { BusMessages } from "./bus-messages.js";
 import { BusRuntime, type NodeIdentity } from "./bus-runtime.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type MeasureOptions, measureRtt, measureTimeout, type Reachability, survey } from "./measuring.js";
@@ -26,8 +37,9 @@ import { findMember } from "./member-lookup.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
 import { OwnDetails } from "./own-details.js";
+import { type PrivateProp, shownProps } from "./private-props.js";
 import type { Service } from "./service.js";
-import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
+import { ServiceResolver } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
 /** ms that `heartbeatAfter` takes, at most: the longest time that a platform timer holds. */
@@ -51,6 +63,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   readonly #details: OwnDetails;
   readonly #discovery: Discovery;
   readonly #clients: BusClients;
+  readonly #messages: BusMessages;
   /** Called when the bus closes. */
   readonly #end: (() => void)[] = [];
   /** Resolvers that are read. */
@@ -82,6 +95,14 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       firstDetails: () => this.#details.first(),
       onClientData: (member, data) => this.#clients.onData(member, data),
       onGone: (id) => this.#clients.onGone(id),
+      onChange: (change) => this.#messages.onChange(change),
+    });
+    this.#messages = new BusMessages(what, identity, this.#runtime.codec, sockets, settings.messaging, {
+      membership: () => this.#runtime.membership,
+      announce: (prop, value) => this.#announce(prop, value),
+      report: (event) => this.#runtime.report(event),
+      ping: (id) => this.#run((rules, now) => void rules.expect(now, id)),
+      isClosed: () => this.closed,
     });
     this.#details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => this.#runtime.membership?.self.details,
@@ -106,9 +127,15 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   // --- Life ----------------------------------------------------------------------------------------------------------
 
+  /** @internal Opens the sockets of messages, so that what is announced of them is among the first details. */
+  protected prepare(): Promise<void> {
+    return this.#messages.start();
+  }
+
   /** @internal Begins, when the sockets are there. */
   protected begin(): void {
     const { group, sockets } = this;
+    void this.#messages.start();
     this.#runtime.begin();
     this.#discovery.start({
       ...this.identity,
@@ -137,6 +164,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#details.close();
     const withdrawn = this.#discovery.stop(linger);
     const served = this.#clients.close(linger);
+    // Before it leaves: those that have left are sent nothing.
+    await this.#messages.close(linger);
     await this.#runtime.leave(linger);
     await Promise.all([withdrawn, served]);
     for (const listener of this.#end) listener();
@@ -185,7 +214,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     return member?.isLive === true ? this.#serviceOf(member) : undefined;
   }
 
-  /** The live members that have all these tags, this node included; docs/clusters.md has the built-in tags. */
+  /** The live members that have all these tags, this node included; docs/internals/cluster.md has the built-in tags. */
   resolve(...tags: string[]): Service[] {
     return this.resolver({ has: tags }).services;
   }
@@ -194,7 +223,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * The live members that fit, now and as they change, this node included: `resolver({ has: ["a"] }, "match", { not: ["b*"] })`.
    * The words `equal`, `match` and `regexp` apply to what follows them. `[...resolver]` are the members at this moment; a socket
    * or a pattern's client connects to the endpoints that they advertise: `socket.connect(node.resolver({ has: ["billing"] }))`.
-   * Peers of ZRE, which nobody proves, are among them where `has` or `some` names the tag `zre` (mode `equal`).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown word or condition
    */
@@ -205,7 +233,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
           const rules = this.#runtime.membership;
           return rules === undefined ? undefined : { self: rules.self, others: rules.live };
         },
-        zrePeers: () => this.zrePeers(),
         assertRunning: () => void this.#rules,
         serviceOf: (member) => this.#serviceOf(member),
         isClosed: () => this.closed,
@@ -323,6 +350,144 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#clients.serve(server);
   }
 
+  // --- Messages ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes to the topics that a filter matches, by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one topic, by its name
+   * or its number. "self" or 1: one-to-one messages to this node. Of subscriptions of one client that overlap, the first one gets a message.
+   *
+   * @param options `subtopic`, `each`, `retained`, `maxQueue` and `maxQueueBytes`: {@link SubscribeOptions}
+   * @param handler called for each message; one that returns a promise is called again when that settles. Without a handler the
+   *   subscription is an async iterable
+   * @throws InvalidArgumentError `EINVAL` for what is not a filter, and for bad options; InvalidStateError `EFSM` before the start and for too many;
+   *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
+   */
+  subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
+  subscribe(
+    filter: string | number,
+    options?: SubscribeOptions,
+    handler?: MessageHandler,
+  ): ClusterSubscription;
+  subscribe(
+    filter: string | number,
+    options?: SubscribeOptions | MessageHandler,
+    handler?: MessageHandler,
+  ): ClusterSubscription {
+    this.assertOpen();
+    const { messaging } = this.#messages;
+    return messaging.subscribe(messaging.self, filter, options, handler);
+  }
+
+  /**
+   * Publishes a message: each node with interest in the topic gets it once, straight from here. Messages of one publisher and topic arrive in
+   * their order. The data are copied.
+   *
+   * @param topic without wildcards; a number is a topic's, or a client's: then as `sendTo`
+   * @param options `subtopic`, `self`, `retain`, `onFull` and `timeout`: {@link PublishOptions}
+   * @returns to how many nodes it went, this one included where it has a subscription
+   * @throws InvalidArgumentError `EINVAL` for what is not a topic, for wildcards, for more bytes than `messaging.maxItem`; TimeoutError
+   *   `ETIMEDOUT` where there was no room at a node in time: the others have it; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`;
+   *   NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   */
+  publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
+    const { started } = this.#messages;
+    if (started === undefined || this.stopping) return this.#notNow();
+    return started.publish(started.self, topic, data, options);
+  }
+
+  /**
+   * The same on behalf of another client: one of this node (`createClient`), or one of another node where `messaging.mayPublishAs` allows it,
+   * here and on the nodes that it goes to.
+   *
+   * @param publisher its address, as a message's `sender`, or its number here
+   * @throws as `publish`; InvalidArgumentError `EINVAL` where it is not allowed; UnroutableError `EHOSTUNREACH` where there is no such client
+   */
+  publishAs(
+    publisher: number | ClusterAddress,
+    topic: string,
+    data: string | Uint8Array,
+    options?: PublishOptions,
+  ): Promise<number> {
+    const { started } = this.#messages;
+    if (started === undefined || this.stopping) return this.#notNow();
+    return started.publishAs(publisher, topic, data, options);
+  }
+
+  /**
+   * Sends a message to one client: it arrives at its subscriptions of "self". A message's `sender` is such an address, so this is how it is
+   * answered.
+   *
+   * @param to an address, a number that stands for one on this node, or a service: its node's own client
+   * @param options `subtopic`, and `timeout` in ms, default 10,000
+   * @returns settles when the client's node has handed it over
+   * @throws UnroutableError `EHOSTUNREACH` at once where the client or its node is gone, with the reason; TimeoutError `ETIMEDOUT`;
+   *   InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   */
+  sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
+    const { started } = this.#messages;
+    if (started === undefined || this.stopping) return this.#notNow();
+    return started.sendTo(started.self, to, data, options);
+  }
+
+  /**
+   * Sends a message to the own client of every other node that takes messages.
+   *
+   * @returns to how many nodes it went
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
+   */
+  sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
+    const { started } = this.#messages;
+    if (started === undefined || this.stopping) return this.#notNow();
+    return started.sendToNodes(started.self, data, options);
+  }
+
+  /**
+   * A further client of this node, with an id of its own: its subscriptions and messages are apart from the node's.
+   *
+   * @param name for the program alone
+   * @throws InvalidStateError `EFSM` for more than 65,536, and before the start; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   */
+  createClient(name?: string): MessageClient {
+    this.assertOpen();
+    return this.#messages.messaging.createClient(name);
+  }
+
+  /**
+   * The address of another node's own client, for `sendTo`: from now on that node is reached from here.
+   *
+   * @throws UnroutableError `EHOSTUNREACH` where there is no such live member; InvalidStateError `EFSM`; NotSupportedError
+   *   `NOT_SUPPORTED`; ClosedError `EBADF`
+   */
+  addressOf(nameOrId: string): ClusterAddress {
+    this.assertOpen();
+    return this.#messages.messaging.addressOf(this.#idOf(nameOrId));
+  }
+
+  /**
+   * Gives a topic a number, which stands for it in `publish` and `subscribe` on every node.
+   *
+   * @param id 2 to 4,294,967,295; default: the number that it has, or one at random
+   * @returns its number: another than `id` where another claim decides
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 4,096; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   */
+  createTopic(name: string, id?: number): number {
+    this.assertOpen();
+    return this.#messages.messaging.createTopic(name, id, false);
+  }
+
+  /** The same for a subtopic. @throws as `createTopic` */
+  createSubtopic(name: string, id?: number): number {
+    this.assertOpen();
+    return this.#messages.messaging.createTopic(name, id, true);
+  }
+
+  /** Messages cannot be sent: not yet, not any more, or not at all. */
+  async #notNow(): Promise<never> {
+    this.assertOpen();
+    void this.#messages.messaging;
+    throw new InvalidStateError("EFSM", "the bus was not started");
+  }
+
   // --- What this node says of itself ---------------------------------------------------------------------------------
 
   /**
@@ -346,7 +511,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
     if (changes !== undefined) this.#change([], changes);
-    return this.#rules.self.details.props;
+    return shownProps(this.#rules.self.details);
   }
 
   /**
@@ -503,6 +668,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       throw new InvalidArgumentError("the bus began with a password: use setPasswords");
     this.codec.setKeys(keys);
     this.sockets.rekey(this.#runtime);
+    this.#messages.rekeyed();
   }
 
   /**
@@ -517,6 +683,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       throw new InvalidArgumentError("a bus that began without a password gets none while it runs");
     this.codec.setKeys(passwordKeys(passwords, this.group));
     this.sockets.rekey(this.#runtime);
+    this.#messages.rekeyed();
   }
 
   /** Whether this side of a split is not the one that goes on. */
@@ -539,6 +706,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       minority,
       sources,
       sockets: this.sockets,
+      messaging: this.#messages.started?.stats(),
     });
   }
 
@@ -572,14 +740,13 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     return member && this.#serviceOf(member);
   }
 
-  /** @internal Peers of the ZRE plane that are not members. */
-  protected zrePeers(): readonly ZreCandidate[] {
-    return [];
-  }
-
-  /** @internal */
-  protected zrePeersChanged(): void {
-    this.#membersChanged();
+  /** What does not fit is counted: then the others do not reach this node by messages. */
+  #announce(prop: PrivateProp, value: string | undefined): void {
+    try {
+      this.#details.setPrivate(prop, value);
+    } catch {
+      this.sockets.count("messages:details");
+    }
   }
 
   /** Members have changed, or may have. */

@@ -7,6 +7,7 @@
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
 import { type ClusterEvent, lostReason } from "./events.js";
+import { looksSame } from "./private-props.js";
 import type { Service } from "./service.js";
 
 /** ms for which a newcomer's event waits for its tags and props. */
@@ -115,7 +116,7 @@ export class ChangeEvents {
         break;
       }
       case "details":
-        if (!this.#greet(change.member.id))
+        if (!this.#greet(change.member.id) && !looksSame(change.before, change.member.details))
           this.push({ type: "tags", member: this.#serviceOf(change.member) });
         break;
       case "conflict": {

@@ -1,6 +1,7 @@
 /** What happens in a cluster, as its programs see it. */
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import type { MessagingEvent } from "../messaging/events.js";
 import { DeathReason } from "../wire/packets.js";
 import type { RefusedReason } from "./node-sockets.js";
 import type { Service } from "./service.js";
@@ -87,7 +88,8 @@ export type ClusterEvent =
       readonly member: Service;
       readonly group: string;
       readonly frames: readonly Buffer[];
-    };
+    }
+  | MessagingEvent;
 
 export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   joined: true,
@@ -118,6 +120,10 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   "group:left": true,
   whisper: true,
   shout: true,
+  "message:dropped": true,
+  "subscription:failed": true,
+  "protocol:failed": true,
+  "address:dropped": true,
 };
 
 export function lostReason(reason: number): LostReason {

@@ -166,6 +166,11 @@ export class NodeSockets {
     });
   }
 
+  /** The keys of nodes; `undefined`: without. */
+  get identities(): NodeIdentities | undefined {
+    return this.#identities;
+  }
+
   /** Where the others send packets, "host:port"; empty before `open`. */
   get address(): string {
     return this.#address;

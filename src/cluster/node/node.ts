@@ -19,7 +19,6 @@ import {
 } from "./options.js";
 import { Registrar } from "./registrar.js";
 import type { Service } from "./service.js";
-import type { ZreCandidate } from "./service-resolver.js";
 import { ZreBridge } from "./zre-bridge.js";
 
 /**
@@ -75,10 +74,9 @@ export class ClusterNode extends ClusterBus {
         this.#starting = undefined;
         throw error;
       }
-      if (this.closed) {
-        await this.sockets.close();
-        this.assertOpen();
-      }
+      if (this.closed) await this.#abandon();
+      await this.prepare();
+      if (this.closed) await this.#abandon();
       this.#started = true;
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
@@ -86,6 +84,12 @@ export class ClusterNode extends ClusterBus {
       await this.#startZre();
     });
     return this.#starting;
+  }
+
+  /** It was closed while it opened its sockets. @throws ClosedError `EBADF` */
+  async #abandon(): Promise<void> {
+    await this.sockets.close();
+    this.assertOpen();
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------
@@ -201,7 +205,6 @@ export class ClusterNode extends ClusterBus {
       bus,
       {
         found: (addresses) => scope === "link" && this.foundByZre(addresses),
-        changed: () => this.zrePeersChanged(),
         memberOf: (of) => this.known(of),
         isOwn: (host) => this.sockets.isOwn(host),
         report: (event) => void super.report(event),
@@ -214,11 +217,6 @@ export class ClusterNode extends ClusterBus {
       void this.close({ linger: 0 });
       throw error;
     }
-  }
-
-  /** @internal */
-  protected override zrePeers(): readonly ZreCandidate[] {
-    return this.#zre?.candidates(this.name) ?? [];
   }
 
   /** @internal One that is a peer of the ZRE plane was reported when it entered there. */

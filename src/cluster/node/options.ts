@@ -19,12 +19,14 @@ import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
 import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
 import { busNumber } from "../identity.js";
+import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
 import { canonicalAddress, checkAddress, type HostPort } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
 import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
 import type { SplitStrategy } from "../splits.js";
 import { type ZreOptions, ZrePlane } from "../zre/index.js";
+import { checkShown } from "./private-props.js";
 
 const ZRE_KEYS: readonly (keyof ZreNodeOptions)[] = [
   "headers",
@@ -91,6 +93,11 @@ export interface ClusterBusOptions {
   /** Default: `local` for the scope `host`, else `lan`. */
   readonly profile?: ClusterProfile | undefined;
   readonly split?: SplitSettings | undefined;
+  /**
+   * Whether programs publish, subscribe and send on this bus: `false` opens no sockets for messages, and other nodes do not reach this
+   * one by them. Default `true`.
+   */
+  readonly messaging?: boolean | MessagingOptions | undefined;
 }
 
 /** Options of a {@link ClusterNode}; each may be left out. */
@@ -173,6 +180,7 @@ const BUS_KEYS = [
   "password",
   "profile",
   "split",
+  "messaging",
 ] as const;
 
 const NODE_OPTIONS = {
@@ -197,6 +205,7 @@ const NODE_OPTIONS = {
   password: anything<string | readonly string[]>(),
   profile: anything<ClusterProfile>(),
   split: anything<SplitSettings>(),
+  messaging: anything<boolean | MessagingOptions>(),
   curve: anything<CurveOptions>(),
   zre: anything<boolean | ZreNodeOptions>(),
 };
@@ -219,6 +228,8 @@ export interface BusSettings {
   readonly profile: Profile;
   readonly strategy: SplitStrategy;
   readonly autoheal: boolean;
+  /** `undefined`: without messages. */
+  readonly messaging: MessagingSettings | undefined;
 }
 
 /** What a node is made of. */
@@ -356,6 +367,7 @@ export function busSettings(
   const tags = options.tags ?? [];
   if (!Array.isArray(tags)) throw new InvalidArgumentError(`tags is an array; got ${describe(tags)}`);
   const props = propTexts(options.props ?? {});
+  checkShown(props);
   createDetails(1, tags, props, []);
   const advertised = advertisedOf(options.advertise ?? {});
   const seeds = options.seeds ?? [];
@@ -372,6 +384,7 @@ export function busSettings(
     byPassword,
     profile: profileOf(options.profile, scope),
     ...splitOf(options.split ?? {}),
+    messaging: messagingSettings(options.messaging, keys.length > 0),
   });
 }
 

@@ -7,6 +7,7 @@ import { splitAddress } from "../net/addresses.js";
 import { changeTags, type TagChange } from "../tags.js";
 import { Advertiser } from "./advertiser.js";
 import { changeProps, type PropValue } from "./options.js";
+import { checkShown, type PrivateProp } from "./private-props.js";
 
 /** As long as a node's host may be; assumed before it is known. */
 const LONGEST_HOST = "255.255.255.255";
@@ -28,6 +29,8 @@ export class OwnDetails {
   readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
   readonly #advertiser: Advertiser;
+  /** Props that the node has for itself. */
+  readonly #private = new Map<PrivateProp, string>();
 
   /** @param ipv6 whether the node's address may be one of IPv6 */
   constructor(initial: Pick<Details, "tags" | "props">, ipv6: boolean, effects: OwnDetailsEffects) {
@@ -44,8 +47,9 @@ export class OwnDetails {
   first(): Pick<Details, "tags" | "props" | "endpoints"> | undefined {
     const { tags, props } = this.#initial;
     const endpoints = this.#endpoints();
-    const isEmpty = tags.length + endpoints.length === 0 && Object.keys(props).length === 0;
-    return isEmpty ? undefined : { tags, props, endpoints };
+    const all = { ...props, ...Object.fromEntries(this.#private) };
+    const isEmpty = tags.length + endpoints.length === 0 && Object.keys(all).length === 0;
+    return isEmpty ? undefined : { tags, props: all, endpoints };
   }
 
   /** @returns withdraws it @throws InvalidArgumentError `EINVAL`; nothing has changed then */
@@ -59,7 +63,22 @@ export class OwnDetails {
     tagChanges: readonly TagChange[],
     propChanges: Readonly<Record<string, PropValue | undefined>>,
   ): void {
-    this.#effects.set(changeTags(tags, tagChanges), changeProps(props, propChanges), endpoints);
+    const next = changeProps(props, propChanges);
+    checkShown(propChanges);
+    this.#effects.set(changeTags(tags, tagChanges), next, endpoints);
+  }
+
+  /**
+   * A prop that the node has for itself; `undefined` removes it.
+   *
+   * @throws InvalidArgumentError `EINVAL` where it is too much
+   */
+  setPrivate(name: PrivateProp, value: string | undefined): void {
+    if (value === undefined) this.#private.delete(name);
+    else this.#private.set(name, value);
+    const current = this.#effects.current();
+    if (current === undefined || current.props[name] === value) return;
+    this.#effects.set(current.tags, changeProps(current.props, { [name]: value }), current.endpoints);
   }
 
   /** What is advertised may be other endpoints. @throws InvalidArgumentError `EINVAL`; nothing has changed then */

@@ -3,6 +3,7 @@ import type { Details } from "../details.js";
 import { endpointsByName, readEndpoint } from "../endpoints.js";
 import { type Member, MemberState } from "../membership/members.js";
 import { hostOf } from "../resolver.js";
+import { shownProps } from "./private-props.js";
 
 export type ServiceState = "alive" | "suspect" | "lost" | "left";
 
@@ -55,7 +56,7 @@ export function serviceOf(member: Readonly<Member>, host: string, wallOffset: nu
     ]),
     endpoints: endpointsByName(details.endpoints),
     tags: details.tags,
-    props: details.props,
+    props: shownProps(details),
     local: hostOf(member.name) === host,
     incarnation: Object.freeze({ start: member.start, count: member.count }),
     lastSeen: Math.round(wallOffset + member.lastHeard),

@@ -3,6 +3,7 @@ import type { DiscoveryStatus } from "../discovery/source.js";
 import type { ClusterChange } from "../membership/events.js";
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
+import type { MessagingStats } from "../messaging/messaging.js";
 import type { BusTimer } from "./bus-timer.js";
 import type { NodeSockets } from "./node-sockets.js";
 
@@ -47,6 +48,8 @@ export interface ClusterStats {
   readonly links: number;
   /** What the node refused or dropped, by reason; and what the bus's rules refused, as `rules:REASON`. */
   readonly dropped: Readonly<Record<string, number>>;
+  /** `undefined` before the start, after the end, and without messages. */
+  readonly messaging: MessagingStats | undefined;
 }
 
 /** What a bus counts of the changes that its rules report. */
@@ -81,12 +84,13 @@ export interface StatsOf {
   readonly minority: boolean;
   readonly sources: readonly DiscoveryStatus[];
   readonly sockets: NodeSockets;
+  readonly messaging: MessagingStats | undefined;
 }
 
 /** @param now of the rules */
 export function statsOf(
   now: number,
-  { rules, counters, timer, minority, sources, sockets }: StatsOf,
+  { rules, counters, timer, minority, sources, sockets, messaging }: StatsOf,
 ): ClusterStats {
   const { packetsSent, packetsReceived, bytesSent, bytesReceived, gossipBytes, dropped } = sockets.counters;
   const counts = rules?.counts(now);
@@ -118,6 +122,7 @@ export function statsOf(
     gossipBytes,
     links: sockets.links.verified,
     dropped: { ...dropped, ...Object.fromEntries(refused) },
+    messaging,
   };
 }
 

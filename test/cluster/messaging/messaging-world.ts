@@ -133,6 +133,10 @@ class SharedRoutes implements MessageRoutes {
     this.#node.world.version += 1;
   }
 
+  register(): Promise<void> {
+    return Promise.resolve();
+  }
+
   targets(topic: string, into: string[]): number {
     for (const node of this.#node.world.nodes)
       if (
@@ -185,7 +189,8 @@ export class FakeNode {
         this.routes = new SharedRoutes(this);
         return this.routes;
       },
-      topicIds: (isTaken) => new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000), isTaken),
+      topics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),
+      subtopics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),
       random: Math.random,
       emit: (event) => this.events.push(event),
       onService: () => undefined,

@@ -1,0 +1,225 @@
+/** The messages of a bus: its links, routes and subscriptions, joined to its membership. */
+import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
+import { MACHINE } from "../../engine/zmtp/transport/transports.js";
+import type { ClusterChange } from "../membership/events.js";
+import type { Member } from "../membership/members.js";
+import type { Membership } from "../membership/membership.js";
+import { MESSAGES_PROP } from "../messaging/advert.js";
+import { type LinkMember, NodeLinks } from "../messaging/links.js";
+import { Messaging } from "../messaging/messaging.js";
+import { type MessagingSettings, protocolsOf } from "../messaging/options.js";
+import { RouteDriver } from "../messaging/route-driver.js";
+import { ROUTES_PROP } from "../messaging/route-proof.js";
+import { RouteTable } from "../messaging/route-table.js";
+import { BusSecurity, IdentitySecurity } from "../messaging/security.js";
+import { TopicIds } from "../messaging/topic-ids.js";
+import { splitAddress } from "../net/addresses.js";
+import type { BusCodec } from "../net/bus-codec.js";
+import { hostOf } from "../resolver.js";
+import type { NodeIdentity } from "./bus-runtime.js";
+import type { ClusterEvent } from "./events.js";
+import type { NodeSockets } from "./node-sockets.js";
+import type { PrivateProp } from "./private-props.js";
+
+export interface BusMessagesEffects {
+  /** `undefined` before the start and after the end. */
+  membership(): Membership | undefined;
+  /** What the others are to know of this node's messages; `undefined` takes it back. */
+  announce(prop: PrivateProp, value: string | undefined): void;
+  report(event: ClusterEvent): void;
+  /** A live member is not reached. */
+  ping(id: string): void;
+  isClosed(): boolean;
+}
+
+export class BusMessages {
+  readonly #name: string;
+  readonly #identity: NodeIdentity;
+  readonly #codec: BusCodec;
+  readonly #sockets: NodeSockets;
+  readonly #settings: MessagingSettings | undefined;
+  readonly #effects: BusMessagesEffects;
+  #messaging: Messaging | undefined;
+  #links: NodeLinks | undefined;
+  #security: BusSecurity | IdentitySecurity | undefined;
+
+  /** @param name of the bus's class, for errors @param settings `undefined`: without messages */
+  constructor(
+    name: string,
+    identity: NodeIdentity,
+    codec: BusCodec,
+    sockets: NodeSockets,
+    settings: MessagingSettings | undefined,
+    effects: BusMessagesEffects,
+  ) {
+    this.#name = name;
+    this.#identity = identity;
+    this.#codec = codec;
+    this.#sockets = sockets;
+    this.#settings = settings;
+    this.#effects = effects;
+  }
+
+  /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` for a bus without messages */
+  get messaging(): Messaging {
+    if (this.#messaging !== undefined) return this.#messaging;
+    if (this.#settings === undefined)
+      throw new NotSupportedError("the bus has no messages: messaging is false");
+    throw new InvalidStateError("EFSM", `${this.#name} was not started`);
+  }
+
+  /** `undefined` before the start, and without messages. */
+  get started(): Messaging | undefined {
+    return this.#messaging;
+  }
+
+  /** Opens the sockets. What fails is reported: without listeners the node sends, and the others do not reach it. */
+  async start(): Promise<void> {
+    const settings = this.#settings;
+    if (settings === undefined || this.#messaging !== undefined) return;
+    const links = this.#make(settings);
+    try {
+      await links.start();
+    } catch {
+      this.#sockets.count("messages:listen"); // Reported by protocol.
+    }
+  }
+
+  onChange(change: ClusterChange): void {
+    const messaging = this.#messaging;
+    if (messaging === undefined) return;
+    switch (change.type) {
+      case "joined":
+      case "back":
+      case "restarted":
+      case "moved":
+      case "cleared":
+      case "details":
+        messaging.onMember(change.member.id, "alive");
+        break;
+      case "lost":
+        messaging.onMember(change.member.id, "lost");
+        break;
+      case "left":
+      case "cleaned":
+        messaging.onMember(change.member.id, "gone");
+        break;
+      case "removed":
+        if (change.id !== this.#identity.id) messaging.onMember(change.id, "gone");
+        break;
+    }
+  }
+
+  /** The keys are others than before. */
+  rekeyed(): void {
+    if (this.#security instanceof BusSecurity) {
+      const [first, ...others] = this.#codec.keys;
+      if (first !== undefined) this.#security.setKeys([first, ...others]);
+    }
+    this.#links?.rekeyed();
+  }
+
+  async close(linger: number): Promise<void> {
+    await this.#messaging?.close(linger);
+  }
+
+  #make(settings: MessagingSettings): NodeLinks {
+    const { id, name } = this.#identity;
+    const { settings: node, platform } = this.#sockets;
+    this.#security = this.#makeSecurity();
+    const topics = new TopicIds(randomId, (number) => this.#messaging?.isClient(number) === true);
+    const subtopics = new TopicIds(randomId);
+    let links!: NodeLinks;
+    let routes!: RouteDriver;
+    this.#messaging = new Messaging(id, settings, {
+      member: (of) => this.#find(of),
+      peers: () => this.#peers(),
+      links: (effects) => {
+        links = new NodeLinks({
+          self: { id, name },
+          bus: this.#codec.name,
+          busNumber: this.#codec.bus,
+          host: hostToBind(node),
+          ports: node.ports && `${node.ports.first}-${node.ports.last}`,
+          security: this.#security,
+          protocols: protocolsOf(settings.protocols, platform === MACHINE),
+          highWaterMark: settings.highWaterMark,
+          highWaterMarkBytes: settings.highWaterMarkBytes,
+          maxItem: settings.maxItem,
+          idle: settings.idle,
+          effects: {
+            ...effects,
+            member: (of) => this.#linkMember(of),
+            advertise: (advert) => this.#effects.announce(MESSAGES_PROP, advert),
+            ping: (of) => this.#effects.ping(of),
+            onProtocolFailed: (peer, protocol, reason) =>
+              this.#effects.report({
+                type: "protocol:failed",
+                node: peer === "" ? undefined : peer,
+                protocol,
+                reason,
+              }),
+          },
+        });
+        return links;
+      },
+      routes: () => {
+        const propOf = (of: string): string | undefined => this.#propOf(of, ROUTES_PROP);
+        routes = new RouteDriver({ id, table: new RouteTable(), topics, subtopics, links, propOf });
+        return routes;
+      },
+      topics,
+      subtopics,
+      random: Math.random,
+      emit: (event) => this.#effects.report(event),
+      onService: () => undefined,
+    });
+    this.#links = links;
+    this.#effects.announce(ROUTES_PROP, routes.prop);
+    return links;
+  }
+
+  #makeSecurity(): BusSecurity | IdentitySecurity | undefined {
+    const [first, ...others] = this.#codec.keys;
+    if (first === undefined) return undefined;
+    return this.#sockets.identities === undefined
+      ? new BusSecurity(this.#codec.name, [first, ...others])
+      : new IdentitySecurity(this.#sockets.identities);
+  }
+
+  #find(id: string): Member | undefined {
+    return id === this.#identity.id ? undefined : this.#effects.membership()?.get(id);
+  }
+
+  #peers(): string[] {
+    const live = this.#effects.membership()?.live ?? [];
+    return live.filter(({ details }) => Object.hasOwn(details.props, MESSAGES_PROP)).map(({ id }) => id);
+  }
+
+  #propOf(id: string, prop: PrivateProp): string | undefined {
+    const props = this.#find(id)?.details.props;
+    return props !== undefined && Object.hasOwn(props, prop) ? props[prop] : undefined;
+  }
+
+  #linkMember(id: string): LinkMember | undefined {
+    const member = this.#find(id);
+    if (member?.isLive !== true) return undefined;
+    const { name, address } = member;
+    return {
+      id,
+      name,
+      host: splitAddress(address)?.host ?? "",
+      local: hostOf(name) === hostOf(this.#identity.name),
+      advert: this.#propOf(id, MESSAGES_PROP),
+    };
+  }
+}
+
+function randomId(): number {
+  return Math.floor(Math.random() * 0x1_0000_0000);
+}
+
+function hostToBind({ scope, interface: wanted, ipv6 }: NodeSockets["settings"]): string {
+  if (scope === "host") return "127.0.0.1";
+  return wanted ?? (ipv6 ? "::" : "*");
+}

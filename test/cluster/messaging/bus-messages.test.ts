@@ -1,0 +1,65 @@
+/** Messages of nodes as programs run them: real links, real routes. */
+import { afterEach, describe, expect, test } from "vitest";
+import { type ClusterMessage, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+
+const PORT = 27_411;
+const KEY = "01234567890123456789012345678901234567ab";
+
+const open: ClusterNode[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((node) => node.close({ linger: 0 })));
+});
+
+async function start(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+  const node = new ClusterNode({
+    name,
+    group: "bus-messages",
+    multicast: { port: PORT },
+    registry: false,
+    ...options,
+  });
+  open.push(node);
+  await node.start();
+  return node;
+}
+
+/** All of them see each other. */
+async function cluster(names: readonly string[], options: ClusterNodeOptions = {}): Promise<ClusterNode[]> {
+  const nodes = await Promise.all(names.map((name) => start(name, options)));
+  await Promise.all(nodes.map((node) => sees(node, nodes.length)));
+  return nodes;
+}
+
+async function sees(node: ClusterNode, count: number): Promise<void> {
+  while (node.members().length < count) await node.events.receive({ timeout: 10_000 });
+}
+
+describe("messages of nodes", () => {
+  test("a subscription gets what another node publishes, with its sender, which is answered", async () => {
+    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const answers = a.subscribe("self");
+    const subscription = b.subscribe("sensors/+/temperature", async (message) => {
+      await b.sendTo(message.sender, `got ${message.data} of ${message.topic}`);
+    });
+    await subscription.ready;
+    expect(await a.publish("sensors/3/temperature", "21")).toBe(1);
+    for await (const message of answers) {
+      expect(String(message.data)).toBe("got 21 of sensors/3/temperature");
+      expect(message.sender.node).toBe(b.id);
+      break;
+    }
+  });
+
+  test("with a key they are sealed, and arrive", async () => {
+    const [a, b] = (await cluster(["a", "b"], { key: KEY })) as [ClusterNode, ClusterNode];
+    const got: ClusterMessage[] = [];
+    const subscription = b.subscribe("topic");
+    await subscription.ready;
+    for (let i = 0; i < 100; i++) expect(await a.publish("topic", `${i}`)).toBe(1);
+    for await (const message of subscription) {
+      got.push(message);
+      if (got.length === 100) break;
+    }
+    expect(got.map(({ data }) => String(data))).toEqual(Array.from({ length: 100 }, (_, i) => `${i}`));
+  });
+});
