@@ -1,7 +1,15 @@
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
-import { BusSecurity } from "../../../src/cluster/messaging/security.js";
+import type { MessageProtocol } from "../../../src/cluster/messaging/protocol.js";
+import { BusSecurity, IdentitySecurity } from "../../../src/cluster/messaging/security.js";
+import { streamProtocol } from "../../../src/cluster/messaging/stream-protocol.js";
 import {
   decodeRefused,
   decodeWelcome,
@@ -10,9 +18,9 @@ import {
   LinkFrame,
 } from "../../../src/cluster/messaging/wire.js";
 import { ipcProtocol, tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
-import { curveKeyPair, Dealer } from "../../../src/index.js";
+import { type CurveKeyPair, curveKeyPair, Dealer } from "../../../src/index.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
-import { type LinksNode, LinksWorld } from "./links-world.js";
+import { LinksNode, LinksWorld } from "./links-world.js";
 
 let world: LinksWorld;
 beforeEach(() => {
@@ -295,6 +303,108 @@ describe("keys", () => {
     sendAll(late, b, 1);
     await late.until(() => late.pings.length > 0);
     expect(b.items.length).toBe(next);
+  });
+});
+
+describe("keys of nodes", () => {
+  /** Keys of a node, and whom it admits. */
+  function identities(pair: CurveKeyPair, allow: readonly string[] | ((key: string) => Promise<boolean>)) {
+    return new NodeIdentities(
+      { ...pair, allow: typeof allow === "function" ? ({ publicKey }) => allow(publicKey) : allow },
+      { revoke: () => undefined, remove: () => undefined, onProblems: () => undefined },
+    );
+  }
+  const [one, two, three] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
+
+  test("admitted ones talk, whether a list or a function says so; one that is not admitted reaches nobody", async () => {
+    const allow = [one.publicKey, two.publicKey];
+    const a = await world.node("a", { security: new IdentitySecurity(identities(one, allow)) });
+    const b = await world.node("b", {
+      security: new IdentitySecurity(identities(two, (key) => Promise.resolve(allow.includes(key)))),
+    });
+    const c = await world.node("c", {
+      security: new IdentitySecurity(identities(three, [...allow, three.publicKey])),
+    });
+    sendAll(a, b, 10);
+    sendAll(b, a, 10);
+    sendAll(c, a, 1);
+    sendAll(c, b, 1);
+    await Promise.all([b.until(() => b.items.length === 10), a.until(() => a.items.length === 10)]);
+    await c.until(() => c.pings.length > 0 && c.failures.some(([, , reason]) => reason === "refused: key"));
+    expect([a.items.length, b.items.length]).toEqual([10, 10]);
+  });
+
+  test("an admitted node is not taken for another one: the key has to be that of the id", async () => {
+    const allow = [one.publicKey, two.publicKey, three.publicKey];
+    const a = await world.node("a", { security: new IdentitySecurity(identities(one, allow)) });
+    const b = await world.node("b", { security: new IdentitySecurity(identities(two, allow)) });
+    sendAll(a, b, 1);
+    await b.until(() => b.items.length === 1);
+    world.changed(a, "gone");
+    // It claims the id of a, whose keys the members know from a's details.
+    const evil = new LinksNode(world, "evil", {
+      id: a.id,
+      security: new IdentitySecurity(identities(three, allow)),
+    });
+    world.started.push(evil);
+    await evil.links.start();
+    sendAll(evil, b, 1, 666);
+    await evil.until(() => evil.failures.some(([, , reason]) => reason === "refused: key"));
+    expect(b.texts).toEqual(texts(1));
+  });
+});
+
+describe("a protocol of a program", () => {
+  /** Named pipes. */
+  function pipes(folder: string): MessageProtocol {
+    let count = 0;
+    return streamProtocol({
+      name: "pipe",
+      async listen(accept) {
+        const path = join(folder, `${++count}-${createId().slice(0, 8)}`);
+        const server = createServer(accept);
+        server.listen(path);
+        await once(server, "listening");
+        return { advert: path, close: async () => void server.close() };
+      },
+      async connect(where) {
+        const socket = connect(where);
+        await once(socket, "connect");
+        return socket;
+      },
+    });
+  }
+
+  test("carries items of any size, and falls back to tcp where its pipe is gone", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
+    const pipe = new BreakableProtocol(pipes(folder));
+    const a = await world.node("a", { protocols: [pipe, tcpProtocol()] });
+    const b = await world.node("b", { protocols: [pipes(folder), tcpProtocol()] });
+    sendAll(a, b, 1_000);
+    a.send(b, "x".repeat(1_000_000));
+    await b.until(() => b.items.length === 1_001);
+    expect(a.links.protocolOf(b.id)).toBe("pipe");
+    await rm(folder, { recursive: true });
+    sendAll(a, b, 1_000, 1_000);
+    pipe.cut();
+    await b.until(() => b.items.length === 2_001);
+    expect(a.links.protocolOf(b.id)).toBe("tcp");
+    expect(b.texts.filter((text) => text.length < 20)).toEqual(texts(2_000));
+  });
+
+  test("ends its connection for frames that are too large or too many", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
+    const b = await world.node("b", { protocols: [pipes(folder)] });
+    const path = decodeAdvert(b.advert)?.protocols.get("pipe") as string;
+    for (const bytes of [
+      [0x7f, 0xff, 0xff, 0xff],
+      [0x80, 0, 0, 0, 0x80, 0, 0, 0, 0x80, 0, 0, 0],
+    ]) {
+      const socket = connect(path);
+      socket.write(Buffer.from(bytes));
+      await once(socket.resume(), "close");
+    }
+    await rm(folder, { recursive: true });
   });
 });
 

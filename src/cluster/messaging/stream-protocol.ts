@@ -1,0 +1,177 @@
+/**
+ * A protocol over whatever is a stream of bytes: a named pipe, the standard streams of a child process, TLS. What is written:
+ *
+ *   frame    length 4, big-endian, its top bit: another frame of the message follows | bytes
+ */
+import type { Duplex } from "node:stream";
+import type {
+  ConnectionEvents,
+  DialTarget,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+  ProtocolListener,
+} from "./protocol.js";
+
+const MORE = 0x8000_0000;
+const LENGTH = 4;
+/** Frames of a message, at most. */
+const MAX_MESSAGE_FRAMES = 2;
+
+/** What {@link streamProtocol} makes a protocol of. */
+export interface StreamProtocolOptions {
+  /** 1 to 16 lower-case letters and digits: both ends know it by that. */
+  readonly name: string;
+  /** Whether nobody who lacks the bus's key can read the streams or open one. Default `false`: not for a bus with a key. */
+  readonly secure?: boolean | undefined;
+  /** Whether such a node may be reached. Default: on this host. */
+  readonly reaches?: ((target: DialTarget) => boolean) | undefined;
+  /** Listens, and calls `accept` with each stream that comes. */
+  listen(accept: (stream: Duplex) => void, host: ProtocolHost): Promise<ProtocolListener>;
+  /** Opens a stream. @param where what the other end's listener advertised */
+  connect(where: string, target: DialTarget, host: ProtocolHost): Promise<Duplex>;
+}
+
+/** A protocol for messages between nodes, over streams that the program opens. */
+export function streamProtocol(options: StreamProtocolOptions): MessageProtocol {
+  const { name, secure = false, reaches = ({ local }: DialTarget) => local } = options;
+  return {
+    name,
+    secure,
+    reaches,
+    async listen(host) {
+      const open = new Set<StreamConnection>();
+      const listener = await options.listen((stream) => {
+        const connection = new StreamConnection(host.maxFrame, () => open.delete(connection));
+        open.add(connection);
+        connection.events = host.accept(connection);
+        connection.attach(stream);
+      }, host);
+      return {
+        advert: listener.advert,
+        rekeyed: () => listener.rekeyed?.(),
+        async close(linger) {
+          for (const connection of open) connection.close(linger);
+          await listener.close(linger);
+        },
+      };
+    },
+    dial(where, target, host, events) {
+      const connection = new StreamConnection(host.maxFrame, () => undefined);
+      connection.events = events;
+      options.connect(where, target, host).then(
+        (stream) => connection.attach(stream),
+        (error: unknown) => connection.ended(error instanceof Error ? error.message : "failed"),
+      );
+      return connection;
+    },
+  };
+}
+
+class StreamConnection implements MessageConnection {
+  readonly publicKey = undefined;
+  events: ConnectionEvents | undefined = undefined;
+  readonly #maxFrame: number;
+  readonly #onEnd: () => void;
+  #stream: Duplex | undefined = undefined;
+  #isOver = false;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  /** Bytes that the next frame takes, its length included; 0: not known yet. */
+  #wanted = 0;
+  #frames: Buffer[] = [];
+  #isCorked = false;
+
+  constructor(maxFrame: number, onEnd: () => void) {
+    this.#maxFrame = maxFrame;
+    this.#onEnd = onEnd;
+  }
+
+  /** It is open. */
+  attach(stream: Duplex): void {
+    if (this.#isOver) {
+      stream.on("error", () => undefined).destroy();
+      return;
+    }
+    this.#stream = stream;
+    stream.on("data", (chunk: Buffer) => this.#onData(chunk));
+    stream.on("error", (error) => this.ended(error.message));
+    stream.on("end", () => this.ended("remote"));
+    stream.on("close", () => this.ended("closed"));
+    this.events?.onOpen();
+  }
+
+  send(frames: readonly Uint8Array[]): void {
+    const stream = this.#stream;
+    if (stream === undefined || this.#isOver) return;
+    if (!this.#isCorked) {
+      this.#isCorked = true;
+      stream.cork();
+      process.nextTick(this.#uncork);
+    }
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i] as Uint8Array;
+      const head = Buffer.allocUnsafe(LENGTH);
+      head.writeUInt32BE(i + 1 < frames.length ? frame.length + MORE : frame.length, 0);
+      stream.write(head);
+      stream.write(frame);
+    }
+  }
+
+  close(linger: number): void {
+    this.events = undefined;
+    this.#isOver = true;
+    const stream = this.#stream;
+    this.#onEnd();
+    if (stream === undefined) return;
+    stream.on("error", () => undefined);
+    this.#uncork();
+    stream.end();
+    const timer = setTimeout(() => stream.destroy(), Math.max(0, linger));
+    timer.unref();
+    stream.once("finish", () => stream.destroy());
+  }
+
+  ended(reason: string): void {
+    const { events } = this;
+    if (this.#isOver) return;
+    this.close(0);
+    events?.onClose(reason);
+  }
+
+  #uncork = (): void => {
+    if (!this.#isCorked) return;
+    this.#isCorked = false;
+    this.#stream?.uncork();
+  };
+
+  #onData(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    while (!this.#isOver && this.#bytes >= Math.max(LENGTH, this.#wanted)) {
+      const bytes = this.#chunks.length === 1 ? (this.#chunks[0] as Buffer) : Buffer.concat(this.#chunks);
+      this.#chunks = [bytes];
+      const word = bytes.readUInt32BE(0);
+      const size = word % MORE;
+      if (size > this.#maxFrame) {
+        this.ended("malformed");
+        return;
+      }
+      this.#wanted = LENGTH + size;
+      if (this.#bytes < this.#wanted) return;
+      this.#onFrame(bytes.subarray(LENGTH, this.#wanted), word >= MORE);
+      this.#chunks = this.#bytes === this.#wanted ? [] : [bytes.subarray(this.#wanted)];
+      this.#bytes -= this.#wanted;
+      this.#wanted = 0;
+    }
+  }
+
+  #onFrame(frame: Buffer, more: boolean): void {
+    this.#frames.push(frame);
+    if (this.#frames.length > MAX_MESSAGE_FRAMES) this.ended("malformed");
+    if (more) return;
+    const frames = this.#frames;
+    this.#frames = [];
+    this.events?.onMessage(frames);
+  }
+}

@@ -1,0 +1,116 @@
+/** docs/spec/messaging.md, Links: its vectors are what this code writes, and it reads them back. */
+import { expect, test } from "vitest";
+import { busNumber } from "../../../src/cluster/identity.js";
+import { derive } from "../../../src/cluster/messaging/security.js";
+import { SendWindow } from "../../../src/cluster/messaging/window.js";
+import {
+  BatchReader,
+  countOf,
+  decodeAck,
+  decodeHello,
+  decodeRefused,
+  decodeWelcome,
+  encodeAck,
+  encodeHello,
+  encodeRefused,
+  encodeWelcome,
+  sequenceOf,
+} from "../../../src/cluster/messaging/wire.js";
+import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+
+const [A, B] = ["a1".repeat(16), "b2".repeat(16)];
+const HELLO = {
+  version: 1,
+  bus: busNumber("default"),
+  to: B,
+  from: A,
+  life: "0123456789abcdef",
+  session: 3,
+  maxItem: 1_048_576,
+  name: "a@host",
+};
+const WELCOME = {
+  version: 1,
+  from: B,
+  life: "fedcba9876543210",
+  session: 3,
+  received: 300,
+  delivered: 298,
+  window: 4_194_304,
+  maxItem: 1_048_576,
+};
+
+function batch(): Buffer {
+  const window = new SendWindow({ items: 10, bytes: 1_000 });
+  window.offer(2, Buffer.from("one"));
+  window.offer(3, Buffer.alloc(130, "x"));
+  return Buffer.from((window.take(1e9) as readonly Uint8Array[])[0] as Uint8Array);
+}
+
+function itemHead(): Buffer {
+  const window = new SendWindow({ items: 10, bytes: 1_000_000 });
+  window.offer(2, Buffer.alloc(1));
+  window.take(1e9);
+  window.offer(4, Buffer.alloc(20_000));
+  return Buffer.from((window.take(1e9) as readonly Uint8Array[])[0] as Uint8Array);
+}
+
+const vectors = (): Map<string, string> =>
+  new Map(
+    tableUnder("spec/messaging.md", "Vectors of links").map(([what = "", hex = ""]) => [
+      what,
+      codes(hex)[0] as string,
+    ]),
+  );
+
+test("the frames are those of the specification", () => {
+  const written: Readonly<Record<string, Buffer>> = {
+    "HELLO of A for B, session 3": encodeHello(HELLO),
+    "WELCOME of B: 300 came, 298 were delivered": encodeWelcome(WELCOME),
+    'BATCH from 0: "one" of the kind 2, 130 times "x" of the kind 3': batch(),
+    "ITEM 1 of the kind 4, its first frame": itemHead(),
+    "ACK of 298 in session 3": encodeAck(3, 298),
+    "REFUSED: stranger": encodeRefused("stranger"),
+  };
+  expect(Object.fromEntries(vectors())).toEqual(
+    Object.fromEntries(Object.entries(written).map(([what, bytes]) => [what, bytes.toString("hex")])),
+  );
+  const read = [...vectors().values()].map((text) => Buffer.from(text, "hex"));
+  const [hello, welcome, items, item, ack, refused] = read as [
+    Buffer,
+    Buffer,
+    Buffer,
+    Buffer,
+    Buffer,
+    Buffer,
+  ];
+  expect(decodeHello(hello)).toEqual(HELLO);
+  expect(decodeWelcome(welcome)).toEqual(WELCOME);
+  expect([sequenceOf(items), countOf(items), sequenceOf(item), countOf(item)]).toEqual([0, 2, 1, 1]);
+  const reader = new BatchReader(items);
+  expect([reader.next()?.toString(), reader.kind]).toEqual(["one", 2]);
+  expect([reader.next()?.length, reader.kind, reader.next(), reader.isWhole]).toEqual([
+    130,
+    3,
+    undefined,
+    true,
+  ]);
+  expect(decodeAck(ack)).toEqual({ session: 3, delivered: 298 });
+  expect(decodeRefused(refused)).toBe("stranger");
+});
+
+test("the keys are those of the specification", () => {
+  const { id, server, client } = derive("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7", "default");
+  expect(
+    Object.fromEntries(
+      tableUnder("spec/messaging.md", "Vectors of keys").map(([what = "", value = ""]) => [
+        what,
+        codes(value)[0],
+      ]),
+    ),
+  ).toEqual({
+    "server's public key": server.publicKey,
+    "client's public key": client.publicKey,
+    "key id": id,
+  });
+});
