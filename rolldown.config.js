@@ -55,6 +55,7 @@ const micro = {
   "curve-box": "src/engine/zmtp/mechanism/curve-box.ts",
   "curve-cipher": "src/engine/zmtp/mechanism/curve-cipher.ts",
   "curve-exchange": "src/engine/zmtp/mechanism/curve-exchange.ts",
+  "route-table": "src/cluster/messaging/route-table.ts",
   "configuration-schema": "src/proxy/config/schema.ts",
   "node-schema": "src/cli/node-schema.ts",
 };

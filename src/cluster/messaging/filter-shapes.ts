@@ -19,6 +19,8 @@ export class FilterShapes {
   ends = new Uint32Array(FIRST_ROOM);
   tails = new Uint32Array(FIRST_ROOM);
   #parent = new Int32Array(FIRST_ROOM);
+  /** How many levels up to a node are "+". */
+  #pluses = new Uint8Array(FIRST_ROOM);
   #next = 1;
   #free: number[] = [];
   #size = 0;
@@ -39,6 +41,7 @@ export class FilterShapes {
     const made = this.#free.pop() ?? this.#append();
     (isPlus ? this.plus : this.text)[node] = made;
     this.#parent[made] = node;
+    this.#pluses[made] = (this.#pluses[node] as number) + (isPlus ? 1 : 0);
     return made;
   }
 
@@ -75,6 +78,24 @@ export class FilterShapes {
     }
   }
 
+  /** Whether the levels up to a node are all texts. */
+  isText(node: number): boolean {
+    return this.#pluses[node] === 0;
+  }
+
+  /** Which levels up to a node are "+": 1 where they are; how many there are. */
+  read(node: number, into: Uint8Array): number {
+    let levels = 0;
+    for (let at = node; at !== 0; at = this.#parent[at] as number) levels++;
+    let level = levels;
+    for (let at = node; at !== 0; ) {
+      const parent = this.#parent[at] as number;
+      into[--level] = this.plus[parent] === at ? 1 : 0;
+      at = parent;
+    }
+    return levels;
+  }
+
   bytes(): number {
     return this.text.byteLength * 5 + this.#free.length * 8;
   }
@@ -84,6 +105,7 @@ export class FilterShapes {
       this.text = doubled(this.text);
       this.plus = doubled(this.plus);
       this.#parent = doubled(this.#parent);
+      this.#pluses = doubled(this.#pluses);
       this.ends = doubled(this.ends);
       this.tails = doubled(this.tails);
     }
@@ -91,7 +113,8 @@ export class FilterShapes {
   }
 }
 
-function doubled<A extends Int32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>>(array: A): A {
+/** A copy of twice the length. */
+export function doubled<A extends { readonly length: number; set(from: A): void }>(array: A): A {
   const copy = new (array.constructor as new (length: number) => A)(array.length * 2);
   copy.set(array);
   return copy;

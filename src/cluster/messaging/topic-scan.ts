@@ -205,18 +205,12 @@ export class TopicScan {
   }
 }
 
-/** The hash of some levels, and one more. */
-export function combine(hash: number, level: number): number {
-  const mixed = Math.imul(((hash << 13) | (hash >>> 19)) ^ level, 0x9e37_79b1);
-  return mixed ^ (mixed >>> 15);
-}
-
-/** Spreads a combined hash over all of its bits (the end of MurmurHash3). Never 0, which is an empty place of a table. */
-export function finish(hash: number): number {
-  let mixed = hash ^ (hash >>> 16);
-  mixed = Math.imul(mixed, 0x85eb_ca6b);
-  mixed ^= mixed >>> 13;
-  mixed = Math.imul(mixed, 0xc2b2_ae35);
-  mixed ^= mixed >>> 16;
-  return mixed === 0 ? 1 : mixed;
+/**
+ * The hash of some levels, and one more. For a given hash of the others it is as random as the new level's is, in all of its
+ * bits. Never 0, which is an empty place of a table.
+ */
+export function combine(before: number, level: number): number {
+  const mixed = Math.imul(((before << 13) | (before >>> 19)) ^ level, 0x9e37_79b1);
+  const hash = mixed ^ (mixed >>> 15);
+  return hash === 0 ? 1 : hash;
 }
