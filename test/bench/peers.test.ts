@@ -51,7 +51,7 @@ async function play(
   const chosen = { transport: "tcp", size, parameters };
   const request = { scenario, contender: await prepared(contender), chosen, count, warmup: WARMUP };
   const signal = new AbortController().signal;
-  const [measured] = await run(request, { pinning: undefined, timeout: 15_000, signal });
+  const [measured] = await run(request, { pinning: undefined, timeout: 35_000, signal });
   return measured as SideReport;
 }
 
@@ -79,7 +79,8 @@ describe("the contenders of the benchmark", () => {
   }
 
   for (const contender of present.filter((one) => one.supports("throughput", "tcp"))) {
-    describe(contender.name, () => {
+    // Processes that wait most of the time: several at once.
+    describe.concurrent(contender.name, () => {
       it("sends the same bytes as every other", async () => {
         const { messages, bytes, checksum, ordered } = await play(contender, "throughput", 64, 500);
         expect({ messages, bytes, checksum, ordered }).toEqual({

@@ -133,7 +133,7 @@ it("loses no acknowledged request when everything is killed at once", { timeout:
   let broker = launch(BROKER, "tcp://127.0.0.1:*");
   const endpoint = await broker.line();
   const client = launch(CLIENT, endpoint);
-  for (let i = 0; i < (LONG ? 50 : 3); i++) {
+  for (let i = 0; i < (LONG ? 50 : 2); i++) {
     const [titanic, worker] = [launch(TITANIC, endpoint, directory), launch(WORKER, endpoint)];
     await Promise.all([titanic.line(), worker.line(), client.line()]);
     await Promise.all([titanic, worker, broker].map((child) => child.kill("SIGKILL")));

@@ -8,8 +8,8 @@ import { until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
-const KILLS = LONG ? 300 : 8;
-const KILLS_OF_ALL = LONG ? 50 : 3;
+const KILLS = LONG ? 300 : 4;
+const KILLS_OF_ALL = LONG ? 50 : 2;
 const LIMIT = LONG ? 1_800_000 : 60_000;
 const HEARTBEAT = 250;
 /** ms until a fail-over or a start must be through, on a busy machine. */
