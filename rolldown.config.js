@@ -37,6 +37,8 @@ const entries = [
   "patterns/black-box/receiver-thread",
   "patterns/black-box/worker-thread",
   "cluster/net/beat-thread",
+  // For the benchmarks: bench/peers/node/roles/cluster-rules.ts.
+  "cluster/simulation/index",
 ];
 
 /** The harness: what the binary loads, the programs that it starts, and what test/bench asks of it. */

@@ -1,5 +1,6 @@
 /** Scenarios of clusters: real processes that join, are killed, stand still, and are cut off from each other. */
-import type { Scenario } from "../contract.js";
+import { BadInput } from "../bad-input.js";
+import type { Parameters, Scenario } from "../contract.js";
 import { positive } from "./kit.js";
 
 /** What is the same in all: one side starts the processes, and the figures are those of its clock. */
@@ -134,3 +135,88 @@ export const clusterSimulated: Scenario = {
     { name: "bytesPerSecond", title: "sent by a node when idle", unit: "B/s" },
   ],
 };
+
+/** The figures of one process that plays the rules in virtual time. */
+const RULES = (role: string): Pick<Scenario, "roles" | "result" | "timeout"> => ({
+  timeout: 86_400,
+  roles(_chosen, count) {
+    return [{ role, measured: true, expects: { messages: count, ordered: true } }];
+  },
+  result([played]) {
+    const of = (percentile: string) => (played?.latency?.[percentile] ?? Number.NaN) / 1e3;
+    return { milliseconds: of("50"), p99: of("99"), worst: of("100"), ...played?.extra };
+  },
+});
+
+/** Half a minute of processor time a virtual hour of a thousand nodes, and half a minute for their start. */
+export const clusterLarge: Scenario = {
+  name: "cluster-large",
+  question:
+    "How long does a thousand nodes with lossy links take to lose a killed process, and whom do they lose by mistake?",
+  ...CLUSTER,
+  ...RULES("large"),
+  parameters: {
+    nodes: { values: [1_000], smoke: [20], help: "nodes, up to 2,000: each has a record of each other" },
+    hours: { values: [0.1], smoke: [0.02], help: "virtual hours, a process killed every two minutes" },
+    loss: { values: [0.01], smoke: [0.01], help: "share of packets that are lost" },
+  },
+  count({ parameters }) {
+    atMost(parameters, "nodes", 2_000);
+    atMost(parameters, "hours", 1_000);
+    return { count: 1, warmup: 0 };
+  },
+  columns: [
+    { name: "p99", title: "p99", unit: "ms" },
+    { name: "worst", title: "worst", unit: "ms" },
+    { name: "detections", title: "detections", unit: "" },
+    { name: "falseDeaths", title: "false deaths", unit: "" },
+    { name: "bytesPerSecond", title: "sent by a node when idle", unit: "B/s" },
+  ],
+};
+
+export const clusterStalls: Scenario = {
+  name: "cluster-stalls",
+  question:
+    "How many sound nodes are lost by mistake where others stand still for seconds, with local health and without?",
+  ...CLUSTER,
+  ...RULES("stalls"),
+  metric: { name: "falseDeaths", unit: "", better: "lower" },
+  parameters: {
+    nodes: { values: [60], smoke: [12], help: "nodes, a third of which stand still now and then; up to 500" },
+    hours: { values: [0.1], smoke: [0.005], help: "virtual hours of each of the seeds" },
+  },
+  count({ parameters }, smoke) {
+    atMost(parameters, "nodes", 500);
+    atMost(parameters, "hours", 100);
+    return smoke ? { count: 1, warmup: 0 } : { count: 7, warmup: 0 };
+  },
+  columns: [{ name: "withoutLocalHealth", title: "without local health", unit: "" }],
+};
+
+/** The members are played: what is measured is one node's. */
+export const clusterCrowd: Scenario = {
+  name: "cluster-crowd",
+  question: "What does a node of a large cluster send while nothing happens, and keep of each member?",
+  ...CLUSTER,
+  ...RULES("crowd"),
+  metric: { name: "bytesPerSecond", unit: "B/s", better: "lower" },
+  parameters: {
+    nodes: {
+      values: [100, 1_000, 10_000],
+      smoke: [100],
+      help: "members, each with tags, a prop and an endpoint; up to 16,000",
+    },
+  },
+  count({ parameters }) {
+    atMost(parameters, "nodes", 16_000);
+    return { count: 1, warmup: 0 };
+  },
+  columns: [{ name: "bytesPerMember", title: "memory a member", unit: "B" }],
+  growth: "nodes",
+};
+
+/** @throws BadInput */
+function atMost(parameters: Parameters, name: string, most: number): void {
+  if (positive(parameters, name) > most)
+    throw new BadInput(`${name} is at most ${most}; got ${parameters[name]}`);
+}

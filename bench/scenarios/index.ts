@@ -4,12 +4,15 @@ import { clone } from "./clone.js";
 import { cloneSet } from "./clone-set.js";
 import { cloneSnapshot } from "./clone-snapshot.js";
 import {
+  clusterCrowd,
   clusterCut,
   clusterIdle,
   clusterJoin,
   clusterKill,
+  clusterLarge,
   clusterSilence,
   clusterSimulated,
+  clusterStalls,
 } from "./cluster.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
@@ -70,4 +73,7 @@ export const SCENARIOS: readonly Scenario[] = [
   clusterCut,
   clusterIdle,
   clusterSimulated,
+  clusterLarge,
+  clusterStalls,
+  clusterCrowd,
 ];

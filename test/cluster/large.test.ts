@@ -1,9 +1,9 @@
 /** What takes many nodes or much virtual time: figures that are promised, as tests. SHOAL_LONG=1 runs the long forms. */
 import { describe, expect, it } from "vitest";
 import { resolveProfile } from "../../src/cluster/profiles.js";
+import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
-import { type SimulatedNode, World } from "./world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 /** Of the runs with nodes that stand still: deaths of sound members come in bursts, and many a seed has few. */

@@ -1,8 +1,8 @@
 /** Cuts in one direction: packets of some nodes do not reach some others, whose own packets arrive. */
 import { describe, expect, it } from "vitest";
+import { type SimulatedNode, stateOf, World, type WorldOptions } from "../../src/cluster/simulation/world.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
-import { type SimulatedNode, stateOf, World, type WorldOptions } from "./world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 const TIMEOUT = LONG ? 600_000 : 60_000;

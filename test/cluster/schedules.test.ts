@@ -3,9 +3,9 @@
  * 10,000 of them.
  */
 import { describe, expect, it } from "vitest";
+import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
-import { type SimulatedNode, World } from "./world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 const NODES = 6;

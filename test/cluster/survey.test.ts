@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { MAX_MEASUREMENTS, type Measured } from "../../src/cluster/membership/survey.js";
 import { survey } from "../../src/cluster/node/measuring.js";
-import { type SimulatedNode, World } from "./world.js";
+import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
 
 /** Whole worlds: four nodes that see each other. */
 function world(): { world: World; nodes: readonly SimulatedNode[] } {

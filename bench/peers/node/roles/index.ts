@@ -40,6 +40,9 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "clone-failover": () => import("./clone-failover.js"),
   "last-value-cache": () => import("./last-value-cache.js"),
   "cluster-simulated": () => import("./cluster-simulated.js"),
+  "cluster-large": () => import("./cluster-rules.js"),
+  "cluster-stalls": () => import("./cluster-rules.js"),
+  "cluster-crowd": () => import("./cluster-rules.js"),
 };
 
 /** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */

@@ -5,15 +5,15 @@
  * Time goes in steps of 1 ms on a wheel, so an event costs a few pushes: nothing is allocated for a packet but itself, and it is
  * encoded only where a test asks for it.
  */
-import { MAX_PACKET, MAX_STREAM_PACKET } from "../../src/cluster/bounds.js";
-import { busNumber } from "../../src/cluster/identity.js";
-import type { ClusterChange, MembershipEffects } from "../../src/cluster/membership/events.js";
-import { type Member, MemberState } from "../../src/cluster/membership/members.js";
-import { Membership } from "../../src/cluster/membership/membership.js";
-import { PROFILES, type Profile } from "../../src/cluster/profiles.js";
-import { bodySize, decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
-import type { Packet } from "../../src/cluster/wire/packets.js";
-import { SEAL_OVERHEAD } from "../../src/cluster/wire/seal.js";
+import { MAX_PACKET, MAX_STREAM_PACKET } from "../bounds.js";
+import { busNumber } from "../identity.js";
+import type { ClusterChange, MembershipEffects } from "../membership/events.js";
+import { type Member, MemberState } from "../membership/members.js";
+import { Membership } from "../membership/membership.js";
+import { PROFILES, type Profile } from "../profiles.js";
+import { bodySize, decodePacket, encodePacket } from "../wire/codec.js";
+import type { Packet } from "../wire/packets.js";
+import { SEAL_OVERHEAD } from "../wire/seal.js";
 
 export interface WorldOptions {
   readonly seed: number;
