@@ -238,6 +238,7 @@ const OPTION_KEYS = [
   "multicast",
   "profile",
   "split",
+  "messaging",
   "beats",
   "zre",
 ] as const;

@@ -35,6 +35,9 @@ const map = (description: string, properties: Schema, more: Schema = {}): Schema
   ...more,
 });
 
+/** The largest whole number that an option of a count takes. */
+const MAX_COUNT = 2_147_483_647;
+
 const Z85 = "^[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}$";
 
 /** Keys that a running node takes over when the file changes. Any other needs a restart. */
@@ -110,6 +113,26 @@ export function nodeSchema(): Schema {
         },
         autoheal: { type: "boolean", description: "whether a minority rejoins by itself; default true" },
       }),
+      messaging: {
+        ...map("whether programs publish, subscribe and send over it; or how; default true", {
+          protocols: {
+            type: "array",
+            description: "how messages travel, by priority; default ipc, tcp",
+            items: { enum: ["ipc", "tcp"] },
+          },
+          highWaterMark: whole("messages that wait for one other node", 1, MAX_COUNT),
+          highWaterMarkBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
+          maxItem: whole("bytes of a message with its topic", 1, 268_435_456),
+          idle: whole("ms without messages after which a connection closes", 1, MAX_COUNT),
+          maxQueue: whole("messages that wait for a subscription", 1, MAX_COUNT),
+          maxQueueBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),
+          maxRetained: whole("retained values", 0, MAX_COUNT),
+          maxRetainedBytes: whole("bytes of them", 0, Number.MAX_SAFE_INTEGER),
+          maxPending: whole("copies that wait for room, messages without an answer", 1, MAX_COUNT),
+          maxPendingBytes: whole("bytes of the copies", 1, Number.MAX_SAFE_INTEGER),
+        }),
+        type: ["boolean", "object"],
+      },
       beats: { enum: ["loop", "thread"], description: "who answers probes; default loop" },
       registry: { type: "boolean", description: "whether shoal node names shows it; default true" },
       curve: map(

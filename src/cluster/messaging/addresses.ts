@@ -31,8 +31,8 @@ export class Alias {
   readonly address: ClusterAddress;
   /** Its number on its own node. */
   readonly client: number;
-  /** Whether it was used since the last look. */
-  used = true;
+  /** Whether it was used since it was made, or since the last look. */
+  used = false;
   /** Its node answered that there is no such client any more. */
   closed = false;
 

@@ -10,7 +10,7 @@ afterEach(async () => {
   await Promise.all(open.splice(0).map((node) => node.close({ linger: 0 })));
 });
 
-async function start(name: string, options: ClusterNodeOptions = {}): Promise<ClusterNode> {
+function create(name: string, options: ClusterNodeOptions = {}): ClusterNode {
   const node = new ClusterNode({
     name,
     group: "bus-messages",
@@ -19,19 +19,28 @@ async function start(name: string, options: ClusterNodeOptions = {}): Promise<Cl
     ...options,
   });
   open.push(node);
-  await node.start();
   return node;
 }
 
 /** All of them see each other. */
 async function cluster(names: readonly string[], options: ClusterNodeOptions = {}): Promise<ClusterNode[]> {
-  const nodes = await Promise.all(names.map((name) => start(name, options)));
-  await Promise.all(nodes.map((node) => sees(node, nodes.length)));
+  const nodes = names.map((name) => create(name, options));
+  const joined = nodes.map((node) => joins(node, nodes.length - 1));
+  await Promise.all(nodes.map((node) => node.start()));
+  await Promise.all(joined);
   return nodes;
 }
 
-async function sees(node: ClusterNode, count: number): Promise<void> {
-  while (node.members().length < count) await node.events.receive({ timeout: 10_000 });
+/** So many others have joined, with what they announce. */
+function joins(node: ClusterNode, count: number): Promise<void> {
+  return new Promise((resolve) => {
+    let seen = 0;
+    node.events.on("joined", () => {
+      seen += 1;
+      if (seen === count) resolve();
+    });
+    if (count === 0) resolve();
+  });
 }
 
 describe("messages of nodes", () => {

@@ -1,6 +1,13 @@
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Addresses } from "../../../src/cluster/messaging/addresses.js";
+import type { MessageClient } from "../../../src/cluster/messaging/client.js";
+import { encodeAsk, encodeName, encodePublish, encodeValue } from "../../../src/cluster/messaging/items.js";
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
+import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
 
 let world: FakeWorld;
 beforeEach(() => {
@@ -72,3 +79,537 @@ describe("the example of server-to-server communication", () => {
     }
   });
 });
+
+describe("topics", () => {
+  test("a message crosses to each interested node once, and to no other one", async () => {
+    const [a, b, c, d] = nodes(4);
+    const got = collect(b.messaging.self, "t/+/x", "t/+/y");
+    collect(c.messaging.self, "t/#");
+    collect(d.messaging.self, "other");
+    b.messaging.self.subscribe("t/#", () => undefined);
+    expect(await a.messaging.self.publish("t/a/x", "1")).toBe(2);
+    await world.settle();
+    expect(got).toEqual(["t/a/x 1"]);
+    expect(a.links.sent).toBe(2);
+    expect(d.messaging.stats().received).toBe(0);
+  });
+
+  test("wildcards and empty topics in a publish are refused, and nothing is sent", async () => {
+    const [a, b] = nodes(2);
+    b.messaging.self.subscribe("#", () => undefined);
+    for (const topic of ["", "a/+", "#", "a\0b", "\ud800", "x".repeat(65_536), "/".repeat(128)])
+      await expect(a.messaging.self.publish(topic, "x")).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(a.messaging.self.publish(77, "x")).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(a.messaging.self.publish("t", 5 as never)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(a.messaging.self.publish("t", "x", { retian: true } as never)).rejects.toMatchObject({
+      code: "EINVAL",
+    });
+    expect(() => a.messaging.self.subscribe("a/#/b")).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(a.links.sent).toBe(0);
+  });
+
+  test("topics that begin with $ are a client's own: a leading wildcard does not match them", async () => {
+    const [a, b] = nodes(2);
+    const all = collect(b.messaging.self, "#");
+    const own = collect(b.messaging.createClient(), "$mine/#");
+    expect(await a.messaging.self.publish("$mine/x", "1")).toBe(1);
+    await world.settle();
+    expect([all, own]).toEqual([[], ["$mine/x 1"]]);
+  });
+
+  test("of subscriptions of a client that overlap the first gets a message, and each that asks for it", async () => {
+    const [a, b] = nodes(2);
+    const { self } = b.messaging;
+    const [first, second, third] = [collect(self, "t/#"), collect(self, "t/x"), [] as string[]];
+    self.subscribe("+/x", { each: true }, ({ data }) => void third.push(String(data)));
+    const other = collect(b.messaging.createClient(), "t/x");
+    await a.messaging.self.publish("t/x", "1");
+    await b.messaging.self.publish("t/x", "2");
+    await world.settle();
+    expect(first.toSorted()).toEqual(["t/x 1", "t/x 2"]);
+    expect(second).toEqual([]);
+    expect(third.toSorted()).toEqual(["1", "2"]);
+    expect(other.toSorted()).toEqual(["t/x 1", "t/x 2"]);
+  });
+
+  test("self: false leaves this node out, whose interest counts otherwise", async () => {
+    const [a, b] = nodes(2);
+    const [mine, theirs] = [collect(a.messaging.self, "t"), collect(b.messaging.self, "t")];
+    expect(await a.messaging.self.publish("t", "1", { self: false })).toBe(1);
+    expect(await a.messaging.self.publish("t", "2")).toBe(2);
+    await world.settle();
+    expect([mine, theirs]).toEqual([["t 2"], ["t 1", "t 2"]]);
+  });
+
+  test("a handler that publishes is called after the handlers of the message before", async () => {
+    const [a] = nodes(1);
+    const { self } = a.messaging;
+    const seen: string[] = [];
+    self.subscribe("t", ({ data }) => {
+      seen.push(`first ${data}`);
+      if (String(data) === "1") void self.publish("t", "2");
+    });
+    a.messaging.createClient().subscribe("t", ({ data }) => void seen.push(`second ${data}`));
+    await self.publish("t", "1");
+    await world.settle();
+    expect(seen).toEqual(["first 1", "second 1", "first 2", "second 2"]);
+  });
+
+  test("data that the program changes afterwards arrive as they were", async () => {
+    const [a, b] = nodes(2);
+    const got = [...[a, b].map((each) => collect(each.messaging.self, "t"))];
+    const data = Buffer.from("before");
+    await a.messaging.self.publish("t", data);
+    data.fill("x");
+    await world.settle();
+    expect(got).toEqual([["t before"], ["t before"]]);
+  });
+
+  test("subtopics: a subscription with one gets those alone, by name or number", async () => {
+    const [a, b] = nodes(2);
+    const seen: string[] = [];
+    b.messaging.createTopic("pong", 4, true);
+    b.messaging.self.subscribe(
+      "t",
+      { subtopic: 4 },
+      ({ data, subtopic }) => void seen.push(`${subtopic} ${data}`),
+    );
+    await a.messaging.self.publish("t", "1", { subtopic: "pong" });
+    await a.messaging.self.publish("t", "2", { subtopic: "ping" });
+    await a.messaging.self.publish("t", "3");
+    await world.settle();
+    expect(seen).toEqual(["pong 1"]);
+  });
+
+  test("a number that nobody gave is made when the program asks for it, and not before", async () => {
+    const [a, b] = nodes(2);
+    const numbers: number[] = [];
+    b.messaging.self.subscribe("t/#", (message) => {
+      if (message.topic === "t/1") numbers.push(message.topicId, message.topicId);
+    });
+    for (let i = 0; i < 10; i++) await a.messaging.self.publish(`t/${i}`, "x");
+    await world.settle();
+    expect(numbers[0]).toBeGreaterThan(1);
+    expect(numbers[0]).toBe(numbers[1]);
+    expect(b.messaging.topics.own()).toHaveLength(1);
+  });
+});
+
+describe("a full node", () => {
+  test("loses by its own mark, is counted and reported once, and nobody else waits", async () => {
+    const [a, b, c] = nodes(3);
+    world.mark = 5;
+    let release = (): void => undefined;
+    const blocked = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    b.messaging.self.subscribe("t/#", { maxQueue: 1 }, () => blocked);
+    const fast = collect(c.messaging.self, "t/#");
+    const counts: number[] = [];
+    for (let i = 0; i < 20; i++) {
+      counts.push(await a.messaging.self.publish("t/x", `${i}`));
+      await world.settle();
+    }
+    expect(fast).toHaveLength(20);
+    expect(counts.slice(0, 2)).toEqual([2, 2]);
+    expect(counts.at(-1)).toBe(1);
+    const lost = counts.filter((count) => count === 1).length;
+    expect(a.links.dropped).toHaveLength(lost);
+    expect(a.links.dropped[0]).toEqual([b.id, "t"]);
+    expect(a.messaging.stats().droppedFull).toBe(lost);
+    expect(a.events.filter(({ type }) => type === "message:dropped")).toEqual([
+      { type: "message:dropped", reason: "full", node: b.id, filter: undefined, prefix: "t", count: 1 },
+    ]);
+    release();
+  });
+
+  test("onFull wait: waits for that node alone, in order, and later ones do not pass", async () => {
+    const [a, b, c] = nodes(3);
+    world.mark = 2;
+    let release = (): void => undefined;
+    const blocked = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const slow: string[] = [];
+    b.messaging.self.subscribe("t", { maxQueue: 1 }, async ({ data }) => {
+      slow.push(String(data));
+      await blocked;
+    });
+    const fast = collect(c.messaging.self, "t");
+    const published = [];
+    for (let i = 0; i < 10; i++) {
+      published.push(a.messaging.self.publish("t", `${i}`, { onFull: "wait" }));
+      await world.settle();
+    }
+    const dropped = a.messaging.self.publish("t", "dropped");
+    expect(await dropped).toBe(1);
+    await world.settle();
+    expect(fast).toHaveLength(11);
+    expect(a.messaging.stats().waiting).toBeGreaterThan(0);
+    release();
+    expect(await Promise.all(published)).toEqual(Array.from({ length: 10 }, () => 2));
+    await world.settle();
+    expect(slow).toEqual(Array.from({ length: 10 }, (_, i) => `${i}`));
+    expect(a.messaging.stats().waiting).toBe(0);
+  });
+
+  test("a wait ends with ETIMEDOUT, and by the bounds of what waits", async () => {
+    const a = world.node("a", { maxPending: 4 });
+    const [b] = nodes(1);
+    world.mark = 1;
+    world.held = new Promise(() => undefined);
+    b.messaging.self.subscribe("t", () => undefined);
+    await a.messaging.self.publish("t", "0");
+    const late = a.messaging.self.publish("t", "1", { onFull: "wait", timeout: 20 });
+    const waiting = [2, 3].map((i) => a.messaging.self.publish("t", `${i}`, { onFull: "wait" }));
+    await expect(a.messaging.self.publish("t", "4", { onFull: "wait" })).rejects.toMatchObject({
+      code: "ERR_TOO_MANY_PENDING",
+    });
+    await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    void a.messaging.close(0);
+    for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+});
+
+describe("subscriptions", () => {
+  test("an async iterable keeps up to its mark, and drops and counts the newest", async () => {
+    const [a, b] = nodes(2);
+    const subscription = b.messaging.self.subscribe("t", { maxQueue: 3 });
+    for (let i = 0; i < 5; i++) await a.messaging.self.publish("t", `${i}`);
+    await world.settle();
+    expect([subscription.waiting, subscription.dropped]).toEqual([3, 2]);
+    subscription.close();
+    const seen: string[] = [];
+    for await (const { data } of subscription) seen.push(String(data));
+    expect(seen).toEqual(["0", "1", "2"]);
+    expect(b.events).toContainEqual(
+      expect.objectContaining({ type: "message:dropped", reason: "slow", filter: "t", prefix: "t" }),
+    );
+  });
+
+  test("bytes count as well", async () => {
+    const [a, b] = nodes(2);
+    const subscription = b.messaging.self.subscribe("t", { maxQueueBytes: 10_000 });
+    for (let i = 0; i < 5; i++) await a.messaging.self.publish("t", Buffer.alloc(4_000));
+    await world.settle();
+    expect([subscription.waiting, subscription.dropped]).toEqual([3, 2]);
+  });
+
+  test("a handler that throws or rejects is an event, and is called for the next message", async () => {
+    const [a, b] = nodes(2);
+    const seen: string[] = [];
+    b.messaging.self.subscribe("t", ({ data }) => {
+      seen.push(String(data));
+      if (String(data) === "0") throw new Error("thrown");
+      if (String(data) === "1") return Promise.reject(new Error("rejected"));
+      return undefined;
+    });
+    for (let i = 0; i < 3; i++) await a.messaging.self.publish("t", `${i}`);
+    await world.settle();
+    expect(seen).toEqual(["0", "1", "2"]);
+    expect(b.events.map((event) => event.type === "subscription:failed" && String(event.error))).toEqual([
+      "Error: thrown",
+      "Error: rejected",
+    ]);
+    expect(b.messaging.stats().failed).toBe(2);
+  });
+
+  test("a handler of promises is called one at a time, and in order", async () => {
+    const [a, b] = nodes(2);
+    const seen: string[] = [];
+    b.messaging.self.subscribe("t", async ({ data }) => {
+      seen.push(`+${data}`);
+      await new Promise((resolve) => setImmediate(resolve));
+      seen.push(`-${data}`);
+    });
+    for (let i = 0; i < 3; i++) await a.messaging.self.publish("t", `${i}`);
+    await world.settle();
+    expect(seen).toEqual(["+0", "-0", "+1", "-1", "+2", "-2"]);
+  });
+
+  test("the last one of a filter ends the interest; one that is closed gets nothing more", async () => {
+    const [a, b] = nodes(2);
+    const got = collect(b.messaging.self, "t");
+    const other = b.messaging.createClient();
+    const subscription = other.subscribe("t", () => undefined);
+    b.messaging.self.subscriptions.values().next().value?.close();
+    expect(b.routes.filters.has("t")).toBe(true);
+    subscription.close();
+    subscription.close();
+    expect(b.routes.filters.has("t")).toBe(false);
+    expect(await a.messaging.self.publish("t", "1")).toBe(0);
+    await world.settle();
+    expect(got).toEqual([]);
+  });
+});
+
+describe("one-to-one", () => {
+  test("a client's message is answered, from client to client", async () => {
+    const [a, b] = nodes(2);
+    const [asker, server] = [a.messaging.createClient(), b.messaging.createClient("server")];
+    const answers = collect(asker, "self");
+    collect(a.messaging.self, "self");
+    server.subscribe("ask", ({ sender, data }) => void server.sendTo(sender, `re: ${data}`));
+    await asker.publish("ask", "?");
+    await world.settle();
+    expect(answers).toEqual(["self re: ?"]);
+  });
+
+  test("id 1 of another node is not reached before it was discovered; addressOf discovers it", async () => {
+    const [a, b] = nodes(2);
+    const got = collect(b.messaging.self, "self");
+    await expect(a.messaging.self.sendTo({ node: b.id, id: 1 }, "x")).rejects.toMatchObject({
+      code: "EHOSTUNREACH",
+    });
+    const address = a.messaging.addressOf(b.id);
+    expect(address.id).toBeGreaterThanOrEqual(0x8000_0000);
+    await a.messaging.self.sendTo(address, "1");
+    await a.messaging.self.sendTo({ node: b.id, id: 1 }, "2");
+    await a.messaging.self.sendTo(address.id, "3");
+    await a.messaging.self.publish(address.id, "4");
+    await a.messaging.self.sendTo({ id: b.id, name: "b" }, "5");
+    expect(got).toEqual(["self 1", "self 2", "self 3", "self 4", "self 5"]);
+  });
+
+  test("a client of another node is reached by its node and its id, which programs may hand on", async () => {
+    const [a, b] = nodes(2);
+    const client = b.messaging.createClient();
+    const got = collect(client, "self");
+    await a.messaging.self.sendTo({ ...client.address }, "x");
+    expect(got).toEqual(["self x"]);
+  });
+
+  test("a send to one that is gone fails with the reason", async () => {
+    const [a, b] = nodes(2);
+    const client = b.messaging.createClient();
+    const address = { ...client.address };
+    await a.messaging.self.sendTo(address, "x");
+    client.close();
+    await expect(a.messaging.self.sendTo(address, "x")).rejects.toThrow("closed");
+    const sent = a.links.sent;
+    // Known from then on: it does not go there again.
+    await expect(a.messaging.self.sendTo(address, "x")).rejects.toThrow("closed");
+    expect(a.links.sent).toBe(sent);
+    await expect(a.messaging.self.sendTo(0x8000_0001, "x")).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    await expect(a.messaging.self.sendTo({ node: "f".repeat(32), id: 5 }, "x")).rejects.toThrow("gone");
+    b.die();
+    await expect(a.messaging.self.sendTo({ id: b.id, name: "b" }, "x")).rejects.toThrow("lost");
+  });
+
+  test("one under way fails when the node is lost, when it does not answer, and when the bus closes", async () => {
+    const [a, b] = nodes(2);
+    const address = a.messaging.addressOf(b.id);
+    world.held = new Promise(() => undefined);
+    await expect(a.messaging.self.sendTo(address, "x", { timeout: 20 })).rejects.toMatchObject({
+      code: "ETIMEDOUT",
+    });
+    const lost = a.messaging.self.sendTo(address, "x");
+    b.die();
+    await expect(lost).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    const c = world.node("c");
+    const closing = a.messaging.self.sendTo(a.messaging.addressOf(c.id), "x");
+    void a.messaging.close(0);
+    await expect(closing).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+
+  test("sendToNodes reaches the own client of each node, and expects no answer", async () => {
+    const [a, b, c] = nodes(3);
+    const got = [b, c].map((each) => collect(each.messaging.self, "self"));
+    expect(await a.messaging.self.sendToNodes("x")).toBe(2);
+    await world.settle();
+    expect(got).toEqual([["self x"], ["self x"]]);
+    expect(b.links.sent).toBe(0);
+  });
+});
+
+describe("publishing for another client", () => {
+  test("for a client of this node it is its sender; for another node's it needs both ends' word", async () => {
+    const allowed = new Set<string>();
+    const mayPublishAs = ({ node, topic }: { node: string; topic: string }): boolean =>
+      allowed.has(node) && topic === "t";
+    const [a, b, c] = ["a", "b", "c"].map((name) => world.node(name, { mayPublishAs })) as [
+      FakeNode,
+      FakeNode,
+      FakeNode,
+    ];
+    const senders: string[] = [];
+    c.messaging.self.subscribe("#", ({ sender }) => void senders.push(sender.node));
+    const client = a.messaging.createClient();
+    expect(await a.messaging.publishAs(client.id, "t", "x", undefined)).toBe(1);
+    await world.settle();
+    expect(senders).toEqual([a.id]);
+
+    const bOnA = a.messaging.addressOf(b.id);
+    await expect(a.messaging.publishAs(bOnA, "t", "x", undefined)).rejects.toMatchObject({ code: "EINVAL" });
+    allowed.add(a.id);
+    await expect(a.messaging.publishAs(bOnA, "u", "x", undefined)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(await a.messaging.publishAs(bOnA, "t", "x", undefined)).toBe(1);
+    await world.settle();
+    expect(senders).toEqual([a.id, b.id]);
+  });
+
+  test("a node that forges an origin is refused", async () => {
+    const [a, b, c] = nodes(3);
+    const got = collect(c.messaging.self, "t");
+    const item = encodePublish(1, b.id, encodeName("t"), undefined, 0, "forged");
+    a.links.forge(c, MessageKind.PUBLISH, item);
+    await world.settle();
+    expect(got).toEqual([]);
+    expect(c.messaging.stats().refused).toEqual({ "publish:origin": 1 });
+  });
+});
+
+describe("retained values", () => {
+  test("a new subscription gets the last value of each topic, also of a publisher that is gone", async () => {
+    const [a, b, c] = nodes(3);
+    collect(b.messaging.self, "t/#");
+    await a.messaging.self.publish("t/1", "old", { retain: true });
+    await a.messaging.self.publish("t/1", "new", { retain: true });
+    await a.messaging.self.publish("t/2", "gone", { retain: true });
+    await a.messaging.self.publish("t/2", "", { retain: true });
+    await a.messaging.self.publish("t/3", "not retained");
+    await world.settle();
+    const got: string[] = [];
+    const read = ({ topic, data, retained, sender }: ClusterMessage): void => {
+      got.push(`${topic} ${data} ${retained} ${sender.node === a.id}`);
+    };
+    await c.messaging.self.subscribe("t/+", { retained: true }, read).ready;
+    await world.settle();
+    expect(got.splice(0)).toEqual(["t/1 new true true"]);
+    a.die();
+    await c.messaging.createClient().subscribe("t/+", { retained: true }, read).ready;
+    await world.settle();
+    expect(got).toEqual(["t/1 new true true"]);
+  });
+
+  test("the latest of several publishers counts, and is the one that is given last", async () => {
+    const [a, b, c] = nodes(3);
+    await a.messaging.self.publish("t", "1", { retain: true });
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    await b.messaging.self.publish("t", "2", { retain: true });
+    const got: string[] = [];
+    await c.messaging.self.subscribe("t", { retained: true }, ({ data }) => void got.push(String(data)))
+      .ready;
+    await world.settle();
+    expect(got.at(-1)).toBe("2");
+    expect(c.messaging.stats().retained).toBe(1);
+  });
+
+  test("past the bounds the one goes that was updated the longest ago", async () => {
+    const a = world.node("a", { maxRetained: 2 });
+    for (const topic of ["t/1", "t/2", "t/1", "t/3"])
+      await a.messaging.self.publish(topic, "x", { retain: true });
+    const got: string[] = [];
+    await a.messaging.self.subscribe("#", { retained: true }, ({ topic }) => void got.push(topic)).ready;
+    await world.settle();
+    expect(got.toSorted()).toEqual(["t/1", "t/3"]);
+    expect(a.messaging.stats().retainedEvicted).toBe(1);
+  });
+
+  test("a stamp from the future stands no longer than one of now", async () => {
+    const [a, b] = nodes(2);
+    collect(b.messaging.self, "t");
+    a.links.forge(
+      b,
+      MessageKind.PUBLISH,
+      encodePublish(1, undefined, encodeName("t"), undefined, 2 ** 53 - 1, "forged"),
+    );
+    await world.settle();
+    await new Promise((resolve) => setTimeout(resolve, 2));
+    await b.messaging.self.publish("t", "true", { retain: true });
+    const got: string[] = [];
+    await a.messaging.self.subscribe("t", { retained: true }, ({ data }) => void got.push(String(data)))
+      .ready;
+    await world.settle();
+    expect(got).toEqual(["true"]);
+  });
+});
+
+describe("what an evil node sends", () => {
+  test("is refused by reason, and no byte of it throws into the program", async () => {
+    const [a, b] = nodes(2);
+    const got = collect(b.messaging.self, "#", "self");
+    const publish = (topic: string): Buffer =>
+      encodePublish(1, undefined, encodeName(topic), undefined, 0, "x");
+    const topics = ["a/+", "#", "a\0", "self", "/".repeat(129), "x/".repeat(1_000), "x".repeat(65_536)];
+    for (const topic of topics) a.links.forge(b, MessageKind.PUBLISH, publish(topic));
+    a.links.forge(b, MessageKind.PUBLISH, Buffer.concat([publish("t").subarray(0, 2), Buffer.from([0xff])]));
+    const notUtf8 = Buffer.from(publish("abc"));
+    notUtf8[2] = 0xff;
+    a.links.forge(b, MessageKind.PUBLISH, notUtf8);
+    a.links.forge(b, MessageKind.DIRECT, Buffer.from([0, 1]));
+    a.links.forge(b, MessageKind.RETAINED, Buffer.from([9, 0]));
+    a.links.forge(b, MessageKind.RETAINED, encodeAsk(1, "a/#/b"));
+    a.links.forge(b, 99, Buffer.from([1]));
+    await world.settle();
+    expect(got).toEqual([]);
+    const { refused } = b.messaging.stats();
+    expect(refused).toEqual({
+      "publish:topic": 8,
+      "publish:malformed": 1,
+      "direct:malformed": 1,
+      "retained:malformed": 2,
+      kind: 1,
+    });
+  });
+
+  test("junk of any kind", async () => {
+    const [a, b] = nodes(2);
+    collect(b.messaging.self, "#", "self");
+    b.messaging.self.subscribe("t/#", { retained: true });
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 6 }), fc.uint8Array({ maxLength: 64 }), (kind, bytes) => {
+        void b.onItem(a.id, kind, Buffer.from(bytes));
+      }),
+      { numRuns: LONG ? 1_000_000 : 20_000 },
+    );
+    await world.settle();
+    expect(await a.messaging.self.publish("t", "alive")).toBe(1);
+  });
+
+  test("aliases of forged clients are bounded, and the program is informed of each that is dropped", async () => {
+    const addresses = new Addresses<string>(
+      { random: Math.random, isTaken: () => false, dropped: ({ id }) => void dropped.push(id) },
+      100,
+    );
+    const dropped: number[] = [];
+    const used = addresses.aliasOf("a", 1).address.id;
+    for (let client = 2; client < 1_000; client++) {
+      addresses.aliasOf("evil", client);
+      addresses.alias(used);
+    }
+    expect(addresses.aliases).toBe(100);
+    expect(dropped).toHaveLength(899);
+    // One that is used stays.
+    expect(addresses.alias(used)?.address.node).toBe("a");
+    expect(addresses.alias(dropped[0] as number)).toBeUndefined();
+  });
+
+  test("values of retained topics that were not asked for, or of a live node, are refused", async () => {
+    const [a, b, c] = nodes(3);
+    const value = encodePublish(1, c.id, encodeName("t"), undefined, 5, "forged");
+    a.links.forge(b, MessageKind.RETAINED, encodeValue(1, value));
+    const gone = encodePublish(1, "f".repeat(32), encodeName("t"), undefined, 5, "forged");
+    a.links.forge(b, MessageKind.RETAINED, encodeValue(1, gone));
+    await world.settle();
+    expect(b.messaging.stats().refused).toEqual({ "retained:origin": 1, "retained:late": 1 });
+    expect(b.messaging.stats().retained).toBe(0);
+  });
+});
+
+function nodes(count: number): [FakeNode, FakeNode, FakeNode, FakeNode] {
+  return Array.from({ length: count }, (_, i) => world.node("abcd"[i] as string)) as [
+    FakeNode,
+    FakeNode,
+    FakeNode,
+    FakeNode,
+  ];
+}
+
+/** What a client's new subscriptions get: topic and data. */
+function collect(client: MessageClient, ...filters: string[]): string[] {
+  const got: string[] = [];
+  for (const filter of filters)
+    client.subscribe(filter, ({ topic, data }) => void got.push(`${topic} ${data}`));
+  return got;
+}

@@ -1,0 +1,46 @@
+// @ts-check
+/** Messages over a cluster: topics, answers to their sender, a retained value, without any address or server. */
+import assert from "node:assert/strict";
+import { ClusterNode } from "shoal/cluster";
+
+const group = `messages-${process.pid}`; // Of this program alone.
+const hall = new ClusterNode({ name: "hall", group });
+const kitchen = new ClusterNode({ name: "kitchen", group });
+
+const joined = [hall, kitchen].map((node) => new Promise((resolve) => node.events.once("joined", resolve)));
+await Promise.all([hall.start(), kitchen.start()]);
+await Promise.all(joined); // Each knows the other one.
+
+// The kitchen answers each order, whoever sent it.
+const orders = kitchen.subscribe("orders/+/new", async ({ topic, data, sender }) => {
+  await kitchen.sendTo(sender, `${topic}: ${data} is ready`, { subtopic: "ready" });
+});
+await orders.ready; // All members that the kitchen knows have it.
+
+const ready = hall.subscribe("self", { subtopic: "ready" });
+assert.equal(await hall.publish("orders/7/new", "soup"), 1);
+for await (const { data } of ready) {
+  console.log(String(data));
+  assert.equal(String(data), "orders/7/new: soup is ready");
+  break;
+}
+
+// A retained value: who subscribes later has it at once.
+await kitchen.publish("menu/today", "soup", { retain: true });
+for await (const { data, retained } of hall.subscribe("menu/#", { retained: true })) {
+  assert.deepEqual([String(data), retained], ["soup", true]);
+  break;
+}
+
+// A client with an id of its own; when it is closed, a send to it fails at once.
+const waiter = hall.createClient("waiter");
+const calls = waiter.subscribe("self");
+await kitchen.sendTo(waiter.address, "table 7");
+for await (const { data } of calls) {
+  assert.equal(String(data), "table 7");
+  break;
+}
+waiter.close();
+await assert.rejects(kitchen.sendTo(waiter.address, "table 8"), { code: "EHOSTUNREACH" });
+
+await Promise.all([hall.close(), kitchen.close()]);
