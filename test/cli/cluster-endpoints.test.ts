@@ -1,20 +1,21 @@
 /** `--connect cluster:NAME` as an operator uses it: commands that find what nodes advertise. */
 import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { NodeProcess } from "./nodes.js";
-import { type Child, file, run, startWithout, useShoal } from "./support.js";
+import { type Command, run, startWithout } from "./in-process.js";
+import { NodeRun } from "./nodes.js";
+import { file, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 let clusters = 0;
 const newGroup = (): string => `cluster-${process.pid}-${++clusters}`;
 
-function start(group: string, ...args: string[]): NodeProcess {
-  return new NodeProcess(`work-${clusters}`, ["--group", group, "--no-control", ...args]);
+function start(group: string, ...args: string[]): NodeRun {
+  return NodeRun.start(`work-${clusters}`, ["--group", group, "--no-control", ...args]);
 }
 
 /** A puller on a port that the system chooses. */
-async function pull(count: number): Promise<{ child: Child; endpoint: string }> {
+async function pull(count: number): Promise<{ child: Command; endpoint: string }> {
   const child = startWithout("pull", "--bind", "tcp://127.0.0.1:*", "--count", String(count));
   const endpoint = await child.endpoint();
   return { child, endpoint };
@@ -57,7 +58,7 @@ describe("--connect cluster:NAME", () => {
     const group = newGroup();
     const node = start(group, "--advertise", "billing=tcp://127.0.0.1:9");
     await node.ready();
-    const args = ["push", "--connect", "cluster:bilings", "--cluster-group", group, "--timeout", "4500"];
+    const args = ["push", "--connect", "cluster:bilings", "--cluster-group", group, "--timeout", "3500"];
     const { code, stderr } = await run("a\n", ...args);
     expect(code).toBe(1);
     expect(stderr).toContain(
