@@ -46,14 +46,32 @@ const change = blockOf(BlockKind.CHANGE, 300, [
 ]);
 
 const VECTORS: readonly (readonly [string, Buffer])[] = [
-  ["DIGEST, salt 1, hashes 0 to 15", encodeDigest(1, Uint32Array.from({ length: 16 }, (_, i) => i))],
+  [
+    "DIGEST, salt 1, hashes 0 to 15",
+    encodeDigest(
+      1,
+      Uint32Array.from({ length: 16 }, (_, i) => i),
+    ),
+  ],
   ["VERSIONS of bucket 0, version 300, to be answered", encodeVersions(true, 1, [{ ...OF, version: 300 }])],
   ["WANT what follows version 300", encodeWant(ID, LIFE, 300, 0)],
   ["WANT part 2 of the snapshot of version 300", encodeWant(ID, LIFE, 300, 2)],
-  ["PUSH of version 300 without a block, to be acknowledged", encodePush(true, { ...OF, version: 300 }, undefined, undefined)],
-  ["the same, to be handed on up to ff…", encodePush(true, { ...OF, version: 300 }, "ff".repeat(16), undefined)],
-  ["PUSH of a change: add t/+/x, remove t/#, ping has the chosen id 2, the subtopic pong has not 4", encodePush(false, { ...OF, version: 300 }, undefined, change)],
-  ["BLOCK: the last part, 1, of the snapshot of version 7, exact from 9 on: t/a; ask again", encodeBlockItem(true, false, blockOf(BlockKind.LAST_PART, 7, [[ADD, "t/a", 0]], 1, 9))],
+  [
+    "PUSH of version 300 without a block, to be acknowledged",
+    encodePush(true, { ...OF, version: 300 }, undefined, undefined),
+  ],
+  [
+    "the same, to be handed on up to ff…",
+    encodePush(true, { ...OF, version: 300 }, "ff".repeat(16), undefined),
+  ],
+  [
+    "PUSH of a change: add t/+/x, remove t/#, ping has the chosen id 2, the subtopic pong has not 4",
+    encodePush(false, { ...OF, version: 300 }, undefined, change),
+  ],
+  [
+    "BLOCK: the last part, 1, of the snapshot of version 7, exact from 9 on: t/a; ask again",
+    encodeBlockItem(true, false, blockOf(BlockKind.LAST_PART, 7, [[ADD, "t/a", 0]], 1, 9)),
+  ],
   ["NONE", encodeNone(ID, LIFE)],
   ["ACK of version 300, 2 are missing", encodeAck(ID, LIFE, 300, 2)],
 ];
@@ -73,29 +91,65 @@ const operation = fc.oneof(
 describe("items of routes", () => {
   it("give back what went in", () => {
     fc.assert(
-      fc.property(version, number, fc.array(version), fc.boolean(), fc.array(operation), id, (of, part, entries, flag, operations, until) => {
-        const { id: origin, life, version: made } = of;
-        expect(decodeRouteItem(encodeWant(origin, life, made, part))).toEqual({ type: RouteItem.WANT, ...of, part });
-        expect(decodeRouteItem(encodeAck(origin, life, made, part))).toEqual({ type: RouteItem.ACK, ...of, missing: part });
-        expect(decodeRouteItem(encodeNone(origin, life))).toEqual({ type: RouteItem.NONE, id: origin, life });
-        expect(decodeRouteItem(encodeVersions(flag, 0x8001, entries))).toEqual({ type: RouteItem.VERSIONS, answer: flag, mask: 0x8001, entries });
-        const writer = new BlockWriter();
-        for (const [kind, text, its] of operations) writer.add(kind, text, its);
-        const bytes = writer.finish(BlockKind.CHANGE, of, 0, 0, sign);
-        const block = { ...of, kind: BlockKind.CHANGE, part: 0, exact: 0, bytes };
-        const pushed = decodeRouteItem(encodePush(flag, of, flag ? until : undefined, bytes));
-        expect(pushed).toMatchObject({ type: RouteItem.PUSH, ...of, ack: flag, until: flag ? until : undefined, block });
-        if (pushed?.type !== RouteItem.PUSH || pushed.block === undefined) return;
-        const { kinds, texts, numbers } = pushed.block;
-        expect([...kinds].map((kind, i) => [kind, texts[i], numbers[i]])).toEqual(operations);
-      }),
+      fc.property(
+        version,
+        number,
+        fc.array(version),
+        fc.boolean(),
+        fc.array(operation),
+        id,
+        (of, part, entries, flag, operations, until) => {
+          const { id: origin, life, version: made } = of;
+          expect(decodeRouteItem(encodeWant(origin, life, made, part))).toEqual({
+            type: RouteItem.WANT,
+            ...of,
+            part,
+          });
+          expect(decodeRouteItem(encodeAck(origin, life, made, part))).toEqual({
+            type: RouteItem.ACK,
+            ...of,
+            missing: part,
+          });
+          expect(decodeRouteItem(encodeNone(origin, life))).toEqual({
+            type: RouteItem.NONE,
+            id: origin,
+            life,
+          });
+          expect(decodeRouteItem(encodeVersions(flag, 0x8001, entries))).toEqual({
+            type: RouteItem.VERSIONS,
+            answer: flag,
+            mask: 0x8001,
+            entries,
+          });
+          const writer = new BlockWriter();
+          for (const [kind, text, its] of operations) writer.add(kind, text, its);
+          const bytes = writer.finish(BlockKind.CHANGE, of, 0, 0, sign);
+          const block = { ...of, kind: BlockKind.CHANGE, part: 0, exact: 0, bytes };
+          const pushed = decodeRouteItem(encodePush(flag, of, flag ? until : undefined, bytes));
+          expect(pushed).toMatchObject({
+            type: RouteItem.PUSH,
+            ...of,
+            ack: flag,
+            until: flag ? until : undefined,
+            block,
+          });
+          if (pushed?.type !== RouteItem.PUSH || pushed.block === undefined) return;
+          const { kinds, texts, numbers } = pushed.block;
+          expect([...kinds].map((kind, i) => [kind, texts[i], numbers[i]])).toEqual(operations);
+        },
+      ),
       { numRuns: RUNS },
     );
   });
 
   it("that are junk, cut or changed are `undefined` or something else that is well-formed: nothing throws", () => {
-    const junk = fc.tuple(fc.nat(8), fc.uint8Array({ maxLength: 300 })).map(([type, bytes]) => Buffer.from([type, ...bytes]));
-    fc.assert(fc.property(junk, (bytes) => void decodeRouteItem(bytes)), { numRuns: 10 * RUNS });
+    const junk = fc
+      .tuple(fc.nat(8), fc.uint8Array({ maxLength: 300 }))
+      .map(([type, bytes]) => Buffer.from([type, ...bytes]));
+    fc.assert(
+      fc.property(junk, (bytes) => void decodeRouteItem(bytes)),
+      { numRuns: 10 * RUNS },
+    );
     fc.assert(
       fc.property(fc.nat(VECTORS.length - 1), fc.nat(), fc.nat(255), (which, at, value) => {
         const item = Buffer.from((VECTORS[which] as readonly [string, Buffer])[1]);
@@ -109,17 +163,24 @@ describe("items of routes", () => {
 
   it("state nothing by a count alone, and no version past 2^48", () => {
     const versions = encodeVersions(true, 1, []);
-    expect(decodeRouteItem(Buffer.concat([versions.subarray(0, 4), Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7f])]))).toBeUndefined();
+    expect(
+      decodeRouteItem(Buffer.concat([versions.subarray(0, 4), Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7f])])),
+    ).toBeUndefined();
     expect(decodeRouteItem(encodeWant(ID, LIFE, MAX_VERSION + 1, 0))).toBeUndefined();
     // A block that is pushed is the change that the item states.
     expect(decodeRouteItem(encodePush(false, { ...OF, version: 301 }, undefined, change))).toBeUndefined();
-    expect(decodeRouteItem(encodePush(false, { ...OF, life: 1, version: 300 }, undefined, change))).toBeUndefined();
+    expect(
+      decodeRouteItem(encodePush(false, { ...OF, life: 1, version: 300 }, undefined, change)),
+    ).toBeUndefined();
   });
 
-  it("refuse operations that are none", () => {
+  it("refuse operations of kinds that there are not", () => {
     for (const kind of [CHOSEN, SUBTOPIC, NAME | CHOSEN, 16, 255]) {
       const bytes = blockOf(BlockKind.CHANGE, 300, [[kind, "x", 1]]);
-      expect(decodeRouteItem(encodePush(false, { ...OF, version: 300 }, undefined, bytes)), `${kind}`).toBeUndefined();
+      expect(
+        decodeRouteItem(encodePush(false, { ...OF, version: 300 }, undefined, bytes)),
+        `${kind}`,
+      ).toBeUndefined();
     }
     const good = blockOf(BlockKind.CHANGE, 300, [[ADD, "x", 0]]);
     expect(decodeRouteItem(encodePush(false, { ...OF, version: 300 }, undefined, good))).toBeDefined();
