@@ -48,7 +48,8 @@ export const packet: fc.Arbitrary<Packet> = fc
   )
   .map(([type, [from, start, count, digest], [seq, target, flags, about, place], buckets, items, data]) => {
     const has = (...types: PacketType[]): boolean => types.includes(type);
-    const { PING, ACK, PING_REQ, NACK, HEARTBEAT, DISCOVER, EXPECT, SYNC, ENTRIES, DATA } = PacketType;
+    const { PING, ACK, PING_REQ, NACK, HEARTBEAT, DISCOVER, EXPECT, SYNC, ENTRIES, DATA, MESSAGE } =
+      PacketType;
     const small = has(DISCOVER) ? 65_535 : 2 ** 32 - 1;
     return new Packet(
       type,
@@ -64,6 +65,6 @@ export const packet: fc.Arbitrary<Packet> = fc
       has(SYNC) ? buckets : undefined,
       has(ENTRIES) ? [seq, target] : undefined,
       items,
-      has(DATA) ? data : undefined,
+      has(DATA, MESSAGE) ? data : undefined,
     );
   });

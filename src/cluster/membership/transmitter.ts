@@ -68,18 +68,26 @@ export class Transmitter {
 
   /** Bytes of a plane above the membership. */
   data(plane: DataPlane, data: Uint8Array): Packet {
+    return this.#carrier(PacketType.DATA, plane, data);
+  }
+
+  /** What messaging sends by datagram. */
+  message(data: Uint8Array): Packet {
+    return this.#carrier(PacketType.MESSAGE, 0, data);
+  }
+
+  #carrier(type: PacketType, flags: number, data: Uint8Array): Packet {
     const { id, start, count } = this.#context.self;
     const { total } = this.#context.members.digest;
-    const { DATA } = PacketType;
     return new Packet(
-      DATA,
+      type,
       id,
       start,
       count,
       total,
       0,
       0,
-      plane,
+      flags,
       "",
       "",
       undefined,

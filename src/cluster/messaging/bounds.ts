@@ -72,6 +72,9 @@ export const MAX_UNREAD_BYTES = 16_777_216;
 /** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
+/** Services that one datagram to the group is for, and ids of each service's messages that are remembered, so that none is taken twice. */
+export const MAX_GROUP_TARGETS = 255;
+export const MAX_SEEN_IDS = 1_024;
 /** Clients of a node, its own included, and aliases of clients of other nodes. */
 export const MAX_MESSAGE_CLIENTS = 65_536;
 export const MAX_ALIASES = 65_536;

@@ -2,6 +2,7 @@
 import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
+import { GroupSends, SeenIds } from "./group-sends.js";
 import { Hooks } from "./hooks.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
@@ -16,6 +17,9 @@ export class ServiceContext {
   readonly hooks: Hooks;
   readonly admission: ServiceAdmission;
   readonly pending: PendingQueries;
+  /** `undefined`: nothing goes by datagram. */
+  readonly group: GroupSends | undefined;
+  readonly seen = new SeenIds();
   readonly counts = {
     sent: 0,
     failed: 0,
@@ -35,6 +39,7 @@ export class ServiceContext {
     this.admission = new ServiceAdmission(this.hooks, (member, error) =>
       effects.report({ type: "hook:failed", member, error }),
     );
+    this.group = effects.group && new GroupSends(effects.group, () => effects.self().id);
     this.pending = new PendingQueries(options.firstQuery ?? Math.floor(Math.random() * 2 ** 20));
   }
 

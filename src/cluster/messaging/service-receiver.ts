@@ -62,6 +62,8 @@ export class ServiceReceiver {
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
   #handling = 0;
   #handlingBytes = 0;
+  /** Items of datagrams that hooks or handlers have not passed yet. */
+  #datagrams = 0;
   /** Messages that wait until fewer are handled. */
   readonly #waiting: (() => void)[] = [];
 
@@ -100,12 +102,46 @@ export class ServiceReceiver {
     };
   }
 
+  /**
+   * A datagram of messaging came: its item, where it is for this node. One that cannot be taken now gets no receipt, and comes again by a
+   * link, which waits.
+   */
+  onDatagram(from: string, bytes: Buffer): void {
+    const { group, closed } = this.#context;
+    if (closed || group === undefined) return;
+    const item = group.read(bytes);
+    if (item === undefined) return;
+    const reason = item === "group" ? item : this.#takeDatagram(from, item);
+    if (reason !== undefined) this.#context.refuse(`datagram:${reason}`);
+  }
+
+  /** @returns why it is refused */
+  #takeDatagram(from: string, bytes: Buffer): string | undefined {
+    const head = this.#codec.head(bytes);
+    if (typeof head === "string") return head;
+    const { op, id } = head;
+    if (id === 0) return "id";
+    if (op === ServiceOp.RECEIPT)
+      return this.#context.group?.onReceipt(from, id) === true ? undefined : "receipt";
+    if (op !== ServiceOp.MESSAGE && op !== ServiceOp.QUERY) return "op";
+    if (this.#isBusy || this.#datagrams >= MAX_HANDLING) return "busy";
+    this.#context.group?.acknowledge(from, id);
+    const handled = this.onBytes(from, bytes, "udp");
+    if (handled === undefined) return undefined;
+    this.#datagrams += 1;
+    void handled.finally(() => {
+      this.#datagrams -= 1;
+    });
+    return undefined;
+  }
+
   onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void> {
     if (this.#context.closed) return undefined;
     const head = this.#codec.head(bytes);
     if (typeof head === "string") return this.#context.refuse(`service:${head}`);
-    const { op, channel } = head;
-    if ((op === ServiceOp.MESSAGE || op === ServiceOp.QUERY) && !this.#context.channels.has(channel)) {
+    const { op, channel, id } = head;
+    const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY;
+    if (isRequest && !this.#context.channels.has(channel)) {
       this.#context.counts.notJoined += 1;
       return undefined;
     }
@@ -113,6 +149,9 @@ export class ServiceReceiver {
     if (service === undefined || service.id !== from) return this.#context.refuse("service:sender");
     const item = this.#codec.decode(bytes);
     if (typeof item === "string") return this.#context.refuse(`service:${item}`);
+    // By datagram and by link, or by two interfaces.
+    if (isRequest && id !== 0 && !this.#context.seen.take(from, id))
+      return this.#context.refuse("service:again");
     const verdict = this.#context.admission.verdictOf(service);
     if (verdict instanceof Promise)
       return verdict.then((veto) => this.#admitted(service, item, protocol, veto));

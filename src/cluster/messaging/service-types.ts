@@ -3,6 +3,7 @@ import type { ShoalError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import type { ResolverStep } from "../resolver.js";
 import type { ClusterChannel } from "./channels.js";
+import type { GroupMeans } from "./group-sends.js";
 import type { VetoError } from "./hooks.js";
 import type { SendResult } from "./parts.js";
 import type { decodeService, readServiceHead } from "./service-wire.js";
@@ -22,8 +23,9 @@ export interface ServiceSelection {
 /** What `send` of a bus takes. */
 export interface ServiceSendOptions extends ServiceSelection {
   /**
-   * `true`: by one datagram to the group where that works, and without a selection to all; `false`: by links alone. Default: whichever is
-   * cheaper.
+   * `true`: by one datagram to the group where it fits, and without a selection to all. `false`: by links alone, so that messages to one
+   * service arrive in their order. Default: by datagram where at least 8 services have no link yet. Who does not acknowledge the datagram gets
+   * the message by a link.
    */
   readonly broadcast?: boolean | undefined;
   /** Those that may be used, by name. Default: all. */
@@ -38,6 +40,8 @@ export interface ServiceSendOptions extends ServiceSelection {
 
 /** What `query` of a bus takes. */
 export interface ServiceQueryOptions extends ServiceSelection {
+  /** As for `send`. */
+  readonly broadcast?: boolean | undefined;
   readonly protocols?: readonly string[] | undefined;
   readonly channel?: ClusterChannel | undefined;
   /** The `ruid` that the handlers see. Default: the query's number. */
@@ -65,8 +69,8 @@ export interface ServiceSendResult {
   /** Those that it went to: their links have it, or they have acknowledged the datagram. */
   readonly sent: readonly Service[];
   readonly failed: readonly ServiceSendFailure[];
-  /** `datagram`: one for all, sent again by links to those who did not acknowledge it. `none`: nothing went out. */
-  readonly means: "links" | "datagram" | "none";
+  /** How: by links; by one datagram for all of them; some in this way and some in that; not at all. */
+  readonly means: "links" | "datagram" | "both" | "none";
   /** What a hook of sending answered: those that it was sent to otherwise are in neither list. */
   readonly answer: string | Buffer | undefined;
 }
@@ -151,6 +155,8 @@ export interface ServicesEffects {
   /** How the link to a member goes: "tcp", "ipc" …; "" while there is none. */
   protocolOf(id: string): string;
   report(event: ServicesEvent): void;
+  /** The bus's group; `undefined`: nothing goes by datagram. */
+  readonly group?: GroupMeans | undefined;
 }
 
 /** Reads items; a test's counts what it reads. */

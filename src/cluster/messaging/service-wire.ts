@@ -14,7 +14,7 @@
  *   ruid      length uint, UTF-8
  *   data      the rest
  *
- * The channel is read first and alone: an item on a channel that is not joined is dropped by it.
+ * The channel and the id are read first and alone: an item on a channel that is not joined is dropped by it.
  */
 import { isUtf8 } from "node:buffer";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
@@ -100,31 +100,30 @@ export function encodeService(item: {
   return bytes;
 }
 
-/** What an item is, and its channel; nothing else of it is read. */
-export function readServiceHead(
-  bytes: Buffer,
-): { readonly op: ServiceOp; readonly channel: ClusterChannel } | ServiceJunk {
-  if (bytes.length === 0) return "empty";
-  const op = (bytes[0] as number) & OP;
-  if (op < ServiceOp.MESSAGE || op > ServiceOp.RECEIPT) return "op";
-  const channel = readChannel(new Reader(bytes, 1), bytes[0] as number);
-  return channel === undefined ? "channel" : { op: op as ServiceOp, channel };
+/** What an item is, its channel and its id; nothing else of it is read. */
+export function readServiceHead(bytes: Buffer): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
+  const reader = new Reader(bytes, 1);
+  return readHead(bytes, reader);
 }
 
-/** @returns the item, whose `data` is a view of the bytes where it is not a text; or why there is none */
-export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
+function readHead(bytes: Buffer, reader: Reader): Pick<ServiceItem, "op" | "channel" | "id"> | ServiceJunk {
   if (bytes.length === 0) return "empty";
   const head = bytes[0] as number;
   const op = head & OP;
   if (op < ServiceOp.MESSAGE || op > ServiceOp.RECEIPT) return "op";
-  const reader = new Reader(bytes, 1);
   const channel = readChannel(reader, head);
   if (channel === undefined) return "channel";
-  let id = 0;
-  if ((head & ID) !== 0) {
-    id = reader.uint();
-    if (id === 0) return "id";
-  }
+  const id = (head & ID) === 0 ? 0 : reader.uint();
+  return id === 0 && (head & ID) !== 0 ? "id" : { op: op as ServiceOp, channel, id };
+}
+
+/** @returns the item, whose `data` is a view of the bytes where it is not a text; or why there is none */
+export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
+  const reader = new Reader(bytes, 1);
+  const found = readHead(bytes, reader);
+  if (typeof found === "string") return found;
+  const { op, channel, id } = found;
+  const head = bytes[0] as number;
   let ruid = "";
   if ((head & RUID) !== 0) {
     const size = reader.uint();
@@ -139,9 +138,9 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
     if (reader.failed) return "more";
   }
   const rest = bytes.subarray(reader.at);
-  if ((head & TEXT) === 0) return { op: op as ServiceOp, channel, id, ruid, data: rest };
+  if ((head & TEXT) === 0) return { op, channel, id, ruid, data: rest };
   if (!isUtf8(rest)) return "utf8";
-  return { op: op as ServiceOp, channel, id, ruid, data: rest.toString() };
+  return { op, channel, id, ruid, data: rest.toString() };
 }
 
 /** @returns `undefined`: it is junk */

@@ -7,11 +7,18 @@
  * Nothing that arrives is ever evaluated as code: data are texts or bytes, which only the program's own hooks and handlers read.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
-import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  type ShoalError,
+  TimeoutError,
+  UnroutableError,
+} from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import type { ResolverStep } from "../resolver.js";
 import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
 import { type ClusterChannels, checkChannel } from "./channels.js";
+import type { GroupSends } from "./group-sends.js";
 import {
   checkData,
   checkProtocol,
@@ -53,7 +60,34 @@ const MAX_TIMEOUT = 2_147_483_647;
 
 const SELECTION = ["services", "resolver", "resolve", "self"] as const;
 const SEND_KEYS = [...SELECTION, "broadcast", "protocols", "channel", "ruid", "data"];
-const QUERY_KEYS = [...SELECTION, "protocols", "channel", "id", "data", "timeout", "signal", "maxReplyBytes"];
+const QUERY_KEYS = [
+  ...SELECTION,
+  "broadcast",
+  "protocols",
+  "channel",
+  "id",
+  "data",
+  "timeout",
+  "signal",
+  "maxReplyBytes",
+];
+
+/** Services without a link from which on a datagram to all of them is cheaper than so many links. */
+const GROUP_FROM = 8;
+
+interface Means {
+  readonly broadcast: boolean | undefined;
+  readonly protocols: readonly string[] | undefined;
+}
+
+/** Where what becomes of each recipient goes. */
+interface Recipients {
+  readonly op: ServiceOp;
+  readonly id: number;
+  sent(service: Service, means: "links" | "datagram"): void;
+  failed(service: Service, error: ShoalError): void;
+  answered(service: Service, data: string | Buffer): void;
+}
 
 type Hook = MessageHook | ServiceHook;
 
@@ -109,14 +143,12 @@ export class Services {
     checkCallOptions("send", options, SEND_KEYS);
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`send takes an object; got ${describe(options)}`);
-    const { broadcast, channel = 0, ruid = "", data = "" } = options;
-    if (broadcast !== undefined && typeof broadcast !== "boolean")
-      throw new InvalidArgumentError(`broadcast is true or false; got ${describe(broadcast)}`);
-    const protocols = protocolsOf(options.protocols);
+    const { channel = 0, ruid = "", data = "" } = options;
+    const means = meansOf(options);
     checkChannel(channel);
     checkRuid(ruid);
     const payload: HookPayload = { data: checkData("data", data), channel, ruid };
-    const { services, failed } = this.#select("send", options, broadcast === true);
+    const { services, failed } = this.#select("send", options, means.broadcast === true);
 
     const passed = await this.#context.hooks.pass(ENCODING, payload, {
       kind: "message",
@@ -129,10 +161,14 @@ export class Services {
     }
     const sent: Service[] = [];
     let answer: string | Buffer | undefined;
-    await this.#sendTo(services, passed, protocols, {
+    const used = new Set<"links" | "datagram">();
+    await this.#sendTo(services, passed, means, {
       op: ServiceOp.MESSAGE,
-      id: 0,
-      sent: (service) => sent.push(service),
+      id: this.#context.pending.take(),
+      sent: (service, by) => {
+        sent.push(service);
+        used.add(by);
+      },
       failed: (service, error) => failed.push({ name: service.name, service, error }),
       answered: (_, data) => {
         answer = data;
@@ -140,7 +176,8 @@ export class Services {
     });
     this.#context.counts.sent += sent.length;
     this.#context.counts.failed += failed.length;
-    return { sent, failed, means: sent.length > 0 ? "links" : "none", answer };
+    const [by = "none"] = used;
+    return { sent, failed, means: used.size > 1 ? "both" : by, answer };
   }
 
   query(options: ServiceQueryOptions): Query {
@@ -150,7 +187,7 @@ export class Services {
       throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);
     const { channel = 0, id, data = "", timeout = QUERY_TIMEOUT, signal } = options;
     const { maxReplyBytes = MAX_UNREAD_BYTES } = options;
-    const protocols = protocolsOf(options.protocols);
+    const means = meansOf(options);
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
     if (typeof timeout !== "number" || !(timeout === -1 || (timeout >= 0 && timeout <= MAX_TIMEOUT)))
@@ -194,7 +231,7 @@ export class Services {
     for (const { service, error } of failed) query.respond({ service: service as Service, error });
     if (services.length === 0) query.end("done");
     else if (query.ended === undefined)
-      void this.#ask(query, number, services, { data: checked, channel, ruid }, protocols);
+      void this.#ask(query, number, services, { data: checked, channel, ruid }, means);
     return query;
   }
 
@@ -219,19 +256,27 @@ export class Services {
     return this.#receiver.onBytes(from, item, this.#context.effects.protocolOf(from));
   }
 
+  /** A datagram of messaging came from a live member. It never throws. */
+  onDatagram(from: string, bytes: Buffer): void {
+    this.#receiver.onDatagram(from, bytes);
+  }
+
   /** A member was seen first, or is back, or is another than before, or is gone. */
   onMember(what: "discovered" | "found" | "changed" | "lost", service: Service): void {
     this.#context.admission.onMember(what, service);
-    if (what === "lost")
-      this.#context.pending.onGone(service.id, (gone) => ({
-        service: gone,
-        error: new UnroutableError(`${gone.name} is gone`),
-      }));
+    if (what !== "lost") return;
+    this.#context.group?.onGone(service.id);
+    this.#context.seen.onGone(service.id);
+    this.#context.pending.onGone(service.id, (gone) => ({
+      service: gone,
+      error: new UnroutableError(`${gone.name} is gone`),
+    }));
   }
 
   close(): void {
     this.#context.closed = true;
     this.#context.pending.close();
+    this.#context.group?.close();
     this.#receiver.close();
   }
 
@@ -292,7 +337,7 @@ export class Services {
     number: number,
     services: readonly Service[],
     payload: HookPayload,
-    protocols: readonly string[] | undefined,
+    means: Means,
   ): Promise<void> {
     const fail = (service: Service, error: ShoalError): void => {
       this.#context.counts.failed += 1;
@@ -309,7 +354,7 @@ export class Services {
         for (const service of services) query.respond({ service, data: passed.data });
         return;
       }
-      await this.#sendTo(services, passed, protocols, {
+      await this.#sendTo(services, passed, means, {
         op: ServiceOp.QUERY,
         id: number,
         sent: () => {
@@ -329,72 +374,133 @@ export class Services {
     this.#cleanups.delete(query);
   }
 
-  /** Hands a payload to each service, encoded once for each protocol. */
+  /** Hands a payload to each service by the best means that it may use. */
   async #sendTo(
     services: readonly Service[],
     payload: HookPayload,
-    protocols: readonly string[] | undefined,
-    each: {
-      readonly op: ServiceOp;
-      readonly id: number;
-      sent(service: Service): void;
-      failed(service: Service, error: ShoalError): void;
-      answered(service: Service, data: string | Buffer): void;
-    },
+    means: Means,
+    each: Recipients,
   ): Promise<void> {
-    const kind = each.op === ServiceOp.QUERY ? "query" : "message";
-    const groups = new Map<string, Service[]>();
+    const byDatagram: Service[] = [];
+    const byLink: Service[] = [];
+    let linkless = 0;
+    const group = this.#context.group?.fits(payload.data.length) === true ? this.#context.group : undefined;
     for (const service of services) {
       const verdict = this.#context.admission.verdictOf(service);
       const veto = verdict instanceof Promise ? await verdict : verdict;
-      if (veto !== undefined) {
-        each.failed(service, veto);
-        continue;
-      }
-      const protocol = this.#protocolTo(service, protocols);
-      if (protocol instanceof UnroutableError) {
-        each.failed(service, protocol);
-        continue;
-      }
+      const way = veto ?? this.#wayTo(service, means, group);
+      if (way === "udp" || way === "either") byDatagram.push(service);
+      else if (way === "link") byLink.push(service);
+      else each.failed(service, way);
+      if (way === "either") linkless += 1;
+    }
+    // A datagram that few want is dearer than the links that they get anyway.
+    const isCheap = linkless === 0 || linkless >= GROUP_FROM;
+    if (!isCheap) byLink.push(...byDatagram.splice(0));
+    await this.#sendByLinks(byLink, payload, each, each.op === ServiceOp.QUERY ? each.id : 0);
+    const again: Service[] = [];
+    for (const service of await this.#sendByDatagram(byDatagram, payload, each))
+      if (mayLink(this.#context.effects.protocolOf(service.id), means.protocols)) again.push(service);
+      else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
+    await this.#sendByLinks(again, payload, each, each.id);
+  }
+
+  /** @returns those that it did not reach */
+  async #sendByDatagram(
+    services: readonly Service[],
+    payload: HookPayload,
+    each: Recipients,
+  ): Promise<readonly Service[]> {
+    const { group, effects } = this.#context;
+    if (services.length === 0 || group?.fits(payload.data.length) !== true) return services;
+    const item = await this.#itemFor("udp", services, payload, each, each.id);
+    if (item === undefined) return [];
+    if (!group.fits(item.length)) return services;
+    const reached = await group.send(each.id, item, services, effects.others());
+    const rest: Service[] = [];
+    for (const service of services)
+      if (reached.has(service.id)) each.sent(service, "datagram");
+      else rest.push(service);
+    return rest;
+  }
+
+  /** @param id of the items; 0: they have none, since no datagram has gone before them */
+  async #sendByLinks(
+    services: readonly Service[],
+    payload: HookPayload,
+    each: Recipients,
+    id: number,
+  ): Promise<void> {
+    const { effects } = this.#context;
+    const self = effects.self().id;
+    const groups = new Map<string, Service[]>();
+    for (const service of services) {
+      const protocol = service.id === self ? SELF : effects.protocolOf(service.id);
       const group = groups.get(protocol);
       if (group === undefined) groups.set(protocol, [service]);
       else group.push(service);
     }
     for (const [protocol, group] of groups) {
-      let passed: HookPayload | HookAnswer;
-      try {
-        passed = await this.#context.hooks.pass(TRANSMITTING, payload, { kind, services: group, protocol });
-      } catch (error) {
-        for (const service of group) each.failed(service, error as VetoError);
-        continue;
-      }
-      if (passed instanceof HookAnswer) {
-        this.#context.counts.answered += 1;
-        for (const service of group) each.answered(service, passed.data);
-        continue;
-      }
-      // The handlers take the number for an id that is not there.
-      const ruid = each.id !== 0 && passed.ruid === String(each.id) ? "" : passed.ruid;
-      const item = encodeService({ ...passed, op: each.op, id: each.id, ruid });
+      const item = await this.#itemFor(protocol, group, payload, each, id);
+      if (item === undefined) continue;
       for (const service of group) {
         if (protocol === SELF) {
-          each.sent(service);
+          each.sent(service, "links");
           void this.#receiver.onBytes(service.id, item, SELF);
           continue;
         }
-        const error = this.#context.sendItem(service, item, passed.channel);
-        if (error === undefined) each.sent(service);
+        const error = this.#context.sendItem(service, item, payload.channel);
+        if (error === undefined) each.sent(service, "links");
         else each.failed(service, error);
       }
     }
   }
 
-  #protocolTo(service: Service, protocols: readonly string[] | undefined): string | UnroutableError {
-    if (service.id === this.#context.effects.self().id) return SELF;
-    const protocol = this.#context.effects.protocolOf(service.id);
-    if (protocols === undefined || protocol === "" || protocols.includes(protocol)) return protocol;
+  /** Passes a payload through the hooks of a protocol. @returns `undefined`: they answered or vetoed it */
+  async #itemFor(
+    protocol: string,
+    services: readonly Service[],
+    payload: HookPayload,
+    each: Recipients,
+    id: number,
+  ): Promise<Buffer | undefined> {
+    const kind = each.op === ServiceOp.QUERY ? "query" : "message";
+    let passed: HookPayload | HookAnswer;
+    try {
+      passed = await this.#context.hooks.pass(TRANSMITTING, payload, { kind, services, protocol });
+    } catch (error) {
+      for (const service of services) each.failed(service, error as VetoError);
+      return undefined;
+    }
+    if (passed instanceof HookAnswer) {
+      this.#context.counts.answered += 1;
+      for (const service of services) each.answered(service, passed.data);
+      return undefined;
+    }
+    // The handlers take the number for an id that is not there.
+    const ruid = passed.ruid === String(id) ? "" : passed.ruid;
+    return encodeService({ ...passed, op: each.op, id, ruid });
+  }
+
+  /** How a message may go to a service; `either`: by datagram where enough others want that. */
+  #wayTo(
+    { id, name }: Service,
+    { broadcast, protocols }: Means,
+    group: GroupSends | undefined,
+  ): "udp" | "link" | "either" | UnroutableError {
+    const { effects } = this.#context;
+    if (id === effects.self().id) return "link";
+    const protocol = effects.protocolOf(id);
+    const byLink = mayLink(protocol, protocols);
+    const byDatagram =
+      broadcast !== false && (protocols?.includes("udp") ?? true) && group?.reaches(id) === true;
+    if (byDatagram && (broadcast === true || !byLink || protocols?.[0] === "udp")) return "udp";
+    if (byDatagram && protocol === "") return "either";
+    if (byLink) return "link";
     return new UnroutableError(
-      `the link to ${service.name} is ${protocol}, which is not one of ${protocols.join(", ")}`,
+      protocol === ""
+        ? `${name} is not reached by ${protocols?.join(", ")}`
+        : `the link to ${name} is ${protocol}, which is not one of ${protocols?.join(", ")}`,
     );
   }
 
@@ -409,6 +515,24 @@ function* servicesOf(services: Iterable<Service>): Iterable<Service> {
       `resolver is a list of conditions, or a resolver; got ${describe(services)}`,
     );
   yield* services;
+}
+
+function meansOf({
+  broadcast,
+  protocols,
+}: {
+  readonly broadcast?: boolean | undefined;
+  readonly protocols?: readonly string[] | undefined;
+}): Means {
+  if (broadcast !== undefined && typeof broadcast !== "boolean")
+    throw new InvalidArgumentError(`broadcast is true or false; got ${describe(broadcast)}`);
+  return { broadcast, protocols: protocolsOf(protocols) };
+}
+
+/** @param protocol of the link; "": it has none yet */
+function mayLink(protocol: string, protocols: readonly string[] | undefined): boolean {
+  if (protocols === undefined) return true;
+  return protocol === "" ? protocols.some((each) => each !== "udp") : protocols.includes(protocol);
 }
 
 function protocolsOf(protocols: readonly string[] | undefined): readonly string[] | undefined {

@@ -14,7 +14,9 @@ import { Membership } from "../membership/membership.js";
 import { BusCodec } from "../net/bus-codec.js";
 import type { BeatState } from "../net/packet-socket.js";
 import { hostOf } from "../resolver.js";
-import { DataPlane, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { bodySize } from "../wire/codec.js";
+import { DataPlane, MESSAGE_LEVEL, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
+import { MAX_BODY } from "../wire/seal.js";
 import { BusTimer } from "./bus-timer.js";
 import { ChangeEvents } from "./change-events.js";
 import type { ClusterEvent } from "./events.js";
@@ -57,6 +59,8 @@ export interface RuntimeEffects {
     | undefined;
   /** A live member sent bytes for clients, over a stream. @returns whether they were understood */
   onClientData(member: Readonly<Member>, data: Uint8Array): boolean;
+  /** A live member sent bytes of messaging, by datagram. */
+  onMessageDatagram(id: string, data: Buffer): void;
   /** A member was lost, has left or was removed. */
   onGone(id: string): void;
   /** The rules report a change, whatever it is. */
@@ -253,6 +257,24 @@ export class BusRuntime implements BusPort {
     return this.#membership?.sendData(id, DataPlane.CLIENTS, data) ?? false;
   }
 
+  /**
+   * Bytes that a datagram of messaging may have; 0: the bus has no group, a live member does not know such datagrams, or nodes have keys of
+   * their own, which a datagram does not prove.
+   */
+  get messageRoom(): number {
+    const rules = this.#membership;
+    const { settings, hasGroup } = this.#sockets;
+    if (rules === undefined || !hasGroup || settings.curve !== undefined) return 0;
+    if (rules.live.some(({ level }) => level < MESSAGE_LEVEL)) return 0;
+    return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
+  }
+
+  /** Sends bytes of messaging by datagram. @param id of a live member; `undefined`: to the group */
+  sendMessage(data: Uint8Array, id?: string): void {
+    if (id === undefined) this.#membership?.multicastMessage(data);
+    else this.#membership?.sendMessage(id, data);
+  }
+
   /** Reports what the rules did not decide. */
   report(event: ClusterEvent): void {
     this.#events.report(event);
@@ -263,6 +285,7 @@ export class BusRuntime implements BusPort {
   onPacket(packet: Packet, address: string, overStream: boolean): void {
     this.run((rules, now) => rules.onPacket(now, packet, address, overStream));
     if (packet.type === PacketType.DATA) this.#onData(packet, overStream);
+    else if (packet.type === PacketType.MESSAGE) this.#onMessage(packet, overStream);
   }
 
   onGroupPacket(packet: Packet, address: string): void {
@@ -310,6 +333,14 @@ export class BusRuntime implements BusPort {
     if (!overStream || member?.isLive !== true || data === undefined) this.#sockets.count("data:refused");
     else if (packet.flags !== DataPlane.CLIENTS || !this.#effects.onClientData(member, data))
       this.#sockets.count("data:unknown");
+  }
+
+  /** With keys of nodes a datagram may have been forged by another holder of the bus's key. */
+  #onMessage({ from, data }: Packet, overStream: boolean): void {
+    const isLive = this.#membership?.get(from)?.isLive === true && from !== this.#identity.id;
+    if (overStream || !isLive || data === undefined || this.#sockets.settings.curve !== undefined)
+      this.#sockets.count("message:refused");
+    else this.#effects.onMessageDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }
 
   // --- What the rules decide -----------------------------------------------------------------------------------------

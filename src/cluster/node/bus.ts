@@ -94,6 +94,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       },
       firstDetails: () => this.#details.first(),
       onClientData: (member, data) => this.#clients.onData(member, data),
+      onMessageDatagram: () => undefined,
       onGone: (id) => this.#clients.onGone(id),
       onChange: (change) => this.#messages.onChange(change),
     });

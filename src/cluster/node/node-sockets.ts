@@ -343,6 +343,11 @@ export class NodeSockets {
     this.#datagrams?.send(bytes, this.#zones.hostFor(parts.host), parts.port);
   }
 
+  /** Whether there is a group, and sockets that have joined it. */
+  get hasGroup(): boolean {
+    return this.#datagrams?.hasGroup === true;
+  }
+
   multicast(bus: BusPort, packet: Packet): void {
     if (this.#datagrams?.hasGroup !== true) return;
     const bytes = bus.codec.encode(packet);

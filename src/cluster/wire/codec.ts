@@ -31,7 +31,7 @@ export const PREFIX = 7;
 
 /** Bytes of a body before its type's fields, and of the count of updates after them. */
 const HEAD = 31;
-/** Bytes of a body without update, by type; without the bytes of DATA. */
+/** Bytes of a body without update, by type; without the bytes of DATA and MESSAGE. */
 export function bodySize(type: PacketType, address: number): number {
   switch (type) {
     case PacketType.PING:
@@ -56,6 +56,8 @@ export function bodySize(type: PacketType, address: number): number {
       return HEAD + 9 + 1;
     case PacketType.DATA:
       return HEAD + 5 + 1;
+    case PacketType.MESSAGE:
+      return HEAD + 2 + 1;
   }
 }
 
@@ -163,6 +165,13 @@ export function encodePacket(packet: Packet, bus: number): Buffer {
       const data = packet.data ?? NO_DATA;
       out.u8(packet.flags);
       out.u32(data.length);
+      out.bytes.set(data, out.at);
+      out.at += data.length;
+      break;
+    }
+    case PacketType.MESSAGE: {
+      const data = packet.data ?? NO_DATA;
+      out.u16(data.length);
       out.bytes.set(data, out.at);
       out.at += data.length;
       break;
@@ -395,6 +404,9 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
       data = input.data(size);
       break;
     }
+    case PacketType.MESSAGE:
+      data = input.data(input.u16());
+      break;
     default:
       return "type";
   }

@@ -30,6 +30,8 @@ export const PacketType = {
   ENTRIES: 10,
   /** What a plane above the membership has: `flags` is the plane, `data` what it wrote. Over streams only. */
   DATA: 11,
+  /** What messaging sends by datagram, to the group or to one member: `data`. Of level 2. */
+  MESSAGE: 12,
 } as const;
 export type PacketType = (typeof PacketType)[keyof typeof PacketType];
 
@@ -50,7 +52,9 @@ export const UpdateKind = { ALIVE: 1, SUSPECT: 2, DEAD: 3, LEFT: 4, REMOVAL: 5, 
 export type UpdateKind = (typeof UpdateKind)[keyof typeof UpdateKind];
 
 /** The level of the packets and updates that this version knows: docs/spec/cluster.md, Versions. */
-export const LEVEL = 1;
+export const LEVEL = 2;
+/** That of a node that knows MESSAGE. */
+export const MESSAGE_LEVEL = 2;
 
 /** Flags of an alive; those that are not known here are kept and passed on. */
 export const ALIVE_DRAINING = 1;

@@ -34,7 +34,7 @@ describe("the compact form", () => {
       fc.property(item, (sent) => {
         const bytes = encodeService(sent);
         expect(decodeService(bytes)).toEqual(sent);
-        expect(readServiceHead(bytes)).toEqual({ op: sent.op, channel: sent.channel });
+        expect(readServiceHead(bytes)).toEqual({ op: sent.op, channel: sent.channel, id: sent.id });
       }),
       { numRuns: LONG ? 10_000 : 300 },
     );
@@ -48,7 +48,7 @@ describe("the compact form", () => {
         const decoded = decodeService(bytes);
         if (typeof head === "string") expect(decoded).toBe(head);
         else if (typeof decoded !== "string")
-          expect({ op: decoded.op, channel: decoded.channel }).toEqual(head);
+          expect({ op: decoded.op, channel: decoded.channel, id: decoded.id }).toEqual(head);
       }),
       { numRuns: LONG ? 100_000 : 3_000 },
     );

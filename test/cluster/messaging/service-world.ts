@@ -11,7 +11,7 @@ let made = 0;
 export function createService(name: string, tags: readonly string[] = [], host = "here"): Service {
   made += 1;
   return {
-    id: made.toString(16).padStart(32, "0"),
+    id: made.toString(16).padStart(8, "0").padEnd(32, "0"),
     name: `${name}@${host}`,
     host,
     state: "alive",
@@ -38,6 +38,11 @@ export class SimulatedService {
   /** Items that went out, by recipient. */
   readonly sent: { readonly to: string; readonly item: Buffer }[] = [];
   protocol = "tcp";
+  /** Bytes of a datagram. */
+  room = 1_200;
+  /** Datagrams that went out, and how many were to the group. */
+  datagrams = 0;
+  multicasts = 0;
   /** Of the link to each recipient. */
   readonly #last = new Map<string, Promise<void>>();
 
@@ -54,6 +59,19 @@ export class SimulatedService {
         send: (to, item) => this.#send(to, Buffer.from(item)),
         protocolOf: () => this.protocol,
         report: (event) => void this.events.push(event),
+        group: {
+          room: () => this.room,
+          multicast: (data) => {
+            this.datagrams += 1;
+            this.multicasts += 1;
+            for (const other of this.#all())
+              if (other !== service) this.#datagram(other.id, Buffer.from(data));
+          },
+          unicast: (id, data) => {
+            this.datagrams += 1;
+            this.#datagram(id, Buffer.from(data));
+          },
+        },
       },
       options,
     );
@@ -61,6 +79,11 @@ export class SimulatedService {
 
   #all(): Service[] {
     return this.world.services();
+  }
+
+  #datagram(to: string, data: Buffer): void {
+    for (let i = this.world.copies(this.service, to); i > 0; i--)
+      setImmediate(() => this.world.get(to)?.services.onDatagram(this.service.id, data));
   }
 
   #send(to: string, item: Buffer): SendResult {
@@ -97,6 +120,8 @@ function resolveServices(
 
 export class ServiceWorld {
   readonly #live = new Map<string, SimulatedService>();
+  /** How often a datagram arrives. */
+  copies: (from: Service, to: string) => number = () => 1;
   /** What each item waits for before it arrives. */
   deliver: (from: SimulatedService, to: SimulatedService) => Promise<void> | undefined = () => undefined;
 

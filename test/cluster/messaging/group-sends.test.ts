@@ -1,0 +1,194 @@
+/** Messages by datagram to the group: receipts, links for those that gave none, and that each service takes a message once. */
+import { describe, expect, it } from "vitest";
+import fc from "../../support/properties.js";
+import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+
+interface Crowd {
+  readonly world: ServiceWorld;
+  readonly a: SimulatedService;
+  readonly others: readonly SimulatedService[];
+  /** What each of the others got. */
+  readonly got: unknown[][];
+}
+
+function crowd(size: number, link = ""): Crowd {
+  const world = new ServiceWorld();
+  const a = world.add("a");
+  a.protocol = link;
+  const others = Array.from({ length: size }, (_, i) => world.add(`s${i}`, [i % 2 === 0 ? "even" : "odd"]));
+  const got = others.map(({ services }) => {
+    const messages: unknown[] = [];
+    services.onMessage(({ data, protocol }) => void messages.push([data, protocol]));
+    services.onQuery(({ protocol }) => protocol);
+    return messages;
+  });
+  return { world, a, others, got };
+}
+
+describe("a message to many services", () => {
+  it("is one datagram, with those who are meant in it", async () => {
+    const { a, got } = crowd(16);
+    const { sent, failed, means } = await a.services.send({ resolve: "even", data: "hi" });
+    expect([sent.length, failed, means, a.multicasts, a.sent.length]).toEqual([8, [], "datagram", 1, 0]);
+    expect(got).toEqual(got.map((_, i) => (i % 2 === 0 ? [["hi", "udp"]] : [])));
+  });
+
+  it("goes by links where these are there, where few are meant, and where it has to", async () => {
+    const few = crowd(7);
+    expect((await few.a.services.send({ broadcast: true, data: "hi" })).means).toBe("datagram");
+    expect((await few.a.services.send({ resolve: "even" })).means).toBe("links");
+    const linked = crowd(20, "tcp");
+    expect((await linked.a.services.send({ resolve: "even" })).means).toBe("links");
+    expect((await linked.a.services.send({ resolve: "even", broadcast: true })).means).toBe("datagram");
+    const many = crowd(20);
+    expect((await many.a.services.send({ resolve: "even", broadcast: false })).means).toBe("links");
+    expect((await many.a.services.send({ resolve: "even", protocols: ["tcp"] })).means).toBe("links");
+    expect((await many.a.services.send({ resolve: "even", protocols: ["udp"] })).means).toBe("datagram");
+    expect((await many.a.services.send({ resolve: "even", data: "x".repeat(1_300) })).means).toBe("links");
+    many.a.room = 0;
+    expect((await many.a.services.send({ resolve: "even" })).means).toBe("links");
+    const { failed } = await many.a.services.send({ resolve: "even", protocols: ["udp"] });
+    expect(failed[0]?.error.message).toBe("s0@here is not reached by udp");
+  });
+
+  it("goes by a link to those who acknowledge no datagram, once to each, and from then on at once", async () => {
+    const { world, a, others, got } = crowd(12);
+    const deaf = new Set(others.slice(0, 3).map(({ service }) => service.id));
+    // One hears the datagram, and its receipt is lost.
+    const mute = others[3]?.service.id;
+    world.copies = (from, to) => (deaf.has(to) || from.id === mute ? 0 : 1);
+    const { sent, means } = await a.services.send({ broadcast: true, data: "hi" });
+    expect([sent.length, means, a.sent.length]).toEqual([12, "both", 4]);
+    await settle();
+    expect(got.map((messages) => messages.length)).toEqual(got.map(() => 1));
+    expect(others[3]?.services.stats().refused).toEqual({ "service:again": 1 });
+    await a.services.send({ resolve: "even", broadcast: true });
+    expect([a.multicasts, a.sent.length]).toEqual([2, 6]);
+  });
+
+  it("is taken once, whatever arrives twice", async () => {
+    const { world, a, got } = crowd(9);
+    world.copies = () => 3;
+    await a.services.send({ broadcast: true, data: "hi" });
+    await settle();
+    expect(got.map((messages) => messages.length)).toEqual(got.map(() => 1));
+    expect(a.services.stats().refused["datagram:receipt"]).toBeGreaterThan(0);
+  });
+
+  it("goes in several datagrams where one does not hold them all", async () => {
+    const { a, got } = crowd(600);
+    const { sent, means } = await a.services.send({ resolve: "even", data: "x".repeat(700) });
+    expect([sent.length, means]).toEqual([300, "datagram"]);
+    // 1,200 bytes: 124 short ids.
+    expect(a.multicasts).toBe(3);
+    expect(got.filter((messages) => messages.length === 1).length).toBe(300);
+  });
+
+  it("is on a channel, and passes the hooks of udp", async () => {
+    const { a, others, got } = crowd(9);
+    a.services.hook("protocol:send", { protocols: ["udp"] }, ({ data }) => ({ data: `${data}!` }));
+    others[0]?.services.hook("protocol:receive", { protocols: ["udp"] }, ({ data }) => ({
+      data: `${data}?`,
+    }));
+    others[1]?.services.channels.leave(2);
+    await a.services.send({ broadcast: true, channel: 2, data: "hi" });
+    expect(got.map((messages) => messages[0])).toEqual([
+      ["hi!?", "udp"],
+      undefined,
+      ...Array.from({ length: 7 }, () => ["hi!", "udp"]),
+    ]);
+    expect([others[1]?.services.stats().notJoined, a.sent.length]).toEqual([1, 0]);
+  });
+
+  it("is a query, too, and each answers once", async () => {
+    const { world, a, others } = crowd(30);
+    const [deaf, mute] = others.map(({ service }) => service.id);
+    world.copies = (from, to) => (to === deaf || from.id === mute ? 0 : 2);
+    const { replies, failed, missing } = await a.services
+      .query({ resolver: [{ some: ["even", "odd"] }] })
+      .collect();
+    expect([replies.length, failed, missing, a.multicasts]).toEqual([30, [], [], 1]);
+    expect(replies.filter(({ data }) => data === "udp").length).toBe(29);
+  });
+
+  it("that cannot be taken gets no receipt, and waits in its link", async () => {
+    const { a, others } = crowd(9);
+    const busy = others[0] as SimulatedService;
+    const free: (() => void)[] = [];
+    busy.services.onMessage(() => new Promise<void>((resolve) => free.push(resolve)));
+    for (let i = 0; i < 1_024; i++) await a.services.send({ services: [busy.service] });
+    await settle();
+    const { sent, means } = await a.services.send({ broadcast: true });
+    expect([sent.length, means, busy.services.stats().refused]).toEqual([9, "both", { "datagram:busy": 1 }]);
+    for (const each of free.splice(0)) each();
+    await settle();
+    expect(free.length).toBe(1);
+  });
+});
+
+describe("datagrams of others", () => {
+  it("that are junk, or of nobody here, change nothing and are counted", async () => {
+    const { world, a, got } = crowd(1);
+    const from = world.services()[1]?.id as string;
+    for (const hex of [
+      "",
+      "ff",
+      "80",
+      "ffff03",
+      "02aabbccdd",
+      "00",
+      "0000",
+      "000162",
+      "002900",
+      "0026",
+      "002305",
+    ])
+      a.services.onDatagram(from, Buffer.from(hex, "hex"));
+    a.services.onDatagram("f".repeat(32), Buffer.from("00290168", "hex"));
+    await settle();
+    expect(a.services.stats().refused).toEqual({
+      "datagram:group": 5,
+      "datagram:empty": 1,
+      "datagram:op": 2,
+      "datagram:id": 3,
+      "service:sender": 1,
+    });
+    expect(got).toEqual([[]]);
+  });
+
+  it("never throw, whatever they are", () => {
+    const { world, a } = crowd(1);
+    const from = world.services()[1]?.id as string;
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (junk) => a.services.onDatagram(from, Buffer.from(junk))),
+      { numRuns: LONG ? 100_000 : 2_000 },
+    );
+  });
+
+  it("leave each service with a message once under any loss and repetition", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.nat(3), { minLength: 20, maxLength: 60 }),
+        fc.nat(3),
+        async (losses, sends) => {
+          const { world, a, got } = crowd(10);
+          let i = 0;
+          world.copies = () => [0, 1, 1, 2][losses[i++ % losses.length] as number] as number;
+          const results = [];
+          for (let n = 0; n <= sends; n++)
+            results.push(a.services.send({ broadcast: true, data: String(n) }));
+          for (const { sent, failed } of await Promise.all(results))
+            expect([sent.length, failed]).toEqual([10, []]);
+          await settle();
+          for (const messages of got)
+            expect(messages.map((message) => (message as string[])[0]).sort()).toEqual(
+              Array.from({ length: sends + 1 }, (_, n) => String(n)),
+            );
+        },
+      ),
+      { numRuns: LONG ? 300 : 12 },
+    );
+  });
+});
