@@ -62,6 +62,7 @@ export {
 } from "./discovery/source.js";
 export { createId } from "./identity.js";
 export type { ClusterAddress } from "./messaging/addresses.js";
+export { type ClusterChannel, ClusterChannels } from "./messaging/channels.js";
 export {
   MessageClient,
   type MessageRecipient,
@@ -71,6 +72,19 @@ export {
   type SubscribeOptions,
 } from "./messaging/client.js";
 export type { MessagingEvent } from "./messaging/events.js";
+export {
+  HookAnswer,
+  type HookContext,
+  type HookOptions,
+  type HookPayload,
+  type HookResult,
+  type HookStage,
+  type MessageHook,
+  type MessageStage,
+  type ServiceHook,
+  type ServiceStage,
+  VetoError,
+} from "./messaging/hooks.js";
 export type { ClusterMessage } from "./messaging/message.js";
 export type { MessagingStats } from "./messaging/messaging.js";
 export type { MessagingOptions, PublishAsRequest } from "./messaging/options.js";
@@ -85,6 +99,30 @@ export type {
   ProtocolHost,
   ProtocolListener,
 } from "./messaging/protocol.js";
+export {
+  Query,
+  type QueryEnd,
+  QueryError,
+  type QueryFailure,
+  type QueryFailureReason,
+  type QueryReply,
+  type QueryResponse,
+  type QueryResults,
+} from "./messaging/query.js";
+export type {
+  HandlerOptions,
+  ServiceMessage,
+  ServiceMessageHandler,
+  ServiceQuery,
+  ServiceQueryHandler,
+  ServiceQueryOptions,
+  ServiceSelection,
+  ServiceSendFailure,
+  ServiceSendOptions,
+  ServiceSendResult,
+  ServicesEvent,
+  ServicesStats,
+} from "./messaging/service-types.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";

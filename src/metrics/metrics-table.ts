@@ -436,6 +436,24 @@ const CLUSTER: Rows<ClusterStats> = {
     counter("Handlers of messages that threw or rejected.", "handlers_failed", "failed"),
     counter("Items from other nodes that were refused.", "items_refused", "refused.{reason}"),
   ],
+  services: [
+    counter("Messages and queries sent to services, one for each.", "services_sent", "sent"),
+    counter("Messages and queries that went nowhere, one for each service.", "services_failed", "failed"),
+    counter("Messages and queries that handlers got.", "services_received", "received"),
+    counter(
+      "Messages and queries dropped on channels that are not joined.",
+      "services_not_joined",
+      "notJoined",
+    ),
+    counter("Messages of services that no handler is for.", "services_unhandled", "unhandled"),
+    counter("Messages, queries and replies that hooks vetoed.", "services_vetoed", "vetoed"),
+    counter("Messages and queries that hooks answered.", "services_answered", "answered"),
+    gauge("Queries that wait for responses.", "queries_pending", "queries"),
+    gauge("Responses that they wait for.", "responses_awaited", "awaited"),
+    gauge("Messages and queries of services that are handled now.", "services_handling", "handling"),
+    gauge("Bytes of them.", "services_handling_bytes", "handlingBytes"),
+    counter("What services sent and was refused.", "services_refused", "refused.{reason}"),
+  ],
 };
 
 const STAR: Rows<BinaryStarStats> = {

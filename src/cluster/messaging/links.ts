@@ -173,7 +173,7 @@ export class NodeLinks implements MessageLinks {
       ports: options.ports,
       security,
       maxFrame: Math.max(this.#maxItem, MAX_BATCH) + ITEM_HEADER,
-      accept: (connection) => new Caller(this.#callers, connection),
+      accept: (connection) => new Caller(this.#callers, connection, ""),
     };
     this.#sendingEffects = {
       member: (id) => effects.member(id),
@@ -201,7 +201,9 @@ export class NodeLinks implements MessageLinks {
     const failures: unknown[] = [];
     for (const protocol of this.#options.protocols) {
       try {
-        const listener = await protocol.listen(this.#host);
+        const accept = (connection: MessageConnection): Caller =>
+          new Caller(this.#callers, connection, protocol.name);
+        const listener = await protocol.listen({ ...this.#host, accept });
         if (this.#closing !== undefined) await listener.close(0);
         else this.#listeners.set(protocol.name, listener);
       } catch (error) {
@@ -348,6 +350,11 @@ export class NodeLinks implements MessageLinks {
   /** The protocol that serves a peer; empty: no session stands. */
   protocolOf(id: string): string {
     return this.#sending.get(id)?.protocol ?? "";
+  }
+
+  /** The protocol that a peer's last items came by; empty: none has come. */
+  protocolFrom(id: string): string {
+    return this.#receiving.get(id)?.protocol ?? "";
   }
 
   /** Why a member is no target; `undefined`: it is one. */
@@ -539,6 +546,7 @@ export class NodeLinks implements MessageLinks {
     if (result === "new") receiving.restart();
     if (before !== undefined && before !== caller.connection) before.close(0);
     receiving.connection = caller.connection;
+    receiving.protocol = caller.protocol;
     caller.connection.send([
       encodeWelcome({
         version: LINK_VERSION,
@@ -571,15 +579,17 @@ interface CallerEffects {
 /** A connection that came: unknown until it greets. */
 class Caller implements ConnectionEvents {
   readonly connection: MessageConnection;
+  readonly protocol: string;
   readonly #effects: CallerEffects;
   readonly #timer: NodeJS.Timeout;
   #hello: Hello | undefined = undefined;
   #receiving: Receiving | undefined = undefined;
   #isOver = false;
 
-  constructor(effects: CallerEffects, connection: MessageConnection) {
+  constructor(effects: CallerEffects, connection: MessageConnection, protocol: string) {
     this.#effects = effects;
     this.connection = connection;
+    this.protocol = protocol;
     this.#timer = setTimeout(
       () => this.#end(this.#hello === undefined ? "no-hello" : "stranger"),
       HELLO_TIMEOUT,

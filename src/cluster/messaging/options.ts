@@ -16,6 +16,8 @@ import {
   SUBSCRIPTION_BYTES,
   SUBSCRIPTION_MESSAGES,
 } from "./bounds.js";
+import { type ClusterChannel, ClusterChannels } from "./channels.js";
+import { HOOK_TIMEOUT } from "./hooks.js";
 import { checkProtocols } from "./links.js";
 import type { MessageProtocol } from "./protocol.js";
 import { ipcProtocol, tcpProtocol } from "./zmtp-protocol.js";
@@ -41,6 +43,10 @@ export interface MessagingOptions {
    * first that both have and that works is used; one that fails is tried again later. Default `["ipc", "tcp"]`.
    */
   readonly protocols?: readonly ("ipc" | "tcp" | MessageProtocol)[] | undefined;
+  /** Channels of `send` and `query` that are joined from the start. Default 0, 1 and 2. */
+  readonly channels?: readonly ClusterChannel[] | undefined;
+  /** ms that a hook may take; then it counts as a veto. Default 5,000. */
+  readonly hookTimeout?: number | undefined;
   /** Messages that wait for one other node. Default 262,144. */
   readonly highWaterMark?: number | undefined;
   /** Bytes of them. Default 16,777,216. */
@@ -66,6 +72,8 @@ export interface MessagingOptions {
 const OPTIONS = {
   mayPublishAs: anything<(request: PublishAsRequest) => boolean>(),
   protocols: anything<readonly ("ipc" | "tcp" | MessageProtocol)[]>(),
+  channels: anything<readonly ClusterChannel[]>(),
+  hookTimeout: integer({ default: HOOK_TIMEOUT }),
   highWaterMark: integer({ default: LINK_ITEMS }),
   highWaterMarkBytes: bytes({ default: LINK_BYTES, min: 1 }),
   maxItem: integer({ default: MAX_ITEM, max: MAX_ITEM_LIMIT }),
@@ -92,6 +100,11 @@ export function messagingSettings(
     throw new InvalidArgumentError("messaging.mayPublishAs is a function");
   const { protocols } = settings;
   if (protocols !== undefined) checkProtocols(protocolsOf(protocols), hasKey);
+  const { channels } = settings;
+  if (channels !== undefined && !Array.isArray(channels))
+    throw new InvalidArgumentError("messaging.channels is an array");
+  // Before anything is opened: what is no channel.
+  void new ClusterChannels(channels);
   return settings;
 }
 

@@ -31,6 +31,8 @@ export class Receiving {
   readonly id: string;
   readonly window = new ReceiveWindow();
   connection: MessageConnection | undefined = undefined;
+  /** Of the connection. */
+  protocol = "";
   /** In the list of those that acknowledge soon. */
   isDue = false;
   readonly #effects: ReceivingEffects;

@@ -8,8 +8,31 @@ import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
 import type { ServicesEffects, ServicesOptions } from "./service-types.js";
 
+/** Vetoes that a service may report at once. */
+const MAX_CREDIT = 1_024;
 /** How this node sends to itself. */
 export const SELF = "self";
+
+/** Messages that each service was sent and has vetoed none of: it cannot report more vetoes than that. */
+class Credits {
+  readonly #credits = new Map<string, number>();
+
+  give(id: string): void {
+    const credit = this.#credits.get(id) ?? 0;
+    if (credit < MAX_CREDIT) this.#credits.set(id, credit + 1);
+  }
+
+  /** @returns whether there was one */
+  take(id: string): boolean {
+    const credit = this.#credits.get(id) ?? 0;
+    if (credit > 0) this.#credits.set(id, credit - 1);
+    return credit > 0;
+  }
+
+  onGone(id: string): void {
+    this.#credits.delete(id);
+  }
+}
 
 export class ServiceContext {
   readonly effects: ServicesEffects;
@@ -20,6 +43,7 @@ export class ServiceContext {
   /** `undefined`: nothing goes by datagram. */
   readonly group: GroupSends | undefined;
   readonly seen = new SeenIds();
+  readonly notices = new Credits();
   readonly counts = {
     sent: 0,
     failed: 0,

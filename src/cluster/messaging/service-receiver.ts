@@ -140,7 +140,7 @@ export class ServiceReceiver {
     const head = this.#codec.head(bytes);
     if (typeof head === "string") return this.#context.refuse(`service:${head}`);
     const { op, channel, id } = head;
-    const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY;
+    const isRequest = op === ServiceOp.MESSAGE || op === ServiceOp.QUERY || op === ServiceOp.ANSWER;
     if (isRequest && !this.#context.channels.has(channel)) {
       this.#context.counts.notJoined += 1;
       return undefined;
@@ -170,6 +170,7 @@ export class ServiceReceiver {
     }
     switch (item.op) {
       case ServiceOp.MESSAGE:
+      case ServiceOp.ANSWER:
         return this.#onMessage(service, item, protocol);
       case ServiceOp.QUERY:
         return item.id === 0 ? this.#context.refuse("service:id") : this.#onQuery(service, item, protocol);
@@ -179,6 +180,7 @@ export class ServiceReceiver {
       case ServiceOp.NOTICE:
         if (typeof item.data !== "string" || item.data.length > MAX_VETO_REASON)
           return this.#context.refuse("service:notice");
+        if (!this.#context.notices.take(service.id)) return this.#context.refuse("service:notice");
         this.#context.effects.report({
           type: "message:vetoed",
           member: service,
@@ -193,7 +195,9 @@ export class ServiceReceiver {
   }
 
   #onMessage(service: Service, item: ServiceItem, protocol: string): void | Promise<void> {
-    const about: HookAbout = { kind: "message", services: [service], protocol };
+    // What answers is not answered: two nodes with such hooks would never end.
+    const kind = item.op === ServiceOp.ANSWER ? "reply" : "message";
+    const about: HookAbout = { kind, services: [service], protocol };
     const { channel, ruid } = item;
     return this.#pass(
       MESSAGE_STAGES,
@@ -202,7 +206,7 @@ export class ServiceReceiver {
       (payload) => this.#handleMessage({ service, protocol, ...payload }),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#reply(service, protocol, { op: ServiceOp.MESSAGE, id: 0, data, channel, ruid });
+        return this.#reply(service, protocol, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
       },
       (error) => {
         this.#onVeto(service, error);
@@ -365,13 +369,12 @@ export class ServiceReceiver {
     reply: HookPayload & { readonly op: ServiceOp; readonly id: number },
   ): Promise<void> {
     const { op, id, channel } = reply;
-    const kind = op === ServiceOp.REPLY ? "reply" : "message";
     try {
-      const about: HookAbout = { kind, services: [service], protocol };
+      const about: HookAbout = { kind: "reply", services: [service], protocol };
       const passed = await this.#context.hooks.pass(REPLY_STAGES, reply, about);
+      // A hook cannot answer a reply.
       if (this.#context.closed) return;
-      // An answer to an answer, or to a message: what the hook gave goes out.
-      const { data, ruid } = passed instanceof HookAnswer ? { data: passed.data, ruid: reply.ruid } : passed;
+      const { data, ruid } = passed as HookPayload;
       this.#transmit(service, encodeService({ op, id, channel, ruid, data }), channel, id);
     } catch (error) {
       if (this.#context.closed) return;

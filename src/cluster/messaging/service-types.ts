@@ -154,6 +154,10 @@ export interface ServicesEffects {
   send(to: string, item: Uint8Array, prefix: string): SendResult;
   /** How the link to a member goes: "tcp", "ipc" …; "" while there is none. */
   protocolOf(id: string): string;
+  /** How items of a member come. */
+  protocolFrom(id: string): string;
+  /** Settles when it is known where a newcomer takes messages, or when that takes too long; `undefined`: it is known. */
+  whenKnown?(id: string): Promise<void> | undefined;
   report(event: ServicesEvent): void;
   /** The bus's group; `undefined`: nothing goes by datagram. */
   readonly group?: GroupMeans | undefined;

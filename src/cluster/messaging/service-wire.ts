@@ -3,7 +3,7 @@
  * does not have takes no byte.
  *
  *   item      head 1 | channel | id | ruid | data
- *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, RECEIPT
+ *   head      bits 0 to 2  what it is: MESSAGE, QUERY, REPLY, FAILURE, NOTICE, RECEIPT, ANSWER
  *             bit 3        data is a text in UTF-8, else bytes
  *             bit 4        there is a channel, else it is 0
  *             bit 5        there is an id
@@ -35,6 +35,8 @@ export const ServiceOp = {
   NOTICE: 5,
   /** A datagram with this `id` has arrived. By datagram only. */
   RECEIPT: 6,
+  /** As a MESSAGE, which a hook gave in answer to one: it is not answered itself. */
+  ANSWER: 7,
 } as const;
 export type ServiceOp = (typeof ServiceOp)[keyof typeof ServiceOp];
 
@@ -110,7 +112,7 @@ function readHead(bytes: Buffer, reader: Reader): Pick<ServiceItem, "op" | "chan
   if (bytes.length === 0) return "empty";
   const head = bytes[0] as number;
   const op = head & OP;
-  if (op < ServiceOp.MESSAGE || op > ServiceOp.RECEIPT) return "op";
+  if (op === 0) return "op";
   const channel = readChannel(reader, head);
   if (channel === undefined) return "channel";
   const id = (head & ID) === 0 ? 0 : reader.uint();

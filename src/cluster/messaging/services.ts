@@ -167,6 +167,7 @@ export class Services {
       id: this.#context.pending.take(),
       sent: (service, by) => {
         sent.push(service);
+        this.#context.notices.give(service.id);
         used.add(by);
       },
       failed: (service, error) => failed.push({ name: service.name, service, error }),
@@ -253,7 +254,7 @@ export class Services {
    * @returns settles when the next one may come; `undefined`: now
    */
   onItem(from: string, item: Buffer): void | Promise<void> {
-    return this.#receiver.onBytes(from, item, this.#context.effects.protocolOf(from));
+    return this.#receiver.onBytes(from, item, this.#context.effects.protocolFrom(from));
   }
 
   /** A datagram of messaging came from a live member. It never throws. */
@@ -267,6 +268,7 @@ export class Services {
     if (what !== "lost") return;
     this.#context.group?.onGone(service.id);
     this.#context.seen.onGone(service.id);
+    this.#context.notices.onGone(service.id);
     this.#context.pending.onGone(service.id, (gone) => ({
       service: gone,
       error: new UnroutableError(`${gone.name} is gone`),
@@ -433,6 +435,8 @@ export class Services {
   ): Promise<void> {
     const { effects } = this.#context;
     const self = effects.self().id;
+    const unknown = services.flatMap(({ id }) => effects.whenKnown?.(id) ?? []);
+    if (unknown.length > 0) await Promise.all(unknown);
     const groups = new Map<string, Service[]>();
     for (const service of services) {
       const protocol = service.id === self ? SELF : effects.protocolOf(service.id);

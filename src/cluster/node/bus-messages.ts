@@ -30,6 +30,8 @@ export interface BusMessagesEffects {
   /** A live member is not reached. */
   ping(id: string): void;
   isClosed(): boolean;
+  /** An item of the services of a member came. */
+  onService(from: string, item: Buffer): void | Promise<void>;
 }
 
 export class BusMessages {
@@ -63,9 +65,24 @@ export class BusMessages {
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` for a bus without messages */
   get messaging(): Messaging {
     if (this.#messaging !== undefined) return this.#messaging;
+    this.assertSupported();
+    throw new InvalidStateError("EFSM", `${this.#name} was not started`);
+  }
+
+  /** How the link to a member goes; "" while there is none. */
+  protocolOf(id: string): string {
+    return this.#links?.protocolOf(id) ?? "";
+  }
+
+  /** How a member's items come. */
+  protocolFrom(id: string): string {
+    return this.#links?.protocolFrom(id) ?? "";
+  }
+
+  /** @throws NotSupportedError `NOT_SUPPORTED` for a bus without messages */
+  assertSupported(): void {
     if (this.#settings === undefined)
       throw new NotSupportedError("the bus has no messages: messaging is false");
-    throw new InvalidStateError("EFSM", `${this.#name} was not started`);
   }
 
   /** `undefined` before the start, and without messages. */
@@ -186,7 +203,7 @@ export class BusMessages {
       subtopics,
       random: Math.random,
       emit: (event) => this.#effects.report(event),
-      onService: () => undefined,
+      onService: (from, item) => this.#effects.onService(from, item) ?? undefined,
     });
     this.#links = links;
     this.#effects.announce(ROUTES_PROP, routes.prop);

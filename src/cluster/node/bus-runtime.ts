@@ -297,6 +297,7 @@ export class BusRuntime implements BusPort {
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;
     this.run((each, now) => each.onGroupPacket(now, packet, own));
     if (packet.type === PacketType.DATA) this.#onData(packet, false);
+    else if (packet.type === PacketType.MESSAGE) this.#onMessage(packet, false);
   }
 
   onEvidence(address: string): void {

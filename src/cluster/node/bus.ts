@@ -15,6 +15,7 @@ import { isId } from "../identity.js";
 import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import type { ClusterAddress } from "../messaging/addresses.js";
+import type { ClusterChannels } from "../messaging/channels.js";
 import type {
   MessageClient,
   MessageRecipient,
@@ -23,6 +24,22 @@ import type {
   SendToOptions,
   SubscribeOptions,
 } from "../messaging/client.js";
+import type {
+  HookOptions,
+  MessageHook,
+  MessageStage,
+  ServiceHook,
+  ServiceStage,
+} from "../messaging/hooks.js";
+import type { Query } from "../messaging/query.js";
+import type {
+  HandlerOptions,
+  ServiceMessageHandler,
+  ServiceQueryHandler,
+  ServiceQueryOptions,
+  ServiceSendOptions,
+  ServiceSendResult,
+} from "../messaging/service-types.js";
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
@@ -31,6 +48,7 @@ import type { TagChange } from "../tags.js";
 import { BusClients, type BusDiscovery } from "./bus-clients.js";
 import { BusMessages } from "./bus-messages.js";
 import { BusRuntime, type NodeIdentity } from "./bus-runtime.js";
+import { BusServices } from "./bus-services.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type MeasureOptions, measureRtt, measureTimeout, type Reachability, survey } from "./measuring.js";
 import { findMember } from "./member-lookup.js";
@@ -64,6 +82,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   readonly #discovery: Discovery;
   readonly #clients: BusClients;
   readonly #messages: BusMessages;
+  readonly #services: BusServices;
   /** Called when the bus closes. */
   readonly #end: (() => void)[] = [];
   /** Resolvers that are read. */
@@ -85,7 +104,10 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#clients = new BusClients({ send: (to, data) => this.#runtime.sendToClients(to, data) });
     this.#runtime = new BusRuntime(what, group, identity, sockets, settings, {
       isClosed: () => this.closed,
-      emit: (event) => this.report(event),
+      emit: (event) => {
+        this.#services.onEvent(event);
+        this.report(event);
+      },
       membersChanged: () => this.#membersChanged(),
       selfChanged: () => this.#clients.selfChanged(),
       addressChanged: (address) => {
@@ -94,7 +116,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       },
       firstDetails: () => this.#details.first(),
       onClientData: (member, data) => this.#clients.onData(member, data),
-      onMessageDatagram: () => undefined,
+      onMessageDatagram: (id, data) => {
+        if (this.#messages.started !== undefined) this.#services.services.onDatagram(id, data);
+      },
       onGone: (id) => this.#clients.onGone(id),
       onChange: (change) => this.#messages.onChange(change),
     });
@@ -104,7 +128,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       report: (event) => this.#runtime.report(event),
       ping: (id) => this.#run((rules, now) => void rules.expect(now, id)),
       isClosed: () => this.closed,
+      onService: (from, item) => this.#services.services.onItem(from, item),
     });
+    this.#services = new BusServices(this.#runtime, this.#messages, settings.messaging, (onChange) =>
+      this.#watchMembers(onChange),
+    );
     this.#details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => this.#runtime.membership?.self.details,
       address: () => sockets.address,
@@ -166,6 +194,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const withdrawn = this.#discovery.stop(linger);
     const served = this.#clients.close(linger);
     // Before it leaves: those that have left are sent nothing.
+    this.#services.services.close();
     await this.#messages.close(linger);
     await this.#runtime.leave(linger);
     await Promise.all([withdrawn, served]);
@@ -237,10 +266,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
         assertRunning: () => void this.#rules,
         serviceOf: (member) => this.#serviceOf(member),
         isClosed: () => this.closed,
-        watch: (onChange) => {
-          this.#watchers.add(onChange);
-          return () => this.#watchers.delete(onChange);
-        },
+        watch: (onChange) => this.#watchMembers(onChange),
       },
       steps,
     );
@@ -482,6 +508,86 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     return this.#messages.messaging.createTopic(name, id, true);
   }
 
+  // --- Services ------------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message to services: the union of what `services`, `resolver` and `resolve` find, each once, or all with `broadcast: true`. It goes by
+   * links, or by one datagram to the group that each acknowledges: {@link ServiceSendOptions}.
+   *
+   * @returns to whom it went, by which means, and who failed why
+   * @throws InvalidArgumentError `EINVAL`; VetoError `ABORT_ERR` where a hook of sending vetoed it; InvalidStateError `EFSM` before the start;
+   *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   */
+  send(options: ServiceSendOptions): Promise<ServiceSendResult> {
+    if (this.#messages.started === undefined || this.stopping) return this.#notNow();
+    return this.#services.services.send(options);
+  }
+
+  /**
+   * Asks services, and gives who answered what: by `for await`, or by `collect()`. Nothing that arrives is ever evaluated as code.
+   *
+   * @throws InvalidArgumentError `EINVAL`; UnroutableError `EHOSTUNREACH` for a name that no live member has; InvalidStateError
+   *   `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 responses that are waited for, `EFSM` before the start; NotSupportedError
+   *   `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   */
+  query(options: ServiceQueryOptions): Query {
+    this.assertOpen();
+    void this.#messages.messaging;
+    return this.#services.services.query(options);
+  }
+
+  /**
+   * Answers the queries of others on the channels that are joined. May be called before the start.
+   *
+   * @param handler gives the answer, a text or bytes; what it throws fails the query there with its message
+   * @param options `channels`: those that it is for, default all that no other handler is for
+   * @returns removes it
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` where there is one for a channel already; NotSupportedError `NOT_SUPPORTED`
+   *   without messages; ClosedError `EBADF`, `EAGAIN`
+   */
+  onQuery(handler: ServiceQueryHandler, options?: HandlerOptions): () => void {
+    this.assertOpen();
+    this.#messages.assertSupported();
+    return this.#services.services.onQuery(handler, options);
+  }
+
+  /**
+   * Gets the messages that others `send` on the channels that are joined; each of several handlers gets each. May be called before the start.
+   *
+   * @param handler what it throws is the event `handler:failed`
+   * @param options `channels`: those that it is for, default all
+   * @returns removes it
+   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   */
+  onMessage(handler: ServiceMessageHandler, options?: HandlerOptions): () => void {
+    this.assertOpen();
+    this.#messages.assertSupported();
+    return this.#services.services.onMessage(handler, options);
+  }
+
+  /**
+   * Adds a hook at a stage of `send` and `query`: it may change what passes, answer it, or veto it. docs/messaging.md has the stages and
+   * their order. May be called before the start.
+   *
+   * @param options `channels`, or `protocols` for the stages of protocols; default: all
+   * @returns removes it
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256; NotSupportedError `NOT_SUPPORTED` without messages;
+   *   ClosedError `EBADF`, `EAGAIN`
+   */
+  hook(stage: MessageStage, hook: MessageHook): () => void;
+  hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
+  hook(stage: ServiceStage, hook: ServiceHook): () => void;
+  hook(...given: [never, never]): () => void {
+    this.assertOpen();
+    this.#messages.assertSupported();
+    return this.#services.services.hook(...given);
+  }
+
+  /** The channels of `send` and `query` that this node has joined. May be changed before the start. */
+  get channels(): ClusterChannels {
+    return this.#services.services.channels;
+  }
+
   /** Messages cannot be sent: not yet, not any more, or not at all. */
   async #notNow(): Promise<never> {
     this.assertOpen();
@@ -708,6 +814,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       sources,
       sockets: this.sockets,
       messaging: this.#messages.started?.stats(),
+      services: this.#messages.started && this.#services.services.stats(),
     });
   }
 
@@ -748,6 +855,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     } catch {
       this.sockets.count("messages:details");
     }
+  }
+
+  #watchMembers(onChange: () => void): () => void {
+    this.#watchers.add(onChange);
+    return () => this.#watchers.delete(onChange);
   }
 
   /** Members have changed, or may have. */

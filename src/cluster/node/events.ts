@@ -2,6 +2,7 @@
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { MessagingEvent } from "../messaging/events.js";
+import type { ServicesEvent } from "../messaging/service-types.js";
 import { DeathReason } from "../wire/packets.js";
 import type { RefusedReason } from "./node-sockets.js";
 import type { Service } from "./service.js";
@@ -89,7 +90,8 @@ export type ClusterEvent =
       readonly group: string;
       readonly frames: readonly Buffer[];
     }
-  | MessagingEvent;
+  | MessagingEvent
+  | ServicesEvent;
 
 export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   joined: true,
@@ -124,6 +126,9 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   "subscription:failed": true,
   "protocol:failed": true,
   "address:dropped": true,
+  "message:vetoed": true,
+  "hook:failed": true,
+  "handler:failed": true,
 };
 
 export function lostReason(reason: number): LostReason {

@@ -4,6 +4,7 @@ import type { ClusterChange } from "../membership/events.js";
 import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import type { MessagingStats } from "../messaging/messaging.js";
+import type { ServicesStats } from "../messaging/service-types.js";
 import type { BusTimer } from "./bus-timer.js";
 import type { NodeSockets } from "./node-sockets.js";
 
@@ -50,6 +51,8 @@ export interface ClusterStats {
   readonly dropped: Readonly<Record<string, number>>;
   /** `undefined` before the start, after the end, and without messages. */
   readonly messaging: MessagingStats | undefined;
+  /** Of `send` and `query`; `undefined` before the start, and where `messaging` is false. */
+  readonly services: ServicesStats | undefined;
 }
 
 /** What a bus counts of the changes that its rules report. */
@@ -85,12 +88,13 @@ export interface StatsOf {
   readonly sources: readonly DiscoveryStatus[];
   readonly sockets: NodeSockets;
   readonly messaging: MessagingStats | undefined;
+  readonly services: ServicesStats | undefined;
 }
 
 /** @param now of the rules */
 export function statsOf(
   now: number,
-  { rules, counters, timer, minority, sources, sockets, messaging }: StatsOf,
+  { rules, counters, timer, minority, sources, sockets, messaging, services }: StatsOf,
 ): ClusterStats {
   const { packetsSent, packetsReceived, bytesSent, bytesReceived, gossipBytes, dropped } = sockets.counters;
   const counts = rules?.counts(now);
@@ -123,6 +127,7 @@ export function statsOf(
     links: sockets.links.verified,
     dropped: { ...dropped, ...Object.fromEntries(refused) },
     messaging,
+    services,
   };
 }
 

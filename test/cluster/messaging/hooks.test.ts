@@ -204,6 +204,29 @@ describe("a hook", () => {
     ]);
   });
 
+  it("answers no answer: two that answer everything end", async () => {
+    const { a, b, box } = pair();
+    const back: unknown[] = [];
+    a.services.onMessage(({ data }) => void back.push(data));
+    for (const { services } of [a, b])
+      services.hook("event", ({ data }, { answer }) => answer(`re: ${data}`));
+    await a.services.send({ services: ["b"], data: "hi" });
+    await settle();
+    expect([a.sent.length, b.sent.length, box, back]).toEqual([1, 1, [], []]);
+    expect(
+      a.events.map((event) => event.type === "hook:failed" && (event.error.cause as Error).message),
+    ).toEqual(["a reply is not answered"]);
+  });
+
+  it("reports no more vetoes than there were messages", async () => {
+    const { a, b } = pair();
+    const notice = Buffer.concat([Buffer.from([5 | 8]), Buffer.from("never sent")]);
+    void a.services.onItem(b.service.id, notice);
+    await a.services.send({ services: ["b"] });
+    for (let i = 0; i < 3; i++) void a.services.onItem(b.service.id, notice);
+    expect([a.events.length, a.services.stats().refused]).toEqual([1, { "service:notice": 3 }]);
+  });
+
   it("vetoes, and its reason is an event at the sender where it gives one", async () => {
     const { a, b, box } = pair();
     const remove = b.services.hook("event", ({ data }, { veto }) => {

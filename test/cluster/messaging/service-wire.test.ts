@@ -67,7 +67,7 @@ describe("the compact form", () => {
   it.each([
     ["", "empty"],
     ["00", "op"],
-    ["07", "op"],
+    ["08", "op"],
     ["11", "channel"], // A channel that is not there.
     ["11808080808080808080", "channel"], // A number without an end.
     ["118000", "channel"], // A number longer than it has to be.

@@ -58,6 +58,7 @@ export class SimulatedService {
         others: () => this.#all().filter((each) => each !== service),
         send: (to, item) => this.#send(to, Buffer.from(item)),
         protocolOf: () => this.protocol,
+        protocolFrom: () => this.protocol || "tcp",
         report: (event) => void this.events.push(event),
         group: {
           room: () => this.room,

@@ -1,0 +1,115 @@
+/** send and query between real nodes: by links and by datagram, with keys, and after one is gone. */
+import { afterEach, describe, expect, it } from "vitest";
+import { ClusterNode, type ClusterNodeOptions, type ServiceMessage } from "../../../src/cluster/index.js";
+
+const open: ClusterNode[] = [];
+let made = 0;
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((node) => node.close({ linger: 0 })));
+});
+
+/** Nodes of a group of their own, all of which see each other. */
+async function cluster(names: readonly string[], options: ClusterNodeOptions = {}): Promise<ClusterNode[]> {
+  made += 1;
+  const group = `services-${process.pid}-${made}`;
+  const nodes = names.map(
+    (name) => new ClusterNode({ name, group, multicast: { port: 26_417 }, ...options }),
+  );
+  open.push(...nodes);
+  await Promise.all(nodes.map((node) => node.start()));
+  for (const node of nodes)
+    while (node.members().length < names.length)
+      await new Promise((resolve) => node.events.once("joined", resolve));
+  return nodes;
+}
+
+describe("services of real nodes", () => {
+  it("answers the query of the seed: three services, two of which answer", async () => {
+    const [one, two, three] = (await cluster(["one", "two", "three"])) as [
+      ClusterNode,
+      ClusterNode,
+      ClusterNode,
+    ];
+    for (const [node, word] of [
+      [one, "Hello,"],
+      [two, "World!"],
+    ] as const)
+      node.onQuery(({ service }) => {
+        if (!service.local) throw new Error("Only Local can Query");
+        return word;
+      });
+    const { replies, failed, missing } = await three
+      .query({ resolve: "localhost", data: "set ::var" })
+      .collect();
+    expect(replies.map(({ data }) => data).sort()).toEqual(["Hello,", "World!"]);
+    expect([failed, missing]).toEqual([[], []]);
+    expect(three.stats().services).toMatchObject({ sent: 2, queries: 0 });
+  });
+
+  it("sends by links and by datagram, sealed by a key", async () => {
+    const key = "0".repeat(40);
+    const nodes = await cluster(["a", "b", "c"], { key });
+    const [a, ...others] = nodes as [ClusterNode, ClusterNode, ClusterNode];
+    const got: ServiceMessage[] = [];
+    const all = new Promise<void>((resolve) => {
+      for (const node of others)
+        node.onMessage((message) => {
+          got.push(message);
+          if (got.length === 4) resolve();
+        });
+    });
+    const links = await a.send({ services: ["b", "c"], channel: 1, ruid: "r", data: Buffer.from([0, 255]) });
+    expect([links.sent.length, links.failed, links.means]).toEqual([2, [], "links"]);
+    const datagram = await a.send({ broadcast: true, data: "all" });
+    expect([datagram.sent.length, datagram.failed, datagram.means]).toEqual([2, [], "datagram"]);
+    await all;
+    const texts = got.map(({ data, protocol, service }) => {
+      expect(service.name).toBe(a.self.name);
+      return typeof data === "string"
+        ? `text ${data} ${protocol}`
+        : `bytes ${data.toString("hex")} ${protocol}`;
+    });
+    expect(texts.sort()).toEqual(["bytes 00ff ipc", "bytes 00ff ipc", "text all udp", "text all udp"]);
+  });
+
+  it("fails for one that is gone, and for one that takes no messages, at once", async () => {
+    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    b.onQuery(() => new Promise(() => undefined));
+    const service = a.member("b");
+    const query = a.query({ services: ["b"], timeout: -1 });
+    const collected = query.collect();
+    await b.leave();
+    expect((await collected).failed[0]?.error).toMatchObject({ code: "EHOSTUNREACH" });
+    if (service === undefined) throw new Error("b was not there");
+    const { failed } = await a.send({ services: [service] });
+    expect(failed[0]?.error).toMatchObject({ code: "EHOSTUNREACH" });
+    expect(() => a.query({ services: ["b"] })).toThrow("no live member");
+  });
+
+  it("says what a bus without messages, and one that was not started, cannot do", async () => {
+    const off = new ClusterNode({ messaging: false });
+    open.push(off);
+    expect(() => off.onQuery(() => "")).toThrow("messaging is false");
+    expect(() => off.hook("event", () => undefined)).toThrow("messaging is false");
+    await expect(off.send({ resolve: "x" })).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
+    const early = new ClusterNode({ messaging: { channels: [7, "orders"], hookTimeout: 100 } });
+    open.push(early);
+    early.hook("event", () => undefined);
+    early.onMessage(() => undefined);
+    expect(early.channels.joined).toEqual([7, "orders"]);
+    await expect(early.send({ resolve: "x" })).rejects.toMatchObject({ code: "EFSM" });
+    expect(() => early.query({ resolve: "x" })).toThrow("was not started");
+    expect(() => new ClusterNode({ messaging: { channels: [256] } })).toThrow("a channel is");
+  });
+
+  it("calls hooks of services as they come and go", async () => {
+    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const log: string[] = [];
+    a.hook("service:lost", (service) => void log.push(service.name.split("@")[0] as string));
+    const lost = new Promise((resolve) => a.events.once("left", resolve));
+    await b.leave();
+    await lost;
+    expect(log).toEqual(["b"]);
+  });
+});
