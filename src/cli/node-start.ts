@@ -4,6 +4,7 @@ import {
   type ClusterEvent,
   ClusterNode,
   type ClusterNodeOptions,
+  type DiscoveryServer,
   type DiscoveryServerOptions,
   ManualSource,
   parseDiscovery,
@@ -116,8 +117,9 @@ export async function startNode(settings: StartSettings): Promise<void> {
   );
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   const reloads = reloadsOf?.(node, log);
+  let server: DiscoveryServer | undefined;
   try {
-    const sources = () => ({ [name]: node });
+    const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
     await operate({ settings: defined({ metrics }), log, stop, service, sources }, async () => {
       await service.listen();
       await asUsage(() => node.start()).catch((error: unknown) => {
@@ -126,8 +128,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
           : error;
       });
       if (zre !== false && group !== undefined) node.joinGroup(group);
-      const server =
-        clients === undefined ? undefined : await asUsage(() => serveClients(node, clients, log));
+      if (clients !== undefined) server = await asUsage(() => serveClients(node, clients, log));
       const { self, address } = node;
       showControl(node, service);
       lines.ready(self, node.members({ self: false }), {

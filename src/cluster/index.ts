@@ -36,6 +36,7 @@ export {
 export {
   ConnectionManager,
   type ConnectionManagerOptions,
+  type ConnectionManagerStats,
   type ConnectionStatus,
 } from "./connections/manager.js";
 export type { ConnectionError, ConnectionState } from "./connections/rules.js";

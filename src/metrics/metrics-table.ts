@@ -8,7 +8,12 @@
  * The compiler checks that each member of a driver's statistics has a row. `null`: it is not exported.
  */
 
-import type { ClusterStats } from "../cluster/index.js";
+import type {
+  ClusterStats,
+  ConnectionManagerStats,
+  DiscoveryClientStats,
+  DiscoveryServerStats,
+} from "../cluster/index.js";
 import type {
   BinaryStarClientStats,
   BinaryStarGateStats,
@@ -598,6 +603,33 @@ const BINARY_STAR_CLIENT: Rows<BinaryStarClientStats> = {
   failOvers: counter("Times that it turned to the other server."),
 };
 
+const CONNECTIONS: Rows<ConnectionManagerStats> = {
+  self: gauge("Addresses of the list that are the node's own."),
+  connecting: gauge("Addresses that are dialled now."),
+  connected: gauge("Addresses that the node is connected to."),
+  broken: gauge("Addresses without a connection, which are dialled again."),
+};
+
+const DISCOVERY_SERVER: Rows<DiscoveryServerStats> = {
+  nodes: gauge("Nodes in its list."),
+  callers: gauge("Callers that are connected."),
+  clients: gauge("Of them, those that get updates."),
+  requests: counter("Requests, over sockets and HTTP."),
+  invalid: counter("Requests that are not of the protocol."),
+  refused: counter("Callers that were refused."),
+  updates: counter("Updates sent."),
+  missed: counter("Updates that a client which did not read missed; it gets the whole list later."),
+};
+
+const DISCOVERY_CLIENT: Rows<DiscoveryClientStats> = {
+  nodes: gauge("Nodes in its list."),
+  connected: gauge("1 while it is connected to a node."),
+  attempts: counter("Attempts to connect."),
+  failed: counter("Of them, those that failed."),
+  lost: counter("Nodes that it was connected to and lost."),
+  updates: counter("Lists, and changes of them, that came."),
+};
+
 /** A family: drivers with the same statistics. */
 interface Family {
   /** The class, by the name that it gives to `Driver`. */
@@ -678,6 +710,9 @@ export const FAMILIES = {
   "clone-client": family("clone_client", "client", "connected", CLONE_CLIENT, "CloneClient"),
   cluster: family("cluster", "node", "open", CLUSTER, "ClusterNode"),
   "cluster-bus": family("cluster_bus", "bus", "open", CLUSTER, "ClusterBus"),
+  connections: family("connections", "manager", "open", CONNECTIONS, "ConnectionManager"),
+  "discovery-server": family("discovery_server", "server", "open", DISCOVERY_SERVER, "DiscoveryServer"),
+  "discovery-client": family("discovery_client", "client", "connected", DISCOVERY_CLIENT, "DiscoveryClient"),
   "binary-star": family("binary_star", "server", "open", STAR, "BinaryStar"),
   "binary-star-gate": family("binary_star_gate", "gate", "open", BINARY_STAR_GATE, "BinaryStarGate"),
   "binary-star-reactor": family(

@@ -203,6 +203,41 @@ const READERS: Readonly<Partial<Record<MetricsFamily, Reader>>> = {
   }),
   cluster: CLUSTER,
   "cluster-bus": CLUSTER,
+  connections: (sum) => ({
+    state: (sum("broken") ?? 0) > 0 ? `${sum("broken")} broken` : "running",
+    sides: [
+      known({
+        side: "addresses",
+        peers: sum("connected"),
+        queued: plus(sum("connecting"), sum("broken")),
+      }),
+    ],
+  }),
+  "discovery-server": (sum) => ({
+    state: "running",
+    sides: [
+      known({
+        side: "clients",
+        peers: sum("callers"),
+        in: sum("requests_total"),
+        out: sum("updates_total"),
+        dropped: sum("missed_total"),
+        refused: plus(sum("refused_total"), sum("invalid_total")),
+      }),
+    ],
+  }),
+  "discovery-client": (sum) => ({
+    state: sum("connected") === 0 ? "not connected" : "running",
+    sides: [
+      known({
+        side: "server",
+        peers: sum("connected"),
+        in: sum("updates_total"),
+        out: sum("attempts_total"),
+        dropped: plus(sum("failed_total"), sum("lost_total")),
+      }),
+    ],
+  }),
   clone: (sum) => ({
     state: sum("serving") === 0 ? "standby" : "serving",
     sides: [

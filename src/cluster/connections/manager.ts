@@ -34,6 +34,14 @@ export interface ConnectionStatus {
   readonly error: ConnectionError | undefined;
 }
 
+/** Statistics of a connection manager: addresses of its list, names resolved, by their state. */
+export interface ConnectionManagerStats {
+  readonly self: number;
+  readonly connecting: number;
+  readonly connected: number;
+  readonly broken: number;
+}
+
 /**
  * Connects a node to a list of addresses and keeps these connections, whether its membership would need them or not.
  *
@@ -103,6 +111,24 @@ export class ConnectionManager {
       const member = members.get(resolved) ?? (peer === undefined ? undefined : members.get(peer));
       return Object.freeze({ address, resolved, state, member, since, attempts, error });
     });
+  }
+
+  stats(): ConnectionManagerStats {
+    const counts = { self: 0, connecting: 0, connected: 0, broken: 0 };
+    if (this.#bus.closed) return counts;
+    for (const { state } of this.#list.status(this.#resolve, (address) => this.#bus.streamState(address)))
+      counts[state] += 1;
+    return counts;
+  }
+
+  /** @internal The name of the class, for metrics. */
+  get driverName(): string {
+    return "ConnectionManager";
+  }
+
+  /** Whether `shutdown` was called. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /**
