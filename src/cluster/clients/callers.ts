@@ -55,6 +55,8 @@ export interface CallerEffects {
   /** Whether an address is let in at all. */
   admits(address: string): boolean;
   allows(caller: CallerCredentials): Promise<boolean>;
+  /** Whether the node takes part in its cluster. */
+  isServing(): boolean;
   connected(client: OwnClient): void;
   disconnected(client: OwnClient): void;
 }

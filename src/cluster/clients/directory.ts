@@ -15,7 +15,8 @@ const MAX_VIEWED_NODES = 65_536;
 
 /** Messages for callers from one address, made when they are asked for. One buffer is sent to all of them. */
 interface View {
-  readonly list: string;
+  /** All nodes, as JSON. */
+  list: string | undefined;
   reply: Buffer | undefined;
   whole: Buffer | undefined;
   change: Buffer | undefined;
@@ -71,7 +72,7 @@ export class NodeDirectory {
   /** The reply to a request: the whole list. */
   reply(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
-    view.reply ??= this.#message('"ok":true', `"nodes":${view.list}`);
+    view.reply ??= this.#message('"ok":true', `"nodes":${this.#list(view, caller, scope)}`);
     return view.reply;
   }
 
@@ -80,7 +81,10 @@ export class NodeDirectory {
     const view = this.#view(caller, scope);
     if (view.change === undefined) {
       const { changed, gone } = this.#change;
-      const nodes = this.nodes(caller, scope).filter(({ id }) => changed.has(id));
+      const nodes = [...changed].flatMap((id) => {
+        const member = this.#members.get(id);
+        return member === undefined ? [] : [describeNode(member, caller, scope)];
+      });
       const rest = `"from":${this.#revision - 1},"nodes":${JSON.stringify(nodes)},"gone":${JSON.stringify(gone)}`;
       view.change = this.#message('"event":"nodes"', rest);
     }
@@ -90,7 +94,7 @@ export class NodeDirectory {
   /** The update for a watcher that missed some: the whole list. */
   whole(caller: string, scope: AddressScope): Buffer {
     const view = this.#view(caller, scope);
-    view.whole ??= this.#message('"event":"nodes"', `"nodes":${view.list}`);
+    view.whole ??= this.#message('"event":"nodes"', `"nodes":${this.#list(view, caller, scope)}`);
     return view.whole;
   }
 
@@ -98,12 +102,17 @@ export class NodeDirectory {
     return Buffer.from(`{${kind},"node":"${this.#self}","revision":${this.#revision},${rest}}`);
   }
 
+  /** A watcher that has the revision before needs the change alone, however many nodes there are. */
+  #list(view: View, caller: string, scope: AddressScope): string {
+    view.list ??= JSON.stringify(this.nodes(caller, scope));
+    return view.list;
+  }
+
   #view(caller: string, scope: AddressScope): View {
     const key = `${scope} ${caller}`;
     const known = this.#views.get(key);
     if (known !== undefined) return known;
-    const list = JSON.stringify(this.nodes(caller, scope));
-    const view: View = { list, reply: undefined, whole: undefined, change: undefined };
+    const view: View = { list: undefined, reply: undefined, whole: undefined, change: undefined };
     this.#views.set(key, view);
     for (const oldest of this.#views.keys()) {
       if (this.#views.size <= MAX_VIEWS && this.#views.size * this.#members.size <= MAX_VIEWED_NODES) break;

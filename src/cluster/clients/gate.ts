@@ -23,7 +23,7 @@ export type CallerRefusal =
   | "limited"
   /** Too many hashes are under way. */
   | "busy"
-  /** The function threw. */
+  /** The function threw, or the system had no memory for a hash. */
   | "failed";
 
 export class CallerGate {
@@ -50,13 +50,13 @@ export class CallerGate {
   async allows(caller: CallerCredentials, now: () => number): Promise<boolean> {
     const isOpen = this.#limits.state(now(), caller.address) === "open";
     if (!isOpen && this.#users?.knows(caller) !== true) return this.#refuse(caller, "limited", now());
-    if (this.#users !== undefined) {
-      const verdict = await this.#users.check(caller);
-      if (verdict === "ok") return true;
-      return this.#refuse(caller, verdict === "wrong" ? "credentials" : verdict, now());
-    }
     let permissions: unknown;
     try {
+      if (this.#users !== undefined) {
+        const verdict = await this.#users.check(caller);
+        if (verdict === "ok") return true;
+        return this.#refuse(caller, verdict === "wrong" ? "credentials" : verdict, now());
+      }
       permissions = await this.#authenticate?.(caller);
     } catch (error) {
       return this.#refuse(caller, "failed", now(), error);

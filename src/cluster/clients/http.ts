@@ -39,7 +39,7 @@ export class DirectoryPage {
   readonly #directory: NodeDirectory;
   readonly #counts: Pick<CallerCounts, "requests" | "invalid">;
   readonly #hasXml: boolean;
-  readonly #effects: Pick<CallerEffects, "admits" | "allows">;
+  readonly #effects: Pick<CallerEffects, "admits" | "allows" | "isServing">;
   #server: HttpServer | undefined;
   #detach: (() => void) | undefined;
 
@@ -47,7 +47,7 @@ export class DirectoryPage {
     directory: NodeDirectory,
     counts: Pick<CallerCounts, "requests" | "invalid">,
     hasXml: boolean,
-    effects: Pick<CallerEffects, "admits" | "allows">,
+    effects: Pick<CallerEffects, "admits" | "allows" | "isServing">,
   ) {
     this.#directory = directory;
     this.#counts = counts;
@@ -97,6 +97,11 @@ export class DirectoryPage {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#counts.requests += 1;
+    // Connections that were there before, and those of the program's own server.
+    if (!this.#effects.isServing()) {
+      end(response, 503);
+      return;
+    }
     const address = plainIp(request.socket.remoteAddress ?? "");
     const caller = { ...basicOf(request.headers.authorization), address, via: "http" as const };
     if (!(await this.#effects.allows(caller))) {

@@ -38,6 +38,8 @@ const ADDRESS_INTERVAL = 60_000;
 /** ms between two events about refused callers of one address; addresses that are remembered for that. */
 const REFUSAL_INTERVAL = 1_000;
 const MAX_REFUSALS = 256;
+/** The same events in one interval, of all addresses: an attacker may have many. */
+const MAX_REFUSAL_EVENTS = 32;
 /** Options of a {@link DiscoveryServer}: `users` or `authenticate` is required, and `endpoint` or `http`. */
 export interface DiscoveryServerOptions {
   /** Where callers connect: `tcp://*:7000`; port `*`: one that is free. Bound to every address, each of them is shown. */
@@ -86,7 +88,7 @@ const OPTIONS = {
 /** What happens in a discovery server. */
 export type DiscoveryServerEvent =
   | { readonly type: "client:connected" | "client:disconnected"; readonly client: OwnClient }
-  /** At most one a second of each address; `count`: refusals since the one before. */
+  /** At most one a second of each address, and 32 of all; `count`: refusals of the address since the one before. */
   | {
       readonly type: "caller:refused";
       readonly address: string;
@@ -151,6 +153,9 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   readonly #callers: CallerRouter;
   readonly #page: DirectoryPage;
   readonly #refusals = new Map<string, { at: number; count: number }>();
+  /** When the interval of events about refusals began, and how many there were in it. */
+  #refusalsSince = Number.NEGATIVE_INFINITY;
+  #refusalEvents = 0;
   readonly #counts = { requests: 0, invalid: 0, refused: 0, updates: 0, missed: 0 };
   readonly #stopped = new AbortController();
   #starting: Promise<void> | undefined;
@@ -194,15 +199,21 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       this.#onRefused(caller, reason, error),
     );
     const admits = (address: string): boolean => this.#admits(address);
+    const isServing = (): boolean => !this.#node.removed;
     const allows = (caller: CallerCredentials): Promise<boolean> =>
       this.#gate.allows(caller, () => performance.now());
     this.#callers = new CallerRouter(this.#directory, this.#counts, {
       admits,
       allows,
+      isServing,
       connected: (client) => this.events.emit({ type: "client:connected", client }),
       disconnected: (client) => this.events.emit({ type: "client:disconnected", client }),
     });
-    this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, { admits, allows });
+    this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, {
+      admits,
+      allows,
+      isServing,
+    });
   }
 
   /** Where callers connect, once it was started; `undefined` without the option. */
@@ -305,7 +316,12 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     const known = this.#refusals.get(address) ?? { at: Number.NEGATIVE_INFINITY, count: 0 };
     known.count += 1;
     this.#refusals.set(address, known);
-    if (now - known.at >= REFUSAL_INTERVAL) {
+    if (now - this.#refusalsSince >= REFUSAL_INTERVAL) {
+      this.#refusalsSince = now;
+      this.#refusalEvents = 0;
+    }
+    if (now - known.at >= REFUSAL_INTERVAL && this.#refusalEvents < MAX_REFUSAL_EVENTS) {
+      this.#refusalEvents += 1;
       const { count } = known;
       this.#refusals.delete(address);
       this.#refusals.set(address, { at: now, count: 0 });

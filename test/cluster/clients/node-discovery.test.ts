@@ -288,6 +288,31 @@ describe("a client that knows one node", () => {
   });
 });
 
+describe("a removed node", () => {
+  it("answers with 503 over HTTP, on connections that were there before and on the program's own server", async () => {
+    const [a, b] = [await node("a"), await node("b")];
+    const own = createServer();
+    await new Promise<void>((resolve) => own.listen(0, "127.0.0.1", resolve));
+    open.push({ close: () => new Promise((resolve) => own.close(resolve)) });
+    await server(a, { endpoint: undefined, http: { server: own } });
+    await together(a, b);
+    const { port: at } = own.address() as AddressInfo;
+    const status = (): Promise<number> =>
+      new Promise((resolve, reject) => {
+        request({ port: at, host: "127.0.0.1", path: "/nodes", auth: "ana:secret" }, (response) => {
+          response.resume();
+          response.on("end", () => resolve(response.statusCode ?? 0));
+        })
+          .on("error", reject)
+          .end();
+      });
+    expect(await status()).toBe(200);
+    b.remove(a.id);
+    while (!a.removed) await new Promise((resolve) => a.events.once("removed", resolve));
+    expect(await status()).toBe(503);
+  });
+});
+
 describe("node.clients()", () => {
   it("has the clients of all nodes, and not those of a node that is gone", async () => {
     const [a, b, c] = [await node("a"), await node("b"), await node("c")];

@@ -101,6 +101,28 @@ describe("a hostile caller", () => {
     await isServed(server);
   });
 
+  it("with wrong credentials from hundreds of addresses makes few events, and its count is right", async () => {
+    const server = await serve();
+    const to = portOf(server.endpoint);
+    let events = 0;
+    server.events.on("caller:refused", () => {
+      events += 1;
+    });
+    const began = performance.now();
+    await Promise.all(
+      Array.from({ length: 300 }, (_, i) => {
+        const socket = raw(to, `127.0.${1 + Math.floor(i / 200)}.${1 + (i % 200)}`);
+        socket.write(Buffer.concat([GREETING, HELLO]));
+        return ended(socket);
+      }),
+    );
+    expect(server.stats().refused).toBe(300);
+    const seconds = Math.ceil((performance.now() - began) / 1_000) + 1;
+    expect(events).toBeLessThanOrEqual(32 * seconds);
+    expect(events).toBeLessThan(300);
+    await isServed(server);
+  });
+
   it("with wrong credentials over HTTP gets no further either", async () => {
     const server = await serve();
     const to = portOf(server.url);

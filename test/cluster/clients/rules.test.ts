@@ -565,6 +565,32 @@ describe("what a node says about itself", () => {
   });
 });
 
+describe("the list of a directory", () => {
+  it("describes what changed alone, to watchers that have what was before", () => {
+    let reads = 0;
+    const of = (id: string, tags: readonly string[] = []): DescribedMember => ({
+      id,
+      name: `${id}@h`,
+      tags,
+      props: {},
+      get endpoints() {
+        reads += 1;
+        return {};
+      },
+      isDraining: false,
+      local: true,
+    });
+    const directory = new NodeDirectory();
+    const others = Array.from({ length: 100 }, (_, i) => of(`n${i}`));
+    directory.update([of("a"), ...others]);
+    directory.update([of("a", ["x"]), ...others]);
+    reads = 0;
+    expect(parseUpdate([directory.change("10.0.0.1", "auto")]).nodes.map(({ id }) => id)).toEqual(["a"]);
+    expect(reads).toBe(1);
+    expect(parseUpdate([directory.whole("10.0.0.1", "auto")]).nodes).toHaveLength(101);
+  });
+});
+
 describe("requests and lists", () => {
   it("have defaults", () => {
     expect(parseRequest([Buffer.from('{"command":"watch","name":"x"}')])).toEqual({
@@ -715,6 +741,16 @@ describe("how often an address may be wrong", () => {
     expect(
       await gate.allows({ username: "bob", password: "b", address: "10.0.0.2", via: "http" }, () => 0),
     ).toBe(true);
+  });
+
+  it("refuses where a check of users fails", async () => {
+    const users = { knows: () => false, check: () => Promise.reject(new Error("no memory")) };
+    const refused: unknown[] = [];
+    const gate = new CallerGate({ users: users as unknown as UserTable }, (_, reason, error) =>
+      refused.push([reason, (error as Error).message]),
+    );
+    expect(await gate.allows({ username: "ana", address: "", via: "http" }, () => 0)).toBe(false);
+    expect(refused).toEqual([["failed", "no memory"]]);
   });
 
   it("counts what a function throws as a refusal", async () => {
