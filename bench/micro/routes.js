@@ -3,7 +3,7 @@
  * What it costs a publisher to find the nodes of a topic, by the number of routes: exact ones, and filters with "+" and "#" of
  * the shapes that MQTT's users have, five levels deep. First what a table takes: bytes a route, routes a second.
  *
- *   node bench/micro/routes.js [COUNT …]     10,000 100,000 1,000,000; with 10000000 of each it takes 1 GB and some minutes
+ *   node bench/micro/routes.js [COUNT …]     10,000 100,000 1,000,000 unless given; 10000000 take 1 GB and some minutes
  *
  * Routes a second are of processor time, so that other work on the machine changes them little.
  */
@@ -69,12 +69,6 @@ function scattered(i, n) {
   return (i * 2_654_435_761) % n;
 }
 
-function memory() {
-  globalThis.gc?.();
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-}
-
 /**
  * @param {string} what
  * @param {number} count
@@ -83,7 +77,6 @@ function memory() {
  */
 async function measure(what, count, filterOf, topicOf) {
   const table = new RouteTable();
-  const before = memory();
   let cpu = 0;
   let longest = 0;
   for (let from = 0; from < count; from += BATCH) {
@@ -98,9 +91,8 @@ async function measure(what, count, filterOf, topicOf) {
     const { user, system } = process.cpuUsage(start);
     cpu += user + system;
   }
-  const held = globalThis.gc === undefined ? table.bytes() : memory() - before;
   console.log(
-    `${what}: ${table.size} routes, ${(held / count).toFixed(1)} bytes each, ` +
+    `${what}: ${table.size} routes, ${(table.bytes() / count).toFixed(1)} bytes each, ` +
       `${(count / cpu).toFixed(2)} M added a second, the longest call ${longest.toFixed(1)} ms`,
   );
   const topics = Array.from({ length: Math.min(TOPICS, count) }, (_, i) =>

@@ -7,6 +7,7 @@ import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { UsageError } from "./failure.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
+import type { MessageLine } from "./node-messages.js";
 import type { NodeOperator } from "./node-operator.js";
 import {
   clientsText,
@@ -19,7 +20,8 @@ import {
   shown,
   statusText,
 } from "./node-text.js";
-import type { CommandFace } from "./options.js";
+import type { Exchange } from "./node-transfer.js";
+import { type CommandFace, wholeNumber } from "./options.js";
 
 /** Bytes of a command: a text to pass on is a part of it. */
 export const MAX_NODE_COMMAND = 65_536;
@@ -52,6 +54,7 @@ export type SteeredNode = Pick<
   | "watch"
   | "shout"
   | "whisper"
+  | "messages"
 >;
 
 /** The members of a command, or of a reply. */
@@ -81,6 +84,10 @@ export interface NodeCommand {
   local?(members: Members): Promise<boolean>;
   /** Makes what is sent of what was written. */
   prepare?(members: Members): Members;
+  /** Asks the node as often as it likes, and reads and prints lines, in place of one request and its reply. */
+  exchange?(exchange: Exchange): Promise<void>;
+  /** What --json does, where it is not the reply that is printed. */
+  readonly json?: string;
   /** ms that it takes at most, where it is longer than usual. */
   readonly timeout?: number;
   /** The process ends when the reply is on its way. */
@@ -397,7 +404,70 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     run: (node, members) => node.whisper(members.name as string, members.text as string),
     done: ({ name }) => `sent to ${name}`,
   },
+  pub: {
+    face: {
+      summary: "publish messages through a running node",
+      description:
+        "Publishes a text to a topic, or each line of standard input. The node sends it to every node with a subscription that " +
+        "matches. Exit code 1 when a line is not a message or a node stays full; 2 for a topic with wildcards or without text.",
+      examples: [
+        "shoal node pub plant/7/temp 21.5",
+        "tail -f readings | shoal node pub plant/7/temp",
+        'echo \'{"topic":"plant/7/temp","data":"21.5"}\' | shoal node pub --json',
+      ],
+    },
+    members: {
+      topic: { ...text("[topic]", "the topic; with --json it is in each line") },
+      text: { ...text("[text]", "one message; without it each line of standard input is one") },
+      messages: {
+        expected: 'a list of {"topic","data"}',
+        accepts: (value) => Array.isArray(value) && value.every(isLine),
+      },
+    },
+    json: 'read lines {"topic":"…","data":"…"}',
+    exchange: async (exchange) => (await import("./node-transfer.js")).publishLines(exchange),
+    run: (node, { messages, topic, text: data }) =>
+      node.messages.publish((messages ?? [{ topic, data: data ?? "" }]) as MessageLine[]),
+  },
+  sub: {
+    face: {
+      summary: "subscribe through a running node, and print messages until a signal",
+      description:
+        "Prints a line for each message of the topics that a filter matches: TOPIC DATA. A filter is a topic in which + is any " +
+        "level, and # at the end any number of levels. A message that several filters match is printed once. A reader that is too " +
+        "slow misses some, which is logged.",
+      examples: ["shoal node sub plant/7/temp", "shoal node sub 'plant/+/temp' 'alarm/#' --json"],
+    },
+    members: {
+      filters: texts("[filter...]", "filters of topics"),
+      count: {
+        flags: "--count <N>",
+        help: "end after so many messages",
+        expected: "a whole number from 1",
+        accepts: (value) => Number.isSafeInteger(value) && Number(value) > 0,
+        parse: (written) => wholeNumber(1)((written as string[]).at(-1) as string),
+      },
+      session: whole(),
+      after: whole(),
+      wait: { ...whole(), expected: `a whole number of ms from 0 to ${MAX_WAIT}` },
+      end: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
+    },
+    json: 'print messages as lines {"topic":"…","data":"…"}',
+    exchange: async (exchange) => (await import("./node-transfer.js")).printMessages(exchange),
+    run: (node, { filters = [], session, after = 0, wait = 0, end }) => {
+      if (session === undefined) return node.messages.subscribe(filters as string[]);
+      if (end === true) return node.messages.endSession(session as number);
+      return node.messages.next(session as number, after as number, Math.min(MAX_WAIT, wait as number));
+    },
+  },
 };
+
+/** Commands of messages, see node-messages.ts and node-transfer.ts. */
+function isLine(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { topic, data, ...others } = value as { topic?: unknown; data?: unknown };
+  return isText(topic) && (isText(data) || typeof data === "object") && Object.keys(others).length === 0;
+}
 
 function splitPair(pair: string, expected: string): [string, string] {
   const at = pair.indexOf("=");

@@ -9,6 +9,7 @@ import type { ClusterNode, Service, TagChange } from "../cluster/index.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
+import { NodeMessages } from "./node-messages.js";
 
 /** Events that are kept for those who watch. */
 const MAX_EVENTS = 1_024;
@@ -100,9 +101,11 @@ export class NodeOperator {
   readonly #watching = new Set<() => void>();
   #watches = 0;
   #ended = false;
+  readonly messages: NodeMessages;
 
   constructor(node: ClusterNode) {
     this.#node = node;
+    this.messages = new NodeMessages(node);
     node.events.on("removed", ({ id, member }) => {
       if (id === node.id) return;
       this.#removed.delete(id);
@@ -390,6 +393,7 @@ export class NodeOperator {
   /** The node has ended: nobody waits any longer. */
   end(): void {
     this.#ended = true;
+    this.messages.end();
     this.#wake();
   }
 

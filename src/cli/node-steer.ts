@@ -42,10 +42,6 @@ export async function steer(
   settings: SteerSettings,
 ): Promise<void> {
   if ((await command.local?.(members)) === true) return;
-  // Every node would refuse these, and none has to run to say so.
-  for (const [member, { accepts, expected }] of Object.entries(command.members))
-    if (members[member] !== undefined && !accepts(members[member]))
-      throw new UsageError(`${member} is ${expected}`);
   const { timeout = command.timeout ?? TIMEOUT, json } = settings;
   const security = await securityOf(settings);
   const stop = new Stop().listen();
@@ -55,6 +51,18 @@ export async function steer(
     const { endpoint } = await targetOf(settings, security, stop.requested);
     const client = await ControlClient.open(endpoint, security);
     try {
+      if (command.exchange !== undefined) {
+        await command.exchange({
+          members,
+          json: json === true,
+          stop,
+          log: new Log(`node ${name}`),
+          ask: (asked, longer = 0, signal = stop.requested) =>
+            client.command({ command: name, ...asked }, { timeout: timeout + longer, signal }),
+          write: (bytes) => written(bytes, stop.requested),
+        });
+        return;
+      }
       if (command.follows === true) {
         await follow(client, name, command, settings, stop.requested);
         return;
@@ -193,7 +201,7 @@ async function follow(
 }
 
 /** Settles when standard output took it, or the signal is aborted. */
-function written(text: string, signal: AbortSignal): Promise<void> {
+function written(text: string | Buffer, signal: AbortSignal): Promise<void> {
   const { stdout } = terminal();
   return new Promise((resolve) => {
     const done = (): void => {

@@ -194,19 +194,15 @@ export function useFolder(): void {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 }
 
-/**
- * Called once in a test file with processes: a build if there is none, a folder, and nothing left running.
- *
- * @param atEnd when processes are ended that still run; `afterAll` where tests run at the same time
- */
-export function useShoal(atEnd: (end: () => Promise<void>) => void = afterEach): void {
+/** Called once in a test file with processes: a build if there is none, a folder, and nothing left running. */
+export function useShoal(): void {
   useFolder();
   beforeAll(() => {
     if (!existsSync(MAIN) || statSync(MAIN).mtimeMs < newest(SOURCES)) {
       execFileSync("npm", ["run", "build:library"], { cwd: ROOT, stdio: "ignore" });
     }
   }, 120_000);
-  atEnd(async () => {
+  afterEach(async () => {
     for (const child of running) {
       child.kill();
       await child.ended;

@@ -192,6 +192,18 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
   ],
   ["Calls of `node.clients()`", "cluster/clients/roster.ts MAX_ASKS", "cluster/clients/roster.ts MAX_ROSTER"],
   ["Commands of a control socket", "control/server.ts MAX_BYTES", "control/server.ts MAX_WAITING_COMMANDS"],
+  [
+    "Bytes of a topic",
+    "cluster/messaging/bounds.ts MAX_TOPIC",
+    "cluster/messaging/bounds.ts MAX_TOPIC_LEVELS",
+  ],
+  [
+    "Shapes of filters",
+    "cluster/messaging/bounds.ts MAX_SHAPES_OF_NODE",
+    "cluster/messaging/bounds.ts MAX_SHAPES",
+  ],
+  ["Numbers of topics", "cluster/messaging/bounds.ts MAX_TOPIC_IDS"],
+  ["Subscribers of `shoal node sub`", "cli/node-messages.ts MAX_SESSIONS", "cli/node-messages.ts MAX_KEPT"],
   ["Changes that a node keeps", "cli/node-operator.ts MAX_EVENTS"],
 ];
 

@@ -1,0 +1,212 @@
+/**
+ * Messages for those who ask a running node over its control socket: what they publish, and what they subscribe to.
+ *
+ *   sub {filters}                → {session, ready}           a client of its own, whose messages are kept for it
+ *   sub {session, after, wait}   → {messages, next, missed}   those after one, as soon as there are some; those up to it are forgotten
+ *   sub {session, end}           → {}                         a session that nobody asks for ends by itself
+ *
+ * A reader that is too slow misses messages, which are counted: a node keeps a bounded part, and its other subscribers do not wait.
+ */
+import { randomInt } from "node:crypto";
+import type { ClusterMessage, ClusterNode, MessageClient } from "../cluster/index.js";
+import { InvalidArgumentError, InvalidStateError } from "../index.js";
+import { bytesFromJson, bytesToJson } from "./format.js";
+
+/** Sessions at a time; each may keep a request waiting, and the control socket has room for 64. */
+const MAX_SESSIONS = 16;
+/** Messages that are kept for one, and their bytes. */
+const MAX_KEPT = 16_384;
+const MAX_KEPT_BYTES = 8_388_608;
+/** Bytes of messages in a reply; one passes, however large. */
+const MAX_REPLY_BYTES = 1_048_576;
+/** ms without a request after which a session ends. */
+const SESSION_TIMEOUT = 30_000;
+/** ms that the other nodes have to know of a subscription before the reply is sent. */
+const READY_TIME = 2_000;
+
+/** Data as JSON: a text where they are UTF-8. */
+export type MessageData = string | { readonly base64: string };
+
+/** A message as it is printed. */
+export interface MessageLine {
+  readonly topic: string;
+  readonly data: MessageData;
+}
+
+export interface MessagesReply {
+  readonly messages: readonly MessageLine[];
+  readonly next: number;
+  readonly missed: number;
+  readonly ended?: true;
+}
+
+/** What of a node is needed. */
+export type MessagingNode = Pick<ClusterNode, "publish" | "createClient">;
+
+interface Kept {
+  readonly seq: number;
+  readonly line: MessageLine;
+  readonly bytes: number;
+}
+
+class Session {
+  readonly #client: MessageClient;
+  readonly #onEnd: () => void;
+  #kept: Kept[] = [];
+  #bytes = 0;
+  #seq = 0;
+  #missed = 0;
+  #wake: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #ended = false;
+
+  constructor(client: MessageClient, onEnd: () => void) {
+    this.#client = client;
+    this.#onEnd = onEnd;
+    this.#extend(0);
+  }
+
+  /** @returns whether the others know of it */
+  async subscribe(filters: readonly string[]): Promise<boolean> {
+    const ready = filters.map(
+      (filter) => this.#client.subscribe(filter, (message) => this.#keep(message)).ready,
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(() => resolve(false), READY_TIME);
+    });
+    const known = Promise.all(ready).then(
+      () => true,
+      () => false,
+    );
+    return Promise.race([known, late]).finally(() => clearTimeout(timer));
+  }
+
+  async next(after: number, wait: number): Promise<MessagesReply> {
+    this.#forget(after);
+    this.#wake?.();
+    if (this.#kept.length === 0 && !this.#ended) {
+      this.#extend(wait);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, wait);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#wake = undefined;
+    }
+    this.#extend(0);
+    const messages: MessageLine[] = [];
+    let bytes = 0;
+    let next = after;
+    for (const kept of this.#kept) {
+      if (messages.length > 0 && bytes + kept.bytes > MAX_REPLY_BYTES) break;
+      messages.push(kept.line);
+      bytes += kept.bytes;
+      next = kept.seq;
+    }
+    const missed = this.#missed;
+    this.#missed = 0;
+    return { messages, next, missed, ...(this.#ended ? { ended: true } : {}) };
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#client.close();
+    this.#onEnd();
+    this.#wake?.();
+  }
+
+  #keep({ topic, data }: ClusterMessage): void {
+    const bytes = data.length + topic.length;
+    const full = this.#kept.length >= MAX_KEPT || this.#bytes + bytes > MAX_KEPT_BYTES;
+    if (full && this.#kept.length > 0) {
+      this.#missed += 1;
+      return;
+    }
+    this.#seq += 1;
+    this.#kept.push({ seq: this.#seq, line: { topic, data: bytesToJson(data) }, bytes });
+    this.#bytes += bytes;
+    this.#wake?.();
+  }
+
+  /** The reader has those up to one. */
+  #forget(upTo: number): void {
+    const left = this.#kept.findIndex(({ seq }) => seq > upTo);
+    const gone = this.#kept.splice(0, left === -1 ? this.#kept.length : left);
+    for (const { bytes } of gone) this.#bytes -= bytes;
+  }
+
+  #extend(wait: number): void {
+    clearTimeout(this.#timer);
+    if (this.#ended) return;
+    this.#timer = setTimeout(() => this.end(), SESSION_TIMEOUT + wait);
+    this.#timer.unref();
+  }
+}
+
+export class NodeMessages {
+  readonly #node: MessagingNode;
+  readonly #sessions = new Map<number, Session>();
+
+  constructor(node: MessagingNode) {
+    this.#node = node;
+  }
+
+  /** Publishes messages in their order. @returns to how many nodes each went @throws what `publish` throws, for the first that fails */
+  async publish(messages: readonly MessageLine[]): Promise<{ readonly nodes: readonly number[] }> {
+    const publications = messages.map(({ topic, data }) => {
+      const bytes = bytesFromJson(data);
+      if (bytes === undefined)
+        throw new InvalidArgumentError('the data of a message are a text or {"base64":"…"}');
+      return { topic, bytes };
+    });
+    const nodes: number[] = [];
+    for (const { topic, bytes } of publications)
+      nodes.push(await this.#node.publish(topic, bytes, { onFull: "wait", timeout: 1_000 }));
+    return { nodes };
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` for what is not a filter; InvalidStateError `ERR_TOO_MANY_PENDING` for too many sessions */
+  async subscribe(
+    filters: readonly string[],
+  ): Promise<{ readonly session: number; readonly ready: boolean }> {
+    if (filters.length === 0) throw new InvalidArgumentError("expected a filter, or a session");
+    if (this.#sessions.size >= MAX_SESSIONS)
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        `${MAX_SESSIONS} subscribers are connected already`,
+      );
+    // Not a count: nobody has another's by mistake.
+    const id = randomInt(1, 2 ** 47);
+    const session = new Session(this.#node.createClient(), () => void this.#sessions.delete(id));
+    this.#sessions.set(id, session);
+    try {
+      return { session: id, ready: await session.subscribe(filters) };
+    } catch (error) {
+      session.end();
+      throw error;
+    }
+  }
+
+  /** @throws InvalidStateError `EFSM` for a session that has ended */
+  async next(session: number, after: number, wait: number): Promise<MessagesReply> {
+    const known = this.#sessions.get(session);
+    if (known === undefined)
+      throw new InvalidStateError("EFSM", "the subscription has ended: subscribe again");
+    return known.next(after, wait);
+  }
+
+  /** Ends a session, or nothing. */
+  endSession(session: number): void {
+    this.#sessions.get(session)?.end();
+  }
+
+  /** The node has ended. */
+  end(): void {
+    for (const session of [...this.#sessions.values()]) session.end();
+  }
+}

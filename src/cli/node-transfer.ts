@@ -1,0 +1,186 @@
+/**
+ * `shoal node pub` and `shoal node sub`: lines of standard input to messages, and messages to lines of standard output, through a
+ * running node.
+ *
+ *   text    pub TOPIC: each line is the data of a message; sub: TOPIC DATA
+ *   JSON    {"topic":"a/b","data":"text"} or {"topic":"a/b","data":{"base64":"…"}}, both ways
+ */
+import { checkFilter, checkTopic } from "../cluster/messaging/topics.js";
+import { asUsage, Failure, FormatError, hasCode, UsageError } from "./failure.js";
+import { bytesFromJson, bytesToJson, type Format, formatFor, parseJson } from "./format.js";
+import { Input } from "./input.js";
+import type { Log } from "./log.js";
+import type { MessageData, MessageLine, MessagesReply } from "./node-messages.js";
+import type { Stop } from "./stop.js";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** A command's way to a node, from the asking side. */
+export interface Exchange {
+  readonly members: Members;
+  readonly json: boolean;
+  readonly stop: Stop;
+  readonly log: Log;
+  /**
+   * Sends the command, and waits for its reply: as long as --timeout says, and so many ms more.
+   *
+   * @param signal in place of that of a signal to the process
+   */
+  ask(members: Members, longer?: number, signal?: AbortSignal): Promise<Members>;
+  /** Settles when standard output took it, or a signal came. */
+  write(bytes: Buffer): Promise<void>;
+}
+
+/** Bytes of the messages of one command, as JSON: a control socket takes 65,536 with what is around them. */
+const MAX_BATCH_BYTES = 61_440;
+const MAX_BATCH = 256;
+/** ms for which the node keeps a request for messages. */
+const WAIT = 10_000;
+/** ms that the node has to end a subscription. */
+const END_TIME = 1_000;
+
+/** A line of --json: its topic, and its data as they are. */
+const TOPIC_LINES: Format = {
+  whole: false,
+  parse(bytes) {
+    const value = parseJson(bytes);
+    const { topic, data, ...others } = (value ?? {}) as { topic?: unknown; data?: unknown };
+    const content = bytesFromJson(data);
+    if (typeof topic !== "string" || content === undefined || Object.keys(others).length > 0)
+      throw new FormatError('expected {"topic":"…","data":"…"}, or {"base64":"…"} for the data');
+    checkLineTopic(topic);
+    return [Buffer.from(topic), content];
+  },
+  print(frames, pieces) {
+    const [topic, data] = frames as [Buffer, Buffer];
+    pieces.push(Buffer.from(`${JSON.stringify({ topic: String(topic), data: bytesToJson(data) })}\n`));
+  },
+};
+
+/** @throws FormatError */
+function checkLineTopic(topic: string): void {
+  try {
+    checkTopic(topic);
+  } catch (error) {
+    throw new FormatError((error as Error).message);
+  }
+}
+
+/** Publishes one message, or the lines of standard input. @throws UsageError, Failure, InputError */
+export async function publishLines(exchange: Exchange): Promise<void> {
+  const { members, json, stop, log } = exchange;
+  const topic = members.topic as string | undefined;
+  const text = members.text as string | undefined;
+  if (json && topic !== undefined)
+    throw new UsageError("with --json each line has its topic: expected none before");
+  if (!json && topic === undefined) throw new UsageError("expected a topic, or --json");
+  if (topic !== undefined) await asUsage(() => checkTopic(topic));
+  const batches = new Batches(exchange);
+  if (text !== undefined) {
+    await batches.add(topic as string, text);
+  } else {
+    const input = new Input(json ? TOPIC_LINES : formatFor({}), json, stop.requested);
+    try {
+      for await (const frames of input.messages()) {
+        const [first, second] = frames as [Buffer, Buffer];
+        await batches.add(topic ?? String(first), bytesToJson(topic === undefined ? second : first));
+      }
+    } finally {
+      // What comes before a fault is published.
+      await batches.end();
+    }
+  }
+  await batches.end();
+  log.info(`published ${batches.published} messages, ${batches.copies} copies`);
+}
+
+/** Messages wait for the reply to those before them, and go together then. */
+class Batches {
+  readonly #exchange: Exchange;
+  #batch: MessageLine[] = [];
+  #bytes = 0;
+  #flight: Promise<void> | undefined;
+  #fault: unknown;
+  published = 0;
+  copies = 0;
+
+  constructor(exchange: Exchange) {
+    this.#exchange = exchange;
+  }
+
+  async add(topic: string, data: MessageData): Promise<void> {
+    const line = { topic, data };
+    const bytes = Buffer.byteLength(JSON.stringify(line)) + 1;
+    if (bytes > MAX_BATCH_BYTES)
+      throw new Failure(`a message has ${bytes} bytes as JSON; a control socket takes ${MAX_BATCH_BYTES}`);
+    while (this.#batch.length >= MAX_BATCH || this.#bytes + bytes > MAX_BATCH_BYTES) await this.#sent();
+    this.#batch.push(line);
+    this.#bytes += bytes;
+    this.#flight ??= this.#send();
+    if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  /** Settles when all is published. */
+  async end(): Promise<void> {
+    while (this.#batch.length > 0 || this.#flight !== undefined) await this.#sent();
+  }
+
+  async #sent(): Promise<void> {
+    this.#flight ??= this.#send();
+    await this.#flight;
+    if (this.#fault === undefined) return;
+    this.#batch = [];
+    throw this.#fault;
+  }
+
+  /** Never rejects. */
+  async #send(): Promise<void> {
+    const messages = this.#batch;
+    this.#batch = [];
+    this.#bytes = 0;
+    try {
+      const { nodes } = await this.#exchange.ask({ messages });
+      if (!Array.isArray(nodes)) throw new Failure("its reply is not a node's");
+      this.published += nodes.length;
+      this.copies += (nodes as number[]).reduce((sum, count) => sum + count, 0);
+    } catch (error) {
+      this.#fault = error;
+    }
+    this.#flight = undefined;
+    if (this.#batch.length > 0 && this.#fault === undefined) this.#flight = this.#send();
+  }
+}
+
+/** Prints messages until a signal, or until there were so many. @throws UsageError, Failure */
+export async function printMessages({ ask, members, json, stop, log, write }: Exchange): Promise<void> {
+  const { filters = [], count } = members as {
+    readonly filters?: readonly string[];
+    readonly count?: number;
+  };
+  if (filters.length === 0) throw new UsageError("expected a filter");
+  for (const filter of filters) await asUsage(() => checkFilter(filter));
+  const format = json ? TOPIC_LINES : formatFor({});
+  const { session, ready } = await ask({ filters });
+  if (ready === true) log.info("subscribed, until a signal");
+  else log.warn("subscribed; not every other node has answered yet");
+  let left = count ?? Number.POSITIVE_INFINITY;
+  let after = 0;
+  try {
+    while (left > 0 && !stop.requested.aborted) {
+      const reply = (await ask({ session, after, wait: WAIT }, WAIT)) as unknown as MessagesReply;
+      if (reply.missed > 0) log.warn(`missed ${reply.missed} messages: too many came at once`);
+      const pieces: Buffer[] = [];
+      for (const { topic, data } of reply.messages.slice(0, left))
+        format.print([Buffer.from(topic), bytesFromJson(data) as Buffer], pieces);
+      if (pieces.length > 0) await write(Buffer.concat(pieces));
+      left -= reply.messages.length;
+      after = reply.next;
+      if (reply.ended === true) throw new Failure("the node has ended");
+    }
+  } catch (error) {
+    if (!stop.requested.aborted || !hasCode(error, "ABORT_ERR")) throw error;
+  } finally {
+    // The signal has ended other requests; without this one the node keeps messages for another half minute.
+    await ask({ session, end: true }, 0, AbortSignal.timeout(END_TIME)).catch(() => undefined);
+  }
+}

@@ -1,0 +1,175 @@
+/** `shoal node pub` and `shoal node sub`: messages through running nodes. */
+import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { NodeMessages } from "../../src/cli/node-messages.js";
+import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
+import { type Command, run, startWithout } from "./in-process.js";
+import { file, useFolder } from "./support.js";
+
+useFolder();
+
+const before = process.env.SHOAL_RUNTIME_DIR;
+let group = "";
+let groups = 0;
+
+beforeEach(() => {
+  process.env.SHOAL_RUNTIME_DIR = file();
+  group = `messages-${process.pid}-${++groups}`;
+});
+
+afterAll(() => {
+  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
+  else process.env.SHOAL_RUNTIME_DIR = before;
+});
+
+async function pair(): Promise<[Command, Command]> {
+  const [a, b] = ["a", "b"].map((name) =>
+    startWithout("node", "start", "--name", name, "--group", group),
+  ) as [Command, Command];
+  await Promise.all([a.until("stdout", /b@\S+ joined/), b.until("stdout", /a@\S+ joined/)]);
+  return [a, b];
+}
+
+/** A subscriber through node b that the others know of. */
+async function subscriber(...args: string[]): Promise<Command> {
+  const command = startWithout("node", "sub", ...args, "--node", "b");
+  await command.until("stderr", /subscribed, until a signal/);
+  return command;
+}
+
+describe("shoal node pub and sub", () => {
+  it("carry lines from one node's publisher to another one's subscriber, a message once", async () => {
+    await pair();
+    const sub = await subscriber("plant/+/temp", "plant/7/#", "--count", "5");
+    const one = await run("", "node", "pub", "plant/7/temp", "21.5", "--node", "a");
+    expect([one.code, one.stderr]).toEqual([0, "shoal node pub: published 1 messages, 1 copies\n"]);
+    expect((await run("x\ny z\n\n", "node", "pub", "plant/8/temp", "--node", "a")).code).toBe(0);
+    const lines = '{"topic":"other","data":"?"}\n{"topic":"plant/7/é","data":{"base64":"/w=="}}';
+    expect((await run(lines, "node", "pub", "--json", "--node", "a")).code).toBe(0);
+    const { code, stdout } = await sub.ended;
+    expect(code).toBe(0);
+    expect(stdout).toEqual(
+      Buffer.concat([
+        Buffer.from("plant/7/temp 21.5\nplant/8/temp x\nplant/8/temp y z\nplant/8/temp \nplant/7/é "),
+        Buffer.from([0xff]),
+        Buffer.from("\n"),
+      ]),
+    );
+  });
+
+  it("print with --json what --json reads, until a signal", async () => {
+    await pair();
+    const sub = await subscriber("#", "--json");
+    const lines =
+      '{"topic":"a","data":"text \\" é"}\n{"topic":"b/c","data":{"base64":"/w=="}}\n{"topic":"d","data":""}\n';
+    expect((await run(lines, "node", "pub", "--json", "--node", "b")).code).toBe(0);
+    await sub.until("stdout", /"d"/);
+    sub.signal("SIGTERM");
+    const { code, stdout } = await sub.ended;
+    expect([code, String(stdout)]).toEqual([0, lines]);
+  });
+
+  it("keep topics that begin with $ apart from wildcards", async () => {
+    await pair();
+    const sub = await subscriber("#", "$mine/#", "--count", "2");
+    await run("", "node", "pub", "$other/x", "not seen", "--node", "a");
+    await run("", "node", "pub", "$mine/x", "seen", "--node", "a");
+    await run("", "node", "pub", "end", "", "--node", "a");
+    expect(String((await sub.ended).stdout)).toBe("$mine/x seen\nend \n");
+  });
+
+  it("end with an exit code that is not 0 for what is not a topic, a line or a filter", async () => {
+    await pair();
+    const sub = await subscriber("ok", "--count", "1");
+    const refused: [number, RegExp, string, ...string[]][] = [
+      [2, /wildcards/, "", "pub", "a/+", "x"],
+      [2, /at least one character/, "", "pub", "", "x"],
+      [2, /expected a topic/, "", "pub"],
+      [2, /each line has its topic/, "", "pub", "a", "--json"],
+      [
+        1,
+        /line 2: A topic has no wildcards/,
+        '{"topic":"ok","data":"1"}\n{"topic":"a/#","data":"2"}\n',
+        "pub",
+        "--json",
+      ],
+      [1, /line 1: A topic has at least one/, '{"topic":"","data":"2"}\n', "pub", "--json"],
+      [1, /line 1: expected \{"topic"/, '{"topic":"a"}\n', "pub", "--json"],
+      [1, /line 1: expected \{"topic"/, '{"topic":"a","data":"","more":1}\n', "pub", "--json"],
+      [1, /line 1: invalid JSON/, "hello\n", "pub", "--json"],
+      [1, /a message has 70\d\d\d bytes/, `${"x".repeat(70_000)}\n`, "pub", "a"],
+      [2, /whole level/, "", "sub", "a/#/b"],
+      [2, /Shared subscriptions/, "", "sub", "ok", "$share/g/a"],
+      [2, /expected a filter/, "", "sub"],
+    ];
+    for (const [code, why, input, ...args] of refused) {
+      const ended = await run(input, "node", ...args, "--node", "a");
+      expect([ended.code, ended.stdout.length], args.join(" ")).toEqual([code, 0]);
+      expect(ended.stderr).toMatch(why);
+    }
+    // What was before a line that is not one was published.
+    expect(String((await sub.ended).stdout)).toBe("ok 1\n");
+  });
+
+  it("end with the node", async () => {
+    const [, b] = await pair();
+    const sub = await subscriber("#");
+    b.signal("SIGTERM");
+    const { code, stderr } = await sub.ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/the node has ended/);
+  });
+});
+
+describe("what a node keeps for subscribers", () => {
+  function messages() {
+    const handlers: ((message: ClusterMessage) => void)[] = [];
+    let closed = 0;
+    const node = new NodeMessages({
+      publish: () => Promise.resolve(0),
+      createClient: () =>
+        ({
+          subscribe: (_: string, handler: (message: ClusterMessage) => void) => {
+            handlers.push(handler);
+            return { ready: Promise.resolve() };
+          },
+          close: () => void closed++,
+        }) as unknown as MessageClient,
+    });
+    const arrive = (topic: string, data: Buffer) => handlers[0]?.({ topic, data } as ClusterMessage);
+    return { node, arrive, closed: () => closed };
+  }
+
+  it("is bounded in messages and bytes, in order, and again until the reader has it", async () => {
+    const { node, arrive } = messages();
+    const { session } = await node.subscribe(["#"]);
+    for (let i = 0; i < 20_000; i++) arrive("t", Buffer.from(`${i}`));
+    const first = await node.next(session, 0, 0);
+    expect([first.messages.length, first.next, first.missed]).toEqual([16_384, 16_384, 20_000 - 16_384]);
+    // The reply was lost.
+    expect(await node.next(session, 0, 0)).toEqual({ ...first, missed: 0 });
+    const none = node.next(session, first.next, 10_000);
+    arrive("t", Buffer.from("then"));
+    expect((await none).messages).toEqual([{ topic: "t", data: "then" }]);
+    for (let i = 0; i < 20; i++) arrive("t", Buffer.alloc(1_048_000));
+    const large = await node.next(session, first.next + 1, 0);
+    expect([large.messages.length, large.missed]).toEqual([1, 12]);
+    node.end();
+    expect(await node.next(session, large.next, 0).catch((error: { code?: string }) => error.code)).toBe(
+      "EFSM",
+    );
+  });
+
+  it("is of so many, and ends with its client", async () => {
+    const { node, closed } = messages();
+    const sessions = await Promise.all(Array.from({ length: 16 }, () => node.subscribe(["a"])));
+    await expect(node.subscribe(["a"])).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    node.endSession(sessions[3]?.session as number);
+    node.endSession(sessions[3]?.session as number);
+    expect(closed()).toBe(1);
+    await node.subscribe(["a"]);
+    const waiting = node.next(sessions[0]?.session as number, 0, 60_000);
+    node.end();
+    expect((await waiting).ended).toBe(true);
+    expect(closed()).toBe(17);
+  });
+});
