@@ -157,6 +157,8 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       void each.dealer.close({ linger: 0 });
     }
     for (const server of wanted) this.#add(server);
+    // Those that have gone may have been the last to wait for.
+    for (const [sequence, call] of this.#calls) this.#endFailed(sequence, call);
   }
 
   /**
@@ -251,6 +253,13 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     }
   }
 
+  /** Ends a call that every server has failed at; as long as one has not, that one may do better. */
+  #endFailed(sequence: number, call: Call<T>): void {
+    if (this.#servers.length === 0 || this.#servers.some(({ dealer }) => !call.failed.has(dealer))) return;
+    this.#calls.delete(sequence);
+    call.pending.reject(new ServiceError("worker-failed", "freelance", "every server's handler failed"));
+  }
+
   #reply(dealer: Dealer, sequence: number, body: Buffer[]): void {
     const call = this.#calls.get(sequence);
     if (call === undefined) {
@@ -259,9 +268,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     }
     if (errorTextOf(2, body) !== undefined) {
       call.failed.add(dealer);
-      if (call.failed.size < this.#servers.length) return; // Another may do better.
-      this.#calls.delete(sequence);
-      call.pending.reject(new ServiceError("worker-failed", "freelance", "every server's handler failed"));
+      this.#endFailed(sequence, call);
       return;
     }
     this.#calls.delete(sequence);

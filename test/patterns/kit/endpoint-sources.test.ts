@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
-import { Publisher } from "../../../src/index.js";
+import { Publisher, Router } from "../../../src/index.js";
 import {
   BinaryStarClient,
   BinaryStarServer,
@@ -390,6 +390,27 @@ describe("clients of servers without a broker", () => {
     await until(() => source.readers === 0, "the end of the source");
     for (const wrong of [["tcp://a:1"], "tcp://a:1", [], {}, null])
       expect(thrown(() => new BinaryStarClient(wrong as never))).toMatchObject({ code: "EINVAL" });
+  });
+
+  it("FreelanceShotgunClient waits for no server that has gone, when all others have failed", async () => {
+    const failing = own(
+      new FreelanceServer(
+        () => {
+          throw new Error("no");
+        },
+        { model: 2 },
+      ),
+    );
+    const silent = own(new Router());
+    const [one, other] = [await failing.bind("tcp://127.0.0.1:*"), await silent.bind("tcp://127.0.0.1:*")];
+    const source = new ListedEndpoints([one, other]);
+    const client = own(new FreelanceShotgunClient(source));
+    await within(client.ready(), "a server");
+    const failed = new Promise((resolve) => failing.events.once("handler:failed", resolve));
+    const answer = failure(client.request("1", { timeout: 8_000 }));
+    await within(Promise.all([failed, silent.receive()]), "both are asked");
+    source.set(one);
+    expect(await within(answer, "the answer")).toMatchObject({ code: "ERR_SERVICE" });
   });
 
   it("FreelanceFailoverClient asks each server that its source has, however many", async () => {
