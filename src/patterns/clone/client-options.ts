@@ -307,7 +307,7 @@ export type CloneClientEvent =
 /** Counts since the client was made, and what it holds now. */
 export interface CloneClientStats {
   readonly state: CloneState;
-  /** The server in use; empty while a source has none. */
+  /** The server in use; empty before a source has one. */
   readonly server: string;
   readonly entries: number;
   /** Bytes of keys and values, and bytes that the map takes in memory, about. */

@@ -6,8 +6,8 @@
  *       ^                        │                   │
  *       └──── no answer ─────────┴─ silence, lost ───┘      the next server, or the same one again
  *
- * The map that it has stays readable until a new one is whole. The servers may change (client-state.ts); while there are none, it
- * is stale, and updates wait.
+ * The map that it has stays readable until a new one is whole. The servers may change (client-state.ts); before there
+ * are any, updates wait.
  */
 
 import type { ShoalError } from "../../core/errors.js";

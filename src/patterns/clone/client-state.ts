@@ -148,7 +148,10 @@ export interface RetryOptions {
 const LEAVE_DELAY = 5_000;
 const MAX_LEAVE_DELAY = 60_000;
 
-/** A server, and whether it is in the list. One that is not is kept while it is in use. */
+/** Servers that are not in the list and are kept, at most. */
+const MAX_UNLISTED = 8;
+
+/** A server, and whether it is in the list. One that is not was in use when it went from there. */
 interface Server {
   readonly id: number;
   readonly name: string;
@@ -160,12 +163,12 @@ interface Server {
  *
  *   open ──> connecting ──> connected          lost, nothing came ──> a pause, or at once ──> the next server
  *
- * The list may change. A server in use that is in it no more is left when it fails, or when one of the list has given the whole
- * map: of a pair, the other server may stand by for as long as this one serves.
+ * The list may change. A server in use that is in it no more is left when one of the list has given the whole map, and not
+ * before: of a pair, the other server may stand by for as long as this one serves.
  *
- *   in use, listed ──> in use, not listed ──5 s, later──> others are tried ──one has the map──> left
- *        ^                  │    ^                              │
- *        └─ listed again ───┘    └──────── all in vain ─────────┘
+ *   in use, listed ──> in use, not listed ──it fails, or 5 s, later──> others are tried ──one has the map──> left
+ *        ^                  │    ^                                            │
+ *        └─ listed again ───┘    └───────────────── all in vain ──────────────┘
  */
 export class ClientAttempts {
   /** In the order in which they are tried. */
@@ -250,6 +253,12 @@ export class ClientAttempts {
       }
       listed.push(server);
     }
+    const unlisted = listed.filter((server) => !server.isListed && server !== used);
+    if (unlisted.length >= MAX_UNLISTED) {
+      const oldest = unlisted[0] as Server;
+      listed.splice(listed.indexOf(oldest), 1);
+      this.#forget(oldest);
+    }
     const joined = listed.filter((server) => !this.#servers.includes(server));
     this.#servers = listed;
     if (listed.every(({ isListed }) => isListed)) this.#stay();
@@ -288,8 +297,9 @@ export class ClientAttempts {
       for (const server of this.#servers) if (!server.isListed) this.#forget(server);
       this.#servers = this.#servers.filter(({ isListed }) => isListed);
       this.#stay();
-    } else if (this.#leaves > 0)
+    } else if (this.#leaveAt <= now) {
       this.#leaveAt = now + Math.min(LEAVE_DELAY * 2 ** this.#leaves, MAX_LEAVE_DELAY);
+    }
   }
 
   /**
@@ -310,19 +320,13 @@ export class ClientAttempts {
     if (delay === undefined) this.#failures += 1;
   }
 
-  /** To the next server; to the same, if there is no other; to none, if the last one is in the list no more. {@link open} has to follow. */
+  /** To the next server; to the same, if there is no other. {@link open} has to follow. */
   failOver(reason: FailOverReason = this.#reason): void {
     const from = this.#server as Server;
     this.#reason = reason;
     const at = this.#servers.indexOf(from);
     const next = this.#servers[(at + 1) % this.#servers.length];
     if (reason === "removed") this.#leaves += 1;
-    else if (!from.isListed) {
-      this.#servers.splice(at, 1);
-      this.#stay();
-      this.#server = next === from ? undefined : next;
-      this.#forget(from);
-    }
     if (next === from) return;
     this.#server = next;
     this.failOvers += 1;

@@ -72,7 +72,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    *
    * @param servers one or two, the preferred first: `tcp://HOST:PORT` (P + 1 and P + 2 follow), or each endpoint by name. For
    *   a server whose values are sent to both, all have to be known. Or a source of `tcp://HOST:PORT`: a server that it has no
-   *   more is left when it fails, or others of the list can be used; no update is lost. While it has none, updates wait
+   *   more is left when another one of the list has given the whole map; no update is lost. Before it has any, updates wait
    * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
    */
   constructor(servers: CloneServers, options: CloneClientOptions<T> = {}) {

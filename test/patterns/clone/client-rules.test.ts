@@ -195,26 +195,43 @@ test("a server that is in the list no more and works is kept until another one h
   expect(done).toEqual([]);
 });
 
-test("a server that is in the list no more is left when it fails, for another or for none", () => {
+test("when a server that is in the list no more fails, others are tried at once, and it again where they do not serve", () => {
   const { rules, done } = rig(["a", "b"]);
   rules.start(0);
   live(rules, 1, 0, 1_000);
   rules.setServers(["b"], 1_000);
   done.length = 0;
-  rules.disconnected(1, false, 1_001);
-  rules.tick(1_100);
-  expect(done.splice(0)).toEqual(["state:changed", "leave 0", "server:failed-over", "open 2 1"]);
-  live(rules, 2, 1_100, 2_000);
-  done.length = 0;
-  rules.setServers([], 2_000);
-  hear(rules, 2, 2_000, 60_000); // There is no other: it stays.
+  rules.tick(3_000); // It was silent for a moment, as on a busy machine.
+  expect(done.splice(0)).toEqual(["state:changed", "server:failed-over", "open 2 1"]);
+  rules.tick(6_000); // The other one stands by.
+  expect(done.splice(0).at(-1)).toBe("open 3 0");
+  rules.disconnected(3, true, 6_001);
+  rules.tick(7_000);
+  expect(done.splice(0)).toEqual(["server:failed-over", "open 4 1"]);
+  live(rules, 4, 7_000, 8_000);
+  expect(done.splice(0)).toEqual(["ask 4", "leave 0", "snapshot:loaded", "state:changed", "synced"]);
+  rules.setServers([], 8_000);
+  hear(rules, 4, 8_000, 60_000); // There is no other: it stays, and is dialled again.
   expect(done).toEqual([]);
-  rules.disconnected(2, false, 60_000);
+  rules.disconnected(4, false, 60_000);
   rules.tick(60_100);
-  expect(done.splice(0)).toEqual(["state:changed", "leave 1"]);
-  expect([rules.nextWakeUp(), rules.state, rules.stats(0).server]).toEqual([undefined, "stale", ""]);
+  expect(done.splice(0)).toEqual(["state:changed", "open 5 1"]);
+  live(rules, 5, 60_100, 60_100);
+  done.length = 0;
   rules.setServers(["b"], 61_000);
-  expect(done).toEqual(["join 2 b", "open 4 2"]);
+  hear(rules, 5, 61_000, 120_000);
+  expect(done).toEqual([]);
+});
+
+test("of servers that went from the list one after the other while none gave the map, the last are kept", () => {
+  const { rules, done } = rig(["0"]);
+  rules.start(0);
+  for (let n = 1; n <= 12; n++) {
+    rules.setServers([String(n)], n * 10_000);
+    rules.tick(n * 10_000 + 5_000);
+  }
+  expect(done.filter((what) => what.startsWith("leave")).length).toBeGreaterThanOrEqual(3);
+  expect(done.filter((what) => what.startsWith("join")).length).toBe(13);
 });
 
 test("a server that is in the list again is not left, and one that is not in use is left at once", () => {
