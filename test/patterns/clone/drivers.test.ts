@@ -1,69 +1,22 @@
 /** Server and clients over real sockets. */
 import { getEventListeners } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { Dealer, json, Publisher, Router, Subscriber } from "../../../src/index.js";
 import {
-  type CloneChange,
   CloneClient,
-  type CloneClientOptions,
   CloneConflictError,
   type CloneEndpoints,
   CloneLmdbStore,
   CloneServer,
-  type CloneServerOptions,
   type CloneStore,
   StoreError,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
+import { CALM, closeAll, folder, HEARTBEAT, join_, serve, take, track } from "./rig.js";
 
-const HEARTBEAT = 100;
-/** For tests that count: on a busy machine a client must not take its server for silent, and send again. */
-const CALM = { heartbeatInterval: 5_000 };
-const open: { close(): Promise<unknown> }[] = [];
-const folders: string[] = [];
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close()));
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
-
-function track<T extends { close(): Promise<unknown> }>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-function folder(): string {
-  const path = mkdtempSync(join(tmpdir(), "shoal-clone-"));
-  folders.push(path);
-  return path;
-}
-
-async function serve(
-  options: CloneServerOptions = {},
-  endpoint = "tcp://127.0.0.1:*",
-): Promise<CloneServer & { readonly at: string }> {
-  const server = track(new CloneServer({ heartbeatInterval: HEARTBEAT, ...options }));
-  return Object.assign(server, { at: await server.bind(endpoint) });
-}
-
-async function join_<T>(
-  servers: string | readonly string[],
-  options: CloneClientOptions<T> = {},
-): Promise<CloneClient<T>> {
-  const client = track(new CloneClient<T>(servers, { heartbeatInterval: HEARTBEAT, ...options }));
-  await within(client.ready(), "the map");
-  return client;
-}
-
-async function take<V>(watch: AsyncIterator<CloneChange<V>>, count: number): Promise<CloneChange<V>[]> {
-  const changes: CloneChange<V>[] = [];
-  while (changes.length < count)
-    changes.push((await within(watch.next(), "a change")).value as CloneChange<V>);
-  return changes;
-}
+afterEach(closeAll);
 
 describe("one server", () => {
   test("an empty map is whole at once, and a late joiner has everything", async () => {
@@ -742,156 +695,6 @@ function memoryStore(isFull: () => boolean): CloneStore {
     close: async () => undefined,
   };
 }
-
-describe("a pair", () => {
-  async function pair(stores = false): Promise<[CloneServer, CloneServer, string[]]> {
-    const at = folder();
-    const endpoints = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
-    const make = async (role: "primary" | "backup", n: number): Promise<CloneServer> => {
-      const server = track(
-        new CloneServer({
-          pair: { role, peer: endpoints[1 - n] as string },
-          heartbeatInterval: 4 * HEARTBEAT,
-          ...(stores ? { store: CloneLmdbStore.open(join(at, `store-${role}`)) } : {}),
-        }),
-      );
-      await server.bind(endpoints[n] as string);
-      return server;
-    };
-    const primary = await make("primary", 0);
-    const backup = await make("backup", 1);
-    await until(() => primary.stats().replicated, "the backup has the map");
-    return [primary, backup, endpoints];
-  }
-
-  test.each([
-    false,
-    true,
-  ])("the backup goes on with everything that was acknowledged (store: %s)", async (stores) => {
-    const [primary, backup, servers] = await pair(stores);
-    const client = await join_(servers, { heartbeatInterval: 4 * HEARTBEAT });
-    await Promise.all(Array.from({ length: 300 }, (_, n) => client.set(`k${n}`, `v${n}`)));
-    await client.set("soon", "x", { ttl: 400 });
-    expect(backup.stats()).toMatchObject({ entries: 301, serving: false });
-    const failOver = new Promise((resolve) => client.events.on("server:failed-over", resolve));
-    const last = client.sequence;
-    await primary.close();
-    const sets = Array.from({ length: 50 }, (_, n) => client.set(`after${n}`, "x"));
-    expect(await within(failOver, "a fail-over")).toMatchObject({ from: servers[0], to: servers[1] });
-    for (const sequence of await within(Promise.all(sets), "the sets"))
-      expect(sequence).toBeGreaterThan(last);
-    expect(client.stats()).toMatchObject({ server: servers[1], state: "live" });
-    await until(() => !client.has("soon"), "the ephemeral key ends");
-    expect([client.size, backup.stats().entries]).toEqual([350, 350]);
-    expect(backup.stats().applied + backup.stats().repeated).toBeGreaterThanOrEqual(50);
-  });
-
-  /** A server of a pair at two endpoints, with a store in a folder. */
-  async function withStore(
-    role: "primary" | "backup",
-    at: string,
-    store = `store-${role}`,
-    serveAlone = false,
-  ): Promise<CloneServer> {
-    const [own, peer] = role === "primary" ? ["p", "b"] : ["b", "p"];
-    const server = track(
-      new CloneServer({
-        pair: { role, peer: `ipc://${join(at, peer as string)}`, serveAlone },
-        heartbeatInterval: 2 * HEARTBEAT,
-        store: CloneLmdbStore.open(join(at, store)),
-      }),
-    );
-    await server.bind(`ipc://${join(at, own as string)}`);
-    return server;
-  }
-
-  test("what a server acknowledged apart from the one that serves is reported and kept aside, and can be loaded", async () => {
-    const at = folder();
-    const servers = ["p", "b"].map((name) => `ipc://${join(at, name)}`);
-    const client = track(new CloneClient(servers, { heartbeatInterval: 2 * HEARTBEAT }));
-    const first = [await withStore("primary", at), await withStore("backup", at)] as const;
-    await until(() => first[0].stats().replicated, "the backup has the map");
-    await within(client.set("both", "1"), "the first set");
-    await first[1].close();
-    await within(client.set("apart", "at the primary"), "a set at the primary alone");
-    await within(client.set("bytes", Buffer.of(0xff, 0)), "a set at the primary alone");
-    await first[0].close();
-    // The operator takes the primary for lost; it comes back all the same.
-    const backup = await withStore("backup", at, "store-backup", true);
-    await within(client.set("apart", "at the backup"), "a set at the backup alone");
-    const primary = await withStore("primary", at);
-    const told = await within(
-      new Promise((resolve) => primary.events.on("map:diverged", resolve)),
-      "what the primary has lost",
-    );
-    expect(told).toMatchObject({ after: 1, updates: 2, entries: 2 });
-    await until(() => backup.stats().replicated, "the primary has the map");
-    for (const server of [primary, backup]) expect(String(server.get("apart"))).toBe("at the backup");
-    const lines = readFileSync((told as { aside: string }).aside, "utf8")
-      .trim()
-      .split("\n");
-    expect(lines.map((line) => JSON.parse(line)).sort((a, b) => (a.key < b.key ? -1 : 1))).toEqual([
-      { key: "apart", value: "at the primary" },
-      { key: "bytes", value: { base64: "/wA=" } },
-    ]);
-  });
-
-  test("two stores of different maps are not mixed: nobody follows until the operator says so", async () => {
-    const at = folder();
-    for (const role of ["primary", "backup"] as const) {
-      const server = await withStore(role, at, `store-${role}`, true);
-      const client = await join_(server.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });
-      await within(client.set(role, "x"), "a set");
-      await Promise.all([client.close(), server.close()]);
-    }
-    const [primary, backup] = [await withStore("primary", at), await withStore("backup", at)];
-    await until(() => primary.star?.state === "fenced" && backup.star?.state === "fenced", "both are fenced");
-    expect([primary.stats().entries, backup.stats().entries]).toEqual([1, 1]);
-    const diverged = new Promise((resolve) => backup.events.on("map:diverged", resolve));
-    backup.star?.resolve("passive");
-    await until(() => primary.star?.stats().peer === "passive", "the loser yields");
-    primary.star?.resolve("active");
-    expect(await within(diverged, "what is kept aside")).toMatchObject({ after: 0, entries: 1 });
-    await until(() => primary.stats().replicated, "the backup has the primary's map");
-    expect([backup.get("primary") !== undefined, backup.get("backup")]).toEqual([true, undefined]);
-  });
-
-  test("a server of another version is reported, on the link and among the states", async () => {
-    const at = folder();
-    const primary = await withStore("primary", at, "store", true);
-    const client = await join_(primary.endpoints.snapshot, { heartbeatInterval: 2 * HEARTBEAT });
-    let told = 0;
-    primary.events.on("peer:incompatible", () => {
-      told += 1;
-    });
-    const link = track(new Dealer({ linger: 0 }));
-    link.connect(`ipc://${join(at, "p-4")}`);
-    await link.send(["F", Buffer.alloc(8, 1)]); // As a server before there were terms.
-    await until(() => told === 1, "the link tells");
-    const state = track(new Publisher({ linger: 0 }));
-    await state.bind(`ipc://${join(at, "b-3")}`);
-    await state.waitForSubscribers();
-    await state.send("2");
-    await until(() => told === 2, "the state tells");
-    expect([client.state, primary.stats().serving]).toEqual(["live", true]);
-  });
-
-  test("a client without a UUID of its own is served too, and a passive server answers no request", async () => {
-    const [primary, backup] = await pair();
-    const dealer = track(new Dealer({ linger: 0 }));
-    dealer.connect(backup.endpoints.snapshot);
-    await dealer.send(["ICANHAZ?", ""]);
-    const publisher = track(new Publisher({ linger: 0 }));
-    publisher.connect(primary.endpoints.collector);
-    publisher.connect(backup.endpoints.collector);
-    await publisher.waitForSubscribers({ count: 2 });
-    await publisher.send(["k", Buffer.alloc(8), "", "", "v"]);
-    await until(() => backup.get("k") !== undefined, "both have it");
-    await until(() => primary.stats().applied === 1, "the primary knows that the backup has it");
-    await until(() => backup.stats().refused["no-uuid"] === 1, "the backup did not take it from the client");
-    expect((await failure(dealer.receive({ timeout: 300 }))).code).toBe("EAGAIN");
-  });
-});
 
 test("time does not go back for a server or a client that was idle, so what ends in time does", async () => {
   const server = await serve();
