@@ -11,7 +11,7 @@ const joined = [hall, kitchen].map((node) => new Promise((resolve) => node.event
 await Promise.all([hall.start(), kitchen.start()]);
 await Promise.all(joined); // Each knows the other one.
 
-// The kitchen answers each order, whoever sent it.
+// The kitchen answers each order to its sender.
 const orders = kitchen.subscribe("orders/+/new", async ({ topic, data, sender }) => {
   await kitchen.sendTo(sender, `${topic}: ${data} is ready`, { subtopic: "ready" });
 });

@@ -1,0 +1,133 @@
+/** PUBLISH, DIRECT and RETAINED as bytes: the vectors of the specification, and junk. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  encodeAsk,
+  encodeDirect,
+  encodeEnd,
+  encodeName,
+  encodePublish,
+  encodeResult,
+  encodeValue,
+  ItemReader,
+  PublishItem,
+} from "../../../src/cluster/messaging/items.js";
+import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+
+const NODE = "0123456789abcdef".repeat(2);
+const STAMP = 1_700_000_000_000_000;
+const TOPIC = encodeName("sensors/3/temperature");
+
+/** What the specification calls it, the item, and the same as JSON. */
+const VECTORS: readonly (readonly [string, Buffer, object])[] = [
+  [
+    "21.5 is published",
+    encodePublish(1, undefined, TOPIC, undefined, 0, "21.5"),
+    { topic: "sensors/3/temperature", data: "21.5" },
+  ],
+  [
+    "the same by the client 7, with the subtopic raw, retained",
+    encodePublish(7, undefined, TOPIC, encodeName("raw"), STAMP, "21.5"),
+    { client: 7, topic: "sensors/3/temperature", subtopic: "raw", stamp: STAMP, data: "21.5" },
+  ],
+  [
+    "for the client 7 of another node",
+    encodePublish(7, NODE, encodeName("t"), undefined, 0, "x"),
+    { client: 7, origin: NODE, topic: "t", data: "x" },
+  ],
+  [
+    "number 300 to the client 2, with the subtopic pong",
+    encodeDirect(300, 2, 1, encodeName("pong"), "I am good, thanks!"),
+    { number: 300, to: 2, subtopic: "pong", data: "I am good, thanks!" },
+  ],
+  [
+    "all to 300 were handled, 299 failed: closed",
+    encodeResult(300, [299, 1]),
+    { upTo: 300, failed: [[299, 1]] },
+  ],
+  ["question 5 for the values of t/#", encodeAsk(5, "t/#"), { ask: 5, filter: "t/#" }],
+  [
+    "a value for question 5",
+    encodeValue(5, encodePublish(1, NODE, encodeName("t/1"), undefined, STAMP, "x")),
+    { value: 5, client: 1, origin: NODE, topic: "t/1", stamp: STAMP, data: "x" },
+  ],
+  ["that was all for question 5", encodeEnd(5), { end: 5 }],
+];
+
+describe("items of publishing", () => {
+  test("are as the specification has them, and at most 60 % of JSON", () => {
+    const rows = VECTORS.map(([name, item, json]) => {
+      const size = JSON.stringify(json).length;
+      return [name, item.toString("hex"), `${item.length}`, `${size}`, item.length / size];
+    });
+    const listed = tableUnder("spec/messaging.md", "Vectors of publishing").map(([name, hex, size, json]) => [
+      name,
+      codes(hex as string)[0],
+      size,
+      json,
+    ]);
+    expect(listed).toEqual(rows.map((row) => row.slice(0, 4)));
+    const total = (index: number): number => rows.reduce((sum, row) => sum + Number(row[index]), 0);
+    expect(total(2) / total(3)).toBeLessThanOrEqual(0.6);
+  });
+
+  test("are read as they were written", () => {
+    const name = fc.string({ minLength: 1, maxLength: 40, unit: "grapheme" });
+    const client = fc.integer({ min: 1, max: 0x7fff_ffff });
+    fc.assert(
+      fc.property(
+        client,
+        fc.option(fc.constant(NODE), { nil: undefined }),
+        name,
+        fc.option(name, { nil: undefined }),
+        fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
+        fc.uint8Array({ maxLength: 300 }),
+        (from, origin, topic, subtopic, stamp, data) => {
+          const item = encodePublish(
+            from,
+            origin,
+            encodeName(topic),
+            subtopic === undefined ? undefined : encodeName(subtopic),
+            stamp,
+            data,
+          );
+          const read = new PublishItem();
+          expect(read.readHead(item, 0)).toBe(true);
+          expect(item.toString("utf8", read.reader.nameStart, read.reader.nameEnd)).toBe(topic);
+          expect(read.readTail()).toBe(true);
+          expect([read.client, read.origin, read.subtopic, read.stamp]).toEqual([
+            from,
+            origin ?? "",
+            subtopic,
+            stamp,
+          ]);
+          expect(read.reader.rest()).toEqual(Buffer.from(data));
+        },
+      ),
+    );
+  });
+
+  test("that are cut short are malformed, or end in their data", () => {
+    for (const [, item] of VECTORS.slice(0, 3))
+      for (let end = 0; end < item.length; end++) {
+        const read = new PublishItem();
+        const isWhole = read.readHead(item.subarray(0, end), 0) && read.readTail();
+        if (isWhole) expect(end).toBeGreaterThanOrEqual(item.length - 4);
+      }
+  });
+
+  test("have varints of 32 bits in as few bytes as it takes", () => {
+    const read = (...bytes: number[]): number | undefined => {
+      const reader = new ItemReader();
+      reader.start(Buffer.from(bytes), 0);
+      const value = reader.varint();
+      return reader.failed ? undefined : value;
+    };
+    expect(read(0xff, 0xff, 0xff, 0xff, 0x0f)).toBe(0xffff_ffff);
+    expect(read(0xff, 0xff, 0xff, 0xff, 0x1f)).toBeUndefined();
+    expect(read(0x80, 0x00)).toBeUndefined();
+    expect(read(0x80, 0x80, 0x80, 0x80, 0x80, 0x01)).toBeUndefined();
+    expect(read(0x80)).toBeUndefined();
+    expect(read(0)).toBe(0);
+  });
+});
