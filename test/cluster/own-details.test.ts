@@ -16,6 +16,7 @@ class Node {
       set: (...parts) => {
         this.current = createDetails((this.current?.version ?? 0) + 1, ...parts);
       },
+      dropped: () => this.refused.push("private"),
       refused: (name, endpoint, error) => this.refused.push(`${name} ${endpoint} ${error.code}`),
     });
   }
@@ -39,6 +40,34 @@ function tagsOf(bytes: number): string[] {
     tags.push(`${tags.length}`.padStart(2, "0") + "t".repeat(Math.min(60, left) - 3));
   return tags;
 }
+
+describe("the props that a node has for itself", () => {
+  it("go with the program's, which cannot set them, and survive its changes", () => {
+    const node = new Node(["tag"]);
+    node.details.setPrivate("shoal-messages", "1;tcp=5555");
+    node.start("192.0.2.1:7946");
+    node.details.change(node.current as Details, [], { site: "eu" });
+    node.details.setPrivate("shoal-routes", "life");
+    expect({ ...node.current?.props }).toEqual({
+      "shoal-messages": "1;tcp=5555",
+      "shoal-routes": "life",
+      site: "eu",
+    });
+    const set = (): void => node.details.change(node.current as Details, [], { "shoal-routes": "mine" });
+    expect(set).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    node.details.setPrivate("shoal-routes", undefined);
+    expect(Object.keys(node.current?.props ?? {})).toEqual(["shoal-messages", "site"]);
+  });
+
+  it("are left out where the program's fill the details: the node starts all the same", () => {
+    const node = new Node(tagsOf(990));
+    node.details.setPrivate("shoal-messages", "1;tcp=5555");
+    node.start("192.0.2.1:7946");
+    expect(node.refused).toEqual(["private"]);
+    expect({ ...node.current?.props }).toEqual({});
+    expect(() => node.details.setPrivate("shoal-messages", "1;tcp=5555")).toThrow();
+  });
+});
 
 describe("the endpoints that a node advertises", () => {
   it("have its address in place of a wildcard, in brackets where it is IPv6", () => {

@@ -728,7 +728,8 @@ export class Messaging implements ClientEffects {
   // --- What links bring ----------------------------------------------------------------------------------------------
 
   #onItem(from: string, kind: number, item: Buffer): Promise<void> | undefined {
-    if (this.#closed) return undefined;
+    // Not acknowledged: its sender counts it as lost, for nobody here gets it.
+    if (this.#closed) return NEVER;
     switch (kind) {
       case MessageKind.PUBLISH:
         return this.#onPublish(from, item);
@@ -1063,6 +1064,7 @@ export class Messaging implements ClientEffects {
 
 const NONE: readonly Subscription[] = [];
 const EMPTY = Buffer.alloc(0);
+const NEVER = new Promise<void>(() => undefined);
 
 function nothing(): void {}
 

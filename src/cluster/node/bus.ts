@@ -138,6 +138,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       address: () => sockets.address,
       set: (tags, props, endpoints) =>
         this.#run((rules, now) => rules.setDetails(now, tags, props, endpoints)),
+      dropped: () => sockets.count("messages:details"),
       refused: (name, endpoint, error) =>
         this.#runtime.report({ type: "endpoint:refused", name, endpoint, error }),
     });
@@ -195,8 +196,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const served = this.#clients.close(linger);
     // Before it leaves: those that have left are sent nothing.
     this.#services.services.close();
+    const begun = performance.now();
     await this.#messages.close(linger);
-    await this.#runtime.leave(linger);
+    await this.#runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await Promise.all([withdrawn, served]);
     for (const listener of this.#end) listener();
     this.#runtime.end();

@@ -1,7 +1,7 @@
 /** What a node states of itself on a bus: its tags, its props, and the endpoints that it advertises. */
 import type { ShoalError } from "../../core/errors.js";
 import type { Socket } from "../../sockets/socket.js";
-import { createDetails, type Details } from "../details.js";
+import { createDetails, type Details, tryDetails } from "../details.js";
 import { readEndpoint } from "../endpoints.js";
 import { splitAddress } from "../net/addresses.js";
 import { changeTags, type TagChange } from "../tags.js";
@@ -20,6 +20,8 @@ export interface OwnDetailsEffects {
   address(): string;
   /** @throws InvalidArgumentError `EINVAL` where it is too much; nothing has changed then */
   set(tags: readonly string[], props: Readonly<Record<string, string>>, endpoints: readonly string[]): void;
+  /** The node's own props do not fit next to the program's. */
+  dropped(): void;
   /** An endpoint, of a socket or at the node's new address, cannot be advertised. */
   refused(name: string, endpoint: string, error: ShoalError): void;
 }
@@ -49,7 +51,14 @@ export class OwnDetails {
     const endpoints = this.#endpoints();
     const all = { ...props, ...Object.fromEntries(this.#private) };
     const isEmpty = tags.length + endpoints.length === 0 && Object.keys(all).length === 0;
-    return isEmpty ? undefined : { tags, props: all, endpoints };
+    if (isEmpty) return undefined;
+    // What the program gave is checked, and comes first.
+    if (this.#private.size > 0 && typeof tryDetails(1, tags, all, endpoints) === "string") {
+      this.#private.clear();
+      this.#effects.dropped();
+      return { tags, props, endpoints };
+    }
+    return { tags, props: all, endpoints };
   }
 
   /** @returns withdraws it @throws InvalidArgumentError `EINVAL`; nothing has changed then */

@@ -1,0 +1,118 @@
+/** Messages of nodes in processes of their own: killed, stopped, continued, under a publisher that goes on. */
+import { afterEach, describe, expect, test } from "vitest";
+import { type ClusterMessage, ClusterNode } from "../../../src/cluster/index.js";
+import { type Child, start } from "../../process/child.js";
+
+const PROGRAM = `
+import { ClusterNode } from "shoal/cluster";
+const [name, group, port] = process.argv.slice(1);
+const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false, profile: "wan" });
+const joined = new Promise((resolve) => node.events.once("joined", resolve));
+await node.start();
+await joined;
+let last = -1;
+let expected = 0;
+let wrong = 0;
+await node.subscribe("numbers", ({ data }) => {
+  const number = Number(data);
+  if (number <= last) wrong += 1;
+  last = number;
+  expected += 1;
+}).ready;
+await node.subscribe("self", async ({ data, sender }) => {
+  await node.sendTo(sender, JSON.stringify({ last, count: expected, wrong, asked: String(data) }));
+}).ready;
+console.log("ready");
+process.on("SIGTERM", () => void node.close().then(() => process.exit()));
+`;
+
+const PORT = 10_000 + ((process.pid * 7) % 20_000);
+const children: Child[] = [];
+let node: ClusterNode | undefined;
+
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    child.process.kill("SIGCONT");
+    child.process.kill("SIGKILL");
+    await child.outcome;
+  }
+  await node?.close({ linger: 0 });
+});
+
+async function begin(...names: readonly string[]): Promise<{ publisher: ClusterNode; readers: Child[] }> {
+  const group = `processes-${process.pid}`;
+  node = new ClusterNode({
+    name: "publisher",
+    group,
+    multicast: { port: PORT },
+    registry: false,
+    profile: "wan",
+  });
+  await node.start();
+  const readers = names.map((name) => start(PROGRAM, { args: [name, group, String(PORT)], limit: 40_000 }));
+  children.push(...readers);
+  await Promise.all(readers.map((reader) => reader.line()));
+  return { publisher: node, readers };
+}
+
+/** What a reader says that it has, after all that was published before. */
+async function ask(
+  publisher: ClusterNode,
+  name: string,
+): Promise<{ last: number; count: number; wrong: number }> {
+  const answers = publisher.subscribe("self");
+  const service = publisher.member(name);
+  if (service === undefined) throw new Error(`no member ${name}`);
+  await publisher.sendTo(service, "?");
+  for await (const { data } of answers as AsyncIterable<ClusterMessage>) return JSON.parse(String(data));
+  throw new Error("closed");
+}
+
+/** Publishes numbers from one on. @returns the next one */
+async function publish(publisher: ClusterNode, from: number, count: number): Promise<number> {
+  for (let i = from; i < from + count; i++) {
+    await publisher.publish("numbers", `${i}`);
+    if (i % 100 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return from + count;
+}
+
+describe("messages between processes", () => {
+  test("arrive in order, all of them, while one reader is killed and another one is stopped for a while", async () => {
+    const { publisher, readers } = await begin("a", "b");
+    let next = await publish(publisher, 0, 1_000);
+    expect(await ask(publisher, "a")).toMatchObject({ last: 999, count: 1_000, wrong: 0 });
+    const lost = new Promise<void>((resolve) => {
+      publisher.events.on("lost", ({ member }) => {
+        if (member.name.startsWith("b@")) resolve();
+      });
+    });
+    const b = publisher.member("b");
+    readers[1]?.process.kill("SIGKILL");
+    next = await publish(publisher, next, 1_000);
+    await lost;
+    // One to one to the dead one fails with the reason.
+    await expect(publisher.sendTo(b as NonNullable<typeof b>, "?")).rejects.toMatchObject({
+      code: "EHOSTUNREACH",
+    });
+    next = await publish(publisher, next, 1_000);
+    expect(await ask(publisher, "a")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
+    // Each copy is in exactly one count.
+    const { links } = publisher.stats().messaging as NonNullable<
+      ReturnType<ClusterNode["stats"]>["messaging"]
+    >;
+    for (const { sent, delivered, waiting, dropped, lost: gone } of links.peers)
+      expect(delivered + waiting + dropped + gone).toBe(sent);
+  }, 60_000);
+
+  test("wait for a reader that is stopped, without loss, and others do not wait for it", async () => {
+    const { publisher, readers } = await begin("a", "b");
+    await publish(publisher, 0, 100);
+    readers[1]?.process.kill("SIGSTOP");
+    const next = await publish(publisher, 100, 2_000);
+    expect(await ask(publisher, "a")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
+    readers[1]?.process.kill("SIGCONT");
+    // Shorter than a suspicion: it was a member all the time.
+    expect(await ask(publisher, "b")).toMatchObject({ last: next - 1, count: next, wrong: 0 });
+  }, 60_000);
+});
