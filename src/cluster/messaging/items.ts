@@ -21,6 +21,7 @@
  *               3 END    | request varint
  */
 import { isUtf8 } from "node:buffer";
+import { ITEM_BY_REFERENCE } from "./bounds.js";
 
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
@@ -83,6 +84,8 @@ function writeData(into: Buffer, data: string | Uint8Array, offset: number): voi
  * @param topic `encodeName` of it
  * @param subtopic the same
  * @param stamp of a retained value; 0: it is not retained
+ * @param isShared whether the item may be overwritten by the next one: links copy small ones at once. Measured with
+ *   `shoal bench cluster-forward`: 28 % of a publisher's time went to the collector otherwise
  */
 export function encodePublish(
   client: number,
@@ -91,10 +94,10 @@ export function encodePublish(
   subtopic: Buffer | undefined,
   stamp: number,
   data: string | Uint8Array,
-  before = 0,
+  isShared = false,
 ): Buffer {
   let flags = 0;
-  let bytes = before + 1 + topic.length + dataBytes(data);
+  let bytes = 1 + topic.length + dataBytes(data);
   if (client !== 1 || origin !== undefined) {
     flags |= CLIENT;
     bytes += CLIENT_BYTES;
@@ -111,9 +114,9 @@ export function encodePublish(
     flags |= RETAIN;
     bytes += STAMP_BYTES;
   }
-  const item = Buffer.allocUnsafe(bytes);
-  let at = before;
-  item[at++] = flags;
+  const item = isShared && bytes < ITEM_BY_REFERENCE ? shared(bytes) : Buffer.allocUnsafe(bytes);
+  let at = 1;
+  item[0] = flags;
   if ((flags & CLIENT) !== 0) at = item.writeUInt32BE(client, at);
   if (origin !== undefined) at += item.write(origin, at, "hex");
   item.set(topic, at);
@@ -125,6 +128,20 @@ export function encodePublish(
   if (stamp !== 0) at = writeStamp(item, stamp, at);
   writeData(item, data, at);
   return item;
+}
+
+const SHARED = Buffer.allocUnsafeSlow(ITEM_BY_REFERENCE);
+/** Views of it, by their length. */
+const VIEWS = new Array<Buffer | undefined>(1_024).fill(undefined);
+
+function shared(bytes: number): Buffer {
+  if (bytes >= VIEWS.length) return SHARED.subarray(0, bytes);
+  let view = VIEWS[bytes];
+  if (view === undefined) {
+    view = SHARED.subarray(0, bytes);
+    VIEWS[bytes] = view;
+  }
+  return view;
 }
 
 function writeStamp(into: Buffer, stamp: number, offset: number): number {

@@ -382,10 +382,12 @@ export class Messaging implements ClientEffects {
     const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
     const stamp = retain ? this.#retained.stamp(Date.now()) : 0;
     let item: Buffer | undefined;
+    // Nobody but links has to do with its bytes, and they have them when the call returns.
+    const isShared = !retain && !waits && this.#waiting.isEmpty && subscriptions.length === 0;
     if (targets.length > 0 || retain) {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#subtopicName(subtopic);
-      item = encodePublish(origin ?? sender.id, node, plan.name, name, stamp, data);
+      item = encodePublish(origin ?? sender.id, node, plan.name, name, stamp, data, isShared);
       this.#checkSize(item);
     }
     this.#published += 1;

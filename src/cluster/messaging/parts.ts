@@ -52,7 +52,7 @@ export interface MessageLinksEffects {
 /** An ordered, acknowledged, bounded stream of items to each member, dialled on first use. */
 export interface MessageLinks {
   /**
-   * @param item complete, and never changed afterwards
+   * @param item complete. One below `ITEM_BY_REFERENCE` bytes is copied before this returns; a larger one is never changed afterwards
    * @param prefix counted under, such as a topic's first level
    * @param uncounted the caller waits for room and sends it again: a `full` is not counted as dropped
    */

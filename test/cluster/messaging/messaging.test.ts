@@ -5,6 +5,7 @@ import type { MessageClient } from "../../../src/cluster/messaging/client.js";
 import { encodeAsk, encodeName, encodePublish, encodeValue } from "../../../src/cluster/messaging/items.js";
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
+import { type RetainedValue, RetainedValues } from "../../../src/cluster/messaging/retained.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
@@ -155,6 +156,26 @@ describe("topics", () => {
     expect(seen).toEqual(["first 1", "second 1", "first 2", "second 2"]);
   });
 
+  test("a handler is not called before publish has returned", async () => {
+    const [a] = nodes(1);
+    const got = collect(a.messaging.self, "t");
+    const published = a.messaging.self.publish("t", "1");
+    expect(got).toEqual([]);
+    await published;
+    await world.settle();
+    expect(got).toEqual(["t 1"]);
+  });
+
+  test("messages of one turn are apart, though small ones share memory on their way", async () => {
+    const [a, b] = nodes(2);
+    const got = collect(b.messaging.self, "t/#");
+    const large = "y".repeat(20_000);
+    for (const data of ["one", "two", "x".repeat(2_000), large, "six"])
+      await a.messaging.self.publish("t/1", data);
+    await world.settle();
+    expect(got).toEqual(["one", "two", "x".repeat(2_000), large, "six"].map((data) => `t/1 ${data}`));
+  });
+
   test("data that the program changes afterwards arrive as they were", async () => {
     const [a, b] = nodes(2);
     const got = [...[a, b].map((each) => collect(each.messaging.self, "t"))];
@@ -253,6 +274,28 @@ describe("a full node", () => {
     expect(a.messaging.stats().waiting).toBe(0);
   });
 
+  test("one that may be dropped does not pass one that waits, though there is room for a moment", async () => {
+    const [a, b] = nodes(2);
+    world.mark = 1;
+    let release = (): void => undefined;
+    world.held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const got = collect(b.messaging.self, "t");
+    await a.messaging.self.publish("t", "0");
+    let count: Promise<number> | undefined;
+    const room = a.links.room(b.id).then(() => {
+      count = a.messaging.self.publish("t", "dropped");
+    });
+    const waiting = a.messaging.self.publish("t", "1", { onFull: "wait" });
+    release();
+    await room;
+    expect(await count).toBe(0);
+    expect(await waiting).toBe(1);
+    await world.settle();
+    expect(got).toEqual(["t 0", "t 1"]);
+  });
+
   test("a wait ends with ETIMEDOUT, and by the bounds of what waits", async () => {
     const a = world.node("a", { maxPending: 4 });
     const [b] = nodes(1);
@@ -334,6 +377,14 @@ describe("subscriptions", () => {
     const subscription = other.subscribe("t", () => undefined);
     b.messaging.self.subscriptions.values().next().value?.close();
     expect(b.routes.filters.has("t")).toBe(true);
+    expect(await a.messaging.self.publish("t", "0")).toBe(1);
+    await world.settle();
+    const newcomer = b.messaging.createClient();
+    const late = collect(newcomer, "t");
+    await a.messaging.self.publish("t", "late");
+    await world.settle();
+    expect(late).toEqual(["t late"]);
+    newcomer.close();
     subscription.close();
     subscription.close();
     expect(b.routes.filters.has("t")).toBe(false);
@@ -461,7 +512,7 @@ describe("publishing for another client", () => {
 
 describe("retained values", () => {
   test("a new subscription gets the last value of each topic, also of a publisher that is gone", async () => {
-    const [a, b, c] = nodes(3);
+    const [a, b, c, d] = nodes(4);
     collect(b.messaging.self, "t/#");
     await a.messaging.self.publish("t/1", "old", { retain: true });
     await a.messaging.self.publish("t/1", "new", { retain: true });
@@ -477,7 +528,7 @@ describe("retained values", () => {
     await world.settle();
     expect(got.splice(0)).toEqual(["t/1 new true true"]);
     a.die();
-    await c.messaging.createClient().subscribe("t/+", { retained: true }, read).ready;
+    await d.messaging.self.subscribe("t/+", { retained: true }, read).ready;
     await world.settle();
     expect(got).toEqual(["t/1 new true true"]);
   });
@@ -504,6 +555,30 @@ describe("retained values", () => {
     await world.settle();
     expect(got.toSorted()).toEqual(["t/1", "t/3"]);
     expect(a.messaging.stats().retainedEvicted).toBe(1);
+  });
+
+  test("an older value does not come back, and others' values evict none of the node's own", () => {
+    const values = new RetainedValues("self", { topics: 2, bytes: 100_000 });
+    const value = (topic: string, node: string, stamp: number): RetainedValue => ({
+      topic,
+      node,
+      client: 1,
+      subtopic: undefined,
+      stamp,
+      data: Buffer.from(`${stamp}`),
+    });
+    expect(values.keep(value("own", "self", 5))).toBe(true);
+    expect(values.keep(value("own", "other", 4))).toBe(false);
+    expect(String(values.get("own")?.data)).toBe("5");
+    for (let i = 0; i < 10; i++) values.keep(value(`t/${i}`, "evil", i + 10));
+    expect([values.size, values.evicted]).toEqual([3, 8]);
+    expect(values.get("own")).toBeDefined();
+    // The later one counts.
+    expect(values.keep(value("own", "other", 6))).toBe(true);
+    expect([...values.values()].filter(({ topic }) => topic === "own")).toHaveLength(1);
+    expect(values.stamp(0)).toBe(1);
+    expect(values.seen(50, 1)).toBe(50);
+    expect(values.stamp(0)).toBe(51);
   });
 
   test("a stamp from the future stands no longer than one of now", async () => {
