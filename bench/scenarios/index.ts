@@ -14,6 +14,7 @@ import {
   clusterSimulated,
   clusterStalls,
 } from "./cluster.js";
+import { clusterForward, clusterForwardSecure } from "./cluster-forward.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { binaryStarFailover, cloneFailover } from "./failover.js";
@@ -76,4 +77,6 @@ export const SCENARIOS: readonly Scenario[] = [
   clusterLarge,
   clusterStalls,
   clusterCrowd,
+  clusterForward,
+  clusterForwardSecure,
 ];

@@ -43,6 +43,8 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "cluster-large": () => import("./cluster-rules.js"),
   "cluster-stalls": () => import("./cluster-rules.js"),
   "cluster-crowd": () => import("./cluster-rules.js"),
+  "cluster-forward": () => import("./cluster-forward.js"),
+  "cluster-forward-secure": () => import("./cluster-forward.js"),
 };
 
 /** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */

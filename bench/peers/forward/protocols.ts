@@ -1,0 +1,123 @@
+/**
+ * NATS's text protocol and MQTT 3.1.1 with QoS 0, as little of them as publishing and subscribing to one topic takes: what the
+ * brokers can do is to be measured, and not a client library.
+ */
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+
+export const TOPIC = "bench";
+
+/** What the two protocols differ in. */
+export interface Protocol {
+  /** Connects, over TLS with an authority's certificate, and greets. */
+  open(port: number, ca: Buffer | undefined): Promise<Socket>;
+  /** What stands in front of a message of so many bytes, and behind it. */
+  frame(size: number): { readonly head: Buffer; readonly tail: Buffer };
+  subscribe(socket: Socket): void;
+  /** Calls with each message that comes. */
+  read(socket: Socket, onMessage: (body: Buffer) => void): void;
+}
+
+function once(socket: Socket, event: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once(event, () => resolve());
+    socket.once("error", reject);
+  });
+}
+
+/** The pieces that came, as whole messages: `take` gives where the next one ends, 0 where it is not whole. */
+function whole(socket: Socket, take: (bytes: Buffer, at: number) => number): void {
+  let rest: Buffer = Buffer.alloc(0);
+  socket.on("data", (chunk: Buffer) => {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    let at = 0;
+    for (let end = take(bytes, at); end > 0; end = take(bytes, at)) at = end;
+    rest = bytes.subarray(at);
+  });
+}
+
+const NEWLINE = 10;
+
+export const nats: Protocol = {
+  async open(port, ca) {
+    const plain = connect(port, "127.0.0.1").setNoDelay();
+    await once(plain, "readable");
+    plain.read(); // INFO
+    const socket = ca === undefined ? plain : connectTls({ socket: plain, ca, host: "127.0.0.1" });
+    if (ca !== undefined) await once(socket, "secureConnect");
+    socket.write(`CONNECT {"verbose":false,"pedantic":false,"tls_required":${ca !== undefined}}\r\nPING\r\n`);
+    return socket;
+  },
+  frame: (size) => ({ head: Buffer.from(`PUB ${TOPIC} ${size}\r\n`), tail: Buffer.from("\r\n") }),
+  subscribe: (socket) => void socket.write(`SUB ${TOPIC} 1\r\n`),
+  read(socket, onMessage) {
+    whole(socket, (bytes, at) => {
+      if (at >= bytes.length) return 0;
+      const newline = bytes.indexOf(NEWLINE, at);
+      if (newline < 0) return 0;
+      // MSG subject sid size: the size is the last word.
+      if (bytes[at] === 77) {
+        let size = 0;
+        let scale = 1;
+        for (let i = newline - 2; (bytes[i] as number) !== 32; i--, scale *= 10)
+          size += ((bytes[i] as number) - 48) * scale;
+        const body = newline + 1;
+        if (body + size + 2 > bytes.length) return 0;
+        onMessage(bytes.subarray(body, body + size));
+        return body + size + 2;
+      }
+      // PING, else PONG and INFO.
+      if (bytes[at] === 80 && bytes[at + 1] === 73) socket.write("PONG\r\n");
+      else if (bytes[at] === 45) throw new Error(bytes.toString("latin1", at, newline));
+      return newline + 1;
+    });
+  },
+};
+
+/** A remaining length. */
+function lengthOf(value: number): number[] {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest > 127; rest >>>= 7) bytes.push((rest & 127) | 128);
+  return [...bytes, rest];
+}
+
+function text(value: string): number[] {
+  return [0, value.length, ...Buffer.from(value)];
+}
+
+export const mqtt: Protocol = {
+  async open(port) {
+    const socket = connect(port, "127.0.0.1").setNoDelay();
+    await once(socket, "connect");
+    const body = [...text("MQTT"), 4, 2, 0, 0, ...text(`bench-${process.pid}`)];
+    socket.write(Buffer.from([0x10, ...lengthOf(body.length), ...body]));
+    return socket;
+  },
+  frame(size) {
+    const topic = text(TOPIC);
+    return { head: Buffer.from([0x30, ...lengthOf(topic.length + size), ...topic]), tail: Buffer.alloc(0) };
+  },
+  subscribe(socket) {
+    const body = [0, 1, ...text(TOPIC), 0];
+    socket.write(Buffer.from([0x82, ...lengthOf(body.length), ...body]));
+  },
+  read(socket, onMessage) {
+    whole(socket, (bytes, at) => {
+      let size = 0;
+      let scale = 1;
+      let i = at + 1;
+      for (;;) {
+        const byte = bytes[i++];
+        if (byte === undefined) return 0;
+        size += (byte & 127) * scale;
+        if (byte < 128) break;
+        scale *= 128;
+      }
+      if (i + size > bytes.length) return 0;
+      if ((bytes[at] as number) >> 4 === 3)
+        onMessage(bytes.subarray(i + 2 + bytes.readUInt16BE(i), i + size));
+      return i + size;
+    });
+  },
+};
