@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { keyOf } from "../../core/memory.js";
 import type { PeerCredentials } from "../../engine/engine.js";
+import { Context } from "../../sockets/context.js";
 import { deliverNow, listen, Policing } from "../../sockets/internal.js";
 import { Dealer, Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { bindFree, parsePorts } from "../ports.js";
@@ -48,9 +49,22 @@ export function ipcProtocol(): MessageProtocol {
   return new ZmtpProtocol("ipc");
 }
 
+/**
+ * The sockets of a protocol are not the program's: they have a context of their own, with room for a DEALER to each member. The engine is the
+ * program's where it knows its peers, as a listener needs it, and else zmtp.
+ */
+function createContext(): Context {
+  const context = new Context({ maxSockets: MAX_LINK_CONNECTIONS });
+  const { policePeers, peerRoutingIds } = context.load().capabilities;
+  return policePeers && peerRoutingIds
+    ? context
+    : new Context({ maxSockets: MAX_LINK_CONNECTIONS, engine: "zmtp" });
+}
+
 class ZmtpProtocol implements MessageProtocol {
   readonly name: "tcp" | "ipc";
   readonly secure = true;
+  #context: Context | undefined = undefined;
 
   constructor(name: "tcp" | "ipc") {
     this.name = name;
@@ -61,7 +75,7 @@ class ZmtpProtocol implements MessageProtocol {
   }
 
   async listen(host: ProtocolHost): Promise<ProtocolListener> {
-    const listener = new RouterListener(host, this.name === "tcp" && host.host.includes(":"));
+    const listener = new RouterListener(host, this.#own, this.name === "tcp" && host.host.includes(":"));
     try {
       await (this.name === "tcp" ? listener.bindTcp() : listener.bindIpc());
     } catch (error) {
@@ -79,7 +93,12 @@ class ZmtpProtocol implements MessageProtocol {
   ): MessageConnection {
     const host = target.host.includes(":") ? `[${target.host}]` : target.host;
     const endpoint = this.name === "tcp" ? `tcp://${host}:${advert}` : `ipc://${advert}`;
-    return new DealerConnection(endpoint, target, security, maxFrame, events);
+    return new DealerConnection(this.#own, endpoint, target, security, maxFrame, events);
+  }
+
+  get #own(): Context {
+    this.#context ??= createContext();
+    return this.#context;
   }
 }
 
@@ -92,11 +111,12 @@ class RouterListener implements ProtocolListener {
   #joining: PeerCredentials | undefined;
   #folder: string | undefined;
 
-  constructor(host: ProtocolHost, ipv6: boolean) {
+  constructor(host: ProtocolHost, context: Context, ipv6: boolean) {
     this.#host = host;
     const { security } = host;
     const options: RouterOptions = {
       ...OPTIONS,
+      context,
       maxMessageSize: host.maxFrame,
       maxConnections: MAX_LINK_CONNECTIONS,
       maxPendingHandshakes: MAX_HANDSHAKES,
@@ -251,6 +271,7 @@ class DealerConnection implements MessageConnection {
   #events: ConnectionEvents | undefined;
 
   constructor(
+    context: Context,
     endpoint: string,
     target: DialTarget,
     security: LinkSecurity | undefined,
@@ -262,6 +283,7 @@ class DealerConnection implements MessageConnection {
     this.publicKey = keys?.serverKey;
     this.#dealer = new Dealer({
       ...OPTIONS,
+      context,
       maxMessageSize: maxFrame,
       reconnectInterval: NEVER,
       reconnectMaxInterval: NEVER,

@@ -18,7 +18,7 @@ import {
   LinkFrame,
 } from "../../../src/cluster/messaging/wire.js";
 import { ipcProtocol, tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
-import { type CurveKeyPair, curveKeyPair, Dealer } from "../../../src/index.js";
+import { type CurveKeyPair, context, curveKeyPair, Dealer } from "../../../src/index.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
 import { LinksNode, LinksWorld } from "./links-world.js";
 
@@ -203,6 +203,20 @@ describe("links between two nodes", () => {
 });
 
 describe("protocols", () => {
+  test("have no socket in the program's context, and an engine that knows its peers", async () => {
+    const { maxSockets } = context;
+    context.maxSockets = 1;
+    try {
+      const a = await world.node("a");
+      const b = await world.node("b");
+      sendAll(a, b, 1);
+      await b.until(() => b.items.length === 1);
+      expect(context.maxSockets).toBe(1);
+    } finally {
+      context.maxSockets = maxSockets;
+    }
+  });
+
   test("ipc comes before tcp for a node of this host", async () => {
     const protocols = (): [ReturnType<typeof ipcProtocol>, ReturnType<typeof tcpProtocol>] => [
       ipcProtocol(),
