@@ -124,6 +124,7 @@ export type {
   ServicesEvent,
   ServicesStats,
 } from "./messaging/service-types.js";
+export { type StreamProtocolOptions, streamProtocol } from "./messaging/stream-protocol.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
