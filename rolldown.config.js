@@ -47,7 +47,13 @@ const harness = [
   ...["peers/index", "scenarios/index", "runner/run"],
   ...["peers/node/main", "peers/node/first-message", "peers/node/star-server", "peers/node/clone-server"],
   ...["peers/node-net/main", "peers/node-net/first-message", "peers/start-up-main"],
-  ...["peers/nats/main", "peers/redis/main", "peers/etcd/main", "peers/cluster/serf-main", "peers/forward/main"],
+  ...[
+    "peers/nats/main",
+    "peers/redis/main",
+    "peers/etcd/main",
+    "peers/cluster/serf-main",
+    "peers/forward/main",
+  ],
 ];
 
 /** Parts that bench/micro measures by themselves, and what scripts/write-schema.js writes; not in the package. */
