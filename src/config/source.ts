@@ -90,16 +90,16 @@ export class Source {
     });
     const problems = [...document.errors, ...document.warnings].map((error) => problemOf(file, error, lines));
     visit(document, {
-      Alias: (_, alias) => {
-        if (alias.resolve(document) !== undefined) return;
+      Alias: (_, alias, parents) => {
+        const anchored = alias.resolve(document);
+        // What has itself within it has no end, and whatever walks through it has none.
+        if (anchored !== undefined && !parents.includes(anchored)) return;
         const { line, col } = lines.linePos(alias.range?.[0] ?? 0);
-        problems.push({
-          file,
-          line,
-          column: col,
-          path: "",
-          message: `YAML: no anchor &${alias.source} stands before`,
-        });
+        const message =
+          anchored === undefined
+            ? `YAML: no anchor &${alias.source} stands before`
+            : `YAML: *${alias.source} stands within what it repeats`;
+        problems.push({ file, line, column: col, path: "", message });
       },
     });
     if (problems.length > 0) return problems;

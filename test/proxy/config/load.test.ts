@@ -179,6 +179,9 @@ describe("a bad configuration", () => {
     ],
     ["a key twice", "drain: 1\ndrain: 2\nproxies: {}", "2:1: YAML: Map keys must be unique"],
     ["an anchor that is none", "proxies: *x", "1:10: YAML: no anchor &x stands before"],
+    ["a map within itself", "proxies: &x\n  ticks: *x", "2:10: YAML: *x stands within what it repeats"],
+    ["a list within itself", "proxies: &x [[*x]]", "1:15: YAML: *x stands within what it repeats"],
+    ["a map that inherits itself", "proxies: &x\n  <<: *x", "2:7: YAML: *x stands within what it repeats"],
     [
       "an unknown key",
       "drian: 1\nproxies: {}",
