@@ -137,8 +137,8 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
    */
   readonly beats?: "loop" | "thread" | undefined;
   /**
-   * Whether `clusterNames()` and `shoal node names` show this node to its user on this host. Default `true`; where it is not
-   * possible, it is counted as `registry` in `stats().dropped`.
+   * Whether `clusterNames()` and `shoal node names` show this node to its user on this host. Default `true`; while it is not
+   * possible, it is tried every 5 s: events `registry:down` and `registry:up`, counted as `registry` in `stats().dropped`.
    */
   readonly registry?: boolean | undefined;
   /**
