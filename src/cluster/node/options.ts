@@ -119,7 +119,7 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
   readonly port?: number | undefined;
   /**
    * "FIRST-LAST": the ports that a firewall lets through. The node takes `port` where it is free, else the first free one of these;
-   * so does the mailbox of `zre`.
+   * its listener for messages and the mailbox of `zre` take the next ones.
    */
   readonly ports?: string | undefined;
   /** More listeners for streams, 8 at most: other addresses or ports of this node, for other networks, such as behind a translated port. */

@@ -1,6 +1,6 @@
 /** Port ranges: what is one, and which port nodes take. */
 import { createSocket } from "node:dgram";
-import { once } from "node:events";
+import { type EventEmitter, once } from "node:events";
 import { createServer } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
@@ -10,30 +10,34 @@ const EINVAL = expect.objectContaining({ code: "EINVAL" });
 const nodes: ClusterNode[] = [];
 
 async function started(options: ClusterNodeOptions): Promise<number> {
-  const node = new ClusterNode({ multicast: false, ...options });
+  const node = new ClusterNode({ multicast: false, messaging: false, ...options });
   nodes.push(node);
   await node.start();
   return Number(node.address.split(":")[1]);
 }
 
-/** The first of so many ports that are free now, for datagrams and streams. */
+/** The first of so many ports that are free now, for datagrams and streams: other tests of this host have groups there. */
 async function freePorts(count: number): Promise<number> {
   for (let first = 10_000 + (process.pid % 20_000); ; first += count) {
     const free = await Promise.all(
       Array.from({ length: count }, async (_, at) => {
         const server = createServer().listen(first + at, "127.0.0.1");
-        const works = await Promise.race([
-          once(server, "listening").then(
-            () => true,
-            () => false,
-          ),
-        ]);
+        const socket = createSocket("udp4").bind(first + at, "127.0.0.1");
+        const works = await Promise.all([server, socket].map(isListening));
         await new Promise((resolve) => server.close(resolve));
-        return works;
+        socket.close();
+        return works.every(Boolean);
       }),
     );
     if (free.every(Boolean)) return first;
   }
+}
+
+function isListening(of: EventEmitter): Promise<boolean> {
+  return once(of, "listening").then(
+    () => true,
+    () => false, // It is in use.
+  );
 }
 
 afterEach(async () => {
