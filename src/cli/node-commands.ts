@@ -7,7 +7,7 @@ import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { UsageError } from "./failure.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
-import type { MessageLine } from "./node-messages.js";
+import type { MessageLine, NodeRoute } from "./node-messages.js";
 import type { NodeOperator } from "./node-operator.js";
 import {
   clientsText,
@@ -403,6 +403,21 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     },
     run: (node, members) => node.whisper(members.name as string, members.text as string),
     done: ({ name }) => `sent to ${name}`,
+  },
+  routes: {
+    face: {
+      summary: "show which nodes have subscriptions of which topics",
+      description:
+        "Lists filters with the nodes that have subscriptions of them, as a node knows it, one filter per line, 4,096 at most; or " +
+        "those that match a topic: where a message to it goes.",
+      examples: ["shoal node routes", "shoal node routes plant/7/temp --json"],
+    },
+    members: { topic: text("[topic]", "only filters that match this topic") },
+    run: (node, { topic }) => node.messages.routes(topic as string | undefined),
+    text: ({ routes }) =>
+      (routes as readonly NodeRoute[]).map(
+        ({ filter, nodes }) => `${shown(filter)} ${nodes.map(shown).join(" ")}`,
+      ),
   },
   pub: {
     face: {

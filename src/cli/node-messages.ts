@@ -19,6 +19,8 @@ const MAX_KEPT = 16_384;
 const MAX_KEPT_BYTES = 8_388_608;
 /** Bytes of messages in a reply; one passes, however large. */
 const MAX_REPLY_BYTES = 1_048_576;
+/** Filters that a reply lists. */
+const MAX_ROUTES = 4_096;
 /** ms without a request after which a session ends. */
 const SESSION_TIMEOUT = 30_000;
 /** ms that the other nodes have to know of a subscription before the reply is sent. */
@@ -40,8 +42,14 @@ export interface MessagesReply {
   readonly ended?: true;
 }
 
+/** A filter, and the names of the nodes with subscriptions of it. */
+export interface NodeRoute {
+  readonly filter: string;
+  readonly nodes: readonly string[];
+}
+
 /** What of a node is needed. */
-export type MessagingNode = Pick<ClusterNode, "publish" | "createClient">;
+export type MessagingNode = Pick<ClusterNode, "publish" | "createClient" | "routes" | "member" | "self">;
 
 interface Kept {
   readonly seq: number;
@@ -203,6 +211,18 @@ export class NodeMessages {
   /** Ends a session, or nothing. */
   endSession(session: number): void {
     this.#sessions.get(session)?.end();
+  }
+
+  /** Filters and the names of the nodes that have them. @param topic only those that match it @throws InvalidArgumentError `EINVAL` */
+  routes(topic: string | undefined): { readonly routes: readonly NodeRoute[] } {
+    const node = this.#node;
+    const nameOf = (id: string): string =>
+      id === node.self.id ? node.self.name : (node.member(id)?.name ?? id);
+    return {
+      routes: node
+        .routes({ topic, limit: MAX_ROUTES })
+        .map(({ filter, nodes }) => ({ filter, nodes: nodes.map(nameOf).sort() })),
+    };
   }
 
   /** The node has ended. */

@@ -87,7 +87,7 @@ export {
   VetoError,
 } from "./messaging/hooks.js";
 export type { ClusterMessage } from "./messaging/message.js";
-export type { MessagingStats } from "./messaging/messaging.js";
+export type { ClusterRoute, MessagingStats } from "./messaging/messaging.js";
 export type { MessagingOptions, PublishAsRequest } from "./messaging/options.js";
 export type { MessageLinkStats, MessageLinksStats } from "./messaging/parts.js";
 export type {

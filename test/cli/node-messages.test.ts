@@ -1,6 +1,6 @@
 /** `shoal node pub` and `shoal node sub`: messages through running nodes. */
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
-import { NodeMessages } from "../../src/cli/node-messages.js";
+import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
 import { type Command, run, startWithout } from "./in-process.js";
 import { file, useFolder } from "./support.js";
@@ -66,6 +66,25 @@ describe("shoal node pub and sub", () => {
     sub.signal("SIGTERM");
     const { code, stdout } = await sub.ended;
     expect([code, String(stdout)]).toEqual([0, lines]);
+  });
+
+  it("are what routes lists, by filter, and those that match a topic", async () => {
+    await pair();
+    const subs = await Promise.all([subscriber("plant/+/temp", "z/#"), subscriber("z/#")]);
+    const own = startWithout("node", "sub", "plant/#", "--node", "a");
+    await own.until("stderr", /subscribed, until a signal/);
+    const all = await run("", "node", "routes", "--node", "a");
+    expect(String(all.stdout)).toMatch(/^plant\/# a@\S+\nplant\/\+\/temp b@\S+\nz\/# b@\S+\n$/);
+    const some = await run("", "node", "routes", "plant/7/temp", "--node", "b", "--json");
+    expect(
+      (JSON.parse(String(some.stdout)) as { routes: { filter: string }[] }).routes.map(
+        ({ filter }) => filter,
+      ),
+    ).toEqual(["plant/#", "plant/+/temp"]);
+    expect((await run("", "node", "routes", "a/#", "--node", "b")).code).toBe(1);
+    for (const sub of [...subs, own]) sub.signal("SIGTERM");
+    await Promise.all([...subs, own].map(({ ended }) => ended));
+    expect(String((await run("", "node", "routes", "--node", "b")).stdout)).not.toContain("z/#");
   });
 
   it("keep topics that begin with $ apart from wildcards", async () => {
@@ -134,7 +153,7 @@ describe("what a node keeps for subscribers", () => {
           },
           close: () => void closed++,
         }) as unknown as MessageClient,
-    });
+    } as unknown as MessagingNode);
     const arrive = (topic: string, data: Buffer) => handlers[0]?.({ topic, data } as ClusterMessage);
     return { node, arrive, closed: () => closed };
   }

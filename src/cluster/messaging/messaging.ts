@@ -61,7 +61,7 @@ import { type ClusterSubscription, type MessageHandler, Subscription } from "./s
 import { SubscriptionTable } from "./subscription-table.js";
 import type { TopicIds } from "./topic-ids.js";
 import { type TopicPlan, TopicPlans } from "./topic-plans.js";
-import { filterFault, topicFault } from "./topics.js";
+import { checkTopic, filterFault, matches, topicFault } from "./topics.js";
 import { WaitingSends } from "./waiting-sends.js";
 
 /** ms for an answer to a one-to-one message, unless it is given another time. */
@@ -99,6 +99,13 @@ export interface MessagingEffects {
 }
 
 /** Statistics of a bus's messages. */
+/** A filter, and which nodes have subscriptions with it. */
+export interface ClusterRoute {
+  readonly filter: string;
+  /** Their ids. */
+  readonly nodes: readonly string[];
+}
+
 export interface MessagingStats {
   /** Calls of `publish`. */
   readonly published: number;
@@ -902,6 +909,29 @@ export class Messaging implements ClientEffects {
     for (const client of [...this.#addresses.all()]) client.close();
     this.routes.close();
     await this.links.close(linger);
+  }
+
+  /**
+   * Filters and the ids of the live nodes that have them, this one included, by filter; so many at most.
+   *
+   * @param topic only those that match it
+   * @throws InvalidArgumentError `EINVAL` for what is not a topic
+   */
+  listRoutes(most: number, topic?: string): ClusterRoute[] {
+    if (topic !== undefined) checkTopic(topic);
+    const nodes = new Map<string, string[]>();
+    for (const filter of this.#table.keys()) {
+      if (nodes.size >= most) break;
+      if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.#id]);
+    }
+    for (const { filter, nodes: ids } of this.routes.list(most, topic)) {
+      const own = nodes.get(filter);
+      if (own !== undefined) own.push(...ids);
+      else if (nodes.size < most) nodes.set(filter, [...ids]);
+    }
+    return [...nodes]
+      .map(([filter, ids]) => ({ filter, nodes: ids.sort() }))
+      .sort((one, other) => (one.filter < other.filter ? -1 : 1));
   }
 
   stats(): MessagingStats {

@@ -85,6 +85,8 @@ export interface MessageRoutes {
   register(name: string, id: number, chosen: boolean, isSubtopic: boolean): Promise<void>;
   /** Pushes the ids of the live members with interest in a topic, without this node, each once. @returns how many */
   targets(topic: string, into: string[]): number;
+  /** Filters with the ids of live nodes, in no order, so many at most. @param topic only those that match it */
+  list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
   /** Another number whenever `targets` may answer otherwise than before. */
   readonly version: number;
   /** @returns why it was refused; `undefined`: it was taken */

@@ -178,6 +178,13 @@ export class RouteDriver implements MessageRoutes {
     return count;
   }
 
+  list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[] {
+    return this.#options.table.list(most, topic).flatMap(({ filter, nodes }) => {
+      const ids = nodes.flatMap((number) => this.#rules.nodeOf(number) ?? []);
+      return ids.length === 0 ? [] : [{ filter, nodes: ids }];
+    });
+  }
+
   onItem(from: string, item: Buffer): string | undefined {
     if (this.#closed) return undefined;
     const reason = this.#rules.onItem(this.#timer.now(), from, item);

@@ -204,6 +204,27 @@ export class RouteTable {
   }
 
   /**
+   * Filters with their nodes, in no order: as many as are asked for.
+   *
+   * @param topic only filters that match it
+   */
+  list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly number[] }[] {
+    const index = this.#index;
+    const refs: number[] = [];
+    if (topic !== undefined) refs.push(...index.hits.subarray(0, index.match(topic)));
+    else for (let cursor = 0; cursor < WALKED && refs.length < most; ) cursor = index.walk(cursor, refs);
+    const routes: { filter: string; nodes: number[] }[] = [];
+    for (const ref of refs) {
+      if (routes.length >= most) break;
+      const nodes = this.#read(ref).flatMap((inner) =>
+        this.#outer[inner] === RETIRED ? [] : [this.#outer[inner] as number],
+      );
+      if (nodes.length > 0) routes.push({ filter: index.text(ref), nodes });
+    }
+    return routes;
+  }
+
+  /**
    * The filters of one node, in no order. Routes may be added and deleted between two steps: a filter that is there from
    * the first step to the last comes exactly once; others once or not at all.
    */

@@ -31,6 +31,7 @@ import type {
   ServiceHook,
   ServiceStage,
 } from "../messaging/hooks.js";
+import type { ClusterRoute } from "../messaging/messaging.js";
 import type { Query } from "../messaging/query.js";
 import type {
   HandlerOptions,
@@ -59,6 +60,9 @@ import { type PrivateProp, shownProps } from "./private-props.js";
 import type { Service } from "./service.js";
 import { ServiceResolver } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
+
+/** Filters that `routes` lists, unless it is asked for another number. */
+const DEFAULT_ROUTES = 1_024;
 
 /** ms that `heartbeatAfter` takes, at most: the longest time that a platform timer holds. */
 const MAX_AFTER = 2_147_483_647;
@@ -588,6 +592,23 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /** The channels of `send` and `query` that this node has joined. May be changed before the start. */
   get channels(): ClusterChannels {
     return this.#services.services.channels;
+  }
+
+  /**
+   * Which nodes have subscriptions with which filters, as this node knows it: the live ones, this one included, by filter.
+   *
+   * @param options `topic`: only filters that match it; `limit`: so many at most (default 1,024)
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
+   */
+  routes(
+    options: { readonly topic?: string | undefined; readonly limit?: number | undefined } = {},
+  ): ClusterRoute[] {
+    this.assertOpen();
+    checkCallOptions("routes", options, ["topic", "limit"]);
+    const { topic, limit = DEFAULT_ROUTES } = options;
+    if (!Number.isInteger(limit) || limit < 1)
+      throw new InvalidArgumentError(`The limit of routes is a whole number from 1; got ${describe(limit)}`);
+    return this.#messages.messaging.listRoutes(limit, topic);
   }
 
   /** Messages cannot be sent: not yet, not any more, or not at all. */

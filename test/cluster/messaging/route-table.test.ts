@@ -210,6 +210,24 @@ describe("the route table", () => {
     expect(table.filters).toBe(1);
   });
 
+  it("lists filters with their nodes, those that match a topic, so many at most, none of a node that is gone", () => {
+    const table = new RouteTable();
+    for (let i = 0; i < 3_000; i++) table.add(`t/${i}`, i % 2);
+    for (const node of [5, 1]) table.add("t/+", node);
+    expect(table.list(10_000)).toHaveLength(3_001);
+    expect(table.list(7)).toHaveLength(7);
+    const nodesOf = (topic: string) =>
+      table
+        .list(100, topic)
+        .map(({ filter, nodes }) => `${filter} ${[...nodes].sort()}`)
+        .sort();
+    expect(nodesOf("t/8")).toEqual(["t/+ 1,5", "t/8 0"]);
+    table.deleteNode(0);
+    expect(nodesOf("t/8")).toEqual(["t/+ 1,5"]);
+    expect(table.list(10_000)).toHaveLength(1_501);
+    expect(table.list(10, "t/+")).toEqual([]);
+  });
+
   it("has as many lives of nodes as come, one after the other", () => {
     const table = new RouteTable();
     for (let life = 0; life < 70_000; life++) {
