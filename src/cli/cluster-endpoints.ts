@@ -5,7 +5,7 @@
  *
  * Without further options the node is one of the cluster `default` on this host, as that of `shoal node start` is.
  */
-import { ClusterNode } from "../cluster/index.js";
+import { ClusterNode, parseDiscovery } from "../cluster/index.js";
 import { suggest } from "../core/arguments.js";
 import type { EndpointSource } from "../index.js";
 import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js";
@@ -36,12 +36,13 @@ export async function withCluster<T>(
     throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
   const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
   const password = file === undefined ? undefined : await readPasswordFile(file);
+  const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
   const scope = key === undefined && password === undefined ? undefined : ("link" as const);
   const node = await asUsage(
     () =>
       new ClusterNode({
         name: `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
-        ...defined({ group, key, password, scope }),
+        ...defined({ group, key, password, scope, discovery }),
       }),
   );
   const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));

@@ -11,6 +11,7 @@ export interface ClusterSettings {
   readonly clusterGroup?: string;
   readonly clusterKey?: string;
   readonly clusterPasswordFile?: string;
+  readonly clusterDiscovery?: readonly string[];
 }
 
 /** Adds the options of commands that connect. */
@@ -32,6 +33,14 @@ export function addClusterOptions(command: Command): Command {
         "--cluster-password-file <FILE>",
         "its password in place of a key, as of shoal node start",
       ).helpGroup(GROUP),
+    )
+    .addOption(
+      new Option(
+        "--cluster-discovery <TEXT>",
+        "where to find its nodes, in place of multicast, as of shoal node start (repeatable)",
+      )
+        .argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text])
+        .helpGroup(GROUP),
     );
 }
 

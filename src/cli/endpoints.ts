@@ -126,8 +126,13 @@ export async function withEndpoints<T>(
     const { withCluster } = await import("./cluster-endpoints.js");
     return withCluster(command, connect, settings, log, run);
   }
-  const { clusterGroup, clusterKey, clusterPasswordFile } = settings;
-  const given = { group: clusterGroup, key: clusterKey, "password-file": clusterPasswordFile };
+  const { clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;
+  const given = {
+    group: clusterGroup,
+    key: clusterKey,
+    "password-file": clusterPasswordFile,
+    discovery: clusterDiscovery,
+  };
   const [unused] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
   if (unused !== undefined) throw new UsageError(`--cluster-${unused} needs --connect cluster:NAME`);
   return run(connect);

@@ -1,6 +1,9 @@
 /** shoal lvc: a forwarder that sends new subscribers the last value of each topic. */
 import type { Command } from "commander";
+import type { EndpointSource } from "../index.js";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
+import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
+import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
@@ -9,7 +12,7 @@ import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
 import { GRACE, type Service, Stop } from "./stop.js";
 
-interface LvcSettings extends OperationSettings, PairSettings {
+interface LvcSettings extends OperationSettings, PairSettings, ClusterSettings {
   readonly frontend?: readonly string[];
   readonly connect?: readonly string[];
   readonly backend?: readonly string[];
@@ -34,7 +37,9 @@ export function addLvcCommand(program: Command): void {
     ],
   })
     .addOption(repeatable("--frontend <EP>", "listen for publishers (repeatable)"))
-    .addOption(repeatable("--connect <EP>", "connect to a publisher that listens (repeatable)"))
+    .addOption(
+      repeatable("--connect <EP>", "connect to a publisher that listens, or to cluster:NAME (repeatable)"),
+    )
     .addOption(repeatable("--backend <EP>", "listen for subscribers (repeatable)"))
     .addOption(
       repeatable("--subscribe <PREFIX>", "subscribe to topics with PREFIX (repeatable; default: all)"),
@@ -44,18 +49,35 @@ export function addLvcCommand(program: Command): void {
     .option("--max-bytes <N>", "maximum bytes of topics and values (default 268435456)", wholeNumber(1))
     .option("--max-value-bytes <N>", "maximum bytes of one value (default 1048576)", wholeNumber(1))
     .option("--json", "print the counters as JSON at the end");
-  addOperationOptions(addPairOptions(addSecurityOptions(command))).action((settings: LvcSettings) =>
-    lvc(settings),
+  addOperationOptions(addPairOptions(addSecurityOptions(addClusterOptions(command)))).action(
+    (settings: LvcSettings) => lvc(settings),
   );
 }
 
 async function lvc(settings: LvcSettings): Promise<void> {
-  const { frontend = [], connect = [], subscribe: topics, store } = settings;
+  const { frontend = [], connect = [] } = settings;
   checkEndpoints([...frontend, ...connect], "--frontend EP or --connect EP");
   const backend = checkEndpoints(settings.backend, "--backend EP");
-  const { maxTopics, maxBytes, maxValueBytes } = settings;
   const socketOptions = await securityOptions(settings, { bind: [...frontend, ...backend], connect });
   const log = new Log("lvc");
+  await withEndpoints("lvc", connect, settings, log, (publishers) =>
+    run(settings, { frontend, publishers, backend, socketOptions, log }),
+  );
+}
+
+interface Ends {
+  readonly frontend: readonly string[];
+  readonly publishers: readonly string[] | EndpointSource;
+  readonly backend: readonly string[];
+  readonly socketOptions: Awaited<ReturnType<typeof securityOptions>>;
+  readonly log: Log;
+}
+
+async function run(
+  settings: LvcSettings,
+  { frontend, publishers, backend, socketOptions, log }: Ends,
+): Promise<void> {
+  const { subscribe: topics, store, maxTopics, maxBytes, maxValueBytes } = settings;
   const pair = await Pair.from(settings, socketOptions, log);
   const cache = await asUsage(
     () =>
@@ -83,7 +105,8 @@ async function lvc(settings: LvcSettings): Promise<void> {
   await operate({ settings, log, stop, service, sources }, async () => {
     for (const endpoint of frontend)
       log.info(`listening at ${await asUsage(() => cache.bind("frontend", endpoint))} for publishers`);
-    for (const endpoint of connect) await asUsage(() => cache.connect("frontend", endpoint));
+    for (const from of "endpoints" in publishers ? [publishers] : publishers)
+      await asUsage(() => cache.connect("frontend", from));
     for (const endpoint of backend)
       log.info(`listening at ${await asUsage(() => cache.bind("backend", endpoint))} for subscribers`);
     await pair?.start(log);

@@ -8,10 +8,10 @@ import {
   ec2Addresses,
   openStackAddresses,
 } from "../cluster/index.js";
-import { readCertificate } from "../index.js";
 import { UsageError } from "./failure.js";
 import { readUsersFile } from "./key-file.js";
 import type { Log } from "./log.js";
+import { keysFrom } from "./security.js";
 
 /** Flags of `node start`. */
 export interface ClientsFlags {
@@ -65,10 +65,7 @@ export async function clientsOf(values: ClientsValues, folder: string): Promise<
   const { http, users, usersFile, addresses = "interfaces", certificate, ...options } = values;
   if ((users === undefined) === (usersFile === undefined))
     throw new UsageError("clients: expected users or usersFile, one of the two");
-  const file = certificate === undefined ? undefined : resolve(folder, certificate);
-  const keys = file === undefined ? undefined : await readCertificate(file);
-  if (keys !== undefined && keys.secretKey === undefined)
-    throw new UsageError(`the certificate ${file} has no secret key; expected the secret file of the pair`);
+  const keys = certificate === undefined ? undefined : await keysFrom(resolve(folder, certificate));
   return {
     ...options,
     users: users ?? (await readUsersFile(resolve(folder, usersFile as string))),
@@ -80,7 +77,7 @@ export async function clientsOf(values: ClientsValues, folder: string): Promise<
           socketOptions: {
             curveServer: true,
             curvePublicKey: keys.publicKey,
-            curveSecretKey: keys.secretKey as string,
+            curveSecretKey: keys.secretKey,
           },
         }),
   };

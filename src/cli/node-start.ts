@@ -21,6 +21,7 @@ import { type ControlSettings, NodeService } from "./node-service.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { checkEndpoints, defined } from "./options.js";
 import type { Reloads } from "./reloads.js";
+import { keysFrom } from "./security.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
 
@@ -50,6 +51,9 @@ export interface StartSettings extends ControlSettings, OperationSettings, Clien
   readonly key?: string;
   readonly passwordFile?: string;
   readonly zre?: boolean;
+  readonly ipv6?: boolean;
+  readonly curveCertificate?: string;
+  readonly curveAllow?: string;
 }
 
 /** What a node is started with, from flags or from a file. */
@@ -240,12 +244,19 @@ async function optionsOf(settings: StartSettings): Promise<ClusterNodeOptions> {
   if (scope === "host" && zre === true)
     throw new UsageError("--zre goes to the link; expected --scope link, or no --scope");
   const discovery = await asUsage(() => settings.discovery?.map(parseDiscovery));
+  const { ipv6, curveCertificate: certificate, curveAllow: allow } = settings;
+  if ((certificate === undefined) !== (allow === undefined))
+    throw new UsageError("--curve-certificate and --curve-allow go together");
+  const curve =
+    certificate === undefined || allow === undefined
+      ? undefined
+      : { ...(await keysFrom(certificate)), allow };
   return {
     name,
     tags: tag,
     props: propsOf(prop),
     advertise: advertisedOf(settings.advertise ?? []),
-    ...defined({ group, scope, interface: on, ports, key, password, zre, discovery }),
+    ...defined({ group, scope, interface: on, ports, key, password, zre, discovery, ipv6, curve }),
   };
 }
 

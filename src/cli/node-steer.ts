@@ -42,6 +42,10 @@ export async function steer(
   settings: SteerSettings,
 ): Promise<void> {
   if ((await command.local?.(members)) === true) return;
+  // Every node would refuse these, and none has to run to say so.
+  for (const [member, { accepts, expected }] of Object.entries(command.members))
+    if (members[member] !== undefined && !accepts(members[member]))
+      throw new UsageError(`${member} is ${expected}`);
   const { timeout = command.timeout ?? TIMEOUT, json } = settings;
   const security = await securityOf(settings);
   const stop = new Stop().listen();

@@ -53,6 +53,7 @@ function addStartCommand(node: Command): void {
       "shoal node start --name billing --tag eu --prop version=2.1",
       "shoal node start --name audit --json",
       "shoal node start --name far --scope link --interface eth0 --key cluster.key",
+      "shoal node start --name six --ipv6 --scope link --key cluster.key --curve-certificate six_secret --curve-allow nodes",
       "shoal node start --name pod --scope link --key cluster.key --discovery dns://billing.example:7946",
       "shoal node start --config /etc/shoal/node.yaml",
       "shoal node start --name bridge --zre --group CHAT --control ipc:///tmp/bridge",
@@ -89,6 +90,15 @@ function addStartCommand(node: Command): void {
     .option(
       "--password-file <FILE>",
       "in place of --key: one line of 8 to 1,024 bytes, readable by its owner only, from which the key is derived",
+    )
+    .option("--ipv6", "addresses of IPv6, too")
+    .option(
+      "--curve-certificate <FILE>",
+      "a key of this node's own, from the secret file, with --curve-allow: which nodes it admits",
+    )
+    .option(
+      "--curve-allow <FOLDER>",
+      "the public keys of the nodes that it admits; follows the folder's changes",
     )
     .option("--clients <EP>", "programs that are no nodes ask here who is there: tcp://HOST:PORT of a ROUTER")
     .option("--clients-http <HOST:PORT>", "they ask here over HTTP: /nodes, as JSON")

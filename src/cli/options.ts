@@ -205,7 +205,7 @@ export function settingsFor<S extends Settings>(
 /** Keeps shared options that a command refuses out of its help; giving one is an error that names it. */
 export function hideOptions(command: Command, names: readonly string[]): Command {
   const hidden = names.includes("connect")
-    ? [...names, "clusterGroup", "clusterKey", "clusterPasswordFile"]
+    ? [...names, "clusterGroup", "clusterKey", "clusterPasswordFile", "clusterDiscovery"]
     : names;
   for (const option of command.options) if (hidden.includes(option.attributeName())) option.hideHelp();
   return command;

@@ -160,7 +160,8 @@ function userAndPassword(
   throw new UsageError(`${option} expects a user name, a colon and a password`);
 }
 
-async function keysFrom(file: string): Promise<{ publicKey: string; secretKey: string }> {
+/** The keys of a certificate's secret file. @throws Failure for one that cannot be read, or has no secret key */
+export async function keysFrom(file: string): Promise<{ publicKey: string; secretKey: string }> {
   let certificate: Awaited<ReturnType<typeof readCertificate>>;
   try {
     certificate = await readCertificate(file);

@@ -4,7 +4,8 @@ import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Codec, json, msgpack, type Socket, text } from "../index.js";
 import type { EspressoFilter } from "../patterns/espresso/filter.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
-import { watchPeers } from "./endpoints.js";
+import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
+import { watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
 import type { Format } from "./format.js";
 import { Log } from "./log.js";
@@ -22,7 +23,7 @@ const WARNING_INTERVAL = 1_000;
 const DECODERS = ["text", "json", "msgpack", "hex"] as const;
 type Decoder = (typeof DECODERS)[number];
 
-interface TapSettings extends Given, OperationSettings {
+interface TapSettings extends Given, OperationSettings, ClusterSettings {
   readonly topic?: readonly string[];
   readonly from?: "frontend" | "backend";
   readonly sample?: number;
@@ -41,7 +42,7 @@ export function addTapCommand(program: Command): void {
       "shoal tap --connect tcp://127.0.0.1:5570 --topic weather --decode json --sample 1/100",
     ],
   })
-    .addOption(repeatable("--connect <EP>", "a capture endpoint (repeatable)"))
+    .addOption(repeatable("--connect <EP>", "a capture endpoint, or cluster:NAME (repeatable)"))
     .addOption(
       repeatable("--topic <PREFIX>", "only messages whose first frame begins with PREFIX (repeatable)"),
     )
@@ -57,7 +58,9 @@ export function addTapCommand(program: Command): void {
     .option("--json", 'JSON lines: {"time","from","size","frames",…}')
     .option("--count <N>", "stop after N messages", wholeNumber(1))
     .option("--timeout <MS>", "fail when no message comes within MS", wholeNumber(0));
-  addClientSecurityOptions(addOperationOptions(command)).action((settings: TapSettings) => tap(settings));
+  addClientSecurityOptions(addOperationOptions(addClusterOptions(command))).action((settings: TapSettings) =>
+    tap(settings),
+  );
 }
 
 function sample(value: string): number {
@@ -73,15 +76,29 @@ async function tap(given: TapSettings): Promise<void> {
   const log = new Log("tap");
   const security = await clientSecurityOptions(settings);
   const filter: EspressoFilter = defined({ topics: topic, from });
-  const listener = await asUsage(
-    () =>
-      new EspressoListener<unknown>(connect, {
-        filter,
-        sample: oneIn === undefined ? {} : { oneIn },
-        decode: codecOf(decode),
-        socketOptions: security,
-      }),
-  );
+  await withEndpoints("tap", connect, given, log, async (captures) => {
+    const listener = await asUsage(
+      () =>
+        new EspressoListener<unknown>(captures, {
+          filter,
+          sample: oneIn === undefined ? {} : { oneIn },
+          decode: codecOf(decode),
+          socketOptions: security,
+        }),
+    );
+    await print(listener, given, { ...settings, decode }, log);
+  });
+}
+
+type ListenSettings = ReturnType<typeof checkSettings> & { readonly decode: Decoder };
+
+/** Prints what a listener gets, until a signal or --count. */
+async function print(
+  listener: EspressoListener<unknown>,
+  given: TapSettings,
+  settings: ListenSettings,
+  log: Log,
+): Promise<void> {
   const pages = await openMetrics(
     given,
     log,
@@ -96,7 +113,7 @@ async function tap(given: TapSettings): Promise<void> {
   // It uses only the events.
   const peers = watchPeers({ events: listener.events } as unknown as Socket, settings, log);
   try {
-    await Promise.race([listen(listener, { ...settings, decode }, { output, stop, log }), peers.refused]);
+    await Promise.race([listen(listener, settings, { output, stop, log }), peers.refused]);
     const printed = await output.flush();
     if (output.failure !== undefined) throw output.failure;
     if (!printed) throw new Failure("stopped before every message was printed");

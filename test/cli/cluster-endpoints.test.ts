@@ -1,20 +1,24 @@
 /** `--connect cluster:NAME` as an operator uses it: commands that find what nodes advertise. */
 import { writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { NodeProcess } from "./nodes.js";
-import { type Child, file, run, startWithout, useShoal } from "./support.js";
+import { Publisher } from "../../src/index.js";
+import { EspressoTap } from "../../src/patterns/espresso/index.js";
+import { until } from "../contract/support/wait.js";
+import { type Command, run, startWithout } from "./in-process.js";
+import { NodeRun } from "./nodes.js";
+import { file, useFolder } from "./support.js";
 
-useShoal();
+useFolder();
 
 let clusters = 0;
 const newGroup = (): string => `cluster-${process.pid}-${++clusters}`;
 
-function start(group: string, ...args: string[]): NodeProcess {
-  return new NodeProcess(`work-${clusters}`, ["--group", group, "--no-control", ...args]);
+function start(group: string, ...args: string[]): NodeRun {
+  return NodeRun.start(`work-${clusters}`, ["--group", group, "--no-control", ...args]);
 }
 
 /** A puller on a port that the system chooses. */
-async function pull(count: number): Promise<{ child: Child; endpoint: string }> {
+async function pull(count: number): Promise<{ child: Command; endpoint: string }> {
   const child = startWithout("pull", "--bind", "tcp://127.0.0.1:*", "--count", String(count));
   const endpoint = await child.endpoint();
   return { child, endpoint };
@@ -53,11 +57,56 @@ describe("--connect cluster:NAME", () => {
     });
   });
 
+  it("is what a cache of last values and a tap connect to, too", async () => {
+    const group = newGroup();
+    await using publisher = new Publisher();
+    await using capture = new EspressoTap();
+    const feed = await publisher.bind("tcp://127.0.0.1:*");
+    const node = start(
+      group,
+      "--advertise",
+      `feed=${feed}`,
+      "--advertise",
+      `capture=${await capture.bind("tcp://127.0.0.1:*")}`,
+    );
+    await node.ready();
+    const at = (name: string): string[] => ["--connect", `cluster:${name}`, "--cluster-group", group];
+    const cache = startWithout("lvc", ...at("feed"), "--backend", "tcp://127.0.0.1:*");
+    const [, backend] = await cache.until("stderr", /listening at (\S+) for subscribers/);
+    const sub = startWithout("sub", "--connect", backend as string, "--count", "1");
+    await publisher.waitForSubscribers();
+    await publisher.send(["rain", "Oslo"]);
+    expect(await sub.ended).toMatchObject({ code: 0, stdout: Buffer.from("rain Oslo\n") });
+    const tap = startWithout("tap", ...at("capture"), "--count", "1");
+    await until(() => capture.stats().subscriptions > 0, "the command's subscription");
+    capture.capture("frontend", [Buffer.from("sun"), Buffer.from("Rome")]);
+    expect(await tap.ended).toMatchObject({ code: 0, stdout: expect.objectContaining({}) });
+    expect(String(tap.stdout)).toMatch(/ frontend 7 sun Rome\n$/);
+    cache.signal("SIGTERM");
+    expect((await cache.ended).code).toBe(0);
+    await Promise.all(["lvc", "tap"].map((name) => node.untilSaid("left", `shoal-${name}-${process.pid}`)));
+  });
+
+  it("finds the cluster by sources of discovery, which have to be valid", async () => {
+    const group = newGroup();
+    const { child, endpoint } = await pull(1);
+    const node = start(group, "--advertise", `billing=${endpoint}`);
+    await node.ready();
+    const args = ["push", "--connect", "cluster:billing", "--cluster-group", group, "--cluster-discovery"];
+    expect(await run("", ...args, "statik:127.0.0.1:1")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("statik"),
+    });
+    const source = `static:${node.lines[0]?.address}`;
+    expect(await run("a\n", ...args, source)).toMatchObject({ code: 0, stderr: "" });
+    expect((await child.ended).code).toBe(0);
+  });
+
   it("says what is missing, with the nearest name", async () => {
     const group = newGroup();
     const node = start(group, "--advertise", "billing=tcp://127.0.0.1:9");
     await node.ready();
-    const args = ["push", "--connect", "cluster:bilings", "--cluster-group", group, "--timeout", "4500"];
+    const args = ["push", "--connect", "cluster:bilings", "--cluster-group", group, "--timeout", "3500"];
     const { code, stderr } = await run("a\n", ...args);
     expect(code).toBe(1);
     expect(stderr).toContain(
@@ -78,6 +127,18 @@ describe("--connect cluster:NAME", () => {
       [
         ["req", "--connect", "tcp://127.0.0.1:9", "--cluster-key", "x"],
         "--cluster-key needs --connect cluster:NAME",
+      ],
+      [
+        [
+          "lvc",
+          "--frontend",
+          "tcp://127.0.0.1:*",
+          "--backend",
+          "tcp://127.0.0.1:*",
+          "--cluster-discovery",
+          "x",
+        ],
+        "--cluster-discovery needs --connect cluster:NAME",
       ],
       [["node", "start", "--name", "a", "--advertise", "billing"], "--advertise expects NAME=ENDPOINT"],
       [

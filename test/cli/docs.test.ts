@@ -1,10 +1,13 @@
 /** docs/cli.md is true: its scripts run, and print what it says. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { Child, file, MAIN, useShoal } from "./support.js";
+import { afterAll, describe, expect, test } from "vitest";
+import { Child, type Ended, file, MAIN, useShoal } from "./support.js";
 
-useShoal();
+useShoal(afterAll);
+
+/** Examples that run at the same time: much of each is waiting for its processes. */
+const LANES = 3;
 
 const page = readFileSync(new URL("../../docs/cli.md", import.meta.url), "utf8");
 const examples = Array.from(
@@ -26,16 +29,36 @@ describe("docs/cli.md", () => {
     }
   });
 
-  test.each(examples)("$script", async ({ script, output }) => {
-    const folder = file();
-    mkdirSync(folder);
-    const shoal = join(folder, "shoal");
-    writeFileSync(shoal, `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`);
-    chmodSync(shoal, 0o755);
-    const path = `PATH="${folder}:$PATH"\n`;
-    const child = new Child("/bin/bash", ["-ec", path + withoutPorts(script)], { cwd: folder, group: true });
-    const { code, stdout } = await child.end().ended;
+  let outcomes: readonly Promise<Ended>[] | undefined;
+
+  test.each(examples.map((example, index) => ({ ...example, index })))("$script", async ({
+    output,
+    index,
+  }) => {
+    outcomes ??= executeAll();
+    const { code, stdout } = (await outcomes[index]) as Ended;
     expect(stdout.toString()).toBe(output);
     expect(code).toBe(0);
   });
 });
+
+/** Runs all examples, `LANES` of them at the same time. */
+function executeAll(): readonly Promise<Ended>[] {
+  const lanes: Promise<unknown>[] = Array.from({ length: LANES }, () => Promise.resolve());
+  return examples.map(({ script }, index) => {
+    const ended = (lanes[index % LANES] as Promise<unknown>).then(() => execute(script));
+    lanes[index % LANES] = ended;
+    return ended;
+  });
+}
+
+function execute(script: string): Promise<Ended> {
+  const folder = file();
+  mkdirSync(folder);
+  const shoal = join(folder, "shoal");
+  writeFileSync(shoal, `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`);
+  chmodSync(shoal, 0o755);
+  const path = `PATH="${folder}:$PATH"\n`;
+  return new Child("/bin/bash", ["-ec", path + withoutPorts(script)], { cwd: folder, group: true }).end()
+    .ended;
+}

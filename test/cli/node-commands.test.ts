@@ -1,7 +1,7 @@
 /** The commands of a running node as an operator uses them: the node is found by itself, mistakes included. */
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
@@ -9,6 +9,7 @@ import { keyId } from "../../src/cli/node-keys.js";
 import { Registration } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
+import { missing } from "../support/peers.js";
 import { type Command, run, startWithout } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
 
@@ -278,7 +279,10 @@ describe("what an operator does", () => {
     const at = ["--node", "a"];
     expect(await json("keys", ...at)).toMatchObject({ keys: [oldId], byPassword: false });
     await fails(/needs a file/, "keys", "rotate", ...at);
-    await fails(/is one of list, add, use/, "keys", "nonsense", ...at);
+    expect(await run("", "node", "keys", "nonsense", ...at)).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/action is one of list, add, use/),
+    });
     await fails(/no key of this node has the id/, "keys", "use", "00000000", ...at);
     await fails(/is the key that seals/, "keys", "remove", oldId as string, ...at);
     await fails(/has this key already/, "keys", "add", old, ...at);
@@ -308,6 +312,53 @@ describe("what an operator does", () => {
       stderr: expect.stringMatching(/the node has ended\n$/),
     });
     expect((await lines.ended).code).toBe(1);
+  });
+});
+
+describe("a node's own key and address family", () => {
+  it("admits the nodes whose keys are in its folder, and no others", async () => {
+    const allowed = file();
+    mkdirSync(allowed);
+    const key = file();
+    await run("", "node", "keys", "generate", key);
+    const secretOf = async (name: string): Promise<string> => {
+      const out = file();
+      await run("", "keygen", "--out", out);
+      if (name !== "c") cpSync(out, join(allowed, `${name}.key`));
+      return `${out}_secret`;
+    };
+    const start = async (name: string): Promise<Command> =>
+      node(name, "--key", key, "--curve-certificate", await secretOf(name), "--curve-allow", allowed);
+    const a = await start("a");
+    await start("b");
+    await a.until("stdout", /b@\S+ joined/);
+    const c = await start("c");
+    await Promise.race([
+      a.until("stderr", /refused \S+: its key is not allowed/),
+      c.until("stderr", /refuses this node/),
+    ]);
+    expect(String(c.stdout)).not.toMatch(/joined/);
+  });
+
+  it("is refused with half of it, or a certificate without a secret key", async () => {
+    const out = file();
+    await run("", "keygen", "--out", out);
+    const start = ["node", "start", "--name", "a", "--curve-certificate", out];
+    expect(await run("", ...start)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--curve-certificate and --curve-allow go together"),
+    });
+    expect(await run("", ...start, "--curve-allow", file())).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("has no secret key"),
+    });
+  });
+
+  it.skipIf(missing("ipv6"))("has an address of IPv6 with --ipv6", async () => {
+    const a = await node("a", "--ipv6");
+    const b = await node("b", "--ipv6");
+    await b.until("stdout", /a@\S+ joined/);
+    expect(a.stderr).toBe("");
   });
 });
 

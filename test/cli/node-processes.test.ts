@@ -1,9 +1,10 @@
-/** Nodes as a user starts them: processes that find each other, are killed, stopped, removed, and cut off. */
+/** Nodes as a user starts them: they find each other, are killed, stopped, removed, and cut off. As processes where that is the point. */
 import { chmodSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { missing } from "../support/peers.js";
-import { CutNetworks, type NodeLine, NodeProcess } from "./nodes.js";
-import { file, ipc, run, useShoal } from "./support.js";
+import { run } from "./in-process.js";
+import { CutNetworks, type NodeLine, NodeProcess, NodeRun } from "./nodes.js";
+import { file, ipc, useShoal } from "./support.js";
 
 useShoal();
 
@@ -11,16 +12,15 @@ let clusters = 0;
 /** A cluster of this test alone. */
 const group = (): string[] => ["--group", `test-${process.pid}-${++clusters}`];
 
-function start(name: string, args: readonly string[]): NodeProcess {
-  return new NodeProcess(name, args);
-}
+const start = (name: string, args: readonly string[]): NodeRun => NodeRun.start(name, args);
+const spawn = (name: string, args: readonly string[]): NodeProcess => new NodeProcess(name, args);
 
 describe("shoal node start", () => {
   it("two that are started find each other; one that leaves is said to have left, and exits with 0", async () => {
     const cluster = group();
-    const a = start("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
+    const a = spawn("a", [...cluster, "--tag", "x", "--prop", "version=2.1"]);
     await a.ready();
-    const b = start("b", cluster);
+    const b = spawn("b", cluster);
     await Promise.all([a.untilSees("b"), b.untilSees("a")]);
     for (const node of [a, b]) expect(node.lines[0]).toMatchObject({ event: "ready", name: node.name });
     b.signal("SIGTERM");
@@ -69,11 +69,11 @@ describe("shoal node start", () => {
 
   it("the end of standard input ends nothing, and neither do nodes of another cluster disturb it", async () => {
     const cluster = group();
-    const a = start("a", cluster); // Its input is /dev/null.
+    const a = spawn("a", cluster); // Its input is /dev/null.
     await a.ready();
-    const stranger = start("stranger", group());
+    const stranger = spawn("stranger", group());
     await stranger.ready();
-    const b = start("b", cluster);
+    const b = spawn("b", cluster);
     await Promise.all([a.untilSees("b"), b.untilSees("a")]);
     expect(stranger.sees).toEqual([]);
     a.signal("SIGTERM");
@@ -82,13 +82,10 @@ describe("shoal node start", () => {
 
   it("one that is killed is lost to the others, and found again when it is started again", async () => {
     const cluster = group();
-    const [a, b, c] = ["a", "b", "c"].map((name) => start(name, cluster)) as [
-      NodeProcess,
-      NodeProcess,
-      NodeProcess,
-    ];
+    const [a, b] = [start("a", cluster), start("b", cluster)];
+    const c = spawn("c", cluster);
     await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
-    c.signal("SIGKILL");
+    c.kill();
     await Promise.all([a.untilSaid("lost", "c"), b.untilSaid("lost", "c")]);
     expect(a.lines.find(({ event }) => event === "lost")?.reason).toEqual(expect.any(String));
     const again = start("c", cluster);
@@ -98,11 +95,8 @@ describe("shoal node start", () => {
 
   it("one that stands still is suspect, then lost; it is back when it goes on, and has kept its members", async () => {
     const cluster = group();
-    const [a, b, c] = ["a", "b", "c"].map((name) => start(name, cluster)) as [
-      NodeProcess,
-      NodeProcess,
-      NodeProcess,
-    ];
+    const [a, b] = [start("a", cluster), start("b", cluster)];
+    const c = spawn("c", cluster);
     await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
     c.stopped(true);
     await Promise.all([a.untilSaid("lost", "c"), b.untilSaid("lost", "c")]);
@@ -117,7 +111,7 @@ describe("shoal node start", () => {
     const cluster = group();
     const control = ipc();
     const a = start("a", [...cluster, "--control", control]);
-    const [b, c] = ["b", "c"].map((name) => start(name, cluster)) as [NodeProcess, NodeProcess];
+    const [b, c] = ["b", "c"].map((name) => start(name, cluster)) as [NodeRun, NodeRun];
     await Promise.all([a.untilSees("b", "c"), b.untilSees("a", "c"), c.untilSees("a", "b")]);
     expect(await run("", "node", "remove", "c", "--control", control)).toMatchObject({ code: 0 });
     await Promise.all([a, b, c].map((node) => node.untilSaid("removed", "c")));
@@ -157,7 +151,7 @@ describe("shoal node start", () => {
     };
     const good = ["--key", key("rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7")];
     const other = ["--key", key("JTKVSB%%)wK0E.X)V>+}o?pNmC{O&4W4b!Ni{Lh6")];
-    const [a, b] = ["a", "b"].map((name) => start(name, [...cluster, ...good])) as [NodeProcess, NodeProcess];
+    const [a, b] = ["a", "b"].map((name) => start(name, [...cluster, ...good])) as [NodeRun, NodeRun];
     const [stranger, open] = [start("stranger", [...cluster, ...other]), start("open", cluster)];
     await Promise.all([a.untilSees("b"), b.untilSees("a"), stranger.ready(), open.ready()]);
     // Once the third with the key is there, the others had as much time as it had.

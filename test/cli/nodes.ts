@@ -1,6 +1,7 @@
-/** `shoal node start` as processes: their JSON lines, what they see, and networks for them that can be cut. */
+/** `shoal node start`, as processes or in this one: their JSON lines, what they see, and networks for them that can be cut. */
 import { execFileSync } from "node:child_process";
-import { Child, MAIN } from "./support.js";
+import { type Command, startWithout } from "./in-process.js";
+import { Child, type Ended, MAIN } from "./support.js";
 
 /** A line of a node. */
 export interface NodeLine {
@@ -9,21 +10,33 @@ export interface NodeLine {
   readonly [member: string]: unknown;
 }
 
-export class NodeProcess extends Child {
-  readonly name: string;
+const startOf = (name: string): string[] => ["node", "start", "--name", name, "--json"];
 
-  /** @param namespace of the network that it runs in */
-  constructor(name: string, args: readonly string[], namespace?: string) {
-    const command = [process.execPath, MAIN, "node", "start", "--name", name, "--json", ...args];
-    const [program, ...rest] =
-      namespace === undefined ? command : ["ip", "netns", "exec", namespace, ...command];
-    super(program as string, rest, { stdin: "ignore" });
+/** A node that runs in this process: for what it prints and answers. */
+export class NodeRun<R extends Child | Command = Child | Command> {
+  readonly name: string;
+  readonly run: R;
+
+  constructor(name: string, run: R) {
     this.name = name;
+    this.run = run;
+  }
+
+  static start(name: string, args: readonly string[]): NodeRun {
+    return new NodeRun(name, startWithout(...startOf(name), ...args));
+  }
+
+  get ended(): Promise<Ended> {
+    return this.run.ended;
+  }
+
+  signal(name: "SIGINT" | "SIGTERM"): void {
+    this.run.signal(name);
   }
 
   /** Its lines so far. */
   get lines(): NodeLine[] {
-    return String(this.stdout)
+    return String(this.run.stdout)
       .split("\n")
       .slice(0, -1)
       .map((line) => JSON.parse(line) as NodeLine);
@@ -49,8 +62,9 @@ export class NodeProcess extends Child {
 
   /** Waits until its lines are as wanted. */
   async untilLines(holds: (lines: readonly NodeLine[]) => boolean): Promise<void> {
-    for (let length = -1; !holds(this.lines); length = this.stdout.length) {
-      if (length === this.stdout.length) await this.until("stdout", new RegExp(`[^]{${length + 1},}\\n$`));
+    const { run } = this;
+    for (let length = -1; !holds(this.lines); length = run.stdout.length) {
+      if (length === run.stdout.length) await run.until("stdout", new RegExp(`[^]{${length + 1},}\\n$`));
     }
   }
 
@@ -68,9 +82,24 @@ export class NodeProcess extends Child {
   ready(): Promise<void> {
     return this.untilSaid("ready", this.name);
   }
+}
+
+/** A node that is a process: for what kills and stops it, and for networks of its own. */
+export class NodeProcess extends NodeRun<Child> {
+  /** @param namespace of the network that it runs in */
+  constructor(name: string, args: readonly string[], namespace?: string) {
+    const command = [process.execPath, MAIN, ...startOf(name), ...args];
+    const [program, ...rest] =
+      namespace === undefined ? command : ["ip", "netns", "exec", namespace, ...command];
+    super(name, new Child(program as string, rest, { stdin: "ignore" }));
+  }
+
+  kill(): void {
+    this.run.kill();
+  }
 
   stopped(isStopped: boolean): void {
-    this.process.kill(isStopped ? "SIGSTOP" : "SIGCONT");
+    this.run.process.kill(isStopped ? "SIGSTOP" : "SIGCONT");
   }
 }
 

@@ -2,8 +2,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { MajordomoClient } from "../../src/patterns/majordomo/client.js";
 import { until } from "../contract/support/wait.js";
-import { run } from "./in-process.js";
-import { type Child, file, ipc, startWithout, useShoal } from "./support.js";
+import { type Command, run, startWithout } from "./in-process.js";
+import { type Child, file, ipc, startWithout as spawnWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -15,16 +15,17 @@ afterEach(async () => {
   await Promise.all(clients.splice(0).map((client) => client.close()));
 });
 
-/** The two, of which the primary serves. */
-async function startPair(
+/** The two, of which the primary serves: processes where the primary is killed or stopped, otherwise in this one. */
+async function startPair<C extends Child | Command>(
+  start: (...args: string[]) => C,
   command: readonly string[],
   ...security: string[]
-): Promise<{ primary: Child; backup: Child }> {
+): Promise<{ primary: C; backup: C }> {
   const states = { primary: ipc(), backup: ipc() };
-  const begin = (role: "primary" | "backup"): Child => {
+  const begin = (role: "primary" | "backup"): C => {
     const other = role === "primary" ? "backup" : "primary";
     const pair = ["--binary-star", role, "--state", states[role], "--peer", states[other]];
-    return startWithout(...command, ...pair, "--peer-heartbeat", String(HEARTBEAT), ...security);
+    return start(...command, ...pair, "--peer-heartbeat", String(HEARTBEAT), ...security);
   };
   const primary = begin("primary");
   const backup = begin("backup");
@@ -34,7 +35,7 @@ async function startPair(
 }
 
 /** Where a broker listens: not where it reports its state, which it says later. */
-async function bound(child: Child): Promise<string> {
+async function bound(child: Child | Command): Promise<string> {
   return (await child.until("stderr", /: listening at (\S+)/))[1] as string;
 }
 
@@ -42,7 +43,7 @@ describe("a pair of brokers", () => {
   const BROKER = ["majordomo", "broker", "--bind", "tcp://127.0.0.1:*", "--heartbeat", "200"];
 
   it("serves again within two heartbeats of the primary's kill, and every request ends", async () => {
-    const { primary, backup } = await startPair(BROKER);
+    const { primary, backup } = await startPair(spawnWithout, BROKER);
     const endpoints = [await bound(primary), await bound(backup)];
     const both = endpoints.flatMap((endpoint) => ["--connect", endpoint]);
     const worker = startWithout("majordomo", "worker", "echo", ...both, "--echo", "--heartbeat", "200");
@@ -81,7 +82,7 @@ describe("a pair of brokers", () => {
   }, 60_000);
 
   it("hands over when the one that serves is asked to stop", async () => {
-    const { primary, backup } = await startPair([...BROKER, "--titanic", file()]);
+    const { primary, backup } = await startPair(startWithout, [...BROKER, "--titanic", file()]);
     const both = ["--connect", await bound(primary), "--connect", await bound(backup), "--heartbeat", "200"];
     startWithout("majordomo", "worker", "echo", ...both, "--echo");
     await backup.until("stderr", /offers echo/);
@@ -96,7 +97,7 @@ describe("a pair of brokers", () => {
   }, 60_000);
 
   it("does not answer any more when it was stopped until the other served", async () => {
-    const { primary, backup } = await startPair(BROKER);
+    const { primary, backup } = await startPair(spawnWithout, BROKER);
     const endpoints = [await bound(primary), await bound(backup)];
     const both = endpoints.flatMap((endpoint) => ["--connect", endpoint]);
     startWithout("majordomo", "worker", "echo", ...both, "--echo", "--heartbeat", "200");
@@ -116,7 +117,7 @@ describe("a pair of brokers", () => {
   }, 60_000);
 
   it("answers nobody at the one that stands by, while the other lives", async () => {
-    const { backup } = await startPair(BROKER);
+    const { backup } = await startPair(startWithout, BROKER);
     const endpoint = await bound(backup);
     const client = new MajordomoClient(endpoint, { heartbeatInterval: 100, liveness: 2, retries: 0 });
     clients.push(client);
@@ -129,7 +130,12 @@ describe("a pair of brokers", () => {
   it("reports its states under the servers' certificate", async () => {
     const name = file();
     await run("", "keygen", "--out", name);
-    const { primary, backup } = await startPair(BROKER, "--curve-certificate", `${name}_secret`);
+    const { primary, backup } = await startPair(
+      startWithout,
+      BROKER,
+      "--curve-certificate",
+      `${name}_secret`,
+    );
     primary.signal("SIGTERM");
     expect((await primary.ended).code).toBe(0);
     await backup.until("stderr", /serving: its peer's state decides it/);
@@ -138,8 +144,16 @@ describe("a pair of brokers", () => {
 
 it("a pair of queues: a call goes on at the backup when the primary is killed", async () => {
   const any = "tcp://127.0.0.1:*";
-  const { primary, backup } = await startPair(["pirate", "queue", "--frontend", any, "--backend", any, "-v"]);
-  const ends = async (child: Child, whom: string): Promise<string> =>
+  const { primary, backup } = await startPair(spawnWithout, [
+    "pirate",
+    "queue",
+    "--frontend",
+    any,
+    "--backend",
+    any,
+    "-v",
+  ]);
+  const ends = async (child: Child | Command, whom: string): Promise<string> =>
     (await child.until("stderr", new RegExp(`listening at (\\S+) for ${whom}`)))[1] as string;
   const backends = [await ends(primary, "workers"), await ends(backup, "workers")];
   startWithout("pirate", "worker", "--echo", ...backends.flatMap((backend) => ["--connect", backend]));

@@ -194,15 +194,19 @@ export function useFolder(): void {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 }
 
-/** Called once in a test file with processes: a build if there is none, a folder, and nothing left running. */
-export function useShoal(): void {
+/**
+ * Called once in a test file with processes: a build if there is none, a folder, and nothing left running.
+ *
+ * @param atEnd when processes are ended that still run; `afterAll` where tests run at the same time
+ */
+export function useShoal(atEnd: (end: () => Promise<void>) => void = afterEach): void {
   useFolder();
   beforeAll(() => {
     if (!existsSync(MAIN) || statSync(MAIN).mtimeMs < newest(SOURCES)) {
       execFileSync("npm", ["run", "build:library"], { cwd: ROOT, stdio: "ignore" });
     }
   }, 120_000);
-  afterEach(async () => {
+  atEnd(async () => {
     for (const child of running) {
       child.kill();
       await child.ended;

@@ -108,4 +108,35 @@ describe("a survey", () => {
       new Set(["true unreached", "false unknown"]),
     );
   });
+
+  it("of ten thousand members chooses its pairs without a list of the hundred million there are", async () => {
+    const others = Array.from({ length: 10_000 }, (_, i) => ({ id: `id${i}`, name: `n${i}@h` }));
+    const asked: string[] = [];
+    const start = performance.now();
+    const { pairs, skipped } = await survey(
+      { id: "self", name: "self@h" },
+      others.slice(0, 1_000),
+      10,
+      (id, helper, _, done) => {
+        asked.push(`${helper} ${id}`);
+        done({ result: "reached", ms: 1 });
+        return true;
+      },
+      Math.random,
+    );
+    expect([pairs.length, skipped]).toEqual([1_024, 1_000 * 1_000 - 1_024]);
+    expect(asked.filter((each) => !each.startsWith("undefined")).length).toBe(24);
+    const most = await survey(
+      { id: "self", name: "self@h" },
+      others,
+      10,
+      (_id, _helper, _timeout, done) => {
+        done({ result: "reached", ms: 1 });
+        return true;
+      },
+      Math.random,
+    );
+    expect([most.pairs.length, most.skipped]).toEqual([1_024, 10_000 * 10_000 - 1_024]);
+    expect(performance.now() - start).toBeLessThan(5_000);
+  });
 });

@@ -7,7 +7,7 @@
  * Both nonces are in the hellos, so a proof is of one stream; the role is in it, so no end gets its own proof back. The
  * dialler proves first: a stranger that dials gets nothing that passwords could be tried against.
  */
-import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { decodeZ85 } from "../../core/z85.js";
 import type { BusProof } from "../wire/stream.js";
 
@@ -39,7 +39,6 @@ const ROLES: Readonly<Record<LinkRole, number>> = { dialler: 1, acceptor: 2 };
 /** A key's id and what proofs are made with; `id` is that of sealed packets. */
 function proofKey(key: string): { readonly id: number; readonly secret: Buffer } {
   const bytes = decodeZ85(key);
-  const { createHash } = process.getBuiltinModule("node:crypto");
   return {
     id: createHash("sha256").update(bytes).digest().readUInt32BE(0),
     secret: Buffer.from(hkdfSync("sha256", bytes, "", LABEL, 32)),

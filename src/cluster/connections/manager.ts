@@ -105,12 +105,10 @@ export class ConnectionManager {
   /** How it stands with each address, in the order of the list. */
   status(): ConnectionStatus[] {
     if (this.#bus.closed) return [];
-    const members = this.#bus.members({ self: false });
+    const members = new Map(this.#bus.members({ self: false }).map((each) => [each.addresses[0], each]));
     const rows = this.#list.status(this.#resolve, (address) => this.#bus.streamState(address));
     return rows.map(({ address, resolved, state, since, attempts, error, peer }) => {
-      const member = members.find(
-        ({ addresses: [at] }) => at === resolved || (peer !== undefined && at === peer),
-      );
+      const member = members.get(resolved) ?? (peer === undefined ? undefined : members.get(peer));
       return Object.freeze({ address, resolved, state, member, since, attempts, error });
     });
   }

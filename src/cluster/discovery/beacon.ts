@@ -218,8 +218,11 @@ async function* beacons(
   const feed = new AddressFeed(signal);
   feed.set([]);
   let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
   const schedule = (): void => {
     clearTimeout(timer);
+    // A beacon that comes while this node takes its own back.
+    if (isOver) return;
     timer = setTimeout(tick, Math.max(1, rules.nextWakeUp() - performance.now()));
   };
   const tick = (): void => {
@@ -265,6 +268,7 @@ async function* beacons(
     schedule();
     yield* feed;
   } finally {
+    isOver = true;
     clearTimeout(timer);
     if (form.leaves) await carrier.send(form.encode(self, 0));
     await carrier.close();

@@ -14,9 +14,9 @@ import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
 import { EtcdGateway, type EtcdSettings } from "./etcd-gateway.js";
-import { checkTls, type DiscoveryTls } from "./http.js";
-import { listAndWatch, pause, Round } from "./list-watch.js";
-import type { DiscoverySelf, DiscoverySource } from "./source.js";
+import { checkTls, type DiscoveryTls, originOf } from "./http.js";
+import { listAndWatch, Round } from "./list-watch.js";
+import { type DiscoverySelf, type DiscoverySource, sleep } from "./source.js";
 
 /** Servers of one cluster of etcd: it has 3 to 7. */
 const MAX_SERVERS = 16;
@@ -210,7 +210,7 @@ class EtcdDiscovery {
         if (signal.aborted) return;
         // The put itself may not have been reported yet: it has a while for that.
         const again = putAt + Math.min(PUT_INTERVAL, interval);
-        if (lost) await pause(Math.max(0, again - performance.now()), signal);
+        if (lost) await sleep(Math.max(0, again - performance.now()), signal);
         left = await this.#renew(id, signal);
         if (!this.#isThere) put = undefined;
       }
@@ -224,7 +224,7 @@ class EtcdDiscovery {
       } catch (error) {
         if (signal.aborted) return 0;
         if (tries === RENEWAL_TRIES) throw error;
-        await pause(RENEWAL_PAUSE, signal);
+        await sleep(RENEWAL_PAUSE, signal);
       }
     }
   }
@@ -281,21 +281,6 @@ function serversOf(given: unknown, secure: boolean): readonly string[] {
       throw new InvalidArgumentError(`etcdSource has tls, and the server ${url.origin} is without`);
     return url.origin;
   });
-}
-
-function originOf(given: string): URL | undefined {
-  try {
-    const url = new URL(given);
-    const isPlain =
-      url.username === "" &&
-      url.password === "" &&
-      url.pathname === "/" &&
-      url.search === "" &&
-      url.hash === "";
-    return isPlain && (url.protocol === "http:" || url.protocol === "https:") ? url : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** @throws InvalidArgumentError `EINVAL` */

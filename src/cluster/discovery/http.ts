@@ -92,6 +92,22 @@ export function checkTls(what: string, given: unknown): DiscoveryTls | undefined
   return Object.freeze({ ...tls });
 }
 
+/** A server's URL; `undefined` for what has more than a scheme, a host and a port, such as a password that nobody would be sent. */
+export function originOf(given: string): URL | undefined {
+  try {
+    const url = new URL(given);
+    const isPlain =
+      url.username === "" &&
+      url.password === "" &&
+      url.pathname === "/" &&
+      url.search === "" &&
+      url.hash === "";
+    return isPlain && (url.protocol === "http:" || url.protocol === "https:") ? url : undefined;
+  } catch {
+    return undefined; // Not a URL.
+  }
+}
+
 /**
  * An answer, whatever its status.
  *

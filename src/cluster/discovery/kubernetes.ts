@@ -19,9 +19,9 @@ import {
 } from "../../core/errors.js";
 import { anything, checkOptions, choice, integer, text } from "../../patterns/kit/options.js";
 import { EndpointSlices } from "./endpoint-slices.js";
-import { fieldsOf, type HttpAnswer, type HttpStream, requestJson, requestStream } from "./http.js";
-import { type ListAndWatch, listAndWatch, pause } from "./list-watch.js";
-import type { DiscoverySource } from "./source.js";
+import { fieldsOf, type HttpAnswer, type HttpStream, originOf, requestJson, requestStream } from "./http.js";
+import { type ListAndWatch, listAndWatch } from "./list-watch.js";
+import { type DiscoverySource, sleep } from "./source.js";
 
 /** Where Kubernetes puts the files of a pod's service account. */
 const ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -235,7 +235,7 @@ class ServiceSlices implements ListAndWatch {
     if ((status !== HTTP.tooMany && status !== HTTP.unavailable) || tries === MAX_TRIES) return false;
     const seconds = Number(headers["retry-after"]);
     const asked = Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : PATIENCE;
-    await pause(Math.min(asked, MAX_PATIENCE) * (1 + Math.random() / 4), signal);
+    await sleep(Math.min(asked, MAX_PATIENCE) * (1 + Math.random() / 4), signal);
     return true;
   }
 
@@ -299,12 +299,8 @@ function podServer(): string {
 
 /** @throws InvalidArgumentError `EINVAL` */
 function serverOf(given: string): string {
-  try {
-    const { protocol, origin, pathname } = new URL(given);
-    if ((protocol === "https:" || protocol === "http:") && pathname === "/") return origin;
-  } catch {
-    // As one of another form.
-  }
+  const url = originOf(given);
+  if (url !== undefined) return url.origin;
   throw new InvalidArgumentError(`server of kubernetesSource is "https://host:port"; got ${describe(given)}`);
 }
 

@@ -12,9 +12,9 @@
  * but a second look, so the list is read again by a timer, and with it the watch begins again. A watch begins where its list ends,
  * so that no change is lost between the two.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { backOff } from "../../core/back-off.js";
 import { TransportError } from "../../core/errors.js";
+import { sleep } from "./source.js";
 
 /** ms for which a watch has to live to count as one that works. */
 const WORKING_WATCH = 1_000;
@@ -65,17 +65,8 @@ export async function* listAndWatch(
     else if (!timedOut) {
       failures += 1;
       if (error !== undefined && failures >= MAX_FAILED_WATCHES) throw error;
-      await pause(backOff(failures - 1, FIRST_WAIT, LONGEST_WAIT, Math.random), signal);
+      await sleep(backOff(failures - 1, FIRST_WAIT, LONGEST_WAIT, Math.random), signal);
     }
-  }
-}
-
-/** Resolves after so many ms, or as soon as the signal aborts. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(ms, undefined, { signal });
-  } catch (error) {
-    if (!signal.aborted) throw error;
   }
 }
 

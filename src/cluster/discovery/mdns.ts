@@ -16,7 +16,7 @@ import { type HostInterface, platformNow } from "../../engine/zmtp/transport/tra
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 import { checkOptions, integer, text } from "../../patterns/kit/options.js";
 import { MAX_SEEDS } from "../bounds.js";
-import { readAddress } from "../net/addresses.js";
+import { isLinkLocal, readAddress } from "../net/addresses.js";
 import { type DnsMessage, type DnsRecord, DnsType, decodeDns, encodeDns } from "./dns-message.js";
 import { AddressFeed, type DiscoverySelf, type DiscoverySource } from "./source.js";
 
@@ -289,7 +289,7 @@ export class MdnsRecords {
 
 /** A link-local address of IPv6 is of no use without its interface, which a record does not say. */
 function isAddress({ type, data }: DnsRecord): boolean {
-  return type === DnsType.A || (type === DnsType.AAAA && !data.startsWith("fe8"));
+  return type === DnsType.A || (type === DnsType.AAAA && !isLinkLocal(data));
 }
 
 /** The sockets and the timers of a source. */
@@ -307,6 +307,7 @@ class Conversation {
   #expiring: NodeJS.Timeout | undefined;
   #updating: NodeJS.Timeout | undefined;
   #answeredAt = Number.NEGATIVE_INFINITY;
+  #closed = false;
 
   constructor(
     self: DiscoverySelf,
@@ -348,6 +349,7 @@ class Conversation {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     clearTimeout(this.#querying);
     clearTimeout(this.#answering);
     clearTimeout(this.#expiring);
@@ -359,6 +361,8 @@ class Conversation {
   }
 
   #onMessage(bytes: Buffer, port: number): void {
+    // While it takes itself back: a timer that began now would outlive it.
+    if (this.#closed) return;
     const message = decodeDns(bytes);
     if (message === undefined) {
       this.#self.count?.("mdns:junk");

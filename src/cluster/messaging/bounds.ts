@@ -141,9 +141,9 @@ export const MAX_ROUTE_PULLS_OF_ONE = 4;
 /** ms until a node that was asked for routes, and does not answer, is not asked again for some time. */
 export const ROUTE_PULL_TIMEOUT = 5_000;
 export const ROUTE_DISTRUST = 60_000;
-/** ms between two digests of routes that are sent; between two of one peer that are looked at, at least. */
+/** ms between two digests of routes that are sent; digests of one peer that are looked at in a second. */
 export const ROUTE_DIGEST_INTERVAL = 10_000;
-export const ROUTE_DIGEST_MIN = 100;
+export const ROUTE_DIGESTS = 8;
 /** ms that changes of the own interest wait for others to go with them. */
 export const ROUTE_FLUSH = 5;
 /** ms until those that have not acknowledged a change are counted as missing; until they are asked again, doubling. */

@@ -870,11 +870,14 @@ export class Messaging implements ClientEffects {
     if (!this.#closed) this.routes.onPeer(id, state);
   }
 
-  /** A member came, or something about it changed; it was lost, and may come back; it is gone. */
-  onMember(id: string, state: "alive" | "lost" | "gone"): void {
+  /**
+   * A member came, or something about it changed; it was lost, and may come back; it is gone; it was lost for so long that
+   * membership forgot it, which its interest outlasts.
+   */
+  onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
     if (this.#closed) return;
-    this.links.onMember(id, state);
-    this.routes.onMember(id, state);
+    this.links.onMember(id, state === "forgotten" ? "gone" : state);
+    if (state !== "forgotten") this.routes.onMember(id, state);
     if (state === "alive") return;
     this.#retention.onGone(id);
     this.#results.forget(id);
@@ -882,7 +885,7 @@ export class Messaging implements ClientEffects {
       id,
       () => new UnroutableError(`the node ${this.#nameOf(id)} was lost before it answered`),
     );
-    if (state === "gone") this.#directs.forget(id);
+    if (state === "gone" || state === "forgotten") this.#directs.forget(id);
   }
 
   /** The links' room for an answer is the recipient's own; it waits where there is none. */

@@ -100,6 +100,8 @@ export class OwnRoutes {
   /** Up to which ticket all is in a version: pairs of both, ascending. */
   readonly #tickets: (readonly [version: number, ticket: number])[] = [];
   version = 0;
+  /** Of the filters, those that are pending included. */
+  bytes = 0;
 
   constructor(id: string, life: number, sign: (bytes: Uint8Array) => Uint8Array) {
     this.#id = id;
@@ -110,6 +112,12 @@ export class OwnRoutes {
   /** Filters that are in a version, or will be in the next ones. */
   get size(): number {
     return this.#filters.size + this.#pending.size;
+  }
+
+  /** Whether a filter is, or will be, in the next version. */
+  has(filter: string): boolean {
+    const pending = this.#pending.get(`f${filter}`);
+    return pending === undefined ? this.#filters.has(filter) : pending.operation === Operation.ADD;
   }
 
   get hasPending(): boolean {
@@ -130,10 +138,12 @@ export class OwnRoutes {
 
   /** @returns the ticket by which `ticketOf` reports that it is in a version */
   add(filter: string): number {
+    if (!this.has(filter)) this.bytes += Buffer.byteLength(filter);
     return this.#change(`f${filter}`, Operation.ADD, filter, 0, this.#filters.has(filter));
   }
 
   delete(filter: string): number {
+    if (this.has(filter)) this.bytes -= Buffer.byteLength(filter);
     return this.#change(`f${filter}`, 0, filter, 0, !this.#filters.has(filter));
   }
 

@@ -30,6 +30,8 @@ export interface RouteDriverOptions {
   readonly onNames?: () => void;
   /** What a member announces as `ROUTES_PROP`; `undefined`: it does not take part, or is no member. */
   propOf(id: string): string | undefined;
+  /** Whether a live member's details have not come yet. */
+  isUnknown?(id: string): boolean;
   /** ms for which the routes of a lost node are kept. */
   readonly grace?: number;
 }
@@ -203,9 +205,14 @@ export class RouteDriver implements MessageRoutes {
     const life = lifeOf(this.#options.propOf(id));
     const now = this.#timer.now();
     if (state === "gone") this.#signatures.forget(id);
-    if (state === "alive" && life === undefined) this.#rules.onMember(now, id, 0, "gone");
-    else if (state === "alive") this.#rules.onMember(now, id, life as number, "alive");
-    else this.#rules.onMember(now, id, this.#rules.lifeOf(id) ?? 0, state);
+    const known = this.#rules.lifeOf(id) ?? 0;
+    if (state !== "alive") this.#rules.onMember(now, id, known, state);
+    else if (life !== undefined) this.#rules.onMember(now, id, life, "alive");
+    else {
+      // What is here of it leads nowhere until its details come; nothing of it stays where they have come, and it takes no part.
+      const isUnknown = this.#options.isUnknown?.(id) === true;
+      this.#rules.onMember(now, id, known, isUnknown ? "expected" : "gone");
+    }
     this.#timer.update();
   }
 

@@ -15,6 +15,7 @@
  * life, go at once.
  */
 import { InvalidStateError } from "../../core/errors.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import {
   MAX_ROUTE_PULLS,
   MAX_ROUTE_PULLS_OF_ONE,
@@ -23,7 +24,7 @@ import {
   ROUTE_BUCKETS,
   ROUTE_BURST,
   ROUTE_DIGEST_INTERVAL,
-  ROUTE_DIGEST_MIN,
+  ROUTE_DIGESTS,
   ROUTE_DISTRUST,
   ROUTE_FLUSH,
   ROUTE_GRACE,
@@ -70,12 +71,14 @@ const SNAPSHOT_IDLE = 30_000;
 /** ms for which members that have not acknowledged are asked again after the last change, and the longest wait between two attempts. */
 const ASK_AGAIN_FOR = 60_000;
 const ASK_AGAIN_MAX = 5_000;
+/** ms that a live node whose details have not come is waited for by what wants to be known to all. */
+const EXPECTED_FOR = 2_000;
 /** ms within which a newcomer's peers send their digests. */
 const GREETING_SPREAD = 200;
 /** Beyond those that it sends to anyhow, a node greets a newcomer with the probability of this number by the number of all. */
 const GREETED = 4;
-/** ms between two digests to one peer, at least: more than the peer wants to have between them. */
-const DIGEST_PAUSE = 3 * ROUTE_DIGEST_MIN;
+/** ms between two digests to one peer, at least: fewer in a second than the peer looks at. */
+const DIGEST_PAUSE = 300;
 /** ms within which a change is handed on once only. */
 const HAND_ON_PAUSE = ROUTE_ACK_RETRY / 2;
 /** ms between two times that a node is asked for its routes since others claim that there are more. */
@@ -84,7 +87,8 @@ const ASK_ITSELF_PAUSE = 1_000;
 const ACK_STEP = 250;
 const NEVER = Number.POSITIVE_INFINITY;
 
-export type RouteMemberState = "alive" | "lost" | "gone";
+/** `expected`: it is alive, and whether it takes part is not known yet. */
+export type RouteMemberState = "alive" | "expected" | "lost" | "gone";
 
 export interface RouteReplicationEffects {
   send(to: string, item: Uint8Array): SendResult;
@@ -120,8 +124,9 @@ interface Member {
   readonly replica: Replica;
   isAlive: boolean;
   lostAt: number;
-  /** When its last digest was looked at, and when one was sent to it. */
-  answeredAt: number;
+  /** Its digests since a second began; and when one was sent to it. */
+  digests: number;
+  secondAt: number;
   digestAt: number;
   /** Whether a digest, and a list of versions, was sent to it that it has not answered. */
   hasDigest: boolean;
@@ -142,9 +147,10 @@ interface Wave {
 }
 
 export interface RouteReplicationStats {
-  /** Of this node: filters, ids of names, the version, and bytes of changes that are kept. */
+  /** Of this node: filters, their bytes, ids of names, the version, and bytes of changes that are kept. */
   readonly own: {
     readonly filters: number;
+    readonly bytes: number;
     readonly names: number;
     readonly version: number;
     readonly logBytes: number;
@@ -174,6 +180,10 @@ export class RouteReplication {
   readonly #numbers: RouteNumbers;
   readonly #ring: RouteRing;
   readonly #members = new Map<string, Member>();
+  /** Live nodes whose details are on their way, and until when they are waited for. */
+  readonly #expected = new Map<string, number>();
+  /** Those that are lost, the longest lost first. */
+  readonly #lost = new Set<string>();
   /** By origin. */
   readonly #waves = new Map<string, Wave>();
   /** Replicas that are being fetched, and those that wait until another one is. */
@@ -218,11 +228,15 @@ export class RouteReplication {
    * This node is interested in what fits a filter.
    *
    * @returns the ticket by which `acked` reports who knows it
-   * @throws InvalidStateError `EFSM` where it has as many filters as the others take of one node
+   * @throws InvalidStateError `EFSM` where it has as many filters, or bytes of them, as the others take of one node
    */
   subscribe(now: number, filter: string): number {
-    if (this.#own.size >= this.#limits.nodeRoutes)
-      throw new InvalidStateError("EFSM", `a node subscribes to at most ${this.#limits.nodeRoutes} filters`);
+    const { nodeRoutes, nodeBytes } = this.#limits;
+    const isKnown = this.#own.has(filter);
+    if (!isKnown && this.#own.size >= nodeRoutes)
+      throw new InvalidStateError("EFSM", `a node subscribes to at most ${nodeRoutes} filters`);
+    if (!isKnown && this.#own.bytes + Buffer.byteLength(filter) > nodeBytes)
+      throw new InvalidStateError("EFSM", `the filters of a node have at most ${nodeBytes} bytes`);
     return this.#changeOwn(now, this.#own.add(filter));
   }
 
@@ -269,6 +283,9 @@ export class RouteReplication {
    */
   onMember(now: number, id: string, life: number, state: RouteMemberState): void {
     if (id === this.#self.id) return;
+    if (state === "expected") {
+      if (!this.#expected.has(id)) this.#expected.set(id, now + EXPECTED_FOR);
+    } else this.#endExpected(now, id);
     let member = this.#members.get(id);
     if (member !== undefined && (state === "gone" || member.replica.life !== life)) {
       this.#remove(now, member);
@@ -277,13 +294,14 @@ export class RouteReplication {
     if (state === "gone") return;
     if (member === undefined) {
       // A node of which nothing is known and that is not there is nothing.
-      if (state === "lost") return;
+      if (state !== "alive") return;
       member = {
         id,
         replica: new Replica(id, life, this.#numbers),
         isAlive: false,
         lostAt: 0,
-        answeredAt: Number.NEGATIVE_INFINITY,
+        digests: 0,
+        secondAt: Number.NEGATIVE_INFINITY,
         digestAt: Number.NEGATIVE_INFINITY,
         hasDigest: false,
         hasVersions: false,
@@ -294,9 +312,21 @@ export class RouteReplication {
     else this.#lose(now, member);
   }
 
+  /** What was acknowledged by all others is sent again: it takes part now. */
+  #endExpected(now: number, id: string): void {
+    if (!this.#expected.delete(id) || this.#expected.size > 0) return;
+    this.#askAgainAt = now;
+    this.#lookNow(now);
+  }
+
+  #lookNow(now: number): void {
+    this.#lastLook = Math.min(this.#lastLook, now - LOOK);
+  }
+
   #arrive(now: number, member: Member): void {
     if (member.isAlive) return;
     member.isAlive = true;
+    this.#lost.delete(member.id);
     member.replica.isActive = true;
     this.#ring.add(member.id);
     // Of many, those greet a newcomer that send to it anyhow.
@@ -315,11 +345,18 @@ export class RouteReplication {
     member.lostAt = now;
     member.replica.isActive = false;
     this.#leaveRing(now, member);
+    this.#lost.delete(member.id);
+    this.#lost.add(member.id);
+    // The longest lost one goes where there are more than a cluster has members.
+    const [first] = this.#lost;
+    const oldest = this.#lost.size > MAX_MEMBERS ? this.#members.get(first as string) : undefined;
+    if (oldest !== undefined) this.#remove(now, oldest);
     this.#effects.changed();
   }
 
   #remove(now: number, member: Member): void {
     this.#members.delete(member.id);
+    this.#lost.delete(member.id);
     if (member.isAlive) this.#leaveRing(now, member);
     this.#endPull(now, member.replica);
     this.#waiting.delete(member.replica);
@@ -370,7 +407,8 @@ export class RouteReplication {
   nextWakeUp(): number {
     const isBusy =
       this.#due.size + this.#pulls.size + this.#waiting.size + this.#waves.size + this.#own.snapshots > 0 ||
-      this.#askAgainAt < NEVER;
+      this.#askAgainAt < NEVER ||
+      this.#expected.size > 0;
     let next = Math.min(this.#flushAt, this.#nextDigest);
     if (isBusy) next = Math.min(next, this.#lastLook + LOOK);
     return next;
@@ -389,7 +427,7 @@ export class RouteReplication {
   /** A peer that was full takes items again, or a session with it began. */
   onRoom(now: number, to: string): void {
     if (this.#members.get(to)?.isAlive === true) this.#due.set(to, now);
-    this.#lastLook = Math.min(this.#lastLook, now - LOOK);
+    this.#lookNow(now);
   }
 
   #look(now: number): void {
@@ -407,12 +445,16 @@ export class RouteReplication {
     for (const [origin, wave] of [...this.#waves])
       if (now >= wave.deadline) this.#onWaveTimeout(now, origin, wave);
     this.#own.endIdle(now, SNAPSHOT_IDLE);
+    for (const [id, until] of this.#expected) if (now >= until) this.#endExpected(now, id);
     if (now >= this.#askAgainAt) this.#askAgain(now);
   }
 
   #expire(now: number): void {
-    for (const member of [...this.#members.values()])
-      if (!member.isAlive && now - member.lostAt >= this.#grace) this.#remove(now, member);
+    for (const id of [...this.#lost]) {
+      const member = this.#members.get(id) as Member;
+      if (now - member.lostAt < this.#grace) break;
+      this.#remove(now, member);
+    }
     for (const [id, until] of this.#distrusted) if (now >= until) this.#distrusted.delete(id);
     for (const [id, until] of this.#slow) if (now >= until) this.#slow.delete(id);
   }
@@ -527,6 +569,11 @@ export class RouteReplication {
   }
 
   #onOwnAcked(now: number, version: number): void {
+    if (this.#expected.size > 0) {
+      this.#missing = this.#expected.size;
+      this.#askAgainAt = NEVER;
+      return;
+    }
     if (version > this.#ackedVersion) {
       this.#ackedVersion = version;
       this.#ackedTicket = this.#own.ticketOf(version);
@@ -537,7 +584,7 @@ export class RouteReplication {
     }
     // What was sent meanwhile asked for no acknowledgement.
     this.#askAgainAt = this.#own.version > this.#ackedVersion ? now : NEVER;
-    if (this.#askAgainAt === now) this.#lastLook = Math.min(this.#lastLook, now - LOOK);
+    if (this.#askAgainAt === now) this.#lookNow(now);
   }
 
   #askAgain(now: number): void {
@@ -545,7 +592,7 @@ export class RouteReplication {
     const { version } = this.#own;
     if (this.#waves.has(this.#self.id)) return;
     if (version > this.#ackedVersion) this.#pushOwn(now, version, undefined);
-    else if (!this.#own.hasPending) {
+    else if (!this.#own.hasPending && this.#expected.size === 0) {
       // Nothing had to be sent.
       this.#ackedTicket = this.#own.ticketOf(version);
       this.#effects.acknowledged(this.#ackedTicket);
@@ -709,13 +756,18 @@ export class RouteReplication {
     sender: Member,
     { salt, buckets }: Extract<RouteMessage, { type: typeof RouteItem.DIGEST }>,
   ): string | undefined {
-    if (now - sender.answeredAt < ROUTE_DIGEST_MIN) return "flood";
-    sender.answeredAt = now;
+    if (now - sender.secondAt >= 1_000) {
+      sender.secondAt = now;
+      sender.digests = 0;
+    }
+    sender.digests += 1;
+    if (sender.digests > ROUTE_DIGESTS) return "flood";
     const mine = this.#bucketsFor(salt);
     let mask = 0;
     for (let i = 0; i < ROUTE_BUCKETS; i++) if (mine[i] !== buckets[i]) mask |= 1 << i;
-    if (mask !== 0)
-      this.#effects.send(sender.id, encodeVersions(true, mask, this.#versions(mask, undefined)));
+    if (mask === 0) return undefined;
+    sender.hasVersions = true;
+    this.#effects.send(sender.id, encodeVersions(true, mask, this.#versions(mask, undefined)));
     return undefined;
   }
 
@@ -932,10 +984,10 @@ export class RouteReplication {
   }
 
   stats(): RouteReplicationStats {
-    const { size: filters, names, version, logBytes, snapshots } = this.#own;
+    const { size: filters, bytes: ownBytes, names, version, logBytes, snapshots } = this.#own;
     const { routes, bytes, historyBytes, refused } = this.#numbers;
     return {
-      own: { filters, names, version, logBytes },
+      own: { filters, bytes: ownBytes, names, version, logBytes },
       routes,
       bytes,
       nodes: this.#members.size,

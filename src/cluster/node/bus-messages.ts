@@ -117,8 +117,10 @@ export class BusMessages {
       case "lost":
         messaging.onMember(change.member.id, "lost");
         break;
-      case "left":
       case "cleaned":
+        messaging.onMember(change.member.id, "forgotten");
+        break;
+      case "left":
         messaging.onMember(change.member.id, "gone");
         break;
       case "removed":
@@ -182,7 +184,19 @@ export class BusMessages {
       },
       routes: () => {
         const propOf = (of: string): string | undefined => this.#propOf(of, ROUTES_PROP);
-        routes = new RouteDriver({ id, table: new RouteTable(), topics, subtopics, links, propOf });
+        const isUnknown = (of: string): boolean => {
+          const member = this.#find(of);
+          return member !== undefined && member.announced > member.details.version;
+        };
+        routes = new RouteDriver({
+          id,
+          table: new RouteTable(),
+          topics,
+          subtopics,
+          links,
+          propOf,
+          isUnknown,
+        });
         return routes;
       },
       topics,

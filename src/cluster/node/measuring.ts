@@ -74,10 +74,9 @@ export async function survey(
   measure: Measure,
   random: () => number,
 ): Promise<Reachability> {
-  const own = others.map((to) => ({ from: self, to }));
-  const all = others.flatMap((from) => others.filter((to) => to !== from).map((to) => ({ from, to })));
   // This node's own come first, whatever is left out.
-  const asked = [...own, ...chosen(all, Math.max(0, MAX_PAIRS - own.length), random)].slice(0, MAX_PAIRS);
+  const own = others.slice(0, MAX_PAIRS).map((to) => ({ from: self, to }));
+  const asked = [...own, ...somePairs(others, MAX_PAIRS - own.length, random)];
   const pairs: Reachability["pairs"][number][] = new Array(asked.length);
   let next = 0;
   const work = async (): Promise<void> => {
@@ -91,19 +90,27 @@ export async function survey(
   return {
     members: [self, ...others].map(({ name }) => name),
     pairs,
-    skipped: own.length + all.length - asked.length,
+    skipped: others.length * others.length - asked.length,
   };
 }
 
-/** As many of a list, at random. */
-function chosen<T>(items: readonly T[], count: number, random: () => number): readonly T[] {
-  if (items.length <= count) return items;
-  const rest = [...items];
-  for (let i = 0; i < count; i++) {
-    const j = i + Math.floor(random() * (rest.length - i));
-    [rest[i], rest[j]] = [rest[j] as T, rest[i] as T];
+/** Pairs of two different ones: all, or as many at random. Ten thousand members have a hundred million: no list is made of them. */
+function somePairs<T>(items: readonly T[], most: number, random: () => number): { from: T; to: T }[] {
+  const all = items.length * (items.length - 1);
+  // Pair k: the first is k / (n - 1), the second the rest, counted without the first.
+  const pairOf = (k: number): { from: T; to: T } => {
+    const first = Math.floor(k / (items.length - 1));
+    const second = k % (items.length - 1);
+    return { from: items[first] as T, to: items[second < first ? second : second + 1] as T };
+  };
+  if (all <= most) return Array.from({ length: all }, (_, k) => pairOf(k));
+  // Floyd's sampling: each set of so many is as likely.
+  const chosen = new Set<number>();
+  for (let k = all - most; k < all; k++) {
+    const drawn = Math.floor(random() * (k + 1));
+    chosen.add(chosen.has(drawn) ? k : drawn);
   }
-  return rest.slice(0, count);
+  return Array.from(chosen, pairOf);
 }
 
 function stateOf(

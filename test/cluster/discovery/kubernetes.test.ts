@@ -56,6 +56,8 @@ describe("the options", () => {
     [{ service: "shoal", addressType: "hostname" }, /"ip" or "dns"/],
     [{ service: "shoal", server: "tcp://10.0.0.1:1" }, /server of kubernetesSource is "https:/],
     [{ service: "shoal", server: "https://10.0.0.1/api" }, /server of kubernetesSource/],
+    [{ service: "shoal", server: "https://me:word@10.0.0.1" }, /server of kubernetesSource/],
+    [{ service: "shoal", server: "https://10.0.0.1/?a=1" }, /server of kubernetesSource/],
     [{ service: "shoal", namespaces: "x" }, /did you mean namespace/],
   ])("are refused: %j", (options, message) => {
     const server = { server: "https://10.0.0.1" };

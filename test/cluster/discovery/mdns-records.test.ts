@@ -100,6 +100,10 @@ describe("what a node knows by multicast DNS", () => {
         0,
         decodeDns(encodeDns(new MdnsRecords(other, SERVICE).announcement())) as DnsMessage,
       );
+    records.onResponse(
+      0,
+      response({ name: "avahihost.local", type: DnsType.AAAA, ttl: 120, data: "feb0:0:0:0:0:0:0:1" }),
+    );
     // A link-local address is of no use without its interface.
     expect(records.addresses(1).sort()).toEqual(["10.77.0.1:7946", "10.77.0.2:7001"]);
     // What another leaves with, and what is not renewed, is gone.

@@ -175,7 +175,7 @@ describe("an admitted but evil node", () => {
       world.transmit(evil, b.id, encodeVersions(false, 0xffff, all));
       world.run(1);
     }
-    // What it was sent: an answer in 100 ms, and what the first lists led to.
+    // What it was sent: eight answers, and what the first lists led to.
     expect(world.items - items - 3_000).toBeLessThan(100);
     expect(reasons(b).flood).toBeGreaterThan(900);
     expect(reasons(b).unasked).toBeGreaterThan(1_900);

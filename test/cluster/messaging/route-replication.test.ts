@@ -49,6 +49,52 @@ describe("a change of interest", () => {
     });
 });
 
+describe("nodes that meet", () => {
+  it("have each other's routes before half a second is over, if one has some or both, at any latency", () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      // The first digest of each is all that there is.
+      const world = new RouteWorld({ seed, latency: [1, 1 + (seed % 4) * 30], digestInterval: 1e9 });
+      const [a, b] = [world.add(), world.add()];
+      if (seed % 3 !== 0) a.subscribe("a");
+      if (seed % 3 !== 1) b.subscribe("b");
+      world.run(50);
+      world.see(a, b, "alive");
+      // What comes from a node that is no member yet is refused.
+      world.run(seed % 2 === 0 ? 0 : 100);
+      world.see(b, a, "alive");
+      expect(
+        world.until(() => world.agree(), 2_000),
+        `seed ${seed}`,
+      ).toBeLessThan(700);
+    }
+  });
+});
+
+describe("a live node whose details have not come", () => {
+  it("is waited for by what wants to be known to all, for 2 s", () => {
+    const world = new RouteWorld({ seed: 1, digestInterval: 1e9 });
+    const [a, b] = [world.add(), world.add()];
+    world.act(a, () => a.rules.onMember(world.now, b.id, 0, "expected"));
+    const ticket = a.subscribe("x");
+    world.run(1_000);
+    expect(a.rules.acked(ticket)).toBe(false);
+    world.see(b, a, "alive");
+    world.see(a, b, "alive");
+    expect(world.until(() => a.rules.acked(ticket), 1_000, 1)).toBeLessThan(100);
+    expect(b.agreesWith(a)).toBe(true);
+
+    const c = world.add();
+    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "expected"));
+    const next = a.subscribe("y");
+    expect(world.until(() => a.rules.acked(next), 5_000)).toBeGreaterThan(1_500);
+    expect(a.rules.acked(next)).toBe(true);
+    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "expected"));
+    const last = a.subscribe("z");
+    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "gone"));
+    expect(world.until(() => a.rules.acked(last), 5_000, 1)).toBeLessThan(100);
+  });
+});
+
 describe("a node that goes", () => {
   it("keeps its routes for the grace period when it is lost, is no target, and is one again when it is back", () => {
     const world = worldOf(3, 1, { grace: 60_000 });
@@ -102,6 +148,28 @@ describe("a node that goes", () => {
     world.see(b, a, "gone");
     expect(b.rules.stats()).toMatchObject({ routes: 0, bytes: 0, pulls: 0 });
     expect([...b.store.byNumber.values()].every(({ size }) => size === 0)).toBe(true);
+  });
+});
+
+describe("the own interest", () => {
+  it("is as much as others take of one node: more is an error, and nothing has changed then", () => {
+    const limits = { nodeRoutes: 3, nodeBytes: 10, routes: 100, bytes: 1_000 };
+    const world = worldOf(2, 1, { limits });
+    const [a, b] = world.nodes as [RouteNode, RouteNode];
+    for (const filter of ["a", "b", "c", "c"]) a.subscribe(filter);
+    expect(() => a.rules.subscribe(world.now, "d")).toThrow(expect.objectContaining({ code: "EFSM" }));
+    a.unsubscribe("a");
+    a.unsubscribe("a");
+    world.run(10);
+    a.subscribe("12345678");
+    a.unsubscribe("b");
+    world.run(10);
+    expect(() => a.rules.subscribe(world.now, "xy")).toThrow(/10 bytes/);
+    a.subscribe("x");
+    world.run(100);
+    expect(a.rules.stats().own).toMatchObject({ filters: 3, bytes: 10 });
+    expect(world.agree()).toBe(true);
+    expect(b.rules.stats()).toMatchObject({ routes: 3, bytes: 10, refused: {} });
   });
 });
 

@@ -1,0 +1,197 @@
+/**
+ * Nodes that publish while others are killed, stopped, restarted and leave. Per publisher and topic nothing is reordered or comes
+ * twice; what is missing is at most what the publisher's statistics had counted as lost by then; and in the end all routes are right.
+ * SHOAL_LONG=1 deals 1,000 blows, SHOAL_CHAOS=N another number.
+ */
+import { afterEach, expect, it } from "vitest";
+import { ClusterNode } from "../../../src/cluster/index.js";
+import { type Child, start } from "../../process/child.js";
+import { randomOf } from "./route-world.js";
+
+/**
+ * It publishes to a topic that the watcher alone subscribes to, each message with its number among those that went to it and what was
+ * counted as lost by then; and to one that all subscribe to, each with its number.
+ */
+const PROGRAM = `
+import { ClusterNode } from "shoal/cluster";
+const [name, group, port] = process.argv.slice(1);
+const node = new ClusterNode({ name, multicast: { group, port: Number(port) } });
+const life = Date.now().toString(36) + process.pid;
+const last = new Map();
+let received = 0;
+await node.start();
+const subscription = node.subscribe("all/#", ({ topic, data }) => {
+  const [of, number] = data.toString().split(" ");
+  const key = topic + " " + of;
+  if (Number(number) <= (last.get(key) ?? -1)) console.log("FAULT", topic, of, last.get(key), number);
+  last.set(key, Number(number));
+  received += 1;
+  if (topic === "all/end") console.log("end", of, number);
+});
+await subscription.ready.catch((error) => console.log("unready", error.message));
+console.log("ready", life);
+let sent = 0;
+let all = 0;
+let stopped = false;
+const lost = () => {
+  const { links } = node.stats().messaging;
+  let sum = links.former?.lost ?? 0;
+  for (const { lost } of links.peers) sum += lost;
+  return sum;
+};
+const turn = async () => {
+  if (stopped) return;
+  for (let i = 0; i < 20; i++) {
+    const went = await node.publish("load/" + name, life + " " + sent + " " + lost(), { self: false });
+    if (went > 1) console.log("FAULT load went to", went);
+    sent += went;
+    await node.publish("all/" + name, life + " " + all++, { self: false });
+  }
+  setTimeout(turn, 5);
+};
+void turn();
+process.stdin.on("data", (text) => {
+  for (const line of String(text).trim().split("\\n")) {
+    if (line === "stop") { stopped = true; setTimeout(() => console.log("stopped", life, sent, lost()), 50); }
+    if (line === "leave") { stopped = true; void node.close().then(() => process.exit(0)); }
+  }
+});
+`;
+
+const LONG = process.env.SHOAL_LONG === "1";
+const BLOWS = Number(process.env.SHOAL_CHAOS ?? 0) || (LONG ? 1_000 : 3);
+const NAMES = ["a", "b", "c"];
+const SEED = Number(process.env.SHOAL_SEED ?? 20_260_101);
+const PATIENCE = LONG ? 60_000 : 20_000;
+
+const port = 10_000 + ((process.pid * 7) % 20_000);
+const group = `239.192.${2 + (process.pid % 100) * 2}.${process.pid % 250}`;
+const children = new Map<string, Child>();
+let watcher: ClusterNode | undefined;
+
+function spawn(name: string): Child {
+  const child = start(PROGRAM, { args: [name, group, String(port)], limit: LONG ? 7_200_000 : 60_000 });
+  children.set(name, child);
+  return child;
+}
+
+afterEach(async () => {
+  for (const child of children.values()) {
+    child.process.kill("SIGKILL");
+    await child.outcome;
+  }
+  children.clear();
+  await watcher?.close({ linger: 0 });
+});
+
+/** What the watcher had of one life of a publisher. */
+interface Seen {
+  /** The number of the last message, and messages that are missing before it. */
+  last: number;
+  missing: number;
+  received: number;
+  lost: number;
+}
+
+it("nothing is reordered, doubled, or missing beyond what was counted as lost, and routes are right in the end", {
+  timeout: LONG ? 7_200_000 : 90_000,
+}, async () => {
+  const random = randomOf(SEED);
+  const faults: string[] = [];
+  const seen = new Map<string, Seen>();
+  const node = new ClusterNode({ name: "watcher", multicast: { group, port } });
+  watcher = node;
+  await node.start();
+  const load = node.subscribe("load/#", ({ topic, data }) => {
+    const [life, number, lost] = data.toString().split(" ") as [string, string, string];
+    const key = `${topic} ${life}`;
+    let of = seen.get(key);
+    if (of === undefined) {
+      of = { last: -1, missing: 0, received: 0, lost: 0 };
+      seen.set(key, of);
+    }
+    if (Number(number) <= of.last) faults.push(`${key}: ${number} after ${of.last}`);
+    of.missing += Number(number) - of.last - 1;
+    of.last = Number(number);
+    of.lost = Number(lost);
+    of.received += 1;
+    if (of.missing > of.lost)
+      faults.push(`${key}: ${of.missing} are missing before ${number}, ${lost} are lost`);
+  });
+  for (const name of NAMES) spawn(name);
+  const lives = new Map<string, string>();
+  const ready = async (name: string): Promise<void> => {
+    const line = await (children.get(name) as Child).line();
+    expect(line).toMatch(/^ready/);
+    lives.set(name, line.split(" ")[1] as string);
+  };
+  await Promise.all(NAMES.map(ready));
+  const receives = async (name: string, more: number): Promise<void> => {
+    const key = `load/${name} ${lives.get(name)}`;
+    const before = seen.get(key)?.received ?? 0;
+    await expect
+      .poll(() => (seen.get(key)?.received ?? 0) - before, {
+        timeout: PATIENCE,
+        interval: 10,
+        message: `messages of ${name}`,
+      })
+      .toBeGreaterThan(more);
+  };
+  await Promise.all(NAMES.map((name) => receives(name, 50)));
+
+  for (let blow = 0; blow < BLOWS; blow++) {
+    const name = NAMES[Math.floor(random() * NAMES.length)] as string;
+    const child = children.get(name) as Child;
+    const kind = ["kill", "stop", "leave", "long stop", "kill"][blow % 5] as string;
+    if (kind === "kill" || kind === "leave") {
+      if (kind === "kill") child.process.kill("SIGKILL");
+      else child.tell("leave");
+      await child.outcome;
+      spawn(name);
+      await ready(name);
+    } else {
+      child.process.kill("SIGSTOP");
+      await new Promise((resolve) => setTimeout(resolve, kind === "stop" ? 100 + random() * 400 : 2_500));
+      child.process.kill("SIGCONT");
+    }
+    await receives(name, 20);
+    if (blow % 100 === 99) console.info(`${blow + 1} blows`);
+    expect(faults).toEqual([]);
+  }
+
+  for (const [name, child] of children) {
+    child.tell("stop");
+    for (;;) {
+      const line = await child.line();
+      expect(line).not.toMatch(/^FAULT/);
+      if (!line.startsWith("stopped")) continue;
+      const [, life, sent, lost] = line.split(" ") as [string, string, string, string];
+      const of = seen.get(`load/${name} ${life}`) as Seen;
+      await expect
+        .poll(() => Number(sent) - of.received, {
+          timeout: PATIENCE,
+          interval: 10,
+          message: `missing of ${name}, ${lost} lost`,
+        })
+        .toBeLessThanOrEqual(Number(lost));
+      break;
+    }
+  }
+  // Everybody's interest is known, and nobody's of a dead life.
+  await expect
+    .poll(() => node.publish("all/end", "w 0", { self: false }), { timeout: PATIENCE })
+    .toBe(NAMES.length);
+  for (const child of children.values())
+    for (;;) {
+      const line = await child.line();
+      expect(line).not.toMatch(/^FAULT/);
+      if (line.startsWith("end")) break;
+    }
+  expect(await node.publish("load/x", "", { self: false })).toBe(0);
+  expect(faults).toEqual([]);
+  load.close();
+  const stats = [...seen.values()];
+  console.info(
+    `${BLOWS} blows: ${stats.reduce((sum, { received }) => sum + received, 0)} messages of ${stats.length} lives, ${stats.reduce((sum, { missing }) => sum + missing, 0)} missing`,
+  );
+});
