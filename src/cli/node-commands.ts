@@ -8,7 +8,7 @@ import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { UsageError } from "./failure.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
-import type { NodeOperator } from "./node-operator.js";
+import type { NodeOperator, NodeSend } from "./node-operator.js";
 import {
   clientsText,
   discoveredText,
@@ -55,6 +55,9 @@ export type SteeredNode = Pick<
   | "shout"
   | "whisper"
   | "messages"
+  | "channels"
+  | "send"
+  | "query"
 >;
 
 /** The members of a command, or of a reply. */
@@ -118,7 +121,21 @@ const whole = (): NodeMember => ({
   accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0,
 });
 
+/** An option that is given once; of several the last one counts. */
+const option = (flags: string, help: string): NodeMember => ({
+  ...text(flags, help),
+  parse: (written) => (Array.isArray(written) ? written.at(-1) : written),
+});
+
 const NAME = "the member's name, or its id";
+/** Whom `send` and `query` are for, and where. */
+const SELECTED: Readonly<Record<string, NodeMember>> = {
+  text: text("<text>", "the text"),
+  to: texts("--to <NAME>", "a service: its name, or its id (repeatable)"),
+  resolve: texts("--resolve <TAG>", "services that have this tag; of several tags all (repeatable)"),
+  channel: option("--channel <C>", "0 to 255, or a name (default 0)"),
+  id: option("--id <ID>", "a text that goes with it: its ruid"),
+};
 
 export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
   whoami: { members: {}, run: (node) => node.whoami() },
@@ -390,6 +407,64 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: { group: text("<group>", "the group's name"), text: text("<text>", "the text: one frame") },
     run: (node, members) => node.shout(members.group as string, members.text as string),
     done: ({ group }) => `sent to ${group}`,
+  },
+  channels: {
+    face: {
+      summary: "show, join or leave the channels of a node",
+      description:
+        "Shows the channels whose messages and queries the node takes, after joining those given and leaving those of --leave. " +
+        "A number from 0 to 255 is a number, anything else a name.",
+      examples: ["shoal node channels", "shoal node channels 5 orders --leave 2"],
+    },
+    members: {
+      join: texts("[channel...]", "channels to join"),
+      leave: texts("--leave <C>", "a channel to leave (repeatable)"),
+    },
+    run: (node, { join = [], leave = [] }) => node.channels(join as string[], leave as string[]),
+    text: ({ channels }) => (channels as (string | number)[]).map(String),
+  },
+  send: {
+    face: {
+      summary: "send a text to services of the cluster",
+      description:
+        "Sends a text to the services of --to and --resolve, each once; without these to all others. Exit code 0 though some failed: " +
+        "the log names them.",
+      examples: ["shoal node send hello", "shoal node send reload --resolve billing --channel 5"],
+    },
+    members: SELECTED,
+    run: (node, members) => node.send(members as unknown as NodeSend),
+    text: ({ sent, failed, means }) => [
+      `sent to ${(sent as string[]).length} by ${shown(means)}`,
+      ...(failed as { name: string; error: string }[]).map(({ name, error }) => `${name} failed: ${error}`),
+    ],
+  },
+  query: {
+    face: {
+      summary: "ask services of the cluster, and print who answers what",
+      description:
+        "Asks the services of --to and --resolve, without these all others, and prints a line for each: its answer, why there is " +
+        "none, or that it is missing.",
+      examples: ["shoal node query stock --resolve billing", "shoal node query ping --json --wait 500"],
+    },
+    members: {
+      ...SELECTED,
+      wait: {
+        flags: "--wait <MS>",
+        help: "ms until those without an answer are missing (default 5000)",
+        expected: `a whole number of ms from 0 to ${MAX_WAIT}`,
+        accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_WAIT,
+        parse: (written) => Number((written as string[]).at(-1)),
+      },
+    },
+    run: (node, members) => node.query(members as unknown as NodeSend),
+    text: ({ replies, failed, missing }) => [
+      ...(replies as { name: string; data: unknown }[]).map(
+        ({ name, data }) => `${name} ${typeof data === "string" ? data : JSON.stringify(data)}`,
+      ),
+      ...(failed as { name: string; error: string }[]).map(({ name, error }) => `${name} failed: ${error}`),
+      ...(missing as string[]).map((name) => `${name} is missing`),
+    ],
+    timeout: MAX_WAIT + 5_000,
   },
   whisper: {
     face: {

@@ -5,12 +5,15 @@
  * for events after the last it has, and what it was too slow for is counted.
  */
 import { lookup } from "node:dns/promises";
-import type { ClusterNode, Service, TagChange } from "../cluster/index.js";
+import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
+import { bytesToJson } from "./format.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
 
+/** Bytes of the answers of one query. */
+const MAX_ANSWERS = 524_288;
 /** Events that are kept for those who watch. */
 const MAX_EVENTS = 1_024;
 /** Bytes of them, as JSON. */
@@ -89,6 +92,17 @@ interface Kept {
   readonly seq: number;
   readonly line: NodeLine;
   readonly bytes: number;
+}
+
+/** What `send` and `query` take of the command line. */
+export interface NodeSend {
+  readonly text: string;
+  readonly to?: readonly string[];
+  readonly resolve?: readonly string[];
+  readonly channel?: string;
+  readonly id?: string;
+  /** ms. */
+  readonly wait?: number;
 }
 
 export class NodeOperator {
@@ -335,6 +349,58 @@ export class NodeOperator {
     return { peers: this.#node.shout(group, text) };
   }
 
+  // --- Services ------------------------------------------------------------------------------------------------------
+
+  /** @throws InvalidArgumentError `EINVAL` for what is no channel */
+  channels(
+    join: readonly string[],
+    leave: readonly string[],
+  ): { readonly channels: readonly ClusterChannel[] } {
+    const { channels } = this.#node;
+    channels.join(...join.map(channelOf));
+    channels.leave(...leave.map(channelOf));
+    return { channels: channels.joined };
+  }
+
+  async send({ text, to, resolve, channel = "0", id = "" }: NodeSend): Promise<{
+    readonly sent: readonly string[];
+    readonly failed: readonly { readonly name: string; readonly error: string }[];
+    readonly means: string;
+  }> {
+    const options = { channel: channelOf(channel), ruid: id, data: text };
+    const selection =
+      to === undefined && resolve === undefined
+        ? { services: this.#node.members({ self: false }) }
+        : { services: to, resolve };
+    const { sent, failed, means } = await this.#node.send({ ...options, ...selection });
+    return {
+      sent: sent.map(({ name }) => name),
+      failed: failed.map(({ name, error }) => ({ name, error: error.message })),
+      means,
+    };
+  }
+
+  async query({ text, to, resolve, channel = "0", id, wait: timeout }: NodeSend): Promise<{
+    readonly replies: readonly { readonly name: string; readonly data: ReturnType<typeof bytesToJson> }[];
+    readonly failed: readonly { readonly name: string; readonly error: string }[];
+    readonly missing: readonly string[];
+  }> {
+    const options = { channel: channelOf(channel), id, data: text, timeout, maxReplyBytes: MAX_ANSWERS };
+    const selection =
+      to === undefined && resolve === undefined
+        ? { services: this.#node.members({ self: false }) }
+        : { services: to, resolve };
+    const { replies, failed, missing } = await this.#node.query({ ...options, ...selection }).collect();
+    return {
+      replies: replies.map(({ service, data }) => ({
+        name: service.name,
+        data: typeof data === "string" ? data : bytesToJson(data),
+      })),
+      failed: failed.map(({ service, error }) => ({ name: service.name, error: error.message })),
+      missing: missing.map(({ name }) => name),
+    };
+  }
+
   whisper(nameOrId: string, text: string): void {
     this.#node.whisper(nameOrId, text);
   }
@@ -466,4 +532,9 @@ function viewOf(member: Service, isSelf = false): NodeView {
     ...(zre === true ? { zre } : {}),
     ...(yields ? { yields: true } : {}),
   };
+}
+
+/** A number from 0 to 255 is a number, anything else a name. */
+function channelOf(text: string): ClusterChannel {
+  return /^(0|[1-9]\d{0,2})$/.test(text) && Number(text) <= 255 ? Number(text) : text;
 }

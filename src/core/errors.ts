@@ -60,6 +60,7 @@ export const ERROR_CODES = {
   ERR_ZAP_INVALID_STATUS_CODE: "Authentication: the ZAP handler's status is not 200, 300, 400 or 500.",
   ERR_ZAP_INVALID_METADATA: "Authentication: the ZAP handler's metadata is malformed.",
   ERR_CONFLICT: "An update of a Clone was not made: its key does not have the revision that was asked for.",
+  ERR_VETOED: "A hook of a cluster's messaging vetoed the message, query or service.",
   ERR_SERVICE: "A service could not answer a request; `reason` says why.",
   ERR_STORE:
     "A store refused or failed; `reason` says full, overloaded, taken, failed, outcome-unknown or damaged.",

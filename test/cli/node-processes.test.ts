@@ -141,6 +141,27 @@ describe("shoal node start", () => {
     }
   });
 
+  it("sends to services, asks them, and joins channels, through the node", async () => {
+    const control = ipc();
+    const cluster = group();
+    const a = start("a", [...cluster, "--control", control]);
+    const b = start("b", [...cluster, "--tag", "store"]);
+    await Promise.all([a.untilSees("b"), b.untilSees("a")]);
+    const ask = (...args: string[]) => run("", "node", ...args, "--control", control);
+    expect(String((await ask("channels", "5", "orders", "--leave", "2")).stdout)).toBe("0\n1\n5\norders\n");
+    expect(String((await ask("send", "hello", "--resolve", "store", "--channel", "orders")).stdout)).toBe(
+      "sent to 1 by links\n",
+    );
+    // The node of the command line has no handler.
+    const query = await ask("query", "stock", "--json", "--wait", "10000");
+    const { replies, failed, missing } = JSON.parse(String(query.stdout));
+    expect([replies, missing, failed.length]).toEqual([[], [], 1]);
+    expect(failed[0].error).toMatch(/no handler answers queries on this channel$/);
+    const nobody = await ask("query", "stock", "--to", "nobody");
+    expect([nobody.code, String(nobody.stderr)]).toEqual([1, expect.stringContaining("no live member")]);
+    expect((await ask("channels", "x".repeat(65))).code).toBe(1);
+  });
+
   it("nodes with a key and nodes without one, or with another, do not meet", async () => {
     const cluster = group();
     const key = (text: string): string => {

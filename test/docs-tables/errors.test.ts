@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import * as cluster from "../../src/cluster/index.js";
 import * as sockets from "../../src/index.js";
 import * as patterns from "../../src/patterns/index.js";
 import * as testing from "../../src/testing/index.js";
@@ -26,7 +27,7 @@ function thrownPairs(): [string, string][] {
 }
 
 /** All that the package exports. */
-const shoal = { ...sockets, ...patterns, ...testing };
+const shoal = { ...sockets, ...patterns, ...cluster, ...testing };
 
 describe("docs/errors.md", () => {
   it("has a row for each code, with the meaning that the source gives it", () => {

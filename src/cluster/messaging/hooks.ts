@@ -104,7 +104,7 @@ export class HookAnswer {
   }
 }
 
-/** A hook vetoed. Code `ABORT_ERR`. */
+/** A hook vetoed. Code `ERR_VETOED`. */
 export class VetoError extends ShoalError {
   readonly stage: HookStage;
   /** The reason, where the hook gave one to the sender. */
@@ -112,7 +112,9 @@ export class VetoError extends ShoalError {
 
   /** @internal */
   constructor(stage: HookStage, reason: string | undefined, cause?: unknown) {
-    super("ABORT_ERR", `vetoed by a hook of ${stage}${reason === undefined ? "" : `: ${reason}`}`, { cause });
+    super("ERR_VETOED", `vetoed by a hook of ${stage}${reason === undefined ? "" : `: ${reason}`}`, {
+      cause,
+    });
     this.stage = stage;
     this.reason = reason;
   }

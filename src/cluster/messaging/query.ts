@@ -47,7 +47,7 @@ export interface QueryReply {
 export interface QueryFailure {
   readonly service: Service;
   readonly data?: undefined;
-  /** QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH` for one that is gone; VetoError `ABORT_ERR`; ClosedError `EAGAIN` for a full link. */
+  /** QueryError `ERR_SERVICE`; UnroutableError `EHOSTUNREACH` for one that is gone; VetoError `ERR_VETOED`; ClosedError `EAGAIN` for a full link. */
   readonly error: ShoalError;
 }
 

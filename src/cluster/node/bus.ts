@@ -389,13 +389,18 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * Subscribes to the topics that a filter matches, by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one topic, by its name
    * or its number. "self" or 1: one-to-one messages to this node. Of subscriptions of one client that overlap, the first one gets a message.
    *
-   * @param options `subtopic`, `each`, `retained`, `maxQueue` and `maxQueueBytes`: {@link SubscribeOptions}
    * @param handler called for each message; one that returns a promise is called again when that settles. Without a handler the
    *   subscription is an async iterable
    * @throws InvalidArgumentError `EINVAL` for what is not a filter, and for bad options; InvalidStateError `EFSM` before the start and for too many;
    *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
    */
   subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
+  /**
+   * The same with options.
+   *
+   * @param options `subtopic`, `each`, `retained`, `maxQueue` and `maxQueueBytes`: {@link SubscribeOptions}
+   * @throws as above
+   */
   subscribe(
     filter: string | number,
     options?: SubscribeOptions,
@@ -521,7 +526,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * links, or by one datagram to the group that each acknowledges: {@link ServiceSendOptions}.
    *
    * @returns to whom it went, by which means, and who failed why
-   * @throws InvalidArgumentError `EINVAL`; VetoError `ABORT_ERR` where a hook of sending vetoed it; InvalidStateError `EFSM` before the start;
+   * @throws InvalidArgumentError `EINVAL`; VetoError `ERR_VETOED` where a hook of sending vetoed it; InvalidStateError `EFSM` before the start;
    *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
   send(options: ServiceSendOptions): Promise<ServiceSendResult> {
@@ -575,13 +580,19 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * Adds a hook at a stage of `send` and `query`: it may change what passes, answer it, or veto it. docs/messaging.md has the stages and
    * their order. May be called before the start.
    *
-   * @param options `channels`, or `protocols` for the stages of protocols; default: all
    * @returns removes it
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256; NotSupportedError `NOT_SUPPORTED` without messages;
    *   ClosedError `EBADF`, `EAGAIN`
    */
   hook(stage: MessageStage, hook: MessageHook): () => void;
+  /**
+   * The same for some messages.
+   *
+   * @param options `channels`, or `protocols` for the stages of protocols; default: all
+   * @throws as above
+   */
   hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
+  /** The same for services. @throws as above */
   hook(stage: ServiceStage, hook: ServiceHook): () => void;
   hook(...given: [never, never]): () => void {
     this.assertOpen();

@@ -260,7 +260,7 @@ describe("a hook", () => {
     const { a } = pair();
     const remove = a.services.hook("channel:send", (_, { veto }) => veto("quiet hours"));
     await expect(a.services.send({ services: ["b"] })).rejects.toMatchObject({
-      code: "ABORT_ERR",
+      code: "ERR_VETOED",
       stage: "channel:send",
       reason: "quiet hours",
     });
@@ -269,7 +269,7 @@ describe("a hook", () => {
     remove();
     a.services.hook("protocol:send", { protocols: ["tcp"] }, () => Promise.reject(new Error("no tcp")));
     const result = await a.services.send({ services: ["b"] });
-    expect([result.sent, result.failed[0]?.error.code]).toEqual([[], "ABORT_ERR"]);
+    expect([result.sent, result.failed[0]?.error.code]).toEqual([[], "ERR_VETOED"]);
   });
 
   it("that never settles is a veto after its time, and holds up its sender alone", async () => {
@@ -345,7 +345,7 @@ describe("hooks of services", () => {
     await settle();
     expect([box.length, asked, b.services.stats().refused]).toEqual([0, 1, { "service:validate": 3 }]);
     const { failed } = await b.services.send({ services: ["a"] });
-    expect(failed[0]?.error).toMatchObject({ code: "ABORT_ERR", stage: "service:validate" });
+    expect(failed[0]?.error).toMatchObject({ code: "ERR_VETOED", stage: "service:validate" });
     b.services.onMember("changed", a.service);
     await a.services.send({ services: ["b"] });
     await settle();

@@ -1,5 +1,5 @@
 /** send, query, channels and their handlers, over links in memory. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
 import { decodeService, readServiceHead } from "../../../src/cluster/messaging/service-wire.js";
 import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
@@ -286,6 +286,32 @@ describe("query", () => {
     const { replies } = await a.services.query({ resolve: "localhost", self: true }).collect();
     expect(replies.map(({ data }) => data)).toEqual(["myself"]);
     expect(a.sent).toEqual([]);
+  });
+
+  it("of 100 services takes as long as the slowest round trip, in virtual time", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const world = new ServiceWorld();
+      const a = world.add("a");
+      const delays = new Map<string, number>();
+      for (let i = 1; i <= 100; i++) {
+        const each = world.add(`s${i}`, ["asked"]);
+        each.services.onQuery(() => "here");
+        delays.set(each.service.id, 3 * i);
+      }
+      world.deliver = (from, to) => {
+        const ms = delays.get((from === a ? to : from).service.id);
+        return new Promise((resolve) => setTimeout(resolve, ms));
+      };
+      const query = a.services.query({ resolve: "asked", broadcast: false, timeout: -1 });
+      const collected = query.collect();
+      await vi.advanceTimersByTimeAsync(2 * 300 - 1);
+      expect([query.ended, query.missing.length]).toEqual([undefined, 1]);
+      await vi.advanceTimersByTimeAsync(1);
+      expect([query.ended, (await collected).replies.length]).toEqual(["done", 100]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("drops late, double and foreign replies, and counts them", async () => {
