@@ -42,6 +42,8 @@ export interface NodeView {
   readonly address: string;
   readonly tags: readonly string[];
   readonly props: Readonly<Record<string, string>>;
+  /** The endpoints that it advertises, by name. */
+  readonly endpoints: Readonly<Record<string, readonly string[]>>;
   /** ms since its last sign of life. */
   readonly silentFor: number;
   /** It is the node that answers. */
@@ -519,7 +521,7 @@ function sorted(members: readonly Service[]): Service[] {
 }
 
 function viewOf(member: Service, isSelf = false): NodeView {
-  const { id, name, state, addresses, tags, props, lastSeen, isDraining, zre, yields } = member;
+  const { id, name, state, addresses, tags, props, endpoints, lastSeen, isDraining, zre, yields } = member;
   return {
     id,
     name,
@@ -527,6 +529,7 @@ function viewOf(member: Service, isSelf = false): NodeView {
     address: addresses[0] ?? "",
     tags,
     props,
+    endpoints,
     silentFor: isSelf ? 0 : Math.max(0, Date.now() - lastSeen),
     ...(isSelf ? { self: true } : {}),
     ...(zre === true ? { zre } : {}),

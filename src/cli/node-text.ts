@@ -17,13 +17,13 @@ export function statusText(reply: Members): string[] {
     reply.state === "running"
       ? head
       : `${head}: this node is ${STATES[String(reply.state)] ?? shown(reply.state)}`,
-    ...table([["RUNNING NODES", "STATE", "ADDRESS", "HEARD", "TAGS"], ...running.map(rowOf)]),
+    ...table([["RUNNING NODES", "STATE", "ADDRESS", "HEARD", "TAGS", "ADVERTISES"], ...running.map(rowOf)]),
     ...(stopped.length + removed.length === 0
       ? []
       : table([
-          ["STOPPED NODES", "STATE", "ADDRESS", "HEARD", "TAGS"],
+          ["STOPPED NODES", "STATE", "ADDRESS", "HEARD", "TAGS", "ADVERTISES"],
           ...stopped.map(rowOf),
-          ...removed.map(({ name, id }) => [shown(name), "removed", "", "", `id ${shown(id)}`]),
+          ...removed.map(({ name, id }) => [shown(name), "removed", "", "", `id ${shown(id)}`, ""]),
         ])),
     ...(typeof omitted === "number" ? [`and ${omitted} more`] : []),
   ];
@@ -36,7 +36,7 @@ const STATES: Readonly<Record<string, string>> = {
 };
 
 function rowOf(member: Members): Row {
-  const { name, state, address, silentFor, tags, self, zre, yields } = member;
+  const { name, state, address, silentFor, tags, endpoints, self, zre, yields } = member;
   const marks = [
     ...(self === true ? ["this node"] : []),
     ...(zre === true ? ["zre"] : []),
@@ -48,12 +48,15 @@ function rowOf(member: Members): Row {
     shown(address),
     self === true ? "" : age(silentFor),
     Array.isArray(tags) ? tags.map(shown).join(",") : "",
+    Object.keys((endpoints ?? {}) as Members)
+      .map(shown)
+      .join(","),
   ];
 }
 
 /** One line per node. */
 export function nodesText(nodes: unknown): string[] {
-  return table([["NODE", "STATE", "ADDRESS", "HEARD", "TAGS"], ...list(nodes).map(rowOf)]);
+  return table([["NODE", "STATE", "ADDRESS", "HEARD", "TAGS", "ADVERTISES"], ...list(nodes).map(rowOf)]);
 }
 
 /** @param reply to `discover` */

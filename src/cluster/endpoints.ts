@@ -21,10 +21,14 @@ const MAX_PATH = 107;
 /** Hosts of an endpoint as bound that mean every address of the machine. */
 const WILDCARDS = ["0.0.0.0", "[::]", "*"];
 
-/** @throws InvalidArgumentError `EINVAL` for what cannot be a name: it is a tag, too */
+/** Whether an endpoint can be advertised under this name: it is a tag, too. */
+export function isServiceName(name: unknown): name is string {
+  return typeof name === "string" && /^[^=\s\p{C}]+$/u.test(name) && Buffer.byteLength(name) <= MAX_TAG;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for what cannot be a name */
 export function checkServiceName(name: unknown): asserts name is string {
-  const isName = typeof name === "string" && /^[^=\s\p{C}]+$/u.test(name);
-  if (!isName || Buffer.byteLength(name) > MAX_TAG)
+  if (!isServiceName(name))
     throw new InvalidArgumentError(
       `an endpoint is advertised under a name of 1 to ${MAX_TAG} bytes without spaces and "="; got ${describe(name)}`,
     );
@@ -43,7 +47,7 @@ export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
 }
 
 /** Whether a text is an endpoint that another program can connect to. A host is an address or a name, and nothing more. */
-function isForPeers(endpoint: string): boolean {
+export function isForPeers(endpoint: string): boolean {
   const [, port] = /^tcp:\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
   if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535;
   const path = endpoint.startsWith("ipc://") ? endpoint.slice(6) : "";

@@ -19,6 +19,9 @@ import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
 const MODES = ["equal", "match", "regexp"] as const;
 export type MatchMode = (typeof MODES)[number];
 
+/** The built-in tag of ZRE's peers. */
+const ZRE = "zre";
+
 const CONDITIONS = ["has", "not", "exact", "some"] as const;
 type Condition = (typeof CONDITIONS)[number];
 
@@ -42,6 +45,8 @@ export interface Resolvable {
   readonly draining: boolean;
   /** Whether another node keeps its name. */
   readonly yields: boolean;
+  /** It is known by 36/ZRE alone. */
+  readonly zre?: true;
   readonly details: { readonly tags: readonly string[]; readonly endpoints: readonly string[] };
 }
 
@@ -52,7 +57,7 @@ export function hostOf(name: string): string {
 
 /**
  * The tags that a member has without having said so: its id, its name, its name without the host, `@` and its host, `localhost` on this host,
- * `self` for this node, `draining`, and the names that it advertises endpoints under.
+ * `self` for this node, `draining`, `zre`, and the names that it advertises endpoints under.
  */
 export function builtInTags(member: Resolvable, self: Resolvable): string[] {
   const host = hostOf(member.name);
@@ -63,6 +68,7 @@ export function builtInTags(member: Resolvable, self: Resolvable): string[] {
   if (host === hostOf(self.name)) tags.push("localhost");
   if (member.id === self.id) tags.push("self");
   if (member.draining) tags.push("draining");
+  if (member.zre === true) tags.push(ZRE);
   tags.push(...advertisedNames(member.details.endpoints));
   return tags;
 }
@@ -101,6 +107,19 @@ export function chooserOf(
     const named = endpoints.filter(({ name }) => name !== "" && asked.some((test) => test(name)));
     return (named.length > 0 ? named : endpoints).map(({ endpoint }) => endpoint);
   };
+}
+
+/**
+ * Whether steps ask for ZRE's peers: `has` or `some` with the tag `zre` as it stands. Nothing proves who such a peer is, so one that has the
+ * name of a service is not found by it.
+ */
+export function asksForZre(steps: readonly ResolverStep[]): boolean {
+  let mode: MatchMode = "equal";
+  for (const step of steps) {
+    if (typeof step === "string") mode = step;
+    else if (mode === "equal" && (step.has?.includes(ZRE) || step.some?.includes(ZRE))) return true;
+  }
+  return false;
 }
 
 function checksOf(steps: readonly ResolverStep[], isRemote: boolean): Check[] {

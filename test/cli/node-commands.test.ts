@@ -39,7 +39,10 @@ async function node(name: string, ...args: string[]): Promise<Command> {
 }
 
 async function pair(): Promise<[Command, Command]> {
-  const nodes = await Promise.all([node("a", "--tag", "eu"), node("b")]);
+  const nodes = await Promise.all([
+    node("a", "--tag", "eu", "--advertise", "billing=tcp://127.0.0.1:5555"),
+    node("b"),
+  ]);
   await Promise.all([nodes[0].until("stdout", /b@\S+ joined/), nodes[1].until("stdout", /a@\S+ joined/)]);
   return nodes;
 }
@@ -162,7 +165,10 @@ describe("what an operator does", () => {
       [],
       "running",
     ]);
-    expect(members).toMatchObject([{ self: true, state: "running", tags: ["eu"] }, { state: "running" }]);
+    expect(members).toMatchObject([
+      { self: true, state: "running", tags: ["eu"], endpoints: { billing: ["tcp://127.0.0.1:5555"] } },
+      { state: "running", endpoints: {} },
+    ]);
 
     expect((await json("tags", "west", "--remove", "eu", ...at)).tags).toEqual(["west"]);
     expect((await json("tags", "--map", "west=east", ...at)).tags).toEqual(["east"]);
@@ -182,7 +188,7 @@ describe("what an operator does", () => {
     await fails(/b@\S+ is removed already/, "remove", "b", ...at);
     const text = String((await run("", "node", "status", ...at)).stdout);
     expect(text).toMatch(
-      /^RUNNING NODES .*\na@\S+ +running \(this node\).*\nSTOPPED NODES.*\nb@\S+ +removed/m,
+      /^RUNNING NODES .* ADVERTISES\na@\S+ +running \(this node\).* x,y +billing\nSTOPPED NODES.*\nb@\S+ +removed/m,
     );
     await b.until("stdout", /b@\S+ is removed/);
     expect(await json("status", "--node", "b")).toMatchObject({ state: "removed" });

@@ -82,7 +82,7 @@ export class ConnectionManager {
   /**
    * Sets the list, replaces it, or removes it (`[]`). The same list on every node is fine, in any order.
    *
-   * @param addresses "host:port", "host", or names in place of hosts; at most 1,024
+   * @param addresses "host:port", "host", or names in place of hosts; at most 448 (a node has 512 streams)
    * @throws InvalidArgumentError `EINVAL` for what is not an address, and for one elsewhere without the scope `link`; nothing has
    *   changed then. InvalidStateError `EFSM` before the node was started; ClosedError `EBADF` after `shutdown`
    */

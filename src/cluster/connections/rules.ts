@@ -6,7 +6,7 @@
  *       └──refused, no answer, another key──────────^                    SELF: the node met itself there
  */
 import { InvalidArgumentError } from "../../core/errors.js";
-import { MAX_SEEDS } from "../bounds.js";
+import { MAX_KEPT_ADDRESSES } from "../bounds.js";
 
 /** How it stands with an address; `self`: it is this node's own. */
 export type ConnectionState = "self" | "connecting" | "connected" | "broken";
@@ -15,7 +15,7 @@ export type ConnectionState = "self" | "connecting" | "connected" | "broken";
 export interface ConnectionError {
   /**
    * The system's, such as `ECONNREFUSED` or `ETIMEDOUT`; `ENOTFOUND` for a name without an address, `ERR_AUTHENTICATION` where one end
-   * refused the other, `ERR_HANDSHAKE` where what is there does not speak as a node.
+   * refused the other, `ERR_HANDSHAKE` where what is there does not speak as a node, `EAGAIN` where this node has 512 streams already.
    */
   readonly code: string;
   readonly message: string;
@@ -62,12 +62,14 @@ export class ConnectionList {
    *
    * @param addresses "host:port" each, checked
    * @returns what is new and what is gone
-   * @throws InvalidArgumentError `EINVAL` for more than 1,024; nothing has changed then
+   * @throws InvalidArgumentError `EINVAL` for more than 448; nothing has changed then
    */
   set(addresses: readonly string[], now: number): { readonly added: string[]; readonly removed: string[] } {
     const wanted = new Set(addresses);
-    if (wanted.size > MAX_SEEDS)
-      throw new InvalidArgumentError(`a list has ${MAX_SEEDS} addresses at most; got ${wanted.size}`);
+    if (wanted.size > MAX_KEPT_ADDRESSES)
+      throw new InvalidArgumentError(
+        `a list has ${MAX_KEPT_ADDRESSES} addresses at most; got ${wanted.size}`,
+      );
     const removed = this.addresses.filter((address) => !wanted.has(address));
     const added = [...wanted].filter((address) => !this.#entries.has(address));
     const since = new Map(this.#entries);

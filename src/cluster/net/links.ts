@@ -10,6 +10,7 @@ import type { Acceptor, Listener, Stream, Transport } from "../../engine/zmtp/tr
 import type { NodeKeys } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
+import { MAX_LINKS } from "../bounds.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
 import type { Packet } from "../wire/packets.js";
 import type { BusProof } from "../wire/stream.js";
@@ -18,8 +19,6 @@ import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
 import { Link, type LinkEffects, type LinkEnd } from "./link.js";
 
-/** Streams at a time; a further one is refused. */
-const MAX_LINKS = 512;
 /** Of them, accepted ones of which no genuine packet came yet; the oldest gives way. */
 const MAX_UNVERIFIED = 64;
 /** ms without a packet, after which a stream that nobody wants is closed. */
@@ -372,6 +371,10 @@ export class Links implements LinkEffects {
     }
     if (this.#all.size + this.#dials.size >= MAX_LINKS) {
       this.count("link:full");
+      if (this.#watched.has(address)) {
+        this.#trouble(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });
+        this.#retryLater(address);
+      }
       return undefined;
     }
     let isDone = false;

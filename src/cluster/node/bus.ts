@@ -58,7 +58,7 @@ import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
 import { OwnDetails } from "./own-details.js";
 import { type PrivateProp, shownProps } from "./private-props.js";
 import type { Service } from "./service.js";
-import { ServiceResolver } from "./service-resolver.js";
+import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
 
 /** Filters that `routes` lists, unless it is asked for another number. */
@@ -250,7 +250,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     return member?.isLive === true ? this.#serviceOf(member) : undefined;
   }
 
-  /** The live members that have all these tags, this node included; docs/internals/cluster.md has the built-in tags. */
+  /** The live members that have all these tags, this node included; docs/clusters.md has the built-in tags. */
   resolve(...tags: string[]): Service[] {
     return this.resolver({ has: tags }).services;
   }
@@ -259,6 +259,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * The live members that fit, now and as they change, this node included: `resolver({ has: ["a"] }, "match", { not: ["b*"] })`.
    * The words `equal`, `match` and `regexp` apply to what follows them. `[...resolver]` are the members at this moment; a socket
    * or a pattern's client connects to the endpoints that they advertise: `socket.connect(node.resolver({ has: ["billing"] }))`.
+   * Peers of ZRE, which nobody proves, are among them where `has` or `some` names the tag `zre` (mode `equal`).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown word or condition
    */
@@ -269,6 +270,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
           const rules = this.#runtime.membership;
           return rules === undefined ? undefined : { self: rules.self, others: rules.live };
         },
+        zrePeers: () => this.zrePeers(),
         assertRunning: () => void this.#rules,
         serviceOf: (member) => this.#serviceOf(member),
         isClosed: () => this.closed,
@@ -894,6 +896,16 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   #watchMembers(onChange: () => void): () => void {
     this.#watchers.add(onChange);
     return () => this.#watchers.delete(onChange);
+  }
+
+  /** @internal Peers of the ZRE plane that are not members. */
+  protected zrePeers(): readonly ZreCandidate[] {
+    return [];
+  }
+
+  /** @internal */
+  protected zrePeersChanged(): void {
+    this.#membersChanged();
   }
 
   /** Members have changed, or may have. */

@@ -19,6 +19,7 @@ import {
 } from "./options.js";
 import { Registrar } from "./registrar.js";
 import type { Service } from "./service.js";
+import type { ZreCandidate } from "./service-resolver.js";
 import { ZreBridge } from "./zre-bridge.js";
 
 /**
@@ -205,6 +206,7 @@ export class ClusterNode extends ClusterBus {
       bus,
       {
         found: (addresses) => scope === "link" && this.foundByZre(addresses),
+        changed: () => this.zrePeersChanged(),
         memberOf: (of) => this.known(of),
         isOwn: (host) => this.sockets.isOwn(host),
         report: (event) => void super.report(event),
@@ -217,6 +219,11 @@ export class ClusterNode extends ClusterBus {
       void this.close({ linger: 0 });
       throw error;
     }
+  }
+
+  /** @internal */
+  protected override zrePeers(): readonly ZreCandidate[] {
+    return this.#zre?.candidates(this.name) ?? [];
   }
 
   /** @internal One that is a peer of the ZRE plane was reported when it entered there. */

@@ -8,16 +8,30 @@
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import { isWithinReach, readEndpoint } from "../endpoints.js";
 import type { Member } from "../membership/members.js";
-import { chooserOf, compileResolver, hostOf, type ResolverStep } from "../resolver.js";
+import {
+  asksForZre,
+  chooserOf,
+  compileResolver,
+  hostOf,
+  type Resolvable,
+  type ResolverStep,
+} from "../resolver.js";
 import type { Service } from "./service.js";
 
 /** ms that changes are gathered for: those of one packet, and of a newcomer and its tags, come together. */
 const COALESCE = 20;
 
+/** A peer of ZRE, as members are resolved, and as programs see it. */
+export interface ZreCandidate extends Resolvable {
+  readonly service: Service;
+}
+
 /** A bus, as a resolver sees it. */
 export interface ResolverView {
   /** This node and the live members; `undefined` before the start and after the end. */
   members(): { readonly self: Readonly<Member>; readonly others: readonly Readonly<Member>[] } | undefined;
+  /** ZRE's peers that are not members. */
+  zrePeers(): readonly ZreCandidate[];
   /** @throws InvalidStateError `EFSM`, ClosedError `EBADF` */
   assertRunning(): void;
   serviceOf(member: Readonly<Member>): Service;
@@ -31,19 +45,21 @@ export interface ResolverView {
  * endpoints it is what `connect` of a socket, and the clients and workers of patterns, take in place of an endpoint.
  *
  * Of each member it has the endpoints that are advertised under a name which the conditions `has` and `some` ask for, or
- * all of them where they ask for none. Members that are draining, have left or are lost are out of it, suspects stay in. It may be made before the
+ * all of them where they ask for none. Peers of ZRE are among them where `has` or `some` asks for the tag `zre`. Members that are draining, have left or are lost are out of it, suspects stay in. It may be made before the
  * node starts, and ends with it: its last list stays in use.
  */
 export class ServiceResolver implements EndpointSource, Iterable<Service> {
   readonly #view: ResolverView;
   readonly #fits: ReturnType<typeof compileResolver>;
   readonly #choose: ReturnType<typeof chooserOf>;
+  readonly #asksForZre: boolean;
 
   /** @internal */
   constructor(view: ResolverView, steps: readonly ResolverStep[]) {
     this.#view = view;
     this.#fits = compileResolver(steps);
     this.#choose = chooserOf(steps);
+    this.#asksForZre = asksForZre(steps);
   }
 
   /**
@@ -53,7 +69,8 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
    */
   get services(): Service[] {
     this.#view.assertRunning();
-    return this.#members().map((member) => this.#view.serviceOf(member));
+    const services = this.#members().map((member) => this.#view.serviceOf(member));
+    return this.#asksForZre ? [...services, ...this.#zrePeers().map(({ service }) => service)] : services;
   }
 
   /** As `services`. */
@@ -111,6 +128,12 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
     return [self, ...others].filter((member) => this.#fits(member, self));
   }
 
+  #zrePeers(): readonly ZreCandidate[] {
+    const self = this.#view.members()?.self;
+    if (self === undefined || !this.#asksForZre) return [];
+    return this.#view.zrePeers().filter((peer) => this.#fits(peer, self));
+  }
+
   #endpoints(): readonly string[] | undefined {
     const self = this.#view.members()?.self;
     if (self === undefined) return undefined;
@@ -118,7 +141,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
     const found = new Set<string>();
     // In another order at each node, and always the same at one: those who use the first are spread over all.
     const members = this.#members().filter(({ draining }) => !draining);
-    for (const member of inOrderOf(self.id, members)) {
+    for (const member of inOrderOf(self.id, [...members, ...this.#zrePeers()])) {
       const isSameHost = hostOf(member.name) === host;
       for (const endpoint of this.#choose(member.details.endpoints.map(readEndpoint)))
         if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);
@@ -128,9 +151,8 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
 }
 
 /** Members by their distance from an id: the order differs from id to id, and does not change with who else is there. */
-function inOrderOf(id: string, members: readonly Readonly<Member>[]): Readonly<Member>[] {
+function inOrderOf(id: string, members: readonly Resolvable[]): Resolvable[] {
   const at = Number.parseInt(id.slice(0, 8), 16);
-  const distance = (member: Readonly<Member>): number =>
-    (Number.parseInt(member.id.slice(0, 8), 16) ^ at) >>> 0;
+  const distance = (member: Resolvable): number => (Number.parseInt(member.id.slice(0, 8), 16) ^ at) >>> 0;
   return [...members].sort((one, other) => distance(one) - distance(other));
 }

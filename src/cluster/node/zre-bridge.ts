@@ -6,10 +6,13 @@
  * uses a member's id is hidden by the member, never the other way round.
  */
 
-import { readNodeHeaders } from "../zre/headers.js";
+import { endpointsByName, endpointText, readEndpoint } from "../endpoints.js";
+import { hostOf } from "../resolver.js";
+import { headerEndpoints, readNodeHeaders } from "../zre/headers.js";
 import { type ZreEvent, type ZreExitReason, type ZreOptions, type ZrePeer, ZrePlane } from "../zre/index.js";
 import type { ClusterEvent, LostReason } from "./events.js";
 import type { Service } from "./service.js";
+import type { ZreCandidate } from "./service-resolver.js";
 
 /** Peers that went and are remembered, so that one that comes again is `back`. */
 const MAX_GONE = 256;
@@ -21,6 +24,8 @@ export interface BridgeEffects {
   /** Whether an address is this host's own. */
   isOwn(address: string): boolean;
   report(event: ClusterEvent): void;
+  /** A peer has come or gone. */
+  changed(): void;
   /** Where nodes of the cluster say that they are, as it is now: not proved, to be dialled. */
   found(addresses: readonly string[]): void;
 }
@@ -58,6 +63,24 @@ export class ZreBridge {
     return services;
   }
 
+  /** The same, to be resolved. @param selfName this node's, whose host those of this host have */
+  candidates(selfName: string): ZreCandidate[] {
+    return this.services().map((service) => ({
+      id: service.id,
+      name: `${service.name}@${service.local ? hostOf(selfName) : service.host}`,
+      draining: false,
+      yields: false,
+      zre: true,
+      details: {
+        tags: service.tags,
+        endpoints: Object.entries(service.endpoints).flatMap(([name, endpoints]) =>
+          endpoints.map((endpoint) => endpointText({ name, endpoint })),
+        ),
+      },
+      service,
+    }));
+  }
+
   /** By id, or by a name that one peer alone has. */
   find(nameOrId: string): Service | undefined {
     const peer = this.plane.peer(nameOrId);
@@ -71,7 +94,10 @@ export class ZreBridge {
 
   #planeOnEvent(event: ZreEvent): void {
     const { uuid } = event.peer;
-    if (event.type === "enter" || event.type === "exit") this.#effects.found(this.#addresses());
+    if (event.type === "enter" || event.type === "exit") {
+      this.#effects.found(this.#addresses());
+      this.#effects.changed();
+    }
     const known = this.#effects.memberOf(uuid);
     const member = known ?? this.#serviceOf(event.peer);
     switch (event.type) {
@@ -115,13 +141,14 @@ export class ZreBridge {
 
   #serviceOf(peer: ZrePeer): Service {
     const host = /^tcp:\/\/(.*):\d+$/.exec(peer.endpoint)?.[1] ?? "";
+    const endpoints = headerEndpoints(peer.headers, host);
     return Object.freeze({
       id: peer.uuid,
       name: peer.name,
       host,
       state: peer.evasive ? "suspect" : "alive",
-      addresses: Object.freeze([peer.endpoint]),
-      endpoints: Object.freeze({}),
+      addresses: Object.freeze([peer.endpoint, ...endpoints.map((text) => readEndpoint(text).endpoint)]),
+      endpoints: endpointsByName(endpoints),
       tags: Object.freeze([]),
       props: peer.headers,
       local: this.#effects.isOwn(host),

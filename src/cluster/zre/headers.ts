@@ -7,8 +7,9 @@
  *   X-SHOAL-ADDRESS   "host:port" of its packets
  *   X-SHOAL-TAGS      JSON: an array of texts          X-SHOAL-PROPS   JSON: an object of texts
  */
-import { MAX_ADDRESS, MAX_BUS_NAME, MAX_ZRE_HEADER_VALUE } from "../bounds.js";
+import { MAX_ADDRESS, MAX_BUS_NAME, MAX_ENDPOINTS, MAX_ZRE_HEADER_VALUE } from "../bounds.js";
 import { type Details, tryDetails } from "../details.js";
+import { endpointText, isForPeers, isServiceName, published } from "../endpoints.js";
 import { isId } from "../identity.js";
 
 /** A node of a cluster, by its headers. Nothing proves that they are true: the plane has no keys. */
@@ -46,6 +47,24 @@ export function readNodeHeaders(headers: Readonly<Record<string, string>>): Node
   const details = detailsOf(headers["X-SHOAL-TAGS"] ?? "[]", headers["X-SHOAL-PROPS"] ?? "{}");
   if (details === undefined) return undefined;
   return Object.freeze({ id, bus, address, tags: details.tags, props: details.props });
+}
+
+/**
+ * Where the services of a peer are, by its headers: X-FILEMQ: tcp://10.0.0.5:5777, as 36/ZRE has it, is an endpoint FILEMQ. A wildcard host is the
+ * peer's. Values that are not endpoints are props alone.
+ *
+ * @param host the peer's
+ * @returns texts as members have them in their details
+ */
+export function headerEndpoints(headers: Readonly<Record<string, string>>, host: string): string[] {
+  const found: string[] = [];
+  for (const [header, value] of Object.entries(headers)) {
+    const name = /^X-(?!SHOAL-)(.+)$/.exec(header)?.[1];
+    if (name === undefined || found.length >= MAX_ENDPOINTS) continue;
+    const endpoint = published(value, host);
+    if (isServiceName(name) && isForPeers(endpoint)) found.push(endpointText({ name, endpoint }));
+  }
+  return found;
 }
 
 function detailsOf(tagsText: string, propsText: string): Details | undefined {

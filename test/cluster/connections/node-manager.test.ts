@@ -71,6 +71,29 @@ describe("a connection manager", () => {
     expect(managers[0]?.status()[0]).toMatchObject({ member: undefined, error: undefined, attempts: 0 });
   });
 
+  it("reports where the node has no stream left for an address", async () => {
+    const a = await started("a", { scope: "link", interface: "lo" });
+    const silent = createServer((socket) => void sockets.push(socket.on("error", () => undefined)));
+    servers.push(silent);
+    silent.listen(0, "0.0.0.0", 1_024);
+    await once(silent, "listening");
+    const { port } = silent.address() as { port: number };
+    const addresses = Array.from({ length: 600 }, (_, at) => `127.1.${at >> 8}.${at & 255}:${port}`);
+    const managers = [addresses.slice(0, 400), addresses.slice(400)].map((list) => {
+      const manager = new ConnectionManager(a);
+      manager.setList(list);
+      return manager;
+    });
+    const rows = managers.flatMap((manager) => manager.status());
+    expect(rows.filter(({ state }) => state === "connecting").length).toBeLessThanOrEqual(512);
+    const full = rows.filter(({ error }) => error?.code === "EAGAIN");
+    expect(full.length).toBeGreaterThanOrEqual(600 - 512);
+    expect(full[0]).toMatchObject({
+      state: "broken",
+      error: { message: "the node has 512 streams already" },
+    });
+  });
+
   it("finds itself behind another address of its own, and behind a name", async () => {
     const port = await freePort();
     // It listens there, and announces another address.
@@ -95,7 +118,7 @@ describe("a connection manager", () => {
     const EINVAL = expect.objectContaining({ code: "EINVAL" });
     for (const wrong of [["127.0.0.1:0"], ["a b"], [7], "127.0.0.1", ["192.0.2.1:9"], [""]])
       expect(() => manager.setList(wrong as never), JSON.stringify(wrong)).toThrow(EINVAL);
-    const many = Array.from({ length: 1_025 }, (_, at) => `127.0.0.1:${at + 1}`);
+    const many = Array.from({ length: 449 }, (_, at) => `127.0.0.1:${at + 1}`);
     expect(() => manager.setList(many)).toThrow(EINVAL);
     expect(manager.status().length).toBe(2);
     expect(() => new ConnectionManager(a, { prot: 9 } as never)).toThrow(EINVAL);

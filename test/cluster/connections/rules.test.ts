@@ -1,5 +1,6 @@
 /** The list of a connection manager and its status. No sockets. */
 import { expect, it } from "vitest";
+import { MAX_KEPT_ADDRESSES } from "../../../src/cluster/bounds.js";
 import { ConnectionList, type StreamState, withPort } from "../../../src/cluster/connections/rules.js";
 
 const CONNECTED: StreamState = {
@@ -37,7 +38,7 @@ it("a list is replaced as a whole, and says what is new and what is gone", () =>
   expect(list.set(["a:1", "b:1", "a:1"], 1)).toEqual({ added: ["a:1", "b:1"], removed: [] });
   expect(list.set(["c:1", "b:1"], 2)).toEqual({ added: ["c:1"], removed: ["a:1"] });
   expect(list.addresses).toEqual(["c:1", "b:1"]);
-  const many = Array.from({ length: 1_025 }, (_, at) => `a:${at}`);
+  const many = Array.from({ length: MAX_KEPT_ADDRESSES + 1 }, (_, at) => `a:${at}`);
   expect(() => list.set(many, 3)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   expect(list.addresses).toEqual(["c:1", "b:1"]);
   expect(list.set([], 4)).toEqual({ added: [], removed: ["c:1", "b:1"] });
