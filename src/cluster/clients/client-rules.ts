@@ -66,7 +66,6 @@ export interface ClientEffects {
 interface Attempt {
   readonly number: number;
   readonly endpoint: string;
-  readonly since: number;
   /** Until when the list has to be there. */
   deadline: number;
   /** Whether the system there has taken the connection. */
@@ -186,11 +185,12 @@ export class DiscoveryClientRules {
   }
 
   /** The system at the other end took the connection; `isServed`: its server finished the handshake. */
-  onProgress(attempt: number, isServed: boolean): void {
+  onProgress(now: number, attempt: number, isServed: boolean): void {
     const trying = this.#trying;
     if (trying?.number !== attempt) return;
     trying.isTaken = true;
-    trying.deadline = trying.since + this.#patience(isServed);
+    // From now on: where that took long, this process or the network is busy, not the server.
+    trying.deadline = now + this.#patience(isServed);
   }
 
   /** A connection ended, was refused or gave nothing. */
@@ -307,7 +307,6 @@ export class DiscoveryClientRules {
     this.#trying = {
       number: this.#attempts,
       endpoint,
-      since: now,
       deadline: now + this.#settings.attemptTimeout,
       isTaken: false,
       node: "",

@@ -410,7 +410,7 @@ export class DiscoveryClient
   }
 
   #progressed(attempt: number, isServed: boolean): void {
-    this.#rules.onProgress(attempt, isServed);
+    this.#rules.onProgress(this.#timer.now(), attempt, isServed);
     this.#timer.update();
   }
 

@@ -189,7 +189,7 @@ describe("the rules of a client", () => {
       [2, 1_000],
       [3, 2_000],
     ] as const) {
-      world.rules.onProgress(attempt, false);
+      world.rules.onProgress(world.now, attempt, false);
       const since = world.now;
       world.step();
       expect(world.now - since).toBe(due);
@@ -200,7 +200,7 @@ describe("the rules of a client", () => {
         [attempt + 1, "tcp://b:1"],
       ]);
     }
-    world.rules.onProgress(4, false);
+    world.rules.onProgress(world.now, 4, false);
     world.step();
     world.list(1, [a], a, 2);
     world.step();
@@ -212,7 +212,7 @@ describe("the rules of a client", () => {
       const world = new World(["tcp://a:1"], { cycleCount: 6 });
       return Array.from({ length: 6 }, () => {
         const since = world.now;
-        if (progress !== undefined) world.rules.onProgress(world.open[0]?.[0] as number, progress);
+        if (progress !== undefined) world.rules.onProgress(world.now, world.open[0]?.[0] as number, progress);
         world.step();
         return world.now - since;
       });
@@ -220,6 +220,16 @@ describe("the rules of a client", () => {
     expect(times()).toEqual([1_000, 1_000, 1_000, 1_000, 1_000, 1_000]);
     expect(times(false)).toEqual([1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
     expect(times(true)).toEqual([8_000, 8_000, 8_000, 8_000, 8_000, 8_000]);
+  });
+
+  it("give a server its time from when its system took the connection, and from when it finished the handshake", () => {
+    const world = new World(["tcp://a:1"]);
+    world.now = 900;
+    world.rules.onProgress(world.now, 1, false);
+    expect(world.rules.nextWakeUp()).toBe(1_900);
+    world.now = 1_800;
+    world.rules.onProgress(world.now, 1, true);
+    expect(world.rules.nextWakeUp()).toBe(9_800);
   });
 
   it("rest for eight seconds at most, or for the interval where that is shorter", () => {
@@ -295,7 +305,7 @@ describe("the rules of a client", () => {
           if (queue === undefined) world.end(attempt);
           else {
             queue.push([world, attempt]);
-            world.rules.onProgress(attempt, false);
+            world.rules.onProgress(world.now, attempt, false);
           }
         }
       }
