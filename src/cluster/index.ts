@@ -89,7 +89,7 @@ export {
 export type { ClusterMessage } from "./messaging/message.js";
 export type { ClusterRoute, MessagingStats } from "./messaging/messaging.js";
 export type { MessagingOptions, PublishAsRequest } from "./messaging/options.js";
-export type { MessageLinkStats, MessageLinksStats } from "./messaging/parts.js";
+export type { MessageLinkStats, MessageLinksStats, MessageRoutesStats } from "./messaging/parts.js";
 export type {
   ConnectionEvents,
   DialTarget,

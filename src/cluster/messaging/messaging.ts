@@ -53,6 +53,7 @@ import {
   type MessageLinksEffects,
   type MessageLinksStats,
   type MessageRoutes,
+  type MessageRoutesStats,
   type PeerState,
 } from "./parts.js";
 import { RetainedValues } from "./retained.js";
@@ -142,6 +143,7 @@ export interface MessagingStats {
   /** What came and was refused, by reason. */
   readonly refused: Readonly<Record<string, number>>;
   readonly links: MessageLinksStats;
+  readonly routes: MessageRoutesStats;
 }
 
 const SUBSCRIBE_KEYS = ["subtopic", "each", "retained", "maxQueue", "maxQueueBytes"] as const;
@@ -962,6 +964,7 @@ export class Messaging implements ClientEffects {
       failed: this.#failed,
       refused: { ...this.#refused },
       links: this.links.stats(),
+      routes: this.routes.stats(),
     };
   }
 

@@ -42,6 +42,37 @@ export interface MessageLinksStats {
   readonly refused: Readonly<Record<string, number>>;
 }
 
+/** What is known of who is interested in what, as statistics show it. */
+export interface MessageRoutesStats {
+  /**
+   * Of this node: filters, bytes of them, ids of names that it registered, the version of all this, and bytes of changes that are kept
+   * for others.
+   */
+  readonly own: {
+    readonly filters: number;
+    readonly bytes: number;
+    readonly names: number;
+    readonly version: number;
+    readonly logBytes: number;
+  };
+  /** Filters of other nodes, a filter of three nodes three times. */
+  readonly routes: number;
+  /** Bytes of these filters. */
+  readonly bytes: number;
+  /** Other nodes that take part, the lost ones whose interest is kept included. */
+  readonly nodes: number;
+  /** Bytes of others' changes that are kept to be handed on. */
+  readonly historyBytes: number;
+  /** Nodes whose interest is being fetched. */
+  readonly pulls: number;
+  /** Nodes that are fetching this one's as a large snapshot. */
+  readonly snapshots: number;
+  /** Members that had not acknowledged the last change when it was asked for. */
+  readonly missing: number;
+  /** What came and was refused, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+}
+
 /** What links bring. */
 export interface MessageLinksEffects {
   /** In order for each peer. It is acknowledged after this returned, or after the promise settled; the peer's next item waits for that. */
@@ -94,6 +125,6 @@ export interface MessageRoutes {
   onPeer(id: string, state: PeerState): void;
   /** Something about a member changed. */
   onMember(id: string, state: "alive" | "lost" | "gone"): void;
-  stats(): object;
+  stats(): MessageRoutesStats;
   close(): void;
 }

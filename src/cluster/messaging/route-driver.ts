@@ -6,10 +6,16 @@
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
 import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
-import { MessageKind, type MessageLinks, type MessageRoutes, type PeerState } from "./parts.js";
+import {
+  MessageKind,
+  type MessageLinks,
+  type MessageRoutes,
+  type MessageRoutesStats,
+  type PeerState,
+} from "./parts.js";
 import { lifeOf, RouteSignatures } from "./route-proof.js";
 import type { RouteStores } from "./route-replica.js";
-import { RouteReplication, type RouteReplicationStats } from "./route-replication.js";
+import { RouteReplication } from "./route-replication.js";
 import type { RouteTable } from "./route-table.js";
 import type { TopicIds } from "./topic-ids.js";
 
@@ -230,7 +236,7 @@ export class RouteDriver implements MessageRoutes {
     return result;
   }
 
-  stats(): RouteReplicationStats {
+  stats(): MessageRoutesStats {
     return this.#rules.stats();
   }
 

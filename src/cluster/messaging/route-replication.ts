@@ -1,5 +1,6 @@
 /**
- * Who is interested in what: the rules by which each node's interest reaches all others. No socket, no timer, no clock.
+ * Who is interested in what: the rules by which each node's interest reaches all others. No socket, no timer, no clock. Why so is
+ * in docs/internals/routes.md.
  *
  *   own interest ─> versions ─> PUSH, by way of the ring (route-ring.ts) ─> each node's copy; acknowledged back along the same way
  *   now and then, and when a peer comes: DIGEST ─> VERSIONS where they differ ─> WANT from who has more ─> BLOCK …
@@ -31,7 +32,7 @@ import {
   ROUTE_PULL_TIMEOUT,
 } from "./bounds.js";
 import { OwnRoutes } from "./own-routes.js";
-import type { SendResult } from "./parts.js";
+import type { MessageRoutesStats, SendResult } from "./parts.js";
 import {
   type Pull,
   Replica,
@@ -144,28 +145,6 @@ interface Wave {
   pending: Map<string, number> | undefined;
   missing: number;
   deadline: number;
-}
-
-export interface RouteReplicationStats {
-  /** Of this node: filters, their bytes, ids of names, the version, and bytes of changes that are kept. */
-  readonly own: {
-    readonly filters: number;
-    readonly bytes: number;
-    readonly names: number;
-    readonly version: number;
-    readonly logBytes: number;
-  };
-  /** Of other nodes: routes, bytes of their filters, nodes with routes, and bytes that are kept to be handed on. */
-  readonly routes: number;
-  readonly bytes: number;
-  readonly nodes: number;
-  readonly historyBytes: number;
-  /** Fetches and snapshots on their way. */
-  readonly pulls: number;
-  readonly snapshots: number;
-  /** Members that had not acknowledged the last change when it was asked for. */
-  readonly missing: number;
-  readonly refused: Readonly<Record<string, number>>;
 }
 
 export class RouteReplication {
@@ -983,7 +962,8 @@ export class RouteReplication {
     return undefined;
   }
 
-  stats(): RouteReplicationStats {
+  /** Of this node, of the others, and of what is on its way. */
+  stats(): MessageRoutesStats {
     const { size: filters, bytes: ownBytes, names, version, logBytes, snapshots } = this.#own;
     const { routes, bytes, historyBytes, refused } = this.#numbers;
     return {

@@ -8,6 +8,7 @@ import type {
   MessageLinksEffects,
   MessageLinksStats,
   MessageRoutes,
+  MessageRoutesStats,
   SendResult,
 } from "../../../src/cluster/messaging/parts.js";
 import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
@@ -165,8 +166,19 @@ class SharedRoutes implements MessageRoutes {
   onMember(): void {}
   close(): void {}
 
-  stats(): object {
-    return {};
+  stats(): MessageRoutesStats {
+    const own = { filters: 0, bytes: 0, names: 0, version: 0, logBytes: 0 };
+    return {
+      own,
+      routes: 0,
+      bytes: 0,
+      nodes: 0,
+      historyBytes: 0,
+      pulls: 0,
+      snapshots: 0,
+      missing: 0,
+      refused: {},
+    };
   }
 }
 
