@@ -9,7 +9,7 @@ const FORWARD: Omit<Scenario, "name" | "question"> = {
   smokeSizes: [64],
   parameters: {},
   count({ size }, smoke) {
-    const count = Math.round(Math.min(200_000, 2 ** 28 / size));
+    const count = Math.round(Math.min(1_000_000, 2 ** 29 / size));
     return smoke ? { count: 5_000, warmup: 1_000 } : { count, warmup: Math.ceil(count / 10) };
   },
   roles({ size }, count, warmup) {

@@ -24,7 +24,7 @@ export const MAX_ITEM_LIMIT = 268_435_456;
 export const ITEM_BY_REFERENCE = 16_384;
 /** What waits for one peer at most, unless the options have other numbers: items, and bytes with their headers. */
 export const LINK_ITEMS = 262_144;
-export const LINK_BYTES = 16_777_216;
+export const LINK_BYTES = 4_194_304;
 /** Bytes that a peer may send beyond what was acknowledged to it. */
 export const LINK_WINDOW = 4_194_304;
 /** Bytes that were delivered after which they are acknowledged before the turn ends. */

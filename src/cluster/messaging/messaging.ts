@@ -7,6 +7,7 @@
  *   item of a link ──> checked ──> this node's own subscriptions, never to another node
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
+import { systemClock } from "../../core/clock.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -14,6 +15,7 @@ import {
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
+import { TurnBudget } from "../../core/turn-budget.js";
 import { Addresses, type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { DIRECT_LOOK, MAX_SUBTOPIC, MAX_SUBTOPIC_NAMES } from "./bounds.js";
 import {
@@ -55,13 +57,14 @@ import {
   type MessageRoutes,
   type MessageRoutesStats,
   type PeerState,
+  type SendResult,
 } from "./parts.js";
 import { RetainedValues } from "./retained.js";
 import { Retention } from "./retention.js";
 import { type ClusterSubscription, type MessageHandler, Subscription } from "./subscription.js";
 import { SubscriptionTable } from "./subscription-table.js";
 import type { TopicIds } from "./topic-ids.js";
-import { type TopicPlan, TopicPlans } from "./topic-plans.js";
+import { TopicPlans } from "./topic-plans.js";
 import { checkTopic, filterFault, matches, topicFault } from "./topics.js";
 import { WaitingSends } from "./waiting-sends.js";
 
@@ -69,6 +72,8 @@ import { WaitingSends } from "./waiting-sends.js";
 const SEND_TO_TIMEOUT = 10_000;
 /** The longest time that a platform timer holds. */
 const MAX_TIMEOUT = 2_147_483_647;
+/** ms of publishes between two turns of the event loop. */
+const PUBLISH_TIME = 1;
 /** Under which one-to-one messages are counted. */
 const DIRECT_PREFIX = "$direct";
 /** Resolved once and for all: most publishes go to few nodes. */
@@ -99,7 +104,6 @@ export interface MessagingEffects {
   onService(from: string, item: Buffer): Promise<void> | undefined;
 }
 
-/** Statistics of a bus's messages. */
 /** A filter, and which nodes have subscriptions with it. */
 export interface ClusterRoute {
   readonly filter: string;
@@ -107,6 +111,7 @@ export interface ClusterRoute {
   readonly nodes: readonly string[];
 }
 
+/** Statistics of a bus's messages. */
 export interface MessagingStats {
   /** Calls of `publish`. */
   readonly published: number;
@@ -146,6 +151,12 @@ export interface MessagingStats {
   readonly routes: MessageRoutesStats;
 }
 
+/** What this node's own subscriptions get of a publish. */
+interface LocalCopy {
+  readonly subscriptions: readonly Subscription[];
+  readonly message: ReceivedMessage | undefined;
+}
+
 const SUBSCRIBE_KEYS = ["subtopic", "each", "retained", "maxQueue", "maxQueueBytes"] as const;
 const PUBLISH_KEYS = ["subtopic", "self", "retain", "onFull", "timeout"] as const;
 
@@ -179,6 +190,9 @@ export class Messaging implements ClientEffects {
   readonly #refused: Record<string, number> = {};
   /** Of each filter: settles when the other nodes know of it. */
   readonly #known = new Map<string, Promise<void>>();
+  readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
+  /** Settles in the next turn, while publishes wait for one. */
+  #turn: Promise<void> | undefined;
   #directTimer: NodeJS.Timeout | undefined;
   #closed = false;
   #published = 0;
@@ -392,7 +406,7 @@ export class Messaging implements ClientEffects {
     const stamp = retain ? this.#retained.stamp(Date.now()) : 0;
     let item: Buffer | undefined;
     // Nobody but links has to do with its bytes, and they have them when the call returns.
-    const isShared = !retain && !waits && this.#waiting.isEmpty && subscriptions.length === 0;
+    const isShared = !retain && this.#waiting.isEmpty && subscriptions.length === 0;
     if (targets.length > 0 || retain) {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#subtopicName(subtopic);
@@ -410,13 +424,24 @@ export class Messaging implements ClientEffects {
     const message =
       subscriptions.length === 0 ? undefined : this.#message(topic, bytes, sender, subtopic, false);
     if (waits || !this.#waiting.isEmpty) {
-      const waiting = this.#publishOrWait(plan, targets, item, subscriptions, message, waits, timeout);
-      if (waiting !== undefined) return waiting;
+      const local = { subscriptions, message };
+      return this.#publishOrWait(plan.prefix, targets, item, isShared, local, waits, timeout);
     }
     let count = 0;
     if (item !== undefined && targets.length > 0) count = this.#sendToAll(targets, item, plan.prefix);
     if (message !== undefined && this.#queueLocal(subscriptions, message)) count += 1;
-    return COUNTS[count] ?? Promise.resolve(count);
+    return this.#settled(count);
+  }
+
+  /** A loop of publishes lets the event loop turn: links, timers and heartbeats go on next to it. */
+  #settled(count: number): Promise<number> {
+    if (this.#turn === undefined) {
+      if (!this.#budget.spend()) return COUNTS[count] ?? Promise.resolve(count);
+      this.#turn = new Promise((resolve) => setImmediate(resolve)).then(() => {
+        this.#turn = undefined;
+      });
+    }
+    return this.#turn.then(() => count);
   }
 
   /** Gives an item to links; where a mark is reached it is dropped there. @returns how many took it */
@@ -448,46 +473,42 @@ export class Messaging implements ClientEffects {
     return true;
   }
 
-  /** Where somebody's mark is reached, or others wait there already. @returns `undefined`: nobody's, nothing was done */
+  /**
+   * Where somebody's mark is reached, or others wait there already.
+   *
+   * @param isShared whether the item's memory is used again by the next publish
+   */
   #publishOrWait(
-    plan: TopicPlan,
+    prefix: string,
     targets: readonly string[],
     item: Buffer | undefined,
-    subscriptions: readonly Subscription[],
-    message: ReceivedMessage | undefined,
+    isShared: boolean,
+    { subscriptions, message }: LocalCopy,
     waits: boolean,
     timeout: number,
-  ): Promise<number> | undefined {
-    const { prefix } = plan;
-    const copies: Promise<boolean>[] = [];
-    let count = 0;
+  ): Promise<number> {
     const bytes = item?.length ?? message?.bytes ?? 0;
     if (waits && this.#waiting.isFull(targets.length + 1, bytes))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many messages wait for room: messaging.maxPending and maxPendingBytes",
       );
-    const wait = (peer: string, send: () => "sent" | "full" | "unreachable"): void => {
+    let copies: Promise<boolean>[] | undefined;
+    let kept: Buffer | undefined;
+    let count = 0;
+    const wait = (peer: string, send: () => SendResult): void => {
+      copies ??= [];
       copies.push(this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result)));
     };
     for (const id of targets) {
       const data = item as Buffer;
-      const send = (): "sent" | "full" | "unreachable" => {
-        const result = this.links.send(id, MessageKind.PUBLISH, data, prefix, true);
-        if (result === "sent") this.#sent += 1;
-        return result;
-      };
-      if (this.#waiting.has(id)) {
-        if (waits) wait(id, send);
-        else this.#dropFull(id, data, prefix);
-        continue;
-      }
-      const result = send();
+      const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, data, prefix);
       if (result === "sent") count += 1;
-      else if (result === "full") {
-        if (waits) wait(id, send);
-        else this.#dropFull(id, data, prefix);
-      }
+      else if (result === "full" && waits) {
+        kept ??= isShared ? Buffer.from(data) : data;
+        const own = kept;
+        wait(id, () => this.#sendUncounted(id, own, prefix));
+      } else if (result === "full") this.#dropFull(id, data, prefix);
     }
     if (message !== undefined) {
       const isBehind = this.#waiting.has(this.#id);
@@ -503,8 +524,15 @@ export class Messaging implements ClientEffects {
         this.#drops.dropped("slow", message.topic, message.topic);
       } else if (this.#queueLocal(subscriptions, message)) count += 1;
     }
-    if (copies.length === 0) return COUNTS[count] ?? Promise.resolve(count);
+    if (copies === undefined) return this.#settled(count);
     return this.#settleAll(count, copies, timeout);
+  }
+
+  /** Where the mark is reached it is not counted as dropped. */
+  #sendUncounted(id: string, item: Buffer, prefix: string): SendResult {
+    const result = this.links.send(id, MessageKind.PUBLISH, item, prefix, true);
+    if (result === "sent") this.#sent += 1;
+    return result;
   }
 
   #waited(result: "sent" | "unreachable" | "timeout"): boolean {

@@ -216,6 +216,24 @@ describe("topics", () => {
   });
 });
 
+describe("a loop of publishes", () => {
+  test("lets the event loop turn, though each has settled at once", async () => {
+    const [a] = nodes(1);
+    a.messaging.self.subscribe("t", () => undefined);
+    let turned = false;
+    setImmediate(() => {
+      turned = true;
+    });
+    let count = 0;
+    // A loop that never lets it turn would not end.
+    while (!turned && count < 10_000_000) {
+      await a.messaging.self.publish("t", "x", { self: false });
+      count += 1;
+    }
+    expect(turned).toBe(true);
+  });
+});
+
 describe("a full node", () => {
   test("loses by its own mark, is counted and reported once, and nobody else waits", async () => {
     const [a, b, c] = nodes(3);
