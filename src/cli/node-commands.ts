@@ -21,7 +21,7 @@ import {
   statusText,
 } from "./node-text.js";
 import type { Exchange } from "./node-transfer.js";
-import { type CommandFace, wholeNumber } from "./options.js";
+import type { CommandFace } from "./options.js";
 
 /** Bytes of a command: a text to pass on is a part of it. */
 export const MAX_NODE_COMMAND = 65_536;
@@ -535,7 +535,11 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
         help: "end after so many messages",
         expected: "a whole number from 1",
         accepts: (value) => Number.isSafeInteger(value) && Number(value) > 0,
-        parse: (written) => wholeNumber(1)((written as string[]).at(-1) as string),
+        parse: (written) => {
+          const value = (written as string[]).at(-1) as string;
+          // Anything else is refused by `accepts`, with what is expected.
+          return /^\d{1,15}$/.test(value) ? Number(value) : value;
+        },
       },
       session: whole(),
       after: whole(),
