@@ -181,9 +181,11 @@ describe("a node on the ZRE plane", () => {
         expect(others.map(({ zre }) => zre)).toEqual([undefined, undefined]);
       });
     for (const each of [a, b, c]) {
-      const joined = each.events.filter(({ type }) => type === "joined");
-      expect(new Set(joined.map((event) => "member" in event && event.member?.id)).size).toBe(2);
-      expect(joined).toHaveLength(2);
+      const joined = (): string[] =>
+        each.events.flatMap((event) => (event.type === "joined" ? [event.member.id] : []));
+      // A newcomer's event waits for its tags.
+      await eventually(() => expect(new Set(joined()).size).toBe(2));
+      expect(joined()).toHaveLength(2);
     }
     // A whisper to a member goes by its full name, too.
     a.node.whisper(b.node.name, "hello");
