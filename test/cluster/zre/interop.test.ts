@@ -78,8 +78,9 @@ describe.skipIf(NO_PYTHON)("a peer by the document's text", () => {
     plane.leave("G");
     expect(await lineOf(python, "LEAVE")).toBe("6 G 3");
     const exit = next("exit");
-    python.process.stdin?.write("quit\n");
+    python.process.stdin?.write("leave\n");
     expect((await exit).reason).toBe("left");
+    python.process.stdin?.write("quit\n");
   });
 
   it("that is killed is gone as soon as its host says so; one that stays sees that this node leaves", async () => {

@@ -88,7 +88,10 @@ def received(identity, frame, content):
 
 
 def obey(words):
-    global status
+    global announced, status
+    if words[0] == "leave":
+        # Its sockets stay until "quit": a refused connection must not overtake the farewell.
+        announced = 0
     if words[0] == "quit":
         return False
     if words[0] == "join":
@@ -109,8 +112,9 @@ def obey(words):
 poller = zmq.Poller()
 for each in (inbox, udp, sys.stdin):
     poller.register(each, zmq.POLLIN)
+announced = mailbox_port
 say("READY", uuid.hex())
-beacon(mailbox_port)
+beacon(announced)
 while True:
     ready = dict(poller.poll(1000))
     if inbox in ready:
@@ -129,6 +133,6 @@ while True:
         lines = os.read(sys.stdin.fileno(), 65536).decode().splitlines()
         if not all(obey(line.split()) for line in lines or ["quit"]):
             break
-    beacon(mailbox_port)
+    beacon(announced)
 beacon(0)
 context.destroy(500)
