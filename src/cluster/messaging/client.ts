@@ -1,6 +1,6 @@
 /** A client of a node: what a program publishes, subscribes and sends as. The node's own is 1; more of them have ids of their own. */
 import type { ClusterAddress } from "./addresses.js";
-import type { ClusterSubscription, MessageHandler, Subscriber, Subscription } from "./subscription.js";
+import type { ClusterSubscription, MessageHandler, Subscription } from "./subscription.js";
 
 /** What `subscribe` takes. */
 export interface SubscribeOptions {
@@ -82,7 +82,7 @@ export interface ClientEffects {
 }
 
 /** A client of this node with an id of its own (`createClient`): what it subscribes to and publishes is apart from the others'. */
-export class MessageClient implements Subscriber {
+export class MessageClient {
   readonly #messaging: ClientEffects;
   /** Where others reach it: this node, and its id. */
   readonly address: ClusterAddress;

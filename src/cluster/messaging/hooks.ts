@@ -20,21 +20,19 @@ import { type ClusterChannel, checkChannel } from "./channels.js";
 /** ms that a hook may take. */
 export const HOOK_TIMEOUT = 5_000;
 
-const RECEIVING = [
-  "protocol:receive",
-  "channel:receive",
-  "evaluate:receive",
-  "service:evaluate",
-  "query",
-  "event",
-] as const;
-const SENDING = ["evaluate:send", "channel:send", "protocol:send"] as const;
-const SERVICES = ["service:validate", "service:discovered", "service:lost", "service:found"] as const;
-
 /** A stage that a message, a query or a reply passes. */
-export type MessageStage = (typeof RECEIVING)[number] | (typeof SENDING)[number];
+export type MessageStage =
+  | "evaluate:send"
+  | "channel:send"
+  | "protocol:send"
+  | "protocol:receive"
+  | "channel:receive"
+  | "evaluate:receive"
+  | "service:evaluate"
+  | "query"
+  | "event";
 /** A stage that a service passes. */
-export type ServiceStage = (typeof SERVICES)[number];
+export type ServiceStage = "service:validate" | "service:discovered" | "service:lost" | "service:found";
 /** Where a hook is called. */
 export type HookStage = MessageStage | ServiceStage;
 
@@ -42,7 +40,23 @@ export type HookStage = MessageStage | ServiceStage;
 export const ENCODING: readonly MessageStage[] = ["evaluate:send", "channel:send"];
 export const TRANSMITTING: readonly MessageStage[] = ["protocol:send"];
 
-const STAGES: readonly HookStage[] = [...SENDING, ...RECEIVING, ...SERVICES];
+const SENDING: readonly HookStage[] = ["evaluate:send", "channel:send", "protocol:send"];
+const SERVICES: readonly HookStage[] = [
+  "service:validate",
+  "service:discovered",
+  "service:lost",
+  "service:found",
+];
+const STAGES: readonly HookStage[] = [
+  ...SENDING,
+  "protocol:receive",
+  "channel:receive",
+  "evaluate:receive",
+  "service:evaluate",
+  "query",
+  "event",
+  ...SERVICES,
+];
 
 /** What a hook gets and may change: a new object with other values replaces these. */
 export interface HookPayload {
@@ -159,7 +173,7 @@ export class Hooks {
       throw new InvalidArgumentError(`a hook is a function; got ${describe(call)}`);
     const channels = setOf("channels", options.channels, checkChannel);
     const protocols = setOf("protocols", options.protocols, checkProtocol);
-    if (channels !== undefined && (SERVICES as readonly string[]).includes(stage))
+    if (channels !== undefined && SERVICES.includes(stage))
       throw new InvalidArgumentError(`a hook of ${stage} has no channels`);
     if (protocols !== undefined && !stage.startsWith("protocol:"))
       throw new InvalidArgumentError(`a hook of ${stage} has no protocols`);
@@ -204,7 +218,7 @@ export class Hooks {
     for (const stage of stages) {
       const entries = this.#byStage.get(stage);
       if (entries === undefined) continue;
-      const ordered = (SENDING as readonly string[]).includes(stage) ? entries : entries.toReversed();
+      const ordered = SENDING.includes(stage) ? entries : entries.toReversed();
       for (const entry of ordered) if (entry.protocols?.has(protocol) ?? true) calls.push(entry);
     }
     return calls;

@@ -10,17 +10,22 @@ import type { Service } from "../node/service.js";
 import { MAX_AWAITED, MAX_QUERIES } from "./bounds.js";
 
 /** Why a service did not answer, as it or its node reported it. */
-export const QUERY_FAILURES = {
+export type QueryFailureReason =
+  | "no-handler"
+  | "handler-failed"
+  | "vetoed"
+  | "overloaded"
+  | "too-large"
+  | "unread";
+
+export const QUERY_FAILURES: Readonly<Record<QueryFailureReason, string>> = {
   "no-handler": "no handler answers queries on this channel",
   "handler-failed": "the handler failed",
   vetoed: "a hook vetoed the query",
   overloaded: "too many queries are being answered",
   "too-large": "the answer is larger than a message may be",
   unread: "the answer was dropped: too many bytes of answers wait to be read",
-} as const;
-
-/** One of {@link QUERY_FAILURES}. */
-export type QueryFailureReason = keyof typeof QUERY_FAILURES;
+};
 
 /** A service was asked and did not answer. Code `ERR_SERVICE`. */
 export class QueryError extends ShoalError {
