@@ -81,6 +81,8 @@ export interface NodeCommand {
   run(node: SteeredNode, members: Members): unknown;
   /** The reply, as lines of standard output; absent: `done` is logged. */
   text?(reply: Members): readonly string[];
+  /** Whether the reply says that it was not done as asked: the exit code is 1 then. */
+  isFailure?(reply: Members): boolean;
   /** What was done, in words. */
   done?(members: Members, reply: Members): string;
   /** Does what needs no node. @returns whether that was all */
@@ -126,6 +128,13 @@ const option = (flags: string, help: string): NodeMember => ({
   ...text(flags, help),
   parse: (written) => (Array.isArray(written) ? written.at(-1) : written),
 });
+
+const isEmpty = (list: unknown): boolean => (list as readonly unknown[]).length === 0;
+/** Who failed, and why: a line each. */
+const failures = (failed: unknown): string[] =>
+  (failed as { name: string; error: string }[]).map(({ name, error }) =>
+    error.startsWith(`${name}: `) ? error : `${name}: ${error}`,
+  );
 
 const NAME = "the member's name, or its id";
 /** Whom `send` and `query` are for, and where. */
@@ -427,23 +436,26 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "send a text to services of the cluster",
       description:
-        "Sends a text to the services of --to and --resolve, each once; without these to all others. Exit code 0 though some failed: " +
-        "the log names them.",
+        "Sends a text to the services of --to and --resolve, each once; without these to all others. Those that it could not be " +
+        "sent to are printed. Exit code 1 where there are such, and where there is nobody.",
       examples: ["shoal node send hello", "shoal node send reload --resolve billing --channel 5"],
     },
     members: SELECTED,
     run: (node, members) => node.send(members as unknown as NodeSend),
     text: ({ sent, failed, means }) => [
-      `sent to ${(sent as string[]).length} by ${shown(means)}`,
-      ...(failed as { name: string; error: string }[]).map(({ name, error }) => `${name} failed: ${error}`),
+      (sent as string[]).length === 0
+        ? "sent to 0"
+        : `sent to ${(sent as string[]).length} by ${shown(means)}`,
+      ...failures(failed),
     ],
+    isFailure: ({ sent, failed }) => isEmpty(sent) || !isEmpty(failed),
   },
   query: {
     face: {
       summary: "ask services of the cluster, and print who answers what",
       description:
         "Asks the services of --to and --resolve, without these all others, and prints a line for each: its answer, why there is " +
-        "none, or that it is missing.",
+        "none, or that it is missing. Exit code 1 where not all answered, and where there is nobody.",
       examples: ["shoal node query stock --resolve billing", "shoal node query ping --json --wait 500"],
     },
     members: {
@@ -461,9 +473,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       ...(replies as { name: string; data: unknown }[]).map(
         ({ name, data }) => `${name} ${typeof data === "string" ? data : JSON.stringify(data)}`,
       ),
-      ...(failed as { name: string; error: string }[]).map(({ name, error }) => `${name} failed: ${error}`),
+      ...failures(failed),
       ...(missing as string[]).map((name) => `${name} is missing`),
     ],
+    isFailure: ({ replies, failed, missing }) => isEmpty(replies) || !isEmpty(failed) || !isEmpty(missing),
     timeout: MAX_WAIT + 5_000,
   },
   whisper: {

@@ -3,7 +3,7 @@
 import { clusterNames } from "../cluster/index.js";
 import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
-import { describe, Failure, hasCode, UsageError } from "./failure.js";
+import { describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import type { Members, NodeCommand } from "./node-commands.js";
 import { endpointFault, runningEndpoints } from "./node-endpoint.js";
@@ -51,6 +51,7 @@ export async function steer(
   const stop = new Stop().listen();
   const { stdout } = terminal();
   stdout.on("error", stop.request); // The reader is gone.
+  let isFailure = false;
   try {
     const { endpoint } = await targetOf(settings, security, stop.requested);
     const client = await ControlClient.open(endpoint, security);
@@ -86,6 +87,7 @@ export async function steer(
             .join(""),
         );
       else new Log(`node ${name}`).info(command.done?.(members, reply) ?? "done");
+      isFailure = command.isFailure?.(reply) === true;
     } catch (error) {
       throw explain(callFailure(error, timeout), name, endpoint);
     } finally {
@@ -95,6 +97,7 @@ export async function steer(
     stdout.off("error", stop.request);
     stop.dispose();
   }
+  if (isFailure) throw new Reported(1);
 }
 
 /** The control sockets of proxies have other commands. */

@@ -157,6 +157,14 @@ describe("shoal node start", () => {
     const { replies, failed, missing } = JSON.parse(String(query.stdout));
     expect([replies, missing, failed.length]).toEqual([[], [], 1]);
     expect(failed[0].error).toMatch(/no handler answers queries on this channel$/);
+    expect(query.code).toBe(1);
+    const some = await ask("send", "hello", "--to", "nobody", "--to", "b");
+    expect([some.code, String(some.stdout)]).toEqual([
+      1,
+      expect.stringMatching(/^sent to 1 by links\nnobody: no live member/),
+    ]);
+    const none = await ask("send", "hello", "--resolve", "no-such-tag");
+    expect([none.code, String(none.stdout)]).toEqual([1, "sent to 0\n"]);
     const nobody = await ask("query", "stock", "--to", "nobody");
     expect([nobody.code, String(nobody.stderr)]).toEqual([1, expect.stringContaining("no live member")]);
     expect((await ask("channels", "x".repeat(65))).code).toBe(1);
