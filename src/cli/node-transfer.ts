@@ -76,21 +76,19 @@ export async function publishLines(exchange: Exchange): Promise<void> {
   if (!json && topic === undefined) throw new UsageError("expected a topic, or --json");
   if (topic !== undefined) await asUsage(() => checkTopic(topic));
   const batches = new Batches(exchange);
-  if (text !== undefined) {
-    await batches.add(topic as string, text);
-  } else {
-    const input = new Input(json ? TOPIC_LINES : formatFor({}), json, stop.requested);
-    try {
+  try {
+    if (text !== undefined) await batches.add(topic as string, text);
+    else {
+      const input = new Input(json ? TOPIC_LINES : formatFor({}), json, stop.requested);
       for await (const frames of input.messages()) {
         const [first, second] = frames as [Buffer, Buffer];
         await batches.add(topic ?? String(first), bytesToJson(topic === undefined ? second : first));
       }
-    } finally {
-      // What comes before a fault is published.
-      await batches.end();
     }
+  } finally {
+    // What comes before a fault is published.
+    await batches.end();
   }
-  await batches.end();
   log.info(`published ${batches.published} messages, ${batches.copies} copies`);
 }
 
@@ -108,7 +106,9 @@ class Batches {
     this.#exchange = exchange;
   }
 
+  /** @throws the failure of an earlier batch, too: nothing is sent after one */
   async add(topic: string, data: MessageData): Promise<void> {
+    if (this.#fault !== undefined) throw this.#fault;
     const line = { topic, data };
     const bytes = Buffer.byteLength(JSON.stringify(line)) + 1;
     if (bytes > MAX_BATCH_BYTES)
@@ -117,20 +117,18 @@ class Batches {
     this.#batch.push(line);
     this.#bytes += bytes;
     this.#flight ??= this.#send();
-    if (this.#fault !== undefined) throw this.#fault;
   }
 
-  /** Settles when all is published. */
+  /** Settles when all is published. @throws what failed, also while nobody waited for it */
   async end(): Promise<void> {
+    if (this.#fault !== undefined) throw this.#fault;
     while (this.#batch.length > 0 || this.#flight !== undefined) await this.#sent();
   }
 
   async #sent(): Promise<void> {
     this.#flight ??= this.#send();
     await this.#flight;
-    if (this.#fault === undefined) return;
-    this.#batch = [];
-    throw this.#fault;
+    if (this.#fault !== undefined) throw this.#fault;
   }
 
   /** Never rejects. */
@@ -180,7 +178,7 @@ export async function printMessages({ ask, members, json, stop, log, write }: Ex
   } catch (error) {
     if (!stop.requested.aborted || !hasCode(error, "ABORT_ERR")) throw error;
   } finally {
-    // The signal has ended other requests; without this one the node keeps messages for another half minute.
-    await ask({ session, end: true }, 0, AbortSignal.timeout(END_TIME)).catch(() => undefined);
+    // The signal has ended other requests. A node that is not reached ends the session by itself, half a minute later.
+    await ask({ session, end: true }, 0, AbortSignal.timeout(END_TIME)).catch(() => undefined); // The loop has the failure.
   }
 }

@@ -1,6 +1,13 @@
 /** `shoal node pub` and `shoal node sub`: messages through running nodes. */
+import { EventEmitter, once } from "node:events";
+import { PassThrough } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { Log } from "../../src/cli/log.js";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
+import { publishLines } from "../../src/cli/node-transfer.js";
+import { Stop } from "../../src/cli/stop.js";
+import { withTerminal } from "../../src/cli/terminal.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
 import { type Command, run, startWithout } from "./in-process.js";
 import { file, useFolder } from "./support.js";
@@ -136,6 +143,56 @@ describe("shoal node pub and sub", () => {
     const { code, stderr } = await sub.ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(/the node has ended/);
+  });
+});
+
+describe("a node that fails while shoal node pub reads", () => {
+  /** Publishes lines; each command to the node fails. */
+  function publishing() {
+    const input = new PassThrough();
+    const asked = new EventEmitter();
+    let commands = 0;
+    const stdout = new PassThrough();
+    const own = { stdin: input, stdout, stderr: stdout, signals: new EventEmitter() };
+    const ended = withTerminal(own, () =>
+      publishLines({
+        members: { topic: "t" },
+        json: false,
+        stop: new Stop(),
+        log: new Log("test"),
+        ask: async () => {
+          commands += 1;
+          asked.emit("asked");
+          throw new Error("the node is gone");
+        },
+        write: () => Promise.resolve(),
+      }),
+    ).then(
+      () => "published",
+      (error: Error) => error.message,
+    );
+    return { input, asked, ended, commands: () => commands };
+  }
+
+  it("fails it at the end of the input, however long before that was", async () => {
+    const { input, asked, ended } = publishing();
+    const first = once(asked, "asked");
+    input.write("1\n");
+    await first;
+    await setImmediate();
+    input.end();
+    expect(await ended).toBe("the node is gone");
+  });
+
+  it("is sent nothing more", async () => {
+    const { input, asked, ended, commands } = publishing();
+    const first = once(asked, "asked");
+    input.write("1\n");
+    await first;
+    await setImmediate();
+    input.write("2\n");
+    input.end("3\n");
+    expect([await ended, commands()]).toEqual(["the node is gone", 1]);
   });
 });
 
