@@ -79,7 +79,7 @@ export async function runningEndpoints(): Promise<string[]> {
 /** The endpoint of a socket, if a node has it; one that nobody has is removed. */
 async function probed(path: string): Promise<string[]> {
   const fault = await probe(path);
-  if (fault === "ECONNREFUSED") await rm(path, { force: true }).catch(() => undefined);
+  if (fault === "ECONNREFUSED") await rm(path, { force: true }).catch(() => undefined); // It is tried again at the next look.
   return fault === undefined || fault === "ETIMEDOUT" ? [`ipc://${path}`] : [];
 }
 

@@ -206,7 +206,7 @@ export class Registration {
       await handle.writeFile(JSON.stringify(entry));
     } catch (error) {
       // Half of it is of no use, and takes room where there is none.
-      await rm(part, { force: true }).catch(() => undefined);
+      await rm(part, { force: true }).catch(() => undefined); // The caller has the first error.
       throw error;
     } finally {
       await handle.close();
@@ -218,7 +218,7 @@ export class Registration {
   async close(): Promise<void> {
     this.#closed = true;
     // In a folder that was replaced, nothing is this node's.
-    if (await isSafe(this.#folder)) await rm(this.#file, { force: true }).catch(() => undefined);
+    if (await isSafe(this.#folder)) await rm(this.#file, { force: true }).catch(() => undefined); // Removed at the next look.
     // Closing removes the socket's file.
     await closed(this.#server);
   }
@@ -294,7 +294,7 @@ async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | 
     return entry?.id.startsWith(key) ? entry : undefined;
   }
   // The socket comes before the file and goes after it: one that starts has its socket already.
-  await rm(file, { force: true }).catch(() => undefined);
+  await rm(file, { force: true }).catch(() => undefined); // Tried again at the next look.
   await removeOld(socket);
   return undefined;
 }

@@ -427,7 +427,7 @@ export class DiscoveryClient
     const connection = this.#connections.get(attempt);
     if (connection === undefined) return;
     this.#connections.delete(attempt);
-    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined);
+    const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // It was left or lost: reported as that.
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));
   }

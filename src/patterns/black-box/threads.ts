@@ -57,7 +57,7 @@ export class ShardThread {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
-    this.ready.catch(() => undefined);
+    this.ready.catch(() => undefined); // start() has the error, or that of what failed before it.
     this.#start();
   }
 
