@@ -370,11 +370,7 @@ export class NodeOperator {
     readonly means: string;
   }> {
     const options = { channel: channelOf(channel), ruid: id, data: text };
-    const selection =
-      to === undefined && resolve === undefined
-        ? { services: this.#node.members({ self: false }) }
-        : { services: to, resolve };
-    const { sent, failed, means } = await this.#node.send({ ...options, ...selection });
+    const { sent, failed, means } = await this.#node.send({ ...options, ...this.#recipientsOf(to, resolve) });
     return {
       sent: sent.map(({ name }) => name),
       failed: failed.map(({ name, error }) => ({ name, error: error.message })),
@@ -388,11 +384,9 @@ export class NodeOperator {
     readonly missing: readonly string[];
   }> {
     const options = { channel: channelOf(channel), id, data: text, timeout, maxReplyBytes: MAX_ANSWERS };
-    const selection =
-      to === undefined && resolve === undefined
-        ? { services: this.#node.members({ self: false }) }
-        : { services: to, resolve };
-    const { replies, failed, missing } = await this.#node.query({ ...options, ...selection }).collect();
+    const { replies, failed, missing } = await this.#node
+      .query({ ...options, ...this.#recipientsOf(to, resolve) })
+      .collect();
     return {
       replies: replies.map(({ service, data }) => ({
         name: service.name,
@@ -401,6 +395,16 @@ export class NodeOperator {
       failed: failed.map(({ service, error }) => ({ name: service.name, error: error.message })),
       missing: missing.map(({ name }) => name),
     };
+  }
+
+  /** Those that the command names, or all others. */
+  #recipientsOf(
+    to: NodeSend["to"],
+    resolve: NodeSend["resolve"],
+  ): { readonly services?: NodeSend["to"] | Service[]; readonly resolve?: NodeSend["resolve"] } {
+    return to === undefined && resolve === undefined
+      ? { services: this.#node.members({ self: false }) }
+      : { services: to, resolve };
   }
 
   whisper(nameOrId: string, text: string): void {
