@@ -88,6 +88,11 @@ export class Member {
   get isLive(): boolean {
     return this.state <= MemberState.SUSPECT;
   }
+
+  /** Whether its details are those that its last alive announced. */
+  get hasDetails(): boolean {
+    return this.details.version >= this.announced;
+  }
 }
 
 /** What a member said last of being there, to be passed on as it was. */

@@ -184,10 +184,7 @@ export class BusMessages {
       },
       routes: () => {
         const propOf = (of: string): string | undefined => this.#propOf(of, ROUTES_PROP);
-        const isUnknown = (of: string): boolean => {
-          const member = this.#find(of);
-          return member !== undefined && member.announced > member.details.version;
-        };
+        const isUnknown = (of: string): boolean => this.#find(of)?.hasDetails === false;
         routes = new RouteDriver({
           id,
           table: new RouteTable(),

@@ -96,7 +96,7 @@ export class BusServices {
   #whenKnown(id: string): Promise<void> | undefined {
     const isKnown = (): boolean => {
       const member = this.#runtime.membership?.get(id);
-      return member?.isLive !== true || member.details.version >= member.announced;
+      return member?.isLive !== true || member.hasDetails;
     };
     if (isKnown()) return undefined;
     return new Promise((resolve) => {

@@ -137,8 +137,8 @@ export class ChangeEvents {
 
   /** @param isSame the same life of one that was here: its tags and props are known */
   #onNewcomer(type: Newcomer["type"], member: Member, isSame: boolean): void {
-    const { id, details, announced } = member;
-    if (isSame || details.version >= announced) {
+    const { id } = member;
+    if (isSame || member.hasDetails) {
       this.#pushNewcomer(type, member, !isSame);
       return;
     }
