@@ -1,0 +1,294 @@
+/**
+ * One-to-one messages: to a client of another node, which answers that it has them (direct-sends.ts), or to one of this node; and
+ * those that arrive.
+ */
+import { checkCallOptions, describe } from "../../core/arguments.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  InvalidStateError,
+  TimeoutError,
+  UnroutableError,
+} from "../../core/errors.js";
+import { type Addresses, type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
+import { DIRECT_LOOK } from "./bounds.js";
+import { checkData, checkTimeout } from "./checks.js";
+import type { MessageClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
+import type { Deliveries } from "./deliveries.js";
+import { DirectResults, DirectSends } from "./direct-sends.js";
+import { CLIENT, DirectFault, encodeDirect, ItemReader, isClient, RESULT, SUBTOPIC } from "./items.js";
+import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
+import type { MessageNames } from "./names.js";
+import { MessageKind, type MessageLinks } from "./parts.js";
+import type { MessagingState } from "./state.js";
+import type { WaitingSends } from "./waiting-sends.js";
+
+/** ms for an answer to a one-to-one message, unless it is given another time. */
+const SEND_TO_TIMEOUT = 10_000;
+/** Under which one-to-one messages are counted. */
+const DIRECT_PREFIX = "$direct";
+const DONE = Promise.resolve();
+
+/** Where a one-to-one message goes. */
+export interface Recipient {
+  readonly node: string;
+  /** Its number there. */
+  readonly client: number;
+  /** `undefined`: a client of this node. */
+  readonly alias: Alias | undefined;
+}
+
+export class DirectMessages {
+  readonly #state: MessagingState;
+  readonly #links: MessageLinks;
+  readonly #names: MessageNames;
+  readonly #addresses: Addresses<MessageClient>;
+  readonly #deliveries: Deliveries;
+  readonly #waiting: WaitingSends;
+  readonly #directs = new DirectSends();
+  readonly #results: DirectResults;
+  readonly #reader = new ItemReader();
+  #timer: NodeJS.Timeout | undefined = undefined;
+  sent = 0;
+  received = 0;
+
+  constructor(state: MessagingState) {
+    this.#state = state;
+    this.#links = state.links;
+    this.#names = state.names;
+    this.#addresses = state.addresses;
+    this.#deliveries = state.deliveries;
+    this.#waiting = state.waiting;
+    this.#results = new DirectResults((to, item) => this.#answer(to, item));
+  }
+
+  /** Messages without an answer yet. */
+  get pending(): number {
+    return this.#directs.count;
+  }
+
+  async sendTo(
+    client: MessageClient,
+    to: MessageRecipient,
+    data: string | Uint8Array,
+    options: SendToOptions = {},
+  ): Promise<void> {
+    this.#state.assertOpen(client);
+    checkCallOptions("sendTo", options, ["subtopic", "timeout"]);
+    checkData(data);
+    const timeout = checkTimeout(options.timeout ?? SEND_TO_TIMEOUT);
+    const subtopic = this.#names.subtopicOf(options.subtopic);
+    const recipient = this.recipient(to);
+    if (recipient.node === this.#state.id)
+      return this.#sendLocally(client, recipient.client, subtopic, data, timeout);
+    const { node, alias } = recipient;
+    this.#checkReachable(node);
+    if (alias?.closed === true)
+      throw new UnroutableError(`the client is closed, at ${this.#state.nameOf(node)}`);
+    if (this.#directs.count + this.#waiting.count >= this.#state.settings.maxPending)
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "too many one-to-one messages wait: messaging.maxPending",
+      );
+    const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
+    let answer: Promise<void> | undefined;
+    const send = (): "sent" | "full" | "unreachable" => {
+      // Numbered when it goes: the numbers of a node are in the order of its link.
+      const number = this.#directs.next(node);
+      const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
+      const item = encodeDirect(number, recipient.client, client.id, name, data);
+      this.#state.checkSize(item);
+      const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
+      if (result === "sent")
+        answer = this.#directs.add(node, deadline, () => {
+          if (alias !== undefined) alias.closed = true;
+        });
+      return result;
+    };
+    let result: string = this.#waiting.has(node) ? "full" : send();
+    if (result === "full") result = await this.#waiting.wait(node, data.length, timeout, send);
+    if (result === "timeout")
+      throw new TimeoutError("ETIMEDOUT", `no room at ${this.#state.nameOf(node)} within ${timeout} ms`);
+    if (result === "unreachable" || answer === undefined) {
+      if (this.#state.closed)
+        throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+      this.#checkReachable(node);
+      throw new UnroutableError(`${this.#state.nameOf(node)} does not take messages, or is out of reach`);
+    }
+    this.sent += 1;
+    this.#look();
+    return answer;
+  }
+
+  /** @returns to how many nodes it went */
+  async sendToNodes(
+    client: MessageClient,
+    data: string | Uint8Array,
+    options: SendToNodesOptions = {},
+  ): Promise<number> {
+    this.#state.assertOpen(client);
+    checkCallOptions("sendToNodes", options, ["subtopic"]);
+    checkData(data);
+    const subtopic = this.#names.subtopicOf(options.subtopic);
+    const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
+    const item = encodeDirect(0, SELF_ID, client.id, name, data);
+    this.#state.checkSize(item);
+    const peers = this.#state.effects.peers();
+    const fulls: string[] = [];
+    for (const id of peers) if (this.#waiting.has(id)) fulls.push(id);
+    const free = fulls.length === 0 ? peers : peers.filter((id) => !fulls.includes(id));
+    const count = this.#links.sendToMany(free, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
+    for (const id of fulls) this.#state.dropFull(id, item, DIRECT_PREFIX);
+    this.sent += count;
+    return count;
+  }
+
+  async #sendLocally(
+    sender: MessageClient,
+    id: number,
+    subtopic: string | undefined,
+    data: string | Uint8Array,
+    timeout: number,
+  ): Promise<void> {
+    const recipient = this.#addresses.client(id) as MessageClient;
+    const message = this.#names.message(
+      SELF_TOPIC,
+      Buffer.from(data as Uint8Array),
+      sender.address,
+      subtopic,
+      false,
+    );
+    const send = (): "sent" | "full" => {
+      if (this.#deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
+      this.#deliver(recipient, message);
+      return "sent";
+    };
+    this.sent += 1;
+    if (!this.#waiting.has(this.#state.id) && send() === "sent") return DONE;
+    const result = await this.#waiting.wait(this.#state.id, data.length, timeout, send);
+    if (result === "timeout")
+      throw new TimeoutError("ETIMEDOUT", `no room at the client within ${timeout} ms`);
+    if (result !== "sent")
+      throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+  }
+
+  #deliver(recipient: MessageClient, message: ReceivedMessage): void {
+    if (recipient.direct.length === 0) this.#state.unclaimed += 1;
+    else this.#deliveries.queue(recipient.direct, message);
+  }
+
+  /** @throws UnroutableError `EHOSTUNREACH`; InvalidArgumentError `EINVAL` */
+  recipient(to: MessageRecipient): Recipient {
+    if (typeof to === "number") {
+      if (this.#addresses.client(to) !== undefined)
+        return { node: this.#state.id, client: to, alias: undefined };
+      const alias = this.#addresses.alias(to);
+      if (alias === undefined)
+        throw new UnroutableError(
+          `no client has the id ${to} here: it is closed, or the alias was dropped, or is another node's`,
+        );
+      return { node: alias.address.node, client: alias.client, alias };
+    }
+    if (typeof to !== "object" || to === null || !("id" in to))
+      throw new InvalidArgumentError(`a recipient is an address, an id or a service; got ${describe(to)}`);
+    const { id } = to;
+    if (typeof id === "string") return this.ownClientOf(id);
+    const { node } = to as ClusterAddress;
+    if (typeof node !== "string" || typeof id !== "number")
+      throw new InvalidArgumentError(`a recipient is an address, an id or a service; got ${describe(to)}`);
+    if (node === this.#state.id) {
+      if (this.#addresses.client(id) === undefined)
+        throw new UnroutableError(`no client of this node has the id ${id}: it is closed`);
+      return { node, client: id, alias: undefined };
+    }
+    const alias = isAlias(id) ? this.#addresses.alias(id) : this.#addresses.find(node, id);
+    if (alias !== undefined && alias.address.node === node) return { node, client: alias.client, alias };
+    if (id === SELF_ID)
+      throw new UnroutableError(
+        "id 1 is each node's own client: it is reached after a message of it came, or by addressOf of its node",
+      );
+    if (!isClient(id))
+      throw new UnroutableError(`the alias ${id} is not known: it was dropped, or is another node's`);
+    this.#checkReachable(node);
+    return { node, client: id, alias: this.#addresses.aliasOf(node, id) };
+  }
+
+  ownClientOf(node: string): Recipient {
+    if (node === this.#state.id) return { node, client: SELF_ID, alias: undefined };
+    this.#checkReachable(node);
+    return { node, client: SELF_ID, alias: this.#addresses.aliasOf(node, SELF_ID) };
+  }
+
+  /** @throws UnroutableError `EHOSTUNREACH` */
+  #checkReachable(node: string): void {
+    const member = this.#state.effects.member(node);
+    if (member === undefined) throw new UnroutableError(`no node has the id ${node}: it is gone`);
+    if (!member.isLive) throw new UnroutableError(`the node ${member.name} is lost or has left`);
+  }
+
+  onItem(from: string, item: Buffer): Promise<void> | undefined {
+    const reader = this.#reader;
+    reader.start(item, 0);
+    const flags = reader.byte();
+    if (flags === RESULT) {
+      return this.#directs.onResult(from, reader) ? undefined : this.#state.refuse("direct:malformed");
+    }
+    const number = reader.varint();
+    const to = reader.uint32();
+    const client = (flags & CLIENT) === 0 ? SELF_ID : reader.uint32();
+    const subtopic = (flags & SUBTOPIC) === 0 ? undefined : reader.name();
+    if (reader.failed || (flags & ~(CLIENT | SUBTOPIC)) !== 0 || !isClient(client))
+      return this.#state.refuse("direct:malformed");
+    this.received += 1;
+    const recipient = this.#addresses.client(to);
+    if (number !== 0) this.#results.handled(from, number, recipient === undefined ? DirectFault.CLOSED : 0);
+    if (recipient === undefined) return this.#state.refuse("direct:closed");
+    if (recipient.direct.length === 0) {
+      this.#state.unclaimed += 1;
+      return undefined;
+    }
+    const message = this.#names.message(
+      SELF_TOPIC,
+      reader.rest(),
+      this.#names.senderOf(from, client),
+      subtopic,
+      false,
+    );
+    return this.#deliveries.deliver(recipient.direct, message, true);
+  }
+
+  /** The links' room for an answer is the recipient's own; it waits where there is none. */
+  #answer(to: string, item: Buffer): void {
+    if (this.#state.closed) return;
+    const send = (): "sent" | "full" | "unreachable" =>
+      this.#links.send(to, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
+    if (!this.#waiting.has(to) && send() !== "full") return;
+    if (this.#waiting.isFull(1, item.length)) this.#state.dropFull(to, item, DIRECT_PREFIX);
+    else void this.#waiting.wait(to, item.length, -1, send);
+  }
+
+  /** Gives up what nobody answered in time; runs as long as something waits. */
+  #look(): void {
+    this.#timer ??= setInterval(() => {
+      this.#directs.expire(performance.now());
+      if (this.#directs.count > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }, DIRECT_LOOK).unref();
+  }
+
+  /** A node was lost. @param isGone whether it does not come back */
+  onLost(id: string, isGone: boolean): void {
+    this.#results.forget(id);
+    this.#directs.fail(
+      id,
+      () => new UnroutableError(`the node ${this.#state.nameOf(id)} was lost before it answered`),
+    );
+    if (isGone) this.#directs.forget(id);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.#directs.failAll(() => new ClosedError("EAGAIN", "the bus closed before the node answered"));
+  }
+}

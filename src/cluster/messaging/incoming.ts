@@ -1,0 +1,129 @@
+/**
+ * What the links of other nodes bring of topics and retained values: checked, and given to this node's own subscriptions, never to
+ * another node.
+ */
+import type { Deliveries } from "./deliveries.js";
+import { ASK, END, ItemReader, ORIGIN, PublishItem, RETAIN, VALUE } from "./items.js";
+import { SELF_TOPIC } from "./message.js";
+import type { MessageNames } from "./names.js";
+import type { RetainedValues } from "./retained.js";
+import type { Retention } from "./retention.js";
+import type { MessagingState } from "./state.js";
+import type { TopicPlans } from "./topic-plans.js";
+import { filterFault } from "./topics.js";
+
+export class IncomingItems {
+  readonly #state: MessagingState;
+  readonly #names: MessageNames;
+  readonly #plans: TopicPlans;
+  readonly #deliveries: Deliveries;
+  readonly #retained: RetainedValues;
+  readonly #retention: Retention;
+  readonly #incoming = new PublishItem();
+  readonly #reader = new ItemReader();
+  /** Messages of topics. */
+  received = 0;
+
+  constructor(state: MessagingState) {
+    this.#state = state;
+    this.#names = state.names;
+    this.#plans = state.plans;
+    this.#deliveries = state.deliveries;
+    this.#retained = state.retained;
+    this.#retention = state.retention;
+  }
+
+  onPublish(from: string, item: Buffer): Promise<void> | undefined {
+    const incoming = this.#incoming;
+    const { reader } = incoming;
+    if (!incoming.readHead(item, 0)) return this.#state.refuse("publish:malformed");
+    const plan = this.#plans.ofBytes(item, reader.nameStart, reader.nameEnd);
+    if (plan === undefined || plan.topic === SELF_TOPIC) return this.#state.refuse("publish:topic");
+    if (!incoming.readTail()) return this.#state.refuse("publish:malformed");
+    const { client, origin, subtopic, flags } = incoming;
+    this.received += 1;
+    const node = (flags & ORIGIN) === 0 ? from : origin;
+    const subscriptions = this.#plans.subscriptions(plan);
+    if (subscriptions.length === 0) {
+      this.#state.unclaimed += 1;
+      return undefined;
+    }
+    if (node !== from && !this.#mayBeOf(from, node, client, plan.topic))
+      return this.#state.refuse("publish:origin");
+    const data = reader.rest();
+    if ((flags & RETAIN) !== 0) this.#keep(plan.topic, node, client, subtopic, incoming.stamp, data);
+    const message = this.#names.message(
+      plan.topic,
+      data,
+      this.#names.senderOf(node, client),
+      subtopic,
+      false,
+    );
+    return this.#deliveries.deliver(subscriptions, message, true);
+  }
+
+  #keep(
+    topic: string,
+    node: string,
+    client: number,
+    subtopic: string | undefined,
+    given: number,
+    data: Buffer,
+  ): void {
+    const stamp = this.#retained.seen(given, Date.now());
+    const value = { topic, node, client, subtopic, stamp };
+    this.#retained.keep({ ...value, data: Buffer.from(data) });
+    this.#retention.published({ ...value, data });
+  }
+
+  onRetained(from: string, item: Buffer): undefined {
+    const reader = this.#reader;
+    reader.start(item, 0);
+    const what = reader.byte();
+    const request = reader.varint();
+    if (reader.failed) return this.#state.refuse("retained:malformed");
+    switch (what) {
+      case ASK: {
+        const filter = reader.name();
+        if (reader.failed || reader.at !== item.length || filterFault(filter) !== undefined)
+          return this.#state.refuse("retained:malformed");
+        const reason = this.#retention.onAsk(from, request, filter);
+        return reason === undefined ? undefined : this.#state.refuse(reason);
+      }
+      case VALUE:
+        return this.#onValue(from, request, item, reader.at);
+      case END:
+        this.#retention.onEnd(from, request);
+        return undefined;
+      default:
+        return this.#state.refuse("retained:malformed");
+    }
+  }
+
+  #onValue(from: string, request: number, item: Buffer, at: number): undefined {
+    const incoming = this.#incoming;
+    const { reader } = incoming;
+    if (!incoming.readHead(item, at) || (incoming.flags & (RETAIN | ORIGIN)) !== (RETAIN | ORIGIN))
+      return this.#state.refuse("retained:malformed");
+    const { nameStart, nameEnd } = reader;
+    if (!incoming.readTail()) return this.#state.refuse("retained:malformed");
+    const plan = this.#plans.ofBytes(item, nameStart, nameEnd);
+    if (plan === undefined) return this.#state.refuse("retained:topic");
+    const { origin, client, subtopic } = incoming;
+    // A live node answers for itself: nobody else has its values.
+    if (origin !== from && (origin === this.#state.id || this.#state.effects.member(origin)?.isLive === true))
+      return this.#state.refuse("retained:origin");
+    const stamp = this.#retained.seen(incoming.stamp, Date.now());
+    const data = Buffer.from(reader.rest());
+    const value = { topic: plan.topic, node: origin, client, subtopic, stamp, data };
+    const reason = this.#retention.onValue(from, request, value);
+    if (reason !== undefined) return this.#state.refuse(reason);
+    this.#retained.keep(value);
+    return undefined;
+  }
+
+  #mayBeOf(from: string, node: string, client: number, topic: string): boolean {
+    const isKnown = node === this.#state.id || this.#state.effects.member(node) !== undefined;
+    return isKnown && this.#state.mayPublishAs(from, this.#names.senderOf(node, client), topic);
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Names, numbers and addresses in messages: topics and subtopics that a call names by either, who sent what arrives, and the
+ * messages made of them.
+ */
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { type Addresses, type ClusterAddress, isAlias } from "./addresses.js";
+import { MAX_SUBTOPIC, MAX_SUBTOPIC_NAMES } from "./bounds.js";
+import type { MessageClient } from "./client.js";
+import { encodeName } from "./items.js";
+import { type NumberedNames, ReceivedMessage } from "./message.js";
+import type { TopicIds } from "./topic-ids.js";
+import { topicFault } from "./topics.js";
+
+export interface MessageNamesEffects {
+  /** No name gets a number any more. */
+  isClosed(): boolean;
+  /** The other nodes are to know a number. @param isNamed whether the program chose it */
+  register(name: string, id: number, isNamed: boolean, isSubtopic: boolean): void;
+}
+
+export class MessageNames {
+  readonly topics: TopicIds;
+  readonly subtopics: TopicIds;
+  readonly #id: string;
+  readonly #addresses: Addresses<MessageClient>;
+  readonly #effects: MessageNamesEffects;
+  /** Names of subtopics as they are in items. */
+  readonly #subtopicNames = new Map<string, Buffer>();
+  readonly #topicNumbers: NumberedNames;
+  readonly #subtopicNumbers: NumberedNames;
+
+  /** @param id of this node */
+  constructor(
+    id: string,
+    topics: TopicIds,
+    subtopics: TopicIds,
+    addresses: Addresses<MessageClient>,
+    effects: MessageNamesEffects,
+  ) {
+    this.#id = id;
+    this.topics = topics;
+    this.subtopics = subtopics;
+    this.#addresses = addresses;
+    this.#effects = effects;
+    this.#topicNumbers = { numberOf: (name) => this.#numberOf(name, false) };
+    this.#subtopicNumbers = { numberOf: (name) => this.#numberOf(name, true) };
+  }
+
+  /**
+   * The number of a topic, or of a subtopic: the one that is given, or at random.
+   *
+   * @returns the number that the name has, which another claim may have decided (topic-ids.ts)
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for too many
+   */
+  create(name: string, id: number | undefined, isSubtopic: boolean): number {
+    const ids = isSubtopic ? this.subtopics : this.topics;
+    const before = ids.idOf(name);
+    const number = ids.create(name, id);
+    if (id !== undefined || before === 0)
+      this.#effects.register(name, id ?? number, id !== undefined, isSubtopic);
+    return number;
+  }
+
+  /** A name that has no number gets one at random, as long as there is room for it. */
+  #numberOf(name: string, isSubtopic: boolean): number {
+    const number = (isSubtopic ? this.subtopics : this.topics).idOf(name);
+    if (number !== 0 || this.#effects.isClosed()) return number;
+    try {
+      return this.create(name, undefined, isSubtopic);
+    } catch {
+      return 0;
+    }
+  }
+
+  message(
+    topic: string,
+    data: Buffer,
+    sender: ClusterAddress,
+    subtopic: string | undefined,
+    retained: boolean,
+  ): ReceivedMessage {
+    return new ReceivedMessage(
+      topic,
+      data,
+      sender,
+      subtopic,
+      retained,
+      this.#topicNumbers,
+      this.#subtopicNumbers,
+    );
+  }
+
+  senderOf(node: string, client: number): ClusterAddress {
+    if (node !== this.#id) return this.#addresses.aliasOf(node, client).address;
+    return this.#addresses.client(client)?.address ?? Object.freeze({ node, id: client });
+  }
+
+  /** The topic of a number; `undefined`: it is a client's. @throws InvalidArgumentError `EINVAL` */
+  topicUnlessClient(number: number): string | undefined {
+    if (this.#addresses.has(number)) return undefined;
+    const name = this.topics.nameOf(number);
+    // An alias that was dropped is no invalid argument: sending there says so.
+    return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` */
+  topicOf(number: number): string {
+    const name = this.topics.nameOf(number);
+    if (name === undefined)
+      throw new InvalidArgumentError(`no topic and no client has the id ${describe(number)}`);
+    return name;
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` */
+  subtopicOf(subtopic: string | number | undefined): string | undefined {
+    if (subtopic === undefined || subtopic === 0) return undefined;
+    if (typeof subtopic === "number") {
+      const name = this.subtopics.nameOf(subtopic);
+      if (name === undefined) throw new InvalidArgumentError(`no subtopic has the id ${subtopic}`);
+      return name;
+    }
+    if (topicFault(subtopic) !== undefined || Buffer.byteLength(subtopic) > MAX_SUBTOPIC)
+      throw new InvalidArgumentError(
+        `A subtopic is a text of 1 to ${MAX_SUBTOPIC} bytes without wildcards; got ${describe(subtopic)}`,
+      );
+    return subtopic;
+  }
+
+  subtopicName(subtopic: string): Buffer {
+    let name = this.#subtopicNames.get(subtopic);
+    if (name !== undefined) return name;
+    name = encodeName(subtopic);
+    if (this.#subtopicNames.size >= MAX_SUBTOPIC_NAMES) this.#subtopicNames.clear();
+    this.#subtopicNames.set(subtopic, name);
+    return name;
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * Publishing: an item is encoded once, given to the link of each node with interest, and queued for this node's own subscriptions.
+ *
+ *   at a mark   drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
+ */
+import { systemClock } from "../../core/clock.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { TurnBudget } from "../../core/turn-budget.js";
+import type { ClusterAddress } from "./addresses.js";
+import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
+import type { PublishOptions } from "./client.js";
+import type { Deliveries } from "./deliveries.js";
+import { encodePublish } from "./items.js";
+import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
+import type { MessageNames } from "./names.js";
+import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
+import type { RetainedValues } from "./retained.js";
+import type { Retention } from "./retention.js";
+import type { MessagingState } from "./state.js";
+import type { Subscription } from "./subscription.js";
+import type { TopicPlans } from "./topic-plans.js";
+import type { WaitingSends } from "./waiting-sends.js";
+
+/** ms of publishes between two turns of the event loop. */
+const PUBLISH_TIME = 1;
+/** Resolved once and for all: most publishes go to few nodes. */
+const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
+const NONE: readonly Subscription[] = [];
+const EMPTY = Buffer.alloc(0);
+
+/** What this node's own subscriptions get of a publish. */
+interface LocalCopy {
+  readonly subscriptions: readonly Subscription[];
+  readonly message: ReceivedMessage | undefined;
+}
+
+export class Publisher {
+  readonly #state: MessagingState;
+  readonly #links: MessageLinks;
+  readonly #names: MessageNames;
+  readonly #plans: TopicPlans;
+  readonly #deliveries: Deliveries;
+  readonly #waiting: WaitingSends;
+  readonly #retained: RetainedValues;
+  readonly #retention: Retention;
+  readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
+  readonly #fulls: string[] = [];
+  /** Settles in the next turn, while publishes wait for one. */
+  #turn: Promise<void> | undefined = undefined;
+  published = 0;
+  sent = 0;
+
+  constructor(state: MessagingState) {
+    this.#state = state;
+    this.#links = state.links;
+    this.#names = state.names;
+    this.#plans = state.plans;
+    this.#deliveries = state.deliveries;
+    this.#waiting = state.waiting;
+    this.#retained = state.retained;
+    this.#retention = state.retention;
+  }
+
+  /** @param origin where it is another node's client: its number there */
+  publish(
+    sender: ClusterAddress,
+    topic: string,
+    data: string | Uint8Array,
+    options: PublishOptions | undefined,
+    origin?: number,
+  ): Promise<number> {
+    const plan = this.#plans.of(topic);
+    if (topic === SELF_TOPIC)
+      throw new InvalidArgumentError('the topic "self" is each client\'s own: sendTo reaches it');
+    checkData(data);
+    let subtopic: string | undefined;
+    let isLocal = true;
+    let retain = false;
+    let waits = false;
+    let timeout = -1;
+    if (options !== undefined) {
+      subtopic = this.#names.subtopicOf(options.subtopic);
+      isLocal = checkBoolean("self", options.self ?? true);
+      retain = checkBoolean("retain", options.retain ?? false);
+      waits = checkOnFull(options.onFull) === "wait";
+      timeout = checkTimeout(options.timeout ?? -1);
+    }
+    const targets = this.#plans.targets(plan);
+    const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
+    const stamp = retain ? this.#retained.stamp(Date.now()) : 0;
+    let item: Buffer | undefined;
+    // Nobody but links has to do with its bytes, and they have them when the call returns.
+    const isShared = !retain && this.#waiting.isEmpty && subscriptions.length === 0;
+    if (targets.length > 0 || retain) {
+      const node = origin === undefined ? undefined : sender.node;
+      const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
+      item = encodePublish(origin ?? sender.id, node, plan.name, name, stamp, data, isShared);
+      this.#state.checkSize(item);
+    }
+    this.published += 1;
+    // A copy: the program may use its bytes again.
+    const bytes = subscriptions.length === 0 && !retain ? EMPTY : ownBytes(data, item);
+    if (retain) {
+      const value = { topic, node: sender.node, client: origin ?? sender.id, subtopic, stamp };
+      this.#retained.keep({ ...value, data: Buffer.from(bytes) });
+      this.#retention.published({ ...value, data: bytes });
+    }
+    const message =
+      subscriptions.length === 0 ? undefined : this.#names.message(topic, bytes, sender, subtopic, false);
+    if (waits || !this.#waiting.isEmpty) {
+      const local = { subscriptions, message };
+      return this.#publishOrWait(plan.prefix, targets, item, isShared, local, waits, timeout);
+    }
+    let count = 0;
+    if (item !== undefined && targets.length > 0) count = this.#sendToAll(targets, item, plan.prefix);
+    if (message !== undefined && this.#queueLocal(subscriptions, message)) count += 1;
+    return this.#settled(count);
+  }
+
+  /** A loop of publishes lets the event loop turn: links, timers and heartbeats go on next to it. */
+  #settled(count: number): Promise<number> {
+    if (this.#turn === undefined) {
+      if (!this.#budget.spend()) return COUNTS[count] ?? Promise.resolve(count);
+      this.#turn = new Promise((resolve) => setImmediate(resolve)).then(() => {
+        this.#turn = undefined;
+      });
+    }
+    return this.#turn.then(() => count);
+  }
+
+  /** Gives an item to links; where a mark is reached it is dropped there. @returns how many took it */
+  #sendToAll(targets: readonly string[], item: Uint8Array, prefix: string): number {
+    const fulls = this.#fulls;
+    const count = this.#links.sendToMany(targets, MessageKind.PUBLISH, item, prefix, fulls);
+    this.sent += count;
+    if (fulls.length > 0) {
+      for (const id of fulls) this.#state.dropFull(id, item, prefix);
+      fulls.length = 0;
+    }
+    return count;
+  }
+
+  /** @returns whether this node's own subscriptions get it */
+  #queueLocal(subscriptions: readonly Subscription[], message: ReceivedMessage): boolean {
+    if (this.#deliveries.isFull) {
+      this.#state.dropSlow(message.topic, message.topic);
+      return false;
+    }
+    this.#deliveries.queue(subscriptions, message);
+    return true;
+  }
+
+  /**
+   * Where somebody's mark is reached, or others wait there already.
+   *
+   * @param isShared whether the item's memory is used again by the next publish
+   */
+  #publishOrWait(
+    prefix: string,
+    targets: readonly string[],
+    item: Buffer | undefined,
+    isShared: boolean,
+    { subscriptions, message }: LocalCopy,
+    waits: boolean,
+    timeout: number,
+  ): Promise<number> {
+    const bytes = item?.length ?? message?.bytes ?? 0;
+    if (waits && this.#waiting.isFull(targets.length + 1, bytes))
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
+      );
+    let copies: Promise<boolean>[] | undefined;
+    let kept: Buffer | undefined;
+    let count = 0;
+    const wait = (peer: string, send: () => SendResult): void => {
+      copies ??= [];
+      copies.push(this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result)));
+    };
+    for (const id of targets) {
+      const data = item as Buffer;
+      const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, data, prefix);
+      if (result === "sent") count += 1;
+      else if (result === "full" && waits) {
+        kept ??= isShared ? Buffer.from(data) : data;
+        const own = kept;
+        wait(id, () => this.#sendUncounted(id, own, prefix));
+      } else if (result === "full") this.#state.dropFull(id, data, prefix);
+    }
+    if (message !== undefined) {
+      const isBehind = this.#waiting.has(this.#state.id);
+      const isFull = (): boolean => this.#deliveries.isFull || subscriptions.some((each) => each.isFull);
+      if (waits && (isBehind || isFull()))
+        wait(this.#state.id, () => {
+          if (isFull()) return "full";
+          this.#deliveries.queue(subscriptions, message);
+          return "sent";
+        });
+      else if (isBehind) {
+        this.#state.dropSlow(message.topic, message.topic);
+      } else if (this.#queueLocal(subscriptions, message)) count += 1;
+    }
+    if (copies === undefined) return this.#settled(count);
+    return this.#settleAll(count, copies, timeout);
+  }
+
+  /** Where the mark is reached it is not counted as dropped. */
+  #sendUncounted(id: string, item: Buffer, prefix: string): SendResult {
+    const result = this.#links.send(id, MessageKind.PUBLISH, item, prefix, true);
+    if (result === "sent") this.sent += 1;
+    return result;
+  }
+
+  #waited(result: "sent" | "unreachable" | "timeout"): boolean {
+    if (result === "timeout") throw new TimeoutError("ETIMEDOUT", "late");
+    return result === "sent";
+  }
+
+  async #settleAll(count: number, copies: readonly Promise<boolean>[], timeout: number): Promise<number> {
+    const results = await Promise.allSettled(copies);
+    let sent = count;
+    let late = 0;
+    for (const result of results) {
+      if (result.status === "rejected") late += 1;
+      else if (result.value) sent += 1;
+    }
+    if (this.#state.closed)
+      throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+    if (late > 0)
+      throw new TimeoutError(
+        "ETIMEDOUT",
+        `no room within ${timeout} ms at ${late} of ${late + sent} nodes; the others have it`,
+      );
+    return sent;
+  }
+}
+
+/** The data alone, as bytes that nobody else has. @param item that ends with them */
+function ownBytes(data: string | Uint8Array, item: Buffer | undefined): Buffer {
+  if (item === undefined) return Buffer.from(data as Uint8Array);
+  return item.subarray(item.length - (typeof data === "string" ? Buffer.byteLength(data) : data.length));
+}

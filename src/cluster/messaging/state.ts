@@ -1,0 +1,162 @@
+/** What the parts of messaging share: who is reached how, who subscribes to what, what waits, and what is counted by several. */
+import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { Addresses, type ClusterAddress, SELF_ID } from "./addresses.js";
+import { type ClientEffects, MessageClient } from "./client.js";
+import { Deliveries } from "./deliveries.js";
+import { DropReports, type MessagingEvent } from "./events.js";
+import { MessageNames } from "./names.js";
+import type { MessagingSettings } from "./options.js";
+import type { MessageLinks, MessageLinksEffects, MessageRoutes } from "./parts.js";
+import { RetainedValues } from "./retained.js";
+import { Retention } from "./retention.js";
+import type { Subscription } from "./subscription.js";
+import type { SubscriptionTable } from "./subscription-table.js";
+import type { TopicIds } from "./topic-ids.js";
+import { TopicPlans } from "./topic-plans.js";
+import { WaitingSends } from "./waiting-sends.js";
+
+/** A node, as messages see it. */
+export interface MessagePeer {
+  readonly id: string;
+  readonly name: string;
+  readonly isLive: boolean;
+}
+
+/** What messaging needs of its bus. */
+export interface MessagingEffects {
+  /** Another node, live or gone; `undefined`: not known, or forgotten. */
+  member(id: string): MessagePeer | undefined;
+  /** Ids of the live members that take messages, without this node. */
+  peers(): readonly string[];
+  links(effects: MessageLinksEffects): MessageLinks;
+  routes(links: MessageLinks): MessageRoutes;
+  readonly topics: TopicIds;
+  readonly subtopics: TopicIds;
+  /** 0 ≤ x < 1. */
+  random(): number;
+  emit(event: MessagingEvent): void;
+  /** An item of the kind SERVICE. */
+  onService(from: string, item: Buffer): Promise<void> | undefined;
+}
+
+export class MessagingState {
+  /** Of this node. */
+  readonly id: string;
+  readonly settings: MessagingSettings;
+  readonly effects: MessagingEffects;
+  readonly addresses: Addresses<MessageClient>;
+  /** The node's own client. */
+  readonly self: MessageClient;
+  readonly names: MessageNames;
+  readonly links: MessageLinks;
+  readonly routes: MessageRoutes;
+  readonly plans: TopicPlans;
+  readonly deliveries = new Deliveries();
+  readonly waiting: WaitingSends;
+  readonly retained: RetainedValues;
+  readonly retention: Retention;
+  readonly drops: DropReports;
+  readonly refused: Record<string, number> = {};
+  closed = false;
+  droppedFull = 0;
+  droppedSlow = 0;
+  unclaimed = 0;
+
+  constructor(
+    id: string,
+    settings: MessagingSettings,
+    effects: MessagingEffects,
+    client: ClientEffects,
+    table: SubscriptionTable<Subscription>,
+    links: MessageLinksEffects,
+  ) {
+    this.id = id;
+    this.settings = settings;
+    this.effects = effects;
+    this.addresses = new Addresses({
+      random: effects.random,
+      isTaken: (number) => effects.topics.nameOf(number) !== undefined,
+      dropped: (address) => effects.emit({ type: "address:dropped", address }),
+    });
+    this.self = new MessageClient(client, Object.freeze({ node: id, id: SELF_ID }), "");
+    this.addresses.addSelf(this.self);
+    this.names = new MessageNames(id, effects.topics, effects.subtopics, this.addresses, {
+      isClosed: () => this.closed || this.self.closed,
+      register: (name, number, isNamed, isSubtopic) => {
+        // It rejects when messaging closes first: nobody needs the number then.
+        this.routes.register(name, number, isNamed, isSubtopic).catch(nothing);
+      },
+    });
+    this.links = effects.links(links);
+    this.routes = effects.routes(this.links);
+    this.plans = new TopicPlans(this.routes, table);
+    this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, {
+      room: (peer) => (peer === id ? this.#localRoom() : this.links.room(peer)),
+    });
+    this.retained = new RetainedValues(id, {
+      topics: settings.maxRetained,
+      bytes: settings.maxRetainedBytes,
+    });
+    this.retention = new Retention(id, this.retained, {
+      send: (to, kind, item, prefix, uncounted) => this.links.send(to, kind, item, prefix, uncounted),
+      room: (to) => this.links.room(to),
+      peers: () => effects.peers(),
+      isLive: (peer) => effects.member(peer)?.isLive === true,
+      count: (reason) => this.refuse(reason),
+    });
+    this.drops = new DropReports((event) => effects.emit(event));
+  }
+
+  /** An item that was not given to a link, whose mark is reached. */
+  dropFull(id: string, item: Uint8Array, prefix: string): void {
+    this.links.drop(id, prefix, item.length);
+    this.droppedFull += 1;
+    this.drops.dropped("full", id, prefix);
+  }
+
+  /** A message that a subscription, or all of this node's own, had no room for. @param of its filter, or the topic */
+  dropSlow(of: string, topic: string): void {
+    this.droppedSlow += 1;
+    this.drops.dropped("slow", of, topic);
+  }
+
+  mayPublishAs(node: string, publisher: ClusterAddress, topic: string): boolean {
+    try {
+      return this.settings.mayPublishAs?.({ node, publisher, topic }) === true;
+    } catch {
+      return false;
+    }
+  }
+
+  nameOf(node: string): string {
+    return this.effects.member(node)?.name ?? node;
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` */
+  checkSize({ length }: Buffer): void {
+    const { maxItem } = this.settings;
+    if (length > maxItem)
+      throw new InvalidArgumentError(
+        `a message with its topic has ${maxItem} bytes at most (messaging.maxItem); got ${length}`,
+      );
+  }
+
+  refuse(reason: string): undefined {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+
+  assertOpen({ closed }: MessageClient): void {
+    if (closed || this.closed) throw new ClosedError("EBADF", "the client is closed");
+  }
+
+  /** Room for what waits for this node's own subscriptions. */
+  async #localRoom(): Promise<void> {
+    await this.deliveries.drained();
+    const full: Promise<void>[] = [];
+    for (const { subscriptions } of this.addresses.all())
+      for (const each of subscriptions) if (each.isFull) full.push(each.room());
+    if (full.length > 0) await Promise.race(full);
+  }
+}
+
+function nothing(): void {}
