@@ -6,6 +6,7 @@
  */
 import { lookup } from "node:dns/promises";
 import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
+import { checkChannel } from "../cluster/messaging/channels.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
@@ -359,8 +360,10 @@ export class NodeOperator {
     leave: readonly string[],
   ): { readonly channels: readonly ClusterChannel[] } {
     const { channels } = this.#node;
+    // Both lists are checked before anything changes.
+    const left = leave.map(channelOf);
     channels.join(...join.map(channelOf));
-    channels.leave(...leave.map(channelOf));
+    channels.leave(...left);
     return { channels: channels.joined };
   }
 
@@ -541,7 +544,13 @@ function viewOf(member: Service, isSelf = false): NodeView {
   };
 }
 
-/** A number from 0 to 255 is a number, anything else a name. */
+/**
+ * What looks like a number is one, and anything else a name.
+ *
+ * @throws InvalidArgumentError `EINVAL` for a number that is not a channel's, which nobody means as a name, and for what is no name
+ */
 function channelOf(text: string): ClusterChannel {
-  return /^(0|[1-9]\d{0,2})$/.test(text) && Number(text) <= 255 ? Number(text) : text;
+  const channel = /^[-+]?[\d.]+$/.test(text) ? Number(text) : text;
+  checkChannel(channel);
+  return channel;
 }

@@ -167,7 +167,11 @@ describe("shoal node start", () => {
     expect([none.code, String(none.stdout)]).toEqual([1, "sent to 0\n"]);
     const nobody = await ask("query", "stock", "--to", "nobody");
     expect([nobody.code, String(nobody.stderr)]).toEqual([1, expect.stringContaining("no live member")]);
-    expect((await ask("channels", "x".repeat(65))).code).toBe(1);
+    // A number that no channel has is not taken for a name, and nothing is joined where one of several is refused.
+    for (const args of [["x".repeat(65)], ["256"], ["7", "--leave", "-1"], ["7", "1.5"]])
+      expect((await ask("channels", ...args)).code, args.join(" ")).not.toBe(0);
+    expect((await ask("send", "hello", "--channel", "300")).code).not.toBe(0);
+    expect(String((await ask("channels")).stdout)).toBe("0\n1\n5\norders\n");
   });
 
   it("nodes with a key and nodes without one, or with another, do not meet", async () => {
