@@ -282,7 +282,7 @@ export class Hooks {
           reject(new VetoError(stage, undefined, new Error(`it has not settled within ${this.#timeout} ms`))),
         this.#timeout,
       );
-      result.then(
+      Promise.resolve(result).then(
         (value) => {
           clearTimeout(timer);
           resolve(value);

@@ -8,7 +8,7 @@
  * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, thrownText } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
@@ -317,7 +317,7 @@ export class ServiceReceiver {
         const result: unknown = call(message);
         if (isThenable(result)) {
           this.#begin(size);
-          result.then(
+          Promise.resolve(result).then(
             () => this.#end(size),
             (error: unknown) => {
               this.#end(size);
@@ -355,7 +355,7 @@ export class ServiceReceiver {
         data = checkData("an answer", (await handler.call(query)) ?? "");
       } catch (error) {
         this.#context.effects.report({ type: "handler:failed", member: service, error });
-        return this.#sendFailure(service, channel, id, "handler-failed", messageOf(error));
+        return this.#sendFailure(service, channel, id, "handler-failed", thrownText(error));
       }
       await this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
     };
@@ -449,10 +449,6 @@ function owned(data: string | Buffer): string | Buffer {
 
 function sizeOf(data: string | Buffer): number {
   return typeof data === "string" ? 2 * data.length : data.length;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -229,11 +229,11 @@ export class Subscription implements ClusterSubscription {
     let result: void | Promise<void>;
     try {
       result = handler(message);
+      if (result === undefined || typeof (result as PromiseLike<void> | null)?.then !== "function") return;
     } catch (error) {
       this.#effects.failed(this, error);
       return;
     }
-    if (result === undefined || typeof (result as PromiseLike<void> | null)?.then !== "function") return;
     this.#isBusy = true;
     Promise.resolve(result).then(
       () => this.#next(handler),

@@ -375,6 +375,20 @@ describe("subscriptions", () => {
     expect(b.messaging.stats().failed).toBe(2);
   });
 
+  test("a handler that returns what throws when it is looked at is an event as well", async () => {
+    const [a, b] = nodes(2);
+    const trap = {
+      // biome-ignore lint/suspicious/noThenProperty: what a program returns by mistake.
+      get then(): never {
+        throw new Error("trap");
+      },
+    };
+    b.messaging.self.subscribe("t", () => trap as never);
+    await a.messaging.self.publish("t", "x");
+    await world.settle();
+    expect(b.events).toMatchObject([{ type: "subscription:failed", error: { message: "trap" } }]);
+  });
+
   test("a handler of promises is called one at a time, and in order", async () => {
     const [a, b] = nodes(2);
     const seen: string[] = [];

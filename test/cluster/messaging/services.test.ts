@@ -1,5 +1,6 @@
 /** send, query, channels and their handlers, over links in memory. */
 import { describe, expect, it, vi } from "vitest";
+import type { QueryError } from "../../../src/cluster/messaging/query.js";
 import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
 import { decodeService, readServiceHead } from "../../../src/cluster/messaging/service-wire.js";
 import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
@@ -401,6 +402,32 @@ describe("query", () => {
     expect((await again.collect()).replies.length).toBe(1);
   });
 
+  it("fails where the handler threw what has no text", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const trap = new Proxy(
+      {},
+      {
+        get: () => {
+          throw new Error("trap");
+        },
+      },
+    );
+    for (const thrown of [undefined, Object.create(null), trap, Symbol("s")]) {
+      const remove = b.services.onQuery(() => {
+        throw thrown;
+      });
+      const { failed, missing } = await a.services.query({ services: ["b"] }).collect();
+      expect([failed.map(({ error }) => (error as QueryError).reason), missing]).toEqual([
+        ["handler-failed"],
+        [],
+      ]);
+      remove();
+    }
+    expect(b.events.length).toBe(4);
+  });
+
   it("has one handler for a channel", () => {
     const { services } = new ServiceWorld().add("a");
     const remove = services.onQuery(() => "all");
@@ -457,6 +484,20 @@ describe("handlers", () => {
     expect(
       b.events.map((event) => event.type === "handler:failed" && (event.error as Error).message),
     ).toEqual(["sync", "async", "sync", "async"]);
+  });
+
+  it("that settle more than once are counted once", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    b.services.onMessage(
+      () =>
+        // biome-ignore lint/suspicious/noThenProperty: a promise of another library, which is not one of the language.
+        ({ then: (done: () => void) => [done(), done()] }) as never,
+    );
+    for (let i = 0; i < 3; i++) await a.services.send({ services: ["b"] });
+    await settle();
+    expect(b.services.stats()).toMatchObject({ handling: 0, received: 3 });
   });
 
   it("hold up the sender when too many messages are handled, and lose none", async () => {
