@@ -42,6 +42,8 @@ export const MAX_LINK_CONNECTIONS = 16_384;
 export const MAX_PROTOCOLS = 8;
 export const MAX_PROTOCOL_NAME = 16;
 export const MAX_ADVERT = 400;
+/** Bytes of what the listener of one protocol advertises. */
+export const MAX_WHERE = 128;
 /** ms without traffic after which a link to a peer closes, unless the option has another number. */
 export const LINK_IDLE = 60_000;
 /** ms until an attempt to connect, its handshakes included, is given up. */

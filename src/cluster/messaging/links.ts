@@ -9,7 +9,8 @@
  * gossip about it may be on its way, and is refused then; so is a second life of an id whose connection stands.
  */
 import { randomBytes } from "node:crypto";
-import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError, thrownText, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
 import {
   HELLO_TIMEOUT,
@@ -23,6 +24,7 @@ import {
   MAX_HELLOS,
   MAX_ITEM,
   MAX_PROTOCOLS,
+  MAX_WHERE,
 } from "./bounds.js";
 import {
   MessageKind,
@@ -204,11 +206,12 @@ export class NodeLinks implements MessageLinks {
         const accept = (connection: MessageConnection): Caller =>
           new Caller(this.#callers, connection, protocol.name);
         const listener = await protocol.listen({ ...this.#host, accept });
+        checkListener(listener);
         if (this.#closing !== undefined) await listener.close(0);
         else this.#listeners.set(protocol.name, listener);
       } catch (error) {
         failures.push(error);
-        this.#effects.onProtocolFailed?.("", protocol.name, (error as Error).message);
+        this.#effects.onProtocolFailed?.("", protocol.name, thrownText(error));
       }
     }
     if (this.#closing !== undefined) return;
@@ -368,11 +371,11 @@ export class NodeLinks implements MessageLinks {
 
   stats(): MessageLinksStats & { readonly former: Readonly<Totals> } {
     const peers: MessageLinkStats[] = [];
-    for (const { id, window, dropped, protocol, state, reason } of this.#sending.values()) {
+    for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
       const { delivered, waiting, waitingBytes, lost, resent } = window;
       peers.push({
         id,
-        name: this.#effects.member(id)?.name ?? "",
+        name,
         protocol,
         state: state === "waiting" && reason !== "" ? `waiting: ${reason}` : state,
         sent: delivered + waiting + lost + dropped,
@@ -394,9 +397,10 @@ export class NodeLinks implements MessageLinks {
 
   #open(to: string): Sending | undefined {
     if (this.#closing !== undefined || to === this.#options.self.id) return undefined;
-    const advert = decodeAdvert(this.#effects.member(to)?.advert);
-    if (advert === undefined) return undefined;
-    const sending = new Sending(to, this.#limits, this.#sendingEffects);
+    const member = this.#effects.member(to);
+    const advert = decodeAdvert(member?.advert);
+    if (member === undefined || advert === undefined) return undefined;
+    const sending = new Sending(member, this.#limits, this.#sendingEffects);
     sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
     this.#sending.set(to, sending);
     return sending;
@@ -672,19 +676,38 @@ class Caller implements ConnectionEvents {
   }
 }
 
+/** What a program's protocol gave for its listener. @throws InvalidArgumentError `EINVAL` */
+function checkListener(listener: ProtocolListener): void {
+  if (typeof listener?.close !== "function")
+    throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
+  const { advert } = listener;
+  if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || advert.includes(";"))
+    throw new InvalidArgumentError(
+      `a listener's advert is a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
+    );
+}
+
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkProtocols(protocols: readonly MessageProtocol[], hasKey: boolean): void {
   if (protocols.length === 0 || protocols.length > MAX_PROTOCOLS)
     throw new InvalidArgumentError(`a node has 1 to ${MAX_PROTOCOLS} protocols; got ${protocols.length}`);
   const names = new Set<string>();
-  for (const { name, secure } of protocols) {
+  for (const protocol of protocols) {
+    const { name, secure } = protocol;
     if (!isProtocolName(name))
       throw new InvalidArgumentError(
-        `a protocol's name is 1 to 16 lower-case letters and digits; got ${JSON.stringify(name)}`,
+        `a protocol's name is 1 to 16 lower-case letters and digits; got ${describe(name)}`,
       );
     if (names.has(name)) throw new InvalidArgumentError(`the protocol ${name} is there twice`);
     if (hasKey && secure !== true)
       throw new InvalidArgumentError(`the protocol ${name} is not secure, and the bus has a key`);
+    if (typeof secure !== "boolean")
+      throw new InvalidArgumentError(`secure of the protocol ${name} is a boolean; got ${describe(secure)}`);
+    for (const call of ["reaches", "listen", "dial"] as const)
+      if (typeof protocol[call] !== "function")
+        throw new InvalidArgumentError(
+          `${call} of the protocol ${name} is a function; got ${describe(protocol[call])}`,
+        );
     names.add(name);
   }
 }

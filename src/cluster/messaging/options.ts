@@ -49,7 +49,7 @@ export interface MessagingOptions {
   readonly hookTimeout?: number | undefined;
   /** Messages that wait for one other node. Default 262,144. */
   readonly highWaterMark?: number | undefined;
-  /** Bytes of them. Default 16,777,216. */
+  /** Bytes of them. Default 4,194,304. */
   readonly highWaterMarkBytes?: number | undefined;
   /** Bytes of a message with its topic. Default 1,048,576; at most 268,435,456. */
   readonly maxItem?: number | undefined;
@@ -118,7 +118,7 @@ export function protocolsOf(
   return protocols.flatMap((each: "ipc" | "tcp" | MessageProtocol) => {
     if (each === "tcp") return [tcpProtocol()];
     if (each === "ipc") return isMachine ? [ipcProtocol()] : [];
-    if (typeof each === "object" && each !== null && typeof each.dial === "function") return [each];
+    if (typeof each === "object" && each !== null && !Array.isArray(each)) return [each];
     throw new InvalidArgumentError(
       `a protocol is "ipc", "tcp" or an object of one's own; got ${describe(each)}`,
     );

@@ -56,7 +56,7 @@ export interface ProtocolHost {
 }
 
 export interface ProtocolListener {
-  /** What others dial, as text of at most 128 bytes without ";" and "=". */
+  /** What others dial, as a text of at most 128 bytes without ";". */
   readonly advert: string;
   /** The keys have changed: connections of keys that are not accepted any more end. */
   rekeyed?(): void;

@@ -10,8 +10,9 @@
  * While a protocol serves that is not the first choice, those before it are tried again every 30 s; one that works takes over,
  * and the session goes on over it.
  */
+import { describe } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import { UnroutableError } from "../../core/errors.js";
+import { InvalidArgumentError, thrownText, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert } from "./advert.js";
 import { DIAL_RETRY, DIAL_RETRY_MAX, DIAL_TIMEOUT, MAX_BATCH, PROTOCOL_RETRY } from "./bounds.js";
 import type {
@@ -91,6 +92,8 @@ interface RoomWaiter {
 
 export class Sending {
   readonly id: string;
+  /** Its name, which stays when it is lost. */
+  readonly name: string;
   readonly window: SendWindow;
   state: SendingState = "idle";
   dropped = 0;
@@ -121,8 +124,9 @@ export class Sending {
   #waiters: RoomWaiter[] = [];
   #usedAt: number;
 
-  constructor(id: string, limits: WindowLimits, effects: SendingEffects) {
+  constructor({ id, name }: LinkMember, limits: WindowLimits, effects: SendingEffects) {
     this.id = id;
+    this.name = name;
     this.window = new SendWindow(limits);
     this.#effects = effects;
     this.#usedAt = performance.now();
@@ -232,12 +236,21 @@ export class Sending {
     const target = this.#target(member, advert.keys);
     const found = this.#effects.protocols.flatMap((protocol, rank) => {
       const where = advert.protocols.get(protocol.name);
-      return where === undefined || !protocol.reaches(target) ? [] : [{ protocol, rank, where }];
+      return where === undefined || !this.#reaches(protocol, target) ? [] : [{ protocol, rank, where }];
     });
     const now = performance.now();
     const failed = ({ protocol }: Candidate): number =>
       now - (this.#failedAt.get(protocol.name) ?? Number.NEGATIVE_INFINITY) < PROTOCOL_RETRY ? 1 : 0;
     return found.sort((a, b) => failed(a) - failed(b));
+  }
+
+  #reaches(protocol: MessageProtocol, target: DialTarget): boolean {
+    try {
+      return protocol.reaches(target);
+    } catch (error) {
+      this.#effects.onFailed(this, protocol.name, thrownText(error));
+      return false;
+    }
   }
 
   #target({ id, host, local }: LinkMember, keys: string): DialTarget {
@@ -294,12 +307,15 @@ export class Sending {
     const events: ConnectionEvents = {
       onOpen: () => this.#onOpen(attempt),
       onMessage: (frames) => this.#onMessage(attempt, frames),
-      onClose: (reason) => this.#failed(attempt, reason),
+      onClose: (reason) => this.#ended(attempt, reason),
     };
     try {
-      attempt.connection = protocol.dial(where, target, this.#effects.host, events);
+      const connection = protocol.dial(where, target, this.#effects.host, events);
+      if (typeof connection?.send !== "function" || typeof connection.close !== "function")
+        throw new InvalidArgumentError(`dial gives a connection; got ${describe(connection)}`);
+      attempt.connection = connection;
     } catch (error) {
-      this.#failed(attempt, (error as Error).message);
+      this.#failed(attempt, thrownText(error));
       return;
     }
     if (attempt.hasEnded) attempt.connection.close(0);
@@ -322,6 +338,17 @@ export class Sending {
     const isIt = this.#effects.isOf(connection, attempt.target);
     if (typeof isIt === "boolean") greet(isIt);
     else void isIt.then(greet);
+  }
+
+  /** A connection has ended. Where it served and nothing waits, that is no failure: the peer closes, or is gone. */
+  #ended(attempt: Attempt, reason: string): void {
+    const isServing = !attempt.hasEnded && attempt === this.#current;
+    if (!isServing || this.#attempt !== undefined || this.window.waiting > 0) {
+      this.#failed(attempt, reason);
+      return;
+    }
+    this.#disconnect();
+    this.state = "idle";
   }
 
   /** A way did not come about, or ended. */

@@ -4,6 +4,8 @@
  *   frame    length 4, big-endian, its top bit: another frame of the message follows | bytes
  */
 import type { Duplex } from "node:stream";
+import { checkKeys, describe } from "../../core/arguments.js";
+import { InvalidArgumentError, thrownText } from "../../core/errors.js";
 import type {
   ConnectionEvents,
   DialTarget,
@@ -32,9 +34,19 @@ export interface StreamProtocolOptions {
   connect(where: string, target: DialTarget, host: ProtocolHost): Promise<Duplex>;
 }
 
-/** A protocol for messages between nodes, over streams that the program opens. */
+/**
+ * A protocol for messages between nodes, over streams that the program opens.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown option, and one of another type
+ */
 export function streamProtocol(options: StreamProtocolOptions): MessageProtocol {
+  checkKeys("streamProtocol", options, ["name", "secure", "reaches", "listen", "connect"]);
   const { name, secure = false, reaches = ({ local }: DialTarget) => local } = options;
+  for (const call of ["listen", "connect"] as const)
+    if (typeof options[call] !== "function")
+      throw new InvalidArgumentError(
+        `${call} of streamProtocol is a function; got ${describe(options[call])}`,
+      );
   return {
     name,
     secure,
@@ -59,10 +71,11 @@ export function streamProtocol(options: StreamProtocolOptions): MessageProtocol 
     dial(where, target, host, events) {
       const connection = new StreamConnection(host.maxFrame, () => undefined);
       connection.events = events;
-      options.connect(where, target, host).then(
-        (stream) => connection.attach(stream),
-        (error: unknown) => connection.ended(error instanceof Error ? error.message : "failed"),
-      );
+      // Inside a promise: it may throw as well as reject, and what it gives may be no stream.
+      Promise.resolve()
+        .then(() => options.connect(where, target, host))
+        .then((stream) => connection.attach(stream))
+        .catch((error: unknown) => connection.ended(thrownText(error)));
       return connection;
     },
   };
@@ -87,8 +100,12 @@ class StreamConnection implements MessageConnection {
     this.#onEnd = onEnd;
   }
 
-  /** It is open. */
+  /** It is open. What a program gave for a stream may be anything. */
   attach(stream: Duplex): void {
+    if (typeof stream?.on !== "function" || typeof stream.write !== "function") {
+      this.ended(`a stream is expected; got ${describe(stream)}`);
+      return;
+    }
     if (this.#isOver) {
       stream.on("error", () => undefined).destroy();
       return;

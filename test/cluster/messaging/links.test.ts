@@ -3,11 +3,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
-import type { MessageProtocol } from "../../../src/cluster/messaging/protocol.js";
+import type { MessageProtocol, ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
 import { BusSecurity, IdentitySecurity } from "../../../src/cluster/messaging/security.js";
 import { streamProtocol } from "../../../src/cluster/messaging/stream-protocol.js";
 import {
@@ -18,7 +18,13 @@ import {
   LinkFrame,
 } from "../../../src/cluster/messaging/wire.js";
 import { ipcProtocol, tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
-import { type CurveKeyPair, context, curveKeyPair, Dealer } from "../../../src/index.js";
+import {
+  type CurveKeyPair,
+  context,
+  curveKeyPair,
+  Dealer,
+  InvalidArgumentError,
+} from "../../../src/index.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
 import { LinksNode, LinksWorld } from "./links-world.js";
 
@@ -96,6 +102,19 @@ describe("links between two nodes", () => {
     expect(a.links.stats().former).toMatchObject({ sent: 5_000, delivered: 5_000, lost: 0 });
     // The session is the same all the time.
     expect(a.peers).toEqual([[b.id, "up"]]);
+  });
+
+  test("a connection that the peer closes while nothing waits is no failure, and the next item dials again", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    sendAll(a, b, 3);
+    await vi.waitFor(() => expect(a.to(b).delivered).toBe(3));
+    tcp.cut();
+    expect([a.failures, a.to(b).state]).toEqual([[], "idle"]);
+    sendAll(a, b, 3, 3);
+    await b.until(() => b.items.length === 6);
+    expect([b.texts, tcp.dialled, a.failures]).toEqual([texts(6), 2, []]);
   });
 
   test("a peer that is lost, and one that is gone: what waits is counted as lost", async () => {
@@ -270,6 +289,90 @@ describe("protocols", () => {
     await expect(
       world.node("a", { protocols: [new BreakableProtocol(tcpProtocol(), "No Name")] }),
     ).rejects.toThrow(/name/);
+  });
+});
+
+describe("a program's own protocol", () => {
+  const nothing = (): never => ({}) as never;
+  const mine = (changes: object): MessageProtocol =>
+    ({
+      name: "mine",
+      secure: true,
+      reaches: () => true,
+      listen: nothing,
+      dial: nothing,
+      ...changes,
+    }) as never;
+
+  test("is refused where it lacks something, or has it of another type", async () => {
+    for (const changes of [
+      { name: 10n },
+      { name: undefined },
+      { secure: "yes" },
+      { secure: undefined },
+      { reaches: true },
+      { listen: undefined },
+      { dial: null },
+    ])
+      await expect(
+        world.node("a", { protocols: [mine(changes)] }),
+        `${Object.keys(changes)}`,
+      ).rejects.toThrow(InvalidArgumentError);
+    for (const options of [
+      undefined,
+      null,
+      {},
+      { name: "x", listen: nothing },
+      { name: "x", conect: nothing },
+    ])
+      expect(() => streamProtocol(options as never)).toThrow(InvalidArgumentError);
+  });
+
+  test("that gives no listener, or an advert that cannot be sent, is left out alone", async () => {
+    for (const listener of [
+      undefined,
+      {},
+      { advert: 5, close: nothing },
+      { advert: "a;b", close: nothing },
+    ]) {
+      const a = await world.node("a", { protocols: [mine({ listen: async () => listener }), tcpProtocol()] });
+      expect([...(decodeAdvert(a.advert)?.protocols.keys() ?? [])]).toEqual(["tcp"]);
+      expect(a.failures).toEqual([["", "mine", expect.stringContaining("listener")]]);
+    }
+  });
+
+  test("that throws whatever, or gives no connection or stream, gives way to the next one", async () => {
+    const listen = async (): Promise<ProtocolListener> => ({ advert: "x", close: async () => undefined });
+    const thrower = (thrown: unknown) => (): never => {
+      throw thrown;
+    };
+    const b = await world.node("b", { protocols: [mine({ listen }), tcpProtocol()] });
+    for (const [protocol, reason] of [
+      [mine({ listen, reaches: thrower(undefined) }), "undefined"],
+      [mine({ listen, dial: thrower(Object.create(null)) }), ""],
+      [mine({ listen, dial: () => undefined }), "connection"],
+      [
+        streamProtocol({ name: "mine", secure: true, reaches: () => true, listen, connect: nothing }),
+        "stream",
+      ],
+      [
+        streamProtocol({
+          name: "mine",
+          secure: true,
+          reaches: () => true,
+          listen,
+          connect: thrower(new Error("now")),
+        }),
+        "now",
+      ],
+    ] as const) {
+      const a = await world.node("a", { protocols: [protocol, tcpProtocol()] });
+      const before = b.items.length;
+      sendAll(a, b, 3);
+      await b.until(() => b.items.length === before + 3);
+      expect(a.links.protocolOf(b.id)).toBe("tcp");
+      expect(a.failures).toEqual([[b.id, "mine", expect.stringContaining(reason)]]);
+    }
   });
 });
 
