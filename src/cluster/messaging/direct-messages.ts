@@ -138,7 +138,7 @@ export class DirectMessages {
     for (const id of peers) if (this.#waiting.has(id)) fulls.push(id);
     const free = fulls.length === 0 ? peers : peers.filter((id) => !fulls.includes(id));
     const count = this.#links.sendToMany(free, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
-    for (const id of fulls) this.#state.dropFull(id, item, DIRECT_PREFIX);
+    for (const id of fulls) this.#state.dropFull(id, DIRECT_PREFIX);
     this.sent += count;
     return count;
   }
@@ -263,7 +263,7 @@ export class DirectMessages {
     const send = (): "sent" | "full" | "unreachable" =>
       this.#links.send(to, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
     if (!this.#waiting.has(to) && send() !== "full") return;
-    if (this.#waiting.isFull(1, item.length)) this.#state.dropFull(to, item, DIRECT_PREFIX);
+    if (this.#waiting.isFull(1, item.length)) this.#state.dropFull(to, DIRECT_PREFIX);
     else void this.#waiting.wait(to, item.length, -1, send);
   }
 

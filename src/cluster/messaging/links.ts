@@ -242,7 +242,7 @@ export class NodeLinks implements MessageLinks {
     if (sending !== undefined) {
       if (state === "lost") sending.reset();
       else {
-        this.#forget(sending, 0);
+        this.#forget(sending);
         this.#sending.delete(id);
       }
     }
@@ -275,7 +275,7 @@ export class NodeLinks implements MessageLinks {
       clearTimeout(timer);
       this.#onDrained = undefined;
     }
-    for (const sending of this.#sending.values()) this.#forget(sending, 0);
+    for (const sending of this.#sending.values()) this.#forget(sending);
     this.#sending.clear();
     this.#acknowledgeAll();
     for (const caller of this.#hellos) caller.end();
@@ -292,8 +292,8 @@ export class NodeLinks implements MessageLinks {
   }
 
   /** Its counters stay. */
-  #forget(sending: Sending, linger: number): void {
-    sending.close(linger);
+  #forget(sending: Sending): void {
+    sending.close();
     const { window, dropped } = sending;
     this.#former.sent += window.delivered + window.lost + dropped;
     this.#former.delivered += window.delivered;
@@ -340,7 +340,7 @@ export class NodeLinks implements MessageLinks {
     return sent;
   }
 
-  drop(to: string, prefix: string, _bytes: number): void {
+  drop(to: string, prefix: string): void {
     const sending = this.#sending.get(to);
     if (sending !== undefined) this.#drop(sending, prefix);
   }

@@ -96,7 +96,7 @@ export interface MessageLinks {
    */
   sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number;
   /** Counts an item that the caller drops since the peer's mark is reached. */
-  drop(to: string, prefix: string, bytes: number): void;
+  drop(to: string, prefix: string): void;
   /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */
   room(to: string): Promise<void>;
   /** Something about a member changed. `lost` may come back; `gone` left, or was removed or forgotten. */

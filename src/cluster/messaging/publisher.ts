@@ -134,7 +134,7 @@ export class Publisher {
     const count = this.#links.sendToMany(targets, MessageKind.PUBLISH, item, prefix, fulls);
     this.sent += count;
     if (fulls.length > 0) {
-      for (const id of fulls) this.#state.dropFull(id, item, prefix);
+      for (const id of fulls) this.#state.dropFull(id, prefix);
       fulls.length = 0;
     }
     return count;
@@ -185,7 +185,7 @@ export class Publisher {
         kept ??= isShared ? Buffer.from(data) : data;
         const own = kept;
         wait(id, () => this.#sendUncounted(id, own, prefix));
-      } else if (result === "full") this.#state.dropFull(id, data, prefix);
+      } else if (result === "full") this.#state.dropFull(id, prefix);
     }
     if (message !== undefined) {
       const isBehind = this.#waiting.has(this.#state.id);

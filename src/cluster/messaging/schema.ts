@@ -10,7 +10,7 @@
  * or not well-formed decodes to `undefined`, never to an error.
  *
  * Fields are closures in an array, which is good for some million values a second. What is sent for each message of a
- * program is written by hand (wire.ts, and publications.ts).
+ * program is written by hand (items.ts and service-wire.ts).
  */
 import { isUtf8 } from "node:buffer";
 import { InvalidArgumentError } from "../../core/errors.js";

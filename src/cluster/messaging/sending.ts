@@ -50,8 +50,8 @@ export interface SendingEffects {
   hello(to: string, session: number): Buffer;
   /** Whether the peer that a connection leads to may be that member. */
   isOf(connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
-  /** A session began. @param isNew another life of the peer had one before */
-  onUp(sending: Sending, isNew: boolean): void;
+  /** A session began. */
+  onUp(sending: Sending): void;
   /** A protocol failed, or the peer refused this node. */
   onFailed(sending: Sending, protocol: string, reason: string): void;
   /** No protocol works. */
@@ -117,8 +117,6 @@ export class Sending {
   #life = "";
   #granted = 0;
   #isSessionUp = false;
-  /** Another life of the peer had a session before this one. */
-  #isNewLife = false;
   /** Connections in a row over which nothing was acknowledged. */
   #uselessInRow = 0;
   #waiters: RoomWaiter[] = [];
@@ -185,40 +183,40 @@ export class Sending {
     this.window.releaseSlab();
   }
 
-  /** Gives up what waits. The peer may come back. @returns items that were lost */
-  reset(): number {
-    this.#disconnect();
+  /** Gives up what waits. The peer may come back. */
+  reset(): void {
+    this.#giveUp();
     this.state = "idle";
-    this.#isSessionUp = false;
-    const lost = this.window.reset();
-    this.#settleRoom(true);
-    return lost;
   }
 
-  /** For good. @param linger ms that frames which were sent may take to leave */
-  close(linger: number): number {
-    this.#disconnect(linger);
+  /** For good. */
+  close(): void {
+    this.#giveUp();
     this.state = "closed";
-    const lost = this.window.reset();
+  }
+
+  #giveUp(): void {
+    this.#disconnect();
+    this.#isSessionUp = false;
+    this.window.reset();
     this.#settleRoom(true);
-    return lost;
   }
 
   // --- Ways to the peer ------------------------------------------------------------------------------------------------
 
-  #disconnect(linger = 0): void {
+  #disconnect(): void {
     clearTimeout(this.#timer);
     clearTimeout(this.#upgrade);
-    for (const each of [this.#attempt, this.#current]) if (each !== undefined) this.#drop(each, linger);
+    for (const each of [this.#attempt, this.#current]) if (each !== undefined) this.#drop(each);
     this.#attempt = undefined;
     this.#current = undefined;
     this.window.disconnected();
   }
 
-  #drop(attempt: Attempt, linger = 0): void {
+  #drop(attempt: Attempt): void {
     clearTimeout(attempt.timer);
     attempt.hasEnded = true;
-    attempt.connection?.close(linger);
+    attempt.connection?.close(0);
   }
 
   /** Begins a round of attempts. */
@@ -435,7 +433,6 @@ export class Sending {
     const deliveredBefore = window.delivered;
     const isOther = this.#life !== "" && welcome.life !== this.#life;
     this.#life = welcome.life;
-    this.#isNewLife ||= isOther;
     if ((isOther && !window.isFresh) || !window.resume(welcome.received, welcome.delivered)) {
       // Another life, or one that forgot: nobody knows what it had.
       window.reset();
@@ -454,8 +451,7 @@ export class Sending {
     this.#take(attempt);
     if (!this.#isSessionUp) {
       this.#isSessionUp = true;
-      this.#effects.onUp(this, this.#isNewLife);
-      this.#isNewLife = false;
+      this.#effects.onUp(this);
     }
     this.flush();
     this.#settleRoom(false);

@@ -108,8 +108,8 @@ export class MessagingState {
   }
 
   /** An item that was not given to a link, whose mark is reached. */
-  dropFull(id: string, item: Uint8Array, prefix: string): void {
-    this.links.drop(id, prefix, item.length);
+  dropFull(id: string, prefix: string): void {
+    this.links.drop(id, prefix);
     this.droppedFull += 1;
     this.drops.dropped("full", id, prefix);
   }

@@ -157,25 +157,3 @@ export class SubscriptionTable<T> {
     return this.#index.words(ref)[(ref & WORD_MASK) + 1] as number;
   }
 }
-
-/**
- * Of subscriptions that match one message, those that get it: of each client the oldest, which stands for the others that
- * overlap with it, and each one that asked for a message of its own.
- *
- * @param found the subscriptions, the oldest first, as {@link SubscriptionTable.match} gives them; it keeps those that get it
- */
-export function onceForEachClient<T extends { readonly client: unknown; readonly each: boolean }>(
-  found: T[],
-): void {
-  if (found.length < 2) return;
-  const served = new Set<unknown>();
-  let kept = 0;
-  for (const subscription of found) {
-    if (!subscription.each) {
-      if (served.has(subscription.client)) continue;
-      served.add(subscription.client);
-    }
-    found[kept++] = subscription;
-  }
-  found.length = kept;
-}

@@ -16,13 +16,12 @@
 import { Buffer } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { SELF_ID } from "./addresses.js";
 import { MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
 import { checkTopic, type TopicFault, topicFault } from "./topics.js";
 
 /** No topic. */
-export const NO_ID = 0;
-/** The node's own client. */
-export const SELF_ID = 1;
+const NO_ID = 0;
 
 const LAST_ID = 0xffff_ffff;
 

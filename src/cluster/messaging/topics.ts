@@ -112,11 +112,6 @@ export function checkFilter(text: unknown): asserts text is string {
   throw new InvalidArgumentError(`A topic filter ${wanted}; got ${describe(text)}`);
 }
 
-/** A filter with wildcards; what has none is a topic, too. */
-export function hasWildcards(filter: string): boolean {
-  return filter.includes("+") || filter.includes("#");
-}
-
 /**
  * Whether a valid filter matches a valid topic: the rules as they are written, for one pair, slowly. Tables have their own
  * way (filter-index.ts); tests hold it against this one.

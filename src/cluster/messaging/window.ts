@@ -20,7 +20,7 @@
  */
 import { allocate } from "../../core/memory.js";
 import { ITEM_BY_REFERENCE, MAX_BATCH } from "./bounds.js";
-import { sizeOfUint, writeUint } from "./schema.js";
+import { writeUint } from "./schema.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
 /** Bytes of the first slab of a link; each further one is twice as large, up to a batch. */
@@ -206,16 +206,14 @@ export class SendWindow {
     return true;
   }
 
-  /** Gives up what waits: the peer is gone, or another life. A session begins. @returns items that were lost */
-  reset(): number {
-    const lost = this.waiting;
-    this.lost += lost;
+  /** Gives up what waits: the peer is gone, or another life. A session begins. */
+  reset(): void {
+    this.lost += this.waiting;
     this.#session += 1;
     this.#next = 0;
     this.#acked = 0;
     this.#everSent = 0;
     this.#forgetBatches();
-    return lost;
   }
 
   /** Nothing waits: the memory goes. */
@@ -294,11 +292,6 @@ export class SendWindow {
     this.#batches.push(batch);
     this.#open = undefined;
   }
-}
-
-/** Bytes of an item in a batch, with what stands in front of it. */
-export function sizeInBatch(size: number): number {
-  return 1 + sizeOfUint(size) + size;
 }
 
 /** The receiver's end. */

@@ -176,7 +176,7 @@ describe("links between two nodes", () => {
     expect(a.links.sendToMany([b.id, createId()], 2, Buffer.from("x"), "t", full)).toBe(0);
     expect(full).toEqual([b.id]);
     expect(a.to(b).dropped).toBe(0);
-    a.links.drop(b.id, "t", 1);
+    a.links.drop(b.id, "t");
     expect(a.to(b).dropped).toBe(1);
     const room = a.links.room(b.id);
     world.changed(b, "gone");

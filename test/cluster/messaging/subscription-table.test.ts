@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { onceForEachClient, SubscriptionTable } from "../../../src/cluster/messaging/subscription-table.js";
+import { SubscriptionTable } from "../../../src/cluster/messaging/subscription-table.js";
 import { InvalidArgumentError } from "../../../src/index.js";
 
 describe("subscriptions", () => {
@@ -41,16 +41,6 @@ describe("subscriptions", () => {
     const found: string[] = ["before"];
     expect(table.match("a/b", found)).toBe(4);
     expect(found).toEqual(["before", "one", "two", "one", "three"]);
-  });
-
-  it("that overlap give a client one message, or one each", () => {
-    const of = (name: string, client: number, each = false) => ({ name, client, each });
-    const found = [of("a", 1), of("b", 2), of("c", 1), of("d", 1, true), of("e", 2, true), of("f", 2, true)];
-    onceForEachClient(found);
-    expect(found.map(({ name }) => name)).toEqual(["a", "b", "d", "e", "f"]);
-    const one = [of("a", 1, true)];
-    onceForEachClient(one);
-    expect(one).toHaveLength(1);
   });
 });
 
