@@ -22,6 +22,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { ITEM_BY_REFERENCE } from "./bounds.js";
+import { sizeOfUint, writeUint } from "./schema.js";
 
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
@@ -44,28 +45,11 @@ export const DirectFault = { CLOSED: 1 } as const;
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-function varintBytes(value: number): number {
-  let bytes = 1;
-  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) bytes += 1;
-  return bytes;
-}
-
-function writeVarint(into: Buffer, value: number, offset: number): number {
-  let rest = value;
-  let at = offset;
-  while (rest > 127) {
-    into[at++] = (rest % 128) | 128;
-    rest = Math.floor(rest / 128);
-  }
-  into[at++] = rest;
-  return at;
-}
-
 /** A name as it is in an item. */
 export function encodeName(name: string): Buffer {
   const bytes = Buffer.byteLength(name);
-  const encoded = Buffer.allocUnsafe(varintBytes(bytes) + bytes);
-  encoded.write(name, writeVarint(encoded, bytes, 0));
+  const encoded = Buffer.allocUnsafe(sizeOfUint(bytes) + bytes);
+  encoded.write(name, writeUint(encoded, 0, bytes));
   return encoded;
 }
 
@@ -157,10 +141,10 @@ export function encodeDirect(
   data: string | Uint8Array,
 ): Buffer {
   const flags = (subtopic === undefined ? 0 : SUBTOPIC) | (client === 1 ? 0 : CLIENT);
-  const head = 1 + varintBytes(number) + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
+  const head = 1 + sizeOfUint(number) + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
   const item = Buffer.allocUnsafe(head + (subtopic?.length ?? 0) + dataBytes(data));
   item[0] = flags;
-  let at = item.writeUInt32BE(to, writeVarint(item, number, 1));
+  let at = item.writeUInt32BE(to, writeUint(item, 1, number));
   if (client !== 1) at = item.writeUInt32BE(client, at);
   if (subtopic !== undefined) {
     item.set(subtopic, at);
@@ -174,9 +158,9 @@ export function encodeDirect(
 export function encodeResult(upTo: number, failed: readonly number[]): Buffer {
   const item = Buffer.allocUnsafe(1 + MAX_VARINT + failed.length * MAX_VARINT);
   item[0] = RESULT;
-  let at = writeVarint(item, upTo, 1);
+  let at = writeUint(item, 1, upTo);
   for (let i = 0; i < failed.length; i += 2) {
-    at = writeVarint(item, failed[i] as number, at);
+    at = writeUint(item, at, failed[i] as number);
     item[at++] = failed[i + 1] as number;
   }
   return item.subarray(0, at);
@@ -184,24 +168,24 @@ export function encodeResult(upTo: number, failed: readonly number[]): Buffer {
 
 export function encodeAsk(request: number, filter: string): Buffer {
   const name = encodeName(filter);
-  const item = Buffer.allocUnsafe(1 + varintBytes(request) + name.length);
+  const item = Buffer.allocUnsafe(1 + sizeOfUint(request) + name.length);
   item[0] = ASK;
-  item.set(name, writeVarint(item, request, 1));
+  item.set(name, writeUint(item, 1, request));
   return item;
 }
 
 /** @param publish as `encodePublish` gives it */
 export function encodeValue(request: number, publish: Buffer): Buffer {
-  const item = Buffer.allocUnsafe(1 + varintBytes(request) + publish.length);
+  const item = Buffer.allocUnsafe(1 + sizeOfUint(request) + publish.length);
   item[0] = VALUE;
-  item.set(publish, writeVarint(item, request, 1));
+  item.set(publish, writeUint(item, 1, request));
   return item;
 }
 
 export function encodeEnd(request: number): Buffer {
-  const item = Buffer.allocUnsafe(1 + varintBytes(request));
+  const item = Buffer.allocUnsafe(1 + sizeOfUint(request));
   item[0] = END;
-  writeVarint(item, request, 1);
+  writeUint(item, 1, request);
   return item;
 }
 
