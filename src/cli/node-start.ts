@@ -115,6 +115,11 @@ export async function startNode(settings: StartSettings): Promise<void> {
   node.events.on("registry:down", ({ error }) =>
     log.warn(`shoal node names does not show this node: ${error.message}`, { code: codeOf(error) }),
   );
+  node.events.on("protocol:failed", ({ node: other, protocol, reason }) => {
+    // With another node it is that node's, or the way there: the next protocol is tried.
+    if (other === undefined)
+      log.warn(`others do not reach this node's messages by ${protocol}: ${reason}`, { protocol });
+  });
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   const reloads = reloadsOf?.(node, log);
   let server: DiscoveryServer | undefined;

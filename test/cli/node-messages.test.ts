@@ -1,5 +1,6 @@
 /** `shoal node pub` and `shoal node sub`: messages through running nodes. */
 import { EventEmitter, once } from "node:events";
+import { createServer } from "node:net";
 import { PassThrough } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
@@ -134,6 +135,18 @@ describe("shoal node pub and sub", () => {
     }
     // What was before a line that is not one was published.
     expect(String((await sub.ended).stdout)).toBe("ok 1\n");
+  });
+
+  it("a node logs that it has no port for messages", async () => {
+    const server = createServer().listen(0);
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    await new Promise((resolve) => server.close(resolve));
+    const node = startWithout("node", "start", "--name", "a", "--group", group, "--ports", `${port}`);
+    await node.until("stdout", /ready/);
+    expect(String(node.stderr)).toContain(
+      `others do not reach this node's messages by tcp: no port from ${port} to ${port} is free`,
+    );
   });
 
   it("end with the node", async () => {

@@ -22,7 +22,7 @@ export type MessagingEvent =
       readonly filter: string;
       readonly error: unknown;
     }
-  /** A protocol failed with a node, or could not be opened here (`node` is `undefined` then): the next one is tried. */
+  /** A protocol failed with a node, or could not be opened here (`node` is `undefined` then, counted as `messages:listen`): the next one is tried. */
   | {
       readonly type: "protocol:failed";
       readonly node: string | undefined;

@@ -98,7 +98,7 @@ export class BusMessages {
     try {
       await links.start();
     } catch {
-      this.#sockets.count("messages:listen"); // Reported by protocol.
+      // Each protocol was reported.
     }
   }
 
@@ -171,13 +171,11 @@ export class BusMessages {
             member: (of) => this.#linkMember(of),
             advertise: (advert) => this.#effects.announce(MESSAGES_PROP, advert),
             ping: (of) => this.#effects.ping(of),
-            onProtocolFailed: (peer, protocol, reason) =>
-              this.#effects.report({
-                type: "protocol:failed",
-                node: peer === "" ? undefined : peer,
-                protocol,
-                reason,
-              }),
+            onProtocolFailed: (peer, protocol, reason) => {
+              const node = peer === "" ? undefined : peer;
+              if (node === undefined) this.#sockets.count("messages:listen");
+              this.#effects.report({ type: "protocol:failed", node, protocol, reason });
+            },
           },
         });
         return links;

@@ -1,4 +1,6 @@
 /** Messages of nodes as programs run them: real links, real routes. */
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import { type ClusterMessage, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
 
@@ -43,7 +45,34 @@ function joins(node: ClusterNode, count: number): Promise<void> {
   });
 }
 
+/** One that is free on every address, for a range of one. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0);
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 describe("messages of nodes", () => {
+  test("a range without a port for them is reported, and counted", async () => {
+    const port = await freePort();
+    const node = create("a", { ports: `${port}-${port}`, multicast: false });
+    const failed: unknown[] = [];
+    node.events.on("protocol:failed", (event) => failed.push(event));
+    await node.start();
+    expect(node.address).toBe(`127.0.0.1:${port}`);
+    expect(failed).toEqual([
+      {
+        type: "protocol:failed",
+        node: undefined,
+        protocol: "tcp",
+        reason: `no port from ${port} to ${port} is free`,
+      },
+    ]);
+    expect(node.stats().dropped["messages:listen"]).toBe(1);
+  });
+
   test("a subscription gets what another node publishes, with its sender, which is answered", async () => {
     const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
     const answers = a.subscribe("self");
