@@ -8,7 +8,8 @@ import {
   ec2Addresses,
   openStackAddresses,
 } from "../cluster/index.js";
-import { UsageError } from "./failure.js";
+import { parseListenAddress } from "../core/http-server.js";
+import { asUsage, UsageError } from "./failure.js";
 import { readUsersFile } from "./key-file.js";
 import type { Log } from "./log.js";
 import { keysFrom } from "./security.js";
@@ -69,7 +70,7 @@ export async function clientsOf(values: ClientsValues, folder: string): Promise<
   return {
     ...options,
     users: users ?? (await readUsersFile(resolve(folder, usersFile as string))),
-    ...(http === undefined ? {} : { http: httpOf(http) }),
+    ...(http === undefined ? {} : { http: await httpOf(http) }),
     ...(addresses === "interfaces" ? {} : { addresses: PROVIDERS[addresses]() }),
     ...(keys === undefined
       ? {}
@@ -84,12 +85,9 @@ export async function clientsOf(values: ClientsValues, folder: string): Promise<
 }
 
 /** @throws UsageError */
-function httpOf(text: string): { host: string; port: number } {
-  const at = text.lastIndexOf(":");
-  const port = Number(text.slice(at + 1));
-  if (at < 1 || !/^\d{1,5}$/.test(text.slice(at + 1)) || port > 65_535)
-    throw new UsageError(`expected HOST:PORT for the clients' HTTP; got ${JSON.stringify(text)}`);
-  return { host: text.slice(0, at).replace(/^\[(.*)\]$/, "$1"), port };
+async function httpOf(text: string): Promise<{ host: string; port: number }> {
+  const { host = "0.0.0.0", port } = await asUsage(() => parseListenAddress("HTTP", text));
+  return { host, port };
 }
 
 /** Logs who is refused. The server ends with its node. @throws what `start` throws */

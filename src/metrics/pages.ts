@@ -29,7 +29,7 @@ export async function startPages(
   sources: MetricsSources,
   unready: () => string | undefined = () => undefined,
 ): Promise<MetricsServer> {
-  const { host, port } = parseListenAddress(address);
+  const { host, port } = parseListenAddress("Metrics", address);
   if (typeof sources !== "function") namedSources(sources); // Throws for what is not a source.
   const pages = new Pages(await Exposition.load(), sources, unready);
   const server = boundedServer(pages.answer);

@@ -69,7 +69,7 @@ it("does so by a configuration, which is checked", async () => {
   const path = `${file()}.yaml`;
   const clients = `clients:
   endpoint: tcp://127.0.0.1:*
-  http: 127.0.0.1:0
+  http: "*:0"
   port: 5673
   users:
     ana: { password: "secret:word", roles: [finder] }

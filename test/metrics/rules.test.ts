@@ -128,7 +128,7 @@ describe("an address for metrics", () => {
     [":9464", { host: undefined, port: 9464 }],
     ["127.0.0.1:*", { host: "127.0.0.1", port: 0 }],
   ])("%s", (text, address) => {
-    expect(parseListenAddress(text)).toEqual(address);
+    expect(parseListenAddress("Metrics", text)).toEqual(address);
   });
 
   it.each([
@@ -141,7 +141,7 @@ describe("an address for metrics", () => {
     "::1:9464",
     "a b:1",
   ])("%j is none", (text) => {
-    expect(() => parseListenAddress(text)).toThrow(/expected HOST:PORT/);
+    expect(() => parseListenAddress("Metrics", text)).toThrow(/expected HOST:PORT/);
   });
 });
 
