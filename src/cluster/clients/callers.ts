@@ -5,7 +5,7 @@
  *
  * A watcher that does not read costs its queue of `QUEUE_BYTES`: it misses updates, and gets the whole list when it reads again.
  */
-import { InvalidArgumentError, NotSupportedError, type ShoalError } from "../../core/errors.js";
+import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import type { PeerCredentials } from "../../engine/engine.js";
 import { listen, Policing } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -197,8 +197,8 @@ export class CallerRouter {
     try {
       for await (const [routingId, ...frames] of router as AsyncIterable<Buffer[]>)
         if (routingId !== undefined) this.#onMessage(router, routingId, frames);
-    } catch {
-      // The socket closed.
+    } catch (error) {
+      if (!router.closed) throw error;
     }
   }
 
@@ -216,8 +216,9 @@ export class CallerRouter {
       if (request.command === "watch") this.#watch(caller, request, envelope.length > 0);
       reply = this.#directory.reply(caller.address, request.addresses);
     } catch (error) {
+      if (!(error instanceof InvalidArgumentError)) throw error;
       this.#counts.invalid += 1;
-      const { code, message } = error as ShoalError;
+      const { code, message } = error;
       reply = Buffer.from(JSON.stringify({ ok: false, error: { code, message } }));
     }
     // One that is not sent is as lost as one of a connection that ends: the caller asks again.
