@@ -161,7 +161,7 @@ function fits(name: string | undefined, wanted: string): boolean {
   return name === wanted || name?.startsWith(`${wanted}@`) === true;
 }
 
-/** Never rejects. */
+/** What an endpoint's node calls itself; without a name where it does not answer. @throws UsageError for wrong security options */
 async function named(endpoint: string, security: SecurityOptions, signal: AbortSignal): Promise<Target> {
   const client = await ControlClient.open(endpoint, security);
   try {
