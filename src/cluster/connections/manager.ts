@@ -68,7 +68,7 @@ export class ConnectionManager {
     this.#names = new Names(
       {
         changed: () => this.#update(),
-        failed: () => undefined,
+        failed: () => undefined, // `status` has the error.
         isAlone: () => node.closed || node.stats().members <= 1,
       },
       (name) => node.resolveName(name),
@@ -106,7 +106,11 @@ export class ConnectionManager {
   status(): ConnectionStatus[] {
     if (this.#bus.closed) return [];
     const members = new Map(this.#bus.members({ self: false }).map((each) => [each.addresses[0], each]));
-    const rows = this.#list.status(this.#resolve, (address) => this.#bus.streamState(address));
+    const rows = this.#list.status(
+      this.#resolve,
+      (address) => this.#bus.streamState(address),
+      (address) => this.#names.errorOf(address),
+    );
     return rows.map(({ address, resolved, state, since, attempts, error, peer }) => {
       const member = members.get(resolved) ?? (peer === undefined ? undefined : members.get(peer));
       return Object.freeze({ address, resolved, state, member, since, attempts, error });

@@ -83,15 +83,17 @@ export class ConnectionList {
     return new Set(this.addresses.flatMap((address) => resolve(address)));
   }
 
-  /** A row for each address that an entry resolves to, and one for a name without any. */
+  /** A row for each address that an entry resolves to, and one for a name without any. @param errorOf why a name has none, where that is known */
   status(
     resolve: (address: string) => readonly string[],
     streamOf: (address: string) => StreamState,
+    errorOf: (address: string) => Error | undefined = () => undefined,
   ): ConnectionRow[] {
     return [...this.#entries].flatMap(([address, since]): ConnectionRow[] => {
       const found = resolve(address);
       if (found.length > 0) return found.map((resolved) => ({ address, resolved, ...streamOf(resolved) }));
-      const error = { code: "ENOTFOUND", message: "the name has no address now" };
+      const message = errorOf(address)?.message ?? "the name has no address now";
+      const error = { code: "ENOTFOUND", message };
       return [{ address, resolved: undefined, state: "broken", since, attempts: 0, error, peer: undefined }];
     });
   }

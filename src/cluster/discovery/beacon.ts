@@ -14,7 +14,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
-import { readAddress } from "../net/addresses.js";
+import { isGroup, readAddress } from "../net/addresses.js";
 import { BeaconSockets, beaconNetwork } from "../zre/beacon.js";
 import { decodeBeacon, encodeBeacon } from "../zre/codec.js";
 import { BeaconRules } from "./beacon-rules.js";
@@ -170,11 +170,6 @@ function broadcastOf(what: string, kind: string, form: Form, options: BeaconSour
 
 const isPort = (port: unknown): boolean =>
   Number.isSafeInteger(port) && (port as number) > 0 && (port as number) <= 65_535;
-
-function isGroup(address: string): boolean {
-  if (isIPv4(address)) return /^2(?:2[4-9]|3\d)\./.test(address);
-  return isIPv6(address) && /^ff/i.test(address);
-}
 
 /** An interface that beacons go by. */
 interface BeaconInterface {

@@ -93,9 +93,22 @@ export class Discovery {
 
   status(): DiscoveryStatus[] {
     const { seeds } = this;
-    const sources = this.#sources.map((source) => source.status(this.#lists.get(source.name)));
+    const sources = this.#sources.map((source) => {
+      const addresses = this.#lists.get(source.name);
+      return { ...this.#nameError(addresses), ...source.status(addresses) };
+    });
     if (seeds.length === 0) return sources;
-    return [{ name: SEEDS, state: "up", addresses: [...seeds], since: this.#since }, ...sources];
+    const own = { name: SEEDS, state: "up", addresses: [...seeds], since: this.#since } as const;
+    return [{ ...own, ...this.#nameError(seeds) }, ...sources];
+  }
+
+  /** Why the first name of a list that has no address has none. */
+  #nameError(addresses: readonly string[]): { readonly error?: Error } {
+    for (const address of addresses) {
+      const error = this.#names.errorOf(address);
+      if (error !== undefined) return { error };
+    }
+    return {};
   }
 
   /** Nothing is dialled any more. Settles when the sources have withdrawn what they published, or the time is over. */

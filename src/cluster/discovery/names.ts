@@ -24,12 +24,14 @@ export class Names {
   readonly #resolve: (name: HostPort) => Promise<readonly string[]>;
   /** The addresses of each name, "host:port". */
   readonly #known = new Map<string, readonly string[]>();
+  /** Why the last look-up of a name gave no address. */
+  readonly #errors = new Map<string, Error>();
   #waiting: string[] = [];
   #running = 0;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  /** @param resolve the addresses of a name, each with the port; none where it is unknown */
+  /** @param resolve the addresses of a name, each with the port; none, or an error, where it is unknown */
   constructor(
     effects: NamesEffects,
     resolve: (name: HostPort) => Promise<readonly string[]> = resolveAddress,
@@ -43,9 +45,18 @@ export class Names {
     return this.#known.get(name) ?? [];
   }
 
+  /** Why the last look-up of a name gave no address; `undefined` where it gave some, and before the first one. */
+  errorOf(name: string): Error | undefined {
+    return this.#errors.get(name);
+  }
+
   /** The names that matter from now on; new ones are looked up at once. */
   set(names: ReadonlySet<string>): void {
-    for (const name of this.#known.keys()) if (!names.has(name)) this.#known.delete(name);
+    for (const name of this.#known.keys()) {
+      if (names.has(name)) continue;
+      this.#known.delete(name);
+      this.#errors.delete(name);
+    }
     this.#waiting = this.#waiting.filter((name) => names.has(name));
     for (const name of names) {
       if (this.#known.has(name)) continue;
@@ -59,6 +70,7 @@ export class Names {
     this.#stopped = true;
     this.#waiting = [];
     this.#known.clear();
+    this.#errors.clear();
     clearTimeout(this.#timer);
   }
 
@@ -77,11 +89,22 @@ export class Names {
 
   async #lookUp(name: string): Promise<void> {
     const parts = readAddress(name);
-    const found = parts === undefined ? [] : await this.#resolve(parts).catch(() => []);
+    let found: readonly string[] = [];
+    let failure = new Error(`${name} has no address`);
+    try {
+      if (parts !== undefined) found = await this.#resolve(parts);
+    } catch (error) {
+      failure = error as Error;
+    }
     const known = this.#known.get(name);
     if (this.#stopped || known === undefined) return;
-    if (found.length === 0) this.#effects.failed();
-    else if (found.length !== known.length || !found.every((address) => known.includes(address))) {
+    if (found.length === 0) {
+      this.#errors.set(name, failure);
+      this.#effects.failed();
+      return;
+    }
+    this.#errors.delete(name);
+    if (found.length !== known.length || !found.every((address) => known.includes(address))) {
       this.#known.set(name, found);
       this.#effects.changed();
     }

@@ -50,7 +50,7 @@ export interface DiscoveryStatus {
   readonly state: "up" | "down";
   /** Its last list, without what is not an address. It stands while the source is down. */
   readonly addresses: readonly string[];
-  /** Why it is down. */
+  /** Why it is down; of one that is up, why the last look-up of a name in its list failed. */
   readonly error?: Error;
   /** Wall clock in ms since when it has been in this state. */
   readonly since: number;

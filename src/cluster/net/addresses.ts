@@ -70,21 +70,28 @@ export function canonicalAddress(address: string): string {
   return joinAddress(zone === undefined ? canonical : `${canonical}%${zone}`, parts.port);
 }
 
+/** Whether an IP address is that of a multicast group. */
+export function isGroup(address: string): boolean {
+  return isIPv4(address) ? /^2(?:2[4-9]|3\d)\./.test(address) : isIPv6(address) && /^ff/i.test(address);
+}
+
 /** Whether an address is of one link alone, and needs a zone on this host. */
 export function isLinkLocal(host: string): boolean {
   return /^fe[89ab]/i.test(host) && host.includes(":");
 }
 
 /**
- * The IP addresses of a host, each with the port; none where the name is unknown.
+ * The IP addresses of a host, each with the port.
  *
  * @param families which addresses are wanted
+ * @throws the system's error, such as `ENOTFOUND`
  */
 export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both" = 4): Promise<string[]> {
   if (isIP(host) !== 0) return Promise.resolve([canonicalAddress(joinAddress(host, port))]);
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     lookup(host, { all: true, family: families === "both" ? 0 : families }, (error, found) => {
-      resolve(error === null ? found.map(({ address }) => joinAddress(address, port)) : []);
+      if (error === null) resolve(found.map(({ address }) => joinAddress(address, port)));
+      else reject(error);
     });
   });
 }

@@ -197,9 +197,7 @@ export class NodeSockets {
     const interfaces = readInterfaces(this.platform, this.settings);
     const own = withoutZone((interfaces[0] as HostInterface).address);
     // Before anything is opened: what fails from here on leaves nothing open.
-    const [announced] = announce === undefined ? [] : await this.resolve(announce);
-    if (announce !== undefined && announced === undefined)
-      throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`);
+    const announced = announce && (await this.#announced(announce));
     const binding = bindingOf(this.platform, this.settings, interfaces);
     this.#zones.setInterfaces(interfaces);
     await bindFree(port, ports, async (wanted) => {
@@ -415,6 +413,19 @@ export class NodeSockets {
   /** The addresses of a name that a node may be at. */
   resolve(name: HostPort): Promise<string[]> {
     return resolveAddress(name, this.settings.ipv6 ? "both" : 4);
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` for a host without an address */
+  async #announced(announce: HostPort): Promise<string> {
+    let cause: unknown;
+    const found = await this.resolve(announce).catch((error: unknown): string[] => {
+      cause = error;
+      return [];
+    });
+    if (found[0] !== undefined) return found[0];
+    throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`, {
+      cause,
+    });
   }
 
   #onDatagram = (bytes: Buffer, from: string, port: number, byGroup: boolean): void => {

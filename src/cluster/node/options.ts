@@ -20,7 +20,7 @@ import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../disc
 import { type AdvertisedEndpoint, checkAdvertised, checkServiceName } from "../endpoints.js";
 import { busNumber } from "../identity.js";
 import { type MessagingOptions, type MessagingSettings, messagingSettings } from "../messaging/options.js";
-import { canonicalAddress, checkAddress, type HostPort } from "../net/addresses.js";
+import { canonicalAddress, checkAddress, type HostPort, isGroup } from "../net/addresses.js";
 import type { GroupAddress } from "../net/packet-socket.js";
 import { type PortRange, parsePorts } from "../ports.js";
 import { type Profile, type ProfileName, resolveProfile } from "../profiles.js";
@@ -480,16 +480,11 @@ function groupOf(
   if (given === true) return standard;
   checkKeys("multicast", given, ["group", "port"]);
   const { group = standard.group, port = standard.port } = given;
-  const isGroup = typeof group === "string" && isIPv4(group) && isMulticast(Number.parseInt(group, 10));
-  if (!isGroup)
+  if (typeof group !== "string" || !isIPv4(group) || !isGroup(group))
     throw new InvalidArgumentError(
       `multicast.group is an address from 224.0.0.0 to 239.255.255.255; got ${describe(group)}`,
     );
   if (!Number.isSafeInteger(port) || port < 1 || port > 65_535)
     throw new InvalidArgumentError(`multicast.port is a port from 1 to 65,535; got ${describe(port)}`);
   return { group, port };
-}
-
-function isMulticast(first: number): boolean {
-  return first >= 224 && first <= 239;
 }

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Discovery } from "../../../src/cluster/discovery/discovery.js";
 import { ManualSource, staticSource } from "../../../src/cluster/discovery/lists.js";
 import { AddressFeed, type DiscoverySource, sourcesOf } from "../../../src/cluster/discovery/source.js";
+import type { HostPort } from "../../../src/cluster/net/addresses.js";
 
 const SELF = { id: "0".repeat(32), name: "a@host", group: "default", address: "10.0.0.1:7946" };
 
@@ -10,6 +11,7 @@ const dialled = new Set<string>();
 let changes: string[];
 let counts: Record<string, number>;
 let accepts: (address: string) => boolean;
+let resolve: (name: HostPort) => Promise<string[]>;
 let discovery: Discovery | undefined;
 
 function start(sources: unknown[], seeds: string[] = []): Discovery {
@@ -21,6 +23,7 @@ function start(sources: unknown[], seeds: string[] = []): Discovery {
       for (const address of addresses) expect(dialled.delete(address)).toBe(true);
     },
     accepts: (address) => accepts(address),
+    resolve: (name) => resolve(name),
     isAlone: () => false,
     up: (source) => void changes.push(`up ${source}`),
     down: (source, error) => void changes.push(`down ${source}: ${error.message}`),
@@ -39,6 +42,7 @@ beforeEach(() => {
   changes = [];
   counts = {};
   accepts = () => true;
+  resolve = async () => [];
 });
 
 afterEach(async () => {
@@ -68,6 +72,22 @@ describe("sources", () => {
       { name: "static", state: "up", addresses: ["10.0.0.2:1", "10.0.0.3:1"] },
       { name: "manual", state: "up", addresses: [] },
     ]);
+  });
+
+  it("and seeds have the error of a name that was not found, until it is", async () => {
+    const unknown = new Error("getaddrinfo ENOTFOUND db");
+    resolve = () => Promise.reject(unknown);
+    const made = start([staticSource(["10.0.0.3:1"]), staticSource(["db:1"])], ["10.0.0.4:1", "db:2"]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(made.status().map(({ name, state, error }) => [name, state, error])).toEqual([
+      ["seeds", "up", unknown],
+      ["static", "up", undefined],
+      ["static#2", "up", unknown],
+    ]);
+    resolve = async ({ port }) => [`10.0.0.5:${port}`];
+    await vi.advanceTimersByTimeAsync(80_000);
+    expect(made.status().map(({ error }) => error)).toEqual([undefined, undefined, undefined]);
+    expect(dialled).toContain("10.0.0.5:2");
   });
 
   it("that fail are called again with growing pauses; their last list stands", async () => {
