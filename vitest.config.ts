@@ -11,7 +11,7 @@ const PURE = [
   "test/engine/frame.test.ts",
   "test/engine/zmtp/{codec,routing}/**/*.test.ts",
   "test/engine/zmtp/mechanism/!(libzmq).test.ts",
-  "test/patterns/kit/{calls,contract,driver,errors,options}.test.ts",
+  "test/patterns/kit/{calls,contract,departure,driver,errors,options}.test.ts",
   "test/patterns/**/{simulation,*rules,*protocol,table,topic-tree,value-cache,snapshots,router-reader}.test.ts",
   "test/proxy/{rules,states,pairs,control-protocol,spec}.test.ts",
   "test/config/*.test.ts",

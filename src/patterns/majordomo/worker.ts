@@ -9,6 +9,7 @@ import { type WaitOptions, withTimeout } from "../../core/waiter.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
+import { Departure } from "../kit/departure.js";
 import { Driver } from "../kit/driver.js";
 import {
   checkSocket,
@@ -131,9 +132,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       emit,
     );
     const shared = { session, socketOptions, jobs: this.#jobs, faults: this.#faults, emit };
-    this.#connections = settings.thread
-      ? []
-      : all.map((endpoint) => new WorkerConnection(endpoint, shared, true));
+    this.#connections = settings.thread ? [] : all.map((endpoint) => new WorkerConnection(endpoint, shared));
     if (!settings.thread) {
       this.#endpoints.start({
         changed: (list) => this.#follow(list, shared),
@@ -211,15 +210,15 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     const wanted = new Set(list);
     this.#connections = this.#connections.filter(({ ended }) => !ended);
     for (const connection of this.#connections) {
-      if (wanted.delete(connection.endpoint)) connection.reclaim();
-      else connection.retire();
+      if (wanted.delete(connection.endpoint)) connection.stay();
+      else connection.leave();
     }
     for (const endpoint of wanted) {
       const open: Shared = {
         ...shared,
         failed: (error) => this.events.emit({ type: "endpoint:refused", endpoint, error }),
       };
-      this.#connections.push(new WorkerConnection(endpoint, open, true));
+      this.#connections.push(new WorkerConnection(endpoint, open));
     }
   }
 
@@ -256,12 +255,6 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   }
 }
 
-/**
- * ms without a request after which a worker leaves a broker that its source of endpoints has no more: one that drains still
- * needs its workers for the requests that wait in it.
- */
-const RETIRE_AFTER = 5_000;
-
 /** ms that the last messages have to leave. */
 const FLUSH_TIMEOUT = 1_000;
 
@@ -295,15 +288,23 @@ export class WorkerConnection {
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #closed = false;
-  /** Its broker is in the source's list no more: it goes when this timer finds it idle. */
-  #retiring: NodeJS.Timeout | undefined;
+  /** Of all connections to its broker. */
+  readonly #departure: Departure;
   /** When the messages that are being read came: asking the clock for each would cost more. */
   #receivedAt = Number.MIN_VALUE;
 
-  constructor(endpoint: string, shared: Shared, first: boolean) {
+  /** @param first the first connection to the same broker; default: this is it */
+  constructor(endpoint: string, shared: Shared, first?: WorkerConnection) {
     this.endpoint = endpoint;
     this.#shared = shared;
-    this.#first = first;
+    this.#first = first === undefined;
+    this.#departure =
+      first === undefined
+        ? new Departure(
+            () => [this, ...this.#others].some((each) => each.#session.inFlight > 0),
+            () => void this.close(FLUSH_TIMEOUT),
+          )
+        : first.#departure;
     this.#timer = new DriverTimer(shared.session.heartbeatInterval);
     const effects: SessionEffects = {
       open: () => this.#open(),
@@ -318,7 +319,7 @@ export class WorkerConnection {
       reply: (message, ticket) => this.#queue?.send(message, ticket) ?? true,
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
-        this.#retiring?.refresh();
+        this.#departure.onRequest();
         shared.jobs.start(this.#session, delivery);
       },
       cancel: (tag) => shared.jobs.cancel(this.#session, tag),
@@ -346,24 +347,15 @@ export class WorkerConnection {
   }
 
   /** Leaves the broker when that hangs up, or has had no request for a while. */
-  retire(): void {
-    if (this.#retiring !== undefined || this.#closed) return;
-    if (!this.ready) {
-      void this.close(0);
-      return;
-    }
-    this.#retiring = setTimeout(() => this.#retire(), RETIRE_AFTER).unref();
+  leave(): void {
+    if (this.#departure.hasBegun || this.#closed) return;
+    if (this.ready) this.#departure.begin();
+    else void this.close(0);
   }
 
   /** The broker is in the list again. */
-  reclaim(): void {
-    clearTimeout(this.#retiring);
-    this.#retiring = undefined;
-  }
-
-  #retire(): void {
-    if ([this, ...this.#others].some((each) => each.#session.inFlight > 0)) this.#retiring?.refresh();
-    else void this.close(FLUSH_TIMEOUT);
+  stay(): void {
+    this.#departure.cancel();
   }
 
   drain(): void {
@@ -373,7 +365,7 @@ export class WorkerConnection {
 
   async close(linger: number): Promise<void> {
     this.#closed = true;
-    clearTimeout(this.#retiring);
+    if (this.#first) this.#departure.cancel();
     this.#session.end();
     this.#timer.stop();
     const last = linger === 0 ? 0 : FLUSH_TIMEOUT;
@@ -426,14 +418,14 @@ export class WorkerConnection {
     for (const other of this.#others.splice(wanted)) void other.close(0);
     const shared = { ...this.#shared, session: { ...this.#shared.session, dialect } };
     while (this.#others.length < wanted) {
-      this.#others.push(new WorkerConnection(this.endpoint, shared, false));
+      this.#others.push(new WorkerConnection(this.endpoint, shared, this));
     }
   }
 
   #left(reason: "disconnect" | "expired" | "lost", retryIn: number): void {
     this.#shared.jobs.abandon(this.#session);
     // Not within the call: the rules are in the middle of it.
-    if (this.#retiring !== undefined) queueMicrotask(() => void this.close(0));
+    if (this.#departure.hasBegun) queueMicrotask(() => void this.close(0));
     if (this.#first) this.#shared.emit({ type: "broker:left", endpoint: this.endpoint, reason, retryIn });
   }
 

@@ -7,6 +7,7 @@ import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
+import { Departure } from "../kit/departure.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, EndpointList, type PatternEndpoints } from "../kit/endpoint-list.js";
 import { handlerErrorReply, requestErrorReply } from "../kit/errors.js";
@@ -164,8 +165,8 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     this.#connections = this.#connections.filter((each) => !isEnded(each));
     const kept = new Set<string>();
     for (const connection of this.#connections) {
-      if (wanted.has(connection.endpoint)) connection.reclaim();
-      else connection.retire();
+      if (wanted.has(connection.endpoint)) connection.stay();
+      else connection.leave();
       kept.add(connection.endpoint);
     }
     for (const endpoint of list) {
@@ -231,9 +232,6 @@ function isEnded({ ended }: Connection): boolean {
   return ended;
 }
 
-/** ms without a request after which a worker leaves a queue that its source of endpoints has no more. */
-const RETIRE_AFTER = 5_000;
-
 /** Answers a request, with an error reply if it has to; never rejects. */
 type Work = (body: readonly Buffer[], signal: AbortSignal) => Promise<Answer>;
 
@@ -247,7 +245,7 @@ interface Answer {
 class Connection {
   readonly endpoint: string;
   ended = false;
-  #retiring: NodeJS.Timeout | undefined;
+  readonly #departure: Departure;
   readonly #dialect: Dialect;
   readonly #socketOptions: DealerOptions;
   readonly #work: Work;
@@ -284,27 +282,26 @@ class Connection {
         if (this.#queue?.length === 0) this.#send(heartbeatFrames());
       },
       handle: (address, body) => {
-        this.#retiring?.refresh();
+        this.#departure.onRequest();
         void this.#handle(address, body);
       },
       reply: (address, body) => this.#send(addressedFrames(this.#dialect, address, body)),
       event: emit,
     });
+    this.#departure = new Departure(
+      () => this.#rules.working,
+      () => void this.close(0),
+    );
   }
 
   /** Leaves the queue when that hangs up, or has had no request for a while. */
-  retire(): void {
-    if (this.#retiring !== undefined || this.ended) return;
-    this.#retiring = setTimeout(() => {
-      if (this.#rules.working) this.#retiring?.refresh();
-      else void this.close(0);
-    }, RETIRE_AFTER).unref();
+  leave(): void {
+    if (!this.ended) this.#departure.begin();
   }
 
   /** The queue is in the list again. */
-  reclaim(): void {
-    clearTimeout(this.#retiring);
-    this.#retiring = undefined;
+  stay(): void {
+    this.#departure.cancel();
   }
 
   start(): void {
@@ -329,7 +326,7 @@ class Connection {
 
   async close(linger: number): Promise<void> {
     this.ended = true;
-    clearTimeout(this.#retiring);
+    this.#departure.cancel();
     await withTimeout(this.drain(), linger);
     this.#abort?.abort();
     this.#rules.close();
@@ -349,7 +346,7 @@ class Connection {
     this.#queue = new SendQueue(dealer);
     dealer.connect(this.endpoint);
     dealer.events.on("peer:leave", () => {
-      if (this.#dealer === dealer && this.#retiring !== undefined) setImmediate(() => void this.close(0));
+      if (this.#dealer === dealer && this.#departure.hasBegun) setImmediate(() => void this.close(0));
     });
     dealer.events.on("peer:join", () => {
       if (this.#dealer !== dealer) return;
