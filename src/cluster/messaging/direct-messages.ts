@@ -16,18 +16,26 @@ import { checkData, checkTimeout } from "./checks.js";
 import type { MessageClient, MessageRecipient, SendToNodesOptions, SendToOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
 import { DirectResults, DirectSends } from "./direct-sends.js";
-import { CLIENT, DirectFault, encodeDirect, ItemReader, isClient, RESULT, SUBTOPIC } from "./items.js";
+import {
+  CLIENT,
+  DirectFault,
+  encodeDirect,
+  ItemReader,
+  isClient,
+  RESULT,
+  SUBTOPIC,
+  sizeOfDirect,
+} from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
-import { MessageKind, type MessageLinks } from "./parts.js";
+import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
-import type { WaitingSends } from "./waiting-sends.js";
+import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
 /** ms for an answer to a one-to-one message, unless it is given another time. */
 const SEND_TO_TIMEOUT = 10_000;
 /** Under which one-to-one messages are counted. */
 const DIRECT_PREFIX = "$direct";
-const DONE = Promise.resolve();
 
 /** Where a one-to-one message goes. */
 export interface Recipient {
@@ -91,13 +99,14 @@ export class DirectMessages {
         "too many one-to-one messages wait: messaging.maxPending",
       );
     const deadline = timeout < 0 ? Infinity : performance.now() + timeout;
+    const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
+    const bytes = sizeOfDirect(this.#directs.next(node), client.id, name, data);
+    this.#state.checkSize(bytes);
     let answer: Promise<void> | undefined;
-    const send = (): "sent" | "full" | "unreachable" => {
+    const send = (own: string | Uint8Array): SendResult => {
       // Numbered when it goes: the numbers of a node are in the order of its link.
       const number = this.#directs.next(node);
-      const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
-      const item = encodeDirect(number, recipient.client, client.id, name, data);
-      this.#state.checkSize(item);
+      const item = encodeDirect(number, recipient.client, client.id, name, own);
       const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
       if (result === "sent")
         answer = this.#directs.add(node, deadline, () => {
@@ -105,8 +114,13 @@ export class DirectMessages {
         });
       return result;
     };
-    let result: string = this.#waiting.has(node) ? "full" : send();
-    if (result === "full") result = await this.#waiting.wait(node, data.length, timeout, send);
+    let result: SendResult | WaitResult = this.#waiting.has(node) ? "full" : send(data);
+    if (result === "full") {
+      this.#checkWaiting(bytes);
+      // A copy: the program may use its bytes again.
+      const own = typeof data === "string" ? data : Buffer.from(data);
+      result = await this.#waiting.wait(node, bytes, timeout, () => send(own));
+    }
     if (result === "timeout")
       throw new TimeoutError("ETIMEDOUT", `no room at ${this.#state.nameOf(node)} within ${timeout} ms`);
     if (result === "unreachable" || answer === undefined) {
@@ -132,7 +146,7 @@ export class DirectMessages {
     const subtopic = this.#names.subtopicOf(options.subtopic);
     const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
     const item = encodeDirect(0, SELF_ID, client.id, name, data);
-    this.#state.checkSize(item);
+    this.#state.checkSize(item.length);
     const peers = this.#state.effects.peers();
     const fulls: string[] = [];
     for (const id of peers) if (this.#waiting.has(id)) fulls.push(id);
@@ -158,18 +172,28 @@ export class DirectMessages {
       subtopic,
       false,
     );
-    const send = (): "sent" | "full" => {
+    const send = (): SendResult => {
       if (this.#deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
       this.#deliver(recipient, message);
+      this.sent += 1;
       return "sent";
     };
-    this.sent += 1;
-    if (!this.#waiting.has(this.#state.id) && send() === "sent") return DONE;
-    const result = await this.#waiting.wait(this.#state.id, data.length, timeout, send);
+    if (!this.#waiting.has(this.#state.id) && send() === "sent") return;
+    this.#checkWaiting(message.bytes);
+    const result = await this.#waiting.wait(this.#state.id, message.bytes, timeout, send);
     if (result === "timeout")
       throw new TimeoutError("ETIMEDOUT", `no room at the client within ${timeout} ms`);
     if (result !== "sent")
       throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");
+  }
+
+  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */
+  #checkWaiting(bytes: number): void {
+    if (this.#waiting.isFull(1, bytes))
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "too many one-to-one messages wait for room: messaging.maxPending and maxPendingBytes",
+      );
   }
 
   #deliver(recipient: MessageClient, message: ReceivedMessage): void {
@@ -260,8 +284,7 @@ export class DirectMessages {
   /** The links' room for an answer is the recipient's own; it waits where there is none. */
   #answer(to: string, item: Buffer): void {
     if (this.#state.closed) return;
-    const send = (): "sent" | "full" | "unreachable" =>
-      this.#links.send(to, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
+    const send = (): SendResult => this.#links.send(to, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
     if (!this.#waiting.has(to) && send() !== "full") return;
     if (this.#waiting.isFull(1, item.length)) this.#state.dropFull(to, DIRECT_PREFIX);
     else void this.#waiting.wait(to, item.length, -1, send);

@@ -133,6 +133,17 @@ function writeStamp(into: Buffer, stamp: number, offset: number): number {
   return into.writeUInt32BE(stamp % 0x1_0000_0000, offset + 4);
 }
 
+/** Bytes of a DIRECT item. */
+export function sizeOfDirect(
+  number: number,
+  client: number,
+  subtopic: Buffer | undefined,
+  data: string | Uint8Array,
+): number {
+  const head = 1 + sizeOfUint(number) + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
+  return head + (subtopic?.length ?? 0) + dataBytes(data);
+}
+
 export function encodeDirect(
   number: number,
   to: number,
@@ -141,8 +152,7 @@ export function encodeDirect(
   data: string | Uint8Array,
 ): Buffer {
   const flags = (subtopic === undefined ? 0 : SUBTOPIC) | (client === 1 ? 0 : CLIENT);
-  const head = 1 + sizeOfUint(number) + CLIENT_BYTES + (client === 1 ? 0 : CLIENT_BYTES);
-  const item = Buffer.allocUnsafe(head + (subtopic?.length ?? 0) + dataBytes(data));
+  const item = Buffer.allocUnsafe(sizeOfDirect(number, client, subtopic, data));
   item[0] = flags;
   let at = item.writeUInt32BE(to, writeUint(item, 1, number));
   if (client !== 1) at = item.writeUInt32BE(client, at);

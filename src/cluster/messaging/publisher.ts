@@ -95,7 +95,7 @@ export class Publisher {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       item = encodePublish(origin ?? sender.id, node, plan.name, name, stamp, data, isShared);
-      this.#state.checkSize(item);
+      this.#state.checkSize(item.length);
     }
     this.published += 1;
     // A copy: the program may use its bytes again.

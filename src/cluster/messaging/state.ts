@@ -133,7 +133,7 @@ export class MessagingState {
   }
 
   /** @throws InvalidArgumentError `EINVAL` */
-  checkSize({ length }: Buffer): void {
+  checkSize(length: number): void {
     const { maxItem } = this.settings;
     if (length > maxItem)
       throw new InvalidArgumentError(

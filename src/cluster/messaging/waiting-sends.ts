@@ -3,7 +3,6 @@
  * dropped is dropped, and what may not waits behind it. This node's own subscriptions are a peer here, too. Bounded in counts and bytes over
  * all peers.
  */
-import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { SendResult } from "./parts.js";
 
 /** What became of a copy that waited. */
@@ -13,9 +12,10 @@ export type WaitResult = "sent" | "unreachable" | "timeout";
 const RETRY = 10;
 
 interface WaitingCopy {
-  readonly bytes: number;
   send(): SendResult;
-  done: ((result: WaitResult) => void) | undefined;
+  /** It waits no longer. */
+  settle(result: WaitResult): void;
+  fail(error: unknown): void;
 }
 
 export interface WaitingSendsEffects {
@@ -27,7 +27,8 @@ export class WaitingSends {
   readonly #effects: WaitingSendsEffects;
   readonly #most: number;
   readonly #mostBytes: number;
-  readonly #byPeer = new Map<string, RingBuffer<WaitingCopy>>();
+  /** Of each peer, the oldest first; as long as its room is waited for, also where all of them have timed out. */
+  readonly #byPeer = new Map<string, Set<WaitingCopy>>();
   #count = 0;
   #bytes = 0;
   #closed = false;
@@ -48,12 +49,13 @@ export class WaitingSends {
 
   /** Whether no copy waits at all. */
   get isEmpty(): boolean {
-    return this.#byPeer.size === 0;
+    return this.#count === 0;
   }
 
   /** Whether copies wait for a peer. */
   has(peer: string): boolean {
-    return this.#byPeer.has(peer);
+    const copies = this.#byPeer.get(peer);
+    return copies !== undefined && copies.size > 0;
   }
 
   /** Whether one more of so many bytes is too much. */
@@ -61,69 +63,85 @@ export class WaitingSends {
     return this.#count + copies > this.#most || this.#bytes + copies * bytes > this.#mostBytes;
   }
 
-  /** @param timeout ms; -1: no limit @param send attempts it; it answers `full` where there is still no room */
+  /**
+   * @param timeout ms; -1: no limit
+   * @param send attempts it; it answers `full` where there is still no room. What it throws, the promise rejects with
+   */
   wait(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<WaitResult> {
-    return new Promise((resolve) => {
-      this.#count += 1;
-      this.#bytes += bytes;
+    return new Promise((resolve, reject) => {
+      let copies = this.#byPeer.get(peer);
+      const isFirst = copies === undefined;
+      copies ??= new Set();
+      const waiting = copies;
       let timer: NodeJS.Timeout | undefined;
+      const over = (): void => {
+        clearTimeout(timer);
+        // Nothing stays of it, its data least of all: a peer may have no room for as long as it likes.
+        waiting.delete(copy);
+        this.#count -= 1;
+        this.#bytes -= bytes;
+      };
       const copy: WaitingCopy = {
-        bytes,
         send,
-        done: (result) => {
-          copy.done = undefined;
-          clearTimeout(timer);
-          this.#count -= 1;
-          this.#bytes -= bytes;
+        settle: (result) => {
+          over();
           resolve(result);
         },
+        fail: (error) => {
+          over();
+          reject(error);
+        },
       };
-      if (timeout >= 0) timer = setTimeout(() => copy.done?.("timeout"), timeout);
-      let copies = this.#byPeer.get(peer);
-      if (copies === undefined) {
-        copies = new RingBuffer(2);
-        this.#byPeer.set(peer, copies);
-        copies.push(copy);
-        void this.#pump(peer, copies);
-      } else copies.push(copy);
+      if (timeout >= 0) timer = setTimeout(() => copy.settle("timeout"), timeout);
+      waiting.add(copy);
+      this.#count += 1;
+      this.#bytes += bytes;
+      if (!isFirst) return;
+      this.#byPeer.set(peer, waiting);
+      void this.#pump(peer, waiting);
     });
   }
 
   /** What waits was not sent. */
   close(): void {
     this.#closed = true;
-    for (const copies of this.#byPeer.values())
-      for (let copy = copies.shift(); copy !== undefined; copy = copies.shift()) copy.done?.("unreachable");
+    for (const copies of this.#byPeer.values()) giveUp(copies);
     this.#byPeer.clear();
   }
 
-  async #pump(peer: string, copies: RingBuffer<WaitingCopy>): Promise<void> {
+  async #pump(peer: string, copies: Set<WaitingCopy>): Promise<void> {
     let attempts = 0;
-    while (copies.length > 0 && !this.#closed) {
+    while (copies.size > 0 && !this.#closed) {
       try {
         await this.#effects.room(peer);
       } catch {
-        for (let copy = copies.shift(); copy !== undefined; copy = copies.shift()) copy.done?.("unreachable");
+        // The peer is gone: the callers get that as a result.
+        giveUp(copies);
         break;
       }
-      if (this.#sendAll(copies)) attempts = 0;
+      if (sendAll(copies)) attempts = 0;
       else if (++attempts > 1) await new Promise((resolve) => setTimeout(resolve, RETRY));
     }
     if (!this.#closed) this.#byPeer.delete(peer);
   }
+}
 
-  /** @returns whether one was settled */
-  #sendAll(copies: RingBuffer<WaitingCopy>): boolean {
-    let progress = false;
-    for (let copy = copies.peek(); copy !== undefined; copy = copies.peek()) {
-      if (copy.done !== undefined) {
-        const result = copy.send();
-        if (result === "full") return progress;
-        copy.done(result);
-      }
-      copies.shift();
-      progress = true;
+function giveUp(copies: Set<WaitingCopy>): void {
+  for (const copy of copies) copy.settle("unreachable");
+}
+
+/** @returns whether one was settled */
+function sendAll(copies: Set<WaitingCopy>): boolean {
+  let progress = false;
+  for (const copy of copies) {
+    try {
+      const result = copy.send();
+      if (result === "full") return progress;
+      copy.settle(result);
+    } catch (error) {
+      copy.fail(error);
     }
-    return progress;
+    progress = true;
   }
+  return progress;
 }

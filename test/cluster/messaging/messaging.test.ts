@@ -495,6 +495,48 @@ describe("one-to-one", () => {
     await expect(closing).rejects.toMatchObject({ code: "EAGAIN" });
   });
 
+  test("what waits for room is bounded in bytes, is a copy, and is refused at once where it is too large", async () => {
+    const a = world.node("a", { maxPendingBytes: 1_000, maxItem: 5_000 });
+    const [b] = nodes(1);
+    world.mark = 1;
+    let release = (): void => undefined;
+    world.held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const got = collect(b.messaging.self, "self");
+    const address = a.messaging.addressOf(b.id);
+    const sent = a.messaging.self.sendTo(address, "0");
+    const data = Buffer.from("1".repeat(10));
+    const waiting = a.messaging.self.sendTo(address, data);
+    data.fill("x");
+    const tooMuch = a.messaging.self.sendTo(address, Buffer.alloc(1_000));
+    await expect(tooMuch).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    const tooLarge = a.messaging.self.sendTo(address, Buffer.alloc(5_000));
+    await expect(tooLarge).rejects.toMatchObject({ code: "EINVAL" });
+    release();
+    await Promise.all([sent, waiting]);
+    expect(got).toEqual(["self 0", `self ${"1".repeat(10)}`]);
+  });
+
+  test("to a client of this node: what waits for its handler is bounded as well", async () => {
+    const a = world.node("a", { maxPendingBytes: 1_000, maxPending: 3 });
+    const client = a.messaging.createClient();
+    client.subscribe("self", { maxQueue: 1 }, () => new Promise(() => undefined));
+    const send = (bytes: number): Promise<void> =>
+      a.messaging.self.sendTo(client.address, Buffer.alloc(bytes));
+    // One is handled, and one is in the queue.
+    await send(1);
+    await world.settle();
+    await send(1);
+    await world.settle();
+    const waiting = [1, 2, 3].map(() => send(1));
+    await expect(send(1)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    await expect(send(1_000)).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    expect(a.messaging.stats()).toMatchObject({ waiting: 3, directSent: 2 });
+    void a.messaging.close(0);
+    for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+
   test("sendToNodes reaches the own client of each node, and expects no answer", async () => {
     const [a, b, c] = nodes(3);
     const got = [b, c].map((each) => collect(each.messaging.self, "self"));
