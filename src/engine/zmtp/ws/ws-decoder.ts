@@ -1,0 +1,221 @@
+/**
+ * WebSocket frames (ws-frame.ts) into ZMTP frames, so that everything behind, queues, limits and mechanisms, is the same as
+ * on other streams. Pure.
+ *
+ *   chunk -> decode() -> ZMTP frames, the last perhaps in part: its header leaves as soon as it is whole, and so is checked
+ *                        against the limits before its body comes
+ *         -> pong, closed, fault: what control frames and their faults ask for
+ *
+ * A ping is answered once for each chunk: RFC 6455 wants the last one answered only (Ping).
+ */
+import { COMMAND, MORE, writeHeader } from "../../frame.js";
+import { type Fault, protocolFault } from "../mechanism/mechanism.js";
+import { copyMasked, rotate, Words } from "./mask.js";
+import {
+  BINARY,
+  CLOSE,
+  FIN,
+  HEADER_MOST,
+  KEY_SIZE,
+  LENGTH_16,
+  LENGTH_16_MOST,
+  LENGTH_64,
+  MASKED,
+  PING,
+  PONG,
+  TINY_MOST,
+  WS_COMMAND,
+  WS_MORE,
+} from "./ws-frame.js";
+
+/** Stands for a close frame without a code (RFC 6455, Reserved Status Codes). */
+const NO_CODE = 1_005;
+
+/** Bytes that a decoder gives for `length` bytes of the wire at most: an unmasked body of 256 bytes gets 4 more of header. */
+export function decodedSize(length: number): number {
+  return length + (length >>> 6) + HEADER_MOST;
+}
+
+export class WsDecoder {
+  readonly #masked: boolean;
+  /** A header that is not whole yet. */
+  readonly #header = Buffer.alloc(HEADER_MOST);
+  #have = 0;
+  /** Bytes that the body of the current binary frame lacks, and its key as it is there. */
+  #left = 0;
+  #mask = 0;
+  /** The payload of a control frame that is not whole yet, and its opcode. */
+  #control: Buffer | undefined = undefined;
+  #controlHas = 0;
+  #opcode = 0;
+  /** The payload of the last ping that has come, until the caller sets it to undefined. */
+  pong: Buffer | undefined = undefined;
+  /** The peer has closed, with this code; nothing is read any more. */
+  closed: number | undefined = undefined;
+  /** The peer broke the rules; nothing is read any more. */
+  fault: Fault | undefined = undefined;
+
+  /** @param masked whether the peer is a client */
+  constructor(masked: boolean) {
+    this.#masked = masked;
+  }
+
+  /**
+   * @param target has `decodedSize(length)` bytes
+   * @returns how many of them are ZMTP's
+   */
+  decode(bytes: Uint8Array, length: number, target: Words): number {
+    if (this.closed !== undefined || this.fault !== undefined) return 0;
+    const source = new Words(bytes);
+    let position = 0;
+    let at = 0;
+    while (position < length) {
+      if (this.#left > 0) {
+        const count = Math.min(this.#left, length - position);
+        copyMasked(source, position, target, at, count, this.#mask);
+        this.#mask = rotate(this.#mask, count);
+        this.#left -= count;
+        position += count;
+        at += count;
+        continue;
+      }
+      if (this.#control !== undefined) {
+        position += this.#continueControl(source, position, length);
+        continue;
+      }
+      if (this.closed !== undefined || this.fault !== undefined) break;
+      if (this.#have > 0) {
+        this.#header[this.#have++] = bytes[position++] as number;
+        const whole = this.#checked(this.#header, 0, this.#have);
+        if (whole < 0) break;
+        if (whole === 0) continue;
+        this.#have = 0;
+        at = this.#begin(this.#header, 0, target, at);
+        continue;
+      }
+      const size = this.#checked(bytes, position, length);
+      if (size < 0) break;
+      if (size === 0) {
+        // It goes on in the next chunk.
+        while (position < length) this.#header[this.#have++] = bytes[position++] as number;
+        break;
+      }
+      at = this.#begin(bytes, position, target, at);
+      position += size;
+    }
+    return at;
+  }
+
+  /**
+   * Looks at the header at `at`, of which what is before `end` has come.
+   *
+   * @returns its bytes; 0: it is not whole; -1: it is at fault
+   */
+  #checked(bytes: Uint8Array, at: number, end: number): number {
+    const first = bytes[at] as number;
+    const opcode = first & 0x0f;
+    if ((first & 0xf0) !== FIN) return this.#fail("a frame that is a fragment, or has reserved bits");
+    const isControl = opcode >= CLOSE;
+    if (opcode !== BINARY && (opcode < CLOSE || opcode > PONG))
+      return this.#fail(`a frame of opcode ${opcode}; binary messages are expected`);
+    if (end - at < 2) return 0;
+    const second = bytes[at + 1] as number;
+    if (((second & MASKED) !== 0) !== this.#masked)
+      return this.#fail(
+        this.#masked ? "an unmasked frame; a client masks" : "a masked frame; a server does not mask",
+      );
+    const tiny = second & 0x7f;
+    const field = tiny === LENGTH_16 ? 2 : tiny === LENGTH_64 ? 8 : 0;
+    if (isControl && field > 0) return this.#fail(`a control frame of more than ${TINY_MOST} bytes`);
+    if (tiny === 0 && !isControl) return this.#fail("a binary message without flags");
+    const size = 2 + field + (this.#masked ? KEY_SIZE : 0) + (isControl ? 0 : 1);
+    if (field > 0) {
+      if (end - at < 2 + field) return 0;
+      const length = lengthOf(bytes, at);
+      if (length <= (field === 2 ? TINY_MOST : LENGTH_16_MOST))
+        return this.#fail("a frame whose length has more bytes than it needs");
+      if (length > Number.MAX_SAFE_INTEGER) return this.#fail("a frame of 2^53 bytes or more");
+    }
+    if (end - at < size) return 0;
+    if (!isControl) {
+      const flags = (bytes[at + size - 1] as number) ^ (this.#masked ? (bytes[at + size - 5] as number) : 0);
+      if (flags > WS_COMMAND) return this.#fail("reserved bits in a frame's flags (45/ZWS, Framing)");
+    }
+    return size;
+  }
+
+  /** Begins the frame whose header is at `from`, whole and checked. @returns the position in the target */
+  #begin(bytes: Uint8Array, from: number, target: Words, to: number): number {
+    const opcode = (bytes[from] as number) & 0x0f;
+    const length = lengthOf(bytes, from);
+    const tiny = (bytes[from + 1] as number) & 0x7f;
+    let position = from + 2 + (tiny === LENGTH_16 ? 2 : tiny === LENGTH_64 ? 8 : 0);
+    let mask = 0;
+    if (this.#masked) {
+      mask =
+        (bytes[position] as number) |
+        ((bytes[position + 1] as number) << 8) |
+        ((bytes[position + 2] as number) << 16) |
+        ((bytes[position + 3] as number) << 24);
+      position += KEY_SIZE;
+    }
+    if (opcode !== BINARY) {
+      this.#opcode = opcode;
+      this.#mask = mask;
+      this.#control = Buffer.alloc(length);
+      this.#controlHas = 0;
+      if (length === 0) this.#controlIsWhole(this.#control);
+      return to;
+    }
+    const zws = (bytes[position] as number) ^ (mask & 0xff);
+    this.#mask = (mask >>> 8) | (mask << 24);
+    this.#left = length - 1;
+    const flags = zws === WS_COMMAND ? COMMAND : zws === WS_MORE ? MORE : 0;
+    return writeHeader(target.bytes, to, flags, length - 1);
+  }
+
+  /** @returns how many bytes were its own */
+  #continueControl(source: Words, position: number, end: number): number {
+    const control = this.#control as Buffer;
+    const count = Math.min(control.length - this.#controlHas, end - position);
+    copyMasked(source, position, new Words(control), this.#controlHas, count, this.#mask);
+    this.#mask = rotate(this.#mask, count);
+    this.#controlHas += count;
+    if (this.#controlHas === control.length) this.#controlIsWhole(control);
+    return count;
+  }
+
+  #controlIsWhole(payload: Buffer): void {
+    this.#control = undefined;
+    if (this.#opcode === PING) this.pong = payload;
+    if (this.#opcode !== CLOSE) return;
+    if (payload.length === 0) this.closed = NO_CODE;
+    else if (payload.length === 1) this.#fail("a close frame of one byte");
+    else {
+      const code = payload.readUInt16BE(0);
+      if (isCloseCode(code)) this.closed = code;
+      else this.#fail(`a close frame with the code ${code}`);
+    }
+  }
+
+  #fail(what: string): -1 {
+    this.fault = protocolFault("ERR_ZMTP_UNSPECIFIED", `the peer sent ${what}`);
+    return -1;
+  }
+}
+
+/** Of the payload, from a header whose length field is whole. */
+function lengthOf(bytes: Uint8Array, at: number): number {
+  const tiny = (bytes[at + 1] as number) & 0x7f;
+  if (tiny <= TINY_MOST) return tiny;
+  if (tiny === LENGTH_16) return ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+  let length = 0;
+  for (let i = 2; i < 10; i++) length = length * 256 + (bytes[at + i] as number);
+  return length;
+}
+
+/** Codes that may be on the wire (RFC 6455, Status Codes). */
+function isCloseCode(code: number): boolean {
+  if (code >= 3_000) return code < 5_000;
+  return code >= 1_000 && code <= 1_014 && (code < 1_004 || code > 1_006);
+}

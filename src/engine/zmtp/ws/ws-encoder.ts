@@ -1,0 +1,171 @@
+/**
+ * ZMTP frames, as they wait in a pipe or come from a mechanism, into WebSocket frames (ws-frame.ts): one each, unfragmented.
+ * Pure but for the keys of masks, which are random.
+ */
+import { allocate } from "../../../core/memory.js";
+import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
+import type { Segment } from "../codec/out-queue.js";
+import { copyMasked, rotate, Words } from "./mask.js";
+import {
+  BINARY,
+  FIN,
+  headerSize,
+  KEY_SIZE,
+  LENGTH_16,
+  LENGTH_16_MOST,
+  LENGTH_64,
+  MASKED,
+  TINY_MOST,
+  WS_COMMAND,
+  WS_MORE,
+} from "./ws-frame.js";
+
+/** Bytes of the memory that writes share; a larger one has its own. */
+const SCRATCH_BYTES = 524_288;
+
+/** Memory that no write is using. */
+let scratch: Words | undefined;
+
+/** Bytes of frames, or a part of a frame. */
+export type Piece = Pick<Segment, "bytes" | "start" | "end">;
+
+/** A word of 4 random bytes. */
+export type RandomWord = () => number;
+
+export class WsEncoder {
+  readonly #key: RandomWord | undefined;
+  /** Of the frame that goes on in the next piece: bytes to come, and its key as it is there. */
+  #left = 0;
+  #mask = 0;
+  #last: Words | undefined = undefined;
+
+  /** @param key of each frame's mask; absent: a server's, unmasked */
+  constructor(key: RandomWord | undefined) {
+    this.#key = key;
+  }
+
+  /**
+   * @param pieces whole frames; the body of one may be a piece of its own
+   * @returns the wire's bytes, the encoder's until `release` and the caller's without it
+   */
+  encode(pieces: readonly Piece[]): Uint8Array {
+    const size = this.#measure(pieces);
+    const words = size <= SCRATCH_BYTES ? takeScratch() : new Words(Buffer.allocUnsafeSlow(size));
+    this.#last = words;
+    let at = 0;
+    for (const { bytes, start, end } of pieces) at = this.#write(new Words(bytes), start, end, words, at);
+    return words.bytes.subarray(0, at);
+  }
+
+  /** The kernel has what was encoded last. */
+  release(): void {
+    if (this.#last !== undefined && this.#last.bytes.length === SCRATCH_BYTES) scratch = this.#last;
+    this.#last = undefined;
+  }
+
+  /** A control frame. @param payload at most 125 bytes */
+  control(opcode: number, payload: Uint8Array): Buffer {
+    const key = this.#key;
+    const body = 2 + (key === undefined ? 0 : KEY_SIZE);
+    const frame = Buffer.alloc(body + payload.length);
+    frame[0] = FIN | opcode;
+    frame[1] = payload.length | (key === undefined ? 0 : MASKED);
+    const mask = key?.() ?? 0;
+    if (key !== undefined) frame.writeInt32LE(mask, 2);
+    copyMasked(new Words(payload), 0, new Words(frame), body, payload.length, mask);
+    return frame;
+  }
+
+  /** Bytes that the frames of `pieces` have on the wire. */
+  #measure(pieces: readonly Piece[]): number {
+    const extra = 1 + (this.#key === undefined ? 0 : KEY_SIZE);
+    let total = 0;
+    let left = this.#left;
+    for (const { bytes, start, end } of pieces) {
+      let position = start + Math.min(left, end - start);
+      total += position - start;
+      left -= position - start;
+      while (position < end) {
+        const long = ((bytes[position] as number) & LONG) !== 0;
+        const size = long ? readLongSize(bytes, position + 1) : (bytes[position + 1] as number);
+        position += long ? LONG_HEADER : SHORT_HEADER;
+        const here = Math.min(size, end - position);
+        total += headerSize(size + 1) + extra + here;
+        position += here;
+        left = size - here;
+      }
+    }
+    return total;
+  }
+
+  #write(source: Words, start: number, end: number, target: Words, to: number): number {
+    const key = this.#key;
+    const input = source.bytes;
+    const output = target.bytes;
+    let position = start;
+    let at = to;
+    if (this.#left > 0) {
+      const count = Math.min(this.#left, end - position);
+      copyMasked(source, position, target, at, count, this.#mask);
+      this.#left -= count;
+      this.#mask = rotate(this.#mask, count);
+      position += count;
+      at += count;
+    }
+    while (position < end) {
+      const flags = input[position] as number;
+      let size: number;
+      if ((flags & LONG) === 0) {
+        size = input[position + 1] as number;
+        position += SHORT_HEADER;
+      } else {
+        size = readLongSize(input, position + 1);
+        position += LONG_HEADER;
+      }
+      output[at++] = FIN | BINARY;
+      const masked = key === undefined ? 0 : MASKED;
+      const length = size + 1;
+      if (length <= TINY_MOST) output[at++] = masked | length;
+      else at = writeLength(target.view, at, masked, length);
+      // 45/ZWS has its own bits.
+      let zws = (flags & MORE) === 0 ? 0 : WS_MORE;
+      if ((flags & COMMAND) !== 0) zws = WS_COMMAND;
+      let mask = 0;
+      if (key !== undefined) {
+        mask = key();
+        target.view.setInt32(at, mask, true);
+        at += KEY_SIZE;
+        zws ^= mask & 0xff;
+        mask = (mask >>> 8) | (mask << 24);
+      }
+      output[at++] = zws;
+      const count = Math.min(size, end - position);
+      copyMasked(source, position, target, at, count, mask);
+      position += count;
+      at += count;
+      if (count < size) {
+        this.#left = size - count;
+        this.#mask = rotate(mask, count);
+      }
+    }
+    return at;
+  }
+}
+
+function writeLength(view: DataView, at: number, masked: number, length: number): number {
+  if (length <= LENGTH_16_MOST) {
+    view.setUint8(at, masked | LENGTH_16);
+    view.setUint16(at + 1, length);
+    return at + 3;
+  }
+  view.setUint8(at, masked | LENGTH_64);
+  view.setUint32(at + 1, Math.floor(length / 0x1_0000_0000));
+  view.setUint32(at + 5, length >>> 0);
+  return at + 9;
+}
+
+function takeScratch(): Words {
+  const words = scratch ?? new Words(allocate(SCRATCH_BYTES));
+  scratch = undefined;
+  return words;
+}

@@ -1,0 +1,40 @@
+/**
+ * A WebSocket frame with one ZMQ frame in it (RFC 6455, Base Framing Protocol; 45/ZWS, Framing):
+ *
+ *   80 FIN + opcode 1 | 80 MASK + length 1 | length 2 or 8 | key 4, from clients | flags 1 | body
+ *                       0 to 125             126: 2, 127: 8                         `- masked from here on
+ *
+ *   opcode: 2 binary  8 close  9 ping  A pong; all others are refused, and so are frames without FIN
+ *   flags: 01 MORE  02 COMMAND; control frames have none
+ */
+
+export const FIN = 0x80;
+export const MASKED = 0x80;
+
+export const BINARY = 0x2;
+export const CLOSE = 0x8;
+export const PING = 0x9;
+export const PONG = 0xa;
+
+/** Lengths that stand for themselves; the next two stand for a longer field. */
+export const TINY_MOST = 125;
+export const LENGTH_16 = 126;
+export const LENGTH_64 = 127;
+export const LENGTH_16_MOST = 0xffff;
+
+/** Flags of 45/ZWS. */
+export const WS_MORE = 0x01;
+export const WS_COMMAND = 0x02;
+
+export const KEY_SIZE = 4;
+/** Of the longest header, with its key and the flags. */
+export const HEADER_MOST = 15;
+
+/** Bytes of a header without its key for a body of so many bytes, the flags included. */
+export function headerSize(length: number): number {
+  return length <= TINY_MOST ? 2 : length <= LENGTH_16_MOST ? 4 : 10;
+}
+
+/** Why a connection is closed (RFC 6455, Status Codes). */
+export const CloseCode = { normal: 1_000, protocol: 1_002, refused: 1_008, tooLong: 1_009 } as const;
+export type CloseCode = (typeof CloseCode)[keyof typeof CloseCode];

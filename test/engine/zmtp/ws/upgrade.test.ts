@@ -1,0 +1,244 @@
+/** The upgrade of both sides, byte for byte, and what is refused. */
+import { createHash } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { type Head, HeadReader, MAX_HEAD } from "../../../../src/engine/zmtp/ws/http-head.js";
+import {
+  acceptResponse,
+  chooseProtocol,
+  isOriginAllowed,
+  protocolsOf,
+  readNodeRequest,
+  readRequest,
+  readResponse,
+  refusalResponse,
+  upgradeRequest,
+} from "../../../../src/engine/zmtp/ws/upgrade.js";
+
+const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+const crypto = { sha1: (text: string) => createHash("sha1").update(text).digest() };
+
+const REQUEST = [
+  "GET /zeromq?a=1 HTTP/1.1",
+  "Host: server.example.com",
+  "Upgrade: websocket",
+  "Connection: Upgrade",
+  `Sec-WebSocket-Key: ${KEY}`,
+  "Sec-WebSocket-Protocol: ZWS2.0/NULL,ZWS2.0",
+  "Sec-WebSocket-Version: 13",
+];
+
+function head(lines: readonly string[]): Head {
+  const result = new HeadReader().push(Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1"));
+  if (result === undefined || typeof result === "string") throw new Error(`no head: ${result}`);
+  return result.head;
+}
+
+/** The request with a header replaced, left out or added. */
+function request(...changes: string[]): ReturnType<typeof readRequest> {
+  let lines = REQUEST;
+  for (const change of changes) {
+    const name = change.slice(0, change.indexOf(":") + 1);
+    lines = lines.filter((line) => !line.startsWith(name));
+    if (change !== name) lines = [...lines, change];
+  }
+  return readRequest(head(lines));
+}
+
+describe("a head", () => {
+  it("is put together from any pieces, and what follows is handed back", () => {
+    const text = `${REQUEST.join("\r\n")}\r\n\r\n`;
+    const bytes = Buffer.concat([Buffer.from(text), Buffer.from([0x82, 1, 0])]);
+    for (let size = 1; size <= bytes.length; size++) {
+      const reader = new HeadReader();
+      let found: ReturnType<HeadReader["push"]>;
+      let at = 0;
+      for (; found === undefined; at += size) found = reader.push(bytes.subarray(at, at + size));
+      if (typeof found === "string") throw new Error(found);
+      expect(found.head.start).toBe(REQUEST[0]);
+      expect(Buffer.concat([found.rest, bytes.subarray(at)])).toEqual(Buffer.from([0x82, 1, 0]));
+    }
+  });
+
+  it.each([
+    ["a ZMTP greeting", "\xff\0\0\0\0\0\0\0\x01\x7f"],
+    ["a TLS hello", "\x16\x03\x01"],
+    ["a line that ends without CR", "GET / HTTP/1.1\nHost: a\r\n\r\n"],
+    ["a CR within a line", "GET / HTTP/1.1\rHost: a\r\n\r\n"],
+    ["a zero byte", "GET / HTTP/1.1\r\nHost: \0\r\n\r\n"],
+    ["a folded header", "GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n"],
+    ["a header without a name", "GET / HTTP/1.1\r\n: a\r\n\r\n"],
+    ["a header without a colon", "GET / HTTP/1.1\r\nHost\r\n\r\n"],
+    ["a name with a space", "GET / HTTP/1.1\r\nHost : a\r\n\r\n"],
+  ])("%s is none", (_, text) => {
+    expect(new HeadReader().push(Buffer.from(text, "latin1"))).toBe("malformed");
+    const reader = new HeadReader();
+    const answers = [...Buffer.from(text, "latin1")].map((byte) => reader.push(Buffer.of(byte)));
+    expect(answers.find((each) => each !== undefined)).toBe("malformed");
+  });
+
+  it("has bounds: bytes and headers", () => {
+    const long = `GET / HTTP/1.1\r\nHost: ${"a".repeat(1_048_576)}\r\n\r\n`;
+    expect(new HeadReader().push(Buffer.from(long))).toBe("too-long");
+    const reader = new HeadReader();
+    let answer: ReturnType<HeadReader["push"]>;
+    let sent = 0;
+    for (; answer === undefined; sent++) answer = reader.push(Buffer.from("G"));
+    expect([answer, sent]).toEqual(["too-long", MAX_HEAD]);
+    const many = `GET / HTTP/1.1\r\n${"a:\r\n".repeat(129)}\r\n`;
+    expect(new HeadReader().push(Buffer.from(many))).toBe("too-long");
+  });
+});
+
+describe("a server", () => {
+  it("reads a request as RFC 45 has it, and as Node's HTTP server gives it", () => {
+    const expected = {
+      path: "/zeromq",
+      key: KEY,
+      protocols: ["ZWS2.0/NULL", "ZWS2.0"],
+      host: "server.example.com",
+      origin: undefined,
+    };
+    expect(request()).toEqual(expected);
+    const rawHeaders = REQUEST.slice(1).flatMap((line) => line.split(": "));
+    expect(readNodeRequest({ method: "GET", url: "/zeromq?a=1", httpVersion: "1.1", rawHeaders })).toEqual(
+      expected,
+    );
+  });
+
+  it("takes lists over several lines, in any case", () => {
+    expect(
+      request("Connection: keep-alive, UPGRADE", "Upgrade: WebSocket", "Sec-WebSocket-Protocol:"),
+    ).toMatchObject({ protocols: [] });
+    const lines = [...REQUEST, "Sec-WebSocket-Protocol: chat , ZWS2.0/CURVE"];
+    expect(readRequest(head(lines))).toMatchObject({
+      protocols: ["ZWS2.0/NULL", "ZWS2.0", "chat", "ZWS2.0/CURVE"],
+    });
+  });
+
+  it.each([
+    ["another version of WebSocket", ["Sec-WebSocket-Version: 8"], 426],
+    ["no version", ["Sec-WebSocket-Version:"], 426],
+    ["no upgrade", ["Upgrade:"], 426],
+    ["another upgrade", ["Upgrade: h2c"], 426],
+    ["a connection that is not upgraded", ["Connection: close"], 426],
+    ["no key", ["Sec-WebSocket-Key:"], 400],
+    ["a key of 15 bytes", ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAA"], 400],
+    ["a key that is no base64", ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j*Q=="], 400],
+    ["a key with bits behind its end", ["Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR=="], 400],
+    ["no host", ["Host:"], 400],
+    ["a body", ["Content-Length: 5"], 400],
+    ["a body in chunks", ["Transfer-Encoding: chunked"], 400],
+  ])("refuses %s", (_, changes, status) => {
+    expect(request(...changes)).toMatchObject({ status, reason: expect.any(String) });
+  });
+
+  it.each([
+    ["POST / HTTP/1.1", 405],
+    ["GET / HTTP/1.0", 505],
+    ["GET / HTTP/2.0", 505],
+    ["GET http://a/ HTTP/1.1", 400],
+    ["GET  / HTTP/1.1", 400],
+    ["GET /a b HTTP/1.1", 400],
+    ["GET /", 400],
+  ])("refuses %s", (start, status) => {
+    expect(readRequest(head([start, ...REQUEST.slice(1)]))).toMatchObject({ status });
+  });
+
+  it("refuses two keys, hosts and origins", () => {
+    for (const name of ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Host: b"])
+      expect(readRequest(head([...REQUEST, name]))).toMatchObject({ status: 400 });
+    const origins = [...REQUEST, "Origin: http://a", "Origin: http://b"];
+    expect(readRequest(head(origins))).toMatchObject({ status: 400 });
+  });
+
+  it("chooses what both have, with a mechanism where it can", () => {
+    expect(chooseProtocol(["ZWS2.0", "ZWS2.0/NULL"], "NULL")).toBe("ZWS2.0/NULL");
+    expect(chooseProtocol(["ZWS2.0"], "NULL")).toBe("ZWS2.0");
+    expect(chooseProtocol(["ZWS2.0/NULL", "ZWS2.0/PLAIN"], "PLAIN")).toBe("ZWS2.0/PLAIN");
+    expect(chooseProtocol(["ZWS2.0", "ZWS2.0/NULL", "ZWS2.0/PLAIN"], "CURVE")).toMatchObject({ status: 400 });
+    expect(chooseProtocol([], "NULL")).toMatchObject({
+      status: 400,
+      reason: expect.stringContaining("none"),
+    });
+    expect(chooseProtocol(["zws2.0/null"], "NULL")).toMatchObject({ status: 400 });
+  });
+
+  it("answers with the digest of RFC 6455's example", () => {
+    expect(acceptResponse(KEY, "ZWS2.0/NULL", crypto)).toBe(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: ZWS2.0/NULL\r\n\r\n",
+    );
+  });
+
+  it("refuses with an answer that says why, and how long it is", () => {
+    const answer = refusalResponse({ status: 426, reason: "the request asks for no upgrade to websocket" });
+    expect(answer).toContain("HTTP/1.1 426 Upgrade Required\r\n");
+    expect(answer).toContain("Sec-WebSocket-Version: 13\r\n");
+    const [top, body] = answer.split("\r\n\r\n") as [string, string];
+    expect(Number(/Content-Length: (\d+)/.exec(top)?.[1])).toBe(body.length);
+  });
+});
+
+describe("an origin", () => {
+  const host = "example.com:8080";
+  it.each([
+    [undefined, null, true],
+    ["http://example.com:8080", null, true],
+    ["https://example.com:8080", null, true],
+    ["http://EXAMPLE.com:8080", null, true],
+    ["http://example.com", null, false],
+    ["http://evil.example", null, false],
+    ["null", null, false],
+    ["http://example.com:8080.evil.example", null, false],
+    ["http://evil.example", ["*"], true],
+    ["http://a.example", ["http://a.example", "http://b.example"], true],
+    ["http://a.example", ["http://a.example/"], true],
+    ["http://a.example:80", ["http://a.example"], true],
+    ["https://a.example", ["http://a.example"], false],
+    ["http://example.com:8080", [], false],
+    ["null", ["null"], true],
+    [undefined, [], true],
+  ] as const)("%s, with %j allowed: %s", (origin, allowed, expected) => {
+    expect(isOriginAllowed({ origin, host }, allowed)).toBe(expected);
+  });
+
+  it("is that of the host without the scheme's own port, too", () => {
+    expect(isOriginAllowed({ origin: "http://example.com", host: "example.com:80" }, null)).toBe(true);
+    expect(isOriginAllowed({ origin: "https://example.com", host: "example.com" }, null)).toBe(true);
+  });
+});
+
+describe("a client", () => {
+  it("asks as libzmq does", () => {
+    expect(upgradeRequest("/zeromq", "127.0.0.1:5555", KEY, "NULL")).toBe(
+      "GET /zeromq HTTP/1.1\r\nHost: 127.0.0.1:5555\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        `Sec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Protocol: ZWS2.0/NULL,ZWS2.0\r\nSec-WebSocket-Version: 13\r\n\r\n`,
+    );
+    expect(protocolsOf("CURVE")).toEqual(["ZWS2.0/CURVE"]);
+  });
+
+  const answer = acceptResponse(KEY, "ZWS2.0", crypto).trimEnd().split("\r\n");
+  const read = (lines: readonly string[]): unknown => readResponse(head(lines), KEY, "NULL", crypto);
+
+  it("takes an answer to its own key", () => {
+    expect(read(answer)).toEqual({ protocol: "ZWS2.0" });
+    expect(readResponse(head(answer), "AAAAAAAAAAAAAAAAAAAAAA==", "NULL", crypto)).toEqual({
+      fault: expect.stringContaining("Sec-WebSocket-Accept"),
+    });
+  });
+
+  it.each([
+    [["HTTP/1.1 404 Not Found"], "404 Not Found"],
+    [["HTTP/1.1 200 OK"], "200"],
+    [["HTTP/1.0 101 Switching Protocols"], "not HTTP/1.1"],
+    [["SSH-2.0-OpenSSH_9"], "not HTTP/1.1"],
+    [[answer[0] as string], "no upgrade"],
+    [[...answer, "Sec-WebSocket-Extensions: permessage-deflate"], "extension"],
+    [answer.filter((line) => !line.includes("Protocol:")), "no subprotocol"],
+    [answer.map((line) => line.replace("ZWS2.0", "ZWS2.0/CURVE")), "not offered"],
+    [[...answer, "Sec-WebSocket-Protocol: ZWS2.0/NULL"], "no subprotocol"],
+    [answer.filter((line) => !line.startsWith("Upgrade")), "no upgrade"],
+  ])("refuses %j", (lines, what) => {
+    expect(read(lines)).toEqual({ fault: expect.stringContaining(what) });
+  });
+});

@@ -1,0 +1,198 @@
+/** WebSocket frames in both directions, against bytes that libzmq sent and the examples of RFC 6455. */
+import { describe, expect, it } from "vitest";
+import { COMMAND, MORE, writeHeader } from "../../../../src/engine/frame.js";
+import { copyMasked, rotate, Words } from "../../../../src/engine/zmtp/ws/mask.js";
+import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
+import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
+
+function zmtp(flags: number, body: Uint8Array | string): Buffer {
+  const bytes = Buffer.from(body as string);
+  const head = Buffer.alloc(9);
+  return Buffer.concat([head.subarray(0, writeHeader(head, 0, flags, bytes.length)), bytes]);
+}
+
+function encode(key: (() => number) | undefined, ...pieces: Uint8Array[]): Buffer {
+  const encoder = new WsEncoder(key);
+  const wire = Buffer.from(encoder.encode(pieces.map((bytes) => ({ bytes, start: 0, end: bytes.length }))));
+  encoder.release();
+  return wire;
+}
+
+function decode(decoder: WsDecoder, ...chunks: Uint8Array[]): Buffer {
+  const all: Buffer[] = [];
+  for (const chunk of chunks) {
+    const target = new Words(Buffer.alloc(decodedSize(chunk.length)));
+    const length = decoder.decode(chunk, chunk.length, target);
+    all.push(Buffer.from(target.bytes.subarray(0, length)));
+  }
+  return Buffer.concat(all);
+}
+
+function byteByByte(bytes: Buffer): Buffer[] {
+  return [...bytes].map((byte) => Buffer.of(byte));
+}
+
+let counter = 0;
+const key = (): number => {
+  counter = (counter * 1_103_515_245 + 12_345) | 0;
+  return counter;
+};
+
+describe("a mask", () => {
+  it("is that of RFC 6455's example", () => {
+    const mask = Buffer.from("37fa213d", "hex").readInt32LE(0);
+    const target = new Words(Buffer.alloc(5));
+    copyMasked(new Words(Buffer.from("7f9f4d5158", "hex")), 0, target, 0, 5, mask);
+    expect(Buffer.from(target.bytes).toString()).toBe("Hello");
+  });
+
+  it("goes on behind any number of bytes", () => {
+    const body = Buffer.from(Array.from({ length: 300 }, (_, i) => i & 0xff));
+    const mask = 0x8a_bc_de_0f | 0;
+    for (const length of [0, 1, 3, 4, 5, 15, 16, 17, 129, 300]) {
+      const expected = body.map((byte, i) => byte ^ ((mask >>> ((i & 3) * 8)) & 0xff)).subarray(0, length);
+      for (let cut = 0; cut <= length; cut++) {
+        const target = new Words(Buffer.alloc(length));
+        copyMasked(new Words(body), 0, target, 0, cut, mask);
+        copyMasked(new Words(body), cut, target, cut, length - cut, rotate(mask, cut));
+        expect(Buffer.from(target.bytes).equals(expected)).toBe(true);
+      }
+    }
+  });
+});
+
+describe("frames", () => {
+  it("are those that libzmq sends: a subscription, and a READY", () => {
+    expect(encode(undefined, zmtp(0, Buffer.from("0141", "hex"))).toString("hex")).toBe("8203000141");
+    const ready = zmtp(COMMAND, "\x05READY");
+    expect(encode(undefined, ready).toString("hex")).toBe("820702055245414459");
+    expect(decode(new WsDecoder(false), Buffer.from("820702055245414459", "hex"))).toEqual(ready);
+  });
+
+  it.each([
+    0, 1, 123, 124, 125, 126, 254, 255, 256, 257, 65_533, 65_534, 65_535, 65_536, 200_000,
+  ])("of %i bytes come through whole, masked and not, in one chunk, in pieces, and with a body of its own memory", (size) => {
+    const body = Buffer.alloc(size, "shoal");
+    for (const flags of [0, MORE, COMMAND])
+      for (const masked of [true, false]) {
+        const frame = zmtp(flags, body);
+        const all = Buffer.concat([zmtp(MORE, "a"), frame, zmtp(0, "z")]);
+        const wire = encode(masked ? key : undefined, all);
+        expect(decode(new WsDecoder(masked), wire).equals(all)).toBe(true);
+        const head = frame.length - size;
+        const pieces = [Buffer.concat([zmtp(MORE, "a"), frame.subarray(0, head)]), body, zmtp(0, "z")];
+        const again = encode(masked ? key : undefined, ...pieces);
+        expect(decode(new WsDecoder(masked), again).equals(all)).toBe(true);
+        if (size > 1_000) continue;
+        expect(decode(new WsDecoder(masked), ...byteByByte(wire)).equals(all)).toBe(true);
+      }
+  });
+
+  it("have the shortest length there is", () => {
+    expect(
+      encode(undefined, zmtp(0, Buffer.alloc(124)))
+        .subarray(0, 3)
+        .toString("hex"),
+    ).toBe("827d00");
+    expect(
+      encode(undefined, zmtp(0, Buffer.alloc(125)))
+        .subarray(0, 5)
+        .toString("hex"),
+    ).toBe("827e007e00");
+    expect(
+      encode(undefined, zmtp(0, Buffer.alloc(65_534)))
+        .subarray(0, 5)
+        .toString("hex"),
+    ).toBe("827effff00");
+    const longest = encode(undefined, zmtp(0, Buffer.alloc(65_535)));
+    expect(longest.subarray(0, 11).toString("hex")).toBe("827f000000000001000000");
+  });
+
+  it("have a fresh key each", () => {
+    const keys = [1, 2];
+    const wire = encode(() => keys.shift() ?? 9, zmtp(0, ""), zmtp(0, ""));
+    expect(wire.toString("hex")).toBe("82810100000001" + "82810200000002");
+  });
+
+  it("share memory between writes only when the kernel has it", () => {
+    const encoder = new WsEncoder(undefined);
+    const encodeOne = (text: string): Uint8Array => {
+      const bytes = zmtp(0, text);
+      return encoder.encode([{ bytes, start: 0, end: bytes.length }]);
+    };
+    const first = encodeOne("first");
+    const second = encodeOne("second");
+    expect(Buffer.from(first).toString("latin1")).toBe("\x82\x06\0first");
+    encoder.release();
+    expect(encodeOne("third").buffer).toBe(second.buffer);
+  });
+});
+
+describe("control frames", () => {
+  it("come between frames: a ping is to be answered, a pong is nothing", () => {
+    const decoder = new WsDecoder(true);
+    const client = new WsEncoder(key);
+    const chunks = [
+      encode(key, zmtp(MORE, "a")),
+      client.control(0xa, Buffer.alloc(0)),
+      client.control(0x9, Buffer.from("who")),
+      encode(key, zmtp(0, "b")),
+    ];
+    const wire = Buffer.concat(chunks);
+    expect(decode(decoder, ...byteByByte(wire))).toEqual(Buffer.concat([zmtp(MORE, "a"), zmtp(0, "b")]));
+    expect(decoder.pong?.toString()).toBe("who");
+    const whole = new WsDecoder(true);
+    expect(decode(whole, wire)).toEqual(Buffer.concat([zmtp(MORE, "a"), zmtp(0, "b")]));
+    expect(whole.pong?.toString()).toBe("who");
+  });
+
+  it("close with a code; nothing behind is read", () => {
+    const decoder = new WsDecoder(false);
+    const close = new WsEncoder(undefined).control(0x8, Buffer.from("03e9627965", "hex"));
+    expect(decode(decoder, encode(undefined, zmtp(0, "a")), close, encode(undefined, zmtp(0, "b")))).toEqual(
+      zmtp(0, "a"),
+    );
+    expect(decoder.closed).toBe(1_001);
+    const bare = new WsDecoder(false);
+    decode(bare, Buffer.from("8800", "hex"));
+    expect(bare.closed).toBe(1_005);
+  });
+});
+
+describe("what is no frame of 45/ZWS ends the connection", () => {
+  it.each([
+    ["a text message", "8181000000000061", "opcode 1"],
+    ["a continuation", "8081000000000000", "opcode 0"],
+    ["a reserved opcode", "83810000000000", "opcode 3"],
+    ["a reserved control opcode", "8b80", "opcode 11"],
+    ["a fragment", "028100000000", "fragment"],
+    ["a compressed message", "c28100000000", "reserved bits"],
+    ["an unmasked message", "820100", "unmasked"],
+    ["an unmasked ping", "8900", "unmasked"],
+    ["an empty message", "828000000000", "without flags"],
+    ["reserved flags", "82810000000004", "reserved bits in a frame's flags"],
+    ["a command with more", "82810000000003", "reserved bits in a frame's flags"],
+    ["a length of 2 bytes for 125", "82fe007d", "more bytes than it needs"],
+    ["a length of 8 bytes for 65535", "82ff000000000000ffff", "more bytes than it needs"],
+    ["a length of 2^63", "82ff8000000000000000", "2^53"],
+    ["a length of 2^53 + 1", "82ff0020000000000001", "2^53"],
+    ["a ping of 126 bytes", "89fe007e", "more than 125"],
+    ["a fragmented ping", "0980", "fragment"],
+    ["a close of one byte", "88810000000000", "close frame of one byte"],
+    ["a close with a code that is not to be sent", "88820000000003ed", "1005"],
+    ["a close with an unknown code", "8882000000000000", "code 0"],
+  ])("%s", (_, hex, what) => {
+    const before = encode(key, zmtp(0, "before"));
+    for (const chunks of [[Buffer.from(hex, "hex")], byteByByte(Buffer.from(hex, "hex"))]) {
+      const decoder = new WsDecoder(true);
+      expect(decode(decoder, before, ...chunks, encode(key, zmtp(0, "behind")))).toEqual(zmtp(0, "before"));
+      expect(decoder.fault).toMatchObject({ kind: "protocol", message: expect.stringContaining(what) });
+    }
+  });
+
+  it("a masked message from a server", () => {
+    const decoder = new WsDecoder(false);
+    expect(decode(decoder, encode(key, zmtp(0, "a")))).toEqual(Buffer.alloc(0));
+    expect(decoder.fault?.message).toContain("a server does not mask");
+  });
+});

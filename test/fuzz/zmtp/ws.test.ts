@@ -1,0 +1,276 @@
+/** Any bytes as WebSocket frames and as the heads of upgrades: one reading of them, however they are cut, and no exception. */
+import { createHash } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { COMMAND, MORE, writeHeader } from "../../../src/engine/frame.js";
+import { type Head, HeadReader, MAX_HEAD } from "../../../src/engine/zmtp/ws/http-head.js";
+import { Words } from "../../../src/engine/zmtp/ws/mask.js";
+import {
+  acceptResponse,
+  chooseProtocol,
+  isOriginAllowed,
+  readRequest,
+  readResponse,
+  refusalResponse,
+  upgradeRequest,
+} from "../../../src/engine/zmtp/ws/upgrade.js";
+import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
+import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-encoder.js";
+import { corpus, keep, Random, runs, SEED, told } from "../seed.js";
+
+const crypto = { sha1: (text: string) => createHash("sha1").update(text).digest() };
+
+interface Reading {
+  /** Whole frames of ZMTP, in hex, and the last one as far as it has come. */
+  readonly frames: string;
+  readonly pong: string | undefined;
+  readonly closed: number | undefined;
+  readonly faulty: boolean;
+}
+
+/** The same by the RFC's grammar, slowly, with all bytes at hand and 64-bit lengths (RFC 6455, Base Framing Protocol). */
+function read(bytes: Buffer, masked: boolean): Reading {
+  let frames = "";
+  let pong: string | undefined;
+  const end = (closed: number | undefined, faulty: boolean): Reading => ({ frames, pong, closed, faulty });
+  for (let at = 0; at < bytes.length; ) {
+    const first = bytes[at] as number;
+    const opcode = first & 15;
+    if (first >> 4 !== 8 || ![2, 8, 9, 10].includes(opcode)) return end(undefined, true);
+    const second = bytes[at + 1];
+    if (second === undefined) break;
+    if (second >> 7 !== Number(masked)) return end(undefined, true);
+    const tiny = second & 127;
+    if (opcode > 2 && tiny > 125) return end(undefined, true);
+    if (opcode === 2 && tiny === 0) return end(undefined, true);
+    let head = at + 2;
+    let length = BigInt(tiny);
+    if (tiny === 126) {
+      if (bytes.length < head + 2) break;
+      length = BigInt(bytes.readUInt16BE(head));
+      if (length < 126n) return end(undefined, true);
+      head += 2;
+    } else if (tiny === 127) {
+      if (bytes.length < head + 8) break;
+      length = bytes.readBigUInt64BE(head);
+      if (length < 65_536n || length > BigInt(Number.MAX_SAFE_INTEGER)) return end(undefined, true);
+      head += 8;
+    }
+    const key = masked ? bytes.subarray(head, head + 4) : Buffer.alloc(4);
+    head += masked ? 4 : 0;
+    if (bytes.length < head + (opcode === 2 ? 1 : 0)) break;
+    const have = Number(length) < bytes.length - head ? Number(length) : bytes.length - head;
+    const payload = Buffer.from(bytes.subarray(head, head + have)).map(
+      (byte, i) => byte ^ (key[i % 4] as number),
+    );
+    at = head + have;
+    if (opcode === 2) {
+      const flags = payload[0] as number;
+      if (flags > 2) return end(undefined, true);
+      const header = Buffer.alloc(9);
+      const size = writeHeader(header, 0, flags === 1 ? MORE : flags === 2 ? COMMAND : 0, Number(length) - 1);
+      frames += header.toString("hex", 0, size) + Buffer.from(payload.subarray(1)).toString("hex");
+      continue;
+    }
+    if (have < Number(length)) break;
+    if (opcode === 9) pong = Buffer.from(payload).toString("hex");
+    if (opcode !== 8) continue;
+    if (have === 0) return end(1_005, false);
+    const code = have === 1 ? 0 : Buffer.from(payload).readUInt16BE(0);
+    const known = code >= 1_000 && code < 1_015 && ![1_004, 1_005, 1_006].includes(code);
+    return known || (code >= 3_000 && code < 5_000) ? end(code, false) : end(undefined, true);
+  }
+  return end(undefined, false);
+}
+
+function decode(chunks: readonly Buffer[], masked: boolean): Reading {
+  const decoder = new WsDecoder(masked);
+  let frames = "";
+  for (const chunk of chunks) {
+    const target = new Words(Buffer.alloc(decodedSize(chunk.length)));
+    const length = decoder.decode(chunk, chunk.length, target);
+    frames += Buffer.from(target.bytes.buffer, target.bytes.byteOffset, length).toString("hex");
+  }
+  const { pong, closed, fault } = decoder;
+  return { frames, pong: pong?.toString("hex"), closed, faulty: fault !== undefined };
+}
+
+/** A few frames as a peer might send them, of lengths about the borders of the header's forms. */
+function frames(random: Random, masked: boolean): Buffer {
+  const sizes = [0, 1, 2, 3, 124, 125, 126, 127, 128, 255, 256, 300];
+  const key = masked ? () => random.below(0x7fff_ffff) : undefined;
+  const encoder = new WsEncoder(key);
+  const all: Buffer[] = [];
+  for (let count = 1 + random.below(4); count > 0; count--) {
+    const size = sizes[random.below(sizes.length)] as number;
+    const kind = random.below(12);
+    if (kind < 9) {
+      const head = Buffer.alloc(9);
+      const flags = [0, 0, MORE, COMMAND][random.below(4)] as number;
+      const bytes = Buffer.concat([head.subarray(0, writeHeader(head, 0, flags, size)), random.bytes(size)]);
+      all.push(Buffer.from(encoder.encode([{ bytes, start: 0, end: bytes.length }])));
+      encoder.release();
+    } else if (kind < 11) all.push(encoder.control(8 + kind - 8, random.bytes(size % 126)));
+    else
+      all.push(
+        encoder.control(8, random.below(2) === 0 ? Buffer.alloc(0) : Buffer.of(3, 232 + random.below(20))),
+      );
+  }
+  return Buffer.concat(all);
+}
+
+function cut(random: Random, bytes: Buffer): Buffer[] {
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const size = 1 + random.below(random.below(2) === 0 ? 4 : 200);
+    chunks.push(bytes.subarray(at, at + size));
+    at += size;
+  }
+  return chunks;
+}
+
+describe("WebSocket frames", () => {
+  it.each(corpus("ws-frames"))("of the corpus: %s", (_, bytes) => {
+    for (const masked of [true, false]) {
+      const expected = read(bytes, masked);
+      expect(decode([bytes], masked)).toEqual(expected);
+      expect(
+        decode(
+          [...bytes].map((byte) => Buffer.of(byte)),
+          masked,
+        ),
+      ).toEqual(expected);
+    }
+  });
+
+  it("are read in one way, valid or not, however they are cut", { timeout: 3_600_000 }, () => {
+    const random = new Random(SEED);
+    const inputs = runs(100_000, 5_000_000);
+    const seen = { whole: 0, faulty: 0, closed: 0, pings: 0 };
+    for (let i = 0; i < inputs; i++) {
+      const masked = random.below(2) === 0;
+      const valid = frames(random, masked);
+      const bytes = random.below(3) === 0 ? valid : random.mutate(valid);
+      const expected = read(bytes, masked);
+      const chunks = random.below(4) === 0 ? [bytes] : cut(random, bytes);
+      const found = decode(chunks, masked);
+      if (JSON.stringify(found) !== JSON.stringify(expected)) {
+        keep("ws-frames", bytes, `masked ${masked}`);
+        expect({ masked, bytes: bytes.toString("hex"), ...found }).toEqual({
+          masked,
+          bytes: bytes.toString("hex"),
+          ...expected,
+        });
+      }
+      if (found.faulty) seen.faulty += 1;
+      else if (found.closed !== undefined) seen.closed += 1;
+      else seen.whole += 1;
+      if (found.pong !== undefined) seen.pings += 1;
+    }
+    // The generator reaches every case, and often.
+    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(inputs / 50);
+    told("WebSocket frames", inputs);
+  });
+});
+
+const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/** A request or an answer with lines changed, repeated, left out, or put in from a list of bad ones. */
+function lines(random: Random, text: string): string {
+  const bad = [
+    "Sec-WebSocket-Key: short",
+    "Sec-WebSocket-Version: 8",
+    "Sec-WebSocket-Extensions: permessage-deflate",
+    "Sec-WebSocket-Protocol: ZWS2.0/CURVE, ZWS2.0/PLAIN",
+    "Origin: http://evil.example",
+    "Origin: null",
+    "Origin: \u00ff://[::",
+    "Host: [::1",
+    "Transfer-Encoding: chunked",
+    "Content-Length: 9",
+    " folded: line",
+    "no colon",
+    `X: ${"x".repeat(2_000)}`,
+    "",
+  ];
+  const all = text.split("\r\n");
+  for (let changes = random.below(4); changes > 0; changes--) {
+    const at = random.below(all.length);
+    switch (random.below(4)) {
+      case 0:
+        all.splice(at, 1);
+        break;
+      case 1:
+        all.splice(at, 0, all[random.below(all.length)] ?? "");
+        break;
+      case 2:
+        all.splice(at, 0, bad[random.below(bad.length)] as string);
+        break;
+      default:
+        all[at] = all[at]?.toUpperCase() ?? "";
+    }
+  }
+  return all.join("\r\n");
+}
+
+function describeHead({ start, headers }: Head): string {
+  return JSON.stringify([start, [...headers]]);
+}
+
+function fail(bytes: Buffer, why: string): never {
+  throw new Error(`${why}: ${JSON.stringify(bytes.toString("latin1"))}`);
+}
+
+describe("heads of upgrades", () => {
+  it("end in an upgrade or in a refusal, never in an exception, and are read in one way", {
+    timeout: 3_600_000,
+  }, () => {
+    const random = new Random(SEED);
+    const inputs = runs(60_000, 3_000_000);
+    const seen = { upgraded: 0, refused: 0, unfinished: 0, malformed: 0 };
+    const request = upgradeRequest("/path", "example.com:5555", KEY, "NULL");
+    const response = acceptResponse(KEY, "ZWS2.0/NULL", crypto);
+    for (let i = 0; i < inputs; i++) {
+      const isRequest = random.below(2) === 0;
+      const text = Buffer.from(lines(random, isRequest ? request : response), "latin1");
+      const bytes = random.below(3) === 0 ? random.mutate(text) : text;
+      const whole = new HeadReader().push(bytes);
+      const reader = new HeadReader();
+      let piecemeal: typeof whole;
+      let at = 0;
+      for (const chunk of cut(random, bytes)) {
+        at += chunk.length;
+        piecemeal = reader.push(chunk);
+        if (piecemeal !== undefined) break;
+      }
+      if (whole === undefined || typeof whole === "string") {
+        if (piecemeal !== whole) fail(bytes, `${piecemeal} in pieces, ${whole} at once`);
+        if (whole === undefined && bytes.length >= MAX_HEAD) fail(bytes, "kept past its bound");
+        seen[whole === undefined ? "unfinished" : "malformed"] += 1;
+        continue;
+      }
+      if (piecemeal === undefined || typeof piecemeal === "string") fail(bytes, `${piecemeal} in pieces`);
+      else {
+        if (describeHead(piecemeal.head) !== describeHead(whole.head)) fail(bytes, "another head in pieces");
+        if (piecemeal.rest.length + bytes.length - at !== whole.rest.length)
+          fail(bytes, "another rest in pieces");
+      }
+      if (!isRequest) {
+        const answer = readResponse(whole.head, KEY, "NULL", crypto);
+        seen["fault" in answer ? "refused" : "upgraded"] += 1;
+        continue;
+      }
+      const asked = readRequest(whole.head);
+      if ("status" in asked) {
+        seen.refused += 1;
+        const answer = refusalResponse(asked);
+        if (!/^HTTP\/1\.1 \d{3} [ -~]+\r\n/.test(answer) || /[^\r\n -~]/.test(answer)) fail(bytes, answer);
+        continue;
+      }
+      for (const allowed of [null, [], ["*"], ["http://a"]]) isOriginAllowed(asked, allowed);
+      const protocol = chooseProtocol(asked.protocols, "NULL");
+      seen[typeof protocol === "string" ? "upgraded" : "refused"] += 1;
+    }
+    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(inputs / 50);
+    told("heads of upgrades", inputs);
+  });
+});
