@@ -551,6 +551,7 @@ export class NodeLinks implements MessageLinks {
     if (before !== undefined && before !== caller.connection) before.close(0);
     receiving.connection = caller.connection;
     receiving.protocol = caller.protocol;
+    receiving.onFault = (fault) => caller.refuse(fault);
     caller.connection.send([
       encodeWelcome({
         version: LINK_VERSION,
@@ -595,7 +596,7 @@ class Caller implements ConnectionEvents {
     this.connection = connection;
     this.protocol = protocol;
     this.#timer = setTimeout(
-      () => this.#end(this.#hello === undefined ? "no-hello" : "stranger"),
+      () => this.refuse(this.#hello === undefined ? "no-hello" : "stranger"),
       HELLO_TIMEOUT,
     );
     this.#timer.unref();
@@ -616,16 +617,19 @@ class Caller implements ConnectionEvents {
       const receiving = this.#receiving;
       // Before a hello, or of a connection in whose place another one came.
       if (receiving?.connection !== this.connection) {
-        if (receiving === undefined) this.#end("malformed");
+        if (receiving === undefined) this.refuse("malformed");
         return;
       }
       const fault = receiving.onData(frames);
-      if (fault !== undefined) this.#end(fault);
+      if (fault !== undefined) this.refuse(fault);
       return;
     }
     const hello = type === LinkFrame.HELLO && frames.length === 1 ? decodeHello(head) : undefined;
-    if (hello === undefined || (this.#hello !== undefined && this.#receiving === undefined)) {
-      this.#end("malformed");
+    // One hello waits at a time, and all of a connection are of one node.
+    const isWaiting = this.#hello !== undefined && this.#receiving === undefined;
+    const isOther = this.#receiving !== undefined && this.#receiving.id !== hello?.from;
+    if (hello === undefined || isWaiting || isOther) {
+      this.refuse("malformed");
       return;
     }
     this.#hello = hello;
@@ -650,7 +654,7 @@ class Caller implements ConnectionEvents {
 
   #answered(result: HelloResult): void {
     if (this.#isOver) return;
-    if (typeof result === "string") this.#end(result);
+    if (typeof result === "string") this.refuse(result);
     else if (result !== undefined) {
       clearTimeout(this.#timer);
       this.#effects.forget(this);
@@ -668,7 +672,8 @@ class Caller implements ConnectionEvents {
     this.connection.close(0);
   }
 
-  #end(reason: LinkRefusal): void {
+  /** Ends the connection, and says why. */
+  refuse(reason: LinkRefusal): void {
     if (this.#isOver) return;
     this.#effects.refuse(reason);
     this.connection.send([encodeRefused(reason)]);

@@ -6,6 +6,7 @@
  *
  * It outlives its connections: a peer that comes back goes on where it was.
  */
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ACK_BYTES, LINK_WINDOW } from "./bounds.js";
 import type { MessageConnection } from "./protocol.js";
 import { ReceiveWindow } from "./window.js";
@@ -31,13 +32,15 @@ export class Receiving {
   readonly id: string;
   readonly window = new ReceiveWindow();
   connection: MessageConnection | undefined = undefined;
+  /** Ends the connection: what is wrong was found after `onData` had returned. */
+  onFault: ((fault: FrameFault) => void) | undefined = undefined;
   /** Of the connection. */
   protocol = "";
   /** In the list of those that acknowledge soon. */
   isDue = false;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
-  #queue: Queued[] = [];
+  readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
@@ -56,7 +59,7 @@ export class Receiving {
   /** A session begins: what is left of the one before is not delivered. */
   restart(): void {
     this.#epoch += 1;
-    this.#queue = [];
+    this.#queue.clear();
     this.#queuedBytes = 0;
     this.#paused = false;
     this.#reader = undefined;
@@ -99,7 +102,7 @@ export class Receiving {
     this.#unackedBytes += bytes;
     let fault: FrameFault | undefined;
     if (head[0] === LinkFrame.ITEM) {
-      this.#left = 0;
+      this.#reader = undefined;
       this.#handle(head[7] as number, frames[1] as Buffer);
     } else {
       const reader = new BatchReader(head);
@@ -155,12 +158,18 @@ export class Receiving {
   #resume(): void {
     this.window.delivered += 1;
     this.#paused = false;
-    if (this.#left > 0) this.#run();
-    while (!this.#paused && this.#queue.length > 0) {
-      // Handlers that take their time leave the queue short: it is bounded by the peer's window.
-      const { frames, skip, bytes } = this.#queue.shift() as Queued;
+    let fault = this.#reader === undefined ? undefined : this.#run();
+    while (fault === undefined && !this.#paused) {
+      const queued = this.#queue.shift();
+      if (queued === undefined) break;
+      const { frames, skip, bytes } = queued;
       this.#queuedBytes -= bytes;
-      this.#deliver(frames, skip, bytes);
+      fault = this.#deliver(frames, skip, bytes);
+    }
+    if (fault !== undefined) {
+      this.#queue.clear();
+      this.#queuedBytes = 0;
+      this.onFault?.(fault);
     }
     if (!this.isDue) this.#effects.acknowledgeSoon(this);
   }

@@ -638,6 +638,47 @@ describe("what a peer may not do", () => {
     await third.dealer.close();
   });
 
+  test("send what is malformed while a handler takes its time: it is refused when that is found", async () => {
+    let release = (): void => undefined;
+    node.handler = ({ text }) => (text === "A" ? new Promise((resolve) => (release = resolve)) : undefined);
+    const other = Buffer.from([2, 1, 66]);
+    // In the batch that is held, at its end, and in one behind it.
+    for (const frames of [
+      [batch(0, 3, Buffer.concat([one, other, Buffer.from([2, 9, 66])]))],
+      [batch(0, 1, Buffer.concat([one, other]))],
+      [batch(0, 1, one), batch(1, 2, other), batch(3, 1, other)],
+    ]) {
+      const count = node.items.length;
+      expect(decodeWelcome(await raw.hello())).toBeDefined();
+      for (const frame of frames) await raw.dealer.send(frame);
+      await node.until(() => node.items.length === count + 1);
+      const answer = raw.dealer.receive();
+      release();
+      expect(decodeRefused((await answer)[0] as Buffer)).toBe("malformed");
+      // Nothing behind it is delivered.
+      expect(node.texts.slice(count).filter((text) => text === "B").length).toBeLessThan(2);
+      await raw.dealer.close();
+      raw = new Raw(node);
+      world.nodes.set(raw.id, {
+        name: "raw",
+        advert: "1;tcp=1",
+        links: { onMember: () => undefined },
+      } as never);
+    }
+    expect(node.links.stats().refused).toEqual({ malformed: 3 });
+  });
+
+  test("greet as one node and then as another, whose place it would take", async () => {
+    await raw.hello();
+    const member = createId();
+    world.nodes.set(member, world.nodes.get(raw.id) as LinksNode);
+    expect(decodeRefused(await raw.hello({ from: member }))).toBe("malformed");
+    // Its own id is free again, for another life of it.
+    const next = new Raw(node);
+    expect(decodeWelcome(await next.hello({ from: raw.id, life: "11".repeat(8) }))).toBeDefined();
+    await next.dealer.close();
+  });
+
   test("use a kind that this node does not know: the item is skipped and counted", async () => {
     await raw.hello();
     await raw.dealer.send(batch(0, 2, Buffer.concat([Buffer.from([77, 1, 65]), one])));
