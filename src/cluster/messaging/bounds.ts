@@ -153,5 +153,7 @@ export const ROUTE_ACK_TIMEOUT = 2_000;
 export const ROUTE_ACK_RETRY = 200;
 /** ms that `ready` of a subscription waits. */
 export const ROUTE_READY_TIMEOUT = 10_000;
-/** ms for which the routes of a lost node are kept. */
+/** ms for which what is published waits for the interest of a member that was just met, unless the option has another number. */
+export const ROUTE_SETTLE = 1_000;
+/** ms for which the routes of a lost node are kept, unless the option has another number. */
 export const ROUTE_GRACE = 3_600_000;

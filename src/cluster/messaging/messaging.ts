@@ -65,7 +65,7 @@ export interface MessagingStats {
   readonly directReceived: number;
   /** One-to-one messages without an answer yet. */
   readonly directPending: number;
-  /** Copies that wait for room at another node. */
+  /** Copies that wait for room at another node, and messages that wait for the interest of one that was just met. */
   readonly waiting: number;
   readonly waitingBytes: number;
   readonly subscriptions: number;
@@ -112,9 +112,12 @@ export class Messaging implements ClientEffects {
         if (!this.#state.closed) this.routes.unsubscribe(filter);
       },
     });
-    const state = new MessagingState(id, settings, effects, this, this.#table, {
-      onItem: (from, kind, item) => this.#onItem(from, kind, item),
-      onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
+    const links = {
+      onItem: (from: string, kind: number, item: Buffer) => this.#onItem(from, kind, item),
+      onPeer: (peer: string, peerState: PeerState) => this.#onPeer(peer, peerState),
+    };
+    const state = new MessagingState(id, settings, effects, this, this.#table, links, {
+      onSettled: (of) => this.#publisher.onSettled(of),
     });
     this.#state = state;
     this.self = state.self;
@@ -364,6 +367,7 @@ export class Messaging implements ClientEffects {
   /** @param linger ms that links may take for what waits; -1: no limit */
   async close(linger: number): Promise<void> {
     if (this.#state.closed) return;
+    this.#publisher.close();
     this.#state.closed = true;
     this.#state.waiting.close();
     this.#state.retention.close();
@@ -409,8 +413,8 @@ export class Messaging implements ClientEffects {
       directSent: this.#directs.sent,
       directReceived: this.#directs.received,
       directPending: this.#directs.pending,
-      waiting: this.#state.waiting.count,
-      waitingBytes: this.#state.waiting.bytes,
+      waiting: this.#state.waiting.count + this.#publisher.kept.count,
+      waitingBytes: this.#state.waiting.bytes + this.#publisher.kept.bytes,
       subscriptions: this.#table.size,
       filters: this.#table.filters,
       clients: this.#state.addresses.clients,

@@ -13,6 +13,8 @@ import {
   MAX_PENDING_BYTES,
   MAX_RETAINED,
   MAX_RETAINED_BYTES,
+  ROUTE_GRACE,
+  ROUTE_SETTLE,
   SUBSCRIPTION_BYTES,
   SUBSCRIPTION_MESSAGES,
 } from "./bounds.js";
@@ -63,6 +65,13 @@ export interface MessagingOptions {
   readonly maxRetained?: number | undefined;
   /** Bytes of them. Default 16,777,216. */
   readonly maxRetainedBytes?: number | undefined;
+  /**
+   * ms for which `publish` waits for the interest of a node that was just met, at most; 0: it does not wait, and the first messages may
+   * pass that node by. Default 1,000.
+   */
+  readonly settle?: number | undefined;
+  /** ms for which the interest of a lost node is kept: when it is back within them, it gets messages at once. Default 3,600,000: an hour. */
+  readonly grace?: number | undefined;
   /** Copies of messages that wait for room at other nodes, and one-to-one messages without an answer. Default 65,536. */
   readonly maxPending?: number | undefined;
   /** Bytes of the copies that wait. Default 67,108,864. */
@@ -82,6 +91,8 @@ const OPTIONS = {
   maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES, min: 1 }),
   maxRetained: integer({ default: MAX_RETAINED, min: 0 }),
   maxRetainedBytes: bytes({ default: MAX_RETAINED_BYTES, min: 0 }),
+  settle: integer({ default: ROUTE_SETTLE, min: 0 }),
+  grace: integer({ default: ROUTE_GRACE, min: 0 }),
   maxPending: integer({ default: MAX_PENDING }),
   maxPendingBytes: bytes({ default: MAX_PENDING_BYTES, min: 1 }),
 };

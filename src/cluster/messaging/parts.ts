@@ -106,6 +106,12 @@ export interface MessageLinks {
   close(linger: number): Promise<void>;
 }
 
+/** What routes report. */
+export interface MessageRoutesEffects {
+  /** A member is no longer in `unsettled`. */
+  onSettled(id: string): void;
+}
+
 /** Who is interested in what, as the facade asks for it. */
 export interface MessageRoutes {
   /** This node's own interest in a filter begins. @returns settles when all live members know it */
@@ -118,6 +124,13 @@ export interface MessageRoutes {
   targets(topic: string, into: string[]): number;
   /** Filters with the ids of live nodes, in no order, so many at most. @param topic only those that match it */
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[];
+  /**
+   * Members that were just met, by id, whose interest is not known yet: `targets` may lack them. One leaves when it is known or the member is
+   * gone, and after some time; then `onSettled` has it. The same map for the life of the routes.
+   */
+  readonly unsettled: ReadonlyMap<string, unknown>;
+  /** Somebody waits for those in `unsettled`. */
+  askUnsettled(): void;
   /** Another number whenever `targets` may answer otherwise than before. */
   readonly version: number;
   /** @returns why it was refused; `undefined`: it was taken */

@@ -1,7 +1,8 @@
 /**
  * Publishing: an item is encoded once, given to the link of each node with interest, and queued for this node's own subscriptions.
  *
- *   at a mark   drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
+ *   at a mark       drop: counted, and reported; wait: a copy waits for that node alone (waiting-sends.ts)
+ *   a node just met, whose interest is not known: kept for it until it is (newcomer-sends.ts)
  */
 import { systemClock } from "../../core/clock.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
@@ -13,12 +14,13 @@ import type { Deliveries } from "./deliveries.js";
 import { encodePublish } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
+import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import type { RetainedValues } from "./retained.js";
 import type { Retention } from "./retention.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
-import type { TopicPlans } from "./topic-plans.js";
+import type { TopicPlan, TopicPlans } from "./topic-plans.js";
 import type { WaitingSends } from "./waiting-sends.js";
 
 /** ms of publishes between two turns of the event loop. */
@@ -41,6 +43,9 @@ export class Publisher {
   readonly #plans: TopicPlans;
   readonly #deliveries: Deliveries;
   readonly #waiting: WaitingSends;
+  readonly #newcomers: NewcomerSends;
+  /** Members that were just met, whose interest is not known. */
+  readonly #unsettled: ReadonlyMap<string, unknown>;
   readonly #retained: RetainedValues;
   readonly #retention: Retention;
   readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
@@ -57,6 +62,11 @@ export class Publisher {
     this.#plans = state.plans;
     this.#deliveries = state.deliveries;
     this.#waiting = state.waiting;
+    this.#unsettled = state.routes.unsettled;
+    this.#newcomers = new NewcomerSends(state.settings.maxPending, state.settings.maxPendingBytes, {
+      targets: (plan) => state.plans.targets(plan),
+      send: (to, message) => this.#sendKept(to, message),
+    });
     this.#retained = state.retained;
     this.#retention = state.retention;
   }
@@ -90,8 +100,9 @@ export class Publisher {
     const stamp = retain ? this.#retained.stamp(Date.now()) : 0;
     let item: Buffer | undefined;
     // Nobody but links has to do with its bytes, and they have them when the call returns.
-    const isShared = !retain && this.#waiting.isEmpty && subscriptions.length === 0;
-    if (targets.length > 0 || retain) {
+    const hasNewcomers = this.#unsettled.size > 0 || !this.#newcomers.isEmpty;
+    const isShared = !retain && this.#waiting.isEmpty && subscriptions.length === 0 && !hasNewcomers;
+    if (targets.length > 0 || retain || hasNewcomers) {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       item = encodePublish(origin ?? sender.id, node, plan.name, name, stamp, data, isShared);
@@ -107,9 +118,9 @@ export class Publisher {
     }
     const message =
       subscriptions.length === 0 ? undefined : this.#names.message(topic, bytes, sender, subtopic, false);
-    if (waits || !this.#waiting.isEmpty) {
+    if (waits || !this.#waiting.isEmpty || hasNewcomers) {
       const local = { subscriptions, message };
-      return this.#publishOrWait(plan.prefix, targets, item, isShared, local, waits, timeout);
+      return this.#publishOrWait(plan, targets, item, isShared, local, waits, timeout);
     }
     let count = 0;
     if (item !== undefined && targets.length > 0) count = this.#sendToAll(targets, item, plan.prefix);
@@ -151,12 +162,12 @@ export class Publisher {
   }
 
   /**
-   * Where somebody's mark is reached, or others wait there already.
+   * Where somebody's mark is reached, or others wait there already, or a member was just met.
    *
    * @param isShared whether the item's memory is used again by the next publish
    */
   #publishOrWait(
-    prefix: string,
+    plan: TopicPlan,
     targets: readonly string[],
     item: Buffer | undefined,
     isShared: boolean,
@@ -165,27 +176,29 @@ export class Publisher {
     timeout: number,
   ): Promise<number> {
     const bytes = item?.length ?? message?.bytes ?? 0;
-    if (waits && this.#waiting.isFull(targets.length + 1, bytes))
+    if (waits && (this.#waiting.isFull(targets.length + 1, bytes) || this.#isFullOfNewcomers(bytes)))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many messages wait for room: messaging.maxPending and maxPendingBytes",
       );
     let copies: Promise<boolean>[] | undefined;
-    let kept: Buffer | undefined;
+    let own: Buffer | undefined;
     let count = 0;
     const wait = (peer: string, send: () => SendResult): void => {
       copies ??= [];
-      copies.push(this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result)));
+      copies.push(this.#waitForRoom(peer, bytes, timeout, send));
     };
+    const kept = this.#keepForNewcomers(plan, targets, item, waits, timeout);
     for (const id of targets) {
+      if (this.#newcomers.has(id)) continue;
       const data = item as Buffer;
-      const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, data, prefix);
+      const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, data, plan.prefix);
       if (result === "sent") count += 1;
       else if (result === "full" && waits) {
-        kept ??= isShared ? Buffer.from(data) : data;
-        const own = kept;
-        wait(id, () => this.#sendUncounted(id, own, prefix));
-      } else if (result === "full") this.#state.dropFull(id, prefix);
+        own ??= isShared ? Buffer.from(data) : data;
+        const copy = own;
+        wait(id, () => this.#sendUncounted(id, copy, plan.prefix));
+      } else if (result === "full") this.#state.dropFull(id, plan.prefix);
     }
     if (message !== undefined) {
       const isBehind = this.#waiting.has(this.#state.id);
@@ -200,8 +213,84 @@ export class Publisher {
         this.#state.dropSlow(message.topic, message.topic);
       } else if (this.#queueLocal(subscriptions, message)) count += 1;
     }
+    if (kept !== undefined && (waits || count === 0)) return this.#settleKept(count, copies, kept, timeout);
     if (copies === undefined) return this.#settled(count);
     return this.#settleAll(count, copies, timeout);
+  }
+
+  #waitForRoom(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<boolean> {
+    return this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result));
+  }
+
+  // --- Members that were just met --------------------------------------------------------------------------------------
+
+  /** Messages that wait for the interest of members that were just met. */
+  get kept(): { readonly count: number; readonly bytes: number } {
+    return this.#newcomers;
+  }
+
+  /** The interest of a member that was just met is known, or is not waited for any longer. */
+  onSettled(id: string): void {
+    this.#newcomers.onSettled(id);
+  }
+
+  close(): void {
+    this.#newcomers.close();
+  }
+
+  #isFullOfNewcomers(bytes: number): boolean {
+    return (this.#unsettled.size > 0 || !this.#newcomers.isEmpty) && this.#newcomers.isFull(bytes);
+  }
+
+  #keepForNewcomers(
+    plan: TopicPlan,
+    targets: readonly string[],
+    item: Buffer | undefined,
+    waits: boolean,
+    timeout: number,
+  ): KeptPublish | undefined {
+    if (this.#newcomers.meet(this.#unsettled)) this.#state.routes.askUnsettled();
+    if (this.#newcomers.isEmpty || item === undefined) return undefined;
+    if (this.#newcomers.isFull(item.length)) {
+      for (const id of targets) if (this.#newcomers.has(id)) this.#state.dropFull(id, plan.prefix);
+      return undefined;
+    }
+    const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
+    const kept = new KeptPublish(plan, item, waits, deadline);
+    this.#newcomers.keep(kept);
+    return kept;
+  }
+
+  #sendKept(to: string, kept: KeptPublish): void {
+    const { item, plan, waits, deadline } = kept;
+    const result = this.#waiting.has(to) ? "full" : this.#sendUncounted(to, item, plan.prefix);
+    if (result === "sent") kept.sent += 1;
+    else if (result === "full" && waits && !this.#waiting.isFull(1, item.length)) {
+      const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
+      const send = (): SendResult => this.#sendUncounted(to, item, plan.prefix);
+      kept.copies.push(this.#waitForRoom(to, item.length, left, send));
+    } else if (result === "full") this.#state.dropFull(to, plan.prefix);
+  }
+
+  /** Waits for the members that were just met: all of them for a publish that waits, else while it went to nobody. */
+  async #settleKept(
+    count: number,
+    copies: readonly Promise<boolean>[] = [],
+    kept: KeptPublish,
+    timeout: number,
+  ): Promise<number> {
+    // Reported below, when all is over.
+    for (const copy of copies) copy.catch(nothing);
+    await new Promise<void>((resolve) => {
+      const timer =
+        kept.deadline === Number.POSITIVE_INFINITY ? undefined : setTimeout(() => kept.end(), timeout);
+      kept.done = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    if (!kept.waits) return count + kept.sent;
+    return this.#settleAll(count + kept.sent, [...copies, ...kept.copies], timeout);
   }
 
   /** Where the mark is reached it is not counted as dropped. */
@@ -234,6 +323,8 @@ export class Publisher {
     return sent;
   }
 }
+
+function nothing(): void {}
 
 /** The data alone, as bytes that nobody else has. @param item that ends with them */
 function ownBytes(data: string | Uint8Array, item: Buffer | undefined): Buffer {

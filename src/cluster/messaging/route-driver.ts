@@ -40,6 +40,10 @@ export interface RouteDriverOptions {
   isUnknown?(id: string): boolean;
   /** ms for which the routes of a lost node are kept. */
   readonly grace?: number;
+  /** ms for which a member that was just met is in `unsettled`, at most. */
+  readonly settle?: number;
+  /** A member is no longer in `unsettled`. */
+  readonly onSettled?: (id: string) => void;
 }
 
 /** Those who wait until all know something. */
@@ -67,7 +71,7 @@ export class RouteDriver implements MessageRoutes {
   version = 0;
 
   constructor(options: RouteDriverOptions) {
-    const { id, table, topics, subtopics, grace } = options;
+    const { id, table, topics, subtopics, grace, settle, onSettled } = options;
     this.#options = options;
     this.#signatures = new RouteSignatures((of) => options.propOf(of));
     this.prop = this.#signatures.prop;
@@ -84,8 +88,10 @@ export class RouteDriver implements MessageRoutes {
           this.version += 1;
         },
         acknowledged: (ticket) => this.#onAcknowledged(ticket),
+        settled: (of) => onSettled?.(of),
       },
       ...(grace === undefined ? {} : { grace }),
+      ...(settle === undefined ? {} : { settle }),
     });
     this.#timer.hold(false);
     this.#timer.start({
@@ -184,6 +190,15 @@ export class RouteDriver implements MessageRoutes {
       count += 1;
     }
     return count;
+  }
+
+  get unsettled(): ReadonlyMap<string, unknown> {
+    return this.#rules.unsettled;
+  }
+
+  askUnsettled(): void {
+    this.#rules.askUnsettled(this.#timer.now());
+    this.#timer.update();
   }
 
   list(most: number, topic?: string): { readonly filter: string; readonly nodes: readonly string[] }[] {

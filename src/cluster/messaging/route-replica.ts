@@ -186,6 +186,10 @@ export class Replica {
     this.set = numbers.take();
   }
 
+  get isActive(): boolean {
+    return this.#isActive;
+  }
+
   /** Whether it is a target. */
   set isActive(isActive: boolean) {
     this.#isActive = isActive;

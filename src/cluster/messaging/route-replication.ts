@@ -30,6 +30,7 @@ import {
   ROUTE_FLUSH,
   ROUTE_GRACE,
   ROUTE_PULL_TIMEOUT,
+  ROUTE_SETTLE,
 } from "./bounds.js";
 import { OwnRoutes } from "./own-routes.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
@@ -82,6 +83,8 @@ const GREETED = 4;
 const DIGEST_PAUSE = 300;
 /** ms within which a change is handed on once only. */
 const HAND_ON_PAUSE = ROUTE_ACK_RETRY / 2;
+/** ms after which a member whose interest is waited for is asked again: it did not know this node yet. */
+const ASK_UNSETTLED_PAUSE = 100;
 /** ms between two times that a node is asked for its routes since others claim that there are more. */
 const ASK_ITSELF_PAUSE = 1_000;
 /** ms that a node waits for acknowledgements, for each further step in the ring. */
@@ -97,6 +100,8 @@ export interface RouteReplicationEffects {
   changed(): void;
   /** All that took part when it was sent have everything up to this ticket. */
   acknowledged(ticket: number): void;
+  /** A member is no longer in `unsettled`. */
+  settled(id: string): void;
 }
 
 /** Signatures of blocks. */
@@ -115,6 +120,8 @@ export interface RouteReplicationOptions {
   readonly proof: RouteProof;
   /** ms for which the routes of a lost node are kept. */
   readonly grace?: number;
+  /** ms for which a member that was just met is in `unsettled`, at most. */
+  readonly settle?: number;
   readonly limits?: RouteLimits;
   /** ms between two digests. */
   readonly digestInterval?: number;
@@ -153,6 +160,7 @@ export class RouteReplication {
   readonly #proof: RouteProof;
   readonly #random: () => number;
   readonly #grace: number;
+  readonly #settle: number;
   readonly #digestInterval: number;
   readonly #limits: RouteLimits;
   readonly #own: OwnRoutes;
@@ -161,6 +169,10 @@ export class RouteReplication {
   readonly #members = new Map<string, Member>();
   /** Live nodes whose details are on their way, and until when they are waited for. */
   readonly #expected = new Map<string, number>();
+  /** Members that were just met, and until when their interest is waited for. */
+  readonly #unsettled = new Map<string, number>();
+  /** Whether somebody waits for those. */
+  #asksUnsettled = false;
   /** Those that are lost, the longest lost first. */
   readonly #lost = new Set<string>();
   /** By origin. */
@@ -192,6 +204,7 @@ export class RouteReplication {
     this.#proof = proof;
     this.#random = random;
     this.#grace = options.grace ?? ROUTE_GRACE;
+    this.#settle = options.settle ?? ROUTE_SETTLE;
     this.#digestInterval = options.digestInterval ?? ROUTE_DIGEST_INTERVAL;
     this.#limits = limits;
     this.#own = new OwnRoutes(self.id, self.life, (bytes) => proof.sign(bytes));
@@ -262,6 +275,8 @@ export class RouteReplication {
    */
   onMember(now: number, id: string, life: number, state: RouteMemberState): void {
     if (id === this.#self.id) return;
+    if (state === "alive" || state === "expected") this.#onMet(now, id, life);
+    else this.#settled(id);
     if (state === "expected") {
       if (!this.#expected.has(id)) this.#expected.set(id, now + EXPECTED_FOR);
     } else this.#endExpected(now, id);
@@ -291,6 +306,54 @@ export class RouteReplication {
     else this.#lose(now, member);
   }
 
+  /**
+   * Members that were just met, whose interest is not known here yet. One leaves when it is known, when the member is lost, and after
+   * `settle` ms.
+   */
+  get unsettled(): ReadonlyMap<string, number> {
+    return this.#unsettled;
+  }
+
+  /** Somebody waits for the interest of those that were just met. Of few the members themselves are asked; of many, digests bring it. */
+  askUnsettled(now: number): void {
+    if (this.#asksUnsettled || this.#unsettled.size === 0) return;
+    this.#asksUnsettled = true;
+    this.#askAllUnsettled(now);
+    this.#lookNow(now);
+  }
+
+  #onMet(now: number, id: string, life: number): void {
+    const replica = this.#members.get(id)?.replica;
+    const isKnown = replica?.life === life && replica.isActive;
+    if (this.#settle > 0 && !isKnown && !this.#unsettled.has(id)) this.#unsettled.set(id, now + this.#settle);
+  }
+
+  #settled(id: string): void {
+    if (this.#unsettled.delete(id)) this.#effects.settled(id);
+    if (this.#unsettled.size === 0) this.#asksUnsettled = false;
+  }
+
+  /** Its interest as of now is here, or follows with its next change. */
+  #settleIfKnown(replica: Replica): void {
+    const { version, pull, claim } = replica;
+    if (version > 0 && pull === undefined && (claim?.version ?? 0) <= version) this.#settled(replica.id);
+  }
+
+  #askAllUnsettled(now: number): void {
+    if (!this.#ring.isDirect) return;
+    for (const id of this.#unsettled.keys()) {
+      const member = this.#members.get(id);
+      if (member?.isAlive !== true || now - member.replica.askedAt < ASK_UNSETTLED_PAUSE) continue;
+      const { replica } = member;
+      if (replica.pull === undefined) {
+        if (this.#mayPull(id, replica)) this.#pull(now, replica, id);
+      } else if (replica.pull.server === id && replica.pull.set === undefined) {
+        replica.askedAt = now;
+        this.#ask(now, replica, replica.pull);
+      }
+    }
+  }
+
   /** What was acknowledged by all others is sent again: it takes part now. */
   #endExpected(now: number, id: string): void {
     if (!this.#expected.delete(id) || this.#expected.size > 0) return;
@@ -312,6 +375,9 @@ export class RouteReplication {
     if (this.#ring.hasFinger(member.id)) this.#greet(now, member.id);
     else if (this.#random() < GREETED / this.#members.size) this.#greet(now, member.id);
     this.#effects.changed();
+    // It is back: what is here of it served before.
+    if (member.replica.version > 0) this.#settled(member.id);
+    else if (this.#asksUnsettled) this.#askAllUnsettled(now);
   }
 
   #greet(now: number, id: string): void {
@@ -387,8 +453,8 @@ export class RouteReplication {
     const isBusy =
       this.#due.size + this.#pulls.size + this.#waiting.size + this.#waves.size + this.#own.snapshots > 0 ||
       this.#askAgainAt < NEVER ||
-      this.#expected.size > 0;
-    let next = Math.min(this.#flushAt, this.#nextDigest);
+      this.#expected.size + this.#unsettled.size > 0;
+    let next = Math.min(this.#flushAt, this.#nextDigest, this.#nextExpiry());
     if (isBusy) next = Math.min(next, this.#lastLook + LOOK);
     return next;
   }
@@ -399,8 +465,9 @@ export class RouteReplication {
     if (now >= this.#nextDigest) {
       this.#nextDigest = now + this.#digestInterval * (0.75 + 0.5 * this.#random());
       this.#digestWithAny(now);
-      this.#expire(now);
+      this.#expireTrust(now);
     }
+    if (now >= this.#nextExpiry()) this.#expire(now);
   }
 
   /** A peer that was full takes items again, or a session with it began. */
@@ -425,15 +492,26 @@ export class RouteReplication {
       if (now >= wave.deadline) this.#onWaveTimeout(now, origin, wave);
     this.#own.endIdle(now, SNAPSHOT_IDLE);
     for (const [id, until] of this.#expected) if (now >= until) this.#endExpected(now, id);
+    for (const [id, until] of this.#unsettled) if (now >= until) this.#settled(id);
+    if (this.#asksUnsettled) this.#askAllUnsettled(now);
     if (now >= this.#askAgainAt) this.#askAgain(now);
+  }
+
+  /** When the routes of the longest lost node go. */
+  #nextExpiry(): number {
+    for (const id of this.#lost) return (this.#members.get(id) as Member).lostAt + this.#grace;
+    return NEVER;
   }
 
   #expire(now: number): void {
     for (const id of [...this.#lost]) {
       const member = this.#members.get(id) as Member;
-      if (now - member.lostAt < this.#grace) break;
+      if (now < member.lostAt + this.#grace) break;
       this.#remove(now, member);
     }
+  }
+
+  #expireTrust(now: number): void {
     for (const [id, until] of this.#distrusted) if (now >= until) this.#distrusted.delete(id);
     for (const [id, until] of this.#slow) if (now >= until) this.#slow.delete(id);
   }
@@ -652,6 +730,7 @@ export class RouteReplication {
         const reason = this.#verify(now, from, block);
         if (reason !== undefined) return reason;
         this.#change(replica, block);
+        this.#settleIfKnown(replica);
       }
     }
     const part = until === this.#self.id ? undefined : until;
@@ -744,6 +823,8 @@ export class RouteReplication {
     const mine = this.#bucketsFor(salt);
     let mask = 0;
     for (let i = 0; i < ROUTE_BUCKETS; i++) if (mine[i] !== buckets[i]) mask |= 1 << i;
+    // It has what is here of it: nothing, where it was just met.
+    if (((mask >>> bucketOf(sender.id)) & 1) === 0) this.#settled(sender.id);
     if (mask === 0) return undefined;
     sender.hasVersions = true;
     this.#effects.send(sender.id, encodeVersions(true, mask, this.#versions(mask, undefined)));
@@ -788,6 +869,12 @@ export class RouteReplication {
       if (this.#isBelieved(sender.id, id)) this.#want(now, replica, sender.id, version);
       else reason ??= "distrusted";
     }
+    // It listed all that it has in these buckets, or all that is newer.
+    if (
+      ((mask >>> bucketOf(sender.id)) & 1) !== 0 &&
+      (theirs.get(sender.id)?.version ?? 0) <= sender.replica.version
+    )
+      this.#settled(sender.id);
     if (answer) {
       const newer = this.#versions(mask, theirs);
       if (newer.length > 0) this.#effects.send(sender.id, encodeVersions(false, mask, newer));
@@ -863,6 +950,7 @@ export class RouteReplication {
     this.#pulls.delete(replica);
     replica.endPull();
     this.#effects.changed();
+    this.#settleIfKnown(replica);
     // The next one that waits gets the place at the next look, and so does a claim that came meanwhile.
     if (replica.claim !== undefined && this.#members.get(replica.id)?.replica === replica)
       this.#waiting.add(replica);
@@ -884,6 +972,7 @@ export class RouteReplication {
     this.#endPull(now, replica);
     // The node itself has everything; of a snapshot that it has given up it makes another one.
     if (from !== id || wasReading) this.#want(now, replica, id, replica.version + 1);
+    else this.#settled(id);
     return undefined;
   }
 
@@ -896,6 +985,8 @@ export class RouteReplication {
       this.#effects.send(from, encodeNone(id, life));
       return "life";
     }
+    // The answer is what the interest is now.
+    if (id === this.#self.id && this.#own.hasPending) this.#flush(now);
     const found =
       id === this.#self.id
         ? this.#own.blocksFor(now, from, version, part, ROUTE_BURST)

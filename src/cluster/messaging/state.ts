@@ -6,7 +6,7 @@ import { Deliveries } from "./deliveries.js";
 import { DropReports, type MessagingEvent } from "./events.js";
 import { MessageNames } from "./names.js";
 import type { MessagingSettings } from "./options.js";
-import type { MessageLinks, MessageLinksEffects, MessageRoutes } from "./parts.js";
+import type { MessageLinks, MessageLinksEffects, MessageRoutes, MessageRoutesEffects } from "./parts.js";
 import { RetainedValues } from "./retained.js";
 import { Retention } from "./retention.js";
 import type { Subscription } from "./subscription.js";
@@ -29,7 +29,7 @@ export interface MessagingEffects {
   /** Ids of the live members that take messages, without this node. */
   peers(): readonly string[];
   links(effects: MessageLinksEffects): MessageLinks;
-  routes(links: MessageLinks): MessageRoutes;
+  routes(links: MessageLinks, effects: MessageRoutesEffects): MessageRoutes;
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
   /** 0 ≤ x < 1. */
@@ -69,6 +69,7 @@ export class MessagingState {
     client: ClientEffects,
     table: SubscriptionTable<Subscription>,
     links: MessageLinksEffects,
+    routes: MessageRoutesEffects,
   ) {
     this.id = id;
     this.settings = settings;
@@ -88,7 +89,7 @@ export class MessagingState {
       },
     });
     this.links = effects.links(links);
-    this.routes = effects.routes(this.links);
+    this.routes = effects.routes(this.links, routes);
     this.plans = new TopicPlans(this.routes, table);
     this.waiting = new WaitingSends(settings.maxPending, settings.maxPendingBytes, {
       room: (peer) => (peer === id ? this.#localRoom() : this.links.room(peer)),

@@ -180,7 +180,7 @@ export class BusMessages {
         });
         return links;
       },
-      routes: () => {
+      routes: (_links, { onSettled }) => {
         const propOf = (of: string): string | undefined => this.#propOf(of, ROUTES_PROP);
         const isUnknown = (of: string): boolean => this.#find(of)?.hasDetails === false;
         routes = new RouteDriver({
@@ -191,6 +191,9 @@ export class BusMessages {
           links,
           propOf,
           isUnknown,
+          grace: settings.grace,
+          settle: settings.settle,
+          onSettled,
         });
         return routes;
       },

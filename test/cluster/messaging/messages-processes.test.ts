@@ -26,6 +26,24 @@ console.log("ready");
 process.on("SIGTERM", () => void node.close().then(() => process.exit()));
 `;
 
+/** It publishes in the very turn in which it meets another node, and reports how many nodes got each. */
+const EAGER = `
+import { ClusterNode } from "shoal/cluster";
+const [name, group, port, first] = process.argv.slice(1);
+const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false });
+const counts = [];
+let next = Number(first);
+node.events.on("joined", () => {
+  for (let i = 0; i < 10; i++) counts.push(node.publish("numbers", String(next++)));
+});
+await node.start();
+process.stdin.once("data", async () => {
+  console.log(JSON.stringify(await Promise.all(counts)));
+  await node.close();
+  process.exit();
+});
+`;
+
 const PORT = 10_000 + ((process.pid * 7) % 20_000);
 const children: Child[] = [];
 let node: ClusterNode | undefined;
@@ -103,6 +121,38 @@ describe("messages between processes", () => {
     >;
     for (const { sent, delivered, waiting, dropped, lost: gone } of links.peers)
       expect(delivered + waiting + dropped + gone).toBe(sent);
+  }, 60_000);
+
+  test("that are published as soon as another node is met are not lost, in either order of their starts", async () => {
+    const group = `eager-${process.pid}`;
+    for (let round = 0; round < 4; round++) {
+      const reader = new ClusterNode({ name: "reader", group, multicast: { port: PORT }, registry: false });
+      node = reader;
+      const got: number[] = [];
+      const all: { resolve?: () => void } = {};
+      const arrived = new Promise<void>((resolve) => {
+        all.resolve = resolve;
+      });
+      const begins = async (): Promise<void> => {
+        await reader.start();
+        // Not awaited: it is ready when the other one knows it.
+        reader.subscribe("numbers", ({ data }) => {
+          got.push(Number(data));
+          if (got.length === 10) all.resolve?.();
+        });
+      };
+      const first = 100 * round;
+      if (round % 2 === 0) await begins();
+      const writer = start(EAGER, { args: ["writer", group, String(PORT), String(first)], limit: 40_000 });
+      children.push(writer);
+      if (round % 2 === 1) await begins();
+      await arrived;
+      expect(got).toEqual(Array.from({ length: 10 }, (_, i) => first + i));
+      writer.tell("end");
+      expect(JSON.parse(await writer.line())).toEqual(new Array(10).fill(1));
+      await writer.outcome;
+      await reader.close({ linger: 0 });
+    }
   }, 60_000);
 
   test("wait for a reader that is stopped, without loss, and others do not wait for it", async () => {

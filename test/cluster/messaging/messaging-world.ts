@@ -114,6 +114,10 @@ class FakeLinks implements MessageLinks {
 class SharedRoutes implements MessageRoutes {
   readonly #node: FakeNode;
   readonly filters = new Set<string>();
+  /** Members whose interest this node does not know yet: `targets` is without them. */
+  readonly unsettled = new Map<string, FakeNode>();
+  asked = 0;
+  onSettled: (id: string) => void = () => undefined;
 
   constructor(node: FakeNode) {
     this.#node = node;
@@ -143,6 +147,7 @@ class SharedRoutes implements MessageRoutes {
       if (
         node !== this.#node &&
         node.isLive &&
+        !this.unsettled.has(node.id) &&
         [...node.routes.filters].some((filter) => matches(filter, topic))
       )
         into.push(node.id);
@@ -165,6 +170,23 @@ class SharedRoutes implements MessageRoutes {
   onPeer(): void {}
   onMember(): void {}
   close(): void {}
+
+  askUnsettled(): void {
+    this.asked += 1;
+  }
+
+  /** It was just met. */
+  meet(node: FakeNode): void {
+    this.unsettled.set(node.id, node);
+    this.#node.world.version += 1;
+  }
+
+  /** Its interest is known. */
+  settle(node: FakeNode): void {
+    this.unsettled.delete(node.id);
+    this.#node.world.version += 1;
+    this.onSettled(node.id);
+  }
 
   stats(): MessageRoutesStats {
     const own = { filters: 0, bytes: 0, names: 0, version: 0, logBytes: 0 };
@@ -206,8 +228,9 @@ export class FakeNode {
         this.links = new FakeLinks(this);
         return this.links;
       },
-      routes: () => {
+      routes: (_links, { onSettled }) => {
         this.routes = new SharedRoutes(this);
+        this.routes.onSettled = onSettled;
         return this.routes;
       },
       topics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),

@@ -332,6 +332,172 @@ describe("a full node", () => {
   });
 });
 
+describe("a node that was just met, whose interest is not known yet", () => {
+  test("gets what was published meanwhile, in order, before anything later; others do not wait", async () => {
+    const [a, b, c] = nodes(3);
+    const got = collect(b.messaging.self, "t/#");
+    const others = collect(c.messaging.self, "t/#");
+    a.routes.meet(b);
+    // The call does not wait where the message went to somebody.
+    for (let i = 0; i < 5; i++) expect(await a.messaging.self.publish(`t/${i % 2}`, `${i}`)).toBe(1);
+    const nobody = a.messaging.self.publish("x", "");
+    await world.settle();
+    expect(others).toHaveLength(5);
+    expect(got).toEqual([]);
+    expect(a.routes.asked).toBe(1);
+    expect(a.messaging.stats()).toMatchObject({ waiting: 6 });
+    a.routes.settle(b);
+    // In the same turn: behind those that are kept.
+    const next = a.messaging.self.publish("t/1", "5");
+    await next;
+    expect(await nobody).toBe(0);
+    expect(await a.messaging.self.publish("t/1", "6")).toBe(2);
+    await world.settle();
+    expect(got).toEqual(["t/0 0", "t/1 1", "t/0 2", "t/1 3", "t/0 4", "t/1 5", "t/1 6"]);
+    expect(others).toHaveLength(7);
+    expect(a.messaging.stats()).toMatchObject({ waiting: 0, waitingBytes: 0 });
+  });
+
+  test("is waited for by a publish that nobody else gets, and by one that waits for room", async () => {
+    const [a, b, c] = nodes(3);
+    const got = collect(b.messaging.self, "t");
+    a.routes.meet(b);
+    let count = -1;
+    const first = a.messaging.self.publish("t", "1").then((sent) => {
+      count = sent;
+    });
+    const nobody = a.messaging.self.publish("x", "");
+    await world.settle();
+    expect(count).toBe(-1);
+    collect(c.messaging.self, "t");
+    const waiting = a.messaging.self.publish("t", "2", { onFull: "wait", timeout: 10_000 });
+    const late = a.messaging.self.publish("t", "3", { onFull: "wait", timeout: 1 });
+    // Not in time: it went to the other one alone.
+    expect(await late).toBe(1);
+    a.routes.settle(b);
+    await first;
+    expect(count).toBe(1);
+    expect(await nobody).toBe(0);
+    expect(await waiting).toBe(2);
+    await world.settle();
+    expect(got).toEqual(["t 1", "t 2"]);
+  });
+
+  test("has its mark: what is past it is dropped and counted, or waits", async () => {
+    const a = world.node("a");
+    const [b] = nodes(1);
+    world.mark = 1;
+    let release = (): void => undefined;
+    world.held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const got = collect(b.messaging.self, "t");
+    a.routes.meet(b);
+    const counts = [
+      a.messaging.self.publish("t", "0"),
+      a.messaging.self.publish("t", "dropped"),
+      a.messaging.self.publish("t", "2", { onFull: "wait" }),
+      a.messaging.self.publish("t", "late", { onFull: "wait", timeout: 20 }),
+    ];
+    const late = expect(counts.pop()).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    a.routes.settle(b);
+    await late;
+    expect(a.messaging.stats()).toMatchObject({ droppedFull: 1, waiting: 1 });
+    release();
+    expect(await Promise.all(counts)).toEqual([1, 0, 1]);
+    await world.settle();
+    expect(got).toEqual(["t 0", "t 2"]);
+  });
+
+  test("is kept so many messages and bytes for: past them those that it wants are dropped and counted", async () => {
+    for (const [topic, options] of [
+      ["t", { maxPending: 3 }],
+      ["u", { maxPendingBytes: 330 }],
+    ] as const) {
+      const a = world.node("a", options);
+      const [b, c] = nodes(2);
+      const got = collect(b.messaging.self, topic);
+      a.routes.meet(b);
+      a.routes.meet(c);
+      const text = (i: number): string => `${i}`.padStart(100);
+      for (let i = 0; i < 3; i++) void a.messaging.self.publish(topic, text(i));
+      await expect(a.messaging.self.publish(topic, text(9), { onFull: "wait" })).rejects.toMatchObject({
+        code: "ERR_TOO_MANY_PENDING",
+      });
+      expect(await a.messaging.self.publish(topic, text(3))).toBe(0);
+      // It is known to have interest, and may not get this before what is kept.
+      a.routes.unsettled.delete(b.id);
+      world.version += 1;
+      expect(await a.messaging.self.publish(topic, text(4))).toBe(0);
+      expect(a.messaging.stats()).toMatchObject({ waiting: 3, droppedFull: 1 });
+      a.routes.settle(b);
+      await world.settle();
+      // The other one is waited for still.
+      expect(a.messaging.stats()).toMatchObject({ waiting: 3 });
+      a.routes.settle(c);
+      await world.settle();
+      expect(a.messaging.stats()).toMatchObject({ waiting: 0, waitingBytes: 0 });
+      expect(got).toEqual([0, 1, 2].map((i) => `${topic} ${text(i)}`));
+    }
+  });
+
+  test("gets what is kept when the bus closes, if its interest is known then; nobody's promise stays open", async () => {
+    const [a, b] = nodes(2);
+    const got = collect(b.messaging.self, "t");
+    a.routes.meet(b);
+    const count = a.messaging.self.publish("t", "1");
+    const waiting = a.messaging.self.publish("t", "2", { onFull: "wait" });
+    a.routes.unsettled.delete(b.id);
+    world.version += 1;
+    const refused = expect(waiting).rejects.toMatchObject({ code: "EAGAIN" });
+    void a.messaging.close(0);
+    expect(await count).toBe(1);
+    await refused;
+    await world.settle();
+    expect(got).toEqual(["t 1", "t 2"]);
+  });
+
+  test("whatever the order in which nodes are met and known: each gets all, once, in order", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.tuple(fc.constantFrom("meet", "settle", "publish", "wait", "turn"), fc.nat(3)), {
+          maxLength: 60,
+        }),
+        async (steps) => {
+          const own = new FakeWorld();
+          const [a, ...others] = ["a", "b", "c", "d", "e"].map((name) => own.node(name)) as [
+            FakeNode,
+            ...FakeNode[],
+          ];
+          const got = others.map((node) => collect(node.messaging.self, "t"));
+          const all: string[] = [];
+          const published: Promise<number>[] = [];
+          for (const [step, index] of steps) {
+            const node = others[index] as FakeNode;
+            if (step === "meet") a.routes.meet(node);
+            else if (step === "settle") a.routes.settle(node);
+            else if (step === "turn") await own.settle();
+            else {
+              const data = `${all.length}`;
+              all.push(`t ${data}`);
+              published.push(
+                a.messaging.self.publish("t", data, { onFull: step === "wait" ? "wait" : "drop" }),
+              );
+            }
+          }
+          for (const node of others) a.routes.settle(node);
+          await Promise.all(published);
+          await own.settle();
+          for (const each of got) expect(each).toEqual(all);
+          expect(a.messaging.stats()).toMatchObject({ waiting: 0, waitingBytes: 0, droppedFull: 0 });
+          await own.close();
+        },
+      ),
+      { numRuns: LONG ? 10_000 : 200 },
+    );
+  });
+});
+
 describe("subscriptions", () => {
   test("an async iterable keeps up to its mark, and drops and counts the newest", async () => {
     const [a, b] = nodes(2);

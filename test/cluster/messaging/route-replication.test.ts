@@ -95,6 +95,103 @@ describe("a live node whose details have not come", () => {
   });
 });
 
+describe("the interest of a member that was just met", () => {
+  const met = (settle?: number): { world: RouteWorld; a: RouteNode; b: RouteNode } => {
+    const world = new RouteWorld({
+      seed: 1,
+      digestInterval: 1e9,
+      ...(settle === undefined ? {} : { settle }),
+    });
+    return { world, a: world.add(), b: world.add() };
+  };
+
+  it("is known as soon as it is asked for, if it has some or none, in either order of their meeting", () => {
+    for (let seed = 1; seed <= 120; seed++) {
+      const most = 1 + (seed % 4) * 10;
+      const world = new RouteWorld({ seed, latency: [1, most], digestInterval: 1e9 });
+      const [a, b] = [world.add(), world.add()];
+      if (seed % 3 !== 0) b.subscribe("b");
+      if (seed % 5 === 0) for (let i = 0; i < 3_000; i++) b.subscribe(`many/${i}`);
+      const late = seed % 2 === 0 ? 0 : 300;
+      world.run(50);
+      world.see(a, b, "alive");
+      expect([...a.rules.unsettled.keys()]).toEqual([b.id]);
+      world.act(a, () => a.rules.askUnsettled(world.now));
+      world.later(late, () => world.see(b, a, "alive"));
+      let took = -1;
+      const start = world.now;
+      world.settled = (at, id) => {
+        if (at === a && id === b.id) took = world.now - start;
+        expect(at.agreesWith(at === a ? b : a), `seed ${seed}`).toBe(true);
+      };
+      world.run(990);
+      expect(took, `seed ${seed}`).toBeGreaterThan(0);
+      // Later than the other one met it, by some round trips and one time until it is asked again.
+      expect(took, `seed ${seed}`).toBeLessThan(late + 110 + 8 * most);
+      expect(a.rules.unsettled.size).toBe(0);
+    }
+  });
+
+  it("is waited for so long at most, and by nobody of a node that is lost", () => {
+    for (const [settle, state] of [
+      [undefined, "alive"],
+      [200, "alive"],
+      [undefined, "lost"],
+      [undefined, "gone"],
+    ] as const) {
+      const { world, a, b } = met(settle);
+      world.see(a, b, "alive");
+      world.act(a, () => a.rules.askUnsettled(world.now));
+      if (state !== "alive") world.later(100, () => world.see(a, b, state));
+      const took = world.until(() => a.rules.unsettled.size === 0, 2_000, 1);
+      const expected = state === "alive" ? (settle ?? 1_000) : 100;
+      expect(took).toBeGreaterThanOrEqual(expected - 1);
+      expect(took).toBeLessThanOrEqual(expected + 51);
+    }
+    const { world, a, b } = met(0);
+    world.see(a, b, "alive");
+    expect(a.rules.unsettled.size).toBe(0);
+  });
+
+  it("is waited for from its first sign of life on, before its details have come; and not of one that takes no part", () => {
+    const { world, a, b } = met();
+    world.act(a, () => a.rules.onMember(world.now, b.id, 0, "expected"));
+    expect(a.rules.unsettled.size).toBe(1);
+    world.act(a, () => a.rules.askUnsettled(world.now));
+    b.subscribe("x");
+    world.run(300);
+    world.see(b, a, "alive");
+    world.see(a, b, "alive");
+    expect(world.until(() => a.rules.unsettled.size === 0, 1_000, 1)).toBeLessThan(30);
+    expect(a.agreesWith(b)).toBe(true);
+    const c = world.add();
+    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "expected"));
+    expect(a.rules.unsettled.size).toBe(1);
+    world.act(a, () => a.rules.onMember(world.now, c.id, 0, "gone"));
+    expect(a.rules.unsettled.size).toBe(0);
+  });
+
+  it("is not waited for when the node is back: what is here of it serves; it is after a restart", () => {
+    const { world, a, b } = met();
+    b.subscribe("x");
+    world.meet();
+    world.run(500);
+    expect(a.agreesWith(b)).toBe(true);
+    world.see(a, b, "lost");
+    world.see(a, b, "alive");
+    expect(a.rules.unsettled.size).toBe(0);
+    expect(a.agreesWith(b)).toBe(true);
+    b.restart();
+    b.subscribe("y");
+    world.see(a, b, "alive");
+    expect(a.rules.unsettled.size).toBe(1);
+    world.see(b, a, "alive");
+    world.act(a, () => a.rules.askUnsettled(world.now));
+    expect(world.until(() => a.rules.unsettled.size === 0, 1_000, 1)).toBeLessThan(30);
+    expect(a.agreesWith(b)).toBe(true);
+  });
+});
+
 describe("a node that goes", () => {
   it("keeps its routes for the grace period when it is lost, is no target, and is one again when it is back", () => {
     const world = worldOf(3, 1, { grace: 60_000 });
@@ -109,7 +206,10 @@ describe("a node that goes", () => {
     world.see(b, a, "alive");
     expect(b.agreesWith(a)).toBe(true);
     world.see(b, a, "lost");
-    world.run(80_000);
+    // To the millisecond, not with the next digest.
+    world.run(59_900);
+    expect(b.rules.numberOf(a.id)).toBe(number);
+    world.run(200);
     expect(b.rules.numberOf(a.id)).toBeUndefined();
     expect(b.rules.stats()).toMatchObject({ routes: 0, nodes: 1 });
     // What it changed meanwhile is fetched when it is back after all.

@@ -12,6 +12,7 @@ export interface RouteWorldOptions {
   /** ms of an item on its way, at least and at most. */
   readonly latency?: readonly [number, number];
   readonly grace?: number;
+  readonly settle?: number;
   readonly limits?: RouteLimits;
   readonly digestInterval?: number;
 }
@@ -138,7 +139,7 @@ export class RouteNode {
   #rules(): RouteReplication {
     const { id, life, world } = this;
     const stores: RouteStores = { routes: this.store, topics: this.topics, subtopics: this.subtopics };
-    const { grace, limits, digestInterval } = world.options;
+    const { grace, settle, limits, digestInterval } = world.options;
     return new RouteReplication({
       self: { id, life },
       stores,
@@ -152,8 +153,10 @@ export class RouteNode {
           if (ticket < this.acknowledged) throw new Error("an acknowledgement went back");
           this.acknowledged = ticket;
         },
+        settled: (of) => world.settled?.(this, of),
       },
       ...(grace === undefined ? {} : { grace }),
+      ...(settle === undefined ? {} : { settle }),
       ...(limits === undefined ? {} : { limits }),
       ...(digestInterval === undefined ? {} : { digestInterval }),
     });
@@ -223,6 +226,8 @@ export class RouteWorld {
   blocks: ((from: RouteNode, to: RouteNode) => boolean) | undefined;
   /** Sees each item; what it returns is sent in place of it. */
   rewrite: ((from: RouteNode, to: RouteNode, item: Uint8Array) => Uint8Array | undefined) | undefined;
+  /** A node no longer waits for the interest of another one. */
+  settled: ((at: RouteNode, id: string) => void) | undefined;
   items = 0;
   readonly #wheel: (() => void)[][] = Array.from({ length: SLOTS }, () => []);
   readonly #byId = new Map<string, RouteNode>();
