@@ -385,11 +385,14 @@ describe("what a monitor sees", () => {
     ])
       expect(text).toContain(line);
     expect(text).toMatch(/shoal_cluster_loop_delay_seconds\{node="a"\} [\d.e-]+\n/);
+    await run("", "node", "pub", "topic", "text", "--control", control);
     for (const address of [url as string, control]) {
       const top = await run("", "top", address, "--once", "--json", "--interval", "0.1");
       expect([top.code, String(top.stdout)]).toEqual([
         0,
-        expect.stringMatching(/"side":"members","peers":2.*"side":"suspects","peers":0/s),
+        expect.stringMatching(
+          /"side":"members","peers":2.*"side":"suspects","peers":0.*"side":"messages","in":0,"out":1,"queued":0,"dropped":0.*"side":"services","in":0,"out":0/s,
+        ),
       ]);
     }
     await run("", "node", "drain", "--control", control);

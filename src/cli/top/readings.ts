@@ -125,6 +125,35 @@ const CLUSTER: Reader = (sum) => ({
       side: "stopped",
       peers: sum("gone"),
     }),
+    // A node without messages has neither.
+    ...(sum("published_total") === undefined
+      ? []
+      : [
+          known({
+            side: "messages",
+            in: plus(sum("topic_received_total"), sum("direct_received_total")),
+            out: plus(sum("published_total"), sum("direct_sent_total")),
+            queued: sum("copies_waiting"),
+            dropped: plus(sum("copies_dropped_total"), sum("deliveries_dropped_total")),
+            refused: sum("items_refused_total"),
+          }),
+        ]),
+    ...(sum("services_sent_total") === undefined
+      ? []
+      : [
+          known({
+            side: "services",
+            in: sum("services_received_total"),
+            out: sum("services_sent_total"),
+            queued: sum("queries_pending"),
+            dropped: plus(
+              sum("services_failed_total"),
+              sum("services_not_joined_total"),
+              sum("services_unhandled_total"),
+            ),
+            refused: sum("services_refused_total"),
+          }),
+        ]),
   ],
 });
 
