@@ -65,7 +65,7 @@ export type Members = Readonly<Record<string, unknown>>;
 
 /** A member of a command, and how it is written on the command line; without `flags` only programs give it. */
 export interface NodeMember extends CommandMember {
-  /** `<name>`, `[tag...]`: an argument. `--remove <T>`: an option, which may be repeated where it is a list. */
+  /** `<name>`, `[tag...]`: an argument. `--remove <T>`: an option, which may be repeated where it is a list. `--retain`: true, or absent. */
   readonly flags?: string;
   readonly help?: string;
   /** Makes the value of what was written. @throws UsageError */
@@ -91,6 +91,8 @@ export interface NodeCommand {
   prepare?(members: Members): Members;
   /** Asks the node as often as it likes, and reads and prints lines, in place of one request and its reply. */
   exchange?(exchange: Exchange): Promise<void>;
+  /** Without its member `text` each line of standard input is one, asked one after the other. */
+  readonly lines?: true;
   /** What --json does, where it is not the reply that is printed. */
   readonly json?: string;
   /** ms that it takes at most, where it is longer than usual. */
@@ -129,6 +131,11 @@ const option = (flags: string, help: string): NodeMember => ({
   parse: (written) => (Array.isArray(written) ? written.at(-1) : written),
 });
 
+const truth = (): NodeMember => ({
+  expected: "true or false",
+  accepts: (value) => typeof value === "boolean",
+});
+
 const isEmpty = (list: unknown): boolean => (list as readonly unknown[]).length === 0;
 /** Who failed, and why: a line each. */
 const failures = (failed: unknown): string[] =>
@@ -139,7 +146,7 @@ const failures = (failed: unknown): string[] =>
 const NAME = "the member's name, or its id";
 /** Whom `send` and `query` are for, and where. */
 const SELECTED: Readonly<Record<string, NodeMember>> = {
-  text: text("<text>", "the text"),
+  text: { ...text("[text]", "the text; without it each line of standard input is one"), required: true },
   to: texts("--to <NAME>", "a service: its name, or its id (repeatable)"),
   resolve: texts("--resolve <TAG>", "services that have this tag; of several tags all (repeatable)"),
   channel: option("--channel <C>", "0 to 255, or a name (default 0)"),
@@ -436,16 +443,16 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     face: {
       summary: "send a text to services of the cluster",
       description:
-        "Sends a text to the services of --to and --resolve, each once; without these to all others. Those that it could not be " +
-        "sent to are printed. Exit code 1 where there are such, and where there is nobody.",
+        "Sends a text, or each line of standard input, to the services of --to and --resolve, each once; without these to all " +
+        "others. Those that it could not be sent to are printed. Exit code 1 where there are such, and where there is nobody.",
       examples: ["shoal node send hello", "shoal node send reload --resolve billing --channel 5"],
     },
     members: SELECTED,
+    json: "print the reply to each text as JSON",
+    lines: true,
     run: (node, members) => node.send(members as unknown as NodeSend),
     text: ({ sent, failed, means }) => [
-      (sent as string[]).length === 0
-        ? "sent to 0"
-        : `sent to ${(sent as string[]).length} by ${shown(means)}`,
+      isEmpty(sent) ? "sent to 0" : `sent to ${(sent as string[]).length} by ${shown(means)}`,
       ...failures(failed),
     ],
     isFailure: ({ sent, failed }) => isEmpty(sent) || !isEmpty(failed),
@@ -455,9 +462,16 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       summary: "ask services of the cluster, and print who answers what",
       description:
         "Asks the services of --to and --resolve, without these all others, and prints a line for each: its answer, why there is " +
-        "none, or that it is missing. Exit code 1 where not all answered, and where there is nobody.",
-      examples: ["shoal node query stock --resolve billing", "shoal node query ping --json --wait 500"],
+        "none, or that it is missing. Each line of standard input is a query where there is no text, one after the other. Exit code 1 " +
+        "where not all answered, and where there is nobody.",
+      examples: [
+        "shoal node query stock --resolve billing",
+        "shoal node query ping --json --wait 500",
+        "shoal node query --to billing < questions",
+      ],
     },
+    json: "print the reply to each text as JSON",
+    lines: true,
     members: {
       ...SELECTED,
       wait: {
@@ -522,6 +536,11 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: {
       topic: { ...text("[topic]", "the topic; with --json it is in each line") },
       text: { ...text("[text]", "one message; without it each line of standard input is one") },
+      retain: {
+        ...truth(),
+        flags: "--retain",
+        help: "each is its topic's value from now on; an empty one takes the value back",
+      },
       messages: {
         expected: 'a list of {"topic","data"}',
         accepts: (value) => Array.isArray(value) && value.every(isLine),
@@ -529,8 +548,11 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     },
     json: 'read lines {"topic":"…","data":"…"}',
     exchange: async (exchange) => (await import("./node-transfer.js")).publishLines(exchange),
-    run: (node, { messages, topic, text: data }) =>
-      node.messages.publish((messages ?? [{ topic, data: data ?? "" }]) as MessageLine[]),
+    run: (node, { messages, topic, text: data, retain }) =>
+      node.messages.publish(
+        (messages ?? [{ topic, data: data ?? "" }]) as MessageLine[],
+        retain as boolean | undefined,
+      ),
   },
   sub: {
     face: {
@@ -554,15 +576,17 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
           return /^\d{1,15}$/.test(value) ? Number(value) : value;
         },
       },
+      retained: { ...truth(), flags: "--retained", help: "print the retained values of the topics first" },
       session: whole(),
       after: whole(),
       wait: { ...whole(), expected: `a whole number of ms from 0 to ${MAX_WAIT}` },
-      end: { expected: "true or false", accepts: (value) => typeof value === "boolean" },
+      end: truth(),
     },
     json: 'print messages as lines {"topic":"…","data":"…"}',
     exchange: async (exchange) => (await import("./node-transfer.js")).printMessages(exchange),
-    run: (node, { filters = [], session, after = 0, wait = 0, end }) => {
-      if (session === undefined) return node.messages.subscribe(filters as string[]);
+    run: (node, { filters = [], retained, session, after = 0, wait = 0, end }) => {
+      if (session === undefined)
+        return node.messages.subscribe(filters as string[], retained as boolean | undefined);
       if (end === true) return node.messages.endSession(session as number);
       return node.messages.next(session as number, after as number, Math.min(MAX_WAIT, wait as number));
     },

@@ -1,7 +1,7 @@
 /**
  * Messages for those who ask a running node over its control socket: what they publish, and what they subscribe to.
  *
- *   sub {filters}                → {session, ready}           a client of its own, whose messages are kept for it
+ *   sub {filters, retained}      → {session, ready}           a client of its own, whose messages are kept for it
  *   sub {session, after, wait}   → {messages, next, missed}   those after one, as soon as there are some; those up to it are forgotten
  *   sub {session, end}           → {}                         a session that nobody asks for ends by itself
  *
@@ -74,10 +74,10 @@ class Session {
     this.#extend(0);
   }
 
-  /** @returns whether the others know of it */
-  async subscribe(filters: readonly string[]): Promise<boolean> {
+  /** @param retained whether the values of topics come first @returns whether the others know of it */
+  async subscribe(filters: readonly string[], retained: boolean): Promise<boolean> {
     const ready = filters.map(
-      (filter) => this.#client.subscribe(filter, (message) => this.#keep(message)).ready,
+      (filter) => this.#client.subscribe(filter, { retained }, (message) => this.#keep(message)).ready,
     );
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<boolean>((resolve) => {
@@ -164,8 +164,17 @@ export class NodeMessages {
     this.#node = node;
   }
 
-  /** Publishes messages in their order. @returns to how many nodes each went @throws what `publish` throws, for the first that fails */
-  async publish(messages: readonly MessageLine[]): Promise<{ readonly nodes: readonly number[] }> {
+  /**
+   * Publishes messages in their order.
+   *
+   * @param retain whether each is its topic's value from now on
+   * @returns to how many nodes each went
+   * @throws what `publish` throws, for the first that fails
+   */
+  async publish(
+    messages: readonly MessageLine[],
+    retain = false,
+  ): Promise<{ readonly nodes: readonly number[] }> {
     const publications = messages.map(({ topic, data }) => {
       const bytes = bytesFromJson(data);
       if (bytes === undefined)
@@ -174,13 +183,14 @@ export class NodeMessages {
     });
     const nodes: number[] = [];
     for (const { topic, bytes } of publications)
-      nodes.push(await this.#node.publish(topic, bytes, { onFull: "wait", timeout: 1_000 }));
+      nodes.push(await this.#node.publish(topic, bytes, { onFull: "wait", timeout: 1_000, retain }));
     return { nodes };
   }
 
   /** @throws InvalidArgumentError `EINVAL` for what is not a filter; InvalidStateError `ERR_TOO_MANY_PENDING` for too many sessions */
   async subscribe(
     filters: readonly string[],
+    retained = false,
   ): Promise<{ readonly session: number; readonly ready: boolean }> {
     if (filters.length === 0) throw new InvalidArgumentError("expected a filter, or a session");
     if (this.#sessions.size >= MAX_SESSIONS)
@@ -193,7 +203,7 @@ export class NodeMessages {
     const session = new Session(this.#node.createClient(), () => void this.#sessions.delete(id));
     this.#sessions.set(id, session);
     try {
-      return { session: id, ready: await session.subscribe(filters) };
+      return { session: id, ready: await session.subscribe(filters, retained) };
     } catch (error) {
       session.end();
       throw error;

@@ -5,9 +5,10 @@ import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
 import { describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
 import { Log } from "./log.js";
-import type { Members, NodeCommand } from "./node-commands.js";
+import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-commands.js";
 import { endpointFault, runningEndpoints } from "./node-endpoint.js";
 import { namesText } from "./node-text.js";
+import type { Exchange } from "./node-transfer.js";
 import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 import { callFailure } from "./service.js";
 import { Stop } from "./stop.js";
@@ -56,38 +57,42 @@ export async function steer(
     const { endpoint } = await targetOf(settings, security, stop.requested);
     const client = await ControlClient.open(endpoint, security);
     try {
-      if (command.exchange !== undefined) {
-        await command.exchange({
-          members,
-          json: json === true,
-          stop,
-          log: new Log(`node ${name}`),
-          ask: (asked, longer = 0, signal = stop.requested) =>
-            client.command({ command: name, ...asked }, { timeout: timeout + longer, signal }),
-          write: (bytes) => written(bytes, stop.requested),
-        });
-        return;
-      }
-      if (command.follows === true) {
-        await follow(client, name, command, settings, stop.requested);
-        return;
-      }
-      const reply = await client.command(
-        { command: name, ...(command.prepare?.(members) ?? members) },
-        { timeout, signal: stop.requested },
-      );
-      if (reply.command !== name)
+      const ask: Exchange["ask"] = async (asked, longer = 0, signal = stop.requested) => {
+        const request = { command: name, ...asked };
+        // The node ends a connection with a longer one, and answers nothing.
+        const bytes = Buffer.byteLength(JSON.stringify(request));
+        if (bytes > MAX_NODE_COMMAND)
+          throw new Failure(`a command has at most ${MAX_NODE_COMMAND} bytes as JSON; this one has ${bytes}`);
+        const reply = await client.command(request, { timeout: timeout + longer, signal });
+        if (reply.command === name) return reply;
         throw new Failure(`${endpoint} is not a node's control socket, but perhaps a proxy's`);
-      if (json === true) stdout.write(`${JSON.stringify(reply)}\n`);
-      else if (command.text !== undefined)
-        stdout.write(
-          command
-            .text(reply)
-            .map((line) => `${line}\n`)
-            .join(""),
-        );
-      else new Log(`node ${name}`).info(command.done?.(members, reply) ?? "done");
-      isFailure = command.isFailure?.(reply) === true;
+      };
+      const exchange: Exchange = {
+        members,
+        json: json === true,
+        stop,
+        log: new Log(`node ${name}`),
+        ask,
+        write: (bytes) => written(bytes, stop.requested),
+      };
+      if (command.exchange !== undefined) await command.exchange(exchange);
+      else if (command.follows === true) await follow(client, name, command, settings, stop.requested);
+      else if (command.lines === true && members.text === undefined) {
+        const { askLines } = await import("./node-transfer.js");
+        isFailure = await askLines(exchange, command);
+      } else {
+        const reply = await ask(command.prepare?.(members) ?? members);
+        if (json === true) stdout.write(`${JSON.stringify(reply)}\n`);
+        else if (command.text !== undefined)
+          stdout.write(
+            command
+              .text(reply)
+              .map((line) => `${line}\n`)
+              .join(""),
+          );
+        else exchange.log.info(command.done?.(members, reply) ?? "done");
+        isFailure = command.isFailure?.(reply) === true;
+      }
     } catch (error) {
       throw explain(callFailure(error, timeout), name, endpoint);
     } finally {
@@ -102,7 +107,7 @@ export async function steer(
 
 /** The control sockets of proxies have other commands. */
 function explain(error: unknown, name: string, endpoint: string): unknown {
-  if (error instanceof Failure && error.message.startsWith("expected a command of"))
+  if (error instanceof Failure && /^(?:line \d+: )?expected a command of/.test(error.message))
     return new Failure(
       `the control socket at ${endpoint} has no command ${name}: it is a proxy's, or of another version of shoal`,
     );

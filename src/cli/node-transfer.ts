@@ -1,10 +1,11 @@
 /**
- * `shoal node pub` and `shoal node sub`: lines of standard input to messages, and messages to lines of standard output, through a
- * running node.
+ * `shoal node pub`, `sub`, `send` and `query`: lines of standard input to messages, and messages or replies to lines of standard
+ * output, through a running node.
  *
- *   text    pub TOPIC: each line is the data of a message; sub: TOPIC DATA
- *   JSON    {"topic":"a/b","data":"text"} or {"topic":"a/b","data":{"base64":"…"}}, both ways
+ *   text    pub TOPIC: each line is the data of a message; sub: TOPIC DATA; send, query: each line is a text
+ *   JSON    pub, sub: {"topic":"a/b","data":"text"} or {"topic":"a/b","data":{"base64":"…"}}; send, query: the reply to each line
  */
+import { isUtf8 } from "node:buffer";
 import { checkFilter, checkTopic } from "../cluster/messaging/topics.js";
 import { asUsage, Failure, FormatError, hasCode, UsageError } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, formatFor, parseJson } from "./format.js";
@@ -14,6 +15,12 @@ import type { MessageData, MessageLine, MessagesReply } from "./node-messages.js
 import type { Stop } from "./stop.js";
 
 type Members = Readonly<Record<string, unknown>>;
+
+/** What is printed of a reply, and whether it says that not all was done as asked. */
+interface Replies {
+  text?(reply: Members): readonly string[];
+  isFailure?(reply: Members): boolean;
+}
 
 /** A command's way to a node, from the asking side. */
 export interface Exchange {
@@ -137,7 +144,8 @@ class Batches {
     this.#batch = [];
     this.#bytes = 0;
     try {
-      const { nodes } = await this.#exchange.ask({ messages });
+      const { ask, members } = this.#exchange;
+      const { nodes } = await ask(members.retain === true ? { messages, retain: true } : { messages });
       if (!Array.isArray(nodes)) throw new Failure("its reply is not a node's");
       this.published += nodes.length;
       this.copies += (nodes as number[]).reduce((sum, count) => sum + count, 0);
@@ -149,16 +157,57 @@ class Batches {
   }
 }
 
+/** A line that a command of text carries. */
+const TEXT_LINES: Format = {
+  ...formatFor({}),
+  parse(bytes) {
+    if (!isUtf8(bytes)) throw new FormatError("expected UTF-8");
+    return [bytes];
+  },
+};
+
+/**
+ * Asks the node about each line of standard input, one after the other, and prints the replies in their order.
+ *
+ * @returns whether something was not done as asked
+ * @throws UsageError, Failure, InputError; what comes before a fault was asked and printed
+ */
+export async function askLines(
+  { members, json, stop, ask, write }: Exchange,
+  replies: Replies,
+): Promise<boolean> {
+  const input = new Input(TEXT_LINES, false, stop.requested);
+  if (input.isAbsent) throw new UsageError("expected a text, or lines of standard input");
+  let hasFailed = false;
+  for await (const [line] of input.messages()) {
+    let reply: Members;
+    try {
+      reply = await ask({ ...members, text: String(line) });
+    } catch (error) {
+      throw error instanceof Failure ? new Failure(`line ${input.taken}: ${error.message}`) : error;
+    }
+    const lines = json ? [JSON.stringify(reply)] : (replies.text?.(reply) ?? []);
+    await write(Buffer.from(lines.map((each) => `${each}\n`).join("")));
+    hasFailed ||= replies.isFailure?.(reply) === true;
+  }
+  return hasFailed;
+}
+
 /** Prints messages until a signal, or until there were so many. @throws UsageError, Failure */
 export async function printMessages({ ask, members, json, stop, log, write }: Exchange): Promise<void> {
-  const { filters = [], count } = members as {
+  const {
+    filters = [],
+    count,
+    retained,
+  } = members as {
     readonly filters?: readonly string[];
     readonly count?: number;
+    readonly retained?: boolean;
   };
   if (filters.length === 0) throw new UsageError("expected a filter");
   for (const filter of filters) await asUsage(() => checkFilter(filter));
   const format = json ? TOPIC_LINES : formatFor({});
-  const { session, ready } = await ask({ filters });
+  const { session, ready } = await ask({ filters, ...(retained === true ? { retained } : {}) });
   if (ready === true) log.info("subscribed, until a signal");
   else log.warn("subscribed; not every other node has answered yet");
   let left = count ?? Number.POSITIVE_INFINITY;

@@ -175,7 +175,7 @@ function addSteerCommand(
       command.argument(flags, help);
       return [{ member, parse, of: (given: readonly unknown[]) => given[at] }];
     }
-    const option = repeatable(flags, help);
+    const option = flags.includes("<") ? repeatable(flags, help) : new Option(flags, help);
     command.addOption(option);
     const key = option.attributeName();
     return [{ member, parse, of: (given: readonly unknown[]) => (given.at(-2) as Members)[key] }];

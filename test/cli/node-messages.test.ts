@@ -137,6 +137,23 @@ describe("shoal node pub and sub", () => {
     expect(String((await sub.ended).stdout)).toBe("ok 1\n");
   });
 
+  it("give a topic a value with --retain, which --retained prints first, and take it back", async () => {
+    await pair();
+    const retained = (...lines: string[]) =>
+      run(lines.map((line) => `${line}\n`).join(""), "node", "pub", "--json", "--retain", "--node", "a");
+    expect((await retained('{"topic":"v/1","data":"one"}', '{"topic":"v/2","data":"two"}')).code).toBe(0);
+    await run("", "node", "pub", "v/1", "not a value", "--node", "a");
+    expect((await run("", "node", "pub", "v/2", "", "--retain", "--node", "a")).code).toBe(0);
+    const [first, plain] = await Promise.all([
+      subscriber("v/#", "--retained", "--count", "2"),
+      subscriber("v/#"),
+    ]);
+    expect((await run("", "node", "pub", "v/3", "three", "--node", "a")).code).toBe(0);
+    expect(String((await first.ended).stdout)).toBe("v/1 one\nv/3 three\n");
+    await plain.until("stdout", /three/);
+    expect(String(plain.stdout)).toBe("v/3 three\n");
+  });
+
   it("a node logs that it has no port for messages", async () => {
     const server = createServer().listen(0);
     await once(server, "listening");
@@ -217,7 +234,7 @@ describe("what a node keeps for subscribers", () => {
       publish: () => Promise.resolve(0),
       createClient: () =>
         ({
-          subscribe: (_: string, handler: (message: ClusterMessage) => void) => {
+          subscribe: (_: string, __: object, handler: (message: ClusterMessage) => void) => {
             handlers.push(handler);
             return { ready: Promise.resolve() };
           },

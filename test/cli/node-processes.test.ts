@@ -1,8 +1,9 @@
 /** Nodes as a user starts them: they find each other, are killed, stopped, removed, and cut off. As processes where that is the point. */
 import { chmodSync, writeFileSync } from "node:fs";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ClusterNode } from "../../src/cluster/index.js";
 import { missing } from "../support/peers.js";
-import { run } from "./in-process.js";
+import { run, startWithout } from "./in-process.js";
 import { CutNetworks, type NodeLine, NodeProcess, NodeRun } from "./nodes.js";
 import { file, ipc, useShoal } from "./support.js";
 
@@ -172,6 +173,61 @@ describe("shoal node start", () => {
       expect((await ask("channels", ...args)).code, args.join(" ")).not.toBe(0);
     expect((await ask("send", "hello", "--channel", "300")).code).not.toBe(0);
     expect(String((await ask("channels")).stdout)).toBe("0\n1\n5\norders\n");
+  });
+
+  it("sends and asks each line of standard input, one after the other", async () => {
+    const control = ipc();
+    const cluster = group();
+    const a = start("a", [...cluster, "--control", control]);
+    const b = new ClusterNode({ name: "b", group: cluster[1], registry: false });
+    const got: string[] = [];
+    b.onMessage(({ data }) => void got.push(String(data)));
+    b.onQuery(({ data }) => {
+      if (String(data) === "3") throw new Error("no three");
+      return `answer ${data}`;
+    });
+    await b.start();
+    try {
+      await a.untilSees("b");
+      const ask = (input: string | Buffer, ...args: string[]) =>
+        run(input, "node", ...args, "--control", control);
+      expect(await ask("one\n\ntwo", "send")).toMatchObject({
+        code: 0,
+        stdout: Buffer.from("sent to 1 by links\n".repeat(3)),
+      });
+      const query = await ask("1\n2\n3\n4\n", "query");
+      expect(String(query.stdout)).toMatch(
+        /^b@\S+ answer 1\nb@\S+ answer 2\nb@\S+: .*no three.*\nb@\S+ answer 4\n$/,
+      );
+      expect([query.code, query.stderr]).toEqual([1, ""]);
+      const json = await ask("1\n2\n", "query", "--json");
+      const replies = String(json.stdout)
+        .trim()
+        .split("\n")
+        .map((line) => (JSON.parse(line) as { replies: { data: string }[] }).replies[0]?.data);
+      expect([json.code, replies]).toEqual([0, ["answer 1", "answer 2"]]);
+      const refused: [Buffer | string, RegExp, ...string[]][] = [
+        [Buffer.from([0x61, 0x0a, 0xff, 0x0a, 0x62, 0x0a]), /line 2: expected UTF-8/, "send"],
+        ["1\n", /line 1: .*no live member/, "query", "--to", "nobody"],
+        [
+          `1\n${"x".repeat(70_000)}\n`,
+          /line 2: a command has at most 65536 bytes as JSON; this one has 70\d\d\d/,
+          "send",
+        ],
+      ];
+      for (const [input, why, ...args] of refused) {
+        const ended = await ask(input, ...args);
+        expect([ended.code, ended.stderr]).toEqual([1, expect.stringMatching(why)]);
+      }
+      expect(got).toEqual(["one", "", "two", "a", "1"]);
+      const without = await startWithout("node", "send", "--control", control).ended;
+      expect([without.code, without.stderr]).toEqual([
+        2,
+        expect.stringContaining("expected a text, or lines"),
+      ]);
+    } finally {
+      await b.close({ linger: 0 });
+    }
   });
 
   it("nodes with a key and nodes without one, or with another, do not meet", async () => {
