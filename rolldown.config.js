@@ -25,6 +25,7 @@ const patterns = readdirSync("src/patterns", { withFileTypes: true })
 
 const entries = [
   "index",
+  "sockets/draft/index",
   "patterns/index",
   ...patterns,
   "cluster/index",

@@ -39,6 +39,12 @@ export const WRITABLE: readonly SocketTypeName[] = [
   "XPublisher",
   "XSubscriber",
   "Stream",
+  "Client",
+  "Server",
+  "Radio",
+  "Scatter",
+  "Peer",
+  "Channel",
 ];
 /** Socket types that can receive. */
 export const READABLE: readonly SocketTypeName[] = [
@@ -52,9 +58,23 @@ export const READABLE: readonly SocketTypeName[] = [
   "XPublisher",
   "XSubscriber",
   "Stream",
+  "Client",
+  "Server",
+  "Dish",
+  "Gather",
+  "Peer",
+  "Channel",
 ];
 const ROUTED: readonly SocketTypeName[] = ["Request", "Reply", "Router", "Dealer"];
-const CONFLATING: readonly SocketTypeName[] = ["Pull", "Push", "Subscriber", "Publisher", "Dealer"];
+const CONFLATING: readonly SocketTypeName[] = [
+  "Pull",
+  "Push",
+  "Subscriber",
+  "Publisher",
+  "Dealer",
+  "Scatter",
+  "Gather",
+];
 
 const INT32 = 2_147_483_647;
 
@@ -147,7 +167,7 @@ export const OPTIONS = {
   notify: flag(true, { on: ["Stream"] }),
 
   // Publish-subscribe
-  noDrop: flag(false, { on: ["Publisher", "XPublisher"] }),
+  noDrop: flag(false, { on: ["Publisher", "XPublisher", "Radio"] }),
   manual: flag(false, { on: ["XPublisher"] }),
   welcomeMessage: bytes({ on: ["XPublisher"], max: 65_535 }),
   verbosity: {

@@ -1,4 +1,4 @@
-/** The socket types of the ZeroMQ RFCs, with libzmq's numbers, as the package `zeromq` has them. */
+/** The socket types of the ZeroMQ RFCs, with libzmq's numbers, as the package `zeromq` has them; draft types from 12 on. */
 export const SocketType = {
   Pair: 0,
   Publisher: 1,
@@ -12,6 +12,14 @@ export const SocketType = {
   XPublisher: 9,
   XSubscriber: 10,
   Stream: 11,
+  Server: 12,
+  Client: 13,
+  Radio: 14,
+  Dish: 15,
+  Gather: 16,
+  Scatter: 17,
+  Peer: 19,
+  Channel: 20,
 } as const;
 
 /** A socket type's name. */

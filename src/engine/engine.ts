@@ -30,9 +30,9 @@ export const OfferResult = {
   Accepted: 0,
   /** Not taken: no peer has room. Ask `wantWritable` and offer it again. */
   Mute: 1,
-  /** Not taken: no connected peer has this routing id (ROUTER, STREAM). */
+  /** Not taken: no connected peer has this routing id (ROUTER, STREAM, SERVER, PEER). */
   Unroutable: 2,
-  /** Not taken: the peer with this routing id is at its high-water mark (ROUTER). */
+  /** Not taken: the peer with this routing id is at its high-water mark (ROUTER, SERVER, PEER). */
   PeerFull: 3,
 } as const;
 export type OfferResult = (typeof OfferResult)[keyof typeof OfferResult];
@@ -124,8 +124,11 @@ export interface EngineEndpoints {
   bindSync(endpoint: string): string;
   /** Stops listening; settles when the endpoint is free for others. */
   unbind(endpoint: string): Promise<void>;
-  /** @param routingId the name that a ROUTER or STREAM gives the peer */
-  connect(endpoint: string, routingId: string | undefined): void;
+  /**
+   * @param routingId the name that a ROUTER or STREAM gives the peer
+   * @returns the id that a PEER gives it, where it has one before its handshake
+   */
+  connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined;
   disconnect(endpoint: string): void;
   /**
    * As `disconnect`, for an endpoint that is given up while others serve in its place: what waits for it goes to them, and
@@ -140,7 +143,7 @@ export interface EngineEventLoop {
   unref(): void;
 }
 
-/** The subscriptions of a SUB; of an XPUB with the option `manual` those of the peer whose message was taken last. */
+/** The subscriptions of a SUB, or the groups of a DISH; of an XPUB with the option `manual` those of the peer whose message was taken last. */
 export interface EngineSubscriptions {
   subscribe(prefix: Buffer): void;
   unsubscribe(prefix: Buffer): void;
@@ -298,6 +301,8 @@ export interface EngineCapabilities {
   readonly policePeers: boolean;
   /** Socket options that the engine cannot set; it throws `NOT_SUPPORTED` for any value but their default. */
   readonly unsupportedOptions: readonly string[];
+  /** Socket types that the engine does not have; opening one throws `NOT_SUPPORTED`. */
+  readonly unsupportedSockets: readonly string[];
   /** Messages that the engine may hold for the program beyond `receiveHighWaterMark`. */
   readonly prefetch: number;
 }

@@ -43,7 +43,11 @@ export interface CloseResult {
   readonly unknown: number;
 }
 
-const FAN_OUT: readonly SocketTypeName[] = ["Publisher", "XPublisher", "XSubscriber"];
+const FAN_OUT: readonly SocketTypeName[] = ["Publisher", "XPublisher", "XSubscriber", "Radio"];
+/** Types whose messages begin with the peer they are for. */
+const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"];
+/** Those of them that refuse a message with an error where no peer takes it. */
+const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
 
 export class SocketCore implements EngineListener {
   readonly typeName: SocketTypeName;
@@ -127,7 +131,7 @@ export class SocketCore implements EngineListener {
           return options.maxPendingSendBytes as number;
         },
         get mandatory() {
-          return options.mandatory === true || type === "Stream";
+          return options.mandatory === true || MANDATORY.includes(type);
         },
         ...(takesTurns && { outOfTurn: () => this.#mustReceive && this.inbox.waiting === 0 }),
         dropped: (reason, message) => this.dropped(reason, message),
@@ -333,7 +337,7 @@ export class SocketCore implements EngineListener {
 
   /** Reports a message that was dropped; its count is the caller's. */
   dropped(reason: DropReason, message: OutgoingMessage): void {
-    const routes = this.typeName === "Router" || this.typeName === "Stream";
+    const routes = ROUTES.includes(this.typeName);
     const first =
       routes && typeof message !== "string" && !(message instanceof Uint8Array) ? message[0] : undefined;
     this.events.emit({

@@ -134,8 +134,8 @@ export class SocketEndpoints {
     return this.#bound.has(endpoint);
   }
 
-  /** @param routingId the name that a ROUTER or STREAM gives the peer */
-  connect(endpoint: string, routingId: string | undefined): void {
+  /** @param routingId the name that a ROUTER or STREAM gives the peer @returns the id that a PEER gives it */
+  connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
     const name = routingId ?? this.#nextName;
     if (name !== undefined) checkPeerId(name);
@@ -143,11 +143,12 @@ export class SocketEndpoints {
     // It stays from now on, whatever sources have.
     this.#sourced.delete(endpoint);
     // A second connection to the same peer would double each message or answer; libzmq makes none, either.
-    if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return;
-    this.#engine.connect(endpoint, name);
+    if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return undefined;
+    const id = this.#engine.connect(endpoint, name);
     this.#nextName = undefined;
     this.#connected.set(endpoint, connections + 1);
     this.#last = endpoint;
+    return id;
   }
 
   /** The name that a ROUTER or STREAM gives the next peer that it connects to; null: none. */

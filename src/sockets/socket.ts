@@ -8,6 +8,7 @@ import type { WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
+import { singleFrameShape } from "./draft/single-frame.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import {
   GET_NUMBERED,
@@ -95,8 +96,8 @@ export abstract class Socket extends SocketByNumber {
     if (!(context instanceof Context)) {
       throw new InvalidArgumentError(`Option context of ${name} must be a Context; got ${typeof context}`);
     }
-    const own = shape ?? (name === "Stream" ? STREAM_FRAMES : FRAMES);
-    if (codec !== undefined && (own === FRAMES || own === STREAM_FRAMES)) {
+    const own = shape ?? (name === "Stream" ? STREAM_FRAMES : (singleFrameShape(name, undefined) ?? FRAMES));
+    if (codec !== undefined && (shape === undefined || own === FRAMES || own === STREAM_FRAMES)) {
       throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
     const core = new SocketCore(name, context, given, own, authenticate);

@@ -24,7 +24,7 @@ export interface SocketStats {
   /** Messages that were neither delivered nor wait, by reason. */
   readonly dropped: Readonly<Record<DroppedReason, number>>;
   /**
-   * Sockets that send to many (Publisher, XPublisher, XSubscriber): copies of messages that wait for a peer, and that
+   * Sockets that send to many (Publisher, XPublisher, XSubscriber, Radio): copies of messages that wait for a peer, and that
    * never reached theirs, since it was slow or left; `undefined` where the engine cannot know.
    */
   readonly copies: { readonly queued: number | undefined; readonly dropped: number | undefined } | undefined;

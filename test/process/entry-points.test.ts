@@ -13,9 +13,15 @@ const ENTRIES = Object.keys(exports)
   .map((entry) => entry.replace(/^\./, "shoal"));
 const PATTERNS = ENTRIES.filter(
   (entry) =>
-    !["shoal", "shoal/patterns", "shoal/proxy", "shoal/cluster", "shoal/metrics", "shoal/testing"].includes(
-      entry,
-    ),
+    ![
+      "shoal",
+      "shoal/draft",
+      "shoal/patterns",
+      "shoal/proxy",
+      "shoal/cluster",
+      "shoal/metrics",
+      "shoal/testing",
+    ].includes(entry),
 );
 
 /** Patterns that are built upon another. */
@@ -65,6 +71,7 @@ it.each(PATTERNS)("%s loads its own pattern, and no package", async (entry) => {
 
 it.each([
   "shoal",
+  "shoal/draft",
   "shoal/patterns",
   "shoal/proxy",
   "shoal/metrics",

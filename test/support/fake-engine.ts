@@ -43,6 +43,7 @@ const CAPABILITIES: EngineCapabilities = {
   disconnectPeer: false,
   policePeers: false,
   unsupportedOptions: [],
+  unsupportedSockets: [],
   prefetch: 0,
 };
 
@@ -124,7 +125,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
     this.#engine.network.unbind(this, endpoint);
   }
 
-  connect(endpoint: string): void {
+  connect(endpoint: string): undefined {
     this.#engine.network.connect(this, endpoint);
   }
 

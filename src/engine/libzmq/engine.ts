@@ -10,6 +10,7 @@ import type {
   EngineSocket,
 } from "../engine.js";
 
+import { MISSING_SOCKETS } from "./draft.js";
 import { toShoalError } from "./errors.js";
 import { loadNative, type Native } from "./native.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
@@ -41,6 +42,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     disconnectPeer: false,
     policePeers: false,
     unsupportedOptions: UNSUPPORTED_OPTIONS,
+    unsupportedSockets: MISSING_SOCKETS,
     prefetch: MAX_BATCH,
   };
 }
@@ -113,8 +115,7 @@ export function loadLibzmqEngine(): Engine {
     engine = {
       name: "libzmq",
       capabilities: Object.freeze(capabilitiesOf(native)),
-      // The addon has its draft sockets; shoal has no such sockets.
-      features: { ...native.capability, draft: false },
+      features: native.capability,
       createContext: (options, shared) => new LibzmqContext(native, options, shared),
     };
   }

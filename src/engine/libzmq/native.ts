@@ -42,7 +42,7 @@ export interface NativeContext {
   readonly maxSocketsLimit: number;
 }
 
-interface NativeSocketClass {
+export interface NativeSocketClass {
   new (options: Record<string, unknown>): NativeSocket;
   readonly prototype: NativeSocket;
 }
@@ -66,6 +66,11 @@ export interface Native {
   readonly XSubscriber: NativeSocketClass;
   readonly Stream: NativeSocketClass;
 }
+
+/** Names of the socket classes. */
+export type NativeClassName = {
+  [N in keyof Native]: Native[N] extends NativeSocketClass ? N : never;
+}[keyof Native];
 
 let loaded: Native | undefined;
 

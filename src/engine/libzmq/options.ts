@@ -5,6 +5,7 @@
  */
 import { NotSupportedError } from "../../core/errors.js";
 import { OPTIONS, type OptionSpec } from "../../core/option-table.js";
+import { SocketType } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 
 /** What a fresh native socket has, where that is not `false`, `null` or absent. */
@@ -54,7 +55,12 @@ const UNSUPPORTED: Readonly<Record<string, unknown>> = Object.fromEntries(
 export const UNSUPPORTED_OPTIONS: readonly string[] = Object.keys(UNSUPPORTED);
 
 /** @throws NotSupportedError `NOT_SUPPORTED` */
-export function assertSupported(name: string, value: unknown): void {
+export function assertSupported(name: string, value: unknown, type: SocketType): void {
+  if (name === "conflate" && value === true && (type === SocketType.Scatter || type === SocketType.Gather)) {
+    throw new NotSupportedError(
+      "The libzmq engine cannot set the option conflate of SCATTER and GATHER: libzmq ignores it there; the zmtp engine can",
+    );
+  }
   if (!Object.hasOwn(UNSUPPORTED, name) || value === undefined || value === UNSUPPORTED[name]) return;
   throw new NotSupportedError(
     `The libzmq engine cannot set the option ${name}: libzmq has none like it; the zmtp engine can`,

@@ -13,6 +13,7 @@ import {
   type OutgoingMessage,
 } from "../engine.js";
 import { closeNative, XSUB_LINGER } from "./closing.js";
+import { nativeClassOf } from "./draft.js";
 import { Endpoints } from "./endpoints.js";
 import { toShoalError } from "./errors.js";
 import { closeWithOwner, inWorker } from "./lifetime.js";
@@ -54,6 +55,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly properties = undefined;
   readonly retirement = undefined;
   readonly #shared: Shared;
+  readonly #type: SocketType;
   readonly #native: NativeSocket;
   readonly #disown: () => void;
   readonly #listener: EngineListener;
@@ -90,16 +92,18 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     listener: EngineListener,
     onClosed: () => void,
   ) {
-    for (const [name, value] of Object.entries(options)) assertSupported(name, value);
+    for (const [name, value] of Object.entries(options)) assertSupported(name, value, type);
     this.#shared = shared;
+    this.#type = type;
     this.#onClosed = onClosed;
     this.#listener = listener;
     this.#options = { ...options };
     this.#requests = type === SocketType.XSubscriber;
     this.#answers = type === SocketType.Reply || type === SocketType.Router;
     const publishes = type === SocketType.Publisher || type === SocketType.XPublisher;
-    const noDrop = publishes && options.noDrop === true;
-    const routes = type === SocketType.Router || type === SocketType.Stream;
+    const sendsToAll = publishes || type === SocketType.Radio;
+    const noDrop = sendsToAll && options.noDrop === true;
+    const routes = type === SocketType.Router || type === SocketType.Stream || type === SocketType.Server;
     this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
 
     const chosen = nativeOptions(options);
@@ -111,7 +115,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     const domain = this.#zapDomain ?? options.zapDomain;
     if (typeof domain === "string") chosen.zapDomain = domain;
 
-    const NativeClass = shared.native[this.#isPublisher ? "XPublisher" : TYPE_NAMES[type]];
+    const NativeClass = nativeClassOf(shared.native, this.#isPublisher ? "XPublisher" : TYPE_NAMES[type]);
     for (const name of ["sendTimeout", "receiveTimeout"]) if (name in NativeClass.prototype) chosen[name] = 0;
     try {
       this.#native = new NativeClass({ ...chosen, context: shared.context });
@@ -129,7 +133,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
         throw error;
       }
     }
-    this.subscriptions = type === SocketType.Subscriber ? this.#native : undefined;
+    const subscribes = type === SocketType.Subscriber || type === SocketType.Dish;
+    this.subscriptions = subscribes ? this.#native : undefined;
     this.#disown = closeWithOwner(this, { socket: this.#native, observer: undefined });
     // REQ and REP take turns: nothing is read ahead of the program, or sent without a look.
     const alternates = type === SocketType.Request || type === SocketType.Reply;
@@ -143,7 +148,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
           : this.#receiverOnMessage,
       Number(options.receiveHighWaterMark ?? 0),
     );
-    const drops = publishes || type === SocketType.XSubscriber;
+    const drops = sendsToAll || type === SocketType.XSubscriber;
     this.#sender = new Sender(
       this.#native,
       noDrop ? "looks" : drops ? "drops" : routes ? "routes" : "waits",
@@ -178,7 +183,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     }
   }
 
-  connect(endpoint: string, routingId: string | undefined): void {
+  connect(endpoint: string, routingId: string | undefined): undefined {
     this.#startMonitor(endpoint);
     try {
       if (routingId === undefined) this.#native.connect(endpoint);
@@ -239,7 +244,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   setOption(name: string, value: unknown): void {
-    assertSupported(name, value);
+    assertSupported(name, value, this.#type);
     if (name === "noDrop") this.#setNoDrop(value === true);
     // With a hook the native socket's domain is the engine's own; the program's is shown to the hook.
     else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {

@@ -37,6 +37,9 @@ const MAX_UNANSWERED = 65_536;
 /** How long an ERROR may take to go out before its connection is cut, in ms. */
 const FLUSH_TIMEOUT = 1_000;
 
+/** Commands that are the socket type's affair. */
+const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
+
 /** What a connection asks and reports. */
 export interface ConnectionEffects {
   /** The handshake is complete. @returns the pipe it carries, or why it may not */
@@ -320,7 +323,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
-    return command.name !== "SUBSCRIBE" && command.name !== "CANCEL";
+    return !ROUTED_COMMANDS.has(command.name);
   }
 
   /** The heartbeat: from the start where this side sends PINGs, else from the peer's first one on. */

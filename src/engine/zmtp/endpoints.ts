@@ -138,14 +138,16 @@ export class Endpoints implements EngineEndpoints {
     });
   }
 
-  connect(endpoint: string, routingId: string | undefined): void {
-    this.#connect(endpoint, routingId);
+  connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
+    const id = this.#connect(endpoint, routingId);
     this.#attached += 1;
+    return id;
   }
 
-  #connect(endpoint: string, routingId: string | undefined): void {
+  #connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#admission.mechanism();
-    if (this.#isReclaimed(endpoint, routingId)) return;
+    const reclaimed = this.#reclaim(endpoint, routingId);
+    if (reclaimed !== undefined) return reclaimed.routingId;
     const { names, options, type } = this.#state;
     const transport = this.#state.platform.transports.get(schemeOf(endpoint));
     if (transport === undefined) names.assertWithinReach(endpoint);
@@ -161,11 +163,12 @@ export class Endpoints implements EngineEndpoints {
     }
     if (transport === undefined) {
       this.#inproc.connect(endpoint, pipe as Pipe);
-      return;
+      return pipe?.routingId;
     }
     const dialer = new Dialer(endpoint, routingId, pipe, transport, this.#state, this);
     this.#dialers.add(dialer);
     dialer.start();
+    return pipe?.routingId;
   }
 
   /** What waits for the peer still leaves, within the socket's linger. */
@@ -196,15 +199,15 @@ export class Endpoints implements EngineEndpoints {
     this.#attached -= 1;
   }
 
-  /** An endpoint that was released, and whose link still stands, is in use again as it was. */
-  #isReclaimed(endpoint: string, routingId: string | undefined): boolean {
+  /** An endpoint that was released, and whose link still stands, is in use again as it was. @returns its pipe */
+  #reclaim(endpoint: string, routingId: string | undefined): Pipe | undefined {
     for (const dialer of this.#dialers) {
       if (!dialer.leaving || dialer.endpoint !== endpoint || dialer.routingId !== routingId) continue;
       if (dialer.pipe === undefined || !this.#peers.reclaim(dialer.pipe)) continue;
       dialer.leaving = false;
-      return true;
+      return dialer.pipe;
     }
-    return false;
+    return undefined;
   }
 
   /** Whether it is still dialled, or connected. */

@@ -36,6 +36,7 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
   disconnectPeer: true,
   policePeers: true,
   unsupportedOptions: UNSUPPORTED_OPTIONS,
+  unsupportedSockets: [],
   prefetch: 0,
 });
 
@@ -119,7 +120,7 @@ const ENGINE: Engine = {
     norm: false,
     curve: true,
     gssapi: false,
-    draft: false,
+    draft: true,
     /** CURVE is native code here. Looked at when it is read: that loads the addon. */
     get sodium(): boolean {
       return curveIsNative();

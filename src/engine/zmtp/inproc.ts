@@ -15,7 +15,7 @@ import { WIRE_NAMES } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 
 /** Types that send one encoded message to many. */
-const FANS_OUT: readonly string[] = ["PUB", "XPUB"];
+const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
 /** One end of a link between two pipes. */
 export class InprocLink implements Link {

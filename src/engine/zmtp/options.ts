@@ -25,7 +25,7 @@ export function setOption(options: OptionValues, name: string, value: unknown): 
   (options as Record<string, unknown>)[name] = value;
 }
 
-/** Bytes of what a PUB takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
+/** Bytes of what a PUB or RADIO takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
 export const MAX_UPSTREAM_FRAME = 65_536;
 
 /** Options this engine cannot have, with the only value of each that it takes. */
@@ -122,7 +122,7 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
   // A piece of a raw stream has the size that the system read; it is not a message of the peer's.
   if (type === "Stream") return -1;
   const size = options.maxMessageSize;
-  if (type !== "Publisher") return size;
+  if (type !== "Publisher" && type !== "Radio") return size;
   return size < 0 ? MAX_UPSTREAM_FRAME : Math.min(size, MAX_UPSTREAM_FRAME);
 }
 

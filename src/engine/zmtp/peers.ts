@@ -16,11 +16,13 @@
  *
  * `release` is for an endpoint in whose place others serve. What it does depends on the socket type:
  *
- *   PUSH                         what waits moves to the other peers; the pipe leaves
- *   DEALER, REQ                  the same, and the link stands for replies until the peer hangs up, or RELEASE_TIMEOUT
- *   ROUTER, REP, PAIR            the link stands as long: what waits is for this peer alone
- *   PULL, SUB, XSUB              this side's half of the link ends; what the peer had sent until it noticed is received
- *   PUB, XPUB, STREAM            as `disconnect`
+ *   PUSH, SCATTER                what waits moves to the other peers; the pipe leaves
+ *   DEALER, REQ, CLIENT          the same, and the link stands for replies until the peer hangs up, or RELEASE_TIMEOUT
+ *   ROUTER, REP, PAIR, SERVER, PEER, CHANNEL
+ *                                the link stands as long: what waits is for this peer alone
+ *   PULL, SUB, XSUB, GATHER, DISH
+ *                                this side's half of the link ends; what the peer had sent until it noticed is received
+ *   PUB, XPUB, RADIO, STREAM     as `disconnect`
  */
 import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
@@ -42,9 +44,19 @@ const EMPTY = Buffer.alloc(0);
 const RELEASE_TIMEOUT = 30_000;
 
 /** Types whose released peers may still owe something, or be owed it. */
-const CONVERSES: readonly SocketTypeName[] = ["Dealer", "Request", "Router", "Reply", "Pair"];
+const CONVERSES: readonly SocketTypeName[] = [
+  "Dealer",
+  "Request",
+  "Router",
+  "Reply",
+  "Pair",
+  "Client",
+  "Server",
+  "Peer",
+  "Channel",
+];
 /** Types whose peers only send: a link of theirs ends with what is on its way. */
-const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber"];
+const LISTENS: readonly SocketTypeName[] = ["Pull", "Subscriber", "XSubscriber", "Gather", "Dish"];
 
 /** A pipe that was disconnected or released. */
 interface Leaving {

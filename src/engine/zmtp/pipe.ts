@@ -92,7 +92,7 @@ export interface PipeEffects {
   pipeOnDetached(pipe: Pipe, messages: number): void;
   /** With `conflate`: a newer message took the place of so many. */
   pipeOnConflated(pipe: Pipe, messages: number): void;
-  /** A command that is not the connection's own has come: SUBSCRIBE, CANCEL. */
+  /** A command that is not the connection's own has come: SUBSCRIBE, CANCEL, JOIN, LEAVE. */
   pipeOnCommand(pipe: Pipe, body: Buffer): void;
 }
 

@@ -3,10 +3,12 @@ import type { SocketTypeName } from "../../../core/socket-type.js";
 import { PairRouting } from "./pair.js";
 import { PipelineRouting } from "./pipeline.js";
 import { PublishRouting } from "./publish.js";
+import { DishRouting, RadioRouting } from "./radio-dish.js";
 import { ReplyRouting } from "./reply.js";
 import { RequestRouting } from "./request.js";
 import { RouterRouting, StreamRouting } from "./router.js";
 import type { Routing, RoutingEffects } from "./routing.js";
+import { ServerRouting } from "./server.js";
 
 import { SubscribeRouting } from "./subscribe.js";
 
@@ -23,6 +25,14 @@ const ROUTINGS: Readonly<Record<SocketTypeName, (effects: RoutingEffects) => Rou
   Reply: (effects) => new ReplyRouting(effects),
   Router: (effects) => new RouterRouting(effects),
   Stream: (effects) => new StreamRouting(effects),
+  Client: (effects) => new PipelineRouting(effects, true, true, true),
+  Server: (effects) => new ServerRouting(effects),
+  Peer: (effects) => new ServerRouting(effects),
+  Radio: (effects) => new RadioRouting(effects),
+  Dish: (effects) => new DishRouting(effects),
+  Scatter: (effects) => new PipelineRouting(effects, true, false, true),
+  Gather: (effects) => new PipelineRouting(effects, false, true, true),
+  Channel: (effects) => new PairRouting(effects, true),
 };
 
 export function createRouting(type: SocketTypeName, effects: RoutingEffects): Routing {

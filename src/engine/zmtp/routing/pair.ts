@@ -1,18 +1,29 @@
-/** PAIR: one peer, and no other while it is there (31/EXPAIR, The PAIR Socket Type). */
+/**
+ * PAIR: one peer, and no other while it is there (31/EXPAIR, The PAIR Socket Type). CHANNEL is the same with messages of
+ * one frame (52/CHANNEL).
+ */
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { FairQueue } from "./queues.js";
-import { Routing } from "./routing.js";
+import { FairQueue, SingleFrameQueue } from "./queues.js";
+import { Routing, type RoutingEffects } from "./routing.js";
 
 export class PairRouting extends Routing implements RelaySource, RelaySink {
   #pipe: Pipe | undefined = undefined;
-  readonly #in = new FairQueue();
+  readonly #in: FairQueue;
+  readonly #single: boolean;
+
+  /** @param single messages have one frame */
+  constructor(effects: RoutingEffects, single = false) {
+    super(effects);
+    this.#single = single;
+    this.#in = single ? new SingleFrameQueue((frames) => this.refuseFrames(frames)) : new FairQueue();
+  }
 
   get readable(): boolean {
-    return this.#in.next() !== undefined;
+    return this.#in.readable;
   }
 
   get writable(): boolean {
@@ -25,7 +36,7 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
     return {
       kind: "other",
       code: "ERR_HANDSHAKE",
-      message: "a PAIR socket has one peer, and it is there already",
+      message: `a ${this.#single ? "CHANNEL" : "PAIR"} socket has one peer, and it is there already`,
     };
   }
 
@@ -57,12 +68,12 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
     return OfferResult.Accepted;
   }
 
-  override get relaySource(): RelaySource {
-    return this;
+  override get relaySource(): RelaySource | undefined {
+    return this.#single ? undefined : this;
   }
 
-  override get relaySink(): RelaySink {
-    return this;
+  override get relaySink(): RelaySink | undefined {
+    return this.#single ? undefined : this;
   }
 
   offerBatch(batch: FrameBatch): OfferResult {
@@ -76,6 +87,14 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
 
   take(): Buffer[] | undefined {
     return this.#in.take();
+  }
+
+  override discard(): number {
+    return this.#in.discard() + super.discard();
+  }
+
+  override get queuedIn(): number {
+    return this.#in.held + super.queuedIn;
   }
 
   takeBatch(max: number): FrameBatch | undefined {

@@ -1,27 +1,34 @@
-/** PUSH, PULL and DEALER: out to the peers in turn, in from the peers in turn (30/PIPELINE, 28/REQREP). */
+/**
+ * PUSH, PULL and DEALER: out to the peers in turn, in from the peers in turn (30/PIPELINE, 28/REQREP). SCATTER, GATHER and
+ * CLIENT are the same with messages of one frame (49/SCATTERGATHER, 41/CLISRV).
+ */
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue, LoadBalancer, moveToOthers } from "./queues.js";
+import { FairQueue, LoadBalancer, moveToOthers, SingleFrameQueue } from "./queues.js";
 
 import { Routing, type RoutingEffects } from "./routing.js";
 
 export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   readonly #out = new LoadBalancer();
-  readonly #in = new FairQueue();
+  readonly #in: FairQueue;
   readonly #sends: boolean;
   readonly #receives: boolean;
 
-  /** @param sends PUSH and DEALER @param receives PULL and DEALER */
-  constructor(effects: RoutingEffects, sends: boolean, receives: boolean) {
+  readonly #single: boolean;
+
+  /** @param sends PUSH and DEALER @param receives PULL and DEALER @param single messages have one frame */
+  constructor(effects: RoutingEffects, sends: boolean, receives: boolean, single = false) {
     super(effects);
+    this.#single = single;
+    this.#in = single ? new SingleFrameQueue((frames) => this.refuseFrames(frames)) : new FairQueue();
     this.#sends = sends;
     this.#receives = receives;
   }
 
   get readable(): boolean {
-    return this.#in.next() !== undefined;
+    return this.#in.readable;
   }
 
   get writable(): boolean {
@@ -70,11 +77,11 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#receives ? this : undefined;
+    return this.#receives && !this.#single ? this : undefined;
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.#sends ? this : undefined;
+    return this.#sends && !this.#single ? this : undefined;
   }
 
   offerBatch(batch: FrameBatch): OfferResult {
@@ -83,6 +90,14 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
 
   take(): Buffer[] | undefined {
     return this.#in.take();
+  }
+
+  override discard(): number {
+    return this.#in.discard() + super.discard();
+  }
+
+  override get queuedIn(): number {
+    return this.#in.held + super.queuedIn;
   }
 
   takeBatch(max: number): FrameBatch | undefined {

@@ -20,6 +20,21 @@ export class FairQueue {
     return this.#pipes.length;
   }
 
+  /** Whether `take` gives a message. */
+  get readable(): boolean {
+    return this.next() !== undefined;
+  }
+
+  /** Messages that were taken of their pipes, and not by `take` yet. */
+  get held(): number {
+    return 0;
+  }
+
+  /** Throws away what is held. @returns how many messages */
+  discard(): number {
+    return 0;
+  }
+
   /** The pipe has messages. */
   add(pipe: Pipe): void {
     if (pipe.queued) return;
@@ -66,6 +81,50 @@ export class FairQueue {
   #drop(pipe: Pipe): void {
     pipe.queued = false;
     this.#pipes.splice(this.#at, 1);
+  }
+}
+
+/** Messages of one frame alone: others are thrown away, as the draft socket types do (41/CLISRV, 49/SCATTERGATHER, 52/CHANNEL). */
+export class SingleFrameQueue extends FairQueue {
+  readonly #refused: (frames: number) => void;
+  readonly #named: boolean;
+  #next: Buffer[] | undefined = undefined;
+
+  /** @param refused a message of so many frames was thrown away @param named the pipe's routing id comes before each message */
+  constructor(refused: (frames: number) => void, named = false) {
+    super();
+    this.#refused = refused;
+    this.#named = named;
+  }
+
+  override get readable(): boolean {
+    while (this.#next === undefined) {
+      const pipe = this.next();
+      if (pipe === undefined) return false;
+      const message = this.#named ? pipe.take(pipe.routingId) : pipe.take();
+      this.advance(pipe);
+      const frames = this.#named ? message.length - 1 : message.length;
+      if (frames === 1) this.#next = message;
+      else this.#refused(frames);
+    }
+    return true;
+  }
+
+  override get held(): number {
+    return this.#next === undefined ? 0 : 1;
+  }
+
+  override discard(): number {
+    const { held } = this;
+    this.#next = undefined;
+    return held;
+  }
+
+  override take(): Buffer[] | undefined {
+    if (!this.readable) return undefined;
+    const message = this.#next;
+    this.#next = undefined;
+    return message;
   }
 }
 

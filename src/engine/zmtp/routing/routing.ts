@@ -150,6 +150,11 @@ export abstract class Routing {
     queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason: "frames", error }));
   }
 
+  /** A socket type of single frames has received a message of others. */
+  protected refuseFrames(frames: number): void {
+    this.refuseMessage(`A message here is one frame; got ${frames}`);
+  }
+
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number {
     let messages = 0;
@@ -181,6 +186,14 @@ export const FITS: Readonly<Record<Exclude<SocketTypeName, "Stream">, readonly s
   Reply: ["REQ", "DEALER"],
   Dealer: ["REP", "DEALER", "ROUTER"],
   Router: ["REQ", "DEALER", "ROUTER"],
+  Client: ["SERVER"],
+  Server: ["CLIENT"],
+  Radio: ["DISH"],
+  Dish: ["RADIO"],
+  Scatter: ["GATHER"],
+  Gather: ["SCATTER"],
+  Peer: ["PEER"],
+  Channel: ["CHANNEL"],
 };
 
 /** The names that go into READY. */
@@ -197,4 +210,12 @@ export const WIRE_NAMES: Readonly<Record<SocketTypeName, string>> = {
   XPublisher: "XPUB",
   XSubscriber: "XSUB",
   Stream: "STREAM",
+  Client: "CLIENT",
+  Server: "SERVER",
+  Radio: "RADIO",
+  Dish: "DISH",
+  Scatter: "SCATTER",
+  Gather: "GATHER",
+  Peer: "PEER",
+  Channel: "CHANNEL",
 };

@@ -55,7 +55,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
   override joined(pipe: Pipe): void {
     this.#unsent.delete(pipe);
     const frames: Buffer[] = [];
-    for (const prefix of this.#prefixes.keys()) frames.push(frameOf(pipe, true, bytesOf(prefix)));
+    for (const prefix of this.#prefixes.keys()) frames.push(this.frameOf(pipe, true, bytesOf(prefix)));
     // Before the messages that an XSUB's program has sent meanwhile.
     if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
   }
@@ -157,7 +157,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
     if (link === undefined) return;
     // Within the process what waits for the other end to join is never much: nothing is written there.
     if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
-      pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
+      pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
     else if (changes) {
       const unsent = this.#unsent.get(pipe) ?? new SteadyMap<boolean>();
       this.#unsent.set(pipe, unsent);
@@ -174,7 +174,7 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
     for (const [key, on] of unsent) {
       if (pipe.link?.blocked !== false) break;
       unsent.delete(key);
-      pipe.sendRaw(frameOf(pipe, on, bytesOf(key)), 0);
+      pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
     }
     if (unsent.size === 0) this.#unsent.delete(pipe);
     else pipe.mute = true;
@@ -184,13 +184,25 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
     while (this.#next === undefined) {
       const message = this.#in.take();
       if (message === undefined) return false;
-      if (this.#matches(message[0] as Buffer)) this.#next = message;
+      if (this.matches(message)) this.#next = message;
     }
     return true;
   }
 
-  #matches(topic: Buffer): boolean {
-    return this.#hasPrefixOf(topic) !== this.effects.options.invertMatching;
+  /** Whether the program is to get a message (SUB). */
+  protected matches(message: readonly Buffer[]): boolean {
+    return this.#hasPrefixOf(message[0] as Buffer) !== this.effects.options.invertMatching;
+  }
+
+  /** Whether the program asked for exactly this. */
+  protected has(topic: Buffer): boolean {
+    return this.#prefixes.has(keyOf(topic));
+  }
+
+  /** A subscription or its cancellation as the peer's version has it. */
+  protected frameOf(pipe: Pipe, on: boolean, prefix: Buffer): Buffer {
+    if (pipe.peer?.commands === true) return commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix));
+    return messageFrame(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]));
   }
 
   #hasPrefixOf(topic: Buffer): boolean {
@@ -208,10 +220,4 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
 /** The prefix of a key, which has one character a byte. */
 function bytesOf(key: string): Buffer {
   return Buffer.from(key, "latin1");
-}
-
-/** A subscription or its cancellation as the peer's version has it. */
-function frameOf(pipe: Pipe, on: boolean, prefix: Buffer): Buffer {
-  if (pipe.peer?.commands === true) return commandFrame(encodeCommand(on ? "SUBSCRIBE" : "CANCEL", prefix));
-  return messageFrame(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]));
 }

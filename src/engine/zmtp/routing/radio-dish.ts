@@ -1,0 +1,144 @@
+/**
+ * RADIO and DISH (48/RADIO-DISH): each message to everyone who joined its group, which is compared whole.
+ *
+ *   message  group MORE | body
+ *   JOIN     a command whose data is the group; LEAVE the same
+ *
+ * A DISH joins at every RADIO, on each new connection again, and looks at each message itself, too. A DISH that joins
+ * twice counts once here; libzmq's refuses to.
+ */
+import { keyOf } from "../../../core/memory.js";
+import {
+  type EngineSubscriptions,
+  OfferResult,
+  type OutgoingFrame,
+  type OutgoingMessage,
+} from "../../engine.js";
+import { commandFrame, MAX_GROUP } from "../../frame.js";
+import { encodeCommand, parseCommand } from "../codec/command.js";
+import { Encoder } from "../codec/encoder.js";
+import type { Pipe } from "../pipe.js";
+import { Routing, type RoutingEffects } from "./routing.js";
+import { SubscribeRouting } from "./subscribe.js";
+
+/** Groups that one DISH may be in, 64 MiB of them; past it its connection ends. */
+export const MAX_GROUPS = 262_144;
+
+export class RadioRouting extends Routing {
+  /** By the group, as a string of one character a byte. */
+  readonly #members = new Map<string, Set<Pipe>>();
+  readonly #groups = new Map<Pipe, Set<string>>();
+  readonly #encoder = new Encoder();
+
+  /** A RADIO receives nothing. */
+  get readable(): boolean {
+    return false;
+  }
+
+  get writable(): boolean {
+    return true;
+  }
+
+  take(): undefined {
+    return undefined;
+  }
+
+  /** A connection is gone, and its groups with it: they come again with the next. */
+  override lost(pipe: Pipe): void {
+    this.#forget(pipe);
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    this.#forget(pipe);
+  }
+
+  override messages(pipe: Pipe): void {
+    pipe.discard();
+  }
+
+  override command(pipe: Pipe, body: Buffer): void {
+    const command = parseCommand(body);
+    if (command?.name === "JOIN") this.#join(pipe, command.data);
+    else if (command?.name === "LEAVE") this.#leave(pipe, keyOf(command.data));
+  }
+
+  /** Group and body. */
+  offer(message: OutgoingMessage): OfferResult {
+    if (!Array.isArray(message) || message.length !== 2) return OfferResult.Accepted;
+    const group = message[0] as OutgoingFrame;
+    const members = this.#members.get(keyOf(typeof group === "string" ? Buffer.from(group) : group));
+    if (members === undefined) return OfferResult.Accepted;
+    if (this.effects.options.noDrop) {
+      let isFull = false;
+      for (const pipe of members) if (!pipe.hasRoom()) isFull = true;
+      if (isFull) return OfferResult.Mute;
+    }
+    this.#encoder.encode(message, 0, undefined);
+    let full: Pipe[] | undefined;
+    for (const pipe of members) {
+      if (this.effects.options.noDrop || pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
+      else if (full === undefined) full = [pipe];
+      else full.push(pipe);
+    }
+    // Last: a listener of the drop may send, and the encoder is one for all messages.
+    if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
+    return OfferResult.Accepted;
+  }
+
+  #join(pipe: Pipe, group: Buffer): void {
+    // What follows in a chunk after its connection was closed would be kept for nobody.
+    if (pipe.link === undefined) return;
+    let groups = this.#groups.get(pipe);
+    if (group.length > MAX_GROUP || (groups !== undefined && groups.size >= MAX_GROUPS)) {
+      this.effects.closePipe(pipe, "protocol");
+      return;
+    }
+    const key = keyOf(group);
+    if (groups === undefined) {
+      groups = new Set();
+      this.#groups.set(pipe, groups);
+    }
+    groups.add(key);
+    const members = this.#members.get(key);
+    if (members === undefined) this.#members.set(key, new Set([pipe]));
+    else members.add(pipe);
+    this.effects.routingOnEvent({ type: "subscribe", topic: Buffer.from(group) });
+  }
+
+  #leave(pipe: Pipe, key: string): void {
+    if (this.#groups.get(pipe)?.delete(key) === true) this.#drop(pipe, key);
+  }
+
+  #forget(pipe: Pipe): void {
+    const groups = this.#groups.get(pipe);
+    this.#groups.delete(pipe);
+    for (const key of groups ?? []) this.#drop(pipe, key);
+  }
+
+  #drop(pipe: Pipe, key: string): void {
+    const members = this.#members.get(key);
+    members?.delete(pipe);
+    if (members?.size === 0) this.#members.delete(key);
+    this.effects.routingOnEvent({ type: "unsubscribe", topic: Buffer.from(key, "latin1") });
+  }
+}
+
+/** Its subscriptions are groups. */
+export class DishRouting extends SubscribeRouting implements EngineSubscriptions {
+  constructor(effects: RoutingEffects) {
+    super(effects, true);
+  }
+
+  protected override matches(message: readonly Buffer[]): boolean {
+    const [group] = message;
+    if (message.length === 2 && group !== undefined && group.length <= MAX_GROUP) return this.has(group);
+    const what = message.length === 2 ? `a group of ${group?.length} bytes` : `${message.length} frames`;
+    this.refuseMessage(`A DISH's message is a group of at most ${MAX_GROUP} bytes and a body; got ${what}`);
+    return false;
+  }
+
+  protected override frameOf(_pipe: Pipe, on: boolean, group: Buffer): Buffer {
+    return commandFrame(encodeCommand(on ? "JOIN" : "LEAVE", group));
+  }
+}

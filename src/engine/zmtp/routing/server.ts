@@ -1,0 +1,83 @@
+/**
+ * SERVER and PEER (41/CLISRV, The SERVER Socket Type): messages of one frame, each for one peer, or from it.
+ *
+ *   receives  id | body
+ *   sends     id | body, to the peer with this id, without it
+ *
+ * The id is a number of 32 bits, not 0, here as 4 bytes, big-endian. This socket makes it up; nobody else knows it. A peer
+ * that it connects to has its id from the start, and keeps it over lost connections; one that came has it until it leaves.
+ */
+import { allocate, keyOf } from "../../../core/memory.js";
+import { randomStart } from "../../../core/random.js";
+import { OfferResult, type OutgoingFrame, type OutgoingMessage, type PeerQueues } from "../../engine.js";
+import type { Pipe } from "../pipe.js";
+import { SingleFrameQueue } from "./queues.js";
+import { Routing } from "./routing.js";
+
+export class ServerRouting extends Routing implements PeerQueues {
+  readonly #in = new SingleFrameQueue((frames) => this.refuseFrames(frames), true);
+  /** By the id's bytes, as a string of one character a byte. */
+  readonly #byId = new Map<string, Pipe>();
+  #counter = randomStart();
+
+  get readable(): boolean {
+    return this.#in.readable;
+  }
+
+  /** As a ROUTER it takes any message, and says what became of it. */
+  get writable(): boolean {
+    return true;
+  }
+
+  override add(pipe: Pipe): void {
+    super.add(pipe);
+    // The program gets it with each message, and must not be able to take it away.
+    const id = allocate(4);
+    do {
+      this.#counter = (this.#counter + 1) >>> 0;
+      id.writeUInt32BE(this.#counter);
+    } while (this.#counter === 0 || this.#byId.has(keyOf(id)));
+    pipe.routingId = id;
+    this.#byId.set(keyOf(id), pipe);
+    this.effects.routingOnWritable();
+  }
+
+  override removed(pipe: Pipe): void {
+    super.removed(pipe);
+    if (pipe.routingId !== undefined) this.#byId.delete(keyOf(pipe.routingId));
+  }
+
+  override messages(pipe: Pipe): void {
+    this.#in.add(pipe);
+    this.effects.routingOnReadable();
+  }
+
+  offer(message: OutgoingMessage): OfferResult {
+    if (!Array.isArray(message) || message.length !== 2) return OfferResult.Unroutable;
+    const pipe = this.#byId.get(keyOf(message[0] as Uint8Array));
+    if (pipe === undefined) return OfferResult.Unroutable;
+    if (!pipe.hasRoom()) return OfferResult.PeerFull;
+    pipe.send(message[1] as OutgoingFrame, 0, undefined);
+    return OfferResult.Accepted;
+  }
+
+  take(): Buffer[] | undefined {
+    return this.#in.take();
+  }
+
+  override get peerQueues(): PeerQueues {
+    return this;
+  }
+
+  queuedBytes(routingId: Uint8Array): number {
+    return this.#byId.get(keyOf(routingId))?.out.heldBytes ?? 0;
+  }
+
+  override discard(): number {
+    return this.#in.discard() + super.discard();
+  }
+
+  override get queuedIn(): number {
+    return this.#in.held + super.queuedIn;
+  }
+}

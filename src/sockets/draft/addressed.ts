@@ -1,0 +1,96 @@
+/** What sockets can do whose messages each have an address: a peer (Server, Peer) or a group (Radio). */
+import { checkCallOptions, describe } from "../../core/arguments.js";
+import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
+import type { SocketTypeName } from "../../core/socket-type.js";
+import { WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
+import type { OutgoingFrame } from "../../engine/engine.js";
+import { CORE, type HasCore } from "../socket-core.js";
+import type { WritableOptions } from "../socket-options.js";
+import { groupFrame, routingIdFrame } from "./single-frame.js";
+
+/** A socket that sends messages of type `M`, each with an address of type `A`. */
+export interface AddressedWritable<M, A> extends Required<WritableOptions> {
+  /**
+   * Sends a message of one frame, whole or not at all.
+   *
+   * Bytes are not copied: they belong to the socket and must not change after the call.
+   *
+   * @param options the address, and how long to wait: a Radio with `noDrop` waits for room, no other socket does
+   * @returns settled when the engine has the message
+   * @throws InvalidArgumentError `EINVAL` for an invalid message or address, or an unknown option
+   * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
+   * @throws UnroutableError `EHOSTUNREACH` when no connected peer has this routing id (Server, Peer)
+   * @throws TimeoutError `EAGAIN` when that peer is at its high-water mark (Server, Peer), or after `sendTimeout` or `timeout`
+   * @throws AbortedError `ABORT_ERR`: the message was not sent; ClosedError `EBADF`, `EAGAIN`
+   */
+  send(message: M, options: A & WaitOptions): Promise<void>;
+  /**
+   * Sends a message if that is possible at once.
+   *
+   * @returns `false` when there is no room; nothing has happened then
+   * @throws the errors of {@link send}, but for the waits
+   */
+  trySend(message: M, options: A): boolean;
+}
+
+/** The address as a frame, from the options of a call. */
+type FrameOf = (options: Readonly<Record<string, unknown>>) => Buffer;
+
+function checkOptions(call: string, options: unknown, known: readonly string[], extra: unknown): void {
+  if (extra !== undefined)
+    throw new InvalidArgumentError(`${call} takes a message and options; got ${describe(extra)}, too`);
+  const given = typeof options === "object" && options !== null && !ArrayBuffer.isView(options);
+  if (!given) {
+    throw new InvalidArgumentError(
+      `${call} takes a message and an object with its ${known[0]}; got ${describe(options)}`,
+    );
+  }
+  checkCallOptions(call, options, known);
+}
+
+function methodsOf(
+  name: string,
+  frameOf: FrameOf,
+): Omit<AddressedWritable<unknown, object>, keyof WritableOptions> & ThisType<HasCore> {
+  const known = [name, ...WAIT_OPTIONS];
+  return {
+    send(message, options, extra?: unknown) {
+      const core = this[CORE];
+      let addressed: OutgoingFrame[];
+      try {
+        core.assertFree();
+        checkOptions("send", options, known, extra);
+        addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      return core.outbox.send(addressed, options, false);
+    },
+    trySend(message, options, extra?: unknown) {
+      const core = this[CORE];
+      core.assertFree();
+      checkOptions("trySend", options, [name], extra);
+      const addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
+      if (name === "group") return core.outbox.trySend(addressed);
+      const result = core.outbox.tryDeliver(addressed);
+      if (result === "gone") throw new UnroutableError("No peer with this routing id is connected");
+      return result === "sent";
+    },
+  };
+}
+
+const METHODS: Readonly<Partial<Record<SocketTypeName, object>>> = {
+  Server: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
+  Peer: methodsOf("routingId", ({ routingId }) => routingIdFrame(routingId)),
+  Radio: methodsOf("group", ({ group }) => groupFrame(group)),
+};
+
+/** Gives a socket class the methods of {@link AddressedWritable}. @returns `false` for a socket type without addresses @internal */
+export function defineAddressed(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): boolean {
+  const methods = METHODS[type];
+  if (methods === undefined) return false;
+  for (const [key, descriptor] of Object.entries(Object.getOwnPropertyDescriptors(methods))) {
+    Object.defineProperty(socketClass.prototype, key, { ...descriptor, enumerable: false });
+  }
+  return true;
+}

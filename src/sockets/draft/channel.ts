@@ -1,0 +1,41 @@
+/** CHANNEL (52/CHANNEL): exactly two peers, messages of one frame; draft. */
+import { SocketType } from "../../core/socket-type.js";
+import { defineSocket } from "../define.js";
+import type { Readable } from "../readable.js";
+import type { Raw, Settled } from "../shape.js";
+import { Socket } from "../socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConstructionOptions,
+  Properties,
+  ReadableOptions,
+  WritableOptions,
+} from "../socket-options.js";
+import type { Writable } from "../writable.js";
+import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
+
+type ChannelProperties = CommonOptions & ReadableOptions & WritableOptions;
+
+/** Options of {@link Channel}. */
+export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & CodecOptions<T>;
+
+/**
+ * Talks to one peer, both ways; waits while that peer has no room (52/CHANNEL, The CHANNEL Socket Type). Not on the engine
+ * `libzmq`: the package `zeromq` has no such socket.
+ */
+export class Channel<T = Raw> extends Socket {
+  /**
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
+   */
+  constructor(options?: ChannelOptions<T>);
+  constructor(options?: ChannelOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Channel, options, singleFrameShape("Channel", options?.codec), extra);
+  }
+}
+export interface Channel<T = Raw>
+  extends Readable<SingleIn<Settled<T>>>,
+    Writable<SingleOut<Settled<T>>>,
+    Properties<ChannelProperties> {}
+defineSocket(Channel, "Channel");

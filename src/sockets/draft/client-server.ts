@@ -1,0 +1,107 @@
+/** CLIENT, SERVER and PEER (41/CLISRV, 51/P2P): messages of one frame, in any order; draft. */
+import { refuseExtra } from "../../core/arguments.js";
+import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { SocketType } from "../../core/socket-type.js";
+import { defineSocket } from "../define.js";
+import type { Readable } from "../readable.js";
+import type { Raw, Settled } from "../shape.js";
+import { CORE, Socket } from "../socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConstructionOptions,
+  Properties,
+  ReadableOptions,
+  WritableOptions,
+} from "../socket-options.js";
+import type { Writable } from "../writable.js";
+import type { AddressedWritable } from "./addressed.js";
+import {
+  type AddressedIn,
+  type PeerAddress,
+  type SingleIn,
+  type SingleOut,
+  singleFrameShape,
+} from "./single-frame.js";
+
+type BothWays = CommonOptions & ReadableOptions & WritableOptions;
+
+/** Options of {@link Client}. */
+export type ClientOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Server}. */
+export type ServerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Peer}. */
+export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions<T>;
+
+/**
+ * Sends each message to one of its servers in turn, and receives from them fairly; waits while none has room
+ * (41/CLISRV, The CLIENT Socket Type).
+ */
+export class Client<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: ClientOptions<T>);
+  constructor(options?: ClientOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Client, options, singleFrameShape("Client", options?.codec), extra);
+  }
+}
+export interface Client<T = Raw>
+  extends Readable<SingleIn<Settled<T>>>,
+    Writable<SingleOut<Settled<T>>>,
+    Properties<BothWays> {}
+defineSocket(Client, "Client");
+
+/**
+ * Talks to each of its clients by a routing id, a number of 32 bits that it makes up: `receive` returns
+ * `[message, { routingId }]`, and `send(message, { routingId })` answers (41/CLISRV, The SERVER Socket Type).
+ */
+export class Server<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: ServerOptions<T>);
+  constructor(options?: ServerOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Server, options, singleFrameShape("Server", options?.codec), extra);
+  }
+}
+export interface Server<T = Raw>
+  extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
+    AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
+    Properties<BothWays> {}
+defineSocket(Server, "Server");
+
+/**
+ * Talks to other Peers by routing ids as a {@link Server} does, and can connect to each and speak first
+ * (51/P2P, The PEER Socket Type). Not on the engine `libzmq`: the package `zeromq` has no such socket.
+ */
+export class Peer<T = Raw> extends Socket {
+  /**
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
+   */
+  constructor(options?: PeerOptions<T>);
+  constructor(options?: PeerOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Peer, options, singleFrameShape("Peer", options?.codec), extra);
+  }
+
+  /**
+   * Connects to an endpoint. What is sent to the peer before its connection stands waits for it.
+   *
+   * @returns the peer's routing id on this socket; it stays the same when the connection is made again
+   * @throws InvalidStateError `EFSM` with the option `immediate`, which has messages wait for no connection
+   * @throws the errors of `connect`
+   */
+  connectPeer(endpoint: string): number;
+  connectPeer(endpoint: string, ...extra: unknown[]): number {
+    refuseExtra("connectPeer", "an endpoint", extra);
+    const core = this[CORE];
+    if (typeof endpoint !== "string")
+      throw new InvalidArgumentError(`connectPeer takes an endpoint; got ${typeof endpoint}`);
+    if (core.getOption("immediate") === true)
+      throw new InvalidStateError("EFSM", "connectPeer needs the option immediate to be false");
+    const id = core.endpoints.connect(endpoint, undefined);
+    return Buffer.from(id as Uint8Array).readUInt32BE();
+  }
+}
+export interface Peer<T = Raw>
+  extends Readable<AddressedIn<Settled<T>, PeerAddress>>,
+    AddressedWritable<SingleOut<Settled<T>>, PeerAddress>,
+    Properties<BothWays> {}
+defineSocket(Peer, "Peer");

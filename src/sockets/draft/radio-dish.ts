@@ -1,0 +1,102 @@
+/** RADIO and DISH (48/RADIO-DISH): messages of one frame to everyone who joined their group; draft. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import { SocketType } from "../../core/socket-type.js";
+import { defineSocket } from "../define.js";
+import type { Readable } from "../readable.js";
+import type { Raw, Settled } from "../shape.js";
+import { CORE, Socket } from "../socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConstructionOptions,
+  Properties,
+  ReadableOptions,
+  WritableOptions,
+} from "../socket-options.js";
+import type { AddressedWritable } from "./addressed.js";
+import {
+  type AddressedIn,
+  type GroupAddress,
+  groupFrame,
+  type MessageGroup,
+  type SingleOut,
+  singleFrameShape,
+} from "./single-frame.js";
+
+type RadioProperties = CommonOptions &
+  WritableOptions & {
+    /** Wait when a member's queue is full, where a Radio drops for that member. Set at construction. Default false. */
+    noDrop?: boolean;
+  };
+type DishProperties = CommonOptions & ReadableOptions;
+
+/** Options of {@link Radio}. */
+export type RadioOptions<T = Raw> = RadioProperties & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Dish}. */
+export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecOptions<T>;
+
+/**
+ * Sends each message to every Dish that is in its group: `send(message, { group })`. One whose queue is full misses it
+ * (48/RADIO-DISH, The RADIO Socket Type).
+ */
+export class Radio<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: RadioOptions<T>);
+  constructor(options?: RadioOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Radio, options, singleFrameShape("Radio", options?.codec), extra);
+  }
+}
+export interface Radio<T = Raw>
+  extends AddressedWritable<SingleOut<Settled<T>>, GroupAddress>,
+    Properties<RadioProperties> {}
+defineSocket(Radio, "Radio");
+
+/** Receives the messages of the groups it has joined: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type). */
+export class Dish<T = Raw> extends Socket {
+  readonly #groups = new Set<string>();
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: DishOptions<T>);
+  constructor(options?: DishOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Dish, options, singleFrameShape("Dish", options?.codec), extra);
+  }
+
+  /**
+   * Joins groups, whose messages have exactly this group.
+   *
+   * @param groups at most 255 bytes each, none of them zero
+   * @throws InvalidArgumentError `EINVAL` for an invalid group, or one that it is in already; it has joined none then
+   * @throws ClosedError `EBADF` when the socket is closed
+   */
+  join(...groups: (Uint8Array | string)[]): void {
+    this.#change("subscribe", groups);
+  }
+
+  /** Leaves groups. @throws InvalidArgumentError `EINVAL` for one that it is not in; it has left none then */
+  leave(...groups: (Uint8Array | string)[]): void {
+    this.#change("unsubscribe", groups);
+  }
+
+  #change(call: "subscribe" | "unsubscribe", groups: readonly (Uint8Array | string)[]): void {
+    const core = this[CORE];
+    core.assertOpen();
+    const frames = groups.map(groupFrame);
+    const keys = frames.map((frame) => frame.toString("latin1"));
+    const joins = call === "subscribe";
+    for (const [at, key] of keys.entries()) {
+      if (this.#groups.has(key) !== joins && keys.indexOf(key) === at) continue;
+      throw new InvalidArgumentError(
+        `The Dish is ${joins ? "already in" : "not in"} the group ${JSON.stringify(frames[at]?.toString())}`,
+      );
+    }
+    for (const [at, key] of keys.entries()) {
+      core.engine.subscriptions?.[call](frames[at] as Buffer);
+      if (joins) this.#groups.add(key);
+      else this.#groups.delete(key);
+    }
+  }
+}
+export interface Dish<T = Raw>
+  extends Readable<AddressedIn<Settled<T>, MessageGroup>>,
+    Properties<DishProperties> {}
+defineSocket(Dish, "Dish");

@@ -1,0 +1,47 @@
+/** SCATTER and GATHER (49/SCATTER-GATHER): work of one frame handed out, and collected; draft. */
+import { SocketType } from "../../core/socket-type.js";
+import { defineSocket } from "../define.js";
+import type { Readable } from "../readable.js";
+import type { Raw, Settled } from "../shape.js";
+import { Socket } from "../socket.js";
+import type {
+  CodecOptions,
+  CommonOptions,
+  ConflateOptions,
+  ConstructionOptions,
+  Properties,
+  ReadableOptions,
+  WritableOptions,
+} from "../socket-options.js";
+import type { Writable } from "../writable.js";
+import { type SingleIn, type SingleOut, singleFrameShape } from "./single-frame.js";
+
+type ScatterProperties = CommonOptions & WritableOptions & ConflateOptions;
+type GatherProperties = CommonOptions & ReadableOptions & ConflateOptions;
+
+/** Options of {@link Scatter}. */
+export type ScatterOptions<T = Raw> = ScatterProperties & ConstructionOptions & CodecOptions<T>;
+/** Options of {@link Gather}. */
+export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & CodecOptions<T>;
+
+/** Sends each message to one of its peers in turn; waits while none has room (49/SCATTER-GATHER, The SCATTER Socket Type). */
+export class Scatter<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: ScatterOptions<T>);
+  constructor(options?: ScatterOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Scatter, options, singleFrameShape("Scatter", options?.codec), extra);
+  }
+}
+export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Properties<ScatterProperties> {}
+defineSocket(Scatter, "Scatter");
+
+/** Receives messages from its peers, fairly in turn (49/SCATTER-GATHER, The GATHER Socket Type). */
+export class Gather<T = Raw> extends Socket {
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
+  constructor(options?: GatherOptions<T>);
+  constructor(options?: GatherOptions<T>, ...extra: unknown[]) {
+    super(SocketType.Gather, options, singleFrameShape("Gather", options?.codec), extra);
+  }
+}
+export interface Gather<T = Raw> extends Readable<SingleIn<Settled<T>>>, Properties<GatherProperties> {}
+defineSocket(Gather, "Gather");

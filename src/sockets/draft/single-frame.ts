@@ -1,0 +1,128 @@
+/**
+ * The shapes of the draft sockets' messages, which have one frame. The engine gets what belongs to a message as a frame
+ * before it, and the program gives it as an option of `send`.
+ *
+ *   CLIENT, SCATTER, GATHER, CHANNEL     body
+ *   SERVER, PEER                         id, 4 bytes, big-endian | body   [body, { routingId }]
+ *   RADIO, DISH                          group | body                     [body, { group }]
+ */
+import { describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import type { SocketTypeName } from "../../core/socket-type.js";
+import type { OutgoingFrame, OutgoingMessage } from "../../engine/engine.js";
+import { MAX_GROUP } from "../../engine/frame.js";
+import type { MessageLike } from "../message.js";
+import { FRAMES, type MessageShape, type OnInvalid, type Raw, shapeFor } from "../shape.js";
+
+/** What may be sent as one frame: bytes or text, or with a codec the value; alone or as an array's only element. */
+export type SingleOut<T> = [T] extends [Raw]
+  ? MessageLike | readonly [MessageLike]
+  : (T extends readonly unknown[] ? never : T) | readonly [T];
+/** What is received: a frame, or with a codec the value, as the only element. */
+export type SingleIn<T> = [T] extends [Raw] ? [Buffer] : [T];
+/** What is received together with what belongs to it. */
+export type AddressedIn<T, A> = [T] extends [Raw] ? [Buffer, A] : [T, A];
+
+/** Which peer of a Server or Peer a message goes to, or comes from. */
+export interface PeerAddress {
+  /** 1 to 4,294,967,295. This socket has made it up; it ends with the peer's connection. */
+  readonly routingId: number;
+}
+
+/** The group that a Radio sends to. */
+export interface GroupAddress {
+  /** At most 255 bytes, none of them zero. */
+  readonly group: string | Uint8Array;
+}
+
+/** The group that a Dish has received a message of. */
+export interface MessageGroup {
+  readonly group: Buffer;
+}
+
+const MAX_ROUTING_ID = 0xffff_ffff;
+
+class SingleFrameShape implements MessageShape {
+  readonly #body: MessageShape;
+
+  constructor(codec: unknown) {
+    this.#body = shapeFor("body", codec);
+  }
+
+  encode(value: unknown): OutgoingMessage {
+    if (!Array.isArray(value)) return this.#body.encode(value);
+    if (value.length !== 1)
+      throw new InvalidArgumentError(`A message here is one frame; got an array of ${value.length}`);
+    const message = this.#body.encode(this.#body === FRAMES ? value[0] : value);
+    return Array.isArray(message) ? (message[0] as OutgoingFrame) : message;
+  }
+
+  decode(frames: Buffer[], onInvalid: OnInvalid): unknown {
+    return this.#body.decode(frames, onInvalid);
+  }
+}
+
+/** With what the engine put before the body. */
+class AddressedShape extends SingleFrameShape {
+  readonly #addressOf: (frame: Buffer) => PeerAddress | MessageGroup;
+
+  constructor(codec: unknown, addressOf: (frame: Buffer) => PeerAddress | MessageGroup) {
+    super(codec);
+    this.#addressOf = addressOf;
+  }
+
+  override decode(frames: Buffer[], onInvalid: OnInvalid): unknown {
+    const [address, body] = frames as [Buffer, Buffer];
+    const value = super.decode([body], onInvalid) as [unknown] | undefined;
+    return value === undefined ? undefined : [value[0], this.#addressOf(address)];
+  }
+}
+
+/** Socket types whose messages have one frame. */
+type SingleFrameType = "Client" | "Server" | "Peer" | "Radio" | "Dish" | "Scatter" | "Gather" | "Channel";
+
+/** The shape of such a socket's messages. @throws InvalidArgumentError `EINVAL` for an invalid codec */
+export function singleFrameShape(type: SingleFrameType, codec: unknown): MessageShape;
+/** The same, or `undefined` for another socket type. */
+export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageShape | undefined;
+export function singleFrameShape(type: SocketTypeName, codec: unknown): MessageShape | undefined {
+  switch (type) {
+    case "Client":
+    case "Scatter":
+    case "Gather":
+    case "Channel":
+    case "Radio":
+      return new SingleFrameShape(codec);
+    case "Server":
+    case "Peer":
+      return new AddressedShape(codec, (frame) => ({ routingId: frame.readUInt32BE() }));
+    case "Dish":
+      return new AddressedShape(codec, (frame) => ({ group: frame }));
+    default:
+      return undefined;
+  }
+}
+
+/** The frame of a peer's id. @throws InvalidArgumentError `EINVAL` for what is not one */
+export function routingIdFrame(routingId: unknown): Buffer {
+  if (!Number.isInteger(routingId) || (routingId as number) < 1 || (routingId as number) > MAX_ROUTING_ID) {
+    throw new InvalidArgumentError(
+      `routingId is a whole number from 1 to ${MAX_ROUTING_ID}, as receive returned it; got ${describe(routingId)}`,
+    );
+  }
+  const frame = Buffer.allocUnsafe(4);
+  frame.writeUInt32BE(routingId as number);
+  return frame;
+}
+
+/** The frame of a group. @throws InvalidArgumentError `EINVAL` for what is not one */
+export function groupFrame(group: unknown): Buffer {
+  if (typeof group !== "string" && !(group instanceof Uint8Array))
+    throw new InvalidArgumentError(`group is a string or bytes; got ${describe(group)}`);
+  const frame = Buffer.from(group as string);
+  if (frame.length > MAX_GROUP)
+    throw new InvalidArgumentError(`A group has at most ${MAX_GROUP} bytes; got ${frame.length}`);
+  // libzmq compares groups up to their first zero byte.
+  if (frame.includes(0)) throw new InvalidArgumentError("A group must not contain a zero byte");
+  return frame;
+}
