@@ -1,5 +1,5 @@
 /**
- * What is checked at every door: keys of options, names of events. An unknown word is an error that names the nearest
+ * What is checked at every door: keys of options, names of events, what programs throw. An unknown word is an error that names the nearest
  * known one. Pure.
  */
 import { InvalidArgumentError } from "./errors.js";
@@ -86,6 +86,16 @@ export function describe(value: unknown): string {
   if (typeof value === "object" && value !== null) return "an object";
   if (typeof value === "function") return "a function";
   return String(value);
+}
+
+/** The message of what a program's function threw: anything may be thrown. Empty where it has no text. */
+export function thrownText(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    // An object without a prototype, a getter that throws.
+    return "";
+  }
 }
 
 /** Letters to put in, take out or change, and neighbours to swap (optimal string alignment). */

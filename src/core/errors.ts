@@ -236,13 +236,3 @@ export class HandshakeError extends ShoalError {
     this.status = details.status;
   }
 }
-
-/** The message of what a program's function threw: anything may be thrown. Empty where it has no text. */
-export function thrownText(thrown: unknown): string {
-  try {
-    return String(thrown instanceof Error ? thrown.message : thrown);
-  } catch {
-    // An object without a prototype, a getter that throws.
-    return "";
-  }
-}

@@ -18,7 +18,8 @@ export const MAX_TOPIC_ID_BYTES = 1_048_576;
 export const MAX_BATCH = 65_536;
 /** Bytes of an item, unless the option has another number. */
 export const MAX_ITEM = 1_048_576;
-/** Bytes of an item that the option may ask for, at most. */
+/** Bytes of an item that the option may ask for: what fits a block of routes with what is around it, and the most. */
+export const MIN_ITEM_LIMIT = 262_144;
 export const MAX_ITEM_LIMIT = 268_435_456;
 /** Bytes from which an item is a frame of its own, sent without being copied. */
 export const ITEM_BY_REFERENCE = 16_384;

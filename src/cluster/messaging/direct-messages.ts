@@ -123,6 +123,8 @@ export class DirectMessages {
     }
     if (result === "timeout")
       throw new TimeoutError("ETIMEDOUT", `no room at ${this.#state.nameOf(node)} within ${timeout} ms`);
+    if (result === "too-large")
+      throw new InvalidArgumentError(`${this.#state.nameOf(node)} takes no message of ${bytes} bytes`);
     if (result === "unreachable" || answer === undefined) {
       if (this.#state.closed)
         throw new ClosedError("EAGAIN", "the bus closed while the message waited for room");

@@ -2,15 +2,18 @@
 import type { ClusterAddress } from "./addresses.js";
 import { DROP_INTERVAL, MAX_DROP_REPORTS } from "./bounds.js";
 
+/** Why messages are dropped. */
+export type DropReason = "full" | "size" | "slow";
+
 /** Events of a bus that concern messages. */
 export type MessagingEvent =
   /**
-   * Messages were dropped: another node's mark was reached (`full`, with its id), or a subscription's here (`slow`, with its
-   * filter). `prefix` is the first level of the first one's topic; `count` is since the last event of this cause.
+   * Messages were dropped: another node's mark was reached (`full`, with its id), another node takes none of their size (`size`,
+   * with its id), or a subscription's mark here was reached (`slow`, with its filter). `prefix` is the first level of the first one's topic; `count` is since the last event of this cause.
    */
   | {
       readonly type: "message:dropped";
-      readonly reason: "full" | "slow";
+      readonly reason: DropReason;
       readonly node: string | undefined;
       readonly filter: string | undefined;
       readonly prefix: string;
@@ -48,7 +51,7 @@ export class DropReports {
   }
 
   /** @param of the node or the filter */
-  dropped(reason: "full" | "slow", of: string, prefix: string): void {
+  dropped(reason: DropReason, of: string, prefix: string): void {
     const key = `${reason} ${of}`;
     const report = this.#reports.get(key);
     if (report !== undefined) {
@@ -67,7 +70,7 @@ export class DropReports {
     this.#reports.clear();
   }
 
-  #look(key: string, reason: "full" | "slow", of: string): void {
+  #look(key: string, reason: DropReason, of: string): void {
     const report = this.#reports.get(key);
     if (report === undefined) return;
     if (report.count > 0) {
@@ -80,11 +83,11 @@ export class DropReports {
     this.#reports.delete(key);
   }
 
-  #report(reason: "full" | "slow", of: string, prefix: string, count: number): void {
+  #report(reason: DropReason, of: string, prefix: string, count: number): void {
     this.#emit({
       type: "message:dropped",
       reason,
-      node: reason === "full" ? of : undefined,
+      node: reason === "slow" ? undefined : of,
       filter: reason === "slow" ? of : undefined,
       prefix,
       count,

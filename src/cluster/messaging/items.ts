@@ -184,6 +184,9 @@ export function encodeAsk(request: number, filter: string): Buffer {
   return item;
 }
 
+/** Bytes that a value's item has more than the publish that it came by, at most: its head, and the publisher's node. */
+export const MAX_VALUE_HEADER = 6 + ORIGIN_BYTES;
+
 /** @param publish as `encodePublish` gives it */
 export function encodeValue(request: number, publish: Buffer): Buffer {
   const item = Buffer.allocUnsafe(1 + sizeOfUint(request) + publish.length);

@@ -9,8 +9,8 @@
  * gossip about it may be on its way, and is refused then; so is a second life of an id whose connection stands.
  */
 import { randomBytes } from "node:crypto";
-import { describe } from "../../core/arguments.js";
-import { InvalidArgumentError, thrownText, UnroutableError } from "../../core/errors.js";
+import { describe, thrownText } from "../../core/arguments.js";
+import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
 import {
   HELLO_TIMEOUT,
@@ -320,9 +320,15 @@ export class NodeLinks implements MessageLinks {
 
   send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false): SendResult {
     const sending = this.#sending.get(to) ?? this.#open(to);
-    if (sending === undefined || item.length > sending.maxItem) {
+    if (sending === undefined) {
       this.#checkSize(item);
       return "unreachable";
+    }
+    if (item.length > sending.maxItem) {
+      this.#checkSize(item);
+      this.#drop(sending, prefix);
+      this.#effects.onTooLarge?.(to, kind, prefix);
+      return "too-large";
     }
     if (sending.offer(kind, item)) return "sent";
     if (!uncounted) this.#drop(sending, prefix);

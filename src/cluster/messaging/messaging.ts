@@ -26,6 +26,7 @@ import type { MessagingSettings } from "./options.js";
 import {
   MessageKind,
   type MessageLinks,
+  type MessageLinksEffects,
   type MessageLinksStats,
   type MessageRoutes,
   type MessageRoutesStats,
@@ -112,9 +113,14 @@ export class Messaging implements ClientEffects {
         if (!this.#state.closed) this.routes.unsubscribe(filter);
       },
     });
-    const links = {
-      onItem: (from: string, kind: number, item: Buffer) => this.#onItem(from, kind, item),
-      onPeer: (peer: string, peerState: PeerState) => this.#onPeer(peer, peerState),
+    const links: MessageLinksEffects = {
+      onItem: (from, kind, item) => this.#onItem(from, kind, item),
+      onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
+      onTooLarge: (peer, kind, prefix) => {
+        // Of the others, the caller has an error.
+        if (kind === MessageKind.PUBLISH || kind === MessageKind.RETAINED)
+          this.#state.drops.dropped("size", peer, prefix);
+      },
     };
     const state = new MessagingState(id, settings, effects, this, this.#table, links, {
       onSettled: (of) => this.#publisher.onSettled(of),

@@ -13,6 +13,7 @@ import {
   MAX_PENDING_BYTES,
   MAX_RETAINED,
   MAX_RETAINED_BYTES,
+  MIN_ITEM_LIMIT,
   ROUTE_GRACE,
   ROUTE_SETTLE,
   SUBSCRIPTION_BYTES,
@@ -53,7 +54,10 @@ export interface MessagingOptions {
   readonly highWaterMark?: number | undefined;
   /** Bytes of them. Default 4,194,304. */
   readonly highWaterMarkBytes?: number | undefined;
-  /** Bytes of a message with its topic. Default 1,048,576; at most 268,435,456. */
+  /**
+   * Bytes of a message with its topic, which this node sends and takes. Default 1,048,576; 262,144 to 268,435,456: what nodes exchange
+   * about their subscriptions has to fit.
+   */
   readonly maxItem?: number | undefined;
   /** ms without messages after which the connection to a node closes, until the next one. Default 60,000. */
   readonly idle?: number | undefined;
@@ -85,7 +89,7 @@ const OPTIONS = {
   hookTimeout: integer({ default: HOOK_TIMEOUT }),
   highWaterMark: integer({ default: LINK_ITEMS }),
   highWaterMarkBytes: bytes({ default: LINK_BYTES, min: 1 }),
-  maxItem: integer({ default: MAX_ITEM, max: MAX_ITEM_LIMIT }),
+  maxItem: integer({ default: MAX_ITEM, min: MIN_ITEM_LIMIT, max: MAX_ITEM_LIMIT }),
   idle: integer({ default: LINK_IDLE }),
   maxQueue: integer({ default: SUBSCRIPTION_MESSAGES }),
   maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES, min: 1 }),

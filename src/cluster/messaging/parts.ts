@@ -11,10 +11,10 @@ export const MessageKind = { ROUTES: 1, PUBLISH: 2, DIRECT: 3, SERVICE: 4, RETAI
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
 /**
- * `sent`: the link has it. `full`: the peer's mark is reached. `unreachable`: no such live member, or one that does not take
- * messages.
+ * `sent`: the link has it. `full`: the peer's mark is reached. `too-large`: the peer takes none of this size; it is counted as
+ * dropped. `unreachable`: no such live member, or one that does not take messages.
  */
-export type SendResult = "sent" | "full" | "unreachable";
+export type SendResult = "sent" | "full" | "too-large" | "unreachable";
 
 /** `up`: a session began. `lost`: it cannot be reached, and may come back. `gone`: left, removed, or another life of it began. */
 export type PeerState = "up" | "lost" | "gone";
@@ -78,6 +78,8 @@ export interface MessageLinksEffects {
   /** In order for each peer. It is acknowledged after this returned, or after the promise settled; the peer's next item waits for that. */
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
+  /** An item was dropped that is larger than the peer takes. */
+  onTooLarge?(id: string, kind: number, prefix: string): void;
 }
 
 /** An ordered, acknowledged, bounded stream of items to each member, dialled on first use. */

@@ -11,7 +11,7 @@ import type { ClusterAddress } from "./addresses.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
 import type { PublishOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
-import { encodePublish } from "./items.js";
+import { encodePublish, MAX_VALUE_HEADER } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
@@ -21,7 +21,7 @@ import type { Retention } from "./retention.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
 import type { TopicPlan, TopicPlans } from "./topic-plans.js";
-import type { WaitingSends } from "./waiting-sends.js";
+import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
 /** ms of publishes between two turns of the event loop. */
 const PUBLISH_TIME = 1;
@@ -106,7 +106,8 @@ export class Publisher {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
       item = encodePublish(origin ?? sender.id, node, plan.name, name, stamp, data, isShared);
-      this.#state.checkSize(item.length);
+      // One that is kept is given to later subscribers, with a header of its own.
+      this.#state.checkSize(retain ? item.length + MAX_VALUE_HEADER : item.length);
     }
     this.published += 1;
     // A copy: the program may use its bytes again.
@@ -300,7 +301,7 @@ export class Publisher {
     return result;
   }
 
-  #waited(result: "sent" | "unreachable" | "timeout"): boolean {
+  #waited(result: WaitResult): boolean {
     if (result === "timeout") throw new TimeoutError("ETIMEDOUT", "late");
     return result === "sent";
   }

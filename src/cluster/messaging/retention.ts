@@ -40,6 +40,7 @@ export interface RetentionEffects {
 export class Retention {
   readonly #self: string;
   readonly #values: RetainedValues;
+  readonly #maxItem: number;
   readonly #effects: RetentionEffects;
   readonly #questions = new Map<number, Question>();
   /** What is asked of this node and not answered yet, for each node that asks. */
@@ -47,10 +48,11 @@ export class Retention {
   #number = 0;
   #closed = false;
 
-  /** @param self this node's id */
-  constructor(self: string, values: RetainedValues, effects: RetentionEffects) {
+  /** @param self this node's id @param maxItem bytes of an item that this node's links take */
+  constructor(self: string, values: RetainedValues, maxItem: number, effects: RetentionEffects) {
     this.#self = self;
     this.#values = values;
+    this.#maxItem = maxItem;
     this.#effects = effects;
   }
 
@@ -186,7 +188,15 @@ export class Retention {
           stamp,
           data,
         );
-        if ((await this.#send(to, encodeValue(request, publish))) !== "sent") break;
+        const item = encodeValue(request, publish);
+        if (item.length > this.#maxItem) {
+          // Another node's, which just fitted as it came.
+          this.#effects.count("retained:size");
+          continue;
+        }
+        const result = await this.#send(to, item);
+        if (result === "too-large") continue;
+        if (result !== "sent") break;
         if (++sent % BURST === 0) await turn();
         if (this.#answers.get(to) !== answers || this.#closed) return;
       }

@@ -12,6 +12,7 @@ import {
   type MessageRoutes,
   type MessageRoutesStats,
   type PeerState,
+  type SendResult,
 } from "./parts.js";
 import { lifeOf, RouteSignatures } from "./route-proof.js";
 import type { RouteStores } from "./route-replica.js";
@@ -237,7 +238,7 @@ export class RouteDriver implements MessageRoutes {
     this.#timer.update();
   }
 
-  #send(to: string, item: Uint8Array): "sent" | "full" | "unreachable" {
+  #send(to: string, item: Uint8Array): SendResult {
     // Not counted as dropped: it is asked for again.
     const result = this.#options.links.send(to, MessageKind.ROUTES, item, PREFIX, true);
     if (result === "full" && !this.#full.has(to)) {

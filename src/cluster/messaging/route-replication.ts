@@ -942,7 +942,7 @@ export class RouteReplication {
     pull.deadline = now + ROUTE_PULL_TIMEOUT;
     const version = pull.set === undefined ? replica.version : pull.base;
     const result = this.#effects.send(pull.server, encodeWant(replica.id, replica.life, version, pull.next));
-    if (result === "unreachable") this.#endPull(now, replica);
+    if (result === "unreachable" || result === "too-large") this.#endPull(now, replica);
   }
 
   #endPull(now: number, replica: Replica): void {

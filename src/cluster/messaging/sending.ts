@@ -10,9 +10,9 @@
  * While a protocol serves that is not the first choice, those before it are tried again every 30 s; one that works takes over,
  * and the session goes on over it.
  */
-import { describe } from "../../core/arguments.js";
+import { describe, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
-import { InvalidArgumentError, thrownText, UnroutableError } from "../../core/errors.js";
+import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert } from "./advert.js";
 import { DIAL_RETRY, DIAL_RETRY_MAX, DIAL_TIMEOUT, MAX_BATCH, PROTOCOL_RETRY } from "./bounds.js";
 import type {
@@ -338,7 +338,7 @@ export class Sending {
     else void isIt.then(greet);
   }
 
-  /** A connection has ended. Where it served and nothing waits, that is no failure: the peer closes, or is gone. */
+  /** A connection has ended. Where it served and nothing waits, that is not a failure: the peer closes, or is gone. */
   #ended(attempt: Attempt, reason: string): void {
     const isServing = !attempt.hasEnded && attempt === this.#current;
     if (!isServing || this.#attempt !== undefined || this.window.waiting > 0) {

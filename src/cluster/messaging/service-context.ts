@@ -1,5 +1,5 @@
 /** What sending to services and receiving from them share: hooks, channels, counters, and one way out. */
-import { ClosedError, type ShoalError, UnroutableError } from "../../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { GroupSends, SeenIds } from "./group-sends.js";
@@ -79,6 +79,8 @@ export class ServiceContext {
         return undefined;
       case "full":
         return new ClosedError("EAGAIN", `the link to ${name} is full`);
+      case "too-large":
+        return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
       case "unreachable":
         return new UnroutableError(`${name} is gone, or takes no messages`);
     }

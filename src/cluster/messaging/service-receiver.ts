@@ -7,8 +7,8 @@
  *
  * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, thrownText } from "../../core/errors.js";
+import { checkCallOptions, describe, thrownText } from "../../core/arguments.js";
+import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
@@ -405,13 +405,17 @@ export class ServiceReceiver {
       void this.onBytes(service.id, item, SELF);
       return;
     }
+    let error: ShoalError | undefined;
     try {
-      if (this.#context.sendItem(service, item, channel) !== undefined) this.#context.refuse("service:reply");
-    } catch {
-      // Larger than a link takes.
+      error = this.#context.sendItem(service, item, channel);
+    } catch (thrown) {
+      error = thrown as ShoalError;
+    }
+    if (error?.code === "EINVAL") {
+      // Larger than this node's links take, or than the other node does.
       this.#context.refuse("service:too-large");
       if (query !== 0) this.#sendFailure(service, channel, query, "too-large", "");
-    }
+    } else if (error !== undefined) this.#context.refuse("service:reply");
   }
 
   get #isBusy(): boolean {

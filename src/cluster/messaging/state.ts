@@ -98,7 +98,7 @@ export class MessagingState {
       topics: settings.maxRetained,
       bytes: settings.maxRetainedBytes,
     });
-    this.retention = new Retention(id, this.retained, {
+    this.retention = new Retention(id, this.retained, settings.maxItem, {
       send: (to, kind, item, prefix, uncounted) => this.links.send(to, kind, item, prefix, uncounted),
       room: (to) => this.links.room(to),
       peers: () => effects.peers(),

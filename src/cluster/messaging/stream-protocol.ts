@@ -4,8 +4,8 @@
  *   frame    length 4, big-endian, its top bit: another frame of the message follows | bytes
  */
 import type { Duplex } from "node:stream";
-import { checkKeys, describe } from "../../core/arguments.js";
-import { InvalidArgumentError, thrownText } from "../../core/errors.js";
+import { checkKeys, describe, thrownText } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import type {
   ConnectionEvents,
   DialTarget,

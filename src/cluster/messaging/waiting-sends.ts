@@ -6,7 +6,7 @@
 import type { SendResult } from "./parts.js";
 
 /** What became of a copy that waited. */
-export type WaitResult = "sent" | "unreachable" | "timeout";
+export type WaitResult = Exclude<SendResult, "full"> | "timeout";
 
 /** ms between attempts where there is said to be room, and a copy does not find it. */
 const RETRY = 10;

@@ -2,7 +2,13 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
-import { type ClusterMessage, ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+import {
+  type ClusterMessage,
+  ClusterNode,
+  type ClusterNodeOptions,
+  type QueryError,
+  type Service,
+} from "../../../src/cluster/index.js";
 
 const PORT = 27_411;
 const KEY = "01234567890123456789012345678901234567ab";
@@ -86,6 +92,62 @@ describe("messages of nodes", () => {
       expect(message.sender.node).toBe(b.id);
       break;
     }
+  });
+
+  test("a retained value of the largest size reaches a later subscription, and a larger one is refused", async () => {
+    const [a, b] = (await cluster(["a", "b"], { messaging: { maxItem: 262_144 } })) as [
+      ClusterNode,
+      ClusterNode,
+    ];
+    let size = 262_144;
+    let refused = 0;
+    for (; ; size--) {
+      const kept = await a.publish("t/large", Buffer.alloc(size), { retain: true }).catch((error) => error);
+      if (kept === 0) break;
+      expect(kept).toMatchObject({ code: "EINVAL" });
+      refused += 1;
+    }
+    expect(refused).toBeLessThan(64);
+    await a.publish("t/small", "x", { retain: true });
+    const got: number[] = [];
+    await b.subscribe("t/#", { retained: true }, ({ data }) => void got.push(data.length)).ready;
+    expect(got.sort((one, other) => one - other)).toEqual([1, size]);
+  });
+
+  test("what is larger than a node takes is dropped for that one, counted and reported; its other values come", async () => {
+    const a = create("a");
+    const b = create("b", { messaging: { maxItem: 262_144 } });
+    const joined = [a, b].map((node) => joins(node, 1));
+    await Promise.all([a.start(), b.start()]);
+    await Promise.all(joined);
+    const dropped: unknown[] = [];
+    a.events.on("message:dropped", (event) => dropped.push(event));
+    for (const [topic, size] of [
+      ["t/1", 10],
+      ["t/2", 300_000],
+      ["t/3", 20],
+    ] as const)
+      await a.publish(topic, Buffer.alloc(size), { retain: true });
+    const got: string[] = [];
+    const subscription = b.subscribe("t/#", { retained: true }, ({ topic }) => void got.push(topic));
+    await subscription.ready;
+    expect(got).toEqual(["t/1", "t/3"]);
+    const large = Buffer.alloc(300_000);
+    expect(await a.publish("t/4", large)).toBe(0);
+    expect(await a.publish("t/4", large, { onFull: "wait" })).toBe(0);
+    expect(dropped).toMatchObject([{ reason: "size", node: b.id, count: 1 }]);
+    expect(a.stats().messaging?.links.droppedByPrefix).toEqual({ $retained: 1, t: 2 });
+    const to = a.member("b") as Service;
+    await expect(a.sendTo(to, large)).rejects.toMatchObject({ code: "EINVAL" });
+    const { failed } = await a.send({ services: [to], data: large });
+    expect(failed.map(({ error }) => error.code)).toEqual(["EINVAL"]);
+    // An answer that b does not take is a failure at once, not a time-out.
+    a.onQuery(() => large);
+    const answers = await b.query({ resolve: "localhost", data: "?" }).collect();
+    expect([answers.missing, answers.failed.map(({ error }) => (error as QueryError).reason)]).toEqual([
+      [],
+      ["too-large"],
+    ]);
   });
 
   test("with a key they are sealed, and arrive", async () => {

@@ -33,6 +33,7 @@ export class LinksNode {
   readonly peers: [string, PeerState][] = [];
   readonly pings: string[] = [];
   readonly failures: [string, string, string][] = [];
+  readonly tooLarge: [string, number, string][] = [];
   advert: string | undefined;
   /** Called with each item; what it returns is waited for. */
   handler: ((item: Item) => void | Promise<void>) | undefined;
@@ -70,6 +71,7 @@ export class LinksNode {
           this.peers.push([each, state]);
           this.#signal.fire();
         },
+        onTooLarge: (...args) => void this.tooLarge.push(args),
         onProtocolFailed: (peer, protocol, reason) => {
           this.failures.push([peer, protocol, reason]);
           this.#signal.fire();

@@ -74,6 +74,16 @@ describe("links between two nodes", () => {
     expect(() => a.send(b, `${large}x`)).toThrow(/1048576 bytes at most/);
   });
 
+  test("an item larger than the peer takes is refused, counted and reported, and others go on", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b", { maxItem: 1_000 });
+    expect(a.send(b, "x".repeat(1_001))).toBe("too-large");
+    expect(a.send(b, "x".repeat(1_000))).toBe("sent");
+    await b.until(() => b.items.length === 1);
+    await vi.waitFor(() => expect(a.to(b)).toMatchObject({ sent: 2, delivered: 1, dropped: 1 }));
+    expect([a.tooLarge, a.links.stats().droppedByPrefix]).toEqual([[[b.id, 2, "t"]], { t: 1 }]);
+  });
+
   test("to nobody, to oneself, to a member that takes no messages: unreachable, with the reason", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
@@ -104,7 +114,7 @@ describe("links between two nodes", () => {
     expect(a.peers).toEqual([[b.id, "up"]]);
   });
 
-  test("a connection that the peer closes while nothing waits is no failure, and the next item dials again", async () => {
+  test("a connection that the peer closes while nothing waits is not a failure, and the next item dials again", async () => {
     const tcp = new BreakableProtocol(tcpProtocol());
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");

@@ -662,7 +662,7 @@ describe("one-to-one", () => {
   });
 
   test("what waits for room is bounded in bytes, is a copy, and is refused at once where it is too large", async () => {
-    const a = world.node("a", { maxPendingBytes: 1_000, maxItem: 5_000 });
+    const a = world.node("a", { maxPendingBytes: 1_000, maxItem: 262_144 });
     const [b] = nodes(1);
     world.mark = 1;
     let release = (): void => undefined;
@@ -677,7 +677,7 @@ describe("one-to-one", () => {
     data.fill("x");
     const tooMuch = a.messaging.self.sendTo(address, Buffer.alloc(1_000));
     await expect(tooMuch).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
-    const tooLarge = a.messaging.self.sendTo(address, Buffer.alloc(5_000));
+    const tooLarge = a.messaging.self.sendTo(address, Buffer.alloc(262_144));
     await expect(tooLarge).rejects.toMatchObject({ code: "EINVAL" });
     release();
     await Promise.all([sent, waiting]);
