@@ -6,6 +6,13 @@
 
 export * from "./core/errors.js";
 export { EventStream, type TypedEvent } from "./core/event-stream.js";
+export {
+  registerTransport,
+  type Transport,
+  type TransportAcceptor,
+  type TransportListener,
+  type TransportStream,
+} from "./core/schemes/custom-transport.js";
 export { SocketType, type SocketTypeName } from "./core/socket-type.js";
 export type { WaitOptions } from "./core/waiter.js";
 export type { Engine, OutgoingFrame, PeerCredentials } from "./engine/engine.js";

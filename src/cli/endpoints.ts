@@ -1,12 +1,10 @@
 /** Binding and connecting the endpoints of the command line, and reporting the peers that come of it. */
+import { reachesProcesses } from "../core/schemes/schemes.js";
 import type { EndpointSource, EventOfType, Socket } from "../index.js";
 import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import type { Settings } from "./options.js";
-
-/** Transports whose peers the engine reports (docs/engines.md). */
-const REPORTED = /^(?:tcp|ipc|cluster):/;
 
 /** A handshake that ended without a peer. */
 type HandshakeFault = EventOfType<
@@ -32,7 +30,12 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   const curve = settings.curveServerKey !== undefined || settings.curveCertificate !== undefined;
   const connectsOnly = settings.bind.length === 0;
   const seen = new Promise<void>((resolve) => {
-    if (![...settings.bind, ...settings.connect].every((endpoint) => REPORTED.test(endpoint))) resolve();
+    if (
+      ![...settings.bind, ...settings.connect].every(
+        (endpoint) => isOfCluster(endpoint) || reachesProcesses(endpoint),
+      )
+    )
+      resolve();
     events.on("peer:join", (event) => {
       log.debug(`a peer joined at ${event.address}`);
       resolve();

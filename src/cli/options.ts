@@ -5,6 +5,8 @@
  * {@link applyCommonOptions}.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { schemeOf } from "../core/schemes/scheme.js";
+import { findScheme, reachableForms } from "../core/schemes/schemes.js";
 import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { UsageError } from "./failure.js";
 import { jsonLog, SEVERITIES, type Severity, useLog } from "./log.js";
@@ -153,8 +155,10 @@ export function checkEndpoints(
 ): readonly string[] {
   if (endpoints === undefined || endpoints.length === 0) throw new UsageError(`expected ${expected}`);
   for (const endpoint of endpoints) {
-    if (endpoint.startsWith("inproc:"))
-      throw new UsageError(`${endpoint} reaches only this process; expected a tcp:// or ipc:// endpoint`);
+    if (findScheme(schemeOf(endpoint))?.reachesProcesses === false)
+      throw new UsageError(
+        `${endpoint} reaches only this process; expected ${reachableForms().join(" or ")}`,
+      );
   }
   return endpoints;
 }

@@ -9,7 +9,7 @@
  */
 import { backOff } from "../core/back-off.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
-import { checkEndpoint } from "./endpoint.js";
+import { checkEndpoint } from "../core/schemes/schemes.js";
 
 /** Endpoints of one list that are used; further ones are refused. */
 export const MAX_SOURCE_ENDPOINTS = 1_024;

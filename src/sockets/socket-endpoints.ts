@@ -3,11 +3,10 @@
  * found here, before the engine is called, so all engines report it alike.
  */
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
+import { checkEndpoint } from "../core/schemes/schemes.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities, EngineEndpoints } from "../engine/engine.js";
-
 import type { SocketEvent } from "../engine/events.js";
-import { checkEndpoint } from "./endpoint.js";
 import { type EndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 

@@ -5,12 +5,11 @@
  *   tcp  tcp://NAME:PORT or tcp://ADDRESS:PORT of a node; *, localhost and 127.0.0.1 are the node itself
  *   ipc  within a node
  */
-import type { Socket } from "node:net";
 import { TransportError } from "../core/errors.js";
+import { formatHostPort, parseHostPort } from "../core/schemes/host-port.js";
 import type { Engine } from "../engine/engine.js";
 import { loadZmtpEngine, ZmtpContext } from "../engine/zmtp/engine.js";
 import { transportError } from "../engine/zmtp/errors.js";
-import { formatTcp, parseTcp } from "../engine/zmtp/transport/address.js";
 import { Reader } from "../engine/zmtp/transport/reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "../engine/zmtp/transport/transport.js";
 import type { Platform } from "../engine/zmtp/transport/transports.js";
@@ -38,12 +37,17 @@ interface Opened {
 
 function open(end: LinkEnd, remote: string, address: string): Opened {
   const reader = new Reader();
-  const simulated = new SimulatedStream(end, reader);
-  // It has of a socket what the engine uses.
-  const socket = simulated as unknown as Socket;
+  const socket = new SimulatedStream(end, reader);
   return {
-    stream: { socket, reader, remote, address, sendState: () => end.sendState },
-    begin: () => simulated.begin(),
+    stream: {
+      socket,
+      reader,
+      remote,
+      address,
+      taken: () => socket.bytesWritten - socket.writableLength,
+      sendState: async () => end.sendState,
+    },
+    begin: () => socket.begin(),
   };
 }
 
@@ -61,7 +65,7 @@ interface Naming {
 const TCP: Naming = {
   scheme: "tcp",
   bound(machine, endpoint) {
-    const { host, port } = parseTcp(endpoint);
+    const { host, port } = parseHostPort(endpoint);
     if (machine.resolve(host) !== machine) {
       throw new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: ${host} is not ${machine.name}`, {
         endpoint,
@@ -70,17 +74,17 @@ const TCP: Naming = {
     const chosen =
       port === 0 ? machine.freePort((candidate) => machine.isListening(`tcp:${candidate}`)) : port;
     const address = host === "*" ? "0.0.0.0" : host === "localhost" ? "127.0.0.1" : host;
-    return { key: `tcp:${chosen}`, endpoint: formatTcp(address, chosen) };
+    return { key: `tcp:${chosen}`, endpoint: formatHostPort("tcp", address, chosen) };
   },
   target(machine, endpoint) {
-    const { host, port } = parseTcp(endpoint);
+    const { host, port } = parseHostPort(endpoint);
     const found = machine.resolve(host);
     if (found === undefined) return systemError("ENOTFOUND", "getaddrinfo", `no node is called ${host}`);
     return { machine: found, key: `tcp:${port}` };
   },
   remote({ peer, machine }) {
     const address = peer.machine === machine ? "127.0.0.1" : peer.machine.address;
-    return { remote: formatTcp(address, peer.port), address };
+    return { remote: formatHostPort("tcp", address, peer.port), address };
   },
 };
 
@@ -191,6 +195,7 @@ export function currentPlatform(): Platform | undefined {
 }
 
 const zmtp = loadZmtpEngine();
+const SCHEMES: readonly string[] = ["tcp", "ipc", "inproc"];
 
 /**
  * The engine of the node whose program asks: `new Context({ engine: simulated })`. It is that of zmtp over simulated tcp
@@ -200,7 +205,7 @@ const zmtp = loadZmtpEngine();
  */
 export const simulated: Engine = {
   name: "simulated",
-  capabilities: zmtp.capabilities,
+  capabilities: { ...zmtp.capabilities, transports: SCHEMES, peerEvents: SCHEMES },
   features: zmtp.features,
   createContext(options) {
     const scope = scopes.getStore();

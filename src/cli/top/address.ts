@@ -3,6 +3,7 @@
  *
  *   up <--answer-- | --no answer--> away, since then
  */
+import { reachableForms, reachesProcesses } from "../../core/schemes/schemes.js";
 import { type Sample, samplesOf } from "../../metrics/samples.js";
 import { kindOf } from "../../proxy/pairs.js";
 import { ControlClient, replyOf } from "../control-client.js";
@@ -25,7 +26,7 @@ export interface Address {
 
 /** Whether an address is a proxy's control socket. */
 export function isControl(text: string): boolean {
-  return /^(?:tcp|ipc):\/\//.test(text);
+  return text.includes("://") && reachesProcesses(text);
 }
 
 /** @param security of control sockets @throws UsageError for an invalid address */
@@ -33,7 +34,7 @@ export async function openAddress(text: string, security: SecurityOptions): Prom
   if (/^https?:\/\//.test(text)) return overHttp(text);
   if (isControl(text)) return overControl(text, security);
   throw new UsageError(
-    `address ${JSON.stringify(text)}: expected http://HOST:PORT of metrics, or tcp://… or ipc://… of a proxy's control socket`,
+    `address ${JSON.stringify(text)}: expected http://HOST:PORT of metrics, or ${reachableForms().join(" or ")} of a proxy's control socket`,
   );
 }
 

@@ -14,21 +14,21 @@
  * Each state but the last has one timer at most; it ends with the state. Every way out goes through #end, once. A fault of
  * the peer ends this one connection, and is reported; nothing here throws.
  */
-import type { Socket } from "node:net";
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
 import { parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
-import { Handshake } from "./handshake.js";
+import { FramedCodec, FramedHandshake } from "./framed.js";
+import { Handshake, type HandshakeSide } from "./handshake.js";
 import type { HeartbeatOptions, SendState } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
 import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import { Sealer } from "./sealer.js";
+import { Sealer, type WireCodec } from "./sealer.js";
+import type { ByteStream } from "./transport/byte-stream.js";
 import type { Reader, Sink } from "./transport/reader.js";
-import { sendStateOf } from "./transport/tcp-table.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 
@@ -76,21 +76,22 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
 };
 
 export class Connection implements Link, Sink, HeartbeatLink {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   /** The peer's network address, without a port. */
   readonly address: string;
   /** With the port, as an endpoint; for ipc the endpoint itself. */
   readonly remote: string;
   readonly #reader: Reader;
-  readonly #sendState: (() => SendState | undefined) | undefined;
+  readonly #stream: Stream;
   readonly #effects: ConnectionEffects;
   readonly #options: ConnectionOptions;
-  readonly #handshake: Handshake;
+  readonly #handshake: HandshakeSide;
   #state: State = State.Handshaking;
   /** Of the state. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
-  #sealer: Sealer | undefined = undefined;
+  /** Between plain frames and the wire, where they differ. */
+  #codec: WireCodec | undefined = undefined;
   #heartbeat: HeartbeatDriver | undefined = undefined;
   #credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
@@ -107,12 +108,22 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.address = stream.address;
     this.#effects = effects;
     this.#options = options;
-    this.#handshake = new Handshake(mechanism);
+    const { framing } = stream;
+    this.#handshake =
+      framing === undefined ? new Handshake(mechanism) : new FramedHandshake(mechanism, framing);
     this.#reader = stream.reader;
-    this.#sendState = stream.sendState;
+    this.#stream = stream;
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
-    socket.write(this.#handshake.greeting);
+    const { greeting } = this.#handshake;
+    if (greeting !== undefined) socket.write(greeting);
+    if (framing !== undefined) {
+      framing.onReply = (bytes) => {
+        if (socket.writableLength < MAX_UNANSWERED) socket.write(bytes);
+      };
+      // Not now: its owner has to know it before it can fail.
+      process.nextTick(this.#startFramed);
+    }
     if (options.handshakeInterval > 0) {
       this.#timer = setTimeout(this.#timerOnLate, options.handshakeInterval).unref();
     }
@@ -128,7 +139,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   /** Bytes that the kernel has taken so far. */
   get taken(): number {
-    return this.#writer?.taken ?? 0;
+    return this.#stream.taken();
   }
 
   /** What the peer presented, once it was authenticated. */
@@ -199,33 +210,38 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.flush();
     this.#writer?.stop();
     this.#heartbeat?.stop();
-    this.socket.end();
+    this.#endHalf();
     this.#timer = setTimeout(this.#timerOnSilence, HANG_UP_TIMEOUT).unref();
   }
 
   /** At once, so that it is known whether it left; behind what the kernel does not take it would not for long. */
   sendPing(body: Buffer): void {
     if (this.#state === State.HalfClosed || this.blocked) return;
+    const { framing } = this.#stream;
+    if (framing?.ping !== undefined) {
+      this.socket.write(framing.ping());
+      return;
+    }
     this.#pipe?.sendRaw(commandFrame(body), 0);
     this.flush();
   }
 
   sendState(): Promise<SendState | undefined> {
-    return this.#sendState === undefined ? sendStateOf(this.socket) : Promise.resolve(this.#sendState());
+    return this.#stream.sendState();
   }
 
   sinkMemory(): Uint8Array | undefined {
     // A sealed frame is opened into memory of its own anyway.
-    if (this.#state >= State.Flushing || this.#sealer !== undefined) return undefined;
+    if (this.#state >= State.Flushing || this.#codec !== undefined) return undefined;
     return this.#pipe?.in.memory();
   }
 
   sinkInLarge(): boolean {
-    return this.#sealer === undefined && this.#pipe?.in.inLarge === true;
+    return this.#codec === undefined && this.#pipe?.in.inLarge === true;
   }
 
   sinkRelays(): boolean {
-    return this.#sealer === undefined && this.#pipe?.in.relayed === true;
+    return this.#codec === undefined && this.#pipe?.in.relayed === true;
   }
 
   sinkFilled(length: number): void {
@@ -247,11 +263,11 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#heartbeat?.heard();
     if (this.#state !== State.Open && !this.#receivesOn()) return;
     const fault =
-      this.#sealer === undefined
+      this.#codec === undefined
         ? kept
           ? pipe.in.push(bytes, 0, length, pooled)
           : pipe.in.pushShared(bytes, length)
-        : this.#sealer.open(bytes, pipe.in, length);
+        : this.#codec.open(bytes, pipe.in, length);
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
   }
@@ -267,7 +283,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       if (this.#state === State.Closed) return;
-      if (step.send !== undefined) for (const body of step.send) this.socket.write(commandFrame(body));
+      if (step.send !== undefined)
+        for (const body of step.send) this.socket.write(this.#handshake.encode(body));
       if (step.ask !== undefined) this.#ask(step.ask);
       if (step.failed !== undefined) this.#fail(step.failed);
       if (step.done !== undefined) this.#ready(step.done);
@@ -299,16 +316,24 @@ export class Connection implements Link, Sink, HeartbeatLink {
     // An effect of it may have ended it.
     if (this.#state === State.Closed) return;
     this.#enter(State.Open);
-    const { cipher } = this.#handshake.mechanism;
+    const handshake = this.#handshake;
+    const { framing } = this.#stream;
+    const { cipher } = handshake.mechanism;
     const sealer = cipher === undefined ? undefined : new Sealer(cipher);
-    this.#sealer = sealer;
+    const codec = framing === undefined ? sealer : new FramedCodec(framing, cipher);
+    this.#codec = codec;
     this.#pipe = pipe;
-    const seal = sealer === undefined ? undefined : sealer.seal.bind(sealer);
+    const seal = codec === undefined ? undefined : codec.seal.bind(codec);
     this.#writer = new PipeWriter(this.socket, pipe, seal, this.#writerOnEmpty, this.#writerOnFault);
     if (this.#options.heartbeat.interval > 0 && this.commands) this.#beat();
-    const rest = this.#handshake.takeRemaining();
+    if (handshake instanceof Handshake) {
+      const rest = handshake.takeRemaining();
+      this.flush();
+      if (rest.length > 0) this.sinkOnBytes(rest, rest.length, true);
+      return;
+    }
     this.flush();
-    if (rest.length > 0) this.sinkOnBytes(rest, rest.length, true);
+    this.sinkOnBytes(NOTHING, 0, true); // What came behind the handshake.
   }
 
   /** A command that came among the messages; `false`: not one of the connection's own. */
@@ -352,13 +377,24 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #hangUp(): void {
     this.#enter(State.Draining);
     this.#heartbeat?.stop();
-    this.socket.end();
+    this.#endHalf();
     this.#reader.resume();
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
     if (this.#patience > 0 && this.#writer?.wrote === true)
       this.#holdTimer = setTimeout(ignore, this.#patience);
     this.#effects.connectionOnFlushed(this);
   }
+
+  /** This side's half ends: behind what was written. */
+  #endHalf(): void {
+    const { framing } = this.#stream;
+    if (framing?.farewell !== undefined) this.socket.write(framing.farewell());
+    this.socket.end();
+  }
+
+  #startFramed = (): void => {
+    if (this.#state === State.Handshaking) this.#carryOut((this.#handshake as FramedHandshake).start());
+  };
 
   #timerOnLate = (): void => {
     this.#fail({
@@ -433,7 +469,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     // What was written before, such as an ERROR, still goes out; the kernel keeps it.
     if (this.socket.writableLength === 0 || this.#pipe !== undefined) this.socket.destroy();
     else {
-      this.socket.destroySoon();
+      this.socket.end(() => this.socket.destroy());
       setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();
     }
     this.#effects.connectionOnEnd(this, reason);
@@ -441,6 +477,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
 }
 
 function ignore(): void {}
+
+const NOTHING = Buffer.alloc(0);
 
 const STREAM_FAULTS: Record<StreamFault, string> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",

@@ -11,6 +11,7 @@
  * Each attempt resolves the name again. A pipe that outlives its connections carries on with the next one.
  */
 import { type ShoalError, TransportError } from "../../core/errors.js";
+import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
@@ -23,7 +24,6 @@ import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { SocketState } from "./socket-state.js";
 import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport/transport.js";
-import { schemeOf } from "./transport/transports.js";
 
 /** Knows for which endpoint it accepts. */
 interface EndpointAcceptor extends Acceptor {
@@ -79,7 +79,7 @@ export class Endpoints implements EngineEndpoints {
 
   async #bind(endpoint: string): Promise<string> {
     this.#admission.mechanism();
-    const transport = this.#state.platform.transports.get(schemeOf(endpoint));
+    const transport = this.#transportOf(endpoint);
     if (transport === undefined) return this.#bindSync(endpoint);
     const acceptor = this.#acceptor();
     let listener: Listener;
@@ -105,7 +105,7 @@ export class Endpoints implements EngineEndpoints {
 
   #bindSync(endpoint: string): string {
     this.#admission.mechanism();
-    const transport = this.#state.platform.transports.get(schemeOf(endpoint));
+    const transport = this.#transportOf(endpoint);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
@@ -149,7 +149,7 @@ export class Endpoints implements EngineEndpoints {
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
     const { names, options, type } = this.#state;
-    const transport = this.#state.platform.transports.get(schemeOf(endpoint));
+    const transport = this.#transportOf(endpoint);
     if (transport === undefined) names.assertWithinReach(endpoint);
     // A pipe from the start: what is sent before the connection stands waits in it.
     const immediate = options.immediate === true && transport !== undefined;
@@ -245,6 +245,20 @@ export class Endpoints implements EngineEndpoints {
   /** A dialer is connected, and not for the first time. */
   reconnected(): void {
     this.#reconnects += 1;
+  }
+
+  /**
+   * `undefined`: inproc, which has none.
+   *
+   * @throws TransportError `EPROTONOSUPPORT` where what the socket stands on lacks it: a simulated machine
+   */
+  #transportOf(endpoint: string): Transport | undefined {
+    const scheme = schemeOf(endpoint);
+    const transport = this.#state.platform.transports.get(scheme);
+    if (transport !== undefined || scheme === "inproc") return transport;
+    throw new TransportError("EPROTONOSUPPORT", `${endpoint}: there is no transport ${scheme} here`, {
+      endpoint,
+    });
   }
 
   #acceptor(): EndpointAcceptor {

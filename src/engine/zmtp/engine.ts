@@ -15,15 +15,18 @@ import { InprocNames } from "./inproc-names.js";
 import { curveIsNative } from "./mechanism/curve-box.js";
 import { UNSUPPORTED_OPTIONS } from "./options.js";
 import { ZmtpSocket } from "./socket.js";
-import { MACHINE, type Platform, TRANSPORTS } from "./transport/transports.js";
+import { MACHINE, machineSchemes, type Platform } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";
 
-const SCHEMES: readonly string[] = [...TRANSPORTS.keys(), "inproc"];
-
 const CAPABILITIES: EngineCapabilities = Object.freeze({
-  transports: SCHEMES,
+  // Read again each time: a program may register its own.
+  get transports() {
+    return machineSchemes();
+  },
   mechanisms: MECHANISM_NAMES,
-  peerEvents: SCHEMES,
+  get peerEvents() {
+    return machineSchemes();
+  },
   peerRoutingIds: true,
   disconnectReasons: true,
   publisherDrops: true,

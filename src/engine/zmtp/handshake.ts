@@ -8,7 +8,7 @@
  *
  * Everything a peer can make us keep here is bounded by MAX_HANDSHAKE_COMMAND.
  */
-import { COMMAND, LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../frame.js";
+import { COMMAND, commandFrame, LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../frame.js";
 import {
   encodeGreeting,
   GREETING_SIZE,
@@ -23,7 +23,24 @@ export const MAX_HANDSHAKE_COMMAND = 8_192;
 
 const NOTHING = Buffer.alloc(0);
 
-export class Handshake {
+/** One side of a handshake, on a byte stream, or on one that keeps the borders of frames (framed.ts). */
+export interface HandshakeSide {
+  readonly mechanism: Mechanism;
+  /** What this side sends first, unasked; `undefined`: there is no greeting, and `start` has the first steps. */
+  readonly greeting: Buffer | undefined;
+  /** Of ZMTP 3: whether the peer's subscriptions and pings are those of version 3.1. */
+  readonly minor: number;
+  /** "greeting", or the mechanism's name: for errors. */
+  readonly phase: string;
+  /** Bytes of the peer. @returns what is to be done, in order */
+  receive(bytes: Buffer): Step[];
+  /** The answer to a Step with `ask`. */
+  authenticated(verdict: Verdict): Step[];
+  /** A command on the wire. @param body of the command */
+  encode(body: Uint8Array): Buffer;
+}
+
+export class Handshake implements HandshakeSide {
   readonly mechanism: Mechanism;
   #input: Buffer = NOTHING;
   #greeting: Greeting | undefined;
@@ -34,28 +51,27 @@ export class Handshake {
     this.mechanism = mechanism;
   }
 
-  /** What this side sends first, unasked. */
   get greeting(): Buffer {
     return encodeGreeting(this.mechanism.name, this.mechanism.asServer);
   }
 
-  /** Whether the peer's subscriptions and pings are those of version 3.1. */
   get minor(): number {
     return this.#greeting?.minor ?? 0;
   }
 
-  /** "greeting", or the mechanism's name: for errors. */
   get phase(): string {
     return this.#greeting === undefined ? "greeting" : `${this.mechanism.name} handshake`;
   }
 
-  /** Bytes of the peer. @returns what is to be done, in order */
   receive(bytes: Buffer): Step[] {
     this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
     return this.#proceed([]);
   }
 
-  /** The answer to a Step with `ask`. */
+  encode(body: Uint8Array): Buffer {
+    return commandFrame(body);
+  }
+
   authenticated(verdict: Verdict): Step[] {
     this.#asking = false;
     return this.#proceed([this.#note(this.mechanism.authenticated(verdict))]);
@@ -108,7 +124,7 @@ export class Handshake {
     const flags = input[0] as number;
     const long = (flags & LONG) !== 0;
     const header = long ? LONG_HEADER : SHORT_HEADER;
-    if ((flags & ~(LONG | COMMAND)) !== 0 || (flags & COMMAND) === 0) return { failed: NO_COMMAND };
+    if ((flags & ~(LONG | COMMAND)) !== 0 || (flags & COMMAND) === 0) return { failed: NOT_A_COMMAND };
     if (input.length < header) return undefined;
     const size = long ? readLongSize(input, 1) : (input[1] as number);
     if (size > MAX_HANDSHAKE_COMMAND) return { failed: TOO_LONG };
@@ -118,7 +134,8 @@ export class Handshake {
   }
 }
 
-const NO_COMMAND: Fault = {
+/** A frame before the handshake's end that is not a command. */
+export const NOT_A_COMMAND: Fault = {
   kind: "protocol",
   code: "ERR_ZMTP_UNEXPECTED_COMMAND",
   message: "the peer sent something else than a command before the handshake's end",

@@ -1,8 +1,8 @@
 /** A byte stream without ZMTP (STREAM): every piece is a message, and the beginning and the end are empty ones. */
-import type { Socket } from "node:net";
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
+import type { ByteStream } from "./transport/byte-stream.js";
 import type { Reader, Sink } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
@@ -10,7 +10,7 @@ import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 const EMPTY_FRAME = Buffer.alloc(2);
 
 export class RawConnection implements Link, Sink {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   readonly #reader: Reader;
   readonly #pipe: Pipe;
   readonly #notifies: boolean;

@@ -6,15 +6,10 @@
  *         -> not all: blocked, until the stream has called back
  *         -> nothing left: onEmpty
  */
-import type { Socket } from "node:net";
 import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
-
-/** What stands between a socket and libuv: Node.js has it, and does not document it. */
-interface WithHandle {
-  readonly _handle: { readonly bytesWritten?: unknown; readonly writeQueueSize?: unknown } | null;
-}
+import type { ByteStream } from "./transport/byte-stream.js";
 
 /** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
 const MAX_WRITE = 262_144;
@@ -25,7 +20,7 @@ const MAX_WRITE = 262_144;
 export const HANG_UP_TIMEOUT = 30_000;
 
 export class PipeWriter {
-  readonly #socket: Socket;
+  readonly #socket: ByteStream;
   readonly #pipe: Pipe;
   readonly #seal: ((segments: readonly Segment[]) => Uint8Array) | undefined;
   readonly #onEmpty: () => void;
@@ -40,7 +35,7 @@ export class PipeWriter {
    * @param onFault what waits cannot be written; called in a turn of its own, once
    */
   constructor(
-    socket: Socket,
+    socket: ByteStream,
     pipe: Pipe,
     seal: ((segments: readonly Segment[]) => Uint8Array) | undefined,
     onEmpty: () => void,
@@ -56,15 +51,6 @@ export class PipeWriter {
   /** The kernel has not taken yet what it was given. */
   get blocked(): boolean {
     return this.#blocked;
-  }
-
-  /** Bytes that the kernel has taken so far. */
-  get taken(): number {
-    const handle = (this.#socket as unknown as WithHandle)._handle;
-    const given = handle?.bytesWritten;
-    const waiting = handle?.writeQueueSize;
-    if (typeof given === "number" && typeof waiting === "number") return given - waiting;
-    return this.#socket.bytesWritten - this.#socket.writableLength;
   }
 
   flush(): void {

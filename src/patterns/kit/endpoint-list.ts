@@ -7,6 +7,7 @@
  */
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { knownSchemes, threadSchemes } from "../../core/schemes/schemes.js";
 import {
   type EndpointSource,
   isEndpointSource,
@@ -40,15 +41,14 @@ export interface EndpointListEffects {
   event(event: EndpointSourceEvent): void;
 }
 
-const TRANSPORTS = ["tcp", "ipc", "inproc"];
-/** Those that reach a socket in another thread. */
-export const THREAD_TRANSPORTS: readonly string[] = ["tcp", "ipc"];
+/** Transports that reach a socket in another thread. */
+export const THREAD_TRANSPORTS: readonly string[] = threadSchemes();
 
 /** What is checked before a source is read. */
 export interface EndpointListChecks {
   /** Makes a socket like those that the endpoints get later: wrong options of it throw at once. */
   readonly socket?: () => ProbeSocket;
-  /** Default: tcp, ipc and inproc. */
+  /** Default: all there are. */
   readonly transports?: readonly string[];
   /** Throws for an endpoint that is refused. */
   readonly check?: (endpoint: string) => void;
@@ -105,7 +105,7 @@ export class EndpointList {
   start(effects: EndpointListEffects): void {
     if (this.#source === undefined) return;
     this.#event = (event) => effects.event(event);
-    const { transports = TRANSPORTS, check } = this.#checks;
+    const { transports = knownSchemes(), check } = this.#checks;
     const reader: SourceEffects = {
       sourceOnList: (endpoints) => {
         this.#current = endpoints;

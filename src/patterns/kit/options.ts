@@ -12,8 +12,8 @@
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { checkEndpoint as checkForm } from "../../core/schemes/schemes.js";
 import type { Codec } from "../../sockets/codec.js";
-import { checkEndpoint as checkForm } from "../../sockets/endpoint.js";
 
 export { checkKeys };
 

@@ -8,7 +8,7 @@
  */
 
 import { type Finding, type Path, pathText } from "../../config/source.js";
-import { checkEndpoint } from "../../sockets/endpoint.js";
+import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { collides, leadsTo } from "../own-endpoints.js";
 import { directionsOf, LEGAL_PAIRS, type ProxySide, type ProxySocketType } from "../pairs.js";
 import { type Proxies, type ProxyConfiguration, type SocketConfiguration, socketsOf } from "./model.js";

@@ -1,6 +1,6 @@
 /** What peers are held to while this side does not read them: its queue is full, or their credentials are looked at. */
 import { once } from "node:events";
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { createMechanism, mechanismOptions } from "../../../src/engine/zmtp/admission.js";
 import { Connection } from "../../../src/engine/zmtp/connection.js";
@@ -140,7 +140,7 @@ describe("a peer whose credentials are looked at", () => {
     world.after(() => client.destroy());
     await once(client, "connect");
     client.write(Buffer.concat([greeting(), ready("PUSH")]));
-    const { socket } = await accepted;
+    const socket = (await accepted).socket as Socket;
     await asked;
     // 256 messages of 64 KiB and their headers: far more than the kernels keep for a stream that is not read.
     const message = Buffer.concat([Buffer.from([2, 0, 0, 0, 0, 0, 1, 0, 0]), Buffer.alloc(65_536)]);

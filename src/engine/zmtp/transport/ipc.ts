@@ -11,8 +11,10 @@ import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { TransportError } from "../../../core/errors.js";
+import { addressOf } from "../../../core/schemes/scheme.js";
 import { disown, MAX_PATH, own, takePath } from "./ipc-path.js";
 import { answered, answeredSync } from "./ipc-probe.js";
+import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { bindError, closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Transport } from "./transport.js";
@@ -29,7 +31,7 @@ let warned = false;
 
 /** The system's name for what follows `ipc://`. */
 function pathOf(endpoint: string): string {
-  const name = endpoint.slice("ipc://".length);
+  const name = addressOf(endpoint);
   if (!name.startsWith("@")) return name;
   if (PADS_ABSTRACT_NAMES && !warned) {
     warned = true;
@@ -57,7 +59,7 @@ interface Gate {
 function server(endpoint: string, acceptor: Acceptor, gate: Gate): Server {
   return makeServer(endpoint, acceptor, (socket, reader) => {
     if (!gate.open) socket.destroy();
-    else acceptor.accepted({ socket, reader, remote: endpoint, address: endpoint.slice("ipc://".length) });
+    else acceptor.accepted(new KernelStream(socket, reader, endpoint, addressOf(endpoint)));
   });
 }
 
@@ -165,7 +167,7 @@ export const ipc: Transport = {
     socket.once("connect", () => {
       clearTimeout(timer);
       socket.off("error", failed);
-      done({ socket, reader, remote: endpoint, address: endpoint.slice("ipc://".length) });
+      done(new KernelStream(socket, reader, endpoint, addressOf(endpoint)));
     });
     if (options.connectTimeout > 0) {
       timer = setTimeout(() => {

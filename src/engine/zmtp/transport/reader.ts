@@ -15,8 +15,10 @@
  *      +---- resume -----+--> stopped
  */
 import { Socket } from "node:net";
+import type { Readable } from "node:stream";
 import { allocate } from "../../../core/memory.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
+import type { ByteStream } from "./byte-stream.js";
 
 /** Bytes of one read at most, except for the rest of a large frame, and for a relay. */
 const READ_BYTES = 65_536;
@@ -60,7 +62,7 @@ interface WithHandle {
 }
 
 export class Reader {
-  #socket: Socket | undefined = undefined;
+  #socket: ByteStream | undefined = undefined;
   #sink: Sink | undefined = undefined;
   /** Memory of the sink's that the next bytes go to. */
   #given: Uint8Array | undefined = undefined;
@@ -111,8 +113,8 @@ export class Reader {
     },
   };
 
-  /** Begins. @param socket that was made with `onread`, or by `adopt` */
-  start(socket: Socket, sink: Sink): void {
+  /** Begins. @param socket that was made with `onread`, by `adopt`, or is one that it follows */
+  start(socket: ByteStream, sink: Sink): void {
     this.#socket = socket;
     this.#sink = sink;
     socket.on("end", () => {
@@ -148,12 +150,17 @@ export class Reader {
     const first = accepted as unknown as WithHandle;
     const handle = first._handle;
     if (typeof handle?.useUserBuffer !== "function") {
-      accepted.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
+      this.follow(accepted);
       return accepted;
     }
     first._handle = null;
     accepted.destroy();
     return new Socket({ handle, onread: this.onread } as ConstructorParameters<typeof Socket>[0]);
+  }
+
+  /** Reads a stream that gives memory of its own. */
+  follow(stream: Readable): void {
+    stream.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
   }
 
   #came(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {

@@ -1,7 +1,9 @@
 /** TCP over IPv4 and IPv6. Names are resolved again for every connection, and all their addresses tried. */
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, connect, isIP, type Socket } from "node:net";
-import { bindAddress, formatTcp, parseTcp } from "./address.js";
+import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
+import { bindAddress } from "./address.js";
+import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { closeServer, listen, listenSync, makeServer } from "./server.js";
 import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport.js";
@@ -13,12 +15,8 @@ function prepare(socket: Socket, reader: Reader, options: TransportOptions): Str
     socket.setKeepAlive(options.tcpKeepalive === 1, Math.max(0, options.tcpKeepaliveIdle) * 1_000);
   }
   const host = socket.remoteAddress ?? "";
-  return {
-    socket,
-    reader,
-    remote: formatTcp(host, socket.remotePort ?? 0),
-    address: host.replace(/^::ffff:(?=\d+\.)/i, ""),
-  };
+  const remote = formatHostPort("tcp", host, socket.remotePort ?? 0);
+  return new KernelStream(socket, reader, remote, host.replace(/^::ffff:(?=\d+\.)/i, ""));
 }
 
 function server(endpoint: string, options: TransportOptions, acceptor: Acceptor) {
@@ -32,14 +30,14 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor)
 
 function listener(made: ReturnType<typeof server>): Listener {
   const { address, port } = made.address() as AddressInfo;
-  return { endpoint: formatTcp(address, port), close: () => closeServer(made) };
+  return { endpoint: formatHostPort("tcp", address, port), close: () => closeServer(made) };
 }
 
 export const tcp: Transport = {
   scheme: "tcp",
 
   async listen(endpoint, options, acceptor) {
-    const { host, port } = parseTcp(endpoint);
+    const { host, port } = parseHostPort(endpoint);
     const address = bindAddress(host, options.ipv6, endpoint);
     const made = server(endpoint, options, acceptor);
     await listen(made, { host: address, port, backlog: options.backlog, ipv6Only: false }, endpoint);
@@ -47,7 +45,7 @@ export const tcp: Transport = {
   },
 
   listenSync(endpoint, options, acceptor) {
-    const { host, port } = parseTcp(endpoint);
+    const { host, port } = parseHostPort(endpoint);
     const address = bindAddress(host, options.ipv6, endpoint);
     const made = server(endpoint, options, acceptor);
     listenSync(made, address, port, isIP(address), options.backlog, endpoint);
@@ -55,7 +53,7 @@ export const tcp: Transport = {
   },
 
   dial(endpoint, options, done) {
-    const { host, port, source } = parseTcp(endpoint);
+    const { host, port, source } = parseHostPort(endpoint);
     let socket: Socket | undefined;
     let cancelled = false;
     let timer: NodeJS.Timeout | undefined;

@@ -1,21 +1,32 @@
-/** What a transport is: a way to listen, and a way to dial. One small file each, listed in transports.ts. */
-import type { Socket } from "node:net";
+/**
+ * What a transport is: a way to listen, and a way to dial. One file each, listed in transports.ts; the form of its endpoints
+ * is above the seam (core/schemes).
+ *
+ *   a byte stream     tcp, ipc, tls: the engine speaks ZMTP on it, greeting and frame headers included
+ *   a framed stream   ws: the stream keeps the borders of frames itself (framing.ts), and the engine sends it whole frames
+ */
 import type { ShoalError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { SendState } from "../heartbeat.js";
+import type { ByteStream } from "./byte-stream.js";
+import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
 
-/** A byte stream to a peer. */
+/** A connection to a peer. */
 export interface Stream {
-  readonly socket: Socket;
+  readonly socket: ByteStream;
   /** Hands on what comes. */
   readonly reader: Reader;
   /** The peer's endpoint, with its port. */
   readonly remote: string;
   /** The peer's network address alone, for the `authenticate` hook. */
   readonly address: string;
-  /** What became of the bytes sent, where the transport itself knows; absent: the kernel is asked (tcp-table.ts). */
-  readonly sendState?: (() => SendState | undefined) | undefined;
+  /** How frames travel, where the transport keeps their borders; `undefined`: as ZMTP has it. */
+  readonly framing?: Framing | undefined;
+  /** Bytes that the system has taken so far. */
+  taken(): number;
+  /** What became of the bytes sent; `undefined`: nobody knows. Never rejects. */
+  sendState(): Promise<SendState | undefined>;
 }
 
 /** All options of the socket; each transport reads its own. */
@@ -39,13 +50,14 @@ export interface Transport {
   readonly scheme: string;
   /** @throws TransportError with the system's code */
   listen(endpoint: string, options: TransportOptions, acceptor: Acceptor): Promise<Listener>;
-  /** The same at once. */
+  /** The same at once. @throws NotSupportedError where the transport cannot */
   listenSync(endpoint: string, options: TransportOptions, acceptor: Acceptor): Listener;
   /**
    * Dials once: every address that the name has now, one after the other.
    *
    * @param done called once, unless cancelled
    * @returns call it to cancel
+   * @throws InvalidArgumentError for options with which it can never connect
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }

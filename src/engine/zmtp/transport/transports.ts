@@ -1,14 +1,33 @@
-/** The byte stream transports there are: a new one is its own file, and a line here. */
+/** The transports there are: a new one is its own file, and a line here; the form of its endpoints is in core/schemes/schemes.ts. */
 import { hostname, networkInterfaces } from "node:os";
+import { customSchemes, customTransport } from "../../../core/schemes/custom-transport.js";
+import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
 import { tcp } from "./tcp.js";
 import type { Transport } from "./transport.js";
 
 /** By scheme. */
-export const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([
-  [tcp.scheme, tcp],
-  [ipc.scheme, ipc],
-]);
+const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([tcp, ipc].map((each) => [each.scheme, each]));
+
+/** Transports by scheme. */
+export interface TransportTable {
+  get(scheme: string): Transport | undefined;
+}
+
+/** Those of this machine: shoal's, and the program's own. */
+const MACHINE_TRANSPORTS: TransportTable = {
+  get(scheme) {
+    const known = TRANSPORTS.get(scheme);
+    if (known !== undefined) return known;
+    const custom = customTransport(scheme);
+    return custom === undefined ? undefined : customAsTransport(custom.transport);
+  },
+};
+
+/** The schemes of endpoints that sockets on this machine take; inproc needs no transport. */
+export function machineSchemes(): readonly string[] {
+  return [...TRANSPORTS.keys(), "inproc", ...customSchemes()];
+}
 
 /** An address of a machine: of IPv4, or of IPv6 where that is asked for. */
 export interface HostInterface {
@@ -22,8 +41,7 @@ export interface HostInterface {
 
 /** What an engine stands on: the machine and its process, or a simulated one (src/testing). */
 export interface Platform {
-  /** The byte stream transports, by scheme. */
-  readonly transports: ReadonlyMap<string, Transport>;
+  readonly transports: TransportTable;
   /** What is unsent when the process ends is still sent (lifetime.ts). */
   readonly outlastsProgram: boolean;
   hostName(): string;
@@ -34,7 +52,7 @@ export interface Platform {
 
 /** This machine. */
 export const MACHINE: Platform = {
-  transports: TRANSPORTS,
+  transports: MACHINE_TRANSPORTS,
   outlastsProgram: true,
   hostName: hostname,
   interfaces: () =>
@@ -63,9 +81,4 @@ export function setPlatformStandIn(find: (() => Platform | undefined) | undefine
 /** What the caller stands on: this machine, unless it is part of a simulation. */
 export function platformNow(): Platform {
   return standIn?.() ?? MACHINE;
-}
-
-/** The part of an endpoint before `://`. */
-export function schemeOf(endpoint: string): string {
-  return endpoint.slice(0, endpoint.indexOf(":"));
 }

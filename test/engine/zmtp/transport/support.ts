@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import { afterEach } from "vitest";
 import { completeOptions } from "../../../../src/engine/zmtp/options.js";
+import type { KernelStream } from "../../../../src/engine/zmtp/transport/kernel-stream.js";
 import type {
   Listener,
   Stream,
@@ -13,7 +14,7 @@ import { until, within } from "../../../contract/support/wait.js";
 export const OPTIONS: TransportOptions = completeOptions({});
 
 export class TransportWorld {
-  readonly accepted: Stream[] = [];
+  readonly accepted: KernelStream[] = [];
   readonly #listeners: Listener[] = [];
   readonly #sockets: Socket[] = [];
   readonly #cancels: (() => void)[] = [];
@@ -29,8 +30,9 @@ export class TransportWorld {
 
   readonly acceptor = {
     accepted: (stream: Stream): void => {
-      this.#sockets.push(stream.socket);
-      this.accepted.push(stream);
+      const kernel = stream as KernelStream;
+      this.#sockets.push(kernel.socket);
+      this.accepted.push(kernel);
     },
     failed: (): void => undefined,
   };
@@ -53,7 +55,7 @@ export class TransportWorld {
         this.#cancels.push(
           this.transport.dial(endpoint, { ...OPTIONS, ...options }, (result) => {
             if (!(result instanceof Error)) {
-              this.#sockets.push(result.socket);
+              this.#sockets.push(result.socket as Socket);
               result.socket.on("error", () => undefined);
             }
             resolve(result);
@@ -71,7 +73,7 @@ export class TransportWorld {
     return result;
   }
 
-  async peers(count: number): Promise<Stream[]> {
+  async peers(count: number): Promise<KernelStream[]> {
     await until(() => this.accepted.length >= count, `${count} accepted streams`);
     return this.accepted;
   }

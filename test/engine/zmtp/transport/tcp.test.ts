@@ -94,7 +94,7 @@ describe("listening", () => {
       },
       sinkOnEnd: () => undefined,
     });
-    peer?.socket.write("still here");
+    peer?.socket.write(Buffer.from("still here"));
     await until(() => heard === "still here", "the bytes");
     expect(await codeOf(world.dial(listener.endpoint))).toBe("ECONNREFUSED");
   });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { ShoalError } from "../../src/core/errors.js";
-import { checkEndpoint } from "../../src/sockets/endpoint.js";
-import fc from "../support/properties.js";
+import { ShoalError } from "../../../src/core/errors.js";
+import { checkEndpoint } from "../../../src/core/schemes/schemes.js";
+import fc from "../../support/properties.js";
 
 const TRANSPORTS = ["tcp", "ipc", "inproc"];
 type Use = "bind" | "connect";

@@ -1,0 +1,104 @@
+/**
+ * The schemes of endpoints, and the one check that `bind` and `connect`, the command line and configurations have in common,
+ * so that all refuse the same things with the same words.
+ *
+ *   tcp://HOST:PORT   host-port.ts
+ *   ipc://PATH        a path of at most 107 bytes; * makes a temporary one; @NAME is abstract (Linux)
+ *   inproc://NAME     any name of 1 to 255 bytes
+ *
+ * A program adds its own with `registerTransport` (custom-transport.ts).
+ */
+import { InvalidArgumentError, TransportError } from "../errors.js";
+import { customSchemes, customTransport } from "./custom-transport.js";
+import { hostPortScheme } from "./host-port.js";
+import { badEndpoint, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
+
+const MAX_IPC_PATH = 107;
+const MAX_INPROC_NAME = 255;
+
+const IPC: Scheme = {
+  name: "ipc",
+  form: "ipc://PATH",
+  reachesProcesses: true,
+  check(endpoint, address, use) {
+    checkLength(endpoint, address, MAX_IPC_PATH, "ipc path");
+    if (use === "connect" && address === "*") throw badEndpoint(endpoint, "only bind takes the path *");
+  },
+};
+
+const INPROC: Scheme = {
+  name: "inproc",
+  form: "inproc://NAME",
+  reachesProcesses: false,
+  check: (endpoint, address) => checkLength(endpoint, address, MAX_INPROC_NAME, "inproc name"),
+};
+
+const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
+  [hostPortScheme("tcp"), IPC, INPROC].map((scheme) => [scheme.name, scheme]),
+);
+
+/** Schemes of libzmq that shoal refuses, with the reason. */
+const REFUSED: Readonly<Record<string, string>> = {
+  pgm: "PGM needs raw sockets, and a library that is not maintained",
+  epgm: "PGM over UDP needs a library that is not maintained",
+};
+
+/** A scheme by its name: one of shoal's, or a program's own. */
+export function findScheme(name: string): Scheme | undefined {
+  return SCHEMES.get(name) ?? customTransport(name)?.scheme;
+}
+
+/** All schemes there are, a program's own included. */
+export function knownSchemes(): readonly string[] {
+  return [...SCHEMES.keys(), ...customSchemes()];
+}
+
+/** Whether sockets in another thread or process reach what is bound there. */
+export function reachesProcesses(endpoint: string): boolean {
+  return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
+}
+
+/** The schemes of shoal's that reach another thread, which has no transports of the program's. */
+export function threadSchemes(): readonly string[] {
+  return [...SCHEMES.values()].filter((scheme) => scheme.reachesProcesses).map(({ name }) => name);
+}
+
+/** The forms of endpoints that other processes can reach, for messages and help. */
+export function reachableForms(): readonly string[] {
+  return [...SCHEMES.values()].filter((scheme) => scheme.reachesProcesses).map(({ form }) => form);
+}
+
+/**
+ * Checks an endpoint's form.
+ *
+ * @param transports what the engine can do
+ * @throws InvalidArgumentError `EINVAL` with what was expected and what came
+ * @throws TransportError `EPROTONOSUPPORT` for a transport the engine does not have
+ */
+export function checkEndpoint(
+  endpoint: unknown,
+  use: EndpointUse,
+  transports: readonly string[],
+): asserts endpoint is string {
+  if (typeof endpoint !== "string") {
+    throw new InvalidArgumentError(
+      `An endpoint is a string such as "tcp://127.0.0.1:5555"; got ${endpoint === null ? "null" : typeof endpoint}`,
+    );
+  }
+  const at = endpoint.indexOf("://");
+  if (at <= 0)
+    throw badEndpoint(endpoint, `expected TRANSPORT://ADDRESS with one of ${transports.join(", ")}`);
+  if (endpoint.includes("\0")) throw badEndpoint(endpoint, "must not contain a zero byte");
+  const name = endpoint.slice(0, at);
+  const address = endpoint.slice(at + 3);
+  if (!transports.includes(name)) {
+    const reason = Object.hasOwn(REFUSED, name) ? `; ${REFUSED[name]}` : "";
+    throw new TransportError(
+      "EPROTONOSUPPORT",
+      `Endpoint ${JSON.stringify(endpoint)}: this engine's transports are ${transports.join(", ")}; got ${JSON.stringify(name)}${reason}`,
+      { endpoint },
+    );
+  }
+  if (address === "") throw badEndpoint(endpoint, `expected an address after ${name}://`);
+  findScheme(name)?.check(endpoint, address, use);
+}

@@ -1,0 +1,116 @@
+/** A program's own transport (core/schemes/custom-transport.ts) as the engine's others. */
+import type { Duplex } from "node:stream";
+import { NotSupportedError } from "../../../core/errors.js";
+import type {
+  TransportAcceptor,
+  TransportListener,
+  TransportStream,
+  Transport as UserTransport,
+} from "../../../core/schemes/custom-transport.js";
+import { addressOf } from "../../../core/schemes/scheme.js";
+import { transportError } from "../errors.js";
+import type { SendState } from "../heartbeat.js";
+import { Reader } from "./reader.js";
+import type { Acceptor, Listener, Stream, Transport } from "./transport.js";
+
+class DuplexStream implements Stream {
+  readonly socket: Duplex;
+  readonly reader = new Reader();
+  readonly remote: string;
+  readonly address: string;
+
+  constructor({ stream, remote, address = addressOf(remote) }: TransportStream) {
+    this.socket = stream;
+    this.remote = remote;
+    this.address = address;
+    stream.on("error", ignore);
+    this.reader.follow(stream);
+  }
+
+  /** A Duplex does not count. While nothing is written this grows as it takes what waits, and only that is asked for. */
+  taken(): number {
+    return -this.socket.writableLength;
+  }
+
+  async sendState(): Promise<SendState | undefined> {
+    return undefined;
+  }
+}
+
+export function customAsTransport(user: UserTransport): Transport {
+  return {
+    scheme: user.scheme,
+
+    async listen(endpoint, _, acceptor) {
+      try {
+        return checkedListener(await user.listen(endpoint, acceptorOf(endpoint, acceptor)), user.scheme);
+      } catch (error) {
+        throw transportError(error, "bind", endpoint);
+      }
+    },
+
+    listenSync(endpoint, _, acceptor) {
+      if (user.listenSync === undefined)
+        throw new NotSupportedError(`The transport ${user.scheme} cannot bind synchronously: use bind`);
+      try {
+        return checkedListener(user.listenSync(endpoint, acceptorOf(endpoint, acceptor)), user.scheme);
+      } catch (error) {
+        throw transportError(error, "bind", endpoint);
+      }
+    },
+
+    dial(endpoint, { connectTimeout }, done) {
+      const controller = new AbortController();
+      let timer: NodeJS.Timeout | undefined;
+      let settled = false;
+      const settle = (result: Stream | Error): void => {
+        if (settled) return;
+        settled = true;
+        clearTimeout(timer);
+        done(result);
+      };
+      if (connectTimeout > 0) {
+        timer = setTimeout(() => {
+          settle(new Error(`no connection within ${connectTimeout} ms (connectTimeout)`));
+          controller.abort();
+        }, connectTimeout).unref();
+      }
+      // In a turn of its own: `done` is not called within this call.
+      Promise.resolve()
+        .then(() => user.dial(endpoint, controller.signal))
+        .then(
+          (given) => {
+            if (!settled) settle(new DuplexStream(given));
+            else given.stream.on("error", ignore).destroy();
+          },
+          (error: unknown) => settle(error instanceof Error ? error : new Error(String(error))),
+        )
+        .catch((error: Error) => settle(error)); // What it gave is not a stream.
+      return () => {
+        settled = true;
+        clearTimeout(timer);
+        controller.abort();
+      };
+    },
+  };
+}
+
+function acceptorOf(endpoint: string, acceptor: Acceptor): TransportAcceptor {
+  return {
+    accepted(given) {
+      const stream = new DuplexStream(given);
+      acceptor.accepted(stream);
+      given.stream.resume();
+    },
+    failed: (error) => acceptor.failed(transportError(error, "accept at", endpoint)),
+  };
+}
+
+/** @throws Error for what is not a listener */
+function checkedListener(listener: TransportListener, scheme: string): Listener {
+  if (typeof listener?.endpoint !== "string" || typeof listener.close !== "function")
+    throw new Error(`the transport ${scheme} gave no listener`);
+  return listener;
+}
+
+function ignore(): void {}

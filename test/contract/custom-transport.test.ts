@@ -1,0 +1,200 @@
+/** A transport that a program registers: pairs of Duplexes, with no kernel between them. */
+import { Duplex, type DuplexOptions } from "node:stream";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  Context,
+  Dealer,
+  InvalidArgumentError,
+  Pull,
+  Push,
+  Reply,
+  Request,
+  Router,
+  registerTransport,
+  type Socket,
+  type Transport,
+  type TransportAcceptor,
+} from "../../src/index.js";
+import { until } from "./support/wait.js";
+
+type Done = (error?: Error | null) => void;
+
+/** One end of a pair: what is written at one comes out of the other. */
+class End extends Duplex {
+  other: End | undefined;
+  #waiting: Done | undefined;
+
+  constructor(options: DuplexOptions = {}) {
+    super({ allowHalfOpen: false, ...options });
+  }
+
+  override _read(): void {
+    const done = this.other === undefined ? undefined : this.other.#waiting;
+    if (this.other !== undefined) this.other.#waiting = undefined;
+    done?.();
+  }
+
+  override _write(chunk: Buffer, _: string, done: Done): void {
+    if (this.other?.push(Buffer.from(chunk)) === true) done();
+    else this.#waiting = done;
+  }
+
+  override _final(done: Done): void {
+    this.other?.push(null);
+    done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.other?.push(null);
+    done(error);
+  }
+}
+
+const listening = new Map<string, TransportAcceptor>();
+const accepted: Duplex[] = [];
+
+const memory: Transport = {
+  scheme: "memory",
+  check(endpoint) {
+    if (!/^memory:\/\/\w+$/.test(endpoint))
+      throw new InvalidArgumentError(`${endpoint}: expected memory://NAME`);
+  },
+  async listen(endpoint, acceptor) {
+    if (listening.has(endpoint)) throw Object.assign(new Error("taken"), { code: "EADDRINUSE" });
+    listening.set(endpoint, acceptor);
+    return {
+      endpoint,
+      async close() {
+        listening.delete(endpoint);
+      },
+    };
+  },
+  async dial(endpoint) {
+    const acceptor = listening.get(endpoint);
+    if (acceptor === undefined) throw Object.assign(new Error("nobody"), { code: "ECONNREFUSED" });
+    const [a, b] = [new End(), new End()];
+    a.other = b;
+    b.other = a;
+    accepted.push(b);
+    setImmediate(() => acceptor.accepted({ stream: b, remote: "memory://peer", address: "somebody" }));
+    return { stream: a, remote: endpoint };
+  },
+};
+registerTransport(memory);
+
+const open: Socket[] = [];
+const keep = <S extends Socket>(socket: S): S => {
+  open.push(socket);
+  return socket;
+};
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((socket) => socket.close({ linger: 0 })));
+  accepted.length = 0;
+});
+
+const context = new Context({ engine: "zmtp" });
+
+describe("a registered transport", () => {
+  it("carries messages both ways, in order, larger than any buffer", async () => {
+    const router = keep(new Router({ context }));
+    const dealer = keep(new Dealer({ context, sendHighWaterMark: 0 }));
+    await router.bind("memory://both");
+    dealer.connect("memory://both");
+    const large = Buffer.alloc(3_000_000, 7);
+    for (let i = 0; i < 500; i++) await dealer.send([String(i), i % 100 === 0 ? large : "small"]);
+    for (let i = 0; i < 500; i++) {
+      const [id, number, body] = (await router.receive()) as [Buffer, Buffer, Buffer];
+      expect(number.toString()).toBe(String(i));
+      expect(body.length).toBe(i % 100 === 0 ? large.length : 5);
+      if (i === 499) await router.send([id, "back"]);
+    }
+    expect(String((await dealer.receive())[0])).toBe("back");
+  });
+
+  it("has mechanisms, and its address in the authenticate hook", async () => {
+    const asked: string[] = [];
+    const reply = keep(
+      new Reply({
+        context,
+        plainServer: true,
+        authenticate: ({ username, address }) => {
+          asked.push(`${username} ${address}`);
+          return true;
+        },
+      }),
+    );
+    const request = keep(new Request({ context, plainUsername: "me", plainPassword: "secret" }));
+    await reply.bind("memory://plain");
+    request.connect("memory://plain");
+    await request.send("question");
+    expect(String((await reply.receive())[0])).toBe("question");
+    await reply.send("answer");
+    expect(String((await request.receive())[0])).toBe("answer");
+    expect(asked).toEqual(["me somebody"]);
+  });
+
+  it("is dialled again after a loss, with what waits", async () => {
+    const pull = keep(new Pull({ context }));
+    const push = keep(new Push({ context, reconnectInterval: 1 }));
+    push.connect("memory://later");
+    await push.send("waits");
+    await pull.bind("memory://later");
+    expect(String((await pull.receive())[0])).toBe("waits");
+    const left = new Promise((resolve) => push.events.on("peer:leave", resolve));
+    accepted[0]?.destroy();
+    await left;
+    await push.send("again");
+    expect(String((await pull.receive())[0])).toBe("again");
+  });
+
+  it("lets a peer that does not read wait, and close ends it", async () => {
+    const pull = keep(new Pull({ context, receiveHighWaterMark: 10 }));
+    const push = keep(new Push({ context, sendHighWaterMark: 10, sendTimeout: 50 }));
+    await pull.bind("memory://full");
+    push.connect("memory://full");
+    const body = Buffer.alloc(100_000);
+    let sent = 0;
+    await expect(
+      (async () => {
+        for (;;) {
+          await push.send(body);
+          sent += 1;
+        }
+      })(),
+    ).rejects.toMatchObject({ code: "EAGAIN" });
+    for (let i = 0; i < sent; i++) expect((await pull.receive())[0]?.length).toBe(body.length);
+    await push.close();
+    await until(() => accepted.every((stream) => stream.destroyed), "the ends");
+  });
+
+  it("reports its own refusals", async () => {
+    const push = keep(new Push({ context }));
+    expect(() => push.connect("memory://not a name")).toThrow("expected memory://NAME");
+    const [one, two] = [keep(new Pull({ context })), keep(new Pull({ context }))];
+    await one.bind("memory://taken");
+    await expect(two.bind("memory://taken")).rejects.toMatchObject({ code: "EADDRINUSE" });
+    expect(() => two.bindSync("memory://sync")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
+    await one.unbind("memory://taken");
+    await two.bind("memory://taken");
+  });
+
+  it("is not the native engine's", async () => {
+    const pull = keep(new Pull({ context: new Context({ engine: "libzmq" }) }));
+    await expect(pull.bind("memory://native")).rejects.toMatchObject({ code: "EPROTONOSUPPORT" });
+  });
+});
+
+describe("registerTransport refuses", () => {
+  it.each([
+    ["a scheme of shoal's", { ...memory, scheme: "tcp" }, /tcp is taken/],
+    ["one that is registered", memory, /memory is taken/],
+    ["an invalid scheme", { ...memory, scheme: "A b" }, /lower-case letter/],
+    ["no scheme", { ...memory, scheme: undefined }, /lower-case letter/],
+    ["a missing method", { ...memory, scheme: "other", dial: undefined }, /no method dial/],
+    ["nothing", undefined, /lower-case letter/],
+    ["null", null, /lower-case letter/],
+  ])("%s", (_, transport, message) => {
+    expect(() => registerTransport(transport as Transport)).toThrow(InvalidArgumentError);
+    expect(() => registerTransport(transport as Transport)).toThrow(message);
+  });
+});
