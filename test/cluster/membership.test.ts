@@ -43,6 +43,29 @@ describe("joining", () => {
   });
 });
 
+describe("a difference that gossip left", () => {
+  it("is repaired within 5 s while no stream opens", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const world = cluster(6, { seed });
+      const passedBy = world.nodes[3 + (seed % 3)] as SimulatedNode;
+      world.blocks = (_from, to) => to === passedBy;
+      const newcomer = world.add();
+      world.join(newcomer);
+      const others = world.nodes.filter((node) => node !== passedBy && node !== newcomer);
+      const known = () => others.every((node) => stateOf(node, newcomer) === "live");
+      expect(world.runUntil(known, 2_000), `seed ${seed}`).toBeGreaterThanOrEqual(0);
+      world.run(500);
+      expect(stateOf(passedBy, newcomer), `seed ${seed}`).not.toBe("live");
+      world.losesStreams = true;
+      world.blocks = undefined;
+      expect(
+        world.runUntil(() => world.agree(), 5_000),
+        `seed ${seed}`,
+      ).toBeGreaterThanOrEqual(0);
+    }
+  });
+});
+
 describe("a killed process", () => {
   it("whose connections were reset is known to be gone by all within a second, 99 times of 100", () => {
     const times: number[] = [];

@@ -2,10 +2,14 @@
  * Synchronization: nodes whose digests differ for longer than gossip takes exchange what they know of the buckets that differ.
  *
  *   SYNC, 64 digests ─> ENTRIES of what differs, and which are wanted ─> ENTRIES of those
+ *
+ * Where a difference is repaired, SYNC goes as a datagram and over a stream by turns, and what is little is answered in the same way: between
+ * busy processes a stream takes many turns of both until it is open. Where nodes have keys of their own, only a stream proves them.
  */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
 import { type Packet, PacketType, Update } from "../wire/packets.js";
+import { MAX_BODY } from "../wire/seal.js";
 import { type Context, pick } from "./context.js";
 import { isWanted } from "./digest.js";
 import { aliveOf, type Member, MemberState, type Members } from "./members.js";
@@ -29,6 +33,8 @@ export class Synchronizer {
   #lastSync = Number.NEGATIVE_INFINITY;
   /** Since when every packet had another digest. */
   #differsSince = NEVER;
+  /** How the last one that repairs went. */
+  #wasDatagram = false;
 
   constructor(context: Context, transmitter: Transmitter, updates: Updates) {
     this.#context = context;
@@ -71,7 +77,9 @@ export class Synchronizer {
     if (this.#context.left || now - this.#differsSince < settle) return;
     // While pictures change, gossip is at work; but not without end.
     if (now - this.#context.changedAt < settle && now - this.#differsSince < PATIENCE * settle) return;
-    this.request(address, settle);
+    if (now - this.#lastSync < settle) return;
+    this.#wasDatagram = !this.#wasDatagram && !this.#context.provesNodes;
+    this.request(address, 0, !this.#wasDatagram);
   }
 
   /** ms that a difference lasts before it counts; fewer for a node that just started, which gossip may have passed by. */
@@ -89,7 +97,7 @@ export class Synchronizer {
   }
 
   /** Asks for what differs. @param apart ms since the one before, at least */
-  request(address: string, apart: number): void {
+  request(address: string, apart: number, overStream = true): void {
     if (this.#context.now - this.#lastSync < apart) return;
     this.#lastSync = this.#context.now;
     const updates = [this.#transmitter.ownAlive()];
@@ -97,7 +105,7 @@ export class Synchronizer {
     this.#context.effects.send(
       address,
       this.#transmitter.packet(PacketType.SYNC, 0, 0, 0, "", "", updates, buckets),
-      true,
+      overStream,
     );
   }
 
@@ -122,6 +130,8 @@ export class Synchronizer {
       this.#transmitter.ownAlive(),
       this.#transmitter.ownDetails(),
     );
+    const overStream =
+      this.#context.overStream || chunks.length > 1 || !fitsDatagram(chunks[0] as readonly Update[]);
     for (let i = 0; i < chunks.length; i++) {
       const isLast = i === chunks.length - 1 ? 1 : 0;
       const updates = chunks[i] as readonly Update[];
@@ -129,7 +139,7 @@ export class Synchronizer {
       this.#context.effects.send(
         address,
         this.#transmitter.packet(PacketType.ENTRIES, 0, 0, isLast, "", "", updates, undefined, asks),
-        true,
+        overStream,
       );
     }
   }
@@ -169,6 +179,10 @@ function entriesFor(
     else add(Update.dead(member.id, member.start, member.count, member.reason, 0));
   }
   return chunks;
+}
+
+function fitsDatagram(updates: readonly Update[]): boolean {
+  return updates.reduce((size, update) => size + update.size, HEAD) <= MAX_BODY;
 }
 
 function addLive(member: Member, add: (update: Update) => void): void {

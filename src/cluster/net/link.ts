@@ -47,8 +47,8 @@ import type { BusCodec } from "./bus-codec.js";
 const MAX_WAITING = 128;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
 const MAX_UNSENT_BYTES = 4_194_304;
-/** ms in which the other end says hello, and a first genuine packet comes of it. */
-const HELLO_TIMEOUT = 3_000;
+/** ms in which the other end says hello, and a first genuine packet comes of it: several turns of two processes that may both be late. */
+const HELLO_TIMEOUT = 10_000;
 /** ms in which the other end takes what was sent before the stream closes. */
 const CLOSE_TIMEOUT = 1_000;
 

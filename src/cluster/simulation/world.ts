@@ -124,6 +124,8 @@ export class World {
   blocks: ((from: SimulatedNode, to: SimulatedNode) => boolean) | undefined;
   /** Whether what goes to the group arrives in spite of `blocks`: a filter of datagrams to one host. */
   opensGroup = false;
+  /** Whether no stream is open before it is given up: processes that are late at both ends. */
+  losesStreams = false;
   /** Called for each change of each node. */
   onChange: ((node: SimulatedNode, change: ClusterChange) => void) | undefined;
   events = 0;
@@ -301,7 +303,7 @@ export class World {
   #send(from: SimulatedNode, to: SimulatedNode, packet: Packet, way: Way): void {
     const overStream = way === "stream";
     if (this.#options.counts === true) this.#count(from, packet, overStream);
-    if (!this.#passes(from, to, way)) return;
+    if (!this.#passes(from, to, way) || (overStream && this.losesStreams)) return;
     if (!to.up) {
       // The host is there, the process is not: a stream is refused.
       if (overStream) this.#push(this.now + 2 * this.#delay(), from, null, to, way);

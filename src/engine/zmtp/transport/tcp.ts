@@ -89,11 +89,14 @@ export const tcp: Transport = {
       };
       dialled.once("error", failed);
       if (options.connectTimeout > 0) {
-        timer = setTimeout(() => {
+        const late = (): void => {
+          if (!dialled.connecting || dialled.destroyed) return;
           dialled.off("error", failed);
           dialled.on("error", () => undefined);
           failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
-        }, options.connectTimeout).unref();
+        };
+        // After a turn of the event loop: timers run first in a process that stood still, and the connection may be there.
+        timer = setTimeout(() => setImmediate(late), options.connectTimeout).unref();
       }
       dialled.once("connect", () => {
         clearTimeout(timer);
