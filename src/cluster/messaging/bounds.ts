@@ -111,8 +111,9 @@ export const MAX_STAMP_AHEAD = 300_000;
 export const MAX_ASKS = 1_024;
 export const MAX_RETAINED_SEEN = 100_000;
 export const ASK_TIMEOUT = 5_000;
-/** Questions for retained values that one other node may have waiting here. */
+/** Questions for retained values that one other node may have waiting here, and characters of their filters. */
 export const MAX_ANSWERS = 1_024;
+export const MAX_ANSWER_FILTERS = 1_048_576;
 /** ms between two events about drops of one cause, and causes that have events at once. */
 export const DROP_INTERVAL = 1_000;
 export const MAX_DROP_REPORTS = 1_024;

@@ -76,7 +76,7 @@ export class IncomingItems {
     this.#retention.published({ ...value, data });
   }
 
-  onRetained(from: string, item: Buffer): undefined {
+  onRetained(from: string, item: Buffer): Promise<void> | undefined {
     const reader = this.#reader;
     reader.start(item, 0);
     const what = reader.byte();
@@ -100,7 +100,7 @@ export class IncomingItems {
     }
   }
 
-  #onValue(from: string, request: number, item: Buffer, at: number): undefined {
+  #onValue(from: string, request: number, item: Buffer, at: number): Promise<void> | undefined {
     const incoming = this.#incoming;
     const { reader } = incoming;
     if (!incoming.readHead(item, at) || (incoming.flags & (RETAIN | ORIGIN)) !== (RETAIN | ORIGIN))
@@ -119,7 +119,8 @@ export class IncomingItems {
     const reason = this.#retention.onValue(from, request, value);
     if (reason !== undefined) return this.#state.refuse(reason);
     this.#retained.keep(value);
-    return undefined;
+    // Values are queued for the subscription that asked: what the node gives is bounded by its link.
+    return this.#deliveries.isFull ? this.#deliveries.drained() : undefined;
   }
 
   #mayBeOf(from: string, node: string, client: number, topic: string): boolean {

@@ -6,14 +6,16 @@
  *
  * A subscription gets a value of a topic once, and after it later ones only.
  */
-import { ASK_TIMEOUT, MAX_ANSWERS, MAX_ASKS, MAX_RETAINED_SEEN } from "./bounds.js";
+import { systemClock } from "../../core/clock.js";
+import { TurnBudget } from "../../core/turn-budget.js";
+import { ASK_TIMEOUT, MAX_ANSWER_FILTERS, MAX_ANSWERS, MAX_ASKS, MAX_RETAINED_SEEN } from "./bounds.js";
 import { encodeAsk, encodeEnd, encodeName, encodePublish, encodeValue } from "./items.js";
 import { MessageKind, type SendResult } from "./parts.js";
 import type { RetainedValue, RetainedValues } from "./retained.js";
 import { matches } from "./topics.js";
 
-/** Values that are sent without waiting for anything between. */
-const BURST = 64;
+/** ms of looking for values between two turns of the event loop. */
+const ANSWER_TIME = 1;
 /** What they are counted under where a link drops them. */
 const PREFIX = "$retained";
 
@@ -25,6 +27,12 @@ interface Question {
   readonly given: Map<string, number>;
   give(value: RetainedValue): void;
   over(): void;
+}
+
+/** What a node asks of this one: questions, and the characters of their filters. */
+interface Answers {
+  readonly waiting: { readonly request: number; readonly filter: string }[];
+  characters: number;
 }
 
 export interface RetentionEffects {
@@ -44,7 +52,8 @@ export class Retention {
   readonly #effects: RetentionEffects;
   readonly #questions = new Map<number, Question>();
   /** What is asked of this node and not answered yet, for each node that asks. */
-  readonly #answers = new Map<string, { request: number; filter: string }[]>();
+  readonly #answers = new Map<string, Answers>();
+  readonly #budget = new TurnBudget(ANSWER_TIME, systemClock);
   #number = 0;
   #closed = false;
 
@@ -104,12 +113,15 @@ export class Retention {
 
   /** @param filter of an ASK that came; it is a filter @returns why it is refused */
   onAsk(from: string, request: number, filter: string): string | undefined {
-    const answers = this.#answers.get(from);
-    if (answers === undefined) {
-      this.#answers.set(from, [{ request, filter }]);
-      void this.#answer(from);
-    } else if (answers.length >= MAX_ANSWERS) return "retained:asks";
-    else answers.push({ request, filter });
+    const known = this.#answers.get(from);
+    const answers = known ?? { waiting: [], characters: 0 };
+    const characters = answers.characters + filter.length;
+    if (answers.waiting.length >= MAX_ANSWERS || characters > MAX_ANSWER_FILTERS) return "retained:asks";
+    answers.waiting.push({ request, filter });
+    answers.characters = characters;
+    if (known !== undefined) return undefined;
+    this.#answers.set(from, answers);
+    void this.#answer(from, answers);
     return undefined;
   }
 
@@ -171,13 +183,15 @@ export class Retention {
     }
   }
 
-  async #answer(to: string): Promise<void> {
-    const answers = this.#answers.get(to);
-    for (let asked = answers?.[0]; asked !== undefined && !this.#closed; asked = answers?.[0]) {
+  async #answer(to: string, answers: Answers): Promise<void> {
+    const { waiting } = answers;
+    for (let asked = waiting[0]; asked !== undefined; asked = waiting[0]) {
       const { request, filter } = asked;
-      let sent = 0;
       // As they are now: what changes meanwhile is published, and arrives by itself.
       for (const value of [...this.#values.values()]) {
+        // A node that asks and asks holds up nobody: also a look that finds nothing takes its time.
+        if (this.#budget.spend()) await turn();
+        if (this.#answers.get(to) !== answers || this.#closed) return;
         if (!matches(filter, value.topic) || !this.#isToGive(value, to)) continue;
         const { topic, node, client, subtopic, stamp, data } = value;
         const publish = encodePublish(
@@ -195,15 +209,14 @@ export class Retention {
           continue;
         }
         const result = await this.#send(to, item);
-        if (result === "too-large") continue;
-        if (result !== "sent") break;
-        if (++sent % BURST === 0) await turn();
-        if (this.#answers.get(to) !== answers || this.#closed) return;
+        if (result !== "sent" && result !== "too-large") break;
       }
       await this.#send(to, encodeEnd(request));
-      answers?.shift();
+      if (this.#answers.get(to) !== answers || this.#closed) return;
+      waiting.shift();
+      answers.characters -= filter.length;
     }
-    if (this.#answers.get(to) === answers) this.#answers.delete(to);
+    this.#answers.delete(to);
   }
 
   /** Those of its own, and of others those that are not there to answer for themselves. */

@@ -1,6 +1,7 @@
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
+import { LOCAL_MESSAGES } from "../../../src/cluster/messaging/bounds.js";
 import type { MessageClient } from "../../../src/cluster/messaging/client.js";
 import { encodeAsk, encodeName, encodePublish, encodeValue } from "../../../src/cluster/messaging/items.js";
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
@@ -898,6 +899,45 @@ describe("what an evil node sends", () => {
     // One that is used stays.
     expect(addresses.alias(used)?.address.node).toBe("a");
     expect(addresses.alias(dropped[0] as number)).toBeUndefined();
+  });
+
+  test("questions for retained values, over and over, hold up nobody, and are bounded", async () => {
+    const [a, b] = nodes(2);
+    for (let i = 0; i < 2_000; i++)
+      await b.messaging.self.publish(`t/${i}`, "x", { retain: true, self: false });
+    const send = vi.spyOn(b.links, "send");
+    for (let i = 0; i < 200; i++)
+      void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, "nothing/of/this/kind"));
+    const ends = (): number => send.mock.results.filter(({ value }) => value === "sent").length;
+    // Microtasks alone come before the next turn: without a pause all would be answered by then.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(ends()).toBeLessThan(200);
+    while (ends() < 200) await world.settle();
+    for (let i = 0; i < 20; i++)
+      void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, `t/${"x".repeat(65_000)}`));
+    expect(b.messaging.stats().refused).toEqual({ "retained:asks": 4 });
+  });
+
+  test("values without end for a subscription that asked: the link is held while they are delivered", async () => {
+    const [a, b] = nodes(2);
+    let count = 0;
+    world.held = new Promise(() => undefined);
+    const subscription = b.messaging.self.subscribe("t", { retained: true }, () => {
+      count += 1;
+    });
+    const name = encodeName("t");
+    const value = (stamp: number): Buffer =>
+      encodeValue(1, encodePublish(1, a.id, name, undefined, stamp, "x"));
+    let held: unknown;
+    let given = 0;
+    while (held === undefined && given < 100_000) {
+      given += 1;
+      held = b.onItem(a.id, MessageKind.RETAINED, value(given));
+    }
+    expect(given).toBe(LOCAL_MESSAGES);
+    await held;
+    expect(count).toBe(given);
+    subscription.close();
   });
 
   test("values of retained topics that were not asked for, or of a live node, are refused", async () => {
