@@ -61,6 +61,11 @@ export class Deliveries {
     return held;
   }
 
+  /** A subscription had no room for what it was just given. */
+  dropped(): void {
+    this.delivered -= 1;
+  }
+
   /** Queues a message of this node's own publisher. */
   queue(subscriptions: readonly Subscription[], message: ReceivedMessage): void {
     this.#queue.push({ subscriptions, message });

@@ -177,6 +177,7 @@ export class Messaging implements ClientEffects {
           effects.emit({ type: "subscription:failed", filter: of.filter, error });
         },
         dropped: (of, message) => {
+          this.#state.deliveries.dropped();
           this.#state.dropSlow(of.filter, message.topic);
         },
         closed: (of) => (isDirect ? this.#unsubscribeDirect(client, of) : this.#unsubscribe(client, of)),

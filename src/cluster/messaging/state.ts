@@ -12,7 +12,7 @@ import { Retention } from "./retention.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import type { TopicIds } from "./topic-ids.js";
-import { TopicPlans } from "./topic-plans.js";
+import { prefixOf, TopicPlans } from "./topic-plans.js";
 import { WaitingSends } from "./waiting-sends.js";
 
 /** A node, as messages see it. */
@@ -118,7 +118,7 @@ export class MessagingState {
   /** A message that a subscription, or all of this node's own, had no room for. @param of its filter, or the topic */
   dropSlow(of: string, topic: string): void {
     this.droppedSlow += 1;
-    this.drops.dropped("slow", of, topic);
+    this.drops.dropped("slow", of, prefixOf(topic));
   }
 
   mayPublishAs(node: string, publisher: ClusterAddress, topic: string): boolean {

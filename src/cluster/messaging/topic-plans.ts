@@ -35,7 +35,7 @@ export class TopicPlan {
   }
 }
 
-/** The first level of a topic; a text longer than the counters take is counted with others. */
+/** The first level of a topic. */
 export function prefixOf(topic: string): string {
   const end = topic.indexOf("/");
   return end < 0 ? topic : topic.slice(0, end);
