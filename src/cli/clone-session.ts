@@ -8,8 +8,10 @@
  * so a line that begins with a brace is always JSON.
  */
 import type { Command } from "commander";
-import { CloneClient } from "../patterns/clone/index.js";
+import { CloneClient, type CloneServers } from "../patterns/clone/index.js";
 import { keyFault, MAX_KEY } from "../patterns/clone/protocol.js";
+import { addClusterOptions, isOfCluster } from "./cluster-options.js";
+import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe, Failure, FormatError, hasCode, UsageError } from "./failure.js";
 import { bytesFromJson, bytesToJson, type Format, parseJson } from "./format.js";
 import { Log } from "./log.js";
@@ -28,8 +30,10 @@ export interface CloneSettings extends Settings {
 
 export function addCloneClientOptions(command: Command): Command {
   return addClientSecurityOptions(
-    command
-      .addOption(repeatable("--connect <HOST:P>", "address and first port of a server (repeatable)"))
+    addClusterOptions(command)
+      .addOption(
+        repeatable("--connect <HOST:P>", "address and first port of a server, or cluster:NAME (repeatable)"),
+      )
       .option("--subtree </NAME/>", "only keys that begin with /NAME/")
       .option("--timeout <MS>", "time-out of the map, and of an update (default 10000)", wholeNumber(1))
       .option("--heartbeat <MS>", "interval of the server's heartbeats (default 1000)", wholeNumber(1))
@@ -59,6 +63,16 @@ export async function withClone(
   if ((given.connect ?? []).length === 0) throw new UsageError("expected --connect HOST:P");
   const servers = (given.connect as readonly string[]).map(endpointOf);
   const settings = checkSettings({ ...given, connect: servers } as Given) as CloneSettings;
+  const log = new Log(name);
+  await withEndpoints(name, servers, settings, log, (found) => runClone(found, settings, log, work));
+}
+
+async function runClone(
+  servers: CloneServers,
+  settings: CloneSettings,
+  log: Log,
+  work: (session: CloneSession) => Promise<void>,
+): Promise<void> {
   const { subtree, heartbeat, json = false, timeout = TIMEOUT } = settings;
   const socketOptions = await clientSecurityOptions(settings);
   const map = await asUsage(
@@ -70,7 +84,6 @@ export async function withClone(
         ...defined({ subtree, heartbeatInterval: heartbeat }),
       }),
   );
-  const log = new Log(name);
   report(map, log);
   const stop = new Stop().listen();
   const output = new Output(entryFormat(json), stop.forced, stop.request);
@@ -86,9 +99,9 @@ export async function withClone(
   }
 }
 
-/** The endpoint of HOST:P; an endpoint stays as it is. */
+/** The endpoint of HOST:P; an endpoint and cluster:NAME stay as they are. */
 export function endpointOf(address: string): string {
-  return address.includes("://") ? address : `tcp://${address}`;
+  return address.includes("://") || isOfCluster(address) ? address : `tcp://${address}`;
 }
 
 /** A key or value on the command line: text or, with --json, `{"base64":"…"}`. */
@@ -138,6 +151,7 @@ function report(map: CloneClient, log: Log): void {
       log.debug(`received update ${got} instead of ${expected}: loading the map again`),
     )
     .on("handshake:failed", ({ error }) => log.warnOnce(describe(error)))
+    .on("endpoint:refused", ({ error }) => log.warnOnce(describe(error)))
     .on("message:invalid", ({ reason }) => log.warnOnce(`the server violated the protocol: ${reason}`));
 }
 

@@ -87,6 +87,25 @@ describe("--connect cluster:NAME", () => {
     await Promise.all(["lvc", "tap"].map((name) => node.untilSaid("left", `shoal-${name}-${process.pid}`)));
   });
 
+  it("is where clone's commands find their server, before it is there and after it went", async () => {
+    const group = newGroup();
+    const clone = (command: string, ...args: string[]) =>
+      run("", "clone", command, ...args, "--connect", "cluster:map", "--cluster-group", group);
+    const setting = clone("set", "/eel", "12");
+    const server = startWithout("clone", "server", "--bind", "tcp://127.0.0.1:*");
+    const endpoint = await server.endpoint();
+    const node = start(group, "--advertise", `map=${endpoint}`);
+    expect(await setting).toMatchObject({ code: 0, stderr: "" });
+    expect(String((await clone("get", "/eel")).stdout)).toBe("12\n");
+    await node.untilSaid("left", `shoal-clone-get-${process.pid}`);
+    node.signal("SIGTERM");
+    await node.ended;
+    expect(await clone("get", "/eel", "--timeout", "500")).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("no server sent its map within 500 ms"),
+    });
+  });
+
   it("finds the cluster by sources of discovery, which have to be valid", async () => {
     const group = newGroup();
     const { child, endpoint } = await pull(1);
