@@ -58,6 +58,8 @@ const act = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("full" as const), pairs, ms }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("room" as const), ms }) },
+  // Somebody publishes: the interest of those that were just met is waited for.
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("ask" as const), node, ms: fc.nat(50) }) },
 );
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
 
@@ -137,6 +139,7 @@ class Run {
     else if (step.kind === "unname") on.unname(step.filter, 7);
     else if (step.kind === "many") for (let i = 0; i < step.count; i++) on.subscribe(`many/${i}/of/them`);
     else if (step.kind === "fewer") for (const each of [...on.filters]) on.unsubscribe(each);
+    else if (step.kind === "ask") world.act(on, () => on.rules.askUnsettled(world.now));
     else if (step.kind === "stall") on.stalledUntil = world.now + step.ms;
     else if (this.#up.length > 2) {
       on.up = false;
@@ -172,6 +175,11 @@ class Run {
     world.run(1_000);
     for (const at of this.#up)
       for (const of of world.nodes) if (at !== of) world.see(at, of, of.up ? "alive" : "gone");
+    // Who was just met is known, or given up, in time, whatever happens.
+    const met = this.#up.map((at) => [at, [...at.rules.unsettled.keys()]] as const);
+    world.run(1_100);
+    for (const [at, ids] of met)
+      for (const id of ids) expect(at.rules.unsettled.has(id), "unsettled").toBe(false);
     const took = world.until(() => world.agree(), BOUND, 50);
     if (took === Number.POSITIVE_INFINITY) expect.fail(this.#differences());
     for (const at of this.#up) {
