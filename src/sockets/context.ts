@@ -204,5 +204,10 @@ export function setStandIn(find: (() => Context | undefined) | undefined): void 
   standInForShared = find;
 }
 
+/** @internal The context of the caller's machine in a simulation; `undefined` outside of one. */
+export function standInContext(): Context | undefined {
+  return standInForShared?.();
+}
+
 /** The process-wide context: sockets that are given no other belong to it. */
 export const context: Context = new Context({ [SHARED]: true } as ContextOptions);

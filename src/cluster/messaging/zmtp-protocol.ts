@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { keyOf } from "../../core/memory.js";
 import type { PeerCredentials } from "../../engine/engine.js";
-import { Context } from "../../sockets/context.js";
+import { Context, standInContext } from "../../sockets/context.js";
 import { deliverNow, listen, Policing } from "../../sockets/internal.js";
 import { Dealer, Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { bindFree, parsePorts } from "../ports.js";
@@ -51,9 +51,11 @@ export function ipcProtocol(): MessageProtocol {
 
 /**
  * The sockets of a protocol are not the program's: they have a context of their own, with room for a DEALER to each member. The engine is the
- * program's where it knows its peers, as a listener needs it, and else zmtp.
+ * program's where it knows its peers, as a listener needs it, and else zmtp. In a simulation it is the machine's.
  */
 function createContext(): Context {
+  const simulated = standInContext();
+  if (simulated !== undefined) return simulated;
   const context = new Context({ maxSockets: MAX_LINK_CONNECTIONS });
   const { policePeers, peerRoutingIds } = context.load().capabilities;
   return policePeers && peerRoutingIds
