@@ -20,6 +20,10 @@ const GROUPS: readonly Group[] = [
     "pub sub xpub xsub push pull req rep dealer router pair",
     async (program) => (await import("./socket-commands.js")).addSocketCommands(program),
   ],
+  [
+    "client server radio dish scatter gather",
+    async (program) => (await import("./draft-commands.js")).addDraftCommands(program),
+  ],
   ["majordomo", async (program) => (await import("./majordomo.js")).addMajordomoCommand(program)],
   ["titanic", async (program) => (await import("./titanic.js")).addTitanicCommand(program)],
   ["pirate", async (program) => (await import("./pirate.js")).addPirateCommands(program)],

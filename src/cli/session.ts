@@ -8,7 +8,7 @@
 import type { CloseResult, EndpointSource, Socket } from "../index.js";
 import { openEndpoints, type Peers, watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, InputError } from "./failure.js";
-import { formatFor } from "./format.js";
+import { formatFor, type Routed } from "./format.js";
 import { Input } from "./input.js";
 import { Log } from "./log.js";
 import { checkSettings, type Given, type Settings } from "./options.js";
@@ -37,8 +37,10 @@ export type Ending = "complete" | "enough" | "received";
 /** A socket command's own part. */
 export interface Work<S extends Socket> {
   readonly name: string;
-  /** The first frame of each message is a routing id. */
-  readonly routed?: boolean;
+  /** The first frame of each message is a routing id, or a group. */
+  readonly routed?: Routed;
+  /** Frames that each message has to have. Default: any number. */
+  readonly frames?: number;
   open(security: SecurityOptions): S;
   run(session: Session<S>): Promise<Ending>;
 }
@@ -62,7 +64,7 @@ async function run<S extends Socket>(
 ): Promise<void> {
   const socket = await asUsage(() => work.open(security));
   const stop = new Stop().listen();
-  const format = formatFor({ ...settings, routed: work.routed });
+  const format = formatFor({ ...settings, routed: work.routed, frames: work.frames });
   const output = new Output(format, stop.forced, stop.request);
   const input = new Input(format, settings.json === true, stop.requested);
   try {

@@ -12,6 +12,7 @@ import {
   Request,
   Router,
   type RoutingIdOptions,
+  type Socket,
   Subscriber,
   XPublisher,
   XSubscriber,
@@ -401,7 +402,7 @@ function addTwoWayCommands(program: Command): void {
       (settings) =>
         runSocket(settings, {
           name: "router",
-          routed: true,
+          routed: "routing id",
           open: (security) => new Router({ ...security, ...routingIdOf(settings), mandatory: true }),
           run: (session) =>
             converse(session, {
@@ -432,10 +433,10 @@ function addTwoWayCommands(program: Command): void {
 }
 
 /**
- * A router's `send`: waits for a peer that is full, and up to PEER_GRACE for one that is absent; then it skips the line, so
+ * The `send` of a router or server: waits for a peer that is full, and up to PEER_GRACE for one that is absent; then it skips the line, so
  * that one lost peer does not hold up the others.
  */
-function sendRouted(session: Session<Router>): Send {
+export function sendRouted(session: Session<Socket & { send(frames: Buffer[]): Promise<void> }>): Send {
   const { socket, settings, stop, log, input } = session;
   const room = settings.timeout ?? Number.POSITIVE_INFINITY;
   const grace = Math.min(room, PEER_GRACE);
