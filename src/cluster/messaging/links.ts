@@ -482,6 +482,8 @@ export class NodeLinks implements MessageLinks {
     try {
       return this.#effects.onItem(from, kind, item);
     } catch {
+      // Handlers and listeners of the program are caught before. What is left is a mistake of this node's about a peer's bytes:
+      // it costs that item, is counted, and does not end the process.
       this.#refuse("handler");
       return undefined;
     }

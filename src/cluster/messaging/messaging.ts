@@ -192,12 +192,18 @@ export class Messaging implements ClientEffects {
 
   #subscribe(filter: string, subscription: Subscription, retained: boolean): void {
     this.#table.add(filter, subscription);
-    this.#state.plans.changed();
     let known = this.#known.get(filter);
     if (known === undefined) {
-      known = handled(this.routes.subscribe(filter));
+      try {
+        known = handled(this.routes.subscribe(filter));
+      } catch (error) {
+        // As many filters as a node may have.
+        this.#table.delete(filter, subscription);
+        throw error;
+      }
       this.#known.set(filter, known);
     }
+    this.#state.plans.changed();
     if (!retained) {
       subscription.ready = known;
       return;
@@ -460,8 +466,8 @@ const NEVER = new Promise<void>(() => undefined);
 
 function nothing(): void {}
 
-/** A promise that nobody need look at. */
+/** `ready` of a subscription, which need not be awaited. */
 function handled(promise: Promise<void>): Promise<void> {
-  promise.catch(nothing);
+  promise.catch(nothing); // A caller that awaits it has the error.
   return promise;
 }

@@ -69,6 +69,7 @@ export class MessageNames {
     try {
       return this.create(name, undefined, isSubtopic);
     } catch {
+      // Too many numbers: a message without one is still a message, and `create` reports it to who asks for a number.
       return 0;
     }
   }

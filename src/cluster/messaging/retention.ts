@@ -177,6 +177,7 @@ export class Retention {
       try {
         await this.#effects.room(to);
       } catch {
+        // The peer is gone.
         return "unreachable";
       }
       await turn();

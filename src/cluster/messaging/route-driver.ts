@@ -139,7 +139,7 @@ export class RouteDriver implements MessageRoutes {
   }
 
   #known(now: number, ticket: number): Promise<void> {
-    if (this.#closed) return rejected(new ClosedError("EBADF", "messaging is closed"));
+    if (this.#closed) return optional(Promise.reject(new ClosedError("EBADF", "messaging is closed")));
     if (this.#rules.acked(ticket)) return Promise.resolve();
     const last = this.#waiters.at(-1);
     // What goes in one block has one answer.
@@ -243,11 +243,14 @@ export class RouteDriver implements MessageRoutes {
     const result = this.#options.links.send(to, MessageKind.ROUTES, item, PREFIX, true);
     if (result === "full" && !this.#full.has(to)) {
       this.#full.add(to);
-      const ended = (): boolean => this.#full.delete(to);
-      this.#options.links.room(to).then(() => {
-        ended();
-        this.onPeer(to, "up");
-      }, ended);
+      this.#options.links.room(to).then(
+        () => {
+          this.#full.delete(to);
+          this.onPeer(to, "up");
+        },
+        // The peer is gone, as membership reports as well.
+        () => this.#full.delete(to),
+      );
     }
     return result;
   }
@@ -265,20 +268,20 @@ export class RouteDriver implements MessageRoutes {
   }
 }
 
-/** A promise that need not be awaited. */
 function withResolvers(): { promise: Promise<void>; resolve: () => void; reject: (error: Error) => void } {
   let resolve = (): void => undefined;
   let reject = (_error: Error): void => undefined;
-  const promise = new Promise<void>((done, failed) => {
-    resolve = done;
-    reject = failed;
-  });
-  promise.catch(() => undefined);
+  const promise = optional(
+    new Promise<void>((done, failed) => {
+      resolve = done;
+      reject = failed;
+    }),
+  );
   return { promise, resolve, reject };
 }
 
-function rejected(error: Error): Promise<void> {
-  const promise = Promise.reject(error);
-  promise.catch(() => undefined);
+/** A promise that need not be awaited, such as `ready` of a subscription. */
+function optional(promise: Promise<void>): Promise<void> {
+  promise.catch(() => undefined); // A caller that awaits it has the error.
   return promise;
 }

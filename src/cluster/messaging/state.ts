@@ -84,7 +84,7 @@ export class MessagingState {
     this.names = new MessageNames(id, effects.topics, effects.subtopics, this.addresses, {
       isClosed: () => this.closed || this.self.closed,
       register: (name, number, isNamed, isSubtopic) => {
-        // It rejects when messaging closes first: nobody needs the number then.
+        // It rejects where a member does not answer in time: the number counts, and that member gets it when it answers.
         this.routes.register(name, number, isNamed, isSubtopic).catch(nothing);
       },
     });
@@ -125,6 +125,7 @@ export class MessagingState {
     try {
       return this.settings.mayPublishAs?.({ node, publisher, topic }) === true;
     } catch {
+      // The program's function says no by throwing: the caller gets that as an error, or the message is counted as refused.
       return false;
     }
   }

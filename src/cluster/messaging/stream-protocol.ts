@@ -107,6 +107,7 @@ class StreamConnection implements MessageConnection {
       return;
     }
     if (this.#isOver) {
+      // It was given up before it was open: no error of it matters.
       stream.on("error", () => undefined).destroy();
       return;
     }
@@ -141,6 +142,7 @@ class StreamConnection implements MessageConnection {
     const stream = this.#stream;
     this.#onEnd();
     if (stream === undefined) return;
+    // It ends anyhow, and what was not acknowledged is sent again.
     stream.on("error", () => undefined);
     this.#uncork();
     stream.end();

@@ -7,6 +7,7 @@ import { encodeAsk, encodeName, encodePublish, encodeValue } from "../../../src/
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { type RetainedValue, RetainedValues } from "../../../src/cluster/messaging/retained.js";
+import { InvalidStateError } from "../../../src/core/errors.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
@@ -520,6 +521,22 @@ describe("subscriptions", () => {
     expect(b.events).toContainEqual(
       expect.objectContaining({ type: "message:dropped", reason: "slow", filter: "t/#", prefix: "t" }),
     );
+  });
+
+  test("one that is refused since the node has too many leaves nothing behind", async () => {
+    const [a, b] = nodes(2);
+    const subscribe = vi.spyOn(b.routes, "subscribe").mockImplementationOnce(() => {
+      throw new InvalidStateError("EFSM", "too many");
+    });
+    const got: string[] = [];
+    const handler = ({ data }: ClusterMessage): void => void got.push(String(data));
+    expect(() => b.messaging.self.subscribe("t", handler)).toThrow("too many");
+    expect(b.messaging.stats()).toMatchObject({ subscriptions: 0, filters: 0 });
+    b.messaging.self.subscribe("t", handler);
+    expect(subscribe).toHaveBeenCalledTimes(2);
+    await a.messaging.self.publish("t", "once");
+    await world.settle();
+    expect(got).toEqual(["once"]);
   });
 
   test("bytes count as well", async () => {
