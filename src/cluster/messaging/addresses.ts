@@ -35,6 +35,8 @@ export class Alias {
   used = false;
   /** Its node answered that there is no such client any more. */
   closed = false;
+  /** It was dropped at the bound, and leads nowhere. */
+  dropped = false;
 
   constructor(node: string, id: number, client: number) {
     this.address = Object.freeze({ node, id });
@@ -161,6 +163,7 @@ export class Addresses<Client> {
       const aliases = this.#byNode.get(node);
       aliases?.delete(alias.client);
       if (aliases?.size === 0) this.#byNode.delete(node);
+      alias.dropped = true;
       this.#dropped += 1;
       this.#effects.dropped(alias.address);
       return;

@@ -96,6 +96,10 @@ export const MAX_PENDING_BYTES = 67_108_864;
 export const MAX_DIRECT_FAULTS = 1_024;
 /** ms between two looks at one-to-one messages that nobody answers. */
 export const DIRECT_LOOK = 100;
+/** Topics that have aliases on links, bytes of such a topic, and publishes of others after which all aliases are given again. */
+export const MAX_TOPIC_ALIASES = 1_024;
+export const MAX_ALIASED_TOPIC = 255;
+export const ALIAS_RESTART = 65_536;
 /** Topics whose members and subscriptions are remembered, and bytes of such a topic. */
 export const MAX_PLANS = 8_192;
 export const MAX_PLANNED_TOPIC = 1_024;

@@ -2,13 +2,16 @@
  * What the links of other nodes bring of topics and retained values: checked, and given to this node's own subscriptions, never to
  * another node.
  */
+import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { Deliveries } from "./deliveries.js";
-import { ASK, END, ItemReader, ORIGIN, PublishItem, RETAIN, VALUE } from "./items.js";
+import { ALIAS, ASK, CLIENT, END, ItemReader, ORIGIN, PublishItem, RETAIN, VALUE } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
+import type { IncomingLink } from "./parts.js";
 import type { RetainedValues } from "./retained.js";
 import type { Retention } from "./retention.js";
 import type { MessagingState } from "./state.js";
+import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
 import { filterFault } from "./topics.js";
 
@@ -33,15 +36,29 @@ export class IncomingItems {
     this.#retention = state.retention;
   }
 
-  onPublish(from: string, item: Buffer): Promise<void> | undefined {
+  onPublish(link: IncomingLink, bytes: Buffer, start: number, end: number): Promise<void> | undefined {
     const incoming = this.#incoming;
     const { reader } = incoming;
-    if (!incoming.readHead(item, 0)) return this.#state.refuse("publish:malformed");
-    const plan = this.#plans.ofBytes(item, reader.nameStart, reader.nameEnd);
+    if (!incoming.readHead(bytes, start, end)) return this.#state.refuse("publish:malformed");
+    const { alias } = incoming;
+    let plan: TopicPlan | undefined;
+    if ((incoming.flags & ALIAS) !== 0) {
+      plan = link.topics.get(alias);
+      if (plan === undefined) return this.#state.refuse("publish:alias");
+    } else {
+      const { nameStart, nameEnd } = reader;
+      plan = this.#plans.ofBytes(bytes, nameStart, nameEnd);
+      if (alias >= 0) {
+        if (alias >= MAX_TOPIC_ALIASES || nameEnd - nameStart > MAX_ALIASED_TOPIC)
+          return this.#state.refuse("publish:alias");
+        link.topics.set(alias, plan);
+      }
+    }
     if (plan === undefined || plan.topic === SELF_TOPIC) return this.#state.refuse("publish:topic");
     if (!incoming.readTail()) return this.#state.refuse("publish:malformed");
     const { client, origin, subtopic, flags } = incoming;
     this.received += 1;
+    const from = link.id;
     const node = (flags & ORIGIN) === 0 ? from : origin;
     const subscriptions = this.#plans.subscriptions(plan);
     if (subscriptions.length === 0) {
@@ -52,13 +69,9 @@ export class IncomingItems {
       return this.#state.refuse("publish:origin");
     const data = reader.rest();
     if ((flags & RETAIN) !== 0) this.#keep(plan.topic, node, client, subtopic, incoming.stamp, data);
-    const message = this.#names.message(
-      plan.topic,
-      data,
-      this.#names.senderOf(node, client),
-      subtopic,
-      false,
-    );
+    const sender =
+      (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(node, client);
+    const message = this.#names.message(plan.topic, data, sender, subtopic, false);
     return this.#deliveries.deliver(subscriptions, message, true);
   }
 
@@ -103,7 +116,8 @@ export class IncomingItems {
   #onValue(from: string, request: number, item: Buffer, at: number): Promise<void> | undefined {
     const incoming = this.#incoming;
     const { reader } = incoming;
-    if (!incoming.readHead(item, at) || (incoming.flags & (RETAIN | ORIGIN)) !== (RETAIN | ORIGIN))
+    const isRead = incoming.readHead(item, at, item.length);
+    if (!isRead || incoming.alias >= 0 || (incoming.flags & (RETAIN | ORIGIN)) !== (RETAIN | ORIGIN))
       return this.#state.refuse("retained:malformed");
     const { nameStart, nameEnd } = reader;
     if (!incoming.readTail()) return this.#state.refuse("retained:malformed");

@@ -4,12 +4,14 @@
  *   name        varint: bytes, then so many bytes of UTF-8
  *   client      4 bytes, big-endian: a client's number on its own node
  *
- *   PUBLISH     flags 1 | [client 4] | [origin 16] | topic: name | [subtopic: name] | [stamp 8] | data
+ *   PUBLISH     flags 1 | [client 4] | [origin 16] | [alias varint] | [topic: name] | [subtopic: name] | [stamp 8] | data
  *                 1 SUBTOPIC   there is a subtopic
  *                 2 RETAIN     it is the topic's retained value from now on; empty data: there is none. stamp: microseconds
  *                              since 1970, big-endian, later than the one before it
  *                 4 CLIENT     published by this client; without it by the node's own, 1
  *                 8 ORIGIN     the client is of this node, on whose behalf the sender of the item publishes
+ *                16 ALIAS      an alias in place of the topic
+ *                32 DEFINE     an alias, then the topic for which it stands from then on, in this session of the link
  *
  *   DIRECT      flags 1 | number varint | to: client 4 | [client 4] | [subtopic: name] | data         flags as above
  *                 number: 1 … 2^32-1, one more than in the DIRECT before it; 0: no answer is wanted
@@ -21,14 +23,17 @@
  *               3 END    | request varint
  */
 import { isUtf8 } from "node:buffer";
-import { ITEM_BY_REFERENCE } from "./bounds.js";
+import { slice } from "../../core/memory.js";
 import { sizeOfUint, writeUint } from "./schema.js";
 
 export const SUBTOPIC = 1;
 export const RETAIN = 2;
 export const CLIENT = 4;
 export const ORIGIN = 8;
-const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN;
+/** The topic is a number (topic-aliases.ts); a number, and the name that it stands for from now on. */
+export const ALIAS = 16;
+export const DEFINE = 32;
+const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE;
 export const RESULT = 0x80;
 export const ASK = 1;
 export const VALUE = 2;
@@ -53,23 +58,73 @@ export function encodeName(name: string): Buffer {
   return encoded;
 }
 
-function dataBytes(data: string | Uint8Array): number {
+/** Bytes of data: of a text as UTF-8. */
+export function dataBytes(data: string | Uint8Array): number {
   return typeof data === "string" ? Buffer.byteLength(data) : data.length;
 }
 
-function writeData(into: Buffer, data: string | Uint8Array, offset: number): void {
+export function writeData(into: Buffer, data: string | Uint8Array, offset: number): void {
   if (typeof data === "string") into.write(data, offset);
   else into.set(data, offset);
 }
 
+/** The flags of an item that has its topic's name. */
+export function publishFlags(
+  client: number,
+  origin: string | undefined,
+  subtopic: Buffer | undefined,
+  stamp: number,
+): number {
+  let flags = client === 1 ? 0 : CLIENT;
+  if (origin !== undefined) flags |= CLIENT | ORIGIN;
+  if (subtopic !== undefined) flags |= SUBTOPIC;
+  return stamp === 0 ? flags : flags | RETAIN;
+}
+
+/** Bytes of an item in front of its data. */
+export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer | undefined): number {
+  let bytes = 1 + topic.length;
+  if ((flags & CLIENT) !== 0) bytes += CLIENT_BYTES;
+  if ((flags & ORIGIN) !== 0) bytes += ORIGIN_BYTES;
+  if ((flags & RETAIN) !== 0) bytes += STAMP_BYTES;
+  return subtopic === undefined ? bytes : bytes + subtopic.length;
+}
+
+/** Writes what stands in front of the data. @param alias with ALIAS or DEFINE @returns where it ends */
+export function writePublishHead(
+  into: Buffer,
+  flags: number,
+  client: number,
+  origin: string | undefined,
+  alias: number,
+  topic: Buffer,
+  subtopic: Buffer | undefined,
+  stamp: number,
+): number {
+  let at = 1;
+  into[0] = flags;
+  if ((flags & CLIENT) !== 0) at = into.writeUInt32BE(client, at);
+  if (origin !== undefined) at += into.write(origin, at, "hex");
+  if ((flags & (ALIAS | DEFINE)) !== 0) at = writeUint(into, at, alias);
+  if ((flags & ALIAS) === 0) {
+    into.set(topic, at);
+    at += topic.length;
+  }
+  if (subtopic !== undefined) {
+    into.set(subtopic, at);
+    at += subtopic.length;
+  }
+  return (flags & RETAIN) === 0 ? at : writeStamp(into, stamp, at);
+}
+
 /**
+ * A whole item, with its topic's name, in memory of its own.
+ *
  * @param client who publishes, on its node
  * @param origin its node, where that is another one than the sender's
  * @param topic `encodeName` of it
  * @param subtopic the same
  * @param stamp of a retained value; 0: it is not retained
- * @param isShared whether the item may be overwritten by the next one: links copy small ones at once. Measured with
- *   `shoal bench cluster-forward`: 28 % of a publisher's time went to the collector otherwise
  */
 export function encodePublish(
   client: number,
@@ -78,54 +133,11 @@ export function encodePublish(
   subtopic: Buffer | undefined,
   stamp: number,
   data: string | Uint8Array,
-  isShared = false,
 ): Buffer {
-  let flags = 0;
-  let bytes = 1 + topic.length + dataBytes(data);
-  if (client !== 1 || origin !== undefined) {
-    flags |= CLIENT;
-    bytes += CLIENT_BYTES;
-  }
-  if (origin !== undefined) {
-    flags |= ORIGIN;
-    bytes += ORIGIN_BYTES;
-  }
-  if (subtopic !== undefined) {
-    flags |= SUBTOPIC;
-    bytes += subtopic.length;
-  }
-  if (stamp !== 0) {
-    flags |= RETAIN;
-    bytes += STAMP_BYTES;
-  }
-  const item = isShared && bytes < ITEM_BY_REFERENCE ? shared(bytes) : Buffer.allocUnsafe(bytes);
-  let at = 1;
-  item[0] = flags;
-  if ((flags & CLIENT) !== 0) at = item.writeUInt32BE(client, at);
-  if (origin !== undefined) at += item.write(origin, at, "hex");
-  item.set(topic, at);
-  at += topic.length;
-  if (subtopic !== undefined) {
-    item.set(subtopic, at);
-    at += subtopic.length;
-  }
-  if (stamp !== 0) at = writeStamp(item, stamp, at);
-  writeData(item, data, at);
+  const flags = publishFlags(client, origin, subtopic, stamp);
+  const item = Buffer.allocUnsafe(publishHeadBytes(flags, topic, subtopic) + dataBytes(data));
+  writeData(item, data, writePublishHead(item, flags, client, origin, 0, topic, subtopic, stamp));
   return item;
-}
-
-const SHARED = Buffer.allocUnsafeSlow(ITEM_BY_REFERENCE);
-/** Views of it, by their length. */
-const VIEWS = new Array<Buffer | undefined>(1_024).fill(undefined);
-
-function shared(bytes: number): Buffer {
-  if (bytes >= VIEWS.length) return SHARED.subarray(0, bytes);
-  let view = VIEWS[bytes];
-  if (view === undefined) {
-    view = SHARED.subarray(0, bytes);
-    VIEWS[bytes] = view;
-  }
-  return view;
 }
 
 function writeStamp(into: Buffer, stamp: number, offset: number): number {
@@ -208,19 +220,21 @@ export function encodeEnd(request: number): Buffer {
 export class ItemReader {
   item: Buffer = EMPTY;
   at = 0;
+  end = 0;
   failed = false;
   /** Of the name that was read last: its first byte and the byte after it. */
   nameStart = 0;
   nameEnd = 0;
 
-  start(item: Buffer, at: number): void {
+  start(item: Buffer, at: number, end: number = item.length): void {
     this.item = item;
     this.at = at;
+    this.end = end;
     this.failed = false;
   }
 
   byte(): number {
-    if (this.at >= this.item.length) {
+    if (this.at >= this.end) {
       this.failed = true;
       return 0;
     }
@@ -246,7 +260,7 @@ export class ItemReader {
   }
 
   uint32(): number {
-    if (this.at + 4 > this.item.length) {
+    if (this.at + 4 > this.end) {
       this.failed = true;
       return 0;
     }
@@ -264,7 +278,7 @@ export class ItemReader {
   }
 
   id(): string {
-    if (this.at + ORIGIN_BYTES > this.item.length) {
+    if (this.at + ORIGIN_BYTES > this.end) {
       this.failed = true;
       return "";
     }
@@ -275,7 +289,7 @@ export class ItemReader {
   /** Looks where a name is: `nameStart`, `nameEnd`. Its bytes are not checked. */
   skipName(): void {
     const bytes = this.varint();
-    if (this.failed || bytes < 1 || bytes > 65_535 || this.at + bytes > this.item.length) {
+    if (this.failed || bytes < 1 || bytes > 65_535 || this.at + bytes > this.end) {
       this.failed = true;
       this.nameStart = this.at;
       this.nameEnd = this.at;
@@ -298,13 +312,14 @@ export class ItemReader {
   }
 
   rest(): Buffer {
-    return this.item.subarray(this.at);
+    const { item, at } = this;
+    return slice(item.buffer, item.byteOffset + at, this.end - at);
   }
 }
 
 const EMPTY = Buffer.alloc(0);
 
-/** A PUBLISH item that is read; the topic stays where it is: `reader.nameStart`, `nameEnd` until `readPublishRest`. */
+/** A PUBLISH item that is read; the topic stays where it is: `reader.nameStart`, `nameEnd` until `readTail`. */
 export class PublishItem {
   readonly reader = new ItemReader();
   flags = 0;
@@ -313,18 +328,22 @@ export class PublishItem {
   origin = "";
   subtopic: string | undefined = undefined;
   stamp = 0;
+  /** -1: it has none. */
+  alias = -1;
 
   /** Up to its topic. @returns whether it is well-formed so far */
-  readHead(item: Buffer, at: number): boolean {
+  readHead(item: Buffer, at: number, end: number): boolean {
     const { reader } = this;
-    reader.start(item, at);
+    reader.start(item, at, end);
     const flags = reader.byte();
     this.flags = flags;
     this.client = (flags & CLIENT) === 0 ? 1 : reader.uint32();
     this.origin = (flags & ORIGIN) === 0 ? "" : reader.id();
     this.subtopic = undefined;
     this.stamp = 0;
-    reader.skipName();
+    this.alias = (flags & (ALIAS | DEFINE)) === 0 ? -1 : reader.varint();
+    if ((flags & ALIAS) === 0) reader.skipName();
+    else if ((flags & DEFINE) !== 0) return false;
     return !reader.failed && (flags & ~KNOWN) === 0 && isClient(this.client);
   }
 

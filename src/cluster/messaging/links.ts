@@ -24,6 +24,7 @@ import {
   MAX_HELLOS,
   MAX_ITEM,
   MAX_PROTOCOLS,
+  MAX_TOPIC_ALIASES,
   MAX_WHERE,
 } from "./bounds.js";
 import {
@@ -43,6 +44,7 @@ import type {
   ProtocolHost,
   ProtocolListener,
 } from "./protocol.js";
+import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
 import { type LinkMember, Sending, type SendingEffects } from "./sending.js";
 import type { WindowLimits } from "./window.js";
@@ -189,7 +191,11 @@ export class NodeLinks implements MessageLinks {
       flushSoon: this.#flushSoon,
       onAcked: this.#onAcked,
     };
-    this.#receivingEffects = { onItem: this.#onItem, acknowledgeSoon: this.#acknowledgeSoon };
+    this.#receivingEffects = {
+      onItem: this.#onItem,
+      ...(effects.onPublish !== undefined && { onPublish: this.#onPublish }),
+      acknowledgeSoon: this.#acknowledgeSoon,
+    };
   }
 
   // --- Life ----------------------------------------------------------------------------------------------------------
@@ -321,13 +327,11 @@ export class NodeLinks implements MessageLinks {
   send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false): SendResult {
     const sending = this.#sending.get(to) ?? this.#open(to);
     if (sending === undefined) {
-      this.#checkSize(item);
+      this.#checkSize(item.length);
       return "unreachable";
     }
     if (item.length > sending.maxItem) {
-      this.#checkSize(item);
-      this.#drop(sending, prefix);
-      this.#effects.onTooLarge?.(to, kind, prefix);
+      this.#dropTooLarge(sending, kind, item.length, prefix);
       return "too-large";
     }
     if (sending.offer(kind, item)) return "sent";
@@ -342,6 +346,20 @@ export class NodeLinks implements MessageLinks {
       const result = this.send(id, kind, item, prefix, full !== undefined);
       if (result === "sent") sent += 1;
       else if (result === "full") full?.push(id);
+    }
+    return sent;
+  }
+
+  publish(to: readonly string[], publication: Publication, full: string[]): number {
+    let sent = 0;
+    for (let i = 0; i < to.length; i++) {
+      const id = to[i] as string;
+      const sending = this.#sending.get(id) ?? this.#open(id);
+      if (sending === undefined) this.#checkSize(publication.bytes);
+      else if (publication.bytes > sending.maxItem)
+        this.#dropTooLarge(sending, MessageKind.PUBLISH, publication.bytes, publication.plan.prefix);
+      else if (sending.publish(MessageKind.PUBLISH, publication)) sent += 1;
+      else full.push(id);
     }
     return sent;
   }
@@ -412,10 +430,10 @@ export class NodeLinks implements MessageLinks {
     return sending;
   }
 
-  #checkSize(item: Uint8Array): void {
-    if (item.length > this.#maxItem)
+  #checkSize(bytes: number): void {
+    if (bytes > this.#maxItem)
       throw new InvalidArgumentError(
-        `a message between nodes has ${this.#maxItem} bytes at most; got ${item.length}`,
+        `a message between nodes has ${this.#maxItem} bytes at most; got ${bytes}`,
       );
   }
 
@@ -423,6 +441,13 @@ export class NodeLinks implements MessageLinks {
     return new UnroutableError(
       `the node ${to} gets no messages: ${this.reasonOf(to) ?? "it cannot be reached"}`,
     );
+  }
+
+  /** It is counted and reported; what no node takes throws. */
+  #dropTooLarge(sending: Sending, kind: number, bytes: number, prefix: string): void {
+    this.#checkSize(bytes);
+    this.#drop(sending, prefix);
+    this.#effects.onTooLarge?.(sending.id, kind, prefix);
   }
 
   #drop(sending: Sending, prefix: string): void {
@@ -484,6 +509,15 @@ export class NodeLinks implements MessageLinks {
     } catch {
       // Handlers and listeners of the program are caught before. What is left is a mistake of this node's about a peer's bytes:
       // it costs that item, is counted, and does not end the process.
+      this.#refuse("handler");
+      return undefined;
+    }
+  };
+
+  #onPublish = (from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void> => {
+    try {
+      return this.#effects.onPublish?.(from, bytes, start, end);
+    } catch {
       this.#refuse("handler");
       return undefined;
     }
@@ -570,6 +604,7 @@ export class NodeLinks implements MessageLinks {
         delivered: window.delivered,
         window: LINK_WINDOW,
         maxItem: this.#maxItem,
+        aliases: MAX_TOPIC_ALIASES,
       }),
     ]);
     window.acked = window.delivered;

@@ -115,6 +115,9 @@ export class Messaging implements ClientEffects {
     });
     const links: MessageLinksEffects = {
       onItem: (from, kind, item) => this.#onItem(from, kind, item),
+      onPublish: (from, bytes, start, end) => {
+        return this.#state.closed ? NEVER : this.#incoming.onPublish(from, bytes, start, end);
+      },
       onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
       onTooLarge: (peer, kind, prefix) => {
         // Of the others, the caller has an error.
@@ -340,8 +343,6 @@ export class Messaging implements ClientEffects {
     // Not acknowledged: its sender counts it as lost, for nobody here gets it.
     if (this.#state.closed) return NEVER;
     switch (kind) {
-      case MessageKind.PUBLISH:
-        return this.#incoming.onPublish(from, item);
       case MessageKind.DIRECT:
         return this.#directs.onItem(from, item);
       case MessageKind.ROUTES: {

@@ -4,11 +4,12 @@
  */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { type Addresses, type ClusterAddress, isAlias } from "./addresses.js";
+import { type Addresses, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { MAX_SUBTOPIC, MAX_SUBTOPIC_NAMES } from "./bounds.js";
 import type { MessageClient } from "./client.js";
 import { encodeName } from "./items.js";
 import { type NumberedNames, ReceivedMessage } from "./message.js";
+import type { IncomingLink } from "./parts.js";
 import type { TopicIds } from "./topic-ids.js";
 import { topicFault } from "./topics.js";
 
@@ -90,6 +91,17 @@ export class MessageNames {
       this.#topicNumbers,
       this.#subtopicNumbers,
     );
+  }
+
+  /** The address of a link's own client. */
+  ownSenderOf(link: IncomingLink): ClusterAddress {
+    const known = link.ownClient;
+    if (known !== undefined && !known.dropped) {
+      known.used = true;
+      return known.address;
+    }
+    link.ownClient = this.#addresses.aliasOf(link.id, SELF_ID);
+    return link.ownClient.address;
   }
 
   senderOf(node: string, client: number): ClusterAddress {

@@ -6,7 +6,7 @@
  *   publish ──> members whose interest is known: at once
  *           └─> kept ── interest of a member is known ──> those of its topics to that member, in order
  */
-import type { TopicPlan } from "./topic-plans.js";
+import type { TopicPlan } from "./topic-plan.js";
 
 export class KeptPublish {
   readonly plan: TopicPlan;

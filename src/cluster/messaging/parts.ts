@@ -5,6 +5,10 @@
  *                                            └── MessageRoutes: who is interested in a topic (route-driver.ts)
  */
 
+import type { Alias } from "./addresses.js";
+import type { Publication } from "./publication.js";
+import type { TopicAliases } from "./topic-aliases.js";
+
 /** What an item on a link is: one byte before it. */
 export const MessageKind = { ROUTES: 1, PUBLISH: 2, DIRECT: 3, SERVICE: 4, RETAINED: 5 } as const;
 
@@ -77,9 +81,20 @@ export interface MessageRoutesStats {
 export interface MessageLinksEffects {
   /** In order for each peer. It is acknowledged after this returned, or after the promise settled; the peer's next item waits for that. */
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
+  /** The same of the kind PUBLISH, which has most items: without an object for each. Absent: `onItem` has these, too. */
+  onPublish?(from: IncomingLink, bytes: Buffer, start: number, end: number): void | Promise<void>;
   onPeer(id: string, state: PeerState): void;
   /** An item was dropped that is larger than the peer takes. */
   onTooLarge?(id: string, kind: number, prefix: string): void;
+}
+
+/** The peer that sent an item, as its link knows it. */
+export interface IncomingLink {
+  readonly id: string;
+  /** What the aliases of its session stand for. */
+  readonly topics: TopicAliases;
+  /** The alias of its own client, kept by who asks for it. */
+  ownClient: Alias | undefined;
 }
 
 /** An ordered, acknowledged, bounded stream of items to each member, dialled on first use. */
@@ -97,6 +112,13 @@ export interface MessageLinks {
    * @returns how many took it
    */
   sendToMany(to: readonly string[], kind: number, item: Uint8Array, prefix: string, full?: string[]): number;
+  /**
+   * A publication, which may be used again when this returns.
+   *
+   * @param full those whose mark is reached are pushed there, and are not counted as dropped
+   * @returns how many took it
+   */
+  publish(to: readonly string[], publication: Publication, full: string[]): number;
   /** Counts an item that the caller drops since the peer's mark is reached. */
   drop(to: string, prefix: string): void;
   /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */

@@ -11,16 +11,18 @@ import type { ClusterAddress } from "./addresses.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
 import type { PublishOptions } from "./client.js";
 import type { Deliveries } from "./deliveries.js";
-import { encodePublish, MAX_VALUE_HEADER } from "./items.js";
+import { MAX_VALUE_HEADER } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
+import { Publication } from "./publication.js";
 import type { RetainedValues } from "./retained.js";
 import type { Retention } from "./retention.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
-import type { TopicPlan, TopicPlans } from "./topic-plans.js";
+import { AliasNumbers } from "./topic-aliases.js";
+import type { TopicPlans } from "./topic-plans.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
 /** ms of publishes between two turns of the event loop. */
@@ -28,13 +30,6 @@ const PUBLISH_TIME = 1;
 /** Resolved once and for all: most publishes go to few nodes. */
 const COUNTS: readonly Promise<number>[] = Array.from({ length: 65 }, (_, count) => Promise.resolve(count));
 const NONE: readonly Subscription[] = [];
-const EMPTY = Buffer.alloc(0);
-
-/** What this node's own subscriptions get of a publish. */
-interface LocalCopy {
-  readonly subscriptions: readonly Subscription[];
-  readonly message: ReceivedMessage | undefined;
-}
 
 export class Publisher {
   readonly #state: MessagingState;
@@ -49,7 +44,9 @@ export class Publisher {
   readonly #retained: RetainedValues;
   readonly #retention: Retention;
   readonly #budget = new TurnBudget(PUBLISH_TIME, systemClock);
-  readonly #fulls: string[] = [];
+  readonly #aliases = new AliasNumbers();
+  /** For the next publish. */
+  #spare: Publication | undefined = undefined;
   /** Settles in the next turn, while publishes wait for one. */
   #turn: Promise<void> | undefined = undefined;
   published = 0;
@@ -98,35 +95,64 @@ export class Publisher {
     const targets = this.#plans.targets(plan);
     const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
     const stamp = retain ? this.#retained.stamp(Date.now()) : 0;
-    let item: Buffer | undefined;
-    // Nobody but links has to do with its bytes, and they have them when the call returns.
+    const client = origin ?? sender.id;
+    const publication = this.#spare ?? new Publication(plan);
+    // A protocol that dials may be the program's, and publish in turn.
+    this.#spare = undefined;
     const hasNewcomers = this.#unsettled.size > 0 || !this.#newcomers.isEmpty;
-    const isShared = !retain && this.#waiting.isEmpty && subscriptions.length === 0 && !hasNewcomers;
-    if (targets.length > 0 || retain || hasNewcomers) {
+    const isItem = targets.length > 0 || retain || hasNewcomers;
+    if (isItem) {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
-      item = encodePublish(origin ?? sender.id, node, plan.name, name, stamp, data, isShared);
+      publication.set(plan, client, node, name, stamp, data);
       // One that is kept is given to later subscribers, with a header of its own.
-      this.#state.checkSize(retain ? item.length + MAX_VALUE_HEADER : item.length);
+      this.#state.checkSize(retain ? publication.bytes + MAX_VALUE_HEADER : publication.bytes);
+      this.#aliases.look(plan);
     }
     this.published += 1;
-    // A copy: the program may use its bytes again.
-    const bytes = subscriptions.length === 0 && !retain ? EMPTY : ownBytes(data, item);
-    if (retain) {
-      const value = { topic, node: sender.node, client: origin ?? sender.id, subtopic, stamp };
-      this.#retained.keep({ ...value, data: Buffer.from(bytes) });
-      this.#retention.published({ ...value, data: bytes });
+    let message: ReceivedMessage | undefined;
+    if (retain || subscriptions.length > 0) {
+      // A copy: the program may use its bytes again.
+      const bytes = Buffer.from(data as Uint8Array);
+      if (retain) {
+        const value = { topic, node: sender.node, client, subtopic, stamp };
+        this.#retained.keep({ ...value, data: Buffer.from(bytes) });
+        this.#retention.published({ ...value, data: bytes });
+      }
+      if (subscriptions.length > 0) message = this.#names.message(topic, bytes, sender, subtopic, false);
     }
-    const message =
-      subscriptions.length === 0 ? undefined : this.#names.message(topic, bytes, sender, subtopic, false);
-    if (waits || !this.#waiting.isEmpty || hasNewcomers) {
-      const local = { subscriptions, message };
-      return this.#publishOrWait(plan, targets, item, isShared, local, waits, timeout);
-    }
-    let count = 0;
-    if (item !== undefined && targets.length > 0) count = this.#sendToAll(targets, item, plan.prefix);
-    if (message !== undefined && this.#queueLocal(subscriptions, message)) count += 1;
-    return this.#settled(count);
+    const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
+    if (waits && (this.#waiting.isFull(targets.length + 1, bytes) || this.#isFullOfNewcomers(bytes)))
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
+      );
+    let result: Promise<number>;
+    if (this.#waiting.isEmpty && !hasNewcomers && (!waits || message === undefined)) {
+      const { fulls } = publication;
+      const count = targets.length > 0 ? this.#links.publish(targets, publication, fulls) : 0;
+      this.sent += count;
+      if (fulls.length > 0 && waits)
+        result = this.#publishOrWait(
+          fulls.splice(0),
+          count,
+          publication,
+          bytes,
+          NONE,
+          undefined,
+          true,
+          timeout,
+        );
+      else {
+        while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
+        const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message);
+        result = this.#settled(isLocalToo ? count + 1 : count);
+      }
+    } else
+      result = this.#publishOrWait(targets, 0, publication, bytes, subscriptions, message, waits, timeout);
+    publication.clear();
+    this.#spare = publication;
+    return result;
   }
 
   /** A loop of publishes lets the event loop turn: links, timers and heartbeats go on next to it. */
@@ -138,18 +164,6 @@ export class Publisher {
       });
     }
     return this.#turn.then(() => count);
-  }
-
-  /** Gives an item to links; where a mark is reached it is dropped there. @returns how many took it */
-  #sendToAll(targets: readonly string[], item: Uint8Array, prefix: string): number {
-    const fulls = this.#fulls;
-    const count = this.#links.sendToMany(targets, MessageKind.PUBLISH, item, prefix, fulls);
-    this.sent += count;
-    if (fulls.length > 0) {
-      for (const id of fulls) this.#state.dropFull(id, prefix);
-      fulls.length = 0;
-    }
-    return count;
   }
 
   /** @returns whether this node's own subscriptions get it */
@@ -165,41 +179,33 @@ export class Publisher {
   /**
    * Where somebody's mark is reached, or others wait there already, or a member was just met.
    *
-   * @param isShared whether the item's memory is used again by the next publish
+   * @param before how many nodes have it already @param bytes of a copy that waits
    */
   #publishOrWait(
-    plan: TopicPlan,
     targets: readonly string[],
-    item: Buffer | undefined,
-    isShared: boolean,
-    { subscriptions, message }: LocalCopy,
+    before: number,
+    publication: Publication,
+    bytes: number,
+    subscriptions: readonly Subscription[],
+    message: ReceivedMessage | undefined,
     waits: boolean,
     timeout: number,
   ): Promise<number> {
-    const bytes = item?.length ?? message?.bytes ?? 0;
-    if (waits && (this.#waiting.isFull(targets.length + 1, bytes) || this.#isFullOfNewcomers(bytes)))
-      throw new InvalidStateError(
-        "ERR_TOO_MANY_PENDING",
-        "too many messages wait for room: messaging.maxPending and maxPendingBytes",
-      );
+    const { plan } = publication;
     let copies: Promise<boolean>[] | undefined;
-    let own: Buffer | undefined;
-    let count = 0;
+    let count = before;
     const wait = (peer: string, send: () => SendResult): void => {
       copies ??= [];
       copies.push(this.#waitForRoom(peer, bytes, timeout, send));
     };
-    const kept = this.#keepForNewcomers(plan, targets, item, waits, timeout);
+    const kept = this.#keepForNewcomers(targets, publication, waits, timeout);
     for (const id of targets) {
       if (this.#newcomers.has(id)) continue;
-      const data = item as Buffer;
-      const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, data, plan.prefix);
+      const item = publication.item();
+      const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, item, plan.prefix);
       if (result === "sent") count += 1;
-      else if (result === "full" && waits) {
-        own ??= isShared ? Buffer.from(data) : data;
-        const copy = own;
-        wait(id, () => this.#sendUncounted(id, copy, plan.prefix));
-      } else if (result === "full") this.#state.dropFull(id, plan.prefix);
+      else if (result === "full" && waits) wait(id, () => this.#sendUncounted(id, item, plan.prefix));
+      else if (result === "full") this.#state.dropFull(id, plan.prefix);
     }
     if (message !== undefined) {
       const isBehind = this.#waiting.has(this.#state.id);
@@ -244,20 +250,20 @@ export class Publisher {
   }
 
   #keepForNewcomers(
-    plan: TopicPlan,
     targets: readonly string[],
-    item: Buffer | undefined,
+    publication: Publication,
     waits: boolean,
     timeout: number,
   ): KeptPublish | undefined {
     if (this.#newcomers.meet(this.#unsettled)) this.#state.routes.askUnsettled();
-    if (this.#newcomers.isEmpty || item === undefined) return undefined;
-    if (this.#newcomers.isFull(item.length)) {
+    if (this.#newcomers.isEmpty) return undefined;
+    const { plan } = publication;
+    if (this.#newcomers.isFull(publication.bytes)) {
       for (const id of targets) if (this.#newcomers.has(id)) this.#state.dropFull(id, plan.prefix);
       return undefined;
     }
     const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
-    const kept = new KeptPublish(plan, item, waits, deadline);
+    const kept = new KeptPublish(plan, publication.item(), waits, deadline);
     this.#newcomers.keep(kept);
     return kept;
   }
@@ -326,9 +332,3 @@ export class Publisher {
 }
 
 function nothing(): void {}
-
-/** The data alone, as bytes that nobody else has. @param item that ends with them */
-function ownBytes(data: string | Uint8Array, item: Buffer | undefined): Buffer {
-  if (item === undefined) return Buffer.from(data as Uint8Array);
-  return item.subarray(item.length - (typeof data === "string" ? Buffer.byteLength(data) : data.length));
-}

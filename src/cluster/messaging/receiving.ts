@@ -7,14 +7,19 @@
  * It outlives its connections: a peer that comes back goes on where it was.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import type { Alias } from "./addresses.js";
 import { ACK_BYTES, LINK_WINDOW } from "./bounds.js";
+import { type IncomingLink, MessageKind } from "./parts.js";
 import type { MessageConnection } from "./protocol.js";
+import { TopicAliases } from "./topic-aliases.js";
 import { ReceiveWindow } from "./window.js";
 import { BATCH_HEADER, BatchReader, countOf, encodeAck, ITEM_HEADER, LinkFrame, sequenceOf } from "./wire.js";
 
 export interface ReceivingEffects {
   /** Never throws. */
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
+  /** The same for a publication, which is where it arrived. Absent: it is an item as others are. */
+  onPublish?(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn. */
   acknowledgeSoon(receiving: Receiving): void;
 }
@@ -28,7 +33,7 @@ interface Queued {
   readonly bytes: number;
 }
 
-export class Receiving {
+export class Receiving implements IncomingLink {
   readonly id: string;
   readonly window = new ReceiveWindow();
   connection: MessageConnection | undefined = undefined;
@@ -36,6 +41,8 @@ export class Receiving {
   onFault: ((fault: FrameFault) => void) | undefined = undefined;
   /** Of the connection. */
   protocol = "";
+  readonly topics = new TopicAliases();
+  ownClient: Alias | undefined = undefined;
   /** In the list of those that acknowledge soon. */
   isDue = false;
   readonly #effects: ReceivingEffects;
@@ -65,6 +72,7 @@ export class Receiving {
     this.#reader = undefined;
     this.#left = 0;
     this.#unackedBytes = 0;
+    this.topics.clear();
   }
 
   /** @returns what is wrong with it; the connection ends then */
@@ -124,10 +132,12 @@ export class Receiving {
     const effects = this.#effects;
     const epoch = this.#epoch;
     while (this.#left > 0) {
-      const item = reader.next();
-      if (item === undefined) return "malformed";
+      if (!reader.next()) return "malformed";
       this.#left -= 1;
-      const done = effects.onItem(id, reader.kind, item);
+      const done =
+        reader.kind === MessageKind.PUBLISH && effects.onPublish !== undefined
+          ? effects.onPublish(this, reader.frame, reader.start, reader.end)
+          : effects.onItem(id, reader.kind, reader.item());
       if (done !== undefined) {
         this.#pause(done);
         return undefined;
@@ -141,7 +151,11 @@ export class Receiving {
 
   #handle(kind: number, item: Buffer): void {
     const epoch = this.#epoch;
-    const done = this.#effects.onItem(this.id, kind, item);
+    const effects = this.#effects;
+    const done =
+      kind === MessageKind.PUBLISH && effects.onPublish !== undefined
+        ? effects.onPublish(this, item, 0, item.length)
+        : effects.onItem(this.id, kind, item);
     if (done !== undefined) this.#pause(done);
     else if (epoch === this.#epoch) this.window.delivered += 1;
   }

@@ -284,6 +284,11 @@ export function hex(size: number): Field<string> {
   };
 }
 
+/** A last field, which earlier versions do not have. @param absent what it is there */
+export function added<T>(field: Field<T>, absent: T): Field<T> {
+  return { write: field.write, read: (from) => (from.at === from.end ? absent : field.read(from)) };
+}
+
 /** True or false: a byte. */
 export function flag(): Field<boolean> {
   return {

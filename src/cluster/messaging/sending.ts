@@ -14,7 +14,15 @@ import { describe, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert } from "./advert.js";
-import { DIAL_RETRY, DIAL_RETRY_MAX, DIAL_TIMEOUT, MAX_BATCH, PROTOCOL_RETRY } from "./bounds.js";
+import {
+  DIAL_RETRY,
+  DIAL_RETRY_MAX,
+  DIAL_TIMEOUT,
+  ITEM_BY_REFERENCE,
+  MAX_BATCH,
+  MAX_TOPIC_ALIASES,
+  PROTOCOL_RETRY,
+} from "./bounds.js";
 import type {
   ConnectionEvents,
   DialTarget,
@@ -22,6 +30,8 @@ import type {
   MessageProtocol,
   ProtocolHost,
 } from "./protocol.js";
+import type { Publication } from "./publication.js";
+import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
 
@@ -105,6 +115,7 @@ export class Sending {
   isDirty = false;
   /** Bytes that were offered since the last flush. */
   #offered = 0;
+  readonly #aliases = new SentAliases();
   readonly #effects: SendingEffects;
   #current: Attempt | undefined = undefined;
   #attempt: Attempt | undefined = undefined;
@@ -138,12 +149,28 @@ export class Sending {
   /** @returns whether there was room */
   offer(kind: number, item: Uint8Array): boolean {
     if (!this.window.offer(kind, item)) return false;
-    this.#offered += item.length;
+    this.#sendSoon(item.length);
+    return true;
+  }
+
+  /** The same with a publication, whose topic is an alias where the session has one. @returns whether there was room */
+  publish(kind: number, publication: Publication): boolean {
+    if (publication.bytes >= ITEM_BY_REFERENCE) return this.offer(kind, publication.item());
+    const { plan } = publication;
+    const form = this.#aliases.formOf(plan);
+    publication.encodeHead(form);
+    if (!this.window.offerPublication(kind, publication)) return false;
+    if (form === TopicForm.DEFINE) this.#aliases.defined(plan);
+    this.#sendSoon(publication.headBytes + publication.dataBytes);
+    return true;
+  }
+
+  #sendSoon(bytes: number): void {
+    this.#offered += bytes;
     if (this.state === "up") {
       if (this.#offered >= MAX_BATCH) this.flush();
       else if (!this.isDirty) this.#effects.flushSoon(this);
     } else if (this.state === "idle") this.#connect();
-    return true;
   }
 
   /** Sends what the peer has room for. */
@@ -198,7 +225,7 @@ export class Sending {
   #giveUp(): void {
     this.#disconnect();
     this.#isSessionUp = false;
-    this.window.reset();
+    this.#reset();
     this.#settleRoom(true);
   }
 
@@ -389,6 +416,12 @@ export class Sending {
     if (this.#current === undefined) this.#later();
   }
 
+  /** A session begins. */
+  #reset(): void {
+    this.window.reset();
+    this.#aliases.reset();
+  }
+
   // --- What the peer says ----------------------------------------------------------------------------------------------
 
   #onMessage(attempt: Attempt, frames: readonly Buffer[]): void {
@@ -433,9 +466,11 @@ export class Sending {
     const deliveredBefore = window.delivered;
     const isOther = this.#life !== "" && welcome.life !== this.#life;
     this.#life = welcome.life;
-    if ((isOther && !window.isFresh) || !window.resume(welcome.received, welcome.delivered)) {
+    // What was not sent yet may be for a life that took aliases.
+    const isFresh = window.isFresh && !this.#aliases.isUsed;
+    if ((isOther && !isFresh) || !window.resume(welcome.received, welcome.delivered)) {
       // Another life, or one that forgot: nobody knows what it had.
-      window.reset();
+      this.#reset();
       this.#isSessionUp = false;
       attempt.resets += 1;
       if (attempt.resets > MAX_RESETS) {
@@ -446,6 +481,7 @@ export class Sending {
       return;
     }
     this.#granted = welcome.window;
+    this.#aliases.limit = Math.min(welcome.aliases, MAX_TOPIC_ALIASES);
     this.maxItem = Math.min(this.maxItem, welcome.maxItem);
     attempt.deliveredBefore = deliveredBefore;
     this.#take(attempt);

@@ -12,7 +12,8 @@ import { Retention } from "./retention.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
 import type { TopicIds } from "./topic-ids.js";
-import { prefixOf, TopicPlans } from "./topic-plans.js";
+import { prefixOf } from "./topic-plan.js";
+import { TopicPlans } from "./topic-plans.js";
 import { WaitingSends } from "./waiting-sends.js";
 
 /** A node, as messages see it. */

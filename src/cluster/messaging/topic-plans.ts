@@ -3,43 +3,14 @@
  * routes or subscriptions have changed. Topics that arrive are found by their bytes, without making a text of them.
  */
 import { MAX_PLANNED_TOPIC, MAX_PLANS } from "./bounds.js";
-import { encodeName } from "./items.js";
 import type { MessageRoutes } from "./parts.js";
 import type { Subscription } from "./subscription.js";
 import type { SubscriptionTable } from "./subscription-table.js";
+import { TopicPlan } from "./topic-plan.js";
 import { checkTopic, topicFault } from "./topics.js";
 
 /** Places for topics that arrive, by a hash of their bytes. A power of two. */
 const PLACES = 1_024;
-
-export class TopicPlan {
-  readonly topic: string;
-  /** As it is in an item. */
-  readonly name: Buffer;
-  /** The bytes of the topic alone. */
-  readonly bytes: Buffer;
-  /** Its first level: messages are counted by it. */
-  readonly prefix: string;
-  /** Ids of members with interest. */
-  targets: string[] = [];
-  /** Of this node, the oldest first. */
-  subscriptions: Subscription[] = [];
-  routesVersion = -1;
-  subscriptionsVersion = -1;
-
-  constructor(topic: string) {
-    this.topic = topic;
-    this.name = encodeName(topic);
-    this.bytes = this.name.subarray(this.name.length - Buffer.byteLength(topic));
-    this.prefix = prefixOf(topic);
-  }
-}
-
-/** The first level of a topic. */
-export function prefixOf(topic: string): string {
-  const end = topic.indexOf("/");
-  return end < 0 ? topic : topic.slice(0, end);
-}
 
 export class TopicPlans {
   readonly #routes: MessageRoutes;

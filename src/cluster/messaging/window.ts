@@ -20,6 +20,8 @@
  */
 import { allocate } from "../../core/memory.js";
 import { ITEM_BY_REFERENCE, MAX_BATCH } from "./bounds.js";
+import { writeData } from "./items.js";
+import type { Publication } from "./publication.js";
 import { writeUint } from "./schema.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
@@ -118,15 +120,37 @@ export class SendWindow {
   /** @returns whether there was room. One item is always taken, whatever its size */
   offer(kind: number, item: Uint8Array): boolean {
     const size = item.length;
-    const waiting = this.#next - this.#acked;
-    if (waiting > 0) {
-      if (waiting >= this.#limits.items || this.#bytes + size + ITEM_OVERHEAD > this.#limits.bytes)
-        return false;
-    }
+    if (!this.#hasRoom(size)) return false;
     if (size >= ITEM_BY_REFERENCE) this.#offerLarge(kind, item);
-    else this.#offerSmall(kind, item);
+    else {
+      const at = this.#append(kind, size);
+      (this.#slab as Buffer).set(item, at);
+    }
     this.#next += 1;
     return true;
+  }
+
+  /**
+   * The same with an item in two parts: what a publication has as its head, and its data.
+   *
+   * @returns whether there was room
+   */
+  offerPublication(kind: number, { head, headBytes, data, dataBytes }: Publication): boolean {
+    const size = headBytes + dataBytes;
+    if (!this.#hasRoom(size)) return false;
+    const at = this.#append(kind, size);
+    const slab = this.#slab as Buffer;
+    // Mostly some bytes, for which a call into native code takes longer.
+    for (let i = 0; i < headBytes; i++) slab[at + i] = head[i] as number;
+    writeData(slab, data, at + headBytes);
+    this.#next += 1;
+    return true;
+  }
+
+  #hasRoom(size: number): boolean {
+    const waiting = this.#next - this.#acked;
+    if (waiting === 0) return true;
+    return waiting < this.#limits.items && this.#bytes + size + ITEM_OVERHEAD <= this.#limits.bytes;
   }
 
   /**
@@ -232,8 +256,8 @@ export class SendWindow {
     this.#inFlight = 0;
   }
 
-  #offerSmall(kind: number, item: Uint8Array): void {
-    const size = item.length;
+  /** Room for an item in a batch, with its kind and its length before it. @returns where it begins in the slab */
+  #append(kind: number, size: number): number {
     let batch = this.#open;
     let at = this.#slabEnd;
     if (
@@ -250,13 +274,13 @@ export class SendWindow {
     slab[at++] = kind;
     if (size < 128) slab[at++] = size;
     else at = writeUint(slab, at, size);
-    slab.set(item, at);
-    at += size;
-    this.#slabEnd = at;
-    batch.end = at;
+    const end = at + size;
+    this.#slabEnd = end;
+    batch.end = end;
     batch.count += 1;
-    batch.bytes += at - before;
-    this.#bytes += at - before;
+    batch.bytes += end - before;
+    this.#bytes += end - before;
+    return at;
   }
 
   #openBatch(size: number): Batch {

@@ -14,7 +14,7 @@
  * receiver's program has had. docs/spec/messaging.md has the rules, and vectors.
  */
 import { slice } from "../../core/memory.js";
-import { bytes, hex, Reader, schema, text, uint } from "./schema.js";
+import { added, bytes, hex, Reader, schema, text, uint } from "./schema.js";
 
 /** The version of the hello that this node speaks. */
 export const LINK_VERSION = 1;
@@ -64,6 +64,8 @@ const WELCOME = schema({
   /** Bytes that may be on their way without an acknowledgement. */
   window: uint(),
   maxItem: uint(),
+  /** Topic aliases that a session may have (topic-aliases.ts). */
+  aliases: added(uint(), 0),
 });
 export type Welcome = NonNullable<ReturnType<typeof WELCOME.decode>>;
 
@@ -131,20 +133,22 @@ export function countOf(frame: Buffer): number {
 
 /** Reads the items of a BATCH one after the other, without an object for each. */
 export class BatchReader {
-  #frame: Buffer;
-  #reader: Reader;
+  readonly frame: Buffer;
+  readonly #reader: Reader;
   kind = 0;
+  start = 0;
+  end = 0;
 
   constructor(frame: Buffer) {
-    this.#frame = frame;
+    this.frame = frame;
     this.#reader = new Reader(frame, BATCH_HEADER);
   }
 
-  /** @returns the next item, a view, with its `kind`; `undefined` at the end and for what is malformed */
-  next(): Buffer | undefined {
+  /** Goes to the next item: `kind`, `start`, `end`. @returns `false` at the end and for what is malformed */
+  next(): boolean {
     const reader = this.#reader;
-    const frame = this.#frame;
-    if (reader.at >= frame.length) return undefined;
+    const frame = this.frame;
+    if (reader.at >= frame.length) return false;
     this.kind = frame[reader.at++] as number;
     // Most lengths are of one byte.
     const first = frame[reader.at];
@@ -153,18 +157,22 @@ export class BatchReader {
       size = first;
       reader.at += 1;
     } else size = reader.uint();
-    const item = reader.failed ? undefined : viewOf(frame, reader.at, size);
-    if (item === undefined) reader.failed = true;
-    else reader.at += size;
-    return item;
+    if (size > frame.length - reader.at) reader.failed = true;
+    if (reader.failed) return false;
+    this.start = reader.at;
+    reader.at += size;
+    this.end = reader.at;
+    return true;
+  }
+
+  /** The item, a view. */
+  item(): Buffer {
+    const { start } = this;
+    return slice(this.frame.buffer, this.frame.byteOffset + start, this.end - start);
   }
 
   /** Whether everything was read, and nothing was malformed. */
   get isWhole(): boolean {
-    return !this.#reader.failed && this.#reader.at === this.#frame.length;
+    return !this.#reader.failed && this.#reader.at === this.frame.length;
   }
-}
-
-function viewOf(frame: Buffer, at: number, size: number): Buffer | undefined {
-  return size > frame.length - at ? undefined : slice(frame.buffer, frame.byteOffset + at, size);
 }

@@ -37,6 +37,7 @@ export class LinksNode {
   advert: string | undefined;
   /** Called with each item; what it returns is waited for. */
   handler: ((item: Item) => void | Promise<void>) | undefined;
+  onBytes: ((item: Buffer) => void) | undefined;
   readonly #signal = new Signal();
   readonly #world: LinksWorld;
 
@@ -64,6 +65,7 @@ export class LinksNode {
         onItem: (from, kind, bytes) => {
           const item = { from, kind, text: bytes.toString() };
           this.items.push(item);
+          this.onBytes?.(bytes);
           this.#signal.fire();
           return this.handler?.(item);
         },

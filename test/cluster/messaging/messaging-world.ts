@@ -3,14 +3,18 @@ import { createId } from "../../../src/cluster/identity.js";
 import type { MessagingEvent } from "../../../src/cluster/messaging/events.js";
 import { Messaging } from "../../../src/cluster/messaging/messaging.js";
 import { type MessagingOptions, messagingSettings } from "../../../src/cluster/messaging/options.js";
-import type {
-  MessageLinks,
-  MessageLinksEffects,
-  MessageLinksStats,
-  MessageRoutes,
-  MessageRoutesStats,
-  SendResult,
+import {
+  type IncomingLink,
+  MessageKind,
+  type MessageLinks,
+  type MessageLinksEffects,
+  type MessageLinksStats,
+  type MessageRoutes,
+  type MessageRoutesStats,
+  type SendResult,
 } from "../../../src/cluster/messaging/parts.js";
+import type { Publication } from "../../../src/cluster/messaging/publication.js";
+import { TopicAliases } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicIds } from "../../../src/cluster/messaging/topic-ids.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import { UnroutableError } from "../../../src/core/errors.js";
@@ -60,6 +64,10 @@ class FakeLinks implements MessageLinks {
       else if (result === "full") full?.push(id);
     }
     return sent;
+  }
+
+  publish(to: readonly string[], publication: Publication, full: string[]): number {
+    return this.sendToMany(to, MessageKind.PUBLISH, publication.item(), publication.plan.prefix, full);
   }
 
   drop(to: string, prefix: string): void {
@@ -212,6 +220,7 @@ export class FakeNode {
   readonly events: MessagingEvent[] = [];
   links!: FakeLinks;
   routes!: SharedRoutes;
+  readonly incoming = new Map<string, IncomingLink>();
   isLive = true;
   #effects!: MessageLinksEffects;
 
@@ -242,7 +251,10 @@ export class FakeNode {
   }
 
   onItem(from: string, kind: number, bytes: Buffer): void | Promise<void> {
-    return this.#effects.onItem(from, kind, bytes);
+    if (kind !== MessageKind.PUBLISH) return this.#effects.onItem(from, kind, bytes);
+    const link = this.incoming.get(from) ?? { id: from, topics: new TopicAliases(), ownClient: undefined };
+    this.incoming.set(from, link);
+    return this.#effects.onPublish?.(link, bytes, 0, bytes.length);
   }
 
   /** It is lost for the others. */

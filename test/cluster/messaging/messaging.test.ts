@@ -3,7 +3,16 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
 import { LOCAL_MESSAGES } from "../../../src/cluster/messaging/bounds.js";
 import type { MessageClient } from "../../../src/cluster/messaging/client.js";
-import { encodeAsk, encodeName, encodePublish, encodeValue } from "../../../src/cluster/messaging/items.js";
+import {
+  ALIAS,
+  DEFINE,
+  encodeAsk,
+  encodeName,
+  encodePublish,
+  encodeValue,
+  ORIGIN,
+  RETAIN,
+} from "../../../src/cluster/messaging/items.js";
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { type RetainedValue, RetainedValues } from "../../../src/cluster/messaging/retained.js";
@@ -866,6 +875,56 @@ describe("retained values", () => {
 });
 
 describe("what an evil node sends", () => {
+  test("as topic aliases is refused where it defines none that is granted", async () => {
+    const [a, b] = nodes(2);
+    const got = collect(b.messaging.self, "#");
+    const name = (topic: string): number[] => [...encodeName(topic)];
+    const forge = (...bytes: number[]): void =>
+      a.links.forge(b, MessageKind.PUBLISH, Buffer.from([...bytes, 0x78]));
+    forge(ALIAS, 5); // Not defined.
+    forge(ALIAS | DEFINE, 5, ...name("t/1")); // Both.
+    forge(DEFINE, 0x80, 0x08, ...name("t/1")); // 1,024.
+    forge(DEFINE, 1, ...name("x".repeat(256)));
+    forge(DEFINE, 2, ...name("t/+"));
+    forge(ALIAS, 2); // What it was to stand for is not a topic.
+    forge(DEFINE, 3, ...name("self"));
+    forge(ALIAS, 3);
+    await world.settle();
+    expect(got).toEqual([]);
+    expect(b.messaging.stats().refused).toEqual({
+      "publish:alias": 4,
+      "publish:malformed": 1,
+      "publish:topic": 3,
+    });
+    // A right one; the number is given to another topic; one of 255 bytes; the last number.
+    forge(DEFINE, 5, ...name("t/1"));
+    forge(ALIAS, 5);
+    forge(DEFINE, 5, ...name("t/2"));
+    forge(ALIAS, 5);
+    forge(DEFINE, 0xff, 0x07, ...name("x".repeat(255)));
+    forge(ALIAS, 0xff, 0x07);
+    await world.settle();
+    const long = "x".repeat(255);
+    expect(got).toEqual(["t/1 x", "t/1 x", "t/2 x", "t/2 x", `${long} x`, `${long} x`]);
+    const value = Buffer.from([
+      ALIAS | RETAIN | ORIGIN,
+      ...Buffer.from(a.id, "hex"),
+      5,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      5,
+      0x78,
+    ]);
+    a.links.forge(b, MessageKind.RETAINED, encodeValue(1, value));
+    await world.settle();
+    expect(b.messaging.stats().refused).toMatchObject({ "retained:malformed": 1 });
+  });
+
   test("is refused by reason, and no byte of it throws into the program", async () => {
     const [a, b] = nodes(2);
     const got = collect(b.messaging.self, "#", "self");

@@ -1,0 +1,113 @@
+/**
+ * A PUBLISH item that links put together: a link that has defined an alias for the topic gets that (topic-aliases.ts), the others
+ * the name. What is in front of the data is encoded once for each form; the data are copied to where each link keeps them.
+ *
+ * One is used again and again: an object and a Buffer for each message were a quarter of a publisher's time
+ * (`shoal bench cluster-forward`).
+ */
+import {
+  ALIAS,
+  DEFINE,
+  dataBytes,
+  encodePublish,
+  publishFlags,
+  publishHeadBytes,
+  writePublishHead,
+} from "./items.js";
+import { TopicForm } from "./topic-aliases.js";
+import type { TopicPlan } from "./topic-plan.js";
+
+/** Bytes of an alias, at most. */
+const ALIAS_BYTES = 5;
+const FIRST_HEAD = 2_048;
+
+export class Publication {
+  plan: TopicPlan;
+  data: string | Uint8Array = "";
+  dataBytes = 0;
+  /** Of the whole item, with the topic's name. */
+  bytes = 0;
+  /** What stands in front of the data, `headBytes` of it, in the form that was encoded last. */
+  head = Buffer.allocUnsafeSlow(FIRST_HEAD);
+  headBytes = 0;
+  /** Nodes whose mark is reached. */
+  readonly fulls: string[] = [];
+  #form: TopicForm | undefined = undefined;
+  #client = 1;
+  #origin: string | undefined = undefined;
+  #subtopic: Buffer | undefined = undefined;
+  #stamp = 0;
+  #flags = 0;
+  #item: Buffer | undefined = undefined;
+
+  constructor(plan: TopicPlan) {
+    this.plan = plan;
+  }
+
+  /**
+   * @param client who publishes, on its node
+   * @param origin its node, where that is another one than the sender's
+   * @param subtopic `encodeName` of it
+   * @param stamp of a retained value; 0: it is not retained
+   */
+  set(
+    plan: TopicPlan,
+    client: number,
+    origin: string | undefined,
+    subtopic: Buffer | undefined,
+    stamp: number,
+    data: string | Uint8Array,
+  ): void {
+    const flags = publishFlags(client, origin, subtopic, stamp);
+    this.plan = plan;
+    this.data = data;
+    this.dataBytes = dataBytes(data);
+    this.bytes = publishHeadBytes(flags, plan.name, subtopic) + this.dataBytes;
+    this.#flags = flags;
+    this.#client = client;
+    this.#origin = origin;
+    this.#subtopic = subtopic;
+    this.#stamp = stamp;
+    this.#form = undefined;
+    this.#item = undefined;
+  }
+
+  /** Encodes `head`, unless it has that form already. */
+  encodeHead(form: TopicForm): void {
+    if (this.#form === form) return;
+    this.#form = form;
+    const { name, alias } = this.plan;
+    const needed = this.bytes - this.dataBytes + ALIAS_BYTES;
+    if (needed > this.head.length) this.head = Buffer.allocUnsafeSlow(needed);
+    const flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
+    this.headBytes = writePublishHead(
+      this.head,
+      this.#flags | flag,
+      this.#client,
+      this.#origin,
+      alias,
+      name,
+      this.#subtopic,
+      this.#stamp,
+    );
+  }
+
+  /** The whole item, with the topic's name, in memory that nobody changes afterwards. */
+  item(): Buffer {
+    this.#item ??= encodePublish(
+      this.#client,
+      this.#origin,
+      this.plan.name,
+      this.#subtopic,
+      this.#stamp,
+      this.data,
+    );
+    return this.#item;
+  }
+
+  /** Lets go of the program's data. */
+  clear(): void {
+    this.data = "";
+    this.#item = undefined;
+  }
+}

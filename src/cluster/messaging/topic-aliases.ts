@@ -1,0 +1,96 @@
+/**
+ * Topic aliases: small numbers that stand for topics on links, so that a topic that is published again costs neither its bytes nor
+ * a look at them.
+ *
+ *   AliasNumbers    of a node: which topics have numbers, the same on all of its links
+ *   SentAliases     of a sender's link: which of them its session has defined
+ *   TopicAliases    of a receiver's link: what they stand for, in this session
+ *
+ * A session delivers its items in order, each once, through cuts: so an item that uses a number comes after the one that defined it.
+ */
+import { ALIAS_RESTART, MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
+import type { TopicPlan } from "./topic-plan.js";
+
+/** How an item has its topic. */
+export const TopicForm = { NAME: 0, DEFINE: 1, USE: 2 } as const;
+export type TopicForm = (typeof TopicForm)[keyof typeof TopicForm];
+
+/** Gives numbers, to topics that are published a second time. Once many publishes have found none left, all begin again. */
+export class AliasNumbers {
+  /** Another one whenever all begin again. */
+  generation = 1;
+  #next = 0;
+  #missed = 0;
+
+  /** A topic is published to. */
+  look(plan: TopicPlan): void {
+    if (plan.aliasGeneration !== this.generation) this.#find(plan);
+  }
+
+  #find(plan: TopicPlan): void {
+    if (plan.bytes.length > MAX_ALIASED_TOPIC) return;
+    if (!plan.isRepeated) {
+      plan.isRepeated = true;
+      return;
+    }
+    if (this.#next === MAX_TOPIC_ALIASES) {
+      this.#missed += 1;
+      if (this.#missed < ALIAS_RESTART) return;
+      this.#missed = 0;
+      this.#next = 0;
+      this.generation += 1;
+    }
+    plan.alias = this.#next++;
+    plan.aliasGeneration = this.generation;
+  }
+}
+
+/** The numbers that a link's session has defined. */
+export class SentAliases {
+  /** How many the peer takes. */
+  limit = 0;
+  /** By number: the generation in which it was defined. */
+  #defined: number[] = [];
+
+  /** Whether the session has defined any. */
+  get isUsed(): boolean {
+    return this.#defined.length > 0;
+  }
+
+  formOf({ alias, aliasGeneration }: TopicPlan): TopicForm {
+    if (alias < 0 || alias >= this.limit) return TopicForm.NAME;
+    return this.#defined[alias] === aliasGeneration ? TopicForm.USE : TopicForm.DEFINE;
+  }
+
+  /** The link has taken the item that defines it. */
+  defined({ alias, aliasGeneration }: TopicPlan): void {
+    while (this.#defined.length < alias) this.#defined.push(0);
+    this.#defined[alias] = aliasGeneration;
+  }
+
+  /** A session begins. */
+  reset(): void {
+    this.limit = 0;
+    this.#defined = [];
+  }
+}
+
+/** What the numbers of a peer's session stand for. */
+export class TopicAliases {
+  #plans: (TopicPlan | undefined)[] = [];
+
+  get(alias: number): TopicPlan | undefined {
+    return this.#plans[alias];
+  }
+
+  /** @param plan `undefined`: what was to be defined is not a topic */
+  set(alias: number, plan: TopicPlan | undefined): void {
+    while (this.#plans.length < alias) this.#plans.push(undefined);
+    this.#plans[alias] = plan;
+  }
+
+  /** A session begins. */
+  clear(): void {
+    this.#plans = [];
+  }
+}

@@ -1,0 +1,201 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import {
+  ALIAS_RESTART,
+  MAX_ALIASED_TOPIC,
+  MAX_TOPIC_ALIASES,
+} from "../../../src/cluster/messaging/bounds.js";
+import { ALIAS, PublishItem } from "../../../src/cluster/messaging/items.js";
+import { Publication } from "../../../src/cluster/messaging/publication.js";
+import { AliasNumbers, SentAliases, TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
+import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
+import { decodeWelcome, encodeWelcome, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
+import { BreakableProtocol } from "./breakable-protocol.js";
+import { LinksNode, LinksWorld } from "./links-world.js";
+
+const plans = (count: number): TopicPlan[] =>
+  Array.from({ length: count }, (_, i) => new TopicPlan(`t/${i}`));
+
+describe("aliases of a node's topics", () => {
+  test("are given with the second publish, each a number of its own", () => {
+    const aliases = new AliasNumbers();
+    const [a, b] = plans(2) as [TopicPlan, TopicPlan];
+    for (const plan of [a, b, b, a]) aliases.look(plan);
+    expect([b.alias, a.alias]).toEqual([0, 1]);
+  });
+
+  test("are not given to long topics", () => {
+    const aliases = new AliasNumbers();
+    const longest = new TopicPlan("x".repeat(MAX_ALIASED_TOPIC));
+    const longer = new TopicPlan("x".repeat(MAX_ALIASED_TOPIC + 1));
+    for (const plan of [longest, longest, longer, longer]) aliases.look(plan);
+    expect([longest.alias, longer.alias]).toEqual([0, -1]);
+  });
+
+  test("begin again when many publishes found none, and a link defines them again", () => {
+    const aliases = new AliasNumbers();
+    const first = plans(MAX_TOPIC_ALIASES);
+    for (const plan of [...first, ...first]) aliases.look(plan);
+    const sent = new SentAliases();
+    sent.limit = MAX_TOPIC_ALIASES;
+    for (const plan of first) sent.defined(plan);
+    const late = new TopicPlan("late");
+    aliases.look(late);
+    for (let i = 1; i < ALIAS_RESTART; i++) aliases.look(late);
+    expect([late.alias, aliases.generation]).toEqual([-1, 1]);
+    aliases.look(late);
+    expect([late.alias, aliases.generation]).toEqual([0, 2]);
+    expect([sent.formOf(late), sent.formOf(first[1] as TopicPlan)]).toEqual([
+      TopicForm.DEFINE,
+      TopicForm.USE,
+    ]);
+  });
+
+  test("are not used beyond what the peer takes, nor by another session", () => {
+    const aliases = new AliasNumbers();
+    const [a, b] = plans(2) as [TopicPlan, TopicPlan];
+    for (const plan of [a, a, b, b]) aliases.look(plan);
+    const sent = new SentAliases();
+    expect(sent.formOf(a)).toBe(TopicForm.NAME);
+    sent.limit = 1;
+    expect([sent.formOf(a), sent.formOf(b)]).toEqual([TopicForm.DEFINE, TopicForm.NAME]);
+    sent.defined(a);
+    expect(sent.formOf(a)).toBe(TopicForm.USE);
+    sent.reset();
+    sent.limit = 1;
+    expect(sent.formOf(a)).toBe(TopicForm.DEFINE);
+  });
+});
+
+describe("aliases on a link", () => {
+  let world: LinksWorld;
+  beforeEach(() => {
+    world = new LinksWorld();
+  });
+  afterEach(() => world.close());
+
+  /** Publications of one node, in turn to each of some topics. */
+  class Publishing {
+    readonly aliases = new AliasNumbers();
+    readonly plans = plans(3);
+    readonly publication = new Publication(this.plans[0] as TopicPlan);
+    count = 0;
+
+    publish(from: LinksNode, to: LinksNode, count: number): void {
+      for (let i = 0; i < count; i++) {
+        const plan = this.plans[this.count % this.plans.length] as TopicPlan;
+        this.aliases.look(plan);
+        this.publication.set(plan, 1, undefined, undefined, 0, String(this.count));
+        expect(from.links.publish([to.id], this.publication, [])).toBe(1);
+        this.count += 1;
+      }
+    }
+  }
+
+  /** What a session's items say: topic and data, and how many had the topic's name. */
+  class Received {
+    readonly got: string[] = [];
+    names = 0;
+    readonly #topics = new Map<number, string>();
+
+    take(bytes: Buffer): void {
+      const item = new PublishItem();
+      expect(item.readHead(bytes, 0, bytes.length) && item.readTail()).toBe(true);
+      const { nameStart, nameEnd } = item.reader;
+      const isUse = ((bytes[0] as number) & ALIAS) !== 0;
+      const topic = isUse ? this.#topics.get(item.alias) : bytes.toString("utf8", nameStart, nameEnd);
+      if (!isUse) this.names += 1;
+      if (!isUse && item.alias >= 0) this.#topics.set(item.alias, topic as string);
+      this.got.push(`${topic} ${item.reader.rest()}`);
+    }
+
+    static expected(count: number, from = 0): string[] {
+      return Array.from({ length: count }, (_, i) => `t/${(from + i) % 3} ${from + i}`);
+    }
+  }
+
+  function receive(node: LinksNode): Received {
+    const received = new Received();
+    node.onBytes = (bytes) => received.take(bytes);
+    return received;
+  }
+
+  test("stay through cuts and reconnections, and each topic's name is sent a few times only", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    const received = receive(b);
+    const publishing = new Publishing();
+    publishing.publish(a, b, 3);
+    await b.until(() => received.got.length === 3);
+    for (let cut = 1; cut <= 10; cut++) {
+      publishing.publish(a, b, 300);
+      await b.until(() => received.got.length >= cut * 200);
+      tcp.cut();
+    }
+    await b.until(() => received.got.length === 3_003);
+    expect(received.got).toEqual(Received.expected(3_003));
+    // Before the first greeting, and to define it.
+    expect(received.names).toBe(6);
+  });
+
+  test("are defined again for another life of the peer", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    const publishing = new Publishing();
+    const first = receive(b);
+    publishing.publish(a, b, 3);
+    await b.until(() => first.got.length === 3);
+    publishing.publish(a, b, 30);
+    await b.until(() => first.got.length === 33);
+    await b.links.close(0);
+    const again = new LinksNode(world, "b", { id: b.id });
+    world.started.push(again);
+    const second = receive(again);
+    await again.start();
+    publishing.publish(a, again, 1);
+    // It was for the life before.
+    await a.until(() => a.to(again).lost === 1);
+    const from = publishing.count;
+    publishing.publish(a, again, 30);
+    await again.until(() => second.got.at(-1)?.endsWith(` ${from + 29}`) === true);
+    expect(second.got.slice(-30)).toEqual(Received.expected(30, from));
+  });
+
+  test("are not sent to a peer of an earlier version, whose welcome does not grant any", async () => {
+    const a = await world.node("a", { protocols: [withoutAliases()] });
+    const b = await world.node("b");
+    const received = receive(b);
+    const publishing = new Publishing();
+    publishing.publish(a, b, 3);
+    await b.until(() => received.got.length === 3);
+    publishing.publish(a, b, 30);
+    await b.until(() => received.got.length === 33);
+    expect(received.got).toEqual(Received.expected(33));
+    expect(received.names).toBe(33);
+  });
+});
+
+/** What comes back to who dials is as earlier versions send it. */
+function withoutAliases() {
+  const tcp = tcpProtocol();
+  return {
+    ...tcp,
+    reaches: tcp.reaches.bind(tcp),
+    listen: tcp.listen.bind(tcp),
+    dial: ((where, target, host, events) =>
+      tcp.dial(where, target, host, {
+        onOpen: () => events.onOpen(),
+        onClose: (reason) => events.onClose(reason),
+        onMessage(frames) {
+          const [head] = frames as [Buffer];
+          if (head[0] !== LinkFrame.WELCOME) return events.onMessage(frames);
+          const welcome = decodeWelcome(head);
+          if (welcome === undefined) throw new Error("no welcome");
+          // Its last field is a number of two bytes.
+          expect(encodeWelcome(welcome)).toEqual(head);
+          events.onMessage([head.subarray(0, -2)]);
+        },
+      })) as typeof tcp.dial,
+  };
+}
