@@ -92,11 +92,14 @@ export async function publishLines(exchange: Exchange): Promise<void> {
         await batches.add(topic ?? String(first), bytesToJson(topic === undefined ? second : first));
       }
     }
-  } finally {
-    // What comes before a fault is published.
     await batches.end();
+  } catch (error) {
+    // What comes before a fault is published.
+    await batches.end().catch(() => undefined); // `fault` has it.
+    if (batches.isBegun) log.info(batches.summary);
+    throw batches.fault ?? error;
   }
-  log.info(`published ${batches.published} messages, ${batches.copies} copies`);
+  log.info(batches.summary);
 }
 
 /** Messages wait for the reply to those before them, and go together then. */
@@ -105,17 +108,30 @@ class Batches {
   #batch: MessageLine[] = [];
   #bytes = 0;
   #flight: Promise<void> | undefined;
-  #fault: unknown;
-  published = 0;
-  copies = 0;
+  /** Why a batch was not published. */
+  fault: unknown;
+  #published = 0;
+  #copies = 0;
+  /** Messages of the batch that failed: the node may have published some of them. */
+  #unanswered = 0;
 
   constructor(exchange: Exchange) {
     this.#exchange = exchange;
   }
 
+  /** Whether a batch has been sent. */
+  get isBegun(): boolean {
+    return this.#published + this.#unanswered > 0;
+  }
+
+  get summary(): string {
+    const unknown = this.#unanswered === 0 ? "" : `; ${this.#unanswered} more may have been`;
+    return `published ${this.#published} messages, ${this.#copies} copies${unknown}`;
+  }
+
   /** @throws the failure of an earlier batch, too: nothing is sent after one */
   async add(topic: string, data: MessageData): Promise<void> {
-    if (this.#fault !== undefined) throw this.#fault;
+    if (this.fault !== undefined) throw this.fault;
     const line = { topic, data };
     const bytes = Buffer.byteLength(JSON.stringify(line)) + 1;
     if (bytes > MAX_BATCH_BYTES)
@@ -128,14 +144,14 @@ class Batches {
 
   /** Settles when all is published. @throws what failed, also while nobody waited for it */
   async end(): Promise<void> {
-    if (this.#fault !== undefined) throw this.#fault;
+    if (this.fault !== undefined) throw this.fault;
     while (this.#batch.length > 0 || this.#flight !== undefined) await this.#sent();
   }
 
   async #sent(): Promise<void> {
     this.#flight ??= this.#send();
     await this.#flight;
-    if (this.#fault !== undefined) throw this.#fault;
+    if (this.fault !== undefined) throw this.fault;
   }
 
   /** Never rejects. */
@@ -147,13 +163,14 @@ class Batches {
       const { ask, members } = this.#exchange;
       const { nodes } = await ask(members.retain === true ? { messages, retain: true } : { messages });
       if (!Array.isArray(nodes)) throw new Failure("its reply is not a node's");
-      this.published += nodes.length;
-      this.copies += (nodes as number[]).reduce((sum, count) => sum + count, 0);
+      this.#published += nodes.length;
+      this.#copies += (nodes as number[]).reduce((sum, count) => sum + count, 0);
     } catch (error) {
-      this.#fault = error;
+      this.fault = error;
+      this.#unanswered = messages.length;
     }
     this.#flight = undefined;
-    if (this.#batch.length > 0 && this.#fault === undefined) this.#flight = this.#send();
+    if (this.#batch.length > 0 && this.fault === undefined) this.#flight = this.#send();
   }
 }
 

@@ -178,7 +178,7 @@ describe("shoal node pub and sub", () => {
 
 describe("a node that fails while shoal node pub reads", () => {
   /** Publishes lines; each command to the node fails. */
-  function publishing() {
+  function publishing(answers: readonly object[] = []) {
     const input = new PassThrough();
     const asked = new EventEmitter();
     let commands = 0;
@@ -193,7 +193,9 @@ describe("a node that fails while shoal node pub reads", () => {
         ask: async () => {
           commands += 1;
           asked.emit("asked");
-          throw new Error("the node is gone");
+          const answer = answers[commands - 1];
+          if (answer === undefined) throw new Error("the node is gone");
+          return { ...answer };
         },
         write: () => Promise.resolve(),
       }),
@@ -201,7 +203,7 @@ describe("a node that fails while shoal node pub reads", () => {
       () => "published",
       (error: Error) => error.message,
     );
-    return { input, asked, ended, commands: () => commands };
+    return { input, asked, ended, commands: () => commands, printed: () => String(stdout.read() ?? "") };
   }
 
   it("fails it at the end of the input, however long before that was", async () => {
@@ -212,6 +214,17 @@ describe("a node that fails while shoal node pub reads", () => {
     await setImmediate();
     input.end();
     expect(await ended).toBe("the node is gone");
+  });
+
+  it("leaves a count of what was published, and of what may have been", async () => {
+    const { input, asked, ended, printed } = publishing([{ nodes: [2] }]);
+    const first = once(asked, "asked");
+    input.write("1\n");
+    await first;
+    await setImmediate();
+    input.end("2\n");
+    expect(await ended).toBe("the node is gone");
+    expect(printed()).toContain("published 1 messages, 2 copies; 1 more may have been\n");
   });
 
   it("is sent nothing more", async () => {
