@@ -125,6 +125,8 @@ export class Sending {
   #upgrade: NodeJS.Timeout | undefined = undefined;
   /** When each protocol failed last, by name. */
   readonly #failedAt = new Map<string, number>();
+  /** The reason that was reported last, by protocol, since it served: further attempts that fail alike are not reported. */
+  readonly #reported = new Map<string, string>();
   #life = "";
   #granted = 0;
   #isSessionUp = false;
@@ -273,7 +275,7 @@ export class Sending {
     try {
       return protocol.reaches(target);
     } catch (error) {
-      this.#effects.onFailed(this, protocol.name, thrownText(error));
+      this.#report(protocol.name, thrownText(error));
       return false;
     }
   }
@@ -381,7 +383,7 @@ export class Sending {
     if (attempt.hasEnded) return;
     this.#drop(attempt);
     this.reason = `${attempt.protocol}: ${reason}`;
-    this.#effects.onFailed(this, attempt.protocol, reason);
+    this.#report(attempt.protocol, reason);
     const now = performance.now();
     if (attempt === this.#attempt) {
       this.#attempt = undefined;
@@ -402,11 +404,17 @@ export class Sending {
     }
   }
 
+  #report(protocol: string, reason: string): void {
+    if (this.#reported.get(protocol) === reason) return;
+    this.#reported.set(protocol, reason);
+    this.#effects.onFailed(this, protocol, reason);
+  }
+
   /** The peer does not want this node, by whatever protocol. */
   #refused(attempt: Attempt, reason: string): void {
     this.#drop(attempt);
     this.reason = `refused: ${reason}`;
-    this.#effects.onFailed(this, attempt.protocol, `refused: ${reason}`);
+    this.#report(attempt.protocol, `refused: ${reason}`);
     this.#candidates = [];
     if (attempt === this.#attempt) this.#attempt = undefined;
     if (attempt === this.#current) {
@@ -502,6 +510,7 @@ export class Sending {
     this.#current = attempt;
     if (this.#attempt === attempt) this.#attempt = undefined;
     this.#candidates = [];
+    this.#reported.delete(attempt.protocol);
     this.state = "up";
     this.#usedAt = performance.now();
     clearTimeout(this.#upgrade);
