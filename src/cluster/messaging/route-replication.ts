@@ -2,7 +2,7 @@
  * Who is interested in what: the rules by which each node's interest reaches all others. No socket, no timer, no clock. Why so is
  * in docs/internals/routes.md.
  *
- *   own interest ─> versions ─> PUSH, by way of the ring (route-ring.ts) ─> each node's copy; acknowledged back along the same way
+ *   own interest ─> versions ─> PUSH, by way of the ring (route-waves.ts) ─> each node's copy; acknowledged back along the same way
  *   now and then, and when a peer comes: DIGEST ─> VERSIONS where they differ ─> WANT from who has more ─> BLOCK …
  *
  * Only a node itself makes versions of its interest. A copy goes from version to version, in order, or is replaced by a snapshot; so
@@ -20,8 +20,6 @@ import { MAX_MEMBERS } from "../bounds.js";
 import {
   MAX_ROUTE_PULLS,
   MAX_ROUTE_PULLS_OF_ONE,
-  ROUTE_ACK_RETRY,
-  ROUTE_ACK_TIMEOUT,
   ROUTE_BUCKETS,
   ROUTE_BURST,
   ROUTE_DIGEST_INTERVAL,
@@ -43,15 +41,14 @@ import {
   type RouteStores,
 } from "./route-replica.js";
 import { RouteRing } from "./route-ring.js";
+import { LOOK, RouteWaves } from "./route-waves.js";
 import {
   type Block,
   BlockKind,
   decodeRouteItem,
-  encodeAck,
   encodeBlockItem,
   encodeDigest,
   encodeNone,
-  encodePush,
   encodeVersions,
   encodeWant,
   Operation,
@@ -66,29 +63,18 @@ import {
 const BLOCKS_A_FLUSH = 8;
 /** Blocks of one flush that are pushed; more are announced, and pulled. */
 const PUSHED_BLOCKS = 2;
-/** ms between two looks at what waits, while something does. */
-const LOOK = 50;
 /** ms until a snapshot that nobody asks for any more is given up. */
 const SNAPSHOT_IDLE = 30_000;
-/** ms for which members that have not acknowledged are asked again after the last change, and the longest wait between two attempts. */
-const ASK_AGAIN_FOR = 60_000;
-const ASK_AGAIN_MAX = 5_000;
-/** ms that a live node whose details have not come is waited for by what wants to be known to all. */
-const EXPECTED_FOR = 2_000;
 /** ms within which a newcomer's peers send their digests. */
 const GREETING_SPREAD = 200;
 /** Beyond those that it sends to anyhow, a node greets a newcomer with the probability of this number by the number of all. */
 const GREETED = 4;
 /** ms between two digests to one peer, at least: fewer in a second than the peer looks at. */
 const DIGEST_PAUSE = 300;
-/** ms within which a change is handed on once only. */
-const HAND_ON_PAUSE = ROUTE_ACK_RETRY / 2;
 /** ms after which a member whose interest is waited for is asked again: it did not know this node yet. */
 const ASK_UNSETTLED_PAUSE = 100;
 /** ms between two times that a node is asked for its routes since others claim that there are more. */
 const ASK_ITSELF_PAUSE = 1_000;
-/** ms that a node waits for acknowledgements, for each further step in the ring. */
-const ACK_STEP = 250;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** `expected`: it is alive, and whether it takes part is not known yet. */
@@ -141,19 +127,6 @@ interface Member {
   hasVersions: boolean;
 }
 
-/** A change on its way through this node: whose acknowledgements are missing. */
-interface Wave {
-  readonly version: number;
-  /** Who wants the acknowledgement; `undefined`: nobody. */
-  readonly parent: string | undefined;
-  /** The part of the ring that it is handed on to; `undefined`: nobody. */
-  readonly until: string | undefined;
-  /** Those that have not answered, with the nodes that each stands for; `undefined` before it was handed on. */
-  pending: Map<string, number> | undefined;
-  missing: number;
-  deadline: number;
-}
-
 export class RouteReplication {
   readonly #self: { readonly id: string; readonly life: number };
   readonly #effects: RouteReplicationEffects;
@@ -167,16 +140,14 @@ export class RouteReplication {
   readonly #numbers: RouteNumbers;
   readonly #ring: RouteRing;
   readonly #members = new Map<string, Member>();
-  /** Live nodes whose details are on their way, and until when they are waited for. */
-  readonly #expected = new Map<string, number>();
   /** Members that were just met, and until when their interest is waited for. */
   readonly #unsettled = new Map<string, number>();
   /** Whether somebody waits for those. */
   #asksUnsettled = false;
   /** Those that are lost, the longest lost first. */
   readonly #lost = new Set<string>();
-  /** By origin. */
-  readonly #waves = new Map<string, Wave>();
+  /** Changes on their way, and who has acknowledged the own ones. */
+  readonly #waves: RouteWaves;
   /** Replicas that are being fetched, and those that wait until another one is. */
   readonly #pulls = new Set<Replica>();
   readonly #waiting = new Set<Replica>();
@@ -189,13 +160,6 @@ export class RouteReplication {
   #nextDigest: number;
   #flushAt = NEVER;
   #lastLook: number;
-  #ackedVersion = 0;
-  #ackedTicket = 0;
-  /** The own change that was not acknowledged by all is sent again at this time. */
-  #askAgainAt = NEVER;
-  #askAgainAfter = ROUTE_ACK_RETRY;
-  #changedAt = 0;
-  #missing = 0;
 
   constructor(options: RouteReplicationOptions) {
     const { self, stores, random, now, effects, proof, limits = ROUTE_LIMITS } = options;
@@ -210,6 +174,13 @@ export class RouteReplication {
     this.#own = new OwnRoutes(self.id, self.life, (bytes) => proof.sign(bytes));
     this.#numbers = new RouteNumbers(stores, limits);
     this.#ring = new RouteRing(self.id);
+    this.#waves = new RouteWaves(self, this.#own, this.#ring, {
+      send: (to, item) => effects.send(to, item),
+      lifeOf: (id) => this.#lifeOf(id),
+      acknowledged: (ticket) => effects.acknowledged(ticket),
+      flood: () => this.#numbers.count("flood"),
+      lookNow: (at) => this.#lookNow(at),
+    });
     this.#nextDigest = now + this.#digestInterval * random();
     this.#lastLook = now;
   }
@@ -249,21 +220,18 @@ export class RouteReplication {
   #changeOwn(now: number, ticket: number): number {
     if (this.#own.hasPending) this.#flushAt = Math.min(this.#flushAt, now + ROUTE_FLUSH);
     else this.#flushAt = NEVER;
-    this.#changedAt = now;
-    // Whether somebody waits for it is not known here.
-    if (!this.acked(ticket) && !this.#waves.has(this.#self.id))
-      this.#askAgainAt = Math.min(this.#askAgainAt, now + LOOK);
+    this.#waves.onOwnChange(now, ticket);
     return ticket;
   }
 
   /** Whether all members that were there have everything up to a ticket. */
   acked(ticket: number): boolean {
-    return ticket <= this.#ackedTicket;
+    return this.#waves.acked(ticket);
   }
 
   /** Members that had not acknowledged the last change when it was asked for. */
   get missing(): number {
-    return this.#missing;
+    return this.#waves.missing;
   }
 
   // --- Members -------------------------------------------------------------------------------------------------------
@@ -277,9 +245,8 @@ export class RouteReplication {
     if (id === this.#self.id) return;
     if (state === "alive" || state === "expected") this.#onMet(now, id, life);
     else this.#settled(id);
-    if (state === "expected") {
-      if (!this.#expected.has(id)) this.#expected.set(id, now + EXPECTED_FOR);
-    } else this.#endExpected(now, id);
+    if (state === "expected") this.#waves.expect(now, id);
+    else this.#waves.endExpected(now, id);
     let member = this.#members.get(id);
     if (member !== undefined && (state === "gone" || member.replica.life !== life)) {
       this.#remove(now, member);
@@ -354,13 +321,6 @@ export class RouteReplication {
     }
   }
 
-  /** What was acknowledged by all others is sent again: it takes part now. */
-  #endExpected(now: number, id: string): void {
-    if (!this.#expected.delete(id) || this.#expected.size > 0) return;
-    this.#askAgainAt = now;
-    this.#lookNow(now);
-  }
-
   #lookNow(now: number): void {
     this.#lastLook = Math.min(this.#lastLook, now - LOOK);
   }
@@ -405,7 +365,7 @@ export class RouteReplication {
     if (member.isAlive) this.#leaveRing(now, member);
     this.#endPull(now, member.replica);
     this.#waiting.delete(member.replica);
-    this.#waves.delete(member.id);
+    this.#waves.forget(member.id);
     member.replica.end();
     this.#effects.changed();
   }
@@ -417,14 +377,7 @@ export class RouteReplication {
     this.#slow.delete(id);
     this.#own.endSnapshot(id);
     for (const replica of [...this.#pulls]) if (replica.pull?.server === id) this.#endPull(now, replica);
-    // Who stood for others did not acknowledge for them; who stood for itself need not.
-    for (const [origin, wave] of [...this.#waves]) {
-      const count = wave.pending?.get(id);
-      if (count === undefined) continue;
-      wave.pending?.delete(id);
-      wave.missing += count - 1;
-      this.#settleWave(now, origin, wave);
-    }
+    this.#waves.onLeave(now, id);
   }
 
   /** The node's id that a number of the stores leads to; `undefined`: it is no target now. */
@@ -451,9 +404,8 @@ export class RouteReplication {
 
   nextWakeUp(): number {
     const isBusy =
-      this.#due.size + this.#pulls.size + this.#waiting.size + this.#waves.size + this.#own.snapshots > 0 ||
-      this.#askAgainAt < NEVER ||
-      this.#expected.size + this.#unsettled.size > 0;
+      this.#waves.isBusy ||
+      this.#due.size + this.#pulls.size + this.#waiting.size + this.#own.snapshots + this.#unsettled.size > 0;
     let next = Math.min(this.#flushAt, this.#nextDigest, this.#nextExpiry());
     if (isBusy) next = Math.min(next, this.#lastLook + LOOK);
     return next;
@@ -488,13 +440,10 @@ export class RouteReplication {
     for (const replica of [...this.#pulls])
       if (now >= (replica.pull as Pull).deadline) this.#onPullTimeout(now, replica);
     for (const replica of [...this.#waiting]) this.#pullNext(now, replica);
-    for (const [origin, wave] of [...this.#waves])
-      if (now >= wave.deadline) this.#onWaveTimeout(now, origin, wave);
     this.#own.endIdle(now, SNAPSHOT_IDLE);
-    for (const [id, until] of this.#expected) if (now >= until) this.#endExpected(now, id);
     for (const [id, until] of this.#unsettled) if (now >= until) this.#settled(id);
     if (this.#asksUnsettled) this.#askAllUnsettled(now);
-    if (now >= this.#askAgainAt) this.#askAgain(now);
+    this.#waves.look(now);
   }
 
   /** When the routes of the longest lost node go. */
@@ -526,134 +475,11 @@ export class RouteReplication {
     }
     this.#flushAt = this.#own.hasPending ? now + ROUTE_FLUSH : NEVER;
     if (blocks.length === 0) return;
-    this.#changedAt = now;
-    this.#askAgainAfter = ROUTE_ACK_RETRY;
     if (blocks.length > PUSHED_BLOCKS || this.#own.hasPending)
-      this.#pushOwn(now, this.#own.version, undefined);
+      this.#waves.push(now, this.#own.version, undefined);
     else
       for (const [i, block] of blocks.entries())
-        this.#pushOwn(now, this.#own.version - blocks.length + 1 + i, block);
-  }
-
-  // --- Changes on their way ------------------------------------------------------------------------------------------
-
-  /** One wave at a time wants acknowledgements: of many changes in a row none would ever be acknowledged by all. */
-  #pushOwn(now: number, version: number, block: Buffer | undefined): void {
-    const { id, life } = this.#self;
-    if (this.#ring.others === 0) {
-      this.#onOwnAcked(now, version);
-      return;
-    }
-    if (this.#waves.has(id)) {
-      this.#handOn(id, life, version, id, block, false);
-      return;
-    }
-    const wave: Wave = {
-      version,
-      parent: id,
-      until: id,
-      pending: undefined,
-      missing: 0,
-      deadline: now + ROUTE_ACK_TIMEOUT,
-    };
-    this.#waves.set(id, wave);
-    this.#startWave(now, id, life, wave, block);
-  }
-
-  /** Sends a change to a part of the ring. @returns nodes that get it from nobody */
-  #handOn(
-    id: string,
-    life: number,
-    version: number,
-    until: string,
-    block: Buffer | undefined,
-    ack: boolean,
-    pending?: Map<string, number>,
-  ): number {
-    // Most of those that it goes to get the same bytes.
-    let leaf: Buffer | undefined;
-    return this.#ring.spread(until, ({ id: to, until: end, count }) => {
-      if (to === id) return true;
-      let item: Buffer;
-      if (end === undefined) item = leaf ??= encodePush(ack, { id, life, version }, undefined, block);
-      else item = encodePush(ack, { id, life, version }, end, block);
-      if (this.#effects.send(to, item) !== "sent") return false;
-      pending?.set(to, count);
-      return true;
-    });
-  }
-
-  #startWave(now: number, id: string, life: number, wave: Wave, block: Buffer | undefined): void {
-    wave.pending = new Map();
-    if (wave.until !== undefined) {
-      const { pending } = wave;
-      const ack = wave.parent !== undefined;
-      wave.missing += this.#handOn(id, life, wave.version, wave.until, block, ack, ack ? pending : undefined);
-    }
-    this.#settleWave(now, id, wave);
-  }
-
-  #settleWave(now: number, origin: string, wave: Wave): void {
-    if (wave.pending === undefined || wave.pending.size > 0) return;
-    this.#waves.delete(origin);
-    if (wave.parent === undefined) return;
-    if (origin === this.#self.id) this.#onOwnWave(now, wave);
-    else {
-      const life = this.#members.get(origin)?.replica.life ?? 0;
-      this.#effects.send(wave.parent, encodeAck(origin, life, wave.version, wave.missing));
-    }
-  }
-
-  #onWaveTimeout(now: number, origin: string, wave: Wave): void {
-    if (wave.pending === undefined) {
-      // It has not come here itself.
-      wave.pending = new Map();
-      wave.missing += 1 + (wave.until === undefined ? 0 : this.#ring.between(wave.until));
-    } else {
-      for (const count of wave.pending.values()) wave.missing += count;
-      wave.pending.clear();
-    }
-    this.#settleWave(now, origin, wave);
-  }
-
-  #onOwnWave(now: number, { version, missing }: Wave): void {
-    this.#missing = missing;
-    if (missing === 0) this.#onOwnAcked(now, version);
-    else if (now - this.#changedAt < ASK_AGAIN_FOR) {
-      this.#askAgainAt = now + this.#askAgainAfter;
-      this.#askAgainAfter = Math.min(2 * this.#askAgainAfter, ASK_AGAIN_MAX);
-    }
-  }
-
-  #onOwnAcked(now: number, version: number): void {
-    if (this.#expected.size > 0) {
-      this.#missing = this.#expected.size;
-      this.#askAgainAt = NEVER;
-      return;
-    }
-    if (version > this.#ackedVersion) {
-      this.#ackedVersion = version;
-      this.#ackedTicket = this.#own.ticketOf(version);
-      this.#own.forgetTickets(version);
-      this.#missing = 0;
-      this.#askAgainAfter = ROUTE_ACK_RETRY;
-      this.#effects.acknowledged(this.#ackedTicket);
-    }
-    // What was sent meanwhile asked for no acknowledgement.
-    this.#askAgainAt = this.#own.version > this.#ackedVersion ? now : NEVER;
-    if (this.#askAgainAt === now) this.#lookNow(now);
-  }
-
-  #askAgain(now: number): void {
-    this.#askAgainAt = NEVER;
-    const { version } = this.#own;
-    if (this.#waves.has(this.#self.id)) return;
-    if (version > this.#ackedVersion) this.#pushOwn(now, version, undefined);
-    else if (!this.#own.hasPending && this.#expected.size === 0) {
-      // Nothing had to be sent.
-      this.#ackedTicket = this.#own.ticketOf(version);
-      this.#effects.acknowledged(this.#ackedTicket);
-    }
+        this.#waves.push(now, this.#own.version - blocks.length + 1 + i, block);
   }
 
   // --- What comes ----------------------------------------------------------------------------------------------------
@@ -684,24 +510,8 @@ export class RouteReplication {
       case RouteItem.NONE:
         return this.#onNone(now, from, message);
       case RouteItem.ACK:
-        return this.#onAck(now, from, message);
+        return this.#waves.onAck(now, from, message);
     }
-  }
-
-  #onAck(
-    now: number,
-    from: string,
-    { id, life, version, missing }: RouteVersion & { missing: number },
-  ): string | undefined {
-    const wave = this.#waves.get(id);
-    if (life !== this.#lifeOf(id)) return "life";
-    if (wave === undefined || wave.version !== version) return undefined;
-    const count = wave.pending?.get(from);
-    if (count === undefined) return "unasked";
-    wave.pending?.delete(from);
-    wave.missing += Math.min(missing, count);
-    this.#settleWave(now, id, wave);
-    return undefined;
   }
 
   #lifeOf(id: string): number | undefined {
@@ -733,19 +543,8 @@ export class RouteReplication {
         this.#settleIfKnown(replica);
       }
     }
-    const part = until === this.#self.id ? undefined : until;
-    if (ack || part !== undefined) {
-      const steps = part === undefined ? 0 : Math.log2(1 + this.#ring.between(part));
-      this.#waves.set(id, {
-        version,
-        parent: ack ? from : undefined,
-        until: part,
-        pending: undefined,
-        missing: 0,
-        deadline: now + ROUTE_ACK_TIMEOUT + ACK_STEP * steps,
-      });
-    }
-    if (replica.version >= version) this.#onAdvance(now, replica);
+    this.#waves.onPush(now, from, { id, version }, ack, until);
+    if (replica.version >= version) this.#waves.onAdvance(now, replica);
     else this.#want(now, replica, from, version);
     return undefined;
   }
@@ -764,19 +563,6 @@ export class RouteReplication {
     // Only beyond so many nodes others are asked for it.
     replica.change(block, !this.#ring.isDirect);
     this.#effects.changed();
-  }
-
-  /** A copy has the version that a change on its way is about: it is handed on, or acknowledged. */
-  #onAdvance(now: number, replica: Replica): void {
-    const wave = this.#waves.get(replica.id);
-    if (wave === undefined || wave.pending !== undefined || replica.version < wave.version) return;
-    if (wave.until !== undefined && !mayHandOn(now, replica, wave.version)) {
-      this.#waves.delete(replica.id);
-      this.#numbers.count("flood");
-      return;
-    }
-    const block = replica.version === wave.version ? replica.lastChange : undefined;
-    this.#startWave(now, replica.id, replica.life, wave, block);
   }
 
   // --- Repair --------------------------------------------------------------------------------------------------------
@@ -1021,7 +807,7 @@ export class RouteReplication {
       return reason;
     }
     pull.deadline = now + ROUTE_PULL_TIMEOUT;
-    if (pull.set === undefined) this.#onAdvance(now, replica);
+    if (pull.set === undefined) this.#waves.onAdvance(now, replica);
     if (end) this.#endPull(now, replica);
     else if (again) this.#ask(now, replica, pull);
     return undefined;
@@ -1065,18 +851,10 @@ export class RouteReplication {
       historyBytes,
       pulls: this.#pulls.size,
       snapshots,
-      missing: this.#missing,
+      missing: this.#waves.missing,
       refused: { ...refused },
     };
   }
-}
-
-/** The same change comes again where an acknowledgement is missing, but not more often than its origin asks. */
-function mayHandOn(now: number, replica: Replica, version: number): boolean {
-  if (version <= replica.handedOn && now - replica.handedOnAt < HAND_ON_PAUSE) return false;
-  replica.handedOn = Math.max(version, replica.handedOn);
-  replica.handedOnAt = now;
-  return true;
 }
 
 function bucketOf(id: string): number {

@@ -27,7 +27,7 @@ beforeEach(() => {
 });
 afterEach(() => world.close());
 
-/** Retained values have stamps of the wall clock: what is published after this has a later one, whoever publishes it. */
+/** Retained values have stamps of the wall clock: what any node publishes after this has a later one. */
 async function nextMillisecond(): Promise<void> {
   const before = Date.now();
   while (Date.now() <= before) await new Promise((resolve) => setImmediate(resolve));
