@@ -11,6 +11,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { Context } from "../../sockets/context.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import {
   Publisher,
   type PublisherOptions,
@@ -18,6 +19,7 @@ import {
   type SubscriberOptions,
 } from "../../sockets/pub-sub.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
 import {
   anything,
   checkEndpoint,
@@ -48,7 +50,7 @@ const LAST_STATE_LINGER = 100;
 
 const OPTIONS = {
   role: choice(["primary", "backup"]),
-  peer: anything<string>(),
+  peer: anything<string | EndpointSource>(),
   // Both times as the Guide has them.
   heartbeatInterval: integer({ default: 1_000 }),
   liveness: integer({ default: 2, min: 2, max: 1_000 }),
@@ -65,8 +67,12 @@ const OPTIONS = {
 export interface BinaryStarOptions {
   /** One of the two is the primary: it serves when both start. */
   readonly role: BinaryStarRole;
-  /** Where the other server publishes its state: the endpoint that it binds. */
-  readonly peer: string;
+  /**
+   * Where the other server publishes its state: the endpoint that it binds. Or a source of that one endpoint, which must not have this
+   * server's own. An endpoint stays in use until the source has another one in its place, however long its list is empty: a server
+   * that drains still serves, and must be heard.
+   */
+  readonly peer: string | EndpointSource;
   /** ms between two states; the same on both servers. Default 1,000. */
   readonly heartbeatInterval?: number | undefined;
   /** Heartbeats of silence after which the peer counts as gone; 2 to 1,000, the same on both. Default 2. */
@@ -148,12 +154,15 @@ const NAMES: Readonly<Record<BinaryStarState, BinaryStarStateName>> = {
 };
 
 /** See the head of this file; the rules are in rules.ts, what wraps a server in server.ts. */
-export class BinaryStar extends Driver<BinaryStarEvent, BinaryStarStats> {
+export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, BinaryStarStats> {
   readonly #settings: Settings<typeof OPTIONS>;
   readonly #rules: BinaryStarRules;
   readonly #timer: DriverTimer;
   readonly #publisher: Publisher;
   readonly #subscriber: Subscriber;
+  /** Where the peer is, of a source; `undefined` for an endpoint that is fixed. */
+  readonly #peerSource: EndpointList | undefined;
+  #peerEndpoint = "";
   readonly #readiness: Readiness;
   /** Wait for the end of a doubt. */
   #doubters: (() => void)[] = [];
@@ -167,12 +176,14 @@ export class BinaryStar extends Driver<BinaryStarEvent, BinaryStarStats> {
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: BinaryStarOptions) {
-    super("BinaryStar", BINARY_STAR_EVENTS);
+    super("BinaryStar", { ...BINARY_STAR_EVENTS, ...ENDPOINT_SOURCE_EVENTS });
     const settings = checkOptions("BinaryStar", OPTIONS, options);
     const { role, heartbeatInterval, liveness, replica, context, clock } = settings;
     if (role === undefined)
       throw new InvalidArgumentError('Option role of BinaryStar is "primary" or "backup"; got undefined');
-    checkEndpoint("peer", settings.peer);
+    const { peer } = settings;
+    if (isEndpointSource(peer)) this.#peerSource = new EndpointList("BinaryStar", peer);
+    else checkEndpoint("peer", peer);
     this.#settings = settings;
     // Rules of other patterns do not see that the process stood still; these have to (rules.ts, sentence 2).
     this.#timer = new DriverTimer(Number.POSITIVE_INFINITY, clock ?? systemClock);
@@ -324,6 +335,7 @@ export class BinaryStar extends Driver<BinaryStarEvent, BinaryStarStats> {
     this.#endDoubt();
     // The last state may be that of a hand-over.
     const last = linger < 0 ? LAST_STATE_LINGER : Math.min(linger, LAST_STATE_LINGER);
+    this.#peerSource?.stop();
     await Promise.all([this.#publisher.close({ linger: last }), this.#subscriber.close({ linger: 0 })]);
     await this.#reading;
   }
@@ -331,11 +343,26 @@ export class BinaryStar extends Driver<BinaryStarEvent, BinaryStarStats> {
   async #bind(endpoint: string): Promise<string> {
     const resolved = await this.#publisher.bind(endpoint);
     this.#subscriber.subscribe();
-    this.#subscriber.connect(this.#settings.peer as string);
+    if (this.#peerSource === undefined) this.#subscriber.connect(this.#settings.peer as string);
+    else
+      this.#peerSource.start({
+        changed: (list) => this.#follow(list),
+        event: (event) => this.events.emit(event),
+      });
     this.#running = true;
     this.#reading = this.#read();
     this.#timer.start(this.#rules);
     return resolved;
+  }
+
+  /** The peer is elsewhere. While the source has no endpoint, or still has that one, nothing changes. */
+  #follow(list: readonly string[]): void {
+    const before = this.#peerEndpoint;
+    const [endpoint] = list;
+    if (endpoint === undefined || list.includes(before) || this.stopping) return;
+    if (this.#peerSource?.connect(endpoint, (where) => this.#subscriber.connect(where)) !== true) return;
+    this.#peerEndpoint = endpoint;
+    if (before !== "") this.#subscriber.disconnect(before);
   }
 
   #assertRunning(): void {
