@@ -30,29 +30,12 @@ export async function withCluster<T>(
   log: Log,
   run: (endpoints: EndpointSource) => Promise<T>,
 ): Promise<T> {
-  const names = connect.filter(isOfCluster).map(nameOf);
-  const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
-  if (clusterKey !== undefined && file !== undefined)
-    throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
-  const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
-  const password = file === undefined ? undefined : await readPasswordFile(file);
-  const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
-  const scope = key === undefined && password === undefined ? undefined : ("link" as const);
-  const node = await asUsage(
-    () =>
-      new ClusterNode({
-        name: `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
-        ...defined({ group, key, password, scope, discovery }),
-      }),
-  );
-  const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
-  const source = new CommandSource(node, names, fixed, log);
+  const source = await ClusterEndpoints.from(command, connect, settings, log);
   try {
-    await asUsage(() => node.start());
+    await source.start();
     return await run(source);
   } finally {
-    source.stop();
-    await node.close({ linger: 200 });
+    await source.close();
   }
 }
 
@@ -66,19 +49,50 @@ function nameOf(endpoint: string): string {
   return name;
 }
 
-/** The endpoints under some names, and fixed ones. */
-class CommandSource implements EndpointSource {
+/** The endpoints under some names, and fixed ones. Nothing is open before `start`. */
+export class ClusterEndpoints implements EndpointSource {
   readonly #node: ClusterNode;
   readonly #names: readonly string[];
   readonly #fixed: readonly string[];
   readonly #log: Log;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(node: ClusterNode, names: readonly string[], fixed: readonly string[], log: Log) {
+  private constructor(node: ClusterNode, names: readonly string[], fixed: readonly string[], log: Log) {
     this.#node = node;
     this.#names = names;
     this.#fixed = fixed;
     this.#log = log;
+  }
+
+  /** @param command the name of its node @throws UsageError for an invalid NAME, group or key */
+  static async from(
+    command: string,
+    connect: readonly string[],
+    settings: ClusterSettings,
+    log: Log,
+  ): Promise<ClusterEndpoints> {
+    const names = connect.filter(isOfCluster).map(nameOf);
+    const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
+    if (clusterKey !== undefined && file !== undefined)
+      throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
+    const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
+    const password = file === undefined ? undefined : await readPasswordFile(file);
+    const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
+    const scope = key === undefined && password === undefined ? undefined : ("link" as const);
+    const node = await asUsage(
+      () =>
+        new ClusterNode({
+          name: `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
+          ...defined({ group, key, password, scope, discovery }),
+        }),
+    );
+    const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
+    return new ClusterEndpoints(node, names, fixed, log);
+  }
+
+  /** Joins the cluster. @throws what `start` of a node throws */
+  async start(): Promise<void> {
+    await asUsage(() => this.#node.start());
   }
 
   async *endpoints(signal: AbortSignal): AsyncGenerator<readonly string[], void, undefined> {
@@ -94,8 +108,10 @@ class CommandSource implements EndpointSource {
     }
   }
 
-  stop(): void {
+  /** Leaves the cluster. */
+  async close(): Promise<void> {
     clearTimeout(this.#timer);
+    await this.#node.close({ linger: 200 });
   }
 
   #whyNone(): string {

@@ -14,8 +14,11 @@ export interface ClusterSettings {
   readonly clusterDiscovery?: readonly string[];
 }
 
-/** Adds the options of commands that connect. */
+/** Adds the options of commands that connect, once; those that a command hid are shown. */
 export function addClusterOptions(command: Command): Command {
+  const known = command.options.filter((option) => option.attributeName().startsWith("cluster"));
+  for (const option of known) option.hidden = false;
+  if (known.length > 0) return command;
   return command
     .addOption(
       new Option("--cluster-group <G>", "cluster of --connect cluster:NAME (default default)").helpGroup(

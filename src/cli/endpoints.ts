@@ -121,7 +121,7 @@ function lowerFirst(text: string): string {
 export async function withEndpoints<T>(
   command: string,
   connect: readonly string[],
-  settings: ClusterSettings,
+  settings: ClusterSettings & { readonly peer?: string },
   log: Log,
   run: (endpoints: readonly string[] | EndpointSource) => Promise<T>,
 ): Promise<T> {
@@ -129,6 +129,13 @@ export async function withEndpoints<T>(
     const { withCluster } = await import("./cluster-endpoints.js");
     return withCluster(command, connect, settings, log, run);
   }
+  // Those of a pair's peer, see pair.ts.
+  if (settings.peer === undefined || !isOfCluster(settings.peer)) refuseClusterOptions("--connect", settings);
+  return run(connect);
+}
+
+/** @param option that has no `cluster:NAME` @throws UsageError where an option of the cluster is given */
+export function refuseClusterOptions(option: string, settings: ClusterSettings): void {
   const { clusterGroup, clusterKey, clusterPasswordFile, clusterDiscovery } = settings;
   const given = {
     group: clusterGroup,
@@ -137,6 +144,5 @@ export async function withEndpoints<T>(
     discovery: clusterDiscovery,
   };
   const [unused] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
-  if (unused !== undefined) throw new UsageError(`--cluster-${unused} needs --connect cluster:NAME`);
-  return run(connect);
+  if (unused !== undefined) throw new UsageError(`--cluster-${unused} needs ${option} cluster:NAME`);
 }

@@ -2,7 +2,6 @@
 import type { Command } from "commander";
 import type { EndpointSource } from "../index.js";
 import { LastValueCache } from "../patterns/last-value-cache/last-value-cache.js";
-import { addClusterOptions, type ClusterSettings } from "./cluster-options.js";
 import { withEndpoints } from "./endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
@@ -12,7 +11,7 @@ import { addPairOptions, Pair, type PairSettings } from "./pair.js";
 import { addSecurityOptions, securityOptions } from "./security.js";
 import { GRACE, type Service, Stop } from "./stop.js";
 
-interface LvcSettings extends OperationSettings, PairSettings, ClusterSettings {
+interface LvcSettings extends OperationSettings, PairSettings {
   readonly frontend?: readonly string[];
   readonly connect?: readonly string[];
   readonly backend?: readonly string[];
@@ -49,8 +48,8 @@ export function addLvcCommand(program: Command): void {
     .option("--max-bytes <N>", "maximum bytes of topics and values (default 268435456)", wholeNumber(1))
     .option("--max-value-bytes <N>", "maximum bytes of one value (default 1048576)", wholeNumber(1))
     .option("--json", "print the counters as JSON at the end");
-  addOperationOptions(addPairOptions(addSecurityOptions(addClusterOptions(command)))).action(
-    (settings: LvcSettings) => lvc(settings),
+  addOperationOptions(addPairOptions(addSecurityOptions(command))).action((settings: LvcSettings) =>
+    lvc(settings),
   );
 }
 

@@ -462,7 +462,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       summary: "ask services of the cluster, and print who answers what",
       description:
         "Asks the services of --to and --resolve, without these all others, and prints a line for each: its answer, why there is " +
-        "none, or that it is missing. Each line of standard input is a query where there is no text, one after the other. Exit code 1 " +
+        "none, or that it is missing. Without a text each line of standard input is a query, one after the other. Exit code 1 " +
         "where not all answered, and where there is nobody.",
       examples: [
         "shoal node query stock --resolve billing",

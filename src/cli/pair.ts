@@ -9,7 +9,10 @@ import {
   type BinaryStarRole,
   type BinaryStarStateName,
 } from "../patterns/binary-star/index.js";
-import { asUsage, UsageError } from "./failure.js";
+import type { ClusterEndpoints } from "./cluster-endpoints.js";
+import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-options.js";
+import { refuseClusterOptions } from "./endpoints.js";
+import { asUsage, describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { wholeNumber } from "./options.js";
 import { clientOf, type SecurityOptions, type SecuritySettings } from "./security.js";
@@ -20,7 +23,7 @@ const HEARTBEAT = 1_000;
 /** Interval of the checks of the peer's state, in ms. */
 const CHECK_INTERVAL = 20;
 
-export interface PairSettings extends SecuritySettings {
+export interface PairSettings extends SecuritySettings, ClusterSettings {
   readonly binaryStar?: BinaryStarRole;
   readonly peer?: string;
   readonly state?: string;
@@ -28,11 +31,14 @@ export interface PairSettings extends SecuritySettings {
 }
 
 export function addPairOptions(command: Command): Command {
-  return command
+  return addClusterOptions(command)
     .addOption(
       new Option("--binary-star <ROLE>", "serve as one of a pair").choices(["primary", "backup"] as const),
     )
-    .option("--peer <EP>", "endpoint where the other server of the pair publishes its state")
+    .option(
+      "--peer <EP>",
+      "endpoint where the other server of the pair publishes its state, or cluster:NAME of that server alone",
+    )
     .option(
       "--state <EP>",
       "endpoint to publish this server's state at (default: the peer's port, all addresses)",
@@ -52,9 +58,17 @@ export class Pair {
 
   readonly #endpoint: string;
   readonly #heartbeat: number;
+  /** Where the peer is, of a cluster. */
+  readonly #source: ClusterEndpoints | undefined;
 
-  private constructor(star: BinaryStar, endpoint: string, heartbeat: number) {
+  private constructor(
+    star: BinaryStar,
+    endpoint: string,
+    heartbeat: number,
+    source: ClusterEndpoints | undefined,
+  ) {
     this.star = star;
+    this.#source = source;
     this.#endpoint = endpoint;
     this.#heartbeat = heartbeat;
     this.gate = new BinaryStarGate(star);
@@ -65,9 +79,15 @@ export class Pair {
    * @returns `undefined` for a server without a peer
    * @throws UsageError
    */
-  static async from(settings: PairSettings, security: SecurityOptions, log: Log): Promise<Pair | undefined> {
+  static async from(
+    settings: PairSettings & { readonly connect?: readonly string[] },
+    security: SecurityOptions,
+    log: Log,
+  ): Promise<Pair | undefined> {
     const { binaryStar: role, peer, state, peerHeartbeat } = settings;
     const heartbeatInterval = peerHeartbeat ?? HEARTBEAT;
+    const isInCluster = peer !== undefined && isOfCluster(peer);
+    if (!isInCluster && !settings.connect?.some(isOfCluster)) refuseClusterOptions("--peer", settings);
     if (role === undefined) {
       if (peer === undefined && state === undefined && peerHeartbeat === undefined) return undefined;
       throw new UsageError("--peer, --state and --peer-heartbeat need --binary-star primary or backup");
@@ -75,18 +95,21 @@ export class Pair {
     if (peer === undefined)
       throw new UsageError("--binary-star needs --peer EP, where the other server publishes its state");
     const endpoint = state ?? sameByPort(peer);
+    const source = isInCluster
+      ? await (await import("./cluster-endpoints.js")).ClusterEndpoints.from("pair", [peer], settings, log)
+      : undefined;
     const star = await asUsage(
       () =>
         new BinaryStar({
           role,
-          peer,
+          peer: source ?? peer,
           heartbeatInterval,
           publisherOptions: security,
           subscriberOptions: clientOf(security, settings),
         }),
     );
     report(star, role, log);
-    return new Pair(star, endpoint, heartbeatInterval);
+    return new Pair(star, endpoint, heartbeatInterval, source);
   }
 
   /** For metrics. */
@@ -96,6 +119,7 @@ export class Pair {
 
   /** To be called when the server listens. */
   async start(log: Log): Promise<void> {
+    await this.#source?.start();
     const endpoint = await asUsage(() => this.star.bind(this.#endpoint));
     log.info(`publishing its state at ${endpoint}`);
   }
@@ -116,6 +140,7 @@ export class Pair {
     }
     await this.gate.close();
     await this.star.close();
+    await this.#source?.close();
   }
 
   /** Whether this server has just become active, and the peer has not confirmed that it is passive. */
@@ -159,6 +184,7 @@ function report(star: BinaryStar, role: BinaryStarRole, log: Log): void {
         log.info("still serving: its peer has not taken over");
       else log.info(`${STATES[event.state]}: ${REASONS[event.reason]}`);
     })
+    .on("endpoint:refused", ({ error }) => log.warnOnce(describe(error)))
     .on("peer:misconfigured", () =>
       log.warnOnce(`the peer is also the ${role}: give one of them the other role`),
     )

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { MajordomoClient } from "../../src/patterns/majordomo/client.js";
 import { until } from "../contract/support/wait.js";
 import { type Command, run, startWithout } from "./in-process.js";
+import { NodeRun } from "./nodes.js";
 import { type Child, file, ipc, startWithout as spawnWithout, useShoal } from "./support.js";
 
 useShoal();
@@ -168,6 +169,38 @@ it("a pair of queues: a call goes on at the backup when the primary is killed", 
   await backup.until("stderr", /serving: its peer is silent/);
 }, 60_000);
 
+it("brokers find each other in a cluster, and hear each other when nobody advertises them any more", async () => {
+  const group = `pair-${process.pid}`;
+  const states = { primary: ipc(), backup: ipc() };
+  const advertised = Object.entries(states).flatMap(([role, state]) => ["--advertise", `${role}=${state}`]);
+  const begin = (role: "primary" | "backup", other: string): Command =>
+    startWithout(
+      ...[
+        "majordomo",
+        "broker",
+        "--bind",
+        "tcp://127.0.0.1:*",
+        "--binary-star",
+        role,
+        "--state",
+        states[role],
+      ],
+      ...["--peer", `cluster:${other}`, "--cluster-group", group, "--peer-heartbeat", "200"],
+    );
+  const [primary, backup] = [begin("primary", "backup"), begin("backup", "primary")];
+  await Promise.all([primary, backup].map((each) => each.until("stderr", /publishing its state/)));
+  const node = NodeRun.start("states", ["--group", group, "--no-control", ...advertised]);
+  await primary.until("stderr", /serving: /);
+  await backup.until("stderr", /standing by: /);
+  node.signal("SIGTERM");
+  await node.ended;
+  await run("", "majordomo", "call", "mmi.stats", "", "--connect", await bound(backup), "--timeout", "1000");
+  expect(backup.stderr).not.toContain("serving");
+  primary.signal("SIGTERM");
+  expect((await primary.ended).code).toBe(0);
+  await backup.until("stderr", /serving: /);
+}, 60_000);
+
 describe("bad usage", () => {
   const bind = ["--bind", "tcp://127.0.0.1:*"];
   it.each<[readonly string[], string]>([
@@ -177,6 +210,9 @@ describe("bad usage", () => {
     [["--binary-star", "backup", "--peer", "ipc://x"], "needs --state EP"],
     [["--binary-star", "backup", "--peer", "nonsense", "--state", "ipc://x"], "nonsense"],
     [["--peer-heartbeat", "0"], "whole number"],
+    [["--binary-star", "backup", "--peer", "cluster:x"], "needs --state EP"],
+    [["--binary-star", "backup", "--peer", "cluster:", "--state", "ipc://x"], "expected cluster:NAME"],
+    [["--cluster-group", "x"], "--cluster-group needs --peer cluster:NAME"],
   ])("majordomo broker %j", async (args, what) => {
     const { code, stderr } = await run("", "majordomo", "broker", ...bind, ...args);
     expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);
