@@ -164,9 +164,10 @@ function addRadio(program: Command): void {
 async function send(session: Session<Radio>, group: string | undefined): Promise<Ending> {
   const { socket, settings, stop, peers } = session;
   const wait = { timeout: settings.timeout ?? -1, signal: stop.forced };
-  // The engine libzmq does not report who joins.
+  // The engine libzmq does not report who joins, and over datagrams nobody does.
   const joined =
-    socket.context.engine === "libzmq"
+    socket.context.engine === "libzmq" ||
+    settings.connect?.some((endpoint) => endpoint.startsWith("udp:")) === true
       ? peers.seen
       : new Promise<void>((resolve) => socket.events.once("subscribe", () => resolve()));
   const sendOne: Send = async (frames) => {

@@ -43,6 +43,7 @@ export const WRITABLE: readonly SocketTypeName[] = [
   "Server",
   "Radio",
   "Scatter",
+  "Datagram",
   "Peer",
   "Channel",
 ];
@@ -62,6 +63,7 @@ export const READABLE: readonly SocketTypeName[] = [
   "Server",
   "Dish",
   "Gather",
+  "Datagram",
   "Peer",
   "Channel",
 ];

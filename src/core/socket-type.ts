@@ -18,6 +18,7 @@ export const SocketType = {
   Dish: 15,
   Gather: 16,
   Scatter: 17,
+  Datagram: 18,
   Peer: 19,
   Channel: 20,
 } as const;

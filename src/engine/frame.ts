@@ -25,6 +25,8 @@ export const LONG_HEADER = 9;
 export const MAX_SHORT = 255;
 /** Bytes of a group's name at most (48/RADIO-DISH). */
 export const MAX_GROUP = 255;
+/** Bytes of a datagram at most, as in libzmq. */
+export const MAX_DATAGRAM = 8_192;
 
 const TWO_32 = 0x1_0000_0000;
 

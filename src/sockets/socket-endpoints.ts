@@ -35,6 +35,8 @@ export class SocketEndpoints {
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
   readonly #connected = new Map<string, number>();
+  /** Whether it has been connected to an endpoint of udp: what it sends has to fit a datagram. */
+  datagrams = false;
   #last: string | null = null;
   #settling = 0;
   /** What `nameNext` was given. */
@@ -136,6 +138,7 @@ export class SocketEndpoints {
   /** @param routingId the name that a ROUTER or STREAM gives the peer @returns the id that a PEER gives it */
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
+    if (endpoint.startsWith("udp:")) this.datagrams = true;
     const name = routingId ?? this.#nextName;
     if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
@@ -261,6 +264,7 @@ export class SocketEndpoints {
   #check(endpoint: string, use: "bind" | "connect"): void {
     this.#assertOpen();
     checkEndpoint(endpoint, use, this.#capabilities.transports);
+    checkDatagrams(endpoint, use, this.#type);
     checkSecurity(this.#options);
   }
 
@@ -270,6 +274,23 @@ export class SocketEndpoints {
     this.#watched([...this.#bound.keys()]);
     return resolved;
   }
+}
+
+/** What has endpoints of udp, and how. */
+const DATAGRAMS: Readonly<Partial<Record<SocketTypeName, "bind" | "connect">>> = {
+  Radio: "connect",
+  Dish: "bind",
+  Datagram: "bind",
+};
+
+/** @throws TransportError `ENOCOMPATPROTO` where udp and the socket type do not go together */
+function checkDatagrams(endpoint: string, use: "bind" | "connect", type: SocketTypeName): void {
+  const isUdp = endpoint.startsWith("udp:");
+  if (isUdp ? DATAGRAMS[type] === use : type !== "Datagram") return;
+  const what = isUdp
+    ? "udp is for bind of Dish and Datagram, and connect of Radio"
+    : "a Datagram is bound to udp alone";
+  throw new TransportError("ENOCOMPATPROTO", `Cannot ${use} ${endpoint} of a ${type}: ${what}`, { endpoint });
 }
 
 /** @throws InvalidArgumentError for what cannot name a peer (37/ZMTP, The Identity Property) */

@@ -115,10 +115,11 @@ export abstract class Socket extends SocketByNumber {
   /**
    * Listens at an endpoint.
    *
-   * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ipc://PATH`, `inproc://NAME`
+   * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ipc://PATH`, `inproc://NAME`;
+   *   `udp://HOST:PORT` of a Dish or Datagram
    * @returns the endpoint as resolved, with wildcards filled in: what peers connect to, and `lastEndpoint`
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `bind` does not take
-   * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`
+   * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`, `ENOCOMPATPROTO` (udp)
    * @throws ClosedError `EBADF` when the socket is closed
    */
   bind(endpoint: string): Promise<string>;

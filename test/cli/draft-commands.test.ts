@@ -85,6 +85,13 @@ describe("radio and dish", () => {
     );
   });
 
+  test("carry lines as datagrams, which wait for nobody", async () => {
+    const dish = startWithout("dish", "--bind", "udp://127.0.0.1:*", "--group", "a", "--count", "1");
+    const endpoint = await dish.endpoint();
+    expect((await run("b no\na yes\n", "radio", "--connect", endpoint)).code).toBe(0);
+    expect((await dish.ended).stdout.toString()).toBe("a yes\n");
+  });
+
   test("wrong usage is refused", async () => {
     expect(await startWithout("dish", "--bind", ipc()).ended).toMatchObject({ code: 2 });
     const twice = await run("", "radio", "--bind", ipc(), "--group", "a", "--group", "b");

@@ -43,6 +43,7 @@ const BY_TYPE: Readonly<Record<string, Partial<Record<SocketTypeName, readonly s
     Server: ["peerQueues"],
     Peer: ["peerQueues"],
     Dish: ["subscriptions"],
+    Datagram: ["relaySource", "relaySink"],
   },
   libzmq: { Subscriber: ["subscriptions"], Dish: ["subscriptions"] },
 };

@@ -5,6 +5,7 @@
  *   tcp://HOST:PORT   host-port.ts
  *   ipc://PATH        a path of at most 107 bytes; * makes a temporary one; @NAME is abstract (Linux)
  *   inproc://NAME     any name of 1 to 255 bytes
+ *   udp://HOST:PORT   udp.ts
  *
  * A program adds its own with `registerTransport` (custom-transport.ts).
  */
@@ -12,6 +13,7 @@ import { InvalidArgumentError, TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
 import { badEndpoint, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
+import { UDP } from "./udp.js";
 
 const MAX_IPC_PATH = 107;
 const MAX_INPROC_NAME = 255;
@@ -34,7 +36,7 @@ const INPROC: Scheme = {
 };
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
-  [hostPortScheme("tcp"), IPC, INPROC].map((scheme) => [scheme.name, scheme]),
+  [hostPortScheme("tcp"), IPC, INPROC, UDP].map((scheme) => [scheme.name, scheme]),
 );
 
 /** Schemes of libzmq that shoal refuses, with the reason. */

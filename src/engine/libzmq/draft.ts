@@ -15,7 +15,13 @@ import type { Native, NativeSocket, NativeSocketClass } from "./native.js";
 const NUMBERS = { xpubNoDrop: 69 } as const;
 
 /** Socket types that this engine does not have. */
-export const MISSING_SOCKETS = ["Peer", "Channel"] as const;
+export const MISSING_SOCKETS = ["Datagram", "Peer", "Channel"] as const;
+
+const WHY: Readonly<Record<(typeof MISSING_SOCKETS)[number], string>> = {
+  Datagram: "some malformed datagrams end the process in libzmq",
+  Peer: "the package zeromq has none",
+  Channel: "the package zeromq has none",
+};
 
 const DRAFT = ["Server", "Client", "Radio", "Dish", "Gather", "Scatter"] as const;
 type DraftName = (typeof DRAFT)[number];
@@ -36,9 +42,7 @@ let classes: Readonly<Record<DraftName, NativeSocketClass>> | undefined;
  */
 export function nativeClassOf(native: Native, type: SocketTypeName): NativeSocketClass {
   if (isMissing(type)) {
-    throw new NotSupportedError(
-      `The libzmq engine has no ${type}: the package zeromq has none; the zmtp engine has it`,
-    );
+    throw new NotSupportedError(`The libzmq engine has no ${type}: ${WHY[type]}; the zmtp engine has it`);
   }
   if (!isDraft(type)) return native[type];
   if (native.capability.draft !== true)

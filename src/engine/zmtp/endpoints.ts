@@ -10,12 +10,13 @@
  *
  * Each attempt resolves the name again. A pipe that outlives its connections carries on with the next one.
  */
-import { type ShoalError, TransportError } from "../../core/errors.js";
+import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections, Dialling } from "./connections.js";
+import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
 import { transportError } from "./errors.js";
 import { InprocPeers } from "./inproc.js";
 import { reconnectOptions, transportOptions } from "./options.js";
@@ -36,6 +37,7 @@ export class Endpoints implements EngineEndpoints {
   readonly #admission: Admission;
   readonly #connections: Connections;
   readonly #inproc: InprocPeers;
+  readonly #datagrams: Datagrams;
   /** With the endpoint as the program gave it; a wildcard may be given many times. */
   readonly #listeners = new Map<Listener, string>();
   readonly #dialers = new Set<Dialer>();
@@ -50,6 +52,7 @@ export class Endpoints implements EngineEndpoints {
     this.#admission = admission;
     this.#connections = connections;
     this.#inproc = new InprocPeers(state, peers);
+    this.#datagrams = new Datagrams(state, peers);
   }
 
   /** Endpoints this socket is bound to. */
@@ -79,12 +82,16 @@ export class Endpoints implements EngineEndpoints {
 
   async #bind(endpoint: string): Promise<string> {
     this.#admission.mechanism();
-    const transport = this.#transportOf(endpoint);
-    if (transport === undefined) return this.#bindSync(endpoint);
+    const isUdp = this.#isUdp(endpoint);
+    const transport = isUdp ? undefined : this.#transportOf(endpoint);
+    if (transport === undefined && !isUdp) return this.#bindSync(endpoint);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener = await transport.listen(endpoint, transportOptions(this.#state.options), acceptor);
+      listener =
+        transport === undefined
+          ? await this.#datagrams.bind(endpoint)
+          : await transport.listen(endpoint, transportOptions(this.#state.options), acceptor);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
@@ -105,6 +112,10 @@ export class Endpoints implements EngineEndpoints {
 
   #bindSync(endpoint: string): string {
     this.#admission.mechanism();
+    if (this.#isUdp(endpoint))
+      throw new NotSupportedError(
+        "bindSync cannot bind udp: Node.js binds its datagram sockets in a later turn",
+      );
     const transport = this.#transportOf(endpoint);
     const acceptor = this.#acceptor();
     let listener: Listener;
@@ -149,6 +160,10 @@ export class Endpoints implements EngineEndpoints {
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
     const { names, options, type } = this.#state;
+    if (this.#isUdp(endpoint)) {
+      this.#datagrams.connect(endpoint);
+      return undefined;
+    }
     const transport = this.#transportOf(endpoint);
     if (transport === undefined) names.assertWithinReach(endpoint);
     // A pipe from the start: what is sent before the connection stands waits in it.
@@ -173,15 +188,17 @@ export class Endpoints implements EngineEndpoints {
 
   /** What waits for the peer still leaves, within the socket's linger. */
   disconnect(endpoint: string): void {
-    this.#part(endpoint, this.#inproc.disconnect(endpoint), (pipe, stop) => this.#peers.leave(pipe, stop));
+    const found = this.#inproc.disconnect(endpoint) || this.#datagrams.disconnect(endpoint);
+    this.#part(endpoint, found, (pipe, stop) => this.#peers.leave(pipe, stop));
   }
 
   /** What waits for the peer goes to others; what it owes is received (peers.ts). */
   release(endpoint: string): void {
-    this.#part(endpoint, this.#inproc.release(endpoint), (pipe, stop) => this.#peers.release(pipe, stop));
+    const found = this.#inproc.release(endpoint) || this.#datagrams.disconnect(endpoint);
+    this.#part(endpoint, found, (pipe, stop) => this.#peers.release(pipe, stop));
   }
 
-  /** @param found whether it was an inproc name @param goesOn whether the pipe still has something to do, until `stop` is called */
+  /** @param found whether it was an inproc name, or of datagrams @param goesOn whether the pipe still has something to do, until `stop` is called */
   #part(endpoint: string, found: boolean, goesOn: (pipe: Pipe, stop: () => void) => boolean): void {
     for (const dialer of [...this.#dialers]) {
       if (dialer.endpoint !== endpoint || dialer.leaving) continue;
@@ -232,6 +249,7 @@ export class Endpoints implements EngineEndpoints {
       this.#stop(dialer);
     }
     this.#inproc.stopAll(unlessUnsent);
+    this.#datagrams.stopAll(unlessUnsent);
   }
 
   /** A dialer has a stream. */
@@ -259,6 +277,17 @@ export class Endpoints implements EngineEndpoints {
     throw new TransportError("EPROTONOSUPPORT", `${endpoint}: there is no transport ${scheme} here`, {
       endpoint,
     });
+  }
+
+  /** @throws TransportError `ENOCOMPATPROTO` for datagrams of a socket that authenticates its peers */
+  #isUdp(endpoint: string): boolean {
+    if (schemeOf(endpoint) !== "udp") return false;
+    assertPlainDatagrams(
+      endpoint,
+      this.#admission.mechanismName,
+      this.#state.authenticate !== undefined || this.#state.options.zapEnforceDomain,
+    );
+    return true;
   }
 
   #acceptor(): EndpointAcceptor {

@@ -148,7 +148,8 @@ export class Peers implements PeerProperties {
   refuse(peer: Peer, pipe: Pipe | undefined): Fault | undefined {
     const { type, routing } = this.#state;
     // A peer that names no type may be anything, as libzmq has it.
-    const fits = type === "Stream" || peer.socketType === "" || FITS[type].includes(peer.socketType);
+    const isRaw = type === "Stream" || type === "Datagram"; // They have no handshakes.
+    const fits = isRaw || peer.socketType === "" || FITS[type].includes(peer.socketType);
     if (fits) return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
     return {
       kind: "protocol",

@@ -8,7 +8,7 @@
  * What an interval of 0 is taken for, in ms: as soon as may be. A peer that refuses at once would otherwise be dialled
  * as often as the event loop turns, since doubling 0 does not grow.
  */
-const LEAST_INTERVAL = 10;
+export const LEAST_INTERVAL = 10;
 
 export interface ReconnectOptions {
   /** ms; -1: never again, 0: `LEAST_INTERVAL`. */

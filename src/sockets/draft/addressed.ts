@@ -4,6 +4,8 @@ import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import { WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
+import { MAX_DATAGRAM } from "../../engine/frame.js";
+import { byteLengthOf } from "../message.js";
 import { CORE, type HasCore } from "../socket-core.js";
 import type { WritableOptions } from "../socket-options.js";
 import { groupFrame, routingIdFrame } from "./single-frame.js";
@@ -48,6 +50,15 @@ function checkOptions(call: string, options: unknown, known: readonly string[], 
   checkCallOptions(call, options, known);
 }
 
+/** @throws InvalidArgumentError for a group and body that no datagram holds */
+function checkDatagram(message: OutgoingFrame[]): void {
+  const length = 1 + byteLengthOf(message);
+  if (length > MAX_DATAGRAM)
+    throw new InvalidArgumentError(
+      `A datagram has at most ${MAX_DATAGRAM} bytes, group and its length included; got ${length}`,
+    );
+}
+
 function methodsOf(
   name: string,
   frameOf: FrameOf,
@@ -61,6 +72,7 @@ function methodsOf(
         core.assertFree();
         checkOptions("send", options, known, extra);
         addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
+        if (core.endpoints.datagrams) checkDatagram(addressed);
       } catch (error) {
         return Promise.reject(error);
       }
@@ -71,6 +83,7 @@ function methodsOf(
       core.assertFree();
       checkOptions("trySend", options, [name], extra);
       const addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
+      if (core.endpoints.datagrams) checkDatagram(addressed);
       if (name === "group") return core.outbox.trySend(addressed);
       const result = core.outbox.tryDeliver(addressed);
       if (result === "gone") throw new UnroutableError("No peer with this routing id is connected");

@@ -14,6 +14,7 @@ export {
   Server,
   type ServerOptions,
 } from "./client-server.js";
+export { Datagram, type DatagramOptions } from "./datagram.js";
 export { Dish, type DishOptions, Radio, type RadioOptions } from "./radio-dish.js";
 export { Gather, type GatherOptions, Scatter, type ScatterOptions } from "./scatter-gather.js";
 export type {

@@ -32,6 +32,7 @@ const ROUTINGS: Readonly<Record<SocketTypeName, (effects: RoutingEffects) => Rou
   Dish: (effects) => new DishRouting(effects),
   Scatter: (effects) => new PipelineRouting(effects, true, false, true),
   Gather: (effects) => new PipelineRouting(effects, false, true, true),
+  Datagram: (effects) => new PairRouting(effects),
   Channel: (effects) => new PairRouting(effects, true),
 };
 

@@ -4,6 +4,8 @@
  *   message  group MORE | body
  *   JOIN     a command whose data is the group; LEAVE the same
  *
+ * Over datagrams there is no JOIN: all that is sent goes there.
+ *
  * A DISH joins at every RADIO, on each new connection again, and looks at each message itself, too. A DISH that joins
  * twice counts once here; libzmq's refuses to.
  */
@@ -28,6 +30,9 @@ export class RadioRouting extends Routing {
   /** By the group, as a string of one character a byte. */
   readonly #members = new Map<string, Set<Pipe>>();
   readonly #groups = new Map<Pipe, Set<string>>();
+  /** Those that get everything. */
+  readonly #datagrams = new Set<Pipe>();
+  readonly #targets: Pipe[] = [];
   readonly #encoder = new Encoder();
 
   /** A RADIO receives nothing. */
@@ -41,6 +46,10 @@ export class RadioRouting extends Routing {
 
   take(): undefined {
     return undefined;
+  }
+
+  override joined(pipe: Pipe): void {
+    if (pipe.link?.datagrams === true) this.#datagrams.add(pipe);
   }
 
   /** A connection is gone, and its groups with it: they come again with the next. */
@@ -67,16 +76,20 @@ export class RadioRouting extends Routing {
   offer(message: OutgoingMessage): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Accepted;
     const group = message[0] as OutgoingFrame;
+    const targets = this.#targets;
+    targets.length = 0;
     const members = this.#members.get(keyOf(typeof group === "string" ? Buffer.from(group) : group));
-    if (members === undefined) return OfferResult.Accepted;
+    if (members !== undefined) for (const pipe of members) targets.push(pipe);
+    for (const pipe of this.#datagrams) targets.push(pipe);
+    if (targets.length === 0) return OfferResult.Accepted;
     if (this.effects.options.noDrop) {
       let isFull = false;
-      for (const pipe of members) if (!pipe.hasRoom()) isFull = true;
+      for (const pipe of targets) if (!pipe.hasRoom()) isFull = true;
       if (isFull) return OfferResult.Mute;
     }
     this.#encoder.encode(message, 0, undefined);
     let full: Pipe[] | undefined;
-    for (const pipe of members) {
+    for (const pipe of targets) {
       if (this.effects.options.noDrop || pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
       else if (full === undefined) full = [pipe];
       else full.push(pipe);
@@ -111,6 +124,7 @@ export class RadioRouting extends Routing {
   }
 
   #forget(pipe: Pipe): void {
+    this.#datagrams.delete(pipe);
     const groups = this.#groups.get(pipe);
     this.#groups.delete(pipe);
     for (const key of groups ?? []) this.#drop(pipe, key);
@@ -128,6 +142,10 @@ export class RadioRouting extends Routing {
 export class DishRouting extends SubscribeRouting implements EngineSubscriptions {
   constructor(effects: RoutingEffects) {
     super(effects, true);
+  }
+
+  override wants(group: Buffer): boolean {
+    return this.has(group);
   }
 
   protected override matches(message: readonly Buffer[]): boolean {

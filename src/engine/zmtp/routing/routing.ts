@@ -150,6 +150,16 @@ export abstract class Routing {
     queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason: "frames", error }));
   }
 
+  /** Whether messages of a group are wanted (DISH over datagrams). */
+  wants(_group: Buffer): boolean {
+    return true;
+  }
+
+  /** A datagram was thrown away. */
+  refuseDatagram(why: string): void {
+    this.refuseMessage(why);
+  }
+
   /** A socket type of single frames has received a message of others. */
   protected refuseFrames(frames: number): void {
     this.refuseMessage(`A message here is one frame; got ${frames}`);
@@ -174,7 +184,7 @@ export abstract class Routing {
 }
 
 /** Socket types, as their READY says them, that may talk to each other (37/ZMTP, The Socket-Type Property). */
-export const FITS: Readonly<Record<Exclude<SocketTypeName, "Stream">, readonly string[]>> = {
+export const FITS: Readonly<Record<Exclude<SocketTypeName, "Stream" | "Datagram">, readonly string[]>> = {
   Pair: ["PAIR"],
   Publisher: ["SUB", "XSUB"],
   XPublisher: ["SUB", "XSUB"],
@@ -216,6 +226,7 @@ export const WIRE_NAMES: Readonly<Record<SocketTypeName, string>> = {
   Dish: "DISH",
   Scatter: "SCATTER",
   Gather: "GATHER",
+  Datagram: "DGRAM",
   Peer: "PEER",
   Channel: "CHANNEL",
 };

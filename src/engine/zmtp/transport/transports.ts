@@ -24,9 +24,9 @@ const MACHINE_TRANSPORTS: TransportTable = {
   },
 };
 
-/** The schemes of endpoints that sockets on this machine take; inproc needs no transport. */
+/** The schemes of endpoints that sockets on this machine take; inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
-  return [...TRANSPORTS.keys(), "inproc", ...customSchemes()];
+  return [...TRANSPORTS.keys(), "inproc", "udp", ...customSchemes()];
 }
 
 /** An address of a machine: of IPv4, or of IPv6 where that is asked for. */

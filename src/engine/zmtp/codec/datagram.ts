@@ -1,0 +1,37 @@
+/**
+ * What is in a datagram (libzmq, zmq_udp(7)); its form is the socket type's.
+ *
+ *   RADIO to DISH   length of the group, 1 byte | group | body
+ *   DGRAM           body; the other end's HOST:PORT is the message's first frame on each side
+ *
+ * A datagram has at most 8,192 bytes, as in libzmq.
+ */
+import { MAX_DATAGRAM, MORE, writeHeader } from "../../frame.js";
+
+/** Bytes of a frame's longest header. */
+const HEADER = 9;
+
+/** A group and a body as one datagram's parts. */
+export function encodeGroupDatagram(group: Uint8Array, body: Uint8Array): Uint8Array[] {
+  return [Uint8Array.of(group.length), group, body];
+}
+
+/** @returns group and body, views of the datagram; `undefined` where it is shorter than its group, or too long */
+export function parseGroupDatagram(
+  datagram: Buffer,
+): { readonly group: Buffer; readonly body: Buffer } | undefined {
+  const length = datagram[0];
+  if (length === undefined || datagram.length < 1 + length || datagram.length > MAX_DATAGRAM)
+    return undefined;
+  return { group: datagram.subarray(1, 1 + length), body: datagram.subarray(1 + length) };
+}
+
+/** Two frames as they are on a wire, in memory of their own. */
+export function twoFrames(first: Uint8Array, second: Uint8Array): Buffer {
+  const frames = Buffer.allocUnsafeSlow(first.length + second.length + 2 * HEADER);
+  let at = writeHeader(frames, 0, MORE, first.length);
+  frames.set(first, at);
+  at = writeHeader(frames, at + first.length, 0, second.length);
+  frames.set(second, at);
+  return frames.subarray(0, at + second.length);
+}

@@ -1,0 +1,357 @@
+/**
+ * Endpoints of datagrams: a RADIO connects to an address or a multicast group, a DISH or DGRAM is bound to one. There are
+ * no connections and no handshakes: each endpoint is one pipe, with a link of its own.
+ *
+ *   pipe.out -> link -> one datagram per message
+ *   pipe.in  <- link <- those of groups that the socket is in; what finds no room is thrown away, and counted as `invalid`
+ *
+ * What is sent leaves in batches: the messages of one are `queued` until the system has taken all of it. A datagram that the
+ * system refuses is dropped (`disconnected`).
+ */
+import type { Socket } from "node:dgram";
+import { lookup } from "node:dns";
+import { isIP } from "node:net";
+import { TransportError } from "../../core/errors.js";
+import { formatHostPort } from "../../core/schemes/host-port.js";
+import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
+import { MAX_DATAGRAM } from "../frame.js";
+import { encodeGroupDatagram, parseGroupDatagram, twoFrames } from "./codec/datagram.js";
+import { InStream } from "./codec/in-stream.js";
+import { transportError } from "./errors.js";
+import type { Peers } from "./peers.js";
+import type { CloseReason, Link, Peer, Pipe } from "./pipe.js";
+import { LEAST_INTERVAL } from "./reconnect.js";
+import type { SocketState } from "./socket-state.js";
+import { bindAddress } from "./transport/address.js";
+import type { Listener } from "./transport/transport.js";
+import { bindUdp } from "./transport/udp.js";
+
+/** Bytes of messages that are handed to the system at once. */
+const MAX_BATCH = 65_536;
+
+const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true };
+
+/** Where a link's datagrams go; `undefined`: each message says it (DGRAM). */
+interface Target {
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What a link asks of its socket. */
+interface LinkEffects {
+  /** Whether a group's messages are wanted. */
+  wants(group: Buffer): boolean;
+  /** A datagram was thrown away. */
+  refused(why: string): void;
+  /** The system did not take so many messages. */
+  lost(messages: number): void;
+  /** Messages have left. */
+  changed(): void;
+  /** It is over; called once. */
+  ended(): void;
+}
+
+class DatagramLink implements Link {
+  readonly datagrams = true;
+  readonly draining = false;
+  readonly #pipe: Pipe;
+  readonly #raw: boolean;
+  readonly #effects: LinkEffects;
+  /** Takes apart what waits in the pipe, whose bytes are frames. */
+  readonly #frames = new InStream(-1, () => undefined);
+  #socket: Socket | undefined = undefined;
+  #target: Target | undefined = undefined;
+  #inFlight = 0;
+  #isDraining = false;
+  #isClosed = false;
+
+  /** @param raw of a DGRAM */
+  constructor(pipe: Pipe, raw: boolean, effects: LinkEffects) {
+    this.#pipe = pipe;
+    this.#raw = raw;
+    this.#effects = effects;
+  }
+
+  /** The socket is there: what waits leaves, and what comes is received. */
+  open(socket: Socket, target: Target | undefined): void {
+    if (this.#isClosed) {
+      socket.close();
+      return;
+    }
+    this.#socket = socket;
+    this.#target = target;
+    socket.unref();
+    // The system reports what became of earlier datagrams, such as that nobody listens: they are lost, as any may be.
+    socket.on("error", ignore);
+    if (target === undefined) socket.on("message", this.#socketOnMessage);
+    this.flush();
+  }
+
+  get blocked(): boolean {
+    return this.#socket === undefined || this.#inFlight > 0;
+  }
+
+  flush(): void {
+    const pipe = this.#pipe;
+    while (!this.blocked && !this.#isClosed && pipe.out.length > 0) {
+      for (const { bytes, start, end } of pipe.takeOut(MAX_BATCH)) this.#frames.push(bytes, start, end);
+      this.#inFlight = 1; // Until all of them are handed over.
+      while (this.#frames.messages > 0) this.#send(this.#frames.take());
+      this.#sent();
+    }
+    if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
+  }
+
+  #send(message: readonly Buffer[]): void {
+    const [first, body] = message as [Buffer, Buffer];
+    const target = this.#raw ? targetOf(first.toString()) : this.#target;
+    if (target === undefined) {
+      this.#effects.lost(1);
+      return;
+    }
+    this.#inFlight += 1;
+    const parts = this.#raw ? [body] : encodeGroupDatagram(first, body);
+    this.#socket?.send(parts, target.port, target.address, (error) => {
+      if (error !== null) this.#effects.lost(1);
+      this.#sent();
+      if (this.#inFlight === 0) this.flush();
+    });
+  }
+
+  #sent(): void {
+    this.#inFlight -= 1;
+    if (this.#inFlight > 0) return;
+    if (this.#isClosed) this.#socket?.close();
+    else {
+      this.#pipe.out.confirm();
+      this.#pipe.relieved();
+      this.#effects.changed();
+    }
+  }
+
+  #socketOnMessage = (datagram: Buffer, from: { readonly address: string; readonly port: number }): void => {
+    const pipe = this.#pipe;
+    if (this.#isClosed) return;
+    const parsed = this.#raw ? this.#parseRaw(datagram, from) : parseGroupDatagram(datagram);
+    if (parsed === undefined) {
+      this.#effects.refused(
+        `A datagram of ${datagram.length} bytes from ${from.address} has no group and body`,
+      );
+      return;
+    }
+    if (!this.#raw && !this.#effects.wants(parsed.group)) return;
+    if (pipe.paused) {
+      this.#effects.refused("The receive queue is full: a datagram was thrown away");
+      return;
+    }
+    const fault = pipe.in.push(twoFrames(parsed.group, parsed.body));
+    if (fault !== undefined) this.#effects.refused(`A datagram of ${datagram.length} bytes: ${fault}`);
+    pipe.arrived();
+  };
+
+  #parseRaw(
+    body: Buffer,
+    { address, port }: { readonly address: string; readonly port: number },
+  ): { group: Buffer; body: Buffer } | undefined {
+    if (body.length > MAX_DATAGRAM) return undefined;
+    return { group: Buffer.from(formatHostPort("udp", address, port).slice("udp://".length)), body };
+  }
+
+  /** Datagrams cannot be held back: those that come meanwhile are thrown away. */
+  pause(): void {}
+
+  resume(): void {}
+
+  drain(): void {
+    this.#isDraining = true;
+    this.flush();
+  }
+
+  halfClose(): void {
+    this.close("local");
+  }
+
+  close(_reason: CloseReason): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    // What the system has not taken yet would be thrown away with the socket.
+    if (this.#inFlight === 0) this.#socket?.close();
+    this.#effects.ended();
+  }
+}
+
+function ignore(): void {}
+
+/** `undefined` for what is not HOST:PORT with an address of IPv4 or [IPv6]. */
+function targetOf(text: string): Target | undefined {
+  const colon = text.lastIndexOf(":");
+  const address = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+  const port = Number(text.slice(colon + 1));
+  return isIP(address) !== 0 && port >= 1 && port <= 65_535 ? { address, port } : undefined;
+}
+
+/** An address that a RADIO is connected to. */
+interface Connected {
+  readonly endpoint: string;
+  readonly pipe: Pipe;
+  readonly link: DatagramLink;
+  timer: NodeJS.Timeout | undefined;
+  stopped: boolean;
+}
+
+export class Datagrams {
+  readonly #state: SocketState;
+  readonly #peers: Peers;
+  readonly #connected = new Set<Connected>();
+
+  constructor(state: SocketState, peers: Peers) {
+    this.#state = state;
+    this.#peers = peers;
+  }
+
+  /** @throws TransportError with the system's code */
+  async bind(endpoint: string): Promise<Listener> {
+    const { options } = this.#state;
+    const given = parseUdp(endpoint);
+    const group = isMulticast(given.host) ? given.host : undefined;
+    const ipv6 = given.host === "*" ? options.ipv6 : given.host.includes(":");
+    const address = group ?? bindAddress(given.host, ipv6, endpoint);
+    const socket = await bindUdp({ address, ipv6, port: given.port, exclusive: true }, group !== undefined);
+    try {
+      if (group !== undefined) socket.addMembership(group, interfaceOf(given, ipv6, endpoint));
+    } catch (error) {
+      socket.close();
+      throw transportError(error as Error, "bind", endpoint);
+    }
+    const resolved = formatHostPort("udp", given.host === "*" ? address : given.host, socket.address().port);
+    const pipe = this.#peers.make(resolved, false);
+    const link = this.#link(pipe);
+    this.#peers.add(pipe);
+    pipe.linked(link, NOBODY);
+    pipe.peer = undefined; // Anybody may send: no peer joins, and none leaves.
+    link.open(socket, undefined);
+    return { endpoint: resolved, close: async () => this.#part(pipe) };
+  }
+
+  connect(endpoint: string): void {
+    const pipe = this.#peers.make(endpoint, true);
+    const connected: Connected = {
+      endpoint,
+      pipe,
+      link: this.#link(pipe),
+      timer: undefined,
+      stopped: false,
+    };
+    this.#connected.add(connected);
+    this.#peers.add(pipe);
+    // Linked at once: what is sent before the name is found waits in the pipe.
+    pipe.linked(connected.link, NOBODY);
+    this.#peers.joined(pipe);
+    this.#open(connected);
+  }
+
+  /** @returns whether there was anything to disconnect */
+  disconnect(endpoint: string): boolean {
+    let isFound = false;
+    for (const connected of [...this.#connected]) {
+      if (connected.endpoint !== endpoint) continue;
+      isFound = true;
+      this.#stop(connected);
+      this.#part(connected.pipe);
+    }
+    return isFound;
+  }
+
+  /** What waits still leaves, within the socket's linger. */
+  #part(pipe: Pipe): void {
+    if (!this.#peers.leave(pipe, () => undefined)) this.#peers.end(pipe, "local");
+  }
+
+  /** Looks for no name any more. @param unlessUnsent except for those that messages wait for */
+  stopAll(unlessUnsent: boolean): void {
+    for (const connected of [...this.#connected])
+      if (!unlessUnsent || connected.pipe.out.messages === 0) this.#stop(connected);
+  }
+
+  #stop(connected: Connected): void {
+    connected.stopped = true;
+    clearTimeout(connected.timer);
+    this.#connected.delete(connected);
+  }
+
+  #link(pipe: Pipe): DatagramLink {
+    const { effects, routing, type } = this.#state;
+    return new DatagramLink(pipe, type === "Datagram", {
+      wants: (group) => routing.wants(group),
+      refused: (why) => routing.refuseDatagram(why),
+      lost: (messages) => effects.dropped(messages),
+      changed: () => effects.changed(),
+      ended: () => {
+        this.#peers.left(pipe, "local");
+        effects.changed();
+      },
+    });
+  }
+
+  #open(connected: Connected): void {
+    this.#resolve(connected.endpoint).then(
+      ({ socket, target }) => connected.link.open(socket, target),
+      (cause: Error) => {
+        if (connected.stopped || connected.pipe.ended) return;
+        const error = transportError(cause, "connect to", connected.endpoint);
+        if (this.#state.options.reconnectInterval < 0) return;
+        const interval = Math.max(LEAST_INTERVAL, this.#state.options.reconnectInterval);
+        const address = connected.endpoint;
+        this.#state.effects.event({ type: "connect:retry", address, interval, error });
+        connected.timer = setTimeout(() => this.#open(connected), interval).unref();
+      },
+    );
+  }
+
+  async #resolve(endpoint: string): Promise<{ socket: Socket; target: Target }> {
+    const { options } = this.#state;
+    const given = parseUdp(endpoint);
+    const address = await addressOf(given.host, options.ipv6);
+    const ipv6 = address.includes(":");
+    const socket = await bindUdp({ ipv6, port: 0, exclusive: true }, false);
+    try {
+      if (isMulticast(address)) {
+        socket.setMulticastTTL(options.multicastHops);
+        socket.setMulticastLoopback(true);
+        const own = interfaceOf(given, ipv6, endpoint);
+        if (own !== undefined) socket.setMulticastInterface(own);
+      }
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+    return { socket, target: { address, port: given.port } };
+  }
+}
+
+function addressOf(host: string, ipv6: boolean): Promise<string> {
+  if (isIP(host.split("%", 1)[0] as string) !== 0) return Promise.resolve(host);
+  return new Promise((resolve, reject) => {
+    lookup(host, { family: ipv6 ? 0 : 4 }, (error, address) => {
+      if (error === null) resolve(address);
+      else reject(error);
+    });
+  });
+}
+
+/** The interface of a group, as Node.js takes it: an address of IPv4, or of IPv6 with its zone. */
+function interfaceOf(given: UdpAddress, ipv6: boolean, endpoint: string): string | undefined {
+  if (given.interface === undefined) return undefined;
+  if (!ipv6) return bindAddress(given.interface, false, endpoint);
+  return given.interface.includes(":") ? given.interface : `::%${given.interface}`;
+}
+
+/** @throws TransportError `ENOCOMPATPROTO` where datagrams could not be authenticated */
+export function assertPlainDatagrams(endpoint: string, mechanism: string, authenticates: boolean): void {
+  if (mechanism === "NULL" && !authenticates) return;
+  throw new TransportError(
+    "ENOCOMPATPROTO",
+    `Endpoint ${JSON.stringify(endpoint)}: datagrams have no handshake, so udp takes no ${authenticates ? "authenticate hook" : mechanism}`,
+    { endpoint },
+  );
+}

@@ -1,0 +1,40 @@
+/** DGRAM: datagrams of UDP as they are, to and from anybody; draft. */
+import { SocketType } from "../../core/socket-type.js";
+import { defineSocket } from "../define.js";
+import type { MessageLike } from "../message.js";
+import type { Readable } from "../readable.js";
+import { Socket } from "../socket.js";
+import type {
+  CommonOptions,
+  ConstructionOptions,
+  Properties,
+  ReadableOptions,
+  WritableOptions,
+} from "../socket-options.js";
+import type { Writable } from "../writable.js";
+import { DATAGRAM_FRAMES } from "./single-frame.js";
+
+type DatagramProperties = CommonOptions & ReadableOptions & WritableOptions;
+
+/** Options of {@link Datagram}. */
+export type DatagramOptions = DatagramProperties & ConstructionOptions;
+
+/**
+ * Sends and receives datagrams, over `udp://` alone: two frames, the other end's address and bytes, at most 8,192. Only
+ * `bind` takes an endpoint. Not on the engine `libzmq`, which ends the process at some malformed datagrams.
+ */
+export class Datagram extends Socket {
+  /**
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value
+   * @throws NotSupportedError `NOT_SUPPORTED` on the engine `libzmq`
+   */
+  constructor(options?: DatagramOptions);
+  constructor(options?: DatagramOptions, ...extra: unknown[]) {
+    super(SocketType.Datagram, options, DATAGRAM_FRAMES, extra);
+  }
+}
+export interface Datagram
+  extends Readable<[Buffer, Buffer]>,
+    Writable<[MessageLike, MessageLike]>,
+    Properties<DatagramProperties> {}
+defineSocket(Datagram, "Datagram");

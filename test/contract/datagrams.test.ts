@@ -1,0 +1,221 @@
+/** udp://: RADIO to DISH, and DGRAM. */
+import dgram from "node:dgram";
+import { afterEach, describe, expect, it } from "vitest";
+import { Context, type Socket } from "../../src/index.js";
+import { Datagram, Dish, Radio } from "../../src/sockets/draft/index.js";
+import { failure, nextEvent, thrown, until } from "./support/wait.js";
+
+const WAIT = { timeout: 15_000 };
+const ANY = "udp://127.0.0.1:*";
+const context = new Context({ engine: "zmtp" });
+const open: { close(options?: object): unknown }[] = [];
+afterEach(async () => {
+  for (const each of open.splice(0)) await each.close({ linger: 0 });
+});
+
+function own<S extends Socket>(socket: S): S {
+  open.push(socket);
+  return socket;
+}
+const radio = (options = {}): Radio => own(new Radio({ context, ...options }));
+const dish = (options = {}): Dish => own(new Dish({ context, ...options }));
+const datagram = (options = {}): Datagram => own(new Datagram({ context, ...options }));
+const portOf = (endpoint: string): number => Number(endpoint.split(":").at(-1));
+
+/** A socket of node:dgram. */
+async function raw(): Promise<dgram.Socket> {
+  const socket = dgram.createSocket("udp4");
+  open.push({ close: () => new Promise<void>((resolve) => socket.close(() => resolve())) });
+  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  return socket;
+}
+
+describe("RADIO and DISH over udp", () => {
+  it("carry the messages of groups, and no others", async () => {
+    const dish_ = dish();
+    dish_.join("a", "");
+    const radio_ = radio();
+    radio_.connect(await dish_.bind(ANY));
+    await radio_.ready(WAIT);
+    await radio_.send("not for it", { group: "b" });
+    await radio_.send("one", { group: "a" });
+    await radio_.send(Buffer.alloc(0), { group: "" });
+    expect(await dish_.receive(WAIT)).toEqual([Buffer.from("one"), { group: Buffer.from("a") }]);
+    expect(await dish_.receive(WAIT)).toEqual([Buffer.alloc(0), { group: Buffer.alloc(0) }]);
+  });
+
+  it("are on the wire as libzmq has them", async () => {
+    const dish_ = dish();
+    dish_.join("group");
+    const other = await raw();
+    other.send(Buffer.from("\u0005groupbody"), portOf(await dish_.bind(ANY)), "127.0.0.1");
+    const [body, { group }] = await dish_.receive(WAIT);
+    expect([String(body), String(group)]).toEqual(["body", "group"]);
+    const radio_ = radio();
+    const came = new Promise<Buffer>((resolve) => other.once("message", resolve));
+    radio_.connect(`udp://127.0.0.1:${other.address().port}`);
+    await radio_.send("BODY", { group: "GROUP" });
+    expect((await came).toString("latin1")).toBe("\u0005GROUPBODY");
+  });
+
+  it("send what fits 8,192 bytes, and refuse more", async () => {
+    const dish_ = dish();
+    dish_.join("g");
+    const radio_ = radio();
+    radio_.connect(await dish_.bind(ANY));
+    await radio_.send(Buffer.alloc(8_190, "x"), { group: "g" });
+    expect((await dish_.receive(WAIT))[0]).toHaveLength(8_190);
+    expect(await failure(radio_.send(Buffer.alloc(8_191), { group: "g" }))).toMatchObject({ code: "EINVAL" });
+    expect(thrown(() => radio_.trySend(Buffer.alloc(8_191), { group: "g" }))).toMatchObject({
+      code: "EINVAL",
+    });
+  });
+
+  it("send everything that was accepted before the socket closes", async () => {
+    const dish_ = dish({ receiveHighWaterMark: 0 });
+    dish_.join("g");
+    const radio_ = new Radio({ context });
+    radio_.connect(await dish_.bind(ANY));
+    for (let i = 0; i < 100; i++) await radio_.send(`${i}`, { group: "g" });
+    expect(await radio_.close({ linger: 5_000 })).toMatchObject({ flushed: 100, discarded: 0 });
+    for (let i = 0; i < 100; i++) expect(String((await dish_.receive(WAIT))[0])).toBe(`${i}`);
+  });
+
+  it("go to several addresses, as multicast too", async () => {
+    const [one, other] = [dish(), dish()];
+    const radio_ = radio();
+    const port = 20_000 + (process.pid % 10_000);
+    const endpoint = `udp://127.0.0.1;239.255.77.1:${port}`;
+    for (const each of [one, other]) {
+      each.join("g");
+      await each.bind(endpoint);
+    }
+    radio_.connect(endpoint);
+    await radio_.send("to all", { group: "g" });
+    for (const each of [one, other]) expect(String((await each.receive(WAIT))[0])).toBe("to all");
+  });
+
+  it("throw away junk, and what finds the queue full, and count it", async () => {
+    const dish_ = dish({ receiveHighWaterMark: 10 });
+    dish_.join("g");
+    const port = portOf(await dish_.bind(ANY));
+    const other = await raw();
+    const send = (bytes: Buffer): Promise<void> =>
+      new Promise((resolve, reject) =>
+        other.send(bytes, port, "127.0.0.1", (error) => (error === null ? resolve() : reject(error))),
+      );
+    const refused = nextEvent(dish_, "invalid");
+    await send(Buffer.alloc(0));
+    await send(Buffer.from([5, 1, 2]));
+    await send(Buffer.alloc(9_000, 1));
+    expect((await refused).error.message).toContain("no group and body");
+    await until(() => dish_.stats().invalid.frames === 3, "three counted");
+    for (let i = 0; i < 50; i++) await send(Buffer.from(`\u0001g${i}`));
+    await until(() => dish_.stats().invalid.frames + dish_.stats().receiveQueued >= 45, "the rest");
+    expect(dish_.stats().receiveQueued).toBeLessThanOrEqual(11);
+    expect(String((await dish_.receive(WAIT))[0])).toBe("0");
+  });
+
+  it("are unbound and disconnected", async () => {
+    const dish_ = dish();
+    dish_.join("g");
+    const endpoint = await dish_.bind(ANY);
+    const radio_ = radio();
+    radio_.connect(endpoint);
+    await radio_.send("x", { group: "g" });
+    await dish_.receive(WAIT);
+    await dish_.unbind(endpoint);
+    await dish_.bind(endpoint);
+    await radio_.send("y", { group: "g" });
+    expect(String((await dish_.receive(WAIT))[0])).toBe("y");
+    radio_.disconnect(endpoint);
+    expect(thrown(() => radio_.disconnect(endpoint))).toMatchObject({ code: "ENOENT" });
+    expect(radio_.stats().peers).toBe(0);
+  });
+});
+
+describe("DGRAM", () => {
+  it("sends to addresses, and receives with the sender's", async () => {
+    const [one, other] = [datagram(), datagram()];
+    const endpoint = await one.bind(ANY);
+    await other.bind(ANY);
+    await other.send([`127.0.0.1:${portOf(endpoint)}`, "hello"]);
+    const [address, body] = await one.receive(WAIT);
+    expect(String(body)).toBe("hello");
+    await one.send([address, "and back"]);
+    expect(String((await other.receive(WAIT))[1])).toBe("and back");
+  });
+
+  it("refuses what is not an address and one frame", async () => {
+    const one = datagram();
+    await one.bind(ANY);
+    for (const message of [
+      "x",
+      [],
+      ["127.0.0.1:1"],
+      ["127.0.0.1:1", "a", "b"],
+      ["localhost:1", "a"],
+      ["127.0.0.1", "a"],
+      ["127.0.0.1:0", "a"],
+      ["127.0.0.1:65536", "a"],
+      ["::1:5", "a"],
+      ["", "a"],
+      ["127.0.0.1:1", Buffer.alloc(8_193)],
+      ["127.0.0.1:1", {}],
+      null,
+      undefined,
+    ]) {
+      expect(await failure(one.send(message as [string, string]))).toMatchObject({ code: "EINVAL" });
+    }
+  });
+});
+
+describe("udp", () => {
+  it("has addresses of IPv6", async () => {
+    const dish_ = dish();
+    dish_.join("g");
+    const endpoint = await dish_.bind("udp://[::1]:*");
+    expect(endpoint).toMatch(/^udp:\/\/\[::1\]:\d+$/);
+    const radio_ = radio();
+    radio_.connect(endpoint);
+    await radio_.send("six", { group: "g" });
+    expect(String((await dish_.receive(WAIT))[0])).toBe("six");
+  });
+
+  it("looks for a name again until it is found, and lets a socket close meanwhile", async () => {
+    const radio_ = radio({ reconnectInterval: 10 });
+    const retried = nextEvent(radio_, "connect:retry");
+    radio_.connect("udp://nowhere.invalid:5");
+    expect(radio_.trySend("waits", { group: "g" })).toBe(true);
+    await retried;
+    expect(await radio_.close({ linger: 50 })).toMatchObject({ discarded: 1 });
+  });
+
+  it("is refused where it does not fit the socket, or the socket authenticates", async () => {
+    expect(await failure(radio().bind(ANY))).toMatchObject({ code: "ENOCOMPATPROTO" });
+    expect(thrown(() => dish().connect("udp://127.0.0.1:5"))).toMatchObject({ code: "ENOCOMPATPROTO" });
+    expect(thrown(() => datagram().connect("udp://127.0.0.1:5"))).toMatchObject({ code: "ENOCOMPATPROTO" });
+    expect(await failure(datagram().bind("tcp://127.0.0.1:*"))).toMatchObject({ code: "ENOCOMPATPROTO" });
+    expect(thrown(() => dish().bindSync(ANY))).toMatchObject({ code: "NOT_SUPPORTED" });
+    const authenticates = dish({ authenticate: () => true });
+    expect(await failure(authenticates.bind(ANY))).toMatchObject({ code: "ENOCOMPATPROTO" });
+    const plain = radio({ plainUsername: "u", plainPassword: "p" });
+    expect(thrown(() => plain.connect("udp://127.0.0.1:5"))).toMatchObject({ code: "ENOCOMPATPROTO" });
+  });
+
+  it("has endpoints of its own form", async () => {
+    for (const endpoint of [
+      "udp://",
+      "udp://127.0.0.1",
+      "udp://;239.0.0.1:5",
+      "udp://lo;127.0.0.1:5",
+      "udp://x:99999",
+    ])
+      expect(thrown(() => radio().connect(endpoint))).toMatchObject({ code: "EINVAL" });
+  });
+
+  it("has a port that is taken refused", async () => {
+    const endpoint = await dish().bind(ANY);
+    expect(await failure(dish().bind(endpoint))).toMatchObject({ code: "EADDRINUSE" });
+  });
+});
