@@ -8,9 +8,9 @@
  * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
  */
 import { checkCallOptions, describe, thrownText } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
-import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON } from "./bounds.js";
+import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON, STALL_TIME } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
 import {
   checkData,
@@ -64,8 +64,11 @@ export class ServiceReceiver {
   #handlingBytes = 0;
   /** Items of datagrams that hooks or handlers have not passed yet. */
   #datagrams = 0;
-  /** Messages that wait until fewer are handled. */
+  /** Messages that wait until fewer are handled; each holds the link that it came by. */
   readonly #waiting: (() => void)[] = [];
+  #stallTimer: NodeJS.Timeout | undefined = undefined;
+  /** Messages have waited for too long: further ones are dropped until fewer are handled. */
+  #isStalled = false;
 
   constructor(context: ServiceContext, codec: ServiceCodec = CODEC) {
     this.#context = context;
@@ -77,6 +80,7 @@ export class ServiceReceiver {
   }
 
   close(): void {
+    clearTimeout(this.#stallTimer);
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
@@ -300,7 +304,9 @@ export class ServiceReceiver {
       this.#context.counts.unhandled += 1;
       return undefined;
     }
-    if (this.#isBusy)
+    if (this.#isBusy && this.#isStalled) return this.#context.refuse("service:overloaded");
+    if (this.#isBusy) {
+      this.#stallTimer ??= setTimeout(() => this.#stall(message.service), STALL_TIME).unref();
       return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => {
         if (this.#context.closed) return undefined;
         const handled = this.#handleMessage(message);
@@ -308,6 +314,7 @@ export class ServiceReceiver {
         if (!this.#isBusy) this.#waiting.shift()?.();
         return handled;
       });
+    }
     this.#context.counts.received += 1;
     const size = sizeOf(message.data);
     for (const { call } of handlers) {
@@ -430,7 +437,26 @@ export class ServiceReceiver {
   #end(size: number): void {
     this.#handling -= 1;
     this.#handlingBytes -= size;
-    if (!this.#isBusy) this.#waiting.shift()?.();
+    this.#stallTimer?.refresh();
+    if (this.#isBusy) return;
+    this.#isStalled = false;
+    this.#waiting.shift()?.();
+    if (this.#waiting.length > 0) return;
+    clearTimeout(this.#stallTimer);
+    this.#stallTimer = undefined;
+  }
+
+  /** No handler has settled for a while: what waits holds its link no longer, for other messages come by it, too. */
+  #stall(member: Service): void {
+    this.#stallTimer = undefined;
+    this.#isStalled = true;
+    const text = `of ${this.#handling} messages and queries that are handled none has ended within ${STALL_TIME} ms: messages are dropped`;
+    this.#context.effects.report({
+      type: "handler:failed",
+      member,
+      error: new TimeoutError("ETIMEDOUT", text),
+    });
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 }
 

@@ -500,6 +500,48 @@ describe("handlers", () => {
     expect(b.services.stats()).toMatchObject({ handling: 0, received: 3 });
   });
 
+  it("that never settle hold up their senders for ten seconds: then messages are dropped, until some settle", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const world = new ServiceWorld();
+      const a = world.add("a");
+      const b = world.add("b");
+      const free: (() => void)[] = [];
+      let got = 0;
+      b.services.onMessage(() => {
+        got += 1;
+        return new Promise<void>((resolve) => free.push(resolve));
+      });
+      const send = async (count: number): Promise<void> => {
+        for (let i = 0; i < count; i++) await a.services.send({ services: ["b"] });
+        await settle();
+      };
+      await send(1_030);
+      vi.advanceTimersByTime(9_000);
+      // One settles: the time begins again.
+      free.shift()?.();
+      await settle();
+      vi.advanceTimersByTime(9_000);
+      await settle();
+      expect([got, b.services.stats().refused, b.events]).toEqual([1_025, {}, []]);
+      vi.advanceTimersByTime(1_000);
+      await settle();
+      expect(b.services.stats().refused).toEqual({ "service:overloaded": 5 });
+      expect(b.events).toMatchObject([{ type: "handler:failed", error: { code: "ETIMEDOUT" } }]);
+      await send(2);
+      expect([got, b.services.stats().refused]).toEqual([1_025, { "service:overloaded": 7 }]);
+      free.shift()?.();
+      await send(2);
+      // One found room, and the other one waits again.
+      expect([got, b.services.stats().refused]).toEqual([1_026, { "service:overloaded": 7 }]);
+      for (const done of free) done();
+      await settle();
+      expect([got, vi.getTimerCount()]).toEqual([1_027, 0]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("hold up the sender when too many messages are handled, and lose none", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
