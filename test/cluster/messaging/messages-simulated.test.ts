@@ -2,9 +2,11 @@
  * Messages of whole nodes in virtual time, by schedules that fast-check makes, and makes smaller. SHOAL_LONG=1 runs 1,000 of each kind.
  */
 import { describe, expect, it } from "vitest";
-import { ClusterNode } from "../../../src/cluster/index.js";
+import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 import { simulate, type World } from "../../../src/testing/index.js";
 import fc from "../../support/properties.js";
+import { BreakableProtocol } from "./breakable-protocol.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 const KEY = "01234567890123456789012345678901234567ab";
@@ -235,4 +237,123 @@ describe("messages of nodes, by any schedule", () => {
     { timeout: LONG ? 7_200_000 : 90_000 },
     () => runs(hostile, LONG ? 1_000 : 15, () => undefined),
   );
+});
+
+/** Nodes that live by their beats alone: nobody is probed, and one that is silent is kept for 10 minutes. */
+async function beating(
+  world: World,
+  messaging: Readonly<Record<string, ClusterNodeOptions["messaging"]>>,
+): Promise<Record<string, ClusterNode>> {
+  const nodes: Record<string, ClusterNode> = {};
+  for (const [each, options] of Object.entries(messaging))
+    await world.node(each).start(async () => {
+      const node = new ClusterNode({
+        name: each,
+        scope: "link",
+        key: KEY,
+        profile: "tcl",
+        messaging: options,
+      });
+      nodes[each] = node;
+      await node.start();
+    });
+  const { length } = Object.keys(messaging);
+  await world.until(() => Object.values(nodes).every((node) => node.resolve().length === length), 30_000);
+  // Their details have come.
+  await world.advance(5_000);
+  return nodes;
+}
+
+describe("a node to which no protocol of messages works", () => {
+  it("is given up by all with their next beat, not by the one alone that had a message for it", async () => {
+    await simulate({ seed: 5 }, async (world) => {
+      // Of these, a alone has links.
+      const nodes = await beating(world, { a: true, b: true, c: false, d: false });
+      const { a, b } = nodes as { a: ClusterNode; b: ClusterNode };
+      const service = a.member("b");
+      world.node("b").crash();
+      let error: unknown;
+      await world.node("a").run(() => {
+        a.sendTo(service as NonNullable<typeof service>, "x", { timeout: -1 }).catch((reason: unknown) => {
+          error = reason;
+        });
+      });
+      const { a: first, c, d } = nodes as Record<string, ClusterNode>;
+      for (const node of [first, c, d]) expect(node?.member(b.id)?.state).toBe("alive");
+      // The longest time between two beats.
+      await world.until(() => [first, c, d].every((node) => node?.resolve().length === 3), 130_000);
+      expect(error).toMatchObject({ code: "EHOSTUNREACH" });
+    });
+  });
+
+  it("stays a member of all while it lives, and gets what waited when one works again", async () => {
+    await simulate({ seed: 6 }, async (world) => {
+      const broken = new BreakableProtocol(tcpProtocol());
+      broken.fails = true;
+      const nodes = await beating(world, { a: { protocols: [broken] }, b: true, c: false, d: false });
+      const { a, b } = nodes as { a: ClusterNode; b: ClusterNode };
+      const got: string[] = [];
+      await world.node("b").run(() => void b.subscribe("self", ({ data }) => void got.push(String(data))));
+      const before = b.stats().packetsSent;
+      let sent = false;
+      await world.node("a").run(() => {
+        void a
+          .sendTo(a.member("b") as NonNullable<ReturnType<typeof a.member>>, "x", { timeout: -1 })
+          .then(() => {
+            sent = true;
+          });
+      });
+      // It is asked for a sign of life, again and again, and gives it: an idle one beats once in 2 minutes.
+      await world.advance(20_000);
+      expect(broken.dialled).toBeGreaterThan(5);
+      expect(b.stats().packetsSent - before).toBeGreaterThan(5);
+      await world.advance(300_000);
+      for (const node of Object.values(nodes)) expect(node.resolve()).toHaveLength(4);
+      expect([sent, got]).toEqual([false, []]);
+      broken.fails = false;
+      await world.until(() => sent, 5_000);
+      expect(got).toEqual(["x"]);
+    });
+  });
+});
+
+describe("the routes of a lost node", () => {
+  it("are kept for messaging.grace, and go then", async () => {
+    await simulate({ seed: 7 }, async (world) => {
+      const nodes = new Map<string, ClusterNode>();
+      const begin = (each: string): Promise<void> =>
+        world.node(each).start(async () => {
+          const node = new ClusterNode({ name: each, scope: "link", key: KEY, messaging: { grace: 30_000 } });
+          nodes.set(each, node);
+          await node.start();
+          node.subscribe("t", () => undefined);
+        });
+      await begin("a");
+      await begin("b");
+      const routes = (): number | undefined => nodes.get("a")?.stats().messaging?.routes.routes;
+      const publish = (): Promise<number> =>
+        world.node("a").run(() => (nodes.get("a") as ClusterNode).publish("t", "", { self: false }));
+      await world.until(() => routes() === 1, 5_000);
+      let lostAt = -1;
+      nodes.get("a")?.events.on("lost", () => {
+        lostAt = world.now;
+      });
+      world.cut("a", "b");
+      await world.until(() => lostAt >= 0, 10_000);
+      expect(await publish()).toBe(0);
+      await world.advance(lostAt + 29_900 - world.now);
+      expect(routes()).toBe(1);
+      world.heal();
+      // It is a target as soon as it is back: nothing is asked.
+      await world.until(() => nodes.get("a")?.resolve().length === 2, 5_000);
+      expect(await publish()).toBe(1);
+      lostAt = -1;
+      world.cut("a", "b");
+      await world.until(() => lostAt >= 0, 10_000);
+      await world.advance(lostAt + 29_900 - world.now);
+      expect(routes()).toBe(1);
+      await world.advance(200);
+      expect(routes()).toBe(0);
+    });
+  });
 });
