@@ -1,0 +1,193 @@
+/** An admitted but evil node, over real links: what it sends as it is. All is refused by reason, and the others go on. */
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { ClusterNode } from "../../../src/cluster/index.js";
+import { MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/bounds.js";
+import { encodeName, encodePublish } from "../../../src/cluster/messaging/items.js";
+import { NodeLinks } from "../../../src/cluster/messaging/links.js";
+import { MessageKind } from "../../../src/cluster/messaging/parts.js";
+import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
+import { lifeOf } from "../../../src/cluster/messaging/route-proof.js";
+import { BlockKind, BlockWriter, encodePush, Operation } from "../../../src/cluster/messaging/route-wire.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+/** Blocks of 200 routes. */
+const FLOOD = LONG ? 5_000 : 300;
+const PORT = 27_417;
+const nodes: ClusterNode[] = [];
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
+});
+
+interface Evil {
+  readonly node: ClusterNode;
+  /** Sends an item as it is. */
+  send(to: ClusterNode, kind: number, item: Uint8Array): Promise<void>;
+  /** States a change of its own interest to a node. */
+  state(to: ClusterNode, version: number, filters: readonly string[]): Promise<void>;
+}
+
+/** Two nodes and an evil one that have met; the evil one's own interest has version 1. */
+async function begin(): Promise<{ a: ClusterNode; b: ClusterNode; evil: Evil }> {
+  const links = vi.spyOn(NodeLinks.prototype, "start");
+  const routes = vi.spyOn(RouteDriver.prototype, "subscribe");
+  const create = async (name: string): Promise<ClusterNode> => {
+    const node = new ClusterNode({
+      name,
+      group: `hostile-${process.pid}`,
+      multicast: { port: PORT },
+      registry: false,
+    });
+    nodes.push(node);
+    await node.start();
+    return node;
+  };
+  const a = await create("a");
+  const b = await create("b");
+  const node = await create("evil");
+  const ownLinks = links.mock.contexts.at(-1) as NodeLinks;
+  const all = (): boolean => nodes.every((each) => each.resolve().length === 3);
+  await expect.poll(all, { timeout: 10_000 }).toBe(true);
+  await node.subscribe("evil").ready;
+  const { prop } = routes.mock.contexts.at(-1) as RouteDriver;
+  const life = lifeOf(prop) as number;
+  await expect.poll(() => [a, b].map((each) => each.stats().messaging?.routes.routes)).toEqual([1, 1]);
+  const send = async (to: ClusterNode, kind: number, item: Uint8Array): Promise<void> => {
+    for (;;) {
+      const result = ownLinks.send(to.id, kind, item, "evil", true);
+      if (result === "sent") return;
+      if (result !== "full") throw new Error(result);
+      await ownLinks.room(to.id);
+    }
+  };
+  const state = (to: ClusterNode, version: number, filters: readonly string[]): Promise<void> => {
+    const writer = new BlockWriter();
+    for (const filter of filters) writer.add(Operation.ADD, filter);
+    const origin = { id: node.id, life, version };
+    const block = writer.finish(BlockKind.CHANGE, origin, 0, 0, () => Buffer.alloc(64));
+    return send(to, MessageKind.ROUTES, encodePush(false, origin, undefined, block));
+  };
+  return { a, b, evil: { node, send, state } };
+}
+
+const stats = (node: ClusterNode) =>
+  node.stats().messaging as NonNullable<ReturnType<ClusterNode["stats"]>["messaging"]>;
+
+/** Two honest nodes reach each other all the time. @returns ends it */
+async function traffic(a: ClusterNode, b: ClusterNode): Promise<() => Promise<void>> {
+  const got: number[] = [];
+  const subscription = b.subscribe("honest/+", { each: true }, ({ data }) => void got.push(Number(data)));
+  await subscription.ready;
+  let next = 0;
+  let ends = false;
+  const loop = (async () => {
+    while (!ends) {
+      // Topics that have not been looked up: each is matched.
+      await a.publish(`honest/${next}`, `${next++}`, { onFull: "wait" });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  })();
+  return async () => {
+    ends = true;
+    await loop;
+    await expect.poll(() => got.length, { timeout: 10_000 }).toBe(next);
+    expect(got).toEqual(Array.from({ length: next }, (_, i) => i));
+  };
+}
+
+describe("an admitted but evil node", () => {
+  test("publishes to topics of a million levels, of 64 KiB, with wildcards, and as others", async () => {
+    const { a, b, evil } = await begin();
+    const got: string[] = [];
+    for (const filter of ["#", "+/#"]) a.subscribe(filter, ({ topic }) => void got.push(topic));
+    const over = await traffic(b, a);
+    const items = (
+      [
+        ["/".repeat(1_000_000), undefined],
+        ["x".repeat(65_536), undefined],
+        ["/".repeat(128), undefined],
+        ["a/+", undefined],
+        ["#", undefined],
+        ["", undefined],
+        ["\0", undefined],
+        ["self", undefined],
+        ["t", b.id],
+        ["t", a.id],
+        ["t", "f".repeat(32)],
+      ] as const
+    ).map(([topic, origin]) => encodePublish(1, origin, encodeName(topic), undefined, 0, "x"));
+    for (let i = 0; i < 20; i++) for (const item of items) await evil.send(a, MessageKind.PUBLISH, item);
+    await evil.send(a, 99, Buffer.from([1]));
+    await expect.poll(() => stats(a).links.refused.kind, { timeout: 20_000 }).toBe(1);
+    expect(stats(a).refused).toEqual({ "publish:malformed": 60, "publish:topic": 100, "publish:origin": 60 });
+    await over();
+    expect(got.filter((topic) => !topic.startsWith("honest/"))).toEqual([]);
+    // The longest and the deepest topic that there may be come all the same, over the same link.
+    const allowed = ["x".repeat(65_535), "/".repeat(127)];
+    for (const topic of allowed) expect(await evil.node.publish(topic, "")).toBeGreaterThan(0);
+    await expect.poll(() => allowed.every((topic) => got.includes(topic))).toBe(true);
+  }, 60_000);
+
+  test(
+    "states interest in millions of places: bounded, refused by reason, and gone with it; others go on meanwhile",
+    async () => {
+      const { a, b, evil } = await begin();
+      const over = await traffic(a, b);
+      let version = 1;
+      const bad = [
+        "x".repeat(65_536),
+        "/".repeat(128),
+        `${"/".repeat(60_000)}`,
+        "a+",
+        "a/#/b",
+        "$share/g/t",
+        "\0",
+        "",
+      ];
+      await evil.state(a, ++version, bad.slice(0, 1));
+      await evil.state(a, ++version, bad.slice(1));
+      // A flood of changes, and others under versions that were there.
+      for (let i = 0; i < FLOOD; i++) {
+        await evil.state(
+          a,
+          ++version,
+          Array.from({ length: 200 }, (_, n) => `flood/${i}/${n}`),
+        );
+        await evil.state(a, version, ["flood/again"]);
+      }
+      const shape = (i: number): string =>
+        [...i.toString(2).padStart(12, "0").replaceAll("1", "+")].join("/");
+      for (let i = 0; i < 2_000; i += 100)
+        await evil.state(
+          a,
+          ++version,
+          Array.from({ length: 100 }, (_, n) => shape(i + n)),
+        );
+      await evil.send(a, 99, Buffer.from([1]));
+      await expect.poll(() => stats(a).links.refused.kind, { timeout: LONG ? 600_000 : 20_000 }).toBe(1);
+      const { routes } = stats(a);
+      expect(routes.refused).toMatchObject({
+        "filter:long": 1,
+        "filter:deep": 2,
+        "filter:wildcard": 2,
+        "filter:share": 1,
+        "filter:nul": 1,
+        "filter:empty": 1,
+      });
+      // What it stated before has shapes, too.
+      const refused = routes.refused["filter:shapes"] as number;
+      expect(refused - (2_000 - MAX_SHAPES_OF_NODE)).toBeGreaterThan(0);
+      expect(refused - (2_000 - MAX_SHAPES_OF_NODE)).toBeLessThan(3);
+      // One of b, and its own first one.
+      expect(routes.routes).toBe(2 + 200 * FLOOD + 2_000 - refused);
+      await over();
+      // b, which was not lied to, has one route of it, and a has none when it is gone.
+      expect(stats(b).routes.routes).toBe(1);
+      await evil.node.leave();
+      await expect.poll(() => stats(a).routes.routes, { timeout: 10_000 }).toBe(1);
+      expect(await a.publish("flood/1/1", "", { self: false })).toBe(0);
+    },
+    LONG ? 900_000 : 60_000,
+  );
+});
