@@ -528,7 +528,8 @@ export class NodeLinks implements MessageLinks {
     this.#due.push(receiving);
     if (this.#isAcknowledging) return;
     this.#isAcknowledging = true;
-    process.nextTick(this.#acknowledgeAll);
+    // After all that this turn reads: an acknowledgement of each read is a system call of its own.
+    setImmediate(this.#acknowledgeAll);
   };
 
   #acknowledgeAll = (): void => {

@@ -23,8 +23,8 @@ export interface ClusterMessage {
 
 /** Numbers of names. */
 export interface NumberedNames {
-  /** 0: it has none, and gets none. */
-  numberOf(name: string): number;
+  /** Of a topic, or of a subtopic; 0: it has none, and gets none. */
+  numberOf(name: string, isSubtopic: boolean): number;
 }
 
 /** A number is looked up when the program asks for it: strangers would fill the table with one for each topic that arrives. */
@@ -34,8 +34,7 @@ export class ReceivedMessage implements ClusterMessage {
   readonly sender: ClusterAddress;
   readonly subtopic: string | undefined;
   readonly retained: boolean;
-  readonly #topics: NumberedNames;
-  readonly #subtopics: NumberedNames;
+  readonly #names: NumberedNames;
 
   constructor(
     topic: string,
@@ -43,24 +42,22 @@ export class ReceivedMessage implements ClusterMessage {
     sender: ClusterAddress,
     subtopic: string | undefined,
     retained: boolean,
-    topics: NumberedNames,
-    subtopics: NumberedNames,
+    names: NumberedNames,
   ) {
     this.topic = topic;
     this.data = data;
     this.sender = sender;
     this.subtopic = subtopic;
     this.retained = retained;
-    this.#topics = topics;
-    this.#subtopics = subtopics;
+    this.#names = names;
   }
 
   get topicId(): number {
-    return this.topic === SELF_TOPIC ? SELF_ID : this.#topics.numberOf(this.topic);
+    return this.topic === SELF_TOPIC ? SELF_ID : this.#names.numberOf(this.topic, false);
   }
 
   get subtopicId(): number {
-    return this.subtopic === undefined ? 0 : this.#subtopics.numberOf(this.subtopic);
+    return this.subtopic === undefined ? 0 : this.#names.numberOf(this.subtopic, true);
   }
 
   /** Bytes that it counts for in a queue. */

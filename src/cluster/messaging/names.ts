@@ -20,7 +20,7 @@ export interface MessageNamesEffects {
   register(name: string, id: number, isNamed: boolean, isSubtopic: boolean): void;
 }
 
-export class MessageNames {
+export class MessageNames implements NumberedNames {
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
   readonly #id: string;
@@ -28,8 +28,6 @@ export class MessageNames {
   readonly #effects: MessageNamesEffects;
   /** Names of subtopics as they are in items. */
   readonly #subtopicNames = new Map<string, Buffer>();
-  readonly #topicNumbers: NumberedNames;
-  readonly #subtopicNumbers: NumberedNames;
 
   /** @param id of this node */
   constructor(
@@ -44,8 +42,6 @@ export class MessageNames {
     this.subtopics = subtopics;
     this.#addresses = addresses;
     this.#effects = effects;
-    this.#topicNumbers = { numberOf: (name) => this.#numberOf(name, false) };
-    this.#subtopicNumbers = { numberOf: (name) => this.#numberOf(name, true) };
   }
 
   /**
@@ -64,7 +60,7 @@ export class MessageNames {
   }
 
   /** A name that has no number gets one at random, as long as there is room for it. */
-  #numberOf(name: string, isSubtopic: boolean): number {
+  numberOf(name: string, isSubtopic: boolean): number {
     const number = (isSubtopic ? this.subtopics : this.topics).idOf(name);
     if (number !== 0 || this.#effects.isClosed()) return number;
     try {
@@ -82,15 +78,7 @@ export class MessageNames {
     subtopic: string | undefined,
     retained: boolean,
   ): ReceivedMessage {
-    return new ReceivedMessage(
-      topic,
-      data,
-      sender,
-      subtopic,
-      retained,
-      this.#topicNumbers,
-      this.#subtopicNumbers,
-    );
+    return new ReceivedMessage(topic, data, sender, subtopic, retained, this);
   }
 
   /** The address of a link's own client. */
