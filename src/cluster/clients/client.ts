@@ -10,6 +10,7 @@ import {
   ClosedError,
   HandshakeError,
   InvalidArgumentError,
+  ProtocolError,
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
@@ -397,8 +398,10 @@ export class DiscoveryClient
         this.#rules.onUpdate(this.#timer.now(), attempt, update);
         this.#timer.update();
       }
-    } catch {
-      if (!socket.closed) this.#ended(attempt, "invalid");
+    } catch (error) {
+      if (socket.closed) return;
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#ended(attempt, "invalid");
     }
   }
 
