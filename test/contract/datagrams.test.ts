@@ -88,7 +88,7 @@ describe("RADIO and DISH over udp", () => {
     const endpoint = `udp://127.0.0.1;239.255.77.1:${port}`;
     for (const each of [one, other]) {
       each.join("g");
-      await each.bind(endpoint);
+      expect(await each.bind(endpoint)).toBe(endpoint);
     }
     radio_.connect(endpoint);
     await radio_.send("to all", { group: "g" });

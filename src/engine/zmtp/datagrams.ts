@@ -223,7 +223,9 @@ export class Datagrams {
       socket.close();
       throw transportError(error as Error, "bind", endpoint);
     }
-    const resolved = formatHostPort("udp", given.host === "*" ? address : given.host, socket.address().port);
+    const plain = formatHostPort("udp", given.host === "*" ? address : given.host, socket.address().port);
+    const own = given.interface?.includes(":") ? `[${given.interface}]` : given.interface;
+    const resolved = own === undefined ? plain : plain.replace("://", `://${own};`);
     const pipe = this.#peers.make(resolved, false);
     const link = this.#link(pipe);
     this.#peers.add(pipe);
