@@ -13,6 +13,7 @@ export {
   type TransportListener,
   type TransportStream,
 } from "./core/schemes/custom-transport.js";
+export type { HttpServerEndpoint } from "./core/schemes/http-server.js";
 export { SocketType, type SocketTypeName } from "./core/socket-type.js";
 export type { WaitOptions } from "./core/waiter.js";
 export type { Engine, OutgoingFrame, PeerCredentials } from "./engine/engine.js";

@@ -156,6 +156,7 @@ export const OPTIONS = {
   tcpMaxRetransmitTimeout: int(0, 0, INT32, { unit: "ms" }),
   typeOfService: int(0, 0, 255),
   socksProxy: text(),
+  wsOrigins: text({ only: "zmtp" }),
   affinity: int(0, 0, 2 ** 64),
   loopbackFastPath: flag(false),
 

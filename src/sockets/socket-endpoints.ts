@@ -3,6 +3,7 @@
  * found here, before the engine is called, so all engines report it alike.
  */
 import { InvalidArgumentError, type ShoalError, TransportError } from "../core/errors.js";
+import { type HttpServerEndpoint, nameOfServer } from "../core/schemes/http-server.js";
 import { checkEndpoint } from "../core/schemes/schemes.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities, EngineEndpoints } from "../engine/engine.js";
@@ -104,9 +105,17 @@ export class SocketEndpoints {
   }
 
   /** @returns the endpoint as resolved */
-  async bind(endpoint: string): Promise<string> {
-    this.#check(endpoint, "bind");
+  async bind(given: string | HttpServerEndpoint): Promise<string> {
+    const endpoint = typeof given === "object" && given !== null ? this.#serverName(given) : given;
+    if (endpoint === given) this.#check(endpoint, "bind");
     return this.#isBound(endpoint, await this.#engine.bind(endpoint));
+  }
+
+  #serverName(given: HttpServerEndpoint): string {
+    this.#assertOpen();
+    const name = nameOfServer(given, this.#capabilities.transports);
+    checkSecurity(this.#options);
+    return name;
   }
 
   /** @returns the endpoint as resolved */

@@ -65,6 +65,12 @@ export interface CommonOptions {
   typeOfService?: number;
   /** A SOCKS5 proxy, `HOST:PORT`. Default null. */
   socksProxy?: string | null;
+  /**
+   * Origins of the pages whose browsers may connect to this socket's `ws` and `wss` endpoints, with spaces or commas between
+   * them, or `*` for all; null: pages of the host that they connect to. What is no browser sends no origin, and may
+   * connect. Default null.
+   */
+  wsOrigins?: string | null;
   /** A bit set of the I/O threads to use; 0: all. Default 0. */
   affinity?: number;
   loopbackFastPath?: boolean;

@@ -3,6 +3,7 @@
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { OPTIONS } from "../core/option-table.js";
+import type { HttpServerEndpoint } from "../core/schemes/http-server.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
 import type { PeerCredentials } from "../engine/engine.js";
@@ -115,15 +116,16 @@ export abstract class Socket extends SocketByNumber {
   /**
    * Listens at an endpoint.
    *
-   * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ipc://PATH`, `inproc://NAME`;
-   *   `udp://HOST:PORT` of a Dish or Datagram
+   * @param endpoint `tcp://HOST:PORT` (`*` for every address or any free port), `ws://HOST:PORT/PATH`, `ipc://PATH`,
+   *   `inproc://NAME`, `udp://HOST:PORT` of a Dish or Datagram; or an HTTP server of the program's own with a path of it, for
+   *   WebSocket
    * @returns the endpoint as resolved, with wildcards filled in: what peers connect to, and `lastEndpoint`
    * @throws InvalidArgumentError `EINVAL` for an invalid endpoint, or an argument that `bind` does not take
    * @throws TransportError `EADDRINUSE`, `EADDRNOTAVAIL`, `EACCES`, `ENODEV`, `EPROTONOSUPPORT`, `ENOCOMPATPROTO` (udp)
    * @throws ClosedError `EBADF` when the socket is closed
    */
-  bind(endpoint: string): Promise<string>;
-  bind(endpoint: string, ...extra: unknown[]): Promise<string> {
+  bind(endpoint: string | HttpServerEndpoint): Promise<string>;
+  bind(endpoint: string | HttpServerEndpoint, ...extra: unknown[]): Promise<string> {
     const { calls, endpoints } = this[CORE];
     return calls.run(() =>
       endpoints.settled(async () => {

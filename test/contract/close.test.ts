@@ -52,7 +52,7 @@ describeTransports("close", (world) => {
 
   it("with linger 0 throws away what has not left; every message is in one of the three counts", async () => {
     const push = world.push();
-    push.connect(world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint());
+    push.connect(world.deadEndpoint());
     for (let i = 0; i < 10; i++) await push.send(String(i));
     const { flushed, discarded, unknown } = await within(push.close({ linger: 0 }), "close");
     expect(flushed).toBe(0);
@@ -61,7 +61,7 @@ describeTransports("close", (world) => {
 
   it("with a linger that runs out gives up in time", async () => {
     const push = world.push();
-    push.connect(world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint());
+    push.connect(world.deadEndpoint());
     await push.send("to nobody");
     const started = performance.now();
     const { flushed, discarded, unknown } = await within(push.close({ linger: 50 }), "close");
@@ -138,7 +138,7 @@ describeTransports("close", (world) => {
 
   it("rejects what still waits when the linger runs out", async () => {
     const push = world.push({ sendHighWaterMark: 1 });
-    push.connect(world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint());
+    push.connect(world.deadEndpoint());
     const sends = Array.from({ length: 4 }, (_, i) => push.send(String(i)));
     const outcomes = Promise.allSettled(sends);
     await within(push.close({ linger: 30 }), "close");

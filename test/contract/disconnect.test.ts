@@ -122,7 +122,7 @@ describeTransports("disconnect", (world) => {
   )("gives up when the linger is over, and counts what was lost", async () => {
     for (const linger of [0, 30]) {
       const push = world.push({ linger });
-      const endpoint = world.transport === "tcp" ? "tcp://127.0.0.1:1" : world.freeEndpoint();
+      const endpoint = world.deadEndpoint();
       push.connect(endpoint);
       for (let i = 0; i < 10; i++) await push.send(String(i));
       push.disconnect(endpoint);

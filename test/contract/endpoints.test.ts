@@ -213,7 +213,7 @@ describeTransports("endpoints", (world) => {
   it("that were never bound or connected cannot be left, and nothing else is", async () => {
     const [pull, push] = [world.pull(), world.push()];
     const endpoint = await world.link(pull, push);
-    const other = world.transport === "tcp" ? "tcp://127.0.0.1:9" : `${endpoint}-other`;
+    const other = world.overTcp ? `${world.transport}://127.0.0.1:9` : `${endpoint}-other`;
     expect(await failure(pull.unbind(other))).toMatchObject({ code: "ENOENT", endpoint: other });
     expect(thrown(() => push.disconnect(other))).toMatchObject({ code: "ENOENT", endpoint: other });
     // What is bound cannot be disconnected, and what is connected not unbound.

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
 
-export type Transport = "tcp" | "ipc";
+export type Transport = "tcp" | "ipc" | "ws";
 
 export class Endpoints {
   #folder: string | undefined;
@@ -27,6 +27,6 @@ export class Endpoints {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as { port: number };
     await new Promise((resolve) => server.close(resolve));
-    return `tcp://127.0.0.1:${port}`;
+    return `${transport}://127.0.0.1:${port}`;
   }
 }

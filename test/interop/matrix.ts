@@ -39,13 +39,17 @@ function guardsOf(our: TypeName, their: TypeName, libzmq: Readonly<Record<Side, 
 }
 
 /** Each pair over every transport, binder and order; the rest in turn, or all of it. */
-function casesOf(long: boolean, libzmq: Readonly<Record<Side, boolean>>): Case[] {
+function casesOf(
+  long: boolean,
+  libzmq: Readonly<Record<Side, boolean>>,
+  transports: readonly Transport[],
+): Case[] {
   const cases: Case[] = [];
   for (const [pairAt, [our, their]] of PAIRS.entries()) {
     const raw = our === "STREAM";
     const guards = guardsOf(our, their, libzmq);
     let turn = pairAt;
-    for (const transport of raw ? (["tcp"] as const) : (["tcp", "ipc"] as const)) {
+    for (const transport of raw ? (["tcp"] as const) : transports) {
       for (const binder of SIDES) {
         for (const first of SIDES) {
           turn += 1;
@@ -78,6 +82,7 @@ export function describeMatrix(
   startTheirs: () => Promise<Peer>,
   skip: string | false,
   engines: readonly string[] = ENGINE_NAMES,
+  transports: readonly Transport[] = ["tcp", "ipc"],
 ): void {
   describe.skipIf(skip).each(engines)(
     `engine %s and ${title} exchange everything in order:${skip ? ` skipped, ${skip}` : ""}`,
@@ -99,7 +104,7 @@ export function describeMatrix(
       });
 
       const libzmq = { ours: engine === "libzmq", theirs: title !== "engine zmtp" };
-      const cases = casesOf(LONG, libzmq).filter((_, at) => LONG || !libzmq.ours || at % 3 === 0);
+      const cases = casesOf(LONG, libzmq, transports).filter((_, at) => LONG || !libzmq.ours || at % 3 === 0);
       it.each(cases.map((each) => [titleOf(each), each] as const))("%s", async (_, each) => {
         const { transport, mechanism, binder, guard, first } = each;
         const endpoint = await endpoints.free(transport);

@@ -2,10 +2,11 @@
  * The schemes of endpoints, and the one check that `bind` and `connect`, the command line and configurations have in common,
  * so that all refuse the same things with the same words.
  *
- *   tcp://HOST:PORT   host-port.ts
- *   ipc://PATH        a path of at most 107 bytes; * makes a temporary one; @NAME is abstract (Linux)
- *   inproc://NAME     any name of 1 to 255 bytes
- *   udp://HOST:PORT   udp.ts
+ *   tcp://HOST:PORT      host-port.ts
+ *   ws://HOST:PORT/PATH  ws.ts
+ *   ipc://PATH           a path of at most 107 bytes; * makes a temporary one; @NAME is abstract (Linux)
+ *   inproc://NAME        any name of 1 to 255 bytes
+ *   udp://HOST:PORT      udp.ts
  *
  * A program adds its own with `registerTransport` (custom-transport.ts).
  */
@@ -14,6 +15,7 @@ import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
 import { badEndpoint, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
 import { UDP } from "./udp.js";
+import { webSocketScheme } from "./ws.js";
 
 const MAX_IPC_PATH = 107;
 const MAX_INPROC_NAME = 255;
@@ -36,7 +38,7 @@ const INPROC: Scheme = {
 };
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
-  [hostPortScheme("tcp"), IPC, INPROC, UDP].map((scheme) => [scheme.name, scheme]),
+  [hostPortScheme("tcp"), webSocketScheme("ws"), IPC, INPROC, UDP].map((scheme) => [scheme.name, scheme]),
 );
 
 /** Schemes of libzmq that shoal refuses, with the reason. */

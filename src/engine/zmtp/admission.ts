@@ -6,6 +6,8 @@ import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { HandshakeProperty, PeerCredentials } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
+import { BareMechanism } from "./mechanism/bare.js";
+import { chosenMechanism } from "./mechanism/chosen.js";
 import { CurveClient } from "./mechanism/curve-client.js";
 import { CurveServer } from "./mechanism/curve-server.js";
 import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
@@ -20,42 +22,34 @@ import { ZAP_ENDPOINT } from "./zap.js";
 interface Role {
   readonly name: Mechanism["name"];
   readonly isServer: boolean;
-  /** Whether a socket's options ask for it. */
-  isChosen(options: Readonly<OptionValues>): boolean;
   create(options: MechanismOptions): Mechanism;
 }
 
 const NULL: Role = {
   name: "NULL",
   isServer: false,
-  isChosen: () => true,
   create: (options) => new NullMechanism(options),
 };
 
-/** The first that is chosen counts. */
 const ROLES: readonly Role[] = [
   {
     name: "CURVE",
     isServer: true,
-    isChosen: ({ curveServer }) => curveServer,
     create: (options) => new CurveServer(options),
   },
   {
     name: "CURVE",
     isServer: false,
-    isChosen: ({ curveServerKey }) => curveServerKey !== null,
     create: (options) => new CurveClient(options),
   },
   {
     name: "PLAIN",
     isServer: true,
-    isChosen: ({ plainServer }) => plainServer,
     create: (options) => new PlainServer(options),
   },
   {
     name: "PLAIN",
     isServer: false,
-    isChosen: ({ plainUsername }) => plainUsername !== null,
     create: (options) => new PlainClient(options),
   },
   NULL,
@@ -65,7 +59,8 @@ const ROLES: readonly Role[] = [
 export const MECHANISM_NAMES: readonly string[] = [...new Set(ROLES.map(({ name }) => name).reverse())];
 
 function roleOf(options: Readonly<OptionValues>): Role {
-  return ROLES.find((role) => role.isChosen(options)) ?? NULL;
+  const { name, isServer } = chosenMechanism(options);
+  return roleNamed(name, isServer);
 }
 
 /**
@@ -80,8 +75,11 @@ export function createMechanism(
   isServer: boolean,
   options: MechanismOptions,
 ): Mechanism {
-  const role = ROLES.find((each) => each.name === name && each.isServer === isServer) ?? NULL;
-  return role.create(options);
+  return roleNamed(name, isServer).create(options);
+}
+
+function roleNamed(name: Mechanism["name"], isServer: boolean): Role {
+  return ROLES.find((each) => each.name === name && each.isServer === isServer) ?? NULL;
 }
 
 /** @param asks whether peers are authenticated @param property one more property of this side */
@@ -133,6 +131,14 @@ export class Admission {
     const role = roleOf(options);
     const asks = this.#authenticator(role) !== undefined;
     return role.create(mechanismOptions(options, WIRE_NAMES[type], asks, property));
+  }
+
+  /** The same for a stream without one (45/ZWS, No Mechanism); what the options choose where that is not NULL. */
+  bareMechanism(): Mechanism {
+    const { options } = this.#state;
+    const role = roleOf(options);
+    if (role.name !== "NULL") return this.mechanism();
+    return new BareMechanism({ asks: this.#authenticator(role) !== undefined }, identityOf(options));
   }
 
   get mechanismName(): string {

@@ -19,15 +19,16 @@ import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
 import { parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
+import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
-import { FramedCodec, FramedHandshake } from "./framed.js";
-import { Handshake, type HandshakeSide } from "./handshake.js";
+import { Handshake } from "./handshake.js";
 import type { HeartbeatOptions, SendState } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
 import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import { Sealer, type WireCodec } from "./sealer.js";
+import { Sealer } from "./sealer.js";
 import type { ByteStream } from "./transport/byte-stream.js";
+import type { Farewell, Framing } from "./transport/framing.js";
 import type { Reader, Sink } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
@@ -85,13 +86,17 @@ export class Connection implements Link, Sink, HeartbeatLink {
   readonly #stream: Stream;
   readonly #effects: ConnectionEffects;
   readonly #options: ConnectionOptions;
-  readonly #handshake: HandshakeSide;
+  readonly #handshake: Handshake;
+  /** How frames travel, where not as ZMTP has it. */
+  readonly #framing: Framing | undefined;
   #state: State = State.Handshaking;
   /** Of the state. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
-  /** Between plain frames and the wire, where they differ. */
-  #codec: WireCodec | undefined = undefined;
+  #sealer: Sealer | undefined = undefined;
+  /** Bytes from the wire are the pipe's as they are. */
+  #plain: boolean;
+  #saidFarewell = false;
   #heartbeat: HeartbeatDriver | undefined = undefined;
   #credentials: PeerCredentials | undefined = undefined;
   #writer: PipeWriter | undefined = undefined;
@@ -109,21 +114,17 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#effects = effects;
     this.#options = options;
     const { framing } = stream;
-    this.#handshake =
-      framing === undefined ? new Handshake(mechanism) : new FramedHandshake(mechanism, framing);
+    this.#framing = framing;
+    this.#plain = framing === undefined;
+    this.#handshake = new Handshake(mechanism, framing?.mechanism);
     this.#reader = stream.reader;
     this.#stream = stream;
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
     const { greeting } = this.#handshake;
-    if (greeting !== undefined) socket.write(greeting);
-    if (framing !== undefined) {
-      framing.onReply = (bytes) => {
-        if (socket.writableLength < MAX_UNANSWERED) socket.write(bytes);
-      };
-      // Not now: its owner has to know it before it can fail.
-      process.nextTick(this.#startFramed);
-    }
+    if (greeting.length > 0) this.#send(greeting);
+    // Not now: its owner has to know it before it can fail.
+    if (framing !== undefined) process.nextTick(this.#start);
     if (options.handshakeInterval > 0) {
       this.#timer = setTimeout(this.#timerOnLate, options.handshakeInterval).unref();
     }
@@ -217,9 +218,9 @@ export class Connection implements Link, Sink, HeartbeatLink {
   /** At once, so that it is known whether it left; behind what the kernel does not take it would not for long. */
   sendPing(body: Buffer): void {
     if (this.#state === State.HalfClosed || this.blocked) return;
-    const { framing } = this.#stream;
-    if (framing?.ping !== undefined) {
-      this.socket.write(framing.ping());
+    if (this.#framing !== undefined) {
+      this.flush();
+      this.#writer?.writeControl(this.#framing.ping());
       return;
     }
     this.#pipe?.sendRaw(commandFrame(body), 0);
@@ -232,16 +233,16 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   sinkMemory(): Uint8Array | undefined {
     // A sealed frame is opened into memory of its own anyway.
-    if (this.#state >= State.Flushing || this.#codec !== undefined) return undefined;
+    if (this.#state >= State.Flushing || !this.#plain) return undefined;
     return this.#pipe?.in.memory();
   }
 
   sinkInLarge(): boolean {
-    return this.#codec === undefined && this.#pipe?.in.inLarge === true;
+    return this.#plain && this.#pipe?.in.inLarge === true;
   }
 
   sinkRelays(): boolean {
-    return this.#codec === undefined && this.#pipe?.in.relayed === true;
+    return this.#plain && this.#pipe?.in.relayed === true;
   }
 
   sinkFilled(length: number): void {
@@ -255,6 +256,32 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     if (this.#state === State.Closed) return;
+    if (this.#framing === undefined) this.#onFrames(bytes, length, kept, pooled);
+    else this.#onFramed(this.#framing, bytes, length);
+  }
+
+  /** Bytes of a stream that keeps the borders of frames. */
+  #onFramed(framing: Framing, bytes: Buffer, length: number): void {
+    const decoded = framing.decode(bytes, length);
+    const { pooled } = decoded;
+    if (decoded.length > 0) this.#onFrames(decoded.bytes, decoded.length, pooled !== undefined, pooled);
+    else this.#heartbeat?.heard();
+    pooled?.release();
+    const reply = framing.takeReply();
+    if (this.#isClosed()) return;
+    if (reply !== undefined && this.socket.writableLength < MAX_UNANSWERED) this.#control(reply);
+    if (framing.fault !== undefined) {
+      if (this.#pipe === undefined) this.#fail(framing.fault);
+      else this.#broken(framing.fault);
+    } else if (framing.closed) this.sinkOnEnd();
+  }
+
+  #isClosed(): boolean {
+    return this.#state === State.Closed;
+  }
+
+  /** Frames of ZMTP. */
+  #onFrames(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     const pipe = this.#pipe;
     if (pipe === undefined) {
       this.#carryOut(this.#handshake.receive(Buffer.from(bytes.subarray(0, length))));
@@ -263,11 +290,11 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#heartbeat?.heard();
     if (this.#state !== State.Open && !this.#receivesOn()) return;
     const fault =
-      this.#codec === undefined
+      this.#sealer === undefined
         ? kept
           ? pipe.in.push(bytes, 0, length, pooled)
           : pipe.in.pushShared(bytes, length)
-        : this.#codec.open(bytes, pipe.in, length);
+        : this.#sealer.open(bytes, pipe.in, length);
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
   }
@@ -283,8 +310,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #carryOut(steps: readonly Step[]): void {
     for (const step of steps) {
       if (this.#state === State.Closed) return;
-      if (step.send !== undefined)
-        for (const body of step.send) this.socket.write(this.#handshake.encode(body));
+      if (step.send !== undefined) for (const body of step.send) this.#send(commandFrame(body));
       if (step.ask !== undefined) this.#ask(step.ask);
       if (step.failed !== undefined) this.#fail(step.failed);
       if (step.done !== undefined) this.#ready(step.done);
@@ -316,24 +342,41 @@ export class Connection implements Link, Sink, HeartbeatLink {
     // An effect of it may have ended it.
     if (this.#state === State.Closed) return;
     this.#enter(State.Open);
-    const handshake = this.#handshake;
-    const { framing } = this.#stream;
-    const { cipher } = handshake.mechanism;
+    const { cipher } = this.#handshake.mechanism;
+    const framing = this.#framing;
     const sealer = cipher === undefined ? undefined : new Sealer(cipher);
-    const codec = framing === undefined ? sealer : new FramedCodec(framing, cipher);
-    this.#codec = codec;
+    this.#sealer = sealer;
+    this.#plain = framing === undefined && sealer === undefined;
     this.#pipe = pipe;
-    const seal = codec === undefined ? undefined : codec.seal.bind(codec);
-    this.#writer = new PipeWriter(this.socket, pipe, seal, this.#writerOnEmpty, this.#writerOnFault);
-    if (this.#options.heartbeat.interval > 0 && this.commands) this.#beat();
-    if (handshake instanceof Handshake) {
-      const rest = handshake.takeRemaining();
-      this.flush();
-      if (rest.length > 0) this.sinkOnBytes(rest, rest.length, true);
+    const release = framing === undefined ? undefined : () => framing.release();
+    const seal = sealOf(sealer, framing);
+    this.#writer = new PipeWriter(this.socket, pipe, seal, release, this.#writerOnEmpty, this.#writerOnFault);
+    if (this.#options.heartbeat.interval > 0 && this.#pings) this.#beat();
+    const rest = this.#handshake.takeRemaining();
+    this.flush();
+    if (rest.length > 0) this.#onFrames(rest, rest.length, true);
+  }
+
+  /** A peer of version 3.0 knows no PING (23/ZMTP), so it gets none; a framed stream has its own. */
+  get #pings(): boolean {
+    return this.commands || this.#framing !== undefined;
+  }
+
+  /** A frame of the handshake. */
+  #send(frame: Buffer): void {
+    const framing = this.#framing;
+    if (framing === undefined) {
+      this.socket.write(frame);
       return;
     }
-    this.flush();
-    this.sinkOnBytes(NOTHING, 0, true); // What came behind the handshake.
+    this.socket.write(Buffer.from(framing.encode([{ bytes: frame, start: 0, end: frame.length }])));
+    framing.release();
+  }
+
+  /** A control frame of the framing. */
+  #control(bytes: Uint8Array): void {
+    if (this.#writer === undefined) this.socket.write(bytes);
+    else this.#writer.writeControl(bytes);
   }
 
   /** A command that came among the messages; `false`: not one of the connection's own. */
@@ -355,8 +398,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #beat(): HeartbeatDriver {
     if (this.#heartbeat === undefined) {
       const { heartbeat } = this.#options;
-      // A peer of version 3.0 knows no PING (23/ZMTP), so it gets none.
-      const options = this.commands ? heartbeat : { ...heartbeat, interval: 0 };
+      const options = this.#pings ? heartbeat : { ...heartbeat, interval: 0 };
       this.#heartbeat = new HeartbeatDriver(options, this, this.#heartbeatOnGone);
       // A pipe that is still full from its last connection is not read from the start.
       if (this.#pipe?.paused === true) this.#heartbeat.pause();
@@ -387,13 +429,19 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   /** This side's half ends: behind what was written. */
   #endHalf(): void {
-    const { framing } = this.#stream;
-    if (framing?.farewell !== undefined) this.socket.write(framing.farewell());
+    this.#sayFarewell("done");
     this.socket.end();
   }
 
-  #startFramed = (): void => {
-    if (this.#state === State.Handshaking) this.#carryOut((this.#handshake as FramedHandshake).start());
+  /** A framed stream's last frame: the peer learns that this side ends it, and why. */
+  #sayFarewell(why: Farewell): void {
+    if (this.#framing === undefined || this.#saidFarewell) return;
+    this.#saidFarewell = true;
+    this.socket.write(this.#framing.farewell(why));
+  }
+
+  #start = (): void => {
+    if (this.#state === State.Handshaking) this.#carryOut(this.#handshake.start());
   };
 
   #timerOnLate = (): void => {
@@ -450,6 +498,12 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#tooLong;
   }
 
+  #farewellOf(reason: DisconnectReason): Farewell {
+    if (this.#tooLong) return "too-long";
+    if (reason === "protocol") return "protocol";
+    return this.#pipe === undefined && reason === "local" ? "refused" : "done";
+  }
+
   #enter(next: State): void {
     if (!TRANSITIONS[this.#state].includes(next)) throw new Error(`No transition ${this.#state} -> ${next}`);
     this.#state = next;
@@ -466,6 +520,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     // A libzmq client hangs up so, when the mechanism in our greeting is not its own.
     if (reason === "remote" && this.#pipe === undefined)
       this.#effects.connectionOnFault(this, this.#cutShort());
+    if (reason !== "heartbeat") this.#sayFarewell(this.#farewellOf(reason));
     // What was written before, such as an ERROR, still goes out; the kernel keeps it.
     if (this.socket.writableLength === 0 || this.#pipe !== undefined) this.socket.destroy();
     else {
@@ -476,9 +531,20 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 }
 
-function ignore(): void {}
+/** What goes on the wire for whole plain frames; `undefined`: they go as they are. */
+function sealOf(
+  sealer: Sealer | undefined,
+  framing: Framing | undefined,
+): ((segments: readonly Segment[]) => Uint8Array) | undefined {
+  if (framing === undefined) return sealer === undefined ? undefined : (segments) => sealer.seal(segments);
+  if (sealer === undefined) return (segments) => framing.encode(segments);
+  return (segments) => {
+    const bytes = sealer.seal(segments);
+    return framing.encode([{ bytes, start: 0, end: bytes.length }]);
+  };
+}
 
-const NOTHING = Buffer.alloc(0);
+function ignore(): void {}
 
 const STREAM_FAULTS: Record<StreamFault, string> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",

@@ -95,7 +95,9 @@ export class Connections implements ConnectionEffects, Policing {
       return;
     }
     const options = connectionOptions(this.#state.options);
-    const connection = new Connection(stream, this.#admission.mechanism(), options, this);
+    const bare = stream.framing?.bare === true;
+    const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
+    const connection = new Connection(stream, mechanism, options, this);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
     if (dialling === undefined) this.#handshakes.add(connection);
     else dialling.connection = connection;

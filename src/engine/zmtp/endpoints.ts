@@ -17,14 +17,22 @@ import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections, Dialling } from "./connections.js";
 import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
-import { transportError } from "./errors.js";
+import { faultEvents, transportError } from "./errors.js";
 import { InprocPeers } from "./inproc.js";
+import type { Fault } from "./mechanism/mechanism.js";
 import { reconnectOptions, transportOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { SocketState } from "./socket-state.js";
-import type { Acceptor, Listener, Stream, Transport, TransportOptions } from "./transport/transport.js";
+import {
+  type Acceptor,
+  DialFault,
+  type Listener,
+  type Stream,
+  type Transport,
+  type TransportOptions,
+} from "./transport/transport.js";
 
 /** Knows for which endpoint it accepts. */
 interface EndpointAcceptor extends Acceptor {
@@ -273,6 +281,8 @@ export class Endpoints implements EngineEndpoints {
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
     const transport = this.#state.platform.transports.get(scheme);
+    if (transport?.framed === true && this.#state.type === "Stream")
+      throw new NotSupportedError(`A Stream has raw bytes, and ${scheme} has none: use tcp`);
     if (transport !== undefined || scheme === "inproc") return transport;
     throw new TransportError("EPROTONOSUPPORT", `${endpoint}: there is no transport ${scheme} here`, {
       endpoint,
@@ -297,11 +307,23 @@ export class Endpoints implements EngineEndpoints {
         if (this.#stopped) stream.socket.destroy();
         else this.#connections.accept(stream, acceptor.endpoint);
       },
+      refused: (address, fault) => this.#report(fault, acceptor.endpoint, address),
       failed: (error) => {
         this.#state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
       },
     };
     return acceptor;
+  }
+
+  /** A handshake that failed before there was a connection. */
+  #report(fault: Fault, endpoint: string, address: string): void {
+    for (const event of faultEvents(fault, endpoint, address, this.#admission.mechanismName))
+      this.#state.effects.event(event);
+  }
+
+  /** The transport's own handshake with a peer that a dialer reached failed. */
+  refused(dialer: Dialer, fault: Fault): void {
+    this.#report(fault, dialer.endpoint, dialer.endpoint);
   }
 
   /** An inproc name as a listener, not yet bound. */
@@ -404,6 +426,8 @@ class Dialer implements Dialling {
     this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
       this.#cancel = undefined;
       if (this.#stopped) return;
+      if (result instanceof DialFault) this.#endpoints.refused(this, result.fault);
+      if (this.#stopped) return; // A listener of that event has stopped it.
       if (result instanceof Error) this.#retry(transportError(result, "connect to", this.endpoint));
       else this.#endpoints.dialled(this, result);
     });

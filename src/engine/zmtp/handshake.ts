@@ -6,9 +6,11 @@
  *   its commands, one by one  -> Steps, until one is done or failed
  *   what comes behind         -> takeRemaining(): the first traffic
  *
+ * A transport that agrees on the mechanism in a handshake of its own has no greetings (transport/framing.ts).
+ *
  * Everything a peer can make us keep here is bounded by MAX_HANDSHAKE_COMMAND.
  */
-import { COMMAND, commandFrame, LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../frame.js";
+import { COMMAND, LONG, LONG_HEADER, messageFrame, readLongSize, SHORT_HEADER } from "../frame.js";
 import {
   encodeGreeting,
   GREETING_SIZE,
@@ -23,55 +25,54 @@ export const MAX_HANDSHAKE_COMMAND = 8_192;
 
 const NOTHING = Buffer.alloc(0);
 
-/** One side of a handshake, on a byte stream, or on one that keeps the borders of frames (framed.ts). */
-export interface HandshakeSide {
+export class Handshake {
   readonly mechanism: Mechanism;
-  /** What this side sends first, unasked; `undefined`: there is no greeting, and `start` has the first steps. */
-  readonly greeting: Buffer | undefined;
-  /** Of ZMTP 3: whether the peer's subscriptions and pings are those of version 3.1. */
-  readonly minor: number;
-  /** "greeting", or the mechanism's name: for errors. */
-  readonly phase: string;
-  /** Bytes of the peer. @returns what is to be done, in order */
-  receive(bytes: Buffer): Step[];
-  /** The answer to a Step with `ask`. */
-  authenticated(verdict: Verdict): Step[];
-  /** A command on the wire. @param body of the command */
-  encode(body: Uint8Array): Buffer;
-}
-
-export class Handshake implements HandshakeSide {
-  readonly mechanism: Mechanism;
+  /** The mechanism that the transport's own handshake agreed on, in place of the greeting. */
+  readonly #agreed: Mechanism["name"] | undefined;
   #input: Buffer = NOTHING;
   #greeting: Greeting | undefined;
+  #started = false;
   #asking = false;
   #over = false;
 
-  constructor(mechanism: Mechanism) {
+  /** @param agreed on in the transport's own handshake; absent: greetings come first */
+  constructor(mechanism: Mechanism, agreed?: Mechanism["name"]) {
     this.mechanism = mechanism;
+    this.#agreed = agreed;
   }
 
+  /** What this side sends first, unasked; may be empty. */
   get greeting(): Buffer {
-    return encodeGreeting(this.mechanism.name, this.mechanism.asServer);
+    const { name, asServer, routingId } = this.mechanism;
+    if (routingId !== undefined) return messageFrame(routingId);
+    return this.#agreed === undefined ? encodeGreeting(name, asServer) : NOTHING;
   }
 
+  /** The first steps, where there is no greeting. What comes before waits. */
+  start(): Step[] {
+    if (this.#agreed === undefined) return [];
+    this.#started = true;
+    return this.#proceed([this.#note(this.#begin(this.#agreed))]);
+  }
+
+  /** Whether the peer's subscriptions and pings are those of version 3.1. */
   get minor(): number {
     return this.#greeting?.minor ?? 0;
   }
 
+  /** "greeting", or the mechanism's name: for errors. */
   get phase(): string {
-    return this.#greeting === undefined ? "greeting" : `${this.mechanism.name} handshake`;
+    const greets = this.#agreed === undefined && this.#greeting === undefined;
+    return greets ? "greeting" : `${this.mechanism.name} handshake`;
   }
 
+  /** Bytes of the peer. @returns what is to be done, in order */
   receive(bytes: Buffer): Step[] {
     this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
     return this.#proceed([]);
   }
 
-  encode(body: Uint8Array): Buffer {
-    return commandFrame(body);
-  }
-
+  /** The answer to a Step with `ask`. */
   authenticated(verdict: Verdict): Step[] {
     this.#asking = false;
     return this.#proceed([this.#note(this.mechanism.authenticated(verdict))]);
@@ -87,7 +88,11 @@ export class Handshake implements HandshakeSide {
 
   #proceed(steps: Step[]): Step[] {
     while (!this.#asking && !this.#over) {
-      const step = this.#greeting === undefined ? this.#readGreeting() : this.#readCommand();
+      const step = this.#started
+        ? this.#readCommand()
+        : this.#agreed === undefined
+          ? this.#readGreeting()
+          : undefined;
       if (step === undefined) break;
       steps.push(this.#note(step));
     }
@@ -106,16 +111,20 @@ export class Handshake implements HandshakeSide {
     if (typeof greeting === "string") return { failed: GREETING_FAULTS[greeting] };
     this.#input = this.#input.subarray(GREETING_SIZE);
     this.#greeting = greeting;
-    if (greeting.mechanism !== this.mechanism.name) {
-      return {
-        failed: {
-          kind: "protocol",
-          code: "ERR_ZMTP_MECHANISM_MISMATCH",
-          message: `the peer uses the mechanism ${greeting.mechanism}, this socket ${this.mechanism.name}`,
-        },
-      };
-    }
-    return this.mechanism.start();
+    this.#started = true;
+    return this.#begin(greeting.mechanism);
+  }
+
+  /** @param mechanism the peer's */
+  #begin(mechanism: string): Step {
+    if (mechanism === this.mechanism.name) return this.mechanism.start();
+    return {
+      failed: {
+        kind: "protocol",
+        code: "ERR_ZMTP_MECHANISM_MISMATCH",
+        message: `the peer uses the mechanism ${mechanism}, this socket ${this.mechanism.name}`,
+      },
+    };
   }
 
   #readCommand(): Step | undefined {
@@ -124,7 +133,8 @@ export class Handshake implements HandshakeSide {
     const flags = input[0] as number;
     const long = (flags & LONG) !== 0;
     const header = long ? LONG_HEADER : SHORT_HEADER;
-    if ((flags & ~(LONG | COMMAND)) !== 0 || (flags & COMMAND) === 0) return { failed: NOT_A_COMMAND };
+    const kind = this.mechanism.routingId === undefined ? COMMAND : 0;
+    if ((flags & ~LONG) !== kind) return { failed: kind === 0 ? NO_ROUTING_ID : NO_COMMAND };
     if (input.length < header) return undefined;
     const size = long ? readLongSize(input, 1) : (input[1] as number);
     if (size > MAX_HANDSHAKE_COMMAND) return { failed: TOO_LONG };
@@ -134,11 +144,16 @@ export class Handshake implements HandshakeSide {
   }
 }
 
-/** A frame before the handshake's end that is not a command. */
-export const NOT_A_COMMAND: Fault = {
+const NO_COMMAND: Fault = {
   kind: "protocol",
   code: "ERR_ZMTP_UNEXPECTED_COMMAND",
   message: "the peer sent something else than a command before the handshake's end",
+};
+
+const NO_ROUTING_ID: Fault = {
+  kind: "protocol",
+  code: "ERR_ZMTP_UNSPECIFIED",
+  message: "the peer's first message is not a routing id of one frame",
 };
 
 const TOO_LONG: Fault = {

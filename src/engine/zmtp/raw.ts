@@ -35,7 +35,14 @@ export class RawConnection implements Link, Sink {
     this.#pipe = pipe;
     this.#notifies = notifies;
     this.#onFlushed = onFlushed;
-    this.#writer = new PipeWriter(socket, pipe, undefined, this.#writerOnEmpty, this.#writerOnFault);
+    this.#writer = new PipeWriter(
+      socket,
+      pipe,
+      undefined,
+      undefined,
+      this.#writerOnEmpty,
+      this.#writerOnFault,
+    );
     this.#onEnd = onEnd;
   }
 

@@ -22,15 +22,7 @@ function headerSize(length: number): number {
   return length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
 }
 
-/** What stands between a pipe's plain frames and the bytes on the wire. */
-export interface WireCodec {
-  /** @returns the wire's bytes for whole plain frames; its own memory each time */
-  seal(segments: readonly Segment[]): Buffer;
-  /** Opens what came, the first `length` of `bytes`, and pushes the plain frames into `stream`. */
-  open(bytes: Uint8Array, stream: InStream, length?: number): StreamFault | Fault | undefined;
-}
-
-export class Sealer implements WireCodec {
+export class Sealer {
   readonly #cipher: FrameCipher;
   readonly #plain = new FrameReader();
   #sealed: InStream | undefined;
@@ -39,6 +31,7 @@ export class Sealer implements WireCodec {
     this.#cipher = cipher;
   }
 
+  /** @returns the wire's bytes for whole plain frames; its own memory each time */
   seal(segments: readonly Segment[]): Buffer {
     const cipher = this.#cipher;
     const frames = this.#plain.read(segments);
@@ -58,6 +51,7 @@ export class Sealer implements WireCodec {
     return wire;
   }
 
+  /** Opens what came, the first `length` of `bytes`, and pushes the plain frames into `stream`. */
   open(bytes: Uint8Array, stream: InStream, length = bytes.length): StreamFault | Fault | undefined {
     // A limit for one sealed frame, that of plain messages and what sealing adds; plain ones are checked in `stream`.
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);

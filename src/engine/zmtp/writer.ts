@@ -23,6 +23,7 @@ export class PipeWriter {
   readonly #socket: ByteStream;
   readonly #pipe: Pipe;
   readonly #seal: ((segments: readonly Segment[]) => Uint8Array) | undefined;
+  readonly #release: (() => void) | undefined;
   readonly #onEmpty: () => void;
   readonly #onFault: (error: Error) => void;
   #blocked = false;
@@ -32,18 +33,21 @@ export class PipeWriter {
 
   /**
    * @param seal what goes on the wire for whole plain frames; absent: they go as they are
+   * @param release what was sealed last has been taken
    * @param onFault what waits cannot be written; called in a turn of its own, once
    */
   constructor(
     socket: ByteStream,
     pipe: Pipe,
     seal: ((segments: readonly Segment[]) => Uint8Array) | undefined,
+    release: (() => void) | undefined,
     onEmpty: () => void,
     onFault: (error: Error) => void,
   ) {
     this.#socket = socket;
     this.#pipe = pipe;
     this.#seal = seal;
+    this.#release = release;
     this.#onEmpty = onEmpty;
     this.#onFault = onFault;
   }
@@ -66,8 +70,14 @@ export class PipeWriter {
         return;
       }
       out.confirm();
+      this.#release?.();
     }
     this.#onEmpty();
+  }
+
+  /** What is not of the pipe and goes out now, behind what the kernel has not taken yet: whole frames. */
+  writeControl(bytes: Uint8Array): void {
+    if (!this.#stopped) this.#socket.write(bytes, this.#socketOnWritten);
   }
 
   /** Nothing is written any more. */
@@ -118,6 +128,7 @@ export class PipeWriter {
     if (!this.#blocked || this.#stopped || writableLength > 0 || errored !== null) return;
     this.#blocked = false;
     this.#pipe.out.confirm();
+    this.#release?.();
     this.flush();
     if (this.#blocked) this.#pipe.relieved(); // Else onEmpty has done so.
   };

@@ -8,13 +8,22 @@ import { ENGINE_NAMES, selectEngine } from "../../../src/engine/select.js";
 import { World } from "./world.js";
 
 export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
-export type Transport = (typeof TRANSPORTS)[number];
+/** Those that only some engines have; they are tried where tcp is. */
+const MORE_TRANSPORTS = ["ws"] as const;
+export type Transport = (typeof TRANSPORTS)[number] | (typeof MORE_TRANSPORTS)[number];
 
 /** Transports with a connection of their own, and so with a handshake, heartbeats and peer events. */
 export const WIRED = ["tcp", "ipc"] as const;
 
 export function capabilitiesOf(engine: string): EngineCapabilities {
   return selectEngine(engine).capabilities;
+}
+
+/** What an engine has of `transports`, and those of its own. */
+function transportsOf(engine: string, transports: readonly Transport[]): Transport[] {
+  const own = capabilitiesOf(engine).transports;
+  const more = MORE_TRANSPORTS.filter((each) => own.includes(each) && transports.includes("tcp"));
+  return [...transports, ...more];
 }
 
 /** Defines a group of tests once for each engine and transport. */
@@ -24,7 +33,7 @@ export function describeTransports(
   transports: readonly Transport[] = TRANSPORTS,
 ): void {
   describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
-    describe.each([...transports])("%s", (transport) => {
+    describe.each(transportsOf(engine, transports))("%s", (transport) => {
       describe(subject, () => define(new World(engine, transport)));
     });
   });

@@ -45,7 +45,7 @@ export class World {
 
   constructor(
     readonly engine: string,
-    readonly transport: "tcp" | "ipc" | "inproc",
+    readonly transport: "tcp" | "ws" | "ipc" | "inproc",
   ) {
     afterEach(async () => {
       await Promise.all(this.#sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
@@ -83,10 +83,20 @@ export class World {
     return this.#folder;
   }
 
+  /** Whether its endpoints have ports. */
+  get overTcp(): boolean {
+    return this.transport === "tcp" || this.transport === "ws";
+  }
+
+  /** An endpoint to connect to that nobody is bound to. */
+  deadEndpoint(): string {
+    return this.overTcp ? `${this.transport}://127.0.0.1:1` : this.freeEndpoint();
+  }
+
   /** An endpoint that nobody uses; with tcp the system chooses the port at bind. */
   freeEndpoint(): string {
     names += 1;
-    if (this.transport === "tcp") return "tcp://127.0.0.1:*";
+    if (this.overTcp) return `${this.transport}://127.0.0.1:*`;
     return this.transport === "ipc" ? `ipc://${this.folder}/${names}` : `inproc://contract-${names}`;
   }
 

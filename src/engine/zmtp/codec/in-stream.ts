@@ -49,7 +49,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /** Bytes of frames that are kept: of whole messages, and of the one whose frames are arriving. */
   #kept = 0;
   /** What frames come out of, where they come sealed: what it has of the next counts here. */
-  outer: { readonly unfinished: number } | undefined = undefined;
+  outer: InStream | undefined = undefined;
   readonly #split: SplitFrame<StreamFault>;
 
   /** Bytes of whole messages that wait, as they are on the wire. */

@@ -91,6 +91,8 @@ export interface Mechanism {
   authenticated(verdict: Verdict): Step;
   /** After `done`; `undefined` where frames travel as they are. */
   readonly cipher: FrameCipher | undefined;
+  /** Present where there are no commands: each side's first message is its routing id, and `receive` gets the peer's. */
+  readonly routingId?: Uint8Array;
 }
 
 /** What a mechanism has to know of its socket. */

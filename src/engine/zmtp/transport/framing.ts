@@ -1,44 +1,55 @@
 /**
- * How frames travel on a stream that keeps their borders itself, such as a WebSocket: there is no greeting, and no header of
- * ZMTP's. The mechanism was agreed on in the transport's own handshake; its commands, and all that follows, are frames
- * (framed.ts).
+ * How frames travel on a stream that keeps their borders itself, such as a WebSocket. The engine's frames are ZMTP's on both
+ * sides of it, so that queues, limits, mechanisms and relays are the same as on a byte stream; there is no greeting, since
+ * the mechanism was agreed on in the transport's own handshake.
  *
- *   out:  plain frame --cipher, if any--> header, body, finish --> the stream
- *   in:   the stream --read--> onFrame(flags, body) --cipher, if any--> plain frame
+ *   out:  the pipe's frames --cipher, if any--> encode --> the stream
+ *   in:   the stream --> decode --cipher, if any--> the pipe's frames
  */
-import type { Fault } from "../mechanism/mechanism.js";
+import type { PooledBuffer } from "../codec/pooled-buffer.js";
+import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 
-/**
- * Gets a frame: MORE and COMMAND of its flags, and its body, which is valid until `read` returns, and may be overwritten.
- *
- * @returns whether to go on; after `false` what follows is kept for the next `read`
- */
-export type OnFrame = (flags: number, body: Buffer) => boolean;
+/** Bytes of ZMTP frames. */
+export interface FramePiece {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Frames that have come, the last perhaps in part. */
+export interface DecodedFrames {
+  readonly bytes: Buffer;
+  readonly length: number;
+  /** Of the memory, to be released by the caller; absent: it is used again after the next call of `decode`. */
+  readonly pooled: PooledBuffer | undefined;
+}
+
+/** Why this side ends a connection. */
+export type Farewell = "done" | "protocol" | "refused" | "too-long";
 
 /** Of one connection. */
 export interface Framing {
-  /** The mechanism that both ends agreed on, such as "CURVE"; the handshake fails where it is not the socket's. */
-  readonly mechanism: string;
-  /** Bytes that came and were not handed on: they count in the receive queue. */
-  readonly unfinished: number;
-  /** Where what is to be sent at once goes, such as the answer to a ping of the transport's; the connection sets it first. */
-  onReply: ((bytes: Uint8Array) => void) | undefined;
-  /** Bytes of a frame's header for a body of `length`. */
-  headerLength(length: number): number;
-  /** Writes a frame's header. @param flags MORE and COMMAND @returns where the body goes */
-  writeHeader(target: Buffer, position: number, flags: number, length: number): number;
-  /** The body is in its place, from `from` to `to`: a chance to mask it. */
-  finish(target: Buffer, from: number, to: number): void;
+  /** What both ends agreed on; the handshake fails where it is not the socket's. */
+  readonly mechanism: Mechanism["name"];
+  /** There is no handshake: the first message of each side is its routing id. */
+  readonly bare: boolean;
+  /** The peer has ended the connection in the transport's own way. */
+  readonly closed: boolean;
+  /** Why the connection ends; what was decoded before counts. */
+  readonly fault: Fault | undefined;
   /**
-   * Takes the first `length` of `bytes`, and keeps no reference to them; hands on each whole frame, those that an earlier call
-   * kept first.
-   *
-   * @param limit bytes of a frame's body at most
-   * @returns why the connection ends; frames before that were handed on
+   * @param pieces whole frames; the body of one may be a piece of its own
+   * @returns the wire's bytes, valid until `release` is called, or for as long as it is not
    */
-  read(bytes: Uint8Array, length: number, limit: number, onFrame: OnFrame): Fault | undefined;
-  /** What is sent to see whether the peer is there, in place of a PING of ZMTP; absent: that. */
-  ping?(): Uint8Array;
-  /** What is sent last, before this side ends its half; absent: nothing. */
-  farewell?(): Uint8Array;
+  encode(pieces: readonly FramePiece[]): Uint8Array;
+  /** What was encoded last has been taken. */
+  release(): void;
+  /** Takes the first `length` of `bytes`, and keeps no reference to them. */
+  decode(bytes: Uint8Array, length: number): DecodedFrames;
+  /** What is to be sent at once, such as the answer to a ping of the transport's; asked for behind each `decode`. */
+  takeReply(): Uint8Array | undefined;
+  /** What is sent to see whether the peer is there, in place of ZMTP's PING. */
+  ping(): Uint8Array;
+  /** What is sent last. */
+  farewell(why: Farewell): Uint8Array;
 }

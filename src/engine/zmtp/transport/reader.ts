@@ -113,10 +113,11 @@ export class Reader {
     },
   };
 
-  /** Begins. @param socket that was made with `onread`, by `adopt`, or is one that it follows */
+  /** Begins, or goes on with another sink. @param socket that was made with `onread`, by `adopt`, or is one that it follows */
   start(socket: ByteStream, sink: Sink): void {
-    this.#socket = socket;
     this.#sink = sink;
+    if (this.#socket !== undefined) return;
+    this.#socket = socket;
     socket.on("end", () => {
       this.#ended = true;
       this.#reportEnd();
@@ -131,6 +132,13 @@ export class Reader {
 
   pause(): void {
     this.#paused = true;
+  }
+
+  /** Gives back what a sink took and was not its own: the next sink gets it first. @param bytes are kept */
+  giveBack(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    this.#ahead.unshift(bytes);
+    this.#aheadBytes += bytes.length;
   }
 
   resume(): void {

@@ -8,6 +8,7 @@
 import type { ShoalError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
 import type { SendState } from "../heartbeat.js";
+import type { Fault } from "../mechanism/mechanism.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
@@ -32,9 +33,21 @@ export interface Stream {
 /** All options of the socket; each transport reads its own. */
 export type TransportOptions = Readonly<OptionValues>;
 
+/** What `dial` reports where the transport's own handshake failed. */
+export class DialFault extends Error {
+  readonly fault: Fault;
+
+  constructor(fault: Fault) {
+    super(fault.message);
+    this.fault = fault;
+  }
+}
+
 /** Hears of a listener's connections. */
 export interface Acceptor {
   accepted(stream: Stream): void;
+  /** The transport's own handshake with a peer failed. @param address of the peer */
+  refused?(address: string, fault: Fault): void;
   failed(error: ShoalError): void;
 }
 
@@ -48,6 +61,8 @@ export interface Listener {
 
 export interface Transport {
   readonly scheme: string;
+  /** Its streams keep the borders of frames: a STREAM, which has bytes, cannot use it. */
+  readonly framed?: true;
   /** @throws TransportError with the system's code */
   listen(endpoint: string, options: TransportOptions, acceptor: Acceptor): Promise<Listener>;
   /** The same at once. @throws NotSupportedError where the transport cannot */

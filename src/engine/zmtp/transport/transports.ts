@@ -5,9 +5,12 @@ import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
 import { tcp } from "./tcp.js";
 import type { Transport } from "./transport.js";
+import { webSocketOver } from "./ws.js";
 
 /** By scheme. */
-const TRANSPORTS: ReadonlyMap<string, Transport> = new Map([tcp, ipc].map((each) => [each.scheme, each]));
+const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
+  [tcp, webSocketOver("ws", tcp, 80), ipc].map((each) => [each.scheme, each]),
+);
 
 /** Transports by scheme. */
 export interface TransportTable {

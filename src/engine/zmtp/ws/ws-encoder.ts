@@ -4,7 +4,7 @@
  */
 import { allocate } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, readLongSize, SHORT_HEADER } from "../../frame.js";
-import type { Segment } from "../codec/out-queue.js";
+import type { FramePiece } from "../transport/framing.js";
 import { copyMasked, rotate, Words } from "./mask.js";
 import {
   BINARY,
@@ -26,9 +26,6 @@ const SCRATCH_BYTES = 524_288;
 /** Memory that no write is using. */
 let scratch: Words | undefined;
 
-/** Bytes of frames, or a part of a frame. */
-export type Piece = Pick<Segment, "bytes" | "start" | "end">;
-
 /** A word of 4 random bytes. */
 export type RandomWord = () => number;
 
@@ -48,7 +45,7 @@ export class WsEncoder {
    * @param pieces whole frames; the body of one may be a piece of its own
    * @returns the wire's bytes, the encoder's until `release` and the caller's without it
    */
-  encode(pieces: readonly Piece[]): Uint8Array {
+  encode(pieces: readonly FramePiece[]): Uint8Array {
     const size = this.#measure(pieces);
     const words = size <= SCRATCH_BYTES ? takeScratch() : new Words(Buffer.allocUnsafeSlow(size));
     this.#last = words;
@@ -77,7 +74,7 @@ export class WsEncoder {
   }
 
   /** Bytes that the frames of `pieces` have on the wire. */
-  #measure(pieces: readonly Piece[]): number {
+  #measure(pieces: readonly FramePiece[]): number {
     const extra = 1 + (this.#key === undefined ? 0 : KEY_SIZE);
     let total = 0;
     let left = this.#left;

@@ -1,0 +1,17 @@
+/** Which mechanism a socket's options choose, and which side of it. */
+import type { OptionValues } from "../../../core/option-table.js";
+import type { Mechanism } from "./mechanism.js";
+
+export interface ChosenMechanism {
+  readonly name: Mechanism["name"];
+  readonly isServer: boolean;
+}
+
+/** The first whose options are set counts. */
+export function chosenMechanism(options: Readonly<OptionValues>): ChosenMechanism {
+  if (options.curveServer) return { name: "CURVE", isServer: true };
+  if (options.curveServerKey !== null) return { name: "CURVE", isServer: false };
+  if (options.plainServer) return { name: "PLAIN", isServer: true };
+  if (options.plainUsername !== null) return { name: "PLAIN", isServer: false };
+  return { name: "NULL", isServer: false };
+}

@@ -1,0 +1,258 @@
+/**
+ * The server's side of upgrades: the sockets of one port, or of one HTTP server, each at its path.
+ *
+ *   stream --request--> path, origin, subprotocol --101--> the path's acceptor
+ *             |                    `- refused: an answer with the reason, then the end
+ *             +--late, or too many at once--> the end
+ */
+import { TransportError } from "../../../core/errors.js";
+import { addressOf } from "../../../core/schemes/scheme.js";
+import type { SendState } from "../heartbeat.js";
+import { chosenMechanism } from "../mechanism/chosen.js";
+import type { Fault } from "../mechanism/mechanism.js";
+import { type HeadFault, HeadReader } from "../ws/http-head.js";
+import { sha1 } from "../ws/random.js";
+import {
+  acceptResponse,
+  BARE,
+  chooseProtocol,
+  isOriginAllowed,
+  readRequest,
+  refusalResponse,
+  type UpgradeRefusal,
+  type UpgradeRequest,
+} from "../ws/upgrade.js";
+import { WsFraming } from "../ws/ws-framing.js";
+import type { ByteStream } from "./byte-stream.js";
+import type { Framing } from "./framing.js";
+import type { Reader, Sink } from "./reader.js";
+import type { Acceptor, Stream, TransportOptions } from "./transport.js";
+
+/** How long a refusal may take to go out before its connection is cut, in ms. */
+const REFUSAL_TIMEOUT = 1_000;
+
+const crypto = { sha1 };
+
+/** A stream after its upgrade. */
+export class WsStream implements Stream {
+  readonly socket: ByteStream;
+  readonly reader: Reader;
+  readonly remote: string;
+  readonly address: string;
+  readonly framing: Framing;
+  readonly #beneath: Stream;
+
+  constructor(beneath: Stream, remote: string, framing: Framing) {
+    this.socket = beneath.socket;
+    this.reader = beneath.reader;
+    this.remote = remote;
+    this.address = beneath.address;
+    this.framing = framing;
+    this.#beneath = beneath;
+  }
+
+  taken(): number {
+    return this.#beneath.taken();
+  }
+
+  sendState(): Promise<SendState | undefined> {
+    return this.#beneath.sendState();
+  }
+}
+
+/** The head, what is wrong with it, or why it did not come. */
+export type Found = NonNullable<ReturnType<HeadReader["push"]>> | "ended" | "late";
+
+/** Reads one head from a stream, within a time, and then lets go of it. */
+export class HeadSink implements Sink {
+  readonly #stream: Stream;
+  readonly #head = new HeadReader();
+  readonly #onHead: (found: Found) => void;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #over = false;
+
+  /** @param timeout ms; 0: none @param onHead called once, unless cancelled */
+  constructor(stream: Stream, timeout: number, onHead: (found: Found) => void) {
+    this.#stream = stream;
+    this.#onHead = onHead;
+    if (timeout > 0) this.#timer = setTimeout(() => this.#finish("late"), timeout).unref();
+    stream.socket.on("error", ignore);
+    stream.reader.start(stream.socket, this);
+  }
+
+  cancel(): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+  }
+
+  sinkMemory(): undefined {}
+
+  sinkInLarge(): boolean {
+    return false;
+  }
+
+  sinkRelays(): boolean {
+    return false;
+  }
+
+  sinkFilled(): void {}
+
+  sinkOnBytes(bytes: Buffer, length: number): void {
+    if (this.#over) return; // What follows a refusal.
+    const found = this.#head.push(bytes.subarray(0, length));
+    if (found !== undefined) this.#finish(found);
+  }
+
+  sinkOnEnd(): void {
+    if (!this.#over) this.#finish("ended");
+    this.#stream.socket.destroy();
+  }
+
+  #finish(found: Found): void {
+    if (this.#over) return;
+    this.cancel();
+    this.#onHead(found);
+  }
+}
+
+/** Lets the next sink have a stream: what came behind the head first. */
+export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
+  stream.reader.pause();
+  stream.reader.giveBack(rest);
+  give();
+  stream.reader.resume();
+}
+
+export function upgradeFault(message: string): Fault {
+  return { kind: "other", code: "ERR_HANDSHAKE", message };
+}
+
+const HEAD_FAULTS: Readonly<Record<HeadFault, UpgradeRefusal>> = {
+  "too-long": { status: 431, reason: "the request's head is too long" },
+  malformed: { status: 400, reason: "the request is not HTTP/1.1" },
+};
+
+/** A socket that is bound to a path. */
+export interface PathUser {
+  readonly acceptor: Acceptor;
+  readonly options: TransportOptions;
+}
+
+/** The sockets at the paths of one port, or of a program's own HTTP server. */
+export class Paths {
+  readonly #users = new Map<string, PathUser>();
+  /** What is between the first byte and the upgrade; the oldest first. */
+  readonly #pending = new Map<Stream, HeadSink>();
+
+  get size(): number {
+    return this.#users.size;
+  }
+
+  /** The first that was bound: what concerns no path is reported to it, and its options count until the path is known. */
+  get first(): PathUser | undefined {
+    return this.#users.values().next().value;
+  }
+
+  has(path: string): boolean {
+    return this.#users.has(path);
+  }
+
+  /** @throws TransportError `EADDRINUSE` */
+  add(path: string, user: PathUser, endpoint: string): void {
+    if (this.#users.has(path))
+      throw new TransportError("EADDRINUSE", `Cannot bind ${endpoint}: the path is in use`, { endpoint });
+    this.#users.set(path, user);
+  }
+
+  remove(path: string): void {
+    this.#users.delete(path);
+  }
+
+  /** A stream on which an upgrade has to come. */
+  accept(stream: Stream): void {
+    const user = this.first;
+    if (user === undefined) {
+      stream.socket.destroy();
+      return;
+    }
+    const { handshakeInterval, maxPendingHandshakes } = user.options;
+    if (this.#pending.size >= maxPendingHandshakes) this.#evictOldest();
+    const sink = new HeadSink(stream, handshakeInterval, (found) => {
+      this.#pending.delete(stream);
+      if (found === "ended" || found === "late") {
+        const what = found === "ended" ? "the peer hung up" : `no request within ${handshakeInterval} ms`;
+        user.acceptor.refused?.(stream.address, upgradeFault(`${what} before its upgrade to WebSocket`));
+        stream.socket.destroy();
+      } else if (typeof found === "string") this.#refuse(stream, HEAD_FAULTS[found], user);
+      else this.upgrade(stream, readRequest(found.head), found.rest);
+    });
+    this.#pending.set(stream, sink);
+  }
+
+  /** @param rest what came behind the request */
+  upgrade(stream: Stream, request: UpgradeRequest | UpgradeRefusal, rest: Buffer): void {
+    if ("status" in request) {
+      this.#refuse(stream, request, this.first);
+      return;
+    }
+    const user = this.#users.get(request.path);
+    if (user === undefined) {
+      this.#refuse(stream, { status: 404, reason: "nothing is bound to this path" }, this.first);
+      return;
+    }
+    const { options, acceptor } = user;
+    if (!isOriginAllowed(request, originsOf(options))) {
+      this.#refuse(stream, { status: 403, reason: "pages of this origin may not connect (wsOrigins)" }, user);
+      return;
+    }
+    const { name } = chosenMechanism(options);
+    const protocol = chooseProtocol(request.protocols, name);
+    if (typeof protocol !== "string") {
+      this.#refuse(stream, protocol, user);
+      return;
+    }
+    stream.socket.write(Buffer.from(acceptResponse(request.key, protocol, crypto), "latin1"));
+    const framing = new WsFraming(name, protocol === BARE, undefined);
+    const scheme = /^(?:tls|wss):/.test(stream.remote) ? "wss" : "ws";
+    const remote = `${scheme}://${addressOf(stream.remote)}`;
+    handOver(stream, rest, () => acceptor.accepted(new WsStream(stream, remote, framing)));
+  }
+
+  /** Nobody is bound any more. */
+  close(): void {
+    for (const [stream, sink] of this.#pending) {
+      sink.cancel();
+      stream.socket.destroy();
+    }
+    this.#pending.clear();
+  }
+
+  #evictOldest(): void {
+    for (const [stream, sink] of this.#pending) {
+      const count = this.#pending.size;
+      this.#pending.delete(stream);
+      sink.cancel();
+      stream.socket.destroy();
+      this.first?.acceptor.refused?.(
+        stream.address,
+        upgradeFault(`the upgrade of ${stream.remote} gave way to a new one: ${count} were under way`),
+      );
+      return;
+    }
+  }
+
+  /** Answers, and hangs up; what the peer goes on to send meanwhile is thrown away. */
+  #refuse(stream: Stream, refusal: UpgradeRefusal, user: PathUser | undefined): void {
+    const { socket } = stream;
+    socket.end(Buffer.from(refusalResponse(refusal), "latin1"));
+    setTimeout(() => socket.destroy(), REFUSAL_TIMEOUT).unref();
+    const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
+    user?.acceptor.refused?.(stream.address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
+  }
+}
+
+function originsOf({ wsOrigins }: TransportOptions): readonly string[] | null {
+  return wsOrigins === null ? null : wsOrigins.split(/[\s,]+/).filter((each) => each !== "");
+}
+
+function ignore(): void {}

@@ -1,0 +1,32 @@
+/** Random keys of masks, and the digest of an upgrade: node:crypto, which is loaded with the first of them. */
+
+/** Bytes that are drawn at once. */
+const POOL_BYTES = 8_192;
+
+let pool: DataView | undefined;
+let at = POOL_BYTES;
+
+function crypto(): typeof import("node:crypto") {
+  return process.getBuiltinModule("node:crypto");
+}
+
+/** The key of the next frame's mask (RFC 6455, Client-to-Server Masking: it is not to be predicted). */
+export function nextMaskKey(): number {
+  if (pool === undefined || at === POOL_BYTES) {
+    pool ??= new DataView(new ArrayBuffer(POOL_BYTES));
+    crypto().randomFillSync(pool);
+    at = 0;
+  }
+  const key = pool.getInt32(at, true);
+  at += 4;
+  return key;
+}
+
+export function sha1(text: string): Buffer {
+  return crypto().createHash("sha1").update(text, "latin1").digest();
+}
+
+/** The key of an upgrade's request: 16 random bytes in base64. */
+export function newUpgradeKey(): string {
+  return crypto().randomBytes(16).toString("base64");
+}

@@ -1,0 +1,509 @@
+/** ZMQ over WebSocket: ports shared by paths, the program's own HTTP server, peers without a mechanism, and hostile ones. */
+import { once } from "node:events";
+import { createServer as createHttpServer, get } from "node:http";
+import { type AddressInfo, createServer, type Socket as NetSocket } from "node:net";
+import { describe, expect, it } from "vitest";
+import {
+  Context,
+  type EventOfType,
+  type EventType,
+  type PeerCredentials,
+  Pull,
+  type Socket,
+} from "../../../../src/index.js";
+import { until } from "../../../contract/support/wait.js";
+import { World } from "../../../contract/support/world.js";
+import { acceptOf, frame, KEY, masked, readyOf, request, WsPeer } from "../support/ws-peer.js";
+
+const world = new World("zmtp", "ws");
+
+function next<E extends EventType>(socket: Socket, type: E): Promise<EventOfType<E>> {
+  return new Promise((resolve) => socket.events.once(type, resolve));
+}
+
+async function peerOf(endpoint: string, ...changes: string[]): Promise<WsPeer> {
+  const peer = await WsPeer.upgraded(endpoint, ...changes);
+  world.after(() => peer.socket.destroy());
+  return peer;
+}
+
+async function bare(endpoint: string, ...first: Uint8Array[]): Promise<WsPeer> {
+  const peer = await peerOf(endpoint, "Sec-WebSocket-Protocol: ZWS2.0");
+  peer.send(...first);
+  return peer;
+}
+
+describe("sockets of one port", () => {
+  it("have paths of their own", async () => {
+    const a = world.pull();
+    const b = world.pull();
+    const root = world.pull();
+    const endpoint = await a.bind("ws://127.0.0.1:*/a");
+    const base = endpoint.slice(0, -2);
+    expect(endpoint).toMatch(/^ws:\/\/127\.0\.0\.1:\d+\/a$/);
+    expect(await b.bind(`${base}/b`)).toBe(`${base}/b`);
+    expect(root.bindSync(base)).toBe(base);
+    for (const [path, pull] of [
+      ["/b", b],
+      ["/a", a],
+      ["/", root],
+      ["?x=1", root],
+    ] as const) {
+      const push = world.push();
+      push.connect(`${base}${path}`);
+      await push.send(path);
+      expect(String(await pull.receive())).toBe(path);
+    }
+  });
+
+  it("are bound at the same time to a port that is given", async () => {
+    const first = world.pull();
+    const free = await first.bind("ws://127.0.0.1:*/x");
+    await first.unbind(free);
+    const base = free.slice(0, -2);
+    const pulls = ["/a", "/b", "/c"].map((path) => ({ path, pull: world.pull() }));
+    await Promise.all(pulls.map(({ path, pull }) => pull.bind(`${base}${path}`)));
+    for (const { path, pull } of pulls) {
+      const push = world.push();
+      push.connect(`${base}${path}`);
+      await push.send(path);
+      expect(String(await pull.receive())).toBe(path);
+    }
+  });
+
+  it("do not share a path; the port is free when the last has left it", async () => {
+    const a = world.pull();
+    const b = world.pull();
+    const endpoint = await a.bind("ws://127.0.0.1:*/a");
+    await expect(b.bind(endpoint)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    const other = endpoint.replace(/\/a$/, "/b");
+    await b.bind(other);
+    await a.unbind(endpoint);
+    const port = Number(/:(\d+)/.exec(endpoint.slice(5))?.[1]);
+    const server = createServer();
+    world.after(() => server.close());
+    server.listen(port, "127.0.0.1");
+    await expect(once(server, "listening")).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await b.unbind(other);
+    server.listen(port, "127.0.0.1");
+    await once(server, "listening");
+  });
+
+  it("refuse a path that nobody has, and the client hears why", async () => {
+    const pull = world.pull();
+    const endpoint = await pull.bind("ws://127.0.0.1:*/a");
+    const refused = next(pull, "handshake:error:protocol");
+    const push = world.push();
+    const failed = next(push, "handshake:error:other");
+    const retry = next(push, "connect:retry");
+    push.connect(endpoint.replace(/a$/, "b"));
+    expect((await refused).error.message).toContain("status 404");
+    expect((await failed).error).toMatchObject({
+      code: "ERR_HANDSHAKE",
+      message: expect.stringContaining("404 Not Found"),
+    });
+    expect((await retry).error?.message).toContain("404 Not Found");
+  });
+});
+
+describe("an HTTP server of the program's own", () => {
+  async function listening() {
+    const server = createHttpServer((_, response) => response.end("a page"));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    world.after(() => {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    return { server, base: `ws://127.0.0.1:${(server.address() as AddressInfo).port}` };
+  }
+
+  it("gives its upgrades to sockets, and keeps everything else", async () => {
+    const { server, base } = await listening();
+    const a = world.reply();
+    const b = world.pull();
+    expect(await a.bind({ server, path: "/a" })).toBe(`${base}/a`);
+    expect(await b.bind({ server })).toBe(`${base}/`);
+    expect(b.lastEndpoint).toBe(`${base}/`);
+    const request = world.request();
+    request.connect(`${base}/a`);
+    await request.send(["x".repeat(100_000)]);
+    await a.send(await a.receive());
+    expect(String(await request.receive())).toHaveLength(100_000);
+    const push = world.push();
+    push.connect(base);
+    await push.send("to the root");
+    expect(String(await b.receive())).toBe("to the root");
+    const page = await new Promise<string>((resolve) => {
+      get(base.replace("ws", "http"), (response) => response.on("data", (bytes) => resolve(String(bytes))));
+    });
+    expect(page).toBe("a page");
+    await expect(world.pull().bind({ server, path: "/a" })).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await a.unbind(`${base}/a`);
+    await world.pull().bind({ server, path: "/a" });
+  });
+
+  it("answers 404 for other paths, unless somebody else listens for upgrades", async () => {
+    const { server, base } = await listening();
+    const pull = world.pull();
+    await pull.bind({ server, path: "/a" });
+    const stranger = await WsPeer.connect(base);
+    stranger.send(request("GET /b HTTP/1.1"));
+    expect(await stranger.rest()).toContain("HTTP/1.1 404 ");
+    server.on("upgrade", (_, socket: NetSocket) => socket.end("mine"));
+    const other = await WsPeer.connect(base);
+    other.send(request("GET /b HTTP/1.1"));
+    expect(await other.rest()).toBe("mine");
+    await pull.unbind(`${base}/a`);
+    expect(server.listenerCount("upgrade")).toBe(1);
+  });
+
+  it.each([
+    [{ server: {} }, "Server of node:http"],
+    [{}, "Server of node:http"],
+    [{ path: "/a" }, "Server of node:http"],
+  ])("is a server: %j", async (given, message) => {
+    await expect(world.pull().bind(given as never)).rejects.toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it("has a path, and nothing else", async () => {
+    const { server } = await listening();
+    for (const path of ["a", "", "/a b", "/a?b", 5, null])
+      await expect(world.pull().bind({ server, path } as never)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(world.pull().bind({ server, port: 1 } as never)).rejects.toMatchObject({ code: "EINVAL" });
+  });
+});
+
+describe("engines and socket types", () => {
+  it("a STREAM has no ws", async () => {
+    const stream = world.stream();
+    await expect(stream.bind("ws://127.0.0.1:*")).rejects.toMatchObject({ code: "NOT_SUPPORTED" });
+    expect(() => stream.connect("ws://127.0.0.1:1")).toThrow(/raw bytes/);
+  });
+
+  it("the engine libzmq refuses ws, and a server", async () => {
+    const context = new Context({ engine: "libzmq" });
+    const pull = world.own(new Pull({ context }));
+    await expect(pull.bind("ws://127.0.0.1:*")).rejects.toMatchObject({ code: "EPROTONOSUPPORT" });
+    await expect(pull.bind({ server: createHttpServer() })).rejects.toMatchObject({
+      code: "EPROTONOSUPPORT",
+    });
+  });
+});
+
+describe("a peer without a mechanism", () => {
+  it("presents its routing id, and gets ours", async () => {
+    const router = world.router({ routingId: "server" });
+    const endpoint = await router.bind("ws://127.0.0.1:*");
+    const peer = await bare(endpoint, frame(0, "client"), frame(0, "first"));
+    expect(await peer.receive()).toEqual({ opcode: 2, payload: Buffer.from("\0server") });
+    expect((await router.receive()).map(String)).toEqual(["client", "first"]);
+    await router.send(["client", "an", "answer"]);
+    expect((await peer.receive())?.payload.toString()).toBe("\x01an");
+    expect((await peer.receive())?.payload.toString()).toBe("\0answer");
+  });
+
+  it("subscribes with messages", async () => {
+    const publisher = world.publisher();
+    const endpoint = await publisher.bind("ws://127.0.0.1:*");
+    const peer = await bare(endpoint, frame(0, ""), frame(0, "\x01a"));
+    await publisher.waitForSubscribers({ topic: "a" });
+    await publisher.send(["b"]);
+    await publisher.send(["a"]);
+    expect((await peer.receive())?.payload.toString()).toBe("\0");
+    expect((await peer.receive())?.payload.toString()).toBe("\0a");
+  });
+
+  it("is authenticated like one with NULL, and not let in otherwise", async () => {
+    const seen: PeerCredentials[] = [];
+    let answer = true;
+    const pull = world.pull({
+      authenticate: (who) => {
+        seen.push(who);
+        return answer;
+      },
+    });
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    await bare(endpoint, frame(0, ""), frame(0, "let in"));
+    expect(String(await pull.receive())).toBe("let in");
+    expect(seen).toMatchObject([{ mechanism: "NULL", address: "127.0.0.1" }]);
+    answer = false;
+    const refused = next(pull, "peer:refused");
+    const peer = await bare(endpoint, frame(0, ""), frame(0, "not let in"));
+    expect((await refused).error.code).toBe("ERR_AUTHENTICATION");
+    await peer.end();
+    expect(pull.stats().received).toBe(1);
+  });
+
+  it.each([
+    ["a routing id of 256 bytes", frame(0, "x".repeat(256))],
+    ["a routing id of several frames", frame(1, "a")],
+    ["a command", readyOf("PUSH")],
+  ])("does not begin with %s", async (_, bytes) => {
+    const pull = world.pull();
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const failed = next(pull, "handshake:error:protocol");
+    const peer = await bare(endpoint, bytes);
+    await failed;
+    await peer.end();
+  });
+
+  it("is not let in where there is a mechanism", async () => {
+    const pull = world.pull({ plainServer: true, authenticate: () => true });
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const peer = await WsPeer.connect(endpoint);
+    peer.send(request("Sec-WebSocket-Protocol: ZWS2.0, ZWS2.0/NULL"));
+    expect(await peer.rest()).toMatch(/^HTTP\/1\.1 400 .*ZWS2\.0\/PLAIN is expected/s);
+  });
+
+  it("is spoken to by a client whose server chooses so", async () => {
+    const server = createServer((socket) => {
+      const peer = new WsPeer(socket);
+      void peer.head().then((head) => {
+        const key = /Sec-WebSocket-Key: (\S+)/.exec(head)?.[1] as string;
+        // What follows comes in one piece with the answer.
+        socket.write(
+          `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${acceptOf(key)}\r\nSec-WebSocket-Protocol: ZWS2.0\r\n\r\n\x82\x01\0\x82\x03\0hi`,
+          "latin1",
+        );
+      });
+    });
+    world.after(() => server.close());
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const pair = world.pair();
+    pair.connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    expect(String(await pair.receive())).toBe("hi");
+  });
+});
+
+describe("an upgrade that is refused gets an answer and an end, and no 101:", () => {
+  const many = `GET / HTTP/1.1\r\n${"a: b\r\n".repeat(20_000)}\r\n`;
+  it.each([
+    ["another subprotocol", request("Sec-WebSocket-Protocol: mqtt"), "400"],
+    ["no subprotocol", request("Sec-WebSocket-Protocol:"), "400"],
+    ["another mechanism", request("Sec-WebSocket-Protocol: ZWS2.0/CURVE"), "400"],
+    ["version 8", request("Sec-WebSocket-Version: 8"), "426"],
+    ["no key", request("Sec-WebSocket-Key:"), "400"],
+    ["a short key", request("Sec-WebSocket-Key: AAAA"), "400"],
+    ["POST", request("POST / HTTP/1.1"), "405"],
+    ["HTTP/1.0", request("GET / HTTP/1.0"), "505"],
+    ["no upgrade", request("Upgrade:"), "426"],
+    ["a page of another site", request("Origin: http://evil.example"), "403"],
+    ["a header of 1 MiB", `GET / HTTP/1.1\r\nCookie: ${"x".repeat(1_048_576)}\r\n\r\n`, "431"],
+    ["20,000 headers", many, "431"],
+    ["a body", request("Content-Length: 10"), "400"],
+    ["ZMTP", "\xff\0\0\0\0\0\0\0\x01\x7f\x03", "400"],
+    ["TLS", "\x16\x03\x01\x02\0", "400"],
+  ])("%s", async (_, bytes, status) => {
+    const pull = world.pull();
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const refused = next(pull, "handshake:error:protocol");
+    const peer = await WsPeer.connect(endpoint);
+    const begun = performance.now();
+    peer.socket.write(bytes, "latin1");
+    const answer = await peer.rest();
+    expect(performance.now() - begun).toBeLessThan(3_000);
+    if (bytes.length < 100_000) expect(answer).toContain(`HTTP/1.1 ${status} `);
+    expect(answer).not.toContain("101 Switching");
+    expect((await refused).error.message).toContain(`status ${status}`);
+    // The next one is served.
+    const push = world.push();
+    push.connect(endpoint);
+    await push.send("still here");
+    expect(String(await pull.receive())).toBe("still here");
+  });
+
+  it("from origins that are allowed it is not refused", async () => {
+    const pull = world.pull({ wsOrigins: "https://a.example, http://b.example:81" });
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    await peerOf(endpoint, "Origin: http://b.example:81");
+    await peerOf(endpoint);
+    const peer = await WsPeer.connect(endpoint);
+    peer.send(request("Origin: http://b.example"));
+    expect(await peer.rest()).toContain("HTTP/1.1 403 ");
+    const all = world.pull({ wsOrigins: "*" });
+    await peerOf(await all.bind("ws://127.0.0.1:*"), "Origin: null");
+  });
+
+  it("permessage-deflate is not agreed on", async () => {
+    const pull = world.pull();
+    const peer = await WsPeer.connect(await pull.bind("ws://127.0.0.1:*"));
+    peer.send(request("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"));
+    const answer = await peer.head();
+    expect(answer).toContain(`Sec-WebSocket-Accept: ${acceptOf(KEY)}`);
+    expect(answer.toLowerCase()).not.toContain("extensions");
+    peer.socket.destroy();
+  });
+
+  it("an upgrade that does not come ends within handshakeInterval, and gives way when there are too many", async () => {
+    const pull = world.pull({ handshakeInterval: 200, maxPendingHandshakes: 2 });
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const failed = next(pull, "handshake:error:other");
+    const silent = await WsPeer.connect(endpoint);
+    await silent.end();
+    expect((await failed).error.message).toContain("no request within 200 ms");
+    const patient = world.pull({ handshakeInterval: 0, maxPendingHandshakes: 2 });
+    const other = await patient.bind("ws://127.0.0.1:*");
+    const evicted = next(patient, "handshake:error:other");
+    const first = await WsPeer.connect(other);
+    first.send("GET / HT");
+    await WsPeer.connect(other);
+    await WsPeer.connect(other);
+    await first.end();
+    expect((await evicted).error.message).toContain("gave way");
+  });
+});
+
+describe("what breaks the rules ends the connection, and no other:", () => {
+  it.each([
+    ["a text message", masked(1, "\0x"), "opcode 1"],
+    ["a fragment", masked(2, "\0x", 0x02), "fragment"],
+    ["a continuation", masked(0, "\0x"), "opcode 0"],
+    ["a reserved bit", masked(2, "\0x", 0xc2), "reserved bits"],
+    ["an unmasked message", Buffer.from("82020078", "hex"), "unmasked"],
+    ["an empty message", masked(2, ""), "without flags"],
+    ["reserved flags", frame(8, "x"), "reserved bits"],
+    ["a ping of 126 bytes", Buffer.from("89fe007e00000000", "hex"), "more than 125"],
+    ["a fragmented ping", masked(9, "", 0x09), "fragment"],
+    ["an overlong length", Buffer.from("82fe000100000000", "hex"), "more bytes than it needs"],
+    ["a message past maxMessageSize", frame(0, "x".repeat(1_001)), "longer than maxMessageSize"],
+    ["a declared length of 2^62", Buffer.from("82ff400000000000000000000000", "hex"), "2^53"],
+  ])("%s", async (_, bytes, what) => {
+    const pull = world.pull({ maxMessageSize: 1_000 });
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const good = world.push();
+    good.connect(endpoint);
+    await good.ready();
+    const peer = await peerOf(endpoint);
+    peer.send(readyOf("PUSH"));
+    expect((await peer.receive())?.payload.toString("latin1", 0, 7)).toBe("\x02\x05READY");
+    await until(() => pull.stats().peers === 2, "two peers");
+    const gone = next(pull, "peer:leave");
+    const begun = performance.now();
+    peer.send(frame(0, "before"), bytes);
+    expect((await gone).reason).toBe("protocol");
+    // The end, or first a close frame that says why.
+    const last = await peer.receive();
+    if (last !== undefined)
+      expect([last.opcode, last.payload.readUInt16BE(0)]).toEqual([8, expect.any(Number)]);
+    await peer.end();
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    expect(String(await pull.receive())).toBe("before");
+    await good.send("good");
+    expect(String(await pull.receive())).toBe("good");
+    expect(what).toBeTypeOf("string");
+  });
+
+  it.each([
+    ["a message before READY", frame(0, "early"), "something else than a command"],
+    ["a READY of a socket that does not fit", readyOf("SUB"), "cannot talk to a SUB"],
+    ["a READY whose metadata is cut off", frame(2, "\x05READY\x0bSocket"), "READY has"],
+    ["another command", frame(2, "\x05HELLO"), "expected READY"],
+    ["a text message", masked(1, "x"), "opcode 1"],
+    ["a command of 1 MiB", frame(2, "x".repeat(1_048_576)), "more than 8192 bytes"],
+  ])("during the handshake: %s", async (_, bytes, what) => {
+    const pull = world.pull();
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const failed = next(pull, "handshake:error:protocol");
+    const peer = await peerOf(endpoint);
+    const begun = performance.now();
+    peer.send(bytes);
+    expect((await failed).error.message).toContain(what);
+    await peer.end();
+    expect(performance.now() - begun).toBeLessThan(4_000);
+    expect(pull.stats().received).toBe(0);
+  });
+
+  it("a close frame ends it in order: what came before is received, and it is answered", async () => {
+    const pull = world.pull();
+    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
+    const gone = next(pull, "peer:leave");
+    peer.send(readyOf("PUSH"), frame(0, "last"), masked(8, Buffer.of(3, 232)), frame(0, "not read"));
+    expect((await gone).reason).toBe("remote");
+    await peer.receive();
+    expect(await peer.receive()).toEqual({ opcode: 8, payload: Buffer.of(3, 232) });
+    expect(String(await pull.receive())).toBe("last");
+    expect(pull.stats().received).toBe(1);
+  });
+});
+
+describe("pings and pongs", () => {
+  it("of the peer are answered with what they have, between the frames of a message, and while much waits", async () => {
+    const pull = world.pull();
+    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
+    peer.send(readyOf("PUSH"), frame(1, "a"), masked(9, "who?"), frame(0, "b"));
+    await peer.receive();
+    expect(await peer.receive()).toEqual({ opcode: 10, payload: Buffer.from("who?") });
+    expect((await pull.receive()).map(String)).toEqual(["a", "b"]);
+  });
+
+  it("find out that a peer is gone, and keep one that answers", async () => {
+    const pull = world.pull({ heartbeatInterval: 100, heartbeatTimeout: 100, heartbeatStallTimeout: 300 });
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const peer = await peerOf(endpoint);
+    peer.send(readyOf("PUSH"));
+    await peer.receive();
+    const gone = next(pull, "peer:leave");
+    for (let i = 0; i < 6; i++) {
+      expect(await peer.receive()).toEqual({ opcode: 9, payload: Buffer.alloc(0) });
+      peer.send(masked(10, ""));
+    }
+    expect(pull.stats().peers).toBe(1);
+    expect((await gone).reason).toBe("heartbeat"); // It reads the next ping, and answers no more.
+  });
+
+  it("that nobody reads the answers of keep no memory", async () => {
+    const pull = world.pull();
+    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
+    peer.send(readyOf("PUSH"));
+    await until(() => pull.stats().peers === 1, "a peer");
+    peer.socket.pause();
+    const ping = masked(9, "x".repeat(125));
+    const flood = Buffer.concat(Array.from({ length: 10_000 }, () => ping));
+    const before = process.memoryUsage().rss;
+    for (let i = 0; i < 30; i++) {
+      if (!peer.socket.write(flood)) await once(peer.socket, "drain");
+    }
+    peer.send(frame(0, "behind"));
+    expect(String(await pull.receive())).toBe("behind");
+    expect(process.memoryUsage().rss - before).toBeLessThan(100_000_000);
+  });
+});
+
+describe("a full peer", () => {
+  it("makes the sender wait, and gets everything in the end", async () => {
+    const push = world.push({ sendHighWaterMark: 10 });
+    const pull = world.pull({ receiveHighWaterMark: 10 });
+    push.connect(await pull.bind("ws://127.0.0.1:*"));
+    const body = Buffer.alloc(262_144, "x");
+    let sent = 0;
+    const sending = (async () => {
+      for (; sent < 300; sent++) await push.send([String(sent), body]);
+    })();
+    await until(() => sent > 0 && push.stats().queued > 0, "a full queue");
+    for (let i = 0; i < 300; i++) {
+      const [number, rest] = await pull.receive();
+      expect(String(number)).toBe(String(i));
+      expect((rest as Buffer).equals(body)).toBe(true);
+    }
+    await sending;
+  });
+
+  it("gets what waits when its sender closes, and then a close frame", async () => {
+    const push = world.push();
+    const peer = await peerOf(await push.bind("ws://127.0.0.1:*"));
+    peer.send(readyOf("PULL"));
+    await push.ready();
+    for (let i = 0; i < 1_000; i++) await push.send(`${i}`);
+    const closed = push.close();
+    await peer.receive();
+    for (let i = 0; i < 1_000; i++) expect((await peer.receive())?.payload.toString()).toBe(`\0${i}`);
+    expect(await peer.receive()).toEqual({ opcode: 8, payload: Buffer.of(3, 232) });
+    peer.socket.destroy();
+    await closed;
+  });
+});
