@@ -57,6 +57,11 @@ export function knownSchemes(): readonly string[] {
   return [...SCHEMES.keys(), ...customSchemes()];
 }
 
+/** Schemes that most socket types can use, and that other processes reach: udp is for three of them. */
+const REACHING: readonly Scheme[] = [...SCHEMES.values()].filter(
+  (scheme) => scheme.reachesProcesses && scheme !== UDP,
+);
+
 /** Whether sockets in another thread or process reach what is bound there. */
 export function reachesProcesses(endpoint: string): boolean {
   return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
@@ -64,12 +69,12 @@ export function reachesProcesses(endpoint: string): boolean {
 
 /** The schemes of shoal's that reach another thread, which has no transports of the program's. */
 export function threadSchemes(): readonly string[] {
-  return [...SCHEMES.values()].filter((scheme) => scheme.reachesProcesses).map(({ name }) => name);
+  return REACHING.map(({ name }) => name);
 }
 
 /** The forms of endpoints that other processes can reach, for messages and help. */
 export function reachableForms(): readonly string[] {
-  return [...SCHEMES.values()].filter((scheme) => scheme.reachesProcesses).map(({ form }) => form);
+  return REACHING.map(({ form }) => form);
 }
 
 /**
