@@ -42,11 +42,15 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
     });
   });
   events.on("peer:leave", (event) => log.debug(`a peer left at ${event.address}`));
-  events.on("peer:refused", (event) => log.warnOnce(`${lowerFirst(event.error.message)}`));
   events.on("handshake:error:other", (event) => {
     log.warnOnce(handshakeFault(event, curve));
   });
   const refused = new Promise<never>((_, reject) => {
+    // Only a certificate is refused by a socket that connects.
+    events.on("peer:refused", (event) => {
+      if (connectsOnly) reject(new Failure(lowerFirst(event.error.message)));
+      else log.warnOnce(lowerFirst(event.error.message));
+    });
     events.on("handshake:error:auth", (event) => {
       if (connectsOnly) reject(new Failure(handshakeFault(event, curve)));
     });
@@ -85,6 +89,7 @@ export async function openEndpoints(
 /** Why a handshake failed, in words. @param curve whether this end has CURVE */
 export function handshakeFault(event: HandshakeFault, curve: boolean): string {
   const { type, address, error } = event;
+  if (/\bTLS\b/.test(error.message)) return lowerFirst(error.message);
   switch (type) {
     case "handshake:error:auth":
       return `${address} refused: ${lowerFirst(error.message)}`;

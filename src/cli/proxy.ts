@@ -58,6 +58,12 @@ interface ProxySettings extends OperationSettings {
   readonly backendCurveServerKey?: string;
   readonly frontendCurveCertificate?: string;
   readonly backendCurveCertificate?: string;
+  readonly frontendTlsCert?: string;
+  readonly backendTlsCert?: string;
+  readonly frontendTlsKey?: string;
+  readonly backendTlsKey?: string;
+  readonly frontendTlsCa?: string;
+  readonly backendTlsCa?: string;
   readonly control?: readonly string[];
   readonly capture?: readonly string[];
   readonly config?: string;
@@ -209,6 +215,9 @@ async function side(name: SideName, kind: Kind, settings: ProxySettings): Promis
       plain: settings[`${name}Plain`],
       curveServerKey: settings[`${name}CurveServerKey`],
       curveCertificate: settings[`${name}CurveCertificate`],
+      tlsCert: settings[`${name}TlsCert`],
+      tlsKey: settings[`${name}TlsKey`],
+      tlsCa: settings[`${name}TlsCa`],
     },
     { bind, connect },
     `${name}-`,

@@ -1,4 +1,5 @@
-/** The options --plain and --curve-…: their help, their rules, and the socket options that they become. */
+/** The options --plain, --curve-… and --tls-…: their help, their rules, and the socket options that they become. */
+import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
 import { plainUsers } from "../sockets/security/plain-users.js";
@@ -12,6 +13,10 @@ export interface SecuritySettings {
   readonly curveServerKey?: string | undefined;
   /** A file name. */
   readonly curveCertificate?: string | undefined;
+  /** File names of `tls://`, in PEM. */
+  readonly tlsCert?: string | undefined;
+  readonly tlsKey?: string | undefined;
+  readonly tlsCa?: string | undefined;
 }
 
 /** The socket options that they become. */
@@ -24,6 +29,9 @@ export type SecurityOptions = Pick<
   | "curvePublicKey"
   | "curveSecretKey"
   | "curveServerKey"
+  | "tlsCert"
+  | "tlsKey"
+  | "tlsCa"
 > & { readonly authenticate?: Authenticate };
 
 /** The endpoints of the socket to secure. An end that binds is the server of PLAIN. */
@@ -39,7 +47,7 @@ interface Ends {
  */
 export function addSecurityOptions(command: Command, prefix = ""): Command {
   const side = prefix === "" ? "" : ` of the ${prefix.slice(0, -1)}`;
-  return command
+  return addTlsOptions(command, prefix, side)
     .option(
       `--${prefix}plain <USER:PASSWORD>`,
       `PLAIN security${side}: server if it binds, client if it connects`,
@@ -53,7 +61,7 @@ export function addSecurityOptions(command: Command, prefix = ""): Command {
 
 /** Adds the security options of a command that only connects. */
 export function addClientSecurityOptions(command: Command): Command {
-  return command
+  return addTlsOptions(command)
     .option("--plain <USER:PASSWORD>", "PLAIN security, as a client")
     .addOption(serverKeyOption("", ""))
     .option(
@@ -64,9 +72,19 @@ export function addClientSecurityOptions(command: Command): Command {
 
 /** Adds the security options of a command that only binds. */
 export function addServerSecurityOptions(command: Command): Command {
-  return command
+  return addTlsOptions(command)
     .option("--plain <USER:PASSWORD>", "PLAIN security, as the server")
     .option("--curve-certificate <FILE>", "CURVE keys of the server, from the secret file");
+}
+
+function addTlsOptions(command: Command, prefix = "", side = ""): Command {
+  return command
+    .option(`--${prefix}tls-cert <FILE>`, `certificate${side} for tls:// endpoints, in PEM`)
+    .option(`--${prefix}tls-key <FILE>`, "its private key, in PEM")
+    .option(
+      `--${prefix}tls-ca <FILE>`,
+      "authorities, in PEM: with --bind, peers need a certificate of theirs; with --connect, they are trusted in place of the system's",
+    );
 }
 
 function serverKeyOption(prefix: string, side: string): Option {
@@ -93,7 +111,9 @@ export function checkSecurity(
   { bind = [], connect = [] }: Ends,
   prefix = "",
 ): void {
-  const { plain, curveServerKey, curveCertificate } = settings;
+  const { plain, curveServerKey, curveCertificate, tlsCert, tlsKey } = settings;
+  if ((tlsCert === undefined) !== (tlsKey === undefined))
+    throw new UsageError(`--${prefix}tls-cert and --${prefix}tls-key go together`);
   const option = `--${prefix}plain`;
   if (plain === undefined) return;
   userAndPassword(plain, option);
@@ -115,6 +135,31 @@ export async function securityOptions(
   prefix = "",
 ): Promise<SecurityOptions> {
   checkSecurity(settings, ends, prefix);
+  return { ...(await tlsOptions(settings)), ...(await mechanismOptions(settings, ends, prefix)) };
+}
+
+/** What the files of `tls://` have. @throws Failure for one that cannot be read */
+async function tlsOptions({ tlsCert, tlsKey, tlsCa }: SecuritySettings): Promise<SecurityOptions> {
+  return {
+    ...(tlsCert === undefined ? {} : { tlsCert: await readPem(tlsCert) }),
+    ...(tlsKey === undefined ? {} : { tlsKey: await readPem(tlsKey) }),
+    ...(tlsCa === undefined ? {} : { tlsCa: await readPem(tlsCa) }),
+  };
+}
+
+async function readPem(file: string): Promise<string> {
+  try {
+    return await readFile(file, "latin1");
+  } catch (error) {
+    throw new Failure(`cannot read ${file}: ${describe(error)}`);
+  }
+}
+
+async function mechanismOptions(
+  settings: SecuritySettings,
+  ends: Ends,
+  prefix: string,
+): Promise<SecurityOptions> {
   const { plain, curveServerKey, curveCertificate } = settings;
   if (plain !== undefined) {
     const { username, password } = userAndPassword(plain, `--${prefix}plain`);
@@ -141,13 +186,18 @@ export async function clientSecurityOptions(settings: SecuritySettings): Promise
 
 /** The options of a client of a server that has `server`, from the same command line. Its keys are the server's own. */
 export function clientOf(server: SecurityOptions, { plain }: SecuritySettings): SecurityOptions {
+  const { tlsCert, tlsKey, tlsCa, curveServer, curvePublicKey, curveSecretKey } = server;
+  const tls = {
+    ...(tlsCert === undefined ? {} : { tlsCert }),
+    ...(tlsKey === undefined ? {} : { tlsKey }),
+    ...(tlsCa === undefined ? {} : { tlsCa }),
+  };
   if (plain !== undefined) {
     const { username, password } = userAndPassword(plain, "--plain");
-    return { plainUsername: username, plainPassword: password };
+    return { ...tls, plainUsername: username, plainPassword: password };
   }
-  const { curveServer, curvePublicKey, curveSecretKey } = server;
-  if (curveServer !== true || curvePublicKey === undefined || curveSecretKey === undefined) return {};
-  return { curveServerKey: curvePublicKey, curvePublicKey, curveSecretKey };
+  if (curveServer !== true || curvePublicKey === undefined || curveSecretKey === undefined) return tls;
+  return { ...tls, curveServerKey: curvePublicKey, curvePublicKey, curveSecretKey };
 }
 
 /** Parsed here and not by commander, whose error would repeat the text, which may be a password. */

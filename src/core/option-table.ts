@@ -79,6 +79,8 @@ const CONFLATING: readonly SocketTypeName[] = [
 ];
 
 const INT32 = 2_147_483_647;
+/** Bytes of keys, certificates and authorities in PEM: more than all of those that systems trust. */
+const MAX_PEM = 1_048_576;
 
 type Extra = Partial<Omit<OptionSpec, "kind" | "default">>;
 type Kind<K extends OptionKind> = OptionSpec & { readonly kind: K };
@@ -189,6 +191,19 @@ export const OPTIONS = {
   curvePublicKey: key(),
   curveSecretKey: key(),
   curveServerKey: key(),
+  tlsCert: text({ max: MAX_PEM, only: "zmtp" }),
+  tlsKey: text({ max: MAX_PEM, only: "zmtp" }),
+  tlsPassphrase: text({ only: "zmtp" }),
+  tlsCa: text({ max: MAX_PEM, only: "zmtp" }),
+  tlsServerName: text({ max: 255, only: "zmtp" }),
+  tlsCheckName: flag(true, { only: "zmtp" }),
+  tlsAlpn: text({ max: 255, only: "zmtp" }),
+  tlsMinVersion: {
+    kind: "choice",
+    default: "TLSv1.2",
+    choices: ["TLSv1.2", "TLSv1.3"],
+    only: "zmtp",
+  },
   zapDomain: text({ max: 255 }),
   zapEnforceDomain: flag(false),
   gssapiServer: flag(false),
@@ -241,7 +256,7 @@ export function hasOption(type: SocketTypeName, name: string): name is OptionNam
 }
 
 /** Options whose values nobody may read in a log: those of keys and passwords. */
-const SECRETS: readonly OptionName[] = ["curveSecretKey", "plainPassword"];
+const SECRETS: readonly OptionName[] = ["curveSecretKey", "plainPassword", "tlsKey", "tlsPassphrase"];
 
 /** Whether an option's value is a secret. */
 export function isSecret(option: string): boolean {

@@ -13,6 +13,7 @@
  * Receiving is pulled, never pushed: an engine that is not asked stops reading
  * once its high-water mark is full, and so does its peer.
  */
+import type { X509Certificate } from "node:crypto";
 import type { Rate } from "../core/rate-meter.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
@@ -50,6 +51,8 @@ export interface PeerCredentials {
   readonly password?: string;
   /** Z85, 40 characters. */
   readonly publicKey?: string;
+  /** Over `tls://`: the certificate that the peer has proved to be its own; its authority and dates have been checked. */
+  readonly certificate?: X509Certificate;
 }
 
 /** What a socket's peers may do; what is absent is not limited. None of the calls may throw. */

@@ -86,6 +86,28 @@ export interface CommonOptions {
   curveSecretKey?: string | Uint8Array | null;
   /** The server's public key, on a client: Z85, 40 characters, or 32 bytes. */
   curveServerKey?: string | Uint8Array | null;
+  /**
+   * PEM: this side's certificate for `tls://`, with those that lead to its authority behind it. A server needs one. Set again,
+   * it counts for the handshakes from then on. Default null. Not on the engine `libzmq`, like all of TLS.
+   */
+  tlsCert?: string | null;
+  /** PEM: its private key. Default null. */
+  tlsKey?: string | null;
+  /** The passphrase of a key that is encrypted. Default null. */
+  tlsPassphrase?: string | null;
+  /**
+   * PEM: the authorities whose certificates are accepted. A socket that binds requires a certificate of each peer then; one
+   * that connects trusts them in place of those that the system trusts. Default null.
+   */
+  tlsCa?: string | null;
+  /** The name of the server that is sent to it (SNI), and that its certificate has to have; null: that of the endpoint. Default null. */
+  tlsServerName?: string | null;
+  /** A socket that connects checks the name, or the address, in the server's certificate. Default true. */
+  tlsCheckName?: boolean;
+  /** Names of protocols, separated by commas, of which both ends have to have one (ALPN, RFC 7301); null: not used. Default null. */
+  tlsAlpn?: string | null;
+  /** The oldest version of TLS that is spoken. */
+  tlsMinVersion?: "TLSv1.2" | "TLSv1.3";
   /** Given to the authentication (27/ZAP); a ZAP handler of the program's own is asked only with a domain. */
   zapDomain?: string | null;
   zapEnforceDomain?: boolean;

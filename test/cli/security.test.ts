@@ -1,5 +1,8 @@
-import { readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { makeCertificates } from "../support/certificates.js";
 import { run, start, startWithout } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
 
@@ -45,6 +48,37 @@ describe("keygen", () => {
     await run("", "keygen", "--out", `${name}_secret`);
     expect((await run("", "keygen", "--out", name)).code).toBe(1);
     expect(() => statSync(name)).toThrow(/ENOENT/);
+  });
+});
+
+describe("TLS", () => {
+  test("carries lines over tls://, from clients that trust the authority, with a certificate of theirs", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-cli-tls-"));
+    const { ca, serverCert, serverKey, clientCert, clientKey } = makeCertificates(folder);
+    const server = ["--tls-cert", serverCert, "--tls-key", serverKey, "--tls-ca", ca];
+    const pull = start("pull", "--bind", "tls://127.0.0.1:*", ...server, "--count", "1");
+    const endpoint = await pull.endpoint();
+    const to = ["push", "--connect", endpoint, "--timeout", "5000"];
+    const client = ["--tls-cert", clientCert, "--tls-key", clientKey];
+    const untrusting = await run("x\n", ...to, ...client);
+    expect(untrusting).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/certificate is not accepted/),
+    });
+    const nameless = await run("y\n", ...to, "--tls-ca", ca);
+    expect(nameless.code).toBe(1);
+    expect((await run("a\n", ...to, ...client, "--tls-ca", ca)).code).toBe(0);
+    expect((await pull.ended).stdout.toString()).toBe("a\n");
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test.each([
+    [["--tls-cert", "/none"], 2, /--tls-cert and --tls-key go together/],
+    [["--tls-ca", "/none"], 1, /cannot read \/none/],
+    [[], 2, /tlsCert and tlsKey/],
+  ] as const)("%j", async (options, code, message) => {
+    const ended = await run("", "pull", "--bind", "tls://127.0.0.1:*", ...options);
+    expect(ended).toMatchObject({ code, stderr: expect.stringMatching(message) });
   });
 });
 

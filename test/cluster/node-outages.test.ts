@@ -17,9 +17,9 @@ import {
   kubernetesSource,
 } from "../../src/cluster/index.js";
 import { Pull, Push } from "../../src/index.js";
+import { makeCertificates } from "../support/certificates.js";
 import { missing } from "../support/peers.js";
 import { ApiServer, pod, slice } from "./discovery/api-server.js";
-import { makeCertificates } from "./discovery/certificates.js";
 import { DnsServer, freePort } from "./discovery/dns-server.js";
 import { EtcdServer } from "./discovery/etcd-server.js";
 

@@ -2,7 +2,7 @@
  * The schemes of endpoints, and the one check that `bind` and `connect`, the command line and configurations have in common,
  * so that all refuse the same things with the same words.
  *
- *   tcp://HOST:PORT      host-port.ts
+ *   tcp://HOST:PORT      host-port.ts; tls:// has the same addresses
  *   ws://HOST:PORT/PATH  ws.ts
  *   ipc://PATH           a path of at most 107 bytes; * makes a temporary one; @NAME is abstract (Linux)
  *   inproc://NAME        any name of 1 to 255 bytes
@@ -38,7 +38,10 @@ const INPROC: Scheme = {
 };
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
-  [hostPortScheme("tcp"), webSocketScheme("ws"), IPC, INPROC, UDP].map((scheme) => [scheme.name, scheme]),
+  [hostPortScheme("tcp"), hostPortScheme("tls"), webSocketScheme("ws"), IPC, INPROC, UDP].map((scheme) => [
+    scheme.name,
+    scheme,
+  ]),
 );
 
 /** Schemes of libzmq that shoal refuses, with the reason. */

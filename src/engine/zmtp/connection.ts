@@ -318,7 +318,13 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   #ask(claim: Credentials): void {
-    const peer: PeerCredentials = { ...claim, address: this.address, domain: this.#options.zapDomain };
+    const { certificate } = this.#stream;
+    const peer: PeerCredentials = {
+      ...claim,
+      address: this.address,
+      domain: this.#options.zapDomain,
+      ...(certificate === undefined ? {} : { certificate }),
+    };
     this.#credentials = peer;
     // A peer is not read from while it is authenticated, so what it sends meanwhile waits with it.
     this.#reader.pause();
@@ -484,6 +490,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   #cutShort(): Fault {
+    const fault = this.#stream.fault?.();
+    if (fault !== undefined) return fault;
     const { phase } = this.#handshake;
     return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}` };
   }

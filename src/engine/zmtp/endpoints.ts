@@ -93,13 +93,15 @@ export class Endpoints implements EngineEndpoints {
     const isUdp = this.#isUdp(endpoint);
     const transport = isUdp ? undefined : this.#transportOf(endpoint);
     if (transport === undefined && !isUdp) return this.#bindSync(endpoint);
+    const options = transportOptions(this.#state.options);
+    transport?.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
       listener =
         transport === undefined
           ? await this.#datagrams.bind(endpoint)
-          : await transport.listen(endpoint, transportOptions(this.#state.options), acceptor);
+          : await transport.listen(endpoint, options, acceptor);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
@@ -125,12 +127,12 @@ export class Endpoints implements EngineEndpoints {
         "bindSync cannot bind udp: Node.js binds its datagram sockets in a later turn",
       );
     const transport = this.#transportOf(endpoint);
+    const options = transportOptions(this.#state.options);
+    transport?.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener =
-        transport?.listenSync(endpoint, transportOptions(this.#state.options), acceptor) ??
-        this.#inprocListener(endpoint);
+      listener = transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
@@ -174,6 +176,7 @@ export class Endpoints implements EngineEndpoints {
     }
     const transport = this.#transportOf(endpoint);
     if (transport === undefined) names.assertWithinReach(endpoint);
+    transport?.assertUsable?.("connect", transportOptions(options));
     // A pipe from the start: what is sent before the connection stands waits in it.
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";

@@ -80,7 +80,15 @@ const IMMEDIATE: ReadonlySet<string> = new Set<OptionName>([
   "relaxed",
   "noDrop",
   "manual",
-  // Of the next handshake: a server that is bound takes new keys without another bind.
+  // Of the next handshake: a server that is bound takes new keys and certificates without another bind.
+  "tlsCert",
+  "tlsKey",
+  "tlsPassphrase",
+  "tlsCa",
+  "tlsServerName",
+  "tlsCheckName",
+  "tlsAlpn",
+  "tlsMinVersion",
   "curvePublicKey",
   "curveSecretKey",
   "verbosity",
@@ -128,7 +136,7 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
 
 /** The options as they are now: what is set later counts from the next bind or connect on. */
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
-  return { ...options };
+  return { ...options, live: options };
 }
 
 export function reconnectOptions(options: Readonly<OptionValues>): ReconnectOptions {

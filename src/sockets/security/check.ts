@@ -37,5 +37,9 @@ export function securityFault(options: Readonly<Record<string, unknown>>): Secur
     );
   if (has("plainPassword") && !has("plainUsername"))
     return fault("plainPassword", "A PLAIN client needs plainUsername in addition to plainPassword");
+  if (has("tlsCert") !== has("tlsKey")) {
+    const [given, missing] = has("tlsCert") ? ["tlsCert", "tlsKey"] : ["tlsKey", "tlsCert"];
+    return fault(given, `TLS needs ${missing} in addition to ${given}`);
+  }
   return undefined;
 }

@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
-import type { Certificates } from "./certificates.js";
+import type { Certificates } from "../../support/certificates.js";
 
 export interface Slice {
   readonly metadata: { readonly name: string; readonly [key: string]: unknown };

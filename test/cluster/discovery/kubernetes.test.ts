@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { type KubernetesSourceOptions, kubernetesSource } from "../../../src/cluster/discovery/kubernetes.js";
+import { type Certificates, makeCertificates } from "../../support/certificates.js";
 import { ApiServer, pod, slice } from "./api-server.js";
-import { type Certificates, makeCertificates } from "./certificates.js";
 import { Follower, selfAt } from "./follower.js";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-kubernetes-"));

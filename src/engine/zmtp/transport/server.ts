@@ -17,14 +17,25 @@ export function makeServer(
   acceptor: Acceptor,
   onSocket: (socket: Socket, reader: Reader) => void,
 ): Server {
-  const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
-    accepted.on("error", ignore);
+  return makeRawServer(endpoint, acceptor, (accepted) => {
     const reader = new Reader();
     const socket = reader.adopt(accepted);
     socket.on("error", ignore);
     socket.unref();
     onSocket(socket, reader);
     socket.resume();
+  });
+}
+
+/** @param onAccepted gets what nobody has read from */
+export function makeRawServer(
+  endpoint: string,
+  acceptor: Acceptor,
+  onAccepted: (accepted: Socket) => void,
+): Server {
+  const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
+    accepted.on("error", ignore);
+    onAccepted(accepted);
   });
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));

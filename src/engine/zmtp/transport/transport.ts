@@ -5,8 +5,10 @@
  *   a byte stream     tcp, ipc, tls: the engine speaks ZMTP on it, greeting and frame headers included
  *   a framed stream   ws: the stream keeps the borders of frames itself (framing.ts), and the engine sends it whole frames
  */
+import type { X509Certificate } from "node:crypto";
 import type { ShoalError } from "../../../core/errors.js";
 import type { OptionValues } from "../../../core/option-table.js";
+import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { SendState } from "../heartbeat.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { ByteStream } from "./byte-stream.js";
@@ -28,10 +30,17 @@ export interface Stream {
   taken(): number;
   /** What became of the bytes sent; `undefined`: nobody knows. Never rejects. */
   sendState(): Promise<SendState | undefined>;
+  /** The certificate that the peer has proved to be its own, and that was accepted. */
+  readonly certificate?: X509Certificate | undefined;
+  /** Why its own handshake failed; asked when it has ended before that of the socket was complete. */
+  fault?(): Fault | undefined;
 }
 
-/** All options of the socket; each transport reads its own. */
-export type TransportOptions = Readonly<OptionValues>;
+/** All options of the socket at the time of `bind` or `connect`; each transport reads its own. */
+export type TransportOptions = Readonly<OptionValues> & {
+  /** The options as they are now, for what can be renewed meanwhile: certificates. Absent: the same. */
+  readonly live?: Readonly<OptionValues> | undefined;
+};
 
 /** What `dial` reports where the transport's own handshake failed. */
 export class DialFault extends Error {
@@ -63,6 +72,8 @@ export interface Transport {
   readonly scheme: string;
   /** Its streams keep the borders of frames: a STREAM, which has bytes, cannot use it. */
   readonly framed?: true;
+  /** Called before anything changes. @throws InvalidArgumentError for options with which the transport cannot work */
+  assertUsable?(use: EndpointUse, options: TransportOptions): void;
   /** @throws TransportError with the system's code */
   listen(endpoint: string, options: TransportOptions, acceptor: Acceptor): Promise<Listener>;
   /** The same at once. @throws NotSupportedError where the transport cannot */
@@ -72,7 +83,6 @@ export interface Transport {
    *
    * @param done called once, unless cancelled
    * @returns call it to cancel
-   * @throws InvalidArgumentError for options with which it can never connect
    */
   dial(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void): () => void;
 }

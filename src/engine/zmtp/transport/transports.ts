@@ -4,12 +4,13 @@ import { customSchemes, customTransport } from "../../../core/schemes/custom-tra
 import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
 import { tcp } from "./tcp.js";
+import { tls } from "./tls.js";
 import type { Transport } from "./transport.js";
 import { webSocketOver } from "./ws.js";
 
 /** By scheme. */
 const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
-  [tcp, webSocketOver("ws", tcp, 80), ipc].map((each) => [each.scheme, each]),
+  [tcp, tls, webSocketOver("ws", tcp, 80), ipc].map((each) => [each.scheme, each]),
 );
 
 /** Transports by scheme. */

@@ -1,0 +1,153 @@
+/** What the transports over TCP share: listening, dialling each address of a name in turn, and the options of the sockets. */
+import { type LookupAddress, lookup } from "node:dns";
+import { type AddressInfo, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
+import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
+import { bindAddress } from "./address.js";
+import { closeServer, listen, listenSync } from "./server.js";
+import type { Listener, Stream, TransportOptions } from "./transport.js";
+
+/** Who is at the other end. @returns an empty address where the peer is gone already */
+export function peerOf(
+  scheme: string,
+  socket: Socket,
+): { readonly remote: string; readonly address: string } {
+  const host = socket.remoteAddress ?? "";
+  const remote = formatHostPort(scheme, host, socket.remotePort ?? 0);
+  return { remote, address: host.replace(/^::ffff:(?=\d+\.)/i, "") };
+}
+
+/** Sets what the options say of a connection. */
+export function tune(socket: Socket, options: TransportOptions): void {
+  socket.unref();
+  socket.setNoDelay(true);
+  if (options.tcpKeepalive < 0) return;
+  socket.setKeepAlive(options.tcpKeepalive === 1, Math.max(0, options.tcpKeepaliveIdle) * 1_000);
+}
+
+function listenerOf(scheme: string, server: Server): Listener {
+  const { address, port } = server.address() as AddressInfo;
+  return { endpoint: formatHostPort(scheme, address, port), close: () => closeServer(server) };
+}
+
+/** @throws TransportError with the system's code */
+export async function listenTcp(
+  scheme: string,
+  endpoint: string,
+  options: TransportOptions,
+  makeServer: () => Server,
+): Promise<Listener> {
+  const { host, port } = parseHostPort(endpoint);
+  const address = bindAddress(host, options.ipv6, endpoint);
+  const server = makeServer();
+  await listen(server, { host: address, port, backlog: options.backlog, ipv6Only: false }, endpoint);
+  return listenerOf(scheme, server);
+}
+
+/** The same at once. */
+export function listenTcpSync(
+  scheme: string,
+  endpoint: string,
+  options: TransportOptions,
+  makeServer: () => Server,
+): Listener {
+  const { host, port } = parseHostPort(endpoint);
+  const address = bindAddress(host, options.ipv6, endpoint);
+  const server = makeServer();
+  listenSync(server, address, port, isIP(address), options.backlog, endpoint);
+  return listenerOf(scheme, server);
+}
+
+/** One attempt to connect to one address. */
+export interface Attempt {
+  readonly socket: Socket;
+  /** The stream, once the socket is connected. */
+  stream(): Stream;
+}
+
+/**
+ * Dials once: every address that the name has now, one after the other.
+ *
+ * @param attempt makes the socket
+ * @param done called once, unless cancelled
+ * @returns call it to cancel
+ */
+export function dialTcp(
+  endpoint: string,
+  options: TransportOptions,
+  attempt: (target: TcpNetConnectOpts) => Attempt,
+  done: (result: Stream | Error) => void,
+): () => void {
+  const { host, port, source } = parseHostPort(endpoint);
+  let socket: Socket | undefined;
+  let cancelled = false;
+  let timer: NodeJS.Timeout | undefined;
+  const next = (addresses: readonly LookupAddress[], at: number, failure: Error): void => {
+    const target = addresses[at];
+    if (cancelled) return;
+    if (target === undefined) {
+      done(failure);
+      return;
+    }
+    let made: Attempt;
+    try {
+      made = attempt({
+        host: target.address,
+        port,
+        family: target.family,
+        ...(source === undefined
+          ? {}
+          : { localAddress: bindAddress(source.host, options.ipv6, endpoint), localPort: source.port }),
+      });
+    } catch (error) {
+      done(error as Error); // The source: an interface that is not there (now), or no port.
+      return;
+    }
+    const dialled = made.socket;
+    socket = dialled;
+    dialled.unref();
+    const failed = (error: Error): void => {
+      clearTimeout(timer);
+      dialled.destroy();
+      next(addresses, at + 1, error);
+    };
+    dialled.once("error", failed);
+    if (options.connectTimeout > 0) {
+      const late = (): void => {
+        if (!dialled.connecting || dialled.destroyed) return;
+        dialled.off("error", failed);
+        dialled.on("error", () => undefined);
+        failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
+      };
+      // After a turn of the event loop: timers run first in a process that stood still, and the connection may be there.
+      timer = setTimeout(() => setImmediate(late), options.connectTimeout).unref();
+    }
+    dialled.once("connect", () => {
+      clearTimeout(timer);
+      dialled.off("error", failed);
+      let stream: Stream;
+      try {
+        stream = made.stream();
+      } catch (error) {
+        dialled.on("error", () => undefined).destroy();
+        done(error as Error);
+        return;
+      }
+      done(stream);
+    });
+  };
+  const family = isIP(host);
+  if (family !== 0) queueMicrotask(() => next([{ address: host, family }], 0, new Error("no address")));
+  else {
+    lookup(host, { all: true, family: options.ipv6 ? 0 : 4 }, (error, addresses) => {
+      if (cancelled) return;
+      if (error !== null) done(error);
+      else next(addresses, 0, new Error(`${host} has no address`));
+    });
+  }
+  return () => {
+    cancelled = true;
+    clearTimeout(timer);
+    socket?.on("error", () => undefined);
+    socket?.destroy();
+  };
+}

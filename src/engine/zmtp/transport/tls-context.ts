@@ -1,0 +1,112 @@
+/**
+ * The keys, certificates and authorities of `tls://`, from a socket's options.
+ *
+ *   bind      tlsCert and tlsKey; with tlsCa each peer needs a certificate that one of its authorities signed
+ *   connect   tlsCa is whom to trust, else those whom the system trusts; tlsCert and tlsKey where the server asks for them
+ *
+ * They are read again for each handshake, so a program renews a certificate by setting the options, without another bind.
+ */
+import { isIP } from "node:net";
+import * as nodeTls from "node:tls";
+import { InvalidArgumentError } from "../../../core/errors.js";
+import type { EndpointUse } from "../../../core/schemes/scheme.js";
+import type { TransportOptions } from "./transport.js";
+
+type TlsOptions = Pick<
+  TransportOptions,
+  | "tlsCert"
+  | "tlsKey"
+  | "tlsPassphrase"
+  | "tlsCa"
+  | "tlsServerName"
+  | "tlsCheckName"
+  | "tlsAlpn"
+  | "tlsMinVersion"
+>;
+
+/** Newer versions of Node.js have it. */
+interface WithSystemCertificates {
+  getCACertificates?(type: "default" | "system"): readonly string[];
+}
+
+const CONTEXT_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tlsMinVersion"] as const;
+
+interface Kept {
+  readonly values: readonly unknown[];
+  readonly context: nodeTls.SecureContext;
+}
+
+/** The last context of each socket: making one takes milliseconds. */
+const contexts = new WeakMap<object, { bind?: Kept; connect?: Kept }>();
+
+/**
+ * @param options of the socket, as they are now
+ * @throws InvalidArgumentError `EINVAL` for keys and certificates that are missing, malformed, or do not fit each other
+ */
+export function contextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext {
+  let both = contexts.get(options);
+  if (both === undefined) {
+    both = {};
+    contexts.set(options, both);
+  }
+  const values = CONTEXT_OPTIONS.map((name) => options[name]);
+  const kept = both[use];
+  if (kept?.values.every((value, at) => value === values[at])) return kept.context;
+  const context = makeContext(options, use);
+  both[use] = { values, context };
+  return context;
+}
+
+/** The last context that could be made, where that of the options now cannot: a listener goes on with it. */
+export function lastContextOf(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext | undefined {
+  return contexts.get(options)?.[use]?.context;
+}
+
+function makeContext(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext {
+  const { tlsCert, tlsKey, tlsPassphrase, tlsCa, tlsMinVersion } = options;
+  if (use === "bind" && (tlsCert === null || tlsKey === null))
+    throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
+  if ((tlsCert === null) !== (tlsKey === null))
+    throw new InvalidArgumentError("The options tlsCert and tlsKey go together");
+  if (tlsCa !== null && !tlsCa.includes("-----BEGIN CERTIFICATE-----"))
+    throw new InvalidArgumentError("The option tlsCa has no certificate in PEM");
+  const ca = tlsCa ?? (use === "connect" ? systemCertificates() : undefined);
+  try {
+    return nodeTls.createSecureContext({
+      minVersion: tlsMinVersion,
+      ...(tlsCert === null ? {} : { cert: tlsCert }),
+      ...(tlsKey === null ? {} : { key: tlsKey }),
+      ...(tlsPassphrase === null ? {} : { passphrase: tlsPassphrase }),
+      ...(ca === undefined ? {} : { ca: ca as string | string[] }),
+    });
+  } catch (error) {
+    throw new InvalidArgumentError(`tlsCert, tlsKey and tlsCa cannot be used: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Whom Node.js trusts and, where it can say so, whom the system does; `undefined`: those of Node.js. */
+function systemCertificates(): readonly string[] | undefined {
+  const { getCACertificates } = nodeTls as WithSystemCertificates;
+  if (getCACertificates === undefined) return undefined;
+  return [...new Set([...getCACertificates("default"), ...getCACertificates("system")])];
+}
+
+/** The names of protocols to offer or to accept (RFC 7301); none: ALPN is not used. */
+export function alpnOf({ tlsAlpn }: TlsOptions): string[] {
+  return (tlsAlpn ?? "")
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+}
+
+/** What a client calls the server: the name that it sends (SNI), and the one that the certificate has to have. */
+export function serverNameOf(
+  { tlsServerName }: TlsOptions,
+  host: string,
+): { readonly sent: string | undefined; readonly checked: string } {
+  const name = tlsServerName ?? host.replace(/%.*$/, "");
+  // An address is not sent (RFC 6066), but has to be in the certificate.
+  return { sent: isIP(name) === 0 ? name : undefined, checked: name };
+}

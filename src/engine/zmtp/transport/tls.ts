@@ -1,0 +1,231 @@
+/**
+ * TLS over TCP. A connection is handed out as soon as TCP stands: its TLS handshake is a part of the handshake that
+ * handshakeInterval and maxPendingHandshakes bound, and what fails in it is the connection's fault (`fault`).
+ *
+ *   TCP --certificates checked--> secure: ZMTP, or what the socket speaks
+ *    |
+ *    +--malformed, not trusted, another version--> ends with its fault; nothing of it was handed on
+ */
+import type { X509Certificate } from "node:crypto";
+import { connect, type Server, type Socket } from "node:net";
+import { checkServerIdentity, connect as connectTls, TLSSocket } from "node:tls";
+import { type ShoalError, TransportError } from "../../../core/errors.js";
+import { parseHostPort } from "../../../core/schemes/host-port.js";
+import type { SendState } from "../heartbeat.js";
+import type { Fault } from "../mechanism/mechanism.js";
+import { takenOf } from "./kernel-stream.js";
+import { Reader } from "./reader.js";
+import { makeRawServer } from "./server.js";
+import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp-socket.js";
+import { sendStateOf } from "./tcp-table.js";
+import { alpnOf, contextOf, lastContextOf, serverNameOf } from "./tls-context.js";
+import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
+
+/** Node.js has it, and does not document it: what is wrong with the peer's certificate. */
+interface WithVerifyError {
+  readonly _handle: { verifyError?(): (Error & { readonly code?: string }) | null | undefined } | null;
+}
+
+class TlsStream implements Stream {
+  readonly socket: TLSSocket;
+  readonly reader = new Reader();
+  readonly remote: string;
+  readonly address: string;
+  /** Beneath it: what the kernel knows is known of this one. */
+  readonly #raw: Socket;
+  readonly #isServer: boolean;
+  #secured = false;
+  #error: (Error & { readonly code?: string }) | undefined = undefined;
+  #fault: Fault | undefined = undefined;
+
+  constructor(socket: TLSSocket, raw: Socket, isServer: boolean) {
+    this.socket = socket;
+    this.#raw = raw;
+    this.#isServer = isServer;
+    const { remote, address } = peerOf("tls", raw);
+    this.remote = remote;
+    this.address = address;
+    raw.on("error", ignore);
+    socket.unref();
+    socket.on("error", (error) => {
+      this.#error ??= error;
+    });
+    // An alert or a forged record after the handshake: the stream is of no use any more.
+    socket.on("_tlsError", (error: Error) => socket.destroy(error));
+    socket.disableRenegotiation();
+  }
+
+  /** The handshake is complete. @param fault why the peer is not let in all the same */
+  secured(fault: Fault | undefined): void {
+    this.#secured = true;
+    this.#fault ??= fault;
+    if (fault !== undefined) this.socket.destroy(new Error(fault.message));
+  }
+
+  taken(): number {
+    return takenOf(this.#raw);
+  }
+
+  sendState(): Promise<SendState | undefined> {
+    return sendStateOf(this.#raw);
+  }
+
+  /** What the peer has proved to be its own. */
+  get certificate(): X509Certificate | undefined {
+    return this.socket.getPeerX509Certificate();
+  }
+
+  fault(): Fault | undefined {
+    if (this.#fault !== undefined) return this.#fault;
+    const error = this.#error;
+    if (error === undefined) {
+      if (this.#secured) return undefined;
+      return { kind: "other", code: "ERR_HANDSHAKE", message: "the peer hung up during the TLS handshake" };
+    }
+    if (this.socket.authorizationError && !this.#isServer) return notTrusted(error);
+    const reason = reasonOf(error);
+    // EPROTO: what OpenSSL found while something was being written.
+    if (!/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(error.code ?? "")) {
+      if (this.#secured) return undefined;
+      return { kind: "other", code: "ERR_HANDSHAKE", message: `the TLS handshake failed: ${reason}` };
+    }
+    if (reason === "peer did not return a certificate")
+      return { kind: "refused", code: "ERR_AUTHENTICATION", message: "TLS: the peer has no certificate" };
+    if (/\balert\b/.test(reason))
+      return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer ended TLS: ${reason}` };
+    return { kind: "protocol", code: "ERR_PROTOCOL", message: `TLS: ${reason}` };
+  }
+}
+
+/** OpenSSL's texts have addresses, file names and line numbers: only what is wrong is of use. */
+function reasonOf(error: Error & { readonly reason?: unknown }): string {
+  if (typeof error.reason === "string") return error.reason;
+  return /SSL routines:[^:]*:([^:]+):/.exec(error.message)?.[1] ?? error.message.slice(0, 300);
+}
+
+function notTrusted(error: Error & { readonly code?: string }): Fault {
+  const code = error.code === undefined ? "" : ` (${error.code})`;
+  return {
+    kind: "refused",
+    code: "ERR_AUTHENTICATION",
+    message: `TLS: the peer's certificate is not accepted: ${error.message.slice(0, 300)}${code}`,
+    cause: error,
+  };
+}
+
+/** Both ends have to name the protocol, where one of them does. */
+function alpnFault(wanted: readonly string[], socket: TLSSocket): Fault | undefined {
+  if (wanted.length === 0 || typeof socket.alpnProtocol === "string") return undefined;
+  const message = `TLS: the peer agreed on none of the protocols ${wanted.join(", ")} (tlsAlpn)`;
+  return { kind: "protocol", code: "ERR_PROTOCOL", message };
+}
+
+/** The socket's options as they are now: certificates may have been renewed. */
+function now(options: TransportOptions): TransportOptions {
+  return options.live ?? options;
+}
+
+function server(endpoint: string, options: TransportOptions, acceptor: Acceptor): Server {
+  let failing = false;
+  const context = () => {
+    try {
+      const made = contextOf(now(options), "bind");
+      failing = false;
+      return made;
+    } catch (error) {
+      // Reported once, not for each peer; those that come get the last ones that fitted each other.
+      if (!failing) acceptor.failed(refusedOptions(endpoint, error as Error));
+      failing = true;
+      return lastContextOf(now(options), "bind");
+    }
+  };
+  return makeRawServer(endpoint, acceptor, (raw) => {
+    tune(raw, options);
+    const secureContext = context();
+    // A peer that is gone already has no address any more.
+    if (secureContext === undefined || raw.remoteAddress === undefined) {
+      raw.destroy();
+      return;
+    }
+    const requestCert = now(options).tlsCa !== null;
+    const alpn = alpnOf(now(options));
+    const socket = new TLSSocket(raw, {
+      isServer: true,
+      secureContext,
+      requestCert,
+      rejectUnauthorized: requestCert,
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
+    });
+    const stream = new TlsStream(socket, raw, true);
+    socket.on("secure", () => {
+      const error = requestCert ? verifyError(socket) : undefined;
+      stream.secured(error === undefined ? alpnFault(alpn, socket) : notTrusted(error));
+    });
+    stream.reader.follow(socket);
+    acceptor.accepted(stream);
+  });
+}
+
+/** What is wrong with a client's certificate; where Node.js does not say, it is refused unless it says that it is right. */
+function verifyError(socket: TLSSocket): Error | undefined {
+  const handle = (socket as unknown as WithVerifyError)._handle;
+  if (handle === null) return new Error("the connection has ended");
+  if (typeof handle.verifyError === "function") return handle.verifyError() ?? undefined;
+  return socket.authorized ? undefined : new Error("it was not verified");
+}
+
+function refusedOptions(endpoint: string, cause: Error): ShoalError {
+  const message = `${endpoint} goes on with its last certificate: ${cause.message}`;
+  return new TransportError("ERR_TRANSPORT", message, { endpoint, cause });
+}
+
+function secure(raw: Socket, endpoint: string, options: TransportOptions): Stream {
+  const current = now(options);
+  const { sent, checked } = serverNameOf(current, parseHostPort(endpoint).host);
+  const alpn = alpnOf(current);
+  tune(raw, options);
+  const socket = connectTls({
+    socket: raw,
+    secureContext: contextOf(current, "connect"),
+    host: checked,
+    ...(sent === undefined ? {} : { servername: sent }),
+    ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
+    rejectUnauthorized: true,
+    checkServerIdentity: (_, certificate) =>
+      current.tlsCheckName ? checkServerIdentity(checked, certificate) : undefined,
+  });
+  const stream = new TlsStream(socket, raw, false);
+  socket.once("secureConnect", () => stream.secured(alpnFault(alpn, socket)));
+  stream.reader.follow(socket);
+  return stream;
+}
+
+export const tls: Transport = {
+  scheme: "tls",
+
+  assertUsable(use, options) {
+    contextOf(now(options), use);
+  },
+
+  listen(endpoint, options, acceptor) {
+    return listenTcp("tls", endpoint, options, () => server(endpoint, options, acceptor));
+  },
+
+  listenSync(endpoint, options, acceptor) {
+    return listenTcpSync("tls", endpoint, options, () => server(endpoint, options, acceptor));
+  },
+
+  dial(endpoint, options, done) {
+    return dialTcp(
+      endpoint,
+      options,
+      (target) => {
+        const socket = connect(target);
+        return { socket, stream: () => secure(socket, endpoint, options) };
+      },
+      done,
+    );
+  },
+};
+
+function ignore(): void {}

@@ -1,0 +1,507 @@
+/** tls://, from outside: who gets in, who does not and what is said of it, and what a peer can do that speaks no TLS. */
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect as connectTcp, createServer, type Socket as NetSocket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  Context,
+  curveKeyPair,
+  Dealer,
+  type DealerOptions,
+  type EventOfType,
+  InvalidArgumentError,
+  type PeerCredentials,
+  Pull,
+  Push,
+  Reply,
+  Request,
+  Router,
+  type RouterOptions,
+  type Socket,
+  type SocketEvent,
+} from "../../src/index.js";
+import { makeAuthority, makeCertificate } from "../support/certificates.js";
+import { until } from "./support/wait.js";
+
+const folder = mkdtempSync(join(tmpdir(), "shoal-tls-"));
+const pem = (name: string): string => readFileSync(join(folder, name), "latin1");
+const pair = (name: string) => ({ tlsCert: pem(`${name}.pem`), tlsKey: pem(`${name}.key`) });
+const context = new Context({ engine: "zmtp" });
+
+beforeAll(() => {
+  const serves = "extendedKeyUsage=serverAuth\n";
+  makeAuthority(folder, "ca");
+  makeAuthority(folder, "other");
+  makeCertificate(folder, "server", {
+    extensions: `subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\n${serves}`,
+  });
+  makeCertificate(folder, "renewed", {
+    extensions: `subjectAltName=IP:127.0.0.1\n${serves}`,
+    subject: "/CN=new",
+  });
+  makeCertificate(folder, "named", { extensions: `subjectAltName=DNS:broker.test\n${serves}` });
+  makeCertificate(folder, "ended", { extensions: `subjectAltName=IP:127.0.0.1\n${serves}`, days: -1 });
+  makeCertificate(folder, "client", { subject: "/CN=sensor 7" });
+  makeCertificate(folder, "ended-client", { days: -1 });
+  makeCertificate(folder, "stranger", { authority: "other" });
+}, 60_000);
+
+const sockets: Socket[] = [];
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+  await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function keep<S extends Socket>(socket: S): S {
+  sockets.push(socket);
+  return socket;
+}
+
+const router = (options: RouterOptions): Router => keep(new Router({ context, ...options }));
+const dealer = (options: DealerOptions): Dealer =>
+  keep(new Dealer({ context, reconnectInterval: 10, sendHighWaterMark: 0, ...options }));
+
+type Type = SocketEvent["type"];
+function next<T extends Type>(socket: Socket, type: T): Promise<EventOfType<T>> {
+  return new Promise((resolve) => socket.events.on(type, (event) => resolve(event as EventOfType<T>)));
+}
+
+async function bound(options: RouterOptions, endpoint = "tls://127.0.0.1:*"): Promise<Router> {
+  const server = router({ ...pair("server"), ...options });
+  await server.bind(endpoint);
+  return server;
+}
+
+function portOf(socket: Socket): number {
+  return Number((socket.lastEndpoint as string).split(":").at(-1));
+}
+
+/** A round trip, both ways. */
+async function talk(client: Dealer, server: Router, text = "hello"): Promise<void> {
+  await client.send(text);
+  const [id, body] = (await server.receive()) as [Buffer, Buffer];
+  expect(String(body)).toBe(text);
+  await server.send([id, `${text} back`]);
+  expect(String((await client.receive())[0])).toBe(`${text} back`);
+}
+
+describe("tls://", () => {
+  it("carries messages, small and large, in order, both ways", async () => {
+    const server = await bound({ receiveHighWaterMark: 10 });
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    const large = Buffer.alloc(2_000_000, 5);
+    const sent = (async () => {
+      for (let i = 0; i < 400; i++) await client.send([String(i), i % 100 === 0 ? large : "x".repeat(i)]);
+    })();
+    for (let i = 0; i < 400; i++) {
+      const [, number, body] = (await server.receive()) as [Buffer, Buffer, Buffer];
+      expect([String(number), body.length]).toEqual([String(i), i % 100 === 0 ? large.length : i]);
+      if (i % 100 === 0) expect(body.equals(large)).toBe(true);
+    }
+    await sent;
+    await talk(client, server);
+  });
+
+  it("is resolved and reported as tls, and over IPv6 and by name as well", async () => {
+    const server = await bound({ ipv6: true }, "tls://*:*");
+    expect(server.lastEndpoint).toMatch(/^tls:\/\/\[::\]:\d+$/);
+    for (const host of ["127.0.0.1", "localhost", "[::1]"]) {
+      const client = dealer({ tlsCa: pem("ca.pem"), ipv6: true });
+      client.connect(`tls://${host}:${portOf(server)}`);
+      await talk(client, server, host);
+    }
+  });
+
+  it("can be bound synchronously", async () => {
+    const server = router(pair("server"));
+    server.bindSync("tls://127.0.0.1:*");
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+  });
+
+  it("delivers what was sent before close, and nothing in clear", async () => {
+    const pull = keep(new Pull({ context, ...pair("server") }));
+    await pull.bind("tls://127.0.0.1:*");
+    const seen: Buffer[] = [];
+    const relay = await relayTo(portOf(pull), (chunk) => {
+      seen.push(chunk);
+      return chunk;
+    });
+    const push = keep(new Push({ context, tlsCa: pem("ca.pem") }));
+    push.connect(`tls://127.0.0.1:${relay}`);
+    for (let i = 0; i < 1_000; i++) await push.send(`the secret ${i}`);
+    await push.close();
+    for (let i = 0; i < 1_000; i++) expect(String((await pull.receive())[0])).toBe(`the secret ${i}`);
+    const wire = Buffer.concat(seen);
+    expect(wire.includes("the secret")).toBe(false);
+    expect(wire.includes("NULL")).toBe(false);
+  });
+
+  it("carries CURVE and PLAIN within it", async () => {
+    const keys = curveKeyPair();
+    const own = curveKeyPair();
+    const curve = await bound({ curveServer: true, curveSecretKey: keys.secretKey });
+    const one = dealer({
+      tlsCa: pem("ca.pem"),
+      curveServerKey: keys.publicKey,
+      curvePublicKey: own.publicKey,
+      curveSecretKey: own.secretKey,
+    });
+    one.connect(curve.lastEndpoint as string);
+    await talk(one, curve);
+    const plain = await bound({ plainServer: true, authenticate: ({ password }) => password === "right" });
+    const two = dealer({ tlsCa: pem("ca.pem"), plainUsername: "me", plainPassword: "right" });
+    two.connect(plain.lastEndpoint as string);
+    await talk(two, plain);
+  });
+
+  it("gives authenticate the client's certificate", async () => {
+    const asked: PeerCredentials[] = [];
+    const server = await bound({
+      tlsCa: pem("ca.pem"),
+      authenticate: (peer) => {
+        asked.push(peer);
+        return peer.certificate?.subject === "CN=sensor 7";
+      },
+    });
+    const client = dealer({ tlsCa: pem("ca.pem"), ...pair("client") });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+    expect(asked).toHaveLength(1);
+    expect(asked[0]?.address).toBe("127.0.0.1");
+    expect(asked[0]?.certificate?.toString()).toBe(pem("client.pem"));
+  });
+
+  it("is found by name with SNI where the certificate has that name", async () => {
+    const server = await bound(pair("named"));
+    const client = dealer({ tlsCa: pem("ca.pem"), tlsServerName: "broker.test" });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+    const careless = dealer({ tlsCa: pem("ca.pem"), tlsCheckName: false });
+    careless.connect(server.lastEndpoint as string);
+    await talk(careless, server);
+  });
+
+  it("agrees on a protocol where both ends name it", async () => {
+    const server = await bound({ tlsAlpn: "other, zmtp" });
+    const client = dealer({ tlsCa: pem("ca.pem"), tlsAlpn: "zmtp" });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+  });
+
+  it("is made again after a loss", async () => {
+    const server = await bound({});
+    const relay = await relayTo(portOf(server), (chunk) => chunk);
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(`tls://127.0.0.1:${relay}`);
+    for (let i = 0; i < 5; i++) {
+      await talk(client, server, String(i));
+      const left = next(client, "peer:leave");
+      for (const link of links) link.destroy();
+      await left;
+    }
+  });
+
+  it("has heartbeats: a link that carries nothing more is given up", async () => {
+    const server = await bound({});
+    let held = false;
+    const relay = await relayTo(portOf(server), (chunk) => (held ? undefined : chunk));
+    const client = dealer({ tlsCa: pem("ca.pem"), heartbeatInterval: 50, heartbeatStallTimeout: 200 });
+    client.connect(`tls://127.0.0.1:${relay}`);
+    await talk(client, server);
+    held = true;
+    expect((await next(client, "peer:leave")).reason).toBe("heartbeat");
+  });
+});
+
+describe("a new certificate", () => {
+  it("is shown to the peers that come from then on; those that are there stay", async () => {
+    const server = await bound({});
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+    Object.assign(server, pair("renewed"));
+    expect(await subjectAt(portOf(server))).toBe("new");
+    await talk(client, server);
+  });
+
+  it("that does not fit its key is reported once, and the last one goes on", async () => {
+    const server = await bound({});
+    const errors: string[] = [];
+    server.events.on("accept:error", ({ error }) => errors.push(error.message));
+    expect(await subjectAt(portOf(server))).toBeUndefined();
+    server.tlsCert = pem("renewed.pem");
+    expect(await subjectAt(portOf(server))).toBeUndefined();
+    expect(await subjectAt(portOf(server))).toBeUndefined();
+    expect(errors).toHaveLength(1);
+    expect(errors[0]).toContain("goes on with its last certificate");
+    server.tlsKey = pem("renewed.key");
+    expect(await subjectAt(portOf(server))).toBe("new");
+  });
+
+  it("of a client lets it in at the next attempt", async () => {
+    const server = await bound({ tlsCa: pem("ca.pem") });
+    const client = dealer({ tlsCa: pem("ca.pem"), ...pair("stranger") });
+    client.connect(server.lastEndpoint as string);
+    await next(server, "peer:refused");
+    Object.assign(client, pair("client"));
+    await talk(client, server);
+  });
+});
+
+describe("a server refuses, and says why,", () => {
+  it.each([
+    ["a client without a certificate", {}, /no certificate/],
+    ["one of another authority", "stranger", /not accepted.*UNABLE_TO_VERIFY|not accepted.*unable/],
+    ["one that has ended", "ended-client", /not accepted.*CERT_HAS_EXPIRED/],
+  ] as const)("%s", async (_, who, why) => {
+    const server = await bound({ tlsCa: pem("ca.pem") });
+    const client = dealer({ tlsCa: pem("ca.pem"), ...(typeof who === "string" ? pair(who) : {}) });
+    const joined = next(server, "peer:join").then(() => "joined");
+    const refused = next(server, "peer:refused");
+    const saw = next(client, "connect:retry");
+    client.connect(server.lastEndpoint as string);
+    const event = await Promise.race([refused, joined]);
+    expect(event).toMatchObject({ error: { code: "ERR_AUTHENTICATION" } });
+    expect((event as EventOfType<"peer:refused">).error.message).toMatch(why);
+    expect((await saw).error?.code).toMatch(/^ERR_/);
+  });
+
+  it("a client of an older version", async () => {
+    const server = await bound({ tlsMinVersion: "TLSv1.3" });
+    const failed = next(server, "handshake:error:protocol");
+    const old = connectTls({
+      port: portOf(server),
+      host: "127.0.0.1",
+      ca: pem("ca.pem"),
+      maxVersion: "TLSv1.2",
+    });
+    cleanups.push(() => old.destroy());
+    old.on("error", () => undefined);
+    expect((await failed).error.message).toMatch(/TLS: .*(?:version|protocol)/i);
+  });
+
+  it("a client that names no protocol in common", async () => {
+    const server = await bound({ tlsAlpn: "zmtp" });
+    const failed = next(server, "handshake:error:protocol");
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    expect((await failed).error.message).toContain("none of the protocols zmtp");
+  });
+});
+
+describe("a client refuses, and says why,", () => {
+  it.each([
+    [
+      "a server of an authority that it does not know",
+      "server",
+      "other.pem",
+      /not accepted.*(?:issuer|first certificate)/,
+    ],
+    ["a server with another name", "named", "ca.pem", /not accepted.*ERR_TLS_CERT_ALTNAME_INVALID/],
+    ["a server whose certificate has ended", "ended", "ca.pem", /not accepted.*CERT_HAS_EXPIRED/],
+    ["a server of no authority of the system's", "server", undefined, /not accepted/],
+  ] as const)("%s", async (_, shown, ca, why) => {
+    const server = await bound(pair(shown));
+    const client = dealer(ca === undefined ? {} : { tlsCa: pem(ca) });
+    const refused = next(client, "peer:refused");
+    const joined = next(client, "peer:join").then(() => "joined");
+    client.connect(server.lastEndpoint as string);
+    const event = await Promise.race([refused, joined]);
+    expect(event).toMatchObject({ error: { code: "ERR_AUTHENTICATION" } });
+    expect((event as EventOfType<"peer:refused">).error.message).toMatch(why);
+  });
+
+  it("a server that speaks no TLS, and one that says nothing", async () => {
+    const plain = router({});
+    await plain.bind("tcp://127.0.0.1:*");
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    const failed = next(client, "handshake:error:protocol");
+    client.connect((plain.lastEndpoint as string).replace("tcp", "tls"));
+    expect((await failed).error.message).toMatch(/TLS: wrong version number/);
+    const silent = createServer(() => undefined).listen(0, "127.0.0.1");
+    cleanups.push(() => silent.close());
+    await once(silent, "listening");
+    const waits = dealer({ tlsCa: pem("ca.pem"), handshakeInterval: 200 });
+    const late = next(waits, "handshake:error:other");
+    const { port } = silent.address() as { port: number };
+    waits.connect(`tls://127.0.0.1:${port}`);
+    expect((await late).error.message).toContain("within 200 ms");
+  });
+});
+
+describe("a peer that speaks no TLS", () => {
+  it("meets no ZMTP: it is ended, with an event, and the next one gets in", async () => {
+    const server = await bound({});
+    const failed = next(server, "handshake:error:protocol");
+    const plain = dealer({});
+    plain.connect((server.lastEndpoint as string).replace("tls", "tcp"));
+    expect((await failed).error.message).toMatch(/^Handshake at tls:.* failed: TLS: /);
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+  });
+
+  it("and says nothing is ended by handshakeInterval, and counts in maxPendingHandshakes", async () => {
+    const server = await bound({ handshakeInterval: 300, maxPendingHandshakes: 3 });
+    const faults: string[] = [];
+    server.events.on("handshake:error:other", ({ error }) => faults.push(error.message));
+    const silent: NetSocket[] = [];
+    for (let i = 0; i < 5; i++) {
+      const socket = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
+      cleanups.push(() => socket.destroy());
+      silent.push(socket);
+    }
+    await until(
+      () => silent.every((socket) => socket.resume().readableEnded || socket.destroyed),
+      "their ends",
+    );
+    expect(faults.filter((fault) => fault.includes("gave way"))).toHaveLength(2);
+    expect(faults.filter((fault) => fault.includes("within 300 ms"))).toHaveLength(3);
+  });
+
+  it.each([
+    ["random bytes", Buffer.from(Array.from({ length: 4_000 }, (_, i) => (i * 7_919) & 0xff))],
+    [
+      "a record of 16 KiB that is no hello",
+      Buffer.concat([Buffer.from([22, 3, 1, 64, 0]), Buffer.alloc(16_384, 9)]),
+    ],
+    ["an HTTP request", Buffer.from("GET / HTTP/1.1\r\nHost: x\r\n\r\n")],
+    ["an alert", Buffer.from([21, 3, 3, 0, 2, 2, 40])],
+    ["half a hello", Buffer.from([22, 3, 1, 0, 200, 1, 0, 0, 196, 3, 3])],
+    ["nothing but an end", Buffer.alloc(0)],
+  ])("%s is ended within the handshake's time", async (_, bytes) => {
+    const server = await bound({ handshakeInterval: 500 });
+    const socket = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
+    cleanups.push(() => socket.destroy());
+    await once(socket, "connect");
+    if (bytes.length === 0) socket.end();
+    else socket.write(bytes);
+    await until(() => socket.resume().readableEnded || socket.destroyed, "the end");
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(server.lastEndpoint as string);
+    await talk(client, server);
+  });
+});
+
+describe("a relay", () => {
+  it("that changes a byte ends the connection, and no changed message arrives", async () => {
+    const server = await bound({});
+    let forge = false;
+    const relay = await relayTo(portOf(server), (chunk) => {
+      if (!forge) return chunk;
+      forge = false;
+      const changed = Buffer.from(chunk);
+      changed[chunk.length - 5] = (changed[chunk.length - 5] as number) ^ 1;
+      return changed;
+    });
+    const client = dealer({ tlsCa: pem("ca.pem") });
+    client.connect(`tls://127.0.0.1:${relay}`);
+    await talk(client, server);
+    const left = next(server, "peer:leave");
+    const again = next(client, "peer:join");
+    forge = true;
+    await client.send("is forged");
+    await left;
+    await again; // What is sent before this side knows of the loss is lost with it.
+    await talk(client, server, "after");
+  });
+
+  it("that cuts after each number of bytes of the handshake leaves nothing behind, and the next attempt gets in", async () => {
+    const server = await bound({ tlsCa: pem("ca.pem") });
+    for (let cut = 0; cut <= 2_600; cut += 200) {
+      let passed = 0;
+      let cuts = true;
+      const relay = await relayTo(portOf(server), (chunk) => {
+        passed += chunk.length;
+        if (!cuts || passed <= cut) return chunk;
+        cuts = false;
+        for (const link of links) link.destroy();
+        return undefined;
+      });
+      const client = dealer({ tlsCa: pem("ca.pem"), ...pair("client") });
+      const joined = next(client, "peer:join");
+      client.connect(`tls://127.0.0.1:${relay}`);
+      await joined;
+      cuts = false; // What follows is longer than a handshake.
+      await talk(client, server, `cut at ${cut}`);
+      await client.close({ linger: 0 });
+    }
+  });
+});
+
+describe("bind and connect throw for", () => {
+  it.each([
+    ["a bind without a certificate", "bind", {}, /tlsCert and tlsKey/],
+    ["a certificate without its key", "connect", { tlsCert: "x" }, /needs tlsKey/],
+    ["a key without its certificate", "bind", { tlsKey: "x" }, /needs tlsCert/],
+    ["text that is no certificate", "bind", { tlsCert: "x", tlsKey: "y" }, /cannot be used/],
+    ["authorities without a certificate", "connect", { tlsCa: "" }, /tlsCa has no certificate/],
+  ] as const)("%s", async (_, use, options, message) => {
+    const socket = dealer(options);
+    const failed =
+      use === "bind" ? socket.bind("tls://127.0.0.1:*") : (async () => socket.connect("tls://127.0.0.1:1"))();
+    await expect(failed).rejects.toThrow(InvalidArgumentError);
+    await expect(failed).rejects.toThrow(message);
+    expect(socket.lastEndpoint).toBeNull();
+  });
+
+  it("a key of another certificate, without saying the key", async () => {
+    const socket = router({ tlsCert: pem("server.pem"), tlsKey: pem("client.key") });
+    const error = await socket.bind("tls://127.0.0.1:*").catch((thrown: Error) => thrown);
+    expect(error).toBeInstanceOf(InvalidArgumentError);
+    expect((error as Error).message).not.toContain(pem("client.key").slice(40, 80));
+    expect(JSON.stringify(socket)).not.toContain("PRIVATE KEY");
+  });
+
+  it("the native engine, which has no TLS", () => {
+    const native = new Context({ engine: "libzmq" });
+    expect(() => new Request({ context: native, tlsCert: "x" })).toThrow(
+      expect.objectContaining({ code: "NOT_SUPPORTED" }),
+    );
+    const reply = keep(new Reply({ context: native }));
+    expect(() => reply.connect("tls://127.0.0.1:1")).toThrow(
+      expect.objectContaining({ code: "EPROTONOSUPPORT" }),
+    );
+  });
+});
+
+/** Both sides of each link of a relay. */
+const links: NetSocket[] = [];
+
+/** Between clients and a port. @param pass what goes on to the server; `undefined`: nothing @returns the relay's port */
+async function relayTo(port: number, pass: (chunk: Buffer) => Buffer | undefined): Promise<number> {
+  const server = createServer((client) => {
+    const onward = connectTcp(port, "127.0.0.1");
+    links.push(client, onward);
+    client.on("error", () => undefined).on("close", () => onward.destroy());
+    onward.on("error", () => undefined).on("close", () => client.destroy());
+    client.on("data", (chunk) => {
+      const passed = pass(chunk);
+      if (passed !== undefined) onward.write(passed);
+    });
+    onward.on("data", (chunk) => client.write(chunk));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  cleanups.push(() => {
+    for (const link of links.splice(0)) link.destroy();
+    server.close();
+  });
+  return (server.address() as { port: number }).port;
+}
+
+/** The common name in the certificate that a port shows. */
+async function subjectAt(port: number): Promise<string | undefined> {
+  const peer = connectTls({ port, host: "127.0.0.1", ca: pem("ca.pem") });
+  await once(peer, "secureConnect");
+  const { CN } = peer.getPeerCertificate().subject;
+  peer.destroy();
+  return CN as string | undefined;
+}
