@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { expect, it } from "vitest";
-import { z } from "zod";
+import * as z from "zod";
 import {
   type Codec,
   Dealer,

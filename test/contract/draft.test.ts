@@ -11,6 +11,7 @@ import {
   Scatter,
   Server,
 } from "../../src/sockets/draft/index.js";
+import { ENGINES } from "../support/engines.js";
 import { capabilitiesOf, describeTransports, itIf } from "./support/engines.js";
 import { failure, nextEvent, thrown, until, within } from "./support/wait.js";
 
@@ -404,7 +405,7 @@ describeTransports(
   ["tcp"],
 );
 
-describe.each(["zmtp", "libzmq"])("on %s", (engine) => {
+describe.each(ENGINES)("on %s", (engine) => {
   const types = ["Client", "Server", "Radio", "Dish", "Scatter", "Gather"] as const;
   it.each(types)("a class that extends Socket can be a %s", async (type) => {
     class Own extends Socket {

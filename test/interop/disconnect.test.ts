@@ -1,7 +1,7 @@
 /** What `disconnect` owes to a peer that nobody here wrote, and that reads only afterwards. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Context, Push } from "../../src/index.js";
+import { ENGINES } from "../support/engines.js";
 import { NO_C, startC } from "./c-peer.js";
 import { Endpoints } from "./endpoints.js";
 import type { Peer } from "./peer.js";
@@ -28,9 +28,7 @@ for (const theirs of PEERS) {
     afterEach(() => Promise.all(pushes.splice(0).map((push) => push.close({ linger: 0 }))));
 
     it.each(
-      ENGINE_NAMES.flatMap((engine) =>
-        (["tcp", "ipc"] as const).map((transport) => [engine, transport] as const),
-      ),
+      ENGINES.flatMap((engine) => (["tcp", "ipc"] as const).map((transport) => [engine, transport] as const)),
     )("gets all that %s had accepted for it, over %s", async (engine, transport) => {
       const pull = await peer.open("PULL", { RCVHWM: 10 });
       const endpoint = await pull.bind(await endpoints.free(transport));

@@ -4,8 +4,8 @@
  * is whole, in order, and never comes twice.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import type { SocketStats } from "../../src/index.js";
+import { ENGINES } from "../support/engines.js";
 import { Endpoints } from "./endpoints.js";
 import { engineKind, OTHERS } from "./kinds.js";
 import type { Peer, PeerSocket, ProcessPeer } from "./peer.js";
@@ -32,7 +32,7 @@ interface Heard {
   readonly jumps: readonly number[];
 }
 
-describe.each(LONG ? [...ENGINE_NAMES] : ["zmtp"])("engine %s", (engine) => {
+describe.each(LONG ? ENGINES : ["zmtp"])("engine %s", (engine) => {
   for (const [turn, theirs] of OTHERS.entries()) {
     const endpoints = new Endpoints();
     describe.skipIf(theirs.skip)(

@@ -10,7 +10,7 @@
  * SHOAL_LONG=1 has the whole product; otherwise transports and mechanisms take turns.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { ENGINES } from "../support/engines.js";
 import { converse, optionsOfType, PAIRS, type Party, type TypeName, tell } from "./converse.js";
 import { Endpoints, type Transport } from "./endpoints.js";
 import { engineKind, OTHERS } from "./kinds.js";
@@ -92,7 +92,7 @@ const QUEUES: Readonly<Record<string, { prefix: string[]; strip: number }>> = {
   "PAIR-PAIR": { prefix: [], strip: 0 },
 };
 
-describe.each(LONG ? [...ENGINE_NAMES] : ["zmtp"])("engine %s", (engine) => {
+describe.each(LONG ? ENGINES : ["zmtp"])("engine %s", (engine) => {
   const ours = engineKind(engine);
   for (const [at, theirs] of OTHERS.entries()) {
     for (const dead of ["ours", "theirs"] as const) {

@@ -1,5 +1,5 @@
 /** The kinds of programs that can be killed and started again, and that can watch another be. */
-import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { ENGINES } from "../support/engines.js";
 import { NO_C, startC } from "./c-peer.js";
 import { LocalPeer, type Peer, type ProcessPeer, startShoal } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
@@ -20,7 +20,7 @@ export const engineKind = (engine: string): Kind => ({
 });
 /** All whom an engine of ours can meet. */
 export const OTHERS: readonly Kind[] = [
-  ...ENGINE_NAMES.map(engineKind),
+  ...ENGINES.map(engineKind),
   { title: "pyzmq", skip: NO_PYTHON, stays: startPython, dies: startPython },
   { title: "C", skip: NO_C, stays: startC, dies: startC },
 ];

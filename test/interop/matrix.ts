@@ -8,7 +8,7 @@
  * turns; the libzmq engine, which is libzmq on both sides, has every third of these.
  */
 import { afterAll, afterEach, beforeAll, describe, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { ENGINES } from "../support/engines.js";
 import { converse, optionsOfType, PAIRS, type Party, type TypeName } from "./converse.js";
 import { Endpoints, type Transport } from "./endpoints.js";
 import { authenticate, MECHANISMS, type Mechanism, optionsOf } from "./mechanisms.js";
@@ -81,7 +81,7 @@ export function describeMatrix(
   title: string,
   startTheirs: () => Promise<Peer>,
   skip: string | false,
-  engines: readonly string[] = ENGINE_NAMES,
+  engines: readonly string[] = ENGINES,
   transports: readonly Transport[] = ["tcp", "ipc"],
 ): void {
   describe.skipIf(skip).each(engines)(

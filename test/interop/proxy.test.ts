@@ -4,7 +4,6 @@
  * writes: libzmq sends those as messages, not as commands, also to a peer of 3.1.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import {
   Context,
   Dealer,
@@ -18,6 +17,7 @@ import {
   XSubscriber,
 } from "../../src/index.js";
 import { Proxy as ShoalProxy } from "../../src/proxy/index.js";
+import { ENGINES } from "../support/engines.js";
 import { NO_C, startC } from "./c-peer.js";
 import type { ProcessPeer } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
@@ -35,7 +35,7 @@ function track<S extends Socket>(socket: S): S {
 const closeAll = (): Promise<unknown> =>
   Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
 
-describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+describe.each(ENGINES)("engine %s", (engine) => {
   const context = new Context({ engine });
 
   describe.each([

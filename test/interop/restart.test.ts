@@ -1,7 +1,7 @@
 /** pyzmq is killed without a word and comes back. */
 import { afterEach, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Context, Dealer, Push, Request, type Socket, Subscriber } from "../../src/index.js";
+import { ENGINES } from "../support/engines.js";
 import { Endpoints, type Transport } from "./endpoints.js";
 import type { PeerSocket, ProcessPeer } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
@@ -31,7 +31,7 @@ function joined(socket: Socket): Promise<unknown> {
 }
 
 const TRANSPORTS: readonly Transport[] = ["tcp", "ipc"];
-const WAYS = ENGINE_NAMES.flatMap((engine) => TRANSPORTS.map((transport) => [engine, transport] as const));
+const WAYS = ENGINES.flatMap((engine) => TRANSPORTS.map((transport) => [engine, transport] as const));
 
 describe.skipIf(NO_PYTHON).each(WAYS)(
   "engine %s: a pyzmq peer that is killed, over %s",

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import {
   type Certificate,
   Context,
@@ -19,6 +18,7 @@ import {
   type Socket,
   writeCertificate,
 } from "../../src/index.js";
+import { ENGINES } from "../support/engines.js";
 import { missing } from "../support/peers.js";
 import type { PeerSocket, ProcessPeer } from "./peer.js";
 import { NO_PYTHON, startPython } from "./python-peer.js";
@@ -62,7 +62,7 @@ interface CertificateFiles {
   readonly keys: [publicKey: string, secretKey: string];
 }
 
-describe.skipIf(NO_PYTHON).each([...ENGINE_NAMES])("engine %s: security with pyzmq", (engine) => {
+describe.skipIf(NO_PYTHON).each(ENGINES)("engine %s: security with pyzmq", (engine) => {
   const context = new Context({ engine });
 
   beforeAll(async () => {

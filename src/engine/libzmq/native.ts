@@ -77,10 +77,20 @@ let loaded: Native | undefined;
 /**
  * Loads the package.
  *
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it is not installed or its addon does not load
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it is not installed or its addon does not load, and on Bun and Deno, whose process it ends
  */
 export function loadNative(require: (id: string) => unknown = createRequire(import.meta.url)): Native {
   if (loaded !== undefined) return loaded;
+  // Asked before it is loaded: when it ends the process there is nothing to catch.
+  const runtime =
+    process.versions.bun !== undefined ? "Bun" : process.versions.deno !== undefined ? "Deno" : undefined;
+  if (runtime !== undefined) {
+    throw new NotSupportedError(
+      `The libzmq engine does not run on ${runtime}: the addon of the npm package zeromq ends its process. ` +
+        "Use the engine zmtp, which is the default",
+      "ERR_ENGINE_UNAVAILABLE",
+    );
+  }
   try {
     loaded = require("zeromq") as Native;
     return loaded;

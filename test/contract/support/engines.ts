@@ -4,7 +4,8 @@
  */
 import { describe, it, type TestContext } from "vitest";
 import type { EngineCapabilities } from "../../../src/engine/engine.js";
-import { ENGINE_NAMES, selectEngine } from "../../../src/engine/select.js";
+import { selectEngine } from "../../../src/engine/select.js";
+import { ENGINES } from "../../support/engines.js";
 import { World } from "./world.js";
 
 export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
@@ -32,7 +33,7 @@ export function describeTransports(
   define: (world: World) => void,
   transports: readonly Transport[] = TRANSPORTS,
 ): void {
-  describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  describe.each(ENGINES)("engine %s", (engine) => {
     describe.each(transportsOf(engine, transports))("%s", (transport) => {
       describe(subject, () => define(new World(engine, transport)));
     });
@@ -41,7 +42,7 @@ export function describeTransports(
 
 /** Defines a group of tests once for each engine, over tcp, where the transport makes no difference. */
 export function describeEngines(subject: string, define: (world: World) => void): void {
-  describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+  describe.each(ENGINES)("engine %s", (engine) => {
     describe(subject, () => define(new World(engine, "tcp")));
   });
 }

@@ -68,11 +68,18 @@ export function listenSync(
   backlog: number,
   endpoint: string,
 ): void {
-  const bindable = server as unknown as Bindable;
-  if (typeof bindable._listen2 !== "function")
-    throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
   server.on("error", ignore); // Emitted on the next turn, which is too late.
-  bindable._listen2(address, port, family, backlog);
+  if (process.versions.bun !== undefined) {
+    // Its `listen` binds within the call.
+    server.listen(
+      family === -1 ? { path: address, backlog } : { host: address, port, backlog, exclusive: true },
+    );
+  } else {
+    const bindable = server as unknown as Bindable;
+    if (typeof bindable._listen2 !== "function")
+      throw new NotSupportedError("This version of Node.js cannot bind synchronously: use bind");
+    bindable._listen2(address, port, family, backlog);
+  }
   // Not `address()`: a path's is null, bound or not, since only `listen` notes it.
   if (!server.listening) {
     const cause = Object.assign(new Error("the address is in use, or not one of this machine"), {
