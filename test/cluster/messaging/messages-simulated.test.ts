@@ -200,12 +200,21 @@ class Run {
     }
   }
 
-  /** Nobody was lost: each message came to each node. */
+  /**
+   * Each message came to each node, but for what was counted as lost: a connection that is reset right before a cut is taken for the end of
+   * its process.
+   */
   expectAll(): void {
-    for (const { id, received } of this.#lives.values())
-      for (const { id: from, published } of this.#lives.values())
-        for (const [on, count] of published)
-          expect(received.get(`${from} ${on}`)?.count, `of ${from} to ${on} at ${id}`).toBe(count);
+    for (const { id, node, received } of this.#lives.values())
+      for (const { id: from, node: publisher, published } of this.#lives.values()) {
+        const { peers } = (
+          publisher.stats().messaging as NonNullable<ReturnType<ClusterNode["stats"]>["messaging"]>
+        ).links;
+        const lost = peers.find((peer) => peer.id === node.id)?.lost ?? 0;
+        let missing = 0;
+        for (const [on, count] of published) missing += count - (received.get(`${from} ${on}`)?.count ?? 0);
+        expect(missing, `of ${from} at ${id}`).toBeLessThanOrEqual(lost);
+      }
   }
 }
 
