@@ -479,7 +479,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
         help: "ms until those without an answer are missing (default 5000)",
         expected: `a whole number of ms from 0 to ${MAX_WAIT}`,
         accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_WAIT,
-        parse: (written) => Number((written as string[]).at(-1)),
+        parse: (written) => {
+          const text = (written as string[]).at(-1) ?? "";
+          return /^\d+$/.test(text) ? Number(text) : text;
+        },
       },
     },
     run: (node, members) => node.query(members as unknown as NodeSend),

@@ -192,11 +192,16 @@ export class SocketEndpoints {
     if (this.#sources.has(source)) return;
     const sourced: Sourced = {
       endpoints: [],
-      reader: new SourceReader(source, this.#capabilities.transports, {
-        sourceOnList: (endpoints) => this.#onList(sourced, endpoints),
-        sourceOnRefused: (address, error) => this.#report({ type: "endpoint:refused", address, error }),
-        sourceOnFailed: (error, interval) => this.#report({ type: "source:failed", error, interval }),
-      }),
+      reader: new SourceReader(
+        source,
+        this.#capabilities.transports,
+        {
+          sourceOnList: (endpoints) => this.#onList(sourced, endpoints),
+          sourceOnRefused: (address, error) => this.#report({ type: "endpoint:refused", address, error }),
+          sourceOnFailed: (error, interval) => this.#report({ type: "source:failed", error, interval }),
+        },
+        (endpoint) => checkDatagrams(endpoint, "connect", this.#type),
+      ),
     };
     this.#sources.set(source, sourced);
     sourced.reader.start();

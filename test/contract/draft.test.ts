@@ -131,7 +131,14 @@ describeTransports("CLIENT and SERVER", (world) => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(sent).toBeLessThan(2_000);
-    expect(await failure(server_.send(large, slowAddress))).toMatchObject({ code: "EAGAIN" });
+    // What the kernel took meanwhile leaves room for a few.
+    let error: unknown;
+    for (; error === undefined && sent < 2_000; sent++)
+      error = await server_.send(large, slowAddress).then(
+        () => undefined,
+        (cause: unknown) => cause,
+      );
+    expect(error).toMatchObject({ code: "EAGAIN" });
     await server_.send("still here", fastAddress);
     expect(String(await fast.receive(WAIT))).toBe("still here");
   });
