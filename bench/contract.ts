@@ -7,7 +7,7 @@
  *
  * The command line of a side, the same in every language:
  *
- *     --scenario NAME --role ROLE --index I --transport tcp|ipc|inproc --size BYTES --count N
+ *     --scenario NAME --role ROLE --index I --transport tcp|ipc|inproc|ws|tls --size BYTES --count N
  *     [--endpoint EP] [--option KEY=VALUE]...
  *
  * - `--index`: which of the processes of that role it is, from 0.
@@ -32,7 +32,7 @@
  * lower-case hexadecimal digits. `bodies.ts` has all this for the sides in Node and for the runner.
  */
 
-export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
+export const TRANSPORTS = ["tcp", "ipc", "inproc", "ws", "tls"] as const;
 export type Transport = (typeof TRANSPORTS)[number];
 
 /** Values of a case's parameters, by name: `{ peers: 10 }`. They reach the sides as `--option peers=10`. */

@@ -18,6 +18,7 @@ const SCENARIOS: readonly string[] = [
   "connection-storm",
   "idle-memory",
   "curve",
+  "ws",
   "slow-consumer",
   "subscriptions",
   "start-up",

@@ -30,14 +30,33 @@ function command(library: string, side: SideRequest, env: Record<string, string>
   return { file: process.execPath, args: [MAIN, library, ...sideArguments(side)], env };
 }
 
+/** Scenarios of transports that only the engine zmtp has. */
+const TRANSPORT_SCENARIOS: readonly string[] = ["ws", "tls"];
+
 /** The ways to use shoal: what each is called, and the scenarios where it is not the same as another. */
 const APIS = {
   await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
   /** trySend and receiveMany in place of awaiting each message, where the number of messages is what counts. */
-  batch: { suffix: "-batch", title: ", batch", plays: ["throughput", "fan-out", "proxy"] },
+  batch: {
+    suffix: "-batch",
+    title: ", batch",
+    plays: ["throughput", "fan-out", "proxy", ...TRANSPORT_SCENARIOS],
+  },
+  /** The same over tcp, in the scenarios of other transports. */
+  tcp: { suffix: "-tcp", title: ", batch, tcp", plays: TRANSPORT_SCENARIOS },
   /** Plain sockets in place of a pattern. */
   plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
 } as const;
+
+/** A side of another transport's scenario, with tcp in its place; the other side is given the endpoint that this one reports. */
+function overTcp({ endpoint, options, ...side }: SideRequest): SideRequest {
+  const tcp = endpoint?.replace(/^\w+:/, "tcp:");
+  return {
+    ...side,
+    ...(tcp === undefined ? {} : { endpoint: tcp }),
+    options: { ...options, api: "batch" },
+  };
+}
 
 function shoalContender(engine: string, api: keyof typeof APIS): Contender {
   const { suffix, title, plays } = APIS[api];
@@ -45,12 +64,16 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     name: `shoal-${engine}${suffix}`,
     title: `shoal (${engine})${title}`,
     absent: async () => (engine === "libzmq" ? zeromqAbsent() : undefined),
-    supports: (scenario) =>
-      scenario.startsWith("cluster-")
-        ? engine === "zmtp" && api === "await" && clusterObstacle(scenario) === undefined
-        : (plays as readonly string[]).includes(scenario),
+    supports(scenario) {
+      if (scenario.startsWith("cluster-"))
+        return engine === "zmtp" && api === "await" && clusterObstacle(scenario) === undefined;
+      if (TRANSPORT_SCENARIOS.includes(scenario) && engine !== "zmtp") return false;
+      return (plays as readonly string[]).includes(scenario);
+    },
     command: (side) =>
-      command("shoal", { ...side, options: { ...side.options, api } }, { SHOAL_ENGINE: engine }),
+      command("shoal", api === "tcp" ? overTcp(side) : { ...side, options: { ...side.options, api } }, {
+        SHOAL_ENGINE: engine,
+      }),
     version: async () => {
       const { version } = require("shoal/package.json") as { version: string };
       return engine === "libzmq" ? `shoal ${version}, ${await zeromqVersion()}` : `shoal ${version}`;
@@ -62,13 +85,16 @@ export const shoalContenders: readonly Contender[] = ENGINE_NAMES.flatMap((engin
   shoalContender(engine, "await"),
   shoalContender(engine, "batch"),
   shoalContender(engine, "plain"),
+  ...(engine === "zmtp" ? [shoalContender(engine, "tcp")] : []),
 ]);
 
 export const zeromq: Contender = {
   name: "zeromq",
   title: "npm zeromq",
   absent: zeromqAbsent,
-  supports: (scenario) => PLAYED.includes(scenario) || PLAIN_PATTERNS.includes(scenario),
+  supports: (scenario) =>
+    !TRANSPORT_SCENARIOS.includes(scenario) &&
+    (PLAYED.includes(scenario) || PLAIN_PATTERNS.includes(scenario)),
   command: (side) => command("zeromq", side, {}),
   version: zeromqVersion,
 };

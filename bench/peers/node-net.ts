@@ -15,6 +15,7 @@ const SCENARIOS: readonly string[] = [
   "request-reply",
   "slow-consumer",
   "start-up",
+  "tls",
 ];
 
 export const nodeNet: Contender = {

@@ -16,7 +16,7 @@ let found = "";
 
 const folder = () => sourceFolder("pyzmq", "main.py") ?? "";
 
-const IN_C_ALONE: readonly string[] = ["majordomo", "proxy", "proxy-memory", "last-value-cache"];
+const IN_C_ALONE: readonly string[] = ["majordomo", "proxy", "proxy-memory", "last-value-cache", "ws"];
 
 export const pyzmq: Contender = {
   name: "pyzmq",
@@ -27,7 +27,7 @@ export const pyzmq: Contender = {
     if ((await python()) !== undefined) return undefined;
     return "no python3 here can import zmq: install pyzmq (Debian: python3-zmq; elsewhere: pip install pyzmq)";
   },
-  // It is the same library with the same socket types; what needs a proxy is there in C alone.
+  // It is the same library with the same socket types; what needs a proxy, or a side that binds at either end, is there in C alone.
   supports: (scenario, transport) => !IN_C_ALONE.includes(scenario) && libzmq.supports(scenario, transport),
   command(side) {
     if (side.scenario === "start-up") {

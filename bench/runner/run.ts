@@ -158,9 +158,9 @@ function sideRequest(
 }
 
 function bindingEndpoint({ transport }: Case, spec: RoleSpec, index: number, folder: string): string {
-  if (transport === "tcp") return "tcp://127.0.0.1:*";
   if (transport === "inproc") return `inproc://${spec.role}-${index}`;
-  return `ipc://${join(folder, `${spec.role}-${index}`)}`;
+  if (transport === "ipc") return `ipc://${join(folder, `${spec.role}-${index}`)}`;
+  return `${transport}://127.0.0.1:*`;
 }
 
 /** Settles when all are done, or fails with the first that fails. */

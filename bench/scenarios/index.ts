@@ -38,6 +38,7 @@ import { startUp } from "./start-up.js";
 import { subscriptions } from "./subscriptions.js";
 import { throughput } from "./throughput.js";
 import { titanic, titanicSustained } from "./titanic.js";
+import { tls, ws } from "./transports.js";
 
 export const SCENARIOS: readonly Scenario[] = [
   throughput,
@@ -53,6 +54,8 @@ export const SCENARIOS: readonly Scenario[] = [
   connectionStorm,
   idleMemory,
   curve,
+  ws,
+  tls,
   slowConsumer,
   subscriptions,
   startUp,

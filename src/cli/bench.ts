@@ -36,7 +36,7 @@ export function addBenchCommand(program: Command): void {
   command
     .argument("[what...]", "scenarios, all (the default), list, compare BEFORE AFTER, or report FILE...")
     .option("--engine <NAMES>", "only these engines of shoal")
-    .option("--transport <NAMES>", "tcp, ipc, inproc (default: the scenario's first)")
+    .option("--transport <NAMES>", "tcp, ipc, inproc, ws, tls (default: the scenario's first)")
     .option("--size <BYTES>", "message sizes, such as 64,1024 (default: the scenario's)")
     .option("--peers <NAMES>", "only these contenders (default: all available)")
     .addOption(repeatable("--set <NAME=VALUES>", "values of a scenario's parameter (repeatable)"))

@@ -81,7 +81,10 @@ describe("bad input ends with exit code 2 and what there is", () => {
     [["throughput", "--reference", "zmq"], /there is no contender "zmq"/],
     [["throughput", "--engine", "turbo"], /there is no engine "turbo"; known are zmtp, libzmq/],
     [["throughput", "--engine", "libzmq,turbo"], /there is no engine "turbo"/],
-    [["throughput", "--transport", "udp"], /there is no transport "udp"; known are tcp, ipc, inproc/],
+    [
+      ["throughput", "--transport", "udp"],
+      /there is no transport "udp"; known are tcp, ipc, inproc, ws, tls/,
+    ],
     [["throughput", "--size", "64,big"], /there is no size "big"; .* usual ones are 1, 16, 64, 1024/],
     [["throughput", "--size", "0"], /there is no size "0"/],
     [["throughput", "--size", "1e12"], /there is no size "1e12"/],

@@ -48,7 +48,7 @@ async function play(
   parameters: Readonly<Record<string, number | string>> = {},
 ): Promise<SideReport> {
   const scenario = SCENARIOS.find((one) => one.name === name);
-  const chosen = { transport: "tcp", size, parameters };
+  const chosen = { transport: scenario?.transports[0], size, parameters };
   const request = { scenario, contender: await prepared(contender), chosen, count, warmup: WARMUP };
   const signal = new AbortController().signal;
   const [measured] = await run(request, { pinning: undefined, timeout: 35_000, signal });
@@ -123,6 +123,28 @@ describe("the contenders of the benchmark", () => {
       });
     });
   }
+});
+
+describe("other transports than tcp", () => {
+  const named = (names: readonly string[]) => present.filter(({ name }) => names.includes(name));
+
+  for (const contender of named(["shoal-zmtp-batch", "shoal-zmtp-tcp", "libzmq"]))
+    for (const client of ["consumer", "producer"])
+      it(`${contender.name} plays ws with the ${client} as the client`, async () => {
+        const { checksum } = await play(contender, "ws", 64, 500, { client });
+        expect(checksum).toBe(expectedChecksum(64, WARMUP, 500));
+      });
+
+  for (const contender of named(["shoal-zmtp-batch", "shoal-zmtp-tcp", "node-net"]))
+    it(`${contender.name} plays tls`, async () => {
+      const { checksum } = await play(contender, "tls", 1_024, 500);
+      expect(checksum).toBe(expectedChecksum(1_024, WARMUP, 500));
+    });
+
+  it("are for the engine that has them", () => {
+    const players = CONTENDERS.filter((one) => one.supports("ws", "ws")).map(({ name }) => name);
+    expect(players).toEqual(["shoal-zmtp", "shoal-zmtp-batch", "shoal-zmtp-tcp", "libzmq"]);
+  });
 });
 
 describe("servers with a key-value store", () => {

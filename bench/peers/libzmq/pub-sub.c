@@ -4,6 +4,7 @@
 #include "side.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Waits until all have subscribed; full queues make it wait in place of dropping (XPUB_NODROP). */
 void play_publisher(void) {
@@ -14,7 +15,7 @@ void play_publisher(void) {
   zmq_msg_t request;
   set_number(publisher, ZMQ_XPUB_VERBOSE, 1, "verbose");
   set_number(publisher, ZMQ_XPUB_NODROP, 1, "no drop");
-  attach_socket(publisher);
+  attach_socket(publisher, strcmp(side.scenario, "proxy") == 0 ? "connect" : "bind");
   wait_for_start();
   zmq_msg_init(&request);
   for (long seen = 0; seen < expected; seen++) checked(zmq_msg_recv(&request, publisher, 0), "subscription");

@@ -47,7 +47,8 @@ static void consume(void *socket, enum sequence sequence) {
 
 void play_consumer(void) {
   void *pull = open_socket(ZMQ_PULL);
-  attach_socket(pull);
+  /* A proxy has both endpoints. */
+  attach_socket(pull, strcmp(side.scenario, "proxy") == 0 ? "connect" : "bind");
   wait_for_start();
   consume(pull, number_option("peers", 1) > 1 ? BY_STRIDE : IN_ORDER);
   wait_for_end();
@@ -82,9 +83,9 @@ void play_producer(void) {
   uint64_t sent = 0;
   for (long i = 0; i < sockets; i++) {
     push[i] = open_socket(ZMQ_PUSH);
-    connect_socket(push[i], side.endpoint);
+    if (i < sockets - 1) connect_socket(push[i], side.endpoint);
   }
-  say_ready(NULL);
+  attach_socket(push[sockets - 1], "connect");
   wait_for_start();
   uint64_t before = resident();
   for (uint64_t base = 0; base < total(); base += (uint64_t)peers) {

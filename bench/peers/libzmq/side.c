@@ -249,8 +249,8 @@ void connect_socket(void *socket, const char *endpoint) {
   if (zmq_connect(socket, endpoint) == -1) fail("connect %s: %s", endpoint, zmq_strerror(zmq_errno()));
 }
 
-void attach_socket(void *socket) {
-  if (strcmp(side.scenario, "proxy") == 0) {
+void attach_socket(void *socket, const char *usual) {
+  if (strcmp(option("attach", usual), "connect") == 0) {
     connect_socket(socket, side.endpoint);
     say_ready(NULL);
   } else {

@@ -60,7 +60,7 @@ void set_number(void *socket, int name, int value, const char *what);
 /* Binds or connects it to the endpoint, and says nothing. */
 void bind_socket(void *socket, const char *endpoint);
 void connect_socket(void *socket, const char *endpoint);
-/* Binds it, or connects it where a proxy has the endpoints, and says that it is ready. */
-void attach_socket(void *socket);
+/* Binds or connects it, `usual` where the case does not say, and says that it is ready. */
+void attach_socket(void *socket, const char *usual);
 
 #endif

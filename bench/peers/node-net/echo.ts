@@ -15,7 +15,7 @@ export async function server(side: Side): Promise<void> {
   let echoed = 0;
   let all: () => void = () => undefined;
   const answered = new Promise<void>((resolve) => (all = resolve));
-  const { server, endpoint } = await listen(side.endpoint, side.number("backlog", 511), (socket) => {
+  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
     sockets.add(socket);
     const writer = new FrameWriter(socket);
     const reader = new FrameReader((body) => {
@@ -37,7 +37,7 @@ export async function server(side: Side): Promise<void> {
 /** Each connection: one request, its reply, the next request. Count and warm-up are each connection's. */
 export async function client(side: Side): Promise<void> {
   const count = side.number("sockets", 1);
-  const sockets = await Promise.all(Array.from({ length: count }, () => connect(side.endpoint)));
+  const sockets = await Promise.all(Array.from({ length: count }, () => connect(side)));
   const checkers = sockets.map(() => side.checker());
   const latencies = new Latencies();
   const bodies = new Bodies(side.size);

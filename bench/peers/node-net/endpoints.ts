@@ -1,6 +1,8 @@
-/** tcp:// and ipc:// as `node:net` has them. */
+/** tcp:// and ipc:// as `node:net` has them, tls:// as `node:tls`. */
 import { once } from "node:events";
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
+import { connect as connectTls, createServer as createTlsServer } from "node:tls";
+import type { Side } from "../node/side.js";
 
 function addressOf(endpoint: string): { path: string } | { host: string; port: number } {
   if (endpoint.startsWith("ipc://")) return { path: endpoint.slice("ipc://".length) };
@@ -13,24 +15,40 @@ function onError(error: NodeJS.ErrnoException): void {
   if (error.code !== "ECONNRESET" && error.code !== "EPIPE") throw error;
 }
 
-/** Listens. @returns the server, and the endpoint with its real port */
+function isTls(endpoint: string): boolean {
+  return endpoint.startsWith("tls:");
+}
+
+/** Where a side listens or connects; for tls its options have certificate, key and authority. */
+type Place = Pick<Side, "endpoint" | "option">;
+
+/** Listens where the side is to be. @returns the server, and the endpoint with its real port */
 export async function listen(
-  endpoint: string,
+  side: Place,
   backlog: number,
   onSocket: (socket: Socket) => void,
 ): Promise<{ server: Server; endpoint: string }> {
-  const server = createServer({ noDelay: true }, (socket) => onSocket(socket.on("error", onError)));
-  server.listen({ ...addressOf(endpoint), backlog });
+  const accept = (socket: Socket) => onSocket(socket.on("error", onError));
+  const tls = isTls(side.endpoint);
+  const server = tls
+    ? createTlsServer(
+        { noDelay: true, cert: side.option("tlsCert", ""), key: side.option("tlsKey", "") },
+        accept,
+      )
+    : createServer({ noDelay: true }, accept);
+  server.listen({ ...addressOf(side.endpoint), backlog });
   await once(server, "listening");
   const address = server.address();
-  if (typeof address === "string" || address === null) return { server, endpoint };
-  return { server, endpoint: `tcp://${address.address}:${address.port}` };
+  if (typeof address === "string" || address === null) return { server, endpoint: side.endpoint };
+  return { server, endpoint: `${tls ? "tls" : "tcp"}://${address.address}:${address.port}` };
 }
 
-/** Connects; settles when the connection stands. */
-export async function connect(endpoint: string): Promise<Socket> {
-  const socket = connectSocket(addressOf(endpoint));
+/** Connects where the side is to; settles when the connection stands. */
+export async function connect(side: Place): Promise<Socket> {
+  const tls = isTls(side.endpoint);
+  const address = addressOf(side.endpoint);
+  const socket = tls ? connectTls({ ...address, ca: side.option("tlsCa", "") }) : connectSocket(address);
   socket.setNoDelay(true);
-  await once(socket, "connect");
+  await once(socket, tls ? "secureConnect" : "connect");
   return socket.on("error", onError);
 }

@@ -11,7 +11,7 @@ import { end } from "./stream.js";
 export async function publisher(side: Side): Promise<void> {
   const sockets: Socket[] = [];
   const peers = side.number("peers", 1);
-  const { server, endpoint } = await listen(side.endpoint, side.number("backlog", 511), (socket) => {
+  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
     sockets.push(socket);
   });
   await side.ready(endpoint);
@@ -37,7 +37,7 @@ export async function subscriber(side: Side): Promise<void> {
   const finished: Promise<void>[] = [];
   const sockets: Socket[] = [];
   for (const checker of checkers) {
-    const socket = await connect(side.endpoint);
+    const socket = await connect(side);
     sockets.push(socket);
     finished.push(
       new Promise((resolve, reject) => {

@@ -4,7 +4,8 @@ const { connect, listen } = await import("./endpoints.js");
 const { FrameReader, FrameWriter } = await import("./framing.js");
 const imported = (performance.now() - from) / 1e3;
 
-const { server, endpoint } = await listen("tcp://127.0.0.1:*", 511, (socket) => {
+const option = (_name: string, otherwise: string) => otherwise;
+const { server, endpoint } = await listen({ endpoint: "tcp://127.0.0.1:*", option }, 511, (socket) => {
   const reader = new FrameReader(() => {
     console.log(JSON.stringify({ type: "first", import: imported }));
     socket.destroy();
@@ -12,7 +13,7 @@ const { server, endpoint } = await listen("tcp://127.0.0.1:*", 511, (socket) => 
   });
   socket.on("data", (chunk: Buffer) => reader.take(chunk));
 });
-const socket = await connect(endpoint);
+const socket = await connect({ endpoint, option });
 const writer = new FrameWriter(socket);
 writer.write(Buffer.from("first"));
 await writer.flush();

@@ -27,7 +27,7 @@ export async function consumer(side: Side): Promise<void> {
   const finished = new Promise<void>((resolve, reject) => {
     finish = (error) => (error === undefined ? resolve() : reject(error));
   });
-  const { server, endpoint } = await listen(side.endpoint, side.number("backlog", 511), (socket) => {
+  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
     sockets.add(socket);
     let from = 0;
     const reader = new FrameReader((body) => {
@@ -65,7 +65,7 @@ export async function consumer(side: Side): Promise<void> {
 export async function producer(side: Side): Promise<void> {
   const count = side.number("sockets", 1);
   const peers = side.number("peers", 1);
-  const sockets = await Promise.all(Array.from({ length: count }, () => connect(side.endpoint)));
+  const sockets = await Promise.all(Array.from({ length: count }, () => connect(side)));
   await side.ready();
   const rss = process.memoryUsage.rss();
   const bodies = new Bodies(side.size);

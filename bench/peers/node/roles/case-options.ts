@@ -1,4 +1,4 @@
-/** Socket options that a case asks for: high-water marks, backlog, CURVE. What it does not name stays as the library has it. */
+/** Socket options that a case asks for: high-water marks, backlog, CURVE, TLS. What it does not name stays as the library has it. */
 import type { Side } from "../side.js";
 
 interface CaseOptions {
@@ -9,6 +9,9 @@ interface CaseOptions {
   curvePublicKey?: string;
   curveSecretKey?: string;
   curveServerKey?: string;
+  tlsCert?: string;
+  tlsKey?: string;
+  tlsCa?: string;
 }
 
 /** @param direction which of the two high-water marks the socket type has */
@@ -25,6 +28,10 @@ export function caseOptions(side: Side, direction: "in" | "out" | "both"): CaseO
     const server = side.option("server-key", "");
     if (server === "") options.curveServer = true;
     else options.curveServerKey = server;
+  }
+  for (const name of ["tlsCert", "tlsKey", "tlsCa"] as const) {
+    const pem = side.option(name, "");
+    if (pem !== "") options[name] = pem;
   }
   return options;
 }

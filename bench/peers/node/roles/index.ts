@@ -17,6 +17,8 @@ const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   pipeline: () => import("./push-pull.js"),
   "slow-consumer": () => import("./push-pull.js"),
   curve: () => import("./push-pull.js"),
+  ws: () => import("./throughput.js"),
+  tls: () => import("./throughput.js"),
   "connection-storm": () => import("./connections.js"),
   "idle-memory": () => import("./connections.js"),
   "start-up": () => import("./start-up.js"),

@@ -2,6 +2,7 @@
 import { Bodies } from "../../../bodies.js";
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
+import { caseOptions } from "./case-options.js";
 import type { Role, Roles } from "./role.js";
 
 type Push = InstanceType<Kit["Push"]>;
@@ -46,20 +47,25 @@ async function receive(pull: Pull, side: Side, kit: Kit) {
   return { messages: side.count, bytes: side.count * side.size, checksum, ordered };
 }
 
-/** Binds; connects where a proxy has the endpoints. */
+/** Says `ready` as what binds or connects. @param usual what it does where the case does not say */
+async function attach(side: Side, socket: Push | Pull, usual: "bind" | "connect"): Promise<void> {
+  const binds = side.option("attach", usual) === "bind";
+  if (binds) await socket.bind(side.endpoint);
+  else socket.connect(side.endpoint);
+  await side.ready(binds ? socket.lastEndpoint : undefined);
+}
+
 const consumer: Role = async (side, kit) => {
-  const pull = new kit.Pull();
-  if (side.scenario === "proxy") pull.connect(side.endpoint);
-  else await pull.bind(side.endpoint);
-  await side.ready(side.scenario === "proxy" ? undefined : pull.lastEndpoint);
+  const pull = new kit.Pull(caseOptions(side, "in"));
+  // A proxy has both endpoints.
+  await attach(side, pull, side.scenario === "proxy" ? "connect" : "bind");
   await side.done(await receive(pull, side, kit));
   await pull.close();
 };
 
 const producer: Role = async (side, kit) => {
-  const push = new kit.Push();
-  push.connect(side.endpoint);
-  await side.ready();
+  const push = new kit.Push(caseOptions(side, "out"));
+  await attach(side, push, "connect");
   await send(push, side, kit);
   await side.done({ messages: side.count, bytes: side.count * side.size });
   await push.close();
