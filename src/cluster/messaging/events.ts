@@ -13,7 +13,7 @@ export type MessagingEvent =
    */
   | {
       readonly type: "message:dropped";
-      readonly reason: DropReason;
+      readonly reason: "full" | "size" | "slow";
       readonly node: string | undefined;
       readonly filter: string | undefined;
       readonly prefix: string;

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from "node:stream";
 import { InvalidArgumentError } from "../errors.js";
-import type { EndpointUse, Scheme } from "./scheme.js";
+import type { Scheme } from "./scheme.js";
 
 /** One connection of a program's own transport. */
 export interface TransportStream {
@@ -41,7 +41,7 @@ export interface Transport {
    *
    * @throws what `bind` or `connect` is to throw, such as InvalidArgumentError
    */
-  check(endpoint: string, use: EndpointUse): void;
+  check(endpoint: string, use: "bind" | "connect"): void;
   /** Listens; rejects where it cannot. */
   listen(endpoint: string, acceptor: TransportAcceptor): Promise<TransportListener>;
   /** The same at once, for `bindSync`; without it that call throws NotSupportedError. */
