@@ -28,7 +28,7 @@ export class Publication {
   /** Of the whole item, with the topic's name. */
   bytes = 0;
   /** What stands in front of the data, `headBytes` of it, in the form that was encoded last. */
-  head = Buffer.allocUnsafeSlow(FIRST_HEAD);
+  head: Buffer = Buffer.allocUnsafeSlow(FIRST_HEAD);
   headBytes = 0;
   /** Nodes whose mark is reached. */
   readonly fulls: string[] = [];
