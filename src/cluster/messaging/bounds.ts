@@ -47,8 +47,9 @@ export const MAX_ADVERT = 400;
 export const MAX_WHERE = 128;
 /** ms without traffic after which a link to a peer closes, unless the option has another number. */
 export const LINK_IDLE = 60_000;
-/** ms until an attempt to connect, its handshakes included, is given up. */
+/** ms until an attempt to connect, its handshakes included, is given up: the first time, and the longest, doubling with each round that fails. */
 export const DIAL_TIMEOUT = 3_000;
+export const DIAL_TIMEOUT_MAX = 24_000;
 /** ms between two rounds of attempts: the first and the longest wait. */
 export const DIAL_RETRY = 50;
 export const DIAL_RETRY_MAX = 2_000;

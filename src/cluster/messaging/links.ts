@@ -46,6 +46,7 @@ import type {
 } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
+import { RunningTimeout } from "./running-timeout.js";
 import { type LinkMember, Sending, type SendingEffects } from "./sending.js";
 import type { WindowLimits } from "./window.js";
 import {
@@ -630,7 +631,7 @@ class Caller implements ConnectionEvents {
   readonly connection: MessageConnection;
   readonly protocol: string;
   readonly #effects: CallerEffects;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: RunningTimeout;
   #hello: Hello | undefined = undefined;
   #receiving: Receiving | undefined = undefined;
   #isOver = false;
@@ -639,11 +640,9 @@ class Caller implements ConnectionEvents {
     this.#effects = effects;
     this.connection = connection;
     this.protocol = protocol;
-    this.#timer = setTimeout(
-      () => this.refuse(this.#hello === undefined ? "no-hello" : "stranger"),
-      HELLO_TIMEOUT,
+    this.#timer = new RunningTimeout(HELLO_TIMEOUT, () =>
+      this.refuse(this.#hello === undefined ? "no-hello" : "stranger"),
     );
-    this.#timer.unref();
   }
 
   /** Whose hello waits. */
@@ -682,7 +681,7 @@ class Caller implements ConnectionEvents {
 
   onClose(): void {
     this.#isOver = true;
-    clearTimeout(this.#timer);
+    this.#timer.clear();
     this.#effects.forget(this);
     const receiving = this.#receiving;
     if (receiving?.connection === this.connection) receiving.connection = undefined;
@@ -700,7 +699,7 @@ class Caller implements ConnectionEvents {
     if (this.#isOver) return;
     if (typeof result === "string") this.refuse(result);
     else if (result !== undefined) {
-      clearTimeout(this.#timer);
+      this.#timer.clear();
       this.#effects.forget(this);
       this.#receiving = result;
     }

@@ -18,6 +18,7 @@ import {
   DIAL_RETRY,
   DIAL_RETRY_MAX,
   DIAL_TIMEOUT,
+  DIAL_TIMEOUT_MAX,
   ITEM_BY_REFERENCE,
   MAX_BATCH,
   MAX_TOPIC_ALIASES,
@@ -31,6 +32,7 @@ import type {
   ProtocolHost,
 } from "./protocol.js";
 import type { Publication } from "./publication.js";
+import { RunningTimeout } from "./running-timeout.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";
@@ -80,7 +82,7 @@ interface Attempt {
   readonly rank: number;
   readonly target: DialTarget;
   connection: MessageConnection | undefined;
-  timer: NodeJS.Timeout | undefined;
+  timer: RunningTimeout | undefined;
   isOpen: boolean;
   hasEnded: boolean;
   /** What was delivered when it began to serve: where it ends with no more than that, dialling again at once may be for nothing. */
@@ -243,7 +245,7 @@ export class Sending {
   }
 
   #drop(attempt: Attempt): void {
-    clearTimeout(attempt.timer);
+    attempt.timer?.clear();
     attempt.hasEnded = true;
     attempt.connection?.close(0);
   }
@@ -329,8 +331,7 @@ export class Sending {
       resets: 0,
     };
     this.#attempt = attempt;
-    attempt.timer = setTimeout(() => this.#failed(attempt, "timeout"), 2 * DIAL_TIMEOUT);
-    attempt.timer.unref();
+    this.#limit(attempt);
     const events: ConnectionEvents = {
       onOpen: () => this.#onOpen(attempt),
       onMessage: (frames) => this.#onMessage(attempt, frames),
@@ -349,9 +350,17 @@ export class Sending {
     else if (attempt.isOpen) this.#greet(attempt);
   }
 
+  /** Longer after each round that failed: attempts that a busy peer cannot answer in time would keep it busy forever. */
+  #limit(attempt: Attempt): void {
+    attempt.timer?.clear();
+    const limit = Math.min(DIAL_TIMEOUT * 2 ** this.#rounds, DIAL_TIMEOUT_MAX);
+    attempt.timer = new RunningTimeout(limit, () => this.#failed(attempt, "timeout"));
+  }
+
   #onOpen(attempt: Attempt): void {
     if (attempt.hasEnded || attempt.isOpen) return;
     attempt.isOpen = true;
+    this.#limit(attempt); // For the hello, which may have to wait until its sender is a member there.
     if (attempt.connection !== undefined) this.#greet(attempt);
   }
 
@@ -504,7 +513,7 @@ export class Sending {
 
   /** This way serves from now on. */
   #take(attempt: Attempt): void {
-    clearTimeout(attempt.timer);
+    attempt.timer?.clear();
     const before = this.#current;
     if (before !== undefined && before !== attempt) this.#drop(before);
     this.#current = attempt;

@@ -13,7 +13,7 @@ import { Context, standInContext } from "../../sockets/context.js";
 import { deliverNow, listen, Policing } from "../../sockets/internal.js";
 import { Dealer, Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { bindFree, parsePorts } from "../ports.js";
-import { DIAL_TIMEOUT, HELLO_TIMEOUT, LINK_WINDOW, MAX_LINK_CONNECTIONS } from "./bounds.js";
+import { DIAL_TIMEOUT_MAX, LINK_WINDOW, MAX_LINK_CONNECTIONS } from "./bounds.js";
 import type {
   ConnectionEvents,
   DialTarget,
@@ -122,7 +122,8 @@ class RouterListener implements ProtocolListener {
       maxMessageSize: host.maxFrame,
       maxConnections: MAX_LINK_CONNECTIONS,
       maxPendingHandshakes: MAX_HANDSHAKES,
-      handshakeInterval: HELLO_TIMEOUT,
+      // As long as a dialler may wait: a busy node is slow at both ends. Past the mark the oldest handshake goes.
+      handshakeInterval: DIAL_TIMEOUT_MAX,
       backlog: MAX_HANDSHAKES,
       ipv6,
       authenticate: async ({ publicKey = "" }) => security === undefined || security.accepts(publicKey),
@@ -269,7 +270,6 @@ class RouterConnection implements MessageConnection {
 class DealerConnection implements MessageConnection {
   readonly publicKey: string | undefined;
   readonly #dealer: Dealer;
-  readonly #timer: NodeJS.Timeout;
   #events: ConnectionEvents | undefined;
 
   constructor(
@@ -289,8 +289,9 @@ class DealerConnection implements MessageConnection {
       maxMessageSize: maxFrame,
       reconnectInterval: NEVER,
       reconnectMaxInterval: NEVER,
-      connectTimeout: DIAL_TIMEOUT,
-      handshakeInterval: DIAL_TIMEOUT,
+      // The link gives an attempt up before; it does not count while this process stands still.
+      connectTimeout: 2 * DIAL_TIMEOUT_MAX,
+      handshakeInterval: 2 * DIAL_TIMEOUT_MAX,
       ipv6: endpoint.startsWith("tcp://["),
       ...(keys !== undefined && {
         curvePublicKey: keys.pair.publicKey,
@@ -298,16 +299,13 @@ class DealerConnection implements MessageConnection {
         curveServerKey: keys.serverKey,
       }),
     });
-    this.#timer = setTimeout(() => this.#end("timeout"), DIAL_TIMEOUT).unref();
     if (security !== undefined && keys === undefined) {
       queueMicrotask(() => this.#end("no key"));
       return;
     }
     listen(this.#dealer, (event) => {
-      if (event.type === "peer:join") {
-        clearTimeout(this.#timer);
-        this.#events?.onOpen();
-      } else if (event.type === "connect:retry") this.#end(event.error?.message ?? "failed");
+      if (event.type === "peer:join") this.#events?.onOpen();
+      else if (event.type === "connect:retry") this.#end(event.error?.message ?? "failed");
       else if (event.type === "peer:leave") this.#end(event.reason);
     });
     try {
@@ -325,7 +323,6 @@ class DealerConnection implements MessageConnection {
 
   close(linger: number): void {
     this.#events = undefined;
-    clearTimeout(this.#timer);
     void this.#dealer.close({ linger });
   }
 

@@ -42,6 +42,37 @@ function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void
   for (const text of texts(count, first)) expect(from.send(to, text)).toBe("sent");
 }
 
+describe("attempts to connect", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  test("each round that fails gives the next one more time: a peer that is slow to answer is not kept busy with attempts", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    // It connects and never answers.
+    const dials: number[] = [];
+    const ends: number[] = [];
+    let now = 0;
+    const deaf: MessageProtocol = {
+      name: "deaf",
+      secure: false,
+      reaches: () => true,
+      listen: async () => ({ advert: "here", close: async () => undefined }),
+      dial: () => {
+        dials.push(now);
+        return { publicKey: undefined, send: () => undefined, close: () => void ends.push(now) };
+      },
+    };
+    const a = await world.node("a", { protocols: [deaf] });
+    const b = await world.node("b", { protocols: [deaf] });
+    a.send(b, "hello");
+    for (; now < 90_000; now += 50) vi.advanceTimersByTime(50);
+    const took = ends.map((end, i) => Math.round((end - (dials[i] as number)) / 1_000));
+    expect(took).toEqual([3, 6, 12, 24, 24]);
+    expect(a.to(b)).toMatchObject({ waiting: 1, lost: 0 });
+  });
+});
+
 describe("links between two nodes", () => {
   test("items arrive in order, and are acknowledged", async () => {
     const a = await world.node("a");

@@ -1,0 +1,47 @@
+import { setImmediate as turn } from "node:timers/promises";
+import { afterEach, expect, test, vi } from "vitest";
+import { RunningTimeout } from "../../../src/cluster/messaging/running-timeout.js";
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+test("it ends after its time, once", () => {
+  vi.useFakeTimers();
+  const onEnd = vi.fn();
+  new RunningTimeout(1_200, onEnd);
+  vi.advanceTimersByTime(1_199);
+  expect(onEnd).not.toHaveBeenCalled();
+  vi.advanceTimersByTime(60_000);
+  expect(onEnd).toHaveBeenCalledOnce();
+});
+
+test("once cleared it does not end", () => {
+  vi.useFakeTimers();
+  const onEnd = vi.fn();
+  const timeout = new RunningTimeout(1_200, onEnd);
+  vi.advanceTimersByTime(600);
+  timeout.clear();
+  vi.advanceTimersByTime(60_000);
+  expect(onEnd).not.toHaveBeenCalled();
+});
+
+test("while the process stands still, its time does not pass: many turns of the loop come before its end", async () => {
+  let isOver = false;
+  const ended = new Promise<void>((resolve) => {
+    new RunningTimeout(120, () => {
+      isOver = true;
+      resolve();
+    });
+  });
+  for (let stalls = 0; stalls < 6; stalls++) {
+    const until = performance.now() + 60;
+    while (performance.now() < until); // The event loop is blocked.
+    await turn();
+    expect(isOver).toBe(false);
+  }
+  // It does not hold the process: this timer does.
+  const alive = setInterval(() => undefined, 1_000);
+  await ended;
+  clearInterval(alive);
+});
