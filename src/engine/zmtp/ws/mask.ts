@@ -2,8 +2,9 @@
  * Copying bytes and masking them on the way (RFC 6455, Client-to-Server Masking): byte i of a frame's body is combined
  * with byte i mod 4 of its key. Pure.
  *
- * Words of a DataView need no alignment, and four of them at a time take 26 ns for 64 bytes and 0.23 µs for 1 KiB; bytes one
- * by one take four times as long, and a copy that is masked in place afterwards as long for 1 KiB, but 110 ns for 64 bytes.
+ * Words of a DataView need no alignment. Eight of them, all read before the first is written, take half of what four take one by
+ * one for 1 KiB, and as much for 64 bytes; single bytes take several times as long, and a copy that is masked in place
+ * afterwards twice as long for 1 KiB and ten times as long for 64 bytes.
  */
 
 /** Bytes up to which a plain copy by words is faster than `set`, which needs a view. */
@@ -40,11 +41,25 @@ export function copyMasked(
   const input = source.view;
   const output = target.view;
   let i = 0;
-  for (const end = count - 15; i < end; i += 16) {
-    output.setInt32(to + i, input.getInt32(from + i, true) ^ mask, true);
-    output.setInt32(to + i + 4, input.getInt32(from + i + 4, true) ^ mask, true);
-    output.setInt32(to + i + 8, input.getInt32(from + i + 8, true) ^ mask, true);
-    output.setInt32(to + i + 12, input.getInt32(from + i + 12, true) ^ mask, true);
+  for (const end = count - 31; i < end; i += 32) {
+    const at = from + i;
+    const word0 = input.getInt32(at, true);
+    const word1 = input.getInt32(at + 4, true);
+    const word2 = input.getInt32(at + 8, true);
+    const word3 = input.getInt32(at + 12, true);
+    const word4 = input.getInt32(at + 16, true);
+    const word5 = input.getInt32(at + 20, true);
+    const word6 = input.getInt32(at + 24, true);
+    const word7 = input.getInt32(at + 28, true);
+    const put = to + i;
+    output.setInt32(put, word0 ^ mask, true);
+    output.setInt32(put + 4, word1 ^ mask, true);
+    output.setInt32(put + 8, word2 ^ mask, true);
+    output.setInt32(put + 12, word3 ^ mask, true);
+    output.setInt32(put + 16, word4 ^ mask, true);
+    output.setInt32(put + 20, word5 ^ mask, true);
+    output.setInt32(put + 24, word6 ^ mask, true);
+    output.setInt32(put + 28, word7 ^ mask, true);
   }
   for (const end = count - 3; i < end; i += 4)
     output.setInt32(to + i, input.getInt32(from + i, true) ^ mask, true);
