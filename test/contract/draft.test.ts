@@ -35,8 +35,8 @@ async function untilReceived<T>(send: () => Promise<void>, received: Promise<T>)
 }
 
 describeTransports("CLIENT and SERVER", (world) => {
-  const client = (options = {}): Client => world.own(new Client({ context: world.context, ...options }));
-  const server = (options = {}): Server => world.own(new Server({ context: world.context, ...options }));
+  const client = (options = {}): Client => world.own(new Client({ ...world.defaults, ...options }));
+  const server = (options = {}): Server => world.own(new Server({ ...world.defaults, ...options }));
 
   it("answers each of several clients by its routing id", async () => {
     const server_ = server();
@@ -144,8 +144,8 @@ describeTransports("CLIENT and SERVER", (world) => {
   });
 
   it("has values with a codec, each with its address", async () => {
-    const server_ = world.own(new Server({ context: world.context, codec: json<{ n: number }>() }));
-    const client_ = world.own(new Client({ context: world.context, codec: json<{ n: number }>() }));
+    const server_ = world.own(new Server({ ...world.defaults, codec: json<{ n: number }>() }));
+    const client_ = world.own(new Client({ ...world.defaults, codec: json<{ n: number }>() }));
     await world.link(server_, client_);
     await client_.send({ n: 1 });
     const [value, address] = await server_.receive(WAIT);
@@ -172,8 +172,8 @@ describeTransports("CLIENT and SERVER", (world) => {
 });
 
 describeTransports("RADIO and DISH", (world) => {
-  const radio = (options = {}): Radio => world.own(new Radio({ context: world.context, ...options }));
-  const dish = (options = {}): Dish => world.own(new Dish({ context: world.context, ...options }));
+  const radio = (options = {}): Radio => world.own(new Radio({ ...world.defaults, ...options }));
+  const dish = (options = {}): Dish => world.own(new Dish({ ...world.defaults, ...options }));
 
   it("sends to the members of a group, compared whole, and to nobody else", async () => {
     const radio_ = radio();
@@ -284,8 +284,8 @@ describeTransports("RADIO and DISH", (world) => {
 
 describeTransports("SCATTER and GATHER", (world) => {
   it("hands work out in turn, and collects it", async () => {
-    const scatter = world.own(new Scatter({ context: world.context }));
-    const gathers = [0, 1].map(() => world.own(new Gather({ context: world.context })));
+    const scatter = world.own(new Scatter({ ...world.defaults }));
+    const gathers = [0, 1].map(() => world.own(new Gather({ ...world.defaults })));
     const endpoint = await world.bind(scatter);
     for (const each of gathers) each.connect(endpoint);
     for (const [at, each] of gathers.entries()) {
@@ -305,8 +305,8 @@ describeTransports("SCATTER and GATHER", (world) => {
   });
 
   it("waits while nobody takes work, and has one direction", async () => {
-    const scatter = world.own(new Scatter({ context: world.context, sendTimeout: 20 }));
-    const gather = world.own(new Gather({ context: world.context }));
+    const scatter = world.own(new Scatter({ ...world.defaults, sendTimeout: 20 }));
+    const gather = world.own(new Gather({ ...world.defaults }));
     await world.bind(scatter);
     expect(await failure(scatter.send("x"))).toMatchObject({ code: "EAGAIN" });
     expect(await failure(scatter.send(["a", "b"] as unknown as string))).toMatchObject({ code: "EINVAL" });
@@ -319,8 +319,8 @@ describeTransports("SCATTER and GATHER", (world) => {
     world.engine === "zmtp",
     "libzmq ignores the option",
   )("keeps only the newest message with conflate", async () => {
-    const scatter = world.own(new Scatter({ context: world.context, conflate: true }));
-    const gather = world.own(new Gather({ context: world.context }));
+    const scatter = world.own(new Scatter({ ...world.defaults, conflate: true }));
+    const gather = world.own(new Gather({ ...world.defaults }));
     scatter.connect(await world.bind(gather));
     for (let i = 0; i < 10; i++) scatter.trySend(String(i));
     expect(String(await gather.receive(WAIT))).toBe("9");
@@ -331,14 +331,14 @@ describeTransports("SCATTER and GATHER", (world) => {
     world.engine === "libzmq",
     "the engine has it",
   )("says that it cannot conflate", () => {
-    expect(thrown(() => new Gather({ context: world.context, conflate: true }))).toMatchObject({
+    expect(thrown(() => new Gather({ ...world.defaults, conflate: true }))).toMatchObject({
       code: "NOT_SUPPORTED",
     });
   });
 });
 
 describeTransports("PEER and CHANNEL", (world) => {
-  const peer = (options = {}): Peer => world.own(new Peer({ context: world.context, ...options }));
+  const peer = (options = {}): Peer => world.own(new Peer({ ...world.defaults, ...options }));
   const pairOf = (): [Peer, Peer] => [peer(), peer()];
 
   itIf(
@@ -372,7 +372,7 @@ describeTransports("PEER and CHANNEL", (world) => {
     has("Channel"),
     WHY,
   )("talks to one peer, and refuses another", async () => {
-    const [one, other, third] = [0, 1, 2].map(() => world.own(new Channel({ context: world.context }))) as [
+    const [one, other, third] = [0, 1, 2].map(() => world.own(new Channel({ ...world.defaults }))) as [
       Channel,
       Channel,
       Channel,
@@ -393,7 +393,7 @@ describeTransports("PEER and CHANNEL", (world) => {
     !has("Peer")(capabilitiesOf(world.engine)),
     "the engine has them",
   )("says that there are none", () => {
-    for (const make of [() => peer(), () => new Channel({ context: world.context })])
+    for (const make of [() => peer(), () => new Channel({ ...world.defaults })])
       expect(thrown(make)).toMatchObject({ code: "NOT_SUPPORTED" });
   });
 });
@@ -402,7 +402,7 @@ describeTransports(
   "draft sockets and others",
   (world) => {
     it("do not talk to each other", async () => {
-      const server = world.own(new Server({ context: world.context }));
+      const server = world.own(new Server({ ...world.defaults }));
       const refused = nextEvent(server, "handshake:error:protocol");
       const dealer = world.dealer();
       await world.link(server, dealer);

@@ -3,7 +3,7 @@
  * so that all refuse the same things with the same words.
  *
  *   tcp://HOST:PORT      host-port.ts; tls:// has the same addresses
- *   ws://HOST:PORT/PATH  ws.ts
+ *   ws://HOST:PORT/PATH  ws.ts; wss:// has the same
  *   ipc://PATH           a path of at most 107 bytes; * makes a temporary one; @NAME is abstract (Linux)
  *   inproc://NAME        any name of 1 to 255 bytes
  *   udp://HOST:PORT      udp.ts
@@ -38,10 +38,10 @@ const INPROC: Scheme = {
 };
 
 const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
-  [hostPortScheme("tcp"), hostPortScheme("tls"), webSocketScheme("ws"), IPC, INPROC, UDP].map((scheme) => [
-    scheme.name,
-    scheme,
-  ]),
+  [
+    ...[hostPortScheme("tcp"), hostPortScheme("tls"), webSocketScheme("ws"), webSocketScheme("wss")],
+    ...[IPC, INPROC, UDP],
+  ].map((scheme) => [scheme.name, scheme]),
 );
 
 /** Schemes of libzmq that shoal refuses, with the reason. */

@@ -10,7 +10,7 @@ import { World } from "./world.js";
 
 export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
 /** Those that only some engines have; they are tried where tcp is. */
-const MORE_TRANSPORTS = ["ws"] as const;
+const MORE_TRANSPORTS = ["tls", "ws", "wss"] as const;
 export type Transport = (typeof TRANSPORTS)[number] | (typeof MORE_TRANSPORTS)[number];
 
 /** Transports with a connection of their own, and so with a handshake, heartbeats and peer events. */

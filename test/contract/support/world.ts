@@ -2,7 +2,7 @@
  * The sockets and endpoints of one group of tests. Whatever a test opens is
  * closed after it, with linger 0, whether it passed or not.
  */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach } from "vitest";
@@ -34,8 +34,23 @@ import {
   XSubscriber,
   type XSubscriberOptions,
 } from "../../../src/index.js";
+import { makeCertificates } from "../../support/certificates.js";
 
 let names = 0;
+
+type TransportOptions = Pick<PairOptions, "tlsCert" | "tlsKey" | "tlsCa">;
+
+/** Made once in each process: openssl takes its time. */
+let certificates: TransportOptions | undefined;
+
+function readCertificates(): TransportOptions {
+  const folder = mkdtempSync(join(tmpdir(), "shoal-certificates-"));
+  const { serverCert, serverKey, ca } = makeCertificates(folder);
+  const read = (file: string): string => readFileSync(file, "latin1");
+  const made = { tlsCert: read(serverCert), tlsKey: read(serverKey), tlsCa: read(ca) };
+  rmSync(folder, { recursive: true });
+  return made;
+}
 
 export class World {
   readonly #sockets: Socket[] = [];
@@ -45,7 +60,7 @@ export class World {
 
   constructor(
     readonly engine: string,
-    readonly transport: "tcp" | "ws" | "ipc" | "inproc",
+    readonly transport: "tcp" | "tls" | "ws" | "wss" | "ipc" | "inproc",
   ) {
     afterEach(async () => {
       await Promise.all(this.#sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
@@ -85,7 +100,19 @@ export class World {
 
   /** Whether its endpoints have ports. */
   get overTcp(): boolean {
-    return this.transport === "tcp" || this.transport === "ws";
+    return this.transport !== "ipc" && this.transport !== "inproc";
+  }
+
+  /** What both ends need for the transport: each has a certificate of one authority, and asks the other for one. */
+  get transportOptions(): TransportOptions {
+    if (this.transport !== "tls" && this.transport !== "wss") return {};
+    certificates ??= readCertificates();
+    return certificates;
+  }
+
+  /** The options that each socket has unless a test gives others. */
+  get defaults(): TransportOptions & { readonly context: Context } {
+    return { context: this.context, ...this.transportOptions };
   }
 
   /** An endpoint to connect to that nobody is bound to. */
@@ -113,39 +140,39 @@ export class World {
   }
 
   pair(options: PairOptions = {}): Pair {
-    return this.own(new Pair({ context: this.context, ...options }));
+    return this.own(new Pair({ ...this.defaults, ...options }));
   }
   publisher(options: PublisherOptions = {}): Publisher {
-    return this.own(new Publisher({ context: this.context, ...options }));
+    return this.own(new Publisher({ ...this.defaults, ...options }));
   }
   subscriber(options: SubscriberOptions = {}): Subscriber {
-    return this.own(new Subscriber({ context: this.context, ...options }));
+    return this.own(new Subscriber({ ...this.defaults, ...options }));
   }
   xPublisher(options: XPublisherOptions = {}): XPublisher {
-    return this.own(new XPublisher({ context: this.context, ...options }));
+    return this.own(new XPublisher({ ...this.defaults, ...options }));
   }
   xSubscriber(options: XSubscriberOptions = {}): XSubscriber {
-    return this.own(new XSubscriber({ context: this.context, ...options }));
+    return this.own(new XSubscriber({ ...this.defaults, ...options }));
   }
   push(options: PushOptions = {}): Push {
-    return this.own(new Push({ context: this.context, ...options }));
+    return this.own(new Push({ ...this.defaults, ...options }));
   }
   pull(options: PullOptions = {}): Pull {
-    return this.own(new Pull({ context: this.context, ...options }));
+    return this.own(new Pull({ ...this.defaults, ...options }));
   }
   request(options: RequestOptions = {}): Request {
-    return this.own(new Request({ context: this.context, ...options }));
+    return this.own(new Request({ ...this.defaults, ...options }));
   }
   reply(options: ReplyOptions = {}): Reply {
-    return this.own(new Reply({ context: this.context, ...options }));
+    return this.own(new Reply({ ...this.defaults, ...options }));
   }
   dealer(options: DealerOptions = {}): Dealer {
-    return this.own(new Dealer({ context: this.context, ...options }));
+    return this.own(new Dealer({ ...this.defaults, ...options }));
   }
   router(options: RouterOptions = {}): Router {
-    return this.own(new Router({ context: this.context, ...options }));
+    return this.own(new Router({ ...this.defaults, ...options }));
   }
   stream(options: StreamOptions = {}): Stream {
-    return this.own(new Stream({ context: this.context, ...options }));
+    return this.own(new Stream({ ...this.defaults, ...options }));
   }
 }

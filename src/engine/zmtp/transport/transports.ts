@@ -10,7 +10,10 @@ import { webSocketOver } from "./ws.js";
 
 /** By scheme. */
 const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
-  [tcp, tls, webSocketOver("ws", tcp, 80), ipc].map((each) => [each.scheme, each]),
+  [tcp, tls, webSocketOver("ws", tcp, 80), webSocketOver("wss", tls, 443), ipc].map((each) => [
+    each.scheme,
+    each,
+  ]),
 );
 
 /** Transports by scheme. */

@@ -5,6 +5,7 @@
  *             |                    `- refused: an answer with the reason, then the end
  *             +--late, or too many at once--> the end
  */
+import type { X509Certificate } from "node:crypto";
 import { TransportError } from "../../../core/errors.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import type { SendState } from "../heartbeat.js";
@@ -57,6 +58,14 @@ export class WsStream implements Stream {
 
   sendState(): Promise<SendState | undefined> {
     return this.#beneath.sendState();
+  }
+
+  get certificate(): X509Certificate | undefined {
+    return this.#beneath.certificate;
+  }
+
+  fault(): Fault | undefined {
+    return this.#beneath.fault?.();
   }
 }
 
@@ -181,7 +190,11 @@ export class Paths {
       this.#pending.delete(stream);
       if (found === "ended" || found === "late") {
         const what = found === "ended" ? "the peer hung up" : `no request within ${handshakeInterval} ms`;
-        user.acceptor.refused?.(stream.address, upgradeFault(`${what} before its upgrade to WebSocket`));
+        const fault = found === "ended" ? stream.fault?.() : undefined;
+        user.acceptor.refused?.(
+          stream.address,
+          fault ?? upgradeFault(`${what} before its upgrade to WebSocket`),
+        );
         stream.socket.destroy();
       } else if (typeof found === "string") this.#refuse(stream, HEAD_FAULTS[found], user);
       else this.upgrade(stream, readRequest(found.head), found.rest);

@@ -1,4 +1,5 @@
 /** Upgrades that a program's own HTTP server receives (core/schemes/http-server.ts). */
+import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage } from "node:http";
 import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
@@ -14,6 +15,15 @@ import { Paths, type PathUser } from "./ws-paths.js";
 interface Attached {
   readonly paths: Paths;
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
+}
+
+/** The upgraded connection of a server. */
+class UpgradedStream extends KernelStream {
+  /** Where the server asks for one, and the peer's is right. */
+  get certificate(): X509Certificate | undefined {
+    const { socket } = this;
+    return socket instanceof TLSSocket && socket.authorized ? socket.getPeerX509Certificate() : undefined;
+  }
 }
 
 const attached = new WeakMap<HttpServer | HttpsServer, Attached>();
@@ -60,7 +70,7 @@ function begin(server: HttpServer | HttpsServer): Attached {
       const scheme = socket instanceof TLSSocket ? "wss" : "ws";
       const host = socket.remoteAddress ?? "";
       const remote = formatHostPort(scheme, host, socket.remotePort ?? 0);
-      const stream = new KernelStream(socket, reader, remote, host.replace(/^::ffff:(?=\d+\.)/i, ""));
+      const stream = new UpgradedStream(socket, reader, remote, host.replace(/^::ffff:(?=\d+\.)/i, ""));
       // Copied: it may be a view of memory that the server's parser shares.
       paths.upgrade(stream, readNodeRequest(request), Buffer.from(head));
     },

@@ -16,7 +16,14 @@ import { newUpgradeKey, nextMaskKey, sha1 } from "../ws/random.js";
 import { BARE, readResponse, upgradeRequest } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
 import { bindAddress } from "./address.js";
-import { type Acceptor, DialFault, type Listener, type Stream, type Transport } from "./transport.js";
+import {
+  type Acceptor,
+  DialFault,
+  type Listener,
+  type Stream,
+  type Transport,
+  type TransportOptions,
+} from "./transport.js";
 import { type Found, HeadSink, handOver, Paths, type PathUser, upgradeFault, WsStream } from "./ws-paths.js";
 import { attach } from "./ws-server.js";
 
@@ -26,8 +33,6 @@ const crypto = { sha1 };
 interface Port {
   readonly listener: Listener;
   readonly paths: Paths;
-  /** Options of the transport beneath that all its users must have in common. */
-  readonly common: string;
 }
 
 /** @param scheme of its endpoints @param beneath tcp or tls @param defaultPort of the scheme, which `Host` leaves out */
@@ -54,9 +59,20 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
     };
   }
 
+  /** The options for the transport beneath: certificates are those of the socket that is there the longest, as they are now. */
+  function optionsOf(paths: Paths, options: TransportOptions): TransportOptions {
+    return {
+      ...options,
+      get live() {
+        return liveOf(paths.first?.options ?? options);
+      },
+    };
+  }
+
   /** One more path at a port that is bound. */
   function join(port: Port, key: string, endpoint: string, user: PathUser): Listener {
-    if (port.common !== commonOf(user.options))
+    const { first } = port.paths;
+    if (first !== undefined && certificatesOf(first.options) !== certificatesOf(user.options))
       throw new TransportError(
         "EADDRINUSE",
         `Cannot bind ${endpoint}: the sockets of a port have the same certificates`,
@@ -79,7 +95,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
   /** The first path of a port. */
   function open(listener: Listener, paths: Paths, endpoint: string, user: PathUser): Listener {
     const key = listener.endpoint;
-    const port: Port = { listener, paths, common: commonOf(user.options) };
+    const port: Port = { listener, paths };
     ports.set(key, port);
     return join(port, key, endpoint, user);
   }
@@ -87,6 +103,9 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
   return {
     scheme,
     framed: true,
+    assertUsable(use, options) {
+      beneath.assertUsable?.(use, options);
+    },
 
     async listen(endpoint, options, acceptor) {
       const own = serverOf(endpoint);
@@ -98,7 +117,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
         await known;
       }
       const paths = new Paths();
-      const opening = beneath.listen(target, options, acceptorOf(paths));
+      const opening = beneath.listen(target, optionsOf(paths, options), acceptorOf(paths));
       if (port === 0) return open(await opening, paths, endpoint, user);
       ports.set(
         key,
@@ -120,7 +139,8 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
       const known = port === 0 ? undefined : ports.get(key);
       if (known !== undefined && !(known instanceof Promise)) return join(known, key, endpoint, user);
       const paths = new Paths();
-      return open(beneath.listenSync(target, options, acceptorOf(paths)), paths, endpoint, user);
+      const listener = beneath.listenSync(target, optionsOf(paths, options), acceptorOf(paths));
+      return open(listener, paths, endpoint, user);
     },
 
     dial(endpoint, options, done) {
@@ -142,8 +162,9 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
         sink = new HeadSink(result, options.handshakeInterval, (found) => {
           const agreed = answerOf(found, key, name, options);
           if ("fault" in agreed) {
+            const fault = found === "ended" ? result.fault?.() : undefined;
             result.socket.destroy();
-            done(new DialFault(upgradeFault(agreed.fault)));
+            done(new DialFault(fault ?? upgradeFault(agreed.fault)));
             return;
           }
           const framing = new WsFraming(name, agreed.protocol === BARE, nextMaskKey);
@@ -176,8 +197,11 @@ function answerOf(
   return "fault" in agreed ? agreed : { protocol: agreed.protocol, rest: found.rest };
 }
 
-/** The certificates that a port's first user gave it count for all its paths. */
-function commonOf(options: Readonly<OptionValues>): string {
-  const own = Object.entries(options).filter(([name]) => name.startsWith("tls"));
-  return JSON.stringify(own);
+function liveOf(options: TransportOptions): Readonly<OptionValues> {
+  return options.live ?? options;
+}
+
+/** What all users of a port must have in common, as it is now. */
+function certificatesOf(options: TransportOptions): string {
+  return JSON.stringify(Object.entries(liveOf(options)).filter(([name]) => name.startsWith("tls")));
 }

@@ -1,0 +1,223 @@
+/** wss://, ZMQ over WebSocket within TLS: certificates of both ends, ports shared by paths, and a server of the program's own. */
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, connect as connectTcp } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { EventOfType, EventType, PeerCredentials, Pull, Push, Socket } from "../../../../src/index.js";
+import { until } from "../../../contract/support/wait.js";
+import { World } from "../../../contract/support/world.js";
+import { makeAuthority, makeCertificate } from "../../../support/certificates.js";
+
+/** Without the certificates that a world over wss has. */
+const world = new World("zmtp", "ws");
+const folder = mkdtempSync(join(tmpdir(), "shoal-wss-"));
+const pem = (name: string): string => readFileSync(join(folder, name), "latin1");
+const pair = (name: string) => ({ tlsCert: pem(`${name}.pem`), tlsKey: pem(`${name}.key`) });
+const trust = () => ({ tlsCa: pem("ca.pem") });
+
+beforeAll(() => {
+  const serves = "extendedKeyUsage=serverAuth\n";
+  const here = `subjectAltName=IP:127.0.0.1\n${serves}`;
+  makeAuthority(folder, "ca");
+  makeAuthority(folder, "other");
+  makeCertificate(folder, "server", { extensions: here, subject: "/CN=old" });
+  makeCertificate(folder, "renewed", { extensions: here, subject: "/CN=new" });
+  makeCertificate(folder, "named", { extensions: `subjectAltName=DNS:broker.test\n${serves}` });
+  makeCertificate(folder, "client", { subject: "/CN=sensor 7" });
+  makeCertificate(folder, "stranger", { authority: "other" });
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function next<E extends EventType>(socket: Socket, type: E): Promise<EventOfType<E>> {
+  return new Promise((resolve) => socket.events.once(type, resolve));
+}
+
+const portOf = (endpoint: string): number => Number(/:(\d+)(?:\/|$)/.exec(endpoint.slice(6))?.[1]);
+
+async function arrives(push: Push, pull: Pull, text: string): Promise<void> {
+  await push.send(text);
+  expect(String((await pull.receive({ timeout: 8_000 }))[0])).toBe(text);
+}
+
+/** The common name in the certificate that a port shows. */
+async function subjectAt(endpoint: string): Promise<unknown> {
+  const peer = connectTls({ port: portOf(endpoint), host: "127.0.0.1", ca: pem("ca.pem") });
+  await once(peer, "secureConnect");
+  const { CN } = peer.getPeerCertificate().subject;
+  peer.destroy();
+  return CN;
+}
+
+describe("wss://", () => {
+  it("carries messages in order, and all that was sent before close", async () => {
+    const pull = world.pull(pair("server"));
+    const endpoint = await pull.bind("wss://127.0.0.1:*/orders");
+    expect(endpoint).toMatch(/^wss:\/\/127\.0\.0\.1:\d+\/orders$/);
+    const push = world.push(trust());
+    const joined = next(pull, "peer:join");
+    push.connect(endpoint);
+    const large = Buffer.alloc(1_000_000, 7);
+    for (let i = 0; i < 300; i++) await push.send([String(i), i === 150 ? large : "x".repeat(i)]);
+    expect((await joined).address).toMatch(/^wss:\/\//);
+    await push.close();
+    for (let i = 0; i < 300; i++) {
+      const [number, body] = (await pull.receive({ timeout: 8_000 })) as [Buffer, Buffer];
+      expect([String(number), body.length]).toEqual([String(i), i === 150 ? large.length : i]);
+    }
+  });
+
+  it("gives authenticate the client's certificate", async () => {
+    const asked: PeerCredentials[] = [];
+    const authenticate = (peer: PeerCredentials): boolean => {
+      asked.push(peer);
+      return peer.certificate?.subject === "CN=sensor 7";
+    };
+    const pull = world.pull({ ...pair("server"), ...trust(), authenticate });
+    const push = world.push({ ...pair("client"), ...trust() });
+    push.connect(await pull.bind("wss://127.0.0.1:*"));
+    await arrives(push, pull, "let in");
+    expect(asked.map(({ address, certificate }) => [address, certificate?.toString()])).toEqual([
+      ["127.0.0.1", pem("client.pem")],
+    ]);
+  });
+
+  it("needs a certificate and its key to bind, before anything is opened", async () => {
+    const error = expect.objectContaining({ code: "EINVAL" });
+    await expect(world.pull().bind("wss://127.0.0.1:*")).rejects.toEqual(error);
+    expect(() => world.pull().bindSync("wss://127.0.0.1:*")).toThrow(error);
+    expect(() => world.push({ tlsCa: "none" }).connect("wss://127.0.0.1:1")).toThrow(error);
+  });
+});
+
+describe("a server refuses, before any upgrade and with the reason of TLS,", () => {
+  it.each([
+    ["a client without a certificate", undefined, /no certificate/],
+    ["one of another authority", "stranger", /not accepted/],
+  ])("%s", async (_, name, why) => {
+    const pull = world.pull({ ...pair("server"), ...trust() });
+    const endpoint = await pull.bind("wss://127.0.0.1:*");
+    const push = world.push({ ...trust(), ...(name === undefined ? {} : pair(name)) });
+    const refused = next(pull, "peer:refused");
+    const retry = next(push, "connect:retry");
+    push.connect(endpoint);
+    const { error } = await refused;
+    expect(error).toMatchObject({ code: "ERR_AUTHENTICATION", message: expect.stringMatching(why) });
+    expect((await retry).error?.message).toMatch(/TLS|hung up before it answered/);
+  });
+
+  it("a peer that speaks WebSocket, but no TLS", async () => {
+    const pull = world.pull(pair("server"));
+    const endpoint = await pull.bind("wss://127.0.0.1:*");
+    const failed = next(pull, "handshake:error:protocol");
+    const bare = connectTcp(portOf(endpoint), "127.0.0.1");
+    let heard = "";
+    bare.on("data", (bytes) => {
+      heard += bytes;
+    });
+    bare.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    expect((await failed).error.message).toMatch(/^Handshake at wss:.* failed: TLS: http request/);
+    await once(bare, "close");
+    expect(heard).not.toContain("HTTP");
+  });
+
+  it("a peer that says nothing, after handshakeInterval, and no more than maxPendingHandshakes of them", async () => {
+    const pull = world.pull({ ...pair("server"), handshakeInterval: 300, maxPendingHandshakes: 2 });
+    const endpoint = await pull.bind("wss://127.0.0.1:*");
+    const faults: string[] = [];
+    pull.events.on("handshake:error:other", ({ error }) => faults.push(error.message));
+    const peers = [1, 2, 3].map(() => connectTcp(portOf(endpoint), "127.0.0.1"));
+    await Promise.all(peers.map((peer) => once(peer, "close")));
+    await until(() => faults.length === 3, "all reported");
+    expect(faults.filter((fault) => fault.includes("gave way"))).toHaveLength(1);
+    expect(faults.filter((fault) => fault.includes("within 300 ms"))).toHaveLength(2);
+  });
+});
+
+describe("a client refuses, with the reason of TLS,", () => {
+  it.each([
+    ["a server of an authority that it does not know", "server", "other.pem"],
+    ["a server with another name", "named", "ca.pem"],
+  ])("%s", async (_, shown, ca) => {
+    const pull = world.pull(pair(shown));
+    const push = world.push({ tlsCa: pem(ca) });
+    const refused = next(push, "peer:refused");
+    push.connect(await pull.bind("wss://127.0.0.1:*"));
+    expect((await refused).error).toMatchObject({
+      code: "ERR_AUTHENTICATION",
+      message: expect.stringContaining("not accepted"),
+    });
+  });
+
+  it("a server that speaks no TLS", async () => {
+    const pull = world.pull();
+    const push = world.push(trust());
+    const failed = next(push, "handshake:error:protocol");
+    push.connect((await pull.bind("ws://127.0.0.1:*")).replace("ws", "wss"));
+    expect((await failed).error.message).toContain("TLS: wrong version number");
+  });
+});
+
+describe("sockets of one port", () => {
+  it("have one certificate: another one is refused", async () => {
+    const a = world.pull(pair("server"));
+    const endpoint = await a.bind("wss://127.0.0.1:*/a");
+    const other = endpoint.replace(/a$/, "b");
+    await expect(world.pull(pair("renewed")).bind(other)).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await expect(world.pull({ ...pair("server"), ...trust() }).bind(other)).rejects.toMatchObject({
+      code: "EADDRINUSE",
+    });
+    const b = world.pull(pair("server"));
+    await b.bind(other);
+    for (const [pull, at] of [
+      [a, endpoint],
+      [b, other],
+    ] as const) {
+      const push = world.push(trust());
+      push.connect(at);
+      await arrives(push, pull, at);
+    }
+  });
+
+  it("renew it by the one that has been there the longest", async () => {
+    const a = world.pull(pair("server"));
+    const endpoint = await a.bind("wss://127.0.0.1:*/a");
+    const b = world.pull(pair("server"));
+    await b.bind(endpoint.replace(/a$/, "b"));
+    Object.assign(a, pair("renewed"));
+    expect(await subjectAt(endpoint)).toBe("new");
+    const c = world.pull(pair("renewed")); // As it is now.
+    await c.bind(endpoint.replace(/a$/, "c"));
+    await a.unbind(endpoint);
+    expect(await subjectAt(endpoint)).toBe("old"); // That of b.
+    Object.assign(b, pair("renewed"));
+    expect(await subjectAt(endpoint)).toBe("new");
+  });
+});
+
+it("an HTTPS server of the program's own gives sockets its upgrades, with the client's certificate", async () => {
+  const { tlsCert: cert, tlsKey: key } = pair("server");
+  const server = createHttpsServer({ cert, key, ca: pem("ca.pem"), requestCert: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  world.after(() => {
+    server.closeAllConnections();
+    return new Promise((resolve) => server.close(resolve));
+  });
+  const subjects: (string | undefined)[] = [];
+  const authenticate = ({ certificate }: PeerCredentials): boolean => {
+    subjects.push(certificate?.subject);
+    return true;
+  };
+  const pull = world.pull({ authenticate });
+  const endpoint = await pull.bind({ server, path: "/zmq" });
+  expect(endpoint).toBe(`wss://127.0.0.1:${(server.address() as AddressInfo).port}/zmq`);
+  const push = world.push({ ...trust(), ...pair("client") });
+  push.connect(endpoint);
+  await arrives(push, pull, "x".repeat(500_000));
+  await until(() => push.stats().queued === 0, "all is counted");
+  expect(subjects).toEqual(["CN=sensor 7"]);
+});
