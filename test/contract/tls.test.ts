@@ -367,6 +367,21 @@ describe("a peer that speaks no TLS", () => {
     expect(faults.filter((fault) => fault.includes("within 300 ms"))).toHaveLength(3);
   });
 
+  it("is cut at once when it gives way, though this side has written a greeting that cannot leave", async () => {
+    const server = await bound({ handshakeInterval: 0, maxPendingHandshakes: 1 });
+    const failed = next(server, "handshake:error:other");
+    const first = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
+    cleanups.push(() => first.destroy());
+    await once(first, "connect");
+    const ended = once(first.resume(), "close");
+    const second = connectTcp(portOf(server), "127.0.0.1").on("error", () => undefined);
+    cleanups.push(() => second.destroy());
+    expect((await failed).error.message).toContain("gave way");
+    const since = performance.now();
+    await ended;
+    expect(performance.now() - since).toBeLessThan(800);
+  });
+
   it.each([
     ["random bytes", Buffer.from(Array.from({ length: 4_000 }, (_, i) => (i * 7_919) & 0xff))],
     [

@@ -530,7 +530,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
       this.#effects.connectionOnFault(this, this.#cutShort());
     if (reason !== "heartbeat") this.#sayFarewell(this.#farewellOf(reason));
     // What was written before, such as an ERROR, still goes out; the kernel keeps it.
-    if (this.socket.writableLength === 0 || this.#pipe !== undefined) this.socket.destroy();
+    const leaves = this.#pipe === undefined && this.#stream.opening !== true;
+    if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
     else {
       this.socket.end(() => this.socket.destroy());
       setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();

@@ -62,6 +62,10 @@ class TlsStream implements Stream {
     if (fault !== undefined) this.socket.destroy(new Error(fault.message));
   }
 
+  get opening(): boolean {
+    return !this.#secured;
+  }
+
   taken(): number {
     return takenOf(this.#raw);
   }

@@ -32,6 +32,8 @@ export interface Stream {
   sendState(): Promise<SendState | undefined>;
   /** The certificate that the peer has proved to be its own, and that was accepted. */
   readonly certificate?: X509Certificate | undefined;
+  /** Its own handshake is under way: what is written does not leave before it is complete. Absent: it has none. */
+  readonly opening?: boolean;
   /** Why its own handshake failed; asked when it has ended before that of the socket was complete. */
   fault?(): Fault | undefined;
 }
