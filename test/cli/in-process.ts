@@ -4,13 +4,12 @@
  */
 import { EventEmitter } from "node:events";
 import { PassThrough, Writable } from "node:stream";
-import { afterEach } from "vitest";
+import { onTestFinished } from "vitest";
+import { getCurrentTest } from "vitest/suite";
 import { run as runCommand } from "../../src/cli/program.js";
 import { type Ended, Watched } from "./support.js";
 
-const running = new Set<Command>();
-
-/** A command that runs. */
+/** A command that runs, until its test has finished at the latest. */
 export class Command extends Watched {
   readonly ended: Promise<Ended>;
   readonly #input: PassThrough | undefined;
@@ -21,7 +20,7 @@ export class Command extends Watched {
     super();
     this.#input = input;
     this.#input?.on("error", () => undefined); // The command may end before it read everything.
-    running.add(this);
+    let isRunning = true;
     const own = {
       stdin: input,
       stdout: writes((chunk) => this.onOut(chunk)),
@@ -29,9 +28,18 @@ export class Command extends Watched {
       signals: this.#signals,
     };
     this.ended = runCommand(["node", "shoal", ...args], own).then((code) => {
-      running.delete(this);
+      isRunning = false;
       this.onEnd();
       return { code, stdout: this.stdout, stderr: this.stderr };
+    });
+    // While a file is read, a command ends by itself.
+    if (getCurrentTest() === undefined) return;
+    onTestFinished(async () => {
+      if (!isRunning) return;
+      // The second ends at once.
+      this.signal("SIGTERM");
+      this.signal("SIGTERM");
+      await this.ended;
     });
   }
 
@@ -72,12 +80,3 @@ export function startWithout(...args: string[]): Command {
 export function run(input: string | Buffer, ...args: string[]): Promise<Ended> {
   return start(...args).end(input).ended;
 }
-
-afterEach(async () => {
-  for (const command of running) {
-    // The second ends at once.
-    command.signal("SIGTERM");
-    command.signal("SIGTERM");
-    await command.ended;
-  }
-});

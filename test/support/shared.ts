@@ -8,5 +8,7 @@ const environment = { ...process.env };
 afterAll(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
-  process.env = environment;
+  // In its place: an object of ours would keep values as they are, where the environment has texts, and native code sees its own.
+  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
+  Object.assign(process.env, environment);
 });
