@@ -4,7 +4,7 @@
  */
 
 /** Blows of the default run. A stop is cheap, the start after a kill is not: most of Majordomo's are stops. */
-const DEFAULTS = { majordomo: 60, pirate: 30, titanic: 10, "binary-star": 13, freelance: 13 } as const;
+const DEFAULTS = { majordomo: 40, pirate: 30, titanic: 10, "binary-star": 13, freelance: 13 } as const;
 
 export type ChaosTest = keyof typeof DEFAULTS;
 

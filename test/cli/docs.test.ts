@@ -44,14 +44,22 @@ describe("docs/cli.md", () => {
   });
 });
 
-/** Runs all examples, `LANES` of them at the same time. */
+/** Runs all examples in their order, `LANES` of them at the same time. */
 function executeAll(): readonly Promise<Ended>[] {
-  const lanes: Promise<unknown>[] = Array.from({ length: LANES }, () => Promise.resolve());
-  return examples.map(({ script }, index) => {
-    const ended = (lanes[index % LANES] as Promise<unknown>).then(() => execute(script));
-    lanes[index % LANES] = ended;
-    return ended;
-  });
+  let free = LANES;
+  const waiting: (() => void)[] = [];
+  const inTurn = async (script: string): Promise<Ended> => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await execute(script);
+    } finally {
+      const next = waiting.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+  return examples.map(({ script }) => inTurn(script));
 }
 
 function execute(script: string): Promise<Ended> {

@@ -1,8 +1,8 @@
 /**
- * A cluster of ten is rolled: node by node drains, ends and is replaced, while work is sent to whatever a resolver finds. By counts,
+ * A cluster is rolled: node by node drains, ends and is replaced, while work is sent to whatever a resolver finds. By counts,
  * everything that was sent has arrived.
  *
- *   SHOAL_LONG=1   five times over
+ *   SHOAL_LONG=1   ten nodes in place of five, five times over
  */
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, staticSource } from "../../src/cluster/index.js";
@@ -10,8 +10,9 @@ import { Pull, Push, Reply, Request } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { freePort } from "./discovery/dns-server.js";
 
-const NODES = 10;
-const ROLLS = process.env.SHOAL_LONG === "1" ? 5 : 1;
+const LONG = process.env.SHOAL_LONG === "1";
+const NODES = LONG ? 10 : 5;
+const ROLLS = LONG ? 5 : 1;
 const TIMEOUT = ROLLS * 90_000;
 
 /** Messages in a burst, and ms between bursts: 10,000 a second. */
@@ -39,7 +40,7 @@ function until(nodes: readonly ClusterNode[], condition: () => boolean): Promise
 
 const shortName = (name: string): string => name.split("@")[0] as string;
 
-/** Ten nodes, and one more that only asks; each finds the others by one address that is always there. */
+/** The nodes, and one more that only asks; each finds the others by one address that is always there. */
 class Fleet {
   readonly #group: string;
   readonly #seed: string;
@@ -77,7 +78,7 @@ class Fleet {
   }
 }
 
-describe("a cluster of ten, rolled node by node under load", () => {
+describe(`a cluster of ${NODES}, rolled node by node under load`, () => {
   it("loses no message of PUSH to PULL, and no member", { timeout: TIMEOUT }, async () => {
     const fleet = await Fleet.create("push");
     let received = 0;

@@ -10,6 +10,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 
 const MAIN = fileURLToPath(new URL("../../demo/main.js", import.meta.url));
 const WITH = fileURLToPath(new URL("programs/demo-with.js", import.meta.url));
+/** A folder that is counted for a second or more: the demo is at work when it is ended. */
+const LARGE = fileURLToPath(new URL("../../node_modules/typescript", import.meta.url));
 const sha256 = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex");
 
 let folder: string;
@@ -196,7 +198,7 @@ describe("the demo", () => {
   });
 
   test("ends everything on Ctrl-C", async () => {
-    const demo = start(MAIN);
+    const demo = start(MAIN, "--dir", LARGE);
     const out = await demo.said(/^together /m);
     process.kill(-(demo.child.pid ?? 0), "SIGINT"); // To the whole group, as the terminal does.
     const { code, err } = await demo.exit;
@@ -206,7 +208,7 @@ describe("the demo", () => {
   });
 
   test("leaves nothing running when it is killed itself", async () => {
-    const demo = start(MAIN);
+    const demo = start(MAIN, "--dir", LARGE);
     const out = await demo.said(/^together /m);
     demo.child.kill("SIGKILL");
     await allGone(pidsIn(out));

@@ -108,10 +108,12 @@ it("the command that a failure prints repeats it", async () => {
     );
     const first = await output("npx", ["vitest", "run", join(folder, "planted.test.ts")]);
     const [, command = "", seed] = /Repeat it with: (SHOAL_SEED=(\d+) npx vitest run .*)/.exec(first) ?? [];
-    const again = await output("/bin/sh", ["-c", command]);
+    const [again, other] = await Promise.all(
+      [command, command.replace(/=\d+/, "=1")].map((each) => output("/bin/sh", ["-c", each])),
+    );
     expect(again).toContain(`Seed ${seed}: planted`);
     expect(again).toMatch(/1 failed/);
-    expect(await output("/bin/sh", ["-c", command.replace(/=\d+/, "=1")])).toMatch(/1 passed/);
+    expect(other).toMatch(/1 passed/);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
