@@ -15,6 +15,7 @@ import {
   clusterStalls,
 } from "./cluster.js";
 import { clusterForward, clusterForwardSecure } from "./cluster-forward.js";
+import { clusterPublish, clusterQuery, clusterRoutes } from "./cluster-messages.js";
 import { connectionStorm } from "./connection-storm.js";
 import { curve } from "./curve.js";
 import { binaryStarFailover, cloneFailover } from "./failover.js";
@@ -82,4 +83,7 @@ export const SCENARIOS: readonly Scenario[] = [
   clusterCrowd,
   clusterForward,
   clusterForwardSecure,
+  clusterPublish,
+  clusterQuery,
+  clusterRoutes,
 ];

@@ -47,6 +47,9 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "cluster-crowd": () => import("./cluster-rules.js"),
   "cluster-forward": () => import("./cluster-forward.js"),
   "cluster-forward-secure": () => import("./cluster-forward.js"),
+  "cluster-publish": () => import("./cluster-messages.js"),
+  "cluster-query": () => import("./cluster-messages.js"),
+  "cluster-routes": () => import("./cluster-messages.js"),
 };
 
 /** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */

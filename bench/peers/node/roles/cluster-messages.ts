@@ -1,0 +1,186 @@
+/** Many nodes, some of them in each process: one publishes to all, one asks all, one comes with many routes. */
+import { setTimeout as pause, setImmediate } from "node:timers/promises";
+import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
+import { Bodies } from "../../../bodies.js";
+import { sumOfChecksums } from "../../../sequences.js";
+import { Latencies } from "../histogram.js";
+import type { Side } from "../side.js";
+import type { Role, Roles } from "./role.js";
+
+const TOPIC = "bench/publish";
+const GREETING = "bench/greeting";
+const SERVICE = "bench";
+const TIMES = "bench/times";
+/** Publishes after which the last one is waited for: it resolves at once unless a subscriber is behind. */
+const AWAITED = 64;
+/** ms between two looks at what other nodes bring, and between two messages whose times are taken. */
+const LOOK = 10;
+const EVERY = 5;
+/** Filters after which it is waited until they are in a version of the routes. */
+const FILTERS_AT_ONCE = 10_000;
+const NANOSECONDS = 1e6;
+
+async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
+  const node = new ClusterNode({
+    name,
+    group: `bench-${process.ppid}`,
+    multicast: false,
+    registry: false,
+    messaging: { protocols: ["tcp"] },
+    ...options,
+  });
+  await node.start();
+  return node;
+}
+
+/** The nodes of this process. */
+async function openEach(side: Side, options: Partial<ClusterNodeOptions>): Promise<ClusterNode[]> {
+  const nodes: ClusterNode[] = [];
+  for (let i = 0; i < side.number("each", 1); i++)
+    nodes.push(await open(`${side.role}-${side.index}-${i}`, { seeds: [side.endpoint], ...options }));
+  return nodes;
+}
+
+const publisher: Role = async (side) => {
+  const node = await open(side.role, {});
+  await side.ready(node.address);
+  const expected = side.number("nodes", 1);
+  // Subscriptions become known in their order: with this one the other one is there.
+  while ((await node.publish(GREETING, "")) < expected) await pause(LOOK);
+  const bodies = new Bodies(side.size);
+  const options = { onFull: "wait", timeout: 60_000 } as const;
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    const published = node.publish(TOPIC, bodies.make(k), options);
+    if (k % AWAITED === AWAITED - 1) await published;
+  }
+  await side.done({ messages: side.count, bytes: side.count * side.size });
+  await node.leave();
+};
+
+const subscribers: Role = async (side) => {
+  const nodes = await openEach(side, {});
+  const first = Math.max(1, side.warmup);
+  const total = side.warmup + side.count;
+  let begun = false;
+  const checkers = nodes.map(() => side.checker());
+  const all = nodes.map(
+    (node, i) =>
+      new Promise<void>((resolve) => {
+        let seen = 0;
+        node.subscribe(TOPIC, ({ data }) => {
+          checkers[i]?.take(data);
+          seen += 1;
+          if (seen === first && !begun) {
+            begun = true;
+            side.begin();
+          }
+          if (seen === total) resolve();
+        });
+        node.subscribe(GREETING, () => undefined);
+      }),
+  );
+  await side.ready();
+  await Promise.all(all);
+  side.end();
+  await side.done({
+    messages: nodes.length * side.count,
+    bytes: nodes.length * side.count * side.size,
+    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
+    ordered: checkers.every(({ ordered }) => ordered),
+  });
+  for (const node of nodes) await node.leave();
+};
+
+const asker: Role = async (side) => {
+  const node = await open(side.role, {});
+  await side.ready(node.address);
+  const expected = side.number("nodes", 1);
+  const services = () => node.members({ self: false }).filter(({ tags }) => tags.includes(SERVICE));
+  while (services().length < expected) await pause(LOOK);
+  const all = services();
+  const ask = async (asked: typeof all): Promise<number> => {
+    const from = performance.now();
+    const { replies, failed, missing } = await node
+      .query({ services: asked, data: "?", timeout: 60_000 })
+      .collect();
+    if (replies.length !== asked.length)
+      throw new Error(
+        `${missing.length} services did not answer; ${failed.length} failed: ${failed[0]?.error.message}`,
+      );
+    return performance.now() - from;
+  };
+  for (let k = 0; k < side.warmup; k++) await ask(all);
+  const latencies = new Latencies();
+  side.begin();
+  for (let k = 0; k < side.count; k++) latencies.record((await ask(all)) * NANOSECONDS);
+  side.end();
+  let slowestMilliseconds = 0;
+  for (const service of all) slowestMilliseconds = Math.max(slowestMilliseconds, await ask([service]));
+  await side.done({
+    messages: side.count * expected,
+    bytes: 0,
+    latency: latencies.table,
+    extra: { slowestMilliseconds },
+  });
+  await node.leave();
+};
+
+const services: Role = async (side) => {
+  const nodes = await openEach(side, { tags: [SERVICE] });
+  for (const node of nodes) node.onQuery(() => "ok");
+  await side.ready();
+  await side.stopped;
+  await side.done({ messages: 0, bytes: 0 });
+  for (const node of nodes) await node.leave();
+};
+
+/** Takes the times of messages of the writer from when the holder is a member until its routes are here. */
+const reader: Role = async (side) => {
+  const node = await open(side.role, {});
+  const latencies = new Latencies();
+  let isTaken = false;
+  node.subscribe(TIMES, ({ data }) => {
+    const took = performance.timeOrigin + performance.now() - Number(data.toString());
+    if (isTaken) latencies.record(took * NANOSECONDS);
+  });
+  await side.ready(node.address);
+  while (!node.members({ self: false }).some(({ name }) => name.startsWith("holder"))) await pause(LOOK);
+  side.begin();
+  isTaken = true;
+  while ((node.stats().messaging?.routes.routes ?? 0) < side.count) await pause(LOOK);
+  side.end();
+  // A few of a small number of routes, too.
+  await pause(10 * EVERY);
+  await side.done({ messages: side.count, bytes: 0, latency: latencies.table });
+  await node.leave();
+};
+
+const writer: Role = async (side) => {
+  const node = await open(side.role, { seeds: [side.endpoint] });
+  const timer = setInterval(() => {
+    void node.publish(TIMES, String(performance.timeOrigin + performance.now()));
+  }, EVERY);
+  await side.ready();
+  await side.stopped;
+  clearInterval(timer);
+  await side.done({ messages: 0, bytes: 0 });
+  await node.leave();
+};
+
+/** It has its routes before it meets another node. */
+const holder: Role = async (side) => {
+  const node = await open(side.role, {});
+  const ignore = (): void => undefined;
+  for (let i = 0; i < side.count; i++) {
+    const { ready } = node.subscribe(`plant/${i % 997}/sensor/${i}`, ignore);
+    if (i % FILTERS_AT_ONCE === FILTERS_AT_ONCE - 1) await ready;
+    else if (i % 1_000 === 0) await setImmediate();
+  }
+  await side.ready();
+  await node.join(side.endpoint);
+  await side.stopped;
+  await side.done({ messages: 0, bytes: 0 });
+  await node.leave();
+};
+
+export const roles: Roles = { publisher, subscribers, asker, services, reader, writer, holder };

@@ -1,0 +1,137 @@
+/** Messages between many nodes of a cluster: to publish to all, to ask all, and a node that comes with many routes. */
+import type { Scenario } from "../contract.js";
+import { ofRole, positive, streamsOf, sumOf } from "./kit.js";
+
+/** Processes that nodes are put into, at most; beyond, a process has several, each as many. */
+const MAX_PROCESSES = 40;
+
+/** Nodes of each process: the fewest that divide them. */
+function nodesOfEach(nodes: number): number {
+  let each = Math.ceil(nodes / MAX_PROCESSES);
+  while (nodes % each !== 0) each += 1;
+  return each;
+}
+
+const NODES = {
+  values: [10, 40, 100],
+  smoke: [2],
+  help: `nodes that get the messages, in up to ${MAX_PROCESSES} processes`,
+};
+
+export const clusterPublish: Scenario = {
+  name: "cluster-publish",
+  question: "How many messages a second of one topic reach all nodes of a cluster from one of them?",
+  metric: { name: "deliveriesPerSecond", unit: "msg/s", better: "higher" },
+  transports: ["tcp"],
+  sizes: [64],
+  smokeSizes: [64],
+  parameters: { nodes: NODES },
+  timeout: 300,
+  count({ parameters }, smoke) {
+    const nodes = positive(parameters, "nodes");
+    const count = Math.max(20, Math.round((smoke ? 2_000 : 2_000_000) / nodes));
+    return { count, warmup: Math.ceil(count / 10) };
+  },
+  roles({ size, parameters }, count, warmup) {
+    const nodes = Number(parameters.nodes);
+    const each = nodesOfEach(nodes);
+    return [
+      { role: "publisher", binds: true, expects: { messages: count, bytes: count * size } },
+      {
+        role: "subscribers",
+        processes: nodes / each,
+        measured: true,
+        options: { each },
+        expects: streamsOf(each, size, warmup, count),
+      },
+    ];
+  },
+  result(done, { size }) {
+    const subscribers = ofRole(done, "subscribers");
+    const seconds = Math.max(...subscribers.map((report) => report.seconds));
+    const deliveriesPerSecond = sumOf(subscribers, ({ messages }) => messages) / seconds;
+    const publishedPerSecond = sumOf(ofRole(done, "publisher"), ({ messages }) => messages) / seconds;
+    return {
+      deliveriesPerSecond,
+      publishedPerSecond,
+      megabytesPerSecond: (deliveriesPerSecond * size) / 1e6,
+    };
+  },
+  columns: [
+    { name: "publishedPerSecond", title: "published", unit: "msg/s" },
+    { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
+  ],
+  growth: "nodes",
+};
+
+export const clusterQuery: Scenario = {
+  name: "cluster-query",
+  question:
+    "How long does a query of all services of a cluster take, and how long one of the slowest of them?",
+  metric: { name: "milliseconds", unit: "ms", better: "lower" },
+  transports: ["tcp"],
+  sizes: [],
+  smokeSizes: [],
+  parameters: { nodes: { ...NODES, help: `services, each of a node, in up to ${MAX_PROCESSES} processes` } },
+  scales: false,
+  timeout: 300,
+  count({ parameters }, smoke) {
+    positive(parameters, "nodes");
+    return smoke ? { count: 3, warmup: 1 } : { count: 100, warmup: 20 };
+  },
+  roles({ parameters }, count) {
+    const nodes = Number(parameters.nodes);
+    const each = nodesOfEach(nodes);
+    return [
+      { role: "asker", binds: true, measured: true, expects: { messages: count * nodes } },
+      { role: "services", processes: nodes / each, options: { each }, ends: false },
+    ];
+  },
+  result([asker]) {
+    const of = (percentile: string) => (asker?.latency?.[percentile] ?? Number.NaN) / 1e3;
+    return { milliseconds: of("50"), p99: of("99"), ...asker?.extra };
+  },
+  columns: [
+    { name: "p99", title: "p99", unit: "ms" },
+    { name: "slowestMilliseconds", title: "slowest alone", unit: "ms" },
+  ],
+  growth: "nodes",
+};
+
+export const clusterRoutes: Scenario = {
+  name: "cluster-routes",
+  question:
+    "How long until a cluster has the routes of a node that comes with many, and how long do messages take meanwhile?",
+  metric: { name: "seconds", unit: "s", better: "lower" },
+  transports: ["tcp"],
+  sizes: [],
+  smokeSizes: [],
+  parameters: {
+    routes: {
+      values: [100_000, 1_000_000],
+      smoke: [1_000],
+      help: "filters of the node; a million takes 1.7 GB",
+    },
+  },
+  scales: false,
+  timeout: 300,
+  count({ parameters }) {
+    return { count: positive(parameters, "routes"), warmup: 0 };
+  },
+  roles(_chosen, count) {
+    return [
+      { role: "reader", binds: true, measured: true, expects: { messages: count } },
+      { role: "writer", ends: false },
+      { role: "holder", ends: false },
+    ];
+  },
+  result([reader]) {
+    const of = (percentile: string) => (reader?.latency?.[percentile] ?? Number.NaN) / 1e3;
+    return { seconds: reader?.seconds ?? Number.NaN, p99: of("99"), worst: of("100"), ...reader?.extra };
+  },
+  columns: [
+    { name: "p99", title: "p99 of a message meanwhile", unit: "ms" },
+    { name: "worst", title: "worst", unit: "ms" },
+  ],
+  growth: "routes",
+};
