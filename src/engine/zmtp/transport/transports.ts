@@ -13,11 +13,11 @@ const HAS_TLS = process.versions.bun === undefined && process.versions.deno === 
 /** Deno delivers datagrams in another order, and its ports are taken a while longer. */
 const HAS_UDP = process.versions.deno === undefined;
 
-const SECURE: readonly Transport[] = HAS_TLS ? [tls, webSocketOver("wss", tls, 443)] : [];
-
 /** By scheme. */
 const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
-  [tcp, webSocketOver("ws", tcp, 80), ...SECURE, ipc].map((each) => [each.scheme, each]),
+  [tcp, tls, webSocketOver("ws", tcp, 80), webSocketOver("wss", tls, 443), ipc]
+    .filter((each) => HAS_TLS || (each.scheme !== "tls" && each.scheme !== "wss"))
+    .map((each) => [each.scheme, each]),
 );
 
 /** Transports by scheme. */
