@@ -40,11 +40,11 @@ export function waitFailed(error: unknown, timedOut: string): unknown {
 /** Awaits a promise for at most --timeout, and not after the command was forced to stop. */
 export async function waitFor(session: Session<Socket>, promise: Promise<void>, what: string): Promise<void> {
   const { timeout } = session.settings;
-  const limit =
-    timeout === undefined
-      ? session.stop.forced
-      : AbortSignal.any([session.stop.forced, AbortSignal.timeout(timeout)]);
-  await unlessAborted(promise, limit);
+  // Not `AbortSignal.timeout`: Node.js 20 collects one that only `AbortSignal.any` refers to, and it never comes.
+  const late = new AbortController();
+  const timer = timeout === undefined ? undefined : setTimeout(() => late.abort(), timeout);
+  const limit = AbortSignal.any([session.stop.forced, late.signal]);
+  await unlessAborted(promise, limit).finally(() => clearTimeout(timer));
   if (!limit.aborted) return;
   throw new Failure(
     session.stop.forced.aborted
