@@ -20,11 +20,14 @@ import {
   WS_MORE,
 } from "./ws-frame.js";
 
-/** Bytes of the memory that writes share; a larger one has its own. */
-const SCRATCH_BYTES = 524_288;
+/** Bytes of the memory that writes share, the least that they fit: a peer that does not read keeps it. A larger write has its own. */
+const SMALL_SCRATCH = 8_192;
+const MEDIUM_SCRATCH = 65_536;
+const LARGE_SCRATCH = 524_288;
+const SCRATCH_SIZES: readonly number[] = [SMALL_SCRATCH, MEDIUM_SCRATCH, LARGE_SCRATCH];
 
-/** Memory that no write is using. */
-let scratch: Words | undefined;
+/** Of each size, memory that no write is using. */
+const scratch: (Words | undefined)[] = SCRATCH_SIZES.map(() => undefined);
 
 /** A word of 4 random bytes. */
 export type RandomWord = () => number;
@@ -47,7 +50,7 @@ export class WsEncoder {
    */
   encode(pieces: readonly FramePiece[]): Uint8Array {
     const size = this.#measure(pieces);
-    const words = size <= SCRATCH_BYTES ? takeScratch() : new Words(Buffer.allocUnsafeSlow(size));
+    const words = takeScratch(size);
     this.#last = words;
     let at = 0;
     for (const { bytes, start, end } of pieces) at = this.#write(new Words(bytes), start, end, words, at);
@@ -56,8 +59,10 @@ export class WsEncoder {
 
   /** The kernel has what was encoded last. */
   release(): void {
-    if (this.#last !== undefined && this.#last.bytes.length === SCRATCH_BYTES) scratch = this.#last;
+    const last = this.#last;
     this.#last = undefined;
+    const tier = last === undefined ? -1 : SCRATCH_SIZES.indexOf(last.bytes.length);
+    if (tier >= 0) scratch[tier] = last;
   }
 
   /** A control frame. @param payload at most 125 bytes */
@@ -161,8 +166,12 @@ function writeLength(view: DataView, at: number, masked: number, length: number)
   return at + 9;
 }
 
-function takeScratch(): Words {
-  const words = scratch ?? new Words(allocate(SCRATCH_BYTES));
-  scratch = undefined;
+function takeScratch(size: number): Words {
+  let tier = 0;
+  while (size > (SCRATCH_SIZES[tier] ?? Number.POSITIVE_INFINITY)) tier += 1;
+  const bytes = SCRATCH_SIZES[tier];
+  if (bytes === undefined) return new Words(Buffer.allocUnsafeSlow(size));
+  const words = scratch[tier] ?? new Words(allocate(bytes));
+  scratch[tier] = undefined;
   return words;
 }
