@@ -105,6 +105,8 @@ export interface EngineStats {
   readonly queuedOut: number | undefined;
   /** Received messages that the socket type has no use for: a request without its delimiter (REP). Absent: not counted. */
   readonly invalid?: number;
+  /** Datagrams for which the receive queue had no room. Absent: not counted. */
+  readonly overflowed?: number;
   /** Replies that the engine threw away, because their request had been given up (REQ). Absent: not counted. */
   readonly late?: number;
   /** Accepted messages, or copies of them, that did not go out, by reason; absent where the engine cannot know. */

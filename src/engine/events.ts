@@ -43,8 +43,8 @@ export function dropCounters<R extends string>(reasons: readonly R[]): Record<R,
   return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
 }
 
-/** Why a received message was not handed over. */
-export type InvalidReason = "frames" | "codec" | "schema";
+/** Why a received message was not handed over; `full`: a datagram, for which the receive queue had no room. */
+export type InvalidReason = "frames" | "codec" | "schema" | "full";
 
 /** For events that concern no address: a program that asks every event for its address gets none. */
 interface Nowhere {

@@ -11,7 +11,12 @@ import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/er
 import { OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
 import type { EngineListener, EngineSocket, OutgoingMessage, PeerCredentials } from "../engine/engine.js";
-import { type DropReason, ENGINE_DROP_REASONS, type SocketEvent } from "../engine/events.js";
+import {
+  type DropReason,
+  ENGINE_DROP_REASONS,
+  type InvalidReason,
+  type SocketEvent,
+} from "../engine/events.js";
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox } from "./inbox.js";
@@ -258,7 +263,11 @@ export class SocketCore implements EngineListener {
       received: counters.received,
       bytesReceived: counters.bytesReceived,
       receiveQueued: engine.queuedIn,
-      invalid: { ...counters.invalid, frames: counters.invalid.frames + (engine.invalid ?? 0) },
+      invalid: {
+        ...counters.invalid,
+        frames: counters.invalid.frames + (engine.invalid ?? 0),
+        full: engine.overflowed ?? 0,
+      },
       late: counters.late + (engine.late ?? 0),
       pendingSends: this.outbox.waiting,
       pendingReceives: this.inbox.waiting,
@@ -348,7 +357,7 @@ export class SocketCore implements EngineListener {
     });
   }
 
-  #invalid = (reason: "frames" | "codec" | "schema", error: ClosedError): void => {
+  #invalid = (reason: InvalidReason, error: ClosedError): void => {
     this.counters.invalid[reason] += 1;
     // A listener may receive, abort or close, which must not happen in the middle of a receive.
     queueMicrotask(() => this.events.emit({ type: "invalid", reason, error }));

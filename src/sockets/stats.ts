@@ -67,5 +67,5 @@ export class Counters {
     "timeout",
     "aborted",
   ]);
-  readonly invalid: Record<InvalidReason, number> = { frames: 0, codec: 0, schema: 0 };
+  readonly invalid: Record<InvalidReason, number> = { frames: 0, codec: 0, schema: 0, full: 0 };
 }

@@ -111,9 +111,30 @@ describe("RADIO and DISH over udp", () => {
     expect((await refused).error.message).toContain("no group and body");
     await until(() => dish_.stats().invalid.frames === 3, "three counted");
     for (let i = 0; i < 50; i++) await send(Buffer.from(`\u0001g${i}`));
-    await until(() => dish_.stats().invalid.frames + dish_.stats().receiveQueued >= 45, "the rest");
+    await until(() => dish_.stats().invalid.full + dish_.stats().receiveQueued >= 45, "the rest");
     expect(dish_.stats().receiveQueued).toBeLessThanOrEqual(11);
     expect(String((await dish_.receive(WAIT))[0])).toBe("0");
+  });
+
+  it("report what was thrown away once a second of each reason, and count all of it", async () => {
+    const dish_ = dish({ receiveHighWaterMark: 2 });
+    dish_.join("g");
+    const port = portOf(await dish_.bind(ANY));
+    const other = await raw();
+    const seen: string[] = [];
+    dish_.events.on("invalid", ({ reason }) => seen.push(reason));
+    const send = (bytes: Buffer): Promise<void> =>
+      new Promise((resolve, reject) =>
+        other.send(bytes, port, "127.0.0.1", (error) => (error === null ? resolve() : reject(error))),
+      );
+    const begun = performance.now();
+    for (let i = 0; i < 60; i++) await send(Buffer.from("\u0001gx"));
+    for (let i = 0; i < 40; i++) await send(Buffer.from([5, 1, 2]));
+    const invalid = () => dish_.stats().invalid;
+    await until(() => invalid().full >= 50 && invalid().frames === 40, "all are counted");
+    const seconds = Math.ceil((performance.now() - begun) / 1_000);
+    expect(new Set(seen)).toEqual(new Set(["full", "frames"]));
+    expect(seen.length).toBeLessThanOrEqual(2 * seconds);
   });
 
   it("are unbound and disconnected", async () => {

@@ -3,7 +3,7 @@
  * no connections and no handshakes: each endpoint is one pipe, with a link of its own.
  *
  *   pipe.out -> link -> one datagram per message
- *   pipe.in  <- link <- those of groups that the socket is in; what finds no room is thrown away, and counted as `invalid`
+ *   pipe.in  <- link <- those of groups that the socket is in; what finds no room is thrown away, and counted (`invalid.full`)
  *
  * What is sent leaves in batches: the messages of one are `queued` until the system has taken all of it. A datagram that the
  * system refuses is dropped (`disconnected`).
@@ -11,6 +11,7 @@
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns";
 import { isIP } from "node:net";
+import { systemClock } from "../../core/clock.js";
 import { TransportError } from "../../core/errors.js";
 import { formatHostPort } from "../../core/schemes/host-port.js";
 import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
@@ -29,7 +30,12 @@ import { bindUdp } from "./transport/udp.js";
 /** Bytes of messages that are handed to the system at once. */
 const MAX_BATCH = 65_536;
 
+/** ms between two events of one reason: strangers send as many datagrams as the network carries. */
+const REPORT_INTERVAL = 1_000;
+
 const NOBODY: Peer = { socketType: "", identity: Buffer.alloc(0), commands: true };
+
+type RefusedReason = "frames" | "full";
 
 /** Where a link's datagrams go; `undefined`: each message says it (DGRAM). */
 interface Target {
@@ -42,7 +48,7 @@ interface LinkEffects {
   /** Whether a group's messages are wanted. */
   wants(group: Buffer): boolean;
   /** A datagram was thrown away. */
-  refused(why: string): void;
+  refused(reason: RefusedReason, why: string): void;
   /** The system did not take so many messages. */
   lost(messages: number): void;
   /** Messages have left. */
@@ -135,17 +141,19 @@ class DatagramLink implements Link {
     const parsed = this.#raw ? this.#parseRaw(datagram, from) : parseGroupDatagram(datagram);
     if (parsed === undefined) {
       this.#effects.refused(
+        "frames",
         `A datagram of ${datagram.length} bytes from ${from.address} has no group and body`,
       );
       return;
     }
     if (!this.#raw && !this.#effects.wants(parsed.group)) return;
     if (pipe.paused) {
-      this.#effects.refused("The receive queue is full: a datagram was thrown away");
+      this.#effects.refused("full", "The receive queue is full: a datagram was thrown away");
       return;
     }
     const fault = pipe.in.push(twoFrames(parsed.group, parsed.body));
-    if (fault !== undefined) this.#effects.refused(`A datagram of ${datagram.length} bytes: ${fault}`);
+    if (fault !== undefined)
+      this.#effects.refused("frames", `A datagram of ${datagram.length} bytes: ${fault}`);
     pipe.arrived();
   };
 
@@ -203,6 +211,7 @@ export class Datagrams {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #connected = new Set<Connected>();
+  readonly #reports = { frames: new Report(), full: new Report() };
 
   constructor(state: SocketState, peers: Peers) {
     this.#state = state;
@@ -285,7 +294,7 @@ export class Datagrams {
     const { effects, routing, type } = this.#state;
     return new DatagramLink(pipe, type === "Datagram", {
       wants: (group) => routing.wants(group),
-      refused: (why) => routing.refuseDatagram(why),
+      refused: (reason, why) => routing.refuseDatagram(reason, this.#reports[reason].next(why)),
       lost: (messages) => effects.dropped(messages),
       changed: () => effects.changed(),
       ended: () => {
@@ -328,6 +337,25 @@ export class Datagrams {
       throw error;
     }
     return { socket, target: { address, port: given.port } };
+  }
+}
+
+/** Events of one reason: one at once, and then one an interval, with what it stands for. */
+class Report {
+  #last = Number.NEGATIVE_INFINITY;
+  #silent = 0;
+
+  /** @returns the text of an event; `undefined`: it is too early for one */
+  next(why: string): string | undefined {
+    const now = systemClock.now();
+    if (now - this.#last < REPORT_INTERVAL) {
+      this.#silent += 1;
+      return undefined;
+    }
+    const before = this.#silent === 0 ? "" : `, and ${this.#silent} before it`;
+    this.#last = now;
+    this.#silent = 0;
+    return `${why}${before}`;
   }
 }
 

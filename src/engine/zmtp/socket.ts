@@ -172,6 +172,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
       queuedIn: this.#routing.queuedIn,
       queuedOut,
       invalid: this.#routing.invalid,
+      overflowed: this.#routing.overflowed,
       late: this.#routing.late,
       dropped: { ...this.#dropped },
     };

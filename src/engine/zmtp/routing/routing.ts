@@ -19,7 +19,7 @@ import type {
   RelaySink,
   RelaySource,
 } from "../../engine.js";
-import type { EngineDropReason, SocketEvent } from "../../events.js";
+import type { EngineDropReason, InvalidReason, SocketEvent } from "../../events.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 
@@ -48,6 +48,8 @@ export abstract class Routing {
   protected readonly pipes = new Set<Pipe>();
   /** Received messages that were thrown away, because the socket type has no use for them. */
   #invalid = 0;
+  /** Datagrams for which there was no room. */
+  #overflowed = 0;
   /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
   #orphanedPipes: Pipe[] = [];
   #mostOrphanedPipes = 16;
@@ -137,6 +139,10 @@ export abstract class Routing {
     return this.#invalid;
   }
 
+  get overflowed(): number {
+    return this.#overflowed;
+  }
+
   /** Replies to requests that were given up (REQ); they were thrown away. */
   get late(): number {
     return 0;
@@ -145,9 +151,13 @@ export abstract class Routing {
   /** A received message does not have the frames that the socket type asks for: it is counted, reported and thrown away. */
   protected refuseMessage(why: string): void {
     this.#invalid += 1;
+    this.#report("frames", why);
+  }
+
+  #report(reason: InvalidReason, why: string): void {
     const error = new InvalidMessageError(why);
     // Not now: a listener may receive or close, in the middle of the receive that has come upon it.
-    queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason: "frames", error }));
+    queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason, error }));
   }
 
   /** Whether messages of a group are wanted (DISH over datagrams). */
@@ -155,9 +165,11 @@ export abstract class Routing {
     return true;
   }
 
-  /** A datagram was thrown away. */
-  refuseDatagram(why: string): void {
-    this.refuseMessage(why);
+  /** A datagram was thrown away. @param why for an event; `undefined`: it is counted only */
+  refuseDatagram(reason: "frames" | "full", why: string | undefined): void {
+    if (reason === "full") this.#overflowed += 1;
+    else this.#invalid += 1;
+    if (why !== undefined) this.#report(reason, why);
   }
 
   /** A socket type of single frames has received a message of others. */
