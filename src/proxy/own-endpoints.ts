@@ -14,20 +14,36 @@ export interface LocalAddresses {
   resolve(host: string): readonly string[];
 }
 
-/** The parts of a tcp endpoint. */
+/** Transports over TCP: two of them cannot be bound to one port, except for the paths of one scheme. */
+const OVER_TCP = /^(tcp|tls|wss?):\/\//;
+
+/** The parts of an endpoint over TCP. */
 export interface TcpTarget {
+  readonly scheme: string;
+  /** Of ws and wss; else empty. */
+  readonly path: string;
   readonly host: string;
   readonly port: string;
 }
 
 /** @returns `undefined` for another transport; without the source address that a connect may name */
 export function tcpTarget(endpoint: string): TcpTarget | undefined {
-  if (!endpoint.startsWith("tcp://")) return undefined;
-  const address = endpoint.slice(6);
-  const target = address.slice(address.indexOf(";") + 1);
+  const scheme = OVER_TCP.exec(endpoint)?.[1];
+  if (scheme === undefined) return undefined;
+  const [, authority, path] = /^([^/?]*)([^?]*)/.exec(endpoint.slice(scheme.length + 3)) as unknown as [
+    string,
+    string,
+    string,
+  ];
+  const target = authority.slice(authority.indexOf(";") + 1);
   const colon = target.lastIndexOf(":");
   if (colon < 0) return undefined;
-  return { host: target.slice(0, colon).replace(/^\[(.*)\]$/, "$1"), port: target.slice(colon + 1) };
+  return {
+    scheme,
+    path: scheme.startsWith("ws") ? path || "/" : "",
+    host: target.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),
+    port: target.slice(colon + 1),
+  };
 }
 
 /**
@@ -44,7 +60,7 @@ export function reached(
   if (target === undefined) return bound.find((endpoint) => endpoint === connect);
   return bound.find((endpoint) => {
     const listener = tcpTarget(endpoint);
-    if (listener === undefined || Number(listener.port) !== Number(target.port)) return false;
+    if (listener === undefined || !isSameService(listener, target)) return false;
     if (listener.host === target.host) return true;
     const there = local.resolve(target.host);
     if (isEverywhere(listener.host)) return there.some((address) => local.isLocal(address));
@@ -63,7 +79,15 @@ export function overlaps(one: string, other: string): boolean {
   if (isWildcard(one) || isWildcard(other)) return false;
   const [first, second] = [tcpTarget(one), tcpTarget(other)];
   if (first === undefined || second === undefined) return one === other;
-  return Number(first.port) === Number(second.port);
+  return (
+    Number(first.port) === Number(second.port) &&
+    (first.scheme !== second.scheme || first.path === second.path)
+  );
+}
+
+/** Whether a client of one is understood by the other, if they are at one address. */
+function isSameService(one: TcpTarget, other: TcpTarget): boolean {
+  return Number(one.port) === Number(other.port) && one.scheme === other.scheme && one.path === other.path;
 }
 
 /** Whether both can certainly not be bound at once: the same text, or the same port with one address or with a wildcard. */
@@ -79,6 +103,7 @@ export function leadsTo(connect: string, bound: string): boolean {
   if (!overlaps(connect, bound)) return false;
   const [from, to] = [tcpTarget(connect), tcpTarget(bound)];
   if (from === undefined || to === undefined) return true;
+  if (!isSameService(from, to)) return false;
   if (from.host === to.host) return true;
   const loopback = ["localhost", "127.0.0.1", "::1"];
   return loopback.includes(from.host) && (isEverywhere(to.host) || loopback.includes(to.host));

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { DrainRules, type DrainView } from "../../src/proxy/drain-rules.js";
 import { checkReply, checkRequest } from "../../src/proxy/envelopes.js";
 import { EventThrottle } from "../../src/proxy/events.js";
-import { reached, tcpTarget } from "../../src/proxy/own-endpoints.js";
+import { collides, leadsTo, overlaps, reached, tcpTarget } from "../../src/proxy/own-endpoints.js";
 import { localAddresses } from "../../src/proxy/proxy-sockets.js";
 import { PendingReplies } from "../../src/proxy/pumps.js";
 import fc from "../support/properties.js";
@@ -159,6 +159,8 @@ describe("a proxy's own endpoints", () => {
     "ipc:///tmp/a",
     "inproc://b",
     "tcp://[::1]:7777",
+    "wss://0.0.0.0:8443/a",
+    "tls://0.0.0.0:9443",
   ];
   const local = {
     isLocal: (address: string) => ["127.0.0.1", "10.1.2.3"].includes(address),
@@ -182,8 +184,41 @@ describe("a proxy's own endpoints", () => {
     ["ipc:///tmp/a", "ipc:///tmp/a"],
     ["ipc:///tmp/b", undefined],
     ["inproc://b", "inproc://b"],
+    ["wss://127.0.0.1:8443/a?x=1", "wss://0.0.0.0:8443/a"],
+    ["wss://127.0.0.1:8443/b", undefined],
+    ["ws://127.0.0.1:8443/a", undefined],
+    ["tls://localhost:9443", "tls://0.0.0.0:9443"],
+    ["tcp://localhost:9443", undefined],
   ])("connecting to %s reaches %s", (connect, expected) => {
     expect(reached(connect, bound, local)).toBe(expected);
+  });
+
+  it.each([
+    ["tcp://*:1", "tls://*:1", true, true],
+    ["tcp://*:1", "ws://*:1/a", true, true],
+    ["ws://*:1/a", "ws://*:1/b", false, false],
+    ["ws://*:1", "ws://127.0.0.1:1/", true, true],
+    ["ws://*:1/a", "wss://*:1/b", true, true],
+    ["wss://*:1/a", "wss://*:2/a", false, false],
+    ["tls://127.0.0.1:1", "tcp://10.0.0.1:1", true, false],
+    ["ws://*:*/a", "ws://*:*/a", false, false],
+  ])("%s and %s: may be one place %s, certainly %s", (one, other, may, certain) => {
+    for (const [first, second] of [
+      [one, other],
+      [other, one],
+    ] as const) {
+      expect(overlaps(first, second)).toBe(may);
+      expect(collides(first, second)).toBe(certain);
+    }
+  });
+
+  it.each([
+    ["wss://localhost:1/a", "wss://*:1/a", true],
+    ["wss://localhost:1/a", "wss://*:1/b", false],
+    ["tcp://localhost:1", "tls://*:1", false],
+    ["tls://localhost:1", "tls://*:1", true],
+  ])("a connection to %s leads to %s: %s", (connect, bound, leads) => {
+    expect(leadsTo(connect, bound)).toBe(leads);
   });
 
   it("are found by the machine's own names and addresses", async () => {
