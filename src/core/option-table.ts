@@ -6,9 +6,10 @@
  * `zeromqDefault` says what it is there.
  */
 import type { SocketTypeName } from "./socket-type.js";
+import type { TlsCertificates } from "./tls-certificates.js";
 
 /** How an option's value is checked. */
-export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice";
+export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice" | "certificates";
 
 export interface OptionSpec {
   readonly kind: OptionKind;
@@ -194,6 +195,7 @@ export const OPTIONS = {
   tlsCert: text({ max: MAX_PEM, only: "zmtp" }),
   tlsKey: text({ max: MAX_PEM, only: "zmtp" }),
   tlsPassphrase: text({ only: "zmtp" }),
+  tlsCertificates: { kind: "certificates", default: null, only: "zmtp" },
   tlsCa: text({ max: MAX_PEM, only: "zmtp" }),
   tlsServerName: text({ max: 255, only: "zmtp" }),
   tlsCheckName: flag(true, { only: "zmtp" }),
@@ -243,7 +245,9 @@ type ValueOf<S> = S extends { readonly kind: "boolean" }
       ? string | null
       : S extends { readonly kind: "choice"; readonly choices: readonly (infer C)[] }
         ? C
-        : string | Uint8Array | null;
+        : S extends { readonly kind: "certificates" }
+          ? TlsCertificates | null
+          : string | Uint8Array | null;
 
 /** The values of all options, by name, as the table has their types. */
 export type OptionValues = { [N in OptionName]: ValueOf<(typeof OPTIONS)[N]> };
@@ -256,7 +260,13 @@ export function hasOption(type: SocketTypeName, name: string): name is OptionNam
 }
 
 /** Options whose values nobody may read in a log: those of keys and passwords. */
-const SECRETS: readonly OptionName[] = ["curveSecretKey", "plainPassword", "tlsKey", "tlsPassphrase"];
+const SECRETS: readonly OptionName[] = [
+  "curveSecretKey",
+  "plainPassword",
+  "tlsKey",
+  "tlsPassphrase",
+  "tlsCertificates",
+];
 
 /** Whether an option's value is a secret. */
 export function isSecret(option: string): boolean {

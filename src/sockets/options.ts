@@ -6,6 +6,7 @@ import { suggest } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { hasOption, isSecret, OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
+import { isTlsCertificates, TLS_CERTIFICATES_RULE } from "../core/tls-certificates.js";
 import { decodeZ85 } from "../core/z85.js";
 
 /** Names, expected and actual, never the value of a secret. */
@@ -31,6 +32,8 @@ function expected(spec: OptionSpec): string {
       return `a string or bytes, at most ${spec.max}, or null`;
     case "choice":
       return `one of ${spec.choices?.map((choice) => JSON.stringify(choice)).join(", ")}`;
+    case "certificates":
+      return TLS_CERTIFICATES_RULE;
   }
 }
 
@@ -59,6 +62,8 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
     }
     case "choice":
       return spec.choices?.includes(value as string | null) === true;
+    case "certificates":
+      return value === null || isTlsCertificates(value);
   }
 }
 

@@ -7,6 +7,7 @@
  */
 
 import type { OptionName } from "../core/option-table.js";
+import type { TlsCertificates } from "../core/tls-certificates.js";
 import type { PeerCredentials } from "../engine/engine.js";
 import type { Codec } from "./codec.js";
 import type { Context } from "./context.js";
@@ -95,6 +96,13 @@ export interface CommonOptions {
   tlsKey?: string | null;
   /** The passphrase of a key that is encrypted. Default null. */
   tlsPassphrase?: string | null;
+  /**
+   * Further certificates of a socket that binds and has several names: a list, of which the first is shown whose names fit what the
+   * client asks for (SNI), or a function of that name, which may be async. Where there is none, and for clients that ask for no
+   * name, `tlsCert` is shown. Set again, it counts for the handshakes from then on. A function that returns the same object again
+   * has it read once. Default null.
+   */
+  tlsCertificates?: TlsCertificates | null;
   /**
    * PEM: the authorities whose certificates are accepted. A socket that binds requires a certificate of each peer then; one
    * that connects trusts them in place of those that the system trusts. Default null.

@@ -31,6 +31,8 @@ function rangeOf(spec: OptionSpec): string {
       return `text or bytes, at most ${grouped(spec.max as number)}, \`null\``;
     case "choice":
       return (spec.choices ?? []).map(code).join(", ");
+    case "certificates":
+      return "a function, a list of at most 1,000 certificates and keys, `null`";
   }
 }
 

@@ -20,6 +20,9 @@ function typeOf(spec: OptionSpec): string {
     key: ["string", "Uint8Array", "null"],
     bytes: ["string", "Uint8Array", "null"],
     choice: (spec.choices ?? []).map((choice) => JSON.stringify(choice)),
+    certificates: [
+      "(name: string) => TlsCertificate | Promise | undefined | null | readonly TlsCertificate[]",
+    ],
   };
   return types[spec.kind].sort().join(" | ");
 }

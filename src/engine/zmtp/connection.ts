@@ -83,7 +83,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   /** With the port, as an endpoint; for ipc the endpoint itself. */
   readonly remote: string;
   readonly #reader: Reader;
-  readonly #stream: Stream;
+  readonly stream: Stream;
   readonly #effects: ConnectionEffects;
   readonly #options: ConnectionOptions;
   readonly #handshake: Handshake;
@@ -118,7 +118,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#plain = framing === undefined;
     this.#handshake = new Handshake(mechanism, framing?.mechanism);
     this.#reader = stream.reader;
-    this.#stream = stream;
+    this.stream = stream;
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
     const { greeting } = this.#handshake;
@@ -140,7 +140,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   /** Bytes that the kernel has taken so far. */
   get taken(): number {
-    return this.#stream.taken();
+    return this.stream.taken();
   }
 
   /** What the peer presented, once it was authenticated. */
@@ -228,7 +228,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   sendState(): Promise<SendState | undefined> {
-    return this.#stream.sendState();
+    return this.stream.sendState();
   }
 
   sinkMemory(): Uint8Array | undefined {
@@ -318,7 +318,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   #ask(claim: Credentials): void {
-    const { certificate } = this.#stream;
+    const { certificate } = this.stream;
     const peer: PeerCredentials = {
       ...claim,
       address: this.address,
@@ -490,9 +490,9 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   #cutShort(): Fault {
-    const fault = this.#stream.fault?.();
-    if (fault !== undefined) return fault;
     const { phase } = this.#handshake;
+    const fault = this.stream.fault?.(phase === "greeting");
+    if (fault !== undefined) return fault;
     return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}` };
   }
 
@@ -530,7 +530,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
       this.#effects.connectionOnFault(this, this.#cutShort());
     if (reason !== "heartbeat") this.#sayFarewell(this.#farewellOf(reason));
     // What was written before, such as an ERROR, still goes out; the kernel keeps it.
-    const leaves = this.#pipe === undefined && this.#stream.opening !== true;
+    const leaves = this.#pipe === undefined && this.stream.opening !== true;
     if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
     else {
       this.socket.end(() => this.socket.destroy());

@@ -15,10 +15,11 @@ import { disconnectError, faultEvents, lostError } from "./errors.js";
 import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
+import { PendingHandshakes } from "./pending-handshakes.js";
 import type { Pipe } from "./pipe.js";
 import { RawConnection } from "./raw.js";
 import type { SocketState } from "./socket-state.js";
-import type { Stream } from "./transport/transport.js";
+import { type Stream, stageOf } from "./transport/transport.js";
 
 /** A raw stream names no peer. */
 const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
@@ -50,8 +51,8 @@ export class Connections implements ConnectionEffects, Policing {
   readonly #peers: Peers;
   readonly #admission: Admission;
   readonly #all = new Map<Connection, Carried>();
-  /** Accepted, and shaking hands; the oldest first. */
-  readonly #handshakes = new Set<Connection>();
+  /** Accepted, and shaking hands. */
+  readonly #handshakes = new PendingHandshakes<Connection>((connection) => stageOf(connection.stream));
   /** Connections of peers that came, those that are shaking hands included. */
   #accepted = 0;
   /** ms that those which come about while the socket closes hold the process at their end (connection.ts). */
@@ -63,10 +64,15 @@ export class Connections implements ConnectionEffects, Policing {
     this.#admission = admission;
   }
 
+  /** Whether peers of an address may connect. */
+  admits(address: string): boolean {
+    return this.#peers.policy.admits?.(address) !== false;
+  }
+
   /** A stream that has come in through `endpoint`. */
   accept(stream: Stream, endpoint: string): void {
     const { routing, options, effects } = this.#state;
-    if (this.#peers.policy.admits?.(stream.address) === false) {
+    if (!this.admits(stream.address)) {
       stream.socket.destroy();
       return;
     }
@@ -77,7 +83,7 @@ export class Connections implements ConnectionEffects, Policing {
     }
     const most = options.maxConnections;
     const isFull = this.#accepted >= most;
-    if (!this.#evictOldestHandshake(isFull) && isFull) {
+    if (!this.#evictHandshake(isFull) && isFull) {
       this.#refuse(stream, endpoint, `there are ${most} connections already (maxConnections)`);
       return;
     }
@@ -99,7 +105,7 @@ export class Connections implements ConnectionEffects, Policing {
     const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
     const connection = new Connection(stream, mechanism, options, this);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
-    if (dialling === undefined) this.#handshakes.add(connection);
+    if (dialling === undefined) this.#handshakes.add(connection, stream.address);
     else dialling.connection = connection;
   }
 
@@ -233,22 +239,22 @@ export class Connections implements ConnectionEffects, Policing {
   }
 
   /**
-   * Makes room for one more handshake: the oldest ends, if there are too many. If the newest did, a client that opens
-   * connections and stops there would keep all others out.
+   * Makes room for one more handshake: one ends, if there are too many.
    *
    * @param isFull whether there is room only in its place
    * @returns whether one has ended
    */
-  #evictOldestHandshake(isFull: boolean): boolean {
-    const [oldest] = this.#handshakes;
+  #evictHandshake(isFull: boolean): boolean {
     const { size } = this.#handshakes;
-    if (oldest === undefined || (!isFull && size < this.#state.options.maxPendingHandshakes)) return false;
-    this.connectionOnFault(oldest, {
+    if (!isFull && size < this.#state.options.maxPendingHandshakes) return false;
+    const weakest = this.#handshakes.weakest();
+    if (weakest === undefined) return false;
+    this.connectionOnFault(weakest, {
       kind: "other",
       code: "ERR_HANDSHAKE",
-      message: `the handshake of ${oldest.remote} gave way to a new one: ${size} were under way`,
+      message: `the handshake of ${weakest.remote} gave way to a new one: ${size} were under way`,
     });
-    oldest.close("local");
+    weakest.close("local");
     return true;
   }
 

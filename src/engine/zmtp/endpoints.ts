@@ -310,6 +310,7 @@ export class Endpoints implements EngineEndpoints {
         if (this.#stopped) stream.socket.destroy();
         else this.#connections.accept(stream, acceptor.endpoint);
       },
+      admits: (address) => this.#connections.admits(address),
       refused: (address, fault) => this.#report(fault, acceptor.endpoint, address),
       failed: (error) => {
         this.#state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });

@@ -84,6 +84,7 @@ const IMMEDIATE: ReadonlySet<string> = new Set<OptionName>([
   "tlsCert",
   "tlsKey",
   "tlsPassphrase",
+  "tlsCertificates",
   "tlsCa",
   "tlsServerName",
   "tlsCheckName",

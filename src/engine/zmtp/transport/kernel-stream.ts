@@ -27,6 +27,10 @@ export class KernelStream implements Stream {
     return takenOf(this.socket);
   }
 
+  received(): number {
+    return this.socket.bytesRead;
+  }
+
   sendState(): Promise<SendState | undefined> {
     return sendStateOf(this.socket);
   }

@@ -2,14 +2,17 @@
  * The keys, certificates and authorities of `tls://`, from a socket's options.
  *
  *   bind      tlsCert and tlsKey; with tlsCa each peer needs a certificate that one of its authorities signed
+ *             tlsCertificates are those of further names, which the client asks for (SNI)
  *   connect   tlsCa is whom to trust, else those whom the system trusts; tlsCert and tlsKey where the server asks for them
  *
  * They are read again for each handshake, so a program renews a certificate by setting the options, without another bind.
  */
+import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import * as nodeTls from "node:tls";
 import { InvalidArgumentError } from "../../../core/errors.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
+import { isTlsCertificate, type TlsCertificate } from "../../../core/tls-certificates.js";
 import type { TransportOptions } from "./transport.js";
 
 type TlsOptions = Pick<
@@ -17,6 +20,7 @@ type TlsOptions = Pick<
   | "tlsCert"
   | "tlsKey"
   | "tlsPassphrase"
+  | "tlsCertificates"
   | "tlsCa"
   | "tlsServerName"
   | "tlsCheckName"
@@ -62,7 +66,10 @@ export function lastContextOf(options: TlsOptions, use: EndpointUse): nodeTls.Se
   return contexts.get(options)?.[use]?.context;
 }
 
-function makeContext(options: TlsOptions, use: EndpointUse): nodeTls.SecureContext {
+function makeContext(
+  options: Pick<TlsOptions, "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsMinVersion">,
+  use: EndpointUse,
+): nodeTls.SecureContext {
   const { tlsCert, tlsKey, tlsPassphrase, tlsCa, tlsMinVersion } = options;
   if (use === "bind" && (tlsCert === null || tlsKey === null))
     throw new InvalidArgumentError("To bind tls:// the socket needs the options tlsCert and tlsKey, in PEM");
@@ -84,6 +91,58 @@ function makeContext(options: TlsOptions, use: EndpointUse): nodeTls.SecureConte
       cause: error,
     });
   }
+}
+
+/** Of one of several certificates. */
+interface Named extends Kept {
+  readonly leaf: X509Certificate;
+}
+
+/** By the object that the program gave. */
+const named = new WeakMap<TlsCertificate, Named>();
+
+/** @throws InvalidArgumentError `EINVAL` */
+function namedOf(options: TlsOptions, certificate: TlsCertificate): Named {
+  const { cert, key, passphrase = null } = certificate;
+  const { tlsCa, tlsMinVersion } = options;
+  const values = [cert, key, passphrase, tlsCa, tlsMinVersion];
+  const kept = named.get(certificate);
+  if (kept?.values.every((value, at) => value === values[at])) return kept;
+  const own = { tlsCert: cert, tlsKey: key, tlsPassphrase: passphrase, tlsCa, tlsMinVersion };
+  const context = makeContext(own, "bind");
+  const made = { values, context, leaf: new X509Certificate(cert) };
+  named.set(certificate, made);
+  return made;
+}
+
+/** @throws InvalidArgumentError `EINVAL` for a list of which one cannot be used */
+export function checkCertificates(options: TlsOptions): void {
+  const { tlsCertificates } = options;
+  if (Array.isArray(tlsCertificates)) for (const each of tlsCertificates) namedOf(options, each);
+}
+
+/**
+ * The context for the name that a client asks for; `undefined`: the socket's own.
+ *
+ * @param name as the client sent it
+ * @throws what the program's function throws; InvalidArgumentError `EINVAL` for a certificate that cannot be used
+ */
+export async function contextFor(
+  options: TlsOptions,
+  name: string,
+): Promise<nodeTls.SecureContext | undefined> {
+  const { tlsCertificates } = options;
+  if (tlsCertificates === null) return undefined;
+  const wanted = name.toLowerCase();
+  if (typeof tlsCertificates !== "function")
+    return tlsCertificates
+      .map((each) => namedOf(options, each))
+      .find(({ leaf }) => leaf.checkHost(wanted) !== undefined)?.context;
+  const certificate: unknown = await tlsCertificates(wanted);
+  if (certificate === undefined) return undefined;
+  if (!isTlsCertificate(certificate))
+    throw new InvalidArgumentError("tlsCertificates returns { cert, key, passphrase? } in PEM, or undefined");
+  return namedOf(options, certificate).context;
 }
 
 /** Whom Node.js trusts and, where it can say so, whom the system does; `undefined`: those of Node.js. */

@@ -8,7 +8,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
-import { checkServerIdentity, connect as connectTls, TLSSocket } from "node:tls";
+import { checkServerIdentity, connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { type ShoalError, TransportError } from "../../../core/errors.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { SendState } from "../heartbeat.js";
@@ -18,7 +18,14 @@ import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp-socket.js";
 import { sendStateOf } from "./tcp-table.js";
-import { alpnOf, contextOf, lastContextOf, serverNameOf } from "./tls-context.js";
+import {
+  alpnOf,
+  checkCertificates,
+  contextFor,
+  contextOf,
+  lastContextOf,
+  serverNameOf,
+} from "./tls-context.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
 /** Node.js has it, and does not document it: what is wrong with the peer's certificate. */
@@ -70,6 +77,10 @@ class TlsStream implements Stream {
     return takenOf(this.#raw);
   }
 
+  received(): number {
+    return this.#raw.bytesRead;
+  }
+
   sendState(): Promise<SendState | undefined> {
     return sendStateOf(this.#raw);
   }
@@ -79,18 +90,18 @@ class TlsStream implements Stream {
     return this.socket.getPeerX509Certificate();
   }
 
-  fault(): Fault | undefined {
+  fault(silent: boolean): Fault | undefined {
     if (this.#fault !== undefined) return this.#fault;
     const error = this.#error;
     if (error === undefined) {
-      if (this.#secured) return undefined;
+      if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: "the peer hung up during the TLS handshake" };
     }
     if (this.socket.authorizationError && !this.#isServer) return notTrusted(error);
     const reason = reasonOf(error);
     // EPROTO: what OpenSSL found while something was being written.
     if (!/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(error.code ?? "")) {
-      if (this.#secured) return undefined;
+      if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: `the TLS handshake failed: ${reason}` };
     }
     if (reason === "peer did not return a certificate")
@@ -100,6 +111,14 @@ class TlsStream implements Stream {
     return { kind: "protocol", code: "ERR_PROTOCOL", message: `TLS: ${reason}` };
   }
 }
+
+/** A client of TLS 1.3 completes its handshake before the server has looked at its certificate (RFC 8446, Certificate). */
+const HUNG_UP: Fault = {
+  kind: "other",
+  code: "ERR_HANDSHAKE",
+  message:
+    "the server hung up directly after the TLS handshake, as one does that does not accept this side's certificate, or needs one (tlsCert, tlsKey)",
+};
 
 /** OpenSSL's texts have addresses, file names and line numbers: only what is wrong is of use. */
 function reasonOf(error: Error & { readonly reason?: unknown }): string {
@@ -143,6 +162,12 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor)
       return lastContextOf(now(options), "bind");
     }
   };
+  const SNICallback: NonNullable<TLSSocketOptions["SNICallback"]> = (name, done) => {
+    contextFor(now(options), name).then(
+      (made) => done(null, made),
+      (error: Error) => done(error),
+    );
+  };
   return makeRawServer(endpoint, acceptor, (raw) => {
     tune(raw, options);
     const secureContext = context();
@@ -158,6 +183,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor)
       secureContext,
       requestCert,
       rejectUnauthorized: requestCert,
+      ...(now(options).tlsCertificates === null ? {} : { SNICallback }),
       ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
     });
     const stream = new TlsStream(socket, raw, true);
@@ -209,6 +235,7 @@ export const tls: Transport = {
 
   assertUsable(use, options) {
     contextOf(now(options), use);
+    if (use === "bind") checkCertificates(now(options));
   },
 
   listen(endpoint, options, acceptor) {

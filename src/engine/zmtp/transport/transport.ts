@@ -11,6 +11,7 @@ import type { OptionValues } from "../../../core/option-table.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { SendState } from "../heartbeat.js";
 import type { Fault } from "../mechanism/mechanism.js";
+import { HandshakeStage } from "../pending-handshakes.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { Reader } from "./reader.js";
@@ -28,14 +29,26 @@ export interface Stream {
   readonly framing?: Framing | undefined;
   /** Bytes that the system has taken so far. */
   taken(): number;
+  /** Bytes that have come so far, those of the transport's own handshake included. Absent: nobody knows. */
+  received?(): number;
   /** What became of the bytes sent; `undefined`: nobody knows. Never rejects. */
   sendState(): Promise<SendState | undefined>;
   /** The certificate that the peer has proved to be its own, and that was accepted. */
   readonly certificate?: X509Certificate | undefined;
   /** Its own handshake is under way: what is written does not leave before it is complete. Absent: it has none. */
   readonly opening?: boolean;
-  /** Why its own handshake failed; asked when it has ended before that of the socket was complete. */
-  fault?(): Fault | undefined;
+  /**
+   * Why its own handshake failed; asked when it has ended before that of the socket was complete.
+   *
+   * @param silent nothing of the socket's own handshake has come
+   */
+  fault?(silent: boolean): Fault | undefined;
+}
+
+/** How far the peer of a stream has got, whose handshake is under way. */
+export function stageOf(stream: Stream): HandshakeStage {
+  if (stream.opening === false) return HandshakeStage.secured;
+  return (stream.received?.() ?? 0) > 0 ? HandshakeStage.begun : HandshakeStage.silent;
 }
 
 /** All options of the socket at the time of `bind` or `connect`; each transport reads its own. */
@@ -57,6 +70,8 @@ export class DialFault extends Error {
 /** Hears of a listener's connections. */
 export interface Acceptor {
   accepted(stream: Stream): void;
+  /** Whether peers of an address may connect; asked by transports that answer before they hand a stream out. Absent: all may. */
+  admits?(address: string): boolean;
   /** The transport's own handshake with a peer failed. @param address of the peer */
   refused?(address: string, fault: Fault): void;
   failed(error: ShoalError): void;

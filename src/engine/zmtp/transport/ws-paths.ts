@@ -11,6 +11,7 @@ import { addressOf } from "../../../core/schemes/scheme.js";
 import type { SendState } from "../heartbeat.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import type { Fault } from "../mechanism/mechanism.js";
+import { HandshakeStage, PendingHandshakes } from "../pending-handshakes.js";
 import { type HeadFault, HeadReader } from "../ws/http-head.js";
 import { sha1 } from "../ws/random.js";
 import {
@@ -27,7 +28,7 @@ import { WsFraming } from "../ws/ws-framing.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { Reader, Sink } from "./reader.js";
-import type { Acceptor, Stream, TransportOptions } from "./transport.js";
+import { type Acceptor, type Stream, stageOf, type TransportOptions } from "./transport.js";
 
 /** How long a refusal may take to go out before its connection is cut, in ms. */
 const REFUSAL_TIMEOUT = 1_000;
@@ -56,6 +57,15 @@ export class WsStream implements Stream {
     return this.#beneath.taken();
   }
 
+  received(): number {
+    return this.#beneath.received?.() ?? 0;
+  }
+
+  /** The upgrade is complete. */
+  get opening(): boolean {
+    return false;
+  }
+
   sendState(): Promise<SendState | undefined> {
     return this.#beneath.sendState();
   }
@@ -65,7 +75,7 @@ export class WsStream implements Stream {
   }
 
   fault(): Fault | undefined {
-    return this.#beneath.fault?.();
+    return this.#beneath.fault?.(false);
   }
 }
 
@@ -150,8 +160,12 @@ export interface PathUser {
 /** The sockets at the paths of one port, or of a program's own HTTP server. */
 export class Paths {
   readonly #users = new Map<string, PathUser>();
-  /** What is between the first byte and the upgrade; the oldest first. */
-  readonly #pending = new Map<Stream, HeadSink>();
+  /** Whose upgrade is under way, and who is refused and gets the answer. */
+  readonly #pending = new PendingHandshakes<Stream>((stream) =>
+    this.#heads.has(stream) ? stageOf(stream) : HandshakeStage.refused,
+  );
+  /** Of those that are not refused. */
+  readonly #heads = new Map<Stream, HeadSink>();
 
   get size(): number {
     return this.#users.size;
@@ -185,12 +199,12 @@ export class Paths {
       return;
     }
     const { handshakeInterval, maxPendingHandshakes } = user.options;
-    if (this.#pending.size >= maxPendingHandshakes) this.#evictOldest();
+    this.#makeRoom(maxPendingHandshakes);
     const sink = new HeadSink(stream, handshakeInterval, (found) => {
-      this.#pending.delete(stream);
+      this.#forget(stream);
       if (found === "ended" || found === "late") {
         const what = found === "ended" ? "the peer hung up" : `no request within ${handshakeInterval} ms`;
-        const fault = found === "ended" ? stream.fault?.() : undefined;
+        const fault = found === "ended" ? stream.fault?.(true) : undefined;
         user.acceptor.refused?.(
           stream.address,
           fault ?? upgradeFault(`${what} before its upgrade to WebSocket`),
@@ -199,7 +213,8 @@ export class Paths {
       } else if (typeof found === "string") this.#refuse(stream, HEAD_FAULTS[found], user);
       else this.upgrade(stream, readRequest(found.head), found.rest);
     });
-    this.#pending.set(stream, sink);
+    this.#heads.set(stream, sink);
+    this.#pending.add(stream, stream.address);
   }
 
   /** @param rest what came behind the request */
@@ -214,6 +229,11 @@ export class Paths {
       return;
     }
     const { options, acceptor } = user;
+    // No event, as where a connection of tcp is refused: who made the policy counts it.
+    if (acceptor.admits?.(stream.address) === false) {
+      this.#refuse(stream, { status: 403, reason: "this address may not connect" }, undefined);
+      return;
+    }
     if (!isOriginAllowed(request, originsOf(options))) {
       this.#refuse(stream, { status: 403, reason: "pages of this origin may not connect (wsOrigins)" }, user);
       return;
@@ -233,34 +253,50 @@ export class Paths {
 
   /** Nobody is bound any more. */
   close(): void {
-    for (const [stream, sink] of this.#pending) {
-      sink.cancel();
-      stream.socket.destroy();
-    }
-    this.#pending.clear();
+    for (const stream of [...this.#pending.keys()]) this.#end(stream);
   }
 
-  #evictOldest(): void {
-    for (const [stream, sink] of this.#pending) {
-      const count = this.#pending.size;
-      this.#pending.delete(stream);
-      sink.cancel();
-      stream.socket.destroy();
-      this.first?.acceptor.refused?.(
-        stream.address,
-        upgradeFault(`the upgrade of ${stream.remote} gave way to a new one: ${count} were under way`),
-      );
-      return;
-    }
+  #forget(stream: Stream): void {
+    this.#heads.delete(stream);
+    this.#pending.delete(stream);
+  }
+
+  #end(stream: Stream): void {
+    this.#heads.get(stream)?.cancel();
+    this.#forget(stream);
+    stream.socket.destroy();
+  }
+
+  /** For one more; those that are refused go first. */
+  #makeRoom(limit: number): void {
+    const { size } = this.#pending;
+    if (size < limit) return;
+    const weakest = this.#pending.weakest();
+    if (weakest === undefined) return;
+    const wasRefused = !this.#heads.has(weakest);
+    this.#end(weakest);
+    if (wasRefused) return;
+    this.first?.acceptor.refused?.(
+      weakest.address,
+      upgradeFault(`the upgrade of ${weakest.remote} gave way to a new one: ${size} were under way`),
+    );
   }
 
   /** Answers, and hangs up; what the peer goes on to send meanwhile is thrown away. */
   #refuse(stream: Stream, refusal: UpgradeRefusal, user: PathUser | undefined): void {
     const { socket } = stream;
+    const { maxPendingHandshakes } = (user ?? this.first)?.options ?? {};
+    if (maxPendingHandshakes !== undefined) this.#makeRoom(maxPendingHandshakes);
+    this.#pending.add(stream, stream.address);
     socket.end(Buffer.from(refusalResponse(refusal), "latin1"));
-    setTimeout(() => socket.destroy(), REFUSAL_TIMEOUT).unref();
+    const timer = setTimeout(() => this.#end(stream), REFUSAL_TIMEOUT).unref();
+    socket.on("close", () => {
+      clearTimeout(timer);
+      this.#pending.delete(stream);
+    });
+    if (user === undefined) return;
     const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
-    user?.acceptor.refused?.(stream.address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
+    user.acceptor.refused?.(stream.address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
   }
 }
 

@@ -72,7 +72,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
   /** One more path at a port that is bound. */
   function join(port: Port, key: string, endpoint: string, user: PathUser): Listener {
     const { first } = port.paths;
-    if (first !== undefined && certificatesOf(first.options) !== certificatesOf(user.options))
+    if (first !== undefined && !haveSameCertificates(liveOf(first.options), liveOf(user.options)))
       throw new TransportError(
         "EADDRINUSE",
         `Cannot bind ${endpoint}: the sockets of a port have the same certificates`,
@@ -162,7 +162,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
         sink = new HeadSink(result, options.handshakeInterval, (found) => {
           const agreed = answerOf(found, key, name, options);
           if ("fault" in agreed) {
-            const fault = found === "ended" ? result.fault?.() : undefined;
+            const fault = found === "ended" ? result.fault?.(true) : undefined;
             result.socket.destroy();
             done(new DialFault(fault ?? upgradeFault(agreed.fault)));
             return;
@@ -201,7 +201,8 @@ function liveOf(options: TransportOptions): Readonly<OptionValues> {
   return options.live ?? options;
 }
 
-/** What all users of a port must have in common, as it is now. */
-function certificatesOf(options: TransportOptions): string {
-  return JSON.stringify(Object.entries(liveOf(options)).filter(([name]) => name.startsWith("tls")));
+/** What all users of a port must have in common, as it is now; keys follow from their certificates. */
+function haveSameCertificates(one: Readonly<OptionValues>, other: Readonly<OptionValues>): boolean {
+  const names = Object.keys(one).filter((name) => name.startsWith("tls")) as (keyof OptionValues)[];
+  return names.every((name) => one[name] === other[name]) && one.tlsCertificates === other.tlsCertificates;
 }

@@ -350,7 +350,6 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     const other = await patient.bind("ws://127.0.0.1:*");
     const evicted = next(patient, "handshake:error:other");
     const first = await WsPeer.connect(other);
-    first.send("GET / HT");
     await WsPeer.connect(other);
     await WsPeer.connect(other);
     await first.end();

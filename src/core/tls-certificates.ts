@@ -1,0 +1,48 @@
+/** The certificates of a server that has several names: what the option `tlsCertificates` takes. */
+
+/** One certificate of a server, in PEM. */
+export interface TlsCertificate {
+  /** With those that lead to its authority behind it. */
+  readonly cert: string;
+  /** Its private key. */
+  readonly key: string;
+  /** Of a key that is encrypted. */
+  readonly passphrase?: string;
+}
+
+/**
+ * Several certificates, of which the first is shown whose names fit what the client asks for (SNI, RFC 6066), or a function
+ * of that name, in lower case. What it throws ends the handshake; `undefined` stands for the socket's own certificate.
+ */
+export type TlsCertificates =
+  | readonly TlsCertificate[]
+  | ((name: string) => TlsCertificate | undefined | Promise<TlsCertificate | undefined>);
+
+/** Certificates in a list. */
+const MAX_CERTIFICATES = 1_000;
+/** Bytes of one certificate, or key. */
+const MAX_PEM_BYTES = 1_048_576;
+const MEMBERS: readonly string[] = ["cert", "key", "passphrase"];
+
+/** What the option has to be, in words. */
+export const TLS_CERTIFICATES_RULE = `a function, a list of at most ${MAX_CERTIFICATES} { cert, key, passphrase? } in PEM, or null`;
+
+export function isTlsCertificates(value: unknown): value is TlsCertificates {
+  if (typeof value === "function") return true;
+  return Array.isArray(value) && value.length <= MAX_CERTIFICATES && value.every(isTlsCertificate);
+}
+
+export function isTlsCertificate(value: unknown): value is TlsCertificate {
+  if (typeof value !== "object" || value === null) return false;
+  const { cert, key, passphrase } = value as Partial<TlsCertificate>;
+  return (
+    Object.keys(value).every((name) => MEMBERS.includes(name)) &&
+    isPem(cert) &&
+    isPem(key) &&
+    (passphrase === undefined || typeof passphrase === "string")
+  );
+}
+
+function isPem(value: unknown): value is string {
+  return typeof value === "string" && Buffer.byteLength(value) <= MAX_PEM_BYTES;
+}
