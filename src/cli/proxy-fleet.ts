@@ -54,9 +54,11 @@ export async function runConfiguration(file: string, settings: ConfigSettings): 
   });
   const reloads = new Reloads(file, log, {
     apply: async (text) => {
-      const changes = await fleet.apply(await configurationOf(file, text));
+      const configuration = await configurationOf(file, text);
+      const changes = await fleet.apply(configuration);
       const { length } = changes.filter((change) => change.do !== "start" || change.again === undefined);
-      return length === 0 ? "nothing changed" : `${length} ${length === 1 ? "change" : "changes"}`;
+      const changed = length === 0 ? "nothing changed" : `${length} ${length === 1 ? "change" : "changes"}`;
+      return { changed, files: configuration.files ?? {} };
     },
     unchanged: "the proxies continue",
   }).listen();
@@ -86,6 +88,8 @@ function textOfChange(change: Change, endpoint: string | undefined): string {
         : `${proxy} has ended, to restart with a new ${change.again.join(", ")}`;
     case "policy":
       return `${proxy}: the ${change.socket} has a new policy`;
+    case "tls":
+      return `${proxy}: the ${change.socket} has new certificates`;
     case "bind":
       return `${proxy}: the ${change.socket} listens at ${endpoint ?? change.endpoint}`;
     case "unbind":

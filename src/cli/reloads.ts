@@ -1,12 +1,12 @@
 /**
  * A command that follows its configuration file.
  *
- *   SIGHUP, a change of the file --> read --problems--> logged; what runs continues unchanged
- *                                      +--> applied --> logged
+ *   SIGHUP, a change of the file,  --> read --problems--> logged; what runs continues unchanged
+ *   or of one that it names              +--> applied --> logged
  *
  * One reload at a time, and one more when it was asked for meanwhile.
  */
-import { ConfigurationError, textOf } from "../config/file.js";
+import { ConfigurationError, type NamedFileStates, stateOfNamed, textOf } from "../config/file.js";
 import { type Problem, problemLine } from "../config/source.js";
 import { FileWatch } from "../config/watch.js";
 import { describe, Failure } from "./failure.js";
@@ -18,10 +18,10 @@ export interface ReloadEffects {
   /**
    * Applies a text that was read.
    *
-   * @returns what changed, in words
+   * @returns what changed, in words, and other files that it names, whose changes count, too
    * @throws ConfigurationError for its problems
    */
-  apply(text: string): Promise<string>;
+  apply(text: string): Promise<string | { readonly changed: string; readonly files: NamedFileStates }>;
   /** What continues when a text cannot be applied: "the proxies continue". */
   readonly unchanged: string;
 }
@@ -34,9 +34,12 @@ export class Reloads {
   readonly #signals = terminal().signals;
   /** The text read last, valid or not: a change of another file in the folder does not change it. */
   #text = "";
+  /** Files that the text names, as they were when it was applied last. */
+  #named: NamedFileStates = {};
   /** Whether the file could not be read: logged once, not at each change of another file in the folder. */
   #gone = false;
   #ready = false;
+  #watches = false;
   #busy = false;
   #asked: "no" | "if-changed" | "always" = "no";
 
@@ -68,7 +71,7 @@ export class Reloads {
     try {
       text = await textOf(this.#file);
       this.#text = text;
-      await this.#effects.apply(text);
+      await this.#apply(text);
     } catch (error) {
       throw failureOf(this.#file, error, this.#log);
     }
@@ -80,6 +83,7 @@ export class Reloads {
     this.#text = text;
     this.#ready = true;
     this.#ask(false); // The file may have changed meanwhile, or a SIGHUP may have come.
+    this.#watches = watches;
     if (watches) await this.#watch.start();
   }
 
@@ -99,7 +103,7 @@ export class Reloads {
       try {
         const text = await this.#read(always);
         if (text === undefined) continue;
-        const what = await this.#effects.apply(text);
+        const what = await this.#apply(text);
         this.#log.info(`read ${this.#file} again: ${what}`);
       } catch (error) {
         this.#log.error(
@@ -121,9 +125,40 @@ export class Reloads {
       this.#gone = true;
       throw error;
     }
-    if (!always && text === this.#text) return undefined;
+    if (!always && text === this.#text && !(await this.#hasNamedChanged())) return undefined;
     this.#text = text;
     return text;
+  }
+
+  async #apply(text: string): Promise<string> {
+    let files: NamedFileStates = {};
+    try {
+      const applied = await this.#effects.apply(text);
+      if (typeof applied === "string") return applied;
+      ({ files } = applied);
+      return applied.changed;
+    } catch (error) {
+      if (error instanceof ConfigurationError) ({ files } = error);
+      throw error;
+    } finally {
+      await this.#follow(files);
+    }
+  }
+
+  /** @param named by the text */
+  async #follow(named: NamedFileStates): Promise<void> {
+    const before = Object.keys(this.#named);
+    const files = Object.keys(named);
+    this.#named = named;
+    if (files.length === before.length && files.every((file, at) => file === before[at])) return;
+    this.#watch.alsoFollow(files);
+    if (this.#watches) await this.#watch.start();
+  }
+
+  async #hasNamedChanged(): Promise<boolean> {
+    for (const [file, state] of Object.entries(this.#named))
+      if ((await stateOfNamed(file)) !== state) return true;
+    return false;
   }
 }
 

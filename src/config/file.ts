@@ -1,6 +1,7 @@
 /** A configuration's file: its text, its faults as one error, and messages that repeat no secret. */
+import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { open, stat } from "node:fs/promises";
+import { open, readFile, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Path, type Problem, problemLine, SHOWN, type Source } from "./source.js";
 
@@ -9,13 +10,46 @@ const MAX_FILE = 1_048_576;
 /** Characters from which on what a variable held is looked for in messages. */
 const MIN_SECRET = 3;
 
+/** Files that a configuration names, by their whole paths, and what was in them: a digest, or the system's code. */
+export type NamedFileStates = Readonly<Record<string, string>>;
+
+/** Bytes of the largest file that a configuration names. */
+const MAX_NAMED_FILE = 1_048_576;
+
+/**
+ * @returns the text, one character a byte, with its state
+ * @throws Error for one that is too long; as node:fs does
+ */
+export async function readNamed(file: string): Promise<{ readonly text: string; readonly state: string }> {
+  const { size } = await stat(file);
+  if (size > MAX_NAMED_FILE) throw new Error(`it has ${size} bytes; expected ${MAX_NAMED_FILE} at most`);
+  const text = await readFile(file, "latin1");
+  return { text, state: createHash("sha256").update(text, "latin1").digest("base64") };
+}
+
+/** What is in a file now. Never rejects. */
+export async function stateOfNamed(file: string): Promise<string> {
+  try {
+    return (await readNamed(file)).state;
+  } catch (error) {
+    return stateOfError(error);
+  }
+}
+
+/** The state of a file that cannot be read. */
+export function stateOfError(error: unknown): string {
+  return String((error as NodeJS.ErrnoException).code ?? "unreadable");
+}
+
 /** A configuration that cannot be used: its faults, with their places. */
 export class ConfigurationError extends Error {
   readonly problems: readonly Problem[];
+  readonly files: NamedFileStates;
 
-  constructor(problems: readonly Problem[]) {
+  constructor(problems: readonly Problem[], files: NamedFileStates = {}) {
     super(problems.map(problemLine).join("\n"));
     this.problems = problems;
+    this.files = files;
   }
 }
 

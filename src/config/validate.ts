@@ -71,6 +71,11 @@ function findingOf(error: ErrorObject, filled: ReadonlySet<string>, words: Schem
       const missing = String(error.params.missingProperty);
       return { path, message: `needs the key ${missing}` };
     }
+    case "dependencies":
+      return {
+        path,
+        message: `${String(error.params.property)} needs the key ${String(error.params.missingProperty)}`,
+      };
     case "anyOf":
       return { path, message: words.anyOf };
     case "additionalProperties": {

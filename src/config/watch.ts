@@ -1,6 +1,6 @@
 /**
- * Notices changes of a file: in the folder that it is in, since editors replace it by another, and in the folder that it
- * really is in where it is a link, as Kubernetes mounts it. The reader finds out what changed, if anything.
+ * Notices changes of a file, and of those that it names: in the folder that each is in, since editors replace it by another, and in
+ * the folder that it really is in where it is a link, as Kubernetes mounts it. The reader finds out what changed, if anything.
  */
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
@@ -12,7 +12,8 @@ const QUIET = 200;
 const PATIENCE = 2_000;
 
 export class FileWatch {
-  readonly #file: string;
+  /** The file, and those that it names. */
+  #files: readonly string[];
   readonly #watch: FolderWatch;
   readonly #onChange: () => void;
   #closed = false;
@@ -22,15 +23,24 @@ export class FileWatch {
    * @param onError a folder cannot be watched
    */
   constructor(file: string, onChange: () => void, onError: (error: Error) => void) {
-    this.#file = resolve(file);
+    this.#files = [resolve(file)];
     this.#onChange = onChange;
     this.#watch = new FolderWatch(QUIET, PATIENCE, { onChange: () => void this.#changed(), onError });
   }
 
   /** Settles when it watches. */
   async start(): Promise<void> {
-    const real = await realpath(this.#file).catch(() => this.#file);
-    if (!this.#closed) await this.#watch.follow([...new Set([dirname(this.#file), dirname(real)])]);
+    const folders = new Set<string>();
+    for (const file of this.#files) {
+      folders.add(dirname(file));
+      folders.add(dirname(await realpath(file).catch(() => file)));
+    }
+    if (!this.#closed) await this.#watch.follow([...folders]);
+  }
+
+  /** Other files that matter, in place of those before: from the next change on, or `start`. @param files whole paths */
+  alsoFollow(files: readonly string[]): void {
+    this.#files = [this.#files[0] as string, ...files];
   }
 
   close(): void {

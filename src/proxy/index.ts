@@ -8,6 +8,7 @@ export type { ProxyDropReason, ProxyEvent, ProxyListening } from "./events.js";
 export type { ProxyLoopPeer } from "./loop-detector.js";
 export type {
   ProxyCaptureOptions,
+  ProxyCertificates,
   ProxyControlOptions,
   ProxyEndpoints,
   ProxyOptions,

@@ -12,6 +12,7 @@ import type {
   XSubscriberOptions,
 } from "../sockets/pub-sub.js";
 import type { DealerOptions, ReplyOptions, RouterOptions } from "../sockets/request-reply.js";
+import type { CommonOptions } from "../sockets/socket-options.js";
 import { isWildcard } from "./own-endpoints.js";
 import { type ProxySocketType, SIDE_TYPES } from "./pairs.js";
 import { checkPolicy, type ProxyPolicy } from "./policy/policy.js";
@@ -114,6 +115,12 @@ export interface ProxyOptions<F, B> {
   /** The context of all its sockets. Default: the process-wide one. */
   readonly context?: Context;
 }
+
+/** What {@link SocketProxy.setCertificates} takes: the socket options of these names. */
+export type ProxyCertificates = Pick<
+  CommonOptions,
+  "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa" | "tlsCertificates"
+>;
 
 /** The types of a proxy's sockets. */
 export type PlanType = ProxySocketType | "rep";

@@ -1,12 +1,14 @@
 /** One socket of a proxy: opened from its plan, bound and connected. */
+import { checkKeys } from "../core/arguments.js";
 import type { Context } from "../sockets/context.js";
 import { announce, canRetire, engineStats, retire } from "../sockets/internal.js";
+import { checkOption } from "../sockets/options.js";
 import { Pair } from "../sockets/pair.js";
 import { Pull, Push } from "../sockets/pipeline.js";
 import { Publisher, Subscriber, XPublisher, XSubscriber } from "../sockets/pub-sub.js";
 import { Dealer, Reply, Router } from "../sockets/request-reply.js";
 import type { Socket } from "../sockets/socket.js";
-import type { PlanType, SocketPlan } from "./options.js";
+import { type PlanType, type ProxyCertificates, type SocketPlan, typeNameOf } from "./options.js";
 
 /** ms that the messages of a socket without a linger of its own have to leave, when the proxy stops. */
 export const LINGER = 1_000;
@@ -23,6 +25,8 @@ const CLASSES: Readonly<Record<PlanType, new (options: never) => Socket>> = {
   xpub: XPublisher,
   rep: Reply,
 };
+
+const CERTIFICATE_OPTIONS = ["tlsCert", "tlsKey", "tlsPassphrase", "tlsCa", "tlsCertificates"] as const;
 
 export class ProxySocket {
   readonly plan: SocketPlan;
@@ -82,6 +86,15 @@ export class ProxySocket {
   disconnectFrom(endpoint: string): void {
     this.socket.disconnect(endpoint);
     this.connected.splice(this.connected.indexOf(endpoint), 1);
+  }
+
+  /** @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value; nothing has changed then */
+  setCertificates(certificates: ProxyCertificates): void {
+    checkKeys("certificates", certificates, CERTIFICATE_OPTIONS);
+    const given = Object.entries(certificates).filter(([, value]) => value !== undefined);
+    for (const [name, value] of given) checkOption(typeNameOf(this.plan.type), name, value);
+    // In one turn: no handshake meets a certificate without its key.
+    Object.assign(this.socket, Object.fromEntries(given));
   }
 
   /** Subscribes at the publishers, or cancels it; on sides of type sub and xsub. */

@@ -15,6 +15,7 @@ import { Drain } from "./drain.js";
 import { type ProxyEvent, ProxyEvents, type ProxyListening } from "./events.js";
 import {
   checkOptions,
+  type ProxyCertificates,
   type ProxyOptions,
   type ProxySideOptionsByType,
   planOf,
@@ -316,6 +317,19 @@ export class SocketProxy {
     if (this.closed) throw new ClosedError("EBADF", "The proxy is closed");
     await this.#policies[side].replace(checked);
     this.#pumps?.policyChanged();
+  }
+
+  /**
+   * Other certificates for a socket's tls:// and wss:// endpoints: handshakes from then on have them, and connections that stand go
+   * on. What is left out stays as it is; a certificate and its key go together.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value; nothing has changed then
+   * @throws ClosedError `EBADF` when the proxy has no such socket open
+   */
+  setCertificates(socket: ProxySocketName, certificates: ProxyCertificates): void {
+    const opened = this.#sockets.all.get(socket);
+    if (opened === undefined) throw new ClosedError("EBADF", `The proxy has no ${String(socket)} open`);
+    opened.setCertificates(certificates);
   }
 
   #call(call: ProxyCall): void {

@@ -4,6 +4,7 @@
  *   the same                              nothing
  *   endpoints of a socket                 bind, unbind, connect, disconnect: the proxy runs on
  *   policy of a side                      policy: the proxy runs on
+ *   certificates of a socket              tls: the proxy runs on, and handshakes from then on have the new ones
  *   anything else of a proxy              stop and start again: its peers connect again
  *   a proxy that is new, or gone          start, stop
  *
@@ -25,6 +26,7 @@ import {
   type SocketName,
   same,
   socketsOf,
+  type TlsConfiguration,
 } from "./model.js";
 
 interface Whole {
@@ -51,6 +53,13 @@ export type Change =
       readonly socket: SocketName;
       readonly policy: SocketConfiguration["policy"];
       readonly before: SocketConfiguration["policy"];
+    }
+  | {
+      readonly do: "tls";
+      readonly proxy: string;
+      readonly socket: SocketName;
+      readonly tls: TlsConfiguration;
+      readonly before: TlsConfiguration;
     };
 
 type EndpointChange = Extract<Change, { readonly endpoint: string }>;
@@ -80,6 +89,8 @@ export function inverse(change: Change): Change {
       return { ...change, do: "start" };
     case "policy":
       return { ...change, policy: change.before, before: change.policy };
+    case "tls":
+      return { ...change, tls: change.before, before: change.tls };
     default:
       return { ...change, do: INVERSE[change.do] };
   }
@@ -113,6 +124,8 @@ function socketAfter(
       const { policy: _, ...rest } = socket;
       return change.policy === undefined ? rest : { ...rest, policy: change.policy };
     }
+    case "tls":
+      return { ...socket, tls: change.tls };
   }
 }
 
@@ -130,6 +143,9 @@ function within(proxy: string, before: ProxyConfiguration, after: ProxyConfigura
     const each = (what: EndpointChange["do"], endpoints: readonly string[]): void => {
       for (const endpoint of endpoints) changes.push({ do: what, proxy, socket, endpoint });
     };
+    // Before anything is bound that needs them.
+    if (old.tls !== undefined && now.tls !== undefined && !same(old.tls, now.tls))
+      changes.push({ do: "tls", proxy, socket, tls: now.tls, before: old.tls });
     each("unbind", without(old.bind, now.bind));
     each("disconnect", without(old.connect, now.connect));
     each("bind", without(now.bind, old.bind));
@@ -150,6 +166,7 @@ function reasons(before: ProxyConfiguration, after: ProxyConfiguration): readonl
       found.push(name);
       continue;
     }
+    if ((old.tls === undefined) !== (now.tls === undefined)) found.push(`${name}.tls`);
     for (const option of new Set([...Object.keys(old.options), ...Object.keys(now.options)]))
       if (!same(old.options[option], now.options[option])) found.push(`${name}.${option}`);
   }
@@ -213,6 +230,7 @@ function endpointsOf(change: Change): {
 } {
   switch (change.do) {
     case "policy":
+    case "tls":
       return { bind: [], connect: [] };
     case "start":
     case "stop": {

@@ -5,7 +5,7 @@
 import type { SocketProxy } from "../socket-proxy.js";
 import type { ProxyDrainResult } from "../stats.js";
 import { type Change, changed, difference, inverse } from "./difference.js";
-import type { Configuration, Proxies, ProxyConfiguration } from "./model.js";
+import { type Configuration, type Proxies, type ProxyConfiguration, tlsOptions } from "./model.js";
 
 /** One of the proxies. */
 export interface FleetMember {
@@ -165,6 +165,9 @@ export class Fleet {
         return undefined;
       case "policy":
         await (proxy as HasPolicy).setPolicy?.(change.socket, change.policy ?? {});
+        return undefined;
+      case "tls":
+        proxy.setCertificates(change.socket, tlsOptions(change.tls));
         return undefined;
       default:
         return (await proxy[change.do](change.socket, change.endpoint)) ?? undefined;

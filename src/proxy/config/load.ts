@@ -5,8 +5,18 @@
  */
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import { type Environment, expand, placeKey } from "../../config/environment.js";
-import { ConfigurationError, childOf, hider, otherThan, reasonOf, textOf } from "../../config/file.js";
+import {
+  ConfigurationError,
+  childOf,
+  hider,
+  otherThan,
+  readNamed,
+  reasonOf,
+  stateOfError,
+  textOf,
+} from "../../config/file.js";
 import { type Finding, type Path, Source } from "../../config/source.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
@@ -20,6 +30,7 @@ import {
   SOCKET_NAMES,
   type SocketConfiguration,
   shapeOf,
+  type TlsConfiguration,
   withCertificate,
 } from "./model.js";
 import { DRAIN_SECONDS } from "./schema.js";
@@ -77,10 +88,15 @@ export async function configurationOf(
   for (const [name, proxy] of Object.entries(proxies))
     if (!findings.some(({ path }) => isWithin(path, name))) findings.push(...madeOf(name, proxy));
 
+  const { read } = files;
   if (findings.length > 0)
-    throw new ConfigurationError(source.problems(findings.map(hider(expanded, source))));
+    throw new ConfigurationError(source.problems(findings.map(hider(expanded, source))), read);
   const { drain = DRAIN_SECONDS } = expanded.value as { drain?: number };
-  return { drain: drain * 1_000, proxies: { ...proxies } };
+  return {
+    drain: drain * 1_000,
+    proxies: { ...proxies },
+    ...(Object.keys(read).length === 0 ? {} : { files: read }),
+  };
 }
 
 function engineInUse(): EngineAbilities {
@@ -154,7 +170,7 @@ async function withFiles(
     const socket = proxy[socketName];
     if (socket === undefined) continue;
     const path = ["proxies", name, socketName];
-    let { options, policy } = socket;
+    let { options, policy, tls } = socket;
     if (typeof options.curveCertificate === "string") {
       const keys = await files.keys([...path, "curveCertificate"], options.curveCertificate);
       if (keys !== undefined) options = withCertificate(options, keys);
@@ -163,7 +179,13 @@ async function withFiles(
       const keys = await files.folder([...path, "policy", "keys"], policy.keys);
       policy = { ...policy, keys };
     }
-    sockets[socketName] = { ...socket, options, ...(policy === undefined ? {} : { policy }) };
+    if (tls !== undefined) tls = await files.certificates([...path, "tls"], tls);
+    sockets[socketName] = {
+      ...socket,
+      options,
+      ...(policy === undefined ? {} : { policy }),
+      ...(tls === undefined ? {} : { tls }),
+    };
   }
   return { ...proxy, ...sockets } as ProxyConfiguration;
 }
@@ -182,6 +204,8 @@ function madeOf(name: string, proxy: ProxyConfiguration): readonly Finding[] {
 /** The files that a configuration names: certificates, and folders of keys. Each is read once. */
 class NamedFiles {
   readonly findings: Finding[] = [];
+  /** Those that are missing included. */
+  readonly read: Record<string, string> = {};
   readonly #folder: string;
   readonly #certificates = new Map<string, Promise<Certificate>>();
 
@@ -206,6 +230,53 @@ class NamedFiles {
       this.#found(path, `cannot read the certificate ${file}: ${reasonOf(error)}`);
     }
     return undefined;
+  }
+
+  /** What the files of a socket's certificates have; without those that cannot be read. */
+  async certificates(path: Path, tls: TlsConfiguration): Promise<TlsConfiguration> {
+    const found = this.findings.length;
+    const read = await this.#pems(path, tls, ["cert", "key", "ca"]);
+    const certificates: { cert: string; key: string }[] = [];
+    for (const [at, pair] of (tls.certificates ?? []).entries()) {
+      const { cert, key } = await this.#pems([...path, "certificates", at], pair, ["cert", "key"]);
+      if (cert !== undefined && key !== undefined) certificates.push({ cert, key });
+    }
+    if (this.findings.length > found) return {};
+    const all = [
+      { path, pair: read },
+      ...certificates.map((pair, at) => ({ path: [...path, "certificates", at], pair })),
+    ];
+    for (const { path, pair } of all) {
+      try {
+        createSecureContext(pair);
+      } catch (error) {
+        this.#found(path, `these files cannot be used: ${reasonOf(error)}`);
+      }
+    }
+    return { ...read, ...(certificates.length === 0 ? {} : { certificates }) };
+  }
+
+  async #pems<N extends "cert" | "key" | "ca">(
+    path: Path,
+    names: { readonly [K in N]?: string },
+    which: readonly N[],
+  ): Promise<{ [K in N]?: string }> {
+    const read: { [K in N]?: string } = {};
+    for (const name of which) {
+      const given = names[name];
+      if (given === undefined) continue;
+      const file = this.whole(given);
+      try {
+        const { text, state } = await readNamed(file);
+        this.read[file] = state;
+        if (text.includes("-----BEGIN ")) read[name] = text;
+        else this.#found([...path, name], `${file} is not in PEM`);
+      } catch (error) {
+        this.read[file] = stateOfError(error);
+        this.#found([...path, name], `cannot read ${file}: ${reasonOf(error)}`);
+      }
+    }
+    return read;
   }
 
   /** Whether a folder is there. @returns its whole path */

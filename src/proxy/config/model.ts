@@ -3,6 +3,8 @@
  * a proxy is made of. Pure; the files that it names are read in load.ts.
  */
 
+import type { NamedFileStates } from "../../config/file.js";
+import type { TlsCertificates } from "../../core/tls-certificates.js";
 import { curveKeyPair, curvePublicKey } from "../../sockets/security/curve-keys.js";
 import { plainUsers } from "../../sockets/security/plain-users.js";
 import type { SocketProxyOptions } from "../socket-proxy.js";
@@ -14,8 +16,18 @@ export interface SocketConfiguration {
   readonly connect: readonly string[];
   /** As written, with the folder of keys as a whole path. */
   readonly policy?: Readonly<Record<string, unknown>>;
+  /** Of tls:// and wss://: what its files have, or their names as written until they are read. */
+  readonly tls?: TlsConfiguration;
   /** Everything else: type, subscriptions, the socket's options with the keys of its certificate, and PLAIN users. */
   readonly options: Readonly<Record<string, unknown>>;
+}
+
+/** The certificates of one socket. */
+export interface TlsConfiguration {
+  readonly cert?: string;
+  readonly key?: string;
+  readonly ca?: string;
+  readonly certificates?: readonly { readonly cert: string; readonly key: string }[];
 }
 
 /** The sockets of a proxy, in the order in which they are opened. */
@@ -41,6 +53,8 @@ export interface Configuration {
   /** ms that a drain may take. */
   readonly drain: number;
   readonly proxies: Proxies;
+  /** Files that were read for it, and whose changes count; absent: none. */
+  readonly files?: NamedFileStates;
 }
 
 /** The sockets that a proxy has, with their names. */
@@ -86,13 +100,14 @@ export function shapeOf(given: Given): ProxyConfiguration {
 }
 
 function socketOf(
-  { bind, connect, policy, ...options }: Given,
+  { bind, connect, policy, tls, ...options }: Given,
   type: string | undefined,
 ): SocketConfiguration {
   return {
     bind: listOf(bind),
     connect: listOf(connect),
     ...(policy === undefined ? {} : { policy: policy as Given }),
+    ...(tls === undefined ? {} : { tls: tls as TlsConfiguration }),
     options: { ...(type === undefined ? {} : { type }), ...options },
   };
 }
@@ -121,13 +136,29 @@ export function optionsOf(proxy: ProxyConfiguration): SocketProxyOptions {
   return Object.fromEntries(sockets) as unknown as SocketProxyOptions;
 }
 
-function socketOptions({ bind, connect, policy, options }: SocketConfiguration): Given {
+/** The socket options that certificates become; those that are absent are reset. */
+export function tlsOptions({ cert, key, ca, certificates }: TlsConfiguration): {
+  readonly tlsCert: string | null;
+  readonly tlsKey: string | null;
+  readonly tlsCa: string | null;
+  readonly tlsCertificates: TlsCertificates | null;
+} {
+  return {
+    tlsCert: cert ?? null,
+    tlsKey: key ?? null,
+    tlsCa: ca ?? null,
+    tlsCertificates: certificates ?? null,
+  };
+}
+
+function socketOptions({ bind, connect, policy, tls, options }: SocketConfiguration): Given {
   const { plainUsers: users, ...rest } = options;
   return {
     ...rest,
     bind,
     connect,
     ...(policy === undefined ? {} : { policy }),
+    ...(tls === undefined ? {} : tlsOptions(tls)),
     ...clientKeys(options),
     ...(users === undefined
       ? {}

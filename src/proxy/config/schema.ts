@@ -33,7 +33,7 @@ const WITH_SENDERS: readonly string[] = ["router", "dealer", "pair", "pull", "su
 const CAPTURES = ["pub", "push"] as const;
 const CONTROLS = ["rep", "pair", "sub"] as const;
 /** Said in the file by other means: PLAIN users, and the certificate's file. */
-const REPLACED = ["plainServer"];
+const REPLACED = ["plainServer", "tlsCertificates"];
 const VARIABLE = "\\$\\{[A-Za-z_][A-Za-z0-9_]*\\}";
 const Z85 = "[0-9A-Za-z.:+=^!/*?&<>()\\[\\]{}@%$#-]{40}";
 
@@ -206,6 +206,7 @@ function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolea
         "CURVE keys: a secret certificate file, from the folder of this file. Without curveServerKey: the server.",
         { minLength: 1 },
       ),
+      tls: tlsSchema(),
       plainUsers: {
         type: "object",
         description: "PLAIN security, as the server: the password of each user.",
@@ -220,6 +221,27 @@ function socketSchema(given: PlanType | readonly ProxySocketType[], side: boolea
       ...options,
     },
     { anyOf: [{ required: ["bind"] }, { required: ["connect"] }] },
+  );
+}
+
+/** PEM files. */
+function tlsSchema(): Schema {
+  const file = (what: string): Schema => text(`${what}: a file in PEM.`, { minLength: 1 });
+  const pair = { cert: file("The certificate"), key: file("Its private key") };
+  return map(
+    "TLS of tls:// and wss:// endpoints: files from the folder of this file, which are read again when they change.",
+    {
+      ...pair,
+      ca: file(
+        "Authorities. Where this side binds, peers need a certificate of theirs; where it connects, they are trusted in place of the system's",
+      ),
+      certificates: {
+        type: "array",
+        description: "Further certificates of a side that binds, for the names that clients ask for (SNI).",
+        items: map("One of them.", pair, { required: ["cert", "key"] }),
+      },
+    },
+    { dependencies: { cert: ["key"], key: ["cert"], certificates: ["cert"] } },
   );
 }
 
@@ -271,5 +293,7 @@ function optionSchema(spec: OptionSpec): Schema {
       return text(`40 characters of Z85. ${description}`, { pattern: `^(?:${Z85}|.*${VARIABLE}.*)$` });
     case "choice":
       return { enum: spec.choices?.filter((choice) => choice !== null), description };
+    case "certificates":
+      return {}; // The key `tls` has their files.
   }
 }

@@ -34,12 +34,17 @@ export function checkSocket(
 ): readonly Finding[] {
   const { options } = socket;
   const findings = [
-    ...(whole ? exclusions(path, options) : []),
+    ...(whole ? exclusions(path, { ...options, tls: socket.tls }) : []),
     ...unsupported(path, options, engine),
     ...values(path, options),
     ...blocks(path, socket),
   ];
   if (!whole || findings.length > 0) return findings;
+  const bare = socket.bind.find((endpoint) => /^(?:tls|wss):/.test(endpoint));
+  if (bare !== undefined && socket.tls?.cert === undefined && options.tlsCert === undefined)
+    return [
+      { path: [...path, "bind"], message: `${bare} needs a certificate: tls: { cert: FILE, key: FILE }` },
+    ];
   const asItWillBe = withKeys(options);
   const fault = securityFault(asItWillBe);
   if (fault !== undefined) return [{ path: [...path, fault.option], atKey: true, message: fault.message }];
@@ -62,6 +67,7 @@ function exclusions(path: Path, options: Given): readonly Finding[] {
     "curveServerKey",
     "curveCertificate",
   ]);
+  exclude("tls", ["tlsCert", "tlsKey", "tlsCa"]);
   exclude("plainUsername", ["curveServer", "curveServerKey", "curveCertificate"]);
   return findings;
 }

@@ -149,6 +149,7 @@ describe("the difference of two configurations", () => {
           expect(stays).toBe(true);
           const [was, is] = [old[change.socket], now[change.socket]];
           if (change.do === "policy") expect(was?.policy).not.toEqual(is?.policy);
+          else if (change.do === "tls") expect(was?.tls).not.toEqual(is?.tls);
           else {
             const list = change.do === "bind" || change.do === "unbind" ? "bind" : "connect";
             const times = (all: readonly string[] | undefined): number =>

@@ -1,0 +1,98 @@
+/** shoal proxy --config with certificates: renewed while peers are connected, missing, and back again. */
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { Pull, Push, type Socket } from "../../src/index.js";
+import { makeAuthority, makeCertificate } from "../support/certificates.js";
+import { run } from "./in-process.js";
+import { ipc, startWithout, useShoal } from "./support.js";
+
+useShoal();
+
+let folder = "";
+const path = (name: string): string => join(folder, name);
+const pem = (name: string): string => readFileSync(path(name), "latin1");
+const sockets: Socket[] = [];
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-proxy-tls-"));
+  makeAuthority(folder, "ca");
+  for (const name of ["old", "new"])
+    makeCertificate(folder, name, {
+      extensions: "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth\n",
+      subject: `/CN=${name}`,
+    });
+}, 60_000);
+afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** As certbot does: each file is replaced by another. */
+function install(name: string): void {
+  for (const kind of ["key", "pem"]) {
+    writeFileSync(path(`now.${kind}.tmp`), pem(`${name}.${kind}`));
+    renameSync(path(`now.${kind}.tmp`), path(`now.${kind}`));
+  }
+}
+
+async function subjectAt(port: number): Promise<unknown> {
+  const peer = connect({ port, host: "127.0.0.1", ca: pem("ca.pem") });
+  await once(peer, "secureConnect");
+  const { CN } = peer.getPeerCertificate().subject;
+  peer.destroy();
+  return CN;
+}
+
+it("renews certificates without a stop, when their files change", async () => {
+  install("old");
+  const [work, config] = [ipc(), path("proxy.yaml")];
+  writeFileSync(
+    config,
+    `
+proxies:
+  work:
+    kind: streamer
+    frontend: { bind: "tls://127.0.0.1:*", tls: { cert: now.pem, key: now.key } }
+    backend: { bind: "${work}" }
+`,
+  );
+  expect(await run("", "proxy", "check", config)).toMatchObject({ code: 0 });
+  const proxy = startWithout("proxy", "--config", config);
+  const [, port] = (await proxy.until(
+    "stderr",
+    /tls:\/\/127\.0\.0\.1:(\d+)[\s\S]*work has started\n/,
+  )) as RegExpExecArray;
+  expect(await subjectAt(Number(port))).toBe("old");
+  const push = new Push({ tlsCa: pem("ca.pem") });
+  const pull = new Pull();
+  sockets.push(push, pull);
+  push.connect(`tls://127.0.0.1:${port}`);
+  pull.connect(work);
+  await push.send("before");
+  expect(String((await pull.receive({ timeout: 8_000 }))[0])).toBe("before");
+  let left = 0;
+  push.events.on("peer:leave", () => void left++);
+
+  install("new");
+  await proxy.until("stderr", /work: the frontend has new certificates\n/);
+  expect(await subjectAt(Number(port))).toBe("new");
+
+  renameSync(path("now.key"), path("away.key"));
+  await proxy.until("stderr", /frontend\.tls\.key: cannot read .*now\.key: it does not exist\n/);
+  expect(await run("", "proxy", "check", config)).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/tls\.key: cannot read .*now\.key: it does not exist/),
+  });
+  expect(await subjectAt(Number(port))).toBe("new");
+  install("old");
+  await proxy.until("stderr", /has new certificates\n[\s\S]*has new certificates\n/);
+  expect(await subjectAt(Number(port))).toBe("old");
+
+  await push.send("after");
+  expect(String((await pull.receive({ timeout: 8_000 }))[0])).toBe("after");
+  expect(left).toBe(0);
+  proxy.signal("SIGTERM");
+  expect((await proxy.ended).code).toBe(0);
+});

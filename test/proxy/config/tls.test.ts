@@ -1,0 +1,139 @@
+/** Certificates of tls:// and wss:// in a configuration: files that are read, and what is wrong with them. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ConfigurationError } from "../../../src/config/file.js";
+import { problemLine } from "../../../src/config/source.js";
+import { changed, difference, inverse } from "../../../src/proxy/config/difference.js";
+import { configurationOf } from "../../../src/proxy/config/index.js";
+import { type Configuration, optionsOf, type ProxyConfiguration } from "../../../src/proxy/config/model.js";
+import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+
+const engine = { name: "zmtp", transports: ["tcp", "tls", "ws", "wss", "ipc"], unsupportedOptions: [] };
+let folder = "";
+const pem = (name: string): string => readFileSync(join(folder, name), "latin1");
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-config-tls-"));
+  makeAuthority(folder, "ca");
+  makeCertificate(folder, "server", { extensions: "subjectAltName=IP:127.0.0.1\n" });
+  makeCertificate(folder, "other", { extensions: "subjectAltName=DNS:a.test\n" });
+  writeFileSync(join(folder, "text"), "not a certificate");
+}, 60_000);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const withTls = (tls: string, frontend = "tls://*:5555"): string => `
+proxies:
+  work:
+    kind: streamer
+    frontend:
+      bind: ${frontend}
+      ${tls}
+    backend: { bind: tcp://*:5556 }
+`;
+
+const read = (text: string): Promise<Configuration> =>
+  configurationOf(join(folder, "proxy.yaml"), text, { environment: {}, engine });
+
+async function faults(text: string): Promise<{ lines: readonly string[]; files: readonly string[] }> {
+  try {
+    await read(text);
+    return { lines: [], files: [] };
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) throw error;
+    return {
+      lines: error.problems.map((problem) =>
+        problemLine(problem)
+          .replace(/^\S+ /, "")
+          .replaceAll(folder, ".")
+          .replace(/OpenSSL .*|error:.*/, "…"),
+      ),
+      files: Object.keys(error.files).map((file) => file.replace(`${folder}/`, "")),
+    };
+  }
+}
+
+const PAIR = "cert: server.pem, key: server.key";
+
+describe("the key tls", () => {
+  it("has files, which become the socket's options", async () => {
+    const configuration = await read(
+      withTls(`tls: { ${PAIR}, ca: ca.pem, certificates: [{ cert: other.pem, key: other.key }] }`),
+    );
+    expect(optionsOf(configuration.proxies.work as ProxyConfiguration).frontend).toMatchObject({
+      tlsCert: pem("server.pem"),
+      tlsKey: pem("server.key"),
+      tlsCa: pem("ca.pem"),
+      tlsCertificates: [{ cert: pem("other.pem"), key: pem("other.key") }],
+    });
+    expect(Object.keys(configuration.files ?? {}).sort()).toEqual(
+      ["ca.pem", "other.key", "other.pem", "server.key", "server.pem"].map((name) => join(folder, name)),
+    );
+  });
+
+  it("may trust an authority alone, where a side connects", async () => {
+    const text = withTls("tls: { ca: ca.pem }").replace("bind: tls", "connect: tls");
+    const { proxies } = await read(text.replace("*:5555", "there:5555"));
+    expect(optionsOf(proxies.work as ProxyConfiguration).frontend).toMatchObject({
+      tlsCert: null,
+      tlsCa: pem("ca.pem"),
+    });
+  });
+
+  it.each([
+    ["tls: { cert: server.pem }", "tls: cert needs the key key", []],
+    [`tls: { ${PAIR}, certs: x }`, "tls.certs: unknown key; did you mean cert?", []],
+    [
+      "tls: { cert: gone.pem, key: server.key }",
+      "frontend.tls.cert: cannot read ./gone.pem: it does not exist",
+      ["gone.pem", "server.key"],
+    ],
+    [
+      "tls: { cert: text, key: server.key }",
+      "frontend.tls.cert: ./text is not in PEM",
+      ["text", "server.key"],
+    ],
+    [
+      "tls: { cert: server.pem, key: other.key }",
+      "frontend.tls: these files cannot be used:",
+      ["server.pem", "other.key"],
+    ],
+    [
+      `tls: { ${PAIR}, certificates: [{ cert: other.pem, key: server.key }] }`,
+      "frontend.tls.certificates[0]: these files cannot be used:",
+      ["server.pem", "server.key", "other.pem"],
+    ],
+    [`tls: { ${PAIR} }\n      tlsCa: x`, "tls and tlsCa exclude each other", ["server.pem", "server.key"]],
+    ["linger: 1", "tls://*:5555 needs a certificate: tls: { cert: FILE, key: FILE }", []],
+  ])("with %s is at fault", async (tls, message, files) => {
+    const found = await faults(withTls(tls));
+    expect(found.lines).toHaveLength(1);
+    expect(found.lines[0]).toContain(message);
+    expect(found.files).toEqual(files);
+  });
+});
+
+describe("certificates that change", () => {
+  const proxies = async (cert: string) =>
+    (await read(withTls(`tls: { cert: ${cert}.pem, key: ${cert}.key }`))).proxies;
+
+  it("are set in the proxy that runs, and can be turned back", async () => {
+    const [before, after] = [await proxies("server"), await proxies("other")];
+    const changes = difference(before, after);
+    expect(changes.map(({ do: what }) => what)).toEqual(["tls"]);
+    const [change] = changes as [(typeof changes)[number]];
+    expect(changed(before, change)).toEqual(after);
+    expect(changed(after, inverse(change))).toEqual(before);
+    expect(difference(before, await proxies("server"))).toEqual([]);
+  });
+
+  it("that come or go start the proxy again", async () => {
+    const before = (await read(withTls("linger: 1", "tcp://*:5555"))).proxies;
+    const after = (await read(withTls(`linger: 1\n      tls: { ${PAIR} }`, "tcp://*:5555"))).proxies;
+    expect(difference(before, after)).toMatchObject([
+      { do: "stop", again: ["frontend.tls"] },
+      { do: "start", again: ["frontend.tls"] },
+    ]);
+  });
+});
