@@ -64,6 +64,8 @@ interface ProxySettings extends OperationSettings {
   readonly backendTlsKey?: string;
   readonly frontendTlsCa?: string;
   readonly backendTlsCa?: string;
+  readonly frontendWsOrigin?: readonly string[];
+  readonly backendWsOrigin?: readonly string[];
   readonly control?: readonly string[];
   readonly capture?: readonly string[];
   readonly config?: string;
@@ -218,6 +220,7 @@ async function side(name: SideName, kind: Kind, settings: ProxySettings): Promis
       tlsCert: settings[`${name}TlsCert`],
       tlsKey: settings[`${name}TlsKey`],
       tlsCa: settings[`${name}TlsCa`],
+      wsOrigin: settings[`${name}WsOrigin`],
     },
     { bind, connect },
     `${name}-`,

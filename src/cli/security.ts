@@ -1,4 +1,4 @@
-/** The options --plain, --curve-… and --tls-…: their help, their rules, and the socket options that they become. */
+/** The options --plain, --curve-…, --tls-… and --ws-origin: their help, their rules, and the socket options that they become. */
 import { readFile } from "node:fs/promises";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Authenticate, type CommonOptions, curveKeyPair, readCertificate } from "../index.js";
@@ -17,6 +17,8 @@ export interface SecuritySettings {
   readonly tlsCert?: string | undefined;
   readonly tlsKey?: string | undefined;
   readonly tlsCa?: string | undefined;
+  /** Origins of pages, or `*`. */
+  readonly wsOrigin?: readonly string[] | undefined;
 }
 
 /** The socket options that they become. */
@@ -32,6 +34,7 @@ export type SecurityOptions = Pick<
   | "tlsCert"
   | "tlsKey"
   | "tlsCa"
+  | "wsOrigins"
 > & { readonly authenticate?: Authenticate };
 
 /** The endpoints of the socket to secure. An end that binds is the server of PLAIN. */
@@ -47,7 +50,7 @@ interface Ends {
  */
 export function addSecurityOptions(command: Command, prefix = ""): Command {
   const side = prefix === "" ? "" : ` of the ${prefix.slice(0, -1)}`;
-  return addTlsOptions(command, prefix, side)
+  return addOriginOption(addTlsOptions(command, prefix, side), prefix)
     .option(
       `--${prefix}plain <USER:PASSWORD>`,
       `PLAIN security${side}: server if it binds, client if it connects`,
@@ -72,7 +75,7 @@ export function addClientSecurityOptions(command: Command): Command {
 
 /** Adds the security options of a command that only binds. */
 export function addServerSecurityOptions(command: Command): Command {
-  return addTlsOptions(command)
+  return addOriginOption(addTlsOptions(command))
     .option("--plain <USER:PASSWORD>", "PLAIN security, as the server")
     .option("--curve-certificate <FILE>", "CURVE keys of the server, from the secret file");
 }
@@ -85,6 +88,21 @@ function addTlsOptions(command: Command, prefix = "", side = ""): Command {
       `--${prefix}tls-ca <FILE>`,
       "authorities, in PEM: with --bind, peers need a certificate of theirs; with --connect, they are trusted in place of the system's",
     );
+}
+
+function addOriginOption(command: Command, prefix = ""): Command {
+  return command.addOption(
+    new Option(
+      `--${prefix}ws-origin <ORIGIN>`,
+      "let pages of ORIGIN connect to ws:// and wss:// endpoints, or of all with * (repeatable; default: the host's own pages)",
+    ).argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), origin(text)]),
+  );
+}
+
+/** @throws InvalidArgumentError for what no browser sends */
+function origin(text: string): string {
+  if (/^(?:\*|null|[a-z][a-z0-9+.-]*:\/\/[^\s,/]+)$/i.test(text)) return text;
+  throw new InvalidArgumentError("Expected an origin such as https://example.com, without a path, or *.");
 }
 
 function serverKeyOption(prefix: string, side: string): Option {
@@ -111,9 +129,16 @@ export function checkSecurity(
   { bind = [], connect = [] }: Ends,
   prefix = "",
 ): void {
-  const { plain, curveServerKey, curveCertificate, tlsCert, tlsKey } = settings;
+  const { plain, curveServerKey, curveCertificate, tlsCert, tlsKey, wsOrigin } = settings;
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     throw new UsageError(`--${prefix}tls-cert and --${prefix}tls-key go together`);
+  const secure = tlsCert === undefined ? bind.find((each) => /^(?:tls|wss):/.test(each)) : undefined;
+  if (secure !== undefined)
+    throw new UsageError(`${secure} needs --${prefix}tls-cert FILE and --${prefix}tls-key FILE`);
+  if (wsOrigin !== undefined && !bind.some((each) => /^wss?:/.test(each)))
+    throw new UsageError(
+      `--${prefix}ws-origin is for ws:// and wss:// endpoints that it binds; expected one`,
+    );
   const option = `--${prefix}plain`;
   if (plain === undefined) return;
   userAndPassword(plain, option);
@@ -135,7 +160,12 @@ export async function securityOptions(
   prefix = "",
 ): Promise<SecurityOptions> {
   checkSecurity(settings, ends, prefix);
-  return { ...(await tlsOptions(settings)), ...(await mechanismOptions(settings, ends, prefix)) };
+  const { wsOrigin } = settings;
+  return {
+    ...(await tlsOptions(settings)),
+    ...(wsOrigin === undefined ? {} : { wsOrigins: wsOrigin.join(" ") }),
+    ...(await mechanismOptions(settings, ends, prefix)),
+  };
 }
 
 /** What the files of `tls://` have. @throws Failure for one that cannot be read */

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { request, WsPeer } from "../engine/zmtp/support/ws-peer.js";
 import { makeCertificates } from "../support/certificates.js";
 import { run, start, startWithout } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
@@ -74,11 +75,50 @@ describe("TLS", () => {
 
   test.each([
     [["--tls-cert", "/none"], 2, /--tls-cert and --tls-key go together/],
-    [["--tls-ca", "/none"], 1, /cannot read \/none/],
-    [[], 2, /tlsCert and tlsKey/],
+    [["--tls-ca", "/none"], 2, /needs --tls-cert FILE and --tls-key FILE/],
+    [[], 2, /tls:\/\/127\.0\.0\.1:\* needs --tls-cert FILE and --tls-key FILE/],
   ] as const)("%j", async (options, code, message) => {
     const ended = await run("", "pull", "--bind", "tls://127.0.0.1:*", ...options);
     expect(ended).toMatchObject({ code, stderr: expect.stringMatching(message) });
+  });
+});
+
+describe("--ws-origin", () => {
+  test.each([
+    [
+      ["--bind", "tcp://127.0.0.1:*", "--ws-origin", "https://a.example"],
+      /--ws-origin is for ws:\/\/ and wss:\/\//,
+    ],
+    [["--connect", "ws://127.0.0.1:1", "--ws-origin", "*"], /--ws-origin is for ws:\/\/ and wss:\/\//],
+    [["--bind", "ws://127.0.0.1:*", "--ws-origin", "a.example"], /an origin such as https:\/\/example\.com/],
+    [["--bind", "ws://127.0.0.1:*", "--ws-origin", "https://a.example/page"], /without a path/],
+  ] as const)("%j", async (options, message) => {
+    const ended = await run("", "pull", ...options);
+    expect(ended).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
+  });
+
+  test("lets pages of these origins connect, and no others", async () => {
+    const pull = start(
+      "pull",
+      "--bind",
+      "ws://127.0.0.1:*",
+      "--ws-origin",
+      "https://a.example",
+      "--ws-origin",
+      "https://b.example",
+    );
+    const endpoint = await pull.endpoint();
+    const statusFor = async (origin: string): Promise<string> => {
+      const peer = await WsPeer.connect(endpoint);
+      peer.send(request(`Origin: ${origin}`));
+      const [status = ""] = (await peer.head()).split("\r\n");
+      peer.socket.destroy();
+      return status;
+    };
+    expect(await statusFor("https://b.example")).toContain("101");
+    expect(await statusFor("https://c.example")).toContain("403");
+    pull.signal("SIGTERM");
+    await pull.ended;
   });
 });
 
