@@ -40,7 +40,7 @@ const APIS = {
   batch: {
     suffix: "-batch",
     title: ", batch",
-    plays: ["throughput", "fan-out", "proxy", ...TRANSPORT_SCENARIOS],
+    plays: ["throughput", "fan-out", "proxy", "threads", ...TRANSPORT_SCENARIOS],
   },
   /** The same over tcp, in the scenarios of other transports. */
   tcp: { suffix: "-tcp", title: ", batch, tcp", plays: TRANSPORT_SCENARIOS },

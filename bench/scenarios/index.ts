@@ -37,6 +37,7 @@ import { requestReply } from "./request-reply.js";
 import { slowConsumer } from "./slow-consumer.js";
 import { startUp } from "./start-up.js";
 import { subscriptions } from "./subscriptions.js";
+import { threads } from "./threads.js";
 import { throughput } from "./throughput.js";
 import { titanic, titanicSustained } from "./titanic.js";
 import { tls, ws } from "./transports.js";
@@ -57,6 +58,7 @@ export const SCENARIOS: readonly Scenario[] = [
   curve,
   ws,
   tls,
+  threads,
   slowConsumer,
   subscriptions,
   startUp,

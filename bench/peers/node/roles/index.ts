@@ -19,6 +19,7 @@ const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   curve: () => import("./push-pull.js"),
   ws: () => import("./throughput.js"),
   tls: () => import("./throughput.js"),
+  threads: () => import("./threads.js"),
   "connection-storm": () => import("./connections.js"),
   "idle-memory": () => import("./connections.js"),
   "start-up": () => import("./start-up.js"),

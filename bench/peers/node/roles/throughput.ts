@@ -8,7 +8,11 @@ import type { Role, Roles } from "./role.js";
 type Push = InstanceType<Kit["Push"]>;
 type Pull = InstanceType<Kit["Pull"]>;
 
-async function send(push: Push, side: Side, kit: Kit): Promise<void> {
+export async function send(
+  push: Push,
+  side: Pick<Side, "size" | "count" | "warmup" | "begin">,
+  kit: Kit,
+): Promise<void> {
   const bodies = new Bodies(side.size);
   const total = side.warmup + side.count;
   for (let k = 0; k < total; k++) {
@@ -21,7 +25,7 @@ async function send(push: Push, side: Side, kit: Kit): Promise<void> {
 }
 
 /** Receives the warm-up and the rest; the clock of the side runs for the rest. */
-async function receive(pull: Pull, side: Side, kit: Kit) {
+export async function receive(pull: Pull, side: Side, kit: Kit) {
   const checker = side.checker();
   const total = side.warmup + side.count;
   let seen = 0;

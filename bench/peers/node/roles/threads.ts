@@ -1,0 +1,31 @@
+/** PUSH in a worker thread to PULL in this one. */
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
+import { programFile } from "../../../places.js";
+import type { Stream } from "../threads-producer.js";
+import type { Role, Roles } from "./role.js";
+import { receive } from "./throughput.js";
+
+const both: Role = async (side, kit) => {
+  const pull = new kit.Pull();
+  await pull.bind(side.endpoint);
+  const workerData: Stream = {
+    library: kit.shoal ? "shoal" : "zeromq",
+    api: side.option("api", "await"),
+    endpoint: pull.lastEndpoint ?? side.endpoint,
+    size: side.size,
+    count: side.count,
+    warmup: side.warmup,
+  };
+  const worker = new Worker(programFile("peers/node/threads-producer"), { workerData });
+  const failed = once(worker, "error").then(([error]) => Promise.reject(error));
+  const exited = new Promise((resolve) => worker.once("exit", resolve));
+  await Promise.race([once(worker, "message"), failed]);
+  await side.ready();
+  worker.postMessage("start");
+  await side.done(await Promise.race([receive(pull, side, kit), failed]));
+  await exited;
+  await pull.close();
+};
+
+export const roles: Roles = { both };

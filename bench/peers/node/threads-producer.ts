@@ -1,0 +1,24 @@
+/** The worker thread of the scenario `threads`: connects, says so, and sends once it is let go. */
+import { once } from "node:events";
+import { parentPort, workerData } from "node:worker_threads";
+import { loadKit } from "./kit.js";
+import { send } from "./roles/throughput.js";
+
+export interface Stream {
+  readonly library: string;
+  readonly api: string;
+  readonly endpoint: string;
+  readonly size: number;
+  readonly count: number;
+  readonly warmup: number;
+}
+
+const { library, api, endpoint, ...stream } = workerData as Stream;
+const port = parentPort as NonNullable<typeof parentPort>;
+const kit = await loadKit(library, api);
+const push = new kit.Push();
+push.connect(endpoint);
+port.postMessage("connected");
+await once(port, "message");
+await send(push, { ...stream, begin: () => undefined }, kit);
+await push.close();
