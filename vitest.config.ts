@@ -9,7 +9,7 @@ const PURE = [
   "test/docs-tables/**/*.test.ts",
   "test/sockets/**/!(capability|internal|pump).test.ts",
   "test/engine/frame.test.ts",
-  "test/engine/zmtp/{codec,routing,ws}/**/*.test.ts",
+  "test/engine/zmtp/{codec,routing,threads,ws}/**/*.test.ts",
   "test/engine/zmtp/mechanism/!(libzmq).test.ts",
   "test/patterns/kit/{calls,contract,departure,driver,errors,options}.test.ts",
   "test/patterns/**/{simulation,*rules,*protocol,table,topic-tree,value-cache,snapshots,router-reader}.test.ts",

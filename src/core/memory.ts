@@ -33,7 +33,12 @@ export function allocate(size: number): Buffer {
   return bytes;
 }
 
-/** The memory of `bytes` can no longer be transferred: the kernel reads it. */
+/** The same for what is transferred to another thread: no other bytes are in its memory. */
+export function allocateTransferable(size: number): Buffer {
+  return Buffer.allocUnsafeSlow(size);
+}
+
+/** The memory of `bytes` can no longer be transferred: the kernel reads it, or frames of several messages share it. */
 export function forbidTransfer({ buffer }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer) mark(buffer);
 }

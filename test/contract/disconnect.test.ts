@@ -72,7 +72,7 @@ describeTransports("disconnect", (world) => {
 
   itIf(
     world.engine,
-    world.transport !== "inproc",
+    !world.inProcess,
     "a peer in the same process has everything at once",
   )("goes on with the peer's successor when the connection is lost meanwhile", async () => {
     const push = world.push({ sendHighWaterMark: 0, reconnectInterval: 10 });

@@ -156,9 +156,9 @@ describeTransports("CLIENT and SERVER", (world) => {
 
   it("spreads a client's messages over its servers", async () => {
     const servers = [server(), server()];
-    const client_ = client({ immediate: world.transport !== "inproc" });
+    const client_ = client({ immediate: !world.inProcess });
     for (const each of servers) client_.connect(await world.bind(each));
-    if (world.transport !== "inproc") await client_.ready({ peers: 2, ...WAIT });
+    if (!world.inProcess) await client_.ready({ peers: 2, ...WAIT });
     for (let i = 0; i < 10; i++) await client_.send(String(i));
     const got = await Promise.all(
       servers.map(async (each) => {
@@ -243,7 +243,7 @@ describeTransports("RADIO and DISH", (world) => {
 
   itIf(
     world.engine,
-    world.engine === "zmtp" || world.transport !== "inproc",
+    world.engine === "zmtp" || !world.inProcess,
     "its inproc connections are not made again",
   )("joins again when its connection was lost", async () => {
     const dish_ = dish({ reconnectInterval: 10 });

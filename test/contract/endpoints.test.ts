@@ -249,7 +249,7 @@ describeTransports("endpoints", (world) => {
     const pull = world.pull();
     const endpoint = await world.bind(pull);
     await pull.unbind(endpoint);
-    if (world.transport === "inproc") {
+    if (world.inProcess) {
       // No connection attempt there: a queue stands from connect on.
       push.connect(endpoint);
       expect(push.trySend("queued")).toBe(true);

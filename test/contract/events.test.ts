@@ -198,10 +198,7 @@ describeTransports("events", (world) => {
     await within(skip, "the loop's end");
     await push.send("x");
     expect(await collect(pull, 1)).toEqual(["x"]);
-    await within(
-      pull.ready({ timeout: 4_000, ...(world.transport === "inproc" ? {} : { peers: 1 }) }),
-      "ready",
-    );
+    await within(pull.ready({ timeout: 4_000, ...(world.inProcess ? {} : { peers: 1 }) }), "ready");
   });
 });
 

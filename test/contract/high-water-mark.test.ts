@@ -29,10 +29,10 @@ describeTransports("high-water marks", (world) => {
     await world.link(pull, push);
     await push.ready({ timeout: 4_000 });
     // Large frames, so that a kernel's buffers hold few of them.
-    const body = Buffer.alloc(world.transport === "inproc" ? 10 : 262_144, "x");
+    const body = Buffer.alloc(world.inProcess ? 10 : 262_144, "x");
     const taken = await fill(push, body);
     const marks = sendHighWaterMark + receiveHighWaterMark;
-    if (world.transport === "inproc") expect(taken).toBe(marks);
+    if (world.inProcess) expect(taken).toBe(marks);
     else {
       // Room is reported again when half of the send queue has gone.
       expect(taken).toBeGreaterThanOrEqual(marks - sendHighWaterMark / 2);
@@ -73,13 +73,13 @@ describeTransports("high-water marks", (world) => {
     await push.ready({ timeout: 4_000 });
     await push.send("first");
     expect(await collect(pull, 1)).toEqual(["first"]);
-    const taken = await fill(push, Buffer.alloc(world.transport === "inproc" ? 1 : 262_144));
+    const taken = await fill(push, Buffer.alloc(world.inProcess ? 1 : 262_144));
     const { prefetch } = capabilitiesOf(world.engine);
     // In one process sender and receiver have one queue, of both marks.
     // Bun reads up to 512 KiB at once, the end of the fourth message and the fifth.
-    const most = world.transport === "inproc" ? 8 : RUNTIME === "bun" ? 5 : 4;
+    const most = world.inProcess ? 8 : RUNTIME === "bun" ? 5 : 4;
     expect(pull.stats().receiveQueued).toBeLessThanOrEqual(most);
-    if (world.transport === "inproc") expect(taken).toBeLessThanOrEqual(8 + Math.min(prefetch, 4));
+    if (world.inProcess) expect(taken).toBeLessThanOrEqual(8 + Math.min(prefetch, 4));
   });
 
   it("0 means no limit", async () => {

@@ -55,48 +55,8 @@ describe("worker threads", () => {
       console.log(good);
     `,
       { env: { SHOAL_ENGINE: "libzmq" } },
-    ); // The zmtp engine's inproc names are those of one thread.
+    ); // With the engine zmtp: inproc-threads.test.ts.
     expect(outcome).toMatchObject({ code: 0, stdout: "500\n", stderr: "" });
-  });
-
-  it("are warned that inproc of the engine zmtp does not reach another thread, whichever binds", async () => {
-    const outcome = await run(
-      `${WORKER}
-      import { Pull, Push } from "shoal";
-      const pull = new Pull(); await pull.bind("inproc://of-main");
-      const worker = work(\`
-        const pull = new Pull();
-        const push = new Push();
-        try { push.connect("inproc://of-main"); } catch (error) { parentPort.postMessage(error.code + " " + error.message); }
-        push.connect("inproc://mine-later");
-        await push.send("before the bind");
-        await pull.bind("inproc://mine-later");
-        parentPort.postMessage(String(await pull.receive()));
-        await pull.bind("inproc://of-worker");
-        await pull.bind("inproc://of-main"); // Each thread has names of its own.
-        push.connect("inproc://of-main");
-        parentPort.postMessage("bound");
-        parentPort.once("message", async () => { await push.close(); await pull.close(); });
-      \`);
-      const messages = [];
-      for await (const [message] of (await import("node:events")).on(worker, "message")) {
-        messages.push(message);
-        if (message === "bound") break;
-      }
-      console.log(messages.join("\\n"));
-      const push = new Push({ linger: 0 });
-      push.connect("inproc://nobody");
-      try { push.connect("inproc://of-worker"); } catch (error) { console.log(error.code); }
-      worker.postMessage("end");
-      await once(worker, "exit");
-      await Promise.all([push.close(), pull.close()]);
-    `,
-      { env: { SHOAL_ENGINE: "zmtp" } },
-    );
-    expect(outcome).toMatchObject({ code: 0, stderr: "" });
-    const [refused, before, bound, code] = outcome.stdout.split("\n");
-    expect(refused).toMatch(/^NOT_SUPPORTED inproc:\/\/of-main is bound in another thread/);
-    expect([before, bound, code]).toEqual(["before the bind", "bound", "NOT_SUPPORTED"]);
   });
 
   const BUSY = `

@@ -334,7 +334,7 @@ export class Endpoints implements EngineEndpoints {
   #inprocListener(endpoint: string): Listener {
     const { names } = this.#state;
     names.assertFree(endpoint);
-    return { endpoint, close: async () => names.unbind(endpoint) };
+    return { endpoint, close: async () => this.#inproc.unbind(endpoint) };
   }
 
   /** @returns the error, to be thrown, once an event has reported it */

@@ -1,64 +1,117 @@
 /**
- * The inproc names of one context: which sockets are bound, and which wait for a socket to bind.
- *
- * An inproc peer is reached within its own thread only. A name that another thread has bound would be waited for without
- * end: connecting to it fails instead (ThreadNames).
+ * The inproc names of one context: which sockets are bound, and which wait for a socket to bind. Those of the process-wide
+ * context are names of all threads (threads/thread-names.ts).
  */
 
-import type { BroadcastChannel } from "node:worker_threads";
 import { NotSupportedError, TransportError } from "../../core/errors.js";
+import { NodeThreads } from "./threads/node-threads.js";
+import { ThreadNames } from "./threads/thread-names.js";
+import type { Description, MessagePortLike } from "./threads/thread-port.js";
+import { ZAP_ENDPOINT } from "./zap.js";
 
 /** A socket that takes inproc peers. */
 export interface InprocTarget<C> {
   /** A peer that connects; called once both are there. */
   inprocOnPeer(connecter: C): void;
+  /** What a peer in another thread has to know of it. */
+  inprocDescribe?(): Description;
+  /** A peer in another thread that connects to a name. */
+  inprocOnPort?(name: string, port: MessagePortLike): void;
 }
+
+/** Names that each thread has for itself: who authenticates peers of its own sockets. */
+const OF_ONE_THREAD: readonly string[] = [ZAP_ENDPOINT];
+
+/** The tables of this thread that take part: that of the process-wide context, and of what stands for another thread in tests. */
+const participants = new Set<InprocNames<never>>();
 
 export class InprocNames<C = unknown> {
   readonly #bound = new Map<string, InprocTarget<C>>();
   readonly #waiting = new Map<string, Set<C>>();
-  /** Of the process-wide context, whose names a program may expect in all its threads. */
-  readonly #threads: ThreadNames | undefined;
+  /** They are names of all threads. */
+  readonly #shared: boolean;
+  #threads: ThreadNames | undefined = undefined;
+  #handsOver = false;
 
   /** @param shared they are those of the process-wide context */
   constructor(shared = false) {
-    this.#threads = shared ? new ThreadNames((name) => this.has(name)) : undefined;
+    this.#shared = shared;
+  }
+
+  /** The threads that have a name, too; made with the first that is used. */
+  #threadsOf(name: string): ThreadNames | undefined {
+    if (!this.#shared || OF_ONE_THREAD.includes(name)) return undefined;
+    if (this.#threads !== undefined) return this.#threads;
+    const wire = new NodeThreads((word) => threads.receive(word));
+    const threads = new ThreadNames(wire, {
+      isBound: (name) => this.#bound.has(name) && !OF_ONE_THREAD.includes(name),
+      describe: (name) => this.#bound.get(name)?.inprocDescribe?.(),
+      accepted: (name, port) => this.#bound.get(name)?.inprocOnPort?.(name, port),
+    });
+    this.#handsOver = wire.handsOver;
+    this.#threads = threads;
+    participants.add(this as unknown as InprocNames<never>);
+    return threads;
   }
 
   has(name: string): boolean {
     return this.#bound.has(name);
   }
 
-  /** @throws TransportError `EADDRINUSE` */
+  /** @throws TransportError `EADDRINUSE`: a socket is bound to it, here or in another thread */
   assertFree(name: string): void {
-    if (this.#bound.has(name)) {
-      throw new TransportError("EADDRINUSE", `Cannot bind ${name}: the address is in use`, {
-        endpoint: name,
-      });
-    }
+    if (this.#bound.has(name)) throw inUse(name, "");
+    const threads = this.#threadsOf(name);
+    if (threads === undefined || !this.#handsOver) return;
+    for (const other of participants) if (other.has(name)) throw inUse(name, "");
+    if (threads.isTaken(name)) throw inUse(name, ", by another thread");
   }
 
   /**
-   * A name that no socket has bound here is waited for; one that another thread has bound would never come.
+   * A name that no socket has bound here is waited for; one that another thread has bound would never come, where threads
+   * cannot connect.
    *
    * @throws NotSupportedError `NOT_SUPPORTED`
    */
   assertWithinReach(name: string): void {
-    if (this.#bound.has(name) || this.#threads?.isElsewhere(name) !== true) return;
+    if (this.#bound.has(name)) return;
+    const threads = this.#threadsOf(name);
+    if (this.#handsOver || threads?.isTaken(name) !== true) return;
     throw new NotSupportedError(
-      `${name} is bound in another thread; with the engine zmtp inproc connects sockets of one thread. Between threads ` +
-        "use ipc or tcp, or the engine libzmq",
+      `${name} is bound in another thread; on this runtime inproc connects sockets of one thread. Between threads use ` +
+        "ipc or tcp",
       "NOT_SUPPORTED",
       { endpoint: name },
     );
   }
 
-  /** @throws TransportError `EADDRINUSE` */
+  /** @throws TransportError `EADDRINUSE`: a socket of this thread is bound to it */
   bind(name: string, target: InprocTarget<C>): void {
-    this.assertFree(name);
+    if (this.#bound.has(name)) throw inUse(name, "");
     this.#bound.set(name, target);
-    this.#threads?.open();
     this.#admit(name, target);
+    if (this.#bound.get(name) === target) this.announce(name);
+  }
+
+  /** Sockets in other threads that look for the name come to it now. */
+  announce(name: string): void {
+    const threads = this.#threadsOf(name);
+    if (this.#handsOver) threads?.announce(name);
+  }
+
+  /**
+   * Looks for a name in other threads.
+   *
+   * @param now `false`: not before it is announced (again)
+   * @returns call it to look no longer
+   */
+  seek(
+    name: string,
+    onPort: (port: MessagePortLike, description: unknown) => void,
+    now: boolean,
+  ): (() => void) | undefined {
+    const threads = this.#threadsOf(name);
+    return this.#handsOver ? threads?.seek(name, onPort, now) : undefined;
   }
 
   unbind(name: string): void {
@@ -90,12 +143,7 @@ export class InprocNames<C = unknown> {
 
   /** A socket that waits for a name meets the one that is bound to it, if there is one. */
   again(name: string, connecter: C): void {
-    if (this.#bound.has(name) && this.#leave(name, connecter)) this.connect(name, connecter);
-  }
-
-  /** Waits no longer. */
-  disconnect(name: string, connecter: C): void {
-    this.#leave(name, connecter);
+    if (this.#bound.has(name) && this.disconnect(name, connecter)) this.connect(name, connecter);
   }
 
   /** Each that waits now meets the target once; one that finds no place waits again, behind the rest. */
@@ -103,11 +151,12 @@ export class InprocNames<C = unknown> {
     for (const connecter of [...(this.#waiting.get(name) ?? [])]) {
       // Meanwhile the name may have been unbound, or the connection given up.
       if (this.#bound.get(name) !== target) return;
-      if (this.#leave(name, connecter)) target.inprocOnPeer(connecter);
+      if (this.disconnect(name, connecter)) target.inprocOnPeer(connecter);
     }
   }
 
-  #leave(name: string, connecter: C): boolean {
+  /** Waits no longer. @returns whether it waited */
+  disconnect(name: string, connecter: C): boolean {
     const waiting = this.#waiting.get(name);
     if (waiting?.delete(connecter) !== true) return false;
     if (waiting.size === 0) this.#waiting.delete(name);
@@ -115,59 +164,8 @@ export class InprocNames<C = unknown> {
   }
 }
 
-/** ms that a thread stands still for an answer. */
-const ANSWER_WAIT = 50;
-
-const CHANNEL = "shoal.inproc";
-
-/** A thread is there; or it asks for a name, and gives a place for the answer. */
-type Word = { readonly hello: boolean } | { readonly name: string; readonly answer: Int32Array };
-
-/**
- * Which inproc names other threads have bound. Threads share no table, so the others are asked on a channel, and the
- * asking one stands still for their answer. A thread whose event loop does not turn cannot answer; then the name counts as
- * not bound yet. A program of one thread never asks: the main thread asks only once another has announced that it uses
- * inproc.
- */
-class ThreadNames {
-  readonly #isBound: (name: string) => boolean;
-  #channel: BroadcastChannel | undefined;
-  /** Others use inproc, or may. */
-  #others = false;
-
-  /** @param isBound whether this thread has bound a name */
-  constructor(isBound: (name: string) => boolean) {
-    this.#isBound = isBound;
-  }
-
-  /** This thread uses inproc: it answers the others from now on. */
-  open(): void {
-    if (this.#channel !== undefined) return;
-    const { BroadcastChannel, isMainThread } = process.getBuiltinModule("node:worker_threads");
-    this.#others = !isMainThread;
-    const channel = new BroadcastChannel(CHANNEL);
-    this.#channel = channel;
-    channel.onmessage = (event) => this.#receive((event as { data: Word }).data);
-    channel.unref();
-    channel.postMessage({ hello: true });
-  }
-
-  /** Whether another thread answers that it has bound the name. */
-  isElsewhere(name: string): boolean {
-    this.open();
-    if (!this.#others) return false;
-    const answer = new Int32Array(new SharedArrayBuffer(4));
-    this.#channel?.postMessage({ name, answer });
-    Atomics.wait(answer, 0, 0, ANSWER_WAIT);
-    return Atomics.load(answer, 0) === 1;
-  }
-
-  #receive(word: Word): void {
-    this.#others = true;
-    if ("name" in word) {
-      if (!this.#isBound(word.name)) return;
-      Atomics.store(word.answer, 0, 1);
-      Atomics.notify(word.answer, 0);
-    } else if (word.hello) this.#channel?.postMessage({ hello: false });
-  }
+function inUse(endpoint: string, by: string): TransportError {
+  return new TransportError("EADDRINUSE", `Cannot bind ${endpoint}: the address is in use${by}`, {
+    endpoint,
+  });
 }

@@ -1,18 +1,31 @@
 /**
- * Peers in the same context: no bytes on a wire and no handshake, but the same queues, marks and events. Both ends are
- * linked within the call. A message is written once, into the sender's slab, and read where it lies; a slab that was
- * handed over is never written again.
+ * Peers in the same process: no bytes on a wire, but the same queues, marks and events. In the same thread both ends are
+ * linked within the call: a message is written once, into the sender's slab, and read where it lies; a slab that was
+ * handed over is never written again. To another thread it is copied once (threads/port-link.ts).
  *
  * Sender and receiver have one queue together, of both high-water marks.
  */
 import { allocate } from "../../core/memory.js";
 import { faultEvents } from "./errors.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
+import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
 import { WIRE_NAMES } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
+import { PortLink } from "./threads/port-link.js";
+import {
+  type Description,
+  type MessagePortLike,
+  marksWord,
+  parseDescription,
+  parseMarks,
+  parseRefusal,
+  refusal,
+  ThreadPort,
+  Word,
+} from "./threads/thread-port.js";
 
 /** Types that send one encoded message to many. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
@@ -21,6 +34,7 @@ const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 export class InprocLink implements Link {
   /** Until both sides know each other: a ROUTER must not get what it has no name for. */
   blocked = true;
+  readonly instant = true;
   readonly #pipe: Pipe;
   #other: InprocLink | undefined = undefined;
   readonly #onEnd: (reason: CloseReason | "remote") => void;
@@ -129,21 +143,23 @@ function copyOf(bytes: Uint8Array, start: number, end: number): Buffer {
   return copy;
 }
 
-/**
- * One socket's peers in the same process: those it connects to by an inproc name,
- * and those that come to the names it is bound to. No stream and no handshake: both
- * ends are linked within the call.
- */
-
 /** A name that a socket connects to. */
 export interface InprocDial {
   readonly name: string;
   readonly from: InprocPeers;
   readonly pipe: Pipe;
   stopped: boolean;
+  /** It looks for the name in other threads: ends that. */
+  endSeek: (() => void) | undefined;
+  /** Of a handshake with a socket in another thread. */
+  port: ThreadPort | undefined;
 }
 
-/** One socket's peers in the same process: those behind the inproc names it connects to, and those that come to its own. */
+/**
+ * One socket's peers in the same process: those behind the inproc names it connects to, and those that come to its own. In
+ * the same thread there is no handshake: both ends are linked within the call. A peer in another thread is reached by a port
+ * that both threads share from then on (threads/thread-port.ts).
+ */
 export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #state: SocketState;
   readonly #names: InprocNames<InprocDial>;
@@ -151,6 +167,10 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   readonly #dials = new Set<InprocDial>();
   /** Those of them that had no place, there or here: they wait for one. */
   readonly #refused = new Set<InprocDial>();
+  /** Ports that have been handed over, by the names they are of, until their peers have described themselves. */
+  readonly #greeting = new Map<ThreadPort, string>();
+  /** Own names at which peers in other threads had no place. */
+  readonly #refusedNames = new Set<string>();
 
   constructor(state: SocketState, peers: Peers) {
     this.#state = state;
@@ -164,11 +184,39 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#names.bind(name, this);
   }
 
+  unbind(name: string): void {
+    this.#names.unbind(name);
+    this.#refusedNames.delete(name);
+    for (const [port, of] of [...this.#greeting]) {
+      if (of !== name) continue;
+      this.#greeting.delete(port);
+      port.close();
+    }
+  }
+
   connect(name: string, pipe: Pipe): void {
-    const dial: InprocDial = { name, from: this, pipe, stopped: false };
+    const dial: InprocDial = { name, from: this, pipe, stopped: false, endSeek: undefined, port: undefined };
     this.#dials.add(dial);
     this.#state.effects.event({ type: "connect", address: name });
-    if (!dial.stopped) this.#names.connect(name, dial);
+    this.#lookFor(dial);
+  }
+
+  /** In this thread first; it waits where nobody is bound to the name. */
+  #lookFor(dial: InprocDial): void {
+    if (dial.stopped) return;
+    this.#names.connect(dial.name, dial);
+    if (dial.stopped || dial.pipe.link !== undefined) return;
+    this.#seek(dial, !this.#refused.has(dial));
+  }
+
+  /** @param now `false`: it has been refused; the name is announced again when there is a place */
+  #seek(dial: InprocDial, now: boolean): void {
+    dial.endSeek?.();
+    const onPort = (port: MessagePortLike, description: unknown): void => {
+      dial.endSeek = undefined;
+      this.#reached(dial, port, description);
+    };
+    dial.endSeek = this.#names.seek(dial.name, onPort, now);
   }
 
   /** @returns whether there was anything to disconnect */
@@ -215,15 +263,15 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     if (fault !== undefined) {
       theirs.#refused.add(dial);
       this.#names.wait(dial.name, dial);
-      for (const side of [this, theirs])
-        for (const event of faultEvents(fault, dial.name, dial.name, "NULL"))
-          side.#state.effects.event(event);
+      for (const side of [this, theirs]) side.#report(fault, dial.name);
       return;
     }
+    dial.endSeek?.();
+    dial.endSeek = undefined;
     const pipe = this.#peers.make(dial.name, false);
     const far = new InprocLink(dial.pipe, theirs.#marks, (reason) => {
       theirs.#peers.left(dial.pipe, reason === "remote" ? "remote" : "local");
-      if (!dial.stopped) theirs.#names.connect(dial.name, dial);
+      theirs.#lookFor(dial);
       theirs.#state.effects.changed();
     });
     const near = new InprocLink(pipe, this.#marks, (reason) => {
@@ -236,17 +284,167 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#peers.joined(pipe);
     theirs.#peers.joined(dial.pipe);
     InprocLink.open(near, far);
-    if (dial.pipe.leaving !== undefined) theirs.#stop(dial);
-    if (theirs.#state.closing || dial.pipe.leaving !== undefined)
-      setImmediate(() => dial.pipe.link?.close("local"));
+    theirs.#leaveIfOver(dial);
+  }
+
+  inprocDescribe(): Description {
+    const { options, property, type } = this.#state;
+    return {
+      socketType: WIRE_NAMES[type],
+      // Memory of its own: a view's whole memory is copied to another thread.
+      identity: Uint8Array.from(identityOf(options)),
+      property: property === undefined ? undefined : { name: property.name, value: property.value },
+    };
+  }
+
+  /** The bound side of a handshake with a socket in another thread. */
+  inprocOnPort(name: string, given: MessagePortLike): void {
+    const port = new ThreadPort(given, {
+      portOnWord: (word) => {
+        if (!this.#greeting.delete(port)) return;
+        if (word[0] === Word.Refused) {
+          port.close();
+          this.#report(parseRefusal(word), name);
+          return;
+        }
+        const theirs = word[0] === Word.Hello ? parseDescription(word[1]) : undefined;
+        if (theirs === undefined) port.close();
+        else this.#admit(name, port, this.#peerOf(theirs), parseMarks(word[2], word[3]));
+      },
+      portOnMemory: () => {
+        this.#greeting.delete(port);
+        port.close();
+      },
+      portOnEnd: () => void this.#greeting.delete(port),
+    });
+    this.#greeting.set(port, name);
+  }
+
+  #admit(name: string, port: ThreadPort, peer: Peer, marks: ReceiveMarks): void {
+    const fault = this.#peers.refuse(peer, undefined);
+    if (fault !== undefined) {
+      this.#refusedNames.add(name);
+      port.post(refusal(fault));
+      port.close();
+      this.#report(fault, name);
+      return;
+    }
+    this.#state.effects.event({ type: "accept", address: name });
+    // A listener of that event may have closed the socket.
+    if (this.#state.closing) {
+      port.close();
+      return;
+    }
+    port.post(marksWord(Word.Welcome, this.#marks));
+    const pipe = this.#peers.make(name, false);
+    const link = new PortLink(port, pipe, this.#marks, marks, (reason) => {
+      this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
+      this.#state.effects.changed();
+    });
+    pipe.linked(link, peer);
+    this.#peers.add(pipe);
+    this.#peers.joined(pipe);
+    link.open();
+  }
+
+  /** The connecting side of a handshake with a socket in another thread. */
+  #reached(dial: InprocDial, given: MessagePortLike, description: unknown): void {
+    const theirs = parseDescription(description);
+    const port = new ThreadPort(given, {
+      portOnWord: (word) => {
+        dial.port = undefined;
+        if (word[0] === Word.Welcome && theirs !== undefined)
+          this.#join(dial, port, this.#peerOf(theirs), parseMarks(word[1], word[2]));
+        else {
+          port.close();
+          if (word[0] === Word.Refused) this.#refuse(dial, parseRefusal(word));
+          else this.#wait(dial);
+        }
+      },
+      portOnMemory: () => {
+        dial.port = undefined;
+        port.close();
+        this.#wait(dial);
+      },
+      portOnEnd: () => {
+        dial.port = undefined;
+        this.#lookFor(dial);
+      },
+    });
+    // Meanwhile a socket of this thread may have bound the name, or the connection was given up.
+    if (theirs === undefined || dial.stopped || !this.#names.disconnect(dial.name, dial)) {
+      port.close();
+      return;
+    }
+    const fault = this.#peers.refuse(this.#peerOf(theirs), dial.pipe);
+    if (fault !== undefined) {
+      port.post(refusal(fault));
+      port.close();
+      this.#refuse(dial, fault);
+      return;
+    }
+    dial.port = port;
+    const [, ...marks] = marksWord(Word.Marks, this.#marks);
+    port.post([Word.Hello, this.inprocDescribe(), ...marks]);
+  }
+
+  #join(dial: InprocDial, port: ThreadPort, peer: Peer, marks: ReceiveMarks): void {
+    // Asked again: another peer may have taken the place meanwhile.
+    const fault = this.#peers.refuse(peer, dial.pipe);
+    if (fault !== undefined) {
+      port.post(refusal(fault));
+      port.close();
+      this.#refuse(dial, fault);
+      return;
+    }
+    const link = new PortLink(port, dial.pipe, this.#marks, marks, (reason) => {
+      this.#peers.left(dial.pipe, reason === "remote" ? "remote" : "local");
+      this.#lookFor(dial);
+      this.#state.effects.changed();
+    });
+    dial.pipe.linked(link, peer);
+    this.#peers.joined(dial.pipe);
+    link.open();
+    this.#leaveIfOver(dial);
+  }
+
+  /** There is no place for a peer in another thread, here or there: it waits for one. */
+  #refuse(dial: InprocDial, fault: Fault): void {
+    this.#report(fault, dial.name);
+    if (dial.stopped) return;
+    this.#refused.add(dial);
+    this.#wait(dial);
+  }
+
+  #wait(dial: InprocDial): void {
+    if (dial.stopped) return;
+    this.#names.wait(dial.name, dial);
+    this.#seek(dial, false);
+  }
+
+  #report(fault: Fault, name: string): void {
+    for (const event of faultEvents(fault, name, name, "NULL")) this.#state.effects.event(event);
+  }
+
+  /** It was disconnected, or its socket closes: its link, made for what waited, has handed that over. */
+  #leaveIfOver(dial: InprocDial): void {
+    const isLeaving = dial.pipe.leaving !== undefined;
+    if (isLeaving) this.#stop(dial);
+    if (this.#state.closing || isLeaving) setImmediate(() => dial.pipe.link?.close("local"));
   }
 
   /** A peer has left: those that were refused, by this socket or on its own side, are tried again. */
   #again(): void {
     this.#names.admit(this);
+    for (const name of [...this.#refusedNames]) {
+      this.#refusedNames.delete(name);
+      this.#names.announce(name);
+    }
     for (const dial of [...this.#refused]) {
       this.#refused.delete(dial);
-      if (dial.pipe.link === undefined) this.#names.again(dial.name, dial);
+      if (dial.pipe.link !== undefined || dial.stopped) continue;
+      this.#names.again(dial.name, dial);
+      if (dial.pipe.link === undefined && dial.endSeek !== undefined) this.#seek(dial, true);
     }
   }
 
@@ -264,10 +462,24 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     };
   }
 
+  #peerOf({ socketType, identity, property }: Description): Peer {
+    const own = this.#state.property;
+    return {
+      socketType,
+      identity: Buffer.from(identity),
+      commands: true,
+      property: own !== undefined && own.name === property?.name ? property.value : undefined,
+    };
+  }
+
   #stop(dial: InprocDial): void {
     dial.stopped = true;
     this.#dials.delete(dial);
     this.#refused.delete(dial);
     this.#names.disconnect(dial.name, dial);
+    dial.endSeek?.();
+    dial.endSeek = undefined;
+    dial.port?.close();
+    dial.port = undefined;
   }
 }

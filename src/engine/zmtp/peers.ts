@@ -245,8 +245,8 @@ export class Peers implements PeerProperties {
       this.#released.set(pipe, { stop, timer });
       return true;
     }
-    // Within the process nothing is on its way.
-    if (link.ahead !== undefined) return false;
+    // Within the thread nothing is on its way.
+    if (link.instant === true) return false;
     if (!LISTENS.includes(type)) return this.leave(pipe, stop);
     this.#released.set(pipe, { stop, timer: undefined });
     link.halfClose();

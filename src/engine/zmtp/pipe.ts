@@ -47,6 +47,8 @@ export interface Link {
   awaitRoom?(): void;
   /** The receiving socket has other marks now: what the other end has room for follows them. */
   marksChanged?(marks: ReceiveMarks): void;
+  /** What this side has flushed is with the peer already: nothing is on its way. */
+  readonly instant?: boolean;
   /** It carries datagrams: there is no peer that could say what it wants. */
   readonly datagrams?: boolean;
   /** Hands on what waits in `out`, as much as goes. */

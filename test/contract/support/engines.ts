@@ -5,13 +5,13 @@
 import { describe, it, type TestContext } from "vitest";
 import type { EngineCapabilities } from "../../../src/engine/engine.js";
 import { selectEngine } from "../../../src/engine/select.js";
-import { ENGINES } from "../../support/engines.js";
+import { ENGINES, RUNTIME } from "../../support/engines.js";
 import { World } from "./world.js";
 
 export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
 /** Those that only some engines have; they are tried where tcp is. */
 const MORE_TRANSPORTS = ["tls", "ws", "wss"] as const;
-export type Transport = (typeof TRANSPORTS)[number] | (typeof MORE_TRANSPORTS)[number];
+export type Transport = (typeof TRANSPORTS)[number] | (typeof MORE_TRANSPORTS)[number] | "threads";
 
 /** Transports with a connection of their own, and so with a handshake, heartbeats and peer events. */
 export const WIRED = ["tcp", "ipc"] as const;
@@ -24,7 +24,9 @@ export function capabilitiesOf(engine: string): EngineCapabilities {
 function transportsOf(engine: string, transports: readonly Transport[]): Transport[] {
   const own = capabilitiesOf(engine).transports;
   const more = MORE_TRANSPORTS.filter((each) => own.includes(each) && transports.includes("tcp"));
-  return [...transports, ...more];
+  // inproc between threads, where this engine does it itself: each socket is in a context of its own.
+  const apart = engine === "zmtp" && RUNTIME === "node" && transports.includes("inproc");
+  return [...transports, ...more, ...(apart ? (["threads"] as const) : [])];
 }
 
 /** Defines a group of tests once for each engine and transport. */

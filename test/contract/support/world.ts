@@ -6,6 +6,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach } from "vitest";
+import type { Engine } from "../../../src/engine/engine.js";
+import { loadZmtpEngine } from "../../../src/engine/zmtp/engine.js";
 import {
   Context,
   Dealer,
@@ -38,6 +40,24 @@ import { makeCertificates } from "../../support/certificates.js";
 
 let names = 0;
 
+/** Contexts that take each other for those of other threads: what one binds the others reach by a MessagePort. */
+let threads: readonly Context[] | undefined;
+
+/** More than sockets that a test connects to each other. */
+const THREADS = 8;
+
+function threadContexts(): readonly Context[] {
+  const zmtp = loadZmtpEngine();
+  const engine: Engine = {
+    name: zmtp.name,
+    capabilities: zmtp.capabilities,
+    features: zmtp.features,
+    createContext: (options) => zmtp.createContext(options, true),
+  };
+  threads ??= Array.from({ length: THREADS }, () => new Context({ engine }));
+  return threads;
+}
+
 type TransportOptions = Pick<PairOptions, "tlsCert" | "tlsKey" | "tlsCa">;
 
 /** Made once in each process: openssl takes its time. */
@@ -56,13 +76,16 @@ export class World {
   readonly #sockets: Socket[] = [];
   readonly #cleanups: (() => unknown)[] = [];
   #context: Context | undefined;
+  /** Sockets of this test so far that are in contexts of their own. */
+  #apart = 0;
   #folder: string | undefined;
 
   constructor(
     readonly engine: string,
-    readonly transport: "tcp" | "tls" | "ws" | "wss" | "ipc" | "inproc",
+    readonly transport: "tcp" | "tls" | "ws" | "wss" | "ipc" | "inproc" | "threads",
   ) {
     afterEach(async () => {
+      this.#apart = 0;
       await Promise.all(this.#sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
       for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
     });
@@ -100,7 +123,12 @@ export class World {
 
   /** Whether its endpoints have ports. */
   get overTcp(): boolean {
-    return this.transport !== "ipc" && this.transport !== "inproc";
+    return this.transport !== "ipc" && !this.inProcess;
+  }
+
+  /** Whether its endpoints are names within the process. */
+  get inProcess(): boolean {
+    return this.transport === "inproc" || this.transport === "threads";
   }
 
   /** What both ends need for the transport: each has a certificate of one authority, and asks the other for one. */
@@ -112,7 +140,9 @@ export class World {
 
   /** The options that each socket has unless a test gives others. */
   get defaults(): TransportOptions & { readonly context: Context } {
-    return { context: this.context, ...this.transportOptions };
+    if (this.transport !== "threads") return { context: this.context, ...this.transportOptions };
+    this.#apart += 1;
+    return { context: threadContexts()[this.#apart % THREADS] as Context };
   }
 
   /** An endpoint to connect to that nobody is bound to. */

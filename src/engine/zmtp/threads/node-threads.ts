@@ -1,0 +1,119 @@
+/**
+ * How words and ports get from one thread of Node.js to all others (thread-names.ts): on a BroadcastChannel, which reaches
+ * each thread of the process. It has no documented way to hand a MessagePort over. The port beneath it can, where exactly
+ * one other thread listens to the same channel, so each handover has a channel of its own. A runtime without such a port
+ * (Bun, Deno) connects the sockets of one thread only.
+ */
+import type { BroadcastChannel } from "node:worker_threads";
+import { randomId } from "../../../core/random.js";
+import type { ThreadWire, ThreadWord } from "./thread-names.js";
+import type { Description, MessagePortLike } from "./thread-port.js";
+
+/** With the version of the words: two versions of this package do not mistake each other's. */
+const CHANNEL = "shoal.inproc/2";
+/** ms after which a thread that stands still looks for words: another may stand still for its answer. */
+const LOOK_INTERVAL = 1;
+
+interface Postable {
+  postMessage(message: unknown, transfer: readonly unknown[]): unknown;
+}
+
+/** What is handed over at a place. */
+interface Handover {
+  readonly port: MessagePortLike;
+  readonly description: unknown;
+}
+
+/** The port beneath a channel: Node.js keeps it under a symbol, and does not document it. */
+function portBeneath(channel: BroadcastChannel): Postable | undefined {
+  for (const key of Object.getOwnPropertySymbols(channel)) {
+    if (key.description !== "kHandle") continue;
+    const port = (channel as unknown as Record<symbol, Partial<Postable> | undefined>)[key];
+    if (typeof port?.postMessage === "function") return port as Postable;
+  }
+  return undefined;
+}
+
+export class NodeThreads implements ThreadWire {
+  readonly handsOver: boolean;
+  readonly thread: number;
+  readonly mayHaveOthers: boolean;
+  readonly #threads = process.getBuiltinModule("node:worker_threads");
+  readonly #channel: BroadcastChannel;
+  readonly #onWord: (word: ThreadWord) => void;
+  /** Words that came while the thread stood still, and may reach the program. */
+  readonly #later: ThreadWord[] = [];
+
+  constructor(onWord: (word: ThreadWord) => void) {
+    this.#onWord = onWord;
+    const { BroadcastChannel, isMainThread, threadId } = this.#threads;
+    this.thread = threadId;
+    this.mayHaveOthers = !isMainThread;
+    const channel = new BroadcastChannel(CHANNEL);
+    this.#channel = channel;
+    channel.onmessage = (event) => {
+      this.#handleLater();
+      onWord((event as { data: ThreadWord }).data);
+    };
+    channel.unref();
+    this.handsOver = portBeneath(channel) !== undefined;
+  }
+
+  post(word: ThreadWord): void {
+    this.#channel.postMessage(word);
+  }
+
+  receive(place: string, onPort: (port: MessagePortLike, description: unknown) => void): () => void {
+    const channel = new this.#threads.BroadcastChannel(place);
+    channel.onmessage = (event) => {
+      const { port, description } = (event as { data: Handover }).data;
+      channel.close();
+      onPort(port, description);
+    };
+    channel.unref();
+    return () => channel.close();
+  }
+
+  handOver(place: string, description: Description): MessagePortLike | undefined {
+    const channel = new this.#threads.BroadcastChannel(place);
+    const { port1, port2 } = new this.#threads.MessageChannel();
+    try {
+      const handover = { port: port2, description };
+      // Refused where nobody listens any more, or more than one.
+      if (portBeneath(channel)?.postMessage(handover, [port2]) === true)
+        return port1 as unknown as MessagePortLike;
+    } finally {
+      channel.close();
+    }
+    port1.close();
+    return undefined;
+  }
+
+  standStill(memory: Int32Array, seen: number, ms: number): void {
+    Atomics.wait(memory, 0, seen, Math.min(ms, LOOK_INTERVAL));
+    for (;;) {
+      const received = this.#threads.receiveMessageOnPort(this.#channel as never);
+      if (received === undefined) return;
+      const word = received.message as ThreadWord;
+      if (word.kind === "ask" || word.kind === "hello" || word.kind === "here") this.#onWord(word);
+      else if (this.#later.push(word) === 1) setImmediate(() => this.#handleLater());
+    }
+  }
+
+  now(): number {
+    return performance.now();
+  }
+
+  setTimer(onTime: () => void, ms: number): () => void {
+    const timer = setTimeout(onTime, ms).unref();
+    return () => clearTimeout(timer);
+  }
+
+  newId(): string {
+    return randomId();
+  }
+
+  #handleLater(): void {
+    for (const word of this.#later.splice(0)) this.#onWord(word);
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * A link to a socket in another thread of the process, over a MessagePort. As within one thread, both ends have one queue
+ * together, of both high-water marks: what was posted and not yet taken by the receiving program counts on the sender's
+ * side, and the receiver posts what was taken.
+ *
+ *   out:  what waits in the pipe, copied once into memory that is transferred: one post for a turn's messages
+ *   in:   that memory, kept as it is: frames are views of it
+ *
+ *   open --close, or the other end is gone--> closed
+ *    +-----halfClose--> half-closed: receives until the other has closed ---^
+ */
+import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
+import type { Segment } from "../codec/out-queue.js";
+import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
+import { HANG_UP_TIMEOUT } from "../writer.js";
+import { BATCH_HEADER, marksWord, type PortSink, parseMarks, type ThreadPort, Word } from "./thread-port.js";
+
+/** Bytes of one post, and the rest of the message that goes beyond them. */
+const MAX_POST = 1_048_576;
+/** Taken messages are posted when they are so large a part of the high-water mark. */
+const TAKEN_PART = 4;
+/** The same where there is no high-water mark: messages, and bytes. */
+const UNBOUNDED_TAKEN = 1_024;
+const UNBOUNDED_TAKEN_BYTES = 4_194_304;
+
+export class PortLink implements Link, PortSink {
+  /** Until both sides have joined. */
+  blocked = true;
+  readonly draining = false;
+  /** Posted, and not taken by the other program as far as this side knows. */
+  ahead = 0;
+  aheadBytes = 0;
+  readonly #port: ThreadPort;
+  readonly #pipe: Pipe;
+  readonly #onEnd: (reason: CloseReason | "remote") => void;
+  #marks: ReceiveMarks;
+  #theirs: ReceiveMarks;
+  #sent = 0;
+  #sentBytes = 0;
+  #came = 0;
+  #cameBytes = 0;
+  /** What the other end knows to have been taken. */
+  #posted = 0;
+  #postedBytes = 0;
+  #closed = false;
+  /** Half-closed: for how long the other end may take to close. */
+  #timer: NodeJS.Timeout | undefined = undefined;
+
+  /**
+   * @param marks of the pipe's own socket
+   * @param theirs those of the socket at the other end
+   * @param onEnd the link is over; called once
+   */
+  constructor(
+    port: ThreadPort,
+    pipe: Pipe,
+    marks: ReceiveMarks,
+    theirs: ReceiveMarks,
+    onEnd: (reason: CloseReason | "remote") => void,
+  ) {
+    this.#port = port;
+    this.#pipe = pipe;
+    this.#marks = marks;
+    this.#theirs = theirs;
+    this.#onEnd = onEnd;
+    port.handTo(this);
+  }
+
+  /** Both sides have joined: what waits goes. */
+  open(): void {
+    if (this.#closed) return;
+    this.blocked = false;
+    this.flush();
+  }
+
+  get room(): number {
+    return limitOf(this.#theirs.receiveHighWaterMark);
+  }
+
+  get roomBytes(): number {
+    return limitOf(this.#theirs.receiveHighWaterMarkBytes);
+  }
+
+  marksChanged(marks: ReceiveMarks): void {
+    this.#marks = marks;
+    this.#port.post(marksWord(Word.Marks, marks));
+    this.#reportTaken();
+  }
+
+  flush(): void {
+    if (this.blocked) return;
+    const pipe = this.#pipe;
+    const { out } = pipe;
+    if (out.length === 0) return;
+    while (out.length > 0) {
+      const segments = pipe.takeOut(MAX_POST);
+      // None: all had been transferred.
+      if (segments.length > 0) this.#post(segments);
+      out.confirm();
+    }
+    pipe.relieved();
+  }
+
+  /** What is not read counts on the sender's side. */
+  pause(): void {}
+
+  /** The program has taken messages. */
+  resume(): void {
+    this.#reportTaken();
+  }
+
+  drain(): void {
+    this.close("local");
+  }
+
+  halfClose(): void {
+    if (this.#closed || this.#timer !== undefined) return;
+    this.flush();
+    this.blocked = true;
+    this.#port.post([Word.HalfClosed]);
+    this.#timer = setTimeout(() => this.close("local"), HANG_UP_TIMEOUT).unref();
+  }
+
+  close(reason: CloseReason): void {
+    if (this.#closed) return;
+    this.flush();
+    this.#port.post([Word.Closed]);
+    this.#end(reason);
+  }
+
+  portOnMemory(memory: ArrayBuffer): void {
+    if (memory.byteLength <= BATCH_HEADER) return;
+    const bytes = Buffer.from(memory);
+    // Its frames share it.
+    forbidTransfer(bytes);
+    this.#came += bytes.readUInt32LE(0);
+    this.#cameBytes += bytes.length - BATCH_HEADER;
+    const pipe = this.#pipe;
+    const fault = pipe.in.push(bytes, BATCH_HEADER);
+    pipe.arrived();
+    this.#timer?.refresh();
+    if (fault !== undefined) this.close("protocol");
+    else this.#reportTaken();
+  }
+
+  portOnWord(word: readonly unknown[]): void {
+    switch (word[0]) {
+      case Word.Taken:
+        this.ahead = this.#sent - Number(word[1]);
+        this.aheadBytes = this.#sentBytes - Number(word[2]);
+        this.#pipe.relieved();
+        break;
+      case Word.Marks:
+        this.#theirs = parseMarks(word[1], word[2]);
+        this.#pipe.roomChanged();
+        break;
+      case Word.HalfClosed:
+        // It still receives: what waits leaves.
+        this.flush();
+        this.#port.post([Word.Closed]);
+        this.#end("remote");
+        break;
+      case Word.Closed:
+      case Word.Refused:
+        this.#end("remote");
+        break;
+      default:
+    }
+  }
+
+  portOnEnd(): void {
+    this.#end("remote");
+  }
+
+  #post(segments: readonly Segment[]): void {
+    let size = BATCH_HEADER;
+    let messages = 0;
+    for (let i = 0; i < segments.length; i++) {
+      const segment = segments[i] as Segment;
+      size += segment.end - segment.start;
+      messages += segment.messages;
+    }
+    const memory = allocateTransferable(size);
+    memory.writeUInt32LE(messages, 0);
+    let at = BATCH_HEADER;
+    for (let i = 0; i < segments.length; i++) {
+      const { bytes, start, end } = segments[i] as Segment;
+      memory.set(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end), at);
+      at += end - start;
+    }
+    this.#sent += messages;
+    this.#sentBytes += size - BATCH_HEADER;
+    this.ahead += messages;
+    this.aheadBytes += size - BATCH_HEADER;
+    this.#port.transfer(memory.buffer as ArrayBuffer);
+  }
+
+  /** Lets the other end know what was taken, when that is worth a post, and looks again when the program takes more. */
+  #reportTaken(): void {
+    if (this.#closed) return;
+    const { in: queue } = this.#pipe;
+    const taken = this.#came - queue.messages;
+    const takenBytes = this.#cameBytes - queue.bytes - queue.unfinished;
+    const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
+    const worth =
+      taken - this.#posted >= partOf(receiveHighWaterMark, UNBOUNDED_TAKEN) ||
+      takenBytes - this.#postedBytes >= partOf(receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
+    if (worth) {
+      this.#posted = taken;
+      this.#postedBytes = takenBytes;
+      this.#port.post([Word.Taken, taken, takenBytes]);
+    }
+    if (queue.messages > 0) this.#pipe.watch();
+  }
+
+  #end(reason: CloseReason | "remote"): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.blocked = true;
+    clearTimeout(this.#timer);
+    this.#port.close();
+    this.#onEnd(reason);
+  }
+}
+
+function partOf(mark: number, unbounded: number): number {
+  return mark === 0 ? unbounded : Math.max(1, Math.floor(mark / TAKEN_PART));
+}
