@@ -1,6 +1,6 @@
 /** Messages between many nodes of a cluster: to publish to all, to ask all, and a node that comes with many routes. */
 import type { Scenario } from "../contract.js";
-import { ofRole, positive, streamsOf, sumOf } from "./kit.js";
+import { FAN_OUT_COLUMNS, fanOutFigures, positive, streamsOf } from "./kit.js";
 
 /** Processes that nodes are put into, at most; beyond, a process has several, each as many. */
 const MAX_PROCESSES = 40;
@@ -46,21 +46,8 @@ export const clusterPublish: Scenario = {
       },
     ];
   },
-  result(done, { size }) {
-    const subscribers = ofRole(done, "subscribers");
-    const seconds = Math.max(...subscribers.map((report) => report.seconds));
-    const deliveriesPerSecond = sumOf(subscribers, ({ messages }) => messages) / seconds;
-    const publishedPerSecond = sumOf(ofRole(done, "publisher"), ({ messages }) => messages) / seconds;
-    return {
-      deliveriesPerSecond,
-      publishedPerSecond,
-      megabytesPerSecond: (deliveriesPerSecond * size) / 1e6,
-    };
-  },
-  columns: [
-    { name: "publishedPerSecond", title: "published", unit: "msg/s" },
-    { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
-  ],
+  result: (done, { size }) => fanOutFigures(done, "subscribers", size),
+  columns: FAN_OUT_COLUMNS,
   growth: "nodes",
 };
 

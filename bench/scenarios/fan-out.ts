@@ -1,5 +1,5 @@
 import type { Scenario } from "../contract.js";
-import { ofRole, processesFor, streamsOf, sumOf } from "./kit.js";
+import { FAN_OUT_COLUMNS, fanOutFigures, processesFor, streamsOf } from "./kit.js";
 
 /**
  * One publisher, N subscribers, each of which gets everything: full queues make the publisher wait (XPUB_NODROP),
@@ -41,20 +41,7 @@ export const fanOut: Scenario = {
       },
     ];
   },
-  result(done, { size }) {
-    const subscribers = ofRole(done, "subscriber");
-    const seconds = Math.max(...subscribers.map((report) => report.seconds));
-    const deliveriesPerSecond = sumOf(subscribers, ({ messages }) => messages) / seconds;
-    const publishedPerSecond = sumOf(ofRole(done, "publisher"), ({ messages }) => messages) / seconds;
-    return {
-      deliveriesPerSecond,
-      publishedPerSecond,
-      megabytesPerSecond: (deliveriesPerSecond * size) / 1e6,
-    };
-  },
-  columns: [
-    { name: "publishedPerSecond", title: "published", unit: "msg/s" },
-    { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
-  ],
+  result: (done, { size }) => fanOutFigures(done, "subscriber", size),
+  columns: FAN_OUT_COLUMNS,
   growth: "peers",
 };

@@ -45,6 +45,25 @@ export function sumOf(reports: readonly SideReport[], figure: (report: SideRepor
   return reports.reduce((sum, report) => sum + figure(report), 0);
 }
 
+/** What the scenarios show in which one publishes and many receive. */
+export const FAN_OUT_COLUMNS = [
+  { name: "publishedPerSecond", title: "published", unit: "msg/s" },
+  { name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" },
+] as const;
+
+/** Their figures. @param role of those that receive; size: bytes of a message */
+export function fanOutFigures(
+  done: readonly SideReport[],
+  role: string,
+  size: number,
+): Record<string, number> {
+  const receivers = ofRole(done, role);
+  const seconds = Math.max(...receivers.map((report) => report.seconds));
+  const deliveriesPerSecond = sumOf(receivers, ({ messages }) => messages) / seconds;
+  const publishedPerSecond = sumOf(ofRole(done, "publisher"), ({ messages }) => messages) / seconds;
+  return { deliveriesPerSecond, publishedPerSecond, megabytesPerSecond: (deliveriesPerSecond * size) / 1e6 };
+}
+
 /** What a pattern costs is shown by plain sockets of the same topology, on the same engine where it is there. */
 export const PATTERN_REFERENCES = ["shoal-zmtp-plain", "shoal-libzmq-plain", "libzmq", "zeromq"] as const;
 
