@@ -11,6 +11,7 @@
 import { randomBytes } from "node:crypto";
 import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
+import { RunningTimeout } from "../../core/running-timeout.js";
 import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
 import {
   HELLO_TIMEOUT,
@@ -46,7 +47,6 @@ import type {
 } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
-import { RunningTimeout } from "./running-timeout.js";
 import { type LinkMember, Sending, type SendingEffects } from "./sending.js";
 import type { WindowLimits } from "./window.js";
 import {

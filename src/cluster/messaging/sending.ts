@@ -13,6 +13,7 @@
 import { describe, thrownText } from "../../core/arguments.js";
 import { backOff } from "../../core/back-off.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
+import { RunningTimeout } from "../../core/running-timeout.js";
 import { decodeAdvert } from "./advert.js";
 import {
   DIAL_RETRY,
@@ -32,7 +33,6 @@ import type {
   ProtocolHost,
 } from "./protocol.js";
 import type { Publication } from "./publication.js";
-import { RunningTimeout } from "./running-timeout.js";
 import { SentAliases, TopicForm } from "./topic-aliases.js";
 import { SendWindow, type WindowLimits } from "./window.js";
 import { decodeAck, decodeRefused, decodeWelcome, LinkFrame, type Welcome } from "./wire.js";

@@ -16,6 +16,7 @@
  * a verified stream without a frame of length 0, or a reset, is evidence that the process is gone.
  */
 import { randomBytes } from "node:crypto";
+import { RunningTimeout } from "../../core/running-timeout.js";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { NodeKeys } from "../admission/identities.js";
@@ -47,7 +48,7 @@ import type { BusCodec } from "./bus-codec.js";
 const MAX_WAITING = 128;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
 const MAX_UNSENT_BYTES = 4_194_304;
-/** ms in which the other end says hello, and a first genuine packet comes of it: several turns of two processes that may both be late. */
+/** ms that this process ran in which the other end says hello, and a first genuine packet comes of it. The other may be late by several turns. */
 const HELLO_TIMEOUT = 10_000;
 /** ms in which the other end takes what was sent before the stream closes. */
 const CLOSE_TIMEOUT = 1_000;
@@ -130,6 +131,8 @@ export class Link implements Sink {
   #rejected = false;
   /** The other end proved a bus. */
   #proved = false;
+  readonly #greeting: RunningTimeout;
+  /** Ends it where the other end does not close. */
   #timer: NodeJS.Timeout | undefined;
 
   /**
@@ -156,8 +159,7 @@ export class Link implements Sink {
     );
     stream.reader.start(stream.socket, this);
     stream.socket.write(this.#hello);
-    this.#timer = setTimeout(() => this.#refuse("link:timeout"), HELLO_TIMEOUT);
-    this.#timer.unref();
+    this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
   }
 
   /** Whether a genuine packet came over it. */
@@ -203,7 +205,7 @@ export class Link implements Sink {
   close(): void {
     if (this.ended) return;
     this.#closing = true;
-    clearTimeout(this.#timer);
+    this.#greeting.clear();
     this.#stream.socket.end(this.#out === undefined ? NO_BYTES : encodeFrame(NO_BYTES));
     this.#timer = setTimeout(() => this.#finish("closed"), CLOSE_TIMEOUT);
     this.#timer.unref();
@@ -447,7 +449,7 @@ export class Link implements Sink {
     if (this.ended) return;
     this.#closing = true;
     this.#rejected = true;
-    clearTimeout(this.#timer);
+    this.#greeting.clear();
     this.#stream.socket.end(encodeFrame(Buffer.of(LinkFrame.REFUSED)));
     this.#timer = setTimeout(() => this.#finish("refused"), CLOSE_TIMEOUT);
     this.#timer.unref();
@@ -456,7 +458,7 @@ export class Link implements Sink {
   #verify(): void {
     this.#verified = true;
     this.verifiedAt = performance.now();
-    clearTimeout(this.#timer);
+    this.#greeting.clear();
     this.#effects.onVerified(this);
     this.#flush();
   }
@@ -469,6 +471,7 @@ export class Link implements Sink {
   #finish(end: LinkEnd): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#greeting.clear();
     clearTimeout(this.#timer);
     this.#waiting = [];
     this.#pending = [];

@@ -1,6 +1,7 @@
 /** What the transports over TCP share: listening, dialling each address of a name in turn, and the options of the sockets. */
 import { type LookupAddress, lookup } from "node:dns";
 import { type AddressInfo, isIP, type Server, type Socket, type TcpNetConnectOpts } from "node:net";
+import { RunningTimeout } from "../../../core/running-timeout.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
 import { bindAddress } from "./address.js";
 import { closeServer, listen, listenSync } from "./server.js";
@@ -80,7 +81,7 @@ export function dialTcp(
   const { host, port, source } = parseHostPort(endpoint);
   let socket: Socket | undefined;
   let cancelled = false;
-  let timer: NodeJS.Timeout | undefined;
+  let timeout: RunningTimeout | undefined;
   const next = (addresses: readonly LookupAddress[], at: number, failure: Error): void => {
     const target = addresses[at];
     if (cancelled) return;
@@ -106,7 +107,7 @@ export function dialTcp(
     socket = dialled;
     dialled.unref();
     const failed = (error: Error): void => {
-      clearTimeout(timer);
+      timeout?.clear();
       dialled.destroy();
       next(addresses, at + 1, error);
     };
@@ -118,11 +119,10 @@ export function dialTcp(
         dialled.on("error", () => undefined);
         failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
       };
-      // After a turn of the event loop: timers run first in a process that stood still, and the connection may be there.
-      timer = setTimeout(() => setImmediate(late), options.connectTimeout).unref();
+      timeout = new RunningTimeout(options.connectTimeout, late);
     }
     dialled.once("connect", () => {
-      clearTimeout(timer);
+      timeout?.clear();
       dialled.off("error", failed);
       let stream: Stream;
       try {
@@ -146,7 +146,7 @@ export function dialTcp(
   }
   return () => {
     cancelled = true;
-    clearTimeout(timer);
+    timeout?.clear();
     socket?.on("error", () => undefined);
     socket?.destroy();
   };
