@@ -60,7 +60,7 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
       else log.warnOnce(what);
     });
   });
-  refused.catch(() => undefined); // Not every command awaits it.
+  refused.catch(() => undefined); // Commands race it with their work, which may end first.
   return { seen, refused };
 }
 

@@ -171,6 +171,7 @@ export abstract class Socket extends SocketByNumber {
   unbindSync(endpoint: string): void;
   unbindSync(endpoint: string, ...extra: unknown[]): void {
     refuseExtra("unbindSync", "an endpoint", extra);
+    // What is wrong with the call was thrown; the promise is the wait until the endpoint is free.
     this[CORE].endpoints.unbind(endpoint).catch(() => undefined);
   }
 

@@ -251,6 +251,7 @@ class RunningSource {
     } finally {
       // Only a node that leaves waits for it, and not for long; a generator that threw has ended already.
       if (!ended) {
+        // Its error says nothing more: what failed before it is reported, or the node leaves.
         const returned = (async () => iterator.return?.())().catch(() => undefined);
         if (this.#stopped) await returned;
       }

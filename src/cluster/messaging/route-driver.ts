@@ -172,7 +172,7 @@ export class RouteDriver implements MessageRoutes {
     const { missing } = this.#rules;
     const error = new TimeoutError(
       "ETIMEDOUT",
-      `${missing === 0 ? "not all" : missing} of the other nodes have not taken the subscription within ${ROUTE_READY_TIMEOUT} ms`,
+      `${missing === 0 ? "some" : missing} of the other nodes have not taken the subscription within ${ROUTE_READY_TIMEOUT} ms`,
     );
     for (const waiter of this.#waiters.splice(0, due)) waiter.reject(error);
   }
