@@ -14,6 +14,8 @@ import type { Updates } from "./updates.js";
 
 /** Members that exchange with one they admitted, on average. */
 const ADMITTERS = 4;
+/** Exchanges of a node that has no answer yet; beyond, one in a `probeTimeout`. Those that it dialled may all ack in one turn of a busy process. */
+const FIRST_EXCHANGES = 4;
 
 interface Newcomer {
   readonly update: Update;
@@ -30,6 +32,8 @@ export class Strangers {
   readonly #updates: Updates;
   readonly #synchronizer: Synchronizer;
   readonly #newcomers = new Map<string, Newcomer>();
+  /** Asked for while this node had no answer. */
+  #exchanges = 0;
   #refutedAt = Number.NEGATIVE_INFINITY;
   #removalSentAt = Number.NEGATIVE_INFINITY;
 
@@ -82,10 +86,13 @@ export class Strangers {
       return undefined;
     }
     this.#context.heard(member);
-    // The newcomer exchanges with those it dialled; of the others few do, or a start of many would be as many exchanges each.
-    const { random, members, established } = this.#context;
-    if (packet.type === PacketType.ACK && (!established || random() < ADMITTERS / members.size))
-      this.#synchronizer.request(address, 0);
+    // The newcomer exchanges with those that it dialled until one answers; of the others few do, or a start
+    // of many would be as many exchanges each.
+    if (packet.type !== PacketType.ACK) return member;
+    const { random, members, established, profile } = this.#context;
+    if (!established)
+      this.#synchronizer.request(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
+    else if (random() < ADMITTERS / members.size) this.#synchronizer.request(address, 0);
     return member;
   }
 

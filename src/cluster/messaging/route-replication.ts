@@ -75,6 +75,8 @@ const DIGEST_PAUSE = 300;
 const ASK_UNSETTLED_PAUSE = 100;
 /** ms between two times that a node is asked for its routes since others claim that there are more. */
 const ASK_ITSELF_PAUSE = 1_000;
+/** Nodes remembered that sent something before they were members here. */
+const MAX_STRANGERS = 256;
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** `expected`: it is alive, and whether it takes part is not known yet. */
@@ -151,6 +153,8 @@ export class RouteReplication {
   /** Replicas that are being fetched, and those that wait until another one is. */
   readonly #pulls = new Set<Replica>();
   readonly #waiting = new Set<Replica>();
+  /** What they sent was refused. */
+  readonly #strangers = new Set<string>();
   /** Peers that get a digest, and when. */
   readonly #due = new Map<string, number>();
   /** Peers that handed on what was forged, and until when they are not believed about others. */
@@ -252,7 +256,10 @@ export class RouteReplication {
       this.#remove(now, member);
       member = undefined;
     }
-    if (state === "gone") return;
+    if (state === "gone") {
+      this.#strangers.delete(id);
+      return;
+    }
     if (member === undefined) {
       // A node of which nothing is known and that is not there is nothing.
       if (state !== "alive") return;
@@ -331,13 +338,31 @@ export class RouteReplication {
     this.#lost.delete(member.id);
     member.replica.isActive = true;
     this.#ring.add(member.id);
-    // Of many, those greet a newcomer that send to it anyhow.
-    if (this.#ring.hasFinger(member.id)) this.#greet(now, member.id);
-    else if (this.#random() < GREETED / this.#members.size) this.#greet(now, member.id);
+    // What it sent before was refused, or what it had may have changed: it has something to say, and does so when it is greeted.
+    const hasMissed = this.#strangers.delete(member.id) || member.lostAt > 0;
+    if (hasMissed || this.#mayTeach()) {
+      // Of many, those greet a newcomer that send to it anyhow.
+      if (this.#ring.hasFinger(member.id)) this.#greet(now, member.id);
+      else if (this.#random() < GREETED / this.#members.size) this.#greet(now, member.id);
+    }
     this.#effects.changed();
     // It is back: what is here of it served before.
     if (member.replica.version > 0) this.#settled(member.id);
     else if (this.#asksUnsettled) this.#askAllUnsettled(now);
+  }
+
+  /**
+   * Whether a newcomer can learn something here: of few each node speaks for itself, of many for others as well. Who knows of no
+   * route opens no link: forty nodes that start without a subscription would open 1,560.
+   */
+  #mayTeach(): boolean {
+    return this.#own.version > 0 || (!this.#ring.isDirect && this.#knowsRoutes());
+  }
+
+  #knowsRoutes(): boolean {
+    if (this.#own.version > 0) return true;
+    for (const { replica } of this.#members.values()) if (replica.version > 0) return true;
+    return false;
   }
 
   #greet(now: number, id: string): void {
@@ -493,7 +518,12 @@ export class RouteReplication {
 
   #receive(now: number, from: string, item: Buffer): string | undefined {
     const sender = this.#members.get(from);
-    if (sender?.isAlive !== true) return "stranger";
+    if (sender?.isAlive !== true) {
+      this.#strangers.add(from);
+      const [oldest] = this.#strangers;
+      if (this.#strangers.size > MAX_STRANGERS) this.#strangers.delete(oldest as string);
+      return "stranger";
+    }
     const message = decodeRouteItem(item);
     if (message === undefined) return "malformed";
     switch (message.type) {
@@ -569,7 +599,7 @@ export class RouteReplication {
 
   #digestWithAny(now: number): void {
     const { fingers } = this.#ring;
-    if (fingers === 0) return;
+    if (fingers === 0 || !this.#knowsRoutes()) return;
     const id = this.#ring.finger(Math.floor(this.#random() * fingers) % fingers);
     const member = this.#members.get(id);
     if (member !== undefined) this.#sendDigest(now, member);

@@ -271,6 +271,16 @@ describe("the own interest", () => {
     expect(world.agree()).toBe(true);
     expect(b.rules.stats()).toMatchObject({ routes: 3, bytes: 10, refused: {} });
   });
+
+  it("send nothing where nobody is interested in anything: no link is opened for it", () => {
+    for (const count of [2, 30, 60]) {
+      const world = worldOf(count);
+      world.run(30_000);
+      expect(world.nodes.map(({ sentItems }) => sentItems)).toEqual(world.nodes.map(() => 0));
+      (world.nodes[0] as RouteNode).subscribe("a");
+      expect(world.until(() => world.agree(), 2_000)).toBeLessThan(1_000);
+    }
+  });
 });
 
 describe("many routes", () => {
