@@ -18,7 +18,7 @@
  * A message of no frames sends nothing, but waits until the socket is writable:
  * that is `wantWritable`.
  */
-import { inspect } from "node:util";
+import { type InspectOptions, inspect } from "node:util";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { OfferResult, type OutgoingMessage } from "../engine.js";
 import type { NativeSocket } from "./native.js";
@@ -32,8 +32,28 @@ const NO_DROP_RETRY = 1;
 /** Sends without a look after a wait, at most: what may have to be kept if the peer goes. */
 const MAX_CREDIT = 256;
 
-/** What `inspect` makes of a promise that is fulfilled with nothing. */
-const SENT = inspect(Promise.resolve(), { depth: 0 });
+/** Nothing that a program can change for the whole process, and no code of its own. */
+const LOOK: InspectOptions = {
+  compact: 3,
+  breakLength: 80,
+  colors: false,
+  customInspect: false,
+  showHidden: false,
+};
+/** What `inspect` makes of a promise that is fulfilled with nothing. Properties of its own may follow. */
+const SENT = /^[^{]*\{\s+undefined\b/;
+/** Async hooks, and AsyncLocalStorage before Node.js 24, give promises this property and others after it. */
+const HOOKED = "[Symbol(async_id_symbol)]";
+
+/** Whether a promise of the package is fulfilled. `inspect` is the only way to see that without waiting (0.7 µs). */
+function isSent(sent: Promise<void>): boolean {
+  return SENT.test(inspect(sent, { ...LOOK, depth: 0 }));
+}
+
+function isUnroutable(sent: Promise<void>): boolean {
+  const [state = ""] = inspect(sent, { ...LOOK, depth: 1 }).split(HOOKED, 1);
+  return state.includes("EHOSTUNREACH");
+}
 
 /** How a socket type takes messages. */
 export type SendMode =
@@ -151,17 +171,16 @@ export class Sender {
     if (this.#mode === "routes" && !(Array.isArray(message) && message.length > 1))
       return OfferResult.Unroutable;
     const sent = this.#native.send(message);
-    // `inspect` is the only way to see a promise's state without waiting (0.7 µs).
-    if (inspect(sent, { depth: 0 }) === SENT) return OfferResult.Accepted;
+    if (isSent(sent)) return OfferResult.Accepted;
     sent.catch(ignore);
-    if (inspect(sent, { depth: 2 }).includes("EHOSTUNREACH")) return OfferResult.Unroutable;
+    if (isUnroutable(sent)) return OfferResult.Unroutable;
     return this.#mode === "looks" ? OfferResult.Mute : OfferResult.PeerFull;
   }
 
   /** Sends, and looks whether libzmq took it. */
   #taken(message: OutgoingMessage): boolean {
     const sent = this.#native.send(message);
-    if (inspect(sent, { depth: 0 }) === SENT) return true;
+    if (isSent(sent)) return true;
     sent.catch(ignore);
     return false;
   }

@@ -1,4 +1,6 @@
-import { describe, expect, test, vi } from "vitest";
+import { AsyncLocalStorage, createHook } from "node:async_hooks";
+import { inspect } from "node:util";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { OfferResult } from "../../../src/engine/engine.js";
 import { Sender, type SendMode } from "../../../src/engine/libzmq/sender.js";
 import { FakeNativeSocket } from "../../support/fake-native.js";
@@ -90,6 +92,67 @@ test.each([
   expect(made.offer(["id", "b"])).toBe(result);
   await turn();
   expect(native.sent).toEqual([["id", "a"]]);
+});
+
+/** What programs do to all promises, or to how they are shown. */
+const CHANGES: Readonly<Record<string, () => () => void>> = {
+  "async hooks": () => {
+    const hook = createHook({ init: () => undefined }).enable();
+    return () => void hook.disable();
+  },
+  AsyncLocalStorage: () => {
+    const storage = new AsyncLocalStorage<object>();
+    // Shown with the promise, and not to be taken for its state.
+    storage.enterWith({ undefined: undefined, code: "EHOSTUNREACH" });
+    return () => storage.disable();
+  },
+  "colours and depth of util.inspect": () => {
+    const { defaultOptions } = inspect;
+    inspect.defaultOptions = { ...defaultOptions, colors: true, depth: 0, compact: false, breakLength: 10 };
+    return () => {
+      inspect.defaultOptions = defaultOptions;
+    };
+  },
+  "short stacks": () => {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
+    return () => {
+      Error.stackTraceLimit = stackTraceLimit;
+    };
+  },
+};
+
+describe.each(Object.entries(CHANGES))("in a program with %s", (_, change) => {
+  test.each([
+    ["routes", "EAGAIN", OfferResult.PeerFull],
+    ["routes", "EHOSTUNREACH", OfferResult.Unroutable],
+    ["looks", "EAGAIN", OfferResult.Mute],
+  ] as const)("a sender that %s knows what became of a message, and reports %s", async (mode, code, result) => {
+    onTestFinished(change());
+    const { native, made } = sender(mode);
+    native.room = 1;
+    expect(made.offer(["id", "a"])).toBe(OfferResult.Accepted);
+    const error = Object.assign(new Error("of libzmq"), { errno: 11, code });
+    vi.spyOn(native, "send").mockImplementationOnce(() => Promise.reject(error));
+    expect(made.offer(["id", "b"])).toBe(result);
+    await turn();
+    expect(native.sent).toEqual([["id", "a"]]);
+  });
+
+  test("what was refused is sent again once, when there is room", async () => {
+    onTestFinished(change());
+    const { native, made } = sender("waits");
+    made.want();
+    native.makeRoom(1);
+    await turn();
+    expect([made.offer("a"), made.offer("b")]).toEqual([OfferResult.Accepted, OfferResult.Accepted]);
+    await turn();
+    native.makeRoom(1);
+    await turn();
+    await turn();
+    expect(native.sent).toEqual(["a", "b"]);
+    expect(made.queued).toBe(0);
+  });
 });
 
 describe("a sender whose side takes turns", () => {
