@@ -1,11 +1,11 @@
 /** Processes that are killed without a word while others talk to them. */
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { Pull, Push, Request, type Socket } from "../../src/index.js";
 import { type Child, start } from "../process/child.js";
+import { freePort } from "../support/ports.js";
 
 const sockets: Socket[] = [];
 const children: Child[] = [];
@@ -106,14 +106,6 @@ async function finalLine(child: Child): Promise<string> {
   }
 }
 
-async function fixedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 const SERVER = `
   import { Reply } from "shoal";
   const reply = new Reply();
@@ -124,7 +116,7 @@ const SERVER = `
 
 describe("a server killed and started again 20 times", () => {
   it("binds its port each time, and all clients find it again", async () => {
-    const endpoint = `tcp://127.0.0.1:${await fixedPort()}`;
+    const endpoint = `tcp://127.0.0.1:${await freePort()}`;
     const clients = Array.from({ length: 5 }, () =>
       track(new Request({ reconnectInterval: 10, reconnectMaxInterval: 50 })),
     );

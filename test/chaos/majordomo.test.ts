@@ -3,13 +3,13 @@
  * a handler again only where a worker or a broker was lost with it.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Random } from "../../src/testing/random.js";
 import { within } from "../contract/support/wait.js";
 import { type Child, start } from "../process/child.js";
+import { freePort } from "../support/ports.js";
 import { SEEDS_NOW } from "../support/seed.js";
 import { Blows, blowsOf, CHAOS_TESTS, LONG, PATIENCE } from "./blows.js";
 import { BROKER, CLIENT, CONCURRENCY, LANES, WORKER } from "./majordomo-programs.js";
@@ -41,16 +41,6 @@ afterEach(async () => {
   await Promise.all([...running].map((child) => child.kill()));
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** A port that is free now: a broker comes back to it. */
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 /** A program that comes back whenever it was killed. */
 class Victim {

@@ -1,5 +1,4 @@
 /** Nodes that find each other by sources of discovery, over the host's own sockets. */
-import { createSocket } from "node:dgram";
 import { afterEach, describe, expect, it } from "vitest";
 import {
   type ClusterEvent,
@@ -10,7 +9,8 @@ import {
   staticSource,
 } from "../../src/cluster/index.js";
 import { missing } from "../support/peers.js";
-import { DnsServer, freePort } from "./discovery/dns-server.js";
+import { freePort, freePorts } from "../support/ports.js";
+import { DnsServer } from "./discovery/dns-server.js";
 
 const NO_DNSMASQ = missing("dnsmasq");
 if (NO_DNSMASQ !== false) console.log(`skipped: ${NO_DNSMASQ}`);
@@ -46,22 +46,6 @@ const EVENTS = ["joined", "back", "lost", "left", "tags", "discovery:up", "disco
 
 const together = (...all: readonly ClusterNode[]): Promise<void> =>
   until(() => all.every((each) => each.members().length === all.length), ...all);
-
-/** Ports that are free for datagrams and streams. */
-async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const port = await freePort();
-    const probe = createSocket("udp4");
-    const isFree = await new Promise<boolean>((resolve) => {
-      probe.once("error", () => resolve(false));
-      probe.bind(port, "127.0.0.1", () => resolve(true));
-    });
-    probe.close();
-    if (isFree) ports.add(port);
-  }
-  return [...ports];
-}
 
 afterEach(async () => {
   await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));

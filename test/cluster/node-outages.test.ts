@@ -4,7 +4,6 @@
  *
  *   SHOAL_LONG=1   every server in every way, several times, in place of each once
  */
-import { createSocket } from "node:dgram";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,8 +18,9 @@ import {
 import { Pull, Push } from "../../src/index.js";
 import { makeCertificates } from "../support/certificates.js";
 import { missing } from "../support/peers.js";
+import { freePort, freePorts } from "../support/ports.js";
 import { ApiServer, pod, slice } from "./discovery/api-server.js";
-import { DnsServer, freePort } from "./discovery/dns-server.js";
+import { DnsServer } from "./discovery/dns-server.js";
 import { EtcdServer } from "./discovery/etcd-server.js";
 
 const NODES = 10;
@@ -91,21 +91,6 @@ class Stream {
     this.#pull.close();
     await this.#reading;
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const port = await freePort();
-    const probe = createSocket("udp4");
-    const isFree = await new Promise<boolean>((resolve) => {
-      probe.once("error", () => resolve(false));
-      probe.bind(port, "127.0.0.1", () => resolve(true));
-    });
-    await new Promise<void>((resolve) => probe.close(resolve));
-    if (isFree) ports.add(port);
-  }
-  return [...ports];
 }
 
 /** Settles when a condition holds, which is looked at after each event of a node. */

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, staticSource } from "../../src/cluster/index.js";
 import { Pull, Push, Reply, Request } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
-import { freePort } from "./discovery/dns-server.js";
+import { freePort } from "../support/ports.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 const NODES = LONG ? 10 : 5;

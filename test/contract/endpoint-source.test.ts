@@ -138,14 +138,13 @@ describeTransports("a source", (world) => {
     world.engine !== "libzmq",
     KEEPS_QUEUES,
   )("moves what waits for an endpoint that goes to the others, now and later", async () => {
-    const [push, one, two] = [world.push({ linger: 0 }), world.pull(), world.pull()];
-    const [dead, alive] = [await world.bind(one), await world.bind(two)];
-    await one.close();
-    const source = new ListedEndpoints([dead]);
+    const [push, pull] = [world.push({ linger: 0 }), world.pull()];
+    const alive = await world.bind(pull);
+    const source = new ListedEndpoints([world.deadEndpoint()]);
     push.connect(source);
     for (let i = 0; i < 100; i++) await push.send(String(i));
     source.set(alive);
-    expect(await collect(two, 100)).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
+    expect(await collect(pull, 100)).toEqual(Array.from({ length: 100 }, (_, i) => String(i)));
     expect(push.stats().dropped.disconnected).toBe(0);
   });
 
@@ -157,13 +156,7 @@ describeTransports("a source", (world) => {
     const push = world.push({ linger: 60_000, sendHighWaterMark: 100 });
     const pull = world.pull({ receiveHighWaterMark: 10 });
     const alive = await world.bind(pull);
-    const dead: string[] = [];
-    for (let i = 0; i < 6; i++) {
-      const gone = world.pull();
-      dead.push(await world.bind(gone));
-      await gone.close();
-    }
-    const source = new ListedEndpoints(dead);
+    const source = new ListedEndpoints([1, 2, 3, 4, 5, 6].map((which) => world.deadEndpoint(which)));
     push.connect(source);
     for (let i = 0; i < 600; i++) await push.send(String(i));
     source.set(alive);
@@ -179,16 +172,15 @@ describeTransports("a source", (world) => {
     world.engine !== "libzmq",
     KEEPS_QUEUES,
   )("keeps what nobody could take for those that come within the linger", async () => {
-    const [push, one, two] = [world.push({ linger: 10_000 }), world.pull(), world.pull()];
-    const [dead, alive] = [await world.bind(one), await world.bind(two)];
-    await one.close();
-    const source = new ListedEndpoints([dead]);
+    const [push, pull] = [world.push({ linger: 10_000 }), world.pull()];
+    const alive = await world.bind(pull);
+    const source = new ListedEndpoints([world.deadEndpoint()]);
     push.connect(source);
     for (let i = 0; i < 100; i++) await push.send(String(i));
     source.set();
     await nextEvent(push, "source:changed");
     source.set(alive);
-    expect((await collect(two, 100)).length).toBe(100);
+    expect((await collect(pull, 100)).length).toBe(100);
   });
 
   itIf(
@@ -196,15 +188,14 @@ describeTransports("a source", (world) => {
     world.engine !== "libzmq",
     KEEPS_QUEUES,
   )("asks another peer when a request has not left", async () => {
-    const [request, one, two] = [world.request(), world.reply(), world.reply()];
-    const [dead, alive] = [await world.bind(one), await world.bind(two)];
-    await one.close();
-    const source = new ListedEndpoints([dead]);
+    const [request, reply] = [world.request(), world.reply()];
+    const alive = await world.bind(reply);
+    const source = new ListedEndpoints([world.deadEndpoint()]);
     request.connect(source);
     await request.send("question");
     source.set(alive);
-    expect(texts(await within(two.receive(), "the request"))).toEqual(["question"]);
-    await two.send("answer");
+    expect(texts(await within(reply.receive(), "the request"))).toEqual(["question"]);
+    await reply.send("answer");
     expect(texts(await within(request.receive(), "the reply"))).toEqual(["answer"]);
   });
 });

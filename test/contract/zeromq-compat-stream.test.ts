@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import * as shoal from "../../src/index.js";
+import { freePort } from "../support/ports.js";
 import { failure, nextEvent, until, within } from "./support/wait.js";
 import { own, PACKAGES } from "./support/zeromq-programs.js";
 
@@ -26,13 +27,6 @@ async function listen(port = 0, bytes = Number.POSITIVE_INFINITY) {
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
   return { heard, port: (server.address() as { port: number }).port, server };
-}
-
-async function freePort(): Promise<number> {
-  const { port, server } = await listen();
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 describe.each(PACKAGES)("a program for zeromq on %s", (_, zmq) => {

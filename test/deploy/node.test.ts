@@ -13,8 +13,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { type Child, MAIN, startWithout, useShoal } from "../cli/support.js";
 import { pod as endpoint, slice } from "../cluster/discovery/api-server.js";
-import { freePorts } from "../cluster/discovery/etcd-server.js";
 import { missing } from "../support/peers.js";
+import { freePorts } from "../support/ports.js";
 
 useShoal();
 

@@ -1,9 +1,9 @@
 /** Endpoints that a connecting side can know before anybody binds them. */
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll } from "vitest";
+import { freePort } from "../support/ports.js";
 
 export type Transport = "tcp" | "ipc" | "ws";
 
@@ -23,10 +23,6 @@ export class Endpoints {
       this.#folder ??= mkdtempSync(join(tmpdir(), "shoal-interop-"));
       return `ipc://${join(this.#folder, `s${++this.#count}`)}`;
     }
-    const server = createServer();
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    const { port } = server.address() as { port: number };
-    await new Promise((resolve) => server.close(resolve));
-    return `${transport}://127.0.0.1:${port}`;
+    return `${transport}://127.0.0.1:${await freePort()}`;
   }
 }

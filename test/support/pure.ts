@@ -5,6 +5,7 @@
 import { ChildProcess } from "node:child_process";
 import { Server, Socket } from "node:net";
 import { afterAll, vi } from "vitest";
+import { keepEnvironment } from "./environment.js";
 
 const refused = (what: string) => (): never => {
   throw new Error(`A pure test ${what}; vitest.config.ts lists which files are pure`);
@@ -18,9 +19,9 @@ const spies = [
     .spyOn(ChildProcess.prototype as unknown as { spawn(): never }, "spawn")
     .mockImplementation(refused("starts a process")),
 ];
-const environment = { ...process.env };
+const restoreEnvironment = keepEnvironment();
 afterAll(() => {
   for (const spy of spies) spy.mockRestore();
   vi.useRealTimers();
-  process.env = environment;
+  restoreEnvironment();
 });

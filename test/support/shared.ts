@@ -3,12 +3,11 @@
  * replaced is put back after each file: timers, spies, the environment.
  */
 import { afterAll, vi } from "vitest";
+import { keepEnvironment } from "./environment.js";
 
-const environment = { ...process.env };
+const restoreEnvironment = keepEnvironment();
 afterAll(() => {
   vi.useRealTimers();
   vi.restoreAllMocks();
-  // In its place: an object of ours would keep values as they are, where the environment has texts, and native code sees its own.
-  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name];
-  Object.assign(process.env, environment);
+  restoreEnvironment();
 });

@@ -9,6 +9,7 @@ import {
   type ConnectionStatus,
 } from "../../../src/cluster/index.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+import { freePort } from "../../support/ports.js";
 
 const PASSWORD = "correct horse battery";
 const nodes: ClusterNode[] = [];
@@ -28,14 +29,6 @@ const statesOf = (of: ConnectionManager): string[] => of.status().map(({ state }
 /** Until a condition holds: there is no event of it. */
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function connected(...all: readonly ConnectionManager[]): Promise<void> {

@@ -1,7 +1,6 @@
 /** A DNS server of a test's own: Debian's dnsmasq on a port that was free. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -16,15 +15,6 @@ const OPTIONS = [
   "--user=root",
   "--log-facility=-",
 ];
-
-/** A port of streams that is free now; dnsmasq needs it for datagrams, too. */
-export async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => void probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 export class DnsServer {
   readonly port: number;

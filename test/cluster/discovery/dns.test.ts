@@ -2,7 +2,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type DnsSourceOptions, dnsSource } from "../../../src/cluster/index.js";
 import { missing } from "../../support/peers.js";
-import { DnsServer, freePort } from "./dns-server.js";
+import { freePort } from "../../support/ports.js";
+import { DnsServer } from "./dns-server.js";
 
 const NO_DNSMASQ = missing("dnsmasq");
 if (NO_DNSMASQ !== false) console.log(`skipped: ${NO_DNSMASQ}`);

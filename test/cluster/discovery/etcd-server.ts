@@ -1,9 +1,9 @@
 /** Debian's etcd, in a folder and at ports of its own: killed, paused, wiped and started again as a test wants it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePorts } from "../../support/ports.js";
 
 /** ms until the server is taken for one that does not come up. */
 const LIMIT = 30_000;
@@ -176,21 +176,4 @@ export class EtcdServer {
 
 export function base64(text: string): string {
   return Buffer.from(text).toString("base64");
-}
-
-/** Ports that were free a moment ago: a server that is started again has to have the one that it had. */
-export async function freePorts<N extends number>(count: N): Promise<[number, number, ...number[]]> {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise<ReturnType<typeof createServer>>((resolve, reject) => {
-          const server = createServer().on("error", reject);
-          server.listen(0, "127.0.0.1", () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports as [number, number, ...number[]];
 }

@@ -1,6 +1,4 @@
 /** Messages of nodes as programs run them: real links, real routes. */
-import { once } from "node:events";
-import { createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import {
   type ClusterMessage,
@@ -9,6 +7,7 @@ import {
   type QueryError,
   type Service,
 } from "../../../src/cluster/index.js";
+import { freePort } from "../../support/ports.js";
 
 const PORT = 27_411;
 const KEY = "01234567890123456789012345678901234567ab";
@@ -49,15 +48,6 @@ function joins(node: ClusterNode, count: number): Promise<void> {
     });
     if (count === 0) resolve();
   });
-}
-
-/** One that is free on every address, for a range of one. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0);
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 describe("messages of nodes", () => {

@@ -3,7 +3,6 @@
  * uses no loopback interface and so gets a network of its own.
  */
 import { execFileSync } from "node:child_process";
-import dgram from "node:dgram";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +10,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { type ZreEvent, ZrePlane } from "../../../src/cluster/zre/index.js";
 import { Child, ROOT } from "../../process/child.js";
 import { missing, peerAt } from "../../support/peers.js";
+import { freePort } from "../../support/ports.js";
 
 const PEERS = join(ROOT, "test/cluster/zre/peers");
 const NO_PYTHON = missing("pyzmq");
@@ -21,14 +21,6 @@ const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
-
-async function freePort(): Promise<number> {
-  const probe = dgram.createSocket("udp4");
-  await new Promise<void>((resolve) => void probe.bind(0, resolve));
-  const { port } = probe.address();
-  await new Promise<void>((resolve) => void probe.close(() => resolve()));
-  return port;
-}
 
 function start(command: string, ...args: string[]): Child {
   const child = new Child(command, args, { limit: 60_000 });

@@ -1,5 +1,4 @@
 /** A node of a cluster that is on the ZRE plane, too: over real sockets, on the loopback interface. */
-import dgram from "node:dgram";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   type ClusterEvent,
@@ -8,15 +7,13 @@ import {
   ZrePlane,
 } from "../../../src/cluster/index.js";
 import { Pull, Push } from "../../../src/index.js";
+import { freePort } from "../../support/ports.js";
 
 let port = 0;
 let open: { close(): Promise<unknown> }[] = [];
 
 beforeEach(async () => {
-  const probe = dgram.createSocket("udp4");
-  await new Promise<void>((resolve) => void probe.bind(0, resolve));
-  port = probe.address().port;
-  await new Promise<void>((resolve) => void probe.close(() => resolve()));
+  port = await freePort();
 });
 afterEach(async () => {
   await Promise.all(open.map((each) => each.close()));
@@ -64,7 +61,8 @@ describe("a node on the ZRE plane", () => {
     });
     expect({ ...member?.props }).toEqual({ "X-Z": "1" });
     expect(a.node.member("z")?.id).toBe(z.uuid);
-    expect(z.peer("a")?.uuid).toBe(a.node.id);
+    // It may have heard the other one's HELLO first.
+    await eventually(() => expect(z.peer("a")?.uuid).toBe(a.node.id));
     expect(z.peer("a")?.headers).toMatchObject({
       "X-A": "a",
       "X-SHOAL-ID": a.node.id,

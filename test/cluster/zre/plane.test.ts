@@ -13,16 +13,14 @@ import type { ZreEvent } from "../../../src/cluster/zre/events.js";
 import { nodeHeaders, readNodeHeaders } from "../../../src/cluster/zre/headers.js";
 import { type ZreOptions, ZrePlane } from "../../../src/cluster/zre/plane.js";
 import { Dealer, Router } from "../../../src/index.js";
+import { freePort } from "../../support/ports.js";
 
 const BROADCAST = "127.255.255.255";
 let port = 0;
 let open: { close(): unknown }[] = [];
 
 beforeEach(async () => {
-  const probe = dgram.createSocket("udp4");
-  await new Promise<void>((resolve) => void probe.bind(0, resolve));
-  port = probe.address().port;
-  await new Promise<void>((resolve) => void probe.close(() => resolve()));
+  port = await freePort();
 });
 afterEach(async () => {
   await Promise.all(open.map((each) => each.close()));

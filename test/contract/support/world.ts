@@ -145,9 +145,13 @@ export class World {
     return { context: threadContexts()[this.#apart % THREADS] as Context };
   }
 
-  /** An endpoint to connect to that nobody is bound to. */
-  deadEndpoint(): string {
-    return this.overTcp ? `${this.transport}://127.0.0.1:1` : this.freeEndpoint();
+  /**
+   * An endpoint to connect to that nobody is bound to. A port that was given up would be another file's soon.
+   *
+   * @param which 1 to 6, for several of one test
+   */
+  deadEndpoint(which = 1): string {
+    return this.overTcp ? `${this.transport}://127.0.0.1:${which}` : this.freeEndpoint();
   }
 
   /** An endpoint that nobody uses; with tcp the system chooses the port at bind. */

@@ -1,10 +1,10 @@
 /** A pair of which one is the Guide's program, in pyzmq; and the Guide's client. */
-import { createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Raw } from "../../../src/index.js";
 import { BinaryStarClient } from "../../../src/patterns/binary-star/client.js";
 import { BinaryStarServer } from "../../../src/patterns/binary-star/server.js";
 import { texts, until, within } from "../../contract/support/wait.js";
+import { freePorts } from "../../support/ports.js";
 import { GuideProgram, NO_PYTHON } from "../freelance/python.js";
 
 const HEARTBEAT = 100;
@@ -20,11 +20,7 @@ function keep<S extends { close(): Promise<unknown> }>(one: S): S {
 
 /** Endpoints that nobody has: the clients' and the states', of both servers. */
 async function endpoints(): Promise<string[]> {
-  const probes = Array.from({ length: 4 }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.once("listening", resolve))));
-  const found = probes.map((probe) => `tcp://127.0.0.1:${(probe.address() as { port: number }).port}`);
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))));
-  return found;
+  return (await freePorts(4)).map((port) => `tcp://127.0.0.1:${port}`);
 }
 
 async function startShoal(

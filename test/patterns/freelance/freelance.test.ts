@@ -1,6 +1,5 @@
 /** The three models on real sockets. */
 import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -11,6 +10,7 @@ import type { FreelanceModel } from "../../../src/patterns/freelance/protocol.js
 import { type FreelanceHandler, FreelanceServer } from "../../../src/patterns/freelance/server.js";
 import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
+import { freePort } from "../../support/ports.js";
 
 let folder = "";
 let names = 0;
@@ -175,10 +175,7 @@ describe("model 3", () => {
   });
 
   test("the Identity is the text that is dialled, not what it resolves to", async () => {
-    const probe = createServer().listen(0, "127.0.0.1");
-    await new Promise((resolve) => probe.once("listening", resolve));
-    const { port } = probe.address() as { port: number };
-    await new Promise((resolve) => probe.close(resolve));
+    const port = await freePort();
     const endpoint = `tcp://localhost:${port}`;
     const server = keep(new FreelanceServer<Raw>(named("x"), { identity: endpoint }));
     expect(await server.bind(`tcp://127.0.0.1:${port}`)).toBe(`tcp://127.0.0.1:${port}`);

@@ -1,5 +1,4 @@
 /** The Guide's programs, in pyzmq, as servers and as clients of all three models. */
-import { createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Raw } from "../../../src/index.js";
 import { FreelanceClient } from "../../../src/patterns/freelance/client.js";
@@ -7,6 +6,7 @@ import { FreelanceFailoverClient } from "../../../src/patterns/freelance/failove
 import { FreelanceServer } from "../../../src/patterns/freelance/server.js";
 import { FreelanceShotgunClient } from "../../../src/patterns/freelance/shotgun-client.js";
 import { texts, until, within } from "../../contract/support/wait.js";
+import { freePort } from "../../support/ports.js";
 import { GuideProgram, NO_PYTHON } from "./python.js";
 
 const open: { close(): Promise<unknown> }[] = [];
@@ -17,14 +17,6 @@ afterEach(async () => {
 function keep<S extends { close(): Promise<unknown> }>(one: S): S {
   open.push(one);
   return one;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const { port } = probe.address() as { port: number };
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }
 
 async function guide(...args: string[]): Promise<{ program: GuideProgram; endpoint: string }> {

@@ -1,10 +1,10 @@
 /** Debian's PostgreSQL, in a folder and on a port of its own. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { chownSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { peerAt } from "../../support/peers.js";
+import { freePort } from "../../support/ports.js";
 
 /** ms until the server is taken for one that does not come up. */
 const LIMIT = 15_000;
@@ -96,14 +96,4 @@ export class PostgresServer {
     await this.kill("SIGINT");
     rmSync(this.#directory, { recursive: true, force: true });
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().on("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

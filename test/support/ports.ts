@@ -1,0 +1,63 @@
+/**
+ * Ports that a test names before anything is bound there: for programs that come back to their endpoint, or are given it.
+ *
+ * They lie below those that the system hands out, so that no other socket gets one by chance between a kill and the start
+ * after it. Two processes that look for one at the same time get different ones: each holds an abstract name of Linux with
+ * the number, which ends with the process.
+ */
+import { randomInt } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { createServer, type Server } from "node:net";
+
+const FIRST = 10_000;
+/** Linux hands out 32,768 and above, others 49,152 and above. */
+const END = 32_000;
+/** More than can be taken at the same time. */
+const MAX_ATTEMPTS = 1_000;
+
+/** Open as long as the process. */
+const claims: Server[] = [];
+
+/** Ports that nobody is bound to on any address, for streams or datagrams, and that no other test gets. */
+export async function freePorts(count: number): Promise<[number, number, ...number[]]> {
+  const ports: number[] = [];
+  for (let attempt = 1; ports.length < count; attempt++) {
+    if (attempt > MAX_ATTEMPTS) throw new Error(`no free port in ${MAX_ATTEMPTS} attempts`);
+    const port = randomInt(FIRST, END);
+    if ((await claim(port)) && (await isFree(port))) ports.push(port);
+  }
+  return ports as [number, number, ...number[]];
+}
+
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  return port;
+}
+
+async function claim(port: number): Promise<boolean> {
+  if (process.platform !== "linux") return true;
+  const server = createServer();
+  const isOurs = await listens(server, { path: `\0shoal-test-port-${port}` });
+  if (isOurs) claims.push(server.unref());
+  return isOurs;
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  if (!(await listens(server, { port }))) return false;
+  const socket = createSocket("udp4");
+  const isFree = await new Promise<boolean>((resolve) => {
+    socket.once("error", () => resolve(false)).bind(port, () => resolve(true));
+  });
+  await Promise.all([
+    new Promise((resolve) => server.close(resolve)),
+    new Promise<void>((resolve) => socket.close(resolve)),
+  ]);
+  return isFree;
+}
+
+function listens(server: Server, where: { path: string } | { port: number }): Promise<boolean> {
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false)).listen(where, () => resolve(true));
+  });
+}
