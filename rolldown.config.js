@@ -9,7 +9,7 @@
  * licences are gathered in THIRD-PARTY-LICENSES.txt.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { resolve } from "node:path";
+import { dirname, relative, resolve } from "node:path";
 import { defineConfig } from "rolldown";
 import { licences } from "./scripts/licences.js";
 
@@ -145,6 +145,69 @@ function modules(names, folder) {
   return Object.fromEntries(names.map((name) => [name, `${folder}/${name}.ts`]));
 }
 
+/** For browsers: what stands in for modules of Node.js, and for files that need them. */
+const IN_BROWSERS = new Map(
+  Object.entries({
+    "node:buffer": "src/browser/node/constants.ts",
+    "node:net": "src/browser/node/net.ts",
+    "node:os": "src/browser/node/os.ts",
+    "node:worker_threads": "src/browser/node/worker-threads.ts",
+    "src/core/random.ts": "src/browser/random.ts",
+    "src/core/schemes/refused.ts": "src/browser/refused.ts",
+    "src/engine/select.ts": "src/browser/engine.ts",
+    "src/engine/zmtp/datagrams.ts": "src/browser/datagrams.ts",
+    "src/engine/zmtp/mechanism/curve.ts": "src/browser/curve-roles.ts",
+    "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",
+  }),
+);
+
+/** The globals of Node.js that the library uses, and which file has each. */
+const GLOBALS_IN_BROWSERS = Object.fromEntries(
+  Object.entries({
+    buffer: ["Buffer"],
+    process: ["process"],
+    timers: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "setImmediate"],
+  }).flatMap(([file, names]) =>
+    names.map((name) => [
+      name,
+      /** @type {[string, string]} */ ([resolve(`src/browser/node/${file}.ts`), name]),
+    ]),
+  ),
+);
+
+/** @type {import("rolldown").Plugin} */
+const inBrowsers = {
+  name: "in-browsers",
+  resolveId(source, importer) {
+    const isRelative = source.startsWith(".") && importer !== undefined;
+    const name = isRelative
+      ? relative(".", resolve(dirname(importer), source)).replace(/\.js$/, ".ts")
+      : source;
+    const standIn = IN_BROWSERS.get(name);
+    if (standIn !== undefined) return resolve(standIn);
+    // Where nothing uses it, it is not in the result; where something does, generateBundle finds it.
+    return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;
+  },
+  generateBundle(_, bundle) {
+    for (const file of Object.values(bundle)) {
+      if (file.type !== "chunk") continue;
+      const [id] = file.imports.filter((each) => each.startsWith("node:"));
+      if (id !== undefined) this.error(`${file.fileName} imports ${id}, which no browser has`);
+    }
+  },
+};
+
+/** @param {import("rolldown").OutputOptions} output */
+function browserBuild(output) {
+  return defineConfig({
+    input: { index: "src/browser/index.ts" },
+    platform: "browser",
+    plugins: [inBrowsers, licences("dist/web")],
+    transform: { inject: GLOBALS_IN_BROWSERS },
+    output: { format: "es", sourcemap: true, ...output },
+  });
+}
+
 const ofLibrary = licences("dist");
 
 /** The parts of the build, each as the configurations that make it. */
@@ -159,6 +222,14 @@ export const library = [
     codeSplitting: false,
   }),
   build(micro, "dist/micro"),
+  // A file for each module, of which a program's own bundler keeps what the program uses; and one for pages without a bundler.
+  browserBuild({ dir: "dist/web", preserveModules: true, preserveModulesRoot: "src" }),
+  browserBuild({
+    dir: "dist/web/min",
+    minify: true,
+    entryFileNames: "[name].js",
+    chunkFileNames: "chunks/[name].js",
+  }),
 ];
 export const bench = [build(modules(harness, "bench"), "dist/bench", [licences("dist/bench")])];
 

@@ -84,9 +84,19 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: "browser",
+          include: ["test/browser/**/*.test.ts"],
+          globalSetup: ["test/support/setup.ts"],
+          // Node.js 20 has the standard WebSocket behind it.
+          execArgv: ["--experimental-websocket", "--no-warnings"],
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: "sockets",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...PURE, ...SHARED],
+          exclude: [...configDefaults.exclude, ...PURE, ...SHARED, "test/browser/**"],
           globalSetup: ["test/support/setup.ts"],
         },
       },

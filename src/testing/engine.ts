@@ -8,7 +8,8 @@
 import { TransportError } from "../core/errors.js";
 import { formatHostPort, parseHostPort } from "../core/schemes/host-port.js";
 import type { Engine } from "../engine/engine.js";
-import { loadZmtpEngine, ZmtpContext } from "../engine/zmtp/engine.js";
+import { ZmtpContext } from "../engine/zmtp/context.js";
+import { loadZmtpEngine } from "../engine/zmtp/engine.js";
 import { transportError } from "../engine/zmtp/errors.js";
 import { Reader } from "../engine/zmtp/transport/reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "../engine/zmtp/transport/transport.js";

@@ -45,6 +45,10 @@ const PROBES = {
     return "systemd-analyze";
   },
   ipv6: () => listen("::1"),
+  chromium: async () => {
+    await run("chromium", ["--version"], { timeout: LIMIT });
+    return "chromium";
+  },
 } as const;
 
 export type PeerName = keyof typeof PROBES;
@@ -63,6 +67,7 @@ const REMEDIES: Readonly<Record<PeerName, string>> = {
   mounts: "no right to mount a file system",
   "systemd-analyze": "no systemd-analyze (Debian: systemd)",
   ipv6: "no IPv6 on the loopback interface",
+  chromium: "no chromium (Debian: chromium)",
 };
 
 /** What a probe found: where the peer is, or why tests with it are skipped. */

@@ -11,6 +11,7 @@ import { Program } from "./declarations.js";
 const ENTRIES = {
   shoal: "index.ts",
   "shoal/draft": "sockets/draft/index.ts",
+  "shoal/browser": "browser/index.ts",
   "shoal/patterns": "patterns/index.ts",
   "shoal/cluster": "cluster/index.ts",
   "shoal/proxy": "proxy/index.ts",

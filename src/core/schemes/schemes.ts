@@ -13,6 +13,7 @@
 import { InvalidArgumentError, TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
+import { REFUSED } from "./refused.js";
 import { badEndpoint, checkLength, type EndpointUse, type Scheme, schemeOf } from "./scheme.js";
 import { UDP } from "./udp.js";
 import { webSocketScheme } from "./ws.js";
@@ -43,12 +44,6 @@ const SCHEMES: ReadonlyMap<string, Scheme> = new Map(
     ...[IPC, INPROC, UDP],
   ].map((scheme) => [scheme.name, scheme]),
 );
-
-/** Schemes of libzmq that shoal refuses, with the reason. */
-const REFUSED: Readonly<Record<string, string>> = {
-  pgm: "PGM needs raw sockets, and a library that is not maintained",
-  epgm: "PGM over UDP needs a library that is not maintained",
-};
 
 /** A scheme by its name: one of shoal's, or a program's own. */
 export function findScheme(name: string): Scheme | undefined {

@@ -8,8 +8,7 @@ import type { HandshakeProperty, PeerCredentials } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
 import { BareMechanism } from "./mechanism/bare.js";
 import { chosenMechanism } from "./mechanism/chosen.js";
-import { CurveClient } from "./mechanism/curve-client.js";
-import { CurveServer } from "./mechanism/curve-server.js";
+import { curveClient, curveServer } from "./mechanism/curve.js";
 import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism.js";
 import { NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
@@ -35,12 +34,12 @@ const ROLES: readonly Role[] = [
   {
     name: "CURVE",
     isServer: true,
-    create: (options) => new CurveServer(options),
+    create: curveServer,
   },
   {
     name: "CURVE",
     isServer: false,
-    create: (options) => new CurveClient(options),
+    create: curveClient,
   },
   {
     name: "PLAIN",

@@ -264,7 +264,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #onFramed(framing: Framing, bytes: Buffer, length: number): void {
     const decoded = framing.decode(bytes, length);
     const { pooled } = decoded;
-    if (decoded.length > 0) this.#onFrames(decoded.bytes, decoded.length, pooled !== undefined, pooled);
+    const kept = pooled !== undefined || decoded.kept === true;
+    if (decoded.length > 0) this.#onFrames(decoded.bytes, decoded.length, kept, pooled);
     else this.#heartbeat?.heard();
     pooled?.release();
     const reply = framing.takeReply();
@@ -365,7 +366,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   /** A peer of version 3.0 knows no PING (23/ZMTP), so it gets none; a framed stream has its own. */
   get #pings(): boolean {
-    return this.commands || this.#framing !== undefined;
+    return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
 
   /** A frame of the handshake. */

@@ -50,6 +50,7 @@ export class Endpoints implements EngineEndpoints {
   readonly #listeners = new Map<Listener, string>();
   readonly #dialers = new Set<Dialer>();
   #stopped = false;
+  #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
   /** Endpoints bound and connected, and those about to be bound. */
   #attached = 0;
@@ -193,6 +194,7 @@ export class Endpoints implements EngineEndpoints {
     }
     const dialer = new Dialer(endpoint, routingId, pipe, transport, this.#state, this);
     this.#dialers.add(dialer);
+    this.#stopWaking ??= this.#state.platform.onWake?.(this.#platformOnWake);
     dialer.start();
     return pipe?.routingId;
   }
@@ -361,7 +363,14 @@ export class Endpoints implements EngineEndpoints {
   #stop(dialer: Dialer): void {
     dialer.stop();
     this.#dialers.delete(dialer);
+    if (this.#dialers.size > 0) return;
+    this.#stopWaking?.();
+    this.#stopWaking = undefined;
   }
+
+  #platformOnWake = (): void => {
+    for (const dialer of [...this.#dialers]) dialer.hurry();
+  };
 }
 
 /** The connecting side of one endpoint, until it is disconnected. */
@@ -418,6 +427,14 @@ class Dialer implements Dialling {
     if (!this.#stopped) this.#retry(error);
   }
 
+  /** The next attempt is now, if one is waited for. */
+  hurry(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#backoff.reset();
+    this.#dial();
+  }
+
   /** No further attempts. */
   stop(): void {
     this.#stopped = true;
@@ -426,6 +443,7 @@ class Dialer implements Dialling {
   }
 
   #dial = (): void => {
+    this.#timer = undefined;
     if (this.#stopped) return; // A listener of the event that announced the attempt has stopped it.
     this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
       this.#cancel = undefined;

@@ -1,117 +1,19 @@
 /** ZMTP 3.1 in TypeScript (37/ZMTP): no native code. */
-import { InvalidArgumentError, TransportError } from "../../core/errors.js";
-import { SocketType } from "../../core/socket-type.js";
-import type {
-  Engine,
-  EngineCapabilities,
-  EngineContext,
-  EngineListener,
-  EngineOptions,
-  EngineSocket,
-} from "../engine.js";
-
-import { MECHANISM_NAMES } from "./admission.js";
-import { InprocNames } from "./inproc-names.js";
+import type { Engine, EngineCapabilities } from "../engine.js";
+import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { curveIsNative } from "./mechanism/curve-box.js";
-import { UNSUPPORTED_OPTIONS } from "./options.js";
-import { ZmtpSocket } from "./socket.js";
-import { MACHINE, machineSchemes, type Platform } from "./transport/transports.js";
-import { ZapClient } from "./zap.js";
+import { machineSchemes } from "./transport/transports.js";
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
+  ...ZMTP_CAPABILITIES,
   // Read again each time: a program may register its own.
   get transports() {
     return machineSchemes();
   },
-  mechanisms: MECHANISM_NAMES,
   get peerEvents() {
     return machineSchemes();
   },
-  peerRoutingIds: true,
-  disconnectReasons: true,
-  publisherDrops: true,
-  subscriptions: true,
-  manualSubscriptions: true,
-  answerSubscribers: true,
-  subscriptionCount: "connections",
-  queueDepth: true,
-  discardCount: true,
-  disconnectPeer: true,
-  policePeers: true,
-  unsupportedOptions: UNSUPPORTED_OPTIONS,
-  unsupportedSockets: [],
-  prefetch: 0,
 });
-
-const MAX_SOCKETS_LIMIT = 65_535;
-
-/** What the package `zeromq` calls its context's options; those about native threads have no meaning here. */
-const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
-  blocky: true,
-  ioThreads: 1,
-  maxMessageSize: 2_147_483_647,
-  maxSockets: 1_023,
-  ipv6: false,
-  threadPriority: -1,
-  threadSchedulingPolicy: -1,
-};
-
-/** Sockets that share their inproc names and limits. */
-export class ZmtpContext implements EngineContext {
-  readonly #names: InprocNames;
-  readonly #platform: Platform;
-  readonly #zap: ZapClient = new ZapClient((listener) =>
-    this.#make(SocketType.Dealer, { linger: 0 }, listener, () => undefined),
-  );
-  readonly #options: Record<string, unknown> = { ...CONTEXT_OPTIONS };
-  #sockets = 0;
-  /** Sockets that the program forgot to close do not count forever. */
-  readonly #forgotten = new FinalizationRegistry<undefined>(() => {
-    this.#sockets -= 1;
-  });
-
-  constructor(options: EngineOptions, shared: boolean, platform: Platform = MACHINE) {
-    this.#names = new InprocNames(shared);
-    this.#platform = platform;
-    for (const [name, value] of Object.entries(options)) this.setOption(name, value);
-  }
-
-  open(type: SocketType, options: EngineOptions, listener: EngineListener): EngineSocket {
-    if (this.#sockets >= Number(this.#options.maxSockets)) {
-      throw new TransportError("EMFILE", `The context has ${this.#sockets} sockets already (maxSockets)`);
-    }
-    const token = {};
-    const onClosed = (): void => {
-      this.#forgotten.unregister(token);
-      this.#sockets -= 1;
-    };
-    const socket = this.#make(type, options, listener, onClosed);
-    this.#sockets += 1;
-    this.#forgotten.register(socket, undefined, token);
-    return socket;
-  }
-
-  #make(
-    type: SocketType,
-    options: EngineOptions,
-    listener: EngineListener,
-    onClosed: () => void,
-  ): ZmtpSocket {
-    const blocky = (): boolean => this.#options.blocky === true;
-    return new ZmtpSocket(this.#names, this.#zap, type, options, listener, onClosed, blocky, this.#platform);
-  }
-
-  getOption(name: string): unknown {
-    return name === "maxSocketsLimit" ? MAX_SOCKETS_LIMIT : this.#options[name];
-  }
-
-  setOption(name: string, value: unknown): void {
-    if (name === "maxSockets" && Number(value) > MAX_SOCKETS_LIMIT) {
-      throw new InvalidArgumentError(`maxSockets is at most ${MAX_SOCKETS_LIMIT}; got ${String(value)}`);
-    }
-    this.#options[name] = value;
-  }
-}
 
 const ENGINE: Engine = {
   name: "zmtp",

@@ -22,6 +22,8 @@ export interface DecodedFrames {
   readonly length: number;
   /** Of the memory, to be released by the caller; absent: it is used again after the next call of `decode`. */
   readonly pooled: PooledBuffer | undefined;
+  /** The memory is the caller's; absent or false: only what `pooled` says. */
+  readonly kept?: boolean;
 }
 
 /** Why this side ends a connection. */
@@ -48,6 +50,8 @@ export interface Framing {
   decode(bytes: Uint8Array, length: number): DecodedFrames;
   /** What is to be sent at once, such as the answer to a ping of the transport's; asked for behind each `decode`. */
   takeReply(): Uint8Array | undefined;
+  /** `false`: the peer would not answer a ping. */
+  readonly pings?: boolean;
   /** What is sent to see whether the peer is there, in place of ZMTP's PING. */
   ping(): Uint8Array;
   /** What is sent last. */

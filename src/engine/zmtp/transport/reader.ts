@@ -14,8 +14,6 @@
  *      ^                 |  READ_AHEAD
  *      +---- resume -----+--> stopped
  */
-import { Socket } from "node:net";
-import type { Readable } from "node:stream";
 import { allocate } from "../../../core/memory.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import type { ByteStream } from "./byte-stream.js";
@@ -56,9 +54,9 @@ export interface Sink {
   sinkOnEnd(): void;
 }
 
-/** What stands between a handle and a stream: Node.js has it, and does not document it. */
-interface WithHandle {
-  _handle: { readonly useUserBuffer?: unknown } | null;
+/** A stream that gives memory of its own. */
+export interface DataSource {
+  on(event: "data", listener: (chunk: Buffer) => void): unknown;
 }
 
 export class Reader {
@@ -113,7 +111,7 @@ export class Reader {
     },
   };
 
-  /** Begins, or goes on with another sink. @param socket that was made with `onread`, by `adopt`, or is one that it follows */
+  /** Begins, or goes on with another sink. @param socket that was made with `onread`, or is one that it follows */
   start(socket: ByteStream, sink: Sink): void {
     this.#sink = sink;
     if (this.#socket !== undefined) return;
@@ -148,26 +146,8 @@ export class Reader {
     else process.nextTick(this.#handOver); // Not now: the caller of resume is taking a message.
   }
 
-  /**
-   * The stream to read an accepted connection by. Servers of node:net have no option `onread`, so the connection
-   * gets a second stream that has it; where that is not to be had, the first is read as usual.
-   *
-   * @param accepted by a server with `pauseOnConnect`: nothing has been read yet
-   */
-  adopt(accepted: Socket): Socket {
-    const first = accepted as unknown as WithHandle;
-    const handle = first._handle;
-    if (typeof handle?.useUserBuffer !== "function") {
-      this.follow(accepted);
-      return accepted;
-    }
-    first._handle = null;
-    accepted.destroy();
-    return new Socket({ handle, onread: this.onread } as ConstructorParameters<typeof Socket>[0]);
-  }
-
   /** Reads a stream that gives memory of its own. */
-  follow(stream: Readable): void {
+  follow(stream: DataSource): void {
     stream.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
   }
 

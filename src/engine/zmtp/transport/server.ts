@@ -1,11 +1,16 @@
 /** A `net.Server` as a Listener: bound at once or with a promise, and never holding the process by itself. */
 import { existsSync } from "node:fs";
-import { createServer, type ListenOptions, type Server, type Socket } from "node:net";
+import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
 import { NotSupportedError } from "../../../core/errors.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import type { Acceptor } from "./transport.js";
+
+/** What stands between a handle and a stream: Node.js has it, and does not document it. */
+interface WithHandle {
+  _handle: { readonly useUserBuffer?: unknown } | null;
+}
 
 /** How a server is bound synchronously: Node.js has it for its cluster module, and does not document it. */
 interface Bindable {
@@ -19,12 +24,30 @@ export function makeServer(
 ): Server {
   return makeRawServer(endpoint, acceptor, (accepted) => {
     const reader = new Reader();
-    const socket = reader.adopt(accepted);
+    const socket = adopt(reader, accepted);
     socket.on("error", ignore);
     socket.unref();
     onSocket(socket, reader);
     socket.resume();
   });
+}
+
+/**
+ * The stream to read an accepted connection by. Servers of node:net have no option `onread`, so the connection
+ * gets a second stream that has it; where that is not to be had, the first is read as usual.
+ *
+ * @param accepted by a server with `pauseOnConnect`: nothing has been read yet
+ */
+function adopt(reader: Reader, accepted: Socket): Socket {
+  const first = accepted as unknown as WithHandle;
+  const handle = first._handle;
+  if (typeof handle?.useUserBuffer !== "function") {
+    reader.follow(accepted);
+    return accepted;
+  }
+  first._handle = null;
+  accepted.destroy();
+  return new Socket({ handle, onread: reader.onread } as ConstructorParameters<typeof Socket>[0]);
 }
 
 /** @param onAccepted gets what nobody has read from */

@@ -59,6 +59,8 @@ export interface Platform {
   interfaces(): readonly HostInterface[];
   /** The same for IPv6; link-local addresses have their zone. `undefined`: it has no IPv6. */
   readonly interfaces6?: () => readonly HostInterface[];
+  /** Calls `listener` when peers may be within reach again: nothing that waits to be dialled waits any longer. @returns ends that */
+  readonly onWake?: (listener: () => void) => () => void;
 }
 
 /** This machine. */

@@ -10,13 +10,13 @@ import { TransportError } from "../../../core/errors.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import type { SendState } from "../heartbeat.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
-import type { Fault } from "../mechanism/mechanism.js";
+import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import { HandshakeStage, PendingHandshakes } from "../pending-handshakes.js";
 import { type HeadFault, HeadReader } from "../ws/http-head.js";
 import { sha1 } from "../ws/random.js";
+import { isBare, isStream } from "../ws/subprotocol.js";
 import {
   acceptResponse,
-  BARE,
   chooseProtocol,
   isOriginAllowed,
   readRequest,
@@ -25,6 +25,7 @@ import {
   type UpgradeRequest,
 } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
+import { LimitedStream, WsStreamFraming } from "../ws/ws-stream-framing.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { Reader, Sink } from "./reader.js";
@@ -44,8 +45,8 @@ export class WsStream implements Stream {
   readonly framing: Framing;
   readonly #beneath: Stream;
 
-  constructor(beneath: Stream, remote: string, framing: Framing) {
-    this.socket = beneath.socket;
+  constructor(beneath: Stream, remote: string, framing: Framing, socket: ByteStream) {
+    this.socket = socket;
     this.reader = beneath.reader;
     this.remote = remote;
     this.address = beneath.address;
@@ -245,10 +246,9 @@ export class Paths {
       return;
     }
     stream.socket.write(Buffer.from(acceptResponse(request.key, protocol, crypto), "latin1"));
-    const framing = new WsFraming(name, protocol === BARE, undefined);
     const scheme = /^(?:tls|wss):/.test(stream.remote) ? "wss" : "ws";
     const remote = `${scheme}://${addressOf(stream.remote)}`;
-    handOver(stream, rest, () => acceptor.accepted(new WsStream(stream, remote, framing)));
+    handOver(stream, rest, () => acceptor.accepted(framedStream(stream, remote, name, protocol)));
   }
 
   /** Nobody is bound any more. */
@@ -298,6 +298,23 @@ export class Paths {
     const message = `refused the upgrade to WebSocket with status ${refusal.status}: ${refusal.reason}`;
     user.acceptor.refused?.(stream.address, { kind: "protocol", code: "ERR_ZMTP_UNSPECIFIED", message });
   }
+}
+
+function framedStream(
+  beneath: Stream,
+  remote: string,
+  mechanism: Mechanism["name"],
+  protocol: string,
+): Stream {
+  if (!isStream(protocol))
+    return new WsStream(
+      beneath,
+      remote,
+      new WsFraming(mechanism, isBare(protocol), undefined),
+      beneath.socket,
+    );
+  const framing = new WsStreamFraming(mechanism);
+  return new WsStream(beneath, remote, framing, new LimitedStream(beneath.socket, framing));
 }
 
 function originsOf({ wsOrigins }: TransportOptions): readonly string[] | null {

@@ -13,7 +13,8 @@ import { addressOf } from "../../../core/schemes/scheme.js";
 import { parseWs } from "../../../core/schemes/ws.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import { newUpgradeKey, nextMaskKey, sha1 } from "../ws/random.js";
-import { BARE, readResponse, upgradeRequest } from "../ws/upgrade.js";
+import { isBare } from "../ws/subprotocol.js";
+import { readResponse, upgradeRequest } from "../ws/upgrade.js";
 import { WsFraming } from "../ws/ws-framing.js";
 import { bindAddress } from "./address.js";
 import {
@@ -167,9 +168,9 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
             done(new DialFault(fault ?? upgradeFault(agreed.fault)));
             return;
           }
-          const framing = new WsFraming(name, agreed.protocol === BARE, nextMaskKey);
+          const framing = new WsFraming(name, isBare(agreed.protocol), nextMaskKey);
           const remote = `${scheme}://${addressOf(result.remote)}`;
-          handOver(result, agreed.rest, () => done(new WsStream(result, remote, framing)));
+          handOver(result, agreed.rest, () => done(new WsStream(result, remote, framing, result.socket)));
         });
         result.socket.write(Buffer.from(upgradeRequest(target, shown, key, name), "latin1"));
       });

@@ -1,18 +1,11 @@
 /**
- * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake), and the subprotocol that says how ZMQ
- * frames travel on it (45/ZWS, Handshake). Both sides, pure.
- *
- *   ZWS2.0/NULL, ZWS2.0/PLAIN, ZWS2.0/CURVE   a mechanism's handshake follows, without ZMTP's greeting
- *   ZWS2.0                                    none: the first message of each side is its routing id
- *
- * "/" is no legal character of a subprotocol's name, but it is what libzmq and the RFC have. Of the two names for NULL the
- * one with the mechanism is preferred on both sides: libzmq with heartbeats aborts its process when the other is agreed on.
+ * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake), which agrees on a subprotocol
+ * (subprotocol.ts). Both sides, pure.
  */
 import type { Mechanism } from "../mechanism/mechanism.js";
 import { type Head, type Headers, hasWord, headersOf, listOf, onlyValue } from "./http-head.js";
+import { acceptsOf, offersOf } from "./subprotocol.js";
 
-/** The subprotocol without a mechanism. */
-export const BARE = "ZWS2.0";
 /** RFC 6455, The WebSocket Protocol's version. */
 const VERSION = "13";
 /** RFC 6455, Opening Handshake. */
@@ -58,11 +51,6 @@ const REASONS: Readonly<Record<UpgradeRefusal["status"], string>> = {
 
 function refusal(status: UpgradeRefusal["status"], reason: string): UpgradeRefusal {
   return { status, reason };
-}
-
-/** The subprotocols that a side with a mechanism takes, the preferred one first. */
-export function protocolsOf(mechanism: MechanismName): readonly string[] {
-  return mechanism === "NULL" ? [`${BARE}/NULL`, BARE] : [`${BARE}/${mechanism}`];
 }
 
 /** A request's head, as it came over the wire. */
@@ -126,9 +114,9 @@ export function chooseProtocol(
   offered: readonly string[],
   mechanism: MechanismName,
 ): string | UpgradeRefusal {
-  const chosen = protocolsOf(mechanism).find((each) => offered.includes(each));
+  const chosen = acceptsOf(mechanism).find((each) => offered.includes(each));
   if (chosen !== undefined) return chosen;
-  const wanted = protocolsOf(mechanism).join(" or ");
+  const wanted = offersOf(mechanism).join(" or ");
   return refusal(
     400,
     `the subprotocol ${wanted} is expected; got ${printable(offered.join(", ")) || "none"}`,
@@ -204,7 +192,7 @@ export function upgradeRequest(target: string, host: string, key: string, mechan
     "Upgrade: websocket",
     "Connection: Upgrade",
     `Sec-WebSocket-Key: ${key}`,
-    `Sec-WebSocket-Protocol: ${protocolsOf(mechanism).join(",")}`,
+    `Sec-WebSocket-Protocol: ${offersOf(mechanism).join(",")}`,
     `Sec-WebSocket-Version: ${VERSION}`,
     "",
     "",
@@ -230,7 +218,7 @@ export function readResponse(
     return { fault: "the server chose an extension, and none was offered" };
   const protocol = onlyValue(headers, "sec-websocket-protocol");
   if (protocol === undefined) return { fault: "the server chose no subprotocol" };
-  if (!protocolsOf(mechanism).includes(protocol))
+  if (!offersOf(mechanism).includes(protocol))
     return { fault: `the server chose a subprotocol that was not offered: ${printable(protocol)}` };
   return { protocol };
 }

@@ -6,6 +6,9 @@
  *                        against the limits before its body comes
  *         -> pong, closed, fault: what control frames and their faults ask for
  *
+ * Of a subprotocol whose messages are pieces of ZMTP's stream (subprotocol.ts) the payload is that as it is, and a text is
+ * how much of it the peer takes (docs/spec/ws.md).
+ *
  * A ping is answered once for each chunk: RFC 6455 wants the last one answered only (Ping).
  */
 import { COMMAND, MORE, writeHeader } from "../../frame.js";
@@ -23,6 +26,7 @@ import {
   MASKED,
   PING,
   PONG,
+  TEXT,
   TINY_MOST,
   WS_COMMAND,
   WS_MORE,
@@ -36,8 +40,13 @@ export function decodedSize(length: number): number {
   return length + (length >>> 6) + HEADER_MOST;
 }
 
+/** How many bytes the peer takes in all, in decimal. */
+const LIMIT = /^[0-9]{1,15}$/;
+const MAX_LIMIT_DIGITS = 15;
+
 export class WsDecoder {
   readonly #masked: boolean;
+  readonly #stream: boolean;
   /** A header that is not whole yet. */
   readonly #header = Buffer.alloc(HEADER_MOST);
   #have = 0;
@@ -54,10 +63,13 @@ export class WsDecoder {
   closed: number | undefined = undefined;
   /** The peer broke the rules; nothing is read any more. */
   fault: Fault | undefined = undefined;
+  /** Bytes of ZMTP's stream that the peer takes in all, as it said last. */
+  limit: number | undefined = undefined;
 
-  /** @param masked whether the peer is a client */
-  constructor(masked: boolean) {
+  /** @param masked whether the peer is a client @param stream messages are pieces of ZMTP's stream */
+  constructor(masked: boolean, stream = false) {
     this.#masked = masked;
+    this.#stream = stream;
   }
 
   /**
@@ -115,8 +127,9 @@ export class WsDecoder {
     const first = bytes[at] as number;
     const opcode = first & 0x0f;
     if ((first & 0xf0) !== FIN) return this.#fail("a frame that is a fragment, or has reserved bits");
+    const isText = opcode === TEXT && this.#stream;
     const isControl = opcode >= CLOSE;
-    if (opcode !== BINARY && (opcode < CLOSE || opcode > PONG))
+    if (opcode !== BINARY && !isText && (opcode < CLOSE || opcode > PONG))
       return this.#fail(`a frame of opcode ${opcode}; binary messages are expected`);
     if (end - at < 2) return 0;
     const second = bytes[at + 1] as number;
@@ -127,8 +140,11 @@ export class WsDecoder {
     const tiny = second & 0x7f;
     const field = tiny === LENGTH_16 ? 2 : tiny === LENGTH_64 ? 8 : 0;
     if (isControl && field > 0) return this.#fail(`a control frame of more than ${TINY_MOST} bytes`);
-    if (tiny === 0 && !isControl) return this.#fail("a binary message without flags");
-    const size = 2 + field + (this.#masked ? KEY_SIZE : 0) + (isControl ? 0 : 1);
+    if (isText && tiny > MAX_LIMIT_DIGITS)
+      return this.#fail(`a text of more than ${MAX_LIMIT_DIGITS} digits`);
+    const flagBytes = isControl || this.#stream ? 0 : 1;
+    if (tiny === 0 && flagBytes > 0) return this.#fail("a binary message without flags");
+    const size = 2 + field + (this.#masked ? KEY_SIZE : 0) + flagBytes;
     if (field > 0) {
       if (end - at < 2 + field) return 0;
       const length = lengthOf(bytes, at);
@@ -137,7 +153,7 @@ export class WsDecoder {
       if (length > Number.MAX_SAFE_INTEGER) return this.#fail("a frame of 2^53 bytes or more");
     }
     if (end - at < size) return 0;
-    if (!isControl) {
+    if (flagBytes > 0) {
       const flags = (bytes[at + size - 1] as number) ^ (this.#masked ? (bytes[at + size - 5] as number) : 0);
       if (flags > WS_COMMAND) return this.#fail("reserved bits in a frame's flags (45/ZWS, Framing)");
     }
@@ -167,6 +183,11 @@ export class WsDecoder {
       if (length === 0) this.#controlIsWhole(this.#control);
       return to;
     }
+    if (this.#stream) {
+      this.#mask = mask;
+      this.#left = length;
+      return to;
+    }
     const zws = (bytes[position] as number) ^ (mask & 0xff);
     this.#mask = (mask >>> 8) | (mask << 24);
     this.#left = length - 1;
@@ -188,6 +209,7 @@ export class WsDecoder {
   #controlIsWhole(payload: Buffer): void {
     this.#control = undefined;
     if (this.#opcode === PING) this.pong = payload;
+    if (this.#opcode === TEXT) this.#limitIs(payload.toString("latin1"));
     if (this.#opcode !== CLOSE) return;
     if (payload.length === 0) this.closed = NO_CODE;
     else if (payload.length === 1) this.#fail("a close frame of one byte");
@@ -196,6 +218,12 @@ export class WsDecoder {
       if (isCloseCode(code)) this.closed = code;
       else this.#fail(`a close frame with the code ${code}`);
     }
+  }
+
+  #limitIs(text: string): void {
+    const limit = LIMIT.test(text) ? Number(text) : -1;
+    if (limit >= (this.limit ?? 0)) this.limit = limit;
+    else this.#fail("a text that is not a number, or less than the one before");
   }
 
   #fail(what: string): -1 {

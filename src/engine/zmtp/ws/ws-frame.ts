@@ -6,11 +6,14 @@
  *
  *   opcode: 2 binary  8 close  9 ping  A pong; all others are refused, and so are frames without FIN
  *   flags: 01 MORE  02 COMMAND; control frames have none
+ *
+ * Where messages are pieces of ZMTP's stream (subprotocol.ts) there are no flags, and opcode 1, text, is allowed.
  */
 
 export const FIN = 0x80;
 export const MASKED = 0x80;
 
+export const TEXT = 0x1;
 export const BINARY = 0x2;
 export const CLOSE = 0x8;
 export const PING = 0x9;

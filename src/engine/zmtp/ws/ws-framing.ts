@@ -11,7 +11,7 @@ import { CLOSE, CloseCode, PING, PONG } from "./ws-frame.js";
 
 const NOTHING = Buffer.alloc(0);
 
-const CODES: Readonly<Record<Farewell, CloseCode>> = {
+export const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
   done: CloseCode.normal,
   protocol: CloseCode.protocol,
   refused: CloseCode.refused,
@@ -80,7 +80,7 @@ export class WsFraming implements Framing {
   }
 
   farewell(why: Farewell): Uint8Array {
-    const code = CODES[why];
+    const code = CLOSE_CODES[why];
     return this.#encoder.control(CLOSE, Buffer.of(code >>> 8, code & 0xff));
   }
 }

@@ -2,11 +2,11 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { type Head, HeadReader, MAX_HEAD } from "../../../../src/engine/zmtp/ws/http-head.js";
+import { offersOf } from "../../../../src/engine/zmtp/ws/subprotocol.js";
 import {
   acceptResponse,
   chooseProtocol,
   isOriginAllowed,
-  protocolsOf,
   readNodeRequest,
   readRequest,
   readResponse,
@@ -214,7 +214,7 @@ describe("a client", () => {
       "GET /zeromq HTTP/1.1\r\nHost: 127.0.0.1:5555\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
         `Sec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Protocol: ZWS2.0/NULL,ZWS2.0\r\nSec-WebSocket-Version: 13\r\n\r\n`,
     );
-    expect(protocolsOf("CURVE")).toEqual(["ZWS2.0/CURVE"]);
+    expect(offersOf("CURVE")).toEqual(["ZWS2.0/CURVE"]);
   });
 
   const answer = acceptResponse(KEY, "ZWS2.0", crypto).trimEnd().split("\r\n");

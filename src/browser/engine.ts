@@ -1,0 +1,32 @@
+/** The one engine of a browser. The build puts it in the place of engine/select.ts (rolldown.config.js). */
+import { InvalidArgumentError } from "../core/errors.js";
+import type { Engine, EngineCapabilities } from "../engine/engine.js";
+import { ZMTP_CAPABILITIES, ZmtpContext } from "../engine/zmtp/context.js";
+import { MACHINE, SCHEMES } from "./platform.js";
+
+const CAPABILITIES: EngineCapabilities = {
+  ...ZMTP_CAPABILITIES,
+  transports: SCHEMES,
+  peerEvents: SCHEMES,
+  unsupportedSockets: ["Stream", "Datagram"],
+};
+
+const ENGINE: Engine = {
+  name: "zmtp",
+  capabilities: CAPABILITIES,
+  features: { ipc: false, pgm: false, tipc: false, norm: false, curve: true, gssapi: false, draft: true },
+  createContext: (options) => new ZmtpContext(options, false, MACHINE),
+};
+
+export const ENGINE_NAMES: readonly string[] = ["zmtp"];
+export const DEFAULT_ENGINE = "zmtp";
+
+/**
+ * @param choice the engine's name, an engine, or `undefined` for the only one there is
+ * @throws InvalidArgumentError `EINVAL` for another name
+ */
+export function selectEngine(choice: string | Engine | undefined): Engine {
+  if (typeof choice === "object" && typeof choice?.createContext === "function") return choice;
+  if (choice === undefined || choice === ENGINE.name) return ENGINE;
+  throw new InvalidArgumentError(`A page has the engine zmtp only; got ${String(choice)}`);
+}

@@ -1,0 +1,74 @@
+/**
+ * The sockets of shoal for browsers, their workers, and whatever else has the standard `WebSocket` and no sockets of its own:
+ * the same classes over `ws://`, `wss://` and, within the page, `inproc://`. CURVE is `shoal/browser/curve`.
+ *
+ * @module
+ */
+
+export * from "../core/errors.js";
+export { EventStream, type TypedEvent } from "../core/event-stream.js";
+export { SocketType, type SocketTypeName } from "../core/socket-type.js";
+export type { WaitOptions } from "../core/waiter.js";
+export type { Engine, OutgoingFrame, PeerCredentials } from "../engine/engine.js";
+export type {
+  DisconnectReason,
+  DropReason,
+  EventOfType,
+  EventType,
+  InvalidReason,
+  SocketEvent,
+  SocketEvent as Event,
+} from "../engine/events.js";
+export { type Codec, json, text } from "../sockets/codec.js";
+export { Context, type ContextOptions, context } from "../sockets/context.js";
+export type { EndpointSource } from "../sockets/endpoint-source.js";
+export { Envelope } from "../sockets/envelope.js";
+export type { Message, MessageLike } from "../sockets/message.js";
+export { type EventSubscriber, Observer } from "../sockets/observer.js";
+export type { DeliveryResult } from "../sockets/outbox.js";
+export { Pair, type PairOptions } from "../sockets/pair.js";
+export { Pull, type PullOptions, Push, type PushOptions } from "../sockets/pipeline.js";
+export {
+  Publisher,
+  type PublisherOptions,
+  Subscriber,
+  type SubscriberOptions,
+  type WaitForSubscribersOptions,
+  XPublisher,
+  type XPublisherOptions,
+  XSubscriber,
+  type XSubscriberOptions,
+} from "../sockets/pub-sub.js";
+export type { Readable, ReceiveManyOptions } from "../sockets/readable.js";
+export {
+  Dealer,
+  type DealerOptions,
+  Reply,
+  type ReplyOptions,
+  Request,
+  type RequestCallOptions,
+  type RequestOptions,
+  Router,
+  type RouterConnectOptions,
+  type RouterOptions,
+} from "../sockets/request-reply.js";
+export type { BodyIn, BodyOut, Raw, RoutedIn, RoutedOut, TopicIn, TopicOut } from "../sockets/shape.js";
+export { type CloseOptions, type ReadyOptions, Socket } from "../sockets/socket.js";
+export type { CloseResult } from "../sockets/socket-core.js";
+export type {
+  Authenticate,
+  CodecOptions,
+  CommonOptions,
+  ConflateOptions,
+  ConstructionOptions,
+  KeyProperties,
+  Properties,
+  ReadableOptions,
+  RoutingIdOptions,
+  RoutingIdProperty,
+  SocketOptions,
+  WritableOptions,
+} from "../sockets/socket-options.js";
+export type { DroppedReason, SocketStats } from "../sockets/stats.js";
+export type { Writable } from "../sockets/writable.js";
+export { pageEndpoint } from "./page-endpoint.js";

@@ -1,0 +1,13 @@
+/** Random numbers without node:crypto: the build puts it in the place of core/random.ts (rolldown.config.js). */
+
+export function randomStart(): number {
+  return Math.floor(Math.random() * 0x1_0000_0000);
+}
+
+export function randomSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0] as number;
+}
+
+export function randomId(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString("hex");
+}

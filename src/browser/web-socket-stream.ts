@@ -1,0 +1,251 @@
+/**
+ * A standard WebSocket as the stream that the engine writes to and reads from.
+ *
+ *   write --send--> the browser's buffer; past FULL bytes it counts as full, until it has EASED
+ *   message --> the reader
+ *      `- paused: held, and the peer learns no new limit; past MAX_HELD the connection ends
+ *
+ * The interface cannot stop the sender. Where messages are pieces of ZMTP's stream the peer learns how much this side
+ * takes (docs/spec/ws.md); any other peer that sends faster than the program receives is disconnected when too much waits.
+ */
+import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
+import { Reader } from "../engine/zmtp/transport/reader.js";
+import type { Stream } from "../engine/zmtp/transport/transport.js";
+import { FIRST_LIMIT } from "../engine/zmtp/ws/subprotocol.js";
+import { ABNORMAL, type StandardWebSocket } from "./standard-web-socket.js";
+import { LENGTH_BYTES, type WebSocketFraming } from "./web-socket-framing.js";
+
+/** Bytes in the browser's buffer from which it counts as full, and those at which it takes more. */
+const FULL = 1_048_576;
+const EASED = 262_144;
+/** ms between two looks at a full buffer: nothing reports that it has emptied. */
+const LOOK_INTERVAL = 5;
+/** Bytes that are held for a program that does not receive. */
+export const MAX_HELD = 16_777_216;
+
+type Done = (error?: Error | null) => void;
+
+/** The socket of a stream. */
+class WebSocketBytes implements ByteStream {
+  errored: Error | null = null;
+  readonly #socket: StandardWebSocket;
+  readonly #framing: WebSocketFraming;
+  readonly #listeners: { [event: string]: ((argument: never) => void)[] } = {};
+  #isFull = false;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #waiting: Done[] = [];
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #paused = false;
+  #ended = false;
+  #destroyed = false;
+  /** Bytes that were handed to the reader, and those that the peer may send in all. */
+  #received = 0;
+  #limit = FIRST_LIMIT;
+
+  constructor(socket: StandardWebSocket, framing: WebSocketFraming) {
+    this.#socket = socket;
+    this.#framing = framing;
+    socket.onmessage = ({ data }) => this.#socketOnMessage(data);
+    // A browser's close event follows at once; that of Node.js 20 does not come.
+    socket.onerror = () => setImmediate(() => this.#socketOnClose(ABNORMAL, ""));
+    socket.onclose = ({ code, reason }) => this.#socketOnClose(code, reason);
+  }
+
+  get writableLength(): number {
+    if (!this.#isFull) return 0;
+    const { bufferedAmount } = this.#socket;
+    return this.#destroyed || bufferedAmount <= EASED ? 0 : bufferedAmount;
+  }
+
+  write(bytes: Uint8Array, done?: Done): boolean {
+    if (this.#ended || this.#destroyed) return false;
+    if (this.#framing.stream) {
+      if (bytes.length > 0) this.#socket.send(bytes);
+    } else this.#sendEach(bytes);
+    if (this.#socket.bufferedAmount > FULL) this.#isFull = true;
+    if (!this.#isFull) {
+      done?.();
+      return true;
+    }
+    if (done !== undefined) this.#waiting.push(done);
+    this.#timer ??= setTimeout(this.#look, LOOK_INTERVAL).unref();
+    return false;
+  }
+
+  #sendEach(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      const length =
+        (bytes[at] as number) * 0x100_0000 +
+        (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number));
+      const body = at + LENGTH_BYTES;
+      this.#socket.send(bytes.subarray(body, body + length));
+      at = body + length;
+    }
+  }
+
+  #look = (): void => {
+    this.#timer = undefined;
+    if (this.writableLength > 0) {
+      this.#timer = setTimeout(this.#look, LOOK_INTERVAL).unref();
+      return;
+    }
+    this.#isFull = false;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const done of waiting) done(this.errored);
+  };
+
+  /** Messages go out one by one. */
+  cork(): void {}
+
+  uncork(): void {}
+
+  /** The browser sends what it has first, and then closes. */
+  end(last?: Uint8Array | (() => void)): this {
+    if (last instanceof Uint8Array) this.write(last);
+    else if (last !== undefined) this.on("close", last);
+    this.#close();
+    return this;
+  }
+
+  destroy(error?: Error): this {
+    if (this.#destroyed) return this;
+    this.#destroyed = true;
+    clearTimeout(this.#timer);
+    this.#drop();
+    this.#socket.onmessage = null;
+    this.#socket.onclose = null;
+    this.#close();
+    // In a turn of its own, as Node's streams do.
+    queueMicrotask(() => {
+      if (error !== undefined) this.#emit("error", error);
+      this.#emit("close");
+    });
+    return this;
+  }
+
+  #close(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#socket.close(this.#framing.closeCode);
+  }
+
+  pause(): this {
+    this.#paused = true;
+    return this;
+  }
+
+  resume(): this {
+    if (!this.#paused) return this;
+    this.#paused = false;
+    queueMicrotask(this.#handOver);
+    return this;
+  }
+
+  on(event: string, listener: (argument: never) => void): this {
+    const listeners = this.#listeners[event] ?? [];
+    this.#listeners[event] = listeners;
+    listeners.push(listener);
+    return this;
+  }
+
+  #emit(event: string, argument?: unknown): void {
+    for (const listener of this.#listeners[event] ?? []) listener(argument as never);
+  }
+
+  #socketOnMessage(data: unknown): void {
+    if (!(data instanceof ArrayBuffer)) {
+      this.#framing.refuse("a text message");
+      this.#give(Buffer.alloc(0));
+      return;
+    }
+    const bytes = Buffer.from(data);
+    if (!this.#paused && this.#heldBytes === 0) {
+      this.#give(bytes);
+      return;
+    }
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.length;
+    if (this.#heldBytes <= MAX_HELD) return;
+    const error = new Error(
+      `${this.#heldBytes} bytes wait for a program that does not receive them: a browser cannot stop the sender of a WebSocket`,
+    );
+    this.errored = error;
+    this.destroy(error);
+  }
+
+  #handOver = (): void => {
+    while (!this.#paused) {
+      const bytes = this.#held.shift();
+      if (bytes === undefined) break;
+      this.#heldBytes -= bytes.length;
+      this.#give(bytes);
+    }
+  };
+
+  #give(bytes: Buffer): void {
+    this.#received += bytes.length;
+    this.#emit("data", bytes);
+    this.#raiseLimit();
+  }
+
+  /** The peer may send as much again as it could at first, from what has been taken so far. */
+  #raiseLimit(): void {
+    if (!this.#framing.stream || this.#paused || this.#ended) return;
+    const limit = this.#received + FIRST_LIMIT;
+    if (limit - this.#limit < FIRST_LIMIT / 4) return;
+    this.#limit = limit;
+    this.#socket.send(String(limit));
+  }
+
+  #drop(): void {
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
+  #socketOnClose(code: number, reason: string): void {
+    if (this.#destroyed) return;
+    this.#ended = true;
+    clearTimeout(this.#timer);
+    this.#socket.onclose = null;
+    // What was held comes first: the peer's regular end is behind it.
+    this.#paused = false;
+    this.#handOver();
+    if (code !== 1_000 && code !== 1_005) {
+      const why = reason === "" ? "" : `: ${reason}`;
+      this.errored = new Error(`the WebSocket was closed with ${code}${why}`);
+      this.#emit("error", this.errored);
+    } else this.#emit("end");
+    this.#destroyed = true;
+    this.#emit("close");
+  }
+}
+
+/** A WebSocket that is open. */
+export class WebSocketStream implements Stream {
+  readonly socket: ByteStream;
+  readonly reader = new Reader();
+  readonly remote: string;
+  readonly address: string;
+  readonly framing: WebSocketFraming;
+
+  /** @param remote the peer's endpoint @param address its host */
+  constructor(socket: StandardWebSocket, framing: WebSocketFraming, remote: string, address: string) {
+    const bytes = new WebSocketBytes(socket, framing);
+    this.socket = bytes;
+    this.framing = framing;
+    this.remote = remote;
+    this.address = address;
+    this.reader.follow(bytes);
+  }
+
+  /** A browser does not count. While nothing is written this grows as it takes what waits, and only that is asked for. */
+  taken(): number {
+    return -this.socket.writableLength;
+  }
+
+  async sendState(): Promise<undefined> {
+    return undefined;
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * `ws://` and `wss://` over the standard interface `WebSocket`: browsers, their workers, and what has nothing else.
+ *
+ *   dial    new WebSocket(url, subprotocols) --open--> done
+ *   listen  there is no such thing
+ */
+import { NotSupportedError } from "../core/errors.js";
+import type { OptionValues } from "../core/option-table.js";
+import { parseHostPort } from "../core/schemes/host-port.js";
+import { parseWs } from "../core/schemes/ws.js";
+import { chosenMechanism } from "../engine/zmtp/mechanism/chosen.js";
+import {
+  DialFault,
+  type Listener,
+  type Stream,
+  type Transport,
+  type TransportOptions,
+} from "../engine/zmtp/transport/transport.js";
+import { browserOffersOf } from "../engine/zmtp/ws/subprotocol.js";
+import { ABNORMAL, type StandardWebSocket, standardWebSocket } from "./standard-web-socket.js";
+import { WebSocketFraming } from "./web-socket-framing.js";
+import { WebSocketStream } from "./web-socket-stream.js";
+
+/** Options that the platform decides on, with the only value of each that it takes. */
+const PLATFORMS_OWN: Readonly<Partial<OptionValues>> = {
+  tlsCert: null,
+  tlsKey: null,
+  tlsPassphrase: null,
+  tlsCa: null,
+  tlsServerName: null,
+  tlsCheckName: true,
+  tlsAlpn: null,
+};
+
+function noListener(endpoint: string): NotSupportedError {
+  return new NotSupportedError(
+    `Cannot bind ${endpoint}: a page cannot listen for connections; it connects to a socket that is bound elsewhere`,
+    "NOT_SUPPORTED",
+    { endpoint },
+  );
+}
+
+/** @param scheme ws or wss */
+export function webSocketTransport(scheme: string): Transport {
+  return {
+    scheme,
+    framed: true,
+
+    assertUsable(use, options) {
+      if (use === "bind") return; // It is refused with its endpoint.
+      for (const [name, only] of Object.entries(PLATFORMS_OWN)) {
+        const value = options[name as keyof OptionValues];
+        if (value !== undefined && value !== only)
+          throw new NotSupportedError(
+            `A page cannot set the option ${name}: its browser decides whom to trust`,
+          );
+      }
+      if (standardWebSocket() === undefined)
+        throw new NotSupportedError("There is no WebSocket here: shoal/browser needs the standard one");
+    },
+
+    async listen(endpoint): Promise<Listener> {
+      throw noListener(endpoint);
+    },
+
+    listenSync(endpoint): Listener {
+      throw noListener(endpoint);
+    },
+
+    dial(endpoint, options, done) {
+      const attempt = new Attempt(endpoint, options, done);
+      // In a turn of its own: `done` is not called within this call.
+      queueMicrotask(() => attempt.start());
+      return () => attempt.cancel();
+    },
+  };
+}
+
+function notOpened(code: number, reason: string): Error {
+  const why = reason === "" ? "" : `: ${reason}`;
+  return new Error(
+    `the WebSocket did not open (${code}${why}); a browser reports no more than that to a page`,
+  );
+}
+
+/** One attempt to connect. */
+class Attempt {
+  readonly #endpoint: string;
+  readonly #options: TransportOptions;
+  readonly #done: (result: Stream | Error) => void;
+  #socket: StandardWebSocket | undefined = undefined;
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #isOver = false;
+
+  constructor(endpoint: string, options: TransportOptions, done: (result: Stream | Error) => void) {
+    this.#endpoint = endpoint;
+    this.#options = options;
+    this.#done = done;
+  }
+
+  start(): void {
+    const WebSocket = standardWebSocket();
+    if (this.#isOver || WebSocket === undefined) return;
+    const { name } = chosenMechanism(this.#options);
+    const offers = browserOffersOf(name);
+    let socket: StandardWebSocket;
+    try {
+      socket = new WebSocket(this.#endpoint, offers);
+    } catch (error) {
+      // Such as a page of https that asks for ws.
+      this.#settle(error as Error);
+      return;
+    }
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    const { connectTimeout, handshakeInterval } = this.#options;
+    const patience = connectTimeout > 0 ? connectTimeout : handshakeInterval;
+    if (patience > 0)
+      this.#timer = setTimeout(() => {
+        this.#settle(new Error(`no connection within ${patience} ms`));
+        this.#abandon();
+      }, patience).unref();
+    socket.onclose = ({ code, reason }) => this.#settle(notOpened(code, reason));
+    // A browser's close event follows at once; that of Node.js 20 does not come.
+    socket.onerror = () => setImmediate(() => this.#settle(notOpened(ABNORMAL, "")));
+    socket.onopen = () => this.#socketOnOpen(socket, name, offers);
+  }
+
+  #socketOnOpen(
+    socket: StandardWebSocket,
+    mechanism: ReturnType<typeof chosenMechanism>["name"],
+    offers: readonly string[],
+  ): void {
+    const { protocol } = socket;
+    if (!offers.includes(protocol)) {
+      this.#settle(
+        new DialFault({
+          kind: "other",
+          code: "ERR_HANDSHAKE",
+          message: `the server chose ${protocol === "" ? "no subprotocol" : `the subprotocol ${protocol}`}; offered were ${offers.join(", ")}`,
+        }),
+      );
+      this.#abandon();
+      return;
+    }
+    const { host } = parseHostPort(`tcp://${parseWs(this.#endpoint).authority}`);
+    this.#settle(
+      new WebSocketStream(socket, new WebSocketFraming(mechanism, protocol), this.#endpoint, host),
+    );
+  }
+
+  cancel(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#abandon();
+  }
+
+  #settle(result: Stream | Error): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.#done(result);
+  }
+
+  #abandon(): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    socket.onopen = null;
+    socket.onerror = null;
+    socket.onmessage = null;
+    socket.onclose = null;
+    socket.close();
+  }
+}

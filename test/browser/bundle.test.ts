@@ -1,0 +1,74 @@
+/** The build for browsers: nothing of Node.js in it, and how large it is. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { rolldown } from "rolldown";
+import { describe, expect, it } from "vitest";
+import { WEB } from "./support/web.js";
+
+/** Bytes of all sockets without CURVE, compressed. */
+const LARGEST = 62_000;
+
+function scripts(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".js"))
+    .map((name) => join(folder, name));
+}
+
+/** @returns bytes of what a program's own bundler makes of it, compressed */
+async function bundled(program: string): Promise<number> {
+  const build = await rolldown({
+    input: "program",
+    platform: "browser",
+    plugins: [
+      {
+        name: "program",
+        resolveId: (id) =>
+          id === "program" ? id : id === "shoal/browser" ? join(WEB, "index.js") : undefined,
+        load: (id) => (id === "program" ? program : undefined),
+      },
+    ],
+  });
+  const { output } = await build.generate({ minify: true });
+  await build.close();
+  const code = output.map((file) => (file.type === "chunk" ? file.code : "")).join("");
+  return gzipSync(code, { level: 9 }).length;
+}
+
+describe("the build for browsers", () => {
+  it("imports nothing of Node.js, and asks for none of its globals", () => {
+    const files = scripts(WEB);
+    expect(files.length).toBeGreaterThan(50);
+    for (const file of files) {
+      const code = readFileSync(file, "utf8");
+      expect(/(?:\bfrom|\bimport)\s*\(?\s*["'`]node:/.test(code), file).toBe(false);
+      expect(/\brequire\s*\(|createRequire/.test(code), file).toBe(false);
+    }
+  });
+
+  it("has the classes of the package, and nothing that a page cannot have", async () => {
+    const web: object = await import(join(WEB, "index.js"));
+    const node: object = await import("../../src/index.js");
+    const own = ["pageEndpoint"];
+    expect([...Object.keys(node), ...own]).toEqual(expect.arrayContaining(Object.keys(web)));
+    expect(Object.keys(web)).not.toContain("Stream");
+  });
+
+  it(`is ${LARGEST} bytes at most, compressed`, async () => {
+    const min = readFileSync(join(WEB, "min/index.js"));
+    expect(gzipSync(min, { level: 9 }).length).toBeLessThanOrEqual(LARGEST);
+  });
+
+  it("leaves out what a program does not use", async () => {
+    const all = await bundled('import * as shoal from "shoal/browser"; globalThis.shoal = shoal;');
+    const one = await bundled(
+      'import { Subscriber } from "shoal/browser"; globalThis.subscriber = new Subscriber();',
+    );
+    const none = await bundled(
+      'import { InvalidStateError } from "shoal/browser"; globalThis.E = InvalidStateError;',
+    );
+    expect(all).toBeLessThanOrEqual(LARGEST);
+    expect(one).toBeLessThan(all);
+    expect(none).toBeLessThan(5_000);
+  });
+});

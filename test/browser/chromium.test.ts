@@ -1,0 +1,278 @@
+/** The sockets in Debian's Chromium, without a window. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Publisher, Pull, Push, Reply, Router } from "../../src/index.js";
+import { nextEvent } from "../contract/support/wait.js";
+import { missing, peerAt } from "../support/peers.js";
+import { Chromium, type Page } from "./support/chromium.js";
+import { Opened, WEB } from "./support/web.js";
+
+const reason = missing("chromium");
+const TIMEOUT = 10_000;
+
+describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, () => {
+  const opened = new Opened();
+  const own = opened.own.bind(opened);
+  let chromium: Chromium;
+  let server: Server;
+  let base: string;
+
+  /** Serves an empty page, and what it may import. */
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      const name = /^\/lib\/([\w./-]+\.js)$/.exec(request.url ?? "")?.[1];
+      const type = name === undefined ? "text/html" : "text/javascript";
+      response.writeHead(200, { "Content-Type": type });
+      response.end(
+        name === undefined ? "<!doctype html><title>test</title>" : readFileSync(join(WEB, "min", name)),
+      );
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    chromium = await Chromium.start(peerAt("chromium"));
+  });
+  afterAll(async () => {
+    await chromium.close();
+    server.closeAllConnections();
+    server.close();
+  });
+
+  async function openPage(): Promise<Page> {
+    const page = await chromium.open(`${base}/`);
+    await page.until(`location.origin === ${JSON.stringify(base)} && document.readyState === "complete"`);
+    await page.evaluate("import('/lib/index.js').then((all) => { globalThis.shoal = all; })");
+    return page;
+  }
+
+  it("a page subscribes, requests, is a worker, and has a routing id", async () => {
+    const publisher = own(new Publisher());
+    await publisher.bind({ server, path: "/publisher" });
+    const reply = own(new Reply());
+    await reply.bind({ server, path: "/reply" });
+    const push = own(new Push());
+    await push.bind({ server, path: "/push" });
+    const router = own(new Router());
+    await router.bind({ server, path: "/router" });
+    const page = await openPage();
+    const received = page.evaluate<string[]>(`(async () => {
+      const subscriber = new shoal.Subscriber();
+      subscriber.connect(shoal.pageEndpoint("/publisher"));
+      subscriber.subscribe("t");
+      const message = await subscriber.receive();
+      return message.map(String);
+    })()`);
+    await publisher.waitForSubscribers({ topic: "t", timeout: TIMEOUT });
+    await publisher.send(["t", "grün"]);
+    expect(await received).toEqual(["t", "grün"]);
+
+    const answering = reply.receive({ timeout: TIMEOUT }).then(([body]) => reply.send(`${body}?`));
+    expect(
+      await page.evaluate(`(async () => {
+        const request = new shoal.Request();
+        request.connect(shoal.pageEndpoint("/reply"));
+        return String(await request.request("ready", { timeout: ${TIMEOUT} }));
+      })()`),
+    ).toBe("ready?");
+    await answering;
+
+    const worked = page.evaluate<number>(`(async () => {
+      const pull = new shoal.Pull();
+      pull.connect(shoal.pageEndpoint("/push"));
+      let bytes = 0;
+      for (let i = 0; i < 1000; i++) bytes += (await pull.receive())[0].length;
+      return bytes;
+    })()`);
+    for (let i = 0; i < 1_000; i++) await push.send(Buffer.alloc(i));
+    expect(await worked).toBe((999 * 1_000) / 2);
+
+    const named = page.evaluate(`(async () => {
+      const dealer = new shoal.Dealer({ routingId: "tab" });
+      dealer.connect(shoal.pageEndpoint("/router"));
+      await dealer.send("hello");
+      return String(await dealer.receive());
+    })()`);
+    expect((await router.receive({ timeout: TIMEOUT })).map(String)).toEqual(["tab", "hello"]);
+    await router.send(["tab", "seen"]);
+    expect(await named).toBe("seen");
+    await page.close();
+  });
+
+  it("works in a worker of a page", async () => {
+    const pull = own(new Pull());
+    await pull.bind({ server, path: "/from-worker" });
+    const page = await openPage();
+    await page.evaluate(`(() => {
+      const code = \`
+        import { Push } from "${base}/lib/index.js";
+        const push = new Push();
+        push.connect("${base.replace("http", "ws")}/from-worker");
+        await push.send("from a worker");
+      \`;
+      globalThis.worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
+    })()`);
+    expect(String(await pull.receive({ timeout: TIMEOUT }))).toBe("from a worker");
+    await page.close();
+  });
+
+  it("stops a sender that is faster than the page, and loses nothing", async () => {
+    const push = own(new Push({ sendHighWaterMark: 100, sendTimeout: 1_000 }));
+    await push.bind({ server, path: "/fast" });
+    const page = await openPage();
+    await page.evaluate(`(() => {
+      globalThis.pull = new shoal.Pull({ receiveHighWaterMark: 100 });
+      pull.connect(shoal.pageEndpoint("/fast"));
+    })()`);
+    const body = Buffer.alloc(1_000);
+    let sent = 0;
+    for (; sent < 20_000; sent++) {
+      body.writeUInt32BE(sent);
+      try {
+        await push.send(Buffer.from(body));
+      } catch {
+        break;
+      }
+    }
+    expect(sent).toBeGreaterThan(200);
+    expect(sent).toBeLessThan(3_000);
+    expect(
+      await page.evaluate(`(async () => {
+        for (let i = 0; i < ${sent}; i++) if ((await pull.receive())[0].readUInt32BE(0) !== i) return i;
+        return "all";
+      })()`),
+    ).toBe("all");
+    await page.close();
+  });
+
+  /** A page that subscribes at a path, and counts what it gets and loses. */
+  async function subscribedAt(path: string): Promise<Page> {
+    const page = await openPage();
+    await page.evaluate(`(() => {
+      globalThis.got = [];
+      globalThis.lost = [];
+      const subscriber = new shoal.Subscriber({ heartbeatInterval: 100, heartbeatTimeout: 300 });
+      subscriber.events.on("disconnect", ({ reason }) => lost.push(reason));
+      subscriber.connect(shoal.pageEndpoint("${path}"));
+      subscriber.subscribe();
+      (async () => { for await (const [each] of subscriber) got.push(String(each)); })();
+    })()`);
+    return page;
+  }
+
+  it("a page that nobody sees, whose timers are slow, keeps its connections", async () => {
+    const publisher = own(new Publisher({ heartbeatInterval: 100, heartbeatTimeout: 300 }));
+    await publisher.bind({ server, path: "/hidden" });
+    const left: string[] = [];
+    publisher.events.on("disconnect", ({ reason: why }) => left.push(why));
+    const page = await subscribedAt("/hidden");
+    const front = await openPage();
+    await front.call("Page.bringToFront", {});
+    await page.until("document.hidden");
+    await publisher.waitForSubscribers({ topic: "", timeout: TIMEOUT });
+    // Ten ticks of a slow timer, a hundred heartbeats of the server's.
+    for (let second = 0; second < 10; second++) {
+      await publisher.send(String(second));
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+    await page.until("got.length === 10");
+    expect(await page.evaluate("lost")).toEqual([]);
+    expect(left).toEqual([]);
+    await Promise.all([page.close(), front.close()]);
+  });
+
+  // Chromium ends the WebSocket of a frozen page that gets a message.
+  it("a page that was frozen is connected, or connects again", async () => {
+    const publisher = own(new Publisher());
+    await publisher.bind({ server, path: "/frozen" });
+    const page = await subscribedAt("/frozen");
+    await publisher.waitForSubscribers({ topic: "", timeout: TIMEOUT });
+    await publisher.send("before");
+    await page.until("got.includes('before')");
+    await page.call("Page.setWebLifecycleState", { state: "frozen" });
+    await publisher.send("meanwhile");
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await page.call("Page.setWebLifecycleState", { state: "active" });
+    const sending = setInterval(() => void publisher.send("after"), 50);
+    try {
+      await page.until("got.includes('after')");
+    } finally {
+      clearInterval(sending);
+    }
+    await page.close();
+  });
+
+  it("a page that was offline is back as soon as it is online", async () => {
+    const pull = own(new Pull());
+    await pull.bind({ server, path: "/online" });
+    const page = await openPage();
+    await page.call("Network.enable", {});
+    const offline = (is: boolean): Promise<unknown> =>
+      page.call("Network.emulateNetworkConditions", {
+        ...{ offline: is, latency: 0, downloadThroughput: -1, uploadThroughput: -1 },
+      });
+    await offline(true);
+    await page.evaluate(`(() => {
+      globalThis.retries = 0;
+      globalThis.push = new shoal.Push({ reconnectInterval: 600_000 });
+      push.events.on("connect:retry", () => { retries += 1; });
+      push.connect(shoal.pageEndpoint("/online"));
+    })()`);
+    await page.until("retries > 0");
+    await offline(false);
+    await page.evaluate("push.send('back')");
+    expect(String(await pull.receive({ timeout: TIMEOUT }))).toBe("back");
+    await page.close();
+  });
+
+  it("pages of other origins may not connect", async () => {
+    const other = createServer((_, response) => response.end("<!doctype html>")).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const pull = own(new Pull());
+    await pull.bind({ server, path: "/guarded" });
+    const refused = nextEvent(pull, "handshake:error:protocol", ({ error }) =>
+      /status 403/.test(error.message),
+    );
+    const page = await chromium.open(`http://127.0.0.1:${(other.address() as AddressInfo).port}/`);
+    await page.until("location.origin.startsWith('http') && document.readyState === 'complete'");
+    await page.evaluate(
+      `new Promise((resolve) => { new WebSocket("${base.replace("http", "ws")}/guarded", "ZMTP3.1-NULL").onclose = resolve; }).then(() => 1)`,
+    );
+    expect((await refused).error.message).toMatch(/wsOrigins/);
+    await page.close();
+    other.closeAllConnections();
+    other.close();
+  });
+});
+
+describe.skipIf(reason)("the page of examples/browser-page.js", () => {
+  let child: ChildProcess;
+  let chromium: Chromium;
+  afterAll(async () => {
+    child.kill("SIGKILL");
+    await chromium.close();
+  });
+
+  it("draws what it subscribes to, and its button asks", async () => {
+    const example = join(import.meta.dirname, "../../examples/browser-page.js");
+    child = spawn(process.execPath, [example, "--serve", "0"], { stdio: ["ignore", "pipe", "inherit"] });
+    const [url] = (await once(createInterface({ input: child.stdout as NodeJS.ReadableStream }), "line")) as [
+      string,
+    ];
+    chromium = await Chromium.start(peerAt("chromium"));
+    const page = await chromium.open(url);
+    await page.until("Number(document.querySelector('#count')?.textContent) >= 10");
+    const points = await page.evaluate<string>("document.querySelector('polyline').getAttribute('points')");
+    expect(points.split(" ").length).toBeGreaterThanOrEqual(10);
+    await page.evaluate("document.querySelector('button').click()");
+    await page.until("/^EUR: \\d+\\.\\d\\d$/.test(document.querySelector('#quote').value)");
+    const { SHOAL_SCREENSHOT } = process.env;
+    const picture = await page.screenshot();
+    expect(picture.length).toBeGreaterThan(5_000);
+    if (SHOAL_SCREENSHOT !== undefined) (await import("node:fs")).writeFileSync(SHOAL_SCREENSHOT, picture);
+  });
+});

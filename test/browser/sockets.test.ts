@@ -1,0 +1,387 @@
+/** The sockets of the build for browsers, over the standard WebSocket, against those of Node.js. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import {
+  type AddressInfo,
+  connect,
+  createServer as createNetServer,
+  type Socket as NetSocket,
+} from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { sha1 } from "../../src/engine/zmtp/ws/random.js";
+import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
+import * as node from "../../src/index.js";
+import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
+import { loadWeb, Opened } from "./support/web.js";
+
+const web = await loadWeb();
+const opened = new Opened();
+const own = opened.own.bind(opened);
+
+type WebSocketClass = new (url: string, protocols: string[]) => { readonly protocol: string };
+const globals = globalThis as unknown as { WebSocket: WebSocketClass };
+const Standard = globals.WebSocket;
+afterEach(() => {
+  globals.WebSocket = Standard;
+});
+
+/** From now on a page offers those of its subprotocols alone that match. */
+function offering(pattern: RegExp): void {
+  globals.WebSocket = class {
+    constructor(url: string, protocols: string[]) {
+      // biome-ignore lint/correctness/noConstructorReturn: it stands for the standard one
+      return new Standard(
+        url,
+        protocols.filter((each) => pattern.test(each)),
+      );
+    }
+  } as unknown as WebSocketClass;
+}
+
+const PROTOCOLS = [
+  ["a piece of ZMTP's stream", /^ZMTP3\.1-/],
+  ["a frame", /^ZWS2\.0-/],
+  ["a frame, without a mechanism", /^ZWS2\.0$/],
+] as const;
+
+describe.each(PROTOCOLS)("where a message of WebSocket is %s", (_, pattern) => {
+  it("PUB and SUB, in a page and outside of one", async () => {
+    offering(pattern);
+    const publisher = own(new node.Publisher());
+    const endpoint = await publisher.bind("ws://127.0.0.1:*/prices");
+    const subscriber = own(new web.Subscriber());
+    subscriber.connect(endpoint);
+    subscriber.subscribe("a");
+    await publisher.waitForSubscribers({ topic: "a", count: 1, timeout: 10_000 });
+    await publisher.send(["b", "not wanted"]);
+    await publisher.send(["a", "", "three frames"]);
+    const message = await subscriber.receive({ timeout: 10_000 });
+    expect(message.map(String)).toEqual(["a", "", "three frames"]);
+
+    const outside = own(new node.Subscriber());
+    const back = await outside.bind("ws://127.0.0.1:*");
+    outside.subscribe("x");
+    const inside = own(new web.Publisher());
+    inside.connect(back);
+    await inside.waitForSubscribers({ topic: "x", count: 1, timeout: 10_000 });
+    await inside.send(["x", Uint8Array.of(1, 2, 3)]);
+    expect(Buffer.concat(await outside.receive({ timeout: 10_000 }))).toEqual(Buffer.from("x\x01\x02\x03"));
+  });
+
+  it("requests and replies, both ways", async () => {
+    offering(pattern);
+    const reply = own(new node.Reply());
+    const endpoint = await reply.bind("ws://127.0.0.1:*");
+    const request = own(new web.Request());
+    request.connect(endpoint);
+    const serving = (async () => {
+      const [body] = await reply.receive({ timeout: 10_000 });
+      await reply.send(`${body}!`);
+    })();
+    expect(String(await request.request("hello", { timeout: 10_000 }))).toBe("hello!");
+    await serving;
+
+    const router = own(new node.Router());
+    const dealer = own(new web.Dealer({ routingId: "page" }));
+    dealer.connect(await router.bind("ws://127.0.0.1:*"));
+    await dealer.send("here");
+    expect((await router.receive({ timeout: 10_000 })).map(String)).toEqual(["page", "here"]);
+    await router.send(["page", "there"]);
+    expect((await dealer.receive({ timeout: 10_000 })).map(String)).toEqual(["there"]);
+  });
+
+  it("loses nothing, doubles nothing and keeps the order", async () => {
+    offering(pattern);
+    const pull = own(new node.Pull());
+    const push = own(new web.Push());
+    push.connect(await pull.bind("ws://127.0.0.1:*"));
+    const back = own(new node.Push());
+    const receiver = own(new web.Pull());
+    receiver.connect(await back.bind("ws://127.0.0.1:*"));
+    const count = 20_000;
+    const sizes = [0, 1, 100, 255, 256, 3_000];
+    const bodies = sizes.map((size) => "x".repeat(size));
+    const send = async (socket: { send(message: string[]): Promise<void> }) => {
+      for (let i = 0; i < count; i++) await socket.send([String(i), bodies[i % sizes.length] as string]);
+    };
+    const receive = async (socket: { receive(options: object): Promise<readonly Uint8Array[]> }) => {
+      for (let i = 0; i < count; i++) {
+        const [number, body] = await socket.receive({ timeout: 10_000 });
+        if (String(number) !== String(i) || body?.length !== sizes[i % sizes.length])
+          throw new Error(`${number} came in the place of ${i}, with ${body?.length} bytes`);
+      }
+    };
+    await Promise.all([send(push), receive(pull), send(back), receive(receiver)]);
+    const large = Buffer.alloc(5_000_000, "large");
+    await push.send(["0", large]);
+    expect((await pull.receive({ timeout: 10_000 }))[1]?.equals(large)).toBe(true);
+    await back.send(["0", large]);
+    const [, body] = await receiver.receive({ timeout: 10_000 });
+    expect(Buffer.compare(body as Buffer, large)).toBe(0);
+  });
+});
+
+describe("in a page", () => {
+  it("PLAIN lets in whom the server knows, and reports a refusal", async () => {
+    const server = own(
+      new node.Pull({ plainServer: true, authenticate: ({ password }) => password === "right" }),
+    );
+    const endpoint = await server.bind("ws://127.0.0.1:*");
+    const push = own(new web.Push({ plainUsername: "page", plainPassword: "right" }));
+    push.connect(endpoint);
+    await push.send("let in");
+    expect(String(await server.receive({ timeout: 10_000 }))).toBe("let in");
+    const stranger = own(new web.Push({ plainUsername: "page", plainPassword: "wrong" }));
+    const refused = nextEvent(stranger as unknown as node.Socket, "handshake:error:auth");
+    stranger.connect(endpoint);
+    expect((await refused).error.code).toBe("ERR_AUTHENTICATION");
+  });
+
+  it("inproc connects sockets of the same page", async () => {
+    const [pull, push] = [own(new web.Pull()), own(new web.Push())];
+    await pull.bind("inproc://page");
+    push.connect("inproc://page");
+    await push.send("within");
+    expect(String(await pull.receive({ timeout: 10_000 }))).toBe("within");
+  });
+
+  it("frames have the methods of Buffers", async () => {
+    const [pull, push] = [own(new web.Pull()), own(new web.Push())];
+    await pull.bind("inproc://frames");
+    push.connect("inproc://frames");
+    await push.send("grün");
+    const [frame] = (await pull.receive({ timeout: 10_000 })) as [Buffer];
+    expect(frame).toBeInstanceOf(Uint8Array);
+    expect([frame.toString(), frame.toString("hex"), frame.toString("base64")]).toEqual([
+      "grün",
+      "6772c3bc6e",
+      "Z3LDvG4=",
+    ]);
+    expect(frame.subarray(0, 2).toString()).toBe("gr");
+    expect(JSON.parse(JSON.stringify(frame))).toEqual({ type: "Buffer", data: [...Buffer.from("grün")] });
+  });
+
+  it("codecs, iteration, statistics and events work as elsewhere", async () => {
+    const push = own(new node.Push({ codec: node.json<{ n: number }>() }));
+    const pull = own(new web.Pull({ codec: web.json<{ n: number }>() }));
+    const endpoint = await push.bind("ws://127.0.0.1:*/json");
+    const events: string[] = [];
+    pull.events.on("connect", ({ address }) => events.push(`connect ${address}`));
+    pull.events.on("handshake", ({ address }) => events.push(`handshake ${address}`));
+    pull.connect(endpoint);
+    for (let n = 1; n <= 3; n++) await push.send({ n });
+    const received: number[] = [];
+    for await (const [{ n }] of pull) {
+      received.push(n);
+      if (n === 3) break;
+    }
+    expect(received).toEqual([1, 2, 3]);
+    expect(events).toEqual([`connect ${endpoint}`, `handshake ${endpoint}`]);
+    expect(pull.stats()).toMatchObject({ received: 3, peers: 1 });
+    await pull.close();
+    expect(pull.closed).toBe(true);
+  });
+
+  it("an aborted receive loses no message", async () => {
+    const push = own(new node.Push());
+    const pull = own(new web.Pull());
+    pull.connect(await push.bind("ws://127.0.0.1:*"));
+    const controller = new AbortController();
+    const waiting = failure(pull.receive({ signal: controller.signal }));
+    controller.abort();
+    expect((await waiting).code).toBe("ABORT_ERR");
+    await push.send("kept");
+    expect(String(await pull.receive({ timeout: 10_000 }))).toBe("kept");
+    expect((await failure(pull.receive({ timeout: 10 }))).code).toBe("EAGAIN");
+  });
+
+  it("what a page has not is refused by its name", async () => {
+    const pull = own(new web.Pull());
+    expect(await failure(pull.bind("ws://127.0.0.1:8080"))).toMatchObject({
+      code: "NOT_SUPPORTED",
+      message: expect.stringMatching(/ws:\/\/127\.0\.0\.1:8080.*cannot listen/),
+    });
+    for (const [endpoint, reason] of [
+      ["tcp://127.0.0.1:1", /no sockets of TCP/],
+      ["tls://127.0.0.1:1", /no sockets of TCP/],
+      ["ipc:///tmp/x", /inproc/],
+      ["udp://127.0.0.1:1", /no datagrams/],
+    ] as const)
+      expect(thrown(() => pull.connect(endpoint))).toMatchObject({
+        code: "EPROTONOSUPPORT",
+        message: expect.stringMatching(reason),
+      });
+    const secure = own(new web.Pull({ tlsCa: "certificate" }));
+    expect(thrown(() => secure.connect("wss://127.0.0.1:1")).code).toBe("NOT_SUPPORTED");
+    const keys = node.curveKeyPair();
+    const curve = own(
+      new web.Pull({
+        curveServerKey: keys.publicKey,
+        curvePublicKey: keys.publicKey,
+        curveSecretKey: keys.secretKey,
+      }),
+    );
+    expect(thrown(() => curve.connect("ws://127.0.0.1:1"))).toMatchObject({
+      code: "NOT_SUPPORTED",
+      message: expect.stringContaining("shoal/browser/curve"),
+    });
+    expect(thrown(() => new web.Context({ engine: "libzmq" })).code).toBe("EINVAL");
+  });
+});
+
+describe("a connection", () => {
+  it("comes back after its server, with its subscriptions", async () => {
+    const first = own(new node.Publisher());
+    const endpoint = await first.bind("ws://127.0.0.1:*");
+    const subscriber = own(new web.Subscriber({ reconnectInterval: 10 }));
+    subscriber.subscribe("a");
+    subscriber.connect(endpoint);
+    await first.waitForSubscribers({ topic: "a", count: 1, timeout: 10_000 });
+    const gone = nextEvent(subscriber as unknown as node.Socket, "disconnect");
+    await first.close();
+    expect((await gone).reason).toBe("remote");
+    const second = own(new node.Publisher());
+    await second.bind(endpoint);
+    await second.waitForSubscribers({ topic: "a", count: 1, timeout: 10_000 });
+    await second.send("b again");
+    await second.send("a again");
+    expect(String(await subscriber.receive({ timeout: 10_000 }))).toBe("a again");
+    expect(subscriber.stats().reconnects).toBe(1);
+  });
+
+  it("is dialled at once when the page is online again", async () => {
+    const page = new EventTarget();
+    Object.assign(globalThis, {
+      addEventListener: page.addEventListener.bind(page),
+      removeEventListener: page.removeEventListener.bind(page),
+    });
+    const pull = own(new node.Pull());
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    await pull.unbind(endpoint);
+    const push = own(new web.Push({ reconnectInterval: 3_600_000 }));
+    const waiting = nextEvent(push as unknown as node.Socket, "connect:retry");
+    push.connect(endpoint);
+    expect((await waiting).interval).toBeGreaterThanOrEqual(3_600_000);
+    await pull.bind(endpoint);
+    page.dispatchEvent(new Event("online"));
+    await push.send("online");
+    expect(String(await pull.receive({ timeout: 10_000 }))).toBe("online");
+    await push.close();
+    // Nothing listens any more: another event finds nobody.
+    page.dispatchEvent(new Event("online"));
+  });
+
+  it("that falls silent ends by heartbeats; one that lives does not", async () => {
+    const pull = own(new node.Pull());
+    const port = Number(new URL(await pull.bind("ws://127.0.0.1:*")).port);
+    const pairs: NetSocket[] = [];
+    const relay = createNetServer((socket) => {
+      const there = connect(port, "127.0.0.1");
+      pairs.push(socket, there);
+      socket.pipe(there).on("error", () => socket.destroy());
+      there.pipe(socket).on("error", () => there.destroy());
+    }).listen(0, "127.0.0.1");
+    await once(relay, "listening");
+    const push = own(new web.Push({ heartbeatInterval: 50, heartbeatTimeout: 100, reconnectInterval: -1 }));
+    const events: string[] = [];
+    push.events.on("disconnect", ({ reason }) => events.push(reason));
+    push.connect(`ws://127.0.0.1:${(relay.address() as AddressInfo).port}`);
+    await push.send("there");
+    await pull.receive({ timeout: 10_000 });
+    // Ten time-outs.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    expect(events).toEqual([]);
+    for (const socket of pairs) socket.unpipe().pause();
+    await until(() => events.length > 0, "the end of the connection");
+    expect(events).toEqual(["heartbeat"]);
+    for (const socket of pairs) socket.destroy();
+    relay.close();
+  });
+
+  it("to a server that breaks the rules ends, with the reason", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    server.on("upgrade", (request, socket) => {
+      socket.on("error", () => undefined);
+      socket.write(acceptResponse(request.headers["sec-websocket-key"] as string, "ZMTP3.1-NULL", { sha1 }));
+      socket.write(Buffer.from([0x81, 2, 0x68, 0x69])); // A text.
+    });
+    await once(server, "listening");
+    const push = own(new web.Push({ reconnectInterval: -1 }));
+    const fault = nextEvent(push as unknown as node.Socket, "handshake:error:protocol");
+    push.connect(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    expect((await fault).error?.message).toMatch(/text message/);
+    server.closeAllConnections();
+    server.close();
+  });
+
+  it("that nobody accepts is tried again, and says so", async () => {
+    const pull = own(new node.Pull());
+    const endpoint = await pull.bind("ws://127.0.0.1:*/right");
+    const push = own(new web.Push({ reconnectInterval: 20 }));
+    const retry = nextEvent(push as unknown as node.Socket, "connect:retry");
+    push.connect(endpoint.replace("right", "wrong"));
+    expect((await retry).error?.message).toMatch(/did not open/);
+  });
+});
+
+describe("a receiver that does not receive", () => {
+  const body = Buffer.alloc(1_000, "b");
+
+  it("in a page stops its sender, and loses nothing", async () => {
+    const push = own(new node.Push({ sendHighWaterMark: 100, sendTimeout: 500 }));
+    const pull = own(new web.Pull({ receiveHighWaterMark: 100 }));
+    pull.connect(await push.bind("ws://127.0.0.1:*"));
+    let sent = 0;
+    for (;;) {
+      try {
+        await push.send([String(sent), body]);
+      } catch (error) {
+        expect((error as { code: string }).code).toBe("EAGAIN");
+        break;
+      }
+      sent += 1;
+      if (sent > 20_000) throw new Error("the sender is not stopped");
+    }
+    // The marks, what the page says it takes, and one write.
+    expect(sent).toBeLessThan(3_000);
+    for (let i = 0; i < sent; i++)
+      expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe(String(i));
+    await push.send(["more", body]);
+    expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe("more");
+  });
+
+  it("outside of a page stops the page, and loses nothing", async () => {
+    const pull = own(new node.Pull({ receiveHighWaterMark: 100 }));
+    const push = own(new web.Push({ sendHighWaterMark: 100, sendTimeout: 500 }));
+    push.connect(await pull.bind("ws://127.0.0.1:*"));
+    const large = Buffer.alloc(100_000, "l");
+    let sent = 0;
+    for (;;) {
+      try {
+        await push.send([String(sent), large]);
+      } catch (error) {
+        expect((error as { code: string }).code).toBe("EAGAIN");
+        break;
+      }
+      sent += 1;
+      if (sent > 2_000) throw new Error("the sender is not stopped");
+    }
+    for (let i = 0; i < sent; i++)
+      expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe(String(i));
+    await push.send(["more", large]);
+    expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe("more");
+  });
+
+  it("of a server that cannot be stopped is disconnected before it holds too much", async () => {
+    offering(/^ZWS2\.0-/);
+    const push = own(new node.Push({ sendHighWaterMark: 0, sendHighWaterMarkBytes: 0 }));
+    const pull = own(new web.Pull({ receiveHighWaterMark: 100, reconnectInterval: -1 }));
+    const gone = nextEvent(pull as unknown as node.Socket, "disconnect");
+    pull.connect(await push.bind("ws://127.0.0.1:*"));
+    const large = Buffer.alloc(1_000_000, "l");
+    await push.send(large);
+    for (let i = 0; i < 200; i++) expect(push.trySend(large)).toBe(true);
+    const { error } = await within(gone, "the end of the connection");
+    expect(error?.message).toMatch(/wait for a program that does not receive/);
+  });
+});
