@@ -1,5 +1,16 @@
 /** `shoal/cluster`: nodes that find and keep each other. */
 
+export {
+  defineService,
+  type ServiceClient,
+  type ServiceContract,
+  type ServiceDefinition,
+  type ServiceHandlers,
+  type ServiceMethod,
+  type ServiceMethods,
+  type ServiceStreamMethod,
+} from "../patterns/kit/contract.js";
+export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../patterns/kit/errors.js";
 export type { AdmissionRequest, CurveOptions, NodeKeys } from "./admission/identities.js";
 export {
   type AddressProvider,
@@ -145,6 +156,23 @@ export { ServiceResolver } from "./node/service-resolver.js";
 export type { ClusterStats } from "./node/stats.js";
 export { PROFILES, type Profile, type ProfileName } from "./profiles.js";
 export { type ClusterNodeEntry, clusterNames } from "./registry.js";
+export type {
+  OutgoingRequest,
+  RequestMiddleware,
+  RequestsEvent,
+  RequestsStats,
+  ServedService,
+  ServedServiceStats,
+  ServeMiddleware,
+  ServeOptions,
+  ServiceHandler,
+  ServiceManyOptions,
+  ServiceManyResult,
+  ServiceRequest,
+  ServiceRequestOptions,
+  ServiceSchemas,
+  ServiceStreamOptions,
+} from "./requests/types.js";
 export type { MatchMode, ResolverStep } from "./resolver.js";
 export type { TagChange, TagPair } from "./tags.js";
 export {

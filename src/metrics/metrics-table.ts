@@ -459,6 +459,15 @@ const CLUSTER: Rows<ClusterStats> = {
     gauge("Bytes of them.", "services_handling_bytes", "handlingBytes"),
     counter("What services sent and was refused.", "services_refused", "refused.{reason}"),
   ],
+  requests: [
+    counter("Requests made to services.", "requests", "called"),
+    counter("Requests that got a reply.", "requests_succeeded", "succeeded"),
+    counter("Requests that failed.", "requests_failed", "failed"),
+    counter("Attempts that were repeated.", "requests_retried", "retried"),
+    gauge("Requests that wait for a reply.", "requests_pending", "pending"),
+    gauge("Bytes of their bodies.", "requests_pending_bytes", "pendingBytes"),
+    counter("Requests and replies that were refused.", "requests_refused", "refused.{reason}"),
+  ],
 };
 
 const STAR: Rows<BinaryStarStats> = {

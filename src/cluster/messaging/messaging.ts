@@ -8,6 +8,7 @@
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { serviceOfRoute } from "../requests/route.js";
 import { type Alias, type ClusterAddress, SELF_ID } from "./addresses.js";
 import { checkBoolean, checkCount } from "./checks.js";
 import {
@@ -110,7 +111,7 @@ export class Messaging implements ClientEffects {
     this.#table = new SubscriptionTable({
       onLast: (filter) => {
         this.#known.delete(filter);
-        if (!this.#state.closed) this.routes.unsubscribe(filter);
+        if (!this.#state.closed) void this.routes.unsubscribe(filter);
       },
     });
     const links: MessageLinksEffects = {
@@ -126,7 +127,11 @@ export class Messaging implements ClientEffects {
       },
     };
     const state = new MessagingState(id, settings, effects, this, this.#table, links, {
-      onSettled: (of) => this.#publisher.onSettled(of),
+      onSettled: (of) => {
+        this.#publisher.onSettled(of);
+        effects.onRoutes?.();
+      },
+      onChanged: () => effects.onRoutes?.(),
     });
     this.#state = state;
     this.self = state.self;
@@ -352,6 +357,9 @@ export class Messaging implements ClientEffects {
       }
       case MessageKind.SERVICE:
         return this.#state.effects.onService(from, item);
+      case MessageKind.REQUEST:
+        this.#state.effects.onRequest?.(from, item);
+        return undefined;
       case MessageKind.RETAINED:
         return this.#incoming.onRetained(from, item);
       default:
@@ -406,6 +414,8 @@ export class Messaging implements ClientEffects {
       if (topic === undefined || matches(filter, topic)) nodes.set(filter, [this.#state.id]);
     }
     for (const { filter, nodes: ids } of this.routes.list(most, topic)) {
+      // It is no topic of a program.
+      if (serviceOfRoute(filter) !== undefined) continue;
       const own = nodes.get(filter);
       if (own !== undefined) own.push(...ids);
       else if (nodes.size < most) nodes.set(filter, [...ids]);

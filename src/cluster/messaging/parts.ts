@@ -10,7 +10,14 @@ import type { Publication } from "./publication.js";
 import type { TopicAliases } from "./topic-aliases.js";
 
 /** What an item on a link is: one byte before it. */
-export const MessageKind = { ROUTES: 1, PUBLISH: 2, DIRECT: 3, SERVICE: 4, RETAINED: 5 } as const;
+export const MessageKind = {
+  ROUTES: 1,
+  PUBLISH: 2,
+  DIRECT: 3,
+  SERVICE: 4,
+  RETAINED: 5,
+  REQUEST: 6,
+} as const;
 
 export type MessageKind = (typeof MessageKind)[keyof typeof MessageKind];
 
@@ -134,14 +141,16 @@ export interface MessageLinks {
 export interface MessageRoutesEffects {
   /** A member is no longer in `unsettled`. */
   onSettled(id: string): void;
+  /** `targets` may answer otherwise than before. */
+  onChanged(): void;
 }
 
 /** Who is interested in what, as the facade asks for it. */
 export interface MessageRoutes {
   /** This node's own interest in a filter begins. @returns settles when all live members know it */
   subscribe(filter: string): Promise<void>;
-  /** It ends. */
-  unsubscribe(filter: string): void;
+  /** It ends. @returns settles when all live members know it; it need not be awaited */
+  unsubscribe(filter: string): Promise<void>;
   /** The name of a topic, or of a subtopic, has a number here. @param chosen by the program; otherwise at random */
   register(name: string, id: number, chosen: boolean, isSubtopic: boolean): Promise<void>;
   /** Pushes the ids of the live members with interest in a topic, without this node, each once. @returns how many */

@@ -45,6 +45,8 @@ export interface RouteDriverOptions {
   readonly settle?: number;
   /** A member is no longer in `unsettled`. */
   readonly onSettled?: (id: string) => void;
+  /** `targets` may answer otherwise than before. */
+  readonly onChanged?: () => void;
 }
 
 /** Those who wait until all know something. */
@@ -72,7 +74,7 @@ export class RouteDriver implements MessageRoutes {
   version = 0;
 
   constructor(options: RouteDriverOptions) {
-    const { id, table, topics, subtopics, grace, settle, onSettled } = options;
+    const { id, table, topics, subtopics, grace, settle, onSettled, onChanged } = options;
     this.#options = options;
     this.#signatures = new RouteSignatures((of) => options.propOf(of));
     this.prop = this.#signatures.prop;
@@ -87,6 +89,7 @@ export class RouteDriver implements MessageRoutes {
         send: (to, item) => this.#send(to, item),
         changed: () => {
           this.version += 1;
+          onChanged?.();
         },
         acknowledged: (ticket) => this.#onAcknowledged(ticket),
         settled: (of) => onSettled?.(of),
@@ -120,9 +123,12 @@ export class RouteDriver implements MessageRoutes {
     return this.#known(now, ticket);
   }
 
-  unsubscribe(filter: string): void {
-    this.#rules.unsubscribe(this.#timer.now(), filter);
+  /** It ends. @returns as `subscribe` */
+  unsubscribe(filter: string): Promise<void> {
+    const now = this.#timer.now();
+    const ticket = this.#rules.unsubscribe(now, filter);
     this.#timer.update();
+    return this.#known(now, ticket);
   }
 
   /** This node has an id for the name of a topic: the others get it. */

@@ -38,6 +38,10 @@ export interface MessagingEffects {
   emit(event: MessagingEvent): void;
   /** An item of the kind SERVICE. */
   onService(from: string, item: Buffer): Promise<void> | undefined;
+  /** An item of the kind REQUEST. */
+  onRequest?(from: string, item: Buffer): void;
+  /** Others may be interested in something than before. */
+  onRoutes?(): void;
 }
 
 export class MessagingState {

@@ -32,6 +32,10 @@ export interface BusMessagesEffects {
   isClosed(): boolean;
   /** An item of the services of a member came. */
   onService(from: string, item: Buffer): void | Promise<void>;
+  /** An item of requests of a member came. */
+  onRequest(from: string, item: Buffer): void;
+  /** Others may serve something than before. */
+  onRoutes(): void;
 }
 
 export class BusMessages {
@@ -180,7 +184,7 @@ export class BusMessages {
         });
         return links;
       },
-      routes: (_links, { onSettled }) => {
+      routes: (_links, { onSettled, onChanged }) => {
         const propOf = (of: string): string | undefined => this.#propOf(of, ROUTES_PROP);
         const isUnknown = (of: string): boolean => this.#find(of)?.hasDetails === false;
         routes = new RouteDriver({
@@ -194,6 +198,7 @@ export class BusMessages {
           grace: settings.grace,
           settle: settings.settle,
           onSettled,
+          onChanged,
         });
         return routes;
       },
@@ -202,6 +207,8 @@ export class BusMessages {
       random: Math.random,
       emit: (event) => this.#effects.report(event),
       onService: (from, item) => this.#effects.onService(from, item) ?? undefined,
+      onRequest: (from, item) => this.#effects.onRequest(from, item),
+      onRoutes: () => this.#effects.onRoutes(),
     });
     this.#links = links;
     this.#effects.announce(ROUTES_PROP, routes.prop);

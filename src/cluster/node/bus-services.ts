@@ -43,13 +43,13 @@ export class BusServices {
     this.#watch = watch;
     this.services = new Services(
       {
-        self: () => this.#serviceOf(runtime.rules.self),
+        self: () => this.serviceOf(runtime.rules.self),
         find: (nameOrId) => this.#find(nameOrId),
         resolve: (steps) => {
           const { self, live } = runtime.rules;
-          return resolveBy([self, ...live], self, steps).map((member) => this.#serviceOf(member));
+          return resolveBy([self, ...live], self, steps).map((member) => this.serviceOf(member));
         },
-        others: () => runtime.rules.live.map((member) => this.#serviceOf(member)),
+        others: () => runtime.rules.live.map((member) => this.serviceOf(member)),
         send: (to, item, prefix) =>
           messages.started?.links.send(to, MessageKind.SERVICE, item, prefix) ?? "unreachable",
         protocolOf: (id) => messages.protocolOf(id),
@@ -116,10 +116,11 @@ export class BusServices {
     const rules: Membership | undefined = this.#runtime.membership;
     if (rules === undefined) return undefined;
     const member = findMember(rules, nameOrId, this.#runtime.host);
-    return member?.isLive === true ? this.#serviceOf(member) : undefined;
+    return member?.isLive === true ? this.serviceOf(member) : undefined;
   }
 
-  #serviceOf(member: Readonly<Member>): Service {
+  /** A member as programs see it: the same snapshot as before where nothing changed. */
+  serviceOf(member: Readonly<Member>): Service {
     const known = this.#snapshots.get(member);
     const { details, start, count, state, draining, yields, address } = member;
     if (

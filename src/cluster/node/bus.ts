@@ -4,6 +4,7 @@
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
+import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
@@ -44,10 +45,23 @@ import type {
 import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
+import type {
+  RequestMiddleware,
+  ServedService,
+  ServeMiddleware,
+  ServeOptions,
+  ServiceHandler,
+  ServiceManyOptions,
+  ServiceManyResult,
+  ServiceRequest,
+  ServiceRequestOptions,
+  ServiceStreamOptions,
+} from "../requests/types.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
 import type { TagChange } from "../tags.js";
 import { BusClients, type BusDiscovery } from "./bus-clients.js";
 import { BusMessages } from "./bus-messages.js";
+import { BusRequests } from "./bus-requests.js";
 import { BusRuntime, type NodeIdentity } from "./bus-runtime.js";
 import { BusServices } from "./bus-services.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
@@ -87,6 +101,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   readonly #clients: BusClients;
   readonly #messages: BusMessages;
   readonly #services: BusServices;
+  readonly #requests: BusRequests;
   /** Called when the bus closes. */
   readonly #end: (() => void)[] = [];
   /** Resolvers that are read. */
@@ -110,6 +125,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       isClosed: () => this.closed,
       emit: (event) => {
         this.#services.onEvent(event);
+        this.#requests.onEvent(event);
         this.report(event);
       },
       membersChanged: () => this.#membersChanged(),
@@ -133,9 +149,14 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       ping: (id) => this.#run((rules, now) => void rules.expect(now, id)),
       isClosed: () => this.closed,
       onService: (from, item) => this.#services.services.onItem(from, item),
+      onRequest: (from, item) => this.#requests.requests.onItem(from, item),
+      onRoutes: () => this.#requests.requests.onRoutes(),
     });
     this.#services = new BusServices(this.#runtime, this.#messages, settings.messaging, (onChange) =>
       this.#watchMembers(onChange),
+    );
+    this.#requests = new BusRequests(identity.id, this.#runtime, this.#messages, (member) =>
+      this.#services.serviceOf(member),
     );
     this.#details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => this.#runtime.membership?.self.details,
@@ -162,8 +183,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   // --- Life ----------------------------------------------------------------------------------------------------------
 
   /** @internal Opens the sockets of messages, so that what is announced of them is among the first details. */
-  protected prepare(): Promise<void> {
-    return this.#messages.start();
+  protected async prepare(): Promise<void> {
+    await this.#messages.start();
+    if (this.#messages.started !== undefined) this.#requests.requests.begin();
   }
 
   /** @internal Begins, when the sockets are there. */
@@ -171,6 +193,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const { group, sockets } = this;
     void this.#messages.start();
     this.#runtime.begin();
+    if (this.#messages.started !== undefined) this.#requests.requests.begin();
     this.#discovery.start({
       ...this.identity,
       group,
@@ -185,7 +208,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   protected override onDrain(): Promise<void> {
     this.#run((rules, now) => rules.drain(now));
     this.#membersChanged();
-    return Promise.resolve();
+    return this.#requests.requests.drain();
   }
 
   /** Leaves: the others are sent a statement that it does, and it closes. */
@@ -201,7 +224,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     // Before it leaves: those that have left are sent nothing.
     this.#services.services.close();
     const begun = performance.now();
-    await this.#messages.close(linger);
+    await this.#requests.requests.close(linger);
+    await this.#messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await this.#runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await Promise.all([withdrawn, served]);
     for (const listener of this.#end) listener();
@@ -608,6 +632,111 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
+   * Serves a service under a name: any number of nodes may, and a `request` goes to one of them. May be called before the start.
+   *
+   * @param handler what it returns is the reply, of an async iterable in parts; what it throws is a ServiceError at the caller, with `code` and `data`
+   * @param options `schema`, `concurrency`, `maxQueue`, `maxQueueBytes` and `keepReplies`: {@link ServeOptions}
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name that this node serves, and for more than 1,024; NotSupportedError
+   *   `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   */
+  serve<Request = unknown, Reply = unknown>(
+    name: string,
+    handler: ServiceHandler<Request, Reply>,
+    options?: ServeOptions<Request, Reply>,
+  ): ServedService;
+  /** The same by a contract ({@link defineService}): a handler for each method. @throws as above */
+  serve<C extends ServiceContract>(
+    contract: C,
+    handlers: ServiceHandlers<C, ServiceRequest>,
+    options?: Omit<ServeOptions, "schema">,
+  ): ServedService;
+  serve(of: string | ServiceContract, handler: never, options?: ServeOptions<never, never>): ServedService {
+    this.assertOpen();
+    this.#messages.assertSupported();
+    return this.#requests.requests.serve(of, handler, options);
+  }
+
+  /**
+   * Asks one of the nodes that serve something: the least loaded of the nearest. One that is overloaded, drains or cannot be reached gives way to
+   * another one.
+   *
+   * @param body bytes, a text, or a value that JSON has a form for. Bytes are copied
+   * @param options times, retries, headers, an idempotency key: {@link ServiceRequestOptions}
+   * @returns the reply: bytes, a text, or what JSON has made of the handler's value
+   * @throws ServiceError `ERR_SERVICE` with a `reason`: `no-service`, `overloaded`, `worker-failed`, `worker-lost` …; TimeoutError `ETIMEDOUT`; AbortedError
+   *   `ABORT_ERR`; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM` before the start; NotSupportedError `NOT_SUPPORTED`;
+   *   ClosedError `EBADF`, `EAGAIN`
+   */
+  request<Reply = unknown>(name: string, body?: unknown, options?: ServiceRequestOptions): Promise<Reply> {
+    if (this.#messages.started === undefined || this.stopping) return this.#notNow();
+    return this.#requests.requests.request(name, body, options) as Promise<Reply>;
+  }
+
+  /**
+   * The same of a reply that comes in parts. The handler is not asked for more than the program has room for; leaving the loop gives the request up.
+   *
+   * @throws as `request`, when it is read; InvalidArgumentError `EINVAL`, InvalidStateError, NotSupportedError and ClosedError at once
+   */
+  requestStream<Part = unknown>(
+    name: string,
+    body?: unknown,
+    options?: ServiceStreamOptions,
+  ): AsyncIterableIterator<Part, undefined> {
+    this.assertOpen();
+    void this.#messages.messaging;
+    return this.#requests.requests.requestStream(name, body, options) as AsyncIterableIterator<
+      Part,
+      undefined
+    >;
+  }
+
+  /**
+   * Asks every node that serves something, each once.
+   *
+   * @param options `timeout` in ms, default 5,000; `count` replies that are enough; `headers`, `signal`, `self`
+   * @returns who replied what, who failed why, and who had not answered in time
+   * @throws ServiceError `ERR_SERVICE` with the reason `no-service`; else as `request`
+   */
+  async requestMany<Reply = unknown>(
+    name: string,
+    body?: unknown,
+    options?: ServiceManyOptions,
+  ): Promise<ServiceManyResult<Reply>> {
+    if (this.#messages.started === undefined || this.stopping) return this.#notNow();
+    return this.#requests.requests.requestMany(name, body, options) as Promise<ServiceManyResult<Reply>>;
+  }
+
+  /**
+   * A service by its contract ({@link defineService}): a function for each method, typed by its schemas.
+   *
+   * @param defaults for each call that does not give its own
+   * @throws InvalidArgumentError `EINVAL` for what is not a contract; InvalidStateError `EFSM`; NotSupportedError; ClosedError `EBADF`, `EAGAIN`
+   */
+  service<C extends ServiceContract>(
+    contract: C,
+    defaults?: ServiceRequestOptions,
+  ): ServiceClient<C, ServiceRequestOptions> {
+    this.assertOpen();
+    void this.#messages.messaging;
+    return this.#requests.requests.service(contract, defaults);
+  }
+
+  /**
+   * Adds a function around the handlers of this node, or around its requests; the first one added is the outermost. May be called before the start.
+   *
+   * @returns removes it
+   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
+   */
+  middleware(side: "serve", call: ServeMiddleware): () => void;
+  /** @throws as above */
+  middleware(side: "request", call: RequestMiddleware): () => void;
+  middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
+    this.assertOpen();
+    this.#messages.assertSupported();
+    return this.#requests.requests.middleware(side, call);
+  }
+
+  /**
    * Which nodes have subscriptions with which filters, as this node knows it: the live ones, this one included, by filter.
    *
    * @param options `topic`: only filters that match it; `limit`: so many at most (default 1,024)
@@ -851,6 +980,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       sockets: this.sockets,
       messaging: this.#messages.started?.stats(),
       services: this.#messages.started && this.#services.services.stats(),
+      requests: this.#messages.started && this.#requests.requests.stats(),
     });
   }
 
@@ -911,6 +1041,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /** Members have changed, or may have. */
   #membersChanged(): void {
     for (const watcher of this.#watchers) watcher();
+    this.#requests.membersChanged();
   }
 
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */

@@ -3,6 +3,7 @@ import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { MessagingEvent } from "../messaging/events.js";
 import type { ServicesEvent } from "../messaging/service-types.js";
+import type { RequestsEvent } from "../requests/types.js";
 import { DeathReason } from "../wire/packets.js";
 import type { RefusedReason } from "./node-sockets.js";
 import type { Service } from "./service.js";
@@ -91,7 +92,8 @@ export type ClusterEvent =
       readonly frames: readonly Buffer[];
     }
   | MessagingEvent
-  | ServicesEvent;
+  | ServicesEvent
+  | RequestsEvent;
 
 export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   joined: true,
@@ -129,6 +131,9 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   "message:vetoed": true,
   "hook:failed": true,
   "handler:failed": true,
+  "request:retried": true,
+  "service:ejected": true,
+  "service:restored": true,
 };
 
 export function lostReason(reason: number): LostReason {

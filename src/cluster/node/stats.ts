@@ -5,6 +5,7 @@ import { MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import type { MessagingStats } from "../messaging/messaging.js";
 import type { ServicesStats } from "../messaging/service-types.js";
+import type { RequestsStats } from "../requests/types.js";
 import type { BusTimer } from "./bus-timer.js";
 import type { NodeSockets } from "./node-sockets.js";
 
@@ -53,6 +54,8 @@ export interface ClusterStats {
   readonly messaging: MessagingStats | undefined;
   /** Of `send` and `query`; `undefined` before the start, and where `messaging` is false. */
   readonly services: ServicesStats | undefined;
+  /** Of `serve` and `request`; `undefined` likewise. */
+  readonly requests: RequestsStats | undefined;
 }
 
 /** What a bus counts of the changes that its rules report. */
@@ -89,12 +92,13 @@ export interface StatsOf {
   readonly sockets: NodeSockets;
   readonly messaging: MessagingStats | undefined;
   readonly services: ServicesStats | undefined;
+  readonly requests: RequestsStats | undefined;
 }
 
 /** @param now of the rules */
 export function statsOf(
   now: number,
-  { rules, counters, timer, minority, sources, sockets, messaging, services }: StatsOf,
+  { rules, counters, timer, minority, sources, sockets, messaging, services, requests }: StatsOf,
 ): ClusterStats {
   const { packetsSent, packetsReceived, bytesSent, bytesReceived, gossipBytes, dropped } = sockets.counters;
   const counts = rules?.counts(now);
@@ -128,6 +132,7 @@ export function statsOf(
     dropped: { ...dropped, ...Object.fromEntries(refused) },
     messaging,
     services,
+    requests,
   };
 }
 

@@ -141,7 +141,7 @@ class SharedRoutes implements MessageRoutes {
     return Promise.resolve();
   }
 
-  unsubscribe(filter: string): void {
+  async unsubscribe(filter: string): Promise<void> {
     this.filters.delete(filter);
     this.#node.world.version += 1;
   }

@@ -1,0 +1,250 @@
+/**
+ * Which node gets a request: the least loaded of the nearest that have room, without those that fail while others do not. Pure.
+ *
+ *   candidates ── not ejected ── nearest with room ── two at random ── the cheaper
+ *
+ * The cost of a node is how many requests it has, by this node's count or by its own last report, times how long it takes. A request
+ * with an idempotency key goes to the node whose hash with the key is the highest: all callers choose the same one, and when it is gone the same next one.
+ *
+ *   in ──`EJECT_AFTER` failures in a row, while others do not──> ejected ──time──> on trial: one request at a time
+ *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
+ *                                        ejected ^──failure, twice the time──────────────────┘
+ *
+ * At most half of a service's nodes are ejected; where all that are left are ejected, they are used.
+ */
+import { backOff } from "../../core/back-off.js";
+import { fnv1a } from "../../core/hash.js";
+import { DRAWS, EJECT_AFTER, EJECT_TIME, LOAD_AGE, MAX_EJECT_TIME } from "./bounds.js";
+
+/** A node that serves a service. */
+export interface Candidate {
+  readonly id: string;
+  /** 0: this node; the nearest are asked first, and others where these have no room. */
+  readonly distance: number;
+}
+
+/** What became of an attempt: `refused` has no part in a node's failures, for it has reported its load. */
+export type AttemptResult = "ok" | "failed" | "refused" | "given-up";
+
+/** Weight of the newest in averages. */
+const NEWEST = 0.2;
+/** Least ms of a cost: between nodes that answer at once the count decides. */
+const LEAST_COST = 0.05;
+/** The part of a service's requests that fail, from which on nobody is ejected: it is not the node. */
+const ALL_FAIL = 0.5;
+
+/** What a service's caller knows of a node. */
+export class NodeLoad {
+  readonly id: string;
+  distance: number;
+  /** Requests of this node that wait for it. */
+  outstanding = 0;
+  /** Its last report, and when it came. */
+  busy = 0;
+  slots = 0;
+  #reportedAt = Number.NEGATIVE_INFINITY;
+  /** ms, the average; 0: not known yet. */
+  latency = 0;
+  failuresInRow = 0;
+  ejections = 0;
+  ejectedUntil = Number.NEGATIVE_INFINITY;
+
+  constructor({ id, distance }: Candidate) {
+    this.id = id;
+    this.distance = distance;
+  }
+
+  report(now: number, busy: number, slots: number): void {
+    this.busy = busy;
+    this.slots = slots;
+    this.#reportedAt = now;
+  }
+
+  /** Requests that it has, as far as is known. */
+  load(now: number): number {
+    return now - this.#reportedAt <= LOAD_AGE ? Math.max(this.outstanding, this.busy) : this.outstanding;
+  }
+
+  hasRoom(now: number): boolean {
+    return this.slots === 0 || this.load(now) < this.slots;
+  }
+
+  cost(now: number): number {
+    return (1 + this.load(now)) * Math.max(this.latency, LEAST_COST);
+  }
+
+  isEjected(now: number): boolean {
+    return now < this.ejectedUntil;
+  }
+
+  /** Ejected, or on trial with the request that decides. */
+  isAvoided(now: number): boolean {
+    return this.isEjected(now) || (this.ejections > 0 && this.outstanding > 0);
+  }
+}
+
+export interface BalancerEffects {
+  /** 0 ≤ x < 1. */
+  random(): number;
+  ejected?(node: NodeLoad, ms: number): void;
+  restored?(node: NodeLoad): void;
+}
+
+export class Balancer {
+  readonly #effects: BalancerEffects;
+  #nodes = new Map<string, NodeLoad>();
+  /** By distance, the nearest first. */
+  #tiers: readonly (readonly NodeLoad[])[] = [];
+  #failureRate = 0;
+
+  constructor(effects: BalancerEffects) {
+    this.#effects = effects;
+  }
+
+  get size(): number {
+    return this.#nodes.size;
+  }
+
+  get nodes(): Iterable<NodeLoad> {
+    return this.#nodes.values();
+  }
+
+  /** The nodes that serve it are these from now on; what is known of those that stay is kept. */
+  setCandidates(candidates: readonly Candidate[]): void {
+    const nodes = new Map<string, NodeLoad>();
+    const tiers = new Map<number, NodeLoad[]>();
+    for (const candidate of candidates) {
+      const node = this.#nodes.get(candidate.id) ?? new NodeLoad(candidate);
+      node.distance = candidate.distance;
+      nodes.set(node.id, node);
+      const tier = tiers.get(node.distance);
+      if (tier === undefined) tiers.set(node.distance, [node]);
+      else tier.push(node);
+    }
+    this.#nodes = nodes;
+    this.#tiers = [...tiers].sort(([one], [other]) => one - other).map(([, tier]) => tier);
+  }
+
+  /**
+   * @param tried those that are not asked again @param key of idempotency, or ""
+   * @returns `undefined`: all were tried, or there are none
+   */
+  pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
+    if (key !== "") return this.#pickByKey(now, tried, key);
+    let full: NodeLoad | undefined;
+    for (const tier of this.#tiers) {
+      const found = this.#draw(now, tier, tried) ?? this.#scan(now, tier, tried);
+      if (found?.hasRoom(now) === true) return found;
+      full ??= found;
+    }
+    return full ?? this.#anyLeft(now, tried);
+  }
+
+  /** An attempt began. */
+  sent(node: NodeLoad): void {
+    node.outstanding += 1;
+  }
+
+  /** An attempt ended. @param ms that it took; 0: no measure */
+  ended(now: number, node: NodeLoad, result: AttemptResult, ms: number): void {
+    node.outstanding -= 1;
+    if (result === "given-up" || result === "refused") return;
+    if (ms > 0) node.latency = node.latency === 0 ? ms : node.latency + NEWEST * (ms - node.latency);
+    const failed = result === "failed";
+    this.#failureRate += NEWEST * ((failed ? 1 : 0) - this.#failureRate);
+    if (!failed) {
+      node.failuresInRow = 0;
+      if (node.ejections > 0 && !node.isEjected(now)) {
+        node.ejections = 0;
+        this.#effects.restored?.(node);
+      }
+      return;
+    }
+    node.failuresInRow += 1;
+    const isOnTrial = node.ejections > 0 && !node.isEjected(now);
+    if ((node.failuresInRow >= EJECT_AFTER || isOnTrial) && !node.isEjected(now)) this.#eject(now, node);
+  }
+
+  #eject(now: number, node: NodeLoad): void {
+    if (this.#nodes.get(node.id) !== node) return;
+    let ejected = 0;
+    let healthy = 0;
+    for (const each of this.#nodes.values()) {
+      if (each === node) continue;
+      if (each.isEjected(now)) ejected += 1;
+      else if (each.failuresInRow === 0) healthy += 1;
+    }
+    if (2 * (ejected + 1) > this.#nodes.size) return;
+    // Where all fail it is the request or what they all need, and not a node.
+    if (healthy === 0 || (this.#failureRate >= ALL_FAIL && 2 * healthy < this.#nodes.size - 1)) return;
+    const ms = backOff(node.ejections, EJECT_TIME, MAX_EJECT_TIME, () => this.#effects.random());
+    node.ejections += 1;
+    node.ejectedUntil = now + ms;
+    this.#effects.ejected?.(node, ms);
+  }
+
+  /** Two at random that may be used, and the cheaper of them. @returns `undefined`: none was drawn */
+  #draw(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
+    let found: NodeLoad | undefined;
+    const draws = tier.length === 1 ? 1 : DRAWS;
+    for (let i = 0; i < draws; i++) {
+      const node = tier[Math.floor(this.#effects.random() * tier.length)] as NodeLoad;
+      if (node === found || node.isAvoided(now) || !node.hasRoom(now) || tried.includes(node.id)) continue;
+      if (found !== undefined) return node.cost(now) < found.cost(now) ? node : found;
+      found = node;
+    }
+    return found;
+  }
+
+  /** The cheapest that may be used, those with room first. */
+  #scan(now: number, tier: readonly NodeLoad[], tried: readonly string[]): NodeLoad | undefined {
+    let found: NodeLoad | undefined;
+    let isFree = false;
+    for (const node of tier) {
+      if (node.isAvoided(now) || tried.includes(node.id)) continue;
+      const hasRoom = node.hasRoom(now);
+      if (
+        found === undefined ||
+        (hasRoom && !isFree) ||
+        (hasRoom === isFree && node.cost(now) < found.cost(now))
+      ) {
+        found = node;
+        isFree = hasRoom;
+      }
+    }
+    return found;
+  }
+
+  /** Ejected ones, where nobody else is left. */
+  #anyLeft(now: number, tried: readonly string[]): NodeLoad | undefined {
+    let found: NodeLoad | undefined;
+    for (const tier of this.#tiers)
+      for (const node of tier)
+        if (!tried.includes(node.id) && (found === undefined || node.cost(now) < found.cost(now)))
+          found = node;
+    return found;
+  }
+
+  #pickByKey(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
+    let found: NodeLoad | undefined;
+    let highest = 0;
+    for (const node of this.#nodes.values()) {
+      if (tried.includes(node.id) || node.isEjected(now)) continue;
+      const rank = rankOf(key, node.id);
+      if (found !== undefined && (rank < highest || (rank === highest && node.id < found.id))) continue;
+      found = node;
+      highest = rank;
+    }
+    return found ?? this.#anyLeft(now, tried);
+  }
+}
+
+/** The rank of a node for a key: 32 bits, which every caller computes alike. */
+export function rankOf(key: string, id: string): number {
+  const bytes = Buffer.from(`${key}\0${id}`);
+  let hash = fnv1a(bytes, 0, bytes.length);
+  // FNV's low bits are weak, and ids differ in few bytes (the finalizer of MurmurHash3).
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+}

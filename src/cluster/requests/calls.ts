@@ -1,0 +1,571 @@
+/**
+ * The rules of a caller: to which node a request goes, when it goes to another one, and when it is given up. Pure: items and the time go in,
+ * calls of `effects` come out.
+ *
+ *   waiting ──a node serves it──> sent ──REPLY, END──> over        waiting: nobody serves it yet
+ *      ^                           │ ^
+ *      │                           │ └──time── backing off         sent ──FAILURE, lost, late──> retried, or over
+ *      └───────────────────────────┴──────────────^
+ *
+ * A node that did not take a request (it drains, is overloaded, its link is full) has not run it, so another one may get it. One that was lost, or
+ * did not answer in time, may have: the request is repeated only where the program called it idempotent.
+ */
+import { backOff } from "../../core/back-off.js";
+import { Link } from "../../core/collections/linked-list.js";
+import { Deadlines, type Due } from "../../core/deadlines.js";
+import { InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import {
+  decodeDetails,
+  FAILURES,
+  type FailureReason,
+  ServiceError,
+  toReason,
+} from "../../patterns/kit/errors.js";
+import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
+import { sizeOfBody } from "./body.js";
+import { MAX_CALL_BYTES, MAX_CALLED_SERVICES, MAX_CALLS } from "./bounds.js";
+import { RetryBudget } from "./retries.js";
+import {
+  type BodyForm,
+  type CallExtras,
+  type EncodedBody,
+  encodeCall,
+  encodeCancel,
+  encodeCredit,
+  type FailureItem,
+  type RequestItem,
+  RequestOp,
+} from "./wire.js";
+
+/** What a request is, and how far it may go. */
+export interface CallTerms {
+  readonly service: string;
+  readonly extras: CallExtras | undefined;
+  readonly body: EncodedBody;
+  /** ms; negative: no limit. */
+  readonly timeout: number;
+  /** ms of one attempt, of a streamed reply until its first part; negative: no limit. */
+  readonly attemptTimeout: number;
+  readonly retries: number;
+  readonly retryDelay: number;
+  readonly maxRetryDelay: number;
+  /** Whether it may be repeated where a node may have run it. */
+  readonly idempotent: boolean;
+  /** Whether it waits for a node that serves it. */
+  readonly waitForReady: boolean;
+  /** Whether this node may serve it. */
+  readonly self: boolean;
+  /** The node that it is for; `undefined`: one of those that serve it. */
+  readonly node: string | undefined;
+}
+
+/** Where what comes of a request goes: parts, and then one `reply`, `end` or `fail`. */
+export interface CallSink {
+  reply(form: BodyForm, body: Buffer): void;
+  /** @returns why the part is refused */
+  part(form: BodyForm, body: Buffer): string | undefined;
+  end(): void;
+  fail(error: ShoalError): void;
+}
+
+export interface CallsEffects {
+  /** The nodes that serve it; the same array as before where nothing changed. */
+  candidates(service: string): readonly Candidate[];
+  /** Whether nodes were just met of which it is not known what they serve. */
+  isSettling(): boolean;
+  /** @returns `too-large` also for what no node takes */
+  send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
+  /** The same of what may wait: where the link is full it is sent when there is room. */
+  sendLater(node: string, item: Buffer): void;
+  /** For messages of errors. */
+  nameOf(node: string): string;
+  random(): number;
+  /** No request waits any more. */
+  idle?(): void;
+  retried?(service: string, node: string, reason: FailureReason, attempt: number): void;
+  ejected?(service: string, node: string, ms: number): void;
+  restored?(service: string, node: string): void;
+}
+
+type CallState = "waiting" | "sent" | "backing-off" | "over";
+
+/** A request under way. */
+export class Call implements Due {
+  readonly terms: CallTerms;
+  readonly sink: CallSink;
+  readonly target: Target;
+  readonly link: Link<Call> = new Link(this);
+  readonly bytes: number;
+  /** When it is given up; infinite: never. */
+  readonly until: number;
+  /** What is sent again: after the first attempt a view of the item, for the program may use its bytes again. */
+  body: EncodedBody;
+  isCopied = false;
+  deadline = 0;
+  state: CallState = "waiting";
+  /** Of the attempt under way. */
+  id = 0;
+  node: NodeLoad | undefined = undefined;
+  sentAt = 0;
+  retryAt = 0;
+  /** Attempts that were counted: those that may have cost a node something. */
+  attempts = 0;
+  /** Whether a part of a streamed reply came. */
+  hasBegun = false;
+  tried: string[] = [];
+  error: ShoalError | undefined = undefined;
+
+  constructor(terms: CallTerms, sink: CallSink, target: Target, bytes: number, now: number) {
+    this.terms = terms;
+    this.sink = sink;
+    this.target = target;
+    this.bytes = bytes;
+    this.body = terms.body;
+    this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
+  }
+}
+
+/** A service that this node has called. */
+interface Target {
+  readonly name: string;
+  readonly balancer: Balancer;
+  readonly budget: RetryBudget;
+  candidates: readonly Candidate[];
+}
+
+/** What is counted of a bus's requests. */
+export interface CallCounts {
+  called: number;
+  succeeded: number;
+  failed: number;
+  retried: number;
+}
+
+export class RequestCalls {
+  readonly counts: CallCounts = { called: 0, succeeded: 0, failed: 0, retried: 0 };
+  readonly refused: Record<string, number> = {};
+  readonly #effects: CallsEffects;
+  readonly #targets = new Map<string, Target>();
+  /** Attempts under way, by id. */
+  readonly #sent = new Map<number, Call>();
+  /** Those that no node serves yet. */
+  readonly #waiting = new Set<Call>();
+  readonly #deadlines = new Deadlines<Call>();
+  #id = 0;
+  #size = 0;
+  #bytes = 0;
+
+  constructor(effects: CallsEffects) {
+    this.#effects = effects;
+  }
+
+  /** Requests that wait for replies. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Those that no node serves yet. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Whether there is room for a request. */
+  hasRoom(body: EncodedBody): boolean {
+    return this.#size < MAX_CALLS && this.#bytes + sizeOfBody(body) <= MAX_CALL_BYTES;
+  }
+
+  /** Makes a request. Its sink may be called before this returns. */
+  call(now: number, terms: CallTerms, sink: CallSink): Call {
+    const target = this.#targetOf(now, terms.service);
+    target.budget.called();
+    const call = new Call(terms, sink, target, sizeOfBody(terms.body), now);
+    this.#size += 1;
+    this.#bytes += call.bytes;
+    this.counts.called += 1;
+    this.#attempt(now, call);
+    return call;
+  }
+
+  /** The caller waits no longer. @param error what it gets; `undefined`: nothing */
+  giveUp(now: number, call: Call, error: ShoalError | undefined): void {
+    if (call.state === "over") return;
+    this.#cancelAttempt(now, call, "given-up");
+    this.#over(call);
+    this.counts.failed += 1;
+    if (error !== undefined) call.sink.fail(error);
+  }
+
+  /** The program has read so much of a streamed reply. */
+  read(call: Call, parts: number, bytes: number): void {
+    if (call.state !== "sent" || call.node === undefined) return;
+    this.#effects.sendLater(call.node.id, encodeCredit(call.id, parts, bytes));
+  }
+
+  /** A REPLY, FAILURE, PART or END came. */
+  onItem(now: number, from: string, item: RequestItem): void {
+    const call = this.#sent.get(item.id);
+    if (call === undefined) {
+      this.#refuse(item.id <= this.#id ? "late" : "foreign");
+      return;
+    }
+    const node = call.node as NodeLoad;
+    if (node.id !== from) {
+      this.#refuse("foreign");
+      return;
+    }
+    switch (item.op) {
+      case RequestOp.REPLY:
+        node.report(now, item.busy, item.slots);
+        this.#succeeded(now, call, node);
+        call.sink.reply(item.form, item.body);
+        undefined;
+        return;
+      case RequestOp.END:
+        node.report(now, item.busy, item.slots);
+        if (!isStreamed(call)) {
+          this.#refuse("not-a-stream");
+          return;
+        }
+        this.#succeeded(now, call, node);
+        call.sink.end();
+        undefined;
+        return;
+      case RequestOp.PART:
+        this.#onPart(now, call, item.form, item.body);
+        return;
+      case RequestOp.FAILURE:
+        node.report(now, item.busy, item.slots);
+        this.#onFailure(now, call, item);
+        undefined;
+        return;
+      default:
+        this.#refuse("op");
+        return;
+    }
+  }
+
+  /** A node was lost, has left or was removed. */
+  onGone(now: number, id: string): void {
+    for (const call of [...this.#sent.values()]) {
+      if (call.node?.id !== id || call.state !== "sent") continue;
+      const text = `${this.#effects.nameOf(id)} was lost before it answered`;
+      this.#failed(now, call, "worker-lost", this.#error(call, "worker-lost", text), call.terms.idempotent);
+    }
+  }
+
+  /** Other nodes may serve a service now. */
+  onChanged(now: number): void {
+    for (const call of [...this.#waiting]) if (call.state === "waiting") this.#attempt(now, call);
+  }
+
+  nextWakeUp(): number | undefined {
+    return this.#deadlines.next();
+  }
+
+  tick(now: number): void {
+    for (const call of this.#deadlines.take(now)) {
+      if (call.state === "over") continue;
+      if (now >= call.until) this.#expire(now, call);
+      else if (call.state === "backing-off" && now >= call.retryAt) this.#attempt(now, call);
+      else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
+      else this.#schedule(now, call);
+    }
+  }
+
+  close(error: () => ShoalError): void {
+    for (const call of [...this.#sent.values(), ...this.#waiting]) this.giveUp(0, call, error());
+    for (const call of this.#deadlines.take(Number.POSITIVE_INFINITY)) this.giveUp(0, call, error());
+  }
+
+  /** What is known of the nodes of a service. */
+  loadsOf(service: string): Iterable<NodeLoad> {
+    return this.#targets.get(service)?.balancer.nodes ?? [];
+  }
+
+  #targetOf(now: number, name: string): Target {
+    let target = this.#targets.get(name);
+    if (target !== undefined) return target;
+    // Names may be made of what strangers send: the one that was called first goes. Its requests keep what they use.
+    const [oldest] = this.#targets.keys();
+    if (this.#targets.size >= MAX_CALLED_SERVICES && oldest !== undefined) this.#targets.delete(oldest);
+    const effects = this.#effects;
+    target = {
+      name,
+      balancer: new Balancer({
+        random: () => effects.random(),
+        ejected: ({ id }, ms) => effects.ejected?.(name, id, ms),
+        restored: ({ id }) => effects.restored?.(name, id),
+      }),
+      budget: new RetryBudget(now),
+      candidates: [],
+    };
+    this.#targets.set(name, target);
+    return target;
+  }
+
+  // --- Attempts ------------------------------------------------------------------------------------------------------
+
+  #attempt(now: number, call: Call): void {
+    this.#waiting.delete(call);
+    if (now >= call.until) {
+      this.#expire(now, call);
+      return;
+    }
+    const { terms, target } = call;
+    for (;;) {
+      const node = this.#pick(now, call);
+      if (node === undefined) {
+        this.#onNobody(now, call);
+        return;
+      }
+      this.#id += 1;
+      const id = this.#id;
+      const item = encodeCall(id, timeoutOf(now, call), terms.service, terms.extras, call.body);
+      copyOf(call, item);
+      // Before it is sent: a node may answer itself before this returns.
+      call.id = id;
+      call.node = node;
+      call.sentAt = now;
+      call.state = "sent";
+      this.#sent.set(id, call);
+      target.balancer.sent(node);
+      const result = this.#effects.send(node.id, item);
+      if (result === "sent") {
+        if (call.state === "sent" && call.id === id) this.#schedule(now, call);
+        undefined;
+        return;
+      }
+      this.#endAttempt(now, call, result === "unreachable" ? "failed" : "refused");
+      const name = this.#effects.nameOf(node.id);
+      if (result === "too-large") {
+        const text = `${name} takes no request of ${item.length} bytes`;
+        this.#fail(call, new InvalidArgumentError(text));
+        return;
+      }
+      call.tried.push(node.id);
+      call.error =
+        result === "full"
+          ? this.#error(call, "overloaded", `the link to ${name} is full`)
+          : this.#error(call, "worker-lost", `${name} is out of reach`);
+    }
+  }
+
+  #pick(now: number, call: Call): NodeLoad | undefined {
+    const { terms, target } = call;
+    const candidates = this.#effects.candidates(terms.service);
+    if (candidates !== target.candidates) {
+      target.candidates = candidates;
+      target.balancer.setCandidates(candidates);
+    }
+    if (terms.node !== undefined) {
+      if (call.tried.includes(terms.node)) return undefined;
+      for (const node of target.balancer.nodes) if (node.id === terms.node) return node;
+      return undefined;
+    }
+    const tried = terms.self ? call.tried : [...call.tried, ...selfOf(candidates)];
+    return target.balancer.pick(now, tried, terms.extras?.key ?? "");
+  }
+
+  /** There is no node for it, or each was tried. */
+  #onNobody(now: number, call: Call): void {
+    const { terms, error } = call;
+    if (error !== undefined) {
+      // Each was tried, and has not run it: all of them once more, later.
+      if (terms.node === undefined && this.#retry(now, call)) {
+        undefined;
+        return;
+      }
+      this.#fail(call, error);
+      return;
+    }
+    if (terms.node === undefined && (terms.waitForReady || this.#effects.isSettling())) {
+      call.state = "waiting";
+      if (typeof call.body.data !== "string") copyOf(call, Buffer.from(call.body.data));
+      this.#waiting.add(call);
+      this.#schedule(now, call);
+      undefined;
+      return;
+    }
+    this.#fail(call, this.#error(call, "no-service", "no node serves it"));
+    return;
+  }
+
+  /** Later, to a node that was not tried, or to any. @returns `false`: often enough */
+  #retry(now: number, call: Call): boolean {
+    const { terms, target } = call;
+    if (call.attempts >= terms.retries || !target.budget.take(now)) return false;
+    const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, () => this.#effects.random());
+    call.attempts += 1;
+    if (now + delay >= call.until) return false;
+    // Where each was tried, each may be again.
+    if (call.tried.length >= target.balancer.size) call.tried = [];
+    call.state = "backing-off";
+    call.retryAt = now + delay;
+    this.#schedule(now, call);
+    return true;
+  }
+
+  /** An attempt ended without a reply. @param safe whether it may be repeated */
+  #failed(now: number, call: Call, reason: FailureReason, error: ShoalError, safe: boolean): void {
+    const node = call.node as NodeLoad;
+    this.#endAttempt(now, call, reason === "overloaded" || reason === "stopping" ? "refused" : "failed");
+    call.error = error;
+    if (!safe || call.hasBegun || call.terms.node !== undefined) {
+      this.#fail(call, error);
+      return;
+    }
+    call.tried.push(node.id);
+    this.counts.retried += 1;
+    this.#effects.retried?.(call.terms.service, node.id, reason, call.attempts + 1);
+    // It has not run there, and that node gets it no more: another one at once, which is not counted.
+    if (reason === "stopping" || reason === "no-service") {
+      this.#attempt(now, call);
+      return;
+    }
+    if (!this.#retry(now, call)) this.#fail(call, error);
+  }
+
+  #onFailure(now: number, call: Call, item: FailureItem): void {
+    const reason = toReason(item.reason);
+    const text = item.message === "" ? FAILURES[reason] : item.message;
+    const error = new ServiceError(reason, call.terms.service, text, decodeDetails(item.details));
+    switch (reason) {
+      case "overloaded":
+      case "stopping":
+      case "no-service":
+        this.#failed(now, call, reason, error, true);
+        return;
+      case "worker-failed":
+      case "invalid-reply":
+        this.#endAttempt(now, call, "failed");
+        this.#fail(call, error);
+        return;
+      default:
+        // The request's fault, not the node's.
+        this.#endAttempt(now, call, "ok");
+        this.#fail(call, error);
+        return;
+    }
+  }
+
+  #onPart(now: number, call: Call, form: BodyForm, body: Buffer): void {
+    if (!isStreamed(call)) {
+      this.#refuse("not-a-stream");
+      return;
+    }
+    const reason = call.sink.part(form, body);
+    if (reason === undefined) {
+      if (call.hasBegun) return;
+      call.hasBegun = true;
+      this.#schedule(now, call);
+      return;
+    }
+    this.#refuse(reason);
+    this.#cancelAttempt(now, call, "failed");
+    this.#fail(call, this.#error(call, "invalid-reply", `a part of the reply is refused: ${reason}`));
+  }
+
+  #late(now: number, call: Call): void {
+    const { attemptTimeout, idempotent, service } = call.terms;
+    const node = call.node as NodeLoad;
+    this.#effects.sendLater(node.id, encodeCancel(call.id));
+    const text = `${service}: ${this.#effects.nameOf(node.id)} did not answer within ${attemptTimeout} ms`;
+    this.#failed(now, call, "expired", new TimeoutError("ETIMEDOUT", text), idempotent);
+  }
+
+  #expire(now: number, call: Call): void {
+    const { service, timeout } = call.terms;
+    const why = call.state === "sent" ? "no reply" : (call.error?.message ?? "no node serves it");
+    this.#cancelAttempt(now, call, "failed");
+    this.#fail(call, new TimeoutError("ETIMEDOUT", `${service}: ${why} within ${timeout} ms`));
+  }
+
+  #cancelAttempt(now: number, call: Call, result: AttemptResult): void {
+    if (call.state !== "sent" || call.node === undefined) return;
+    this.#effects.sendLater(call.node.id, encodeCancel(call.id));
+    this.#endAttempt(now, call, result);
+  }
+
+  #endAttempt(now: number, call: Call, result: AttemptResult): void {
+    this.#sent.delete(call.id);
+    call.state = "waiting";
+    call.target.balancer.ended(now, call.node as NodeLoad, result, now - call.sentAt);
+    call.node = undefined;
+  }
+
+  #succeeded(now: number, call: Call, node: NodeLoad): void {
+    this.#sent.delete(call.id);
+    // How long a streamed reply takes is the reader's doing as well.
+    call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
+    this.#over(call);
+    this.counts.succeeded += 1;
+  }
+
+  #fail(call: Call, error: ShoalError): void {
+    this.#over(call);
+    this.counts.failed += 1;
+    call.sink.fail(error);
+  }
+
+  #over(call: Call): void {
+    call.state = "over";
+    call.node = undefined;
+    call.link.unlink();
+    this.#waiting.delete(call);
+    this.#size -= 1;
+    this.#bytes -= call.bytes;
+    if (this.#size === 0) this.#effects.idle?.();
+  }
+
+  #attemptUntil(call: Call): number {
+    const { attemptTimeout } = call.terms;
+    return attemptTimeout < 0 || call.hasBegun ? Number.POSITIVE_INFINITY : call.sentAt + attemptTimeout;
+  }
+
+  /** The next time at which something is to be done about it. */
+  #schedule(now: number, call: Call): void {
+    let next = call.until;
+    if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call));
+    else if (call.state === "backing-off") next = Math.min(next, call.retryAt);
+    if (next === Number.POSITIVE_INFINITY) call.link.unlink();
+    else this.#deadlines.set(call.link, now, next - now);
+  }
+
+  #error({ terms }: Call, reason: FailureReason, text: string): ServiceError {
+    return new ServiceError(reason, terms.service, text);
+  }
+
+  #refuse(reason: string): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+}
+
+/** Keeps the body as the end of an item that is never changed. */
+function copyOf(call: Call, item: Buffer): void {
+  if (call.isCopied) return;
+  call.isCopied = true;
+  const { form, data } = call.body;
+  if (typeof data !== "string") call.body = { form, data: item.subarray(item.length - data.length) };
+}
+
+/** Whether its reply may come in parts. */
+function isStreamed({ terms }: Call): boolean {
+  return terms.extras !== undefined && terms.extras.parts > 0;
+}
+
+/** ms that the node has for it; 0: no limit. */
+function timeoutOf(now: number, call: Call): number {
+  const { attemptTimeout } = call.terms;
+  // The first part has a limit here alone.
+  const limit = attemptTimeout < 0 || isStreamed(call) ? Number.POSITIVE_INFINITY : attemptTimeout;
+  const left = Math.min(call.until - now, limit);
+  return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left));
+}
+
+function selfOf(candidates: readonly Candidate[]): string[] {
+  return candidates.filter(({ distance }) => distance === 0).map(({ id }) => id);
+}

@@ -1,0 +1,238 @@
+/** Checks of what programs give to `serve` and `request`. */
+import { checkCallOptions, describe } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { checkBoolean, checkTimeout } from "../messaging/checks.js";
+import {
+  KEEP_REPLIES,
+  MAX_HEADER_BYTES,
+  MAX_HEADERS,
+  MAX_KEY,
+  MAX_METHOD_NAME,
+  MAX_RETRY_DELAY,
+  MAX_SERVICE_NAME,
+  REQUEST_TIMEOUT,
+  RETRIES,
+  RETRY_DELAY,
+  SERVE_CONCURRENCY,
+  SERVE_QUEUE,
+  SERVE_QUEUE_BYTES,
+  STREAM_BYTES,
+  STREAM_PARTS,
+} from "./bounds.js";
+import type { CallTerms } from "./calls.js";
+import type { ServingSettings } from "./serving.js";
+import type {
+  ServeOptions,
+  ServiceManyOptions,
+  ServiceRequestOptions,
+  ServiceStreamOptions,
+} from "./types.js";
+import type { CallExtras, EncodedBody } from "./wire.js";
+
+const SERVE_KEYS = ["schema", "concurrency", "maxQueue", "maxQueueBytes", "keepReplies"];
+const REQUEST_KEYS = [
+  "timeout",
+  "attemptTimeout",
+  "signal",
+  "headers",
+  "retries",
+  "retryDelay",
+  "maxRetryDelay",
+  "idempotent",
+  "idempotencyKey",
+  "waitForReady",
+  "self",
+];
+const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => key !== "idempotencyKey"), "maxQueue", "maxQueueBytes"];
+const MANY_KEYS = ["timeout", "count", "signal", "headers", "self"];
+
+/** The longest time that a platform timer holds. */
+const MAX_TIME = 2_147_483_647;
+/** Slots, waiting requests, and unread parts, at most. */
+const MOST_SLOTS = 65_536;
+const MOST_QUEUED = 1_048_576;
+const MOST_PARTS = 65_536;
+const MOST_RETRIES = 100;
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]*$/;
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkServiceName(name: unknown): asserts name is string {
+  if (typeof name !== "string" || name.length > MAX_SERVICE_NAME || !NAME.test(name))
+    throw new InvalidArgumentError(
+      `a service's name has 1 to ${MAX_SERVICE_NAME} letters, digits and . _ : / - and begins with a letter or digit; got ${describe(name)}`,
+    );
+}
+
+function checkNumber(name: string, value: unknown, least: number, most: number): number {
+  if (!Number.isSafeInteger(value) || (value as number) < least || (value as number) > most)
+    throw new InvalidArgumentError(
+      `${name} is a whole number from ${least} to ${most}; got ${describe(value)}`,
+    );
+  return value as number;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function servingSettings(options: ServeOptions<never, never>): ServingSettings {
+  checkCallOptions("serve", options, SERVE_KEYS);
+  const {
+    concurrency = SERVE_CONCURRENCY,
+    maxQueue = SERVE_QUEUE,
+    maxQueueBytes = SERVE_QUEUE_BYTES,
+    keepReplies = KEEP_REPLIES,
+  } = options;
+  return {
+    concurrency: checkNumber("concurrency", concurrency, 1, MOST_SLOTS),
+    maxQueue: checkNumber("maxQueue", maxQueue, 0, MOST_QUEUED),
+    maxQueueBytes: checkNumber("maxQueueBytes", maxQueueBytes, 0, Number.MAX_SAFE_INTEGER),
+    keepReplies: checkNumber("keepReplies", keepReplies, 0, MAX_TIME),
+  };
+}
+
+/** The terms of a request without options. */
+const PLAIN = {
+  timeout: REQUEST_TIMEOUT,
+  attemptTimeout: -1,
+  retries: RETRIES,
+  retryDelay: RETRY_DELAY,
+  maxRetryDelay: MAX_RETRY_DELAY,
+  idempotent: false,
+  waitForReady: false,
+  self: true,
+  node: undefined,
+} as const;
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function requestTerms(
+  service: string,
+  method: string,
+  body: EncodedBody,
+  options: ServiceRequestOptions | undefined,
+): CallTerms {
+  checkServiceName(service);
+  checkMethod(method);
+  if (options === undefined)
+    return { service, extras: extrasOf(method, "", undefined, 0, 0), body, ...PLAIN };
+  checkCallOptions("request", options, REQUEST_KEYS);
+  const { timeout = REQUEST_TIMEOUT, attemptTimeout = -1, idempotencyKey } = options;
+  if (idempotencyKey !== undefined) checkKey(idempotencyKey);
+  const { idempotent = idempotencyKey !== undefined } = options;
+  return {
+    service,
+    extras: extrasOf(method, idempotencyKey ?? "", checkHeaders(options.headers), 0, 0),
+    body,
+    timeout: checkTimeout(timeout),
+    attemptTimeout: checkTimeout(attemptTimeout),
+    ...sharedTerms(options, idempotent),
+  };
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function streamTerms(
+  service: string,
+  method: string,
+  body: EncodedBody,
+  options: ServiceStreamOptions = {},
+): CallTerms {
+  checkServiceName(service);
+  checkMethod(method);
+  checkCallOptions("requestStream", options, STREAM_KEYS);
+  const { timeout = -1, attemptTimeout = REQUEST_TIMEOUT, idempotent = false } = options;
+  const { maxQueue = STREAM_PARTS, maxQueueBytes = STREAM_BYTES } = options;
+  checkNumber("maxQueue", maxQueue, 1, MOST_PARTS);
+  checkNumber("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
+  return {
+    service,
+    extras: extrasOf(method, "", checkHeaders(options.headers), maxQueue, maxQueueBytes),
+    body,
+    timeout: checkTimeout(timeout),
+    attemptTimeout: checkTimeout(attemptTimeout),
+    ...sharedTerms(options, idempotent),
+  };
+}
+
+/** Of each node that is asked. @throws InvalidArgumentError `EINVAL` */
+export function manyTerms(
+  service: string,
+  body: EncodedBody,
+  options: ServiceManyOptions,
+): Omit<CallTerms, "node"> & { readonly count: number } {
+  checkServiceName(service);
+  checkCallOptions("requestMany", options, MANY_KEYS);
+  const { timeout = REQUEST_TIMEOUT, count = Number.MAX_SAFE_INTEGER, headers, self = true } = options;
+  checkBoolean("self", self);
+  return {
+    ...PLAIN,
+    service,
+    extras: extrasOf("", "", checkHeaders(headers), 0, 0),
+    body,
+    timeout: checkTimeout(timeout),
+    self,
+    count: checkNumber("count", count, 1, Number.MAX_SAFE_INTEGER),
+  };
+}
+
+function sharedTerms(
+  options: ServiceRequestOptions | ServiceStreamOptions,
+  idempotent: boolean,
+): Pick<
+  CallTerms,
+  "retries" | "retryDelay" | "maxRetryDelay" | "idempotent" | "waitForReady" | "self" | "node"
+> {
+  const { retries = RETRIES, retryDelay = RETRY_DELAY, maxRetryDelay = MAX_RETRY_DELAY } = options;
+  const { waitForReady = false, self = true } = options;
+  checkBoolean("idempotent", idempotent);
+  checkBoolean("waitForReady", waitForReady);
+  checkBoolean("self", self);
+  return {
+    retries: checkNumber("retries", retries, 0, MOST_RETRIES),
+    retryDelay: checkNumber("retryDelay", retryDelay, 0, MAX_TIME),
+    maxRetryDelay: checkNumber("maxRetryDelay", maxRetryDelay, 0, MAX_TIME),
+    idempotent,
+    waitForReady,
+    self,
+    node: undefined,
+  };
+}
+
+function extrasOf(
+  method: string,
+  key: string,
+  headers: Readonly<Record<string, string>> | undefined,
+  parts: number,
+  bytes: number,
+): CallExtras | undefined {
+  if (method === "" && key === "" && headers === undefined && parts === 0) return undefined;
+  return { method, key, headers, parts, bytes };
+}
+
+function checkMethod(method: string): void {
+  if (Buffer.byteLength(method) > MAX_METHOD_NAME)
+    throw new InvalidArgumentError(`a method's name has ${MAX_METHOD_NAME} bytes at most`);
+}
+
+function checkKey(key: unknown): void {
+  const size = typeof key === "string" ? Buffer.byteLength(key) : 0;
+  if (size === 0 || size > MAX_KEY)
+    throw new InvalidArgumentError(`idempotencyKey is a text of 1 to ${MAX_KEY} bytes; got ${describe(key)}`);
+}
+
+function checkHeaders(
+  headers: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> | undefined {
+  if (headers === undefined) return undefined;
+  if (typeof headers !== "object" || headers === null || Array.isArray(headers))
+    throw new InvalidArgumentError(`headers are an object of texts; got ${describe(headers)}`);
+  const entries = Object.entries(headers);
+  let bytes = 0;
+  for (const [name, value] of entries) {
+    if (typeof value !== "string")
+      throw new InvalidArgumentError(`the header ${name} is a text; got ${describe(value)}`);
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
+  }
+  if (entries.length > MAX_HEADERS || bytes > MAX_HEADER_BYTES)
+    throw new InvalidArgumentError(
+      `headers are ${MAX_HEADERS} and ${MAX_HEADER_BYTES} bytes at most; got ${entries.length} of ${bytes} bytes`,
+    );
+  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+}

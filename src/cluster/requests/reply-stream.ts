@@ -1,0 +1,124 @@
+/** A streamed reply as its reader has it: parts that came, in order, and how it ends. Leaving the loop gives it up. */
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import type { ShoalError } from "../../core/errors.js";
+import { owned } from "./body.js";
+import type { CallSink } from "./calls.js";
+import { ReceiveWindow } from "./stream-window.js";
+import type { BodyForm } from "./wire.js";
+
+interface Part {
+  readonly form: BodyForm;
+  readonly body: Buffer;
+}
+
+interface Reader {
+  resolve(result: IteratorResult<unknown, undefined>): void;
+  reject(error: unknown): void;
+}
+
+export interface ReplyStreamEffects {
+  /** @throws what a part that does not conform throws */
+  decode(form: BodyForm, body: Buffer): unknown;
+  /** The program has read so much. */
+  read(parts: number, bytes: number): void;
+  /** Nobody reads it any more. */
+  giveUp(): void;
+  /** It is over, in whichever way. */
+  over(): void;
+}
+
+const DONE: IteratorResult<unknown, undefined> = Object.freeze({ done: true, value: undefined });
+
+export class ReplyStream implements CallSink, AsyncIterableIterator<unknown, undefined> {
+  readonly #effects: ReplyStreamEffects;
+  readonly #window: ReceiveWindow;
+  readonly #parts = new RingBuffer<Part>();
+  readonly #readers = new RingBuffer<Reader>();
+  #isOver = false;
+  #error: ShoalError | undefined = undefined;
+
+  constructor(maxParts: number, maxBytes: number, effects: ReplyStreamEffects) {
+    this.#window = new ReceiveWindow(maxParts, maxBytes);
+    this.#effects = effects;
+  }
+
+  // --- What comes ------------------------------------------------------------------------------------------------------
+
+  part(form: BodyForm, body: Buffer): string | undefined {
+    if (!this.#window.onPart(body.length)) return "window";
+    this.#parts.push({ form, body: owned(body) });
+    this.#serve();
+    return undefined;
+  }
+
+  /** A reply that is not streamed is its only part. */
+  reply(form: BodyForm, body: Buffer): void {
+    this.#parts.push({ form, body: owned(body) });
+    this.end();
+  }
+
+  end(): void {
+    this.#over(undefined);
+  }
+
+  fail(error: ShoalError): void {
+    this.#over(error);
+  }
+
+  // --- What the program reads ------------------------------------------------------------------------------------------
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  next(): Promise<IteratorResult<unknown, undefined>> {
+    return new Promise((resolve, reject) => {
+      this.#readers.push({ resolve, reject });
+      this.#serve();
+    });
+  }
+
+  async return(): Promise<IteratorResult<unknown, undefined>> {
+    this.#parts.clear();
+    this.#error = undefined;
+    if (!this.#isOver) {
+      this.#effects.giveUp();
+      this.#over(undefined);
+    }
+    return DONE;
+  }
+
+  #over(error: ShoalError | undefined): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#error = error;
+    this.#effects.over();
+    this.#serve();
+  }
+
+  #serve(): void {
+    while (this.#readers.length > 0) {
+      const part = this.#parts.shift();
+      if (part === undefined && !this.#isOver) return;
+      const reader = this.#readers.shift() as Reader;
+      if (part !== undefined) this.#give(reader, part);
+      else if (this.#error === undefined) reader.resolve(DONE);
+      else {
+        reader.reject(this.#error);
+        // An iterator fails once.
+        this.#error = undefined;
+      }
+    }
+  }
+
+  #give(reader: Reader, { form, body }: Part): void {
+    const grant = this.#isOver ? undefined : this.#window.onRead(body.length);
+    if (grant !== undefined) this.#effects.read(grant.parts, grant.bytes);
+    try {
+      reader.resolve({ done: false, value: this.#effects.decode(form, body) });
+    } catch (error) {
+      reader.reject(error);
+      void this.return();
+    }
+  }
+}

@@ -1,0 +1,738 @@
+/**
+ * `serve` and `request` of a bus: what programs call, and the rules of both sides with the time and the items that they live by.
+ *
+ *   request ──> RequestCalls (calls.ts) ──CALL──> links ──> RequestServing (serving.ts) ──> RequestServer (server.ts) ──> handler
+ *           <── reply, failure ───────────────────────────────────────────────────────────────────────────────────────────┘
+ *
+ * Which nodes serve a service is known as it is known who subscribes to a topic: each serving node has a route.
+ */
+import { describe } from "../../core/arguments.js";
+import { DriverTimer } from "../../core/driver-timer.js";
+import {
+  AbortedError,
+  ClosedError,
+  InvalidArgumentError,
+  InvalidMessageError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
+import { Waiter, withTimeout } from "../../core/waiter.js";
+import {
+  contractHandler,
+  type ServiceClient,
+  type ServiceContract,
+  type ServiceHandlers,
+  serviceClient,
+} from "../../patterns/kit/contract.js";
+import { ServiceError } from "../../patterns/kit/errors.js";
+import type { Service } from "../node/service.js";
+import type { Candidate } from "./balancer.js";
+import { decodeBody, encodeBody } from "./body.js";
+import { MAX_SERVED } from "./bounds.js";
+import { type Call, type CallSink, type CallTerms, RequestCalls } from "./calls.js";
+import { type ItemResult, NodeQueues } from "./node-queues.js";
+import { checkServiceName, manyTerms, requestTerms, servingSettings, streamTerms } from "./options.js";
+import { ReplyStream } from "./reply-stream.js";
+import {
+  type AnyHandler,
+  checked,
+  checkSchema,
+  isAsyncIterable,
+  RequestServer,
+  type Served,
+} from "./server.js";
+import { RequestServing, type ServedQueue } from "./serving.js";
+import type {
+  OutgoingRequest,
+  RequestMiddleware,
+  RequestsEvent,
+  RequestsStats,
+  ServedService,
+  ServedServiceStats,
+  ServeMiddleware,
+  ServeOptions,
+  ServiceHandler,
+  ServiceManyOptions,
+  ServiceManyResult,
+  ServiceRequest,
+  ServiceRequestOptions,
+  ServiceStreamOptions,
+} from "./types.js";
+import { type BodyForm, decodeRequest, type EncodedBody, RequestOp } from "./wire.js";
+
+/** ms of a stall of the process that count. */
+const MAX_STEP = 1_000;
+
+/** What requests need of their bus. */
+export interface RequestsEffects {
+  /** Of this node. */
+  readonly id: string;
+  /** To another node. */
+  send(node: string, item: Buffer): ItemResult;
+  /** Settles when there is room at another node; rejects when it is gone. */
+  room(node: string): Promise<void>;
+  /** The other nodes that serve it, and how far they are; the same array as before where nothing changed. */
+  candidates(service: string): readonly Candidate[];
+  /** Whether nodes were just met of which it is not known what they serve. */
+  isSettling(): boolean;
+  /** This node serves it from now on. @returns settles when the others know it */
+  announce(service: string): Promise<void>;
+  /** It serves it no more. @returns settles when the others know it, and what they had sent before has come */
+  withdraw(service: string): Promise<void>;
+  /** A live member, this node included. */
+  find(id: string): Service | undefined;
+  /** For messages of errors. */
+  nameOf(id: string): string;
+  report(event: RequestsEvent): void;
+  /** A handler threw. */
+  handlerFailed(from: string, error: unknown): void;
+}
+
+type Decode = (form: BodyForm, body: Buffer) => unknown;
+
+export class Requests {
+  readonly #effects: RequestsEffects;
+  readonly #timer = new DriverTimer(MAX_STEP);
+  readonly #queues: NodeQueues;
+  readonly #calls: RequestCalls;
+  readonly #serving: RequestServing;
+  readonly #server: RequestServer;
+  readonly #served = new Map<string, OwnService>();
+  #middleware: readonly RequestMiddleware[] = [];
+  /** Items from this node to itself. */
+  #local: Buffer[] = [];
+  #isStarted = false;
+  /** Those who wait for a node are about to look again. */
+  #isChanged = false;
+  #isClosed = false;
+  #idleWaits: (() => void)[] = [];
+  #changeWaits: (() => void)[] = [];
+  readonly #ownCandidates = new WeakMap<readonly Candidate[], readonly Candidate[]>();
+
+  constructor(effects: RequestsEffects) {
+    this.#effects = effects;
+    this.#queues = new NodeQueues({
+      send: (node, item) => this.#send(node, item),
+      room: (node) => effects.room(node),
+    });
+    this.#calls = new RequestCalls({
+      candidates: (service) => this.#candidates(service),
+      isSettling: () => effects.isSettling(),
+      send: (node, item) => this.#queues.send(node, item),
+      sendLater: (node, item) => this.#queues.sendLater(node, item),
+      nameOf: (node) => effects.nameOf(node),
+      random: Math.random,
+      idle: () => {
+        for (const resolve of this.#idleWaits.splice(0)) resolve();
+      },
+      retried: (service, node, reason, attempt) =>
+        effects.report({ type: "request:retried", service, node, reason, attempt }),
+      ejected: (service, node, ms) => effects.report({ type: "service:ejected", service, node, ms }),
+      restored: (service, node) => effects.report({ type: "service:restored", service, node }),
+    });
+    this.#serving = new RequestServing({
+      start: (job) => this.#server.start(job),
+      aborted: (job, reason) => this.#server.aborted(job, reason),
+      send: (node, item, done) => this.#queues.sendLater(node, item, done),
+      credited: (job) => this.#server.credited(job),
+    });
+    this.#server = new RequestServer(() => this.#serving, {
+      now: () => this.#timer.now(),
+      sender: (id) => effects.find(id),
+      handlerFailed: (from, error) => effects.handlerFailed(from, error),
+    });
+    this.#timer.hold(false);
+    this.#timer.start({
+      nextWakeUp: () => earliest(this.#calls.nextWakeUp(), this.#serving.nextWakeUp()),
+      tick: (now) => {
+        this.#calls.tick(now);
+        this.#serving.tick(now);
+      },
+    });
+  }
+
+  // --- Serving ---------------------------------------------------------------------------------------------------------
+
+  /** @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` */
+  serve(
+    of: string | ServiceContract,
+    handler: ServiceHandler<never, never> | ServiceHandlers<ServiceContract, ServiceRequest>,
+    options: ServeOptions<never, never> = {},
+  ): ServedService {
+    const settings = servingSettings(options);
+    const served = typeof of === "string" ? byName(of, handler, options) : byContract(of, handler, options);
+    const name = typeof of === "string" ? of : of.name;
+    checkServiceName(name);
+    if (this.#served.has(name)) throw new InvalidStateError("EFSM", `this node serves ${name} already`);
+    if (this.#served.size >= MAX_SERVED)
+      throw new InvalidStateError("EFSM", `a node serves ${MAX_SERVED} services at most`);
+    const service = this.#serving.add(name, settings);
+    service.context = served;
+    const own = new OwnService(service, {
+      withdraw: () => this.#withdraw(own),
+      remove: () => {
+        this.#withdraw(own);
+        if (this.#served.get(name) === own) this.#served.delete(name);
+        this.#serving.remove(service);
+      },
+      drain: () => {
+        this.#withdraw(own);
+        this.#serving.drain(service);
+      },
+    });
+    this.#served.set(name, own);
+    if (this.#isStarted) this.#announce(own);
+    return own;
+  }
+
+  /** @returns removes it @throws InvalidArgumentError `EINVAL` */
+  middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
+    if (side !== "serve" && side !== "request")
+      throw new InvalidArgumentError(`middleware is for "serve" or "request"; got ${describe(side)}`);
+    if (typeof call !== "function")
+      throw new InvalidArgumentError(`middleware takes a function; got ${describe(call)}`);
+    if (side === "serve") return this.#server.use(call as ServeMiddleware);
+    const added = call as RequestMiddleware;
+    this.#middleware = [...this.#middleware, added];
+    return () => {
+      this.#middleware = this.#middleware.filter((each) => each !== added);
+    };
+  }
+
+  #announce(own: OwnService): void {
+    try {
+      own.announced(this.#effects.announce(own.name));
+    } catch (error) {
+      own.announced(Promise.reject(error));
+    }
+    this.onRoutes();
+  }
+
+  #withdraw(own: OwnService): void {
+    if (own.isWithdrawn) return;
+    own.isWithdrawn = true;
+    if (this.#isStarted) own.withdrawn = this.#effects.withdraw(own.name).catch(() => undefined);
+    this.onRoutes();
+  }
+
+  // --- Requests --------------------------------------------------------------------------------------------------------
+
+  request(service: string, body: unknown, options: ServiceRequestOptions | undefined): Promise<unknown> {
+    try {
+      if (this.#middleware.length > 0)
+        return this.#through({ service, method: "", body, options: options ?? {}, isStream: false }, (each) =>
+          this.#request(each.service, each.method, encodeBody(each.body), each.options, decodeBody),
+        );
+      return this.#request(service, "", encodeBody(body), options, decodeBody);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** @throws InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING` */
+  requestStream(
+    service: string,
+    body: unknown,
+    options: ServiceStreamOptions | undefined,
+  ): AsyncIterableIterator<unknown, undefined> {
+    return this.#streamThrough(service, "", body, options, decodeBody);
+  }
+
+  async requestMany(
+    service: string,
+    body: unknown,
+    options: ServiceManyOptions = {},
+  ): Promise<ServiceManyResult> {
+    const { count, ...terms } = manyTerms(service, encodeBody(body), options);
+    const { signal } = options;
+    if (signal?.aborted === true) throw new AbortedError(signal.reason);
+    const end = performance.now() + terms.timeout;
+    const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
+    const timeout = terms.timeout < 0 ? -1 : Math.max(0, end - performance.now());
+    if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
+    const replies: { readonly service: Service; readonly body: unknown }[] = [];
+    const failed: { readonly service: Service; readonly error: Error }[] = [];
+    const waiting = new Map<string, { readonly service: Service; call: Call | undefined }>();
+    for (const node of nodes) waiting.set(node.id, { service: node, call: undefined });
+    return new Promise((resolve, reject) => {
+      let isOver = false;
+      const finish = (error?: Error): void => {
+        if (isOver) return;
+        isOver = true;
+        signal?.removeEventListener("abort", aborted);
+        for (const { call } of waiting.values())
+          if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, undefined);
+        if (error !== undefined) reject(error);
+        else resolve({ replies, failed, missing: [...waiting.values()].map((each) => each.service) });
+      };
+      const aborted = (): void => finish(new AbortedError(signal?.reason));
+      signal?.addEventListener("abort", aborted);
+      for (const node of nodes) {
+        if (isOver) break;
+        const settled = (error: Error | undefined, reply: () => unknown): void => {
+          if (isOver || !waiting.has(node.id)) return;
+          if (error instanceof ClosedError) {
+            finish(error);
+            return;
+          }
+          // Those without an answer in time are missing.
+          if (!(error instanceof TimeoutError)) {
+            waiting.delete(node.id);
+            try {
+              if (error !== undefined) throw error;
+              replies.push({ service: node, body: reply() });
+            } catch (thrown) {
+              failed.push({ service: node, error: thrown as Error });
+            }
+          } else if (timeout >= 0) {
+            const entry = waiting.get(node.id);
+            if (entry !== undefined) entry.call = undefined;
+            if ([...waiting.values()].every(({ call }) => call === undefined)) finish();
+            return;
+          }
+          if (waiting.size === 0 || replies.length >= count) finish();
+        };
+        const sink: CallSink = {
+          reply: (form, data) => settled(undefined, () => decodeBody(form, data)),
+          part: () => "not-a-stream",
+          end: () => settled(undefined, () => undefined),
+          fail: (error) => settled(error, () => undefined),
+        };
+        const call = this.#begin({ ...terms, timeout, node: node.id }, sink);
+        const entry = waiting.get(node.id);
+        if (entry !== undefined && call.state !== "over") entry.call = call;
+      }
+    });
+  }
+
+  /** A service by its contract. */
+  service<C extends ServiceContract>(
+    contract: C,
+    defaults: ServiceRequestOptions = {},
+  ): ServiceClient<C, ServiceRequestOptions> {
+    const bytesOf =
+      <T>(decode: (frames: readonly Buffer[]) => T): Decode =>
+      (_, body) =>
+        decode([body]);
+    return serviceClient<C, ServiceRequestOptions>(contract, {
+      request: (frames, decode, options) => {
+        const [method, value] = frames;
+        return this.#requestThrough(
+          contract.name,
+          String(method),
+          value,
+          merged(defaults, options),
+          bytesOf(decode),
+        ) as Promise<never>;
+      },
+      stream: (frames, decode, options) => {
+        const [method, value] = frames;
+        const { timeout, ...rest } = merged(defaults, options);
+        return this.#streamThrough(
+          contract.name,
+          String(method),
+          value,
+          // What a contract's calls have for one reply is the time until the first part.
+          { ...rest, ...(timeout !== undefined && { attemptTimeout: timeout }) },
+          bytesOf(decode),
+        ) as AsyncIterableIterator<never, undefined>;
+      },
+    });
+  }
+
+  #requestThrough(
+    service: string,
+    method: string,
+    body: unknown,
+    options: ServiceRequestOptions | undefined,
+    decode: Decode,
+  ): Promise<unknown> {
+    if (this.#middleware.length === 0)
+      return this.#request(service, method, encodeBody(body), options, decode);
+    return this.#through({ service, method, body, options: options ?? {}, isStream: false }, (each) =>
+      this.#request(each.service, each.method, encodeBody(each.body), each.options, decode),
+    );
+  }
+
+  #streamThrough(
+    service: string,
+    method: string,
+    body: unknown,
+    options: ServiceStreamOptions | undefined,
+    decode: Decode,
+  ): AsyncIterableIterator<unknown, undefined> {
+    if (this.#middleware.length === 0)
+      return this.#stream(service, method, encodeBody(body), options, decode);
+    const outgoing = { service, method, body, options: options ?? {}, isStream: true };
+    return this.#partsThrough(outgoing, decode);
+  }
+
+  async *#partsThrough(
+    outgoing: OutgoingRequest,
+    decode: Decode,
+  ): AsyncGenerator<unknown, undefined, undefined> {
+    const parts = await this.#through(outgoing, (each) =>
+      this.#stream(each.service, each.method, encodeBody(each.body), each.options, decode),
+    );
+    if (!isAsyncIterable(parts))
+      throw new InvalidArgumentError(
+        `middleware of a streamed request gives an async iterable; got ${describe(parts)}`,
+      );
+    yield* parts;
+    return undefined;
+  }
+
+  async #through(outgoing: OutgoingRequest, last: (request: OutgoingRequest) => unknown): Promise<unknown> {
+    const all = this.#middleware;
+    const step = (at: number, request: OutgoingRequest): unknown => {
+      const call = all[at];
+      return call === undefined
+        ? last(request)
+        : call(request, (changed) =>
+            step(at + 1, changed === undefined ? request : { ...request, ...changed }),
+          );
+    };
+    return step(0, outgoing);
+  }
+
+  #request(
+    service: string,
+    method: string,
+    body: EncodedBody,
+    options: ServiceRequestOptions | undefined,
+    decode: Decode,
+  ): Promise<unknown> {
+    const terms = requestTerms(service, method, body, options);
+    const signal = options?.signal;
+    checkSignal(signal);
+    let call: Call | undefined;
+    const waiter = new Waiter<unknown>(-1, signal, neverLate, () => {
+      if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, undefined);
+    });
+    call = this.#begin(terms, new WholeReply(service, waiter, decode));
+    return waiter.promise;
+  }
+
+  #stream(
+    service: string,
+    method: string,
+    body: EncodedBody,
+    options: ServiceStreamOptions | undefined,
+    decode: Decode,
+  ): ReplyStream {
+    const terms = streamTerms(service, method, body, options);
+    const signal = options?.signal;
+    checkSignal(signal);
+    const { parts = 1, bytes = 1 } = terms.extras ?? {};
+    let call: Call | undefined;
+    const giveUp = (error?: ShoalError): void => {
+      if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, error);
+    };
+    const aborted = (): void => giveUp(new AbortedError(signal?.reason));
+    signal?.addEventListener("abort", aborted);
+    const stream = new ReplyStream(parts, bytes, {
+      decode,
+      read: (count, size) => call !== undefined && this.#calls.read(call, count, size),
+      giveUp: () => giveUp(),
+      over: () => signal?.removeEventListener("abort", aborted),
+    });
+    call = this.#begin(terms, stream);
+    return stream;
+  }
+
+  /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF` */
+  #begin(terms: CallTerms, sink: CallSink): Call {
+    if (this.#isClosed) throw new ClosedError("EBADF", "the bus is closed");
+    if (!this.#calls.hasRoom(terms.body))
+      throw new InvalidStateError("ERR_TOO_MANY_PENDING", `${this.#calls.size} requests wait already`);
+    const call = this.#calls.call(this.#timer.now(), terms, sink);
+    this.#timer.update();
+    return call;
+  }
+
+  /** The nodes that serve it; of those that were just met it is waited until that is known. */
+  async #nodesOf(
+    service: string,
+    self: boolean,
+    timeout: number,
+    signal: AbortSignal | undefined,
+  ): Promise<readonly Service[]> {
+    const until = timeout < 0 ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+    for (;;) {
+      const nodes = this.#candidates(service).flatMap(({ id, distance }) =>
+        distance === 0 && !self ? [] : (this.#effects.find(id) ?? []),
+      );
+      const left = until - performance.now();
+      if (nodes.length > 0 || left <= 0 || !this.#effects.isSettling()) return nodes;
+      const changed = new Promise<void>((resolve) => this.#changeWaits.push(resolve));
+      await withTimeout(changed, Math.min(left, MAX_STEP));
+      if (signal?.aborted === true) throw new AbortedError(signal.reason);
+      if (this.#isClosed) throw new ClosedError("EAGAIN", "the bus closed while the request waited");
+    }
+  }
+
+  #candidates(service: string): readonly Candidate[] {
+    const others = this.#effects.candidates(service);
+    const own = this.#served.get(service);
+    if (own === undefined || own.isWithdrawn) return others;
+    let all = this.#ownCandidates.get(others);
+    if (all === undefined) {
+      all = [{ id: this.#effects.id, distance: 0 }, ...others];
+      this.#ownCandidates.set(others, all);
+    }
+    return all;
+  }
+
+  // --- What the bus brings ---------------------------------------------------------------------------------------------
+
+  /** Services that are served already become known. */
+  begin(): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    for (const own of this.#served.values()) if (!own.isWithdrawn) this.#announce(own);
+  }
+
+  /** An item of a member came. It never throws. */
+  onItem(from: string, bytes: Buffer): void {
+    const item = decodeRequest(bytes);
+    if (typeof item === "string") {
+      this.#serving.refused[item] = (this.#serving.refused[item] ?? 0) + 1;
+      return;
+    }
+    const now = this.#timer.now();
+    switch (item.op) {
+      case RequestOp.CALL:
+        this.#serving.onCall(now, from, item);
+        break;
+      case RequestOp.CREDIT:
+        this.#serving.onCredit(from, item.id, item.parts, item.bytes);
+        return;
+      case RequestOp.CANCEL:
+        this.#serving.onCancel(now, from, item.id);
+        break;
+      default:
+        this.#calls.onItem(now, from, item);
+        break;
+    }
+    this.#timer.update();
+  }
+
+  /** A member was lost, has left or was removed. */
+  onGone(id: string): void {
+    const now = this.#timer.now();
+    this.#calls.onGone(now, id);
+    this.#serving.onGone(now, id);
+    this.#timer.update();
+  }
+
+  /** Other nodes may serve something now. Those who wait look after what is under way has ended. */
+  onRoutes(): void {
+    if (this.#isChanged || (this.#calls.waiting === 0 && this.#changeWaits.length === 0)) return;
+    this.#isChanged = true;
+    queueMicrotask(() => {
+      this.#isChanged = false;
+      this.#calls.onChanged(this.#timer.now());
+      this.#timer.update();
+      for (const resolve of this.#changeWaits.splice(0)) resolve();
+    });
+  }
+
+  stats(): RequestsStats {
+    const refused = { ...this.#serving.refused };
+    for (const [reason, count] of Object.entries(this.#calls.refused))
+      refused[reason] = (refused[reason] ?? 0) + count;
+    return {
+      ...this.#calls.counts,
+      pending: this.#calls.size,
+      pendingBytes: this.#calls.bytes,
+      served: [...this.#served.values()].map((own) => own.stats()),
+      refused,
+    };
+  }
+
+  /** Takes nothing new. Settles when nothing runs here, and nothing of this node waits for a reply. */
+  async drain(): Promise<void> {
+    await Promise.all([...this.#served.values()].map((own) => own.drain()));
+    if (this.#calls.size > 0 && !this.#isClosed)
+      await new Promise<void>((resolve) => this.#idleWaits.push(resolve));
+  }
+
+  /** @param linger ms for what runs; -1: no limit */
+  async close(linger: number): Promise<void> {
+    if (this.#isClosed) return;
+    const drained = [...this.#served.values()].map((own) => own.drain());
+    this.#isClosed = true;
+    this.#calls.close(() => new ClosedError("EAGAIN", "the bus closed while the request waited"));
+    for (const resolve of [...this.#idleWaits.splice(0), ...this.#changeWaits.splice(0)]) resolve();
+    const isIdle = linger === 0 ? false : await withTimeout(Promise.all(drained), linger);
+    if (!isIdle) this.#server.abortAll(new ClosedError("EAGAIN", "the bus closes"));
+    for (const own of this.#served.values()) this.#serving.remove(own.queue);
+    this.#queues.close();
+    this.#timer.stop();
+  }
+
+  // --- Sending ---------------------------------------------------------------------------------------------------------
+
+  #send(node: string, item: Buffer): ItemResult {
+    if (node !== this.#effects.id) return this.#effects.send(node, item);
+    // In a later turn: a program whose requests all stay here leaves turns to the rest.
+    this.#local.push(item);
+    if (this.#local.length === 1) setImmediate(this.#takeLocal);
+    return "sent";
+  }
+
+  #takeLocal = (): void => {
+    const items = this.#local;
+    this.#local = [];
+    for (const item of items) this.onItem(this.#effects.id, item);
+  };
+}
+
+/** The reply of a request that has one. */
+class WholeReply implements CallSink {
+  readonly #service: string;
+  readonly #waiter: Waiter<unknown>;
+  readonly #decode: Decode;
+
+  constructor(service: string, waiter: Waiter<unknown>, decode: Decode) {
+    this.#service = service;
+    this.#waiter = waiter;
+    this.#decode = decode;
+  }
+
+  reply(form: BodyForm, body: Buffer): void {
+    let value: unknown;
+    try {
+      value = this.#decode(form, body);
+    } catch (error) {
+      const text = `the reply of ${this.#service} is refused: ${(error as Error).message}`;
+      this.#waiter.reject(
+        error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
+      );
+      return;
+    }
+    this.#waiter.resolve(value);
+  }
+
+  part(): string {
+    return "not-a-stream";
+  }
+
+  end(): void {
+    this.#waiter.resolve(undefined);
+  }
+
+  fail(error: ShoalError): void {
+    if (error instanceof ClosedError) this.#waiter.abandon(error);
+    else this.#waiter.reject(error);
+  }
+}
+
+interface OwnServiceEffects {
+  withdraw(): void;
+  drain(): void;
+  remove(): void;
+}
+
+/** A service that this node serves, as its program has it. */
+class OwnService implements ServedService {
+  readonly name: string;
+  readonly ready: Promise<void>;
+  readonly queue: ServedQueue;
+  isWithdrawn = false;
+  /** Settles when no further request comes, or some nodes have not answered for too long. */
+  withdrawn: Promise<void> = Promise.resolve();
+  readonly #effects: OwnServiceEffects;
+  #announced!: (known: Promise<void>) => void;
+
+  constructor(queue: ServedQueue, effects: OwnServiceEffects) {
+    this.name = queue.name;
+    this.queue = queue;
+    this.#effects = effects;
+    this.ready = new Promise((resolve) => {
+      this.#announced = resolve;
+    });
+    this.ready.catch(() => undefined); // A program that awaits it has the error.
+  }
+
+  announced(known: Promise<void>): void {
+    known.catch(() => undefined);
+    this.#announced(known);
+  }
+
+  stats(): ServedServiceStats {
+    const { name, queue } = this;
+    const { running, queued, queuedBytes, handled, failed, refused, abandoned, keyed } = queue;
+    return { name, running, queued, queuedBytes, handled, failed, refused, abandoned, kept: keyed.size };
+  }
+
+  async drain(): Promise<void> {
+    this.#effects.drain();
+    // A node that does not know it yet may send a request, which is to be refused before this node leaves.
+    await this.withdrawn;
+    await this.#idle();
+  }
+
+  async close(): Promise<void> {
+    this.#effects.remove();
+    await this.withdrawn;
+    await this.#idle();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #idle(): Promise<void> {
+    const { queue } = this;
+    if (queue.running > 0 || queue.queued > 0)
+      await new Promise<void>((resolve) => queue.onIdle.push(resolve));
+  }
+}
+
+function byName(name: string, handler: unknown, { schema }: ServeOptions<never, never>): Served {
+  if (typeof handler !== "function")
+    throw new InvalidArgumentError(`the handler of ${name} is a function; got ${describe(handler)}`);
+  const { request, reply } = schema ?? {};
+  checkSchema("schema.request", request);
+  checkSchema("schema.reply", reply as never);
+  return { handler: checked(name, handler as AnyHandler, request, reply as never), isRaw: false };
+}
+
+function byContract(
+  contract: ServiceContract,
+  handlers: unknown,
+  { schema }: ServeOptions<never, never>,
+): Served {
+  if (schema !== undefined) throw new InvalidArgumentError("a contract has its schemas; got schema as well");
+  const call = contractHandler<ServiceContract, ServiceRequest>(contract, handlers as never);
+  return {
+    isRaw: true,
+    handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
+  };
+}
+
+function merged(
+  defaults: ServiceRequestOptions,
+  options: ServiceRequestOptions | undefined,
+): ServiceRequestOptions {
+  return options === undefined ? defaults : { ...defaults, ...options };
+}
+
+/** @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR` */
+function checkSignal(signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  if (typeof signal?.addEventListener !== "function")
+    throw new InvalidArgumentError(`signal is an AbortSignal; got ${describe(signal)}`);
+  if (signal.aborted) throw new AbortedError(signal.reason);
+}
+
+function earliest(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  return Math.min(one, other);
+}
+
+function neverLate(): ShoalError {
+  return new TimeoutError("ETIMEDOUT", "late");
+}

@@ -1,0 +1,307 @@
+/**
+ * Runs the handlers of a node for the rules in serving.ts: bodies and schemas, signals, streamed replies.
+ *
+ *   Job ── body decoded ── middleware ── handler ──┬── value ──> reply
+ *                                                  ├── async iterable ──> parts, as fast as the caller reads
+ *                                                  └── error ──> failure with its message, code and data
+ */
+import { describe } from "../../core/arguments.js";
+import { AbortedError, InvalidArgumentError } from "../../core/errors.js";
+import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
+import {
+  encodeDetails,
+  handlerErrorText,
+  isInstance,
+  isRefusal,
+  messageOf,
+  refuse,
+  ServiceError,
+} from "../../patterns/kit/errors.js";
+import type { Service } from "../node/service.js";
+import { decodeBody, encodeBody } from "./body.js";
+import type { Job, RequestServing } from "./serving.js";
+import type { ServeMiddleware, ServiceRequest } from "./types.js";
+
+const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
+
+/** What a service calls. Its schemas are in it. */
+export type AnyHandler = (body: unknown, request: ServiceRequest) => unknown;
+
+/** What is served: the rules keep it with the service. */
+export interface Served {
+  readonly handler: AnyHandler;
+  /** Whether the handler gets the body's bytes as they came. */
+  readonly isRaw: boolean;
+}
+
+export interface ServerEffects {
+  now(): number;
+  /** The member that asks; `undefined`: it is gone. */
+  sender(id: string): Service | undefined;
+  handlerFailed(from: string, error: unknown): void;
+}
+
+/** A request as its handler has it; its signal is made when it is asked for. */
+class RunningRequest implements ServiceRequest {
+  readonly service: string;
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly idempotencyKey: string;
+  readonly sender: Service;
+  body: unknown;
+  readonly #job: Job;
+  readonly #now: () => number;
+  #controller: AbortController | undefined = undefined;
+  #abortReason: unknown = undefined;
+  isAborted = false;
+  /** Wakes a streamed reply that waits for credit. */
+  wake: (() => void) | undefined = undefined;
+
+  constructor(job: Job, sender: Service, body: unknown, now: () => number) {
+    const { service, method, headers = NO_HEADERS, key } = job.item;
+    this.service = service;
+    this.method = method;
+    this.headers = headers;
+    this.idempotencyKey = key;
+    this.sender = sender;
+    this.body = body;
+    this.#job = job;
+    this.#now = now;
+  }
+
+  get remaining(): number {
+    return Math.max(0, this.#job.until - this.#now());
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.isAborted) this.#controller.abort(this.#abortReason);
+    }
+    return this.#controller.signal;
+  }
+
+  abort(reason: unknown): void {
+    if (this.isAborted) return;
+    this.isAborted = true;
+    this.#abortReason = reason;
+    this.#controller?.abort(reason);
+    this.wake?.();
+  }
+}
+
+export class RequestServer {
+  readonly #effects: ServerEffects;
+  readonly #rules: () => RequestServing;
+  readonly #now: () => number;
+  readonly #running = new Set<RunningRequest>();
+  #middleware: readonly ServeMiddleware[] = [];
+
+  constructor(rules: () => RequestServing, effects: ServerEffects) {
+    this.#rules = rules;
+    this.#effects = effects;
+    this.#now = () => effects.now();
+  }
+
+  use(middleware: ServeMiddleware): () => void {
+    this.#middleware = [...this.#middleware, middleware];
+    return () => {
+      this.#middleware = this.#middleware.filter((each) => each !== middleware);
+    };
+  }
+
+  start(job: Job): void {
+    const sender = this.#effects.sender(job.from);
+    const { handler, isRaw } = job.service.context as Served;
+    if (sender === undefined) {
+      this.#fail(job, "stopping", "the caller is gone");
+      return;
+    }
+    let body: unknown;
+    try {
+      body = isRaw ? job.item.body : decodeBody(job.item.form, job.item.body);
+    } catch (error) {
+      this.#fail(job, "invalid-request", messageOf(error));
+      return;
+    }
+    const request = new RunningRequest(job, sender, body, this.#now);
+    job.context = request;
+    this.#running.add(request);
+    let result: unknown;
+    try {
+      result =
+        this.#middleware.length === 0
+          ? handler(body, request)
+          : through(this.#middleware, 0, request, handler);
+    } catch (error) {
+      this.#threw(job, request, error);
+      return;
+    }
+    if (isThenable(result))
+      result.then(
+        (value) => this.#settle(job, request, value),
+        (error: unknown) => this.#threw(job, request, error),
+      );
+    else this.#settle(job, request, result);
+  }
+
+  aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void {
+    (job.context as RunningRequest | undefined)?.abort(new AbortedError(TEXTS[reason]));
+  }
+
+  credited(job: Job): void {
+    (job.context as RunningRequest | undefined)?.wake?.();
+  }
+
+  /** Aborts all that runs. */
+  abortAll(reason: unknown): void {
+    for (const request of [...this.#running]) request.abort(reason);
+  }
+
+  #settle(job: Job, request: RunningRequest, value: unknown): void {
+    if (isAsyncIterable(value)) {
+      void this.#stream(job, request, value);
+      return;
+    }
+    this.#running.delete(request);
+    try {
+      const body = encodeBody(value);
+      this.#rules().reply(this.#effects.now(), job, body);
+    } catch (error) {
+      this.#effects.handlerFailed(job.from, error);
+      this.#fail(job, "invalid-reply", messageOf(error));
+    }
+  }
+
+  /** Sends parts as fast as the caller reads them. It never rejects. */
+  async #stream(job: Job, request: RunningRequest, parts: AsyncIterable<unknown>): Promise<void> {
+    const rules = this.#rules();
+    const { credit } = job;
+    try {
+      if (credit === undefined)
+        throw refuse(
+          "invalid-request",
+          request.service,
+          "the reply comes in parts: it is asked for by requestStream",
+        );
+      for await (const part of parts) {
+        if (request.isAborted) break;
+        const body = encodeBody(part);
+        while (!credit.hasRoom && !request.isAborted) await woken(request);
+        if (request.isAborted) break;
+        await new Promise<void>((resolve) => {
+          request.wake = resolve;
+          rules.part(job, body, resolve);
+        });
+        request.wake = undefined;
+        if (job.state === "over") break;
+      }
+      this.#running.delete(request);
+      rules.end(this.#effects.now(), job);
+    } catch (error) {
+      this.#threw(job, request, error);
+    }
+  }
+
+  #threw(job: Job, request: RunningRequest, error: unknown): void {
+    this.#running.delete(request);
+    const isRefused = isRefusal(error);
+    // What it throws when it is aborted does not count as a failure.
+    if (!isRefused && !request.isAborted) this.#effects.handlerFailed(job.from, error);
+    const text = handlerErrorText(error, true);
+    const reason = isRefused ? (error as ServiceError).reason : "worker-failed";
+    const thrown = isInstance(error, ServiceError) ? { code: error.handlerCode, data: error.data } : error;
+    this.#rules().fail(this.#effects.now(), job, reason, text, encodeDetails(thrown));
+  }
+
+  #fail(job: Job, reason: ServiceError["reason"], text: string): void {
+    this.#rules().fail(this.#effects.now(), job, reason, text);
+  }
+}
+
+const TEXTS = {
+  cancelled: "the caller gave the request up",
+  expired: "the caller's time is over",
+  lost: "the caller's node is gone",
+} as const;
+
+/** A handler that a schema stands before and one behind. */
+export function checked(
+  service: string,
+  handler: AnyHandler,
+  request: StandardSchemaV1 | undefined,
+  reply: StandardSchemaV1 | undefined,
+): AnyHandler {
+  if (request === undefined && reply === undefined) return handler;
+  const checkReply = (value: unknown): unknown => {
+    if (reply === undefined) return value;
+    if (isAsyncIterable(value)) return checkedParts(value, checkReply);
+    const { issues } = validate(reply, value);
+    if (issues === undefined) return value;
+    throw refuse("invalid-reply", service, "The reply does not conform to its schema", {}, { cause: issues });
+  };
+  return (body, context) => {
+    let value = body;
+    if (request !== undefined) {
+      const result = validate(request, body);
+      if (result.issues !== undefined) {
+        const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
+        const text = `The request does not conform to its schema: ${describeIssues(result.issues)}`;
+        throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
+      }
+      value = result.value;
+    }
+    const answer = handler(value, context);
+    return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
+  };
+}
+
+async function* checkedParts(
+  parts: AsyncIterable<unknown>,
+  check: (value: unknown) => unknown,
+): AsyncGenerator<unknown, void, undefined> {
+  for await (const part of parts) yield check(part);
+}
+
+/** Calls the middleware from one on, and then the handler. */
+function through(
+  middleware: readonly ServeMiddleware[],
+  at: number,
+  request: RunningRequest,
+  handler: AnyHandler,
+): unknown {
+  const next = middleware[at];
+  if (next === undefined) return handler(request.body, request);
+  return next(request, (...given) => {
+    const [body] = given;
+    if (given.length > 0) request.body = body;
+    return through(middleware, at + 1, request, handler);
+  });
+}
+
+function woken(request: RunningRequest): Promise<void> {
+  return new Promise((resolve) => {
+    request.wake = () => {
+      request.wake = undefined;
+      resolve();
+    };
+  });
+}
+
+export function isThenable(value: unknown): value is Promise<unknown> {
+  return typeof (value as { readonly then?: unknown } | null | undefined)?.then === "function";
+}
+
+export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return (
+    typeof (value as { readonly [Symbol.asyncIterator]?: unknown } | null | undefined)?.[
+      Symbol.asyncIterator
+    ] === "function"
+  );
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkSchema(what: string, schema: StandardSchemaV1 | undefined): void {
+  if (schema === undefined || typeof schema?.["~standard"]?.validate === "function") return;
+  throw new InvalidArgumentError(`${what} is a schema (Standard Schema, version 1); got ${describe(schema)}`);
+}

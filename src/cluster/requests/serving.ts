@@ -1,0 +1,501 @@
+/**
+ * The rules of a node that serves: how many requests run at a time, which wait, which are refused, and what of them ends early. Pure: items and
+ * the time go in, calls of `effects` come out.
+ *
+ *   CALL ──> queued ──a slot is free──> running ──reply──> replying ──the link has it──> over
+ *     │         │ CANCEL, lost, late       │ CANCEL, lost, late: the signal aborts, and the reply is dropped
+ *     v         v                          v
+ *   refused: no-service, stopping, overloaded       over
+ *
+ * A request that was refused has not run. A slot is free again when the link to the caller has the reply, so a caller that does not read fills
+ * its own link, then the slots that its requests have, and the others' requests find the rest.
+ *
+ * A request with an idempotency key runs once: another one with that key waits for the same reply, or gets the one that is kept.
+ */
+import { Link } from "../../core/collections/linked-list.js";
+import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { Deadlines, type Due } from "../../core/deadlines.js";
+import { fnv1a } from "../../core/hash.js";
+import type { FailureReason } from "../../patterns/kit/errors.js";
+import { sizeOfBody } from "./body.js";
+import { MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
+import { SendCredit } from "./stream-window.js";
+import {
+  type CallItem,
+  type EncodedBody,
+  encodeEnd,
+  encodeFailure,
+  encodePart,
+  encodeReply,
+  type ServiceLoad,
+} from "./wire.js";
+
+/** How a service is served; every number is checked. */
+export interface ServingSettings {
+  readonly concurrency: number;
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
+  /** ms for which replies are kept by idempotency key; 0: not at all. */
+  readonly keepReplies: number;
+}
+
+export interface ServingEffects {
+  /** Calls the handler. Its outcome comes by `reply`, `part`, `end` or `fail`. */
+  start(job: Job): void;
+  /** The caller waits no longer: the handler's signal aborts. */
+  aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void;
+  /** Sends it, when there is room where the link is full. @param done called once: whether the link has it, or it is too large for it */
+  send(node: string, item: Buffer, done?: (result: "sent" | "too-large" | "unreachable") => void): void;
+  /** Credit came for a streamed reply. */
+  credited(job: Job): void;
+}
+
+/** `joined`: it waits for the reply of another one with its idempotency key. */
+type JobState = "queued" | "joined" | "running" | "over";
+
+/** A request that came. */
+export class Job implements Due {
+  readonly from: string;
+  readonly item: CallItem;
+  readonly service: ServedQueue;
+  /** When its caller has given it up; infinite: never. */
+  readonly until: number;
+  readonly link: Link<Job> = new Link(this);
+  deadline = 0;
+  state: JobState = "queued";
+  /** Whether it has a slot. */
+  holdsSlot = false;
+  /** Nobody waits for what comes of it. */
+  isAbandoned = false;
+  /** Of a streamed reply. */
+  readonly credit: SendCredit | undefined;
+  /** What its driver has of it. */
+  context: unknown = undefined;
+
+  constructor(from: string, item: CallItem, service: ServedQueue, now: number) {
+    this.from = from;
+    this.item = item;
+    this.service = service;
+    this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
+    this.credit = item.parts > 0 ? new SendCredit(item.parts, item.bytes) : undefined;
+  }
+}
+
+/** A reply that is kept, or the jobs that wait for it. */
+interface Keyed {
+  /** Of the body that the key stood with first. */
+  readonly hash: number;
+  reply: EncodedBody | undefined;
+  keptAt: number;
+  bytes: number;
+  waiting: Job[];
+}
+
+/** A service of this node. */
+export class ServedQueue {
+  readonly name: string;
+  readonly settings: ServingSettings;
+  readonly queue = new RingBuffer<Job>();
+  readonly keyed = new Map<string, Keyed>();
+  running = 0;
+  queuedBytes = 0;
+  /** Of those in the queue, the ones that are over. */
+  queuedOver = 0;
+  keptBytes = 0;
+  isDraining = false;
+  /** Those that wait are being started. */
+  isStarting = false;
+  handled = 0;
+  failed = 0;
+  refused = 0;
+  abandoned = 0;
+  /** Called when nothing is queued or runs. */
+  onIdle: (() => void)[] = [];
+  /** What its driver has of it. */
+  context: unknown = undefined;
+
+  constructor(name: string, settings: ServingSettings) {
+    this.name = name;
+    this.settings = settings;
+  }
+
+  get queued(): number {
+    return this.queue.length - this.queuedOver;
+  }
+
+  get load(): ServiceLoad {
+    return { busy: this.running + this.queued, slots: this.settings.concurrency };
+  }
+}
+
+const NO_LOAD: ServiceLoad = { busy: 0, slots: 0 };
+
+export class RequestServing {
+  readonly refused: Record<string, number> = {};
+  readonly #effects: ServingEffects;
+  readonly #services = new Map<string, ServedQueue>();
+  /** By caller, and by its id. */
+  readonly #jobs = new Map<string, Map<number, Job>>();
+  readonly #deadlines = new Deadlines<Job>();
+  /** The latest time that came in. */
+  #now = 0;
+
+  constructor(effects: ServingEffects) {
+    this.#effects = effects;
+  }
+
+  get services(): ReadonlyMap<string, ServedQueue> {
+    return this.#services;
+  }
+
+  add(name: string, settings: ServingSettings): ServedQueue {
+    const service = new ServedQueue(name, settings);
+    this.#services.set(name, service);
+    return service;
+  }
+
+  /** It takes nothing new. What waits is refused, for another node to take; what runs goes on. */
+  drain(service: ServedQueue): void {
+    service.isDraining = true;
+    for (let job = service.queue.shift(); job !== undefined; job = service.queue.shift()) {
+      if (job.state !== "queued") continue;
+      service.queuedBytes -= job.item.body.length;
+      this.#refuseJob(job, "stopping", "the node is draining");
+    }
+    service.queuedOver = 0;
+    this.#checkIdle(service);
+  }
+
+  /** It is served no more. What runs goes on. */
+  remove(service: ServedQueue): void {
+    if (!service.isDraining) this.drain(service);
+    if (this.#services.get(service.name) === service) this.#services.delete(service.name);
+  }
+
+  onCall(now: number, from: string, item: CallItem): void {
+    this.#now = now;
+    const service = this.#services.get(item.service);
+    if (service === undefined) {
+      this.#refuseCall(from, item, NO_LOAD, "no-service", "this node does not serve it");
+      return;
+    }
+    if (service.isDraining) {
+      this.#refuseCall(from, item, service.load, "stopping", "the node is draining");
+      return;
+    }
+    if (this.#jobs.get(from)?.has(item.id) === true) {
+      this.#count("again");
+      return;
+    }
+    const { concurrency, maxQueue, maxQueueBytes, keepReplies } = service.settings;
+    const job = new Job(from, item, service, now);
+    if (item.key !== "" && keepReplies > 0 && this.#byKey(job)) return;
+    if (service.running < concurrency) {
+      this.#take(now, job);
+      this.#start(job);
+      return;
+    }
+    if (service.queued >= maxQueue || service.queuedBytes + item.body.length > maxQueueBytes) {
+      service.refused += 1;
+      this.#refuseJob(job, "overloaded", "too many requests wait");
+      return;
+    }
+    this.#take(now, job);
+    service.queue.push(job);
+    service.queuedBytes += item.body.length;
+  }
+
+  /** The caller waits no longer. */
+  onCancel(now: number, from: string, id: number): void {
+    const job = this.#jobs.get(from)?.get(id);
+    // It may have been answered meanwhile.
+    this.#now = now;
+    if (job !== undefined) this.#abandon(job, "cancelled");
+  }
+
+  onCredit(from: string, id: number, parts: number, bytes: number): void {
+    const job = this.#jobs.get(from)?.get(id);
+    if (job?.credit === undefined) return;
+    job.credit.granted(parts, bytes);
+    if (job.credit.hasRoom) this.#effects.credited(job);
+  }
+
+  /** A caller was lost, has left or was removed. */
+  onGone(now: number, from: string): void {
+    this.#now = now;
+    for (const job of [...(this.#jobs.get(from)?.values() ?? [])]) this.#abandon(job, "lost");
+  }
+
+  nextWakeUp(): number | undefined {
+    return this.#deadlines.next();
+  }
+
+  tick(now: number): void {
+    this.#now = now;
+    for (const job of this.#deadlines.take(now)) this.#abandon(job, "expired");
+  }
+
+  // --- What comes of a job ---------------------------------------------------------------------------------------------
+
+  reply(now: number, job: Job, body: EncodedBody): void {
+    this.#now = now;
+    this.#settleKey(job, body);
+    if (this.#ends(job)) return;
+    job.service.handled += 1;
+    this.#finish(job, encodeReply(job.item.id, loadAfter(job), body));
+  }
+
+  /** A part of a streamed reply. @param done called when the next one may come, or the job is over */
+  part(job: Job, body: EncodedBody, done: () => void): void {
+    if (job.isAbandoned || job.state === "over") {
+      done();
+      return;
+    }
+    job.credit?.sent(sizeOfBody(body));
+    this.#effects.send(job.from, encodePart(job.item.id, body), (result) => {
+      if (result === "too-large")
+        this.fail(this.#now, job, "too-large", "a part of the reply is larger than a message may be");
+      else if (result === "unreachable") this.#over(job);
+      done();
+    });
+  }
+
+  end(now: number, job: Job): void {
+    this.#now = now;
+    if (this.#ends(job)) return;
+    job.service.handled += 1;
+    this.#finish(job, encodeEnd(job.item.id, loadAfter(job)));
+  }
+
+  fail(now: number, job: Job, reason: FailureReason, text: string, details?: Uint8Array): void {
+    this.#now = now;
+    this.#settleKey(job, undefined);
+    if (this.#ends(job)) return;
+    job.service.failed += 1;
+    this.#finish(job, encodeFailure(job.item.id, loadAfter(job), reason, text, details));
+  }
+
+  /** Whether nobody waits for it: then it is over. */
+  #ends(job: Job): boolean {
+    if (job.state === "over") return true;
+    if (!job.isAbandoned) return false;
+    this.#over(job);
+    return true;
+  }
+
+  #finish(job: Job, item: Buffer): void {
+    this.#forget(job);
+    this.#effects.send(job.from, item, (result) => {
+      if (result === "too-large") {
+        this.#count("too-large");
+        const text = `the reply of ${item.length} bytes is larger than a message may be`;
+        this.#effects.send(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
+      } else if (result === "unreachable") this.#count("reply");
+      this.#release(job);
+    });
+  }
+
+  // --- Jobs ------------------------------------------------------------------------------------------------------------
+
+  #take(now: number, job: Job): void {
+    let jobs = this.#jobs.get(job.from);
+    if (jobs === undefined) {
+      jobs = new Map();
+      this.#jobs.set(job.from, jobs);
+    }
+    jobs.set(job.item.id, job);
+    if (job.until !== Number.POSITIVE_INFINITY) this.#deadlines.set(job.link, now, job.until - now);
+  }
+
+  #start(job: Job): void {
+    job.state = "running";
+    job.holdsSlot = true;
+    job.service.running += 1;
+    this.#effects.start(job);
+  }
+
+  #abandon(job: Job, reason: "cancelled" | "expired" | "lost"): void {
+    const { service, state } = job;
+    job.link.unlink();
+    service.abandoned += 1;
+    if (state === "queued" || state === "joined") {
+      // It stays in the ring until it is its turn.
+      if (state === "queued") service.queuedOver += 1;
+      service.queuedBytes -= job.item.body.length;
+      this.#settleKey(job, undefined);
+      this.#over(job);
+      return;
+    }
+    this.#forget(job);
+    job.isAbandoned = true;
+    // Others may wait for its reply, by its key.
+    const keyed = job.item.key === "" ? undefined : service.keyed.get(keyOf(job));
+    if (keyed?.waiting.some((each) => each.state === "joined") !== true) this.#effects.aborted(job, reason);
+  }
+
+  #over(job: Job): void {
+    this.#forget(job);
+    this.#release(job);
+  }
+
+  #forget(job: Job): void {
+    job.link.unlink();
+    const jobs = this.#jobs.get(job.from);
+    if (jobs?.get(job.item.id) !== job) return;
+    jobs.delete(job.item.id);
+    if (jobs.size === 0) this.#jobs.delete(job.from);
+  }
+
+  /** Its slot is free: the next one. */
+  #release(job: Job): void {
+    job.state = "over";
+    if (!job.holdsSlot) return;
+    job.holdsSlot = false;
+    const { service } = job;
+    service.running -= 1;
+    // What ends before its start has returned makes room for the loop that started it.
+    if (service.isStarting) return;
+    service.isStarting = true;
+    while (service.running < service.settings.concurrency) {
+      const next = service.queue.shift();
+      if (next === undefined) break;
+      if (next.state === "over") {
+        service.queuedOver -= 1;
+        continue;
+      }
+      service.queuedBytes -= next.item.body.length;
+      if (this.#now >= next.until) {
+        this.#settleKey(next, undefined);
+        service.abandoned += 1;
+        this.#over(next);
+        continue;
+      }
+      this.#start(next);
+    }
+    service.isStarting = false;
+    this.#checkIdle(service);
+  }
+
+  #checkIdle(service: ServedQueue): void {
+    if (service.running > 0 || service.queued > 0) return;
+    for (const call of service.onIdle.splice(0)) call();
+  }
+
+  // --- Idempotency -------------------------------------------------------------------------------------------------------
+
+  /** @returns whether the request is answered by another one with its key */
+  #byKey(job: Job): boolean {
+    const { service, item } = job;
+    const hash = fnv1a(item.body, 0, item.body.length, item.form);
+    const key = keyOf(job);
+    const known = service.keyed.get(key);
+    const isOld = known?.reply !== undefined && this.#now - known.keptAt >= service.settings.keepReplies;
+    if (known === undefined || isOld) {
+      if (known !== undefined) this.#forgetKey(service, key, known);
+      this.#evictKeys(service);
+      service.keyed.set(key, { hash, reply: undefined, keptAt: this.#now, bytes: 0, waiting: [job] });
+      return false;
+    }
+    if (known.hash !== hash) {
+      this.#refuseJob(job, "duplicate", "another request had this idempotency key");
+      return true;
+    }
+    if (known.reply !== undefined) {
+      this.#effects.send(job.from, encodeReply(item.id, service.load, known.reply));
+      return true;
+    }
+    const { maxQueue, maxQueueBytes } = service.settings;
+    if (known.waiting.length >= maxQueue || service.queuedBytes + item.body.length > maxQueueBytes) {
+      this.#refuseJob(job, "overloaded", "too many requests wait");
+      return true;
+    }
+    known.waiting.push(job);
+    this.#take(this.#now, job);
+    job.state = "joined";
+    service.queuedBytes += item.body.length;
+    return true;
+  }
+
+  /** The job that ran has ended: those that waited get its reply, or run in its place. @param reply `undefined`: it has none */
+  #settleKey(job: Job, reply: EncodedBody | undefined): void {
+    const { service, item } = job;
+    if (item.key === "") return;
+    const key = keyOf(job);
+    const known = service.keyed.get(key);
+    if (known === undefined || known.reply !== undefined || known.waiting[0] !== job) return;
+    const others = known.waiting.filter(({ state }) => state === "joined");
+    for (const each of others) service.queuedBytes -= each.item.body.length;
+    known.waiting = [];
+    if (reply === undefined) {
+      service.keyed.delete(key);
+      // Its caller may ask again.
+      for (const each of others) {
+        this.#forget(each);
+        this.#refuseJob(each, "overloaded", "the request with this idempotency key failed");
+      }
+      return;
+    }
+    known.reply = kept(reply);
+    known.keptAt = this.#now;
+    known.bytes = sizeOfBody(reply);
+    service.keptBytes += known.bytes;
+    // The newest last.
+    service.keyed.delete(key);
+    service.keyed.set(key, known);
+    this.#evictKeys(service);
+    for (const each of others) {
+      this.#forget(each);
+      each.state = "over";
+      service.handled += 1;
+      this.#effects.send(each.from, encodeReply(each.item.id, service.load, reply));
+    }
+  }
+
+  #evictKeys(service: ServedQueue): void {
+    for (const [key, known] of service.keyed) {
+      const isOld = known.reply !== undefined && this.#now - known.keptAt >= service.settings.keepReplies;
+      const isPast = service.keyed.size > MAX_KEPT_REPLIES || service.keptBytes > MAX_KEPT_REPLY_BYTES;
+      if (!isOld && !isPast) break;
+      // One that runs stays: there are no more of these than slots.
+      if (known.reply !== undefined) this.#forgetKey(service, key, known);
+    }
+  }
+
+  #forgetKey(service: ServedQueue, key: string, known: Keyed): void {
+    service.keyed.delete(key);
+    service.keptBytes -= known.bytes;
+  }
+
+  // --- Refusals ----------------------------------------------------------------------------------------------------------
+
+  #refuseJob(job: Job, reason: FailureReason, text: string): void {
+    this.#forget(job);
+    this.#settleKey(job, undefined);
+    job.state = "over";
+    this.#refuseCall(job.from, job.item, job.service.load, reason, text);
+  }
+
+  #refuseCall(from: string, { id }: CallItem, load: ServiceLoad, reason: FailureReason, text: string): void {
+    this.#count(reason);
+    this.#effects.send(from, encodeFailure(id, load, reason, text));
+  }
+
+  #count(reason: string): void {
+    this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+}
+
+/** The load without the request that is answered. */
+function loadAfter({ service, holdsSlot }: Job): ServiceLoad {
+  const { busy, slots } = service.load;
+  return { busy: holdsSlot ? busy - 1 : busy, slots };
+}
+
+function keyOf({ item }: Job): string {
+  return `${item.method}\0${item.key}`;
+}
+
+/** A body that is kept: the program may use its bytes again. */
+function kept({ form, data }: EncodedBody): EncodedBody {
+  return { form, data: typeof data === "string" ? data : Buffer.from(data) };
+}

@@ -1,0 +1,372 @@
+/**
+ * What nodes send each other for requests, as bytes: items of the kind REQUEST (docs/spec/services.md has the vectors).
+ *
+ *   item      head 1 | id uint | what its op has
+ *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL
+ *             bits 4, 5    form of the body: bytes, text in UTF-8, JSON, none
+ *             bit 6        of a CALL: extras follow the service: length uint, record (schema.ts)
+ *             bit 7        fields of a later version follow the id: length uint, bytes; they are skipped
+ *   CALL      timeout uint (ms, 0: none) | service text | extras | body
+ *   REPLY     busy uint | slots uint | body
+ *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON, or nothing)
+ *   PART      body
+ *   END       busy uint | slots uint
+ *   CREDIT    parts uint | bytes uint
+ *   CANCEL    nothing
+ *
+ * A text here is a length, uint, and UTF-8. `busy` is how many requests the service has at that node, `slots` how many it handles at a time.
+ */
+import { isUtf8 } from "node:buffer";
+import { list, optional, Reader, schema, sizeOfUint, text, uint, writeUint } from "../messaging/schema.js";
+import {
+  MAX_FAILURE_DETAILS,
+  MAX_FAILURE_TEXT,
+  MAX_HEADER_BYTES,
+  MAX_HEADERS,
+  MAX_KEY,
+  MAX_METHOD_NAME,
+  MAX_SERVICE_NAME,
+} from "./bounds.js";
+
+/** What an item is. The numbers are the wire's. */
+export const RequestOp = {
+  /** A request: it wants one REPLY or FAILURE with its `id`, or PARTs and one END or FAILURE. */
+  CALL: 1,
+  REPLY: 2,
+  FAILURE: 3,
+  /** A part of a streamed reply. */
+  PART: 4,
+  /** The streamed reply is complete. */
+  END: 5,
+  /** The caller has read so much of a streamed reply. */
+  CREDIT: 6,
+  /** The caller waits no longer. */
+  CANCEL: 7,
+} as const;
+export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
+
+/** How a body is to be read. The numbers are the wire's. */
+export const BodyForm = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
+export type BodyForm = (typeof BodyForm)[keyof typeof BodyForm];
+
+const OP = 0x0f;
+const FORM_SHIFT = 4;
+const FORM = 0x03;
+const EXTRAS = 0x40;
+const MORE = 0x80;
+
+const ExtrasRecord = schema({
+  method: optional(text(MAX_METHOD_NAME)),
+  key: optional(text(MAX_KEY)),
+  /** Names and values in turn. */
+  headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
+  /** Parts and bytes of a streamed reply that may be sent before a CREDIT. */
+  parts: optional(uint()),
+  bytes: optional(uint()),
+});
+
+/** A body as it is sent. */
+export interface EncodedBody {
+  readonly form: BodyForm;
+  readonly data: string | Uint8Array;
+}
+
+export type Headers = Readonly<Record<string, string>>;
+
+/** What a CALL has that most do not. */
+export interface CallExtras {
+  /** "": none. */
+  readonly method: string;
+  /** "": none. */
+  readonly key: string;
+  readonly headers: Headers | undefined;
+  /** Of a streamed reply; 0: one reply is wanted. */
+  readonly parts: number;
+  readonly bytes: number;
+}
+
+/** The load of a service at a node. */
+export interface ServiceLoad {
+  readonly busy: number;
+  readonly slots: number;
+}
+
+export interface CallItem extends CallExtras {
+  readonly op: typeof RequestOp.CALL;
+  readonly id: number;
+  readonly timeout: number;
+  readonly service: string;
+  readonly form: BodyForm;
+  /** A view. */
+  readonly body: Buffer;
+}
+
+export interface ReplyItem extends ServiceLoad {
+  readonly op: typeof RequestOp.REPLY;
+  readonly id: number;
+  readonly form: BodyForm;
+  readonly body: Buffer;
+}
+
+export interface FailureItem extends ServiceLoad {
+  readonly op: typeof RequestOp.FAILURE;
+  readonly id: number;
+  readonly reason: string;
+  readonly message: string;
+  readonly details: Buffer;
+}
+
+export interface PartItem {
+  readonly op: typeof RequestOp.PART;
+  readonly id: number;
+  readonly form: BodyForm;
+  readonly body: Buffer;
+}
+
+export interface EndItem extends ServiceLoad {
+  readonly op: typeof RequestOp.END;
+  readonly id: number;
+}
+
+export interface CreditItem {
+  readonly op: typeof RequestOp.CREDIT;
+  readonly id: number;
+  readonly parts: number;
+  readonly bytes: number;
+}
+
+export interface CancelItem {
+  readonly op: typeof RequestOp.CANCEL;
+  readonly id: number;
+}
+
+export type RequestItem = CallItem | ReplyItem | FailureItem | PartItem | EndItem | CreditItem | CancelItem;
+
+/** Why bytes are not an item. */
+export type RequestJunk =
+  | "empty"
+  | "op"
+  | "id"
+  | "more"
+  | "service"
+  | "extras"
+  | "headers"
+  | "load"
+  | "failure"
+  | "credit";
+
+const NO_BYTES = Buffer.alloc(0);
+
+function sizeOfData(data: string | Uint8Array): number {
+  return typeof data === "string" ? Buffer.byteLength(data) : data.length;
+}
+
+function writeData(bytes: Buffer, at: number, data: string | Uint8Array): void {
+  if (typeof data === "string") bytes.write(data, at);
+  else bytes.set(data, at);
+}
+
+/** @param size of what follows the id @returns the bytes, with the head and the id; what follows is at `1 + sizeOfUint(id)` */
+function begin(op: RequestOp, form: BodyForm, flags: number, id: number, size: number): Buffer {
+  const bytes = Buffer.allocUnsafe(1 + sizeOfUint(id) + size);
+  bytes[0] = op | (form << FORM_SHIFT) | flags;
+  writeUint(bytes, 1, id);
+  return bytes;
+}
+
+/** @param timeout ms, 0: none @param extras `undefined`: there are none */
+export function encodeCall(
+  id: number,
+  timeout: number,
+  service: string,
+  extras: CallExtras | undefined,
+  { form, data }: EncodedBody,
+): Buffer {
+  const record = extras && encodeExtras(extras);
+  const nameSize = Buffer.byteLength(service);
+  const extrasSize = record === undefined ? 0 : sizeOfUint(record.length) + record.length;
+  const size = sizeOfUint(timeout) + sizeOfUint(nameSize) + nameSize + extrasSize + sizeOfData(data);
+  const bytes = begin(RequestOp.CALL, form, record === undefined ? 0 : EXTRAS, id, size);
+  let at = writeUint(bytes, 1 + sizeOfUint(id), timeout);
+  at = writeUint(bytes, at, nameSize);
+  at += bytes.write(service, at);
+  if (record !== undefined) {
+    at = writeUint(bytes, at, record.length);
+    at += record.copy(bytes, at);
+  }
+  writeData(bytes, at, data);
+  return bytes;
+}
+
+function encodeExtras({ method, key, headers, parts, bytes }: CallExtras): Buffer {
+  return ExtrasRecord.encode({
+    ...(method !== "" && { method }),
+    ...(key !== "" && { key }),
+    ...(headers !== undefined && { headers: Object.entries(headers).flat() }),
+    ...(parts !== 0 && { parts, bytes }),
+  });
+}
+
+export function encodeReply(id: number, { busy, slots }: ServiceLoad, { form, data }: EncodedBody): Buffer {
+  const size = sizeOfUint(busy) + sizeOfUint(slots) + sizeOfData(data);
+  const bytes = begin(RequestOp.REPLY, form, 0, id, size);
+  let at = writeUint(bytes, 1 + sizeOfUint(id), busy);
+  at = writeUint(bytes, at, slots);
+  writeData(bytes, at, data);
+  return bytes;
+}
+
+/** @param details JSON of at most `MAX_FAILURE_DETAILS` bytes */
+export function encodeFailure(
+  id: number,
+  { busy, slots }: ServiceLoad,
+  reason: string,
+  message: string,
+  details: Uint8Array = NO_BYTES,
+): Buffer {
+  const cut = Buffer.from(message.slice(0, MAX_FAILURE_TEXT));
+  const size =
+    sizeOfUint(busy) +
+    sizeOfUint(slots) +
+    sizeOfUint(reason.length) +
+    reason.length +
+    sizeOfUint(cut.length) +
+    cut.length +
+    details.length;
+  const bytes = begin(RequestOp.FAILURE, BodyForm.BYTES, 0, id, size);
+  let at = writeUint(bytes, 1 + sizeOfUint(id), busy);
+  at = writeUint(bytes, at, slots);
+  at = writeUint(bytes, at, reason.length);
+  at += bytes.write(reason, at);
+  at = writeUint(bytes, at, cut.length);
+  at += cut.copy(bytes, at);
+  bytes.set(details, at);
+  return bytes;
+}
+
+export function encodePart(id: number, { form, data }: EncodedBody): Buffer {
+  const bytes = begin(RequestOp.PART, form, 0, id, sizeOfData(data));
+  writeData(bytes, 1 + sizeOfUint(id), data);
+  return bytes;
+}
+
+export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
+  const bytes = begin(RequestOp.END, BodyForm.BYTES, 0, id, sizeOfUint(busy) + sizeOfUint(slots));
+  writeUint(bytes, writeUint(bytes, 1 + sizeOfUint(id), busy), slots);
+  return bytes;
+}
+
+export function encodeCredit(id: number, parts: number, size: number): Buffer {
+  const bytes = begin(RequestOp.CREDIT, BodyForm.BYTES, 0, id, sizeOfUint(parts) + sizeOfUint(size));
+  writeUint(bytes, writeUint(bytes, 1 + sizeOfUint(id), parts), size);
+  return bytes;
+}
+
+export function encodeCancel(id: number): Buffer {
+  return begin(RequestOp.CANCEL, BodyForm.BYTES, 0, id, 0);
+}
+
+/** @returns the item, whose bodies are views of the bytes; or why there is none */
+export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
+  if (bytes.length === 0) return "empty";
+  const head = bytes[0] as number;
+  const op = head & OP;
+  const form = ((head >> FORM_SHIFT) & FORM) as BodyForm;
+  const reader = new Reader(bytes, 1);
+  const id = reader.uint();
+  if (reader.failed || id === 0) return "id";
+  if ((head & MORE) !== 0) {
+    reader.view(reader.uint());
+    if (reader.failed) return "more";
+  }
+  switch (op) {
+    case RequestOp.CALL:
+      return readCall(reader, id, form, (head & EXTRAS) !== 0);
+    case RequestOp.REPLY: {
+      const busy = reader.uint();
+      const slots = reader.uint();
+      return reader.failed ? "load" : { op, id, busy, slots, form, body: restOf(reader) };
+    }
+    case RequestOp.FAILURE: {
+      const busy = reader.uint();
+      const slots = reader.uint();
+      if (reader.failed) return "load";
+      const reason = readText(reader, MAX_SERVICE_NAME);
+      const message = readText(reader, 4 * MAX_FAILURE_TEXT);
+      const details = restOf(reader);
+      if (reason === undefined || message === undefined || details.length > MAX_FAILURE_DETAILS)
+        return "failure";
+      return { op, id, busy, slots, reason, message, details };
+    }
+    case RequestOp.PART:
+      return { op, id, form, body: restOf(reader) };
+    case RequestOp.END: {
+      const busy = reader.uint();
+      const slots = reader.uint();
+      return reader.failed ? "load" : { op, id, busy, slots };
+    }
+    case RequestOp.CREDIT: {
+      const parts = reader.uint();
+      const size = reader.uint();
+      return reader.failed ? "credit" : { op, id, parts, bytes: size };
+    }
+    case RequestOp.CANCEL:
+      return { op, id };
+    default:
+      return "op";
+  }
+}
+
+function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean): CallItem | RequestJunk {
+  const timeout = reader.uint();
+  const service = readText(reader, MAX_SERVICE_NAME);
+  if (service === undefined || service === "") return "service";
+  let method = "";
+  let key = "";
+  let headers: Headers | undefined;
+  let parts = 0;
+  let bytes = 0;
+  if (hasExtras) {
+    const size = reader.uint();
+    const start = reader.at;
+    reader.view(size);
+    const extras = reader.failed ? undefined : ExtrasRecord.decode(reader.bytes, start, start + size);
+    if (extras === undefined) return "extras";
+    method = extras.method ?? "";
+    key = extras.key ?? "";
+    parts = extras.parts ?? 0;
+    bytes = extras.bytes ?? 0;
+    if (extras.headers !== undefined) {
+      headers = readHeaders(extras.headers);
+      if (headers === undefined) return "headers";
+    }
+  }
+  const body = restOf(reader);
+  return { op: RequestOp.CALL, id, timeout, service, method, key, headers, parts, bytes, form, body };
+}
+
+/** @returns `undefined`: there is a name without a value, or there are too many bytes */
+function readHeaders(texts: readonly string[]): Headers | undefined {
+  if (texts.length % 2 !== 0) return undefined;
+  // Without a prototype: a name may be any text.
+  const headers: Record<string, string> = Object.create(null);
+  let bytes = 0;
+  for (let i = 0; i < texts.length; i += 2) {
+    const name = texts[i] as string;
+    const value = texts[i + 1] as string;
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(value);
+    headers[name] = value;
+  }
+  return bytes > MAX_HEADER_BYTES ? undefined : headers;
+}
+
+function readText(reader: Reader, most: number): string | undefined {
+  const size = reader.uint();
+  if (reader.failed || size > most) return undefined;
+  const view = reader.view(size);
+  return reader.failed || !isUtf8(view) ? undefined : view.toString();
+}
+
+function restOf({ bytes, at, end }: Reader): Buffer {
+  return bytes.subarray(at, end);
+}

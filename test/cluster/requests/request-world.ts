@@ -1,0 +1,290 @@
+/** Callers and serving nodes in virtual time: links in order for each pair, handlers that take time, nodes that are killed and drained. */
+
+import type { Candidate } from "../../../src/cluster/requests/balancer.js";
+import { encodeBody } from "../../../src/cluster/requests/body.js";
+import { type CallTerms, RequestCalls } from "../../../src/cluster/requests/calls.js";
+import {
+  type Job,
+  RequestServing,
+  type ServedQueue,
+  type ServingSettings,
+} from "../../../src/cluster/requests/serving.js";
+import { BodyForm, decodeRequest, RequestOp } from "../../../src/cluster/requests/wire.js";
+
+/** A random number generator with a seed (mulberry32). */
+export function randomOf(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 0x1_0000_0000;
+  };
+}
+
+export const SERVICE = "work";
+
+export const TERMS: CallTerms = {
+  service: SERVICE,
+  extras: undefined,
+  body: { form: BodyForm.TEXT, data: "" },
+  timeout: 5_000,
+  attemptTimeout: -1,
+  retries: 3,
+  retryDelay: 20,
+  maxRetryDelay: 1_000,
+  idempotent: false,
+  waitForReady: false,
+  self: true,
+  node: undefined,
+};
+
+export const SETTINGS: ServingSettings = {
+  concurrency: 4,
+  maxQueue: 8,
+  maxQueueBytes: 65_536,
+  keepReplies: 60_000,
+};
+
+/** What a handler does with a request: ms that it takes, and whether it fails; of a stream its parts. */
+export interface Work {
+  readonly ms: number;
+  readonly fails: boolean;
+  readonly parts: number;
+}
+
+export class WorldNode {
+  readonly id: string;
+  readonly world: World;
+  readonly calls: RequestCalls;
+  readonly serving: RequestServing;
+  service: ServedQueue | undefined;
+  isAlive = true;
+  /** Known to the others as serving. */
+  isServing = false;
+  /** Bodies of requests that its handler was given. */
+  readonly runs: string[] = [];
+  readonly aborted: string[] = [];
+  readonly credits = new Map<Job, () => void>();
+
+  constructor(world: World, id: string) {
+    this.world = world;
+    this.id = id;
+    this.calls = new RequestCalls({
+      candidates: () => world.candidates(),
+      isSettling: () => false,
+      send: (to, item) => world.send(this, to, item),
+      sendLater: (to, item) => void world.carry(this, to, item),
+      nameOf: (node) => node,
+      random: world.random,
+      ejected: (_, node) => void world.ejected.push(node),
+      restored: (_, node) => void world.restored.push(node),
+    });
+    this.serving = new RequestServing({
+      start: (job) => this.#start(job),
+      aborted: (job) => {
+        this.aborted.push(job.item.body.toString());
+        this.credits.get(job)?.();
+      },
+      send: (to, item, done) => {
+        world.carry(this, to, item);
+        done?.(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
+      },
+      credited: (job) => this.credits.get(job)?.(),
+    });
+  }
+
+  serve(settings: Partial<ServingSettings> = {}): void {
+    this.service = this.serving.add(SERVICE, { ...SETTINGS, ...settings });
+    this.isServing = true;
+    this.world.changed();
+  }
+
+  receive(from: string, bytes: Buffer): void {
+    const item = decodeRequest(bytes);
+    if (typeof item === "string") throw new Error(`junk: ${item}`);
+    const { now } = this.world;
+    switch (item.op) {
+      case RequestOp.CALL:
+        this.serving.onCall(now, from, item);
+        return;
+      case RequestOp.CREDIT:
+        this.serving.onCredit(from, item.id, item.parts, item.bytes);
+        return;
+      case RequestOp.CANCEL:
+        this.serving.onCancel(now, from, item.id);
+        return;
+      default:
+        this.calls.onItem(now, from, item);
+        return;
+    }
+  }
+
+  #start(job: Job): void {
+    const body = job.item.body.toString();
+    this.runs.push(body);
+    const { world } = this;
+    const work = world.workOf(this, body);
+    world.later(work.ms, () => {
+      if (!this.isAlive) return;
+      if (work.fails) this.serving.fail(world.now, job, "worker-failed", "as it was told");
+      else if (job.credit !== undefined) this.#stream(job, work.parts);
+      else this.serving.reply(world.now, job, encodeBody(`${body}!`));
+    });
+  }
+
+  #stream(job: Job, parts: number): void {
+    let sent = 0;
+    const step = (): void => {
+      if (!this.isAlive) return;
+      if (job.isAbandoned || job.state === "over" || sent === parts) {
+        this.credits.delete(job);
+        this.serving.end(this.world.now, job);
+        return;
+      }
+      if (job.credit?.hasRoom !== true) {
+        this.credits.set(job, () => {
+          this.credits.delete(job);
+          this.world.later(0, step);
+        });
+        return;
+      }
+      sent += 1;
+      this.serving.part(job, encodeBody(`${sent}`), () => this.world.later(0, step));
+    };
+    step();
+  }
+}
+
+interface Event {
+  readonly at: number;
+  readonly order: number;
+  run(): void;
+}
+
+export class World {
+  now = 0;
+  readonly random: () => number;
+  readonly nodes = new Map<string, WorldNode>();
+  readonly ejected: string[] = [];
+  readonly restored: string[] = [];
+  /** The part of sends that find a full link. */
+  full = 0;
+  workOf: (node: WorldNode, body: string) => Work = () => ({ ms: 1, fails: false, parts: 3 });
+  #events: Event[] = [];
+  #order = 0;
+  /** When the last item of a pair arrives. */
+  readonly #last = new Map<string, number>();
+  #candidates: readonly Candidate[] = [];
+
+  constructor(seed: number) {
+    this.random = randomOf(seed);
+  }
+
+  add(id: string): WorldNode {
+    const node = new WorldNode(this, id);
+    this.nodes.set(id, node);
+    return node;
+  }
+
+  get(id: string): WorldNode {
+    return this.nodes.get(id) as WorldNode;
+  }
+
+  candidates(): readonly Candidate[] {
+    return this.#candidates;
+  }
+
+  changed(): void {
+    this.#candidates = [...this.nodes.values()]
+      .filter(({ isServing }) => isServing)
+      .map(({ id }) => ({ id, distance: 1 }));
+    for (const { calls, isAlive } of this.nodes.values()) if (isAlive) calls.onChanged(this.now);
+  }
+
+  later(ms: number, run: () => void): void {
+    this.#order += 1;
+    this.#events.push({ at: this.now + ms, order: this.#order, run });
+  }
+
+  send(from: WorldNode, to: string, item: Buffer): "sent" | "full" | "unreachable" {
+    if (this.nodes.get(to)?.isAlive !== true && this.random() < 0.5) return "unreachable";
+    if (this.random() < this.full) return "full";
+    this.carry(from, to, item);
+    return "sent";
+  }
+
+  carry({ id }: WorldNode, to: string, item: Buffer): void {
+    const pair = `${id} ${to}`;
+    const at = Math.max(this.now + this.random() * 3, this.#last.get(pair) ?? 0);
+    this.#last.set(pair, at);
+    this.later(at - this.now, () => {
+      const node = this.nodes.get(to);
+      if (node?.isAlive === true && this.nodes.get(id)?.isAlive === true) node.receive(id, item);
+    });
+  }
+
+  /** It is gone at once, and the others know it some time later. */
+  kill(id: string): void {
+    const node = this.get(id);
+    node.isAlive = false;
+    this.later(50 + this.random() * 400, () => {
+      node.isServing = false;
+      this.changed();
+      for (const { calls, serving, isAlive } of this.nodes.values()) {
+        if (!isAlive) continue;
+        calls.onGone(this.now, id);
+        serving.onGone(this.now, id);
+      }
+    });
+  }
+
+  /** It takes nothing new; the others know it some time later. */
+  drain(id: string): void {
+    const node = this.get(id);
+    if (node.service === undefined) return;
+    node.serving.drain(node.service);
+    this.later(this.random() * 100, () => {
+      node.isServing = false;
+      this.changed();
+    });
+  }
+
+  /** Runs what is due until a time. */
+  runUntil(until: number): void {
+    for (;;) {
+      const next = this.#next();
+      const wakeUp = this.#nextWakeUp();
+      const at = Math.min(next?.at ?? Number.POSITIVE_INFINITY, wakeUp);
+      if (at > until) break;
+      this.now = Math.max(this.now, at);
+      if (next !== undefined && next.at <= wakeUp) {
+        this.#events.splice(this.#events.indexOf(next), 1);
+        next.run();
+      } else
+        for (const { calls, serving, isAlive } of this.nodes.values()) {
+          if (!isAlive) continue;
+          calls.tick(this.now);
+          serving.tick(this.now);
+        }
+    }
+    this.now = until;
+  }
+
+  #next(): Event | undefined {
+    let first: Event | undefined;
+    for (const each of this.#events)
+      if (first === undefined || each.at < first.at || (each.at === first.at && each.order < first.order))
+        first = each;
+    return first;
+  }
+
+  #nextWakeUp(): number {
+    let first = Number.POSITIVE_INFINITY;
+    for (const { calls, serving, isAlive } of this.nodes.values()) {
+      if (!isAlive) continue;
+      first = Math.min(first, calls.nextWakeUp() ?? first, serving.nextWakeUp() ?? first);
+    }
+    return first;
+  }
+}

@@ -1,0 +1,399 @@
+/** serve and request between real nodes: replies, errors, streams, deadlines, contracts, drains and losses. */
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  ClusterNode,
+  type ClusterNodeOptions,
+  defineService,
+  ServiceError,
+} from "../../../src/cluster/index.js";
+import type { StandardSchemaV1 } from "../../../src/core/standard-schema.js";
+
+const open: ClusterNode[] = [];
+let made = 0;
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((node) => node.close({ linger: 0 })));
+});
+
+/** Nodes of a group of their own, all of which see each other. */
+async function cluster<const N extends readonly string[]>(
+  names: N,
+  options: ClusterNodeOptions = {},
+): Promise<{ [K in keyof N]: ClusterNode }> {
+  made += 1;
+  const group = `requests-${process.pid}-${made}`;
+  const nodes = names.map(
+    (name) => new ClusterNode({ name, group, multicast: { port: 26_431 }, ...options }),
+  );
+  open.push(...nodes);
+  await Promise.all(nodes.map((node) => node.start()));
+  for (const node of nodes)
+    while (node.members().length < names.length)
+      await new Promise((resolve) => node.events.once("joined", resolve));
+  return nodes as { [K in keyof N]: ClusterNode };
+}
+
+function schemaOf<T>(accepts: (value: unknown) => value is T): StandardSchemaV1<T> {
+  return {
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: (value) => (accepts(value) ? { value } : { issues: [{ message: "not one" }] }),
+    },
+  };
+}
+
+const number = schemaOf((value): value is number => typeof value === "number");
+
+async function errorOf(promise: Promise<unknown>): Promise<Error & Partial<ServiceError>> {
+  return promise.then(
+    (value) => {
+      throw new Error(`it resolved to ${String(value)}`);
+    },
+    (error) => error,
+  );
+}
+
+describe("requests between nodes", () => {
+  it("answers bytes, texts, JSON and nothing as what they are", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("echo", (body) => body).ready;
+    for (const body of ["a text", "", { a: [1, null, "x"] }, 7, null, undefined])
+      expect(await two.request("echo", body)).toEqual(body);
+    expect(await two.request("echo", Buffer.from([0, 255]))).toEqual(Buffer.from([0, 255]));
+    expect(two.stats().requests).toMatchObject({
+      called: 7,
+      succeeded: 7,
+      failed: 0,
+      pending: 0,
+      pendingBytes: 0,
+    });
+    expect(one.stats().requests?.served).toMatchObject([{ name: "echo", handled: 7, running: 0 }]);
+    expect(two.routes()).toEqual([]);
+  });
+
+  it("answers over links that are sealed by a key", async () => {
+    const [one, two] = await cluster(["one", "two"], { key: "0".repeat(40) });
+    await one.serve("echo", (body) => body).ready;
+    expect(await two.request("echo", "sealed")).toBe("sealed");
+  });
+
+  it("serves what was given before the start, and answers itself where it is the nearest", async () => {
+    const node = new ClusterNode({
+      name: "alone",
+      group: `requests-${process.pid}-alone`,
+      multicast: { port: 26_431 },
+    });
+    open.push(node);
+    node.serve("echo", (body) => body);
+    await node.start();
+    expect(await node.request("echo", "hello")).toBe("hello");
+    expect((await errorOf(node.request("echo", "hello", { self: false }))).reason).toBe("no-service");
+  });
+
+  it("hands the handler headers, method, sender and what is left of the time", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("facts", (_, request) => ({
+      headers: request.headers,
+      sender: request.sender.name,
+      key: request.idempotencyKey,
+      left: request.remaining > 0 && request.remaining <= 900,
+    })).ready;
+    expect(
+      await two.request("facts", undefined, { headers: { trace: "7" }, idempotencyKey: "k", timeout: 800 }),
+    ).toEqual({ headers: { trace: "7" }, sender: two.self.name, key: "k", left: true });
+  });
+
+  it("rejects with the message, code and data of what the handler threw", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    const failures: unknown[] = [];
+    one.events.on("handler:failed", ({ error }) => failures.push(error));
+    await one.serve("fail", () => {
+      throw Object.assign(new Error("sold out"), { code: "SOLD_OUT", data: { left: 0 } });
+    }).ready;
+    const error = await errorOf(two.request("fail"));
+    expect(error).toBeInstanceOf(ServiceError);
+    expect(error).toMatchObject({
+      code: "ERR_SERVICE",
+      reason: "worker-failed",
+      service: "fail",
+      handlerCode: "SOLD_OUT",
+      data: { left: 0 },
+    });
+    expect(error.message).toContain("sold out");
+    expect(failures).toHaveLength(1);
+  });
+
+  it("fails at once where no node serves it, or waits for one", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    expect((await errorOf(two.request("later"))).reason).toBe("no-service");
+    const waiting = two.request("later", 1, { waitForReady: true });
+    one.serve("later", (body) => body);
+    expect(await waiting).toBe(1);
+    expect(await errorOf(two.request("never", 1, { waitForReady: true, timeout: 50 }))).toMatchObject({
+      code: "ETIMEDOUT",
+    });
+  });
+
+  it("aborts the handler's signal when the caller gives up, or its time is over", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    const aborted: string[] = [];
+    let running = (): void => undefined;
+    await one.serve(
+      "slow",
+      (body, { signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener("abort", () => {
+            aborted.push(String(body));
+            reject(signal.reason);
+          });
+          running();
+        }),
+    ).ready;
+    const begun = new Promise<void>((resolve) => {
+      running = resolve;
+    });
+    const controller = new AbortController();
+    const given = two.request("slow", "given up", { signal: controller.signal });
+    await begun;
+    controller.abort();
+    expect(await errorOf(given)).toMatchObject({ code: "ABORT_ERR" });
+    expect(await errorOf(two.request("slow", "late", { timeout: 50 }))).toMatchObject({ code: "ETIMEDOUT" });
+    while (aborted.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    expect(aborted).toEqual(["given up", "late"]);
+    while (one.stats().requests?.served[0]?.running !== 0)
+      await new Promise((resolve) => setImmediate(resolve));
+    expect(two.stats().requests).toMatchObject({ pending: 0, failed: 2 });
+  });
+
+  it("runs as many as its concurrency, and refuses what waits beyond its queue", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    let most = 0;
+    let running = 0;
+    const ends: (() => void)[] = [];
+    await one.serve(
+      "narrow",
+      async () => {
+        running += 1;
+        most = Math.max(most, running);
+        await new Promise<void>((resolve) => ends.push(resolve));
+        running -= 1;
+      },
+      { concurrency: 2, maxQueue: 1 },
+    ).ready;
+    const calls = [1, 2, 3].map(() => two.request("narrow"));
+    while (one.stats().requests?.served[0]?.queued !== 1)
+      await new Promise((resolve) => setImmediate(resolve));
+    expect(await errorOf(two.request("narrow", 4, { retries: 0 }))).toMatchObject({ reason: "overloaded" });
+    const done = Promise.all(calls);
+    let isDone = false;
+    void done.then(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      for (const end of ends.splice(0)) end();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(most).toBe(2);
+  });
+
+  it("runs requests with one idempotency key once, from all callers", async () => {
+    const [one, two, three] = await cluster(["one", "two", "three"]);
+    let runs = 0;
+    for (const node of [one, two])
+      await node.serve("pay", async (amount) => {
+        runs += 1;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return { paid: amount, by: node.self.name, run: runs };
+      }).ready;
+    const pay = (node: ClusterNode, amount = 5): Promise<unknown> =>
+      node.request("pay", amount, { idempotencyKey: "order 7" });
+    const replies = await Promise.all([pay(three), pay(three), pay(two), pay(one)]);
+    replies.push(await pay(three));
+    expect(runs).toBe(1);
+    for (const reply of replies) expect(reply).toEqual(replies[0]);
+    expect(await errorOf(pay(three, 6))).toMatchObject({ reason: "duplicate" });
+  });
+
+  it("streams replies no faster than they are read, and ends the handler when the reader leaves", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    let made = 0;
+    let ended = false;
+    await one.serve("count", async function* (most) {
+      try {
+        for (let i = 1; i <= Number(most); i++) {
+          made = i;
+          yield i;
+        }
+      } finally {
+        ended = true;
+      }
+    }).ready;
+    const all: unknown[] = [];
+    for await (const part of two.requestStream("count", 1_000)) all.push(part);
+    expect(all).toEqual(Array.from({ length: 1_000 }, (_, i) => i + 1));
+
+    ended = false;
+    const stream = two.requestStream("count", 1_000_000, { maxQueue: 8 });
+    for (let i = 1; i <= 20; i++) expect(await stream.next()).toEqual({ done: false, value: i });
+    // Read, unread, and one that waits for credit.
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(made).toBeLessThanOrEqual(20 + 8 + 1);
+    await stream.return?.();
+    while (!ended) await new Promise((resolve) => setImmediate(resolve));
+    expect(two.stats().requests?.pending).toBe(0);
+  });
+
+  it("rejects a stream with what the handler threw, after the parts before it", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("broken", async function* () {
+      yield "first";
+      throw new Error("no more");
+    }).ready;
+    const stream = two.requestStream("broken");
+    expect(await stream.next()).toEqual({ done: false, value: "first" });
+    await expect(stream.next()).rejects.toThrow("no more");
+    expect(await stream.next()).toEqual({ done: true, value: undefined });
+    expect(await errorOf(two.request("broken"))).toMatchObject({ reason: "invalid-request" });
+  });
+
+  it("asks all that serve it, and puts each into one list", async () => {
+    const [one, two, three] = await cluster(["one", "two", "three"]);
+    await one.serve("who", () => "one").ready;
+    await two.serve("who", () => {
+      throw new Error("nobody");
+    }).ready;
+    await three.serve("who", () => new Promise(() => undefined)).ready;
+    const { replies, failed, missing } = await three.requestMany("who", undefined, { timeout: 200 });
+    expect(replies.map(({ service, body }) => [service.id, body])).toEqual([[one.self.id, "one"]]);
+    expect(failed.map(({ service }) => service.id)).toEqual([two.self.id]);
+    expect(missing.map(({ id }) => id)).toEqual([three.self.id]);
+    const first = await three.requestMany("who", undefined, { count: 1 });
+    expect(first.replies).toHaveLength(1);
+  });
+
+  it("serves a contract, and checks both ends by its schemas", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    const contract = defineService({
+      name: "math",
+      methods: {
+        square: { request: number, reply: number },
+        upTo: { request: number, stream: number },
+        wrong: { request: number, reply: number },
+      },
+    });
+    await one.serve(contract, {
+      square: (value) => value * value,
+      async *upTo(most) {
+        for (let i = 1; i <= most; i++) yield i;
+      },
+      wrong: () => "no number" as never,
+    }).ready;
+    const math = two.service(contract);
+    expect(await math.square(7)).toBe(49);
+    const parts: number[] = [];
+    for await (const part of math.upTo(3)) parts.push(part);
+    expect(parts).toEqual([1, 2, 3]);
+    expect(await errorOf(math.square("x" as never))).toMatchObject({ code: "EINVAL" });
+    expect(await errorOf(math.wrong(1))).toMatchObject({ reason: "invalid-reply" });
+  });
+
+  it("checks one function by schemas", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("half", (value) => value / 2, { schema: { request: number, reply: number } }).ready;
+    expect(await two.request("half", 8)).toBe(4);
+    expect(await errorOf(two.request("half", "eight"))).toMatchObject({
+      reason: "invalid-request",
+      data: { issues: [{ path: [], message: "not one" }] },
+    });
+  });
+
+  it("passes middleware on both sides", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    const seen: string[] = [];
+    one.middleware("serve", async (request, next) => {
+      seen.push(`serve ${request.service} ${request.headers.user}`);
+      if (request.headers.user === undefined)
+        throw Object.assign(new Error("who are you?"), { code: "AUTH" });
+      return `<${String(await next(`${String(request.body)}!`))}>`;
+    });
+    await one.serve("echo", (body) => body).ready;
+    expect(await errorOf(two.request("echo", "x"))).toMatchObject({ handlerCode: "AUTH" });
+    const remove = two.middleware("request", (request, next) =>
+      next({ ...request, options: { ...request.options, headers: { user: "me" } } }),
+    );
+    expect(await two.request("echo", "x")).toBe("<x!>");
+    remove();
+    expect(seen).toEqual(["serve echo undefined", "serve echo me"]);
+  });
+
+  it("goes to another node while one drains, and fails nothing", async () => {
+    const [one, two, three] = await cluster(["one", "two", "three"]);
+    const served = [one, two].map((node) =>
+      node.serve("work", async () => {
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        return node.self.name;
+      }),
+    );
+    await Promise.all(served.map(({ ready }) => ready));
+    const by = new Set<unknown>();
+    let isOver = false;
+    const load = Promise.all(
+      Array.from({ length: 16 }, async () => {
+        while (!isOver) by.add(await three.request("work"));
+      }),
+    );
+    while (by.size < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+    await one.drain();
+    by.clear();
+    while (by.size < 1) await new Promise((resolve) => setTimeout(resolve, 1));
+    await one.close();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    isOver = true;
+    await load;
+    expect([...by]).toEqual([two.self.name]);
+    expect(three.stats().requests).toMatchObject({ failed: 0, pending: 0 });
+  });
+
+  it("rejects what waits when the bus closes, and takes nothing afterwards", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    await one.serve("never", () => new Promise(() => undefined)).ready;
+    const waiting = errorOf(two.request("never", 1, { timeout: -1 }));
+    await two.close({ linger: 0 });
+    expect(await waiting).toMatchObject({ code: "EAGAIN" });
+    expect(await errorOf(two.request("never"))).toMatchObject({ code: "EBADF" });
+    expect(() => two.serve("x", () => 1)).toThrow(expect.objectContaining({ code: "EBADF" }));
+  });
+
+  it("refuses mistakes with what was expected", async () => {
+    const [one] = await cluster(["one"]);
+    one.serve("known", () => 1);
+    for (const call of [
+      () => one.serve("bad name", () => 1),
+      () => one.serve("", () => 1),
+      () => one.serve("x", 7 as never),
+      () => one.serve("x", () => 1, { concurrency: 0 }),
+      () => one.serve("x", () => 1, { concurency: 1 } as never),
+      () => one.serve("x", () => 1, { schema: { request: 7 as never } }),
+      () => one.middleware("serv" as never, (() => 1) as never),
+      () => one.requestStream("x", 1, { idempotencyKey: "no" } as never),
+    ])
+      expect(call).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => one.serve("known", () => 1)).toThrow(expect.objectContaining({ code: "EFSM" }));
+    for (const options of [
+      { timeout: 1.5 },
+      { retries: -1 },
+      { headers: { a: 1 } },
+      { headers: { a: "x".repeat(9_000) } },
+      { idempotencyKey: "" },
+      { signal: 7 },
+      { timout: 1 },
+    ])
+      expect(await errorOf(one.request("known", 1, options as never)), JSON.stringify(options)).toMatchObject(
+        {
+          code: "EINVAL",
+        },
+      );
+    expect(await errorOf(one.request("known", () => 1))).toMatchObject({ code: "EINVAL" });
+  });
+});

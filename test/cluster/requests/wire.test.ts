@@ -1,0 +1,221 @@
+/** Requests as bytes: round trips, junk, and the vectors of the specification. */
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { decodeBody, encodeBody } from "../../../src/cluster/requests/body.js";
+import {
+  BodyForm,
+  decodeRequest,
+  encodeCall,
+  encodeCancel,
+  encodeCredit,
+  encodeEnd,
+  encodeFailure,
+  encodePart,
+  encodeReply,
+  RequestOp,
+} from "../../../src/cluster/requests/wire.js";
+import fc from "../../support/properties.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+
+const id = fc.oneof(
+  fc.integer({ min: 1, max: 300 }),
+  fc.maxSafeNat().map((each) => each + 1 || 1),
+);
+const count = fc.oneof(fc.nat(300), fc.maxSafeNat());
+const text = (max: number): fc.Arbitrary<string> =>
+  fc.string({ unit: "grapheme", maxLength: max }).filter((each) => Buffer.byteLength(each) <= max);
+const load = fc.record({ busy: count, slots: count });
+const value = fc.oneof(
+  fc.string({ unit: "grapheme" }),
+  fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes)),
+  fc.jsonValue().filter((each) => typeof each !== "string"),
+  fc.constant(undefined),
+);
+const extras = fc.option(
+  fc.record({
+    method: text(255),
+    key: text(128),
+    headers: fc.option(fc.dictionary(text(20), text(60), { minKeys: 1, maxKeys: 20 }), { nil: undefined }),
+    parts: fc.nat(1_000),
+    bytes: fc.nat(100_000),
+  }),
+  { nil: undefined },
+);
+
+describe("requests as bytes", () => {
+  it("gives back what went in", () => {
+    fc.assert(
+      fc.property(
+        id,
+        count,
+        text(100).filter((each) => each !== ""),
+        extras,
+        value,
+        (number, timeout, service, more, body) => {
+          const item = decodeRequest(encodeCall(number, timeout, service, more, encodeBody(body)));
+          if (typeof item === "string" || item.op !== RequestOp.CALL) throw new Error(String(item));
+          expect([item.id, item.timeout, item.service]).toEqual([number, timeout, service]);
+          expect(decodeBody(item.form, item.body)).toEqual(roundTrip(body));
+          expect([item.method, item.key, item.parts]).toEqual([
+            more?.method ?? "",
+            more?.key ?? "",
+            more?.parts ?? 0,
+          ]);
+          expect({ ...item.headers }).toEqual({ ...more?.headers });
+        },
+      ),
+      { numRuns: LONG ? 10_000 : 500 },
+    );
+    fc.assert(
+      fc.property(
+        id,
+        load,
+        text(40),
+        text(200),
+        fc.uint8Array({ maxLength: 60 }),
+        count,
+        count,
+        (number, of, reason, message, details, parts, bytes) => {
+          expect(decodeRequest(encodeReply(number, of, { form: BodyForm.BYTES, data: details }))).toEqual({
+            op: RequestOp.REPLY,
+            id: number,
+            ...of,
+            form: BodyForm.BYTES,
+            body: Buffer.from(details),
+          });
+          const ascii = "overloaded";
+          expect(decodeRequest(encodeFailure(number, of, ascii, message, details))).toEqual({
+            op: RequestOp.FAILURE,
+            id: number,
+            ...of,
+            reason: ascii,
+            message,
+            details: Buffer.from(details),
+          });
+          expect(decodeRequest(encodePart(number, { form: BodyForm.TEXT, data: reason }))).toEqual({
+            op: RequestOp.PART,
+            id: number,
+            form: BodyForm.TEXT,
+            body: Buffer.from(reason),
+          });
+          expect(decodeRequest(encodeEnd(number, of))).toEqual({ op: RequestOp.END, id: number, ...of });
+          expect(decodeRequest(encodeCredit(number, parts, bytes))).toEqual({
+            op: RequestOp.CREDIT,
+            id: number,
+            parts,
+            bytes,
+          });
+          expect(decodeRequest(encodeCancel(number))).toEqual({ op: RequestOp.CANCEL, id: number });
+        },
+      ),
+      { numRuns: LONG ? 10_000 : 500 },
+    );
+  });
+
+  it("takes junk for junk, and never throws", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (junk) => {
+        decodeRequest(Buffer.from(junk));
+      }),
+      { numRuns: LONG ? 1_000_000 : 20_000 },
+    );
+    const whole = encodeCall(
+      300,
+      5_000,
+      "pay",
+      { method: "m", key: "k", headers: { trace: "7" }, parts: 2, bytes: 9 },
+      encodeBody({ amount: 5 }),
+    );
+    fc.assert(
+      fc.property(fc.nat(whole.length), fc.nat(whole.length - 1), fc.nat(255), (end, at, byte) => {
+        const changed = Buffer.from(whole.subarray(0, end));
+        if (at < end) changed[at] = byte;
+        decodeRequest(changed);
+      }),
+      { numRuns: LONG ? 1_000_000 : 20_000 },
+    );
+  });
+
+  it("skips what a later version adds, and refuses what is not one", () => {
+    const call = encodeCall(1, 0, "x", undefined, encodeBody("y"));
+    const later = Buffer.concat([Buffer.from([(call[0] as number) | 0x80, 1, 3, 9, 9, 9]), call.subarray(2)]);
+    expect(decodeRequest(later)).toEqual(decodeRequest(call));
+    const junk = (hex: string): unknown => decodeRequest(Buffer.from(hex, "hex"));
+    expect(junk("")).toBe("empty");
+    expect(junk("0f01")).toBe("op");
+    expect(junk("0100")).toBe("id");
+    expect(junk("81010900")).toBe("more");
+    expect(junk("01010000")).toBe("service");
+    expect(junk("0101000178")).toMatchObject({ service: "x", form: BodyForm.BYTES });
+    expect(junk("01010001ff")).toBe("service");
+    expect(junk("410100017805")).toBe("extras");
+    // One name without a value.
+    expect(junk("41010001780404010161")).toBe("headers");
+    expect(junk("020101")).toBe("load");
+    expect(junk("03010101026f")).toBe("failure");
+    expect(junk("0601")).toBe("credit");
+    expect(() => decodeBody(BodyForm.TEXT, Buffer.from([0xff]))).toThrow("UTF-8");
+    expect(() => decodeBody(BodyForm.JSON, Buffer.from("{"))).toThrow("JSON");
+  });
+
+  it("is what the specification has", () => {
+    const items: Record<string, Buffer> = {
+      "CALL 1, 5,000 ms, service `resize`, the text `cat.png`": encodeCall(
+        1,
+        5_000,
+        "resize",
+        undefined,
+        encodeBody("cat.png"),
+      ),
+      'CALL 300, no limit, service `pay`, key `order 7`, headers `trace: 7`, JSON `{"amount":5}`': encodeCall(
+        300,
+        0,
+        "pay",
+        { method: "", key: "order 7", headers: { trace: "7" }, parts: 0, bytes: 0 },
+        encodeBody({ amount: 5 }),
+      ),
+      "CALL 2, no limit, service `count`, 256 parts and 1,048,576 bytes, no body": encodeCall(
+        2,
+        0,
+        "count",
+        { method: "", key: "", headers: undefined, parts: 256, bytes: 1_048_576 },
+        encodeBody(undefined),
+      ),
+      "REPLY 1, 3 busy of 256, the bytes `00ff`": encodeReply(
+        1,
+        { busy: 3, slots: 256 },
+        encodeBody(Buffer.from([0, 255])),
+      ),
+      "FAILURE 1, 256 busy of 256, `overloaded`, no message": encodeFailure(
+        1,
+        { busy: 256, slots: 256 },
+        "overloaded",
+        "",
+      ),
+      'FAILURE 300, 0 busy of 256, `worker-failed`, `sold out`, `{"code":"SOLD_OUT"}`': encodeFailure(
+        300,
+        { busy: 0, slots: 256 },
+        "worker-failed",
+        "sold out",
+        Buffer.from('{"code":"SOLD_OUT"}'),
+      ),
+      "PART 2, JSON `7`": encodePart(2, encodeBody(7)),
+      "END 2, 0 busy of 256": encodeEnd(2, { busy: 0, slots: 256 }),
+      "CREDIT 2, 128 parts, 1,024 bytes": encodeCredit(2, 128, 1_024),
+      "CANCEL 300": encodeCancel(300),
+    };
+    const page = readFileSync("docs/spec/services.md", "utf8").split("## Vectors")[1] as string;
+    const rows = [...page.matchAll(/^\| (.*) \| `([0-9a-f]*)` \|$/gm)];
+    expect(rows.map(([, name, hex]) => [name, hex])).toEqual(
+      Object.entries(items).map(([name, bytes]) => [name, bytes.toString("hex")]),
+    );
+    for (const bytes of Object.values(items)) expect(typeof decodeRequest(bytes)).toBe("object");
+  });
+});
+
+/** What JSON makes of a value; bytes, texts and nothing stay. */
+function roundTrip(body: unknown): unknown {
+  if (body === undefined || typeof body === "string" || Buffer.isBuffer(body)) return body;
+  return JSON.parse(JSON.stringify(body));
+}
