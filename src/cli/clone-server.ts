@@ -4,6 +4,9 @@ import { type Command, Option } from "commander";
 import type { BinaryStarFenceReason } from "../patterns/binary-star/index.js";
 import { CloneLmdbStore, type ClonePairOptions, CloneServer } from "../patterns/clone/index.js";
 import { endpointOf } from "./clone-session.js";
+import type { ClusterEndpoints } from "./cluster-endpoints.js";
+import { addClusterOptions, type ClusterSettings, isOfCluster } from "./cluster-options.js";
+import { refuseClusterOptions } from "./endpoints.js";
 import { asUsage, describe, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
@@ -26,7 +29,7 @@ const HEARTBEAT = 1_000;
 /** Interval of the checks of the peer's state, in ms. */
 const CHECK_INTERVAL = 20;
 
-interface ServerSettings extends OperationSettings, SecuritySettings {
+interface ServerSettings extends OperationSettings, SecuritySettings, ClusterSettings {
   readonly port?: number;
   readonly host?: string;
   readonly bind?: string;
@@ -61,7 +64,10 @@ export function addCloneServerCommand(clone: Command): void {
       new Option("--primary", "one of a pair: the one that serves when both start").conflicts("backup"),
     )
     .option("--backup", "one of a pair: the one that stands by when both start")
-    .option("--peer <HOST:P>", "address and first port of the other server")
+    .option(
+      "--peer <HOST:P>",
+      "address and first port of the other server, or cluster:NAME that it alone advertises",
+    )
     .option("--serve-alone", "serve although the peer was never reached and may have a newer map")
     .option("--store <DIR>", "keep the map in DIR (needs the package lmdb)")
     .option("--heartbeat <MS>", "interval of heartbeats (default 1000)", wholeNumber(1))
@@ -72,20 +78,22 @@ export function addCloneServerCommand(clone: Command): void {
       "public key of the other server (default: both have the same certificate)",
       publicKey,
     );
-  addOperationOptions(addServerSecurityOptions(command)).action((settings: ServerSettings) =>
-    runServer(settings),
+  addClusterOptions(addOperationOptions(addServerSecurityOptions(command))).action(
+    (settings: ServerSettings) => runServer(settings),
   );
 }
 
 async function runServer(settings: ServerSettings): Promise<void> {
   const { heartbeat, maxBytes } = settings;
   const endpoint = endpointFor(settings);
-  const pair = pairOf(settings);
+  const chosen = pairOf(settings);
   const socketOptions = await securityOptions(settings, { bind: checkEndpoints([endpoint], "--bind EP") });
   const log = new Log("clone server");
+  const source = await sourceOf(chosen?.peer, settings, log);
+  const pair = chosen && { ...chosen, peer: source ?? chosen.peer, ...credentialsOf(settings) };
   const options = {
     socketOptions,
-    ...(pair === undefined ? {} : { pair: { ...pair, ...credentialsOf(settings) } }),
+    ...(pair === undefined ? {} : { pair }),
     ...defined({ heartbeatInterval: heartbeat, maxBytes }),
   };
   const store =
@@ -97,11 +105,13 @@ async function runServer(settings: ServerSettings): Promise<void> {
   const service = new ServerService(server, 2 * (heartbeat ?? HEARTBEAT));
   const stop = new Stop().listen();
   const sources = () => ({ server, ...starSources(server.star) });
-  await operate({ settings, log, stop, service, sources }, async () => {
+  const ended = operate({ settings, log, stop, service, sources }, async () => {
+    await source?.start();
     const listening = await asUsage(() => server.bind(endpoint));
     if (store !== undefined) log.info(`read ${server.stats().entries} keys from ${settings.store}`);
     log.info(`listening at ${listening}`);
   });
+  await ended.finally(() => source?.close());
   printStats(settings, server.stats());
 }
 
@@ -117,6 +127,20 @@ function endpointFor({ port, host, bind }: ServerSettings): string {
   return `tcp://${host ?? "*"}:${port}`;
 }
 
+/** Where the other server is, of a cluster; `undefined` for one at a fixed place. @throws UsageError */
+async function sourceOf(
+  peer: string | undefined,
+  settings: ServerSettings,
+  log: Log,
+): Promise<ClusterEndpoints | undefined> {
+  if (peer === undefined || !isOfCluster(peer)) {
+    refuseClusterOptions("--peer", settings);
+    return undefined;
+  }
+  const { ClusterEndpoints: Source } = await import("./cluster-endpoints.js");
+  return Source.from("clone server", [peer], settings, log);
+}
+
 /** @throws UsageError */
 function pairOf({
   primary,
@@ -124,7 +148,7 @@ function pairOf({
   peer,
   curvePeerKey,
   serveAlone,
-}: ServerSettings): Pick<ClonePairOptions, "role" | "peer" | "serveAlone"> | undefined {
+}: ServerSettings): (Pick<ClonePairOptions, "role" | "serveAlone"> & { readonly peer: string }) | undefined {
   const isOfPair = primary === true || backup === true;
   if (!isOfPair && curvePeerKey !== undefined)
     throw new UsageError("--curve-peer-key needs --primary or --backup");

@@ -4,11 +4,13 @@ import crypto from "node:crypto";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import type { Context } from "../../sockets/context.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { PublisherOptions } from "../../sockets/pub-sub.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { CommonOptions, ConstructionOptions } from "../../sockets/socket-options.js";
 import type { BinaryStarEvent, BinaryStarRole } from "../binary-star/index.js";
+import type { EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { supportedDefaults } from "../kit/engine-defaults.js";
 import {
   anything,
@@ -53,8 +55,11 @@ const MAX_TTL = 1_000_000_000_000;
 export interface ClonePairOptions {
   /** The primary serves when both start. */
   readonly role: BinaryStarRole;
-  /** The other server's endpoint, that of its snapshots. */
-  readonly peer: string;
+  /**
+   * The other server's endpoint, that of its snapshots. Or a source of that one endpoint, which must not have this server's own: it stays
+   * in use until the source has another one in its place, however long its list is empty.
+   */
+  readonly peer: string | EndpointSource;
   /**
    * With CURVE: the other server's public key, Z85 or 32 bytes. The pair's own ports let in nobody else. Default: that
    * of this server, when both have one certificate.
@@ -127,7 +132,7 @@ const OPTIONS = {
 
 const PAIR_OPTIONS = {
   role: choice<BinaryStarRole>(["primary", "backup"]),
-  peer: anything<string>(), // endpointAt checks it.
+  peer: anything<string | EndpointSource>(), // checkPeer checks it.
   publicKey: anything<string | Uint8Array>(), // pairSocketOptions checks it.
   serveAlone: boolean(false),
   socketOptions: object<CommonOptions>(),
@@ -136,7 +141,7 @@ const PAIR_OPTIONS = {
 /** One of two servers. */
 export interface PairSettings {
   readonly role: BinaryStarRole;
-  readonly peer: string;
+  readonly peer: string | EndpointSource;
   readonly interval: number;
   readonly liveness: number;
   readonly context: { readonly context?: Context };
@@ -241,14 +246,21 @@ function pairSettings(given: ClonePairOptions): ClonePairOptions & { readonly se
     throw new InvalidArgumentError(
       `Option role of CloneServer's pair is "primary" or "backup"; got undefined`,
     );
-  endpointAt(peer as string, 0);
+  const place = checkPeer(peer);
   return {
     role,
-    peer: peer as string,
+    peer: place,
     serveAlone,
     ...(publicKey === undefined ? {} : { publicKey }),
     ...(socketOptions === undefined ? {} : { socketOptions }),
   };
+}
+
+/** @throws InvalidArgumentError `EINVAL` for what is neither an endpoint of a clone nor a source */
+function checkPeer(peer: unknown): string | EndpointSource {
+  if (isEndpointSource(peer)) return peer;
+  endpointAt(peer as string, 0);
+  return peer as string;
 }
 
 /** The ms of a `set`. @throws InvalidArgumentError `EINVAL` */
@@ -285,6 +297,8 @@ export type CloneSnapshotLoss =
 /** What happens to a clone's server; with a pair, what happens to its Binary Star, too. */
 export type CloneServerEvent =
   | BinaryStarEvent
+  /** Of a pair whose `peer` is a source. */
+  | EndpointSourceEvent
   /** A message that 12/CHP does not allow; it was dropped. */
   | {
       readonly type: "message:invalid";

@@ -8,11 +8,13 @@
 
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import { Dealer, Router } from "../../sockets/request-reply.js";
 import type { BinaryStarReplica } from "../binary-star/index.js";
 import { BinaryStar, type BinaryStarEvent } from "../binary-star/index.js";
 
+import { EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { endpointAt, HANDSHAKE_ERRORS } from "./endpoints.js";
 import type { PairSettings } from "./server-options.js";
 
@@ -29,12 +31,31 @@ export const STAR_EVENTS: EventNames<BinaryStarEvent> = {
 /** What a pair calls. */
 export interface PairListener {
   star(event: BinaryStarEvent): void;
+  /** Where the other server is, of a source. */
+  source(event: EndpointSourceEvent): void;
   /** The other server does not let this one in, or is another. */
   refused(error: ShoalError): void;
   /** What it throws refuses a hand-over. */
   checkHandOver(): void;
   /** How new this server's map is, compared with the other's. */
   readonly replica: BinaryStarReplica;
+}
+
+/** Where the servers of a source publish their states; what is no clone's endpoint is left out, and reported by the other reader. */
+function statesOf(source: EndpointSource): EndpointSource {
+  return {
+    async *endpoints(signal) {
+      for await (const list of source.endpoints(signal)) yield list.flatMap(stateAt);
+    },
+  };
+}
+
+function stateAt(endpoint: string): string[] {
+  try {
+    return [endpointAt(endpoint, 3)];
+  } catch {
+    return [];
+  }
 }
 
 export class ServerPair {
@@ -45,6 +66,9 @@ export class ServerPair {
   readonly #settings: PairSettings;
   readonly #listener: PairListener;
   #star: BinaryStar | undefined;
+  /** Where the other server is, of a source; `undefined` for an endpoint that is fixed. */
+  readonly #places: EndpointList | undefined;
+  #place = "";
 
   constructor(settings: PairSettings, handler: PairListener) {
     const { interval, sockets, context } = settings;
@@ -65,6 +89,9 @@ export class ServerPair {
       reconnectMaxInterval: Math.min(1_000, interval),
     });
     forwards(this.replicas);
+    const { peer } = settings;
+    if (isEndpointSource(peer))
+      this.#places = new EndpointList("CloneServer", peer, { check: (endpoint) => endpointAt(endpoint, 4) });
     for (const type of HANDSHAKE_ERRORS) this.link.events.on(type, ({ error }) => handler.refused(error));
   }
 
@@ -76,10 +103,15 @@ export class ServerPair {
   /** @param endpoint this server's first. @throws TransportError as `bind` does */
   async start(endpoint: string): Promise<void> {
     const { role, peer, interval, liveness, sockets, context } = this.#settings;
-    this.link.connect(endpointAt(peer, 4));
+    if (isEndpointSource(peer))
+      this.#places?.start({
+        changed: (list) => this.#follow(list),
+        event: (event) => this.#listener.source(event),
+      });
+    else this.link.connect(endpointAt(peer, 4));
     this.#star = new BinaryStar({
       role,
-      peer: endpointAt(peer, 3),
+      peer: isEndpointSource(peer) ? statesOf(peer) : endpointAt(peer, 3),
       heartbeatInterval: interval,
       liveness,
       publisherOptions: sockets.binding,
@@ -93,7 +125,18 @@ export class ServerPair {
     await this.#star.bind(endpointAt(endpoint, 3));
   }
 
+  /** The other server is elsewhere. While the source has no endpoint, or still has that one, nothing changes. */
+  #follow(list: readonly string[]): void {
+    const before = this.#place;
+    const [first] = list;
+    if (first === undefined || list.includes(before) || this.link.closed) return;
+    if (this.#places?.connect(first, (place) => this.link.connect(endpointAt(place, 4))) !== true) return;
+    this.#place = first;
+    if (before !== "") this.link.disconnect(endpointAt(before, 4));
+  }
+
   async closeLinks(): Promise<void> {
+    this.#places?.stop();
     await Promise.all([this.replicas, this.link].map((socket) => socket.close({ linger: 0 })));
   }
 }

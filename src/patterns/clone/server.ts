@@ -19,6 +19,7 @@ import { type Dealer, Router } from "../../sockets/request-reply.js";
 import type { BinaryStar, BinaryStarEvent, BinaryStarReplica } from "../binary-star/index.js";
 
 import { Driver } from "../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS } from "../kit/endpoint-list.js";
 import { checkKeys } from "../kit/options.js";
 import { bindRow, type CloneEndpoints, endpointsOf, type PortOwner } from "./endpoints.js";
 import { EMPTY, keyFault } from "./protocol.js";
@@ -42,6 +43,7 @@ const COLLECT_MARK = 10_000;
 
 const EVENTS: EventNames<CloneServerEvent> = {
   ...STAR_EVENTS,
+  ...ENDPOINT_SOURCE_EVENTS,
   "message:invalid": true,
   "update:refused": true,
   "update:dropped": true,
@@ -109,6 +111,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
     if (pair === undefined) return;
     this.#pair = new ServerPair(pair, {
       star: (event) => this.#onStarEvent(event),
+      source: (event) => this.events.emit(event),
       refused: (error) => this.events.emit({ type: "handshake:failed", error }),
       checkHandOver: () => this.#checkHandOver(),
       replica: this.#replica(),

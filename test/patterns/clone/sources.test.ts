@@ -110,3 +110,45 @@ test("a client of a source that closes, or is refused, leaves nothing behind", a
     });
   expect(source.readers).toBe(0);
 });
+
+test("a pair finds each other by a source, stays with the last endpoint, and follows a peer that moves", async () => {
+  const at = folder();
+  const [here, there, moved] = ["p", "b", "b2"].map((name) => `ipc://${join(at, name)}`) as [
+    string,
+    string,
+    string,
+  ];
+  const peers = [new ListedEndpoints(), new ListedEndpoints([here])] as const;
+  const serverOf = (role: "primary" | "backup", peer: ListedEndpoints): CloneServer =>
+    track(new CloneServer({ heartbeatInterval: CALM, pair: { role, peer } }));
+  const joined = (server: CloneServer) =>
+    new Promise((resolve) => server.events.on("replica:joined", resolve));
+  const primary = serverOf("primary", peers[0]);
+  const refused = new Promise<string>((resolve) =>
+    primary.events.on("endpoint:refused", ({ endpoint }) => resolve(endpoint)),
+  );
+  const first = joined(primary);
+  await primary.bind(here);
+  const backup = serverOf("backup", peers[1]);
+  await backup.bind(there);
+  // No room for five ports: it is left out, and said.
+  peers[0].set("tcp://127.0.0.1:65534", there);
+  expect(await within(refused, "the refusal")).toBe("tcp://127.0.0.1:65534");
+  await within(first, "the backup's map");
+  peers[0].set();
+  primary.set("k", "v");
+  await until(() => backup.get("k") !== undefined, "the update, though the list is empty");
+  const again = joined(primary);
+  await backup.close();
+  const other = serverOf("backup", new ListedEndpoints([here]));
+  await other.bind(moved);
+  peers[0].set(moved);
+  await within(again, "the map at the other place");
+  expect(String(other.get("k"))).toBe("v");
+  await Promise.all([primary.close(), other.close()]);
+  await until(() => peers.every((peer) => peer.readers === 0), "the end of the sources");
+  for (const peer of [7, {}, "", undefined])
+    expect(thrown(() => new CloneServer({ pair: { role: "primary", peer: peer as string } }))).toMatchObject({
+      code: "EINVAL",
+    });
+}, 30_000);
