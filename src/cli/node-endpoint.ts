@@ -61,12 +61,15 @@ function folderFault(folder: string): string | undefined {
   return undefined;
 }
 
-/** The endpoints of this user's nodes that run. @throws Failure for a folder that is not to be trusted */
+/** The endpoints of this user's nodes that run. @throws Failure for a folder that is not to be trusted, or that cannot be read */
 export async function runningEndpoints(): Promise<string[]> {
   const folder = runtimeFolder();
   const fault = folderFault(folder);
   if (fault !== undefined) throw new Failure(fault);
-  const names = await readdir(folder).catch(() => []);
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException): string[] => {
+    if (error.code === "ENOENT") return [];
+    throw new Failure(`cannot read the folder ${folder}: ${error.message}`);
+  });
   const sockets = names.filter((name) => /^[0-9a-f]{12}\.sock$/.test(name));
   const found: string[] = [];
   while (sockets.length > 0 && found.length < MAX_SOCKETS) {
@@ -79,6 +82,8 @@ export async function runningEndpoints(): Promise<string[]> {
 /** The endpoint of a socket, if a node has it; one that nobody has is removed. */
 async function probed(path: string): Promise<string[]> {
   const fault = await probe(path);
+  if (fault === "EMFILE" || fault === "ENFILE")
+    throw new Failure(`cannot look for nodes: too many open files (ulimit -n)`);
   if (fault === "ECONNREFUSED") await rm(path, { force: true }).catch(() => undefined); // It is tried again at the next look.
   return fault === undefined || fault === "ETIMEDOUT" ? [`ipc://${path}`] : [];
 }

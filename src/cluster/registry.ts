@@ -15,7 +15,7 @@ import { chmod, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises
 import { createConnection, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
-import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, TransportError } from "../core/errors.js";
 import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
 
@@ -242,6 +242,7 @@ async function inodeOf(path: string): Promise<number | undefined> {
  * on the way. A node is there unless it was started with `registry: false`.
  *
  * @returns at most 1,024 of each folder; none on a system without user ids
+ * @throws TransportError `EMFILE` where the process may open no more files; `ERR_TRANSPORT` for a folder that cannot be read
  */
 export function clusterNames(): Promise<ClusterNodeEntry[]> {
   return namesIn(foldersOf(process.env));
@@ -265,7 +266,11 @@ function compare(a: string, b: string): number {
 }
 
 async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
-  const names = await readdir(folder).catch(() => []);
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException): string[] => {
+    // It is gone again. Any other failure says nothing about who is there.
+    if (error.code === "ENOENT") return [];
+    throw cannotRead(folder, error);
+  });
   const keys = new Set<string>();
   for (const name of names) {
     const key = FILE.exec(name)?.[1];
@@ -343,9 +348,20 @@ async function read(path: string): Promise<ClusterNodeEntry | undefined> {
     } finally {
       await handle.close();
     }
-  } catch {
+  } catch (error) {
+    if (isOutOfFiles(error)) throw cannotRead(path, error as Error);
     return undefined;
   }
+}
+
+function isOutOfFiles(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === "EMFILE" || code === "ENFILE";
+}
+
+function cannotRead(path: string, cause: Error): TransportError {
+  const code = isOutOfFiles(cause) ? "EMFILE" : "ERR_TRANSPORT";
+  return new TransportError(code, `cannot read ${path}: ${cause.message}`, { cause });
 }
 
 /** @throws SyntaxError */
