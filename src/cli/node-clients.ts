@@ -1,6 +1,7 @@
 /** Programs that are no nodes: the discovery server that `shoal node start` runs for them, from flags or from a configuration. */
 import { resolve } from "node:path";
 import {
+  type ClusterListenerTls,
   type ClusterNode,
   DiscoveryServer,
   type DiscoveryServerOptions,
@@ -12,6 +13,7 @@ import { parseListenAddress } from "../core/http-server.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readUsersFile } from "./key-file.js";
 import type { Log } from "./log.js";
+import { type PemFiles, tlsOfNames } from "./node-tls.js";
 import { keysFrom } from "./security.js";
 
 /** Flags of `node start`. */
@@ -20,6 +22,9 @@ export interface ClientsFlags {
   readonly clientsHttp?: string;
   readonly clientsUsers?: string;
   readonly clientsPort?: number;
+  readonly clientsTlsCert?: string;
+  readonly clientsTlsKey?: string;
+  readonly clientsTlsCa?: string;
 }
 
 /** The key `clients` of a configuration, valid by its schema. */
@@ -40,13 +45,21 @@ export interface ClientsValues {
 
 const PROVIDERS = { ec2: ec2Addresses, openstack: openStackAddresses };
 
-/** @returns `undefined` without such flags @throws UsageError */
-export async function clientsOfFlags(flags: ClientsFlags): Promise<DiscoveryServerOptions | undefined> {
+/**
+ * @param files that remember the certificate
+ * @returns `undefined` without such flags
+ * @throws UsageError
+ */
+export async function clientsOfFlags(
+  flags: ClientsFlags,
+  files: PemFiles,
+): Promise<DiscoveryServerOptions | undefined> {
   const { clients: endpoint, clientsHttp: http, clientsUsers: usersFile, clientsPort: port } = flags;
+  const tls = await clientsTlsOf(flags, files);
   if (endpoint === undefined && http === undefined) {
-    if (usersFile === undefined && port === undefined) return undefined;
+    if (usersFile === undefined && port === undefined && tls === undefined) return undefined;
     throw new UsageError(
-      "--clients-users and --clients-port go with --clients EP or --clients-http HOST:PORT",
+      "--clients-users, --clients-port and --clients-tls-cert go with --clients EP or --clients-http HOST:PORT",
     );
   }
   if (usersFile === undefined) throw new UsageError("--clients needs --clients-users FILE: who may ask");
@@ -58,17 +71,39 @@ export async function clientsOfFlags(flags: ClientsFlags): Promise<DiscoveryServ
       ...(port === undefined ? {} : { port }),
     },
     ".",
+    tls,
   );
 }
 
-/** @param folder that files are named from @throws UsageError, or what the files are read with */
-export async function clientsOf(values: ClientsValues, folder: string): Promise<DiscoveryServerOptions> {
+/** @returns `undefined` without such flags @throws UsageError */
+export async function clientsTlsOf(
+  flags: ClientsFlags,
+  files: PemFiles,
+): Promise<ClusterListenerTls | undefined> {
+  const { clientsTlsCert: cert, clientsTlsKey: key, clientsTlsCa: ca } = flags;
+  if (cert === undefined && key === undefined && ca === undefined) return undefined;
+  if (cert === undefined || key === undefined)
+    throw new UsageError("--clients-tls-cert and --clients-tls-key go together");
+  return tlsOfNames({ cert, key, ...(ca === undefined ? {} : { ca }) }, files, "--clients-tls-");
+}
+
+/**
+ * @param folder that files are named from
+ * @param tls the certificate, read
+ * @throws UsageError, or what the files are read with
+ */
+export async function clientsOf(
+  values: ClientsValues,
+  folder: string,
+  tls: ClusterListenerTls | undefined,
+): Promise<DiscoveryServerOptions> {
   const { http, users, usersFile, addresses = "interfaces", certificate, ...options } = values;
   if ((users === undefined) === (usersFile === undefined))
     throw new UsageError("clients: expected users or usersFile, one of the two");
   const keys = certificate === undefined ? undefined : await keysFrom(resolve(folder, certificate));
   return {
     ...options,
+    ...(tls === undefined ? {} : { tls }),
     users: users ?? (await readUsersFile(resolve(folder, usersFile as string))),
     ...(http === undefined ? {} : { http: await httpOf(http) }),
     ...(addresses === "interfaces" ? {} : { addresses: PROVIDERS[addresses]() }),

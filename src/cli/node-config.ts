@@ -5,15 +5,18 @@
  */
 import { dirname, resolve } from "node:path";
 import {
+  type ClusterListenerTls,
   ClusterNode,
   type ClusterNodeOptions,
+  type ClusterTlsOptions,
   DiscoveryServer,
   type DiscoveryServerOptions,
   ManualSource,
+  type NodeKeys,
   parseDiscovery,
 } from "../cluster/index.js";
 import { type Environment, expand } from "../config/environment.js";
-import { ConfigurationError, hider, otherThan, reasonOf } from "../config/file.js";
+import { ConfigurationError, hider, type NamedFileStates, otherThan, reasonOf } from "../config/file.js";
 import { type Finding, type Path, Source } from "../config/source.js";
 import { SchemaChecker } from "../config/validate.js";
 import { readCertificate, ShoalError } from "../index.js";
@@ -21,6 +24,7 @@ import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { type ClientsValues, clientsOf } from "./node-clients.js";
 import { LIVE_KEYS, nodeSchema } from "./node-schema.js";
 import type { ControlSettings } from "./node-service.js";
+import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
 
 /** A file that is valid. */
 export interface NodeConfiguration {
@@ -32,6 +36,8 @@ export interface NodeConfiguration {
   readonly clients: DiscoveryServerOptions | undefined;
   /** Addresses of `static:` sources. */
   readonly fixed: readonly string[];
+  /** What the files of certificates had. */
+  readonly files: NamedFileStates;
 }
 
 const checker = new SchemaChecker(nodeSchema, {
@@ -50,6 +56,8 @@ const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
 };
 
 const STATIC = /^static:/;
+/** What the files of `clients.tls` have, among the values that are compared. */
+const CLIENTS_TLS = "clients.tls";
 
 /**
  * @param source the static addresses of the node: of a reload, the one it was made with
@@ -79,12 +87,18 @@ export async function nodeConfigurationOf(
   const { control, controlCurveCertificate, controlKeys, metrics } = usable;
   const whole = (name: unknown): string | undefined =>
     typeof name === "string" ? resolve(dirname(resolve(file)), name) : undefined;
-  const curve = await curveOf(usable.curve, dirname(resolve(file)), findings);
+  const folder = dirname(resolve(file));
+  const pem = new PemFiles(folder);
+  const curve = await curveOf(usable.curve, folder, findings);
+  const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, pem, ["tls"], findings));
+  const listen = await listenersOf(usable.listen, pem, folder, findings);
   const options = {
     ...optionsOf(usable, secrets, discovery.sources),
     ...(curve === undefined ? {} : { curve }),
-  };
-  const clients = await discoveryServerOf(usable.clients, dirname(resolve(file)), findings);
+    ...(tls === undefined ? {} : { tls }),
+    ...(listen === undefined ? {} : { listen }),
+  } as ClusterNodeOptions;
+  const clients = await discoveryServerOf(usable.clients, pem, folder, findings);
   if (findings.length === 0) {
     try {
       new ClusterNode(options); // Opens nothing.
@@ -93,9 +107,16 @@ export async function nodeConfigurationOf(
       findings.push({ path: pathOf(error.message, given), message: error.message });
     }
   }
-  if (findings.length > 0) throw new ConfigurationError(read.problems(findings.map(hider(expanded, read))));
+  if (findings.length > 0)
+    throw new ConfigurationError(read.problems(findings.map(hider(expanded, read))), pem.states);
   return {
-    values: { ...usable, ...secrets },
+    values: {
+      ...usable,
+      ...secrets,
+      ...(tls === undefined ? {} : { tls }),
+      ...(listen === undefined ? {} : { listen }),
+      ...(clients?.tls === undefined ? {} : { [CLIENTS_TLS]: clients.tls }),
+    },
     options,
     control: {
       ...(control === undefined || control === true
@@ -109,6 +130,7 @@ export async function nodeConfigurationOf(
     metrics: metrics as string | undefined,
     clients,
     fixed: discovery.fixed,
+    files: pem.states,
   };
 }
 
@@ -154,33 +176,79 @@ async function curveOf(
 ): Promise<ClusterNodeOptions["curve"]> {
   if (given === undefined) return undefined;
   const { certificate, allow } = given as { readonly certificate: string; readonly allow: string | string[] };
-  const file = resolve(folder, certificate);
+  const pair = await pairFrom(certificate, folder, ["curve", "certificate"], findings);
+  return pair && { ...pair, allow: typeof allow === "string" ? resolve(folder, allow) : allow };
+}
+
+/** The keys of a secret file. @param path of its name in the configuration */
+async function pairFrom(
+  name: string,
+  folder: string,
+  path: Path,
+  findings: Finding[],
+): Promise<NodeKeys | undefined> {
+  const file = resolve(folder, name);
   try {
     const { publicKey, secretKey } = await readCertificate(file);
-    if (secretKey !== undefined)
-      return { publicKey, secretKey, allow: typeof allow === "string" ? resolve(folder, allow) : allow };
-    findings.push({
-      path: ["curve", "certificate"],
-      message: `the certificate ${file} has no secret key; expected the secret file of the pair`,
-    });
+    if (secretKey !== undefined) return { publicKey, secretKey };
+    const message = `the certificate ${file} has no secret key; expected the secret file of the pair`;
+    findings.push({ path, message });
   } catch (error) {
-    findings.push({
-      path: ["curve", "certificate"],
-      message: `cannot read the certificate ${file}: ${reasonOf(error)}`,
-    });
+    findings.push({ path, message: `cannot read the certificate ${file}: ${reasonOf(error)}` });
   }
   return undefined;
+}
+
+/** A listener, as a file has it. */
+interface ListenerValues {
+  readonly host?: string;
+  readonly port?: number;
+  readonly ports?: string;
+  readonly certificate?: string;
+  readonly tls?: false | TlsValues;
+}
+
+/** More listeners of the node's streams. @param folder that files are named from */
+async function listenersOf(
+  given: unknown,
+  files: PemFiles,
+  folder: string,
+  findings: Finding[],
+): Promise<ClusterNodeOptions["listen"]> {
+  if (given === undefined) return undefined;
+  const listeners: NonNullable<ClusterNodeOptions["listen"]>[number][] = [];
+  for (const [at, { certificate, tls, ...where }] of (given as readonly ListenerValues[]).entries()) {
+    const path: Path = ["listen", at];
+    const keys =
+      certificate === undefined
+        ? undefined
+        : await pairFrom(certificate, folder, [...path, "certificate"], findings);
+    const own =
+      tls === undefined || tls === false
+        ? tls
+        : await tlsFrom<ClusterListenerTls>(tls, files, [...path, "tls"], findings);
+    listeners.push({
+      ...where,
+      ...(keys === undefined ? {} : { keys }),
+      ...(own === undefined ? {} : { tls: own }),
+    });
+  }
+  return listeners;
 }
 
 /** @param folder that files are named from */
 async function discoveryServerOf(
   given: unknown,
+  files: PemFiles,
   folder: string,
   findings: Finding[],
 ): Promise<DiscoveryServerOptions | undefined> {
   if (given === undefined) return undefined;
   try {
-    const options = await clientsOf(given as ClientsValues, folder);
+    const { tls: named, ...values } = given as ClientsValues & { readonly tls?: TlsValues };
+    const tls = named && (await tlsFrom<ClusterListenerTls>(named, files, ["clients", "tls"], findings));
+    if (named !== undefined && tls === undefined) return undefined;
+    const options = await clientsOf(values, folder, tls);
     new DiscoveryServer(new ClusterNode({ name: "check" }), options); // Opens nothing.
     return options;
   } catch (error) {
@@ -267,12 +335,13 @@ export function restartKeys(before: NodeConfiguration, after: NodeConfiguration)
   const secretOf = ({ values: { key, password } }: NodeConfiguration): string =>
     key !== undefined ? "key" : password !== undefined ? "password" : "none";
   return changedKeys(before, after).filter((key) => {
-    if (!LIVE_KEYS.includes(key as (typeof LIVE_KEYS)[number])) return true;
+    if (key !== CLIENTS_TLS && !LIVE_KEYS.includes(key as (typeof LIVE_KEYS)[number])) return true;
     if (key === "discovery")
       return (
         others(before) !== others(after) ||
         (before.values.discovery === undefined) !== (after.values.discovery === undefined)
       );
+    if (/\btls$/.test(key)) return before.values[key] === undefined || after.values[key] === undefined;
     return /^(?:key|password)/.test(key) && secretOf(before) !== secretOf(after);
   });
 }
@@ -280,6 +349,7 @@ export function restartKeys(before: NodeConfiguration, after: NodeConfiguration)
 /** Changes a running node as a file did. @throws what the library throws, which the file's checks have ruled out */
 export function applyChanges(
   node: ClusterNode,
+  clients: DiscoveryServer | undefined,
   source: ManualSource,
   before: NodeConfiguration,
   after: NodeConfiguration,
@@ -290,6 +360,8 @@ export function applyChanges(
   // Keys first: what follows is sealed by them.
   if (changed.has("key")) node.setKeys(...(after.values.key as string[]));
   if (changed.has("password")) node.setPasswords(...(after.values.password as string[]));
+  if (changed.has("tls")) node.setTls(after.values.tls as ClusterTlsOptions);
+  if (changed.has(CLIENTS_TLS)) clients?.setTls(after.values[CLIENTS_TLS] as ClusterListenerTls);
   if (changed.has("tags"))
     node.tags({ remove: oldTags.filter((tag) => !tags.includes(tag)) }, { append: tags });
   if (changed.has("props")) {

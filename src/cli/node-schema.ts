@@ -50,7 +50,22 @@ export const LIVE_KEYS = [
   "keyFile",
   "password",
   "passwordFile",
+  "tls",
 ] as const;
+
+/** Files of certificates. */
+const tls = (description: string, more: Schema, required: readonly string[]): Schema =>
+  map(
+    description,
+    {
+      cert: text("a file with the certificate, and those that lead to its authority, in PEM"),
+      key: text("a file with its private key, in PEM"),
+      passphrase: text("of the key, where it is encrypted"),
+      ...more,
+    },
+    { required },
+  );
+const authorities = text("a file with the authorities whose certificates are accepted, in PEM");
 
 /** The whole schema. */
 export function nodeSchema(): Schema {
@@ -133,6 +148,35 @@ export function nodeSchema(): Schema {
         }),
         type: ["boolean", "object"],
       },
+      tls: tls(
+        "TLS 1.3 beneath the node's streams: both ends show a certificate that ca signed",
+        {
+          ca: authorities,
+          dialling: tls("shown in place of it where this node dials", {}, ["cert", "key"]),
+          checkAddress: {
+            type: "boolean",
+            description: "whether a node that is dialled needs a certificate with its address; default false",
+          },
+        },
+        ["cert", "key", "ca"],
+      ),
+      listen: {
+        type: "array",
+        description: "more listeners for streams",
+        items: map("a listener", {
+          host: text("IP address to bind; default: that of the node's own listener"),
+          port: whole("default 0: one that is free", 0, 65_535),
+          ports: text("FIRST-LAST: the first port of these that is free"),
+          certificate: text("CURVE keys shown here in place of the node's, from the secret file"),
+          tls: {
+            ...tls("a certificate shown here in place of the node's; false: no TLS", { ca: authorities }, [
+              "cert",
+              "key",
+            ]),
+            type: ["object", "boolean"],
+          },
+        }),
+      },
       beats: { enum: ["loop", "thread"], description: "who answers probes; default loop" },
       registry: { type: "boolean", description: "whether shoal node names shows it; default true" },
       curve: map(
@@ -144,7 +188,7 @@ export function nodeSchema(): Schema {
         { required: ["certificate", "allow"] },
       ),
       clients: map("programs that are no nodes ask here who is there", {
-        endpoint: text("tcp://HOST:PORT of the ROUTER that they connect to"),
+        endpoint: text("tcp://HOST:PORT, or tls://HOST:PORT, of the ROUTER that they connect to"),
         http: text("HOST:PORT of /nodes"),
         users: {
           type: "object",
@@ -174,6 +218,11 @@ export function nodeSchema(): Schema {
         },
         xml: { type: "boolean", description: "whether the list is there as XML, too; default false" },
         certificate: text("CURVE keys of endpoint, from the secret file"),
+        tls: tls(
+          "TLS of endpoint, which is tls:// then, and of http: with ca, callers need a certificate of it",
+          { ca: authorities },
+          ["cert", "key"],
+        ),
         maxClients: whole("connections; default 16,384", 1, 1_000_000),
       }),
       zre: { type: "boolean", description: "also a peer of zyre programs, in the clear; default false" },

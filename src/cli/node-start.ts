@@ -10,14 +10,16 @@ import {
   parseDiscovery,
   type RefusedReason,
 } from "../cluster/index.js";
+import type { NamedFileStates } from "../config/file.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
-import { type ClientsFlags, clientsOfFlags, serveClients } from "./node-clients.js";
+import { type ClientsFlags, clientsOfFlags, clientsTlsOf, serveClients } from "./node-clients.js";
 import type { NodeConfiguration } from "./node-config.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
 import { type ControlSettings, NodeService } from "./node-service.js";
+import { PemFiles, renewalOf, type TlsFlags, tlsOfFlags } from "./node-tls.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { checkEndpoints, defined } from "./options.js";
 import type { Reloads } from "./reloads.js";
@@ -34,7 +36,7 @@ const { EMFILE } = constants.errno;
 const MAX_SHOWN = 8;
 const MAX_SHOWN_ENDPOINT = 256;
 
-export interface StartSettings extends ControlSettings, OperationSettings, ClientsFlags {
+export interface StartSettings extends ControlSettings, OperationSettings, ClientsFlags, TlsFlags {
   /** Without `config`. */
   readonly name?: string;
   readonly config?: string;
@@ -56,6 +58,13 @@ export interface StartSettings extends ControlSettings, OperationSettings, Clien
   readonly curveAllow?: string;
 }
 
+/** What a reload changes. */
+interface Running {
+  readonly node: ClusterNode;
+  /** `undefined` before it serves, and without such a server. */
+  clients(): DiscoveryServer | undefined;
+}
+
 /** What a node is started with, from flags or from a file. */
 interface Start {
   readonly options: ClusterNodeOptions;
@@ -63,9 +72,10 @@ interface Start {
   readonly metrics?: string | undefined;
   readonly clients?: DiscoveryServerOptions | undefined;
   /** Of a file: keeps a SIGHUP that comes before the node runs. */
-  reloadsOf?(node: ClusterNode, log: Log): Reloads;
-  /** Of the file, as it was read. */
+  reloadsOf?(running: Running, log: Log): Reloads;
+  /** Of the file, as it was read, and of the files that it names. */
   readonly text?: string;
+  readonly files?: NamedFileStates;
 }
 
 /** @throws UsageError, Failure, or what the library throws */
@@ -77,13 +87,9 @@ export async function startNode(settings: StartSettings): Promise<void> {
     clients,
     reloadsOf,
     text = "",
+    files = {},
   }: Start = settings.config === undefined
-    ? {
-        options: await optionsOf(settings),
-        control: settings,
-        metrics: settings.metrics,
-        clients: await clientsOfFlags(settings),
-      }
+    ? await startOfFlags(settings)
     : await startOf(settings.config, settings);
   const { name = "", group, zre = false } = options;
   if (Array.isArray(control.control)) checkEndpoints(control.control, "--control EP");
@@ -121,8 +127,8 @@ export async function startNode(settings: StartSettings): Promise<void> {
       log.warn(`others do not reach this node's messages by ${protocol}: ${reason}`, { protocol });
   });
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
-  const reloads = reloadsOf?.(node, log);
   let server: DiscoveryServer | undefined;
+  const reloads = reloadsOf?.({ node, clients: () => server }, log);
   try {
     const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
     await operate({ settings: defined({ metrics }), log, stop, service, sources }, async () => {
@@ -142,7 +148,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
         ...defined({ clients: server?.endpoint, clientsHttp: server?.url }),
       });
       if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
-      await reloads?.follow(text, settings.watch !== false);
+      await reloads?.follow(text, settings.watch !== false, files);
     });
   } finally {
     reloads?.close();
@@ -158,6 +164,29 @@ function isOutOfFiles(error: unknown): boolean {
 /** Shows the control endpoints to those who list this host's nodes, as many as there is room for. */
 function showControl(node: ClusterNode, { endpoints: { control = [] } }: NodeService): void {
   node.showControl(control.filter((endpoint) => endpoint.length <= MAX_SHOWN_ENDPOINT).slice(0, MAX_SHOWN));
+}
+
+/** @throws UsageError */
+async function startOfFlags(settings: StartSettings): Promise<Start> {
+  const files = new PemFiles(".");
+  const tls = await tlsOfFlags(settings, files);
+  const options = { ...(await optionsOf(settings)), ...defined({ tls }) };
+  const clients = await clientsOfFlags(settings, files);
+  const start = { options, control: settings, metrics: settings.metrics, clients };
+  const file = settings.tlsCert ?? settings.clientsTlsCert;
+  if (file === undefined) return start;
+  return {
+    ...start,
+    text: await files.read(file),
+    files: files.states,
+    reloadsOf: (running, log) =>
+      renewalOf(file, log, async (now) => {
+        const renewed = await tlsOfFlags(settings, now);
+        const ofClients = await clientsTlsOf(settings, now);
+        if (renewed !== undefined) running.node.setTls(renewed);
+        if (ofClients !== undefined) running.clients()?.setTls(ofClients);
+      }).listen(),
+  };
 }
 
 /** Options of the command line that go with `--config`. */
@@ -180,7 +209,7 @@ async function startOf(file: string, settings: StartSettings): Promise<Start> {
     throw new UsageError(`--config FILE defines everything; --${kebab(other[0])} cannot be added to it`);
   const [
     { applyChanges, changedKeys, nodeConfigurationOf, restartKeys },
-    { failureOf, Reloads },
+    { failureOf, NotApplied, Reloads },
     { textOf },
   ] = await Promise.all([import("./node-config.js"), import("./reloads.js"), import("../config/file.js")]);
   const source = new ManualSource([], { name: "static" });
@@ -200,17 +229,23 @@ async function startOf(file: string, settings: StartSettings): Promise<Start> {
     metrics,
     clients,
     text,
-    reloadsOf: (node, log) =>
+    files: running.files,
+    reloadsOf: (started, log) =>
       new Reloads(file, log, {
         apply: async (now) => {
           const wanted = await nodeConfigurationOf(file, now, source);
           const restart = restartKeys(running, wanted);
-          if (restart.length > 0)
-            throw new Failure(`${restart.join(", ")} cannot change while the node runs: restart it`);
+          if (restart.length > 0) {
+            const what = `${restart.join(", ")} cannot change while the node runs: restart it`;
+            throw new NotApplied(what, wanted.files);
+          }
           const changed = changedKeys(running, wanted);
-          applyChanges(node, source, running, wanted);
+          applyChanges(started.node, started.clients(), source, running, wanted);
           running = wanted;
-          return changed.length === 0 ? "nothing changed" : `${changed.join(", ")} changed`;
+          return {
+            changed: changed.length === 0 ? "nothing changed" : `${changed.join(", ")} changed`,
+            files: wanted.files,
+          };
         },
         unchanged: "the node continues",
       }).listen(),
@@ -270,6 +305,8 @@ const REFUSALS: Readonly<Record<RefusedReason, string>> = {
   key: "it has another key",
   unsealed: "it has no key",
   bus: "it is of another cluster",
+  certificate: "it has no certificate, or one that is not accepted",
+  tls: "it speaks no TLS where this node does, or TLS where this node does not",
   replayed: "what it sent was recorded before, or made up",
   forged: "what it sent was not sealed by the key that it names",
   identity: "it did not prove a key of its own",

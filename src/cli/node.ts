@@ -54,6 +54,7 @@ function addStartCommand(node: Command): void {
       "shoal node start --name audit --json",
       "shoal node start --name far --scope link --interface eth0 --key cluster.key",
       "shoal node start --name six --ipv6 --scope link --key cluster.key --curve-certificate six_secret --curve-allow nodes",
+      "shoal node start --name far --scope link --key cluster.key --tls-cert far.pem --tls-key far.key --tls-ca nodes.pem",
       "shoal node start --name pod --scope link --key cluster.key --discovery dns://billing.example:7946",
       "shoal node start --config /etc/shoal/node.yaml",
       "shoal node start --name bridge --zre --group CHAT --control ipc:///tmp/bridge",
@@ -100,12 +101,24 @@ function addStartCommand(node: Command): void {
       "--curve-allow <FOLDER>",
       "the public keys of the nodes that it admits; follows the folder's changes",
     )
-    .option("--clients <EP>", "programs that are no nodes ask here who is there: tcp://HOST:PORT of a ROUTER")
+    .option(
+      "--tls-cert <FILE>",
+      "TLS beneath this node's streams: its certificate, in PEM, with --tls-key and --tls-ca; follows the files' changes",
+    )
+    .option("--tls-key <FILE>", "its private key, in PEM")
+    .option("--tls-ca <FILE>", "the authorities whose certificates other nodes have to show, in PEM")
+    .option(
+      "--clients <EP>",
+      "programs that are no nodes ask here who is there: tcp://HOST:PORT of a ROUTER, or tls://HOST:PORT",
+    )
     .option("--clients-http <HOST:PORT>", "they ask here over HTTP: /nodes, as JSON")
     .option(
       "--clients-users <FILE>",
       "who may ask: a line NAME:PASSWORD for each, the file readable by its owner only",
     )
+    .option("--clients-tls-cert <FILE>", "certificate of --clients tls:// and of --clients-http, in PEM")
+    .option("--clients-tls-key <FILE>", "its private key, in PEM")
+    .option("--clients-tls-ca <FILE>", "authorities, in PEM: callers need a certificate of theirs")
     .option("--clients-port <PORT>", "the port at which this node serves clients", wholeNumber(1, 65_535))
     .option("--zre", "also a peer of zyre programs (36/ZRE) on the link; that traffic is not encrypted")
     .addOption(

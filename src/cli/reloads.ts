@@ -26,6 +26,17 @@ export interface ReloadEffects {
   readonly unchanged: string;
 }
 
+/** What was read is valid, and cannot be applied to what runs. */
+export class NotApplied extends Failure {
+  readonly files: NamedFileStates;
+
+  /** @param files that it names */
+  constructor(message: string, files: NamedFileStates) {
+    super(message);
+    this.files = files;
+  }
+}
+
 export class Reloads {
   readonly #file: string;
   readonly #log: Log;
@@ -78,9 +89,10 @@ export class Reloads {
     await this.follow(text, watches);
   }
 
-  /** Follows the changes of the file from a text on that is applied already. */
-  async follow(text: string, watches: boolean): Promise<void> {
+  /** Follows the changes of the file from a text on that is applied already. @param named files that it names, as they were then */
+  async follow(text: string, watches: boolean, named: NamedFileStates = {}): Promise<void> {
     this.#text = text;
+    await this.#follow(named);
     this.#ready = true;
     this.#ask(false); // The file may have changed meanwhile, or a SIGHUP may have come.
     this.#watches = watches;
@@ -138,7 +150,7 @@ export class Reloads {
       ({ files } = applied);
       return applied.changed;
     } catch (error) {
-      if (error instanceof ConfigurationError) ({ files } = error);
+      if (error instanceof ConfigurationError || error instanceof NotApplied) ({ files } = error);
       throw error;
     } finally {
       await this.#follow(files);

@@ -12,6 +12,7 @@ export {
 } from "../patterns/kit/contract.js";
 export { type FailureReason, type HandlerErrorDetails, ServiceError } from "../patterns/kit/errors.js";
 export type { AdmissionRequest, CurveOptions, NodeKeys } from "./admission/identities.js";
+export type { ClusterCertificate, ClusterListenerTls, ClusterTlsOptions } from "./admission/tls.js";
 export {
   type AddressProvider,
   type Ec2Options,

@@ -3,7 +3,9 @@
  * node:http answers what is not HTTP with 400, headers that are too large with 431 and what is too slow with 408.
  */
 import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { Socket } from "node:net";
+import type { SecureContextOptions } from "node:tls";
 import { InvalidArgumentError } from "./errors.js";
 
 /** ms for the head of a request, and for all of it. */
@@ -40,29 +42,47 @@ const LIMITS: HttpLimits = {
   connections: MAX_CONNECTIONS,
 };
 
-/** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. */
-export function boundedServer(listener: RequestListener, given: Partial<HttpLimits> = {}): Server {
+/** The certificate of an HTTPS server, in PEM; with `ca`, clients need one that it signed. */
+export type HttpsOptions = Pick<SecureContextOptions, "cert" | "key" | "passphrase" | "ca">;
+
+/** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. @param tls `undefined`: plain HTTP */
+export function boundedServer(
+  listener: RequestListener,
+  given: Partial<HttpLimits> = {},
+  tls?: HttpsOptions,
+): Server {
   const limits = { ...LIMITS, ...given };
   const connections = new Set<Socket>();
-  const server = createServer(
-    {
-      headersTimeout: limits.requestTime,
-      requestTimeout: limits.requestTime,
-      keepAliveTimeout: limits.idleTime,
-      connectionsCheckingInterval: limits.checkInterval,
-      maxHeaderSize: MAX_HEAD,
-    },
-    (request, response) => {
-      const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
-      response.on("close", () => clearTimeout(limit));
-      if (request.method === "GET" || request.method === "HEAD") {
-        listener(request, response);
-        return;
-      }
-      // Its body is not read: the connection ends with the response.
-      response.writeHead(405, { Allow: "GET, HEAD", Connection: "close", "Content-Length": 0 }).end();
-    },
-  );
+  const options = {
+    headersTimeout: limits.requestTime,
+    requestTimeout: limits.requestTime,
+    keepAliveTimeout: limits.idleTime,
+    connectionsCheckingInterval: limits.checkInterval,
+    maxHeaderSize: MAX_HEAD,
+  };
+  const answer: RequestListener = (request, response) => {
+    const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
+    response.on("close", () => clearTimeout(limit));
+    if (request.method === "GET" || request.method === "HEAD") {
+      listener(request, response);
+      return;
+    }
+    // Its body is not read: the connection ends with the response.
+    response.writeHead(405, { Allow: "GET, HEAD", Connection: "close", "Content-Length": 0 }).end();
+  };
+  const server =
+    tls === undefined
+      ? createServer(options, answer)
+      : createSecureServer(
+          {
+            ...options,
+            ...tls,
+            handshakeTimeout: limits.requestTime,
+            requestCert: tls.ca !== undefined,
+            rejectUnauthorized: tls.ca !== undefined,
+          },
+          answer,
+        );
   server.setTimeout(limits.idleTime);
   server.maxRequestsPerSocket = MAX_REQUESTS;
   server.on("connection", (socket) => {

@@ -1,14 +1,18 @@
 /** A node's configuration: what `check` finds, what a node takes over while it runs, and what it does not. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Ajv } from "ajv";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { nodeSchema } from "../../src/cli/node-schema.js";
+import { makeAuthority, makeCertificate } from "../support/certificates.js";
 import { type Command, run, startWithout } from "./in-process.js";
 import { file, useFolder } from "./support.js";
 
 useFolder();
+
+const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
 
 const KEYS = [
   "rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
@@ -174,6 +178,111 @@ describe("shoal node check", () => {
     });
     const missing = await run("", "node", "check", file());
     expect(missing).toMatchObject({ code: 1, stderr: expect.stringMatching(/it does not exist/) });
+  });
+});
+
+describe("certificates of a configuration", () => {
+  let folder = "";
+  const at = (name: string): string => join(folder, name);
+  /** A node within TLS, by files of the folder. */
+  const text = (name: string, more = ""): string =>
+    `name: ${name}\ngroup: ${group}\nkey: "${KEYS[0]}"\ntls: { cert: ${name}.pem, key: ${name}.key, ca: ca.pem }\n${more}`;
+
+  beforeEach(() => {
+    folder = file();
+    mkdirSync(folder);
+    makeAuthority(folder, "ca");
+    for (const name of ["a", "b"]) makeCertificate(folder, name, { extensions: BOTH });
+  });
+
+  /** Of a file in the folder, without its name. */
+  async function problemsThere(content: string): Promise<string> {
+    const path = written(content, at("node.yaml"));
+    const { code, stderr } = await run("", "node", "check", path);
+    expect(code).toBe(1);
+    return stderr.replaceAll(`${path}:`, "");
+  }
+
+  it("are checked with their keys and dates, and where they are missing", async () => {
+    const more = `listen: [{ port: 0, tls: false }, { tls: { cert: b.pem, key: b.key } }]\n`;
+    const clients = `clients: { endpoint: "tls://*:*", http: "127.0.0.1:0", users: { ana: secret }, tls: { cert: b.pem, key: b.key } }\n`;
+    const path = written(text("a", `${more}${clients}`), at("node.yaml"));
+    expect(await run("", "node", "check", path)).toMatchObject({ code: 0, stderr: "" });
+    makeCertificate(folder, "old", { extensions: BOTH, days: -1 });
+    const cases: readonly (readonly [string, RegExp])[] = [
+      [text("old"), /^4:14: tls\.cert: the certificate has expired: it was valid until /],
+      [text("a").replace("a.key", "b.key"), /^4:6: tls: tls cannot be used: key values mismatch\n/],
+      [text("c"), /tls\.cert: cannot read the file .*c\.pem: it does not exist\n.*tls\.key: cannot read/],
+      [text("a").replace("a.pem", "a.key"), /tls\.cert: it is not a certificate in PEM/],
+      [text("a").replace(", ca: ca.pem", ""), /^4:6: tls: needs the key ca/],
+      [text("a").replace("cert: a", "crt: a"), /tls\.crt: unknown key; did you mean cert\?/],
+      [text("a", "listen: [{ tls: { cert: c.pem, key: b.key } }]\n"), /listen\[0\]\.tls\.cert: cannot read/],
+      [text("a", clients.replace("b.pem", "c.pem")), /clients\.tls\.cert: cannot read/],
+      [
+        text("a", clients.replace("tls:", "tcp:").replace("http: ", "host: ")),
+        /clients: the option tls is for/,
+      ],
+    ];
+    for (const [content, expected] of cases) expect(await problemsThere(content)).toMatch(expected);
+  });
+
+  it("are renewed when their files change, and not by one that is not whole or has expired", async () => {
+    const start = async (name: string): Promise<Command> => {
+      const node = startWithout("node", "start", "--config", written(text(name), at(`${name}.yaml`)));
+      await node.until("stdout", /is ready/);
+      return node;
+    };
+    const a = await start("a");
+    const b = await start("b");
+    await a.until("stdout", /b@\S+ joined/);
+    makeCertificate(folder, "old", { extensions: BOTH, days: -1 });
+    renameSync(at("old.pem"), at("a.pem"));
+    await a.until("stderr", /tls\.cert: the certificate has expired.*\n.*the node continues unchanged/);
+    // Another authority, for both: the old and the new one first.
+    makeAuthority(folder, "next");
+    writeFileSync(at("ca.pem"), `${readFileSync(at("ca.pem"))}${readFileSync(at("next.pem"))}`);
+    makeCertificate(folder, "a", { extensions: BOTH, authority: "next" });
+    const renewed = /read .* again: tls changed/;
+    await Promise.all([a, b].map((each) => each.until("stderr", renewed)));
+    b.signal("SIGTERM");
+    await b.ended;
+    const again = await start("b");
+    await again.until("stdout", /a@\S+ joined/);
+    expect(again.stderr).not.toContain("refused");
+  });
+
+  it("are those of flags, too, which go together and are renewed", async () => {
+    const flags = (name: string): string[] => [
+      ...["--tls-cert", at(`${name}.pem`), "--tls-key", at(`${name}.key`), "--tls-ca", at("ca.pem")],
+    ];
+    const key = secret(KEYS[0]);
+    const start = async (name: string): Promise<Command> => {
+      const options = ["--group", group, "--key", key, ...flags(name)];
+      const node = startWithout("node", "start", "--name", name, ...options);
+      await node.until("stdout", /is ready/);
+      return node;
+    };
+    const a = await start("a");
+    const b = await start("b");
+    await a.until("stdout", /b@\S+ joined/);
+    makeCertificate(folder, "a", { extensions: BOTH });
+    await a.until("stderr", /again: connections from now on have this certificate/);
+    b.signal("SIGTERM");
+    await b.ended;
+    await start("b");
+    await a.until("stdout", /b@\S+ joined[\s\S]*b@\S+ (?:joined|restarted|is back)/);
+    const plain = startWithout("node", "start", "--name", "p", "--group", group, "--key", key);
+    await plain.until("stderr", /speaks no TLS where this node does, or TLS where this node does not/);
+    for (const [args, what] of [
+      [flags("a").slice(0, 4), "go together"],
+      [flags("c"), "--tls-cert: cannot read the file"],
+      [[...flags("a").slice(0, 2), ...flags("b").slice(2)], "tls cannot be used"],
+      [["--clients", "tls://*:*", "--clients-tls-cert", at("a.pem")], "--clients-tls-key go together"],
+      [["--clients-tls-cert", at("a.pem"), "--clients-tls-key", at("a.key")], "go with --clients EP"],
+    ] as const) {
+      const { code, stderr } = await run("", "node", "start", "--name", "x", ...args);
+      expect([code, stderr]).toEqual([2, expect.stringContaining(what)]);
+    }
   });
 });
 

@@ -36,7 +36,8 @@ export interface CurveOptions extends NodeKeys {
   readonly dialling?: NodeKeys | undefined;
   /**
    * The public keys that are admitted: a list, a folder of files with keys or certificates, which is read again when it changes,
-   * or a function, which is asked for each stream; what it throws or does not answer with `true` within 3 s is a refusal.
+   * or a function, which is asked for each stream. It is a refusal when it throws (event `admission:failed`), or does not answer with `true`
+   * within the 10 s in which a stream has to be proved.
    */
   readonly allow: string | readonly string[] | ((request: AdmissionRequest) => boolean | Promise<boolean>);
 }
@@ -47,6 +48,8 @@ export interface IdentitiesEffects {
   revoke(isAllowed: (node: ProvedNode) => boolean): void;
   /** Removes a node that proved such a key. */
   remove(id: string): void;
+  /** The program's function threw: the node at an address is refused. */
+  onAllowFailed(address: string, error: unknown): void;
   /** The folder of keys has a problem, or none any more. */
   onProblems(problems: readonly string[]): void;
 }
@@ -157,11 +160,16 @@ export class NodeIdentities {
       if (typeof answer === "boolean") return answer;
       return Promise.resolve(answer).then(
         (admitted) => admitted === true,
-        () => false,
+        (error: unknown) => this.#refuse(address, error),
       );
-    } catch {
-      return false;
+    } catch (error) {
+      return this.#refuse(address, error);
     }
+  }
+
+  #refuse(address: string, error: unknown): false {
+    this.#effects.onAllowFailed(address, error);
+    return false;
   }
 
   /** A node was admitted. */

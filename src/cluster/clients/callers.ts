@@ -9,6 +9,7 @@ import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
 import type { PeerCredentials } from "../../engine/engine.js";
 import { listen, Policing } from "../../sockets/internal.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
+import type { ClusterListenerTls } from "../admission/tls.js";
 import { type AddressScope, plainIp } from "./addresses.js";
 import type { NodeDirectory } from "./directory.js";
 import { type DiscoveryRequest, MAX_REQUEST, parseRequest } from "./protocol.js";
@@ -61,8 +62,22 @@ export interface CallerEffects {
   disconnected(client: OwnClient): void;
 }
 
+/** The server's certificate and key; with `ca`, callers need a certificate that it signed. */
+export type CallerTls = ClusterListenerTls;
+
+/** As options of a socket. */
+export function tlsOptionsOf({
+  cert,
+  key,
+  passphrase,
+  ca,
+}: CallerTls): Required<Pick<RouterOptions, "tlsCert" | "tlsKey" | "tlsPassphrase" | "tlsCa">> {
+  return { tlsCert: cert, tlsKey: key, tlsPassphrase: passphrase ?? null, tlsCa: ca ?? null };
+}
+
 export interface CallerRouterOptions {
   readonly endpoint: string;
+  readonly tls: CallerTls | undefined;
   readonly maxClients: number;
   readonly socketOptions: RouterOptions | undefined;
 }
@@ -101,7 +116,7 @@ export class CallerRouter {
   }
 
   /** @returns the endpoint, with its port @throws TransportError, NotSupportedError; it has to be closed then */
-  async bind({ endpoint, maxClients, socketOptions }: CallerRouterOptions): Promise<string> {
+  async bind({ endpoint, tls, maxClients, socketOptions }: CallerRouterOptions): Promise<string> {
     const router = new Router({
       plainServer: socketOptions?.curveServer !== true,
       maxMessageSize: MAX_REQUEST,
@@ -116,6 +131,7 @@ export class CallerRouter {
       heartbeatStallTimeout: STALL_TIMEOUT,
       backlog: MAX_HANDSHAKES,
       ipv6: endpoint.includes("["),
+      ...(tls === undefined ? {} : tlsOptionsOf(tls)),
       ...socketOptions,
       authenticate: (peer) => this.#effects.allows(credentialsOf(peer)),
     });
@@ -145,6 +161,11 @@ export class CallerRouter {
     this.#catchingUp = setInterval(() => this.push(), CATCH_UP_INTERVAL);
     this.#catchingUp.unref();
     return bound;
+  }
+
+  /** The certificate of connections from now on. */
+  renew(tls: CallerTls): void {
+    if (this.#router !== undefined) Object.assign(this.#router, tlsOptionsOf(tls));
   }
 
   /** Sends the newest list, or the change to it, to each watcher that has another one. */

@@ -11,6 +11,7 @@ import {
   HandshakeError,
   InvalidArgumentError,
   ProtocolError,
+  type ShoalError,
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
@@ -25,7 +26,7 @@ import { createId } from "../identity.js";
 import type { AddressScope } from "./addresses.js";
 import { DiscoveryClientRules, LONGEST_ATTEMPT, type NodeLossReason } from "./client-rules.js";
 import { type DiscoveredNode, endpointHost } from "./description.js";
-import { clientText, MAX_LIST, parseUpdate } from "./protocol.js";
+import { clientText, MAX_LIST, type NodeUpdate, parseUpdate } from "./protocol.js";
 
 /** Addresses that a client is given. */
 const MAX_ADDRESSES = 1_024;
@@ -43,7 +44,10 @@ const MAX_STEP = 100;
 
 /** Options of a {@link DiscoveryClient}. The names in brackets are those of WSO2's message broker. */
 export interface DiscoveryClientOptions {
-  /** Discovery servers, "host:port" or "tcp://host:port", one at least (`INITIAL_ADDRESSES`). */
+  /**
+   * Discovery servers, "host:port", "tcp://host:port" or "tls://host:port", one at least (`INITIAL_ADDRESSES`). Where all are `tls://`, the
+   * client goes to no other: credentials do not leave in the clear because a list says so.
+   */
   readonly addresses: string | readonly string[];
   /** Further attempts at one address before the next one is tried (`RETRIES`). Default 0. */
   readonly retries?: number | undefined;
@@ -67,7 +71,7 @@ export interface DiscoveryClientOptions {
   readonly secure?: boolean | undefined;
   /** Endpoints that `endpoints()` gives when no node has answered yet. Default: none. */
   readonly fallback?: readonly string[] | undefined;
-  /** CURVE keys (`curveServerKey` …) and other options of its DEALER. */
+  /** CURVE keys (`curveServerKey` …), whom to trust over TLS (`tlsCa` …) and other options of its DEALER. */
   readonly socketOptions?: DealerOptions | undefined;
 }
 
@@ -104,9 +108,16 @@ export type DiscoveryClientEvent =
       readonly node: DiscoveredNode | undefined;
       readonly address: string;
       readonly reason: NodeLossReason;
+      /** What is known of why: the system's error, that of the handshake, or what the server answered. */
+      readonly error?: ShoalError;
     }
-  /** An attempt failed. */
-  | { readonly type: "attempt:failed"; readonly address: string; readonly reason: NodeLossReason }
+  /** An attempt failed; `error` as above. */
+  | {
+      readonly type: "attempt:failed";
+      readonly address: string;
+      readonly reason: NodeLossReason;
+      readonly error?: ShoalError;
+    }
   /** Every address was tried `cycleCount` times in vain; the client rests and tries again. */
   | { readonly type: "cycles:failed"; readonly attempts: number };
 
@@ -135,6 +146,8 @@ export interface DiscoveryClientStats {
 interface Connection {
   readonly socket: Dealer;
   readonly endpoint: string;
+  /** Why it failed, as far as it is known. */
+  error: ShoalError | undefined;
 }
 
 /**
@@ -161,6 +174,11 @@ export class DiscoveryClient
   #failures = 0;
   /** Why the last attempt failed. */
   #failure: NodeLossReason | undefined;
+  #failureError: ShoalError | undefined;
+  /** Of the connection whose end the rules hear of at this moment. */
+  #ending: ShoalError | undefined;
+  /** Whether it was given `tls://` alone. */
+  readonly #isSecure: boolean;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options: DiscoveryClientOptions) {
@@ -172,9 +190,11 @@ export class DiscoveryClient
     this.#settings = settings;
     this.#fallback = Object.freeze([...listOf("fallback", settings.fallback ?? [], 0)]);
     const { retries, connectionDelay, cycleCount, refreshInterval, attemptTimeout } = settings;
+    const addresses = listOf("addresses", settings.addresses, 1).map(checkServer);
+    this.#isSecure = addresses.every(isSecure);
     this.#rules = new DiscoveryClientRules(
       {
-        addresses: listOf("addresses", settings.addresses, 1).map(checkServer),
+        addresses,
         retries,
         connectionDelay,
         cycleCount,
@@ -191,12 +211,13 @@ export class DiscoveryClient
         },
         lost: (node, address, reason) => {
           this.#counts.lost += 1;
-          this.events.emit({ type: "node:lost", node, address, reason });
+          this.events.emit({ type: "node:lost", node, address, reason, ...this.#cause() });
         },
         refused: (address, reason) => {
           this.#counts.failed += 1;
           this.#failure = reason;
-          this.events.emit({ type: "attempt:failed", address, reason });
+          this.#failureError = this.#ending;
+          this.events.emit({ type: "attempt:failed", address, reason, ...this.#cause() });
         },
         changed: (changed, left) => {
           this.#failed = false;
@@ -290,11 +311,22 @@ export class DiscoveryClient
     const failures = this.#failures;
     while (!this.#rules.learned) {
       if (this.closed) throw new ClosedError("EAGAIN", "DiscoveryClient closed before it had a list");
-      if (this.#failures > failures && this.#failure === "refused")
-        throw new HandshakeError("ERR_AUTHENTICATION", "every discovery server refused this client");
-      if (this.#failures > failures) throw new UnroutableError("no discovery server answers at any address");
+      if (this.#failures > failures) throw this.#unreached();
       await this.#change();
     }
+  }
+
+  #unreached(): ShoalError {
+    const cause = this.#failureError;
+    const details = cause === undefined ? {} : { cause };
+    if (this.#failure === "refused")
+      return new HandshakeError("ERR_AUTHENTICATION", "every discovery server refused this client", details);
+    const last = cause === undefined ? "" : `; the last one: ${cause.message}`;
+    return new UnroutableError(`no discovery server answers at any address${last}`, details);
+  }
+
+  #cause(): { readonly error?: ShoalError } {
+    return this.#ending === undefined ? {} : { error: this.#ending };
   }
 
   /** Settles at the next change, and when the signal aborts. */
@@ -369,8 +401,10 @@ export class DiscoveryClient
       this.#ended(attempt, "invalid");
       return;
     }
-    this.#connections.set(attempt, { socket, endpoint });
+    const connection: Connection = { socket, endpoint, error: undefined };
+    this.#connections.set(attempt, connection);
     listen(socket, (event) => {
+      if ("error" in event && event.error !== undefined) connection.error = event.error;
       if (event.type === "connect") this.#progressed(attempt, false);
       else if (event.type === "peer:join") {
         this.#ask(attempt, "watch");
@@ -381,8 +415,9 @@ export class DiscoveryClient
     });
     try {
       socket.connect(endpoint);
-    } catch {
-      // A server's list named what is no endpoint.
+    } catch (error) {
+      // A server's list named what is no endpoint, or the socket's options do not fit it.
+      connection.error = error as ShoalError;
       this.#ended(attempt, "invalid");
       return;
     }
@@ -395,12 +430,14 @@ export class DiscoveryClient
         if (this.closed) return;
         const update = parseUpdate(frames);
         this.#counts.updates += 1;
-        this.#rules.onUpdate(this.#timer.now(), attempt, update);
+        this.#rules.onUpdate(this.#timer.now(), attempt, this.#isSecure ? secureOnly(update) : update);
         this.#timer.update();
       }
     } catch (error) {
       if (socket.closed) return;
       if (!(error instanceof ProtocolError)) throw error;
+      const connection = this.#connections.get(attempt);
+      if (connection !== undefined) connection.error = error;
       this.#ended(attempt, "invalid");
     }
   }
@@ -420,8 +457,11 @@ export class DiscoveryClient
   /** Not within the call of the socket that reports it, and once. */
   #ended(attempt: number, reason: NodeLossReason): void {
     setImmediate(() => {
-      if (this.closed || !this.#connections.has(attempt)) return;
+      const connection = this.#connections.get(attempt);
+      if (this.closed || connection === undefined) return;
+      this.#ending = connection.error;
       this.#rules.onEnd(this.#timer.now(), attempt, reason);
+      this.#ending = undefined;
       this.#timer.update();
     });
   }
@@ -436,6 +476,18 @@ export class DiscoveryClient
   }
 }
 
+function isSecure(endpoint: string): boolean {
+  return endpoint.startsWith("tls://");
+}
+
+/** Without the servers that are not reached over TLS. */
+function secureOnly(update: NodeUpdate): NodeUpdate {
+  const nodes = update.nodes.map((node) =>
+    Object.freeze({ ...node, discovery: Object.freeze(node.discovery.filter(isSecure)) }),
+  );
+  return { ...update, nodes };
+}
+
 /** @throws InvalidArgumentError `EINVAL` */
 function listOf(name: string, value: unknown, least: number): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
@@ -448,9 +500,11 @@ function listOf(name: string, value: unknown, least: number): readonly string[] 
 
 /** @throws InvalidArgumentError `EINVAL` */
 function checkServer(address: string): string {
-  const match = /^(?:tcp:\/\/)?(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[2]);
+  const match = /^(?:(tcp|tls):\/\/)?(\[[0-9A-Fa-f:.%\w]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65_535)
-    throw new InvalidArgumentError(`an address is HOST:PORT or tcp://HOST:PORT; got ${describe(address)}`);
-  return `tcp://${match[1]}:${port}`;
+    throw new InvalidArgumentError(
+      `an address is HOST:PORT, tcp://HOST:PORT or tls://HOST:PORT; got ${describe(address)}`,
+    );
+  return `${match[1] ?? "tcp"}://${match[2]}:${port}`;
 }

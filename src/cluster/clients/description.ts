@@ -5,7 +5,8 @@
  * node at every node.
  *
  *   prop "shoal-discovery"   field;field…
- *   field                    t=PORT   the discovery server's sockets       h=PORT   its HTTP server
+ *   field                    t=PORT   the discovery server's sockets       l=PORT   the same over TLS
+ *                            h=PORT   its HTTP server
  *                            p=PORT   clients' port                        s=PORT   the secure one
  *                            a=IP/PREFIX,INTERFACE[,PUBLIC IP]             once for each address
  *
@@ -25,6 +26,8 @@ const MAX_INTERFACE = 32;
 /** What a node says about itself. A port of 0: there is none. */
 export interface NodeDescription {
   readonly discoveryPort: number;
+  /** Whether that is `tls://`. */
+  readonly discoveryTls: boolean;
   readonly httpPort: number;
   readonly port: number;
   readonly securePort: number;
@@ -76,8 +79,8 @@ export function encodeDescription(
   description: NodeDescription,
   most: number = MAX_DESCRIPTION,
 ): { readonly text: string; readonly left: number } {
-  const { discoveryPort, httpPort, port, securePort, addresses } = description;
-  const ports = { t: discoveryPort, h: httpPort, p: port, s: securePort };
+  const { discoveryPort, discoveryTls, httpPort, port, securePort, addresses } = description;
+  const ports = { [discoveryTls ? "l" : "t"]: discoveryPort, h: httpPort, p: port, s: securePort };
   let text = Object.entries(ports)
     .filter(([, value]) => value > 0)
     .map(([key, value]) => `${key}=${value}`)
@@ -104,13 +107,20 @@ export function parseDescription(text: string): NodeDescription {
     if (key === "a=") {
       const address = parseAddress(value);
       if (address !== undefined && addresses.length < MAX_ADDRESSES) addresses.push(address);
-    } else if (/^[thps]=$/.test(key) && /^\d{1,5}$/.test(value)) {
+    } else if (/^[tlhps]=$/.test(key) && /^\d{1,5}$/.test(value)) {
       const port = Number(value);
       if (port >= 1 && port <= 65_535) ports[key.slice(0, 1)] = port;
     }
   }
-  const { t = 0, h = 0, p = 0, s = 0 } = ports;
-  return { discoveryPort: t, httpPort: h, port: p, securePort: s, addresses };
+  const { t = 0, l = 0, h = 0, p = 0, s = 0 } = ports;
+  return {
+    discoveryPort: l || t,
+    discoveryTls: l > 0,
+    httpPort: h,
+    port: p,
+    securePort: s,
+    addresses,
+  };
 }
 
 function parseAddress(text: string): HostAddress | undefined {
@@ -134,7 +144,7 @@ export function endpointHost(ip: string): string {
  */
 export function describeNode(member: DescribedMember, caller: string, scope: AddressScope): DiscoveredNode {
   const { id, name, tags, props, isDraining } = member;
-  const { discoveryPort, port, securePort, addresses } = parseDescription(
+  const { discoveryPort, discoveryTls, port, securePort, addresses } = parseDescription(
     Object.hasOwn(props, DISCOVERY_PROP) ? (props[DISCOVERY_PROP] as string) : "",
   );
   const seen = addressesFor(addresses, caller, scope);
@@ -153,7 +163,10 @@ export function describeNode(member: DescribedMember, caller: string, scope: Add
       ...(port > 0 ? { port } : {}),
       ...(securePort > 0 ? { securePort } : {}),
     })),
-    discovery: discoveryPort > 0 ? seen.map(({ ip }) => `tcp://${endpointHost(ip)}:${discoveryPort}`) : [],
+    discovery:
+      discoveryPort > 0
+        ? seen.map(({ ip }) => `${discoveryTls ? "tls" : "tcp"}://${endpointHost(ip)}:${discoveryPort}`)
+        : [],
     endpoints,
     tags,
     draining: isDraining,

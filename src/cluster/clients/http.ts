@@ -2,9 +2,10 @@
  * The list of a discovery server over HTTP (docs/spec/discovery.md, HTTP): a server of its own, or one path of the program's.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
+import type { Server as HttpsServer } from "node:https";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../../core/errors.js";
-import { boundedServer, listen, shut, urlHost } from "../../core/http-server.js";
+import { boundedServer, type HttpsOptions, listen, shut, urlHost } from "../../core/http-server.js";
 import { checkKeys } from "../../patterns/kit/options.js";
 import { plainIp } from "./addresses.js";
 import type { CallerCounts, CallerEffects } from "./callers.js";
@@ -55,8 +56,12 @@ export class DirectoryPage {
     this.#effects = effects;
   }
 
-  /** @returns its URL; `undefined` on the program's own server @throws TransportError `EADDRINUSE` and the system's other codes */
-  async open(http: DiscoveryHttpOptions): Promise<string | undefined> {
+  /**
+   * @param tls of HTTPS; `undefined`: plain HTTP
+   * @returns its URL; `undefined` on the program's own server
+   * @throws TransportError `EADDRINUSE` and the system's other codes
+   */
+  async open(http: DiscoveryHttpOptions, tls: HttpsOptions | undefined): Promise<string | undefined> {
     const { path = PATH } = http;
     const answer = (request: IncomingMessage, response: ServerResponse): void =>
       void this.#answer(request, response);
@@ -70,6 +75,7 @@ export class DirectoryPage {
         else end(response, 404);
       },
       { connections: HTTP_CONNECTIONS },
+      tls,
     );
     server.on("connection", (socket) => {
       if (!this.#effects.admits(plainIp(socket.remoteAddress ?? ""))) socket.destroy();
@@ -84,7 +90,12 @@ export class DirectoryPage {
     }
     this.#server = server;
     const { port: bound } = server.address() as { port: number };
-    return `http://${urlHost(host)}:${bound}${path}`;
+    return `${tls === undefined ? "http" : "https"}://${urlHost(host)}:${bound}${path}`;
+  }
+
+  /** The certificate of connections from now on; of a server that was opened with one. */
+  renew(tls: HttpsOptions): void {
+    (this.#server as HttpsServer | undefined)?.setSecureContext(tls);
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ import type { EventNames } from "../../core/event-stream.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import { anything, boolean, checkOptions, func, integer, object, text } from "../../patterns/kit/options.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
+import { type ClusterListenerTls, checkCertificate } from "../admission/tls.js";
 import type { ClusterBus } from "../node/bus.js";
 import type { ClusterEvent } from "../node/events.js";
 import { type AddressProvider, checkAddresses, interfaceAddresses } from "./address-providers.js";
@@ -42,9 +43,11 @@ const MAX_REFUSALS = 256;
 const MAX_REFUSAL_EVENTS = 32;
 /** Options of a {@link DiscoveryServer}: `users` or `authenticate` is required, and `endpoint` or `http`. */
 export interface DiscoveryServerOptions {
-  /** Where callers connect: `tcp://*:7000`; port `*`: one that is free. Bound to every address, each of them is shown. */
+  /** Where callers connect: `tcp://*:7000`, or `tls://*:7000`; port `*`: one that is free. Bound to every address, each of them is shown. */
   readonly endpoint?: string | undefined;
   readonly http?: DiscoveryHttpOptions | undefined;
+  /** The certificate of an endpoint `tls://`, and of `http`, which is HTTPS then; with `ca`, callers need one that it signed. */
+  readonly tls?: ClusterListenerTls | undefined;
   /** Names, each with a password (with the permission `dynamicDiscovery`) or a {@link DiscoveryUser}; 10,000 at most. */
   readonly users?: Readonly<Record<string, string | DiscoveryUser>> | undefined;
   /** Permissions of each role. */
@@ -72,6 +75,7 @@ export interface DiscoveryServerOptions {
 const OPTIONS = {
   endpoint: text(),
   http: object<DiscoveryHttpOptions>(),
+  tls: object<ClusterListenerTls>(),
   users: object<Readonly<Record<string, string | DiscoveryUser>>>(),
   roles: object<Readonly<Record<string, readonly string[]>>>(),
   authenticate: func<DiscoveryAuthenticate>(),
@@ -165,6 +169,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   #looking: NodeJS.Timeout | undefined;
   #addresses: readonly HostAddress[] = [];
   #description: string | undefined;
+  /** The certificate in place of the first one. */
+  #renewed: ClusterListenerTls | undefined;
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and without `users` and `authenticate` */
   constructor(node: ClusterBus, options: DiscoveryServerOptions) {
@@ -177,9 +183,12 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       throw new InvalidArgumentError("a DiscoveryServer has users or authenticate, one of the two");
     if (endpoint === undefined && http === undefined)
       throw new InvalidArgumentError("a DiscoveryServer has an endpoint, http or both");
-    if (endpoint !== undefined && !/^tcp:\/\/.+:(\d{1,5}|\*)$/.test(endpoint))
-      throw new InvalidArgumentError(`Option endpoint is tcp://HOST:PORT; got ${describe(endpoint)}`);
+    if (endpoint !== undefined && !/^(?:tcp|tls):\/\/.+:(\d{1,5}|\*)$/.test(endpoint))
+      throw new InvalidArgumentError(
+        `Option endpoint is tcp://HOST:PORT or tls://HOST:PORT; got ${describe(endpoint)}`,
+      );
     if (http !== undefined) checkHttp(http);
+    checkServerTls(settings);
     this.#node = node;
     this.#settings = settings;
     this.#users = users && new UserTable(users, roles);
@@ -266,6 +275,20 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     return this.#starting;
   }
 
+  /**
+   * Renews the certificate of `tls`: connections from now on have this one.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is not PEM or does not fit together, and for a server that was made without `tls`
+   */
+  setTls(tls: ClusterListenerTls): void {
+    if (this.#settings.tls === undefined)
+      throw new InvalidArgumentError("a DiscoveryServer that began without tls gets none");
+    checkCertificate("tls", tls);
+    if (isSecure(this.#settings.endpoint)) this.#callers.renew(tls);
+    this.#page.renew(tls);
+    this.#renewed = tls;
+  }
+
   /** Looks at this machine's addresses now. */
   async refresh(): Promise<void> {
     this.assertOpen();
@@ -296,9 +319,15 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
 
   async #bind(): Promise<void> {
     const { endpoint, http, maxClients, socketOptions } = this.#settings;
+    const tls = this.#renewed ?? this.#settings.tls;
     if (endpoint !== undefined)
-      this.#endpoint = await this.#callers.bind({ endpoint, maxClients, socketOptions });
-    if (http !== undefined) this.#url = await this.#page.open(http);
+      this.#endpoint = await this.#callers.bind({
+        endpoint,
+        tls: isSecure(endpoint) ? tls : undefined,
+        maxClients,
+        socketOptions,
+      });
+    if (http !== undefined) this.#url = await this.#page.open(http, tls);
   }
 
   async #unbind(linger: number): Promise<void> {
@@ -388,7 +417,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     this.#addresses = addresses;
     const description = {
       discoveryPort: portOf(this.#endpoint),
-      httpPort: portOf(this.#url?.replace(/^http:(.*:\d+)\/.*$/, "$1")),
+      discoveryTls: isSecure(this.#endpoint),
+      httpPort: portOf(this.#url?.replace(/^https?:(.*:\d+)\/.*$/, "$1")),
       port,
       securePort,
       addresses,
@@ -422,9 +452,30 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
   }
 }
 
+function isSecure(endpoint: string | undefined): boolean {
+  return endpoint?.startsWith("tls://") === true;
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function checkServerTls({
+  endpoint,
+  http,
+  tls,
+  socketOptions,
+}: Pick<DiscoveryServerOptions, "endpoint" | "http" | "tls" | "socketOptions">): void {
+  if (tls === undefined) {
+    if (isSecure(endpoint) && socketOptions?.tlsCert === undefined)
+      throw new InvalidArgumentError("an endpoint tls:// needs the option tls: a certificate and its key");
+    return;
+  }
+  checkCertificate("tls", tls);
+  if (!isSecure(endpoint) && (http === undefined || "server" in http))
+    throw new InvalidArgumentError("the option tls is for an endpoint tls://, and for http with a port");
+}
+
 /** The host of an endpoint; `undefined` for every address. */
 function hostOf(endpoint: string | undefined): string | undefined {
-  const host = /^tcp:\/\/\[?([^\]]*)\]?:\d+$/.exec(endpoint ?? "")?.[1];
+  const host = /^(?:tcp|tls):\/\/\[?([^\]]*)\]?:\d+$/.exec(endpoint ?? "")?.[1];
   return host === "*" ? undefined : host;
 }
 

@@ -17,6 +17,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { RunningTimeout } from "../../core/running-timeout.js";
+import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import type { Sink } from "../../engine/zmtp/transport/reader.js";
 import type { Stream } from "../../engine/zmtp/transport/transport.js";
 import type { NodeKeys } from "../admission/identities.js";
@@ -37,6 +38,7 @@ import {
   helloNonce,
   helloSize,
   isControl,
+  isTlsRecord,
   LinkFrame,
   MAX_FRAME,
   streamWays,
@@ -92,8 +94,8 @@ export interface LinkEffects {
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
   /** The other end is a node of the cluster. Called once. */
   onVerified(link: Link): void;
-  /** Called once. */
-  onEnd(link: Link, end: LinkEnd): void;
+  /** Called once. @param fault why TLS failed, where that ended it */
+  onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void;
   count(reason: string): void;
 }
 
@@ -132,6 +134,7 @@ export class Link implements Sink {
   /** The other end proved a bus. */
   #proved = false;
   readonly #greeting: RunningTimeout;
+  #fault: Fault | undefined;
   /** Ends it where the other end does not close. */
   #timer: NodeJS.Timeout | undefined;
 
@@ -154,9 +157,10 @@ export class Link implements Sink {
     this.address = dialled ?? "";
     this.usedAt = performance.now();
     this.#hello = encodeHello(randomBytes(HELLO_NONCE), ownAddress);
-    stream.socket.on("error", (error: NodeJS.ErrnoException) =>
-      this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed"),
-    );
+    stream.socket.on("error", (error: NodeJS.ErrnoException) => {
+      this.#noteFault();
+      this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
+    });
     stream.reader.start(stream.socket, this);
     stream.socket.write(this.#hello);
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
@@ -236,6 +240,7 @@ export class Link implements Sink {
   sinkFilled(): void {}
 
   sinkOnEnd(): void {
+    this.#noteFault();
     this.#finish(this.#closing ? "closed" : "lost");
   }
 
@@ -247,7 +252,22 @@ export class Link implements Sink {
     this.#take();
   }
 
+  /** It ended by itself: TLS may know why. */
+  #noteFault(): void {
+    if (this.#verified || this.ended) return;
+    const isSilent = this.#in === undefined;
+    const fault = this.#stream.fault?.(isSilent);
+    // A node refuses a certificate by hanging up, when the handshake of the one that dialled is complete (TLS 1.3).
+    const isRefused = fault !== undefined && isSilent && this.isDialled && this.#stream.opening === false;
+    this.#fault = isRefused ? { ...fault, kind: "auth", code: "ERR_AUTHENTICATION" } : fault;
+  }
+
   #take(): void {
+    if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
+      this.#effects.onRefused(this, undefined, "tls");
+      this.#refuse("link:tls");
+      return;
+    }
     while (this.#pendingBytes >= this.#wanted && !this.ended && !this.#deciding) {
       const all = this.#pending.length === 1 ? (this.#pending[0] as Buffer) : Buffer.concat(this.#pending);
       const taken = this.#in === undefined ? this.#takeHello(all) : this.#takeFrame(all);
@@ -476,6 +496,6 @@ export class Link implements Sink {
     this.#waiting = [];
     this.#pending = [];
     this.#stream.socket.destroy();
-    this.#effects.onEnd(this, this.#rejected ? "refused" : this.#closing ? "closed" : end);
+    this.#effects.onEnd(this, this.#rejected ? "refused" : this.#closing ? "closed" : end, this.#fault);
   }
 }

@@ -5,11 +5,21 @@
  * them, and those nodes know within milliseconds. The others are there for as long as they are used.
  */
 import { backOff } from "../../core/back-off.js";
+import { NotSupportedError } from "../../core/errors.js";
+import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { completeOptions } from "../../engine/zmtp/options.js";
-import type { Acceptor, Listener, Stream, Transport } from "../../engine/zmtp/transport/transport.js";
+import type {
+  Acceptor,
+  Listener,
+  Stream,
+  Transport,
+  TransportOptions,
+} from "../../engine/zmtp/transport/transport.js";
+import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeKeys } from "../admission/identities.js";
 import type { IdentityExchange, ProvedNode } from "../admission/identity.js";
 import type { Hellos, LinkRole, RefusedBus } from "../admission/proof.js";
+import type { NodeTls } from "../admission/tls.js";
 import { MAX_LINKS } from "../bounds.js";
 import type { ConnectionError, StreamState } from "../connections/rules.js";
 import type { Packet } from "../wire/packets.js";
@@ -55,6 +65,20 @@ const ENDS: Readonly<Record<Exclude<LinkEnd, "self">, ConnectionError>> = {
   },
 };
 
+/** How streams travel. */
+interface StreamTransport {
+  readonly transport: Transport;
+  readonly options: TransportOptions;
+}
+
+/** Why a node was refused, from a failed TLS handshake; `undefined`: it only hung up. */
+function refusalOf({ kind, message }: Fault): "certificate" | "tls" | "peer" | undefined {
+  if (kind === "refused") return "certificate";
+  if (kind === "protocol") return "tls";
+  if (kind === "auth") return "peer";
+  return message.startsWith("the peer ended TLS") ? "peer" : undefined;
+}
+
 /** What the links let happen. */
 export interface LinksEffects {
   /** Whether a node may be at this address. */
@@ -98,7 +122,10 @@ interface Retry {
 }
 
 export class Links implements LinkEffects {
-  readonly #transport: Transport;
+  readonly #transports: TransportTable;
+  /** `undefined`: the node has no TLS. */
+  readonly #tls: NodeTls | undefined;
+  readonly #dialling: StreamTransport;
   readonly #effects: LinksEffects;
   readonly #all = new Set<Link>();
   /** The one that is used for an address. */
@@ -120,9 +147,25 @@ export class Links implements LinkEffects {
   #closed = false;
   #stopped = false;
 
-  constructor(transport: Transport, effects: LinksEffects) {
-    this.#transport = transport;
+  /** @throws NotSupportedError `NOT_SUPPORTED` for TLS where the platform has none */
+  constructor(transports: TransportTable, tls: NodeTls | undefined, effects: LinksEffects) {
+    this.#transports = transports;
+    this.#tls = tls;
+    this.#dialling = this.#over(tls, "dialling");
     this.#effects = effects;
+  }
+
+  #over(tls: NodeTls | undefined, side: "listening" | "dialling"): StreamTransport {
+    const transport = this.#transports.get(tls === undefined ? "tcp" : "tls");
+    if (transport === undefined) throw new NotSupportedError("streams over TLS: this platform has no tls://");
+    if (tls === undefined) return { transport, options: TRANSPORT };
+    const options: TransportOptions = {
+      ...TRANSPORT,
+      get live() {
+        return tls[side];
+      },
+    };
+    return { transport, options };
   }
 
   /** @returns the port. @throws TransportError with the system's code; nothing is left open then */
@@ -133,8 +176,7 @@ export class Links implements LinkEffects {
     let chosen = port;
     try {
       for (const host of hosts) {
-        const endpoint = `tcp://${joinAddress(host, chosen)}`;
-        const listener = await this.#transport.listen(endpoint, TRANSPORT, this.#acceptorWith(undefined));
+        const listener = await this.#listenAt(joinAddress(host, chosen), this.#tls, undefined);
         this.#listeners.push(listener);
         chosen = Number(listener.endpoint.slice(listener.endpoint.lastIndexOf(":") + 1));
       }
@@ -149,13 +191,24 @@ export class Links implements LinkEffects {
    * One more listener, which stays when the first ones are bound again.
    *
    * @param keys that it shows in place of the node's
-   * @returns where it listens, "host:port". @throws TransportError with the system's code
+   * @param tls `undefined`: as the node; `false`: without
+   * @returns where it listens, "host:port". @throws TransportError with the system's code; NotSupportedError
    */
-  async listenAlso(host: string, port: number, keys: NodeKeys | undefined): Promise<string> {
-    const endpoint = `tcp://${joinAddress(host, port)}`;
-    const listener = await this.#transport.listen(endpoint, TRANSPORT, this.#acceptorWith(keys));
+  async listenAlso(
+    host: string,
+    port: number,
+    keys: NodeKeys | undefined,
+    tls: NodeTls | false | undefined,
+  ): Promise<string> {
+    const own = tls === false ? undefined : (tls ?? this.#tls);
+    const listener = await this.#listenAt(joinAddress(host, port), own, keys);
     this.#more.push(listener);
-    return listener.endpoint.slice("tcp://".length);
+    return listener.endpoint.replace(/^\w+:\/\//, "");
+  }
+
+  #listenAt(address: string, tls: NodeTls | undefined, keys: NodeKeys | undefined): Promise<Listener> {
+    const { transport, options } = this.#over(tls, "listening");
+    return transport.listen(`${transport.scheme}://${address}`, options, this.#acceptorWith(keys));
   }
 
   #acceptorWith(keys: NodeKeys | undefined): Acceptor {
@@ -311,7 +364,7 @@ export class Links implements LinkEffects {
     if (!link.isDialled) this.#effects.greet(link);
   }
 
-  onEnd(link: Link, end: LinkEnd): void {
+  onEnd(link: Link, end: LinkEnd, fault: Fault | undefined): void {
     this.#all.delete(link);
     if (this.#byAddress.get(link.address) === link) {
       this.#byAddress.delete(link.address);
@@ -321,13 +374,18 @@ export class Links implements LinkEffects {
           this.#byAddress.set(link.address, other);
     }
     if (this.#closed) return;
+    const refusal = fault && refusalOf(fault);
+    if (refusal !== undefined) {
+      this.count(refusal === "peer" ? "link:refused" : `link:${refusal}`);
+      this.onRefused(link, undefined, refusal);
+    }
     if (end === "self") {
       if (link.isDialled && this.#watched.has(link.address)) this.#own.set(link.address, performance.now());
       this.#retries.delete(link.address);
       return;
     }
     if (this.#watched.has(link.address) && !this.#byAddress.has(link.address))
-      this.#trouble(link.address, ENDS[end]);
+      this.#trouble(link.address, fault ?? ENDS[end]);
     if (end === "lost" && link.verified) {
       this.count("link:lost");
       this.#effects.onEvidence(link.address);
@@ -335,8 +393,8 @@ export class Links implements LinkEffects {
     if (this.#watched.has(link.address) && !this.#byAddress.has(link.address)) this.#retryLater(link.address);
   }
 
-  #trouble(address: string, error: ConnectionError): void {
-    this.#troubles.set(address, { error, at: Date.now() });
+  #trouble(address: string, { code, message }: ConnectionError): void {
+    this.#troubles.set(address, { error: { code, message }, at: Date.now() });
   }
 
   count(reason: string): void {
@@ -378,7 +436,9 @@ export class Links implements LinkEffects {
       return undefined;
     }
     let isDone = false;
-    const cancel = this.#transport.dial(`tcp://${this.#effects.zoned(address)}`, TRANSPORT, (result) => {
+    const { transport, options } = this.#dialling;
+    const endpoint = `${transport.scheme}://${this.#effects.zoned(address)}`;
+    const cancel = transport.dial(endpoint, options, (result) => {
       isDone = true;
       const queue = this.#dials.get(address)?.queue ?? [];
       this.#dials.delete(address);

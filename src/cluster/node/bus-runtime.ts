@@ -138,7 +138,7 @@ export class BusRuntime implements BusPort {
       profile,
       random: Math.random,
       now,
-      provesNodes: sockets.settings.curve !== undefined,
+      provesNodes: sockets.provesNodes,
       effects: {
         send: (address, packet, overStream) => sockets.send(this, address, packet, overStream),
         multicast: (packet) => sockets.multicast(this, packet),
@@ -258,13 +258,13 @@ export class BusRuntime implements BusPort {
   }
 
   /**
-   * Bytes that a datagram of messaging may have; 0: the bus has no group, a live member does not know such datagrams, or nodes have keys of
-   * their own, which a datagram does not prove.
+   * Bytes that a datagram of messaging may have; 0: the bus has no group, a live member does not know such datagrams, or nodes have keys or
+   * certificates of their own, which a datagram does not prove.
    */
   get messageRoom(): number {
     const rules = this.#membership;
-    const { settings, hasGroup } = this.#sockets;
-    if (rules === undefined || !hasGroup || settings.curve !== undefined) return 0;
+    const { hasGroup, provesNodes } = this.#sockets;
+    if (rules === undefined || !hasGroup || provesNodes) return 0;
     if (rules.live.some(({ level }) => level < MESSAGE_LEVEL)) return 0;
     return MAX_BODY - bodySize(PacketType.MESSAGE, 0);
   }
@@ -308,6 +308,10 @@ export class BusRuntime implements BusPort {
     this.report({ type: "refused", address, reason });
   }
 
+  onAllowFailed(address: string, error: unknown): void {
+    this.report({ type: "admission:failed", address, error });
+  }
+
   revoke(id: string): void {
     const rules = this.#membership;
     if (rules?.get(id) !== undefined && id !== this.#identity.id)
@@ -339,7 +343,7 @@ export class BusRuntime implements BusPort {
   /** With keys of nodes a datagram may have been forged by another holder of the bus's key. */
   #onMessage({ from, data }: Packet, overStream: boolean): void {
     const isLive = this.#membership?.get(from)?.isLive === true && from !== this.#identity.id;
-    if (overStream || !isLive || data === undefined || this.#sockets.settings.curve !== undefined)
+    if (overStream || !isLive || data === undefined || this.#sockets.provesNodes)
       this.#sockets.count("message:refused");
     else this.#effects.onMessageDatagram(from, Buffer.from(data.buffer, data.byteOffset, data.byteLength));
   }

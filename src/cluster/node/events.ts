@@ -67,6 +67,8 @@ export type ClusterEvent =
    * once a minute for each host and reason; all are counted in `stats().dropped`.
    */
   | { readonly type: "refused"; readonly address: string; readonly reason: RefusedReason }
+  /** The function `curve.allow` threw `error`, and the node at `address` was refused for it. At most once a minute for each host. */
+  | { readonly type: "admission:failed"; readonly address: string; readonly error: unknown }
   /** A socket whose endpoints this node advertises bound one that the others are not sent; `error` says why. */
   | {
       readonly type: "endpoint:refused";
@@ -117,6 +119,7 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   "discovery:up": true,
   "discovery:down": true,
   refused: true,
+  "admission:failed": true,
   "endpoint:refused": true,
   "registry:down": true,
   "registry:up": true,

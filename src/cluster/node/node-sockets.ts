@@ -17,6 +17,7 @@ import {
 import { NodeIdentities } from "../admission/identities.js";
 import { checkBuses, proveBuses } from "../admission/proof.js";
 import { RefusalReports } from "../admission/refusals.js";
+import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import {
   type HostPort,
@@ -47,6 +48,8 @@ export interface BusPort {
   onEvidence(address: string): void;
   /** The node at an address was refused, or refused this one. */
   onRefused(address: string, reason: RefusedReason): void;
+  /** The program's function of allowed keys threw. */
+  onAllowFailed(address: string, error: unknown): void;
   /** A node's key is not allowed any more. */
   revoke(id: string): void;
   /** The others reach this node at another address from now on. */
@@ -57,6 +60,7 @@ export interface BusPort {
 
 /**
  * Why a node was refused. `password`, `key`: it has another one, or none where `unsealed`; `bus`: it is of another cluster;
+ * `certificate`: it has none for TLS, or one that is not accepted; `tls`: it speaks no TLS where this node does, or the other way round;
  * `identity`: it proved no key of its own, where this node has one; `denied`: its own key is not allowed; `replayed`: what it sent was recorded, or is of another stream; `forged`: it has a key's id and not the key; `peer`: the
  * other node refused this one, and it is there that the reason is known.
  */
@@ -65,6 +69,8 @@ export type RefusedReason =
   | "key"
   | "unsealed"
   | "bus"
+  | "certificate"
+  | "tls"
   | "replayed"
   | "forged"
   | "identity"
@@ -76,6 +82,8 @@ const REPORTED: ReadonlySet<string> = new Set<RefusedReason>([
   "key",
   "unsealed",
   "bus",
+  "certificate",
+  "tls",
   "replayed",
   "forged",
   "identity",
@@ -110,6 +118,7 @@ export class NodeSockets {
   readonly #watched = new Map<object, readonly string[]>();
   readonly #reports = new RefusalReports();
   readonly #identities: NodeIdentities | undefined;
+  readonly #tls: NodeTls | undefined;
   readonly links: Links;
   readonly #interfaces: InterfaceWatch;
   #datagrams: PacketSocket | undefined;
@@ -139,6 +148,12 @@ export class NodeSockets {
         remove: (id) => {
           for (const bus of this.#buses.values()) bus.revoke(id);
         },
+        onAllowFailed: (address, error) => {
+          const [first] = this.#buses.values();
+          this.count("allow");
+          if (this.#reports.allows(performance.now(), hostOf(address), "allow"))
+            first?.onAllowFailed(address, error);
+        },
         onProblems: (problems) => {
           for (let i = 0; i < problems.length; i++) this.count("keys");
         },
@@ -147,8 +162,8 @@ export class NodeSockets {
       () => readInterfaces(this.platform, settings),
       (interfaces) => this.#onInterfaces(interfaces),
     );
-    const { transports } = this.platform;
-    this.links = new Links(transports.get("tcp") as NonNullable<ReturnType<typeof transports.get>>, {
+    this.#tls = settings.tls && new NodeTls(settings.tls);
+    this.links = new Links(this.platform.transports, this.#tls, {
       accepts: (address) => this.accepts(address),
       zoned: (address) => this.#zones.addressFor(address),
       prove: (role, hellos) => proveBuses(this.#codecs(), role, hellos),
@@ -169,6 +184,18 @@ export class NodeSockets {
   /** The keys of nodes; `undefined`: without. */
   get identities(): NodeIdentities | undefined {
     return this.#identities;
+  }
+
+  /** Whether a node becomes a member only over a stream, where it proved a key of its own, or showed a certificate. */
+  get provesNodes(): boolean {
+    return this.settings.curve !== undefined || this.settings.tls !== undefined;
+  }
+
+  /** Renews the certificates of streams. @throws InvalidArgumentError `EINVAL` for a node that began without */
+  setTls(options: ClusterTlsOptions): void {
+    if (this.#tls === undefined)
+      throw new InvalidArgumentError("a node that began without tls gets none while it runs");
+    this.#tls.set(options);
   }
 
   /** Where the others send packets, "host:port"; empty before `open`. */
@@ -224,10 +251,12 @@ export class NodeSockets {
 
   async #listenAlso({ v4, v6 }: Binding): Promise<void> {
     try {
-      for (const { host = v4 ?? v6 ?? "127.0.0.1", port, ports, keys } of this.settings.listen)
+      for (const { host = v4 ?? v6 ?? "127.0.0.1", port, ports, keys, tls: own } of this.settings.listen) {
+        const tls = own && new NodeTls(own);
         this.#listeners.push(
-          await bindFree(port, ports, (wanted) => this.links.listenAlso(host, wanted, keys)),
+          await bindFree(port, ports, (wanted) => this.links.listenAlso(host, wanted, keys, tls)),
         );
+      }
     } catch (error) {
       this.#listeners.length = 0;
       await Promise.all([this.links.unlistenAll(), this.#datagrams?.close()]);

@@ -1,6 +1,7 @@
 /** A node of a cluster: its sockets, and the first of its buses. */
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
+import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { checkControl } from "../registry.js";
@@ -91,6 +92,15 @@ export class ClusterNode extends ClusterBus {
   async #abandon(): Promise<void> {
     await this.sockets.close();
     this.assertOpen();
+  }
+
+  /**
+   * Renews the certificates of `tls` while the node runs: streams from now on have these, those that stand stay.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is not PEM or does not fit together, and for a node that was started without `tls`
+   */
+  setTls(options: ClusterTlsOptions): void {
+    this.sockets.setTls(checkTls("tls", options));
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------

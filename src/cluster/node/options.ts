@@ -14,6 +14,12 @@ import {
 } from "../../patterns/kit/options.js";
 import { type CurveOptions, checkCurve, checkPair, type NodeKeys } from "../admission/identities.js";
 import { keyOfPassword } from "../admission/password.js";
+import {
+  type ClusterListenerTls,
+  type ClusterTlsOptions,
+  checkListenerTls,
+  checkTls,
+} from "../admission/tls.js";
 import { MAX_KEYS, MAX_LISTENERS, MAX_SEEDS, MAX_SOURCES } from "../bounds.js";
 import { createDetails } from "../details.js";
 import { type DiscoveryFunction, type DiscoverySource, sourcesOf } from "../discovery/source.js";
@@ -147,6 +153,12 @@ export interface ClusterNodeOptions extends ClusterBusOptions {
    */
   readonly curve?: CurveOptions | undefined;
   /**
+   * TLS 1.3 beneath this node's streams, in addition to the cluster's `key` or `password`: both ends show a certificate that `ca` signed, and
+   * a node becomes a member only over such a stream. Datagrams and messages are sealed as without it. All nodes of a cluster have this, or
+   * none; a listener of `listen` may differ.
+   */
+  readonly tls?: ClusterTlsOptions | undefined;
+  /**
    * Whether it is a peer of zyre's programs, too, on the local network (36/ZRE): without keys, up to about 100 nodes. Default
    * `false`. Without a `key` the cluster itself still keeps to this host.
    */
@@ -163,6 +175,8 @@ export interface ClusterListener {
   readonly ports?: string | undefined;
   /** Shown to those that dial here in place of the node's keys (`curve`). */
   readonly keys?: NodeKeys | undefined;
+  /** `false`: without TLS. A certificate: shown here in place of the node's; its own `ca`, where it has one. Default: as the node (`tls`). */
+  readonly tls?: boolean | ClusterListenerTls | undefined;
 }
 
 /** The ZRE plane of a node: what {@link ZreOptions} has but for what the node gives it. */
@@ -207,6 +221,7 @@ const NODE_OPTIONS = {
   split: anything<SplitSettings>(),
   messaging: anything<boolean | MessagingOptions>(),
   curve: anything<CurveOptions>(),
+  tls: anything<ClusterTlsOptions>(),
   zre: anything<boolean | ZreNodeOptions>(),
 };
 
@@ -248,6 +263,8 @@ export interface NodeSettings {
   readonly registry: boolean;
   /** `undefined`: without keys of nodes. */
   readonly curve: CurveOptions | undefined;
+  /** `undefined`: streams without TLS. */
+  readonly tls: ClusterTlsOptions | undefined;
   /** `undefined`: without the ZRE plane. */
   readonly zre: ZreNodeOptions | undefined;
 }
@@ -271,6 +288,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   const scope = given.scope ?? "host";
   const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterBusOptions;
   const first = busSettings("ClusterNode", given.group ?? "default", busOptions, scope);
+  const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
   return {
     first,
     node: Object.freeze({
@@ -279,13 +297,14 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
       scope,
       interface: given.interface,
       port: given.port,
-      listen: listenersOf(given.listen ?? [], given.curve !== undefined),
+      listen: listenersOf(given.listen ?? [], given.curve !== undefined, tls),
       ipv6: given.ipv6,
       ports: given.ports === undefined ? undefined : parsePorts(given.ports),
       announce: given.announce === undefined ? undefined : checkAddress("announce", given.announce),
       beats: given.beats,
       registry: given.registry,
       curve: curveOf(given.curve, first),
+      tls,
       zre: zreOf(given),
       group: groupOf(given.multicast ?? first.discovery.length === 0, given.profile),
     }),
@@ -298,15 +317,21 @@ export interface ListenerSettings {
   readonly port: number;
   readonly ports: PortRange | undefined;
   readonly keys: NodeKeys | undefined;
+  /** `undefined`: as the node; `false`: without TLS. */
+  readonly tls: ClusterTlsOptions | false | undefined;
 }
 
-function listenersOf(given: readonly ClusterListener[], hasKeys: boolean): readonly ListenerSettings[] {
+function listenersOf(
+  given: readonly ClusterListener[],
+  hasKeys: boolean,
+  nodeTls: ClusterTlsOptions | undefined,
+): readonly ListenerSettings[] {
   if (!Array.isArray(given)) throw new InvalidArgumentError(`listen is an array; got ${describe(given)}`);
   if (given.length > MAX_LISTENERS)
     throw new InvalidArgumentError(`listen has ${MAX_LISTENERS} listeners at most; got ${given.length}`);
   return given.map((each: ClusterListener) => {
-    checkKeys("listen", each, ["host", "port", "ports", "keys"]);
-    const { host, port = 0, ports, keys } = each;
+    checkKeys("listen", each, ["host", "port", "ports", "keys", "tls"]);
+    const { host, port = 0, ports, keys, tls } = each;
     if (host !== undefined && (typeof host !== "string" || isIP(host) === 0))
       throw new InvalidArgumentError(`listen.host is an IP address; got ${describe(host)}`);
     if (!Number.isSafeInteger(port) || port < 0 || port > 65_535)
@@ -316,8 +341,25 @@ function listenersOf(given: readonly ClusterListener[], hasKeys: boolean): reado
       checkKeys("listen.keys", keys, ["publicKey", "secretKey"]);
       checkPair("listen.keys", keys);
     }
-    return { host, port, ports: ports === undefined ? undefined : parsePorts(ports), keys };
+    return {
+      host,
+      port,
+      ports: ports === undefined ? undefined : parsePorts(ports),
+      keys,
+      tls: listenerTlsOf(tls, nodeTls),
+    };
   });
+}
+
+/** @returns `undefined`: as the node; `false`: without */
+function listenerTlsOf(
+  given: ClusterListener["tls"],
+  nodeTls: ClusterTlsOptions | undefined,
+): ClusterTlsOptions | false | undefined {
+  if (given === undefined || given === false) return given;
+  if (given !== true) return checkListenerTls(given, nodeTls?.ca);
+  if (nodeTls === undefined) throw new InvalidArgumentError("listen.tls is true, and the node has no tls");
+  return undefined;
 }
 
 function curveOf(given: CurveOptions | undefined, { keys }: BusSettings): CurveOptions | undefined {

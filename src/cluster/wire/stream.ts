@@ -47,6 +47,11 @@ export function helloSize(bytes: Buffer): number {
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
 }
 
+/** Whether the other end speaks TLS in place of a hello: a handshake record, or an alert. @param bytes one at least */
+export function isTlsRecord(bytes: Buffer): boolean {
+  return bytes[0] === 0x16 || bytes[0] === 0x15;
+}
+
 /** The nonce in a whole hello. */
 export function helloNonce(hello: Buffer): Buffer {
   return hello.subarray(5, 5 + HELLO_NONCE);

@@ -125,7 +125,15 @@ it("wrong options are refused, and a secret key is never in the message", () => 
 it("a function decides, and what it throws, rejects or does not answer with true is a refusal", async () => {
   const own = curveKeyPair();
   const node = { publicKey: own.publicKey, id: IDS.dialler };
-  const effects = { revoke: () => undefined, remove: () => undefined, onProblems: () => undefined };
+  const failures: string[] = [];
+  const effects = {
+    revoke: () => undefined,
+    remove: () => undefined,
+    onAllowFailed: (address: string, error: unknown) => {
+      failures.push(`${address} ${(error as Error).message}`);
+    },
+    onProblems: () => undefined,
+  };
   const answer = async (allow: () => unknown): Promise<boolean> =>
     new NodeIdentities({ ...own, allow: allow as () => boolean }, effects).admits(node, "10.0.0.1");
   const fails = (): never => {
@@ -141,4 +149,5 @@ it("a function decides, and what it throws, rejects or does not answer with true
     () => "yes",
   ];
   expect(await Promise.all(answers.map(answer))).toEqual([true, true, false, false, false, false, false]);
+  expect(failures).toEqual(["10.0.0.1 no", "10.0.0.1 no"]);
 });

@@ -1,7 +1,12 @@
 /** Discovery servers and clients over the host's own sockets: programs that are no nodes know who is there. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, request } from "node:http";
+import { get as getSecure } from "node:https";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import {
   type ClusterBus,
   ClusterNode,
@@ -14,7 +19,13 @@ import {
   hashPassword,
 } from "../../../src/cluster/index.js";
 import type { EventStream } from "../../../src/core/event-stream.js";
-import { curveKeyPair, Dealer, Request } from "../../../src/index.js";
+import { curveKeyPair, Dealer, Request, Router } from "../../../src/index.js";
+import {
+  type Certificates,
+  makeAuthority,
+  makeCertificate,
+  makeCertificates,
+} from "../../support/certificates.js";
 
 /** A multicast port and a group of this test's own. */
 let port = 10_000 + (process.pid % 20_000);
@@ -459,5 +470,162 @@ describe("over HTTP", () => {
     await first.close({ linger: 0 });
     expect((await get(`${url}/who`)).body).toBe("the program");
     await new Promise((resolve) => own.close(resolve));
+  });
+});
+
+describe("over TLS", () => {
+  let folder = "";
+  let files: Certificates;
+  const pem = (path: string): string => readFileSync(path, "latin1");
+  const own = (): { cert: string; key: string } => ({
+    cert: pem(files.serverCert),
+    key: pem(files.serverKey),
+  });
+
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "shoal-discovery-tls-"));
+    files = makeCertificates(folder);
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  /** The answer over HTTPS, or the code of the error. */
+  const ask = (url: string, ca: string, more: object = {}): Promise<string> =>
+    new Promise((resolve) => {
+      const options = { ca: pem(ca), auth: "ana:secret", agent: false, ...more };
+      getSecure(url, options, (response) => {
+        let body = "";
+        response.on("data", (chunk) => {
+          body += chunk;
+        });
+        response.on("end", () => resolve(`${response.statusCode} ${body}`));
+        response.on("error", (error: NodeJS.ErrnoException) => resolve(`${error.code}`));
+      }).on("error", (error: NodeJS.ErrnoException) => resolve(`${error.code}`));
+    });
+
+  it("has clients of sockets and of HTTPS, which learn of endpoints tls://, and refuses plain ones", async () => {
+    const of = await node("tls");
+    const made = await server(of, {
+      endpoint: "tls://127.0.0.1:*",
+      http: { port: 0 },
+      tls: own(),
+    });
+    const socketOptions = { tlsCa: pem(files.ca) };
+    const one = client({ addresses: made.endpoint as string, socketOptions });
+    await one.ready();
+    expect(one.nodes[0]?.discovery).toEqual([made.endpoint]);
+    expect(made.url).toMatch(/^https:/);
+    expect(await ask(made.url as string, files.ca)).toMatch(/^200 .*"name":"tls@/);
+    // An HTTP request of this port costs the connection.
+    await expect(get((made.url as string).replace("https", "http"))).rejects.toThrow();
+    const plain = client({
+      addresses: (made.endpoint as string).replace("tls", "tcp"),
+      cycleCount: 1,
+      attemptTimeout: 300,
+    });
+    await expect(plain.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+  });
+
+  it("says why a client does not come in: whom it does not trust, and the certificate that is asked for", async () => {
+    const made = await server(await node("tls"), {
+      endpoint: "tls://127.0.0.1:*",
+      http: { port: 0 },
+      tls: { ...own(), ca: pem(files.ca) },
+    });
+    const addresses = made.endpoint as string;
+    const untrusting = client({ addresses, cycleCount: 1 });
+    const failed = event(untrusting, "attempt:failed");
+    await expect(untrusting.ready()).rejects.toMatchObject({
+      code: "EHOSTUNREACH",
+      message: expect.stringContaining("certificate"),
+      cause: expect.objectContaining({ message: expect.stringContaining("certificate") }),
+    });
+    expect((await failed).error?.message).toContain("certificate");
+    const bare = client({ addresses, cycleCount: 1, socketOptions: { tlsCa: pem(files.ca) } });
+    await expect(bare.ready()).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+    expect(await ask(made.url as string, files.ca)).toMatch(/^(ERR_SSL|ECONNRESET|EPIPE)/);
+    const [cert, key] = [pem(files.clientCert), pem(files.clientKey)];
+    const shown = client({
+      addresses,
+      socketOptions: { tlsCa: pem(files.ca), tlsCert: cert, tlsKey: key },
+    });
+    await shown.ready();
+    expect(await ask(made.url as string, files.ca, { cert, key })).toMatch(/^200 /);
+  });
+
+  it("renews its certificate, and a list cannot lead its clients out of TLS", async () => {
+    const of = await node("tls");
+    const made = await server(of, { endpoint: "tls://127.0.0.1:*", http: { port: 0 }, tls: own() });
+    const other = await node("plain");
+    const open = await server(other);
+    await together(of, other);
+    const one = client({ addresses: made.endpoint as string, socketOptions: { tlsCa: pem(files.ca) } });
+    await one.ready();
+    await until(one, () => one.nodes.length === 2);
+    expect(one.nodes.flatMap(({ discovery }) => discovery)).toEqual([made.endpoint]);
+    expect(one.stats().attempts).toBe(1);
+    // One that was given a plain address hears of both.
+    const two = client({ addresses: open.endpoint as string });
+    await two.ready();
+    await until(two, () => two.nodes.flatMap(({ discovery }) => discovery).length === 2);
+    makeAuthority(folder, "next");
+    makeCertificate(folder, "renewed", {
+      authority: "next",
+      extensions: "subjectAltName=IP:127.0.0.1\n",
+    });
+    const renewed = { cert: pem(join(folder, "renewed.pem")), key: pem(join(folder, "renewed.key")) };
+    made.setTls(renewed);
+    expect(await ask(made.url as string, join(folder, "next.pem"))).toMatch(/^200 /);
+    const port = Number(/\d+$/.exec(made.endpoint as string)?.[0]);
+    const issuer = await new Promise<unknown>((resolve) => {
+      const socket = connectTls({ port, host: "127.0.0.1", rejectUnauthorized: false }, () => {
+        resolve(socket.getPeerCertificate().issuer.CN);
+        socket.destroy();
+      });
+    });
+    expect(issuer).toBe("next");
+    const EINVAL = expect.objectContaining({ code: "EINVAL" });
+    expect(() => made.setTls({ ...renewed, key: pem(files.clientKey) })).toThrow(EINVAL);
+    expect(() => open.setTls(renewed)).toThrow(EINVAL);
+  });
+
+  it("refuses options that do not go together", async () => {
+    const of = await node("tls");
+    const wrong: readonly (readonly [Partial<DiscoveryServerOptions>, string])[] = [
+      [{ endpoint: "tls://127.0.0.1:*" }, "needs the option tls"],
+      [{ endpoint: "tcp://127.0.0.1:*", tls: own() }, "is for an endpoint tls://"],
+      [{ endpoint: "tls://127.0.0.1:*", tls: { ...own(), key: "x" } }, "tls.key is PEM"],
+      [{ endpoint: "ipc:///tmp/x", tls: own() }, "tcp://HOST:PORT or tls://HOST:PORT"],
+    ];
+    for (const [options, message] of wrong)
+      expect(() => new DiscoveryServer(of, { users, ...options }), message).toThrow(message);
+    expect(() => client({ addresses: "udp://127.0.0.1:1" })).toThrow("tls://HOST:PORT");
+  });
+});
+
+describe("what failed", () => {
+  it("is in the events of a client: what the server answered, and what the system said", async () => {
+    const made = await server(await node("a"));
+    const unreached = client({ addresses: "127.0.0.1:1", cycleCount: 1 });
+    const failed = event(unreached, "attempt:failed");
+    await expect(unreached.ready()).rejects.toMatchObject({
+      code: "EHOSTUNREACH",
+      message: expect.stringContaining("ECONNREFUSED"),
+    });
+    expect((await failed).error).toMatchObject({ code: "ECONNREFUSED" });
+    const refused = client({ addresses: made.endpoint as string, password: "wrong", cycleCount: 1 });
+    await expect(refused.ready()).rejects.toMatchObject({
+      code: "ERR_AUTHENTICATION",
+      cause: expect.objectContaining({ code: "ERR_AUTHENTICATION" }),
+    });
+    // A server that answers with an error of its own.
+    const fake = new Router({ plainServer: true, authenticate: () => true });
+    open.push(fake);
+    const endpoint = await fake.bind("tcp://127.0.0.1:*");
+    const answered = client({ addresses: endpoint, cycleCount: 1 });
+    const invalid = event(answered, "attempt:failed", ({ reason }) => reason === "invalid");
+    const [id] = await fake.receive();
+    const error = { code: "EINVAL", message: "no such thing" };
+    await fake.send([id as Buffer, JSON.stringify({ ok: false, error })]);
+    expect((await invalid).error?.message).toContain("EINVAL no such thing");
   });
 });

@@ -460,6 +460,7 @@ describe("addresses", () => {
 describe("what a node says about itself", () => {
   const description = {
     discoveryPort: 7_000,
+    discoveryTls: false,
     httpPort: 0,
     port: 5_672,
     securePort: 8_672,
@@ -467,10 +468,17 @@ describe("what a node says about itself", () => {
   };
 
   it("has the form of the specification", () => {
-    const [row] = tableUnder("spec/discovery.md", "Vector");
-    const [text] = codes(row?.[1] ?? "");
-    expect(encodeDescription(description)).toEqual({ text, left: 0 });
-    expect(parseDescription(text as string)).toEqual(description);
+    const vectors = tableUnder("spec/discovery.md", "Vector");
+    const described = [
+      description,
+      { ...description, discoveryTls: true, port: 0, securePort: 0, addresses: ADDRESSES.slice(0, 1) },
+    ];
+    expect(vectors).toHaveLength(described.length);
+    for (const [at, each] of described.entries()) {
+      const [text] = codes(vectors[at]?.[1] ?? "");
+      expect(encodeDescription(each)).toEqual({ text, left: 0 });
+      expect(parseDescription(text as string)).toEqual(each);
+    }
   });
 
   it("leaves out what does not fit, and reads junk as nothing", () => {
@@ -495,6 +503,7 @@ describe("what a node says about itself", () => {
     ])
       expect(parseDescription(junk), junk).toEqual({
         discoveryPort: 0,
+        discoveryTls: false,
         httpPort: 0,
         port: 0,
         securePort: 0,

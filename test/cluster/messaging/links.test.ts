@@ -471,7 +471,12 @@ describe("keys of nodes", () => {
   function identities(pair: CurveKeyPair, allow: readonly string[] | ((key: string) => Promise<boolean>)) {
     return new NodeIdentities(
       { ...pair, allow: typeof allow === "function" ? ({ publicKey }) => allow(publicKey) : allow },
-      { revoke: () => undefined, remove: () => undefined, onProblems: () => undefined },
+      {
+        revoke: () => undefined,
+        remove: () => undefined,
+        onAllowFailed: () => undefined,
+        onProblems: () => undefined,
+      },
     );
   }
   const [one, two, three] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
