@@ -12,10 +12,10 @@ import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
 import { disconnectError, faultEvents, lostError } from "./errors.js";
+import { HandshakeLimit } from "./handshake-limit.js";
 import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
-import { PendingHandshakes } from "./pending-handshakes.js";
 import type { Pipe } from "./pipe.js";
 import { RawConnection } from "./raw.js";
 import type { SocketState } from "./socket-state.js";
@@ -52,7 +52,18 @@ export class Connections implements ConnectionEffects, Policing {
   readonly #admission: Admission;
   readonly #all = new Map<Connection, Carried>();
   /** Accepted, and shaking hands. */
-  readonly #handshakes = new PendingHandshakes<Connection>((connection) => stageOf(connection.stream));
+  readonly #handshakes = new HandshakeLimit<Connection>(
+    (connection) => stageOf(connection.stream),
+    () => this.#state.options.maxPendingHandshakes,
+    (connection, limit) => {
+      this.connectionOnFault(connection, {
+        kind: "other",
+        code: "ERR_HANDSHAKE",
+        message: `the handshake of ${connection.remote} gave way to a new one: ${limit} were under way`,
+      });
+      connection.close("local");
+    },
+  );
   /** Connections of peers that came, those that are shaking hands included. */
   #accepted = 0;
   /** ms that those which come about while the socket closes hold the process at their end (connection.ts). */
@@ -83,7 +94,7 @@ export class Connections implements ConnectionEffects, Policing {
     }
     const most = options.maxConnections;
     const isFull = this.#accepted >= most;
-    if (!this.#evictHandshake(isFull) && isFull) {
+    if (isFull && !this.#handshakes.evictOne()) {
       this.#refuse(stream, endpoint, `there are ${most} connections already (maxConnections)`);
       return;
     }
@@ -236,26 +247,6 @@ export class Connections implements ConnectionEffects, Policing {
     raw.start();
     raw.flush();
     if (this.#state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
-  }
-
-  /**
-   * Makes room for one more handshake: one ends, if there are too many.
-   *
-   * @param isFull whether there is room only in its place
-   * @returns whether one has ended
-   */
-  #evictHandshake(isFull: boolean): boolean {
-    const { size } = this.#handshakes;
-    if (!isFull && size < this.#state.options.maxPendingHandshakes) return false;
-    const weakest = this.#handshakes.weakest();
-    if (weakest === undefined) return false;
-    this.connectionOnFault(weakest, {
-      kind: "other",
-      code: "ERR_HANDSHAKE",
-      message: `the handshake of ${weakest.remote} gave way to a new one: ${size} were under way`,
-    });
-    weakest.close("local");
-    return true;
   }
 
   #refuse(stream: Stream, endpoint: string, why: string): void {

@@ -1,35 +1,37 @@
 /**
- * The handshakes under way at a socket or a port, and which of them ends when there are too many. Pure.
+ * The handshakes under way at a socket or a port, and which of them ends when there are too many. Pure; handshake-limit.ts
+ * drives it.
  *
- *   of the network that has the most of them --> those that have got least far --> the oldest
+ *   groups: peers of one network that have got equally far; of the largest group the oldest ends, but first who is refused
  *
  * If the newest ended, a program that opens connections and stops there would keep all others out; if just the oldest did,
  * one that opens them fast enough would. So it ends its own: peers of other networks are left alone, and of its own those
- * that have sent something. A network is an address of IPv4, or the 64 bits of IPv6 that one customer gets.
+ * that have got further, or less far, than its many. A network is an address of IPv4, or the 64 bits of IPv6 that one
+ * customer gets.
  */
 
 /** How far a peer has got: it is refused, has sent nothing, has sent something, or has completed the transport's own handshake. */
 export const HandshakeStage = { refused: 0, silent: 1, begun: 2, secured: 3 } as const;
 export type HandshakeStage = (typeof HandshakeStage)[keyof typeof HandshakeStage];
 
-const STAGES = 4;
-
-interface Network<K> {
+interface Group<K> {
   readonly name: string;
-  /** By stage, as it was when somebody last looked; the oldest first. */
-  readonly stages: readonly Set<K>[];
-  count: number;
+  readonly network: string;
+  readonly stage: HandshakeStage;
+  /** The oldest first. */
+  readonly keys: Set<K>;
 }
 
 export class PendingHandshakes<K> {
   readonly #stageOf: (key: K) => HandshakeStage;
-  readonly #networks = new Map<string, Network<K>>();
-  readonly #of = new Map<K, Network<K>>();
-  /** Networks by their counts, so that the largest is found without a look at all. */
-  readonly #byCount: Set<Network<K>>[] = [];
-  #most = 0;
+  readonly #groups = new Map<string, Group<K>>();
+  readonly #of = new Map<K, Group<K>>();
+  /** Groups by their sizes, so that the largest is found without a look at all. */
+  readonly #bySize: Set<Group<K>>[] = [];
+  #largest = 0;
+  readonly #refused = new Set<Group<K>>();
 
-  /** @param stageOf only grows */
+  /** @param stageOf asked again when its key may have to end */
   constructor(stageOf: (key: K) => HandshakeStage) {
     this.#stageOf = stageOf;
   }
@@ -38,61 +40,65 @@ export class PendingHandshakes<K> {
     return this.#of.size;
   }
 
-  /** In no order. */
+  /** In the order in which they came. */
   keys(): IterableIterator<K> {
     return this.#of.keys();
   }
 
   /** @param address of the peer */
   add(key: K, address: string): void {
-    const name = networkOf(address);
-    let network = this.#networks.get(name);
-    if (network === undefined) {
-      network = { name, stages: Array.from({ length: STAGES }, () => new Set<K>()), count: 0 };
-      this.#networks.set(name, network);
-    }
-    network.stages[HandshakeStage.refused]?.add(key);
-    this.#of.set(key, network);
-    this.#count(network, 1);
+    this.#put(key, networkOf(address), this.#stageOf(key));
   }
 
   /** It is over. @returns whether it was here */
   delete(key: K): boolean {
-    const network = this.#of.get(key);
-    if (network === undefined) return false;
+    const group = this.#of.get(key);
+    if (group === undefined) return false;
     this.#of.delete(key);
-    for (const stage of network.stages) if (stage.delete(key)) break;
-    this.#count(network, -1);
-    if (network.count === 0) this.#networks.delete(network.name);
+    this.#take(key, group);
     return true;
   }
 
   /** The one that ends, if one has to; `undefined`: there is none. */
   weakest(): K | undefined {
-    const [largest] = this.#byCount[this.#most] ?? [];
-    if (largest === undefined) return undefined;
-    for (const [stage, keys] of largest.stages.entries()) {
-      for (const key of keys) {
-        const now = this.#stageOf(key);
-        if (now <= stage) return key;
-        // Each key moves once per stage: a look costs no more than the steps that the peers have made.
-        keys.delete(key);
-        largest.stages[now]?.add(key);
-      }
+    for (;;) {
+      const [group] = this.#refused.size > 0 ? this.#refused : (this.#bySize[this.#largest] ?? []);
+      const [key] = group?.keys ?? [];
+      if (group === undefined || key === undefined) return undefined;
+      const stage = this.#stageOf(key);
+      if (stage === group.stage) return key;
+      // Each key moves once per stage: looks cost no more than the steps that the peers have made.
+      this.#take(key, group);
+      this.#put(key, group.network, stage);
     }
-    return undefined;
   }
 
-  #count(network: Network<K>, by: 1 | -1): void {
-    this.#byCount[network.count]?.delete(network);
-    network.count += by;
-    if (network.count > 0) {
-      this.#byCount[network.count] ??= new Set();
-      this.#byCount[network.count]?.add(network);
+  #put(key: K, network: string, stage: HandshakeStage): void {
+    const name = `${stage} ${network}`;
+    let group = this.#groups.get(name);
+    if (group === undefined) {
+      group = { name, network, stage, keys: new Set() };
+      this.#groups.set(name, group);
+      if (stage === HandshakeStage.refused) this.#refused.add(group);
     }
-    if (network.count > this.#most) this.#most = network.count;
-    // The network that had the most has one less now, and is the largest still.
-    else if (this.#byCount[this.#most]?.size === 0) this.#most -= 1;
+    this.#bySize[group.keys.size]?.delete(group);
+    group.keys.add(key);
+    this.#of.set(key, group);
+    const { size } = group.keys;
+    this.#bySize[size] ??= new Set();
+    this.#bySize[size]?.add(group);
+    this.#largest = Math.max(this.#largest, size);
+  }
+
+  #take(key: K, group: Group<K>): void {
+    this.#bySize[group.keys.size]?.delete(group);
+    group.keys.delete(key);
+    if (group.keys.size === 0) {
+      this.#groups.delete(group.name);
+      this.#refused.delete(group);
+    } else this.#bySize[group.keys.size]?.add(group);
+    // The group that was the largest has one less now, and is the largest still.
+    if (this.#bySize[this.#largest]?.size === 0) this.#largest -= 1;
   }
 }
 

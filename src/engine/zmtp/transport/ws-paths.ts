@@ -7,11 +7,13 @@
  */
 import type { X509Certificate } from "node:crypto";
 import { TransportError } from "../../../core/errors.js";
+import type { OptionValues } from "../../../core/option-table.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
+import { HandshakeLimit } from "../handshake-limit.js";
 import type { SendState } from "../heartbeat.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
-import { HandshakeStage, PendingHandshakes } from "../pending-handshakes.js";
+import { HandshakeStage } from "../pending-handshakes.js";
 import { type HeadFault, HeadReader } from "../ws/http-head.js";
 import { sha1 } from "../ws/random.js";
 import { isBare, isStream } from "../ws/subprotocol.js";
@@ -162,8 +164,10 @@ export interface PathUser {
 export class Paths {
   readonly #users = new Map<string, PathUser>();
   /** Whose upgrade is under way, and who is refused and gets the answer. */
-  readonly #pending = new PendingHandshakes<Stream>((stream) =>
-    this.#heads.has(stream) ? stageOf(stream) : HandshakeStage.refused,
+  readonly #pending = new HandshakeLimit<Stream>(
+    (stream) => (this.#heads.has(stream) ? stageOf(stream) : HandshakeStage.refused),
+    () => optionsNow(this.first)?.maxPendingHandshakes ?? 0,
+    (stream, limit) => this.#evict(stream, limit),
   );
   /** Of those that are not refused. */
   readonly #heads = new Map<Stream, HeadSink>();
@@ -199,8 +203,7 @@ export class Paths {
       stream.socket.destroy();
       return;
     }
-    const { handshakeInterval, maxPendingHandshakes } = user.options;
-    this.#makeRoom(maxPendingHandshakes);
+    const { handshakeInterval } = user.options;
     const sink = new HeadSink(stream, handshakeInterval, (found) => {
       this.#forget(stream);
       if (found === "ended" || found === "late") {
@@ -267,26 +270,19 @@ export class Paths {
     stream.socket.destroy();
   }
 
-  /** For one more; those that are refused go first. */
-  #makeRoom(limit: number): void {
-    const { size } = this.#pending;
-    if (size < limit) return;
-    const weakest = this.#pending.weakest();
-    if (weakest === undefined) return;
-    const wasRefused = !this.#heads.has(weakest);
-    this.#end(weakest);
+  #evict(stream: Stream, limit: number): void {
+    const wasRefused = !this.#heads.has(stream);
+    this.#end(stream);
     if (wasRefused) return;
     this.first?.acceptor.refused?.(
-      weakest.address,
-      upgradeFault(`the upgrade of ${weakest.remote} gave way to a new one: ${size} were under way`),
+      stream.address,
+      upgradeFault(`the upgrade of ${stream.remote} gave way to a new one: ${limit} were under way`),
     );
   }
 
   /** Answers, and hangs up; what the peer goes on to send meanwhile is thrown away. */
   #refuse(stream: Stream, refusal: UpgradeRefusal, user: PathUser | undefined): void {
     const { socket } = stream;
-    const { maxPendingHandshakes } = (user ?? this.first)?.options ?? {};
-    if (maxPendingHandshakes !== undefined) this.#makeRoom(maxPendingHandshakes);
     this.#pending.add(stream, stream.address);
     socket.end(Buffer.from(refusalResponse(refusal), "latin1"));
     const timer = setTimeout(() => this.#end(stream), REFUSAL_TIMEOUT).unref();
@@ -315,6 +311,10 @@ function framedStream(
     );
   const framing = new WsStreamFraming(mechanism);
   return new WsStream(beneath, remote, framing, new LimitedStream(beneath.socket, framing));
+}
+
+function optionsNow(user: PathUser | undefined): Readonly<OptionValues> | undefined {
+  return user?.options.live ?? user?.options;
 }
 
 function originsOf({ wsOrigins }: TransportOptions): readonly string[] | null {

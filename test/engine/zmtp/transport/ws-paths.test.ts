@@ -82,8 +82,10 @@ describe("refused upgrades", () => {
     const refused = dial(paths, NOWHERE);
     await settled();
     const next = dial(paths, undefined);
+    await settled();
     expect([quiet, refused, next].map(({ destroyed }) => destroyed)).toEqual([false, true, false]);
     dial(paths, undefined);
+    await settled();
     expect(quiet.destroyed).toBe(true);
     expect(faults.map(({ message }) => message)).toEqual([
       expect.stringContaining("404"),
