@@ -1,20 +1,22 @@
 /** The one engine of a browser. The build puts it in the place of engine/select.ts (rolldown.config.js). */
 import { InvalidArgumentError } from "../core/errors.js";
+import { SocketType } from "../core/socket-type.js";
 import type { Engine, EngineCapabilities } from "../engine/engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "../engine/zmtp/context.js";
 import { MACHINE, SCHEMES } from "./platform.js";
+import { ROUTED_TYPES } from "./routing.js";
 
 const CAPABILITIES: EngineCapabilities = {
   ...ZMTP_CAPABILITIES,
   transports: SCHEMES,
   peerEvents: SCHEMES,
-  unsupportedSockets: ["Stream", "Datagram"],
+  unsupportedSockets: Object.keys(SocketType).filter((name) => !ROUTED_TYPES.includes(name)),
 };
 
 const ENGINE: Engine = {
   name: "zmtp",
   capabilities: CAPABILITIES,
-  features: { ipc: false, pgm: false, tipc: false, norm: false, curve: true, gssapi: false, draft: true },
+  features: { ipc: false, pgm: false, tipc: false, norm: false, curve: true, gssapi: false, draft: false },
   createContext: (options) => new ZmtpContext(options, false, MACHINE),
 };
 

@@ -1,0 +1,15 @@
+/** No options by libzmq's numbers; stands in for sockets/numbered-options.ts. */
+import { NotSupportedError } from "../../core/errors.js";
+
+export const GET_NUMBERED: unique symbol = Symbol("shoal.getNumbered");
+export const SET_NUMBERED: unique symbol = Symbol("shoal.setNumbered");
+export const NUMBERED = { socket: {}, context: {} } as const;
+
+export abstract class ContextByNumber {}
+export abstract class SocketByNumber extends ContextByNumber {}
+
+export function getNumbered(): never {
+  throw new NotSupportedError("A page has no options by number: use their names");
+}
+
+export const setNumbered: typeof getNumbered = getNumbered;
