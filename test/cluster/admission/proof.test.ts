@@ -1,7 +1,7 @@
 /** Proofs at the beginning of a stream, keys of passwords, and how often refusals are reported. No sockets. */
 import { createHmac, hkdfSync, scryptSync } from "node:crypto";
 import { expect, it } from "vitest";
-import { keyOfPassword, MAX_PASSWORD, SCRYPT } from "../../../src/cluster/admission/password.js";
+import { keyOfPassword } from "../../../src/cluster/admission/password.js";
 import {
   checkBuses,
   type Hellos,
@@ -11,6 +11,7 @@ import {
 import { RefusalReports } from "../../../src/cluster/admission/refusals.js";
 import { busNumber } from "../../../src/cluster/identity.js";
 import { decodeProof, encodeHello, encodeProof, isControl } from "../../../src/cluster/wire/stream.js";
+import { MAX_PASSWORD, SCRYPT } from "../../../src/core/password.js";
 import { decodeZ85, encodeZ85 } from "../../../src/core/z85.js";
 import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
 
