@@ -21,6 +21,7 @@ const PURE = [
   "test/cli/{lines,format,node-lines,top-rules,transfer}.test.ts",
   "test/fuzz/zmtp/{frames,handshake,ws}.test.ts",
   "test/cluster/!(node*).test.ts",
+  "test/link/{rules,handshake,hostile,spec}.test.ts",
   "test/cluster/clients/!(node*|providers*).test.ts",
   "test/cluster/discovery/{beacon-rules,discovery,endpoint-slices,mdns-records,merge,names,parse}.test.ts",
   "test/cluster/{admission,connections}/!(node*).test.ts",

@@ -14,6 +14,10 @@ import { code, codes, grouped, ROOT, tableUnder } from "./support/markdown.js";
 const WIRE_CONSTANT =
   /^(?!(?:ANSWER_|LAST_|MAX_|SLAB_|BY_|HANG_|FLUSH_)\S*)\S+ engine\/zmtp\/|^MAX_(?:CONTEXT|IDENTITY) engine\/zmtp\/| engine\/frame\.ts$/;
 
+/** Sizes of fields, flags and states in the wire form of links. */
+const LINK_WIRE =
+  /^(?:FRAME_HEAD|FIN|ANSWER|VERSION|HAS_PASSWORD|ENCRYPTS|HELLO_SIZE|KEY_AT|KEY_SIZE|PROOF_SIZE|PROVED|RECORD_HEAD|TAG|LENGTH|OPEN) /;
+
 /** Bytes that a text option without a bound of its own may have (options.ts). */
 const MAX_TEXT = 1_024;
 
@@ -116,7 +120,7 @@ describe("docs/limits.md", () => {
 
   it("has the bounds of clusters with the values of the source", () => {
     const values = new Map(
-      constantsOf("cluster", "control", "cli", "sockets").map(({ name, value, file }) => [
+      constantsOf("cluster", "control", "core", "cli", "sockets").map(({ name, value, file }) => [
         `${file} ${name}`,
         value,
       ]),
@@ -155,8 +159,8 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
   [
     "Keys or passwords",
     "cluster/bounds.ts MAX_KEYS",
-    "cluster/admission/password.ts MIN_PASSWORD",
-    "cluster/admission/password.ts MAX_PASSWORD",
+    "core/password.ts MIN_PASSWORD",
+    "core/password.ts MAX_PASSWORD",
   ],
   ["Bytes of a packet", "cluster/bounds.ts MAX_PACKET"],
   [
@@ -247,6 +251,13 @@ describe("docs/internals/constants.md", () => {
       ({ name, file }) => file === "cluster/bounds.ts" && /^MAX_(?!ZRE|HELLO)/.test(name),
     );
     expect(differences("Clusters", all, [...wanted, ...bounds])).toEqual([]);
+  });
+
+  it("lists the constants of links with their values", () => {
+    const all = constantsOf("link");
+    // What the wire form fixes is in docs/spec/link.md.
+    const wanted = all.filter(({ name, file }) => !LINK_WIRE.test(`${name} ${file}`));
+    expect(differences("Links", all, wanted)).toEqual([]);
   });
 
   it("lists the constants of the patterns with their values", () => {

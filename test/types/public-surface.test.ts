@@ -14,6 +14,7 @@ const ENTRIES = {
   "shoal/browser": "browser/index.ts",
   "shoal/patterns": "patterns/index.ts",
   "shoal/cluster": "cluster/index.ts",
+  "shoal/link": "link/index.ts",
   "shoal/proxy": "proxy/index.ts",
   "shoal/metrics": "metrics/index.ts",
   "shoal/testing": "testing/index.ts",

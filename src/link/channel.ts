@@ -1,0 +1,232 @@
+/**
+ * A channel of a link as a Node.js stream.
+ *
+ * Credit is granted for what the program took out of the stream, so the window bounds what waits here. Node's stream asks for more
+ * by `_read`; what was pushed before is read then, but for less than its high-water mark.
+ *
+ *   frames ──> #backlog ──push──> Node's buffer ──> program
+ *              |<------ unread: within the window ------>|
+ */
+import { Duplex } from "node:stream";
+import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { COPIED_BYTES } from "./bounds.js";
+import { LinkCode } from "./frames.js";
+import type { ChannelState, LinkRules } from "./rules.js";
+
+/** Bytes that Node's stream asks for in advance: of those that are read, and of those that are written. */
+const READ_AHEAD = 16_384;
+const WRITE_AHEAD = 131_072;
+/** Bytes of the memory in which small pieces are gathered, at first and at most. */
+const FIRST_GATHERED = 256;
+const MOST_GATHERED = 8_192;
+
+/** What a channel needs of its link. @internal */
+export interface ChannelLink {
+  readonly rules: LinkRules;
+  now(): number;
+  onChannelClosed(channel: LinkChannel): void;
+}
+
+type Callback = (error?: Error | null) => void;
+
+/**
+ * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close. Backpressure is its own: one that
+ * nobody reads stops its sender, and no other channel. `destroy()` ends it at both ends.
+ */
+export class LinkChannel extends Duplex {
+  readonly #link: ChannelLink;
+  readonly #state: ChannelState;
+  /** What came while the program reads nothing. */
+  #backlog: RingBuffer<Buffer> | undefined = undefined;
+  /** Small pieces that follow it, gathered: each would have a head of its own in memory. */
+  #gathered: Buffer | undefined = undefined;
+  #gatheredBytes = 0;
+  #gatherSize = FIRST_GATHERED;
+  /** Whether Node's stream asked for more. */
+  #isWanted = false;
+  #isDelivering = false;
+  #isEnded = false;
+  /** Bytes that were pushed since it last asked. */
+  #pushed = 0;
+  /** Of the write, or the end, that is on its way. */
+  #callback: Callback | undefined = undefined;
+
+  /** @internal */
+  constructor(link: ChannelLink, state: ChannelState) {
+    super({
+      readableHighWaterMark: Math.min(READ_AHEAD, Math.floor(state.window.size / 4)),
+      writableHighWaterMark: WRITE_AHEAD,
+    });
+    this.#link = link;
+    this.#state = state;
+    state.owner = this;
+  }
+
+  /** As the end that opened it named it. */
+  get name(): string {
+    return this.#state.name;
+  }
+
+  /** Its number on the link. */
+  get id(): number {
+    return this.#state.id;
+  }
+
+  /** 0 to 7: a channel with a smaller one is sent first. Chosen by the end that opened it. */
+  get urgency(): number {
+    return this.#state.urgency;
+  }
+
+  /** Whether this end opened it. */
+  get isOwn(): boolean {
+    return this.#state.isOwn;
+  }
+
+  /** Bytes that the other end may send before some are read: the window's present size. */
+  get window(): number {
+    return this.#state.window.size;
+  }
+
+  /** @internal 0: bytes, 1: messages. */
+  get kind(): number {
+    return this.#state.kind;
+  }
+
+  /**
+   * The pieces that come, to the other end's end. Unlike that of other streams, it leaves this end open then: the program may answer. Left
+   * before, by `break` or a throw, it destroys the channel.
+   */
+  override async *[Symbol.asyncIterator](): AsyncGenerator<Buffer, undefined> {
+    let hasEnded = false;
+    try {
+      for await (const piece of this.iterator({ destroyOnReturn: false })) yield piece as Buffer;
+      hasEnded = true;
+      return undefined;
+    } finally {
+      if (!hasEnded) this.destroy();
+    }
+  }
+
+  /** @internal */
+  override _read(): void {
+    this.#isWanted = true;
+    const read = this.#pushed;
+    this.#pushed = 0;
+    if (read > 0) this.#link.rules.consumed(this.#state, read, this.#link.now());
+    this.#deliver();
+  }
+
+  /** @internal Bytes came. */
+  receive(bytes: Buffer): void {
+    if (this.destroyed) return;
+    if (this.#isWanted && this.#backlog === undefined && this.#gathered === undefined) {
+      this.#push(bytes.length < COPIED_BYTES ? Buffer.from(bytes) : bytes);
+      return;
+    }
+    if (bytes.length < COPIED_BYTES) this.#gather(bytes);
+    else {
+      this.#closeGathered();
+      this.#backlog ??= new RingBuffer<Buffer>(2);
+      this.#backlog.push(bytes);
+    }
+  }
+
+  /** @internal Nothing more comes. */
+  finish(): void {
+    if (this.#isWanted) this.#deliver();
+  }
+
+  #gather(bytes: Buffer): void {
+    if (this.#gathered !== undefined && this.#gathered.length - this.#gatheredBytes < bytes.length)
+      this.#closeGathered();
+    if (this.#gathered === undefined) {
+      this.#gathered = Buffer.allocUnsafeSlow(Math.max(this.#gatherSize, bytes.length));
+      this.#gatherSize = Math.min(2 * this.#gatherSize, MOST_GATHERED);
+    }
+    bytes.copy(this.#gathered, this.#gatheredBytes);
+    this.#gatheredBytes += bytes.length;
+  }
+
+  #closeGathered(): void {
+    if (this.#gathered === undefined) return;
+    this.#backlog ??= new RingBuffer<Buffer>(2);
+    this.#backlog.push(this.#gathered.subarray(0, this.#gatheredBytes));
+    this.#gathered = undefined;
+    this.#gatheredBytes = 0;
+  }
+
+  #deliver(): void {
+    if (this.#isDelivering) return;
+    this.#isDelivering = true;
+    while (this.#isWanted && !this.destroyed) {
+      if (this.#backlog === undefined) this.#closeGathered();
+      const bytes = this.#backlog?.shift();
+      if (this.#backlog?.length === 0) this.#backlog = undefined;
+      if (bytes === undefined) break;
+      this.#push(bytes);
+    }
+    this.#isDelivering = false;
+    const isEmpty = this.#backlog === undefined && this.#gathered === undefined;
+    if (!isEmpty || !this.#state.finReceived || this.#isEnded || this.destroyed) return;
+    this.#isEnded = true;
+    this.push(null);
+  }
+
+  #push(bytes: Buffer): void {
+    this.#pushed += bytes.length;
+    // Before the push, in which `_read` may be called.
+    this.#isWanted = false;
+    if (this.push(bytes)) this.#isWanted = true;
+  }
+
+  /** @internal */
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
+    this.#writeAll([chunk], callback);
+  }
+
+  /** @internal */
+  override _writev(chunks: { readonly chunk: Buffer }[], callback: Callback): void {
+    this.#writeAll(
+      chunks.map(({ chunk }) => chunk),
+      callback,
+    );
+  }
+
+  #writeAll(pieces: Buffer[], callback: Callback): void {
+    if (pieces.every(({ length }) => length === 0)) {
+      callback();
+      return;
+    }
+    this.#callback = callback;
+    this.#link.rules.write(this.#state, pieces);
+  }
+
+  /** @internal */
+  override _final(callback: Callback): void {
+    this.#callback = callback;
+    this.#link.rules.end(this.#state);
+  }
+
+  /** @internal What was written has left. */
+  flushed(): void {
+    const callback = this.#callback;
+    this.#callback = undefined;
+    callback?.();
+  }
+
+  /** @internal */
+  override _destroy(error: Error | null, callback: Callback): void {
+    const { rules } = this.#link;
+    const state = this.#state;
+    this.#backlog = undefined;
+    this.#gathered = undefined;
+    this.#callback = undefined;
+    // What is in Node's buffer is not read any more.
+    if (state.finSent && state.finReceived) rules.consumed(state, state.window.unread, this.#link.now());
+    const [code, reason] =
+      error === null ? [LinkCode.CLOSED, "closed"] : [LinkCode.REFUSED, "the program destroyed the channel"];
+    rules.reset(state, code, reason);
+    this.#link.onChannelClosed(this);
+    callback(error);
+  }
+}

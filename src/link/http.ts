@@ -1,0 +1,332 @@
+/**
+ * Streams for links by HTTP: on a program's own server, and to one, through proxies (docs/spec/link.md, Over HTTP).
+ *
+ *   GET /path HTTP/1.1                       HTTP/1.1 101 Switching Protocols
+ *   Connection: Upgrade                      Connection: Upgrade
+ *   Upgrade: shoal-link                      Upgrade: shoal-link
+ *   SMQ: CLUSTER
+ *
+ * A request with `SMQ: CLUSTER` and no Upgrade is answered with 204, and the stream begins after it, as in SMQ's clusters.
+ * The dialler takes either answer.
+ */
+import type { EventEmitter } from "node:events";
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
+import type { Server as HttpsServer } from "node:https";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { describe } from "../core/arguments.js";
+import {
+  AbortedError,
+  HandshakeError,
+  InvalidArgumentError,
+  TimeoutError,
+  TransportError,
+} from "../core/errors.js";
+import { anything, checkFunction, checkOptions, integer, object, text } from "../patterns/kit/options.js";
+
+/** Bytes of the head of an answer. */
+const MAX_HEAD = 16_384;
+const PROTOCOL = "shoal-link";
+const SWITCHING = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
+const NO_CONTENT = "HTTP/1.1 204 No Content\r\n\r\n";
+
+/** Options of {@link acceptLinks}. */
+export interface AcceptLinksOptions {
+  /** Path of the requests that are meant: "/cluster". Default: any. */
+  readonly path?: string | undefined;
+  /** Whether a request may become a stream; it may be async. What it refuses, or throws at, gets 403. Default: all may. */
+  readonly authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined;
+}
+
+/** Options of {@link dialLink}. */
+export interface DialLinkOptions {
+  /** A proxy that is asked by CONNECT: "http://user:password@host:port"; credentials are sent as Basic. */
+  readonly proxy?: string | undefined;
+  /** Headers of the request, such as Authorization. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** For https: and for a proxy with https:, as `tls.connect` takes it: `ca`, `cert`, `key`, `servername` … */
+  readonly tls?: ConnectionOptions | undefined;
+  /** ms until the stream is there. Default 10,000. */
+  readonly timeout?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const ACCEPT_OPTIONS = {
+  path: text(),
+  authorize: anything<NonNullable<AcceptLinksOptions["authorize"]>>(),
+} as const;
+
+const DIAL_OPTIONS = {
+  proxy: text(),
+  headers: object<Readonly<Record<string, string>>>(),
+  tls: object<ConnectionOptions>(),
+  timeout: integer({ default: 10_000 }),
+  signal: anything<AbortSignal>(),
+} as const;
+
+/**
+ * Takes streams from a program's HTTP or HTTPS server: requests with `SMQ: CLUSTER`, or with `Upgrade: shoal-link`. All others are left to
+ * the server's own listeners.
+ *
+ * @param onStream called with each stream, which is read by nobody: give it to `commence` with `role: "acceptor"`
+ * @returns stops it; streams that were taken stay
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function acceptLinks(
+  server: HttpServer | HttpsServer,
+  onStream: (stream: Duplex, request: IncomingMessage) => unknown,
+  options: AcceptLinksOptions = {},
+): () => void {
+  if (typeof server?.emit !== "function")
+    throw new InvalidArgumentError(`acceptLinks takes an HTTP server; got ${describe(server)}`);
+  checkFunction("onStream", onStream);
+  const { path, authorize } = checkOptions("acceptLinks", ACCEPT_OPTIONS, options);
+  if (authorize !== undefined) checkFunction("authorize", authorize);
+  let isActive = true;
+  const isMeant = ({ url }: IncomingMessage): boolean =>
+    isActive && (path === undefined || url?.split("?", 1)[0] === path);
+  const take = (request: IncomingMessage, socket: Socket, head: Buffer, answer: string): void => {
+    const begin = (isAllowed: boolean): void => {
+      if (socket.destroyed) return;
+      if (!isAllowed) {
+        socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      socket.setTimeout(0);
+      socket.off("error", ignore);
+      if (head.length > 0) socket.unshift(head);
+      socket.write(answer);
+      onStream(socket, request);
+    };
+    socket.on("error", ignore);
+    if (authorize === undefined) begin(true);
+    else
+      Promise.resolve(request)
+        .then(authorize)
+        .then(begin, () => begin(false));
+  };
+  const emit = server.emit as (this: EventEmitter, event: string, ...values: unknown[]) => boolean;
+  // Taken before the program's listeners see them: they would answer, too. Without a listener for upgrades Node.js makes requests of
+  // them, with one events; adding one here would take all others from the program.
+  const intercept = function (this: EventEmitter, event: string, ...values: unknown[]): boolean {
+    const [request, second, head] = values as [IncomingMessage, ServerResponse | Socket, Buffer | undefined];
+    if ((event !== "request" && event !== "upgrade") || !isMeant(request))
+      return emit.call(this, event, ...values);
+    const isUpgrade = request.headers.upgrade?.toLowerCase() === PROTOCOL;
+    if (!isUpgrade && request.headers.smq !== "CLUSTER") return emit.call(this, event, ...values);
+    const socket = event === "upgrade" ? (second as Socket) : detach(request, second as ServerResponse);
+    take(request, socket, head ?? Buffer.alloc(0), isUpgrade ? SWITCHING : NO_CONTENT);
+    return true;
+  };
+  server.emit = intercept as typeof server.emit;
+  return () => {
+    isActive = false;
+    if (server.emit === (intercept as typeof server.emit)) server.emit = emit as typeof server.emit;
+  };
+}
+
+/** The socket of a request, without the server's parser: what comes is the stream's. */
+function detach(request: IncomingMessage, response: ServerResponse): Socket {
+  const { socket } = request;
+  response.detachSocket(socket);
+  // A listener of one's own makes Node.js read in JavaScript, so that its own listeners can be taken off.
+  socket.on("data", ignore);
+  for (const event of ["data", "end", "drain", "timeout"] as const) socket.removeAllListeners(event);
+  socket.pause();
+  return socket;
+}
+
+/**
+ * Dials a stream for a link by HTTP or HTTPS, through a proxy where one is given.
+ *
+ * @param url "http://host:port/path" or "https://…"
+ * @returns the stream, for `commence` with `role: "dialler"`
+ * @throws HandshakeError `ERR_HANDSHAKE` when the server answers with another status than 101 or 204, or the proxy than 200,
+ *   `ERR_AUTHENTICATION` at 401, 403 and 407; TransportError with the system's code, or `ERR_TRANSPORT`; TimeoutError `ETIMEDOUT`;
+ *   AbortedError `ABORT_ERR`; InvalidArgumentError `EINVAL`
+ */
+export async function dialLink(url: string | URL, options: DialLinkOptions = {}): Promise<Duplex> {
+  const settings = checkOptions("dialLink", DIAL_OPTIONS, options);
+  const target = parse("url", url);
+  const proxy = settings.proxy === undefined ? undefined : parse("proxy", settings.proxy);
+  const headers = checkHeaders(settings.headers ?? {});
+  const attempt = new Attempt(settings.timeout, settings.signal);
+  try {
+    let stream = await attempt.connect(proxy ?? target, settings.tls);
+    if (proxy !== undefined) {
+      const authority = `${target.hostname}:${portOf(target)}`;
+      const given =
+        proxy.username === ""
+          ? undefined
+          : `${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`;
+      const credentials =
+        given === undefined ? "" : `Proxy-Authorization: Basic ${Buffer.from(given).toString("base64")}\r\n`;
+      const status = await attempt.ask(
+        stream,
+        `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`,
+      );
+      if (status < 200 || status > 299) throw refusal("The proxy", status);
+      if (target.protocol === "https:") stream = await attempt.secure(target, settings.tls, stream);
+    }
+    const request = [
+      `GET ${target.pathname}${target.search} HTTP/1.1`,
+      `Host: ${target.host}`,
+      "Connection: Upgrade",
+      `Upgrade: ${PROTOCOL}`,
+      "SMQ: CLUSTER",
+      ...headers,
+    ];
+    const status = await attempt.ask(stream, `${request.join("\r\n")}\r\n\r\n`);
+    if (status !== 101 && status !== 204) throw refusal("The server", status);
+    return attempt.done(stream);
+  } catch (error) {
+    throw attempt.failed(error);
+  }
+}
+
+/** One attempt: all its streams end when it fails. */
+class Attempt {
+  readonly #timer: NodeJS.Timeout;
+  readonly #signal: AbortSignal | undefined;
+  readonly #failure: Promise<never>;
+  readonly #streams: Socket[] = [];
+  #fail!: (error: Error) => void;
+
+  constructor(timeout: number, signal: AbortSignal | undefined) {
+    this.#failure = new Promise<never>((_, reject) => {
+      this.#fail = reject;
+    });
+    this.#failure.catch(ignore);
+    this.#timer = setTimeout(
+      () => this.#fail(new TimeoutError("ETIMEDOUT", `There was no stream within ${timeout} ms`)),
+      timeout,
+    );
+    this.#signal = signal;
+    signal?.addEventListener("abort", this.#onAbort);
+    if (signal?.aborted) this.#onAbort();
+  }
+
+  readonly #onAbort = (): void => this.#fail(new AbortedError(this.#signal?.reason));
+
+  connect(to: URL, tls: ConnectionOptions | undefined): Promise<Socket> {
+    if (to.protocol === "https:") return this.secure(to, tls);
+    const socket = connectTcp({ host: hostOf(to), port: portOf(to) });
+    return this.#when(socket, "connect");
+  }
+
+  secure(to: URL, tls: ConnectionOptions | undefined, over?: Socket): Promise<Socket> {
+    const host = hostOf(to);
+    const name = isIP(host) === 0 ? { servername: host } : {};
+    const where = over === undefined ? { host, port: portOf(to) } : { socket: over, host };
+    return this.#when(connectTls({ ...name, ...tls, ...where }), "secureConnect");
+  }
+
+  async #when(socket: Socket, event: string): Promise<Socket> {
+    this.#streams.push(socket);
+    socket.on("error", this.#fail);
+    await Promise.race([this.#failure, new Promise<void>((resolve) => socket.once(event, resolve))]);
+    return socket;
+  }
+
+  /** Writes a request. @returns the status of its answer; what follows its head stays in the stream */
+  async ask(stream: Socket, request: string): Promise<number> {
+    let head = Buffer.alloc(0);
+    let onReadable: (() => void) | undefined;
+    const onEnd = (): void =>
+      this.#fail(new TransportError("ERR_TRANSPORT", "The stream ended before an answer"));
+    stream.on("end", onEnd);
+    try {
+      const answered = new Promise<string>((resolve) => {
+        onReadable = () => {
+          for (
+            let chunk = stream.read() as Buffer | null;
+            chunk !== null;
+            chunk = stream.read() as Buffer | null
+          ) {
+            head = Buffer.concat([head, chunk]);
+            const end = head.indexOf("\r\n\r\n");
+            if (end >= 0) {
+              stream.off("readable", onReadable as () => void);
+              if (head.length > end + 4) stream.unshift(head.subarray(end + 4));
+              resolve(head.toString("latin1", 0, end));
+              return;
+            }
+            if (head.length > MAX_HEAD) {
+              this.#fail(
+                new HandshakeError("ERR_HANDSHAKE", `The answer's head has more than ${MAX_HEAD} bytes`),
+              );
+              return;
+            }
+          }
+        };
+        stream.on("readable", onReadable);
+        stream.write(request);
+      });
+      const answer = await Promise.race([this.#failure, answered]);
+      const [, status] = /^HTTP\/1\.[01] ([1-5]\d\d)(?: |\r|$)/.exec(answer) ?? [];
+      if (status === undefined)
+        throw new HandshakeError("ERR_HANDSHAKE", "What answers does not speak HTTP/1.1");
+      return Number(status);
+    } finally {
+      stream.off("end", onEnd);
+      if (onReadable !== undefined) stream.off("readable", onReadable);
+    }
+  }
+
+  done(stream: Socket): Duplex {
+    this.#release();
+    return stream;
+  }
+
+  failed(error: unknown): unknown {
+    this.#release();
+    for (const stream of this.#streams) {
+      stream.on("error", ignore);
+      stream.destroy();
+    }
+    if (!(error instanceof Error) || error.name !== "Error") return error;
+    const { code } = error as NodeJS.ErrnoException;
+    const known =
+      code === "ECONNREFUSED" || code === "EADDRNOTAVAIL" || code === "EACCES" ? code : "ERR_TRANSPORT";
+    return new TransportError(known, `There is no stream: ${error.message}`, { cause: error });
+  }
+
+  #release(): void {
+    clearTimeout(this.#timer);
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    for (const stream of this.#streams) stream.off("error", this.#fail);
+  }
+}
+
+function parse(what: string, given: unknown): URL {
+  const url = URL.canParse(String(given)) ? new URL(String(given)) : undefined;
+  if (url?.protocol === "http:" || url?.protocol === "https:") return url;
+  throw new InvalidArgumentError(`The ${what} of dialLink is an http or https URL`);
+}
+
+function hostOf({ hostname }: URL): string {
+  return hostname.startsWith("[") ? hostname.slice(1, -1) : hostname;
+}
+
+function portOf({ port, protocol }: URL): number {
+  return port === "" ? (protocol === "https:" ? 443 : 80) : Number(port);
+}
+
+function checkHeaders(headers: Readonly<Record<string, string>>): string[] {
+  return Object.entries(headers).map(([name, value]) => {
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || typeof value !== "string" || /[\r\n\0]/.test(value))
+      throw new InvalidArgumentError(`Header ${describe(name)} of dialLink is no header`);
+    return `${name}: ${value}`;
+  });
+}
+
+function refusal(who: string, status: number): HandshakeError {
+  const isCredentials = status === 401 || status === 403 || status === 407;
+  return new HandshakeError(
+    isCredentials ? "ERR_AUTHENTICATION" : "ERR_HANDSHAKE",
+    `${who} refused the link with status ${status}`,
+  );
+}
+
+function ignore(): void {}

@@ -1,0 +1,21 @@
+export { LinkChannel } from "./channel.js";
+export { type PortLike, portStream, type WebSocketLike, webSocketStream } from "./duplexes.js";
+export type { LinkRole } from "./handshake.js";
+export { type AcceptLinksOptions, acceptLinks, type DialLinkOptions, dialLink } from "./http.js";
+export {
+  commence,
+  MultiplexLink,
+  type MultiplexLinkEvent,
+  type MultiplexLinkOptions,
+  type MultiplexLinkStats,
+} from "./link.js";
+export type { OpenChannelOptions } from "./options.js";
+export {
+  type LinkStatus,
+  MultiplexTransport,
+  type MultiplexTransportEvent,
+  type MultiplexTransportOptions,
+  type MultiplexTransportStats,
+  type NameStatus,
+  type TransportLinkStatus,
+} from "./transport.js";

@@ -1,0 +1,609 @@
+/**
+ * A link: many channels over one duplex stream. It drives the rules (rules.ts), and knows nothing of what the stream is.
+ *
+ *   commence(duplex) ──handshake──> OPEN ──close, or GOAWAY of the other end──> DRAINING ──no channels──> ENDED
+ *                        └─failed: the duplex is destroyed        └──lost, silent, broken───────────────────^
+ */
+import type { Duplex } from "node:stream";
+import { addAbortSignal } from "node:stream";
+import { checkKeys, describe } from "../core/arguments.js";
+import { DriverTimer } from "../core/driver-timer.js";
+import {
+  ClosedError,
+  HandshakeError,
+  InvalidArgumentError,
+  ProtocolError,
+  type ShoalError,
+  TimeoutError,
+  TransportError,
+  UnroutableError,
+} from "../core/errors.js";
+import type { EventNames } from "../core/event-stream.js";
+import { checkWait, Waiter } from "../core/waiter.js";
+import { Driver } from "../patterns/kit/driver.js";
+import { checkOptions } from "../patterns/kit/options.js";
+import { MAX_NAME } from "./bounds.js";
+import { type ChannelLink, LinkChannel } from "./channel.js";
+import { ChannelKind, LinkCode } from "./frames.js";
+import { type Agreement, Handshake, type HandshakeFailure, type LinkRole } from "./handshake.js";
+import {
+  type CheckedOptions,
+  checkLinkOptions,
+  linkKeys,
+  OPEN_OPTIONS,
+  type OpenChannelOptions,
+} from "./options.js";
+import { type ChannelState, type LinkEffects, LinkRules } from "./rules.js";
+import { RecordOpener, RecordSealer } from "./seal.js";
+
+/** Bytes that the stream has not taken: beyond it no further frames are made, so that an urgent one waits for no more. */
+const UNSENT_BYTES = 131_072;
+/** Bytes of frames that are made at once. */
+const BATCH_BYTES = 65_536;
+/** ms by which a late timer counts: silence while the process stood still proves nothing. */
+const LATE_TIMER = 1_000;
+/** ms in which the stream takes what was sent before it is destroyed. */
+const END_TIMEOUT = 1_000;
+
+/** Why a handshake failed, in words. */
+const FAILURES: Readonly<Record<HandshakeFailure, string>> = {
+  hello: "what is at the other end does not begin as a link",
+  version: "the other end speaks an older version of links",
+  role: "both ends have the same role: one is the dialler, the other the acceptor",
+  reflected: "the stream leads back to this link itself",
+  password: "the other end has another password",
+  "password-missing": "the other end asks for a password, and this end has none",
+  "password-unexpected": "this end asks for a password, and the other end has none",
+  refused: "the other end refused this end's password",
+};
+
+/** Options of a link. */
+export interface MultiplexLinkOptions {
+  /**
+   * Called with each channel that the other end opens; it may be async. Without it, or where it throws before it waits, the channel is refused.
+   */
+  readonly onChannel?: ((channel: LinkChannel, link: MultiplexLink) => unknown) | undefined;
+  /**
+   * 8 to 1,024 bytes that both ends know; it is never sent. Of two, the first proves, and both are accepted. The other end must
+   * have one, too.
+   */
+  readonly password?: string | readonly string[] | undefined;
+  /** Part of the salt of the password's key (scrypt, some 0.2 s): both ends have the same. Default `link`. */
+  readonly group?: string | undefined;
+  /**
+   * Whether what is sent is encrypted (AES-256-GCM, by keys of this link alone). One end that asks for it is enough. Default: with a
+   * password `true`. `true` needs a password.
+   */
+  readonly encrypt?: boolean | undefined;
+  /**
+   * Which end this is: the dialler proves the password first, so that a stranger that dials gets nothing. `either`, the default: the
+   * hellos decide. Two of the same are refused.
+   */
+  readonly role?: LinkRole | undefined;
+  /** Bytes that the other end may send on a channel before some were read, at first: 1,024 or more. Default 65,536. */
+  readonly window?: number | undefined;
+  /** The same at most: a window grows while it is what slows the channel. Default 16,777,216. */
+  readonly maxWindow?: number | undefined;
+  /** Bytes of all windows of the link: so much may be unread at most. Default 268,435,456. */
+  readonly maxUnread?: number | undefined;
+  /** Channels at once that the other end opened. Default 4,096. */
+  readonly maxChannels?: number | undefined;
+  /** ms of silence before a ping; 0: never. Default 15,000. */
+  readonly pingInterval?: number | undefined;
+  /** ms in which something has to come after a ping, or the link fails. Default 10,000. */
+  readonly pingTimeout?: number | undefined;
+  /** ms in which the handshake is done. Default 10,000. */
+  readonly handshakeTimeout?: number | undefined;
+}
+
+/** What happens on a link. */
+export type MultiplexLinkEvent =
+  /** A channel was opened, by this end (`isOwn`) or the other one. */
+  | { readonly type: "channel:opened"; readonly name: string; readonly id: number; readonly isOwn: boolean }
+  /** A channel has ended in both directions. */
+  | { readonly type: "channel:closed"; readonly name: string; readonly id: number; readonly isOwn: boolean }
+  /** A channel that the other end opened was refused: `onChannel` is missing or threw. */
+  | { readonly type: "channel:refused"; readonly name: string; readonly reason: string }
+  /** `onChannel` threw, or what it returned rejected. */
+  | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown }
+  /** The other end takes no new channels. */
+  | { readonly type: "link:draining"; readonly reason: string }
+  /** The link is over; without `error` on purpose. */
+  | { readonly type: "link:ended"; readonly error?: ShoalError | undefined };
+
+const EVENTS: EventNames<MultiplexLinkEvent> = {
+  "channel:opened": true,
+  "channel:closed": true,
+  "channel:refused": true,
+  "handler:failed": true,
+  "link:draining": true,
+  "link:ended": true,
+};
+
+/** Statistics of a {@link MultiplexLink}. */
+export interface MultiplexLinkStats {
+  /** Channels that are open. */
+  readonly channels: number;
+  /** Channels so far: that this end opened, that the other end opened, and that this end refused. */
+  readonly opened: number;
+  readonly accepted: number;
+  readonly refused: number;
+  /** Bytes of frames so far. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  /** Bytes of all windows: what may be unread at most; and what is. */
+  readonly windowBytes: number;
+  readonly unreadBytes: number;
+  /** Bytes that wait for credit or their turn. */
+  readonly waitingBytes: number;
+  /** ms, the shortest of late; `undefined`: not measured yet. */
+  readonly roundTrip: number | undefined;
+}
+
+type OnChannel = NonNullable<MultiplexLinkOptions["onChannel"]>;
+
+interface PendingOpen {
+  readonly waiter: Waiter<LinkChannel>;
+}
+
+/** Many channels over one stream; made by {@link commence}. */
+export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats> {
+  /** Whether what is sent is encrypted by keys of this link. */
+  readonly isEncrypted: boolean;
+  /** Address of the other end, where the stream is a socket: "host:port". */
+  readonly address: string | undefined;
+  readonly #duplex: Duplex;
+  readonly #settings: CheckedOptions;
+  readonly #rules: LinkRules;
+  readonly #timer = new DriverTimer(LATE_TIMER);
+  readonly #channels = new Map<number, LinkChannel>();
+  readonly #sealer: RecordSealer | undefined;
+  readonly #opener: RecordOpener | undefined;
+  readonly #inside: ChannelLink;
+  #isFlushing = false;
+  #ended = false;
+  #error: ShoalError | undefined;
+  /** Of the batch that is being made: what was taken whole. */
+  #taken: LinkChannel[] = [];
+  readonly #whenIdle: (() => void)[] = [];
+
+  /** @internal */
+  constructor(duplex: Duplex, agreement: Agreement, settings: CheckedOptions, first: Buffer) {
+    super("MultiplexLink", EVENTS);
+    this.#duplex = duplex;
+    this.#settings = settings;
+    this.address = addressOf(duplex);
+    const { seals, isDialler, peerWindow, peerMaxChannels } = agreement;
+    this.isEncrypted = seals !== undefined;
+    this.#sealer = seals === undefined ? undefined : new RecordSealer(seals.out);
+    this.#opener = seals === undefined ? undefined : new RecordOpener(seals.in);
+    this.#rules = new LinkRules(
+      { ...settings, isFirst: isDialler, peerWindow, peerMaxChannels },
+      this.#effects(),
+      this.#timer.now(),
+    );
+    const rules = this.#rules;
+    this.#inside = {
+      rules,
+      now: () => this.#timer.now(),
+      onChannelClosed: (channel) => this.#onChannelClosed(channel),
+    };
+    this.#timer.hold(false);
+    this.#timer.start({
+      nextWakeUp: () => rules.nextWakeUp(),
+      tick: (now) => rules.tick(now),
+    });
+    duplex.on("data", (chunk: Buffer) => this.#onBytes(chunk));
+    duplex.on("end", () => this.#end(this.#lost("the other end closed the stream")));
+    duplex.on("error", (error) => this.#end(this.#lost(error.message, error)));
+    duplex.on("close", () => this.#end(this.#lost("the stream was closed")));
+    // After the caller has the link: what came with the end of the handshake may open channels.
+    process.nextTick(() => {
+      if (first.length > 0) this.#onBytes(first);
+      duplex.resume();
+    });
+  }
+
+  /** The channels that are open. */
+  get channels(): readonly LinkChannel[] {
+    return [...this.#channels.values()];
+  }
+
+  /** Whether the link is over. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Whether a channel of this name is open, whichever end opened it. */
+  isOpen(name: string): boolean {
+    for (const channel of this.#channels.values()) if (channel.name === name) return true;
+    return false;
+  }
+
+  /**
+   * Opens a channel. Several may have one name.
+   *
+   * @param name 1 to 255 bytes
+   * @returns when the other end has accepted it
+   * @throws TransportError `ECONNREFUSED` when the other end refuses it, `EMFILE` when a limit of either end is reached,
+   *   `ERR_TRANSPORT` when the link ends; TimeoutError `ETIMEDOUT`; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN` while
+   *   either end drains; InvalidArgumentError `EINVAL`
+   */
+  open(name: string, options: OpenChannelOptions = {}): Promise<LinkChannel> {
+    return this.run(async () => this.#open(name, options, ChannelKind.BYTES));
+  }
+
+  /** @internal The same for a channel of messages. */
+  openMessages(name: string, options: OpenChannelOptions = {}): Promise<LinkChannel> {
+    return this.run(async () => this.#open(name, options, ChannelKind.MESSAGES));
+  }
+
+  #open(name: string, options: OpenChannelOptions, kind: number): Promise<LinkChannel> {
+    checkKeys("MultiplexLink.open", options, Object.keys(OPEN_OPTIONS));
+    const { urgency, timeout, signal } = checkOptions("MultiplexLink.open", OPEN_OPTIONS, options);
+    checkWait({ timeout, signal });
+    checkName(name);
+    if (this.#ended) throw this.#error ?? new ClosedError("EBADF", "The link has ended");
+    this.assertOpen();
+    const refusal = this.#rules.refusal();
+    if (refusal === "closing") throw new ClosedError("EAGAIN", "The other end takes no new channels");
+    if (refusal !== undefined)
+      throw new TransportError("EMFILE", `No further channel on this link: ${refusal}`);
+    const state = this.#rules.open({ urgency, kind, name }, this.#timer.now());
+    const waiter = new Waiter<LinkChannel>(
+      timeout,
+      signal,
+      () => new TimeoutError("ETIMEDOUT", `The other end did not accept channel ${describe(name)} in time`),
+      () => this.#rules.reset(state, LinkCode.CLOSED, "given up"),
+    );
+    state.owner = { waiter } satisfies PendingOpen;
+    if (signal === undefined) return waiter.promise;
+    return waiter.promise.then((channel) => addAbortSignal(signal, channel));
+  }
+
+  stats(): MultiplexLinkStats {
+    const rules = this.#rules;
+    let unreadBytes = 0;
+    let waitingBytes = 0;
+    for (const state of rules.channels) {
+      unreadBytes += state.window.unread;
+      waitingBytes += state.waitingBytes;
+    }
+    return {
+      channels: this.#channels.size,
+      opened: rules.opened,
+      accepted: rules.accepted,
+      refused: rules.refused,
+      sentBytes: rules.sentBytes,
+      receivedBytes: rules.receivedBytes,
+      windowBytes: rules.windowBytes,
+      unreadBytes,
+      waitingBytes,
+      roundTrip: Number.isFinite(rules.roundTrip) ? rules.roundTrip : undefined,
+    };
+  }
+
+  /** @internal */
+  protected override async onDrain(): Promise<void> {
+    this.#rules.goaway(LinkCode.CLOSED, "draining");
+    await this.#idle();
+  }
+
+  /** @internal */
+  protected override async onClose(linger: number): Promise<void> {
+    if (this.#ended) return;
+    this.#rules.goaway(LinkCode.CLOSED, "closing");
+    if (linger !== 0) await this.#idleWithin(linger);
+    await this.#endOnPurpose();
+  }
+
+  /** Settles when no channel is open, or the link is over. */
+  #idle(): Promise<void> {
+    if (this.#ended || this.#rules.count === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  async #idleWithin(linger: number): Promise<void> {
+    if (linger < 0) return this.#idle();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, linger);
+    });
+    await Promise.race([this.#idle(), late]);
+    clearTimeout(timer);
+  }
+
+  async #endOnPurpose(): Promise<void> {
+    if (this.#ended) return;
+    // The other end learns of each channel that is cut.
+    for (const channel of this.channels) channel.destroy();
+    this.#flush();
+    this.#end(undefined, true);
+    const duplex = this.#duplex;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, END_TIMEOUT);
+      duplex.end(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+    duplex.destroy();
+  }
+
+  #effects(): LinkEffects {
+    return {
+      onIncoming: (state) => this.#onIncoming(state),
+      onAccepted: (state) => this.#onAccepted(state),
+      onData: (state, bytes) => (state.owner as LinkChannel).receive(bytes),
+      onFinished: (state) => (state.owner as LinkChannel).finish(),
+      onReset: (state, code, reason) => this.#onReset(state, code, reason),
+      onTaken: (state) => this.#taken.push(state.owner as LinkChannel),
+      onGoaway: (_code, reason) => this.events.emit({ type: "link:draining", reason }),
+      onFailed: (code, reason) => this.#onFailed(code, reason),
+      onWritable: () => this.#scheduleFlush(),
+    };
+  }
+
+  #onIncoming(state: ChannelState): string | undefined {
+    const { onChannel } = this.#settings;
+    const { name } = state;
+    if (onChannel === undefined || this.stopping) return this.#refused(name, "no channels are taken");
+    const channel = this.#admit(state);
+    let result: unknown;
+    try {
+      result = (onChannel as OnChannel)(channel, this);
+    } catch (error) {
+      if (!(error instanceof UnroutableError)) this.events.emit({ type: "handler:failed", name, error });
+      channel.on("error", ignore);
+      channel.destroy(new ClosedError("EBADF", "The program refused the channel"));
+      return this.#refused(name, "refused");
+    }
+    if (result instanceof Promise) {
+      result.catch((error: unknown) => {
+        this.events.emit({ type: "handler:failed", name, error });
+        channel.on("error", ignore);
+        channel.destroy(error instanceof Error ? error : undefined);
+      });
+    }
+    return undefined;
+  }
+
+  #refused(name: string, reason: string): string {
+    this.events.emit({ type: "channel:refused", name, reason });
+    return reason;
+  }
+
+  #onAccepted(state: ChannelState): void {
+    const { waiter } = state.owner as PendingOpen;
+    waiter.resolve(this.#admit(state));
+  }
+
+  #admit(state: ChannelState): LinkChannel {
+    const channel = new LinkChannel(this.#inside, state);
+    this.#channels.set(state.id, channel);
+    this.events.emit({ type: "channel:opened", name: state.name, id: state.id, isOwn: state.isOwn });
+    return channel;
+  }
+
+  #onChannelClosed(channel: LinkChannel): void {
+    if (!this.#channels.delete(channel.id)) return;
+    const { name, id, isOwn } = channel;
+    this.events.emit({ type: "channel:closed", name, id, isOwn });
+    this.#noteIdle();
+  }
+
+  #noteIdle(): void {
+    if (this.#rules.count > 0 && !this.#ended) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  #onReset(state: ChannelState, code: number, reason: string): void {
+    const text = `Channel ${describe(state.name)} ${reason === "" ? "" : `(${reason}) `}`;
+    if (state.owner instanceof LinkChannel) {
+      const isFault = code !== LinkCode.CLOSED;
+      state.owner.destroy(
+        isFault ? new TransportError("ERR_TRANSPORT", `${text}was ended by the other end`) : undefined,
+      );
+    } else {
+      const refusal = code === LinkCode.LIMIT ? "EMFILE" : "ECONNREFUSED";
+      (state.owner as PendingOpen).waiter.reject(new TransportError(refusal, `${text}was refused`));
+    }
+    this.#noteIdle();
+  }
+
+  #onFailed(code: number, reason: string): void {
+    const error =
+      code === LinkCode.TIMEOUT
+        ? new TimeoutError("ETIMEDOUT", `The link is silent: ${reason}`)
+        : new ProtocolError(`The other end of the link broke its wire form: ${reason}`);
+    this.#rules.goaway(code, reason);
+    this.#flush();
+    this.#end(error);
+  }
+
+  #lost(reason: string, cause?: Error): ShoalError | undefined {
+    // Both ends have said that they close, and nothing is under way.
+    if (this.#rules.isClosing && this.#rules.count === 0 && cause === undefined) return undefined;
+    return new TransportError("ERR_TRANSPORT", `The link ended: ${reason}`, { cause });
+  }
+
+  /** @param keepsStream it is ended in order */
+  #end(error: ShoalError | undefined, keepsStream = false): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    this.#timer.stop();
+    const own = error ?? new ClosedError("EBADF", "The link was closed");
+    for (const state of [...this.#rules.channels]) {
+      if (!(state.owner instanceof LinkChannel)) (state.owner as PendingOpen).waiter.abandon(own);
+    }
+    for (const channel of this.channels) channel.destroy(error);
+    this.events.emit({ type: "link:ended", error });
+    this.#noteIdle();
+    this.#duplex.on("error", ignore);
+    if (!keepsStream) this.#duplex.destroy();
+    if (!this.closed) void this.close({ linger: 0 });
+  }
+
+  #onBytes(chunk: Buffer): void {
+    if (this.#ended) return;
+    const now = this.#timer.now();
+    if (this.#opener === undefined) this.#rules.receive(chunk, now);
+    else {
+      const failure = this.#opener.open(chunk, (bytes) => this.#rules.receive(bytes, now));
+      if (failure !== undefined) this.#onFailed(LinkCode.PROTOCOL, failure);
+    }
+    this.#timer.update();
+  }
+
+  #scheduleFlush(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    process.nextTick(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    this.#isFlushing = false;
+    const duplex = this.#duplex;
+    while (!this.#ended && !duplex.destroyed && duplex.writableLength < UNSENT_BYTES) {
+      const batch = this.#rules.take(BATCH_BYTES);
+      if (batch === undefined) return;
+      const taken = this.#taken;
+      if (taken.length > 0) this.#taken = [];
+      const buffers = this.#sealer === undefined ? batch.buffers : this.#sealer.seal(batch.buffers);
+      if (buffers === undefined) {
+        this.#onFailed(LinkCode.LIMIT, "the keys of the link are used up");
+        return;
+      }
+      duplex.cork();
+      const last = buffers.length - 1;
+      for (let i = 0; i < last; i++) duplex.write(buffers[i]);
+      duplex.write(buffers[last], () => {
+        for (const channel of taken) channel.flushed();
+        if (this.#rules.hasFrames) this.#flush();
+      });
+      duplex.uncork();
+    }
+  };
+}
+
+/**
+ * Makes a link of a stream: the handshake, and then channels. The stream is the link's from now on: a socket, a TLS socket, what an
+ * HTTP server upgraded, a pipe.
+ *
+ * @param duplex nothing was read ahead of it, and it is in no object mode
+ * @returns when both ends have shown that they know the password, where there is one
+ * @throws HandshakeError `ERR_AUTHENTICATION` for another password, or one end without; `ERR_HANDSHAKE` for what is no link, or two
+ *   ends of one role; TransportError `ERR_TRANSPORT` when the stream ends; TimeoutError `ETIMEDOUT`; InvalidArgumentError `EINVAL`.
+ *   The stream is destroyed then, but for `EINVAL`
+ */
+export async function commence(duplex: Duplex, options: MultiplexLinkOptions = {}): Promise<MultiplexLink> {
+  const settings = checkLinkOptions("commence", options);
+  if (typeof duplex?.write !== "function" || typeof duplex.on !== "function")
+    throw new InvalidArgumentError(`commence takes a duplex stream; got ${describe(duplex)}`);
+  if (duplex.destroyed) throw new TransportError("ERR_TRANSPORT", "The stream is destroyed already");
+  // What a socket sends is small at times, and must not wait for more.
+  (duplex as { setNoDelay?: (on: boolean) => void }).setNoDelay?.(true);
+  const early = new EarlyStream(duplex);
+  try {
+    const keys = await linkKeys(settings);
+    const encrypt = settings.encrypt ?? keys.length > 0;
+    const handshake = new Handshake({ ...settings, keys, encrypt });
+    const rest = await early.handshake(handshake, settings.handshakeTimeout);
+    return new MultiplexLink(duplex, handshake.agreement as Agreement, settings, rest);
+  } catch (error) {
+    duplex.on("error", ignore);
+    duplex.destroy();
+    throw error;
+  } finally {
+    early.release();
+  }
+}
+
+/** A stream until the handshake is done. Its failure is noticed from the beginning, its bytes are read when the keys are there. */
+class EarlyStream {
+  readonly #duplex: Duplex;
+  #failed: Error | undefined;
+  #onFailed: ((error: Error) => void) | undefined;
+
+  constructor(duplex: Duplex) {
+    this.#duplex = duplex;
+    duplex.on("error", this.#onError);
+    duplex.on("close", this.#onClose);
+    duplex.on("end", this.#onClose);
+  }
+
+  /** @returns the bytes that follow it */
+  async handshake(handshake: Handshake, timeout: number): Promise<Buffer> {
+    const duplex = this.#duplex;
+    let timer: NodeJS.Timeout | undefined;
+    let onData: ((chunk: Buffer) => void) | undefined;
+    try {
+      return await new Promise<Buffer>((resolve, reject) => {
+        this.#onFailed = reject;
+        if (this.#failed !== undefined) {
+          reject(this.#failed);
+          return;
+        }
+        timer = setTimeout(
+          () => reject(new TimeoutError("ETIMEDOUT", `The handshake was not done within ${timeout} ms`)),
+          timeout,
+        );
+        onData = (chunk) => {
+          const rest = handshake.receive(chunk, (bytes) => duplex.write(bytes));
+          if (handshake.failure !== undefined) {
+            // What was written, such as a refusal, is sent before the stream is destroyed.
+            duplex.end();
+            setImmediate(reject, failureError(handshake.failure));
+          } else if (handshake.agreement !== undefined) {
+            duplex.pause();
+            resolve(rest);
+          }
+        };
+        duplex.on("data", onData);
+        duplex.write(handshake.hello);
+      });
+    } finally {
+      clearTimeout(timer);
+      if (onData !== undefined) duplex.off("data", onData);
+    }
+  }
+
+  release(): void {
+    this.#onFailed = undefined;
+    this.#duplex.off("error", this.#onError);
+    this.#duplex.off("close", this.#onClose);
+    this.#duplex.off("end", this.#onClose);
+  }
+
+  readonly #onError = (error: Error): void => this.#fail(error.message, error);
+  readonly #onClose = (): void => this.#fail("the other end closed the stream");
+
+  #fail(reason: string, cause?: Error): void {
+    this.#failed ??= new TransportError("ERR_TRANSPORT", `The handshake failed: ${reason}`, { cause });
+    this.#onFailed?.(this.#failed);
+  }
+}
+
+function failureError(failure: HandshakeFailure): HandshakeError {
+  const isPassword = failure.startsWith("password") || failure === "refused";
+  return new HandshakeError(
+    isPassword ? "ERR_AUTHENTICATION" : "ERR_HANDSHAKE",
+    `No link: ${FAILURES[failure]}`,
+  );
+}
+
+function checkName(name: unknown): asserts name is string {
+  const bytes = typeof name === "string" ? Buffer.byteLength(name) : 0;
+  if (bytes < 1 || bytes > MAX_NAME)
+    throw new InvalidArgumentError(`The name of a channel has 1 to ${MAX_NAME} bytes; got ${describe(name)}`);
+}
+
+function addressOf(duplex: Duplex): string | undefined {
+  const { remoteAddress, remotePort } = duplex as { remoteAddress?: string; remotePort?: number };
+  if (remoteAddress === undefined) return undefined;
+  const host = remoteAddress.includes(":") ? `[${remoteAddress}]` : remoteAddress;
+  return `${host}:${remotePort}`;
+}
+
+function ignore(): void {}

@@ -1,0 +1,90 @@
+/** Options of links: checked before anything is read or written. */
+import { InvalidArgumentError } from "../core/errors.js";
+import { checkPassword, derivePasswordKey } from "../core/password.js";
+import {
+  anything,
+  boolean,
+  bytes,
+  checkOptions,
+  choice,
+  func,
+  integer,
+  type Settings,
+} from "../patterns/kit/options.js";
+import { LARGEST_WINDOW, MIN_WINDOW, URGENCIES } from "./bounds.js";
+
+/** Passwords of a link at a time: an old and a new one. */
+const MAX_PASSWORDS = 2;
+/** What is before the group's name in the salt of scrypt. */
+const LABEL = "shoal link password 1 ";
+
+export const LINK_OPTIONS = {
+  onChannel: func<(channel: never, link: never) => unknown>(),
+  password: anything<string | readonly string[]>(),
+  group: anything<string>(),
+  encrypt: anything<boolean>(),
+  role: choice(["dialler", "acceptor", "either"], "either"),
+  window: integer({ default: 65_536, min: MIN_WINDOW, max: LARGEST_WINDOW }),
+  maxWindow: integer({ default: 16_777_216, min: MIN_WINDOW, max: LARGEST_WINDOW }),
+  maxUnread: bytes({ default: 268_435_456, min: MIN_WINDOW }),
+  maxChannels: integer({ default: 4_096 }),
+  pingInterval: integer({ default: 15_000, min: 0 }),
+  pingTimeout: integer({ default: 10_000 }),
+  handshakeTimeout: integer({ default: 10_000 }),
+} as const;
+
+export type CheckedOptions = Settings<typeof LINK_OPTIONS> & {
+  readonly passwords: readonly string[];
+};
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkLinkOptions(what: string, given: object): CheckedOptions {
+  const settings = checkOptions(what, LINK_OPTIONS, given);
+  const { password, group, encrypt, window, maxWindow, maxUnread } = settings;
+  const passwords = password === undefined ? [] : typeof password === "string" ? [password] : password;
+  if (!Array.isArray(passwords) || passwords.length > MAX_PASSWORDS)
+    throw new InvalidArgumentError(
+      `Option password of ${what} is a text, or an array of ${MAX_PASSWORDS} at most`,
+    );
+  if (password !== undefined && passwords.length === 0)
+    throw new InvalidArgumentError(`Option password of ${what} is an empty array`);
+  for (const each of passwords) checkPassword(each);
+  if (group !== undefined && (typeof group !== "string" || group === ""))
+    throw new InvalidArgumentError(`Option group of ${what} is a text that is not empty`);
+  if (encrypt !== undefined && !boolean(false).accepts(encrypt))
+    throw new InvalidArgumentError(`Option encrypt of ${what} is true or false`);
+  if (encrypt === true && passwords.length === 0)
+    throw new InvalidArgumentError(
+      `Option encrypt of ${what} needs a password, from which the keys are derived`,
+    );
+  if (maxWindow < window)
+    throw new InvalidArgumentError(
+      `Option maxWindow of ${what} is at least window, ${window}; got ${maxWindow}`,
+    );
+  if (maxUnread < window)
+    throw new InvalidArgumentError(
+      `Option maxUnread of ${what} is at least window, ${window}; got ${maxUnread}`,
+    );
+  return { ...settings, passwords };
+}
+
+/** The keys of the passwords, in their order. */
+export function linkKeys({ passwords, group = "link" }: CheckedOptions): Promise<readonly Buffer[]> {
+  return Promise.all(passwords.map((password) => derivePasswordKey(password, LABEL + group)));
+}
+
+/** What `open` of a link takes. */
+export interface OpenChannelOptions {
+  /** 0 to 7: a channel with a smaller one is sent first. Default 3. */
+  readonly urgency?: number | undefined;
+  /** ms in which the other end accepts it; -1: no limit. Default 10,000. */
+  readonly timeout?: number | undefined;
+  /** Ends the wait, and the channel when it is open. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const OPEN_OPTIONS = {
+  urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }),
+  timeout: integer({ default: 10_000, min: -1 }),
+  signal: anything<AbortSignal>(),
+} as const;

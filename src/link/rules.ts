@@ -1,0 +1,626 @@
+/**
+ * The rules of a link: many channels over one stream. Pure: chunks and the time come in; calls on `LinkEffects` and batches of
+ * frames go out. docs/spec/link.md has the wire form.
+ *
+ *   own channel     OPENING ──ACCEPT──> OPEN ──FIN both ways, all read──> gone
+ *                      └──────RESET───────┴────────────────────────────────^
+ *   other's channel             OPEN from OPEN on, accepted or reset by the program in one call
+ *
+ * An end that dialled opens odd ids, the other even ones, each in ascending order. So a frame for an id that is not here is
+ * either late (it was used) or a fault (it was not).
+ *
+ * Each channel has a window of its own, and the link has none: a channel that nobody reads stops its own sender only. All windows
+ * together are within `maxUnread`: a channel for which there is no room is refused.
+ */
+import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { allocate } from "../core/memory.js";
+import {
+  FRAME_HEAD,
+  LARGEST_WINDOW,
+  MAX_ANSWER_BYTES,
+  MAX_CHANNEL_ID,
+  MAX_NAME,
+  MAX_PAYLOAD,
+  MAX_REASON,
+  RESET_BURST,
+  RESETS_PER_SECOND,
+  SHARED_PAYLOAD,
+  URGENCIES,
+} from "./bounds.js";
+import {
+  ANSWER,
+  decodeOpen,
+  decodeReason,
+  encodeControl,
+  encodeOpen,
+  encodeReason,
+  FIN,
+  FrameReader,
+  type FrameSink,
+  FrameType,
+  LinkCode,
+  type OpenFields,
+  writeHead,
+} from "./frames.js";
+import { FairScheduler, type Scheduled } from "./scheduler.js";
+import { ReceiveWindow, WindowBudget } from "./windows.js";
+
+/** What both ends agreed on, and this end's limits. */
+export interface LinkSettings {
+  /** Whether this end's channels have odd ids. */
+  readonly isFirst: boolean;
+  /** The window of each channel at first, in bytes: this end's and the other's. */
+  readonly window: number;
+  readonly peerWindow: number;
+  readonly maxWindow: number;
+  readonly maxUnread: number;
+  /** Channels at once that the other end may have opened, and this end. */
+  readonly maxChannels: number;
+  readonly peerMaxChannels: number;
+  /** ms of silence before a ping, 0: never; and ms in which something has to come then. */
+  readonly pingInterval: number;
+  readonly pingTimeout: number;
+}
+
+/** What the rules let happen. */
+export interface LinkEffects {
+  /** The other end opened a channel. @returns why it is refused; `undefined`: it is accepted */
+  onIncoming(channel: ChannelState): string | undefined;
+  /** The other end accepted a channel of this one. */
+  onAccepted(channel: ChannelState): void;
+  /** Bytes of a channel: a view of what came. */
+  onData(channel: ChannelState, bytes: Buffer): void;
+  /** The other end sends nothing more on a channel. */
+  onFinished(channel: ChannelState): void;
+  /** The other end ended a channel. */
+  onReset(channel: ChannelState, code: number, reason: string): void;
+  /** Everything written to a channel is in the batch. */
+  onTaken(channel: ChannelState): void;
+  /** The other end takes no new channels. */
+  onGoaway(code: number, reason: string): void;
+  /** The link has to end: the other end broke the wire form, or is silent. */
+  onFailed(code: number, reason: string): void;
+  /** There is something to send. */
+  onWritable(): void;
+}
+
+/** One end of a channel. */
+export class ChannelState implements Scheduled {
+  readonly id: number;
+  readonly name: string;
+  readonly kind: number;
+  readonly urgency: number;
+  readonly isOwn: boolean;
+  isQueued = false;
+  isAccepted: boolean;
+  isGone = false;
+  /** Bytes that may be sent. */
+  credit: number;
+  /** This end, and the other one, sends nothing more. */
+  isEnding = false;
+  finSent = false;
+  finReceived = false;
+  readonly window: ReceiveWindow;
+  /** What waits to be sent, and how much of the first piece is sent already. */
+  waiting: RingBuffer<Buffer> | undefined = undefined;
+  offset = 0;
+  waitingBytes = 0;
+  /** What the driver keeps with it. */
+  owner: unknown = undefined;
+
+  constructor(id: number, fields: OpenFields, isOwn: boolean, credit: number, window: ReceiveWindow) {
+    this.id = id;
+    this.name = fields.name;
+    this.kind = fields.kind;
+    this.urgency = fields.urgency;
+    this.isOwn = isOwn;
+    this.isAccepted = !isOwn;
+    this.credit = credit;
+    this.window = window;
+  }
+
+  get hasTurn(): boolean {
+    if (this.isGone || !this.isAccepted || this.finSent) return false;
+    return this.waitingBytes > 0 ? this.credit > 0 : this.isEnding;
+  }
+}
+
+/** Frames that leave together. */
+export class FrameBatch {
+  readonly buffers: Buffer[] = [];
+  bytes = 0;
+  /** Memory for heads and small pieces: filled once, from `#start` on not in `buffers` yet. */
+  #slab: Buffer;
+  #start = 0;
+  #end = 0;
+
+  constructor(slab: Buffer) {
+    this.#slab = slab;
+  }
+
+  /** What was not used of the slab. */
+  get rest(): Buffer {
+    return this.#slab.subarray(this.#end);
+  }
+
+  head(type: number, flags: number, length: number, id: number): void {
+    this.#need(FRAME_HEAD);
+    writeHead(this.#slab, this.#end, type, flags, length, id);
+    this.#end += FRAME_HEAD;
+    this.bytes += FRAME_HEAD;
+  }
+
+  /** The piece is not changed until the batch was sent. */
+  piece(bytes: Buffer): void {
+    this.bytes += bytes.length;
+    if (bytes.length > SMALL_PIECE) {
+      this.flush();
+      this.buffers.push(bytes);
+      return;
+    }
+    this.#need(bytes.length);
+    bytes.copy(this.#slab, this.#end);
+    this.#end += bytes.length;
+  }
+
+  flush(): void {
+    if (this.#end > this.#start) this.buffers.push(this.#slab.subarray(this.#start, this.#end));
+    this.#start = this.#end;
+  }
+
+  #need(bytes: number): void {
+    if (this.#slab.length - this.#end >= bytes) return;
+    this.flush();
+    this.#slab = allocate(SLAB);
+    this.#start = 0;
+    this.#end = 0;
+  }
+}
+
+/** Bytes of a slab, and of a piece that is copied into it. */
+const SLAB = 32_768;
+const SMALL_PIECE = 2_048;
+/** ms for which a shortest round trip counts. */
+const ROUND_TRIP_AGE = 10_000;
+/** ms between two pings of a link that has traffic. */
+const MEASURE_INTERVAL = 1_000;
+const NOTHING = Buffer.alloc(0);
+
+export class LinkRules implements FrameSink {
+  readonly #settings: LinkSettings;
+  readonly #effects: LinkEffects;
+  readonly #reader: FrameReader;
+  readonly #channels = new Map<number, ChannelState>();
+  readonly #scheduler = new FairScheduler<ChannelState>();
+  readonly #budget: WindowBudget;
+  /** Frames but DATA; those that the other end caused are counted. */
+  readonly #control = new RingBuffer<Buffer>();
+  #answerBytes = 0;
+  /** Channels with credit to grant, and how much. */
+  readonly #grants = new Map<ChannelState, number>();
+  #slab: Buffer = NOTHING;
+  #nextId: number;
+  #lastOtherId = 0;
+  #own = 0;
+  #other = 0;
+  #now: number;
+  #heardAt: number;
+  /** Of the ping that has no answer yet: when it was sent; and the number of the last one. */
+  #pingedAt: number | undefined = undefined;
+  #pings = 0n;
+  #measuredAt: number;
+  #roundTrip = Number.POSITIVE_INFINITY;
+  #roundTripAt = 0;
+  #resets = RESET_BURST;
+  #resetsAt: number;
+  #isClosing = false;
+  #isClosingThere = false;
+  #failed = false;
+  sentBytes = 0;
+  receivedBytes = 0;
+  opened = 0;
+  accepted = 0;
+  refused = 0;
+
+  constructor(settings: LinkSettings, effects: LinkEffects, now: number) {
+    this.#settings = settings;
+    this.#effects = effects;
+    this.#reader = new FrameReader(this);
+    this.#budget = new WindowBudget(settings.maxUnread);
+    this.#nextId = settings.isFirst ? 1 : 2;
+    this.#now = now;
+    this.#heardAt = now;
+    this.#measuredAt = now;
+    this.#resetsAt = now;
+    this.#ping();
+  }
+
+  get channels(): Iterable<ChannelState> {
+    return this.#channels.values();
+  }
+
+  get count(): number {
+    return this.#channels.size;
+  }
+
+  /** Bytes of all windows: what may be unread at most. */
+  get windowBytes(): number {
+    return this.#budget.used;
+  }
+
+  /** ms; infinite before the first one. */
+  get roundTrip(): number {
+    return this.#roundTrip;
+  }
+
+  /** Whether one end said that it takes no new channels. */
+  get isClosing(): boolean {
+    return this.#isClosing || this.#isClosingThere;
+  }
+
+  /** Why a channel cannot be opened now; `undefined`: it can. */
+  refusal(): "closing" | "channels" | "unread" | "ids" | undefined {
+    const { peerMaxChannels, window } = this.#settings;
+    if (this.isClosing) return "closing";
+    if (this.#own >= peerMaxChannels) return "channels";
+    if (this.#nextId > MAX_CHANNEL_ID) return "ids";
+    return this.#budget.used + window > this.#budget.limit ? "unread" : undefined;
+  }
+
+  /** To be called where `refusal()` has none. */
+  open(fields: OpenFields, now: number): ChannelState {
+    this.#now = now;
+    const channel = this.#add(this.#nextId, fields, true);
+    this.#nextId += 2;
+    this.#own += 1;
+    this.#send(FrameType.OPEN, 0, channel.id, encodeOpen(fields));
+    return channel;
+  }
+
+  /** Queues pieces, which must not be changed until `onTaken` and the batch was sent. */
+  write(channel: ChannelState, pieces: readonly Buffer[]): void {
+    if (channel.isGone || channel.isEnding) return;
+    channel.waiting ??= new RingBuffer<Buffer>(2);
+    for (const piece of pieces) {
+      if (piece.length === 0) continue;
+      channel.waiting.push(piece);
+      channel.waitingBytes += piece.length;
+    }
+    this.#schedule(channel);
+  }
+
+  /** Nothing more is written to it. */
+  end(channel: ChannelState): void {
+    channel.isEnding = true;
+    this.#schedule(channel);
+  }
+
+  /** Ends a channel in both directions; what waits is not sent. */
+  reset(channel: ChannelState, code: number, reason: string): void {
+    if (channel.isGone) return;
+    this.#forget(channel);
+    const payload = encodeReason(code, reason, MAX_REASON);
+    if (channel.isOwn) this.#send(FrameType.RESET, 0, channel.id, payload);
+    else {
+      // The other end may open channels as fast as the program ends them.
+      const failure = this.#answer(FrameType.RESET, 0, channel.id, payload);
+      if (failure !== undefined) this.#fail(LinkCode.PROTOCOL, failure);
+    }
+  }
+
+  /** The program has read some of what came. */
+  consumed(channel: ChannelState, bytes: number, now: number): void {
+    if (channel.isGone) return;
+    this.#now = now;
+    const { maxWindow } = this.#settings;
+    const granted = channel.window.consume(bytes, now, this.#roundTrip, maxWindow, this.#budget);
+    if (channel.finReceived) this.#forgetDone(channel);
+    else if (granted > 0) {
+      this.#grants.set(channel, (this.#grants.get(channel) ?? 0) + granted);
+      if (now - this.#measuredAt >= MEASURE_INTERVAL) this.#ping();
+      this.#effects.onWritable();
+    }
+  }
+
+  /** Takes no new channels; the others go on. */
+  goaway(code: number, reason: string): void {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    this.#send(FrameType.GOAWAY, 0, 0, encodeReason(code, reason, MAX_REASON));
+  }
+
+  /** Bytes came. */
+  receive(chunk: Buffer, now: number): void {
+    if (this.#failed) return;
+    this.#now = now;
+    this.#heardAt = now;
+    this.receivedBytes += chunk.length;
+    const failure = this.#reader.read(chunk);
+    if (failure !== undefined) this.#fail(LinkCode.PROTOCOL, failure);
+  }
+
+  /** When `tick` has something to do. */
+  nextWakeUp(): number | undefined {
+    const { pingInterval, pingTimeout } = this.#settings;
+    if (this.#failed || pingInterval === 0) return undefined;
+    return this.#heardAt + pingInterval + (this.#isProbing() ? pingTimeout : 0);
+  }
+
+  tick(now: number): void {
+    this.#now = now;
+    const { pingInterval, pingTimeout } = this.#settings;
+    if (this.#failed || pingInterval === 0 || now < this.#heardAt + pingInterval) return;
+    if (!this.#isProbing()) {
+      this.#pingedAt = undefined;
+      this.#ping();
+    } else if (now >= this.#heardAt + pingInterval + pingTimeout)
+      this.#fail(LinkCode.TIMEOUT, `nothing came for ${pingInterval + pingTimeout} ms`);
+  }
+
+  /** Whether a ping was sent into the present silence. */
+  #isProbing(): boolean {
+    return this.#pingedAt !== undefined && this.#pingedAt >= this.#heardAt + this.#settings.pingInterval;
+  }
+
+  get hasFrames(): boolean {
+    return this.#control.length > 0 || this.#grants.size > 0 || this.#scheduler.length > 0;
+  }
+
+  /** What is to be sent next: some `limit` bytes, or `undefined` when nothing is. */
+  take(limit: number): FrameBatch | undefined {
+    if (!this.hasFrames) return undefined;
+    const batch = new FrameBatch(this.#slab);
+    for (let frame = this.#control.shift(); frame !== undefined; frame = this.#control.shift()) {
+      batch.piece(frame);
+    }
+    this.#answerBytes = 0;
+    this.#takeGrants(batch);
+    while (batch.bytes < limit) {
+      const channel = this.#scheduler.take();
+      if (channel === undefined) break;
+      if (channel.hasTurn) this.#takeData(channel, batch);
+    }
+    batch.flush();
+    this.#slab = batch.rest;
+    this.sentBytes += batch.bytes;
+    return batch.bytes > 0 ? batch : undefined;
+  }
+
+  #takeGrants(batch: FrameBatch): void {
+    if (this.#grants.size === 0) return;
+    for (const [channel, bytes] of this.#grants) {
+      if (channel.isGone) continue;
+      const payload = Buffer.allocUnsafe(4);
+      payload.writeUInt32BE(bytes);
+      batch.head(FrameType.CREDIT, 0, payload.length, channel.id);
+      batch.piece(payload);
+    }
+    this.#grants.clear();
+  }
+
+  #takeData(channel: ChannelState, batch: FrameBatch): void {
+    const most = this.#scheduler.length > 0 ? SHARED_PAYLOAD : MAX_PAYLOAD;
+    const length = Math.min(channel.waitingBytes, channel.credit, most);
+    const isLast = channel.isEnding && length === channel.waitingBytes;
+    batch.head(FrameType.DATA, isLast ? FIN : 0, length, channel.id);
+    let left = length;
+    while (left > 0) {
+      const piece = (channel.waiting as RingBuffer<Buffer>).peek() as Buffer;
+      const taken = Math.min(left, piece.length - channel.offset);
+      batch.piece(piece.subarray(channel.offset, channel.offset + taken));
+      left -= taken;
+      channel.offset += taken;
+      if (channel.offset < piece.length) break;
+      channel.offset = 0;
+      channel.waiting?.shift();
+    }
+    channel.waitingBytes -= length;
+    channel.credit -= length;
+    this.#scheduler.charge(channel.urgency, FRAME_HEAD + length);
+    if (isLast) channel.finSent = true;
+    else if (channel.hasTurn) this.#scheduler.add(channel);
+    if (channel.waitingBytes === 0) {
+      // An idle channel keeps no queue.
+      channel.waiting = undefined;
+      this.#effects.onTaken(channel);
+    }
+    if (isLast) this.#forgetDone(channel);
+  }
+
+  onDataHead(id: number, length: number, flags: number): string | undefined {
+    const channel = this.#channels.get(id);
+    if (flags > FIN) return `a frame of data has flags ${flags}`;
+    if (length === 0 && flags !== FIN) return "a frame of data has no bytes";
+    if (channel === undefined) return this.#checkLate(id);
+    if (!channel.isAccepted) return `data came for channel ${id}, which was not accepted`;
+    if (channel.finReceived) return `data came for channel ${id} after its end`;
+    if (channel.window.receive(length)) return undefined;
+    return `channel ${id} got ${length} bytes, and ${channel.window.allowed} were allowed`;
+  }
+
+  onDataBytes(id: number, bytes: Buffer): void {
+    const channel = this.#channels.get(id);
+    if (channel === undefined) return;
+    this.#effects.onData(channel, bytes);
+  }
+
+  onDataEnd(id: number, flags: number): void {
+    const channel = this.#channels.get(id);
+    if (channel === undefined || flags !== FIN) return;
+    channel.finReceived = true;
+    this.#grants.delete(channel);
+    this.#effects.onFinished(channel);
+    this.#forgetDone(channel);
+  }
+
+  onControl(type: number, flags: number, id: number, payload: Buffer): string | undefined {
+    switch (type) {
+      case FrameType.OPEN:
+        return this.#onOpen(id, payload);
+      case FrameType.ACCEPT:
+        return this.#onAccept(id);
+      case FrameType.CREDIT:
+        return this.#onCredit(id, payload);
+      case FrameType.RESET:
+        return this.#onReset(id, payload);
+      case FrameType.PING:
+        return this.#onPing(flags, payload);
+      case FrameType.GOAWAY: {
+        const { code, reason } = decodeReason(payload);
+        this.#isClosingThere = true;
+        this.#effects.onGoaway(code, reason);
+        return undefined;
+      }
+      default: // Of a later version.
+        return undefined;
+    }
+  }
+
+  #onOpen(id: number, payload: Buffer): string | undefined {
+    if (id % 2 === this.#nextId % 2 || id <= this.#lastOtherId || id > MAX_CHANNEL_ID)
+      return `a channel is opened with id ${id} after ${this.#lastOtherId}`;
+    const fields = decodeOpen(payload, URGENCIES, MAX_NAME);
+    if (fields === undefined) return "a channel is opened with an invalid name, urgency or kind";
+    this.#lastOtherId = id;
+    const { maxChannels, window } = this.#settings;
+    if (this.#isClosing) return this.#refuse(id, LinkCode.CLOSED, "the link closes");
+    if (this.#other >= maxChannels)
+      return this.#refuse(id, LinkCode.LIMIT, `more than ${maxChannels} channels`);
+    if (this.#budget.used + window > this.#budget.limit)
+      return this.#refuse(id, LinkCode.LIMIT, "no room for another window");
+    const channel = this.#add(id, fields, false);
+    this.#other += 1;
+    const refusal = this.#effects.onIncoming(channel);
+    if (refusal === undefined) {
+      this.accepted += 1;
+      return channel.isGone ? undefined : this.#answer(FrameType.ACCEPT, 0, id, NOTHING);
+    }
+    if (channel.isGone) return undefined;
+    this.#forget(channel);
+    return this.#refuse(id, LinkCode.UNKNOWN, refusal);
+  }
+
+  #onAccept(id: number): string | undefined {
+    const channel = this.#channels.get(id);
+    if (channel === undefined) return this.#checkLate(id);
+    if (channel.isAccepted) return `channel ${id} is accepted twice`;
+    channel.isAccepted = true;
+    this.opened += 1;
+    this.#effects.onAccepted(channel);
+    this.#schedule(channel);
+    return undefined;
+  }
+
+  #onCredit(id: number, payload: Buffer): string | undefined {
+    if (payload.length !== 4) return `credit has ${payload.length} bytes`;
+    const bytes = payload.readUInt32BE(0);
+    const channel = this.#channels.get(id);
+    if (channel === undefined) return this.#checkLate(id);
+    if (!channel.isAccepted) return `credit came for channel ${id}, which was not accepted`;
+    if (bytes === 0 || channel.credit + bytes > LARGEST_WINDOW) return `credit of ${bytes} bytes`;
+    channel.credit += bytes;
+    this.#schedule(channel);
+    return undefined;
+  }
+
+  #onReset(id: number, payload: Buffer): string | undefined {
+    const channel = this.#channels.get(id);
+    if (channel === undefined) return this.#checkLate(id);
+    if (!channel.isOwn && !this.#mayReset()) return "channels are opened and reset too often";
+    const { code, reason } = decodeReason(payload);
+    this.#forget(channel);
+    this.#effects.onReset(channel, code, reason);
+    return undefined;
+  }
+
+  #onPing(flags: number, payload: Buffer): string | undefined {
+    if (payload.length !== 8) return `a ping has ${payload.length} bytes`;
+    if ((flags & ANSWER) === 0) return this.#answer(FrameType.PING, ANSWER, 0, Buffer.from(payload));
+    if (this.#pingedAt === undefined || payload.readBigUInt64BE(0) !== this.#pings) return undefined;
+    const took = this.#now - this.#pingedAt;
+    this.#pingedAt = undefined;
+    if (took > this.#roundTrip && this.#now - this.#roundTripAt < ROUND_TRIP_AGE) return undefined;
+    this.#roundTrip = took;
+    this.#roundTripAt = this.#now;
+    return undefined;
+  }
+
+  #ping(): void {
+    if (this.#pingedAt !== undefined) return;
+    this.#pingedAt = this.#now;
+    this.#measuredAt = this.#now;
+    this.#pings += 1n;
+    const payload = Buffer.alloc(8);
+    payload.writeBigUInt64BE(this.#pings);
+    this.#send(FrameType.PING, 0, 0, payload);
+  }
+
+  /** A token bucket: opening and resetting costs the other end nothing, and this one a channel each. */
+  #mayReset(): boolean {
+    const earned = ((this.#now - this.#resetsAt) / 1_000) * RESETS_PER_SECOND;
+    this.#resets = Math.min(this.#resets + earned, RESET_BURST) - 1;
+    this.#resetsAt = this.#now;
+    return this.#resets >= 0;
+  }
+
+  /** A frame for a channel that is not here: late, if its id was ever used. */
+  #checkLate(id: number): string | undefined {
+    const isOwn = id % 2 === this.#nextId % 2;
+    const wasUsed = id > 0 && (isOwn ? id < this.#nextId : id <= this.#lastOtherId);
+    return wasUsed ? undefined : `a frame came for channel ${id}, which was never opened`;
+  }
+
+  #add(id: number, fields: OpenFields, isOwn: boolean): ChannelState {
+    const { window, peerWindow } = this.#settings;
+    this.#budget.reserve(window);
+    const channel = new ChannelState(id, fields, isOwn, peerWindow, new ReceiveWindow(window, this.#now));
+    this.#channels.set(id, channel);
+    return channel;
+  }
+
+  #schedule(channel: ChannelState): void {
+    if (!channel.hasTurn) return;
+    this.#scheduler.add(channel);
+    this.#effects.onWritable();
+  }
+
+  #forgetDone(channel: ChannelState): void {
+    if (channel.finSent && channel.finReceived && channel.window.unread === 0) this.#forget(channel);
+  }
+
+  #forget(channel: ChannelState): void {
+    if (channel.isGone) return;
+    channel.isGone = true;
+    channel.waiting = undefined;
+    channel.waitingBytes = 0;
+    this.#grants.delete(channel);
+    this.#channels.delete(channel.id);
+    this.#budget.release(channel.window.size);
+    if (channel.isOwn) this.#own -= 1;
+    else this.#other -= 1;
+  }
+
+  #refuse(id: number, code: number, reason: string): string | undefined {
+    this.refused += 1;
+    return this.#answer(FrameType.RESET, 0, id, encodeReason(code, reason, MAX_REASON));
+  }
+
+  #send(type: number, flags: number, id: number, payload: Uint8Array): void {
+    this.#control.push(encodeControl(type, flags, id, payload));
+    this.#effects.onWritable();
+  }
+
+  /** What the other end asked for: bounded, since it may ask and not read. */
+  #answer(type: number, flags: number, id: number, payload: Uint8Array): string | undefined {
+    this.#answerBytes += FRAME_HEAD + payload.length;
+    if (this.#answerBytes > MAX_ANSWER_BYTES) return "answers are asked for and not read";
+    this.#send(type, flags, id, payload);
+    return undefined;
+  }
+
+  #fail(code: number, reason: string): void {
+    if (this.#failed) return;
+    this.#failed = true;
+    this.#effects.onFailed(code, reason);
+  }
+}

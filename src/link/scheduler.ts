@@ -1,0 +1,71 @@
+/**
+ * Whose turn it is to send a frame. Pure.
+ *
+ * Channels of one urgency take turns, a frame each. A more urgent level goes before a less urgent one, which gets one turn
+ * for each `STARVATION_BYTES` that passed before it: a stream that never pauses delays the others, and starves none.
+ */
+import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { STARVATION_BYTES, URGENCIES } from "./bounds.js";
+
+/** What takes turns. */
+export interface Scheduled {
+  /** 0 goes first. */
+  readonly urgency: number;
+  /** Whether it is in the queue of its level. */
+  isQueued: boolean;
+}
+
+export class FairScheduler<T extends Scheduled> {
+  readonly #levels: RingBuffer<T>[] = [];
+  /** Bytes of more urgent levels since the level's last turn, while it waited. */
+  readonly #waited: number[] = [];
+  #count = 0;
+
+  constructor() {
+    for (let i = 0; i < URGENCIES; i++) {
+      this.#levels.push(new RingBuffer<T>(2));
+      this.#waited.push(0);
+    }
+  }
+
+  /** How many wait for a turn. */
+  get length(): number {
+    return this.#count;
+  }
+
+  /** Has something to send. It is queued once, however often this is called. */
+  add(entry: T): void {
+    if (entry.isQueued) return;
+    entry.isQueued = true;
+    (this.#levels[entry.urgency] as RingBuffer<T>).push(entry);
+    this.#count += 1;
+  }
+
+  /** The next one, which leaves the queue; `undefined` when none waits. */
+  take(): T | undefined {
+    if (this.#count === 0) return undefined;
+    const entry = (this.#levels[this.#nextLevel()] as RingBuffer<T>).shift() as T;
+    entry.isQueued = false;
+    this.#count -= 1;
+    return entry;
+  }
+
+  /** So many bytes of a level were sent. */
+  charge(urgency: number, bytes: number): void {
+    this.#waited[urgency] = 0;
+    for (let level = urgency + 1; level < URGENCIES; level++) {
+      const waits = (this.#levels[level] as RingBuffer<T>).length > 0;
+      this.#waited[level] = waits ? (this.#waited[level] as number) + bytes : 0;
+    }
+  }
+
+  #nextLevel(): number {
+    let first = -1;
+    for (let level = 0; level < URGENCIES; level++) {
+      if ((this.#levels[level] as RingBuffer<T>).length === 0) continue;
+      if (first < 0) first = level;
+      else if ((this.#waited[level] as number) >= STARVATION_BYTES) return level;
+    }
+    return first;
+  }
+}

@@ -1,0 +1,419 @@
+/**
+ * Named channels over all links of a program: what a program sends on a name reaches those ends that have the name open, too.
+ *
+ *   open(name)   on each link a channel of this end, for what it sends. Refused: the other end has not opened the name
+ *   OPEN comes   the other end has opened it: its channel is taken for what it sends, and this end's is opened, if it was refused
+ *   status       "open" when the other end took this end's channel; "closed" when that ends
+ */
+import type { Duplex } from "node:stream";
+import { describe } from "../core/arguments.js";
+import { InvalidArgumentError, InvalidStateError, type ShoalError, UnroutableError } from "../core/errors.js";
+import type { EventNames } from "../core/event-stream.js";
+import { Driver, type PatternCloseOptions } from "../patterns/kit/driver.js";
+import { bytes, checkFunction, checkOptions, integer } from "../patterns/kit/options.js";
+import { MAX_NAME } from "./bounds.js";
+import type { LinkChannel } from "./channel.js";
+import { ChannelKind } from "./frames.js";
+import { commence, type MultiplexLink, type MultiplexLinkOptions } from "./link.js";
+import { encodeMessage, MessageReader } from "./messages.js";
+import { checkLinkOptions } from "./options.js";
+
+/** Names that are open at a time. */
+const MAX_NAMES = 4_096;
+
+/** Whether a name is open between this end and another one. */
+export type NameStatus = "open" | "closed";
+
+/** Whether a link is up. */
+export type LinkStatus = "connected" | "ended";
+
+/** Options of a {@link MultiplexTransport}: those of its links, and its own. */
+export interface MultiplexTransportOptions extends Omit<MultiplexLinkOptions, "onChannel" | "role"> {
+  /** Bytes of a message: a longer one is not sent, and one that comes ends its channel. Default 1,048,576. */
+  readonly maxMessageSize?: number | undefined;
+  /** Bytes that wait on a channel: past it `sendFrame` rejects with `ERR_TOO_MANY_PENDING`. Default 4,194,304. */
+  readonly maxQueueBytes?: number | undefined;
+  /** Links at a time. Default 1,024. */
+  readonly maxLinks?: number | undefined;
+}
+
+/** What happens in a {@link MultiplexTransport}. */
+export type MultiplexTransportEvent =
+  /** A link was made. */
+  | { readonly type: "link:opened"; readonly address: string | undefined }
+  /** A link has ended; without `error` on purpose. */
+  | {
+      readonly type: "link:ended";
+      readonly address: string | undefined;
+      readonly error?: ShoalError | undefined;
+    }
+  /** A channel failed: a message that is too long, or cut. */
+  | { readonly type: "channel:failed"; readonly name: string; readonly error: unknown }
+  /** A callback of the program threw, or what it returned rejected. */
+  | { readonly type: "handler:failed"; readonly name: string; readonly error: unknown };
+
+const EVENTS: EventNames<MultiplexTransportEvent> = {
+  "link:opened": true,
+  "link:ended": true,
+  "channel:failed": true,
+  "handler:failed": true,
+};
+
+/** Statistics of a {@link MultiplexTransport}. */
+export interface MultiplexTransportStats {
+  readonly links: number;
+  readonly names: number;
+  /** Messages that were sent, that came, and that were refused because the channel's queue was full. */
+  readonly sent: number;
+  readonly received: number;
+  readonly refused: number;
+}
+
+/** A link, as `status` of a transport shows it. */
+export interface TransportLinkStatus {
+  readonly link: MultiplexLink;
+  /** Of the other end, where the stream is a socket. */
+  readonly address: string | undefined;
+  /** Names that are open at both ends. */
+  readonly names: readonly string[];
+}
+
+type OnStatus = (link: MultiplexLink, status: NameStatus, name: string) => unknown;
+type OnData = (link: MultiplexLink, data: Buffer, name: string) => unknown;
+
+interface OpenName {
+  readonly onStatus: OnStatus;
+  readonly onData: OnData;
+}
+
+/** Of one name on one link. */
+interface Way {
+  /** This end's channel, for what it sends; `true`: it is being opened. */
+  out: LinkChannel | true | undefined;
+  /** The other end's. */
+  in: LinkChannel | undefined;
+}
+
+const TRANSPORT_OPTIONS = {
+  maxMessageSize: integer({ default: 1_048_576 }),
+  maxQueueBytes: bytes({ default: 4_194_304 }),
+  maxLinks: integer({ default: 1_024 }),
+} as const;
+
+/**
+ * Channels by name over any number of links, with callbacks: the multiplex transport of a cluster whose nodes make the streams in
+ * their own ways.
+ */
+export class MultiplexTransport extends Driver<MultiplexTransportEvent, MultiplexTransportStats> {
+  readonly #linkOptions: MultiplexLinkOptions;
+  readonly #settings: {
+    readonly maxMessageSize: number;
+    readonly maxQueueBytes: number;
+    readonly maxLinks: number;
+  };
+  readonly #names = new Map<string, OpenName>();
+  readonly #links = new Map<MultiplexLink, Map<string, Way>>();
+  #commencing = 0;
+  #sent = 0;
+  #received = 0;
+  #refused = 0;
+
+  /**
+   * @param password that all ends know, or `undefined`
+   * @throws InvalidArgumentError `EINVAL`
+   */
+  constructor(password?: string | readonly string[], options: MultiplexTransportOptions = {}) {
+    super("MultiplexTransport", EVENTS);
+    const { maxMessageSize, maxQueueBytes, maxLinks, ...rest } = options;
+    this.#settings = checkOptions("MultiplexTransport", TRANSPORT_OPTIONS, {
+      maxMessageSize,
+      maxQueueBytes,
+      maxLinks,
+    });
+    this.#linkOptions = { ...rest, ...(password === undefined ? {} : { password }) };
+    checkLinkOptions("MultiplexTransport", this.#linkOptions);
+  }
+
+  /**
+   * Opens a name on all links, those to come included.
+   *
+   * @param name 1 to 255 bytes
+   * @param onStatus called when the name is open at another end, too, and when that ends
+   * @param onData called with each message. While a promise that it returns is pending, no further one of that link and name comes: its sender
+   *   stops, and nothing else
+   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name that is open, or too many; ClosedError `EBADF`
+   */
+  open(name: string, onStatus: OnStatus, onData: OnData): void {
+    this.assertOpen();
+    checkName(name);
+    checkFunction("onStatus", onStatus);
+    checkFunction("onData", onData);
+    if (this.#names.has(name)) throw new InvalidStateError("EFSM", `Name ${describe(name)} is open already`);
+    if (this.#names.size >= MAX_NAMES)
+      throw new InvalidStateError("EFSM", `A transport has ${MAX_NAMES} names at most`);
+    this.#names.set(name, { onStatus, onData });
+    for (const link of this.#links.keys()) this.#openOn(link, name);
+  }
+
+  /** Whether `open` was called with this name. */
+  isOpen(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  /**
+   * Closes a name on all links.
+   *
+   * @returns whether it was open
+   */
+  override close(name: string): boolean;
+  /** Closes the transport: its names, then its links. As `close` of each driver. */
+  override close(options?: PatternCloseOptions): Promise<void>;
+  override close(given?: string | PatternCloseOptions): boolean | Promise<void> {
+    return typeof given === "string" ? this.#closeName(given) : super.close(given);
+  }
+
+  #closeName(name: string): boolean {
+    if (!this.#names.delete(name)) return false;
+    for (const ways of this.#links.values()) {
+      const way = ways.get(name);
+      ways.delete(name);
+      if (way?.out !== undefined && way.out !== true) way.out.end();
+      way?.in?.destroy();
+    }
+    return true;
+  }
+
+  /**
+   * Makes a link of a stream, and opens all names on it.
+   *
+   * @param onStatus called when the link is up, and when it has ended
+   * @throws what `commence` of this package throws; InvalidStateError `EFSM` for too many links; ClosedError `EBADF`
+   */
+  commence(
+    duplex: Duplex,
+    onStatus?: (link: MultiplexLink, status: LinkStatus) => unknown,
+    options: Pick<MultiplexLinkOptions, "role"> = {},
+  ): Promise<MultiplexLink> {
+    return this.run(async () => {
+      this.assertOpen();
+      if (onStatus !== undefined) checkFunction("onStatus", onStatus);
+      if (this.#links.size + this.#commencing >= this.#settings.maxLinks)
+        throw new InvalidStateError("EFSM", `A transport has ${this.#settings.maxLinks} links at most`);
+      this.#commencing += 1;
+      try {
+        const link = await commence(duplex, {
+          ...this.#linkOptions,
+          ...options,
+          onChannel: (channel, on) => this.#onChannel(on, channel),
+        });
+        this.#onLink(link, onStatus);
+        return link;
+      } finally {
+        this.#commencing -= 1;
+      }
+    });
+  }
+
+  /** Whether there is a link to an address: "host:port", or a host alone for any port. */
+  hasConnection(address: string): boolean {
+    for (const { address: other } of this.#links.keys()) {
+      if (other === address || other?.slice(0, other.lastIndexOf(":")) === address) return true;
+    }
+    return false;
+  }
+
+  /** All links, and the names that are open on each. */
+  status(): readonly TransportLinkStatus[] {
+    return Array.from(this.#links, ([link, ways]) => ({
+      link,
+      address: link.address,
+      names: [...ways].filter(([, { out }]) => out !== undefined && out !== true).map(([name]) => name),
+    }));
+  }
+
+  /**
+   * Sends a message on a name of a link.
+   *
+   * @param data is copied
+   * @returns when the stream has taken it
+   * @throws UnroutableError `EHOSTUNREACH` when the name is not open at both ends; InvalidStateError `ERR_TOO_MANY_PENDING` when too much waits on the
+   *   channel; InvalidArgumentError `EINVAL` for a message that is too long; TransportError `ERR_TRANSPORT` when the channel ends
+   *   before
+   */
+  sendFrame(link: MultiplexLink, name: string, data: Uint8Array): Promise<void> {
+    return this.run(async () => {
+      this.assertOpen();
+      const { maxMessageSize, maxQueueBytes } = this.#settings;
+      if (!(data instanceof Uint8Array))
+        throw new InvalidArgumentError(`A message is a Uint8Array; got ${describe(data)}`);
+      if (data.length > maxMessageSize)
+        throw new InvalidArgumentError(`A message has ${maxMessageSize} bytes at most; got ${data.length}`);
+      const out = this.#links.get(link)?.get(name)?.out;
+      if (out === undefined || out === true || out.destroyed)
+        throw new UnroutableError(`Name ${describe(name)} is not open at the other end`);
+      if (out.writableLength > 0 && out.writableLength + data.length > maxQueueBytes) {
+        this.#refused += 1;
+        throw new InvalidStateError(
+          "ERR_TOO_MANY_PENDING",
+          `More than ${maxQueueBytes} bytes wait on ${describe(name)}`,
+        );
+      }
+      await new Promise<void>((resolve, reject) => {
+        out.write(encodeMessage(data), (error) => (error == null ? resolve() : reject(error)));
+      });
+      this.#sent += 1;
+    });
+  }
+
+  stats(): MultiplexTransportStats {
+    return {
+      links: this.#links.size,
+      names: this.#names.size,
+      sent: this.#sent,
+      received: this.#received,
+      refused: this.#refused,
+    };
+  }
+
+  /** @internal */
+  protected override async onClose(linger: number): Promise<void> {
+    for (const name of [...this.#names.keys()]) this.#closeName(name);
+    await Promise.all([...this.#links.keys()].map((link) => link.close({ linger })));
+  }
+
+  #onLink(
+    link: MultiplexLink,
+    onStatus: ((link: MultiplexLink, status: LinkStatus) => unknown) | undefined,
+  ): void {
+    if (this.closed || link.ended) {
+      this.#links.delete(link);
+      void link.close({ linger: 0 });
+      return;
+    }
+    const { address } = link;
+    // The first channels of the other end may be here already.
+    if (!this.#links.has(link)) this.#links.set(link, new Map());
+    const report = (status: LinkStatus): void => {
+      if (onStatus !== undefined) this.#call("", () => onStatus(link, status));
+    };
+    link.events.on("link:ended", ({ error }) => {
+      this.#links.delete(link);
+      this.events.emit({ type: "link:ended", address, error });
+      report("ended");
+    });
+    this.events.emit({ type: "link:opened", address });
+    report("connected");
+    for (const name of this.#names.keys()) this.#openOn(link, name);
+  }
+
+  #wayOf(link: MultiplexLink, name: string): Way {
+    let ways = this.#links.get(link);
+    if (ways === undefined) {
+      ways = new Map();
+      this.#links.set(link, ways);
+    }
+    let way = ways.get(name);
+    if (way === undefined) {
+      way = { out: undefined, in: undefined };
+      ways.set(name, way);
+    }
+    return way;
+  }
+
+  #openOn(link: MultiplexLink, name: string): void {
+    const way = this.#wayOf(link, name);
+    if (way.out !== undefined) return;
+    way.out = true;
+    link.openMessages(name).then(
+      (channel) => this.#onOut(link, name, way, channel),
+      (error: ShoalError) => {
+        way.out = undefined;
+        // Refused: the other end has not opened the name, and its own OPEN comes when it does.
+        if (error.code !== "ECONNREFUSED" && !link.ended && !this.closed)
+          this.events.emit({ type: "channel:failed", name, error });
+        else if (way.in !== undefined && this.#names.has(name)) this.#openOn(link, name);
+      },
+    );
+  }
+
+  #onOut(link: MultiplexLink, name: string, way: Way, channel: LinkChannel): void {
+    const open = this.#names.get(name);
+    channel.on("error", ignore);
+    if (open === undefined || this.#links.get(link)?.get(name) !== way) {
+      channel.destroy();
+      return;
+    }
+    way.out = channel;
+    channel.resume(); // The other end sends on its own.
+    channel.once("close", () => {
+      if (way.out === channel) way.out = undefined;
+      this.#call(name, () => open.onStatus(link, "closed", name));
+    });
+    this.#call(name, () => open.onStatus(link, "open", name));
+  }
+
+  #onChannel(link: MultiplexLink, channel: LinkChannel): void {
+    const { name } = channel;
+    const open = this.#names.get(name);
+    if (open === undefined || channel.kind !== ChannelKind.MESSAGES) {
+      channel.on("error", ignore);
+      throw new UnroutableError(`Name ${describe(name)} is not open here`);
+    }
+    const way = this.#wayOf(link, name);
+    way.in?.destroy();
+    way.in = channel;
+    this.#read(link, channel, open);
+    channel.once("close", () => {
+      if (way.in === channel) way.in = undefined;
+    });
+    channel.end(); // This end sends on its own.
+    this.#openOn(link, name);
+  }
+
+  #read(link: MultiplexLink, channel: LinkChannel, { onData }: OpenName): void {
+    const { name } = channel;
+    const messages: Buffer[] = [];
+    const reader = new MessageReader(this.#settings.maxMessageSize, (message) => messages.push(message));
+    const work = async (): Promise<void> => {
+      for await (const chunk of channel) {
+        const isGood = reader.read(chunk);
+        for (const message of messages.splice(0)) {
+          this.#received += 1;
+          try {
+            const result = onData(link, message, name);
+            if (result instanceof Promise) await result;
+          } catch (error) {
+            this.events.emit({ type: "handler:failed", name, error });
+          }
+        }
+        if (!isGood) throw new InvalidArgumentError("A message is longer than maxMessageSize");
+      }
+      if (reader.isInside) throw new InvalidArgumentError("A channel ended inside of a message");
+    };
+    channel.on("error", ignore);
+    work().catch((error: unknown) => {
+      const wasClosed =
+        channel.destroyed && (error as { code?: string }).code === "ERR_STREAM_PREMATURE_CLOSE";
+      if (!wasClosed && !link.ended) this.events.emit({ type: "channel:failed", name, error });
+      channel.destroy();
+    });
+  }
+
+  #call(name: string, callback: () => unknown): void {
+    try {
+      const result = callback();
+      if (result instanceof Promise)
+        result.catch((error: unknown) => this.events.emit({ type: "handler:failed", name, error }));
+    } catch (error) {
+      this.events.emit({ type: "handler:failed", name, error });
+    }
+  }
+}
+
+function checkName(name: unknown): void {
+  const length = typeof name === "string" ? Buffer.byteLength(name) : 0;
+  if (length < 1 || length > MAX_NAME)
+    throw new InvalidArgumentError(`A name has 1 to ${MAX_NAME} bytes; got ${describe(name)}`);
+}
+
+function ignore(): void {}

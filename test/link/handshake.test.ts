@@ -1,0 +1,222 @@
+/** How links begin: hellos, proofs, keys; and the records of encrypted links. */
+import { createPrivateKey, randomBytes } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { Handshake, type HandshakeSettings, type LinkRole } from "../../src/link/handshake.js";
+import { RecordOpener, RecordSealer } from "../../src/link/seal.js";
+
+const [KEY, OTHER] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+
+function end(role: LinkRole, keys: readonly Buffer[] = [], encrypt = false): HandshakeSettings {
+  return { role, window: 65_536, maxChannels: 100, keys, encrypt };
+}
+
+/** Lets two ends talk, byte by byte. What each sends is noted. */
+function talk(a: Handshake, b: Handshake): { fromA: Buffer; fromB: Buffer } {
+  const sent = { a: [a.hello], b: [b.hello] };
+  const at = { a: 0, b: 0 };
+  for (let moved = true; moved; ) {
+    moved = false;
+    for (const [from, to, back] of [
+      ["a", b, "b"],
+      ["b", a, "a"],
+    ] as const) {
+      const bytes = Buffer.concat(sent[from]);
+      if (at[from] === bytes.length || to.failure !== undefined) continue;
+      const byte = bytes.subarray(at[from], at[from] + 1);
+      at[from] += 1;
+      to.receive(byte, (answer) => sent[back].push(answer));
+      moved = true;
+    }
+  }
+  return { fromA: Buffer.concat(sent.a), fromB: Buffer.concat(sent.b) };
+}
+
+describe("a handshake", () => {
+  it("without a password agrees on ids, windows and limits", () => {
+    const [a, b] = [new Handshake(end("dialler")), new Handshake({ ...end("acceptor"), window: 2_048 })];
+    talk(a, b);
+    expect(a.agreement).toEqual({
+      isDialler: true,
+      peerWindow: 2_048,
+      peerMaxChannels: 100,
+      seals: undefined,
+    });
+    expect(b.agreement).toEqual({
+      isDialler: false,
+      peerWindow: 65_536,
+      peerMaxChannels: 100,
+      seals: undefined,
+    });
+  });
+
+  it("decides by the hellos who dialled, where neither end says it, or one", () => {
+    for (let i = 0; i < 20; i++) {
+      for (const roles of [
+        ["either", "either"],
+        ["either", "dialler"],
+        ["acceptor", "either"],
+      ] as const) {
+        const [a, b] = [new Handshake(end(roles[0])), new Handshake(end(roles[1]))];
+        talk(a, b);
+        expect(a.agreement?.isDialler).toBe(b.agreement?.isDialler === false);
+        if (roles[1] === "dialler" || roles[0] === "acceptor") expect(a.agreement?.isDialler).toBe(false);
+      }
+    }
+  });
+
+  it("with a password proves it at both ends, and gives both the same keys", () => {
+    const [a, b] = [new Handshake(end("dialler", [KEY], true)), new Handshake(end("acceptor", [KEY]))];
+    const { fromB } = talk(a, b);
+    expect(a.agreement?.seals?.out).toEqual(b.agreement?.seals?.in);
+    expect(a.agreement?.seals?.in).toEqual(b.agreement?.seals?.out);
+    expect(a.agreement?.seals?.in).not.toEqual(a.agreement?.seals?.out);
+    expect(fromB).toHaveLength(56 + 33);
+  });
+
+  it("takes an old password as well as the new one", () => {
+    const [a, b] = [
+      new Handshake(end("dialler", [OTHER], true)),
+      new Handshake(end("acceptor", [KEY, OTHER])),
+    ];
+    talk(a, b);
+    expect([a.failure, b.failure]).toEqual([undefined, undefined]);
+    expect(a.agreement?.seals?.out).toEqual(b.agreement?.seals?.in);
+  });
+
+  it("is refused with another password: the acceptor shows no proof", () => {
+    const [a, b] = [new Handshake(end("dialler", [KEY])), new Handshake(end("acceptor", [OTHER]))];
+    const { fromB } = talk(a, b);
+    expect([a.failure, b.failure]).toEqual(["refused", "password"]);
+    expect(fromB.subarray(56)).toEqual(Buffer.alloc(33));
+  });
+
+  it.each<[string, HandshakeSettings, HandshakeSettings, (string | undefined)[]]>([
+    [
+      "one end has a password",
+      end("dialler"),
+      end("acceptor", [KEY]),
+      ["password-missing", "password-unexpected"],
+    ],
+    ["both dial", end("dialler"), end("dialler"), ["role", "role"]],
+    ["both accept", end("acceptor", [KEY]), end("acceptor", [KEY]), ["role", "role"]],
+  ])("fails when %s", (_, x, y, failures) => {
+    const [a, b] = [new Handshake(x), new Handshake(y)];
+    talk(a, b);
+    expect([a.failure, b.failure]).toEqual(failures);
+  });
+
+  it("fails at its own hello, and at its own proof", () => {
+    const a = new Handshake(end("either", [KEY]));
+    a.receive(a.hello, () => undefined);
+    expect(a.failure).toBe("reflected");
+    // A tunnel that sends back the proof of the dialler.
+    const [dialler, acceptor] = [new Handshake(end("dialler", [KEY])), new Handshake(end("acceptor", [KEY]))];
+    const sent: Buffer[] = [];
+    dialler.receive(acceptor.hello, (bytes) => sent.push(bytes));
+    dialler.receive(sent[0] as Buffer, () => undefined);
+    expect(dialler.failure).toBe("password");
+  });
+
+  it("fails for a tunnel that takes part in it without the password", () => {
+    const [dialler, acceptor] = [new Handshake(end("dialler", [KEY])), new Handshake(end("acceptor", [KEY]))];
+    const [toDialler, toAcceptor] = [
+      new Handshake(end("acceptor", [OTHER])),
+      new Handshake(end("dialler", [OTHER])),
+    ];
+    const proof: Buffer[] = [];
+    dialler.receive(toDialler.hello, (bytes) => proof.push(bytes));
+    acceptor.receive(toAcceptor.hello, () => undefined);
+    acceptor.receive(proof[0] as Buffer, () => undefined);
+    expect(acceptor.failure).toBe("password");
+  });
+
+  it.each<[string, (hello: Buffer) => void, string]>([
+    ["another magic", (hello) => hello.write("HTTP/1.1"), "hello"],
+    ["version 0", (hello) => hello.writeUInt8(0, 8), "version"],
+    ["an unknown role", (hello) => hello.writeUInt8(3, 9), "hello"],
+    ["a window of 1,023", (hello) => hello.writeUInt32BE(1_023, 12), "hello"],
+    ["a window of 2 GiB", (hello) => hello.writeUInt32BE(0x7fff_ffff, 12), "hello"],
+    ["an extension that is too long", (hello) => hello.writeUInt16BE(1_025, 22), "hello"],
+    ["a key that gives no secret", (hello) => hello.fill(0, 24, 56), "hello"],
+  ])("fails at a hello with %s", (_, change, failure) => {
+    const hello = Buffer.from(new Handshake(end("acceptor", [KEY])).hello);
+    change(hello);
+    const a = new Handshake(end("dialler", [KEY]));
+    a.receive(hello, () => undefined);
+    expect(a.failure).toBe(failure);
+  });
+
+  it("fails at the first byte that is not a link's", () => {
+    const a = new Handshake(end("either"));
+    a.receive(Buffer.from("G"), () => undefined);
+    expect(a.failure).toBe("hello");
+  });
+
+  it("takes the hello of a later version, with what follows it", () => {
+    const [a, b] = [new Handshake(end("dialler")), new Handshake(end("acceptor"))];
+    const later = Buffer.concat([b.hello, Buffer.from("more")]);
+    later.writeUInt8(2, 8);
+    later.writeUInt16BE(4, 22);
+    const rest = a.receive(Buffer.concat([later, Buffer.from("frames")]), () => undefined);
+    expect([a.agreement?.isDialler, rest.toString()]).toEqual([true, "frames"]);
+  });
+
+  it("ends with the same keys for the same secrets", () => {
+    const secret = (byte: number) =>
+      createPrivateKey({
+        key: Buffer.concat([Buffer.from("302e020100300506032b656e04220420", "hex"), Buffer.alloc(32, byte)]),
+        format: "der",
+        type: "pkcs8",
+      });
+    const run = (): Buffer | undefined => {
+      const a = new Handshake(end("dialler", [KEY], true), secret(7));
+      const b = new Handshake(end("acceptor", [KEY], true), secret(9));
+      talk(a, b);
+      return a.agreement?.seals?.out;
+    };
+    expect(run()).toEqual(run());
+  });
+});
+
+describe("records", () => {
+  const make = (): [RecordSealer, RecordOpener] => [new RecordSealer(KEY), new RecordOpener(KEY)];
+  const opened = (opener: RecordOpener, bytes: Buffer): string | Buffer => {
+    const pieces: Buffer[] = [];
+    return opener.open(bytes, (piece) => pieces.push(piece)) ?? Buffer.concat(pieces);
+  };
+
+  it("open to what was sealed, whatever the pieces and chunks", () => {
+    const [sealer, opener] = make();
+    const pieces = [1, 65_535, 65_536, 65_537, 200_000].map((size) => randomBytes(size));
+    const sealed = Buffer.concat(sealer.seal(pieces) ?? []);
+    const got: Buffer[] = [];
+    for (let at = 0; at < sealed.length; at += 1_013)
+      expect(opener.open(sealed.subarray(at, at + 1_013), (piece) => got.push(piece))).toBeUndefined();
+    expect(Buffer.concat(got).equals(Buffer.concat(pieces))).toBe(true);
+  });
+
+  it("do not open when a byte is changed, one is left out, or one comes again", () => {
+    for (let at = 0; at < 30; at++) {
+      const [sealer, opener] = make();
+      const record = Buffer.concat(sealer.seal([Buffer.from("0123456789")]) ?? []);
+      record[at] = (record[at] as number) ^ 1;
+      const result = opened(opener, record);
+      // A length that is smaller or larger: the record is cut elsewhere, or waits for more.
+      expect(typeof result === "string" || result.length === 0, `byte ${at}`).toBe(true);
+    }
+    const [sealer, opener] = make();
+    const [first, second] = ["a", "b"].map((text) => Buffer.concat(sealer.seal([Buffer.from(text)]) ?? []));
+    expect(opened(opener, second as Buffer)).toBe("a record does not open");
+    const [, again] = make();
+    expect(opened(again, first as Buffer)).toEqual(Buffer.from("a"));
+    expect(opened(again, first as Buffer)).toBe("a record does not open");
+  });
+
+  it("of no bytes, or more than fit, are refused before memory is taken", () => {
+    for (const length of [0, 65_537, 0xffff_ffff]) {
+      const head = Buffer.alloc(4);
+      head.writeUInt32BE(length);
+      expect(opened(make()[1], head)).toMatch(/^a record of/);
+    }
+  });
+});

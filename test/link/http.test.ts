@@ -1,0 +1,315 @@
+/** Links over a program's own HTTP server, proxies, TLS with client certificates, WebSockets and ports of threads. */
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, get, type Server } from "node:http";
+import { createServer as createSecure } from "node:https";
+import { connect, createServer as createTcp, type Server as TcpServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Duplex } from "node:stream";
+import { text } from "node:stream/consumers";
+import { MessageChannel } from "node:worker_threads";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  acceptLinks,
+  commence,
+  dialLink,
+  type LinkChannel,
+  type MultiplexLink,
+  portStream,
+  type WebSocketLike,
+  webSocketStream,
+} from "../../src/link/index.js";
+import { type Certificates, makeCertificates } from "../support/certificates.js";
+
+const PASSWORD = "correct horse battery";
+const open: { close(): unknown }[] = [];
+const folder = mkdtempSync(join(tmpdir(), "shoal-link-"));
+let files: Certificates;
+const file = (path: string): Buffer => readFileSync(path);
+
+beforeAll(() => {
+  files = makeCertificates(folder);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.close();
+});
+
+const echo = (channel: LinkChannel): void => void channel.on("error", () => undefined).pipe(channel);
+
+async function listen<S extends Server | TcpServer>(server: S): Promise<number> {
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  open.push({ close: () => server.close() });
+  return (server.address() as { port: number }).port;
+}
+
+/** A link of every stream that a server takes; and the streams' requests. */
+function serve(server: Server, options: Parameters<typeof acceptLinks>[2] = {}): string[] {
+  const urls: string[] = [];
+  const stop = acceptLinks(
+    server,
+    async (stream, request) => {
+      urls.push(`${request.url}`);
+      open.push(await commence(stream, { role: "acceptor", password: PASSWORD, onChannel: echo }));
+    },
+    options,
+  );
+  open.push({ close: stop });
+  return urls;
+}
+
+async function use(stream: Duplex): Promise<string> {
+  const link = await commence(stream, { role: "dialler", password: PASSWORD });
+  open.push(link);
+  const channel = await link.open("x");
+  channel.end("there and back");
+  return text(channel);
+}
+
+async function statusOf(port: number, path: string, headers = {}): Promise<[number | undefined, string]> {
+  const request = get({ port, path, headers, agent: false });
+  const [response] = await once(request, "response");
+  return [response.statusCode, await text(response)];
+}
+
+describe("a program's own server", () => {
+  it("takes links, and answers all other requests as before", async () => {
+    const server = createServer((request, response) => response.end(`hello ${request.url}`));
+    const port = await listen(server);
+    const urls = serve(server, { path: "/cluster" });
+    expect(await use(await dialLink(`http://127.0.0.1:${port}/cluster`))).toBe("there and back");
+    expect(await statusOf(port, "/")).toEqual([200, "hello /"]);
+    expect(await statusOf(port, "/cluster")).toEqual([200, "hello /cluster"]);
+    // An upgrade to something else is what it was: without a listener for it, a request.
+    const other = { connection: "Upgrade", upgrade: "h2c" };
+    expect(await statusOf(port, "/cluster", other)).toEqual([200, "hello /cluster"]);
+    await expect(dialLink(`http://127.0.0.1:${port}/other`)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
+    expect(urls).toEqual(["/cluster"]);
+  });
+
+  it("leaves upgrades of others to the program's listener", async () => {
+    const server = createServer();
+    const port = await listen(server);
+    serve(server);
+    server.on("upgrade", (_request, socket) =>
+      socket.end("HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n"),
+    );
+    expect(await use(await dialLink(`http://127.0.0.1:${port}/`))).toBe("there and back");
+    expect((await statusOf(port, "/", { connection: "Upgrade", upgrade: "websocket" }))[0]).toBe(418);
+  });
+
+  it("answers the header SMQ: CLUSTER with 204, as SMQ's clusters do", async () => {
+    const server = createServer((_request, response) => response.end("hello"));
+    const port = await listen(server);
+    serve(server);
+    const socket = connect(port, "127.0.0.1");
+    socket.write("GET /path/2/cluster/page.lsp HTTP/1.1\r\nHost: x\r\nSMQ: CLUSTER\r\n\r\n");
+    await once(socket, "readable");
+    const answer = "HTTP/1.1 204 No Content\r\n\r\n";
+    expect(socket.read(answer.length).toString()).toBe(answer);
+    expect(await use(socket)).toBe("there and back");
+  });
+
+  it("asks the program who may, and answers the others with 403", async () => {
+    const server = createServer();
+    const port = await listen(server);
+    serve(server, {
+      authorize: async ({ headers }) => {
+        if (headers.authorization === "throw") throw new Error("no");
+        return headers.authorization === "Bearer good";
+      },
+    });
+    const url = `http://127.0.0.1:${port}/`;
+    for (const authorization of ["Bearer bad", "throw"])
+      await expect(dialLink(url, { headers: { authorization } })).rejects.toMatchObject({
+        code: "ERR_AUTHENTICATION",
+        message: expect.stringContaining("403"),
+      });
+    expect(await use(await dialLink(url, { headers: { authorization: "Bearer good" } }))).toBe(
+      "there and back",
+    );
+  });
+
+  it("over TLS asks for the client's certificate", async () => {
+    const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
+    const server = createSecure({ ca, cert, key, requestCert: true, rejectUnauthorized: true } as never);
+    const port = await listen(server);
+    serve(server as never);
+    const url = `https://127.0.0.1:${port}/`;
+    const client = { ca, cert: file(files.clientCert), key: file(files.clientKey) } as never;
+    expect(await use(await dialLink(url, { tls: client }))).toBe("there and back");
+    await expect(dialLink(url, { tls: { ca } as never })).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+  });
+});
+
+describe("a proxy", () => {
+  /** A proxy of CONNECT that asks for credentials. */
+  async function proxy(): Promise<{ port: number; asked: string[] }> {
+    const asked: string[] = [];
+    const server = createServer();
+    server.on("connect", (request, socket, head) => {
+      asked.push(`${request.url} ${request.headers["proxy-authorization"] ?? "-"}`);
+      const good = `Basic ${Buffer.from("user:pass word").toString("base64")}`;
+      if (request.headers["proxy-authorization"] !== good) {
+        socket.end("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      const [host, port] = `${request.url}`.split(":");
+      const out = connect(Number(port), host as string, () => {
+        socket.write("HTTP/1.1 200 Connection established\r\n\r\n");
+        out.write(head);
+        out.pipe(socket).pipe(out);
+      });
+      for (const each of [out, socket]) each.on("error", () => undefined);
+    });
+    return { port: await listen(server), asked };
+  }
+
+  it.each(["http", "https"])("is asked by CONNECT with its credentials, to %s", async (scheme) => {
+    const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
+    const server = scheme === "http" ? createServer() : createSecure({ cert, key } as never);
+    const target = await listen(server);
+    serve(server as Server);
+    const { port, asked } = await proxy();
+    const url = `${scheme}://127.0.0.1:${target}/`;
+    const options = { tls: { ca } as never };
+    const good = await dialLink(url, { ...options, proxy: `http://user:pass%20word@127.0.0.1:${port}` });
+    expect(await use(good)).toBe("there and back");
+    await expect(
+      dialLink(url, { ...options, proxy: `http://user:wrong@127.0.0.1:${port}` }),
+    ).rejects.toMatchObject({
+      code: "ERR_AUTHENTICATION",
+      message: expect.stringContaining("407"),
+    });
+    expect(asked[0]).toBe(`127.0.0.1:${target} Basic ${Buffer.from("user:pass word").toString("base64")}`);
+  });
+});
+
+describe("dialLink", () => {
+  it("gives up at what does not answer, breaks off, is not HTTP, or says too much", async () => {
+    const answers = ["", "end", "SSH-2.0-OpenSSH\r\n\r\n", `HTTP/1.1 101 ${"x".repeat(20_000)}`];
+    const server = createTcp((socket) => {
+      socket.on("error", () => undefined);
+      const answer = answers.shift() as string;
+      if (answer === "end") socket.end();
+      else socket.write(answer);
+    });
+    const url = `http://127.0.0.1:${await listen(server)}/`;
+    await expect(dialLink(url, { timeout: 50 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
+    await expect(dialLink(url)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
+    await expect(dialLink(url, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
+    const closed = await listen(createTcp());
+    await open.pop()?.close();
+    await expect(dialLink(`http://127.0.0.1:${closed}/`)).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  it.each([
+    ["ftp://x/", {}],
+    ["no url", {}],
+    ["http://x/", { proxy: "socks://x" }],
+    ["http://x/", { headers: { "X-A": "b\r\nX-C: d" } }],
+    ["http://x/", { headers: { "X A": "b" } }],
+    ["http://x/", { timeut: 1 }],
+  ])("rejects %s with %o", async (url, options) => {
+    await expect(dialLink(url, options as never)).rejects.toMatchObject({ code: "EINVAL" });
+  });
+});
+
+describe("other carriers", () => {
+  /** Two WebSockets of the standard's interface that are joined in memory. */
+  class FakeWebSocket extends EventTarget implements WebSocketLike {
+    binaryType = "blob";
+    readyState = 0;
+    bufferedAmount = 0;
+    other: FakeWebSocket | undefined;
+
+    open(): void {
+      this.readyState = 1;
+      this.dispatchEvent(new Event("open"));
+    }
+
+    send(data: Uint8Array): void {
+      const copy = new Uint8Array(data).buffer;
+      setImmediate(() => this.other?.dispatchEvent(new MessageEvent("message", { data: copy })));
+    }
+
+    close(): void {
+      if (this.readyState === 3) return;
+      this.readyState = 3;
+      setImmediate(() => {
+        this.dispatchEvent(new Event("close"));
+        this.other?.close();
+      });
+    }
+  }
+
+  async function exchange(streams: readonly [Duplex, Duplex]): Promise<[MultiplexLink, MultiplexLink]> {
+    const links = await Promise.all([commence(streams[0]), commence(streams[1], { onChannel: echo })]);
+    open.push(...links);
+    const channel = await links[0].open("x");
+    channel.end(Buffer.alloc(5_000_000, "x"));
+    expect((await text(channel)).length).toBe(5_000_000);
+    return links as [MultiplexLink, MultiplexLink];
+  }
+
+  it("a WebSocket carries a link, also from before it is open, and ends it", async () => {
+    const [x, y] = [new FakeWebSocket(), new FakeWebSocket()];
+    x.other = y;
+    y.other = x;
+    const streams = [webSocketStream(x), webSocketStream(y)] as const;
+    setImmediate(() => {
+      x.open();
+      y.open();
+    });
+    const [a, b] = await exchange(streams);
+    const ended = new Promise((resolve) => b.events.once("link:ended", resolve));
+    x.close();
+    expect(await ended).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
+    expect(a.ended || b.ended).toBe(true);
+  });
+
+  it("a WebSocket that closes before it opens, or sends a text, fails the link", async () => {
+    const x = new FakeWebSocket();
+    const failing = commence(webSocketStream(x));
+    x.close();
+    await expect(failing).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    const y = new FakeWebSocket();
+    y.open();
+    const texting = commence(webSocketStream(y));
+    setImmediate(() => y.dispatchEvent(new MessageEvent("message", { data: "text" })));
+    await expect(texting).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    expect(() => webSocketStream(y)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => webSocketStream({} as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+
+  it("a MessagePort carries a link, and ends it when it is closed", async () => {
+    const { port1, port2 } = new MessageChannel();
+    const [a, b] = await exchange([portStream(port1 as never), portStream(port2 as never)]);
+    const ended = new Promise((resolve) => b.events.once("link:ended", resolve));
+    await a.close();
+    expect(await ended).toMatchObject({ error: undefined });
+    expect(() => portStream({} as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+
+  it("a MessagePort whose other end does not read holds a bounded number of bytes", async () => {
+    const { port1, port2 } = new MessageChannel();
+    const stream = portStream(port1 as never);
+    open.push({ close: () => [stream.destroy(), port2.close()] });
+    let written = 0;
+    const write = (): void => {
+      stream.write(Buffer.alloc(100_000), (error) => {
+        if (error != null) return;
+        written += 100_000;
+        write();
+      });
+    };
+    write();
+    for (let i = 0; i < 1_000; i++) await new Promise(setImmediate);
+    expect(written).toBe(1_000_000);
+  });
+});

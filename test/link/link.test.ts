@@ -1,0 +1,330 @@
+/** Links over real streams: channels as Node.js streams, and what ends them. */
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { type Duplex, duplexPair } from "node:stream";
+import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import type { EventOf } from "../../src/core/event-stream.js";
+import {
+  commence,
+  type LinkChannel,
+  type MultiplexLink,
+  type MultiplexLinkEvent,
+  type MultiplexLinkOptions,
+} from "../../src/link/index.js";
+
+const open: (MultiplexLink | Server | Duplex)[] = [];
+
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) {
+    if ("channels" in each) await each.close({ linger: 0 });
+    else if ("listening" in each) each.close();
+    else each.destroy();
+  }
+});
+
+/** Both ends of a tcp connection. */
+async function sockets(): Promise<[Socket, Socket]> {
+  const server = createServer().listen(0, "127.0.0.1");
+  open.push(server);
+  await once(server, "listening");
+  const accepted = once(server, "connection");
+  const socket = connect((server.address() as { port: number }).port, "127.0.0.1");
+  const [other] = (await accepted) as [Socket];
+  open.push(socket, other);
+  return [socket, other];
+}
+
+async function link(
+  streams: readonly [Duplex, Duplex],
+  a: MultiplexLinkOptions,
+  b: MultiplexLinkOptions,
+): Promise<[MultiplexLink, MultiplexLink]> {
+  const links = await Promise.all([commence(streams[0], a), commence(streams[1], b)]);
+  open.push(...links);
+  return links as [MultiplexLink, MultiplexLink];
+}
+
+const echo = (channel: LinkChannel): void => {
+  channel.on("error", () => undefined);
+  channel.pipe(channel);
+};
+
+/** The next event of a type. */
+function event<T extends MultiplexLinkEvent["type"]>(
+  of: MultiplexLink,
+  type: T,
+): Promise<EventOf<MultiplexLinkEvent, T>> {
+  return new Promise((resolve) => of.events.once(type, resolve));
+}
+
+const PASSWORD = "correct horse battery";
+
+describe.each<[string, MultiplexLinkOptions]>([
+  ["in the clear", {}],
+  ["with a password", { password: PASSWORD }],
+  ["with a password, not encrypted", { password: PASSWORD, encrypt: false }],
+])("a link %s", (_, options) => {
+  it("carries many channels at once, whole and in order", async () => {
+    const [a, b] = await link(await sockets(), options, { ...options, onChannel: echo });
+    expect([a.isEncrypted, b.isEncrypted]).toEqual(
+      Array(2).fill(options.password !== undefined && options.encrypt !== false),
+    );
+    const work = Array.from({ length: 20 }, async (_, i) => {
+      const channel = await a.open(`channel ${i}`, { urgency: i % 8 });
+      const sent = randomBytes(10_000 * i + 1);
+      const got: Buffer[] = [];
+      channel.end(sent);
+      for await (const chunk of channel) got.push(chunk);
+      expect(Buffer.concat(got).equals(sent)).toBe(true);
+    });
+    await Promise.all(work);
+    expect(a.stats()).toMatchObject({
+      channels: 0,
+      opened: 20,
+      unreadBytes: 0,
+      waitingBytes: 0,
+      windowBytes: 0,
+    });
+    expect(b.stats()).toMatchObject({ channels: 0, accepted: 20, windowBytes: 0 });
+  });
+});
+
+describe("a channel", () => {
+  it("that nobody reads stops its own sender only, within its window", async () => {
+    const taken: LinkChannel[] = [];
+    const [a, b] = await link(
+      await sockets(),
+      {},
+      {
+        window: 65_536,
+        onChannel: (channel) => (channel.name === "stopped" ? void taken.push(channel) : echo(channel)),
+      },
+    );
+    const stopped = await a.open("stopped");
+    stopped.write(Buffer.alloc(1_000_000));
+    const other = await a.open("other");
+    const sent = randomBytes(3_000_000);
+    other.end(sent);
+    const got: Buffer[] = [];
+    for await (const chunk of other) got.push(chunk);
+    expect(Buffer.concat(got).equals(sent)).toBe(true);
+    expect(b.stats().unreadBytes).toBe(65_536);
+    expect(a.stats().waitingBytes).toBe(1_000_000 - 65_536);
+    // It goes on when it is read.
+    const finished = once(stopped, "drain");
+    taken[0]?.resume();
+    await finished;
+    expect(a.stats().waitingBytes).toBe(0);
+  });
+
+  it("of which small pieces wait holds no more memory than they have", async () => {
+    const taken: LinkChannel[] = [];
+    const [a, b] = await link(duplexPair(), {}, { onChannel: (channel) => void taken.push(channel) });
+    const channel = await a.open("x");
+    taken[0]?.end();
+    for (let i = 0; i < 10_000; i++) channel.write(Buffer.from([i & 255]));
+    channel.end();
+    while (b.stats().unreadBytes < 10_000) await new Promise(setImmediate);
+    const got: Buffer[] = [];
+    for await (const chunk of taken[0] as LinkChannel) got.push(chunk);
+    expect(Buffer.concat(got)).toEqual(Buffer.from(Array.from({ length: 10_000 }, (_, i) => i & 255)));
+    expect(got.length).toBeLessThan(100);
+  });
+
+  it("closes in one direction, and answers in the other", async () => {
+    const [a] = await link(
+      await sockets(),
+      {},
+      {
+        onChannel: async (channel) => {
+          const asked = await text(channel);
+          channel.end(`${asked}, too`);
+        },
+      },
+    );
+    const channel = await a.open("question");
+    channel.end("and this");
+    expect(await text(channel)).toBe("and this, too");
+  });
+
+  it("works with pipeline, and ends at the other end when it is destroyed", async () => {
+    const taken: LinkChannel[] = [];
+    const [a] = await link(await sockets(), {}, { onChannel: (channel) => void taken.push(channel) });
+    const channel = await a.open("x");
+    const failing = pipeline(async function* () {
+      yield Buffer.from("one");
+      throw new Error("no more");
+    }, channel);
+    await expect(failing).rejects.toThrow("no more");
+    const other = taken[0] as LinkChannel;
+    const [error] = await once(other.resume(), "error");
+    expect(error).toMatchObject({ code: "ERR_TRANSPORT", message: expect.stringContaining("x") });
+  });
+
+  it("is refused without a handler, by one that throws, and beyond a limit", async () => {
+    const failed: unknown[] = [];
+    const [a, b] = await link(
+      await sockets(),
+      {},
+      {
+        maxChannels: 2,
+        onChannel: (channel) => {
+          if (channel.name === "no") throw new Error("not today");
+          if (channel.name === "late")
+            return once(channel, "data").then(() => Promise.reject(new Error("too late")));
+          return undefined;
+        },
+      },
+    );
+    b.events.on("handler:failed", ({ error }) => failed.push(error));
+    await expect(a.open("no")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+    const late = await a.open("late");
+    late.write("x");
+    expect((await once(late, "error"))[0]).toMatchObject({ code: "ERR_TRANSPORT" });
+    expect(failed).toMatchObject([{ message: "not today" }, { message: "too late" }]);
+    await a.open("1");
+    await a.open("2");
+    await expect(a.open("3")).rejects.toMatchObject({ code: "EMFILE" });
+    await expect(b.open("x")).rejects.toMatchObject({ code: "ECONNREFUSED" });
+  });
+
+  it("is given up by a signal, before it is accepted and after", async () => {
+    const [a] = await link(await sockets(), {}, { onChannel: () => undefined });
+    await expect(a.open("x", { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORT_ERR" });
+    const giveUp = new AbortController();
+    const opening = a.open("x", { signal: giveUp.signal });
+    giveUp.abort();
+    await expect(opening).rejects.toMatchObject({ code: "ABORT_ERR" });
+    const later = new AbortController();
+    const channel = await a.open("y", { signal: later.signal });
+    const failed = once(channel, "error");
+    later.abort();
+    expect((await failed)[0]).toMatchObject({ name: "AbortError" });
+    expect(a.stats().channels).toBe(0);
+  });
+});
+
+describe("the end of a link", () => {
+  it("on purpose lets channels finish, and refuses new ones", async () => {
+    const taken: LinkChannel[] = [];
+    const [a, b] = await link(await sockets(), {}, { onChannel: (channel) => void taken.push(channel) });
+    const channel = await a.open("x");
+    const ended = [a, b].map((each) => event(each, "link:ended"));
+    const draining = event(b, "link:draining");
+    const closing = a.close({ linger: -1 });
+    await draining;
+    await expect(b.open("y")).rejects.toMatchObject({ code: "EAGAIN" });
+    await expect(a.open("y")).rejects.toMatchObject({ code: "EBADF" });
+    channel.end("last words");
+    taken[0]?.end("answer");
+    expect(await text(taken[0] as LinkChannel)).toBe("last words");
+    expect(await text(channel)).toBe("answer");
+    await closing;
+    expect(await Promise.all(ended)).toMatchObject([{ error: undefined }, { error: undefined }]);
+  });
+
+  it("cuts channels when the linger is over, without an uncaught error at this end", async () => {
+    const taken: LinkChannel[] = [];
+    const [a, b] = await link(await sockets(), {}, { onChannel: (channel) => void taken.push(channel) });
+    const channel = await a.open("x");
+    const over = event(b, "link:ended");
+    await a.close({ linger: 10 });
+    expect(channel.destroyed).toBe(true);
+    expect(await over).toMatchObject({ error: undefined });
+    expect(taken[0]?.destroyed).toBe(true);
+  });
+
+  it("by the network fails its channels and what is being opened", async () => {
+    const [socket, other] = await sockets();
+    const taken: LinkChannel[] = [];
+    const [a] = await link(
+      [socket, other],
+      {},
+      { onChannel: (channel) => void taken.push(channel.on("error", () => undefined)) },
+    );
+    const channel = await a.open("x");
+    const failed = once(channel, "error");
+    const ended = event(a, "link:ended");
+    const opening = a.open("y");
+    other.resetAndDestroy();
+    const results = await Promise.allSettled([opening]);
+    expect((await failed)[0]).toMatchObject({ code: "ERR_TRANSPORT" });
+    expect(await ended).toMatchObject({ error: { code: "ERR_TRANSPORT" } });
+    expect(results[0]?.status).toBe("rejected");
+    await expect(a.open("z")).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+  });
+
+  it("comes when the other end is silent", async () => {
+    const [socket, other] = await sockets();
+    const [a] = await link([socket, other], { pingInterval: 50, pingTimeout: 50 }, {});
+    other.removeAllListeners("data"); // What comes is read, and answered by nobody.
+    const over = await event(a, "link:ended");
+    expect(over).toMatchObject({ error: { code: "ETIMEDOUT" } });
+  });
+});
+
+describe("commence", () => {
+  it("refuses another password, and an end without one", async () => {
+    const refused = async (a: MultiplexLinkOptions, b: MultiplexLinkOptions): Promise<unknown[]> => {
+      const [x, y] = await sockets();
+      const results = await Promise.allSettled([commence(x, a), commence(y, b)]);
+      expect([x.destroyed, y.destroyed]).toEqual([true, true]);
+      return results.map((result) => (result as PromiseRejectedResult).reason);
+    };
+    const [one, two] = await refused(
+      { password: PASSWORD, role: "dialler" },
+      { password: "another password", role: "acceptor" },
+    );
+    expect(one).toMatchObject({ code: "ERR_AUTHENTICATION", message: expect.stringContaining("refused") });
+    expect(two).toMatchObject({
+      code: "ERR_AUTHENTICATION",
+      message: expect.stringContaining("another password"),
+    });
+    const [without] = await refused({}, { password: PASSWORD });
+    expect(without).toMatchObject({ code: "ERR_AUTHENTICATION" });
+  });
+
+  it("fails at what is no link, at the end of the stream, and at silence", async () => {
+    const [a, b] = await sockets();
+    b.write("HTTP/1.1 400 Bad Request\r\n\r\n");
+    await expect(commence(a)).rejects.toMatchObject({ code: "ERR_HANDSHAKE" });
+    const [c, d] = await sockets();
+    d.destroy();
+    await expect(commence(c)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    const [e] = await sockets();
+    await expect(commence(e, { handshakeTimeout: 20 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    expect([a.destroyed, c.destroyed, e.destroyed]).toEqual([true, true, true]);
+    await expect(commence(e)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+  });
+
+  it.each<[string, unknown]>([
+    ["unknown option", { passwort: PASSWORD }],
+    ["short password", { password: "short" }],
+    ["no password in an array", { password: [] }],
+    ["three passwords", { password: [PASSWORD, PASSWORD, PASSWORD] }],
+    ["encrypt without a password", { encrypt: true }],
+    ["encrypt that is no boolean", { password: PASSWORD, encrypt: 1 }],
+    ["unknown role", { role: "server" }],
+    ["window that is too small", { window: 100 }],
+    ["maxWindow below window", { window: 65_536, maxWindow: 2_000 }],
+    ["maxUnread below window", { maxUnread: 2_000 }],
+    ["handler that is no function", { onChannel: true }],
+    ["empty group", { group: "" }],
+  ])("rejects an %s with EINVAL, and leaves the stream alone", async (_, options) => {
+    const [a] = duplexPair();
+    await expect(commence(a, options as MultiplexLinkOptions)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(a.destroyed).toBe(false);
+  });
+
+  it("rejects what is no stream, and names and options that open cannot have", async () => {
+    await expect(commence({} as never)).rejects.toMatchObject({ code: "EINVAL" });
+    const [a] = await link(duplexPair(), {}, {});
+    for (const name of ["", "x".repeat(256), 7 as never])
+      await expect(a.open(name)).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(a.open("x", { urgency: 8 })).rejects.toMatchObject({ code: "EINVAL" });
+    await expect(a.open("x", { prio: 1 } as never)).rejects.toMatchObject({ code: "EINVAL" });
+  });
+});

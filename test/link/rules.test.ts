@@ -1,0 +1,425 @@
+/** The rules of links under generated schedules, and their limits one by one. */
+import { describe, expect, it } from "vitest";
+import {
+  FRAME_HEAD,
+  MAX_CHANNEL_ID,
+  MAX_PAYLOAD,
+  RESET_BURST,
+  SHARED_PAYLOAD,
+  STARVATION_BYTES,
+} from "../../src/link/bounds.js";
+import { encodeControl, encodeOpen, FIN, FrameReader, FrameType, LinkCode } from "../../src/link/frames.js";
+import { FairScheduler } from "../../src/link/scheduler.js";
+import { runSchedules, SCHEDULES_TIMEOUT, TRIES_MANY } from "../support/schedules.js";
+import { type End, SETTINGS, Side, settle } from "./support.js";
+
+const clock = { now: 0 };
+const now = (): number => clock.now;
+
+function pair(settings: ConstructorParameters<typeof Side>[2] = {}): { a: Side; b: Side } {
+  return { a: new Side(true, now, settings), b: new Side(false, now, settings) };
+}
+
+/** A frame of data as an attacker writes it. */
+function data(id: number, bytes: Buffer, flags = 0): Buffer {
+  return encodeControl(FrameType.DATA, flags, id, bytes);
+}
+
+function openFrame(id: number, name = "x"): Buffer {
+  return encodeControl(FrameType.OPEN, 0, id, encodeOpen({ urgency: 3, kind: 0, name }));
+}
+
+describe("generated schedules", () => {
+  it("lose, double and reorder no byte, and hold no more than the windows", {
+    timeout: SCHEDULES_TIMEOUT,
+  }, () => {
+    const seen = { ends: 0, resets: 0, frozen: 0, refused: 0, grown: 0 };
+    runSchedules(
+      (simulation) => {
+        const { random } = simulation;
+        const { a, b } = {
+          a: new Side(true, () => simulation.now),
+          b: new Side(false, () => simulation.now),
+        };
+        const wires = [
+          { from: a, to: b, bytes: Buffer.alloc(0) },
+          { from: b, to: a, bytes: Buffer.alloc(0) },
+        ];
+        const check = (): void => {
+          for (const side of [a, b]) {
+            if (side.failure !== undefined) throw new Error(`an end failed: ${side.failure}`);
+            if (side.rules.windowBytes > SETTINGS.maxUnread)
+              throw new Error("the windows are beyond maxUnread");
+            for (const { state, received, read } of side.ends.values()) {
+              if (received - read > state.window.size) throw new Error(`channel ${state.id} holds too much`);
+            }
+          }
+        };
+        const move = (): void => {
+          const wire = random.pick(wires);
+          if (random.chance(0.5)) {
+            const limit = random.integer(1, 40_000);
+            wire.bytes = Buffer.concat([wire.bytes, wire.from.take(limit)]);
+          }
+          const length = random.chance(0.3) ? random.integer(0, 20) : random.integer(0, wire.bytes.length);
+          const chunk = Buffer.from(wire.bytes.subarray(0, length));
+          wire.bytes = wire.bytes.subarray(chunk.length);
+          wire.to.rules.receive(chunk, simulation.now);
+        };
+        const act = (): void => {
+          const side = random.pick([a, b]);
+          const ends = [...side.ends.values()].filter(({ state }) => !state.isGone);
+          const end = ends.length === 0 ? undefined : random.pick(ends);
+          const choice = random.integer(0, 9);
+          if (choice <= 1) {
+            if (side.rules.refusal() === undefined)
+              side.open(`channel ${simulation.events}`, random.integer(0, 7));
+            else seen.refused += 1;
+          } else if (end === undefined) return;
+          else if (choice <= 4) {
+            if (!end.state.isEnding) side.write(end, random.integer(1, 9_000));
+          } else if (choice <= 6) side.read(end, random.integer(1, 9_000));
+          else if (choice === 7 && !end.state.isEnding && random.chance(0.3)) side.rules.end(end.state);
+          else if (choice === 8 && random.chance(0.1)) {
+            side.rules.reset(end.state, LinkCode.REFUSED, "");
+            end.wasReset = true;
+            seen.resets += 1;
+          } else if (choice === 9 && random.chance(0.1)) {
+            end.isFrozen = true;
+            seen.frozen += 1;
+          }
+        };
+        let steps = random.integer(20, 250);
+        const step = (): void => {
+          if (random.chance(0.5)) move();
+          else act();
+          check();
+          steps -= 1;
+          if (steps > 0) simulation.after(random.integer(0, 2), step);
+        };
+        simulation.after(0, step);
+        simulation.run(10_000);
+        for (const wire of wires) wire.to.rules.receive(wire.bytes, simulation.now);
+        settle(a, b);
+        check();
+        compare(a, b, seen);
+        compare(b, a, seen);
+      },
+      { count: 2_000 },
+    );
+    if (TRIES_MANY) for (const [what, count] of Object.entries(seen)) expect(count, what).toBeGreaterThan(20);
+  });
+
+  /** What one end wrote is what the other one got, unless the channel was reset or nobody reads it. */
+  function compare(writer: Side, reader: Side, seen: { ends: number; grown: number }): void {
+    for (const [id, end] of writer.ends) {
+      const other = reader.ends.get(id);
+      if (end.wasReset || other?.wasReset) continue;
+      if (other === undefined) {
+        if (end.state.isGone) continue; // Refused.
+        throw new Error(`channel ${id} did not arrive`);
+      }
+      if (other.received > end.written) throw new Error(`channel ${id} got more than was written`);
+      if (other.isFrozen) {
+        // Its sender has stopped, at the window that the other end allows.
+        if (end.written - other.received > 0 && end.state.credit > 0)
+          throw new Error(`channel ${id} has stopped too early`);
+        continue;
+      }
+      if (other.received !== end.written)
+        throw new Error(`channel ${id} got ${other.received} of ${end.written} bytes`);
+      if (other.isFinished !== end.state.isEnding) throw new Error(`channel ${id} and its end differ`);
+      if (end.state.isEnding) seen.ends += 1;
+      if (other.state.window.size > SETTINGS.window) seen.grown += 1;
+    }
+  }
+});
+
+describe("a channel", () => {
+  it("that nobody reads stops its own sender, and no other", () => {
+    const { a, b } = pair();
+    const [stopped, other] = [a.open("stopped"), a.open("other")];
+    settle(a, b, false);
+    (b.ends.get(1) as End).isFrozen = true;
+    a.write(stopped, 100_000);
+    a.write(other, 100_000);
+    settle(a, b);
+    expect((b.ends.get(1) as End).received).toBe(SETTINGS.window);
+    expect((b.ends.get(3) as End).received).toBe(100_000);
+  });
+
+  it("ends in one direction, and goes on in the other", () => {
+    const { a, b } = pair();
+    const end = a.open("x");
+    settle(a, b);
+    a.write(end, 10);
+    a.rules.end(end.state);
+    settle(a, b);
+    const there = b.ends.get(1) as End;
+    expect(there).toMatchObject({ received: 10, isFinished: true });
+    expect(there.state.isGone).toBe(false);
+    b.write(there, 9_000);
+    b.rules.end(there.state);
+    settle(a, b);
+    expect(end).toMatchObject({ received: 9_000, isFinished: true });
+    expect([end.state.isGone, there.state.isGone, a.rules.windowBytes, b.rules.windowBytes]).toEqual([
+      true,
+      true,
+      0,
+      0,
+    ]);
+  });
+
+  it("that is refused frees its window at both ends", () => {
+    const { a, b } = pair();
+    b.refuses = true;
+    const end = a.open("x");
+    settle(a, b);
+    expect(end.wasReset).toBe(true);
+    expect([a.rules.windowBytes, b.rules.windowBytes, b.rules.refused]).toEqual([0, 0, 1]);
+  });
+
+  it("gets a larger window while the window is what slows it, and no larger one otherwise", () => {
+    const { a, b } = pair();
+    const [fast, slow] = [a.open("fast"), a.open("slow")];
+    settle(a, b);
+    for (let i = 0; i < 100; i++) {
+      a.write(fast, 4_096);
+      settle(a, b);
+    }
+    for (let i = 0; i < 100; i++) {
+      clock.now += 100;
+      a.write(slow, 4_096);
+      settle(a, b);
+    }
+    expect(b.ends.get(1)?.state.window.size).toBe(SETTINGS.maxWindow);
+    expect(b.ends.get(3)?.state.window.size).toBe(SETTINGS.window);
+  });
+});
+
+describe("turns", () => {
+  /** The channels of the frames of data in some bytes, with their lengths. */
+  function framesOf(bytes: Buffer): [id: number, length: number][] {
+    const frames: [number, number][] = [];
+    const reader = new FrameReader({
+      onDataHead: (id, length) => {
+        frames.push([id, length]);
+        return undefined;
+      },
+      onDataBytes: () => undefined,
+      onDataEnd: () => undefined,
+      onControl: () => undefined,
+    });
+    expect(reader.read(bytes)).toBeUndefined();
+    return frames;
+  }
+
+  const WIDE = { window: 1_048_576, peerWindow: 1_048_576, maxWindow: 1_048_576, maxUnread: 16_777_216 };
+
+  it("are taken by channels of one urgency frame by frame; one that is alone sends whole frames", () => {
+    const { a, b } = pair(WIDE);
+    const [x, y] = [a.open("x"), a.open("y")];
+    settle(a, b);
+    a.write(x, 40_000);
+    a.write(y, 20_000);
+    const shared = framesOf(a.take());
+    expect(shared).toEqual([
+      [1, SHARED_PAYLOAD],
+      [3, SHARED_PAYLOAD],
+      [1, SHARED_PAYLOAD],
+      [3, 20_000 - SHARED_PAYLOAD],
+      [1, 40_000 - 2 * SHARED_PAYLOAD],
+    ]);
+    a.write(x, 100_000);
+    expect(framesOf(Buffer.concat([a.take(), a.take()]))).toEqual([
+      [1, MAX_PAYLOAD],
+      [1, 100_000 - MAX_PAYLOAD],
+    ]);
+  });
+
+  it("go to the more urgent first, and starve nobody", () => {
+    const { a, b } = pair(WIDE);
+    const [late, urgent] = [a.open("late", 7), a.open("urgent", 0)];
+    settle(a, b);
+    a.write(late, 1_000);
+    a.write(urgent, 1_000_000);
+    const ids = framesOf(a.take(2_000_000)).map(([id]) => id);
+    const turn = ids.indexOf(late.state.id);
+    expect(turn).toBe(Math.ceil(STARVATION_BYTES / (SHARED_PAYLOAD + FRAME_HEAD)));
+  });
+
+  it("are of the level that has waited longest, from the less urgent ones", () => {
+    const scheduler = new FairScheduler<{ urgency: number; isQueued: boolean }>();
+    const [first, last] = [
+      { urgency: 0, isQueued: false },
+      { urgency: 5, isQueued: false },
+    ];
+    scheduler.add(first);
+    scheduler.add(last);
+    scheduler.add(last);
+    expect(scheduler.length).toBe(2);
+    scheduler.charge(0, STARVATION_BYTES);
+    expect(scheduler.take()).toBe(last);
+    expect(scheduler.take()).toBe(first);
+    expect(scheduler.take()).toBeUndefined();
+  });
+});
+
+describe("limits", () => {
+  const failureOf = (...frames: Buffer[]): string | undefined => {
+    const { b } = pair();
+    b.checksBytes = false;
+    for (const frame of frames) b.rules.receive(frame, now());
+    return b.failure;
+  };
+  const bytes = Buffer.alloc(10);
+
+  it.each<[string, Buffer[], RegExp]>([
+    [
+      "more bytes than the window",
+      [openFrame(1), data(1, Buffer.alloc(SETTINGS.window + 1))],
+      /were allowed/,
+    ],
+    ["data for a channel that was never opened", [data(1, bytes)], /never opened/],
+    ["data for a channel of its own numbers", [data(2, bytes)], /never opened/],
+    ["data without bytes", [openFrame(1), data(1, Buffer.alloc(0))], /no bytes/],
+    ["data after the end", [openFrame(1), data(1, bytes, FIN), data(1, bytes)], /after its end/],
+    ["unknown flags of data", [openFrame(1), data(1, bytes, 2)], /flags/],
+    ["an id of the other half", [openFrame(2)], /opened with id 2/],
+    ["an id that was used", [openFrame(3), openFrame(1)], /after 3/],
+    ["an id beyond the last one", [openFrame(MAX_CHANNEL_ID + 2)], /opened with id/],
+    ["a name without bytes", [openFrame(1, "")], /invalid name/],
+    ["a name of 256 bytes", [openFrame(1, "x".repeat(256))], /invalid name/],
+    [
+      "a name that is not UTF-8",
+      [encodeControl(FrameType.OPEN, 0, 1, Buffer.from([3, 0, 0xff]))],
+      /invalid name/,
+    ],
+    ["an urgency of 8", [encodeControl(FrameType.OPEN, 0, 1, Buffer.from([8, 0, 65]))], /urgency/],
+    ["a kind that is unknown", [encodeControl(FrameType.OPEN, 0, 1, Buffer.from([3, 2, 65]))], /kind/],
+    ["an acceptance of what was not asked", [encodeControl(FrameType.ACCEPT, 0, 2, bytes)], /never opened/],
+    [
+      "an acceptance of its own channel",
+      [openFrame(1), encodeControl(FrameType.ACCEPT, 0, 1, bytes)],
+      /twice/,
+    ],
+    ["credit of 0", [openFrame(1), encodeControl(FrameType.CREDIT, 0, 1, Buffer.alloc(4))], /credit of 0/],
+    [
+      "credit beyond all windows",
+      [openFrame(1), encodeControl(FrameType.CREDIT, 0, 1, Buffer.alloc(4, 255))],
+      /credit/,
+    ],
+    [
+      "credit of 3 bytes",
+      [openFrame(1), encodeControl(FrameType.CREDIT, 0, 1, Buffer.alloc(3))],
+      /credit has 3/,
+    ],
+    ["a ping of 9 bytes", [encodeControl(FrameType.PING, 0, 0, Buffer.alloc(9))], /ping has 9/],
+    ["a frame of 513 bytes that is not data", [encodeControl(9, 0, 0, Buffer.alloc(513))], /513 bytes/],
+    ["data of more than a frame", [data(1, Buffer.alloc(MAX_PAYLOAD + 1))], /65529 bytes/],
+  ])("end the link at %s", (_, frames, failure) => {
+    expect(failureOf(...frames)).toMatch(failure);
+    // The same in pieces of one byte.
+    const all = Buffer.concat(frames);
+    expect(failureOf(...Array.from(all, (_, i) => all.subarray(i, i + 1)))).toMatch(failure);
+  });
+
+  it("pass over types of later versions, and what is late", () => {
+    const frames = [
+      encodeControl(77, 255, 9, bytes),
+      openFrame(1),
+      encodeControl(FrameType.RESET, 0, 1, bytes),
+    ];
+    expect(
+      failureOf(...frames, data(1, bytes), encodeControl(FrameType.CREDIT, 0, 1, Buffer.alloc(4))),
+    ).toBeUndefined();
+  });
+
+  it("refuse a channel beyond the count, and beyond the bytes of all windows", () => {
+    const { a, b } = pair({ peerMaxChannels: 100 });
+    for (let i = 0; i < 10; i++) a.open("x");
+    settle(a, b);
+    expect([b.rules.count, b.rules.refused, a.rules.count]).toEqual([8, 2, 8]);
+    const tight = pair({ maxUnread: 3 * SETTINGS.window });
+    for (let i = 0; i < 3; i++) tight.a.open("x");
+    expect(tight.a.rules.refusal()).toBe("unread");
+    settle(tight.a, tight.b);
+    expect(tight.b.rules.refusal()).toBe("unread");
+  });
+
+  it("end the link when channels are opened and reset in a flood", () => {
+    const { b } = pair();
+    for (let id = 1; id < 4 * RESET_BURST && b.failure === undefined; id += 2) {
+      b.rules.receive(openFrame(id), now());
+      b.rules.receive(encodeControl(FrameType.RESET, 0, id, bytes), now());
+      b.take();
+    }
+    expect(b.failure).toMatch(/too often/);
+    expect(b.rules.accepted).toBe(RESET_BURST + 1);
+  });
+
+  it("end the link when pings are not read", () => {
+    const { b } = pair();
+    for (let i = 0; i < 70_000 && b.failure === undefined; i++)
+      b.rules.receive(encodeControl(FrameType.PING, 0, 0, Buffer.alloc(8)), now());
+    expect(b.failure).toMatch(/not read/);
+  });
+
+  it("end the link when channels are opened, ended by the program, and not read", () => {
+    const { b } = pair();
+    for (let id = 1; id < 200_000 && b.failure === undefined; id += 2) {
+      b.rules.receive(openFrame(id), now());
+      b.rules.reset((b.ends.get(id) as End).state, LinkCode.CLOSED, "");
+      b.ends.clear();
+    }
+    expect(b.failure).toMatch(/not read/);
+  });
+});
+
+describe("silence", () => {
+  it("is answered by a ping, and ends the link when nothing comes", () => {
+    clock.now = 0;
+    const { a, b } = pair();
+    settle(a, b);
+    expect(a.rules.nextWakeUp()).toBe(SETTINGS.pingInterval);
+    clock.now = SETTINGS.pingInterval;
+    a.rules.tick(clock.now);
+    expect(a.rules.nextWakeUp()).toBe(SETTINGS.pingInterval + SETTINGS.pingTimeout);
+    settle(a, b);
+    expect(a.rules.nextWakeUp()).toBe(2 * SETTINGS.pingInterval);
+    clock.now = 2 * SETTINGS.pingInterval;
+    a.rules.tick(clock.now);
+    clock.now += SETTINGS.pingTimeout;
+    expect(a.failure).toBeUndefined();
+    a.rules.tick(clock.now);
+    expect(a.failure).toMatch(/nothing came/);
+    expect(a.rules.nextWakeUp()).toBeUndefined();
+  });
+
+  it("measures the round trip by the first ping", () => {
+    const { a, b } = pair();
+    const ping = a.take();
+    clock.now += 30;
+    b.rules.receive(ping, now());
+    a.rules.receive(b.take(), now());
+    expect(a.rules.roundTrip).toBe(30);
+  });
+});
+
+it("an end that closes refuses new channels, and keeps the others", () => {
+  const { a, b } = pair();
+  const end = a.open("x");
+  settle(a, b);
+  b.rules.goaway(LinkCode.CLOSED, "closing");
+  const late = a.open("late");
+  settle(a, b);
+  expect([a.goaway, late.wasReset, a.rules.refusal(), end.state.isGone]).toEqual([
+    "closing",
+    true,
+    "closing",
+    false,
+  ]);
+  a.write(end, 10_000);
+  settle(a, b);
+  expect(b.ends.get(1)?.received).toBe(10_000);
+});

@@ -1,0 +1,105 @@
+/** docs/spec/link.md: its vectors are what this code writes, and the numbers in its tables are the code's. */
+import { createPrivateKey, type KeyObject } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { derivePasswordKey } from "../../src/core/password.js";
+import {
+  ANSWER,
+  encodeControl,
+  encodeOpen,
+  encodeReason,
+  FIN,
+  FrameType,
+  LinkCode,
+} from "../../src/link/frames.js";
+import { Handshake, type LinkRole } from "../../src/link/handshake.js";
+import { encodeMessage } from "../../src/link/messages.js";
+import { RecordSealer } from "../../src/link/seal.js";
+import { codes, ROOT } from "../docs-tables/support/markdown.js";
+
+const PAGE = readFileSync(join(ROOT, "docs/spec/link.md"), "utf8");
+
+/** The second cell of the row that begins with `what`. */
+function row(what: string): string {
+  const line = PAGE.split("\n").find((each) => each.startsWith(`| ${what} |`));
+  return codes(line?.split(" | ")[1] ?? "")[0] ?? "";
+}
+
+/** A private key of X25519 by its bytes. */
+function secret(byte: number): KeyObject {
+  const key = Buffer.concat([Buffer.from("302e020100300506032b656e04220420", "hex"), Buffer.alloc(32, byte)]);
+  return createPrivateKey({ key, format: "der", type: "pkcs8" });
+}
+
+const hex = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString("hex");
+
+it("the handshake's vectors are what the code sends", async () => {
+  const settings = { window: 65_536, maxChannels: 100, keys: [Buffer.alloc(32, 1)], encrypt: true };
+  const make = (role: LinkRole, byte: number): Handshake =>
+    new Handshake({ ...settings, role }, secret(byte));
+  const [dialler, acceptor] = [make("dialler", 7), make("acceptor", 9)];
+  const sent: Buffer[] = [];
+  const send = (bytes: Buffer): void => void sent.push(bytes);
+  dialler.receive(acceptor.hello, send);
+  acceptor.receive(Buffer.concat([dialler.hello, sent[0] as Buffer]), send);
+  dialler.receive(sent[1] as Buffer, send);
+  expect({
+    "hello of the dialler": hex(dialler.hello),
+    "hello of the acceptor": hex(acceptor.hello),
+    "proof of the dialler": hex(sent[0]?.subarray(1)),
+    "proof of the acceptor": hex(sent[1]?.subarray(1)),
+    "key of what the dialler sends": hex(dialler.agreement?.seals?.out),
+    "P of the password `correct horse battery`, group `link`": hex(
+      await derivePasswordKey("correct horse battery", "shoal link password 1 link"),
+    ),
+  }).toEqual(
+    Object.fromEntries(
+      [
+        "hello of the dialler",
+        "hello of the acceptor",
+        "proof of the dialler",
+        "proof of the acceptor",
+        "key of what the dialler sends",
+        "P of the password `correct horse battery`, group `link`",
+      ].map((what) => [what, row(what)]),
+    ),
+  );
+});
+
+it("the vectors of records, frames and messages are what the code writes", () => {
+  const ping = Buffer.alloc(8);
+  ping.writeBigUInt64BE(1n);
+  const credit = Buffer.alloc(4);
+  credit.writeUInt32BE(32_768);
+  const written = {
+    record: Buffer.concat(new RecordSealer(Buffer.alloc(32, 1)).seal([Buffer.from("hello")]) ?? []),
+    "OPEN of channel 1, urgency 3, bytes, `files`": encodeControl(
+      FrameType.OPEN,
+      0,
+      1,
+      encodeOpen({ urgency: 3, kind: 0, name: "files" }),
+    ),
+    "ACCEPT of channel 1": encodeControl(FrameType.ACCEPT, 0, 1, Buffer.alloc(0)),
+    "DATA of channel 1, `hello`, with FIN": encodeControl(FrameType.DATA, FIN, 1, Buffer.from("hello")),
+    "CREDIT of 32,768 bytes for channel 2": encodeControl(FrameType.CREDIT, 0, 2, credit),
+    "RESET of channel 2, code 2, `no`": encodeControl(
+      FrameType.RESET,
+      0,
+      2,
+      encodeReason(LinkCode.REFUSED, "no", 200),
+    ),
+    "PING 1": encodeControl(FrameType.PING, 0, 0, ping),
+    "a message `hi` on a channel of messages, without its frame": encodeMessage(Buffer.from("hi")),
+  };
+  for (const [what, bytes] of Object.entries(written)) expect(hex(bytes), what).toBe(row(what));
+});
+
+it("the table of frames has the code's types", () => {
+  const rows = [...PAGE.matchAll(/^\| `([0-9a-f]{2})` \| ([A-Z]+) \|/gm)].map(([, number, name]) => [
+    name,
+    Number.parseInt(number as string, 16),
+  ]);
+  expect(Object.fromEntries(rows)).toEqual(FrameType);
+  expect(ANSWER).toBe(1);
+});

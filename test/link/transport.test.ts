@@ -1,0 +1,201 @@
+/** Names over many links, with callbacks: `MultiplexTransport`. */
+import { once } from "node:events";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { duplexPair } from "node:stream";
+import { afterEach, expect, it } from "vitest";
+import {
+  type MultiplexLink,
+  MultiplexTransport,
+  type MultiplexTransportOptions,
+} from "../../src/link/index.js";
+
+const PASSWORD = "cluster password";
+const open: (MultiplexTransport | Server)[] = [];
+
+afterEach(async () => {
+  for (const each of open.splice(0)) {
+    if (each instanceof MultiplexTransport) await each.close({ linger: 0 });
+    else each.close();
+  }
+});
+
+function transport(options: MultiplexTransportOptions = {}): MultiplexTransport {
+  const made = new MultiplexTransport(PASSWORD, options);
+  open.push(made);
+  return made;
+}
+
+/** What a name's callbacks get, as lines; and a wait for some of them. */
+class Notes {
+  readonly lines: string[] = [];
+  #onLine: (() => void) | undefined;
+
+  readonly status = (_link: MultiplexLink, status: string, name: string): void =>
+    this.add(`${name} ${status}`);
+  readonly data = (_link: MultiplexLink, data: Buffer, name: string): void => this.add(`${name}: ${data}`);
+
+  add(line: string): void {
+    this.lines.push(line);
+    this.#onLine?.();
+  }
+
+  async until(count: number): Promise<string[]> {
+    while (this.lines.length < count)
+      await new Promise<void>((resolve) => {
+        this.#onLine = resolve;
+      });
+    return this.lines;
+  }
+}
+
+async function join(a: MultiplexTransport, b: MultiplexTransport): Promise<[MultiplexLink, MultiplexLink]> {
+  const [x, y] = duplexPair();
+  return Promise.all([a.commence(x, undefined, { role: "dialler" }), b.commence(y)]);
+}
+
+it("a name is open when both ends have opened it, in any order, and data comes in order", async () => {
+  const [a, b] = [transport(), transport()];
+  const [atA, atB] = [new Notes(), new Notes()];
+  a.open("early", atA.status, atA.data);
+  const [link] = await join(a, b);
+  await expect(a.sendFrame(link, "early", Buffer.from("x"))).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+  b.open("early", atB.status, atB.data);
+  expect(await atA.until(1)).toEqual(["early open"]);
+  expect(await atB.until(1)).toEqual(["early open"]);
+  const texts = ["one", "", "x".repeat(200_000), "four"];
+  await Promise.all(texts.map((each) => a.sendFrame(link, "early", Buffer.from(each))));
+  expect((await atB.until(5)).slice(1)).toEqual(texts.map((each) => `early: ${each}`));
+  expect([a.isOpen("early"), b.isOpen("late"), a.stats().sent, b.stats().received]).toEqual([
+    true,
+    false,
+    4,
+    4,
+  ]);
+  expect(a.status()).toMatchObject([{ address: undefined, names: ["early"] }]);
+});
+
+it("a name that is closed at one end is closed at the other, and can be opened again", async () => {
+  const [a, b] = [transport(), transport()];
+  const [atA, atB] = [new Notes(), new Notes()];
+  for (const [end, notes] of [
+    [a, atA],
+    [b, atB],
+  ] as const)
+    end.open("x", notes.status, notes.data);
+  const [link, back] = await join(a, b);
+  await Promise.all([atA.until(1), atB.until(1)]);
+  expect([b.close("x"), b.close("x")]).toEqual([true, false]);
+  expect(await atA.until(2)).toEqual(["x open", "x closed"]);
+  await expect(a.sendFrame(link, "x", Buffer.from("y"))).rejects.toMatchObject({ code: "EHOSTUNREACH" });
+  const again = new Notes();
+  b.open("x", again.status, again.data);
+  expect((await atA.until(3))[2]).toBe("x open");
+  await again.until(1);
+  await a.sendFrame(link, "x", Buffer.from("y"));
+  expect(await again.until(2)).toEqual(["x open", "x: y"]);
+  await b.sendFrame(back, "x", Buffer.from("z"));
+  expect((await atA.until(4))[3]).toBe("x: z");
+});
+
+it("a callback that is busy stops its own sender and no other name, and a full queue refuses", async () => {
+  const [a, b] = [transport({ maxQueueBytes: 100_000 }), transport({ window: 4_096, maxWindow: 4_096 })];
+  const notes = new Notes();
+  let release = (): void => undefined;
+  const busy = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const opened = new Notes();
+  a.open("busy", opened.status, opened.data);
+  a.open("other", opened.status, opened.data);
+  b.open("busy", notes.status, (_link, data) => busy.then(() => notes.add(`busy ${data.length}`)));
+  b.open("other", notes.status, notes.data);
+  const [link] = await join(a, b);
+  await Promise.all([opened.until(2), notes.until(2)]);
+  const sends = [
+    a.sendFrame(link, "busy", Buffer.alloc(60_000)),
+    a.sendFrame(link, "busy", Buffer.alloc(30_000)),
+  ];
+  await expect(a.sendFrame(link, "busy", Buffer.alloc(60_000))).rejects.toMatchObject({
+    code: "ERR_TOO_MANY_PENDING",
+  });
+  await a.sendFrame(link, "other", Buffer.from("hello"));
+  expect((await notes.until(3))[2]).toBe("other: hello");
+  release();
+  await Promise.all(sends);
+  expect((await notes.until(5)).slice(3)).toEqual(["busy 60000", "busy 30000"]);
+  expect(a.stats().refused).toBe(1);
+});
+
+it("a message that is too long for the other end ends its channel there, with an event", async () => {
+  const [a, b] = [transport(), transport({ maxMessageSize: 1_000 })];
+  const notes = new Notes();
+  a.open("x", notes.status, notes.data);
+  b.open(
+    "x",
+    () => undefined,
+    () => undefined,
+  );
+  const failed = new Promise((resolve) => b.events.once("channel:failed", resolve));
+  const [link] = await join(a, b);
+  await notes.until(1);
+  await expect(a.sendFrame(link, "x", Buffer.alloc(2_000_000))).rejects.toMatchObject({ code: "EINVAL" });
+  await a.sendFrame(link, "x", Buffer.alloc(2_000)).catch(() => undefined);
+  expect(await failed).toMatchObject({
+    name: "x",
+    error: { message: expect.stringContaining("maxMessageSize") },
+  });
+  expect(await notes.until(2)).toEqual(["x open", "x closed"]);
+});
+
+it("knows its connections by address, and reports when they end", async () => {
+  const [a, b] = [transport(), transport()];
+  const server = createServer().listen(0, "127.0.0.1");
+  open.push(server);
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  const accepted = once(server, "connection");
+  const socket = connect(port, "127.0.0.1");
+  const [other] = (await accepted) as [Socket];
+  const states: string[] = [];
+  const notes = new Notes();
+  await Promise.all([
+    a.commence(socket, (_link, status) => {
+      states.push(status);
+      notes.add(status);
+    }),
+    b.commence(other),
+  ]);
+  expect([
+    a.hasConnection(`127.0.0.1:${port}`),
+    a.hasConnection("127.0.0.1"),
+    a.hasConnection("127.0.0.2"),
+  ]).toEqual([true, true, false]);
+  other.resetAndDestroy();
+  expect(await notes.until(2)).toEqual(["connected", "ended"]);
+  expect([a.hasConnection("127.0.0.1"), a.stats().links]).toEqual([false, 0]);
+});
+
+it("refuses names, callbacks, passwords and links that it cannot have", async () => {
+  const a = transport({ maxLinks: 1 });
+  const nothing = (): void => undefined;
+  const code = (call: () => unknown): unknown => {
+    try {
+      call();
+      return undefined;
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+  expect([
+    code(() => a.open("", nothing, nothing)),
+    code(() => a.open("x", undefined as never, nothing)),
+    code(() => new MultiplexTransport("short")),
+    code(() => new MultiplexTransport(PASSWORD, { maxLink: 1 } as never)),
+  ]).toEqual(Array(4).fill("EINVAL"));
+  a.open("x", nothing, nothing);
+  expect(code(() => a.open("x", nothing, nothing))).toBe("EFSM");
+  await join(a, transport());
+  await expect(a.commence(duplexPair()[0])).rejects.toMatchObject({ code: "EFSM" });
+  await a.close();
+  expect(code(() => a.open("y", nothing, nothing))).toBe("EBADF");
+});
