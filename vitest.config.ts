@@ -39,14 +39,31 @@ const PURE = [
  * processes: a start, and the reading of shoal's modules, are a third of a second of computing for each file.
  */
 const SHARED = [
+  "test/bench/{framing,options,patterns,runner}.test.ts",
+  "test/chaos/zmtp/black-hole.test.ts",
+  "test/cli/!(docs|pyzmq|signals|top).test.ts",
+  "test/cluster/{admission,clients,connections,discovery,net}/!(*processes).test.ts",
+  "test/cluster/messaging/!(*chaos|*processes).test.ts",
+  "test/cluster/node*(-discovery|-endpoints|-hostile|-interfaces|-registry|-simulated|-survey).test.ts",
+  "test/cluster/zre/!(interop).test.ts",
   "test/contract/!(zeromq*).test.ts",
-  "test/engine/zmtp/!(byte-bounds|hostile-floods|lifetime|transferred).test.ts",
-  "test/engine/zmtp/transport/{address,ipc,tcp-table}.test.ts",
+  "test/engine/{facets,select}.test.ts",
+  "test/engine/zmtp/!(byte-bounds|hostile-floods|transferred).test.ts",
+  "test/engine/zmtp/transport/{address,ipc,tcp-table,ws}.test.ts",
+  "test/examples/*.test.ts",
   "test/fuzz/{patterns,proxy}/*.test.ts",
+  "test/fuzz/zmtp/socket.test.ts",
   "test/metrics/serve.test.ts",
-  "test/patterns/{clone,espresso,federation,freelance,kit,last-value-cache,load-balancer,majordomo,pirate,sequenced,suicidal-snail}/!(chaos|exec|guide|pyzmq|secured|stalled-worker|stopped-client|worker-thread).test.ts",
-  "test/proxy/{capture,control,drain,live-endpoints,loops,proxies}.test.ts",
+  "test/patterns/binary-star/{hostile,server}.test.ts",
+  "test/patterns/black-box/*.test.ts",
+  "test/patterns/kit/store/lmdb.test.ts",
+  "test/patterns/titanic/{damage,durability,lmdb-store,postgres-store,titanic}.test.ts",
+  "test/patterns/{clone,espresso,federation,freelance,kit,last-value-cache,load-balancer,majordomo,pirate,sequenced,suicidal-snail}/!(chaos|guide|pyzmq|stalled-worker|stopped-client|worker-thread).test.ts",
+  "test/process/!(worker-threads|ipc-race|life|end-warning).test.ts",
+  "test/proxy/{attack,churn,capture,control,drain,live-endpoints,loops,proxies}.test.ts",
   "test/proxy/policy/{flows,peers}.test.ts",
+  "test/sockets/pump.test.ts",
+  "test/testing/{network,node,simulate}.test.ts",
   "test/vectors/*.test.ts",
 ];
 
@@ -54,8 +71,8 @@ export default defineConfig({
   test: {
     // Sockets and native code: processes apart, and no second try for a test that fails.
     pool: "forks",
-    // One more than the cores that it is meant for: a third of the time a test waits for processes and timers.
-    maxWorkers: 3,
+    // Three more than the cores that it is meant for: more than half of the time a test waits for processes and timers.
+    maxWorkers: 5,
     retry: 0,
     // Bounds for what hangs: a busy machine may take many times what a quiet one does.
     testTimeout: 40_000,

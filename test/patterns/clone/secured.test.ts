@@ -18,7 +18,8 @@ import {
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
 
-const HEARTBEAT = 100;
+/** ms. Twice this without a word, and a server goes on alone: more than a busy machine holds a process up. */
+const HEARTBEAT = 400;
 /** ms for what takes handshakes and a fail-over, on a busy machine. */
 const PATIENCE = 10_000;
 
