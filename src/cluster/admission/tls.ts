@@ -94,7 +94,8 @@ function checkUsable(what: string, certificate: ClusterCertificate, ca: string |
   } catch (error) {
     const reason = ((error as Error).cause as Error | undefined)?.message ?? (error as Error).message;
     // OpenSSL's texts begin with numbers and names of its parts.
-    const plain = reason.replace(/^error:[0-9A-F]+:[^:]*:[^:]*:/, "");
+    const text = reason.replace(/^error:[0-9A-F]+:[^:]*:[^:]*:/, "");
+    const plain = text === "key values mismatch" ? "the key is not that of the certificate" : text;
     throw new InvalidArgumentError(`${what} cannot be used: ${plain}`, { cause: error });
   }
 }

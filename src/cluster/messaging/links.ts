@@ -207,6 +207,13 @@ export class NodeLinks implements MessageLinks {
    * @throws the first protocol's error where none could be opened
    */
   async start(): Promise<void> {
+    // Without a listener, too: this node sends then, over connections that it dials.
+    const idle = this.#options.idle ?? LINK_IDLE;
+    this.#idleTimer = setInterval(() => {
+      const now = performance.now();
+      for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
+    }, idle / 4);
+    this.#idleTimer.unref();
     const failures: unknown[] = [];
     for (const protocol of this.#options.protocols) {
       try {
@@ -224,12 +231,6 @@ export class NodeLinks implements MessageLinks {
     if (this.#closing !== undefined) return;
     if (this.#listeners.size === 0 && failures.length > 0) throw failures[0];
     this.#advertise();
-    const idle = this.#options.idle ?? LINK_IDLE;
-    this.#idleTimer = setInterval(() => {
-      const now = performance.now();
-      for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
-    }, idle / 4);
-    this.#idleTimer.unref();
   }
 
   /** The keys have changed: `security` has the new ones. */

@@ -247,6 +247,25 @@ describe("links between two nodes", () => {
     expect(a.peers).toEqual([[b.id, "up"]]);
   });
 
+  test("the same of a node that could not listen, and sends all the same", async () => {
+    const tcp = tcpProtocol();
+    const deaf: MessageProtocol = {
+      name: "tcp",
+      secure: true,
+      reaches: (target) => tcp.reaches(target),
+      listen: () => Promise.reject(new Error("no port is free")),
+      dial: (...given) => tcp.dial(...given),
+    };
+    const a = new LinksNode(world, "a", { idle: 20, protocols: [deaf] });
+    world.started.push(a);
+    await expect(a.links.start()).rejects.toThrow("no port is free");
+    world.add(a);
+    const b = await world.node("b");
+    sendAll(a, b, 1);
+    await b.until(() => b.items.length === 1);
+    await expect.poll(() => a.to(b).state).toBe("idle");
+  });
+
   test("closing with linger delivers what waits; without it, counts it as lost", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
