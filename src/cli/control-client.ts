@@ -1,7 +1,7 @@
 /** The side of a control socket that asks: of `shoal top`, and of the commands that steer a running node. */
-import { Request } from "../index.js";
+import { Request, TransportError } from "../index.js";
 import { handshakeFault } from "./endpoints.js";
-import { asUsage, Failure } from "./failure.js";
+import { asUsage, describe, Failure, hasCode } from "./failure.js";
 import type { SecurityOptions } from "./security.js";
 
 /** Maximum bytes of a reply. */
@@ -25,6 +25,8 @@ export class ControlClient {
   readonly #socket: Request;
   /** Why there is no reply, while the cause is known. */
   #cause: string | undefined;
+  /** Why there is no connection, as the system says. */
+  #unreached: string | undefined;
 
   private constructor(security: SecurityOptions) {
     this.#socket = new Request({
@@ -39,8 +41,12 @@ export class ControlClient {
       this.#socket.events.on(type, (event) => {
         this.#cause = handshakeFault(event, curve);
       });
+    this.#socket.events.on("connect:retry", ({ error }) => {
+      if (error instanceof TransportError) this.#unreached = describe(error);
+    });
     this.#socket.events.on("peer:join", () => {
       this.#cause = undefined;
+      this.#unreached = undefined;
     });
   }
 
@@ -59,7 +65,9 @@ export class ControlClient {
   /** The reply to a command, as text. @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure when the handshake fails */
   async ask(command: object, options: ControlRequestOptions): Promise<string> {
     const frames = await this.#socket.request(JSON.stringify(command), options).catch((error: unknown) => {
-      throw this.#cause === undefined ? error : new Failure(this.#cause);
+      if (this.#cause !== undefined) throw new Failure(this.#cause);
+      if (this.#unreached !== undefined && hasCode(error, "ETIMEDOUT")) throw new Failure(this.#unreached);
+      throw error;
     });
     return String(frames[0] ?? "");
   }

@@ -63,6 +63,10 @@ export async function clientsOfFlags(
     );
   }
   if (usersFile === undefined) throw new UsageError("--clients needs --clients-users FILE: who may ask");
+  if (endpoint !== undefined && !/^(?:tcp|tls):\/\//.test(endpoint))
+    throw new UsageError(`--clients: expected tcp://HOST:PORT or tls://HOST:PORT; got ${endpoint}`);
+  if (endpoint?.startsWith("tls://") === true && tls === undefined)
+    throw new UsageError(`--clients ${endpoint} needs --clients-tls-cert FILE and --clients-tls-key FILE`);
   return clientsOf(
     {
       usersFile,

@@ -103,6 +103,8 @@ describe("which node is meant", () => {
       await node("a");
       await fails(/no reply came within 300 ms/, "status", "--node", group, "--timeout", "300");
       expect((await json("status", "--node", "a")).name).toMatch(/^a@/);
+      const nowhere = ["--control", "tcp://127.0.0.1:1", "--timeout", "300"];
+      await fails(/tcp:\/\/127\.0\.0\.1:1.*ECONNREFUSED/, "status", ...nowhere);
     } finally {
       await registration.close();
       silent.close();
