@@ -1,6 +1,7 @@
 /** Loads a package that shoal does not bring along, when it is needed, and says how to install it when it is not there. */
-import { createRequire } from "node:module";
+
 import { NotSupportedError } from "./errors.js";
+import { requireHere } from "./require-here.js";
 
 /**
  * @param purpose what needs it, as the subject of a sentence
@@ -9,7 +10,7 @@ import { NotSupportedError } from "./errors.js";
 export function loadOptional(
   name: string,
   purpose: string,
-  require: (id: string) => unknown = createRequire(import.meta.url),
+  require: (id: string) => unknown = requireHere(),
 ): unknown {
   try {
     return require(name);

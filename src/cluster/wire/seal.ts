@@ -15,8 +15,8 @@
  * makes no member, a newcomer is challenged (membership/membership.ts).
  */
 import type { CipherGCMTypes } from "node:crypto";
-import { createRequire } from "node:module";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { requireHere } from "../../core/require-here.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { MAX_KEYS, MAX_PACKET, MAX_SESSIONS, REPLAY_WINDOW } from "../bounds.js";
 import { decodeBody, encodePacket, type Junk, PREFIX, SEALED, VERSION } from "./codec.js";
@@ -54,7 +54,7 @@ let chacha: Chacha | undefined;
 
 /** HChaCha20: the key of a session. */
 function sessionKey(key: Uint8Array, session: Uint8Array): Buffer {
-  chacha ??= createRequire(import.meta.url)("@noble/ciphers/chacha.js") as Chacha;
+  chacha ??= requireHere()("@noble/ciphers/chacha.js") as Chacha;
   const words = (bytes: Uint8Array): Uint32Array => {
     const copy = Buffer.from(bytes);
     return Uint32Array.from({ length: bytes.length / 4 }, (_, i) => copy.readUInt32LE(4 * i));

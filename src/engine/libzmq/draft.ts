@@ -5,8 +5,9 @@
  *   SERVER         [routing id, 4 bytes, big-endian | body]
  *   RADIO, DISH    [group | body]
  */
-import { createRequire } from "node:module";
+
 import { NotSupportedError } from "../../core/errors.js";
+import { requireHere } from "../../core/require-here.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine.js";
 import type { Native, NativeSocket, NativeSocketClass } from "./native.js";
@@ -47,7 +48,7 @@ export function nativeClassOf(native: Native, type: SocketTypeName): NativeSocke
   if (!isDraft(type)) return native[type];
   if (native.capability.draft !== true)
     throw new NotSupportedError(`The libzmq engine has no ${type}: zeromq was built without draft sockets`);
-  classes ??= draftClasses(native, createRequire(import.meta.url)("zeromq/draft") as Drafts);
+  classes ??= draftClasses(native, requireHere()("zeromq/draft") as Drafts);
   return classes[type];
 }
 

@@ -2,8 +2,9 @@
  * The part of the npm package `zeromq` that this engine uses, and how it is
  * loaded: on the first socket, never at import.
  */
-import { createRequire } from "node:module";
+
 import { NotSupportedError } from "../../core/errors.js";
+import { requireHere } from "../../core/require-here.js";
 import type { OutgoingMessage } from "../engine.js";
 
 export interface NativeSocket {
@@ -79,7 +80,7 @@ let loaded: Native | undefined;
  *
  * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` where it is not installed or its addon does not load, and on Bun and Deno, whose process it ends
  */
-export function loadNative(require: (id: string) => unknown = createRequire(import.meta.url)): Native {
+export function loadNative(require: (id: string) => unknown = requireHere()): Native {
   if (loaded !== undefined) return loaded;
   // Asked before it is loaded: when it ends the process there is nothing to catch.
   const runtime =

@@ -10,8 +10,9 @@
  * the first CURVE connection, not with the package: noble is an ES module, which
  * Node.js can `require` from 20.19 and 22.12 on.
  */
-import { createRequire } from "node:module";
+
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { requireHere } from "../../../core/require-here.js";
 
 /** How many bytes a sealed box is longer than what is in it. */
 export const TAG_LENGTH = 16;
@@ -38,11 +39,9 @@ interface Sodium {
   crypto_secretbox_open_easy(m: Uint8Array, c: Uint8Array, n: Uint8Array, k: Uint8Array): boolean;
 }
 
-const load = createRequire(import.meta.url);
-
 /** @throws whatever keeps the addon from loading here */
 export function sodiumBox(): CurveBox {
-  const sodium = load("sodium-native") as Sodium;
+  const sodium = requireHere()("sodium-native") as Sodium;
   return {
     name: "sodium",
     seal: (sealed, plain, nonce, key) => sodium.crypto_secretbox_easy(sealed, plain, nonce, key),
@@ -57,7 +56,9 @@ const NOBLE_HEAD = 32;
 
 /** @throws what keeps an ES module from being required here: a Node.js before 22.12 */
 export function nobleBox(): CurveBox {
-  const { xsalsa20poly1305 } = load("@noble/ciphers/salsa.js") as typeof import("@noble/ciphers/salsa.js");
+  const { xsalsa20poly1305 } = requireHere()(
+    "@noble/ciphers/salsa.js",
+  ) as typeof import("@noble/ciphers/salsa.js");
   let kept = new Uint8Array(1024);
   /** Working memory for `length` bytes of input; noble wants it exact. */
   const memory = (length: number): Uint8Array => {

@@ -1,0 +1,160 @@
+/** The package where programs are CommonJS: the extension host of VS Code, Electron's main process, and a bundle in one file. */
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { rolldown } from "rolldown";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ROOT } from "./child.js";
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-loading-"));
+  mkdirSync(join(folder, "node_modules"));
+  symlinkSync(ROOT, join(folder, "node_modules/shoal"), "dir");
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs a file. @returns its output */
+function run(file: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [file], { cwd: folder, timeout: 30_000 }, (error, stdout, stderr) => {
+      if (error === null && stderr === "") resolve(stdout);
+      else reject(new Error(`${error?.message} ${stdout} ${stderr}`));
+    });
+  });
+}
+
+/** A message over every transport that needs no files, plain and with CURVE. */
+const USE = `
+async function use({ Context, Pull, Push, curveKeyPair }, { Client, Server }) {
+  const context = new Context({ engine: "zmtp" });
+  const keys = curveKeyPair();
+  for (const endpoint of ["tcp://127.0.0.1:*", "ws://127.0.0.1:*", "inproc://a"])
+    for (const curve of [false, true]) {
+      if (curve && endpoint.startsWith("inproc")) continue;
+      const pull = new Pull({ context, ...(curve ? { curveServer: true, curveSecretKey: keys.secretKey } : {}) });
+      const client = curveKeyPair();
+      const push = new Push({
+        context,
+        ...(curve
+          ? { curveServerKey: keys.publicKey, curvePublicKey: client.publicKey, curveSecretKey: client.secretKey }
+          : {}),
+      });
+      push.connect(await pull.bind(endpoint));
+      await push.send("hello");
+      console.log(endpoint.slice(0, 3), curve, String(await pull.receive()));
+      await push.close();
+      await pull.close();
+    }
+  const server = new Server({ context });
+  const asker = new Client({ context });
+  asker.connect(await server.bind("tcp://127.0.0.1:*"));
+  await asker.send("draft");
+  console.log(String((await server.receive())[0]));
+  await asker.close();
+  await server.close();
+}
+`;
+const PRINTED = "tcp false hello\ntcp true hello\nws: false hello\nws: true hello\ninp false hello\ndraft\n";
+
+/** Node.js loads modules by `require` from 20.19 and 22.12 on. */
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+const requiresModules = major > 22 || (major === 22 && minor >= 12) || (major === 20 && minor >= 19);
+
+describe("a program in CommonJS", () => {
+  it.skipIf(!requiresModules)("requires the package", async () => {
+    const file = join(folder, "requires.cjs");
+    writeFileSync(file, `${USE} use(require("shoal"), require("shoal/draft"));`);
+    expect(await run(file)).toBe(PRINTED);
+  });
+
+  it("imports the package when it needs it", async () => {
+    const file = join(folder, "imports.cjs");
+    writeFileSync(file, `${USE} (async () => use(await import("shoal"), await import("shoal/draft")))();`);
+    expect(await run(file)).toBe(PRINTED);
+  });
+
+  it.skipIf(!requiresModules)("has one copy of the package, however it gets it", async () => {
+    const file = join(folder, "both.cjs");
+    writeFileSync(
+      file,
+      `(async () => { const { Pull } = require("shoal"); console.log(Pull === (await import("shoal")).Pull); })();`,
+    );
+    expect(await run(file)).toBe("true\n");
+  });
+});
+
+describe("an extension host", () => {
+  /** As VS Code's: a module of its own is put in place of a name, and extensions are loaded by `require` and activated. */
+  const HOST = `
+    const Module = require("node:module");
+    const load = Module._load;
+    Module._load = function (request, ...rest) {
+      return request === "vscode" ? { version: "1.99" } : load.call(this, request, ...rest);
+    };
+    require("./extension.cjs").activate({ subscriptions: [] }).then(() => process.exit(0));
+  `;
+
+  it.each([
+    ...(requiresModules ? [["requires", 'require("shoal")', 'require("shoal/draft")'] as const] : []),
+    ["imports", 'await import("shoal")', 'await import("shoal/draft")'],
+  ] as const)("runs an extension that %s the package", async (_, shoal, draft) => {
+    writeFileSync(join(folder, "host.cjs"), HOST);
+    writeFileSync(
+      join(folder, "extension.cjs"),
+      `const vscode = require("vscode"); ${USE} exports.activate = async () => {
+        if (vscode.version !== "1.99") throw new Error("no host");
+        await use(${shoal}, ${draft});
+      };`,
+    );
+    expect(await run(join(folder, "host.cjs"))).toBe(PRINTED);
+  });
+});
+
+describe("a bundle in one file, where there are no other packages,", () => {
+  /** @param withoutUrl as esbuild has it: `import.meta.url` is empty in CommonJS */
+  async function bundled(format: "cjs" | "esm", withoutUrl: boolean, ...packages: string[]): Promise<string> {
+    const input = join(folder, "main.mjs");
+    writeFileSync(
+      input,
+      `import * as shoal from "shoal"; import * as draft from "shoal/draft"; ${USE} use(shoal, draft);`,
+    );
+    const bundle = await rolldown({
+      input,
+      platform: "node",
+      external: ["zeromq"],
+      logLevel: "silent",
+      ...(withoutUrl ? { transform: { define: { "import.meta.url": "undefined" } } } : {}),
+    });
+    const { output } = await bundle.generate({ format, inlineDynamicImports: true });
+    await bundle.close();
+    expect(output).toHaveLength(1);
+    const alone = mkdtempSync(join(tmpdir(), "shoal-bundle-"));
+    try {
+      for (const name of packages) {
+        mkdirSync(dirname(join(alone, "node_modules", name)), { recursive: true });
+        symlinkSync(join(ROOT, "node_modules", name), join(alone, "node_modules", name), "dir");
+      }
+      const file = join(alone, format === "cjs" ? "main.cjs" : "main.mjs");
+      writeFileSync(file, output[0].code);
+      return await run(file);
+    } finally {
+      rmSync(alone, { recursive: true });
+    }
+  }
+
+  it.each([
+    ["cjs", false],
+    ["cjs", true],
+    ["esm", false],
+  ] as const)("runs (%s, without its URL: %s), with CURVE where @noble/ciphers is there", async (format, withoutUrl) => {
+    expect(await bundled(format, withoutUrl, "@noble/ciphers")).toBe(PRINTED);
+  });
+
+  it("names the package that CURVE needs, where it is not", async () => {
+    await expect(bundled("cjs", true)).rejects.toThrow(
+      /tcp false hello[\s\S]*CURVE needs the npm package @noble\/ciphers here[\s\S]*npm install @noble\/ciphers/,
+    );
+  });
+});
