@@ -26,7 +26,6 @@ const PURE = [
   "test/cluster/discovery/{beacon-rules,discovery,endpoint-slices,mdns-records,merge,names,parse}.test.ts",
   "test/cluster/{admission,connections}/!(node*).test.ts",
   "test/cluster/messaging/{hooks,items,query,route-hostile,route-replication,route-schedules,route-table,schema,service-wire,services,subscription-table,topic-ids,topics,waiting-sends,window}.test.ts",
-  "test/cluster/messaging/{hooks,items,query,route-hostile,route-replication,route-schedules,route-table,running-timeout,schema,service-wire,services,subscription-table,topic-ids,topics,waiting-sends,window}.test.ts",
   "test/cluster/requests/{balancer,schedules,wire}.test.ts",
   "test/cluster/zre/{codec,rules,simulation}.test.ts",
   "test/support/seed.test.ts",
