@@ -39,6 +39,16 @@ export async function withCluster<T>(
   }
 }
 
+/** A node of the cluster that options name, which is not started. @throws UsageError, Failure */
+export async function clusterNodeOf(name: string, settings: ClusterSettings): Promise<ClusterNode> {
+  const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
+  const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
+  const password = file === undefined ? undefined : await readPasswordFile(file);
+  const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
+  const scope = key === undefined && password === undefined ? undefined : ("link" as const);
+  return asUsage(() => new ClusterNode({ name, ...defined({ group, key, password, scope, discovery }) }));
+}
+
 /** @throws UsageError */
 function nameOf(endpoint: string): string {
   const name = endpoint.slice(SCHEME.length);
@@ -72,19 +82,12 @@ export class ClusterEndpoints implements EndpointSource {
     log: Log,
   ): Promise<ClusterEndpoints> {
     const names = connect.filter(isOfCluster).map(nameOf);
-    const { clusterGroup: group, clusterKey, clusterPasswordFile: file } = settings;
-    if (clusterKey !== undefined && file !== undefined)
+    const { clusterKey, clusterPasswordFile } = settings;
+    if (clusterKey !== undefined && clusterPasswordFile !== undefined)
       throw new UsageError("expected --cluster-key or --cluster-password-file, not both");
-    const key = clusterKey === undefined ? undefined : await readKeyFile(clusterKey);
-    const password = file === undefined ? undefined : await readPasswordFile(file);
-    const discovery = await asUsage(() => settings.clusterDiscovery?.map(parseDiscovery));
-    const scope = key === undefined && password === undefined ? undefined : ("link" as const);
-    const node = await asUsage(
-      () =>
-        new ClusterNode({
-          name: `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
-          ...defined({ group, key, password, scope, discovery }),
-        }),
+    const node = await clusterNodeOf(
+      `shoal-${command.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`,
+      settings,
     );
     const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
     return new ClusterEndpoints(node, names, fixed, log);

@@ -8,7 +8,7 @@ import type { CommandMember, CommandTable } from "../control/protocol.js";
 import { UsageError } from "./failure.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
-import type { NodeOperator, NodeSend } from "./node-operator.js";
+import type { NodeOperator, NodeRequest, NodeSend } from "./node-operator.js";
 import {
   clientsText,
   discoveredText,
@@ -58,6 +58,7 @@ export type SteeredNode = Pick<
   | "channels"
   | "send"
   | "query"
+  | "request"
 >;
 
 /** The members of a command, or of a reply. */
@@ -134,6 +135,18 @@ const option = (flags: string, help: string): NodeMember => ({
 const truth = (): NodeMember => ({
   expected: "true or false",
   accepts: (value) => typeof value === "boolean",
+});
+
+/** ms of a wait; of several the last one counts. */
+const wait = (help: string): NodeMember => ({
+  flags: "--wait <MS>",
+  help,
+  expected: `a whole number of ms from 0 to ${MAX_WAIT}`,
+  accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_WAIT,
+  parse: (written) => {
+    const text = (written as string[]).at(-1) ?? "";
+    return /^\d+$/.test(text) ? Number(text) : text;
+  },
 });
 
 const isEmpty = (list: unknown): boolean => (list as readonly unknown[]).length === 0;
@@ -474,16 +487,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     lines: true,
     members: {
       ...SELECTED,
-      wait: {
-        flags: "--wait <MS>",
-        help: "ms until those without an answer are missing (default 5000)",
-        expected: `a whole number of ms from 0 to ${MAX_WAIT}`,
-        accepts: (value) => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_WAIT,
-        parse: (written) => {
-          const text = (written as string[]).at(-1) ?? "";
-          return /^\d+$/.test(text) ? Number(text) : text;
-        },
-      },
+      wait: wait("ms until those without an answer are missing (default 5000)"),
     },
     run: (node, members) => node.query(members as unknown as NodeSend),
     text: ({ replies, failed, missing }) => [
@@ -494,6 +498,30 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       ...(missing as string[]).map((name) => `${name} is missing`),
     ],
     isFailure: ({ replies, failed, missing }) => isEmpty(replies) || !isEmpty(failed) || !isEmpty(missing),
+    timeout: MAX_WAIT + 5_000,
+  },
+  request: {
+    face: {
+      summary: "ask one of the nodes that serve something, and print its reply",
+      description:
+        "Sends a text, or each line of standard input, to one of the nodes that serve SERVICE (shoal node serve, or serve of a program), " +
+        "and prints its reply. Exit code 1 where there is none.",
+      examples: [
+        "shoal node request upper hello",
+        "shoal node request pay 7 --key order-7 --wait 500",
+        "shoal node request upper < lines",
+      ],
+    },
+    json: "print the reply to each text as JSON",
+    lines: true,
+    members: {
+      service: text("<service>", "the service's name"),
+      text: SELECTED.text as NodeMember,
+      key: option("--key <KEY>", "idempotency key: requests with the same one are run once"),
+      wait: wait("ms until it is given up (default 5000)"),
+    },
+    run: (node, members) => node.request(members as unknown as NodeRequest),
+    text: ({ reply }) => [typeof reply === "string" ? reply : JSON.stringify(reply)],
     timeout: MAX_WAIT + 5_000,
   },
   whisper: {

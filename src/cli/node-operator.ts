@@ -108,6 +108,15 @@ export interface NodeSend {
   readonly wait?: number;
 }
 
+/** What `request` takes of the command line. */
+export interface NodeRequest {
+  readonly service: string;
+  readonly text: string;
+  readonly key?: string;
+  /** ms. */
+  readonly wait?: number;
+}
+
 export class NodeOperator {
   readonly #node: ClusterNode;
   readonly #begun = performance.now();
@@ -398,6 +407,15 @@ export class NodeOperator {
       failed: failed.map(({ service, error }) => ({ name: service.name, error: error.message })),
       missing: missing.map(({ name }) => name),
     };
+  }
+
+  /** @throws ServiceError `ERR_SERVICE`, TimeoutError `ETIMEDOUT`, InvalidArgumentError `EINVAL` */
+  async request({ service, text, key, wait }: NodeRequest): Promise<{ readonly reply: unknown }> {
+    const reply = await this.#node.request(service, text, { timeout: wait, idempotencyKey: key });
+    const bytes = reply instanceof Uint8Array ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
+    if (bytes > MAX_ANSWERS)
+      throw new InvalidArgumentError(`a reply of at most ${MAX_ANSWERS} bytes is printed; got ${bytes}`);
+    return { reply: reply instanceof Uint8Array ? bytesToJson(Buffer.from(reply)) : (reply ?? "") };
   }
 
   /** Those that the command names, or all others. */

@@ -5,6 +5,7 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Members, NODE_COMMANDS, type NodeCommand } from "./node-commands.js";
+import type { ServeSettings } from "./node-serve.js";
 import type { StartSettings } from "./node-start.js";
 import type { SteerSettings } from "./node-steer.js";
 import { addOperationOptions } from "./operation.js";
@@ -17,6 +18,7 @@ import {
   wholeNumber,
 } from "./options.js";
 import { addClientSecurityOptions } from "./security.js";
+import { addAnswerOptions } from "./service.js";
 
 /** The default time-out of a command's reply, in ms. */
 const TIMEOUT = 5_000;
@@ -37,6 +39,7 @@ export function addNodeCommand(program: Command): void {
   addStartCommand(node);
   addCheckCommand(node);
   addNamesCommand(node);
+  addServeCommand(node);
   for (const [name, command] of Object.entries(NODE_COMMANDS))
     if (command.face !== undefined) addSteerCommand(node, name, command, command.face);
 }
@@ -155,6 +158,35 @@ function addCheckCommand(node: Command): void {
       const { checkNode } = await import("./node-start.js");
       await checkNode(file, settings);
     });
+}
+
+function addServeCommand(node: Command): void {
+  const command = addAnswerOptions(
+    addCommand(node, {
+      name: "serve",
+      summary: "serve a service of the cluster by a program",
+      description:
+        "Starts a node that serves a service: nodes of its cluster get replies by request(SERVICE) and shoal node request. The program is " +
+        "run for each request, which is its input; its output is the reply. SIGTERM and SIGINT take the service back first.",
+      examples: [
+        'shoal node serve upper --exec "tr a-z A-Z"',
+        "shoal node serve echo --echo --group orders --concurrency 16",
+      ],
+    }).argument("<service>", "the service's name"),
+  )
+    .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1))
+    .option("--name <N>", "name of the node (default: the service's, and the process)")
+    .option("--group <G>", "name of the cluster (default default)")
+    .option("--key <FILE>", "the cluster's key, as of shoal node start: nodes on the link")
+    .addOption(
+      new Option("--password-file <FILE>", "in place of --key, as of shoal node start").conflicts("key"),
+    )
+    .addOption(repeatable("--discovery <TEXT>", "where to find nodes, in place of multicast (repeatable)"))
+    .action(async (service: string, settings: ServeSettings) => {
+      const { serveService } = await import("./node-serve.js");
+      await serveService(service, settings);
+    });
+  addOperationOptions(command);
 }
 
 function addNamesCommand(node: Command): void {

@@ -1,0 +1,57 @@
+/** shoal node serve: a service of a cluster, by a program that is run for each request, or an echo. */
+import { clusterNodeOf } from "./cluster-endpoints.js";
+import { asUsage, describe } from "./failure.js";
+import { Log } from "./log.js";
+import { type OperationSettings, operate } from "./operation.js";
+import { type AnswerSettings, answerer } from "./service.js";
+import { Stop } from "./stop.js";
+
+export interface ServeSettings extends AnswerSettings, OperationSettings {
+  readonly name?: string;
+  readonly group?: string;
+  readonly key?: string;
+  readonly passwordFile?: string;
+  readonly discovery?: readonly string[];
+  readonly concurrency?: number;
+}
+
+/** @throws UsageError, Failure */
+export async function serveService(service: string, settings: ServeSettings): Promise<void> {
+  const { name, group, key, passwordFile, discovery, concurrency = 1 } = settings;
+  const answer = answerer(settings, { SHOAL_SERVICE: service });
+  const log = new Log("node serve");
+  const node = await clusterNodeOf(name ?? `${service.replace(/[^A-Za-z0-9]+/g, "-")}-${process.pid}`, {
+    ...(group !== undefined && { clusterGroup: group }),
+    ...(key !== undefined && { clusterKey: key }),
+    ...(passwordFile !== undefined && { clusterPasswordFile: passwordFile }),
+    ...(discovery !== undefined && { clusterDiscovery: discovery }),
+  });
+  node.events.on("handler:failed", ({ error }) => log.warn(`a request failed: ${describe(error)}`));
+  await operate(
+    { settings, log, stop: new Stop().listen(), service: node, sources: () => ({ node }) },
+    async () => {
+      const served = await asUsage(() =>
+        node.serve(
+          service,
+          async (body, { signal }) => {
+            // The program gets bytes; what it writes is a text where the request was one.
+            const isText = typeof body === "string";
+            const input =
+              isText || body instanceof Uint8Array ? Buffer.from(body as string) : jsonBytes(body);
+            const [reply] = [await answer([input], { signal })].flat();
+            return isText ? String(reply) : reply;
+          },
+          { concurrency },
+        ),
+      );
+      await asUsage(() => node.start());
+      // A member that does not answer yet finds out later.
+      await served.ready.catch((error: unknown) => log.warn(describe(error)));
+      log.info(`serving ${service} in the cluster ${node.group} as ${node.self.name}`);
+    },
+  );
+}
+
+function jsonBytes(body: unknown): Buffer {
+  return Buffer.from(body === undefined ? "" : JSON.stringify(body));
+}
