@@ -9,6 +9,7 @@ import { ROUTED_TYPES } from "./routing.js";
 const CAPABILITIES: EngineCapabilities = {
   ...ZMTP_CAPABILITIES,
   transports: SCHEMES,
+  mechanisms: ["NULL", "PLAIN"],
   peerEvents: SCHEMES,
   unsupportedSockets: Object.keys(SocketType).filter((name) => !ROUTED_TYPES.includes(name)),
 };
@@ -16,7 +17,7 @@ const CAPABILITIES: EngineCapabilities = {
 const ENGINE: Engine = {
   name: "zmtp",
   capabilities: CAPABILITIES,
-  features: { ipc: false, pgm: false, tipc: false, norm: false, curve: true, gssapi: false, draft: false },
+  features: { ipc: false, pgm: false, tipc: false, norm: false, curve: false, gssapi: false, draft: false },
   createContext: (options) => new ZmtpContext(options, false, MACHINE),
 };
 

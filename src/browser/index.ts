@@ -1,6 +1,6 @@
 /**
  * The sockets of shoal for browsers, their workers, and whatever else has the standard `WebSocket` and no sockets of its own:
- * the same classes over `ws://`, `wss://` and, within the page, `inproc://`. CURVE is `shoal/browser/curve`.
+ * the same classes over `ws://`, `wss://` and, within the page, `inproc://`, with NULL and PLAIN.
  *
  * @module
  */

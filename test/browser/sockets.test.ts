@@ -223,7 +223,7 @@ describe("in a page", () => {
     );
     expect(thrown(() => curve.connect("ws://127.0.0.1:1"))).toMatchObject({
       code: "NOT_SUPPORTED",
-      message: expect.stringContaining("shoal/browser/curve"),
+      message: expect.stringContaining("PLAIN over wss://"),
     });
     expect(thrown(() => new web.Context({ engine: "libzmq" })).code).toBe("EINVAL");
   });

@@ -1,4 +1,4 @@
-/** Both sides of CURVE, for the table of mechanisms (admission.ts). A browser has them by an import of its own (src/browser). */
+/** Both sides of CURVE, for the table of mechanisms (admission.ts). A page has none (src/browser/absent). */
 import { CurveClient } from "./curve-client.js";
 import { CurveServer } from "./curve-server.js";
 import type { Mechanism, MechanismOptions } from "./mechanism.js";

@@ -1,6 +1,6 @@
 /** No datagrams: the build puts it in the place of engine/zmtp/datagrams.ts (rolldown.config.js). */
-import { NotSupportedError } from "../core/errors.js";
-import type { Listener } from "../engine/zmtp/transport/transport.js";
+import { NotSupportedError } from "../../core/errors.js";
+import type { Listener } from "../../engine/zmtp/transport/transport.js";
 
 function refusal(endpoint: string): NotSupportedError {
   return new NotSupportedError(`${endpoint}: a page has no datagrams`, "NOT_SUPPORTED", { endpoint });
