@@ -503,6 +503,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   takeOut(maxBytes: number): readonly Segment[] {
     const { out } = this;
     const segments = out.take(maxBytes);
+    // What the other end in this process has still counts, though it waits here no more.
+    if (this.link?.ahead !== undefined) this.#credit = 0;
     if (out.detached > 0) {
       this.#effects.pipeOnDetached(this, out.detached);
       out.detached = 0;
@@ -585,11 +587,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #stir(): void {
     const { link } = this;
     if (link === undefined) return;
-    if (this.out.bytes >= FLUSH_BYTES && !link.blocked) {
-      link.flush();
-      // What has gone to the other end in this process still counts.
-      if (link.ahead !== undefined) this.#credit = 0;
-    } else if (!this.dirty) flushSoon(this);
+    if (this.out.bytes >= FLUSH_BYTES && !link.blocked) link.flush();
+    else if (!this.dirty) flushSoon(this);
   }
 }
 

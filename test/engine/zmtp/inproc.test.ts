@@ -168,3 +168,14 @@ test("the marks in bytes of both sides bound what waits, and room is reported wh
   expect(one.owner.pipeOnRoom).toHaveBeenCalledTimes(1);
   expect(one.pipe.hasRoom()).toBe(true);
 });
+
+test("the mark in bytes holds for what was flushed in earlier turns, too", () => {
+  const { one, two, join } = pair({ send: 1_000, receive: 1_000, bytes: 1_000 });
+  join();
+  let sent = 0;
+  for (; one.pipe.hasRoom() && sent < 1_000; sent++) {
+    one.pipe.send(Buffer.alloc(98), 0, undefined);
+    one.pipe.flush();
+  }
+  expect([sent, two.pipe.in.bytes]).toEqual([20, 2_000]);
+});
