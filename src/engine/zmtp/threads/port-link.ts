@@ -13,7 +13,15 @@ import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
 import { HANG_UP_TIMEOUT } from "../writer.js";
-import { BATCH_HEADER, marksWord, type PortSink, parseMarks, type ThreadPort, Word } from "./thread-port.js";
+import {
+  BATCH_HEADER,
+  countOf,
+  marksWord,
+  type PortSink,
+  parseMarks,
+  type ThreadPort,
+  Word,
+} from "./thread-port.js";
 
 /** Bytes of one post, and the rest of the message that goes beyond them. */
 const MAX_POST = 1_048_576;
@@ -39,9 +47,9 @@ export class PortLink implements Link, PortSink {
   #sentBytes = 0;
   #came = 0;
   #cameBytes = 0;
-  /** What the other end knows to have been taken. */
-  #posted = 0;
-  #postedBytes = 0;
+  /** Taken messages and bytes from which on the other end is to know of them. */
+  #postAt: number;
+  #postAtBytes: number;
   #closed = false;
   /** Half-closed: for how long the other end may take to close. */
   #timer: NodeJS.Timeout | undefined = undefined;
@@ -63,6 +71,8 @@ export class PortLink implements Link, PortSink {
     this.#marks = marks;
     this.#theirs = theirs;
     this.#onEnd = onEnd;
+    this.#postAt = partOf(marks.receiveHighWaterMark, UNBOUNDED_TAKEN);
+    this.#postAtBytes = partOf(marks.receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
     port.handTo(this);
   }
 
@@ -84,6 +94,8 @@ export class PortLink implements Link, PortSink {
   marksChanged(marks: ReceiveMarks): void {
     this.#marks = marks;
     this.#port.post(marksWord(Word.Marks, marks));
+    // The parts of the former marks may be more than all of these.
+    this.#postAt = 0;
     this.#reportTaken();
   }
 
@@ -146,8 +158,8 @@ export class PortLink implements Link, PortSink {
   portOnWord(word: readonly unknown[]): void {
     switch (word[0]) {
       case Word.Taken:
-        this.ahead = this.#sent - Number(word[1]);
-        this.aheadBytes = this.#sentBytes - Number(word[2]);
+        this.ahead = Math.max(0, this.#sent - countOf(word[1], 0));
+        this.aheadBytes = Math.max(0, this.#sentBytes - countOf(word[2], 0));
         this.#pipe.relieved();
         break;
       case Word.Marks:
@@ -201,13 +213,10 @@ export class PortLink implements Link, PortSink {
     const { in: queue } = this.#pipe;
     const taken = this.#came - queue.messages;
     const takenBytes = this.#cameBytes - queue.bytes - queue.unfinished;
-    const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
-    const worth =
-      taken - this.#posted >= partOf(receiveHighWaterMark, UNBOUNDED_TAKEN) ||
-      takenBytes - this.#postedBytes >= partOf(receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
-    if (worth) {
-      this.#posted = taken;
-      this.#postedBytes = takenBytes;
+    if (taken >= this.#postAt || takenBytes >= this.#postAtBytes) {
+      const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
+      this.#postAt = taken + partOf(receiveHighWaterMark, UNBOUNDED_TAKEN);
+      this.#postAtBytes = takenBytes + partOf(receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
       this.#port.post([Word.Taken, taken, takenBytes]);
     }
     if (queue.messages > 0) this.#pipe.watch();

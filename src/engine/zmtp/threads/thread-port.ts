@@ -78,7 +78,8 @@ export class ThreadPort {
     port.onmessage = ({ data }) => {
       if (this.#closed) return;
       if (Array.isArray(data)) this.#sink.portOnWord(data);
-      else this.#sink.portOnMemory(data as ArrayBuffer);
+      else if (isMemory(data)) this.#sink.portOnMemory(data);
+      else this.#end();
     };
     port.unref?.();
   }
@@ -110,6 +111,11 @@ export class ThreadPort {
   }
 }
 
+/** By its name: the memory of a module that runs in a context of its own (node:vm) is of another class. */
+function isMemory(data: unknown): data is ArrayBuffer {
+  return Object.prototype.toString.call(data) === "[object ArrayBuffer]";
+}
+
 export function refusal({ kind, code, message, status }: Fault): readonly unknown[] {
   return [Word.Refused, kind, code, message, status];
 }
@@ -132,8 +138,14 @@ export function marksWord(word: number, marks: ReceiveMarks): readonly unknown[]
   return [word, marks.receiveHighWaterMark, marks.receiveHighWaterMarkBytes];
 }
 
+/** What is not a mark is 1: 0 would be no bound. */
 export function parseMarks(messages: unknown, bytes: unknown): ReceiveMarks {
-  return { receiveHighWaterMark: Number(messages) || 0, receiveHighWaterMarkBytes: Number(bytes) || 0 };
+  return { receiveHighWaterMark: countOf(messages, 1), receiveHighWaterMarkBytes: countOf(bytes, 1) };
+}
+
+/** A number of messages or bytes, or what stands for something else. */
+export function countOf(given: unknown, otherwise: number): number {
+  return Number.isSafeInteger(given) && (given as number) >= 0 ? (given as number) : otherwise;
 }
 
 /** @returns `undefined` for what is not a description */

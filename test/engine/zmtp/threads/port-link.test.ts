@@ -1,0 +1,280 @@
+/** A link over a MessagePort, whose posts arrive when the test lets them. */
+import { expect, test, vi } from "vitest";
+import { Pipe } from "../../../../src/engine/zmtp/pipe.js";
+import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
+import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
+import { type MessagePortLike, ThreadPort } from "../../../../src/engine/zmtp/threads/thread-port.js";
+import fc from "../../../support/properties.js";
+
+/** One end of a channel; `undefined` among what waits is the other's end. */
+class FakePort implements MessagePortLike {
+  onmessage: MessagePortLike["onmessage"] = null;
+  onmessageerror: MessagePortLike["onmessageerror"] = null;
+  readonly incoming: ({ readonly data: unknown } | undefined)[] = [];
+  other: FakePort | undefined;
+  closed = false;
+  #onClose: () => void = () => undefined;
+
+  postMessage(data: unknown): void {
+    if (!this.closed) this.other?.incoming.push({ data });
+  }
+
+  addEventListener(_: "close", listener: () => void): void {
+    this.#onClose = listener;
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.other?.incoming.push(undefined);
+  }
+
+  /** Delivers the next post. @returns whether there was one */
+  deliver(): boolean {
+    if (this.closed || this.incoming.length === 0) return false;
+    const event = this.incoming.shift();
+    if (event !== undefined) this.onmessage?.(event);
+    else {
+      this.closed = true;
+      this.#onClose();
+    }
+    return true;
+  }
+}
+
+const ignored = { portOnMemory: () => undefined, portOnWord: () => undefined, portOnEnd: () => undefined };
+
+interface Marks {
+  readonly send: number;
+  readonly receive: number;
+  readonly bytes?: number;
+}
+
+function side(port: FakePort, { send, receive, bytes = 0 }: Marks, theirs: Marks) {
+  const owner = {
+    pipeOnMessages: vi.fn(),
+    pipeOnRoom: vi.fn(),
+    pipeOnDetached: vi.fn(),
+    pipeOnConflated: vi.fn(),
+    pipeOnCommand: vi.fn(),
+  };
+  const options = {
+    sendHighWaterMark: send,
+    receiveHighWaterMark: receive,
+    sendHighWaterMarkBytes: bytes,
+    receiveHighWaterMarkBytes: bytes,
+    maxMessageSize: -1,
+    conflate: false,
+  };
+  const pipe = new Pipe(owner, options, new ReceiveBudget(() => 0), "inproc://test", true);
+  const ends: string[] = [];
+  const link = new PortLink(
+    new ThreadPort(port, ignored),
+    pipe,
+    options,
+    { receiveHighWaterMark: theirs.receive, receiveHighWaterMarkBytes: theirs.bytes ?? 0 },
+    (reason) => {
+      ends.push(reason);
+      pipe.unlinked();
+    },
+  );
+  pipe.linked(link, { socketType: "PAIR", identity: Buffer.alloc(0), commands: true });
+  link.open();
+  return { owner, pipe, link, port, ends, options };
+}
+
+function pair(one: Marks, two: Marks = one) {
+  const [left, right] = [new FakePort(), new FakePort()];
+  left.other = right;
+  right.other = left;
+  return [side(left, one, two), side(right, two, one)] as const;
+}
+
+type Side = ReturnType<typeof side>;
+
+function settle(...sides: readonly Side[]): void {
+  let moved = true;
+  while (moved) {
+    moved = false;
+    for (const { port } of sides) while (port.deliver()) moved = true;
+  }
+}
+
+function fill({ pipe }: Side, body: string | Buffer = "x"): number {
+  let count = 0;
+  for (; pipe.hasRoom() && count < 100_000; count++) pipe.send(body, 0, undefined);
+  pipe.flush();
+  return count;
+}
+
+function takeAll({ pipe }: Side): string[] {
+  const all: string[] = [];
+  while (pipe.in.messages > 0) all.push(String(pipe.take()));
+  return all;
+}
+
+test("both high-water marks are one queue, and room is reported once half of it is free", () => {
+  const [one, two] = pair({ send: 20, receive: 1 }, { send: 1, receive: 20 });
+  expect(fill(one)).toBe(40);
+  settle(one, two);
+  expect([fill(one), one.link.ahead, two.pipe.in.messages]).toEqual([0, 40, 40]);
+  for (let i = 0; i < 15; i++) two.pipe.take();
+  settle(one, two);
+  expect(one.owner.pipeOnRoom).not.toHaveBeenCalled();
+  takeAll(two);
+  settle(one, two);
+  expect(one.owner.pipeOnRoom).toHaveBeenCalledTimes(1);
+  // The other end has not posted the last few that were taken: a post is for a quarter of the mark.
+  expect(fill(one)).toBeGreaterThan(35);
+});
+
+test("the marks in bytes are, too", () => {
+  const [one, two] = pair({ send: 1_000, receive: 1_000, bytes: 10_000 });
+  const most = fill(one, Buffer.alloc(1_000));
+  expect(most).toBe(20);
+  settle(one, two);
+  takeAll(two);
+  settle(one, two);
+  expect(fill(one, Buffer.alloc(1_000))).toBeGreaterThanOrEqual(17);
+});
+
+test("the marks in bytes hold for what was flushed in earlier turns, too", () => {
+  const [one] = pair({ send: 1_000, receive: 1_000, bytes: 1_000 });
+  let sent = 0;
+  for (; one.pipe.hasRoom() && sent < 1_000; sent++) {
+    one.pipe.send(Buffer.alloc(98), 0, undefined);
+    one.pipe.flush();
+  }
+  expect([sent, one.link.aheadBytes]).toEqual([20, 2_000]);
+});
+
+test("other marks hold at once on both sides", () => {
+  const [one, two] = pair({ send: 5, receive: 5 });
+  expect(fill(one)).toBe(10);
+  settle(one, two);
+  expect(fill(one)).toBe(0);
+  two.pipe.marksChanged({ ...two.options, receiveHighWaterMark: 25 });
+  settle(one, two);
+  expect(one.owner.pipeOnRoom).toHaveBeenCalled();
+  expect(fill(one)).toBe(20);
+});
+
+test("a turn's messages are one post, of memory of their own", () => {
+  const [one, two] = pair({ send: 1_000, receive: 1_000 });
+  const body = Buffer.from("mine");
+  for (let i = 0; i < 500; i++) one.pipe.send([body, String(i)], 0, undefined);
+  one.pipe.flush();
+  expect(two.port.incoming).toHaveLength(1);
+  body.fill("y");
+  settle(two);
+  expect(takeAll(two)).toEqual(Array.from({ length: 500 }, (_, i) => `mine,${i}`));
+});
+
+test("what was posted before the end is received; what the other had posted is not", () => {
+  const [one, two] = pair({ send: 10, receive: 10 });
+  one.pipe.send("last", 0, undefined);
+  two.pipe.send("too late", 0, undefined);
+  two.pipe.flush();
+  one.link.close("local");
+  settle(one, two);
+  expect([one.ends, two.ends]).toEqual([["local"], ["remote"]]);
+  expect([takeAll(one), takeAll(two)]).toEqual([[], ["last"]]);
+});
+
+test("a half-closed link receives what the other had and has to send", () => {
+  const [one, two] = pair({ send: 10, receive: 10 });
+  two.pipe.send("on its way", 0, undefined);
+  two.pipe.flush();
+  one.pipe.send("last", 0, undefined);
+  one.link.halfClose();
+  two.pipe.send("waits", 0, undefined);
+  settle(one, two);
+  expect([one.ends, two.ends]).toEqual([["remote"], ["remote"]]);
+  expect([takeAll(one), takeAll(two)]).toEqual([["on its way", "waits"], ["last"]]);
+});
+
+test("the end of the other thread is the end of the link, behind all that it had posted", () => {
+  const [one, two] = pair({ send: 10, receive: 10 });
+  two.pipe.send("posted", 0, undefined);
+  two.pipe.flush();
+  two.port.close();
+  settle(one);
+  expect(one.ends).toEqual(["remote"]);
+  expect(takeAll(one)).toEqual(["posted"]);
+  one.pipe.send("waits for the next", 0, undefined);
+  one.pipe.flush();
+  expect(one.pipe.out.messages).toBe(1);
+});
+
+test("what is not the protocol's ends the link, or is ignored, and never throws", () => {
+  const junk = [null, undefined, 1, "text", {}, [], [3], [3, "x", {}], [4, -1, Number.NaN], [99], [[]]];
+  const memories = [
+    new ArrayBuffer(0),
+    new ArrayBuffer(4),
+    Uint8Array.of(1, 0, 0, 0, 8, 1, 1).buffer,
+    { byteLength: 9 },
+  ];
+  for (const data of [...junk, ...memories]) {
+    const [one, two] = pair({ send: 4, receive: 4 });
+    one.port.incoming.push({ data });
+    settle(one, two);
+    takeAll(one);
+    expect(fill(one)).toBeLessThanOrEqual(8);
+    expect(Number.isFinite(one.link.ahead)).toBe(true);
+  }
+});
+
+test("in every schedule nothing is lost, doubled or out of order, and the queue stays within both marks", () => {
+  const mark = fc.integer({ min: 1, max: 9 });
+  const step = fc.record({
+    how: fc.constantFrom("send", "send", "flush", "deliver", "take", "takeAll"),
+    who: fc.integer({ min: 0, max: 1 }),
+    count: fc.integer({ min: 1, max: 12 }),
+  });
+  fc.assert(
+    fc.property(
+      fc.array(mark, { minLength: 4, maxLength: 4 }),
+      fc.array(step, { maxLength: 80 }),
+      (marks, steps) => {
+        const [a = 1, b = 1, c = 1, d = 1] = marks;
+        const sides = pair({ send: a, receive: b }, { send: c, receive: d });
+        const most = [a + d, c + b];
+        const sent = [0, 0];
+        const got: string[][] = [[], []];
+        const send = (who: number): boolean => {
+          const { pipe } = sides[who] as Side;
+          if (!pipe.hasRoom()) return false;
+          pipe.send(String(sent[who]), 0, undefined);
+          sent[who] = (sent[who] as number) + 1;
+          return true;
+        };
+        for (const { how, who, count } of steps) {
+          const [mine, theirs] = [sides[who] as Side, sides[1 - who] as Side];
+          if (how === "send") for (let i = 0; i < count; i++) send(who);
+          else if (how === "flush") mine.pipe.flush();
+          else if (how === "deliver") mine.port.deliver();
+          else if (how === "take" && mine.pipe.in.messages > 0) got[who]?.push(String(mine.pipe.take()));
+          else if (how === "takeAll") got[who]?.push(...takeAll(mine));
+          const waiting = (sent[who] as number) - (got[1 - who] as string[]).length;
+          expect(waiting).toBeLessThanOrEqual(most[who] as number);
+          expect(mine.link.ahead).toBeGreaterThanOrEqual(theirs.pipe.in.messages);
+        }
+        // No sender waits forever: when all was taken, there is room again.
+        for (const who of [0, 1]) {
+          const [mine, theirs] = [sides[who] as Side, sides[1 - who] as Side];
+          mine.pipe.flush();
+          settle(...sides);
+          got[1 - who]?.push(...takeAll(theirs));
+          settle(...sides);
+          expect(mine.pipe.mute).toBe(false);
+          expect(send(who)).toBe(true);
+          mine.pipe.flush();
+          settle(...sides);
+          got[1 - who]?.push(...takeAll(theirs));
+          expect(got[1 - who]).toEqual(Array.from({ length: sent[who] as number }, (_, i) => String(i)));
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
