@@ -114,6 +114,7 @@ export class LinksWorld {
   /** Ids that no node has as a member. */
   readonly hidden = new Set<string>();
   readonly started: LinksNode[] = [];
+  readonly #lookedUp = new Map<string, () => void>();
 
   async node(name: string, options: WorldOptions = {}): Promise<LinksNode> {
     const node = new LinksNode(this, name, options);
@@ -131,7 +132,13 @@ export class LinksWorld {
     for (const each of this.nodes.values()) if (each !== node) each.links.onMember(node.id, state);
   }
 
+  /** Settles when links next look a node up, such as the sender of a hello. */
+  lookedUp(node: LinksNode): Promise<void> {
+    return new Promise((resolve) => this.#lookedUp.set(node.id, resolve));
+  }
+
   member(id: string): LinkMember | undefined {
+    this.#lookedUp.get(id)?.();
     const node = this.nodes.get(id);
     if (node === undefined || this.hidden.has(id)) return undefined;
     return { id, name: node.name, host: "127.0.0.1", local: true, advert: node.advert };

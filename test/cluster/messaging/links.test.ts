@@ -42,6 +42,27 @@ function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void
   for (const text of texts(count, first)) expect(from.send(to, text)).toBe("sent");
 }
 
+test("a sender whose advert is not here yet is heard once it is: what answers it finds the way back", async () => {
+  const [a, b, c] = [await world.node("a"), await world.node("b"), await world.node("c")];
+  const { advert } = a;
+  a.advert = undefined;
+  const replies: string[] = [];
+  b.handler = ({ from }) => {
+    if (from === a.id) replies.push(b.send(a, "reply"));
+  };
+  const greeted = world.lookedUp(a);
+  expect(a.send(b, "question")).toBe("sent");
+  await greeted;
+  // By the time that a link of another node stands, that of the first would.
+  c.send(b, "other");
+  await b.until(() => b.texts.length > 0 && b.texts.includes("other"));
+  expect(b.texts).toEqual(["other"]);
+  a.advert = advert;
+  world.changed(a, "alive");
+  await a.until(() => a.texts.length === 1);
+  expect(replies).toEqual(["sent"]);
+});
+
 describe("attempts to connect", () => {
   afterEach(() => {
     vi.useRealTimers();
