@@ -50,7 +50,12 @@ function adopt(reader: Reader, accepted: Socket): Socket {
   return new Socket({ handle, onread: reader.onread } as ConstructorParameters<typeof Socket>[0]);
 }
 
-/** @param onAccepted gets what nobody has read from */
+/** A peer's address as IPv4 where it is one of IPv4 that came to a socket of IPv6. */
+export function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/i, "");
+}
+
+/** @param onAccepted gets what nobody has read from, of a peer whose address may connect */
 export function makeRawServer(
   endpoint: string,
   acceptor: Acceptor,
@@ -58,7 +63,11 @@ export function makeRawServer(
 ): Server {
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     accepted.on("error", ignore);
-    onAccepted(accepted);
+    // Before anything is made for it: an address that is not let in may come thousands of times a second.
+    const { remoteAddress } = accepted;
+    if (remoteAddress !== undefined && acceptor.admits?.(plainAddress(remoteAddress)) === false)
+      accepted.destroy();
+    else onAccepted(accepted);
   });
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));

@@ -4,7 +4,7 @@ import { type AddressInfo, isIP, type Server, type Socket, type TcpNetConnectOpt
 import { RunningTimeout } from "../../../core/running-timeout.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
 import { bindAddress } from "./address.js";
-import { closeServer, listen, listenSync } from "./server.js";
+import { closeServer, listen, listenSync, plainAddress } from "./server.js";
 import type { Listener, Stream, TransportOptions } from "./transport.js";
 
 /** Who is at the other end. @returns an empty address where the peer is gone already */
@@ -14,7 +14,7 @@ export function peerOf(
 ): { readonly remote: string; readonly address: string } {
   const host = socket.remoteAddress ?? "";
   const remote = formatHostPort(scheme, host, socket.remotePort ?? 0);
-  return { remote, address: host.replace(/^::ffff:(?=\d+\.)/i, "") };
+  return { remote, address: plainAddress(host) };
 }
 
 /** Sets what the options say of a connection. */

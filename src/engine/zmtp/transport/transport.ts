@@ -70,7 +70,7 @@ export class DialFault extends Error {
 /** Hears of a listener's connections. */
 export interface Acceptor {
   accepted(stream: Stream): void;
-  /** Whether peers of an address may connect; asked by transports that answer before they hand a stream out. Absent: all may. */
+  /** Whether peers of an address may connect; asked before a stream is made. Absent: all may. */
   admits?(address: string): boolean;
   /** The transport's own handshake with a peer failed. @param address of the peer */
   refused?(address: string, fault: Fault): void;

@@ -1,6 +1,9 @@
 import dns from "node:dns";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
+import type { Stream } from "../../../../src/engine/zmtp/transport/transport.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import { missing } from "../../../support/peers.js";
 import { blackHole } from "../support/black-hole.js";
@@ -47,6 +50,29 @@ describe("listening", () => {
       expect(remote).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
     }
   });
+
+  it.skipIf(missing("ipv6"))(
+    "ends the connection of an address that may not connect before a stream is made, also of IPv4 at a socket of IPv6",
+    async () => {
+      const asked: string[] = [];
+      const made: Stream[] = [];
+      const acceptor = {
+        accepted: (stream: Stream) => void made.push(stream),
+        admits: (address: string) => {
+          asked.push(address);
+          return false;
+        },
+        failed: () => undefined,
+      };
+      for (const ipv6 of [false, true]) {
+        const listener = await tcp.listen("tcp://*:*", { ...OPTIONS, ipv6 }, acceptor);
+        const socket = connect(Number(portOf(listener.endpoint)), "127.0.0.1").on("error", () => undefined);
+        await once(socket.resume(), "close");
+        await listener.close();
+      }
+      expect([asked, made]).toEqual([["127.0.0.1", "127.0.0.1"], []]);
+    },
+  );
 
   it.skipIf(missing("ipv6"))(
     "on IPv6 takes both families at the wildcard, and says IPv4 addresses as such",
