@@ -1,0 +1,196 @@
+/** Which node gets a request, who is left out, how often requests are repeated, and what a stream may send. */
+import { describe, expect, it } from "vitest";
+import { Balancer, type NodeLoad } from "../../../src/cluster/requests/balancer.js";
+import { RetryBudget } from "../../../src/cluster/requests/retries.js";
+import { ReceiveWindow, SendCredit } from "../../../src/cluster/requests/stream-window.js";
+import { randomOf } from "./request-world.js";
+
+const at = (distance: number, ...ids: string[]): { id: string; distance: number }[] =>
+  ids.map((id) => ({ id, distance }));
+
+class Picks {
+  readonly balancer: Balancer;
+  readonly ejected: string[] = [];
+  readonly restored: string[] = [];
+  now = 0;
+
+  constructor(candidates: readonly { id: string; distance: number }[]) {
+    this.balancer = new Balancer({
+      random: randomOf(7),
+      ejected: ({ id }) => void this.ejected.push(id),
+      restored: ({ id }) => void this.restored.push(id),
+    });
+    this.balancer.setCandidates(candidates);
+  }
+
+  pick(key = "", tried: readonly string[] = []): NodeLoad {
+    const node = this.balancer.pick(this.now, tried, key);
+    if (node === undefined) throw new Error("nobody");
+    return node;
+  }
+
+  /** Requests one after the other, each of which ends before the next. @returns how many each node got */
+  run(count: number, outcome: (node: NodeLoad) => { ms: number; fails?: boolean }): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (let i = 0; i < count; i++) {
+      const node = this.pick();
+      counts[node.id] = (counts[node.id] ?? 0) + 1;
+      this.balancer.sent(node);
+      const { ms, fails = false } = outcome(node);
+      this.now += 1;
+      this.balancer.ended(this.now, node, fails ? "failed" : "ok", ms);
+    }
+    return counts;
+  }
+}
+
+describe("the choice of a node", () => {
+  it("asks the nearest that have room, and others where these have none", () => {
+    const picks = new Picks([...at(3, "far"), ...at(1, "near", "near too")]);
+    for (let i = 0; i < 100; i++) expect(picks.pick().id).toMatch(/^near/);
+    for (const id of ["near", "near too"]) {
+      const node = [...picks.balancer.nodes].find((each) => each.id === id) as NodeLoad;
+      node.report(0, 4, 4);
+    }
+    expect(picks.pick().id).toBe("far");
+    // What was reported is old.
+    picks.now = 2_000;
+    expect(picks.pick().id).toMatch(/^near/);
+  });
+
+  it("asks the one more often that answers sooner, and leaves none out", () => {
+    const picks = new Picks(at(1, "quick", "slow"));
+    const counts = picks.run(2_000, ({ id }) => ({ ms: id === "quick" ? 1 : 10 }));
+    expect(counts.quick).toBeGreaterThan(4 * (counts.slow ?? 0));
+    const even = new Picks(at(1, "a", "b", "c", "d")).run(4_000, () => ({ ms: 1 }));
+    for (const id of ["a", "b", "c", "d"]) expect(even[id]).toBeGreaterThan(700);
+  });
+
+  it("spreads what is not answered yet", () => {
+    const picks = new Picks(at(1, "a", "b", "c", "d"));
+    for (let i = 0; i < 400; i++) picks.balancer.sent(picks.pick());
+    for (const { outstanding } of picks.balancer.nodes) {
+      expect(outstanding).toBeGreaterThan(90);
+      expect(outstanding).toBeLessThan(110);
+    }
+  });
+
+  it("does not ask again who was tried, and nobody where all were", () => {
+    const picks = new Picks(at(1, "a", "b"));
+    for (let i = 0; i < 50; i++) expect(picks.pick("", ["a"]).id).toBe("b");
+    expect(picks.balancer.pick(0, ["a", "b"], "")).toBeUndefined();
+  });
+
+  it("sends one key to one node, the next one where that is gone, and keys to all", () => {
+    const ids = ["a", "b", "c", "d", "e"];
+    const picks = new Picks(at(1, ...ids));
+    const other = new Picks(at(3, ...ids.toReversed()));
+    const counts: Record<string, number> = {};
+    for (let i = 0; i < 1_000; i++) {
+      const { id } = picks.pick(`order ${i}`);
+      expect(other.pick(`order ${i}`).id).toBe(id);
+      expect(picks.pick(`order ${i}`, [id]).id).not.toBe(id);
+      counts[id] = (counts[id] ?? 0) + 1;
+    }
+    for (const id of ids) expect(counts[id]).toBeGreaterThan(130);
+  });
+});
+
+describe("who is left out", () => {
+  it("ejects one that fails while others do not, tries it later, and takes it back", () => {
+    const picks = new Picks(at(1, "a", "b", "bad"));
+    let isBad = true;
+    const outcome = ({ id }: NodeLoad): { ms: number; fails: boolean } => ({
+      ms: 1,
+      fails: id === "bad" && isBad,
+    });
+    const counts = picks.run(400, outcome);
+    expect(picks.ejected).toEqual(["bad"]);
+    expect(counts.bad).toBe(5);
+    // On trial: one request, which fails; then one that does not.
+    picks.now += 2_000;
+    expect(picks.run(50, outcome).bad).toBe(1);
+    expect(picks.ejected).toEqual(["bad", "bad"]);
+    isBad = false;
+    picks.now += 4_000;
+    expect(picks.run(600, outcome).bad).toBeGreaterThan(100);
+    expect(picks.restored).toEqual(["bad"]);
+  });
+
+  it("ejects nobody where all fail, and no more than half", () => {
+    const all = new Picks(at(1, "a", "b", "c"));
+    all.run(500, () => ({ ms: 1, fails: true }));
+    expect(all.ejected).toEqual([]);
+    const one = new Picks(at(1, "a"));
+    one.run(50, () => ({ ms: 1, fails: true }));
+    expect(one.ejected).toEqual([]);
+    const most = new Picks(at(1, "a", "b", "x", "y", "z"));
+    let atOnce = 0;
+    most.run(900, ({ id }) => {
+      const ejected = [...most.balancer.nodes].filter((node) => node.isEjected(most.now)).length;
+      atOnce = Math.max(atOnce, ejected);
+      return { ms: 1, fails: id > "m" };
+    });
+    expect(atOnce).toBe(2);
+  });
+});
+
+describe("the retry budget", () => {
+  it("allows a fifth of the requests, and ten a second", () => {
+    const budget = new RetryBudget(0);
+    let taken = 0;
+    for (let i = 0; i < 10_000; i++) {
+      budget.called();
+      if (budget.take(0)) taken += 1;
+    }
+    expect(taken).toBeGreaterThanOrEqual(2_000);
+    expect(taken).toBeLessThanOrEqual(2_011);
+    let later = 0;
+    while (budget.take(1_000)) later += 1;
+    // A part of one was left.
+    expect(later).toBeGreaterThanOrEqual(10);
+    expect(later).toBeLessThanOrEqual(11);
+    // What is saved up has a bound.
+    let saved = 0;
+    while (budget.take(1_000_000)) saved += 1;
+    expect(saved).toBe(100);
+  });
+});
+
+describe("the window of a stream", () => {
+  it("lets as much be sent as was granted, under random reading", () => {
+    const random = randomOf(3);
+    for (let round = 0; round < 500; round++) {
+      const parts = 1 + Math.floor(random() * 8);
+      const bytes = 1 + Math.floor(random() * 100);
+      const sender = new SendCredit(parts, bytes);
+      const reader = new ReceiveWindow(parts, bytes);
+      const unread: number[] = [];
+      let unreadBytes = 0;
+      for (let step = 0; step < 100; step++) {
+        if (random() < 0.6 && sender.hasRoom) {
+          const size = Math.floor(random() * 40);
+          sender.sent(size);
+          if (!reader.onPart(size)) throw new Error("it was granted");
+          unread.push(size);
+          unreadBytes += size;
+        } else if (unread.length > 0) {
+          const size = unread.shift() as number;
+          unreadBytes -= size;
+          const grant = reader.onRead(size);
+          if (grant !== undefined) sender.granted(grant.parts, grant.bytes);
+        } else if (!sender.hasRoom) throw new Error("all was read, and nothing may be sent");
+        // One part may go beyond the bytes.
+        if (unread.length > parts || unreadBytes >= bytes + 40) throw new Error("more than was granted");
+      }
+    }
+  });
+
+  it("refuses a part that was not granted", () => {
+    const reader = new ReceiveWindow(1, 10);
+    expect(reader.onPart(50)).toBe(true);
+    expect(reader.onPart(0)).toBe(false);
+    expect(reader.onRead(50)).toEqual({ parts: 1, bytes: 50 });
+    expect(reader.onPart(1)).toBe(true);
+  });
+});
