@@ -82,7 +82,7 @@ export interface MultiplexLinkOptions {
   readonly role?: LinkRole | undefined;
   /** Bytes that the other end may send on a channel before some were read, at first: 1,024 or more. Default 65,536. */
   readonly window?: number | undefined;
-  /** The same at most: a window grows while it is what slows the channel. Default 16,777,216. */
+  /** The same at most: a window grows while it is what slows the channel. Default 4,194,304. */
   readonly maxWindow?: number | undefined;
   /** Bytes of all windows of the link: so much may be unread at most. Default 268,435,456. */
   readonly maxUnread?: number | undefined;

@@ -25,7 +25,7 @@ export const LINK_OPTIONS = {
   encrypt: anything<boolean>(),
   role: choice(["dialler", "acceptor", "either"], "either"),
   window: integer({ default: 65_536, min: MIN_WINDOW, max: LARGEST_WINDOW }),
-  maxWindow: integer({ default: 16_777_216, min: MIN_WINDOW, max: LARGEST_WINDOW }),
+  maxWindow: integer({ default: 4_194_304, min: MIN_WINDOW, max: LARGEST_WINDOW }),
   maxUnread: bytes({ default: 268_435_456, min: MIN_WINDOW }),
   maxChannels: integer({ default: 4_096 }),
   pingInterval: integer({ default: 15_000, min: 0 }),

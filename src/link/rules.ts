@@ -182,6 +182,11 @@ const SLAB = 32_768;
 const SMALL_PIECE = 2_048;
 /** ms for which a shortest round trip counts. */
 const ROUND_TRIP_AGE = 10_000;
+/**
+ * Pings one after the other at the beginning: the first round trips of two young processes are many times those to come, and windows
+ * that grow by them hold queues that delay all channels.
+ */
+const FIRST_PINGS = 8;
 /** ms between two pings of a link that has traffic. */
 const MEASURE_INTERVAL = 1_000;
 const NOTHING = Buffer.alloc(0);
@@ -539,6 +544,7 @@ export class LinkRules implements FrameSink {
     if (this.#pingedAt === undefined || payload.readBigUInt64BE(0) !== this.#pings) return undefined;
     const took = this.#now - this.#pingedAt;
     this.#pingedAt = undefined;
+    if (this.#pings < FIRST_PINGS) this.#ping();
     if (took > this.#roundTrip && this.#now - this.#roundTripAt < ROUND_TRIP_AGE) return undefined;
     this.#roundTrip = took;
     this.#roundTripAt = this.#now;

@@ -257,6 +257,21 @@ describe("the end of a link", () => {
     await expect(a.open("z")).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
   });
 
+  it("is not needed for a stream that nobody reads: what waits is bounded, and goes on when it is read", async () => {
+    const [socket, other] = await sockets();
+    const [a] = await link([socket, other], {}, { onChannel: (channel) => void channel.resume() });
+    const channels = await Promise.all(Array.from({ length: 400 }, () => a.open("x")));
+    other.pause();
+    // Each within its window, and together more than the system's buffers hold.
+    const sent = channels.map(
+      (channel) => new Promise<void>((resolve) => channel.write(Buffer.alloc(65_536), () => resolve())),
+    );
+    while (socket.writableLength < 65_536) await new Promise(setImmediate);
+    expect(socket.writableLength).toBeLessThanOrEqual(131_072 + 65_536 + 64);
+    other.resume();
+    await Promise.all(sent);
+  });
+
   it("comes when the other end is silent", async () => {
     const [socket, other] = await sockets();
     const [a] = await link([socket, other], { pingInterval: 50, pingTimeout: 50 }, {});
