@@ -19,7 +19,7 @@ const PURE = [
   "test/{proxy/policy,metrics}/rules.test.ts",
   "test/bench/{bodies,compare,report,sequences,statistics}.test.ts",
   "test/cli/{lines,format,node-lines,top-rules,transfer}.test.ts",
-  "test/fuzz/zmtp/{frames,handshake,ws}.test.ts",
+  "test/fuzz/zmtp/{datagrams,frames,handshake,ws}.test.ts",
   "test/cluster/!(node*).test.ts",
   "test/link/{rules,handshake,hostile,spec}.test.ts",
   "test/cluster/clients/!(node*|providers*).test.ts",
