@@ -1,4 +1,5 @@
 import { configDefaults, defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /**
  * Files that open no socket and start no process (test/support/pure.ts sees to it), and keep no state in modules. They
@@ -66,6 +67,41 @@ const SHARED = [
   "test/vectors/*.test.ts",
 ];
 
+/**
+ * Files that take more than ten seconds, mostly by waiting, and are small: of those whose time is not known yet, small ones
+ * come last. They begin first among those of their project, so that the run does not end with one of them alone.
+ */
+const LONG = [
+  "leak/churn",
+  "cli/docs",
+  "bench/cli",
+  "demo/demo",
+  "patterns/binary-star/chaos",
+  "leak/zmtp-connections",
+  "cluster/node-rolling",
+  "docs/docs",
+  "interop/kill",
+  "interop/restart",
+  "patterns/clone/chaos",
+  "cluster/node-processes",
+  "chaos/majordomo",
+  "process/life",
+  "bench/peers",
+  "interop/sockets-engines",
+].map((name) => `/test/${name}.test.ts`);
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    const projects = [...new Set(sorted.map(({ project }) => project))];
+    const isLong = ({ moduleId }: TestSpecification): boolean => LONG.some((name) => moduleId.endsWith(name));
+    return projects.flatMap((project) => {
+      const own = sorted.filter((file) => file.project === project);
+      return [...own.filter(isLong), ...own.filter((file) => !isLong(file))];
+    });
+  }
+}
+
 export default defineConfig({
   test: {
     // Sockets and native code: processes apart, and no second try for a test that fails.
@@ -73,6 +109,7 @@ export default defineConfig({
     // Three more than the cores that it is meant for: more than half of the time a test waits for processes and timers.
     maxWorkers: 5,
     retry: 0,
+    sequence: { sequencer: LongFirst },
     // Bounds for what hangs: a busy machine may take many times what a quiet one does.
     testTimeout: 40_000,
     hookTimeout: 40_000,

@@ -14,7 +14,7 @@ const at = (/** @type {string} */ name) => `ipc://${join(folder, name)}`;
 async function start(role) {
   const peer = role === "primary" ? "backup" : "primary";
   const server = new BinaryStarServer(([word]) => `${word}, says the ${role}`, {
-    star: { role, peer: at(`${peer}-state`), heartbeatInterval: 100 },
+    star: { role, peer: at(`${peer}-state`), heartbeatInterval: 400 },
   });
   await server.bind("clients", at(role));
   await server.bind("state", at(`${role}-state`));

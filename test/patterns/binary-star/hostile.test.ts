@@ -9,8 +9,7 @@ import { failure, until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
 import { missing, peerAt } from "../../support/peers.js";
 
-/** ms. Twice this without a word is a server that is gone: more than a busy machine holds a process up. */
-const HEARTBEAT = 400;
+const HEARTBEAT = 100;
 const PYTHON = peerAt("pyzmq");
 const ROLES = ["primary", "backup"] as const;
 type Role = (typeof ROLES)[number];
@@ -47,8 +46,14 @@ async function serve(
   return server;
 }
 
-async function pair(handler: BinaryStarHandler<Raw>): Promise<Record<Role, BinaryStarServer>> {
-  const [primary, backup] = [await serve("primary", handler), await serve("backup", handler)];
+async function pair(
+  handler: BinaryStarHandler<Raw>,
+  options: { maxInFlight?: number } = {},
+): Promise<Record<Role, BinaryStarServer>> {
+  const [primary, backup] = [
+    await serve("primary", handler, options),
+    await serve("backup", handler, options),
+  ];
   await within(Promise.all([primary.ready(), backup.ready()]), "it is decided who serves");
   return { primary, backup };
 }
@@ -62,7 +67,8 @@ const client = (): BinaryStarClient =>
   );
 
 test("a client that asks and never reads holds nobody up, and what it has in the server has a bound", async () => {
-  const { primary } = await pair(() => [Buffer.alloc(20_000)]);
+  // More than are asked: none is refused for that.
+  const { primary } = await pair(() => [Buffer.alloc(20_000)], { maxInFlight: 10_000 });
   const slow = keep(new Dealer({ receiveHighWaterMark: 1, linger: 0 }));
   slow.connect(at("primary", "clients"));
   await slow.ready({ timeout: 8_000 });
@@ -72,7 +78,10 @@ test("a client that asks and never reads holds nobody up, and what it has in the
   await until(() => primary.stats().inFlight === 0, "nothing is in flight");
   const { replied, failed, repliesDropped, served } = primary.stats();
   expect(repliesDropped.unroutable).toBeGreaterThan(0);
-  expect(replied + failed + repliesDropped.unroutable).toBeGreaterThanOrEqual(served);
+  // One that was held up for long may have doubted its state meanwhile.
+  expect(replied + failed + repliesDropped.unroutable + repliesDropped.notServing).toBeGreaterThanOrEqual(
+    served,
+  );
   const from = performance.now();
   await primary.close({ linger: 100 });
   expect(performance.now() - from).toBeLessThan(5_000);
@@ -207,7 +216,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     while True:
         socket.send(line.strip().encode())
-        if socket.poll(500):
+        if socket.poll(300):
             print(socket.recv().decode(), flush=True)
             break
 `;
