@@ -12,7 +12,7 @@ const HEAD =
   "shoal itself is under the licence in LICENSE. These packages are part of the bundled files, under licences of their own.";
 
 /**
- * @param {string} folder where the file goes
+ * @param {string} folder where the file goes, unless no package is bundled
  * @returns {import("rolldown").Plugin} for all builds into that folder, or into folders of it
  */
 export function licences(folder) {
@@ -27,6 +27,7 @@ export function licences(folder) {
       }
     },
     writeBundle() {
+      if (texts.size === 0) return;
       const sections = [...texts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, text]) => text);
       writeFileSync(join(folder, FILE), `${[HEAD, ...sections].join(`\n\n${"-".repeat(78)}\n\n`)}\n`);
     },
