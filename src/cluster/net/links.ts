@@ -378,7 +378,7 @@ export class Links implements LinkEffects {
     if (refusal !== undefined) {
       this.count(refusal === "peer" ? "link:refused" : `link:${refusal}`);
       this.onRefused(link, undefined, refusal);
-    }
+    } else if (fault !== undefined && !link.isDialled) this.count("link:handshake");
     if (end === "self") {
       if (link.isDialled && this.#watched.has(link.address)) this.#own.set(link.address, performance.now());
       this.#retries.delete(link.address);
