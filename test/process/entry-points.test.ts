@@ -10,7 +10,9 @@ const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"))
 };
 const ENTRIES = Object.keys(exports)
   .filter((entry) => !entry.endsWith(".json"))
-  .map((entry) => entry.replace(/^\./, "shoal"));
+  .map((entry) => entry.replace(/^\./, "shoal"))
+  // A build of its own, with classes of its own (test/browser).
+  .filter((entry) => !/^shoal\/browser\b/.test(entry));
 const PATTERNS = ENTRIES.filter(
   (entry) =>
     ![
