@@ -159,6 +159,18 @@ test("other marks hold at once on both sides", () => {
   expect(fill(one)).toBe(20);
 });
 
+test("lower marks hold for what was taken under the former ones: no sender waits for what nobody reports", () => {
+  const [one, two] = pair({ send: 5, receive: 1_000 });
+  for (let i = 0; i < 100; i++) one.pipe.send("x", 0, undefined);
+  one.pipe.flush();
+  settle(one, two);
+  takeAll(two);
+  settle(one, two);
+  two.pipe.marksChanged({ ...two.options, receiveHighWaterMark: 4 });
+  settle(one, two);
+  expect(fill(one)).toBe(9);
+});
+
 test("a turn's messages are one post, of memory of their own", () => {
   const [one, two] = pair({ send: 1_000, receive: 1_000 });
   const body = Buffer.from("mine");

@@ -210,16 +210,20 @@ describe("a name", () => {
     expect(main.bind("b")).toBe(false);
   });
 
-  it("is looked for again when the thread that offered it has ended before it handed over", () => {
+  it.each([
+    ["before", true],
+    ["after", false],
+  ])("of a thread that ended before it handed over is looked for again; bound %s the seeker knows", (_, before) => {
     const process = new FakeProcess();
     const [main, worker, other] = [process.start(), process.start(), process.start()];
     worker.bind("a");
+    process.settle();
     const seeker = seek(main, "a");
     // seek, then offer: the acceptance finds nobody.
     while (!main.queue.some(({ kind }) => kind === "offer")) for (const each of [worker, other]) each.turn();
     while (main.queue.length > 0) main.turn();
     worker.alive = false;
-    process.settle();
+    if (!before) process.settle();
     expect(seeker.ports).toEqual([]);
     other.bind("a");
     process.settle();
