@@ -557,7 +557,7 @@ export class NodeLinks implements MessageLinks {
     forget: (caller) => this.#hellos.delete(caller),
   };
 
-  /** @returns whose it is; `undefined`: its sender, or its advert, may yet become known; or why it is refused */
+  /** @returns whose it is; `undefined`: its sender, or its details, may yet become known; or why it is refused */
   #onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult> {
     const { self, busNumber, security } = this.#options;
     if (this.#closing !== undefined) return "stranger";
@@ -565,8 +565,8 @@ export class NodeLinks implements MessageLinks {
     if (hello.bus !== busNumber) return "bus";
     if (hello.to !== self.id || hello.from === self.id) return "other-node";
     const member = this.#effects.member(hello.from);
-    // Without its advert its keys are not known, and replies to it would find no way.
-    if (member?.advert === undefined) {
+    // Without its details its keys are not known, and replies to it would find no way.
+    if (member?.hasDetails !== true) {
       if (this.#hellos.size >= MAX_HELLOS) return "hellos";
       this.#hellos.add(caller);
       return undefined;

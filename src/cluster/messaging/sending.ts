@@ -48,7 +48,9 @@ export interface LinkMember {
   readonly host: string;
   /** Whether it is on this host. */
   readonly local: boolean;
-  /** What it has in the prop `shoal-messages`. */
+  /** Whether its details have come, and so what follows. */
+  readonly hasDetails: boolean;
+  /** What it has in the prop `shoal-messages`; `undefined`: it takes no messages. */
   readonly advert: string | undefined;
 }
 

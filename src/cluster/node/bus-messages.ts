@@ -240,10 +240,11 @@ export class BusMessages {
   #linkMember(id: string): LinkMember | undefined {
     const member = this.#find(id);
     if (member?.isLive !== true) return undefined;
-    const { name, address } = member;
+    const { name, address, hasDetails } = member;
     return {
       id,
       name,
+      hasDetails,
       host: splitAddress(address)?.host ?? "",
       local: hostOf(name) === hostOf(this.#identity.name),
       advert: this.#propOf(id, MESSAGES_PROP),

@@ -113,6 +113,8 @@ export class LinksWorld {
   readonly nodes = new Map<string, LinksNode>();
   /** Ids that no node has as a member. */
   readonly hidden = new Set<string>();
+  /** Those whose details have not come. */
+  readonly unknown = new Set<string>();
   readonly started: LinksNode[] = [];
   readonly #lookedUp = new Map<string, () => void>();
 
@@ -141,7 +143,9 @@ export class LinksWorld {
     this.#lookedUp.get(id)?.();
     const node = this.nodes.get(id);
     if (node === undefined || this.hidden.has(id)) return undefined;
-    return { id, name: node.name, host: "127.0.0.1", local: true, advert: node.advert };
+    const hasDetails = !this.unknown.has(id);
+    const advert = hasDetails ? node.advert : undefined;
+    return { id, name: node.name, host: "127.0.0.1", local: true, hasDetails, advert };
   }
 
   async close(): Promise<void> {

@@ -42,10 +42,9 @@ function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void
   for (const text of texts(count, first)) expect(from.send(to, text)).toBe("sent");
 }
 
-test("a sender whose advert is not here yet is heard once it is: what answers it finds the way back", async () => {
+test("a sender whose details are not here yet is heard once it is: what answers it finds the way back", async () => {
   const [a, b, c] = [await world.node("a"), await world.node("b"), await world.node("c")];
-  const { advert } = a;
-  a.advert = undefined;
+  world.unknown.add(a.id);
   const replies: string[] = [];
   b.handler = ({ from }) => {
     if (from === a.id) replies.push(b.send(a, "reply"));
@@ -57,7 +56,7 @@ test("a sender whose advert is not here yet is heard once it is: what answers it
   c.send(b, "other");
   await b.until(() => b.texts.length > 0 && b.texts.includes("other"));
   expect(b.texts).toEqual(["other"]);
-  a.advert = advert;
+  world.unknown.delete(a.id);
   world.changed(a, "alive");
   await a.until(() => a.texts.length === 1);
   expect(replies).toEqual(["sent"]);
