@@ -86,7 +86,7 @@ export class Reloads {
     } catch (error) {
       throw failureOf(this.#file, error, this.#log);
     }
-    await this.follow(text, watches);
+    await this.follow(text, watches, this.#named);
   }
 
   /** Follows the changes of the file from a text on that is applied already. @param named files that it names, as they were then */
