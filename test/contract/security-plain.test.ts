@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import type { Socket } from "../../src/index.js";
 import { describeTransports, WIRED } from "./support/engines.js";
 import { plain } from "./support/keys.js";
 import { collect, failure, nextEvent } from "./support/wait.js";
@@ -35,10 +36,11 @@ describeTransports(
     it("a server without a hook, and without a ZAP handler, refuses everybody", async () => {
       const [pull, push] = [world.pull({ plainServer: true }), world.push(plain("admin", "guess"))];
       const endpoint = await world.bind(pull);
-      const zmtp = world.engine === "zmtp";
-      // libzmq hangs up without a word.
-      const refused = nextEvent(pull, zmtp ? "peer:refused" : "handshake:error:other");
-      const failed = nextEvent(push, zmtp ? "handshake:error:auth" : "handshake:error:other");
+      // libzmq hangs up without a word; where a handler of ZAP of an earlier test is about to end, it is asked, and refuses.
+      const fails = (socket: Socket): Promise<unknown> =>
+        Promise.race([nextEvent(socket, "handshake:error:other"), nextEvent(socket, "handshake:error:auth")]);
+      const refused = world.engine === "zmtp" ? nextEvent(pull, "peer:refused") : fails(pull);
+      const failed = world.engine === "zmtp" ? nextEvent(push, "handshake:error:auth") : fails(push);
       push.connect(endpoint);
       await push.send("let me in");
       await Promise.all([refused, failed]);
