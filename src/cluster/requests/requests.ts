@@ -212,6 +212,7 @@ export class Requests {
   #withdraw(own: OwnService): void {
     if (own.isWithdrawn) return;
     own.isWithdrawn = true;
+    // Some node may not have acknowledged it in time: what it sends is refused, and goes to another one.
     if (this.#isStarted) own.withdrawn = this.#effects.withdraw(own.name).catch(() => undefined);
     this.onRoutes();
   }
@@ -657,7 +658,7 @@ class OwnService implements ServedService {
   }
 
   announced(known: Promise<void>): void {
-    known.catch(() => undefined);
+    known.catch(() => undefined); // `ready` has the error.
     this.#announced(known);
   }
 
