@@ -106,8 +106,8 @@ export default defineConfig({
   test: {
     // Sockets and native code: processes apart, and no second try for a test that fails.
     pool: "forks",
-    // Three more than the cores that it is meant for: more than half of the time a test waits for processes and timers.
-    maxWorkers: 5,
+    // One more than the cores that it is meant for. Five took as long, at twice the load, and what has a time to keep kept it less.
+    maxWorkers: 3,
     retry: 0,
     sequence: { sequencer: LongFirst },
     // Bounds for what hangs: a busy machine may take many times what a quiet one does.

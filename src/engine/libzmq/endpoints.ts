@@ -12,6 +12,11 @@ import type { NativeSocket } from "./native.js";
 
 /** How long a release may take before it is no longer waited for, in ms. */
 const RELEASE_TIMEOUT = 10_000;
+/**
+ * Times that a bind is tried whose error is EAGAIN: it is no error of a bind. libzmq reports the failure to its monitor before it
+ * returns, which may put another errno in place of the reason.
+ */
+const BIND_ATTEMPTS = 10;
 
 export class Endpoints {
   readonly #native: NativeSocket;
@@ -42,10 +47,14 @@ export class Endpoints {
   }
 
   bindSync(endpoint: string): string {
-    try {
-      this.#native.bindSync(endpoint);
-    } catch (error) {
-      throw toShoalError(error, "bind", endpoint);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        this.#native.bindSync(endpoint);
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "EAGAIN" || attempt === BIND_ATTEMPTS)
+          throw toShoalError(error, "bind", endpoint);
+      }
     }
     const resolved = this.#native.lastEndpoint ?? endpoint;
     this.#bound.set(resolved, endpoint);

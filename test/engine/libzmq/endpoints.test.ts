@@ -31,6 +31,15 @@ test("bind reports what became of wildcards, and either name unbinds", async () 
   }
 });
 
+test("a bind that failed with what is no error of a bind is tried again, for its reason", () => {
+  const { made, native } = endpoints();
+  native.failures = [nativeError("EAGAIN"), nativeError("EAGAIN"), nativeError("EADDRINUSE")];
+  expect(() => made.bindSync(GIVEN)).toThrow(expect.objectContaining({ code: "EADDRINUSE" }));
+  native.failures = Array.from({ length: 11 }, () => nativeError("EAGAIN"));
+  expect(() => made.bindSync(GIVEN)).toThrow(expect.objectContaining({ code: "EAGAIN" }));
+  expect(native.failures.length).toBe(1);
+});
+
 test("unbind waits until the listener is gone, but not forever", async () => {
   const { made, releases } = endpoints();
   made.bindSync(GIVEN);
