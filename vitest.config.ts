@@ -48,7 +48,7 @@ const SHARED = [
   "test/cluster/zre/!(interop).test.ts",
   "test/contract/!(zeromq*).test.ts",
   "test/engine/{facets,select}.test.ts",
-  "test/engine/zmtp/!(byte-bounds|cve|hostile-floods|transferred).test.ts",
+  "test/engine/zmtp/!(byte-bounds|cve|hostile-floods|lifetime|transferred).test.ts",
   "test/engine/zmtp/transport/{address,ipc,tcp-table,ws}.test.ts",
   "test/examples/*.test.ts",
   "test/fuzz/{patterns,proxy}/*.test.ts",
