@@ -4,7 +4,8 @@
  *   candidates ── not ejected ── nearest with room ── two at random ── the cheaper
  *
  * The cost of a node is how many requests it has, by this node's count or by its own last report, times how long it takes. A request
- * with an idempotency key goes to the node whose hash with the key is the highest: all callers choose the same one, and when it is gone the same next one.
+ * with an idempotency key goes to the node whose hash with the key is the highest: all callers choose the same one, and when it is gone the same next one. It is not
+ * taken elsewhere because that node fails, is slow or full: what one caller has seen of it, another has not.
  *
  *   in ──`EJECT_AFTER` failures in a row, while others do not──> ejected ──time──> on trial: one request at a time
  *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
@@ -130,7 +131,7 @@ export class Balancer {
    * @returns `undefined`: all were tried, or there are none
    */
   pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
-    if (key !== "") return this.#pickByKey(now, tried, key);
+    if (key !== "") return this.#pickByKey(tried, key);
     let full: NodeLoad | undefined;
     for (const tier of this.#tiers) {
       const found = this.#draw(now, tier, tried) ?? this.#scan(now, tier, tried);
@@ -225,17 +226,17 @@ export class Balancer {
     return found;
   }
 
-  #pickByKey(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
+  #pickByKey(tried: readonly string[], key: string): NodeLoad | undefined {
     let found: NodeLoad | undefined;
     let highest = 0;
     for (const node of this.#nodes.values()) {
-      if (tried.includes(node.id) || node.isEjected(now)) continue;
+      if (tried.includes(node.id)) continue;
       const rank = rankOf(key, node.id);
       if (found !== undefined && (rank < highest || (rank === highest && node.id < found.id))) continue;
       found = node;
       highest = rank;
     }
-    return found ?? this.#anyLeft(now, tried);
+    return found;
   }
 }
 

@@ -112,6 +112,8 @@ export class Call implements Due {
   attempts = 0;
   /** Whether a part of a streamed reply came. */
   hasBegun = false;
+  /** How often its node could not be sent to. */
+  holds = 0;
   tried: string[] = [];
   error: ShoalError | undefined = undefined;
 
@@ -222,7 +224,6 @@ export class RequestCalls {
         node.report(now, item.busy, item.slots);
         this.#succeeded(now, call, node);
         call.sink.reply(item.form, item.body);
-        undefined;
         return;
       case RequestOp.END:
         node.report(now, item.busy, item.slots);
@@ -232,7 +233,6 @@ export class RequestCalls {
         }
         this.#succeeded(now, call, node);
         call.sink.end();
-        undefined;
         return;
       case RequestOp.PART:
         this.#onPart(now, call, item.form, item.body);
@@ -240,7 +240,6 @@ export class RequestCalls {
       case RequestOp.FAILURE:
         node.report(now, item.busy, item.slots);
         this.#onFailure(now, call, item);
-        undefined;
         return;
       default:
         this.#refuse("op");
@@ -316,6 +315,11 @@ export class RequestCalls {
       return;
     }
     const { terms, target } = call;
+    // Who does not know all that serve might choose another node than others do.
+    if (staysWithItsNode(call) && this.#effects.isSettling()) {
+      this.#wait(now, call);
+      return;
+    }
     for (;;) {
       const node = this.#pick(now, call);
       if (node === undefined) {
@@ -336,21 +340,26 @@ export class RequestCalls {
       const result = this.#effects.send(node.id, item);
       if (result === "sent") {
         if (call.state === "sent" && call.id === id) this.#schedule(now, call);
-        undefined;
         return;
       }
-      this.#endAttempt(now, call, result === "unreachable" ? "failed" : "refused");
+      const isHeld = staysWithItsNode(call);
+      // A node that a link does not lead to yet is not at fault.
+      this.#endAttempt(now, call, result === "unreachable" && !isHeld ? "failed" : "refused");
       const name = this.#effects.nameOf(node.id);
       if (result === "too-large") {
         const text = `${name} takes no request of ${item.length} bytes`;
         this.#fail(call, new InvalidArgumentError(text));
         return;
       }
-      call.tried.push(node.id);
       call.error =
         result === "full"
           ? this.#error(call, "overloaded", `the link to ${name} is full`)
           : this.#error(call, "worker-lost", `${name} is out of reach`);
+      if (isHeld) {
+        this.#hold(now, call);
+        return;
+      }
+      call.tried.push(node.id);
     }
   }
 
@@ -376,22 +385,34 @@ export class RequestCalls {
     if (error !== undefined) {
       // Each was tried, and has not run it: all of them once more, later.
       if (terms.node === undefined && this.#retry(now, call)) {
-        undefined;
         return;
       }
       this.#fail(call, error);
       return;
     }
     if (terms.node === undefined && (terms.waitForReady || this.#effects.isSettling())) {
-      call.state = "waiting";
-      if (typeof call.body.data !== "string") copyOf(call, Buffer.from(call.body.data));
-      this.#waiting.add(call);
-      this.#schedule(now, call);
-      undefined;
+      this.#wait(now, call);
       return;
     }
     this.#fail(call, this.#error(call, "no-service", "no node serves it"));
-    return;
+  }
+
+  /** Until other nodes may serve it. */
+  #wait(now: number, call: Call): void {
+    call.state = "waiting";
+    const { data } = call.body;
+    if (!call.isCopied && typeof data !== "string") copyOf(call, Buffer.from(data));
+    this.#waiting.add(call);
+    this.#schedule(now, call);
+  }
+
+  /** Later, to the same node, which has not got it; that costs no node anything, and is not counted. */
+  #hold(now: number, call: Call): void {
+    const { retryDelay, maxRetryDelay } = call.terms;
+    call.state = "backing-off";
+    call.retryAt = now + backOff(call.holds, retryDelay, maxRetryDelay, () => this.#effects.random());
+    call.holds += 1;
+    this.#schedule(now, call);
   }
 
   /** Later, to a node that was not tried, or to any. @returns `false`: often enough */
@@ -418,7 +439,8 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    call.tried.push(node.id);
+    // Others with its key go on waiting for that node, for as long as it serves.
+    if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service") call.tried.push(node.id);
     this.counts.retried += 1;
     this.#effects.retried?.(call.terms.service, node.id, reason, call.attempts + 1);
     // It has not run there, and that node gets it no more: another one at once, which is not counted.
@@ -550,6 +572,11 @@ function copyOf(call: Call, item: Buffer): void {
   call.isCopied = true;
   const { form, data } = call.body;
   if (typeof data !== "string") call.body = { form, data: item.subarray(item.length - data.length) };
+}
+
+/** With an idempotency key: another node would run it as well. */
+function staysWithItsNode({ terms }: Call): boolean {
+  return terms.node === undefined && terms.extras !== undefined && terms.extras.key !== "";
 }
 
 /** Whether its reply may come in parts. */

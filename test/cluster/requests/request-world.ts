@@ -62,6 +62,9 @@ export class WorldNode {
   isAlive = true;
   /** Known to the others as serving. */
   isServing = false;
+  /** Whom it knows to serve, and whether it waits for what some of those that it met serve. */
+  candidates: readonly Candidate[] = [];
+  isSettling = false;
   /** Bodies of requests that its handler was given. */
   readonly runs: string[] = [];
   readonly aborted: string[] = [];
@@ -71,8 +74,8 @@ export class WorldNode {
     this.world = world;
     this.id = id;
     this.calls = new RequestCalls({
-      candidates: () => world.candidates(),
-      isSettling: () => false,
+      candidates: () => this.candidates,
+      isSettling: () => this.isSettling,
       send: (to, item) => world.send(this, to, item),
       sendLater: (to, item) => void world.carry(this, to, item),
       nameOf: (node) => node,
@@ -175,7 +178,8 @@ export class World {
   #order = 0;
   /** When the last item of a pair arrives. */
   readonly #last = new Map<string, number>();
-  #candidates: readonly Candidate[] = [];
+  /** ms after which a node knows that others serve something else, at most; meanwhile it waits for that. */
+  settle = 0;
 
   constructor(seed: number) {
     this.random = randomOf(seed);
@@ -191,15 +195,32 @@ export class World {
     return this.nodes.get(id) as WorldNode;
   }
 
-  candidates(): readonly Candidate[] {
-    return this.#candidates;
-  }
-
   changed(): void {
-    this.#candidates = [...this.nodes.values()]
+    const candidates = [...this.nodes.values()]
       .filter(({ isServing }) => isServing)
       .map(({ id }) => ({ id, distance: 1 }));
-    for (const { calls, isAlive } of this.nodes.values()) if (isAlive) calls.onChanged(this.now);
+    for (const node of this.nodes.values()) {
+      if (!node.isAlive) continue;
+      node.candidates = candidates;
+      node.calls.onChanged(this.now);
+    }
+  }
+
+  /** Every node learns of those that serve in an order of its own. */
+  meet(): void {
+    const serving = [...this.nodes.values()].filter(({ isServing }) => isServing);
+    for (const node of this.nodes.values()) {
+      node.candidates = [];
+      node.isSettling = true;
+      let unknown = serving.length;
+      for (const { id } of serving)
+        this.later(this.random() * this.settle, () => {
+          unknown -= 1;
+          node.candidates = [...node.candidates, { id, distance: 1 }];
+          node.isSettling = unknown > 0;
+          if (node.isAlive) node.calls.onChanged(this.now);
+        });
+    }
   }
 
   later(ms: number, run: () => void): void {

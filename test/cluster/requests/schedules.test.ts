@@ -17,6 +17,8 @@ interface Outcome {
 }
 
 interface Faults {
+  /** Nodes just met: each knows the serving ones some time later, in an order of its own. */
+  readonly meets?: boolean;
   readonly kills: boolean;
   readonly drains: boolean;
   readonly failures: boolean;
@@ -32,6 +34,10 @@ function run(seed: number, faults: Faults): { world: World; outcomes: Outcome[] 
   for (const id of [...servers, ...callers]) world.add(id);
   for (const id of servers)
     world.get(id).serve({ concurrency: 1 + pick(4), maxQueue: faults.failures ? pick(6) : 64 });
+  if (faults.meets === true) {
+    world.settle = 300;
+    world.meet();
+  }
   world.full = faults.failures && random() < 0.3 ? 0.1 : 0;
   world.workOf = (_, body) => {
     const at = Number(body.split(" ")[1]);
@@ -142,6 +148,18 @@ describe("generated schedules of requests", () => {
   it(`ends each request once, runs what is not idempotent once at most, and leaves nothing behind (${SCHEDULES} schedules)`, () => {
     for (let seed = 1; seed <= SCHEDULES; seed++)
       check(seed, run(seed, { kills: true, drains: true, failures: true }));
+  });
+
+  it(`runs a key once, whichever node asks and when, where nodes stay (${SCHEDULES} schedules)`, () => {
+    for (let seed = 1; seed <= SCHEDULES; seed++) {
+      const { world, outcomes } = run(seed, { kills: false, drains: false, failures: true, meets: true });
+      const all = [...world.nodes.values()];
+      for (const { body, terms } of outcomes) {
+        const nodes = all.filter(({ runs }) => runs.includes(body)).map(({ id }) => id);
+        if (terms.extras?.key !== "" && terms.extras !== undefined)
+          expect(nodes.length, `seed ${seed}: ${body} at ${nodes}`).toBeLessThanOrEqual(1);
+      }
+    }
   });
 
   it(`fails no request where nodes are drained and one is left (${SCHEDULES} schedules)`, () => {
