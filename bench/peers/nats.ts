@@ -17,6 +17,7 @@ const SCENARIOS: readonly string[] = [
   "fan-out",
   "fan-in",
   "request-reply",
+  "service",
   ...KEY_VALUE_SCENARIOS,
 ];
 

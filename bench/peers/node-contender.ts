@@ -33,6 +33,9 @@ function command(library: string, side: SideRequest, env: Record<string, string>
 /** Scenarios of transports that only the engine zmtp has. */
 const TRANSPORT_SCENARIOS: readonly string[] = ["ws", "tls"];
 
+/** Scenarios in which sockets are what shoal's own is compared with. */
+const OWN_SCENARIOS: readonly string[] = ["link", "link-delay", "link-channels", "service"];
+
 /** The ways to use shoal: what each is called, and the scenarios where it is not the same as another. */
 const APIS = {
   await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
@@ -67,7 +70,7 @@ function shoalContender(engine: string, api: keyof typeof APIS): Contender {
     supports(scenario) {
       if (scenario.startsWith("cluster-"))
         return engine === "zmtp" && api === "await" && clusterObstacle(scenario) === undefined;
-      if (TRANSPORT_SCENARIOS.includes(scenario) && engine !== "zmtp") return false;
+      if ([...TRANSPORT_SCENARIOS, ...OWN_SCENARIOS].includes(scenario) && engine !== "zmtp") return false;
       return (plays as readonly string[]).includes(scenario);
     },
     command: (side) =>
@@ -93,7 +96,7 @@ export const zeromq: Contender = {
   title: "npm zeromq",
   absent: zeromqAbsent,
   supports: (scenario) =>
-    !TRANSPORT_SCENARIOS.includes(scenario) &&
+    ![...TRANSPORT_SCENARIOS, ...OWN_SCENARIOS].includes(scenario) &&
     (PLAYED.includes(scenario) || PLAIN_PATTERNS.includes(scenario)),
   command: (side) => command("zeromq", side, {}),
   version: zeromqVersion,

@@ -16,6 +16,7 @@ const SCENARIOS: readonly string[] = [
   "slow-consumer",
   "start-up",
   "tls",
+  "link",
 ];
 
 export const nodeNet: Contender = {

@@ -26,6 +26,7 @@ import { lastValueCache } from "./last-value-cache.js";
 import { latency } from "./latency.js";
 import { latencyUnderLoad } from "./latency-under-load.js";
 import { lazyPirate } from "./lazy-pirate.js";
+import { link, linkChannels, linkDelay } from "./links.js";
 import { majordomo, majordomoUnderLoad } from "./majordomo.js";
 import { majordomoGrowth } from "./majordomo-growth.js";
 
@@ -34,6 +35,7 @@ import { proxy } from "./proxy.js";
 import { proxyMemory } from "./proxy-memory.js";
 import { proxyPolicy } from "./proxy-policy.js";
 import { requestReply } from "./request-reply.js";
+import { service } from "./service.js";
 import { slowConsumer } from "./slow-consumer.js";
 import { startUp } from "./start-up.js";
 import { subscriptions } from "./subscriptions.js";
@@ -88,4 +90,8 @@ export const SCENARIOS: readonly Scenario[] = [
   clusterPublish,
   clusterQuery,
   clusterRoutes,
+  service,
+  link,
+  linkDelay,
+  linkChannels,
 ];

@@ -2,8 +2,9 @@
 import { Bodies, type Checker } from "../../bodies.js";
 import { sumOfChecksums } from "../../sequences.js";
 import { Latencies } from "../node/histogram.js";
+import { type Asker, askPipelined } from "../node/roles/asking.js";
 import type { Side } from "../node/side.js";
-import { type Connection, open, placeOf } from "./client.js";
+import { bufferOf, type Connection, open, placeOf } from "./client.js";
 
 const TIMEOUT = 30_000;
 
@@ -61,4 +62,20 @@ export async function client(side: Side): Promise<void> {
     latency: latencies.table,
   });
   await Promise.all(connections.map((connection) => connection.close()));
+}
+
+/** One connection with several requests under way. */
+export async function asker(side: Side): Promise<void> {
+  const place = placeOf(side, false);
+  const connection = await open(place);
+  const asking: Asker = {
+    ask(_, body) {
+      void connection
+        .request(place.subject, body, { timeout: TIMEOUT })
+        .then(({ data }) => asking.onReply(bufferOf(data)));
+    },
+    onReply: () => undefined,
+    close: () => connection.close(),
+  };
+  await askPipelined(side, asking);
 }

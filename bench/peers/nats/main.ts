@@ -1,7 +1,7 @@
 /** A side of the contender nats: `node main.js --scenario … --role …`. */
 import { keyValueRole } from "../key-value/roles.js";
 import { parseSide, Side } from "../node/side.js";
-import { client, server } from "./echo.js";
+import { asker, client, server } from "./echo.js";
 import { bucketOf } from "./key-value.js";
 import { consumer, producer, publisher, subscriber } from "./stream.js";
 
@@ -15,7 +15,7 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
 };
 const request = parseSide(process.argv.slice(2));
 const keyValue = keyValueRole(request.scenario, request.role);
-const play = roles[request.role];
+const play = request.scenario === "service" && request.role === "client" ? asker : roles[request.role];
 const side = new Side(request);
 if (keyValue !== undefined) await keyValue(side, bucketOf(side, request.role === "server"));
 else if (play !== undefined) await play(side);

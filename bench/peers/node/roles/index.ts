@@ -51,6 +51,10 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "cluster-publish": () => import("./cluster-messages.js"),
   "cluster-query": () => import("./cluster-messages.js"),
   "cluster-routes": () => import("./cluster-messages.js"),
+  link: () => import("./links.js"),
+  "link-delay": () => import("./links.js"),
+  "link-channels": () => import("./links.js"),
+  service: () => import("./service.js"),
 };
 
 /** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */
@@ -66,6 +70,8 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   clone: () => import("./plain-clone.js"),
   "clone-set": () => import("./plain-clone.js"),
   "last-value-cache": () => import("./plain-forwarder.js"),
+  link: () => import("./throughput.js"),
+  service: () => import("./plain-service.js"),
 };
 
 /** The scenarios that shoal and the package zeromq can play. */
