@@ -8,14 +8,16 @@ import type { SocketStats } from "../../src/index.js";
 import { ENGINES } from "../support/engines.js";
 import { Endpoints } from "./endpoints.js";
 import { engineKind, OTHERS } from "./kinds.js";
-import type { Peer, PeerSocket, ProcessPeer } from "./peer.js";
+import type { Peer, PeerOptions, PeerSocket, ProcessPeer } from "./peer.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 /** Each message has a number and a body of so many bytes: a killing nearly always cuts one in the middle. */
 const SIZE = 60_000;
 /** Messages of one write to the kernel at most: when it is cut short, all of them count as lost. */
 const IN_FLIGHT = 5;
-/** More than fit into all queues and the kernel, so that the sender has to wait for the successor. */
+/** Of both sides: libzmq reads on for as long as there is room, whether its program does or not. */
+const HIGH_WATER_MARK = 100;
+/** More than fit into both queues and the kernel, so that the sender has to wait for the successor. */
 const COUNT = LONG ? 20_000 : 1_500;
 
 const WAYS = [
@@ -54,10 +56,14 @@ describe.each(LONG ? ENGINES : ["zmtp"])("engine %s", (engine) => {
           ]);
         });
 
-        async function start(from: typeof theirs, type: string): Promise<[ProcessPeer, PeerSocket]> {
+        async function start(
+          from: typeof theirs,
+          type: string,
+          options?: PeerOptions,
+        ): Promise<[ProcessPeer, PeerSocket]> {
           const victim = await from.dies();
           victims.push(victim);
-          return [victim, await victim.open(type)];
+          return [victim, await victim.open(type, options)];
         }
 
         describe("as the one that stays", () => {
@@ -67,9 +73,9 @@ describe.each(LONG ? ENGINES : ["zmtp"])("engine %s", (engine) => {
           afterAll(() => survivor?.stop());
 
           it.each(someWays(turn))("sends on to the successor, over %s, %s", async (transport, how) => {
-            const push = await survivor.open("PUSH");
+            const push = await survivor.open("PUSH", { SNDHWM: HIGH_WATER_MARK });
             let endpoint = await endpoints.free(transport);
-            const [first, pull] = await start(theirs, "PULL");
+            const [first, pull] = await start(theirs, "PULL", { RCVHWM: HIGH_WATER_MARK });
             if (how === "bound") endpoint = await push.bind(endpoint);
             else endpoint = await pull.bind(endpoint);
             await (how === "bound" ? pull : push).connect(endpoint);
@@ -82,7 +88,7 @@ describe.each(LONG ? ENGINES : ["zmtp"])("engine %s", (engine) => {
             await first.child.kill();
             await push.call("wait", { leaves: 1 });
 
-            const [, next] = await start(theirs, "PULL");
+            const [, next] = await start(theirs, "PULL", { RCVHWM: HIGH_WATER_MARK });
             if (how === "bound") await next.connect(endpoint);
             else await next.bind(endpoint);
             const heard = await next.call<Heard>("follow", { last: COUNT - 1, size: SIZE });

@@ -263,6 +263,8 @@ static const struct { const char *name; int option; int is_number; } OPTIONS[] =
     {"CURVE_PUBLICKEY", ZMQ_CURVE_PUBLICKEY, 0},
     {"CURVE_SECRETKEY", ZMQ_CURVE_SECRETKEY, 0},
     {"ZAP_DOMAIN", ZMQ_ZAP_DOMAIN, 0},
+    {"SNDHWM", ZMQ_SNDHWM, 1},
+    {"RCVHWM", ZMQ_RCVHWM, 1},
 };
 
 static int set_number (void *socket, int option, int value)

@@ -35,6 +35,8 @@ const OPTIONS = {
   CURVE_PUBLICKEY: "curvePublicKey",
   CURVE_SECRETKEY: "curveSecretKey",
   ZAP_DOMAIN: "zapDomain",
+  SNDHWM: "sendHighWaterMark",
+  RCVHWM: "receiveHighWaterMark",
 };
 const FLAGS = ["mandatory", "plainServer", "curveServer"];
 
