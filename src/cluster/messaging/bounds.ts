@@ -30,6 +30,8 @@ export const LINK_BYTES = 4_194_304;
 export const LINK_WINDOW = 4_194_304;
 /** Bytes that were delivered after which they are acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
+/** ms that an acknowledgement waits for more to acknowledge, unless half of what the sender keeps has come. */
+export const ACK_DELAY = 20;
 /** Prefixes under which drops are counted; further ones are counted together. */
 export const MAX_DROP_PREFIXES = 1_024;
 /** Bytes of such a prefix; longer ones are counted together. */

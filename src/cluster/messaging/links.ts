@@ -14,6 +14,7 @@ import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { RunningTimeout } from "../../core/running-timeout.js";
 import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
 import {
+  ACK_DELAY,
   HELLO_TIMEOUT,
   LINK_BYTES,
   LINK_IDLE,
@@ -156,6 +157,8 @@ export class NodeLinks implements MessageLinks {
   #spareDue: Receiving[] = [];
   #isFlushing = false;
   #isAcknowledging = false;
+  readonly #dueLater: Receiving[] = [];
+  #ackTimer: NodeJS.Timeout | undefined = undefined;
   #idleTimer: NodeJS.Timeout | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
   #onDrained: (() => void) | undefined = undefined;
@@ -196,6 +199,7 @@ export class NodeLinks implements MessageLinks {
       onItem: this.#onItem,
       ...(effects.onPublish !== undefined && { onPublish: this.#onPublish }),
       acknowledgeSoon: this.#acknowledgeSoon,
+      acknowledgeLater: this.#acknowledgeLater,
     };
   }
 
@@ -286,6 +290,7 @@ export class NodeLinks implements MessageLinks {
     for (const sending of this.#sending.values()) this.#forget(sending);
     this.#sending.clear();
     this.#acknowledgeAll();
+    this.#acknowledgeLate();
     for (const caller of this.#hellos) caller.end();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     await Promise.all([...this.#listeners.values()].map((listener) => listener.close(Math.min(1_000, left))));
@@ -472,6 +477,8 @@ export class NodeLinks implements MessageLinks {
       session,
       maxItem: this.#maxItem,
       name: self.name,
+      maxWaiting: this.#limits.items,
+      maxWaitingBytes: this.#limits.bytes,
     });
   }
 
@@ -546,6 +553,23 @@ export class NodeLinks implements MessageLinks {
     this.#spareDue = due;
   };
 
+  #acknowledgeLater = (receiving: Receiving): void => {
+    receiving.isDueLater = true;
+    this.#dueLater.push(receiving);
+    // One timer for all links; what is due sooner has its turn's end.
+    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, ACK_DELAY).unref();
+  };
+
+  #acknowledgeLate = (): void => {
+    clearTimeout(this.#ackTimer);
+    this.#ackTimer = undefined;
+    for (const receiving of this.#dueLater) {
+      receiving.isDueLater = false;
+      receiving.acknowledge();
+    }
+    this.#dueLater.length = 0;
+  };
+
   #refuse(reason: LinkRefusal): void {
     this.#refused.set(reason, (this.#refused.get(reason) ?? 0) + 1);
   }
@@ -597,6 +621,7 @@ export class NodeLinks implements MessageLinks {
     if (before !== undefined && before !== caller.connection) before.close(0);
     receiving.connection = caller.connection;
     receiving.protocol = caller.protocol;
+    receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
     receiving.onFault = (fault) => caller.refuse(fault);
     caller.connection.send([
       encodeWelcome({

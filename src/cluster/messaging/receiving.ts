@@ -1,8 +1,11 @@
 /**
  * The receiving end of a link: what one peer sends, in order, to the program, and what is acknowledged.
  *
- *   data frame ──window.accept──> items ──onItem──> delivered ──at the end of the turn, or after 256 KiB──> ACK
+ *   data frame ──window.accept──> items ──onItem──> delivered ──20 ms, half of what the sender keeps, 256 KiB──> ACK
  *                                   │ a promise: the rest waits in the queue, bounded by the peer's window
+ *
+ * An acknowledgement is a system call here and one at the peer, as dear as a message, and only makes room. So it waits until
+ * enough has come, which the sender's marks decide, and else for 20 ms.
  *
  * It outlives its connections: a peer that comes back goes on where it was.
  */
@@ -20,8 +23,9 @@ export interface ReceivingEffects {
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
   /** The same for a publication, which is where it arrived. Absent: it is an item as others are. */
   onPublish?(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
-  /** `acknowledge` is to be called at the end of this turn. */
+  /** `acknowledge` is to be called at the end of this turn; within `ACK_DELAY`. */
   acknowledgeSoon(receiving: Receiving): void;
+  acknowledgeLater(receiving: Receiving): void;
 }
 
 /** Why a peer's frames are refused. */
@@ -43,14 +47,18 @@ export class Receiving implements IncomingLink {
   protocol = "";
   readonly topics = new TopicAliases();
   ownClient: Alias | undefined = undefined;
-  /** In the list of those that acknowledge soon. */
+  /** In the list of those that acknowledge soon, and of those that do later. */
   isDue = false;
+  isDueLater = false;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
+  /** Items and bytes that are acknowledged at the end of the turn. */
+  #ackItems = 1;
+  #ackBytes = 0;
   /** Counts sessions: what a handler of an earlier one settles concerns nobody. */
   #epoch = 0;
   /** What is in the middle of being delivered. */
@@ -73,6 +81,12 @@ export class Receiving implements IncomingLink {
     this.#left = 0;
     this.#unackedBytes = 0;
     this.topics.clear();
+  }
+
+  /** What the sender keeps for this node at most; 0: it did not say. Half of it is acknowledged before others wait. */
+  setMarks(items: number, bytes: number): void {
+    this.#ackItems = Math.max(1, Math.floor(items / 2));
+    this.#ackBytes = Math.min(ACK_BYTES, Math.floor(bytes / 2));
   }
 
   /** @returns what is wrong with it; the connection ends then */
@@ -120,9 +134,16 @@ export class Receiving implements IncomingLink {
       this.#left = count - skip;
       fault = this.#run();
     }
-    if (this.#unackedBytes >= ACK_BYTES) this.acknowledge();
-    else if (!this.isDue) this.#effects.acknowledgeSoon(this);
+    this.#acknowledgeInTime();
     return fault;
+  }
+
+  #acknowledgeInTime(): void {
+    const { window } = this;
+    if (this.#unackedBytes >= ACK_BYTES) this.acknowledge();
+    else if (window.delivered - window.acked >= this.#ackItems || this.#unackedBytes >= this.#ackBytes) {
+      if (!this.isDue) this.#effects.acknowledgeSoon(this);
+    } else if (!this.isDueLater) this.#effects.acknowledgeLater(this);
   }
 
   /** Delivers what is left of a batch, until a handler takes its time. */
@@ -185,6 +206,6 @@ export class Receiving implements IncomingLink {
       this.#queuedBytes = 0;
       this.onFault?.(fault);
     }
-    if (!this.isDue) this.#effects.acknowledgeSoon(this);
+    this.#acknowledgeInTime();
   }
 }

@@ -49,6 +49,9 @@ const HELLO = schema({
   maxItem: uint(),
   /** Of the sender's bus; for records and errors. */
   name: text(128),
+  /** Items, and bytes with their headers, that it keeps without an acknowledgement before it takes no more; 0: it does not say. */
+  maxWaiting: added(uint(), 0),
+  maxWaitingBytes: added(uint(), 0),
 });
 export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
 

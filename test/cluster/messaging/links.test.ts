@@ -11,6 +11,7 @@ import type { MessageProtocol, ProtocolListener } from "../../../src/cluster/mes
 import { BusSecurity, IdentitySecurity } from "../../../src/cluster/messaging/security.js";
 import { streamProtocol } from "../../../src/cluster/messaging/stream-protocol.js";
 import {
+  decodeAck,
   decodeRefused,
   decodeWelcome,
   encodeHello,
@@ -41,6 +42,138 @@ const texts = (count: number, from = 0): string[] =>
 function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void {
   for (const text of texts(count, first)) expect(from.send(to, text)).toBe("sent");
 }
+
+/** A peer that speaks for itself. */
+class Raw {
+  readonly dealer = new Dealer({ linger: 0, receiveTimeout: 5_000 });
+  readonly id = createId();
+  readonly #to: LinksNode;
+
+  constructor(to: LinksNode) {
+    this.#to = to;
+    this.dealer.connect(`tcp://127.0.0.1:${decodeAdvert(to.advert)?.protocols.get("tcp")}`);
+  }
+
+  async hello(changes: Partial<Hello> = {}): Promise<Buffer> {
+    await this.dealer.send(
+      encodeHello({
+        version: 1,
+        bus: busNumber("test"),
+        to: this.#to.id,
+        from: this.id,
+        life: "00".repeat(8),
+        session: 0,
+        maxItem: 1_000,
+        name: "raw",
+        maxWaiting: 0,
+        maxWaitingBytes: 0,
+        ...changes,
+      }),
+    );
+    return (await this.dealer.receive())[0] as Buffer;
+  }
+
+  /** @returns why it was refused */
+  async send(...frames: Buffer[]): Promise<string | undefined> {
+    await this.dealer.send(frames);
+    return decodeRefused((await this.dealer.receive())[0] as Buffer);
+  }
+}
+
+function batch(first: number, ...items: string[]): Buffer {
+  const head = Buffer.alloc(9);
+  head[0] = LinkFrame.BATCH;
+  head.writeUIntBE(first, 1, 6);
+  head.writeUInt16BE(items.length, 7);
+  return Buffer.concat([
+    head,
+    ...items.map((item) => Buffer.from(`\u0002${String.fromCharCode(item.length)}${item}`)),
+  ]);
+}
+
+describe("acknowledgements", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** A peer that keeps so much, and what it has been acknowledged. */
+  async function peer(maxWaiting: number, maxWaitingBytes: number): Promise<[LinksNode, Raw]> {
+    const node = await world.node("node");
+    const raw = new Raw(node);
+    world.nodes.set(raw.id, {
+      name: "raw",
+      advert: "1;tcp=1",
+      links: { onMember: () => undefined },
+    } as never);
+    await raw.hello({ maxWaiting, maxWaitingBytes });
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    return [node, raw];
+  }
+  async function give(node: LinksNode, { dealer }: Raw, first: number, ...items: string[]): Promise<void> {
+    await dealer.send(batch(first, ...items));
+    await node.until(() => node.items.length === first + items.length);
+  }
+  const acked = async ({ dealer }: Raw): Promise<number | undefined> =>
+    decodeAck((await dealer.receive())[0] as Buffer)?.delivered;
+
+  test("wait for more items, and for 20 ms at most", async () => {
+    const [node, raw] = await peer(1_000, 1_000_000);
+    for (let i = 0; i < 5; i++) await give(node, raw, i, "item");
+    vi.advanceTimersByTime(20);
+    expect(await acked(raw)).toBe(5);
+    await give(node, raw, 5, "item");
+    vi.advanceTimersByTime(20);
+    expect(await acked(raw)).toBe(6);
+    raw.dealer.close();
+  });
+
+  test("do not wait when half of the items or bytes came that the peer keeps, or when it does not say what it keeps", async () => {
+    const [node, raw] = await peer(6, 1_000_000);
+    await give(node, raw, 0, "1", "2");
+    await give(node, raw, 2, "3");
+    expect(await acked(raw)).toBe(3);
+    raw.dealer.close();
+    vi.useRealTimers();
+    for (const [items, bytes] of [
+      [1_000, 100],
+      [0, 0],
+    ] as const) {
+      const [other, small] = await peer(items, bytes);
+      await give(other, small, 0, "x".repeat(100));
+      expect(await acked(small)).toBe(1);
+      small.dealer.close();
+      vi.useRealTimers();
+    }
+  });
+
+  test("a sender with room for one item need not wait for the time of one", async () => {
+    const a = await world.node("a", { highWaterMark: 1 });
+    const b = await world.node("b");
+    sendAll(a, b, 1);
+    await a.until(() => a.peers.length === 1);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    for (let i = 1; i < 50; i++) {
+      await a.links.room(b.id);
+      sendAll(a, b, 1, i);
+    }
+    await b.until(() => b.items.length === 50);
+    expect(b.texts).toEqual(texts(50));
+  });
+
+  test("what was not acknowledged yet is when the links close", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    sendAll(a, b, 1);
+    await b.until(() => b.items.length === 1);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    sendAll(a, b, 1, 1);
+    await b.until(() => b.items.length === 2);
+    await b.links.close(0);
+    vi.useRealTimers();
+    await a.links.close(5_000);
+    expect(a.links.stats().former).toMatchObject({ delivered: 2, lost: 0, resent: 0 });
+  });
+});
 
 test("a sender whose details are not here yet is heard once it is: what answers it finds the way back", async () => {
   const [a, b, c] = [await world.node("a"), await world.node("b"), await world.node("c")];
@@ -613,41 +746,6 @@ describe("a protocol of a program", () => {
 });
 
 describe("what a peer may not do", () => {
-  /** A peer that speaks for itself. */
-  class Raw {
-    readonly dealer = new Dealer({ linger: 0, receiveTimeout: 5_000 });
-    readonly id = createId();
-    readonly #to: LinksNode;
-
-    constructor(to: LinksNode) {
-      this.#to = to;
-      this.dealer.connect(`tcp://127.0.0.1:${decodeAdvert(to.advert)?.protocols.get("tcp")}`);
-    }
-
-    async hello(changes: Partial<Hello> = {}): Promise<Buffer> {
-      await this.dealer.send(
-        encodeHello({
-          version: 1,
-          bus: busNumber("test"),
-          to: this.#to.id,
-          from: this.id,
-          life: "00".repeat(8),
-          session: 0,
-          maxItem: 1_000,
-          name: "raw",
-          ...changes,
-        }),
-      );
-      return (await this.dealer.receive())[0] as Buffer;
-    }
-
-    /** @returns why it was refused */
-    async send(...frames: Buffer[]): Promise<string | undefined> {
-      await this.dealer.send(frames);
-      return decodeRefused((await this.dealer.receive())[0] as Buffer);
-    }
-  }
-
   let node: LinksNode;
   let raw: Raw;
   beforeEach(async () => {

@@ -54,6 +54,7 @@ class Pair {
         });
       },
       acknowledgeSoon: () => undefined,
+      acknowledgeLater: () => undefined,
     });
     return receiver;
   }

@@ -28,6 +28,8 @@ const HELLO = {
   session: 3,
   maxItem: 1_048_576,
   name: "a@host",
+  maxWaiting: 262_144,
+  maxWaitingBytes: 4_194_304,
 };
 const WELCOME = {
   version: 1,
@@ -86,6 +88,8 @@ test("the frames are those of the specification", () => {
     Buffer,
   ];
   expect(decodeHello(hello)).toEqual(HELLO);
+  // As versions that do not say what they keep send it.
+  expect(decodeHello(hello.subarray(0, -7))).toEqual({ ...HELLO, maxWaiting: 0, maxWaitingBytes: 0 });
   expect(decodeWelcome(welcome)).toEqual(WELCOME);
   // As versions without topic aliases send it.
   expect(decodeWelcome(welcome.subarray(0, -2))).toEqual({ ...WELCOME, aliases: 0 });
