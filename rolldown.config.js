@@ -162,6 +162,8 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/datagrams.ts": "src/browser/absent/datagrams.ts",
     "src/engine/zmtp/lifetime.ts": "src/browser/absent/lifetime.ts",
     "src/engine/zmtp/mechanism/curve.ts": "src/browser/absent/curve.ts",
+    "src/engine/zmtp/mechanism/curve-box.ts": "src/browser/curve/box.ts",
+    "src/engine/zmtp/mechanism/curve-exchange.ts": "src/browser/curve/exchange.ts",
     "src/engine/zmtp/codec/greeting.ts": "src/browser/absent/greeting.ts",
     "src/engine/zmtp/pending-handshakes.ts": "src/browser/absent/pending-handshakes.ts",
     "src/engine/zmtp/sealer.ts": "src/browser/absent/sealer.ts",
@@ -200,7 +202,8 @@ const inBrowsers = {
     const name = isRelative
       ? relative(".", resolve(dirname(importer), source)).replace(/\.js$/, ".ts")
       : source;
-    const standIn = IN_BROWSERS.get(name);
+    // The entry points of additions get the files themselves.
+    const standIn = importer?.includes("/src/browser/") ? undefined : IN_BROWSERS.get(name);
     if (standIn !== undefined) return resolve(standIn);
     // Where nothing uses it, it is not in the result; where something does, generateBundle finds it.
     return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;
@@ -214,11 +217,16 @@ const inBrowsers = {
   },
 };
 
-/** @param {import("rolldown").OutputOptions} output */
+/**
+ * Entry points: what all pages load, and additions, which take from it what they need.
+ *
+ * @param {import("rolldown").OutputOptions} output
+ */
 function browserBuild(output) {
   return defineConfig({
-    input: { index: "src/browser/index.ts" },
+    input: { index: "src/browser/index.ts", curve: "src/browser/curve/index.ts" },
     platform: "browser",
+    preserveEntrySignatures: "allow-extension",
     plugins: [inBrowsers, licences("dist/web")],
     transform: { inject: GLOBALS_IN_BROWSERS },
     output: { format: "es", sourcemap: true, ...output },
@@ -240,7 +248,13 @@ export const library = [
   }),
   build(micro, "dist/micro"),
   // A file for each module, of which a program's own bundler keeps what the program uses; and one for pages without a bundler.
-  browserBuild({ dir: "dist/web", preserveModules: true, preserveModulesRoot: "src" }),
+  browserBuild({
+    dir: "dist/web",
+    preserveModules: true,
+    preserveModulesRoot: "src",
+    // npm leaves folders out that have that name.
+    entryFileNames: ({ name }) => `${name.replace("node_modules/", "packages/")}.js`,
+  }),
   browserBuild({
     dir: "dist/web/min",
     minify: true,

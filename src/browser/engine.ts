@@ -3,13 +3,16 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
 import type { Engine, EngineCapabilities } from "../engine/engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "../engine/zmtp/context.js";
+import { ADDITIONS } from "./additions.js";
 import { MACHINE, SCHEMES } from "./platform.js";
 import { ROUTED_TYPES } from "./routing.js";
 
 const CAPABILITIES: EngineCapabilities = {
   ...ZMTP_CAPABILITIES,
   transports: SCHEMES,
-  mechanisms: ["NULL", "PLAIN"],
+  get mechanisms() {
+    return ["NULL", "PLAIN", ...(ADDITIONS.curve === undefined ? [] : ["CURVE"])];
+  },
   peerEvents: SCHEMES,
   unsupportedSockets: Object.keys(SocketType).filter((name) => !ROUTED_TYPES.includes(name)),
 };
@@ -17,7 +20,10 @@ const CAPABILITIES: EngineCapabilities = {
 const ENGINE: Engine = {
   name: "zmtp",
   capabilities: CAPABILITIES,
-  features: { ipc: false, pgm: false, tipc: false, norm: false, curve: false, gssapi: false, draft: false },
+  get features() {
+    const curve = ADDITIONS.curve !== undefined;
+    return { ipc: false, pgm: false, tipc: false, norm: false, curve, gssapi: false, draft: false };
+  },
   createContext: (options) => new ZmtpContext(options, false, MACHINE),
 };
 

@@ -10,6 +10,11 @@ import { WEB, type Web } from "./support/web.js";
 /** Bytes of all sockets without CURVE, compressed. */
 const LARGEST = 57_000;
 
+const ENTRIES = new Map([
+  ["shoal/browser", "index.js"],
+  ["shoal/browser/curve", "curve.js"],
+]);
+
 function scripts(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".js"))
@@ -25,7 +30,7 @@ async function bundled(program: string): Promise<number> {
       {
         name: "program",
         resolveId: (id) =>
-          id === "program" ? id : id === "shoal/browser" ? join(WEB, "index.js") : undefined,
+          id === "program" ? id : ENTRIES.has(id) ? join(WEB, ENTRIES.get(id) as string) : undefined,
         load: (id) => (id === "program" ? program : undefined),
       },
     ],
@@ -72,5 +77,10 @@ describe("the build for browsers", () => {
     expect(all).toBeLessThanOrEqual(LARGEST);
     expect(one).toBeLessThan(all);
     expect(none).toBeLessThan(5_000);
+    const curve = await bundled(
+      'import * as shoal from "shoal/browser"; import { enableCurve } from "shoal/browser/curve"; enableCurve(); globalThis.shoal = shoal;',
+    );
+    expect(curve - all).toBeGreaterThan(5_000);
+    expect(curve - all).toBeLessThan(20_000);
   });
 });

@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Publisher, Pull, Push, Reply, Router } from "../../src/index.js";
+import { curveKeyPair, Publisher, Pull, Push, Reply, Router } from "../../src/index.js";
 import { nextEvent } from "../contract/support/wait.js";
 import { missing, peerAt } from "../support/peers.js";
 import { Chromium, type Page } from "./support/chromium.js";
@@ -100,6 +100,39 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     expect((await router.receive({ timeout: TIMEOUT })).map(String)).toEqual(["tab", "hello"]);
     await router.send(["tab", "seen"]);
     expect(await named).toBe("seen");
+    await page.close();
+  });
+
+  it("a page with CURVE requests of a server that knows its key", async () => {
+    const keys = curveKeyPair();
+    const page = await openPage();
+    const publicKey = await page.evaluate<string>(`(async () => {
+      const { curveKeyPair, enableCurve } = await import("/lib/curve.js");
+      enableCurve();
+      globalThis.keys = curveKeyPair();
+      return keys.publicKey;
+    })()`);
+    const reply = own(
+      new Reply({
+        curveServer: true,
+        curveSecretKey: keys.secretKey,
+        authenticate: (peer) => peer.publicKey === publicKey,
+      }),
+    );
+    await reply.bind({ server, path: "/curve" });
+    const answering = reply.receive({ timeout: TIMEOUT }).then(([body]) => reply.send(`${body}?`));
+    expect(
+      await page.evaluate(`(async () => {
+        const request = new shoal.Request({
+          curveServerKey: ${JSON.stringify(keys.publicKey)},
+          curvePublicKey: keys.publicKey,
+          curveSecretKey: keys.secretKey,
+        });
+        request.connect(shoal.pageEndpoint("/curve"));
+        return String(await request.request("sealed", { timeout: ${TIMEOUT} }));
+      })()`),
+    ).toBe("sealed?");
+    await answering;
     await page.close();
   });
 

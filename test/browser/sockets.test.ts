@@ -12,31 +12,13 @@ import { sha1 } from "../../src/engine/zmtp/ws/random.js";
 import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
 import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
-import { loadWeb, Opened } from "./support/web.js";
+import { loadWeb, Opened, offering, restoreWebSocket } from "./support/web.js";
 
 const web = await loadWeb();
 const opened = new Opened();
 const own = opened.own.bind(opened);
 
-type WebSocketClass = new (url: string, protocols: string[]) => { readonly protocol: string };
-const globals = globalThis as unknown as { WebSocket: WebSocketClass };
-const Standard = globals.WebSocket;
-afterEach(() => {
-  globals.WebSocket = Standard;
-});
-
-/** From now on a page offers those of its subprotocols alone that match. */
-function offering(pattern: RegExp): void {
-  globals.WebSocket = class {
-    constructor(url: string, protocols: string[]) {
-      // biome-ignore lint/correctness/noConstructorReturn: it stands for the standard one
-      return new Standard(
-        url,
-        protocols.filter((each) => pattern.test(each)),
-      );
-    }
-  } as unknown as WebSocketClass;
-}
+afterEach(restoreWebSocket);
 
 const PROTOCOLS = [
   ["a piece of ZMTP's stream", /^ZMTP3\.1-/],
@@ -223,7 +205,7 @@ describe("in a page", () => {
     );
     expect(thrown(() => curve.connect("ws://127.0.0.1:1"))).toMatchObject({
       code: "NOT_SUPPORTED",
-      message: expect.stringContaining("PLAIN over wss://"),
+      message: expect.stringContaining("shoal/browser/curve"),
     });
     expect(thrown(() => new web.Context({ engine: "libzmq" })).code).toBe("EINVAL");
   });

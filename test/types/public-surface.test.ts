@@ -12,6 +12,7 @@ const ENTRIES = {
   shoal: "index.ts",
   "shoal/draft": "sockets/draft/index.ts",
   "shoal/browser": "browser/index.ts",
+  "shoal/browser/curve": "browser/curve/index.ts",
   "shoal/patterns": "patterns/index.ts",
   "shoal/cluster": "cluster/index.ts",
   "shoal/link": "link/index.ts",
@@ -33,7 +34,7 @@ describe("the public surface", () => {
   it.each(Object.entries(ENTRIES))("of %s is what it was", async (entry, file) => {
     const lines = [...program.exportsOf(source(file)).values()].map(({ kind, name }) => `${kind} ${name}`);
     await expect(`${lines.sort().join("\n")}\n`).toMatchFileSnapshot(
-      `./snapshots/${entry.replace("/", "-")}.txt`,
+      `./snapshots/${entry.replaceAll("/", "-")}.txt`,
     );
   });
 

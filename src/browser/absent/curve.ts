@@ -1,11 +1,22 @@
 /**
- * No CURVE: its keys are agreed on by X25519, which a page has as a promise only, or from a package that is not part of this
- * one. The build puts it in the place of engine/zmtp/mechanism/curve.ts (rolldown.config.js).
+ * CURVE is an addition: X25519 and its boxes are larger than most pages want (shoal/browser/curve). The build puts it in the
+ * place of engine/zmtp/mechanism/curve.ts (rolldown.config.js).
  */
 import { NotSupportedError } from "../../core/errors.js";
+import type { Mechanism, MechanismOptions } from "../../engine/zmtp/mechanism/mechanism.js";
+import { ADDITIONS, type CurveParts } from "../additions.js";
 
-export function curveServer(): never {
-  throw new NotSupportedError("A page has no CURVE: use PLAIN over wss://");
+function parts(): CurveParts {
+  if (ADDITIONS.curve !== undefined) return ADDITIONS.curve;
+  throw new NotSupportedError(
+    'A page has CURVE after: import { enableCurve } from "shoal/browser/curve"; enableCurve()',
+  );
 }
 
-export const curveClient: typeof curveServer = curveServer;
+export function curveServer(options: MechanismOptions): Mechanism {
+  return parts().server(options);
+}
+
+export function curveClient(options: MechanismOptions): Mechanism {
+  return parts().client(options);
+}

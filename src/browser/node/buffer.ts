@@ -70,8 +70,8 @@ class Bytes extends Uint8Array {
     return compare(this, other) === 0;
   }
 
-  compare(other: Uint8Array): number {
-    return compare(this, other);
+  compare(other: Uint8Array, start = 0, end = other.length, ownStart = 0, ownEnd = this.length): number {
+    return compare(this.subarray(ownStart, ownEnd), other.subarray(start, end));
   }
 
   /** @returns bytes copied */

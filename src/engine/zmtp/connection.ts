@@ -26,7 +26,7 @@ import type { HeartbeatOptions, SendState } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
 import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
-import { Sealer } from "./sealer.js";
+import { type Sealer, sealerOf } from "./sealer.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Farewell, Framing } from "./transport/framing.js";
 import type { Reader, Sink } from "./transport/reader.js";
@@ -351,7 +351,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#enter(State.Open);
     const { cipher } = this.#handshake.mechanism;
     const framing = this.#framing;
-    const sealer = cipher === undefined ? undefined : new Sealer(cipher);
+    const sealer = cipher === undefined ? undefined : sealerOf(cipher);
     this.#sealer = sealer;
     this.#plain = framing === undefined && sealer === undefined;
     this.#pipe = pipe;

@@ -83,3 +83,8 @@ export class Sealer {
     return (size > 0 ? stream.push(plain) : undefined) ?? broken ?? fault;
   }
 }
+
+/** What a connection seals and opens its frames with. */
+export function sealerOf(cipher: FrameCipher): Sealer {
+  return new Sealer(cipher);
+}

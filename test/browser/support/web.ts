@@ -35,3 +35,24 @@ export class Opened {
     return socket;
   }
 }
+
+type WebSocketClass = new (url: string, protocols: string[]) => { readonly protocol: string };
+const globals = globalThis as unknown as { WebSocket: WebSocketClass };
+const Standard = globals.WebSocket;
+
+/** From now on a page offers those of its subprotocols alone that match. */
+export function offering(pattern: RegExp): void {
+  globals.WebSocket = class {
+    constructor(url: string, protocols: string[]) {
+      // biome-ignore lint/correctness/noConstructorReturn: it stands for the standard one
+      return new Standard(
+        url,
+        protocols.filter((each) => pattern.test(each)),
+      );
+    }
+  } as unknown as WebSocketClass;
+}
+
+export function restoreWebSocket(): void {
+  globals.WebSocket = Standard;
+}

@@ -13,6 +13,7 @@
 
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { requireHere } from "../../../core/require-here.js";
+import { nobleBoxOf } from "./noble-box.js";
 
 /** How many bytes a sealed box is longer than what is in it. */
 export const TAG_LENGTH = 16;
@@ -49,38 +50,12 @@ export function sodiumBox(): CurveBox {
   };
 }
 
-/** The longest box for which noble's working memory is kept for the next. */
-const MAX_KEPT = 131_072;
-/** What noble wants in front of the text, for a key of its own. */
-const NOBLE_HEAD = 32;
-
 /** @throws what keeps an ES module from being required here: a Node.js before 22.12 */
 export function nobleBox(): CurveBox {
   const { xsalsa20poly1305 } = requireHere()(
     "@noble/ciphers/salsa.js",
   ) as typeof import("@noble/ciphers/salsa.js");
-  let kept = new Uint8Array(1024);
-  /** Working memory for `length` bytes of input; noble wants it exact. */
-  const memory = (length: number): Uint8Array => {
-    const size = length + NOBLE_HEAD;
-    if (size > MAX_KEPT) return new Uint8Array(size);
-    if (size > kept.length) kept = new Uint8Array(Math.min(MAX_KEPT, size * 2));
-    return kept.subarray(0, size);
-  };
-  return {
-    name: "noble",
-    seal(sealed, plain, nonce, key) {
-      sealed.set(xsalsa20poly1305(key, nonce).encrypt(plain, memory(plain.length)));
-    },
-    open(plain, sealed, nonce, key) {
-      try {
-        plain.set(xsalsa20poly1305(key, nonce).decrypt(sealed, memory(sealed.length)));
-        return true;
-      } catch {
-        return false; // Noble throws where the tag does not fit.
-      }
-    },
-  };
+  return nobleBoxOf(xsalsa20poly1305);
 }
 
 let chosen: CurveBox | undefined;

@@ -1,0 +1,24 @@
+/** CURVE key pairs in a page: what src/sockets/security/curve-keys.ts makes by node:crypto. */
+import { InvalidArgumentError } from "../../core/errors.js";
+import { decodeZ85, encodeZ85 } from "../../core/z85.js";
+import type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
+import { KEY_LENGTH, newKeyPair, publicKeyOf } from "./exchange.js";
+
+/** A new random key pair, from the platform's random source, `crypto.getRandomValues`. */
+export function curveKeyPair(): CurveKeyPair {
+  const { publicKey, secretKey } = newKeyPair();
+  return { publicKey: encodeZ85(publicKey), secretKey: encodeZ85(secretKey) };
+}
+
+/**
+ * The public key that belongs to a secret key.
+ *
+ * @param secretKey 40 characters of Z85
+ * @throws InvalidArgumentError `EINVAL` for an invalid key
+ */
+export function curvePublicKey(secretKey: string): string {
+  const bytes = decodeZ85(secretKey);
+  if (bytes.length !== KEY_LENGTH)
+    throw new InvalidArgumentError("A CURVE secret key has 40 characters of Z85");
+  return encodeZ85(publicKeyOf(bytes));
+}

@@ -1,0 +1,176 @@
+/** CURVE in the build for browsers, against the sockets of Node.js. */
+
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import * as node from "../../src/index.js";
+import { nextEvent, thrown } from "../contract/support/wait.js";
+import { loadWeb, Opened, offering, restoreWebSocket, WEB } from "./support/web.js";
+
+type WebCurve = typeof import("../../src/browser/curve/index.js");
+
+const web = await loadWeb();
+const curve = (await import(join(WEB, "curve.js"))) as WebCurve;
+const opened = new Opened();
+const own = opened.own.bind(opened);
+afterEach(restoreWebSocket);
+
+const TIMEOUT = 10_000;
+const server = node.curveKeyPair();
+const client = curve.curveKeyPair();
+const asServer = { curveServer: true, curveSecretKey: server.secretKey };
+const asClient = {
+  curveServerKey: server.publicKey,
+  curvePublicKey: client.publicKey,
+  curveSecretKey: client.secretKey,
+};
+
+describe("before enableCurve", () => {
+  it("CURVE is refused, with what adds it, and no mechanism of the engine", () => {
+    const push = own(new web.Push(asClient));
+    expect(thrown(() => push.connect("ws://127.0.0.1:1"))).toMatchObject({
+      code: "NOT_SUPPORTED",
+      message: expect.stringMatching(/shoal\/browser\/curve/),
+    });
+  });
+});
+
+describe("after enableCurve", () => {
+  beforeAll(() => {
+    curve.enableCurve();
+    curve.enableCurve();
+  });
+
+  it("keys are those of Node.js", () => {
+    for (let i = 0; i < 20; i++) {
+      const pair = i % 2 === 0 ? curve.curveKeyPair() : node.curveKeyPair();
+      expect(curve.curvePublicKey(pair.secretKey)).toBe(pair.publicKey);
+      expect(node.curvePublicKey(pair.secretKey)).toBe(pair.publicKey);
+    }
+    expect(thrown(() => curve.curvePublicKey("short")).code).toBe("EINVAL");
+    expect(thrown(() => curve.curvePublicKey("#".repeat(40))).code).toBe("EINVAL");
+  });
+
+  it.each([
+    ["a piece of ZMTP's stream", /^ZMTP3\.1-CURVE$/],
+    ["a frame", /^ZWS2\.0-CURVE$/],
+  ])("messages of all sizes travel both ways, where a message of WebSocket is %s", async (_, pattern) => {
+    offering(pattern);
+    const seen: (string | undefined)[] = [];
+    const dealer = own(
+      new node.Dealer({
+        ...asServer,
+        authenticate: ({ publicKey }) => {
+          seen.push(publicKey);
+          return true;
+        },
+      }),
+    );
+    const endpoint = await dealer.bind("ws://127.0.0.1:*");
+    const page = own(new web.Dealer(asClient));
+    page.connect(endpoint);
+    const sizes = [0, 1, 31, 32, 33, 255, 256, 1_000, 100_000];
+    const echoing = (async () => {
+      for (let i = 0; i < 63; i++) await dealer.send(await dealer.receive({ timeout: TIMEOUT }));
+    })();
+    for (let i = 0; i < 63; i++) {
+      const body = Buffer.alloc(sizes[i % sizes.length] as number, `${i}`);
+      await page.send([String(i), "", body]);
+      const back = await page.receive({ timeout: TIMEOUT });
+      expect(back.map((frame) => frame.length)).toEqual([String(i).length, 0, body.length]);
+      expect(body.equals(back[2] as Uint8Array)).toBe(true);
+    }
+    await echoing;
+    expect(seen).toEqual([client.publicKey]);
+  });
+
+  it("a publisher's messages come to a page that subscribes, in their order", async () => {
+    const publisher = own(new node.Publisher(asServer));
+    const subscriber = own(new web.Subscriber(asClient));
+    subscriber.connect(await publisher.bind("ws://127.0.0.1:*"));
+    subscriber.subscribe("a");
+    await publisher.waitForSubscribers({ topic: "a", timeout: TIMEOUT });
+    const sending = (async () => {
+      for (let i = 0; i < 500; i++) await publisher.send(["a", String(i)]);
+    })();
+    for (let i = 0; i < 500; i++)
+      expect(String((await subscriber.receive({ timeout: TIMEOUT }))[1])).toBe(String(i));
+    await sending;
+  });
+
+  it("a page may be the CURVE server of what it connects to, and sees the key of that client", async () => {
+    const bound = own(new node.Push({ ...asClient }));
+    const endpoint = await bound.bind("ws://127.0.0.1:*");
+    const seen: unknown[] = [];
+    const pull = own(
+      new web.Pull({
+        ...asServer,
+        authenticate: (peer) => {
+          seen.push(peer.mechanism, peer.publicKey);
+          return true;
+        },
+      }),
+    );
+    pull.connect(endpoint);
+    await bound.send("to the server");
+    expect(String(await pull.receive({ timeout: TIMEOUT }))).toBe("to the server");
+    expect(seen).toEqual(["CURVE", client.publicKey]);
+  });
+
+  it("a page with the key of another server gets nowhere, nor does one that the hook refuses", async () => {
+    const pull = own(
+      new node.Pull({ ...asServer, authenticate: ({ publicKey }) => publicKey === client.publicKey }),
+    );
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const misled = own(new web.Push({ ...asClient, curveServerKey: curve.curveKeyPair().publicKey }));
+    const fault = nextEvent(pull, "handshake:error:protocol");
+    misled.connect(endpoint);
+    expect((await fault).error.code).toBe("ERR_ZMTP_CRYPTOGRAPHIC");
+
+    const stranger = curve.curveKeyPair();
+    const refused = own(
+      new web.Push({ ...asClient, curvePublicKey: stranger.publicKey, curveSecretKey: stranger.secretKey }),
+    );
+    const auth = nextEvent(refused as unknown as node.Socket, "handshake:error:auth");
+    refused.connect(endpoint);
+    expect((await auth).error.code).toBe("ERR_AUTHENTICATION");
+    const noKeys = own(new web.Push());
+    const mismatch = nextEvent(noKeys as unknown as node.Socket, "connect:retry");
+    noKeys.connect(endpoint);
+    await mismatch;
+    expect(pull.stats().peers).toBe(0);
+  });
+
+  it("nothing can be read on the way, and what is changed there ends the connection", async () => {
+    const push = own(new node.Push(asServer));
+    const target = new URL(await push.bind("ws://127.0.0.1:*"));
+    const downward: Buffer[] = [];
+    let isTampering = false;
+    // Frames of a server are not masked: their last byte is one of the sealed box.
+    const relay = createServer((near) => {
+      const far = connect(Number(target.port), "127.0.0.1");
+      far.on("data", (bytes: Buffer) => {
+        downward.push(Buffer.from(bytes));
+        if (isTampering) bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1);
+        near.write(bytes);
+      });
+      near.pipe(far);
+      for (const each of [near, far]) each.on("error", () => undefined).on("close", () => near.destroy());
+    }).listen(0, "127.0.0.1");
+    await once(relay, "listening");
+    const pull = own(new web.Pull({ ...asClient, reconnectInterval: -1 }));
+    pull.connect(`ws://127.0.0.1:${(relay.address() as AddressInfo).port}`);
+    await push.send("a secret");
+    expect(String(await pull.receive({ timeout: TIMEOUT }))).toBe("a secret");
+    expect(Buffer.concat(downward).includes("ZMTP3.1-CURVE")).toBe(true);
+    expect(Buffer.concat(downward).includes("secret")).toBe(false);
+    isTampering = true;
+    const gone = nextEvent(pull as unknown as node.Socket, "disconnect");
+    await push.send("changed on the way");
+    const { reason, error } = await gone;
+    expect(reason).toBe("protocol");
+    expect(error?.message).toMatch(/CURVE: MESSAGE does not open/);
+    relay.close();
+  });
+});
