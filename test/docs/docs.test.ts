@@ -1,13 +1,14 @@
 /** The pages are true: their code runs as it stands, what it says it prints it prints, and their links lead somewhere. */
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
+import { createInterface } from "node:readline";
 import ts from "typescript";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { anchors, type Block, links, pages, ROOT, read, split } from "./blocks.js";
 
-/** ms; far more than any block needs, for a busy machine. */
-const LIMIT = 35_000;
+/** ms; far more than the blocks of a process need, for a busy machine. */
+const LIMIT = 90_000;
 
 /** What is only to be read is no program in JavaScript; in TypeScript it is checked all the same. */
 const code = pages()
@@ -23,25 +24,79 @@ function toJavaScript({ language, code }: Block): string {
     .outputText;
 }
 
-/** Runs a module in a process of its own, from standard input, so that it imports "shoal" as this package. */
-function run(code: string): Promise<{ status: number | null; out: string; err: string }> {
+/** Processes that run the blocks. A process for each block costs more than the blocks themselves. */
+const PROCESSES = 6;
+
+/**
+ * Runs modules, one after the other, in one process. What each prints is a line of JSON with its number, and so is its end:
+ * when nothing of it would keep a process alive any more.
+ */
+const RUNNER = `
+import { setTimeout } from "node:timers/promises";
+import { format } from "node:util";
+const files = process.argv.slice(2);
+const alive = () => process.getActiveResourcesInfo().length;
+const { stdout } = process;
+const before = alive();
+let number = 0;
+const report = (line) => stdout.write(JSON.stringify({ number, ...line }) + "\\n");
+console.log = (...values) => report({ text: format(...values) });
+for (; number < files.length; number++) {
+  await import(files[number]);
+  do await setTimeout(2); while (alive() > before);
+  report({ ended: true });
+}
+`;
+
+/** What became of a block. */
+interface Outcome {
+  readonly printed: string[];
+  ended: boolean;
+}
+
+/** What became of a process, which has to end by itself after the last of its blocks. */
+interface Run {
+  readonly blocks: ReadonlyMap<Block, Outcome>;
+  readonly status: number | null;
+  readonly err: string;
+}
+
+let folder = "";
+
+/** Runs modules in a process of their own, in the project's folder, so that they import "shoal" as this package. */
+function run(blocks: readonly Block[], number: number): Promise<Run> {
+  const outcomes = blocks.map((): Outcome => ({ printed: [], ended: false }));
+  const runner = join(folder, "runner.mjs");
+  writeFileSync(runner, RUNNER);
+  const files = blocks.map((block, index) => {
+    const file = join(folder, `${number}-${index}.mjs`);
+    writeFileSync(file, toJavaScript(block));
+    return file;
+  });
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ["--input-type=module", "-"], {
+    const child = spawn(process.execPath, [runner, ...files], {
       cwd: ROOT,
+      stdio: ["ignore", "pipe", "pipe"],
       timeout: LIMIT,
       killSignal: "SIGKILL",
     });
-    let out = "";
     let err = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      out += text;
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      // What else is there is Node's own, such as the reports of node:test.
+      if (!line.startsWith('{"number":')) return;
+      const { number, text, ended } = JSON.parse(line);
+      const outcome = outcomes[number] as Outcome;
+      if (ended) outcome.ended = true;
+      else outcome.printed.push(...text.split("\n"));
     });
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       err += text;
     });
     child.on("error", reject);
-    child.on("close", (status) => resolve({ status, out, err }));
-    child.stdin.end(code);
+    child.on("close", (status) => {
+      const results = new Map(blocks.map((block, index) => [block, outcomes[index] as Outcome]));
+      resolve({ blocks: results, status, err });
+    });
   });
 }
 
@@ -62,16 +117,32 @@ describe("the code in the pages", () => {
     expect(marked.prose).toBe("a\n\nc\n");
   });
 
-  // Most of their time is waiting: several at once.
-  test.concurrent.each(
-    runnable.map((block) => [`${block.page}:${block.line}`, block] as const),
-  )("%s runs and prints what it says", async (_, block) => {
-    const { status, out, err } = await run(toJavaScript(block));
-    expect(err).toBe("");
-    expect(status).toBe(0);
-    const printed = out.trim().split("\n");
-    for (const line of promised(block.code)) expect(printed).toContain(line);
+  const started = new Map<Block, Promise<Run>>();
+  beforeAll(() => {
+    folder = mkdtempSync(join(ROOT, ".docs-test-"));
+    for (let number = 0; number < PROCESSES; number++) {
+      const own = runnable.filter((_, index) => index % PROCESSES === number);
+      const outcome = run(own, number);
+      for (const block of own) started.set(block, outcome);
+    }
   });
+  afterAll(async () => {
+    await Promise.allSettled(started.values());
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test.each(runnable.map((block) => [`${block.page}:${block.line}`, block] as const))(
+    "%s runs and prints what it says",
+    async (_, block) => {
+      const { blocks, status, err } = (await started.get(block)) as Run;
+      const { printed, ended } = blocks.get(block) as Outcome;
+      expect(err).toBe("");
+      expect(ended).toBe(true);
+      expect(status).toBe(0);
+      for (const line of promised(block.code)) expect(printed).toContain(line);
+    },
+    LIMIT + 5_000,
+  );
 });
 
 describe("the TypeScript in the pages", () => {
