@@ -1,6 +1,10 @@
 import { configDefaults, defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
+// Authorities that a machine adds are read at the start of each process, which takes as long as all else of it; no test needs
+// them. So neither the processes of tests have them, nor those that tests start.
+delete process.env.NODE_EXTRA_CA_CERTS;
+
 /**
  * Files that open no socket and start no process (test/support/pure.ts sees to it), and keep no state in modules. They
  * share a process, which saves each of them a start and the reading of its imports.
@@ -30,6 +34,7 @@ const PURE = [
   "test/cluster/requests/{balancer,schedules,wire}.test.ts",
   "test/cluster/zre/{codec,rules,simulation}.test.ts",
   "test/support/seed.test.ts",
+  "test/types/*.test.ts",
   "test/testing/rules.test.ts",
 ];
 

@@ -1,13 +1,18 @@
 /**
- * Every name of the public entry points. A change here is a change of the API:
- * `npx vitest run test/types -u` accepts it. The patterns' own entry points have no lists of their own:
- * `shoal/patterns` has all of their names.
+ * The types: every name of the public entry points, those of the package `zeromq` among them, and the type tests. One
+ * program of the compiler for all of it, since reading the sources is most of the work.
+ *
+ * A change of a name is a change of the API: `npx vitest run test/types -u` accepts it. The patterns' own entry points have
+ * no lists of their own: `shoal/patterns` has all of their names.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
+import ts from "typescript";
 import { describe, expect, it } from "vitest";
 import { Program } from "./declarations.js";
 
+const ROOT = join(import.meta.dirname, "../..");
 const ENTRIES = {
   shoal: "index.ts",
   "shoal/draft": "sockets/draft/index.ts",
@@ -20,17 +25,43 @@ const ENTRIES = {
   "shoal/metrics": "metrics/index.ts",
   "shoal/testing": "testing/index.ts",
 };
-const PATTERNS = readdirSync(join(import.meta.dirname, "../../src/patterns"), { withFileTypes: true })
+const PATTERNS = readdirSync(join(ROOT, "src/patterns"), { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== "kit")
   .map(({ name }) => name);
-const source = (file: string): string => join(import.meta.dirname, "../../src", file);
+const source = (file: string): string => join(ROOT, "src", file);
 
-describe("the public surface", () => {
-  const program = new Program([
+/** The declarations of the package `zeromq`. */
+const theirs = createRequire(import.meta.url)
+  .resolve("zeromq")
+  .replace(/\.js$/, ".d.ts");
+
+const typeTests = readdirSync(import.meta.dirname)
+  .filter((name) => name.endsWith(".test-d.ts"))
+  .map((name) => join(import.meta.dirname, name));
+
+/** A type test that fails, which exists only for the compiler here. */
+const WRONG = join(import.meta.dirname, "wrong.test-d.ts");
+const WRONG_TEXT = `
+import { expectTypeOf } from "vitest";
+import { Pull } from "../../src/index.js";
+expectTypeOf(new Pull().receive).returns.toEqualTypeOf<Promise<string>>();
+// @ts-expect-error: nothing is wrong in the next line
+new Pull().linger = 5;
+`;
+
+const { config } = ts.readConfigFile(join(ROOT, "tsconfig.json"), ts.sys.readFile);
+const program = new Program(
+  [
     ...Object.values(ENTRIES).map(source),
     ...PATTERNS.map((name) => source(`patterns/${name}/index.ts`)),
-  ]);
+    ...(existsSync(theirs) ? [theirs] : []),
+    ...[...typeTests, WRONG],
+  ],
+  ts.parseJsonConfigFileContent(config, ts.sys, ROOT).options,
+  new Map([[WRONG, WRONG_TEXT]]),
+);
 
+describe("the public surface", () => {
   it.each(Object.entries(ENTRIES))("of %s is what it was", async (entry, file) => {
     const lines = [...program.exportsOf(source(file)).values()].map(({ kind, name }) => `${kind} ${name}`);
     await expect(`${lines.sort().join("\n")}\n`).toMatchFileSnapshot(
@@ -45,7 +76,7 @@ describe("the public surface", () => {
   });
 
   it("has an entry point for each pattern, and all of their names in shoal/patterns", () => {
-    const { exports } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
+    const { exports } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
     expect(Object.keys(exports)).toEqual(expect.arrayContaining(PATTERNS.map((name) => `./${name}`)));
     const names = PATTERNS.flatMap((name) => [
       ...program.exportsOf(source(`patterns/${name}/index.ts`)).keys(),
@@ -53,4 +84,32 @@ describe("the public surface", () => {
     const together = [...program.exportsOf(source("patterns/index.ts")).keys()];
     expect(together).toEqual(expect.arrayContaining(names));
   });
+});
+
+describe.skipIf(!existsSync(theirs))("the names of the package zeromq", () => {
+  // Name by name: what that package exports, shoal exports, too.
+  const shoal = program.exportsOf(source("index.ts"));
+  const zeromq = program.exportsOf(theirs);
+
+  it("are read from the package, not from an empty file", () => {
+    expect(zeromq.size).toBeGreaterThan(25);
+    expect(zeromq.get("Dealer")?.members).toContain("probeRouter");
+  });
+
+  it.each([...zeromq.keys()])("%s is exported, as the same kind of thing", (name) => {
+    expect(shoal.get(name)?.kind).toBe(zeromq.get(name)?.kind);
+  });
+
+  it.each(
+    [...zeromq.values()].filter(({ kind }) => kind === "class").map(({ name }) => name),
+  )("the class %s has every public member", (name) => {
+    const missing = zeromq.get(name)?.members.filter((member) => !shoal.get(name)?.members.includes(member));
+    expect(missing).toEqual([]);
+  });
+});
+
+it("the type tests pass, and would report a type that is wrong", { timeout: 60_000 }, () => {
+  expect(typeTests).not.toEqual([]);
+  for (const file of typeTests) expect(program.faultsOf(file), file).toEqual([]);
+  expect(program.faultsOf(WRONG).map((line) => line.slice(0, 2))).toEqual(["4:", "5:"]);
 });
