@@ -100,7 +100,7 @@ describe("a clean cut", () => {
         sides.run(3_000);
         for (const node of world.nodes) expect(sides.isMinority(node)).toBe(false);
       }),
-      { numRuns: LONG ? 2_000 : 25 },
+      { numRuns: LONG ? 2_000 : 12 },
     );
   });
 });

@@ -584,7 +584,7 @@ describe("any schedule of faults", () => {
         for (const node of there())
           for (const id of removed) expect(node.rules.get(id)?.isLive ?? false).toBe(false);
       }),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 60 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 30 },
     );
   });
 });

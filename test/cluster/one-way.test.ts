@@ -34,7 +34,7 @@ function heal(world: World, sides: Sides): void {
 describe("a node whose packets reach nobody, and which hears all", () => {
   for (const count of [2, 3, 4, 8, 20, 60])
     it(`of ${count} takes itself for a minority soon after the others lost it`, { timeout: TIMEOUT }, () => {
-      for (let seed = 1; seed <= (LONG ? 100 : 8); seed++) {
+      for (let seed = 1; seed <= (LONG ? 100 : 4); seed++) {
         const { world, sides } = cluster(count, { seed });
         const mute = world.nodes[seed % count] as SimulatedNode;
         world.blocks = (from) => from === mute;
@@ -72,7 +72,7 @@ describe("a node whose packets reach the group, and nobody directly", () => {
     it(`of ${count} is lost once, whatever it sends to the group, and is back when the filter is gone`, {
       timeout: TIMEOUT,
     }, () => {
-      for (let seed = 1; seed <= (LONG ? 100 : 8); seed++) {
+      for (let seed = 1; seed <= (LONG ? 100 : 4); seed++) {
         const { world, sides } = cluster(count, { seed }, true);
         const mute = world.nodes[seed % count] as SimulatedNode;
         world.blocks = (from) => from === mute;
@@ -113,7 +113,7 @@ describe("a cut in one direction between parts of a cluster", () => {
         }
         heal(world, sides);
       }),
-      { numRuns: LONG ? 2_000 : 40 },
+      { numRuns: LONG ? 2_000 : 20 },
     );
   });
 

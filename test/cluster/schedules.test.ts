@@ -210,7 +210,7 @@ describe("any schedule of faults", () => {
         for (const step of steps) run.do(step);
         run.end();
       }),
-      { numRuns: LONG ? 10_000 : 300 },
+      { numRuns: LONG ? 10_000 : 150 },
     );
   });
 });

@@ -1,4 +1,7 @@
-/** fast-check with the seeds of seed.ts: the fixed one, then a tenth as many runs with the day's. */
+/**
+ * fast-check with the seeds of seed.ts: the fixed one, then a tenth as many runs with the day's. Of the runs beyond the
+ * first 200 that a property asks for, the default run does a fourth, and SHOAL_LONG=1 all.
+ */
 import real, {
   type Arbitrary as ArbitraryOf,
   type IAsyncProperty,
@@ -12,6 +15,15 @@ real.configureGlobal({ ...real.readConfigureGlobal(), seed: SEEDS_NOW.base });
 /** Runs of a property that does not say how many. */
 const RUNS = 100;
 
+/** Runs that are done in any case, when a property asks for so many. */
+const SURE_RUNS = 200;
+
+/** How many of the runs that a property asks for are done. */
+function runsOf(asked: number): number {
+  if (process.env.SHOAL_LONG === "1" || asked <= SURE_RUNS) return asked;
+  return SURE_RUNS + Math.ceil((asked - SURE_RUNS) / 4);
+}
+
 /** As fast-check's, with the command that repeats a failure. */
 function assert<T>(property: IAsyncProperty<T>, parameters?: Parameters<T>): Promise<void>;
 function assert<T>(property: IProperty<T>, parameters?: Parameters<T>): void;
@@ -20,8 +32,9 @@ function assert<T>(
   parameters: Parameters<T> = {},
 ): void | Promise<void> {
   const { day } = SEEDS_NOW;
-  const plans = [parameters];
-  const share = shareOfDay(parameters.numRuns ?? RUNS);
+  const numRuns = runsOf(parameters.numRuns ?? RUNS);
+  const plans = [{ ...parameters, numRuns }];
+  const share = shareOfDay(numRuns);
   if (day !== undefined && share > 0 && parameters.seed === undefined && parameters.path === undefined)
     plans.push({ ...parameters, seed: day, numRuns: share });
   const next = (index: number): void | Promise<void> => {

@@ -57,10 +57,11 @@ export function shareOfDay(count: number): number {
   return SEEDS_NOW.day === undefined ? 0 : Math.min(SEEDS_OF_A_DAY, Math.ceil(count / 10));
 }
 
-/** The command that repeats a failure of the test that runs now. */
+/** The command that repeats a failure of the test that runs now; what failed in a long form is not always in a short one. */
 export function replayCommand(seed: number): string {
   const { testPath = "", currentTestName = "" } = expect.getState();
   const file = relative(fileURLToPath(new URL("../..", import.meta.url)), testPath);
   const name = (currentTestName.split(" > ").at(-1) ?? "").replace(/[.*+?^${}()|[\]\\]/g, ".");
-  return `SHOAL_SEED=${seed} npx vitest run ${file} -t '${name.replaceAll("'", ".")}'`;
+  const long = process.env.SHOAL_LONG === "1" ? "SHOAL_LONG=1 " : "";
+  return `${long}SHOAL_SEED=${seed} npx vitest run ${file} -t '${name.replaceAll("'", ".")}'`;
 }

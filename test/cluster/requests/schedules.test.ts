@@ -5,7 +5,7 @@ import { BodyForm } from "../../../src/cluster/requests/wire.js";
 import type { ShoalError } from "../../../src/core/errors.js";
 import { TERMS, World } from "./request-world.js";
 
-const SCHEDULES = process.env.SHOAL_LONG === "1" ? 50_000 : 1_000;
+const SCHEDULES = process.env.SHOAL_LONG === "1" ? 50_000 : 400;
 
 interface Outcome {
   readonly body: string;

@@ -149,7 +149,7 @@ describe.each(Object.entries(SIDES))("the handshake of %s", (name, side) => {
 
   it("takes a good peer's bytes with some changed", () => {
     const random = new Random(SEED);
-    const count = isCurve ? runs(500, 20_000) : runs(4_000, 60_000);
+    const count = isCurve ? runs(250, 20_000) : runs(2_000, 60_000);
     for (let i = 0; i < count; i++) {
       // Changes in the greeting end most attempts: half of them spare it.
       const spared = random.below(2) === 0 ? GREETING_SIZE : 0;
@@ -192,7 +192,7 @@ describe.each(Object.entries(SIDES))("the handshake of %s", (name, side) => {
         maxLength: 5,
       },
     );
-    const numRuns = isCurve ? runs(200, 5_000) : runs(1_000, 25_000);
+    const numRuns = isCurve ? runs(100, 5_000) : runs(500, 25_000);
     fc.assert(
       fc.property(commands, (all) => {
         const frames = all.map(([command, bytes, flags]) => {
@@ -212,7 +212,7 @@ describe.each(BOXES)("MESSAGE sealed with $name", (box) => {
   it("opens only as it was sealed, and never twice", () => {
     const random = new Random(SEED);
     const key = Buffer.alloc(32, 7);
-    const count = runs(1_000, 40_000);
+    const count = runs(500, 40_000);
     const client = new CurveCipher(box, key, false, 2, Buffer.alloc(8));
     for (let i = 0; i < count; i++) {
       const body = random.bytes(random.below(60));

@@ -144,7 +144,7 @@ describe("WebSocket frames", () => {
 
   it("are read in one way, valid or not, however they are cut", { timeout: 3_600_000 }, () => {
     const random = new Random(SEED);
-    const inputs = runs(160_000, 6_000_000);
+    const inputs = runs(60_000, 6_000_000);
     const seen = { whole: 0, faulty: 0, closed: 0, pings: 0 };
     for (let i = 0; i < inputs; i++) {
       const masked = random.below(2) === 0;
@@ -225,7 +225,7 @@ describe("heads of upgrades", () => {
     timeout: 3_600_000,
   }, () => {
     const random = new Random(SEED);
-    const inputs = runs(80_000, 3_000_000);
+    const inputs = runs(30_000, 3_000_000);
     const seen = { upgraded: 0, refused: 0, unfinished: 0, malformed: 0 };
     const request = upgradeRequest("/path", "example.com:5555", KEY, "NULL");
     const response = acceptResponse(KEY, "ZWS2.0/NULL", crypto);

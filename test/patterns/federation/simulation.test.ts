@@ -234,7 +234,7 @@ describe("a federation's rules", () => {
             expect(site.rules.stats()).toMatchObject({ queuedLocal: 0, atSites: 0 });
           }
         },
-        { count: 1_000 },
+        { count: 350 },
       );
     },
     SCHEDULES_TIMEOUT,

@@ -122,7 +122,7 @@ function trouble(
 it(
   "every request ends once, with its own answer or an error, whatever breaks",
   () => {
-    runSchedules((simulation) => story(simulation, { loss: 0, duplication: 0 }), { count: 120 });
+    runSchedules((simulation) => story(simulation, { loss: 0, duplication: 0 }), { count: 60 });
   },
   SCHEDULES_TIMEOUT,
 );
@@ -132,7 +132,7 @@ it(
   () => {
     runSchedules((simulation) => story(simulation, { loss: 0.03, duplication: 0.03 }), {
       first: 1_000_000,
-      count: 60,
+      count: 30,
     });
   },
   SCHEDULES_TIMEOUT,
@@ -173,7 +173,7 @@ function survival(simulation: Simulation): void {
 it(
   "no request is lost while one worker lives",
   () => {
-    runSchedules(survival, { first: 2_000_000, count: 90 });
+    runSchedules(survival, { first: 2_000_000, count: 45 });
   },
   SCHEDULES_TIMEOUT,
 );
@@ -224,7 +224,7 @@ function streams(simulation: Simulation): void {
 it(
   "answers in pieces are whole or fail, never far ahead of their readers, and leave their workers free",
   () => {
-    runSchedules(streams, { first: 3_000_000, count: 40 });
+    runSchedules(streams, { first: 3_000_000, count: 20 });
   },
   SCHEDULES_TIMEOUT,
 );

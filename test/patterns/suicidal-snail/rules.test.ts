@@ -284,7 +284,7 @@ function story(simulation: Simulation): void {
 it(
   "a reader is late when it is slow, and never by its clocks",
   () => {
-    runSchedules(story, { count: 150 });
+    runSchedules(story, { count: 75 });
   },
   SCHEDULES_TIMEOUT,
 );
