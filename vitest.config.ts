@@ -10,7 +10,7 @@ delete process.env.NODE_EXTRA_CA_CERTS;
  * share a process, which saves each of them a start and the reading of its imports.
  */
 const PURE = [
-  "test/core/**/*.test.ts",
+  "test/core/**/!(accept-filter).test.ts",
   "test/docs-tables/**/*.test.ts",
   "test/sockets/**/!(capability|internal|pump).test.ts",
   "test/engine/frame.test.ts",
@@ -52,6 +52,7 @@ const SHARED = [
   "test/cluster/node*(-discovery|-endpoints|-hostile|-interfaces|-registry|-simulated|-survey).test.ts",
   "test/cluster/zre/!(interop).test.ts",
   "test/contract/!(zeromq*).test.ts",
+  "test/core/accept-filter.test.ts",
   "test/engine/{facets,select}.test.ts",
   "test/engine/zmtp/!(byte-bounds|cve|hostile-floods|lifetime|transferred).test.ts",
   "test/engine/zmtp/transport/{address,ipc,tcp-table,ws}.test.ts",

@@ -67,6 +67,8 @@ export interface PeerPolicy {
   readonly messageSize?: number | undefined;
   /** A peer's messages wait because of its rate. */
   readonly held?: (() => void) | undefined;
+  /** A peer that connected from this address broke the protocol of a handshake, or had no certificate that is accepted. */
+  readonly invalid?: ((address: string) => void) | undefined;
   /** A peer's connection ended because of a message that was too long. */
   readonly tooLong?: ((address: string) => void) | undefined;
 }

@@ -53,8 +53,10 @@ export interface CallerCounts {
 }
 
 export interface CallerEffects {
-  /** Whether an address is let in at all. */
+  /** Whether connections of an address are let in now. */
   admits(address: string): boolean;
+  /** What came from an address was not of the protocol. */
+  invalid(address: string): void;
   allows(caller: CallerCredentials): Promise<boolean>;
   /** Whether the node takes part in its cluster. */
   isServing(): boolean;
@@ -143,6 +145,10 @@ export class CallerRouter {
     policing.change(
       {
         admits: (address) => this.#effects.admits(address),
+        invalid: (address) => {
+          this.#counts.invalid += 1;
+          this.#effects.invalid(plainIp(address));
+        },
         rate: { messages: REQUEST_RATE },
         joins: (peer) => {
           // The event of the same peer comes next, with its routing id and without its address.

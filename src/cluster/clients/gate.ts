@@ -5,6 +5,7 @@
  *   blocked address ──> not let in          limited address ──> refused unseen, but for credentials that were right before
  *   open ──> users or function ──> the permission dynamicDiscovery ──> in
  */
+import { randomBytes } from "node:crypto";
 import { CallerLimits } from "./caller-limits.js";
 import {
   type CallerCredentials,
@@ -29,7 +30,7 @@ export type CallerRefusal =
 export class CallerGate {
   readonly #users: UserTable | undefined;
   readonly #authenticate: DiscoveryAuthenticate | undefined;
-  readonly #limits = new CallerLimits();
+  readonly #limits = new CallerLimits(randomBytes(4).readInt32LE());
   readonly #onRefused: (caller: CallerCredentials, reason: CallerRefusal, error?: unknown) => void;
 
   constructor(
@@ -41,9 +42,9 @@ export class CallerGate {
     this.#onRefused = onRefused;
   }
 
-  /** Whether an address is let in at all. */
+  /** Whether connections of an address are let in now. */
   admits(now: number, address: string): boolean {
-    return this.#limits.state(now, address) !== "blocked";
+    return this.#limits.admits(now, address);
   }
 
   /** @param now clock in ms; read again after waiting */
@@ -54,16 +55,28 @@ export class CallerGate {
     try {
       if (this.#users !== undefined) {
         const verdict = await this.#users.check(caller);
-        if (verdict === "ok") return true;
+        if (verdict === "ok") return this.#accept(caller);
         return this.#refuse(caller, verdict === "wrong" ? "credentials" : verdict, now());
       }
       permissions = await this.#authenticate?.(caller);
     } catch (error) {
       return this.#refuse(caller, "failed", now(), error);
     }
-    if (permissions === true) return true;
+    if (permissions === true) return this.#accept(caller);
     if (!Array.isArray(permissions)) return this.#refuse(caller, "credentials", now());
-    return permissions.includes(DISCOVERY_PERMISSION) || this.#refuse(caller, "permission", now());
+    return permissions.includes(DISCOVERY_PERMISSION)
+      ? this.#accept(caller)
+      : this.#refuse(caller, "permission", now());
+  }
+
+  /** A peer of this address did not speak the protocol. */
+  onInvalid(now: number, address: string): void {
+    this.#limits.onFailure(now, address);
+  }
+
+  #accept(caller: CallerCredentials): true {
+    this.#limits.onSuccess(caller.address);
+    return true;
   }
 
   #refuse(caller: CallerCredentials, reason: CallerRefusal, now: number, error?: unknown): false {

@@ -3,6 +3,8 @@
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from "node:http";
 import type { Server as HttpsServer } from "node:https";
+import type { Socket } from "node:net";
+import { filterAccepts } from "../../core/accept-filter.js";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TransportError } from "../../core/errors.js";
 import { boundedServer, type HttpsOptions, listen, shut, urlHost } from "../../core/http-server.js";
@@ -40,7 +42,7 @@ export class DirectoryPage {
   readonly #directory: NodeDirectory;
   readonly #counts: Pick<CallerCounts, "requests" | "invalid">;
   readonly #hasXml: boolean;
-  readonly #effects: Pick<CallerEffects, "admits" | "allows" | "isServing">;
+  readonly #effects: Pick<CallerEffects, "admits" | "invalid" | "allows" | "isServing">;
   #server: HttpServer | undefined;
   #detach: (() => void) | undefined;
 
@@ -48,7 +50,7 @@ export class DirectoryPage {
     directory: NodeDirectory,
     counts: Pick<CallerCounts, "requests" | "invalid">,
     hasXml: boolean,
-    effects: Pick<CallerEffects, "admits" | "allows" | "isServing">,
+    effects: Pick<CallerEffects, "admits" | "invalid" | "allows" | "isServing">,
   ) {
     this.#directory = directory;
     this.#counts = counts;
@@ -77,10 +79,22 @@ export class DirectoryPage {
       { connections: HTTP_CONNECTIONS },
       tls,
     );
+    const admits = (address: string): boolean => this.#effects.admits(plainIp(address));
+    filterAccepts(server, admits);
     server.on("connection", (socket) => {
-      if (!this.#effects.admits(plainIp(socket.remoteAddress ?? ""))) socket.destroy();
+      if (!admits(socket.remoteAddress ?? "")) socket.destroy(); // Where the runtime has no such filter.
     });
-    server.on("clientError", (_, socket) => socket.destroy());
+    const onInvalid = (error: NodeJS.ErrnoException, { remoteAddress }: Socket): void => {
+      // A reset, and a client that was too slow, are no fault of the protocol.
+      if (remoteAddress === undefined || !/^(?:HPE|ERR_SSL)_/.test(error.code ?? "")) return;
+      this.#counts.invalid += 1;
+      this.#effects.invalid(plainIp(remoteAddress));
+    };
+    server.on("tlsClientError", onInvalid);
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      onInvalid(error, socket as Socket);
+      socket.destroy();
+    });
     const { host = "127.0.0.1", port } = http;
     try {
       await listen(server, host, port);

@@ -208,11 +208,13 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       this.#onRefused(caller, reason, error),
     );
     const admits = (address: string): boolean => this.#admits(address);
+    const invalid = (address: string): void => this.#gate.onInvalid(performance.now(), address);
     const isServing = (): boolean => !this.#node.removed;
     const allows = (caller: CallerCredentials): Promise<boolean> =>
       this.#gate.allows(caller, () => performance.now());
     this.#callers = new CallerRouter(this.#directory, this.#counts, {
       admits,
+      invalid,
       allows,
       isServing,
       connected: (client) => this.events.emit({ type: "client:connected", client }),
@@ -220,6 +222,7 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
     });
     this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, {
       admits,
+      invalid,
       allows,
       isServing,
     });

@@ -183,11 +183,22 @@ export class Connections implements ConnectionEffects, Policing {
 
   connectionOnFault(connection: Connection, fault: Fault): void {
     const carried = this.#all.get(connection);
+    if (carried !== undefined && carried.dialling === undefined && carried.pipe === undefined)
+      this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
     const endpoint = carried?.endpoint ?? connection.remote;
     for (const event of faultEvents(fault, endpoint, connection.address, this.#admission.mechanismName)) {
       if (carried !== undefined && "error" in event) carried.fault = event.error;
       this.#state.effects.event(event);
     }
+  }
+
+  /**
+   * A peer from `address` failed in its handshake.
+   *
+   * @param isTransports it is the transport's own handshake, in which a peer without the right certificate is refused
+   */
+  onHandshakeFault({ kind }: Fault, address: string, isTransports: boolean): void {
+    if (kind === "protocol" || (isTransports && kind === "refused")) this.#peers.policy.invalid?.(address);
   }
 
   connectionOnFlushed(): void {

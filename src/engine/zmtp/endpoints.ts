@@ -313,7 +313,10 @@ export class Endpoints implements EngineEndpoints {
         else this.#connections.accept(stream, acceptor.endpoint);
       },
       admits: (address) => this.#connections.admits(address),
-      refused: (address, fault) => this.#report(fault, acceptor.endpoint, address),
+      refused: (address, fault) => {
+        this.#connections.onHandshakeFault(fault, address, true);
+        this.#report(fault, acceptor.endpoint, address);
+      },
       failed: (error) => {
         this.#state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
       },

@@ -9,7 +9,7 @@ import {
   type DiscoveryServerOptions,
 } from "../../../src/cluster/index.js";
 import { EventStream } from "../../../src/core/event-stream.js";
-import { Dealer } from "../../../src/index.js";
+import { Dealer, Request } from "../../../src/index.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 
 let port = 10_000 + (process.pid % 20_000);
@@ -128,6 +128,93 @@ describe("a hostile caller", () => {
     expect(events).toBeLessThan(300);
     await isServed(server);
   });
+
+  it("from thousands of addresses of one network hurts nobody who is known, and nobody of other networks", async () => {
+    const server = await serve();
+    const to = portOf(server.endpoint);
+    const known = new Request({ plainUsername: "ana", plainPassword: "secret" });
+    open.push(known);
+    known.connect(server.endpoint as string);
+    const ask = async (): Promise<void> => {
+      const reply = await known.request('{"command":"nodes"}', { timeout: 10_000 });
+      expect(JSON.parse(String(reply[0]))).toMatchObject({ ok: true });
+    };
+    await ask();
+    let done = 0;
+    const attack = async (): Promise<void> => {
+      while (done < ATTEMPTS) {
+        done += 1;
+        const socket = raw(to, `127.9.${(done >> 8) & 255}.${done & 255}`);
+        socket.write(Buffer.concat([GREETING, HELLO]));
+        await ended(socket);
+        sockets.splice(sockets.indexOf(socket), 1);
+      }
+    };
+    const attacks = Array.from({ length: 50 }, attack);
+    await ask();
+    await isServed(server);
+    await Promise.all(attacks);
+    await ask();
+    expect(server.stats().callers).toBe(1);
+    if (ATTEMPTS > 10_000) expect(server.stats().refused).toBeLessThan(ATTEMPTS / 4);
+  }, 300_000);
+
+  it("at one address with an honest caller hurts no connection that stands, and lets it in again by its turn", async () => {
+    const server = await serve();
+    const to = portOf(server.endpoint);
+    const at = "127.0.0.2";
+    const endpoint = (server.endpoint as string).replace("tcp://", `tcp://${at}:0;`);
+    const honest = new Request({
+      plainUsername: "ana",
+      plainPassword: "secret",
+      reconnectInterval: 20,
+      reconnectMaxInterval: 20,
+    });
+    open.push(honest);
+    honest.connect(endpoint);
+    const ask = async (): Promise<void> => {
+      const reply = await honest.request('{"command":"nodes"}', { timeout: 30_000 });
+      expect(JSON.parse(String(reply[0]))).toMatchObject({ ok: true });
+    };
+    await ask();
+    let attacking = true;
+    const attack = async (): Promise<void> => {
+      while (attacking) {
+        const socket = raw(to, at);
+        socket.write(Buffer.concat([GREETING, HELLO]));
+        await ended(socket);
+        sockets.splice(sockets.indexOf(socket), 1);
+      }
+    };
+    const attacks = [attack()];
+    while (server.stats().refused < 61) await ask();
+    for (let i = 0; i < 20; i++) await ask();
+    // It loses its connection, and comes again with credentials that were right before.
+    honest.disconnect(endpoint);
+    honest.connect(endpoint);
+    await ask();
+    attacking = false;
+    await Promise.all(attacks);
+  }, 60_000);
+
+  it("that does not speak the protocol is not let in after a while either", async () => {
+    const server = await serve();
+    for (const [to, junk] of [
+      [portOf(server.endpoint), Buffer.alloc(64, "x")],
+      [portOf(server.url), Buffer.from("x\r\n\r\n")],
+    ] as const) {
+      const before = server.stats().invalid;
+      for (let i = 0; i < 300; i++) {
+        const socket = raw(to, `127.0.0.${to === portOf(server.url) ? 3 : 4}`);
+        socket.write(junk);
+        await ended(socket);
+      }
+      expect(server.stats().invalid - before).toBeGreaterThanOrEqual(60);
+      expect(server.stats().invalid - before).toBeLessThan(150);
+    }
+    expect(server.stats().refused).toBe(0);
+    await isServed(server);
+  }, 30_000);
 
   it("with wrong credentials over HTTP gets no further either", async () => {
     const server = await serve();

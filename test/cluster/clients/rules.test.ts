@@ -9,7 +9,16 @@ import {
   isPrivate,
   prefixOf,
 } from "../../../src/cluster/clients/addresses.js";
-import { BLOCKED, CallerLimits, FAILURES, MAX_SOURCES } from "../../../src/cluster/clients/caller-limits.js";
+import {
+  BLOCKED,
+  CallerLimits,
+  FAILURES,
+  MAX_KNOWN,
+  MAX_NETWORKS,
+  MAX_SOURCES,
+  NETWORK_FAILURES,
+  STRANGER_FAILURES,
+} from "../../../src/cluster/clients/caller-limits.js";
 import { DiscoveryClientRules, type NodeLossReason } from "../../../src/cluster/clients/client-rules.js";
 import {
   type DescribedMember,
@@ -723,7 +732,7 @@ describe("users", () => {
 
 describe("how often an address may be wrong", () => {
   it("limits it, blocks it, and forgets with time", () => {
-    const limits = new CallerLimits();
+    const limits = new CallerLimits(1);
     for (let i = 0; i < FAILURES; i++) {
       expect(limits.state(0, "10.0.0.1")).toBe("open");
       limits.onFailure(0, "10.0.0.1");
@@ -737,12 +746,102 @@ describe("how often an address may be wrong", () => {
   });
 
   it("is bounded, and takes a network of IPv6 for one", () => {
-    const limits = new CallerLimits();
-    for (let i = 0; i < MAX_SOURCES * 3; i++)
-      limits.onFailure(0, `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
-    expect(limits.size).toBe(MAX_SOURCES);
+    const limits = new CallerLimits(1);
+    for (let i = 0; i < MAX_KNOWN * 3; i++) {
+      limits.onFailure(0, `${i & 255}.${(i >> 8) & 255}.${i >> 16}.1`);
+      limits.onSuccess(`10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`);
+    }
+    expect(limits.sizes).toEqual({ sources: MAX_SOURCES, known: MAX_KNOWN, networks: MAX_NETWORKS });
     for (let i = 0; i < 100; i++) limits.onFailure(0, `2001:db8::${i.toString(16)}:1`);
     expect(limits.state(0, "2001:db8:0:0:ffff::1")).toBe("blocked");
+  });
+
+  /** Ten seconds of an attack, 10,000 attempts a second from addresses that `addressOf` gives. @returns what was let in of each second */
+  function attack(limits: CallerLimits, addressOf: (i: number) => string): number[] {
+    return Array.from({ length: 10 }, (_, second) => {
+      let count = 0;
+      for (let i = 0; i < 10_000; i++) {
+        const now = second * 1_000 + i / 10;
+        const address = addressOf(second * 10_000 + i);
+        if (!limits.admits(now, address)) continue;
+        count += 1;
+        limits.onFailure(now, address);
+      }
+      return count;
+    });
+  }
+
+  it("from one address lets in its own failures and one a second, whatever the rate", () => {
+    const limits = new CallerLimits(1);
+    const admitted = attack(limits, () => "10.0.0.1");
+    expect(admitted[0]).toBeLessThanOrEqual(FAILURES + BLOCKED + 1);
+    for (const count of admitted.slice(1)) expect(count).toBeLessThanOrEqual(2);
+  });
+
+  it("from an address that was right before lets in fifty a second, whose credentials have to be known", () => {
+    const limits = new CallerLimits(1);
+    limits.onSuccess("10.0.0.1");
+    for (const count of attack(limits, () => "10.0.0.1").slice(1)) {
+      expect(count).toBeGreaterThan(40);
+      expect(count).toBeLessThan(60);
+    }
+    expect(limits.state(10_000, "10.0.0.1")).not.toBe("open");
+    expect(limits.state(11_000, "10.0.0.1")).toBe("limited");
+    expect(limits.state(10_000 + 1_000 * (BLOCKED + 2), "10.0.0.1")).toBe("open");
+  });
+
+  it("from a network of thousands of addresses lets in a share of them, and hurts no other network", () => {
+    const limits = new CallerLimits(1);
+    limits.onSuccess("127.9.3.4");
+    const admitted = attack(limits, (i) => `127.9.${(i >> 8) % 200}.${i & 255}`);
+    for (const count of admitted.slice(3)) {
+      expect(count).toBeLessThan(4 * NETWORK_FAILURES);
+      expect(count).toBeGreaterThan(NETWORK_FAILURES / 4);
+    }
+    expect(limits.admits(10_000, "127.0.0.1")).toBe(true);
+    // One that was right before is not drawn.
+    for (let now = 10_000; now < 20_000; now += 100) expect(limits.admits(now, "127.9.3.4")).toBe(true);
+    // A newcomer from the same network has its turn.
+    const turns = Array.from({ length: 10_000 }, (_, i) => {
+      const now = 10_000 + i * 10;
+      for (let more = 0; more < 20; more++) {
+        const address = `127.9.${i % 200}.${(i + more) & 255}`;
+        if (limits.admits(now, address)) limits.onFailure(now, address);
+      }
+      return limits.admits(now, "127.9.250.1");
+    });
+    expect(turns).toContain(true);
+    expect(turns).toContain(false);
+    // And when the attack is over, all are let in again.
+    expect(limits.admits(150_000, "127.9.250.1")).toBe(true);
+  });
+
+  it("from one address keeps nobody else of its network out", () => {
+    const limits = new CallerLimits(1);
+    // Over connections that stand: nothing keeps these from being wrong.
+    for (let i = 0; i < 100_000; i++) limits.onFailure(i / 10, "10.0.0.1");
+    expect(limits.admits(10_000, "10.0.0.2")).toBe(true);
+  });
+
+  it("from all over the world lets in a share of strangers", () => {
+    const limits = new CallerLimits(1);
+    limits.onSuccess("1.2.3.4");
+    const admitted = attack(limits, (i) => `${i & 255}.${(i >> 8) & 255}.7.7`);
+    for (const count of admitted.slice(3)) expect(count).toBeLessThan(4 * STRANGER_FAILURES);
+    expect(limits.admits(10_000, "1.2.3.4")).toBe(true);
+    expect(limits.admits(40_000, "99.1.2.3")).toBe(true);
+  });
+
+  it("draws other strangers with another secret", () => {
+    const drawn = [1, 2].map((secret) => {
+      const limits = new CallerLimits(secret);
+      attack(limits, (i) => `127.9.${(i >> 8) % 200}.${i & 255}`);
+      return Array.from({ length: 10_000 }, (_, i) => `127.9.${i >> 8}.${i & 255}`).filter((address) =>
+        limits.admits(10_000, address),
+      );
+    });
+    expect(drawn[0]?.length).toBeGreaterThan(0);
+    expect(drawn[0]).not.toEqual(drawn[1]);
   });
 
   it("does not look at credentials past it, but for those that were right before", async () => {

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
+import { filterAccepts } from "../../../core/accept-filter.js";
 import { NotSupportedError } from "../../../core/errors.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
@@ -61,14 +62,16 @@ export function makeRawServer(
   acceptor: Acceptor,
   onAccepted: (accepted: Socket) => void,
 ): Server {
+  const admits = (address: string): boolean => acceptor.admits?.(plainAddress(address)) !== false;
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     accepted.on("error", ignore);
-    // Before anything is made for it: an address that is not let in may come thousands of times a second.
     const { remoteAddress } = accepted;
-    if (remoteAddress !== undefined && acceptor.admits?.(plainAddress(remoteAddress)) === false)
-      accepted.destroy();
+    // Asked again: not every runtime has the filter below.
+    if (remoteAddress !== undefined && !admits(remoteAddress)) accepted.destroy();
     else onAccepted(accepted);
   });
+  // Before anything is made for it: an address that is not let in may come thousands of times a second.
+  if (acceptor.admits !== undefined) filterAccepts(server, admits);
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));
   });
