@@ -10,6 +10,9 @@ export {
   type MultiplexLinkStats,
 } from "./link.js";
 export type { OpenChannelOptions } from "./options.js";
+export { type ForwardedPort, type ForwardPortOptions, forwardChannels, forwardPort } from "./ports.js";
+export type { LinkSource } from "./reused-link.js";
+export { LinkTransport, type LinkTransportAddOptions, type LinkTransportOptions } from "./sockets.js";
 export {
   type LinkStatus,
   MultiplexTransport,

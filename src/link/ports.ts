@@ -1,0 +1,192 @@
+/**
+ * tcp ports through links, for programs that know nothing of links: a port here, channels, and a port there (docs/spec/link.md, Ports).
+ *
+ *   program ──tcp──> forwardPort ══channel "tcp/NAME"══> forwardChannels ──tcp──> program
+ *
+ * The wire has names alone: the end that connects has a table of where they lead, so the other end reaches nothing else.
+ */
+import { connect, createServer, isIP, type Server, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { describe } from "../core/arguments.js";
+import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
+import { checkFunction, checkObject, checkOptions, integer, text } from "../patterns/kit/options.js";
+import { MAX_NAME, URGENCIES } from "./bounds.js";
+import { LinkChannel } from "./channel.js";
+import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
+import { type LinkSource, ReusedLink } from "./reused-link.js";
+
+/** What stands before a port's name in the name of its channels. */
+const PREFIX = "tcp/";
+/** ms in which a connection to a port comes about. */
+const CONNECT_TIMEOUT = 10_000;
+
+/** Options of {@link forwardPort}. */
+export interface ForwardPortOptions {
+  /** Address to listen at. Default `127.0.0.1`. */
+  readonly host?: string | undefined;
+  /** Default 0: one that is free. */
+  readonly port?: number | undefined;
+  /** Connections at once; further ones are closed. Default 1,024. */
+  readonly maxConnections?: number | undefined;
+  /** 0 to 7: channels with a smaller one are sent first. Default 3. */
+  readonly urgency?: number | undefined;
+}
+
+/** A port that leads through a link. */
+export interface ForwardedPort {
+  /** Where it listens: "host:port". */
+  readonly address: string;
+  /** Why the last connection did not come through; `undefined`: it did. */
+  readonly error: Error | undefined;
+  /** Frees the port, and ends its connections. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const OPTIONS = {
+  host: text(),
+  port: integer({ default: 0, min: 0, max: 65_535 }),
+  maxConnections: integer({ default: 1_024 }),
+  urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }),
+} as const;
+
+/**
+ * Listens at a port, and takes each of its connections through a link to where the other end's {@link forwardChannels} leads a name.
+ *
+ * @param source the link; or a function that makes one, called when a connection needs it and there is none
+ * @returns when it listens
+ * @throws InvalidArgumentError `EINVAL`; TransportError with the system's code, such as `EADDRINUSE`
+ */
+export async function forwardPort(
+  source: LinkSource,
+  name: string,
+  options: ForwardPortOptions = {},
+): Promise<ForwardedPort> {
+  const { host = "127.0.0.1", port, maxConnections, urgency } = checkOptions("forwardPort", OPTIONS, options);
+  checkName(name);
+  const links = new ReusedLink(source);
+  const sockets = new Set<Socket>();
+  let last: Error | undefined;
+  const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", ignore).on("close", () => sockets.delete(socket));
+    open(links, name, urgency).then(
+      (channel) => {
+        last = undefined;
+        join(socket, channel);
+      },
+      (error: Error) => {
+        last = error;
+        socket.resetAndDestroy();
+      },
+    );
+  });
+  server.maxConnections = maxConnections;
+  const address = await listen(server, host, port);
+  const close = async (): Promise<void> => {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  };
+  return {
+    address,
+    get error() {
+      return last;
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function open(links: ReusedLink, name: string, urgency: number): Promise<LinkChannel> {
+  const link = await links.get();
+  return link.open(PREFIX + name, { urgency });
+}
+
+function listen(server: Server, host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const { code = "ERR_TRANSPORT", message } = error;
+      reject(new TransportError(code as "EADDRINUSE", `No port to forward: ${message}`, { cause: error }));
+    });
+    server.listen({ host, port }, () => {
+      const at = server.address() as { readonly address: string; readonly port: number };
+      resolve(`${isIP(at.address) === 6 ? `[${at.address}]` : at.address}:${at.port}`);
+    });
+  });
+}
+
+/**
+ * Makes an `onChannel` of links that connects channels of {@link forwardPort} to ports of its own.
+ *
+ * @param targets by name, where it leads: "host:port". Nothing else can be reached
+ * @param otherwise gets all other channels, as `onChannel` of a link. Without it they are refused
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function forwardChannels(
+  targets: Readonly<Record<string, string>>,
+  otherwise?: MultiplexLinkOptions["onChannel"],
+): (channel: LinkChannel, link: MultiplexLink) => unknown {
+  checkObject("targets", targets);
+  if (otherwise !== undefined) checkFunction("otherwise", otherwise);
+  const table = new Map<string, { readonly host: string; readonly port: number }>();
+  for (const [name, target] of Object.entries(targets)) {
+    checkName(name);
+    table.set(PREFIX + name, parseTarget(name, target));
+  }
+  return (channel, link) => {
+    const target = table.get(channel.name);
+    if (target !== undefined) connectTo(target, channel);
+    else if (otherwise !== undefined && !channel.name.startsWith(PREFIX)) return otherwise(channel, link);
+    else throw new UnroutableError("No channel of this name is taken here");
+    return undefined;
+  };
+}
+
+function connectTo(target: { readonly host: string; readonly port: number }, channel: LinkChannel): void {
+  const socket = connect({ ...target, allowHalfOpen: true, noDelay: true, timeout: CONNECT_TIMEOUT });
+  join(socket, channel);
+  socket.once("connect", () => socket.setTimeout(0));
+  socket.once("timeout", () => socket.destroy());
+}
+
+/** Each end's bytes, and its half-close, go to the other one; when one breaks, so does the other. */
+function join(socket: Socket, channel: LinkChannel): void {
+  const follow = (from: Duplex, to: Socket | LinkChannel): void => {
+    from.on("error", ignore);
+    from.on("close", () => {
+      // In order, both directions ended before.
+      if (!(from.readableEnded && from.writableFinished)) breakOff(to);
+    });
+    from.pipe(to);
+  };
+  follow(socket, channel);
+  follow(channel, socket);
+  if (socket.destroyed) channel.destroy();
+  else if (channel.destroyed) socket.resetAndDestroy();
+}
+
+/** What is cut off does not look as if it had ended in order. */
+function breakOff(stream: Socket | LinkChannel): void {
+  if (stream instanceof LinkChannel) stream.destroy();
+  else stream.resetAndDestroy();
+}
+
+function checkName(name: unknown): asserts name is string {
+  const length = typeof name === "string" ? Buffer.byteLength(name) : 0;
+  const most = MAX_NAME - PREFIX.length;
+  if (length < 1 || length > most)
+    throw new InvalidArgumentError(`The name of a port has 1 to ${most} bytes; got ${describe(name)}`);
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+function parseTarget(name: string, target: unknown): { readonly host: string; readonly port: number } {
+  const found = typeof target === "string" ? /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(target) : null;
+  const port = Number(found?.[3]);
+  const host = found?.[1] ?? found?.[2];
+  if (host === undefined || port < 1 || port > 65_535)
+    throw new InvalidArgumentError(`The target of ${describe(name)} is "host:port"; got ${describe(target)}`);
+  return { host, port };
+}
+
+function ignore(): void {}

@@ -1,0 +1,53 @@
+/** A link that is made when it is first needed, and again when it has ended. */
+import { describe } from "../core/arguments.js";
+import { InvalidArgumentError, TransportError } from "../core/errors.js";
+import { MultiplexLink } from "./link.js";
+
+/**
+ * Where a tunnel's link comes from: a link; or a function that makes one, which is called when there is none yet, or the last one has
+ * ended.
+ */
+export type LinkSource = MultiplexLink | (() => MultiplexLink | Promise<MultiplexLink>);
+
+/** All who need the link at a time wait for one attempt. @internal */
+export class ReusedLink {
+  readonly #source: LinkSource;
+  #link: Promise<MultiplexLink> | undefined = undefined;
+
+  /** @throws InvalidArgumentError `EINVAL` */
+  constructor(source: LinkSource) {
+    if (!(source instanceof MultiplexLink) && typeof source !== "function")
+      throw new InvalidArgumentError(
+        `A tunnel takes a link, or a function that makes one; got ${describe(source)}`,
+      );
+    this.#source = source;
+  }
+
+  /** @throws TransportError `ERR_TRANSPORT` when the link has ended and nothing makes another one; what the function throws */
+  async get(): Promise<MultiplexLink> {
+    const source = this.#source;
+    if (source instanceof MultiplexLink) return assertUsable(source);
+    const last = this.#link;
+    const link = await last?.catch(() => undefined);
+    if (link !== undefined && isUsable(link)) return link;
+    // Of several who waited, the first one asks for another.
+    if (this.#link === last) this.#link = make(source);
+    return this.#link as Promise<MultiplexLink>;
+  }
+}
+
+async function make(source: Exclude<LinkSource, MultiplexLink>): Promise<MultiplexLink> {
+  const link: unknown = await source();
+  if (!(link instanceof MultiplexLink))
+    throw new InvalidArgumentError(`A tunnel's function makes a link; got ${describe(link)}`);
+  return assertUsable(link);
+}
+
+function isUsable(link: MultiplexLink): boolean {
+  return !link.ended && !link.closed;
+}
+
+function assertUsable(link: MultiplexLink): MultiplexLink {
+  if (!isUsable(link)) throw new TransportError("ERR_TRANSPORT", "The tunnel's link has ended");
+  return link;
+}

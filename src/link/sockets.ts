@@ -1,0 +1,174 @@
+/**
+ * ZMTP sockets over links: a transport for `registerTransport`. Each connection of a socket is a channel (docs/spec/link.md, Sockets).
+ *
+ *   socket.connect("link://SITE/NAME") ──dial──> channel "zmtp/NAME" of the link of SITE ──onChannel──> what bound "link://NAME"
+ *
+ * A name that nobody has bound refuses its channel; the socket tries again, as with a port where nobody listens.
+ */
+import { describe, suggest } from "../core/arguments.js";
+import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
+import type {
+  Transport,
+  TransportAcceptor,
+  TransportListener,
+  TransportStream,
+} from "../core/schemes/custom-transport.js";
+import { anything, checkOptions, func, integer } from "../patterns/kit/options.js";
+import { URGENCIES } from "./bounds.js";
+import type { LinkChannel } from "./channel.js";
+import type { MultiplexLink, MultiplexLinkOptions } from "./link.js";
+import { type LinkSource, ReusedLink } from "./reused-link.js";
+
+/** What stands before a socket's name in the name of its channels. */
+const PREFIX = "zmtp/";
+/** Bytes of a name of an endpoint. */
+const MAX_SOCKET_NAME = 200;
+
+/** Options of a {@link LinkTransport}. */
+export interface LinkTransportOptions {
+  /** What stands before `://` in its endpoints. Default `link`. */
+  readonly scheme?: string | undefined;
+  /** Gets the channels that are not for sockets, as `onChannel` of a link. Without it they are refused. */
+  readonly otherwise?: MultiplexLinkOptions["onChannel"];
+}
+
+/** Options of {@link LinkTransport.add}. */
+export interface LinkTransportAddOptions {
+  /** 0 to 7: of the channels that are opened, those with a smaller one are sent first. Default 3. */
+  readonly urgency?: number | undefined;
+}
+
+const OPTIONS = {
+  scheme: anything<string>(),
+  otherwise: func<(channel: LinkChannel, link: MultiplexLink) => unknown>(),
+} as const;
+
+const ADD_OPTIONS = { urgency: integer({ default: 3, min: 0, max: URGENCIES - 1 }) } as const;
+
+interface Site {
+  readonly links: ReusedLink;
+  readonly urgency: number;
+}
+
+/**
+ * Endpoints of sockets that are names at the other end of a link: `bind("link://NAME")`, and at the other end
+ * `connect("link://SITE/NAME")`. Give it to `registerTransport` of shoal, and its `onChannel` to links.
+ */
+export class LinkTransport implements Transport {
+  readonly scheme: string;
+  /** For `onChannel` of links: gives each channel of a socket to what has bound its name. */
+  readonly onChannel: (channel: LinkChannel, link: MultiplexLink) => unknown;
+  readonly #sites = new Map<string, Site>();
+  readonly #bound = new Map<string, TransportAcceptor>();
+
+  /** @throws InvalidArgumentError `EINVAL` */
+  constructor(options: LinkTransportOptions = {}) {
+    const { scheme = "link", otherwise } = checkOptions("LinkTransport", OPTIONS, options);
+    this.scheme = scheme;
+    this.onChannel = (channel, link) => {
+      if (channel.name.startsWith(PREFIX)) return this.#accept(channel, link);
+      if (otherwise === undefined) throw new UnroutableError("No channel of this name is taken here");
+      return otherwise(channel, link);
+    };
+  }
+
+  /**
+   * Adds a link by a name, which endpoints begin with.
+   *
+   * @param source the link; or a function that makes one, called when a socket needs it and there is none, so that sockets connect again
+   *   after a link has ended
+   * @returns removes it: sockets connect no more, and what is connected stays
+   * @throws InvalidArgumentError `EINVAL`, also for a name that is there already
+   */
+  add(site: string, source: LinkSource, options: LinkTransportAddOptions = {}): () => void {
+    const { urgency } = checkOptions("LinkTransport.add", ADD_OPTIONS, options);
+    if (!isName(site)) throw new InvalidArgumentError(`A link's name is ${FORM}; got ${describe(site)}`);
+    if (this.#sites.has(site)) throw new InvalidArgumentError(`There is a link ${describe(site)} already`);
+    const added: Site = { links: new ReusedLink(source), urgency };
+    this.#sites.set(site, added);
+    return () => {
+      if (this.#sites.get(site) === added) this.#sites.delete(site);
+    };
+  }
+
+  /** @internal */
+  check(endpoint: string, use: "bind" | "connect"): void {
+    const { site, name } = this.#parse(endpoint);
+    const isGood = isName(name) && (use === "bind" ? site === undefined : isName(site));
+    if (isGood) return;
+    const form = use === "bind" ? `${this.scheme}://NAME` : `${this.scheme}://LINK/NAME`;
+    throw new InvalidArgumentError(
+      `Endpoint ${JSON.stringify(endpoint)}: expected ${form}, each name ${FORM}`,
+      { endpoint },
+    );
+  }
+
+  /** @internal */
+  async listen(endpoint: string, acceptor: TransportAcceptor): Promise<TransportListener> {
+    return this.listenSync(endpoint, acceptor);
+  }
+
+  /** @internal */
+  listenSync(endpoint: string, acceptor: TransportAcceptor): TransportListener {
+    const { name } = this.#parse(endpoint);
+    if (this.#bound.has(name))
+      throw new TransportError("EADDRINUSE", `The name ${describe(name)} is bound already`, { endpoint });
+    this.#bound.set(name, acceptor);
+    return {
+      endpoint,
+      close: async () => {
+        if (this.#bound.get(name) === acceptor) this.#bound.delete(name);
+      },
+    };
+  }
+
+  /** @internal */
+  async dial(endpoint: string, signal: AbortSignal): Promise<TransportStream> {
+    const { site = "", name } = this.#parse(endpoint);
+    const found = this.#sites.get(site);
+    if (found === undefined) {
+      const near = suggest(site, [...this.#sites.keys()]);
+      throw new TransportError("EHOSTUNREACH", `There is no link ${describe(site)}${near}`, { endpoint });
+    }
+    const link = await found.links.get();
+    // The signal of `open` ends the channel as well, whenever it aborts: this one's time is over when the channel is open.
+    const opening = new AbortController();
+    const abort = (): void => opening.abort(signal.reason);
+    signal.addEventListener("abort", abort);
+    if (signal.aborted) abort();
+    const channel = await link
+      .open(PREFIX + name, { urgency: found.urgency, signal: opening.signal })
+      .finally(() => signal.removeEventListener("abort", abort));
+    return { stream: channel, remote: endpoint, address: hostOf(link) };
+  }
+
+  #accept(channel: LinkChannel, link: MultiplexLink): void {
+    const name = channel.name.slice(PREFIX.length);
+    const acceptor = this.#bound.get(name);
+    if (acceptor === undefined) throw new UnroutableError(`No socket has bound ${describe(name)}`);
+    const remote = `${this.scheme}://${link.address ?? "link"}/${channel.id}`;
+    acceptor.accepted({ stream: channel, remote, address: hostOf(link) });
+  }
+
+  #parse(endpoint: string): { readonly site: string | undefined; readonly name: string } {
+    const address = endpoint.slice(endpoint.indexOf("://") + 3);
+    const slash = address.indexOf("/");
+    return slash < 0
+      ? { site: undefined, name: address }
+      : { site: address.slice(0, slash), name: address.slice(slash + 1) };
+  }
+}
+
+const FORM = `1 to ${MAX_SOCKET_NAME} bytes without "/"`;
+
+function isName(value: unknown): value is string {
+  if (typeof value !== "string" || value.includes("/")) return false;
+  const length = Buffer.byteLength(value);
+  return length >= 1 && length <= MAX_SOCKET_NAME;
+}
+
+/** For the hook `authenticate` of sockets: the other end's address, where the link's stream is a socket. */
+function hostOf({ address }: MultiplexLink): string {
+  if (address === undefined) return "";
+  return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+}
