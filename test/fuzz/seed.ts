@@ -1,6 +1,6 @@
 /**
  * How much a fuzz test does, and from which seed: a few seconds by default; with
- * SHOAL_FUZZ=1 more than a million inputs in all. SHOAL_SEED repeats a run; every
+ * SHOAL_FUZZ=1 ten million each of frames, WebSocket frames, upgrades and datagrams. SHOAL_SEED repeats a run; every
  * run prints its own.
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -12,12 +12,38 @@ export const LONG = process.env.SHOAL_FUZZ === "1";
 /** Every run's own bytes but where one is asked for: the day's, since the fixed ones have been tried. */
 export const SEED = SEEDS_NOW.day ?? SEEDS_NOW.base;
 
+/** Bytes that the collector may leave for later: a tenth of what ten million inputs would keep of 200 bytes each. */
+const MAX_GROWTH = 200_000_000;
+
 /** Inputs kept for good: each was once found interesting, and is tried in every run. */
 const CORPUS = fileURLToPath(new URL("./corpus/", import.meta.url));
 
 /** @param long inputs with SHOAL_FUZZ=1 */
 export function runs(short: number, long: number): number {
   return LONG ? long : short;
+}
+
+/** ms for a test of ten million inputs, on a machine that has other things to do. */
+export const LONG_TIMEOUT = runs(300_000, 8 * 3_600_000);
+
+/** Fails when memory grows with the number of inputs: what is kept of each adds up. */
+export class MemoryBound {
+  readonly #interval: number;
+  #first: number | undefined = undefined;
+
+  /** @param inputs the whole number of inputs: a tenth of them may warm caches and the compiler */
+  constructor(inputs: number) {
+    this.#interval = Math.ceil(inputs / 10);
+  }
+
+  /** @param done inputs so far */
+  check(done: number): void {
+    if (done === 0 || done % this.#interval !== 0) return;
+    const { rss } = process.memoryUsage();
+    if (this.#first === undefined) this.#first = rss;
+    else if (rss > this.#first + MAX_GROWTH)
+      throw new Error(`${rss - this.#first} bytes more are in use after ${done} inputs, SHOAL_SEED=${SEED}`);
+  }
 }
 
 /** Reports what was done, with the seed to do it again. */

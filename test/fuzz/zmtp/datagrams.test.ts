@@ -6,20 +6,24 @@ import {
   twoFrames,
 } from "../../../src/engine/zmtp/codec/datagram.js";
 import { InStream } from "../../../src/engine/zmtp/codec/in-stream.js";
-import { Random, runs, SEED, told } from "../seed.js";
+import { LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
 
 /** Lengths about the borders of a group, of a frame's header, and of a datagram. */
 const GROUPS = [0, 1, 2, 127, 128, 254, 255];
 const BODIES = [0, 1, 2, 253, 254, 255, 256, 257, 300];
 const LARGEST = 8_192;
 
-it("datagrams are a group and a body, whole and in order, or are thrown away", { timeout: 3_600_000 }, () => {
+it("datagrams are a group and a body, whole and in order, or are thrown away", {
+  timeout: LONG_TIMEOUT,
+}, () => {
   const random = new Random(SEED);
-  const inputs = runs(30_000, 1_000_000);
+  const inputs = runs(60_000, 10_000_000);
   const seen = { parsed: 0, refused: 0, changed: 0, tooLong: 0 };
   const stream = new InStream(-1, () => undefined);
   const filler = Buffer.alloc(LARGEST + 10, 7);
+  const memory = new MemoryBound(inputs);
   for (let i = 0; i < inputs; i++) {
+    memory.check(i);
     const group = random.bytes(GROUPS[random.below(GROUPS.length)] as number);
     const isLong = random.below(20) === 0;
     const room = LARGEST - 1 - group.length;

@@ -15,7 +15,7 @@ import {
 } from "../../../src/engine/zmtp/ws/upgrade.js";
 import { decodedSize, WsDecoder } from "../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../src/engine/zmtp/ws/ws-encoder.js";
-import { corpus, keep, Random, runs, SEED, told } from "../seed.js";
+import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
 
 const crypto = { sha1: (text: string) => createHash("sha1").update(text).digest() };
 
@@ -142,11 +142,13 @@ describe("WebSocket frames", () => {
     }
   });
 
-  it("are read in one way, valid or not, however they are cut", { timeout: 3_600_000 }, () => {
+  it("are read in one way, valid or not, however they are cut", { timeout: LONG_TIMEOUT }, () => {
     const random = new Random(SEED);
-    const inputs = runs(60_000, 6_000_000);
+    const inputs = runs(160_000, 10_000_000);
     const seen = { whole: 0, faulty: 0, closed: 0, pings: 0 };
+    const memory = new MemoryBound(inputs);
     for (let i = 0; i < inputs; i++) {
+      memory.check(i);
       const masked = random.below(2) === 0;
       const valid = frames(random, masked);
       const bytes = random.below(3) === 0 ? valid : random.mutate(valid);
@@ -222,14 +224,16 @@ function fail(bytes: Buffer, why: string): never {
 
 describe("heads of upgrades", () => {
   it("end in an upgrade or in a refusal, never in an exception, and are read in one way", {
-    timeout: 3_600_000,
+    timeout: LONG_TIMEOUT,
   }, () => {
     const random = new Random(SEED);
-    const inputs = runs(30_000, 3_000_000);
+    const inputs = runs(80_000, 10_000_000);
     const seen = { upgraded: 0, refused: 0, unfinished: 0, malformed: 0 };
     const request = upgradeRequest("/path", "example.com:5555", KEY, "NULL");
     const response = acceptResponse(KEY, "ZWS2.0/NULL", crypto);
+    const memory = new MemoryBound(inputs);
     for (let i = 0; i < inputs; i++) {
+      memory.check(i);
       const isRequest = random.below(2) === 0;
       const text = Buffer.from(lines(random, isRequest ? request : response), "latin1");
       const bytes = random.below(3) === 0 ? random.mutate(text) : text;
