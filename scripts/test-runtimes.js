@@ -20,8 +20,10 @@ const RUNTIMES = {
 };
 
 const FOLDERS = ["test/contract", "test/interop", "test/vectors"];
-/** What Bun and Deno lack: the npm package zeromq, which ends their process, TLS, and datagrams on Deno. */
-const LACKS = /zeromq|draft\.test|tls\.test|datagrams\.test/;
+/** What each makes of certificates. */
+const MORE = ["wss", "tls-names"].map((name) => `test/engine/zmtp/transport/${name}.test.ts`);
+/** Tests of the npm package zeromq itself, which ends the process of Bun and Deno. */
+const LACKS = /zeromq|interop\/draft\.test/;
 
 function testsFor(name) {
   const files = FOLDERS.flatMap((folder) =>
@@ -29,6 +31,7 @@ function testsFor(name) {
       .filter((file) => file.endsWith(".test.ts"))
       .map((file) => `${folder}/${file}`),
   );
+  files.push(...MORE);
   return name.startsWith("node") ? files : files.filter((file) => !LACKS.test(file));
 }
 

@@ -30,6 +30,9 @@ import { bindUdp } from "./transport/udp.js";
 /** Bytes of messages that are handed to the system at once. */
 const MAX_BATCH = 65_536;
 
+/** Deno gives datagrams that are handed to it together to the system in any order, often the last one first. */
+const IN_TURN = process.versions.deno !== undefined;
+
 /** ms between two events of one reason: strangers send as many datagrams as the network carries. */
 const REPORT_INTERVAL = 1_000;
 
@@ -102,10 +105,18 @@ class DatagramLink implements Link {
     while (!this.blocked && !this.#isClosed && pipe.out.length > 0) {
       for (const { bytes, start, end } of pipe.takeOut(MAX_BATCH)) this.#frames.push(bytes, start, end);
       this.#inFlight = 1; // Until all of them are handed over.
-      while (this.#frames.messages > 0) this.#send(this.#frames.take());
-      this.#sent();
+      this.#handOver();
     }
     if (pipe.out.messages === 0 && this.#isDraining) this.close("local");
+  }
+
+  /** Gives what was taken out of the pipe to the system. */
+  #handOver(): void {
+    while (this.#frames.messages > 0) {
+      this.#send(this.#frames.take());
+      if (IN_TURN && this.#inFlight > 1) return;
+    }
+    this.#sent();
   }
 
   #send(message: readonly Buffer[]): void {
@@ -120,6 +131,7 @@ class DatagramLink implements Link {
     this.#socket?.send(parts, target.port, target.address, (error) => {
       if (error !== null) this.#effects.lost(1);
       this.#sent();
+      if (IN_TURN && this.#inFlight === 1) this.#handOver();
       if (this.#inFlight === 0) this.flush();
     });
   }
@@ -240,8 +252,14 @@ export class Datagrams {
     this.#peers.add(pipe);
     pipe.linked(link, NOBODY);
     pipe.peer = undefined; // Anybody may send: no peer joins, and none leaves.
+    // The address is free when it settles: not before the event on Deno.
+    const closed = new Promise<void>((resolve) => void socket.once("close", resolve));
     link.open(socket, undefined);
-    return { endpoint: resolved, close: async () => this.#part(pipe) };
+    const close = (): Promise<void> => {
+      this.#part(pipe);
+      return closed;
+    };
+    return { endpoint: resolved, close };
   }
 
   connect(endpoint: string): void {

@@ -11,6 +11,8 @@ import { World } from "./world.js";
 export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
 /** Those that only some engines have; they are tried where tcp is. */
 const MORE_TRANSPORTS = ["tls", "ws", "wss"] as const;
+/** Each socket of the contract binds and connects with one set of options, and Deno cannot bind with authorities (tls.test.ts). */
+const WITH_AUTHORITIES: readonly string[] = ["tls", "wss"];
 export type Transport = (typeof TRANSPORTS)[number] | (typeof MORE_TRANSPORTS)[number] | "threads";
 
 /** Transports with a connection of their own, and so with a handshake, heartbeats and peer events. */
@@ -23,7 +25,12 @@ export function capabilitiesOf(engine: string): EngineCapabilities {
 /** What an engine has of `transports`, and those of its own. */
 function transportsOf(engine: string, transports: readonly Transport[]): Transport[] {
   const own = capabilitiesOf(engine).transports;
-  const more = MORE_TRANSPORTS.filter((each) => own.includes(each) && transports.includes("tcp"));
+  const more = MORE_TRANSPORTS.filter(
+    (each) =>
+      own.includes(each) &&
+      transports.includes("tcp") &&
+      (RUNTIME !== "deno" || !WITH_AUTHORITIES.includes(each)),
+  );
   // inproc between threads, where this engine does it itself: each socket is in a context of its own.
   const apart = engine === "zmtp" && RUNTIME === "node" && transports.includes("inproc");
   return [...transports, ...more, ...(apart ? (["threads"] as const) : [])];

@@ -9,7 +9,7 @@
 import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
 import { checkServerIdentity, connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
-import { type ShoalError, TransportError } from "../../../core/errors.js";
+import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { SendState } from "../heartbeat.js";
 import type { Fault } from "../mechanism/mechanism.js";
@@ -97,20 +97,25 @@ class TlsStream implements Stream {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: "the peer hung up during the TLS handshake" };
     }
-    if (this.socket.authorizationError && !this.#isServer) return notTrusted(error);
+    // Of a server on Bun as well; where Node.js has found something, `secured` has it. Deno says it by the code alone.
+    if (this.socket.authorizationError || X509_CODE.test(error.code ?? "")) return notTrusted(error);
     const reason = reasonOf(error);
     // EPROTO: what OpenSSL found while something was being written.
     if (!/^(?:ERR_SSL_|ERR_TLS_|EPROTO$)/.test(error.code ?? "")) {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: `the TLS handshake failed: ${reason}` };
     }
-    if (reason === "peer did not return a certificate")
+    if (error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE")
       return { kind: "refused", code: "ERR_AUTHENTICATION", message: "TLS: the peer has no certificate" };
     if (/\balert\b/.test(reason))
       return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer ended TLS: ${reason}` };
     return { kind: "protocol", code: "ERR_PROTOCOL", message: `TLS: ${reason}` };
   }
 }
+
+/** What OpenSSL calls the faults of certificates. */
+const X509_CODE =
+  /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_)/;
 
 /** A client of TLS 1.3 completes its handshake before the server has looked at its certificate (RFC 8446, Certificate). */
 const HUNG_UP: Fault = {
@@ -122,8 +127,13 @@ const HUNG_UP: Fault = {
 
 /** OpenSSL's texts have addresses, file names and line numbers: only what is wrong is of use. */
 function reasonOf(error: Error & { readonly reason?: unknown }): string {
-  if (typeof error.reason === "string") return error.reason;
-  return /SSL routines:[^:]*:([^:]+):/.exec(error.message)?.[1] ?? error.message.slice(0, 300);
+  const reason =
+    typeof error.reason === "string"
+      ? error.reason
+      : /SSL routines:[^:]*:([^:]+)(?::|$)/.exec(error.message)?.[1];
+  if (reason === undefined) return error.message.slice(0, 300);
+  // BoringSSL, which Bun has, names it by its constant: WRONG_VERSION_NUMBER.
+  return /^[A-Z0-9_]+$/.test(reason) ? reason.replaceAll("_", " ").toLowerCase() : reason;
 }
 
 function notTrusted(error: Error & { readonly code?: string }): Fault {
@@ -196,8 +206,12 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor)
   });
 }
 
+/** Deno asks clients for certificates, and takes any. */
+const CHECKS_CLIENTS = process.versions.deno === undefined;
+
 /** What is wrong with a client's certificate; where Node.js does not say, it is refused unless it says that it is right. */
 function verifyError(socket: TLSSocket): Error | undefined {
+  if (!CHECKS_CLIENTS) return new Error("Deno does not check the certificates of clients");
   const handle = (socket as unknown as WithVerifyError)._handle;
   if (handle === null) return new Error("the connection has ended");
   if (typeof handle.verifyError === "function") return handle.verifyError() ?? undefined;
@@ -235,7 +249,12 @@ export const tls: Transport = {
 
   assertUsable(use, options) {
     contextOf(now(options), use);
-    if (use === "bind") checkCertificates(now(options));
+    if (use === "connect") return;
+    checkCertificates(now(options));
+    if (CHECKS_CLIENTS || now(options).tlsCa === null) return;
+    throw new NotSupportedError(
+      "Deno does not check the certificates of clients: to bind tls:// or wss:// there, leave tlsCa out, and authenticate clients by CURVE or PLAIN",
+    );
   },
 
   listen(endpoint, options, acceptor) {

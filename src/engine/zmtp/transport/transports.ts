@@ -8,16 +8,12 @@ import { tls } from "./tls.js";
 import type { Transport } from "./transport.js";
 import { webSocketOver } from "./ws.js";
 
-/** On Bun a server reports no client whose certificate it refuses, and Deno lets such in: there is no TLS there (docs/runtimes.md). */
-const HAS_TLS = process.versions.bun === undefined && process.versions.deno === undefined;
-/** Deno delivers datagrams in another order, and its ports are taken a while longer. */
-const HAS_UDP = process.versions.deno === undefined;
-
 /** By scheme. */
 const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
-  [tcp, tls, webSocketOver("ws", tcp, 80), webSocketOver("wss", tls, 443), ipc]
-    .filter((each) => HAS_TLS || (each.scheme !== "tls" && each.scheme !== "wss"))
-    .map((each) => [each.scheme, each]),
+  [tcp, tls, webSocketOver("ws", tcp, 80), webSocketOver("wss", tls, 443), ipc].map((each) => [
+    each.scheme,
+    each,
+  ]),
 );
 
 /** Transports by scheme. */
@@ -37,7 +33,7 @@ const MACHINE_TRANSPORTS: TransportTable = {
 
 /** The schemes of endpoints that sockets on this machine take; inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
-  return [...TRANSPORTS.keys(), "inproc", ...(HAS_UDP ? ["udp"] : []), ...customSchemes()];
+  return [...TRANSPORTS.keys(), "inproc", "udp", ...customSchemes()];
 }
 
 /** An address of a machine: of IPv4, or of IPv6 where that is asked for. */

@@ -1,9 +1,9 @@
 /** Upgrades that a program's own HTTP server receives (core/schemes/http-server.ts). */
 import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage } from "node:http";
-import type { Server as HttpsServer } from "node:https";
+import { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
-import { TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
 import { readNodeRequest } from "../ws/upgrade.js";
 import { KernelStream } from "./kernel-stream.js";
@@ -21,9 +21,14 @@ interface Attached {
 class UpgradedStream extends KernelStream {
   /** Where the server asks for one, and the peer's is right. */
   get certificate(): X509Certificate | undefined {
-    const { socket } = this;
-    return socket instanceof TLSSocket && socket.authorized ? socket.getPeerX509Certificate() : undefined;
+    const socket = this.socket as Partial<TLSSocket>;
+    return isEncrypted(socket) && socket.authorized ? socket.getPeerX509Certificate?.() : undefined;
   }
+}
+
+/** Not by its class: Bun gives another one. */
+function isEncrypted(socket: object): boolean {
+  return (socket as Partial<TLSSocket>).encrypted === true;
 }
 
 const attached = new WeakMap<HttpServer | HttpsServer, Attached>();
@@ -67,7 +72,7 @@ function begin(server: HttpServer | HttpsServer): Attached {
       socket.setNoDelay(true);
       socket.unref();
       reader.follow(socket);
-      const scheme = socket instanceof TLSSocket ? "wss" : "ws";
+      const scheme = isEncrypted(socket) ? "wss" : "ws";
       const host = socket.remoteAddress ?? "";
       const remote = formatHostPort(scheme, host, socket.remotePort ?? 0);
       const stream = new UpgradedStream(socket, reader, remote, host.replace(/^::ffff:(?=\d+\.)/i, ""));
@@ -79,7 +84,8 @@ function begin(server: HttpServer | HttpsServer): Attached {
 
 /** Where a server listens; `*` while it does not. */
 function endpointOf(server: HttpServer | HttpsServer): string {
-  const scheme = "setSecureContext" in server ? "wss" : "ws";
+  // Bun's have no such method; what a program derives from a server of TLS may be no HttpsServer.
+  const scheme = "setSecureContext" in server || server instanceof HttpsServer ? "wss" : "ws";
   const address = server.address();
   if (address === null || typeof address === "string") return `${scheme}://*:*`;
   return formatHostPort(scheme, address.address, address.port);
