@@ -65,9 +65,12 @@ export function reachesProcesses(endpoint: string): boolean {
   return findScheme(schemeOf(endpoint))?.reachesProcesses === true;
 }
 
-/** The schemes of shoal's that reach another thread, which has no transports of the program's. */
+/**
+ * The schemes of shoal's that a socket in another thread has, which has no transports of the program's. The names of inproc
+ * are those of the process-wide context.
+ */
 export function threadSchemes(): readonly string[] {
-  return REACHING.map(({ name }) => name);
+  return [...REACHING, INPROC].map(({ name }) => name);
 }
 
 /** The forms of endpoints that other processes can reach, for messages and help. */

@@ -99,8 +99,10 @@ export function resolveBox(options: BlackBoxOptions): ResolvedBox {
   if (source === undefined && connect.length + bind.length === 0)
     throw new InvalidArgumentError("A Black Box has at least one endpoint to connect or to bind");
   for (const endpoint of [...connect, ...bind]) {
-    if (endpoint.startsWith("inproc:"))
-      throw new InvalidArgumentError(`${endpoint} reaches one thread only; expected tcp:// or ipc://`);
+    if (engine !== undefined && endpoint.startsWith("inproc:"))
+      throw new InvalidArgumentError(
+        `${endpoint} reaches other threads on the process-wide context; with the option engine the SUB has a context of its own`,
+      );
   }
   const workers = checkCount("workers", options.workers ?? defaultWorkers(), 1, MAX_WORKERS);
   const rules = {

@@ -41,7 +41,7 @@ export interface EndpointListEffects {
   event(event: EndpointSourceEvent): void;
 }
 
-/** Transports that reach a socket in another thread. */
+/** Transports that a socket in another thread has. */
 export const THREAD_TRANSPORTS: readonly string[] = threadSchemes();
 
 /** What is checked before a source is read. */

@@ -91,7 +91,8 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
   /**
    * Whether the sockets have a thread of their own, for handlers that block the event loop: heartbeats go on
    * there meanwhile. The handler stays in the thread that made the worker; each request and answer is copied
-   * once on its way. No endpoint of inproc then, and no `context` in `socketOptions`. When the thread fails,
+   * once on its way. They are on the process-wide context:
+   * an inproc endpoint is one of it, and `socketOptions` have no `context`. When the thread fails,
    * the event `thread:failed` reports it, the worker offers nothing more, and `close` rejects with `EBADF`.
    * Default false.
    */

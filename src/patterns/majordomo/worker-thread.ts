@@ -214,9 +214,6 @@ export class WorkerThread {
     options: { readonly socketOptions: object | undefined },
     work: ThreadHandler,
   ) {
-    const inproc = endpoints?.find((endpoint) => endpoint.startsWith("inproc:"));
-    if (inproc !== undefined)
-      throw new InvalidArgumentError(`With thread: true, ${inproc} cannot be reached`);
     this.#work = work;
     const data: ThreadData = {
       endpoints,

@@ -49,6 +49,26 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
       await assert.rejects(box.start(), { code: "EBADF" });`);
   });
 
+  it("reaches a publisher of another thread over inproc, and is reached there", async () => {
+    await good(`
+      const publisher = new Publisher({ sendHighWaterMark: 0 });
+      await publisher.bind("inproc://news");
+      publisher.connect("inproc://box");
+      const data = shared(1);
+      const handler = module("export default (frames, { data }) => void Atomics.add(data, 0, 1)");
+      const options = { engine: undefined, handler, data, workers: 2, connect: "inproc://news" };
+      const one = await open(publisher, options);
+      const other = new BlackBox({ ...options, connect: undefined, bind: "inproc://box" });
+      await other.start();
+      await publisher.waitForSubscribers({ count: 2 });
+      for (let i = 0; i < 1_000; i++) await publisher.send([String(i), "x"]);
+      for (const box of [one, other]) accounts(await until(box, ({ handled }) => handled === 1_000));
+      assert.equal(data[0], 2_000);
+      const second = new BlackBox({ ...options, connect: undefined, bind: "inproc://box" });
+      await assert.rejects(second.start(), { code: "EADDRINUSE" });
+      await Promise.all([one.close(), other.close(), publisher.close()]);`);
+  });
+
   it("reports handlers that throw and that reject, and goes on", async () => {
     await good(`
       const handler = module(\`export default ([topic, body]) => {
@@ -281,7 +301,7 @@ describe("a Black Box's options", () => {
     ["a queue of no bytes", { handler, connect, maxQueueBytes: 0 }],
     ["a key that is none", { handler, connect, key: { length: -1 } }],
     ["a prefix that is none", { handler, connect, subscribe: [1] }],
-    ["an inproc endpoint", { handler, connect: "inproc://here" }],
+    ["an inproc endpoint of a context of its own", { handler, connect: "inproc://here", engine: "zmtp" }],
     ["data that cannot be copied", { handler, connect, data: () => undefined }],
     ["a codec", { handler, connect, socketOptions: { codec: {} } }],
     ["an authenticate", { handler, connect, socketOptions: { authenticate: () => true } }],
