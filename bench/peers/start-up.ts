@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { SideCommand } from "../contract.js";
+import { measuredEnvironment } from "../environment.js";
 import { Latencies } from "./node/histogram.js";
 import type { Side } from "./node/side.js";
 
@@ -19,7 +20,7 @@ interface First {
 async function startOnce(command: SideCommand): Promise<{ first: number; imported: number }> {
   const from = process.hrtime.bigint();
   const child = spawn(command.file, command.args, {
-    env: { ...process.env, ...command.env },
+    env: measuredEnvironment(command.env),
     stdio: ["ignore", "pipe", "inherit"],
   });
   let first = Number.NaN;

@@ -7,6 +7,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { SideCommand, SideDone, SideReady } from "../contract.js";
+import { measuredEnvironment } from "../environment.js";
 
 /** What is kept of the output of a side, to show when it fails. */
 const KEPT_LINES = 20;
@@ -47,7 +48,7 @@ export class SideProcess {
     this.name = name;
     const [file = "", ...args] = [...prefix, command.file, ...command.args];
     this.#child = spawn(file, args, {
-      env: { ...process.env, ...command.env },
+      env: measuredEnvironment(command.env),
       stdio: ["pipe", "pipe", "pipe"],
       // A group of its own: Ctrl-C in the terminal comes to the runner alone, and children of a side end with it.
       detached: true,

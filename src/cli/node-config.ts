@@ -17,7 +17,8 @@ import {
 } from "../cluster/index.js";
 import { type Environment, expand } from "../config/environment.js";
 import { ConfigurationError, hider, type NamedFileStates, otherThan, reasonOf } from "../config/file.js";
-import { type Finding, type Path, Source } from "../config/source.js";
+import type { Finding, Path } from "../config/problem.js";
+import { Source } from "../config/source.js";
 import { SchemaChecker } from "../config/validate.js";
 import { readCertificate, ShoalError } from "../index.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";

@@ -6,7 +6,7 @@ import { X509Certificate } from "node:crypto";
 import { resolve } from "node:path";
 import type { ClusterListenerTls, ClusterTlsOptions } from "../cluster/index.js";
 import { type NamedFileStates, readNamed, reasonOf, stateOfError } from "../config/file.js";
-import type { Finding, Path } from "../config/source.js";
+import type { Finding, Path } from "../config/problem.js";
 import { describe, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
 import { NotApplied, Reloads } from "./reloads.js";

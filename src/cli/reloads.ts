@@ -7,7 +7,7 @@
  * One reload at a time, and one more when it was asked for meanwhile.
  */
 import { ConfigurationError, type NamedFileStates, stateOfNamed, textOf } from "../config/file.js";
-import { type Problem, problemLine } from "../config/source.js";
+import { type Problem, problemLine } from "../config/problem.js";
 import { FileWatch } from "../config/watch.js";
 import { describe, Failure } from "./failure.js";
 import type { Log } from "./log.js";

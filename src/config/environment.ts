@@ -7,7 +7,7 @@
  * Only values are looked at, never keys. A variable that is not set, or empty, is a fault: a password that is missing
  * must not become an empty one.
  */
-import type { Finding, Path } from "./source.js";
+import type { Finding, Path } from "./problem.js";
 
 /** Every `$${`, and every `${…}`. */
 const REFERENCE = /\$\$\{|\$\{([^}]*)\}?/g;

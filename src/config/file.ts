@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { open, readFile, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
-import { type Finding, type Path, type Problem, problemLine, SHOWN, type Source } from "./source.js";
+import { type Finding, type Path, type Problem, problemLine, SHOWN } from "./problem.js";
+import type { Source } from "./source.js";
 
 /** Bytes of the largest configuration. */
 const MAX_FILE = 1_048_576;

@@ -2,7 +2,7 @@
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
 import { suggest } from "../core/arguments.js";
 import { type Expanded, placeKey } from "./environment.js";
-import { type Finding, type Path, SHOWN } from "./source.js";
+import { type Finding, type Path, SHOWN } from "./problem.js";
 
 /** A piece of a schema. */
 export interface Schema {

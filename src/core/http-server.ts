@@ -2,8 +2,7 @@
  * An HTTP server that strangers may reach: a slow, endless or invalid request costs one connection for a few seconds.
  * node:http answers what is not HTTP with 400, headers that are too large with 431 and what is too slow with 408.
  */
-import { createServer, type RequestListener, type Server } from "node:http";
-import { createServer as createSecureServer } from "node:https";
+import type { RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import { InvalidArgumentError } from "./errors.js";
@@ -72,8 +71,8 @@ export function boundedServer(
   };
   const server =
     tls === undefined
-      ? createServer(options, answer)
-      : createSecureServer(
+      ? process.getBuiltinModule("node:http").createServer(options, answer)
+      : process.getBuiltinModule("node:https").createServer(
           {
             ...options,
             ...tls,

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { SideCommand } from "../../contract.js";
+import { measuredEnvironment } from "../../environment.js";
 
 /** ms that anything awaited here may take. */
 const LIMIT = 120_000;
@@ -81,7 +82,7 @@ export class Cluster {
     const [program, ...rest] =
       place === undefined ? [file, ...args] : ["ip", "netns", "exec", place.namespace, file, ...args];
     const child = spawn(program as string, rest, {
-      env: { ...process.env, ...env },
+      env: measuredEnvironment(env),
       stdio: ["ignore", "pipe", "inherit"],
     });
     const agent = new Agent(name, child);

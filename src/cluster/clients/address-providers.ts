@@ -4,7 +4,7 @@
  * A machine of a cloud does not see its public address: the network translates. Its metadata service knows it, at an address
  * that only the machine itself reaches.
  */
-import { type IncomingMessage, request } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../../core/errors.js";
@@ -184,6 +184,7 @@ function ask(url: string, { method, headers, timeout, signal, hint }: Question):
             }),
       );
     };
+    const { request } = process.getBuiltinModule("node:http");
     const sent = request(url, { method, headers, signal: AbortSignal.any([signal, late]), agent: false });
     sent.on("error", fail);
     sent.on("response", (response: IncomingMessage) => {

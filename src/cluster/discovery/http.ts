@@ -6,8 +6,7 @@
  * bounded in bytes and in time; a stream has no end, so its caller ends it.
  */
 import { readFile } from "node:fs/promises";
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { checkKeys, describe } from "../../core/arguments.js";
 import {
   AbortedError,
@@ -212,7 +211,9 @@ async function open(request: HttpRequest, signal: AbortSignal): Promise<Incoming
     ...(secure ? await readTls(request.tls) : {}),
   } as const;
   return new Promise((resolve, reject) => {
-    const sent = secure ? httpsRequest(url, options) : httpRequest(url, options);
+    // Loaded by the first request: most nodes send none.
+    const { request } = process.getBuiltinModule(secure ? "node:https" : "node:http");
+    const sent = request(url, options);
     sent.once("response", resolve);
     // It may fail again after its response began: the response has the error then.
     sent.on("error", reject);

@@ -37,7 +37,10 @@ export type TopicFault =
 const FAULTS: Record<TopicFault, string> = {
   type: "is a text",
   empty: "has at least one character",
-  long: `has at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`,
+  // When it is asked for: the first number that is written so loads ICU, several ms of each start.
+  get long() {
+    return `has at most ${MAX_TOPIC.toLocaleString("en")} bytes as UTF-8`;
+  },
   deep: `has at most ${MAX_TOPIC_LEVELS} levels`,
   nul: "has no NUL character",
   surrogate: "is well-formed Unicode, without half a surrogate pair",

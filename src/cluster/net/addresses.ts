@@ -20,6 +20,11 @@ export interface HostPort {
   readonly port: number;
 }
 
+/** Whether a text is an address of IPv6. What has no colon is not: the first use of `isIPv6` compiles an expression, several ms of each start. */
+export function isIp6(host: string): boolean {
+  return host.includes(":") && isIPv6(host);
+}
+
 /** The parts of "host:port"; `undefined` for what is not one. The host may be a name. */
 export function splitAddress(address: string): HostPort | undefined {
   const at = address.lastIndexOf(":");
@@ -30,7 +35,7 @@ export function splitAddress(address: string): HostPort | undefined {
   const host = address.slice(0, at);
   if (!host.startsWith("[")) return host.includes(":") ? undefined : { host, port };
   const inner = host.endsWith("]") ? host.slice(1, -1) : "";
-  return isIPv6(inner) ? { host: inner, port } : undefined;
+  return isIp6(inner) ? { host: inner, port } : undefined;
 }
 
 /** The same where the host is an IP address: what packets and streams go to. A peer's name is never looked up. */
@@ -48,7 +53,7 @@ export function joinAddress(host: string, port: number): string {
 export function readAddress(value: unknown): HostPort | undefined {
   const parts = typeof value === "string" ? splitAddress(value) : undefined;
   if (parts === undefined) return undefined;
-  return isIPv6(parts.host) || /^[A-Za-z0-9._-]+$/.test(parts.host) ? parts : undefined;
+  return isIp6(parts.host) || /^[A-Za-z0-9._-]+$/.test(parts.host) ? parts : undefined;
 }
 
 /** @throws InvalidArgumentError `EINVAL` for what is not "host:port" */
@@ -64,7 +69,7 @@ export function checkAddress(what: string, value: unknown): HostPort {
 /** An address of IPv6 as the system writes it; anything else as it is. */
 export function canonicalAddress(address: string): string {
   const parts = splitAddress(address);
-  if (parts === undefined || !isIPv6(parts.host)) return address;
+  if (parts === undefined || !isIp6(parts.host)) return address;
   const [ip = "", zone] = parts.host.split("%");
   const { address: canonical } = new SocketAddress({ address: ip, family: "ipv6" });
   return joinAddress(zone === undefined ? canonical : `${canonical}%${zone}`, parts.port);

@@ -6,11 +6,10 @@
  * The system reports no changes to Node, so they are read again and again: 50 us for a few interfaces, some ms for a thousand, as on hosts
  * of containers. Reading takes a thousandth of the time at most, unless that would be less than once in LONGEST_INTERVAL.
  */
-import { isIPv6 } from "node:net";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { transportError } from "../../engine/zmtp/errors.js";
 import type { HostInterface, Platform } from "../../engine/zmtp/transport/transports.js";
-import { isLinkLocal } from "./addresses.js";
+import { isIp6, isLinkLocal } from "./addresses.js";
 
 /** ms between two looks at the interfaces, where they are few; of very many. */
 const READ_INTERVAL = 1_000;
@@ -69,10 +68,10 @@ export function bindingOf(
 ): Binding {
   const own = interfaces[0]?.address ?? LOOPBACK.address;
   const both = ipv6 && platform.interfaces6 !== undefined;
-  if (isIPv6(own)) return { v4: undefined, v6: scope === "link" && wanted === undefined ? "::" : own };
+  if (isIp6(own)) return { v4: undefined, v6: scope === "link" && wanted === undefined ? "::" : own };
   if (scope === "host") return { v4: LOOPBACK.address, v6: both ? LOOPBACK6.address : undefined };
   if (wanted === undefined) return { v4: "0.0.0.0", v6: both ? "::" : undefined };
-  return { v4: own, v6: interfaces.find(({ address }) => isIPv6(address))?.address };
+  return { v4: own, v6: interfaces.find(({ address }) => isIp6(address))?.address };
 }
 
 /** Those that others can reach come first, then those of one link alone. */

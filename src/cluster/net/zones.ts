@@ -2,10 +2,9 @@
  * Zones of link-local addresses: the interface behind "fe80::1%eth0". They mean nothing to another host, so no packet has one; where
  * packets of an address came from is where answers go.
  */
-import { isIPv6 } from "node:net";
 import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ZONES } from "../bounds.js";
-import { isLinkLocal, joinAddress, splitIpAddress } from "./addresses.js";
+import { isIp6, isLinkLocal, joinAddress, splitIpAddress } from "./addresses.js";
 
 export class Zones {
   /** By host, the oldest first, which is forgotten. */
@@ -16,7 +15,7 @@ export class Zones {
   /** Takes as default the zone of the first link-local address, else that of the first one of IPv6. */
   setInterfaces(interfaces: readonly HostInterface[]): void {
     const local = interfaces.find(({ address }) => isLinkLocal(address));
-    this.#default = local?.name ?? interfaces.find(({ address }) => isIPv6(address))?.name ?? "";
+    this.#default = local?.name ?? interfaces.find(({ address }) => isIp6(address))?.name ?? "";
   }
 
   /** The host of a packet, without its zone, which is remembered. */

@@ -6,7 +6,6 @@
  * What is refused is counted by its reason, and changes nothing.
  */
 
-import { isIPv6 } from "node:net";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import {
   type HostInterface,
@@ -21,6 +20,7 @@ import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import {
   type HostPort,
+  isIp6,
   joinAddress,
   OwnAddresses,
   resolveAddress,
@@ -435,7 +435,7 @@ export class NodeSockets {
   /** Whether a node may be at this address: on this host, or anywhere in the scope `link`. */
   accepts(address: string): boolean {
     const parts = splitIpAddress(address);
-    if (parts !== undefined && isIPv6(parts.host) && !this.settings.ipv6) return false;
+    if (parts !== undefined && isIp6(parts.host) && !this.settings.ipv6) return false;
     return this.settings.scope === "link" || this.#own.has(parts?.host ?? address);
   }
 
@@ -524,7 +524,7 @@ export class NodeSockets {
 
 /** Those that the group of IPv4 is joined on. */
 function groupInterfaces(interfaces: readonly HostInterface[]): string[] {
-  return interfaces.map(({ address }) => address).filter((address) => !isIPv6(address));
+  return interfaces.map(({ address }) => address).filter((address) => !isIp6(address));
 }
 
 function hostOf(address: string): string {

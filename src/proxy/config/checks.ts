@@ -7,7 +7,7 @@
  * that pass both ways, flow back without a loop: a loop only goes forward.
  */
 
-import { type Finding, type Path, pathText } from "../../config/source.js";
+import { type Finding, type Path, pathText } from "../../config/problem.js";
 import { checkEndpoint } from "../../core/schemes/schemes.js";
 import { collides, leadsTo } from "../own-endpoints.js";
 import { directionsOf, LEGAL_PAIRS, type ProxySide, type ProxySocketType } from "../pairs.js";

@@ -17,7 +17,8 @@ import {
   stateOfError,
   textOf,
 } from "../../config/file.js";
-import { type Finding, type Path, Source } from "../../config/source.js";
+import type { Finding, Path } from "../../config/problem.js";
+import { Source } from "../../config/source.js";
 import { ShoalError } from "../../core/errors.js";
 import { context } from "../../sockets/context.js";
 import { type Certificate, readCertificate } from "../../sockets/security/certificate.js";

@@ -3,7 +3,7 @@
  * entries of its policy. Each fault is reported at the value that has it. Pure.
  */
 
-import { type Finding, type Path, SHOWN } from "../../config/source.js";
+import { type Finding, type Path, SHOWN } from "../../config/problem.js";
 import { hasOption } from "../../core/option-table.js";
 import { checkOption } from "../../sockets/options.js";
 import { securityFault } from "../../sockets/security/check.js";

@@ -1,6 +1,6 @@
 /** Checks a configuration of proxies against its schema. */
 import type { Expanded } from "../../config/environment.js";
-import type { Finding } from "../../config/source.js";
+import type { Finding } from "../../config/problem.js";
 import { SchemaChecker } from "../../config/validate.js";
 import { NAME_RULE, UNFIT } from "../options.js";
 import { configurationSchema } from "./schema.js";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConfigurationError } from "../../../src/config/file.js";
-import { problemLine } from "../../../src/config/source.js";
+import { problemLine } from "../../../src/config/problem.js";
 import { curveKeyPair, writeCertificate } from "../../../src/index.js";
 import { configurationOf, loadConfiguration } from "../../../src/proxy/config/index.js";
 import type { Configuration } from "../../../src/proxy/config/model.js";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ConfigurationError } from "../../../src/config/file.js";
-import { problemLine } from "../../../src/config/source.js";
+import { problemLine } from "../../../src/config/problem.js";
 import { changed, difference, inverse } from "../../../src/proxy/config/difference.js";
 import { configurationOf } from "../../../src/proxy/config/index.js";
 import { type Configuration, optionsOf, type ProxyConfiguration } from "../../../src/proxy/config/model.js";
