@@ -29,6 +29,7 @@ const entries = [
   "patterns/index",
   ...patterns,
   "cluster/index",
+  "cluster/sessions/index",
   "link/index",
   "proxy/index",
   "metrics/index",

@@ -57,6 +57,7 @@ export const ERROR_CODES = {
   ERR_CONFLICT: "An update of a Clone was not made: its key does not have the revision that was asked for.",
   ERR_VETOED: "A hook of a cluster's messaging vetoed the message, query or service.",
   ERR_SERVICE: "A service could not answer a request; `reason` says why.",
+  ERR_SESSION: "A session refused a call, or ended; `reason` says why.",
   ERR_STORE:
     "A store refused or failed; `reason` says full, overloaded, taken, failed, outcome-unknown or damaged.",
   ERR_SIMULATION:

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import * as cluster from "../../src/cluster/index.js";
+import * as sessions from "../../src/cluster/sessions/index.js";
 import * as sockets from "../../src/index.js";
 import * as patterns from "../../src/patterns/index.js";
 import * as testing from "../../src/testing/index.js";
@@ -27,7 +28,7 @@ function thrownPairs(): [string, string][] {
 }
 
 /** All that the package exports. */
-const shoal = { ...sockets, ...patterns, ...cluster, ...testing };
+const shoal = { ...sockets, ...patterns, ...cluster, ...sessions, ...testing };
 
 describe("docs/errors.md", () => {
   it("has a row for each code, with the meaning that the source gives it", () => {

@@ -21,6 +21,7 @@ const ENTRIES = {
   "shoal/patterns": "patterns/index.ts",
   "shoal/cluster": "cluster/index.ts",
   "shoal/link": "link/index.ts",
+  "shoal/sessions": "cluster/sessions/index.ts",
   "shoal/proxy": "proxy/index.ts",
   "shoal/metrics": "metrics/index.ts",
   "shoal/testing": "testing/index.ts",

@@ -1,0 +1,42 @@
+/** The bounds of sessions. docs/internals/constants.md lists them. */
+
+/** Operations of one commit. */
+export const MAX_BATCH = 256;
+/** Keys that are read at once. */
+export const MAX_READ = 1_000;
+/** Commits of one batch until it is given up. */
+export const MAX_COMMIT_TRIES = 50;
+/** ms before a commit is tried again, by chance, doubling six times. */
+export const COMMIT_BACK_OFF = 1;
+
+/** Filters of a session, and bytes of all of them. */
+export const MAX_SESSION_FILTERS = 1_000;
+export const MAX_SESSION_FILTER_BYTES = 65_536;
+/** Changes of filters that servers find in the store; one that missed more reads all sessions. */
+export const KEPT_CHANGES = 1_024;
+/** Bytes of a message id. */
+export const MAX_MESSAGE_ID = 128;
+/** Message ids that are remembered of a session, and ms. */
+export const ID_WINDOW = 1_000;
+export const ID_WINDOW_TIME = 600_000;
+/** Messages that a client has published and not heard of; numbers of refused ones that a session remembers. */
+export const MAX_PUBLISHING = 1_024;
+/** Messages of a queue that are read to make room for one. */
+export const EVICTED_AT_ONCE = 16;
+/** Messages that a client may have without acknowledging one. */
+export const MAX_SETTLED = 8_192;
+/** Servers of one store. */
+export const MAX_SERVERS = 1_000;
+/** Sessions that a server looks at in one round of sweeping, and messages that it removes. */
+export const SWEPT_AT_ONCE = 500;
+export const REMOVED_AT_ONCE = 500;
+/** Sessions in one message between servers. */
+export const WOKEN_AT_ONCE = 500;
+/** Messages that are read for a client at once. */
+export const DELIVERED_AT_ONCE = 256;
+/** Bytes of a token. */
+export const MAX_TOKEN = 512;
+/** Messages that wait in the ROUTER for one client, at most: its window, and what is answered to its own. */
+export const SERVER_HIGH_WATER_MARK = 16_384;
+/** Messages that wait in a client's DEALER. */
+export const CLIENT_HIGH_WATER_MARK = 16_384;

@@ -1,0 +1,467 @@
+/**
+ * What happens to sessions: each function is an operation on a view of the store, and decides nothing by anything else than
+ * what it reads there and its arguments. It may run again after it was committed (the store's answer was lost), and then
+ * has to come to the same end.
+ *
+ *   (none) ──open──> owned ──detach, its server is lost──> kept ──expiry──> (none)
+ *                    │  ^                                   │
+ *                    │  └──────────────open─────────────────┘
+ *                    └──open by another connection: owned by that one; the first one's operations are refused as `taken`
+ *
+ * A session's queue is the numbers from `head` to `tail`: a message gets the next one when it is published, and keeps it. What was acknowledged or
+ * dropped is not there any more.
+ */
+import {
+  EVICTED_AT_ONCE,
+  ID_WINDOW,
+  ID_WINDOW_TIME,
+  KEPT_CHANGES,
+  MAX_PUBLISHING,
+  MAX_SESSION_FILTER_BYTES,
+  MAX_SESSION_FILTERS,
+} from "./bounds.js";
+import { SessionError } from "./error.js";
+import {
+  decodeJson,
+  decodeMessage,
+  encodeJson,
+  encodeMessage,
+  hashOf,
+  keys,
+  messageSize,
+  type SessionLimits,
+  type SessionOwner,
+  type SessionRecord,
+} from "./records.js";
+import { NotPrepared, type View } from "./view.js";
+
+/** Which connection an operation is for. */
+export interface SessionHandle {
+  readonly id: string;
+  readonly life: string;
+  readonly epoch: number;
+}
+
+/** What a client asks for when it opens a session. */
+export interface SessionTerms {
+  /** The client's program, and which of its attempts this is. */
+  readonly instance: string;
+  readonly attempt: number;
+  readonly expiry: number;
+  readonly limits: SessionLimits;
+  /** Whether what is kept of an earlier session is removed. */
+  readonly clean: boolean;
+}
+
+/** A session as its new connection finds it. */
+export interface OpenedSession {
+  readonly record: SessionRecord;
+  /** Who had it until now. */
+  readonly previous: SessionOwner | undefined;
+}
+
+/** Filters of all sessions, as a server has them in memory. */
+export interface SubscriptionDirectory {
+  /** How many changes it has taken in. */
+  readonly version: number;
+  /** The sessions with a filter that matches. */
+  match(topic: string): readonly string[];
+  /** Takes in what has changed. */
+  refresh(): Promise<void>;
+}
+
+/** A message that a session's client publishes. */
+export interface Publication {
+  /** 1 greater than that of the one before. */
+  readonly number: number;
+  /** "": none. */
+  readonly id: string;
+  readonly topic: string;
+  readonly data: Buffer;
+}
+
+/** What became of a publication. */
+export interface PublishOutcome {
+  /** The number, or the id, was published before: nothing was kept again. */
+  readonly isDuplicate: boolean;
+  /** The session that has no room and refuses; nothing was kept. */
+  readonly refusedBy: string | undefined;
+  /** How many sessions keep it. */
+  readonly sessions: number;
+  /** Those of them that have an owner. */
+  readonly owned: readonly { readonly session: string; readonly server: string }[];
+}
+
+export function readSession(view: View, id: string): SessionRecord | undefined {
+  const key = keys.session(id);
+  const bytes = view.get(key);
+  return bytes === undefined ? undefined : (decodeJson(key, bytes) as SessionRecord);
+}
+
+function writeSession(view: View, id: string, record: SessionRecord): void {
+  view.set(keys.session(id), encodeJson(record));
+}
+
+function readFilters(view: View, id: string): readonly string[] {
+  const key = keys.filters(id);
+  const bytes = view.get(key);
+  return bytes === undefined ? [] : (decodeJson(key, bytes) as string[]);
+}
+
+/** How often filters have changed. */
+export function directoryVersion(view: View): number {
+  const bytes = view.get(keys.directory);
+  return bytes === undefined ? 0 : (decodeJson(keys.directory, bytes) as number);
+}
+
+function noteChange(view: View, id: string): void {
+  const version = directoryVersion(view) + 1;
+  view.set(keys.directory, encodeJson(version));
+  view.set(keys.change(version), encodeJson(id));
+  view.set(keys.change(version - KEPT_CHANGES), undefined);
+}
+
+/** The session of a connection. @throws SessionError `taken`, `gone` */
+function owned(view: View, { id, life, epoch }: SessionHandle): SessionRecord {
+  const record = readSession(view, id);
+  if (record === undefined || record.life !== life) throw new SessionError("gone");
+  if (record.epoch !== epoch) throw new SessionError("taken");
+  if (record.owner === undefined) throw new SessionError("unavailable", "The session was released");
+  return record;
+}
+
+/**
+ * Gives a session to a connection, and makes it where it is not there.
+ *
+ * @param life of a session that is made
+ * @throws SessionError `taken` for an attempt of a client that has made a later one meanwhile
+ */
+export function open(
+  view: View,
+  id: string,
+  owner: SessionOwner,
+  { instance, attempt, expiry, limits, clean }: SessionTerms,
+  life: string,
+  now: number,
+): OpenedSession {
+  view.need([keys.session(id), keys.filters(id), keys.directory]);
+  const found = readSession(view, id);
+  // The commit's answer was lost: it is done.
+  if (found?.owner !== undefined && found.owner.connection === owner.connection)
+    return { record: found, previous: undefined };
+  if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
+  if (found !== undefined && clean) remove(view, id, found);
+  if (found === undefined || clean) {
+    const epoch = (found?.epoch ?? 0) + 1;
+    const record: SessionRecord = {
+      instance,
+      attempt,
+      epoch,
+      life,
+      owner,
+      isPresent: false,
+      isContinued: false,
+      since: now,
+      expiry,
+      limits,
+      filters: 0,
+      head: 0,
+      tail: 0,
+      count: 0,
+      bytes: 0,
+      mark: 0,
+      published: 0,
+      refused: [],
+      ids: 0,
+      drops: { full: 0, old: 0 },
+      reported: 0,
+    };
+    writeSession(view, id, record);
+    return { record, previous: found?.owner };
+  }
+  const record: SessionRecord = {
+    ...found,
+    instance,
+    attempt,
+    epoch: found.epoch + 1,
+    owner,
+    isPresent: true,
+    isContinued: found.instance === instance,
+    since: now,
+    expiry,
+    limits,
+    // A connection that did not end by itself may have delivered all there is.
+    mark: found.owner === undefined ? found.mark : found.tail,
+  };
+  writeSession(view, id, record);
+  return { record, previous: found.owner };
+}
+
+/** The client has said that it leaves. @param isEnd whether the session is removed */
+export function close(
+  view: View,
+  handle: SessionHandle,
+  progress: Progress,
+  isEnd: boolean,
+  now: number,
+): void {
+  const record = readSession(view, handle.id);
+  if (record?.life !== handle.life || record.epoch !== handle.epoch) return;
+  if (record.owner !== undefined) {
+    settle(view, handle, progress);
+    detach(view, handle, progress.sent, now);
+  }
+  const left = readSession(view, handle.id);
+  if (isEnd && left !== undefined) remove(view, handle.id, left);
+}
+
+/** The connection has ended. @param sent messages below this number were delivered */
+export function detach(view: View, handle: SessionHandle, sent: number, now: number): void {
+  const record = readSession(view, handle.id);
+  if (record?.life !== handle.life || record.epoch !== handle.epoch || record.owner === undefined) return;
+  if (record.expiry === 0) remove(view, handle.id, record);
+  else {
+    const mark = Math.max(record.mark, sent);
+    writeSession(view, handle.id, { ...record, owner: undefined, since: now, mark });
+  }
+}
+
+/** Removes a session; its messages are removed later, as `sweepMessages` finds them. */
+function remove(view: View, id: string, record: SessionRecord): void {
+  view.set(keys.session(id), undefined);
+  if (readFilters(view, id).length > 0) {
+    view.set(keys.filters(id), undefined);
+    noteChange(view, id);
+  }
+  if (record.count > 0) view.set(keys.removed(id, record.life), encodeJson(0));
+}
+
+/** An operator removes a session. @returns who had it @throws SessionError `gone` */
+export function end(view: View, id: string): SessionOwner | undefined {
+  const record = readSession(view, id);
+  if (record === undefined) throw new SessionError("gone");
+  remove(view, id, record);
+  return record.owner;
+}
+
+/**
+ * Removes a session whose time is over, or takes it from a server that is lost.
+ *
+ * @param isLost whether a server does not run any more
+ * @returns what was done
+ */
+export function expire(
+  view: View,
+  id: string,
+  isLost: (server: string) => boolean,
+  now: number,
+): "removed" | "released" | undefined {
+  const record = readSession(view, id);
+  if (record === undefined) return undefined;
+  if (record.owner !== undefined) {
+    if (!isLost(record.owner.server)) return undefined;
+    if (record.expiry === 0) {
+      remove(view, id, record);
+      return "removed";
+    }
+    writeSession(view, id, { ...record, owner: undefined, since: now, mark: record.tail });
+    return "released";
+  }
+  if (record.expiry < 0 || now - record.since < record.expiry) return undefined;
+  remove(view, id, record);
+  return "removed";
+}
+
+/** Adds filters to those of a session, or removes them. @throws SessionError `taken`, `gone`, `too-large` */
+export function changeFilters(
+  view: View,
+  handle: SessionHandle,
+  added: readonly string[],
+  removed: readonly string[],
+): void {
+  const { id } = handle;
+  view.need([keys.session(id), keys.filters(id), keys.directory]);
+  const record = owned(view, handle);
+  const before = readFilters(view, id);
+  const filters = new Set(before);
+  for (const filter of removed) filters.delete(filter);
+  for (const filter of added) filters.add(filter);
+  if (filters.size === before.length && before.every((filter) => filters.has(filter))) return;
+  let bytes = 0;
+  for (const filter of filters) bytes += Buffer.byteLength(filter);
+  if (filters.size > MAX_SESSION_FILTERS || bytes > MAX_SESSION_FILTER_BYTES)
+    throw new SessionError(
+      "too-large",
+      `A session has ${MAX_SESSION_FILTERS} filters and ${MAX_SESSION_FILTER_BYTES} bytes of them at most`,
+    );
+  view.set(keys.filters(id), filters.size === 0 ? undefined : encodeJson([...filters]));
+  writeSession(view, id, { ...record, filters: filters.size });
+  noteChange(view, id);
+}
+
+/**
+ * Keeps a message in each session that has a filter for it.
+ *
+ * @throws SessionError `taken`, `gone`; `invalid` for a number that does not follow
+ */
+export function publish(
+  view: View,
+  handle: SessionHandle,
+  directory: SubscriptionDirectory,
+  { number, id, topic, data }: Publication,
+  now: number,
+): PublishOutcome {
+  view.need([keys.session(handle.id), keys.directory]);
+  if (directoryVersion(view) !== directory.version) throw new NotPrepared(() => directory.refresh());
+  const self = owned(view, handle);
+  if (number <= self.published) return duplicate(self.refused.includes(number) ? handle.id : undefined);
+  if (number !== self.published + 1)
+    throw new SessionError("invalid", `The publication ${number} follows ${self.published}`);
+  const counted = { ...self, published: number };
+  if (id !== "" && isRepeated(view, handle.id, id, now)) {
+    writeSession(view, handle.id, counted);
+    return duplicate(undefined);
+  }
+  const publisher = id === "" ? counted : { ...counted, ids: self.ids + 1 };
+  const message = { topic, publisher: handle.id, id, time: now, data };
+  const size = messageSize(message);
+  const targets = directory.match(topic);
+  view.need(targets.map(keys.session));
+  const rooms: (Room & { readonly target: string })[] = [];
+  for (const target of targets) {
+    const record = target === handle.id ? publisher : readSession(view, target);
+    if (record === undefined) continue;
+    const room = makeRoom(view, target, record, size);
+    if (room === undefined) {
+      const refused = [...self.refused.filter((each) => each > number - MAX_PUBLISHING), number];
+      writeSession(view, handle.id, { ...counted, refused });
+      return { isDuplicate: false, refusedBy: target, sessions: 0, owned: [] };
+    }
+    rooms.push({ target, ...room });
+  }
+  if (id !== "") remember(view, handle.id, self.ids, id, now);
+  writeSession(view, handle.id, publisher);
+  const encoded = rooms.some(({ isKept }) => isKept) ? encodeMessage(message) : undefined;
+  const owners: { session: string; server: string }[] = [];
+  let sessions = 0;
+  for (const { target, record, evicted, isKept } of rooms) {
+    for (const gone of evicted) view.set(keys.message(target, record.life, gone), undefined);
+    if (record.owner !== undefined) owners.push({ session: target, server: record.owner.server });
+    if (!isKept) {
+      writeSession(view, target, record);
+      continue;
+    }
+    sessions += 1;
+    view.set(keys.message(target, record.life, record.tail), encoded);
+    const [tail, count, bytes] = [record.tail + 1, record.count + 1, record.bytes + size];
+    writeSession(view, target, { ...record, tail, count, bytes });
+  }
+  return { isDuplicate: false, refusedBy: undefined, sessions, owned: owners };
+}
+
+function duplicate(refusedBy: string | undefined): PublishOutcome {
+  return { isDuplicate: true, refusedBy, sessions: 0, owned: [] };
+}
+
+/** A session in which there is room, or that drops the message. */
+interface Room {
+  readonly record: SessionRecord;
+  /** Messages that go for it. */
+  readonly evicted: readonly number[];
+  readonly isKept: boolean;
+}
+
+/** @returns `undefined`: the session refuses the message */
+function makeRoom(view: View, id: string, record: SessionRecord, size: number): Room | undefined {
+  const { limits, drops } = record;
+  let { head, count, bytes } = record;
+  const fits = (): boolean => count < limits.maxQueue && bytes + size <= limits.maxQueueBytes;
+  if (fits()) return { record, evicted: [], isKept: true };
+  if (limits.drop === "refuse") return undefined;
+  if (limits.drop === "newest" || size > limits.maxQueueBytes)
+    return { record: { ...record, drops: { ...drops, full: drops.full + 1 } }, evicted: [], isKept: false };
+  const evicted: number[] = [];
+  let readUntil = head;
+  for (; !fits() && head < record.tail; head++) {
+    if (head === readUntil) {
+      readUntil = Math.min(head + EVICTED_AT_ONCE, record.tail);
+      view.need(numbers(head, readUntil).map((number) => keys.message(id, record.life, number)));
+    }
+    const key = keys.message(id, record.life, head);
+    const kept = view.get(key);
+    if (kept === undefined) continue;
+    evicted.push(head);
+    count -= 1;
+    bytes -= messageSize(decodeMessage(key, kept));
+  }
+  const full = drops.full + evicted.length;
+  return { record: { ...record, head, count, bytes, drops: { ...drops, full } }, evicted, isKept: true };
+}
+
+/** Whether a client has published with this message id within the window. */
+function isRepeated(view: View, session: string, id: string, now: number): boolean {
+  const key = keys.publishedId(session, id);
+  const bytes = view.get(key);
+  return bytes !== undefined && now - (decodeJson(key, bytes) as number) < ID_WINDOW_TIME;
+}
+
+/** A message id takes the place of the one that was published with `ID_WINDOW` ids before it. */
+function remember(view: View, session: string, count: number, id: string, now: number): void {
+  const slot = keys.idSlot(session, count % ID_WINDOW);
+  const hash = hashOf(id);
+  const bytes = view.get(slot);
+  const before = bytes === undefined ? undefined : (decodeJson(slot, bytes) as string);
+  if (before !== undefined && before !== hash) view.set(keys.publishedHash(session, before), undefined);
+  view.set(slot, encodeJson(hash));
+  view.set(keys.publishedHash(session, hash), encodeJson(now));
+}
+
+/** What a connection reports of its messages. */
+export interface Progress {
+  /** Acknowledged. */
+  readonly acknowledged: readonly number[];
+  /** Dropped, since they were too old. */
+  readonly old: readonly number[];
+  /** No message below this number is kept after that. */
+  readonly low: number;
+  /** Messages below this number were delivered. */
+  readonly sent: number;
+  /** Drops that the client knows of; `undefined`: no more than before. */
+  readonly reported: number | undefined;
+}
+
+/** Removes messages from a session's queue. @throws SessionError `taken`, `gone` */
+export function settle(view: View, handle: SessionHandle, progress: Progress): SessionRecord {
+  const { acknowledged, old, low, sent, reported } = progress;
+  const found = owned(view, handle);
+  const { id } = handle;
+  const keyOf = (number: number): string => keys.message(id, found.life, number);
+  view.need([...acknowledged, ...old].map(keyOf));
+  let { count, bytes } = found;
+  const take = (number: number): boolean => {
+    const key = keyOf(number);
+    const kept = view.get(key);
+    if (kept === undefined) return false;
+    view.set(key, undefined);
+    count -= 1;
+    bytes -= messageSize(decodeMessage(key, kept));
+    return true;
+  };
+  for (const number of acknowledged) take(number);
+  const gone = old.filter(take).length;
+  const record: SessionRecord = {
+    ...found,
+    count,
+    bytes,
+    head: Math.min(Math.max(found.head, low), found.tail),
+    mark: Math.max(found.mark, Math.min(sent, found.tail)),
+    drops: gone === 0 ? found.drops : { ...found.drops, old: found.drops.old + gone },
+    reported: Math.max(found.reported, Math.min(reported ?? 0, found.drops.full + found.drops.old)),
+  };
+  writeSession(view, id, record);
+  return record;
+}
+
+function numbers(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, i) => from + i);
+}
