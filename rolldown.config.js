@@ -189,6 +189,8 @@ const IN_BROWSERS = new Map(
     "src/core/schemes/udp.ts": "src/browser/absent/schemes.ts",
     "src/engine/select.ts": "src/browser/engine.ts",
     "src/engine/zmtp/datagrams.ts": "src/browser/absent/datagrams.ts",
+    "src/engine/zmtp/inproc.ts": "src/browser/absent/inproc.ts",
+    "src/engine/zmtp/inproc-names.ts": "src/browser/absent/inproc-names.ts",
     "src/engine/zmtp/lifetime.ts": "src/browser/absent/lifetime.ts",
     "src/engine/zmtp/mechanism/curve.ts": "src/browser/absent/curve.ts",
     "src/engine/zmtp/mechanism/curve-box.ts": "src/browser/curve/box.ts",
@@ -198,9 +200,8 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/sealer.ts": "src/browser/absent/sealer.ts",
     "src/engine/zmtp/raw.ts": "src/browser/absent/raw.ts",
     "src/engine/zmtp/routing/create.ts": "src/browser/routing.ts",
-    "src/engine/zmtp/threads/node-threads.ts": "src/browser/absent/threads.ts",
-    "src/engine/zmtp/threads/port-link.ts": "src/browser/absent/threads.ts",
-    "src/engine/zmtp/threads/thread-names.ts": "src/browser/absent/threads.ts",
+    "src/engine/zmtp/threads/node-threads.ts": "src/browser/inproc/channel-wire.ts",
+    "src/engine/zmtp/threads/thread-names.ts": "src/browser/inproc/thread-names.ts",
     "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",
     "src/engine/zmtp/zap.ts": "src/browser/absent/zap.ts",
     "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",
@@ -208,6 +209,22 @@ const IN_BROWSERS = new Map(
     "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",
   }),
 );
+
+/** @type {Map<string, string>} */
+const NONE = new Map();
+/** For draft sockets, which pages add. */
+const ADDED_IN_BROWSERS = new Map(
+  Object.entries({
+    "node:net": "src/browser/node/net.ts",
+    "src/sockets/define.ts": "src/browser/draft/define.ts",
+  }),
+);
+
+/** @param {string} importer the files of src/browser name what they mean; draft sockets are an addition */
+function standInsFor(importer) {
+  if (importer.includes("/src/browser/")) return NONE;
+  return importer.includes("/src/sockets/draft/") ? ADDED_IN_BROWSERS : IN_BROWSERS;
+}
 
 /** The globals of Node.js that the library uses, and which file has each. */
 const GLOBALS_IN_BROWSERS = Object.fromEntries(
@@ -231,8 +248,7 @@ const inBrowsers = {
     const name = isRelative
       ? relative(".", resolve(dirname(importer), source)).replace(/\.js$/, ".ts")
       : source;
-    // The entry points of additions get the files themselves.
-    const standIn = importer?.includes("/src/browser/") ? undefined : IN_BROWSERS.get(name);
+    const standIn = standInsFor(importer ?? "").get(name);
     if (standIn !== undefined) return resolve(standIn);
     // Where nothing uses it, it is not in the result; where something does, generateBundle finds it.
     return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;
@@ -253,7 +269,12 @@ const inBrowsers = {
  */
 function browserBuild(output) {
   return defineConfig({
-    input: { index: "src/browser/index.ts", curve: "src/browser/curve/index.ts" },
+    input: {
+      index: "src/browser/index.ts",
+      curve: "src/browser/curve/index.ts",
+      draft: "src/browser/draft/index.ts",
+      inproc: "src/browser/inproc/index.ts",
+    },
     platform: "browser",
     preserveEntrySignatures: "allow-extension",
     plugins: [inBrowsers, licences("dist/web")],

@@ -5,16 +5,21 @@ import type { Engine, EngineCapabilities } from "../engine/engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "../engine/zmtp/context.js";
 import { ADDITIONS } from "./additions.js";
 import { MACHINE, SCHEMES } from "./platform.js";
-import { ROUTED_TYPES } from "./routing.js";
+import { routedTypes } from "./routing.js";
 
 const CAPABILITIES: EngineCapabilities = {
   ...ZMTP_CAPABILITIES,
-  transports: SCHEMES,
+  get transports() {
+    return ADDITIONS.inproc === undefined ? SCHEMES : [...SCHEMES, "inproc"];
+  },
   get mechanisms() {
     return ["NULL", "PLAIN", ...(ADDITIONS.curve === undefined ? [] : ["CURVE"])];
   },
   peerEvents: SCHEMES,
-  unsupportedSockets: Object.keys(SocketType).filter((name) => !ROUTED_TYPES.includes(name)),
+  get unsupportedSockets() {
+    const routed = routedTypes();
+    return Object.keys(SocketType).filter((name) => !routed.includes(name));
+  },
 };
 
 const ENGINE: Engine = {
@@ -22,9 +27,10 @@ const ENGINE: Engine = {
   capabilities: CAPABILITIES,
   get features() {
     const curve = ADDITIONS.curve !== undefined;
-    return { ipc: false, pgm: false, tipc: false, norm: false, curve, gssapi: false, draft: false };
+    const draft = Object.keys(ADDITIONS.routings).length > 0;
+    return { ipc: false, pgm: false, tipc: false, norm: false, curve, gssapi: false, draft };
   },
-  createContext: (options) => new ZmtpContext(options, false, MACHINE),
+  createContext: (options, shared) => new ZmtpContext(options, shared, MACHINE),
 };
 
 export const ENGINE_NAMES: readonly string[] = ["zmtp"];

@@ -1,6 +1,6 @@
 /**
  * The sockets of shoal for browsers, their workers, and whatever else has the standard `WebSocket` and no sockets of its own:
- * the same classes over `ws://`, `wss://` and, within the page, `inproc://`, with NULL and PLAIN.
+ * the same classes over `ws://` and `wss://`, with NULL and PLAIN. CURVE, inproc and draft sockets have entry points of their own.
  *
  * @module
  */

@@ -10,8 +10,8 @@ const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
   ["ws", "wss"].map((scheme) => [scheme, webSocketTransport(scheme)]),
 );
 
-/** The schemes of endpoints that sockets here take. */
-export const SCHEMES: readonly string[] = [...TRANSPORTS.keys(), "inproc"];
+/** The schemes of endpoints that sockets here take; inproc is an addition. */
+export const SCHEMES: readonly string[] = [...TRANSPORTS.keys()];
 
 interface EventSource {
   addEventListener?(type: string, listener: () => void): void;

@@ -9,8 +9,9 @@ import { RequestRouting } from "../engine/zmtp/routing/request.js";
 import { RouterRouting } from "../engine/zmtp/routing/router.js";
 import type { Routing, RoutingEffects } from "../engine/zmtp/routing/routing.js";
 import { SubscribeRouting } from "../engine/zmtp/routing/subscribe.js";
+import { ADDITIONS, type RoutingOf } from "./additions.js";
 
-const ROUTINGS: Readonly<Partial<Record<SocketTypeName, (effects: RoutingEffects) => Routing>>> = {
+const ROUTINGS: Readonly<Partial<Record<SocketTypeName, RoutingOf>>> = {
   Pair: (effects) => new PairRouting(effects),
   Publisher: (effects) => new PublishRouting(effects, false),
   XPublisher: (effects) => new PublishRouting(effects, true),
@@ -24,11 +25,13 @@ const ROUTINGS: Readonly<Partial<Record<SocketTypeName, (effects: RoutingEffects
   Router: (effects) => new RouterRouting(effects),
 };
 
-/** The types that it has. */
-export const ROUTED_TYPES: readonly string[] = Object.keys(ROUTINGS);
+/** The types that it has, with those of draft sockets that the program has loaded. */
+export function routedTypes(): readonly string[] {
+  return [...Object.keys(ROUTINGS), ...Object.keys(ADDITIONS.routings)];
+}
 
 export function createRouting(type: SocketTypeName, effects: RoutingEffects): Routing {
-  const create = ROUTINGS[type];
+  const create = ROUTINGS[type] ?? ADDITIONS.routings[type];
   if (create === undefined) throw new NotSupportedError(`A page has no sockets of the type ${type}`);
   return create(effects);
 }

@@ -136,6 +136,109 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     await page.close();
   });
 
+  describe("inproc between pages and workers of an origin", () => {
+    const CHANNEL = "test";
+
+    /** A worker whose program is `code`, with the library as `shoal`. */
+    function startWorker(page: Page, name: string, code: string): Promise<unknown> {
+      return page.evaluate(`(() => {
+        const code = \`
+          import * as shoal from "${base}/lib/index.js";
+          import { enableInproc } from "${base}/lib/inproc.js";
+          enableInproc({ channel: "${CHANNEL}" });
+          ${code}
+        \`;
+        globalThis.${name} = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
+      })()`);
+    }
+
+    async function openSharing(): Promise<Page> {
+      const page = await openPage();
+      await page.evaluate(
+        `import('/lib/inproc.js').then(({ enableInproc }) => enableInproc({ channel: "${CHANNEL}" }))`,
+      );
+      return page;
+    }
+
+    it("a worker serves its page and another page, in either order, and large messages come whole", async () => {
+      const page = await openSharing();
+      const early = page.evaluate(`(async () => {
+        globalThis.request = new shoal.Request();
+        request.connect("inproc://service");
+        return String(await request.request("early", { timeout: ${TIMEOUT} }));
+      })()`);
+      await startWorker(
+        page,
+        "worker",
+        `const reply = new shoal.Reply();
+         await reply.bind("inproc://service");
+         for await (const [body] of reply) await reply.send(body.length > 100 ? body : String(body) + "!");`,
+      );
+      expect(await early).toBe("early!");
+      const other = await openSharing();
+      expect(
+        await other.evaluate(`(async () => {
+          const request = new shoal.Request();
+          request.connect("inproc://service");
+          const body = crypto.getRandomValues(new Uint8Array(60_000));
+          const [back] = await request.request(body, { timeout: ${TIMEOUT} });
+          return back.length === body.length && body.every((byte, i) => back[i] === byte);
+        })()`),
+      ).toBe(true);
+      await Promise.all([page.close(), other.close()]);
+    });
+
+    it("10,000 messages come in their order, and a sender waits for a receiver that does not receive", async () => {
+      const page = await openSharing();
+      await startWorker(
+        page,
+        "worker",
+        `const push = new shoal.Push({ sendHighWaterMark: 100 });
+         await push.bind("inproc://numbers");
+         for (let i = 0; i < 10_000; i++) { await push.send(String(i)); postMessage(i); }`,
+      );
+      await page.evaluate(`(() => {
+        globalThis.sent = 0;
+        worker.onmessage = ({ data }) => { sent = data; };
+        globalThis.pull = new shoal.Pull({ receiveHighWaterMark: 100 });
+        pull.connect("inproc://numbers");
+      })()`);
+      await page.until("sent >= 199");
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(await page.evaluate<number>("sent")).toBeLessThan(1_000);
+      expect(
+        await page.evaluate(`(async () => {
+          for (let i = 0; i < 10_000; i++) if (String((await pull.receive())[0]) !== String(i)) return i;
+          return "all";
+        })()`),
+      ).toBe("all");
+      await page.close();
+    });
+
+    it("a worker that is terminated is a peer that has left; the next one takes its place", async () => {
+      const page = await openSharing();
+      const answer = `const reply = new shoal.Reply();
+         await reply.bind("inproc://mortal");
+         for await (const [body] of reply) await reply.send("NAME");`;
+      await startWorker(page, "first", answer.replace("NAME", "first"));
+      await page.evaluate(`(() => {
+        globalThis.left = [];
+        globalThis.request = new shoal.Request({ relaxed: true });
+        request.events.on("disconnect", ({ reason }) => left.push(reason));
+        request.connect("inproc://mortal");
+      })()`);
+      const ask = `request.request("who", { timeout: ${TIMEOUT} }).then(String)`;
+      expect(await page.evaluate(ask)).toBe("first");
+      expect(await page.evaluate("request.stats().peers")).toBe(1);
+      await page.evaluate("first.terminate()");
+      await page.until("request.stats().peers === 0");
+      await startWorker(page, "second", answer.replace("NAME", "second"));
+      expect(await page.evaluate(ask)).toBe("second");
+      await page.evaluate("request.close()");
+      await page.close();
+    });
+  });
+
   it("works in a worker of a page", async () => {
     const pull = own(new Pull());
     await pull.bind({ server, path: "/from-worker" });

@@ -7,14 +7,16 @@ import {
   createServer as createNetServer,
   type Socket as NetSocket,
 } from "node:net";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { sha1 } from "../../src/engine/zmtp/ws/random.js";
 import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
 import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
-import { loadWeb, Opened, offering, restoreWebSocket } from "./support/web.js";
+import { loadWeb, Opened, offering, restoreWebSocket, WEB } from "./support/web.js";
 
 const web = await loadWeb();
+const inproc = (await import(join(WEB, "inproc.js"))) as typeof import("../../src/browser/inproc/index.js");
 const opened = new Opened();
 const own = opened.own.bind(opened);
 
@@ -117,6 +119,23 @@ describe("in a page", () => {
     const refused = nextEvent(stranger as unknown as node.Socket, "handshake:error:auth");
     stranger.connect(endpoint);
     expect((await refused).error.code).toBe("ERR_AUTHENTICATION");
+  });
+
+  it("inproc is refused before it is enabled, with what adds it", async () => {
+    const pull = own(new web.Pull());
+    expect(await failure(pull.bind("inproc://page"))).toMatchObject({
+      code: "EPROTONOSUPPORT",
+      message: expect.stringContaining("shoal/browser/inproc"),
+    });
+    expect(thrown(() => inproc.enableInproc({ chanel: "x" } as object)).message).toMatch(/channel/);
+    expect(thrown(() => inproc.enableInproc({ channel: "" })).code).toBe("EINVAL");
+    inproc.enableInproc();
+    inproc.enableInproc();
+    expect(thrown(() => inproc.enableInproc({ channel: "x" })).code).toBe("EINVAL");
+    // A socket that was there before has it, too.
+    await pull.bind("inproc://page");
+    const taken = own(new web.Pull());
+    expect((await failure(taken.bind("inproc://page"))).code).toBe("EADDRINUSE");
   });
 
   it("inproc connects sockets of the same page", async () => {

@@ -18,6 +18,8 @@ const ENTRIES = {
   "shoal/draft": "sockets/draft/index.ts",
   "shoal/browser": "browser/index.ts",
   "shoal/browser/curve": "browser/curve/index.ts",
+  "shoal/browser/draft": "browser/draft/index.ts",
+  "shoal/browser/inproc": "browser/inproc/index.ts",
   "shoal/patterns": "patterns/index.ts",
   "shoal/cluster": "cluster/index.ts",
   "shoal/link": "link/index.ts",

@@ -6,8 +6,9 @@
  */
 import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.js";
 import { sealerOf } from "../../engine/zmtp/sealer.js";
-import "../index.js";
 import { ADDITIONS } from "../additions.js";
+// In one file, what both entry points need is in the first.
+import "../index.js";
 
 export type { CurveKeyPair } from "../../sockets/security/curve-keys.js";
 export { curveKeyPair, curvePublicKey } from "./keys.js";

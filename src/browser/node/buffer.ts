@@ -100,6 +100,15 @@ class Bytes extends Uint8Array {
     return this.readUInt16BE(at) * 0x1_0000 + this.readUInt16BE(at + 2);
   }
 
+  readUInt32LE(at = 0): number {
+    return (
+      this.readUInt8(at) +
+      (this.readUInt8(at + 1) << 8) +
+      (this.readUInt8(at + 2) << 16) +
+      this.readUInt8(at + 3) * 0x100_0000
+    );
+  }
+
   writeUInt8(value: number, at = 0): number {
     checked(this, at, 1)[at] = value;
     return at + 1;
@@ -115,6 +124,15 @@ class Bytes extends Uint8Array {
   writeUInt32BE(value: number, at = 0): number {
     this.writeUInt16BE(value >>> 16, at);
     return this.writeUInt16BE(value & 0xffff, at + 2);
+  }
+
+  writeUInt32LE(value: number, at = 0): number {
+    const bytes = checked(this, at, 4);
+    bytes[at] = value;
+    bytes[at + 1] = value >>> 8;
+    bytes[at + 2] = value >>> 16;
+    bytes[at + 3] = value >>> 24;
+    return at + 4;
   }
 
   toJSON(): { readonly type: "Buffer"; readonly data: number[] } {

@@ -1,0 +1,33 @@
+/**
+ * The names of a context, once it uses inproc; the build puts it in the place of engine/zmtp/inproc-names.ts
+ * (rolldown.config.js). Endpoints `inproc://` are refused before inproc is added.
+ */
+import type { InprocNames as RealNames } from "../../engine/zmtp/inproc-names.js";
+import { ADDITIONS } from "../additions.js";
+
+export class InprocNames {
+  readonly #shared: boolean;
+  #real: RealNames | undefined;
+
+  constructor(shared = false) {
+    this.#shared = shared;
+  }
+
+  /** Once inproc is added. */
+  get real(): RealNames | undefined {
+    this.#real ??= ADDITIONS.inproc?.names(this.#shared);
+    return this.#real;
+  }
+
+  has(name: string): boolean {
+    return this.#real?.has(name) === true;
+  }
+
+  assertFree(name: string): void {
+    this.real?.assertFree(name);
+  }
+
+  assertWithinReach(name: string): void {
+    this.real?.assertWithinReach(name);
+  }
+}
