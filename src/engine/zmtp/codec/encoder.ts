@@ -15,10 +15,12 @@ import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader } from "../../frame.js";
 import type { RefCounted } from "./pooled-buffer.js";
 
-/** Bytes of a slab. */
+/** Bytes of a slab; of the first one of a pipe that had nothing to send, and that needed no more the last time. */
 export const SLAB_SIZE = 131_072;
-/** Slabs kept for reuse. */
+export const FIRST_SLAB_SIZE = 2_048;
+/** Slabs kept for reuse, of either size. */
 const MAX_POOLED = 32;
+const MAX_POOLED_FIRST = 1_024;
 
 /**
  * Memory that many small frames are written into, so that a turn's messages
@@ -27,9 +29,14 @@ const MAX_POOLED = 32;
  * A slab is written front to back and never rewritten while anything refers to
  * it: `refs` counts the segments (out-queue.ts) that do. When the last one has
  * left, the slab starts again, or goes back to the pool.
+ *
+ * There are two sizes: a message to each of a hundred peers is a slab of each
+ * pipe, and a hundred large ones are more than the pool and the processor's
+ * cache hold.
  */
 export class Slab implements RefCounted {
   readonly bytes: Buffer;
+  readonly size: number;
   used = 0;
   refs = 0;
   /** No encoder writes into it any more. */
@@ -37,12 +44,13 @@ export class Slab implements RefCounted {
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
+    this.size = bytes.length;
   }
 
   /** A segment of it has left. */
   release(): void {
     this.refs -= 1;
-    if (this.refs === 0 && this.retired && pool.length < MAX_POOLED) pool.push(this);
+    if (this.refs === 0 && this.retired) pool(this);
   }
 }
 
@@ -52,11 +60,19 @@ FULL.used = SLAB_SIZE;
 FULL.refs = 1;
 FULL.retired = true;
 
-const pool: Slab[] = [];
+const pooled: Slab[] = [];
+const pooledFirst: Slab[] = [];
 
-export function takeSlab(): Slab {
-  const slab = pool.pop();
-  if (slab === undefined) return new Slab(allocate(SLAB_SIZE));
+function pool(slab: Slab): void {
+  if (slab.size === SLAB_SIZE) {
+    if (pooled.length < MAX_POOLED) pooled.push(slab);
+  } else if (pooledFirst.length < MAX_POOLED_FIRST) pooledFirst.push(slab);
+}
+
+/** @param size `SLAB_SIZE` or `FIRST_SLAB_SIZE` */
+export function takeSlab(size: number): Slab {
+  const slab = (size === SLAB_SIZE ? pooled : pooledFirst).pop();
+  if (slab === undefined) return new Slab(allocate(size));
   slab.used = 0;
   slab.retired = false;
   return slab;
@@ -66,7 +82,7 @@ export function takeSlab(): Slab {
 export function retireSlab(slab: Slab): void {
   if (slab.retired) return;
   slab.retired = true;
-  if (slab.refs === 0 && pool.length < MAX_POOLED) pool.push(slab);
+  if (slab.refs === 0) pool(slab);
 }
 
 /** Bodies from this size on go by reference (bench/scenarios/throughput). */
@@ -87,6 +103,8 @@ export class Encoder {
   /** Bytes of the message on the wire. */
   length = 0;
   parts: Part[] | undefined = undefined;
+  /** Bytes of the slab that is taken next where there is none. */
+  #firstSize = FIRST_SLAB_SIZE;
 
   /**
    * Encodes the frames of `message` from the `from`th on, behind `prefix`.
@@ -101,7 +119,7 @@ export class Encoder {
       const size = message.byteLength;
       const start = slab.refs === 0 ? 0 : slab.used;
       const end = start + SHORT_HEADER + size;
-      if (size <= MAX_SHORT && end <= SLAB_SIZE) {
+      if (size <= MAX_SHORT && end <= slab.size) {
         const { bytes } = slab;
         bytes[start] = 0;
         bytes[start + 1] = size;
@@ -195,8 +213,10 @@ export class Encoder {
 
   /** Everything encoded has left: the slab goes back to the pool, so that an idle pipe has none. */
   releaseSlab(): void {
-    if (this.slab.refs > 0) return;
-    retireSlab(this.slab);
+    const { slab } = this;
+    if (slab.refs > 0) return;
+    this.#firstSize = slab.used > FIRST_SLAB_SIZE ? SLAB_SIZE : FIRST_SLAB_SIZE;
+    retireSlab(slab);
     this.slab = FULL;
   }
 
@@ -219,7 +239,7 @@ export class Encoder {
     }
     const size = frame.byteLength;
     let slab = this.slab;
-    if (size < BY_REFERENCE && slab.used + size + LONG_HEADER <= SLAB_SIZE) {
+    if (size < BY_REFERENCE && slab.used + size + LONG_HEADER <= slab.size) {
       const at = writeHeader(slab.bytes, slab.used, flags, size);
       if (size > 0) slab.bytes.set(frame, at);
       slab.used = at + size;
@@ -234,7 +254,7 @@ export class Encoder {
     // UTF-8 takes at most three bytes for each of a string's units: short texts are written at once, then measured.
     const slab = this.slab;
     const most = text.length * 3;
-    if (most <= 255 && slab.used + most + 2 <= SLAB_SIZE) {
+    if (most <= 255 && slab.used + most + 2 <= slab.size) {
       const size = slab.bytes.write(text, slab.used + 2);
       slab.bytes[slab.used] = flags;
       slab.bytes[slab.used + 1] = size;
@@ -259,12 +279,13 @@ export class Encoder {
 
   /** A slab with `size` bytes of room: this one, or the next. */
   #room(size: number): Slab {
-    if (this.slab.used + size <= SLAB_SIZE) return this.slab;
+    if (this.slab.used + size <= this.slab.size) return this.slab;
+    const isFirst = this.slab === FULL && size <= FIRST_SLAB_SIZE;
     this.#cut();
     if (this.parts?.length === 0) this.parts = undefined;
     // Not `retireSlab`: no queue refers to this message's parts yet, so the pool would give their slab out again at once.
     this.slab.retired = true;
-    this.slab = takeSlab();
+    this.slab = takeSlab(isFirst ? this.#firstSize : SLAB_SIZE);
     this.start = 0;
     return this.slab;
   }

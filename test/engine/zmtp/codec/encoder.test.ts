@@ -1,6 +1,11 @@
 import { expect, test } from "vitest";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
-import { BY_REFERENCE, Encoder, SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
+import {
+  BY_REFERENCE,
+  Encoder,
+  FIRST_SLAB_SIZE,
+  SLAB_SIZE,
+} from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 
 import fc from "../../../support/properties.js";
@@ -170,4 +175,46 @@ test("raw bytes have no header, and text is UTF-8", () => {
   expect(bytesOf(encoder).toString()).toBe("größe");
   encoder.encodeRaw(filled(BY_REFERENCE));
   expect([encoder.length, encoder.parts?.length]).toEqual([BY_REFERENCE, 1]);
+});
+
+test("a pipe that has nothing to send begins with a small slab, and with a large one where the last small one was not enough", () => {
+  const [encoder, queue] = [new Encoder(), new OutQueue()];
+  const turn = (...sizes: number[]): number[] => {
+    const slabs = sizes.map((size) => {
+      encoder.encode(filled(size), 0, undefined);
+      queue.add(encoder, 1);
+      return encoder.slab.size;
+    });
+    queue.take(Number.POSITIVE_INFINITY);
+    queue.confirm();
+    encoder.releaseSlab();
+    expect(encoder.slab.size).toBe(0);
+    return slabs;
+  };
+  expect(turn(100, 1_000)).toEqual([FIRST_SLAB_SIZE, FIRST_SLAB_SIZE]);
+  expect(turn(1_500, 1_500, 1_500)).toEqual([FIRST_SLAB_SIZE, SLAB_SIZE, SLAB_SIZE]);
+  expect(turn(10)).toEqual([SLAB_SIZE]);
+  expect(turn(10)).toEqual([FIRST_SLAB_SIZE]);
+  expect(turn(FIRST_SLAB_SIZE)).toEqual([SLAB_SIZE]);
+});
+
+test("a message to each of many peers takes no large slab for each, and the same memory the next time", () => {
+  const pipes = Array.from({ length: 300 }, () => ({ encoder: new Encoder(), queue: new OutQueue() }));
+  const turn = (): Set<Buffer> => {
+    for (const { encoder, queue } of pipes) {
+      encoder.encode("to each", 0, undefined);
+      queue.add(encoder, 1);
+    }
+    const memory = new Set(pipes.map(({ encoder }) => encoder.slab.bytes));
+    for (const { encoder, queue } of pipes) {
+      queue.take(Number.POSITIVE_INFINITY);
+      queue.confirm();
+      encoder.releaseSlab();
+    }
+    return memory;
+  };
+  const first = turn();
+  const bytes = [...first].reduce((sum, { length }) => sum + length, 0);
+  expect([first.size, bytes]).toEqual([300, 300 * FIRST_SLAB_SIZE]);
+  expect([...turn()].every((slab) => first.has(slab))).toBe(true);
 });

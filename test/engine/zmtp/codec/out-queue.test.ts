@@ -23,8 +23,11 @@ function make() {
 
 test("neighbouring small messages are one segment", () => {
   const { queue, send } = make();
-  for (let i = 0; i < 1_000; i++) send(String(i));
-  expect([queue.length, queue.messages]).toEqual([1, 1_000]);
+  for (let i = 0; i < 400; i++) send(String(i));
+  expect([queue.length, queue.messages]).toEqual([1, 400]);
+  // A pipe begins with a small slab, and goes on with one that is large enough for a turn.
+  for (let i = 400; i < 10_000; i++) send(String(i));
+  expect([queue.length, queue.messages]).toEqual([2, 10_000]);
 });
 
 test("a message counts until the kernel has it, its bytes only while they wait", () => {
