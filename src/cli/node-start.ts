@@ -126,6 +126,13 @@ export async function startNode(settings: StartSettings): Promise<void> {
     if (other === undefined)
       log.warn(`others do not reach this node's messages by ${protocol}: ${reason}`, { protocol });
   });
+  node.events.on("files:exhausted", ({ error }) =>
+    log.warn(
+      `${error.message}: connections are closed as they come, and none can be made; the limit is that of ulimit -n, or LimitNOFILE= of systemd`,
+      { code: error.code },
+    ),
+  );
+  node.events.on("files:available", () => log.info("files can be opened again"));
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   let server: DiscoveryServer | undefined;
   const reloads = reloadsOf?.({ node, clients: () => server }, log);

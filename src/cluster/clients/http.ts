@@ -85,8 +85,10 @@ export class DirectoryPage {
       if (!admits(socket.remoteAddress ?? "")) socket.destroy(); // Where the runtime has no such filter.
     });
     const onInvalid = (error: NodeJS.ErrnoException, { remoteAddress }: Socket): void => {
-      // A reset, and a client that was too slow, are no fault of the protocol.
-      if (remoteAddress === undefined || !/^(?:HPE|ERR_SSL)_/.test(error.code ?? "")) return;
+      const { code = "" } = error;
+      // A reset, a client that hung up in the midst of its request or was too slow: no fault of the protocol.
+      const isInvalid = /^(?:HPE|ERR_SSL)_/.test(code) && code !== "HPE_INVALID_EOF_STATE";
+      if (remoteAddress === undefined || !isInvalid) return;
       this.#counts.invalid += 1;
       this.#effects.invalid(plainIp(remoteAddress));
     };

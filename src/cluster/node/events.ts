@@ -83,6 +83,13 @@ export type ClusterEvent =
   | { readonly type: "registry:down"; readonly error: Error }
   /** It is among them again. */
   | { readonly type: "registry:up" }
+  /**
+   * The process, or the system, can open no more files (`EMFILE`): connections that come are closed at once, none can be made.
+   * Members are kept: what goes by datagrams needs none. It comes once until files can be opened again.
+   */
+  | { readonly type: "files:exhausted"; readonly error: ShoalError }
+  /** Files can be opened again. */
+  | { readonly type: "files:available" }
   /** A peer on the ZRE plane joined or left a group. */
   | { readonly type: "group:joined" | "group:left"; readonly member: Service; readonly group: string }
   /** A message on the ZRE plane for this node alone, or for a group that it is in. */
@@ -123,6 +130,8 @@ export const CLUSTER_EVENTS: EventNames<ClusterEvent> = {
   "endpoint:refused": true,
   "registry:down": true,
   "registry:up": true,
+  "files:exhausted": true,
+  "files:available": true,
   "group:joined": true,
   "group:left": true,
   whisper: true,

@@ -9,6 +9,7 @@ import { nodeHeaders } from "../zre/index.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-runtime.js";
 import type { ClusterEvent } from "./events.js";
+import { FileLimit } from "./file-limit.js";
 import { NodeSockets } from "./node-sockets.js";
 import {
   type BusSettings,
@@ -34,6 +35,7 @@ export class ClusterNode extends ClusterBus {
   #started = false;
   #zre: ZreBridge | undefined;
   #registrar: Registrar | undefined;
+  #fileLimit: FileLimit | undefined;
   #control: readonly string[] = [];
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value, and for the scope `link` without a key */
@@ -83,6 +85,7 @@ export class ClusterNode extends ClusterBus {
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
       this.#register();
+      this.#watchFiles();
       await this.#startZre();
     });
     return this.#starting;
@@ -136,6 +139,17 @@ export class ClusterNode extends ClusterBus {
       },
     );
     this.#registrar.start();
+  }
+
+  #watchFiles(): void {
+    if (this.sockets.platform !== MACHINE) return;
+    this.#fileLimit = new FileLimit({
+      exhausted: (error) => {
+        this.sockets.count("files");
+        super.report({ type: "files:exhausted", error });
+      },
+      available: () => super.report({ type: "files:available" }),
+    });
   }
 
   // --- The ZRE plane -------------------------------------------------------------------------------------------------
@@ -265,6 +279,7 @@ export class ClusterNode extends ClusterBus {
 
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
+    this.#fileLimit?.close();
     await Promise.all([
       ...[...this.#buses].map((bus) => bus.close({ linger })),
       this.#zre?.plane.close({ linger }),

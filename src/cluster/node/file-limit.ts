@@ -1,0 +1,56 @@
+/**
+ * Notices that the process can open no more files. The system does not report it where it matters most: libuv accepts the
+ * connections that come then and closes them at once.
+ *
+ *   open /dev/null ──fails with EMFILE or ENFILE──> exhausted, once ──opens again──> available
+ */
+import { closeSync, openSync } from "node:fs";
+import { devNull } from "node:os";
+import { type ShoalError, TransportError } from "../../core/errors.js";
+
+/** ms between two looks; one takes some 10 µs. */
+const FILE_LIMIT_INTERVAL = 1_000;
+
+export interface FileLimitEffects {
+  exhausted(error: ShoalError): void;
+  available(): void;
+}
+
+export class FileLimit {
+  readonly #effects: FileLimitEffects;
+  readonly #timer: NodeJS.Timeout;
+  #isExhausted = false;
+
+  constructor(effects: FileLimitEffects) {
+    this.#effects = effects;
+    this.#timer = setInterval(() => this.#look(), FILE_LIMIT_INTERVAL).unref();
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const cause = fault();
+    const isExhausted = cause !== undefined;
+    if (isExhausted === this.#isExhausted) return;
+    this.#isExhausted = isExhausted;
+    if (cause === undefined) {
+      this.#effects.available();
+      return;
+    }
+    const whose = cause.code === "EMFILE" ? "this process" : "the system";
+    this.#effects.exhausted(new TransportError("EMFILE", `${whose} can open no more files`, { cause }));
+  }
+}
+
+/** `undefined` where files can be opened. */
+function fault(): NodeJS.ErrnoException | undefined {
+  try {
+    closeSync(openSync(devNull, "r"));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EMFILE" || code === "ENFILE") return error as NodeJS.ErrnoException;
+  }
+  return undefined;
+}

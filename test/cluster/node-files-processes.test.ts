@@ -1,0 +1,143 @@
+/** Processes that run out of files (ulimit -n): they report it, lose no member, and work again when there are some. */
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { ClusterNode, DiscoveryClient, DiscoveryServer } from "../../src/cluster/index.js";
+import { Child } from "../process/child.js";
+
+const MULTICAST = 10_000 + (process.pid % 20_000);
+/** Node.js itself has some 20 files open, a node with a server 10 more. */
+const FILES = 60;
+
+const SERVER = `
+import { ClusterNode, DiscoveryServer } from "shoal/cluster";
+const [group, port] = process.argv.slice(1);
+const node = new ClusterNode({ name: "poor", group, multicast: { port: Number(port) } });
+for (const type of ["joined", "lost", "suspect", "minority"]) node.events.on(type, ({ member }) => console.log(type, member?.name.split("@")[0]));
+node.events.on("files:exhausted", ({ error }) => console.log("exhausted", error.code));
+node.events.on("files:available", () => console.log("available"));
+await node.start();
+const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", http: { port: 0 }, users: { ana: "secret" } });
+await server.start();
+console.log(server.endpoint);
+process.stdin.on("data", () => console.log(JSON.stringify(node.stats().dropped)));
+`;
+
+const CLIENT = `
+import { closeSync, openSync } from "node:fs";
+import { DiscoveryClient } from "shoal/cluster";
+const files = [];
+process.stdin.on("data", () => {
+  for (const file of files.splice(0)) closeSync(file);
+});
+console.log("full");
+try {
+  for (;;) files.push(openSync("/dev/null"));
+} catch {}
+const client = new DiscoveryClient({ addresses: process.argv[1], username: "ana", password: "secret" });
+client.events.on("attempt:failed", ({ error }) => console.log("failed", error?.code));
+client.events.on("node:connected", ({ node }) => console.log("connected", node.name.split("@")[0]));
+client.events.on("cycles:failed", () => console.log("cycles"));
+`;
+
+const cleanups: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** A program that may open so many files. */
+function poor(source: string, ...args: string[]): Child {
+  const node = [process.execPath, "--unhandled-rejections=strict", "--input-type=module", "-e", source];
+  const child = new Child("sh", ["-c", `ulimit -n ${FILES}; exec "$0" "$@"`, ...node, ...args], {
+    limit: 60_000,
+  });
+  cleanups.push(() => child.kill());
+  return child;
+}
+
+async function nodeOf(name: string, group: string, faults: string[]): Promise<ClusterNode> {
+  const node = new ClusterNode({ name, group, multicast: { port: MULTICAST } });
+  for (const type of ["lost", "minority"] as const) node.events.on(type, () => void faults.push(type));
+  cleanups.push(() => node.close({ linger: 0 }));
+  await node.start();
+  return node;
+}
+
+/** Connections that are held, and made again when they end. */
+class Flood {
+  readonly #sockets = new Set<Socket>();
+  #isOver = false;
+
+  constructor(port: number, count: number) {
+    for (let i = 0; i < count; i++) this.#open(port);
+    cleanups.push(() => this.end());
+  }
+
+  end(): void {
+    this.#isOver = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #open(port: number): void {
+    if (this.#isOver) return;
+    const socket = connect(port, "127.0.0.1");
+    this.#sockets.add(socket);
+    socket.on("error", () => undefined);
+    socket.on("close", () => {
+      this.#sockets.delete(socket);
+      setTimeout(() => this.#open(port), 50).unref();
+    });
+  }
+}
+
+describe("a process without files", () => {
+  it("that is a node reports it, loses nobody, is lost by nobody, and serves again", async () => {
+    const group = `files-${process.pid}`;
+    const faults: string[] = [];
+    const rich = await nodeOf("rich", group, faults);
+    const child = poor(SERVER, group, String(MULTICAST));
+    const lines: string[] = [];
+    const untilLine = async (wanted: RegExp): Promise<string> => {
+      for (;;) {
+        const line = await child.line();
+        lines.push(line);
+        if (wanted.test(line)) return line;
+      }
+    };
+    const seen = new Set<string>();
+    while (seen.size < 2) {
+      const line = await untilLine(/^(?:tcp:|joined rich$)/);
+      seen.add(line);
+    }
+    const endpoint = [...seen].find((line) => line.startsWith("tcp:")) as string;
+    const flood = new Flood(Number(endpoint.split(":").at(-1)), 2 * FILES);
+    expect(await untilLine(/^exhausted/)).toBe("exhausted EMFILE");
+    // Members come and go meanwhile: that takes no files.
+    const late = await nodeOf("late", group, faults);
+    await untilLine(/^joined late$/);
+    for (const node of [rich, late])
+      while (node.members().length < 3) await new Promise((resolve) => node.events.once("joined", resolve));
+    flood.end();
+    await untilLine(/^available$/);
+    const client = new DiscoveryClient({ addresses: endpoint, username: "ana", password: "secret" });
+    cleanups.push(() => client.close({ linger: 0 }));
+    await client.ready({ timeout: 30_000 });
+    expect(client.nodes.map(({ name }) => name.split("@")[0]).sort()).toEqual(["late", "poor", "rich"]);
+    child.tell("stats");
+    expect(JSON.parse(await untilLine(/^\{/))).toMatchObject({ files: 1 });
+    expect(lines.filter((line) => /^(?:lost|minority)/.test(line))).toEqual([]);
+    expect(faults).toEqual([]);
+  }, 60_000);
+
+  it("that is a client reports it with each attempt, and is connected when there are some", async () => {
+    const node = await nodeOf("a", `files-client-${process.pid}`, []);
+    const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
+    cleanups.push(() => server.close({ linger: 0 }));
+    await server.start();
+    const child = poor(CLIENT, server.endpoint as string);
+    await child.heard("full");
+    await child.heard("failed EMFILE");
+    await child.heard("cycles");
+    child.tell("free");
+    await child.heard("connected a");
+  }, 60_000);
+});
