@@ -79,6 +79,38 @@ describe("inproc between threads", () => {
     expect(output).toEqual(["before any bind", "to the second", "to the third", "0"]);
   });
 
+  it("does not stop the thread that binds while another one does not answer", async () => {
+    const output = await outputOf(`
+      const memory = new Int32Array(new SharedArrayBuffer(4));
+      const [one, two] = [new Pull(), new Pull()];
+      await one.bind("inproc://first");
+      const worker = work(\`
+        const pull = new Pull();
+        await pull.bind("inproc://theirs");
+        parentPort.postMessage("bound");
+        Atomics.wait(workerData, 0, 0);
+        await pull.close();
+      \`, memory);
+      await once(worker, "message");
+      let turns = 0;
+      const turn = () => { turns += 1; if (turns < 10_000) setImmediate(turn); };
+      setImmediate(turn);
+      const bound = one.bind("inproc://ours");
+      // The one is about to be bound; the other is closed before it is.
+      const second = two.bind("inproc://ours").catch(({ code }) => code);
+      const late = two.bind("inproc://late").catch(({ code }) => code);
+      await two.close();
+      console.log(await second, await bound, turns > 10);
+      console.log(await late);
+      await one.bind("inproc://late");
+      Atomics.store(memory, 0, 1);
+      Atomics.notify(memory, 0);
+      await once(worker, "exit");
+      await one.close();
+    `);
+    expect(output).toEqual(["EADDRINUSE inproc://ours true", "EADDRNOTAVAIL"]);
+  });
+
   it("refuses a name that another thread has bound, and gives it when that is unbound", async () => {
     const output = await outputOf(`
       const pull = new Pull();

@@ -93,7 +93,7 @@ export class Endpoints implements EngineEndpoints {
     this.#admission.mechanism();
     const isUdp = this.#isUdp(endpoint);
     const transport = isUdp ? undefined : this.#transportOf(endpoint);
-    if (transport === undefined && !isUdp) return this.#bindSync(endpoint);
+    if (transport === undefined && !isUdp) return await this.#bindInproc(endpoint);
     const options = transportOptions(this.#state.options);
     transport?.assertUsable?.("bind", options);
     const acceptor = this.#acceptor();
@@ -108,11 +108,21 @@ export class Endpoints implements EngineEndpoints {
     }
     if (this.#stopped) {
       await listener.close();
-      throw new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: the socket closed meanwhile`, {
-        endpoint,
-      });
+      throw closedMeanwhile(endpoint);
     }
     return this.#isBound(endpoint, listener, acceptor);
+  }
+
+  /** Within the call, unless other threads are asked. */
+  async #bindInproc(endpoint: string): Promise<string> {
+    try {
+      const claimed = this.#state.names.claim(endpoint);
+      if (claimed !== undefined) await claimed;
+    } catch (error) {
+      throw this.#failed(endpoint, error as ShoalError);
+    }
+    if (this.#stopped) throw closedMeanwhile(endpoint);
+    return this.#bindSync(endpoint, true);
   }
 
   bindSync(endpoint: string): string {
@@ -121,7 +131,8 @@ export class Endpoints implements EngineEndpoints {
     return resolved;
   }
 
-  #bindSync(endpoint: string): string {
+  /** @param claimed no thread has the inproc name */
+  #bindSync(endpoint: string, claimed = false): string {
     this.#admission.mechanism();
     if (this.#isUdp(endpoint))
       throw new NotSupportedError(
@@ -133,7 +144,8 @@ export class Endpoints implements EngineEndpoints {
     const acceptor = this.#acceptor();
     let listener: Listener;
     try {
-      listener = transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint);
+      listener =
+        transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint, claimed);
     } catch (error) {
       throw this.#failed(endpoint, error as ShoalError);
     }
@@ -336,9 +348,8 @@ export class Endpoints implements EngineEndpoints {
   }
 
   /** An inproc name as a listener, not yet bound. */
-  #inprocListener(endpoint: string): Listener {
-    const { names } = this.#state;
-    names.assertFree(endpoint);
+  #inprocListener(endpoint: string, claimed: boolean): Listener {
+    if (!claimed) this.#state.names.assertFree(endpoint);
     return { endpoint, close: async () => this.#inproc.unbind(endpoint) };
   }
 
@@ -465,4 +476,10 @@ class Dialer implements Dialling {
     if (this.#stopped) return;
     this.#timer = setTimeout(this.#dial, interval).unref();
   }
+}
+
+function closedMeanwhile(endpoint: string): TransportError {
+  return new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: the socket closed meanwhile`, {
+    endpoint,
+  });
 }

@@ -58,13 +58,37 @@ export class InprocNames<C = unknown> {
     return this.#bound.has(name);
   }
 
-  /** @throws TransportError `EADDRINUSE`: a socket is bound to it, here or in another thread */
+  /**
+   * Stands still while other threads are asked.
+   *
+   * @throws TransportError `EADDRINUSE`: a socket is bound to it, or about to be, here or in another thread
+   */
   assertFree(name: string): void {
+    if (this.#othersToAsk(name)?.isTaken(name) === true) throw inUse(name, ", by another thread");
+  }
+
+  /**
+   * The same, while the event loop goes on. The name is to be bound in the turn in which it settles.
+   *
+   * @returns `undefined`: there is nobody to ask, and it is free
+   * @throws TransportError `EADDRINUSE`; rejects with it
+   */
+  claim(name: string): Promise<void> | undefined {
+    const threads = this.#othersToAsk(name);
+    if (threads === undefined) return undefined;
+    return new Promise((resolve, reject) => {
+      threads.ask(name, (taken) => (taken ? reject(inUse(name, ", by another thread")) : resolve()));
+    });
+  }
+
+  /** @throws TransportError `EADDRINUSE`: this thread has bound the name, or is about to */
+  #othersToAsk(name: string): ThreadNames | undefined {
     if (this.#bound.has(name)) throw inUse(name, "");
     const threads = this.#threadsOf(name);
-    if (threads === undefined || !this.#handsOver) return;
+    if (threads === undefined || !this.#handsOver) return undefined;
     for (const other of participants) if (other.has(name)) throw inUse(name, "");
-    if (threads.isTaken(name)) throw inUse(name, ", by another thread");
+    if (threads.isAsking(name)) throw inUse(name, "");
+    return threads.hasOthers ? threads : undefined;
   }
 
   /**

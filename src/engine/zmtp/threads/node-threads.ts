@@ -6,13 +6,11 @@
  */
 import type { BroadcastChannel } from "node:worker_threads";
 import { randomId } from "../../../core/random.js";
-import type { ThreadWire, ThreadWord } from "./thread-names.js";
+import { LOOK_INTERVAL, type ThreadWire, type ThreadWord } from "./thread-names.js";
 import type { Description, MessagePortLike } from "./thread-port.js";
 
 /** With the version of the words: two versions of this package do not mistake each other's. */
 const CHANNEL = "shoal.inproc/2";
-/** ms after which a thread that stands still looks for words: another may stand still for its answer. */
-const LOOK_INTERVAL = 1;
 
 interface Postable {
   postMessage(message: unknown, transfer: readonly unknown[]): unknown;
@@ -90,6 +88,7 @@ export class NodeThreads implements ThreadWire {
   }
 
   standStill(memory: Int32Array, seen: number, ms: number): void {
+    // Another may stand still for the answer of this one.
     Atomics.wait(memory, 0, seen, Math.min(ms, LOOK_INTERVAL));
     for (;;) {
       const received = this.#threads.receiveMessageOnPort(this.#channel as never);
@@ -104,8 +103,9 @@ export class NodeThreads implements ThreadWire {
     return performance.now();
   }
 
-  setTimer(onTime: () => void, ms: number): () => void {
-    const timer = setTimeout(onTime, ms).unref();
+  setTimer(onTime: () => void, ms: number, holds = false): () => void {
+    const timer = setTimeout(onTime, ms);
+    if (!holds) timer.unref();
     return () => clearTimeout(timer);
   }
 

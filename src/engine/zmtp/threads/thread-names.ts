@@ -15,12 +15,15 @@
  * over by one thread, though two had bound the name. A thread that ends in the middle of them does not answer: the other
  * seeks again after HANDOVER_TIMEOUT.
  *
- * Two threads that ask for the same name at the same time: the lower rank gets it.
+ * Two threads that ask for the same name at the same time: the one whose question the other had answered before it asked
+ * itself, else the lower rank, gets it.
  */
 import type { Description, MessagePortLike } from "./thread-port.js";
 
-/** ms that a thread which binds stands still for the answers of others; one that does not answer in them has not bound it. */
+/** ms that a thread which binds waits for the answers of others; one that does not answer in them has not bound it. */
 export const ANSWER_WAIT = 50;
+/** ms between two looks at the answers. */
+export const LOOK_INTERVAL = 1;
 /** ms for which an accepted offer is waited for. */
 const HANDOVER_TIMEOUT = 1_000;
 
@@ -39,6 +42,8 @@ export type ThreadWord =
       readonly name: string;
       readonly rank: number;
       readonly answer: Int32Array;
+      /** Threads that have asked for the name, and were answered that it is free. */
+      readonly granted: readonly string[];
     }
   | { readonly kind: "bound"; readonly from: string; readonly name: string }
   | { readonly kind: "seek"; readonly from: string; readonly name: string; readonly seek: string }
@@ -68,7 +73,8 @@ export interface ThreadWire {
   /** Stands still until `memory[ANSWERS]` is no longer `seen`, for `ms` at most, and handles words that came meanwhile. */
   standStill(memory: Int32Array, seen: number, ms: number): void;
   now(): number;
-  setTimer(onTime: () => void, ms: number): () => void;
+  /** @param holds the thread does not end before */
+  setTimer(onTime: () => void, ms: number, holds?: boolean): () => void;
   newId(): string;
 }
 
@@ -99,8 +105,10 @@ export class ThreadNames {
   readonly #seeks = new Set<Seek>();
   /** Places of which this thread has made offers, with the names. */
   readonly #offers = new Map<string, string>();
-  /** What this thread asks for now. */
-  #asking: { readonly name: string; readonly rank: number } | undefined = undefined;
+  /** What this thread asks for now: names, each with the rank of the question. */
+  readonly #asking = new Map<string, number>();
+  /** Threads that this one has let have a name, and until when they may still be about to bind it. */
+  #grants: { readonly name: string; readonly to: string; readonly until: number }[] = [];
   #settled: boolean;
 
   constructor(wire: ThreadWire, effects: ThreadNamesEffects) {
@@ -111,23 +119,66 @@ export class ThreadNames {
     wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
   }
 
+  /** Whether there is another thread to ask. */
+  get hasOthers(): boolean {
+    return !this.#settled || this.#others.size > 0;
+  }
+
+  /** Whether a socket of this thread is about to bind the name: an answer is waited for. */
+  isAsking(name: string): boolean {
+    return this.#asking.has(name);
+  }
+
   /** Whether a socket in another thread is bound to the name; stands still for the answers where there are other threads. */
   isTaken(name: string, rank = Math.random()): boolean {
-    if (this.#settled && this.#others.size === 0) return false;
+    if (!this.hasOthers) return false;
     const wire = this.#wire;
-    const answer = new Int32Array(new SharedArrayBuffer(12));
     const until = wire.now() + ANSWER_WAIT;
-    this.#asking = { name, rank };
-    wire.post({ kind: "ask", from: this.#id, name, rank, answer });
+    const answer = this.#ask(name, rank);
     for (;;) {
       const answers = Atomics.load(answer, ANSWERS);
       const left = until - wire.now();
-      if (Atomics.load(answer, TAKEN) === 1 || left <= 0) break;
-      // A thread that has just begun does not know yet how many there are.
-      if (this.#settled && answers >= this.#others.size) break;
+      if (left <= 0 || this.#isAnswered(answer, answers)) break;
       wire.standStill(answer, answers, left);
     }
-    this.#asking = undefined;
+    return this.#conclude(name, answer);
+  }
+
+  /**
+   * The same, while the event loop goes on. Where the name is free it is to be bound within the call of `done`.
+   *
+   * @param done called later
+   */
+  ask(name: string, done: (taken: boolean) => void, rank = Math.random()): void {
+    const wire = this.#wire;
+    const until = wire.now() + ANSWER_WAIT;
+    const answer = this.#ask(name, rank);
+    const look = (): void => {
+      if (wire.now() < until && !this.#isAnswered(answer, Atomics.load(answer, ANSWERS)))
+        wire.setTimer(look, LOOK_INTERVAL, true);
+      else done(this.#conclude(name, answer));
+    };
+    wire.setTimer(look, LOOK_INTERVAL, true);
+  }
+
+  #ask(name: string, rank: number): Int32Array {
+    const answer = new Int32Array(new SharedArrayBuffer(12));
+    this.#asking.set(name, rank);
+    const now = this.#wire.now();
+    this.#grants = this.#grants.filter(({ until }) => until > now);
+    const granted = this.#grants.filter((grant) => grant.name === name).map(({ to }) => to);
+    this.#wire.post({ kind: "ask", from: this.#id, name, rank, answer, granted });
+    return answer;
+  }
+
+  #isAnswered(answer: Int32Array, answers: number): boolean {
+    // A thread that has just begun does not know yet how many there are.
+    return Atomics.load(answer, TAKEN) === 1 || (this.#settled && answers >= this.#others.size);
+  }
+
+  #conclude(name: string, answer: Int32Array): boolean {
+    const wire = this.#wire;
+    this.#asking.delete(name);
     Atomics.store(answer, OVER, 1);
     const taken = Atomics.load(answer, TAKEN) === 1;
     // Some have ended, or are busy: those that are there make themselves known.
@@ -197,15 +248,24 @@ export class ThreadNames {
     if (thread !== this.#wire.thread) this.#others.add(from);
   }
 
-  #answer({ from, name, rank, answer }: Extract<ThreadWord, { kind: "ask" }>): void {
-    const asking = this.#asking;
-    const isOwn = this.#effects.isBound(name) || (asking?.name === name && asking.rank < rank);
+  #answer({ from, name, rank, answer, granted }: Extract<ThreadWord, { kind: "ask" }>): void {
+    const own = this.#asking.get(name);
+    const isOwn =
+      this.#effects.isBound(name) || (own !== undefined && (granted.includes(this.#id) || own < rank));
     if (isOwn) Atomics.store(answer, TAKEN, 1);
+    else this.#grant(name, from);
     Atomics.add(answer, ANSWERS, 1);
     Atomics.notify(answer, ANSWERS);
     // It knows this thread by its hello, unless that came too late for it.
     if (Atomics.load(answer, OVER) === 1 || !this.#others.has(from))
       this.#wire.post({ kind: "here", from: this.#id, thread: this.#wire.thread });
+  }
+
+  #grant(name: string, to: string): void {
+    const now = this.#wire.now();
+    this.#grants = this.#grants.filter(({ until }) => until > now);
+    // It asked before now, and looks once more after its time.
+    this.#grants.push({ name, to, until: now + 2 * ANSWER_WAIT });
   }
 
   #post(seek: Seek): void {

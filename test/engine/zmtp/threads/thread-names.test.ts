@@ -91,6 +91,19 @@ class FakeThread implements ThreadWire {
     return true;
   }
 
+  /** While the event loop goes on. */
+  bindLater(name: string, rank?: number): { bound: boolean | undefined } {
+    const outcome: { bound: boolean | undefined } = { bound: undefined };
+    const done = (taken: boolean): void => {
+      outcome.bound = !taken;
+      if (taken) return;
+      this.bound.add(name);
+      this.names.announce(name);
+    };
+    this.names.ask(name, done, rank);
+    return outcome;
+  }
+
   post(word: ThreadWord): void {
     for (const thread of this.process.threads) if (thread !== this && thread.alive) thread.queue.push(word);
   }
@@ -278,6 +291,85 @@ test("of two threads that ask at the same time one gets the name", () => {
     const own = main.names.isTaken("a", mine);
     expect([own, other]).toEqual([mine > theirs, theirs > mine]);
   }
+});
+
+describe("while the event loop goes on", () => {
+  it("a name that another thread has bound is refused, and one that is free is bound", () => {
+    const process = new FakeProcess();
+    const [main, worker] = [process.start(), process.start()];
+    process.settle();
+    expect(main.bind("a")).toBe(true);
+    const [taken, free] = [worker.bindLater("a"), worker.bindLater("b")];
+    expect([worker.names.isAsking("a"), worker.names.isAsking("b")]).toEqual([true, true]);
+    process.settle();
+    expect([taken, free]).toEqual([{ bound: false }, { bound: true }]);
+    expect(worker.names.isAsking("b")).toBe(false);
+    expect(process.now).toBeLessThan(ANSWER_WAIT);
+  });
+
+  it("a thread that does not answer is not waited for longer than a while", () => {
+    const process = new FakeProcess();
+    const [main, worker] = [process.start(), process.start()];
+    process.settle();
+    worker.alive = false;
+    const outcome = main.bindLater("a");
+    process.settle();
+    expect(outcome).toEqual({ bound: true });
+    expect(process.now).toBe(ANSWER_WAIT);
+  });
+
+  it("a thread that asks after it has let another have the name does not get it, whatever their ranks", () => {
+    const process = new FakeProcess();
+    const [main, worker] = [process.start(), process.start()];
+    process.settle();
+    const first = main.bindLater("a", 0.9);
+    worker.turn();
+    const second = worker.bindLater("a", 0.1);
+    process.settle();
+    expect([first, second]).toEqual([{ bound: true }, { bound: false }]);
+  });
+
+  it("in every schedule one of those that ask gets the name, and no two have it", () => {
+    const step = fc.record({
+      how: fc.constantFrom("bind", "later", "later", "turn", "turn", "turn", "timer", "unbind"),
+      name: fc.constantFrom("x", "y"),
+      who: fc.integer({ min: 0, max: 3 }),
+      rank: fc.integer({ min: 1, max: 999 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 45 }), (steps) => {
+        const process = new FakeProcess();
+        for (let i = 0; i < 4; i++) process.start();
+        process.settle();
+        const owners = (name: string) => process.threads.filter(({ bound }) => bound.has(name)).length;
+        const asked = { x: false, y: false };
+        for (const { how, name, who, rank } of steps) {
+          const thread = process.threads[who] as FakeThread;
+          // What InprocNames sees to.
+          const mayAsk = !thread.bound.has(name) && !thread.names.isAsking(name);
+          if (how === "turn") thread.turn();
+          else if (how === "unbind") thread.bound.delete(name);
+          else if (how === "timer") {
+            const [next] = [...process.timers].sort((a, b) => a.at - b.at);
+            if (next === undefined) continue;
+            process.timers.delete(next);
+            process.now = Math.max(process.now, next.at);
+            next.run();
+          } else if (mayAsk) {
+            if (how === "bind") thread.bind(name);
+            else thread.bindLater(name, rank / 1_000);
+            asked[name as "x" | "y"] = true;
+          }
+          for (const each of ["x", "y"]) expect(owners(each)).toBeLessThanOrEqual(1);
+        }
+        process.settle();
+        for (const each of ["x", "y"]) expect(owners(each)).toBeLessThanOrEqual(1);
+        const unbound = steps.some(({ how }) => how === "unbind");
+        for (const each of ["x", "y"] as const) if (asked[each] && !unbound) expect(owners(each)).toBe(1);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
 });
 
 test("in every schedule of binds, seeks and ends, who seeks a bound name finds it, exactly once", () => {
