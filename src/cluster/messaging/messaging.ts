@@ -153,6 +153,10 @@ export class Messaging implements ClientEffects {
     handler: MessageHandler | undefined,
   ): ClusterSubscription {
     this.#state.assertOpen(client);
+    if (typeof given === "function" && handler !== undefined)
+      throw new InvalidArgumentError(
+        `subscribe takes its options before the handler; got ${describe(handler)} after it`,
+      );
     const options = typeof given === "function" ? {} : (given ?? {});
     const call = typeof given === "function" ? given : handler;
     checkCallOptions("subscribe", options, SUBSCRIBE_KEYS);
@@ -379,7 +383,10 @@ export class Messaging implements ClientEffects {
     if (this.#state.closed) return;
     this.links.onMember(id, state === "forgotten" ? "gone" : state);
     if (state !== "forgotten") this.routes.onMember(id, state);
-    if (state === "alive") return;
+    if (state === "alive") {
+      this.#state.retention.onMember(id);
+      return;
+    }
     this.#state.retention.onGone(id);
     this.#directs.onLost(id, state !== "lost");
   }

@@ -4,7 +4,8 @@
  *   asking    ASK ──> every live member that takes messages ──> VALUE … VALUE END
  *   over      when all have sent END, or are gone, or after ASK_TIMEOUT
  *
- * A subscription gets a value of a topic once, and after it later ones only.
+ * A subscription gets a value of a topic once, and after it later ones only. A member that is met later, or that is back, is asked for
+ * all subscriptions there are then: of its values they get those that are later than what this node has.
  */
 import { systemClock } from "../../core/clock.js";
 import { TurnBudget } from "../../core/turn-budget.js";
@@ -25,8 +26,16 @@ interface Question {
   readonly asked: Set<string>;
   /** Topics that were given, and their stamps. */
   readonly given: Map<string, number>;
+  /** Whether it is to a member that was met later, for all subscriptions. */
+  readonly isLater: boolean;
   give(value: RetainedValue): void;
   over(): void;
+}
+
+/** A subscription that gets retained values. */
+interface Standing {
+  readonly filter: string;
+  readonly give: (value: RetainedValue) => void;
 }
 
 /** What a node asks of this one: questions, and the characters of their filters. */
@@ -53,6 +62,9 @@ export class Retention {
   readonly #questions = new Map<number, Question>();
   /** What is asked of this node and not answered yet, for each node that asks. */
   readonly #answers = new Map<string, Answers>();
+  readonly #standing = new Set<Standing>();
+  /** Peers that all subscriptions have asked. */
+  readonly #met = new Set<string>();
   readonly #budget = new TurnBudget(ANSWER_TIME, systemClock);
   #number = 0;
   #closed = false;
@@ -66,21 +78,50 @@ export class Retention {
   }
 
   /**
-   * Collects the values of a filter.
+   * Collects the values of a filter, and later those of members that are met.
    *
-   * @returns settles when no more come; `stop` ends it
+   * @returns settles when no more come of those that are known; `stop` ends it
    */
   ask(filter: string, give: (value: RetainedValue) => void): { over: Promise<void>; stop: () => void } {
-    const request = this.#nextNumber();
+    // Those before have asked whom this one asks.
+    const peers = this.#effects.peers();
+    for (const id of peers) this.#meet(id);
+    const standing: Standing = { filter, give };
+    this.#standing.add(standing);
     let settle!: () => void;
     const over = new Promise<void>((resolve) => {
       settle = resolve;
     });
+    const question = this.#ask(standing, peers, false, settle);
+    const stop = (): void => {
+      this.#standing.delete(standing);
+      question.over();
+    };
+    return { over, stop };
+  }
+
+  /** A member came, or something about it changed. */
+  onMember(id: string): void {
+    // Without subscriptions there is nothing to ask, and the next one asks all.
+    if (this.#standing.size > 0 && !this.#met.has(id) && this.#effects.peers().includes(id)) this.#meet(id);
+  }
+
+  #meet(id: string): void {
+    if (this.#met.has(id) || this.#closed) return;
+    this.#met.add(id);
+    const filters = new Map([...this.#standing].map((standing) => [standing.filter, standing]));
+    for (const standing of filters.values()) this.#ask(standing, [id], true, () => undefined);
+  }
+
+  #ask(standing: Standing, peers: readonly string[], isLater: boolean, settle: () => void): Question {
+    const { filter, give } = standing;
+    const request = this.#nextNumber();
     const timer = setTimeout(() => question.over(), ASK_TIMEOUT).unref();
     const question: Question = {
       filter,
       asked: new Set(),
       given: new Map(),
+      isLater,
       give,
       over: () => {
         clearTimeout(timer);
@@ -89,20 +130,22 @@ export class Retention {
       },
     };
     this.#questions.set(request, question);
-    for (const value of this.#values.values()) if (matches(filter, value.topic)) this.#give(question, value);
+    if (!isLater)
+      for (const value of this.#values.values())
+        if (matches(filter, value.topic)) this.#give(question, value);
     if (this.#questions.size > MAX_ASKS) {
       // The values of this node alone.
       this.#effects.count("retained:asks");
       question.over();
-      return { over, stop: () => undefined };
+      return question;
     }
     const item = encodeAsk(request, filter);
-    for (const id of this.#effects.peers()) {
+    for (const id of peers) {
       question.asked.add(id);
       void this.#sendAsk(id, item, question);
     }
     this.#look(question);
-    return { over, stop: question.over };
+    return question;
   }
 
   /** A message with a value came, which is later than what is still to come of it. */
@@ -140,6 +183,7 @@ export class Retention {
 
   /** A node is not there any more. */
   onGone(id: string): void {
+    this.#met.delete(id);
     this.#answers.delete(id);
     for (const question of [...this.#questions.values()]) if (question.asked.delete(id)) this.#look(question);
   }
@@ -147,6 +191,7 @@ export class Retention {
   close(): void {
     this.#closed = true;
     this.#answers.clear();
+    this.#standing.clear();
     for (const question of [...this.#questions.values()]) question.over();
   }
 
@@ -157,12 +202,27 @@ export class Retention {
   /** @returns `false` where there are too many topics */
   #give(question: Question, value: RetainedValue): boolean {
     const { given } = question;
+    if (question.isLater) {
+      this.#giveLater(value);
+      return true;
+    }
     const stamp = given.get(value.topic);
     if (stamp !== undefined && stamp >= value.stamp) return true;
     if (stamp === undefined && given.size >= MAX_RETAINED_SEEN) return false;
     given.set(value.topic, value.stamp);
     if (value.data.length > 0) question.give(value);
     return true;
+  }
+
+  /** To all subscriptions that have not got it: once, for this node has it from now on. */
+  #giveLater(value: RetainedValue): void {
+    const known = this.#values.get(value.topic);
+    if (known !== undefined && known.stamp >= value.stamp) return;
+    // That a value was taken back matters to those that have it.
+    const isNothing = value.data.length === 0 && (known === undefined || known.data.length === 0);
+    this.published(value);
+    if (isNothing) return;
+    for (const { filter, give } of [...this.#standing]) if (matches(filter, value.topic)) give(value);
   }
 
   async #sendAsk(to: string, item: Buffer, question: Question): Promise<void> {

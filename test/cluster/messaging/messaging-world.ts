@@ -263,6 +263,13 @@ export class FakeNode {
     this.world.version += 1;
     for (const node of this.world.nodes) if (node !== this) node.messaging.onMember(this.id, "lost");
   }
+
+  /** It is back for the others. */
+  revive(): void {
+    this.isLive = true;
+    this.world.version += 1;
+    for (const node of this.world.nodes) if (node !== this) node.messaging.onMember(this.id, "alive");
+  }
 }
 
 export class FakeWorld {
@@ -288,6 +295,10 @@ export class FakeWorld {
 
   cut(one: FakeNode, other: FakeNode): void {
     this.#cuts.add(`${one.id} ${other.id}`);
+  }
+
+  heal(one: FakeNode, other: FakeNode): void {
+    this.#cuts.delete(`${one.id} ${other.id}`);
   }
 
   isCut(one: FakeNode, other: FakeNode): boolean {

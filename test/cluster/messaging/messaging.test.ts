@@ -810,6 +810,63 @@ describe("retained values", () => {
     expect(got).toEqual(["t/1 new true true"]);
   });
 
+  test("options after the handler are refused, not overlooked", () => {
+    const [a] = nodes(1);
+    const subscribe = a.messaging.self.subscribe.bind(a.messaging.self) as (...given: unknown[]) => unknown;
+    expect(() => subscribe("t", () => undefined, { retained: true })).toThrow(
+      "subscribe takes its options before the handler; got an object after it",
+    );
+  });
+
+  test("of a member that is met later its values come then, once to each subscription", async () => {
+    const [a, b] = nodes(2);
+    await b.messaging.self.publish("t/1", "known", { retain: true });
+    const got: string[] = [];
+    const note =
+      (who: string) =>
+      ({ topic, data, retained }: ClusterMessage): void =>
+        void got.push(`${who} ${topic} ${data} ${retained}`);
+    await a.messaging.self.subscribe("t/#", { retained: true }, note("one")).ready;
+    await a.messaging.self.subscribe("t/+", { retained: true }, note("other")).ready;
+    const closed = a.messaging.self.subscribe("t/#", { retained: true }, note("closed"));
+    await closed.ready;
+    closed.close();
+    a.messaging.self.subscribe("t/#", note("without"));
+    await world.settle();
+    got.length = 0;
+
+    // What is published meanwhile does not come; the same holds for a node that nobody has met yet.
+    const away = async (work: () => Promise<unknown>): Promise<string[]> => {
+      b.die();
+      world.cut(b, a);
+      await work();
+      await world.settle();
+      world.heal(b, a);
+      expect(got).toEqual([]);
+      b.revive();
+      await world.settle();
+      return got.splice(0).sort();
+    };
+    const publish = (topic: string, data: string) => b.messaging.self.publish(topic, data, { retain: true });
+    const both = await away(async () => {
+      await publish("t/2", "earlier");
+      await publish("u/1", "of another topic");
+    });
+    expect(both).toEqual(["one t/2 earlier true", "other t/2 earlier true"]);
+    // What is known does not come again, and what was taken back is.
+    expect(await away(async () => undefined)).toEqual([]);
+    await nextMillisecond();
+    const taken = await away(async () => {
+      await publish("t/2", "");
+      await publish("t/3", "");
+    });
+    expect(taken).toEqual(["one t/2  true", "other t/2  true"]);
+    // One that subscribes now gets each once, also while the same is on its way.
+    await a.messaging.self.subscribe("t/1", { retained: true }, note("new")).ready;
+    await world.settle();
+    expect(got).toEqual(["new t/1 known true"]);
+  });
+
   test("the latest of several publishers counts, and is the one that is given last", async () => {
     const [a, b, c] = nodes(3);
     await a.messaging.self.publish("t", "1", { retain: true });
