@@ -70,7 +70,8 @@ class RunningRequest implements ServiceRequest {
   }
 
   get remaining(): number {
-    return Math.max(0, this.#job.until - this.#now());
+    const left = this.#job.until - this.#now();
+    return left === Number.POSITIVE_INFINITY ? -1 : Math.max(0, Math.floor(left));
   }
 
   get signal(): AbortSignal {

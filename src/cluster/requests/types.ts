@@ -37,7 +37,7 @@ export interface ServiceRequest {
   readonly idempotencyKey: string;
   /** The node that asks. */
   readonly sender: Service;
-  /** ms until the caller gives it up; infinite: it waits without limit. */
+  /** Whole ms until the caller gives it up, as `timeout` of further requests takes them; -1: it waits without limit. */
   readonly remaining: number;
   /** Aborts when the caller gives it up, is lost, or this node closes. */
   readonly signal: AbortSignal;

@@ -54,6 +54,13 @@ async function errorOf(promise: Promise<unknown>): Promise<Error & Partial<Servi
   );
 }
 
+function errorOrUndefined(promise: Promise<unknown>): Promise<(Error & Partial<ServiceError>) | undefined> {
+  return promise.then(
+    () => undefined,
+    (error) => error,
+  );
+}
+
 describe("requests between nodes", () => {
   it("answers bytes, texts, JSON and nothing as what they are", async () => {
     const [one, two] = await cluster(["one", "two"]);
@@ -99,6 +106,15 @@ describe("requests between nodes", () => {
       key: request.idempotencyKey,
       left: request.remaining > 0 && request.remaining <= 900,
     })).ready;
+    // As it is, it is a time-out of further requests; without a limit as well.
+    await one.serve("further", (timeout, { remaining }) =>
+      one.request("facts", undefined, { timeout: remaining }).then(() => [timeout, remaining < 0]),
+    ).ready;
+    for (const timeout of [800, -1])
+      expect(await two.request("further", timeout, { timeout, waitForReady: true })).toEqual([
+        timeout,
+        timeout < 0,
+      ]);
     expect(
       await two.request("facts", undefined, { headers: { trace: "7" }, idempotencyKey: "k", timeout: 800 }),
     ).toEqual({ headers: { trace: "7" }, sender: two.self.name, key: "k", left: true });
@@ -195,6 +211,40 @@ describe("requests between nodes", () => {
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(most).toBe(2);
+  });
+
+  it("refuses a flood of requests beyond its queue, and answers other callers and services meanwhile", async () => {
+    const [one, two, three] = await cluster(["one", "two", "three"]);
+    const ends: (() => void)[] = [];
+    let most = 0;
+    const served = one.serve("narrow", () => new Promise<void>((resolve) => ends.push(resolve)), {
+      concurrency: 4,
+      maxQueue: 16,
+    });
+    await Promise.all([served.ready, one.serve("wide", (body) => body).ready]);
+    const flood = Array.from({ length: 20_000 }, (_, i) =>
+      errorOrUndefined(two.request("narrow", i, { retries: 0, timeout: 30_000 })),
+    );
+    const others = Array.from({ length: 50 }, (_, i) =>
+      three.request("wide", i, { waitForReady: true, timeout: 30_000 }),
+    );
+    expect(await Promise.all(others)).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    let isOver = false;
+    const all = Promise.all(flood).finally(() => {
+      isOver = true;
+    });
+    while (!isOver) {
+      const { running, queued } = served.stats();
+      most = Math.max(most, running + queued);
+      for (const end of ends.splice(0)) end();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const errors = (await all).filter((error) => error !== undefined);
+    expect(new Set(errors.map(({ reason }) => reason))).toEqual(new Set(["overloaded"]));
+    expect(most).toBeLessThanOrEqual(20);
+    expect(errors.length).toBeLessThan(20_000);
+    expect(served.stats()).toMatchObject({ running: 0, queued: 0, handled: 20_000 - errors.length });
+    expect(two.stats().requests).toMatchObject({ pending: 0, pendingBytes: 0 });
   });
 
   it("runs requests with one idempotency key once, from all callers", async () => {
