@@ -45,7 +45,7 @@ describe.each(Object.entries(MECHANISMS))("a %s link", (name, [server, client]) 
       // Every byte of the greeting's end and of the commands; fillings, and the hundreds of random bytes of CURVE, by
       // leaps, unless there is time.
       const leap = (at: number): number =>
-        LONG ? 1 : at > 14 && at < 62 ? 8 : at > 90 && name === "CURVE" ? 5 : 1;
+        LONG ? 1 : at > 14 && at < 62 ? 8 : at > 90 && name === "CURVE" ? 13 : 1;
       for (let at = 0; at < length; at += leap(at)) {
         const push = world.push({ ...client, reconnectInterval: 1, reconnectMaxInterval: 2 });
         relay.cutAfter(direction, at);

@@ -8,13 +8,17 @@ import { BLOCKING, prelude } from "./programs.js";
 /** ms until a program is ended; far more than it needs, for a busy machine. */
 const LIMIT = 35_000;
 
-// Each test has a process of its own, which waits most of the time: several at once.
-describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
-  /** Runs a program to its end; it says "good" when it found what it looked for. */
-  const good = async (program: string): Promise<void> => {
+/** Runs a program to its end; it says "good" when it found what it looked for. */
+const goodOn =
+  (engine: string) =>
+  async (program: string): Promise<void> => {
     const outcome = await run(`${prelude(engine)}${program}\nconsole.log("good");`, { limit: LIMIT });
     expect(outcome).toEqual({ code: 0, signal: null, stdout: "good\n", stderr: "" });
   };
+
+// Each test has a process of its own, which waits most of the time: several at once.
+describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) => {
+  const good = goodOn(engine);
 
   it("keeps the order of each topic, one shard a topic, and loses nothing with wait", async () => {
     await good(`
@@ -48,6 +52,81 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
       assert.equal((await box.stats()).handled, 10_000);
       await assert.rejects(box.start(), { code: "EBADF" });`);
   });
+
+  it("with wait holds the publisher back, and everything arrives", async () => {
+    await good(`
+      const data = shared(20_000);
+      const handler = module(${JSON.stringify(BLOCKING)});
+      const publisher = await openPublisher({ noDrop: true, sendHighWaterMark: 10 });
+      const box = await open(publisher, {
+        handler, data, workers: 1, maxQueue: 10, socketOptions: { receiveHighWaterMark: 10 } });
+      const body = (number) => String(number).padStart(20_000);
+      let sent = 0;
+      for (let idle = 0; idle < 30; await sleep(10)) {
+        if (publisher.trySend(["t", body(sent + 1)])) { sent += 1; idle = 0; } else idle += 1;
+        assert.ok(sent < 15_000, "nobody held the publisher back");
+      }
+      const waiting = await box.stats();
+      assert.ok(waiting.held > 0);
+      accounts(waiting);
+      Atomics.store(data, 0, 1);
+      Atomics.notify(data, 0);
+      for (let more = 0; more < 50; more++) { await publisher.send(["t", body(sent + 1)]); sent += 1; }
+      const stats = await until(box, ({ handled }) => handled === sent);
+      assert.deepEqual([...data.subarray(3, 3 + sent)], Array.from({ length: sent }, (_, i) => i + 1));
+      assert.equal(Object.values(stats.dropped).reduce((sum, count) => sum + count), 0);
+      await Promise.all([box.close(), publisher.close()]);`);
+  });
+
+  it("takes the security options of a Subscriber", async () => {
+    await good(`
+      const keys = curveKeyPair();
+      const own = curveKeyPair();
+      const data = shared(1);
+      const handler = module("export default (_, { data }) => { Atomics.add(data, 0, 1); }");
+      const publisher = await openPublisher({ curveServer: true, curveSecretKey: keys.secretKey });
+      const box = await open(publisher, { handler, data, socketOptions: {
+        curveServerKey: keys.publicKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey } });
+      await publisher.send(["t", ""]);
+      await until(box, ({ handled }) => handled === 1);
+      await Promise.all([box.close(), publisher.close()]);`);
+  });
+
+  it("is refused what it cannot have, and nothing is left behind", async () => {
+    await good(`
+      const publisher = await openPublisher();
+      const fine = module("export default () => undefined");
+      const fails = async (options, expected) => {
+        const box = new BlackBox({ engine, workers: 2, handler: fine, connect: publisher.lastEndpoint, ...options });
+        await assert.rejects(box.start(), expected);
+        assert.equal(box.closed, true);
+        await box.close();
+      };
+      await fails({ handler: "/nowhere/at-all.js" }, (error) => {
+        assert.equal(error.code, "EINVAL");
+        assert.match(error.message, /nowhere/);
+        assert.equal(error.cause.code, "ERR_MODULE_NOT_FOUND");
+        return true;
+      });
+      await fails({ handler: module("export const other = 1") }, { code: "EINVAL", message: /default export/ });
+      await fails({ handler: module("export default 1; setInterval(() => 0, 9)") }, { code: "EINVAL" });
+      await fails({ handler: module("throw new Error('at its beginning')") }, { code: "EINVAL", message: /at its beginning/ });
+      await fails({ handler: module("process.exit(0)") }, { code: "EINVAL", message: /exit code 0/ });
+      await fails({ connect: [], bind: publisher.lastEndpoint }, { code: "EADDRINUSE" });
+      assert.throws(() => new BlackBox({ handler: fine, connect: "nonsense" }), { code: "EINVAL" });
+      await fails({ socketOptions: { lingre: 1 } }, { code: "EINVAL" });
+      const slow = module("await new Promise((loaded) => setTimeout(loaded, 300)); export default () => undefined");
+      await fails({ handler: slow, socketOptions: { lingre: 1 } }, { code: "EINVAL", message: /lingre/ });
+      await assert.rejects(new BlackBox({ handler: fine, connect: publisher.lastEndpoint }).stats(), { code: "EFSM" });
+      await publisher.close();`);
+  });
+});
+
+/** What is above the engine: one of them is enough, and SHOAL_LONG=1 has all. */
+const ABOVE = process.env.SHOAL_LONG === "1" ? [...ENGINE_NAMES] : ENGINE_NAMES.slice(0, 1);
+
+describe.concurrent.each(ABOVE)("the threads of a Black Box, engine %s", (engine) => {
+  const good = goodOn(engine);
 
   it("reaches a publisher of another thread over inproc, and is reached there", async () => {
     await good(`
@@ -151,31 +230,6 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
       assert.deepEqual(told, some);`);
   });
 
-  it("with wait holds the publisher back, and everything arrives", async () => {
-    await good(`
-      const data = shared(20_000);
-      const handler = module(${JSON.stringify(BLOCKING)});
-      const publisher = await openPublisher({ noDrop: true, sendHighWaterMark: 10 });
-      const box = await open(publisher, {
-        handler, data, workers: 1, maxQueue: 10, socketOptions: { receiveHighWaterMark: 10 } });
-      const body = (number) => String(number).padStart(20_000);
-      let sent = 0;
-      for (let idle = 0; idle < 30; await sleep(10)) {
-        if (publisher.trySend(["t", body(sent + 1)])) { sent += 1; idle = 0; } else idle += 1;
-        assert.ok(sent < 15_000, "nobody held the publisher back");
-      }
-      const waiting = await box.stats();
-      assert.ok(waiting.held > 0);
-      accounts(waiting);
-      Atomics.store(data, 0, 1);
-      Atomics.notify(data, 0);
-      for (let more = 0; more < 50; more++) { await publisher.send(["t", body(sent + 1)]); sent += 1; }
-      const stats = await until(box, ({ handled }) => handled === sent);
-      assert.deepEqual([...data.subarray(3, 3 + sent)], Array.from({ length: sent }, (_, i) => i + 1));
-      assert.equal(Object.values(stats.dropped).reduce((sum, count) => sum + count), 0);
-      await Promise.all([box.close(), publisher.close()]);`);
-  });
-
   it("drains when it is closed, with setup before and teardown after", async () => {
     await good(`
       const data = shared(4);
@@ -236,49 +290,6 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
       accounts(stats);
       assert.deepEqual([stats.lost, stats.dropped.closed, stats.inFlight, stats.queued], [1, 29, 0, 0]);
       assert.deepEqual(drops, [{ type: "messages:dropped", shard: 0, reason: "closed", messages: 29 }]);
-      await publisher.close();`);
-  });
-
-  it("takes the security options of a Subscriber", async () => {
-    await good(`
-      const keys = curveKeyPair();
-      const own = curveKeyPair();
-      const data = shared(1);
-      const handler = module("export default (_, { data }) => { Atomics.add(data, 0, 1); }");
-      const publisher = await openPublisher({ curveServer: true, curveSecretKey: keys.secretKey });
-      const box = await open(publisher, { handler, data, socketOptions: {
-        curveServerKey: keys.publicKey, curvePublicKey: own.publicKey, curveSecretKey: own.secretKey } });
-      await publisher.send(["t", ""]);
-      await until(box, ({ handled }) => handled === 1);
-      await Promise.all([box.close(), publisher.close()]);`);
-  });
-
-  it("is refused what it cannot have, and nothing is left behind", async () => {
-    await good(`
-      const publisher = await openPublisher();
-      const fine = module("export default () => undefined");
-      const fails = async (options, expected) => {
-        const box = new BlackBox({ engine, workers: 2, handler: fine, connect: publisher.lastEndpoint, ...options });
-        await assert.rejects(box.start(), expected);
-        assert.equal(box.closed, true);
-        await box.close();
-      };
-      await fails({ handler: "/nowhere/at-all.js" }, (error) => {
-        assert.equal(error.code, "EINVAL");
-        assert.match(error.message, /nowhere/);
-        assert.equal(error.cause.code, "ERR_MODULE_NOT_FOUND");
-        return true;
-      });
-      await fails({ handler: module("export const other = 1") }, { code: "EINVAL", message: /default export/ });
-      await fails({ handler: module("export default 1; setInterval(() => 0, 9)") }, { code: "EINVAL" });
-      await fails({ handler: module("throw new Error('at its beginning')") }, { code: "EINVAL", message: /at its beginning/ });
-      await fails({ handler: module("process.exit(0)") }, { code: "EINVAL", message: /exit code 0/ });
-      await fails({ connect: [], bind: publisher.lastEndpoint }, { code: "EADDRINUSE" });
-      assert.throws(() => new BlackBox({ handler: fine, connect: "nonsense" }), { code: "EINVAL" });
-      await fails({ socketOptions: { lingre: 1 } }, { code: "EINVAL" });
-      const slow = module("await new Promise((loaded) => setTimeout(loaded, 300)); export default () => undefined");
-      await fails({ handler: slow, socketOptions: { lingre: 1 } }, { code: "EINVAL", message: /lingre/ });
-      await assert.rejects(new BlackBox({ handler: fine, connect: publisher.lastEndpoint }).stats(), { code: "EFSM" });
       await publisher.close();`);
   });
 });

@@ -130,7 +130,7 @@ describe.each([
           expect(other.missed).toEqual(one.missed);
         }
       }),
-      { numRuns: 100 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 100 : 40 },
     );
   });
 
@@ -141,7 +141,7 @@ describe.each([
         const other = play(type, options, peers, steps, undecoded("ab", true));
         expect(other.got).toEqual(one.got);
       }),
-      { numRuns: 100 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 100 : 40 },
     );
   });
 });
