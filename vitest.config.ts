@@ -45,9 +45,10 @@ const PURE = [
  * processes: a start, and the reading of shoal's modules, are a third of a second of computing for each file.
  */
 const SHARED = [
-  "test/bench/{framing,options,patterns,runner}.test.ts",
+  "test/bench/{cli,framing,options,patterns,peers,runner,slowed-build}.test.ts",
+  "test/chaos/*.test.ts",
   "test/chaos/zmtp/black-hole.test.ts",
-  "test/cli/!(docs|pyzmq|signals|top).test.ts",
+  "test/cli/!(pyzmq|signals|top).test.ts",
   "test/cluster/{admission,clients,connections,discovery,net}/!(*processes).test.ts",
   "test/cluster/messaging/!(*chaos|*processes).test.ts",
   "test/cluster/sessions/!(*chaos).test.ts",
@@ -55,6 +56,7 @@ const SHARED = [
   "test/cluster/zre/!(interop).test.ts",
   "test/contract/!(zeromq*).test.ts",
   "test/core/accept-filter.test.ts",
+  "test/{demo,deploy,leak}/*.test.ts",
   "test/engine/{facets,select}.test.ts",
   "test/engine/zmtp/!(byte-bounds|cve|hostile-floods|lifetime|transferred).test.ts",
   "test/engine/zmtp/transport/{address,ipc,tcp-table,ws}.test.ts",
@@ -67,11 +69,11 @@ const SHARED = [
   "test/patterns/kit/store/lmdb.test.ts",
   "test/patterns/titanic/{damage,durability,lmdb-store,postgres-store,titanic}.test.ts",
   "test/patterns/{clone,espresso,federation,freelance,kit,last-value-cache,load-balancer,majordomo,pirate,sequenced,suicidal-snail}/!(chaos|guide|pyzmq|stalled-worker|stopped-client|worker-thread).test.ts",
-  "test/process/!(worker-threads|ipc-race|life|end-warning).test.ts",
+  "test/process/!(end-warning).test.ts",
   "test/proxy/{attack,churn,capture,control,drain,live-endpoints,loops,proxies}.test.ts",
   "test/proxy/policy/{flows,peers}.test.ts",
   "test/sockets/pump.test.ts",
-  "test/testing/{network,node,simulate}.test.ts",
+  "test/testing/{network,node,processes,schedules,simulate}.test.ts",
   "test/vectors/*.test.ts",
 ];
 

@@ -4,7 +4,7 @@
  */
 
 /** Blows of the default run. A stop is cheap, the start after a kill is not: most of Majordomo's are stops. */
-const DEFAULTS = { majordomo: 40, pirate: 30, titanic: 10, "binary-star": 13, freelance: 13 } as const;
+const DEFAULTS = { majordomo: 50, pirate: 26, titanic: 8, "binary-star": 8, freelance: 8 } as const;
 
 export type ChaosTest = keyof typeof DEFAULTS;
 
@@ -12,8 +12,8 @@ export const CHAOS_TESTS = Object.keys(DEFAULTS) as ChaosTest[];
 
 export const LONG = process.env.SHOAL_LONG === "1";
 
-/** ms until a wait has failed. Long runs compete with other work: a program may wait for the processor before it starts. */
-export const PATIENCE = LONG ? 60_000 : 8_000;
+/** ms until a wait has failed: a program may wait for the processor for long before it starts. */
+export const PATIENCE = LONG ? 60_000 : 20_000;
 
 /** How many blows a test deals in this run. */
 export function blowsOf(test: ChaosTest): number {

@@ -16,7 +16,7 @@ function track<S extends Socket>(socket: S): S {
 }
 
 function program(source: string, ...args: string[]): Child {
-  const child = start(source, { args, limit: 30_000 });
+  const child = start(source, { args, limit: 90_000 });
   children.push(child);
   return child;
 }
@@ -85,7 +85,7 @@ describe("a worker killed among others", () => {
       taken: total + marks,
       queued: 0,
     });
-  }, 30_000);
+  }, 90_000);
 });
 
 /** What `promise` gives within `ms`, else `undefined`. */
@@ -134,7 +134,7 @@ describe("a server killed and started again 20 times", () => {
     }
     // An engine may hear of its connections a little later than the answers come.
     await expect.poll(() => clients.map((client) => client.stats().reconnects)).toEqual(Array(5).fill(19));
-  }, 30_000);
+  }, 90_000);
 
   it("finds the ipc path free that a killed process has left behind", async () => {
     const folder = await mkdtemp(join(tmpdir(), "shoal-chaos-"));

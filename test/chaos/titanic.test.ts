@@ -11,7 +11,7 @@ import { type Child, start } from "../process/child.js";
 import { Blows, blowsOf, LONG } from "./blows.js";
 
 const KILLS = blowsOf("titanic");
-const LIMIT = LONG ? 3_600_000 : 90_000;
+const LIMIT = LONG ? 3_600_000 : 180_000;
 
 const BROKER = `
 import { MajordomoBroker } from "shoal/patterns";

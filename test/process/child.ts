@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 export const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 
 /** A program that hangs is ended after this time, in ms. */
-const HARD_LIMIT = 15_000;
+const HARD_LIMIT = 35_000;
 
 export interface ChildOptions {
   readonly cwd?: string;

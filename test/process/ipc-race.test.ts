@@ -47,7 +47,7 @@ describe("one ipc path, several programs at once", () => {
 
   beforeAll(async () => {
     for (let i = 0; i < PROGRAMS; i++)
-      programs.push(start(PROGRAM, { env: { SHOAL_ENGINE: "zmtp" }, limit: LONG ? 120_000 : 30_000 }));
+      programs.push(start(PROGRAM, { env: { SHOAL_ENGINE: "zmtp" }, limit: LONG ? 120_000 : 90_000 }));
     for (const program of programs) await program.heard("ready");
   });
 

@@ -117,13 +117,13 @@ it("the command that a failure prints repeats it", async () => {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-});
+}, 150_000);
 
 /** What a program writes, to either output. */
 async function output(command: string, args: readonly string[]): Promise<string> {
   const cwd = fileURLToPath(new URL("../..", import.meta.url));
   const env = { ...process.env, SHOAL_SEED: "", NO_COLOR: "1", TMPDIR: tmpdir() };
-  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: 60_000 });
+  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"], timeout: 70_000 });
   let text = "";
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding("utf8").on("data", (piece: string) => {

@@ -13,7 +13,7 @@ import { until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 
 /** ms that one test may take. */
-const LIMIT = LONG ? 1_800_000 : 60_000;
+const LIMIT = LONG ? 1_800_000 : 180_000;
 /**
  * ms. The pair bears what varies by less than half of it (rules.ts, sentence 2): in a long run alongside other work
  * a process may wait longer than 50 ms for the processor, and the two are fenced then, as they should be.
