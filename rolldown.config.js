@@ -8,7 +8,7 @@
  * (chunks/package-NAME.js), which only those load: whoever installs shoal for its sockets installs none of them. Their
  * licences are gathered in THIRD-PARTY-LICENSES.txt.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { defineConfig } from "rolldown";
 import { licences } from "./scripts/licences.js";
@@ -210,20 +210,23 @@ const IN_BROWSERS = new Map(
   }),
 );
 
-/** @type {Map<string, string>} */
-const NONE = new Map();
-/** For draft sockets, which pages add. */
-const ADDED_IN_BROWSERS = new Map(
-  Object.entries({
-    "node:net": "src/browser/node/net.ts",
-    "src/sockets/define.ts": "src/browser/draft/define.ts",
-  }),
-);
-
-/** @param {string} importer the files of src/browser name what they mean; draft sockets are an addition */
-function standInsFor(importer) {
-  if (importer.includes("/src/browser/")) return NONE;
-  return importer.includes("/src/sockets/draft/") ? ADDED_IN_BROWSERS : IN_BROWSERS;
+/**
+ * Files of classes, in the folder of sockets: what puts them together brings their routings (src/browser/define). So do the
+ * draft sockets, which are an addition and see what stands in for nothing.
+ *
+ * @param {string} importer
+ * @param {string} name of a module that it imports
+ * @returns {string | undefined} the module in its place
+ */
+function standInOf(importer, name) {
+  // Those files name what they mean.
+  if (importer.includes("/src/browser/")) return undefined;
+  const [, folder, file] = /\/src\/sockets\/(?:(draft)\/)?([\w-]+)\.ts$/.exec(importer) ?? [];
+  if (name === "src/sockets/define.ts") {
+    const definer = `src/browser/define/${folder ?? file}.ts`;
+    return existsSync(definer) ? definer : undefined;
+  }
+  return folder === undefined || name.startsWith("node:") ? IN_BROWSERS.get(name) : undefined;
 }
 
 /** The globals of Node.js that the library uses, and which file has each. */
@@ -248,7 +251,7 @@ const inBrowsers = {
     const name = isRelative
       ? relative(".", resolve(dirname(importer), source)).replace(/\.js$/, ".ts")
       : source;
-    const standIn = standInsFor(importer ?? "").get(name);
+    const standIn = standInOf(importer ?? "", name);
     if (standIn !== undefined) return resolve(standIn);
     // Where nothing uses it, it is not in the result; where something does, generateBundle finds it.
     return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;

@@ -31,7 +31,7 @@ export type RoutingOf = (effects: RoutingEffects) => Routing;
 interface Additions {
   curve: CurveParts | undefined;
   inproc: InprocParts | undefined;
-  /** Of draft socket types, from the definition of their classes on. */
+  /** Of each socket type, from the definition of its class on. */
   readonly routings: Partial<Record<SocketTypeName, RoutingOf | undefined>>;
 }
 

@@ -27,7 +27,7 @@ const ENGINE: Engine = {
   capabilities: CAPABILITIES,
   get features() {
     const curve = ADDITIONS.curve !== undefined;
-    const draft = Object.keys(ADDITIONS.routings).length > 0;
+    const draft = routedTypes().includes("Dish");
     return { ipc: false, pgm: false, tipc: false, norm: false, curve, gssapi: false, draft };
   },
   createContext: (options, shared) => new ZmtpContext(options, shared, MACHINE),

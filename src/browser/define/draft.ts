@@ -1,18 +1,13 @@
-/**
- * Puts a draft socket class together, and gives the engine its routing, which a page without such classes does not load. The
- * build gives it to the files of sockets/draft in the place of sockets/define.ts (rolldown.config.js).
- */
-import type { SocketTypeName } from "../../core/socket-type.js";
+/** For the files of sockets/draft: their sockets may have addresses, too. */
 import { PairRouting } from "../../engine/zmtp/routing/pair.js";
 import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
 import { DishRouting, RadioRouting } from "../../engine/zmtp/routing/radio-dish.js";
 import { ServerRouting } from "../../engine/zmtp/routing/server.js";
-import { defineSocket as define } from "../../sockets/define.js";
 import { defineAddressed } from "../../sockets/draft/addressed.js";
 import type { HasCore } from "../../sockets/socket-core.js";
-import { ADDITIONS, type RoutingOf } from "../additions.js";
+import { defineWith } from "./define.js";
 
-const ROUTINGS: Readonly<Partial<Record<SocketTypeName, RoutingOf>>> = {
+const define = /* @__PURE__ */ defineWith({
   Client: (effects) => new PipelineRouting(effects, true, true, true),
   Server: (effects) => new ServerRouting(effects),
   Peer: (effects) => new ServerRouting(effects),
@@ -21,11 +16,13 @@ const ROUTINGS: Readonly<Partial<Record<SocketTypeName, RoutingOf>>> = {
   Scatter: (effects) => new PipelineRouting(effects, true, false, true),
   Gather: (effects) => new PipelineRouting(effects, false, true, true),
   Channel: (effects) => new PairRouting(effects, true),
-};
+});
 
-export function defineSocket(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
+export function defineSocket(
+  socketClass: { readonly prototype: HasCore },
+  type: Parameters<typeof define>[1],
+): void {
   define(socketClass, type);
   // In the place of the methods of sockets without addresses.
   defineAddressed(socketClass, type);
-  ADDITIONS.routings[type] = ROUTINGS[type];
 }
