@@ -78,6 +78,8 @@ export const MAX_UNREAD_BYTES = 16_777_216;
 /** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
+/** ms that a handler of messages or queries may take, unless its option has another number. */
+export const HANDLER_TIMEOUT = 60_000;
 /** Services that one datagram to the group is for, and ids of each service's messages that are remembered, so that none is taken twice. */
 export const MAX_GROUP_TARGETS = 255;
 export const MAX_SEEN_IDS = 1_024;

@@ -10,7 +10,7 @@
 import { checkCallOptions, describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
-import { MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON, STALL_TIME } from "./bounds.js";
+import { HANDLER_TIMEOUT, MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON, STALL_TIME } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
 import {
   checkData,
@@ -43,6 +43,8 @@ import {
 
 /** Characters of a failed handler's message that go to the service that asked. */
 const MAX_FAILURE_TEXT = 1_024;
+/** The longest time that a platform timer holds. */
+const MAX_TIMEOUT = 2_147_483_647;
 const CODEC: ServiceCodec = { head: readServiceHead, decode: decodeService };
 
 const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receive", "evaluate:receive"];
@@ -52,6 +54,7 @@ const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
+  readonly timeout: number;
   readonly call: H;
 }
 
@@ -317,14 +320,14 @@ export class ServiceReceiver {
     }
     this.#context.counts.received += 1;
     const size = sizeOf(message.data);
-    for (const { call } of handlers) {
+    for (const { call, timeout } of handlers) {
       const failed = (error: unknown): void =>
         this.#context.effects.report({ type: "handler:failed", member: message.service, error });
       try {
         const result: unknown = call(message);
         if (isThenable(result)) {
           this.#begin(size);
-          Promise.resolve(result).then(
+          settled(result, timeout).then(
             () => this.#end(size),
             (error: unknown) => {
               this.#end(size);
@@ -359,7 +362,9 @@ export class ServiceReceiver {
     const answered = async (): Promise<void> => {
       let data: string | Buffer;
       try {
-        data = checkData("an answer", (await handler.call(query)) ?? "");
+        const result = handler.call(query);
+        const answer = isThenable(result) ? await settled(result, handler.timeout) : result;
+        data = checkData("an answer", answer ?? "");
       } catch (error) {
         this.#context.effects.report({ type: "handler:failed", member: service, error });
         return this.#sendFailure(service, channel, id, "handler-failed", thrownText(error));
@@ -461,15 +466,31 @@ export class ServiceReceiver {
 }
 
 function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {
-  checkCallOptions(name, options, ["channels"]);
+  checkCallOptions(name, options, ["channels", "timeout"]);
   if (typeof call !== "function")
     throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
-  const { channels } = options;
-  if (channels === undefined) return { channels: undefined, call };
+  const { channels, timeout = HANDLER_TIMEOUT } = options;
+  if (timeout !== -1 && !(Number.isSafeInteger(timeout) && timeout > 0 && timeout <= MAX_TIMEOUT))
+    throw new InvalidArgumentError(
+      `timeout is whole ms from 1 to ${MAX_TIMEOUT}, or -1; got ${describe(timeout)}`,
+    );
+  if (channels === undefined) return { channels: undefined, timeout, call };
   if (!Array.isArray(channels) || channels.length === 0)
     throw new InvalidArgumentError(`channels is an array with at least one; got ${describe(channels)}`);
   for (const channel of channels) checkChannel(channel);
-  return { channels: new Set(channels), call };
+  return { channels: new Set(channels), timeout, call };
+}
+
+/** @returns what a promise of a handler gives, or TimeoutError `ETIMEDOUT`. @param timeout ms; -1: no limit */
+function settled<T>(result: PromiseLike<T>, timeout: number): Promise<T> {
+  if (timeout === -1) return Promise.resolve(result);
+  return new Promise((resolve, reject) => {
+    const late = (): void =>
+      reject(new TimeoutError("ETIMEDOUT", `the handler has not settled within ${timeout} ms`));
+    const timer = setTimeout(late, timeout).unref();
+    const done = (): void => clearTimeout(timer);
+    Promise.resolve(result).then(resolve, reject).finally(done);
+  });
 }
 
 /** Bytes that a program may keep: those of a much larger frame are copied out of it. */

@@ -96,10 +96,15 @@ export type ServiceQueryHandler = (
   query: ServiceQuery,
 ) => string | Uint8Array | undefined | Promise<string | Uint8Array | undefined>;
 
-/** Which channels a handler is for. */
+/** Which channels a handler is for, and how long it may take. */
 export interface HandlerOptions {
   /** Default: all that are joined. */
   readonly channels?: readonly ClusterChannel[] | undefined;
+  /**
+   * ms that a promise of the handler may take, -1: no limit. Default 60,000. Then it counts as failed, with an event `handler:failed` and
+   * TimeoutError `ETIMEDOUT`: a query is answered by that failure, and what the handler returns later is dropped.
+   */
+  readonly timeout?: number | undefined;
 }
 
 /** What happens in the messaging between services. */

@@ -381,6 +381,48 @@ describe("query", () => {
     expect(failed[0]?.error.message).toContain("too many bytes of answers");
   });
 
+  it("is answered by a failure where the handler takes longer than it may, and its place is free then", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const world = new ServiceWorld();
+      const a = world.add("a");
+      const late: ((text: string) => void)[] = [];
+      const never = (): Promise<string> => new Promise((resolve) => late.push(resolve));
+      const b = world.add("b");
+      b.services.onQuery(never);
+      const c = world.add("c");
+      c.services.onQuery(never, { timeout: 100 });
+      const d = world.add("d");
+      d.services.onQuery(never, { timeout: -1 });
+      const query = a.services.query({ services: ["b", "c", "d"], timeout: -1 });
+      await settle();
+      vi.advanceTimersByTime(99);
+      await settle();
+      expect(query.missing.length).toBe(3);
+      vi.advanceTimersByTime(1);
+      await settle();
+      expect([query.missing.length, c.services.stats().handling]).toEqual([2, 0]);
+      vi.advanceTimersByTime(59_900);
+      await settle();
+      expect(query.missing).toEqual([d.service]);
+      expect([b.services.stats().handling, d.services.stats().handling]).toEqual([0, 1]);
+      expect(b.events).toMatchObject([{ type: "handler:failed", error: { code: "ETIMEDOUT" } }]);
+      for (const resolve of late) resolve("late");
+      const { replies, failed } = await query.collect();
+      expect(replies).toMatchObject([{ service: d.service, data: "late" }]);
+      expect(failed.map(({ error }) => error)).toMatchObject([
+        { code: "ERR_SERVICE", reason: "handler-failed" },
+        { code: "ERR_SERVICE", reason: "handler-failed" },
+      ]);
+      for (const timeout of [0, 1.5, -2, 2 ** 31, "1", Number.NaN])
+        expect(() => b.services.onMessage(() => undefined, { timeout: timeout as number })).toThrow(
+          "timeout is",
+        );
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("refuses queries past those that are handled, and takes some again later", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
@@ -500,6 +542,25 @@ describe("handlers", () => {
     expect(b.services.stats()).toMatchObject({ handling: 0, received: 3 });
   });
 
+  it("that take longer than they may give their room back", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const world = new ServiceWorld();
+      const a = world.add("a");
+      const b = world.add("b");
+      b.services.onMessage(() => new Promise(() => undefined), { timeout: 50 });
+      await a.services.send({ services: ["b"], data: "1" });
+      await settle();
+      expect(b.services.stats().handling).toBe(1);
+      vi.advanceTimersByTime(50);
+      await settle();
+      expect(b.services.stats().handling).toBe(0);
+      expect(b.events).toMatchObject([{ type: "handler:failed", error: { code: "ETIMEDOUT" } }]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("that never settle hold up their senders for ten seconds: then messages are dropped, until some settle", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
@@ -508,10 +569,13 @@ describe("handlers", () => {
       const b = world.add("b");
       const free: (() => void)[] = [];
       let got = 0;
-      b.services.onMessage(() => {
-        got += 1;
-        return new Promise<void>((resolve) => free.push(resolve));
-      });
+      b.services.onMessage(
+        () => {
+          got += 1;
+          return new Promise<void>((resolve) => free.push(resolve));
+        },
+        { timeout: -1 },
+      );
       const send = async (count: number): Promise<void> => {
         for (let i = 0; i < count; i++) await a.services.send({ services: ["b"] });
         await settle();
