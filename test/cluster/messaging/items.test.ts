@@ -12,6 +12,9 @@ import {
   ItemReader,
   PublishItem,
 } from "../../../src/cluster/messaging/items.js";
+import { Publication } from "../../../src/cluster/messaging/publication.js";
+import { TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
+import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
 
 const NODE = "0123456789abcdef".repeat(2);
@@ -69,6 +72,54 @@ describe("items of publishing", () => {
     expect(listed).toEqual(rows.map((row) => row.slice(0, 4)));
     const total = (index: number): number => rows.reduce((sum, row) => sum + Number(row[index]), 0);
     expect(total(2) / total(3)).toBeLessThanOrEqual(0.6);
+  });
+
+  test("have an alias in place of the topic, or define it, as the specification has them", () => {
+    const publication = new Publication(new TopicPlan("t"));
+    const item = (alias: number, form: TopicForm, client: number, subtopic: string | undefined): Buffer => {
+      const plan = new TopicPlan("sensors/3/temperature");
+      plan.alias = alias;
+      publication.set(
+        plan,
+        client,
+        undefined,
+        subtopic === undefined ? undefined : encodeName(subtopic),
+        0,
+        "21.5",
+      );
+      publication.encodeHead(form);
+      return Buffer.concat([publication.head.subarray(0, publication.headBytes), Buffer.from("21.5")]);
+    };
+    const rows: readonly (readonly [string, Buffer])[] = [
+      [
+        "DEFINE: 3 stands for sensors/3/temperature, and 21.5 is published",
+        item(3, TopicForm.DEFINE, 1, undefined),
+      ],
+      ["ALIAS: 21.5 is published to 3", item(3, TopicForm.USE, 1, undefined)],
+      [
+        "DEFINE: 300 stands for it from now on, by the client 7, with the subtopic raw",
+        item(300, TopicForm.DEFINE, 7, "raw"),
+      ],
+      ["ALIAS: the same to 300", item(300, TopicForm.USE, 7, "raw")],
+    ];
+    const listed = tableUnder("spec/messaging.md", "Vectors of topic aliases").map(([what, hex]) => [
+      what,
+      codes(hex as string)[0],
+    ]);
+    expect(listed).toEqual(rows.map(([what, bytes]) => [what, bytes.toString("hex")]));
+    // And what is listed is read back.
+    const read = new PublishItem();
+    for (const [at, [, hex]] of listed.entries()) {
+      const bytes = Buffer.from(hex as string, "hex");
+      expect(read.readHead(bytes, 0, bytes.length) && read.readTail()).toBe(true);
+      expect([read.alias, read.client, read.subtopic, read.reader.rest().toString()]).toEqual(
+        at < 2 ? [3, 1, undefined, "21.5"] : [300, 7, "raw", "21.5"],
+      );
+      if (at % 2 === 0)
+        expect(bytes.toString("utf8", read.reader.nameStart, read.reader.nameEnd)).toBe(
+          at === 0 ? "sensors/3/temperature" : "raw",
+        );
+    }
   });
 
   test("are read as they were written", () => {
