@@ -1,6 +1,6 @@
 /** Messages between many nodes of a cluster: to publish to all, to ask all, and a node that comes with many routes. */
 import type { Scenario } from "../contract.js";
-import { FAN_OUT_COLUMNS, fanOutFigures, positive, streamsOf } from "./kit.js";
+import { FAN_OUT_COLUMNS, fanOutFigures, ofRole, positive, streamsOf } from "./kit.js";
 
 /** Processes that nodes are put into, at most; beyond, a process has several, each as many. */
 const MAX_PROCESSES = 40;
@@ -46,8 +46,14 @@ export const clusterPublish: Scenario = {
       },
     ];
   },
-  result: (done, { size }) => fanOutFigures(done, "subscribers", size),
-  columns: FAN_OUT_COLUMNS,
+  result: (done, { size }) => ({
+    ...fanOutFigures(done, "subscribers", size),
+    microsecondsPerCopy: ofRole(done, "publisher")[0]?.extra?.microsecondsPerCopy ?? Number.NaN,
+  }),
+  columns: [
+    ...FAN_OUT_COLUMNS,
+    { name: "microsecondsPerCopy", title: "publisher's processor time a copy", unit: "µs" },
+  ],
   growth: "nodes",
 };
 

@@ -49,13 +49,38 @@ const publisher: Role = async (side) => {
   while ((await node.publish(GREETING, "")) < expected) await pause(LOOK);
   const bodies = new Bodies(side.size);
   const options = { onFull: "wait", timeout: 60_000 } as const;
+  let before = process.cpuUsage();
   for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) before = process.cpuUsage();
     const published = node.publish(TOPIC, bodies.make(k), options);
     if (k % AWAITED === AWAITED - 1) await published;
   }
-  await side.done({ messages: side.count, bytes: side.count * side.size });
+  const copies = await acknowledged(node);
+  const { user, system } = process.cpuUsage(before);
+  const least = expected * (side.warmup + side.count);
+  if (copies < least) throw new Error(`${copies} copies were acknowledged; ${least} at least were sent`);
+  await side.done({
+    messages: side.count,
+    bytes: side.count * side.size,
+    extra: { microsecondsPerCopy: (user + system) / side.count / expected },
+  });
   await node.leave();
 };
+
+/** Waits until all that was sent is acknowledged. @throws where the statistics of a link have another count */
+async function acknowledged(node: ClusterNode): Promise<number> {
+  for (;;) {
+    const peers = node.stats().messaging?.links.peers ?? [];
+    let copies = 0;
+    for (const { name, sent, delivered, waiting, dropped, lost } of peers) {
+      if (dropped + lost > 0 || sent !== delivered + waiting)
+        throw new Error(`to ${name}: ${sent} sent, ${delivered} delivered, ${dropped} dropped, ${lost} lost`);
+      copies += delivered;
+    }
+    if (peers.every(({ waiting }) => waiting === 0)) return copies;
+    await pause(LOOK);
+  }
+}
 
 const subscribers: Role = async (side) => {
   const nodes = await openEach(side, {});
