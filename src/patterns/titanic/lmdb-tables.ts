@@ -13,13 +13,7 @@
  * Every change of a request is one transaction, so a crash leaves no table
  * behind another. A key whose record was set aside is removed when it is met.
  */
-import {
-  type LmdbDatabase,
-  type LmdbEnvironment,
-  type LmdbStats,
-  type LmdbTree,
-  openTable,
-} from "../kit/store/lmdb.js";
+import { type LmdbDatabase, type LmdbEnvironment, openTable, reusableBytes } from "../kit/store/lmdb.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type {
@@ -33,8 +27,6 @@ import type {
 export const TABLES = ["requests", "queue", "replies", "expiry", "damaged", "owner"] as const;
 const PRESENT = Buffer.from([1]);
 const OWNER = Buffer.from("owner");
-/** Pages of a file that belong to no tree. */
-const META_PAGES = 2;
 const AFTER_EVERY_UUID = Buffer.alloc(UUID_BYTES + 1, 0xff);
 
 /** What one transaction changed in the number of records. */
@@ -89,12 +81,7 @@ export class LmdbTables {
   /** Bytes of the file that hold nothing now and are written before it grows. */
   reusableBytes(): number {
     const tables = [this.#requests, this.#queue, this.#replies, this.#expiry];
-    const stats = [...tables, this.#attempts, this.#dead, this.#damaged, this.#owner].map((t) =>
-      t.getStats(),
-    );
-    const { root, free, lastPageNumber, pageSize } = stats[0] as LmdbStats;
-    const used = [...stats, root, free].reduce((sum, tree) => sum + pagesOf(tree), META_PAGES);
-    return Math.max(0, lastPageNumber + 1 - used) * pageSize;
+    return reusableBytes([...tables, this.#attempts, this.#dead, this.#damaged, this.#owner]);
   }
 
   get owner(): Buffer | undefined {
@@ -356,10 +343,6 @@ export class LmdbTables {
     onDamage();
     return undefined;
   }
-}
-
-function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: LmdbTree): number {
-  return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
 function read(database: LmdbDatabase, uuid: Buffer): StoredRecord | string | undefined {

@@ -9,11 +9,10 @@
 
 import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
-import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
-import { loadOptional } from "../../core/optional-package.js";
+import { InvalidArgumentError } from "../../core/errors.js";
 import { checkOptions, integer, text } from "../kit/options.js";
-import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
+import { isOutcomeUnknown, PostgresDatabase } from "../kit/store/postgres.js";
 import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
@@ -27,46 +26,6 @@ import type {
   TitanicStoredDeadLetter,
   TitanicStoreStats,
 } from "./store.js";
-
-export interface PgResult<Row> {
-  readonly rows: Row[];
-  readonly rowCount: number | null;
-}
-
-export interface PgQueries {
-  query<Row>(text: string, values?: readonly unknown[]): Promise<PgResult<Row>>;
-}
-
-export interface PgClient extends PgQueries {
-  /** Gives it back; with an error the connection is closed. */
-  release(error?: unknown): void;
-}
-
-interface PgEvents {
-  on(event: "error", listener: (error: unknown) => void): unknown;
-}
-
-export interface PgPool extends PgQueries {
-  connect(): Promise<PgClient>;
-  on(event: "error", listener: (error: unknown) => void): unknown;
-  on(event: "connect", listener: (client: PgEvents) => void): unknown;
-  end(): Promise<void>;
-}
-
-/** A pool of connections; none is made before the first query. */
-export function openPool(options: object): PgPool {
-  const { Pool } = loadOptional("pg", "Titanic's store on PostgreSQL") as {
-    Pool: new (options: object) => PgPool;
-  };
-  const pool = new Pool(options);
-  // A connection that is lost is made again by the next query, which also reports if it cannot be. The pool listens to
-  // those that are idle only: one that is lost in a transaction would end the process.
-  pool.on("error", ignore);
-  pool.on("connect", (client) => client.on("error", ignore));
-  return pool;
-}
-
-function ignore(): void {}
 
 /** Options of {@link PostgresStore.open}. */
 export interface PostgresStoreOptions {
@@ -115,13 +74,10 @@ const CREATE_LOCK = 7_401_924;
 /** Claims without an answer that are remembered; what more of them took comes back when its lease ends. */
 const MAX_LOST_CLAIMS = 1_000;
 
-/** "off" alone says that a commit may be lost; the other values wait for a disk at least. */
-const DURABLE = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`;
-
 export class PostgresStore implements TitanicStore {
   readonly name = "postgres";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;
-  readonly #pool: PgPool;
+  readonly #database: PostgresDatabase;
   readonly #statements: Statements;
   readonly #writes: GroupCommit<Write, boolean>;
   /** The holder of each request that is claimed here. */
@@ -144,7 +100,7 @@ export class PostgresStore implements TitanicStore {
       throw new InvalidArgumentError(
         `Option table of PostgresStore is up to 40 lower-case letters, digits and _; got ${describe(table)}`,
       );
-    const pool = openPool({
+    const database = new PostgresDatabase("Titanic's store on PostgreSQL", {
       ...(connectionString === undefined ? {} : { connectionString }),
       max: maxConnections,
       connectionTimeoutMillis: timeout,
@@ -152,9 +108,9 @@ export class PostgresStore implements TitanicStore {
       query_timeout: timeout,
       application_name: "shoal titanic",
     });
-    const store = new PostgresStore(pool, statementsFor(table), maxPendingWrites);
+    const store = new PostgresStore(database, statementsFor(table), maxPendingWrites);
     try {
-      await store.#transaction(async (client) => {
+      await store.#database.transaction(async (client) => {
         await client.query("SELECT pg_advisory_xact_lock($1)", [CREATE_LOCK]);
         const { create, isCurrent, upgrade, indexes } = store.#statements;
         for (const statement of create) await client.query(statement);
@@ -163,14 +119,14 @@ export class PostgresStore implements TitanicStore {
         for (const statement of indexes) await client.query(statement);
       });
     } catch (error) {
-      await pool.end();
+      await database.close();
       throw error;
     }
     return store;
   }
 
-  private constructor(pool: PgPool, statements: Statements, maxPendingWrites: number) {
-    this.#pool = pool;
+  private constructor(database: PostgresDatabase, statements: Statements, maxPendingWrites: number) {
+    this.#database = database;
     this.#statements = statements;
     this.#writes = new GroupCommit((writes) => this.#commit(writes), maxPendingWrites);
   }
@@ -184,9 +140,14 @@ export class PostgresStore implements TitanicStore {
     const holder = crypto.randomUUID();
     let rows: ClaimedRow[];
     try {
-      ({ rows } = await this.#write<ClaimedRow>(this.#statements.claim, [service, limit, lease, holder]));
+      ({ rows } = await this.#database.write<ClaimedRow>(this.#statements.claim, [
+        service,
+        limit,
+        lease,
+        holder,
+      ]));
     } catch (error) {
-      if (isUnknown(error) && this.#lostClaims.size < MAX_LOST_CLAIMS) this.#lostClaims.add(holder);
+      if (isOutcomeUnknown(error) && this.#lostClaims.size < MAX_LOST_CLAIMS) this.#lostClaims.add(holder);
       throw error;
     }
     const claimed: TitanicClaimedRequest[] = [];
@@ -204,7 +165,7 @@ export class PostgresStore implements TitanicStore {
   async release(uuid: Buffer, delay: number, failed: boolean): Promise<void> {
     const holder = this.#takeHolder(uuid);
     if (holder === undefined) return;
-    await this.#write(this.#statements.release, [formatUuid(uuid), delay, holder, failed ? 1 : 0]);
+    await this.#database.write(this.#statements.release, [formatUuid(uuid), delay, holder, failed ? 1 : 0]);
   }
 
   async bury(uuid: Buffer, { died, reason, attempts, expires }: TitanicBurial): Promise<boolean> {
@@ -212,14 +173,14 @@ export class PostgresStore implements TitanicStore {
     const holder = this.#claims.get(key);
     if (holder === undefined) return false;
     const values = [formatUuid(uuid), holder, died, reason.replaceAll("\u0000", ""), attempts, expires];
-    const { rowCount } = await this.#write(this.#statements.bury, values);
+    const { rowCount } = await this.#database.write(this.#statements.bury, values);
     this.#claims.delete(key);
     return rowCount !== 0;
   }
 
   async deadLetters(limit: number, after?: Buffer): Promise<TitanicStoredDeadLetter[]> {
     const start = after ?? Buffer.alloc(UUID_BYTES);
-    const { rows } = await this.#query<{
+    const { rows } = await this.#database.query<{
       uuid: string;
       request: Buffer;
       attempts: number;
@@ -239,7 +200,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   async requeue(uuid: Buffer, expires: number): Promise<boolean> {
-    return (await this.#write(this.#statements.requeue, [formatUuid(uuid), expires])).rowCount !== 0;
+    return (await this.#database.write(this.#statements.requeue, [formatUuid(uuid), expires])).rowCount !== 0;
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
@@ -249,7 +210,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
-    const { rows } = await this.#query<{
+    const { rows } = await this.#database.query<{
       damaged: boolean;
       reply: Buffer | null;
       request: Buffer;
@@ -270,11 +231,11 @@ export class PostgresStore implements TitanicStore {
   }
 
   async expire(limit: number): Promise<number> {
-    return (await this.#write(this.#statements.expire, [limit])).rowCount ?? 0;
+    return (await this.#database.write(this.#statements.expire, [limit])).rowCount ?? 0;
   }
 
   async services(limit: number): Promise<Buffer[]> {
-    const { rows } = await this.#query<{ service: Buffer }>(this.#statements.services, [limit]);
+    const { rows } = await this.#database.query<{ service: Buffer }>(this.#statements.services, [limit]);
     return rows.map(({ service }) => service);
   }
 
@@ -285,7 +246,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   close(): Promise<void> {
-    this.#closed ??= this.#writes.close().then(() => this.#pool.end());
+    this.#closed ??= this.#writes.close().then(() => this.#database.close());
     return this.#closed;
   }
 
@@ -295,7 +256,7 @@ export class PostgresStore implements TitanicStore {
     const answers = writes.filter((write) => write.kind === "answer");
     const forgets = writes.filter((write) => write.kind === "forget");
     const { put, answer, forget } = this.#statements;
-    return this.#transaction(async (client) => {
+    return this.#database.transaction(async (client) => {
       const added = new Set<string>();
       const answered = new Set<string>();
       if (puts.length > 0) {
@@ -330,7 +291,7 @@ export class PostgresStore implements TitanicStore {
   async #sound(uuid: Buffer, bytes: Buffer): Promise<StoredRecord | undefined> {
     const record = decodeRecord(bytes);
     if (typeof record !== "string") return record;
-    const { rowCount } = await this.#write(this.#statements.setAside, [formatUuid(uuid)]);
+    const { rowCount } = await this.#database.write(this.#statements.setAside, [formatUuid(uuid)]);
     if (rowCount !== 0) {
       this.#damaged += 1;
       this.onDamage?.({ uuid: formatUuid(uuid), reason: record });
@@ -342,7 +303,7 @@ export class PostgresStore implements TitanicStore {
   async #reclaim(): Promise<void> {
     if (this.#lostClaims.size === 0) return;
     const holders = [...this.#lostClaims];
-    await this.#write(this.#statements.reclaim, [holders]);
+    await this.#database.write(this.#statements.reclaim, [holders]);
     for (const holder of holders) this.#lostClaims.delete(holder);
   }
 
@@ -352,89 +313,6 @@ export class PostgresStore implements TitanicStore {
     this.#claims.delete(key);
     return holder;
   }
-
-  /** A statement that changes nothing; asked again once, since a connection of the pool may have been lost unnoticed. */
-  async #query<Row>(text: string, values: readonly unknown[]): Promise<PgResult<Row>> {
-    try {
-      return await this.#run(text, values, true);
-    } catch (error) {
-      if (!isUnknown(error)) throw error;
-      return this.#run(text, values, false);
-    }
-  }
-
-  /** A statement that is a transaction of its own: when the connection is lost its outcome is unknown. */
-  #write<Row>(text: string, values: readonly unknown[]): Promise<PgResult<Row>> {
-    return this.#run(text, values, true);
-  }
-
-  /** @param repeatable whether a lost answer is reported as an unknown outcome */
-  async #run<Row>(text: string, values: readonly unknown[], repeatable: boolean): Promise<PgResult<Row>> {
-    if (this.#closed !== undefined) throw new ClosedError("EBADF", "The store is closed");
-    const client = await this.#connect();
-    try {
-      const result = await client.query<Row>(text, values);
-      client.release();
-      return result;
-    } catch (error) {
-      client.release(error);
-      throw repeatable && !isRefusal(error) ? outcomeUnknown(error) : failed(error);
-    }
-  }
-
-  async #connect(): Promise<PgClient> {
-    try {
-      return await this.#pool.connect();
-    } catch (error) {
-      throw failed(error);
-    }
-  }
-
-  async #transaction<T>(run: (client: PgClient) => Promise<T>): Promise<T> {
-    const client = await this.#connect();
-    let committing = false;
-    try {
-      await client.query("BEGIN");
-      await client.query(DURABLE);
-      const result = await run(client);
-      committing = true;
-      await client.query("COMMIT");
-      client.release();
-      return result;
-    } catch (error) {
-      // The connection's state is not known: it goes, and with it the transaction, unless it was committed.
-      client.release(error);
-      throw committing && !isRefusal(error) ? outcomeUnknown(error) : failed(error);
-    }
-  }
-}
-
-/**
- * Whether the database itself said that it did not do it. Anything more severe ends the connection, and may come
- * after a commit took place; so may a connection that is cut, and a time-out of ours.
- */
-function isRefusal(error: unknown): boolean {
-  const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
-  // The severity is in the database's language; the classes of code are those that never end a connection.
-  return severity === "ERROR" || (typeof code === "string" && /^(2[2-8]|3[4-9B]|4[024])/.test(code));
-}
-
-function isUnknown(error: unknown): boolean {
-  return error instanceof StoreError && error.reason === "outcome-unknown";
-}
-
-function outcomeUnknown(cause: unknown): StoreError {
-  const message =
-    "The connection to the database was lost before it answered; whether it did it is not known";
-  return new StoreError("outcome-unknown", message, { cause });
-}
-
-/** Class 53 of PostgreSQL's codes: no disk, no memory, no connection left. */
-function failed(cause: unknown): StoreError {
-  const code = (cause as { code?: unknown } | null)?.code;
-  if (typeof code === "string" && code.startsWith("53"))
-    return new StoreError("full", "The database has no room left; nothing was kept", { cause });
-  return new StoreError("failed", "The database failed; nothing was kept", { cause });
 }
 
 function fromText(uuid: string): Buffer {

@@ -1,9 +1,10 @@
 import { createRequire } from "node:module";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { PgPool } from "../../../src/patterns/kit/store/postgres.js";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
-import { type PgPool, PostgresStore } from "../../../src/patterns/titanic/postgres-store.js";
+import { PostgresStore } from "../../../src/patterns/titanic/postgres-store.js";
 
 import { Titanic } from "../../../src/patterns/titanic/titanic.js";
 import { missing } from "../../support/peers.js";

@@ -153,6 +153,21 @@ export function openTable(environment: LmdbEnvironment, name: string): LmdbDatab
   return environment.openDB(name, { encoding: "binary", keyEncoding: "binary" });
 }
 
+/** Pages of a file that belong to no tree. */
+const META_PAGES = 2;
+
+/** Bytes of a file that hold nothing now and are written before it grows. @param tables all that it has */
+export function reusableBytes(tables: readonly LmdbDatabase[]): number {
+  const stats = tables.map((table) => table.getStats());
+  const { root, free, lastPageNumber, pageSize } = stats[0] as LmdbStats;
+  const used = [...stats, root, free].reduce((sum, tree) => sum + pagesOf(tree), META_PAGES);
+  return Math.max(0, lastPageNumber + 1 - used) * pageSize;
+}
+
+function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: LmdbTree): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages;
+}
+
 /** The error of a store whose commit failed: a StoreError as it is, else `failed` with the system's error as its cause. */
 export async function commitFailed(error: unknown, directory: string): Promise<StoreError> {
   if (error instanceof StoreError) return error;

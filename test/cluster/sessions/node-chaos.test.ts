@@ -1,0 +1,155 @@
+/** Servers of sessions on nodes in processes of their own, killed with -9 under load, on each store that outlives a process. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { SessionClient, type SessionMessage } from "../../../src/cluster/sessions/index.js";
+import { PostgresServer } from "../../patterns/titanic/postgres-server.js";
+import { type Child, start } from "../../process/child.js";
+import { missing } from "../../support/peers.js";
+
+/** Servers killed, for each store. */
+const KILLS = process.env.SHOAL_LONG === "1" ? 1_000 : 4;
+const LIMIT = 60_000 + KILLS * 20_000;
+const PORT = 10_000 + ((process.pid * 13) % 20_000);
+
+const PROGRAM = `
+import { ClusterNode } from "shoal/cluster";
+import { LmdbSessionStore, PostgresSessionStore, SessionServer } from "shoal/sessions";
+const [kind, where, endpoint, name, group, port] = process.argv.slice(1);
+const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false });
+await node.start();
+const store = kind === "lmdb" ? LmdbSessionStore.open(where) : await PostgresSessionStore.open({ connectionString: where });
+const server = new SessionServer({ node, store, pollInterval: 200 });
+console.log("at " + (await server.bind(endpoint)));
+`;
+
+const children = new Set<Child>();
+const clients: SessionClient[] = [];
+let made = 0;
+
+afterEach(async () => {
+  await Promise.all(clients.splice(0).map((client) => client.close({ linger: 0 })));
+  for (const child of children) await child.kill();
+  children.clear();
+});
+
+interface Place {
+  readonly endpoint: string;
+  child: Child;
+}
+
+function client(places: readonly Place[], id: string): SessionClient {
+  const endpoints = places.map(({ endpoint }) => endpoint);
+  const result = new SessionClient(endpoints, { id, timeout: -1 });
+  clients.push(result);
+  return result;
+}
+
+async function run(kind: string, where: string): Promise<void> {
+  const group = `sessions-${process.pid}-${made}`;
+  const place = async (endpoint: string): Promise<Place> => {
+    made += 1;
+    const args = [kind, where, endpoint, `server${made}`, group, String(PORT)];
+    const child = start(PROGRAM, { args, limit: LIMIT });
+    children.add(child);
+    return { endpoint: (await child.line()).slice("at ".length), child };
+  };
+  const places = await Promise.all(Array.from({ length: 3 }, () => place("tcp://127.0.0.1:*")));
+
+  const writer = client(places, "writer");
+  let reader = client([...places].reverse(), "reader");
+  await reader.subscribe("load/#");
+  const published: string[] = [];
+  let isOver = false;
+  const loops = Array.from({ length: 8 }, async (_, topic) => {
+    for (let i = 0; !isOver; i++) {
+      const text = `${topic} ${i}`;
+      await writer.publish(`load/${topic}`, text, { id: text });
+      published.push(text);
+    }
+  });
+  const received: string[] = [];
+  const acknowledged = new Set<string>();
+  let waits: (() => void)[] = [];
+  const read = async (): Promise<void> => {
+    for await (const message of reader as AsyncIterable<SessionMessage>) {
+      const text = String(message.data);
+      received.push(text);
+      // What an earlier program of the session has acknowledged may come again: the store had not heard of it.
+      if (acknowledged.has(text)) expect(message.redelivered).toBe(true);
+      acknowledged.add(text);
+      message.acknowledge();
+      for (const wait of waits.splice(0)) wait();
+    }
+  };
+  let reading = read();
+  const after = async (count: number): Promise<void> => {
+    const until = received.length + count;
+    while (received.length < until) await new Promise<void>((resolve) => waits.push(resolve));
+  };
+  let slowest = 0;
+  for (let kills = 0; kills < KILLS; kills++) {
+    await after(50);
+    const victim = places[kills % places.length] as Place;
+    await victim.child.kill();
+    children.delete(victim.child);
+    const since = performance.now();
+    await after(1);
+    slowest = Math.max(slowest, performance.now() - since);
+    if (kills % 2 === 1) {
+      // The reader's program is killed, too: another one opens its session while that one's connection stands.
+      const before = reader;
+      reader = client(places, "reader");
+      await reading.catch((error: unknown) => expect(error).toMatchObject({ reason: "taken" }));
+      await before.close({ linger: 0 });
+      reading = read();
+    }
+    await after(50);
+    victim.child = (await place(victim.endpoint)).child;
+  }
+  isOver = true;
+  await Promise.all(loops);
+  const last = await writer.publish("load/last", "last");
+  expect(last.sessions).toBe(1);
+  while (!acknowledged.has("last")) await new Promise<void>((resolve) => waits.push(resolve));
+  waits = [];
+  await reader.close();
+  await reading;
+
+  // Nothing that was acknowledged to the publisher is lost.
+  expect(published.filter((text) => !acknowledged.has(text))).toEqual([]);
+  // Once, but for what a program of the session had not reported when it was killed: its window at most.
+  const seen = new Set<string>();
+  const firsts = received.filter((text) => !seen.has(text) && seen.add(text));
+  expect(received.length - firsts.length).toBeLessThanOrEqual((KILLS / 2) * 256);
+  // In order.
+  for (let topic = 0; topic < 8; topic++) {
+    const numbers = firsts.filter((text) => text.startsWith(`${topic} `)).map((text) => Number(text.split(" ")[1]));
+    expect(numbers).toEqual(numbers.map((_, i) => i));
+  }
+  console.info(`${kind}: ${published.length} publications, ${KILLS} kills, ${received.length - firsts.length} came twice, slowest ${slowest.toFixed(0)} ms`);
+}
+
+describe("servers killed with -9 under load", () => {
+  let directory: string;
+  beforeAll(() => {
+    directory = mkdtempSync(join(tmpdir(), "shoal-sessions-"));
+  });
+  afterAll(() => {
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it("lose nothing on LMDB", () => run("lmdb", directory), LIMIT);
+
+  describe.skipIf(missing("postgresql"))("with PostgreSQL", () => {
+    let server: PostgresServer;
+    beforeAll(async () => {
+      server = await PostgresServer.start();
+    }, 30_000);
+    afterAll(async () => {
+      await server?.stop();
+    });
+    it("lose nothing", () => run("postgres", server.connectionString), LIMIT);
+  });
+});
