@@ -5,12 +5,12 @@
  *   s/ID                the session: who has it, its limits, its counters
  *   f/ID                its filters
  *   q/ID/LIFE/NUMBER    a message that it has not acknowledged
- *   i/ID/HASH           a message id that it published with, and when
- *   j/ID/SLOT           the hash in a place of the window of these ids
+ *   i/ID/LIFE/HASH      a message id that it published with, and when
+ *   j/ID/LIFE/SLOT      the hash in a place of the window of these ids
  *   v                   how often filters of any session have changed
  *   c/NUMBER            whose filters changed then
  *   n/SERVER            a server that runs: a number that grows
- *   g/ID/LIFE           messages of a session that was removed, to be removed as well
+ *   g/ID/LIFE           messages, and message ids, of a session that was removed, to be removed as well
  *
  * LIFE is another one each time the session is made, so a number of a message is never used twice. Each value is a record
  * with a checksum (patterns/kit/store/record.ts).
@@ -109,9 +109,8 @@ export const keys = {
   session: (id: string) => `s/${id}`,
   filters: (id: string) => `f/${id}`,
   message: (id: string, life: string, number: number) => `q/${id}/${life}/${hex(number)}`,
-  publishedId: (id: string, message: string) => `i/${id}/${hashOf(message)}`,
-  publishedHash: (id: string, hash: string) => `i/${id}/${hash}`,
-  idSlot: (id: string, slot: number) => `j/${id}/${hex(slot)}`,
+  publishedId: (id: string, life: string, hash: string) => `i/${id}/${life}/${hash}`,
+  idSlot: (id: string, life: string, slot: number) => `j/${id}/${life}/${hex(slot)}`,
   directory: "v",
   change: (number: number) => `c/${hex(number)}`,
   server: (id: string) => `n/${id}`,

@@ -226,14 +226,14 @@ export function detach(view: View, handle: SessionHandle, sent: number, now: num
   }
 }
 
-/** Removes a session; its messages are removed later, as `sweepMessages` finds them. */
+/** Removes a session; its messages and message ids are removed later, by a sweep (sweeper.ts). */
 function remove(view: View, id: string, record: SessionRecord): void {
   view.set(keys.session(id), undefined);
   if (readFilters(view, id).length > 0) {
     view.set(keys.filters(id), undefined);
     noteChange(view, id);
   }
-  if (record.count > 0) view.set(keys.removed(id, record.life), encodeJson(0));
+  if (record.count > 0 || record.ids > 0) view.set(keys.removed(id, record.life), encodeJson(0));
 }
 
 /** An operator removes a session. @returns who had it @throws SessionError `gone` */
@@ -318,7 +318,7 @@ export function publish(
   if (number !== self.published + 1)
     throw new SessionError("invalid", `The publication ${number} follows ${self.published}`);
   const counted = { ...self, published: number };
-  if (id !== "" && isRepeated(view, handle.id, id, now)) {
+  if (id !== "" && isRepeated(view, handle, id, now)) {
     writeSession(view, handle.id, counted);
     return duplicate(undefined);
   }
@@ -339,7 +339,7 @@ export function publish(
     }
     rooms.push({ target, ...room });
   }
-  if (id !== "") remember(view, handle.id, self.ids, id, now);
+  if (id !== "") remember(view, handle, self.ids, id, now);
   writeSession(view, handle.id, publisher);
   const encoded = rooms.some(({ isKept }) => isKept) ? encodeMessage(message) : undefined;
   const owners: { session: string; server: string }[] = [];
@@ -399,21 +399,27 @@ function makeRoom(view: View, id: string, record: SessionRecord, size: number): 
 }
 
 /** Whether a client has published with this message id within the window. */
-function isRepeated(view: View, session: string, id: string, now: number): boolean {
-  const key = keys.publishedId(session, id);
+function isRepeated(view: View, { id, life }: SessionHandle, message: string, now: number): boolean {
+  const key = keys.publishedId(id, life, hashOf(message));
   const bytes = view.get(key);
   return bytes !== undefined && now - (decodeJson(key, bytes) as number) < ID_WINDOW_TIME;
 }
 
 /** A message id takes the place of the one that was published with `ID_WINDOW` ids before it. */
-function remember(view: View, session: string, count: number, id: string, now: number): void {
-  const slot = keys.idSlot(session, count % ID_WINDOW);
-  const hash = hashOf(id);
+function remember(
+  view: View,
+  { id, life }: SessionHandle,
+  count: number,
+  message: string,
+  now: number,
+): void {
+  const slot = keys.idSlot(id, life, count % ID_WINDOW);
+  const hash = hashOf(message);
   const bytes = view.get(slot);
   const before = bytes === undefined ? undefined : (decodeJson(slot, bytes) as string);
-  if (before !== undefined && before !== hash) view.set(keys.publishedHash(session, before), undefined);
+  if (before !== undefined && before !== hash) view.set(keys.publishedId(id, life, before), undefined);
   view.set(slot, encodeJson(hash));
-  view.set(keys.publishedHash(session, hash), encodeJson(now));
+  view.set(keys.publishedId(id, life, hash), encodeJson(now));
 }
 
 /** What a connection reports of its messages. */

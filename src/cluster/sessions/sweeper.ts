@@ -5,7 +5,7 @@
 import { MAX_SERVERS, REMOVED_AT_ONCE, SWEPT_AT_ONCE } from "./bounds.js";
 import { after, decodeJson, encodeJson, keys, lastPart, rangeOf, type SessionRecord } from "./records.js";
 import * as rules from "./rules.js";
-import type { SessionStore } from "./store.js";
+import type { SessionStore, SessionStoreEntry } from "./store.js";
 import type { Transactions } from "./transactions.js";
 
 /** Bytes of sessions, and of messages, that are read at once. */
@@ -135,11 +135,12 @@ export class Sweeper {
     const range = rangeOf("g/");
     for (const { key } of await this.#store.scan({ ...range, limit: 4, maxBytes: SCAN_BYTES })) {
       const [, id, life] = key.split("/") as [string, string, string];
-      const entries = await this.#store.scan({
-        ...rangeOf(`q/${id}/${life}/`),
-        limit: REMOVED_AT_ONCE,
-        maxBytes: SCAN_BYTES,
-      });
+      const entries: SessionStoreEntry[] = [];
+      for (const kind of ["q", "i", "j"]) {
+        const range = rangeOf(`${kind}/${id}/${life}/`);
+        const limit = REMOVED_AT_ONCE - entries.length;
+        if (limit > 0) entries.push(...(await this.#store.scan({ ...range, limit, maxBytes: SCAN_BYTES })));
+      }
       await this.#transactions.run((view) => {
         for (const entry of entries) view.set(entry.key, undefined);
         if (entries.length === 0) view.set(key, undefined);

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { SessionClient, type SessionMessage } from "../../../src/cluster/sessions/index.js";
 import { PostgresServer } from "../../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../../process/child.js";
@@ -125,31 +125,40 @@ async function run(kind: string, where: string): Promise<void> {
   expect(received.length - firsts.length).toBeLessThanOrEqual((KILLS / 2) * 256);
   // In order.
   for (let topic = 0; topic < 8; topic++) {
-    const numbers = firsts.filter((text) => text.startsWith(`${topic} `)).map((text) => Number(text.split(" ")[1]));
+    const numbers = firsts
+      .filter((text) => text.startsWith(`${topic} `))
+      .map((text) => Number(text.split(" ")[1]));
     expect(numbers).toEqual(numbers.map((_, i) => i));
   }
-  console.info(`${kind}: ${published.length} publications, ${KILLS} kills, ${received.length - firsts.length} came twice, slowest ${slowest.toFixed(0)} ms`);
+  console.info(
+    `${kind}: ${published.length} publications, ${KILLS} kills, ${received.length - firsts.length} came twice, slowest ${slowest.toFixed(0)} ms`,
+  );
 }
 
-describe("servers killed with -9 under load", () => {
-  let directory: string;
-  beforeAll(() => {
-    directory = mkdtempSync(join(tmpdir(), "shoal-sessions-"));
-  });
-  afterAll(() => {
-    rmSync(directory, { recursive: true, force: true });
-  });
+describe("servers killed with -9 under load lose nothing", () => {
+  it(
+    "on LMDB",
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), "shoal-sessions-"));
+      try {
+        await run("lmdb", directory);
+      } finally {
+        rmSync(directory, { recursive: true, force: true });
+      }
+    },
+    LIMIT,
+  );
 
-  it("lose nothing on LMDB", () => run("lmdb", directory), LIMIT);
-
-  describe.skipIf(missing("postgresql"))("with PostgreSQL", () => {
-    let server: PostgresServer;
-    beforeAll(async () => {
-      server = await PostgresServer.start();
-    }, 30_000);
-    afterAll(async () => {
-      await server?.stop();
-    });
-    it("lose nothing", () => run("postgres", server.connectionString), LIMIT);
-  });
+  it.skipIf(missing("postgresql"))(
+    "in PostgreSQL",
+    async () => {
+      const server = await PostgresServer.start();
+      try {
+        await run("postgres", server.connectionString);
+      } finally {
+        await server.stop();
+      }
+    },
+    LIMIT,
+  );
 });

@@ -123,6 +123,8 @@ describe("a session", () => {
     messages.push(...(await take(reader, 150)));
     await Promise.all(sent);
     expect(texts(messages)).toEqual(Array.from({ length: 200 }, (_, i) => String(i)));
+    await writer.publish("t", "after");
+    expect(texts(await take(reader, 1))).toEqual(["after"]);
     expect(reader.endpoint).toBe(two.endpoint);
   });
 
