@@ -9,6 +9,8 @@ import { Child, start } from "../../process/child.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const world = new World("zmtp", "tcp");
+/** For its certificates. */
+const secured = new World("zmtp", "wss");
 const children: Child[] = [];
 const INTERVAL = 100;
 /** What a peer does other things for, in ms. */
@@ -104,19 +106,35 @@ function watchLeave(sender: ReturnType<World["push"]> | ReturnType<World["dealer
 describe("a process that is stopped", () => {
   const ECHO = `
     import { Context, Router } from "shoal";
-    const router = new Router({ context: new Context({ engine: "zmtp" }), heartbeatInterval: 0 });
-    await router.bind(process.argv[1]);
+    const [endpoint, certificates] = process.argv.slice(1);
+    const router = new Router({ context: new Context({ engine: "zmtp" }), heartbeatInterval: 0, ...JSON.parse(certificates) });
+    await router.bind(endpoint);
     console.log(router.lastEndpoint);
     for await (const message of router) await router.send(message);
   `;
 
-  it.each([
+  const ENDPOINTS = [
     "tcp://127.0.0.1:*",
     "ipc://*",
-  ])("keeps its connection up to the stall time-out, and loses it then (%s)", async (endpoint) => {
-    const child = own(start(ECHO, { args: [endpoint] }));
+    ...["tls", "ws", "wss"].map((each) => `${each}://127.0.0.1:*`),
+  ];
+
+  /** Options of sockets at an endpoint. */
+  const certificatesOf = (endpoint: string) =>
+    /^(?:tls|wss):/.test(endpoint) ? secured.transportOptions : {};
+
+  it.each(
+    ENDPOINTS,
+  )("keeps its connection up to the stall time-out, and loses it then (%s)", async (endpoint) => {
+    const certificates = certificatesOf(endpoint);
+    const child = own(start(ECHO, { args: [endpoint, JSON.stringify(certificates)] }));
     const target = await child.line();
-    const options = { heartbeatInterval: INTERVAL, reconnectInterval: 5, receiveTimeout: 8_000 };
+    const options = {
+      ...certificates,
+      heartbeatInterval: INTERVAL,
+      reconnectInterval: 5,
+      receiveTimeout: 8_000,
+    };
     const patient = world.dealer(options);
     const stall = 8 * INTERVAL;
     const strict = world.dealer({ ...options, heartbeatStallTimeout: stall });
@@ -140,5 +158,28 @@ describe("a process that is stopped", () => {
     expect(String(await patient.receive())).toBe("still there?");
     await until(() => strict.stats().peers === 1, "the reconnect of the other");
     expect(patient.stats()).toMatchObject({ peers: 1, reconnects: 0 });
+  });
+
+  it.each(
+    ENDPOINTS,
+  )("in the middle of a handshake is waited for no longer than handshakeInterval, and is connected to when it goes on (%s)", async (endpoint) => {
+    const certificates = certificatesOf(endpoint);
+    const child = own(start(ECHO, { args: [endpoint, JSON.stringify(certificates)] }));
+    const target = await child.line();
+    const dealer = world.dealer({
+      ...certificates,
+      handshakeInterval: 5 * INTERVAL,
+      reconnectInterval: 5,
+      receiveTimeout: 8_000,
+    });
+    const late = nextEvent(dealer, "handshake:error:other");
+    child.process.kill("SIGSTOP");
+    dealer.connect(target);
+    expect((await late).error.message).toContain(`within ${5 * INTERVAL} ms`);
+    expect(dealer.stats().peers).toBe(0);
+    child.process.kill("SIGCONT");
+    // One attempt may have to be given up on a busy machine: its time is short.
+    await dealer.send("there?");
+    expect(String(await dealer.receive())).toBe("there?");
   });
 });
