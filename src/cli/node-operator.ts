@@ -6,9 +6,9 @@
  */
 import { lookup } from "node:dns/promises";
 import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
-import { checkChannel } from "../cluster/messaging/channels.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
 import { bytesToJson } from "./format.js";
+import { channelOf } from "./node-arguments.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
@@ -560,15 +560,4 @@ function viewOf(member: Service, isSelf = false): NodeView {
     ...(zre === true ? { zre } : {}),
     ...(yields ? { yields: true } : {}),
   };
-}
-
-/**
- * What looks like a number is one, and anything else a name.
- *
- * @throws InvalidArgumentError `EINVAL` for a number that is not a channel's, which nobody means as a name, and for what is no name
- */
-function channelOf(text: string): ClusterChannel {
-  const channel = /^[-+]?[\d.]+$/.test(text) ? Number(text) : text;
-  checkChannel(channel);
-  return channel;
 }

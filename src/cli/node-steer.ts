@@ -3,8 +3,9 @@
 import { clusterNames } from "../cluster/index.js";
 import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
-import { describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
+import { asUsage, describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
 import { Log } from "./log.js";
+import { checkArguments } from "./node-arguments.js";
 import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-commands.js";
 import { endpointFault, runningEndpoints } from "./node-endpoint.js";
 import { namesText } from "./node-text.js";
@@ -47,6 +48,7 @@ export async function steer(
   for (const [member, { accepts, expected }] of Object.entries(command.members))
     if (members[member] !== undefined && !accepts(members[member]))
       throw new UsageError(`${member} is ${expected}`);
+  await asUsage(() => checkArguments(name, members));
   const { timeout = command.timeout ?? TIMEOUT, json } = settings;
   const security = await securityOf(settings);
   const stop = new Stop().listen();

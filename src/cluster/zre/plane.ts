@@ -458,7 +458,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 }
 
-function checkGroup(group: unknown): asserts group is string {
+/** @throws InvalidArgumentError `EINVAL` for what is not the name of a group: 1 to 255 bytes, without NUL */
+export function checkGroup(group: unknown): asserts group is string {
   const fault = textFault(group, MAX_ZRE_GROUP, 1);
   if (fault !== undefined) throw new InvalidArgumentError(`group ${fault}`);
 }
