@@ -460,3 +460,49 @@ it("an end that closes refuses new channels, and keeps the others", () => {
   settle(a, b);
   expect(b.ends.get(1)?.received).toBe(10_000);
 });
+
+/** One channel that sends without end over a way of a rate (bytes/ms) and a latency (ms), for so many virtual ms. */
+function busyWay(rate: number, latency: number, forMs: number) {
+  const step = 0.05;
+  const at = { now: 0 };
+  const settings = { window: 65_536, peerWindow: 65_536, maxWindow: 4_194_304, maxUnread: 2 ** 28 };
+  const sender = new Side(true, () => at.now, settings);
+  const reader = new Side(false, () => at.now, settings);
+  sender.checksBytes = false;
+  reader.checksBytes = false;
+  const there: { bytes: Buffer; at: number }[] = [];
+  const back: { bytes: Buffer; at: number }[] = [];
+  const piece = Buffer.alloc(65_528);
+  const { state } = sender.open("busy");
+  let free = 0;
+  let worst = 0;
+  for (; at.now < forMs; at.now += step) {
+    while (there[0] !== undefined && there[0].at <= at.now)
+      reader.rules.receive((there.shift() as { bytes: Buffer }).bytes, at.now);
+    while (back[0] !== undefined && back[0].at <= at.now)
+      sender.rules.receive((back.shift() as { bytes: Buffer }).bytes, at.now);
+    for (const end of reader.ends.values()) reader.read(end, 1 << 30);
+    while (state.waitingBytes < 1 << 20) sender.rules.write(state, [piece]);
+    for (let bytes = sender.take(); bytes.length > 0; bytes = sender.take()) {
+      free = Math.max(free, at.now) + bytes.length / rate;
+      there.push({ bytes, at: free + latency });
+      if (at.now > forMs / 2) worst = Math.max(worst, free - at.now);
+    }
+    const answer = reader.take();
+    if (answer.length > 0) back.push({ bytes: answer, at: at.now + latency });
+  }
+  const end = reader.ends.get(1) as End;
+  return { worst, carried: end.received / forMs / rate, window: end.state.window.size };
+}
+
+describe("a window that grows", () => {
+  it("fills a fast way, and holds no queue there that delays other channels for long", () => {
+    const { worst, carried } = busyWay(500_000, 0.1, 120);
+    expect(carried).toBeGreaterThan(0.9);
+    expect(worst).toBeLessThan(5);
+  });
+
+  it("is as large as a long way needs, with a queue or without", () => {
+    expect(busyWay(100_000, 20, 1_500).window).toBe(4_194_304);
+  });
+});
