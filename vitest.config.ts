@@ -98,6 +98,12 @@ const LONG = [
   "process/life",
   "bench/peers",
   "interop/sockets-engines",
+  "cluster/requests/node-chaos",
+  "interop/kill-midway",
+  "cluster/node-outages",
+  "patterns/majordomo/worker-thread",
+  "cli/signals",
+  "cli/top",
 ].map((name) => `/test/${name}.test.ts`);
 
 class LongFirst extends BaseSequencer {
