@@ -215,6 +215,60 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
       await page.close();
     });
 
+    it("a name is bound once: by the next one when it is unbound, or its page is gone", async () => {
+      const [page, other] = [await openSharing(), await openSharing()];
+      const bind = `(async () => {
+        globalThis.pull ??= new shoal.Pull();
+        return pull.bind("inproc://once").catch(({ code }) => code);
+      })()`;
+      expect(await page.evaluate(bind)).toBe("inproc://once");
+      expect(await other.evaluate(bind)).toBe("EADDRINUSE");
+      expect(
+        await other.evaluate(`(() => {
+          try { pull.bindSync("inproc://now"); } catch ({ code }) { return code; }
+        })()`),
+      ).toBe("NOT_SUPPORTED");
+      await page.evaluate("pull.unbind('inproc://once')");
+      expect(await other.evaluate(bind)).toBe("inproc://once");
+      expect(await page.evaluate(bind)).toBe("EADDRINUSE");
+      await other.close();
+      await expect.poll(() => page.evaluate(bind), { timeout: TIMEOUT }).toBe("inproc://once");
+      await page.close();
+    });
+
+    it("what other scripts post on the channels does no harm", async () => {
+      const page = await openSharing();
+      await page.evaluate(`(async () => {
+        globalThis.faults = [];
+        addEventListener("error", ({ message }) => faults.push(message));
+        globalThis.pull = new shoal.Pull();
+        await pull.bind("inproc://target");
+        const name = "shoal.inproc/2/${CHANNEL}";
+        const junk = new BroadcastChannel(name);
+        const offered = new Promise((resolve) => {
+          junk.onmessage = ({ data }) => { if (data.kind === "offer") resolve(data); };
+        });
+        for (const each of [null, undefined, 5, "text", [], {}, { kind: "accept" }, { kind: "offer" }, { kind: "hello" }])
+          junk.postMessage(each);
+        junk.postMessage({ kind: "seek", from: "junk", name: "inproc://target", seek: "1" });
+        const { from, place } = await offered;
+        const port = new BroadcastChannel(name + "/" + place);
+        junk.postMessage({ kind: "accept", to: from, place });
+        await new Promise((resolve) => { port.onmessage = resolve; });
+        for (const each of ["ready", null, [0, null], [0, { socketType: 5 }], new ArrayBuffer(100)]) port.postMessage(each);
+      })()`);
+      await startWorker(
+        page,
+        "worker",
+        'const push = new shoal.Push(); push.connect("inproc://target"); await push.send("well");',
+      );
+      expect(await page.evaluate(`pull.receive({ timeout: ${TIMEOUT} }).then(String)`)).toBe("well");
+      expect(await page.evaluate("faults")).toEqual([]);
+      expect(await page.evaluate("pull.stats().peers")).toBe(1);
+      await page.evaluate("pull.close()");
+      await page.close();
+    });
+
     it("a worker that is terminated is a peer that has left; the next one takes its place", async () => {
       const page = await openSharing();
       const answer = `const reply = new shoal.Reply();

@@ -27,6 +27,10 @@ export class InprocNames {
     this.real?.assertFree(name);
   }
 
+  claim(name: string): Promise<void> | undefined {
+    return this.real?.claim(name);
+  }
+
   assertWithinReach(name: string): void {
     this.real?.assertWithinReach(name);
   }

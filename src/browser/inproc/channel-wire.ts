@@ -38,8 +38,8 @@ interface Channel {
 interface Locks {
   request(
     name: string,
-    options: { readonly signal?: AbortSignal },
-    granted: () => Promise<void> | undefined,
+    options: { readonly signal?: AbortSignal; readonly ifAvailable?: boolean },
+    granted: (lock: object | null) => Promise<void> | undefined,
   ): Promise<unknown>;
 }
 
@@ -75,6 +75,29 @@ function parts(): { readonly locks: Locks; open(name: string): Channel } {
       return channel;
     },
   };
+}
+
+/** Names that sockets of this page or worker have bound: what gives up the lock of each. */
+const heldNames = new Map<string, () => void>();
+
+/** @returns whether the name was free; it is held then, until it is released or this page or worker is gone */
+export function holdName(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const { locks } = parts();
+    locks
+      .request(`${PREFIX}${channelName}/name/${name}`, { ifAvailable: true }, (lock) => {
+        resolve(lock !== null);
+        if (lock === null) return undefined;
+        return new Promise<void>((release) => heldNames.set(name, release));
+      })
+      // A page that is being left gets no locks.
+      .catch(() => resolve(false));
+  });
+}
+
+export function releaseName(name: string): void {
+  heldNames.get(name)?.();
+  heldNames.delete(name);
 }
 
 /** One end of a connection, as a MessagePort that copies. */
@@ -172,7 +195,10 @@ export class NodeThreads implements ThreadWire {
   constructor(onWord: (word: ThreadWord) => void) {
     this.#prefix = `${PREFIX}${channelName}`;
     this.#words = parts().open(this.#prefix);
-    this.#words.onmessage = ({ data }) => onWord(data as ThreadWord);
+    // Any script of the origin can post here.
+    this.#words.onmessage = ({ data }) => {
+      if (typeof data === "object" && data !== null) onWord(data as ThreadWord);
+    };
   }
 
   post(word: ThreadWord): void {

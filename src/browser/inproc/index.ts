@@ -10,7 +10,15 @@ import { InprocNames } from "../../engine/zmtp/inproc-names.js";
 import { ADDITIONS } from "../additions.js";
 // In one file, what both entry points need is in the first.
 import "../index.js";
-import { setChannel, sharedChannel } from "./channel-wire.js";
+import { releaseName, setChannel, sharedChannel } from "./channel-wire.js";
+
+/** Names of all that share the channel. */
+class SharedNames extends InprocNames {
+  override unbind(name: string): void {
+    super.unbind(name);
+    releaseName(name);
+  }
+}
 
 /** Options of {@link enableInproc}. */
 export interface InprocOptions {
@@ -40,7 +48,7 @@ export function enableInproc(options: InprocOptions = {}): void {
   }
   setChannel(channel);
   ADDITIONS.inproc = {
-    names: (shared) => new InprocNames(shared && channel !== undefined),
+    names: (shared) => (shared && channel !== undefined ? new SharedNames(true) : new InprocNames()),
     peers: (state, peers) => new InprocPeers(state, peers),
   };
 }
