@@ -17,6 +17,7 @@ import {
   propsText,
   reachabilityText,
   rttText,
+  sessionsText,
   shown,
   statusText,
 } from "./node-text.js";
@@ -45,6 +46,7 @@ export type SteeredNode = Pick<
   | "heal"
   | "discover"
   | "clients"
+  | "sessions"
   | "keys"
   | "ping"
   | "rtt"
@@ -392,6 +394,22 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: {},
     run: (node) => node.clients(),
     text: (reply) => clientsText(reply),
+  },
+  sessions: {
+    face: {
+      summary: "list the sessions that a node serves, or remove one",
+      description:
+        "Lists the sessions of the store that the node serves (--sessions of node start), whichever node their clients are connected to. " +
+        "A session that is removed is gone with its messages; its client is disconnected.",
+      examples: ["shoal node sessions", "shoal node sessions --json", "shoal node sessions --remove kitchen"],
+    },
+    members: {
+      after: option("--after <ID>", "only those after this id: there are 1,000 in a reply"),
+      remove: option("--remove <ID>", "remove this session"),
+    },
+    run: (node, { after, remove }) =>
+      node.sessions(after as string | undefined, remove as string | undefined),
+    text: (reply) => sessionsText(reply),
   },
   keys: {
     face: {

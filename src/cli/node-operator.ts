@@ -12,6 +12,7 @@ import { channelOf } from "./node-arguments.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
 import type { NodeLine } from "./node-lines.js";
 import { NodeMessages } from "./node-messages.js";
+import type { NodeSessions } from "./node-sessions.js";
 
 /** Bytes of the answers of one query. */
 const MAX_ANSWERS = 524_288;
@@ -128,6 +129,8 @@ export class NodeOperator {
   #watches = 0;
   #ended = false;
   readonly messages: NodeMessages;
+
+  #sessions: NodeSessions | undefined;
 
   constructor(node: ClusterNode) {
     this.#node = node;
@@ -329,6 +332,23 @@ export class NodeOperator {
       missing,
       ...(clients.length > MAX_LISTED ? { omitted: clients.length - MAX_LISTED } : {}),
     };
+  }
+
+  /** This node serves sessions. */
+  sessionsOf(sessions: NodeSessions): void {
+    this.#sessions = sessions;
+  }
+
+  /**
+   * The sessions of the store that this node serves, or one of them is removed.
+   *
+   * @throws InvalidStateError `EFSM` where it serves none; SessionError `ERR_SESSION` for one that is not there
+   */
+  sessions(after: string | undefined, remove: string | undefined): Promise<object> {
+    const sessions = this.#sessions;
+    if (sessions === undefined)
+      return Promise.reject(new InvalidStateError("EFSM", "this node serves no sessions (--sessions EP)"));
+    return remove === undefined ? sessions.list(after) : sessions.remove(remove);
   }
 
   /** @throws as `changeKeys` */

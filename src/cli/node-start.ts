@@ -19,6 +19,7 @@ import type { NodeConfiguration } from "./node-config.js";
 import { LINE_EVENTS, NodeLines } from "./node-lines.js";
 import { NodeOperator } from "./node-operator.js";
 import { type ControlSettings, NodeService } from "./node-service.js";
+import { NodeSessions, type SessionsFlags, type SessionsSettings, sessionsOfFlags } from "./node-sessions.js";
 import { PemFiles, renewalOf, type TlsFlags, tlsOfFlags } from "./node-tls.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { checkEndpoints, defined } from "./options.js";
@@ -36,7 +37,12 @@ const { EMFILE } = constants.errno;
 const MAX_SHOWN = 8;
 const MAX_SHOWN_ENDPOINT = 256;
 
-export interface StartSettings extends ControlSettings, OperationSettings, ClientsFlags, TlsFlags {
+export interface StartSettings
+  extends ControlSettings,
+    OperationSettings,
+    ClientsFlags,
+    SessionsFlags,
+    TlsFlags {
   /** Without `config`. */
   readonly name?: string;
   readonly config?: string;
@@ -71,6 +77,7 @@ interface Start {
   readonly control: ControlSettings;
   readonly metrics?: string | undefined;
   readonly clients?: DiscoveryServerOptions | undefined;
+  readonly sessions?: SessionsSettings | undefined;
   /** Of a file: keeps a SIGHUP that comes before the node runs. */
   reloadsOf?(running: Running, log: Log): Reloads;
   /** Of the file, as it was read, and of the files that it names. */
@@ -85,6 +92,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     control,
     metrics,
     clients,
+    sessions: sessionsSettings,
     reloadsOf,
     text = "",
     files = {},
@@ -135,6 +143,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
   node.events.on("files:available", () => log.info("files can be opened again"));
   node.events.on("registry:up", () => log.info("shoal node names shows this node"));
   let server: DiscoveryServer | undefined;
+  let sessions: NodeSessions | undefined;
   const reloads = reloadsOf?.({ node, clients: () => server }, log);
   try {
     const sources = () => ({ [name]: node, ...(server && { [`${name} clients`]: server }) });
@@ -147,18 +156,23 @@ export async function startNode(settings: StartSettings): Promise<void> {
       });
       if (zre !== false && group !== undefined) node.joinGroup(group);
       if (clients !== undefined) server = await asUsage(() => serveClients(node, clients, log));
+      if (sessionsSettings !== undefined) {
+        sessions = await NodeSessions.start(node, sessionsSettings, log);
+        operator.sessionsOf(sessions);
+      }
       const { self, address } = node;
       showControl(node, service);
       lines.ready(self, node.members({ self: false }), {
         address,
         ...service.endpoints,
-        ...defined({ clients: server?.endpoint, clientsHttp: server?.url }),
+        ...defined({ clients: server?.endpoint, clientsHttp: server?.url, sessions: sessions?.endpoint }),
       });
       if (zre !== false) log.warnOnce("ZRE goes to the link, and is not encrypted");
       await reloads?.follow(text, settings.watch !== false, files);
     });
   } finally {
     reloads?.close();
+    await sessions?.close();
     stdout.off("error", stop.request);
   }
 }
@@ -179,7 +193,8 @@ async function startOfFlags(settings: StartSettings): Promise<Start> {
   const tls = await tlsOfFlags(settings, files);
   const options = { ...(await optionsOf(settings)), ...defined({ tls }) };
   const clients = await clientsOfFlags(settings, files);
-  const start = { options, control: settings, metrics: settings.metrics, clients };
+  const sessions = sessionsOfFlags(settings);
+  const start = { options, control: settings, metrics: settings.metrics, clients, sessions };
   const file = settings.tlsCert ?? settings.clientsTlsCert;
   if (file === undefined) return start;
   return {

@@ -90,6 +90,23 @@ export function clientsText({ clients, missing, omitted }: Members): string[] {
   ];
 }
 
+export function sessionsText({ sessions, more, removed }: Members): string[] {
+  if (removed !== undefined) return [`removed ${shown(removed)}`];
+  const rows = list(sessions).map((session) => [
+    shown(session.id),
+    session.isConnected === true ? "connected" : "kept",
+    typeof session.since === "number" ? age(Date.now() - session.since) : "",
+    shown(session.filters),
+    shown(session.queued),
+    shown(session.queuedBytes),
+    String(Number(session.droppedFull) + Number(session.droppedOld)),
+  ]);
+  return [
+    ...table([["SESSION", "STATE", "SINCE", "FILTERS", "QUEUED", "BYTES", "DROPPED"], ...rows]),
+    ...(more === undefined ? [] : [`and more: --after ${shown(more)}`]),
+  ];
+}
+
 /** @param entries of the host's nodes */
 export function namesText(entries: readonly ClusterNodeEntry[]): string[] {
   return table([

@@ -123,6 +123,14 @@ function addStartCommand(node: Command): void {
     .option("--clients-tls-key <FILE>", "its private key, in PEM")
     .option("--clients-tls-ca <FILE>", "authorities, in PEM: callers need a certificate of theirs")
     .option("--clients-port <PORT>", "the port at which this node serves clients", wholeNumber(1, 65_535))
+    .option(
+      "--sessions <EP>",
+      "clients have their sessions here, with --sessions-store: tcp://HOST:PORT of a ROUTER",
+    )
+    .option(
+      "--sessions-store <STORE>",
+      "where they are kept: a folder, postgres://USER@HOST/DATABASE, or memory",
+    )
     .option("--zre", "also a peer of zyre programs (36/ZRE) on the link; that traffic is not encrypted")
     .addOption(
       repeatable(

@@ -1,0 +1,86 @@
+/** shoal node start with sessions, and shoal node sessions: what is listed, removed and refused. */
+import { mkdirSync } from "node:fs";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { SessionClient } from "../../src/cluster/sessions/index.js";
+import { run, startWithout } from "./in-process.js";
+import { file, useFolder } from "./support.js";
+
+useFolder();
+
+const before = process.env.SHOAL_RUNTIME_DIR;
+
+beforeAll(() => {
+  process.env.SHOAL_RUNTIME_DIR = file();
+  mkdirSync(process.env.SHOAL_RUNTIME_DIR, { recursive: true, mode: 0o700 });
+});
+
+afterAll(() => {
+  if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
+  else process.env.SHOAL_RUNTIME_DIR = before;
+});
+
+it("serves sessions that are kept in a folder, lists them and removes one", async () => {
+  const folder = file();
+  const control = `ipc://${file()}`;
+  const args = ["--name", "mill", "--group", `sessions-cli-${process.pid}`, "--control", control];
+  const node = startWithout(
+    ...["node", "start", "--json", ...args],
+    ...["--sessions", "tcp://127.0.0.1:*", "--sessions-store", folder],
+  );
+  const [line] = await node.until("stdout", /^.*"ready".*$/m);
+  const { sessions } = JSON.parse(line as string) as { sessions: string };
+  const kitchen = new SessionClient(sessions, { id: "kitchen" });
+  await kitchen.subscribe("orders/#");
+  await kitchen.publish("orders/7", "soup");
+  await kitchen.close();
+  const hall = new SessionClient(sessions, { id: "hall" });
+  await hall.ready();
+
+  const listed = await run("", "node", "sessions", "--control", control);
+  expect(listed.stderr).toBe("");
+  expect(String(listed.stdout)).toMatch(/^SESSION +STATE +SINCE +FILTERS +QUEUED +BYTES +DROPPED\n/);
+  expect(String(listed.stdout)).toMatch(/^hall +connected +\S+ +0 +0 +0 +0$/m);
+  expect(String(listed.stdout)).toMatch(/^kitchen +kept +\S+ +1 +1 +12 +0$/m);
+  const some = await run("", "node", "sessions", "--after", "hall", "--json", "--control", control);
+  expect(some.stderr).toBe("");
+  expect(JSON.parse(String(some.stdout))).toMatchObject({ sessions: [{ id: "kitchen", queued: 1 }] });
+
+  const removed = await run("", "node", "sessions", "--remove", "kitchen", "--control", control);
+  expect(String(removed.stdout)).toBe("removed kitchen\n");
+  const again = await run("", "node", "sessions", "--remove", "kitchen", "--control", control);
+  expect(again.code).toBe(1);
+  expect(again.stderr).toContain("The session was removed");
+  await hall.close();
+  node.signal("SIGTERM");
+  expect((await node.ended).code).toBe(0);
+});
+
+it("says so where a node serves none", async () => {
+  const control = `ipc://${file()}`;
+  const node = startWithout(
+    ...["node", "start", "--json", "--name", "bare", "--group", `sessions-bare-${process.pid}`],
+    ...["--control", control],
+  );
+  await node.until("stdout", /"ready"/);
+  const listed = await run("", "node", "sessions", "--control", control);
+  expect(listed.code).toBe(1);
+  expect(listed.stderr).toContain("this node serves no sessions (--sessions EP)");
+  node.signal("SIGTERM");
+  expect((await node.ended).code).toBe(0);
+});
+
+it.each([
+  ["a store alone", /--sessions EP and --sessions-store STORE go together/, ["--sessions-store", "memory"]],
+  ["an endpoint alone", /go together/, ["--sessions", "tcp://127.0.0.1:*"]],
+  ["what is not an endpoint", /nonsense/, ["--sessions", "nonsense", "--sessions-store", "memory"]],
+  [
+    "a store that is not a folder",
+    /needs the path of a folder/,
+    ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "redis://localhost"],
+  ],
+])("refuses %s", async (_, expected, args) => {
+  const group = `sessions-bad-${process.pid}`;
+  const { code, stderr } = await run("", "node", "start", "--name", "bad", "--group", group, ...args);
+  expect(stderr).toMatch(expected);
+  expect(code).toBe(2);
+});
