@@ -26,6 +26,23 @@ console.log("ready");
 process.on("SIGTERM", () => void node.close().then(() => process.exit()));
 `;
 
+/** Each message has its topic and its number, so that one that comes under another topic shows. */
+const TOPICS_READER = `
+import { ClusterNode } from "shoal/cluster";
+const [group, port] = process.argv.slice(1);
+const node = new ClusterNode({ name: "topics", group, multicast: { port: Number(port) }, registry: false });
+await node.start();
+const last = new Map();
+let wrong = 0;
+await node.subscribe("topics/#", ({ topic, data }) => {
+  const [to, number] = String(data).split(" ");
+  if (to !== topic || Number(number) <= (last.get(topic) ?? -1)) wrong += 1;
+  last.set(topic, Number(number));
+}).ready.catch(() => undefined);
+console.log("ready");
+process.stdin.on("data", () => console.log(JSON.stringify({ wrong, topics: last.size, last: [...new Set(last.values())] })));
+`;
+
 /** It publishes in the very turn in which it meets another node, and reports how many nodes got each. */
 const EAGER = `
 import { ClusterNode } from "shoal/cluster";
@@ -43,6 +60,9 @@ process.stdin.once("data", async () => {
   process.exit();
 });
 `;
+
+/** ms that a reader stands still: less than a suspicion takes, and with SHOAL_LONG=1 so long that it is lost. */
+const STOPS = process.env.SHOAL_LONG === "1" ? [3_000, 15_000, 60_000] : [1_500];
 
 const PORT = 10_000 + ((process.pid * 7) % 20_000);
 const children: Child[] = [];
@@ -154,6 +174,58 @@ describe("messages between processes", () => {
       await reader.close({ linger: 0 });
     }
   }, 60_000);
+
+  test("keep their topics where a reader stands still after these have aliases, lost meanwhile or not", async () => {
+    const group = `topics-${process.pid}`;
+    const publisher = new ClusterNode({
+      name: "publisher",
+      group,
+      multicast: { port: PORT },
+      registry: false,
+    });
+    node = publisher;
+    await publisher.start();
+    const reader = start(TOPICS_READER, { args: [group, String(PORT)], limit: 240_000 });
+    children.push(reader);
+    expect(await reader.line()).toBe("ready");
+    let number = 0;
+    /** To each topic once. @returns how many of them went to the reader */
+    const round = async (): Promise<number> => {
+      let sent = 0;
+      for (let i = 0; i < 20; i++) sent += await publisher.publish(`topics/${i}`, `topics/${i} ${number}`);
+      number += 1;
+      return sent;
+    };
+    const untilAllGo = async (): Promise<void> => {
+      while ((await round()) < 20) await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    const hasTheLast = async (): Promise<void> => {
+      let answer: { wrong: number; topics: number; last: number[] };
+      do {
+        reader.tell("?");
+        answer = JSON.parse(await reader.line());
+      } while (answer.topics < 20 || answer.last.length > 1 || answer.last[0] !== number - 1);
+      expect(answer.wrong).toBe(0);
+    };
+    await untilAllGo();
+    for (const stop of STOPS) {
+      for (let i = 0; i < 50; i++) await round();
+      await hasTheLast();
+      reader.process.kill("SIGSTOP");
+      const end = performance.now() + stop;
+      while (performance.now() < end) {
+        await round();
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      reader.process.kill("SIGCONT");
+      await untilAllGo();
+      for (let i = 0; i < 50; i++) await round();
+      await hasTheLast();
+    }
+    const links = publisher.stats().messaging?.links;
+    for (const { sent, delivered, waiting, dropped, lost } of links?.peers ?? [])
+      expect(delivered + waiting + dropped + lost).toBe(sent);
+  }, 240_000);
 
   test("wait for a reader that is stopped, without loss, and others do not wait for it", async () => {
     const { publisher, readers } = await begin("a", "b");
