@@ -1,4 +1,4 @@
-/** The worker thread of the scenario `threads`: connects, says so, and sends once it is let go. */
+/** The worker thread of the scenario `threads`: connects, says so, sends once it is let go, and closes when all has arrived. */
 import { once } from "node:events";
 import { parentPort, workerData } from "node:worker_threads";
 import { loadKit } from "./kit.js";
@@ -20,5 +20,8 @@ const push = new kit.Push();
 push.connect(endpoint);
 port.postMessage("connected");
 await once(port, "message");
+const received = once(port, "message");
 await send(push, { ...stream, begin: () => undefined }, kit);
+// Over ipc, a libzmq whose queue is full throws away what the kernel has for it when the sender closes.
+await received;
 await push.close();

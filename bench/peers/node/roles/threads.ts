@@ -23,7 +23,9 @@ const both: Role = async (side, kit) => {
   await Promise.race([once(worker, "message"), failed]);
   await side.ready();
   worker.postMessage("start");
-  await side.done(await Promise.race([receive(pull, side, kit), failed]));
+  const received = await Promise.race([receive(pull, side, kit), failed]);
+  worker.postMessage("received");
+  await side.done(received);
   await exited;
   await pull.close();
 };
