@@ -71,7 +71,7 @@ export interface RefusedBus {
  * Looks at what the other end shows.
  *
  * @param role of the other end
- * @returns whether one bus is proved, at least, and which are refused
+ * @returns whether one bus is proved, at least, and which are refused; nothing where one of the ends has no bus
  */
 export function checkBuses(
   buses: Iterable<ProvableBus>,
@@ -91,7 +91,8 @@ export function checkBuses(
     if (reason === undefined) proved = true;
     else refused.push({ bus: bus.bus, reason });
   }
-  if (!shared) refused.push({ bus: undefined, reason: "bus" });
+  // An end without a bus is just starting, or has left: that is no other cluster.
+  if (!shared && own.size > 0 && shown.length > 0) refused.push({ bus: undefined, reason: "bus" });
   return { proved, refused };
 }
 

@@ -392,7 +392,8 @@ export class Link implements Sink {
       this.#effects.onRefused(this, bus, reason);
     }
     if (!proved) {
-      this.#reject();
+      if (refused.length > 0) this.#reject();
+      else this.#refuse("link:none");
       return;
     }
     this.#proved = true;

@@ -55,6 +55,13 @@ it("another key, none, another bus, another role and other nonces are each refus
   expect(refused(a, a, "dialler", elsewhere)).toEqual([{ bus: A, reason: "replayed" }]);
 });
 
+it("an end without a bus, which starts or has left, is not of another cluster", () => {
+  const nothing = { proved: false, refused: [] };
+  const shown = proveBuses([bus("a", [KEY])], "dialler", HELLOS);
+  expect(checkBuses([], "dialler", HELLOS, shown)).toEqual(nothing);
+  expect(checkBuses([bus("a", [KEY])], "dialler", HELLOS, [])).toEqual(nothing);
+});
+
 it("one proved bus is enough, and the others are refused", () => {
   const shown = proveBuses([bus("a", [KEY]), bus("b", [KEY])], "dialler", HELLOS);
   expect(checkBuses([bus("a", [OTHER]), bus("b", [KEY]), bus("c", [])], "dialler", HELLOS, shown)).toEqual({
