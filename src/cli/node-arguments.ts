@@ -10,6 +10,7 @@ import { checkAddress } from "../cluster/net/addresses.js";
 import { checkServiceName } from "../cluster/requests/options.js";
 import type { TagPair } from "../cluster/tags.js";
 import { checkGroup } from "../cluster/zre/plane.js";
+import { checkKeyTarget, type KeyAction } from "./node-keys.js";
 
 /** As the command line has them, by their names. */
 type Members = Readonly<Record<string, unknown>>;
@@ -45,6 +46,9 @@ const CHECKS: Readonly<Record<string, (members: Members) => void>> = {
   },
   channels({ join, leave }) {
     for (const channel of [...texts(join), ...texts(leave)]) channelOf(channel);
+  },
+  keys({ action = "list", target }) {
+    checkKeyTarget(action as KeyAction, target as string | undefined);
   },
   send: checkSend,
   query: checkSend,

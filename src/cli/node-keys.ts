@@ -35,6 +35,14 @@ export function keyId(key: string): string {
   return createHash("sha256").update(`shoal key ${key}`).digest("hex").slice(0, ID_DIGITS);
 }
 
+/** @throws InvalidArgumentError `EINVAL` for an action other than `list` without what it is about */
+export function checkKeyTarget(action: KeyAction, target: string | undefined): asserts target is string {
+  if (action !== "list" && target === undefined)
+    throw new InvalidArgumentError(
+      `keys ${action} needs ${action === "use" || action === "remove" ? "an id" : "a file"}`,
+    );
+}
+
 /**
  * Carries out an action.
  *
@@ -52,10 +60,7 @@ export async function changeKeys(
     step,
   });
   if (action === "list") return reply("none");
-  if (target === undefined)
-    throw new InvalidArgumentError(
-      `keys ${action} needs ${action === "use" || action === "remove" ? "an id" : "a file"}`,
-    );
+  checkKeyTarget(action, target);
   if (holder.byPassword)
     throw new InvalidStateError("EFSM", "this node has a password: change passwordFile of its configuration");
   if (holder.keys.length === 0)

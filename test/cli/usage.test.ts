@@ -114,6 +114,8 @@ describe("bad usage is one line and exit code 2", () => {
     ["an id too long", /128/, ["node", "query", "hello", "--id", "x".repeat(129)]],
     ["a service that is none", /a service's name has/, ["node", "request", "a b", "hello"]],
     ["a topic with a wildcard", /has no wildcards/, ["node", "routes", "plant/+"]],
+    ["a rotation without a key", /keys rotate needs a file/, ["node", "keys", "rotate"]],
+    ["the use of no key", /keys use needs an id/, ["node", "keys", "use"]],
     ["a group without a name", /group is empty/, ["node", "shout", "", "hello"]],
   ])("%s", (_, why, args) => fails(2, why, args));
 
