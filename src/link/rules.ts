@@ -187,9 +187,8 @@ const ROUND_TRIP_AGE = 10_000;
  * that grow by them hold queues that delay all channels.
  */
 const FIRST_PINGS = 8;
-/** ms between two pings of a link that has traffic; and of one with a large window that may grow. */
+/** ms between two pings of a link that has traffic. */
 const MEASURE_INTERVAL = 1_000;
-const BUSY_MEASURE_INTERVAL = 10;
 const NOTHING = Buffer.alloc(0);
 
 export class LinkRules implements FrameSink {
@@ -215,12 +214,8 @@ export class LinkRules implements FrameSink {
   #pingedAt: number | undefined = undefined;
   #pings = 0n;
   #measuredAt: number;
-  readonly #trips = {
-    shortest: Number.POSITIVE_INFINITY,
-    last: Number.POSITIVE_INFINITY,
-    lastSentAt: Number.NEGATIVE_INFINITY,
-  };
-  #shortestAt = 0;
+  #roundTrip = Number.POSITIVE_INFINITY;
+  #roundTripAt = 0;
   #resets = RESET_BURST;
   #resetsAt: number;
   #isClosing = false;
@@ -260,7 +255,7 @@ export class LinkRules implements FrameSink {
 
   /** ms; infinite before the first one. */
   get roundTrip(): number {
-    return this.#trips.shortest;
+    return this.#roundTrip;
   }
 
   /** Whether one end said that it takes no new channels. */
@@ -323,13 +318,11 @@ export class LinkRules implements FrameSink {
     if (channel.isGone) return;
     this.#now = now;
     const { maxWindow } = this.#settings;
-    const { window } = channel;
-    const granted = window.consume(bytes, now, this.#trips, maxWindow, this.#budget);
+    const granted = channel.window.consume(bytes, now, this.#roundTrip, maxWindow, this.#budget);
     if (channel.finReceived) this.#forgetDone(channel);
     else if (granted > 0) {
       this.#grants.set(channel, (this.#grants.get(channel) ?? 0) + granted);
-      const mayGrow = window.isLarge && window.size < maxWindow;
-      if (now - this.#measuredAt >= (mayGrow ? BUSY_MEASURE_INTERVAL : MEASURE_INTERVAL)) this.#ping();
+      if (now - this.#measuredAt >= MEASURE_INTERVAL) this.#ping();
       this.#effects.onWritable();
     }
   }
@@ -550,14 +543,11 @@ export class LinkRules implements FrameSink {
     if ((flags & ANSWER) === 0) return this.#answer(FrameType.PING, ANSWER, 0, Buffer.from(payload));
     if (this.#pingedAt === undefined || payload.readBigUInt64BE(0) !== this.#pings) return undefined;
     const took = this.#now - this.#pingedAt;
-    const trips = this.#trips;
-    trips.last = took;
-    trips.lastSentAt = this.#pingedAt;
     this.#pingedAt = undefined;
     if (this.#pings < FIRST_PINGS) this.#ping();
-    if (took > trips.shortest && this.#now - this.#shortestAt < ROUND_TRIP_AGE) return undefined;
-    trips.shortest = took;
-    this.#shortestAt = this.#now;
+    if (took > this.#roundTrip && this.#now - this.#roundTripAt < ROUND_TRIP_AGE) return undefined;
+    this.#roundTrip = took;
+    this.#roundTripAt = this.#now;
     return undefined;
   }
 

@@ -5,26 +5,12 @@
  *   | unread: came, not read | read, not granted | allowed |
  *
  * Credit is granted when half of the window was read: one small frame for many of data. A window that was half read within two
- * round trips is too small for the rate, and is doubled, up to `maxWindow` and what is left of the link's budget. What is more than
- * the way holds stands in a queue, and delays all channels: past `LARGE_WINDOW` it is doubled only where a ping that was sent since
- * the last time took hardly longer than the shortest one.
+ * round trips is too small for the rate, and is doubled, up to `maxWindow` and what is left of the link's budget. The shortest
+ * round trip counts, not the last one: otherwise the queue that a large window makes would ask for a larger window.
  */
 
 /** ms of a round trip, at least: what two processes need to be scheduled. */
 const SHORTEST_ROUND_TRIP = 0.25;
-/** Bytes of a window up to which it grows without regard to a queue. */
-const LARGE_WINDOW = 1_048_576;
-/** ms by which a round trip may be longer than the shortest one, or half of that, before it counts as a queue. */
-const QUEUE_DELAY = 0.5;
-
-/** What pings say about the way. */
-export interface RoundTrips {
-  /** ms, of late; infinite: not known yet. */
-  readonly shortest: number;
-  /** ms, and when its ping was sent. */
-  readonly last: number;
-  readonly lastSentAt: number;
-}
 
 /** Bytes that all windows of a link have together. */
 export class WindowBudget {
@@ -58,7 +44,6 @@ export class ReceiveWindow {
   /** Read by the program, and not granted. */
   #ungranted = 0;
   #grantedAt: number;
-  #grownAt = Number.NEGATIVE_INFINITY;
 
   constructor(size: number, now: number) {
     this.#size = size;
@@ -89,39 +74,22 @@ export class ReceiveWindow {
   /**
    * The program has read some.
    *
+   * @param roundTrip ms, the shortest one of late; infinite: not known yet
    * @returns bytes to grant now; 0: it is not worth a frame yet
    */
-  consume(bytes: number, now: number, trips: RoundTrips, maxWindow: number, budget: WindowBudget): number {
+  consume(bytes: number, now: number, roundTrip: number, maxWindow: number, budget: WindowBudget): number {
     this.#unread -= bytes;
     this.#ungranted += bytes;
     if (2 * this.#ungranted < this.#size) return 0;
     let granted = this.#ungranted;
-    const isFast = now - this.#grantedAt < 2 * Math.max(trips.last, SHORTEST_ROUND_TRIP);
+    const isFast = now - this.#grantedAt < 2 * Math.max(roundTrip, SHORTEST_ROUND_TRIP);
     const more = Math.min(this.#size, maxWindow - this.#size);
-    if (
-      isFast &&
-      Number.isFinite(trips.shortest) &&
-      more > 0 &&
-      this.#mayGrow(trips) &&
-      budget.reserve(more)
-    ) {
+    if (isFast && Number.isFinite(roundTrip) && more > 0 && budget.reserve(more)) {
       this.#size += more;
-      this.#grownAt = now;
       granted += more;
     }
     this.#ungranted = 0;
     this.#grantedAt = now;
     return granted;
-  }
-
-  /** Whether its bytes may delay other channels: it is growing, and large. */
-  get isLarge(): boolean {
-    return this.#size >= LARGE_WINDOW;
-  }
-
-  #mayGrow({ shortest, last, lastSentAt }: RoundTrips): boolean {
-    if (this.#size < LARGE_WINDOW) return true;
-    // One that was sent before the new credit had its effect knows nothing of it.
-    return lastSentAt > this.#grownAt + last && last <= shortest + Math.max(QUEUE_DELAY, shortest / 2);
   }
 }
