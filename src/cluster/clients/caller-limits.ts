@@ -32,7 +32,7 @@ export const STRANGER_FAILURES = 400;
 export const MAX_NETWORKS = 1_024;
 export const MAX_KNOWN = 16_384;
 /** Seconds of failures at the full rate that may come at once. */
-const BURST_SECONDS = 10;
+const BURST_SECONDS = 3;
 /** ms for which one draw of the strangers that are let in holds. */
 const WINDOW = 250;
 /** The least share of strangers that is let in; growth of the share in a window with fewer failures. */
