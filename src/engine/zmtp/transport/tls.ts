@@ -105,7 +105,7 @@ class TlsStream implements Stream {
       if (this.#secured) return silent && !this.#isServer ? HUNG_UP : undefined;
       return { kind: "other", code: "ERR_HANDSHAKE", message: `the TLS handshake failed: ${reason}` };
     }
-    if (error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE")
+    if (reason === NO_CERTIFICATE || error.code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE")
       return { kind: "refused", code: "ERR_AUTHENTICATION", message: "TLS: the peer has no certificate" };
     if (/\balert\b/.test(reason))
       return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer ended TLS: ${reason}` };
@@ -113,6 +113,8 @@ class TlsStream implements Stream {
   }
 }
 
+/** OpenSSL's text; its code is EPROTO where something was being written. */
+const NO_CERTIFICATE = "peer did not return a certificate";
 /** What OpenSSL calls the faults of certificates. */
 const X509_CODE =
   /^(?:CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_)/;
