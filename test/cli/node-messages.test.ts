@@ -89,7 +89,7 @@ describe("shoal node pub and sub", () => {
         ({ filter }) => filter,
       ),
     ).toEqual(["plant/#", "plant/+/temp"]);
-    expect((await run("", "node", "routes", "a/#", "--node", "b")).code).toBe(1);
+    expect((await run("", "node", "routes", "a/#", "--node", "b")).code).toBe(2);
     for (const sub of [...subs, own]) sub.signal("SIGTERM");
     await Promise.all([...subs, own].map(({ ended }) => ended));
     expect(String((await run("", "node", "routes", "--node", "b")).stdout)).not.toContain("z/#");
