@@ -129,9 +129,11 @@ export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
       ...ENDPOINT_SOURCE_EVENTS,
     });
     this.#options = resolveBox(options);
-    const { source } = this.#options;
-    if (source !== undefined)
-      this.#source = new EndpointList("BlackBox", source, { transports: THREAD_TRANSPORTS });
+    const { source, receiver } = this.#options;
+    if (source === undefined) return;
+    // With an engine of its own, the SUB is not on the process-wide context, whose names reach threads.
+    const transports = THREAD_TRANSPORTS.filter((name) => receiver.engine === undefined || name !== "inproc");
+    this.#source = new EndpointList("BlackBox", source, { transports });
   }
 
   /** The endpoint of the last `bind` (wildcards filled in) or `connect`; `null` before {@link start} settles. */

@@ -216,10 +216,10 @@ describe("Majordomo", () => {
       .on("endpoint:refused", ({ endpoint, error }) => events.push([endpoint, error.code]))
       .on("source:failed", ({ error }) => events.push(error.code));
     const client = own(new MajordomoClient([b.endpoint, a.endpoint]));
-    source.set(a.endpoint, "inproc://a");
+    source.set(a.endpoint, "memory://a");
     await within(worker.ready(), "a broker");
     await until(() => events.length >= 2, "what is refused");
-    expect(events).toEqual([["inproc://a", "EPROTONOSUPPORT"], [a.endpoint]]);
+    expect(events).toEqual([["memory://a", "EPROTONOSUPPORT"], [a.endpoint]]);
     source.set(b.endpoint);
     const load = new Load(async (id) => String((await client.request("echo", id))[0]));
     await load.answered(100);
