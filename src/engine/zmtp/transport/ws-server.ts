@@ -1,7 +1,7 @@
 /** Upgrades that a program's own HTTP server receives (core/schemes/http-server.ts). */
 import type { X509Certificate } from "node:crypto";
 import type { Server as HttpServer, IncomingMessage } from "node:http";
-import { Server as HttpsServer } from "node:https";
+import type { Server as HttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { formatHostPort } from "../../../core/schemes/host-port.js";
@@ -85,7 +85,8 @@ function begin(server: HttpServer | HttpsServer): Attached {
 /** Where a server listens; `*` while it does not. */
 function endpointOf(server: HttpServer | HttpsServer): string {
   // Bun's have no such method; what a program derives from a server of TLS may be no HttpsServer.
-  const scheme = "setSecureContext" in server || server instanceof HttpsServer ? "wss" : "ws";
+  const { Server: Secure } = process.getBuiltinModule("node:https");
+  const scheme = "setSecureContext" in server || server instanceof Secure ? "wss" : "ws";
   const address = server.address();
   if (address === null || typeof address === "string") return `${scheme}://*:*`;
   return formatHostPort(scheme, address.address, address.port);
