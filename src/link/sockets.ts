@@ -91,7 +91,7 @@ export class LinkTransport implements Transport {
     };
   }
 
-  /** @internal */
+  /** For the engine: see {@link Transport}. */
   check(endpoint: string, use: "bind" | "connect"): void {
     const { site, name } = this.#parse(endpoint);
     const isGood = isName(name) && (use === "bind" ? site === undefined : isName(site));
@@ -103,12 +103,12 @@ export class LinkTransport implements Transport {
     );
   }
 
-  /** @internal */
+  /** For the engine: see {@link Transport}. */
   async listen(endpoint: string, acceptor: TransportAcceptor): Promise<TransportListener> {
     return this.listenSync(endpoint, acceptor);
   }
 
-  /** @internal */
+  /** For the engine: see {@link Transport}. */
   listenSync(endpoint: string, acceptor: TransportAcceptor): TransportListener {
     const { name } = this.#parse(endpoint);
     if (this.#bound.has(name))
@@ -122,7 +122,7 @@ export class LinkTransport implements Transport {
     };
   }
 
-  /** @internal */
+  /** For the engine: see {@link Transport}. */
   async dial(endpoint: string, signal: AbortSignal): Promise<TransportStream> {
     const { site = "", name } = this.#parse(endpoint);
     const found = this.#sites.get(site);
