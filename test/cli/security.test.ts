@@ -147,6 +147,8 @@ describe("CURVE", () => {
     const server = await keygen();
     const other = await keygen();
     const pull = startWithout("pull", "--bind", endpoint, "--curve-certificate", server.secretFile);
+    // Within the time-out of the other one a refused handshake has to be.
+    await pull.until("stderr", /listening at /);
     const push = start(
       "push",
       "--connect",

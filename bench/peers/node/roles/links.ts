@@ -152,6 +152,9 @@ const delayClient: Role = async (side) => {
   side.end();
   isOver = true;
   const seconds = (performance.now() - begunAt) / 1e3;
+  const megabytes = (sent - sentBefore) / 1e6;
+  // The server ends when this side is done, and the link with it.
+  await working;
   const { checksum, ordered } = checker;
   await side.done({
     messages: side.count,
@@ -159,9 +162,8 @@ const delayClient: Role = async (side) => {
     checksum,
     ordered,
     latency: latencies.table,
-    extra: { busyMegabytesPerSecond: (sent - sentBefore) / seconds / 1e6 },
+    extra: { busyMegabytesPerSecond: megabytes / seconds },
   });
-  await working;
   await link.close({ linger: 0 });
 };
 
