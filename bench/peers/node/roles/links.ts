@@ -247,9 +247,19 @@ async function serveUntilStopped(
   await side.done({ messages: 0, bytes: 0, extra: extra() });
 }
 
+/** A channel is a stream: what is written at once may come in parts. */
 function roundTrip(channel: LinkChannel, body: Buffer): Promise<Buffer> {
   return new Promise((resolve) => {
-    channel.once("data", resolve);
+    const parts: Buffer[] = [];
+    let missing = body.length;
+    const onData = (part: Buffer): void => {
+      parts.push(part);
+      missing -= part.length;
+      if (missing > 0) return;
+      channel.off("data", onData);
+      resolve(Buffer.concat(parts));
+    };
+    channel.on("data", onData);
     channel.write(body);
   });
 }
