@@ -43,7 +43,8 @@ export interface MessagingOptions {
   readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
    * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp", or protocols of one's own. The
-   * first that both have and that works is used; one that fails is tried again later. Default `["ipc", "tcp"]`.
+   * first that both have and that works is used; one that fails is tried again later. Default `["ipc", "tcp"]`; of the
+   * profile `tcl`, `["tcp", "ipc"]`.
    */
   readonly protocols?: readonly ("ipc" | "tcp" | MessageProtocol)[] | undefined;
   /** Channels of `send` and `query` that are joined from the start. Default 0, 1 and 2. */
@@ -104,10 +105,15 @@ const OPTIONS = {
 /** What messaging is made of. */
 export type MessagingSettings = Settings<typeof OPTIONS>;
 
-/** @returns `undefined`: without messages @throws InvalidArgumentError `EINVAL` */
+/**
+ * @param standard the protocols of one that names none
+ * @returns `undefined`: without messages
+ * @throws InvalidArgumentError `EINVAL`
+ */
 export function messagingSettings(
   given: boolean | MessagingOptions = true,
   hasKey = false,
+  standard?: MessagingOptions["protocols"],
 ): MessagingSettings | undefined {
   if (given === false) return undefined;
   const settings = checkOptions("messaging", OPTIONS, given === true ? {} : given);
@@ -120,7 +126,7 @@ export function messagingSettings(
     throw new InvalidArgumentError("messaging.channels is an array");
   // Before anything is opened: what is no channel.
   void new ClusterChannels(channels);
-  return settings;
+  return protocols === undefined && standard !== undefined ? { ...settings, protocols: standard } : settings;
 }
 
 /** @param isMachine in a simulation there are no files, so no ipc */

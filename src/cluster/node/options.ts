@@ -426,7 +426,7 @@ export function busSettings(
     byPassword,
     profile: profileOf(options.profile, scope),
     ...splitOf(options.split ?? {}),
-    messaging: messagingSettings(options.messaging, keys.length > 0),
+    messaging: messagingSettings(options.messaging, keys.length > 0, protocolsOfProfile(options.profile)),
   });
 }
 
@@ -512,13 +512,21 @@ function splitOf(given: SplitSettings): { strategy: SplitStrategy; autoheal: boo
   );
 }
 
+function isTcl(profile: ClusterProfile | undefined): boolean {
+  return (typeof profile === "object" && profile !== null ? profile.base : profile) === "tcl";
+}
+
+/** By which protocols messages go where the program has named none, by priority: Tcl's cluster has tcp first. */
+function protocolsOfProfile(profile: ClusterProfile | undefined): readonly ("ipc" | "tcp")[] | undefined {
+  return isTcl(profile) ? ["tcp", "ipc"] : undefined;
+}
+
 function groupOf(
   given: NonNullable<ClusterNodeOptions["multicast"]>,
   profile: ClusterProfile | undefined,
 ): GroupAddress | undefined {
   if (given === false) return undefined;
-  const name = typeof profile === "object" && profile !== null ? profile.base : profile;
-  const standard = name === "tcl" ? TCL_GROUP : GROUP;
+  const standard = isTcl(profile) ? TCL_GROUP : GROUP;
   if (given === true) return standard;
   checkKeys("multicast", given, ["group", "port"]);
   const { group = standard.group, port = standard.port } = given;

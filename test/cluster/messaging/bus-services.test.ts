@@ -73,6 +73,18 @@ describe("services of real nodes", () => {
     expect(texts.sort()).toEqual(["bytes 00ff ipc", "bytes 00ff ipc", "text all udp", "text all udp"]);
   });
 
+  it("has tcp first by the terms of Tcl's cluster, unless a program names its protocols", async () => {
+    const byProfile = async (options: ClusterNodeOptions): Promise<string> => {
+      const nodes = await cluster(["a", "b"], { profile: "tcl", ...options });
+      const [a, b] = nodes as [ClusterNode, ClusterNode];
+      const got = new Promise<string>((resolve) => b.onMessage(({ protocol }) => resolve(protocol)));
+      await a.send({ services: ["b"], broadcast: false, data: "by which?" });
+      return await got;
+    };
+    expect(await byProfile({})).toBe("tcp");
+    expect(await byProfile({ messaging: { protocols: ["ipc", "tcp"] } })).toBe("ipc");
+  });
+
   it("fails for one that is gone, and for one that takes no messages, at once", async () => {
     const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
     b.onQuery(() => new Promise(() => undefined));
