@@ -28,6 +28,7 @@ export class ReusedLink {
     const source = this.#source;
     if (source instanceof MultiplexLink) return assertUsable(source);
     const last = this.#link;
+    // Its error went to those who asked for it.
     const link = await last?.catch(() => undefined);
     if (link !== undefined && isUsable(link)) return link;
     // Of several who waited, the first one asks for another.

@@ -377,6 +377,7 @@ export class SessionClient
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket === undefined) return;
+    // What it had to send has no answer, and is sent again by the next connection.
     socket.close({ linger: 0 }).catch(() => undefined);
   }
 

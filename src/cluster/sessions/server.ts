@@ -198,7 +198,8 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   protected override async onDrain(): Promise<void> {
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     for (const connection of [...this.#connections.values()]) this.#end(connection, "stopping");
-    await this.#transactions.run(() => undefined).catch(() => undefined);
+    // After all that was asked before.
+    await this.#transactions.run(() => undefined).catch((error: unknown) => this.#storeFailed(error));
   }
 
   /** @internal */
@@ -207,7 +208,9 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     clearTimeout(this.#timer);
     this.#reader.stop();
     this.#subscription?.close();
-    if (this.#begun !== undefined) await this.#sweeper.leave().catch(() => undefined);
+    // Where the store keeps its number, the others find after `serverTimeout` that it has stopped.
+    if (this.#begun !== undefined)
+      await this.#sweeper.leave().catch((error: unknown) => this.#storeFailed(error));
     await this.#transactions.close();
     await this.#socket.close({ linger: Math.min(linger < 0 ? CLOSE_LINGER : linger, CLOSE_LINGER) });
   }
@@ -636,10 +639,10 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     try {
       ids = JSON.parse(data.toString("utf8"));
     } catch {
-      return;
+      return; // What is new is found by this server's own look.
     }
     if (!Array.isArray(ids)) return;
-    const woken = ids.slice(0, WOKEN_AT_ONCE).flatMap((id) => this.#open.get(String(id)) ?? []);
+    const woken = ids.slice(0, WOKEN_AT_ONCE).flatMap((id: unknown) => this.#open.get(id as string) ?? []);
     this.#check(woken).catch((error: unknown) => this.#storeFailed(error));
   }
 
