@@ -1,6 +1,6 @@
 /** Debian's PostgreSQL, in a folder and on a port of its own. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { chownSync, mkdtempSync, rmSync } from "node:fs";
+import { chownSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { peerAt } from "../../support/peers.js";
@@ -92,8 +92,42 @@ export class PostgresServer {
     await gone;
   }
 
+  /**
+   * Sends a signal to all of its processes, the first one first: with SIGSTOP connections stay and nothing answers, until SIGCONT.
+   * After SIGKILL it settles when the first one is gone, and `run` starts it again.
+   */
+  async signal(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    if (child?.pid === undefined) throw new Error("PostgreSQL does not run");
+    if (signal !== "SIGKILL") {
+      child.kill(signal);
+      for (const pid of childrenOf(child.pid)) kill(pid, signal);
+      return;
+    }
+    // Those it has forked are its own until it ends: afterwards nobody knows them.
+    child.kill("SIGSTOP");
+    const others = childrenOf(child.pid);
+    const gone = this.kill("SIGKILL");
+    for (const pid of others) kill(pid, "SIGKILL");
+    await gone;
+  }
+
   async stop(): Promise<void> {
     await this.kill("SIGINT");
     rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+  return text === "" ? [] : text.split(" ").map(Number);
+}
+
+/** One that has ended meanwhile needs none. */
+function kill(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
