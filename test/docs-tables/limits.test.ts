@@ -260,6 +260,12 @@ describe("docs/internals/constants.md", () => {
     expect(differences("Links", all, wanted)).toEqual([]);
   });
 
+  it("lists the constants of sessions with their values", () => {
+    const all = constantsOf("cluster/sessions");
+    const wanted = all.filter(({ file }) => file === "cluster/sessions/bounds.ts");
+    expect(differences("Sessions", all, wanted)).toEqual([]);
+  });
+
   it("lists the constants of the patterns with their values", () => {
     const all = constantsOf("core", "patterns");
     const wanted = constantsOf("patterns").filter(
