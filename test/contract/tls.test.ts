@@ -121,6 +121,14 @@ describe("tls://", () => {
     }
   });
 
+  it("is not joined by a client that expects another address of IPv6 in the certificate", async () => {
+    const server = await bound({});
+    const client = dealer({ tlsCa: pem("ca.pem"), tlsServerName: "::2" });
+    const refused = next(client, "peer:refused");
+    client.connect(server.lastEndpoint as string);
+    expect((await refused).error.message).toMatch(/not accepted.*::2/);
+  });
+
   it("can be bound synchronously", async () => {
     const server = router(pair("server"));
     server.bindSync("tls://127.0.0.1:*");

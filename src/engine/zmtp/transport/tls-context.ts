@@ -194,3 +194,13 @@ export function serverNameOf(
   // An address is not sent (RFC 6066), but has to be in the certificate.
   return { sent: isIP(name) === 0 ? name : undefined, checked: name };
 }
+
+/**
+ * What is wrong with the name or address in a server's certificate. Node.js 22.23 finds no address of IPv6 in any (its
+ * `domainToASCII` makes nothing of one), so what it refuses is looked up once more.
+ */
+export function identityFault(host: string, certificate: nodeTls.PeerCertificate): Error | undefined {
+  const fault = nodeTls.checkServerIdentity(host, certificate);
+  if (fault === undefined || isIP(host) !== 6) return fault;
+  return new X509Certificate(certificate.raw).checkIP(host) === undefined ? fault : undefined;
+}

@@ -8,7 +8,7 @@
  */
 import type { X509Certificate } from "node:crypto";
 import { connect, type Server, type Socket } from "node:net";
-import { checkServerIdentity, connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
+import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tls";
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { SendState } from "../heartbeat.js";
@@ -23,6 +23,7 @@ import {
   checkCertificates,
   contextFor,
   contextOf,
+  identityFault,
   lastContextOf,
   serverNameOf,
 } from "./tls-context.js";
@@ -238,7 +239,7 @@ function secure(raw: Socket, endpoint: string, options: TransportOptions): Strea
     ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) =>
-      current.tlsCheckName ? checkServerIdentity(checked, certificate) : undefined,
+      current.tlsCheckName ? identityFault(checked, certificate) : undefined,
   });
   const stream = new TlsStream(socket, raw, false);
   socket.once("secureConnect", () => stream.secured(alpnFault(alpn, socket)));
