@@ -56,6 +56,11 @@ export class WebSocketFraming implements Framing {
   closeCode: number = CODES.done;
   readonly #frames = new FrameReader();
 
+  /** Whether the peer is to close, behind what it has sent: where this side has nothing to complain of. */
+  get asksForEnd(): boolean {
+    return this.stream && this.closeCode === CODES.done;
+  }
+
   /** @param protocol that was agreed on */
   constructor(mechanism: Mechanism["name"], protocol: string) {
     this.mechanism = mechanism;

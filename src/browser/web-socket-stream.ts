@@ -11,7 +11,7 @@
 import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
 import { Reader } from "../engine/zmtp/transport/reader.js";
 import type { Stream } from "../engine/zmtp/transport/transport.js";
-import { FIRST_LIMIT } from "../engine/zmtp/ws/subprotocol.js";
+import { END, FIRST_LIMIT } from "../engine/zmtp/ws/subprotocol.js";
 import { ABNORMAL, type StandardWebSocket } from "./standard-web-socket.js";
 import { LENGTH_BYTES, type WebSocketFraming } from "./web-socket-framing.js";
 
@@ -38,6 +38,7 @@ class WebSocketBytes implements ByteStream {
   #heldBytes = 0;
   #paused = false;
   #ended = false;
+  #closed = false;
   #destroyed = false;
   /** Bytes that were handed to the reader, and those that the peer may send in all. */
   #received = 0;
@@ -101,11 +102,17 @@ class WebSocketBytes implements ByteStream {
 
   uncork(): void {}
 
-  /** The browser sends what it has first, and then closes. */
+  /**
+   * The browser sends what it has first. From `close` on it shows no message any more, also of those that are on their way:
+   * a peer that knows the word is asked to close instead.
+   */
   end(last?: Uint8Array | (() => void)): this {
     if (last instanceof Uint8Array) this.write(last);
     else if (last !== undefined) this.on("close", last);
-    this.#close();
+    if (this.#ended) return this;
+    this.#ended = true;
+    if (this.#framing.asksForEnd) this.#socket.send(END);
+    else this.#close();
     return this;
   }
 
@@ -126,8 +133,9 @@ class WebSocketBytes implements ByteStream {
   }
 
   #close(): void {
-    if (this.#ended) return;
     this.#ended = true;
+    if (this.#closed) return;
+    this.#closed = true;
     this.#socket.close(this.#framing.closeCode);
   }
 
@@ -207,6 +215,7 @@ class WebSocketBytes implements ByteStream {
   #socketOnClose(code: number, reason: string): void {
     if (this.#destroyed) return;
     this.#ended = true;
+    this.#closed = true;
     clearTimeout(this.#timer);
     this.#socket.onclose = null;
     // What was held comes first: the peer's regular end is behind it.

@@ -32,6 +32,8 @@ const ZMQ_ERRNO: Partial<Record<ErrorCode, number>> = {
  * `instanceof ShoalError` holds for {@link InvalidArgumentError}, too, whose base is the language's `TypeError`.
  */
 export class ShoalError extends Error {
+  // Of each class in writing: bundles for pages shorten the names of classes.
+  static override readonly name: string = "ShoalError";
   /** Stable, documented in docs/errors.md. */
   readonly code: ErrorCode;
   /** The system's number for `code`, where it has one, as the package `zeromq` gives it. */
@@ -58,6 +60,7 @@ export class ShoalError extends Error {
  * It is a `TypeError`, as the package `zeromq` throws one for wrong arguments, and a {@link ShoalError}.
  */
 export class InvalidArgumentError extends TypeError implements ShoalError {
+  static override readonly name: string = "InvalidArgumentError";
   readonly code = "EINVAL";
   readonly errno: number | undefined = errnoOf("EINVAL");
   /** The endpoint concerned, where known. */
@@ -95,10 +98,13 @@ function causeOf({ cause }: ErrorDetails): ErrorOptions | undefined {
 }
 
 /** The call does not fit the socket's state. Codes `EFSM`, `ERR_TOO_MANY_PENDING`. */
-export class InvalidStateError extends ShoalError {}
+export class InvalidStateError extends ShoalError {
+  static override readonly name: string = "InvalidStateError";
+}
 
 /** The socket is closed (`EBADF`), or closed while the call waited (`EAGAIN`). */
 export class ClosedError extends ShoalError {
+  static override readonly name: string = "ClosedError";
   // biome-ignore lint/complexity/noUselessConstructor: it narrows the codes to those that mean this
   constructor(code: "EBADF" | "EAGAIN" | "ETERM", message: string, details?: ErrorDetails) {
     super(code, message, details);
@@ -106,7 +112,9 @@ export class ClosedError extends ShoalError {
 }
 
 /** The wait ran out of time. Codes `EAGAIN` (send, receive) and `ETIMEDOUT` (everything else). */
-export class TimeoutError extends ShoalError {}
+export class TimeoutError extends ShoalError {
+  static override readonly name: string = "TimeoutError";
+}
 
 /** The caller's signal ended the wait; `cause` is the signal's reason. Code `ABORT_ERR`. */
 export class AbortedError extends ShoalError {
@@ -118,19 +126,23 @@ export class AbortedError extends ShoalError {
 
 /** No peer has this routing id. Code `EHOSTUNREACH`. */
 export class UnroutableError extends ShoalError {
+  static override readonly name: string = "UnroutableError";
   constructor(message: string, details?: ErrorDetails) {
     super("EHOSTUNREACH", message, details);
   }
 }
 
 /** The operating system or the network refused an endpoint. Its code is the system's. */
-export class TransportError extends ShoalError {}
+export class TransportError extends ShoalError {
+  static override readonly name: string = "TransportError";
+}
 
 /**
  * The engine or socket type lacks this, or a package that it needs is missing. Codes `NOT_SUPPORTED`,
  * `ERR_ENGINE_UNAVAILABLE`, `ERR_PACKAGE_UNAVAILABLE`.
  */
 export class NotSupportedError extends ShoalError {
+  static override readonly name: string = "NotSupportedError";
   constructor(
     message: string,
     code: "NOT_SUPPORTED" | "ERR_ENGINE_UNAVAILABLE" | "ERR_PACKAGE_UNAVAILABLE" = "NOT_SUPPORTED",
@@ -142,6 +154,7 @@ export class NotSupportedError extends ShoalError {
 
 /** A message does not pass the socket's codec or schema; `cause` has the issues. Code `ERR_INVALID_MESSAGE`. */
 export class InvalidMessageError extends ShoalError {
+  static override readonly name: string = "InvalidMessageError";
   constructor(message: string, details?: ErrorDetails) {
     super("ERR_INVALID_MESSAGE", message, details);
   }
@@ -155,6 +168,7 @@ export type ProtocolErrorCode = Extract<
 
 /** A peer broke the protocol; its connection is closed. Codes `ERR_PROTOCOL`, `ERR_ZMTP_…`, `ERR_ZAP_…`. */
 export class ProtocolError extends ShoalError {
+  static override readonly name: string = "ProtocolError";
   constructor(message: string, code: ProtocolErrorCode = "ERR_PROTOCOL", details?: ErrorDetails) {
     super(code, message, details);
   }
@@ -162,6 +176,7 @@ export class ProtocolError extends ShoalError {
 
 /** A connection could not be set up. Codes `ERR_HANDSHAKE`, `ERR_AUTHENTICATION`. */
 export class HandshakeError extends ShoalError {
+  static override readonly name: string = "HandshakeError";
   /** The ZAP status, for a refusal: 300, 400 or 500 (27/ZAP, The Reply). */
   readonly status: number | undefined;
 

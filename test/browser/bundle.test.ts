@@ -63,6 +63,14 @@ describe("the build for browsers", () => {
     expect(Object.keys((web as Web).ERROR_CODES)).toEqual(Object.keys(ERROR_CODES));
   });
 
+  it("has errors whose names are not shortened", async () => {
+    const min: object = await import(join(WEB, "min/index.js"));
+    const errors = Object.entries(min).filter(([name]) => /[a-z]Error$/.test(name));
+    expect(errors.length).toBeGreaterThan(8);
+    for (const [name, error] of errors)
+      expect(new error("EINVAL", "text").name).toBe(name === "AbortedError" ? "AbortError" : name);
+  });
+
   it(`is ${LARGEST} bytes at most, compressed`, async () => {
     const min = readFileSync(join(WEB, "min/index.js"));
     expect(gzipSync(min, { level: 9 }).length).toBeLessThanOrEqual(LARGEST);

@@ -13,6 +13,7 @@ import { sha1 } from "../../src/engine/zmtp/ws/random.js";
 import { acceptResponse } from "../../src/engine/zmtp/ws/upgrade.js";
 import * as node from "../../src/index.js";
 import { failure, nextEvent, thrown, until, within } from "../contract/support/wait.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { loadWeb, Opened, offering, restoreWebSocket, WEB } from "./support/web.js";
 
 const web = await loadWeb();
@@ -106,6 +107,22 @@ describe.each(PROTOCOLS)("where a message of WebSocket is %s", (_, pattern) => {
 });
 
 describe("in a page", () => {
+  it("a Pull that leaves an endpoint receives all that was on its way", async () => {
+    const push = own(new node.Push());
+    const endpoint = await push.bind("ws://127.0.0.1:*");
+    const source = new ListedEndpoints([endpoint]);
+    const pull = own(new web.Pull());
+    pull.connect(source);
+    await push.ready({ timeout: 10_000 });
+    const count = 900;
+    for (let i = 0; i < count; i++) await push.send([String(i), Buffer.alloc(1_000)]);
+    await until(() => push.stats().queued === 0, "what was sent has left");
+    source.set();
+    for (let i = 0; i < count; i++)
+      expect(String((await pull.receive({ timeout: 10_000 }))[0])).toBe(String(i));
+    await until(() => push.stats().peers === 0, "the page has left");
+  });
+
   it("PLAIN lets in whom the server knows, and reports a refusal", async () => {
     const server = own(
       new node.Pull({ plainServer: true, authenticate: ({ password }) => password === "right" }),

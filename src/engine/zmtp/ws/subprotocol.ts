@@ -15,6 +15,8 @@ import type { Mechanism } from "../mechanism/mechanism.js";
 
 /** Bytes of ZMTP's stream that a side takes before it has said how many. */
 export const FIRST_LIMIT = 1_048_576;
+/** A page's text in the place of a close frame: the peer closes, behind what is on its way. */
+export const END = "end";
 
 /** The subprotocol without a mechanism. */
 export const BARE = "ZWS2.0";

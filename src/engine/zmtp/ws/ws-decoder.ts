@@ -7,13 +7,14 @@
  *         -> pong, closed, fault: what control frames and their faults ask for
  *
  * Of a subprotocol whose messages are pieces of ZMTP's stream (subprotocol.ts) the payload is that as it is, and a text is
- * how much of it the peer takes (docs/spec/ws.md).
+ * how much of it the peer takes, or its end (docs/spec/ws.md).
  *
  * A ping is answered once for each chunk: RFC 6455 wants the last one answered only (Ping).
  */
 import { COMMAND, MORE, writeHeader } from "../../frame.js";
 import { type Fault, protocolFault } from "../mechanism/mechanism.js";
 import { copyMasked, rotate, Words } from "./mask.js";
+import { END } from "./subprotocol.js";
 import {
   BINARY,
   CLOSE,
@@ -209,7 +210,7 @@ export class WsDecoder {
   #controlIsWhole(payload: Buffer): void {
     this.#control = undefined;
     if (this.#opcode === PING) this.pong = payload;
-    if (this.#opcode === TEXT) this.#limitIs(payload.toString("latin1"));
+    if (this.#opcode === TEXT) this.#textIs(payload.toString("latin1"));
     if (this.#opcode !== CLOSE) return;
     if (payload.length === 0) this.closed = NO_CODE;
     else if (payload.length === 1) this.#fail("a close frame of one byte");
@@ -220,7 +221,11 @@ export class WsDecoder {
     }
   }
 
-  #limitIs(text: string): void {
+  #textIs(text: string): void {
+    if (text === END) {
+      this.closed = NO_CODE;
+      return;
+    }
     const limit = LIMIT.test(text) ? Number(text) : -1;
     if (limit >= (this.limit ?? 0)) this.limit = limit;
     else this.#fail("a text that is not a number, or less than the one before");

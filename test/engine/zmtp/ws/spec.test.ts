@@ -150,6 +150,15 @@ describe("pieces of the stream", () => {
     expect(framing.fault?.kind).toBe("protocol");
   });
 
+  it("end where the client asks for it, and what comes then is not looked at", () => {
+    const framing = new WsStreamFraming("NULL");
+    const text = vector("its end, unmasked").subarray(2);
+    const wire = Buffer.concat([masked(1, text), masked(2, Buffer.from("behind"))]);
+    expect(framing.decode(wire, wire.length).length).toBe(0);
+    expect(framing.closed).toBe(true);
+    expect(framing.fault).toBeUndefined();
+  });
+
   it("have no texts where messages are frames", () => {
     const decoder = new WsDecoder(true);
     decode(decoder, masked(1, Buffer.from("1310720")));
