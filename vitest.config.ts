@@ -78,6 +78,19 @@ const SHARED = [
 ];
 
 /**
+ * The contract of what goes over ws, once more with sockets of a page on the connecting side (test/contract/support/page.ts):
+ * by default what differs most in a page, with SHOAL_LONG=1 all of it.
+ */
+const PAGE =
+  process.env.SHOAL_LONG === "1"
+    ? [
+        "test/contract/{abort,close,codecs,disconnect,draft,endpoint-source,endpoints,events,fairness,high-water-mark}.test.ts",
+        "test/contract/{messages,publish-options,queueing,request,round-trip,router,security-curve,security-plain}.test.ts",
+        "test/contract/{stats,subscribers}.test.ts",
+      ]
+    : ["test/contract/{codecs,events,messages,round-trip,router,security-plain}.test.ts"];
+
+/**
  * Files that take more than ten seconds, mostly by waiting, and are small: of those whose time is not known yet, small ones
  * come last. They begin first among those of their project, so that the run does not end with one of them alone.
  */
@@ -117,6 +130,9 @@ class LongFirst extends BaseSequencer {
     });
   }
 }
+
+/** Node.js 20 has the standard WebSocket behind a flag, which other runtimes do not know. */
+const WITH_WEB_SOCKET = "WebSocket" in globalThis ? [] : ["--experimental-websocket", "--no-warnings"];
 
 export default defineConfig({
   test: {
@@ -159,8 +175,19 @@ export default defineConfig({
           name: "browser",
           include: ["test/browser/**/*.test.ts"],
           globalSetup: ["test/support/setup.ts"],
-          // Node.js 20 has the standard WebSocket behind it.
-          execArgv: ["--experimental-websocket", "--no-warnings"],
+          execArgv: WITH_WEB_SOCKET,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "page",
+          include: PAGE,
+          globalSetup: ["test/support/setup.ts"],
+          setupFiles: ["test/support/shared.ts"],
+          isolate: false,
+          env: { SHOAL_CONTRACT: "page" },
+          execArgv: WITH_WEB_SOCKET,
         },
       },
       {

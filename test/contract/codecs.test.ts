@@ -40,8 +40,8 @@ describeTransports("codecs", (world) => {
     ["msgpack with valibot", () => msgpack(ReadingV) as Codec<unknown>, [{ sensor: "a", value: 1 }]],
   ];
   it.each(cases)("%s: values come out as they went in", async (_, codec, values) => {
-    const push = world.own(new Push({ ...world.defaults, codec: codec() }));
-    const pull = world.own(new Pull({ ...world.defaults, codec: codec() }));
+    const push = world.own(new (world.at(Push))({ ...world.defaults, codec: codec() }));
+    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: codec() }));
     await world.link(pull, push);
     for (const value of values) {
       await push.send([value]);
@@ -57,7 +57,7 @@ describeTransports("codecs", (world) => {
 
   it("a message that fails is an event and a count, never an exception; the loop goes on", async () => {
     const push = world.push();
-    const pull = world.own(new Pull({ ...world.defaults, codec: json(Reading) }));
+    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: json(Reading) }));
     await world.link(pull, push);
     const seen: [string, string][] = [];
     pull.events.on("invalid", ({ reason, error }) => seen.push([reason, error.code]));
@@ -83,8 +83,8 @@ describeTransports("codecs", (world) => {
   });
 
   it("a value that the codec or its schema refuses is not sent", async () => {
-    const push = world.own(new Push({ ...world.defaults, codec: json(Reading) }));
-    const pull = world.own(new Pull({ ...world.defaults, codec: json(Reading) }));
+    const push = world.own(new (world.at(Push))({ ...world.defaults, codec: json(Reading) }));
+    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: json(Reading) }));
     await world.link(pull, push);
     for (const value of [{ sensor: "a" }, { sensor: 1, value: 1 }, null, "x", [1, 2]] as never[]) {
       expect((await failure(push.send(value))).code).toBe("ERR_INVALID_MESSAGE");
@@ -92,11 +92,12 @@ describeTransports("codecs", (world) => {
     }
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
-    const any = world.own(new Push({ ...world.defaults, codec: json() }));
+    const any = world.own(new (world.at(Push))({ ...world.defaults, codec: json() }));
     for (const value of [undefined, () => 1, cycle, 10n])
       expect((await failure(any.send(value))).code).toBe("ERR_INVALID_MESSAGE");
     expect(
-      (await failure(world.own(new Push({ ...world.defaults, codec: text() })).send(5 as never))).code,
+      (await failure(world.own(new (world.at(Push))({ ...world.defaults, codec: text() })).send(5 as never)))
+        .code,
     ).toBe("ERR_INVALID_MESSAGE");
     expect(push.stats().sent + any.stats().sent).toBe(0);
     await push.send({ sensor: "a", value: 1 });
@@ -104,8 +105,8 @@ describeTransports("codecs", (world) => {
   });
 
   it("PUB and SUB: the topic stays a frame, the value is typed", async () => {
-    const publisher = world.own(new Publisher({ ...world.defaults, codec: msgpack(Reading) }));
-    const subscriber = world.own(new Subscriber({ ...world.defaults, codec: msgpack(Reading) }));
+    const publisher = world.own(new (world.at(Publisher))({ ...world.defaults, codec: msgpack(Reading) }));
+    const subscriber = world.own(new (world.at(Subscriber))({ ...world.defaults, codec: msgpack(Reading) }));
     const raw = world.subscriber();
     await world.link(publisher, subscriber, raw);
     subscriber.subscribe("room");
@@ -125,15 +126,17 @@ describeTransports("codecs", (world) => {
   });
 
   it("ROUTER and DEALER: routing ids and envelope stay frames", async () => {
-    const router = world.own(new Router({ ...world.defaults, codec: json(Reading) }));
-    const dealer = world.own(new Dealer({ ...world.defaults, codec: json(Reading), routingId: "d" }));
+    const router = world.own(new (world.at(Router))({ ...world.defaults, codec: json(Reading) }));
+    const dealer = world.own(
+      new (world.at(Dealer))({ ...world.defaults, codec: json(Reading), routingId: "d" }),
+    );
     await world.link(router, dealer);
     await dealer.send({ sensor: "a", value: 1 });
     const [id, reading] = (await router.receive(WAIT)) as unknown as [Buffer, { value: number }];
     expect([String(id), reading.value]).toEqual(["d", 1]);
     await router.send([id, { sensor: "b", value: 2 }]);
     expect(await dealer.receive(WAIT)).toEqual([{ sensor: "b", value: 2 }]);
-    const request = world.own(new Request({ ...world.defaults, codec: json(Reading) }));
+    const request = world.own(new (world.at(Request))({ ...world.defaults, codec: json(Reading) }));
     request.connect(router.lastEndpoint as string);
     const answer = request.request({ sensor: "q", value: 3 }, WAIT);
     const [from, ...rest] = await router.receive(WAIT);
@@ -142,14 +145,14 @@ describeTransports("codecs", (world) => {
   });
 
   it("REQ, REP and PAIR: values both ways", async () => {
-    const request = world.own(new Request({ ...world.defaults, codec: json<number>() }));
-    const reply = world.own(new Reply({ ...world.defaults, codec: json<number>() }));
+    const request = world.own(new (world.at(Request))({ ...world.defaults, codec: json<number>() }));
+    const reply = world.own(new (world.at(Reply))({ ...world.defaults, codec: json<number>() }));
     await world.link(reply, request);
     const answer = request.request(20, WAIT);
     const [question] = await reply.receive(WAIT);
     await reply.send(question * 2);
     expect(await answer).toEqual([40]);
-    const pairs = [1, 2].map(() => world.own(new Pair({ ...world.defaults, codec: text() }))) as [
+    const pairs = [1, 2].map(() => world.own(new (world.at(Pair))({ ...world.defaults, codec: text() }))) as [
       Pair<string>,
       Pair<string>,
     ];
@@ -166,7 +169,7 @@ describeEngines("schemas", (world) => {
     const codec = json(
       z.object({ at: z.string().transform((text) => text.length), n: z.number().default(7) }),
     );
-    const pull = world.own(new Pull({ ...world.defaults, codec }));
+    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec }));
     await world.link(pull, push);
     await push.send('{"at":"2026"}');
     expect(await pull.receive(WAIT)).toEqual([{ at: 4, n: 7 }]);
@@ -174,7 +177,7 @@ describeEngines("schemas", (world) => {
 
   it("errors name where the value went wrong, for zod and for valibot", async () => {
     for (const codec of [json(Reading), json(ReadingV)]) {
-      const push = world.own(new Push({ ...world.defaults, codec }));
+      const push = world.own(new (world.at(Push))({ ...world.defaults, codec }));
       const error = await failure(push.send({ sensor: "a", value: "x" } as never));
       expect(error.message).toContain("value");
       expect(Array.isArray(error.cause)).toBe(true);
@@ -183,7 +186,7 @@ describeEngines("schemas", (world) => {
 
   it("a refused value of a secret field is not reported", async () => {
     const codec = json(z.object({ password: z.string().min(20) }));
-    const push = world.own(new Push({ ...world.defaults, codec }));
+    const push = world.own(new (world.at(Push))({ ...world.defaults, codec }));
     const error = await failure(push.send({ password: "hunter2" }));
     expect(`${error.message} ${JSON.stringify(error.cause)}`).not.toContain("hunter2");
   });

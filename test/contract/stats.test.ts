@@ -87,7 +87,7 @@ describeTransports("accounts", (world) => {
 
   it("what the codec or the shape refuses is counted by reason, and not received", async () => {
     const push = world.push();
-    const pull = world.own(new Pull({ ...world.defaults, codec: json<{ n: number }>() }));
+    const pull = world.own(new (world.at(Pull))({ ...world.defaults, codec: json<{ n: number }>() }));
     await world.link(pull, push);
     const reasons: string[] = [];
     pull.events.on("invalid", ({ reason }) => reasons.push(reason));

@@ -6,6 +6,7 @@ import { describe, it, type TestContext } from "vitest";
 import type { EngineCapabilities } from "../../../src/engine/engine.js";
 import { selectEngine } from "../../../src/engine/select.js";
 import { ENGINES, RUNTIME } from "../../support/engines.js";
+import { IN_PAGE } from "./page.js";
 import { World } from "./world.js";
 
 export const TRANSPORTS = ["tcp", "ipc", "inproc"] as const;
@@ -42,6 +43,17 @@ export function describeTransports(
   define: (world: World) => void,
   transports: readonly Transport[] = TRANSPORTS,
 ): void {
+  if (IN_PAGE) {
+    describe("engine zmtp", () => {
+      // Over ws first: page.ts.
+      if (transportsOf("zmtp", transports).includes("ws"))
+        describe.each(["ws", "page"])("%s", (where) => {
+          describe(subject, () => define(new World("zmtp", "ws", where === "page")));
+        });
+      else describe.skip(subject, () => it("is not tried over ws", () => undefined));
+    });
+    return;
+  }
   describe.each(ENGINES)("engine %s", (engine) => {
     describe.each(transportsOf(engine, transports))("%s", (transport) => {
       describe(subject, () => define(new World(engine, transport)));
@@ -51,6 +63,7 @@ export function describeTransports(
 
 /** Defines a group of tests once for each engine, over tcp, where the transport makes no difference. */
 export function describeEngines(subject: string, define: (world: World) => void): void {
+  if (IN_PAGE) return;
   describe.each(ENGINES)("engine %s", (engine) => {
     describe(subject, () => define(new World(engine, "tcp")));
   });

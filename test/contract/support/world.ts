@@ -5,7 +5,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach } from "vitest";
+import { afterAll, afterEach, beforeEach } from "vitest";
 import type { Engine } from "../../../src/engine/engine.js";
 import { loadZmtpEngine } from "../../../src/engine/zmtp/engine.js";
 import {
@@ -37,6 +37,7 @@ import {
   type XSubscriberOptions,
 } from "../../../src/index.js";
 import { makeCertificates } from "../../support/certificates.js";
+import { classInPage, connects, contextInPage, IN_PAGE, isOfPage, rehearse } from "./page.js";
 
 let names = 0;
 
@@ -79,13 +80,24 @@ export class World {
   /** Sockets of this test so far that are in contexts of their own. */
   #apart = 0;
   #folder: string | undefined;
+  #pageContext: Context | undefined;
+  /** Whether the socket that is made now is one of a page. */
+  #ofPage = false;
 
+  /** @param inPage whether the sockets that are connected are those of a page, over ws */
   constructor(
     readonly engine: string,
     readonly transport: "tcp" | "tls" | "ws" | "wss" | "ipc" | "inproc" | "threads",
+    readonly inPage = false,
   ) {
+    if (inPage)
+      beforeEach((context) => {
+        if (!connects()) context.skip("no socket is connected in it, or it has not run over ws");
+      });
     afterEach(async () => {
       this.#apart = 0;
+      this.#ofPage = false;
+      if (IN_PAGE && transport === "ws" && !inPage) rehearse(this.#sockets);
       await Promise.all(this.#sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
       for (const cleanup of this.#cleanups.splice(0).reverse()) await cleanup();
     });
@@ -98,6 +110,12 @@ export class World {
   get context(): Context {
     this.#context ??= new Context({ engine: this.engine });
     return this.#context;
+  }
+
+  /** The class of a socket that is made now, with `defaults`: Node.js's, or the one of its name that a page has. */
+  at<C extends new (...args: never[]) => Socket>(of: C): C {
+    this.#ofPage = this.inPage && isOfPage(this.#sockets.length);
+    return this.#ofPage ? classInPage(of) : of;
   }
 
   /** A context that no other test uses. */
@@ -140,6 +158,10 @@ export class World {
 
   /** The options that each socket has unless a test gives others. */
   get defaults(): TransportOptions & { readonly context: Context } {
+    if (this.#ofPage) {
+      this.#pageContext ??= contextInPage();
+      return { context: this.#pageContext };
+    }
     if (this.transport !== "threads") return { context: this.context, ...this.transportOptions };
     this.#apart += 1;
     return { context: threadContexts()[this.#apart % THREADS] as Context };
@@ -174,39 +196,39 @@ export class World {
   }
 
   pair(options: PairOptions = {}): Pair {
-    return this.own(new Pair({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Pair))({ ...this.defaults, ...options }));
   }
   publisher(options: PublisherOptions = {}): Publisher {
-    return this.own(new Publisher({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Publisher))({ ...this.defaults, ...options }));
   }
   subscriber(options: SubscriberOptions = {}): Subscriber {
-    return this.own(new Subscriber({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Subscriber))({ ...this.defaults, ...options }));
   }
   xPublisher(options: XPublisherOptions = {}): XPublisher {
-    return this.own(new XPublisher({ ...this.defaults, ...options }));
+    return this.own(new (this.at(XPublisher))({ ...this.defaults, ...options }));
   }
   xSubscriber(options: XSubscriberOptions = {}): XSubscriber {
-    return this.own(new XSubscriber({ ...this.defaults, ...options }));
+    return this.own(new (this.at(XSubscriber))({ ...this.defaults, ...options }));
   }
   push(options: PushOptions = {}): Push {
-    return this.own(new Push({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Push))({ ...this.defaults, ...options }));
   }
   pull(options: PullOptions = {}): Pull {
-    return this.own(new Pull({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Pull))({ ...this.defaults, ...options }));
   }
   request(options: RequestOptions = {}): Request {
-    return this.own(new Request({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Request))({ ...this.defaults, ...options }));
   }
   reply(options: ReplyOptions = {}): Reply {
-    return this.own(new Reply({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Reply))({ ...this.defaults, ...options }));
   }
   dealer(options: DealerOptions = {}): Dealer {
-    return this.own(new Dealer({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Dealer))({ ...this.defaults, ...options }));
   }
   router(options: RouterOptions = {}): Router {
-    return this.own(new Router({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Router))({ ...this.defaults, ...options }));
   }
   stream(options: StreamOptions = {}): Stream {
-    return this.own(new Stream({ ...this.defaults, ...options }));
+    return this.own(new (this.at(Stream))({ ...this.defaults, ...options }));
   }
 }
