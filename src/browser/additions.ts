@@ -16,6 +16,9 @@ export interface CurveParts {
   server(options: MechanismOptions): Mechanism;
   client(options: MechanismOptions): Mechanism;
   sealer(cipher: FrameCipher): Sealer;
+  /** Keys as text. */
+  decodeZ85(text: string): Buffer;
+  encodeZ85(bytes: Uint8Array): string;
 }
 
 /** Inproc: the names of a context, and the peers of a socket. */

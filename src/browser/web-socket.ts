@@ -5,9 +5,6 @@
  *   listen  there is no such thing
  */
 import { NotSupportedError } from "../core/errors.js";
-import type { OptionValues } from "../core/option-table.js";
-import { parseHostPort } from "../core/schemes/host-port.js";
-import { parseWs } from "../core/schemes/ws.js";
 import { chosenMechanism } from "../engine/zmtp/mechanism/chosen.js";
 import {
   DialFault,
@@ -17,20 +14,10 @@ import {
   type TransportOptions,
 } from "../engine/zmtp/transport/transport.js";
 import { browserOffersOf } from "../engine/zmtp/ws/subprotocol.js";
+import { hostOf } from "./schemes.js";
 import { ABNORMAL, type StandardWebSocket, standardWebSocket } from "./standard-web-socket.js";
 import { WebSocketFraming } from "./web-socket-framing.js";
 import { WebSocketStream } from "./web-socket-stream.js";
-
-/** Options that the platform decides on, with the only value of each that it takes. */
-const PLATFORMS_OWN: Readonly<Partial<OptionValues>> = {
-  tlsCert: null,
-  tlsKey: null,
-  tlsPassphrase: null,
-  tlsCa: null,
-  tlsServerName: null,
-  tlsCheckName: true,
-  tlsAlpn: null,
-};
 
 function noListener(endpoint: string): NotSupportedError {
   return new NotSupportedError(
@@ -46,16 +33,9 @@ export function webSocketTransport(scheme: string): Transport {
     scheme,
     framed: true,
 
-    assertUsable(use, options) {
-      if (use === "bind") return; // It is refused with its endpoint.
-      for (const [name, only] of Object.entries(PLATFORMS_OWN)) {
-        const value = options[name as keyof OptionValues];
-        if (value !== undefined && value !== only)
-          throw new NotSupportedError(
-            `A page cannot set the option ${name}: its browser decides whom to trust`,
-          );
-      }
-      if (standardWebSocket() === undefined)
+    assertUsable(use) {
+      // A bind is refused with its endpoint.
+      if (use === "connect" && standardWebSocket() === undefined)
         throw new NotSupportedError("There is no WebSocket here: shoal/browser needs the standard one");
     },
 
@@ -143,9 +123,13 @@ class Attempt {
       this.#abandon();
       return;
     }
-    const { host } = parseHostPort(`tcp://${parseWs(this.#endpoint).authority}`);
     this.#settle(
-      new WebSocketStream(socket, new WebSocketFraming(mechanism, protocol), this.#endpoint, host),
+      new WebSocketStream(
+        socket,
+        new WebSocketFraming(mechanism, protocol),
+        this.#endpoint,
+        hostOf(this.#endpoint),
+      ),
     );
   }
 

@@ -6,7 +6,7 @@
  * Without further options the node is one of the cluster `default` on this host, as that of `shoal node start` is.
  */
 import { ClusterNode, parseDiscovery } from "../cluster/index.js";
-import { suggest } from "../core/arguments.js";
+import { suggest } from "../core/suggestions.js";
 import type { EndpointSource } from "../index.js";
 import { type ClusterSettings, isOfCluster, SCHEME } from "./cluster-options.js";
 import { asUsage, UsageError } from "./failure.js";

@@ -1,6 +1,6 @@
 /** Checks a configuration against its schema, and reports in words what does not fit. */
 import { Ajv, type ErrorObject, type ValidateFunction } from "ajv";
-import { suggest } from "../core/arguments.js";
+import { suggest } from "../core/suggestions.js";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Path, SHOWN } from "./problem.js";
 

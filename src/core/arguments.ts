@@ -3,33 +3,10 @@
  * known one. Pure.
  */
 import { InvalidArgumentError } from "./errors.js";
-
-/** Of a word's letters, the part that may be wrong. */
-const WRONG = 0.4;
+import { suggest } from "./suggestions.js";
 
 /** Letters of a text that an error's message repeats, at most. */
 const MAX_SHOWN = 60;
-
-/** The word that is nearest, or `undefined` when none is near. */
-export function nearest(word: string, known: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let least = Number.POSITIVE_INFINITY;
-  for (const candidate of known) {
-    const most = WRONG * Math.max(word.length, candidate.length);
-    if (Math.abs(word.length - candidate.length) > most) continue;
-    const changes = distance(word.toLowerCase(), candidate.toLowerCase());
-    if (changes > most || changes >= least) continue;
-    best = candidate;
-    least = changes;
-  }
-  return best;
-}
-
-/** `; did you mean WORD?`, or nothing. */
-export function suggest(word: unknown, known: readonly string[]): string {
-  const meant = typeof word === "string" ? nearest(word, known) : undefined;
-  return meant === undefined ? "" : `; did you mean ${meant}?`;
-}
 
 /**
  * An object of options has known keys only. A key whose value is `undefined` must be known, too.
@@ -96,27 +73,4 @@ export function thrownText(thrown: unknown): string {
     // An object without a prototype, a getter that throws.
     return "";
   }
-}
-
-/** Letters to put in, take out or change, and neighbours to swap (optimal string alignment). */
-function distance(one: string, other: string): number {
-  let before: number[] = [];
-  let last = Array.from({ length: other.length + 1 }, (_, at) => at);
-  for (let i = 1; i <= one.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= other.length; j++) {
-      const same = one[i - 1] === other[j - 1] ? 0 : 1;
-      let least = Math.min(at(last, j) + 1, at(row, j - 1) + 1, at(last, j - 1) + same);
-      if (i > 1 && j > 1 && one[i - 1] === other[j - 2] && one[i - 2] === other[j - 1])
-        least = Math.min(least, at(before, j - 2) + 1);
-      row.push(least);
-    }
-    before = last;
-    last = row;
-  }
-  return at(last, other.length);
-}
-
-function at(row: readonly number[], index: number): number {
-  return row[index] as number;
 }

@@ -5,9 +5,10 @@
  * events are kept, oldest dropped first and counted in `lost`: from the first `receive` or `for await` on, or, where
  * `keepsUnread` is set, from the start.
  */
-import { describe, suggest } from "./arguments.js";
+import { describe } from "./arguments.js";
 import { RingBuffer } from "./collections/ring-buffer.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "./errors.js";
+import { suggest } from "./suggestions.js";
 import { refusedWait, Waiter, type WaitOptions } from "./waiter.js";
 
 /** Events kept for a reader that is slower than they come. */

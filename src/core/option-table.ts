@@ -5,69 +5,11 @@
  * Names and meanings are those of the package `zeromq`; where a default differs,
  * `zeromqDefault` says what it is there.
  */
+import { bytes, flag, INT32, int, key, type OptionSpec, READABLE, text, WRITABLE } from "./option-spec.js";
 import type { SocketTypeName } from "./socket-type.js";
+import { SYSTEM_OPTIONS } from "./system-options.js";
 import type { TlsCertificates } from "./tls-certificates.js";
 
-/** How an option's value is checked. */
-export type OptionKind = "boolean" | "integer" | "string" | "key" | "bytes" | "choice" | "certificates";
-
-export interface OptionSpec {
-  readonly kind: OptionKind;
-  readonly default: unknown;
-  /** Present where shoal deliberately differs. */
-  readonly zeromqDefault?: unknown;
-  readonly min?: number;
-  readonly max?: number;
-  readonly unit?: "ms" | "bytes" | "messages" | "s" | "kbit/s" | "hops" | "calls" | "connections";
-  readonly choices?: readonly (string | null)[];
-  /** Socket types that have it; absent: all. */
-  readonly on?: readonly SocketTypeName[];
-  /** Used above the seam only: no engine gets it. */
-  readonly local?: true;
-  /** The only engine that has it; every other takes its default, and no other value. */
-  readonly only?: "zmtp";
-}
-
-/** Socket types that can send. */
-export const WRITABLE: readonly SocketTypeName[] = [
-  "Pair",
-  "Publisher",
-  "Request",
-  "Reply",
-  "Dealer",
-  "Router",
-  "Push",
-  "XPublisher",
-  "XSubscriber",
-  "Stream",
-  "Client",
-  "Server",
-  "Radio",
-  "Scatter",
-  "Datagram",
-  "Peer",
-  "Channel",
-];
-/** Socket types that can receive. */
-export const READABLE: readonly SocketTypeName[] = [
-  "Pair",
-  "Subscriber",
-  "Request",
-  "Reply",
-  "Dealer",
-  "Router",
-  "Pull",
-  "XPublisher",
-  "XSubscriber",
-  "Stream",
-  "Client",
-  "Server",
-  "Dish",
-  "Gather",
-  "Datagram",
-  "Peer",
-  "Channel",
-];
 const ROUTED: readonly SocketTypeName[] = ["Request", "Reply", "Router", "Dealer"];
 const CONFLATING: readonly SocketTypeName[] = [
   "Pull",
@@ -78,28 +20,6 @@ const CONFLATING: readonly SocketTypeName[] = [
   "Scatter",
   "Gather",
 ];
-
-const INT32 = 2_147_483_647;
-/** Bytes of keys, certificates and authorities in PEM: more than all of those that systems trust. */
-const MAX_PEM = 1_048_576;
-
-type Extra = Partial<Omit<OptionSpec, "kind" | "default">>;
-type Kind<K extends OptionKind> = OptionSpec & { readonly kind: K };
-const flag = (value: boolean, extra: Extra = {}): Kind<"boolean"> => ({
-  kind: "boolean",
-  default: value,
-  ...extra,
-});
-const int = (value: number, min: number, max: number, extra: Extra = {}): Kind<"integer"> => ({
-  kind: "integer",
-  default: value,
-  min,
-  max,
-  ...extra,
-});
-const text = (extra: Extra = {}): Kind<"string"> => ({ kind: "string", default: null, ...extra });
-const key = (): Kind<"key"> => ({ kind: "key", default: null });
-const bytes = (extra: Extra = {}): Kind<"bytes"> => ({ kind: "bytes", default: null, max: 255, ...extra });
 
 /** All options by name. */
 export const OPTIONS = {
@@ -136,7 +56,6 @@ export const OPTIONS = {
   conflate: flag(false, { on: CONFLATING }),
 
   // Connections
-  backlog: int(100, 0, INT32),
   maxConnections: int(65_536, 1, INT32, { unit: "connections", only: "zmtp" }),
   maxPendingHandshakes: int(4_096, 1, INT32, { unit: "connections", only: "zmtp" }),
   connectTimeout: int(0, 0, INT32, { unit: "ms" }),
@@ -148,20 +67,7 @@ export const OPTIONS = {
   reconnectInterval: int(100, -1, INT32, { unit: "ms" }),
   reconnectMaxInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
   ipv6: flag(false),
-  interface: text(),
-  sendBufferSize: int(-1, -1, INT32, { unit: "bytes", on: WRITABLE }),
-  receiveBufferSize: int(-1, -1, INT32, { unit: "bytes", on: READABLE }),
-  tcpKeepalive: int(-1, -1, 1),
-  tcpKeepaliveCount: int(-1, -1, INT32),
-  tcpKeepaliveIdle: int(-1, -1, INT32, { unit: "s" }),
-  tcpKeepaliveInterval: int(-1, -1, INT32, { unit: "s" }),
-  tcpAcceptFilter: text(),
-  tcpMaxRetransmitTimeout: int(0, 0, INT32, { unit: "ms" }),
-  typeOfService: int(0, 0, 255),
-  socksProxy: text(),
-  wsOrigins: text({ only: "zmtp" }),
   affinity: int(0, 0, 2 ** 64),
-  loopbackFastPath: flag(false),
 
   // Routing
   routingId: bytes({ on: ROUTED }),
@@ -192,47 +98,14 @@ export const OPTIONS = {
   curvePublicKey: key(),
   curveSecretKey: key(),
   curveServerKey: key(),
-  tlsCert: text({ max: MAX_PEM, only: "zmtp" }),
-  tlsKey: text({ max: MAX_PEM, only: "zmtp" }),
-  tlsPassphrase: text({ only: "zmtp" }),
-  tlsCertificates: { kind: "certificates", default: null, only: "zmtp" },
-  tlsCa: text({ max: MAX_PEM, only: "zmtp" }),
-  tlsServerName: text({ max: 255, only: "zmtp" }),
-  tlsCheckName: flag(true, { only: "zmtp" }),
-  tlsAlpn: text({ max: 255, only: "zmtp" }),
-  tlsMinVersion: {
-    kind: "choice",
-    default: "TLSv1.2",
-    choices: ["TLSv1.2", "TLSv1.3"],
-    only: "zmtp",
-  },
   zapDomain: text({ max: 255 }),
   zapEnforceDomain: flag(false),
-  gssapiServer: flag(false),
-  gssapiPrincipal: text(),
-  gssapiServicePrincipal: text(),
-  gssapiPlainText: flag(false),
-  gssapiPrincipalNameType: {
-    kind: "choice",
-    default: "hostBased",
-    choices: ["hostBased", "userName", "krb5Principal"],
-  },
-  gssapiServicePrincipalNameType: {
-    kind: "choice",
-    default: "hostBased",
-    choices: ["hostBased", "userName", "krb5Principal"],
-  },
 
-  // Multicast and virtual machines: engines that have the transport
-  rate: int(100, 1, INT32, { unit: "kbit/s" }),
-  recoveryInterval: int(10_000, 0, INT32, { unit: "ms" }),
-  multicastHops: int(1, 1, 255, { unit: "hops", on: WRITABLE }),
-  multicastMaxTransportDataUnit: int(1_500, 1, INT32, { unit: "bytes" }),
-  vmciBufferSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),
-  vmciBufferMinSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),
-  vmciBufferMaxSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),
-  vmciConnectTimeout: int(-1, -1, INT32, { unit: "ms" }),
+  ...SYSTEM_OPTIONS,
 } as const satisfies Record<string, OptionSpec>;
+
+export type { OptionKind, OptionSpec } from "./option-spec.js";
+export { READABLE, WRITABLE } from "./option-spec.js";
 
 /** The name of a socket option. */
 export type OptionName = keyof typeof OPTIONS;

@@ -5,7 +5,7 @@
  *
  * A name that nobody has bound refuses its channel; the socket tries again, as with a port where nobody listens.
  */
-import { describe, suggest } from "../core/arguments.js";
+import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
 import type {
   Transport,
@@ -13,6 +13,7 @@ import type {
   TransportListener,
   TransportStream,
 } from "../core/schemes/custom-transport.js";
+import { suggest } from "../core/suggestions.js";
 import { anything, checkOptions, func, integer } from "../patterns/kit/options.js";
 import { URGENCIES } from "./bounds.js";
 import type { LinkChannel } from "./channel.js";

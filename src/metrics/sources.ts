@@ -1,6 +1,7 @@
 /** What is served: drivers and sources of a program's own, by name; their kinds, and whether each is ready. */
-import { suggest } from "../core/arguments.js";
+
 import { InvalidArgumentError } from "../core/errors.js";
+import { suggest } from "../core/suggestions.js";
 import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
 
 /** A driver: a client, server, worker or broker of a pattern, or a proxy. */

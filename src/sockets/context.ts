@@ -1,6 +1,7 @@
 /** Contexts: which engine sockets run on, and the inproc names they share. */
-import { refuseExtra, suggest } from "../core/arguments.js";
+import { refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { suggest } from "../core/suggestions.js";
 import type { Engine, EngineContext } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
 import {

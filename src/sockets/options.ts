@@ -2,10 +2,12 @@
  * From what the program passed to what the engine gets: copied, checked against
  * the table, complete. Nothing further down has defaults of its own.
  */
-import { suggest } from "../core/arguments.js";
-import { InvalidArgumentError } from "../core/errors.js";
+
+import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { hasOption, isSecret, OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
+import { suggest } from "../core/suggestions.js";
+import { whyNoOption } from "../core/system-options.js";
 import { isTlsCertificates, TLS_CERTIFICATES_RULE } from "../core/tls-certificates.js";
 import { decodeZ85 } from "../core/z85.js";
 
@@ -97,7 +99,9 @@ export function checkOption(type: SocketTypeName, name: string, value: unknown):
   }
 }
 
-function unknownOption(type: SocketTypeName, name: string): InvalidArgumentError {
+function unknownOption(type: SocketTypeName, name: string): Error {
+  const why = whyNoOption(name);
+  if (why !== undefined) return new NotSupportedError(`${type}: ${why}`);
   if (Object.hasOwn(OPTIONS, name)) {
     const on = (OPTIONS[name as OptionName] as OptionSpec).on;
     return new InvalidArgumentError(`${type} has no option ${name}; ${on?.join(", ")} have it`);

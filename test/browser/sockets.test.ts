@@ -229,8 +229,9 @@ describe("in a page", () => {
         code: "EPROTONOSUPPORT",
         message: expect.stringMatching(reason),
       });
-    const secure = own(new web.Pull({ tlsCa: "certificate" }));
-    expect(thrown(() => secure.connect("wss://127.0.0.1:1")).code).toBe("NOT_SUPPORTED");
+    for (const options of [{ tlsCa: "certificate" }, { tcpKeepalive: 1 }, { backlog: 1 }])
+      expect(thrown(() => new web.Pull(options)).code).toBe("NOT_SUPPORTED");
+    expect(thrown(() => new web.Pull({ lingr: 1 } as object)).code).toBe("EINVAL");
     const keys = node.curveKeyPair();
     const curve = own(
       new web.Pull({

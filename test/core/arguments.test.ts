@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { checkCallOptions, refuseExtra, suggest } from "../../src/core/arguments.js";
+import { checkCallOptions, refuseExtra } from "../../src/core/arguments.js";
+import { suggest } from "../../src/core/suggestions.js";
 
 const KNOWN = ["signal", "timeout"];
 const refused = (message: string) => expect.objectContaining({ code: "EINVAL", message });

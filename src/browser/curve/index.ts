@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.js";
 import { sealerOf } from "../../engine/zmtp/sealer.js";
 import { ADDITIONS } from "../additions.js";
@@ -18,5 +19,5 @@ export { curveKeyPair, curvePublicKey } from "./keys.js";
  * `curveSecretKey` work from now on. A second call does nothing.
  */
 export function enableCurve(): void {
-  ADDITIONS.curve ??= { server: curveServer, client: curveClient, sealer: sealerOf };
+  ADDITIONS.curve ??= { server: curveServer, client: curveClient, sealer: sealerOf, decodeZ85, encodeZ85 };
 }

@@ -8,8 +8,9 @@
  *                                                                  {"event":"nodes","node":ID,"revision":N,"nodes":[…]}
  *   anything else                                                  {"ok":false,"error":{"code","message"}}
  */
-import { suggest } from "../../core/arguments.js";
+
 import { InvalidArgumentError, ProtocolError } from "../../core/errors.js";
+import { suggest } from "../../core/suggestions.js";
 import type { AddressScope } from "./addresses.js";
 import type { DiscoveredAddress, DiscoveredNode } from "./description.js";
 

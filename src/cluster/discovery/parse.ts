@@ -7,8 +7,9 @@
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, by the names that the source has for them.
  */
-import { checkKeys, describe, suggest } from "../../core/arguments.js";
+import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { suggest } from "../../core/suggestions.js";
 import { beaconSource, broadcastSource, multicastSource } from "./beacon.js";
 import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";

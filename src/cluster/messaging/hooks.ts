@@ -11,8 +11,9 @@
  * While no hook returns a promise, nothing waits. One that does is given HOOK_TIMEOUT; then it counts as a veto, and what it
  * gives later is ignored.
  */
-import { describe, suggest } from "../../core/arguments.js";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
+import { suggest } from "../../core/suggestions.js";
 import type { Service } from "../node/service.js";
 import { MAX_HOOKS, MAX_PROTOCOL_NAME, MAX_RUID, MAX_VETO_REASON } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";

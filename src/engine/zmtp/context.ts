@@ -10,7 +10,7 @@ import type {
 } from "../engine.js";
 import { MECHANISM_NAMES } from "./admission.js";
 import { InprocNames } from "./inproc-names.js";
-import { UNSUPPORTED_OPTIONS } from "./options.js";
+import { UNSUPPORTED_OPTIONS } from "./option-checks.js";
 import { ZmtpSocket } from "./socket.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import { ZapClient } from "./zap.js";

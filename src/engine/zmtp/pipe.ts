@@ -8,8 +8,6 @@
  * link, once what it received has been taken.
  */
 
-import { systemClock } from "../../core/clock.js";
-import { type Rate, RateMeter } from "../../core/rate-meter.js";
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import { SHORT_HEADER } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
@@ -19,6 +17,7 @@ import { OutQueue, type Segment } from "./codec/out-queue.js";
 import type { RefCounted } from "./codec/pooled-buffer.js";
 
 import { takeFront } from "./codec/take-front.js";
+import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
@@ -27,10 +26,6 @@ const FLUSH_BYTES = 65_536;
 const GATHER = 64;
 /** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
 export const BY_REFERENCE = 4_096;
-/** ms that a peer is held at least: a timer for each message would cost more than the messages. */
-const LEAST_HOLD = 10;
-/** ms after which one that is held for long is looked at again; a timer of the platform holds no more than 24 days. */
-const LONGEST_HOLD = 60_000;
 
 /** What carries a pipe's bytes: a connection, or the other end in this process. */
 export interface Link {
@@ -601,61 +596,6 @@ function bytesOf(frames: readonly Buffer[]): number {
 /** A high-water mark of 0: no limit. */
 export function limitOf(highWaterMark: number): number {
   return highWaterMark === 0 ? Number.POSITIVE_INFINITY : highWaterMark;
-}
-
-/** Reports the meter's two states. */
-interface PeerMeterEffects {
-  meterOnHeld(): void;
-  meterOnOpen(): void;
-}
-
-/**
- * Holds a peer to its rate: what it sends is taken at that rate, and waits in its receive queue until then. When the
- * queue is full, the connection is read no further, and the peer feels it; nothing is dropped.
- *
- *   open --taken more than the rate has--> held --time--> open: its messages are there again
- */
-class PeerMeter {
-  readonly #meter: RateMeter;
-  readonly #effects: PeerMeterEffects;
-  #timer: NodeJS.Timeout | undefined = undefined;
-
-  constructor(rate: Rate, effects: PeerMeterEffects) {
-    this.#meter = new RateMeter(rate, systemClock.now());
-    this.#effects = effects;
-  }
-
-  /** Messages that may be taken now, where there are some; after a 0 `meterOnOpen` is called. */
-  get messages(): number {
-    if (this.#timer !== undefined) return 0;
-    const now = systemClock.now();
-    const messages = this.#meter.messages(now);
-    if (messages > 0) return messages;
-    const wait = Math.min(LONGEST_HOLD, Math.max(LEAST_HOLD, this.#meter.wait(now)));
-    this.#timer = setTimeout(this.#timerOnOpen, Math.ceil(wait)).unref();
-    this.#effects.meterOnHeld();
-    return 0;
-  }
-
-  spend(messages: number, bytes: number): void {
-    this.#meter.spend(messages, bytes);
-  }
-
-  /** Another rate. Whether the peer is held is decided again when messages are taken. */
-  change(rate: Rate): void {
-    this.#meter.change(rate, systemClock.now());
-    this.end();
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-  }
-
-  #timerOnOpen = (): void => {
-    this.#timer = undefined;
-    this.#effects.meterOnOpen();
-  };
 }
 
 /**

@@ -32,7 +32,8 @@ import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import { atProcessEnd, type Ending, EventLoopRef } from "./lifetime.js";
-import { assertSupported, completeOptions, isMark, setOption, warnOfOption } from "./options.js";
+import { assertSupported, warnOfOption } from "./option-checks.js";
+import { completeOptions, isMark, setOption } from "./options.js";
 import { Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 

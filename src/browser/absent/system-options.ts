@@ -1,0 +1,10 @@
+/** A page has no sockets of TCP, and its browser decides whom to trust; stands in for core/system-options.ts. */
+
+export const SYSTEM_OPTIONS = {};
+
+const NAMES =
+  /^(?:tls|tcp|gssapi|multicast|vmci|backlog|interface|(?:send|receive)BufferSize|typeOfService|socksProxy|wsOrigins|loopbackFastPath|rate$|recoveryInterval)/;
+
+export function whyNoOption(name: string): string | undefined {
+  return NAMES.test(name) ? `a page cannot set the option ${name}: its browser decides` : undefined;
+}

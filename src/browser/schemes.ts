@@ -1,0 +1,60 @@
+/**
+ * The endpoints of a page, in the place of core/schemes/schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` where
+ * the page has it. What can be wrong with one is the same as in core/schemes/ws.ts and host-port.ts, in fewer words.
+ */
+import { InvalidArgumentError, TransportError } from "../core/errors.js";
+import { badEndpoint, checkLength, type EndpointUse } from "../core/schemes/scheme.js";
+
+const MAX_PATH = 1_024;
+const MAX_INPROC_NAME = 255;
+
+/** HOST, PORT, and a path of what needs no escaping (RFC 3986, Path), with a query. */
+const ADDRESS = /^(\[[^\]]+\]|[^[\]:;/?#*]+):(\d{1,5})([/?][\w.~!$&'()*+,;=:@%/?-]*)?$/;
+
+const NO_TCP = "a page has no sockets of TCP; a peer that binds ws:// or wss:// is within its reach";
+const REFUSED: Readonly<Record<string, string>> = {
+  tcp: NO_TCP,
+  tls: NO_TCP,
+  ipc: "a page has no local sockets; inproc:// reaches sockets of pages and workers",
+  inproc: 'a page has it after: import { enableInproc } from "shoal/browser/inproc"; enableInproc()',
+  udp: "a page has no datagrams",
+};
+
+/** The host of an endpoint of a WebSocket, without brackets. */
+export function hostOf(endpoint: string): string {
+  return new URL(endpoint).hostname.replace(/^\[|\]$/g, "");
+}
+
+/** As of core/schemes/schemes.ts. A WebSocket cannot be bound: what it is bound to is not looked at. */
+export function checkEndpoint(
+  endpoint: unknown,
+  use: EndpointUse,
+  transports: readonly string[],
+): asserts endpoint is string {
+  if (typeof endpoint !== "string")
+    throw new InvalidArgumentError(
+      `An endpoint is a string such as "wss://HOST:PORT"; got ${endpoint === null ? "null" : typeof endpoint}`,
+    );
+  const [name = "", address = ""] = endpoint.split(/:\/\/(.*)/s);
+  if (name === "" || name === endpoint || endpoint.includes("\0"))
+    throw badEndpoint(endpoint, `expected TRANSPORT://ADDRESS with one of ${transports.join(", ")}`);
+  if (!transports.includes(name)) {
+    const reason = Object.hasOwn(REFUSED, name) ? `; ${REFUSED[name]}` : "";
+    throw new TransportError(
+      "EPROTONOSUPPORT",
+      `Endpoint ${JSON.stringify(endpoint)}: this engine's transports are ${transports.join(", ")}${reason}`,
+      { endpoint },
+    );
+  }
+  if (address === "") throw badEndpoint(endpoint, `expected an address after ${name}://`);
+  if (name === "inproc") checkLength(endpoint, address, MAX_INPROC_NAME, "inproc name");
+  else if (use === "connect") {
+    const [, , port, path = ""] = ADDRESS.exec(address) ?? [];
+    if (port === undefined || Number(port) < 1 || Number(port) > 65_535)
+      throw badEndpoint(
+        endpoint,
+        `expected ${name}://HOST:PORT/PATH with a port from 1 to 65535; a path has letters, digits and -._~!$&'()*+,;=:@%/`,
+      );
+    checkLength(endpoint, path, MAX_PATH, "path");
+  }
+}
