@@ -91,12 +91,18 @@ export class NodeThreads implements ThreadWire {
     // Another may stand still for the answer of this one.
     Atomics.wait(memory, 0, seen, Math.min(ms, LOOK_INTERVAL));
     for (;;) {
-      const received = this.#threads.receiveMessageOnPort(this.#channel as never);
+      const received = this.#takeWord();
       if (received === undefined) return;
       const word = received.message as ThreadWord;
       if (word.kind === "ask" || word.kind === "hello" || word.kind === "here") this.#onWord(word);
       else if (this.#later.push(word) === 1) setImmediate(() => this.#handleLater());
     }
+  }
+
+  /** A word that has come; Deno takes nothing from a channel but by its events, so there the others' words wait. */
+  #takeWord(): { message: unknown } | undefined {
+    if (process.versions.deno !== undefined) return undefined;
+    return this.#threads.receiveMessageOnPort(this.#channel as never);
   }
 
   now(): number {
