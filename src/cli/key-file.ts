@@ -3,6 +3,7 @@
  * passwords, a line each.
  */
 import { isUtf8 } from "node:buffer";
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { describe, UsageError } from "./failure.js";
 
@@ -54,7 +55,8 @@ export async function readUsersFile(file: string): Promise<Record<string, string
 
 async function readSecret(what: string, file: string, most: number): Promise<Buffer> {
   try {
-    const handle = await open(file, "r");
+    // Without waiting: the open of a pipe that nobody writes to would never end, past every signal.
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const stat = await handle.stat();
       if (!stat.isFile()) throw new UsageError(`the ${what} file ${file} is not a regular file`);

@@ -1,7 +1,7 @@
 /** A configuration's file: its text, its faults as one error, and messages that repeat no secret. */
 import { createHash } from "node:crypto";
 import { constants } from "node:fs";
-import { open, readFile, stat } from "node:fs/promises";
+import { open, stat } from "node:fs/promises";
 import { type Expanded, placeKey } from "./environment.js";
 import { type Finding, type Path, type Problem, problemLine, SHOWN } from "./problem.js";
 import type { Source } from "./source.js";
@@ -18,14 +18,23 @@ export type NamedFileStates = Readonly<Record<string, string>>;
 const MAX_NAMED_FILE = 1_048_576;
 
 /**
+ * Such a file is read again and again, so it is no pipe: the open of one would wait for a writer, past every signal.
+ *
  * @returns the text, one character a byte, with its state
- * @throws Error for one that is too long; as node:fs does
+ * @throws Error for one that is too long, a pipe or a device; as node:fs does
  */
 export async function readNamed(file: string): Promise<{ readonly text: string; readonly state: string }> {
-  const { size } = await stat(file);
-  if (size > MAX_NAMED_FILE) throw new Error(`it has ${size} bytes; expected ${MAX_NAMED_FILE} at most`);
-  const text = await readFile(file, "latin1");
-  return { text, state: createHash("sha256").update(text, "latin1").digest("base64") };
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await handle.stat();
+    if (!found.isFile() && !found.isDirectory()) throw new Error("it is a pipe or a device");
+    if (found.size > MAX_NAMED_FILE)
+      throw new Error(`it has ${found.size} bytes; expected ${MAX_NAMED_FILE} at most`);
+    const text = await handle.readFile("latin1");
+    return { text, state: createHash("sha256").update(text, "latin1").digest("base64") };
+  } finally {
+    await handle.close();
+  }
 }
 
 /** What is in a file now. Never rejects. */

@@ -1,5 +1,4 @@
 /** A node's configuration: what `check` finds, what a node takes over while it runs, and what it does not. */
-import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Ajv } from "ajv";
@@ -7,6 +6,7 @@ import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { nodeSchema } from "../../src/cli/node-schema.js";
 import { makeAuthority, makeCertificate } from "../support/certificates.js";
+import { namedPipe } from "../support/pipe.js";
 import { type Command, run, startWithout } from "./in-process.js";
 import { file, useFolder } from "./support.js";
 
@@ -347,11 +347,25 @@ describe("shoal node start --config", () => {
     const head = `name: a\ngroup: ${group}\n`;
     const { node, path } = await configured(`${head}tags: [x]\n`);
     rmSync(path);
-    execFileSync("mkfifo", [path]);
+    namedPipe(path);
     node.signal("SIGHUP");
     await node.until("stderr", /cannot read the file again: it is a pipe or a device/);
     rmSync(path);
     written(`${head}tags: [y]\n`, path);
+    node.signal("SIGHUP");
+    await node.until("stderr", /read .* again: tags changed/);
+  });
+
+  it("does not wait for a pipe in place of a file that it names", async () => {
+    const key = secret(KEYS[0]);
+    const { node, path } = await configured(`name: a\ngroup: ${group}\nkeyFile: ${key}\ntags: [x]\n`);
+    rmSync(key);
+    namedPipe(key);
+    node.signal("SIGHUP");
+    await node.until("stderr", /keyFile: the key file .* is not a regular file/);
+    rmSync(key);
+    writeFileSync(key, `${KEYS[0]}\n`, { mode: 0o600 });
+    written(`name: a\ngroup: ${group}\nkeyFile: ${key}\ntags: [y]\n`, path);
     node.signal("SIGHUP");
     await node.until("stderr", /read .* again: tags changed/);
   });

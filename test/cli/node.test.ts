@@ -9,6 +9,7 @@ import { run as runCommand } from "../../src/cli/program.js";
 import { jsonReply, parseCommand } from "../../src/control/protocol.js";
 import { ControlServer } from "../../src/control/server.js";
 import { Reply, UnroutableError } from "../../src/index.js";
+import { namedPipe } from "../support/pipe.js";
 import { run } from "./in-process.js";
 import { file, ipc, useFolder } from "./support.js";
 
@@ -84,6 +85,17 @@ describe("shoal node start refuses", () => {
     const link = file();
     symlinkSync(keyFile(`${KEY}\n`, 0o644), link);
     await refuses([...START, "--key", link], /can be read by others/);
+  });
+
+  it("a pipe in place of a file that it is to follow, and does not wait for its writer", async () => {
+    const pipe = namedPipe(file());
+    await refuses([...START, "--key", pipe], /key file .* is not a regular file/);
+    await refuses([...START, "--password-file", pipe], /password file .* is not a regular file/);
+    const tls = ["--tls-cert", pipe, "--tls-key", pipe, "--tls-ca", pipe];
+    await refuses(
+      [...START, "--key", keyFile(`${KEY}\n`), ...tls],
+      /cannot read .*: it is a pipe or a device/,
+    );
   });
 
   it.each([

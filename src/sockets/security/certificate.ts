@@ -110,17 +110,26 @@ function fileSystem(): Promise<typeof import("node:fs/promises")> {
   return import("node:fs/promises");
 }
 
+/** Pipes that a process was given, such as a shell's `<(…)`: they have a writer, or have ended. */
+const GIVEN_PIPE = /^\/(?:dev\/(?:fd\/|stdin$)|proc\/)/;
+
 /**
- * Reads a certificate file of any ZeroMQ tool.
+ * Reads a certificate file of any ZeroMQ tool. A named pipe is refused: its open would wait for a writer.
  *
  * @throws InvalidArgumentError `EINVAL` when it is not a certificate; the file system's own error when it cannot be read
  */
 export async function readCertificate(path: string): Promise<Certificate> {
-  const { readFile, stat } = await fileSystem();
-  if ((await stat(path)).size > MAX_FILE) {
-    throw new InvalidArgumentError(`${path} is too large for a certificate`);
+  const { constants, open } = await fileSystem();
+  const isGiven = GIVEN_PIPE.test(path);
+  const handle = await open(path, isGiven ? constants.O_RDONLY : constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await handle.stat();
+    if (!isGiven && found.isFIFO()) throw new InvalidArgumentError(`${path} is a pipe; expected a file`);
+    if (found.size > MAX_FILE) throw new InvalidArgumentError(`${path} is too large for a certificate`);
+    return parseCertificate(await handle.readFile("utf8"));
+  } finally {
+    await handle.close();
   }
-  return parseCertificate(await readFile(path, "utf8"));
 }
 
 /**

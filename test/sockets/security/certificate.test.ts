@@ -10,6 +10,7 @@ import {
   writeCertificate,
 } from "../../../src/sockets/security/certificate.js";
 import { curveKeyPair } from "../../../src/sockets/security/curve-keys.js";
+import { namedPipe } from "../../support/pipe.js";
 import fc from "../../support/properties.js";
 
 // The pair of libzmq's documentation: public knowledge, so that a failure may print it.
@@ -231,6 +232,10 @@ describe("files", () => {
     const path = join(folder, "large");
     await writeFile(path, "#".repeat(70_000));
     await expect(readCertificate(path)).rejects.toMatchObject({ code: "EINVAL" });
+    // Not a named pipe, whose open would wait for a writer; one that a shell made has one.
+    await expect(readCertificate(namedPipe(join(folder, "pipe")))).rejects.toEqual(
+      einval(expect.stringMatching(/is a pipe/)),
+    );
     await expect(readCertificate(join(folder, "missing"))).rejects.toMatchObject({ code: "ENOENT" });
     expect(await readFile(path, "utf8")).toHaveLength(70_000);
   });
