@@ -298,6 +298,8 @@ export class NodeOperator {
     const member = nameOrId === undefined ? undefined : node.member(nameOrId);
     if (nameOrId !== undefined && member === undefined)
       throw new UnroutableError(`no live member is called ${JSON.stringify(nameOrId)}`);
+    if (member !== undefined && member.id === node.id)
+      throw new UnroutableError(`no other member is called ${JSON.stringify(nameOrId)}`);
     const all =
       member === undefined
         ? sorted(node.members({ self: false })).filter(({ zre }) => zre !== true)

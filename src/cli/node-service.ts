@@ -81,7 +81,16 @@ export class NodeService implements Service {
     });
     this.#control = socket;
     for (const endpoint of endpoints) {
-      await asOwner(() => asUsage(() => socket.bind(endpoint)));
+      try {
+        await asOwner(() => asUsage(() => socket.bind(endpoint)));
+      } catch (error) {
+        if (control !== undefined) throw error;
+        // Nor for this one: its path is too long, or the folder is read-only or full.
+        this.#control = undefined;
+        await socket.close({ linger: 0 });
+        this.#log.warn(`no control socket: ${describe(error)}`);
+        return;
+      }
       const bound = socket.lastEndpoint ?? endpoint;
       this.#bound.push(bound);
       // The default one is found by itself.

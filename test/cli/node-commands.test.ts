@@ -133,6 +133,15 @@ describe("which node is meant", () => {
     await fails(/is not a folder/, "status");
   });
 
+  it("none where its path is too long: nodes do without, and say so; one that was asked for is an error", async () => {
+    const long = join(file(), "d".repeat(90));
+    process.env.SHOAL_RUNTIME_DIR = long;
+    const a = await node("a");
+    expect(a.stderr).toMatch(/no control socket: .* an ipc path has at most 107 bytes/);
+    const named = await run("", "node", "start", "--name", "b", "--control", `ipc://${long}/b`);
+    expect([named.code, named.stderr]).toEqual([2, expect.stringMatching(/at most 107 bytes/)]);
+  });
+
   it("not a proxy, whose control socket has other commands", async () => {
     const control = ipc();
     const any = { bind: ["tcp://127.0.0.1:*"] };
@@ -236,6 +245,7 @@ describe("what an operator does", () => {
     await fails(/no other member is called "a"/, "ping", "a", ...at);
     await fails(/no member is called|no other member/, "ping", "nobody", ...at);
     const { members } = await json("rtt", ...at);
+    await fails(/no other member is called "a"/, "rtt", "a", ...at);
     expect(members).toEqual([{ name: expect.stringMatching(/^b@/), state: "alive", ms: expect.any(Number) }]);
     expect(String((await run("", "node", "rtt", "b", ...at)).stdout)).toMatch(
       /^NODE .*\nb@\S+ +running +\d+\.\d{3}\n$/,
