@@ -15,6 +15,7 @@ import {
   MAX_TAG,
   MAX_TAGS,
 } from "./bounds.js";
+import { isReservedTag } from "./tags.js";
 
 /** A node's tags, props and endpoints. Frozen. */
 export interface Details {
@@ -48,7 +49,7 @@ function unfit(text: unknown, most: number, least: number): string | undefined {
 /**
  * Checks and freezes.
  *
- * @throws InvalidArgumentError `EINVAL` for too many, too long, or more than 1,000 bytes in all; nothing has changed then
+ * @throws InvalidArgumentError `EINVAL` for too many, too long, built-in tags, or more than 1,000 bytes in all; nothing has changed then
  */
 export function createDetails(
   version: number,
@@ -56,6 +57,11 @@ export function createDetails(
   props: Readonly<Record<string, string>>,
   endpoints: readonly string[],
 ): Details {
+  const reserved = tags.find(isReservedTag);
+  if (reserved !== undefined)
+    throw new InvalidArgumentError(
+      `tag "${reserved}" is a built-in one: members have it when it is true of them`,
+    );
   const found = tryDetails(version, tags, props, endpoints);
   if (typeof found === "string") throw new InvalidArgumentError(found);
   return found;

@@ -9,6 +9,7 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_TAG } from "./bounds.js";
+import { isReservedTag } from "./tags.js";
 
 /** An endpoint and the name that it is advertised under. */
 export interface AdvertisedEndpoint {
@@ -28,6 +29,10 @@ export function isServiceName(name: unknown): name is string {
 
 /** @throws InvalidArgumentError `EINVAL` for what cannot be a name */
 export function checkServiceName(name: unknown): asserts name is string {
+  if (typeof name === "string" && isReservedTag(name))
+    throw new InvalidArgumentError(
+      `an endpoint is found by its name as by a tag: "${name}" is a built-in one`,
+    );
   if (!isServiceName(name))
     throw new InvalidArgumentError(
       `an endpoint is advertised under a name of 1 to ${MAX_TAG} bytes without spaces and "="; got ${describe(name)}`,

@@ -15,12 +15,10 @@ import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { MAX_TAG, MAX_TAGS } from "./bounds.js";
 import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
+import { isReservedTag, ZRE } from "./tags.js";
 
 const MODES = ["equal", "match", "regexp"] as const;
 export type MatchMode = (typeof MODES)[number];
-
-/** The built-in tag of ZRE's peers. */
-const ZRE = "zre";
 
 const CONDITIONS = ["has", "not", "exact", "some"] as const;
 type Condition = (typeof CONDITIONS)[number];
@@ -69,7 +67,7 @@ export function builtInTags(member: Resolvable, self: Resolvable): string[] {
   if (member.id === self.id) tags.push("self");
   if (member.draining) tags.push("draining");
   if (member.zre === true) tags.push(ZRE);
-  tags.push(...advertisedNames(member.details.endpoints));
+  tags.push(...advertisedNames(member.details.endpoints).filter((name) => !isReservedTag(name)));
   return tags;
 }
 
@@ -88,7 +86,8 @@ export function compileResolver(
   const checks = checksOf(steps, isRemote);
   return (member, self) => {
     const own = member.details.tags;
-    const all = [...own, ...builtInTags(member, self)];
+    // A member that says it is "localhost" is not for that.
+    const all = [...own.filter((tag) => !isReservedTag(tag)), ...builtInTags(member, self)];
     return checks.every((check) => holds(check, own, all));
   };
 }

@@ -12,6 +12,17 @@
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 
+/** The built-in tag of ZRE's peers. */
+export const ZRE = "zre";
+
+/** Tags that no node has by saying so: each is true of a member, or is not. */
+const RESERVED: ReadonlySet<string> = new Set(["localhost", "self", "draining", ZRE]);
+
+/** Whether a member has this tag, or does not, whatever it says. */
+export function isReservedTag(tag: string): boolean {
+  return RESERVED.has(tag);
+}
+
 export type TagPair = readonly [from: string, to: string];
 
 /** A tag to append, or modifiers, applied in the order in which their keys were written. */

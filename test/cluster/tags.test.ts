@@ -1,4 +1,6 @@
 import { describe, expect, it } from "vitest";
+import { createDetails, tryDetails } from "../../src/cluster/details.js";
+import { checkServiceName } from "../../src/cluster/endpoints.js";
 import { compileResolver, matches, resolve, resolveBy } from "../../src/cluster/resolver.js";
 import { changeTags } from "../../src/cluster/tags.js";
 import fc from "../support/properties.js";
@@ -82,6 +84,24 @@ describe("resolving", () => {
     expect(of("2")).toBe("2");
     expect(of("none")).toBe("");
     expect(of()).toBe("123");
+  });
+
+  it("takes no member's word for a tag that is true of it or not", () => {
+    const liar = {
+      ...member("4", "liar@h2", "localhost", "self", "draining", "zre", "liar"),
+      details: {
+        tags: ["localhost", "self", "draining", "zre", "liar"],
+        endpoints: ["self=tcp://10.0.0.1:5"],
+      },
+    };
+    const of = (tag: string): string => ids(resolve([...members, liar], self, [tag]));
+    expect(["localhost", "self", "draining", "zre", "liar"].map(of)).toEqual(["12", "1", "3", "", "4"]);
+    for (const tag of ["localhost", "self", "draining", "zre"]) {
+      const refused = expect.objectContaining({ code: "EINVAL", message: expect.stringMatching(/built-in/) });
+      expect(() => createDetails(1, [tag], {}, [])).toThrow(refused);
+      expect(() => checkServiceName(tag)).toThrow(refused);
+      expect(tryDetails(1, [tag], {}, [])).toMatchObject({ tags: [tag] }); // From another node it is no reason to refuse all.
+    }
   });
 
   it("compares as the modes before say", () => {
