@@ -221,7 +221,8 @@ export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServe
       disconnected: (client) => this.events.emit({ type: "client:disconnected", client }),
     });
     this.#page = new DirectoryPage(this.#directory, this.#counts, settings.xml, {
-      admits,
+      // A removed node answers over HTTP, with a status that says so.
+      admits: (address) => this.#gate.admits(performance.now(), address),
       invalid,
       allows,
       isServing,

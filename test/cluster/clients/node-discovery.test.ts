@@ -300,15 +300,16 @@ describe("a client that knows one node", () => {
 });
 
 describe("a removed node", () => {
-  it("answers with 503 over HTTP, on connections that were there before and on the program's own server", async () => {
+  it("answers with 503 over HTTP, on its own port and on the program's own server", async () => {
     const [a, b] = [await node("a"), await node("b")];
     const own = createServer();
     await new Promise<void>((resolve) => own.listen(0, "127.0.0.1", resolve));
     open.push({ close: () => new Promise((resolve) => own.close(resolve)) });
     await server(a, { endpoint: undefined, http: { server: own } });
+    const { url } = await server(a, { endpoint: undefined, http: { port: 0 } });
     await together(a, b);
-    const { port: at } = own.address() as AddressInfo;
-    const status = (): Promise<number> =>
+    const { port } = own.address() as AddressInfo;
+    const status = (at: number): Promise<number> =>
       new Promise((resolve, reject) => {
         request({ port: at, host: "127.0.0.1", path: "/nodes", auth: "ana:secret" }, (response) => {
           response.resume();
@@ -317,10 +318,12 @@ describe("a removed node", () => {
           .on("error", reject)
           .end();
       });
-    expect(await status()).toBe(200);
+    const both = (): Promise<number[]> =>
+      Promise.all([port, Number(new URL(url as string).port)].map(status));
+    expect(await both()).toEqual([200, 200]);
     b.remove(a.id);
     while (!a.removed) await new Promise((resolve) => a.events.once("removed", resolve));
-    expect(await status()).toBe(503);
+    expect(await both()).toEqual([503, 503]);
   });
 });
 
