@@ -200,6 +200,17 @@ class Run {
   }
 }
 
+describe("a schedule that was found", () => {
+  it("a node that is removed and has not heard of it admits another one, which is removed, too: both stay out", () => {
+    const run = new Run(1);
+    run.do({ kind: "remove", node: 0, at: 1, ms: 0 });
+    run.do({ kind: "remove", node: 3, at: 1, ms: 1 });
+    run.do({ kind: "admit", node: 3, at: 0, ms: 0 });
+    run.end();
+    expect(run.there).toHaveLength(4);
+  });
+});
+
 describe("any schedule of faults", () => {
   it("ends in agreement of all that reach each other, and brings no removed node back", {
     timeout: LONG ? 14_400_000 : 90_000,

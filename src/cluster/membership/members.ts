@@ -237,10 +237,15 @@ export class Members {
       const [oldest] = this.#removals.keys();
       if (oldest !== undefined) this.#dropRemoval(oldest);
     }
-    if (before !== undefined) this.#dropRemoval(id);
+    this.overrule(id, removal);
+    return true;
+  }
+
+  /** A removal or an admission counts, whatever was known. */
+  overrule(id: string, removal: Removal): void {
+    this.#dropRemoval(id);
     this.#removals.set(id, removal);
     this.#toggleRemoval(id, removal);
-    return true;
   }
 
   /**

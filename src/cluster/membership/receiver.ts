@@ -109,6 +109,8 @@ export class Receiver {
     if (this.#context.removed) {
       for (const update of packet.updates)
         if (update.kind === UpdateKind.REMOVAL) this.#updates.applyRemoval(update);
+      if (packet.type === PacketType.ACK && this.#context.removed && this.#dialer.answered(packet.seq))
+        this.#updates.onAnswer();
       return;
     }
     if (this.#context.members.isRemoved(packet.from)) {

@@ -25,6 +25,8 @@ export class Updates {
   /** This node was removed, or admitted again. */
   readonly #onRemoval: (isRemoved: boolean) => void;
   #counter = 0;
+  /** The admission that no member knows of, while this node counts as removed in spite of it. */
+  #unheard: Update | undefined;
 
   constructor(
     context: Context,
@@ -51,8 +53,10 @@ export class Updates {
       if (
         known !== undefined &&
         compareIncarnations(update.start, update.count, known.time, known.counter) <= 0
-      )
+      ) {
+        if (update.id === this.#context.self.id) this.#onRefused(update);
         return;
+      }
       if (this.#context.believes()) this.applyRemoval(update);
       return;
     }
@@ -267,6 +271,7 @@ export class Updates {
     if (!isRemoved && id !== self.id && address !== "" && (isOwn || random() < CONFIRMERS / members.size))
       this.#dialer.dial(address, update, false);
     if (id === this.#context.self.id) {
+      this.#unheard = undefined;
       const was = this.#context.removed;
       this.#context.removed = isRemoved;
       if (isRemoved !== was) this.#onRemoval(isRemoved);
@@ -279,6 +284,34 @@ export class Updates {
       }
       this.#context.effects.event({ type: "removed", id, member });
     } else this.#context.effects.event({ type: "admitted", id });
+  }
+
+  /**
+   * A member refuses this node by a removal that is older than its admission. Shortly after the admission that is as it should be. But a node
+   * that was removed itself, and had not heard of it, may have admitted this one: then nobody else ever learns of that. So
+   * where nobody answers, this node counts as removed, until it is admitted or somebody does answer.
+   */
+  #onRefused(update: Update): void {
+    const { members, self } = this.#context;
+    const admission = members.removals.get(self.id);
+    if ((update.flags & 1) === 0 || admission === undefined || admission.removed) return;
+    if (!this.#context.isUnanswered() || !this.#context.believes()) return;
+    this.#unheard = Update.removal(self.id, admission.time, admission.counter, false);
+    members.overrule(self.id, {
+      time: update.start,
+      counter: update.count,
+      removed: true,
+      address: admission.address,
+    });
+    this.#context.changed();
+    this.#context.removed = true;
+    this.#onRemoval(true);
+    this.#context.effects.event({ type: "removed", id: self.id, member: undefined });
+  }
+
+  /** A member answered what this removed node asked: where it was admitted, that is known after all. */
+  onAnswer(): void {
+    if (this.#unheard !== undefined) this.applyRemoval(this.#unheard);
   }
 
   /** An operator at this node removes or admits. */
