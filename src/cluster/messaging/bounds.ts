@@ -120,6 +120,12 @@ export const MAX_STAMP_AHEAD = 300_000;
 export const MAX_ASKS = 1_024;
 export const MAX_RETAINED_SEEN = 100_000;
 export const ASK_TIMEOUT = 5_000;
+/** ms for which the filters of a node that has asked count as its interest, until its routes are here. */
+export const ASKED_TIME = 10_000;
+/** ms between two notes to a member that it lacks retained values. */
+export const AGAIN_INTERVAL = 1_000;
+/** ms before the last publication of a lost node that is here, from which on the others are asked for what they have of it. */
+export const LOST_MARGIN = 60_000;
 /** Questions for retained values that one other node may have waiting here, and characters of their filters. */
 export const MAX_ANSWERS = 1_024;
 export const MAX_ANSWER_FILTERS = 1_048_576;

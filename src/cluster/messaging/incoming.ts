@@ -4,7 +4,19 @@
  */
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { Deliveries } from "./deliveries.js";
-import { ALIAS, ASK, CLIENT, END, ItemReader, ORIGIN, PublishItem, RETAIN, VALUE } from "./items.js";
+import {
+  AGAIN,
+  ALIAS,
+  ASK,
+  CLIENT,
+  END,
+  ItemReader,
+  LOST,
+  ORIGIN,
+  PublishItem,
+  RETAIN,
+  VALUE,
+} from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import type { IncomingLink } from "./parts.js";
@@ -68,13 +80,15 @@ export class IncomingItems {
     if (node !== from && !this.#mayBeOf(from, node, client, plan.topic))
       return this.#state.refuse("publish:origin");
     const data = reader.rest();
-    if ((flags & RETAIN) !== 0) this.#keep(plan.topic, node, client, subtopic, incoming.stamp, data);
+    const isSuperseded =
+      (flags & RETAIN) !== 0 && !this.#keep(plan.topic, node, client, subtopic, incoming.stamp, data);
     const sender =
       (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(node, client);
     const message = this.#names.message(plan.topic, data, sender, subtopic, false);
-    return this.#deliveries.deliver(subscriptions, message, true);
+    return this.#deliveries.deliver(subscriptions, message, true, isSuperseded);
   }
 
+  /** @returns whether it is the last one of its topic */
   #keep(
     topic: string,
     node: string,
@@ -82,11 +96,12 @@ export class IncomingItems {
     subtopic: string | undefined,
     given: number,
     data: Buffer,
-  ): void {
-    const stamp = this.#retained.seen(given, Date.now());
-    const value = { topic, node, client, subtopic, stamp };
-    this.#retained.keep({ ...value, data: Buffer.from(data) });
-    this.#retention.published({ ...value, data });
+  ): boolean {
+    const stamp = this.#retained.seen(given, this.#state.effects.wall());
+    const value = { topic, node, client, subtopic, stamp, data: Buffer.from(data) };
+    if (!this.#retained.keep(value)) return false;
+    this.#retention.published(value);
+    return true;
   }
 
   onRetained(from: string, item: Buffer): Promise<void> | undefined {
@@ -108,6 +123,16 @@ export class IncomingItems {
       case END:
         this.#retention.onEnd(from, request);
         return undefined;
+      case LOST: {
+        const node = reader.id();
+        const since = reader.stamp(0);
+        if (reader.failed || reader.at !== item.length) return this.#state.refuse("retained:malformed");
+        const reason = this.#retention.onLost(from, request, node, since);
+        return reason === undefined ? undefined : this.#state.refuse(reason);
+      }
+      case AGAIN:
+        this.#retention.onAgain(from);
+        return undefined;
       default:
         return this.#state.refuse("retained:malformed");
     }
@@ -127,12 +152,11 @@ export class IncomingItems {
     // A live node answers for itself: nobody else has its values.
     if (origin !== from && (origin === this.#state.id || this.#state.effects.member(origin)?.isLive === true))
       return this.#state.refuse("retained:origin");
-    const stamp = this.#retained.seen(incoming.stamp, Date.now());
+    const stamp = this.#retained.seen(incoming.stamp, this.#state.effects.wall());
     const data = Buffer.from(reader.rest());
     const value = { topic: plan.topic, node: origin, client, subtopic, stamp, data };
     const reason = this.#retention.onValue(from, request, value);
     if (reason !== undefined) return this.#state.refuse(reason);
-    this.#retained.keep(value);
     // Values are queued for the subscription that asked: what the node gives is bounded by its link.
     return this.#deliveries.isFull ? this.#deliveries.drained() : undefined;
   }

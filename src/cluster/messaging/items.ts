@@ -21,6 +21,8 @@
  *   RETAINED    1 ASK    | request varint | filter: name
  *               2 VALUE  | request varint | a PUBLISH item with RETAIN and ORIGIN
  *               3 END    | request varint
+ *               4 LOST   | request varint | node 16 | stamp 8: what it published after that; 0: all
+ *               5 AGAIN  | 0
  */
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
@@ -38,6 +40,8 @@ export const RESULT = 0x80;
 export const ASK = 1;
 export const VALUE = 2;
 export const END = 3;
+export const LOST = 4;
+export const AGAIN = 5;
 
 const CLIENT_BYTES = 4;
 const ORIGIN_BYTES = 16;
@@ -214,6 +218,20 @@ export function encodeEnd(request: number): Buffer {
   return item;
 }
 
+/** Asks for what a node published after a stamp; 0: for all of it. */
+export function encodeLost(request: number, node: string, since: number): Buffer {
+  const item = Buffer.allocUnsafe(1 + sizeOfUint(request) + ORIGIN_BYTES + STAMP_BYTES);
+  item[0] = LOST;
+  let at = writeUint(item, 1, request);
+  at += item.write(node, at, "hex");
+  writeStamp(item, since, at);
+  return item;
+}
+
+export function encodeAgain(): Buffer {
+  return Buffer.from([AGAIN, 0]);
+}
+
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 /** Reads an item from its front. What is short or malformed makes it `failed`, and all that is read from then on is empty. */
@@ -269,11 +287,12 @@ export class ItemReader {
     return value;
   }
 
-  stamp(): number {
+  /** @param least 0 where there may be none */
+  stamp(least = 1): number {
     const high = this.uint32();
     const low = this.uint32();
     const stamp = high * 0x1_0000_0000 + low;
-    if (stamp < 1 || stamp > Number.MAX_SAFE_INTEGER) this.failed = true;
+    if (stamp < least || stamp > Number.MAX_SAFE_INTEGER) this.failed = true;
     return stamp;
   }
 

@@ -180,6 +180,7 @@ export class Messaging implements ClientEffects {
       name,
       this.#state.names.subtopicOf(options.subtopic),
       each,
+      retained,
       client,
       call,
       mark,
@@ -197,12 +198,12 @@ export class Messaging implements ClientEffects {
     );
     const { effects } = this.#state;
     if (isDirect) client.direct = [...client.direct, subscription];
-    else this.#subscribe(name, subscription, retained);
+    else this.#subscribe(name, subscription);
     client.subscriptions.add(subscription);
     return subscription;
   }
 
-  #subscribe(filter: string, subscription: Subscription, retained: boolean): void {
+  #subscribe(filter: string, subscription: Subscription): void {
     this.#table.add(filter, subscription);
     let known = this.#known.get(filter);
     if (known === undefined) {
@@ -216,7 +217,7 @@ export class Messaging implements ClientEffects {
       this.#known.set(filter, known);
     }
     this.#state.plans.changed();
-    if (!retained) {
+    if (!subscription.retained) {
       subscription.ready = known;
       return;
     }
@@ -226,6 +227,7 @@ export class Messaging implements ClientEffects {
       this.#state.deliveries.queue(
         [subscription],
         this.#state.names.message(topic, data, sender, subtopic, true),
+        value,
       );
     });
     subscription.onClose(stop);
@@ -387,7 +389,7 @@ export class Messaging implements ClientEffects {
       this.#state.retention.onMember(id);
       return;
     }
-    this.#state.retention.onGone(id);
+    this.#state.retention.onGone(id, state === "lost");
     this.#directs.onLost(id, state !== "lost");
   }
 

@@ -11,6 +11,8 @@ import type { TopicPlan } from "./topic-plan.js";
 export class KeptPublish {
   readonly plan: TopicPlan;
   readonly item: Buffer;
+  /** Whether it is its topic's value from now on. */
+  readonly isRetained: boolean;
   /** Whether a copy waits for room (`onFull: "wait"`), and until when; infinite: no limit. */
   readonly waits: boolean;
   readonly deadline: number;
@@ -24,9 +26,10 @@ export class KeptPublish {
   isOver = false;
   done: (() => void) | undefined = undefined;
 
-  constructor(plan: TopicPlan, item: Buffer, waits: boolean, deadline: number) {
+  constructor(plan: TopicPlan, item: Buffer, isRetained: boolean, waits: boolean, deadline: number) {
     this.plan = plan;
     this.item = item;
+    this.isRetained = isRetained;
     this.waits = waits;
     this.deadline = deadline;
   }

@@ -17,11 +17,12 @@ import type { MessageNames } from "./names.js";
 import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import { Publication } from "./publication.js";
-import type { RetainedValues } from "./retained.js";
+import type { RetainedValue, RetainedValues } from "./retained.js";
 import type { Retention } from "./retention.js";
 import type { MessagingState } from "./state.js";
 import type { Subscription } from "./subscription.js";
 import { AliasNumbers } from "./topic-aliases.js";
+import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
 
@@ -61,7 +62,7 @@ export class Publisher {
     this.#waiting = state.waiting;
     this.#unsettled = state.routes.unsettled;
     this.#newcomers = new NewcomerSends(state.settings.maxPending, state.settings.maxPendingBytes, {
-      targets: (plan) => state.plans.targets(plan),
+      targets: (plan) => state.retention.withAsked(plan.topic, state.plans.targets(plan)),
       send: (to, message) => this.#sendKept(to, message),
     });
     this.#retained = state.retained;
@@ -92,9 +93,10 @@ export class Publisher {
       waits = checkOnFull(options.onFull) === "wait";
       timeout = checkTimeout(options.timeout ?? -1);
     }
-    const targets = this.#plans.targets(plan);
+    const known = this.#plans.targets(plan);
+    const targets = retain ? this.#retention.withAsked(topic, known) : known;
     const subscriptions = isLocal ? this.#plans.subscriptions(plan) : NONE;
-    const stamp = retain ? this.#retained.stamp(Date.now()) : 0;
+    const stamp = retain ? this.#retained.stamp(this.#state.effects.wall()) : 0;
     const client = origin ?? sender.id;
     const publication = this.#spare ?? new Publication(plan);
     // A protocol that dials may be the program's, and publish in turn.
@@ -111,13 +113,14 @@ export class Publisher {
     }
     this.published += 1;
     let message: ReceivedMessage | undefined;
+    let value: RetainedValue | undefined;
     if (retain || subscriptions.length > 0) {
       // A copy: the program may use its bytes again.
       const bytes = Buffer.from(data as Uint8Array);
       if (retain) {
-        const value = { topic, node: sender.node, client, subtopic, stamp };
-        this.#retained.keep({ ...value, data: Buffer.from(bytes) });
-        this.#retention.published({ ...value, data: bytes });
+        value = { topic, node: sender.node, client, subtopic, stamp, data: Buffer.from(bytes) };
+        this.#retained.keep(value);
+        this.#retention.published(value);
       }
       if (subscriptions.length > 0) message = this.#names.message(topic, bytes, sender, subtopic, false);
     }
@@ -140,16 +143,27 @@ export class Publisher {
           bytes,
           NONE,
           undefined,
+          value,
           true,
           timeout,
         );
       else {
-        while (fulls.length > 0) this.#state.dropFull(fulls.pop() as string, plan.prefix);
-        const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message);
+        while (fulls.length > 0) this.#drop(fulls.pop() as string, plan, retain);
+        const isLocalToo = message !== undefined && this.#queueLocal(subscriptions, message, value);
         result = this.#settled(isLocalToo ? count + 1 : count);
       }
     } else
-      result = this.#publishOrWait(targets, 0, publication, bytes, subscriptions, message, waits, timeout);
+      result = this.#publishOrWait(
+        targets,
+        0,
+        publication,
+        bytes,
+        subscriptions,
+        message,
+        value,
+        waits,
+        timeout,
+      );
     publication.clear();
     this.#spare = publication;
     return result;
@@ -167,19 +181,29 @@ export class Publisher {
   }
 
   /** @returns whether this node's own subscriptions get it */
-  #queueLocal(subscriptions: readonly Subscription[], message: ReceivedMessage): boolean {
+  #queueLocal(
+    subscriptions: readonly Subscription[],
+    message: ReceivedMessage,
+    value: RetainedValue | undefined,
+  ): boolean {
     if (this.#deliveries.isFull) {
       this.#state.dropSlow(message.topic, message.topic);
       return false;
     }
-    this.#deliveries.queue(subscriptions, message);
+    this.#deliveries.queue(subscriptions, message, value);
     return true;
+  }
+
+  /** A copy that a node does not get. Of what is retained it gets the last value all the same, when it has room. */
+  #drop(id: string, plan: TopicPlan, isRetained: boolean): void {
+    this.#state.dropFull(id, plan.prefix);
+    if (isRetained) this.#retention.missed(id);
   }
 
   /**
    * Where somebody's mark is reached, or others wait there already, or a member was just met.
    *
-   * @param before how many nodes have it already @param bytes of a copy that waits
+   * @param before how many nodes have it already @param bytes of a copy that waits @param value where it is retained
    */
   #publishOrWait(
     targets: readonly string[],
@@ -188,24 +212,26 @@ export class Publisher {
     bytes: number,
     subscriptions: readonly Subscription[],
     message: ReceivedMessage | undefined,
+    value: RetainedValue | undefined,
     waits: boolean,
     timeout: number,
   ): Promise<number> {
     const { plan } = publication;
+    const isRetained = value !== undefined;
     let copies: Promise<boolean>[] | undefined;
     let count = before;
     const wait = (peer: string, send: () => SendResult): void => {
       copies ??= [];
-      copies.push(this.#waitForRoom(peer, bytes, timeout, send));
+      copies.push(this.#waitForRoom(peer, bytes, timeout, isRetained, send));
     };
-    const kept = this.#keepForNewcomers(targets, publication, waits, timeout);
+    const kept = this.#keepForNewcomers(targets, publication, isRetained, waits, timeout);
     for (const id of targets) {
       if (this.#newcomers.has(id)) continue;
       const item = publication.item();
       const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, item, plan.prefix);
       if (result === "sent") count += 1;
       else if (result === "full" && waits) wait(id, () => this.#sendUncounted(id, item, plan.prefix));
-      else if (result === "full") this.#state.dropFull(id, plan.prefix);
+      else if (result === "full") this.#drop(id, plan, isRetained);
     }
     if (message !== undefined) {
       const isBehind = this.#waiting.has(this.#state.id);
@@ -213,20 +239,29 @@ export class Publisher {
       if (waits && (isBehind || isFull()))
         wait(this.#state.id, () => {
           if (isFull()) return "full";
-          this.#deliveries.queue(subscriptions, message);
+          this.#deliveries.queue(subscriptions, message, value);
           return "sent";
         });
       else if (isBehind) {
         this.#state.dropSlow(message.topic, message.topic);
-      } else if (this.#queueLocal(subscriptions, message)) count += 1;
+      } else if (this.#queueLocal(subscriptions, message, value)) count += 1;
     }
     if (kept !== undefined && (waits || count === 0)) return this.#settleKept(count, copies, kept, timeout);
     if (copies === undefined) return this.#settled(count);
     return this.#settleAll(count, copies, timeout);
   }
 
-  #waitForRoom(peer: string, bytes: number, timeout: number, send: () => SendResult): Promise<boolean> {
-    return this.#waiting.wait(peer, bytes, timeout, send).then((result) => this.#waited(result));
+  #waitForRoom(
+    peer: string,
+    bytes: number,
+    timeout: number,
+    isRetained: boolean,
+    send: () => SendResult,
+  ): Promise<boolean> {
+    return this.#waiting.wait(peer, bytes, timeout, send).then((result) => {
+      if (isRetained && result === "timeout" && peer !== this.#state.id) this.#retention.missed(peer);
+      return this.#waited(result);
+    });
   }
 
   // --- Members that were just met --------------------------------------------------------------------------------------
@@ -252,6 +287,7 @@ export class Publisher {
   #keepForNewcomers(
     targets: readonly string[],
     publication: Publication,
+    isRetained: boolean,
     waits: boolean,
     timeout: number,
   ): KeptPublish | undefined {
@@ -259,24 +295,24 @@ export class Publisher {
     if (this.#newcomers.isEmpty) return undefined;
     const { plan } = publication;
     if (this.#newcomers.isFull(publication.bytes)) {
-      for (const id of targets) if (this.#newcomers.has(id)) this.#state.dropFull(id, plan.prefix);
+      for (const id of targets) if (this.#newcomers.has(id)) this.#drop(id, plan, isRetained);
       return undefined;
     }
     const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
-    const kept = new KeptPublish(plan, publication.item(), waits, deadline);
+    const kept = new KeptPublish(plan, publication.item(), isRetained, waits, deadline);
     this.#newcomers.keep(kept);
     return kept;
   }
 
   #sendKept(to: string, kept: KeptPublish): void {
-    const { item, plan, waits, deadline } = kept;
+    const { item, plan, isRetained, waits, deadline } = kept;
     const result = this.#waiting.has(to) ? "full" : this.#sendUncounted(to, item, plan.prefix);
     if (result === "sent") kept.sent += 1;
     else if (result === "full" && waits && !this.#waiting.isFull(1, item.length)) {
       const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
       const send = (): SendResult => this.#sendUncounted(to, item, plan.prefix);
-      kept.copies.push(this.#waitForRoom(to, item.length, left, send));
-    } else if (result === "full") this.#state.dropFull(to, plan.prefix);
+      kept.copies.push(this.#waitForRoom(to, item.length, left, isRetained, send));
+    } else if (result === "full") this.#drop(to, plan, isRetained);
   }
 
   /** Waits for the members that were just met: all of them for a publish that waits, else while it went to nobody. */

@@ -4,7 +4,12 @@
  * Kept by the node that published it, and by each node that had interest in the topic when it was published. A new
  * subscription that wants them asks all nodes: each gives those that it published, and of the others' those whose publisher's
  * node is not there any more. So a value survives its publisher as long as any subscriber's node is there, and nothing
- * is replicated for its own sake. Of several nodes that published to one topic, the latest stamp counts.
+ * is replicated for its own sake.
+ *
+ * All publications of a topic have one order, which is the same at every node: the stamp, then the publisher's node, then what it
+ * published. A node keeps the latest that it has seen, and gives a subscription with `retained` only what is later than
+ * all that this node has. So whatever way a publication takes (the link of its publisher, kept for a newcomer, as an answer), and
+ * however late it comes, the nodes that have the same publications end with the same value, and none goes back to an earlier one.
  *
  * A stamp is the wall clock in microseconds, and later than all that this node has seen: so a reply to a value is later than it,
  * however the clocks differ. One that is further ahead than `MAX_STAMP_AHEAD` counts as being of this moment: a
@@ -13,7 +18,8 @@
  * Empty data: there is no value any more. That is kept as a value is, so that an older one of another node does not come back.
  *
  * Bounds: topics and bytes, of this node's own values and of the others' apart: who floods the others' evicts no own one. Past a bound the
- * value goes that was updated the longest ago, as in the last value cache.
+ * value goes that was updated the longest ago, as in the last value cache. Of a topic whose value was evicted nothing is known: an
+ * earlier one is taken. `mayBeEvicted` is what can be said of it.
  */
 import { MAX_STAMP_AHEAD } from "./bounds.js";
 
@@ -44,6 +50,8 @@ class Store {
   readonly #values = new Map<string, RetainedValue>();
   bytes = 0;
   evicted = 0;
+  /** No stamp of a value that was evicted is later. */
+  evictedStamp = 0;
 
   constructor(bounds: RetainedBounds) {
     this.#bounds = bounds;
@@ -69,6 +77,7 @@ class Store {
       if (this.#values.size <= this.#bounds.topics && this.bytes <= this.#bounds.bytes) return;
       this.delete(oldest.topic);
       this.evicted += 1;
+      this.evictedStamp = Math.max(this.evictedStamp, oldest.stamp);
     }
   }
 
@@ -128,7 +137,7 @@ export class RetainedValues {
   keep(value: RetainedValue): boolean {
     const isOwn = value.node === this.#self;
     const known = this.get(value.topic);
-    if (known !== undefined && !isLater(value, known)) return false;
+    if (known !== undefined && compareValues(value, known) <= 0) return false;
     (isOwn ? this.#others : this.#own).delete(value.topic);
     (isOwn ? this.#own : this.#others).set(value);
     return true;
@@ -139,14 +148,35 @@ export class RetainedValues {
     return this.#own.get(topic) ?? this.#others.get(topic);
   }
 
-  /** All, or this node's own alone; also those without data. */
-  *values(ownOnly = false): Iterable<RetainedValue> {
+  /** Whether a later one of its topic is known: subscriptions that have that do not get this one. */
+  isSuperseded(value: RetainedValue): boolean {
+    const known = this.get(value.topic);
+    return known !== undefined && compareValues(value, known) < 0;
+  }
+
+  /** Whether a value of a topic of which nothing is known may have been here, and was evicted since. */
+  mayBeEvicted({ stamp }: RetainedValue): boolean {
+    return stamp <= Math.max(this.#own.evictedStamp, this.#others.evictedStamp);
+  }
+
+  /** All; also those without data. */
+  *values(): Iterable<RetainedValue> {
     yield* this.#own.values();
-    if (!ownOnly) yield* this.#others.values();
+    yield* this.#others.values();
   }
 }
 
-/** Of one stamp, the higher id counts, as everywhere. */
-function isLater(one: RetainedValue, other: RetainedValue): boolean {
-  return one.stamp > other.stamp || (one.stamp === other.stamp && one.node > other.node);
+/**
+ * The order of the publications of a topic. Of one stamp the higher id counts, as everywhere; of one node, on whose behalf others may
+ * publish, what they published.
+ *
+ * @returns less than 0: `one` is earlier; 0: they are the same
+ */
+export function compareValues(one: RetainedValue, other: RetainedValue): number {
+  if (one.stamp !== other.stamp) return one.stamp - other.stamp;
+  if (one.node !== other.node) return one.node < other.node ? -1 : 1;
+  if (one.client !== other.client) return one.client - other.client;
+  const [subtopic, others] = [one.subtopic ?? "", other.subtopic ?? ""];
+  if (subtopic !== others) return subtopic < others ? -1 : 1;
+  return Buffer.compare(one.data, other.data);
 }

@@ -33,6 +33,8 @@ export interface MessagingEffects {
   routes(links: MessageLinks, effects: MessageRoutesEffects): MessageRoutes;
   readonly topics: TopicIds;
   readonly subtopics: TopicIds;
+  /** ms since 1970. */
+  wall(): number;
   /** 0 ≤ x < 1. */
   random(): number;
   emit(event: MessagingEvent): void;
@@ -56,7 +58,7 @@ export class MessagingState {
   readonly links: MessageLinks;
   readonly routes: MessageRoutes;
   readonly plans: TopicPlans;
-  readonly deliveries = new Deliveries();
+  readonly deliveries: Deliveries;
   readonly waiting: WaitingSends;
   readonly retained: RetainedValues;
   readonly retention: Retention;
@@ -103,11 +105,17 @@ export class MessagingState {
       topics: settings.maxRetained,
       bytes: settings.maxRetainedBytes,
     });
+    this.deliveries = new Deliveries(this.retained);
     this.retention = new Retention(id, this.retained, settings.maxItem, {
       send: (to, kind, item, prefix, uncounted) => this.links.send(to, kind, item, prefix, uncounted),
       room: (to) => this.links.room(to),
       peers: () => effects.peers(),
       isLive: (peer) => effects.member(peer)?.isLive === true,
+      isInterested: (peer, topic) => {
+        const targets: string[] = [];
+        this.routes.targets(topic, targets);
+        return targets.includes(peer);
+      },
       count: (reason) => this.refuse(reason),
     });
     this.drops = new DropReports((event) => effects.emit(event));

@@ -60,6 +60,8 @@ export class Subscription implements ClusterSubscription {
   readonly filter: string;
   readonly subtopic: string | undefined;
   readonly each: boolean;
+  /** Whether it gets the last values of topics, and of those that are retained nothing that is earlier. */
+  readonly retained: boolean;
   readonly subscriber: Subscriber;
   ready: Promise<void> = Promise.resolve();
   readonly #handler: MessageHandler | undefined;
@@ -84,6 +86,7 @@ export class Subscription implements ClusterSubscription {
     filter: string,
     subtopic: string | undefined,
     each: boolean,
+    retained: boolean,
     subscriber: Subscriber,
     handler: MessageHandler | undefined,
     mark: SubscriptionMark,
@@ -92,6 +95,7 @@ export class Subscription implements ClusterSubscription {
     this.filter = filter;
     this.subtopic = subtopic;
     this.each = each;
+    this.retained = retained;
     this.subscriber = subscriber;
     this.#handler = handler;
     this.#mark = mark;

@@ -205,6 +205,7 @@ export class BusMessages {
       topics,
       subtopics,
       random: Math.random,
+      wall: Date.now,
       emit: (event) => this.#effects.report(event),
       onService: (from, item) => this.#effects.onService(from, item) ?? undefined,
       onRequest: (from, item) => this.#effects.onRequest(from, item),

@@ -2,9 +2,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  encodeAgain,
   encodeAsk,
   encodeDirect,
   encodeEnd,
+  encodeLost,
   encodeName,
   encodePublish,
   encodeResult,
@@ -55,6 +57,12 @@ const VECTORS: readonly (readonly [string, Buffer, object])[] = [
     { value: 5, client: 1, origin: NODE, topic: "t/1", stamp: STAMP, data: "x" },
   ],
   ["that was all for question 5", encodeEnd(5), { end: 5 }],
+  [
+    "question 6 for what the other node published after a stamp",
+    encodeLost(6, NODE, STAMP),
+    { lost: 6, node: NODE, stamp: STAMP },
+  ],
+  ["ask again", encodeAgain(), { again: 0 }],
 ];
 
 describe("items of publishing", () => {

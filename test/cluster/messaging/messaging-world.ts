@@ -222,6 +222,8 @@ export class FakeNode {
   routes!: SharedRoutes;
   readonly incoming = new Map<string, IncomingLink>();
   isLive = true;
+  /** ms since 1970, as this node has it. */
+  wall: () => number = Date.now;
   #effects!: MessageLinksEffects;
 
   constructor(world: FakeWorld, name: string, options: MessagingOptions = {}) {
@@ -245,6 +247,7 @@ export class FakeNode {
       topics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),
       subtopics: new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000)),
       random: Math.random,
+      wall: () => this.wall(),
       emit: (event) => this.events.push(event),
       onService: () => undefined,
     });

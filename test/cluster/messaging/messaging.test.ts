@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
-import { LOCAL_MESSAGES } from "../../../src/cluster/messaging/bounds.js";
+import { AGAIN_INTERVAL, LOCAL_MESSAGES } from "../../../src/cluster/messaging/bounds.js";
 import type { MessageClient } from "../../../src/cluster/messaging/client.js";
 import {
   ALIAS,
   DEFINE,
+  encodeAgain,
   encodeAsk,
+  encodeLost,
   encodeName,
   encodePublish,
   encodeValue,
@@ -999,6 +1001,7 @@ describe("what an evil node sends", () => {
     a.links.forge(b, MessageKind.DIRECT, Buffer.from([0, 1]));
     a.links.forge(b, MessageKind.RETAINED, Buffer.from([9, 0]));
     a.links.forge(b, MessageKind.RETAINED, encodeAsk(1, "a/#/b"));
+    a.links.forge(b, MessageKind.RETAINED, encodeLost(1, a.id, 5).subarray(0, 20));
     a.links.forge(b, 99, Buffer.from([1]));
     await world.settle();
     expect(got).toEqual([]);
@@ -1007,7 +1010,7 @@ describe("what an evil node sends", () => {
       "publish:topic": 8,
       "publish:malformed": 1,
       "direct:malformed": 1,
-      "retained:malformed": 2,
+      "retained:malformed": 3,
       kind: 1,
     });
   });
@@ -1061,16 +1064,33 @@ describe("what an evil node sends", () => {
     expect(b.messaging.stats().refused).toEqual({ "retained:asks": 4 });
   });
 
+  test("to ask again, over and over, makes a node ask once, and once more when some time is over", async () => {
+    const [a, b] = nodes(2);
+    await b.messaging.self.subscribe("t", { retained: true }).ready;
+    const send = vi.spyOn(b.links, "send");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    for (let i = 0; i < 10_000; i++) void b.onItem(a.id, MessageKind.RETAINED, encodeAgain());
+    await world.settle();
+    expect(send).toHaveBeenCalledTimes(1);
+    vi.advanceTimersByTime(AGAIN_INTERVAL);
+    vi.useRealTimers();
+    expect(send).toHaveBeenCalledTimes(2);
+    // What a node asks about one that was lost is bounded as any question is.
+    world.held = new Promise(() => undefined);
+    world.mark = 0;
+    for (let i = 0; i < 2_000; i++) void b.onItem(a.id, MessageKind.RETAINED, encodeLost(i, a.id, 0));
+    expect(b.messaging.stats().refused).toEqual({ "retained:asks": 976 });
+  });
+
   test("values without end for a subscription that asked: the link is held while they are delivered", async () => {
     const [a, b] = nodes(2);
     let count = 0;
     world.held = new Promise(() => undefined);
-    const subscription = b.messaging.self.subscribe("t", { retained: true }, () => {
+    const subscription = b.messaging.self.subscribe("t/#", { retained: true }, () => {
       count += 1;
     });
-    const name = encodeName("t");
     const value = (stamp: number): Buffer =>
-      encodeValue(1, encodePublish(1, a.id, name, undefined, stamp, "x"));
+      encodeValue(1, encodePublish(1, a.id, encodeName(`t/${stamp}`), undefined, stamp, "x"));
     let held: unknown;
     let given = 0;
     while (held === undefined && given < 100_000) {

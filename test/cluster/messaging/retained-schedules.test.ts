@@ -1,0 +1,215 @@
+/**
+ * Retained values under schedules of publications, subscriptions, newcomers, cuts, kills and restarts that fast-check makes, and makes
+ * smaller. Whatever happens, no subscription gets a value after a later one, and in the end all have the same. SHOAL_LONG=1 runs
+ * 20,000 of them.
+ */
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { matches } from "../../../src/cluster/messaging/topics.js";
+import fc from "../../support/properties.js";
+import { type RetainedNode, RetainedWorld } from "./retained-world.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+const RUNS = LONG ? 20_000 : 1_000;
+const TOPICS = ["t/1", "t/2"];
+const FILTERS = ["t/1", "t/+", "#"];
+
+const index = fc.nat(63);
+const act = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({ kind: fc.constant("deliver" as const), which: index, count: fc.nat(5) }),
+  },
+  {
+    weight: 5,
+    arbitrary: fc.record({ kind: fc.constant("publish" as const), node: index, topic: fc.nat(1) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("take back" as const), node: index, topic: fc.nat(1) }),
+  },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("read" as const), node: index, filter: fc.nat(2) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("close" as const), node: index }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("announce" as const), node: index }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("meet" as const), node: index, other: index }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("settle" as const), node: index }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("join" as const), skew: fc.nat(4) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("cut" as const), node: index, other: index }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("heal" as const) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("lose" as const), node: index, other: index }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("kill" as const), node: index, lost: fc.nat(255) }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("tick" as const), ms: fc.nat(1_200) }) },
+);
+type Act = typeof act extends fc.Arbitrary<infer T> ? T : never;
+
+function run(world: RetainedWorld, step: Act): void {
+  const { running } = world;
+  const at = (which: number): RetainedNode => running[which % running.length] as RetainedNode;
+  switch (step.kind) {
+    case "deliver":
+      for (let i = 0; i <= step.count; i++) world.deliver(step.which + i * 7);
+      return;
+    case "publish":
+    case "take back":
+      world.publish(at(step.node), TOPICS[step.topic] as string, step.kind === "take back");
+      return;
+    case "read":
+      if (at(step.node).readers.length < 3) at(step.node).read(FILTERS[step.filter] as string);
+      return;
+    case "close":
+      at(step.node).readers[0]?.close();
+      return;
+    case "announce":
+      at(step.node).announce();
+      return;
+    case "meet":
+      if (at(step.node) !== at(step.other)) at(step.node).meet(at(step.other));
+      return;
+    case "settle":
+      for (const id of [...at(step.node).unsettled.keys()]) at(step.node).settle(id);
+      return;
+    case "join":
+      if (world.nodes.length < 8) world.add((step.skew - 2) * 10_000);
+      return;
+    case "cut":
+      world.cut(at(step.node), at(step.other));
+      return;
+    case "heal":
+      world.heal();
+      return;
+    case "lose":
+      at(step.node).lose(at(step.other), "lost");
+      return;
+    case "kill":
+      if (running.length > 2) world.kill(at(step.node), step.lost);
+      return;
+    case "tick":
+      world.wall += step.ms;
+      vi.advanceTimersByTime(step.ms);
+  }
+}
+
+/** One order of each topic's values has all that any subscription got, in the order in which it got them. */
+function checkOrder(world: RetainedWorld): void {
+  for (const topic of TOPICS) {
+    const later = new Map<string, Set<string>>();
+    for (const { got } of world.readers) {
+      const values = (got.get(topic) ?? []).filter((value) => value !== "");
+      expect(new Set(values).size, `a value came twice: ${values}`).toBe(values.length);
+      for (let i = 1; i < values.length; i++) {
+        const [before, after] = values.slice(i - 1, i + 1) as [string, string];
+        later.set(before, (later.get(before) ?? new Set()).add(after));
+      }
+    }
+    const done = new Set<string>();
+    const visit = (value: string, path: readonly string[]): void => {
+      expect(path, `nodes got values of ${topic} in different orders`).not.toContain(value);
+      if (done.has(value)) return;
+      for (const next of later.get(value) ?? []) visit(next, [...path, value]);
+      done.add(value);
+    };
+    for (const value of later.keys()) visit(value, []);
+  }
+}
+
+/** What subscriptions that are open have of a topic: "" where there is none. */
+function values(world: RetainedWorld, topic: string): string[] {
+  const readers = world.running.flatMap((node) => node.readers);
+  return readers
+    .filter(({ filter }) => matches(filter, topic))
+    .map(({ got }) => got.get(topic)?.at(-1) ?? "");
+}
+
+/** Skews of clocks; whether nodes know each other, and which of them have subscriptions. */
+type Start = readonly [skews: readonly number[], areAcquainted: boolean, readers: number];
+
+async function story(
+  mark: number,
+  [skews, areAcquainted, readers]: Start,
+  steps: readonly Act[],
+): Promise<void> {
+  const world = new RetainedWorld(mark);
+  try {
+    for (const skew of skews) world.add((skew - 2) * 10_000);
+    world.nodes.forEach((node, i) => {
+      if (((readers >> i) & 1) === 1) node.read(FILTERS[i % 3] as string);
+    });
+    if (areAcquainted) await world.converge();
+    for (const step of steps) {
+      run(world, step);
+      await world.pause();
+    }
+    await world.converge();
+    checkOrder(world);
+    for (const topic of TOPICS)
+      expect(new Set(values(world, topic)).size, `values of ${topic}: ${values(world, topic)}`).toBeLessThan(
+        2,
+      );
+    // What is published then is the last value everywhere.
+    const publisher = world.running[0] as RetainedNode;
+    world.wall += 100_000;
+    for (const topic of TOPICS) world.publish(publisher, topic);
+    const last = world.published.slice(-2);
+    await world.converge();
+    TOPICS.forEach((topic, i) => {
+      for (const value of values(world, topic)) expect(value).toBe(last[i]);
+    });
+    checkOrder(world);
+  } finally {
+    await world.close();
+  }
+}
+
+describe("retained values, whatever happens", () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  test("what a publisher sent to some nodes before it was lost reaches the others", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, one, other] = [0, 0, 0].map((skew) => world.add(skew)) as [
+      RetainedNode,
+      RetainedNode,
+      RetainedNode,
+    ];
+    for (const node of [one, other]) node.read("#");
+    await world.converge();
+    world.publish(publisher, "t/1");
+    world.publish(publisher, "t/2");
+    other.lose(publisher, "lost");
+    publisher.streams.delete(other.id);
+    await world.converge();
+    world.publish(publisher, "t/1");
+    publisher.streams.delete(other.id);
+    world.kill(publisher, 0);
+    await world.converge();
+    expect(values(world, "t/1")).toEqual(["2", "2"]);
+    expect(values(world, "t/2")).toEqual(["1", "1"]);
+    await world.close();
+  });
+
+  test("what is published between a node's question and its routes reaches it", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, reader] = [world.add(0), world.add(0)];
+    await world.converge();
+    reader.read("t/+");
+    while (world.deliver(0)) await world.pause();
+    world.publish(publisher, "t/1");
+    await world.converge();
+    expect(values(world, "t/1")).toEqual(["0"]);
+    await world.close();
+  });
+
+  test("come in one order, and are the same everywhere in the end", {
+    timeout: LONG ? 3_600_000 : 60_000,
+  }, async () => {
+    const skews = fc.array(fc.nat(4), { minLength: 2, maxLength: 5 });
+    const start = fc.tuple(skews, fc.boolean(), fc.nat(31));
+    const mark = fc.constantFrom(1_000, 1_000, 1_000, 2);
+    await fc.assert(fc.asyncProperty(mark, start, fc.array(act, { minLength: 10, maxLength: 80 }), story), {
+      numRuns: RUNS,
+    });
+  });
+});
