@@ -28,6 +28,8 @@ export const LINK_ITEMS = 262_144;
 export const LINK_BYTES = 4_194_304;
 /** Bytes that a peer may send beyond what was acknowledged to it. */
 export const LINK_WINDOW = 4_194_304;
+/** Bytes on their way to a peer beyond which only full batches are sent to it; more than what it acknowledges at once. */
+export const LINK_BEHIND = 524_288;
 /** Bytes that were delivered after which they are acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
 /** ms that an acknowledgement waits for more to acknowledge, unless half of what the sender keeps has come. */

@@ -3,7 +3,7 @@
  * one count, and what a program gets of a session is in order, without gaps and without duplicates. SHOAL_LONG=1 runs 10,000.
  */
 import { describe, expect, it } from "vitest";
-import { ITEM_BY_REFERENCE, MAX_BATCH } from "../../../src/cluster/messaging/bounds.js";
+import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "../../../src/cluster/messaging/bounds.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, decodeAck, sequenceOf } from "../../../src/cluster/messaging/wire.js";
@@ -336,5 +336,37 @@ describe("the receiver's window", () => {
     expect(window.hello("a", 2)).toBe("stale");
     expect(window.hello("a", 4)).toBe("new");
     expect(window.received).toBe(0);
+  });
+});
+
+describe("a peer that is behind", () => {
+  it("gets full batches, and what is left with its next acknowledgement", () => {
+    const window = new SendWindow({ items: 1_000_000, bytes: 8 * LINK_BEHIND });
+    const item = Buffer.alloc(1_000);
+    let given = 0;
+    let sent = 0;
+    let acked = 0;
+    /** Gives it an item, as each turn may have one. @returns the items of what leaves with it */
+    const turn = (): number[] => {
+      expect(window.offer(2, item)).toBe(true);
+      given += 1;
+      const counts: number[] = [];
+      for (let message = window.take(8 * LINK_BEHIND); message; message = window.take(8 * LINK_BEHIND))
+        counts.push(countOf(message[0] as Buffer));
+      sent += counts.reduce((sum, count) => sum + count, 0);
+      return counts;
+    };
+    while (window.waitingBytes <= LINK_BEHIND) expect(turn()).toEqual([1]);
+    acked = sent;
+    const before = given;
+    let counts = turn();
+    while (counts.length === 0) counts = turn();
+    expect(given - before).toBeGreaterThan(16);
+    expect(counts).toEqual([given - before - 1]);
+    // What it acknowledges makes the rest leave.
+    expect(window.hasUnsent).toBe(true);
+    expect(window.ack(acked)).toBe(true);
+    expect(countOf(window.take(8 * LINK_BEHIND)?.[0] as Buffer)).toBe(1);
+    expect(window.hasUnsent).toBe(false);
   });
 });
