@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * What it costs a publisher to find the nodes of a topic, by the number of routes: exact ones, and filters with "+" and "#" of
- * the shapes that MQTT's users have, five levels deep. First what a table takes: bytes a route, routes a second.
+ * the shapes that MQTT's users have, five levels deep, and of sixty random shapes, some thirty of which match each topic. First what a
+ * table takes: bytes a route, routes a second.
  *
  *   node bench/micro/routes.js [COUNT …]     10,000 100,000 1,000,000 unless given; 10000000 take 1 GB and some minutes
  *
@@ -57,6 +58,30 @@ function mixed(i) {
     default:
       return [org, site, kind, device, "+"].join("/");
   }
+}
+
+/** Sixty of the shapes that filters of up to five levels can have: how many levels, which are "+", and whether "#" follows. */
+const SHAPES = (() => {
+  const shapes = [];
+  for (let count = 1; count <= 5; count++)
+    for (let mask = 0; mask < 2 ** count; mask++)
+      for (const tail of count < 5 ? [true] : [true, false]) shapes.push({ count, mask, tail });
+  // Every other one or so, in a fixed order.
+  return shapes.sort((a, b) => rank(a) - rank(b)).slice(0, 60);
+})();
+
+/** @param {{ count: number, mask: number, tail: boolean }} shape */
+function rank({ count, mask, tail }) {
+  return ((count * 64 + mask * 2 + Number(tail)) * 40_503) % 65_536;
+}
+
+/** @param {number} i */
+function random(i) {
+  const { count, mask, tail } = /** @type {(typeof SHAPES)[number]} */ (SHAPES[i % SHAPES.length]);
+  const parts = levels(i)
+    .slice(0, count)
+    .map((text, level) => (((mask >> level) & 1) === 1 ? "+" : text));
+  return [...parts, ...(tail ? ["#"] : [])].join("/");
 }
 
 /** One string, not a rope of its parts. @param {string} text */
@@ -127,4 +152,5 @@ const counts = given.length > 0 ? given : smoke ? [1_000] : [10_000, 100_000, 1_
 for (const count of counts) {
   await measure("exact", count, exact, exact);
   await measure("with + and #", count, mixed, (i) => levels(i).join("/"));
+  await measure("of random shapes", count, random, (i) => levels(i).join("/"));
 }

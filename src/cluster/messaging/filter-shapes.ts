@@ -19,6 +19,9 @@ export class FilterShapes {
   ends = new Uint32Array(FIRST_ROOM);
   tails = new Uint32Array(FIRST_ROOM);
   #parent = new Int32Array(FIRST_ROOM);
+  /** How many levels up to a node there are, and which of the first 32 are "+": bit 0 is the first level's. */
+  levels = new Uint8Array(FIRST_ROOM);
+  masks = new Int32Array(FIRST_ROOM);
   /** How many levels up to a node are "+". */
   #pluses = new Uint8Array(FIRST_ROOM);
   #next = 1;
@@ -41,6 +44,9 @@ export class FilterShapes {
     const made = this.#free.pop() ?? this.#append();
     (isPlus ? this.plus : this.text)[node] = made;
     this.#parent[made] = node;
+    const level = this.levels[node] as number;
+    this.levels[made] = level + 1;
+    this.masks[made] = (this.masks[node] as number) | (isPlus && level < 32 ? 1 << level : 0);
     this.#pluses[made] = (this.#pluses[node] as number) + (isPlus ? 1 : 0);
     return made;
   }
@@ -97,7 +103,7 @@ export class FilterShapes {
   }
 
   bytes(): number {
-    return this.text.byteLength * 5 + this.#free.length * 8;
+    return this.text.byteLength * 6 + this.levels.byteLength * 2 + this.#free.length * 8;
   }
 
   #append(): number {
@@ -105,6 +111,8 @@ export class FilterShapes {
       this.text = doubled(this.text);
       this.plus = doubled(this.plus);
       this.#parent = doubled(this.#parent);
+      this.levels = doubled(this.levels);
+      this.masks = doubled(this.masks);
       this.#pluses = doubled(this.#pluses);
       this.ends = doubled(this.ends);
       this.tails = doubled(this.tails);

@@ -62,6 +62,8 @@ export class RouteTable {
   /** Which nodes the match under way has found: those with its stamp. */
   #stamps = new Uint32Array(16);
   #stamp = 0;
+  /** Of the match under way: all sets of bits that were found, as one; 0 outside of it. */
+  #union = new Uint32Array(1);
   readonly #nodes: number[] = [];
   readonly #refs: number[] = [];
 
@@ -175,29 +177,36 @@ export class RouteTable {
     const outer = this.#outer;
     const stamps = this.#stamps;
     const stamp = this.#nextStamp();
+    const union = this.#union;
+    let unionLength = 0;
     for (let hit = 0; hit < hits; hit++) {
       const ref = index.hits[hit] as number;
       const words = index.words(ref);
       const at = ref & WORD_MASK;
       const header = words[at] as number;
       const length = payloadWords(header);
-      const bits = payloadKind(header) === BITS;
+      if (payloadKind(header) === BITS) {
+        // Filters with many nodes have mostly the same ones: each is looked at once, however many filters match.
+        for (let i = 0; i < length; i++) union[i] = (union[i] as number) | (words[at + 1 + i] as number);
+        if (length > unionLength) unionLength = length;
+        continue;
+      }
       for (let i = 0; i < length; i++) {
-        let word = words[at + 1 + i] as number;
-        if (bits) {
-          for (; word !== 0; word &= word - 1) {
-            const inner = i * 32 + 31 - Math.clz32(word & -word);
-            if (stamps[inner] === stamp) continue;
-            stamps[inner] = stamp;
-            if (outer[inner] !== RETIRED) into.push(outer[inner] as number);
-          }
-          continue;
-        }
+        const word = words[at + 1 + i] as number;
         for (let inner = word & 0xffff, half = 0; half < 2; half++, inner = word >>> 16) {
           if (inner === NO_NODE || stamps[inner] === stamp) continue;
           stamps[inner] = stamp;
           if (outer[inner] !== RETIRED) into.push(outer[inner] as number);
         }
+      }
+    }
+    for (let i = 0; i < unionLength; i++) {
+      let word = union[i] as number;
+      union[i] = 0;
+      for (; word !== 0; word &= word - 1) {
+        const inner = i * 32 + 31 - Math.clz32(word & -word);
+        if (stamps[inner] === stamp || outer[inner] === RETIRED) continue;
+        into.push(outer[inner] as number);
       }
     }
     return into.length - before;
@@ -325,6 +334,7 @@ export class RouteTable {
       this.#outer = grown(this.#outer, new Int32Array(inner * 2));
       this.#counts = grown(this.#counts, new Float64Array(inner * 2));
       this.#stamps = grown(this.#stamps, new Uint32Array(inner * 2));
+      this.#union = new Uint32Array(Math.ceil((inner * 2) / 32));
     }
     this.#inner.set(node, inner);
     this.#outer[inner] = node;
