@@ -60,7 +60,7 @@ export const clusterPublish: Scenario = {
 export const clusterQuery: Scenario = {
   name: "cluster-query",
   question:
-    "How long does a query of all services of a cluster take, and how long one of the slowest of them?",
+    "How long does a query of all services of a cluster take, how long one of the slowest of them, and how long the same over bare sockets?",
   metric: { name: "milliseconds", unit: "ms", better: "lower" },
   transports: ["tcp"],
   sizes: [],
@@ -87,6 +87,7 @@ export const clusterQuery: Scenario = {
   columns: [
     { name: "p99", title: "p99", unit: "ms" },
     { name: "slowestMilliseconds", title: "slowest alone", unit: "ms" },
+    { name: "floorMilliseconds", title: "the same over bare sockets", unit: "ms" },
   ],
   growth: "nodes",
 };

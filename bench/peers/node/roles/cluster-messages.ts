@@ -1,4 +1,6 @@
 /** Many nodes, some of them in each process: one publishes to all, one asks all, one comes with many routes. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
@@ -19,6 +21,9 @@ const EVERY = 5;
 /** Filters after which it is waited until they are in a version of the routes. */
 const FILTERS_AT_ONCE = 10_000;
 const NANOSECONDS = 1e6;
+/** Where services connect bare sockets, and the bytes of a question to one of them and of its answer: about what a query has. */
+const FLOOR = "bench-floor";
+const FLOOR_BYTES = 64;
 
 async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
   const node = new ClusterNode({
@@ -116,12 +121,67 @@ const subscribers: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
+/** Sockets of the services, without anything of ours: some bytes to each, and the same back, is what a query cannot be faster than. */
+class Floor {
+  readonly #server = createServer((socket) => this.#add(socket));
+  readonly #sockets: Socket[] = [];
+  readonly #question = Buffer.alloc(FLOOR_BYTES);
+  #left = 0;
+  #answered: (() => void) | undefined = undefined;
+
+  async listen(): Promise<string> {
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+    return String((this.#server.address() as AddressInfo).port);
+  }
+
+  get size(): number {
+    return this.#sockets.length;
+  }
+
+  #add(socket: Socket): void {
+    socket.setNoDelay(true).on("data", () => {
+      this.#left -= 1;
+      if (this.#left === 0) this.#answered?.();
+    });
+    this.#sockets.push(socket);
+  }
+
+  /** @returns ms until all have answered */
+  async ask(): Promise<number> {
+    const from = performance.now();
+    this.#left = this.#sockets.length;
+    const all = new Promise<void>((resolve) => {
+      this.#answered = resolve;
+    });
+    for (const socket of this.#sockets) socket.write(this.#question);
+    await all;
+    return performance.now() - from;
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+  }
+}
+
+/** A service's end of the floor. */
+async function answerFloor(node: ClusterNode): Promise<Socket> {
+  const port = (): string | undefined =>
+    node.members({ self: false }).find(({ props }) => props[FLOOR] !== undefined)?.props[FLOOR];
+  while (port() === undefined) await pause(LOOK);
+  const socket = connect(Number(port()), "127.0.0.1").setNoDelay(true);
+  socket.on("data", (question) => socket.write(question)).on("error", () => undefined);
+  return socket;
+}
+
 const asker: Role = async (side) => {
-  const node = await open(side.role, {});
+  const floor = new Floor();
+  const node = await open(side.role, { props: { [FLOOR]: await floor.listen() } });
   await side.ready(node.address);
   const expected = side.number("nodes", 1);
   const services = () => node.members({ self: false }).filter(({ tags }) => tags.includes(SERVICE));
-  while (services().length < expected) await pause(LOOK);
+  while (services().length < expected || floor.size < expected) await pause(LOOK);
   const all = services();
   const ask = async (asked: typeof all): Promise<number> => {
     const from = performance.now();
@@ -141,11 +201,15 @@ const asker: Role = async (side) => {
   side.end();
   let slowestMilliseconds = 0;
   for (const service of all) slowestMilliseconds = Math.max(slowestMilliseconds, await ask([service]));
+  const floors: number[] = [];
+  for (let k = 0; k < side.warmup + side.count; k++) floors.push(await floor.ask());
+  const floorMilliseconds = floors.slice(side.warmup).sort((a, b) => a - b)[side.count >> 1] ?? Number.NaN;
+  floor.close();
   await side.done({
     messages: side.count * expected,
     bytes: 0,
     latency: latencies.table,
-    extra: { slowestMilliseconds },
+    extra: { slowestMilliseconds, floorMilliseconds },
   });
   await node.leave();
 };
@@ -154,7 +218,9 @@ const services: Role = async (side) => {
   const nodes = await openEach(side, { tags: [SERVICE] });
   for (const node of nodes) node.onQuery(() => "ok");
   await side.ready();
+  const floors = nodes.map((node) => answerFloor(node));
   await side.stopped;
+  for (const floor of floors) (await floor).destroy();
   await side.done({ messages: 0, bytes: 0 });
   for (const node of nodes) await node.leave();
 };
