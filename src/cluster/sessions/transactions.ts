@@ -91,12 +91,15 @@ export class Transactions {
       for (const { bytes } of batch) this.#bytes -= bytes;
       try {
         const results = await this.#commit(batch);
-        this.operations += batch.length;
-        for (const [i, waiting] of batch.entries()) {
-          const result = results[i] as Result;
+        this.operations += results.length;
+        for (const [i, result] of results.entries()) {
+          const waiting = batch[i] as Waiting;
           if ("error" in result) waiting.reject(result.error);
           else waiting.resolve(result.value);
         }
+        const left = batch.slice(results.length);
+        this.#waiting.unshift(...left);
+        for (const { bytes } of left) this.#bytes += bytes;
       } catch (error) {
         for (const { reject } of batch) reject(error);
       }
@@ -106,6 +109,7 @@ export class Transactions {
     this.#running = undefined;
   }
 
+  /** @returns results of the first operations, one at least: the others run after these are committed */
   async #commit(batch: readonly Waiting[]): Promise<Result[]> {
     for (let tries = 1; ; tries++) {
       const { view, results } = await this.#settle(batch);
@@ -127,14 +131,21 @@ export class Transactions {
     }
   }
 
-  /** Runs all until each has what it reads. */
+  /**
+   * Runs all until each has what it reads. One that waits for what operations before it have written runs after their commit: no
+   * preparation finds that in the store.
+   */
   async #settle(batch: readonly Waiting[]): Promise<{ readonly view: View; readonly results: Result[] }> {
     const known = new Map<string, SessionStoreValue | undefined>();
+    let count = batch.length;
+    /** The operation that the last preparation was for. */
+    let prepared = -1;
     for (;;) {
       const view = new View(known);
       const unread = new Set<string>();
-      const prepare: (() => Promise<void>)[] = [];
-      const results = batch.map(({ run }): Result => {
+      let unprepared = -1;
+      let prepare = (): Promise<void> => Promise.resolve();
+      const results = batch.slice(0, count).map(({ run }, i): Result => {
         try {
           const value = run(view);
           view.keep();
@@ -142,15 +153,23 @@ export class Transactions {
         } catch (error) {
           view.discard();
           if (error instanceof Unread) for (const key of error.keys) unread.add(key);
-          else if (error instanceof NotPrepared) prepare.push(error.prepare);
+          else if (error instanceof NotPrepared && unprepared < 0) {
+            unprepared = i;
+            prepare = error.prepare;
+          }
           return { error };
         }
       });
-      if (unread.size === 0 && prepare.length === 0) return { view, results };
-      await prepare[0]?.();
-      // What was read before the preparation may be older than that.
-      if (prepare.length > 0) known.clear();
-      else await this.#read([...unread], known);
+      if (unprepared > 0 && unprepared === prepared) {
+        count = unprepared;
+        prepared = -1;
+      } else if (unprepared >= 0) {
+        await prepare();
+        prepared = unprepared;
+        // What was read before the preparation may be older than that.
+        known.clear();
+      } else if (unread.size > 0) await this.#read([...unread], known);
+      else return { view, results };
     }
   }
 
