@@ -34,6 +34,8 @@ export const REMOVED_AT_ONCE = 500;
 export const WOKEN_AT_ONCE = 500;
 /** Messages that are read for a client at once. */
 export const DELIVERED_AT_ONCE = 256;
+/** Bytes that a client may have without acknowledging them, however many clients there are. */
+export const MIN_SHARE = 16_384;
 /** Bytes of a token. */
 export const MAX_TOKEN = 512;
 /** Messages that wait in the ROUTER for one client, at most: its window, and what is answered to its own. */

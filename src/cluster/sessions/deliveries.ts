@@ -5,6 +5,7 @@
  *   ... settled | in flight: sent, not acknowledged | next ...
  *              low                                   next
  */
+import { MIN_SHARE } from "./bounds.js";
 import type { Progress } from "./rules.js";
 
 export interface DeliveryWindow {
@@ -12,8 +13,28 @@ export interface DeliveryWindow {
   readonly bytes: number;
 }
 
+/** Bytes of the messages that all clients of a server have and have not acknowledged. */
+export class InFlightBytes {
+  readonly #limit: number;
+  readonly #clients: () => number;
+  used = 0;
+
+  /** @param clients how many there are */
+  constructor(limit: number, clients: () => number) {
+    this.#limit = limit;
+    this.#clients = clients;
+  }
+
+  /** How many a client may have that has so many now. Past the limit each has an equal part of it: those that acknowledge are not stopped by those that do not. */
+  allowed(has: number): number {
+    const share = Math.max(MIN_SHARE, this.#limit / Math.max(1, this.#clients()));
+    return Math.max(share, has + this.#limit - this.used);
+  }
+}
+
 export class Deliveries {
   readonly #window: DeliveryWindow;
+  readonly #all: InFlightBytes;
   /** Sizes of messages that were sent, in the order of their numbers. */
   readonly #inFlight = new Map<number, number>();
   #bytes = 0;
@@ -21,10 +42,13 @@ export class Deliveries {
   #acknowledged: number[] = [];
   #old: number[] = [];
   #reported: number | undefined;
+  /** Drops that the client has said that it knows of. */
+  #known = 0;
 
   /** @param head no message is kept below it */
-  constructor(window: DeliveryWindow, head: number) {
+  constructor(window: DeliveryWindow, all: InFlightBytes, head: number) {
     this.#window = window;
+    this.#all = all;
     this.#next = head;
   }
 
@@ -39,12 +63,16 @@ export class Deliveries {
 
   /** Messages that may be sent now. */
   get room(): number {
-    return this.#bytes >= this.#window.bytes ? 0 : this.#window.messages - this.#inFlight.size;
+    return this.#bytes > 0 && this.#bytes >= this.#allowed ? 0 : this.#window.messages - this.#inFlight.size;
   }
 
   /** Bytes that may be sent now; a single message may be larger. */
   get roomBytes(): number {
-    return Math.max(1, this.#window.bytes - this.#bytes);
+    return Math.max(1, this.#allowed - this.#bytes);
+  }
+
+  get #allowed(): number {
+    return Math.min(this.#window.bytes, this.#all.allowed(this.#bytes));
   }
 
   /** A message was sent. */
@@ -52,6 +80,7 @@ export class Deliveries {
     this.#next = number + 1;
     this.#inFlight.set(number, size);
     this.#bytes += size;
+    this.#all.used += size;
   }
 
   /** A message was too old to be sent. */
@@ -60,18 +89,34 @@ export class Deliveries {
     this.#old.push(number);
   }
 
-  /** Numbers below `low` that are in flight, and these, are acknowledged. Others are no matter: a client may repeat itself. */
-  settle(low: number, numbers: readonly number[]): void {
+  /**
+   * Numbers below `low` that are in flight, and these, are acknowledged. Others are no matter: a client may repeat itself.
+   *
+   * @returns whether one of them was in flight
+   */
+  settle(low: number, numbers: readonly number[]): boolean {
+    const before = this.#inFlight.size;
     for (const number of this.#inFlight.keys()) {
       if (number >= low) break;
       this.#take(number);
     }
     for (const number of numbers) this.#take(number);
+    return this.#inFlight.size < before;
   }
 
-  /** The client knows of so many drops. */
-  reported(drops: number): void {
-    this.#reported = Math.max(drops, this.#reported ?? 0);
+  /** The client knows of so many drops. @returns whether the store has to hear of it */
+  reported(drops: number): boolean {
+    if (drops <= this.#known) return false;
+    this.#known = drops;
+    this.#reported = drops;
+    return true;
+  }
+
+  /** The connection has ended. */
+  end(): void {
+    this.#all.used -= this.#bytes;
+    this.#bytes = 0;
+    this.#inFlight.clear();
   }
 
   /** Whether the store has to hear of something. */
@@ -99,6 +144,7 @@ export class Deliveries {
     if (size === undefined) return;
     this.#inFlight.delete(number);
     this.#bytes -= size;
+    this.#all.used -= size;
     this.#acknowledged.push(number);
   }
 }

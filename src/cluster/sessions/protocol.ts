@@ -12,6 +12,7 @@
  *   08 PING          08                                                  87 ENDED      87 | reason | text
  *                                                                        88 PONG       88
  */
+import { isUtf8 } from "node:buffer";
 import { ProtocolError } from "../../core/errors.js";
 import { filterFault, topicFault } from "../messaging/topics.js";
 import { MAX_MESSAGE_ID, MAX_SESSION_FILTERS, MAX_SETTLED } from "./bounds.js";
@@ -373,8 +374,11 @@ function expectFrames(frames: readonly Buffer[], count: number): readonly Buffer
   return frames;
 }
 
+/** Two frames that differ are two texts: nothing is replaced. */
 function text(frame: Buffer | undefined): string {
-  return frame?.toString("utf8") ?? "";
+  if (frame === undefined) return "";
+  if (!isUtf8(frame)) throw new ProtocolError("a text is not UTF-8");
+  return frame.toString("utf8");
 }
 
 /** A first frame: its kind, and numbers of some bytes each. */

@@ -7,6 +7,7 @@
  *   q/ID/LIFE/NUMBER    a message that it has not acknowledged
  *   i/ID/LIFE/HASH      a message id that it published with, and when
  *   j/ID/LIFE/SLOT      the hash in a place of the window of these ids
+ *   t                   how many sessions there are, their filters, and bytes of these
  *   v                   how often filters of any session have changed
  *   c/NUMBER            whose filters changed then
  *   n/SERVER            a server that runs: a number that grows
@@ -83,6 +84,14 @@ export interface SessionRecord {
   readonly reported: number;
 }
 
+/** All sessions of a store. */
+export interface StoreTotals {
+  readonly sessions: number;
+  /** Filters, each as often as a session has it, and bytes of them. */
+  readonly filters: number;
+  readonly filterBytes: number;
+}
+
 /** A message as it is kept. */
 export interface StoredMessage {
   readonly topic: string;
@@ -111,6 +120,7 @@ export const keys = {
   message: (id: string, life: string, number: number) => `q/${id}/${life}/${hex(number)}`,
   publishedId: (id: string, life: string, hash: string) => `i/${id}/${life}/${hash}`,
   idSlot: (id: string, life: string, slot: number) => `j/${id}/${life}/${hex(slot)}`,
+  totals: "t",
   directory: "v",
   change: (number: number) => `c/${hex(number)}`,
   server: (id: string) => `n/${id}`,

@@ -32,6 +32,7 @@ import {
   type SessionLimits,
   type SessionOwner,
   type SessionRecord,
+  type StoreTotals,
 } from "./records.js";
 import { NotPrepared, type View } from "./view.js";
 
@@ -51,6 +52,13 @@ export interface SessionTerms {
   readonly limits: SessionLimits;
   /** Whether what is kept of an earlier session is removed. */
   readonly clean: boolean;
+}
+
+/** How much a store takes of all sessions together. */
+export interface StoreBounds {
+  readonly maxSessions: number;
+  readonly maxFilters: number;
+  readonly maxFilterBytes: number;
 }
 
 /** A session as its new connection finds it. */
@@ -108,6 +116,29 @@ function readFilters(view: View, id: string): readonly string[] {
   return bytes === undefined ? [] : (decodeJson(key, bytes) as string[]);
 }
 
+/** What all sessions have together. */
+export function readTotals(view: View): StoreTotals {
+  const bytes = view.get(keys.totals);
+  if (bytes === undefined) return { sessions: 0, filters: 0, filterBytes: 0 };
+  return decodeJson(keys.totals, bytes) as StoreTotals;
+}
+
+function addTotals(view: View, sessions: number, filters: number, filterBytes: number): void {
+  const before = readTotals(view);
+  const totals: StoreTotals = {
+    sessions: before.sessions + sessions,
+    filters: before.filters + filters,
+    filterBytes: before.filterBytes + filterBytes,
+  };
+  view.set(keys.totals, encodeJson(totals));
+}
+
+function bytesOf(filters: Iterable<string>): number {
+  let bytes = 0;
+  for (const filter of filters) bytes += Buffer.byteLength(filter);
+  return bytes;
+}
+
 /** How often filters have changed. */
 export function directoryVersion(view: View): number {
   const bytes = view.get(keys.directory);
@@ -134,7 +165,7 @@ function owned(view: View, { id, life, epoch }: SessionHandle): SessionRecord {
  * Gives a session to a connection, and makes it where it is not there.
  *
  * @param life of a session that is made
- * @throws SessionError `taken` for an attempt of a client that has made a later one meanwhile
+ * @throws SessionError `taken` for an attempt of a client that has made a later one meanwhile; `unavailable` for a session more than the store takes
  */
 export function open(
   view: View,
@@ -142,6 +173,7 @@ export function open(
   owner: SessionOwner,
   { instance, attempt, expiry, limits, clean }: SessionTerms,
   life: string,
+  { maxSessions }: StoreBounds,
   now: number,
 ): OpenedSession {
   view.need([keys.session(id), keys.filters(id), keys.directory]);
@@ -152,6 +184,9 @@ export function open(
   if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
   if (found !== undefined && clean) remove(view, id, found);
   if (found === undefined || clean) {
+    if (readTotals(view).sessions >= maxSessions)
+      throw new SessionError("unavailable", `There are ${maxSessions} sessions, and no further one is made`);
+    addTotals(view, 1, 0, 0);
     const epoch = (found?.epoch ?? 0) + 1;
     const record: SessionRecord = {
       instance,
@@ -229,7 +264,9 @@ export function detach(view: View, handle: SessionHandle, sent: number, now: num
 /** Removes a session; its messages and message ids are removed later, by a sweep (sweeper.ts). */
 function remove(view: View, id: string, record: SessionRecord): void {
   view.set(keys.session(id), undefined);
-  if (readFilters(view, id).length > 0) {
+  const filters = readFilters(view, id);
+  addTotals(view, -1, -filters.length, -bytesOf(filters));
+  if (filters.length > 0) {
     view.set(keys.filters(id), undefined);
     noteChange(view, id);
   }
@@ -278,6 +315,7 @@ export function changeFilters(
   handle: SessionHandle,
   added: readonly string[],
   removed: readonly string[],
+  { maxFilters, maxFilterBytes }: StoreBounds,
 ): void {
   const { id } = handle;
   view.need([keys.session(id), keys.filters(id), keys.directory]);
@@ -287,13 +325,23 @@ export function changeFilters(
   for (const filter of removed) filters.delete(filter);
   for (const filter of added) filters.add(filter);
   if (filters.size === before.length && before.every((filter) => filters.has(filter))) return;
-  let bytes = 0;
-  for (const filter of filters) bytes += Buffer.byteLength(filter);
+  const bytes = bytesOf(filters);
   if (filters.size > MAX_SESSION_FILTERS || bytes > MAX_SESSION_FILTER_BYTES)
     throw new SessionError(
       "too-large",
       `A session has ${MAX_SESSION_FILTERS} filters and ${MAX_SESSION_FILTER_BYTES} bytes of them at most`,
     );
+  const [more, moreBytes] = [filters.size - before.length, bytes - bytesOf(before)];
+  const totals = readTotals(view);
+  if (
+    (more > 0 && totals.filters + more > maxFilters) ||
+    (moreBytes > 0 && totals.filterBytes + moreBytes > maxFilterBytes)
+  )
+    throw new SessionError(
+      "too-large",
+      `All sessions have ${maxFilters} filters and ${maxFilterBytes} bytes of them at most`,
+    );
+  addTotals(view, 0, more, moreBytes);
   view.set(keys.filters(id), filters.size === 0 ? undefined : encodeJson([...filters]));
   writeSession(view, id, { ...record, filters: filters.size });
   noteChange(view, id);

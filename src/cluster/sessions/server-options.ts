@@ -37,6 +37,17 @@ export interface SessionServerOptions {
   readonly authorize?: ((request: SessionRequest) => boolean | Promise<boolean>) | undefined;
   /** Sessions of this server that have a connection. One more is refused. Default 100,000. */
   readonly maxConnections?: number | undefined;
+  /** Sessions of the store, with and without a connection. One more is not made: its client is refused as `unavailable`, and asks again. Default 1,000,000. */
+  readonly maxSessions?: number | undefined;
+  /** Filters of all sessions of the store. Default 1,000,000. */
+  readonly maxFilters?: number | undefined;
+  /** Bytes of them: each server has them in memory. Default 64 MiB. */
+  readonly maxFilterBytes?: number | undefined;
+  /**
+   * Bytes of messages that the clients of this server have and have not acknowledged. Past it each of them has an equal part, 16 KiB or one message at least.
+   * Default 256 MiB.
+   */
+  readonly maxInFlightBytes?: number | undefined;
   /** Messages that a client asks its session to keep, at most: more is as much. Default 1,000,000. */
   readonly maxQueue?: number | undefined;
   /** Bytes of them. Default 1 GiB. */
@@ -82,6 +93,8 @@ export interface SessionServerStats {
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;
+  /** Bytes of those that were delivered and not acknowledged. */
+  readonly inFlightBytes: number;
   /** Publications that were known already. */
   readonly duplicates: number;
   /** Operations that wait for the store; its commits, operations in them, and those that another server was faster than. */
@@ -108,6 +121,10 @@ const OPTIONS = {
   name: text(),
   authorize: func<NonNullable<SessionServerOptions["authorize"]>>(),
   maxConnections: integer({ default: 100_000 }),
+  maxSessions: integer({ default: 1_000_000 }),
+  maxFilters: integer({ default: 1_000_000 }),
+  maxFilterBytes: bytes({ default: 67_108_864 }),
+  maxInFlightBytes: bytes({ default: 268_435_456 }),
   maxQueue: integer({ default: 1_000_000 }),
   maxQueueBytes: bytes({ default: 1_073_741_824 }),
   maxExpiry: bytes({ default: 2_592_000_000 }),

@@ -14,7 +14,7 @@ import { CLOSE_LINGER, checkOptions } from "../../patterns/kit/options.js";
 import { RouterReader } from "../../patterns/kit/router-reader.js";
 import { Router } from "../../sockets/request-reply.js";
 import { DELIVERED_AT_ONCE, SERVER_HIGH_WATER_MARK, WOKEN_AT_ONCE } from "./bounds.js";
-import { Deliveries } from "./deliveries.js";
+import { Deliveries, InFlightBytes } from "./deliveries.js";
 import { Directory } from "./directory.js";
 import { SessionError, type SessionFailure } from "./error.js";
 import {
@@ -92,6 +92,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   /** By routing id, and those that are open by the id of their session. */
   readonly #connections = new Map<string, Connection>();
   readonly #open = new Map<string, Connection>();
+  readonly #inFlight: InFlightBytes;
   /** Sessions that could not be given back while the store failed. */
   readonly #kept: { readonly handle: rules.SessionHandle; readonly sent: number }[] = [];
   readonly #wakes = new Map<string, Set<string>>();
@@ -110,6 +111,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.#store = settings.store;
     this.#transactions = new Transactions(this.#store, settings);
     this.#directory = new Directory(this.#store);
+    this.#inFlight = new InFlightBytes(settings.maxInFlightBytes, () => this.#open.size);
     this.#sweeper = new Sweeper(this.#store, this.#transactions, {
       server: this.#server,
       timeout: settings.serverTimeout,
@@ -186,6 +188,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     return {
       connections: this.#open.size,
       ...this.#counts,
+      inFlightBytes: this.#inFlight.used,
       pending,
       commits,
       operations,
@@ -308,8 +311,14 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   async #openSession(peer: Buffer, request: OpenRequest): Promise<void> {
     const { authorize, maxConnections } = this.#settings;
     const { id, token } = request;
-    if (this.stopping || this.#connections.size >= maxConnections) {
-      this.#refuse(peer, this.stopping ? "stopping" : "unavailable");
+    if (this.stopping) {
+      this.#refuse(peer, "stopping");
+      return;
+    }
+    if (this.#connections.size >= maxConnections) {
+      const reason = `There are ${maxConnections} connections`;
+      this.events.emit({ type: "session:refused", id, reason });
+      this.#refuse(peer, "unavailable", reason);
       return;
     }
     const connection: Connection = {
@@ -317,7 +326,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       id,
       state: "opening",
       handle: { id, life: "", epoch: 0 },
-      deliveries: new Deliveries({ messages: 0, bytes: 0 }, 0),
+      deliveries: new Deliveries({ messages: 0, bytes: 0 }, this.#inFlight, 0),
       mark: 0,
       maxAge: -1,
       drops: 0,
@@ -344,10 +353,12 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       const opened = await this.#transactions.run((view) => {
         // The client has gone meanwhile: the session stays where it is.
         if (connection.state === "ended") throw new SessionError("unavailable");
-        return rules.open(view, id, owner, terms, life, Date.now());
+        return rules.open(view, id, owner, terms, life, this.#settings, Date.now());
       });
       this.#onOpened(connection, request, opened);
     } catch (error) {
+      if (error instanceof SessionError && connection.state !== "ended")
+        this.events.emit({ type: "session:refused", id, reason: error.message });
       this.#failed(connection, error);
     }
   }
@@ -368,6 +379,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     connection.maxAge = record.limits.maxAge;
     connection.deliveries = new Deliveries(
       { messages: request.window, bytes: request.windowBytes },
+      this.#inFlight,
       record.head,
     );
     this.#open.set(id, connection);
@@ -400,23 +412,28 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       case "unsubscribe": {
         const { request, filters } = message;
         const [added, removed] = message.kind === "subscribe" ? [filters, []] : [[], filters];
-        this.#run(connection, (view) => rules.changeFilters(view, connection.handle, added, removed), {
-          done: () => this.#send(connection, { kind: "done", request }),
-          refused: (error) => this.#sendRefused(connection, Refused.REQUEST, request, error),
-        });
+        this.#run(
+          connection,
+          (view) => rules.changeFilters(view, connection.handle, added, removed, this.#settings),
+          {
+            done: () => this.#send(connection, { kind: "done", request }),
+            refused: (error) => this.#sendRefused(connection, Refused.REQUEST, request, error),
+          },
+        );
         break;
       }
       case "publish":
         this.#publish(connection, message.publication);
         break;
       case "settle":
-        connection.deliveries.settle(message.low, message.numbers);
+        // One that acknowledges what it has not got costs the store nothing.
+        if (!connection.deliveries.settle(message.low, message.numbers)) break;
         void this.#settle(connection);
         if (connection.deliveries.room > 0) void this.#deliver(connection);
         break;
       case "reported":
-        connection.deliveries.reported(message.drops);
-        void this.#settle(connection);
+        if (connection.deliveries.reported(Math.min(message.drops, connection.drops)))
+          void this.#settle(connection);
         break;
       case "close":
         this.#close(connection, message.end);
@@ -593,6 +610,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
 
   #forget(connection: Connection): void {
     connection.state = "ended";
+    connection.deliveries.end();
     this.#connections.delete(connection.peer.toString("latin1"));
     if (this.#open.get(connection.id) === connection) this.#open.delete(connection.id);
   }

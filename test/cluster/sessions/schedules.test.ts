@@ -75,6 +75,7 @@ function filtersOf(view: View, id: string): readonly string[] {
 const SESSIONS = ["a", "b", "c"];
 const TOPICS = ["x", "y", "x/1"];
 const FILTERS = ["x", "y", "#", "x/+"];
+const BOUNDS: rules.StoreBounds = { maxSessions: 3, maxFilters: 12, maxFilterBytes: 100 };
 const POLICIES: readonly SessionDropPolicy[] = ["oldest", "newest", "refuse"];
 
 interface Kept {
@@ -124,7 +125,7 @@ function story(random: Random, note: (what: string) => void): void {
       clean,
     };
     const owner = { server: "s", connection: `connection${made}` };
-    const { record } = run((view) => rules.open(view, id, owner, terms, `life${made}`, time));
+    const { record } = run((view) => rules.open(view, id, owner, terms, `life${made}`, BOUNDS, time));
     if (before !== undefined) stale.push(before.handle);
     const handle = { id, life: record.life, epoch: record.epoch };
     expect(record.isPresent).toBe(before !== undefined && !clean);
@@ -214,7 +215,7 @@ function story(random: Random, note: (what: string) => void): void {
     const [added, removed] = [some(FILTERS), some(FILTERS)];
     for (const filter of removed) model.filters.delete(filter);
     for (const filter of added) model.filters.add(filter);
-    run((view) => rules.changeFilters(view, model.handle, added, removed));
+    run((view) => rules.changeFilters(view, model.handle, added, removed, BOUNDS));
     note(`${model.handle.id} has ${[...model.filters]}`);
   };
 
@@ -239,7 +240,8 @@ function story(random: Random, note: (what: string) => void): void {
     else if (random.chance(0.3)) leave(id, model);
     else if (stale.length > 0) {
       const handle = random.pick(stale);
-      const refused = (): unknown => values.run((view) => rules.changeFilters(view, handle, ["#"], []));
+      const refused = (): unknown =>
+        values.run((view) => rules.changeFilters(view, handle, ["#"], [], BOUNDS));
       expect(refused).toThrow(SessionError);
       values.run((view) => rules.detach(view, handle, 0, time));
     }
@@ -249,6 +251,12 @@ function story(random: Random, note: (what: string) => void): void {
 
 /** Whether the store has what the model has, and nothing else. */
 function compare(values: Values, models: ReadonlyMap<string, Model>): void {
+  const filters = [...models.values()].flatMap((model) => [...model.filters]);
+  expect(values.run((view) => rules.readTotals(view))).toEqual({
+    sessions: models.size,
+    filters: filters.length,
+    filterBytes: filters.join("").length,
+  });
   const all = [...values.values.keys()].sort();
   for (const id of SESSIONS) {
     const model = models.get(id);
