@@ -36,6 +36,10 @@ export const WOKEN_AT_ONCE = 500;
 export const DELIVERED_AT_ONCE = 256;
 /** Bytes that a client may have without acknowledging them, however many clients there are. */
 export const MIN_SHARE = 16_384;
+/** Messages of the cluster that wait for the store; past it their links wait. */
+export const MAX_BRIDGED = 1_024;
+/** Filters of the option `clusterTopics`. */
+export const MAX_CLUSTER_TOPICS = 64;
 /** Bytes of a token. */
 export const MAX_TOKEN = 512;
 /** Messages that wait in the ROUTER for one client, at most: its window, and what is answered to its own. */

@@ -16,6 +16,10 @@ export class Directory implements SubscriptionDirectory {
   readonly #filters = new Map<string, readonly string[]>();
   /** Filters that the table has no room for: it takes a bounded number of shapes. */
   readonly #odd = new Map<string, Set<string>>();
+  /** How many sessions have a filter. */
+  readonly #sessions = new Map<string, number>();
+  /** Called for each filter that a first session has, or no session has any more. */
+  onFilter: (filter: string, isThere: boolean) => void = () => undefined;
   #version = -1;
   #refreshing: Promise<void> | undefined;
 
@@ -30,6 +34,11 @@ export class Directory implements SubscriptionDirectory {
   /** Filters, each as often as a session has it. */
   get size(): number {
     return this.#table.size;
+  }
+
+  /** Each filter once. */
+  filters(): IterableIterator<string> {
+    return this.#sessions.keys();
   }
 
   match(topic: string): readonly string[] {
@@ -106,6 +115,9 @@ export class Directory implements SubscriptionDirectory {
   }
 
   #add(filter: string, id: string): void {
+    const sessions = this.#sessions.get(filter) ?? 0;
+    this.#sessions.set(filter, sessions + 1);
+    if (sessions === 0) this.onFilter(filter, true);
     try {
       this.#table.add(filter, id);
     } catch (error) {
@@ -117,6 +129,9 @@ export class Directory implements SubscriptionDirectory {
   }
 
   #delete(filter: string, id: string): void {
+    const sessions = this.#sessions.get(filter) ?? 0;
+    if (sessions > 1) this.#sessions.set(filter, sessions - 1);
+    else if (this.#sessions.delete(filter)) this.onFilter(filter, false);
     if (this.#table.delete(filter, id)) return;
     const ids = this.#odd.get(filter);
     if (ids?.delete(id) === true && ids.size === 0) this.#odd.delete(filter);

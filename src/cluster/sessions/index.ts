@@ -17,6 +17,7 @@ export { SessionServer } from "./server.js";
 export type {
   SessionInfo,
   SessionNode,
+  SessionNodeClient,
   SessionRequest,
   SessionServerEvent,
   SessionServerOptions,

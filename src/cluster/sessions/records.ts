@@ -8,6 +8,7 @@
  *   i/ID/LIFE/HASH      a message id that it published with, and when
  *   j/ID/LIFE/SLOT      the hash in a place of the window of these ids
  *   t                   how many sessions there are, their filters, and bytes of these
+ *   b                   the server that keeps what is published over the cluster
  *   v                   how often filters of any session have changed
  *   c/NUMBER            whose filters changed then
  *   n/SERVER            a server that runs: a number that grows
@@ -121,6 +122,7 @@ export const keys = {
   publishedId: (id: string, life: string, hash: string) => `i/${id}/${life}/${hash}`,
   idSlot: (id: string, life: string, slot: number) => `j/${id}/${life}/${hex(slot)}`,
   totals: "t",
+  bridge: "b",
   directory: "v",
   change: (number: number) => `c/${hex(number)}`,
   server: (id: string) => `n/${id}`,

@@ -97,7 +97,13 @@ export interface PublishOutcome {
   /** How many sessions keep it. */
   readonly sessions: number;
   /** Those of them that have an owner. */
-  readonly owned: readonly { readonly session: string; readonly server: string }[];
+  readonly owned: readonly Owned[];
+}
+
+/** A session that a connection of a server has. */
+export interface Owned {
+  readonly session: string;
+  readonly server: string;
 }
 
 export function readSession(view: View, id: string): SessionRecord | undefined {
@@ -389,8 +395,19 @@ export function publish(
   }
   if (id !== "") remember(view, handle, self.ids, id, now);
   writeSession(view, handle.id, publisher);
-  const encoded = rooms.some(({ isKept }) => isKept) ? encodeMessage(message) : undefined;
-  const owners: { session: string; server: string }[] = [];
+  const kept = keepMessage(view, rooms, () => encodeMessage(message), size);
+  return { isDuplicate: false, refusedBy: undefined, ...kept };
+}
+
+/** Writes a message into each session that has room for it. */
+export function keepMessage(
+  view: View,
+  rooms: readonly (Room & { readonly target: string })[],
+  encode: () => Buffer,
+  size: number,
+): { readonly sessions: number; readonly owned: readonly Owned[] } {
+  const encoded = rooms.some(({ isKept }) => isKept) ? encode() : undefined;
+  const owners: Owned[] = [];
   let sessions = 0;
   for (const { target, record, evicted, isKept } of rooms) {
     for (const gone of evicted) view.set(keys.message(target, record.life, gone), undefined);
@@ -404,7 +421,7 @@ export function publish(
     const [tail, count, bytes] = [record.tail + 1, record.count + 1, record.bytes + size];
     writeSession(view, target, { ...record, tail, count, bytes });
   }
-  return { isDuplicate: false, refusedBy: undefined, sessions, owned: owners };
+  return { sessions, owned: owners };
 }
 
 function duplicate(refusedBy: string | undefined): PublishOutcome {
@@ -412,7 +429,7 @@ function duplicate(refusedBy: string | undefined): PublishOutcome {
 }
 
 /** A session in which there is room, or that drops the message. */
-interface Room {
+export interface Room {
   readonly record: SessionRecord;
   /** Messages that go for it. */
   readonly evicted: readonly number[];
@@ -420,7 +437,7 @@ interface Room {
 }
 
 /** @returns `undefined`: the session refuses the message */
-function makeRoom(view: View, id: string, record: SessionRecord, size: number): Room | undefined {
+export function makeRoom(view: View, id: string, record: SessionRecord, size: number): Room | undefined {
   const { limits, drops } = record;
   let { head, count, bytes } = record;
   const fits = (): boolean => count < limits.maxQueue && bytes + size <= limits.maxQueueBytes;

@@ -1,17 +1,30 @@
 /** What a server of sessions takes, reports and counts. */
 
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { bytes, checkOptions, func, integer, object, text } from "../../patterns/kit/options.js";
+import { anything, bytes, checkOptions, func, integer, object, text } from "../../patterns/kit/options.js";
 import type { RouterOptions } from "../../sockets/request-reply.js";
+import { checkFilter } from "../messaging/topics.js";
+import { MAX_CLUSTER_TOPICS } from "./bounds.js";
 import type { SessionFailure } from "./error.js";
 import { decodeJson, lastPart, type SessionDropPolicy, type SessionRecord } from "./records.js";
 import type { SessionStore } from "./store.js";
 
+/** A client of a node, as a server of sessions uses it. */
+export interface SessionNodeClient {
+  subscribe(
+    filter: string,
+    handler: (message: { readonly topic: string; readonly data: Buffer }) => void | Promise<void>,
+  ): { close(): unknown };
+  close(): unknown;
+}
+
 /** What a server of sessions uses of a node: a `ClusterNode` or one of its buses. */
 export interface SessionNode {
-  publish(topic: string, data: string): Promise<number>;
+  publish(topic: string, data: string, options?: { readonly self?: boolean }): Promise<number>;
   subscribe(filter: string, handler: (message: { readonly data: Buffer }) => void): { close(): unknown };
+  createClient(): SessionNodeClient;
   advertise(name: string, endpoint: string): () => void;
 }
 
@@ -31,6 +44,11 @@ export interface SessionServerOptions {
    * of another server gets its messages within `pollInterval`.
    */
   readonly node?: SessionNode | undefined;
+  /**
+   * Topics of the cluster that sessions get, as filters: what is published by a node to one of them is kept by each session with a filter for it. `["#"]`: all but
+   * those that begin with `$`. Servers of one store have the same. Default: none.
+   */
+  readonly clusterTopics?: readonly string[] | undefined;
   /** Servers of one store have one name. Default "sessions". */
   readonly name?: string | undefined;
   /** Whether a client may have a session. Default: each client may have each. */
@@ -80,6 +98,10 @@ export type SessionServerEvent =
   | { readonly type: "session:removed"; readonly id: string; readonly reason: "ended" | "expired" }
   /** A client was not given the session that it asked for. */
   | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
+  /** This server keeps what is published over the cluster from now on, or leaves it to another one. */
+  | { readonly type: "topics:taken" | "topics:left" }
+  /** The node does not subscribe to a session's filter: what is published over the cluster does not reach the session by it. */
+  | { readonly type: "topics:refused"; readonly filter: string; readonly error: unknown }
   /** The store failed. Clients whose work was lost with it are disconnected, and ask again. */
   | { readonly type: "store:failed"; readonly error: unknown }
   /** A client sent what is not a message of this protocol. Its connection has ended. */
@@ -93,6 +115,9 @@ export interface SessionServerStats {
   readonly published: number;
   readonly delivered: number;
   readonly acknowledged: number;
+  /** Copies of messages of the cluster that sessions keep, and messages that were lost since the store failed. */
+  readonly clusterKept: number;
+  readonly clusterLost: number;
   /** Bytes of those that were delivered and not acknowledged. */
   readonly inFlightBytes: number;
   /** Publications that were known already. */
@@ -111,6 +136,9 @@ export const SESSION_SERVER_EVENTS: EventNames<SessionServerEvent> = {
   "session:closed": true,
   "session:removed": true,
   "session:refused": true,
+  "topics:taken": true,
+  "topics:left": true,
+  "topics:refused": true,
   "store:failed": true,
   "message:invalid": true,
 };
@@ -118,6 +146,7 @@ export const SESSION_SERVER_EVENTS: EventNames<SessionServerEvent> = {
 const OPTIONS = {
   store: object<SessionStore>(),
   node: object<SessionNode>(),
+  clusterTopics: anything<readonly string[]>(),
   name: text(),
   authorize: func<NonNullable<SessionServerOptions["authorize"]>>(),
   maxConnections: integer({ default: 100_000 }),
@@ -145,7 +174,15 @@ export function serverSettings(options: SessionServerOptions) {
   const settings = checkOptions("SessionServer", OPTIONS, options);
   const { store } = settings;
   if (store === undefined) throw new InvalidArgumentError("Option store of SessionServer is missing");
-  return { ...settings, store, name: settings.name ?? "sessions" };
+  const { clusterTopics = [], node } = settings;
+  if (!Array.isArray(clusterTopics) || clusterTopics.length > MAX_CLUSTER_TOPICS)
+    throw new InvalidArgumentError(
+      `Option clusterTopics of SessionServer is an array of at most ${MAX_CLUSTER_TOPICS} filters; got ${describe(clusterTopics)}`,
+    );
+  for (const filter of clusterTopics) checkFilter(filter);
+  if (clusterTopics.length > 0 && node === undefined)
+    throw new InvalidArgumentError("Option clusterTopics of SessionServer needs the option node");
+  return { ...settings, store, clusterTopics: [...clusterTopics], name: settings.name ?? "sessions" };
 }
 
 /** A session, as an operator sees it. */

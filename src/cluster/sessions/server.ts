@@ -14,6 +14,7 @@ import { CLOSE_LINGER, checkOptions } from "../../patterns/kit/options.js";
 import { RouterReader } from "../../patterns/kit/router-reader.js";
 import { Router } from "../../sockets/request-reply.js";
 import { DELIVERED_AT_ONCE, SERVER_HIGH_WATER_MARK, WOKEN_AT_ONCE } from "./bounds.js";
+import { Bridge } from "./bridge.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
 import { Directory } from "./directory.js";
 import { SessionError, type SessionFailure } from "./error.js";
@@ -40,6 +41,7 @@ import {
   LIST_OPTIONS,
   SESSION_SERVER_EVENTS,
   type SessionInfo,
+  type SessionNode,
   type SessionServerEvent,
   type SessionServerOptions,
   type SessionServerSettings,
@@ -99,6 +101,8 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   readonly #withdraw: (() => void)[] = [];
   readonly #endpoints: string[] = [];
   #subscription: { close(): unknown } | undefined;
+  /** Of a server with `clusterTopics`, once it listens. */
+  #bridge: Bridge | undefined;
   #timer: NodeJS.Timeout | undefined;
   #begun: Promise<void> | undefined;
   readonly #counts = { published: 0, delivered: 0, acknowledged: 0, duplicates: 0 };
@@ -188,6 +192,8 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     return {
       connections: this.#open.size,
       ...this.#counts,
+      clusterKept: this.#bridge?.kept ?? 0,
+      clusterLost: this.#bridge?.lost ?? 0,
       inFlightBytes: this.#inFlight.used,
       pending,
       commits,
@@ -201,6 +207,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   protected override async onDrain(): Promise<void> {
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     for (const connection of [...this.#connections.values()]) this.#end(connection, "stopping");
+    await this.#bridge?.stop().catch((error: unknown) => this.#storeFailed(error));
     // After all that was asked before.
     await this.#transactions.run(() => undefined).catch((error: unknown) => this.#storeFailed(error));
   }
@@ -226,9 +233,30 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       this.#begun = undefined;
       throw error;
     }
-    const { node, name } = this.#settings;
+    const { node, name, clusterTopics: topics } = this.#settings;
     this.#subscription = node?.subscribe(topicOf(name, this.#server), ({ data }) => this.#onWake(data));
+    if (node !== undefined && topics.length > 0) await this.#startBridge(node, topics);
     this.#schedule();
+  }
+
+  async #startBridge(node: SessionNode, topics: readonly string[]): Promise<void> {
+    const { isLost } = this.#sweeper;
+    const prefix = topicOf(this.#settings.name, "cluster");
+    this.#bridge = new Bridge(
+      this.#transactions,
+      this.#directory,
+      { node, prefix, server: this.#server, topics, isLost },
+      {
+        kept: (owned) => {
+          for (const { session, server } of owned) this.#wake(server, session);
+        },
+        changed: (isHere) => this.events.emit({ type: isHere ? "topics:taken" : "topics:left" }),
+        refused: (filter, error) => this.events.emit({ type: "topics:refused", filter, error }),
+        storeFailed: (error) => this.#storeFailed(error),
+      },
+    );
+    // Where the store fails now, the next look of `#poll` takes it.
+    await this.#bridge.look().catch((error: unknown) => this.#storeFailed(error));
   }
 
   #schedule(): void {
@@ -241,6 +269,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       for (const { handle, sent } of this.#kept.splice(0)) this.#detach(handle, sent);
       await this.#check([...this.#open.values()]);
       await this.#sweeper.sweep();
+      await this.#bridge?.look();
     } catch (error) {
       this.#storeFailed(error);
     }
@@ -416,7 +445,10 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
           connection,
           (view) => rules.changeFilters(view, connection.handle, added, removed, this.#settings),
           {
-            done: () => this.#send(connection, { kind: "done", request }),
+            done: () => {
+              this.#bridge?.filtersChanged();
+              this.#send(connection, { kind: "done", request });
+            },
             refused: (error) => this.#sendRefused(connection, Refused.REQUEST, request, error),
           },
         );

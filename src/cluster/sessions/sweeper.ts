@@ -70,7 +70,8 @@ export class Sweeper {
     await this.#sweepMessages();
   }
 
-  #isLost = (server: string): boolean => {
+  /** Whether a server has not shown itself for too long. */
+  readonly isLost = (server: string): boolean => {
     const { server: self, timeout, monotonic } = this.#settings;
     if (server === self) return false;
     const since = this.#servers.get(server)?.since ?? this.#absent.get(server);
@@ -123,10 +124,10 @@ export class Sweeper {
       const isDue =
         record.owner === undefined
           ? record.expiry >= 0 && now - record.since >= record.expiry
-          : this.#isLost(record.owner.server);
+          : this.isLost(record.owner.server);
       if (!isDue) continue;
       const id = lastPart(key);
-      const done = await this.#transactions.run((view) => rules.expire(view, id, this.#isLost, now));
+      const done = await this.#transactions.run((view) => rules.expire(view, id, this.isLost, now));
       if (done === "removed") this.#settings.expired(id);
     }
   }

@@ -1,0 +1,191 @@
+/** What nodes publish over a cluster reaches sessions: once each, whatever number of nodes has servers of their store. */
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ClusterNode } from "../../../src/cluster/index.js";
+import { deliver, leaveBridge, takeBridge } from "../../../src/cluster/sessions/bridge-rules.js";
+import { Directory } from "../../../src/cluster/sessions/directory.js";
+import {
+  MemorySessionStore,
+  SessionClient,
+  type SessionMessage,
+  SessionServer,
+  type SessionServerEvent,
+  type SessionServerOptions,
+} from "../../../src/cluster/sessions/index.js";
+import * as rules from "../../../src/cluster/sessions/rules.js";
+import { Transactions } from "../../../src/cluster/sessions/transactions.js";
+import { freePort } from "../../support/ports.js";
+
+const opened: { close(options: { linger: number }): Promise<unknown> }[] = [];
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close({ linger: 0 });
+});
+
+let port: number;
+let groups = 0;
+beforeAll(async () => {
+  port = await freePort();
+});
+
+async function nodes(...names: string[]): Promise<ClusterNode[]> {
+  groups += 1;
+  const group = `topics-${process.pid}-${groups}`;
+  const made = names.map((name) => new ClusterNode({ name, group, multicast: { port }, registry: false }));
+  opened.push(...made);
+  await Promise.all(made.map((node) => node.start()));
+  for (const node of made)
+    while (node.members({ self: false }).length < names.length - 1)
+      await new Promise((resolve) => node.events.once("joined", resolve));
+  return made;
+}
+
+interface Place {
+  readonly server: SessionServer;
+  readonly endpoint: string;
+  /** Settles with the next event of a type. */
+  next(type: SessionServerEvent["type"]): Promise<unknown>;
+}
+
+async function listen(
+  node: ClusterNode,
+  store: MemorySessionStore,
+  options: Partial<SessionServerOptions> = {},
+): Promise<Place> {
+  const server = new SessionServer({ node, store, clusterTopics: ["orders/#"], ...options });
+  opened.push(server);
+  const next = (type: SessionServerEvent["type"]): Promise<unknown> =>
+    new Promise((resolve) => server.events.once(type, resolve));
+  return { server, endpoint: await server.bind("tcp://127.0.0.1:0"), next };
+}
+
+function client(endpoint: string, id: string): SessionClient {
+  const made = new SessionClient(endpoint, { id, maxUnacknowledged: 1_000 });
+  opened.push(made);
+  return made;
+}
+
+/** Until a node with an interest in the topic is known: then it went there. */
+async function publishUntilTaken(node: ClusterNode, topic: string): Promise<void> {
+  while ((await node.publish(topic, "probe")) === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+async function textsUntil(from: SessionClient, last: string): Promise<string[]> {
+  const messages: SessionMessage[] = [];
+  while (String(messages.at(-1)?.data) !== last) {
+    const message = await from.receive({ timeout: 20_000 });
+    message.acknowledge();
+    messages.push(message);
+  }
+  expect(messages.every(({ publisher }) => publisher === "")).toBe(true);
+  return messages.map(({ data }) => String(data));
+}
+
+describe("sessions on nodes", () => {
+  it("keep what is published over the cluster once each, at whichever server, and nothing that they may not have", async () => {
+    const [a, b, c] = (await nodes("a", "b", "c")) as [ClusterNode, ClusterNode, ClusterNode];
+    const store = new MemorySessionStore();
+    const [one, two] = [await listen(a, store), await listen(b, store)];
+    const hall = client(one.endpoint, "hall");
+    const kitchen = client(two.endpoint, "kitchen");
+    await hall.subscribe("orders/#", "secret/#", "#");
+    await kitchen.subscribe("orders/+", "orders/#");
+    // Away, and keeps its messages.
+    const away = client(two.endpoint, "away");
+    await away.subscribe("orders/last");
+    await away.close();
+    for (const topic of ["orders/0", "orders/last"]) await publishUntilTaken(c, topic);
+    for (let i = 0; i < 200; i++) {
+      void c.publish(`orders/${i % 3}`, String(i));
+      void c.publish("secret/plans", "x");
+    }
+    await c.publish("orders/0", "end");
+    const all = ["probe", "probe", ...Array.from({ length: 200 }, (_, i) => String(i)), "end"];
+    expect(await textsUntil(hall, "end")).toEqual(all);
+    expect(await textsUntil(kitchen, "end")).toEqual(all);
+    expect(await textsUntil(client(one.endpoint, "away"), "probe")).toEqual(["probe"]);
+    const kept = [one, two].map(({ server }) => server.stats().clusterKept);
+    // One of the servers has done it all.
+    expect(kept.sort((x, y) => x - y)).toEqual([0, 2 * all.length + 1]);
+    // What a node of a server publishes arrives as well, and what a session publishes goes to sessions alone.
+    await a.publish("orders/0", "own");
+    expect(await textsUntil(kitchen, "own")).toEqual(["own"]);
+    await kitchen.unsubscribe("orders/+", "orders/#");
+    await a.publish("orders/0", "more");
+    expect(await textsUntil(hall, "more")).toEqual(["own", "more"]);
+    expect((await one.server.sessions()).find(({ id }) => id === "kitchen")?.queued).toBe(0);
+  });
+
+  it("keep it at the next server when the one that did it stops", async () => {
+    const [a, b, c] = (await nodes("a", "b", "c")) as [ClusterNode, ClusterNode, ClusterNode];
+    const store = new MemorySessionStore();
+    const one = await listen(a, store, { pollInterval: 60_000 });
+    const two = await listen(b, store, { pollInterval: 60_000 });
+    const kitchen = client(two.endpoint, "kitchen");
+    await kitchen.subscribe("orders/#");
+    await publishUntilTaken(c, "orders/1");
+    const [taken, left] = [two.next("topics:taken"), one.next("topics:left")];
+    await one.server.close();
+    await Promise.all([taken, left]);
+    await publishUntilTaken(c, "orders/2");
+    await c.publish("orders/3", "end");
+    const texts = await textsUntil(kitchen, "end");
+    expect(texts.at(-1)).toBe("end");
+    expect(texts.length).toBeLessThanOrEqual(3);
+    expect(two.server.stats().clusterKept).toBeGreaterThanOrEqual(1);
+  });
+
+  it("refuses topics without a node, and what is not a filter", () => {
+    const store = new MemorySessionStore();
+    expect(() => new SessionServer({ store, clusterTopics: ["#"] })).toThrow("needs the option node");
+    const node = new ClusterNode();
+    opened.push(node);
+    expect(() => new SessionServer({ store, node, clusterTopics: ["a/#/b"] })).toThrow();
+    expect(() => new SessionServer({ store, node, clusterTopics: "#" as never })).toThrow("array");
+  });
+});
+
+describe("the server that keeps the cluster's messages", () => {
+  it("is one at a time: what an earlier one still wants is refused, and what is repeated changes nothing", async () => {
+    const store = new MemorySessionStore();
+    const limits = { maxPending: 100, maxPendingBytes: 1_000_000 };
+    const [one, two] = [new Transactions(store, limits), new Transactions(store, limits)];
+    const directory = new Directory(store);
+    const bounds = { maxSessions: 10, maxFilters: 10, maxFilterBytes: 1_000 };
+    const owner = { server: "s", connection: "1" };
+    const terms = {
+      instance: "i",
+      attempt: 1,
+      expiry: -1,
+      limits: { maxQueue: 2, maxQueueBytes: 1_000, maxAge: -1, drop: "refuse" as const },
+      clean: false,
+    };
+    const { record } = await one.run((view) => rules.open(view, "a", owner, terms, "life", bounds, 0));
+    const handle = { id: "a", life: "life", epoch: record.epoch };
+    await one.run((view) => rules.changeFilters(view, handle, ["t"], [], bounds));
+    const [first, second] = [
+      { server: "one", term: "1" },
+      { server: "two", term: "2" },
+    ];
+    const never = (): boolean => false;
+    expect(await one.run((view) => takeBridge(view, first, never))).toBe(true);
+    expect(await two.run((view) => takeBridge(view, second, never))).toBe(false);
+    const message = { topic: "t", data: Buffer.from("x") };
+    const keep = (by: Transactions, of: typeof first, number: number) =>
+      by.run((view) => deliver(view, of, directory, number, message, 0));
+    expect(await keep(one, first, 1)).toEqual({ sessions: 1, owned: [{ session: "a", server: "s" }] });
+    expect(await keep(one, first, 1)).toEqual({ sessions: 0, owned: [] });
+    expect(await keep(two, second, 1)).toBeUndefined();
+    expect(await two.run((view) => takeBridge(view, second, (server) => server === "one"))).toBe(true);
+    expect(await keep(one, first, 2)).toBeUndefined();
+    expect(await keep(two, second, 1)).toMatchObject({ sessions: 1 });
+    // A session that refuses has no room for a third: it drops it, and counts.
+    expect(await keep(two, second, 2)).toMatchObject({ sessions: 0 });
+    expect(await one.run((view) => rules.readSession(view, "a"))).toMatchObject({
+      count: 2,
+      drops: { full: 1, old: 0 },
+    });
+    await one.run((view) => leaveBridge(view, first));
+    expect(await one.run((view) => takeBridge(view, first, never))).toBe(false);
+    await two.run((view) => leaveBridge(view, second));
+    expect(await one.run((view) => takeBridge(view, first, never))).toBe(true);
+  });
+});
