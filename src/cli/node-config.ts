@@ -25,6 +25,7 @@ import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { type ClientsValues, clientsOf } from "./node-clients.js";
 import { LIVE_KEYS, nodeSchema } from "./node-schema.js";
 import type { ControlSettings } from "./node-service.js";
+import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
 import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
 
 /** A file that is valid. */
@@ -35,6 +36,7 @@ export interface NodeConfiguration {
   readonly control: ControlSettings;
   readonly metrics: string | undefined;
   readonly clients: DiscoveryServerOptions | undefined;
+  readonly sessions: SessionsSettings | undefined;
   /** Addresses of `static:` sources. */
   readonly fixed: readonly string[];
   /** What the files of certificates had. */
@@ -100,6 +102,7 @@ export async function nodeConfigurationOf(
     ...(listen === undefined ? {} : { listen }),
   } as ClusterNodeOptions;
   const clients = await discoveryServerOf(usable.clients, pem, folder, findings);
+  const sessions = await sessionServerOf(usable.sessions, folder, findings);
   if (findings.length === 0) {
     try {
       new ClusterNode(options); // Opens nothing.
@@ -130,6 +133,7 @@ export async function nodeConfigurationOf(
     },
     metrics: metrics as string | undefined,
     clients,
+    sessions,
     fixed: discovery.fixed,
     files: pem.states,
   };
@@ -254,6 +258,21 @@ async function discoveryServerOf(
     return options;
   } catch (error) {
     findings.push({ path: ["clients"], message: (error as Error).message });
+    return undefined;
+  }
+}
+
+/** @param folder that files are named from */
+async function sessionServerOf(
+  given: unknown,
+  folder: string,
+  findings: Finding[],
+): Promise<SessionsSettings | undefined> {
+  if (given === undefined) return undefined;
+  try {
+    return await sessionsOf(given as SessionsValues, folder);
+  } catch (error) {
+    findings.push({ path: ["sessions"], message: (error as Error).message });
     return undefined;
   }
 }

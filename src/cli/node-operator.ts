@@ -349,7 +349,12 @@ export class NodeOperator {
   sessions(after: string | undefined, remove: string | undefined): Promise<object> {
     const sessions = this.#sessions;
     if (sessions === undefined)
-      return Promise.reject(new InvalidStateError("EFSM", "this node serves no sessions (--sessions EP)"));
+      return Promise.reject(
+        new InvalidStateError(
+          "EFSM",
+          "this node serves no sessions (--sessions EP, or sessions of its configuration)",
+        ),
+      );
     return remove === undefined ? sessions.list(after) : sessions.remove(remove);
   }
 

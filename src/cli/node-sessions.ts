@@ -1,8 +1,17 @@
-/** Sessions that `shoal node start` serves: the store that a flag names, and the server. What they need is loaded with the flag alone. */
+/** Sessions that `shoal node start` serves, by flags or by a configuration: their store and the server. What they need is loaded with these alone. */
+import { resolve } from "node:path";
 import type { ClusterNode } from "../cluster/index.js";
-import type { SessionInfo, SessionServer, SessionStore } from "../cluster/sessions/index.js";
+import type {
+  SessionInfo,
+  SessionNode,
+  SessionServer,
+  SessionServerOptions,
+  SessionStore,
+} from "../cluster/sessions/index.js";
+import { checkEndpoint } from "../patterns/kit/options.js";
 import { asUsage, UsageError } from "./failure.js";
 import type { Log } from "./log.js";
+import { keysFrom } from "./security.js";
 
 /** Flags of `node start`. */
 export interface SessionsFlags {
@@ -10,16 +19,27 @@ export interface SessionsFlags {
   readonly sessionsStore?: string;
 }
 
-/** What the flags ask for. */
-export interface SessionsSettings {
-  readonly endpoint: string;
+/** The key `sessions` of a configuration, valid by its schema. */
+export interface SessionsValues
+  extends Omit<SessionServerOptions, "store" | "node" | "authorize" | "socketOptions"> {
+  readonly listen: string | readonly string[];
   readonly store: string;
+  readonly certificate?: string;
+}
+
+/** What the flags, or a configuration, ask for. */
+export interface SessionsSettings {
+  readonly endpoints: readonly string[];
+  readonly store: string;
+  readonly options: Omit<SessionServerOptions, "store" | "node">;
 }
 
 /** Sessions of one reply. */
 const LISTED = 1_000;
 const IN_MEMORY = "memory";
 const DATABASE = /^postgres(?:ql)?:\/\//;
+/** What is not a path is refused by the store itself. */
+const URL = /^[a-z][a-z0-9+.-]+:\/\//i;
 const OWN_HOST = /^(?:ipc:|tcp:\/\/(?:127\.|localhost[:/]|\[::1\]))/;
 
 /** @returns `undefined` without such flags @throws UsageError */
@@ -27,7 +47,24 @@ export function sessionsOfFlags({ sessions, sessionsStore }: SessionsFlags): Ses
   if (sessions === undefined && sessionsStore === undefined) return undefined;
   if (sessions === undefined || sessionsStore === undefined)
     throw new UsageError("--sessions EP and --sessions-store STORE go together");
-  return { endpoint: sessions, store: sessionsStore };
+  return { endpoints: [sessions], store: sessionsStore, options: {} };
+}
+
+/** @param folder that files are named from @throws UsageError, InvalidArgumentError, or what the certificate is read with */
+export async function sessionsOf(values: SessionsValues, folder: string): Promise<SessionsSettings> {
+  const { listen, store, certificate, ...given } = values;
+  const endpoints = [listen].flat();
+  for (const endpoint of endpoints) checkEndpoint("sessions.listen", endpoint, "bind");
+  const keys = certificate === undefined ? undefined : await keysFrom(resolve(folder, certificate));
+  const socketOptions =
+    keys === undefined
+      ? undefined
+      : { curveServer: true, curvePublicKey: keys.publicKey, curveSecretKey: keys.secretKey };
+  const options = { ...given, ...(socketOptions === undefined ? {} : { socketOptions }) };
+  const { serverSettings } = await import("../cluster/sessions/server-options.js");
+  serverSettings({ ...options, store: {} as SessionStore, node: {} as SessionNode });
+  const isFolder = store !== IN_MEMORY && !URL.test(store);
+  return { endpoints, store: isFolder ? resolve(folder, store) : store, options };
 }
 
 /** The sessions that a node serves. */
@@ -45,7 +82,7 @@ export class NodeSessions {
   /** @throws UsageError, or what the store throws */
   static async start(
     node: ClusterNode,
-    { endpoint, store: where }: SessionsSettings,
+    { endpoints, store: where, options }: SessionsSettings,
     log: Log,
   ): Promise<NodeSessions> {
     const { LmdbSessionStore, MemorySessionStore, PostgresSessionStore, SessionServer } = await import(
@@ -56,15 +93,21 @@ export class NodeSessions {
       if (DATABASE.test(where)) return PostgresSessionStore.open({ connectionString: where });
       return LmdbSessionStore.open(where);
     });
-    const server = new SessionServer({ node, store });
+    const server = new SessionServer({ ...options, node, store });
     server.events.on("store:failed", ({ error }) =>
       log.warnOnce(`the store of the sessions failed: ${(error as Error).message}`),
     );
+    server.events.on("topics:refused", ({ filter, error }) =>
+      log.warnOnce(`sessions do not get the cluster's ${filter}: ${(error as Error).message}`),
+    );
     try {
-      const bound = await asUsage(() => server.bind(endpoint));
-      log.info(`sessions are at ${bound}`, { endpoint: bound, store: store.name });
-      if (!OWN_HOST.test(bound)) log.warn(`all who reach ${bound} may have any session`, { endpoint: bound });
-      return new NodeSessions(server, store, bound);
+      for (const endpoint of endpoints) {
+        const bound = await asUsage(() => server.bind(endpoint));
+        log.info(`sessions are at ${bound}`, { endpoint: bound, store: store.name });
+        if (!OWN_HOST.test(bound))
+          log.warn(`all who reach ${bound} may have any session`, { endpoint: bound });
+      }
+      return new NodeSessions(server, store, server.endpoints[0] as string);
     } catch (error) {
       await server.close({ linger: 0 });
       await store.close();

@@ -244,12 +244,13 @@ async function startOf(file: string, settings: StartSettings): Promise<Start> {
     throw failureOf(file, error, new Log("node start"));
   }
   source.set([...running.fixed]);
-  const { options, control, metrics, clients } = running;
+  const { options, control, metrics, clients, sessions } = running;
   return {
     options,
     control,
     metrics,
     clients,
+    sessions,
     text,
     files: running.files,
     reloadsOf: (started, log) =>

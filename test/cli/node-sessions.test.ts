@@ -1,5 +1,6 @@
 /** shoal node start with sessions, and shoal node sessions: what is listed, removed and refused. */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { basename } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { SessionClient } from "../../src/cluster/sessions/index.js";
 import { run, startWithout } from "./in-process.js";
@@ -55,6 +56,70 @@ it("serves sessions that are kept in a folder, lists them and removes one", asyn
   expect((await node.ended).code).toBe(0);
 });
 
+it("serves them by a configuration, with what nodes publish", async () => {
+  const config = `${file()}.yaml`;
+  const folder = file();
+  const control = `ipc://${file()}`;
+  writeFileSync(
+    config,
+    `name: mill
+group: sessions-config-${process.pid}
+control: ${control}
+sessions:
+  listen: [tcp://127.0.0.1:*, tcp://127.0.0.1:*]
+  store: ${basename(folder)}
+  clusterTopics: [orders/#]
+  maxQueue: 5
+`,
+  );
+  const node = startWithout("node", "start", "--json", "--config", config);
+  const [line] = await node.until("stdout", /^.*"ready".*$/m);
+  const { sessions } = JSON.parse(line as string) as { sessions: string };
+  const kitchen = new SessionClient(sessions, { id: "kitchen" });
+  await kitchen.subscribe("orders/#");
+  const message = kitchen.receive({ timeout: 30_000 });
+  let isThere = false;
+  const arrived = message.then(() => {
+    isThere = true;
+  });
+  // The first may come before the node has the session's filter.
+  while (!isThere) {
+    const { code } = await run("", "node", "pub", "orders/7", "soup", "--control", control);
+    expect(code).toBe(0);
+    await Promise.race([arrived, new Promise((resolve) => setTimeout(resolve, 50))]);
+  }
+  const { topic, data } = await message;
+  expect([topic, String(data)]).toEqual(["orders/7", "soup"]);
+  const listed = await run("", "node", "sessions", "--json", "--control", control);
+  expect(JSON.parse(String(listed.stdout))).toMatchObject({ sessions: [{ id: "kitchen", maxQueue: 5 }] });
+  await kitchen.close();
+  node.signal("SIGTERM");
+  expect((await node.ended).code).toBe(0);
+  expect(existsSync(folder)).toBe(true);
+});
+
+it.each([
+  ["no store", "{ listen: tcp://127.0.0.1:* }", /sessions: .*store/],
+  ["what is no endpoint", "{ listen: nonsense, store: memory }", /sessions: .*listen/],
+  [
+    "what is not a filter",
+    "{ listen: tcp://127.0.0.1:*, store: memory, clusterTopics: [a/#/b] }",
+    /sessions: .*filter/,
+  ],
+  [
+    "an unknown key",
+    "{ listen: tcp://127.0.0.1:*, store: memory, clusterTopic: [a] }",
+    /clusterTopic.*clusterTopics/,
+  ],
+  ["no bound", "{ listen: tcp://127.0.0.1:*, store: memory, maxSessions: 0 }", /maxSessions/],
+])("finds %s in a configuration", async (_, sessions, expected) => {
+  const config = `${file()}.yaml`;
+  writeFileSync(config, `name: mill\nsessions: ${sessions}\n`);
+  const { code, stderr } = await run("", "node", "check", config);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(expected);
+});
+
 it("says so where a node serves none", async () => {
   const control = `ipc://${file()}`;
   const node = startWithout(
@@ -64,7 +129,7 @@ it("says so where a node serves none", async () => {
   await node.until("stdout", /"ready"/);
   const listed = await run("", "node", "sessions", "--control", control);
   expect(listed.code).toBe(1);
-  expect(listed.stderr).toContain("this node serves no sessions (--sessions EP)");
+  expect(listed.stderr).toContain("this node serves no sessions (--sessions EP");
   node.signal("SIGTERM");
   expect((await node.ended).code).toBe(0);
 });
