@@ -70,6 +70,7 @@ class WebSocketStream extends Duplex {
     else {
       const onOpen = (): void => {
         this.#webSocket.removeEventListener("open", onOpen);
+        this.#failConstruction = undefined;
         callback();
       };
       this.#webSocket.addEventListener("open", onOpen);
@@ -83,11 +84,8 @@ class WebSocketStream extends Duplex {
   override _read(): void {}
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: Callback): void {
-    if (this.#webSocket.readyState !== OPEN) {
-      callback(new TransportError("ERR_TRANSPORT", "The WebSocket is closed"));
-      return;
-    }
-    this.#webSocket.send(chunk);
+    // One that closes discards what is sent, and its end follows: a link that was not over reports that.
+    if (this.#webSocket.readyState === OPEN) this.#webSocket.send(chunk);
     this.#whenSent(callback);
   }
 
