@@ -18,6 +18,7 @@ const SCENARIOS: readonly string[] = [
   "fan-in",
   "request-reply",
   "service",
+  "sessions",
   ...KEY_VALUE_SCENARIOS,
 ];
 

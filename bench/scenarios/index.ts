@@ -36,6 +36,7 @@ import { proxyMemory } from "./proxy-memory.js";
 import { proxyPolicy } from "./proxy-policy.js";
 import { requestReply } from "./request-reply.js";
 import { service } from "./service.js";
+import { sessions } from "./sessions.js";
 import { slowConsumer } from "./slow-consumer.js";
 import { startUp } from "./start-up.js";
 import { subscriptions } from "./subscriptions.js";
@@ -91,6 +92,7 @@ export const SCENARIOS: readonly Scenario[] = [
   clusterQuery,
   clusterRoutes,
   service,
+  sessions,
   link,
   linkDelay,
   linkChannels,

@@ -187,6 +187,15 @@ describe("links and services", () => {
         const { checksum, ordered } = await play(contender, "service", 64, 200, { window });
         expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
       });
+
+  for (const contender of named(["shoal-zmtp", "nats"]))
+    for (const store of ["memory", "lmdb"])
+      it(`${contender.name} plays sessions in ${store}`, async () => {
+        const parameters = { store, window: 16 };
+        const { checksum, ordered, latency } = await play(contender, "sessions", 64, 200, parameters);
+        expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
+        expect(latency?.["99"]).toBeGreaterThan(0);
+      });
 });
 
 describe("servers with a key-value store", () => {

@@ -18,8 +18,28 @@ export interface Bucket {
   destroy(): Promise<boolean>;
 }
 
+/** A message of a consumer, which keeps it until it is acknowledged. */
+export interface KeptMessage {
+  readonly data: Uint8Array;
+  ack(): void;
+}
+
 export interface Connection {
+  jetstreamManager(): Promise<{
+    readonly streams: { add(options: object): Promise<unknown>; delete(stream: string): Promise<unknown> };
+    readonly consumers: { add(stream: string, options: object): Promise<unknown> };
+  }>;
   jetstream(): {
+    /** Settles when the stream has it. */
+    publish(subject: string, data: Uint8Array): Promise<unknown>;
+    readonly consumers: {
+      get(
+        stream: string,
+        durable: string,
+      ): Promise<{
+        consume(options: object): Promise<AsyncIterable<KeptMessage> & { close(): Promise<unknown> }>;
+      }>;
+    };
     readonly views: {
       kv(
         name: string,

@@ -3,6 +3,7 @@ import { keyValueRole } from "../key-value/roles.js";
 import { parseSide, Side } from "../node/side.js";
 import { asker, client, server } from "./echo.js";
 import { bucketOf } from "./key-value.js";
+import * as sessions from "./sessions.js";
 import { consumer, producer, publisher, subscriber } from "./stream.js";
 
 const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
@@ -15,7 +16,10 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
 };
 const request = parseSide(process.argv.slice(2));
 const keyValue = keyValueRole(request.scenario, request.role);
-const play = request.scenario === "service" && request.role === "client" ? asker : roles[request.role];
+const play = ((): ((side: Side) => Promise<void>) | undefined => {
+  if (request.scenario === "sessions") return request.role === "client" ? sessions.client : sessions.server;
+  return request.scenario === "service" && request.role === "client" ? asker : roles[request.role];
+})();
 const side = new Side(request);
 if (keyValue !== undefined) await keyValue(side, bucketOf(side, request.role === "server"));
 else if (play !== undefined) await play(side);

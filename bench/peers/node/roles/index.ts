@@ -55,6 +55,7 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   "link-delay": () => import("./links.js"),
   "link-channels": () => import("./links.js"),
   service: () => import("./service.js"),
+  sessions: () => import("./sessions.js"),
 };
 
 /** The scenarios of clusters, which have no engine: their links are not sockets of the library's user. */
