@@ -53,6 +53,10 @@ export function owned(body: Buffer): Buffer {
   return body.buffer.byteLength <= 4 * body.length ? body : Buffer.from(body);
 }
 
-export function sizeOfBody({ data }: EncodedBody): number {
-  return typeof data === "string" ? Buffer.byteLength(data) : data.length;
+export function sizeOfBody({ data, headers }: EncodedBody): number {
+  let size = typeof data === "string" ? Buffer.byteLength(data) : data.length;
+  if (headers !== undefined)
+    for (const [name, value] of Object.entries(headers))
+      size += Buffer.byteLength(name) + Buffer.byteLength(value);
+  return size;
 }

@@ -33,6 +33,7 @@ import {
   encodeCancel,
   encodeCredit,
   type FailureItem,
+  type Headers,
   type RequestItem,
   RequestOp,
 } from "./wire.js";
@@ -61,7 +62,7 @@ export interface CallTerms {
 
 /** Where what comes of a request goes: parts, and then one `reply`, `end` or `fail`. */
 export interface CallSink {
-  reply(form: BodyForm, body: Buffer): void;
+  reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void;
   /** @returns why the part is refused */
   part(form: BodyForm, body: Buffer): string | undefined;
   end(): void;
@@ -223,7 +224,7 @@ export class RequestCalls {
       case RequestOp.REPLY:
         node.report(now, item.busy, item.slots);
         this.#succeeded(now, call, node);
-        call.sink.reply(item.form, item.body);
+        call.sink.reply(item.form, item.body, item.headers);
         return;
       case RequestOp.END:
         node.report(now, item.busy, item.slots);

@@ -42,8 +42,10 @@ const REQUEST_KEYS = [
   "idempotencyKey",
   "waitForReady",
   "self",
+  "onReplyHeaders",
 ];
-const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => key !== "idempotencyKey"), "maxQueue", "maxQueueBytes"];
+const WHOLE_KEYS = ["idempotencyKey", "onReplyHeaders"];
+const STREAM_KEYS = [...REQUEST_KEYS.filter((key) => !WHOLE_KEYS.includes(key)), "maxQueue", "maxQueueBytes"];
 const MANY_KEYS = ["timeout", "count", "signal", "headers", "self"];
 
 /** The longest time that a platform timer holds. */
@@ -116,7 +118,9 @@ export function requestTerms(
   checkCallOptions("request", options, REQUEST_KEYS);
   const { timeout = REQUEST_TIMEOUT, attemptTimeout = -1, idempotencyKey } = options;
   if (idempotencyKey !== undefined) checkKey(idempotencyKey);
-  const { idempotent = idempotencyKey !== undefined } = options;
+  const { idempotent = idempotencyKey !== undefined, onReplyHeaders } = options;
+  if (onReplyHeaders !== undefined && typeof onReplyHeaders !== "function")
+    throw new InvalidArgumentError(`onReplyHeaders is a function; got ${describe(onReplyHeaders)}`);
   return {
     service,
     extras: extrasOf(method, idempotencyKey ?? "", checkHeaders(options.headers), 0, 0),
@@ -217,7 +221,7 @@ function checkKey(key: unknown): void {
     throw new InvalidArgumentError(`idempotencyKey is a text of 1 to ${MAX_KEY} bytes; got ${describe(key)}`);
 }
 
-function checkHeaders(
+export function checkHeaders(
   headers: Readonly<Record<string, string>> | undefined,
 ): Readonly<Record<string, string>> | undefined {
   if (headers === undefined) return undefined;

@@ -59,7 +59,7 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "./types.js";
-import { type BodyForm, decodeRequest, type EncodedBody, RequestOp } from "./wire.js";
+import { type BodyForm, decodeRequest, type EncodedBody, type Headers, RequestOp } from "./wire.js";
 
 /** ms of a stall of the process that count. */
 const MAX_STEP = 1_000;
@@ -411,7 +411,7 @@ export class Requests {
     const waiter = new Waiter<unknown>(-1, signal, neverLate, () => {
       if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, undefined);
     });
-    call = this.#begin(terms, new WholeReply(service, waiter, decode));
+    call = this.#begin(terms, new WholeReply(service, waiter, decode, options?.onReplyHeaders));
     return waiter.promise;
   }
 
@@ -595,14 +595,21 @@ class WholeReply implements CallSink {
   readonly #service: string;
   readonly #waiter: Waiter<unknown>;
   readonly #decode: Decode;
+  readonly #onHeaders: ServiceRequestOptions["onReplyHeaders"];
 
-  constructor(service: string, waiter: Waiter<unknown>, decode: Decode) {
+  constructor(
+    service: string,
+    waiter: Waiter<unknown>,
+    decode: Decode,
+    onHeaders: ServiceRequestOptions["onReplyHeaders"],
+  ) {
     this.#service = service;
     this.#waiter = waiter;
     this.#decode = decode;
+    this.#onHeaders = onHeaders;
   }
 
-  reply(form: BodyForm, body: Buffer): void {
+  reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void {
     let value: unknown;
     try {
       value = this.#decode(form, body);
@@ -611,6 +618,12 @@ class WholeReply implements CallSink {
       this.#waiter.reject(
         error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
       );
+      return;
+    }
+    try {
+      if (headers !== undefined) this.#onHeaders?.(headers);
+    } catch (error) {
+      this.#waiter.reject(error as ShoalError); // The program's own.
       return;
     }
     this.#waiter.resolve(value);

@@ -19,6 +19,7 @@ import {
 } from "../../patterns/kit/errors.js";
 import type { Service } from "../node/service.js";
 import { decodeBody, encodeBody } from "./body.js";
+import { checkHeaders } from "./options.js";
 import type { Job, RequestServing } from "./serving.js";
 import type { ServeMiddleware, ServiceRequest } from "./types.js";
 
@@ -54,6 +55,8 @@ class RunningRequest implements ServiceRequest {
   #controller: AbortController | undefined = undefined;
   #abortReason: unknown = undefined;
   isAborted = false;
+  /** Of the reply; `undefined`: none. */
+  replyHeaders: Readonly<Record<string, string>> | undefined = undefined;
   /** Wakes a streamed reply that waits for credit. */
   wake: (() => void) | undefined = undefined;
 
@@ -80,6 +83,14 @@ class RunningRequest implements ServiceRequest {
       if (this.isAborted) this.#controller.abort(this.#abortReason);
     }
     return this.#controller.signal;
+  }
+
+  setReplyHeader(name: string, value: string): void {
+    if (typeof name !== "string")
+      throw new InvalidArgumentError(`the name of a header is a text; got ${describe(name)}`);
+    const all: Record<string, string> = Object.assign(Object.create(null), this.replyHeaders);
+    all[name] = value;
+    this.replyHeaders = checkHeaders(all);
   }
 
   abort(reason: unknown): void {
@@ -167,7 +178,8 @@ export class RequestServer {
     this.#running.delete(request);
     try {
       const body = encodeBody(value);
-      this.#rules().reply(this.#effects.now(), job, body);
+      const { replyHeaders: headers } = request;
+      this.#rules().reply(this.#effects.now(), job, headers === undefined ? body : { ...body, headers });
     } catch (error) {
       this.#effects.handlerFailed(job.from, error);
       this.#fail(job, "invalid-reply", messageOf(error));

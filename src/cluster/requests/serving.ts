@@ -496,6 +496,6 @@ function keyOf({ item }: Job): string {
 }
 
 /** A body that is kept: the program may use its bytes again. */
-function kept({ form, data }: EncodedBody): EncodedBody {
-  return { form, data: typeof data === "string" ? data : Buffer.from(data) };
+function kept({ form, data, headers }: EncodedBody): EncodedBody {
+  return { form, data: typeof data === "string" ? data : Buffer.from(data), headers };
 }

@@ -33,6 +33,12 @@ export interface ServiceRequest {
   /** Bytes, a text, or what JSON has made of the caller's value; of a contract the bytes of its codec. */
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;
+  /**
+   * Adds a header to the reply, or replaces it; before the handler's promise settles. A streamed reply and an error have none.
+   *
+   * @throws InvalidArgumentError `EINVAL` for what is not a text, and past 64 headers and 8,192 bytes
+   */
+  setReplyHeader(name: string, value: string): void;
   /** "": none. */
   readonly idempotencyKey: string;
   /** The node that asks. */
@@ -96,10 +102,13 @@ export interface ServiceRequestOptions {
   readonly waitForReady?: boolean | undefined;
   /** Whether this node may answer it, where it serves it. Default `true`: it is the nearest. */
   readonly self?: boolean | undefined;
+  /** Called with the headers of the reply, where it has some, before the request settles. What it throws rejects the request. */
+  readonly onReplyHeaders?: ((headers: Readonly<Record<string, string>>) => void) | undefined;
 }
 
 /** How a streamed reply is asked for. */
-export interface ServiceStreamOptions extends Omit<ServiceRequestOptions, "idempotencyKey"> {
+export interface ServiceStreamOptions
+  extends Omit<ServiceRequestOptions, "idempotencyKey" | "onReplyHeaders"> {
   /** ms for all of it; -1, the default: no limit. */
   readonly timeout?: number | undefined;
   /** ms until the first part; -1: no limit. Default 5,000. */

@@ -7,7 +7,7 @@
  *             bit 6        of a CALL: extras follow the service: length uint, record (schema.ts)
  *             bit 7        fields of a later version follow the id: length uint, bytes; they are skipped
  *   CALL      timeout uint (ms, 0: none) | service text | extras | body
- *   REPLY     busy uint | slots uint | body
+ *   REPLY     busy uint | slots uint | body         headers among the further fields
  *   FAILURE   busy uint | slots uint | reason text | message text | details (JSON, or nothing)
  *   PART      body
  *   END       busy uint | slots uint
@@ -65,13 +65,21 @@ const ExtrasRecord = schema({
   bytes: optional(uint()),
 });
 
+/** Fields that a REPLY may have more. */
+const ReplyRecord = schema({
+  /** Names and values in turn. */
+  headers: optional(list(text(MAX_HEADER_BYTES), 2 * MAX_HEADERS)),
+});
+
+export type Headers = Readonly<Record<string, string>>;
+
 /** A body as it is sent. */
 export interface EncodedBody {
   readonly form: BodyForm;
   readonly data: string | Uint8Array;
+  /** Of a reply; `undefined`: none. */
+  readonly headers?: Headers | undefined;
 }
-
-export type Headers = Readonly<Record<string, string>>;
 
 /** What a CALL has that most do not. */
 export interface CallExtras {
@@ -105,6 +113,7 @@ export interface ReplyItem extends ServiceLoad {
   readonly op: typeof RequestOp.REPLY;
   readonly id: number;
   readonly form: BodyForm;
+  readonly headers: Headers | undefined;
   readonly body: Buffer;
 }
 
@@ -207,10 +216,21 @@ function encodeExtras({ method, key, headers, parts, bytes }: CallExtras): Buffe
   });
 }
 
-export function encodeReply(id: number, { busy, slots }: ServiceLoad, { form, data }: EncodedBody): Buffer {
-  const size = sizeOfUint(busy) + sizeOfUint(slots) + sizeOfData(data);
-  const bytes = begin(RequestOp.REPLY, form, 0, id, size);
-  let at = writeUint(bytes, 1 + sizeOfUint(id), busy);
+export function encodeReply(
+  id: number,
+  { busy, slots }: ServiceLoad,
+  { form, data, headers }: EncodedBody,
+): Buffer {
+  const more = headers && ReplyRecord.encode({ headers: Object.entries(headers).flat() });
+  const moreSize = more === undefined ? 0 : sizeOfUint(more.length) + more.length;
+  const size = moreSize + sizeOfUint(busy) + sizeOfUint(slots) + sizeOfData(data);
+  const bytes = begin(RequestOp.REPLY, form, more === undefined ? 0 : MORE, id, size);
+  let at = 1 + sizeOfUint(id);
+  if (more !== undefined) {
+    at = writeUint(bytes, at, more.length);
+    at += more.copy(bytes, at);
+  }
+  at = writeUint(bytes, at, busy);
   at = writeUint(bytes, at, slots);
   writeData(bytes, at, data);
   return bytes;
@@ -275,17 +295,22 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   const reader = new Reader(bytes, 1);
   const id = reader.uint();
   if (reader.failed || id === 0) return "id";
-  if ((head & MORE) !== 0) {
-    reader.view(reader.uint());
-    if (reader.failed) return "more";
-  }
+  const moreSize = (head & MORE) === 0 ? 0 : reader.uint();
+  const moreAt = reader.at;
+  reader.view(moreSize);
+  if (reader.failed) return "more";
   switch (op) {
     case RequestOp.CALL:
       return readCall(reader, id, form, (head & EXTRAS) !== 0);
     case RequestOp.REPLY: {
       const busy = reader.uint();
       const slots = reader.uint();
-      return reader.failed ? "load" : { op, id, busy, slots, form, body: restOf(reader) };
+      if (reader.failed) return "load";
+      const record = moreSize === 0 ? {} : ReplyRecord.decode(bytes, moreAt, moreAt + moreSize);
+      // What a later version adds is no record of this one, and is skipped.
+      const headers = record?.headers === undefined ? undefined : readHeaders(record.headers);
+      if (record?.headers !== undefined && headers === undefined) return "headers";
+      return { op, id, busy, slots, form, headers, body: restOf(reader) };
     }
     case RequestOp.FAILURE: {
       const busy = reader.uint();
