@@ -3,6 +3,7 @@ import crypto from "node:crypto";
 import { describe, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { forwards } from "../../sockets/internal.js";
 import {
   Publisher,
@@ -98,6 +99,14 @@ export interface SiteEndpoints {
   readonly state: string;
 }
 
+/** Where the other sites are that come and go. Each says its own name. */
+export interface SiteSources {
+  /** Where their `cloud` is bound. A cluster's resolver leaves this site out by `{ not: ["self"] }`. */
+  readonly cloud: EndpointSource;
+  /** Where their `state` is bound. */
+  readonly state: EndpointSource;
+}
+
 /**
  * A load-balancing broker that shares spare workers with those of other sites. Its own
  * clients' requests go to its own workers first, and to another site's when none of its
@@ -172,16 +181,22 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
   }
 
   /**
-   * Connects to another site. It is to do the same with this one.
+   * Connects to another site, or to all of a source as they come and go. They are to do the same with this one.
    *
    * @throws InvalidArgumentError `EINVAL` for a bad name or endpoint
    */
-  join(site: SiteEndpoints): void;
-  join(site: SiteEndpoints, ...extra: unknown[]): void {
+  join(site: SiteEndpoints | SiteSources): void;
+  join(site: SiteEndpoints | SiteSources, ...extra: unknown[]): void {
     this.assertOpen();
     refuseExtra("join", "a site", extra);
     if (typeof site !== "object" || site === null)
       throw new InvalidArgumentError(`A site has a name, cloud and state; got ${describe(site)}`);
+    if (isSources(site)) {
+      // A site's ROUTER has its name as routing id, so nobody has to be told it.
+      this.#cloud.asked.connect(site.cloud);
+      this.#cloud.subscriber.connect(site.state);
+      return;
+    }
     checkName(site.name);
     checkEndpoint("cloud", site.cloud);
     checkEndpoint("state", site.state);
@@ -265,6 +280,10 @@ class DrivenFederationRules extends FederationRules {
   workerMessage(from: Buffer, frames: readonly Buffer[]): void {
     this.receive(from, parseFromBalanced(frames));
   }
+}
+
+function isSources(site: SiteEndpoints | SiteSources): site is SiteSources {
+  return isEndpointSource(site.cloud) && isEndpointSource(site.state);
 }
 
 function checkName(name: unknown): void {

@@ -4,5 +4,6 @@ export {
   type FederatedBrokerOptions,
   type FederationEndpoints,
   type SiteEndpoints,
+  type SiteSources,
 } from "./broker.js";
 export type { FederationEvent, FederationStats } from "./rules.js";

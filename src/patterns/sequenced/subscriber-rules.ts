@@ -72,6 +72,8 @@ interface Call extends Due {
   link: number;
   /** Of the request under way: an answer to an earlier one is late. */
   number: number;
+  /** All links lead to other publishers; another one may come yet. */
+  isParked: boolean;
 }
 
 export class ReplayRules {
@@ -80,8 +82,11 @@ export class ReplayRules {
   readonly #calls = new Map<number, Link<Call>>();
   readonly #byNumber = new Map<number, Link<Call>>();
   readonly #deadlines = new Deadlines<Call>();
-  /** The publisher that answered on each link last, one character a byte. */
-  readonly #publishers: (string | undefined)[] = [];
+  /** The publisher that answered on each link last, one character a byte; a link's number is not used again. */
+  readonly #publishers = new Map<number, string | undefined>();
+  #links = 0;
+  /** Links come and go with a source: where none leads to the publisher, one more is awaited for a while. */
+  grows = false;
   #numbers = 0;
   #requests = 0;
   #replayed = 0;
@@ -94,9 +99,21 @@ export class ReplayRules {
     this.#outbox = outbox;
   }
 
-  /** Another replay endpoint. @returns its number */
-  addLink(): number {
-    return this.#publishers.push(undefined) - 1;
+  /** The number that the next link has. */
+  get nextLink(): number {
+    return this.#links;
+  }
+
+  /** Another replay endpoint. */
+  addLink(now: number): void {
+    this.#publishers.set(this.#links++, undefined);
+    for (const link of [...this.#calls.values()]) if (link.value.isParked) this.#choose(link, now);
+  }
+
+  /** Its endpoint has gone: what was asked there is asked elsewhere. */
+  removeLink(link: number, now: number): void {
+    if (!this.#publishers.delete(link)) return;
+    for (const call of [...this.#calls.values()]) if (call.value.link === link) this.#choose(call, now);
   }
 
   get room(): number {
@@ -119,6 +136,7 @@ export class ReplayRules {
       next: range.from,
       link: -1,
       number: 0,
+      isParked: false,
       deadline: 0,
     };
     const link = new Link(call);
@@ -149,7 +167,7 @@ export class ReplayRules {
     }
     if (end === undefined) this.#message(link, frames, now);
     else {
-      this.#publishers[from] = end.publisher;
+      this.#publishers.set(from, end.publisher);
       this.#ended(link, end.status, now);
     }
   }
@@ -157,6 +175,10 @@ export class ReplayRules {
   tick(now: number): void {
     for (const call of this.#deadlines.take(now)) {
       const link = this.#calls.get(call.id) as Link<Call>;
+      if (call.isParked) {
+        this.#settle(link, "unknown-publisher");
+        continue;
+      }
       if (now >= call.end) {
         this.#settle(link, "timeout");
         continue;
@@ -215,11 +237,20 @@ export class ReplayRules {
   /** Asks on the link that led to the publisher last, or on the next that was not asked yet. */
   #choose(link: Link<Call>, now: number): void {
     const call = link.value;
-    const known = this.#publishers.indexOf(call.publisher);
-    const untried = this.#publishers.findIndex((_, index) => !call.wrong.has(index));
-    call.link = known >= 0 && !call.wrong.has(known) ? known : untried;
-    if (call.link < 0) this.#settle(link, "unknown-publisher");
-    else this.#ask(link, now);
+    let known = -1;
+    let untried = -1;
+    for (const [each, publisher] of this.#publishers) {
+      if (call.wrong.has(each)) continue;
+      if (known < 0 && publisher === call.publisher) known = each;
+      if (untried < 0) untried = each;
+    }
+    call.link = known >= 0 ? known : untried;
+    call.isParked = call.link < 0 && this.grows;
+    if (call.link >= 0) this.#ask(link, now);
+    else if (call.isParked) {
+      this.#byNumber.delete(call.number);
+      this.#arm(link, now);
+    } else this.#settle(link, "unknown-publisher");
   }
 
   #ask(link: Link<Call>, now: number): void {

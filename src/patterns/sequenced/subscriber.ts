@@ -5,13 +5,14 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
-import type { EndpointSource } from "../../sockets/endpoint-source.js";
+import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import { Subscriber, type SubscriberOptions } from "../../sockets/pub-sub.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyOf, BodyShape } from "../kit/body.js";
 import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
+import { ENDPOINT_SOURCE_EVENTS, EndpointList, type EndpointSourceEvent } from "../kit/endpoint-list.js";
 import { MessageReader } from "../kit/message-reader.js";
 import {
   anything,
@@ -109,13 +110,19 @@ interface Waiting<T> {
  * Events come in their place among the messages: that of a gap before `receive`
  * gives the message behind it.
  */
-export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEvent, SequencedSubscriberStats> {
+export class SequencedSubscriber<T = Raw> extends Driver<
+  SequencedSubscriberEvent | EndpointSourceEvent,
+  SequencedSubscriberStats
+> {
   readonly #calls: PendingCalls;
   readonly #settings: Settings<typeof OPTIONS>;
   readonly #shape: BodyShape<T>;
   readonly #subscriber: Subscriber;
   readonly #replayOptions: DealerOptions | undefined;
-  readonly #dealers: Dealer[] = [];
+  /** To replay endpoints, by their links. */
+  readonly #dealers = new Map<number, Dealer>();
+  /** Sources of replay endpoints. */
+  readonly #lists: EndpointList[] = [];
   readonly #table: StreamTable;
   readonly #replays: ReplayRules;
   readonly #waiting = new Map<number, Waiting<T>>();
@@ -132,6 +139,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
       "message:repeated": true,
       "stream:forgotten": true,
       "message:invalid": true,
+      ...ENDPOINT_SOURCE_EVENTS,
     });
     this.#settings = checkOptions("SequencedSubscriber", OPTIONS, options);
     const { codec, socketOptions = {}, replayOptions } = options;
@@ -148,7 +156,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
     this.#replayOptions = replayOptions;
     this.#table = new StreamTable(this.#settings.maxStreams, (event) => this.events.emit(event));
     this.#replays = new ReplayRules(this.#settings, {
-      send: (link, frames) => void this.#dealers[link]?.trySend(frames),
+      send: (link, frames) => void this.#dealers.get(link)?.trySend(frames),
       settled: (call, outcome, messages) => this.#settled(call, outcome, messages),
     });
     this.#pulled = new MessageReader({
@@ -174,30 +182,40 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
    * Connects to a publisher, or to a proxy between.
    *
    * @param endpoint of one, or a source of publishers that come and go
-   * @param replay where a publisher answers requests for replays, if any
+   * @param replay where a publisher answers requests for replays, if any; of a source of publishers a source, too
    * @throws InvalidArgumentError `EINVAL` for a bad endpoint
    */
-  connect(endpoint: string | EndpointSource, replay?: string): void;
-  connect(endpoint: string | EndpointSource, replay?: string, ...extra: unknown[]): void {
+  connect(endpoint: string | EndpointSource, replay?: string | EndpointSource): void;
+  connect(endpoint: string | EndpointSource, replay?: string | EndpointSource, ...extra: unknown[]): void {
     this.assertOpen();
     refuseExtra("connect", "an endpoint and that of its replays", extra);
     this.#subscriber.connect(endpoint);
     if (replay !== undefined) this.connectReplay(replay);
   }
 
-  /** Connects to a publisher's replay endpoint; its answers show which publisher it is. */
-  connectReplay(endpoint: string): void {
+  /**
+   * Connects to a publisher's replay endpoint; its answers show which publisher it is.
+   *
+   * @param endpoint of one, or a source of those that come and go. What was asked at one that the source has no more is asked at the others;
+   *   events `source:changed`, `source:failed` and `endpoint:refused`
+   * @throws InvalidArgumentError `EINVAL` for a bad endpoint
+   */
+  connectReplay(endpoint: string | EndpointSource): void {
     this.assertOpen();
-    const dealer = new Dealer({ linger: 0, ...this.#replayOptions });
-    try {
-      dealer.connect(endpoint);
-    } catch (error) {
-      void dealer.close({ linger: 0 });
-      throw error;
+    if (!isEndpointSource(endpoint)) {
+      this.#open(endpoint);
+      return;
     }
-    const link = this.#replays.addLink();
-    this.#dealers.push(dealer);
-    void this.#hear(dealer, link);
+    const socket = (): Dealer => new Dealer({ linger: 0, ...this.#replayOptions });
+    const list = new EndpointList("SequencedSubscriber", endpoint, { socket });
+    /** Links by endpoint. */
+    const links = new Map<string, number>();
+    this.#lists.push(list);
+    this.#replays.grows = true;
+    list.start({
+      changed: (now) => this.#follow(list, links, now),
+      event: (event) => this.events.emit(event),
+    });
   }
 
   /** Asks for messages by prefix of their topic; without arguments for all. */
@@ -292,9 +310,46 @@ export class SequencedSubscriber<T = Raw> extends Driver<SequencedSubscriberEven
 
   protected async onClose(): Promise<void> {
     this.#timer.stop();
+    for (const list of this.#lists) list.stop();
     this.#calls.close();
     this.#waiting.clear();
-    await Promise.all([this.#subscriber, ...this.#dealers].map((socket) => socket.close({ linger: 0 })));
+    const sockets = [this.#subscriber, ...this.#dealers.values()];
+    await Promise.all(sockets.map((socket) => socket.close({ linger: 0 })));
+  }
+
+  /** A source has other replay endpoints. */
+  #follow(list: EndpointList, links: Map<string, number>, endpoints: readonly string[]): void {
+    if (this.closed) return;
+    for (const endpoint of endpoints) {
+      if (links.has(endpoint)) continue;
+      list.connect(endpoint, () => links.set(endpoint, this.#open(endpoint)));
+    }
+    for (const [endpoint, link] of [...links]) {
+      if (endpoints.includes(endpoint)) continue;
+      links.delete(endpoint);
+      void this.#dealers.get(link)?.close({ linger: 0 });
+      this.#dealers.delete(link);
+      this.#replays.removeLink(link, this.#timer.now());
+    }
+    this.#timer.update();
+  }
+
+  /** @returns its link */
+  #open(endpoint: string): number {
+    const dealer = new Dealer({ linger: 0, ...this.#replayOptions });
+    try {
+      dealer.connect(endpoint);
+    } catch (error) {
+      void dealer.close({ linger: 0 });
+      throw error;
+    }
+    // Before it is added: what waits for it is asked at once.
+    const link = this.#replays.nextLink;
+    this.#dealers.set(link, dealer);
+    this.#replays.addLink(this.#timer.now());
+    this.#timer.update();
+    void this.#hear(dealer, link);
+    return link;
   }
 
   async #hear(dealer: Dealer, link: number): Promise<void> {

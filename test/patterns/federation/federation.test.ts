@@ -4,6 +4,7 @@ import { Dealer, Publisher, Request, Router, Subscriber } from "../../../src/ind
 import { FederatedBroker, type FederatedBrokerOptions } from "../../../src/patterns/federation/broker.js";
 import { type PirateHandler, PirateWorker } from "../../../src/patterns/pirate/worker.js";
 import { texts, until, within } from "../../contract/support/wait.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 const open: { close(options?: { linger?: number }): Promise<unknown> }[] = [];
 const ANY = "tcp://127.0.0.1:*";
@@ -60,6 +61,32 @@ function client(site: SiteOfTest, routingId?: string): Request {
 }
 
 describe("a federation", () => {
+  it("joins the sites of a source as they come and go, by the names that they say", async () => {
+    const options = { stateInterval: 50 };
+    const [a, b, c] = [
+      await startSite("A", options),
+      await startSite("B", options),
+      await startSite("C", options),
+    ];
+    const [cloud, state] = [new ListedEndpoints([a.cloud]), new ListedEndpoints([a.state])];
+    // Its own endpoints may be among them.
+    const all = (sites: readonly SiteOfTest[]): void => {
+      cloud.set(...sites.map((site) => site.cloud));
+      state.set(...sites.map((site) => site.state));
+    };
+    for (const { broker } of [a, b, c]) broker.join({ cloud, state });
+    all([a, b]);
+    work(b, () => "B");
+    await until(() => a.broker.stats().sites.B !== undefined, "the other site");
+    const request = client(a);
+    expect(texts(await within(request.request("1"), "the answer of B"))).toEqual(["B"]);
+    all([a, c]);
+    work(c, () => "C");
+    await b.broker.close();
+    expect(texts(await within(request.request("2"), "the answer of C"))).toEqual(["C"]);
+    expect(Object.keys(a.broker.stats().sites)).not.toContain("A");
+  });
+
   it("does local work locally, and spills over only when no own worker is free", async () => {
     const [a, b] = (await startSites(["A", "B"])) as [SiteOfTest, SiteOfTest];
     let release: (() => void) | undefined;

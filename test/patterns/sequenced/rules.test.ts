@@ -349,7 +349,7 @@ function replays(links = 1) {
         settled.push({ outcome, sequences: messages.map(({ sequence }) => sequence) }),
     },
   );
-  for (let i = 0; i < links; i++) rules.addLink();
+  for (let i = 0; i < links; i++) rules.addLink(0);
   const range = { publisher: ID.toString("hex"), topic: TOPIC, stream: 1, from: 1, to: 4 };
   const message = (sequence: number, number = sent.at(-1)?.number ?? 0, id = ID): Buffer[] => [
     Buffer.from([0x53, 0x51, 1, 4, 0, 0, 0, number]),
@@ -404,6 +404,25 @@ describe("a replay", () => {
     const none = replays(0);
     none.rules.request(1, range, 1_000, 0);
     expect(none.settled).toEqual([{ outcome: "unknown-publisher", sequences: [] }]);
+  });
+
+  it("waits a while for the publisher's link where links come and go, and asks elsewhere when one goes", () => {
+    const { rules, sent, settled, range, message, end } = replays(0);
+    rules.grows = true;
+    rules.request(1, range, 1_000, 0);
+    expect([sent, settled]).toEqual([[], []]);
+    rules.addLink(10);
+    rules.receive(0, end(EndStatus.OTHER_PUBLISHER, OTHER), 20);
+    rules.addLink(30);
+    rules.receive(1, message(1), 40);
+    rules.removeLink(1, 50);
+    expect([sent.map(({ link }) => link), settled]).toEqual([[0, 1], []]);
+    rules.addLink(60);
+    expect(sent.at(-1)).toMatchObject({ link: 2, from: 2 });
+    rules.removeLink(2, 70);
+    rules.tick(rules.nextWakeUp() as number);
+    expect(settled).toEqual([{ outcome: "unknown-publisher", sequences: [1] }]);
+    expect(rules.stats().pending).toBe(0);
   });
 
   it("drops and counts answers that are malformed, from another publisher, or out of order", () => {

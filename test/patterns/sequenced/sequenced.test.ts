@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../../src/engine/select.js";
 import { Context, Dealer, json, Publisher } from "../../../src/index.js";
+import type { EndpointSourceEvent } from "../../../src/patterns/kit/endpoint-list.js";
 import {
   SequencedPublisher,
   type SequencedPublisherOptions,
@@ -14,6 +15,7 @@ import {
 } from "../../../src/patterns/sequenced/index.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { Child, start } from "../../process/child.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
 import { missing, peerAt } from "../../support/peers.js";
 
 const PYTHON = peerAt("pyzmq");
@@ -31,13 +33,15 @@ function kept<T extends { close(options?: { linger?: number }): Promise<unknown>
   return thing;
 }
 
+type AnyEvent = SequencedSubscriberEvent | EndpointSourceEvent;
+
 /** The next event of a type. */
-function next<E extends SequencedSubscriberEvent["type"]>(
+function next<E extends AnyEvent["type"]>(
   subscriber: SequencedSubscriber<never> | SequencedSubscriber,
   type: E,
 ) {
   return within(
-    new Promise<Extract<SequencedSubscriberEvent, { type: E }>>((resolve) =>
+    new Promise<Extract<AnyEvent, { type: E }>>((resolve) =>
       (subscriber as SequencedSubscriber).events.on(type, resolve as never),
     ),
     `event ${type}`,
@@ -71,6 +75,29 @@ describe.each([...ENGINE_NAMES])("sequenced publishing, engine %s", (engine) => 
       new SequencedSubscriber({ ...options, socketOptions: { context }, replayOptions: { context } }),
     );
   }
+
+  it("replays come from the publishers of a source as they come and go", async () => {
+    const [one, two] = [await publisher(), await publisher()];
+    for (const { publisher: p } of [one, two]) p.publish("t", "early");
+    const s = subscriber();
+    const replays = new ListedEndpoints([one.replay]);
+    s.connect(new ListedEndpoints([one.endpoint, two.endpoint]), replays);
+    const range = { topic: Buffer.from("t"), stream: 1, from: 1, to: 1 };
+    const replayed = (of: SequencedPublisher) =>
+      within(s.replay({ ...range, publisher: of.id }, { timeout: 8_000 }), "the replay");
+    expect((await replayed(one.publisher)).messages).toHaveLength(1);
+    expect((await replayed(two.publisher)).outcome).toBe("unknown-publisher");
+    const changed = next(s, "source:changed");
+    replays.set(one.replay, two.replay, "nowhere");
+    expect((await changed).endpoints).toEqual([one.replay, two.replay]);
+    expect((await replayed(two.publisher)).messages).toHaveLength(1);
+    // What is asked at one that goes is asked elsewhere: here nobody else has it.
+    await one.publisher.close();
+    const asked = replayed(one.publisher);
+    replays.set(two.replay);
+    expect((await asked).outcome).toBe("unknown-publisher");
+    expect((await replayed(two.publisher)).messages).toHaveLength(1);
+  });
 
   it("messages come with publisher, topic, sequence and time", async () => {
     const { publisher: p, endpoint } = await publisher();

@@ -69,7 +69,7 @@ function story(simulation: Simulation): void {
     },
   );
   replayTimer = new RulesTimer(simulation, replays);
-  for (const _ of links) replays.addLink();
+  for (const _ of links) replays.addLink(0);
   const hear = (event: SequencedSubscriberEvent): void => {
     simulation.note(`sub: ${event.type}`);
     if (event.type !== "gap:detected" && event.type !== "stream:joined-late") return;
