@@ -138,6 +138,7 @@ export type {
 } from "./messaging/service-types.js";
 export { type StreamProtocolOptions, streamProtocol } from "./messaging/stream-protocol.js";
 export type { ClusterSubscription, MessageHandler } from "./messaging/subscription.js";
+export { type AnnouncedProgram, Announcement, type WithdrawOptions } from "./node/announcements.js";
 export { ClusterBus } from "./node/bus.js";
 export type { ClusterEvent, LostReason } from "./node/events.js";
 export type { MeasureOptions, Reachability, ReachState } from "./node/measuring.js";

@@ -59,6 +59,7 @@ import type {
 } from "../requests/types.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
 import type { TagChange } from "../tags.js";
+import { type AnnouncedProgram, Announcement } from "./announcements.js";
 import { BusClients, type BusDiscovery } from "./bus-clients.js";
 import { BusMessages } from "./bus-messages.js";
 import { BusRequests } from "./bus-requests.js";
@@ -106,6 +107,10 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   readonly #end: (() => void)[] = [];
   /** Resolvers that are read. */
   readonly #watchers = new Set<() => void>();
+  /** Readers of resolvers' endpoints so far. */
+  #readers = 0;
+  readonly #announced = new Set<Announcement>();
+  readonly #gossipInterval: number;
 
   /** @internal */
   constructor(
@@ -119,6 +124,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.group = group;
     this.identity = identity;
     this.sockets = sockets;
+    this.#gossipInterval = settings.profile.gossipInterval;
     this.#checkScope(settings.seeds);
     this.#clients = new BusClients({ send: (to, data) => this.#runtime.sendToClients(to, data) });
     this.#runtime = new BusRuntime(what, group, identity, sockets, settings, {
@@ -204,11 +210,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     });
   }
 
-  /** @internal The members are sent that it takes nothing new. */
-  protected override onDrain(): Promise<void> {
+  /** @internal The members are sent that it takes nothing new; what it announces is withdrawn, and closes. */
+  protected override async onDrain(): Promise<void> {
     this.#run((rules, now) => rules.drain(now));
     this.#membersChanged();
-    return this.#requests.requests.drain();
+    const withdrawn = [...this.#announced].map((announced) => announced.withdraw());
+    await Promise.all([this.#requests.requests.drain(), ...withdrawn]);
   }
 
   /** Leaves: the others are sent a statement that it does, and it closes. */
@@ -218,6 +225,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   protected async onClose(linger: number): Promise<void> {
     this.#runtime.stop();
+    for (const announced of this.#announced) announced.abandon();
     this.#details.close();
     const withdrawn = this.#discovery.stop(linger);
     const served = this.#clients.close(linger);
@@ -299,6 +307,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
         serviceOf: (member) => this.#serviceOf(member),
         isClosed: () => this.closed,
         watch: (onChange) => this.#watchMembers(onChange),
+        nextReader: () => ++this.#readers,
       },
       steps,
     );
@@ -801,6 +810,32 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   advertise(name: string, of: Socket | string): () => void {
     this.assertOpen();
     return this.#details.advertise(name, of);
+  }
+
+  /**
+   * Advertises where a program is, such as a broker or server of `shoal/patterns`, until it is withdrawn: `withdraw` of what is returned, or
+   * `drain` of this node, takes its endpoints out of everybody's lists, waits until the others know, drains the program and closes it.
+   * So nothing that it has accepted is lost. May be called before the start.
+   *
+   * @param endpoints by name, as `advertise` takes them: `{ kitchen: "tcp://10.0.0.1:5555" }`; `{}` for a program that nobody connects to,
+   *   such as a worker, which drains with the others
+   * @param program has `drain` and `close`. It is the announcement's to close
+   * @throws InvalidArgumentError `EINVAL` as `advertise`, and for what is no such program: nothing has changed then. ClosedError
+   *   `EBADF`, `EAGAIN`
+   */
+  announce(
+    endpoints: Readonly<Record<string, string | readonly string[]>>,
+    program: AnnouncedProgram,
+  ): Announcement {
+    this.assertOpen();
+    const effects = {
+      advertise: (name: string, endpoint: string): (() => void) => this.#details.advertise(name, endpoint),
+      gossipInterval: this.#gossipInterval,
+      isKnown: (): boolean => !this.closed && (this.#runtime.membership?.live.length ?? 0) > 0,
+    };
+    const announced = new Announcement(endpoints, program, effects, (gone) => this.#announced.delete(gone));
+    this.#announced.add(announced);
+    return announced;
   }
 
   /**

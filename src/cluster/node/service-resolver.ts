@@ -36,6 +36,8 @@ export interface ResolverView {
   assertRunning(): void;
   serviceOf(member: Readonly<Member>): Service;
   isClosed(): boolean;
+  /** Another number for each reader of endpoints. */
+  nextReader(): number;
   /** Called at every change of any member, at the start and at the end. @returns ends that */
   watch(onChange: () => void): () => void;
 }
@@ -94,6 +96,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
     };
     const aborted = (): void => wake?.();
     const unwatch = this.#view.watch(changed);
+    const reader = this.#view.nextReader();
     signal.addEventListener("abort", aborted);
     let last: string | undefined;
     try {
@@ -101,7 +104,7 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
         if (isDue) {
           isDue = false;
           isChanged = false;
-          const list = this.#endpoints();
+          const list = this.#endpoints(reader);
           const text = list?.join("\n");
           if (list !== undefined && text !== last) {
             last = text;
@@ -134,14 +137,14 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
     return this.#view.zrePeers().filter((peer) => this.#fits(peer, self));
   }
 
-  #endpoints(): readonly string[] | undefined {
+  #endpoints(reader: number): readonly string[] | undefined {
     const self = this.#view.members()?.self;
     if (self === undefined) return undefined;
     const host = hostOf(self.name);
     const found = new Set<string>();
-    // In another order at each node, and always the same at one: those who use the first are spread over all.
+    // In another order for each reader, and always the same for one: those who use the first are spread over all.
     const members = this.#members().filter(({ draining }) => !draining);
-    for (const member of inOrderOf(self.id, [...members, ...this.#zrePeers()])) {
+    for (const member of inOrderOf(self.id, reader, [...members, ...this.#zrePeers()])) {
       const isSameHost = hostOf(member.name) === host;
       for (const endpoint of this.#choose(member.details.endpoints.map(readEndpoint)))
         if (isWithinReach(endpoint, isSameHost)) found.add(endpoint);
@@ -150,9 +153,23 @@ export class ServiceResolver implements EndpointSource, Iterable<Service> {
   }
 }
 
-/** Members by their distance from an id: the order differs from id to id, and does not change with who else is there. */
-function inOrderOf(id: string, members: readonly Resolvable[]): Resolvable[] {
-  const at = Number.parseInt(id.slice(0, 8), 16);
-  const distance = (member: Resolvable): number => (Number.parseInt(member.id.slice(0, 8), 16) ^ at) >>> 0;
-  return [...members].sort((one, other) => distance(one) - distance(other));
+/**
+ * Members in an order that differs from reader to reader, and does not change with who else is there: when one comes or goes, as many
+ * readers as it has a share of have another first, and no others.
+ */
+function inOrderOf(id: string, reader: number, members: readonly Resolvable[]): Resolvable[] {
+  const seed = headOf(id) ^ Math.imul(reader, 0x9e3779b1);
+  const ranks = new Map(members.map((member) => [member, rank(headOf(member.id) ^ seed)]));
+  return [...members].sort((one, other) => (ranks.get(one) as number) - (ranks.get(other) as number));
+}
+
+function headOf(id: string): number {
+  return Number.parseInt(id.slice(0, 8), 16);
+}
+
+/** Every bit of it depends on every bit of the seed. */
+function rank(seed: number): number {
+  let hash = Math.imul(seed ^ (seed >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }

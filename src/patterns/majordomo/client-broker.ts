@@ -91,12 +91,21 @@ export class ClientBroker {
     return this.#endpoints.length > 1;
   }
 
-  /** Other brokers are there now. @returns whether the one in use is not among them */
-  setEndpoints(endpoints: readonly string[]): boolean {
+  /**
+   * Other brokers are there now.
+   *
+   * @returns why the one in use is to be left: it is not among them, or a newcomer is the first of them, which is preferred, so that
+   * brokers get their share of the clients when they come back
+   */
+  setEndpoints(endpoints: readonly string[]): "removed" | "preferred" | undefined {
     const at = endpoints.indexOf(this.#used);
+    const [first] = endpoints;
+    const isPreferred =
+      at > 0 && this.mode === "extended" && first !== undefined && !this.#endpoints.includes(first);
     this.#endpoints = endpoints;
-    this.#endpoint = Math.max(0, at);
-    return at < 0;
+    this.#endpoint = isPreferred ? 0 : Math.max(0, at);
+    if (at < 0) return "removed";
+    return isPreferred ? "preferred" : undefined;
   }
 
   get nextBeat(): number | undefined {
@@ -196,7 +205,7 @@ export class ClientBroker {
   }
 
   /** The broker in use is to be left: its connection stays, for the answers that are still to come. @returns that connection */
-  leave(reason: "removed" | "stopping"): number {
+  leave(reason: "removed" | "stopping" | "preferred"): number {
     const { main } = this;
     if (this.mode !== "asking") this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason });
     this.mode = "asking";

@@ -224,7 +224,9 @@ export type MajordomoBrokerLeaveReason =
   /** The source of endpoints has it no more; what it was asked is still awaited. */
   | "removed"
   /** It stops, and refuses requests; what it has taken is still awaited. There are other brokers. */
-  | "stopping";
+  | "stopping"
+  /** A newcomer is the first of the source's list, and so the one for this client; what this one was asked is still awaited. */
+  | "preferred";
 
 /** What happens to a client. */
 export type MajordomoClientEvent =

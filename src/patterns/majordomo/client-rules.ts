@@ -88,7 +88,8 @@ export class ClientRules {
   setEndpoints(endpoints: readonly string[], now: number): void {
     if (this.#closed) return;
     const broker = this.#broker;
-    if (!broker.setEndpoints(endpoints) && (broker.mode !== "asking" || broker.main !== 0)) return;
+    const reason = broker.setEndpoints(endpoints);
+    if (reason === undefined && (broker.mode !== "asking" || broker.main !== 0)) return;
     // A plain broker's connections end with the request that each has.
     if (broker.mode === "plain") {
       this.#plain.moveOn();
@@ -97,7 +98,7 @@ export class ClientRules {
         return;
       }
     }
-    const left = broker.leave("removed");
+    const left = broker.leave(reason ?? "removed");
     if (left !== 0) {
       this.#leaving.add(left);
       this.#release(left);

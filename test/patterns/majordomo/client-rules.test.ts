@@ -362,3 +362,28 @@ describe("an answer in pieces", () => {
     expect(ended).toEqual(["ETIMEDOUT"]);
   });
 });
+
+describe("a client whose brokers come and go", () => {
+  it("moves to a newcomer that is first in the list, and awaits what it has asked before", () => {
+    const { rules, ask, negotiate, said, left } = clientOf(["b"]);
+    negotiate(1);
+    ask("one", 1);
+    said();
+    rules.setEndpoints(["a", "b"], 1);
+    expect(said()).toEqual(["+2 a", "2 ?"]);
+    negotiate(2, 2);
+    ask("two", 1, 2);
+    expect(said()).toEqual(["2 two"]);
+    expect(left()).toEqual(["preferred"]);
+  });
+
+  it("stays for a newcomer that is not the first, for a first one that it knew, and while it asks", () => {
+    const { rules, negotiate, said, left } = clientOf(["b"]);
+    rules.setEndpoints(["a", "b"], 1);
+    negotiate(1, 2);
+    rules.setEndpoints(["b", "c"], 3);
+    rules.setEndpoints(["c", "b"], 4);
+    said();
+    expect([said(), left()]).toEqual([[], []]);
+  });
+});

@@ -1,0 +1,145 @@
+/**
+ * Programs that a node announces: where each one is, and how it goes without a loss.
+ *
+ *   announced ──withdraw──> in no list any more ──the others know──> draining ──finished, or timeout──> closing ──> gone
+ *
+ * The others know after a few intervals of gossip, which nothing confirms: whoever comes later is answered as the program answers
+ * while it drains.
+ */
+import { checkCallOptions, describe } from "../../core/arguments.js";
+import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+
+/** Gossip intervals after which the others are taken to know that something was withdrawn. */
+const SPREAD_INTERVALS = 6;
+/** ms that a program has to finish, unless `withdraw` is given another time. */
+const WITHDRAW_TIMEOUT = 30_000;
+
+/** What can be announced: each broker, server and cache of `shoal/patterns`, and any object with these two methods. */
+export interface AnnouncedProgram {
+  /** Takes nothing new, and settles when nothing is under way. It rejects with `ETIMEDOUT` after `timeout` ms; -1: no limit. */
+  drain(options?: { readonly timeout?: number | undefined }): Promise<void>;
+  /** Ends it. */
+  close(): Promise<unknown>;
+}
+
+/** What `withdraw` of an announcement takes. */
+export interface WithdrawOptions {
+  /** ms that the program has to finish once it drains, -1: no limit. Then it closes all the same. Default 30,000. */
+  readonly timeout?: number | undefined;
+}
+
+export interface AnnouncementEffects {
+  /** Advertises an endpoint. @returns withdraws it @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  advertise(name: string, endpoint: string): () => void;
+  /** ms between two rounds of gossip. */
+  readonly gossipInterval: number;
+  /** Whether others may have it in their lists: the node has joined, and is not closed. */
+  isKnown(): boolean;
+}
+
+/** A program that others find by this node, until it is withdrawn. */
+export class Announcement implements AsyncDisposable {
+  readonly #program: AnnouncedProgram;
+  readonly #effects: AnnouncementEffects;
+  readonly #adverts: readonly (() => void)[];
+  readonly #onGone: (gone: Announcement) => void;
+  /** Ends the wait for the others. */
+  #wake: () => void = () => undefined;
+  #withdrawn: Promise<boolean> | undefined;
+
+  /** @internal */
+  constructor(
+    endpoints: Readonly<Record<string, string | readonly string[]>>,
+    program: AnnouncedProgram,
+    effects: AnnouncementEffects,
+    onGone: (gone: Announcement) => void,
+  ) {
+    if (typeof program?.drain !== "function" || typeof program.close !== "function")
+      throw new InvalidArgumentError(`announce takes what has drain and close; got ${describe(program)}`);
+    this.#program = program;
+    this.#effects = effects;
+    this.#onGone = onGone;
+    this.#adverts = advertiseAll(endpoints, effects);
+  }
+
+  /** Whether `withdraw` was called, or the node drains. */
+  get isWithdrawn(): boolean {
+    return this.#withdrawn !== undefined;
+  }
+
+  /**
+   * Withdraws the endpoints, waits until the others know, drains the program and closes it. Twice is once. `drain` of the node does
+   * so with all that it announces.
+   *
+   * @returns whether everything that was under way had ended before it closed; `false`: the time was over
+   * @throws InvalidArgumentError `EINVAL` for an invalid option; what `drain` and `close` of the program reject with
+   */
+  withdraw(options: WithdrawOptions = {}): Promise<boolean> {
+    const { timeout = WITHDRAW_TIMEOUT } = options;
+    try {
+      checkCallOptions("withdraw", options, ["timeout"]);
+      if (!Number.isSafeInteger(timeout) || timeout < -1 || timeout > 2_147_483_647)
+        throw new InvalidArgumentError(`timeout is ms from -1 to 2,147,483,647; got ${describe(timeout)}`);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    this.#withdrawn ??= this.#withdraw(timeout);
+    return this.#withdrawn;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.withdraw();
+  }
+
+  /** @internal The node closes: nobody is waited for. */
+  abandon(): void {
+    this.#wake();
+  }
+
+  async #withdraw(timeout: number): Promise<boolean> {
+    for (const withdraw of this.#adverts) withdraw();
+    if (this.#adverts.length > 0 && this.#effects.isKnown()) await this.#spread();
+    try {
+      await this.#program.drain({ timeout });
+      return true;
+    } catch (error) {
+      if (error instanceof TimeoutError) return false;
+      if (error instanceof ClosedError) return true; // The program has closed it already.
+      throw error;
+    } finally {
+      await this.#program.close();
+      this.#onGone(this);
+    }
+  }
+
+  #spread(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, SPREAD_INTERVALS * this.#effects.gossipInterval);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}
+
+/** All or none. */
+function advertiseAll(
+  endpoints: Readonly<Record<string, string | readonly string[]>>,
+  effects: AnnouncementEffects,
+): readonly (() => void)[] {
+  if (typeof endpoints !== "object" || endpoints === null)
+    throw new InvalidArgumentError(`announce takes endpoints by name; got ${describe(endpoints)}`);
+  const adverts: (() => void)[] = [];
+  try {
+    for (const [name, of] of Object.entries(endpoints)) {
+      if (Array.isArray(of) && of.length === 0)
+        throw new InvalidArgumentError(`announce: no endpoint for ${name}`);
+      for (const endpoint of Array.isArray(of) ? of : [of]) adverts.push(effects.advertise(name, endpoint));
+    }
+  } catch (error) {
+    for (const withdraw of adverts) withdraw();
+    throw error;
+  }
+  return adverts;
+}

@@ -1,0 +1,178 @@
+/** Programs that a node announces: in everybody's lists until they are withdrawn, and what a withdrawal does, in which order. */
+import { afterEach, describe, expect, it } from "vitest";
+import { type AnnouncedProgram, ClusterNode } from "../../src/cluster/index.js";
+import { ClosedError, TimeoutError } from "../../src/core/errors.js";
+import { until, within } from "../contract/support/wait.js";
+import { freePort } from "../support/ports.js";
+
+let seed = "";
+const nodes: ClusterNode[] = [];
+afterEach(async () => {
+  seed = "";
+  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
+});
+
+async function started(name: string): Promise<ClusterNode> {
+  const port = seed === "" ? await freePort() : 0;
+  const node = new ClusterNode({ name, port, multicast: false, seeds: seed === "" ? [] : [seed] });
+  nodes.push(node);
+  const met = seed === "" ? undefined : new Promise((resolve) => node.events.once("joined", resolve));
+  await node.start();
+  seed ||= `127.0.0.1:${port}`;
+  await met;
+  return node;
+}
+
+/** A program, and what it is asked. */
+class Program implements AnnouncedProgram {
+  readonly calls: string[] = [];
+  constructor(readonly draining: (timeout: number | undefined) => Promise<void> = async () => undefined) {}
+
+  drain({ timeout }: { readonly timeout?: number | undefined } = {}): Promise<void> {
+    this.calls.push(`drain ${timeout}`);
+    return this.draining(timeout);
+  }
+
+  async close(): Promise<void> {
+    this.calls.push("close");
+  }
+}
+
+/** The last list of endpoints under a name. */
+function listOf(node: ClusterNode, name: string): { last: readonly string[] } {
+  const found: { last: readonly string[] } = { last: ["?"] };
+  void (async () => {
+    for await (const list of node.resolver({ has: [name] }).endpoints(new AbortController().signal))
+      found.last = list;
+  })();
+  return found;
+}
+
+const [ONE, TWO] = ["tcp://127.0.0.1:5001", "tcp://127.0.0.1:5002"];
+
+describe("announce", () => {
+  it("has the endpoints in the others' lists, and takes them out before the program drains and closes", async () => {
+    const [a, b] = [await started("a"), await started("b")];
+    const [kitchen, cellar] = [listOf(a, "kitchen"), listOf(a, "cellar")];
+    let listed: readonly string[] | undefined;
+    const program = new Program(async () => {
+      listed = kitchen.last;
+    });
+    const announced = b.announce({ kitchen: ONE, cellar: [TWO] }, program);
+    await until(() => kitchen.last[0] === ONE && cellar.last[0] === TWO, "both endpoints");
+    expect([announced.isWithdrawn, program.calls]).toEqual([false, []]);
+    const withdrawn = announced.withdraw({ timeout: 7_000 });
+    expect(announced.withdraw()).toBe(withdrawn); // Twice is once.
+    expect(await within(withdrawn, "the withdrawal")).toBe(true);
+    expect(listed).toEqual([]);
+    expect(cellar.last).toEqual([]);
+    expect(program.calls).toEqual(["drain 7000", "close"]);
+    // The node goes on.
+    expect(b.self.isDraining).toBe(false);
+    b.announce({ kitchen: ONE }, new Program());
+    await until(() => kitchen.last[0] === ONE, "the endpoint again");
+  });
+
+  it("withdraws all that a node announces when it drains, and waits for it", async () => {
+    const [a, b] = [await started("a"), await started("b")];
+    const kitchen = listOf(a, "kitchen");
+    let finish = (): void => undefined;
+    const slow = new Program(() => new Promise((resolve) => (finish = resolve)));
+    const worker = new Program();
+    b.announce({ kitchen: ONE }, slow);
+    b.announce({}, worker); // Nobody connects to it.
+    await until(() => kitchen.last[0] === ONE, "the endpoint");
+    let isDrained = false;
+    const drained = b.drain().then(() => {
+      isDrained = true;
+    });
+    await until(() => slow.calls.length === 1, "the drain");
+    expect([kitchen.last, isDrained]).toEqual([[], false]);
+    expect(worker.calls).toEqual(["drain 30000", "close"]);
+    finish();
+    await within(drained, "the node's drain");
+    expect(slow.calls).toEqual(["drain 30000", "close"]);
+  });
+
+  it("closes what does not finish in time, and says so; what had closed by itself is gone", async () => {
+    const node = await started("a");
+    const stuck = new Program(async () => {
+      throw new TimeoutError("ETIMEDOUT", "it did not drain");
+    });
+    expect(await node.announce({ kitchen: ONE }, stuck).withdraw({ timeout: 1 })).toBe(false);
+    expect(stuck.calls).toEqual(["drain 1", "close"]);
+    const closed = new Program(async () => {
+      throw new ClosedError("EBADF", "closed");
+    });
+    expect(await node.announce({ kitchen: ONE }, closed).withdraw()).toBe(true);
+    const failing = new Program(async () => {
+      throw new Error("no");
+    });
+    await expect(node.announce({ kitchen: ONE }, failing).withdraw()).rejects.toThrow("no");
+    expect(failing.calls).toEqual(["drain 30000", "close"]);
+  });
+
+  it("waits for nobody when the node closes meanwhile", async () => {
+    const [a, b] = [await started("a"), await started("b")];
+    const kitchen = listOf(a, "kitchen");
+    const program = new Program();
+    const announced = b.announce({ kitchen: ONE }, program);
+    await until(() => kitchen.last[0] === ONE, "the endpoint");
+    const withdrawn = announced.withdraw();
+    void b.close({ linger: 0 });
+    expect(await withdrawn).toBe(true);
+    expect(program.calls).toEqual(["drain 30000", "close"]);
+  });
+
+  it("refuses what is wrong, and advertises nothing of it", async () => {
+    const node = await started("a");
+    const code = (call: () => unknown): unknown => {
+      try {
+        call();
+      } catch (error) {
+        return (error as { code?: string }).code;
+      }
+      return undefined;
+    };
+    const program = new Program();
+    for (const endpoints of [
+      { a: ONE, b: "inproc://x" },
+      { a: ONE, b: [] },
+      { a: ONE, "b=": TWO },
+      null,
+      ONE,
+    ])
+      expect(code(() => node.announce(endpoints as never, program))).toBe("EINVAL");
+    for (const wrong of [undefined, {}, { drain: () => undefined }])
+      expect(code(() => node.announce({ a: ONE }, wrong as never))).toBe("EINVAL");
+    expect(node.self.endpoints).toEqual({});
+    const announced = node.announce({ a: ONE }, program);
+    for (const options of [{ timeout: -2 }, { timeout: "1" }, { linger: 1 }])
+      await expect(announced.withdraw(options as never)).rejects.toMatchObject({ code: "EINVAL" });
+    expect(announced.isWithdrawn).toBe(false);
+  });
+});
+
+it("readers of one node's resolvers have the members in different orders, each always in the same", async () => {
+  const [a] = [await started("a")];
+  await Promise.all(
+    Array.from({ length: 4 }, async (_, at) => {
+      const node = await started(`m${at}`);
+      node.advertise("work", `tcp://127.0.0.1:${6_000 + at}`);
+    }),
+  );
+  const resolver = a.resolver({ has: ["work"] });
+  const lists = Array.from({ length: 64 }, () => listOf(a, "work"));
+  await until(() => lists.every(({ last }) => last.length === 4), "all lists");
+  const firsts = new Map<string, number>();
+  for (const { last } of lists) firsts.set(last[0] as string, (firsts.get(last[0] as string) ?? 0) + 1);
+  expect(firsts.size).toBe(4);
+  expect(Math.max(...firsts.values())).toBeLessThan(40); // 16 on average.
+  // One that goes changes nothing about the order of the others.
+  const before = lists.map(({ last }) => [...last]);
+  const [gone] = [...resolver];
+  await nodes.find(({ self }) => self.id === gone?.id)?.leave();
+  await until(() => lists.every(({ last }) => last.length === 3), "the lists without it");
+  for (const [at, { last }] of lists.entries())
+    expect(last).toEqual(before[at]?.filter((endpoint) => last.includes(endpoint)));
+});
