@@ -1,5 +1,6 @@
 /** shoal proxy queue, forwarder, streamer: what an operator puts between two networks. */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import type { EndpointSource } from "../index.js";
 import {
   ForwarderProxy,
   type ProxyDrainResult,
@@ -10,10 +11,12 @@ import {
   StreamerProxy,
 } from "../proxy/index.js";
 import { isName, NAME_RULE } from "../proxy/options.js";
+import { type ClusterSettings, isOfCluster } from "./cluster-options.js";
 import { asUsage, Failure, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addOperationOptions, type OperationSettings, operate, printStats } from "./operation.js";
 import { addCommand, checkEndpoints, defined, repeatable, wholeNumber } from "./options.js";
+import type { ClusterSide } from "./proxy-cluster.js";
 import type { ConfigSettings } from "./proxy-fleet.js";
 import { leftOf, report, reportEndpoints } from "./proxy-report.js";
 import { addSecurityOptions, type SecurityOptions, securityOptions } from "./security.js";
@@ -66,6 +69,16 @@ interface ProxySettings extends OperationSettings {
   readonly backendTlsCa?: string;
   readonly frontendWsOrigin?: readonly string[];
   readonly backendWsOrigin?: readonly string[];
+  readonly frontendAdvertise?: string;
+  readonly backendAdvertise?: string;
+  readonly frontendClusterGroup?: string;
+  readonly backendClusterGroup?: string;
+  readonly frontendClusterKey?: string;
+  readonly backendClusterKey?: string;
+  readonly frontendClusterPasswordFile?: string;
+  readonly backendClusterPasswordFile?: string;
+  readonly frontendClusterDiscovery?: readonly string[];
+  readonly backendClusterDiscovery?: readonly string[];
   readonly control?: readonly string[];
   readonly capture?: readonly string[];
   readonly config?: string;
@@ -149,7 +162,20 @@ function addKind(proxy: Command, kind: Kind): void {
   for (const side of ["frontend", "backend"]) {
     command
       .addOption(repeatable(`--${side} <EP>`, `listen at the ${side} (repeatable)`))
-      .addOption(repeatable(`--${side}-connect <EP>`, `connect the ${side} (repeatable)`));
+      .addOption(repeatable(`--${side}-connect <EP>`, `connect the ${side}; or cluster:NAME (repeatable)`))
+      .option(
+        `--${side}-advertise <NAME>`,
+        `advertise where the ${side} listens in its cluster, under a name`,
+      )
+      .option(`--${side}-cluster-group <G>`, `cluster of the ${side} (default default)`)
+      .option(`--${side}-cluster-key <FILE>`, "its key, as of shoal node start")
+      .option(`--${side}-cluster-password-file <FILE>`, "its password in place of a key")
+      .addOption(
+        repeatable(
+          `--${side}-cluster-discovery <TEXT>`,
+          "where to find its nodes, in place of multicast (repeatable)",
+        ),
+      );
     addSecurityOptions(command, `${side}-`);
   }
   command
@@ -184,22 +210,30 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
   const { control, capture, name, drain = DRAIN } = settings;
   if (control !== undefined) checkEndpoints(control, "--control EP");
   if (capture !== undefined) checkEndpoints(capture, "--capture EP");
+  const log = new Log(`proxy ${name ?? kind}`);
+  const clusters = {
+    frontend: await clusterSide("frontend", settings, log),
+    backend: await clusterSide("backend", settings, log),
+  };
   const options: Options = {
-    frontend: await side("frontend", kind, settings),
-    backend: await side("backend", kind, settings),
+    frontend: await side("frontend", kind, settings, clusters.frontend?.source),
+    backend: await side("backend", kind, settings, clusters.backend?.source),
     ...defined({ name }),
     ...(control === undefined ? {} : { control: { bind: control } }),
     ...(capture === undefined ? {} : { capture: { type: "pub", bind: capture } }),
   };
-  const log = new Log(`proxy ${name ?? kind}`);
   const proxy = await asUsage(() => KINDS[kind].create(options));
   const stop = new Stop().listen();
   report(proxy, log);
   proxy.events.on("proxy:stopped", () => stop.request()); // A controller may have ended it.
-  const service = new Drained(proxy, drain * 1_000);
+  const nodes = Object.values(clusters).filter((each) => each !== undefined);
+  const service = new Drained(proxy, drain * 1_000, nodes);
   const sources = () => ({ [name ?? kind]: proxy });
   await operate({ settings, log, stop, service, sources }, async () => {
+    await Promise.all(nodes.map((each) => each.start()));
     await asUsage(() => proxy.start());
+    for (const each of ["frontend", "backend"] as const)
+      await clusters[each]?.announce(proxy.endpoints[each]);
     reportEndpoints(proxy, log);
   });
   printStats(settings, proxy.stats());
@@ -208,10 +242,17 @@ async function run(kind: Kind, settings: ProxySettings): Promise<void> {
 }
 
 /** @throws UsageError; Failure for a certificate that cannot be read */
-async function side(name: SideName, kind: Kind, settings: ProxySettings): Promise<Side> {
+async function side(
+  name: SideName,
+  kind: Kind,
+  settings: ProxySettings,
+  source: EndpointSource | undefined,
+): Promise<Side> {
   const bind = settings[name] ?? [];
   const connect = settings[`${name}Connect`] ?? [];
-  checkEndpoints([...bind, ...connect], `--${name} EP or --${name}-connect EP`);
+  const fixed = connect.filter((endpoint) => !isOfCluster(endpoint));
+  if (source === undefined || bind.length + fixed.length > 0)
+    checkEndpoints([...bind, ...fixed], `--${name} EP or --${name}-connect EP`);
   const security = await securityOptions(
     {
       plain: settings[`${name}Plain`],
@@ -222,10 +263,35 @@ async function side(name: SideName, kind: Kind, settings: ProxySettings): Promis
       tlsCa: settings[`${name}TlsCa`],
       wsOrigin: settings[`${name}WsOrigin`],
     },
-    { bind, connect },
+    { bind, connect: fixed },
     `${name}-`,
   );
-  return { bind, connect, ...highWaterMarks(name, kind, settings.hwm), ...security };
+  return { bind, connect: source ?? connect, ...highWaterMarks(name, kind, settings.hwm), ...security };
+}
+
+/** @returns `undefined` for a side that is in no cluster @throws UsageError */
+async function clusterSide(
+  name: SideName,
+  settings: ProxySettings,
+  log: Log,
+): Promise<ClusterSide | undefined> {
+  const connect = settings[`${name}Connect`] ?? [];
+  const advertise = settings[`${name}Advertise`];
+  const cluster: ClusterSettings = defined({
+    clusterGroup: settings[`${name}ClusterGroup`],
+    clusterKey: settings[`${name}ClusterKey`],
+    clusterPasswordFile: settings[`${name}ClusterPasswordFile`],
+    clusterDiscovery: settings[`${name}ClusterDiscovery`],
+  });
+  if (advertise === undefined && !connect.some(isOfCluster)) {
+    if (Object.keys(cluster).length > 0)
+      throw new UsageError(
+        `the cluster of the ${name} needs --${name}-connect cluster:NAME or --${name}-advertise NAME`,
+      );
+    return undefined;
+  }
+  const { ClusterSide } = await import("./proxy-cluster.js");
+  return ClusterSide.from(`proxy-${name}`, { connect, advertise, cluster }, log);
 }
 
 /** A streamer's sockets have one of the two. */
@@ -241,21 +307,24 @@ class Drained implements Service {
   result: ProxyDrainResult | undefined;
   readonly #proxy: SocketProxy;
   readonly #timeout: number;
+  readonly #nodes: readonly ClusterSide[];
   #closing: Promise<void> | undefined;
 
-  constructor(proxy: SocketProxy, timeout: number) {
+  constructor(proxy: SocketProxy, timeout: number, nodes: readonly ClusterSide[]) {
     this.#proxy = proxy;
     this.#timeout = timeout;
+    this.#nodes = nodes;
   }
 
   /** @param options linger 0: at once */
-  close({ linger }: { readonly linger: number }): Promise<void> {
-    if (linger === 0) return this.#proxy.close({ linger: 0 });
-    this.#closing ??= this.#drain();
-    return this.#closing;
+  async close({ linger }: { readonly linger: number }): Promise<void> {
+    if (linger !== 0) this.#closing ??= this.#drain();
+    await (linger === 0 ? this.#proxy.close({ linger: 0 }) : this.#closing);
+    await Promise.all(this.#nodes.map((node) => node.close()));
   }
 
   async #drain(): Promise<void> {
+    await Promise.all(this.#nodes.map((node) => node.withdraw()));
     const { state } = this.#proxy;
     if (state === "running" || state === "paused" || state === "draining")
       this.result = await this.#proxy.drain({ timeout: this.#timeout });

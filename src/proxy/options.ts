@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { Context } from "../sockets/context.js";
+import { type EndpointSource, isEndpointSource } from "../sockets/endpoint-source.js";
 import { resolveOptions } from "../sockets/options.js";
 import type { PairOptions } from "../sockets/pair.js";
 import type { PullOptions, PushOptions } from "../sockets/pipeline.js";
@@ -51,8 +52,8 @@ export function isName(value: unknown): value is string {
 export interface ProxyEndpoints {
   /** Endpoints to listen at; `endpoints` has them with wildcards resolved. */
   readonly bind?: string | readonly string[];
-  /** Endpoints to connect to. */
-  readonly connect?: string | readonly string[];
+  /** Endpoints to connect to; or a source of endpoints that come and go, such as a cluster's resolver. */
+  readonly connect?: string | readonly string[] | EndpointSource;
 }
 
 /** Endpoints, and the options of a side's socket: high-water marks, heartbeats, CURVE, PLAIN, `authenticate`, … */
@@ -136,6 +137,8 @@ export interface SocketPlan {
   readonly type: PlanType;
   readonly bind: readonly string[];
   readonly connect: readonly string[];
+  /** In place of `connect`. */
+  readonly source: EndpointSource | undefined;
   readonly subscribe: readonly string[];
   /** For its constructor, without the context. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -201,7 +204,8 @@ export function planOf(
     name,
     type: type as PlanType,
     bind: endpointsOf(name, "bind", bind),
-    connect: endpointsOf(name, "connect", connect),
+    connect: isEndpointSource(connect) ? [] : endpointsOf(name, "connect", connect),
+    source: isEndpointSource(connect) ? connect : undefined,
     subscribe: subscribe === undefined ? [""] : textsOf(name, "subscribe", subscribe),
     options,
     policy:
@@ -209,7 +213,7 @@ export function planOf(
         ? undefined
         : checkPolicy({ name, type: type as ProxySocketType, options }, policy),
   };
-  if (plan.bind.length + plan.connect.length === 0)
+  if (plan.bind.length + plan.connect.length === 0 && plan.source === undefined)
     throw new InvalidArgumentError(`${name} needs an endpoint: bind, connect or both`);
   return plan;
 }

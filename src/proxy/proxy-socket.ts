@@ -74,6 +74,8 @@ export class ProxySocket {
     if (this.plan.name === "control" && this.socket instanceof Subscriber)
       this.socket.subscribe(...this.plan.subscribe);
     for (const endpoint of this.plan.connect) this.connectTo(endpoint);
+    // An endpoint of it that is this proxy's own is reported by the loop detector: nobody knows them before.
+    if (this.plan.source !== undefined) this.socket.connect(this.plan.source);
   }
 
   /** @throws as a socket's `connect` does */

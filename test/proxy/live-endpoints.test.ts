@@ -4,6 +4,7 @@ import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Pull, Push } from "../../src/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
 import { texts } from "../contract/support/wait.js";
+import { ListedEndpoints } from "../support/listed-endpoints.js";
 import { ANY, back, front, LIMIT, useWorld } from "./support.js";
 
 describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
@@ -27,6 +28,22 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     other.connect(back(proxy));
     await push.send("2");
     expect(texts(await other.receive({ timeout: LIMIT }))).toEqual(["2"]);
+  });
+
+  it("connects a side to what a source has, and needs no other endpoint there", async () => {
+    const [one, two] = [world.socket(new Pull({ context })), world.socket(new Pull({ context }))];
+    await one.bind(ANY);
+    await two.bind(ANY);
+    const source = new ListedEndpoints([one.lastEndpoint as string]);
+    const proxy = await world.start(new StreamerProxy({ ...sides, backend: { connect: source } }));
+    const push = world.socket(new Push({ context }));
+    push.connect(front(proxy));
+    await push.send("1");
+    expect(texts(await one.receive({ timeout: LIMIT }))).toEqual(["1"]);
+    source.set(two.lastEndpoint as string);
+    await one.close();
+    await push.send("2");
+    expect(texts(await two.receive({ timeout: LIMIT }))).toEqual(["2"]);
   });
 
   it("gives an endpoint free for others, by its name or as it was asked for", async () => {
