@@ -3,21 +3,21 @@
  *
  *   announced ──withdraw──> in no list any more ──the others know──> draining ──finished, or timeout──> closing ──> gone
  *
- * The others know after a few intervals of gossip, which nothing confirms: whoever comes later is answered as the program answers
+ * The others know after a few intervals of gossip, which nothing confirms: what comes later is answered as the program answers
  * while it drains.
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
 
 /** Gossip intervals after which the others are taken to know that something was withdrawn. */
-const SPREAD_INTERVALS = 6;
+export const SPREAD_INTERVALS = 6;
 /** ms that a program has to finish, unless `withdraw` is given another time. */
 const WITHDRAW_TIMEOUT = 30_000;
 
 /** What can be announced: each broker, server and cache of `shoal/patterns`, and any object with these two methods. */
 export interface AnnouncedProgram {
   /** Takes nothing new, and settles when nothing is under way. It rejects with `ETIMEDOUT` after `timeout` ms; -1: no limit. */
-  drain(options?: { readonly timeout?: number | undefined }): Promise<void>;
+  drain(options?: { readonly timeout?: number | undefined }): Promise<unknown>;
   /** Ends it. */
   close(): Promise<unknown>;
 }
