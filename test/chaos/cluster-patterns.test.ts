@@ -4,13 +4,26 @@
  *
  *   SHOAL_LONG=1     200 blows for each pattern, 10 brokers with 100 workers and 1,000 clients; SHOAL_CHAOS=N: N blows
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { PostgresServer } from "../patterns/titanic/postgres-server.js";
 import { type Blow, Crew, type LoadCounts } from "../support/cluster-crew.js";
 import { missing } from "../support/peers.js";
 import { SEEDS_NOW } from "../support/seed.js";
 import { LONG } from "./blows.js";
-import { FEDERATION, FREELANCE, LOAD_BALANCER, MAJORDOMO, TITANIC } from "./cluster-programs.js";
+import {
+  CLONE,
+  EDGE,
+  FEDERATION,
+  FREELANCE,
+  LAST_VALUE,
+  LOAD_BALANCER,
+  MAJORDOMO,
+  SEQUENCED,
+  TITANIC,
+} from "./cluster-programs.js";
 
 const BLOWS = Number(process.env.SHOAL_CHAOS ?? "") || (LONG ? 200 : 3);
 const LIMIT = LONG ? 1_800_000 : 90_000;
@@ -90,6 +103,94 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
       expect(counts.more).toMatchObject({ kept: counts.asked, lost: 0 });
     },
   );
+
+  it("a pair of Clone's servers and a spare, by their roles: no update that was acknowledged is lost", {
+    timeout: LIMIT,
+  }, async () => {
+    const { server, load } = CLONE;
+    crewOf("clone");
+    await crew.join("server", 3, server);
+    const running = await crew.load(load);
+    // More than two of the three go one after the other, each when the next one has everything.
+    await crew.trouble(running, BLOWS, ["server"], 100, ["kill", "roll", "kill"]);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toMatchObject({ lost: 0 });
+  });
+
+  it("both servers of a pair at once: the spare serves no map but theirs, and no update is lost", {
+    timeout: LIMIT,
+  }, async () => {
+    const { server, load } = CLONE;
+    crewOf("both");
+    const folder = mkdtempSync(join(tmpdir(), "shoal-maps-"));
+    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+    // The first two have the roles before the spare is there.
+    await crew.join("first", 2, server, folder);
+    const running = await crew.load(load);
+    await running.more(50);
+    await crew.join("spare", 1, server, folder);
+    for (let round = 0; round < (LONG ? 20 : 1); round++) {
+      await running.more(50);
+      const both = crew.of("first");
+      await Promise.all(both.map((each) => crew.end(each, false)));
+      await Promise.all(both.map((each) => crew.restart(each)));
+    }
+    await running.more(50);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toMatchObject({ lost: 0 });
+  });
+
+  it("sequenced publishers: a subscriber has every message of those that went in peace, once", {
+    timeout: LIMIT,
+  }, async () => {
+    const { publisher, load } = SEQUENCED;
+    crewOf("sequenced");
+    await crew.join("publisher", 2, publisher);
+    const running = await crew.load(load);
+    await crew.trouble(running, BLOWS, ["publisher"], 100);
+    for (const each of crew.of("publisher")) await crew.end(each, true);
+    const counts = await running.end();
+    expect(counts).toMatchObject({ wrong: 0, errors: {} });
+    const { came, twice } = counts.more as { came: Record<string, number>; twice: number };
+    const published = crew.lastLines.flatMap((line) => {
+      const [, id, last] = /^last (\w+) (\d+)$/.exec(line) ?? [];
+      return id === undefined ? [] : [[id, Number(last)]];
+    });
+    expect(twice).toBe(0);
+    expect(published.length).toBeGreaterThanOrEqual(2);
+    expect(published.map(([id]) => [id, came[id as string]])).toEqual(published);
+  });
+
+  it("last value caches: each value comes by one of them, and a newcomer has the last of each topic", {
+    timeout: LIMIT,
+  }, async () => {
+    const { cache, load } = LAST_VALUE;
+    crewOf("values");
+    const folder = mkdtempSync(join(tmpdir(), "shoal-values-"));
+    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+    await crew.join("cache", 2, cache, folder);
+    const running = await crew.load(load);
+    await crew.trouble(running, BLOWS, ["cache"], 100);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toEqual({ topics: 40, isThere: true });
+  });
+
+  it("proxies at the edge of a cluster: each message that is routed passes, and no other", {
+    timeout: LIMIT,
+  }, async () => {
+    const { edge, load } = EDGE;
+    crewOf("edge");
+    const outside = `${crew.group}-outside`;
+    await crew.join("edge", 2, edge, outside);
+    const running = await crew.load(load, outside);
+    await crew.trouble(running, BLOWS, ["edge"], 100);
+    const counts = await running.end();
+    expectAll(counts, crew.blows);
+    expect(counts.more).toEqual({ others: 0 });
+  });
 });
 
 /** The bar, and a smaller form of it. */

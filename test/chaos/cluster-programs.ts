@@ -144,3 +144,203 @@ for (const [uuid, n] of kept) {
 await report({ kept: kept.length, lost });`,
   ),
 };
+
+export const CLONE = {
+  /**
+   * Takes a role of the pair when one is vacant: the first two members at once, a third when one of them has gone.
+   *
+   * @argument a folder for the maps, of all that shall have a store
+   */
+  server: member(
+    PATTERNS("CloneLmdbStore", "CloneServer"),
+    `await serve();
+for (;;) {
+  const seat = await node.takeRole("map", ["primary", "backup"]).catch(() => process.exitCode ??= 0);
+  if (typeof seat !== "object") break;
+  const other = seat.role === "primary" ? "backup" : "primary";
+  const peer = node.resolver({ has: ["map-" + other], not: ["self"] });
+  const store = args[0] === undefined ? {} : { store: CloneLmdbStore.open(args[0] + "/" + name) };
+  const server = new CloneServer({ ...store, heartbeatInterval: 200, liveness: 3, pair: { role: seat.role, peer } });
+  const inStep = (change) => { if (!node.draining) node.tags(change); };
+  server.events.on("replica:joined", () => inStep({ append: ["in-step-" + (node.resolve("map-" + other)[0]?.id ?? "")] }));
+  server.events.on("replica:left", () => inStep({ replace: node.tags().filter((tag) => !tag.startsWith("in-step-")) }));
+  const endpoint = await server.bind(${ANY});
+  const announced = node.announce({ map: endpoint, ["map-" + seat.role]: endpoint }, server);
+  await new Promise((resolve) => seat.signal.addEventListener("abort", resolve));
+  await announced.withdraw({ timeout: 1_000 });
+}`,
+  ),
+  load: load(
+    PATTERNS("CloneClient"),
+    `await node.start();
+const map = new CloneClient(node.resolver({ has: ["map"] }), { heartbeatInterval: 200, liveness: 3, timeout: 60_000 });
+await map.ready();
+// The one that serves has a backup that has everything, and that is there.
+isCalm = () => {
+  const inStep = node.members().flatMap(({ tags }) => tags.filter((tag) => tag.startsWith("in-step-")));
+  return inStep.some((tag) => node.member(tag.slice(8))?.tags.some((each) => each.startsWith("map/") && each !== "map/spare"));
+};
+const acknowledged = new Map();
+await work(4, async (n, lane) => {
+  await map.set("/" + lane + "/" + (n % 1_000), String(n));
+  acknowledged.set("/" + lane + "/" + (n % 1_000), String(n));
+  return true;
+});
+const late = new CloneClient(node.resolver({ has: ["map"] }), { heartbeatInterval: 200, liveness: 3 });
+await late.ready();
+let lost = 0;
+for (const [key, value] of acknowledged) if (String(late.get(key)) !== value) lost++;
+await report({ keys: acknowledged.size, lost });`,
+  ),
+};
+
+export const SEQUENCED = {
+  publisher: member(
+    PATTERNS("SequencedPublisher"),
+    `const publisher = new SequencedPublisher({ maxQueue: 1_000_000, markInterval: 100 });
+node.announce({ prices: await publisher.bind(${ANY}), replays: await publisher.bindReplay(${ANY}) }, publisher);
+let last = 0;
+const timer = setInterval(() => { for (let i = 0; i < 3; i++) last = publisher.publish("price", String(last + 1)); }, 5);
+// It publishes nothing more before it is withdrawn, since its subscribers leave it then.
+await serve(() => { clearInterval(timer); console.log("last " + publisher.id + " " + last); });`,
+  ),
+  /** What came of each publisher's messages, at once or by a replay, once each. */
+  load: load(
+    PATTERNS("SequencedSubscriber"),
+    `await node.start();
+const subscriber = new SequencedSubscriber({ timeout: 10_000 });
+const came = {};
+let twice = 0;
+const take = ({ publisher, sequence }) => {
+  const all = came[publisher] ??= new Set();
+  if (all.has(sequence)) twice++;
+  all.add(sequence);
+};
+const replays = [];
+const replay = (range) => replays.push(subscriber.replay(range).then(({ messages }) => messages.forEach(take)).catch(() => undefined));
+subscriber.events.on("stream:joined-late", replay).on("gap:detected", replay);
+subscriber.subscribe("price");
+subscriber.connect(node.resolver({ has: ["prices"] }), node.resolver({ has: ["replays"] }));
+await work(1, async () => {
+  for (const message of await subscriber.receiveMany({ timeout: 500 }).catch(() => [])) take(message);
+  return true;
+});
+await Promise.all(replays);
+await report({ twice, came: Object.fromEntries(Object.entries(came).map(([id, all]) => [id, all.size])) });`,
+  ),
+};
+
+export const LAST_VALUE = {
+  /** @argument a folder for the caches' values */
+  cache: member(
+    PATTERNS("LastValueCache"),
+    `const cache = new LastValueCache({ store: args[0] + "/" + name, storeInterval: 20 });
+const [feeds, values] = [await cache.bind("frontend", ${ANY}), await cache.bind("backend", ${ANY})];
+node.announce({ feeds, values }, cache);
+await serve();`,
+  ),
+  /** Publishes values, and waits until each has come by one of the caches; then a newcomer has them all. */
+  load: load(
+    'import { Publisher, Subscriber } from "shoal";',
+    `await node.start();
+const publisher = new Publisher();
+publisher.connect(node.resolver({ has: ["feeds"] }));
+/** The newest value of each topic, whichever cache it came by. */
+async function follow(onValue) {
+  const subscriber = new Subscriber();
+  subscriber.subscribe();
+  subscriber.connect(node.resolver({ has: ["values"] }));
+  const newest = new Map();
+  for await (const [topic, value] of subscriber) {
+    const number = Number(value);
+    const isNew = number > (newest.get(String(topic)) ?? -1);
+    if (isNew) newest.set(String(topic), number);
+    onValue(newest, number, isNew);
+  }
+}
+const waits = new Set();
+let known = new Map();
+/** The newest that has come by both caches. */
+let both = 0;
+void follow((newest, n, isNew) => {
+  known = newest;
+  if (!isNew) both = Math.max(both, n);
+  for (const wait of waits) wait();
+});
+isCalm = () => counts.asked - both < 50;
+await publisher.waitForSubscribers();
+await work(4, (n) => new Promise((resolve, reject) => {
+  const topic = "t" + (n % 40);
+  const limit = setTimeout(reject, 20_000, new Error("no value within 20 s"));
+  const wait = () => {
+    if (!((known.get(topic) ?? -1) >= n)) return;
+    clearTimeout(limit);
+    waits.delete(wait);
+    resolve(true);
+  };
+  waits.add(wait);
+  void publisher.send([topic, String(n)]);
+}));
+const last = new Map(known);
+const isWhole = new Promise((resolve) => void follow((newest) => {
+  if ([...last].every(([topic, value]) => newest.get(topic) === value)) resolve(true);
+}));
+const isThere = await Promise.race([isWhole, new Promise((resolve) => setTimeout(resolve, 10_000, false))]);
+await report({ topics: last.size, isThere });`,
+  ),
+};
+
+export const EDGE = {
+  /** A proxy between the crew's cluster and another one. @argument the other cluster */
+  edge: member(
+    'import { ForwarderProxy } from "shoal/proxy";',
+    `const outside = new ClusterNode({ name, group: args[0] });
+await Promise.all([node.start(), outside.start()]);
+const proxy = new ForwarderProxy({ frontend: { connect: node.resolver({ has: ["prices"] }) }, backend: { bind: ${ANY} } });
+await proxy.start();
+outside.announce({ prices: proxy.endpoints.backend[0] }, proxy);
+await serve(async () => {
+  await outside.drain();
+  await outside.leave();
+});`,
+  ),
+  /** Publishes inside, and waits until each message has come outside, by one edge or another. @argument the other cluster */
+  load: load(
+    'import { Publisher, Subscriber } from "shoal";',
+    `const outside = new ClusterNode({ name, group: args[0] });
+await Promise.all([node.start(), outside.start()]);
+const publisher = new Publisher();
+node.advertise("prices", publisher);
+await publisher.bind(${ANY});
+const subscriber = new Subscriber();
+subscriber.subscribe("routed");
+subscriber.connect(outside.resolver({ has: ["prices"] }));
+const waits = new Map();
+let others = 0;
+/** The newest that has come by both edges. */
+let both = 0;
+let newest = new Set();
+void (async () => {
+  for await (const [topic, n] of subscriber) {
+    if (String(topic) !== "routed") others++;
+    if (newest.has(Number(n))) both = Math.max(both, Number(n));
+    newest.add(Number(n));
+    if (newest.size > 10_000) newest = new Set();
+    waits.get(Number(n))?.();
+  }
+})();
+isCalm = () => counts.asked - both < 50;
+await publisher.waitForSubscribers();
+await work(8, (n) => new Promise((resolve, reject) => {
+  const limit = setTimeout(reject, 20_000, new Error("no message within 20 s"));
+  waits.set(n, () => {
+    clearTimeout(limit);
+    waits.delete(n);
+    resolve(true);
+  });
+  void publisher.send(["routed", String(n)]);
+  void publisher.send(["inside", String(n)]);
+}));
+await report({ others });`,
+  ),
+};

@@ -30,9 +30,10 @@ process.stdin.setEncoding("utf8").on("end", () => process.exit(1));`;
 export function member(imports: string, body: string): string {
   return `${imports}
 ${NODE}
-async function serve() {
+async function serve(before = () => {}) {
   if (node.address === "") await node.start();
   process.stdin.once("data", async () => {
+    await before();
     await node.drain();
     await node.leave();
     process.exit(0);
@@ -49,6 +50,8 @@ ${NODE}
 const counts = { asked: 0, done: 0, wrong: 0, errors: {}, more: {} };
 let isOver = false;
 let enough = Infinity;
+/** Whether the next blow may come. */
+let isCalm = () => true;
 process.stdin.on("data", (text) => {
   if (text.includes("end")) isOver = true;
   else enough = counts.done + Number(text.trim().split("\\n").at(-1));
@@ -65,7 +68,7 @@ async function work(lanes, ask) {
         const why = error.reason ?? error.code ?? String(error);
         counts.errors[why] = (counts.errors[why] ?? 0) + 1;
       }
-      if (counts.done >= enough) {
+      if (counts.done >= enough && isCalm()) {
         enough = Infinity;
         console.log("enough");
       }
@@ -95,6 +98,8 @@ export class Crew {
   readonly members: Member[] = [];
   /** Blows dealt, by their kinds. */
   readonly blows: Record<Blow, number> = { roll: 0, kill: 0, stop: 0 };
+  /** What members that went in peace printed. */
+  readonly lastLines: string[] = [];
   readonly #limit: number;
   readonly #random: Random;
   readonly #children = new Set<Child>();
@@ -146,7 +151,8 @@ export class Crew {
     const { child } = victim;
     if (gracefully) {
       child.tell("drain");
-      const { code, stderr } = await within(child.outcome, `the end of ${victim.name}`, this.#limit);
+      const { code, stdout, stderr } = await within(child.outcome, `the end of ${victim.name}`, this.#limit);
+      this.lastLines.push(...stdout.split("\n"));
       expect({ name: victim.name, code, stderr }).toEqual({ name: victim.name, code: 0, stderr: "" });
     } else await child.kill();
     this.#children.delete(child);

@@ -192,7 +192,7 @@ export class FederatedBroker extends BrokerDriver<FederationEvent, FederationSta
     if (typeof site !== "object" || site === null)
       throw new InvalidArgumentError(`A site has a name, cloud and state; got ${describe(site)}`);
     if (isSources(site)) {
-      // A site's ROUTER has its name as routing id, so nobody has to be told it.
+      // A site's ROUTER has its name as routing id, which comes with the handshake.
       this.#cloud.asked.connect(site.cloud);
       this.#cloud.subscriber.connect(site.state);
       return;
