@@ -17,13 +17,10 @@ else await ask();
 async function broke() {
   const node = new ClusterNode({ name, group });
   const broker = new MajordomoBroker();
-  node.advertise("kitchen", await broker.bind("tcp://127.0.0.1:*"));
+  node.announce({ kitchen: await broker.bind("tcp://127.0.0.1:*") }, broker);
   await node.start();
   process.once("message", async () => {
-    await node.drain(); // From now on it is in no resolver's list.
-    await new Promise((resolve) => setTimeout(resolve, 300)); // Its users get the change, and go elsewhere.
-    await broker.drain();
-    await broker.close();
+    await node.drain(); // It is in no resolver's list, its users go elsewhere, and the broker has finished and closed.
     await node.leave();
     process.disconnect();
   });
