@@ -87,6 +87,59 @@ describe("--connect cluster:NAME", () => {
     await Promise.all(["lvc", "tap"].map((name) => node.untilSaid("left", `shoal-${name}-${process.pid}`)));
   });
 
+  it("is one side of a proxy, which advertises the other one in a cluster of its own", async () => {
+    const [inside, outside] = [newGroup(), newGroup()];
+    await using publisher = new Publisher();
+    const feed = await publisher.bind("tcp://127.0.0.1:*");
+    const node = start(inside, "--advertise", `prices=${feed}`);
+    await node.ready();
+    const frontend = ["--frontend-connect", "cluster:prices", "--frontend-cluster-group", inside];
+    const backend = ["--backend", "tcp://127.0.0.1:*", "--backend-advertise", "prices"];
+    const edge = startWithout(
+      ...["proxy", "forwarder", ...frontend, ...backend, "--backend-cluster-group", outside, "--json"],
+    );
+    const sub = startWithout(
+      ...[
+        "sub",
+        "--subscribe",
+        "price",
+        "--connect",
+        "cluster:prices",
+        "--cluster-group",
+        outside,
+        "--count",
+        "1",
+      ],
+    );
+    await publisher.waitForSubscribers({ topic: "price" });
+    await publisher.send(["wage", "4000"]);
+    await publisher.send(["price", "12"]);
+    expect(await sub.ended).toMatchObject({ code: 0, stdout: Buffer.from("price 12\n") });
+    edge.signal("SIGTERM");
+    const { code, stdout } = await edge.ended;
+    expect([code, JSON.parse(String(stdout)).frontend.in.messages]).toEqual([0, 1]); // The wage stayed inside.
+    await node.untilSaid("left", `shoal-proxy-frontend-${process.pid}`);
+    for (const [args, why] of [
+      [
+        ["--frontend-cluster-group", "x"],
+        "the cluster of the frontend needs --frontend-connect cluster:NAME",
+      ],
+      [["--backend-advertise", "a b"], "a b"],
+    ] as const)
+      expect(
+        await run(
+          "",
+          "proxy",
+          "queue",
+          "--frontend",
+          "tcp://127.0.0.1:*",
+          "--backend",
+          "tcp://127.0.0.1:*",
+          ...args,
+        ),
+      ).toMatchObject({ code: 2, stderr: expect.stringContaining(why) });
+  });
+
   it("is where clone's commands find their server, before it is there and after it went", async () => {
     const group = newGroup();
     const clone = (command: string, ...args: string[]) =>
