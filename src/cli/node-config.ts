@@ -103,14 +103,10 @@ export async function nodeConfigurationOf(
   } as ClusterNodeOptions;
   const clients = await discoveryServerOf(usable.clients, pem, folder, findings);
   const sessions = await sessionServerOf(usable.sessions, folder, findings);
-  if (findings.length === 0) {
-    try {
-      new ClusterNode(options); // Opens nothing.
-    } catch (error) {
-      if (!(error instanceof ShoalError)) throw error;
-      findings.push({ path: pathOf(error.message, given), message: error.message });
-    }
-  }
+  findings.push(...optionFindings({ ...options, scope: undefined, discovery: undefined }));
+  // Each is right by itself: do they go together?
+  const refusal = findings.length === 0 ? refusalOf(options) : undefined;
+  if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
   if (findings.length > 0)
     throw new ConfigurationError(read.problems(findings.map(hider(expanded, read))), pem.states);
   return {
@@ -330,6 +326,28 @@ const OPTION_KEYS = [
   "beats",
   "zre",
 ] as const;
+
+/** What each option is looked at with: a node that may do everything. */
+const ANY_NODE = { name: "any", key: "0".repeat(40), scope: "link", ipv6: true } as const;
+
+/** What a node would refuse of its options, whatever the others are. */
+function optionFindings(options: ClusterNodeOptions): Finding[] {
+  return OPTION_KEYS.flatMap((key) => {
+    const message = options[key] === undefined ? undefined : refusalOf({ ...ANY_NODE, [key]: options[key] });
+    return message === undefined ? [] : [{ path: [key], message }];
+  });
+}
+
+/** Why a node refuses its options; `undefined` where it does not. Opens nothing. */
+function refusalOf(options: ClusterNodeOptions): string | undefined {
+  try {
+    new ClusterNode(options);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ShoalError) return error.message;
+    throw error;
+  }
+}
 
 /** The place of what the library refuses: the key that its message begins with. */
 function pathOf(message: string, given: Readonly<Record<string, unknown>>): Path {

@@ -156,6 +156,22 @@ describe("shoal node check", () => {
     expect(found.join("\n")).not.toContain(key.slice(0, 20));
   });
 
+  it("reports every option that the node would refuse, next to other problems", async () => {
+    const found = await problems(
+      'name: x\nprofile: { probeInterval: -1 }\ndiscovery: ["dns://"]\nports: 5-1\nadvertise: { x: foo }\ntags: [self]\nseeds: [x]\nkey: short\nscope: link\n',
+    );
+    const places = found.map((line) => line.split(": ").slice(0, 2).join(" "));
+    expect(places).toEqual([
+      "2:10 profile",
+      "3:13 discovery[0]",
+      "4:8 ports",
+      "5:12 advertise",
+      "6:7 tags",
+      "7:8 seeds",
+      "8:6 key",
+    ]);
+  });
+
   it("reads the files of keys, and finds one that others may read; --json has line and column", async () => {
     const open = secret(KEYS[0]);
     chmodSync(open, 0o644);
