@@ -30,6 +30,8 @@ export const LINK_BYTES = 4_194_304;
 export const LINK_WINDOW = 4_194_304;
 /** Bytes on their way to a peer beyond which only full batches are sent to it; more than what it acknowledges at once. */
 export const LINK_BEHIND = 524_288;
+/** Slabs of `MAX_BATCH` bytes that all links of the process keep for what they send next. */
+export const MAX_FREE_SLABS = 256;
 /** Bytes that were delivered after which they are acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
 /** ms that an acknowledgement waits for more to acknowledge, unless half of what the sender keeps has come. */

@@ -32,7 +32,12 @@ export interface ConnectionEvents {
 export interface MessageConnection {
   /** Z85: the key that the other end proved; `undefined` where keys are not this protocol's affair. */
   readonly publicKey: string | undefined;
-  /** Takes a message; its bytes are not changed afterwards. What cannot be sent ends the connection. */
+  /**
+   * Whether nothing at this end reads a message any more when the other end has acknowledged it, as where the system has a copy: its
+   * memory is used again then. Default `false`: it never is.
+   */
+  readonly copiesSent?: boolean | undefined;
+  /** Takes a message; its bytes are not changed before they are acknowledged. What cannot be sent ends the connection. */
   send(frames: readonly Uint8Array[]): void;
   /** Ends it, without `onClose`. @param linger ms that what was sent may take to leave */
   close(linger: number): void;

@@ -184,10 +184,12 @@ export class Sending {
     const current = this.#current;
     if (current === undefined) return;
     this.#offered = 0;
+    const connection = current.connection as MessageConnection;
+    const isCopied = connection.copiesSent === true;
     for (;;) {
-      const message = this.window.take(this.#granted);
+      const message = this.window.take(this.#granted, isCopied);
       if (message === undefined) return;
-      (current.connection as MessageConnection).send(message);
+      connection.send(message);
       // It may have ended with that.
       if (this.#current !== current) return;
     }
@@ -213,7 +215,7 @@ export class Sending {
     if (this.state !== "up" || now - this.#usedAt < idle) return;
     this.#disconnect();
     this.state = "idle";
-    this.window.releaseSlab();
+    this.window.releaseSlabs();
   }
 
   /** Gives up what waits. The peer may come back. */
@@ -232,6 +234,7 @@ export class Sending {
     this.#disconnect();
     this.#isSessionUp = false;
     this.#reset();
+    this.window.releaseSlabs();
     this.#settleRoom(true);
   }
 

@@ -18,17 +18,16 @@
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
  */
-import { allocate } from "../../core/memory.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
 import { writeUint } from "./schema.js";
+import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
 import { BATCH_HEADER, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
-/** Bytes of the first slab of a link; each further one is twice as large, up to a batch. */
-const FIRST_SLAB = 2_048;
 /** Bytes around an item in a batch, at most: its kind and its length. */
 const ITEM_OVERHEAD = 5;
+const NO_MEMORY = Buffer.alloc(0);
 /** Batches that were acknowledged and are still in the array. */
 const MAX_GAP = 64;
 
@@ -46,19 +45,28 @@ class Batch {
   /** With headers. */
   bytes = 0;
   /** Where it is in a slab; of an item by reference, the frames. */
-  readonly slab: Buffer;
+  readonly memory: Buffer;
   readonly start: number;
   end: number;
   readonly item: Uint8Array | undefined;
+  readonly slab: WindowSlab | undefined;
   /** Whether it was sent before, in this session. */
   wasSent = false;
 
-  constructor(first: number, slab: Buffer, start: number, end: number, item: Uint8Array | undefined) {
+  constructor(
+    first: number,
+    memory: Buffer,
+    start: number,
+    end: number,
+    item: Uint8Array | undefined,
+    slab: WindowSlab | undefined,
+  ) {
     this.first = first;
-    this.slab = slab;
+    this.memory = memory;
     this.start = start;
     this.end = end;
     this.item = item;
+    this.slab = slab;
   }
 }
 
@@ -79,9 +87,10 @@ export class SendWindow {
   #head = 0;
   #unsent = 0;
   #open: Batch | undefined = undefined;
-  #slab: Buffer | undefined = undefined;
-  #slabEnd = 0;
-  #slabSize = FIRST_SLAB;
+  /** Of the open batch, and its memory. */
+  #slab: WindowSlab | undefined = undefined;
+  #memory: Buffer = NO_MEMORY;
+  readonly #slabs = new WindowSlabs();
   #bytes = 0;
   #inFlight = 0;
 
@@ -124,7 +133,7 @@ export class SendWindow {
     if (size >= ITEM_BY_REFERENCE) this.#offerLarge(kind, item);
     else {
       const at = this.#append(kind, size);
-      (this.#slab as Buffer).set(item, at);
+      this.#memory.set(item, at);
     }
     this.#next += 1;
     return true;
@@ -139,7 +148,7 @@ export class SendWindow {
     const size = headBytes + dataBytes;
     if (!this.#hasRoom(size)) return false;
     const at = this.#append(kind, size);
-    const slab = this.#slab as Buffer;
+    const slab = this.#memory;
     // Mostly some bytes, for which a call into native code takes longer.
     for (let i = 0; i < headBytes; i++) slab[at + i] = head[i] as number;
     writeData(slab, data, at + headBytes);
@@ -157,9 +166,10 @@ export class SendWindow {
    * The next message for this connection.
    *
    * @param window bytes that may be on their way; one batch always may
+   * @param isCopied whether the connection reads nothing any more of what the peer has acknowledged
    * @returns `undefined` where there is none, or no room for it, or it is not full and the peer is behind: an `ack` may make it leave
    */
-  take(window: number): readonly Uint8Array[] | undefined {
+  take(window: number, isCopied: boolean): readonly Uint8Array[] | undefined {
     const batch = this.#batches[this.#unsent];
     if (batch === undefined) return undefined;
     if (this.#inFlight > 0 && this.#inFlight + batch.bytes > window) return undefined;
@@ -172,10 +182,11 @@ export class SendWindow {
     if (batch.wasSent) this.resent += batch.count;
     else this.#everSent = batch.first + batch.count;
     batch.wasSent = true;
-    const { slab, start, end, item } = batch;
-    if (item !== undefined) return [slab, item];
-    slab.writeUInt16BE(batch.count, start + 7);
-    return [slab.subarray(start, end)];
+    const { memory, slab, start, end, item } = batch;
+    if (item !== undefined) return [memory, item];
+    if (!isCopied && slab !== undefined) slab.isPinned = true;
+    memory.writeUInt16BE(batch.count, start + 7);
+    return [memory.subarray(start, end)];
   }
 
   /** @param delivered items of this session that the peer's program has had @returns whether that can be */
@@ -192,6 +203,7 @@ export class SendWindow {
       this.#bytes -= batch.bytes;
       // After a cut they are to be sent again, and were acknowledged by the greeting.
       if (head < this.#unsent) this.#inFlight -= batch.bytes;
+      if (batch.slab !== undefined) this.#slabs.release(batch.slab);
       batches[head] = undefined;
     }
     this.#head = head;
@@ -241,13 +253,12 @@ export class SendWindow {
     this.#acked = 0;
     this.#everSent = 0;
     this.#forgetBatches();
+    this.#slabs.forget();
   }
 
   /** Nothing waits: the memory goes. */
-  releaseSlab(): void {
-    if (this.waiting > 0) return;
-    this.#slab = undefined;
-    this.#slabSize = FIRST_SLAB;
+  releaseSlabs(): void {
+    if (this.waiting === 0) this.#slabs.clear();
   }
 
   #forgetBatches(): void {
@@ -262,23 +273,21 @@ export class SendWindow {
   /** Room for an item in a batch, with its kind and its length before it. @returns where it begins in the slab */
   #append(kind: number, size: number): number {
     let batch = this.#open;
-    let at = this.#slabEnd;
     if (
       batch === undefined ||
-      at - batch.start + size + ITEM_OVERHEAD > MAX_BATCH ||
-      at + size + ITEM_OVERHEAD > (this.#slab as Buffer).length ||
+      batch.end - batch.start + size + ITEM_OVERHEAD > MAX_BATCH ||
+      batch.end + size + ITEM_OVERHEAD > this.#memory.length ||
       batch.count >= MAX_BATCH_ITEMS
-    ) {
+    )
       batch = this.#openBatch(size);
-      at = this.#slabEnd;
-    }
-    const slab = this.#slab as Buffer;
+    let at = batch.end;
+    const slab = this.#memory;
     const before = at;
     slab[at++] = kind;
     if (size < 128) slab[at++] = size;
     else at = writeUint(slab, at, size);
     const end = at + size;
-    this.#slabEnd = end;
+    (this.#slab as WindowSlab).end = end;
     batch.end = end;
     batch.count += 1;
     batch.bytes += end - before;
@@ -287,19 +296,15 @@ export class SendWindow {
   }
 
   #openBatch(size: number): Batch {
-    const needed = BATCH_HEADER + ITEM_OVERHEAD + size;
-    let slab = this.#slab;
-    if (slab === undefined || this.#slabEnd + needed > slab.length) {
-      this.#slabSize = Math.min(MAX_BATCH, Math.max(2 * this.#slabSize, needed));
-      slab = allocate(Math.max(this.#slabSize, needed));
-      this.#slab = slab;
-      this.#slabEnd = 0;
-    }
-    const start = this.#slabEnd;
-    slab[start] = LinkFrame.BATCH;
-    slab.writeUIntBE(this.#next, start + 1, 6);
-    this.#slabEnd = start + BATCH_HEADER;
-    const batch = new Batch(this.#next, slab, start, this.#slabEnd, undefined);
+    const slab = this.#slabs.room(BATCH_HEADER + ITEM_OVERHEAD + size);
+    const { bytes, end: start } = slab;
+    this.#slab = slab;
+    this.#memory = bytes;
+    bytes[start] = LinkFrame.BATCH;
+    bytes.writeUIntBE(this.#next, start + 1, 6);
+    slab.end = start + BATCH_HEADER;
+    slab.batches += 1;
+    const batch = new Batch(this.#next, bytes, start, slab.end, undefined, slab);
     batch.bytes = BATCH_HEADER;
     this.#bytes += BATCH_HEADER;
     this.#batches.push(batch);
@@ -312,7 +317,7 @@ export class SendWindow {
     head[0] = LinkFrame.ITEM;
     head.writeUIntBE(this.#next, 1, 6);
     head[7] = kind;
-    const batch = new Batch(this.#next, head, 0, ITEM_HEADER, item);
+    const batch = new Batch(this.#next, head, 0, ITEM_HEADER, item, undefined);
     batch.count = 1;
     batch.bytes = ITEM_HEADER + item.length;
     this.#bytes += batch.bytes;

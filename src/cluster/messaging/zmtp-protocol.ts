@@ -269,6 +269,7 @@ class RouterConnection implements MessageConnection {
 /** A connection that this node dialled. */
 class DealerConnection implements MessageConnection {
   readonly publicKey: string | undefined;
+  readonly copiesSent: boolean;
   readonly #dealer: Dealer;
   #events: ConnectionEvents | undefined;
 
@@ -283,6 +284,8 @@ class DealerConnection implements MessageConnection {
     const keys = security?.clientFor(target);
     this.#events = events;
     this.publicKey = keys?.serverKey;
+    // A machine of a simulation passes memory on.
+    this.copiesSent = standInContext() === undefined;
     this.#dealer = new Dealer({
       ...OPTIONS,
       context,

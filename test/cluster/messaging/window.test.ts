@@ -102,7 +102,7 @@ class Pair {
   flush(): void {
     if (!this.#isConnected) return;
     for (;;) {
-      const message = this.sender.take(GRANTED);
+      const message = this.sender.take(GRANTED, true);
       if (message === undefined) return;
       this.#there.push({ session: this.sender.session, frames: message.map((frame) => Buffer.from(frame)) });
     }
@@ -267,7 +267,7 @@ describe("the sender's window", () => {
     const window = new SendWindow({ items: 10_000, bytes: 16_777_216 });
     for (let i = 0; i < 2_000; i++) window.offer(2, Buffer.alloc(64));
     const messages: Buffer[] = [];
-    for (let next = window.take(1e9); next !== undefined; next = window.take(1e9))
+    for (let next = window.take(1e9, false); next !== undefined; next = window.take(1e9, false))
       messages.push(Buffer.from(next[0] as Uint8Array));
     expect(messages.map(countOf).reduce((sum, count) => sum + count)).toBe(2_000);
     // The first slabs are small; the rest are full.
@@ -280,14 +280,14 @@ describe("the sender's window", () => {
     const window = new SendWindow({ items: 10, bytes: 1_000_000 });
     const item = Buffer.alloc(ITEM_BY_REFERENCE);
     window.offer(3, item);
-    expect(window.take(1e9)?.[1]).toBe(item);
+    expect(window.take(1e9, false)?.[1]).toBe(item);
   });
 
   it("takes one item of any size, and a second one only where there is room", () => {
     const window = new SendWindow({ items: 10, bytes: 1_000 });
     expect(window.offer(2, Buffer.alloc(5_000))).toBe(true);
     expect(window.offer(2, Buffer.alloc(1))).toBe(false);
-    window.take(1e9);
+    window.take(1e9, false);
     window.ack(1);
     expect(window.offer(2, Buffer.alloc(1))).toBe(true);
   });
@@ -296,19 +296,64 @@ describe("the sender's window", () => {
     const window = new SendWindow({ items: 1_000, bytes: 1_000_000 });
     for (let i = 0; i < 20; i++) window.offer(2, Buffer.alloc(20_000));
     let taken = 0;
-    while (window.take(100_000) !== undefined) taken += 1;
+    while (window.take(100_000, false) !== undefined) taken += 1;
     expect(taken).toBe(4);
     window.ack(2);
-    expect(window.take(100_000)).toBeDefined();
-    expect(window.take(100_000)).toBeDefined();
-    expect(window.take(100_000)).toBeUndefined();
+    expect(window.take(100_000, false)).toBeDefined();
+    expect(window.take(100_000, false)).toBeDefined();
+    expect(window.take(100_000, false)).toBeUndefined();
+  });
+
+  /** Memory of what 20 windows' worth of items leave in, each acknowledged before the next. */
+  function memoryOfRounds(isCopied: boolean): Set<ArrayBufferLike> {
+    const window = new SendWindow({ items: 10_000, bytes: 4_194_304 });
+    const memory = new Set<ArrayBufferLike>();
+    let items = 0;
+    for (let round = 0; round < 20; round++) {
+      while (window.waitingBytes < 500_000) {
+        window.offer(2, Buffer.alloc(1_000));
+        items += 1;
+      }
+      for (let next = window.take(1e9, isCopied); next !== undefined; next = window.take(1e9, isCopied))
+        memory.add((next[0] as Uint8Array).buffer);
+      expect(window.ack(items)).toBe(true);
+    }
+    return memory;
+  }
+
+  it("uses memory again when what was in it is acknowledged, where the connection has a copy", () => {
+    expect(memoryOfRounds(true).size).toBeLessThan(20);
+    expect(memoryOfRounds(false).size).toBeGreaterThan(100);
+  });
+
+  it("does not write to memory that a connection without a copy was given, when a later one has copies", () => {
+    const window = new SendWindow({ items: 10_000, bytes: 4_194_304 });
+    window.offer(2, Buffer.alloc(100, "a"));
+    const [first] = window.take(1e9, false) as [Uint8Array];
+    const sent = Buffer.from(first);
+    window.disconnected();
+    expect(window.resume(0, 0)).toBe(true);
+    window.take(1e9, true);
+    window.ack(1);
+    for (let i = 0; i < 100; i++) window.offer(2, Buffer.alloc(1_000, "b"));
+    expect(sent.equals(first)).toBe(true);
+  });
+
+  it("does not write to memory of messages that were given up and may be on their way", () => {
+    const window = new SendWindow({ items: 10_000, bytes: 4_194_304 });
+    window.offer(2, Buffer.alloc(100, "a"));
+    const [first] = window.take(1e9, true) as [Uint8Array];
+    const sent = Buffer.from(first);
+    window.reset();
+    for (let i = 0; i < 100; i++) window.offer(2, Buffer.alloc(1_000, "b"));
+    expect(sent.equals(first)).toBe(true);
   });
 
   it("refuses an acknowledgement of what was not sent", () => {
     const window = new SendWindow(LIMITS);
     window.offer(2, Buffer.alloc(1));
     expect(window.ack(1)).toBe(false);
-    window.take(1e9);
+    window.take(1e9, false);
     expect(window.ack(2)).toBe(false);
     expect(window.ack(1)).toBe(true);
     expect(window.resume(0, 0)).toBe(false);
@@ -351,7 +396,11 @@ describe("a peer that is behind", () => {
       expect(window.offer(2, item)).toBe(true);
       given += 1;
       const counts: number[] = [];
-      for (let message = window.take(8 * LINK_BEHIND); message; message = window.take(8 * LINK_BEHIND))
+      for (
+        let message = window.take(8 * LINK_BEHIND, false);
+        message;
+        message = window.take(8 * LINK_BEHIND, false)
+      )
         counts.push(countOf(message[0] as Buffer));
       sent += counts.reduce((sum, count) => sum + count, 0);
       return counts;
@@ -366,7 +415,7 @@ describe("a peer that is behind", () => {
     // What it acknowledges makes the rest leave.
     expect(window.hasUnsent).toBe(true);
     expect(window.ack(acked)).toBe(true);
-    expect(countOf(window.take(8 * LINK_BEHIND)?.[0] as Buffer)).toBe(1);
+    expect(countOf(window.take(8 * LINK_BEHIND, false)?.[0] as Buffer)).toBe(1);
     expect(window.hasUnsent).toBe(false);
   });
 });

@@ -1,0 +1,92 @@
+/**
+ * Memory of the batches that a link sends: used again once its peer has acknowledged all that was in it.
+ *
+ *   free ──take──> current: filled front to back ──> full ──all batches acknowledged──> free
+ *                     ^ all batches acknowledged: from the front again
+ *
+ * A slab for each batch would be as many bytes of external memory as are sent. V8 marks the whole heap for each 16 to 32 MiB of those,
+ * the sooner the smaller the program's heap is, and each slab is fresh memory for the processor (docs/performance.md).
+ *
+ * A slab stays with its link: a peer that acknowledges what it did not get reads later messages to itself, and nobody else's.
+ */
+import { allocate } from "../../core/memory.js";
+import { MAX_BATCH, MAX_FREE_SLABS } from "./bounds.js";
+
+/** Bytes of the first slab of a link; each further one is twice as large, up to a batch. */
+const FIRST_SLAB = 2_048;
+
+/** Slabs that are free, of all links. */
+let freeOfAll = 0;
+
+export class WindowSlab {
+  readonly bytes: Buffer;
+  /** Where the next batch begins. */
+  end = 0;
+  /** Batches in it that were not acknowledged. */
+  batches = 0;
+  /** Somebody may read it after the peer has acknowledged what is in it. */
+  isPinned = false;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+}
+
+export class WindowSlabs {
+  #current: WindowSlab | undefined = undefined;
+  #size = FIRST_SLAB;
+  readonly #free: WindowSlab[] = [];
+
+  /** The current slab, with room for so many bytes more. @param needed bytes of a batch with its first item */
+  room(needed: number): WindowSlab {
+    const current = this.#current;
+    if (current !== undefined) {
+      if (current.batches === 0 && !current.isPinned) current.end = 0;
+      if (current.end + needed <= current.bytes.length) return current;
+      this.#current = undefined;
+      this.#reuse(current);
+    }
+    const next = this.#next(needed);
+    this.#current = next;
+    return next;
+  }
+
+  /** A batch of it was acknowledged. */
+  release(slab: WindowSlab): void {
+    slab.batches -= 1;
+    if (slab !== this.#current) this.#reuse(slab);
+  }
+
+  /** What is in the slabs is given up, and may be read by others yet. */
+  forget(): void {
+    this.#current = undefined;
+  }
+
+  /** The link is idle, or gone. */
+  clear(): void {
+    this.#current = undefined;
+    this.#size = FIRST_SLAB;
+    freeOfAll -= this.#free.length;
+    this.#free.length = 0;
+  }
+
+  #next(needed: number): WindowSlab {
+    this.#size = Math.min(MAX_BATCH, Math.max(2 * this.#size, needed));
+    if (this.#size === MAX_BATCH && needed <= MAX_BATCH) {
+      const free = this.#free.pop();
+      if (free !== undefined) {
+        freeOfAll -= 1;
+        return free;
+      }
+    }
+    return new WindowSlab(allocate(Math.max(this.#size, needed)));
+  }
+
+  #reuse(slab: WindowSlab): void {
+    if (slab.batches > 0 || slab.isPinned || slab.bytes.length !== MAX_BATCH) return;
+    if (freeOfAll >= MAX_FREE_SLABS) return;
+    slab.end = 0;
+    this.#free.push(slab);
+    freeOfAll += 1;
+  }
+}
