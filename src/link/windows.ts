@@ -4,13 +4,17 @@
  *   |<----------------------- size ---------------------->|
  *   | unread: came, not read | read, not granted | allowed |
  *
- * Credit is granted when half of the window was read: one small frame for many of data. A window that was half read within two
- * round trips is too small for the rate, and is doubled, up to `maxWindow` and what is left of the link's budget. The shortest
- * round trip counts, not the last one: otherwise the queue that a large window makes would ask for a larger window.
+ * Credit is granted when half of the window was read: one small frame for many of data. A window that is smaller than what is read in
+ * three round trips is doubled, up to `maxWindow` and what is left of the link's budget. Two never stop the sender: half of the window is
+ * under way while the credit for the other half is; the third is for ends that are late. More would be a queue in the system's buffers,
+ * which delays all channels. The shortest round trip counts, not the last one: otherwise the queue that a large window makes would ask
+ * for a larger window.
  */
 
 /** ms of a round trip, at least: what two processes need to be scheduled. */
 const SHORTEST_ROUND_TRIP = 0.25;
+/** Round trips whose bytes a window has, at least. */
+const WINDOW_ROUND_TRIPS = 3;
 
 /** Bytes that all windows of a link have together. */
 export class WindowBudget {
@@ -82,7 +86,9 @@ export class ReceiveWindow {
     this.#ungranted += bytes;
     if (2 * this.#ungranted < this.#size) return 0;
     let granted = this.#ungranted;
-    const isFast = now - this.#grantedAt < 2 * Math.max(roundTrip, SHORTEST_ROUND_TRIP);
+    const elapsed = now - this.#grantedAt;
+    const isFast =
+      elapsed * this.#size < WINDOW_ROUND_TRIPS * granted * Math.max(roundTrip, SHORTEST_ROUND_TRIP);
     const more = Math.min(this.#size, maxWindow - this.#size);
     if (isFast && Number.isFinite(roundTrip) && more > 0 && budget.reserve(more)) {
       this.#size += more;

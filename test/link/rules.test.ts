@@ -502,6 +502,14 @@ describe("a window that grows", () => {
     expect(worst).toBeLessThan(5);
   });
 
+  it("is no larger than a fast way needs: a queue of a millisecond at most", () => {
+    for (const rate of [500_000, 1_000_000, 2_000_000]) {
+      const { worst, carried } = busyWay(rate, 0.1, 120);
+      expect(carried).toBeGreaterThan(0.98);
+      expect(worst).toBeLessThan(1);
+    }
+  });
+
   it("is as large as a long way needs, with a queue or without", () => {
     expect(busyWay(100_000, 20, 1_500).window).toBe(4_194_304);
   });
