@@ -6,14 +6,16 @@
  * Each direction has a key of its own, and counts its records from 0 in the nonce: 00000000, number 8. So a record that is
  * changed, left out, repeated or sent back does not open.
  */
-import { createCipheriv, createDecipheriv } from "node:crypto";
-import { allocate } from "../core/memory.js";
+import { createCipheriv, createDecipheriv, type DecipherGCM } from "node:crypto";
 
 const CIPHER = "aes-256-gcm";
 const RECORD_HEAD = 4;
 const TAG = 16;
 /** Bytes in a record, before they are encrypted. */
 const MAX_RECORD = 65_536;
+/** Parts of a record that is being read, at most. */
+const MAX_PARTS = 64;
+const DOES_NOT_OPEN = "a record does not open";
 /** Records of a key; the link ends then. 256 TiB. */
 const MAX_RECORDS = 0xffff_ffff;
 
@@ -75,14 +77,21 @@ export class RecordSealer {
   }
 }
 
-/** Opens what comes. */
+/**
+ * Opens what comes. It is decrypted chunk by chunk, so a record is neither put together nor copied first; what that gives is handed on
+ * when the tag is found right.
+ */
 export class RecordOpener {
   readonly #key: Buffer;
   readonly #counter = new Counter();
   readonly #head = Buffer.alloc(RECORD_HEAD);
   #headBytes = 0;
-  #record: Buffer | undefined = undefined;
-  #recordBytes = 0;
+  /** Of the record that is being read: bytes of cipher text that are to come, and what the others gave. */
+  #decipher: DecipherGCM | undefined = undefined;
+  #left = 0;
+  #opened: Buffer[] = [];
+  readonly #tag = Buffer.alloc(TAG);
+  #tagBytes = 0;
 
   constructor(key: Buffer) {
     this.#key = key;
@@ -92,7 +101,7 @@ export class RecordOpener {
   open(chunk: Buffer, onBytes: (bytes: Buffer) => void): string | undefined {
     let at = 0;
     while (at < chunk.length) {
-      if (this.#record === undefined) {
+      if (this.#decipher === undefined) {
         const taken = Math.min(RECORD_HEAD - this.#headBytes, chunk.length - at);
         chunk.copy(this.#head, this.#headBytes, at, at + taken);
         this.#headBytes += taken;
@@ -100,33 +109,50 @@ export class RecordOpener {
         if (this.#headBytes < RECORD_HEAD) return undefined;
         const length = this.#head.readUInt32BE(0);
         if (length < 1 || length > MAX_RECORD) return `a record of ${length} bytes`;
-        this.#record = allocate(length + TAG);
-        this.#recordBytes = 0;
+        if (!this.#begin(length)) return DOES_NOT_OPEN;
       }
-      const taken = Math.min(this.#record.length - this.#recordBytes, chunk.length - at);
-      chunk.copy(this.#record, this.#recordBytes, at, at + taken);
-      this.#recordBytes += taken;
+      const decipher = this.#decipher as unknown as DecipherGCM;
+      if (this.#left > 0) {
+        const taken = Math.min(this.#left, chunk.length - at);
+        this.#opened.push(decipher.update(chunk.subarray(at, at + taken)));
+        this.#left -= taken;
+        at += taken;
+        // One that comes byte by byte is no array of as many Buffers.
+        if (this.#opened.length >= MAX_PARTS) this.#opened = [Buffer.concat(this.#opened)];
+      }
+      const taken = Math.min(TAG - this.#tagBytes, chunk.length - at);
+      chunk.copy(this.#tag, this.#tagBytes, at, at + taken);
+      this.#tagBytes += taken;
       at += taken;
-      if (this.#recordBytes < this.#record.length) return undefined;
-      const bytes = this.#openOne(this.#record);
-      if (bytes === undefined) return "a record does not open";
-      this.#record = undefined;
-      this.#headBytes = 0;
-      onBytes(bytes);
+      if (this.#tagBytes < TAG) return undefined;
+      const opened = this.#end(decipher);
+      if (opened === undefined) return DOES_NOT_OPEN;
+      for (const bytes of opened) onBytes(bytes);
     }
     return undefined;
   }
 
-  #openOne(record: Buffer): Buffer | undefined {
+  /** @returns whether the key is good for another record */
+  #begin(length: number): boolean {
     const nonce = this.#counter.next();
-    if (nonce === undefined) return undefined;
-    const decipher = createDecipheriv(CIPHER, this.#key, nonce);
-    decipher.setAAD(this.#head);
-    decipher.setAuthTag(record.subarray(record.length - TAG));
-    const bytes = decipher.update(record.subarray(0, record.length - TAG));
+    if (nonce === undefined) return false;
+    this.#decipher = createDecipheriv(CIPHER, this.#key, nonce);
+    this.#decipher.setAAD(this.#head);
+    this.#left = length;
+    return true;
+  }
+
+  /** @returns `undefined` for a tag that is wrong */
+  #end(decipher: DecipherGCM): Buffer[] | undefined {
+    const opened = this.#opened;
+    decipher.setAuthTag(this.#tag);
+    this.#decipher = undefined;
+    this.#opened = [];
+    this.#headBytes = 0;
+    this.#tagBytes = 0;
     try {
       decipher.final();
-      return bytes;
+      return opened;
     } catch {
       return undefined;
     }

@@ -212,6 +212,21 @@ describe("records", () => {
     expect(opened(again, first as Buffer)).toBe("a record does not open");
   });
 
+  it("are handed on when their tag is found right, and not before", () => {
+    const [sealer, opener] = make();
+    const body = randomBytes(50_000);
+    const record = Buffer.concat(sealer.seal([body]) ?? []);
+    const got: Buffer[] = [];
+    for (const byte of record.subarray(0, -1)) {
+      expect(opener.open(Buffer.from([byte]), (piece) => got.push(piece))).toBeUndefined();
+      expect(got.length).toBe(0);
+    }
+    expect(opener.open(record.subarray(-1), (piece) => got.push(piece))).toBeUndefined();
+    expect(Buffer.concat(got).equals(body)).toBe(true);
+    // What came byte by byte is no Buffer for each of them.
+    expect(got.length).toBeLessThan(100);
+  });
+
   it("of no bytes, or more than fit, are refused before memory is taken", () => {
     for (const length of [0, 65_537, 0xffff_ffff]) {
       const head = Buffer.alloc(4);
