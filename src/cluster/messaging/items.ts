@@ -237,6 +237,9 @@ export function encodeAgain(): Buffer {
 /** Reads an item from its front. What is short or malformed makes it `failed`, and all that is read from then on is empty. */
 export class ItemReader {
   item: Buffer = EMPTY;
+  /** Where the item is: asked for once for all items of a batch, since each of the two is a call into the runtime. */
+  #memory: ArrayBufferLike = EMPTY.buffer;
+  #base = EMPTY.byteOffset;
   at = 0;
   end = 0;
   failed = false;
@@ -245,7 +248,11 @@ export class ItemReader {
   nameEnd = 0;
 
   start(item: Buffer, at: number, end: number = item.length): void {
-    this.item = item;
+    if (item !== this.item) {
+      this.item = item;
+      this.#memory = item.buffer;
+      this.#base = item.byteOffset;
+    }
     this.at = at;
     this.end = end;
     this.failed = false;
@@ -331,8 +338,8 @@ export class ItemReader {
   }
 
   rest(): Buffer {
-    const { item, at } = this;
-    return slice(item.buffer, item.byteOffset + at, this.end - at);
+    const { at } = this;
+    return slice(this.#memory, this.#base + at, this.end - at);
   }
 }
 
