@@ -232,6 +232,12 @@ function writeDetails(out: Writer, details: Details): void {
   for (const endpoint of details.endpoints) out.text(endpoint);
 }
 
+/** Updates that are kept by their bytes, and as many of before them; bytes of one: the details of a node, and its head. */
+const RECENT_UPDATES = 256;
+const RECENT_BYTES = 1_100;
+let recent = new Map<string, Update>();
+let before = new Map<string, Update>();
+
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Reads; past the end everything is 0 or empty, and `short` is set. */
@@ -297,6 +303,10 @@ class Reader {
       this.garbled = true;
       return "";
     }
+  }
+  /** The bytes from a place up to here, a character each. */
+  since(start: number): string {
+    return this.#bytes.toString("latin1", start, this.at);
   }
   /** A copy of the next `length` bytes. */
   data(length: number): Uint8Array {
@@ -416,10 +426,11 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
   if (length > MAX_UPDATES) return "updates";
   const updates: Update[] = [];
   for (let i = 0; i < length; i++) {
+    const begins = input.at;
     const kind = input.u8();
     const part = input.part(input.u16());
     if (input.short) return "truncated";
-    const found = readUpdate(kind, part);
+    const found = readRecent(kind, part, input.since(begins));
     if (typeof found === "string") return found;
     if (found !== undefined) updates.push(found);
   }
@@ -439,6 +450,26 @@ export function decodeBody(bytes: Buffer): Packet | Junk {
     updates,
     data,
   );
+}
+
+/**
+ * The same, read once while it is recent: gossip brings an update several times, and each synchronization of a start that many make
+ * at once brings most of them again. Updates are never changed, so one is as good as a copy.
+ *
+ * @param bytes of the update, a character each: equal bytes are equal updates
+ */
+function readRecent(kind: number, input: Reader, bytes: string): Update | Junk | undefined {
+  const known = recent.get(bytes) ?? before.get(bytes);
+  if (known !== undefined) return known;
+  const found = readUpdate(kind, input);
+  if (found !== undefined && typeof found !== "string" && bytes.length <= RECENT_BYTES) {
+    if (recent.size >= RECENT_UPDATES) {
+      before = recent;
+      recent = new Map();
+    }
+    recent.set(bytes, found);
+  }
+  return found;
 }
 
 /** @returns `undefined` for an update of a later version */
