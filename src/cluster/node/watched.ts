@@ -2,8 +2,10 @@
 
 /** Nodes that watch one: as many streams does each node keep, and as many are kept to it. */
 const WATCHED = 3;
-/** ms between a change of members and a look at whom this node watches: streams cost more than packets while many join. */
+/** ms without a change of members before it looks whom this node watches: while many join, each change makes other streams of these. */
 const WATCH_DELAY = 500;
+/** ms after the first change, at most. */
+const LONGEST_DELAY = 2_000;
 
 interface Watchable {
   readonly id: string;
@@ -29,10 +31,13 @@ function isBefore(self: string, a: string, b: string): boolean {
   return aWraps === bWraps ? a < b : bWraps;
 }
 
-/** Looks whom this node watches, a while after members have changed. */
+/** Looks whom this node watches, when members have changed and do so no more. */
 export class Watcher {
   readonly #look: () => void;
   #timer: NodeJS.Timeout | undefined;
+  /** When it looks at the latest, and when no further change comes. */
+  #latest = 0;
+  #due = 0;
   #stopped = false;
 
   constructor(look: () => void) {
@@ -41,11 +46,26 @@ export class Watcher {
 
   /** Members have changed; many changes are one look. */
   lookSoon(): void {
-    if (this.#timer !== undefined || this.#stopped) return;
+    if (this.#stopped) return;
+    const now = performance.now();
+    if (this.#timer === undefined) {
+      this.#latest = now + LONGEST_DELAY;
+      this.#wait(WATCH_DELAY);
+    }
+    this.#due = Math.min(now + WATCH_DELAY, this.#latest);
+  }
+
+  #wait(ms: number): void {
     this.#timer = setTimeout(() => {
+      const left = this.#due - performance.now();
+      // Timers may come a fraction of a millisecond early.
+      if (left >= 1) {
+        this.#wait(left);
+        return;
+      }
       this.#timer = undefined;
       this.#look();
-    }, WATCH_DELAY);
+    }, ms);
   }
 
   stop(): void {
