@@ -41,6 +41,42 @@ describe("joining", () => {
     expect(time).toBeGreaterThanOrEqual(0);
     expect(time).toBeLessThanOrEqual(2_000);
   });
+
+  it("forty at once meet by datagrams: streams between all of them would cost more than what they carry", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const world = new World({ seed, counts: true });
+      world.start(40);
+      const time = world.runUntil(() => world.agree(), 10_000, 1);
+      expect(time, `seed ${seed}`).toBeGreaterThanOrEqual(0);
+      expect(time, `seed ${seed}`).toBeLessThanOrEqual(100);
+      const bytes = world.nodes.map(({ streamBytes }) => streamBytes).reduce((sum, each) => sum + each, 0);
+      expect(bytes / 40, `seed ${seed}: bytes a node over streams`).toBeLessThanOrEqual(1_000);
+    }
+  });
+
+  it("a newcomer's exchange that overtakes its ack is answered when the ack comes, and not before", () => {
+    const world = cluster(3);
+    const [node] = world.nodes as [SimulatedNode];
+    const sent: Packet[] = [];
+    const transmit = world.transmit.bind(world);
+    world.transmit = (from, address, packet, overStream) => {
+      if (address === "new") sent.push(packet);
+      else transmit(from, address, packet, overStream);
+    };
+    const id = "ab".repeat(16);
+    const alive = Update.alive(id, 1_900_000_000_000, 0, "new@host", "new", 0, 0);
+    const receive = (type: PacketType, seq: number, buckets?: Uint32Array): void => {
+      const packet = new Packet(type, id, alive.start, 0, 0, seq, 0, 0, "", "", buckets, undefined, [alive]);
+      world.act(node, (rules, now) => rules.onPacket(now, packet, "new", false));
+    };
+    receive(PacketType.SYNC, 0, new Uint32Array(64));
+    expect(sent.map(({ type }) => type)).toEqual([PacketType.PING]);
+    receive(PacketType.ACK, (sent[0] as Packet).seq);
+    const entries = sent.filter(({ type }) => type === PacketType.ENTRIES);
+    expect(entries.flatMap(({ updates }) => updates.map((update) => update.name))).toEqual(
+      expect.arrayContaining(world.nodes.map(({ name }) => name)),
+    );
+  });
 });
 
 describe("a difference that gossip left", () => {

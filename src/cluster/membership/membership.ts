@@ -221,6 +221,11 @@ export class Membership {
     return this.#context.members.live.length > 0 || this.#strangers.pending(1).length > 0;
   }
 
+  /** Nodes that are being met: challenged, and no members yet. */
+  get newcomers(): number {
+    return this.#strangers.newcomers;
+  }
+
   /** A packet that says who this node is, and nothing else: the first one on a stream. */
   greeting(): Packet {
     return this.#transmitter.packet(PacketType.GOSSIP, 0, 0, 0, "", "", NO_UPDATES);

@@ -215,6 +215,7 @@ export class Receiver {
   }
 
   #onAck(from: Member, packet: Packet, address: string): void {
+    this.#strangers.onMemberAck(packet, address);
     if (this.#survey.onAck(this.#context.now, from, packet.seq, packet.flags)) return;
     if (this.#dialer.answered(packet.seq)) {
       this.#prober.answered(this.#context.now, from);

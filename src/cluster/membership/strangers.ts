@@ -22,6 +22,8 @@ interface Newcomer {
   readonly seq: number;
   /** When it was challenged. */
   readonly at: number;
+  /** Of a synchronization that came before its ack: it is answered then. */
+  buckets: Uint32Array | undefined;
 }
 
 export class Strangers {
@@ -72,10 +74,11 @@ export class Strangers {
       if (packet.type === PacketType.PING && !this.#context.provesNodes)
         this.#transmitter.ack(packet, address, overStream, this.#introduction(packet.from));
       if (own === undefined || own.start !== packet.start) this.#context.refuse("stranger");
-      else this.#challenge(own, address);
+      else this.#challenge(own, address, packet.buckets);
       return undefined;
     }
-    const alive = own ?? this.#newcomers.get(packet.from)?.update;
+    const newcomer = this.#newcomers.get(packet.from);
+    const alive = own ?? newcomer?.update;
     this.#newcomers.delete(packet.from);
     if (alive !== undefined) this.#updates.apply(alive, true);
     const member = this.#context.members.get(packet.from);
@@ -90,10 +93,28 @@ export class Strangers {
     // of many would be as many exchanges each.
     if (packet.type !== PacketType.ACK) return member;
     const { random, members, established, profile } = this.#context;
-    if (!established)
-      this.#synchronizer.request(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
-    else if (random() < ADMITTERS / members.size) this.#synchronizer.request(address, 0);
+    // What it asked for is an exchange, too.
+    if (newcomer?.buckets !== undefined) this.#synchronizer.onSync(newcomer.buckets, address);
+    else if (!established)
+      this.#synchronizer.meet(address, this.#exchanges++ < FIRST_EXCHANGES ? 0 : profile.probeTimeout);
+    else if (random() < ADMITTERS / members.size) this.#synchronizer.meet(address, 0);
     return member;
+  }
+
+  /** Those that were lately challenged, and have not acked. */
+  get newcomers(): number {
+    const { now, profile } = this.#context;
+    let count = 0;
+    for (const { at } of this.#newcomers.values()) if (now - at < profile.probeTimeout) count += 1;
+    return count;
+  }
+
+  /** One that gossip made a member meanwhile acks its challenge: what it asked for before is answered. */
+  onMemberAck(packet: Packet, address: string): void {
+    const newcomer = this.#newcomers.get(packet.from);
+    if (newcomer?.seq !== packet.seq) return;
+    this.#newcomers.delete(packet.from);
+    if (newcomer.buckets !== undefined) this.#synchronizer.onSync(newcomer.buckets, address);
   }
 
   /** Addresses of some that are just being met. */
@@ -124,7 +145,7 @@ export class Strangers {
     return this.#dialer.answered(packet.seq) || this.#newcomers.get(packet.from)?.seq === packet.seq;
   }
 
-  #challenge(update: Update, address: string): void {
+  #challenge(update: Update, address: string, buckets: Uint32Array | undefined): void {
     const before = this.#newcomers.get(update.id);
     if (before === undefined && this.#newcomers.size >= MAX_NEWCOMERS) {
       const [oldest] = this.#newcomers.keys();
@@ -132,10 +153,18 @@ export class Strangers {
       this.#context.refuse("newcomers");
     }
     // Once at a time, or two who do not know each other would ask without end.
-    if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) return;
+    if (before !== undefined && this.#context.now - before.at < this.#context.profile.probeTimeout) {
+      before.buckets = buckets ?? before.buckets;
+      return;
+    }
     const seq = before?.seq ?? this.#prober.nextSeq();
     this.#newcomers.delete(update.id);
-    this.#newcomers.set(update.id, { update, seq, at: this.#context.now });
+    this.#newcomers.set(update.id, {
+      update,
+      seq,
+      at: this.#context.now,
+      buckets: buckets ?? before?.buckets,
+    });
     const ping = this.#transmitter.packet(PacketType.PING, seq, 0, 0, "", "", this.#introduction(update.id));
     this.#context.effects.send(address, ping, this.#context.provesNodes);
   }

@@ -3,8 +3,9 @@
  *
  *   SYNC, 64 digests ─> ENTRIES of what differs, and which are wanted ─> ENTRIES of those
  *
- * Where a difference is repaired, SYNC goes as a datagram and over a stream by turns, and what is little is answered in the same way: between
- * busy processes a stream takes many turns of both until it is open. Where nodes have keys of their own, only a stream proves them.
+ * The first exchanges of a node go by datagram, and those that repair a difference by datagram and over a stream by turns; what fits
+ * a few datagrams is answered in the same way. Between busy processes a stream takes many turns of both until it is open, and where many
+ * start at once, each with each, streams cost more than all that they carry. Where nodes have keys of their own, only a stream proves them.
  */
 import { MAX_STREAM_PACKET, MAX_UPDATES } from "../bounds.js";
 import { shortId } from "../identity.js";
@@ -12,7 +13,7 @@ import { type Packet, PacketType, Update } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import { type Context, pick } from "./context.js";
 import { isWanted } from "./digest.js";
-import { aliveOf, type Member, MemberState, type Members } from "./members.js";
+import { aliveOf, type Member, MemberState } from "./members.js";
 import type { Transmitter } from "./transmitter.js";
 import type { Updates } from "./updates.js";
 
@@ -23,6 +24,11 @@ const YOUNG = 3;
 const PATIENCE = 2;
 /** Bytes of a packet that are not updates. */
 const HEAD = 64;
+/** ms between meeting one and asking it, and those that are asked then. */
+const MEET_DELAY = 10;
+const MAX_MET = 3;
+/** Datagrams that answer one: the members of a host, say. What is more goes over a stream. */
+const MAX_DATAGRAMS = 12;
 
 export class Synchronizer {
   readonly #context: Context;
@@ -33,6 +39,9 @@ export class Synchronizer {
   #lastSync = Number.NEGATIVE_INFINITY;
   /** Since when every packet had another digest. */
   #differsSince = NEVER;
+  /** Those that are to be asked, and when. */
+  #met: string[] = [];
+  #meetAt = NEVER;
   /** How the last one that repairs went. */
   #wasDatagram = false;
 
@@ -45,7 +54,7 @@ export class Synchronizer {
   }
 
   get wake(): number {
-    return this.#nextSync;
+    return Math.min(this.#nextSync, this.#meetAt);
   }
 
   /** ms for which this node's picture has differed from what it heard of others; 0: they are the same. */
@@ -55,9 +64,11 @@ export class Synchronizer {
       : Math.max(0, now - this.#differsSince);
   }
 
-  /** The next one in turn is at this time. */
+  /** The next one in turn is at this time; those that were met are not asked any more. */
   schedule(at: number): void {
     this.#nextSync = at;
+    this.#met = [];
+    this.#meetAt = NEVER;
   }
 
   /** The process stood still. */
@@ -88,12 +99,37 @@ export class Synchronizer {
     return now - this.#startedAt < YOUNG * settle ? Math.min(settle, 1.5 * gossipInterval) : settle;
   }
 
-  /** With anybody, now and then. */
   tick(now: number): void {
+    if (now >= this.#meetAt) {
+      const met = this.#met;
+      this.#met = [];
+      this.#meetAt = NEVER;
+      if (!this.#context.left) for (const address of met) this.request(address, 0, false);
+    }
+    if (now >= this.#nextSync) this.#onTurn(now);
+  }
+
+  /** With anybody, now and then. */
+  #onTurn(now: number): void {
     const { live } = this.#context.members;
     this.#nextSync = now + this.#context.profile.syncInterval * (0.75 + 0.5 * this.#context.random());
     const member = pick(live, this.#context.random);
     if (member !== undefined && !this.#context.left) this.request(member.address, 0);
+  }
+
+  /**
+   * Asks one that was just met, shortly: who starts meets several at once, and these meet others meanwhile. @param apart ms since the
+   * exchange before, at least
+   */
+  meet(address: string, apart: number): void {
+    if (this.#context.provesNodes) {
+      this.request(address, apart);
+      return;
+    }
+    const { now } = this.#context;
+    if (now - this.#lastSync < apart || this.#met.length >= MAX_MET) return;
+    this.#met.push(address);
+    this.#meetAt = Math.min(this.#meetAt, now + MEET_DELAY);
   }
 
   /** Asks for what differs. @param apart ms since the one before, at least */
@@ -124,14 +160,12 @@ export class Synchronizer {
   }
 
   #sendEntries(address: string, buckets: readonly [number, number], wanted: readonly [number, number]): void {
-    const chunks = entriesFor(
-      this.#context.members,
-      buckets,
-      this.#transmitter.ownAlive(),
-      this.#transmitter.ownDetails(),
-    );
-    const overStream =
-      this.#context.overStream || chunks.length > 1 || !fitsDatagram(chunks[0] as readonly Update[]);
+    let overStream = this.#context.overStream;
+    let chunks = this.#entries(buckets, overStream ? MAX_STREAM_PACKET : MAX_BODY);
+    if (!overStream && chunks.length > MAX_DATAGRAMS) {
+      overStream = true;
+      chunks = this.#entries(buckets, MAX_STREAM_PACKET);
+    }
     for (let i = 0; i < chunks.length; i++) {
       const isLast = i === chunks.length - 1 ? 1 : 0;
       const updates = chunks[i] as readonly Update[];
@@ -143,46 +177,42 @@ export class Synchronizer {
       );
     }
   }
-}
 
-/**
- * @param buckets bits of those that are wanted (digest.ts)
- * @returns the updates of each packet; at least one, which may be empty
- */
-function entriesFor(
-  members: Members,
-  buckets: readonly [number, number],
-  ownAlive: Update,
-  ownDetails: Update,
-): readonly (readonly Update[])[] {
-  let chunk: Update[] = [ownAlive, ownDetails];
-  const chunks = [chunk];
-  let size = HEAD + ownAlive.size + ownDetails.size;
-  const add = (update: Update): void => {
-    if (chunk.length >= MAX_UPDATES || size + update.size > MAX_STREAM_PACKET) {
-      chunk = [];
-      chunks.push(chunk);
-      size = HEAD;
+  /**
+   * @param buckets bits of those that are wanted (digest.ts)
+   * @param most bytes of a packet
+   * @returns the updates of each packet; at least one
+   */
+  #entries(buckets: readonly [number, number], most: number): readonly (readonly Update[])[] {
+    const { members } = this.#context;
+    const [ownAlive, ownDetails] = [this.#transmitter.ownAlive(), this.#transmitter.ownDetails()];
+    let chunk: Update[] = [];
+    const chunks = [chunk];
+    let size = HEAD;
+    const add = (update: Update): void => {
+      if (chunk.length >= MAX_UPDATES || (size + update.size > most && chunk.length > 0)) {
+        chunk = [];
+        chunks.push(chunk);
+        size = HEAD;
+      }
+      chunk.push(update);
+      size += update.size;
+    };
+    add(ownAlive);
+    add(ownDetails);
+    // Nothing differs, as is usual: no walk then.
+    if (buckets[0] === 0 && buckets[1] === 0) return chunks;
+    for (const [id, { time, counter, removed }] of members.removals)
+      if (isWanted(buckets, shortId(id))) add(Update.removal(id, time, counter, removed));
+    for (const member of members.live) if (isWanted(buckets, member.short)) addLive(member, add);
+    for (const member of members.dead) {
+      // What this node believed alone, while it was cut off, accuses nobody.
+      if (member.doubtful || !isWanted(buckets, member.short)) continue;
+      if (member.state === MemberState.LEFT) add(Update.left(member.id, member.start, member.count));
+      else add(Update.dead(member.id, member.start, member.count, member.reason, 0));
     }
-    chunk.push(update);
-    size += update.size;
-  };
-  // Nothing differs, as is usual: no walk then.
-  if (buckets[0] === 0 && buckets[1] === 0) return chunks;
-  for (const [id, { time, counter, removed }] of members.removals)
-    if (isWanted(buckets, shortId(id))) add(Update.removal(id, time, counter, removed));
-  for (const member of members.live) if (isWanted(buckets, member.short)) addLive(member, add);
-  for (const member of members.dead) {
-    // What this node believed alone, while it was cut off, accuses nobody.
-    if (member.doubtful || !isWanted(buckets, member.short)) continue;
-    if (member.state === MemberState.LEFT) add(Update.left(member.id, member.start, member.count));
-    else add(Update.dead(member.id, member.start, member.count, member.reason, 0));
+    return chunks;
   }
-  return chunks;
-}
-
-function fitsDatagram(updates: readonly Update[]): boolean {
-  return updates.reduce((size, update) => size + update.size, HEAD) <= MAX_BODY;
 }
 
 function addLive(member: Member, add: (update: Update) => void): void {

@@ -291,7 +291,7 @@ export class BusRuntime implements BusPort {
   onGroupPacket(packet: Packet, address: string): void {
     const rules = this.#membership;
     if (rules === undefined || packet.from === this.#identity.id) return;
-    if (rules.get(packet.from) === undefined && !answersStranger(rules.size)) return;
+    if (rules.get(packet.from) === undefined && !answersStranger(rules.size + rules.newcomers)) return;
     // It may have been sent by another socket than the one that answers go to.
     const alive = packet.updates.find(({ kind, id }) => kind === UpdateKind.ALIVE && id === packet.from);
     const own = alive?.address ?? rules.get(packet.from)?.address ?? address;

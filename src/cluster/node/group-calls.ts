@@ -8,7 +8,7 @@ const GREETERS = 4;
 /** ms after the start at which a node that is still alone calls again; the last one repeats. */
 const CALLS = [100, 300, 1_000, 2_000, 5_000];
 
-/** Whether this member answers a stranger: by all of them it would be a storm. @param size live members, this node included */
+/** Whether this member answers a stranger: by all of them it would be a storm. @param size live members, this node and those that are being met included */
 export function answersStranger(size: number): boolean {
   return Math.random() < GREETERS / size;
 }
