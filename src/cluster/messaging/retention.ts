@@ -1,8 +1,15 @@
 /**
- * How subscriptions get retained values: this node's own at once, and those of the others, whom it asks.
+ * How subscriptions get retained values: this node's own and those of nodes that are gone at once, and those of the others, whom it asks.
  *
  *   asking    ASK ──> every live member that takes messages ──> VALUE … VALUE END
  *   ready     when all have sent END, or are gone, or after ASK_TIMEOUT; what comes later is taken all the same
+ *
+ * A copy here of a live publisher's value may be out of date: without interest nobody kept it so. It is withheld until its publisher answers:
+ *
+ *   VALUE, the same           it is given
+ *   VALUE, a later one        that is given
+ *   END without it            it is its publisher's value no longer: it is not given
+ *   the publisher is lost, cannot be asked, or has not answered in time: it is given
  *
  * A value that is later than what this node has of its topic goes to all subscriptions with `retained`, not only to that which asked: so what this
  * node has of a topic is what all of them were given last (retained.ts). Where that value may have been evicted, it goes to
@@ -37,7 +44,7 @@ import {
   encodeValue,
 } from "./items.js";
 import { MessageKind, type SendResult } from "./parts.js";
-import type { RetainedValue, RetainedValues } from "./retained.js";
+import { compareValues, type RetainedValue, type RetainedValues } from "./retained.js";
 import { matches } from "./topics.js";
 
 /** ms of looking for values between two turns of the event loop. */
@@ -49,6 +56,8 @@ const PREFIX = "$retained";
 interface Reader {
   readonly filter: string;
   readonly give: (value: RetainedValue) => void;
+  /** Copies here that it has not got, until their publishers have answered: by publisher and topic, the stamp. */
+  readonly withheld: Map<string, Map<string, number>>;
 }
 
 interface Question {
@@ -137,18 +146,23 @@ export class Retention {
     // Those before have asked whom this one asks.
     const peers = this.#effects.peers();
     for (const id of peers) this.#meet(id);
-    const reader: Reader = { filter, give };
+    const reader: Reader = { filter, give, withheld: new Map() };
     let settle!: () => void;
     const over = new Promise<void>((resolve) => {
       settle = resolve;
     });
     this.#readers.add(reader);
     const question = newQuestion(filter, reader, settle);
-    for (const value of this.#values.values())
-      if (matches(filter, value.topic)) this.#giveTo(reader, question, value);
+    const asked = new Set(peers);
+    for (const value of this.#values.values()) {
+      if (!matches(filter, value.topic)) continue;
+      if (asked.has(value.node)) withhold(reader, value);
+      else this.#giveTo(reader, question, value);
+    }
     this.#start(question, peers, (request) => encodeAsk(request, filter));
     const stop = (): void => {
       this.#readers.delete(reader);
+      reader.withheld.clear();
       this.#end(question);
     };
     return { over, stop };
@@ -176,12 +190,16 @@ export class Retention {
     if (this.#questions.size >= MAX_ASKS && !this.#endLate()) {
       // The values of this node alone.
       this.#effects.count("retained:asks");
+      for (const id of peers) this.#giveWithheld(question, id);
       this.#end(question);
       return;
     }
     const request = this.#nextNumber();
     this.#questions.set(request, question);
-    question.timer = setTimeout(() => settle(question), ASK_TIMEOUT).unref();
+    question.timer = setTimeout(() => {
+      for (const id of question.asked) this.#giveWithheld(question, id);
+      settle(question);
+    }, ASK_TIMEOUT).unref();
     const item = encode(request);
     for (const id of peers) {
       question.asked.add(id);
@@ -215,7 +233,21 @@ export class Retention {
     if ((await this.#send(to, item)) === "sent" || !question.asked.delete(to)) return;
     // It is asked when something about it changes.
     this.#met.delete(to);
+    this.#giveWithheld(question, to);
     this.#look(question);
+  }
+
+  /** A publisher does not answer: the copies here of its values are what there is. */
+  #giveWithheld(question: Question, node: string): void {
+    const { reader } = question;
+    const withheld = reader?.withheld.get(node);
+    if (withheld === undefined) return;
+    reader?.withheld.delete(node);
+    for (const [topic, stamp] of withheld) {
+      const value = this.#values.get(topic);
+      // A later one was given when it came.
+      if (value?.node === node && value.stamp === stamp) this.#giveTo(reader, question, value);
+    }
   }
 
   // --- Values that come ------------------------------------------------------------------------------------------------
@@ -239,12 +271,19 @@ export class Retention {
     if (readers.length === 0) return undefined;
     const known = this.#values.get(topic);
     const mayBeEvicted = known === undefined && this.#values.mayBeEvicted(value);
-    if (!this.#values.keep(value)) return undefined;
+    if (!this.#values.keep(value)) {
+      if (known !== undefined && compareValues(value, known) === 0 && isWithheld(question.reader, known)) {
+        question.reader?.withheld.get(known.node)?.delete(topic);
+        this.#giveTo(question.reader, question, known);
+      }
+      return undefined;
+    }
     if (mayBeEvicted) return this.#giveTo(question.reader, question, value) ? undefined : "retained:many";
     this.published(value);
     // That a value was taken back matters to those that have it.
     if (value.data.length === 0 && (known === undefined || known.data.length === 0)) return undefined;
-    for (const { give } of readers) give(value);
+    for (const reader of readers)
+      if (value.data.length > 0 || known === undefined || !isWithheld(reader, known)) reader.give(value);
     return undefined;
   }
 
@@ -260,7 +299,9 @@ export class Retention {
 
   onEnd(from: string, request: number): void {
     const question = this.#questions.get(request);
-    if (question?.asked.delete(from)) this.#look(question);
+    if (!question?.asked.delete(from)) return;
+    question.reader?.withheld.delete(from);
+    this.#look(question);
   }
 
   /** A member says that this node may lack values of it. */
@@ -276,7 +317,14 @@ export class Retention {
       this.#remindedBy.delete(from);
       if (isReminded) this.onAgain(from);
     });
-    this.#forget(from);
+    for (const [request, question] of this.#questions) {
+      const { filter, reader } = question;
+      if (!question.asked.has(from)) continue;
+      // It may have dropped the question. What is withheld waits for the answer to this very one.
+      if (filter !== undefined && reader?.withheld.has(from))
+        void this.#sendAsk(from, encodeAsk(request, filter), question);
+      else if (question.asked.delete(from)) this.#look(question);
+    }
     this.#met.delete(from);
     this.onMember(from);
   }
@@ -304,6 +352,7 @@ export class Retention {
     for (const question of [...this.#questions.values()])
       if (question.asked.delete(id)) {
         isUnfinished = true;
+        this.#giveWithheld(question, id);
         this.#look(question);
       }
     return isUnfinished;
@@ -319,6 +368,7 @@ export class Retention {
     this.#closed = true;
     this.#answers.clear();
     this.#asked.clear();
+    for (const { withheld } of this.#readers) withheld.clear();
     this.#readers.clear();
     for (const timer of this.#timers) clearTimeout(timer);
     for (const question of [...this.#questions.values()]) this.#end(question);
@@ -490,6 +540,17 @@ function newQuestion(
   settled: (() => void) | undefined,
 ): Question {
   return { filter, reader, asked: new Set(), given: new Map(), timer: undefined, settle: settled };
+}
+
+function withhold({ withheld }: Reader, { node, topic, stamp, data }: RetainedValue): void {
+  // Of one that was taken back there is nothing to give.
+  if (data.length === 0) return;
+  const topics = withheld.get(node) ?? new Map<string, number>();
+  withheld.set(node, topics.set(topic, stamp));
+}
+
+function isWithheld(reader: Reader | undefined, { node, topic, stamp }: RetainedValue): boolean {
+  return reader?.withheld.get(node)?.get(topic) === stamp;
 }
 
 function settle(question: Question): void {

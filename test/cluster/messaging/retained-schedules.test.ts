@@ -6,7 +6,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import fc from "../../support/properties.js";
-import { type RetainedNode, RetainedWorld } from "./retained-world.js";
+import { type Reader, type RetainedNode, RetainedWorld } from "./retained-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 const RUNS = LONG ? 20_000 : 1_000;
@@ -119,6 +119,46 @@ function values(world: RetainedWorld, topic: string): string[] {
     .map(({ got }) => got.get(topic)?.at(-1) ?? "");
 }
 
+/** No node keeps copies up to date for any subscription any longer. */
+async function endSubscriptions(world: RetainedWorld): Promise<void> {
+  for (const node of world.running) for (const reader of [...node.readers]) reader.close();
+  await world.converge();
+  // What nodes have asked counts as their interest for 10 s.
+  vi.advanceTimersByTime(11_000);
+}
+
+/**
+ * Subscriptions end, a publisher changes its values or takes them back, and others begin: where there are copies of the values before,
+ * none gets one.
+ */
+async function checkCopies(world: RetainedWorld, publisher: RetainedNode): Promise<void> {
+  const before = world.published.slice(-2);
+  await endSubscriptions(world);
+  world.publish(publisher, TOPICS[0] as string, true);
+  world.publish(publisher, TOPICS[1] as string);
+  const last = world.published.at(-1);
+  await world.converge();
+  for (const node of world.running) node.read("#");
+  await world.converge();
+  for (const { readers } of world.running) {
+    const [got, others] = TOPICS.map((topic) => readers[0]?.got.get(topic) ?? []) as [string[], string[]];
+    expect(got, "a value that was taken back").not.toContain(before[0]);
+    expect(got.at(-1) ?? "").toBe("");
+    expect(others, "a value that is not its publisher's any longer").not.toContain(before[1]);
+    expect(others.at(-1)).toBe(last);
+  }
+  checkOrder(world);
+  // They are lost with their publisher, but for the copies that are kept for these subscriptions.
+  await endSubscriptions(world);
+  world.kill(publisher, 0);
+  await world.converge();
+  const late = world.running[0] as RetainedNode;
+  late.read("#");
+  await world.converge();
+  expect(values(world, TOPICS[1] as string)).toEqual([last]);
+  expect(values(world, TOPICS[0] as string)).toEqual([""]);
+}
+
 /** Skews of clocks; whether nodes know each other, and which of them have subscriptions. */
 type Start = readonly [skews: readonly number[], areAcquainted: boolean, readers: number];
 
@@ -154,6 +194,7 @@ async function story(
       for (const value of values(world, topic)) expect(value).toBe(last[i]);
     });
     checkOrder(world);
+    await checkCopies(world, publisher);
   } finally {
     await world.close();
   }
@@ -199,6 +240,100 @@ describe("retained values, whatever happens", () => {
     world.publish(publisher, "t/1");
     await world.converge();
     expect(values(world, "t/1")).toEqual(["0"]);
+    await world.close();
+  });
+
+  test("what was taken back while a node had no subscription does not come from its copy", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, reader] = [world.add(0), world.add(0)];
+    await world.converge();
+    world.publish(publisher, "t/1");
+    world.publish(publisher, "t/2");
+    reader.read("#");
+    await world.converge();
+    expect(values(world, "t/1")).toEqual(["0"]);
+    await endSubscriptions(world);
+    world.publish(publisher, "t/1", true);
+    await world.converge();
+    reader.read("#");
+    await world.pause();
+    // Its publisher has not answered yet.
+    expect([...(world.readers.at(-1)?.got ?? [])]).toEqual([]);
+    await world.converge();
+    expect([...(world.readers.at(-1)?.got ?? [])]).toEqual([["t/2", ["1"]]]);
+    await world.close();
+  });
+
+  test("a copy is given when its live publisher does not answer, or is lost before it does", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, reader] = [world.add(0), world.add(0)];
+    reader.read("#");
+    await world.converge();
+    world.publish(publisher, "t/1");
+    await world.converge();
+    await endSubscriptions(world);
+    world.cut(publisher, reader);
+    for (const answers of ["too late", "never"]) {
+      reader.read("#");
+      await world.pause();
+      const { got } = world.readers.at(-1) as Reader;
+      vi.advanceTimersByTime(4_990);
+      await world.pause();
+      expect(got.size).toBe(0);
+      if (answers === "never") reader.lose(publisher, "lost");
+      else vi.advanceTimersByTime(20);
+      await world.pause();
+      expect([...got]).toEqual([["t/1", ["0"]]]);
+      if (answers === "too late") await world.converge();
+      expect([...got]).toEqual([["t/1", ["0"]]]);
+      world.cut(publisher, reader);
+    }
+    await world.close();
+  });
+
+  test("a copy that its publisher has no longer is not given, also before that of the later publisher comes", async () => {
+    const world = new RetainedWorld(1_000);
+    const nodes = [0, 0, 0].map((skew) => world.add(skew));
+    const [publisher, later, reader] = nodes as [RetainedNode, RetainedNode, RetainedNode];
+    reader.read("#");
+    await world.converge();
+    world.publish(publisher, "t/1");
+    await world.converge();
+    await endSubscriptions(world);
+    publisher.read("#");
+    await world.converge();
+    world.wall += 1;
+    world.publish(later, "t/1");
+    while (world.deliver(0)) await world.pause();
+    world.cut(later, reader);
+    reader.read("#");
+    for (let i = 0; i < 3; i++) {
+      while (world.deliver(0)) await world.pause();
+      await world.pause();
+    }
+    expect([...(world.readers.at(-1)?.got ?? [])]).toEqual([]);
+    await world.converge();
+    expect([...(world.readers.at(-1)?.got ?? [])]).toEqual([["t/1", ["1"]]]);
+    await world.close();
+  });
+
+  test("a node that is reminded to ask again waits with its copies until it has an answer", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, reader] = [world.add(0), world.add(0)];
+    reader.read("#");
+    await world.converge();
+    world.publish(publisher, "t/1");
+    world.publish(publisher, "t/2");
+    await world.converge();
+    await endSubscriptions(world);
+    world.publish(publisher, "t/1", true);
+    reader.read("#");
+    reader.read("#");
+    // The publisher loses the reader, and what it has asked.
+    world.cut(publisher, reader);
+    publisher.lose(reader, "lost");
+    await world.converge();
+    for (const { got } of reader.readers) expect([...got]).toEqual([["t/2", ["1"]]]);
     await world.close();
   });
 
