@@ -161,8 +161,14 @@ export const ROUTE_BUCKETS = 16;
 /** Routes that are fetched at a time: of so many nodes, from one node. */
 export const MAX_ROUTE_PULLS = 8;
 export const MAX_ROUTE_PULLS_OF_ONE = 4;
-/** ms until a node that was asked for routes, and does not answer, is not asked again for some time. */
+/** ms until a node that was asked for routes, and does not answer, is not asked again for some time: the first and the longest, doubling. */
 export const ROUTE_PULL_TIMEOUT = 5_000;
+export const ROUTE_BACKOFF = 2_000;
+export const ROUTE_BACKOFF_MAX = 30_000;
+/** ms for which its answer is taken all the same, and such answers at most. */
+export const ROUTE_LATE = 60_000;
+export const MAX_LATE_ROUTE_ANSWERS = 1_024;
+/** ms for which a node that handed on what was forged is not believed about others. */
 export const ROUTE_DISTRUST = 60_000;
 /** ms between two digests of routes that are sent; digests of one peer that are looked at in a second. */
 export const ROUTE_DIGEST_INTERVAL = 10_000;

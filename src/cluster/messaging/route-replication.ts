@@ -27,11 +27,11 @@ import {
   ROUTE_DISTRUST,
   ROUTE_FLUSH,
   ROUTE_GRACE,
-  ROUTE_PULL_TIMEOUT,
   ROUTE_SETTLE,
 } from "./bounds.js";
 import { OwnRoutes } from "./own-routes.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
+import { RouteBackoff } from "./route-backoff.js";
 import {
   type Pull,
   Replica,
@@ -159,8 +159,8 @@ export class RouteReplication {
   readonly #due = new Map<string, number>();
   /** Peers that handed on what was forged, and until when they are not believed about others. */
   readonly #distrusted = new Map<string, number>();
-  /** Peers that did not answer, and until when they are not asked for others' routes. */
-  readonly #slow = new Map<string, number>();
+  /** Peers that did not answer in time. */
+  readonly #backoff = new RouteBackoff();
   #nextDigest: number;
   #flushAt = NEVER;
   #lastLook: number;
@@ -399,7 +399,7 @@ export class RouteReplication {
     this.#ring.delete(id);
     this.#due.delete(id);
     this.#distrusted.delete(id);
-    this.#slow.delete(id);
+    this.#backoff.forget(id);
     this.#own.endSnapshot(id);
     for (const replica of [...this.#pulls]) if (replica.pull?.server === id) this.#endPull(now, replica);
     this.#waves.onLeave(now, id);
@@ -487,7 +487,7 @@ export class RouteReplication {
 
   #expireTrust(now: number): void {
     for (const [id, until] of this.#distrusted) if (now >= until) this.#distrusted.delete(id);
-    for (const [id, until] of this.#slow) if (now >= until) this.#slow.delete(id);
+    this.#backoff.expire(now);
   }
 
   /** Makes versions of what is pending, and sends them. */
@@ -718,9 +718,13 @@ export class RouteReplication {
     }
     // What was read of a large snapshot has to be completed by who made it.
     const asksItself =
-      replica.exactFrom > replica.version || this.#slow.has(claim.from) || this.#distrusted.has(claim.from);
+      replica.exactFrom > replica.version ||
+      this.#backoff.isBackedOff(now, claim.from) ||
+      this.#distrusted.has(claim.from);
     const server = asksItself ? replica.id : claim.from;
-    const isTooSoon = server !== claim.from && now - replica.askedAt < ASK_ITSELF_PAUSE;
+    const isTooSoon =
+      (server !== claim.from && now - replica.askedAt < ASK_ITSELF_PAUSE) ||
+      this.#backoff.isBackedOff(now, server);
     if (isTooSoon || !this.#mayPull(server, replica)) {
       this.#waiting.add(replica);
       return;
@@ -741,21 +745,23 @@ export class RouteReplication {
   #pull(now: number, replica: Replica, server: string): void {
     replica.claim = undefined;
     if (server === replica.id) replica.askedAt = now;
-    replica.pull = {
-      server,
-      base: 0,
-      set: undefined,
-      next: 0,
-      count: 0,
-      bytes: 0,
-      deadline: now + ROUTE_PULL_TIMEOUT,
-    };
+    this.#ask(now, replica, this.#beginPull(now, replica, server));
+  }
+
+  #beginPull(now: number, replica: Replica, server: string): Pull {
+    const deadline = this.#deadline(now, replica, server);
+    const pull = { server, base: 0, set: undefined, next: 0, count: 0, bytes: 0, deadline };
+    replica.pull = pull;
     this.#pulls.add(replica);
-    this.#ask(now, replica, replica.pull);
+    return pull;
+  }
+
+  #deadline(now: number, replica: Replica, server: string): number {
+    return now + this.#backoff.timeout(server, server === replica.id);
   }
 
   #ask(now: number, replica: Replica, pull: Pull): void {
-    pull.deadline = now + ROUTE_PULL_TIMEOUT;
+    pull.deadline = this.#deadline(now, replica, pull.server);
     const version = pull.set === undefined ? replica.version : pull.base;
     const result = this.#effects.send(pull.server, encodeWant(replica.id, replica.life, version, pull.next));
     if (result === "unreachable" || result === "too-large") this.#endPull(now, replica);
@@ -775,15 +781,19 @@ export class RouteReplication {
 
   #onPullTimeout(now: number, replica: Replica): void {
     const { server } = replica.pull as Pull;
-    if (server !== replica.id) this.#slow.set(server, now + ROUTE_DISTRUST);
+    const { id, life, version } = replica;
     this.#numbers.count("timeout");
+    if (this.#backoff.onTimeout(now, server, id, life))
+      replica.claim ??= { from: server, version: version + 1 };
     this.#endPull(now, replica);
   }
 
   #onNone(now: number, from: string, { id, life }: { id: string; life: number }): string | undefined {
     const replica = this.#members.get(id)?.replica;
-    const pull = replica?.pull;
-    if (replica?.life !== life || pull?.server !== from) return "unasked";
+    if (replica?.life !== life) return "unasked";
+    const { pull } = replica;
+    if (pull?.server !== from) return this.#onLateNone(now, from, replica);
+    this.#backoff.onAnswer(now, from);
     const wasReading = pull.set !== undefined;
     this.#endPull(now, replica);
     // The node itself has everything; of a snapshot that it has given up it makes another one.
@@ -828,20 +838,79 @@ export class RouteReplication {
     { again, end, block }: Extract<RouteMessage, { type: typeof RouteItem.BLOCK }>,
   ): string | undefined {
     const replica = this.#members.get(block.id)?.replica;
-    const pull = replica?.pull;
-    if (replica === undefined || replica.life !== block.life || pull?.server !== from) return "unasked";
+    if (replica?.life !== block.life) return "unasked";
+    let { pull } = replica;
+    if (pull?.server !== from) {
+      if (!this.#backoff.isAwaited(now, from, block.id, block.life)) return "unasked";
+      if (again || end) this.#backoff.endLate(from, block.id);
+      // It came by another way meanwhile.
+      if (block.version <= replica.version) return this.#onLateAnswer(now, from);
+      if (!this.#mayResume(from, replica, block)) return this.#onLateBlock(now, from, replica, block);
+      pull = this.#beginPull(now, replica, from);
+    }
+    this.#backoff.onAnswer(now, from);
     const reason = this.#verify(now, from, block) ?? this.#take(replica, pull, block);
     if (reason !== undefined) {
       this.#endPull(now, replica);
       if (from !== block.id) this.#want(now, replica, block.id, replica.version + 1);
       return reason;
     }
-    pull.deadline = now + ROUTE_PULL_TIMEOUT;
+    pull.deadline = this.#deadline(now, replica, from);
     if (pull.set === undefined) this.#waves.onAdvance(now, replica);
     if (end) this.#endPull(now, replica);
     else if (again) this.#ask(now, replica, pull);
     return undefined;
   }
+
+  // --- Answers to questions that timed out -----------------------------------------------------------------------------
+
+  #onLateAnswer(now: number, from: string): undefined {
+    this.#backoff.onAnswer(now, from);
+    return undefined;
+  }
+
+  /** Whether what a late answer begins can be fetched as if it had been in time. */
+  #mayResume(from: string, replica: Replica, block: Block): boolean {
+    return (
+      replica.pull === undefined &&
+      (block.kind === BlockKind.CHANGE || block.part === 0) &&
+      (from === replica.id || replica.exactFrom <= replica.version) &&
+      this.#mayPull(from, replica)
+    );
+  }
+
+  /** Another node is asked meanwhile, or as many as may be: a change that is next is taken, as from a PUSH. */
+  #onLateBlock(now: number, from: string, replica: Replica, block: Block): string | undefined {
+    const isNext =
+      block.kind === BlockKind.CHANGE &&
+      block.version === replica.version + 1 &&
+      replica.pull?.set === undefined &&
+      (from === replica.id || replica.exactFrom <= replica.version);
+    if (!isNext) return "late";
+    const reason = this.#verify(now, from, block);
+    if (reason !== undefined) return reason;
+    this.#change(replica, block);
+    this.#settleIfKnown(replica);
+    this.#waves.onAdvance(now, replica);
+    return this.#onLateAnswer(now, from);
+  }
+
+  #onLateNone(now: number, from: string, replica: Replica): string | undefined {
+    const { id, life, claim } = replica;
+    if (!this.#backoff.isAwaited(now, from, id, life)) return "unasked";
+    this.#backoff.endLate(from, id);
+    this.#backoff.onAnswer(now, from);
+    if (replica.pull !== undefined) return undefined;
+    if (from !== id) this.#want(now, replica, id, replica.version + 1);
+    else {
+      // The node itself has nothing more.
+      if (claim?.from === id) replica.claim = undefined;
+      this.#settled(id);
+    }
+    return undefined;
+  }
+
+  // --- What is fetched -------------------------------------------------------------------------------------------------
 
   /** @returns why a block does not fit what is being fetched */
   #take(replica: Replica, pull: Pull, block: Block): string | undefined {
