@@ -441,8 +441,17 @@ export class Retention {
     const { node, topic, stamp } = value;
     if (node === to) return false;
     if (asked.filter === undefined)
-      return node === asked.node && stamp > asked.since && this.#effects.isInterested(to, topic);
+      return node === asked.node && stamp > asked.since && this.#wants(to, topic);
     return (node === this.#self || !this.#effects.isLive(node)) && matches(asked.filter, topic);
+  }
+
+  /** Whether another node has interest in a topic: its route may come later than its question. */
+  #wants(id: string, topic: string): boolean {
+    if (this.#effects.isInterested(id, topic)) return true;
+    const now = performance.now();
+    for (const [filter, until] of this.#asked.get(id)?.until ?? [])
+      if (until > now && matches(filter, topic)) return true;
+    return false;
   }
 
   // --- Those that would lack what is published ---------------------------------------------------------------------------

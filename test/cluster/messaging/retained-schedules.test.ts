@@ -231,6 +231,31 @@ describe("retained values, whatever happens", () => {
     await world.close();
   });
 
+  test("what a lost publisher sent to others reaches a node whose routes they do not know yet", async () => {
+    const world = new RetainedWorld(1_000);
+    const nodes = [0, 0, 0].map((skew) => world.add(skew));
+    const [publisher, one, other] = nodes as [RetainedNode, RetainedNode, RetainedNode];
+    one.read("#");
+    await world.converge();
+    world.publish(publisher, "t/1");
+    while (world.deliver(0)) await world.pause();
+    other.read("#");
+    // It asks, and the publisher does not answer any more. Those who see it as live do not answer for it.
+    publisher.isRunning = false;
+    for (let i = 0; i < 3; i++) {
+      while (world.deliver(0)) await world.pause();
+      await world.pause();
+    }
+    publisher.streams.clear();
+    for (const node of [one, other]) node.lose(publisher, "lost");
+    for (let i = 0; i < 3; i++) {
+      while (world.deliver(0)) await world.pause();
+      await world.pause();
+    }
+    expect(values(world, "t/1")).toEqual(["0", "0"]);
+    await world.close();
+  });
+
   test("what is published between a node's question and its routes reaches it", async () => {
     const world = new RetainedWorld(1_000);
     const [publisher, reader] = [world.add(0), world.add(0)];
