@@ -27,12 +27,12 @@ export function roleTag(name: string, role: string): string {
  *
  * @returns `undefined`: none, or the member is no spare
  */
-export function vacancyFor(
+export function vacancyFor<Role extends string>(
   id: string,
   members: readonly RoleMember[],
   name: string,
-  roles: readonly string[],
-): string | undefined {
+  roles: readonly Role[],
+): Role | undefined {
   // One that drains holds its role until it has left.
   const vacant = roles.filter((role) => !members.some(({ tags }) => tags.includes(roleTag(name, role))));
   const spares = members

@@ -850,11 +850,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` before the start, and while this node has or wants such a role already;
    *   AbortedError `ABORT_ERR`; ClosedError `EBADF`, or `EAGAIN` when the node closes meanwhile or drains
    */
-  takeRole(
+  takeRole<Role extends string>(
     name: string,
-    roles: readonly string[],
+    roles: readonly Role[],
     options: { readonly signal?: AbortSignal | undefined } = {},
-  ): Promise<RoleSeat> {
+  ): Promise<RoleSeat<Role>> {
     const effects = {
       id: this.identity.id,
       members: () => this.members(),
@@ -867,7 +867,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       this.assertOpen();
       checkCallOptions("takeRole", options, ["signal"]);
       checkRoles(name, roles);
-      return new RoleTaker(name, roles, effects, options.signal).take();
+      return new RoleTaker<Role>(name, roles, effects, options.signal).take();
     });
   }
 

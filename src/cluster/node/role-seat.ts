@@ -22,8 +22,8 @@ export interface RoleSeatEffects {
 }
 
 /** A role that this node holds. */
-export interface RoleSeat {
-  readonly role: string;
+export interface RoleSeat<Role extends string = string> {
+  readonly role: Role;
   /**
    * Aborted when it holds the role no more: an older member that had been lost is back with it, `release` was called, or the node closed.
    * Whatever the role is for has to end then.
@@ -48,18 +48,18 @@ export function checkRoles(name: unknown, roles: unknown): asserts roles is read
 }
 
 /** Waits for a role, and holds it. */
-export class RoleTaker {
+export class RoleTaker<Role extends string> {
   readonly #name: string;
-  readonly #roles: readonly string[];
+  readonly #roles: readonly Role[];
   readonly #effects: RoleSeatEffects;
   readonly #held = new AbortController();
-  readonly #taken: Promise<RoleSeat>;
-  #resolve!: (seat: RoleSeat) => void;
+  readonly #taken: Promise<RoleSeat<Role>>;
+  #resolve!: (seat: RoleSeat<Role>) => void;
   #reject!: (error: unknown) => void;
   #unwatch: () => void = () => undefined;
   #timer: NodeJS.Timeout | undefined;
   /** The role that it has the tag of. */
-  #role: string | undefined;
+  #role: Role | undefined;
   /** `take` has settled. */
   #isSettled = false;
   #isOver = false;
@@ -67,7 +67,7 @@ export class RoleTaker {
   /** @throws InvalidStateError `EFSM` before the node was started, and where it waits for or holds such a role already */
   constructor(
     name: string,
-    roles: readonly string[],
+    roles: readonly Role[],
     effects: RoleSeatEffects,
     signal: AbortSignal | undefined,
   ) {
@@ -88,7 +88,7 @@ export class RoleTaker {
     this.#changed();
   }
 
-  take(): Promise<RoleSeat> {
+  take(): Promise<RoleSeat<Role>> {
     return this.#taken;
   }
 
