@@ -25,7 +25,7 @@ import {
   TITANIC,
 } from "./cluster-programs.js";
 
-const BLOWS = Number(process.env.SHOAL_CHAOS ?? "") || (LONG ? 200 : 3);
+const BLOWS = Number(process.env.SHOAL_CHAOS ?? "") || (LONG ? 200 : 2);
 const LIMIT = LONG ? 1_800_000 : 90_000;
 
 let crew: Crew;

@@ -72,9 +72,11 @@ describe("inproc between threads", () => {
         await pull.close();
       \`;
       for (const next of ["to the second", "to the third", undefined]) {
+        const left = new Promise((resolve) => push.events.once("peer:leave", resolve));
         const worker = work(source);
         console.log(await said(worker));
         await once(worker, "exit");
+        await left; // What is sent before goes to the one that is gone.
         if (next !== undefined) await push.send(next);
       }
       console.log((await push.close()).discarded);
