@@ -148,10 +148,10 @@ describe("advertised endpoints", () => {
     const a = await started("a");
     const pull = own(new Pull());
     const endpoint = await pull.bind("tcp://127.0.0.1:*");
-    a.advertise("self", endpoint);
-    const lists = new Lists(a.resolver({ has: ["self"] }));
+    a.advertise("grain", endpoint);
+    const lists = new Lists(a.resolver({ has: ["grain"] }));
     const push = own(new Push());
-    push.connect(a.resolver({ has: ["self"] }));
+    push.connect(a.resolver({ has: ["grain"] }));
     await nextEvent(push, "source:changed");
     await a.close();
     await until(() => lists.ended, "the end of the lists");
