@@ -20,11 +20,14 @@ import { ConfigurationError, hider, type NamedFileStates, otherThan, reasonOf } 
 import type { Finding, Path } from "../config/problem.js";
 import { Source } from "../config/source.js";
 import { SchemaChecker } from "../config/validate.js";
+import { parseListenAddress } from "../core/http-server.js";
+import { checkEndpoint, knownSchemes } from "../core/schemes/schemes.js";
 import { readCertificate, ShoalError } from "../index.js";
+import { Failure } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { type ClientsValues, clientsOf } from "./node-clients.js";
 import { LIVE_KEYS, nodeSchema } from "./node-schema.js";
-import type { ControlSettings } from "./node-service.js";
+import { type ControlSettings, controlSecurity } from "./node-service.js";
 import { type SessionsSettings, type SessionsValues, sessionsOf } from "./node-sessions.js";
 import { PemFiles, type TlsValues, tlsFrom } from "./node-tls.js";
 
@@ -58,6 +61,8 @@ const ELSEWHERE: Readonly<Record<string, string | undefined>> = {
   autoheal: "it is a key of split: split: { autoheal: true }",
 };
 
+/** What a control socket can listen at. */
+const CONTROL_SCHEMES = knownSchemes().filter((scheme) => scheme !== "udp" && scheme !== "inproc");
 const STATIC = /^static:/;
 /** What the files of `clients.tls` have, among the values that are compared. */
 const CLIENTS_TLS = "clients.tls";
@@ -87,10 +92,9 @@ export async function nodeConfigurationOf(
   const usable = Object.fromEntries(Object.entries(given).filter(([key]) => !faulty.has(key)));
   const secrets = await secretsOf(usable, dirname(resolve(file)), findings);
   const discovery = discoveryOf(usable, source, findings);
-  const { control, controlCurveCertificate, controlKeys, metrics } = usable;
-  const whole = (name: unknown): string | undefined =>
-    typeof name === "string" ? resolve(dirname(resolve(file)), name) : undefined;
   const folder = dirname(resolve(file));
+  const control = await controlOf(usable, folder, findings);
+  const metrics = metricsOf(usable, findings);
   const pem = new PemFiles(folder);
   const curve = await curveOf(usable.curve, folder, findings);
   const tls = usable.tls && (await tlsFrom(usable.tls as TlsValues, pem, ["tls"], findings));
@@ -105,7 +109,7 @@ export async function nodeConfigurationOf(
   const sessions = await sessionServerOf(usable.sessions, folder, findings);
   findings.push(...optionFindings({ ...options, scope: undefined, discovery: undefined }));
   // Each is right by itself: do they go together?
-  const refusal = findings.length === 0 ? refusalOf(options) : undefined;
+  const refusal = findings.length === 0 ? refusalOf(() => new ClusterNode(options)) : undefined;
   if (refusal !== undefined) findings.push({ path: pathOf(refusal, given), message: refusal });
   if (findings.length > 0)
     throw new ConfigurationError(read.problems(findings.map(hider(expanded, read))), pem.states);
@@ -118,21 +122,64 @@ export async function nodeConfigurationOf(
       ...(clients?.tls === undefined ? {} : { [CLIENTS_TLS]: clients.tls }),
     },
     options,
-    control: {
-      ...(control === undefined || control === true
-        ? {}
-        : { control: control === false ? false : [control as string | string[]].flat() }),
-      ...(controlCurveCertificate === undefined
-        ? {}
-        : { controlCurveCertificate: whole(controlCurveCertificate) as string }),
-      ...(controlKeys === undefined ? {} : { controlKeys: whole(controlKeys) as string }),
-    },
-    metrics: metrics as string | undefined,
+    control,
+    metrics,
     clients,
     sessions,
     fixed: discovery.fixed,
     files: pem.states,
   };
+}
+
+/** The control socket: its endpoints, and who may use it. @param folder that files are named from */
+async function controlOf(
+  given: Readonly<Record<string, unknown>>,
+  folder: string,
+  findings: Finding[],
+): Promise<ControlSettings> {
+  const { control = true, controlCurveCertificate, controlKeys } = given;
+  const settings: ControlSettings = {
+    ...(control === true
+      ? {}
+      : { control: control === false ? false : [control as string | string[]].flat() }),
+    ...(typeof controlCurveCertificate === "string"
+      ? { controlCurveCertificate: resolve(folder, controlCurveCertificate) }
+      : {}),
+    ...(typeof controlKeys === "string" ? { controlKeys: resolve(folder, controlKeys) } : {}),
+  };
+  const endpoints = Array.isArray(settings.control) ? settings.control : [];
+  const faults = endpoints.flatMap((endpoint, at) => {
+    const message = refusalOf(() => checkEndpoint(endpoint, "bind", CONTROL_SCHEMES));
+    return message === undefined
+      ? []
+      : [{ path: Array.isArray(control) ? ["control", at] : ["control"], message }];
+  });
+  findings.push(...faults);
+  if (faults.length > 0 || control === false) return settings;
+  try {
+    await controlSecurity(endpoints, settings);
+  } catch (error) {
+    const message = keysInPlaceOfFlags((error as Error).message);
+    const key = ["controlKeys", "controlCurveCertificate"].find((name) => message.startsWith(name));
+    const read = error instanceof Failure ? "controlCurveCertificate" : "control";
+    findings.push({ path: [key ?? read], message });
+  }
+  return settings;
+}
+
+/** What the command line says of its options, of the keys of a file. */
+function keysInPlaceOfFlags(message: string): string {
+  return message.replace(/--([a-z]+(?:-[a-z]+)*)(?: FILE)?/g, (_, flag: string) =>
+    flag.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()),
+  );
+}
+
+/** Where metrics are served. */
+function metricsOf({ metrics }: Readonly<Record<string, unknown>>, findings: Finding[]): string | undefined {
+  if (typeof metrics !== "string") return undefined;
+  const message = refusalOf(() => parseListenAddress("Metrics", metrics));
+  if (message !== undefined) findings.push({ path: ["metrics"], message });
+  return metrics;
 }
 
 /** What the file's secrets come to. */
@@ -333,15 +380,18 @@ const ANY_NODE = { name: "any", key: "0".repeat(40), scope: "link", ipv6: true }
 /** What a node would refuse of its options, whatever the others are. */
 function optionFindings(options: ClusterNodeOptions): Finding[] {
   return OPTION_KEYS.flatMap((key) => {
-    const message = options[key] === undefined ? undefined : refusalOf({ ...ANY_NODE, [key]: options[key] });
+    const message =
+      options[key] === undefined
+        ? undefined
+        : refusalOf(() => new ClusterNode({ ...ANY_NODE, [key]: options[key] }));
     return message === undefined ? [] : [{ path: [key], message }];
   });
 }
 
-/** Why a node refuses its options; `undefined` where it does not. Opens nothing. */
-function refusalOf(options: ClusterNodeOptions): string | undefined {
+/** Why the library refuses what it is given; `undefined` where it does not. */
+function refusalOf(check: () => unknown): string | undefined {
   try {
-    new ClusterNode(options);
+    check();
     return undefined;
   } catch (error) {
     if (error instanceof ShoalError) return error.message;

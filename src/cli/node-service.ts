@@ -10,7 +10,7 @@ import type { Log } from "./log.js";
 import { MAX_NODE_COMMAND, NODE_COMMAND_TABLE, NODE_COMMANDS } from "./node-commands.js";
 import { asOwner, defaultEndpoint, isFolderFault } from "./node-endpoint.js";
 import type { NodeOperator } from "./node-operator.js";
-import { securityOptions } from "./security.js";
+import { type SecurityOptions, securityOptions } from "./security.js";
 import type { Service } from "./stop.js";
 
 /** Replies that wait for one reader; what comes then is lost. */
@@ -101,27 +101,11 @@ export class NodeService implements Service {
     void new ControlServer().run(socket, (frames) => this.#answer(frames));
   }
 
-  /** @throws UsageError for tcp that anybody could use; Failure for a certificate that cannot be read */
+  /** @throws as {@link controlSecurity} */
   async #security(endpoints: readonly string[]): Promise<object> {
-    const { controlPlain: plain, controlCurveCertificate, controlKeys } = this.#settings;
-    const security = await securityOptions(
-      { plain, curveCertificate: controlCurveCertificate },
-      { bind: endpoints },
-      "control-",
-    );
-    if (controlKeys !== undefined && security.curveServer !== true)
-      throw new UsageError(
-        "--control-keys needs --control-curve-certificate, the keys of the control socket",
-      );
-    if (plain === undefined && security.curveServer !== true) {
-      for (const endpoint of endpoints)
-        if (!(await isLocal(endpoint)))
-          throw new UsageError(
-            `anybody who reaches ${endpoint} could remove members; expected --control-curve-certificate FILE, an ipc:// endpoint, or a loopback address`,
-          );
-      return {};
-    }
+    const security = await controlSecurity(endpoints, this.#settings);
     if (security.curveServer !== true) return security;
+    const { controlKeys } = this.#settings;
     const own = security.curvePublicKey;
     if (controlKeys !== undefined)
       this.#keys = await asUsage(() =>
@@ -162,6 +146,32 @@ export class NodeService implements Service {
     await this.#control?.close({ linger: Math.min(linger, REPLY_LINGER) });
     this.#keys?.close();
   }
+}
+
+/**
+ * Who may use a control socket, by its options. Opens nothing.
+ *
+ * @throws UsageError for tcp that anybody could use, and for options that do not go together; Failure for a certificate that
+ *   cannot be read
+ */
+export async function controlSecurity(
+  endpoints: readonly string[],
+  { controlPlain: plain, controlCurveCertificate, controlKeys }: ControlSettings,
+): Promise<SecurityOptions> {
+  const security = await securityOptions(
+    { plain, curveCertificate: controlCurveCertificate },
+    { bind: endpoints },
+    "control-",
+  );
+  if (controlKeys !== undefined && security.curveServer !== true)
+    throw new UsageError("--control-keys needs --control-curve-certificate, the keys of the control socket");
+  if (plain !== undefined || security.curveServer === true) return security;
+  for (const endpoint of endpoints)
+    if (!(await isLocal(endpoint)))
+      throw new UsageError(
+        `anybody who reaches ${endpoint} could remove members; expected --control-curve-certificate FILE, an ipc:// endpoint, or a loopback address`,
+      );
+  return {};
 }
 
 /** Whether only programs of this host reach an endpoint. */

@@ -137,6 +137,36 @@ describe("shoal node check", () => {
       "1:7: name: the environment variable NOT_SET_HERE is not set",
     ],
     ["what is not YAML", "name: [a\n", "2:1: YAML: "],
+    [
+      "metrics at no address",
+      "name: a\nmetrics: zzz\n",
+      '2:10: metrics: Metrics address "zzz": expected HOST:PORT',
+    ],
+    [
+      "a control socket at no endpoint",
+      "name: a\ncontrol: foo\n",
+      '2:10: control: Endpoint "foo": expected TRANSPORT',
+    ],
+    [
+      "a control socket at one of many that is none",
+      "name: a\ncontrol: [tcp://127.0.0.1:5555, udp://127.0.0.1:1]\n",
+      '2:33: control[1]: Endpoint "udp://127.0.0.1:1": this engine\'s transports are tcp',
+    ],
+    [
+      "a control socket that anybody reaches",
+      "name: a\ncontrol: tcp://192.0.2.1:5555\n",
+      "2:10: control: anybody who reaches tcp://192.0.2.1:5555 could remove members; expected controlCurveCertificate,",
+    ],
+    [
+      "keys of a control socket without its own",
+      "name: a\ncontrolKeys: keys\n",
+      "2:14: controlKeys: controlKeys needs controlCurveCertificate",
+    ],
+    [
+      "a certificate that is not there",
+      "name: a\ncontrol: tcp://192.0.2.1:5555\ncontrolCurveCertificate: none\n",
+      "3:26: controlCurveCertificate: cannot read the certificate ",
+    ],
   ])("finds %s", async (_, text, expected) => {
     const found = await problems(text);
     expect(found).toHaveLength(1);
