@@ -246,7 +246,15 @@ class Cloud {
     this.#name = name;
     // A site that comes back takes its name over, before anybody has noticed that it had gone.
     this.asking = new Router({ ...options, routingId: name, handover: true, mandatory: true });
-    this.asked = new Router({ ...options, routingId: name, mandatory: true });
+    // A site is where its connection is. Without `immediate` an endpoint whose broker has ended would keep its name: requests would
+    // wait for it there, and the broker that is back at another endpoint would be refused.
+    this.asked = new Router({
+      ...options,
+      routingId: name,
+      handover: true,
+      immediate: true,
+      mandatory: true,
+    });
     forwards(this.asking, this.asked);
     this.publisher = new Publisher(state as PublisherOptions);
     this.subscriber = new Subscriber(state as SubscriberOptions);

@@ -138,6 +138,42 @@ describe("a federation", () => {
     expect(a.broker.stats()).toMatchObject({ returned: 4, repliesLocal: 4, atSites: 0 });
   });
 
+  it("gives requests to a site that is back at another endpoint, while the one where it ended is still listed", async () => {
+    const a = await startSite("A", { stateInterval: 50 });
+    const b = await startSite("B", { stateInterval: 50 });
+    const [cloud, state] = [new ListedEndpoints([b.cloud]), new ListedEndpoints([b.state])];
+    a.broker.join({ cloud, state });
+    await until(() => a.broker.stats().sites.B !== undefined, "the site");
+    await b.broker.close({ linger: 0 });
+    await until(() => a.broker.stats().sites.B === undefined, "its end");
+    const again = await startSite("B", { stateInterval: 50 });
+    work(again, () => "B");
+    // Its state is known before it can be asked.
+    state.set(b.state, again.state);
+    await until(() => a.broker.stats().sites.B === 1, "its state");
+    const answer = client(a).request("x", { timeout: 5_000 });
+    await until(() => a.broker.stats().requestsLocal === 1, "the request");
+    cloud.set(b.cloud, again.cloud);
+    expect(texts(await answer)).toEqual(["B"]);
+  });
+
+  it("gives requests to a site that has started again, while a connection to the one before stands", async () => {
+    const a = await startSite("A", { stateInterval: 50 });
+    // A host that went down: nothing comes from it, and nothing ends.
+    const before = kept(new Router({ routingId: "B" }));
+    const [dead, b] = [await before.bind(ANY), await startSite("B", { stateInterval: 50 })];
+    const [cloud, state] = [new ListedEndpoints([dead]), new ListedEndpoints([b.state])];
+    const joined = new Promise((resolve) => before.events.once("peer:join", resolve));
+    a.broker.join({ cloud, state });
+    await joined;
+    await before.unbind(dead);
+    const asked = client(a).request("x", { timeout: 5_000 });
+    work(b, () => "B");
+    expect(texts(await within(before.receive(), "the request at the one before")).at(-1)).toBe("x");
+    cloud.set(dead, b.cloud);
+    expect(texts(await asked)).toEqual(["B"]);
+  });
+
   it("loses a site that is silent, though its connection stands", async () => {
     const a = await startSite("A", { stateInterval: 30 });
     const { cloud, state } = await plainSite("B");
