@@ -178,6 +178,11 @@ function platformOf(scope: Scope): Platform {
       { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true },
       { name: "eth0", address: machine.address, internal: false },
     ],
+    lookup: async (host) => {
+      const found = machine.resolve(host);
+      if (found !== undefined) return found === machine && host === "localhost" ? "127.0.0.1" : found.address;
+      throw systemError("ENOTFOUND", "getaddrinfo", `no node of this world is named ${host}`);
+    },
   };
 }
 

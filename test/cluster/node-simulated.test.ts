@@ -57,6 +57,28 @@ describe("nodes in virtual time", () => {
     });
   });
 
+  it("find each other by seeds that name hosts of the world, and know a name that none has", async () => {
+    await simulate({ seed: 17 }, async (world) => {
+      const nodes = new Map<string, ClusterNode>();
+      for (const name of ["a", "b"])
+        await world.node(name).start(async () => {
+          const seeds = ["a:7000", "nobody:7000"];
+          const made = new ClusterNode({
+            name,
+            scope: "link",
+            key: KEY,
+            port: 7000,
+            multicast: false,
+            seeds,
+          });
+          await made.start();
+          nodes.set(name, made);
+        });
+      await world.until(() => ["a", "b"].every((name) => seen(nodes.get(name)) === "ab"), 2_000);
+      expect(nodes.get("a")?.discovery()).toMatchObject([{ name: "seeds", error: { code: "ENOTFOUND" } }]);
+    });
+  });
+
   it("lose a machine without power by suspicion, and have it back as another life when it starts again", async () => {
     await simulate({ seed: 8 }, async (world) => {
       const nodes = await cluster(world, NAMES);

@@ -7,7 +7,7 @@
 import { lookup } from "node:dns";
 import { isIP, isIPv4, isIPv6, SocketAddress } from "node:net";
 import { InvalidArgumentError } from "../../core/errors.js";
-import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
+import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ADDRESS } from "../bounds.js";
 
 /** ms for which the list of the host's interfaces is believed. */
@@ -93,6 +93,8 @@ export function isLinkLocal(host: string): boolean {
  */
 export function resolveAddress({ host, port }: HostPort, families: 4 | 6 | "both" = 4): Promise<string[]> {
   if (isIP(host) !== 0) return Promise.resolve([canonicalAddress(joinAddress(host, port))]);
+  const known = platformNow().lookup?.(host);
+  if (known !== undefined) return known.then((address) => [joinAddress(address, port)]);
   return new Promise((resolve, reject) => {
     lookup(host, { all: true, family: families === "both" ? 0 : families }, (error, found) => {
       if (error === null) resolve(found.map(({ address }) => joinAddress(address, port)));

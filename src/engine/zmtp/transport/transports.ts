@@ -55,6 +55,8 @@ export interface Platform {
   interfaces(): readonly HostInterface[];
   /** The same for IPv6; link-local addresses have their zone. `undefined`: it has no IPv6. */
   readonly interfaces6?: () => readonly HostInterface[];
+  /** The address of a host by its name; rejects with `ENOTFOUND`. `undefined`: the system's resolver is asked. */
+  readonly lookup?: (host: string) => Promise<string>;
   /** Calls `listener` when peers may be within reach again: nothing that waits to be dialled waits any longer. @returns ends that */
   readonly onWake?: (listener: () => void) => () => void;
 }
