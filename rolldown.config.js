@@ -202,6 +202,7 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/mechanism/curve-box.ts": "src/browser/curve/box.ts",
     "src/engine/zmtp/mechanism/curve-exchange.ts": "src/browser/curve/exchange.ts",
     "src/engine/zmtp/codec/greeting.ts": "src/browser/absent/greeting.ts",
+    "src/engine/zmtp/codec/in-stream.ts": "src/browser/in-stream.ts",
     "src/engine/zmtp/sealer.ts": "src/browser/absent/sealer.ts",
     "src/engine/zmtp/raw.ts": "src/browser/absent/raw.ts",
     "src/engine/zmtp/routing/create.ts": "src/browser/routing.ts",

@@ -2,23 +2,20 @@
  * How frames travel on the interface `WebSocket`, which shows messages, and not their frames (docs/spec/ws.md).
  *
  *   stream    a message is a piece of ZMTP's stream, both ways
- *   frames    a message is a flag byte and a frame's body: what is written carries the messages' lengths, and
- *             web-socket-stream.ts takes them apart
+ *   frames    a message is a flag byte and a frame's body: what is written are frames of ZMTP, sent one by one, each from
+ *             the last byte of its header on, which becomes the flag
  *
  * There are no pings in the interface: ZMTP's take their place where the peer knows them.
  */
 
-import { COMMAND, commandFrame, MORE, writeHeader } from "../engine/frame.js";
-import { FrameReader } from "../engine/zmtp/codec/frame-reader.js";
-import type { Segment } from "../engine/zmtp/codec/out-queue.js";
+import { bodyAt, COMMAND, commandFrame, frameEnd, MORE, writeHeader } from "../engine/frame.js";
 import { pingCommand } from "../engine/zmtp/heartbeat.js";
 import { type Fault, type Mechanism, protocolFault } from "../engine/zmtp/mechanism/mechanism.js";
 import type { DecodedFrames, Farewell, FramePiece, Framing } from "../engine/zmtp/transport/framing.js";
 import { isBare, isStream } from "../engine/zmtp/ws/subprotocol.js";
 import { WS_COMMAND, WS_MORE } from "../engine/zmtp/ws/ws-frame.js";
+import type { StandardWebSocket } from "./standard-web-socket.js";
 
-/** Bytes that stand in front of each message that is written: its length. */
-export const LENGTH_BYTES = 4;
 /** Bytes of memory that writes share; a larger one has its own. */
 const SCRATCH_BYTES = 65_536;
 /** A header and its flag at most. */
@@ -54,7 +51,6 @@ export class WebSocketFraming implements Framing {
   fault: Fault | undefined = undefined;
   /** What `close` is to say. */
   closeCode: number = CODES.done;
-  readonly #frames = new FrameReader();
 
   /** Whether the peer is to close, behind what it has sent: where this side has nothing to complain of. */
   get asksForEnd(): boolean {
@@ -69,27 +65,35 @@ export class WebSocketFraming implements Framing {
     this.pings = !this.bare;
   }
 
+  /** @returns memory that may be overwritten, where messages are frames: others may have the same pieces */
   encode(pieces: readonly FramePiece[]): Uint8Array {
-    return this.stream ? joined(pieces) : this.#messages(pieces);
-  }
-
-  #messages(pieces: readonly FramePiece[]): Uint8Array {
-    const frames = this.#frames.read(pieces as readonly Segment[]);
+    const [only] = pieces;
+    if (this.stream && pieces.length === 1 && only !== undefined)
+      return only.bytes.subarray(only.start, only.end);
     let size = 0;
-    for (const { body } of frames) size += LENGTH_BYTES + 1 + body.length;
+    for (const { start, end } of pieces) size += end - start;
     const bytes = scratchOf(size);
     let at = 0;
-    for (const { flags, body } of frames) {
-      const length = body.length + 1;
-      bytes[at] = length >>> 24;
-      bytes[at + 1] = length >>> 16;
-      bytes[at + 2] = length >>> 8;
-      bytes[at + 3] = length;
-      bytes[at + 4] = (flags & COMMAND) !== 0 ? WS_COMMAND : (flags & MORE) !== 0 ? WS_MORE : 0;
-      bytes.set(body, at + LENGTH_BYTES + 1);
-      at += LENGTH_BYTES + length;
+    for (const { bytes: from, start, end } of pieces) {
+      bytes.set(from.subarray(start, end), at);
+      at += end - start;
     }
     return bytes.subarray(0, at);
+  }
+
+  /** Sends what was encoded. */
+  send(socket: StandardWebSocket, bytes: Uint8Array): void {
+    if (this.stream) {
+      if (bytes.length > 0) socket.send(bytes);
+      return;
+    }
+    for (let at = 0; at < bytes.length; ) {
+      const flags = bytes[at] as number;
+      const start = bodyAt(bytes, at) - 1;
+      at = frameEnd(bytes, at);
+      bytes[start] = (flags & COMMAND) !== 0 ? WS_COMMAND : (flags & MORE) !== 0 ? WS_MORE : 0;
+      socket.send(bytes.subarray(start, at));
+    }
   }
 
   release(): void {}
@@ -123,26 +127,11 @@ export class WebSocketFraming implements Framing {
   takeReply(): undefined {}
 
   ping(): Uint8Array {
-    const frame = commandFrame(pingCommand(0));
-    return Uint8Array.from(this.encode([{ bytes: frame, start: 0, end: frame.length }]));
+    return commandFrame(pingCommand(0));
   }
 
   farewell(why: Farewell): Uint8Array {
     this.closeCode = CODES[why];
     return NOTHING;
   }
-}
-
-function joined(pieces: readonly FramePiece[]): Uint8Array {
-  const [only] = pieces;
-  if (pieces.length === 1 && only !== undefined) return only.bytes.subarray(only.start, only.end);
-  let size = 0;
-  for (const { start, end } of pieces) size += end - start;
-  const bytes = scratchOf(size);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece.bytes.subarray(piece.start, piece.end), at);
-    at += piece.end - piece.start;
-  }
-  return bytes.subarray(0, at);
 }

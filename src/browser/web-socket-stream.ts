@@ -2,18 +2,18 @@
  * A standard WebSocket as the stream that the engine writes to and reads from.
  *
  *   write --send--> the browser's buffer; past FULL bytes it counts as full, until it has EASED
- *   message --> the reader
+ *   message --> the sink
  *      `- paused: held, and the peer learns no new limit; past MAX_HELD the connection ends
  *
  * The interface cannot stop the sender. Where messages are pieces of ZMTP's stream the peer learns how much this side
  * takes (docs/spec/ws.md); any other peer that sends faster than the program receives is disconnected when too much waits.
  */
 import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
-import { Reader } from "../engine/zmtp/transport/reader.js";
+import type { Sink, StreamReader } from "../engine/zmtp/transport/reader.js";
 import type { Stream } from "../engine/zmtp/transport/transport.js";
 import { END, FIRST_LIMIT } from "../engine/zmtp/ws/subprotocol.js";
 import { ABNORMAL, type StandardWebSocket } from "./standard-web-socket.js";
-import { LENGTH_BYTES, type WebSocketFraming } from "./web-socket-framing.js";
+import type { WebSocketFraming } from "./web-socket-framing.js";
 
 /** Bytes in the browser's buffer from which it counts as full, and those at which it takes more. */
 const FULL = 1_048_576;
@@ -25,32 +25,52 @@ export const MAX_HELD = 16_777_216;
 
 type Done = (error?: Error | null) => void;
 
-/** The socket of a stream. */
-class WebSocketBytes implements ByteStream {
+/** A WebSocket that is open. */
+export class WebSocketStream implements Stream, ByteStream, StreamReader {
+  readonly socket: ByteStream = this;
+  readonly reader: StreamReader = this;
+  readonly remote: string;
+  readonly address: string;
+  readonly framing: WebSocketFraming;
   errored: Error | null = null;
   readonly #socket: StandardWebSocket;
-  readonly #framing: WebSocketFraming;
   readonly #listeners: { [event: string]: ((argument: never) => void)[] } = {};
+  #sink: Sink | undefined = undefined;
   #isFull = false;
   #timer: NodeJS.Timeout | undefined = undefined;
   #waiting: Done[] = [];
   #held: Buffer[] = [];
   #heldBytes = 0;
   #paused = false;
+  /** This side sends no more. */
   #ended = false;
   #closed = false;
   #destroyed = false;
-  /** Bytes that were handed to the reader, and those that the peer may send in all. */
+  /** The peer sends no more. */
+  #isOver = false;
+  /** Bytes that were handed to the sink, and those that the peer may send in all. */
   #received = 0;
   #limit = FIRST_LIMIT;
 
-  constructor(socket: StandardWebSocket, framing: WebSocketFraming) {
+  /** @param remote the peer's endpoint @param address its host */
+  constructor(socket: StandardWebSocket, framing: WebSocketFraming, remote: string, address: string) {
     this.#socket = socket;
-    this.#framing = framing;
+    this.framing = framing;
+    this.remote = remote;
+    this.address = address;
     socket.onmessage = ({ data }) => this.#socketOnMessage(data);
     // A browser's close event follows at once; that of Node.js 20 does not come.
     socket.onerror = () => setImmediate(() => this.#socketOnClose(ABNORMAL, ""));
     socket.onclose = ({ code, reason }) => this.#socketOnClose(code, reason);
+  }
+
+  /** A browser does not count. While nothing is written this grows as it takes what waits, and only that is asked for. */
+  taken(): number {
+    return -this.writableLength;
+  }
+
+  async sendState(): Promise<undefined> {
+    return undefined;
   }
 
   get writableLength(): number {
@@ -61,9 +81,7 @@ class WebSocketBytes implements ByteStream {
 
   write(bytes: Uint8Array, done?: Done): boolean {
     if (this.#ended || this.#destroyed) return false;
-    if (this.#framing.stream) {
-      if (bytes.length > 0) this.#socket.send(bytes);
-    } else this.#sendEach(bytes);
+    this.framing.send(this.#socket, bytes);
     if (this.#socket.bufferedAmount > FULL) this.#isFull = true;
     if (!this.#isFull) {
       done?.();
@@ -72,17 +90,6 @@ class WebSocketBytes implements ByteStream {
     if (done !== undefined) this.#waiting.push(done);
     this.#timer ??= setTimeout(this.#look, LOOK_INTERVAL).unref();
     return false;
-  }
-
-  #sendEach(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) {
-      const length =
-        (bytes[at] as number) * 0x100_0000 +
-        (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number));
-      const body = at + LENGTH_BYTES;
-      this.#socket.send(bytes.subarray(body, body + length));
-      at = body + length;
-    }
   }
 
   #look = (): void => {
@@ -111,7 +118,7 @@ class WebSocketBytes implements ByteStream {
     else if (last !== undefined) this.on("close", last);
     if (this.#ended) return this;
     this.#ended = true;
-    if (this.#framing.asksForEnd) this.#socket.send(END);
+    if (this.framing.asksForEnd) this.#socket.send(END);
     else this.#close();
     return this;
   }
@@ -120,15 +127,12 @@ class WebSocketBytes implements ByteStream {
     if (this.#destroyed) return this;
     this.#destroyed = true;
     clearTimeout(this.#timer);
-    this.#drop();
+    this.#held.length = 0;
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
     this.#close();
     // In a turn of its own, as Node's streams do.
-    queueMicrotask(() => {
-      if (error !== undefined) this.#emit("error", error);
-      this.#emit("close");
-    });
+    queueMicrotask(() => this.#end(error));
     return this;
   }
 
@@ -136,7 +140,16 @@ class WebSocketBytes implements ByteStream {
     this.#ended = true;
     if (this.#closed) return;
     this.#closed = true;
-    this.#socket.close(this.#framing.closeCode);
+    this.#socket.close(this.framing.closeCode);
+  }
+
+  start(_: ByteStream, sink: Sink): void {
+    this.#sink = sink;
+  }
+
+  giveBack(bytes: Buffer): void {
+    this.#held.unshift(bytes);
+    this.#heldBytes += bytes.length;
   }
 
   pause(): this {
@@ -147,14 +160,14 @@ class WebSocketBytes implements ByteStream {
   resume(): this {
     if (!this.#paused) return this;
     this.#paused = false;
+    // Not now: the caller is taking a message.
     queueMicrotask(this.#handOver);
     return this;
   }
 
   on(event: string, listener: (argument: never) => void): this {
-    const listeners = this.#listeners[event] ?? [];
-    this.#listeners[event] = listeners;
-    listeners.push(listener);
+    this.#listeners[event] ??= [];
+    this.#listeners[event].push(listener);
     return this;
   }
 
@@ -164,7 +177,7 @@ class WebSocketBytes implements ByteStream {
 
   #socketOnMessage(data: unknown): void {
     if (!(data instanceof ArrayBuffer)) {
-      this.#framing.refuse("a text message");
+      this.framing.refuse("a text message");
       this.#give(Buffer.alloc(0));
       return;
     }
@@ -183,10 +196,15 @@ class WebSocketBytes implements ByteStream {
     this.destroy(error);
   }
 
+  /** What was held comes first: the peer's regular end is behind it. */
   #handOver = (): void => {
     while (!this.#paused) {
       const bytes = this.#held.shift();
-      if (bytes === undefined) break;
+      if (bytes === undefined) {
+        this.#raiseLimit();
+        if (this.#isOver) this.#end();
+        return;
+      }
       this.#heldBytes -= bytes.length;
       this.#give(bytes);
     }
@@ -194,67 +212,45 @@ class WebSocketBytes implements ByteStream {
 
   #give(bytes: Buffer): void {
     this.#received += bytes.length;
-    this.#emit("data", bytes);
+    this.#sink?.sinkOnBytes(bytes, bytes.length, true);
     this.#raiseLimit();
   }
 
   /** The peer may send as much again as it could at first, from what has been taken so far. */
   #raiseLimit(): void {
-    if (!this.#framing.stream || this.#paused || this.#ended) return;
+    if (!this.framing.stream || this.#paused || this.#ended) return;
     const limit = this.#received + FIRST_LIMIT;
     if (limit - this.#limit < FIRST_LIMIT / 4) return;
     this.#limit = limit;
     this.#socket.send(String(limit));
   }
 
-  #drop(): void {
-    this.#held = [];
-    this.#heldBytes = 0;
-  }
-
   #socketOnClose(code: number, reason: string): void {
     if (this.#destroyed) return;
+    this.#destroyed = true;
     this.#ended = true;
     this.#closed = true;
     clearTimeout(this.#timer);
     this.#socket.onclose = null;
-    // What was held comes first: the peer's regular end is behind it.
-    this.#paused = false;
-    this.#handOver();
-    if (code !== 1_000 && code !== 1_005) {
-      const why = reason === "" ? "" : `: ${reason}`;
-      this.errored = new Error(`the WebSocket was closed with ${code}${why}`);
-      this.#emit("error", this.errored);
-    } else this.#emit("end");
-    this.#destroyed = true;
+    if (code === 1_000 || code === 1_005) {
+      this.#isOver = true;
+      this.#handOver();
+      return;
+    }
+    const why = reason === "" ? "" : `: ${reason}`;
+    this.errored = new Error(`the WebSocket was closed with ${code}${why}`);
+    this.#end(this.errored);
+  }
+
+  /** Nothing more comes. */
+  #end(error?: Error): void {
+    this.#isOver = false;
+    this.#held = [];
+    this.#heldBytes = 0;
+    if (error !== undefined) this.#emit("error", error);
+    const sink = this.#sink;
+    this.#sink = undefined;
+    sink?.sinkOnEnd();
     this.#emit("close");
-  }
-}
-
-/** A WebSocket that is open. */
-export class WebSocketStream implements Stream {
-  readonly socket: ByteStream;
-  readonly reader = new Reader();
-  readonly remote: string;
-  readonly address: string;
-  readonly framing: WebSocketFraming;
-
-  /** @param remote the peer's endpoint @param address its host */
-  constructor(socket: StandardWebSocket, framing: WebSocketFraming, remote: string, address: string) {
-    const bytes = new WebSocketBytes(socket, framing);
-    this.socket = bytes;
-    this.framing = framing;
-    this.remote = remote;
-    this.address = address;
-    this.reader.follow(bytes);
-  }
-
-  /** A browser does not count. While nothing is written this grows as it takes what waits, and only that is asked for. */
-  taken(): number {
-    return -this.socket.writableLength;
-  }
-
-  async sendState(): Promise<undefined> {
-    return undefined;
   }
 }

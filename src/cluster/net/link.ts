@@ -225,20 +225,6 @@ export class Link implements Sink {
     this.#finish("self");
   }
 
-  sinkMemory(): undefined {
-    return undefined;
-  }
-
-  sinkInLarge(): boolean {
-    return false;
-  }
-
-  sinkRelays(): boolean {
-    return false;
-  }
-
-  sinkFilled(): void {}
-
   sinkOnEnd(): void {
     this.#noteFault();
     this.#finish(this.#closing ? "closed" : "lost");

@@ -29,7 +29,7 @@ import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { type Sealer, sealerOf } from "./sealer.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Farewell, Framing } from "./transport/framing.js";
-import type { Reader, Sink } from "./transport/reader.js";
+import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 
@@ -82,7 +82,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   readonly address: string;
   /** With the port, as an endpoint; for ipc the endpoint itself. */
   readonly remote: string;
-  readonly #reader: Reader;
+  readonly #reader: StreamReader;
   readonly stream: Stream;
   readonly #effects: ConnectionEffects;
   readonly #options: ConnectionOptions;
@@ -231,18 +231,9 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.stream.sendState();
   }
 
-  sinkMemory(): Uint8Array | undefined {
+  readTarget(): ReadTarget | undefined {
     // A sealed frame is opened into memory of its own anyway.
-    if (this.#state >= State.Flushing || !this.#plain) return undefined;
-    return this.#pipe?.in.memory();
-  }
-
-  sinkInLarge(): boolean {
-    return this.#plain && this.#pipe?.in.inLarge === true;
-  }
-
-  sinkRelays(): boolean {
-    return this.#plain && this.#pipe?.in.relayed === true;
+    return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
   sinkFilled(length: number): void {

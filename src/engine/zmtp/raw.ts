@@ -3,7 +3,7 @@ import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { ByteStream } from "./transport/byte-stream.js";
-import type { Reader, Sink } from "./transport/reader.js";
+import type { Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
 import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 
@@ -11,7 +11,7 @@ const EMPTY_FRAME = Buffer.alloc(2);
 
 export class RawConnection implements Link, Sink {
   readonly socket: ByteStream;
-  readonly #reader: Reader;
+  readonly #reader: StreamReader;
   readonly #pipe: Pipe;
   readonly #notifies: boolean;
   readonly #onEnd: (reason: DisconnectReason, error: Error | undefined) => void;
@@ -102,20 +102,6 @@ export class RawConnection implements Link, Sink {
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
     this.#onFlushed();
   }
-
-  sinkMemory(): undefined {
-    return undefined;
-  }
-
-  sinkInLarge(): boolean {
-    return false;
-  }
-
-  sinkRelays(): boolean {
-    return false;
-  }
-
-  sinkFilled(): void {}
 
   sinkOnEnd(): void {
     this.#end("remote");

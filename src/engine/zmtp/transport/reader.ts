@@ -33,16 +33,22 @@ const READ_AHEAD = 65_536;
 let shared: Buffer | undefined;
 let behindLarge: Buffer | undefined;
 
+/** What the next bytes are put into as they are. */
+export interface ReadTarget {
+  /** The memory that they are to be in; undefined: any. */
+  memory(): Uint8Array | undefined;
+  /** Whether the end of a large frame is to come, too little for memory of its own. */
+  readonly inLarge: boolean;
+  /** Whether what comes is relayed as it is. */
+  readonly relayed: boolean;
+}
+
 /** Takes what comes. */
 export interface Sink {
-  /** The memory that the next bytes are to be in; undefined: any. */
-  sinkMemory(): Uint8Array | undefined;
-  /** Whether the end of a large frame is to come, too little for memory of its own. */
-  sinkInLarge(): boolean;
-  /** Whether what comes is relayed as it is. */
-  sinkRelays(): boolean;
-  /** So many bytes are in the memory that `sinkMemory` gave. */
-  sinkFilled(length: number): void;
+  /** Where the next bytes belong; undefined, or absent: the sink copies what it keeps. */
+  readTarget?(): ReadTarget | undefined;
+  /** So many bytes are in the memory that the target gave. */
+  sinkFilled?(length: number): void;
   /**
    * The first `length` of `bytes` have come.
    *
@@ -54,12 +60,22 @@ export interface Sink {
   sinkOnEnd(): void;
 }
 
+/** Reads a stream for one sink at a time. */
+export interface StreamReader {
+  /** Begins, or goes on with another sink. */
+  start(socket: ByteStream, sink: Sink): void;
+  /** Gives back what a sink took and was not its own: the next sink gets it first. @param bytes are kept */
+  giveBack(bytes: Buffer): void;
+  pause(): void;
+  resume(): void;
+}
+
 /** A stream that gives memory of its own. */
 export interface DataSource {
   on(event: "data", listener: (chunk: Buffer) => void): unknown;
 }
 
-export class Reader {
+export class Reader implements StreamReader {
   #socket: ByteStream | undefined = undefined;
   #sink: Sink | undefined = undefined;
   /** Memory of the sink's that the next bytes go to. */
@@ -83,18 +99,19 @@ export class Reader {
     buffer: (): Uint8Array => {
       shared ??= allocate(READ_BYTES);
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
-      this.#given = this.#paused || this.#aheadBytes > 0 ? undefined : this.#sink?.sinkMemory();
+      const target = this.#sink?.readTarget?.();
+      this.#given = this.#paused || this.#aheadBytes > 0 ? undefined : target?.memory();
       if (this.#given !== undefined) return this.#given;
       // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
-      if (this.#large || this.#sink?.sinkInLarge() === true) return behindLarge;
+      if (this.#large || target?.inLarge === true) return behindLarge;
       if (!this.#bulk) return shared;
-      this.#own ??= acquire(this.#sink?.sinkRelays() === true ? this.#ownBytes : READ_BYTES);
+      this.#own ??= acquire(target?.relayed === true ? this.#ownBytes : READ_BYTES);
       return this.#own.bytes;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
       this.#large = this.#given !== undefined;
       if (this.#large) {
-        this.#sink?.sinkFilled(length);
+        this.#sink?.sinkFilled?.(length);
         return true;
       }
       const own = this.#own;
@@ -132,7 +149,6 @@ export class Reader {
     this.#paused = true;
   }
 
-  /** Gives back what a sink took and was not its own: the next sink gets it first. @param bytes are kept */
   giveBack(bytes: Buffer): void {
     if (bytes.length === 0) return;
     this.#ahead.unshift(bytes);

@@ -14,13 +14,13 @@ import type { Fault } from "../mechanism/mechanism.js";
 import { HandshakeStage } from "../pending-handshakes.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
-import type { Reader } from "./reader.js";
+import type { StreamReader } from "./reader.js";
 
 /** A connection to a peer. */
 export interface Stream {
   readonly socket: ByteStream;
   /** Hands on what comes. */
-  readonly reader: Reader;
+  readonly reader: StreamReader;
   /** The peer's endpoint, with its port. */
   readonly remote: string;
   /** The peer's network address alone, for the `authenticate` hook. */

@@ -30,7 +30,7 @@ import { WsFraming } from "../ws/ws-framing.js";
 import { LimitedStream, WsStreamFraming } from "../ws/ws-stream-framing.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
-import type { Reader, Sink } from "./reader.js";
+import type { Sink, StreamReader } from "./reader.js";
 import { type Acceptor, type Stream, stageOf, type TransportOptions } from "./transport.js";
 
 /** How long a refusal may take to go out before its connection is cut, in ms. */
@@ -41,7 +41,7 @@ const crypto = { sha1 };
 /** A stream after its upgrade. */
 export class WsStream implements Stream {
   readonly socket: ByteStream;
-  readonly reader: Reader;
+  readonly reader: StreamReader;
   readonly remote: string;
   readonly address: string;
   readonly framing: Framing;
@@ -106,18 +106,6 @@ export class HeadSink implements Sink {
     this.#over = true;
     clearTimeout(this.#timer);
   }
-
-  sinkMemory(): undefined {}
-
-  sinkInLarge(): boolean {
-    return false;
-  }
-
-  sinkRelays(): boolean {
-    return false;
-  }
-
-  sinkFilled(): void {}
 
   sinkOnBytes(bytes: Buffer, length: number): void {
     if (this.#over) return; // What follows a refusal.

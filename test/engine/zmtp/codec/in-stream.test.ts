@@ -1,11 +1,23 @@
 import { describe, expect, test } from "vitest";
+import { InStream as PageInStream } from "../../../../src/browser/in-stream.js";
 import { InStream, MAX_FRAMES } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import fc from "../../../support/properties.js";
 import { decodeStream, encodeFrame, frameStream } from "./support.js";
 
-function make(maxMessageSize = -1) {
+/** What both have. */
+type Shared = Pick<
+  InStream,
+  "messages" | "bytes" | "unfinished" | "push" | "pushShared" | "take" | "cut" | "clear" | "limit"
+>;
+type Constructor<T> = new (maxMessageSize: number, onCommand: (body: Buffer) => void) => T;
+
+function makerOf<T extends Shared>(Stream: Constructor<T>) {
+  return (maxMessageSize = -1) => makeOf(Stream, maxMessageSize);
+}
+
+function makeOf<T extends Shared>(Stream: Constructor<T>, maxMessageSize: number) {
   const commands: string[] = [];
-  const stream = new InStream(maxMessageSize, (body) => commands.push(body.toString("hex")));
+  const stream = new Stream(maxMessageSize, (body) => commands.push(body.toString("hex")));
   const take = (): string[] => stream.take().map((frame) => frame.toString("hex"));
   const takeAll = (): string[][] => {
     const all: string[][] = [];
@@ -75,231 +87,240 @@ function arriving(bytes: Buffer, length: number): number {
 
 const frame = (text: string, flags = 0): Buffer => encodeFrame({ flags, body: Buffer.from(text) });
 
-test("a stream cut anywhere gives the messages and commands of a simple decoder, in order", () => {
-  fc.assert(
-    fc.property(
-      frameStream,
-      fc.array(fc.nat(), { maxLength: 30 }),
-      fc.boolean(),
-      (bytes, borders, greedy) => {
-        const { stream, commands, takeAll } = make();
-        const messages: string[][] = [];
-        for (const chunk of cut(bytes, borders)) {
-          expect(stream.push(chunk)).toBeUndefined();
-          if (greedy) messages.push(...takeAll());
+describe.each<[string, Constructor<Shared>]>([
+  ["of Node.js", InStream],
+  ["of a page", PageInStream],
+])("the stream %s", (_, Stream) => {
+  const make = makerOf(Stream);
+
+  test("a stream cut anywhere gives the messages and commands of a simple decoder, in order", () => {
+    fc.assert(
+      fc.property(
+        frameStream,
+        fc.array(fc.nat(), { maxLength: 30 }),
+        fc.boolean(),
+        (bytes, borders, greedy) => {
+          const { stream, commands, takeAll } = make();
+          const messages: string[][] = [];
+          for (const chunk of cut(bytes, borders)) {
+            expect(stream.push(chunk)).toBeUndefined();
+            if (greedy) messages.push(...takeAll());
+          }
+          const expected = decodeStream(bytes);
+          expect(stream.messages + messages.length).toBe(expected.messages.length);
+          messages.push(...takeAll());
+          expect(messages).toEqual(expected.messages);
+          expect(commands).toEqual(expected.commands);
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("it knows the bytes of what waits, and of what is arriving, however they come and go", () => {
+    const step = fc.record({ border: fc.nat(), how: fc.nat(3), taken: fc.nat(3), encoded: fc.boolean() });
+    fc.assert(
+      fc.property(frameStream, fc.array(step, { maxLength: 30 }), (bytes, steps) => {
+        const { stream, take } = make();
+        const sizes = messageSizes(bytes);
+        let [from, whole] = [0, 0];
+        const at = steps.map(({ border }) => border % (bytes.length + 1)).sort((a, b) => a - b);
+        for (const [i, { how, taken: most, encoded }] of steps.entries()) {
+          const chunk = Buffer.from(bytes.subarray(from, at[i]));
+          from = at[i] as number;
+          const memory = how === 0 && stream instanceof InStream ? stream.memory() : undefined;
+          if (memory !== undefined && memory.length >= chunk.length && stream instanceof InStream) {
+            memory.set(chunk);
+            stream.filled(chunk.length);
+          } else if (how === 1) stream.pushShared(chunk, chunk.length);
+          else stream.push(chunk);
+          for (let n = 0; n < most && stream.messages > 0; n++) {
+            if (encoded && stream instanceof InStream) stream.takeBatch(2, undefined);
+            else take();
+          }
+          const come = sizes.filter(({ end }) => end <= from);
+          const gone = come.length - stream.messages;
+          whole = come.slice(gone).reduce((sum, { size }) => sum + size, 0);
+          expect(stream.bytes).toBe(whole);
+          expect(stream.unfinished).toBe(arriving(bytes, from));
         }
-        const expected = decodeStream(bytes);
-        expect(stream.messages + messages.length).toBe(expected.messages.length);
-        messages.push(...takeAll());
-        expect(messages).toEqual(expected.messages);
-        expect(commands).toEqual(expected.commands);
-      },
-    ),
-    { numRuns: 1_000 },
-  );
-});
-
-test("it knows the bytes of what waits, and of what is arriving, however they come and go", () => {
-  const step = fc.record({ border: fc.nat(), how: fc.nat(3), taken: fc.nat(3), encoded: fc.boolean() });
-  fc.assert(
-    fc.property(frameStream, fc.array(step, { maxLength: 30 }), (bytes, steps) => {
-      const { stream, take } = make();
-      const sizes = messageSizes(bytes);
-      let [from, whole] = [0, 0];
-      const at = steps.map(({ border }) => border % (bytes.length + 1)).sort((a, b) => a - b);
-      for (const [i, { how, taken: most, encoded }] of steps.entries()) {
-        const chunk = Buffer.from(bytes.subarray(from, at[i]));
-        from = at[i] as number;
-        const memory = how === 0 ? stream.memory() : undefined;
-        if (memory !== undefined && memory.length >= chunk.length) {
-          memory.set(chunk);
-          stream.filled(chunk.length);
-        } else if (how === 1) stream.pushShared(chunk, chunk.length);
-        else stream.push(chunk);
-        for (let n = 0; n < most && stream.messages > 0; n++) {
-          if (encoded) stream.takeBatch(2, undefined);
-          else take();
-        }
-        const come = sizes.filter(({ end }) => end <= from);
-        const gone = come.length - stream.messages;
-        whole = come.slice(gone).reduce((sum, { size }) => sum + size, 0);
-        expect(stream.bytes).toBe(whole);
-        expect(stream.unfinished).toBe(arriving(bytes, from));
-      }
-      stream.cut();
-      expect([stream.bytes, stream.unfinished]).toEqual([whole, 0]);
-      stream.clear();
-      expect([stream.bytes, stream.unfinished]).toEqual([0, 0]);
-    }),
-    { numRuns: 1_000 },
-  );
-});
-
-test("a stream split in two at each of its bytes is the same stream", () => {
-  const streams = fc.sample(frameStream, { numRuns: 12, seed: 7 });
-  streams.push(
-    Buffer.concat([frame("a", 1), frame("", 1), frame("x".repeat(256)), frame("PING", 4), frame("")]),
-  );
-  for (const bytes of streams) {
-    const expected = decodeStream(bytes);
-    for (let at = 0; at <= bytes.length; at += bytes.length > 1_500 ? 37 : 1) {
-      const { stream, commands, takeAll } = make();
-      stream.push(Buffer.from(bytes.subarray(0, at)));
-      stream.push(Buffer.from(bytes.subarray(at)));
-      expect(takeAll()).toEqual(expected.messages);
-      expect(commands).toEqual(expected.commands);
-    }
-  }
-});
-
-test("a stream that comes byte by byte is the same stream", () => {
-  for (const bytes of fc.sample(frameStream, { numRuns: 15, seed: 11 })) {
-    const { stream, commands, takeAll } = make();
-    for (let at = 0; at < bytes.length; at++) stream.push(Buffer.from(bytes.subarray(at, at + 1)));
-    expect({ messages: takeAll(), commands }).toEqual(decodeStream(bytes));
-  }
-});
-
-test("a part of a larger memory is read where it lies, and frames are Buffers", () => {
-  const bytes = Buffer.concat([Buffer.from("before"), frame("a", 1), frame("bc"), Buffer.from("behind")]);
-  const { stream } = make();
-  expect(stream.push(bytes, 6, 13)).toBeUndefined();
-  const message = stream.take(Buffer.from("id"));
-  expect(message.map(String)).toEqual(["id", "a", "bc"]);
-  for (const body of message) expect([Buffer.isBuffer(body), body instanceof Buffer]).toEqual([true, true]);
-  expect(message[2]?.equals(Buffer.from("bc"))).toBe(true);
-});
-
-test("a large frame in pieces is put together, of more than a mebibyte, too", () => {
-  for (const size of [5_000, 1_048_576, 3_000_000]) {
-    const body = Buffer.alloc(size, "shoal");
-    const { stream } = make();
-    const bytes = Buffer.concat([frame("first", 1), encodeFrame({ flags: 0, body }), frame("next")]);
-    for (const chunk of cut(
-      bytes,
-      Array.from({ length: 50 }, (_, i) => i * 70_001),
-    ))
-      stream.push(chunk);
-    const [first, large] = stream.take();
-    expect([String(first), large?.equals(body)]).toEqual(["first", true]);
-    expect(stream.take().map(String)).toEqual(["next"]);
-  }
-});
-
-describe("bounds", () => {
-  test("a message of exactly the most bytes passes, of one more does not, however many frames it has", () => {
-    for (const frames of [["x".repeat(300)], ["x".repeat(100), "", "x".repeat(200)]]) {
-      const bytes = Buffer.concat(frames.map((text, i) => frame(text, i < frames.length - 1 ? 1 : 0)));
-      for (let at = 0; at <= bytes.length; at += 13) {
-        const chunks = [Buffer.from(bytes.subarray(0, at)), Buffer.from(bytes.subarray(at))] as const;
-        const fits = make(300).stream;
-        expect([fits.push(chunks[0]), fits.push(chunks[1]), fits.messages]).toEqual([
-          undefined,
-          undefined,
-          1,
-        ]);
-        const small = make(299).stream;
-        expect(small.push(chunks[0]) ?? small.push(chunks[1])).toBe("too-long");
-      }
-    }
-  });
-
-  test("a declared size is refused with its header, before any of it has come", () => {
-    for (const hex of [
-      "0200000000000003e9",
-      "027fffffffffffffff",
-      "02ffffffffffffffff",
-      "0600000000000003e9",
-    ])
-      expect(make(1_000).stream.push(Buffer.from(hex, "hex")), hex).toBe("too-long");
-    expect(make(100).stream.push(Buffer.from("0065", "hex"))).toBe("too-long");
-    expect(make().stream.push(Buffer.from("027fffffffffffffff", "hex"))).toBe("too-long");
-  });
-
-  test("reserved bits are refused, in whole frames and in split ones", () => {
-    for (let bit = 8; bit <= 128; bit *= 2) {
-      expect(make().stream.push(Buffer.of(bit, 0))).toBe("reserved-bits");
-      const { stream } = make();
-      expect(stream.push(Buffer.of(bit))).toBeUndefined();
-      expect(stream.push(Buffer.of(0))).toBe("reserved-bits");
-    }
-  });
-
-  test("what came before the fault can be taken", () => {
-    const { stream, takeAll } = make();
-    expect(stream.push(Buffer.concat([frame("good"), Buffer.of(0x80, 0)]))).toBe("reserved-bits");
-    expect(takeAll()).toEqual([[Buffer.from("good").toString("hex")]]);
-  });
-
-  test("frames of one message are counted, empty ones, too", () => {
-    const { stream } = make();
-    const more = Buffer.alloc(2 * MAX_FRAMES);
-    for (let i = 0; i < more.length; i += 2) more[i] = 1;
-    expect(stream.push(more)).toBeUndefined();
-    expect(stream.push(Buffer.of(1, 0))).toBe("too-many-frames");
-    expect(stream.messages).toBe(0);
-  });
-});
-
-test("when a connection is lost, whole messages stay and the rest is no part of the next connection's", () => {
-  fc.assert(
-    fc.property(
-      frameStream,
-      frameStream,
-      fc.nat(),
-      fc.array(fc.nat(), { maxLength: 8 }),
-      (one, two, at, borders) => {
-        const { stream, takeAll } = make();
-        const first = one.subarray(0, at % (one.length + 1));
-        for (const chunk of cut(Buffer.from(first), borders)) stream.push(chunk);
-        const { messages: whole } = stream;
         stream.cut();
-        expect(stream.messages).toBe(whole);
-        for (const chunk of cut(two, borders)) expect(stream.push(chunk)).toBeUndefined();
-        expect(takeAll()).toEqual([
-          ...decodeStream(one).messages.slice(0, whole),
-          ...decodeStream(two).messages,
-        ]);
-      },
-    ),
-    { numRuns: 800 },
-  );
-});
-
-test("clearing throws whole messages away; the one that is arriving goes on", () => {
-  fc.assert(
-    fc.property(frameStream, fc.nat(), fc.array(fc.nat(), { maxLength: 8 }), (bytes, at, borders) => {
-      const { stream, takeAll } = make();
-      const middle = at % (bytes.length + 1);
-      for (const chunk of cut(Buffer.from(bytes.subarray(0, middle)), borders)) stream.push(chunk);
-      const gone = stream.clear();
-      expect(stream.messages).toBe(0);
-      stream.push(Buffer.from(bytes.subarray(middle)));
-      expect(takeAll()).toEqual(decodeStream(bytes).messages.slice(gone));
-    }),
-    { numRuns: 800 },
-  );
-});
-
-test("a listener of commands can take what came before one", () => {
-  const taken: string[] = [];
-  const stream: InStream = new InStream(-1, () => {
-    while (stream.messages > 0) taken.push(stream.take().map(String).join("|"));
+        expect([stream.bytes, stream.unfinished]).toEqual([whole, 0]);
+        stream.clear();
+        expect([stream.bytes, stream.unfinished]).toEqual([0, 0]);
+      }),
+      { numRuns: 1_000 },
+    );
   });
-  stream.push(Buffer.concat([frame("a"), frame("b", 1), frame("B"), frame("PING", 4), frame("c", 1)]));
-  expect(taken).toEqual(["a", "b|B"]);
-  stream.push(Buffer.concat([frame("PING", 4), frame("C"), frame("PING", 4)]));
-  expect(taken).toEqual(["a", "b|B", "c|C"]);
+
+  test("a stream split in two at each of its bytes is the same stream", () => {
+    const streams = fc.sample(frameStream, { numRuns: 6, seed: 7 });
+    streams.push(
+      Buffer.concat([frame("a", 1), frame("", 1), frame("x".repeat(256)), frame("PING", 4), frame("")]),
+    );
+    for (const bytes of streams) {
+      const expected = decodeStream(bytes);
+      for (let at = 0; at <= bytes.length; at += bytes.length > 1_500 ? 37 : 1) {
+        const { stream, commands, takeAll } = make();
+        stream.push(Buffer.from(bytes.subarray(0, at)));
+        stream.push(Buffer.from(bytes.subarray(at)));
+        expect(takeAll()).toEqual(expected.messages);
+        expect(commands).toEqual(expected.commands);
+      }
+    }
+  });
+
+  test("a stream that comes byte by byte is the same stream", () => {
+    for (const bytes of fc.sample(frameStream, { numRuns: 15, seed: 11 })) {
+      const { stream, commands, takeAll } = make();
+      for (let at = 0; at < bytes.length; at++) stream.push(Buffer.from(bytes.subarray(at, at + 1)));
+      expect({ messages: takeAll(), commands }).toEqual(decodeStream(bytes));
+    }
+  });
+
+  test("a part of a larger memory is read where it lies, and frames are Buffers", () => {
+    const bytes = Buffer.concat([Buffer.from("before"), frame("a", 1), frame("bc"), Buffer.from("behind")]);
+    const { stream } = make();
+    expect(stream.push(bytes, 6, 13)).toBeUndefined();
+    const message = stream.take(Buffer.from("id"));
+    expect(message.map(String)).toEqual(["id", "a", "bc"]);
+    for (const body of message) expect([Buffer.isBuffer(body), body instanceof Buffer]).toEqual([true, true]);
+    expect(message[2]?.equals(Buffer.from("bc"))).toBe(true);
+  });
+
+  test("a large frame in pieces is put together, of more than a mebibyte, too", () => {
+    for (const size of [5_000, 1_048_576, 3_000_000]) {
+      const body = Buffer.alloc(size, "shoal");
+      const { stream } = make();
+      const bytes = Buffer.concat([frame("first", 1), encodeFrame({ flags: 0, body }), frame("next")]);
+      for (const chunk of cut(
+        bytes,
+        Array.from({ length: 50 }, (_, i) => i * 70_001),
+      ))
+        stream.push(chunk);
+      const [first, large] = stream.take();
+      expect([String(first), large?.equals(body)]).toEqual(["first", true]);
+      expect(stream.take().map(String)).toEqual(["next"]);
+    }
+  });
+
+  describe("bounds", () => {
+    test("a message of exactly the most bytes passes, of one more does not, however many frames it has", () => {
+      for (const frames of [["x".repeat(300)], ["x".repeat(100), "", "x".repeat(200)]]) {
+        const bytes = Buffer.concat(frames.map((text, i) => frame(text, i < frames.length - 1 ? 1 : 0)));
+        for (let at = 0; at <= bytes.length; at += 13) {
+          const chunks = [Buffer.from(bytes.subarray(0, at)), Buffer.from(bytes.subarray(at))] as const;
+          const fits = make(300).stream;
+          expect([fits.push(chunks[0]), fits.push(chunks[1]), fits.messages]).toEqual([
+            undefined,
+            undefined,
+            1,
+          ]);
+          const small = make(299).stream;
+          expect(small.push(chunks[0]) ?? small.push(chunks[1])).toBe("too-long");
+        }
+      }
+    });
+
+    test("a declared size is refused with its header, before any of it has come", () => {
+      for (const hex of [
+        "0200000000000003e9",
+        "027fffffffffffffff",
+        "02ffffffffffffffff",
+        "0600000000000003e9",
+      ])
+        expect(make(1_000).stream.push(Buffer.from(hex, "hex")), hex).toBe("too-long");
+      expect(make(100).stream.push(Buffer.from("0065", "hex"))).toBe("too-long");
+      expect(make().stream.push(Buffer.from("027fffffffffffffff", "hex"))).toBe("too-long");
+    });
+
+    test("reserved bits are refused, in whole frames and in split ones", () => {
+      for (let bit = 8; bit <= 128; bit *= 2) {
+        expect(make().stream.push(Buffer.of(bit, 0))).toBe("reserved-bits");
+        const { stream } = make();
+        expect(stream.push(Buffer.of(bit))).toBeUndefined();
+        expect(stream.push(Buffer.of(0))).toBe("reserved-bits");
+      }
+    });
+
+    test("what came before the fault can be taken", () => {
+      const { stream, takeAll } = make();
+      expect(stream.push(Buffer.concat([frame("good"), Buffer.of(0x80, 0)]))).toBe("reserved-bits");
+      expect(takeAll()).toEqual([[Buffer.from("good").toString("hex")]]);
+    });
+
+    test("frames of one message are counted, empty ones, too", () => {
+      const { stream } = make();
+      const more = Buffer.alloc(2 * MAX_FRAMES);
+      for (let i = 0; i < more.length; i += 2) more[i] = 1;
+      expect(stream.push(more)).toBeUndefined();
+      expect(stream.push(Buffer.of(1, 0))).toBe("too-many-frames");
+      expect(stream.messages).toBe(0);
+    });
+  });
+
+  test("when a connection is lost, whole messages stay and the rest is no part of the next connection's", () => {
+    fc.assert(
+      fc.property(
+        frameStream,
+        frameStream,
+        fc.nat(),
+        fc.array(fc.nat(), { maxLength: 8 }),
+        (one, two, at, borders) => {
+          const { stream, takeAll } = make();
+          const first = one.subarray(0, at % (one.length + 1));
+          for (const chunk of cut(Buffer.from(first), borders)) stream.push(chunk);
+          const { messages: whole } = stream;
+          stream.cut();
+          expect(stream.messages).toBe(whole);
+          for (const chunk of cut(two, borders)) expect(stream.push(chunk)).toBeUndefined();
+          expect(takeAll()).toEqual([
+            ...decodeStream(one).messages.slice(0, whole),
+            ...decodeStream(two).messages,
+          ]);
+        },
+      ),
+      { numRuns: 800 },
+    );
+  });
+
+  test("clearing throws whole messages away; the one that is arriving goes on", () => {
+    fc.assert(
+      fc.property(frameStream, fc.nat(), fc.array(fc.nat(), { maxLength: 8 }), (bytes, at, borders) => {
+        const { stream, takeAll } = make();
+        const middle = at % (bytes.length + 1);
+        for (const chunk of cut(Buffer.from(bytes.subarray(0, middle)), borders)) stream.push(chunk);
+        const gone = stream.clear();
+        expect(stream.messages).toBe(0);
+        stream.push(Buffer.from(bytes.subarray(middle)));
+        expect(takeAll()).toEqual(decodeStream(bytes).messages.slice(gone));
+      }),
+      { numRuns: 800 },
+    );
+  });
+
+  test("a listener of commands can take what came before one", () => {
+    const taken: string[] = [];
+    const stream: Shared = new Stream(-1, () => {
+      while (stream.messages > 0) taken.push(stream.take().map(String).join("|"));
+    });
+    stream.push(Buffer.concat([frame("a"), frame("b", 1), frame("B"), frame("PING", 4), frame("c", 1)]));
+    expect(taken).toEqual(["a", "b|B"]);
+    stream.push(Buffer.concat([frame("PING", 4), frame("C"), frame("PING", 4)]));
+    expect(taken).toEqual(["a", "b|B", "c|C"]);
+  });
+
+  test("a million commands are not kept", () => {
+    const { stream } = make();
+    const bytes = Buffer.concat(Array.from({ length: 1_000 }, () => frame("PING", 4)));
+    const before = process.memoryUsage().arrayBuffers;
+    for (let i = 0; i < 1_000; i++) stream.push(Buffer.from(bytes));
+    expect(stream.messages).toBe(0);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100_000_000);
+  });
 });
 
-test("a million commands are not kept", () => {
-  const { stream } = make();
-  const bytes = Buffer.concat(Array.from({ length: 1_000 }, () => frame("PING", 4)));
-  const before = process.memoryUsage().arrayBuffers;
-  for (let i = 0; i < 1_000; i++) stream.push(Buffer.from(bytes));
-  expect(stream.messages).toBe(0);
-  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(100_000_000);
-});
+const make = makerOf(InStream);
 
 test("what is taken without decoding is the same messages, whole, in batches as long as asked for", () => {
   fc.assert(

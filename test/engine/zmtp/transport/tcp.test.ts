@@ -116,10 +116,6 @@ describe("listening", () => {
     await listener.close();
     let heard = "";
     stream.reader.start(stream.socket, {
-      sinkMemory: () => undefined,
-      sinkInLarge: () => false,
-      sinkRelays: () => false,
-      sinkFilled: () => undefined,
       sinkOnBytes: (bytes, length) => {
         heard += bytes.toString("latin1", 0, length);
       },
