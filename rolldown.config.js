@@ -206,6 +206,7 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/sealer.ts": "src/browser/absent/sealer.ts",
     "src/engine/zmtp/raw.ts": "src/browser/absent/raw.ts",
     "src/engine/zmtp/routing/create.ts": "src/browser/routing.ts",
+    "src/engine/zmtp/routing/relaying.ts": "src/browser/absent/relaying.ts",
     "src/engine/zmtp/threads/node-threads.ts": "src/browser/inproc/channel-wire.ts",
     "src/engine/zmtp/threads/thread-names.ts": "src/browser/inproc/thread-names.ts",
     "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",

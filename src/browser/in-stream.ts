@@ -47,7 +47,7 @@ export class InStream {
   #begun = 0;
   /** Bytes of frames that are kept: of whole messages, and of the one whose frames are arriving. */
   #kept = 0;
-  /** The frame that goes on in the next chunk: what has come of it, and how many bytes tell more. */
+  /** The frame that goes on in the next chunk: what has come of it, and after how many bytes it is read on. */
   #split: Buffer | undefined = undefined;
   #have = 0;
   #need = 0;

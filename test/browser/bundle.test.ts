@@ -8,9 +8,9 @@ import { ERROR_CODES } from "../../src/index.js";
 import { WEB, type Web } from "./support/web.js";
 
 /** Bytes of all sockets without CURVE, compressed. */
-const LARGEST = 49_500;
+const LARGEST = 48_400;
 /** The same of a page that only pushes, or pulls. */
-const LEAST = 41_500;
+const LEAST = 41_100;
 
 const ENTRIES = new Map([
   ["shoal/browser", "index.js"],
@@ -89,7 +89,7 @@ describe("the build for browsers", () => {
     expect(all).toBeLessThanOrEqual(LARGEST);
     const push = await bundled('import { Push } from "shoal/browser"; globalThis.push = new Push();');
     // A class brings its routing, and those of no other.
-    expect(one).toBeLessThan(all - 4_000);
+    expect(one).toBeLessThan(all - 3_000);
     expect(push).toBeLessThanOrEqual(LEAST);
     expect(none).toBeLessThan(5_000);
     const dish = await bundled(

@@ -9,14 +9,10 @@
  */
 
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
-import { SHORT_HEADER } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
-import { Encoder, SLAB_SIZE } from "./codec/encoder.js";
+import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
-import type { RefCounted } from "./codec/pooled-buffer.js";
-
-import { takeFront } from "./codec/take-front.js";
 import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
@@ -24,8 +20,6 @@ import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 const FLUSH_BYTES = 65_536;
 /** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
 const GATHER = 64;
-/** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
-export const BY_REFERENCE = 4_096;
 
 /** What carries a pipe's bytes: a connection, or the other end in this process. */
 export interface Link {
@@ -262,52 +256,18 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#options.conflate) this.#conflate();
     this.encoder.encode(message, from, prefix);
     this.out.add(this.encoder, 1);
-    this.#credit -= 1;
-    this.#stir();
+    this.queuedMore(1);
   }
 
   /** Queues what another encoder has just encoded, for several pipes at once. */
   sendEncoded(encoder: Encoder, messages = 1): void {
     if (this.#options.conflate) this.#conflate();
     this.out.add(encoder, messages);
-    this.#credit -= messages;
-    this.#stir();
+    this.queuedMore(messages);
   }
 
-  /** Whether several messages of `batch` are better sent together: with a frame in front of each, only small ones are. */
-  sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
-    if (first === undefined) return true;
-    const size = end - start + messages * (first.length + SHORT_HEADER);
-    return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
-  }
-
-  /** Queues `count` messages from the front of `batch`; only as many as `roomFor` returned. */
-  sendFront(batch: FrameBatch, count: number): void {
-    const { bytes, start, first, pooled } = batch;
-    this.sendRange(bytes, start, takeFront(batch, count), count, first, pooled);
-  }
-
-  /**
-   * Queues messages that are encoded already.
-   *
-   * @param first a frame to put in front of each; of several only where `sendsAtOnce`
-   * @param memory where the bytes are, if it is used again
-   */
-  sendRange(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    messages: number,
-    first: Uint8Array | undefined,
-    memory: RefCounted | undefined,
-  ): void {
-    if (first === undefined && end - start >= BY_REFERENCE)
-      this.out.addRange(bytes, start, end, messages, memory);
-    else {
-      if (first === undefined || messages === 1) this.encoder.encodeRange(bytes, start, end, first, memory);
-      else this.encoder.encodeEach(bytes, start, end, messages, first);
-      this.out.add(this.encoder, messages);
-    }
+  /** So many messages that are encoded already have been put into `out`; only as many as `roomFor` returned. */
+  queuedMore(messages: number): void {
     this.#credit -= messages;
     this.#stir();
   }
@@ -338,8 +298,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   sendRaw(bytes: Uint8Array | string, messages: 0 | 1): void {
     this.encoder.encodeRaw(bytes);
     this.out.add(this.encoder, messages);
-    this.#credit -= messages;
-    this.#stir();
+    this.queuedMore(messages);
   }
 
   /** Queues commands' frames before all that waits: what a new connection has to send first. */

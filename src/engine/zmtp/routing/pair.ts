@@ -4,13 +4,13 @@
  */
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
-import type { FrameBatch } from "../../frame-batch.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue, SingleFrameQueue } from "./queues.js";
+import { fairSource, pairSink } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
-export class PairRouting extends Routing implements RelaySource, RelaySink {
+export class PairRouting extends Routing {
   #pipe: Pipe | undefined = undefined;
   readonly #in: FairQueue;
   readonly #single: boolean;
@@ -69,20 +69,11 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#single ? undefined : this;
+    return this.#single ? undefined : fairSource(this.#in);
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.#single ? undefined : this;
-  }
-
-  offerBatch(batch: FrameBatch): OfferResult {
-    while (batch.messages > 0) {
-      const fitting = this.#pipe?.roomFor(batch.messages) ?? 0;
-      if (fitting === 0) return OfferResult.Mute;
-      this.#pipe?.sendFront(batch, fitting);
-    }
-    return OfferResult.Accepted;
+    return this.#single ? undefined : pairSink(() => this.#pipe);
   }
 
   take(): Buffer[] | undefined {
@@ -95,9 +86,5 @@ export class PairRouting extends Routing implements RelaySource, RelaySink {
 
   override get queuedIn(): number {
     return this.#in.held + super.queuedIn;
-  }
-
-  takeBatch(max: number): FrameBatch | undefined {
-    return this.#in.takeBatch(max);
   }
 }

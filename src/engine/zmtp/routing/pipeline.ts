@@ -4,13 +4,12 @@
  */
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
-import type { FrameBatch } from "../../frame-batch.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue, LoadBalancer, moveToOthers, SingleFrameQueue } from "./queues.js";
-
+import { balancedSink, fairSource } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
-export class PipelineRouting extends Routing implements RelaySource, RelaySink {
+export class PipelineRouting extends Routing {
   readonly #out = new LoadBalancer();
   readonly #in: FairQueue;
   readonly #sends: boolean;
@@ -77,15 +76,11 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this.#receives && !this.#single ? this : undefined;
+    return this.#receives && !this.#single ? fairSource(this.#in) : undefined;
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this.#sends && !this.#single ? this : undefined;
-  }
-
-  offerBatch(batch: FrameBatch): OfferResult {
-    return this.#out.sendBatch(batch) ? OfferResult.Accepted : OfferResult.Mute;
+    return this.#sends && !this.#single ? balancedSink(this.#out) : undefined;
   }
 
   take(): Buffer[] | undefined {
@@ -98,9 +93,5 @@ export class PipelineRouting extends Routing implements RelaySource, RelaySink {
 
   override get queuedIn(): number {
     return this.#in.held + super.queuedIn;
-  }
-
-  takeBatch(max: number): FrameBatch | undefined {
-    return this.#in.takeBatch(max);
   }
 }

@@ -12,7 +12,7 @@
  *   manual                  all, and only what the program then sets takes effect
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import { keyOf, slice } from "../../../core/memory.js";
+import { keyOf } from "../../../core/memory.js";
 import {
   type DirectedSending,
   type EngineSubscriber,
@@ -22,15 +22,12 @@ import {
   type OutgoingMessage,
   type RelaySink,
 } from "../../engine.js";
-import { bodyAt, frameEnd, skipMessages } from "../../frame.js";
-import type { FrameBatch } from "../../frame-batch.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder } from "../codec/encoder.js";
-import { takeFront } from "../codec/take-front.js";
 
 import type { Pipe } from "../pipe.js";
 import { OneSubscriber } from "./one-subscriber.js";
-import { fanOut, isSame } from "./queues.js";
+import { type Matching, publishedSink } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 
@@ -52,7 +49,7 @@ interface Notice {
   readonly pipe: Pipe | undefined;
 }
 
-export class PublishRouting extends Routing implements RelaySink, DirectedSending, EngineSubscriptions {
+export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Pipe>();
   /** The prefixes that peers asked for where the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Pipe>();
@@ -133,7 +130,7 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
   }
 
   offer(message: OutgoingMessage): OfferResult {
-    const matched = this.#match(message);
+    const matched = this.match(message);
     if (matched.length === 0) return OfferResult.Accepted;
     const { noDrop } = this.effects.options;
     if (noDrop === true) {
@@ -154,8 +151,8 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
     return OfferResult.Accepted;
   }
 
-  override get relaySink(): RelaySink {
-    return this;
+  override get relaySink(): RelaySink | undefined {
+    return publishedSink(this, this.#encoder, this.effects);
   }
 
   override get directed(): DirectedSending | undefined {
@@ -164,41 +161,6 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
 
   override get subscriptions(): EngineSubscriptions | undefined {
     return this.#givesNotices ? this : undefined;
-  }
-
-  /** Neighbours that go to the same subscribers go to each of them together. */
-  offerBatch(batch: FrameBatch): OfferResult {
-    const { bytes } = batch;
-    while (batch.messages > 0) {
-      const { start } = batch;
-      let matched = this.#matchAt(bytes, start);
-      let count = 1;
-      if (this.#index.isUniform && !this.effects.options.invertMatching) count = batch.messages;
-      else if (batch.messages > 1) {
-        matched = [...matched];
-        let next = skipMessages(bytes, start, 1);
-        while (count < batch.messages && isSame(matched, this.#matchAt(bytes, next))) {
-          count += 1;
-          next = skipMessages(bytes, next, 1);
-        }
-      }
-      if (this.effects.options.noDrop) {
-        for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
-        if (count === 0) return OfferResult.Mute;
-      }
-      fanOut(
-        { bytes, start, end: takeFront(batch, count), count, memory: batch.pooled },
-        matched,
-        this.#encoder,
-        this.effects,
-      );
-    }
-    return OfferResult.Accepted;
-  }
-
-  #matchAt(bytes: Uint8Array, position: number): readonly Pipe[] {
-    const body = bodyAt(bytes, position);
-    return this.#match(slice(bytes.buffer, bytes.byteOffset + body, frameEnd(bytes, position) - body));
   }
 
   take(): Buffer[] | undefined {
@@ -256,7 +218,12 @@ export class PublishRouting extends Routing implements RelaySink, DirectedSendin
     this.effects.routingOnKept(bytes);
   }
 
-  #match(message: OutgoingMessage): readonly Pipe[] {
+  get isUniform(): boolean {
+    return this.#index.isUniform && this.effects.options.invertMatching !== true;
+  }
+
+  /** The subscribers of a message; valid until the next call. */
+  match(message: OutgoingMessage): readonly Pipe[] {
     const { version } = this.#index;
     const inverted = this.effects.options.invertMatching;
     if (this.#everybodyAt === version && !inverted) return this.#everybody;

@@ -1,15 +1,10 @@
 /**
  * What socket types do with several pipes: take from them in turn (30/PIPELINE, The PULL Socket Type), give to them in
- * turn (30/PIPELINE, The PUSH Socket Type), give to all of them (29/PUBSUB).
+ * turn (30/PIPELINE, The PUSH Socket Type).
  */
 
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
-import { skipMessages } from "../../frame.js";
-import type { FrameBatch } from "../../frame-batch.js";
-import type { Encoder } from "../codec/encoder.js";
-import type { RefCounted } from "../codec/pooled-buffer.js";
-import { BY_REFERENCE, type Pipe } from "../pipe.js";
-import type { RoutingEffects } from "./routing.js";
+import type { Pipe } from "../pipe.js";
 
 /** Takes messages from several pipes in turn, one of each. */
 export class FairQueue {
@@ -67,15 +62,6 @@ export class FairQueue {
     const message = pipe.take();
     this.advance(pipe);
     return message;
-  }
-
-  /** The next messages as they came: those of one chunk of the pipe whose turn it is. */
-  takeBatch(max: number): FrameBatch | undefined {
-    const pipe = this.next();
-    if (pipe === undefined) return undefined;
-    const messages = pipe.takeBatch(max);
-    this.advance(pipe);
-    return messages;
   }
 
   #drop(pipe: Pipe): void {
@@ -167,16 +153,14 @@ export class LoadBalancer {
     return pipe;
   }
 
-  /** Sends what there is room for: in turn, or all of it where only one pipe has room. @returns whether that was all */
-  sendBatch(batch: FrameBatch): boolean {
-    while (batch.messages > 0) {
-      const pipe = this.next();
-      if (pipe === undefined) return false;
-      const alone = this.#open.length === 1;
-      this.#at += 1;
-      pipe.sendFront(batch, alone && pipe.sendsAtOnce(batch) ? pipe.roomFor(batch.messages) : 1);
-    }
-    return true;
+  /** Whether no other pipe than the one that `next` gave has room. */
+  get alone(): boolean {
+    return this.#open.length === 1;
+  }
+
+  /** A message goes to the pipe that `next` gave. */
+  advance(): void {
+    this.#at += 1;
   }
 }
 
@@ -194,59 +178,4 @@ export function moveToOthers(from: Pipe, pipes: Iterable<Pipe>, most = Number.PO
   if (targets.length > 0) from.moveTo(targets);
   else for (const pipe of pipes) if (pipe !== from && !pipe.released) pipe.awaitRoom();
   return targets;
-}
-
-/** Several messages that are encoded already. */
-interface EncodedRange {
-  readonly bytes: Uint8Array;
-  readonly start: number;
-  readonly end: number;
-  /** Messages in it. */
-  readonly count: number;
-  /** Where the bytes are, if it is used again. */
-  readonly memory: RefCounted | undefined;
-}
-
-/**
- * Gives each pipe as many of the messages, from the first on, as fit; the others are dropped for that pipe, and reported.
- * Large ones go by reference, small ones through one encoder, so that neighbours become one write.
- */
-export function fanOut(
-  range: EncodedRange,
-  pipes: readonly Pipe[],
-  encoder: Encoder,
-  effects: RoutingEffects,
-): void {
-  const { bytes, start, end, count, memory } = range;
-  const shared = pipes.length > 1 && end - start < BY_REFERENCE;
-  if (shared) encoder.encodeRange(bytes, start, end, undefined, memory);
-  let missed: [Pipe, number][] | undefined;
-  for (let i = 0; i < pipes.length; i++) {
-    const pipe = pipes[i] as Pipe;
-    let left = count;
-    for (let from = start; left > 0; ) {
-      const fitting = pipe.roomFor(left);
-      if (fitting === 0) {
-        missed ??= [];
-        missed.push([pipe, left]);
-        break;
-      }
-      if (shared && fitting === count) pipe.sendEncoded(encoder, count);
-      else {
-        const to = fitting === left ? end : skipMessages(bytes, from, fitting);
-        pipe.sendRange(bytes, from, to, fitting, undefined, memory);
-        from = to;
-      }
-      left -= fitting;
-    }
-  }
-  // Last: a listener of the drop may publish, and the encoder is one for all messages.
-  if (missed !== undefined) for (const [pipe, left] of missed) effects.routingOnDrop("peer-full", pipe, left);
-}
-
-/** Whether both lists have the same pipes in the same order. */
-export function isSame(one: readonly Pipe[], other: readonly Pipe[]): boolean {
-  if (one.length !== other.length) return false;
-  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
-  return true;
 }

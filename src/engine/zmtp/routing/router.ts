@@ -21,18 +21,16 @@ import {
   type RelaySink,
   type RelaySource,
 } from "../../engine.js";
-import { bodyAt, frameEnd, MORE } from "../../frame.js";
-import type { FrameBatch } from "../../frame-batch.js";
-import { countSameRoutingId, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
+import { fairSource, routedSink } from "./relaying.js";
 import { Routing } from "./routing.js";
 
 /** Bytes of an Identity at most (37/ZMTP, The Identity Property). */
 const MAX_IDENTITY = 255;
 
-export class RouterRouting extends Routing implements RelaySource, RelaySink, PeerQueues {
+export class RouterRouting extends Routing implements PeerQueues {
   readonly #in = new FairQueue();
   /** By the id's bytes, as a string of one character a byte. */
   readonly #byId = new Map<string, Pipe>();
@@ -103,38 +101,15 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
   }
 
   override get relaySource(): RelaySource | undefined {
-    return this;
+    return fairSource(this.#in, true);
   }
 
   override get relaySink(): RelaySink | undefined {
-    return this;
+    return routedSink(this.#byId);
   }
 
   override get peerQueues(): PeerQueues {
     return this;
-  }
-
-  /** Neighbours that go to the same peer go together. */
-  offerBatch(batch: FrameBatch): OfferResult {
-    const { bytes, first, pooled, own } = batch;
-    while (batch.messages > 0) {
-      // The id is the frame in front of them all, or the first of each.
-      const { start } = batch;
-      const rest = first === undefined ? frameEnd(bytes, start) : start;
-      const pipe = this.#byId.get(
-        first === undefined ? keyOf(bytes, bodyAt(bytes, start), rest) : keyOf(first),
-      );
-      const addressed = first !== undefined || ((bytes[start] as number) & MORE) !== 0;
-      const same = first !== undefined ? batch.messages : own && addressed ? countSameRoutingId(batch) : 1;
-      const fitting = addressed ? (pipe?.roomFor(same) ?? 0) : 0;
-      if (pipe === undefined || fitting === 0) {
-        takeFront(batch, 1);
-        return pipe === undefined || !addressed ? OfferResult.Unroutable : OfferResult.PeerFull;
-      }
-      const end = first === undefined ? takeStrippingRoutingId(batch, fitting) : takeFront(batch, fitting);
-      pipe.sendRange(bytes, rest, end, fitting, undefined, pooled);
-    }
-    return OfferResult.Accepted;
   }
 
   take(): Buffer[] | undefined {
@@ -143,14 +118,6 @@ export class RouterRouting extends Routing implements RelaySource, RelaySink, Pe
     const message = pipe.take(pipe.routingId);
     this.#in.advance(pipe);
     return message;
-  }
-
-  takeBatch(max: number): FrameBatch | undefined {
-    const pipe = this.#in.next();
-    if (pipe === undefined) return undefined;
-    const messages = pipe.takeBatch(max, pipe.routingId);
-    this.#in.advance(pipe);
-    return messages;
   }
 
   queuedBytes(routingId: Uint8Array): number {

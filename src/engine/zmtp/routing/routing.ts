@@ -65,7 +65,7 @@ export abstract class Routing {
   abstract offer(message: OutgoingMessage): OfferResult;
   abstract take(): Buffer[] | undefined;
 
-  // Facets of the socket (engine.ts); a routing that has one is it itself.
+  // Facets of the socket (engine.ts); asked for once.
 
   get subscriptions(): EngineSubscriptions | undefined {
     return undefined;

@@ -20,14 +20,14 @@ import {
   type RelaySource,
 } from "../../engine.js";
 import { commandFrame, messageFrame } from "../../frame.js";
-import type { FrameBatch } from "../../frame-batch.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
+import { fairSource } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
-export class SubscribeRouting extends Routing implements RelaySource, EngineSubscriptions {
+export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #in = new FairQueue();
   /** How often the program asked for each prefix; one character a byte. */
   readonly #prefixes = new SteadyMap<number>();
@@ -109,15 +109,11 @@ export class SubscribeRouting extends Routing implements RelaySource, EngineSubs
 
   /** XSUB. */
   override get relaySource(): RelaySource | undefined {
-    return this.#filters ? undefined : this;
+    return this.#filters ? undefined : fairSource(this.#in);
   }
 
   override get subscriptions(): EngineSubscriptions | undefined {
     return this.#filters ? this : undefined;
-  }
-
-  takeBatch(max: number): FrameBatch | undefined {
-    return this.#in.takeBatch(max);
   }
 
   subscribe(prefix: Buffer): void {

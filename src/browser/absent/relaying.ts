@@ -1,0 +1,11 @@
+/** A page runs no proxies: nothing is relayed. Stands in for engine/zmtp/routing/relaying.ts (rolldown.config.js). */
+
+const none = (): undefined => undefined;
+
+export {
+  none as balancedSink,
+  none as fairSource,
+  none as pairSink,
+  none as publishedSink,
+  none as routedSink,
+};

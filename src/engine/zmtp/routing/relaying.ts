@@ -1,0 +1,226 @@
+/**
+ * Messages as they came, from one socket to another without decoding them: what a relay takes from the peers of a socket type
+ * and gives to them (sockets/relay.ts). A platform without proxies has none (rolldown.config.js).
+ */
+import { keyOf, slice } from "../../../core/memory.js";
+import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";
+import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages } from "../../frame.js";
+import type { FrameBatch } from "../../frame-batch.js";
+import { type Encoder, SLAB_SIZE } from "../codec/encoder.js";
+import type { RefCounted } from "../codec/pooled-buffer.js";
+import { countSameRoutingId, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
+import type { Pipe } from "../pipe.js";
+import type { FairQueue, LoadBalancer } from "./queues.js";
+import type { RoutingEffects } from "./routing.js";
+
+/** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
+const BY_REFERENCE = 4_096;
+
+/** Takes from several pipes in turn: of one chunk of the pipe whose turn it is. @param named behind the pipe's routing id */
+export function fairSource(queue: FairQueue, named = false): RelaySource | undefined {
+  return {
+    takeBatch(max) {
+      const pipe = queue.next();
+      if (pipe === undefined) return undefined;
+      const batch = pipe.takeBatch(max, named ? pipe.routingId : undefined);
+      queue.advance(pipe);
+      return batch;
+    },
+  };
+}
+
+/** Gives to several pipes in turn, or all to one where only that has room. */
+export function balancedSink(out: LoadBalancer): RelaySink | undefined {
+  return {
+    offerBatch(batch) {
+      while (batch.messages > 0) {
+        const pipe = out.next();
+        if (pipe === undefined) return OfferResult.Mute;
+        const { alone } = out;
+        out.advance();
+        sendFront(pipe, batch, alone && sendsAtOnce(batch) ? pipe.roomFor(batch.messages) : 1);
+      }
+      return OfferResult.Accepted;
+    },
+  };
+}
+
+/** Gives to the one peer of a PAIR. */
+export function pairSink(peer: () => Pipe | undefined): RelaySink | undefined {
+  return {
+    offerBatch(batch) {
+      while (batch.messages > 0) {
+        const pipe = peer();
+        const fitting = pipe?.roomFor(batch.messages) ?? 0;
+        if (pipe === undefined || fitting === 0) return OfferResult.Mute;
+        sendFront(pipe, batch, fitting);
+      }
+      return OfferResult.Accepted;
+    },
+  };
+}
+
+/** Gives each to the peer that its first frame names; neighbours that go to the same peer go together. */
+export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefined {
+  return {
+    offerBatch(batch) {
+      const { bytes, first, pooled, own } = batch;
+      while (batch.messages > 0) {
+        // The id is the frame in front of them all, or the first of each.
+        const { start } = batch;
+        const rest = first === undefined ? frameEnd(bytes, start) : start;
+        const pipe = byId.get(first === undefined ? keyOf(bytes, bodyAt(bytes, start), rest) : keyOf(first));
+        const addressed = first !== undefined || ((bytes[start] as number) & MORE) !== 0;
+        const same = first !== undefined ? batch.messages : own && addressed ? countSameRoutingId(batch) : 1;
+        const fitting = addressed ? (pipe?.roomFor(same) ?? 0) : 0;
+        if (pipe === undefined || fitting === 0) {
+          takeFront(batch, 1);
+          return pipe === undefined || !addressed ? OfferResult.Unroutable : OfferResult.PeerFull;
+        }
+        const end = first === undefined ? takeStrippingRoutingId(batch, fitting) : takeFront(batch, fitting);
+        sendRange(pipe, bytes, rest, end, fitting, undefined, pooled);
+      }
+      return OfferResult.Accepted;
+    },
+  };
+}
+
+/** What a publisher knows of its subscribers. */
+export interface Matching {
+  /** Those that a message with this first frame goes to; valid until the next call. */
+  match(first: Uint8Array): readonly Pipe[];
+  /** Whether every message goes to the same ones. */
+  readonly isUniform: boolean;
+}
+
+/** Gives to all that a message matches; neighbours that go to the same subscribers go to each of them together. */
+export function publishedSink(
+  matching: Matching,
+  encoder: Encoder,
+  effects: RoutingEffects,
+): RelaySink | undefined {
+  const matchAt = (bytes: Uint8Array, position: number): readonly Pipe[] => {
+    const body = bodyAt(bytes, position);
+    return matching.match(slice(bytes.buffer, bytes.byteOffset + body, frameEnd(bytes, position) - body));
+  };
+  return {
+    offerBatch(batch) {
+      const { bytes } = batch;
+      while (batch.messages > 0) {
+        const { start } = batch;
+        let matched = matchAt(bytes, start);
+        let count = 1;
+        if (matching.isUniform) count = batch.messages;
+        else if (batch.messages > 1) {
+          matched = [...matched];
+          let next = skipMessages(bytes, start, 1);
+          while (count < batch.messages && isSame(matched, matchAt(bytes, next))) {
+            count += 1;
+            next = skipMessages(bytes, next, 1);
+          }
+        }
+        if (effects.options.noDrop) {
+          for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
+          if (count === 0) return OfferResult.Mute;
+        }
+        const end = takeFront(batch, count);
+        fanOut({ bytes, start, end, count, memory: batch.pooled }, matched, encoder, effects);
+      }
+      return OfferResult.Accepted;
+    },
+  };
+}
+
+/** Whether several messages of a batch are better sent together: with a frame in front of each, only small ones are. */
+function sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
+  if (first === undefined) return true;
+  const size = end - start + messages * (first.length + SHORT_HEADER);
+  return size <= SLAB_SIZE && end - start < messages * BY_REFERENCE;
+}
+
+/** Queues `count` messages from the front of a batch; only as many as `roomFor` returned. */
+function sendFront(pipe: Pipe, batch: FrameBatch, count: number): void {
+  const { bytes, start, first, pooled } = batch;
+  sendRange(pipe, bytes, start, takeFront(batch, count), count, first, pooled);
+}
+
+/**
+ * Queues messages that are encoded already.
+ *
+ * @param first a frame to put in front of each; of several only where `sendsAtOnce`
+ * @param memory where the bytes are, if it is used again
+ */
+function sendRange(
+  pipe: Pipe,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  messages: number,
+  first: Uint8Array | undefined,
+  memory: RefCounted | undefined,
+): void {
+  const { out, encoder } = pipe;
+  if (first === undefined && end - start >= BY_REFERENCE) {
+    out.addRange(bytes, start, end, messages, memory);
+    pipe.queuedMore(messages);
+    return;
+  }
+  if (first === undefined || messages === 1) encoder.encodeRange(bytes, start, end, first, memory);
+  else encoder.encodeEach(bytes, start, end, messages, first);
+  pipe.sendEncoded(encoder, messages);
+}
+
+/** Several messages that are encoded already. */
+interface EncodedRange {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  readonly end: number;
+  /** Messages in it. */
+  readonly count: number;
+  /** Where the bytes are, if it is used again. */
+  readonly memory: RefCounted | undefined;
+}
+
+/**
+ * Gives each pipe as many of the messages, from the first on, as fit; the others are dropped for that pipe, and reported.
+ * Large ones go by reference, small ones through one encoder, so that neighbours become one write.
+ */
+function fanOut(
+  range: EncodedRange,
+  pipes: readonly Pipe[],
+  encoder: Encoder,
+  effects: RoutingEffects,
+): void {
+  const { bytes, start, end, count, memory } = range;
+  const shared = pipes.length > 1 && end - start < BY_REFERENCE;
+  if (shared) encoder.encodeRange(bytes, start, end, undefined, memory);
+  let missed: [Pipe, number][] | undefined;
+  for (let i = 0; i < pipes.length; i++) {
+    const pipe = pipes[i] as Pipe;
+    let left = count;
+    for (let from = start; left > 0; ) {
+      const fitting = pipe.roomFor(left);
+      if (fitting === 0) {
+        missed ??= [];
+        missed.push([pipe, left]);
+        break;
+      }
+      if (shared && fitting === count) pipe.sendEncoded(encoder, count);
+      else {
+        const to = fitting === left ? end : skipMessages(bytes, from, fitting);
+        sendRange(pipe, bytes, from, to, fitting, undefined, memory);
+        from = to;
+      }
+      left -= fitting;
+    }
+  }
+  // Last: a listener of the drop may publish, and the encoder is one for all messages.
+  if (missed !== undefined) for (const [pipe, left] of missed) effects.routingOnDrop("peer-full", pipe, left);
+}
+
+/** Whether both lists have the same pipes in the same order. */
+function isSame(one: readonly Pipe[], other: readonly Pipe[]): boolean {
+  if (one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
+}
