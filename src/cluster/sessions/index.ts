@@ -18,6 +18,7 @@ export type {
   SessionInfo,
   SessionNode,
   SessionNodeClient,
+  SessionNodeMessage,
   SessionRequest,
   SessionServerEvent,
   SessionServerOptions,

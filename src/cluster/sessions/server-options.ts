@@ -11,12 +11,21 @@ import type { SessionFailure } from "./error.js";
 import { decodeJson, lastPart, type SessionDropPolicy, type SessionRecord } from "./records.js";
 import type { SessionStore } from "./store.js";
 
+/** A message of a node, as a server of sessions uses it. */
+export interface SessionNodeMessage {
+  readonly topic: string;
+  readonly data: Buffer;
+  /** Who published it. */
+  readonly sender: { readonly node: string };
+}
+
 /** A client of a node, as a server of sessions uses it. */
 export interface SessionNodeClient {
+  /** `ready` settles when the other nodes know of the subscription, or rejects when one does not answer. */
   subscribe(
     filter: string,
-    handler: (message: { readonly topic: string; readonly data: Buffer }) => void | Promise<void>,
-  ): { close(): unknown };
+    handler: (message: SessionNodeMessage) => void | Promise<void>,
+  ): { readonly ready: Promise<void>; close(): unknown };
   close(): unknown;
 }
 
@@ -98,7 +107,7 @@ export type SessionServerEvent =
   | { readonly type: "session:removed"; readonly id: string; readonly reason: "ended" | "expired" }
   /** A client was not given the session that it asked for. */
   | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
-  /** This server keeps what is published over the cluster from now on, or leaves it to another one. */
+  /** This server keeps what is published over the cluster from now on, and all nodes know of it; or it leaves it to another one. */
   | { readonly type: "topics:taken" | "topics:left" }
   /** The node does not subscribe to a session's filter: what is published over the cluster does not reach the session by it. */
   | { readonly type: "topics:refused"; readonly filter: string; readonly error: unknown }

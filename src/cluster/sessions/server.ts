@@ -204,17 +204,22 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
   }
 
   /** @internal Clients are sent away, and their sessions given back. */
-  protected override async onDrain(): Promise<void> {
+  protected override onDrain(): Promise<void> {
+    return this.#stop(-1);
+  }
+
+  /** @param limit ms until the cluster's messages are another server's, at most */
+  async #stop(limit: number): Promise<void> {
     for (const withdraw of this.#withdraw.splice(0)) withdraw();
     for (const connection of [...this.#connections.values()]) this.#end(connection, "stopping");
-    await this.#bridge?.stop().catch((error: unknown) => this.#storeFailed(error));
+    await this.#bridge?.stop(limit).catch((error: unknown) => this.#storeFailed(error));
     // After all that was asked before.
     await this.#transactions.run(() => undefined).catch((error: unknown) => this.#storeFailed(error));
   }
 
   /** @internal */
   protected async onClose(linger: number): Promise<void> {
-    await this.onDrain();
+    await this.#stop(linger);
     clearTimeout(this.#timer);
     this.#reader.stop();
     this.#subscription?.close();
@@ -245,7 +250,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
     this.#bridge = new Bridge(
       this.#transactions,
       this.#directory,
-      { node, prefix, server: this.#server, topics, isLost },
+      { node, prefix, server: this.#server, topics, isLost, hasOthers: () => this.#sweeper.hasOthers() },
       {
         kept: (owned) => {
           for (const { session, server } of owned) this.#wake(server, session);
