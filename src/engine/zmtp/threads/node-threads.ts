@@ -10,7 +10,7 @@ import { LOOK_INTERVAL, type ThreadWire, type ThreadWord } from "./thread-names.
 import type { Description, MessagePortLike } from "./thread-port.js";
 
 /** With the version of the words: two versions of this package do not mistake each other's. */
-const CHANNEL = "shoal.inproc/2";
+const CHANNEL = "shoal.inproc/3";
 
 interface Postable {
   postMessage(message: unknown, transfer: readonly unknown[]): unknown;

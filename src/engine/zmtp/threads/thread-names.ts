@@ -15,8 +15,9 @@
  * over by one thread, though two had bound the name. A thread that ends in the middle of them does not answer: the other
  * seeks again after HANDOVER_TIMEOUT.
  *
- * Two threads that ask for the same name at the same time: the one whose question the other had answered before it asked
- * itself, else the lower rank, gets it.
+ * Of several threads that ask for the same name at the same time the one of the lowest rank gets it, of equal ranks the one of
+ * the lowest id. A rank is random, above those of the questions that its thread has answered before: so it is one order for
+ * all, and no three refuse each other in a ring.
  */
 import type { Description, MessagePortLike } from "./thread-port.js";
 
@@ -42,8 +43,6 @@ export type ThreadWord =
       readonly name: string;
       readonly rank: number;
       readonly answer: Int32Array;
-      /** Threads that have asked for the name, and were answered that it is free. */
-      readonly granted: readonly string[];
     }
   | { readonly kind: "bound"; readonly from: string; readonly name: string }
   | { readonly kind: "seek"; readonly from: string; readonly name: string; readonly seek: string }
@@ -107,8 +106,9 @@ export class ThreadNames {
   readonly #offers = new Map<string, string>();
   /** What this thread asks for now: names, each with the rank of the question. */
   readonly #asking = new Map<string, number>();
-  /** Threads that this one has let have a name, and until when they may still be about to bind it. */
-  #grants: { readonly name: string; readonly to: string; readonly until: number }[] = [];
+  /** Names that this thread has let others have, the ranks of their questions, and until when they may still be about to bind them. */
+  #grants: { readonly name: string; readonly rank: number; readonly until: number }[] = [];
+  /** Those that are there have made themselves known. */
   #settled: boolean;
 
   constructor(wire: ThreadWire, effects: ThreadNamesEffects) {
@@ -130,18 +130,18 @@ export class ThreadNames {
   }
 
   /** Whether a socket in another thread is bound to the name; stands still for the answers where there are other threads. */
-  isTaken(name: string, rank = Math.random()): boolean {
+  isTaken(name: string, random = 1 - Math.random()): boolean {
     if (!this.hasOthers) return false;
     const wire = this.#wire;
     const until = wire.now() + ANSWER_WAIT;
-    const answer = this.#ask(name, rank);
+    const answer = this.#ask(name, random);
     for (;;) {
       const answers = Atomics.load(answer, ANSWERS);
       const left = until - wire.now();
       if (left <= 0 || this.#isAnswered(answer, answers)) break;
       wire.standStill(answer, answers, left);
     }
-    return this.#conclude(name, answer);
+    return this.#conclude(name, answer, until) ?? this.isTaken(name, random);
   }
 
   /**
@@ -149,45 +149,50 @@ export class ThreadNames {
    *
    * @param done called later
    */
-  ask(name: string, done: (taken: boolean) => void, rank = Math.random()): void {
+  ask(name: string, done: (taken: boolean) => void, random = 1 - Math.random()): void {
     const wire = this.#wire;
     const until = wire.now() + ANSWER_WAIT;
-    const answer = this.#ask(name, rank);
+    const answer = this.#ask(name, random);
     const look = (): void => {
       if (wire.now() < until && !this.#isAnswered(answer, Atomics.load(answer, ANSWERS)))
         wire.setTimer(look, LOOK_INTERVAL, true);
-      else done(this.#conclude(name, answer));
+      else done(this.#conclude(name, answer, until) ?? this.isTaken(name, random));
     };
     wire.setTimer(look, LOOK_INTERVAL, true);
   }
 
-  #ask(name: string, rank: number): Int32Array {
+  /** @param random above 0, to 1 */
+  #ask(name: string, random: number): Int32Array {
     const answer = new Int32Array(new SharedArrayBuffer(12));
-    this.#asking.set(name, rank);
     const now = this.#wire.now();
     this.#grants = this.#grants.filter(({ until }) => until > now);
-    const granted = this.#grants.filter((grant) => grant.name === name).map(({ to }) => to);
-    this.#wire.post({ kind: "ask", from: this.#id, name, rank, answer, granted });
+    const granted = this.#grants.filter((grant) => grant.name === name);
+    const rank = Math.max(0, ...granted.map((grant) => grant.rank)) + random;
+    this.#asking.set(name, rank);
+    this.#wire.post({ kind: "ask", from: this.#id, name, rank, answer });
     return answer;
   }
 
   #isAnswered(answer: Int32Array, answers: number): boolean {
-    // A thread that has just begun does not know yet how many there are.
+    // A thread that has just begun, or that some did not answer, does not know how many there are.
     return Atomics.load(answer, TAKEN) === 1 || (this.#settled && answers >= this.#others.size);
   }
 
-  #conclude(name: string, answer: Int32Array): boolean {
+  /** @returns whether the name is taken; `undefined`: this thread looks so late that others no longer keep what they answered */
+  #conclude(name: string, answer: Int32Array, until: number): boolean | undefined {
     const wire = this.#wire;
     this.#asking.delete(name);
     Atomics.store(answer, OVER, 1);
     const taken = Atomics.load(answer, TAKEN) === 1;
-    // Some have ended, or are busy: those that are there make themselves known.
-    if (!taken && Atomics.load(answer, ANSWERS) < this.#others.size) {
+    // One answer ended the wait: it says nothing about who else is there.
+    if (taken) return true;
+    this.#settled = Atomics.load(answer, ANSWERS) >= this.#others.size;
+    // Some have ended, or are busy: those that are there make themselves known. Until then nobody knows how many to wait for.
+    if (!this.#settled) {
       this.#others.clear();
       wire.post({ kind: "hello", from: this.#id, thread: wire.thread });
     }
-    this.#settled = true;
-    return taken;
+    return wire.now() < until + ANSWER_WAIT ? false : undefined;
   }
 
   /** A socket of this thread is bound to the name, or has a place for peers again. */
@@ -248,12 +253,11 @@ export class ThreadNames {
     if (thread !== this.#wire.thread) this.#others.add(from);
   }
 
-  #answer({ from, name, rank, answer, granted }: Extract<ThreadWord, { kind: "ask" }>): void {
+  #answer({ from, name, rank, answer }: Extract<ThreadWord, { kind: "ask" }>): void {
     const own = this.#asking.get(name);
-    const isOwn =
-      this.#effects.isBound(name) || (own !== undefined && (granted.includes(this.#id) || own < rank));
-    if (isOwn) Atomics.store(answer, TAKEN, 1);
-    else this.#grant(name, from);
+    const isBefore = own !== undefined && (own < rank || (own === rank && this.#id < from));
+    if (isBefore || this.#effects.isBound(name)) Atomics.store(answer, TAKEN, 1);
+    else this.#grant(name, rank);
     Atomics.add(answer, ANSWERS, 1);
     Atomics.notify(answer, ANSWERS);
     // It knows this thread by its hello, unless that came too late for it.
@@ -261,11 +265,11 @@ export class ThreadNames {
       this.#wire.post({ kind: "here", from: this.#id, thread: this.#wire.thread });
   }
 
-  #grant(name: string, to: string): void {
+  #grant(name: string, rank: number): void {
     const now = this.#wire.now();
     this.#grants = this.#grants.filter(({ until }) => until > now);
     // It asked before now, and looks once more after its time.
-    this.#grants.push({ name, to, until: now + 2 * ANSWER_WAIT });
+    this.#grants.push({ name, rank, until: now + 2 * ANSWER_WAIT });
   }
 
   #post(seek: Seek): void {

@@ -84,8 +84,8 @@ class FakeThread implements ThreadWire {
   }
 
   /** @returns whether it could */
-  bind(name: string): boolean {
-    if (this.bound.has(name) || this.names.isTaken(name)) return false;
+  bind(name: string, rank?: number): boolean {
+    if (this.bound.has(name) || this.names.isTaken(name, rank)) return false;
     this.bound.add(name);
     this.names.announce(name);
     return true;
@@ -199,7 +199,7 @@ describe("a name", () => {
     expect(process.now).toBe(0);
   });
 
-  it("is not waited for longer than a while where a thread is busy, and only once where it has ended", () => {
+  it("is not waited for longer than a while where a thread is busy, and no more once it has ended", () => {
     const process = new FakeProcess();
     const [main, worker] = [process.start(), process.start()];
     process.settle();
@@ -207,8 +207,38 @@ describe("a name", () => {
     expect(main.bind("a")).toBe(true);
     expect(process.now).toBe(ANSWER_WAIT);
     worker.alive = false;
+    // Others may be there that make themselves known meanwhile.
     expect(main.bind("b")).toBe(true);
-    expect(process.now).toBe(ANSWER_WAIT);
+    expect(process.now).toBe(2 * ANSWER_WAIT);
+    expect(main.bind("c")).toBe(true);
+    expect(process.now).toBe(2 * ANSWER_WAIT);
+  });
+
+  it("that another thread has bound is refused right after a bind that a third thread, which had ended, did not answer", () => {
+    const process = new FakeProcess();
+    const [main, ended, other] = [process.start(), process.start(), process.start()];
+    process.settle();
+    expect(other.bind("b")).toBe(true);
+    ended.alive = false;
+    expect(main.bind("a")).toBe(true);
+    expect(main.bind("b")).toBe(false);
+  });
+
+  it("that a slow thread has bound is refused to a new thread whose first bind another one refused at once", () => {
+    const process = new FakeProcess();
+    const [main, slow] = [process.start(), process.start()];
+    process.settle();
+    main.bound.add("a");
+    slow.bound.add("b");
+    slow.busy = true;
+    const worker = process.start();
+    expect(worker.bind("a")).toBe(false);
+    const still = worker.standStill.bind(worker);
+    worker.standStill = (memory, seen, ms) => {
+      still(memory, seen, ms);
+      slow.busy = false; // From the second look on it answers.
+    };
+    expect(worker.bind("b")).toBe(false);
   });
 
   it("of a thread that was busy is known again when it is no longer", () => {
@@ -274,6 +304,7 @@ test("of two threads that ask at the same time one gets the name", () => {
   for (const [mine, theirs] of [
     [0.25, 0.75],
     [0.75, 0.25],
+    [0.5, 0.5], // The ids decide: "1" is the main thread's.
   ] as const) {
     const process = new FakeProcess();
     const [main, worker] = [process.start(), process.start()];
@@ -289,7 +320,7 @@ test("of two threads that ask at the same time one gets the name", () => {
       still(memory, seen, ms);
     };
     const own = main.names.isTaken("a", mine);
-    expect([own, other]).toEqual([mine > theirs, theirs > mine]);
+    expect([own, other]).toEqual([mine > theirs, theirs >= mine]);
   }
 });
 
@@ -304,7 +335,8 @@ describe("while the event loop goes on", () => {
     process.settle();
     expect([taken, free]).toEqual([{ bound: false }, { bound: true }]);
     expect(worker.names.isAsking("b")).toBe(false);
-    expect(process.now).toBeLessThan(ANSWER_WAIT);
+    // The worker has just begun: it does not know how many there are.
+    expect(process.now).toBe(ANSWER_WAIT);
   });
 
   it("a thread that does not answer is not waited for longer than a while", () => {
@@ -327,6 +359,29 @@ describe("while the event loop goes on", () => {
     const second = worker.bindLater("a", 0.1);
     process.settle();
     expect([first, second]).toEqual([{ bound: true }, { bound: false }]);
+  });
+
+  it("a thread that looks at the answers too late asks again: another one may have the name by now", () => {
+    const process = new FakeProcess();
+    const [main, worker] = [process.start(), process.start()];
+    process.settle();
+    const late = main.bindLater("a", 0.9);
+    worker.turn();
+    process.now += 2 * ANSWER_WAIT; // Its event loop stands still.
+    expect(worker.bind("a", 0.1)).toBe(true);
+    process.settle();
+    expect(late).toEqual({ bound: false });
+  });
+
+  it("three threads that ask at the same time do not refuse each other in a ring", () => {
+    const process = new FakeProcess();
+    const threads = [process.start(), process.start(), process.start()] as const;
+    process.settle();
+    const outcomes = [threads[0].bindLater("a", 0.4), threads[1].bindLater("a", 0.2)];
+    threads[2].turn(); // It lets the first have the name, and then asks itself, at random before the second.
+    outcomes.push(threads[2].bindLater("a", 0.1));
+    process.settle();
+    expect(outcomes.map(({ bound }) => bound)).toEqual([false, true, false]);
   });
 
   it("in every schedule one of those that ask gets the name, and no two have it", () => {
@@ -356,7 +411,7 @@ describe("while the event loop goes on", () => {
             process.now = Math.max(process.now, next.at);
             next.run();
           } else if (mayAsk) {
-            if (how === "bind") thread.bind(name);
+            if (how === "bind") thread.bind(name, rank / 1_000);
             else thread.bindLater(name, rank / 1_000);
             asked[name as "x" | "y"] = true;
           }
