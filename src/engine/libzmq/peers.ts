@@ -22,7 +22,7 @@ interface Endpoint {
   failed: number;
   /** When the connections were made whose handshake has not ended. */
   readonly shaking: number[];
-  /** Ends that were taken for a handshake's and may have been a peer's. */
+  /** Ends that were taken for a handshake's and may have been a peer's; no more than there are peers. */
   doubtful: number;
   connecting: boolean;
   /** Connections that were lost and have not been made again. */
@@ -131,6 +131,7 @@ export class PeerTable {
 
   #lose(endpoint: Endpoint, address: string): SocketEvent[] {
     endpoint.peers -= 1;
+    endpoint.doubtful = Math.min(endpoint.doubtful, endpoint.peers);
     this.#connected -= 1;
     if (endpoint.connecting) endpoint.lost += 1;
     return this.#left(address, "unknown");

@@ -143,6 +143,13 @@ test("events of the listener and the dialer go through with what belongs to them
   expect(table.eventsFor({ type: "something:new" })).toEqual([{ type: "unknown" }]);
 });
 
+test("an end that may have been a peer's is none any more once all peers have left", () => {
+  const table = new PeerTable();
+  for (const type of ["handshake", "accept", "disconnect", "disconnect", "handshake:error:other"])
+    table.eventsFor({ type, address: A });
+  expect(table.connected).toBe(0);
+});
+
 test("no sequence of events makes a count negative, or the peers differ from those that joined and did not leave", () => {
   const event = fc.oneof(
     fc.record({
