@@ -19,7 +19,10 @@ export class PairRouting extends Routing {
   constructor(effects: RoutingEffects, single = false) {
     super(effects);
     this.#single = single;
-    this.#in = single ? new SingleFrameQueue((frames) => this.refuseFrames(frames)) : new FairQueue();
+    // What a peer has left is read before what its successor, often the same one on a new connection, sends.
+    this.#in = single
+      ? new SingleFrameQueue((frames) => this.refuseFrames(frames), false, false)
+      : new FairQueue(false);
   }
 
   get readable(): boolean {

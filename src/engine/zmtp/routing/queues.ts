@@ -6,10 +6,16 @@
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
 
-/** Takes messages from several pipes in turn, one of each. */
+/** Takes messages from several pipes: in turn, one of each, or all of one before the next. */
 export class FairQueue {
   readonly #pipes: Pipe[] = [];
+  readonly #inTurn: boolean;
   #at = 0;
+
+  /** @param inTurn `false`: what the pipe has that came first, then the next one's, where there is one peer after another */
+  constructor(inTurn = true) {
+    this.#inTurn = inTurn;
+  }
 
   get length(): number {
     return this.#pipes.length;
@@ -52,7 +58,7 @@ export class FairQueue {
   /** A message was taken of the pipe that `next` gave. */
   advance(pipe: Pipe): void {
     if (pipe.in.messages === 0) this.#drop(pipe);
-    else this.#at += 1;
+    else if (this.#inTurn) this.#at += 1;
   }
 
   /** The next message of any peer. */
@@ -76,9 +82,13 @@ export class SingleFrameQueue extends FairQueue {
   readonly #named: boolean;
   #next: Buffer[] | undefined = undefined;
 
-  /** @param refused a message of so many frames was thrown away @param named the pipe's routing id comes before each message */
-  constructor(refused: (frames: number) => void, named = false) {
-    super();
+  /**
+   * @param refused a message of so many frames was thrown away
+   * @param named the pipe's routing id comes before each message
+   * @param inTurn as of `FairQueue`
+   */
+  constructor(refused: (frames: number) => void, named = false, inTurn = true) {
+    super(inTurn);
     this.#refused = refused;
     this.#named = named;
   }

@@ -58,3 +58,17 @@ test("when the peer leaves, who was connected to next takes its place", () => {
   second.reads();
   expect(second.messages).toEqual([["2"]]);
 });
+
+test.each([
+  "Pair",
+  "Channel",
+] as const)("%s reads what a peer has left before what the next one sends", (type) => {
+  const world = new RoutingWorld({ type });
+  const first = world.joined();
+  for (const text of ["0", "1", "2"]) first.says(text);
+  world.leaves(first);
+  const second = world.joined();
+  second.says("3");
+  second.says("4");
+  expect(world.takeAll()).toEqual([["0"], ["1"], ["2"], ["3"], ["4"]]);
+});
