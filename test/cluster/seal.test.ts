@@ -52,7 +52,7 @@ describe("a sealed packet", () => {
 
   it("is taken once in whatever order it comes, within the window", () => {
     fc.assert(
-      fc.property(fc.array(fc.nat(299), { maxLength: 400, size: "max" }), (order) => {
+      fc.property(fc.array(fc.nat(299), { maxLength: 400 }), (order) => {
         const sender = new Sealer(BUS, KEY, session(1));
         const receiver = new Sealer(BUS, KEY, session(2));
         const sent = Array.from({ length: 300 }, (_, i) => sender.seal(ping(i)));

@@ -43,6 +43,7 @@ describe("a rate", () => {
           }
         }
       }),
+      { defaultRuns: 25 },
     );
   });
 

@@ -174,7 +174,7 @@ describe("generated schedules", () => {
         }
         await run.finish();
       }),
-      { numRuns: RUNS },
+      { numRuns: RUNS, defaultRuns: 260 },
     );
   });
 
@@ -194,7 +194,7 @@ describe("generated schedules", () => {
           await run.finish();
         },
       ),
-      { numRuns: 500 },
+      { numRuns: 500, defaultRuns: 110 },
     );
   });
 });

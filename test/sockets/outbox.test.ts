@@ -232,7 +232,7 @@ describe("generated schedules", () => {
           await run.finish();
         },
       ),
-      { numRuns: RUNS },
+      { numRuns: RUNS, defaultRuns: 450 },
     );
   });
 
@@ -253,7 +253,7 @@ describe("generated schedules", () => {
           await run.finish();
         },
       ),
-      { numRuns: 500 },
+      { numRuns: 500, defaultRuns: 220 },
     );
   });
 });

@@ -55,7 +55,7 @@ test("turns are taken one at a time, in the order of asking, and none is lost to
       await turn();
       expect(next.state).toBe("fulfilled");
     }),
-    { numRuns: 500 },
+    { numRuns: 500, defaultRuns: 100 },
   );
 });
 

@@ -1,6 +1,11 @@
 /**
  * fast-check with the seeds of seed.ts: the fixed one, then a tenth as many runs with the day's. Of the runs beyond the
- * first 200 that a property asks for, the default run does a fourth, and SHOAL_LONG=1 all.
+ * first 200 that a property asks for, the default run does a fourth, and SHOAL_LONG=1 all. A property whose schedules are
+ * long says with `defaultRuns` how many the default run does of it.
+ *
+ * Lists, texts and bytes are as long as their `maxLength` allows, every length about as often. Of itself fast-check makes ten
+ * elements at most, whatever `maxLength` says, and a schedule of ten steps does not come far. Where no `maxLength` is given
+ * it is ten.
  */
 import real, {
   type Arbitrary as ArbitraryOf,
@@ -10,7 +15,11 @@ import real, {
 } from "fast-check";
 import { replayCommand, SEEDS_NOW, shareOfDay } from "./seed.js";
 
-real.configureGlobal({ ...real.readConfigureGlobal(), seed: SEEDS_NOW.base });
+real.configureGlobal({
+  ...real.readConfigureGlobal(),
+  seed: SEEDS_NOW.base,
+  defaultSizeToMaxWhenMaxSpecified: true,
+});
 
 /** Runs of a property that does not say how many. */
 const RUNS = 100;
@@ -18,21 +27,27 @@ const RUNS = 100;
 /** Runs that are done in any case, when a property asks for so many. */
 const SURE_RUNS = 200;
 
+interface CountedParameters<T> extends Parameters<T> {
+  /** Runs without SHOAL_LONG=1; default: see above. */
+  readonly defaultRuns?: number;
+}
+
 /** How many of the runs that a property asks for are done. */
-function runsOf(asked: number): number {
-  if (process.env.SHOAL_LONG === "1" || asked <= SURE_RUNS) return asked;
+function runsOf(asked: number, byDefault: number | undefined): number {
+  if (process.env.SHOAL_LONG === "1") return asked;
+  if (byDefault !== undefined || asked <= SURE_RUNS) return byDefault ?? asked;
   return SURE_RUNS + Math.ceil((asked - SURE_RUNS) / 4);
 }
 
 /** As fast-check's, with the command that repeats a failure. */
-function assert<T>(property: IAsyncProperty<T>, parameters?: Parameters<T>): Promise<void>;
-function assert<T>(property: IProperty<T>, parameters?: Parameters<T>): void;
+function assert<T>(property: IAsyncProperty<T>, parameters?: CountedParameters<T>): Promise<void>;
+function assert<T>(property: IProperty<T>, parameters?: CountedParameters<T>): void;
 function assert<T>(
   property: IProperty<T> | IAsyncProperty<T>,
-  parameters: Parameters<T> = {},
+  { defaultRuns, ...parameters }: CountedParameters<T> = {},
 ): void | Promise<void> {
   const { day } = SEEDS_NOW;
-  const numRuns = runsOf(parameters.numRuns ?? RUNS);
+  const numRuns = runsOf(parameters.numRuns ?? RUNS, defaultRuns);
   const plans = [{ ...parameters, numRuns }];
   const share = shareOfDay(numRuns);
   if (day !== undefined && share > 0 && parameters.seed === undefined && parameters.path === undefined)

@@ -1,5 +1,4 @@
 /** PUBLISH, DIRECT and RETAINED as bytes: the vectors of the specification, and junk. */
-import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   encodeAgain,
@@ -18,6 +17,7 @@ import { Publication } from "../../../src/cluster/messaging/publication.js";
 import { TopicForm } from "../../../src/cluster/messaging/topic-aliases.js";
 import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
 import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+import fc from "../../support/properties.js";
 
 const NODE = "0123456789abcdef".repeat(2);
 const STAMP = 1_700_000_000_000_000;

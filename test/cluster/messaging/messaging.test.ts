@@ -515,7 +515,7 @@ describe("a node that was just met, whose interest is not known yet", () => {
           await own.close();
         },
       ),
-      { numRuns: LONG ? 10_000 : 200 },
+      { numRuns: LONG ? 10_000 : 160 },
     );
   });
 });

@@ -43,7 +43,7 @@ describe("the compact form", () => {
         const found = RECORD.decode(RECORD.encode(value));
         expect({ note: undefined, size: undefined, ...found }).toEqual({ ...value });
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 60 },
     );
   });
 
@@ -55,7 +55,7 @@ describe("the compact form", () => {
         for (let end = 0; end < encoded.length; end++)
           expect(RECORD.decode(encoded.subarray(0, end))).toBe(undefined);
       }),
-      { numRuns: 30 },
+      { numRuns: 30, defaultRuns: 15 },
     );
   });
 

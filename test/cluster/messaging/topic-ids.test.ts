@@ -136,7 +136,7 @@ describe("ids of topics", () => {
           }
         },
       ),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 300 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 150 },
     );
   });
 });

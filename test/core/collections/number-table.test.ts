@@ -36,7 +36,7 @@ describe("a table of numbers", () => {
         table.clear();
         expect([table.size, table.values()]).toEqual([0, []]);
       }),
-      { numRuns: 300 },
+      { numRuns: 300, defaultRuns: 60 },
     );
   });
 

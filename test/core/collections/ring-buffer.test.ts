@@ -36,7 +36,7 @@ test("behaves as an array does", () => {
       while (model.length > 0) expect(ring.shift()).toBe(model.shift());
       expect(ring.shift()).toBeUndefined();
     }),
-    { numRuns: 1_000 },
+    { numRuns: 1_000, defaultRuns: 60 },
   );
 });
 

@@ -22,7 +22,7 @@ test("it is a map", () => {
         expect([...map.keys()].sort()).toEqual([...oracle.keys()].sort());
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 500, defaultRuns: 16 },
   );
 });
 

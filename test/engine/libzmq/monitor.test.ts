@@ -225,6 +225,6 @@ test("no schedule leaves an observer unread, loses an event, or reports the end 
       await turn();
       expect(ended).toHaveBeenCalledTimes(1);
     }),
-    { numRuns: 500 },
+    { numRuns: 500, defaultRuns: 150 },
   );
 });

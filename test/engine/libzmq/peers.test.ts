@@ -191,6 +191,6 @@ test("no sequence of events makes a count negative, or the peers differ from tho
         expect(table.reconnects).toBeLessThanOrEqual(Math.max(0, handshakes - 1));
       }
     }),
-    { numRuns: 1_000 },
+    { numRuns: 1_000, defaultRuns: 150 },
   );
 });

@@ -227,6 +227,6 @@ test("under any schedule messages come in order, none is lost, and each want tha
         expect(taken).toEqual(Array.from({ length: arrived }, (_, i) => i));
       },
     ),
-    { numRuns: 500 },
+    { numRuns: 500, defaultRuns: 130 },
   );
 });

@@ -202,6 +202,6 @@ test("whatever peers do, the bound holds, and a program that takes messages neve
           }
       expect(pipes.filter(({ paused }) => paused)).toEqual([]);
     }),
-    { numRuns: 300 },
+    { numRuns: 300, defaultRuns: 55 },
   );
 });

@@ -170,7 +170,7 @@ describe("the store on LMDB", () => {
         mkdirSync(folder);
         await compare(folder, steps);
       }),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 2_000 : 40 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 2_000 : 18 },
     );
   });
 });

@@ -52,6 +52,7 @@ describe("a record", () => {
         const record = decodeRecord(encodeRecord(given, expires));
         expect(record).toEqual({ expires, frames: given.map((frame) => Buffer.from(frame)) });
       }),
+      { defaultRuns: 60 },
     );
   });
 

@@ -210,6 +210,7 @@ describe("a batch that is filtered", () => {
           expect(filtered?.decode()).toEqual(expected);
         },
       ),
+      { defaultRuns: 60 },
     );
   });
 });

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { expect, test } from "vitest";
 import {
   encodeGroupDatagram,
@@ -6,6 +5,7 @@ import {
   twoFrames,
 } from "../../../../src/engine/zmtp/codec/datagram.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
+import fc from "../../../support/properties.js";
 
 test("a group and a body come out of their datagram as they went in", () => {
   fc.assert(

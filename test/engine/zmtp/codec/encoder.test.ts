@@ -165,7 +165,7 @@ test("encoders that come and go never share memory that waits", () => {
         }
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 150, defaultRuns: 50 },
   );
 });
 

@@ -167,6 +167,6 @@ test("every schedule of sends, writes, losses and clearings keeps the count and 
         expect(queue.bytes === 0).toBe(waiting.length === 0);
       }
     }),
-    { numRuns: 600 },
+    { numRuns: 600, defaultRuns: 110 },
   );
 });

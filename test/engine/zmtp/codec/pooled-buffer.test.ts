@@ -148,7 +148,7 @@ it("messages that were taken, that wait and that are passed on stay what they we
         expect(body.equals(Buffer.concat(messages[index] as Buffer[]))).toBe(true);
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 500, defaultRuns: 100 },
   );
 });
 

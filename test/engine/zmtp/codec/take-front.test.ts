@@ -130,7 +130,7 @@ describe.each([
           expect(other.missed).toEqual(one.missed);
         }
       }),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 100 : 40 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 100 : 18 },
     );
   });
 
@@ -141,7 +141,7 @@ describe.each([
         const other = play(type, options, peers, steps, undecoded("ab", true));
         expect(other.got).toEqual(one.got);
       }),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 100 : 40 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 100 : 18 },
     );
   });
 });
@@ -173,7 +173,7 @@ describe.each(["Pull", "Dealer", "Router", "Pair", "XSubscriber"] as const)("%s"
           expect(world.routing.readable).toBe(false);
         },
       ),
-      { numRuns: 100 },
+      { numRuns: 100, defaultRuns: 55 },
     );
   });
 });

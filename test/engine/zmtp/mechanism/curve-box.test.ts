@@ -76,7 +76,7 @@ test.skipIf(BOXES.length < 2 && "sodium-native does not load here")("both give t
       });
       expect(one).toEqual(other);
     }),
-    { numRuns: 500 },
+    { numRuns: 500, defaultRuns: 80 },
   );
 });
 

@@ -58,6 +58,7 @@ describe.each(BOXES)("with $name", (box) => {
           }
         }
       }),
+      { defaultRuns: 35 },
     );
   });
 

@@ -42,7 +42,7 @@ test("one peer at a time; order both ways, nothing lost but with the peer", () =
       const got = world.peers.flatMap(({ messages }) => messages.map(([text]) => Number(text)));
       expect(got).toEqual([...got].sort((a, b) => a - b));
     }),
-    { numRuns: 1_500 },
+    { numRuns: 1_500, defaultRuns: 120 },
   );
 });
 

@@ -86,7 +86,7 @@ test("whatever peers do: per-peer order is kept, nothing is doubled, and every m
       const everything = world.peers.flatMap(({ messages }) => messages.map(([first]) => first));
       expect(new Set(everything).size).toBe(everything.length);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 2_000, defaultRuns: 60 },
   );
 });
 

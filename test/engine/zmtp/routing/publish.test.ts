@@ -68,7 +68,7 @@ test.each([
         expect(peer.messages.map((message) => message.join("|"))).toEqual(due.get(peer));
       }
     }),
-    { numRuns: 1_500 },
+    { numRuns: 1_500, defaultRuns: 80 },
   );
 });
 
@@ -116,7 +116,7 @@ test.each([
       if (verbosity === "allSubsUnsubs") expect(new Map(asked)).toEqual(counts);
       else expect(asked.map(([topic]) => topic).sort()).toEqual([...counts.keys()].sort());
     }),
-    { numRuns: 1_000 },
+    { numRuns: 1_000, defaultRuns: 120 },
   );
 });
 

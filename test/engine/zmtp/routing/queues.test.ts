@@ -108,7 +108,7 @@ test("a removed peer gets no turn, and the others keep theirs", () => {
         expect(round).toEqual(open);
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 300, defaultRuns: 100 },
   );
 });
 

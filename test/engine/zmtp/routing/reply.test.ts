@@ -85,7 +85,7 @@ test("a reply goes to its asker with its asker's envelope, or is counted as drop
       }
       expect([taken, world.routing.invalid]).toEqual([asked, junk]);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 2_000, defaultRuns: 120 },
   );
 });
 

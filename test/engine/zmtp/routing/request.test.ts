@@ -83,7 +83,7 @@ test.each([
         }
       }
     }),
-    { numRuns: 1_500 },
+    { numRuns: 1_500, defaultRuns: 80 },
   );
 });
 

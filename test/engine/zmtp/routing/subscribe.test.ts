@@ -92,7 +92,7 @@ test("each publisher knows what is subscribed now, on every new connection again
         expect(understood(peer)).toEqual([...counts.keys()].sort());
       }
     }),
-    { numRuns: 1_500 },
+    { numRuns: 1_500, defaultRuns: 100 },
   );
 });
 

@@ -76,7 +76,7 @@ test("it answers every schedule as a list of pairs would", () => {
         expect(index.lengthsOf(subscriber).has(prefix.length)).toBe(lengths.has(prefix.length));
       }
     }),
-    { numRuns: 600 },
+    { numRuns: 600, defaultRuns: 40 },
   );
 });
 

@@ -287,6 +287,6 @@ test("in every schedule nothing is lost, doubled or out of order, and the queue 
         }
       },
     ),
-    { numRuns: 2_000 },
+    { numRuns: 2_000, defaultRuns: 300 },
   );
 });

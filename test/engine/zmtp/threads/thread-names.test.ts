@@ -422,7 +422,7 @@ describe("while the event loop goes on", () => {
         const unbound = steps.some(({ how }) => how === "unbind");
         for (const each of ["x", "y"] as const) if (asked[each] && !unbound) expect(owners(each)).toBe(1);
       }),
-      { numRuns: 2_000 },
+      { numRuns: 2_000, defaultRuns: 350 },
     );
   });
 });
@@ -476,6 +476,6 @@ test("in every schedule of binds, seeks and ends, who seeks a bound name finds i
       const handed = process.threads.flatMap(({ accepted }) => accepted).length;
       expect(handed).toBe(seeks.flatMap(({ ports }) => ports).length);
     }),
-    { numRuns: 2_000 },
+    { numRuns: 2_000, defaultRuns: 330 },
   );
 });

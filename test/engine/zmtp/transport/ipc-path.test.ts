@@ -134,7 +134,7 @@ describe("contenders for a path", () => {
           rmSync(here, { recursive: true });
         },
       ),
-      { numRuns: process.env.SHOAL_LONG === "1" ? 5_000 : 300 },
+      { numRuns: process.env.SHOAL_LONG === "1" ? 5_000 : 150 },
     );
   });
 });

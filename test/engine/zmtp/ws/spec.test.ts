@@ -109,6 +109,7 @@ describe("pieces of the stream", () => {
           expect(decoder.fault).toBeUndefined();
         },
       ),
+      { defaultRuns: 30 },
     );
   });
 
