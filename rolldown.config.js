@@ -198,6 +198,7 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/inproc.ts": "src/browser/absent/inproc.ts",
     "src/engine/zmtp/inproc-names.ts": "src/browser/absent/inproc-names.ts",
     "src/engine/zmtp/lifetime.ts": "src/browser/absent/lifetime.ts",
+    "src/engine/zmtp/listening.ts": "src/browser/absent/listening.ts",
     "src/engine/zmtp/mechanism/curve.ts": "src/browser/absent/curve.ts",
     "src/engine/zmtp/mechanism/curve-box.ts": "src/browser/curve/box.ts",
     "src/engine/zmtp/mechanism/curve-exchange.ts": "src/browser/curve/exchange.ts",

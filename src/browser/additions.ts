@@ -5,6 +5,7 @@
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { InprocPeers } from "../engine/zmtp/inproc.js";
 import type { InprocNames } from "../engine/zmtp/inproc-names.js";
+import type { Listening, ListeningParts } from "../engine/zmtp/listening.js";
 import type { FrameCipher, Mechanism, MechanismOptions } from "../engine/zmtp/mechanism/mechanism.js";
 import type { Peers } from "../engine/zmtp/peers.js";
 import type { Routing, RoutingEffects } from "../engine/zmtp/routing/routing.js";
@@ -26,6 +27,8 @@ export interface InprocParts {
   /** @param shared they are those of the process-wide context */
   names(shared: boolean): InprocNames;
   peers(state: SocketState, peers: Peers): InprocPeers;
+  /** What binds. */
+  listening(parts: ListeningParts): Listening;
 }
 
 /** The routing of a socket type. */

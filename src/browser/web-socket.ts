@@ -19,7 +19,7 @@ import { ABNORMAL, type StandardWebSocket, standardWebSocket } from "./standard-
 import { WebSocketFraming } from "./web-socket-framing.js";
 import { WebSocketStream } from "./web-socket-stream.js";
 
-function noListener(endpoint: string): NotSupportedError {
+export function noListener(endpoint: string): NotSupportedError {
   return new NotSupportedError(
     `Cannot bind ${endpoint}: a page cannot listen for connections; it connects to a socket that is bound elsewhere`,
     "NOT_SUPPORTED",

@@ -7,6 +7,7 @@ import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { InprocPeers } from "../../engine/zmtp/inproc.js";
 import { InprocNames } from "../../engine/zmtp/inproc-names.js";
+import { Listening } from "../../engine/zmtp/listening.js";
 import { ADDITIONS } from "../additions.js";
 // In one file, what both entry points need is in the first.
 import "../index.js";
@@ -50,5 +51,6 @@ export function enableInproc(options: InprocOptions = {}): void {
   ADDITIONS.inproc = {
     names: (shared) => (shared && channel !== undefined ? new SharedNames(true) : new InprocNames()),
     peers: (state, peers) => new InprocPeers(state, peers),
+    listening: (parts) => new Listening(parts),
   };
 }

@@ -6,20 +6,19 @@
  *                  |
  *                  +--> end: an accepted pipe ends with it, a dialled one waits for the next
  */
-import { type ShoalError, TransportError } from "../../core/errors.js";
+import type { ShoalError } from "../../core/errors.js";
 import type { PeerCredentials, PeerPolicy, Policing } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
 import { disconnectError, faultEvents, lostError } from "./errors.js";
-import { HandshakeLimit } from "./handshake-limit.js";
 import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { RawConnection } from "./raw.js";
 import type { SocketState } from "./socket-state.js";
-import { type Stream, stageOf } from "./transport/transport.js";
+import type { Stream } from "./transport/transport.js";
 
 /** A raw stream names no peer. */
 const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
@@ -51,21 +50,10 @@ export class Connections implements ConnectionEffects, Policing {
   readonly #peers: Peers;
   readonly #admission: Admission;
   readonly #all = new Map<Connection, Carried>();
-  /** Accepted, and shaking hands. */
-  readonly #handshakes = new HandshakeLimit<Connection>(
-    (connection) => stageOf(connection.stream),
-    () => this.#state.options.maxPendingHandshakes,
-    (connection, limit) => {
-      this.connectionOnFault(connection, {
-        kind: "other",
-        code: "ERR_HANDSHAKE",
-        message: `the handshake of ${connection.remote} gave way to a new one: ${limit} were under way`,
-      });
-      connection.close("local");
-    },
-  );
+  /** The handshake of a connection is over, or it has ended. */
+  onHandshakeOver: (connection: Connection) => void = () => undefined;
   /** Connections of peers that came, those that are shaking hands included. */
-  #accepted = 0;
+  accepted = 0;
   /** ms that those which come about while the socket closes hold the process at their end (connection.ts). */
   #patience = 0;
 
@@ -80,44 +68,20 @@ export class Connections implements ConnectionEffects, Policing {
     return this.#peers.policy.admits?.(address) !== false;
   }
 
-  /** A stream that has come in through `endpoint`. */
-  accept(stream: Stream, endpoint: string): void {
-    const { routing, options, effects } = this.#state;
-    if (!this.admits(stream.address)) {
-      stream.socket.destroy();
-      return;
-    }
-    if (routing.tooManyOrphans()) {
-      // What peers sent before they left is kept until it is taken; no more of them until some of it is.
-      this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
-      return;
-    }
-    const most = options.maxConnections;
-    const isFull = this.#accepted >= most;
-    if (isFull && !this.#handshakes.evictOne()) {
-      this.#refuse(stream, endpoint, `there are ${most} connections already (maxConnections)`);
-      return;
-    }
-    effects.event({ type: "accept", address: endpoint });
-    // A listener of that event may have closed the socket.
-    if (this.#state.closing) stream.socket.destroy();
-    else this.open(stream, endpoint, undefined);
-  }
-
-  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` */
-  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): void {
-    if (dialling === undefined) this.#accepted += 1;
+  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` @returns what shakes hands; a STREAM's does not */
+  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): Connection | undefined {
+    if (dialling === undefined) this.accepted += 1;
     if (this.#state.type === "Stream") {
       this.#openRaw(stream, endpoint, dialling);
-      return;
+      return undefined;
     }
     const options = connectionOptions(this.#state.options);
     const bare = stream.framing?.bare === true;
     const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
     const connection = new Connection(stream, mechanism, options, this);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
-    if (dialling === undefined) this.#handshakes.add(connection, stream.address);
-    else dialling.connection = connection;
+    if (dialling !== undefined) dialling.connection = connection;
+    return connection;
   }
 
   police(policy: PeerPolicy): void {
@@ -161,7 +125,7 @@ export class Connections implements ConnectionEffects, Policing {
       const message = `the policy has no place for ${connection.address}`;
       return { kind: "refused", code: "ERR_AUTHENTICATION", message };
     }
-    this.#handshakes.delete(connection);
+    this.onHandshakeOver(connection);
     let pipe = dialling?.pipe;
     const isNew = pipe === undefined;
     if (pipe === undefined) {
@@ -211,10 +175,10 @@ export class Connections implements ConnectionEffects, Policing {
     this.#all.delete(connection);
     const { pipe, dialling, endpoint, fault } = carried;
     const error = disconnectError(connection.error, reason, connection.remote);
-    if (dialling === undefined) this.#accepted -= 1;
+    if (dialling === undefined) this.accepted -= 1;
     this.#admission.forget(connection);
     if (pipe === undefined) {
-      this.#handshakes.delete(connection);
+      this.onHandshakeOver(connection);
       this.#state.effects.event({ type: "disconnect", address: endpoint, reason });
     } else {
       if (connection.tooLong) this.#peers.policy.tooLong?.(connection.address);
@@ -241,7 +205,7 @@ export class Connections implements ConnectionEffects, Policing {
       options.notify !== false,
       () => effects.changed(),
       (reason, cause) => {
-        if (dialling === undefined) this.#accepted -= 1;
+        if (dialling === undefined) this.accepted -= 1;
         const error = disconnectError(cause, reason, stream.remote);
         this.#peers.left(pipe, reason, error);
         dialling?.lost(error ?? lostError(reason, stream.remote));
@@ -258,12 +222,6 @@ export class Connections implements ConnectionEffects, Policing {
     raw.start();
     raw.flush();
     if (this.#state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
-  }
-
-  #refuse(stream: Stream, endpoint: string, why: string): void {
-    stream.socket.destroy();
-    const error = new TransportError("EMFILE", `Refused ${stream.remote}: ${why}`, { endpoint });
-    this.#state.effects.event({ type: "accept:error", address: endpoint, error });
   }
 
   /** What the peer presented, for rules about peers. */

@@ -1,8 +1,6 @@
 /**
- * The endpoints of one socket: those it is bound to, with the streams that come in through them, and those it is connected
- * to, each of which is dialled until it is disconnected.
- *
- *   listener --stream--> connections.accept
+ * The endpoints of one socket: those it is bound to (listening.ts), and those it is connected to, each of which is dialled
+ * until it is disconnected.
  *
  *   dialling --stream--> connections.open --ready--> connected
  *       ^                        |                       |
@@ -19,25 +17,14 @@ import type { Connections, Dialling } from "./connections.js";
 import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
 import { faultEvents, transportError } from "./errors.js";
 import { InprocPeers } from "./inproc.js";
+import { Listening, type Origin } from "./listening.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { reconnectOptions, transportOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
 import type { SocketState } from "./socket-state.js";
-import {
-  type Acceptor,
-  DialFault,
-  type Listener,
-  type Stream,
-  type Transport,
-  type TransportOptions,
-} from "./transport/transport.js";
-
-/** Knows for which endpoint it accepts. */
-interface EndpointAcceptor extends Acceptor {
-  endpoint: string;
-}
+import { DialFault, type Stream, type Transport, type TransportOptions } from "./transport/transport.js";
 
 export class Endpoints implements EngineEndpoints {
   readonly #state: SocketState;
@@ -46,10 +33,8 @@ export class Endpoints implements EngineEndpoints {
   readonly #connections: Connections;
   readonly #inproc: InprocPeers;
   readonly #datagrams: Datagrams;
-  /** With the endpoint as the program gave it; a wildcard may be given many times. */
-  readonly #listeners = new Map<Listener, string>();
+  readonly #listening: Listening;
   readonly #dialers = new Set<Dialer>();
-  #stopped = false;
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
   /** Endpoints bound and connected, and those about to be bound. */
@@ -62,11 +47,18 @@ export class Endpoints implements EngineEndpoints {
     this.#connections = connections;
     this.#inproc = new InprocPeers(state, peers);
     this.#datagrams = new Datagrams(state, peers);
+    this.#listening = new Listening({
+      state,
+      admission,
+      connections,
+      datagrams: this.#datagrams,
+      inproc: this.#inproc,
+    });
   }
 
   /** Endpoints this socket is bound to. */
   get bound(): number {
-    return this.#listeners.size;
+    return this.#listening.bound;
   }
 
   /** Whether the socket is bound or connected, or about to be bound. */
@@ -91,85 +83,24 @@ export class Endpoints implements EngineEndpoints {
 
   async #bind(endpoint: string): Promise<string> {
     this.#admission.mechanism();
-    const isUdp = this.#isUdp(endpoint);
-    const transport = isUdp ? undefined : this.#transportOf(endpoint);
-    if (transport === undefined && !isUdp) return await this.#bindInproc(endpoint);
-    const options = transportOptions(this.#state.options);
-    transport?.assertUsable?.("bind", options);
-    const acceptor = this.#acceptor();
-    let listener: Listener;
-    try {
-      listener =
-        transport === undefined
-          ? await this.#datagrams.bind(endpoint)
-          : await transport.listen(endpoint, options, acceptor);
-    } catch (error) {
-      throw this.#failed(endpoint, error as ShoalError);
-    }
-    if (this.#stopped) {
-      await listener.close();
-      throw closedMeanwhile(endpoint);
-    }
-    return this.#isBound(endpoint, listener, acceptor);
-  }
-
-  /** Within the call, unless other threads are asked. */
-  async #bindInproc(endpoint: string): Promise<string> {
-    try {
-      const claimed = this.#state.names.claim(endpoint);
-      if (claimed !== undefined) await claimed;
-    } catch (error) {
-      throw this.#failed(endpoint, error as ShoalError);
-    }
-    if (this.#stopped) throw closedMeanwhile(endpoint);
-    return this.#bindSync(endpoint, true);
+    return await this.#listening.bind(endpoint, this.#originOf(endpoint));
   }
 
   bindSync(endpoint: string): string {
-    const resolved = this.#bindSync(endpoint);
+    this.#admission.mechanism();
+    const resolved = this.#listening.bindSync(endpoint, this.#originOf(endpoint));
     this.#attached += 1;
     return resolved;
   }
 
-  /** @param claimed no thread has the inproc name */
-  #bindSync(endpoint: string, claimed = false): string {
-    this.#admission.mechanism();
-    if (this.#isUdp(endpoint))
-      throw new NotSupportedError(
-        "bindSync cannot bind udp: Node.js binds its datagram sockets in a later turn",
-      );
-    const transport = this.#transportOf(endpoint);
-    const options = transportOptions(this.#state.options);
-    transport?.assertUsable?.("bind", options);
-    const acceptor = this.#acceptor();
-    let listener: Listener;
-    try {
-      listener =
-        transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint, claimed);
-    } catch (error) {
-      throw this.#failed(endpoint, error as ShoalError);
-    }
-    // Listed first: peers that waited for the name meet it within the call.
-    this.#isBound(endpoint, listener, acceptor);
-    if (transport === undefined && this.#listeners.has(listener)) this.#inproc.bind(endpoint);
-    return listener.endpoint;
+  #originOf(endpoint: string): Origin {
+    const isUdp = this.#isUdp(endpoint);
+    return { isUdp, transport: isUdp ? undefined : this.#transportOf(endpoint) };
   }
 
   async unbind(endpoint: string): Promise<void> {
     this.#attached -= 1;
-    const { effects } = this.#state;
-    for (const [listener, given] of this.#listeners) {
-      if (given !== endpoint && listener.endpoint !== endpoint) continue;
-      this.#listeners.delete(listener);
-      const closed = listener.close();
-      effects.changed();
-      await closed;
-      effects.event({ type: "close", address: listener.endpoint });
-      return;
-    }
-    throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
-      endpoint,
-    });
+    await this.#listening.unbind(endpoint);
   }
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
@@ -259,12 +190,7 @@ export class Endpoints implements EngineEndpoints {
 
   /** Stops listening, for good. */
   stopListening(): void {
-    this.#stopped = true;
-    for (const listener of this.#listeners.keys()) {
-      void listener.close();
-      this.#state.effects.event({ type: "close", address: listener.endpoint });
-    }
-    this.#listeners.clear();
+    this.#listening.stop();
   }
 
   /** No further attempts to connect. @param unlessUnsent except where messages wait for the peer */
@@ -317,55 +243,10 @@ export class Endpoints implements EngineEndpoints {
     return true;
   }
 
-  #acceptor(): EndpointAcceptor {
-    const acceptor: EndpointAcceptor = {
-      endpoint: "",
-      accepted: (stream) => {
-        if (this.#stopped) stream.socket.destroy();
-        else this.#connections.accept(stream, acceptor.endpoint);
-      },
-      admits: (address) => this.#connections.admits(address),
-      refused: (address, fault) => {
-        this.#connections.onHandshakeFault(fault, address, true);
-        this.#report(fault, acceptor.endpoint, address);
-      },
-      failed: (error) => {
-        this.#state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
-      },
-    };
-    return acceptor;
-  }
-
-  /** A handshake that failed before there was a connection. */
-  #report(fault: Fault, endpoint: string, address: string): void {
-    for (const event of faultEvents(fault, endpoint, address, this.#admission.mechanismName))
-      this.#state.effects.event(event);
-  }
-
   /** The transport's own handshake with a peer that a dialer reached failed. */
-  refused(dialer: Dialer, fault: Fault): void {
-    this.#report(fault, dialer.endpoint, dialer.endpoint);
-  }
-
-  /** An inproc name as a listener, not yet bound. */
-  #inprocListener(endpoint: string, claimed: boolean): Listener {
-    if (!claimed) this.#state.names.assertFree(endpoint);
-    return { endpoint, close: async () => this.#inproc.unbind(endpoint) };
-  }
-
-  /** @returns the error, to be thrown, once an event has reported it */
-  #failed(endpoint: string, error: ShoalError): ShoalError {
-    this.#state.effects.event({ type: "bind:error", address: endpoint, error });
-    return error;
-  }
-
-  #isBound(given: string, listener: Listener, acceptor: EndpointAcceptor): string {
-    const { effects } = this.#state;
-    acceptor.endpoint = listener.endpoint;
-    this.#listeners.set(listener, given);
-    effects.event({ type: "bind", address: listener.endpoint });
-    effects.changed();
-    return listener.endpoint;
+  refused({ endpoint }: Dialer, fault: Fault): void {
+    for (const event of faultEvents(fault, endpoint, endpoint, this.#admission.mechanismName))
+      this.#state.effects.event(event);
   }
 
   /** What waited in the pipe of a dialer that was disconnected has left, or its time is over. */
@@ -476,10 +357,4 @@ class Dialer implements Dialling {
     if (this.#stopped) return;
     this.#timer = setTimeout(this.#dial, interval).unref();
   }
-}
-
-function closedMeanwhile(endpoint: string): TransportError {
-  return new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: the socket closed meanwhile`, {
-    endpoint,
-  });
 }

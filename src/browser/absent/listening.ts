@@ -1,0 +1,45 @@
+/**
+ * A page cannot listen: its sockets are bound to inproc alone, once that is added. The build puts it in the place of
+ * engine/zmtp/listening.ts (rolldown.config.js).
+ */
+import type { ListeningParts, Origin, Listening as RealListening } from "../../engine/zmtp/listening.js";
+import { ADDITIONS } from "../additions.js";
+import { noListener } from "../web-socket.js";
+
+export class Listening {
+  readonly #parts: ListeningParts;
+  #real: RealListening | undefined;
+
+  constructor(parts: ListeningParts) {
+    this.#parts = parts;
+  }
+
+  get bound(): number {
+    return this.#real?.bound ?? 0;
+  }
+
+  async bind(endpoint: string, origin: Origin): Promise<string> {
+    return this.#listening(endpoint).bind(endpoint, origin);
+  }
+
+  bindSync(endpoint: string, origin: Origin): string {
+    return this.#listening(endpoint).bindSync(endpoint, origin);
+  }
+
+  unbind(endpoint: string): Promise<void> {
+    return this.#listening(endpoint).unbind(endpoint);
+  }
+
+  stop(): void {
+    this.#real?.stop();
+  }
+
+  /** @throws NotSupportedError where inproc is not added */
+  #listening(endpoint: string): RealListening {
+    this.#real ??= ADDITIONS.inproc?.listening(this.#parts);
+    if (this.#real !== undefined) return this.#real;
+    const error = noListener(endpoint);
+    this.#parts.state.effects.event({ type: "bind:error", address: endpoint, error });
+    throw error;
+  }
+}

@@ -1,0 +1,242 @@
+/**
+ * The endpoints that one socket is bound to, and who is let in through them.
+ *
+ *   listener --stream--> accept --room, and no rule against it--> connections.open
+ *
+ * A socket of a page is bound to nothing, unless the page has added inproc (rolldown.config.js).
+ */
+import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
+import type { Admission } from "./admission.js";
+import type { Connection } from "./connection.js";
+import type { Connections } from "./connections.js";
+import type { Datagrams } from "./datagrams.js";
+import { faultEvents } from "./errors.js";
+import { HandshakeLimit } from "./handshake-limit.js";
+import type { InprocPeers } from "./inproc.js";
+import { transportOptions } from "./options.js";
+import type { SocketState } from "./socket-state.js";
+import { type Acceptor, type Listener, type Stream, stageOf, type Transport } from "./transport/transport.js";
+
+/** Knows for which endpoint it accepts. */
+interface EndpointAcceptor extends Acceptor {
+  endpoint: string;
+}
+
+/** Where the streams and peers of an endpoint come from: `undefined` as a transport is inproc. */
+export interface Origin {
+  readonly transport: Transport | undefined;
+  readonly isUdp: boolean;
+}
+
+/** The parts of a socket that endpoints are bound with. */
+export interface ListeningParts {
+  readonly state: SocketState;
+  readonly admission: Admission;
+  readonly connections: Connections;
+  readonly datagrams: Datagrams;
+  readonly inproc: InprocPeers;
+}
+
+export class Listening {
+  readonly #parts: ListeningParts;
+  /** With the endpoint as the program gave it; a wildcard may be given many times. */
+  readonly #listeners = new Map<Listener, string>();
+  /** Accepted, and shaking hands. */
+  readonly #handshakes: HandshakeLimit<Connection>;
+  #stopped = false;
+
+  constructor(parts: ListeningParts) {
+    this.#parts = parts;
+    const { state, connections } = parts;
+    this.#handshakes = new HandshakeLimit<Connection>(
+      (connection) => stageOf(connection.stream),
+      () => state.options.maxPendingHandshakes,
+      (connection, limit) => {
+        connections.connectionOnFault(connection, {
+          kind: "other",
+          code: "ERR_HANDSHAKE",
+          message: `the handshake of ${connection.remote} gave way to a new one: ${limit} were under way`,
+        });
+        connection.close("local");
+      },
+    );
+    connections.onHandshakeOver = (connection) => this.#handshakes.delete(connection);
+  }
+
+  /** Endpoints this socket is bound to. */
+  get bound(): number {
+    return this.#listeners.size;
+  }
+
+  async bind(endpoint: string, { transport, isUdp }: Origin): Promise<string> {
+    if (transport === undefined && !isUdp) return await this.#bindInproc(endpoint);
+    const options = transportOptions(this.#parts.state.options);
+    transport?.assertUsable?.("bind", options);
+    const acceptor = this.#acceptor();
+    let listener: Listener;
+    try {
+      listener =
+        transport === undefined
+          ? await this.#parts.datagrams.bind(endpoint)
+          : await transport.listen(endpoint, options, acceptor);
+    } catch (error) {
+      throw this.#failed(endpoint, error as ShoalError);
+    }
+    if (this.#stopped) {
+      await listener.close();
+      throw closedMeanwhile(endpoint);
+    }
+    return this.#isBound(endpoint, listener, acceptor);
+  }
+
+  /** Within the call, unless other threads are asked. */
+  async #bindInproc(endpoint: string): Promise<string> {
+    try {
+      const claimed = this.#parts.state.names.claim(endpoint);
+      if (claimed !== undefined) await claimed;
+    } catch (error) {
+      throw this.#failed(endpoint, error as ShoalError);
+    }
+    if (this.#stopped) throw closedMeanwhile(endpoint);
+    // Options may have changed meanwhile.
+    this.#parts.admission.mechanism();
+    return this.#bindSync(endpoint, undefined, true);
+  }
+
+  bindSync(endpoint: string, { transport, isUdp }: Origin): string {
+    if (isUdp)
+      throw new NotSupportedError(
+        "bindSync cannot bind udp: Node.js binds its datagram sockets in a later turn",
+      );
+    return this.#bindSync(endpoint, transport, false);
+  }
+
+  /** @param claimed no thread has the inproc name */
+  #bindSync(endpoint: string, transport: Transport | undefined, claimed: boolean): string {
+    const options = transportOptions(this.#parts.state.options);
+    transport?.assertUsable?.("bind", options);
+    const acceptor = this.#acceptor();
+    let listener: Listener;
+    try {
+      listener =
+        transport?.listenSync(endpoint, options, acceptor) ?? this.#inprocListener(endpoint, claimed);
+    } catch (error) {
+      throw this.#failed(endpoint, error as ShoalError);
+    }
+    // Listed first: peers that waited for the name meet it within the call.
+    this.#isBound(endpoint, listener, acceptor);
+    if (transport === undefined && this.#listeners.has(listener)) this.#parts.inproc.bind(endpoint);
+    return listener.endpoint;
+  }
+
+  async unbind(endpoint: string): Promise<void> {
+    const { effects } = this.#parts.state;
+    for (const [listener, given] of this.#listeners) {
+      if (given !== endpoint && listener.endpoint !== endpoint) continue;
+      this.#listeners.delete(listener);
+      const closed = listener.close();
+      effects.changed();
+      await closed;
+      effects.event({ type: "close", address: listener.endpoint });
+      return;
+    }
+    throw new TransportError("ENOENT", `Cannot unbind ${endpoint}: the socket is not bound to it`, {
+      endpoint,
+    });
+  }
+
+  /** Stops listening, for good. */
+  stop(): void {
+    this.#stopped = true;
+    for (const listener of this.#listeners.keys()) {
+      void listener.close();
+      this.#parts.state.effects.event({ type: "close", address: listener.endpoint });
+    }
+    this.#listeners.clear();
+  }
+
+  #acceptor(): EndpointAcceptor {
+    const { state, admission, connections } = this.#parts;
+    const acceptor: EndpointAcceptor = {
+      endpoint: "",
+      accepted: (stream) => {
+        if (this.#stopped) stream.socket.destroy();
+        else this.#accept(stream, acceptor.endpoint);
+      },
+      admits: (address) => connections.admits(address),
+      refused: (address, fault) => {
+        connections.onHandshakeFault(fault, address, true);
+        for (const event of faultEvents(fault, acceptor.endpoint, address, admission.mechanismName))
+          state.effects.event(event);
+      },
+      failed: (error) => {
+        state.effects.event({ type: "accept:error", address: acceptor.endpoint, error });
+      },
+    };
+    return acceptor;
+  }
+
+  /** A stream that has come in through `endpoint`. */
+  #accept(stream: Stream, endpoint: string): void {
+    const { state, connections } = this.#parts;
+    const { routing, options, effects } = state;
+    if (!connections.admits(stream.address)) {
+      stream.socket.destroy();
+      return;
+    }
+    if (routing.tooManyOrphans()) {
+      // What peers sent before they left is kept until it is taken; no more of them until some of it is.
+      this.#refuse(stream, endpoint, "too many peers have left messages that were not taken");
+      return;
+    }
+    const most = options.maxConnections;
+    const isFull = connections.accepted >= most;
+    if (isFull && !this.#handshakes.evictOne()) {
+      this.#refuse(stream, endpoint, `there are ${most} connections already (maxConnections)`);
+      return;
+    }
+    effects.event({ type: "accept", address: endpoint });
+    // A listener of that event may have closed the socket.
+    if (state.closing) {
+      stream.socket.destroy();
+      return;
+    }
+    const connection = connections.open(stream, endpoint, undefined);
+    if (connection !== undefined) this.#handshakes.add(connection, stream.address);
+  }
+
+  #refuse(stream: Stream, endpoint: string, why: string): void {
+    stream.socket.destroy();
+    const error = new TransportError("EMFILE", `Refused ${stream.remote}: ${why}`, { endpoint });
+    this.#parts.state.effects.event({ type: "accept:error", address: endpoint, error });
+  }
+
+  /** An inproc name as a listener, not yet bound. */
+  #inprocListener(endpoint: string, claimed: boolean): Listener {
+    const { state, inproc } = this.#parts;
+    if (!claimed) state.names.assertFree(endpoint);
+    return { endpoint, close: async () => inproc.unbind(endpoint) };
+  }
+
+  /** @returns the error, to be thrown, once an event has reported it */
+  #failed(endpoint: string, error: ShoalError): ShoalError {
+    this.#parts.state.effects.event({ type: "bind:error", address: endpoint, error });
+    return error;
+  }
+
+  #isBound(given: string, listener: Listener, acceptor: EndpointAcceptor): string {
+    const { effects } = this.#parts.state;
+    acceptor.endpoint = listener.endpoint;
+    this.#listeners.set(listener, given);
+    effects.event({ type: "bind", address: listener.endpoint });
+    effects.changed();
+    return listener.endpoint;
+  }
+}
+
+/** A binding was under way. */
+function closedMeanwhile(endpoint: string): TransportError {
+  return new TransportError("EADDRNOTAVAIL", `Cannot bind ${endpoint}: the socket closed meanwhile`, {
+    endpoint,
+  });
+}
