@@ -72,7 +72,7 @@ export interface ClientEffects {
 }
 
 export interface ClientRulesOptions {
-  readonly open: Omit<OpenRequest, "attempt" | "clean">;
+  readonly open: Omit<OpenRequest, "attempt" | "clean" | "again">;
   readonly clean: boolean;
   readonly openTimeout: number;
   readonly heartbeatInterval: number;
@@ -312,7 +312,7 @@ export class SessionClientRules {
     const clean = this.#options.clean && !this.#wasOpen;
     this.#effects.send({
       kind: "open",
-      open: { ...this.#options.open, attempt: this.#attempts, clean },
+      open: { ...this.#options.open, attempt: this.#attempts, clean, again: this.#wasOpen },
     });
   }
 

@@ -66,6 +66,8 @@ export interface OpenRequest {
   readonly maxAge: number;
   readonly drop: SessionDropPolicy;
   readonly clean: boolean;
+  /** Whether this instance has had the session before: where another one has opened it since, it does not get it back. */
+  readonly again: boolean;
   /** Messages, and bytes of them, that the client takes without acknowledging one. */
   readonly window: number;
   readonly windowBytes: number;
@@ -336,6 +338,7 @@ function decodeOpen(frames: readonly Buffer[]): OpenRequest {
     maxAge,
     drop,
     clean,
+    again,
     window,
     windowBytes,
   } = given;
@@ -353,6 +356,7 @@ function decodeOpen(frames: readonly Buffer[]): OpenRequest {
     maxAge: whole("maxAge", maxAge, -1, Number.MAX_SAFE_INTEGER),
     drop,
     clean: clean === true,
+    again: again === true,
     window: whole("window", window, 1, MAX_SETTLED),
     windowBytes: whole("windowBytes", windowBytes, 1, Number.MAX_SAFE_INTEGER),
   };

@@ -52,6 +52,8 @@ export interface SessionTerms {
   readonly limits: SessionLimits;
   /** Whether what is kept of an earlier session is removed. */
   readonly clean: boolean;
+  /** Whether the client's program has had the session before. */
+  readonly again: boolean;
 }
 
 /** How much a store takes of all sessions together. */
@@ -168,16 +170,17 @@ function owned(view: View, { id, life, epoch }: SessionHandle): SessionRecord {
 }
 
 /**
- * Gives a session to a connection, and makes it where it is not there.
+ * Gives a session to a connection, and makes it where it is not there. Of several clients the one has it that opened it last for the first time:
+ * one that had it, and connects again after another one has opened it, was taken over, though nobody could say so to it.
  *
  * @param life of a session that is made
- * @throws SessionError `taken` for an attempt of a client that has made a later one meanwhile; `unavailable` for a session more than the store takes
+ * @throws SessionError `taken` for a client that was taken over, and for an attempt of one that has made a later one meanwhile; `unavailable` for a session more than the store takes
  */
 export function open(
   view: View,
   id: string,
   owner: SessionOwner,
-  { instance, attempt, expiry, limits, clean }: SessionTerms,
+  { instance, attempt, expiry, limits, clean, again }: SessionTerms,
   life: string,
   { maxSessions }: StoreBounds,
   now: number,
@@ -188,6 +191,7 @@ export function open(
   if (found?.owner !== undefined && found.owner.connection === owner.connection)
     return { record: found, previous: undefined };
   if (found?.instance === instance && attempt <= found.attempt) throw new SessionError("taken");
+  if (found !== undefined && found.instance !== instance && again) throw new SessionError("taken");
   if (found !== undefined && clean) remove(view, id, found);
   if (found === undefined || clean) {
     if (readTotals(view).sessions >= maxSessions)

@@ -425,11 +425,12 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
 
   #terms(request: OpenRequest): rules.SessionTerms {
     const { maxQueue, maxQueueBytes, maxExpiry } = this.#settings;
-    const { instance, attempt, clean, maxAge, drop } = request;
+    const { instance, attempt, clean, again, maxAge, drop } = request;
     return {
       instance,
       attempt,
       clean,
+      again,
       expiry: request.expiry < 0 ? maxExpiry : Math.min(request.expiry, maxExpiry),
       limits: {
         maxQueue: Math.min(request.maxQueue, maxQueue),

@@ -248,6 +248,7 @@ describe("the server that keeps the cluster's messages", () => {
       expiry: -1,
       limits: { maxQueue: 2, maxQueueBytes: 1_000, maxAge: -1, drop: "refuse" as const },
       clean: false,
+      again: false,
     };
     const { record } = await one.run((view) => rules.open(view, "a", owner, terms, "life", bounds, 0));
     const handle = { id: "a", life: "life", epoch: record.epoch };

@@ -87,6 +87,7 @@ class Hostile {
       maxAge: -1,
       drop: "oldest",
       clean: false,
+      again: false,
       window: 8_192,
       windowBytes: 2 ** 50,
       ...terms,

@@ -123,6 +123,7 @@ function story(random: Random, note: (what: string) => void): void {
       expiry: 1_000,
       limits: { maxQueue: limit, maxQueueBytes: 1_000, maxAge: -1, drop },
       clean,
+      again: false,
     };
     const owner = { server: "s", connection: `connection${made}` };
     const { record } = run((view) => rules.open(view, id, owner, terms, `life${made}`, BOUNDS, time));

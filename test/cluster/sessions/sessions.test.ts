@@ -9,6 +9,9 @@ import {
   type SessionServerOptions,
 } from "../../../src/cluster/sessions/index.js";
 
+import type { PatternEndpoints } from "../../../src/patterns/kit/endpoint-list.js";
+import { ListedEndpoints } from "../../support/listed-endpoints.js";
+
 const open: { close(options: { linger: number }): Promise<void> }[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
@@ -23,7 +26,7 @@ async function server(
   return { server: made, endpoint: await made.bind("tcp://127.0.0.1:0") };
 }
 
-function client(endpoints: string | readonly string[], options: SessionClientOptions): SessionClient {
+function client(endpoints: PatternEndpoints, options: SessionClientOptions): SessionClient {
   const made = new SessionClient(endpoints, options);
   open.push(made);
   return made;
@@ -109,6 +112,23 @@ describe("a session", () => {
     await expect(first.publish("t", "x")).rejects.toMatchObject({ reason: "taken" });
     await second.publish("t", "mine");
     expect(texts(await take(second, 1))).toEqual(["mine"]);
+  });
+
+  it("is not taken back by a client that was away when another one opened it", async () => {
+    const store = new MemorySessionStore();
+    const [one, two] = [await server(store), await server(store)];
+    const list = new ListedEndpoints([one.endpoint]);
+    const first = client(list, { id: "reader" });
+    await first.subscribe("t");
+    await one.server.close({ linger: 0 });
+    const second = client(two.endpoint, { id: "reader" });
+    await second.ready();
+    const ended = new Promise((resolve) => first.events.once("session:ended", resolve));
+    list.set(two.endpoint);
+    expect(await ended).toMatchObject({ reason: "taken" });
+    await second.publish("t", "mine");
+    expect(texts(await take(second, 1))).toEqual(["mine"]);
+    expect(second.stats()).toMatchObject({ isOpen: true, connections: 1 });
   });
 
   it("goes on at another server when its own ends, and misses and repeats nothing", async () => {

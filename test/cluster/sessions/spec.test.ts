@@ -53,6 +53,7 @@ const OPEN: OpenRequest = {
   maxAge: -1,
   drop: "oldest",
   clean: false,
+  again: false,
   window: 5,
   windowBytes: 50,
 };
@@ -117,7 +118,7 @@ describe("the wire form of sessions", () => {
   });
 
   it.each(
-    Object.keys(OPEN).filter((key) => key !== "id" && key !== "clean"),
+    Object.keys(OPEN).filter((key) => key !== "id" && key !== "clean" && key !== "again"),
   )("refuses OPEN with a bad %s", (key) => {
     const frames = encodeClientMessage({ kind: "open", open: { ...OPEN, [key]: null } });
     expect(() => decodeClientMessage(frames)).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));
