@@ -40,41 +40,19 @@ const PURE = [
 ];
 
 /**
- * Files that open sockets, and leave nothing behind: each closes what it opens, mocks no module, keeps nothing in its own
- * modules, and its support has no hooks outside of a function, which would run for the first file only. They share
- * processes: a start, and the reading of shoal's modules, are a third of a second of computing for each file.
+ * Files with a process each, for what they do to it or measure of it. All others that open sockets share processes: a start,
+ * and the reading of shoal's modules, are a second of computing. Such a file closes what it opens, mocks no module, keeps
+ * nothing in its own modules, and its support has no hooks outside of a function, which would run for the first file only.
  */
-const SHARED = [
-  "test/bench/{cli,framing,options,patterns,peers,runner,slowed-build}.test.ts",
-  "test/chaos/*.test.ts",
-  "test/chaos/zmtp/black-hole.test.ts",
-  "test/cli/!(pyzmq|signals|top).test.ts",
-  "test/cluster/{admission,clients,connections,discovery,net}/!(*processes).test.ts",
-  "test/cluster/messaging/!(*chaos|*processes).test.ts",
-  "test/cluster/sessions/!(*chaos).test.ts",
-  "test/cluster/node*(-discovery|-endpoints|-hostile|-interfaces|-registry|-simulated|-survey).test.ts",
-  "test/cluster/zre/!(interop).test.ts",
-  "test/contract/!(zeromq*).test.ts",
-  "test/core/accept-filter.test.ts",
-  "test/{demo,deploy,leak}/*.test.ts",
-  "test/engine/{facets,select}.test.ts",
-  "test/engine/zmtp/!(byte-bounds|cve|hostile-floods|lifetime|transferred).test.ts",
-  "test/engine/zmtp/transport/{address,ipc,tcp-table,ws}.test.ts",
-  "test/examples/*.test.ts",
-  "test/fuzz/{patterns,proxy}/*.test.ts",
-  "test/fuzz/zmtp/socket.test.ts",
-  "test/metrics/serve.test.ts",
-  "test/patterns/binary-star/{hostile,server}.test.ts",
-  "test/patterns/black-box/*.test.ts",
-  "test/patterns/kit/store/lmdb.test.ts",
-  "test/patterns/titanic/{damage,durability,lmdb-store,postgres-store,titanic}.test.ts",
-  "test/patterns/{clone,espresso,federation,freelance,kit,last-value-cache,load-balancer,majordomo,pirate,sequenced,suicidal-snail}/!(chaos|guide|pyzmq|stalled-worker|stopped-client|worker-thread).test.ts",
-  "test/process/!(end-warning).test.ts",
-  "test/proxy/{attack,churn,capture,control,drain,live-endpoints,loops,proxies}.test.ts",
-  "test/proxy/policy/{flows,peers}.test.ts",
-  "test/sockets/pump.test.ts",
-  "test/testing/{network,node,processes,schedules,simulate}.test.ts",
-  "test/vectors/*.test.ts",
+const APART = [
+  // Modules that are mocked, or read again, and an engine that is chosen by the environment when the package is read.
+  "test/engine/libzmq/{native,ticker}.test.ts",
+  "test/engine/zmtp/transport/{ipc-path,tcp}.test.ts",
+  "test/sockets/capability.test.ts",
+  // What the whole process holds: its timers, its memory, the names of its sockets.
+  "test/engine/zmtp/{cve,lifetime}.test.ts",
+  "test/engine/zmtp/transport/abstract-names.test.ts",
+  "test/patterns/clone/stopped-client.test.ts",
 ];
 
 /**
@@ -91,45 +69,82 @@ const PAGE =
     : ["test/contract/{codecs,events,messages,round-trip,router,security-plain}.test.ts"];
 
 /**
- * Files that take more than ten seconds, mostly by waiting, and are small: of those whose time is not known yet, small ones
- * come last. They begin first among those of their project, so that the run does not end with one of them alone.
+ * Files that take more than seven seconds, mostly by waiting, the longest first: of those whose time is not known yet, small
+ * files come last. They begin first among those of their project, so that the run does not end with one of them alone.
  */
 const LONG = [
-  "leak/churn",
-  "cli/docs",
+  "chaos/cluster-patterns",
+  "cluster/sessions/cluster-topics",
+  "cli/pair",
   "bench/cli",
-  "demo/demo",
-  "patterns/binary-star/chaos",
-  "leak/zmtp-connections",
-  "cluster/node-rolling",
-  "docs/docs",
   "interop/kill",
+  "contract/close",
+  "cluster/sessions/database-cut",
+  "patterns/clone/secured",
+  "chaos/zmtp/busy-peer",
+  "contract/request",
   "interop/restart",
-  "patterns/clone/chaos",
-  "cluster/node-processes",
-  "chaos/majordomo",
-  "process/life",
   "bench/peers",
-  "interop/sockets-engines",
-  "cluster/requests/node-chaos",
-  "interop/kill-midway",
-  "cluster/node-outages",
+  "cli/node-commands",
+  "cluster/node-processes",
+  "docs/docs",
+  "cli/docs",
+  "examples/examples",
+  "cluster/node-hostile",
+  "patterns/clone/chaos",
+  "leak/zmtp-connections",
+  "cli/node-processes",
+  "process/life",
   "patterns/majordomo/worker-thread",
-  "cli/signals",
+  "chaos/stall",
+  "cluster/sessions/postgres-store",
+  "cli/proxy-config",
+  "patterns/binary-star/hostile",
+  "cli/commands",
+  "leak/churn",
+  "patterns/binary-star/server",
+  "interop/sockets-engines",
+  "demo/demo",
+  "cluster/admission/node-tls",
+  "cluster/discovery/etcd",
+  "chaos/majordomo",
+  "cluster/messaging/messages-processes",
+  "cli/operation",
+  "patterns/binary-star/chaos",
+  "contract/fairness",
+  "cli/titanic",
+  "interop/sockets",
+  "patterns/binary-star/gate",
+  "cluster/clients/node-hostile",
+  "chaos/zmtp/dead-link",
+  "cluster/requests/node-chaos",
+  "cluster/node-outages",
   "cli/top",
+  "cli/pyzmq",
+  "patterns/pirate/pyzmq",
+  "patterns/black-box/black-box",
+  "cli/signals",
+  "interop/sockets-c",
+  "cluster/clients/node-processes",
 ].map((name) => `/test/${name}.test.ts`);
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const sorted = await super.sort(files);
     const projects = [...new Set(sorted.map(({ project }) => project))];
-    const isLong = ({ moduleId }: TestSpecification): boolean => LONG.some((name) => moduleId.endsWith(name));
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const at = LONG.findIndex((name) => moduleId.endsWith(name));
+      return at < 0 ? LONG.length : at;
+    };
     return projects.flatMap((project) => {
       const own = sorted.filter((file) => file.project === project);
-      return [...own.filter(isLong), ...own.filter((file) => !isLong(file))];
+      return own.sort((a, b) => rank(a) - rank(b));
     });
   }
 }
+
+/** What `--maxWorkers=N` says, which vitest itself does not pass on to projects: they have what is written here. */
+const WORKERS = process.argv.map((word) => /^--max-?workers=(\d+)$/i.exec(word)?.[1]).find(Boolean);
 
 /** Node.js 20 has the standard WebSocket behind a flag, which other runtimes do not know. */
 const WITH_WEB_SOCKET = "WebSocket" in globalThis ? [] : ["--experimental-websocket", "--no-warnings"];
@@ -138,8 +153,8 @@ export default defineConfig({
   test: {
     // Sockets and native code: processes apart, and no second try for a test that fails.
     pool: "forks",
-    // One more than the cores that it is meant for. Five took as long, at twice the load, and what has a time to keep kept it less.
-    maxWorkers: 3,
+    // Twice the cores that it is meant for: what opens sockets waits for more than half of its time.
+    maxWorkers: Number(WORKERS ?? 4),
     retry: 0,
     sequence: { sequencer: LongFirst },
     // Bounds for what hangs: a busy machine may take many times what a quiet one does.
@@ -162,8 +177,8 @@ export default defineConfig({
         extends: true,
         test: {
           name: "shared",
-          include: SHARED,
-          exclude: [...configDefaults.exclude, ...PURE],
+          include: ["test/**/*.test.ts"],
+          exclude: [...configDefaults.exclude, ...PURE, ...APART, "test/browser/**"],
           globalSetup: ["test/support/setup.ts"],
           setupFiles: ["test/support/shared.ts"],
           isolate: false,
@@ -193,9 +208,8 @@ export default defineConfig({
       {
         extends: true,
         test: {
-          name: "sockets",
-          include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, ...PURE, ...SHARED, "test/browser/**"],
+          name: "apart",
+          include: APART,
           globalSetup: ["test/support/setup.ts"],
         },
       },

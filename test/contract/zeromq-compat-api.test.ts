@@ -5,7 +5,9 @@
 import { constants } from "node:os";
 import { describe, expect, it } from "vitest";
 import { failure, until, within } from "./support/wait.js";
-import { facts, folder, inproc, own, PACKAGES, settled } from "./support/zeromq-programs.js";
+import { facts, folder, inproc, own, PACKAGES, settled, usePrograms } from "./support/zeromq-programs.js";
+
+usePrograms();
 
 let files = 0;
 

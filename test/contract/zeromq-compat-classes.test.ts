@@ -5,7 +5,9 @@
 import { describe, expect, it } from "vitest";
 import type { SocketType } from "../../src/index.js";
 import { thrown, turn, within } from "./support/wait.js";
-import { inproc, own, PACKAGES } from "./support/zeromq-programs.js";
+import { inproc, own, PACKAGES, usePrograms } from "./support/zeromq-programs.js";
+
+usePrograms();
 
 /** What the package's declarations have, but do not show to callers from outside. */
 interface Numbered {

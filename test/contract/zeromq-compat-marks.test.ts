@@ -2,7 +2,9 @@
 import { describe, expect, it } from "vitest";
 import { Context, Pull, Push } from "../../src/index.js";
 import { until, within } from "./support/wait.js";
-import { folder, inproc, own, PACKAGES } from "./support/zeromq-programs.js";
+import { folder, inproc, own, PACKAGES, usePrograms } from "./support/zeromq-programs.js";
+
+usePrograms();
 
 type Sending = { send(message: unknown): Promise<void>; sendTimeout: number };
 

@@ -5,7 +5,9 @@ import { afterEach, describe, expect, it } from "vitest";
 import * as shoal from "../../src/index.js";
 import { freePort } from "../support/ports.js";
 import { failure, nextEvent, until, within } from "./support/wait.js";
-import { own, PACKAGES } from "./support/zeromq-programs.js";
+import { own, PACKAGES, usePrograms } from "./support/zeromq-programs.js";
+
+usePrograms();
 
 const servers: Server[] = [];
 afterEach(() => {

@@ -6,7 +6,9 @@ import { describe, expect, it } from "vitest";
 import type { EventOfType } from "../../src/index.js";
 import * as shoal from "../../src/index.js";
 import { nextEvent, within } from "./support/wait.js";
-import { own, PACKAGES } from "./support/zeromq-programs.js";
+import { own, PACKAGES, usePrograms } from "./support/zeromq-programs.js";
+
+usePrograms();
 
 type Frames = readonly (Buffer | string)[];
 type Answer = (request: { path: Buffer; id: Buffer; version: Buffer }) => Frames;

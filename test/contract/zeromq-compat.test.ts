@@ -7,7 +7,9 @@ import { createServer } from "node:net";
 import { constants } from "node:os";
 import { describe, expect, it } from "vitest";
 import { failure, thrown, until, within } from "./support/wait.js";
-import { facts, inproc, own, PACKAGES, settled } from "./support/zeromq-programs.js";
+import { facts, inproc, own, PACKAGES, settled, usePrograms } from "./support/zeromq-programs.js";
+
+usePrograms();
 
 describe.each(PACKAGES)("a program for zeromq on %s", (_, zmq) => {
   it("pushes work to a puller that iterates and destructures", async () => {

@@ -2,7 +2,9 @@
 import { describe, expect, it } from "vitest";
 import * as shoal from "../../src/index.js";
 import { failure, thrown, within } from "./support/wait.js";
-import { inproc, own, settled } from "./support/zeromq-programs.js";
+import { inproc, own, settled, usePrograms } from "./support/zeromq-programs.js";
+
+usePrograms();
 
 describe("where shoal differs from zeromq on purpose", () => {
   it("queues calls that would be EBUSY", async () => {

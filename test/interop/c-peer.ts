@@ -1,27 +1,24 @@
 /** Compiles peer.c against the system's libzmq, where both a compiler and the library are at hand, and starts it. */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll } from "vitest";
+import { inject } from "vitest";
 import { missing } from "../support/peers.js";
 import { type Answer, ProcessPeer, peerFile, type Wording } from "./peer.js";
 
 const SOURCE = peerFile("peer.c");
 const FLAGS = ["-std=gnu11", "-O1", "-pthread"];
 
-let folder: string | undefined;
-afterAll(() => {
-  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
-});
-
-/** Compiles it, once for a file of tests. @returns the program's path */
+/** Compiles it, once for a run. @returns the program's path */
 function compiled(): string {
-  if (folder === undefined) {
-    folder = mkdtempSync(join(tmpdir(), "shoal-peer-c-"));
-    execFileSync("cc", [...FLAGS, "-o", join(folder, "peer"), SOURCE, "-lzmq"], { timeout: 60_000 });
+  const program = join(inject("scratch"), "peer");
+  if (!existsSync(program)) {
+    // Another process may do the same now: each has a file of its own until it is whole.
+    const part = `${program}-${process.pid}`;
+    execFileSync("cc", [...FLAGS, "-o", part, SOURCE, "-lzmq"], { timeout: 60_000 });
+    renameSync(part, program);
   }
-  return join(folder, "peer");
+  return program;
 }
 
 /** False, or why tests with the peer cannot run here. */

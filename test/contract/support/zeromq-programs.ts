@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach } from "vitest";
+import { afterAll, afterEach, beforeAll } from "vitest";
 import * as zeromq from "zeromq";
 import * as shoal from "../../../src/index.js";
 
@@ -14,8 +14,8 @@ export const PACKAGES: readonly (readonly [string, Package])[] = [
   ["zeromq", zeromq as unknown as Package],
 ];
 
-/** For ipc paths; gone after the file's tests. */
-export const folder = mkdtempSync(join(tmpdir(), "shoal-compat-"));
+/** For ipc paths, while the tests of a file run. */
+export let folder: string;
 const open: { close(options?: { linger?: number }): unknown; linger: number; readonly closed: boolean }[] =
   [];
 
@@ -25,14 +25,20 @@ export function own<S extends (typeof open)[number]>(socket: S): S {
   return socket;
 }
 
-afterEach(async () => {
-  for (const socket of open.splice(0)) {
-    if (socket.closed) continue;
-    socket.linger = 0;
-    await socket.close();
-  }
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+/** The folder, and the end of what a test owns: once in each file. */
+export function usePrograms(): void {
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), "shoal-compat-"));
+  });
+  afterEach(async () => {
+    for (const socket of open.splice(0)) {
+      if (socket.closed) continue;
+      socket.linger = 0;
+      await socket.close();
+    }
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+}
 
 let names = 0;
 export const inproc = (): string => `inproc://compat-${++names}`;
