@@ -12,12 +12,13 @@
  */
 import { constants } from "node:fs";
 import { chmod, lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
-import { createConnection, createServer, type Server } from "node:net";
+import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { InvalidArgumentError, InvalidStateError, TransportError } from "../core/errors.js";
 import { MAX_ADDRESS, MAX_BUS_NAME } from "./bounds.js";
 import { isId, isName } from "./identity.js";
+import { isListenedAt } from "./listened-at.js";
 
 /** Nodes of a folder that are shown; files of nodes, those of killed ones included, that are looked at. */
 const MAX_REGISTERED = 1_024;
@@ -26,8 +27,6 @@ const MAX_LOOKED_AT = 16_384;
 const MAX_RECORD = 4_096;
 /** Nodes whose sockets are tried at a time. */
 const TRIES_AT_A_TIME = 16;
-/** ms until a socket that neither takes nor refuses a connection counts as one that lives. */
-const TRY_TIMEOUT = 500;
 /** ms for which a file that a node was writing, or a socket without a file, may be of a node that starts. */
 const STARTING = 10_000;
 /** Bytes of a socket's path that every system takes. */
@@ -294,7 +293,7 @@ async function entriesOf(folder: string): Promise<ClusterNodeEntry[]> {
 async function entryOf(folder: string, key: string): Promise<ClusterNodeEntry | undefined> {
   const file = join(folder, `${key}.json`);
   const socket = join(folder, `${key}.sock`);
-  if (await lives(socket)) {
+  if (await isListenedAt(socket)) {
     const entry = await read(file);
     return entry?.id.startsWith(key) ? entry : undefined;
   }
@@ -315,24 +314,6 @@ async function removeOld(path: string): Promise<void> {
   } catch {
     // Somebody else removed it.
   }
-}
-
-/** Whether somebody listens. */
-function lives(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = createConnection(path);
-    const end = (result: boolean): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      resolve(result);
-    };
-    const timer = setTimeout(() => end(true), TRY_TIMEOUT);
-    socket.once("connect", () => end(true));
-    socket.once("error", ({ code }: NodeJS.ErrnoException) => {
-      // Any other code is of a queue that is full, or of this process.
-      end(code !== "ECONNREFUSED" && code !== "ENOENT" && code !== "ENOTSOCK");
-    });
-  });
 }
 
 /** A node's file; `undefined` for anything else. */

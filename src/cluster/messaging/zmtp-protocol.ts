@@ -4,9 +4,6 @@
  *
  * A DEALER makes one connection and none after it: the links decide when to dial again, and by which protocol.
  */
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { keyOf } from "../../core/memory.js";
 import type { PeerCredentials } from "../../engine/engine.js";
 import { Context, standInContext } from "../../sockets/context.js";
@@ -23,6 +20,7 @@ import type {
   ProtocolHost,
   ProtocolListener,
 } from "./protocol.js";
+import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
 
 /** ms after which a DEALER would dial again by itself: never, since its connection is given up before. */
 const NEVER = 3_600_000;
@@ -111,7 +109,8 @@ class RouterListener implements ProtocolListener {
   readonly #policing: Policing;
   readonly #peers = new Map<string, RouterConnection>();
   #joining: PeerCredentials | undefined;
-  #folder: string | undefined;
+  /** Of its socket, where it has one in the file system. */
+  #path: string | undefined;
 
   constructor(host: ProtocolHost, context: Context, ipv6: boolean) {
     this.#host = host;
@@ -164,11 +163,11 @@ class RouterListener implements ProtocolListener {
   }
 
   async bindIpc(): Promise<void> {
-    // Made by this process alone, mode 700: nobody else of the host can connect, or put another socket there.
-    this.#folder = await mkdtemp(join(tmpdir(), "shoal-m-"));
-    const path = join(this.#folder, "m");
-    await this.#router.bind(`ipc://${path}`);
-    this.advert = path;
+    // A machine of a simulation has paths of its own.
+    const isSimulated = standInContext() !== undefined;
+    if (!isSimulated) this.#path = await makeSocketFolder();
+    const endpoint = await this.#router.bind(`ipc://${this.#path ?? "*"}`);
+    this.advert = endpoint.slice("ipc://".length);
     void this.#receive();
   }
 
@@ -185,7 +184,7 @@ class RouterListener implements ProtocolListener {
     await this.#router.close({ linger });
     for (const connection of [...this.#peers.values()]) connection.ended("closed");
     this.#peers.clear();
-    if (this.#folder !== undefined) await rm(this.#folder, { recursive: true, force: true });
+    if (this.#path !== undefined) await removeSocketFolder(this.#path);
   }
 
   /** @internal */

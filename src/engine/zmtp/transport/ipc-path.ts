@@ -12,7 +12,7 @@
  *
  * These rules ask whether a path has a listener by yielding it; their caller answers (ipc-probe.ts).
  */
-import { linkSync, lstatSync, readFileSync, renameSync, unlinkSync } from "node:fs";
+import { linkSync, lstatSync, readFileSync, renameSync, rmdirSync, unlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /** What a connection to a path comes to. */
@@ -124,25 +124,37 @@ function hasLinked(existing: string, path: string): boolean {
   }
 }
 
-/** The paths that listeners of this process have, with the inode of each. */
-const owned = new Map<string, string>();
+/** A path of a listener. */
+interface Owned {
+  readonly inode: string;
+  /** Made for this path alone: it goes with it. */
+  readonly folder: string | undefined;
+}
 
-/** The path is a listener's now: it is removed at the listener's end, and at that of the process or thread. */
-export function own(path: string): void {
+/** The paths that listeners of this process have. */
+const owned = new Map<string, Owned>();
+
+/**
+ * The path is a listener's now: it is removed at the listener's end, and at that of the process or thread.
+ *
+ * @param folder one that was made for the path alone, and is removed with it
+ */
+export function own(path: string, folder?: string): void {
   if (owned.size === 0) process.on("exit", disownAll);
-  owned.set(path, socketAt(path));
+  owned.set(path, { inode: socketAt(path), folder });
 }
 
 /** Removes a path, if it is still that of its listener. */
 export function disown(path: string): void {
-  const inode = owned.get(path);
-  if (inode === undefined) return;
+  const entry = owned.get(path);
+  if (entry === undefined) return;
   owned.delete(path);
   if (owned.size === 0) process.off("exit", disownAll);
   try {
-    if (isThere({ path, inode })) unlinkSync(path);
+    if (isThere({ path, inode: entry.inode })) unlinkSync(path);
+    if (entry.folder !== undefined) rmdirSync(entry.folder);
   } catch {
-    // Its folder is gone, or no longer ours to change.
+    // Its folder is gone, no longer ours to change, or somebody put something there: it is theirs now.
   }
 }
 

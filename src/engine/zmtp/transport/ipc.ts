@@ -6,7 +6,7 @@
  * nobody answers there, and by one process only (ipc-path.ts): another's endpoint
  * is never stolen.
  */
-import { mkdtempSync, rmdirSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -63,27 +63,20 @@ function server(endpoint: string, acceptor: Acceptor, gate: Gate): Server {
   });
 }
 
-/** @param folder made for this endpoint @param path one that is ours now */
+/** @param folder made for this endpoint, whose only path is `path` @param path one that is ours now */
 function listener(
   made: Server,
   endpoint: string,
   folder: string | undefined,
   path: string | undefined,
 ): Listener {
-  if (path !== undefined) own(path);
+  if (path !== undefined) own(path, folder);
   return {
     endpoint,
     async close() {
       // While it is still listened at: a path where nobody answers would be anybody's.
       if (path !== undefined) disown(path);
       await closeServer(made);
-      if (folder !== undefined) {
-        try {
-          rmdirSync(folder);
-        } catch {
-          // Somebody put something there: it is theirs now.
-        }
-      }
     },
   };
 }
@@ -116,7 +109,7 @@ export const ipc: Transport = {
     const made = server(endpoint, acceptor, gate);
     if (gate.open) {
       await listen(made, { path, backlog }, endpoint);
-      return listener(made, endpoint, folder, undefined);
+      return listener(made, endpoint, folder, folder === undefined ? undefined : path);
     }
     const aside = nameBeside(path);
     await listen(made, { path: aside, backlog }, endpoint);
@@ -138,7 +131,7 @@ export const ipc: Transport = {
     const made = server(endpoint, acceptor, gate);
     if (gate.open) {
       listenSync(made, path, -1, PIPE_FAMILY, options.backlog, endpoint);
-      return listener(made, endpoint, folder, undefined);
+      return listener(made, endpoint, folder, folder === undefined ? undefined : path);
     }
     const aside = nameBeside(path);
     listenSync(made, aside, -1, PIPE_FAMILY, options.backlog, endpoint);

@@ -1,0 +1,91 @@
+/**
+ * The folder of a node's ipc socket: TMPDIR/shoal-m-XXXXXX with the socket m, made by this process alone, mode 700. So nobody else of the
+ * host can connect, or put another socket there. It goes with its listener, or with the process or thread where that ends first.
+ *
+ * That of a killed process stays. A node that starts removes such folders: the user's own, mode 700, old enough not to be of a node
+ * that starts, and with a socket that refuses connections, or without one. Another file in it stays, and so does the folder.
+ */
+import { rmSync } from "node:fs";
+import { lstat, mkdtemp, opendir, rm, rmdir } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { isListenedAt } from "../listened-at.js";
+
+const PREFIX = "shoal-m-";
+const NAME = /^shoal-m-[A-Za-z0-9]{6}$/;
+const SOCKET = "m";
+/** Names of the folder for temporary files that are looked at, and folders of sockets that are tried, at one start. */
+const MAX_NAMES = 16_384;
+const MAX_TRIED = 64;
+/** ms for which a folder may be of a node that starts, and between two looks of a process. */
+const STARTING_NODE = 60_000;
+
+/** Those of this process and thread. */
+const kept = new Set<string>();
+let lookedAt = Number.NEGATIVE_INFINITY;
+
+/** @returns the path that a socket may have @throws the system's errors */
+export async function makeSocketFolder(): Promise<string> {
+  const [folder] = await Promise.all([mkdtemp(join(tmpdir(), PREFIX)).then(keep), removeLeftFolders()]);
+  return join(folder, SOCKET);
+}
+
+function keep(folder: string): string {
+  if (kept.size === 0) process.on("exit", removeAll);
+  kept.add(folder);
+  return folder;
+}
+
+/** @param path as `makeSocketFolder` returned it */
+export async function removeSocketFolder(path: string): Promise<void> {
+  const folder = join(path, "..");
+  await rm(folder, { recursive: true, force: true });
+  kept.delete(folder);
+  if (kept.size === 0) process.off("exit", removeAll);
+}
+
+function removeAll(): void {
+  for (const folder of kept) {
+    try {
+      rmSync(folder, { recursive: true, force: true });
+    } catch {
+      // No longer ours to change.
+    }
+  }
+}
+
+/** Removes the folders of killed processes, as many as a start may take: the next one goes on. */
+async function removeLeftFolders(): Promise<void> {
+  const now = performance.now();
+  if (now - lookedAt < STARTING_NODE) return;
+  lookedAt = now;
+  const names: string[] = [];
+  try {
+    let seen = 0;
+    for await (const { name } of await opendir(tmpdir(), { bufferSize: 1_024 })) {
+      if (NAME.test(name)) names.push(name);
+      seen += 1;
+      if (seen >= MAX_NAMES) break;
+    }
+  } catch {
+    return; // It cannot be listed: what is in it is not ours to clear.
+  }
+  // Where more live than are tried, each look tries others.
+  const first = Math.floor(Math.random() * names.length);
+  const tried = [...names.slice(first), ...names.slice(0, first)].slice(0, MAX_TRIED);
+  await Promise.all(tried.map((name) => removeLeft(join(tmpdir(), name))));
+}
+
+async function removeLeft(folder: string): Promise<void> {
+  try {
+    const stat = await lstat(folder);
+    if (!stat.isDirectory() || stat.uid !== process.getuid?.() || (stat.mode & 0o077) !== 0) return;
+    if (Math.abs(Date.now() - stat.mtimeMs) < STARTING_NODE) return;
+    const path = join(folder, SOCKET);
+    if (await isListenedAt(path)) return;
+    await rm(path, { force: true });
+    await rmdir(folder);
+  } catch {
+    // Another process removed it, or there is something else in it.
+  }
+}
