@@ -126,13 +126,19 @@ export const MAX_RETAINED_SEEN = 100_000;
 export const ASK_TIMEOUT = 5_000;
 /** ms for which the filters of a node that has asked count as its interest, until its routes are here. */
 export const ASKED_TIME = 10_000;
-/** ms between two notes to a member that it lacks retained values. */
-export const AGAIN_INTERVAL = 1_000;
-/** ms before the last publication of a lost node that is here, from which on the others are asked for what they have of it. */
-export const LOST_MARGIN = 60_000;
-/** Questions for retained values that one other node may have waiting here, and characters of their filters. */
+/** ms between two notes to a member that it may lack retained values, and nodes that were lost of which one of these has the ids. */
+export const STALE_INTERVAL = 1_000;
+export const MAX_STALE_NODES = 16;
+/** ms between two comparisons of retained values with one member, and members with which they are compared at a time. */
+export const SYNC_INTERVAL = 1_000;
+export const MAX_SYNCS = 8;
+/** Buckets of retained values, as a power of two; filters of a question about them, and bytes of these, or of fingerprints. */
+export const MAX_DIGEST_BITS = 12;
+export const MAX_ASK_FILTERS = 1_024;
+export const MAX_ASK_BYTES = 65_536;
+/** Questions for retained values that one other node may have waiting here, and bytes of them. */
 export const MAX_ANSWERS = 1_024;
-export const MAX_ANSWER_FILTERS = 1_048_576;
+export const MAX_ANSWER_BYTES = 1_048_576;
 /** ms between two events about drops of one cause, and causes that have events at once. */
 export const DROP_INTERVAL = 1_000;
 export const MAX_DROP_REPORTS = 1_024;

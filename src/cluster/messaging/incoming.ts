@@ -4,28 +4,16 @@
  */
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { Deliveries } from "./deliveries.js";
-import {
-  AGAIN,
-  ALIAS,
-  ASK,
-  CLIENT,
-  END,
-  ItemReader,
-  LOST,
-  ORIGIN,
-  PublishItem,
-  RETAIN,
-  VALUE,
-} from "./items.js";
+import { ALIAS, CLIENT, ItemReader, ORIGIN, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import type { IncomingLink } from "./parts.js";
 import type { RetainedValues } from "./retained.js";
+import { ASK, END, readAsk, readEnd, readStale, STALE, VALUE } from "./retained-items.js";
 import type { Retention } from "./retention.js";
 import type { MessagingState } from "./state.js";
 import type { TopicPlan } from "./topic-plan.js";
 import type { TopicPlans } from "./topic-plans.js";
-import { filterFault } from "./topics.js";
 
 export class IncomingItems {
   readonly #state: MessagingState;
@@ -107,35 +95,34 @@ export class IncomingItems {
   onRetained(from: string, item: Buffer): Promise<void> | undefined {
     const reader = this.#reader;
     reader.start(item, 0);
-    const what = reader.byte();
-    const request = reader.varint();
-    if (reader.failed) return this.#state.refuse("retained:malformed");
-    switch (what) {
+    switch (reader.byte()) {
       case ASK: {
-        const filter = reader.name();
-        if (reader.failed || reader.at !== item.length || filterFault(filter) !== undefined)
-          return this.#state.refuse("retained:malformed");
-        const reason = this.#retention.onAsk(from, request, filter);
+        const ask = readAsk(reader);
+        if (ask === undefined) break;
+        const reason = this.#retention.onAsk(from, ask, item.length);
         return reason === undefined ? undefined : this.#state.refuse(reason);
       }
-      case VALUE:
-        return this.#onValue(from, request, item, reader.at);
-      case END:
-        this.#retention.onEnd(from, request);
-        return undefined;
-      case LOST: {
-        const node = reader.id();
-        const since = reader.stamp(0);
-        if (reader.failed || reader.at !== item.length) return this.#state.refuse("retained:malformed");
-        const reason = this.#retention.onLost(from, request, node, since);
-        return reason === undefined ? undefined : this.#state.refuse(reason);
+      case VALUE: {
+        const request = reader.varint();
+        return reader.failed
+          ? this.#state.refuse("retained:malformed")
+          : this.#onValue(from, request, item, reader.at);
       }
-      case AGAIN:
-        this.#retention.onAgain(from);
+      case END: {
+        const request = reader.varint();
+        const differing = readEnd(reader);
+        if (differing === undefined) break;
+        this.#retention.onEnd(from, request, differing);
         return undefined;
-      default:
-        return this.#state.refuse("retained:malformed");
+      }
+      case STALE: {
+        const stale = readStale(reader);
+        if (stale === undefined) break;
+        this.#retention.onStale(from, stale);
+        return undefined;
+      }
     }
+    return this.#state.refuse("retained:malformed");
   }
 
   #onValue(from: string, request: number, item: Buffer, at: number): Promise<void> | undefined {

@@ -1,5 +1,5 @@
 /**
- * Items of the kinds PUBLISH, DIRECT and RETAINED. By hand and not by schema.ts: PUBLISH is the hot path.
+ * Items of the kinds PUBLISH and DIRECT; those of RETAINED are in retained-items.ts. By hand and not by schema.ts: PUBLISH is the hot path.
  *
  *   name        varint: bytes, then so many bytes of UTF-8
  *   client      4 bytes, big-endian: a client's number on its own node
@@ -17,12 +17,6 @@
  *                 number: 1 … 2^32-1, one more than in the DIRECT before it; 0: no answer is wanted
  *   RESULT      0x80 | upTo varint | { number varint, reason 1 }…      a DIRECT item: all numbers to upTo were handled, but for
  *                                                                      those that failed with a reason
- *
- *   RETAINED    1 ASK    | request varint | filter: name
- *               2 VALUE  | request varint | a PUBLISH item with RETAIN and ORIGIN
- *               3 END    | request varint
- *               4 LOST   | request varint | node 16 | stamp 8: what it published after that; 0: all
- *               5 AGAIN  | 0
  */
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
@@ -37,11 +31,6 @@ export const ALIAS = 16;
 export const DEFINE = 32;
 const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE;
 export const RESULT = 0x80;
-export const ASK = 1;
-export const VALUE = 2;
-export const END = 3;
-export const LOST = 4;
-export const AGAIN = 5;
 
 const CLIENT_BYTES = 4;
 const ORIGIN_BYTES = 16;
@@ -192,46 +181,6 @@ export function encodeResult(upTo: number, failed: readonly number[]): Buffer {
   return item.subarray(0, at);
 }
 
-export function encodeAsk(request: number, filter: string): Buffer {
-  const name = encodeName(filter);
-  const item = Buffer.allocUnsafe(1 + sizeOfUint(request) + name.length);
-  item[0] = ASK;
-  item.set(name, writeUint(item, 1, request));
-  return item;
-}
-
-/** Bytes that a value's item has more than the publish that it came by, at most: its head, and the publisher's node. */
-export const MAX_VALUE_HEADER = 6 + ORIGIN_BYTES;
-
-/** @param publish as `encodePublish` gives it */
-export function encodeValue(request: number, publish: Buffer): Buffer {
-  const item = Buffer.allocUnsafe(1 + sizeOfUint(request) + publish.length);
-  item[0] = VALUE;
-  item.set(publish, writeUint(item, 1, request));
-  return item;
-}
-
-export function encodeEnd(request: number): Buffer {
-  const item = Buffer.allocUnsafe(1 + sizeOfUint(request));
-  item[0] = END;
-  writeUint(item, 1, request);
-  return item;
-}
-
-/** Asks for what a node published after a stamp; 0: for all of it. */
-export function encodeLost(request: number, node: string, since: number): Buffer {
-  const item = Buffer.allocUnsafe(1 + sizeOfUint(request) + ORIGIN_BYTES + STAMP_BYTES);
-  item[0] = LOST;
-  let at = writeUint(item, 1, request);
-  at += item.write(node, at, "hex");
-  writeStamp(item, since, at);
-  return item;
-}
-
-export function encodeAgain(): Buffer {
-  return Buffer.from([AGAIN, 0]);
-}
-
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 /** Reads an item from its front. What is short or malformed makes it `failed`, and all that is read from then on is empty. */
@@ -294,12 +243,11 @@ export class ItemReader {
     return value;
   }
 
-  /** @param least 0 where there may be none */
-  stamp(least = 1): number {
+  stamp(): number {
     const high = this.uint32();
     const low = this.uint32();
     const stamp = high * 0x1_0000_0000 + low;
-    if (stamp < least || stamp > Number.MAX_SAFE_INTEGER) this.failed = true;
+    if (stamp < 1 || stamp > Number.MAX_SAFE_INTEGER) this.failed = true;
     return stamp;
   }
 
@@ -335,6 +283,16 @@ export class ItemReader {
       return "";
     }
     return this.item.toString("utf8", this.nameStart, this.nameEnd);
+  }
+
+  /** So many bytes, where they are. */
+  bytes(count: number): Buffer {
+    if (this.failed || this.at + count > this.end) {
+      this.failed = true;
+      return EMPTY;
+    }
+    this.at += count;
+    return this.item.subarray(this.at - count, this.at);
   }
 
   rest(): Buffer {

@@ -148,10 +148,14 @@ export class RetainedValues {
     return this.#own.get(topic) ?? this.#others.get(topic);
   }
 
-  /** Whether a later one of its topic is known: subscriptions that have that do not get this one. */
+  /**
+   * Whether a later one of its topic is known, which subscriptions get in place of this one. Where both say that there is no value, they get the
+   * first alone.
+   */
   isSuperseded(value: RetainedValue): boolean {
     const known = this.get(value.topic);
-    return known !== undefined && compareValues(value, known) < 0;
+    if (known === undefined || compareValues(value, known) >= 0) return false;
+    return value.data.length > 0 || known.data.length > 0;
   }
 
   /** Whether a value of a topic of which nothing is known may have been here, and was evicted since. */

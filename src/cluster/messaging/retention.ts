@@ -1,7 +1,7 @@
 /**
  * How subscriptions get retained values: this node's own and those of nodes that are gone at once, and those of the others, whom it asks.
  *
- *   asking    ASK ──> every live member that takes messages ──> VALUE … VALUE END
+ *   asking    ASK ──> every live member that takes messages ──> VALUE … VALUE END          (retained-answers.ts)
  *   ready     when all have sent END, or are gone, or after ASK_TIMEOUT; what comes later is taken all the same
  *
  * A copy here of a live publisher's value may be out of date: without interest nobody kept it so. It is withheld until its publisher answers:
@@ -15,42 +15,29 @@
  * node has of a topic is what all of them were given last (retained.ts). Where that value may have been evicted, it goes to
  * the subscription that asked alone, once.
  *
- * So that nobody stays behind:
+ * So that all end with the same values, two nodes compare theirs (retained-sync.ts) whenever one of them sees the cluster otherwise than before:
  *
- *   a member is met, or is back     it is asked, for all subscriptions there are then (ASK)
- *   a member is lost                it may have reached some nodes and not others: all are asked what they have of it (LOST)
- *   a copy for a member was dropped, or it was lost here: it may not know. It is reminded to ask again (AGAIN)
- *   a node has asked                what is published reaches it, also before its interest is known here
+ *   this node                                          what it does
+ *   meets a member, or it is back                      asks it; one that it had lost gets STALE, FORGOT: what was on its way is lost
+ *   loses a member                                     asks all others: they may have what that one published or handed on last. Where it
+ *                                                      has values of that one, or from it, they get STALE, LOST
+ *   gets STALE                                         asks its sender; with LOST unless it sees that node as live, and can ask it
+ *   dropped a copy of a value, or does not answer      sends STALE, MISSED or FORGOT
+ *   a node has asked                                   what is published reaches it, also before its interest is known here
+ *
+ * What is compared are a live publisher's values with that publisher alone, and a lost one's with everybody. So when all see the same members as live, the
+ * last of these events between any two has made what one has known to the other, and each subscription has the latest
+ * value that a live node has.
  */
-import { systemClock } from "../../core/clock.js";
-import { TurnBudget } from "../../core/turn-budget.js";
-import {
-  AGAIN_INTERVAL,
-  ASK_TIMEOUT,
-  ASKED_TIME,
-  LOST_MARGIN,
-  MAX_ANSWER_FILTERS,
-  MAX_ANSWERS,
-  MAX_ASKS,
-  MAX_RETAINED_SEEN,
-} from "./bounds.js";
-import {
-  encodeAgain,
-  encodeAsk,
-  encodeEnd,
-  encodeLost,
-  encodeName,
-  encodePublish,
-  encodeValue,
-} from "./items.js";
-import { MessageKind, type SendResult } from "./parts.js";
+import { ASK_TIMEOUT, MAX_ASKS, MAX_RETAINED_SEEN } from "./bounds.js";
+import type { SendResult } from "./parts.js";
 import { compareValues, type RetainedValue, type RetainedValues } from "./retained.js";
+import { RetainedAnswers } from "./retained-answers.js";
+import { type Ask, encodeAsk, type Stale, StaleReason } from "./retained-items.js";
+import { RetainedSender } from "./retained-sender.js";
+import { StaleNotes } from "./retained-stale.js";
+import { RetainedSync, type Sync, type SyncWish } from "./retained-sync.js";
 import { matches } from "./topics.js";
-
-/** ms of looking for values between two turns of the event loop. */
-const ANSWER_TIME = 1;
-/** What they are counted under where a link drops them. */
-const PREFIX = "$retained";
 
 /** A subscription that gets retained values. */
 interface Reader {
@@ -60,11 +47,9 @@ interface Reader {
   readonly withheld: Map<string, Map<string, number>>;
 }
 
+/** What a subscription asks when it begins. */
 interface Question {
-  /** `undefined`: whatever the readers want. */
-  readonly filter: string | undefined;
-  /** Who gets values of which nobody knows whether they were given; `undefined`: nobody. */
-  readonly reader: Reader | undefined;
+  readonly reader: Reader;
   /** Nodes that have not sent END. */
   readonly asked: Set<string>;
   /** Topics that were given to `reader`, and their stamps. */
@@ -74,23 +59,6 @@ interface Question {
   settle: (() => void) | undefined;
 }
 
-/** What a node asks: of a filter, or what another node published after a stamp. */
-type Asked =
-  | { readonly request: number; readonly filter: string }
-  | { readonly request: number; readonly filter: undefined; readonly node: string; readonly since: number };
-
-/** What a node asks of this one: questions, and the characters of their filters. */
-interface Answers {
-  readonly waiting: Asked[];
-  characters: number;
-}
-
-/** Filters of a node that has asked, and until when they count as its interest. */
-interface AskedFilters {
-  readonly until: Map<string, number>;
-  characters: number;
-}
-
 export interface RetentionEffects {
   send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted: boolean): SendResult;
   room(to: string): Promise<void>;
@@ -98,32 +66,28 @@ export interface RetentionEffects {
   peers(): readonly string[];
   /** Whether another node is there. */
   isLive(id: string): boolean;
-  /** Whether another node wants a topic, as far as it is known here. */
-  isInterested(id: string, topic: string): boolean;
   count(reason: string): void;
 }
 
 export class Retention {
   readonly #self: string;
   readonly #values: RetainedValues;
-  readonly #maxItem: number;
   readonly #effects: RetentionEffects;
+  readonly #sender: RetainedSender;
+  readonly #answers: RetainedAnswers;
+  readonly #sync: RetainedSync;
+  readonly #stale: StaleNotes;
   /** Those that have taken too long are among them until their answers are complete, the oldest first. */
   readonly #questions = new Map<number, Question>();
-  /** What is asked of this node and not answered yet, for each node that asks. */
-  readonly #answers = new Map<string, Answers>();
-  readonly #asked = new Map<string, AskedFilters>();
   readonly #readers = new Set<Reader>();
-  /** Peers that were asked for all subscriptions. */
-  readonly #met = new Set<string>();
-  /** Members that were lost, and may not know. */
+  /** Members that are live, and were asked if there was something to ask. */
+  readonly #known = new Set<string>();
+  /** Members that were lost here, and may come back. */
   readonly #lost = new Set<string>();
-  /** Members that are reminded to ask again; `true`: once more, afterwards. */
-  readonly #reminded = new Map<string, boolean>();
-  /** Members that have reminded this node lately; `true`: once more, and they are asked when some time is over. */
-  readonly #remindedBy = new Map<string, boolean>();
-  readonly #timers = new Set<NodeJS.Timeout>();
-  readonly #budget = new TurnBudget(ANSWER_TIME, systemClock);
+  /** Members whose questions are not answered, and that could get no note of it. */
+  readonly #forgotten = new Set<string>();
+  /** Members that have handed on values of others. */
+  readonly #relays = new Set<string>();
   #number = 0;
   #closed = false;
 
@@ -131,8 +95,20 @@ export class Retention {
   constructor(self: string, values: RetainedValues, maxItem: number, effects: RetentionEffects) {
     this.#self = self;
     this.#values = values;
-    this.#maxItem = maxItem;
     this.#effects = effects;
+    this.#sender = new RetainedSender(effects);
+    this.#answers = new RetainedAnswers(self, values, maxItem, this.#sender, effects);
+    this.#stale = new StaleNotes(this.#sender, (id) => {
+      if (effects.isLive(id)) this.#forgotten.add(id);
+    });
+    this.#sync = new RetainedSync(self, values, this.#sender, {
+      isLive: (id) => effects.isLive(id),
+      filters: () => [...new Set([...this.#readers].map(({ filter }) => filter))],
+      nextNumber: () => this.#nextNumber(),
+      // It is asked when something about it changes.
+      onUnsent: (id) => this.#known.delete(id),
+      onForgotten: (id) => this.#askAgain(id),
+    });
   }
 
   // --- Asking ----------------------------------------------------------------------------------------------------------
@@ -143,8 +119,8 @@ export class Retention {
    * @returns settles when no more come of those that are known; `stop` ends it
    */
   ask(filter: string, give: (value: RetainedValue) => void): { over: Promise<void>; stop: () => void } {
-    // Those before have asked whom this one asks.
     const peers = this.#effects.peers();
+    // Those before have asked whom this one asks.
     for (const id of peers) this.#meet(id);
     const reader: Reader = { filter, give, withheld: new Map() };
     let settle!: () => void;
@@ -152,14 +128,19 @@ export class Retention {
       settle = resolve;
     });
     this.#readers.add(reader);
-    const question = newQuestion(filter, reader, settle);
-    const asked = new Set(peers);
+    const question: Question = {
+      reader,
+      asked: new Set(peers),
+      given: new Map(),
+      timer: undefined,
+      settle,
+    };
     for (const value of this.#values.values()) {
       if (!matches(filter, value.topic)) continue;
-      if (asked.has(value.node)) withhold(reader, value);
-      else this.#giveTo(reader, question, value);
+      if (question.asked.has(value.node)) withhold(reader, value);
+      else this.#giveTo(reader, question.given, value);
     }
-    this.#start(question, peers, (request) => encodeAsk(request, filter));
+    this.#start(question);
     const stop = (): void => {
       this.#readers.delete(reader);
       reader.withheld.clear();
@@ -168,29 +149,11 @@ export class Retention {
     return { over, stop };
   }
 
-  /** A member came, or something about it changed. */
-  onMember(id: string): void {
-    if (this.#closed || !this.#effects.peers().includes(id)) return;
-    if (this.#lost.delete(id)) this.missed(id);
-    // Without subscriptions there is nothing to ask, and the next one asks all.
-    if (this.#readers.size > 0) this.#meet(id);
-  }
-
-  #meet(id: string): void {
-    if (this.#met.has(id) || this.#closed) return;
-    this.#met.add(id);
-    const readers = new Map([...this.#readers].map((reader) => [reader.filter, reader]));
-    for (const reader of readers.values())
-      this.#start(newQuestion(reader.filter, reader, undefined), [id], (request) =>
-        encodeAsk(request, reader.filter),
-      );
-  }
-
-  #start(question: Question, peers: readonly string[], encode: (request: number) => Buffer): void {
+  #start(question: Question): void {
     if (this.#questions.size >= MAX_ASKS && !this.#endLate()) {
       // The values of this node alone.
       this.#effects.count("retained:asks");
-      for (const id of peers) this.#giveWithheld(question, id);
+      for (const id of question.asked) this.#giveWithheld(question, id);
       this.#end(question);
       return;
     }
@@ -200,11 +163,8 @@ export class Retention {
       for (const id of question.asked) this.#giveWithheld(question, id);
       settle(question);
     }, ASK_TIMEOUT).unref();
-    const item = encode(request);
-    for (const id of peers) {
-      question.asked.add(id);
-      void this.#sendAsk(id, item, question);
-    }
+    const item = encodeAsk(request, true, [question.reader.filter]);
+    for (const id of [...question.asked]) void this.#sendAsk(id, item, question);
     this.#look(question);
   }
 
@@ -212,8 +172,7 @@ export class Retention {
   #endLate(): boolean {
     for (const question of this.#questions.values())
       if (question.settle === undefined) {
-        // Those that have not answered are asked when something about them changes.
-        for (const id of question.asked) this.#met.delete(id);
+        for (const id of question.asked) this.#sync.want(id, "interest");
         this.#end(question);
         return true;
       }
@@ -230,55 +189,131 @@ export class Retention {
   }
 
   async #sendAsk(to: string, item: Buffer, question: Question): Promise<void> {
-    if ((await this.#send(to, item)) === "sent" || !question.asked.delete(to)) return;
+    if ((await this.#sender.send(to, item)) === "sent" || !question.asked.delete(to)) return;
     // It is asked when something about it changes.
-    this.#met.delete(to);
+    this.#known.delete(to);
     this.#giveWithheld(question, to);
     this.#look(question);
   }
 
+  /** A node has forgotten what it was asked. */
+  #askAgain(id: string): void {
+    for (const [request, question] of this.#questions)
+      if (question.asked.has(id))
+        void this.#sendAsk(id, encodeAsk(request, true, [question.reader.filter]), question);
+  }
+
   /** A publisher does not answer: the copies here of its values are what there is. */
-  #giveWithheld(question: Question, node: string): void {
-    const { reader } = question;
-    const withheld = reader?.withheld.get(node);
+  #giveWithheld({ reader, given }: Question, node: string): void {
+    const withheld = reader.withheld.get(node);
     if (withheld === undefined) return;
-    reader?.withheld.delete(node);
+    reader.withheld.delete(node);
     for (const [topic, stamp] of withheld) {
       const value = this.#values.get(topic);
       // A later one was given when it came.
-      if (value?.node === node && value.stamp === stamp) this.#giveTo(reader, question, value);
+      if (value?.node === node && value.stamp === stamp) this.#giveTo(reader, given, value);
     }
+  }
+
+  // --- Members ---------------------------------------------------------------------------------------------------------
+
+  /** A member came, or something about it changed. */
+  onMember(id: string): void {
+    if (this.#closed || !this.#effects.peers().includes(id)) return;
+    // What was on its way to it is lost, and what was published meanwhile was not sent.
+    const mayLack = this.#lost.delete(id) && this.#values.size > 0;
+    if (this.#forgotten.delete(id) || mayLack) this.#stale.forgot(id);
+    this.#meet(id);
+  }
+
+  #meet(id: string): void {
+    if (this.#closed || this.#known.has(id)) return;
+    this.#known.add(id);
+    this.#want(id, "interest");
+  }
+
+  /** Without subscriptions there is nothing to ask, and the next one asks all. */
+  #want(id: string, wish: SyncWish): void {
+    if (this.#readers.size > 0) this.#sync.want(id, wish);
+  }
+
+  /** A node is not there any more. @param isLost it may come back, and not know that it was lost */
+  onGone(id: string, isLost: boolean): void {
+    const wasKnown = this.#known.delete(id);
+    const wasWaiting = this.#answers.onGone(id);
+    this.#sync.onGone(id, isLost);
+    if (isLost) {
+      this.#lost.add(id);
+      if (wasWaiting) this.#forgotten.add(id);
+    } else {
+      this.#lost.delete(id);
+      this.#forgotten.delete(id);
+    }
+    for (const question of [...this.#questions.values()])
+      if (question.asked.delete(id)) {
+        this.#giveWithheld(question, id);
+        this.#look(question);
+      }
+    const isRelay = this.#relays.delete(id);
+    if (this.#closed) return;
+    const isNews = isRelay || this.#hasValuesOf(id);
+    if (wasKnown) for (const peer of this.#effects.peers()) this.#want(peer, "values");
+    if (isNews) this.#noteLost(id);
+  }
+
+  /** Others may have lost it before this node got its last values. */
+  #noteLost(id: string): void {
+    for (const peer of this.#effects.peers()) this.#stale.lost(peer, id);
+  }
+
+  #hasValuesOf(id: string): boolean {
+    for (const { node } of this.#values.values()) if (node === id) return true;
+    return false;
+  }
+
+  /** A member says that this node may lack values that it has. */
+  onStale(from: string, { reason, node }: Stale): void {
+    if (this.#closed) return;
+    if (reason === StaleReason.FORGOT) this.#want(from, "forgotten");
+    else if (reason === StaleReason.MISSED || (node !== this.#self && !this.#effects.isLive(node)))
+      this.#want(from, "values");
+  }
+
+  /** A member did not get what it should have: it gets a note of that when there is room, once in a while. */
+  missed(id: string): void {
+    this.#stale.missed(id);
   }
 
   // --- Values that come ------------------------------------------------------------------------------------------------
 
   /** A message with a value came that is the last one of its topic. */
   published(value: RetainedValue): void {
-    for (const { filter, given } of this.#questions.values())
-      if (given.size < MAX_RETAINED_SEEN && filter !== undefined && matches(filter, value.topic))
+    // It was on its way when its publisher was lost: it may have reached nobody else.
+    if (this.#lost.size > 0 && this.#lost.has(value.node)) this.#noteLost(value.node);
+    for (const { reader, given } of this.#questions.values())
+      if (given.size < MAX_RETAINED_SEEN && matches(reader.filter, value.topic))
         given.set(value.topic, value.stamp);
   }
 
   /** Keeps a value that is an answer, and gives it to those that have not got it. @returns why it is refused */
   onValue(from: string, request: number, value: RetainedValue): string | undefined {
-    const question = this.#questions.get(request);
-    if (question === undefined) return "retained:late";
-    const { filter } = question;
     const { topic } = value;
-    if (!question.asked.has(from) || (filter !== undefined && !matches(filter, topic)))
-      return "retained:unasked";
+    const question = this.#questions.get(request);
+    const sync = this.#sync.get(request);
+    if (question === undefined && sync === undefined) return "retained:late";
+    if (question === undefined ? sync?.peer !== from : !question.asked.has(from)) return "retained:unasked";
+    if (question !== undefined && !matches(question.reader.filter, topic)) return "retained:unasked";
     const readers = [...this.#readers].filter((reader) => matches(reader.filter, topic));
     if (readers.length === 0) return undefined;
     const known = this.#values.get(topic);
     const mayBeEvicted = known === undefined && this.#values.mayBeEvicted(value);
     if (!this.#values.keep(value)) {
-      if (known !== undefined && compareValues(value, known) === 0 && isWithheld(question.reader, known)) {
-        question.reader?.withheld.get(known.node)?.delete(topic);
-        this.#giveTo(question.reader, question, known);
-      }
+      if (question !== undefined && known !== undefined && compareValues(value, known) === 0)
+        this.#confirm(question, known);
       return undefined;
     }
-    if (mayBeEvicted) return this.#giveTo(question.reader, question, value) ? undefined : "retained:many";
+    if (value.node !== from) this.#relays.add(from);
+    if (mayBeEvicted) return this.#giveEvicted(question, sync, readers, value);
     this.published(value);
     // That a value was taken back matters to those that have it.
     if (value.data.length === 0 && (known === undefined || known.data.length === 0)) return undefined;
@@ -287,184 +322,62 @@ export class Retention {
     return undefined;
   }
 
+  /** A publisher has the value still of which there is a copy here. */
+  #confirm({ reader, given }: Question, value: RetainedValue): void {
+    if (!isWithheld(reader, value)) return;
+    reader.withheld.get(value.node)?.delete(value.topic);
+    this.#giveTo(reader, given, value);
+  }
+
+  /** Nobody knows whether it was given: who asked gets it, and of a member that was just met all. @returns why it is refused */
+  #giveEvicted(
+    question: Question | undefined,
+    sync: Sync | undefined,
+    readers: readonly Reader[],
+    value: RetainedValue,
+  ): string | undefined {
+    if (question !== undefined)
+      return this.#giveTo(question.reader, question.given, value) ? undefined : "retained:many";
+    if (sync?.isFirst !== true) return "retained:evicted";
+    const { given } = sync;
+    const stamp = given.get(value.topic);
+    if (stamp === undefined && given.size >= MAX_RETAINED_SEEN) return "retained:many";
+    if (stamp !== undefined && stamp >= value.stamp) return undefined;
+    given.set(value.topic, value.stamp);
+    if (value.data.length > 0) for (const { give } of readers) give(value);
+    return undefined;
+  }
+
   /** @returns `false` where there are too many topics */
-  #giveTo(reader: Reader | undefined, { given }: Question, value: RetainedValue): boolean {
+  #giveTo(reader: Reader, given: Map<string, number>, value: RetainedValue): boolean {
     const stamp = given.get(value.topic);
     if (stamp !== undefined && stamp >= value.stamp) return true;
     if (stamp === undefined && given.size >= MAX_RETAINED_SEEN) return false;
     given.set(value.topic, value.stamp);
-    if (value.data.length > 0) reader?.give(value);
+    if (value.data.length > 0) reader.give(value);
     return true;
   }
 
-  onEnd(from: string, request: number): void {
+  /** @param differing buckets of the sums that were asked with */
+  onEnd(from: string, request: number, differing: number[]): void {
     const question = this.#questions.get(request);
-    if (!question?.asked.delete(from)) return;
-    question.reader?.withheld.delete(from);
-    this.#look(question);
-  }
-
-  /** A member says that this node may lack values of it. */
-  onAgain(from: string): void {
-    if (this.#closed) return;
-    if (this.#remindedBy.has(from)) {
-      this.#remindedBy.set(from, true);
+    if (question === undefined) {
+      this.#sync.onEnd(from, request, differing);
       return;
     }
-    this.#remindedBy.set(from, false);
-    this.#later(() => {
-      const isReminded = this.#remindedBy.get(from) === true;
-      this.#remindedBy.delete(from);
-      if (isReminded) this.onAgain(from);
-    });
-    for (const [request, question] of this.#questions) {
-      const { filter, reader } = question;
-      if (!question.asked.has(from)) continue;
-      // It may have dropped the question. What is withheld waits for the answer to this very one.
-      if (filter !== undefined && reader?.withheld.has(from))
-        void this.#sendAsk(from, encodeAsk(request, filter), question);
-      else if (question.asked.delete(from)) this.#look(question);
-    }
-    this.#met.delete(from);
-    this.onMember(from);
-  }
-
-  /** A node is not there any more. @param isLost it may come back, and not know that it was lost */
-  onGone(id: string, isLost: boolean): void {
-    const wasMet = this.#met.delete(id);
-    this.#answers.delete(id);
-    this.#asked.delete(id);
-    if (isLost) this.#lost.add(id);
-    else this.#lost.delete(id);
-    const isUnfinished = this.#forget(id);
-    if (!wasMet || this.#readers.size === 0 || this.#closed) return;
-    // What it published last may have reached others alone. Copies of one publisher may be dropped at a mark: hence the margin.
-    const since = isUnfinished ? 0 : Math.max(0, this.#lastStampOf(id) - LOST_MARGIN * 1_000);
-    const peers = this.#effects.peers().filter((peer) => peer !== id);
-    this.#start(newQuestion(undefined, undefined, undefined), peers, (request) =>
-      encodeLost(request, id, since),
-    );
-  }
-
-  /** @returns whether an answer of it is not complete */
-  #forget(id: string): boolean {
-    let isUnfinished = false;
-    for (const question of [...this.#questions.values()])
-      if (question.asked.delete(id)) {
-        isUnfinished = true;
-        this.#giveWithheld(question, id);
-        this.#look(question);
-      }
-    return isUnfinished;
-  }
-
-  #lastStampOf(id: string): number {
-    let last = 0;
-    for (const { node, stamp } of this.#values.values()) if (node === id && stamp > last) last = stamp;
-    return last;
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#answers.clear();
-    this.#asked.clear();
-    for (const { withheld } of this.#readers) withheld.clear();
-    this.#readers.clear();
-    for (const timer of this.#timers) clearTimeout(timer);
-    for (const question of [...this.#questions.values()]) this.#end(question);
+    if (!question.asked.delete(from)) return;
+    question.reader.withheld.delete(from);
+    this.#look(question);
   }
 
   // --- Answering -------------------------------------------------------------------------------------------------------
 
-  /** @param filter of an ASK that came; it is a filter @returns why it is refused */
-  onAsk(from: string, request: number, filter: string): string | undefined {
-    const reason = this.#onQuestion(from, { request, filter });
-    if (reason === undefined) this.#keepAsked(from, filter);
-    return reason;
-  }
-
-  /** @param node whose values are asked for, that have a later stamp than `since` @returns why it is refused */
-  onLost(from: string, request: number, node: string, since: number): string | undefined {
-    return this.#onQuestion(from, { request, filter: undefined, node, since });
-  }
-
-  #onQuestion(from: string, asked: Asked): string | undefined {
-    const known = this.#answers.get(from);
-    const answers = known ?? { waiting: [], characters: 0 };
-    const characters = answers.characters + (asked.filter?.length ?? 0);
-    if (answers.waiting.length >= MAX_ANSWERS || characters > MAX_ANSWER_FILTERS) return "retained:asks";
-    answers.waiting.push(asked);
-    answers.characters = characters;
-    if (known !== undefined) return undefined;
-    this.#answers.set(from, answers);
-    void this.#answer(from, answers);
-    return undefined;
-  }
-
-  async #answer(to: string, answers: Answers): Promise<void> {
-    const { waiting } = answers;
-    for (let asked = waiting[0]; asked !== undefined; asked = waiting[0]) {
-      // As they are now: what changes meanwhile is published, and arrives by itself.
-      for (const value of [...this.#values.values()]) {
-        // A node that asks and asks holds up nobody: also a look that finds nothing takes its time.
-        if (this.#budget.spend()) await turn();
-        if (this.#answers.get(to) !== answers || this.#closed) return;
-        if (!this.#isAnswer(asked, value, to)) continue;
-        const { topic, node, client, subtopic, stamp, data } = value;
-        const publish = encodePublish(
-          client,
-          node,
-          encodeName(topic),
-          subtopic === undefined ? undefined : encodeName(subtopic),
-          stamp,
-          data,
-        );
-        const item = encodeValue(asked.request, publish);
-        if (item.length > this.#maxItem) {
-          // Another node's, which just fitted as it came.
-          this.#effects.count("retained:size");
-          continue;
-        }
-        const result = await this.#send(to, item);
-        if (result !== "sent" && result !== "too-large") break;
-      }
-      await this.#send(to, encodeEnd(asked.request));
-      if (this.#answers.get(to) !== answers || this.#closed) return;
-      waiting.shift();
-      answers.characters -= asked.filter?.length ?? 0;
-    }
-    this.#answers.delete(to);
-  }
-
-  /** Its own that match, and of others those that are not there to answer for themselves; or those of one that the other has lost. */
-  #isAnswer(asked: Asked, value: RetainedValue, to: string): boolean {
-    const { node, topic, stamp } = value;
-    if (node === to) return false;
-    if (asked.filter === undefined)
-      return node === asked.node && stamp > asked.since && this.#wants(to, topic);
-    return (node === this.#self || !this.#effects.isLive(node)) && matches(asked.filter, topic);
-  }
-
-  /** Whether another node has interest in a topic: its route may come later than its question. */
-  #wants(id: string, topic: string): boolean {
-    if (this.#effects.isInterested(id, topic)) return true;
-    const now = performance.now();
-    for (const [filter, until] of this.#asked.get(id)?.until ?? [])
-      if (until > now && matches(filter, topic)) return true;
-    return false;
-  }
-
-  // --- Those that would lack what is published ---------------------------------------------------------------------------
-
-  #keepAsked(from: string, filter: string): void {
-    const known = this.#asked.get(from);
-    const asked = known ?? { until: new Map(), characters: 0 };
-    const isNew = !asked.until.has(filter);
-    const characters = asked.characters + (isNew ? filter.length : 0);
-    if ((isNew && asked.until.size >= MAX_ANSWERS) || characters > MAX_ANSWER_FILTERS) return;
-    asked.characters = characters;
-    asked.until.set(filter, performance.now() + ASKED_TIME);
-    if (known === undefined) this.#asked.set(from, asked);
+  /** @param bytes of its item @returns why it is refused */
+  onAsk(from: string, ask: Ask, bytes: number): string | undefined {
+    if (this.#closed || this.#answers.onAsk(from, ask, bytes)) return undefined;
+    // It asks again.
+    this.#stale.forgot(from);
+    return "retained:asks";
   }
 
   /**
@@ -473,82 +386,25 @@ export class Retention {
    * @param targets those whose interest is known
    */
   withAsked(topic: string, targets: readonly string[]): readonly string[] {
-    if (this.#asked.size === 0) return targets;
-    const now = performance.now();
-    const all = new Set(targets);
-    for (const [id, asked] of this.#asked) {
-      for (const [filter, until] of asked.until) {
-        if (until <= now) {
-          asked.until.delete(filter);
-          asked.characters -= filter.length;
-        } else if (matches(filter, topic)) all.add(id);
-      }
-      if (asked.until.size === 0) this.#asked.delete(id);
-    }
-    return all.size === targets.length ? targets : [...all];
+    return this.#answers.withAsked(topic, targets);
   }
 
-  /** A member did not get what it should have: it is reminded to ask again, when there is room for that, once in a while. */
-  missed(id: string): void {
-    if (this.#closed || this.#values.size === 0) return;
-    const isFirst = !this.#reminded.has(id);
-    this.#reminded.set(id, !isFirst);
-    if (isFirst) void this.#remind(id);
-  }
-
-  async #remind(id: string): Promise<void> {
-    const result = await this.#send(id, encodeAgain());
-    if (this.#closed) return;
-    if (result !== "sent") {
-      this.#reminded.delete(id);
-      if (this.#effects.isLive(id)) this.#lost.add(id);
-      return;
-    }
-    this.#later(() => {
-      const isMissing = this.#reminded.get(id) === true;
-      this.#reminded.delete(id);
-      if (isMissing) this.missed(id);
-    });
-  }
-
-  #later(work: () => void): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      work();
-    }, AGAIN_INTERVAL).unref();
-    this.#timers.add(timer);
-  }
-
-  // --- Sending -----------------------------------------------------------------------------------------------------------
-
-  /** Waits for room; a peer that is slow holds up its own answers only. */
-  async #send(to: string, item: Buffer): Promise<SendResult> {
-    for (;;) {
-      const result = this.#effects.send(to, MessageKind.RETAINED, item, PREFIX, true);
-      if (result !== "full" || this.#closed) return result;
-      try {
-        await this.#effects.room(to);
-      } catch {
-        // The peer is gone.
-        return "unreachable";
-      }
-      await turn();
-    }
+  close(): void {
+    this.#closed = true;
+    this.#sender.close();
+    this.#answers.close();
+    this.#stale.close();
+    this.#sync.close();
+    for (const { withheld } of this.#readers) withheld.clear();
+    this.#readers.clear();
+    for (const question of [...this.#questions.values()]) this.#end(question);
   }
 
   #nextNumber(): number {
     do this.#number = (this.#number + 1) >>> 0;
-    while (this.#questions.has(this.#number));
+    while (this.#questions.has(this.#number) || this.#sync.has(this.#number));
     return this.#number;
   }
-}
-
-function newQuestion(
-  filter: string | undefined,
-  reader: Reader | undefined,
-  settled: (() => void) | undefined,
-): Question {
-  return { filter, reader, asked: new Set(), given: new Map(), timer: undefined, settle: settled };
 }
 
 function withhold({ withheld }: Reader, { node, topic, stamp, data }: RetainedValue): void {
@@ -558,16 +414,12 @@ function withhold({ withheld }: Reader, { node, topic, stamp, data }: RetainedVa
   withheld.set(node, topics.set(topic, stamp));
 }
 
-function isWithheld(reader: Reader | undefined, { node, topic, stamp }: RetainedValue): boolean {
-  return reader?.withheld.get(node)?.get(topic) === stamp;
+function isWithheld(reader: Reader, { node, topic, stamp }: RetainedValue): boolean {
+  return reader.withheld.get(node)?.get(topic) === stamp;
 }
 
 function settle(question: Question): void {
   clearTimeout(question.timer);
   question.settle?.();
   question.settle = undefined;
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

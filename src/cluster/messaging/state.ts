@@ -111,11 +111,6 @@ export class MessagingState {
       room: (to) => this.links.room(to),
       peers: () => effects.peers(),
       isLive: (peer) => effects.member(peer)?.isLive === true,
-      isInterested: (peer, topic) => {
-        const targets: string[] = [];
-        this.routes.targets(topic, targets);
-        return targets.includes(peer);
-      },
       count: (reason) => this.refuse(reason),
     });
     this.drops = new DropReports((event) => effects.emit(event));

@@ -1,22 +1,24 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Addresses } from "../../../src/cluster/messaging/addresses.js";
-import { AGAIN_INTERVAL, LOCAL_MESSAGES } from "../../../src/cluster/messaging/bounds.js";
+import { LOCAL_MESSAGES, SYNC_INTERVAL } from "../../../src/cluster/messaging/bounds.js";
 import type { MessageClient } from "../../../src/cluster/messaging/client.js";
 import {
   ALIAS,
   DEFINE,
-  encodeAgain,
-  encodeAsk,
-  encodeLost,
   encodeName,
   encodePublish,
-  encodeValue,
   ORIGIN,
   RETAIN,
 } from "../../../src/cluster/messaging/items.js";
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { type RetainedValue, RetainedValues } from "../../../src/cluster/messaging/retained.js";
+import {
+  encodeAsk,
+  encodeStale,
+  encodeValue,
+  StaleReason,
+} from "../../../src/cluster/messaging/retained-items.js";
 import { InvalidStateError } from "../../../src/core/errors.js";
 import fc from "../../support/properties.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
@@ -1000,8 +1002,8 @@ describe("what an evil node sends", () => {
     a.links.forge(b, MessageKind.PUBLISH, notUtf8);
     a.links.forge(b, MessageKind.DIRECT, Buffer.from([0, 1]));
     a.links.forge(b, MessageKind.RETAINED, Buffer.from([9, 0]));
-    a.links.forge(b, MessageKind.RETAINED, encodeAsk(1, "a/#/b"));
-    a.links.forge(b, MessageKind.RETAINED, encodeLost(1, a.id, 5).subarray(0, 20));
+    a.links.forge(b, MessageKind.RETAINED, encodeAsk(1, true, ["a/#/b"]));
+    a.links.forge(b, MessageKind.RETAINED, encodeStale(StaleReason.LOST, a.id).subarray(0, 17));
     a.links.forge(b, 99, Buffer.from([1]));
     await world.settle();
     expect(got).toEqual([]);
@@ -1053,14 +1055,14 @@ describe("what an evil node sends", () => {
       await b.messaging.self.publish(`t/${i}`, "x", { retain: true, self: false });
     const send = vi.spyOn(b.links, "send");
     for (let i = 0; i < 200; i++)
-      void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, "nothing/of/this/kind"));
+      void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, true, ["nothing/of/this/kind"]));
     const ends = (): number => send.mock.results.filter(({ value }) => value === "sent").length;
     // Microtasks alone come before the next turn: without a pause all would be answered by then.
     await new Promise((resolve) => setImmediate(resolve));
     expect(ends()).toBeLessThan(200);
     while (ends() < 200) await world.settle();
     for (let i = 0; i < 20; i++)
-      void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, `t/${"x".repeat(65_000)}`));
+      void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, true, [`t/${"x".repeat(65_000)}`]));
     expect(b.messaging.stats().refused).toEqual({ "retained:asks": 4 });
   });
 
@@ -1069,16 +1071,18 @@ describe("what an evil node sends", () => {
     await b.messaging.self.subscribe("t", { retained: true }).ready;
     const send = vi.spyOn(b.links, "send");
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    for (let i = 0; i < 10_000; i++) void b.onItem(a.id, MessageKind.RETAINED, encodeAgain());
+    for (let i = 0; i < 10_000; i++)
+      void b.onItem(a.id, MessageKind.RETAINED, encodeStale(StaleReason.FORGOT));
     await world.settle();
     expect(send).toHaveBeenCalledTimes(1);
-    vi.advanceTimersByTime(AGAIN_INTERVAL);
+    vi.advanceTimersByTime(SYNC_INTERVAL);
     vi.useRealTimers();
+    await world.settle();
     expect(send).toHaveBeenCalledTimes(2);
-    // What a node asks about one that was lost is bounded as any question is.
+    // What it asks is bounded, whatever it says that it has.
     world.held = new Promise(() => undefined);
     world.mark = 0;
-    for (let i = 0; i < 2_000; i++) void b.onItem(a.id, MessageKind.RETAINED, encodeLost(i, a.id, 0));
+    for (let i = 0; i < 2_000; i++) void b.onItem(a.id, MessageKind.RETAINED, encodeAsk(i, false, []));
     expect(b.messaging.stats().refused).toEqual({ "retained:asks": 976 });
   });
 

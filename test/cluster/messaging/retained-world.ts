@@ -2,8 +2,8 @@
  * Messaging of some nodes over links, routes and a membership that a schedule moves step by step: it decides when an item travels,
  * and when a node learns what of another one; each has a clock of its own. Timers are vitest's.
  */
+import { createHash } from "node:crypto";
 import { vi } from "vitest";
-import { createId } from "../../../src/cluster/identity.js";
 import type { ClusterMessage } from "../../../src/cluster/messaging/message.js";
 import { Messaging } from "../../../src/cluster/messaging/messaging.js";
 import { messagingSettings } from "../../../src/cluster/messaging/options.js";
@@ -40,7 +40,7 @@ export interface Reader {
 }
 
 export class RetainedNode {
-  readonly id = createId();
+  readonly id: string;
   readonly world: RetainedWorld;
   readonly messaging: Messaging;
   readonly streams = new Map<string, Stream>();
@@ -61,6 +61,9 @@ export class RetainedNode {
   constructor(world: RetainedWorld, skew: number) {
     this.world = world;
     this.skew = skew;
+    // In an order that has nothing to do with when they were made, and is the same whenever the schedule is.
+    const name = `${world.salt} ${world.nodes.length}`;
+    this.id = createHash("sha256").update(name).digest("hex").slice(0, 32);
     const settings = messagingSettings({});
     if (settings === undefined) throw new Error("no settings");
     const ids = (): TopicIds => new TopicIds(() => Math.floor(Math.random() * 0x1_0000_0000));
@@ -226,10 +229,13 @@ export class RetainedWorld {
   wall = 1_700_000_000_000;
   /** Items that one node may have waiting for another one. */
   mark: number;
+  /** Of the ids of its nodes. */
+  readonly salt: number;
   readonly #cuts = new Set<string>();
 
-  constructor(mark: number) {
+  constructor(mark: number, salt = 0) {
     this.mark = mark;
+    this.salt = salt;
   }
 
   get running(): RetainedNode[] {
