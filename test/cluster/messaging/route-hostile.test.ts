@@ -162,6 +162,22 @@ describe("an admitted but evil node", () => {
       expect(b.rules.stats().pulls).toBe(0);
     }
     expect(reasons(b)).toMatchObject({ sequence: 3, snapshot: 3 });
+    // Nor one with a part left out, or with parts of two versions; what was read of it is gone.
+    for (const bad of [
+      block(evil, BlockKind.LAST_PART, 6, ["last"], { exact: 6, part: 2 }),
+      block(evil, BlockKind.LAST_PART, 7, ["last"], { exact: 7, part: 1 }),
+    ]) {
+      world.transmit(evil, b.id, push(evil, 7));
+      world.run(20);
+      const first = block(evil, BlockKind.PART, 6, ["first"], { exact: 6 });
+      world.transmit(evil, b.id, encodeBlockItem(false, false, first));
+      world.transmit(evil, b.id, encodeBlockItem(true, false, bad));
+      world.run(20);
+      expect(b.rules.stats().pulls).toBe(0);
+      expect(b.routesOf(evil).size).toBe(0);
+      expect(b.rules.versionOf(evil.id)).toBe(0);
+    }
+    expect(reasons(b)).toMatchObject({ sequence: 5 });
   });
 
   it("sends digests that never agree, and lists that nobody asked for", () => {

@@ -1,0 +1,145 @@
+/** A copy of a node's routes, and what of it is handed on to others: only what is of one version, and without a gap. */
+import { describe, expect, it } from "vitest";
+import {
+  type Pull,
+  Replica,
+  ROUTE_LIMITS,
+  RouteNumbers,
+} from "../../../src/cluster/messaging/route-replica.js";
+import {
+  type Block,
+  BlockKind,
+  BlockWriter,
+  decodeRouteItem,
+  encodeBlockItem,
+  Operation,
+  RouteItem,
+  SIGNATURE_BYTES,
+} from "../../../src/cluster/messaging/route-wire.js";
+import { SimpleStore } from "./route-world.js";
+
+const ID = "0123456789abcdef".repeat(2);
+const LIFE = 7;
+const sign = (): Buffer => Buffer.alloc(SIGNATURE_BYTES);
+
+function decoded(bytes: Buffer): Block {
+  const item = decodeRouteItem(encodeBlockItem(false, false, bytes));
+  if (item?.type !== RouteItem.BLOCK) throw new Error("no block");
+  return item.block;
+}
+
+function block(kind: BlockKind, version: number, filters: readonly string[], part = 0, exact = 0): Block {
+  const writer = new BlockWriter();
+  for (const filter of filters) writer.add(Operation.ADD, filter);
+  return decoded(writer.finish(kind, { id: ID, life: LIFE, version }, part, exact, sign));
+}
+
+const change = (version: number): Block => block(BlockKind.CHANGE, version, [`f/${version}`]);
+
+function copy(): { replica: Replica; filters: () => ReadonlySet<string> } {
+  const routes = new SimpleStore();
+  const stores = { routes, topics: new SimpleStore(), subtopics: new SimpleStore() };
+  const replica = new Replica(ID, LIFE, new RouteNumbers(stores, ROUTE_LIMITS));
+  return { replica, filters: () => routes.byNumber.get(replica.set.number) ?? new Set() };
+}
+
+function begin(replica: Replica, base: number): Pull {
+  const pull = { server: ID, base: 0, set: undefined, next: 0, count: 0, bytes: 0, deadline: 0 };
+  replica.pull = pull;
+  replica.beginSnapshot(pull, base);
+  return pull;
+}
+
+/** Versions of the changes that another node gets which has `version`; `undefined`: it has to ask the node itself. */
+function handedOn(replica: Replica, version: number, part = 0): readonly string[] | undefined {
+  return replica
+    .blocksFor(version, part, 100)
+    ?.blocks.map((bytes) => decoded(Buffer.from(bytes)))
+    .map((each) => (each.kind === BlockKind.CHANGE ? `${each.version}` : `${each.version}.${each.part}`));
+}
+
+describe("a copy of changes", () => {
+  it("hands on those after a version, where it has all of them", () => {
+    const { replica } = copy();
+    for (let version = 1; version <= 4; version++) replica.change(change(version), true);
+    expect(handedOn(replica, 1)).toEqual(["2", "3", "4"]);
+    expect(handedOn(replica, 4)).toEqual([]);
+    expect(handedOn(replica, 5)).toBeUndefined();
+  });
+
+  it("hands on nothing from before a change that was not kept: no history has a gap", () => {
+    const { replica } = copy();
+    replica.change(change(1), true);
+    replica.change(change(2), false);
+    replica.change(change(3), true);
+    expect(handedOn(replica, 0)).toBeUndefined();
+    expect(handedOn(replica, 1)).toBeUndefined();
+    expect(handedOn(replica, 2)).toEqual(["3"]);
+    // Nor where one is missing that was never here.
+    replica.change(change(5), true);
+    expect(handedOn(replica, 2)).toBeUndefined();
+    expect(handedOn(replica, 4)).toEqual(["5"]);
+  });
+});
+
+describe("a copy of a snapshot", () => {
+  it("serves as it was until all of the snapshot is here, and hands nothing on meanwhile", () => {
+    const { replica, filters } = copy();
+    replica.change(change(1), true);
+    const pull = begin(replica, 9);
+    replica.part(pull, block(BlockKind.PART, 9, ["x"], 0, 9), true);
+    expect([...filters()]).toEqual(["f/1"]);
+    for (const [version, part] of [
+      [0, 0],
+      [1, 0],
+      [8, 0],
+      [9, 1],
+    ] as const)
+      expect(handedOn(replica, version, part)).toBeUndefined();
+    replica.part(pull, block(BlockKind.LAST_PART, 9, ["y"], 1, 9), true);
+    expect([...filters()]).toEqual(["x", "y"]);
+    replica.endPull();
+    expect(handedOn(replica, 1)).toEqual(["9.0", "9.1"]);
+    expect(handedOn(replica, 9, 1)).toEqual(["9.1"]);
+    replica.change(change(10), true);
+    expect(handedOn(replica, 0)).toEqual(["9.0", "9.1", "10"]);
+    expect(handedOn(replica, 9)).toEqual(["10"]);
+  });
+
+  it("is not handed on to one that is ahead of it", () => {
+    const { replica } = copy();
+    const pull = begin(replica, 9);
+    replica.part(pull, block(BlockKind.LAST_PART, 9, ["x"], 0, 9), true);
+    replica.endPull();
+    expect(handedOn(replica, 10)).toBeUndefined();
+  });
+
+  it("that was read while it changed is handed on once the changes since are here, and then without the parts", () => {
+    const { replica } = copy();
+    const pull = begin(replica, 9);
+    replica.part(pull, block(BlockKind.PART, 9, ["x"], 0, 10), true);
+    replica.part(pull, block(BlockKind.LAST_PART, 9, ["y"], 1, 11), true);
+    replica.endPull();
+    const nothing = (): void => {
+      for (const version of [0, 8, 9, 10, 11]) expect(handedOn(replica, version)).toBeUndefined();
+    };
+    nothing();
+    replica.change(change(10), true);
+    nothing();
+    replica.change(change(11), true);
+    expect(handedOn(replica, 0)).toBeUndefined();
+    expect(handedOn(replica, 8)).toBeUndefined();
+    expect(handedOn(replica, 9)).toEqual(["10", "11"]);
+  });
+
+  it("that is given up leaves nothing", () => {
+    const { replica, filters } = copy();
+    const pull = begin(replica, 9);
+    replica.part(pull, block(BlockKind.PART, 9, ["x"], 0, 9), true);
+    expect([...filters()]).toEqual(["x"]);
+    replica.endPull();
+    expect([...filters()]).toEqual([]);
+    expect(replica.version).toBe(0);
+    expect(handedOn(replica, 9, 1)).toBeUndefined();
+  });
+});
