@@ -245,6 +245,9 @@ function story(random: Random, note: (what: string) => void): void {
         values.run((view) => rules.changeFilters(view, handle, ["#"], [], BOUNDS));
       expect(refused).toThrow(SessionError);
       values.run((view) => rules.detach(view, handle, 0, time));
+      const progress = { acknowledged: [1], old: [], low: 0, sent: 1, reported: undefined };
+      const isEnd = random.chance(0.5);
+      values.run((view) => rules.close(view, handle, progress, isEnd, time));
     }
     compare(values, models);
   }
