@@ -125,6 +125,7 @@ export class WorldNode {
 
   #start(job: Job): void {
     const body = job.item.body.toString();
+    if (this.service?.isDraining === true) throw new Error(`${this.id} drains and begins ${body}`);
     this.runs.push(body);
     const { world } = this;
     const work = world.workOf(this, body);
