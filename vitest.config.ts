@@ -50,7 +50,7 @@ const APART = [
   "test/engine/zmtp/transport/{ipc-path,tcp}.test.ts",
   "test/sockets/capability.test.ts",
   // What the whole process holds: its timers, its memory, the names of its sockets.
-  "test/engine/zmtp/{cve,lifetime}.test.ts",
+  "test/engine/zmtp/{cve,hostile-codec,lifetime}.test.ts",
   "test/engine/zmtp/transport/abstract-names.test.ts",
   "test/patterns/clone/stopped-client.test.ts",
 ];
