@@ -1,6 +1,7 @@
 /** The pages are true: their code runs as it stands, what it says it prints it prints, and their links lead somewhere. */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import ts from "typescript";
@@ -62,6 +63,8 @@ interface Run {
 }
 
 let folder = "";
+/** For what the blocks make among the temporary files: its name is short, since sockets are in it. */
+let temporary = "";
 
 /** Runs modules in a process of their own, in the project's folder, so that they import "shoal" as this package. */
 function run(blocks: readonly Block[], number: number): Promise<Run> {
@@ -70,12 +73,13 @@ function run(blocks: readonly Block[], number: number): Promise<Run> {
   writeFileSync(runner, RUNNER);
   const files = blocks.map((block, index) => {
     const file = join(folder, `${number}-${index}.mjs`);
-    writeFileSync(file, toJavaScript(block));
+    writeFileSync(file, toJavaScript(block).replaceAll('"/tmp/', `"${temporary}/`));
     return file;
   });
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [runner, ...files], {
       cwd: ROOT,
+      env: { ...process.env, TMPDIR: temporary },
       stdio: ["ignore", "pipe", "pipe"],
       timeout: LIMIT,
       killSignal: "SIGKILL",
@@ -120,6 +124,7 @@ describe("the code in the pages", () => {
   const started = new Map<Block, Promise<Run>>();
   beforeAll(() => {
     folder = mkdtempSync(join(ROOT, ".docs-test-"));
+    temporary = mkdtempSync(join(tmpdir(), "shoal-docs-"));
     for (let number = 0; number < PROCESSES; number++) {
       const own = runnable.filter((_, index) => index % PROCESSES === number);
       const outcome = run(own, number);
@@ -128,7 +133,7 @@ describe("the code in the pages", () => {
   });
   afterAll(async () => {
     await Promise.allSettled(started.values());
-    rmSync(folder, { recursive: true, force: true });
+    for (const each of [folder, temporary]) rmSync(each, { recursive: true, force: true });
   });
 
   test.each(runnable.map((block) => [`${block.page}:${block.line}`, block] as const))(
