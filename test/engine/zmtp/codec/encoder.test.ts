@@ -1,4 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
+import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
 import {
   BY_REFERENCE,
@@ -12,7 +14,8 @@ import fc from "../../../support/properties.js";
 import { decodeFrames, encodeFrame } from "./support.js";
 
 /** What the encoder holds, as bytes. */
-function bytesOf(encoder: Encoder): Buffer {
+function bytesOf(encoder: Encoder | PageEncoder): Buffer {
+  if (encoder instanceof PageEncoder) return Buffer.from(encoder.slab.subarray(encoder.start, encoder.end));
   if (encoder.parts === undefined)
     return Buffer.from(encoder.slab.bytes.subarray(encoder.start, encoder.end));
   return Buffer.concat(encoder.parts.map(({ bytes, start, end }) => bytes.subarray(start, end)));
@@ -40,47 +43,68 @@ const frame = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: BY_REFERENCE - 1, max: 2 * SLAB_SIZE }).map(filled) },
 );
 
-test("a message is the frames' bytes one after the other, whatever their sizes and whatever came before", () => {
-  fc.assert(
-    fc.property(
-      fc.array(
-        fc.record({
-          frames: fc.array(frame, { minLength: 1, maxLength: 8 }),
-          prefix: fc.option(fc.array(frame, { minLength: 1, maxLength: 2 }), { freq: 3, nil: undefined }),
-          drop: fc.boolean(),
-          leave: fc.boolean(),
-        }),
-        { minLength: 1, maxLength: 12 },
+interface Pair {
+  readonly encoder: Encoder | PageEncoder;
+  readonly queue: { add(encoder: unknown, messages: number): void } & Pick<OutQueue, "confirm"> &
+    Pick<PageQueue, "take">;
+}
+
+describe.each<[string, () => Pair]>([
+  ["of Node.js", () => ({ encoder: new Encoder(), queue: new OutQueue() })],
+  ["of a page", () => ({ encoder: new PageEncoder(), queue: new PageQueue() })],
+] as never)("the encoder %s", (_, make) => {
+  test("a message is the frames' bytes one after the other, whatever their sizes and whatever came before", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({
+            frames: fc.array(frame, { minLength: 1, maxLength: 8 }),
+            prefix: fc.option(fc.array(frame, { minLength: 1, maxLength: 2 }), { freq: 3, nil: undefined }),
+            drop: fc.boolean(),
+            leave: fc.boolean(),
+          }),
+          { minLength: 1, maxLength: 12 },
+        ),
+        (messages) => {
+          const { encoder, queue } = make();
+          const wire: Buffer[] = [];
+          const left: Buffer[] = [];
+          for (const { frames, prefix, drop, leave } of messages) {
+            const single = prefix === undefined && frames.length === 1;
+            const message = (single ? frames[0] : frames) as OutgoingMessage;
+            encoder.encode(message, 0, prefix);
+            const bytes = expected([...(prefix ?? []), ...frames]);
+            expect(bytesOf(encoder).equals(bytes)).toBe(true);
+            expect(encoder.length).toBe(bytes.length);
+            // A publisher without subscribers encodes what nobody takes.
+            if (!drop) {
+              queue.add(encoder, 1);
+              wire.push(bytes);
+            }
+            if (leave) {
+              left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
+              queue.confirm();
+            }
+          }
+          left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
+          queue.confirm();
+          encoder.close();
+          expect(Buffer.concat(left).equals(Buffer.concat(wire))).toBe(true);
+        },
       ),
-      (messages) => {
-        const [encoder, queue] = [new Encoder(), new OutQueue()];
-        const wire: Buffer[] = [];
-        const left: Buffer[] = [];
-        for (const { frames, prefix, drop, leave } of messages) {
-          const single = prefix === undefined && frames.length === 1;
-          const message = (single ? frames[0] : frames) as OutgoingMessage;
-          encoder.encode(message, 0, prefix);
-          const bytes = expected([...(prefix ?? []), ...frames]);
-          expect(bytesOf(encoder).equals(bytes)).toBe(true);
-          expect(encoder.length).toBe(bytes.length);
-          // A publisher without subscribers encodes what nobody takes.
-          if (!drop) {
-            queue.add(encoder, 1);
-            wire.push(bytes);
-          }
-          if (leave) {
-            left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
-            queue.confirm();
-          }
-        }
-        left.push(...queue.take(Number.POSITIVE_INFINITY).map(copyOf));
-        queue.confirm();
-        encoder.close();
-        expect(Buffer.concat(left).equals(Buffer.concat(wire))).toBe(true);
-      },
-    ),
-    { numRuns: 400 },
-  );
+      { numRuns: 400 },
+    );
+  });
+
+  test("releases its memory with nothing in it, and goes on", () => {
+    const { encoder } = make();
+    encoder.encode(["id", "a", "b"], 1, undefined);
+    encoder.releaseSlab();
+    encoder.encode(["id", "c"], 1, undefined);
+    expect(bytesOf(encoder).equals(expected(["c"]))).toBe(true);
+    encoder.encodeRaw("größe");
+    expect(bytesOf(encoder).toString()).toBe("größe");
+  });
 });
 
 function copyOf({ bytes, start, end }: { bytes: Uint8Array; start: number; end: number }): Buffer {

@@ -1,4 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
+import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
 import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc from "../../../support/properties.js";
@@ -6,8 +8,7 @@ import { decodeStream } from "./support.js";
 
 const ALL = Number.POSITIVE_INFINITY;
 
-function make() {
-  const [encoder, queue] = [new Encoder(), new OutQueue()];
+function make(encoder = new Encoder(), queue = new OutQueue()) {
   const send = (...frames: (string | Uint8Array)[]): void => {
     encoder.encode(frames.length === 1 ? (frames[0] as string) : frames, 0, undefined);
     queue.add(encoder, 1);
@@ -30,27 +31,6 @@ test("neighbouring small messages are one segment", () => {
   expect([queue.length, queue.messages]).toEqual([2, 10_000]);
 });
 
-test("a message counts until the kernel has it, its bytes only while they wait", () => {
-  const { queue, send } = make();
-  send("abc");
-  expect([queue.messages, queue.bytes]).toEqual([1, 5]);
-  queue.take(ALL);
-  expect([queue.messages, queue.bytes, queue.length]).toEqual([1, 0, 0]);
-  queue.confirm();
-  expect([queue.messages, queue.inFlight.length]).toEqual([0, 0]);
-});
-
-test("what was in flight is lost with its connection; the rest waits for the next", () => {
-  const { queue, send, inFlight } = make();
-  send("one");
-  queue.take(ALL);
-  send("two");
-  expect(queue.lose()).toBe(1);
-  expect(queue.messages).toBe(1);
-  queue.take(ALL);
-  expect(decodeStream(inFlight()).messages).toEqual([["74776f"]]);
-});
-
 test("a message is never torn: all its frames are in flight, or none", () => {
   const { queue, send, inFlight } = make();
   const large = Buffer.alloc(300_000, 1);
@@ -63,110 +43,136 @@ test("a message is never torn: all its frames are in flight, or none", () => {
   expect(decodeStream(inFlight()).messages).toEqual([["6e657874", "6f6e65"]]);
 });
 
-test("commands count as no message, and keep their place", () => {
-  const { queue, send, command, inFlight } = make();
-  send("a");
-  command(Buffer.of(4, 1, 0xcc));
-  send("b");
-  expect([queue.messages, queue.bytes]).toEqual([2, 9]);
-  queue.take(ALL);
-  expect(inFlight().toString("hex")).toBe("0001610401cc000162");
-});
+describe.each<[string, () => ReturnType<typeof make>]>([
+  ["of Node.js", make],
+  ["of a page", () => make(new PageEncoder() as unknown as Encoder, new PageQueue() as unknown as OutQueue)],
+])("the queue %s", (_, make) => {
+  test("a message counts until the kernel has it, its bytes only while they wait", () => {
+    const { queue, send } = make();
+    send("abc");
+    expect([queue.messages, queue.bytes]).toEqual([1, 5]);
+    queue.take(ALL);
+    expect([queue.messages, queue.bytes, queue.length]).toEqual([1, 0, 0]);
+    queue.confirm();
+    expect([queue.messages, queue.inFlight.length]).toEqual([0, 0]);
+  });
 
-test("what goes first goes before all that waits, and what comes later stays behind it", () => {
-  const { encoder, queue, send, inFlight } = make();
-  send("a");
-  send("b", Buffer.alloc(20_000));
-  encoder.encodeRaw(Buffer.of(4, 1, 0xcc));
-  queue.addFirst(encoder, 0);
-  send("c");
-  queue.take(ALL);
-  expect(inFlight().toString("hex", 0, 6)).toBe("0401cc000161");
-  expect(decodeStream(inFlight()).messages.map(([first]) => first)).toEqual(["61", "62", "63"]);
-  expect(queue.messages).toBe(3);
-});
+  test("what was in flight is lost with its connection; the rest waits for the next", () => {
+    const { queue, send, inFlight } = make();
+    send("one");
+    queue.take(ALL);
+    send("two");
+    expect(queue.lose()).toBe(1);
+    expect(queue.messages).toBe(1);
+    queue.take(ALL);
+    expect(decodeStream(inFlight()).messages).toEqual([["74776f"]]);
+  });
 
-test("memory handed over is not written again, although nothing waits any more", () => {
-  const { encoder, queue, send } = make();
-  send("first");
-  const [segment] = queue.take(ALL);
-  queue.handOver();
-  expect(queue.messages).toBe(0);
-  const before = Buffer.from(segment?.bytes.subarray(segment.start, segment.end) as Uint8Array);
-  send("second");
-  expect(encoder.start).toBeGreaterThan(0);
-  expect(Buffer.from(segment?.bytes.subarray(segment.start, segment.end) as Uint8Array).equals(before)).toBe(
-    true,
-  );
-});
+  test("commands count as no message, and keep their place", () => {
+    const { queue, send, command, inFlight } = make();
+    send("a");
+    command(Buffer.of(4, 1, 0xcc));
+    send("b");
+    expect([queue.messages, queue.bytes]).toEqual([2, 9]);
+    queue.take(ALL);
+    expect(inFlight().toString("hex")).toBe("0001610401cc000162");
+  });
 
-type Model = { name: number; command: boolean; size: number }[];
+  test("what goes first goes before all that waits, and what comes later stays behind it", () => {
+    const { encoder, queue, send, inFlight } = make();
+    send("a");
+    send("b", Buffer.alloc(20_000));
+    encoder.encodeRaw(Buffer.of(4, 1, 0xcc));
+    queue.addFirst(encoder, 0);
+    send("c");
+    queue.take(ALL);
+    expect(inFlight().toString("hex", 0, 6)).toBe("0401cc000161");
+    expect(decodeStream(inFlight()).messages.map(([first]) => first)).toEqual(["61", "62", "63"]);
+    expect(queue.messages).toBe(3);
+  });
 
-test("every schedule of sends, writes, losses and clearings keeps the count and the order", () => {
-  const step = fc.oneof(
-    {
-      weight: 6,
-      arbitrary: fc.record({ how: fc.constant("send"), size: fc.constantFrom(0, 10, 300, 20_000, 70_000) }),
-    },
-    { weight: 2, arbitrary: fc.record({ how: fc.constant("command"), size: fc.constant(0) }) },
-    {
-      weight: 5,
-      arbitrary: fc.record({
-        how: fc.constantFrom("take", "confirm", "confirm", "lose", "clearWaiting", "clear", "first"),
-        size: fc.constantFrom(1, 1_000, 100_000),
-      }),
-    },
-  );
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const { encoder, queue, send, command, inFlight } = make();
-      let waiting: Model = [];
-      let flying: Model = [];
-      let name = 0;
-      const messages = (model: Model): number => model.filter((item) => !item.command).length;
-      for (const { how, size } of steps) {
-        name += 1;
-        const id = Buffer.alloc(4);
-        id.writeUInt32BE(name);
-        if (how === "send") {
-          send(id, Buffer.alloc(size));
-          waiting.push({ name, command: false, size });
-        } else if (how === "command") {
-          command(Buffer.concat([Buffer.of(4, 4), id]));
-          waiting.push({ name, command: true, size });
-        } else if (how === "first") {
-          encoder.encodeRaw(Buffer.concat([Buffer.of(4, 4), id]));
-          queue.addFirst(encoder, 0);
-          waiting.unshift({ name, command: true, size });
-        } else if (how === "take") {
-          queue.take(size);
-          const { messages: got, commands } = decodeStream(inFlight());
-          const count = got.length + commands.length;
-          flying.push(...waiting.splice(0, count - flying.length));
-          expect(got.map(([first]) => Number.parseInt(first as string, 16))).toEqual(
-            flying.filter((item) => !item.command).map((item) => item.name),
-          );
-          expect(commands.map((text) => Number.parseInt(text, 16))).toEqual(
-            flying.filter((item) => item.command).map((item) => item.name),
-          );
-        } else if (how === "confirm") {
-          queue.confirm();
-          flying = [];
-        } else if (how === "lose") {
-          expect(queue.lose()).toBe(messages(flying));
-          flying = [];
-        } else if (how === "clearWaiting") {
-          expect(queue.clearWaiting()).toBe(messages(waiting));
-          waiting = [];
-        } else {
-          expect(queue.clear()).toBe(messages(waiting) + messages(flying));
-          waiting = [];
-          flying = [];
+  test("memory handed over is not written again, although nothing waits any more", () => {
+    const { encoder, queue, send } = make();
+    send("first");
+    const [segment] = queue.take(ALL);
+    queue.handOver();
+    expect(queue.messages).toBe(0);
+    const before = Buffer.from(segment?.bytes.subarray(segment.start, segment.end) as Uint8Array);
+    send("second");
+    expect(encoder.start).toBeGreaterThan(0);
+    expect(
+      Buffer.from(segment?.bytes.subarray(segment.start, segment.end) as Uint8Array).equals(before),
+    ).toBe(true);
+  });
+
+  type Model = { name: number; command: boolean; size: number }[];
+
+  test("every schedule of sends, writes, losses and clearings keeps the count and the order", () => {
+    const step = fc.oneof(
+      {
+        weight: 6,
+        arbitrary: fc.record({ how: fc.constant("send"), size: fc.constantFrom(0, 10, 300, 20_000, 70_000) }),
+      },
+      { weight: 2, arbitrary: fc.record({ how: fc.constant("command"), size: fc.constant(0) }) },
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          how: fc.constantFrom("take", "confirm", "confirm", "lose", "clearWaiting", "clear", "first"),
+          size: fc.constantFrom(1, 1_000, 100_000),
+        }),
+      },
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const { encoder, queue, send, command, inFlight } = make();
+        let waiting: Model = [];
+        let flying: Model = [];
+        let name = 0;
+        const messages = (model: Model): number => model.filter((item) => !item.command).length;
+        for (const { how, size } of steps) {
+          name += 1;
+          const id = Buffer.alloc(4);
+          id.writeUInt32BE(name);
+          if (how === "send") {
+            send(id, Buffer.alloc(size));
+            waiting.push({ name, command: false, size });
+          } else if (how === "command") {
+            command(Buffer.concat([Buffer.of(4, 4), id]));
+            waiting.push({ name, command: true, size });
+          } else if (how === "first") {
+            encoder.encodeRaw(Buffer.concat([Buffer.of(4, 4), id]));
+            queue.addFirst(encoder, 0);
+            waiting.unshift({ name, command: true, size });
+          } else if (how === "take") {
+            queue.take(size);
+            const { messages: got, commands } = decodeStream(inFlight());
+            const count = got.length + commands.length;
+            flying.push(...waiting.splice(0, count - flying.length));
+            expect(got.map(([first]) => Number.parseInt(first as string, 16))).toEqual(
+              flying.filter((item) => !item.command).map((item) => item.name),
+            );
+            expect(commands.map((text) => Number.parseInt(text, 16))).toEqual(
+              flying.filter((item) => item.command).map((item) => item.name),
+            );
+          } else if (how === "confirm") {
+            queue.confirm();
+            flying = [];
+          } else if (how === "lose") {
+            expect(queue.lose()).toBe(messages(flying));
+            flying = [];
+          } else if (how === "clearWaiting") {
+            expect(queue.clearWaiting()).toBe(messages(waiting));
+            waiting = [];
+          } else {
+            expect(queue.clear()).toBe(messages(waiting) + messages(flying));
+            waiting = [];
+            flying = [];
+          }
+          expect(queue.messages).toBe(messages(waiting) + messages(flying));
+          expect(queue.bytes === 0).toBe(waiting.length === 0);
         }
-        expect(queue.messages).toBe(messages(waiting) + messages(flying));
-        expect(queue.bytes === 0).toBe(waiting.length === 0);
-      }
-    }),
-    { numRuns: 600, defaultRuns: 110 },
-  );
+      }),
+      { numRuns: 600, defaultRuns: 110 },
+    );
+  });
 });

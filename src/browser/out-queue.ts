@@ -1,0 +1,146 @@
+/**
+ * What waits to go out on one pipe of a page, as bytes on the wire in the order they go. The build puts it in the place of
+ * engine/zmtp/codec/out-queue.ts (rolldown.config.js), whose segments may be parts of messages, in memory that is used again
+ * or that the program may transfer to a thread.
+ *
+ *   add() --> segments --take()--> in flight --confirm()--> the browser has them
+ *                                     |  lose()
+ *                                     +--> gone with the connection
+ *
+ * Neighbouring messages of one slab are one segment. A message counts until the browser has its last byte.
+ */
+import { RingBuffer } from "../core/collections/ring-buffer.js";
+import type { Encoder } from "./encoder.js";
+
+/** Whole messages and commands, one after the other. */
+export interface Segment {
+  readonly bytes: Uint8Array;
+  readonly start: number;
+  end: number;
+  /** Commands are not counted. */
+  messages: number;
+}
+
+export class OutQueue {
+  /** Messages that the browser does not have yet, those in flight included. */
+  messages = 0;
+  /** Bytes that wait, without those in flight. */
+  bytes = 0;
+  /** Nothing that waits is the program's memory. */
+  detached = 0;
+  readonly #segments = new RingBuffer<Segment>(4);
+  readonly #inFlight: Segment[] = [];
+  #last: Segment | undefined = undefined;
+
+  /** Segments that wait. */
+  get length(): number {
+    return this.#segments.length;
+  }
+
+  get inFlight(): readonly Segment[] {
+    return this.#inFlight;
+  }
+
+  /** Bytes that the browser does not have yet, those in flight included. */
+  get heldBytes(): number {
+    return this.#inFlight.reduce((sum, { start, end }) => sum + end - start, this.bytes);
+  }
+
+  /** Appends what `encoder` has just encoded. @param messages 1, 0 for a command, more for those encoded before */
+  add(encoder: Encoder, messages: number): void {
+    const { slab, start, end } = encoder;
+    const last = this.#last;
+    if (last !== undefined && last.bytes === slab && last.end === start) {
+      last.end = end;
+      last.messages += messages;
+    } else this.#last = this.#push({ bytes: slab, start, end, messages });
+    this.messages += messages;
+    this.bytes += end - start;
+  }
+
+  /** What `add` does, before everything that waits: for what a new connection has to get first. */
+  addFirst(encoder: Encoder, messages: 0 | 1): void {
+    const waiting = this.#takeAll();
+    this.#last = undefined;
+    this.add(encoder, messages);
+    this.#last = waiting.map((segment) => this.#push(segment)).at(-1) ?? this.#last;
+  }
+
+  /** Puts segments in flight, until they have `maxBytes` or more. @returns those in flight now */
+  take(maxBytes: number): readonly Segment[] {
+    for (let bytes = 0; bytes < maxBytes; ) {
+      const segment = this.#segments.shift();
+      if (segment === undefined) break;
+      const size = segment.end - segment.start;
+      bytes += size;
+      this.bytes -= size;
+      this.#inFlight.push(segment);
+    }
+    if (this.length === 0) this.#last = undefined;
+    return this.#inFlight;
+  }
+
+  /** The browser has what was in flight. */
+  confirm(): void {
+    this.lose();
+  }
+
+  /** What was in flight belongs to somebody else now, memory and all. */
+  handOver(): void {
+    this.lose();
+  }
+
+  /** What was in flight is lost. @returns how many messages */
+  lose(): number {
+    const messages = messagesOf(this.#inFlight);
+    this.#inFlight.length = 0;
+    this.messages -= messages;
+    return messages;
+  }
+
+  /** Moves what waits, but not what is in flight, to the end of other queues, a segment to each in turn. */
+  moveTo(queues: readonly OutQueue[]): void {
+    for (const [i, segment] of this.#takeAll().entries()) {
+      const queue = queues[i % queues.length] as OutQueue;
+      const size = segment.end - segment.start;
+      this.messages -= segment.messages;
+      this.bytes -= size;
+      queue.#push(segment);
+      queue.messages += segment.messages;
+      queue.bytes += size;
+      // Its slab is another encoder's: what is encoded next cannot follow in it.
+      queue.#last = undefined;
+    }
+    this.#last = undefined;
+  }
+
+  /** Throws away what waits, but not what is in flight. @returns how many messages */
+  clearWaiting(): number {
+    const messages = messagesOf(this.#takeAll());
+    this.#last = undefined;
+    this.messages -= messages;
+    this.bytes = 0;
+    return messages;
+  }
+
+  /** Throws away what waits and what is in flight. @returns how many messages */
+  clear(): number {
+    return this.lose() + this.clearWaiting();
+  }
+
+  #push(segment: Segment): Segment {
+    this.#segments.push(segment);
+    return segment;
+  }
+
+  #takeAll(): Segment[] {
+    const segments: Segment[] = [];
+    for (let next = this.#segments.shift(); next !== undefined; next = this.#segments.shift())
+      segments.push(next);
+    return segments;
+  }
+}
+
+function messagesOf(segments: readonly Segment[]): number {
+  return segments.reduce((sum, { messages }) => sum + messages, 0);
+}
