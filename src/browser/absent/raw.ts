@@ -1,2 +1,2 @@
-/** No raw TCP; stands in for engine/zmtp/raw.ts. Nothing makes one: there is no Stream (routing.ts). */
-export class RawConnection {}
+/** No raw TCP; stands in for engine/zmtp/raw.ts. Nothing calls it: there is no Stream (routing.ts). */
+export function openRaw(): void {}

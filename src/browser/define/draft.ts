@@ -1,6 +1,7 @@
 /** For the files of sockets/draft: their sockets may have addresses, too. */
 import { PairRouting } from "../../engine/zmtp/routing/pair.js";
 import { PipelineRouting } from "../../engine/zmtp/routing/pipeline.js";
+import { SingleFrameQueue } from "../../engine/zmtp/routing/queues.js";
 import { DishRouting, RadioRouting } from "../../engine/zmtp/routing/radio-dish.js";
 import { ServerRouting } from "../../engine/zmtp/routing/server.js";
 import { defineAddressed } from "../../sockets/draft/addressed.js";
@@ -8,14 +9,14 @@ import type { HasCore } from "../../sockets/socket-core.js";
 import { defineWith } from "./define.js";
 
 const define = /* @__PURE__ */ defineWith({
-  Client: (effects) => new PipelineRouting(effects, true, true, true),
+  Client: (effects) => new PipelineRouting(effects, true, true, SingleFrameQueue),
   Server: (effects) => new ServerRouting(effects),
   Peer: (effects) => new ServerRouting(effects),
   Radio: (effects) => new RadioRouting(effects),
   Dish: (effects) => new DishRouting(effects),
-  Scatter: (effects) => new PipelineRouting(effects, true, false, true),
-  Gather: (effects) => new PipelineRouting(effects, false, true, true),
-  Channel: (effects) => new PairRouting(effects, true),
+  Scatter: (effects) => new PipelineRouting(effects, true, false, SingleFrameQueue),
+  Gather: (effects) => new PipelineRouting(effects, false, true, SingleFrameQueue),
+  Channel: (effects) => new PairRouting(effects, SingleFrameQueue),
 });
 
 export function defineSocket(

@@ -16,26 +16,9 @@ import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import { RawConnection } from "./raw.js";
-import type { SocketState } from "./socket-state.js";
+import { openRaw } from "./raw.js";
+import type { Dialling, SocketState } from "./socket-state.js";
 import type { Stream } from "./transport/transport.js";
-
-/** A raw stream names no peer. */
-const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
-
-/** The connecting side of an endpoint (endpoints.ts), whose streams become connections one after the other. */
-export interface Dialling {
-  readonly endpoint: string;
-  /** The name that a ROUTER gives the peer. */
-  readonly routingId: string | undefined;
-  /** The one pipe of this endpoint; with `immediate` only while connected. */
-  pipe: Pipe | undefined;
-  connection: Connection | undefined;
-  /** The handshake is complete. */
-  connected(): void;
-  /** The connection is gone, or did not come about. */
-  lost(error: ShoalError): void;
-}
 
 interface Carried {
   readonly endpoint: string;
@@ -72,7 +55,9 @@ export class Connections implements ConnectionEffects, Policing {
   open(stream: Stream, endpoint: string, dialling: Dialling | undefined): Connection | undefined {
     if (dialling === undefined) this.accepted += 1;
     if (this.#state.type === "Stream") {
-      this.#openRaw(stream, endpoint, dialling);
+      openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
+        if (dialling === undefined) this.accepted -= 1;
+      });
       return undefined;
     }
     const options = connectionOptions(this.#state.options);
@@ -190,38 +175,6 @@ export class Connections implements ConnectionEffects, Policing {
 
   connectionOnAuthenticate(connection: Connection, peer: PeerCredentials): Promise<Verdict> {
     return this.#admission.authenticate(connection, peer);
-  }
-
-  #openRaw(stream: Stream, endpoint: string, dialling: Dialling | undefined): void {
-    const { effects, options } = this.#state;
-    // What was sent while it was being connected waits in the endpoint's own.
-    const waiting = dialling?.pipe;
-    const pipe: Pipe = waiting ?? this.#peers.make(endpoint, false);
-    pipe.out.inPieces = true;
-    if (dialling?.routingId !== undefined) pipe.routingId = Buffer.from(dialling.routingId);
-    const raw = new RawConnection(
-      stream,
-      pipe,
-      options.notify !== false,
-      () => effects.changed(),
-      (reason, cause) => {
-        if (dialling === undefined) this.accepted -= 1;
-        const error = disconnectError(cause, reason, stream.remote);
-        this.#peers.left(pipe, reason, error);
-        dialling?.lost(error ?? lostError(reason, stream.remote));
-        effects.changed();
-      },
-    );
-    pipe.linked(raw, RAW_PEER);
-    if (waiting === undefined) this.#peers.add(pipe);
-    if (dialling !== undefined) {
-      dialling.pipe = pipe;
-      dialling.connected();
-    }
-    this.#peers.joined(pipe);
-    raw.start();
-    raw.flush();
-    if (this.#state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
   }
 
   /** What the peer presented, for rules about peers. */

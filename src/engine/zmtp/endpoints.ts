@@ -13,7 +13,7 @@ import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
-import type { Connections, Dialling } from "./connections.js";
+import type { Connections } from "./connections.js";
 import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
 import { faultEvents, transportError } from "./errors.js";
 import { InprocPeers } from "./inproc.js";
@@ -23,7 +23,7 @@ import { reconnectOptions, transportOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
 import { Backoff } from "./reconnect.js";
-import type { SocketState } from "./socket-state.js";
+import type { Dialling, SocketState } from "./socket-state.js";
 import { DialFault, type Stream, type Transport, type TransportOptions } from "./transport/transport.js";
 
 export class Endpoints implements EngineEndpoints {

@@ -1,7 +1,10 @@
 /** A byte stream without ZMTP (STREAM): every piece is a message, and the beginning and the end are empty ones. */
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
+import { disconnectError, lostError } from "./errors.js";
+import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
+import type { Dialling, SocketState } from "./socket-state.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
@@ -9,7 +12,50 @@ import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 
 const EMPTY_FRAME = Buffer.alloc(2);
 
-export class RawConnection implements Link, Sink {
+/** A raw stream names no peer. */
+const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
+
+/** A stream that is a peer from its first byte on. @param onEnd it is over */
+export function openRaw(
+  state: SocketState,
+  peers: Peers,
+  stream: Stream,
+  endpoint: string,
+  dialling: Dialling | undefined,
+  onEnd: () => void,
+): void {
+  const { effects, options } = state;
+  // What was sent while it was being connected waits in the endpoint's own.
+  const waiting = dialling?.pipe;
+  const pipe: Pipe = waiting ?? peers.make(endpoint, false);
+  pipe.out.inPieces = true;
+  if (dialling?.routingId !== undefined) pipe.routingId = Buffer.from(dialling.routingId);
+  const raw = new RawConnection(
+    stream,
+    pipe,
+    options.notify !== false,
+    () => effects.changed(),
+    (reason, cause) => {
+      onEnd();
+      const error = disconnectError(cause, reason, stream.remote);
+      peers.left(pipe, reason, error);
+      dialling?.lost(error ?? lostError(reason, stream.remote));
+      effects.changed();
+    },
+  );
+  pipe.linked(raw, RAW_PEER);
+  if (waiting === undefined) peers.add(pipe);
+  if (dialling !== undefined) {
+    dialling.pipe = pipe;
+    dialling.connected();
+  }
+  peers.joined(pipe);
+  raw.start();
+  raw.flush();
+  if (state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
+}
+
+class RawConnection implements Link, Sink {
   readonly socket: ByteStream;
   readonly #reader: StreamReader;
   readonly #pipe: Pipe;

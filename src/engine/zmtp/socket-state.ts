@@ -1,10 +1,12 @@
 /** What the parts of one socket share: types only, so that no part has to import another for them. */
+import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { HandshakeProperty, PeerCredentials } from "../engine.js";
 import type { SocketEvent } from "../events.js";
+import type { Connection } from "./connection.js";
 import type { InprocNames } from "./inproc-names.js";
-import type { PipeEffects } from "./pipe.js";
+import type { Pipe, PipeEffects } from "./pipe.js";
 import type { Routing } from "./routing/routing.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
@@ -37,4 +39,18 @@ export interface SocketState {
   property: HandshakeProperty | undefined;
   /** The socket closes: a pipe that has sent everything waits for no further link. */
   closing: boolean;
+}
+
+/** The connecting side of an endpoint (endpoints.ts), whose streams become connections one after the other. */
+export interface Dialling {
+  readonly endpoint: string;
+  /** The name that a ROUTER gives the peer. */
+  readonly routingId: string | undefined;
+  /** The one pipe of this endpoint; with `immediate` only while connected. */
+  pipe: Pipe | undefined;
+  connection: Connection | undefined;
+  /** The handshake is complete. */
+  connected(): void;
+  /** The connection is gone, or did not come about. */
+  lost(error: ShoalError): void;
 }

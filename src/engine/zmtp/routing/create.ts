@@ -3,6 +3,7 @@ import type { SocketTypeName } from "../../../core/socket-type.js";
 import { PairRouting } from "./pair.js";
 import { PipelineRouting } from "./pipeline.js";
 import { PublishRouting } from "./publish.js";
+import { SingleFrameQueue } from "./queues.js";
 import { DishRouting, RadioRouting } from "./radio-dish.js";
 import { ReplyRouting } from "./reply.js";
 import { RequestRouting } from "./request.js";
@@ -25,15 +26,15 @@ const ROUTINGS: Readonly<Record<SocketTypeName, (effects: RoutingEffects) => Rou
   Reply: (effects) => new ReplyRouting(effects),
   Router: (effects) => new RouterRouting(effects),
   Stream: (effects) => new StreamRouting(effects),
-  Client: (effects) => new PipelineRouting(effects, true, true, true),
+  Client: (effects) => new PipelineRouting(effects, true, true, SingleFrameQueue),
   Server: (effects) => new ServerRouting(effects),
   Peer: (effects) => new ServerRouting(effects),
   Radio: (effects) => new RadioRouting(effects),
   Dish: (effects) => new DishRouting(effects),
-  Scatter: (effects) => new PipelineRouting(effects, true, false, true),
-  Gather: (effects) => new PipelineRouting(effects, false, true, true),
+  Scatter: (effects) => new PipelineRouting(effects, true, false, SingleFrameQueue),
+  Gather: (effects) => new PipelineRouting(effects, false, true, SingleFrameQueue),
   Datagram: (effects) => new PairRouting(effects),
-  Channel: (effects) => new PairRouting(effects, true),
+  Channel: (effects) => new PairRouting(effects, SingleFrameQueue),
 };
 
 export function createRouting(type: SocketTypeName, effects: RoutingEffects): Routing {

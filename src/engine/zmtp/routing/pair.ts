@@ -6,7 +6,7 @@
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
-import { FairQueue, SingleFrameQueue } from "./queues.js";
+import { FairQueue, type SingleFrameQueue } from "./queues.js";
 import { fairSource, pairSink } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
@@ -15,14 +15,15 @@ export class PairRouting extends Routing {
   readonly #in: FairQueue;
   readonly #single: boolean;
 
-  /** @param single messages have one frame */
-  constructor(effects: RoutingEffects, single = false) {
+  /** @param Single of a type whose messages have one frame */
+  constructor(effects: RoutingEffects, Single?: typeof SingleFrameQueue) {
     super(effects);
-    this.#single = single;
+    this.#single = Single !== undefined;
     // What a peer has left is read before what its successor, often the same one on a new connection, sends.
-    this.#in = single
-      ? new SingleFrameQueue((frames) => this.refuseFrames(frames), false, false)
-      : new FairQueue(false);
+    this.#in =
+      Single === undefined
+        ? new FairQueue(false)
+        : new Single((frames) => this.refuseFrames(frames), false, false);
   }
 
   get readable(): boolean {

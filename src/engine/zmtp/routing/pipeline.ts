@@ -5,7 +5,7 @@
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Pipe } from "../pipe.js";
-import { FairQueue, LoadBalancer, moveToOthers, SingleFrameQueue } from "./queues.js";
+import { FairQueue, LoadBalancer, moveToOthers, type SingleFrameQueue } from "./queues.js";
 import { balancedSink, fairSource } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 
@@ -17,11 +17,11 @@ export class PipelineRouting extends Routing {
 
   readonly #single: boolean;
 
-  /** @param sends PUSH and DEALER @param receives PULL and DEALER @param single messages have one frame */
-  constructor(effects: RoutingEffects, sends: boolean, receives: boolean, single = false) {
+  /** @param sends PUSH and DEALER @param receives PULL and DEALER @param Single of types whose messages have one frame */
+  constructor(effects: RoutingEffects, sends: boolean, receives: boolean, Single?: typeof SingleFrameQueue) {
     super(effects);
-    this.#single = single;
-    this.#in = single ? new SingleFrameQueue((frames) => this.refuseFrames(frames)) : new FairQueue();
+    this.#single = Single !== undefined;
+    this.#in = Single === undefined ? new FairQueue() : new Single((frames) => this.refuseFrames(frames));
     this.#sends = sends;
     this.#receives = receives;
   }
