@@ -87,51 +87,38 @@ class Bytes extends Uint8Array {
   }
 
   readUInt8(at = 0): number {
-    return checked(this, at, 1)[at] as number;
+    return viewOn(this).getUint8(at);
   }
 
   readUInt16BE(at = 0): number {
-    const bytes = checked(this, at, 2);
-    return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+    return viewOn(this).getUint16(at);
   }
 
   readUInt32BE(at = 0): number {
-    checked(this, at, 4);
-    return this.readUInt16BE(at) * 0x1_0000 + this.readUInt16BE(at + 2);
+    return viewOn(this).getUint32(at);
   }
 
   readUInt32LE(at = 0): number {
-    return (
-      this.readUInt8(at) +
-      (this.readUInt8(at + 1) << 8) +
-      (this.readUInt8(at + 2) << 16) +
-      this.readUInt8(at + 3) * 0x100_0000
-    );
+    return viewOn(this).getUint32(at, true);
   }
 
   writeUInt8(value: number, at = 0): number {
-    checked(this, at, 1)[at] = value;
+    viewOn(this).setUint8(at, value);
     return at + 1;
   }
 
   writeUInt16BE(value: number, at = 0): number {
-    const bytes = checked(this, at, 2);
-    bytes[at] = value >>> 8;
-    bytes[at + 1] = value;
+    viewOn(this).setUint16(at, value);
     return at + 2;
   }
 
   writeUInt32BE(value: number, at = 0): number {
-    this.writeUInt16BE(value >>> 16, at);
-    return this.writeUInt16BE(value & 0xffff, at + 2);
+    viewOn(this).setUint32(at, value);
+    return at + 4;
   }
 
   writeUInt32LE(value: number, at = 0): number {
-    const bytes = checked(this, at, 4);
-    bytes[at] = value;
-    bytes[at + 1] = value >>> 8;
-    bytes[at + 2] = value >>> 16;
-    bytes[at + 3] = value >>> 24;
+    viewOn(this).setUint32(at, value, true);
     return at + 4;
   }
 
@@ -142,11 +129,9 @@ class Bytes extends Uint8Array {
 
 const URL_SAFE: Readonly<Record<string, string>> = { "+": "-", "/": "_", "=": "" };
 
-/** @throws RangeError as Node's */
-function checked(bytes: Bytes, at: number, size: number): Bytes {
-  if (!(at >= 0 && at + size <= bytes.length))
-    throw new RangeError(`${size} bytes at ${at} are outside of a Buffer of ${bytes.length} bytes`);
-  return bytes;
+/** Numbers of it; throws a RangeError as Node's methods do. */
+function viewOn({ buffer, byteOffset, length }: Bytes): DataView {
+  return new DataView(buffer, byteOffset, length);
 }
 
 function utf8(bytes: Uint8Array, start: number, end: number): string {
