@@ -212,6 +212,7 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/routing/relaying.ts": "src/browser/absent/relaying.ts",
     "src/engine/zmtp/threads/node-threads.ts": "src/browser/inproc/channel-wire.ts",
     "src/engine/zmtp/threads/thread-names.ts": "src/browser/inproc/thread-names.ts",
+    "src/engine/zmtp/system-silence.ts": "src/browser/absent/system-silence.ts",
     "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",
     "src/engine/zmtp/zap.ts": "src/browser/absent/zap.ts",
     "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",

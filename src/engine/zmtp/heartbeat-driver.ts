@@ -1,12 +1,7 @@
 /** The clock, the timer and the questions to the kernel behind the rules of a heartbeat (heartbeat.ts). */
 import { systemClock } from "../../core/clock.js";
-import {
-  Heartbeat,
-  type HeartbeatOptions,
-  pingCommand,
-  type SendState,
-  type WriteState,
-} from "./heartbeat.js";
+import { Heartbeat, type HeartbeatOptions, pingCommand, type WriteState } from "./heartbeat.js";
+import type { SendState } from "./system-silence.js";
 
 /** Longer than any timer takes. */
 const MAX_DELAY = 2_147_483_647;

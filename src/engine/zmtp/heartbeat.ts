@@ -25,24 +25,12 @@
  * peer knows that we live.
  */
 import { encodeCommand } from "./codec/command.js";
+import { type SendState, SystemSilence } from "./system-silence.js";
 
 /** Bytes of a PING's context at most (37/ZMTP, Heartbeating); longer ones are cut. */
 const MAX_CONTEXT = 16;
 /** Time-outs that a silent peer has where the system does not show what it acknowledges. */
 const UNSEEN_TIMEOUTS = 6;
-/** What is not acknowledged has been sent again by then, in ms, on any link but the slowest (RFC 6298 begins at 1 s). */
-const RETRANSMITTED_WITHIN = 1_000;
-/** How long what was sent again goes unacknowledged, at least, before its receiver counts as gone, in ms. */
-const RETRANSMIT_SILENCE = 200;
-/**
- * The same of a probe: Linux answers one in 500 ms (tcp_invalid_ratelimit). The first probes are closer together, and the
- * next after one without an answer follows within 1 s.
- */
-const PROBE_SILENCE = 1_200;
-/** Linux tries again after so many ms when a probe did not even leave this machine. */
-const LOCAL_RETRY = 500;
-/** What two readings of a kernel timer may differ by, in ms: its ticks, and the time between reading and noting. */
-const TIMER_SLACK = 50;
 const NOTHING = Buffer.alloc(0);
 
 /** All in ms. */
@@ -65,18 +53,6 @@ export interface WriteState {
   readonly taken: number;
 }
 
-/** What the kernel knows of the bytes that were sent. */
-export interface SendState {
-  /** Bytes that the peer's system has not acknowledged. */
-  readonly unacknowledged: number;
-  /** The peer's window is closed, and its system is asked now and then whether it is still there. */
-  readonly probing: boolean;
-  /** How often its system was asked, or sent the same again, since it last acknowledged anything. */
-  readonly unanswered: number;
-  /** ms until that happens again. */
-  readonly due: number;
-}
-
 /** What the driver is to do. */
 export type HeartbeatStep = "ping" | "sample" | "gone" | undefined;
 
@@ -93,28 +69,6 @@ export function pongCommand(data: Buffer): Buffer | undefined {
   return encodeCommand("PONG", data.length === 2 ? NOTHING : data.subarray(2, 2 + MAX_CONTEXT));
 }
 
-/**
- * Whether the peer's system acknowledges.
- *
- * @param before an earlier state; nothing was seen to be acknowledged since
- * @param elapsed ms between the two
- */
-export function acknowledges(
-  before: SendState | undefined,
-  now: SendState,
-  elapsed: number,
-): "yes" | "no" | "unsure" {
-  if (now.unacknowledged === 0) return "yes";
-  if (now.probing && now.unanswered === 0) return "yes";
-  // A packet that could not even leave is probed for, too, and then sent again: another timer starts counting.
-  if (before?.probing !== now.probing) return "unsure";
-  if (now.unacknowledged < before.unacknowledged || now.unanswered < before.unanswered) return "yes";
-  if (now.unanswered === 0) return elapsed >= RETRANSMITTED_WITHIN ? "yes" : "unsure";
-  // Another probe, and the count is not higher: the one before was answered.
-  const isLater = now.due > before.due - elapsed + TIMER_SLACK && now.due > LOCAL_RETRY;
-  return now.probing && now.unanswered === before.unanswered && isLater ? "yes" : "no";
-}
-
 /** Of one connection. Times are in ms on any scale that only goes forward. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
@@ -126,9 +80,7 @@ export class Heartbeat {
   #nextSample = 0;
   /** A sample was asked for, by a wait that began then. */
   #sampling: number | undefined = undefined;
-  /** The first sample since which nothing was acknowledged. */
-  #before: SendState | undefined = undefined;
-  #beforeAt = 0;
+  readonly #silence = new SystemSilence();
   /** When the kernel last knew of the connection, in this wait. */
   #seenAt = 0;
   #condemned = false;
@@ -240,18 +192,8 @@ export class Heartbeat {
       return;
     }
     this.#seenAt = now;
-    const answer = acknowledges(this.#before, state, now - this.#beforeAt);
-    if (answer === "yes") {
-      this.#before = undefined;
-      return;
-    }
-    if (this.#before?.probing !== state.probing) {
-      this.#before = state;
-      this.#beforeAt = now;
-    }
-    if (answer === "unsure") return;
-    const silence = Math.max(timeout / 2, state.probing ? PROBE_SILENCE : RETRANSMIT_SILENCE);
-    const sure = Math.max(since + timeout, this.#beforeAt + silence);
+    const sure = this.#silence.sureAt(now, state, since, timeout);
+    if (sure === undefined) return;
     if (now >= sure) this.#condemned = true;
     else this.#nextSample = sure;
   }
@@ -265,7 +207,7 @@ export class Heartbeat {
   #quiet(): void {
     this.#heard = false;
     this.#since = undefined;
-    this.#before = undefined;
+    this.#silence.end();
     this.#condemned = false;
   }
 

@@ -1,11 +1,7 @@
 /** The rules of a heartbeat, against generated schedules of a peer that is busy, and of a link that is cut. No clock. */
 import { describe, expect, it } from "vitest";
-import {
-  acknowledges,
-  Heartbeat,
-  type SendState,
-  type WriteState,
-} from "../../../src/engine/zmtp/heartbeat.js";
+import { Heartbeat, type WriteState } from "../../../src/engine/zmtp/heartbeat.js";
+import { acknowledges, type SendState } from "../../../src/engine/zmtp/system-silence.js";
 import fc from "../../support/properties.js";
 
 const INTERVAL = 1_000;

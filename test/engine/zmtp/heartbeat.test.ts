@@ -1,8 +1,9 @@
 /** The heartbeat's timers, on its driver; its rules with generated schedules are in heartbeat-rules.test.ts. */
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
-import { type HeartbeatOptions, pongCommand, type SendState } from "../../../src/engine/zmtp/heartbeat.js";
+import { type HeartbeatOptions, pongCommand } from "../../../src/engine/zmtp/heartbeat.js";
 import { HeartbeatDriver } from "../../../src/engine/zmtp/heartbeat-driver.js";
+import type { SendState } from "../../../src/engine/zmtp/system-silence.js";
 
 beforeEach(() => {
   vi.useFakeTimers();

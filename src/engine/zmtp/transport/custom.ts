@@ -9,7 +9,7 @@ import type {
 } from "../../../core/schemes/custom-transport.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { transportError } from "../errors.js";
-import type { SendState } from "../heartbeat.js";
+import type { SendState } from "../system-silence.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport.js";
 

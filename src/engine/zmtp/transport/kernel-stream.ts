@@ -1,6 +1,6 @@
 /** A connection whose bytes go to the kernel as they are: tcp and ipc. */
 import type { Socket } from "node:net";
-import type { SendState } from "../heartbeat.js";
+import type { SendState } from "../system-silence.js";
 import type { Reader } from "./reader.js";
 import { sendStateOf } from "./tcp-table.js";
 import type { Stream } from "./transport.js";

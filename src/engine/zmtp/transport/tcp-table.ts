@@ -16,7 +16,7 @@ import { open } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { endianness } from "node:os";
 import { systemClock } from "../../../core/clock.js";
-import type { SendState } from "../heartbeat.js";
+import type { SendState } from "../system-silence.js";
 
 /** ms between two readings, at least. */
 const MIN_PAUSE = 100;
