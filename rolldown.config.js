@@ -183,6 +183,7 @@ const IN_BROWSERS = new Map(
     "node:os": "src/browser/node/os.ts",
     "node:worker_threads": "src/browser/node/worker-threads.ts",
     "src/core/error-codes.ts": "src/browser/error-codes.ts",
+    "src/core/memory.ts": "src/browser/memory.ts",
     "src/core/random.ts": "src/browser/random.ts",
     "src/core/schemes/schemes.ts": "src/browser/schemes.ts",
     "src/core/suggestions.ts": "src/browser/absent/suggestions.ts",
@@ -191,6 +192,7 @@ const IN_BROWSERS = new Map(
     "src/core/z85.ts": "src/browser/absent/z85.ts",
     "src/core/schemes/http-server.ts": "src/browser/absent/http-server.ts",
     "src/engine/select.ts": "src/browser/engine.ts",
+    "src/engine/zmtp/authentication-queue.ts": "src/browser/absent/authentication-queue.ts",
     "src/engine/zmtp/datagrams.ts": "src/browser/absent/datagrams.ts",
     "src/engine/zmtp/handshake-limit.ts": "src/browser/absent/handshake-limit.ts",
     "src/engine/zmtp/option-checks.ts": "src/browser/absent/option-checks.ts",
@@ -215,9 +217,11 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/system-silence.ts": "src/browser/absent/system-silence.ts",
     "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",
     "src/engine/zmtp/zap.ts": "src/browser/absent/zap.ts",
+    "src/sockets/datagram-check.ts": "src/browser/absent/datagram-check.ts",
     "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",
     "src/sockets/draft/single-frame.ts": "src/browser/absent/draft.ts",
     "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",
+    "src/sockets/stream-shape.ts": "src/browser/absent/stream-shape.ts",
   }),
 );
 

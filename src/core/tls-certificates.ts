@@ -46,3 +46,10 @@ export function isTlsCertificate(value: unknown): value is TlsCertificate {
 function isPem(value: unknown): value is string {
   return typeof value === "string" && Buffer.byteLength(value) <= MAX_PEM_BYTES;
 }
+
+/** The option of the two that is there without the other, and what is wrong. @param has whether an option is given */
+export function tlsFault(has: (name: string) => boolean): { option: string; message: string } | undefined {
+  if (has("tlsCert") === has("tlsKey")) return undefined;
+  const [option, missing] = has("tlsCert") ? ["tlsCert", "tlsKey"] : ["tlsKey", "tlsCert"];
+  return { option: option as string, message: `TLS needs ${missing} in addition to ${option}` };
+}

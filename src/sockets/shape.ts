@@ -55,18 +55,6 @@ export const FRAMES: MessageShape = {
   decode: (frames) => frames,
 };
 
-/** What a STREAM sends: libzmq would take a third frame for the routing id of a next message. */
-export const STREAM_FRAMES: MessageShape = {
-  encode(value) {
-    const message = toMessage(value);
-    if (Array.isArray(message) && message.length === 2) return message;
-    throw new InvalidArgumentError(
-      `A STREAM's message is [routingId, bytes]; got ${Array.isArray(value) ? value.length : 1} frames`,
-    );
-  },
-  decode: (frames) => frames,
-};
-
 /** Frames per message around the codec: exactly `min` where `max` is the same. */
 const COUNTS = {
   body: { min: 1, max: 1 },

@@ -8,6 +8,7 @@ import { checkEndpoint } from "../core/schemes/schemes.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import type { EngineCapabilities, EngineEndpoints } from "../engine/engine.js";
 import type { SocketEvent } from "../engine/events.js";
+import { checkDatagrams } from "./datagram-check.js";
 import { type EndpointSource, SourceReader } from "./endpoint-source.js";
 import { checkSecurity } from "./security/check.js";
 
@@ -288,23 +289,6 @@ export class SocketEndpoints {
     this.#watched([...this.#bound.keys()]);
     return resolved;
   }
-}
-
-/** What has endpoints of udp, and how. */
-const DATAGRAMS: Readonly<Partial<Record<SocketTypeName, "bind" | "connect">>> = {
-  Radio: "connect",
-  Dish: "bind",
-  Datagram: "bind",
-};
-
-/** @throws TransportError `ENOCOMPATPROTO` where udp and the socket type do not go together */
-function checkDatagrams(endpoint: string, use: "bind" | "connect", type: SocketTypeName): void {
-  const isUdp = endpoint.startsWith("udp:");
-  if (isUdp ? DATAGRAMS[type] === use : type !== "Datagram") return;
-  const what = isUdp
-    ? "udp is for bind of Dish and Datagram, and connect of Radio"
-    : "a Datagram is bound to udp alone";
-  throw new TransportError("ENOCOMPATPROTO", `Cannot ${use} ${endpoint} of a ${type}: ${what}`, { endpoint });
 }
 
 /** @throws InvalidArgumentError for what cannot name a peer (37/ZMTP, The Identity Property) */

@@ -21,10 +21,11 @@ import {
   setNumbered,
 } from "./numbered-options.js";
 import { OBSERVE, type Observation, type Observer } from "./observer.js";
-import { FRAMES, type MessageShape, STREAM_FRAMES } from "./shape.js";
+import { FRAMES, type MessageShape } from "./shape.js";
 import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
 import type { Authenticate, CommonOptions, KeyProperties, Properties } from "./socket-options.js";
 import type { SocketStats } from "./stats.js";
+import { STREAM_FRAMES } from "./stream-shape.js";
 
 /** @internal */
 export { CORE } from "./socket-core.js";

@@ -6,7 +6,6 @@ import { defineSocket } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import type { MessageLike } from "./message.js";
 import type { Readable } from "./readable.js";
-import { STREAM_FRAMES } from "./shape.js";
 import { CORE, Socket } from "./socket.js";
 import type {
   CommonOptions,
@@ -15,6 +14,7 @@ import type {
   ReadableOptions,
   WritableOptions,
 } from "./socket-options.js";
+import { STREAM_FRAMES } from "./stream-shape.js";
 import type { Writable } from "./writable.js";
 
 type StreamProperties = CommonOptions &

@@ -5,3 +5,5 @@ export const TLS_CERTIFICATES_RULE = "null";
 export function isTlsCertificates(): boolean {
   return false;
 }
+
+export function tlsFault(): undefined {}

@@ -166,8 +166,10 @@ function latin1(bytes: Uint8Array, start: number, end: number): string {
 function bytesOf(text: string, encoding: Encoding = "utf8"): Bytes {
   switch (encoding) {
     case "utf8":
-    case "utf-8":
-      return viewOf(encoder.encode(text));
+    case "utf-8": {
+      const { buffer, byteOffset, length } = encoder.encode(text);
+      return viewOf(buffer, byteOffset, length);
+    }
     case "latin1":
     case "binary":
     case "ascii":
@@ -198,10 +200,9 @@ function filled(size: number, byteAt: (at: number) => number): Bytes {
   return bytes;
 }
 
-function viewOf(bytes: ArrayBufferView | ArrayBufferLike, offset?: number, length?: number): Bytes {
-  if (ArrayBuffer.isView(bytes))
-    return new Bytes(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength);
-  return new Bytes(bytes as ArrayBuffer, offset, length);
+/** The bytes of `memory` from `offset` on; not copied. */
+export function viewOf(memory: ArrayBufferLike, offset?: number, length?: number): Bytes {
+  return new Bytes(memory as ArrayBuffer, offset, length);
 }
 
 function isMemory(value: unknown): value is ArrayBufferLike {

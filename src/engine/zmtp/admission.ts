@@ -5,6 +5,7 @@
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { HandshakeProperty, PeerCredentials } from "../engine.js";
+import { type Authenticate, AuthenticationQueue } from "./authentication-queue.js";
 import { encodeMetadata } from "./codec/metadata.js";
 import { BareMechanism } from "./mechanism/bare.js";
 import { chosenMechanism } from "./mechanism/chosen.js";
@@ -109,8 +110,6 @@ function key(value: string | Uint8Array | null): Uint8Array | undefined {
   return value instanceof Uint8Array ? value : undefined;
 }
 
-type Authenticate = (peer: PeerCredentials) => Promise<Verdict>;
-
 /** Of one socket. */
 export class Admission {
   readonly #state: SocketState;
@@ -170,58 +169,5 @@ export class Admission {
     if (name === "NULL" ? domain === "" : !isServer) return undefined;
     if (names.has(ZAP_ENDPOINT)) return (peer) => zap.ask(peer, identityOf(options));
     return options.zapEnforceDomain === true && domain !== "" ? async () => false : undefined;
-  }
-}
-
-interface Question {
-  readonly peer: PeerCredentials;
-  readonly settle: (answer: Promise<Verdict>) => void;
-}
-
-/**
- * Asks the program about peers, about no more of them at once than handshakes may be under way. A peer that leaves
- * meanwhile does not take its question back: it runs on, and keeps its place until the program has answered. So a client
- * that connects and leaves, again and again, makes the program do no more than that at once.
- */
-export class AuthenticationQueue {
-  readonly #limit: () => number;
-  readonly #authenticate: Authenticate;
-  #asked = 0;
-  /** Peers that wait for a place, by their connections; the first came first. */
-  readonly #waiting = new Map<object, Question>();
-
-  constructor(limit: () => number, authenticate: Authenticate) {
-    this.#limit = limit;
-    this.#authenticate = authenticate;
-  }
-
-  ask(connection: object, peer: PeerCredentials): Promise<Verdict> {
-    if (this.#asked < this.#limit()) return this.#ask(peer);
-    return new Promise((settle) => {
-      this.#waiting.set(connection, { peer, settle });
-    });
-  }
-
-  /** The peer is gone: its question, if it still waits, is not asked. */
-  forget(connection: object): void {
-    this.#waiting.delete(connection);
-  }
-
-  async #ask(peer: PeerCredentials): Promise<Verdict> {
-    this.#asked += 1;
-    try {
-      return await this.#authenticate(peer);
-    } finally {
-      this.#asked -= 1;
-      this.#next();
-    }
-  }
-
-  #next(): void {
-    for (const [connection, { peer, settle }] of this.#waiting) {
-      if (this.#asked >= this.#limit()) return;
-      this.#waiting.delete(connection);
-      settle(this.#ask(peer));
-    }
   }
 }

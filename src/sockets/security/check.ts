@@ -1,5 +1,6 @@
 /** Security options that only make sense together, checked when an endpoint is bound or connected. */
 import { InvalidArgumentError } from "../../core/errors.js";
+import { tlsFault } from "../../core/tls-certificates.js";
 
 /** What is wrong, and the option that asks for what is not there. */
 export interface SecurityFault {
@@ -37,9 +38,5 @@ export function securityFault(options: Readonly<Record<string, unknown>>): Secur
     );
   if (has("plainPassword") && !has("plainUsername"))
     return fault("plainPassword", "A PLAIN client needs plainUsername in addition to plainPassword");
-  if (has("tlsCert") !== has("tlsKey")) {
-    const [given, missing] = has("tlsCert") ? ["tlsCert", "tlsKey"] : ["tlsKey", "tlsCert"];
-    return fault(given, `TLS needs ${missing} in addition to ${given}`);
-  }
-  return undefined;
+  return tlsFault(has);
 }
