@@ -210,6 +210,8 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/codec/out-queue.ts": "src/browser/out-queue.ts",
     "src/engine/zmtp/sealer.ts": "src/browser/absent/sealer.ts",
     "src/engine/zmtp/raw.ts": "src/browser/absent/raw.ts",
+    "src/engine/zmtp/plain-write.ts": "src/browser/absent/plain-write.ts",
+    "src/engine/zmtp/retiring.ts": "src/browser/absent/retiring.ts",
     "src/engine/zmtp/routing/create.ts": "src/browser/routing.ts",
     "src/engine/zmtp/routing/relaying.ts": "src/browser/absent/relaying.ts",
     "src/engine/zmtp/threads/node-threads.ts": "src/browser/inproc/channel-wire.ts",
@@ -221,6 +223,7 @@ const IN_BROWSERS = new Map(
     "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",
     "src/sockets/draft/single-frame.ts": "src/browser/absent/draft.ts",
     "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",
+    "src/sockets/numbered-socket.ts": "src/browser/absent/numbered-socket.ts",
     "src/sockets/stream-shape.ts": "src/browser/absent/stream-shape.ts",
   }),
 );
@@ -326,6 +329,9 @@ export const library = [
   browserBuild({
     dir: "dist/web/min",
     minify: true,
+    // The package has no maps.
+    sourcemap: "hidden",
+    comments: { annotation: false },
     entryFileNames: "[name].js",
     chunkFileNames: "chunks/[name].js",
   }),

@@ -238,31 +238,3 @@ export abstract class ContextByNumber {
     this[SET_NUMBERED](option, "Int32", value);
   }
 }
-
-/** The calls by number of a socket. */
-export abstract class SocketByNumber extends ContextByNumber {
-  protected getUint32Option(option: number): number {
-    return this[GET_NUMBERED](option, "Uint32") as number;
-  }
-  protected setUint32Option(option: number, value: number): void {
-    this[SET_NUMBERED](option, "Uint32", value);
-  }
-  protected getInt64Option(option: number): number {
-    return this[GET_NUMBERED](option, "Int64") as number;
-  }
-  protected setInt64Option(option: number, value: number): void {
-    this[SET_NUMBERED](option, "Int64", value);
-  }
-  protected getUint64Option(option: number): number {
-    return this[GET_NUMBERED](option, "Uint64") as number;
-  }
-  protected setUint64Option(option: number, value: number): void {
-    this[SET_NUMBERED](option, "Uint64", value);
-  }
-  protected getStringOption(option: number): string | null {
-    return this[GET_NUMBERED](option, "String") as string | null;
-  }
-  protected setStringOption(option: number, value: string | Uint8Array | null): void {
-    this[SET_NUMBERED](option, "String", value);
-  }
-}

@@ -211,14 +211,6 @@ export class SocketCore implements EngineListener {
     this.#options[name] = owned(value);
   }
 
-  /** A SUB's, by libzmq's number of the option. */
-  subscription(call: "subscribe" | "unsubscribe", prefix: string | Uint8Array | null): void {
-    const { subscriptions } = this.engine;
-    if (this.typeName !== "Subscriber" || subscriptions === undefined)
-      throw new InvalidArgumentError(`${this.typeName} has no subscriptions`);
-    subscriptions[call](Buffer.from((prefix ?? "") as string));
-  }
-
   /** What it sends may be larger than the context's `maxMessageSize` from now on. */
   forward(): void {
     this.#largest = undefined;

@@ -41,8 +41,8 @@ export class SocketEndpoints {
   datagrams = false;
   #last: string | null = null;
   #settling = 0;
-  /** What `nameNext` was given. */
-  #nextName: string | undefined = undefined;
+  /** The name that a ROUTER or STREAM gives the next peer that it connects to. */
+  nextName: string | undefined = undefined;
 
   constructor(
     type: SocketTypeName,
@@ -149,7 +149,7 @@ export class SocketEndpoints {
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.#check(endpoint, "connect");
     if (endpoint.startsWith("udp:")) this.datagrams = true;
-    const name = routingId ?? this.#nextName;
+    const name = routingId ?? this.nextName;
     if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
     // It stays from now on, whatever sources have.
@@ -157,19 +157,10 @@ export class SocketEndpoints {
     // A second connection to the same peer would double each message or answer; libzmq makes none, either.
     if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return undefined;
     const id = this.#engine.connect(endpoint, name);
-    this.#nextName = undefined;
+    this.nextName = undefined;
     this.#connected.set(endpoint, connections + 1);
     this.#last = endpoint;
     return id;
-  }
-
-  /** The name that a ROUTER or STREAM gives the next peer that it connects to; null: none. */
-  nameNext(routingId: string | Uint8Array | null): void {
-    if (this.#type !== "Router" && this.#type !== "Stream")
-      throw new InvalidArgumentError(`${this.#type} gives its peers no names`);
-    const name = routingId === null ? undefined : Buffer.from(routingId as string).toString();
-    if (name !== undefined) checkPeerId(name);
-    this.#nextName = name;
   }
 
   disconnect(endpoint: string): void {
@@ -292,7 +283,7 @@ export class SocketEndpoints {
 }
 
 /** @throws InvalidArgumentError for what cannot name a peer (37/ZMTP, The Identity Property) */
-function checkPeerId(routingId: unknown): void {
+export function checkPeerId(routingId: unknown): void {
   const length = typeof routingId === "string" ? Buffer.byteLength(routingId) : 0;
   if (length >= 1 && length <= 255 && !(routingId as string).startsWith("\0")) return;
   throw new InvalidArgumentError(

@@ -11,15 +11,7 @@ import { Context, context as globalContext } from "./context.js";
 import { defineGeneric } from "./define.js";
 import { singleFrameShape } from "./draft/single-frame.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
-import {
-  GET_NUMBERED,
-  getNumbered,
-  NUMBERED,
-  type NumberedType,
-  SET_NUMBERED,
-  SocketByNumber,
-  setNumbered,
-} from "./numbered-options.js";
+import { SocketByNumber } from "./numbered-socket.js";
 import { OBSERVE, type Observation, type Observer } from "./observer.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
@@ -378,23 +370,6 @@ export abstract class Socket extends SocketByNumber {
   /** Always false: a socket belongs to the thread that made it. */
   get threadSafe(): boolean {
     return false;
-  }
-
-  /** @internal */
-  [GET_NUMBERED](option: number, type: NumberedType): unknown {
-    return getNumbered(this, NUMBERED.socket, option, type);
-  }
-
-  /** @internal */
-  [SET_NUMBERED](option: number, type: NumberedType, value: unknown): void {
-    const core = this[CORE];
-    core.assertOpen();
-    const [property, given] = setNumbered(this, NUMBERED.socket, option, type, value);
-    const [name, choice] = property.split(":") as [string, string?];
-    if (choice !== undefined) core.setOption(name, Number(value) === 0 ? null : choice);
-    else if (name === "subscribe" || name === "unsubscribe") core.subscription(name, given as string | null);
-    else if (name === "connectRoutingId") core.endpoints.nameNext(given as string | null);
-    else core.setOption(name, given);
   }
 }
 

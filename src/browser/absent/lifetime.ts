@@ -8,6 +8,6 @@ export class EventLoopRef implements EngineEventLoop {
   end(): void {}
 }
 
-export function atProcessEnd(): () => void {
-  return () => undefined;
+export class ProcessEnd {
+  forget(): void {}
 }

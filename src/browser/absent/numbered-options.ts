@@ -6,7 +6,6 @@ export const SET_NUMBERED: unique symbol = Symbol("shoal.setNumbered");
 export const NUMBERED = { socket: {}, context: {} } as const;
 
 export abstract class ContextByNumber {}
-export abstract class SocketByNumber extends ContextByNumber {}
 
 export function getNumbered(): never {
   throw new NotSupportedError("A page has no options by number: use their names");

@@ -14,7 +14,7 @@ import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism
 import { NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
 import { identityOf } from "./options.js";
-import { WIRE_NAMES } from "./routing/routing.js";
+import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
@@ -128,7 +128,7 @@ export class Admission {
     const { options, type, property } = this.#state;
     const role = roleOf(options);
     const asks = this.#authenticator(role) !== undefined;
-    return role.create(mechanismOptions(options, WIRE_NAMES[type], asks, property));
+    return role.create(mechanismOptions(options, wireNameOf(type), asks, property));
   }
 
   /** The same for a stream without one (45/ZWS, No Mechanism); what the options choose where that is not NULL. */

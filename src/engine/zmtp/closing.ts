@@ -3,7 +3,7 @@
  *
  *   start -> everything sent, or the linger over -> done, once
  */
-import type { EngineCloseResult, Retirement } from "../engine.js";
+import type { EngineCloseResult } from "../engine.js";
 import type { Connections } from "./connections.js";
 import type { Endpoints } from "./endpoints.js";
 import { patienceOf } from "./options.js";
@@ -17,29 +17,6 @@ export interface SocketParts {
   readonly peers: Peers;
   readonly connections: Connections;
   readonly endpoints: Endpoints;
-}
-
-/** No further peers, for good, while the socket goes on receiving. */
-export class Retiring implements Retirement {
-  readonly #parts: SocketParts;
-
-  constructor(parts: SocketParts) {
-    this.#parts = parts;
-  }
-
-  stopAccepting(): void {
-    const { state, connections, endpoints } = this.#parts;
-    endpoints.stopListening();
-    endpoints.stopDialling(false);
-    connections.endHandshakes(() => false);
-    state.effects.changed();
-  }
-
-  halfClose(): void {
-    this.stopAccepting();
-    this.#parts.peers.halfClose();
-    this.#parts.state.effects.changed();
-  }
 }
 
 export class Closing {

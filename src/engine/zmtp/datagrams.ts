@@ -311,8 +311,13 @@ export class Datagrams {
   #link(pipe: Pipe): DatagramLink {
     const { effects, routing, type } = this.#state;
     return new DatagramLink(pipe, type === "Datagram", {
-      wants: (group) => routing.wants(group),
-      refused: (reason, why) => routing.refuseDatagram(reason, this.#reports[reason].next(why)),
+      wants: (group) => routing.wants?.(group) !== false,
+      refused: (reason, why) => {
+        if (reason === "full") routing.overflowed += 1;
+        else routing.invalid += 1;
+        const reported = this.#reports[reason].next(why);
+        if (reported !== undefined) routing.report(reason, reported);
+      },
       lost: (messages) => effects.dropped(messages),
       changed: () => effects.changed(),
       ended: () => {

@@ -12,7 +12,7 @@ import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import { type CloseReason, type Link, limitOf, type Peer, type Pipe, type ReceiveMarks } from "./pipe.js";
-import { WIRE_NAMES } from "./routing/routing.js";
+import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { PortLink } from "./threads/port-link.js";
 import {
@@ -290,7 +290,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   inprocDescribe(): Description {
     const { options, property, type } = this.#state;
     return {
-      socketType: WIRE_NAMES[type],
+      socketType: wireNameOf(type),
       // Memory of its own: a view's whole memory is copied to another thread.
       identity: Uint8Array.from(identityOf(options)),
       property: property === undefined ? undefined : { name: property.name, value: property.value },
@@ -455,7 +455,7 @@ export class InprocPeers implements InprocTarget<InprocDial> {
   #asPeer(of: InprocPeers): Peer {
     const [own, theirs] = [this.#state.property, of.#state.property];
     return {
-      socketType: WIRE_NAMES[this.#state.type],
+      socketType: wireNameOf(this.#state.type),
       identity: identityOf(this.#state.options),
       commands: true,
       property: own?.name === theirs?.name ? own?.value : undefined,

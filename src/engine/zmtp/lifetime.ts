@@ -8,6 +8,8 @@
  * allows. When the program calls `process.exit`, nothing can be waited for: what a connection can take at once is handed to
  * the kernel. If the process does not end for a while, a warning names the cause, as that of the package `zeromq` does.
  */
+
+import type { OptionValues } from "../../core/option-table.js";
 import type { EngineEventLoop } from "../engine.js";
 
 /** The longest delay of a timer, in ms. */
@@ -74,20 +76,70 @@ export class EventLoopRef implements EngineEventLoop {
 
 function nothing(): void {}
 
-/** A socket that may have something to send at the end. */
-export interface Ending {
-  /** Closes if messages wait, and holds the process until they have left. */
-  lastChance(): void;
+/** What a socket has at its process's end. */
+interface EndingSocket {
+  readonly options: Readonly<Pick<OptionValues, "linger">>;
+  stats(): { readonly queuedOut?: number | undefined };
+  close(linger: number): Promise<unknown>;
+}
+
+/** A socket that may have something to send at the end of its process; made with it, and gone with it. */
+export class ProcessEnd {
+  readonly #socket: EndingSocket;
+  readonly #state: { readonly closing: boolean };
+  readonly #pipes: Iterable<{ flush(): void }>;
+  readonly #blocky: () => boolean;
+  readonly #ref = new WeakRef<ProcessEnd>(this);
+  #ending = false;
+
+  /** @param blocky what the option of the socket's context is */
+  constructor(
+    socket: EndingSocket,
+    state: { readonly closing: boolean },
+    pipes: Iterable<{ flush(): void }>,
+    blocky: () => boolean,
+  ) {
+    this.#socket = socket;
+    this.#state = state;
+    this.#pipes = pipes;
+    this.#blocky = blocky;
+    if (open.size === 0) {
+      process.on("beforeExit", beforeExit);
+      process.on("exit", exit);
+    }
+    open.add(this.#ref);
+    forgotten.register(this, this.#ref, this.#ref);
+  }
+
+  /** The program has ended except for this: the socket closes, and holds the process until its messages have left. */
+  lastChance(): void {
+    const { linger } = this.#socket.options;
+    if (linger === 0 || this.#state.closing || this.#socket.stats().queuedOut === 0) return;
+    this.#ending = true;
+    void this.#socket.close(linger);
+  }
+
   /** Whether it holds the process at its end; with what its context's option `blocky` is. */
-  readonly ending: { readonly blocky: boolean } | undefined;
+  get ending(): { readonly blocky: boolean } | undefined {
+    return this.#ending ? { blocky: this.#blocky() } : undefined;
+  }
+
   /** Hands to the kernel what it takes at once. */
-  lastFlush(): void;
+  lastFlush(): void {
+    for (const pipe of this.#pipes) pipe.flush();
+  }
+
+  /** The socket is closed. */
+  forget(): void {
+    forgotten.unregister(this.#ref);
+    drop(this.#ref);
+  }
 }
 
 /** Held weakly: a socket that the program forgot, and that has no peers, can be collected. */
-const open = new Set<WeakRef<Ending>>();
+const open = new Set<WeakRef<ProcessEnd>>();
 
-const forgotten = new FinalizationRegistry<WeakRef<Ending>>((socket) => drop(socket));
+const forgotten = new FinalizationRegistry<WeakRef<ProcessEnd>>((socket) => drop(socket));
 
 function beforeExit(): void {
   for (const socket of [...open]) socket.deref()?.lastChance();
@@ -111,23 +163,8 @@ function exit(): void {
   for (const socket of open) socket.deref()?.lastFlush();
 }
 
-function drop(socket: WeakRef<Ending>): void {
+function drop(socket: WeakRef<ProcessEnd>): void {
   if (!open.delete(socket) || open.size > 0) return;
   process.off("beforeExit", beforeExit);
   process.off("exit", exit);
-}
-
-/** @returns call it when the socket is closed */
-export function atProcessEnd(socket: Ending): () => void {
-  if (open.size === 0) {
-    process.on("beforeExit", beforeExit);
-    process.on("exit", exit);
-  }
-  const ref = new WeakRef(socket);
-  open.add(ref);
-  forgotten.register(socket, ref, ref);
-  return () => {
-    forgotten.unregister(ref);
-    drop(ref);
-  };
 }

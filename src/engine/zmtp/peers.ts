@@ -32,7 +32,7 @@ import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
 import { type CloseReason, type Peer, Pipe } from "./pipe.js";
 import { ReceiveBudget } from "./receive-budget.js";
-import { FITS, WIRE_NAMES } from "./routing/routing.js";
+import { fits, wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 
 /** Bytes of a peer's property; a longer one is ignored. */
@@ -149,12 +149,12 @@ export class Peers implements PeerProperties {
     const { type, routing } = this.#state;
     // A peer that names no type may be anything, as libzmq has it.
     const isRaw = type === "Stream" || type === "Datagram"; // They have no handshakes.
-    const fits = isRaw || peer.socketType === "" || FITS[type].includes(peer.socketType);
-    if (fits) return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
+    if (isRaw || peer.socketType === "" || fits(type, peer.socketType))
+      return pipe?.leaving === undefined ? routing.refuse(peer, pipe) : undefined;
     return {
       kind: "protocol",
       code: "ERR_ZMTP_INVALID_METADATA",
-      message: `a ${WIRE_NAMES[type]} cannot talk to a ${peer.socketType.replace(/[^ -~]/g, "?").slice(0, 40)}`,
+      message: `a ${wireNameOf(type)} cannot talk to a ${peer.socketType.replace(/[^ -~]/g, "?").slice(0, 40)}`,
     };
   }
 

@@ -7,7 +7,7 @@
  */
 
 import { hideSecrets, type OptionValues } from "../../core/option-table.js";
-import { type SocketType, type SocketTypeName, SocketType as Types } from "../../core/socket-type.js";
+import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type {
   DirectedSending,
   EngineCloseResult,
@@ -27,15 +27,16 @@ import type {
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import { Admission } from "./admission.js";
-import { Closing, Retiring, type SocketParts } from "./closing.js";
+import { Closing, type SocketParts } from "./closing.js";
 import { Connections } from "./connections.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
-import { atProcessEnd, type Ending, EventLoopRef } from "./lifetime.js";
+import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { assertSupported, warnOfOption } from "./option-checks.js";
 import { completeOptions, isMark, setOption } from "./options.js";
 import { Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
+import { retirementOf } from "./retiring.js";
 
 import { createRouting } from "./routing/create.js";
 import type { Routing, RoutingEffects } from "./routing/routing.js";
@@ -43,12 +44,7 @@ import type { SocketEffects, SocketState } from "./socket-state.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
-const TYPE_NAMES = Object.fromEntries(Object.entries(Types).map(([name, type]) => [type, name])) as Record<
-  SocketType,
-  SocketTypeName
->;
-
-export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, Ending {
+export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopRef;
@@ -59,18 +55,16 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
   readonly properties: PeerProperties;
-  readonly retirement: Retirement;
+  readonly retirement: Retirement | undefined;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #parts: SocketParts;
   readonly #onClosed: () => void;
-  readonly #blocky: () => boolean;
-  #ending = false;
   #wantsRead = false;
   #wantsWrite = false;
-  readonly #forget: () => void;
+  readonly #processEnd: ProcessEnd | undefined;
   #closing: Closing | undefined = undefined;
   readonly #dropped = dropCounters(ENGINE_DROP_REASONS);
 
@@ -88,8 +82,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
     this.options = hideSecrets(completeOptions(options));
     this.#listener = listener;
     this.#onClosed = onClosed;
-    this.#blocky = blocky;
-    const typeName = TYPE_NAMES[type];
+    const typeName = socketTypeName(type) as SocketTypeName;
     const routing = createRouting(typeName, this);
     this.#routing = routing;
     this.subscriptions = routing.subscriptions;
@@ -120,8 +113,10 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
     this.#parts = { state: this.#state, peers: this.#peers, connections, endpoints: this.endpoints };
     this.properties = this.#peers;
     this.policing = connections;
-    this.retirement = new Retiring(this.#parts);
-    this.#forget = platform.outlastsProgram ? atProcessEnd(this) : () => undefined;
+    this.retirement = retirementOf(this.#parts);
+    this.#processEnd = platform.outlastsProgram
+      ? new ProcessEnd(this, this.#state, this.#peers.pipes, blocky)
+      : undefined;
     this.eventLoop = new EventLoopRef(
       () => this.#wantsRead || this.#wantsWrite || this.endpoints.bound > 0 || this.#closing !== undefined,
     );
@@ -185,7 +180,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
     return new Promise((resolve) => {
       this.#closing = new Closing(this.#parts, linger, (result) => {
         this.#closing = undefined;
-        this.#forget();
+        this.#processEnd?.forget();
         this.eventLoop.end();
         this.#onClosed();
         resolve(result);
@@ -193,22 +188,6 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects, 
       this.eventLoop.changed();
       this.#closing.start();
     });
-  }
-
-  /** The program has ended except for this: the socket closes, and holds the process until its messages have left. */
-  lastChance(): void {
-    const linger = this.options.linger;
-    if (linger === 0 || this.#closing !== undefined || this.stats().queuedOut === 0) return;
-    this.#ending = true;
-    void this.close(linger);
-  }
-
-  get ending(): { readonly blocky: boolean } | undefined {
-    return this.#ending && this.#closing !== undefined ? { blocky: this.#blocky() } : undefined;
-  }
-
-  lastFlush(): void {
-    for (const pipe of this.#peers.pipes) pipe.flush();
   }
 
   routingOnReadable(): void {

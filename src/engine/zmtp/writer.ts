@@ -6,9 +6,9 @@
  *         -> not all: blocked, until the stream has called back
  *         -> nothing left: onEmpty
  */
-import { forbidTransfer } from "../../core/memory.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
+import { pinSegments, writePlain } from "./plain-write.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 
 /** Bytes handed to the kernel at once, and so what is in flight when a connection is lost. */
@@ -102,24 +102,12 @@ export class PipeWriter {
   }
 
   #give(segments: readonly Segment[]): void {
-    const socket = this.#socket;
-    if (this.#seal !== undefined) {
-      socket.write(this.#seal(segments), this.#socketOnWritten);
-      return;
-    }
-    const last = segments.length - 1;
-    if (last > 0) socket.cork();
-    for (let i = 0; i <= last; i++) {
-      const { bytes, start, end } = segments[i] as Segment;
-      socket.write(bytes.subarray(start, end), i === last ? this.#socketOnWritten : undefined);
-    }
-    if (last > 0) socket.uncork();
+    if (this.#seal === undefined) writePlain(this.#socket, segments, this.#socketOnWritten);
+    else this.#socket.write(this.#seal(segments), this.#socketOnWritten);
   }
 
-  /** The kernel goes on reading the program's memory: transferred and freed, it would be anybody's that is sent. */
   #pin(): void {
-    if (this.#seal !== undefined) return;
-    for (const { memory, bytes } of this.#pipe.out.inFlight) if (memory === undefined) forbidTransfer(bytes);
+    if (this.#seal === undefined) pinSegments(this.#pipe.out.inFlight);
   }
 
   #socketOnWritten = (): void => {

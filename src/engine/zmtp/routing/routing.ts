@@ -47,9 +47,9 @@ export abstract class Routing {
   /** All pipes that have not ended. */
   protected readonly pipes = new Set<Pipe>();
   /** Received messages that were thrown away, because the socket type has no use for them. */
-  #invalid = 0;
+  invalid = 0;
   /** Datagrams for which there was no room. */
-  #overflowed = 0;
+  overflowed = 0;
   /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
   #orphanedPipes: Pipe[] = [];
   #mostOrphanedPipes = 16;
@@ -135,14 +135,6 @@ export abstract class Routing {
   /** SUBSCRIBE or CANCEL has come. */
   command(_pipe: Pipe, _body: Buffer): void {}
 
-  get invalid(): number {
-    return this.#invalid;
-  }
-
-  get overflowed(): number {
-    return this.#overflowed;
-  }
-
   /** Replies to requests that were given up (REQ); they were thrown away. */
   get late(): number {
     return 0;
@@ -150,27 +142,19 @@ export abstract class Routing {
 
   /** A received message does not have the frames that the socket type asks for: it is counted, reported and thrown away. */
   protected refuseMessage(why: string): void {
-    this.#invalid += 1;
-    this.#report("frames", why);
+    this.invalid += 1;
+    this.report("frames", why);
   }
 
-  #report(reason: InvalidReason, why: string): void {
+  /** One was thrown away, and is counted. */
+  report(reason: InvalidReason, why: string): void {
     const error = new InvalidMessageError(why);
     // Not now: a listener may receive or close, in the middle of the receive that has come upon it.
     queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason, error }));
   }
 
-  /** Whether messages of a group are wanted (DISH over datagrams). */
-  wants(_group: Buffer): boolean {
-    return true;
-  }
-
-  /** A datagram was thrown away. @param why for an event; `undefined`: it is counted only */
-  refuseDatagram(reason: "frames" | "full", why: string | undefined): void {
-    if (reason === "full") this.#overflowed += 1;
-    else this.#invalid += 1;
-    if (why !== undefined) this.#report(reason, why);
-  }
+  /** Whether datagrams of a group are wanted (DISH); absent: all are. */
+  wants?(group: Buffer): boolean;
 
   /** A socket type of single frames has received a message of others. */
   protected refuseFrames(frames: number): void {
@@ -195,50 +179,38 @@ export abstract class Routing {
   }
 }
 
-/** Socket types, as their READY says them, that may talk to each other (37/ZMTP, The Socket-Type Property). */
-export const FITS: Readonly<Record<Exclude<SocketTypeName, "Stream" | "Datagram">, readonly string[]>> = {
-  Pair: ["PAIR"],
-  Publisher: ["SUB", "XSUB"],
-  XPublisher: ["SUB", "XSUB"],
-  Subscriber: ["PUB", "XPUB"],
-  XSubscriber: ["PUB", "XPUB"],
-  Push: ["PULL"],
-  Pull: ["PUSH"],
-  Request: ["REP", "ROUTER"],
-  Reply: ["REQ", "DEALER"],
-  Dealer: ["REP", "DEALER", "ROUTER"],
-  Router: ["REQ", "DEALER", "ROUTER"],
-  Client: ["SERVER"],
-  Server: ["CLIENT"],
-  Radio: ["DISH"],
-  Dish: ["RADIO"],
-  Scatter: ["GATHER"],
-  Gather: ["SCATTER"],
-  Peer: ["PEER"],
-  Channel: ["CHANNEL"],
+/** The name of each socket type in READY, and those of the types that it may talk to (37/ZMTP, The Socket-Type Property). */
+const READY: Readonly<Record<SocketTypeName, string>> = {
+  Pair: "PAIR PAIR",
+  Publisher: "PUB SUB XSUB",
+  XPublisher: "XPUB SUB XSUB",
+  Subscriber: "SUB PUB XPUB",
+  XSubscriber: "XSUB PUB XPUB",
+  Push: "PUSH PULL",
+  Pull: "PULL PUSH",
+  Request: "REQ REP ROUTER",
+  Reply: "REP REQ DEALER",
+  Dealer: "DEALER REP DEALER ROUTER",
+  Router: "ROUTER REQ DEALER ROUTER",
+  Client: "CLIENT SERVER",
+  Server: "SERVER CLIENT",
+  Radio: "RADIO DISH",
+  Dish: "DISH RADIO",
+  Scatter: "SCATTER GATHER",
+  Gather: "GATHER SCATTER",
+  Peer: "PEER PEER",
+  Channel: "CHANNEL CHANNEL",
+  // They have no handshakes.
+  Stream: "STREAM",
+  Datagram: "DGRAM",
 };
 
-/** The names that go into READY. */
-export const WIRE_NAMES: Readonly<Record<SocketTypeName, string>> = {
-  Pair: "PAIR",
-  Publisher: "PUB",
-  Subscriber: "SUB",
-  Request: "REQ",
-  Reply: "REP",
-  Dealer: "DEALER",
-  Router: "ROUTER",
-  Pull: "PULL",
-  Push: "PUSH",
-  XPublisher: "XPUB",
-  XSubscriber: "XSUB",
-  Stream: "STREAM",
-  Client: "CLIENT",
-  Server: "SERVER",
-  Radio: "RADIO",
-  Dish: "DISH",
-  Scatter: "SCATTER",
-  Gather: "GATHER",
-  Datagram: "DGRAM",
-  Peer: "PEER",
-  Channel: "CHANNEL",
-};
+/** The name that goes into READY. */
+export function wireNameOf(type: SocketTypeName): string {
+  return READY[type].split(" ")[0] as string;
+}
+
+/** Whether a type may talk to a peer whose READY has this name. */
+export function fits(type: SocketTypeName, peer: string): boolean {
+  return READY[type].split(" ").indexOf(peer, 1) > 0;
+}

@@ -145,7 +145,7 @@ export class PortLink implements Link, PortSink {
     const bytes = Buffer.from(memory);
     // Its frames share it.
     forbidTransfer(bytes);
-    this.#came += bytes.readUInt32LE(0);
+    this.#came += new DataView(memory).getUint32(0, true);
     this.#cameBytes += bytes.length - BATCH_HEADER;
     const pipe = this.#pipe;
     const fault = pipe.in.push(bytes, BATCH_HEADER);
@@ -193,7 +193,7 @@ export class PortLink implements Link, PortSink {
       messages += segment.messages;
     }
     const memory = allocateTransferable(size);
-    memory.writeUInt32LE(messages, 0);
+    new DataView(memory.buffer).setUint32(0, messages, true);
     let at = BATCH_HEADER;
     for (let i = 0; i < segments.length; i++) {
       const { bytes, start, end } = segments[i] as Segment;

@@ -1,0 +1,2 @@
+/** No patterns; stands in for engine/zmtp/retiring.ts. */
+export function retirementOf(): undefined {}

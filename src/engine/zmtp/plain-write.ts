@@ -1,0 +1,24 @@
+/** Segments that go to the kernel as they are; a page's frames are copied into messages of a WebSocket (rolldown.config.js). */
+import { forbidTransfer } from "../../core/memory.js";
+import type { Segment } from "./codec/out-queue.js";
+import type { ByteStream } from "./transport/byte-stream.js";
+
+/** Writes them at once. @param onWritten called when all have been taken */
+export function writePlain(
+  socket: ByteStream,
+  segments: readonly Segment[],
+  onWritten: (error?: Error | null) => void,
+): void {
+  const last = segments.length - 1;
+  if (last > 0) socket.cork();
+  for (let i = 0; i <= last; i++) {
+    const { bytes, start, end } = segments[i] as Segment;
+    socket.write(bytes.subarray(start, end), i === last ? onWritten : undefined);
+  }
+  if (last > 0) socket.uncork();
+}
+
+/** The kernel goes on reading the program's memory: transferred and freed, it would be anybody's that is sent. */
+export function pinSegments(segments: readonly Segment[]): void {
+  for (const { memory, bytes } of segments) if (memory === undefined) forbidTransfer(bytes);
+}
