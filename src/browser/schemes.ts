@@ -11,14 +11,7 @@ const MAX_INPROC_NAME = 255;
 /** HOST, PORT, and a path of what needs no escaping (RFC 3986, Path), with a query. */
 const ADDRESS = /^(\[[^\]]+\]|[^[\]:;/?#*]+):(\d{1,5})([/?][\w.~!$&'()*+,;=:@%/?-]*)?$/;
 
-const NO_TCP = "a page has no sockets of TCP; a peer that binds ws:// or wss:// is within its reach";
-const REFUSED: Readonly<Record<string, string>> = {
-  tcp: NO_TCP,
-  tls: NO_TCP,
-  ipc: "a page has no local sockets; inproc:// reaches sockets of pages and workers",
-  inproc: 'a page has it after: import { enableInproc } from "shoal/browser/inproc"; enableInproc()',
-  udp: "a page has no datagrams",
-};
+const NO_INPROC = 'a page has it after: import { enableInproc } from "shoal/browser/inproc"; enableInproc()';
 
 /** The host of an endpoint of a WebSocket, without brackets. */
 export function hostOf(endpoint: string): string {
@@ -39,10 +32,10 @@ export function checkEndpoint(
   if (name === "" || name === endpoint || endpoint.includes("\0"))
     throw badEndpoint(endpoint, `expected TRANSPORT://ADDRESS with one of ${transports.join(", ")}`);
   if (!transports.includes(name)) {
-    const reason = Object.hasOwn(REFUSED, name) ? `; ${REFUSED[name]}` : "";
+    const reason = name === "inproc" ? NO_INPROC : "a page reaches peers that bind ws:// or wss://";
     throw new TransportError(
       "EPROTONOSUPPORT",
-      `Endpoint ${JSON.stringify(endpoint)}: this engine's transports are ${transports.join(", ")}${reason}`,
+      `Endpoint ${JSON.stringify(endpoint)}: this engine's transports are ${transports.join(", ")}; ${reason}`,
       { endpoint },
     );
   }

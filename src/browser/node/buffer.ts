@@ -98,10 +98,6 @@ class Bytes extends Uint8Array {
     return viewOn(this).getUint32(at);
   }
 
-  readUInt32LE(at = 0): number {
-    return viewOn(this).getUint32(at, true);
-  }
-
   writeUInt8(value: number, at = 0): number {
     viewOn(this).setUint8(at, value);
     return at + 1;
@@ -114,11 +110,6 @@ class Bytes extends Uint8Array {
 
   writeUInt32BE(value: number, at = 0): number {
     viewOn(this).setUint32(at, value);
-    return at + 4;
-  }
-
-  writeUInt32LE(value: number, at = 0): number {
-    viewOn(this).setUint32(at, value, true);
     return at + 4;
   }
 

@@ -13,8 +13,6 @@ type Handle = number & { ref?(): void; unref?(): void };
 interface Platform {
   setTimeout(call: () => void, delay: number): Handle;
   clearTimeout(handle: Handle | undefined): void;
-  setInterval(call: () => void, delay: number): Handle;
-  clearInterval(handle: Handle | undefined): void;
   setImmediate?(call: () => void): unknown;
 }
 
@@ -23,21 +21,17 @@ const platform = globalThis as unknown as Platform;
 class Timer {
   readonly #call: () => void;
   readonly #delay: number;
-  readonly #repeats: boolean;
   #handle: Handle | undefined;
   #isRef = true;
 
-  constructor(call: () => void, delay: number, repeats: boolean) {
+  constructor(call: () => void, delay: number) {
     this.#call = call;
     this.#delay = delay;
-    this.#repeats = repeats;
     this.#start();
   }
 
   #start(): void {
-    this.#handle = this.#repeats
-      ? platform.setInterval(this.#call, this.#delay)
-      : platform.setTimeout(this.#call, this.#delay);
+    this.#handle = platform.setTimeout(this.#call, this.#delay);
     if (!this.#isRef) this.#handle.unref?.();
   }
 
@@ -53,10 +47,6 @@ class Timer {
     return this;
   }
 
-  hasRef(): boolean {
-    return this.#isRef;
-  }
-
   refresh(): this {
     this.stop();
     this.#start();
@@ -64,17 +54,20 @@ class Timer {
   }
 
   stop(): void {
-    if (this.#repeats) platform.clearInterval(this.#handle);
-    else platform.clearTimeout(this.#handle);
+    platform.clearTimeout(this.#handle);
   }
 }
 
 export function setTimeout(call: Call, delay = 1, ...args: unknown[]): Timer {
-  return new Timer(args.length === 0 ? (call as () => void) : () => call(...args), delay, false);
+  return new Timer(args.length === 0 ? (call as () => void) : () => call(...args), delay);
 }
 
 export function setInterval(call: Call, delay = 1, ...args: unknown[]): Timer {
-  return new Timer(args.length === 0 ? (call as () => void) : () => call(...args), delay, true);
+  const timer = setTimeout(() => {
+    timer.refresh();
+    call(...args);
+  }, delay);
+  return timer;
 }
 
 export function clearTimeout(timer: Timer | undefined): void {
