@@ -142,7 +142,7 @@ export class IncomingItems {
     const stamp = this.#retained.seen(incoming.stamp, this.#state.effects.wall());
     const data = Buffer.from(reader.rest());
     const value = { topic: plan.topic, node: origin, client, subtopic, stamp, data };
-    const reason = this.#retention.onValue(from, request, value);
+    const reason = this.#retention.onValue(from, request, value, stamp !== incoming.stamp);
     if (reason !== undefined) return this.#state.refuse(reason);
     // Values are queued for the subscription that asked: what the node gives is bounded by its link.
     return this.#deliveries.isFull ? this.#deliveries.drained() : undefined;

@@ -295,8 +295,13 @@ export class Retention {
         given.set(value.topic, value.stamp);
   }
 
-  /** Keeps a value that is an answer, and gives it to those that have not got it. @returns why it is refused */
-  onValue(from: string, request: number, value: RetainedValue): string | undefined {
+  /**
+   * Keeps a value that is an answer, and gives it to those that have not got it.
+   *
+   * @param isAhead its stamp was too far ahead, and is that of this moment: what is the same but for that is no later one
+   * @returns why it is refused
+   */
+  onValue(from: string, request: number, value: RetainedValue, isAhead: boolean): string | undefined {
     const { topic } = value;
     const question = this.#questions.get(request);
     const sync = this.#sync.get(request);
@@ -307,8 +312,10 @@ export class Retention {
     if (readers.length === 0) return undefined;
     const known = this.#values.get(topic);
     const mayBeEvicted = known === undefined && this.#values.mayBeEvicted(value);
-    if (!this.#values.keep(value)) {
-      if (question !== undefined && known !== undefined && compareValues(value, known) === 0)
+    const isSame =
+      isAhead && known !== undefined && compareValues({ ...value, stamp: known.stamp }, known) === 0;
+    if (isSame || !this.#values.keep(value)) {
+      if (question !== undefined && known !== undefined && (isSame || compareValues(value, known) === 0))
         this.#confirm(question, known);
       return undefined;
     }

@@ -9,7 +9,7 @@ import fc from "../../support/properties.js";
 import { type Reader, type RetainedNode, RetainedWorld } from "./retained-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
-const RUNS = LONG ? 20_000 : 1_000;
+const RUNS = LONG ? 20_000 : 3_000;
 const TOPICS = ["t/1", "t/2"];
 const FILTERS = ["t/1", "t/+", "#"];
 
@@ -76,9 +76,12 @@ function run(world: RetainedWorld, step: Act): void {
     case "heal":
       world.heal();
       return;
-    case "lose":
-      if (at(step.node) !== at(step.other)) at(step.node).lose(at(step.other), "lost");
+    case "lose": {
+      // Also one that was killed: the others lose it at other times.
+      const other = world.nodes[step.other % world.nodes.length] as RetainedNode;
+      if (at(step.node) !== other) at(step.node).lose(other, "lost");
       return;
+    }
     case "kill":
       if (running.length > 2) world.kill(at(step.node), step.lost);
       return;
@@ -117,6 +120,15 @@ function values(world: RetainedWorld, topic: string): string[] {
   return readers
     .filter(({ filter }) => matches(filter, topic))
     .map(({ got }) => got.get(topic)?.at(-1) ?? "");
+}
+
+/** All that is under way has arrived, also what waits for an interval. */
+async function arrived(world: RetainedWorld): Promise<void> {
+  for (let i = 0; i < 4; i++) {
+    while (world.deliver(0)) await world.pause();
+    await world.pause();
+    if (i === 1) vi.advanceTimersByTime(1_000);
+  }
 }
 
 /** No node keeps copies up to date for any subscription any longer. */
@@ -228,6 +240,89 @@ describe("retained values, whatever happens", () => {
     await world.converge();
     expect(values(world, "t/1")).toEqual(["2", "2"]);
     expect(values(world, "t/2")).toEqual(["1", "1"]);
+    await world.close();
+  });
+
+  test("what a publisher sent to some nodes reaches the others, in whatever order they lose it", async () => {
+    for (const isLate of [true, false]) {
+      const world = new RetainedWorld(1_000);
+      const nodes = [0, 0, 0].map((skew) => world.add(skew));
+      const [publisher, one, other] = nodes as [RetainedNode, RetainedNode, RetainedNode];
+      for (const node of [one, other]) node.read("#");
+      await world.converge();
+      world.publish(publisher, "t/1");
+      publisher.streams.delete(other.id);
+      await arrived(world);
+      publisher.isRunning = false;
+      for (const node of isLate ? [one, other] : [other, one]) {
+        expect(values(world, "t/1").sort()).toEqual(["", "0"]);
+        node.lose(publisher, "lost");
+        await arrived(world);
+      }
+      expect(values(world, "t/1")).toEqual(["0", "0"]);
+      await world.close();
+    }
+  });
+
+  test("what comes from a publisher after it was lost reaches the others", async () => {
+    const world = new RetainedWorld(1_000);
+    const nodes = [0, 0, 0].map((skew) => world.add(skew));
+    const [publisher, one, other] = nodes as [RetainedNode, RetainedNode, RetainedNode];
+    for (const node of [one, other]) node.read("#");
+    await world.converge();
+    world.publish(publisher, "t/1");
+    const [late] = publisher.streamTo(one.id).items.splice(0);
+    publisher.streams.clear();
+    world.kill(publisher, 0);
+    await world.converge();
+    if (late !== undefined) one.take(publisher, late);
+    await arrived(world);
+    expect(values(world, "t/1")).toEqual(["0", "0"]);
+    await world.close();
+  });
+
+  test("a value whose stamp is too far ahead comes once, however often nodes compare", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, reader] = [world.add(600_000), world.add(0)];
+    await world.converge();
+    world.publish(publisher, "t/1");
+    for (let i = 0; i < 3; i++) {
+      reader.read("#");
+      await world.converge();
+      reader.lose(publisher, "lost");
+      await arrived(world);
+      world.wall += 1_000;
+    }
+    await world.converge();
+    expect(reader.readers.map(({ got }) => got.get("t/1"))).toEqual([["0"], ["0"], ["0"]]);
+    await world.close();
+  });
+
+  test("what a node handed on before it was lost reaches those that never met it", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, relay] = [world.add(0), world.add(0)];
+    relay.read("#");
+    await world.converge();
+    world.publish(publisher, "t/1");
+    await world.converge();
+    world.kill(publisher, 0);
+    await world.converge();
+    const [one, other] = [world.add(0), world.add(0)];
+    const meet = async (first: RetainedNode, second: RetainedNode): Promise<void> => {
+      first.meet(second);
+      second.meet(first);
+      await arrived(world);
+    };
+    for (const node of [one, other]) node.read("#");
+    await meet(one, other);
+    await meet(relay, one);
+    relay.isRunning = false;
+    await arrived(world);
+    const [, ...readers] = world.readers;
+    expect(readers.map(({ got }) => got.size)).toEqual([1, 0]);
+    one.lose(relay, "lost");
+    await arrived(world);
+    expect(readers.map(({ got }) => got.get("t/1"))).toEqual([["0"], ["0"]]);
     await world.close();
   });
 

@@ -172,10 +172,13 @@ export class RetainedNode {
     this.world.readers.push(reader);
   }
 
-  /** What it subscribes to is on its way to all that it sees. */
-  announce(): void {
-    const bytes = Buffer.from(JSON.stringify([...this.filters]));
-    for (const { id } of this.sees) this.streamTo(id).items.push({ kind: MessageKind.ROUTES, bytes });
+  /** What it subscribes to is on its way to all that it sees. @param isNews to those alone that do not know it */
+  announce(isNews = false): void {
+    const text = JSON.stringify([...this.filters]);
+    const bytes = Buffer.from(text);
+    for (const other of this.sees)
+      if (!isNews || JSON.stringify(other.interest.get(this.id)) !== text)
+        this.streamTo(other.id).items.push({ kind: MessageKind.ROUTES, bytes });
   }
 
   /** It sees another one as live, whose interest it does not know. */
@@ -267,12 +270,14 @@ export class RetainedWorld {
   /** Streams in which something can travel. */
   #moving(): { from: RetainedNode; to: RetainedNode; stream: Stream }[] {
     const moving = [];
+    const { running } = this;
     for (const from of this.nodes)
-      for (const to of this.running) {
+      for (const to of running) {
         const stream = from.streams.get(to.id);
         if (stream === undefined || stream.items.length === 0) continue;
         // A stranger's greeting waits until it is known.
-        if (to.sees.has(from) && !this.#cuts.has(`${from.id} ${to.id}`)) moving.push({ from, to, stream });
+        const isCut = this.#cuts.size > 0 && this.#cuts.has(`${from.id} ${to.id}`);
+        if (to.sees.has(from) && !isCut) moving.push({ from, to, stream });
       }
     return moving;
   }
@@ -315,7 +320,7 @@ export class RetainedWorld {
         }
     for (const node of running) for (const other of running) if (other !== node) node.meet(other);
     for (let quiet = 0; quiet < 3; ) {
-      for (const node of running) node.announce();
+      for (const node of running) node.announce(true);
       let moved = 0;
       for (let i = 0; i < 10_000; i++) {
         if (!this.deliver(i)) {
@@ -325,8 +330,7 @@ export class RetainedWorld {
         }
         moved += 1;
       }
-      // The announcements alone.
-      quiet = moved > running.length * (running.length - 1) ? 0 : quiet + 1;
+      quiet = moved > 0 ? 0 : quiet + 1;
       vi.advanceTimersByTime(1_500);
       await this.pause();
     }
