@@ -136,8 +136,9 @@ export const MAX_SYNCS = 8;
 export const MAX_DIGEST_BITS = 12;
 export const MAX_ASK_FILTERS = 1_024;
 export const MAX_ASK_BYTES = 65_536;
-/** Questions for retained values that one other node may have waiting here, and bytes of them. */
+/** Questions for retained values that one other node may have waiting here, and filters and bytes of them. */
 export const MAX_ANSWERS = 1_024;
+export const MAX_ANSWER_FILTERS = 4_096;
 export const MAX_ANSWER_BYTES = 1_048_576;
 /** ms between two events about drops of one cause, and causes that have events at once. */
 export const DROP_INTERVAL = 1_000;

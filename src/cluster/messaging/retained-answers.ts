@@ -12,7 +12,7 @@
  */
 import { systemClock } from "../../core/clock.js";
 import { TurnBudget } from "../../core/turn-budget.js";
-import { ASKED_TIME, MAX_ANSWER_BYTES, MAX_ANSWERS } from "./bounds.js";
+import { ASKED_TIME, MAX_ANSWER_BYTES, MAX_ANSWER_FILTERS, MAX_ANSWERS } from "./bounds.js";
 import { encodeName, encodePublish } from "./items.js";
 import type { RetainedValue, RetainedValues } from "./retained.js";
 import { BucketSums, bucketOf, fingerprintOf } from "./retained-digest.js";
@@ -23,9 +23,10 @@ import { matches } from "./topics.js";
 /** ms of looking for values between two turns of the event loop. */
 const ANSWER_TIME = 1;
 
-/** What a node asks of this one, and bytes of that. */
+/** What a node asks of this one, and how much that is. */
 interface Answers {
   readonly waiting: { readonly ask: Ask; readonly bytes: number }[];
+  filters: number;
   bytes: number;
 }
 
@@ -69,9 +70,12 @@ export class RetainedAnswers {
   /** @param bytes of the item @returns whether it is answered: otherwise too much waits already */
   onAsk(from: string, ask: Ask, bytes: number): boolean {
     const known = this.#answers.get(from);
-    const answers = known ?? { waiting: [], bytes: 0 };
-    if (answers.waiting.length >= MAX_ANSWERS || answers.bytes + bytes > MAX_ANSWER_BYTES) return false;
+    const answers = known ?? { waiting: [], filters: 0, bytes: 0 };
+    const filters = answers.filters + ask.filters.length;
+    const isMuch = filters > MAX_ANSWER_FILTERS || answers.bytes + bytes > MAX_ANSWER_BYTES;
+    if (isMuch || answers.waiting.length >= MAX_ANSWERS) return false;
     answers.waiting.push({ ask, bytes });
+    answers.filters = filters;
     answers.bytes += bytes;
     if (ask.isInterest) for (const filter of ask.filters) this.#keepAsked(from, filter);
     if (known !== undefined) return true;
@@ -97,6 +101,7 @@ export class RetainedAnswers {
       await this.#answer(to, answers, first.ask);
       if (this.#answers.get(to) !== answers) return;
       waiting.shift();
+      answers.filters -= first.ask.filters.length;
       answers.bytes -= first.bytes;
     }
     this.#answers.delete(to);
