@@ -2,7 +2,8 @@
  * Patterns in a cluster, found by resolvers: their members are rolled, killed and stopped under load, and others take over. No request
  * fails, and nothing that was acknowledged is lost.
  *
- *   SHOAL_LONG=1     200 blows for each pattern, 10 brokers with 100 workers and 1,000 clients; SHOAL_CHAOS=N: N blows
+ *   (nothing)        three blows, a roll, a kill and a stop, to processes that are members of several patterns at once
+ *   SHOAL_LONG=1     200 blows for each pattern by itself, 10 brokers with 100 workers and 1,000 clients; SHOAL_CHAOS=N: N blows
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,6 +19,7 @@ import {
   EDGE,
   FEDERATION,
   FREELANCE,
+  LARGE_MAJORDOMO,
   LAST_VALUE,
   LOAD_BALANCER,
   MAJORDOMO,
@@ -25,7 +27,7 @@ import {
   TITANIC,
 } from "./cluster-programs.js";
 
-const BLOWS = Number(process.env.SHOAL_CHAOS ?? "") || (LONG ? 200 : 2);
+const BLOWS = Number(process.env.SHOAL_CHAOS ?? "") || (LONG ? 200 : 3);
 const LIMIT = LONG ? 1_800_000 : 90_000;
 
 let crew: Crew;
@@ -47,40 +49,122 @@ function expectAll(counts: LoadCounts, blows: Readonly<Record<Blow, number>>): v
   if (LONG) console.info(`${asked} requests, ${JSON.stringify(blows)}, none failed`);
 }
 
+/** Of those that went in peace each message came, once. */
+function expectSequenced(counts: LoadCounts): void {
+  expect(counts).toMatchObject({ wrong: 0, errors: {} });
+  const { came, twice } = counts.more as { came: Record<string, number>; twice: number };
+  const published = crew.lastLines.flatMap((line) => {
+    const [, id, last] = /^last (\w+) (\d+)$/.exec(line) ?? [];
+    return id === undefined ? [] : [[id, Number(last)]];
+  });
+  expect(twice).toBe(0);
+  expect(published.length).toBeGreaterThanOrEqual(2);
+  expect(published.map(([id]) => [id, came[id as string]])).toEqual(published);
+}
+
+function makeFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), "shoal-crew-"));
+  closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Each process is a member of several, so that each blow hits all of them; the long form has a crew for each pattern. */
+describe.skipIf(LONG)(
+  "members of several patterns at once that are rolled, killed and stopped under load",
+  () => {
+    it("Majordomo, load balancers, a federation and Freelance: each request is answered", {
+      timeout: LIMIT,
+    }, async () => {
+      crewOf("requests");
+      const brokers = [MAJORDOMO.broker, LOAD_BALANCER.broker, FEDERATION.site, FREELANCE.server];
+      await Promise.all([
+        crew.host(
+          "host",
+          3,
+          brokers.map((part) => ({ part })),
+        ),
+        crew.host("worker", 2, [{ part: MAJORDOMO.worker, args: ["1"] }, { part: LOAD_BALANCER.worker }]),
+      ]);
+      const loads = await Promise.all([
+        crew.load(MAJORDOMO.load, "24"),
+        crew.load(LOAD_BALANCER.load),
+        crew.load(FEDERATION.load),
+        crew.load(FREELANCE.load),
+      ]);
+      await crew.trouble(loads, BLOWS, ["host"], 100);
+      await crew.trouble(loads, 1, ["worker"], 100, ["kill"]);
+      for (const running of loads) expectAll(await running.end(), crew.blows);
+      expect(crew.blows).toEqual({ roll: 1, kill: 2, stop: 1 });
+    });
+
+    it("sequenced publishers, last value caches and proxies at an edge: each message comes", {
+      timeout: LIMIT,
+    }, async () => {
+      crewOf("messages");
+      const outside = `${crew.group}-outside`;
+      await crew.host("host", 2, [
+        { part: SEQUENCED.publisher },
+        { part: LAST_VALUE.cache, args: [makeFolder()] },
+        { part: EDGE.edge, args: [outside] },
+      ]);
+      const [sequenced, values, edge] = await Promise.all([
+        crew.load(SEQUENCED.load),
+        crew.load(LAST_VALUE.load),
+        crew.load(EDGE.load, outside),
+      ]);
+      await crew.trouble([sequenced, values, edge], BLOWS, ["host"], 100);
+      const counts = await Promise.all([values.end(), edge.end()]);
+      for (const each of counts) expectAll(each, crew.blows);
+      expect(counts.map(({ more }) => more)).toEqual([{ topics: 40, isThere: true }, { others: 0 }]);
+      for (const each of crew.of("host")) await crew.end(each, true);
+      expectSequenced(await sequenced.end());
+      expect(crew.blows).toEqual({ roll: 1, kill: 1, stop: 1 });
+    });
+  },
+);
+
 describe("members of a cluster that are rolled, killed and stopped under load", () => {
-  it("brokers and workers of Majordomo: each request is answered", { timeout: LIMIT }, async () => {
-    const { broker, worker, load } = MAJORDOMO;
-    crewOf("majordomo");
-    await Promise.all([crew.join("broker", 3, broker), crew.join("worker", 2, worker, "1")]);
-    const running = await crew.load(load, "24");
-    await crew.trouble(running, BLOWS, ["broker", "worker"], 200);
-    expectAll(await running.end(), crew.blows);
-  });
+  it.runIf(LONG)(
+    "brokers and workers of Majordomo: each request is answered",
+    { timeout: LIMIT },
+    async () => {
+      const { broker, worker, load } = MAJORDOMO;
+      crewOf("majordomo");
+      await Promise.all([crew.join("broker", 3, broker), crew.join("worker", 2, worker, "1")]);
+      const running = await crew.load(load, "24");
+      await crew.trouble([running], BLOWS, ["broker", "worker"], 200);
+      expectAll(await running.end(), crew.blows);
+    },
+  );
 
-  it("load balancers and their workers: each request is answered", { timeout: LIMIT }, async () => {
-    const { broker, worker, load } = LOAD_BALANCER;
-    crewOf("balancer");
-    await Promise.all([crew.join("broker", 2, broker), crew.join("worker", 2, worker)]);
-    const running = await crew.load(load);
-    await crew.trouble(running, BLOWS, ["broker", "worker"], 200);
-    expectAll(await running.end(), crew.blows);
-  });
+  it.runIf(LONG)(
+    "load balancers and their workers: each request is answered",
+    { timeout: LIMIT },
+    async () => {
+      const { broker, worker, load } = LOAD_BALANCER;
+      crewOf("balancer");
+      await Promise.all([crew.join("broker", 2, broker), crew.join("worker", 2, worker)]);
+      const running = await crew.load(load);
+      await crew.trouble([running], BLOWS, ["broker", "worker"], 200);
+      expectAll(await running.end(), crew.blows);
+    },
+  );
 
-  it("sites of a federation: each request is answered", { timeout: LIMIT }, async () => {
+  it.runIf(LONG)("sites of a federation: each request is answered", { timeout: LIMIT }, async () => {
     const { site, load } = FEDERATION;
     crewOf("federation");
     await crew.join("site", 3, site);
     const running = await crew.load(load);
-    await crew.trouble(running, BLOWS, ["site"], 200);
+    await crew.trouble([running], BLOWS, ["site"], 200);
     expectAll(await running.end(), crew.blows);
   });
 
-  it("servers of Freelance: each request is answered", { timeout: LIMIT }, async () => {
+  it.runIf(LONG)("servers of Freelance: each request is answered", { timeout: LIMIT }, async () => {
     const { server, load } = FREELANCE;
     crewOf("freelance");
     await crew.join("server", 3, server);
     const running = await crew.load(load);
-    await crew.trouble(running, BLOWS, ["server"], 200);
+    await crew.trouble([running], BLOWS, ["server"], 200);
     expectAll(await running.end(), crew.blows);
   });
 
@@ -97,7 +181,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
       const running = await crew.load(load);
       // What a killed one had is given to another after half a minute.
       const kinds: Blow[] = LONG ? ["roll", "kill", "stop"] : ["roll", "stop"];
-      await crew.trouble(running, BLOWS, ["front", "worker"], 50, kinds);
+      await crew.trouble([running], LONG ? BLOWS : kinds.length, ["front", "worker"], 50, kinds);
       const counts = await running.end();
       expectAll(counts, crew.blows);
       expect(counts.more).toMatchObject({ kept: counts.asked, lost: 0 });
@@ -112,7 +196,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
     await crew.join("server", 3, server);
     const running = await crew.load(load);
     // More than two of the three go one after the other, each when the next one has everything.
-    await crew.trouble(running, BLOWS, ["server"], 100, ["kill", "roll", "kill"]);
+    await crew.trouble([running], BLOWS, ["server"], 100, ["kill", "roll", "kill"]);
     const counts = await running.end();
     expectAll(counts, crew.blows);
     expect(counts.more).toMatchObject({ lost: 0 });
@@ -123,8 +207,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
   }, async () => {
     const { server, load } = CLONE;
     crewOf("both");
-    const folder = mkdtempSync(join(tmpdir(), "shoal-maps-"));
-    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
+    const folder = makeFolder();
     // The first two have the roles before the spare is there.
     await crew.join("first", 2, server, folder);
     const running = await crew.load(load);
@@ -142,55 +225,57 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
     expect(counts.more).toMatchObject({ lost: 0 });
   });
 
-  it("sequenced publishers: a subscriber has every message of those that went in peace, once", {
-    timeout: LIMIT,
-  }, async () => {
-    const { publisher, load } = SEQUENCED;
-    crewOf("sequenced");
-    await crew.join("publisher", 2, publisher);
-    const running = await crew.load(load);
-    await crew.trouble(running, BLOWS, ["publisher"], 100);
-    for (const each of crew.of("publisher")) await crew.end(each, true);
-    const counts = await running.end();
-    expect(counts).toMatchObject({ wrong: 0, errors: {} });
-    const { came, twice } = counts.more as { came: Record<string, number>; twice: number };
-    const published = crew.lastLines.flatMap((line) => {
-      const [, id, last] = /^last (\w+) (\d+)$/.exec(line) ?? [];
-      return id === undefined ? [] : [[id, Number(last)]];
-    });
-    expect(twice).toBe(0);
-    expect(published.length).toBeGreaterThanOrEqual(2);
-    expect(published.map(([id]) => [id, came[id as string]])).toEqual(published);
-  });
+  it.runIf(LONG)(
+    "sequenced publishers: a subscriber has every message of those that went in peace, once",
+    {
+      timeout: LIMIT,
+    },
+    async () => {
+      const { publisher, load } = SEQUENCED;
+      crewOf("sequenced");
+      await crew.join("publisher", 2, publisher);
+      const running = await crew.load(load);
+      await crew.trouble([running], BLOWS, ["publisher"], 100);
+      for (const each of crew.of("publisher")) await crew.end(each, true);
+      expectSequenced(await running.end());
+    },
+  );
 
-  it("last value caches: each value comes by one of them, and a newcomer has the last of each topic", {
-    timeout: LIMIT,
-  }, async () => {
-    const { cache, load } = LAST_VALUE;
-    crewOf("values");
-    const folder = mkdtempSync(join(tmpdir(), "shoal-values-"));
-    closers.push(async () => rmSync(folder, { recursive: true, force: true }));
-    await crew.join("cache", 2, cache, folder);
-    const running = await crew.load(load);
-    await crew.trouble(running, BLOWS, ["cache"], 100);
-    const counts = await running.end();
-    expectAll(counts, crew.blows);
-    expect(counts.more).toEqual({ topics: 40, isThere: true });
-  });
+  it.runIf(LONG)(
+    "last value caches: each value comes by one of them, and a newcomer has the last of each topic",
+    {
+      timeout: LIMIT,
+    },
+    async () => {
+      const { cache, load } = LAST_VALUE;
+      crewOf("values");
+      const folder = makeFolder();
+      await crew.join("cache", 2, cache, folder);
+      const running = await crew.load(load);
+      await crew.trouble([running], BLOWS, ["cache"], 100);
+      const counts = await running.end();
+      expectAll(counts, crew.blows);
+      expect(counts.more).toEqual({ topics: 40, isThere: true });
+    },
+  );
 
-  it("proxies at the edge of a cluster: each message that is routed passes, and no other", {
-    timeout: LIMIT,
-  }, async () => {
-    const { edge, load } = EDGE;
-    crewOf("edge");
-    const outside = `${crew.group}-outside`;
-    await crew.join("edge", 2, edge, outside);
-    const running = await crew.load(load, outside);
-    await crew.trouble(running, BLOWS, ["edge"], 100);
-    const counts = await running.end();
-    expectAll(counts, crew.blows);
-    expect(counts.more).toEqual({ others: 0 });
-  });
+  it.runIf(LONG)(
+    "proxies at the edge of a cluster: each message that is routed passes, and no other",
+    {
+      timeout: LIMIT,
+    },
+    async () => {
+      const { edge, load } = EDGE;
+      crewOf("edge");
+      const outside = `${crew.group}-outside`;
+      await crew.join("edge", 2, edge, outside);
+      const running = await crew.load(load, outside);
+      await crew.trouble([running], BLOWS, ["edge"], 100);
+      const counts = await running.end();
+      expectAll(counts, crew.blows);
+      expect(counts.more).toEqual({ others: 0 });
+    },
+  );
 });
 
 /** The bar, and a smaller form of it. */
@@ -200,7 +285,7 @@ const PROCESSES = LONG ? 4 : 1;
 it(`${BROKERS} brokers, ${WORKERS} workers, ${CLIENTS} clients: all brokers are rolled under load, and no request fails`, {
   timeout: LIMIT,
 }, async () => {
-  const { broker, worker, load } = MAJORDOMO;
+  const { broker, worker, load } = LARGE_MAJORDOMO;
   crewOf("rolled");
   await crew.join("broker", BROKERS, broker);
   await crew.join("worker", PROCESSES, worker, String(WORKERS / PROCESSES));
@@ -211,6 +296,8 @@ it(`${BROKERS} brokers, ${WORKERS} workers, ${CLIENTS} clients: all brokers are 
     await Promise.all(loads.map((running) => running.more(500)));
     await crew.deal("roll", each);
   }
+  // Those that prefer the broker that came last go there.
+  for (const running of loads) running.tell("last");
   await Promise.all(loads.map((running) => running.more(500)));
   const counts = await Promise.all(loads.map((running) => running.end()));
   for (const each of counts) expectAll(each, crew.blows);

@@ -1,4 +1,7 @@
-/** The programs of the chaos tests of patterns in a cluster: each announces itself by its node, and finds the others by resolvers. */
+/**
+ * The programs of the chaos tests of patterns in a cluster: each announces itself by its node, and finds the others by resolvers. Names that they are
+ * found by differ, so that a process can be a member of several patterns.
+ */
 import { load, member } from "../support/cluster-crew.js";
 
 const PATTERNS = (...names: string[]): string => `import { ${names.join(", ")} } from "shoal/patterns";`;
@@ -10,38 +13,56 @@ const DOUBLE = `async ([body]) => {
 /** Asks a client that has \`request(body)\`. */
 const CHECKED = `(n) => request(String(n)).then(([reply]) => String(reply) === String(2 * n))`;
 
-export const MAJORDOMO = {
-  broker: member(
-    PATTERNS("MajordomoBroker"),
-    `const broker = new MajordomoBroker({ heartbeatInterval: 200, queueTimeout: 8_000, maxDeliveries: 20 });
+/** @param heartbeatInterval ms; silence is found after three of them */
+function majordomo(heartbeatInterval: number) {
+  return {
+    broker: member(
+      PATTERNS("MajordomoBroker"),
+      `const broker = new MajordomoBroker({ heartbeatInterval: ${heartbeatInterval}, queueTimeout: 8_000, maxDeliveries: 20 });
 node.announce({ jobs: await broker.bind(${ANY}) }, broker);
 await serve();`,
-  ),
-  /** @argument workers in the process */
-  worker: member(
-    PATTERNS("MajordomoWorker"),
-    `await node.start();
+    ),
+    /** @argument workers in the process */
+    worker: member(
+      PATTERNS("MajordomoWorker"),
+      `await begin();
 for (let i = 0; i < Number(args[0]); i++) {
   const worker = new MajordomoWorker(node.resolver({ has: ["jobs"] }), "double", ${DOUBLE}, {
-    concurrency: 8, heartbeatInterval: 200, reconnectMaxInterval: 400,
+    concurrency: 8, heartbeatInterval: ${heartbeatInterval}, reconnectMaxInterval: 400,
   });
   node.announce({}, worker);
   await worker.ready();
 }
 await serve();`,
-  ),
-  /** @argument clients in the process; each has one request under way */
-  load: load(
-    PATTERNS("MajordomoClient"),
-    `await node.start();
+    ),
+    /**
+     * A line "last": from then on there is enough only when each broker has some of its clients.
+     *
+     * @argument clients in the process; each has one request under way
+     */
+    load: load(
+      PATTERNS("MajordomoClient"),
+      `await node.start();
 const clients = Array.from({ length: Number(args[0]) }, () =>
-  new MajordomoClient(node.resolver({ has: ["jobs"] }), { heartbeatInterval: 200, timeout: 20_000, retries: 9 }));
+  new MajordomoClient(node.resolver({ has: ["jobs"] }), { heartbeatInterval: ${heartbeatInterval}, timeout: 20_000, retries: 9 }));
 await Promise.all(clients.map((client) => client.ready()));
+const brokers = () => new Set(clients.map((client) => client.stats().broker).filter((broker) => broker !== undefined));
+const jobs = node.resolver({ has: ["jobs"] });
+let isLast = false;
+process.stdin.on("data", (text) => (isLast ||= text.includes("last")));
+isCalm = () => !isLast || brokers().size >= jobs.services.length;
 await work(clients.length, async (n, lane) => String(await clients[lane].request("double", String(n))) === String(2 * n));
-const brokers = new Set(clients.map((client) => client.stats().broker));
-await report({ brokers: brokers.size });`,
-  ),
-};
+await report({ brokers: brokers().size });`,
+    ),
+  };
+}
+
+export const MAJORDOMO = majordomo(200);
+/**
+ * For a thousand clients and a hundred workers at each of ten brokers: beats every 200 ms over these 2,000 connections would be 20,000 messages a
+ * second, which take both processors of a small machine, so that silence is found where there is none.
+ */
+export const LARGE_MAJORDOMO = majordomo(2_000);
 
 export const LOAD_BALANCER = {
   broker: member(
@@ -53,7 +74,7 @@ await serve();`,
   ),
   worker: member(
     PATTERNS("PirateWorker"),
-    `await node.start();
+    `await begin();
 node.announce({}, new PirateWorker(node.resolver({ has: ["workers"] }), ${DOUBLE}, {
   dialect: "simple", concurrency: 4, reconnectInterval: 50, reconnectMaxInterval: 400,
 }));
@@ -76,17 +97,17 @@ export const FEDERATION = {
     `const broker = new FederatedBroker(name, { stateInterval: 100, maxDeliveries: 20 });
 const at = {};
 for (const side of ["frontend", "backend", "cloud", "state"]) at[side] = await broker.bind(side, ${ANY});
-await node.start();
+await begin();
 const others = (what) => node.resolver({ has: [what], not: ["self"] });
 broker.join({ cloud: others("cloud"), state: others("state") });
 const worker = new PirateWorker(at.backend, ${DOUBLE}, { dialect: "simple", concurrency: 2 });
-node.announce({ requests: at.frontend, cloud: at.cloud, state: at.state }, {
+node.announce({ sites: at.frontend, cloud: at.cloud, state: at.state }, {
   drain: (options) => broker.drain(options),
   close: async () => { await broker.close(); await worker.close(); },
 });
 await serve();`,
   ),
-  load: LOAD_BALANCER.load,
+  load: LOAD_BALANCER.load.replaceAll('"requests"', '"sites"'),
 };
 
 export const FREELANCE = {
@@ -124,7 +145,7 @@ node.announce({ fronts: endpoint }, {
 });
 await serve();`,
   ),
-  worker: MAJORDOMO.worker.replaceAll('"jobs"', '"fronts"'),
+  worker: { ...MAJORDOMO.worker, body: MAJORDOMO.worker.body.replaceAll('"jobs"', '"fronts"') },
   /** Each request is acknowledged by one front end, and its reply fetched from whichever is asked. */
   load: load(
     PATTERNS("TitanicClient"),
@@ -198,7 +219,7 @@ export const SEQUENCED = {
   publisher: member(
     PATTERNS("SequencedPublisher"),
     `const publisher = new SequencedPublisher({ maxQueue: 1_000_000, markInterval: 100 });
-node.announce({ prices: await publisher.bind(${ANY}), replays: await publisher.bindReplay(${ANY}) }, publisher);
+node.announce({ quotes: await publisher.bind(${ANY}), replays: await publisher.bindReplay(${ANY}) }, publisher);
 let last = 0;
 const timer = setInterval(() => { for (let i = 0; i < 3; i++) last = publisher.publish("price", String(last + 1)); }, 5);
 // It publishes nothing more before it is withdrawn, since its subscribers leave it then.
@@ -220,7 +241,7 @@ const replays = [];
 const replay = (range) => replays.push(subscriber.replay(range).then(({ messages }) => messages.forEach(take)).catch(() => undefined));
 subscriber.events.on("stream:joined-late", replay).on("gap:detected", replay);
 subscriber.subscribe("price");
-subscriber.connect(node.resolver({ has: ["prices"] }), node.resolver({ has: ["replays"] }));
+subscriber.connect(node.resolver({ has: ["quotes"] }), node.resolver({ has: ["replays"] }));
 await work(1, async () => {
   for (const message of await subscriber.receiveMany({ timeout: 500 }).catch(() => [])) take(message);
   return true;
@@ -295,7 +316,7 @@ export const EDGE = {
   edge: member(
     'import { ForwarderProxy } from "shoal/proxy";',
     `const outside = new ClusterNode({ name, group: args[0] });
-await Promise.all([node.start(), outside.start()]);
+await Promise.all([begin(), outside.start()]);
 const proxy = new ForwarderProxy({ frontend: { connect: node.resolver({ has: ["prices"] }) }, backend: { bind: ${ANY} } });
 await proxy.start();
 outside.announce({ prices: proxy.endpoints.backend[0] }, proxy);

@@ -2,7 +2,7 @@
  * Programs of one cluster, each a process with a node of its own, that are rolled, killed and stopped while one of them works:
  * what chaos tests of patterns without endpoints share.
  *
- *   member     its source is `member(imports, body)`: `serve()` at its end joins and prints "ready". A line on its standard input has it
+ *   member     has one or more parts, `member(imports, body)`: when each has called `serve()` it prints "ready". A line on its standard input has it
  *              drain, leave and end; the end of its input ends it at once
  *   load       its source is `load(imports, body)`: `work(lanes, ask)` asks until a line "end" comes, and prints its counts
  */
@@ -26,22 +26,51 @@ const [name, group, ...args] = process.argv.slice(1);
 const node = new ClusterNode({ name, group });
 process.stdin.setEncoding("utf8").on("end", () => process.exit(1));`;
 
-/** @param body announces what the node has, and awaits `serve()` */
-export function member(imports: string, body: string): string {
-  return `${imports}
-${NODE}
+/** What a member does; a process can have several of them, on one node. */
+export interface Part {
+  readonly imports: string;
+  readonly body: string;
+}
+
+/** A part, with what its body has as `args`. */
+export interface Hosted {
+  readonly part: Part;
+  readonly args?: readonly string[];
+}
+
+/** @param body calls `begin()` where it needs the node started, announces what the node has, and awaits `serve()` */
+export function member(imports: string, body: string): Part {
+  return { imports, body };
+}
+
+/** Its parts run next to each other; it is ready when all of them serve. */
+function memberSource(parts: readonly Hosted[]): string {
+  const bodies = parts.map(({ part: { imports, body }, args = [] }) => {
+    const own = imports.replace(/import (\{[^}]*\}) from ("[^"]*");/g, "const $1 = await import($2);");
+    return `(async (args) => {\n${own}\n${body}\n})(${JSON.stringify(args)}).catch(failed);`;
+  });
+  return `${NODE}
+let started;
+const begin = () => (started ??= node.start());
+const befores = [];
 async function serve(before = () => {}) {
-  if (node.address === "") await node.start();
+  await begin();
+  befores.push(before);
+  if (befores.length < ${parts.length}) return;
   process.stdin.once("data", async () => {
-    await before();
+    for (const each of befores) await each();
     await node.drain();
     await node.leave();
     process.exit(0);
   });
   console.log("ready");
 }
-${body}`;
+const failed = (error) => setImmediate(() => { throw error; });
+${bodies.join("\n")}`;
 }
+
+/** ms that a lane of a load waits after each answer: the members need the processors as well. */
+const PAUSE = process.env.SHOAL_LONG === "1" ? 0 : 10;
 
 /** @param body calls `work` with a function that resolves to whether the answer is right */
 export function load(imports: string, body: string): string {
@@ -72,6 +101,7 @@ async function work(lanes, ask) {
         enough = Infinity;
         console.log("enough");
       }
+      if (${PAUSE} > 0) await new Promise((resolve) => setTimeout(resolve, ${PAUSE}));
     }
   }));
 }
@@ -88,7 +118,6 @@ export type Blow = "roll" | "kill" | "stop";
 interface Member {
   readonly name: string;
   readonly source: string;
-  readonly args: readonly string[];
   child: Child;
 }
 
@@ -111,11 +140,17 @@ export class Crew {
     this.#random = new Random(seed);
   }
 
-  /** Starts so many members of one source, `NAME0` …, and waits until they serve. */
-  async join(name: string, count: number, source: string, ...args: string[]): Promise<void> {
+  /** Starts so many members of one part, `NAME0` …, and waits until they serve. */
+  join(name: string, count: number, part: Part, ...args: string[]): Promise<void> {
+    return this.host(name, count, [{ part, args }]);
+  }
+
+  /** The same, of members that have several parts each. */
+  async host(name: string, count: number, parts: readonly Hosted[]): Promise<void> {
+    const source = memberSource(parts);
     const joined = Array.from({ length: count }, (_, at) => {
-      const made = { name: `${name}${at}`, source, args };
-      return { ...made, child: this.#start(made.name, source, args) };
+      const made = { name: `${name}${at}`, source };
+      return { ...made, child: this.#start(made.name, source, []) };
     });
     this.members.push(...joined);
     await Promise.all(joined.map((each) => this.#ready(each)));
@@ -160,29 +195,31 @@ export class Crew {
 
   /** A member that has ended serves again, as a process of its own. */
   async restart(victim: Member): Promise<void> {
-    victim.child = this.#start(victim.name, victim.source, victim.args);
+    victim.child = this.#start(victim.name, victim.source, []);
     await this.#ready(victim);
   }
 
   /**
    * Deals blows in turn to members picked at random, each when so much more work is done after the one before.
    *
+   * @param running each of them
    * @param victims names of the members begin so
    * @param work done between two blows
    */
   async trouble(
-    running: Load,
+    running: readonly Load[],
     blows: number,
     victims: readonly string[],
     work: number,
     kinds: readonly Blow[] = ["roll", "kill", "stop"],
   ): Promise<void> {
     const all = victims.flatMap((name) => this.of(name));
+    const more = (): Promise<unknown> => Promise.all(running.map((each) => each.more(work)));
     for (let at = 0; at < blows; at++) {
-      await running.more(work);
+      await more();
       await this.deal(kinds[at % kinds.length] as Blow, this.#random.pick(all));
     }
-    await running.more(work);
+    await more();
   }
 
   /** Ends what still runs. */
@@ -209,6 +246,10 @@ export class Load {
   constructor(child: Child, limit: number) {
     this.#child = child;
     this.#limit = limit;
+  }
+
+  tell(line: string): void {
+    this.#child.tell(line);
   }
 
   /** Until so much more is done. */
