@@ -197,6 +197,23 @@ describe("a cut", () => {
     expect(counts() - before).toBeLessThanOrEqual(2);
   });
 
+  it("of one node that is received, and hears nobody, has nobody else suspected but by its first accusations", () => {
+    for (let seed = 1; seed <= 3; seed++) {
+      const world = cluster(20, { seed });
+      const deaf = world.nodes[4] as SimulatedNode;
+      const suspected = new Set<string>();
+      world.onChange = (at, change) => {
+        if (at !== deaf && change.type === "suspect" && change.member.id !== deaf.id)
+          suspected.add(change.member.id);
+      };
+      world.blocks = (_, to) => to === deaf;
+      world.run(30_000);
+      // It is alone with that: until it knew that it hears nobody it accused those that it probed.
+      expect(deaf.rules.size, `seed ${seed}`).toBe(1);
+      expect(suspected.size, `seed ${seed}`).toBeLessThanOrEqual(8);
+    }
+  });
+
   it("in one direction loses nobody who is still heard", () => {
     const world = cluster(10);
     // What 3 sends to 5 is swallowed; everything else passes.

@@ -3,6 +3,7 @@
  * 10,000 of them.
  */
 import { describe, expect, it } from "vitest";
+import type { ClusterChange } from "../../src/cluster/membership/events.js";
 import { type SimulatedNode, World } from "../../src/cluster/simulation/world.js";
 import fc from "../support/properties.js";
 import { Sides } from "./sides.js";
@@ -11,6 +12,8 @@ const LONG = process.env.SHOAL_LONG === "1";
 const NODES = 6;
 /** ms after the last fault within which all agree. */
 const BOUND = 60_000;
+/** ms after which nothing is answered any more that was sent before a cut: a node that was stalled answers so much later. */
+const IN_FLIGHT = 12_000;
 /** Rules that chase their own tail would have more. */
 const EVENTS_A_SECOND = 120 * NODES;
 
@@ -64,6 +67,8 @@ class Run {
   readonly #removed = new Map<SimulatedNode, Set<string>>();
   readonly #left = new Set<SimulatedNode>();
   readonly #sides: Sides;
+  /** Since when nothing of the sides of smaller numbers is received by the others; infinite: that is not so. */
+  #oneWaySince = Number.POSITIVE_INFINITY;
 
   constructor(seed: number) {
     this.world = new World({
@@ -83,6 +88,7 @@ class Run {
       else if (change.type === "admitted") removed?.delete(change.id);
       else if ((change.type === "joined" || change.type === "back") && removed?.has(change.member.id))
         throw new Error(`${at.name} has ${change.member.name}, which was removed`);
+      this.#checkReached(at, change);
       this.#sides.note(at, change);
     };
     for (let i = 0; i < NODES; i++) {
@@ -105,8 +111,19 @@ class Run {
     expect(world.events - events, "events").toBeLessThanOrEqual(EVENTS_A_SECOND * (1 + most / 1_000));
   }
 
+  /** A member that is heard does not count as reached by that: not where nothing can reach it, nor at once by a minority. */
+  #checkReached(at: SimulatedNode, change: ClusterChange): void {
+    if (change.type === "reached") {
+      const member = this.world.nodes.find(({ id }) => id === change.member.id);
+      if (this.world.now - this.#oneWaySince > IN_FLIGHT && member !== undefined && at.side < member.side)
+        throw new Error(`${at.name} counts ${change.member.name} as reached, and no packet gets there`);
+    } else if ((change.type === "joined" || change.type === "back") && !change.member.unreached)
+      if (this.#sides.isMinority(at)) throw new Error(`${at.name}, a minority, counts who comes as reached`);
+  }
+
   do(step: Act): void {
     const { world } = this;
+    if (["split", "oneWay", "cut", "heal"].includes(step.kind)) this.#oneWaySince = Number.POSITIVE_INFINITY;
     if (step.kind === "split" || step.kind === "oneWay") this.#split(step);
     else if (step.kind === "cut") {
       const ways = new Set(step.pairs.map(([from, to]) => from * NODES + to));
@@ -141,7 +158,9 @@ class Run {
     else if (step.kind === "drain") world.act(on, (rules, now) => rules.drain(now));
     else if (step.kind === "rejoin") {
       this.#left.delete(on);
-      world.act(on, (rules, now) => rules.rejoin(now, rules.self.start + 1));
+      const { start } = on.rules.self;
+      world.act(on, (rules, now) => rules.rejoin(now, start + 1));
+      expect(on.rules.self.start, "another life").toBeGreaterThan(start);
     } else if (step.kind === "leave") {
       this.#left.add(on);
       world.act(on, (rules, now) => rules.leave(now));
@@ -155,7 +174,10 @@ class Run {
     const wasWhole = world.agree(this.there) && this.there.every((each) => !this.#sides.isMinority(each));
     for (const each of world.nodes) each.side = of[each.index] as number;
     if (kind === "split") world.cut(({ side }) => side);
-    else world.blocks = (from, to) => from.side < to.side;
+    else {
+      world.blocks = (from, to) => from.side < to.side;
+      this.#oneWaySince = world.now;
+    }
     this.run(most);
     if (!wasWhole || most < 25_000) return;
     expect(this.#sides.going(this.there).size, "sides that go on").toBeLessThanOrEqual(1);
@@ -165,6 +187,7 @@ class Run {
   end(): void {
     const { world } = this;
     world.heal();
+    this.#oneWaySince = Number.POSITIVE_INFINITY;
     world.loss = 0.02;
     // Who left goes; a removed one stays, and stays out.
     for (const each of this.#left) if (each.up) world.crash(each);
