@@ -180,6 +180,20 @@ describe("an admitted but evil node", () => {
     expect(reasons(b)).toMatchObject({ sequence: 5 });
   });
 
+  it("changes its routes while a snapshot of them is read: the change is not put into what is half read", () => {
+    const { world, evil, b } = worldOf(3);
+    world.rewrite = (from, _to, item) =>
+      from === evil && item[0] === RouteItem.NONE ? Buffer.from([99]) : undefined;
+    world.transmit(evil, b.id, push(evil, 6));
+    world.run(20);
+    const first = block(evil, BlockKind.PART, 6, ["first"], { exact: 6 });
+    world.transmit(evil, b.id, encodeBlockItem(false, false, first));
+    world.transmit(evil, b.id, push(evil, 1, block(evil, BlockKind.CHANGE, 1, ["change"])));
+    world.run(20);
+    expect([...b.routesOf(evil)]).toEqual(["first"]);
+    expect(b.rules.versionOf(evil.id)).toBe(0);
+  });
+
   it("sends digests that never agree, and lists that nobody asked for", () => {
     const { world, honest, evil, b } = worldOf(4);
     const { items } = world;
