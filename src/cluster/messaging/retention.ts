@@ -8,7 +8,7 @@
  *
  *   VALUE, the same           it is given
  *   VALUE, a later one        that is given
- *   END without it            it is its publisher's value no longer: it is not given
+ *   END without it            it is its publisher's value no longer: it is not given, unless the publisher is lost before a later one came
  *   the publisher is lost, cannot be asked, or has not answered in time: it is given
  *
  * A value that is later than what this node has of its topic goes to all subscriptions with `retained`, not only to that which asked: so what this
@@ -43,7 +43,7 @@ import { matches } from "./topics.js";
 interface Reader {
   readonly filter: string;
   readonly give: (value: RetainedValue) => void;
-  /** Copies here that it has not got, until their publishers have answered: by publisher and topic, the stamp. */
+  /** Copies here that it has not got, since their publishers have not confirmed them: by publisher and topic, the stamp. */
   readonly withheld: Map<string, Map<string, number>>;
 }
 
@@ -150,20 +150,21 @@ export class Retention {
   }
 
   #start(question: Question): void {
+    const { reader, given } = question;
     if (this.#questions.size >= MAX_ASKS && !this.#endLate()) {
       // The values of this node alone.
       this.#effects.count("retained:asks");
-      for (const id of question.asked) this.#giveWithheld(question, id);
+      for (const id of question.asked) this.#giveWithheld(reader, given, id);
       this.#end(question);
       return;
     }
     const request = this.#nextNumber();
     this.#questions.set(request, question);
     question.timer = setTimeout(() => {
-      for (const id of question.asked) this.#giveWithheld(question, id);
+      for (const id of question.asked) this.#giveWithheld(reader, given, id);
       settle(question);
     }, ASK_TIMEOUT).unref();
-    const item = encodeAsk(request, true, [question.reader.filter]);
+    const item = encodeAsk(request, true, [reader.filter]);
     for (const id of [...question.asked]) void this.#sendAsk(id, item, question);
     this.#look(question);
   }
@@ -192,7 +193,7 @@ export class Retention {
     if ((await this.#sender.send(to, item)) === "sent" || !question.asked.delete(to)) return;
     // It is asked when something about it changes.
     this.#known.delete(to);
-    this.#giveWithheld(question, to);
+    this.#giveWithheld(question.reader, question.given, to);
     this.#look(question);
   }
 
@@ -204,7 +205,7 @@ export class Retention {
   }
 
   /** A publisher does not answer: the copies here of its values are what there is. */
-  #giveWithheld({ reader, given }: Question, node: string): void {
+  #giveWithheld(reader: Reader, given: Map<string, number>, node: string): void {
     const withheld = reader.withheld.get(node);
     if (withheld === undefined) return;
     reader.withheld.delete(node);
@@ -251,9 +252,11 @@ export class Retention {
     }
     for (const question of [...this.#questions.values()])
       if (question.asked.delete(id)) {
-        this.#giveWithheld(question, id);
+        this.#giveWithheld(question.reader, question.given, id);
         this.#look(question);
       }
+    // Also those that it did not confirm: what it had in their place is not here.
+    for (const reader of this.#readers) this.#giveWithheld(reader, new Map(), id);
     const isRelay = this.#relays.delete(id);
     if (this.#closed) return;
     const isNews = isRelay || this.#hasValuesOf(id);
@@ -372,9 +375,7 @@ export class Retention {
       this.#sync.onEnd(from, request, differing);
       return;
     }
-    if (!question.asked.delete(from)) return;
-    question.reader.withheld.delete(from);
-    this.#look(question);
+    if (question.asked.delete(from)) this.#look(question);
   }
 
   // --- Answering -------------------------------------------------------------------------------------------------------
