@@ -256,14 +256,16 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#options.conflate) this.#conflate();
     this.encoder.encode(message, from, prefix);
     this.out.add(this.encoder, 1);
-    this.queuedMore(1);
+    this.#credit -= 1;
+    this.#stir();
   }
 
   /** Queues what another encoder has just encoded, for several pipes at once. */
   sendEncoded(encoder: Encoder, messages = 1): void {
     if (this.#options.conflate) this.#conflate();
     this.out.add(encoder, messages);
-    this.queuedMore(messages);
+    this.#credit -= messages;
+    this.#stir();
   }
 
   /** So many messages that are encoded already have been put into `out`; only as many as `roomFor` returned. */
