@@ -106,20 +106,30 @@ export class InStream {
 
   /** The next message; only when there is one. @param first a frame to put before it, such as a routing id */
   take(first?: Buffer): Buffer[] {
-    const frames = first === undefined ? [] : [first];
-    for (let more = true; more; ) {
-      const run = this.#runs.peek() as Run;
-      const { bytes, position } = run;
-      const body = bodyAt(bytes, position);
-      const end = frameEnd(bytes, position);
-      more = ((bytes[position] as number) & MORE) !== 0;
-      frames.push(slice(bytes.buffer, bytes.byteOffset + body, end - body));
-      this.#kept -= end - position;
-      run.position = end;
-      if (end === run.end) this.#runs.shift();
-    }
     this.messages -= 1;
+    const [frame, more] = this.#takeFrame();
+    // A lone frame, the most frequent of all: a list that grows would have room for many.
+    if (first === undefined && !more) return [frame];
+    const frames = first === undefined ? [frame] : [first, frame];
+    for (let goesOn = more; goesOn; ) {
+      const [next, another] = this.#takeFrame();
+      frames.push(next);
+      goesOn = another;
+    }
     return frames;
+  }
+
+  /** @returns the next frame, and whether more of its message follow */
+  #takeFrame(): [Buffer, boolean] {
+    const run = this.#runs.peek() as Run;
+    const { bytes, position } = run;
+    const body = bodyAt(bytes, position);
+    const end = frameEnd(bytes, position);
+    this.#kept -= end - position;
+    run.position = end;
+    if (end === run.end) this.#runs.shift();
+    const frame = slice(bytes.buffer, bytes.byteOffset + body, end - body);
+    return [frame, ((bytes[position] as number) & MORE) !== 0];
   }
 
   /** The connection is gone: what is incomplete is dropped. Another connection's frames must not be read as its end. */
@@ -148,15 +158,27 @@ export class InStream {
   /**
    * Counts whole frames and keeps them.
    *
-   * @param size bytes that a view of them would hold on to
+   * @param held bytes that a view of them would hold on to
    * @returns where the first frame begins that is not whole, whose next bytes `#need` says; or what is wrong
    */
-  #scan(chunk: Uint8Array, from: number, to: number, size: number): number | StreamFault {
+  #scan(chunk: Uint8Array, from: number, to: number, held: number): number | StreamFault {
     let position = from;
     let start = from;
     let fault: StreamFault | undefined;
     while (position < to) {
       const flags = chunk[position] as number;
+      // A lone short frame, the most frequent of all: nothing to check but its size.
+      const size = chunk[position + 1] as number;
+      if (
+        flags === 0 &&
+        this.#frames === 0 &&
+        position + SHORT_HEADER + size <= to &&
+        size <= this.#maxMessageSize
+      ) {
+        this.messages += 1;
+        position += SHORT_HEADER + size;
+        continue;
+      }
       const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
       this.#need = header;
       if (to - position < header) break;
@@ -169,7 +191,7 @@ export class InStream {
       position = end;
       if ((flags & COMMAND) !== 0) {
         // What came before it is kept first, since a listener may take messages.
-        this.#keep(chunk, start, body - header, size);
+        this.#keep(chunk, start, body - header, held);
         start = end;
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, end - body));
       } else if ((flags & MORE) !== 0) {
@@ -183,7 +205,7 @@ export class InStream {
         this.messages += 1;
       }
     }
-    this.#keep(chunk, start, position, size);
+    this.#keep(chunk, start, position, held);
     return fault ?? position;
   }
 

@@ -218,7 +218,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
 
   /** The peer may send as much again as it could at first, from what has been taken so far. */
   #raiseLimit(): void {
-    if (!this.framing.stream || this.#paused || this.#ended) return;
+    if (!this.framing.stream || this.#ended) return;
     const limit = this.#received + FIRST_LIMIT;
     if (limit - this.#limit < FIRST_LIMIT / 4) return;
     this.#limit = limit;
