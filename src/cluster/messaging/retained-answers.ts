@@ -84,10 +84,10 @@ export class RetainedAnswers {
     return true;
   }
 
-  /** A node is not there any more. @returns whether it waits for answers */
+  /** A node is not there any more. @returns whether it may wait for answers, or for what is published since it has asked */
   onGone(id: string): boolean {
-    this.#asked.delete(id);
-    return this.#answers.delete(id);
+    const hasAsked = this.#asked.delete(id);
+    return this.#answers.delete(id) || hasAsked;
   }
 
   close(): void {

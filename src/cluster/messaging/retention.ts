@@ -84,7 +84,7 @@ export class Retention {
   readonly #known = new Set<string>();
   /** Members that were lost here, and may come back. */
   readonly #lost = new Set<string>();
-  /** Members whose questions are not answered, and that could get no note of it. */
+  /** Members whose questions do not count any longer, and that had no note of it. */
   readonly #forgotten = new Set<string>();
   /** Members that have handed on values of others. */
   readonly #relays = new Set<string>();
@@ -241,11 +241,11 @@ export class Retention {
   /** A node is not there any more. @param isLost it may come back, and not know that it was lost */
   onGone(id: string, isLost: boolean): void {
     const wasKnown = this.#known.delete(id);
-    const wasWaiting = this.#answers.onGone(id);
+    const hasAsked = this.#answers.onGone(id);
     this.#sync.onGone(id, isLost);
     if (isLost) {
       this.#lost.add(id);
-      if (wasWaiting) this.#forgotten.add(id);
+      if (hasAsked) this.#forgotten.add(id);
     } else {
       this.#lost.delete(id);
       this.#forgotten.delete(id);

@@ -363,6 +363,20 @@ describe("retained values, whatever happens", () => {
     await world.close();
   });
 
+  test("what is published after a node was lost that had asked reaches it, before its routes are known", async () => {
+    const world = new RetainedWorld(1_000);
+    const [publisher, reader] = [world.add(0), world.add(0)];
+    await world.converge();
+    reader.read("t/+");
+    await arrived(world);
+    publisher.lose(reader, "lost");
+    publisher.meet(reader);
+    world.publish(publisher, "t/1");
+    await arrived(world);
+    expect(values(world, "t/1")).toEqual(["0"]);
+    await world.close();
+  });
+
   test("what was taken back while a node had no subscription does not come from its copy", async () => {
     const world = new RetainedWorld(1_000);
     const [publisher, reader] = [world.add(0), world.add(0)];
