@@ -160,7 +160,8 @@ function build(input, dir, plugins = [], output = {}) {
     output: {
       dir,
       chunkFileNames: "chunks/[name].js",
-      sourcemap: true,
+      // The package has no maps: a name of one would be a warning of whatever reads the files.
+      sourcemap: "hidden",
       // Docstrings are in the declarations. Most of a file was comments, which V8 reads at each start; and a single character
       // beyond Latin-1 in one doubles the file in memory.
       comments: { annotation: true, jsdoc: false, legal: true },
@@ -300,7 +301,7 @@ function browserBuild(output) {
     preserveEntrySignatures: "allow-extension",
     plugins: [inBrowsers, licences("dist/web")],
     transform: { inject: GLOBALS_IN_BROWSERS },
-    output: { format: "es", sourcemap: true, ...output },
+    output: { format: "es", sourcemap: "hidden", ...output },
   });
 }
 
@@ -329,8 +330,6 @@ export const library = [
   browserBuild({
     dir: "dist/web/min",
     minify: true,
-    // The package has no maps.
-    sourcemap: "hidden",
     comments: { annotation: false },
     entryFileNames: "[name].js",
     chunkFileNames: "chunks/[name].js",

@@ -237,6 +237,15 @@ function checkTarball() {
     (name) => name.endsWith(".d.ts") && /\bBuffer</.test(readFileSync(join(ROOT, name), "utf8")),
   );
   assert.deepEqual(generic, [], "Buffer takes no type argument where TypeScript 5.6 reads @types/node");
+  const mapped = files.filter(
+    (name) =>
+      /\.c?js$/.test(name) && /^\/\/# sourceMappingURL=/m.test(readFileSync(join(ROOT, name), "utf8")),
+  );
+  assert.deepEqual(
+    mapped.slice(0, 5),
+    [],
+    `${mapped.length} files name a source map, which the package lacks`,
+  );
   assert.ok(packed.size < LARGEST, `The package has ${packed.size} bytes`);
   contents = files;
 }
