@@ -166,7 +166,7 @@ const RETURN_TIME = 1_000;
 export class BrokerClients {
   readonly #limits: MajordomoBrokerLimits;
   readonly #onLeft: (client: Client) => void;
-  readonly #onGone: (client: Client) => void;
+  readonly #onGone: (client: Client, isSilent: boolean) => void;
   readonly #byKey = new Map<string, Client>();
   /** By the routing id's object, which an engine gives again and again as long as the peer is connected. */
   readonly #byId = new Map<Buffer, Client>();
@@ -177,12 +177,12 @@ export class BrokerClients {
 
   /**
    * @param onLeft its connection has ended; it may come back
-   * @param onGone it has not come back, or nothing was heard of it for too long
+   * @param onGone it has not come back; or, `isSilent`, nothing was heard of it for too long over a connection that may stand
    */
   constructor(
     limits: MajordomoBrokerLimits,
     onLeft: (client: Client) => void,
-    onGone: (client: Client) => void,
+    onGone: (client: Client, isSilent: boolean) => void,
   ) {
     this.#limits = limits;
     this.#onLeft = onLeft;
@@ -211,7 +211,7 @@ export class BrokerClients {
   tick(now: number): void {
     for (let client = this.#leaving.first; client !== undefined; client = this.#leaving.first) {
       if (client.beatAt > now) break;
-      this.#remove(client);
+      this.#remove(client, false);
     }
     const { heartbeatInterval, liveness } = this.#limits;
     for (let client = this.#beats.first; client !== undefined; client = this.#beats.first) {
@@ -221,7 +221,7 @@ export class BrokerClients {
         this.#beats.push(client.beatLink);
         continue;
       }
-      this.#remove(client);
+      this.#remove(client, true);
     }
   }
 
@@ -244,11 +244,11 @@ export class BrokerClients {
     this.#beats.push(client.beatLink);
   }
 
-  #remove(client: Client): void {
+  #remove(client: Client, isSilent: boolean): void {
     client.beatLink.unlink();
     this.#byKey.delete(client.key);
     this.#byId.delete(client.routingId);
-    this.#onGone(client);
+    this.#onGone(client, isSilent);
   }
 
   #add(from: Buffer, now: number): Client {

@@ -168,14 +168,19 @@ export class BrokerRequests {
     }
   }
 
-  /** A client is gone: what it asked for is dropped. */
-  clientGone(owner: Client): void {
+  /** A client is gone: what it asked for is dropped. @returns whether there was any of it */
+  clientGone(owner: Client): boolean {
+    let hadRequests = false;
+    const abandon = (request: BrokerRequest): void => {
+      if (this.#abandon(request, "client-gone")) hadRequests = true;
+    };
     for (const entry of owner.memory?.entries.values() ?? []) {
-      if ((entry as BrokerRequest).owner === owner) this.#abandon(entry as BrokerRequest, "client-gone");
+      if ((entry as BrokerRequest).owner === owner) abandon(entry as BrokerRequest);
     }
     for (const group of owner.broadcasts.values()) {
-      for (const request of [...group.open]) this.#abandon(request, "client-gone");
+      for (const request of [...group.open]) abandon(request);
     }
+    return hadRequests;
   }
 
   /** A plain client's connection has ended: what it has in the queue is dropped when its turn comes. */
@@ -396,8 +401,9 @@ export class BrokerRequests {
   }
 
   /** Nobody waits for this request. */
-  #abandon(request: BrokerRequest, reason: "cancelled" | "client-gone"): void {
-    if (request.stage === Stage.Done || request.abandoned) return;
+  /** @returns whether it was wanted, and had no answer */
+  #abandon(request: BrokerRequest, reason: "cancelled" | "client-gone"): boolean {
+    if (request.stage === Stage.Done || request.abandoned) return false;
     request.abandoned = true;
     this.#effects.event({ type: "request:abandoned", service: request.service.name, reason });
     const { worker } = request;
@@ -409,10 +415,11 @@ export class BrokerRequests {
       }
       this.replies.abandoned(request);
       this.queue.forget(request.service);
-      return;
+      return true;
     }
     request.owner = undefined;
     if (worker?.dialect === Dialect.Shoal) this.#effects.send(cancellation(worker.routingId, request.tag));
+    return true;
   }
 
   #lost(request: BrokerRequest, now: number): void {

@@ -7,8 +7,8 @@
 import type { MajordomoBrokerLimits, MajordomoBrokerStats } from "./broker-options.js";
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
 import { BrokerRequests } from "./broker-requests.js";
-import type { BrokerEffects, Service, Worker } from "./broker-tables.js";
-import { clientHeartbeat, type RequestCommand } from "./client-messages.js";
+import type { BrokerEffects, Client, Service, Worker } from "./broker-tables.js";
+import { clientHeartbeat, FORGOTTEN, type RequestCommand } from "./client-messages.js";
 import { serviceStart } from "./header.js";
 import { Dialect, LEVEL, RESERVED_PREFIX } from "./protocol.js";
 import { type BrokerCommand, workerSignal } from "./worker-messages.js";
@@ -49,7 +49,7 @@ export class BrokerRules {
     this.#clients = new BrokerClients(
       limits,
       (client) => work.clientLeft(client),
-      (client) => work.clientGone(client),
+      (client, isSilent) => this.#onClientGone(client, isSilent),
     );
   }
 
@@ -167,6 +167,12 @@ export class BrokerRules {
       workers: this.#workers.size,
       clients: this.#clients.size,
     };
+  }
+
+  /** One that only stood still reads that it was given up when it goes on, and asks again for what was dropped. */
+  #onClientGone(client: Client, isSilent: boolean): void {
+    const hadRequests = this.#requests.clientGone(client);
+    if (hadRequests && isSilent) this.#effects.send(clientHeartbeat(client.routingId, FORGOTTEN));
   }
 
   #onRequest(from: Buffer, command: RequestCommand, now: number): void {

@@ -11,7 +11,13 @@
  */
 
 import type { Call } from "./client-calls.js";
-import { beatInterval, heartbeatMessage, type Negotiated, negotiation } from "./client-messages.js";
+import {
+  beatInterval,
+  FORGOTTEN,
+  heartbeatMessage,
+  type Negotiated,
+  negotiation,
+} from "./client-messages.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { Dialect, EMPTY, type Frames } from "./protocol.js";
 
@@ -170,11 +176,16 @@ export class ClientBroker {
     this.plain = dialect;
   }
 
-  /** Whether a broker's beat is of another life behind the same endpoint: that one knows nothing of what was asked. */
-  isRestarted(incarnation: Buffer): boolean {
+  /**
+   * Whether a broker's beat says that it knows nothing of what it was asked: it is another life behind the same endpoint, or it gave this
+   * client up, which stood still for too long.
+   */
+  hasForgotten(incarnation: Buffer): boolean {
     if (this.mode !== "extended" || incarnation.equals(this.#incarnation)) return false;
-    this.#incarnation = Buffer.from(incarnation);
-    this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason: "restarted" });
+    const gaveUp = incarnation.equals(FORGOTTEN);
+    if (!gaveUp) this.#incarnation = Buffer.from(incarnation);
+    const reason = gaveUp ? "forgotten" : "restarted";
+    this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason });
     return true;
   }
 

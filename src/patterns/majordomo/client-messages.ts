@@ -288,6 +288,9 @@ export function workerReply(
 }
 
 /** The broker lives, and which life it is. */
+/** In the place of the broker's incarnation: it gave the client up, and dropped what that had asked for. */
+export const FORGOTTEN: Buffer = EMPTY;
+
 export function clientHeartbeat(to: Buffer, incarnation: Buffer): Frames {
   return [to, clientSignal(ClientCommand.Heartbeat), incarnation];
 }

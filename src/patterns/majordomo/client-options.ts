@@ -217,6 +217,8 @@ export type MajordomoBrokerLeaveReason =
   | "silent"
   /** It has begun a new life behind the same endpoint. */
   | "restarted"
+  /** It heard nothing of this client for `liveness` intervals, and dropped what that had asked for. It is asked again. */
+  | "forgotten"
   /** Its connection ended. */
   | "disconnected"
   /** No connection to it could be made, and there are other brokers. */

@@ -223,7 +223,7 @@ export class ClientRules {
         this.#pump(now);
         break;
       case "heartbeat":
-        if (connection !== this.#broker.main || !this.#broker.isRestarted(input.incarnation)) break;
+        if (connection !== this.#broker.main || !this.#broker.hasForgotten(input.incarnation)) break;
         this.#requeue(now);
         this.#pump(now);
         break;

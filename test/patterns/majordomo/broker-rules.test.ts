@@ -254,6 +254,33 @@ describe("a request", () => {
     for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
     expect(rules.stats()).toMatchObject({ queued: 0, abandoned: 1, clients: 0 });
     expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
+    // Where it only stood still, it learns of that.
+    expect(toldTo("c1").at(-1)).toBe("9|");
+    make();
+    ready("w1");
+    askWithId("c1", 0, 1);
+    for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
+    expect(toldTo("c1"), "a worker has it").toEqual(["9|"]);
+  });
+
+  it("of a client that is silent is dropped without a word where all is answered, and where its connection has ended", () => {
+    ready("w1");
+    askWithId("c1", 0, 1);
+    reply("w1", tagOf("w1"), "done");
+    sentTo("c1");
+    const c2 = Buffer.from("c2");
+    const head = requestHead(
+      headTemplate(Buffer.alloc(8, 4), Buffer.from("echo")),
+      ClientCommand.Request,
+      1,
+      1,
+    );
+    rules.receive(c2, parseAtBroker([c2, head, Buffer.from("x")]), 0);
+    rules.peerLeft(c2, 0);
+    for (let now = 2_500; now <= 7_500; now += 2_500) rules.tick(now);
+    expect(events).toContainEqual({ type: "request:abandoned", service: "echo", reason: "client-gone" });
+    expect(rules.stats().clients).toBe(0);
+    expect([...toldTo("c1"), ...toldTo("c2")]).toEqual([]);
   });
 
   it("in pieces is joined for a client of 0.1, and passed on to one of 0.2", () => {

@@ -1,7 +1,7 @@
 /** A client whose connections end: what it asks again, where, and how often. */
 import { describe, expect, it } from "vitest";
 import type { CallSink, Taken } from "../../../src/patterns/majordomo/client-calls.js";
-import type { ClientInput } from "../../../src/patterns/majordomo/client-messages.js";
+import { type ClientInput, FORGOTTEN } from "../../../src/patterns/majordomo/client-messages.js";
 import type { MajordomoClientEvent } from "../../../src/patterns/majordomo/client-options.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import { countIn } from "../../../src/patterns/majordomo/header.js";
@@ -85,6 +85,19 @@ describe("a client of shoal's broker whose connection ends", () => {
     negotiate(2, 6);
     expect(said()).toEqual(["2 one", "2 two"]);
     expect([ended, left()]).toEqual([[], ["disconnected"]]);
+  });
+
+  it("sends again to a broker that had given it up, over the same connection", () => {
+    const { rules, ask, negotiate, said, ended, left } = clientOf(["a", "b"]);
+    negotiate(1);
+    ask("one", 2);
+    ask("two", 2);
+    said();
+    rules.receive(1, { kind: "heartbeat", incarnation: FORGOTTEN }, 5);
+    expect(said()).toEqual(["1 one", "1 two"]);
+    // It is the same life of the broker, also afterwards.
+    rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, 6);
+    expect([said(), ended, left()]).toEqual([[], [], ["forgotten"]]);
   });
 
   it("reports what cannot be sent again", () => {

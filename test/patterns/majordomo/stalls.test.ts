@@ -1,0 +1,60 @@
+/** Brokers, workers and clients that stand still for longer than others believe in them: nobody waits for what was dropped. */
+import { expect, it } from "vitest";
+import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
+import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
+import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
+import { simulate } from "../../../src/testing/index.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+const HEARTBEAT = { heartbeatInterval: 200 };
+const BROKERS = ["b0", "b1"];
+const WORKERS = ["w0", "w1", "w2", "w3"];
+const CLIENTS = ["c0", "c1", "c2", "c3"];
+const STALLS = 60;
+/** ms of a stall at most. An attempt has 20 s: a third of the time of a request. */
+const LONGEST = 2_500;
+const TIMEOUT = 60_000;
+
+it("no request waits until its attempt is over when peers stand still", {
+  timeout: 120_000,
+}, async () => {
+  await simulate({ seed: 2, runs: LONG ? 200 : 3, network: { latency: [1, 10] } }, async (world) => {
+    const late: string[] = [];
+    let isOver = false;
+    let answered = 0;
+    for (const name of BROKERS)
+      world.node(name).start(async () => {
+        await new MajordomoBroker(HEARTBEAT).bind("tcp://*:5555");
+      });
+    for (const [at, name] of WORKERS.entries())
+      world.node(name).start(() => {
+        const work = async ([text]: readonly Buffer[]) => {
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          return String(text);
+        };
+        new MajordomoWorker(`tcp://${BROKERS[at % 2]}:5555`, "echo", work, HEARTBEAT);
+      });
+    for (const [at, name] of CLIENTS.entries())
+      world.node(name).start(async () => {
+        const brokers = [BROKERS[at % 2], BROKERS[(at + 1) % 2]].map((broker) => `tcp://${broker}:5555`);
+        const client = new MajordomoClient(brokers, HEARTBEAT);
+        for (let k = 0; !isOver; k++) {
+          const from = performance.now();
+          await client.request("echo", `${name}.${k}`, { timeout: TIMEOUT });
+          const took = performance.now() - from;
+          answered += 1;
+          if (took > 15_000) late.push(`${name}.${k} after ${took} ms`);
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      });
+    for (let i = 0; i < STALLS; i++) {
+      await world.advance(world.random.integer(20, 600));
+      const name = world.random.pick([...BROKERS, ...WORKERS, ...CLIENTS]);
+      world.node(name).stall(world.random.integer(100, LONGEST));
+    }
+    isOver = true;
+    await world.advance(TIMEOUT + LONGEST);
+    expect(late).toEqual([]);
+    expect(answered).toBeGreaterThan(100);
+  });
+});
