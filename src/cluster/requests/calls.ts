@@ -23,7 +23,7 @@ import {
 } from "../../patterns/kit/errors.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
 import { sizeOfBody } from "./body.js";
-import { MAX_CALL_BYTES, MAX_CALLED_SERVICES, MAX_CALLS } from "./bounds.js";
+import { CHECK_AFTER, MAX_CALL_BYTES, MAX_CALLED_SERVICES, MAX_CALLS, MAX_CHECK_AFTER } from "./bounds.js";
 import { RetryBudget } from "./retries.js";
 import {
   type BodyForm,
@@ -31,6 +31,7 @@ import {
   type EncodedBody,
   encodeCall,
   encodeCancel,
+  encodeCheck,
   encodeCredit,
   type FailureItem,
   type Headers,
@@ -109,6 +110,11 @@ export class Call implements Due {
   node: NodeLoad | undefined = undefined;
   sentAt = 0;
   retryAt = 0;
+  /** When its node is asked whether it still has it, and ms until it is asked after that. */
+  checkAt = 0;
+  checkAfter = 0;
+  /** The last attempt was refused by a node that serves it no more. */
+  isUnserved = false;
   /** Attempts that were counted: those that may have cost a node something. */
   attempts = 0;
   /** Whether a part of a streamed reply came. */
@@ -242,6 +248,9 @@ export class RequestCalls {
         node.report(now, item.busy, item.slots);
         this.#onFailure(now, call, item);
         return;
+      case RequestOp.GONE:
+        this.#lost(now, call, `${this.#effects.nameOf(node.id)} has it no more`);
+        return;
       default:
         this.#refuse("op");
         return;
@@ -252,8 +261,7 @@ export class RequestCalls {
   onGone(now: number, id: string): void {
     for (const call of [...this.#sent.values()]) {
       if (call.node?.id !== id || call.state !== "sent") continue;
-      const text = `${this.#effects.nameOf(id)} was lost before it answered`;
-      this.#failed(now, call, "worker-lost", this.#error(call, "worker-lost", text), call.terms.idempotent);
+      this.#lost(now, call, `${this.#effects.nameOf(id)} was lost before it answered`);
     }
   }
 
@@ -272,6 +280,7 @@ export class RequestCalls {
       if (now >= call.until) this.#expire(now, call);
       else if (call.state === "backing-off" && now >= call.retryAt) this.#attempt(now, call);
       else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
+      else if (call.state === "sent" && now >= call.checkAt) this.#check(now, call);
       else this.#schedule(now, call);
     }
   }
@@ -335,6 +344,9 @@ export class RequestCalls {
       call.id = id;
       call.node = node;
       call.sentAt = now;
+      call.checkAt = now + CHECK_AFTER;
+      call.checkAfter = CHECK_AFTER;
+      call.isUnserved = false;
       call.state = "sent";
       this.#sent.set(id, call);
       target.balancer.sent(node);
@@ -383,6 +395,11 @@ export class RequestCalls {
   /** There is no node for it, or each was tried. */
   #onNobody(now: number, call: Call): void {
     const { terms, error } = call;
+    if (call.isUnserved && terms.waitForReady && terms.node === undefined) {
+      call.tried = [];
+      this.#wait(now, call);
+      return;
+    }
     if (error !== undefined) {
       // Each was tried, and has not run it: all of them once more, later.
       if (terms.node === undefined && this.#retry(now, call)) {
@@ -446,10 +463,24 @@ export class RequestCalls {
     this.#effects.retried?.(call.terms.service, node.id, reason, call.attempts + 1);
     // It has not run there, and that node gets it no more: another one at once, which is not counted.
     if (reason === "stopping" || reason === "no-service") {
+      call.isUnserved = true;
       this.#attempt(now, call);
       return;
     }
     if (!this.#retry(now, call)) this.#fail(call, error);
+  }
+
+  /** Its node may have run it, and will not answer. */
+  #lost(now: number, call: Call, text: string): void {
+    this.#failed(now, call, "worker-lost", this.#error(call, "worker-lost", text), call.terms.idempotent);
+  }
+
+  /** A node that took this one for lost, or whose link was replaced, may have it no more, and be there all the same. */
+  #check(now: number, call: Call): void {
+    this.#effects.sendLater((call.node as NodeLoad).id, encodeCheck(call.id));
+    call.checkAfter = Math.min(2 * call.checkAfter, MAX_CHECK_AFTER);
+    call.checkAt = now + call.checkAfter;
+    this.#schedule(now, call);
   }
 
   #onFailure(now: number, call: Call, item: FailureItem): void {
@@ -552,7 +583,7 @@ export class RequestCalls {
   /** The next time at which something is to be done about it. */
   #schedule(now: number, call: Call): void {
     let next = call.until;
-    if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call));
+    if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call), call.checkAt);
     else if (call.state === "backing-off") next = Math.min(next, call.retryAt);
     if (next === Number.POSITIVE_INFINITY) call.link.unlink();
     else this.#deadlines.set(call.link, now, next - now);

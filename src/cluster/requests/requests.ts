@@ -512,6 +512,9 @@ export class Requests {
       case RequestOp.CANCEL:
         this.#serving.onCancel(now, from, item.id);
         break;
+      case RequestOp.CHECK:
+        this.#serving.onCheck(from, item.id);
+        return;
       default:
         this.#calls.onItem(now, from, item);
         break;

@@ -25,6 +25,7 @@ import {
   type EncodedBody,
   encodeEnd,
   encodeFailure,
+  encodeGone,
   encodePart,
   encodeReply,
   type ServiceLoad,
@@ -211,6 +212,13 @@ export class RequestServing {
     // It may have been answered meanwhile.
     this.#now = now;
     if (job !== undefined) this.#abandon(job, "cancelled");
+  }
+
+  /** The caller has waited for a while: it learns of a request that is not here, which would have no answer. */
+  onCheck(from: string, id: number): void {
+    if (this.#jobs.get(from)?.has(id) === true) return;
+    this.#count("gone");
+    this.#effects.send(from, encodeGone(id));
   }
 
   onCredit(from: string, id: number, parts: number, bytes: number): void {

@@ -2,7 +2,7 @@
  * What nodes send each other for requests, as bytes: items of the kind REQUEST (docs/spec/services.md has the vectors).
  *
  *   item      head 1 | id uint | what its op has
- *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL
+ *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL, CHECK, GONE
  *             bits 4, 5    form of the body: bytes, text in UTF-8, JSON, none
  *             bit 6        of a CALL: extras follow the service: length uint, record (schema.ts)
  *             bit 7        fields of a later version follow the id: length uint, bytes; they are skipped
@@ -13,6 +13,8 @@
  *   END       busy uint | slots uint
  *   CREDIT    parts uint | bytes uint
  *   CANCEL    nothing
+ *   CHECK     nothing
+ *   GONE      nothing
  *
  * A text here is a length, uint, and UTF-8. `busy` is how many requests the service has at that node, `slots` how many it handles at a time.
  */
@@ -42,6 +44,10 @@ export const RequestOp = {
   CREDIT: 6,
   /** The caller waits no longer. */
   CANCEL: 7,
+  /** The caller asks whether the node still has the request. */
+  CHECK: 8,
+  /** It does not: it never got it, or dropped it with a caller that it took for lost. */
+  GONE: 9,
 } as const;
 export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 
@@ -149,7 +155,26 @@ export interface CancelItem {
   readonly id: number;
 }
 
-export type RequestItem = CallItem | ReplyItem | FailureItem | PartItem | EndItem | CreditItem | CancelItem;
+export interface CheckItem {
+  readonly op: typeof RequestOp.CHECK;
+  readonly id: number;
+}
+
+export interface GoneItem {
+  readonly op: typeof RequestOp.GONE;
+  readonly id: number;
+}
+
+export type RequestItem =
+  | CallItem
+  | ReplyItem
+  | FailureItem
+  | PartItem
+  | EndItem
+  | CreditItem
+  | CancelItem
+  | CheckItem
+  | GoneItem;
 
 /** Why bytes are not an item. */
 export type RequestJunk =
@@ -286,6 +311,14 @@ export function encodeCancel(id: number): Buffer {
   return begin(RequestOp.CANCEL, BodyForm.BYTES, 0, id, 0);
 }
 
+export function encodeCheck(id: number): Buffer {
+  return begin(RequestOp.CHECK, BodyForm.BYTES, 0, id, 0);
+}
+
+export function encodeGone(id: number): Buffer {
+  return begin(RequestOp.GONE, BodyForm.BYTES, 0, id, 0);
+}
+
 /** @returns the item, whose bodies are views of the bytes; or why there is none */
 export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   if (bytes.length === 0) return "empty";
@@ -336,6 +369,8 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       return reader.failed ? "credit" : { op, id, parts, bytes: size };
     }
     case RequestOp.CANCEL:
+    case RequestOp.CHECK:
+    case RequestOp.GONE:
       return { op, id };
     default:
       return "op";

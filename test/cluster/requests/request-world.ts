@@ -117,6 +117,9 @@ export class WorldNode {
       case RequestOp.CANCEL:
         this.serving.onCancel(now, from, item.id);
         return;
+      case RequestOp.CHECK:
+        this.serving.onCheck(from, item.id);
+        return;
       default:
         this.calls.onItem(now, from, item);
         return;

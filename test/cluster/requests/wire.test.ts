@@ -7,9 +7,11 @@ import {
   decodeRequest,
   encodeCall,
   encodeCancel,
+  encodeCheck,
   encodeCredit,
   encodeEnd,
   encodeFailure,
+  encodeGone,
   encodePart,
   encodeReply,
   RequestOp,
@@ -114,6 +116,8 @@ describe("requests as bytes", () => {
             bytes,
           });
           expect(decodeRequest(encodeCancel(number))).toEqual({ op: RequestOp.CANCEL, id: number });
+          expect(decodeRequest(encodeCheck(number))).toEqual({ op: RequestOp.CHECK, id: number });
+          expect(decodeRequest(encodeGone(number))).toEqual({ op: RequestOp.GONE, id: number });
         },
       ),
       { numRuns: LONG ? 10_000 : 500 },
@@ -219,6 +223,8 @@ describe("requests as bytes", () => {
       "END 2, 0 busy of 256": encodeEnd(2, { busy: 0, slots: 256 }),
       "CREDIT 2, 128 parts, 1,024 bytes": encodeCredit(2, 128, 1_024),
       "CANCEL 300": encodeCancel(300),
+      "CHECK 300": encodeCheck(300),
+      "GONE 300": encodeGone(300),
     };
     const page = readFileSync("docs/spec/services.md", "utf8").split("## Vectors")[1] as string;
     const rows = [...page.matchAll(/^\| (.*) \| `([0-9a-f]*)` \|$/gm)];

@@ -1,0 +1,91 @@
+/** Requests that their node has no more, or never got: who asked does not wait for them until the time is over. */
+import { describe, expect, it } from "vitest";
+import type { CallTerms } from "../../../src/cluster/requests/calls.js";
+import { BodyForm } from "../../../src/cluster/requests/wire.js";
+import type { ShoalError } from "../../../src/core/errors.js";
+import { SETTINGS, TERMS, World, type WorldNode } from "./request-world.js";
+
+/** ms until a handler has its reply. */
+const WORK = 1_000;
+
+/** Nodes of which some serve, and what comes of the requests of one of them. */
+function pair(...serving: readonly string[]): {
+  readonly world: World;
+  readonly caller: WorldNode;
+  readonly ended: string[];
+  ask(body: string, terms?: Partial<CallTerms>): void;
+} {
+  const world = new World(1);
+  world.workOf = () => ({ ms: WORK, fails: false, parts: 0 });
+  const caller = world.add("caller");
+  for (const id of serving) world.add(id);
+  for (const id of serving) world.get(id).serve(SETTINGS);
+  world.changed();
+  const ended: string[] = [];
+  const note = (text: string): void => void ended.push(`${Math.round(world.now / 1_000)} s: ${text}`);
+  return {
+    world,
+    caller,
+    ended,
+    ask: (body, terms = {}) =>
+      void caller.calls.call(
+        world.now,
+        { ...TERMS, timeout: 60_000, body: { form: BodyForm.TEXT, data: body }, ...terms },
+        {
+          reply: (_, reply) => note(String(reply)),
+          part: () => undefined,
+          end: () => note("end"),
+          fail: (error: ShoalError & { reason?: string }) => note(`${error.reason ?? error.code}`),
+        },
+      ),
+  };
+}
+
+describe("a request that its node dropped, since its caller seemed lost", () => {
+  it("is made again where it is idempotent, and fails at once where it is not", () => {
+    const { world, ended, ask } = pair("s");
+    ask("a", { idempotent: true });
+    ask("b");
+    world.runUntil(500);
+    // The caller stood still, say: it is back before it can learn of that.
+    world.get("s").serving.onGone(world.now, "caller");
+    world.runUntil(20_000);
+    expect(ended.sort()).toEqual(["2 s: worker-lost", "3 s: a!"]);
+    expect(world.get("s").runs).toEqual(["a", "b", "a"]);
+    expect(world.get("s").serving.refused).toEqual({ gone: 2 });
+  });
+
+  it("is not asked after more often than each 30 s while its node works", () => {
+    const { world, caller, ended, ask } = pair("s");
+    world.workOf = () => ({ ms: 300_000, fails: false, parts: 0 });
+    let sent = 0;
+    const carry = world.carry.bind(world);
+    world.carry = (from, to, item) => {
+      if (from === caller) sent += 1;
+      carry(from, to, item);
+    };
+    ask("long", { timeout: -1 });
+    world.runUntil(310_000);
+    expect(ended).toEqual(["300 s: long!"]);
+    // The request, 2, 6, 14 and 30 s after it, and then every 30 s.
+    expect(sent).toBe(1 + 4 + 8);
+    expect(world.get("s").serving.refused).toEqual({});
+  });
+});
+
+describe("a request whose only node drains", () => {
+  it("waits for one that serves, where it waits for any, and then goes there", () => {
+    const { world, ended, ask } = pair("s", "t");
+    world.get("t").isServing = false;
+    world.changed();
+    world.get("s").serving.drain(world.get("s").service as never);
+    ask("a", { waitForReady: true });
+    ask("b");
+    world.later(5_000, () => {
+      world.get("t").isServing = true;
+      world.changed();
+    });
+    world.runUntil(20_000);
+    expect(ended).toEqual(["0 s: stopping", "6 s: a!"]);
+  });
+});
