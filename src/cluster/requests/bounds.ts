@@ -28,7 +28,7 @@ export const RETRY_SHARE = 0.2;
 export const RETRIES_A_SECOND = 10;
 export const MAX_SAVED_RETRIES = 100;
 
-/** ms without a sign of a request until its node is asked whether it still has it; and the longest such time, doubling. */
+/** ms without a sign of a request until its node is asked whether it still has it, of a streamed one until its caller is asked, too; and the longest such time, doubling. */
 export const CHECK_AFTER = 2_000;
 export const MAX_CHECK_AFTER = 30_000;
 

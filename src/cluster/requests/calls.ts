@@ -214,9 +214,14 @@ export class RequestCalls {
     this.#effects.sendLater(call.node.id, encodeCredit(call.id, parts, bytes));
   }
 
-  /** A REPLY, FAILURE, PART or END came. */
+  /** A REPLY, FAILURE, PART, END, GONE or WANTED came. */
   onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
+    if (item.op === RequestOp.WANTED) {
+      // It was given up while its node seemed lost, say.
+      if (call?.node?.id !== from) this.#effects.sendLater(from, encodeCancel(item.id));
+      return;
+    }
     if (call === undefined) {
       this.#refuse(item.id <= this.#id ? "late" : "foreign");
       return;
@@ -513,7 +518,11 @@ export class RequestCalls {
     }
     const reason = call.sink.part(form, body);
     if (reason === undefined) {
-      if (call.hasBegun) return;
+      // Its node has it: the next silence counts from here.
+      const isSoon = call.checkAfter === CHECK_AFTER;
+      call.checkAt = now + CHECK_AFTER;
+      call.checkAfter = CHECK_AFTER;
+      if (call.hasBegun && isSoon) return;
       call.hasBegun = true;
       this.#schedule(now, call);
       return;

@@ -18,7 +18,7 @@ import { Deadlines, type Due } from "../../core/deadlines.js";
 import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { sizeOfBody } from "./body.js";
-import { MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
+import { CHECK_AFTER, MAX_CHECK_AFTER, MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
 import { SendCredit } from "./stream-window.js";
 import {
   type CallItem,
@@ -28,6 +28,7 @@ import {
   encodeGone,
   encodePart,
   encodeReply,
+  encodeWanted,
   type ServiceLoad,
 } from "./wire.js";
 
@@ -70,6 +71,9 @@ export class Job implements Due {
   isAbandoned = false;
   /** Of a streamed reply. */
   readonly credit: SendCredit | undefined;
+  /** When its caller is asked whether it still waits, and ms until it is asked after that; infinite: never. */
+  askAt = Number.POSITIVE_INFINITY;
+  askAfter = CHECK_AFTER;
   /** What its driver has of it. */
   context: unknown = undefined;
 
@@ -79,6 +83,7 @@ export class Job implements Due {
     this.service = service;
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     this.credit = item.parts > 0 ? new SendCredit(item.parts, item.bytes) : undefined;
+    if (this.credit !== undefined) this.askAt = now + CHECK_AFTER;
   }
 }
 
@@ -240,7 +245,14 @@ export class RequestServing {
 
   tick(now: number): void {
     this.#now = now;
-    for (const job of this.#deadlines.take(now)) this.#abandon(job, "expired");
+    for (const job of this.#deadlines.take(now)) {
+      if (now >= job.until) {
+        this.#abandon(job, "expired");
+        continue;
+      }
+      if (now >= job.askAt) this.#ask(now, job);
+      this.#schedule(now, job);
+    }
   }
 
   // --- What comes of a job ---------------------------------------------------------------------------------------------
@@ -312,7 +324,22 @@ export class RequestServing {
       this.#jobs.set(job.from, jobs);
     }
     jobs.set(job.item.id, job);
-    if (job.until !== Number.POSITIVE_INFINITY) this.#deadlines.set(job.link, now, job.until - now);
+    this.#schedule(now, job);
+  }
+
+  #schedule(now: number, job: Job): void {
+    const next = Math.min(job.until, job.askAt);
+    if (next !== Number.POSITIVE_INFINITY) this.#deadlines.set(job.link, now, next - now);
+  }
+
+  /**
+   * A caller that took this node for lost, while it stood still, grants nothing any more and sends no CANCEL: a streamed reply would hold its slot for
+   * good. Other replies end with their handlers.
+   */
+  #ask(now: number, job: Job): void {
+    this.#effects.send(job.from, encodeWanted(job.item.id));
+    job.askAfter = Math.min(2 * job.askAfter, MAX_CHECK_AFTER);
+    job.askAt = now + job.askAfter;
   }
 
   #start(job: Job): void {

@@ -2,7 +2,7 @@
  * What nodes send each other for requests, as bytes: items of the kind REQUEST (docs/spec/services.md has the vectors).
  *
  *   item      head 1 | id uint | what its op has
- *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL, CHECK, GONE
+ *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL, CHECK, GONE, WANTED
  *             bits 4, 5    form of the body: bytes, text in UTF-8, JSON, none
  *             bit 6        of a CALL: extras follow the service: length uint, record (schema.ts)
  *             bit 7        fields of a later version follow the id: length uint, bytes; they are skipped
@@ -15,6 +15,7 @@
  *   CANCEL    nothing
  *   CHECK     nothing
  *   GONE      nothing
+ *   WANTED    nothing
  *
  * A text here is a length, uint, and UTF-8. `busy` is how many requests the service has at that node, `slots` how many it handles at a time.
  */
@@ -48,6 +49,8 @@ export const RequestOp = {
   CHECK: 8,
   /** It does not: it never got it, or dropped it with a caller that it took for lost. */
   GONE: 9,
+  /** The node asks whether the caller still waits for a streamed reply: one that does not sends CANCEL. */
+  WANTED: 10,
 } as const;
 export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 
@@ -165,6 +168,11 @@ export interface GoneItem {
   readonly id: number;
 }
 
+export interface WantedItem {
+  readonly op: typeof RequestOp.WANTED;
+  readonly id: number;
+}
+
 export type RequestItem =
   | CallItem
   | ReplyItem
@@ -174,7 +182,8 @@ export type RequestItem =
   | CreditItem
   | CancelItem
   | CheckItem
-  | GoneItem;
+  | GoneItem
+  | WantedItem;
 
 /** Why bytes are not an item. */
 export type RequestJunk =
@@ -319,6 +328,10 @@ export function encodeGone(id: number): Buffer {
   return begin(RequestOp.GONE, BodyForm.BYTES, 0, id, 0);
 }
 
+export function encodeWanted(id: number): Buffer {
+  return begin(RequestOp.WANTED, BodyForm.BYTES, 0, id, 0);
+}
+
 /** @returns the item, whose bodies are views of the bytes; or why there is none */
 export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   if (bytes.length === 0) return "empty";
@@ -371,6 +384,7 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
     case RequestOp.CANCEL:
     case RequestOp.CHECK:
     case RequestOp.GONE:
+    case RequestOp.WANTED:
       return { op, id };
     default:
       return "op";

@@ -73,6 +73,42 @@ describe("a request that its node dropped, since its caller seemed lost", () => 
   });
 });
 
+describe("a streamed request that one end dropped, since the other seemed lost", () => {
+  /** Without a limit of time; two parts may be sent before any was read. */
+  const STREAM = { timeout: -1, extras: { method: "", key: "", headers: undefined, parts: 2, bytes: 1_024 } };
+
+  it("fails 2 s after its last part, however rarely its node was asked before", () => {
+    const { world, ended, ask } = pair("s");
+    world.workOf = () => ({ ms: 1, fails: false, parts: 5 });
+    const { serving } = world.get("s");
+    ask("a", STREAM);
+    // Nothing is read for long; then one part is.
+    world.runUntil(50_000);
+    expect(world.get("s").service?.running).toBe(1);
+    serving.onCredit("caller", 1, 1, 1_024);
+    world.runUntil(50_100);
+    serving.onGone(world.now, "caller");
+    world.runUntil(70_000);
+    expect(ended).toEqual(["52 s: worker-lost"]);
+    expect(serving.refused).toEqual({ gone: 1 });
+  });
+
+  it("holds its slot no longer than until its caller is asked", () => {
+    const { world, caller, ended, ask } = pair("s");
+    world.workOf = () => ({ ms: 1, fails: false, parts: 5 });
+    ask("a", STREAM);
+    ask("b", STREAM);
+    world.runUntil(100);
+    // The node stood still, say: it is back before it can learn of that, and has lost nobody.
+    caller.calls.onGone(world.now, "s");
+    expect(ended).toEqual(["0 s: worker-lost", "0 s: worker-lost"]);
+    ask("c", STREAM);
+    world.runUntil(10_000);
+    expect(world.get("s").aborted).toEqual(["a", "b"]);
+    expect(world.get("s").service?.running).toBe(1);
+  });
+});
+
 describe("a request whose only node drains", () => {
   it("waits for one that serves, where it waits for any, and then goes there", () => {
     const { world, ended, ask } = pair("s", "t");

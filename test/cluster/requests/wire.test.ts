@@ -14,6 +14,7 @@ import {
   encodeGone,
   encodePart,
   encodeReply,
+  encodeWanted,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
 import fc from "../../support/properties.js";
@@ -118,6 +119,7 @@ describe("requests as bytes", () => {
           expect(decodeRequest(encodeCancel(number))).toEqual({ op: RequestOp.CANCEL, id: number });
           expect(decodeRequest(encodeCheck(number))).toEqual({ op: RequestOp.CHECK, id: number });
           expect(decodeRequest(encodeGone(number))).toEqual({ op: RequestOp.GONE, id: number });
+          expect(decodeRequest(encodeWanted(number))).toEqual({ op: RequestOp.WANTED, id: number });
         },
       ),
       { numRuns: LONG ? 10_000 : 500 },
@@ -225,6 +227,7 @@ describe("requests as bytes", () => {
       "CANCEL 300": encodeCancel(300),
       "CHECK 300": encodeCheck(300),
       "GONE 300": encodeGone(300),
+      "WANTED 300": encodeWanted(300),
     };
     const page = readFileSync("docs/spec/services.md", "utf8").split("## Vectors")[1] as string;
     const rows = [...page.matchAll(/^\| (.*) \| `([0-9a-f]*)` \|$/gm)];
