@@ -221,8 +221,8 @@ export class SimulatedNode {
     const waiting = scope?.waiting;
     if (scope === undefined || waiting === undefined) return;
     scope.waiting = undefined;
+    // A timer that is early by a clock that stood still waits on by itself (scope.ts).
     this.#world.schedule.release(waiting);
-    scope.retime();
   }
 
   /** The world is over: nothing of it happens any more. @internal */

@@ -90,9 +90,16 @@ export class Schedule {
     else owner.waiting.push({ time: this.#now, rank: 0, order: this.#order++, owner, kind, run });
   }
 
-  /** What an owner had waiting happens now. */
+  /** What an owner had waiting happens now, unless it is prevented: by what happens before it, too. */
   release(events: readonly Event[]): void {
-    for (const { owner, kind, run } of events) if (run !== undefined) this.at(this.#now, owner, kind, run);
+    for (const event of events) {
+      if (event.run === undefined) continue;
+      this.at(this.#now, event.owner, event.kind, () => {
+        const { run } = event;
+        event.run = undefined;
+        run?.();
+      });
+    }
   }
 
   /** Lets the next thing happen, if it happens by `until`. @returns whether there was one */

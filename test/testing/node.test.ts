@@ -216,6 +216,28 @@ it("a stall leaves the monotonic clock running", async () => {
   });
 });
 
+it("a timer that was due in a stall fires once afterwards, and not if one before it prevents it", async () => {
+  await simulate({}, async (world) => {
+    const a = world.node("a");
+    const fired: string[] = [];
+    void a.start(() => {
+      const note = (name: string) => () => void fired.push(`${name} ${Math.round(performance.now())}`);
+      const cancelled = setTimeout(note("cancelled"), 200);
+      const refreshed = setTimeout(note("refreshed"), 200);
+      setTimeout(() => {
+        note("first")();
+        clearTimeout(cancelled);
+        refreshed.refresh();
+      }, 100);
+      setTimeout(note("second"), 300);
+    });
+    await world.advance(50);
+    a.stall(1_000);
+    await world.advance(5_000);
+    expect(fired).toEqual(["first 1050", "second 1050", "refreshed 1250"]);
+  });
+});
+
 it("a clock that runs fast makes timers early, and one that is set only changes the date", async () => {
   await simulate({}, async (world) => {
     const [a, b] = [world.node("a"), world.node("b")];
