@@ -103,6 +103,8 @@ export const MAX_PENDING = 65_536;
 export const MAX_PENDING_BYTES = 67_108_864;
 /** One-to-one messages that failed, in one answer. */
 export const MAX_DIRECT_FAULTS = 1_024;
+/** The latest of them that are kept of each node, for an answer that was lost with it. At most half of the above. */
+export const KEPT_FAULTS = 64;
 /** ms between two looks at one-to-one messages that nobody answers. */
 export const DIRECT_LOOK = 100;
 /** Topics that have aliases on links, bytes of such a topic, and publishes of others after which all aliases are given again. */

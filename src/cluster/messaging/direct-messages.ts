@@ -302,9 +302,15 @@ export class DirectMessages {
     }, DIRECT_LOOK).unref();
   }
 
+  /** A node is there, or back. */
+  onAlive(id: string): void {
+    this.#results.found(id);
+  }
+
   /** A node was lost. @param isGone whether it does not come back */
   onLost(id: string, isGone: boolean): void {
-    this.#results.forget(id);
+    if (isGone) this.#results.forget(id);
+    else this.#results.lost(id);
     this.#directs.fail(
       id,
       () => new UnroutableError(`the node ${this.#state.nameOf(id)} was lost before it answered`),

@@ -3,10 +3,10 @@
  * them failed. Pure but for the promises.
  *
  *   sender      numbers 1, 2, 3 … for each node ──DIRECT──>
- *   receiver    ──RESULT upTo 3, failed: 2 closed──>      once for all that came in a turn
+ *   receiver    ──RESULT upTo 3, failed: 2 closed──>      once for all that came in a turn, and again to who was lost and is back
  */
 import { type ShoalError, TimeoutError, UnroutableError } from "../../core/errors.js";
-import { MAX_DIRECT_FAULTS } from "./bounds.js";
+import { KEPT_FAULTS, MAX_DIRECT_FAULTS } from "./bounds.js";
 import { DirectFault, encodeResult, type ItemReader } from "./items.js";
 
 interface Pending {
@@ -21,6 +21,11 @@ interface Pending {
 
 /** Numbers are 32 bits; a node that has sent so many to another one begins again. */
 const LAST_NUMBER = 0xffff_ffff;
+
+/** Numbers begin again: what is far above is of the round before. */
+function isAbove(number: number, other: number): boolean {
+  return number > other && number - other < LAST_NUMBER / 2;
+}
 
 /** What this node sent to another one. */
 class Sent {
@@ -67,11 +72,12 @@ export class DirectSends {
     while (!reader.failed && reader.at < reader.item.length && failed.size < MAX_DIRECT_FAULTS)
       failed.set(reader.varint(), reader.byte());
     if (reader.failed || reader.at < reader.item.length) return false;
-    const pending = this.#byNode.get(node)?.pending;
-    if (pending === undefined) return true;
+    const sent = this.#byNode.get(node);
+    // An answer to numbers that were forgotten since.
+    if (sent === undefined || isAbove(upTo, sent.number)) return true;
+    const { pending } = sent;
     for (const each of pending.values()) {
-      // Numbers begin again: what is far above is of the round before.
-      if (each.number > upTo && each.number - upTo < LAST_NUMBER / 2) break;
+      if (isAbove(each.number, upTo)) break;
       this.#remove(pending, each);
       const fault = failed.get(each.number);
       if (fault === undefined) each.resolve();
@@ -117,9 +123,28 @@ export class DirectSends {
   }
 }
 
+/** What was handled of a node's messages. */
+class Handled {
+  readonly node: string;
+  upTo = 0;
+  /** Numbers and reasons that were not sent yet. */
+  failed: number[] = [];
+  /** The latest of those that were. */
+  answered: number[] = [];
+  /** Whether there is something to send. */
+  isDue = false;
+  /** Whether the node was lost since, and answers with it. */
+  isLost = false;
+
+  constructor(node: string) {
+    this.node = node;
+  }
+}
+
 /** What this node answers the others about what they sent it. */
 export class DirectResults {
-  readonly #byNode = new Map<string, { upTo: number; failed: number[] }>();
+  readonly #byNode = new Map<string, Handled>();
+  readonly #due: Handled[] = [];
   readonly #send: (node: string, item: Buffer) => void;
   #isScheduled = false;
 
@@ -129,14 +154,16 @@ export class DirectResults {
 
   /** @param fault why it failed; 0: it did not */
   handled(node: string, number: number, fault: number): void {
-    let result = this.#byNode.get(node);
-    if (result === undefined) {
-      result = { upTo: number, failed: [] };
-      this.#byNode.set(node, result);
+    let handled = this.#byNode.get(node);
+    if (handled === undefined) {
+      handled = new Handled(node);
+      this.#byNode.set(node, handled);
     }
-    result.upTo = number;
-    if (fault !== 0) result.failed.push(number, fault);
-    if (result.failed.length >= 2 * MAX_DIRECT_FAULTS) this.#flush();
+    handled.upTo = number;
+    if (!handled.isDue) this.#due.push(handled);
+    handled.isDue = true;
+    if (fault !== 0) handled.failed.push(number, fault);
+    if (handled.failed.length >= 2 * MAX_DIRECT_FAULTS) this.#flush();
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
@@ -145,12 +172,35 @@ export class DirectResults {
     });
   }
 
+  /** A node was lost, and may come back. */
+  lost(node: string): void {
+    const handled = this.#byNode.get(node);
+    if (handled !== undefined) handled.isLost = true;
+  }
+
+  /** It is there. Where it was lost, answers were lost with it; it may only have stood still, and wait for them. */
+  found(node: string): void {
+    const handled = this.#byNode.get(node);
+    if (handled === undefined || !handled.isLost) return;
+    handled.isLost = false;
+    this.#flush();
+    this.#send(node, encodeResult(handled.upTo, handled.answered));
+  }
+
+  /** A node that is gone. */
   forget(node: string): void {
     this.#byNode.delete(node);
   }
 
   #flush(): void {
-    for (const [node, { upTo, failed }] of this.#byNode) this.#send(node, encodeResult(upTo, failed));
-    this.#byNode.clear();
+    for (const handled of this.#due.splice(0)) {
+      handled.isDue = false;
+      const { node, upTo, failed } = handled;
+      if (failed.length > 0) {
+        handled.failed = [];
+        handled.answered = [...handled.answered, ...failed].slice(-2 * KEPT_FAULTS);
+      }
+      this.#send(node, encodeResult(upTo, failed));
+    }
   }
 }

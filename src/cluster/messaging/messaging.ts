@@ -387,6 +387,7 @@ export class Messaging implements ClientEffects {
     if (state !== "forgotten") this.routes.onMember(id, state);
     if (state === "alive") {
       this.#state.retention.onMember(id);
+      this.#directs.onAlive(id);
       return;
     }
     this.#state.retention.onGone(id, state === "lost");
