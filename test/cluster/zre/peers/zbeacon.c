@@ -1,4 +1,5 @@
-/* czmq's zbeacon, as zyre uses it: PORT UUID MAILBOX-PORT. Prints the beacons that it hears; leaves when its input ends. */
+/* czmq's zbeacon, as zyre uses it: PORT UUID MAILBOX-PORT. Prints the beacons that it hears. When its input ends it
+ * says that it leaves, and goes on saying so: its thread sends at its own times, and nobody knows when. */
 #include <czmq.h>
 
 static void publish(zactor_t *beacon, const byte *uuid, int port) {
@@ -10,6 +11,7 @@ static void publish(zactor_t *beacon, const byte *uuid, int port) {
 }
 
 int main(int argc, char **argv) {
+  alarm(60); /* Whoever started it may be gone. */
   zuuid_t *uuid = zuuid_new();
   zuuid_set_str(uuid, argc > 2 ? argv[2] : "");
   zactor_t *beacon = zactor_new(zbeacon, NULL);
@@ -21,7 +23,14 @@ int main(int argc, char **argv) {
   zsock_send(beacon, "sb", "SUBSCRIBE", (byte *) "ZRE", 3);
   int input = fileno(stdin);
   zpoller_t *poller = zpoller_new(beacon, &input, NULL);
-  while (zpoller_wait(poller, -1) == beacon) {
+  for (;;) {
+    void *ready = zpoller_wait(poller, -1);
+    if (ready == &input) {
+      zpoller_remove(poller, &input);
+      publish(beacon, zuuid_data(uuid), 0);
+      continue;
+    }
+    if (ready != beacon) break;
     char *from = zstr_recv(beacon);
     zframe_t *frame = zframe_recv(beacon);
     char *hex = zframe_strhex(frame);
@@ -31,8 +40,6 @@ int main(int argc, char **argv) {
     zstr_free(&hex);
     zframe_destroy(&frame);
   }
-  publish(beacon, zuuid_data(uuid), 0);
-  zclock_sleep(500); /* Its thread sends it every 100 ms, and may wait for a processor. */
   zpoller_destroy(&poller);
   zactor_destroy(&beacon);
   zuuid_destroy(&uuid);
