@@ -64,7 +64,8 @@ const FAST = `
   await socket.bind("tcp://127.0.0.1:*");
   console.log(socket.lastEndpoint);
   const [id] = type === "Router" ? await socket.receive() : [];
-  await (socket.waitForSubscribers?.() ?? socket.ready());
+  // Without a number of peers a socket that is bound is ready at once.
+  await (socket.waitForSubscribers?.() ?? socket.ready({ peers: 1 }));
   ${SAMPLE}
   const end = performance.now() + seconds * 1_000;
   let next = performance.now() + 500;
@@ -82,6 +83,8 @@ const FAST = `
     sample();
   }
   console.log(JSON.stringify({ samples, sends, stats: socket.stats() }));
+  // What is queued would be dropped, and the receiver may still wait for a message.
+  for await (const _ of process.stdin);
   await socket.close();
 `;
 
@@ -113,6 +116,7 @@ describe("a slow consumer", () => {
       const [sent, got] = await Promise.all([sender.line(), receiver.line()]).then((lines) =>
         lines.map((line) => JSON.parse(line)),
       );
+      sender.process.stdin?.end();
       expect(sent.samples.length).toBeGreaterThanOrEqual(ENOUGH);
       // Messages up to the high-water mark, what is in flight, and a turn's garbage, which a sample may come upon.
       const bound = MARK * SIZE + 262_144 + 12 * MIB;
