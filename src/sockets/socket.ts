@@ -33,7 +33,7 @@ export interface CloseOptions {
 
 /** What `ready` takes. */
 export interface ReadyOptions extends WaitOptions {
-  /** Peers to wait for. Default: one for each endpoint connected to, at least 1. */
+  /** Peers to wait for. Default: one for each endpoint connected to, or 1 without any endpoint; a socket that is only bound waits for nobody. */
   readonly peers?: number;
 }
 
