@@ -283,7 +283,8 @@ export class RequestCalls {
     for (const call of this.#deadlines.take(now)) {
       if (call.state === "over") continue;
       if (now >= call.until) this.#expire(now, call);
-      else if (call.state === "backing-off" && now >= call.retryAt) this.#attempt(now, call);
+      else if ((call.state === "backing-off" || call.state === "waiting") && now >= call.retryAt)
+        this.#attempt(now, call);
       else if (call.state === "sent" && now >= this.#attemptUntil(call)) this.#late(now, call);
       else if (call.state === "sent" && now >= call.checkAt) this.#check(now, call);
       else this.#schedule(now, call);
@@ -401,8 +402,12 @@ export class RequestCalls {
   #onNobody(now: number, call: Call): void {
     const { terms, error } = call;
     if (call.isUnserved && terms.waitForReady && terms.node === undefined) {
+      // The last one that served it may again, and look no other than before.
+      const { retryDelay, maxRetryDelay } = terms;
       call.tried = [];
-      this.#wait(now, call);
+      call.holds += 1;
+      const delay = backOff(call.holds, retryDelay, maxRetryDelay, () => this.#effects.random());
+      this.#wait(now, call, now + delay);
       return;
     }
     if (error !== undefined) {
@@ -420,9 +425,10 @@ export class RequestCalls {
     this.#fail(call, this.#error(call, "no-service", "no node serves it"));
   }
 
-  /** Until other nodes may serve it. */
-  #wait(now: number, call: Call): void {
+  /** Until other nodes may serve it. @param retryAt when those that are known are asked again */
+  #wait(now: number, call: Call, retryAt = Number.POSITIVE_INFINITY): void {
     call.state = "waiting";
+    call.retryAt = retryAt;
     const { data } = call.body;
     if (!call.isCopied && typeof data !== "string") copyOf(call, Buffer.from(data));
     this.#waiting.add(call);
@@ -593,7 +599,7 @@ export class RequestCalls {
   #schedule(now: number, call: Call): void {
     let next = call.until;
     if (call.state === "sent") next = Math.min(next, this.#attemptUntil(call), call.checkAt);
-    else if (call.state === "backing-off") next = Math.min(next, call.retryAt);
+    else if (call.state === "backing-off" || call.state === "waiting") next = Math.min(next, call.retryAt);
     if (next === Number.POSITIVE_INFINITY) call.link.unlink();
     else this.#deadlines.set(call.link, now, next - now);
   }

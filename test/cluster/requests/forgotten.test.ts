@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { CallTerms } from "../../../src/cluster/requests/calls.js";
 import { BodyForm } from "../../../src/cluster/requests/wire.js";
 import type { ShoalError } from "../../../src/core/errors.js";
-import { SETTINGS, TERMS, World, type WorldNode } from "./request-world.js";
+import { SERVICE, SETTINGS, TERMS, World, type WorldNode } from "./request-world.js";
 
 /** ms until a handler has its reply. */
 const WORK = 1_000;
@@ -123,5 +123,25 @@ describe("a request whose only node drains", () => {
     });
     world.runUntil(20_000);
     expect(ended).toEqual(["0 s: stopping", "6 s: a!"]);
+  });
+
+  it("goes to that one where it serves again, and nothing else has changed", () => {
+    const { world, caller, ended, ask } = pair("s");
+    const node = world.get("s");
+    node.serving.remove(node.service as never);
+    let sent = 0;
+    const carry = world.carry.bind(world);
+    world.carry = (from, to, item) => {
+      if (from === caller) sent += 1;
+      carry(from, to, item);
+    };
+    ask("a", { waitForReady: true });
+    world.later(10_000, () => {
+      node.service = node.serving.add(SERVICE, SETTINGS);
+    });
+    world.runUntil(20_000);
+    expect(ended).toEqual([expect.stringMatching(/^1[12] s: a!$/)]);
+    // It is asked after times that grow up to a second.
+    expect(sent).toBeLessThan(40);
   });
 });
