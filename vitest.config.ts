@@ -31,7 +31,7 @@ const PURE = [
   "test/cluster/discovery/{beacon-rules,discovery,endpoint-slices,mdns-records,merge,names,parse}.test.ts",
   "test/cluster/{admission,connections}/!(node*).test.ts",
   "test/cluster/messaging/{hooks,items,query,route-backoff,route-hostile,route-replica,route-replication,route-schedules,route-table,schema,service-wire,services,subscription-table,topic-ids,topics,waiting-sends,window}.test.ts",
-  "test/cluster/requests/{balancer,forgotten,schedules,wire}.test.ts",
+  "test/cluster/requests/{balancer,forgotten,node-queues,schedules,wire}.test.ts",
   "test/cluster/sessions/{memory-store,rules,schedules,spec}.test.ts",
   "test/cluster/zre/{codec,rules,simulation}.test.ts",
   "test/support/{properties,seed}.test.ts",

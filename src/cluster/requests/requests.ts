@@ -115,6 +115,9 @@ export class Requests {
     this.#queues = new NodeQueues({
       send: (node, item) => this.#send(node, item),
       room: (node) => effects.room(node),
+      unread: () => {
+        this.#serving.refused.unread = (this.#serving.refused.unread ?? 0) + 1;
+      },
     });
     this.#calls = new RequestCalls({
       candidates: (service) => this.#candidates(service),
@@ -135,6 +138,7 @@ export class Requests {
       start: (job) => this.#server.start(job),
       aborted: (job, reason) => this.#server.aborted(job, reason),
       send: (node, item, done) => this.#queues.sendLater(node, item, done),
+      answer: (node, item) => this.#queues.answer(node, item),
       credited: (job) => this.#server.credited(job),
     });
     this.#server = new RequestServer(() => this.#serving, {

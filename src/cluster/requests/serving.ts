@@ -47,7 +47,9 @@ export interface ServingEffects {
   /** The caller waits no longer: the handler's signal aborts. */
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void;
   /** Sends it, when there is room where the link is full. @param done called once: whether the link has it, or it is too large for it */
-  send(node: string, item: Buffer, done?: (result: "sent" | "too-large" | "unreachable") => void): void;
+  send(node: string, item: Buffer, done: (result: "sent" | "too-large" | "unreachable") => void): void;
+  /** The same of an answer that holds no slot; it may be dropped where its node reads none. */
+  answer(node: string, item: Buffer): void;
   /** Credit came for a streamed reply. */
   credited(job: Job): void;
 }
@@ -223,7 +225,7 @@ export class RequestServing {
   onCheck(from: string, id: number): void {
     if (this.#jobs.get(from)?.has(id) === true) return;
     this.#count("gone");
-    this.#effects.send(from, encodeGone(id));
+    this.#effects.answer(from, encodeGone(id));
   }
 
   onCredit(from: string, id: number, parts: number, bytes: number): void {
@@ -309,7 +311,7 @@ export class RequestServing {
       if (result === "too-large") {
         this.#count("too-large");
         const text = `the reply of ${item.length} bytes is larger than a message may be`;
-        this.#effects.send(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
+        this.#effects.answer(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
       } else if (result === "unreachable") this.#count("reply");
       this.#release(job);
     });
@@ -337,7 +339,7 @@ export class RequestServing {
    * good. Other replies end with their handlers.
    */
   #ask(now: number, job: Job): void {
-    this.#effects.send(job.from, encodeWanted(job.item.id));
+    this.#effects.answer(job.from, encodeWanted(job.item.id));
     job.askAfter = Math.min(2 * job.askAfter, MAX_CHECK_AFTER);
     job.askAt = now + job.askAfter;
   }
@@ -436,7 +438,7 @@ export class RequestServing {
       return true;
     }
     if (known.reply !== undefined) {
-      this.#effects.send(job.from, encodeReply(item.id, service.load, known.reply));
+      this.#effects.answer(job.from, encodeReply(item.id, service.load, known.reply));
       return true;
     }
     const { maxQueue, maxQueueBytes } = service.settings;
@@ -482,7 +484,7 @@ export class RequestServing {
       this.#forget(each);
       each.state = "over";
       service.handled += 1;
-      this.#effects.send(each.from, encodeReply(each.item.id, service.load, reply));
+      this.#effects.answer(each.from, encodeReply(each.item.id, service.load, reply));
     }
   }
 
@@ -512,7 +514,7 @@ export class RequestServing {
 
   #refuseCall(from: string, { id }: CallItem, load: ServiceLoad, reason: FailureReason, text: string): void {
     this.#count(reason);
-    this.#effects.send(from, encodeFailure(id, load, reason, text));
+    this.#effects.answer(from, encodeFailure(id, load, reason, text));
   }
 
   #count(reason: string): void {

@@ -91,8 +91,9 @@ export class WorldNode {
       },
       send: (to, item, done) => {
         world.carry(this, to, item);
-        done?.(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
+        done(world.nodes.get(to)?.isAlive === true ? "sent" : "unreachable");
       },
+      answer: (to, item) => void world.carry(this, to, item),
       credited: (job) => this.credits.get(job)?.(),
     });
   }
