@@ -114,6 +114,11 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return this.#check(flags, size);
   }
 
+  /** What no memory is left for is too long, whatever `maxMessageSize` allows. */
+  splitOnNoMemory(): StreamFault {
+    return "too-long";
+  }
+
   splitOnWhole(bytes: Buffer, at: number, pooled: PooledBuffer | undefined): void {
     const flags = bytes[at] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;

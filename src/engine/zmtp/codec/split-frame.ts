@@ -4,15 +4,22 @@
  *   begin       --> header --whole, checked--> body --whole--> the reader has it
  *   beginBehind ------------------------------> body    with the frames of its message that came just before it
  *
- * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet.
+ * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet. One of more than
+ * 1 MiB gets its whole memory when the first of it has come, and that alone is copied: memory that grows by doubling was copied
+ * as often as it doubled, and at the end twice the frame was resident.
  */
 
 import { allocate } from "../../../core/memory.js";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 
-/** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one only as it arrives. */
+/** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one when so much of it has come. */
 export const MAX_EAGER = 1_048_585;
+/**
+ * Memory of a longer frame, in times of what has come of it: all of it, unless it has more than 128 MiB. A peer that only
+ * declares a length gets no more; what it never fills is not resident on any system that maps memory when it is written to.
+ */
+const AHEAD = 128;
 /** Bytes of a frame's rest from which on the kernel may put them where they belong. */
 export const DIRECT = 16_384;
 /** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
@@ -24,6 +31,8 @@ export interface SplitFrameEffects<F extends string> {
   splitOnHeader(flags: number, size: number): F | undefined;
   /** It is whole. @param at where it begins in `bytes`, behind other frames of its message */
   splitOnWhole(bytes: Buffer, at: number, pooled: PooledBuffer | undefined): void;
+  /** The process has no memory for it. @returns what is wrong with it */
+  splitOnNoMemory(): F;
 }
 
 export class SplitFrame<F extends string> {
@@ -60,8 +69,8 @@ export class SplitFrame<F extends string> {
   /** The memory that the next bytes belong in, where it is large; `filled` reports what came. */
   memory(): Uint8Array | undefined {
     if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
-    const room = this.#bodyOf(Math.min(this.#need, this.#have + DIRECT));
-    return room.subarray(this.#have, this.#need);
+    // Without memory for it the next chunk is refused.
+    return this.#bodyOf(this.#have + DIRECT)?.subarray(this.#have, this.#need);
   }
 
   /** So many bytes are in what `memory` gave. */
@@ -105,6 +114,7 @@ export class SplitFrame<F extends string> {
       return fault ?? from + count;
     }
     const body = this.#bodyOf(this.#have + count);
+    if (body === undefined) return this.#effects.splitOnNoMemory();
     body.set(chunk.subarray(from, from + count), this.#have);
     this.#have += count;
     if (this.#have === this.#need) this.#whole();
@@ -144,15 +154,22 @@ export class SplitFrame<F extends string> {
     return undefined;
   }
 
-  /** Its memory, with room for `size` bytes: it doubles as they arrive. */
-  #bodyOf(size: number): Buffer {
+  /** Its memory, with room for the first `size` bytes; undefined: the process has none. */
+  #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
-    const larger = allocate(Math.min(this.#need, Math.max(size, body.length * 2)));
+    const length = Math.min(this.#need, Math.max(size, this.#have * AHEAD));
+    let pooled: PooledBuffer;
+    try {
+      pooled = acquire(length);
+    } catch {
+      return undefined;
+    }
+    const larger = pooled.bytes.subarray(0, length);
     larger.set(body.subarray(0, this.#have));
     this.#body = larger;
     this.#pooled?.release();
-    this.#pooled = undefined;
+    this.#pooled = pooled;
     return larger;
   }
 

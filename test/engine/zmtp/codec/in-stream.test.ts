@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { InStream as PageInStream } from "../../../../src/browser/in-stream.js";
 import { InStream, MAX_FRAMES } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import fc from "../../../support/properties.js";
@@ -400,4 +400,79 @@ test("what comes in memory that is overwritten at once, or straight into a large
     }),
     { numRuns: 500 },
   );
+});
+
+describe("the memory of a frame of more than a mebibyte", () => {
+  const MIB = 1_048_576;
+  const HEADER = 9;
+  const large = (size: number): Buffer => {
+    const header = Buffer.alloc(HEADER);
+    header[0] = 2;
+    header.writeBigUInt64BE(BigInt(size), 1);
+    return header;
+  };
+  /** Lets `length` bytes come, as much at once as the stream has memory for. @returns the stream's fault */
+  function arrive(stream: InStream, length: number): string | undefined {
+    const shared = Buffer.alloc(65_536, "shoal");
+    for (let left = length; left > 0; ) {
+      const memory = stream.memory();
+      const count = Math.min(left, memory?.length ?? shared.length);
+      if (memory === undefined) {
+        const fault = stream.pushShared(shared, count);
+        if (fault !== undefined) return fault;
+      } else stream.filled(count);
+      left -= count;
+    }
+    return undefined;
+  }
+  /** What the stream asks the system for meanwhile, in bytes. */
+  function allocations(during: () => void): number[] {
+    const sizes: number[] = [];
+    const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
+      sizes.push(size);
+      return Buffer.alloc(size);
+    });
+    try {
+      during();
+    } finally {
+      spy.mockRestore();
+    }
+    return sizes;
+  }
+
+  test("is made whole when the first mebibyte has come, and not before", () => {
+    const size = 50 * MIB;
+    const { stream } = make();
+    const before = allocations(() => {
+      stream.push(large(size));
+      expect(arrive(stream, MIB - 100_000)).toBeUndefined();
+    });
+    expect(Math.max(0, ...before)).toBeLessThanOrEqual(MIB + HEADER);
+    const after = allocations(() => expect(arrive(stream, size - MIB + 100_000)).toBeUndefined());
+    expect(after).toEqual([size + HEADER]);
+    expect(stream.take()[0]?.length).toBe(size);
+  });
+
+  test("is never more than 128 times what has come", () => {
+    const { stream } = make();
+    const sizes = allocations(() => {
+      stream.push(large(4_000 * MIB));
+      expect(arrive(stream, 2 * MIB)).toBeUndefined();
+    });
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(128 * (MIB + HEADER));
+  });
+
+  test("that the process does not have ends the connection, and throws nothing", () => {
+    const { stream } = make();
+    stream.push(large(100 * MIB));
+    const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
+      if (size > 2 * MIB) throw new RangeError("Array buffer allocation failed");
+      return Buffer.alloc(size);
+    });
+    try {
+      expect(arrive(stream, 2 * MIB)).toBe("too-long");
+    } finally {
+      spy.mockRestore();
+    }
+  });
 });
