@@ -1,13 +1,16 @@
 /** What `shoal bench` does, whatever it is called with. */
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { BadInput } from "./bad-input.js";
 import { compareRecords, comparisonText } from "./compare.js";
 import { runOneSide } from "./one-side.js";
 import { type BenchOptions, numberOf, planOf, RUN_SECONDS, referenceOf, ruleOf } from "./options.js";
 import { openSink, writeReport } from "./output.js";
 import { CONTENDERS } from "./peers/index.js";
-import { htmlReport, loadCharts } from "./report/html.js";
+import { htmlReport } from "./report/html.js";
 import { describeMachine } from "./report/machine.js";
 import { replaceResults } from "./report/markdown.js";
+import { type Measured, measuredOf, measuredOfPage, picturesOf } from "./report/pictures.js";
 import { readRecords } from "./report/records.js";
 import { absentText, scenarioText } from "./report/table.js";
 import { findPinning } from "./runner/pinning.js";
@@ -41,8 +44,6 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<numb
   const rule = ruleOf(options);
   const reference = referenceOf(options);
   const smoke = options.smoke ?? false;
-  // Before anything is measured, not after it.
-  if (options.html !== undefined) await loadCharts();
   const pinning = options.pin === false ? undefined : findPinning();
   const sink = openSink(options.json);
   const progress = createProgress(process.stderr);
@@ -69,7 +70,7 @@ async function measure(options: BenchOptions, signal: AbortSignal): Promise<numb
   }
   print(absentText(sink.records));
   const { records } = sink;
-  if (options.html !== undefined) await writeReport(options.html, await htmlReport(records, reference));
+  if (options.html !== undefined) await writeReport(options.html, htmlReport(records, reference));
   const measured = records.some(({ type }) => type === "run");
   const failed = records.filter(({ type }) => type === "failed").length;
   if (signal.aborted) process.stderr.write("shoal bench: interrupted; above is what was measured so far\n");
@@ -118,6 +119,7 @@ const WORKS: Readonly<Record<Named, readonly Work[]>> = {
   html: ["measure", "report"],
   json: ["measure", "compare"],
   markdown: ["report"],
+  svg: ["report"],
   threshold: ["compare"],
   relativeTo: ["compare"],
 };
@@ -152,11 +154,19 @@ async function compare(files: readonly string[], options: BenchOptions): Promise
 async function report(files: readonly string[], options: BenchOptions): Promise<number> {
   if (files.length === 0)
     throw new BadInput("report takes files that --json wrote: shoal bench report FILE…");
+  if (files.some((file) => file.endsWith(".md"))) return redraw(files, options);
   const records = await readRecords(...files);
   const reference = referenceOf(options);
-  if (options.html !== undefined) await writeReport(options.html, await htmlReport(records, reference));
-  if (options.markdown !== undefined) await replaceResults(options.markdown, records);
-  if (options.html === undefined && options.markdown === undefined) {
+  if (options.html !== undefined) await writeReport(options.html, htmlReport(records, reference));
+  const { markdown, svg } = options;
+  const page = markdown === undefined ? undefined : await replaceResults(markdown, records, svg);
+  if (svg !== undefined) {
+    // A page and its charts have the same figures, rounded alike.
+    const measured =
+      page === undefined || markdown === undefined ? measuredOf(records) : measuredOfPage(page, markdown);
+    await writePictures(svg, measured);
+  }
+  if (options.html === undefined && markdown === undefined && svg === undefined) {
     for (const scenario of SCENARIOS) {
       const has = records.some((record) => "scenario" in record && record.scenario === scenario.name);
       if (has) process.stdout.write(`${scenarioText(records, scenario, reference)}\n`);
@@ -164,6 +174,28 @@ async function report(files: readonly string[], options: BenchOptions): Promise<
     process.stdout.write(absentText(records));
   }
   return 0;
+}
+
+/** The charts of a page's tables. @throws BadInput for more than one page, and for what needs the lines of `--json` */
+async function redraw([page = "", ...more]: readonly string[], options: BenchOptions): Promise<number> {
+  const { svg, html, markdown, reference } = options;
+  if (svg === undefined || more.length > 0 || (html ?? markdown ?? reference) !== undefined)
+    throw new BadInput(
+      "of a page's tables only charts are made, of one page: shoal bench report PAGE.md --svg FOLDER",
+    );
+  let text: string;
+  try {
+    text = await readFile(page, "utf8");
+  } catch (error) {
+    throw new BadInput(`cannot read ${page}: ${(error as Error).message}`);
+  }
+  await writePictures(svg, measuredOfPage(text, page));
+  return 0;
+}
+
+async function writePictures(folder: string, measured: Measured): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  for (const [name, text] of picturesOf(measured)) await writeReport(join(folder, name), text);
 }
 
 /** The first signal ends the run in order; the second ends everything at once. */

@@ -26,6 +26,7 @@ export interface BenchOptions {
   readonly json?: string;
   readonly html?: string;
   readonly markdown?: string;
+  readonly svg?: string;
   readonly threshold?: string;
   readonly relativeTo?: string;
   readonly role?: string;

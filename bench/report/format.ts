@@ -1,4 +1,5 @@
 /** Figures as people read them. Pure. */
+import type { Metric } from "../contract.js";
 import type { Interval } from "../statistics/bootstrap.js";
 import { type CaseKey, parameterList } from "./records.js";
 
@@ -17,11 +18,13 @@ function digits(value: number): string {
   return size >= 10 ? value.toFixed(1) : size >= 0.1 || size === 0 ? value.toFixed(2) : value.toPrecision(2);
 }
 
-/** `0.97 × (0.95 – 0.99)`; one round has no interval. */
+/** Rounds that a ratio needs: two agree by chance. */
+export const LEAST_ROUNDS = 3;
+
+/** `0.97 × (0.95 – 0.99)`; empty with fewer than three rounds. */
 export function ratio(interval: Interval | undefined, rounds: number): string {
-  if (interval === undefined) return "";
+  if (interval === undefined || rounds < LEAST_ROUNDS) return "";
   const { value, low, high } = interval;
-  if (rounds < 2) return `${digits(value)} ×`;
   return `${digits(value)} × (${digits(low)} – ${digits(high)})`;
 }
 
@@ -50,4 +53,17 @@ export function megabytes(value: number): string {
 
 export function percent(share: number | undefined): string {
   return share === undefined ? "" : `${(100 * share).toFixed(1)} %`;
+}
+
+/** What is in a latency's column where that is not the median: the figure of a run that is compared. */
+const STATISTICS: Readonly<Record<string, string>> = {
+  p90: "90th percentile",
+  p99: "99th percentile",
+  p999: "99.9th percentile",
+};
+
+/** A metric's unit with what it is where the unit does not say so: `msg/s`, `99th percentile, µs`. */
+export function metricText({ name, unit }: Pick<Metric, "name" | "unit">): string {
+  const statistic = STATISTICS[name];
+  return statistic === undefined ? unit : `${statistic}, ${unit}`;
 }

@@ -1,59 +1,18 @@
-/**
- * `--html`: one file with everything in it, the charts as SVG; it needs no network and runs no script.
- * The charts are drawn by vega-lite, which draws without a browser. It is large, so it is an optional peer dependency.
- */
+/** `--html`: one file with everything in it, the charts as SVG; it needs no network and runs no script. */
 
 import type { Scenario } from "../contract.js";
 import { SCENARIOS } from "../scenarios/index.js";
-import { type ChartSpec, chartsOf } from "./charts.js";
-import { caseTitle, figure, megabytes, percent, ratio, spread } from "./format.js";
+import { chartsOf } from "./charts.js";
+import { caseTitle, figure, megabytes, metricText, percent, ratio, spread } from "./format.js";
 import type { BenchRecord, MachineRecord } from "./records.js";
 import { type CaseSummary, growthOf, summarize } from "./summary.js";
+import { escapeXml as escapeHtml, svgOf } from "./svg.js";
 
-type Draw = (spec: ChartSpec) => Promise<string>;
-
-/** @throws Error that says what to install, when vega and vega-lite are not there */
-export async function loadCharts(): Promise<Draw> {
-  // Names in variables: their types are not needed, and a checkout without charts compiles without them.
-  const names = ["vega", "vega-lite"] as const;
-  let vega: VegaModule;
-  let lite: VegaLiteModule;
-  try {
-    [vega, lite] = (await Promise.all(names.map((name) => import(name)))) as [VegaModule, VegaLiteModule];
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ERR_MODULE_NOT_FOUND") throw error;
-    throw new Error(
-      "--html draws its charts with two packages that are not installed: npm install vega vega-lite",
-    );
-  }
-  return async (spec) => {
-    const view = new vega.View(vega.parse(lite.compile(spec).spec), { renderer: "none" });
-    try {
-      return await view.toSVG();
-    } finally {
-      view.finalize();
-    }
-  };
-}
-
-interface VegaModule {
-  parse(spec: unknown): unknown;
-  View: new (
-    runtime: unknown,
-    options: { renderer: "none" },
-  ) => { toSVG(): Promise<string>; finalize(): void };
-}
-
-interface VegaLiteModule {
-  compile(spec: unknown): { spec: unknown };
-}
-
-export async function htmlReport(records: readonly BenchRecord[], reference?: string): Promise<string> {
-  const draw = await loadCharts();
+export function htmlReport(records: readonly BenchRecord[], reference?: string): string {
   const sections: string[] = [];
   for (const scenario of SCENARIOS) {
     const cases = summarize(records, scenario, reference);
-    if (cases.length > 0) sections.push(await section(cases, scenario, records, draw));
+    if (cases.length > 0) sections.push(section(cases, scenario, records));
   }
   const absent = records
     .filter((record) => record.type === "absent")
@@ -114,15 +73,10 @@ function versions(records: readonly BenchRecord[]): string {
   return `<ul>${[...new Set(rows)].join("")}</ul>`;
 }
 
-async function section(
-  cases: readonly CaseSummary[],
-  scenario: Scenario,
-  records: readonly BenchRecord[],
-  draw: Draw,
-): Promise<string> {
+function section(cases: readonly CaseSummary[], scenario: Scenario, records: readonly BenchRecord[]): string {
   const parts = [`<h2>${escapeHtml(scenario.name)}</h2><p>${escapeHtml(scenario.question)}</p>`];
-  for (const { caption, spec } of chartsOf(cases, scenario, records)) {
-    parts.push(`<figure>${await draw(spec)}<figcaption>${escapeHtml(caption)}</figcaption></figure>`);
+  for (const chart of chartsOf(cases, scenario, records)) {
+    parts.push(`<figure>${svgOf(chart, "light")}</figure>`);
   }
   for (const one of cases) parts.push(caseHtml(one, scenario));
   const growth = growthOf(cases, scenario).map(
@@ -141,7 +95,7 @@ function caseHtml(one: CaseSummary, scenario: Scenario): string {
   const reference = one.rows.find((row) => row.contender === one.reference)?.title;
   const head = [
     "contender",
-    scenario.metric.unit,
+    metricText(scenario.metric),
     "95 %",
     reference === undefined ? "ratio" : `ratio to ${reference}`,
     ...columns.map(({ title }) => title),
@@ -175,12 +129,4 @@ function caseHtml(one: CaseSummary, scenario: Scenario): string {
   const rest =
     one.unsupported.length === 0 ? "" : `<p>Not for this: ${escapeHtml(one.unsupported.join(", "))}</p>`;
   return `<h3>${escapeHtml(caseTitle(one.key))}</h3>${table}${failed.join("")}${rest}`;
-}
-
-function escapeHtml(text: string): string {
-  return text
-    .replaceAll("&", "&amp;")
-    .replaceAll("<", "&lt;")
-    .replaceAll(">", "&gt;")
-    .replaceAll('"', "&quot;");
 }

@@ -1,10 +1,11 @@
-/** The tables of docs/performance.md, between two markers; what is around them stays. */
+/** The tables of docs/performance.md, between two markers; what is around them stays. Charts of them: pictures.ts. */
 import { readFile } from "node:fs/promises";
+import { dirname, relative } from "node:path";
 import { BadInput } from "../bad-input.js";
 import type { Scenario } from "../contract.js";
 import { writeReport } from "../output.js";
 import { SCENARIOS } from "../scenarios/index.js";
-import { caseTitle, figure, spread } from "./format.js";
+import { caseTitle, figure, LEAST_ROUNDS, metricText, spread } from "./format.js";
 import { machineText } from "./html.js";
 import { type BenchRecord, keyOf, type RunRecord } from "./records.js";
 import { type CaseSummary, growthOf, ratioOf, summarize } from "./summary.js";
@@ -12,15 +13,22 @@ import { type CaseSummary, growthOf, ratioOf, summarize } from "./summary.js";
 export const BEGIN = "<!-- bench results: begin -->";
 export const END = "<!-- bench results: end -->";
 
-/** @throws BadInput for a page without the markers */
-export async function replaceResults(page: string, records: readonly BenchRecord[]): Promise<void> {
+/** @param images folder with the charts, if there are any @returns the whole page @throws BadInput for a page without the markers */
+export async function replaceResults(
+  page: string,
+  records: readonly BenchRecord[],
+  images?: string,
+): Promise<string> {
   let text: string;
   try {
     text = await readFile(page, "utf8");
   } catch (error) {
     throw new BadInput(`cannot read ${page}: ${(error as Error).message}`);
   }
-  await writeReport(page, replaceBetween(text, resultsMarkdown(records), page));
+  const folder = images === undefined ? undefined : relative(dirname(page), images).replaceAll("\\", "/");
+  const whole = replaceBetween(text, resultsMarkdown(records, folder), page);
+  await writeReport(page, whole);
+  return whole;
 }
 
 export function replaceBetween(text: string, results: string, page: string): string {
@@ -30,7 +38,8 @@ export function replaceBetween(text: string, results: string, page: string): str
   return `${text.slice(0, from + BEGIN.length)}\n\n${results}\n${text.slice(to)}`;
 }
 
-export function resultsMarkdown(records: readonly BenchRecord[]): string {
+/** @param images folder with the charts, as the page reaches it */
+export function resultsMarkdown(records: readonly BenchRecord[], images?: string): string {
   const parts = records
     .filter((record) => record.type === "machine")
     .map((machine) => `- ${machineText(machine)}`);
@@ -43,7 +52,7 @@ export function resultsMarkdown(records: readonly BenchRecord[]): string {
   }
   for (const scenario of SCENARIOS) {
     const cases = summarize(records, scenario);
-    if (cases.length > 0) parts.push("", ...section(cases, scenario, records));
+    if (cases.length > 0) parts.push("", ...section(cases, scenario, records, images));
   }
   return `${parts.join("\n")}\n`;
 }
@@ -52,11 +61,22 @@ function section(
   cases: readonly CaseSummary[],
   scenario: Scenario,
   records: readonly BenchRecord[],
+  images: string | undefined,
 ): string[] {
   const { metric } = scenario;
   const lines = [`### ${scenario.name}`, "", scenario.question, ""];
+  if (images !== undefined) {
+    const path = `${images}/${scenario.name}`;
+    lines.push(
+      `<picture><source media="(prefers-color-scheme: dark)" srcset="${path}-dark.svg">` +
+        `<img alt="${scenario.name}: the table below as a chart" src="${path}.svg"></picture>`,
+      "",
+    );
+  }
   const titles = [...new Set(cases.flatMap(({ rows }) => rows.map(({ title }) => title)))];
-  lines.push(`Medians in ${metric.unit}, ${metric.better} is better; ± half of the 95 % interval.`, "");
+  const what = metricText(metric);
+  const medians = what === metric.unit ? `Medians in ${what}` : `Medians of the runs' ${what}`;
+  lines.push(`${medians}; ${metric.better} is better; ± half of the 95 % interval.`, "");
   lines.push(...header(["case", ...titles]));
   for (const { key, rows } of cases) {
     const cells = titles.map((title) => {
@@ -92,7 +112,7 @@ function ratios(
   if (others.length === 0 || !all.some(({ contender }) => ours(contender))) return [];
   const lines = [
     "",
-    "Times the figure of …",
+    "Times the figure of … (– where fewer than three rounds are common)",
     "",
     ...header(["case", "contender", ...others.map(([, title]) => title)]),
   ];
@@ -103,11 +123,9 @@ function ratios(
     for (const { contender, title } of rows.filter((row) => ours(row.contender))) {
       const own = runs.filter((run) => run.contender === contender);
       const cells = others.map(([other]) => {
-        const value = ratioOf(
-          own,
-          runs.filter((run) => run.contender === other),
-          scenario.metric.name,
-        );
+        const theirs = runs.filter((run) => run.contender === other);
+        const few = Math.min(own.length, theirs.length) < LEAST_ROUNDS;
+        const value = few ? undefined : ratioOf(own, theirs, scenario.metric.name);
         return value === undefined ? "–" : `${value.value.toPrecision(2)} ×`;
       });
       lines.push(tableRow([caseTitle(key), title, ...cells]));

@@ -1,7 +1,7 @@
 /** A scenario's results for the terminal. */
 import Table from "cli-table3";
 import type { Scenario } from "../contract.js";
-import { caseTitle, figure, megabytes, percent, ratio, spread } from "./format.js";
+import { caseTitle, figure, megabytes, metricText, percent, ratio, spread } from "./format.js";
 import type { BenchRecord } from "./records.js";
 import { type CaseSummary, growthOf, type Row, summarize } from "./summary.js";
 
@@ -40,7 +40,7 @@ function caseLines(one: CaseSummary, scenario: Scenario): string[] {
     const table = new Table({
       head: [
         "contender",
-        scenario.metric.unit,
+        metricText(scenario.metric),
         "95 %",
         one.reference === undefined ? "ratio" : `ratio to ${titleOf(one.reference)}`,
         ...columns.map(({ title }) => title),

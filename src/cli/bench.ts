@@ -51,8 +51,12 @@ export function addBenchCommand(program: Command): void {
     .option("--reference <NAME>", "the contender to compare the others with")
     .option("--no-pin", "do not pin processes to processor cores")
     .option("--json <FILE>", 'write each run as a JSON line; "-" is standard output, instead of the tables')
-    .option("--html <FILE>", "write a report with charts (needs the packages vega and vega-lite)")
+    .option("--html <FILE>", "write a report with charts")
     .option("--markdown <FILE>", "report: put the tables between the markers of this page")
+    .option(
+      "--svg <FOLDER>",
+      "report: draw charts, in light and dark, of FILE or of a page's tables (PAGE.md)",
+    )
     .option("--threshold <PERCENT>", "compare: the smallest change that counts (default: 5)")
     .option("--relative-to <NAME>", "compare: ratios to this contender, for files of different machines")
     .option("--role <ROLE>", "run one role here, and the other on another machine")

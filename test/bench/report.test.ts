@@ -1,10 +1,11 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { caseTitle, figure, ratio, spread } from "../../bench/report/format.js";
+import { caseTitle, figure, metricText, ratio, spread } from "../../bench/report/format.js";
 import { htmlReport } from "../../bench/report/html.js";
 import { BEGIN, END, replaceBetween, resultsMarkdown } from "../../bench/report/markdown.js";
+import { measuredOf, measuredOfPage, picturesOf } from "../../bench/report/pictures.js";
 import { type BenchRecord, readRecords } from "../../bench/report/records.js";
 import { summarize } from "../../bench/report/summary.js";
 import { scenarioText } from "../../bench/report/table.js";
@@ -124,8 +125,10 @@ describe("figures", () => {
       "9.88 M",
       "–",
     ]);
-    expect(ratio({ value: 0.971, low: 0.95, high: 1.002 }, 2)).toBe("0.97 × (0.95 – 1.00)");
-    expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 1)).toBe("0.97 ×");
+    expect(ratio({ value: 0.971, low: 0.95, high: 1.002 }, 3)).toBe("0.97 × (0.95 – 1.00)");
+    expect(ratio({ value: 0.971, low: 0.971, high: 0.971 }, 2)).toBe("");
+    expect(metricText({ name: "p99", unit: "µs" })).toBe("99th percentile, µs");
+    expect(metricText({ name: "messagesPerSecond", unit: "msg/s" })).toBe("msg/s");
     expect(spread({ value: 100, low: 97, high: 103 }, 2)).toBe("± 3.0 %");
     expect(caseTitle({ scenario: "x", transport: "ipc", size: 65_536, parameters: { peers: 3 } })).toBe(
       "ipc, 64 KiB, peers=3",
@@ -135,7 +138,7 @@ describe("figures", () => {
 
 describe("the HTML report", () => {
   it("is one file with charts in it, that runs nothing and loads nothing", async () => {
-    const html = await htmlReport(records);
+    const html = htmlReport(records);
     expect(html.match(/<svg/g)?.length).toBeGreaterThanOrEqual(1);
     expect(html).not.toMatch(/<script|<link|<img|src=|@import|url\((?!#)/);
     const addresses = html.match(/https?:\/\/[^"\s<]*/g) ?? [];
@@ -161,8 +164,69 @@ describe("the page's tables", () => {
     expect(text).toContain("| case | shoal (libzmq) | npm zeromq |");
     expect(text).toMatch(/\| tcp, 64 B \| 15\.6 k ± .* \| 7813 ± .* \|/);
     expect(text).toContain("| tcp, 64 B | shoal (libzmq) | 2.0 × |");
+    expect(text).not.toContain("<picture>");
+    expect(resultsMarkdown(records, "images")).toContain('srcset="images/throughput-dark.svg"');
     expect(text).toContain("- Absent: nats, no nats-server: install it");
     expect(text).toContain("Failed: tcp, 1 B, pyzmq: consumer hung");
+  });
+});
+
+describe("the charts as files", () => {
+  const files = picturesOf(measuredOf(records));
+
+  it("are an overview and one of each scenario, in light and dark, that load nothing", () => {
+    expect([...files.keys()]).toEqual([
+      "overview.svg",
+      "overview-dark.svg",
+      "throughput.svg",
+      "throughput-dark.svg",
+    ]);
+    for (const text of files.values()) {
+      expect(text).toMatch(
+        /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg" viewBox="[\d ]+" [^>]*role="img"[^>]*><title>[^<]+</,
+      );
+      expect(text.slice(text.indexOf(">"))).not.toMatch(/href|url\(|https?:|NaN|undefined/);
+    }
+    expect(files.get("overview.svg")).not.toBe(files.get("overview-dark.svg"));
+  });
+
+  it("say in words what they show, and where it was measured", () => {
+    const overview = files.get("overview.svg") ?? "";
+    expect(overview).toContain(
+      "<title>One way, 64 bytes (msg/s, more is better): shoal (libzmq) 15.6 k, npm zeromq 7813.</title>",
+    );
+    expect(overview).toContain("2026-01-01: A &lt;fast&gt; one, 2 cores");
+  });
+
+  it("have bars in proportion", () => {
+    const widths = [
+      ...(files.get("overview.svg") ?? "").matchAll(/<rect [^>]*width="([\d.]+)" height="16"/g),
+    ];
+    const [longer, shorter] = widths.map(([, width]) => Number(width));
+    expect((longer as number) / (shorter as number)).toBeCloseTo(2, 1);
+  });
+
+  it("are the same of the page that has the tables, but for rounding", () => {
+    const page = measuredOfPage(`# Page\n\n${resultsMarkdown(records)}\nmore\n`, "page.md");
+    const direct = measuredOf(records);
+    expect(page.machines).toEqual(direct.machines);
+    const titles = (measured: typeof page) =>
+      [...measured.scenarios].map(([name, cases]) => [
+        name,
+        cases.map(({ title, marks }) => [title, marks.map(({ contender }) => contender)]),
+      ]);
+    expect(titles(page)).toEqual(titles(direct));
+    for (const [name, cases] of direct.scenarios)
+      for (const [at, { marks }] of cases.entries())
+        for (const [index, { value }] of marks.entries())
+          expect((page.scenarios.get(name)?.[at]?.marks[index]?.value ?? 0) / value).toBeCloseTo(1, 2);
+    expect(() => measuredOfPage("# Nothing", "page.md")).toThrow("page.md has no tables");
+  });
+
+  it("of the project's page are those in docs/images", async () => {
+    const page = await readFile(join(import.meta.dirname, "../../docs/performance.md"), "utf8");
+    for (const [name, text] of picturesOf(measuredOfPage(page, "docs/performance.md")))
+      expect(await readFile(join(import.meta.dirname, "../../docs/images", name), "utf8"), name).toBe(text);
   });
 });
 

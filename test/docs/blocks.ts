@@ -68,7 +68,8 @@ export function anchors(text: string): Set<string> {
 
 /** Targets of the links of a text, but for those to other places. */
 export function links(prose: string): string[] {
-  return Array.from(prose.matchAll(/\]\(([^)\s]+)\)/g), ([, target = ""]) => target).filter(
-    (target) => !/^[a-z]+:/.test(target),
-  );
+  return Array.from(
+    prose.matchAll(/(?:\]\(|\b(?:src|srcset|href)=")([^)"\s]+)[)"]/g),
+    ([, target = ""]) => target,
+  ).filter((target) => !/^[a-z]+:/.test(target));
 }

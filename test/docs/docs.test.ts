@@ -203,6 +203,7 @@ describe("the TypeScript in the pages", () => {
 describe("the links in the pages", () => {
   test("are found, with the headings they lead to", () => {
     expect(links("[a](b.md#c) and [d](https://example.org) and ![e](f.png)")).toEqual(["b.md#c", "f.png"]);
+    expect(links('<source srcset="g.svg"><img alt="h" src="i.svg">')).toEqual(["g.svg", "i.svg"]);
     expect([...anchors("# One, two\n\n## `Three` & [four](x.md)\n")]).toEqual(["one-two", "three--four"]);
   });
 
