@@ -1,0 +1,48 @@
+/** The workflows run what a developer runs, on what the package promises to run on. */
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { expect, it } from "vitest";
+import { parse } from "yaml";
+
+const ROOT = new URL("../../", import.meta.url);
+const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
+const FOLDER = ".github/workflows/";
+
+interface Job {
+  readonly permissions?: Readonly<Record<string, string>>;
+  readonly strategy?: { readonly matrix: { readonly node: readonly number[] } };
+  readonly "timeout-minutes": number;
+  readonly steps: readonly { readonly run?: string; readonly uses?: string }[];
+}
+interface Workflow {
+  readonly permissions: Readonly<Record<string, string>>;
+  readonly jobs: Readonly<Record<string, Job>>;
+}
+const workflow = (name: string): Workflow => parse(read(FOLDER + name)) as Workflow;
+
+it.each(
+  readdirSync(new URL(FOLDER, ROOT)),
+)("%s may write nothing, has a time-out, and runs what is there", (name) => {
+  const { permissions, jobs } = workflow(name);
+  expect(permissions).toEqual({ contents: "read" });
+  for (const { steps, "timeout-minutes": minutes } of Object.values(jobs)) {
+    expect(minutes).toBeLessThanOrEqual(60);
+    const files = steps.flatMap(({ run = "" }) => run.match(/(?:\.ci|scripts)\/[\w.]+/g) ?? []);
+    expect(files.length).toBeGreaterThan(0);
+    for (const file of files) expect(existsSync(new URL(file, ROOT))).toBe(true);
+  }
+});
+
+it("every Node.js that is promised is tested", () => {
+  const nodes = workflow("ci.yml").jobs.all?.strategy?.matrix.node;
+  const { engines } = JSON.parse(read("package.json"));
+  expect(nodes?.slice(0, 2)).toEqual(
+    [...engines.node.matchAll(/(\d+)\.\d+\.\d+/g)].map(([, major]) => Number(major)),
+  );
+  expect(statSync(new URL(".ci/run", ROOT)).mode & 0o111).toBe(0o111);
+});
+
+it("only the job that publishes can sign a statement of provenance", () => {
+  const { jobs } = workflow("release.yml");
+  expect(jobs.publish?.permissions).toEqual({ contents: "read", "id-token": "write" });
+  expect(jobs.publish?.steps.at(-1)?.run).toBe("npm publish --provenance --access public");
+});
