@@ -1,0 +1,76 @@
+/**
+ * A load-balancing broker by hand, frame by frame: clients on one ROUTER, workers on the other.
+ *
+ * Both ends are REQ sockets. A worker says READY and is put on the list of those that are free; a client's request goes to the
+ * one that has been free the longest, with the client's address in it, and the worker's reply carries that address back. Look
+ * at the frames in the two loops: an address is added or taken off at each hop. Look also at what is not read: requests stay
+ * in the queue of the frontend while no worker is free.
+ *
+ *   node examples/guide/chapter3/balancer-by-frames.ts
+ */
+import { Request, Router } from "shoal";
+
+const CLIENTS = 10;
+const WORKERS = 3;
+const frontend = new Router();
+const backend = new Router();
+await frontend.bind("inproc://clients");
+await backend.bind("inproc://workers");
+
+const free: Buffer[] = []; // Routing ids of workers, the one that has been free the longest first.
+let workerIsFree = (): void => undefined;
+
+async function readBackend(): Promise<void> {
+  //   worker | "" | READY      or      worker | "" | client | "" | reply
+  for await (const [worker, , client, , reply] of backend) {
+    if (worker !== undefined) free.push(worker);
+    workerIsFree();
+    if (client !== undefined && reply !== undefined) await frontend.send([client, "", reply]);
+  }
+}
+
+async function readFrontend(): Promise<void> {
+  for (let left = CLIENTS; left > 0; left--) {
+    if (free.length === 0) await new Promise<void>((resolve) => (workerIsFree = resolve));
+    const [client, , request] = await frontend.receive(); //   client | "" | request
+    const worker = free.shift();
+    if (worker && client && request) await backend.send([worker, "", client, "", request]);
+  }
+}
+
+const closing = new AbortController();
+async function work(): Promise<number> {
+  const worker = new Request();
+  worker.connect("inproc://workers");
+  let done = 0;
+  for (let next = ["READY"] as (string | Buffer)[]; ; done++) {
+    await worker.send(next);
+    try {
+      const [client = "", empty = ""] = await worker.receive({ signal: closing.signal });
+      next = [client, empty, "OK"];
+    } catch {
+      await worker.close();
+      return done;
+    }
+  }
+}
+
+async function ask(): Promise<string> {
+  const client = new Request();
+  client.connect("inproc://clients");
+  await client.send("HELLO"); // Not by `request`, which would put an id of its own into the address.
+  const [reply] = await client.receive();
+  await client.close();
+  return String(reply);
+}
+
+const reading = readBackend();
+const working = Array.from({ length: WORKERS }, work);
+const replies = Promise.all(Array.from({ length: CLIENTS }, ask));
+await readFrontend();
+console.log(`clients: ${(await replies).join(" ")}`);
+closing.abort();
+const done = await Promise.all(working);
+console.log(`workers: ${done.reduce((sum, each) => sum + each)} requests`);
+await Promise.all([frontend.close(), backend.close()]);
+await reading;

@@ -1,0 +1,44 @@
+/**
+ * Peering, part 1: three sites let each other know how many of their workers are free.
+ *
+ * Each site publishes its own state and subscribes to all others; nobody is in charge, and there is nothing to be configured
+ * but the others' endpoints. State is a broadcast: a site that is slow needs the newest value only. Look at `conflate`, which keeps
+ * just that one for each peer, so that a site that is late does not work through what is no longer true.
+ *
+ *   node examples/guide/chapter3/peering-state.ts [NAME OTHER…]
+ */
+import { json, Publisher, Subscriber } from "shoal";
+
+const [own, ...others] = process.argv.slice(2);
+const at = (site: string) => (own === undefined ? `inproc://state-${site}` : `ipc:///tmp/guide-${site}`);
+
+async function runSite(site: string, peers: readonly string[], free: number): Promise<void> {
+  const state = new Publisher({ codec: json<number>() });
+  await state.bind(at(site));
+  const readers = peers.map(async (peer) => {
+    const reader = new Subscriber({ codec: json<number>(), conflate: true });
+    reader.subscribe(peer);
+    reader.connect(at(peer));
+    const [name, workers] = await reader.receive();
+    console.log(`${site}: ${name} has ${workers} free workers`);
+    await reader.close();
+  });
+  await state.waitForSubscribers({ count: peers.length });
+  await state.send([site, free]);
+  await Promise.all(readers);
+  await state.close();
+}
+
+if (own !== undefined) await runSite(own, others, 5);
+else {
+  const sites = ["DC1", "DC2", "DC3"];
+  await Promise.all(
+    sites.map((site, i) =>
+      runSite(
+        site,
+        sites.filter((other) => other !== site),
+        i,
+      ),
+    ),
+  );
+}

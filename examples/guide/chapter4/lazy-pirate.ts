@@ -1,0 +1,56 @@
+/**
+ * Lazy Pirate: a client that does not wait forever. It asks again when no reply comes, and gives up in the end.
+ *
+ * The Guide's client throws its REQ socket away after each time-out, since a REQ that waits for a reply cannot send. Look at
+ * `PirateClient`, which does just that, and takes another server if it has several. The server here is as unreliable as the
+ * Guide's: it is slow once, then it dies and comes back. Look at the last request, too: a failure is an error with a code.
+ *
+ *   node examples/guide/chapter4/lazy-pirate.ts [server | client] [ENDPOINT]
+ */
+import { setTimeout } from "node:timers/promises";
+import { Reply, text } from "shoal";
+import { PirateClient } from "shoal/patterns";
+
+const [role = "all", given] = process.argv.slice(2);
+const endpoint = given ?? (role === "all" ? "inproc://lazy-pirate" : "tcp://127.0.0.1:5555");
+
+/** A server that has trouble: it is slow with its second request, and dies with its third. */
+async function serveOnce(): Promise<void> {
+  const server = new Reply({ codec: text() });
+  await server.bind(endpoint);
+  let cycles = 0;
+  for await (const [request] of server) {
+    cycles += 1;
+    if (cycles === 3) break;
+    if (cycles === 2) await setTimeout(150);
+    await server.send(`${request}, done`);
+  }
+  console.log("server: dies");
+  await server.close({ linger: 0 });
+}
+
+async function ask(): Promise<void> {
+  const client = new PirateClient(endpoint, { attemptTimeout: 100, retries: 5 });
+  client.events.on("request:retried", ({ attempt }) => console.log(`client: no reply, attempt ${attempt}`));
+  for (const request of ["one", "two", "three"]) console.log(`client: ${await client.request(request)}`);
+  await client.close();
+}
+
+if (role === "server") await serveOnce();
+else if (role === "client") await ask();
+else {
+  const asking = ask();
+  await serveOnce();
+  const server = new Reply({ codec: text() }); // It comes back, without trouble.
+  await server.bind(endpoint);
+  const serving = (async () => {
+    for await (const [request] of server) await server.send(`${request}, done by the new server`);
+  })();
+  await asking;
+  await server.close();
+  await serving;
+
+  const client = new PirateClient(endpoint, { attemptTimeout: 20, retries: 1 });
+  await client.request("four").catch((error) => console.log(`client: ${error.code}`));
+  await client.close();
+}

@@ -1,0 +1,45 @@
+/**
+ * Titanic: requests on disk, for clients and workers that are not there at the same time.
+ *
+ * The client leaves a request, gets a UUID, and goes. Look at the order here: the reply is fetched by another client, after the
+ * broker was started again, and the worker came last of all. The Guide's Titanic has a file per request and a queue file it
+ * never shortens; this one has a store with transactions (`npm install lmdb`).
+ *
+ *   node examples/guide/chapter4/titanic.ts
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MajordomoBroker, MajordomoWorker, openTitanic, TitanicClient } from "shoal/patterns";
+
+const folder = mkdtempSync(join(tmpdir(), "shoal-titanic-"));
+async function start() {
+  const broker = new MajordomoBroker();
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const titanic = openTitanic(endpoint, folder, { checkInterval: 50 }); // ms; how soon it sees a worker.
+  const close = async () => {
+    await titanic.close();
+    await broker.close();
+  };
+  return { endpoint, close };
+}
+
+let server = await start();
+const first = new TitanicClient(server.endpoint);
+const uuid = await first.request("echo", "Hello world"); // It is on disk when this settles.
+console.log(`first client: left a request, its status is ${(await first.reply(uuid)).status}`);
+await first.close();
+
+await server.close();
+server = await start();
+
+const worker = new MajordomoWorker(server.endpoint, "echo", (request) => request);
+const second = new TitanicClient(server.endpoint);
+const { status, body } = await second.wait(uuid);
+console.log(`second client: ${status} ${body}`);
+await second.forget(uuid);
+console.log(`second client: forgotten, its status is ${(await second.reply(uuid)).status}`);
+
+await Promise.all([second.close(), worker.close()]);
+await server.close();
+rmSync(folder, { recursive: true });
