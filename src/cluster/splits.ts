@@ -1,9 +1,17 @@
 /**
  * Whether this node is on the side that goes on when a cluster is cut in parts. Pure; it decides once the picture was stable.
  *
+ *   UNSETTLED ──nobody lost, whole, unchanged for stableFor, then answered──> WHOLE
+ *       └──somebody lost, and UNSETTLED_PATIENCE over──> one of the others
+ *
  *   WHOLE ──somebody is lost──> CHANGING ──unchanged for stableFor──> GOES ON  or  MINORITY
  *     ^                            ^  └────────────<──a change──────────┘ │
  *     └──all are back, or the rest were forgotten─────────────────────────┘
+ *
+ * A node that has just started is of no side. It knows a part of the cluster, often one node that many others begin with and that is
+ * late for all of them: to lose that one is no cut. So it takes no side before its picture was once settled: nobody lost or suspected, like that of the members that
+ * it hears, unchanged for `stableFor`, and a member answered after that. Who has lost somebody before decides after
+ * UNSETTLED_PATIENCE all the same, so that nobody who is cut off in its first second goes on alone for good.
  *
  * It goes on once one of those that are left has answered since the last change: who finds out one by one that nobody receives what it
  * sends does not take the rest for its side meanwhile.
@@ -37,6 +45,19 @@ export type SplitChange =
   | { readonly type: "minority"; readonly reached: number; readonly lost: number }
   /** It is not a minority any more; `rejoins`: the node should rejoin under a new start and take the others' state. */
   | { readonly type: "healed"; readonly rejoins: boolean };
+
+/** What a node knows of its own view. */
+export interface SplitView {
+  /** When a member answered this node last. */
+  readonly answeredAt: number;
+  /** Whether the picture is that of the members that this node hears: it was exchanged, none is known to have another, and nobody is suspected. */
+  readonly isWhole: boolean;
+  /** ms for which the process stood still, since it began: they do not count as time in which nothing changed. */
+  readonly stalledFor: number;
+}
+
+/** Times `stableFor` after the last change, after which a node that never had a settled picture decides, if it has lost somebody. */
+const UNSETTLED_PATIENCE = 20;
 
 export interface SplitOptions {
   readonly strategy: SplitStrategy;
@@ -98,6 +119,12 @@ export class SplitRules {
   /** Decided for this picture. */
   #decided = true;
   #changedAt = 0;
+  /** Of the process, at the last look; and at the first one after the change. */
+  #stalledFor = 0;
+  #stalledBefore: number | undefined = 0;
+  /** Whether the picture was settled once; and whether it is unchanged for long enough, and waits for an answer to be settled. */
+  #settled = false;
+  #settles = false;
   /** Goes on as soon as somebody answers. */
   #waits = false;
   #needsHeal = false;
@@ -174,16 +201,30 @@ export class SplitRules {
 
   nextWakeUp(): number {
     // What it waits for is an answer, not a time.
-    return this.#decided || this.#waits ? Number.POSITIVE_INFINITY : this.#dueAt;
+    if (this.#decided || this.#waits) return Number.POSITIVE_INFINITY;
+    if (!this.#settles) return this.#dueAt;
+    return this.#lost.size > 0 ? this.#unsettledUntil : Number.POSITIVE_INFINITY;
   }
 
   get #dueAt(): number {
-    return this.#changedAt + this.#stableFor;
+    return this.#changedAt + this.#stableFor + this.#stalledFor - (this.#stalledBefore ?? this.#stalledFor);
   }
 
-  /** @param answeredAt when a member answered this node last; to be called again when one did */
-  tick(now: number, answeredAt: number): void {
+  get #unsettledUntil(): number {
+    return this.#changedAt + UNSETTLED_PATIENCE * this.#stableFor;
+  }
+
+  /** To be called again whenever a member answered. */
+  tick(now: number, { answeredAt, isWhole, stalledFor }: SplitView): void {
+    this.#stalledFor = stalledFor;
+    this.#stalledBefore ??= stalledFor;
     if (this.#decided || now < this.#dueAt) return;
+    if (!this.#settled) {
+      this.#settled =
+        this.#lost.size > 0 ? now >= this.#unsettledUntil : isWhole && answeredAt >= this.#dueAt;
+      this.#settles = !this.#settled;
+      if (this.#settles) return;
+    }
     if (this.#waits && answeredAt <= this.#changedAt) return;
     this.#dropSucceeded();
     const [reached, lost] = [[...this.#reached.values()], [...this.#lost.values()]];
@@ -224,7 +265,9 @@ export class SplitRules {
 
   #changed(now: number): void {
     this.#changedAt = now;
+    this.#stalledBefore = undefined;
     this.#decided = false;
     this.#waits = false;
+    this.#settles = false;
   }
 }

@@ -50,7 +50,7 @@ export class Sides {
       this.#world.run(Math.min(left, step));
       for (const [node, sides] of this.#sides) {
         if (!node.up) continue;
-        sides.tick(this.#world.now, node.rules.answeredAt);
+        sides.tick(this.#world.now, node.rules);
         node.rules.minority = sides.minority;
       }
     }

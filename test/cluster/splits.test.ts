@@ -1,10 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { MAX_MEMBERS } from "../../src/cluster/bounds.js";
-import { goesOn, type SplitChange, SplitRules, type SplitStrategy } from "../../src/cluster/splits.js";
+import {
+  goesOn,
+  type SplitChange,
+  SplitRules,
+  type SplitStrategy,
+  type SplitView,
+} from "../../src/cluster/splits.js";
 import fc from "../support/properties.js";
 
 const node = (index: number, start = index) => ({ id: `id${index}`, name: `n${index}@h`, start });
 const MAJORITY: SplitStrategy = { kind: "majority" };
+/** The view of a node whose picture is that of the others, and who was answered at this time. */
+const whole = (answeredAt: number): SplitView => ({ answeredAt, isWhole: true, stalledFor: 0 });
 
 /** Nodes, and the side of a clean cut that each is on. */
 const cuts = fc
@@ -59,35 +67,92 @@ function rules(
     seen.push(change),
   );
   for (let i = 0; i < count; i++) if (i !== index) of.onReached(0, node(i));
-  of.tick(1_000, 1_000);
+  of.tick(1_000, whole(1_000));
   return { of, seen };
 }
+
+describe("a node whose picture has not settled", () => {
+  const fresh = (): { of: SplitRules; seen: SplitChange[] } => {
+    const seen: SplitChange[] = [];
+    const options = { strategy: MAJORITY, stableFor: 1_000, autoheal: true };
+    return { of: new SplitRules(node(1), options, (change) => seen.push(change)), seen };
+  };
+  const MINORITY = { type: "minority", reached: 1, lost: 1 };
+
+  it("decides nothing when it loses the only one that it knew, for 20 times as long as a decision takes", () => {
+    const { of, seen } = fresh();
+    of.onReached(0, node(0));
+    of.onLost(900, "id0");
+    of.tick(1_900, whole(0));
+    expect([seen, of.nextWakeUp()]).toEqual([[], 20_900]);
+    of.tick(20_899, whole(0));
+    expect(seen).toEqual([]);
+    of.tick(20_900, whole(0));
+    expect(seen).toEqual([MINORITY]);
+  });
+
+  it("has to be answered after a while without a change, to have the picture of the others, and to have lost nobody", () => {
+    const views: readonly [SplitView, boolean][] = [
+      [whole(1_000), true],
+      [whole(999), false],
+      [{ ...whole(1_000), isWhole: false }, false],
+      [{ ...whole(1_000), stalledFor: 200 }, false],
+    ];
+    for (const [view, settles] of views) {
+      const { of, seen } = fresh();
+      of.onReached(0, node(0));
+      of.tick(0, { ...view, stalledFor: 0 });
+      of.tick(1_000, view);
+      of.onLost(5_000, "id0");
+      of.tick(6_000, view);
+      expect(seen, JSON.stringify(view)).toEqual(settles ? [MINORITY] : []);
+    }
+  });
+
+  it("begins again with each that comes", () => {
+    const { of, seen } = fresh();
+    of.onReached(0, node(0));
+    of.onReached(900, node(2));
+    of.tick(1_000, whole(1_000));
+    of.onLost(1_500, "id0");
+    of.onLost(1_500, "id2");
+    of.tick(3_000, whole(1_000));
+    expect(seen).toEqual([]);
+    of.onReached(4_000, node(0));
+    of.onReached(4_000, node(2));
+    of.tick(5_000, whole(5_000));
+    of.onLost(6_000, "id0");
+    of.onLost(6_000, "id2");
+    of.tick(7_000, whole(5_000));
+    expect(seen).toEqual([{ type: "minority", reached: 1, lost: 2 }]);
+  });
+});
 
 describe("a split", () => {
   it("is not taken for a whole side by a node that nobody has answered since the last change", () => {
     const { of, seen } = rules();
     of.onLost(10_000, "id1");
-    of.tick(11_000, 9_999);
-    of.tick(15_000, 10_000);
+    of.tick(11_000, whole(9_999));
+    of.tick(15_000, whole(10_000));
     expect([seen, of.nextWakeUp()]).toEqual([[], Number.POSITIVE_INFINITY]);
     // The next ones are lost: that it is a minority needs no answer.
     of.onLost(15_000, "id2");
     of.onLost(15_100, "id3");
     expect(of.nextWakeUp()).toBe(16_100);
-    of.tick(16_100, 9_999);
+    of.tick(16_100, whole(9_999));
     expect(seen).toEqual([{ type: "minority", reached: 2, lost: 3 }]);
     // Nor is it healed by those that it only hears.
     of.onReached(20_000, node(1));
-    of.tick(21_000, 9_999);
+    of.tick(21_000, whole(9_999));
     expect(of.minority).toBe(true);
-    of.tick(21_500, 21_500);
+    of.tick(21_500, whole(21_500));
     expect(seen.slice(1)).toEqual([{ type: "healed", rejoins: true }]);
   });
 
   it("is decided without an answer by a node that has nobody left to ask", () => {
     const { of, seen } = rules(MAJORITY, 0, 2);
     of.onLost(10_000, "id1");
-    of.tick(11_000, 9_000);
+    of.tick(11_000, whole(9_000));
     expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
   });
 
@@ -95,17 +160,17 @@ describe("a split", () => {
     const { of, seen } = rules();
     of.onLost(10_000, "id1");
     of.onLost(10_500, "id2");
-    of.tick(11_400, 11_400);
+    of.tick(11_400, whole(11_400));
     expect(seen).toEqual([]);
     of.onLost(11_400, "id3");
-    of.tick(12_399, 12_399);
+    of.tick(12_399, whole(12_399));
     expect(seen).toEqual([]);
     expect(of.nextWakeUp()).toBe(12_400);
-    of.tick(12_400, 12_400);
+    of.tick(12_400, whole(12_400));
     expect(seen).toEqual([{ type: "minority", reached: 2, lost: 3 }]);
     expect(of.minority).toBe(true);
     of.onReached(20_000, node(1));
-    of.tick(21_000, 21_000);
+    of.tick(21_000, whole(21_000));
     expect(seen.at(-1)).toEqual({ type: "healed", rejoins: true });
     expect(of.needsHeal).toBe(true);
     of.heal();
@@ -115,20 +180,20 @@ describe("a split", () => {
   it("a minority does not become a majority by forgetting; the others do forget", () => {
     const minority = rules(MAJORITY, 4);
     for (const id of ["id0", "id1", "id2"]) minority.of.onLost(10_000, id);
-    minority.of.tick(11_000, 11_000);
+    minority.of.tick(11_000, whole(11_000));
     for (const id of ["id0", "id1", "id2"]) minority.of.onCleaned(id);
     // Three of six now, without the lowest id.
     minority.of.onReached(500_000, node(9));
-    minority.of.tick(501_000, 501_000);
+    minority.of.tick(501_000, whole(501_000));
     expect(minority.seen.map(({ type }) => type)).toEqual(["minority"]);
     expect(minority.of.minority).toBe(true);
     const majority = rules();
     for (const id of ["id3", "id4"]) majority.of.onLost(10_000, id);
-    majority.of.tick(11_000, 11_000);
+    majority.of.tick(11_000, whole(11_000));
     for (const id of ["id3", "id4"]) majority.of.onCleaned(id);
-    majority.of.tick(401_000, 401_000);
+    majority.of.tick(401_000, whole(401_000));
     majority.of.onLost(500_000, "id2");
-    majority.of.tick(501_000, 501_000);
+    majority.of.tick(501_000, whole(501_000));
     // Two of three.
     expect(majority.seen.map(({ type }) => type)).toEqual(["split", "split"]);
   });
@@ -142,14 +207,14 @@ describe("a split", () => {
       if (life % 2 === 0) of.onLost(10_000 * life, before);
       of.onReached(10_000 * life, next);
       if (life % 2 === 1) of.onLost(10_000 * life, before);
-      of.tick(10_000 * life + 1_000, 10_000 * life + 1_000);
+      of.tick(10_000 * life + 1_000, whole(10_000 * life + 1_000));
     }
     expect(seen).toEqual([]);
     expect(of.lost).toEqual([]);
     // An older node of the same name is not its next life.
     of.onLost(90_000, "life6");
     of.onReached(90_000, { ...node(1, 3), id: "older" });
-    of.tick(91_000, 91_000);
+    of.tick(91_000, whole(91_000));
     expect(seen).toEqual([{ type: "split", reached: 2, lost: 1 }]);
   });
 
@@ -160,14 +225,14 @@ describe("a split", () => {
       of.onReached(10_000, { ...node(1, life + 1), id: `life${life}` });
       of.onLost(10_000, `life${life}`);
     }
-    of.tick(11_000, 11_000);
+    of.tick(11_000, whole(11_000));
     expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
   });
 
   it("what a minority remembers is bounded", () => {
     const { of } = rules(MAJORITY, 4);
     for (const id of ["id0", "id1", "id2"]) of.onLost(10_000, id);
-    of.tick(11_000, 11_000);
+    of.tick(11_000, whole(11_000));
     for (let i = 0; i < MAX_MEMBERS + 100; i++) {
       of.onReached(20_000, node(1_000 + i));
       of.onLost(20_000, `id${1_000 + i}`);
@@ -180,9 +245,9 @@ describe("a split", () => {
   it("who left is of no side", () => {
     const { of, seen } = rules();
     for (const id of ["id1", "id2", "id3"]) of.onGone(10_000, id);
-    of.tick(11_000, 11_000);
+    of.tick(11_000, whole(11_000));
     of.onLost(12_000, "id4");
-    of.tick(13_000, 13_000);
+    of.tick(13_000, whole(13_000));
     // id0 has the lowest id of the two that are left.
     expect(seen).toEqual([{ type: "split", reached: 1, lost: 1 }]);
   });
@@ -191,7 +256,7 @@ describe("a split", () => {
     const { of, seen } = rules({ kind: "quorum", size: 3 }, 0, 2);
     expect(seen).toEqual([{ type: "minority", reached: 2, lost: 0 }]);
     of.onReached(2_000, node(2));
-    of.tick(3_000, 3_000);
+    of.tick(3_000, whole(3_000));
     expect(of.minority).toBe(false);
     expect(() => rules({ kind: "quorum", size: 0 })).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });

@@ -55,8 +55,12 @@ export class Context {
   now: number;
   /** When anybody was heard. */
   heardAt = Number.NEGATIVE_INFINITY;
-  /** When anybody answered: what this node sends was received. */
+  /** When anybody answered: what this node sends was received. Later by what the process stood still since. */
   answeredAt: number;
+  /** The same as it was; before the first answer infinitely long ago. */
+  ackedAt = Number.NEGATIVE_INFINITY;
+  /** ms for which the process stood still, in all. */
+  stalledFor = 0;
   /** When the picture changed. */
   changedAt: number;
   /** Whether it gave members up while it was cut off, and is so still. */
@@ -101,6 +105,12 @@ export class Context {
     member.expectedBy = Number.POSITIVE_INFINITY;
     this.heardAt = this.now;
     if (this.isAlone) this.isAlone = this.isUnanswered();
+  }
+
+  /** A member answered what this node sent. */
+  answered(): void {
+    this.answeredAt = this.now;
+    this.ackedAt = this.now;
   }
 
   /** Whether nobody at all was heard lately. */

@@ -147,7 +147,9 @@ export class LifeCycle {
     if (!member.isLive) return;
     member.reason = reason === 0 ? DeathReason.SILENT : reason;
     this.bury(member, MemberState.DEAD);
-    if (isSpread) {
+    // Of two that hear each other no more, neither knows which one is cut off; and nobody is left to hear of it.
+    const isLast = member.reason === DeathReason.SILENT && this.#context.members.live.length === 0;
+    if (isSpread && !isLast) {
       const update = Update.dead(
         member.id,
         member.start,

@@ -139,7 +139,20 @@ export class Membership {
 
   /** When a member answered this node last; infinite where nobody is probed. */
   get answeredAt(): number {
-    return this.profile.probeInterval > 0 ? this.#context.answeredAt : Number.POSITIVE_INFINITY;
+    return this.profile.probeInterval > 0 ? this.#context.ackedAt : Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Whether this node's picture is that of the members that it hears: it has exchanged it, no packet since had another digest, and nobody is
+   * suspected.
+   */
+  get isWhole(): boolean {
+    return this.#synchronizer.isWhole && this.#lifeCycle.unsuspected === this.live.length;
+  }
+
+  /** ms for which the process stood still, since it began. */
+  get stalledFor(): number {
+    return this.#context.stalledFor;
   }
 
   /** Whether this node is on the smaller side of a split. One that comes back to a minority counts as reached when it has answered. */
@@ -380,6 +393,7 @@ export class Membership {
   onDelay(now: number, ms: number): void {
     this.#context.now = now;
     if (!this.#context.localHealth || this.#context.removed || ms <= 0) return;
+    this.#context.stalledFor += ms;
     this.#context.health.change(Math.ceil(ms / Math.max(1, this.profile.probeInterval)));
     this.#prober.shift(ms);
     this.#survey.shift(ms);

@@ -134,8 +134,7 @@ export class Receiver {
       this.#strangers.onStale(member, packet, address);
       return;
     }
-    if (packet.type === PacketType.ACK || packet.type === PacketType.NACK)
-      this.#context.answeredAt = this.#context.now;
+    if (packet.type === PacketType.ACK || packet.type === PacketType.NACK) this.#context.answered();
     this.#heardFrom(member, packet, address);
     this.#handle(member, packet, address, overStream);
   }

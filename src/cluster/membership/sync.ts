@@ -42,6 +42,8 @@ export class Synchronizer {
   /** Those that are to be asked, and when. */
   #met: string[] = [];
   #meetAt = NEVER;
+  /** Whether its picture was once that of a member. */
+  #wasWhole = false;
   /** How the last one that repairs went. */
   #wasDatagram = false;
 
@@ -55,6 +57,11 @@ export class Synchronizer {
 
   get wake(): number {
     return Math.min(this.#nextSync, this.#meetAt);
+  }
+
+  /** Whether it was exchanged with a member or was the same, and no packet since had another. */
+  get isWhole(): boolean {
+    return this.#wasWhole && this.#differsSince === NEVER;
   }
 
   /** ms for which this node's picture has differed from what it heard of others; 0: they are the same. */
@@ -80,6 +87,7 @@ export class Synchronizer {
   compareDigest(theirs: number, address: string): void {
     if (theirs === this.#context.members.digest.total) {
       this.#differsSince = NEVER;
+      this.#wasWhole = true;
       return;
     }
     const now = this.#context.now;
@@ -155,7 +163,10 @@ export class Synchronizer {
     const { wanted = [0, 0] } = packet;
     if (wanted[0] !== 0 || wanted[1] !== 0) this.#sendEntries(address, wanted, [0, 0]);
     for (const update of packet.updates) this.#updates.apply(update, false);
-    if ((packet.flags & 1) !== 0) this.#context.established = true;
+    if ((packet.flags & 1) !== 0) {
+      this.#context.established = true;
+      this.#wasWhole = true;
+    }
     this.#differsSince = NEVER;
   }
 

@@ -227,7 +227,7 @@ export class BusRuntime implements BusPort {
     this.#events.hold();
     try {
       call(rules, now);
-      sides.tick(now, rules.answeredAt);
+      sides.tick(now, rules);
       rules.minority = sides.minority;
     } finally {
       this.#events.release();

@@ -1,7 +1,7 @@
 /** The sides of a split, as a bus knows them: which changes of members concern them, and what a decision about them comes to. */
 import type { ClusterChange } from "../membership/events.js";
 import type { Member } from "../membership/members.js";
-import { type SplitMember, type SplitOptions, SplitRules } from "../splits.js";
+import { type SplitMember, type SplitOptions, SplitRules, type SplitView } from "../splits.js";
 import { DeathReason } from "../wire/packets.js";
 import type { ClusterEvent } from "./events.js";
 
@@ -45,9 +45,9 @@ export class Sides {
     return this.#rules.nextWakeUp();
   }
 
-  /** @param answeredAt when a member answered this node last */
-  tick(now: number, answeredAt: number): void {
-    this.#rules.tick(now, answeredAt);
+  /** @param view of the membership */
+  tick(now: number, view: SplitView): void {
+    this.#rules.tick(now, view);
   }
 
   /** This node has rejoined: nothing else is to be done. */
