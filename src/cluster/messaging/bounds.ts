@@ -79,6 +79,13 @@ export const MAX_QUERIES = 1_024;
 export const MAX_AWAITED = 65_536;
 /** Bytes of responses that one query keeps for a program that has not read them; a further one is counted as failed. */
 export const MAX_UNREAD_BYTES = 16_777_216;
+/**
+ * Answers to a node that wait: which it does not read and which hold no slot (answers to queries, refusals, repeated replies), or which are kept for it while it is
+ * lost; bytes of all that waits for it, and of all that is kept for nodes that are lost. Past them these are dropped.
+ */
+export const MAX_UNREAD_ANSWERS = 4_096;
+export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
+export const MAX_KEPT_ANSWER_BYTES = 67_108_864;
 /** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;

@@ -252,8 +252,10 @@ export class NodeLinks implements MessageLinks {
       return;
     }
     if (sending !== undefined) {
-      if (state === "lost") sending.reset();
-      else {
+      if (state === "lost") {
+        this.#effects.onGivenUp?.(id, (call) => sending.window.eachWaiting(call));
+        sending.reset();
+      } else {
         this.#forget(sending);
         this.#sending.delete(id);
       }

@@ -120,6 +120,7 @@ export class Messaging implements ClientEffects {
         return this.#state.closed ? NEVER : this.#incoming.onPublish(from, bytes, start, end);
       },
       onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
+      onGivenUp: (peer, each) => this.#onGivenUp(peer, each),
       onTooLarge: (peer, kind, prefix) => {
         // Of the others, the caller has an error.
         if (kind === MessageKind.PUBLISH || kind === MessageKind.RETAINED)
@@ -377,6 +378,20 @@ export class Messaging implements ClientEffects {
     if (!this.#state.closed) this.routes.onPeer(id, state);
   }
 
+  /** What is answered is kept for a node that may only have stood still; publications and messages are lost, and counted by their link. */
+  #onGivenUp(id: string, each: (call: (kind: number, item: Buffer) => void) => void): void {
+    const { closed, effects } = this.#state;
+    if (closed || effects.onGivenUp === undefined) return;
+    const services: Buffer[] = [];
+    const requests: Buffer[] = [];
+    each((kind, item) => {
+      if (kind === MessageKind.SERVICE) services.push(Buffer.from(item));
+      else if (kind === MessageKind.REQUEST) requests.push(Buffer.from(item));
+    });
+    effects.onGivenUp(id, MessageKind.SERVICE, services);
+    effects.onGivenUp(id, MessageKind.REQUEST, requests);
+  }
+
   /**
    * A member came, or something about it changed; it was lost, and may come back; it is gone; it was lost for so long that
    * membership forgot it, which its interest outlasts.
@@ -388,8 +403,10 @@ export class Messaging implements ClientEffects {
     if (state === "alive") {
       this.#state.retention.onMember(id);
       this.#directs.onAlive(id);
+      this.#state.effects.onReturn?.(id);
       return;
     }
+    if (state !== "lost") this.#state.effects.onGone?.(id);
     this.#state.retention.onGone(id, state === "lost");
     this.#directs.onLost(id, state !== "lost");
   }

@@ -4,12 +4,17 @@ import type { Service } from "../node/service.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { GroupSends, SeenIds } from "./group-sends.js";
 import { Hooks } from "./hooks.js";
+import { NodeQueues } from "./node-queues.js";
+import type { SendResult } from "./parts.js";
 import { PendingQueries } from "./query.js";
 import { ServiceAdmission } from "./service-admission.js";
 import type { ServicesEffects, ServicesOptions } from "./service-types.js";
+import { isQueryAnswer } from "./service-wire.js";
 
 /** Vetoes that a service may report at once. */
 const MAX_CREDIT = 1_024;
+/** Under which answers to queries are counted. */
+const ANSWERS = "$answer";
 /** How this node sends to itself. */
 export const SELF = "self";
 
@@ -44,6 +49,8 @@ export class ServiceContext {
   readonly group: GroupSends | undefined;
   readonly seen = new SeenIds();
   readonly notices = new Credits();
+  /** Answers to queries. */
+  readonly answers: NodeQueues;
   readonly counts = {
     sent: 0,
     failed: 0,
@@ -64,11 +71,28 @@ export class ServiceContext {
       effects.report({ type: "hook:failed", member, error }),
     );
     this.group = effects.group && new GroupSends(effects.group, () => effects.self().id);
+    this.answers = new NodeQueues({
+      send: (node, item) => this.#sendAnswer(node, item),
+      room: (node) => effects.room(node),
+      mayReturn: (node) => effects.mayReturn(node),
+      isAnswer: isQueryAnswer,
+      unread: () => this.refuse("service:unread"),
+    });
     this.pending = new PendingQueries(options.firstQuery ?? Math.floor(Math.random() * 2 ** 20));
   }
 
   refuse(reason: string): void {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+
+  #sendAnswer(node: string, item: Buffer): SendResult {
+    if (this.closed) return "unreachable";
+    try {
+      return this.effects.send(node, item, ANSWERS, true);
+    } catch {
+      // Larger than this node's links take.
+      return "too-large";
+    }
   }
 
   /** @returns why the link did not take it @throws what the link throws for an item that is too large */

@@ -69,6 +69,8 @@ export class ServiceReceiver {
   #datagrams = 0;
   /** Messages that wait until fewer are handled; each holds the link that it came by. */
   readonly #waiting: (() => void)[] = [];
+  /** What waits for services that are lost here, and send. */
+  readonly #lost = new Map<string, (() => void)[]>();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** Messages have waited for too long: further ones are dropped until fewer are handled. */
   #isStalled = false;
@@ -85,6 +87,7 @@ export class ServiceReceiver {
   close(): void {
     clearTimeout(this.#stallTimer);
     for (const wake of this.#waiting.splice(0)) wake();
+    for (const id of [...this.#lost.keys()]) this.onReturn(id);
   }
 
   onMessage(call: ServiceMessageHandler, options: HandlerOptions = {}): () => void {
@@ -153,7 +156,15 @@ export class ServiceReceiver {
       return undefined;
     }
     const service = this.#context.effects.find(from);
-    if (service === undefined || service.id !== from) return this.#context.refuse("service:sender");
+    if (service === undefined || service.id !== from) {
+      if (!isRequest || protocol === "udp" || !this.#context.effects.mayReturn(from))
+        return this.#context.refuse("service:sender");
+      return this.#returned(from).then(() =>
+        this.#context.effects.find(from) === undefined
+          ? this.#context.refuse("service:sender")
+          : this.onBytes(from, bytes, protocol),
+      );
+    }
     const item = this.#codec.decode(bytes);
     if (typeof item === "string") return this.#context.refuse(`service:${item}`);
     // By datagram and by link, or by two interfaces.
@@ -269,6 +280,30 @@ export class ServiceReceiver {
         respond({ service, error });
       },
     );
+  }
+
+  /**
+   * A service that is lost here sends: it may only have stood still, and not know that. Its link waits until it is back, and hooks have seen that, for as
+   * long as a handler may hold a link.
+   */
+  #returned(from: string): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = this.#lost.get(from) ?? [];
+      const done = (): void => {
+        clearTimeout(timer);
+        waiting.splice(waiting.indexOf(done), 1);
+        if (waiting.length === 0) this.#lost.delete(from);
+        resolve();
+      };
+      const timer = setTimeout(done, STALL_TIME).unref();
+      waiting.push(done);
+      this.#lost.set(from, waiting);
+    });
+  }
+
+  /** A service is back, or gone for good. */
+  onReturn(id: string): void {
+    for (const done of [...(this.#lost.get(id) ?? [])]) done();
   }
 
   /** Passes a payload through stages, and hands on what came of it; without a promise where no hook gives one. */
@@ -387,7 +422,9 @@ export class ServiceReceiver {
       // A hook cannot answer a reply.
       if (this.#context.closed) return;
       const { data, ruid } = passed as HookPayload;
-      this.#transmit(service, encodeService({ op, id, channel, ruid, data }), channel, id);
+      const item = encodeService({ op, id, channel, ruid, data });
+      if (op === ServiceOp.REPLY) this.#answer(service, item, channel, id);
+      else this.#transmit(service, item, channel);
     } catch (error) {
       if (this.#context.closed) return;
       if (!(error instanceof VetoError)) return this.#sendFailure(service, channel, id, "too-large", "");
@@ -404,15 +441,31 @@ export class ServiceReceiver {
     text: string,
   ): void {
     const data = text.slice(0, MAX_FAILURE_TEXT);
-    this.#transmit(
+    this.#answer(
       service,
       encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
       channel,
+      0,
     );
   }
 
-  /** Sends what the other service waits for; what does not fit is counted. */
-  #transmit(service: Service, item: Buffer, channel: ClusterChannel, query = 0): void {
+  /** Sends what answers a query. It waits for room, and for a service that is lost; what is dropped is counted. @param query 0: it is a failure */
+  #answer(service: Service, item: Buffer, channel: ClusterChannel, query: number): void {
+    if (service.id === this.#context.effects.self().id) {
+      void this.onBytes(service.id, item, SELF);
+      return;
+    }
+    this.#context.answers.answer(service.id, item, (result) => {
+      if (result === "too-large") {
+        // Larger than this node's links take, or than the other node does.
+        this.#context.refuse("service:too-large");
+        if (query !== 0) this.#sendFailure(service, channel, query, "too-large", "");
+      } else if (result === "unreachable") this.#context.refuse("service:reply");
+    });
+  }
+
+  /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
+  #transmit(service: Service, item: Buffer, channel: ClusterChannel): void {
     if (service.id === this.#context.effects.self().id) {
       void this.onBytes(service.id, item, SELF);
       return;
@@ -423,11 +476,8 @@ export class ServiceReceiver {
     } catch (thrown) {
       error = thrown as ShoalError;
     }
-    if (error?.code === "EINVAL") {
-      // Larger than this node's links take, or than the other node does.
-      this.#context.refuse("service:too-large");
-      if (query !== 0) this.#sendFailure(service, channel, query, "too-large", "");
-    } else if (error !== undefined) this.#context.refuse("service:reply");
+    if (error !== undefined)
+      this.#context.refuse(error.code === "EINVAL" ? "service:too-large" : "service:reply");
   }
 
   get #isBusy(): boolean {

@@ -156,7 +156,12 @@ export interface ServicesEffects {
   resolve(steps: readonly ResolverStep[]): Iterable<Service>;
   /** The live members, without this node. */
   others(): readonly Service[];
-  send(to: string, item: Uint8Array, prefix: string): SendResult;
+  /** @param uncounted as of links */
+  send(to: string, item: Uint8Array, prefix: string, uncounted?: boolean): SendResult;
+  /** Settles when there is room at a member; rejects when it is gone, or was lost. */
+  room(to: string): Promise<void>;
+  /** Whether another node was a member, is lost, and may come back. */
+  mayReturn(id: string): boolean;
   /** How the link to a member goes: "tcp", "ipc" …; "" while there is none. */
   protocolOf(id: string): string;
   /** How items of a member come. */

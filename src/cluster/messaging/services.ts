@@ -265,6 +265,7 @@ export class Services {
   /** A member was seen first, or is back, or is another than before, or is gone. */
   onMember(what: "discovered" | "found" | "changed" | "lost", service: Service): void {
     this.#context.admission.onMember(what, service);
+    if (what === "discovered" || what === "found") this.#receiver.onReturn(service.id);
     if (what !== "lost") return;
     this.#context.group?.onGone(service.id);
     this.#context.seen.onGone(service.id);
@@ -275,8 +276,25 @@ export class Services {
     }));
   }
 
+  /** A member was lost, and may come back: items that it has not acknowledged. */
+  onGivenUp(id: string, items: readonly Buffer[]): void {
+    this.#context.answers.lost(id, items);
+  }
+
+  /** A member is there, or back. */
+  onReturn(id: string): void {
+    this.#context.answers.back(id);
+  }
+
+  /** A member is gone for good. */
+  onForgotten(id: string): void {
+    this.#context.answers.gone(id);
+    this.#receiver.onReturn(id);
+  }
+
   close(): void {
     this.#context.closed = true;
+    this.#context.answers.close();
     this.#context.pending.close();
     this.#context.group?.close();
     this.#receiver.close();

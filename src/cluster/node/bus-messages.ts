@@ -2,12 +2,13 @@
 import { InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
-import type { Member } from "../membership/members.js";
+import { type Member, MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
 import { MESSAGES_PROP } from "../messaging/advert.js";
 import { type LinkMember, NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import { type MessagingSettings, protocolsOf } from "../messaging/options.js";
+import type { MessageKind } from "../messaging/parts.js";
 import { RouteDriver } from "../messaging/route-driver.js";
 import { ROUTES_PROP } from "../messaging/route-proof.js";
 import { RouteTable } from "../messaging/route-table.js";
@@ -34,6 +35,11 @@ export interface BusMessagesEffects {
   onService(from: string, item: Buffer): void | Promise<void>;
   /** An item of requests of a member came. */
   onRequest(from: string, item: Buffer): void;
+  /** A node was lost, and may come back: items of a kind that it has not acknowledged. */
+  onGivenUp(id: string, kind: MessageKind, items: readonly Buffer[]): void;
+  /** A node is there, or back; it is gone for good. */
+  onReturn(id: string): void;
+  onGone(id: string): void;
   /** Others may serve something than before. */
   onRoutes(): void;
 }
@@ -133,6 +139,11 @@ export class BusMessages {
     }
   }
 
+  /** Whether a node was lost, and may come back. */
+  mayReturn(id: string): boolean {
+    return this.#find(id)?.state === MemberState.DEAD;
+  }
+
   /** The keys are others than before. */
   rekeyed(): void {
     if (this.#security instanceof BusSecurity) {
@@ -209,6 +220,9 @@ export class BusMessages {
       emit: (event) => this.#effects.report(event),
       onService: (from, item) => this.#effects.onService(from, item) ?? undefined,
       onRequest: (from, item) => this.#effects.onRequest(from, item),
+      onGivenUp: (of, kind, items) => this.#effects.onGivenUp(of, kind, items),
+      onReturn: (of) => this.#effects.onReturn(of),
+      onGone: (of) => this.#effects.onGone(of),
       onRoutes: () => this.#effects.onRoutes(),
     });
     this.#links = links;

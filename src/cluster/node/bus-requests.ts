@@ -57,6 +57,7 @@ export class BusRequests {
       id,
       send: (node, item) => this.#send(node, item),
       room: (node) => messages.messaging.links.room(node),
+      mayReturn: (node) => messages.mayReturn(node),
       candidates: (service) => this.#candidates(service),
       isSettling: () => this.#isSettling(),
       announce: (service) => messages.messaging.routes.subscribe(serviceRoute(service)),

@@ -50,8 +50,10 @@ export class BusServices {
           return resolveBy([self, ...live], self, steps).map((member) => this.serviceOf(member));
         },
         others: () => runtime.rules.live.map((member) => this.serviceOf(member)),
-        send: (to, item, prefix) =>
-          messages.started?.links.send(to, MessageKind.SERVICE, item, prefix) ?? "unreachable",
+        send: (to, item, prefix, uncounted) =>
+          messages.started?.links.send(to, MessageKind.SERVICE, item, prefix, uncounted) ?? "unreachable",
+        room: (to) => messages.messaging.links.room(to),
+        mayReturn: (id) => messages.mayReturn(id),
         protocolOf: (id) => messages.protocolOf(id),
         protocolFrom: (id) => messages.protocolFrom(id),
         whenKnown: (id) => this.#whenKnown(id),

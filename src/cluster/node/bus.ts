@@ -33,6 +33,7 @@ import type {
   ServiceStage,
 } from "../messaging/hooks.js";
 import type { ClusterRoute } from "../messaging/messaging.js";
+import { MessageKind } from "../messaging/parts.js";
 import type { Query } from "../messaging/query.js";
 import type {
   HandlerOptions,
@@ -157,6 +158,18 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       isClosed: () => this.closed,
       onService: (from, item) => this.#services.services.onItem(from, item),
       onRequest: (from, item) => this.#requests.requests.onItem(from, item),
+      onGivenUp: (id, kind, items) => {
+        if (kind === MessageKind.REQUEST) this.#requests.requests.onGivenUp(id, items);
+        else this.#services.services.onGivenUp(id, items);
+      },
+      onReturn: (id) => {
+        this.#services.services.onReturn(id);
+        this.#requests.requests.onReturn(id);
+      },
+      onGone: (id) => {
+        this.#services.services.onForgotten(id);
+        this.#requests.requests.onForgotten(id);
+      },
       onRoutes: () => this.#requests.requests.onRoutes(),
     });
     this.#services = new BusServices(this.#runtime, this.#messages, settings.messaging, (onChange) =>

@@ -28,10 +28,6 @@ export const RETRY_SHARE = 0.2;
 export const RETRIES_A_SECOND = 10;
 export const MAX_SAVED_RETRIES = 100;
 
-/** Answers that wait for a caller which does not read and hold no slot (refusals, repeated replies), and bytes of all that waits for it: past them these are dropped. */
-export const MAX_UNREAD_ANSWERS = 4_096;
-export const MAX_UNREAD_BYTES = 16_777_216;
-
 /** ms without a sign of a request until its node is asked whether it still has it, of a streamed one until its caller is asked, too; and the longest such time, doubling. */
 export const CHECK_AFTER = 2_000;
 export const MAX_CHECK_AFTER = 30_000;

@@ -160,12 +160,17 @@ export class RequestCalls {
   /** Those that no node serves yet. */
   readonly #waiting = new Set<Call>();
   readonly #deadlines = new Deadlines<Call>();
-  #id = 0;
+  /** Of the last attempt. */
+  #id: number;
+  readonly #first: number;
   #size = 0;
   #bytes = 0;
 
-  constructor(effects: CallsEffects) {
+  /** @param first a number before that of the first attempt: a random one, so that answers to a former life of this node fit none */
+  constructor(effects: CallsEffects, first = 0) {
     this.#effects = effects;
+    this.#first = first;
+    this.#id = first;
   }
 
   /** Requests that wait for replies. */
@@ -223,7 +228,7 @@ export class RequestCalls {
       return;
     }
     if (call === undefined) {
-      this.#refuse(item.id <= this.#id ? "late" : "foreign");
+      this.#refuse(item.id > this.#first && item.id <= this.#id ? "late" : "foreign");
       return;
     }
     const node = call.node as NodeLoad;

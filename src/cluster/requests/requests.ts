@@ -26,12 +26,13 @@ import {
   serviceClient,
 } from "../../patterns/kit/contract.js";
 import { ServiceError } from "../../patterns/kit/errors.js";
+import { NodeQueues } from "../messaging/node-queues.js";
+import type { SendResult } from "../messaging/parts.js";
 import type { Service } from "../node/service.js";
 import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { MAX_SERVED } from "./bounds.js";
-import { type Call, type CallSink, type CallTerms, RequestCalls } from "./calls.js";
-import { type ItemResult, NodeQueues } from "./node-queues.js";
+import { type Call, type CallSink, type CallsEffects, type CallTerms, RequestCalls } from "./calls.js";
 import { checkServiceName, manyTerms, requestTerms, servingSettings, streamTerms } from "./options.js";
 import { ReplyStream } from "./reply-stream.js";
 import {
@@ -59,8 +60,17 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "./types.js";
-import { type BodyForm, decodeRequest, type EncodedBody, type Headers, RequestOp } from "./wire.js";
+import {
+  type BodyForm,
+  decodeRequest,
+  type EncodedBody,
+  type Headers,
+  isWholeAnswer,
+  RequestOp,
+} from "./wire.js";
 
+/** Ids of a node's first requests are below: answers to a former life of it fit none. */
+const FIRST_IDS = 1_048_576;
 /** ms of a stall of the process that count. */
 const MAX_STEP = 1_000;
 
@@ -69,9 +79,11 @@ export interface RequestsEffects {
   /** Of this node. */
   readonly id: string;
   /** To another node. */
-  send(node: string, item: Buffer): ItemResult;
+  send(node: string, item: Buffer): SendResult;
   /** Settles when there is room at another node; rejects when it is gone. */
   room(node: string): Promise<void>;
+  /** Whether another node is lost, and may come back. */
+  mayReturn(node: string): boolean;
   /** The other nodes that serve it, and how far they are; the same array as before where nothing changed. */
   candidates(service: string): readonly Candidate[];
   /** Whether nodes were just met of which it is not known what they serve. */
@@ -115,11 +127,13 @@ export class Requests {
     this.#queues = new NodeQueues({
       send: (node, item) => this.#send(node, item),
       room: (node) => effects.room(node),
+      mayReturn: (node) => effects.mayReturn(node),
+      isAnswer: isWholeAnswer,
       unread: () => {
         this.#serving.refused.unread = (this.#serving.refused.unread ?? 0) + 1;
       },
     });
-    this.#calls = new RequestCalls({
+    const calls: CallsEffects = {
       candidates: (service) => this.#candidates(service),
       isSettling: () => effects.isSettling(),
       send: (node, item) => this.#queues.send(node, item),
@@ -133,7 +147,8 @@ export class Requests {
         effects.report({ type: "request:retried", service, node, reason, attempt }),
       ejected: (service, node, ms) => effects.report({ type: "service:ejected", service, node, ms }),
       restored: (service, node) => effects.report({ type: "service:restored", service, node }),
-    });
+    };
+    this.#calls = new RequestCalls(calls, Math.floor(Math.random() * FIRST_IDS));
     this.#serving = new RequestServing({
       start: (job) => this.#server.start(job),
       aborted: (job, reason) => this.#server.aborted(job, reason),
@@ -534,6 +549,21 @@ export class Requests {
     this.#timer.update();
   }
 
+  /** A member was lost, and may come back: items that it has not acknowledged. */
+  onGivenUp(id: string, items: readonly Buffer[]): void {
+    this.#queues.lost(id, items);
+  }
+
+  /** A member is there, or back. */
+  onReturn(id: string): void {
+    this.#queues.back(id);
+  }
+
+  /** A member is gone for good. */
+  onForgotten(id: string): void {
+    this.#queues.gone(id);
+  }
+
   /** Other nodes may serve something now. Those who wait look after what is under way has ended. */
   onRoutes(): void {
     if (this.#isChanged || (this.#calls.waiting === 0 && this.#changeWaits.length === 0)) return;
@@ -582,7 +612,7 @@ export class Requests {
 
   // --- Sending ---------------------------------------------------------------------------------------------------------
 
-  #send(node: string, item: Buffer): ItemResult {
+  #send(node: string, item: Buffer): SendResult {
     if (node !== this.#effects.id) return this.#effects.send(node, item);
     // In a later turn: a program whose requests all stay here leaves turns to the rest.
     this.#local.push(item);

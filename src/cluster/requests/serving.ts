@@ -17,6 +17,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
+import type { QueueResult } from "../messaging/node-queues.js";
 import { sizeOfBody } from "./body.js";
 import { CHECK_AFTER, MAX_CHECK_AFTER, MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
 import { SendCredit } from "./stream-window.js";
@@ -47,7 +48,7 @@ export interface ServingEffects {
   /** The caller waits no longer: the handler's signal aborts. */
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void;
   /** Sends it, when there is room where the link is full. @param done called once: whether the link has it, or it is too large for it */
-  send(node: string, item: Buffer, done: (result: "sent" | "too-large" | "unreachable") => void): void;
+  send(node: string, item: Buffer, done: (result: QueueResult) => void): void;
   /** The same of an answer that holds no slot; it may be dropped where its node reads none. */
   answer(node: string, item: Buffer): void;
   /** Credit came for a streamed reply. */

@@ -185,6 +185,12 @@ export type RequestItem =
   | GoneItem
   | WantedItem;
 
+/** Whether an item ends its request, whatever else was lost: its caller knows it by its id, should it come twice. */
+export function isWholeAnswer(item: Uint8Array): boolean {
+  const op = (item[0] as number) & OP;
+  return op === RequestOp.REPLY || op === RequestOp.FAILURE;
+}
+
 /** Why bytes are not an item. */
 export type RequestJunk =
   | "empty"

@@ -57,6 +57,8 @@ export class SimulatedService {
         resolve: (steps) => resolveServices(this.#all(), service, steps),
         others: () => this.#all().filter((each) => each !== service),
         send: (to, item) => this.#send(to, Buffer.from(item)),
+        room: () => new Promise(() => undefined),
+        mayReturn: () => false,
         protocolOf: () => this.protocol,
         protocolFrom: () => this.protocol || "tcp",
         report: (event) => void this.events.push(event),

@@ -1,0 +1,206 @@
+/**
+ * Answers and what else waits for room at other nodes, in their order for each node; and answers to nodes that are lost and may come back.
+ *
+ *   item ──the link takes it──> sent ──acknowledged──> over
+ *     │ full: waits for room      │ the node is lost, what its link had is given up
+ *     └──the node is lost──> kept <┘ ──it is back──> given again         ──it is gone──> dropped
+ *
+ * A node that stood still for longer than others believed in it does not know that they gave up what was on its way to it, and waits for its
+ * answers. What it had without this node's knowing comes twice then: an answer has to be one that is recognized by its number.
+ *
+ * Who answers requests keeps a slot until its reply has gone, and a caller grants no more than it has read, so these are bounded. Answers that hold no
+ * slot, such as refusals, have bounds of their own, since a node may ask for any number of them and read none: past these they are dropped.
+ */
+import { MAX_KEPT_ANSWER_BYTES, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
+import type { SendResult } from "./parts.js";
+
+/** `sent`: the link has it, or it is kept for a node that is lost. `dropped`: too much waits already. */
+export type QueueResult = Exclude<SendResult, "full"> | "dropped";
+
+export interface NodeQueuesEffects {
+  send(node: string, item: Buffer): SendResult;
+  /** Settles when there is room; rejects when the node is gone, or its link was given up. */
+  room(node: string): Promise<void>;
+  /** Whether a node is lost, and may come back. */
+  mayReturn(node: string): boolean;
+  /** Whether it may come twice: an answer that is recognized by its number. */
+  isAnswer(item: Buffer): boolean;
+  /** An answer was dropped. */
+  unread(): void;
+}
+
+interface Waiting {
+  readonly item: Buffer;
+  readonly done: ((result: QueueResult) => void) | undefined;
+}
+
+/** What waits for a node. */
+class Queue {
+  items: Waiting[] = [];
+  bytes = 0;
+  /** Its node is lost: nothing is sent. */
+  isHeld = false;
+  /** Another number for each time that its node was lost or back: what waits for room since before concerns nobody. */
+  turn = 0;
+
+  push(waiting: Waiting): void {
+    this.items.push(waiting);
+    this.bytes += waiting.item.length;
+  }
+}
+
+export class NodeQueues {
+  readonly #effects: NodeQueuesEffects;
+  readonly #queues = new Map<string, Queue>();
+  /** Bytes that are kept for nodes that are lost. */
+  #keptBytes = 0;
+  #closed = false;
+
+  constructor(effects: NodeQueuesEffects) {
+    this.#effects = effects;
+  }
+
+  /** Items that wait. */
+  get size(): number {
+    let size = 0;
+    for (const { items } of this.#queues.values()) size += items.length;
+    return size;
+  }
+
+  /** Sends it now. What waits for that node is not overtaken. */
+  send(node: string, item: Buffer): SendResult {
+    const queue = this.#queues.get(node);
+    if (queue === undefined) return this.#effects.send(node, item);
+    return queue.isHeld ? "unreachable" : "full";
+  }
+
+  /** Sends it, when there is room where the link is full. @param done called once */
+  sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
+    const queue = this.#queues.get(node);
+    if (queue !== undefined) {
+      if (queue.isHeld) this.#keep(queue, item, done);
+      else queue.push({ item, done });
+      return;
+    }
+    const result = this.#closed ? "unreachable" : this.#effects.send(node, item);
+    if (result === "full") {
+      const begun = new Queue();
+      begun.push({ item, done });
+      this.#queues.set(node, begun);
+      void this.#drain(node, begun);
+    } else if (result === "unreachable" && !this.#closed && this.#effects.mayReturn(node)) {
+      const held = this.#hold(node);
+      this.#keep(held, item, done);
+      if (held.items.length === 0) this.#queues.delete(node);
+    } else done?.(result);
+  }
+
+  /** As `sendLater`, of an answer that holds no slot: it is dropped where too much waits for the node. */
+  answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
+    const queue = this.#queues.get(node);
+    if (queue !== undefined && !queue.isHeld && isFull(queue, item)) {
+      this.#effects.unread();
+      done?.("dropped");
+      return;
+    }
+    this.sendLater(node, item, done);
+  }
+
+  // --- Nodes that are lost ---------------------------------------------------------------------------------------------
+
+  /** A node was lost, and its link was given up. @param items that it has not acknowledged, in their order */
+  lost(node: string, items: readonly Buffer[]): void {
+    if (this.#closed) return;
+    const held = this.#hold(node);
+    const waiting = held.items;
+    this.#keptBytes -= held.bytes;
+    held.items = [];
+    held.bytes = 0;
+    for (const item of items) this.#keep(held, item, undefined);
+    for (const { item, done } of waiting) this.#keep(held, item, done);
+    if (held.items.length === 0) this.#queues.delete(node);
+  }
+
+  /** A node is there: it gets what was kept for it. */
+  back(node: string): void {
+    const queue = this.#queues.get(node);
+    if (queue?.isHeld !== true) return;
+    queue.isHeld = false;
+    this.#keptBytes -= queue.bytes;
+    void this.#drain(node, queue);
+  }
+
+  /** A node is gone for good. */
+  gone(node: string): void {
+    const queue = this.#queues.get(node);
+    if (queue?.isHeld === true) this.#drop(node, queue);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const [node, queue] of this.#queues) if (queue.isHeld) this.#drop(node, queue);
+  }
+
+  #hold(node: string): Queue {
+    const queue = this.#queues.get(node) ?? new Queue();
+    if (!queue.isHeld) this.#keptBytes += queue.bytes;
+    queue.isHeld = true;
+    queue.turn += 1;
+    this.#queues.set(node, queue);
+    return queue;
+  }
+
+  /** For when the node is back. What is no answer concerns nobody then: its other end has given up as well. */
+  #keep(queue: Queue, item: Buffer, done: Waiting["done"]): void {
+    if (!this.#effects.isAnswer(item)) {
+      done?.("unreachable");
+      return;
+    }
+    if (isFull(queue, item) || this.#keptBytes + item.length > MAX_KEPT_ANSWER_BYTES) {
+      this.#effects.unread();
+      done?.("dropped");
+      return;
+    }
+    queue.push({ item, done: undefined });
+    this.#keptBytes += item.length;
+    // Its slot is for others meanwhile.
+    done?.("sent");
+  }
+
+  #drop(node: string, queue: Queue): void {
+    this.#queues.delete(node);
+    if (queue.isHeld) this.#keptBytes -= queue.bytes;
+    queue.bytes = 0;
+    for (const { done } of queue.items.splice(0)) done?.("unreachable");
+  }
+
+  async #drain(node: string, queue: Queue): Promise<void> {
+    const { items } = queue;
+    queue.turn += 1;
+    const { turn } = queue;
+    for (let at = 0; at < items.length; at++) {
+      const { item, done } = items[at] as Waiting;
+      let result: SendResult = this.#closed ? "unreachable" : this.#effects.send(node, item);
+      while (result === "full") {
+        // What has gone does not wait any more, whatever becomes of the node.
+        items.splice(0, at);
+        at = 0;
+        try {
+          await this.#effects.room(node);
+        } catch {
+          if (queue.turn === turn) this.#drop(node, queue);
+          return;
+        }
+        if (queue.turn !== turn) return;
+        result = this.#closed ? "unreachable" : this.#effects.send(node, item);
+      }
+      queue.bytes -= item.length;
+      if (at === items.length - 1) this.#queues.delete(node);
+      done?.(result);
+    }
+  }
+}
+
+function isFull({ items, bytes }: Queue, item: Buffer): boolean {
+  return items.length >= MAX_UNREAD_ANSWERS || bytes + item.length > MAX_UNREAD_ANSWER_BYTES;
+}
