@@ -237,6 +237,10 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
+  headroom(size: number): number {
+    return this.#framing?.headroom?.(size) ?? 0;
+  }
+
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
     if (this.#state === State.Closed || pipe === undefined) return;
@@ -249,12 +253,12 @@ export class Connection implements Link, Sink, HeartbeatLink {
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     if (this.#state === State.Closed) return;
     if (this.#framing === undefined) this.#onFrames(bytes, length, kept, pooled);
-    else this.#onFramed(this.#framing, bytes, length);
+    else this.#onFramed(this.#framing, bytes, length, kept ? pooled : undefined);
   }
 
   /** Bytes of a stream that keeps the borders of frames. */
-  #onFramed(framing: Framing, bytes: Buffer, length: number): void {
-    const decoded = framing.decode(bytes, length);
+  #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
+    const decoded = framing.decode(bytes, length, memory);
     const { pooled } = decoded;
     const kept = pooled !== undefined || decoded.kept === true;
     if (decoded.length > 0) this.#onFrames(decoded.bytes, decoded.length, kept, pooled);

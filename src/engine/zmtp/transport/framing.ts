@@ -46,8 +46,14 @@ export interface Framing {
   encode(pieces: readonly FramePiece[]): Uint8Array;
   /** What was encoded last has been taken. */
   release(): void;
-  /** Takes the first `length` of `bytes`, and keeps no reference to them. */
-  decode(bytes: Uint8Array, length: number): DecodedFrames;
+  /** Bytes that `decode` wants in front of `size` bytes, to put the frames where those were; absent: none. */
+  headroom?(size: number): number;
+  /**
+   * Takes the first `length` of `bytes`, and keeps no reference to them.
+   *
+   * @param pooled their memory, if it is the framing's to write in, and to be kept: the frames may be there
+   */
+  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer): DecodedFrames;
   /** What is to be sent at once, such as the answer to a ping of the transport's; asked for behind each `decode`. */
   takeReply(): Uint8Array | undefined;
   /** `false`: the peer would not answer a ping. */

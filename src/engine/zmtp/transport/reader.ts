@@ -45,6 +45,8 @@ export interface ReadTarget {
 
 /** Takes what comes. */
 export interface Sink {
+  /** Bytes of its own that a bulk read of `size` bytes has in front, in the same memory; absent: none. */
+  headroom?(size: number): number;
   /** Where the next bytes belong; undefined, or absent: the sink copies what it keeps. */
   readTarget?(): ReadTarget | undefined;
   /** So many bytes are in the memory that the target gave. */
@@ -84,8 +86,9 @@ export class Reader implements StreamReader {
   #large = false;
   /** The last read was a bulk read. */
   #bulk = false;
-  /** Memory for a bulk read. */
+  /** Memory for a bulk read, and what of it the kernel fills. */
   #own: PooledBuffer | undefined = undefined;
+  #ownTarget: Buffer | undefined = undefined;
   /** Bytes of the next such memory, for a relay: as many as come at once. */
   #ownBytes = READ_BYTES;
   #paused = false;
@@ -105,8 +108,8 @@ export class Reader implements StreamReader {
       // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
       if (this.#large || target?.inLarge === true) return behindLarge;
       if (!this.#bulk) return shared;
-      this.#own ??= acquire(target?.relayed === true ? this.#ownBytes : READ_BYTES);
-      return this.#own.bytes;
+      if (this.#own === undefined) this.#acquire(target?.relayed === true ? this.#ownBytes : READ_BYTES);
+      return this.#ownTarget as Buffer;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
       this.#large = this.#given !== undefined;
@@ -116,7 +119,7 @@ export class Reader implements StreamReader {
       }
       const own = this.#own;
       // Memory that is not even half full is used again.
-      const kept = own !== undefined && bytes === own.bytes && length * 2 >= bytes.length;
+      const kept = own !== undefined && bytes === this.#ownTarget && length * 2 >= bytes.length;
       if (length === bytes.length) this.#ownBytes = Math.min(RELAY_READ_BYTES, 2 * this.#ownBytes);
       else if (length * 2 < this.#ownBytes) this.#ownBytes = Math.max(READ_BYTES, this.#ownBytes / 2);
       this.#bulk = length >= BULK_READ;
@@ -165,6 +168,13 @@ export class Reader implements StreamReader {
   /** Reads a stream that gives memory of its own. */
   follow(stream: DataSource): void {
     stream.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
+  }
+
+  #acquire(size: number): void {
+    const headroom = this.#sink?.headroom?.(size) ?? 0;
+    this.#own = acquire(headroom + size);
+    const { bytes } = this.#own;
+    this.#ownTarget = headroom === 0 ? bytes : bytes.subarray(headroom);
   }
 
   #came(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {

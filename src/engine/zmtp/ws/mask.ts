@@ -22,7 +22,7 @@ export class Words {
 }
 
 /**
- * Copies `count` bytes from `from` in `source` to `to` in `target`, which do not overlap.
+ * Copies `count` bytes from `from` in `source` to `to` in `target`: other memory, or an earlier place of the same.
  *
  * @param mask the key's four bytes as a little-endian word, that of the first byte lowest; 0: none
  */

@@ -11,7 +11,7 @@
  *
  * A ping is answered once for each chunk: RFC 6455 wants the last one answered only (Ping).
  */
-import { COMMAND, MORE, writeHeader } from "../../frame.js";
+import { COMMAND, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
 import { type Fault, protocolFault } from "../mechanism/mechanism.js";
 import { copyMasked, rotate, Words } from "./mask.js";
 import { END } from "./subprotocol.js";
@@ -36,7 +36,10 @@ import {
 /** Stands for a close frame without a code (RFC 6455, Reserved Status Codes). */
 const NO_CODE = 1_005;
 
-/** Bytes that a decoder gives for `length` bytes of the wire at most: an unmasked body of 256 bytes gets 4 more of header. */
+/**
+ * Bytes that a decoder gives for `length` bytes of the wire at most: an unmasked body of 256 bytes gets 4 more of header. What
+ * it has given is at no time more than that of what it has read, so the target may begin in the same memory, so many bytes before.
+ */
 export function decodedSize(length: number): number {
   return length + (length >>> 6) + HEADER_MOST;
 }
@@ -54,6 +57,8 @@ export class WsDecoder {
   /** Bytes that the body of the current binary frame lacks, and its key as it is there. */
   #left = 0;
   #mask = 0;
+  /** Where `#short` has got to in the target. */
+  #at = 0;
   /** The payload of a control frame that is not whole yet, and its opcode. */
   #control: Buffer | undefined = undefined;
   #controlHas = 0;
@@ -74,7 +79,7 @@ export class WsDecoder {
   }
 
   /**
-   * @param target has `decodedSize(length)` bytes
+   * @param target has `decodedSize(length)` bytes; other memory, or the same from `decodedSize(length) - length` before `bytes` on
    * @returns how many of them are ZMTP's
    */
   decode(bytes: Uint8Array, length: number, target: Words): number {
@@ -106,6 +111,14 @@ export class WsDecoder {
         at = this.#begin(this.#header, 0, target, at);
         continue;
       }
+      if (!this.#stream) {
+        const next = this.#short(source, position, length, target, at);
+        at = this.#at;
+        if (next > position) {
+          position = next;
+          continue;
+        }
+      }
       const size = this.#checked(bytes, position, length);
       if (size < 0) break;
       if (size === 0) {
@@ -117,6 +130,43 @@ export class WsDecoder {
       position += size;
     }
     return at;
+  }
+
+  /**
+   * Short messages that are whole and have nothing wrong with them, the most frequent of all, up to the first other frame.
+   *
+   * @returns the position behind them; that in the target is in `#at`
+   */
+  #short(source: Words, start: number, end: number, target: Words, to: number): number {
+    const { bytes, view: input } = source;
+    const output = target.bytes;
+    const isMasked = this.#masked;
+    /** What the second byte has besides the length, and the flags' byte. */
+    const extra = (isMasked ? MASKED : 0) + 1;
+    const header = 3 + (isMasked ? KEY_SIZE : 0);
+    let position = start;
+    let at = to;
+    while (position + header <= end && bytes[position] === (FIN | BINARY)) {
+      const size = (bytes[position + 1] as number) - extra;
+      const body = position + header;
+      if (size < 0 || size >= TINY_MOST || body + size > end) break;
+      let zws = bytes[body - 1] as number;
+      let mask = 0;
+      if (isMasked) {
+        mask = input.getInt32(position + 2, true);
+        zws ^= mask & 0xff;
+        mask = (mask >>> 8) | (mask << 24);
+      }
+      if (zws > WS_COMMAND) break;
+      output[at] = zws === WS_COMMAND ? COMMAND : zws;
+      output[at + 1] = size;
+      at += SHORT_HEADER;
+      copyMasked(source, body, target, at, size, mask);
+      at += size;
+      position = body + size;
+    }
+    this.#at = at;
+    return position;
   }
 
   /**

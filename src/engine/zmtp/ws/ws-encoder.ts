@@ -114,9 +114,31 @@ export class WsEncoder {
       position += count;
       at += count;
     }
+    const short = (key === undefined ? 0 : MASKED) + 1;
     while (position < end) {
       const flags = input[position] as number;
       let size: number;
+      if (flags === 0) {
+        // A lone short frame that is whole, the most frequent of all.
+        size = input[position + 1] as number;
+        const next = position + SHORT_HEADER + size;
+        if (size < TINY_MOST && next <= end) {
+          output[at] = FIN | BINARY;
+          output[at + 1] = short + size;
+          at += 2;
+          let mask = 0;
+          if (key !== undefined) {
+            mask = key();
+            target.view.setInt32(at, mask, true);
+            at += KEY_SIZE;
+          }
+          output[at++] = mask;
+          copyMasked(source, position + SHORT_HEADER, target, at, size, (mask >>> 8) | (mask << 24));
+          at += size;
+          position = next;
+          continue;
+        }
+      }
       if ((flags & LONG) === 0) {
         size = input[position + 1] as number;
         position += SHORT_HEADER;

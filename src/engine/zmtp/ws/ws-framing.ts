@@ -1,6 +1,6 @@
 /** ZMQ frames on a WebSocket (45/ZWS): the encoder, the decoder and the control frames of one connection. */
 import { allocate } from "../../../core/memory.js";
-import { acquire } from "../codec/pooled-buffer.js";
+import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { DecodedFrames, Farewell, FramePiece, Framing } from "../transport/framing.js";
@@ -20,6 +20,34 @@ export const CLOSE_CODES: Readonly<Record<Farewell, CloseCode>> = {
 
 /** For little that comes: the pipe copies what it keeps. */
 let shared: Words | undefined;
+
+/**
+ * The frames of a chunk: where the chunk was, if that memory is given and begins far enough in front of it, so that what is
+ * received is in the processor's cache once; else in other memory.
+ *
+ * @param memory of `bytes`, if it may be written in and kept
+ */
+export function decodeFrames(
+  decoder: WsDecoder,
+  bytes: Uint8Array,
+  length: number,
+  memory: PooledBuffer | undefined,
+): DecodedFrames {
+  const size = decodedSize(length);
+  if (memory !== undefined && bytes.byteOffset - memory.bytes.byteOffset >= size - length) {
+    const decoded = decoder.decode(bytes, length, new Words(memory.bytes));
+    memory.refs += 1;
+    return { bytes: memory.bytes, length: decoded, pooled: memory };
+  }
+  if (size <= DIRECT) {
+    shared ??= new Words(allocate(DIRECT));
+    const decoded = decoder.decode(bytes, length, shared);
+    return { bytes: shared.bytes as Buffer, length: decoded, pooled: undefined };
+  }
+  const pooled = acquire(size);
+  const decoded = decoder.decode(bytes, length, new Words(pooled.bytes));
+  return { bytes: pooled.bytes, length: decoded, pooled };
+}
 
 export class WsFraming implements Framing {
   readonly mechanism: Mechanism["name"];
@@ -51,22 +79,12 @@ export class WsFraming implements Framing {
     this.#encoder.release();
   }
 
-  decode(bytes: Uint8Array, length: number): DecodedFrames {
-    const size = decodedSize(length);
-    if (size <= DIRECT) {
-      shared ??= new Words(allocate(DIRECT));
-      return {
-        bytes: shared.bytes as Buffer,
-        length: this.#decoder.decode(bytes, length, shared),
-        pooled: undefined,
-      };
-    }
-    const pooled = acquire(size);
-    return {
-      bytes: pooled.bytes,
-      length: this.#decoder.decode(bytes, length, new Words(pooled.bytes)),
-      pooled,
-    };
+  headroom(size: number): number {
+    return decodedSize(size) - size;
+  }
+
+  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer): DecodedFrames {
+    return decodeFrames(this.#decoder, bytes, length, pooled);
   }
 
   takeReply(): Uint8Array | undefined {

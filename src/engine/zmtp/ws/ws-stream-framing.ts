@@ -6,13 +6,10 @@
  *   the stream --> messages, without their headers --> pipe
  *              --> a text: the peer's limit
  */
-import { allocate } from "../../../core/memory.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
-import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { ByteStream } from "../transport/byte-stream.js";
 import type { DecodedFrames, Farewell, FramePiece, Framing } from "../transport/framing.js";
-import { Words } from "./mask.js";
 import { FIRST_LIMIT } from "./subprotocol.js";
 import { decodedSize, WsDecoder } from "./ws-decoder.js";
 import { WsEncoder } from "./ws-encoder.js";
@@ -28,12 +25,9 @@ import {
   PONG,
   TINY_MOST,
 } from "./ws-frame.js";
-import { CLOSE_CODES } from "./ws-framing.js";
+import { CLOSE_CODES, decodeFrames } from "./ws-framing.js";
 
 const NOTHING = Buffer.alloc(0);
-
-/** For little that comes: the pipe copies what it keeps. */
-let shared: Words | undefined;
 
 /** The server's side. */
 export class WsStreamFraming implements Framing {
@@ -85,21 +79,12 @@ export class WsStreamFraming implements Framing {
     this.#memory = undefined;
   }
 
-  decode(bytes: Uint8Array, length: number): DecodedFrames {
-    const size = decodedSize(length);
-    let decoded: DecodedFrames;
-    if (size <= DIRECT) {
-      shared ??= new Words(allocate(DIRECT));
-      const count = this.#decoder.decode(bytes, length, shared);
-      decoded = { bytes: shared.bytes as Buffer, length: count, pooled: undefined };
-    } else {
-      const pooled = acquire(size);
-      decoded = {
-        bytes: pooled.bytes,
-        length: this.#decoder.decode(bytes, length, new Words(pooled.bytes)),
-        pooled,
-      };
-    }
+  headroom(size: number): number {
+    return decodedSize(size) - size;
+  }
+
+  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer): DecodedFrames {
+    const decoded = decodeFrames(this.#decoder, bytes, length, pooled);
     const { limit } = this.#decoder;
     if (limit !== undefined && limit !== this.#limit) {
       this.#limit = limit;

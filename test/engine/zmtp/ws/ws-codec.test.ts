@@ -1,9 +1,11 @@
 /** WebSocket frames in both directions, against bytes that libzmq sent and the examples of RFC 6455. */
 import { describe, expect, it } from "vitest";
 import { COMMAND, MORE, writeHeader } from "../../../../src/engine/frame.js";
+import { PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
 import { copyMasked, rotate, Words } from "../../../../src/engine/zmtp/ws/mask.js";
 import { decodedSize, WsDecoder } from "../../../../src/engine/zmtp/ws/ws-decoder.js";
 import { WsEncoder } from "../../../../src/engine/zmtp/ws/ws-encoder.js";
+import { WsFraming } from "../../../../src/engine/zmtp/ws/ws-framing.js";
 
 function zmtp(flags: number, body: Uint8Array | string): Buffer {
   const bytes = Buffer.from(body as string);
@@ -24,6 +26,22 @@ function decode(decoder: WsDecoder, ...chunks: Uint8Array[]): Buffer {
     const target = new Words(Buffer.alloc(decodedSize(chunk.length)));
     const length = decoder.decode(chunk, chunk.length, target);
     all.push(Buffer.from(target.bytes.subarray(0, length)));
+  }
+  return Buffer.concat(all);
+}
+
+/** The same, each chunk in its own memory behind as little room as there may be. */
+function decodeInPlace(decoder: WsDecoder, ...chunks: Uint8Array[]): Buffer {
+  const all: Buffer[] = [];
+  for (const chunk of chunks) {
+    const memory = Buffer.alloc(decodedSize(chunk.length));
+    memory.set(chunk, memory.length - chunk.length);
+    const length = decoder.decode(
+      memory.subarray(memory.length - chunk.length),
+      chunk.length,
+      new Words(memory),
+    );
+    all.push(Buffer.from(memory.subarray(0, length)));
   }
   return Buffer.concat(all);
 }
@@ -79,6 +97,7 @@ describe("frames", () => {
         const all = Buffer.concat([zmtp(MORE, "a"), frame, zmtp(0, "z")]);
         const wire = encode(masked ? key : undefined, all);
         expect(decode(new WsDecoder(masked), wire).equals(all)).toBe(true);
+        expect(decodeInPlace(new WsDecoder(masked), wire).equals(all)).toBe(true);
         const head = frame.length - size;
         const pieces = [Buffer.concat([zmtp(MORE, "a"), frame.subarray(0, head)]), body, zmtp(0, "z")];
         const again = encode(masked ? key : undefined, ...pieces);
@@ -86,6 +105,27 @@ describe("frames", () => {
         if (size > 1_000) continue;
         expect(decode(new WsDecoder(masked), ...byteByByte(wire)).equals(all)).toBe(true);
       }
+  });
+
+  it("are put in the place of what came where there is room in front of that, and else in other memory", () => {
+    for (const size of [3, 124, 256]) {
+      const frame = zmtp(0, Buffer.alloc(size, "shoal"));
+      const all = Buffer.concat(Array.from({ length: Math.floor(65_000 / frame.length) }, () => frame));
+      const wire = encode(undefined, all);
+      // The first header comes in two chunks, which takes most room.
+      const rest = wire.subarray(1);
+      for (const room of [decodedSize(rest.length) - rest.length, 0]) {
+        const framing = new WsFraming("NULL", false, key);
+        expect(framing.decode(wire, 1).length).toBe(0);
+        expect(framing.headroom(rest.length)).toBe(decodedSize(rest.length) - rest.length);
+        const memory = new PooledBuffer(Buffer.alloc(room + rest.length));
+        memory.bytes.set(rest, room);
+        const decoded = framing.decode(memory.bytes.subarray(room), rest.length, memory);
+        expect(decoded.bytes.subarray(0, decoded.length).equals(all)).toBe(true);
+        expect(decoded.pooled === memory).toBe(room > 0);
+        expect(memory.refs).toBe(room > 0 ? 2 : 1);
+      }
+    }
   });
 
   it("have the shortest length there is", () => {
