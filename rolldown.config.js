@@ -301,6 +301,9 @@ function browserBuild(output) {
     preserveEntrySignatures: "allow-extension",
     plugins: [inBrowsers, licences("dist/web")],
     transform: { inject: GLOBALS_IN_BROWSERS },
+    // No module reads a property for what that does, or a global that may be missing.
+    treeshake: { propertyReadSideEffects: false, unknownGlobalSideEffects: false },
+    optimization: { inlineConst: { mode: "all", pass: 3 } },
     output: { format: "es", sourcemap: "hidden", ...output },
   });
 }

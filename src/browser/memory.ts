@@ -3,7 +3,8 @@
  */
 import { Buffer, viewOf } from "./node/buffer.js";
 
-export { viewOf as slice };
+/** The bytes of `memory` from `offset` on; not copied. */
+export const slice = viewOf as unknown as typeof import("../core/memory.js").slice;
 
 /** Memory of its own. */
 export function allocate(size: number): Buffer {
