@@ -183,4 +183,44 @@ export const EXPECTED: Readonly<Record<string, (lines: Lines) => void>> = {
     "second client: 200 Hello world",
     "second client: forgotten, its status is 400",
   ),
+  "chapter5/clone-ephemeral.ts": exactly(
+    "client: set /presence/alice = here",
+    "client: delete /presence/alice",
+    '/presence/alice | 8 bytes | 16 bytes | a time to live | "here"',
+    '/presence/alice | 8 bytes | 16 bytes | no time to live | ""',
+  ),
+  "chapter5/clone-pair.ts": exactly(
+    "the primary serves, the backup is in step",
+    "/fish/cod 4.20",
+    "/fish/eel 7.90",
+    "/fish/ray 5.10",
+    "the client has failed over: true",
+  ),
+  "chapter5/clone-republish.ts": exactly("both have the same: true", "the last change: change 99"),
+  "chapter5/clone-snapshot.ts": exactly(
+    "client: a snapshot of 100 keys",
+    "client: 20 updates after it, without a gap",
+  ),
+  "chapter5/clone-subtree.ts": exactly(
+    "snapshot: /client/alice is here",
+    "snapshot: /client/bob is away",
+    "update 1: /client/bob is here",
+    "update 3: /client/alice is away",
+  ),
+  "chapter5/clone-updates.ts": exactly("client: 500 updates, 0 gaps, 100 keys", "the maps are equal: true"),
+  "chapter5/espresso.ts": exactly(
+    "subscriber: A-00001",
+    "subscriber: B-00001",
+    "listener: A-00001, 7 bytes from the frontend",
+    "listener: B-00001, 7 bytes from the frontend",
+  ),
+  "chapter5/last-value-cache.ts": (lines) => {
+    expect(lines).toContain("early subscriber: 042 Save Roger");
+    expect(lines.slice(-2)).toEqual(["cache: 042 was asked for, sent", "late subscriber: 042 Save Roger"]);
+  },
+  "chapter5/late-subscriber.ts": exactly("without a cache: nothing (EAGAIN)", "with a cache: 042 Save Roger"),
+  "chapter5/suicidal-snail.ts": exactly(
+    '20 ms for each message: died, the cause is "slow"',
+    "no work: kept up",
+  ),
 };

@@ -22,6 +22,7 @@ function resources() {
   return process.getActiveResourcesInfo().filter((name) => !/^(?:TTYWrap|PipeWrap|Immediate)$/.test(name));
 }
 
+let hasFailed = false;
 for (const path of process.argv.slice(2)) {
   lines = [];
   process.argv.length = 2; // A program without arguments plays all its roles.
@@ -37,5 +38,7 @@ for (const path of process.argv.slice(2)) {
   for (const until = performance.now() + PATIENCE; performance.now() < until; await setTimeout(2))
     if (resources().length <= before) break;
   const left = resources().slice(before);
+  hasFailed ||= error !== undefined || left.length > 0;
   writeSync(3, `${JSON.stringify({ path, lines, milliseconds, error, left })}\n`);
 }
+if (hasFailed) process.exit(1); // What was left open would hold it.
