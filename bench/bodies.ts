@@ -102,6 +102,53 @@ export class Checker {
   }
 }
 
+/**
+ * The same of messages that follow each other in a stream of bytes, which comes in pieces of any length: nothing is put together again, as who
+ * reads a stream does not, either.
+ */
+export class StreamChecker {
+  readonly #size: number;
+  readonly #width: number;
+  readonly #checker: Checker;
+  readonly #onMessage: () => void;
+  /** Of the message that comes: how much is there, and those of its bytes that are looked at, at their places. */
+  #filled = 0;
+  readonly #message: Uint8Array;
+
+  /** @param onMessage called with the last byte of each */
+  constructor(size: number, warmup: number, onMessage: () => void) {
+    this.#size = size;
+    this.#width = Math.min(4, size);
+    this.#checker = new Checker(size, warmup);
+    this.#onMessage = onMessage;
+    this.#message = new Uint8Array(size);
+  }
+
+  take(piece: Uint8Array): void {
+    for (let at = 0; at < piece.length; ) {
+      const from = this.#filled;
+      const to = Math.min(this.#size, from + piece.length - at);
+      for (let i = from; i < Math.min(this.#width, to); i++)
+        this.#message[i] = piece[at + i - from] as number;
+      for (const i of [this.#size >> 1, this.#size - 1])
+        if (i >= from && i < to) this.#message[i] = piece[at + i - from] as number;
+      at += to - from;
+      this.#filled = to % this.#size;
+      if (this.#filled > 0) continue;
+      this.#checker.take(this.#message);
+      this.#onMessage();
+    }
+  }
+
+  get checksum(): string {
+    return this.#checker.checksum;
+  }
+
+  get ordered(): boolean {
+    return this.#checker.ordered;
+  }
+}
+
 /** The checksum of the messages `first` … `first + count - 1`. */
 export function expectedChecksum(size: number, first: number, count: number): string {
   const middle = size >> 1;

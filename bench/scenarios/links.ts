@@ -4,7 +4,10 @@ import { LATENCY_COLUMNS, latencyFigures, ofRole, oneOf, positive, streamsOf } f
 
 const ENCRYPTED = ["no", "yes"] as const;
 
-/** `node-net` is a plain tcp socket; `shoal-zmtp-plain` a PUSH and a PULL over tcp. */
+/**
+ * `node-net` is a plain tcp socket; `shoal-zmtp-plain` a PUSH and a PULL over tcp, which give whole messages. The others are streams: their
+ * bytes are checked as they come.
+ */
 export const link: Scenario = {
   name: "link",
   question: "How many bytes a second does one channel of a link carry, and how many a plain socket?",

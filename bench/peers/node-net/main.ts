@@ -1,5 +1,6 @@
 /** A side of the contender node-net: `node main.js --scenario … --role …`. */
 import { parseSide, Side } from "../node/side.js";
+import { bytesConsumer, bytesProducer } from "./bytes.js";
 import { client, server } from "./echo.js";
 import { publisher, subscriber } from "./fan-out.js";
 import { consumer, producer } from "./stream.js";
@@ -12,7 +13,9 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
   server,
   subscriber,
 };
+/** Of the scenario link, whose contenders are streams of bytes. */
+const streamRoles: typeof roles = { consumer: bytesConsumer, producer: bytesProducer };
 const request = parseSide(process.argv.slice(2));
-const play = roles[request.role];
+const play = (request.scenario === "link" ? streamRoles : roles)[request.role];
 if (play === undefined) throw new Error(`node-net has no role ${request.role}`);
 await play(new Side(request));

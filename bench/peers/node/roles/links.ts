@@ -1,12 +1,11 @@
 /** Both ends of a link: one channel as fast as it goes, a round trip next to a busy channel, and many channels. */
-import type { Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { commence, type LinkChannel, type MultiplexLink, type MultiplexLinkOptions } from "shoal/link";
 import { Bodies } from "../../../bodies.js";
+import { bytesChecker, writeBytes } from "../../node-net/bytes.js";
 import { connect, listen } from "../../node-net/endpoints.js";
-import { FrameReader, FrameWriter } from "../../node-net/framing.js";
 import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import type { Role, Roles } from "./role.js";
@@ -58,32 +57,12 @@ async function join(side: Side): Promise<MultiplexLink> {
 // --- One channel -----------------------------------------------------------------------------------------------------
 
 const consumer: Role = async (side) => {
-  const checker = side.checker();
-  const total = side.warmup + side.count;
-  const first = Math.max(1, side.warmup);
-  let seen = 0;
-  let finish: (error?: unknown) => void = ignore;
-  const finished = new Promise<void>((resolve, reject) => {
-    finish = (error) => (error === undefined ? resolve() : reject(error));
-  });
+  const checker = bytesChecker(side);
   const { endpoint, close } = await accept(side, (channel) => {
-    const reader = new FrameReader((body) => {
-      checker.take(body);
-      if (++seen === first) side.begin();
-      if (seen !== total) return;
-      side.end();
-      finish();
-    });
-    channel.on("data", (chunk: Buffer) => {
-      try {
-        reader.take(chunk);
-      } catch (error) {
-        finish(error);
-      }
-    });
+    channel.on("data", (piece: Buffer) => checker.take(piece));
   });
   await side.ready(endpoint);
-  await finished;
+  await checker.finished;
   const { checksum, ordered } = checker;
   await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
   await close();
@@ -93,15 +72,7 @@ const producer: Role = async (side) => {
   const link = await join(side);
   const channel = await link.open("bytes");
   await side.ready();
-  const bodies = new Bodies(side.size);
-  // What it needs of a socket, a channel has.
-  const writer = new FrameWriter(channel as unknown as Socket);
-  for (let k = 0; k < side.warmup + side.count; k++) {
-    if (writer.write(bodies.make(k))) continue;
-    const full = writer.flush();
-    if (full !== undefined) await full;
-  }
-  await writer.flush();
+  await writeBytes(side, channel);
   await side.done({ messages: side.count, bytes: side.count * side.size });
   await link.close();
 };
