@@ -50,6 +50,8 @@ export class LinkChannel extends Duplex {
   #pushed = 0;
   /** Of the write, or the end, that is on its way. */
   #callback: Callback | undefined = undefined;
+  /** What is written in one turn is gathered, and leaves together. */
+  #isGathering = false;
 
   /** @internal */
   constructor(link: ChannelLink, state: ChannelState) {
@@ -105,6 +107,28 @@ export class LinkChannel extends Duplex {
     } finally {
       if (!hasEnded) this.destroy();
     }
+  }
+
+  /** As that of every stream. What is written in one turn goes in as few frames as it fits. */
+  override write(chunk: unknown, callback?: (error: Error | null | undefined) => void): boolean;
+  override write(
+    chunk: unknown,
+    encoding: BufferEncoding,
+    callback?: (error: Error | null | undefined) => void,
+  ): boolean;
+  override write(chunk: unknown, ...rest: unknown[]): boolean {
+    if (!this.#isGathering) {
+      this.#isGathering = true;
+      this.cork();
+      process.nextTick(endGathering, this);
+    }
+    return super.write(chunk, ...(rest as [BufferEncoding]));
+  }
+
+  /** @internal The turn is over. */
+  endGathering(): void {
+    this.#isGathering = false;
+    this.uncork();
   }
 
   /** @internal */
@@ -229,4 +253,9 @@ export class LinkChannel extends Duplex {
     this.#link.onChannelClosed(this);
     callback(error);
   }
+}
+
+/** One function for all channels: an idle one has none of its own. */
+function endGathering(channel: LinkChannel): void {
+  channel.endGathering();
 }

@@ -38,8 +38,8 @@ import { RecordOpener, RecordSealer } from "./seal.js";
 
 /** Bytes that the stream has not taken: beyond it no further frames are made, so that an urgent one waits for no more. */
 const UNSENT_BYTES = 131_072;
-/** Bytes of frames that are made at once. */
-const BATCH_BYTES = 65_536;
+/** Bytes of frames that are made at once: a call of the system for each costs more than their copy. */
+const BATCH_BYTES = 131_072;
 /** ms by which a late timer counts: silence while the process stood still proves nothing. */
 const LATE_TIMER = 1_000;
 /** ms in which the stream takes what was sent before it is destroyed. */

@@ -191,6 +191,12 @@ const FIRST_PINGS = 8;
 const MEASURE_INTERVAL = 1_000;
 const NOTHING = Buffer.alloc(0);
 
+/** Bytes of the next frame of so many: no little rest is left to a frame, a piece and an event of its own. */
+function frameLength(bytes: number, most: number): number {
+  if (bytes <= most) return bytes;
+  return bytes < most + SMALL_PIECE ? bytes >>> 1 : most;
+}
+
 export class LinkRules implements FrameSink {
   readonly #settings: LinkSettings;
   readonly #effects: LinkEffects;
@@ -405,7 +411,7 @@ export class LinkRules implements FrameSink {
 
   #takeData(channel: ChannelState, batch: FrameBatch): void {
     const most = this.#scheduler.length > 0 ? SHARED_PAYLOAD : MAX_PAYLOAD;
-    const length = Math.min(channel.waitingBytes, channel.credit, most);
+    const length = frameLength(Math.min(channel.waitingBytes, channel.credit), most);
     const isLast = channel.isEnding && length === channel.waitingBytes;
     batch.head(FrameType.DATA, isLast ? FIN : 0, length, channel.id);
     let left = length;

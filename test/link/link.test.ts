@@ -7,6 +7,7 @@ import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import type { EventOf } from "../../src/core/event-stream.js";
+import { FrameReader } from "../../src/link/frames.js";
 import {
   commence,
   type LinkChannel,
@@ -93,6 +94,28 @@ describe.each<[string, MultiplexLinkOptions]>([
 });
 
 describe("a channel", () => {
+  it("sends what is written in one turn in one frame", async () => {
+    const streams = await sockets();
+    const [a] = await link(streams, {}, { onChannel: echo });
+    const channel = await a.open("pieces");
+    const lengths: number[] = [];
+    const reader = new FrameReader({
+      onDataHead: (_id, length) => void lengths.push(length),
+      onDataBytes: () => undefined,
+      onDataEnd: () => undefined,
+      onControl: () => undefined,
+    });
+    const write = streams[0].write.bind(streams[0]) as (...given: unknown[]) => boolean;
+    streams[0].write = (bytes: Buffer, ...rest: unknown[]) => {
+      reader.read(bytes);
+      return write(bytes, ...rest);
+    };
+    for (const piece of ["head", "body", "tail"]) channel.write(piece);
+    const [echoed] = (await once(channel, "data")) as [Buffer];
+    expect(echoed.toString()).toBe("headbodytail");
+    expect(lengths).toEqual([12]);
+  });
+
   it("that nobody reads stops its own sender only, within its window", async () => {
     const taken: LinkChannel[] = [];
     const [a, b] = await link(

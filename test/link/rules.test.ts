@@ -270,6 +270,14 @@ describe("turns", () => {
     ]);
   });
 
+  it("leave no little rest: what is a few bytes more than a frame takes is two halves", () => {
+    const { a, b } = pair(WIDE);
+    const x = a.open("x");
+    settle(a, b);
+    a.write(x, MAX_PAYLOAD + 8);
+    expect(framesOf(a.take(131_072))).toEqual(Array(2).fill([1, (MAX_PAYLOAD + 8) / 2]));
+  });
+
   it("go to the more urgent first, and starve nobody", () => {
     const { a, b } = pair(WIDE);
     const [late, urgent] = [a.open("late", 7), a.open("urgent", 0)];
