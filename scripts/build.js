@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Builds dist/: the code (bundles, the schemas of configurations), its declarations, and the benchmark harness.
+ * Builds dist/: the code (bundles, the schemas of configurations, the manual), its declarations, and the benchmark harness.
  * What is up to date is left alone: each part keeps the names, sizes and times of the files that it was made from, and of
  * those that it made, in node_modules, which a fresh install empties.
  *
@@ -64,6 +64,8 @@ async function buildCode() {
   const { writeSchemas } = await import("./write-schema.js");
   if (bundles === undefined) await writeSchemas("proxy/config/schema.js", "cli/node-schema.js");
   else await writeSchemas("micro/configuration-schema.js", "micro/node-schema.js");
+  mkdirSync("dist/man", { recursive: true });
+  writeFileSync("dist/man/shoal.1", execFileSync(process.execPath, ["dist/cli/main.js", "man"]));
 }
 
 async function buildHarness() {

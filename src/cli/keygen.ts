@@ -5,7 +5,7 @@ import { curveKeyPair, writeCertificate } from "../index.js";
 import { describe, Failure, hasCode, UsageError } from "./failure.js";
 import { Log } from "./log.js";
 import { addCommand } from "./options.js";
-import { terminal } from "./terminal.js";
+import { printText } from "./output.js";
 
 interface KeygenSettings {
   readonly out?: string;
@@ -33,7 +33,9 @@ async function keygen({ out, force = false, json = false }: KeygenSettings): Pro
   if (out === "") throw new UsageError("--out expects a file name");
   const pair = curveKeyPair();
   if (out === undefined) {
-    await print(json ? JSON.stringify(pair) : `public-key ${pair.publicKey}\nsecret-key ${pair.secretKey}`);
+    await printText(
+      json ? JSON.stringify(pair) : `public-key ${pair.publicKey}\nsecret-key ${pair.secretKey}`,
+    );
     return;
   }
   const claimed = force ? [] : await claim([out, `${out}_secret`]);
@@ -46,7 +48,7 @@ async function keygen({ out, force = false, json = false }: KeygenSettings): Pro
   const { publicKey } = pair;
   const files = { publicFile: out, secretFile: `${out}_secret` };
   new Log("keygen").info(`wrote ${files.publicFile} and ${files.secretFile}`);
-  await print(json ? JSON.stringify({ publicKey, ...files }) : `public-key ${publicKey}`);
+  await printText(json ? JSON.stringify({ publicKey, ...files }) : `public-key ${publicKey}`);
 }
 
 /** Creates the files, which must not exist yet, so that no other file is replaced. */
@@ -66,13 +68,4 @@ async function claim(files: readonly string[]): Promise<string[]> {
     }
   }
   return claimed;
-}
-
-function print(text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    terminal().stdout.write(`${text}\n`, (error) => {
-      if (error) reject(new Failure(`cannot write standard output: ${error.message}`));
-      else resolve();
-    });
-  });
 }

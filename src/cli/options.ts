@@ -62,13 +62,23 @@ export function addCommonOptions(program: Command): void {
   }
 }
 
+/** The examples of commands, for what shows them apart from the help. */
+const EXAMPLES = new WeakMap<Command, readonly string[]>();
+
 /** Adds a command that only has other commands. */
 export function addGroup(parent: Command, face: CommandFace): Command {
-  return parent
+  const command = parent
     .command(face.name)
     .summary(face.summary)
     .description(face.description)
     .addHelpText("after", `\nExamples:\n${face.examples.map((line) => `  ${line}`).join("\n")}`);
+  EXAMPLES.set(command, face.examples);
+  return command;
+}
+
+/** The command lines in a command's help. */
+export function examplesOf(command: Command): readonly string[] {
+  return EXAMPLES.get(command) ?? [];
 }
 
 /** The effect of the options that every command has, before the command runs. */

@@ -66,3 +66,13 @@ export class Output {
     this.#onGone();
   };
 }
+
+/** Prints lines of a command that has nothing else to print. @throws Failure when they cannot be written */
+export function printText(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    terminal().stdout.write(text.endsWith("\n") ? text : `${text}\n`, (error) => {
+      if (error) reject(new Failure(`cannot write standard output: ${error.message}`));
+      else resolve();
+    });
+  });
+}

@@ -7,6 +7,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { builtFile } from "../core/built-file.js";
+import { suggest } from "../core/suggestions.js";
 import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions } from "./options.js";
@@ -15,28 +16,51 @@ import { type Terminal, terminal, withTerminal } from "./terminal.js";
 /** Command names, and what adds these commands to the program. */
 type Group = readonly [names: string, add: (program: Command) => Promise<void>];
 
-const GROUPS: readonly Group[] = [
-  [
-    "pub sub xpub xsub push pull req rep dealer router pair",
-    async (program) => (await import("./socket-commands.js")).addSocketCommands(program),
+/** Groups of commands under the headings of the help. */
+const GROUPS: Readonly<Record<string, readonly Group[]>> = {
+  "Sockets:": [
+    [
+      "pub sub xpub xsub push pull req rep dealer router pair",
+      async (program) => (await import("./socket-commands.js")).addSocketCommands(program),
+    ],
   ],
-  [
-    "client server radio dish scatter gather",
-    async (program) => (await import("./draft-commands.js")).addDraftCommands(program),
+  "Draft sockets:": [
+    [
+      "client server radio dish scatter gather",
+      async (program) => (await import("./draft-commands.js")).addDraftCommands(program),
+    ],
   ],
-  ["majordomo", async (program) => (await import("./majordomo.js")).addMajordomoCommand(program)],
-  ["titanic", async (program) => (await import("./titanic.js")).addTitanicCommand(program)],
-  ["pirate", async (program) => (await import("./pirate.js")).addPirateCommands(program)],
-  ["freelance", async (program) => (await import("./freelance.js")).addFreelanceCommand(program)],
-  ["clone", async (program) => (await import("./clone.js")).addCloneCommand(program)],
-  ["lvc", async (program) => (await import("./lvc.js")).addLvcCommand(program)],
-  ["proxy", async (program) => (await import("./proxy.js")).addProxyCommand(program)],
-  ["node", async (program) => (await import("./node.js")).addNodeCommand(program)],
-  ["top", async (program) => (await import("./top.js")).addTopCommand(program)],
-  ["tap", async (program) => (await import("./tap.js")).addTapCommand(program)],
-  ["keygen", async (program) => (await import("./keygen.js")).addKeygenCommand(program)],
-  ["bench", async (program) => (await import("./bench.js")).addBenchCommand(program)],
-];
+  "Services and data:": [
+    ["majordomo", async (program) => (await import("./majordomo.js")).addMajordomoCommand(program)],
+    ["titanic", async (program) => (await import("./titanic.js")).addTitanicCommand(program)],
+    ["pirate", async (program) => (await import("./pirate.js")).addPirateCommands(program)],
+    ["freelance", async (program) => (await import("./freelance.js")).addFreelanceCommand(program)],
+    ["clone", async (program) => (await import("./clone.js")).addCloneCommand(program)],
+    ["lvc", async (program) => (await import("./lvc.js")).addLvcCommand(program)],
+  ],
+  "Networks:": [
+    ["proxy", async (program) => (await import("./proxy.js")).addProxyCommand(program)],
+    ["node", async (program) => (await import("./node.js")).addNodeCommand(program)],
+  ],
+  "Looking:": [
+    ["top", async (program) => (await import("./top.js")).addTopCommand(program)],
+    ["tap", async (program) => (await import("./tap.js")).addTapCommand(program)],
+    ["doctor", async (program) => (await import("./doctor.js")).addDoctorCommand(program)],
+    ["bench", async (program) => (await import("./bench.js")).addBenchCommand(program)],
+  ],
+  "Setting up:": [
+    ["keygen", async (program) => (await import("./keygen.js")).addKeygenCommand(program)],
+    [
+      "completion man",
+      async (program) =>
+        (await import("./completion.js")).addCompletionCommands(
+          program,
+          () => createProgram(undefined),
+          AFTER,
+        ),
+    ],
+  ],
+};
 
 const AFTER = `
 Each line of standard input is a message to send, and each message received is
@@ -57,8 +81,12 @@ async function createProgram(name: string | undefined): Promise<Command> {
     .addHelpText("after", AFTER)
     .helpCommand(false)
     .exitOverride();
-  const group = GROUPS.find(([names]) => name !== undefined && names.split(" ").includes(name));
-  for (const [, add] of group === undefined ? GROUPS : [group]) await add(program);
+  const isNamed = ([names]: Group): boolean => name !== undefined && names.split(" ").includes(name);
+  const named = Object.values(GROUPS).flat().find(isNamed);
+  for (const [heading, groups] of Object.entries(GROUPS)) {
+    program.commandsGroup(heading);
+    for (const group of groups) if (named === undefined || group === named) await group[1](program);
+  }
   addCommonOptions(program);
   addHelpCommand(program);
   const { stdout, stderr } = terminal();
@@ -95,7 +123,8 @@ function addHelpCommand(program: Command): void {
         const inner = command.commands.find((known) => known.name() === name);
         if (inner === undefined) {
           const where = command === program ? "there is" : `${pathOf(command)} has`;
-          throw new UsageError(`${where} no command ${JSON.stringify(name)}`);
+          const known = command.commands.map((each) => each.name());
+          throw new UsageError(`${where} no command ${JSON.stringify(name)}${suggest(name, known)}`);
         }
         command = inner;
       }

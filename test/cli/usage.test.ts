@@ -6,7 +6,7 @@ import { file, ipc, run as runProcess, useShoal } from "./support.js";
 useShoal();
 
 const COMMANDS =
-  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy node top tap keygen".split(
+  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy node top tap doctor bench keygen completion man".split(
     " ",
   );
 
@@ -62,6 +62,17 @@ describe("bad usage is one line and exit code 2", () => {
   test.each<[string, RegExp, string[]]>([
     ["an unknown command", /unknown command 'pusj' \(Did you mean push\?\)/, ["pusj"]],
     ["an unknown command for help", /no command "nope"/, ["help", "nope"]],
+    ["a misspelt command for help", /no command "pusj"; did you mean push\?/, ["help", "pusj"]],
+    [
+      "a misspelt command of a group",
+      /shoal majordomo: unknown command 'brokr' \(Did you mean broker\?\)/,
+      ["majordomo", "brokr"],
+    ],
+    [
+      "a shell that is not known",
+      /value 'tcsh' is invalid .* choices are bash, zsh, fish/,
+      ["completion", "tcsh"],
+    ],
     [
       "an unknown part of a command for help",
       /shoal freelance has no command "nope"/,
