@@ -29,6 +29,7 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   const { events } = socket;
   const curve = settings.curveServerKey !== undefined || settings.curveCertificate !== undefined;
   const connectsOnly = settings.bind.length === 0;
+  reportUnanswered(socket, settings, log);
   const seen = new Promise<void>((resolve) => {
     if (
       ![...settings.bind, ...settings.connect].every(
@@ -62,6 +63,56 @@ export function watchPeers(socket: Socket, settings: Settings, log: Log): Peers 
   });
   refused.catch(() => undefined); // Commands race it with their work, which may end first.
   return { seen, refused };
+}
+
+/** How long an endpoint may stay without an answer before that is worth a line, in ms. */
+const PATIENCE = 1_000;
+
+/** Warns of each endpoint without an answer, once for each reason: at first after PATIENCE, then when the reason is another. */
+function reportUnanswered(socket: Socket, settings: Settings, log: Log): void {
+  const silent = new Map<string, string>();
+  // Datagrams have no connections.
+  for (const endpoint of settings.connect)
+    if (!isOfCluster(endpoint) && reachesProcesses(endpoint) && !endpoint.startsWith("udp:"))
+      silent.set(endpoint, "no answer");
+  if (silent.size === 0) return;
+  let isLate = false;
+  const warn = (endpoint: string, why: string): void =>
+    log.warnOnce(`nothing answers at ${endpoint}: ${why}; trying again`, { endpoint, reason: why });
+  const timer = setTimeout(() => {
+    isLate = true;
+    for (const [endpoint, why] of silent) warn(endpoint, why);
+  }, PATIENCE);
+  timer.unref();
+  socket.events
+    .on("connect:retry", ({ address, error }) => {
+      if (error === undefined || !silent.has(address)) return;
+      const why = reasonOf(error);
+      silent.set(address, why);
+      if (isLate) warn(address, why);
+    })
+    // What answers is there, whatever comes of the handshake: that has lines of its own.
+    .on("connect", ({ address }) => silent.delete(address))
+    .on("handshake", ({ address }) => silent.delete(address))
+    .on("end", () => clearTimeout(timer));
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "connection refused",
+  ENOENT: "no such path",
+  EACCES: "permission denied",
+  EHOSTUNREACH: "no route to the host",
+  ENETUNREACH: "no route to the network",
+  ENOTFOUND: "the name is not known",
+  EAI_AGAIN: "the name server does not answer",
+  ETIMEDOUT: "no answer",
+};
+
+/** Why an endpoint could not be connected to, without its name. */
+function reasonOf(error: Error): string {
+  const codes = [error, error.cause].map((each) => (each as { code?: unknown } | undefined)?.code);
+  const known = codes.map((code) => REASONS[String(code)]).find((reason) => reason !== undefined);
+  return known ?? lowerFirst(error.message);
 }
 
 /**
