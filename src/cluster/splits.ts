@@ -2,7 +2,7 @@
  * Whether this node is on the side that goes on when a cluster is cut in parts. Pure; it decides once the picture was stable.
  *
  *   UNSETTLED ──nobody lost, whole, unchanged for stableFor, then answered──> WHOLE
- *       └──somebody lost, and UNSETTLED_PATIENCE over──> one of the others
+ *       └──somebody lost, and its patience over──────────────────────────> one of the others
  *
  *   WHOLE ──somebody is lost──> CHANGING ──unchanged for stableFor──> GOES ON  or  MINORITY
  *     ^                            ^  └────────────<──a change──────────┘ │
@@ -11,7 +11,8 @@
  * A node that has just started is of no side. It knows a part of the cluster, often one node that many others begin with and that is
  * late for all of them: to lose that one is no cut. So it takes no side before its picture was once settled: nobody lost or suspected, like that of the members that
  * it hears, unchanged for `stableFor`, and a member answered after that. Who has lost somebody before decides after
- * UNSETTLED_PATIENCE all the same, so that nobody who is cut off in its first second goes on alone for good.
+ * UNSETTLED_PATIENCE all the same, so that a cluster which is cut in its first second has a minority within seconds; who has met one node only
+ * waits for LONE_PATIENCE, so that nobody goes on alone for good.
  *
  * It goes on once one of those that are left has answered since the last change: who finds out one by one that nobody receives what it
  * sends does not take the rest for its side meanwhile.
@@ -57,7 +58,9 @@ export interface SplitView {
 }
 
 /** Times `stableFor` after the last change, after which a node that never had a settled picture decides, if it has lost somebody. */
-const UNSETTLED_PATIENCE = 20;
+const UNSETTLED_PATIENCE = 4;
+/** The same of one that has met one other only. */
+const LONE_PATIENCE = 20;
 
 export interface SplitOptions {
   readonly strategy: SplitStrategy;
@@ -211,7 +214,8 @@ export class SplitRules {
   }
 
   get #unsettledUntil(): number {
-    return this.#changedAt + UNSETTLED_PATIENCE * this.#stableFor;
+    const hasMetOne = this.#reached.size + this.#lost.size === 2;
+    return this.#changedAt + (hasMetOne ? LONE_PATIENCE : UNSETTLED_PATIENCE) * this.#stableFor;
   }
 
   /** To be called again whenever a member answered. */

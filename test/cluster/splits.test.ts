@@ -91,6 +91,16 @@ describe("a node whose picture has not settled", () => {
     expect(seen).toEqual([MINORITY]);
   });
 
+  it("decides after 4 times as long, where it knew more than one", () => {
+    const { of, seen } = fresh();
+    for (const i of [0, 2, 3]) of.onReached(0, node(i));
+    for (const i of [0, 2]) of.onLost(900, `id${i}`);
+    of.tick(1_900, whole(0));
+    expect([seen, of.nextWakeUp()]).toEqual([[], 4_900]);
+    of.tick(4_900, whole(1_000));
+    expect(seen).toEqual([{ type: "minority", reached: 2, lost: 2 }]);
+  });
+
   it("has to be answered after a while without a change, to have the picture of the others, and to have lost nobody", () => {
     const views: readonly [SplitView, boolean][] = [
       [whole(1_000), true],
