@@ -25,8 +25,13 @@ export interface TypedEvent {
 /** The events of some types. */
 export type EventOf<E extends TypedEvent, T extends E["type"]> = Extract<E, { readonly type: T }>;
 
-/** Every name of a union of events. A record, so that the compiler finds one that is missing. */
-export type EventNames<E extends TypedEvent> = { readonly [T in E["type"]]: true };
+/**
+ * Every name of a union of events. A record, so that the compiler finds one that is missing, and one that shares a member of the
+ * union with another: `EventOf` would find no event of it, and its listeners would get `never`.
+ */
+export type EventNames<E extends TypedEvent> = {
+  readonly [T in E["type"]]: [EventOf<E, T>] extends [never] ? never : true;
+};
 
 /** How a stream keeps its events. */
 export interface EventStreamOptions<E extends TypedEvent> {

@@ -91,7 +91,8 @@ const OPTIONS = {
 
 /** What happens in a discovery server. */
 export type DiscoveryServerEvent =
-  | { readonly type: "client:connected" | "client:disconnected"; readonly client: OwnClient }
+  | { readonly type: "client:connected"; readonly client: OwnClient }
+  | { readonly type: "client:disconnected"; readonly client: OwnClient }
   /** At most one a second of each address, and 32 of all; `count`: refusals of the address since the one before. */
   | {
       readonly type: "caller:refused";

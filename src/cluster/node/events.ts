@@ -91,7 +91,8 @@ export type ClusterEvent =
   /** Files can be opened again. */
   | { readonly type: "files:available" }
   /** A peer on the ZRE plane joined or left a group. */
-  | { readonly type: "group:joined" | "group:left"; readonly member: Service; readonly group: string }
+  | { readonly type: "group:joined"; readonly member: Service; readonly group: string }
+  | { readonly type: "group:left"; readonly member: Service; readonly group: string }
   /** A message on the ZRE plane for this node alone, or for a group that it is in. */
   | { readonly type: "whisper"; readonly member: Service; readonly frames: readonly Buffer[] }
   | {

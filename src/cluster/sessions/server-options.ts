@@ -108,7 +108,8 @@ export type SessionServerEvent =
   /** A client was not given the session that it asked for. */
   | { readonly type: "session:refused"; readonly id: string; readonly reason: string }
   /** This server keeps what is published over the cluster from now on, and all nodes know of it; or it leaves it to another one. */
-  | { readonly type: "topics:taken" | "topics:left" }
+  | { readonly type: "topics:taken" }
+  | { readonly type: "topics:left" }
   /** The node does not subscribe to a session's filter: what is published over the cluster does not reach the session by it. */
   | { readonly type: "topics:refused"; readonly filter: string; readonly error: unknown }
   /** The store failed. Clients whose work was lost with it are disconnected, and ask again. */

@@ -34,7 +34,8 @@ export type ZreExitReason =
 export type ZreEvent =
   | { readonly type: "enter"; readonly peer: ZrePeer }
   | { readonly type: "exit"; readonly peer: ZrePeer; readonly reason: ZreExitReason }
-  | { readonly type: "join" | "leave"; readonly peer: ZrePeer; readonly group: string }
+  | { readonly type: "join"; readonly peer: ZrePeer; readonly group: string }
+  | { readonly type: "leave"; readonly peer: ZrePeer; readonly group: string }
   | { readonly type: "evasive"; readonly peer: ZrePeer }
   /** A message for this node alone. */
   | { readonly type: "whisper"; readonly peer: ZrePeer; readonly frames: readonly Buffer[] }

@@ -45,7 +45,8 @@ export type BlackBoxHandler<D = unknown> = (frames: Buffer[], context: BlackBoxC
 
 /** What happens to a Black Box. */
 export type BlackBoxEvent =
-  | { readonly type: "peer:joined" | "peer:left"; readonly address: string }
+  | { readonly type: "peer:joined"; readonly address: string }
+  | { readonly type: "peer:left"; readonly address: string }
   /** Messages were dropped since the last such event, a tenth of a second ago or more. */
   | {
       readonly type: "messages:dropped";
