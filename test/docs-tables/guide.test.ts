@@ -12,6 +12,8 @@ const EXAMPLES: Readonly<Record<number, string>> = {
   3: "identity rtreq rtdealer lbbroker lbbroker2 lbbroker3 asyncsrv peering1 peering2 peering3",
   4: "lpclient lpserver spqueue spworker ppqueue ppworker mdcliapi mdclient mdwrkapi mdworker mdbroker tripping mdcliapi2 mdclient2 mmiecho ticlient titanic bstarsrv bstarcli bstar bstarsrv2 flserver1 flclient1 flserver2 flclient2 flserver3 flclient3 flcliapi",
   5: "espresso pathopub pathosub lvcache suisnail clonesrv1 clonecli1 kvsimple clonesrv2 clonecli2 clonesrv3 clonecli3 clonesrv4 clonecli4 kvmsg clonesrv5 clonesrv6 clonecli6 clone",
+  7: "fileio1 fileio2 fileio3",
+  8: "dechat udpping1 udpping2 udpping3 interface eagain",
 };
 const ROW = /^\| (`[a-z0-9`, ]+`) \| \[`(\S+)`\]\(\.\.\/examples\/guide\/(\S+)\) \|([^|]*)\|/;
 

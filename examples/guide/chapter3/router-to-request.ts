@@ -27,7 +27,7 @@ async function work(name: string, milliseconds: number): Promise<void> {
   await worker.close();
   console.log(`${name} worker: ${done} tasks`);
 }
-const workers = [work("fast", 2), work("fast", 2), work("slow", 20)];
+const workers = [work("fast", 1), work("fast", 1), work("slow", 50)];
 
 for (let task = 0; task < TASKS + workers.length; task++) {
   const message = await broker.receive(); // From the worker that has been free the longest.

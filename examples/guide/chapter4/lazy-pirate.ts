@@ -30,7 +30,7 @@ async function serveOnce(): Promise<void> {
 }
 
 async function ask(): Promise<void> {
-  const client = new PirateClient(endpoint, { attemptTimeout: 100, retries: 5 });
+  const client = new PirateClient(endpoint, { attemptTimeout: 100, retries: 10 });
   client.events.on("request:retried", ({ attempt }) => console.log(`client: no reply, attempt ${attempt}`));
   for (const request of ["one", "two", "three"]) console.log(`client: ${await client.request(request)}`);
   await client.close();

@@ -223,4 +223,31 @@ export const EXPECTED: Readonly<Record<string, (lines: Lines) => void>> = {
     '20 ms for each message: died, the cause is "slow"',
     "no work: kept up",
   ),
+  "chapter7/file-by-chunk.ts": exactly(
+    "41 chunks, 656594 bytes, one at a time",
+    "the file is the same: true",
+  ),
+  "chapter7/file-credit.ts": exactly(
+    "656594 bytes, at most 10 chunks on their way",
+    "the file is the same: true",
+  ),
+  "chapter7/file-whole.ts": exactly(
+    "at most 5 on each side: chunks were dropped",
+    "no limit: all 40 chunks waited in memory",
+  ),
+  "chapter8/chat.ts": exactly(
+    "ana shouts to 1 peer",
+    "joe hears ana: hello, everybody",
+    "joe whispers: hello, Ana",
+  ),
+  "chapter8/discovery.ts": exactly("first: second has joined", "first: 2 members", "first: second has left"),
+  "chapter8/eagain.ts": exactly(
+    "4 messages are queued, the next one: EAGAIN",
+    "trySend: false",
+    "close: 4 messages discarded",
+  ),
+  "chapter8/udp-ping.ts": anyOrder(
+    ...three("found a peer, that makes 1"),
+    ...three("found a peer, that makes 2"),
+  ),
 };
