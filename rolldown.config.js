@@ -287,9 +287,10 @@ const inBrowsers = {
 /**
  * Entry points: what all pages load, and additions, which take from it what they need.
  *
+ * @param {string} folder of the build
  * @param {import("rolldown").OutputOptions} output
  */
-function browserBuild(output) {
+function browserBuild(folder, output) {
   return defineConfig({
     input: {
       index: "src/browser/index.ts",
@@ -299,7 +300,7 @@ function browserBuild(output) {
     },
     platform: "browser",
     preserveEntrySignatures: "allow-extension",
-    plugins: [inBrowsers, licences("dist/web")],
+    plugins: [inBrowsers, licences(`${folder}/web`)],
     transform: { inject: GLOBALS_IN_BROWSERS },
     // No module reads a property for what that does, or a global that may be missing.
     treeshake: { propertyReadSideEffects: false, unknownGlobalSideEffects: false },
@@ -308,36 +309,39 @@ function browserBuild(output) {
   });
 }
 
-const ofLibrary = licences("dist");
+/** The parts of the build, each as the configurations that make it in a folder. */
+export function library(folder = "dist") {
+  const ofLibrary = licences(folder);
+  return [
+    build(modules(entries, "src"), folder, [ofLibrary, chunks.plugin], {
+      codeSplitting: { groups: [...chunks.groups, packages] },
+    }),
+    // What has to be loaded at once and not at import: loadBundled() in src/core/built-file.ts.
+    build({ msgpackr: "scripts/bundled/msgpackr.js" }, `${folder}/bundled`, [ofLibrary], {
+      format: "cjs",
+      entryFileNames: "[name].cjs",
+      codeSplitting: false,
+    }),
+    build(micro, `${folder}/micro`),
+    // A file for each module, of which a program's own bundler keeps what the program uses; and one for pages without a bundler.
+    browserBuild(folder, {
+      dir: `${folder}/web`,
+      preserveModules: true,
+      preserveModulesRoot: "src",
+      // npm leaves folders out that have that name.
+      entryFileNames: ({ name }) => `${name.replace("node_modules/", "packages/")}.js`,
+    }),
+    browserBuild(folder, {
+      dir: `${folder}/web/min`,
+      minify: true,
+      comments: { annotation: false },
+      entryFileNames: "[name].js",
+      chunkFileNames: "chunks/[name].js",
+    }),
+  ];
+}
+export function bench(folder = "dist") {
+  return [build(modules(harness, "bench"), `${folder}/bench`, [licences(`${folder}/bench`)])];
+}
 
-/** The parts of the build, each as the configurations that make it. */
-export const library = [
-  build(modules(entries, "src"), "dist", [ofLibrary, chunks.plugin], {
-    codeSplitting: { groups: [...chunks.groups, packages] },
-  }),
-  // What has to be loaded at once and not at import: loadBundled() in src/core/built-file.ts.
-  build({ msgpackr: "scripts/bundled/msgpackr.js" }, "dist/bundled", [ofLibrary], {
-    format: "cjs",
-    entryFileNames: "[name].cjs",
-    codeSplitting: false,
-  }),
-  build(micro, "dist/micro"),
-  // A file for each module, of which a program's own bundler keeps what the program uses; and one for pages without a bundler.
-  browserBuild({
-    dir: "dist/web",
-    preserveModules: true,
-    preserveModulesRoot: "src",
-    // npm leaves folders out that have that name.
-    entryFileNames: ({ name }) => `${name.replace("node_modules/", "packages/")}.js`,
-  }),
-  browserBuild({
-    dir: "dist/web/min",
-    minify: true,
-    comments: { annotation: false },
-    entryFileNames: "[name].js",
-    chunkFileNames: "chunks/[name].js",
-  }),
-];
-export const bench = [build(modules(harness, "bench"), "dist/bench", [licences("dist/bench")])];
-
-export default [...library, ...bench];
+export default [...library(), ...bench()];

@@ -2,7 +2,9 @@
 /**
  * Builds dist/: the code (bundles, the schemas of configurations, the manual), its declarations, and the benchmark harness.
  * What is up to date is left alone: each part keeps the names, sizes and times of the files that it was made from, and of
- * those that it made, in node_modules, which a fresh install empties.
+ * those that it made, in node_modules, which a fresh install empties. A part is made in a folder of its own, .dist-PID, and its
+ * files then take the place of the old ones: what runs from dist meanwhile, such as tests, finds each file, and a build that
+ * fails leaves what was built.
  *
  *   node scripts/build.js            all
  *   node scripts/build.js library    without the harness
@@ -16,8 +18,17 @@
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -46,7 +57,7 @@ if (level >= LEVELS.indexOf("library"))
       "declarations",
       inputs,
       (name) => isLibrary(name) && DECLARATION.test(name),
-      async () => run("typescript/bin/tsc", "-p", "tsconfig.build.json"),
+      async (place) => run("typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", place),
     )) || isNew;
 if (level >= LEVELS.indexOf("all"))
   isNew = (await make("bench", [...inputs, "bench"], (name) => !isLibrary(name), buildHarness)) || isNew;
@@ -55,23 +66,29 @@ if (isNew || !process.argv.includes("--quiet")) {
   console.log(isNew ? `dist: built in ${seconds} s` : "dist is up to date");
 }
 
-async function buildCode() {
+/** @param {string} place the folder that stands for dist */
+async function buildCode(place) {
   const bundles = await bundler();
   if (bundles === undefined) {
     console.log("The bundler is not installed for this platform: TypeScript builds a file for each module.");
-    run("typescript/bin/tsc", "-p", "tsconfig.modules.json");
-  } else await bundles.write(bundles.library);
+    run("typescript/bin/tsc", "-p", "tsconfig.modules.json", "--outDir", place);
+  } else await bundles.write(bundles.library(place));
   const { writeSchemas } = await import("./write-schema.js");
-  if (bundles === undefined) await writeSchemas("proxy/config/schema.js", "cli/node-schema.js");
-  else await writeSchemas("micro/configuration-schema.js", "micro/node-schema.js");
-  mkdirSync("dist/man", { recursive: true });
-  writeFileSync("dist/man/shoal.1", execFileSync(process.execPath, ["dist/cli/main.js", "man"]));
+  if (bundles === undefined) await writeSchemas(place, "proxy/config/schema.js", "cli/node-schema.js");
+  else await writeSchemas(place, "micro/configuration-schema.js", "micro/node-schema.js");
+  mkdirSync(join(place, "man"), { recursive: true });
+  writeFileSync(
+    join(place, "man/shoal.1"),
+    execFileSync(process.execPath, [join(place, "cli/main.js"), "man"]),
+  );
 }
 
-async function buildHarness() {
+/** @param {string} place the folder that stands for dist */
+async function buildHarness(place) {
   const bundles = await bundler();
-  if (bundles === undefined) run("typescript/bin/tsc", "-p", "bench", "--noCheck");
-  else await bundles.write(bundles.bench);
+  if (bundles === undefined)
+    run("typescript/bin/tsc", "-p", "bench", "--noCheck", "--outDir", join(place, "bench"));
+  else await bundles.write(bundles.bench(place));
 }
 
 /** The bundler and what it is to do; `undefined`: it does not run here. */
@@ -118,7 +135,7 @@ function refuse(severity, log) {
  * @param {string} part
  * @param {string[]} from files and folders
  * @param {(name: string) => boolean} isOutput of files in dist
- * @param {() => Promise<void>} build
+ * @param {(place: string) => Promise<void>} build
  * @returns {Promise<boolean>} whether it was built
  */
 async function make(part, from, isOutput, build) {
@@ -129,11 +146,31 @@ async function make(part, from, isOutput, build) {
   // Built without the bundler, and there is still none.
   if (!force && how === `${MODULES}${now()}` && (await bundler()) === undefined) return false;
   rmSync(stamp, { force: true });
-  for (const name of filesOf("dist").filter(isOutput)) rmSync(name);
-  await build();
+  const place = `.dist-${process.pid}`;
+  try {
+    await build(place);
+    replace(place, isOutput);
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
   mkdirSync(STAMPS, { recursive: true });
   writeFileSync(stamp, (isBundled ? "" : MODULES) + now());
   return true;
+}
+
+/**
+ * Puts what was built in the place of what was there.
+ *
+ * @param {string} place
+ * @param {(name: string) => boolean} isOutput
+ */
+function replace(place, isOutput) {
+  const made = new Map(filesOf(place).map((name) => [`dist${name.slice(place.length)}`, name]));
+  for (const [name, from] of made) {
+    mkdirSync(dirname(name), { recursive: true });
+    renameSync(from, name);
+  }
+  for (const name of filesOf("dist").filter(isOutput)) if (!made.has(name)) rmSync(name);
 }
 
 /** @param {string} name */

@@ -1,21 +1,22 @@
 // @ts-check
 /** Writes the JSON Schemas of configurations, the proxies' and a node's, into the built package, for editors. */
 import { writeFileSync } from "node:fs";
-
-const DIST = new URL("../dist/", import.meta.url);
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 
 /**
- * @param {string} proxies module in dist, with `configurationSchema`
- * @param {string} node module in dist, with `nodeSchema`
+ * @param {string} folder of the built package
+ * @param {string} proxies module in it, with `configurationSchema`
+ * @param {string} node module in it, with `nodeSchema`
  */
-export async function writeSchemas(proxies, node) {
-  const { configurationSchema } = await import(new URL(proxies, DIST).href);
+export async function writeSchemas(folder, proxies, node) {
+  /** @param {string} name */
+  const load = (name) => import(pathToFileURL(resolve(folder, name)).href);
+  /** @param {string} name @param {object} schema */
+  const write = (name, schema) =>
+    writeFileSync(join(folder, `${name}.schema.json`), `${JSON.stringify(schema)}\n`);
+  const { configurationSchema } = await load(proxies);
   write("proxy", configurationSchema());
-  const { nodeSchema } = await import(new URL(node, DIST).href);
+  const { nodeSchema } = await load(node);
   write("node", nodeSchema());
-}
-
-/** @param {string} name @param {object} schema */
-function write(name, schema) {
-  writeFileSync(new URL(`${name}.schema.json`, DIST), `${JSON.stringify(schema)}\n`);
 }
