@@ -42,6 +42,7 @@ const before = alive();
 let number = 0;
 const report = (line) => stdout.write(JSON.stringify({ number, ...line }) + "\\n");
 console.log = (...values) => report({ text: format(...values) });
+process.stderr.write = (text) => report({ err: String(text) });
 for (; number < files.length; number++) {
   await import(files[number]);
   do await setTimeout(2); while (alive() > before);
@@ -52,14 +53,17 @@ for (; number < files.length; number++) {
 /** What became of a block. */
 interface Outcome {
   readonly printed: string[];
+  /** What came on standard error while it ran. */
+  err: string;
   ended: boolean;
 }
 
 /** What became of a process, which has to end by itself after the last of its blocks. */
 interface Run {
   readonly blocks: ReadonlyMap<Block, Outcome>;
-  readonly status: number | null;
-  readonly err: string;
+  readonly status: number | NodeJS.Signals | null;
+  /** The block that did not end; those behind it did not begin. */
+  readonly stuck: Block | undefined;
 }
 
 let folder = "";
@@ -68,7 +72,8 @@ let temporary = "";
 
 /** Runs modules in a process of their own, in the project's folder, so that they import "shoal" as this package. */
 function run(blocks: readonly Block[], number: number): Promise<Run> {
-  const outcomes = blocks.map((): Outcome => ({ printed: [], ended: false }));
+  const outcomes = blocks.map((): Outcome => ({ printed: [], err: "", ended: false }));
+  const running = () => outcomes.findIndex(({ ended }) => !ended);
   const runner = join(folder, "runner.mjs");
   writeFileSync(runner, RUNNER);
   const files = blocks.map((block, index) => {
@@ -84,22 +89,26 @@ function run(blocks: readonly Block[], number: number): Promise<Run> {
       timeout: LIMIT,
       killSignal: "SIGKILL",
     });
-    let err = "";
     createInterface({ input: child.stdout }).on("line", (line) => {
       // What else is there is Node's own, such as the reports of node:test.
       if (!line.startsWith('{"number":')) return;
-      const { number, text, ended } = JSON.parse(line);
+      const { number, text, err, ended } = JSON.parse(line);
       const outcome = outcomes[number] as Outcome;
       if (ended) outcome.ended = true;
+      else if (err !== undefined) outcome.err += err;
       else outcome.printed.push(...text.split("\n"));
     });
+    // What Node.js writes itself, such as an exception that nobody caught.
+    let written = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      err += text;
+      written += text;
     });
     child.on("error", reject);
-    child.on("close", (status) => {
+    child.on("close", (status, signal) => {
+      const at = running();
+      (outcomes[at] ?? (outcomes.at(-1) as Outcome)).err += written;
       const results = new Map(blocks.map((block, index) => [block, outcomes[index] as Outcome]));
-      resolve({ blocks: results, status, err });
+      resolve({ blocks: results, status: status ?? signal, stuck: blocks[at] });
     });
   });
 }
@@ -139,11 +148,14 @@ describe("the code in the pages", () => {
   test.each(runnable.map((block) => [`${block.page}:${block.line}`, block] as const))(
     "%s runs and prints what it says",
     async (_, block) => {
-      const { blocks, status, err } = (await started.get(block)) as Run;
-      const { printed, ended } = blocks.get(block) as Outcome;
+      const { blocks, status, stuck } = (await started.get(block)) as Run;
+      const { printed, err, ended } = blocks.get(block) as Outcome;
       expect(err).toBe("");
-      expect(ended).toBe(true);
-      expect(status).toBe(0);
+      if (!ended && stuck !== undefined)
+        throw new Error(
+          `${stuck === block ? "It" : `${stuck.page}:${stuck.line}, before it,`} did not end: ${status}`,
+        );
+      if (stuck === undefined) expect(status).toBe(0);
       for (const line of promised(block.code)) expect(printed).toContain(line);
     },
     LIMIT + 5_000,
