@@ -74,15 +74,13 @@ let temporary = "";
 function run(blocks: readonly Block[], number: number): Promise<Run> {
   const outcomes = blocks.map((): Outcome => ({ printed: [], err: "", ended: false }));
   const running = () => outcomes.findIndex(({ ended }) => !ended);
-  const runner = join(folder, "runner.mjs");
-  writeFileSync(runner, RUNNER);
   const files = blocks.map((block, index) => {
     const file = join(folder, `${number}-${index}.mjs`);
     writeFileSync(file, toJavaScript(block).replaceAll('"/tmp/', `"${temporary}/`));
     return file;
   });
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [runner, ...files], {
+    const child = spawn(process.execPath, [join(folder, "runner.mjs"), ...files], {
       cwd: ROOT,
       env: { ...process.env, TMPDIR: temporary },
       stdio: ["ignore", "pipe", "pipe"],
@@ -134,6 +132,8 @@ describe("the code in the pages", () => {
   beforeAll(() => {
     folder = mkdtempSync(join(ROOT, ".docs-test-"));
     temporary = mkdtempSync(join(tmpdir(), "shoal-docs-"));
+    // Once, before the first process: one that finds it half written does nothing, and ends well.
+    writeFileSync(join(folder, "runner.mjs"), RUNNER);
     for (let number = 0; number < PROCESSES; number++) {
       const own = runnable.filter((_, index) => index % PROCESSES === number);
       const outcome = run(own, number);
