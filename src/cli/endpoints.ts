@@ -151,6 +151,18 @@ export function handshakeFault(event: HandshakeFault, curve: boolean): string {
   }
 }
 
+/** The error of a failed handshake without its endpoint. */
+export function handshakeReason({
+  code,
+  message,
+}: {
+  readonly code: string;
+  readonly message: string;
+}): string {
+  const known = explain(code);
+  return known === code ? lowerFirst(message.replace(/^Handshake at \S+ failed: /, "")) : known;
+}
+
 function explain(code: string): string {
   switch (code) {
     case "ERR_ZMTP_MECHANISM_MISMATCH":

@@ -1,5 +1,6 @@
 /** The events of a proxy as log lines. */
 import type { ProxyDrainResult, ProxyEvent, SocketProxy } from "../proxy/index.js";
+import { handshakeReason } from "./endpoints.js";
 import { describe } from "./failure.js";
 import { fieldsOf, type Log } from "./log.js";
 
@@ -12,7 +13,9 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("drain:started", (event) =>
       log.info(`draining, for ${event.timeout / 1_000} s at most`, fieldsOf(event)),
     )
-    .on("drain:ended", (event) => log.debug("drained", fieldsOf(event)))
+    .on("drain:ended", (event) =>
+      log.info(event.result.drained ? "drained" : "the drain has ended", fieldsOf(event)),
+    )
     .on("capture:dropped", (event) =>
       log.warn(`the capture is too slow: it has missed ${event.missed} messages in total`, fieldsOf(event)),
     )
@@ -30,7 +33,17 @@ export function report(proxy: SocketProxy, log: Log): void {
     .on("peer:left", (event) =>
       log.debug(`a peer left the ${event.side} at ${event.address}: ${event.reason}`, fieldsOf(event)),
     )
-    .on("peer:refused", (event) => log.warnOnce(`${event.side}: ${describe(event.error)}`, fieldsOf(event)))
+    .on("peer:refused", (event) =>
+      log.warnOnce(
+        `${event.side}: refused ${hostOf(event.address)}: ${describe(event.error)}`,
+        fieldsOf(event),
+      ),
+    )
+    .on("handshake:failed", (event) => {
+      // Of a peer that this side refused, peer:refused has the reason.
+      const isRefusal = event.reason === "authentication" && proxy.endpoints[event.side].length > 0;
+      if (!isRefusal) log.warnOnce(handshake(event), fieldsOf(event));
+    })
     .on("policy:refused", (event) => log.warn(refused(event), fieldsOf(event)))
     .on("keys:changed", (event) => log.info(keys(event), fieldsOf(event)))
     .on("message:failed", (event) =>
@@ -51,6 +64,15 @@ function looped({ side, by, loops }: ProxyEvent & { readonly type: "loop:detecte
 
 function dropped({ side, reason, messages }: ProxyEvent & { readonly type: "message:dropped" }): string {
   return `dropped messages at the ${side}: ${messages} in total, ${reason}`;
+}
+
+/** Without the port, which is another with each attempt: one line for each host. */
+function handshake({ side, address, error }: ProxyEvent & { readonly type: "handshake:failed" }): string {
+  return `handshake with ${hostOf(address)} at the ${side} failed: ${handshakeReason(error)}`;
+}
+
+function hostOf(address: string): string {
+  return address.replace(/:\d+$/, "");
 }
 
 function refused({

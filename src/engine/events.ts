@@ -51,6 +51,16 @@ interface Nowhere {
   readonly address?: undefined;
 }
 
+/**
+ * A handshake that failed: the socket's own endpoint, and the address of the peer that had connected to it. `peer` is absent of
+ * a socket that connects, and where the engine does not know it.
+ */
+interface FailedHandshake<E> {
+  readonly address: string;
+  readonly peer?: string;
+  readonly error: E;
+}
+
 interface Details {
   accept: { readonly address: string };
   "accept:error": { readonly address: string; readonly error: ShoalError };
@@ -66,12 +76,9 @@ interface Details {
   disconnect: { readonly address: string; readonly reason: DisconnectReason; readonly error?: ShoalError };
   end: object;
   handshake: { readonly address: string };
-  "handshake:error:protocol": { readonly address: string; readonly error: ProtocolError };
-  "handshake:error:auth": {
-    readonly address: string;
-    readonly error: HandshakeError & { readonly status: number };
-  };
-  "handshake:error:other": { readonly address: string; readonly error: HandshakeError };
+  "handshake:error:protocol": FailedHandshake<ProtocolError>;
+  "handshake:error:auth": FailedHandshake<HandshakeError & { readonly status: number }>;
+  "handshake:error:other": FailedHandshake<HandshakeError>;
   unknown: object;
   "peer:join": { readonly address: string; readonly routingId?: Buffer };
   "peer:leave": { readonly address: string; readonly reason: DisconnectReason; readonly routingId?: Buffer };

@@ -101,6 +101,7 @@ const SIDES: readonly Metric[] = [
   ["gauge", "queued_messages", "{direction}.queued", "Messages that wait to be taken, or to leave."],
   ["gauge", "peers", "peers", "Connected peers."],
   ["counter", "reconnects", "reconnects", "Connections made again after a loss."],
+  ["counter", "handshake_errors", "handshakeErrors.{reason}", "Handshakes with peers that failed."],
 ].map(([type, name, path, help]) => ({
   name: `shoal_proxy_${name}${type === "counter" ? "_total" : ""}`,
   type: type as Metric["type"],

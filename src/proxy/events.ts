@@ -4,7 +4,7 @@
  */
 
 import { systemClock } from "../core/clock.js";
-import type { HandshakeError } from "../core/errors.js";
+import type { HandshakeError, ProtocolError } from "../core/errors.js";
 import { type EventNames, EventStream } from "../core/event-stream.js";
 import { listen } from "../sockets/internal.js";
 import type { DroppedReason } from "../sockets/stats.js";
@@ -14,7 +14,7 @@ import type { ProxyPolicyReason } from "./policy/policy.js";
 import type { PolicyEffects } from "./policy/side-policy.js";
 import type { ProxySocket } from "./proxy-socket.js";
 import type { PumpsEffects } from "./pumps.js";
-import type { ProxyDrainResult } from "./stats.js";
+import type { ProxyDrainResult, ProxyHandshakeReason } from "./stats.js";
 
 /** Where a proxy's sockets listen, wildcards filled in. */
 export interface ProxyListening {
@@ -29,6 +29,13 @@ export interface ProxyListening {
  * on is in the engine's memory, which no program can transfer.
  */
 export type ProxyDropReason = Exclude<DroppedReason, "detached" | "timeout" | "aborted">;
+
+const NO_HANDSHAKES: Readonly<Record<ProxyHandshakeReason, number>> = {
+  authentication: 0,
+  mechanism: 0,
+  protocol: 0,
+  other: 0,
+};
 
 /** An event of a proxy. Those of bursts are emitted once for each burst: the next after a second without one. */
 export type ProxyEvent =
@@ -76,6 +83,16 @@ export type ProxyEvent =
       readonly address: string;
       readonly error: HandshakeError;
     }
+  /** A burst: handshakes at a side failed, so many in all for this reason. */
+  | {
+      readonly type: "handshake:failed";
+      readonly side: ProxySide;
+      readonly reason: ProxyHandshakeReason;
+      readonly failed: number;
+      /** Of the first: the peer where it is known, else the side's own endpoint. */
+      readonly address: string;
+      readonly error: HandshakeError | ProtocolError;
+    }
   /** A burst: a side's policy refused peers or messages, so many in all for this reason. */
   | {
       readonly type: "policy:refused";
@@ -116,6 +133,7 @@ const NAMES: EventNames<ProxyEvent> = {
   "peer:joined": true,
   "peer:left": true,
   "peer:refused": true,
+  "handshake:failed": true,
   "policy:refused": true,
   "keys:changed": true,
   "message:failed": true,
@@ -149,9 +167,20 @@ export class EventThrottle {
   }
 }
 
+function handshakeReason(type: string, code: string): ProxyHandshakeReason {
+  if (type === "handshake:error:auth") return "authentication";
+  if (type === "handshake:error:other") return "other";
+  return code === "ERR_ZMTP_MECHANISM_MISMATCH" ? "mechanism" : "protocol";
+}
+
 /** Emits the events of a proxy's sides, policies and pumps. */
 export class ProxyEvents {
   readonly events = new EventStream<ProxyEvent>({ names: NAMES });
+  /** Handshakes that failed at each side. */
+  readonly handshakes: Readonly<Record<ProxySide, Record<ProxyHandshakeReason, number>>> = {
+    frontend: { ...NO_HANDSHAKES },
+    backend: { ...NO_HANDSHAKES },
+  };
   readonly #throttles = new Map<string, EventThrottle>();
 
   /** Passes on what happens at a side's socket. */
@@ -170,6 +199,19 @@ export class ProxyEvents {
         this.events.emit({ type: "peer:left", side, address: event.address, reason: event.reason });
       else if (type === "peer:refused")
         this.events.emit({ type, side, address: event.address, error: event.error });
+      else if (
+        type === "handshake:error:auth" ||
+        type === "handshake:error:protocol" ||
+        type === "handshake:error:other"
+      ) {
+        const { error } = event;
+        const reason = handshakeReason(type, error.code);
+        this.handshakes[side][reason] += 1;
+        const address = event.peer ?? event.address;
+        this.#inBurst(`${side} handshake ${reason}`, 1, (failed) => {
+          this.events.emit({ type: "handshake:failed", side, reason, failed, address, error });
+        });
+      }
     });
   }
 

@@ -46,6 +46,7 @@ export type {
   ProxyCaptureStats,
   ProxyControlStats,
   ProxyDrainResult,
+  ProxyHandshakeReason,
   ProxyIncoming,
   ProxyOutgoing,
   ProxySideStats,

@@ -272,9 +272,8 @@ export class SocketProxy {
         this.#sockets.all.get(name),
         this.#pumps?.from(name),
         this.#pumps?.to(name),
-        {
-          ...this.#policies[name].refused,
-        },
+        { ...this.#policies[name].refused },
+        this.#proxyEvents.handshakes[name],
       );
     return {
       ...(this.#name === undefined ? {} : { name: this.#name }),

@@ -47,6 +47,12 @@ export interface ProxyOutgoing {
   };
 }
 
+/**
+ * Why handshakes fail: credentials (`authentication`), different security at the two ends (`mechanism`), a peer that is not of
+ * this protocol or a socket type that does not fit (`protocol`), and peers that left before it was over (`other`).
+ */
+export type ProxyHandshakeReason = "authentication" | "mechanism" | "protocol" | "other";
+
 /** One side's statistics. */
 export interface ProxySideStats {
   readonly type: ProxySocketType;
@@ -56,6 +62,8 @@ export interface ProxySideStats {
   readonly peers: number | undefined;
   /** Connections made again after a loss; `undefined` where the engine cannot know. */
   readonly reconnects: number | undefined;
+  /** Handshakes that failed, by reason; those that a policy refused before are in `refused`. */
+  readonly handshakeErrors: Readonly<Record<ProxyHandshakeReason, number>>;
   readonly in: ProxyIncoming;
   readonly out: ProxyOutgoing;
   /**
@@ -114,13 +122,14 @@ export interface ProxyStats {
   readonly drain?: ProxyDrainResult;
 }
 
-/** @param incoming the pump that reads this side, if there is one @param outgoing the one that writes to it @param refused by its policy */
+/** @param incoming the pump that reads this side, if there is one @param outgoing the one that writes to it @param refused by its policy @param handshakeErrors so far */
 export function sideStats(
   type: ProxySocketType,
   opened: ProxySocket | undefined,
   incoming: Pump | undefined,
   outgoing: Pump | undefined,
   refused: ProxyPolicyRefusals,
+  handshakeErrors: Readonly<Record<ProxyHandshakeReason, number>>,
 ): ProxySideStats {
   const counters = opened === undefined ? undefined : countersOf(opened.socket);
   const engine = opened === undefined ? undefined : engineStats(opened.socket);
@@ -130,6 +139,7 @@ export function sideStats(
     endpoints: [...(opened?.bound ?? [])],
     peers: engine?.peers,
     reconnects: engine?.reconnects,
+    handshakeErrors: { ...handshakeErrors },
     in: {
       messages: incoming === undefined ? 0 : (counters?.received ?? 0),
       bytes: incoming === undefined ? 0 : (counters?.bytesReceived ?? 0),

@@ -14,7 +14,7 @@ import {
 import { collect, texts } from "../contract/support/wait.js";
 import { missing, peerAt } from "../support/peers.js";
 import { run } from "./in-process.js";
-import { Child, file, ipc, startWithout, useShoal } from "./support.js";
+import { Child, file, ipc, metricsOf, startWithout, useShoal } from "./support.js";
 
 useShoal();
 
@@ -74,6 +74,29 @@ describe("shoal proxy", () => {
     const { code, stderr } = await proxy.ended;
     expect(code).toBe(1);
     expect(stderr).toMatch(/stopped with messages left: 1 not forwarded, 0 not sent, 0 requests/);
+  });
+
+  it("says why a handshake failed and from where, counts it, and says when it has drained", async () => {
+    const { proxy, frontend, at } = await start("streamer", "--metrics", "127.0.0.1:0");
+    const stranger = open(new Push({ plainUsername: "u", plainPassword: "p" }));
+    stranger.connect(frontend);
+    const misfit = open(new Publisher());
+    misfit.connect(await at("frontend"));
+    await proxy.until(
+      "stderr",
+      /shoal proxy streamer: handshake with 127\.0\.0\.1 at the frontend failed: the two ends use different security/,
+    );
+    await proxy.until("stderr", /at the frontend failed: the socket types are incompatible/);
+    const metrics = await (await fetch(`${await metricsOf(proxy)}/metrics`)).text();
+    expect(metrics).toMatch(
+      /^shoal_proxy_handshake_errors_total\{proxy="\S+",side="frontend",reason="mechanism"\} [1-9]/m,
+    );
+    proxy.signal("SIGTERM");
+    const { code, stderr } = await proxy.ended;
+    expect(stderr).toMatch(/^shoal proxy streamer: drained$/m);
+    // Once for each host and reason, however often they try again.
+    expect(stderr.match(/different security/g)).toHaveLength(1);
+    expect(code).toBe(0);
   });
 
   it("forwarder: a capture, and the words PAUSE and TERMINATE", async () => {

@@ -68,13 +68,14 @@ describe("the table of metrics", () => {
 
   it("has a sample of each capture, control and refusal that there is", () => {
     const stats = {
-      frontend: { peers: undefined, refused: { address: 3, rate: 1 } },
+      frontend: { peers: undefined, refused: { address: 3, rate: 1 }, handshakeErrors: { mechanism: 2 } },
       capture: { captured: 5, missed: 2, queued: 1, peers: 1 },
       control: { commands: 7, refused: 1 },
     };
     const samples = samplesOf({ name: "p", kind: "queue", stats });
     const of = (name: string) => samples.filter((sample) => sample.name === name).map(({ value }) => value);
     expect(of("shoal_proxy_refused_total")).toEqual([3, 1]);
+    expect(of("shoal_proxy_handshake_errors_total")).toEqual([2]);
     expect(of("shoal_proxy_captured_total")).toEqual([5]);
     expect(of("shoal_proxy_capture_missed_total")).toEqual([2]);
     expect(of("shoal_proxy_control_commands_total")).toEqual([7]);

@@ -22,7 +22,7 @@ export function transportError(cause: unknown, doing: string, endpoint: string):
   return new TransportError(code, `Cannot ${doing} ${endpoint}: ${reason}`, { cause, endpoint });
 }
 
-/** The events that report a handshake's failure. */
+/** The events that report a handshake's failure. @param address of the peer; the endpoint again of a socket that connects */
 export function faultEvents(
   fault: Fault,
   endpoint: string,
@@ -30,6 +30,7 @@ export function faultEvents(
   mechanism: string,
 ): SocketEvent[] {
   const message = `Handshake at ${endpoint} failed: ${fault.message}`;
+  const peer = address === endpoint ? {} : { peer: address };
   switch (fault.kind) {
     case "refused": {
       const error = new HandshakeError("ERR_AUTHENTICATION", message, {
@@ -39,17 +40,17 @@ export function faultEvents(
       });
       const refused: SocketEvent = { type: "peer:refused", address, mechanism, error };
       // Both sides learn of credentials that were not accepted; a policy does not look at credentials.
-      return fault.status === undefined ? [refused] : [refused, authError(endpoint, fault.status)];
+      return fault.status === undefined ? [refused] : [refused, authError(endpoint, fault.status, peer)];
     }
     case "auth":
-      return [authError(endpoint, fault.status ?? 400)];
+      return [authError(endpoint, fault.status ?? 400, peer)];
     case "protocol": {
       const error = new ProtocolError(message, fault.code as ProtocolErrorCode, { endpoint });
-      return [{ type: "handshake:error:protocol", address: endpoint, error }];
+      return [{ type: "handshake:error:protocol", address: endpoint, ...peer, error }];
     }
     case "other": {
       const error = new HandshakeError("ERR_HANDSHAKE", message, { endpoint });
-      return [{ type: "handshake:error:other", address: endpoint, error }];
+      return [{ type: "handshake:error:other", address: endpoint, ...peer, error }];
     }
   }
 }
@@ -68,7 +69,7 @@ export function lostError(reason: DisconnectReason, remote: string): TransportEr
   });
 }
 
-function authError(endpoint: string, status: number): SocketEvent {
+function authError(endpoint: string, status: number, peer: { readonly peer?: string }): SocketEvent {
   const error = new HandshakeError("ERR_AUTHENTICATION", `Authentication failed (status ${status})`, {
     endpoint,
     status,
@@ -76,6 +77,7 @@ function authError(endpoint: string, status: number): SocketEvent {
   return {
     type: "handshake:error:auth",
     address: endpoint,
+    ...peer,
     error: error as HandshakeError & { status: number },
   };
 }
