@@ -118,6 +118,7 @@ export class SocketCore implements EngineListener {
         if (event.type === "endpoint:refused") this.counters.endpointsRefused += 1;
         this.events.emit(event);
       },
+      (endpoint) => this.events.forget(endpoint),
     );
     // The queues read the options again at each use, since a program may change them at any time.
     const options = this.#options;

@@ -29,6 +29,8 @@ export class SocketEndpoints {
   readonly #options: Readonly<Record<string, unknown>>;
   readonly #assertOpen: () => void;
   readonly #report: (event: SocketEvent) => void;
+  /** Called when the socket is not connected to an endpoint any more. */
+  readonly #forget: (endpoint: string) => void;
   readonly #sources = new Map<EndpointSource, Sourced>();
   /** Endpoints connected to for the sources alone, and how many of these have each. */
   readonly #sourced = new Map<string, number>();
@@ -51,6 +53,7 @@ export class SocketEndpoints {
     options: Readonly<Record<string, unknown>>,
     assertOpen: () => void,
     report: (event: SocketEvent) => void,
+    forget: (endpoint: string) => void,
   ) {
     this.#type = type;
     this.#engine = engine;
@@ -58,6 +61,7 @@ export class SocketEndpoints {
     this.#options = options;
     this.#assertOpen = assertOpen;
     this.#report = report;
+    this.#forget = forget;
   }
 
   /** Calls of `bind` and `unbind` that have not settled. */
@@ -174,6 +178,7 @@ export class SocketEndpoints {
     }
     this.#engine.disconnect(endpoint);
     this.#connected.delete(endpoint);
+    this.#forget(endpoint);
     this.#sourced.delete(endpoint);
   }
 
@@ -260,6 +265,7 @@ export class SocketEndpoints {
     }
     this.#sourced.delete(endpoint);
     this.#connected.delete(endpoint);
+    this.#forget(endpoint);
     this.#engine.release(endpoint);
   }
 

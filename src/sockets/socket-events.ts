@@ -17,6 +17,9 @@ const FAILURES: readonly EventType[] = [
 
 type Handler = (event: SocketEvent) => void;
 
+/** Endpoints whose last failure is kept, for the errors of waits. */
+const MAX_FAILURES = 16;
+
 /** What a call waits for, in the words of its errors: "3 peers became ready". */
 interface Wanted {
   readonly count: number;
@@ -39,8 +42,8 @@ export class SocketEvents implements Observable {
   /** Calls that wait for an event, and the error of each when the socket closes. */
   readonly #waiting = new Map<Waiter<void>, { readonly stop: () => void; readonly what: Wanted }>();
   #observer: Observer | undefined;
-  /** Why the last attempt to connect failed, if none has succeeded since. */
-  #failure: ShoalError | undefined;
+  /** Why the last attempt at each endpoint failed, if none has succeeded since; the latest last. */
+  readonly #failures = new Map<string, ShoalError>();
   #holds = 0;
   #lost = 0;
   #closed = false;
@@ -85,8 +88,9 @@ export class SocketEvents implements Observable {
   }
 
   emit(event: SocketEvent): void {
-    if (event.type === "handshake") this.#failure = undefined;
-    else if (FAILURES.includes(event.type) && "error" in event) this.#failure = event.error;
+    if (event.type === "handshake") this.#failures.delete(event.address);
+    else if (FAILURES.includes(event.type) && "error" in event && event.error !== undefined)
+      this.#failed(event.address ?? "", event.error);
     for (const handler of [...this.#handlers]) handler(event);
     for (const observer of [...this.#observers]) observer.emit(event);
   }
@@ -113,11 +117,12 @@ export class SocketEvents implements Observable {
       options?.timeout ?? -1,
       options?.signal,
       () => {
-        const cause = this.#failure;
-        const why = cause === undefined ? "" : `; last: ${cause.message}`;
-        return new TimeoutError("ETIMEDOUT", `${missingText(what)} within ${options?.timeout} ms${why}`, {
-          cause,
-        });
+        const errors = [...this.#failures.values()];
+        const last = errors.at(-1);
+        const why = last === undefined ? "" : `; last: ${last.message}`;
+        const message = `${missingText(what)} within ${options?.timeout} ms${why}`;
+        const cause = errors.length > 1 ? new AggregateError(errors, "Several endpoints failed") : last;
+        return new TimeoutError("ETIMEDOUT", message, { cause });
       },
       stop,
     );
@@ -151,6 +156,21 @@ export class SocketEvents implements Observable {
     this.#closed = true;
     this.#handlers.clear();
     for (const observer of [...this.#observers]) observer.close();
+  }
+
+  /** The socket is not connected to an endpoint any more. */
+  forget(endpoint: string): void {
+    this.#failures.delete(endpoint);
+  }
+
+  #failed(address: string, error: ShoalError): void {
+    const failures = this.#failures;
+    failures.delete(address);
+    for (const oldest of failures.keys()) {
+      if (failures.size < MAX_FAILURES) break;
+      failures.delete(oldest);
+    }
+    failures.set(address, error);
   }
 
   #hold(change: 1 | -1): void {

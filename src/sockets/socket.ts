@@ -214,7 +214,8 @@ export abstract class Socket extends SocketByNumber {
    * Counts transports whose connections the engine reports (docs/engines.md).
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
-   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms, whose `cause` is what the last attempt to connect failed with
+   * @throws TimeoutError `ETIMEDOUT` after `timeout` ms, whose `cause` is what the last attempt to connect failed with, where
+   *   several endpoints failed an `AggregateError` with that of each, the latest last (16 at most)
    * @throws HandshakeError, ProtocolError when a peer refuses for good
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */

@@ -17,6 +17,7 @@ import {
   SocketType,
   Stream,
   Subscriber,
+  TransportError,
   XPublisher,
   XSubscriber,
 } from "../../src/index.js";
@@ -299,6 +300,38 @@ describe("what keeps the process alive", () => {
       name: "AbortError",
       code: "ABORT_ERR",
     });
+  });
+
+  test("the time-out of ready has the last failure of each endpoint that is still connected to, the latest last", async () => {
+    const { engine, context } = world();
+    const there = [new Pull({ context }), new Pull({ context }), new Pull({ context })];
+    const [first = "", second = "", gone = ""] = await Promise.all(
+      there.map((pull, at) => pull.bind(`tcp://127.0.0.1:${at + 1}`)),
+    );
+    const push = new Push({ context });
+    const fails = (address: string, message: string): Error => {
+      const error = new TransportError("ECONNREFUSED", message, { endpoint: address });
+      engine.last.listener.engineOnEvent({ type: "connect:retry", address, interval: 1, error });
+      return error;
+    };
+    for (const endpoint of [first, second, gone]) push.connect(endpoint);
+    fails(first, "old");
+    const two = fails(second, "two");
+    const one = fails(first, "one");
+    fails(gone, "three");
+    push.disconnect(gone);
+    const late = watch(push.ready({ peers: 10, timeout: 1 }));
+    await vi.waitFor(() => expect(late.code).toBe("ETIMEDOUT"));
+    expect((late.error as Error).message).toContain("; last: one");
+    expect((late.error as { cause?: AggregateError }).cause?.errors).toEqual([two, one]);
+    engine.last.listener.engineOnEvent({ type: "handshake", address: first });
+    const later = watch(push.ready({ peers: 10, timeout: 1 }));
+    await vi.waitFor(() => expect(later.code).toBe("ETIMEDOUT"));
+    expect((later.error as Error).cause).toBe(two);
+    for (let i = 0; i < 20; i++) fails(`tcp://127.0.0.1:${100 + i}`, `${i}`);
+    const last = watch(push.ready({ peers: 10, timeout: 1 }));
+    await vi.waitFor(() => expect(last.code).toBe("ETIMEDOUT"));
+    expect((last.error as { cause?: AggregateError }).cause?.errors).toHaveLength(16);
   });
 
   test("ready ends with the reason when a peer refuses for good, and with EAGAIN when the socket closes", async () => {
