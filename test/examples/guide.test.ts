@@ -8,7 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { freePorts } from "../support/ports.js";
 import { EXPECTED } from "./support/expected.js";
 
@@ -73,24 +73,72 @@ describe("the programs of the Guide", () => {
   });
 });
 
+/** Processes of one program: those that serve until Ctrl-C, and those that end by themselves, with what they print. */
+interface Roles {
+  readonly servers: readonly string[];
+  readonly clients: readonly string[];
+  readonly prints: RegExp;
+  /** Endpoints that each gets as arguments. */
+  readonly endpoints: number;
+}
+
+const ROLES: Readonly<Record<string, Roles>> = {
+  "chapter1/hello-world.ts": roles("server", "client", 1, /received World 3/),
+  "chapter1/weather.ts": roles("station", "reader", 1, /average of 10 updates/),
+  "chapter1/pipeline.ts": roles("worker worker worker", "ventilator sink", 2, /30 results/),
+  "chapter2/request-broker.ts": roles("broker worker", "client", 2, /Hello 3, World/),
+  "chapter2/threads.ts": roles("server", "client", 1, /received 06ea7d46/),
+  "chapter2/synchronized.ts": roles(
+    "",
+    "publisher subscriber subscriber subscriber",
+    1,
+    /10000 updates to 3/,
+  ),
+  "chapter3/async-server.ts": roles("server", "client", 1, /request 2, reply 3/),
+  "chapter4/simple-pirate.ts": roles("queue worker", "client", 2, /three, done/),
+  "chapter4/paranoid-pirate.ts": roles("queue worker", "client", 2, /three, done/),
+  "chapter4/majordomo.ts": roles("broker worker", "client", 1, /100 requests and replies/),
+  "chapter4/freelance-failover.ts": roles("server", "client", 1, /Hello by \d+/),
+  "chapter4/freelance-shotgun.ts": roles("server", "client", 1, /Hello by \d+/),
+  "chapter4/freelance.ts": roles("server", "client", 1, /Hello done/),
+};
+
+function roles(servers: string, clients: string, endpoints: number, prints: RegExp): Roles {
+  const list = (names: string): string[] => names.split(" ").filter((name) => name !== "");
+  return { servers: list(servers), clients: list(clients), endpoints, prints };
+}
+
 describe("a program with a role", () => {
-  /** Its output once it has ended. */
+  /** Its output once it has ended, by itself or by Ctrl-C. */
   async function run(child: ChildProcess): Promise<string> {
     let output = "";
     child.stdout?.on("data", (data) => (output += String(data)));
-    const [code] = await once(child, "close");
-    expect(code).toBe(0);
+    const [code, signal] = await once(child, "close");
+    expect([code, signal]).toEqual([0, null]);
     return output;
   }
 
-  test("talks to another process, and ends with Ctrl-C", async () => {
-    const [port] = await freePorts(1);
-    const hello = (role: string) =>
-      start([`${GUIDE}chapter1/hello-world.ts`, role, `tcp://127.0.0.1:${port}`], "pipe");
-    const server = hello("server");
-    const served = run(server);
-    expect(await run(hello("client"))).toContain("client: received World 3");
-    server.kill("SIGINT");
-    expect(await served).toContain("server: received Hello");
+  let children: ChildProcess[] = [];
+  afterEach(() => {
+    for (const child of children) child.kill("SIGKILL");
+    children = [];
+  });
+
+  // By default one of them, which shows how they are started; with SHOAL_LONG=1 all.
+  const chosen = Object.keys(ROLES).slice(0, process.env.SHOAL_LONG === "1" ? undefined : 1);
+  test.each(chosen)("%s talks to other processes, and ends with Ctrl-C", async (name) => {
+    const { servers, clients, endpoints, prints } = ROLES[name] as Roles;
+    const at = (await freePorts(endpoints)).map((port) => `tcp://127.0.0.1:${port}`);
+    const open = (role: string): ChildProcess => {
+      const child = start([GUIDE + name, role, ...at], "pipe");
+      children.push(child);
+      return child;
+    };
+    const serving = servers.map(open);
+    const served = Promise.all(serving.map(run));
+    const printed = await Promise.all(clients.map((role) => run(open(role))));
+    expect(printed.join("")).toMatch(prints);
+    for (const child of serving) child.kill("SIGINT");
+    await served;
   });
 });

@@ -7,10 +7,13 @@
  *
  *   node examples/guide/chapter3/peering-state.ts [NAME OTHER…]
  */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { json, Publisher, Subscriber } from "shoal";
 
 const [own, ...others] = process.argv.slice(2);
-const at = (site: string) => (own === undefined ? `inproc://state-${site}` : `ipc:///tmp/guide-${site}`);
+const at = (site: string) =>
+  own === undefined ? `inproc://state-${site}` : `ipc://${join(tmpdir(), `site-${site}`)}`;
 
 async function runSite(site: string, peers: readonly string[], free: number): Promise<void> {
   const state = new Publisher({ codec: json<number>() });

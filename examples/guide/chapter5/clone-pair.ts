@@ -15,7 +15,7 @@ import { CloneClient, CloneServer } from "shoal/patterns";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-clone-"));
 const [p, b] = [`ipc://${join(folder, "p")}`, `ipc://${join(folder, "b")}`];
-const heartbeatInterval = 200;
+const heartbeatInterval = 100;
 const primary = new CloneServer({ pair: { role: "primary", peer: b }, heartbeatInterval });
 const backup = new CloneServer({ pair: { role: "backup", peer: p }, heartbeatInterval });
 const joined = new Promise((resolve) => primary.events.once("replica:joined", resolve));
