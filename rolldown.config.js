@@ -221,6 +221,8 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",
     "src/engine/zmtp/zap.ts": "src/browser/absent/zap.ts",
     "src/sockets/datagram-check.ts": "src/browser/absent/datagram-check.ts",
+    "src/sockets/leases.ts": "src/browser/leases.ts",
+    "src/sockets/batches.ts": "src/browser/absent/batches.ts",
     "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",
     "src/sockets/draft/single-frame.ts": "src/browser/absent/draft.ts",
     "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",

@@ -50,7 +50,13 @@ export {
   XSubscriber,
   type XSubscriberOptions,
 } from "./sockets/pub-sub.js";
-export type { Readable, ReceiveManyOptions } from "./sockets/readable.js";
+export type {
+  BatchesOptions,
+  MessageBatch,
+  Readable,
+  ReceiveManyOptions,
+  ReceiveOptions,
+} from "./sockets/readable.js";
 export {
   Dealer,
   type DealerOptions,

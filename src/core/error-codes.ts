@@ -5,7 +5,7 @@ export const ERROR_CODES = {
   EINVAL: "An argument, option, endpoint or message has the wrong type, unit or range.",
   EAGAIN:
     "The wait ended without a result: `sendTimeout` or `receiveTimeout` ran out, the peer's queue is full, or the socket closed while the call waited.",
-  EBADF: "The socket, context or observer is closed.",
+  EBADF: "The socket, context or observer is closed, or the batch disposed.",
   EADDRINUSE: "The endpoint is already bound by this or another process.",
   EADDRNOTAVAIL: "The address to bind does not belong to this machine.",
   EACCES: "The process has no permission for this endpoint.",

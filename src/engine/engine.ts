@@ -18,6 +18,7 @@ import type { Rate } from "../core/rate-meter.js";
 import type { SocketType } from "../core/socket-type.js";
 import type { EngineDropReason, SocketEvent } from "./events.js";
 import type { FrameBatch } from "./frame-batch.js";
+import type { Lease } from "./lease.js";
 
 /** One frame on its way out. A string is sent as UTF-8; bytes belong to the engine until they left. */
 export type OutgoingFrame = Uint8Array | string;
@@ -227,7 +228,8 @@ export interface Retirement {
  */
 export interface EngineSocket {
   offer(message: OutgoingMessage): OfferResult;
-  take(): Buffer[] | undefined;
+  /** @param lease what the message's memory is lent by; without one it is the program's */
+  take(lease?: Lease): Buffer[] | undefined;
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number;
   /** @param max how many messages the caller will take at once at most; 0: nobody waits for one any more */

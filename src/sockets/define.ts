@@ -3,6 +3,7 @@
 import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
+import { defineBatches } from "./batches.js";
 import { defineAddressed } from "./draft/addressed.js";
 import { defineReadable } from "./readable.js";
 import { CORE, type HasCore } from "./socket-core.js";
@@ -11,7 +12,10 @@ import { defineWritable } from "./writable.js";
 /** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
 export function defineSocket(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
   if (WRITABLE.includes(type) && !defineAddressed(socketClass, type)) defineWritable(socketClass);
-  if (READABLE.includes(type)) defineReadable(socketClass);
+  if (READABLE.includes(type)) {
+    defineReadable(socketClass);
+    defineBatches(socketClass);
+  }
   defineOptions(socketClass, type);
 }
 

@@ -13,6 +13,7 @@ import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from ".
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket } from "../engine/engine.js";
+import type { Lease } from "../engine/lease.js";
 import type { Counters } from "./stats.js";
 
 /** ms of receives that settle at once between two turns of the event loop (docs/performance.md). */
@@ -42,6 +43,8 @@ export interface InboxRules<T> {
 interface Pending<T> {
   /** 0: the call wants one message; otherwise an array of at most so many. */
   readonly max: number;
+  /** What the messages' memory is lent by; undefined: it is the program's. */
+  readonly lease: Lease | undefined;
   readonly waiter: Waiter<T | T[]>;
 }
 
@@ -66,34 +69,34 @@ export class Inbox<T> {
     return this.#waiting;
   }
 
-  /** One message. */
-  receive(options: WaitOptions | undefined): Promise<T> {
+  /** One message. @param lease as of the engine's `take` */
+  receive(options: WaitOptions | undefined, lease?: Lease): Promise<T> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const message = this.#next();
+      const message = this.#next(lease);
       if (message !== undefined) return this.#handOver(message, 1);
     }
-    return this.#wait(0, options) as Promise<T>;
+    return this.#wait(0, options, lease) as Promise<T>;
   }
 
   /** A message that can be had at once; `undefined` also when the event loop has to turn first, or others wait. */
   tryReceive(): T | undefined {
     if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
-    const message = this.#next();
+    const message = this.#next(undefined);
     if (message !== undefined) this.#budget.note();
     return message;
   }
 
-  /** 1 to `max` messages: what is there, or the first that comes. */
-  receiveMany(max: number, options: WaitOptions | undefined): Promise<T[]> {
+  /** 1 to `max` messages: what is there, or the first that comes. @param lease as of the engine's `take` */
+  receiveMany(max: number, options: WaitOptions | undefined, lease?: Lease): Promise<T[]> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const messages = this.#takeUpTo(max);
+      const messages = this.#takeUpTo(max, lease);
       if (messages.length > 0) return this.#handOver(messages, messages.length);
     }
-    return this.#wait(max, options) as Promise<T[]>;
+    return this.#wait(max, options, lease) as Promise<T[]>;
   }
 
   /** The engine has something. */
@@ -114,7 +117,7 @@ export class Inbox<T> {
         this.#pending.shift();
         continue;
       }
-      const value = head.max === 0 ? this.#next() : this.#takeUpTo(head.max);
+      const value = head.max === 0 ? this.#next(head.lease) : this.#takeUpTo(head.max, head.lease);
       if (value === undefined || (head.max > 0 && (value as T[]).length === 0)) {
         this.#engine.wantReadable(Math.max(1, head.max));
         return;
@@ -140,7 +143,7 @@ export class Inbox<T> {
     }
   }
 
-  #wait(max: number, options: WaitOptions | undefined): Promise<T | T[]> {
+  #wait(max: number, options: WaitOptions | undefined, lease: Lease | undefined): Promise<T | T[]> {
     if (this.#rules.outOfTurn?.() === true) return Promise.reject(outOfTurn());
     const timeout = options?.timeout ?? this.#rules.receiveTimeout;
     if (this.#waiting >= this.#rules.maxPendingReceives) {
@@ -153,7 +156,7 @@ export class Inbox<T> {
     }
     const waiter = new Waiter<T | T[]>(timeout, options?.signal, this.#timedOut, this.#waiterOnGivenUp);
     this.#waiting += 1;
-    this.#pending.push({ max, waiter });
+    this.#pending.push({ max, lease, waiter });
     if (this.#waiting === 1) this.#engine.wantReadable(Math.max(1, max));
     return waiter.promise;
   }
@@ -175,24 +178,24 @@ export class Inbox<T> {
     return new Promise((resolve) => setImmediate(resolve, value));
   }
 
-  #takeUpTo(max: number): T[] {
+  #takeUpTo(max: number, lease: Lease | undefined): T[] {
     const messages: T[] = [];
     const most = Math.min(max, MAX_MANY);
     const counters = this.#counters;
     const enough = counters.bytesReceived + MAX_MANY_BYTES;
     while (messages.length < most && counters.bytesReceived < enough) {
-      const message = this.#next();
+      const message = this.#next(lease);
       if (message === undefined) break;
       messages.push(message);
     }
     return messages;
   }
 
-  #next(): T | undefined {
+  #next(lease: Lease | undefined): T | undefined {
     for (;;) {
-      const frames = this.#engine.take();
+      const frames = this.#engine.take(lease);
       if (frames === undefined) return undefined;
-      const message = this.#rules.decode(frames);
+      const message = this.#rules.decode(lease === undefined ? frames : lease.received(frames));
       if (message === undefined) continue;
       const counters = this.#counters;
       counters.received += 1;

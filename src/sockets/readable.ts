@@ -1,15 +1,58 @@
 /** What sockets that receive can do. */
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
-import { WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
+import type { WaitOptions } from "../core/waiter.js";
+import { leaseFor, RECEIVE_OPTIONS } from "./leases.js";
 import type { Message } from "./message.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
 
+/** What `receive` takes. */
+export interface ReceiveOptions extends WaitOptions {
+  /**
+   * Copies a frame where it would keep memory of more than twice its size, and of more than 4 KiB: one of 100 bytes that came
+   * with many others keeps up to 64 KiB otherwise (128 over inproc). For frames that are kept for long. Default false.
+   */
+  readonly copy?: boolean;
+}
+
 /** What `receiveMany` takes. */
-export interface ReceiveManyOptions extends WaitOptions {
+export interface ReceiveManyOptions extends ReceiveOptions {
   /** The most messages to get at once; at least 1. Default 1,000. */
   readonly max?: number;
+}
+
+/**
+ * 1 or more messages that were received together.
+ *
+ * Their frames are views of memory that the socket uses again once the batch is disposed: from then on they must not be read,
+ * sent or kept. A batch that is never disposed is safe, and costs what `receiveMany` costs. With `SHOAL_CHECK_BATCHES=1` in the
+ * environment each use of such a frame throws `ClosedError` `EBADF`.
+ */
+export interface MessageBatch<M> extends Iterable<M>, Disposable {
+  /** The messages, in the order in which they came. @throws ClosedError `EBADF` when the batch is disposed */
+  readonly messages: readonly M[];
+  /** How many there are. @throws ClosedError `EBADF` when the batch is disposed */
+  readonly length: number;
+  /** The messages. @throws ClosedError `EBADF` when the batch is disposed */
+  [Symbol.iterator](): IterableIterator<M>;
+  /**
+   * The messages for good, as from `receiveMany`: their memory is not used again, whatever becomes of the batch. To keep one of
+   * many, copy it: `Buffer.from(frame)`.
+   *
+   * @throws ClosedError `EBADF` when the batch is disposed
+   */
+  keep(): M[];
+  /** The memory of the frames goes back to the socket. Further calls do nothing. */
+  [Symbol.dispose](): void;
+}
+
+/** What `batches` takes. */
+export interface BatchesOptions {
+  /** The most messages of a batch; at least 1. Default 1,000. */
+  readonly max?: number;
+  /** Ends the loop with an `AbortError` (code `ABORT_ERR`). */
+  readonly signal?: AbortSignal;
 }
 
 /** A socket that receives messages of type `M`: frames, unless said otherwise. */
@@ -27,7 +70,7 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
    * @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the socket closes meanwhile, `EBADF` when it is closed
    */
-  receive(options?: WaitOptions): Promise<M>;
+  receive(options?: ReceiveOptions): Promise<M>;
   /**
    * 1 to `max` messages: those that are there, or the first that comes. Otherwise as {@link receive}.
    *
@@ -35,30 +78,52 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
    */
   receiveMany(options?: ReceiveManyOptions): Promise<M[]>;
   /**
+   * Batches of 1 to `max` messages until the socket closes or the signal is aborted, which throws `AbortedError`. The fastest
+   * way to receive: one promise a batch, and with `using` memory that is used again.
+   *
+   * ```ts
+   * for await (using batch of socket.batches()) for (const [frame] of batch) total += frame.length;
+   * ```
+   *
+   * A loop that ends by `break` or an error loses the rest of its batch, and no other message.
+   *
+   * @throws InvalidArgumentError `EINVAL` for an unknown option or a `max` below 1
+   */
+  batches(options?: BatchesOptions): AsyncIterableIterator<MessageBatch<M>, undefined>;
+  /**
    * Messages until the socket closes or the signal is aborted, which throws `AbortedError`.
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option
    */
-  messages(options?: { readonly signal?: AbortSignal }): AsyncIterableIterator<M, undefined>;
+  messages(options?: {
+    readonly signal?: AbortSignal;
+    readonly copy?: boolean;
+  }): AsyncIterableIterator<M, undefined>;
   /** Messages until the socket closes. Yields to timers and other sockets about twice a
    * millisecond, or, where the program takes longer, at least every 128 messages. */
   [Symbol.asyncIterator](): AsyncIterableIterator<M, undefined>;
 }
 
 const DEFAULT_MAX = 1_000;
-const MANY_OPTIONS: readonly (keyof ReceiveManyOptions)[] = ["max", "signal", "timeout"];
+const MANY_OPTIONS: readonly string[] = ["max", ...RECEIVE_OPTIONS];
 
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
   if (extra !== undefined) refuseExtra(call, "options", [extra]);
   checkCallOptions(call, options, known);
 }
 
+/** @returns the most messages of a call; `max` or the default */
+export function checkMax(max: number = DEFAULT_MAX): number {
+  if (Number.isSafeInteger(max) && max >= 1) return max;
+  throw new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${describe(max)}`);
+}
+
 class MessageIterator<M> implements AsyncIterableIterator<M, undefined> {
   readonly #socket: HasCore & Readable<M>;
-  readonly #options: WaitOptions | undefined;
+  readonly #options: ReceiveOptions | undefined;
   #done = false;
 
-  constructor(socket: HasCore & Readable<M>, options: WaitOptions | undefined) {
+  constructor(socket: HasCore & Readable<M>, options: ReceiveOptions | undefined) {
     this.#socket = socket;
     this.#options = options;
   }
@@ -94,34 +159,29 @@ function toResult<M>(value: M): IteratorResult<M, undefined> {
   return { value, done: false };
 }
 
-const methods: Omit<Readable<unknown>, keyof ReadableOptions> & ThisType<HasCore & Readable<unknown>> = {
+const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
+  ThisType<HasCore & Readable<unknown>> = {
   // Not rest parameters: they would make an array for each message.
   receive(options, extra?: unknown) {
     try {
       this[CORE].assertFree();
-      if (options !== undefined || extra !== undefined) check("receive", options, WAIT_OPTIONS, extra);
+      if (options !== undefined || extra !== undefined) check("receive", options, RECEIVE_OPTIONS, extra);
+      return this[CORE].inbox.receive(options, leaseFor(options));
     } catch (error) {
       return Promise.reject(error);
     }
-    return this[CORE].inbox.receive(options);
   },
   receiveMany(options, extra?: unknown) {
     try {
       this[CORE].assertFree();
       if (options !== undefined || extra !== undefined) check("receiveMany", options, MANY_OPTIONS, extra);
+      return this[CORE].inbox.receiveMany(checkMax(options?.max), options, leaseFor(options));
     } catch (error) {
       return Promise.reject(error);
     }
-    const max = options?.max ?? DEFAULT_MAX;
-    if (!Number.isSafeInteger(max) || max < 1) {
-      return Promise.reject(
-        new InvalidArgumentError(`max is a whole number of messages, at least 1; got ${describe(max)}`),
-      );
-    }
-    return this[CORE].inbox.receiveMany(max, options);
   },
   messages(options, extra?: unknown) {
-    check("messages", options, ["signal"], extra);
+    check("messages", options, ["copy", "signal"], extra);
     return new MessageIterator(this, options);
   },
   [Symbol.asyncIterator]() {

@@ -10,6 +10,7 @@
 
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import type { FrameBatch } from "../frame-batch.js";
+import type { Lease } from "../lease.js";
 import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
@@ -310,9 +311,9 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#stir();
   }
 
-  /** The next received message; only when there is one. @param first a frame to put before it */
-  take(first?: Buffer): Buffer[] {
-    const message = this.in.take(first);
+  /** The next received message; only when there is one. @param first a frame to put before it @param lease as of the socket */
+  take(first?: Buffer, lease?: Lease): Buffer[] {
+    const message = this.in.take(first, lease);
     if (this.#meter !== undefined) this.#meter.spend(1, bytesOf(message) - (first?.length ?? 0));
     this.#taken();
     return message;

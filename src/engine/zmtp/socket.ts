@@ -26,6 +26,7 @@ import type {
   Retirement,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
+import type { Lease } from "../lease.js";
 import { Admission } from "./admission.js";
 import { Closing, type SocketParts } from "./closing.js";
 import { Connections } from "./connections.js";
@@ -131,8 +132,8 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.eventLoop.changed();
   }
 
-  take(): Buffer[] | undefined {
-    return this.#routing.take();
+  take(lease?: Lease): Buffer[] | undefined {
+    return this.#routing.take(lease);
   }
 
   discard(): number {

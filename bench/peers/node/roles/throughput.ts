@@ -30,13 +30,12 @@ export async function receive(pull: Pull, side: Side, kit: Kit) {
   const total = side.warmup + side.count;
   let seen = 0;
   if (kit.batch) {
-    while (seen < total) {
-      const max = seen < side.warmup ? side.warmup - seen : total - seen;
-      for (const [message] of await pull.receiveMany({ max })) {
+    for await (using batch of pull.batches()) {
+      for (const [message] of batch) {
         checker.take(message as Buffer);
-        seen++;
+        if (++seen === Math.max(1, side.warmup)) side.begin();
       }
-      if (seen === side.warmup) side.begin();
+      if (seen === total) break;
     }
   } else {
     for await (const [message] of pull) {

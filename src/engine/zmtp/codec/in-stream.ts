@@ -17,6 +17,7 @@ import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { allocate, slice } from "../../../core/memory.js";
 import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
+import type { Lease } from "../../lease.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
 import { encodeMessage } from "./take-front.js";
@@ -202,18 +203,18 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return undefined;
   }
 
-  /** The next message; only when there is one. @param first a frame to put before it, such as a routing id */
-  take(first?: Buffer): Buffer[] {
+  /** The next message; only when there is one. @param first a frame to put before it, such as a routing id @param lease as of the socket */
+  take(first?: Buffer, lease?: Lease): Buffer[] {
     let run = this.#head as Run;
     const { bytes } = run;
     const { position } = run;
     this.relayed = false;
-    if (run.pooled !== undefined) run.pin();
+    if (run.pooled !== undefined) run.handOver(lease);
     if (bytes[position] === 0) {
       const size = bytes[position + 1] as number;
       const frame = slice(run.memory, run.base + position + SHORT_HEADER, size);
       run.position = position + SHORT_HEADER + size;
-      if (run.position === run.end) this.#head = this.#runs.shift();
+      if (run.position === run.end) this.#nextRun(run);
       this.messages -= 1;
       this.#kept -= SHORT_HEADER + size;
       return first === undefined ? [frame] : [first, frame];
@@ -221,7 +222,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     const frames = first === undefined ? [] : [first];
     for (;;) {
       run = this.#head as Run;
-      if (run.pooled !== undefined) run.pin();
+      if (run.pooled !== undefined) run.handOver(lease);
       const flags = run.bytes[run.position] as number;
       const long = (flags & LONG) !== 0;
       const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
@@ -229,7 +230,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       if ((flags & COMMAND) === 0) frames.push(slice(run.memory, run.base + body, size));
       this.#kept -= body + size - run.position;
       run.position = body + size;
-      if (run.position === run.end) this.#head = this.#runs.shift();
+      if (run.position === run.end) this.#nextRun(run);
       if ((flags & (COMMAND | MORE)) === 0) break;
     }
     this.messages -= 1;
@@ -274,6 +275,11 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#kept -= border - start;
     const tally = { bodyBytes, mostFrames };
     return new FrameBatch(bytes, start, border, messages, tally, first, pooled, own);
+  }
+
+  #nextRun(done: Run): void {
+    done.pooled?.release(); // It was lent.
+    this.#head = this.#runs.shift();
   }
 
   /** The connection is gone: what is incomplete is dropped. */
@@ -410,9 +416,14 @@ export class Run {
     this.own = own;
   }
 
-  /** The program gets views of it. */
-  pin(): void {
-    this.pooled?.pin();
+  /** The program gets views of it, for good where they are not lent. */
+  handOver(lease: Lease | undefined): void {
+    const pooled = this.pooled as PooledBuffer;
+    if (lease !== undefined) {
+      lease.add(pooled);
+      return;
+    }
+    pooled.pin();
     this.pooled = undefined;
   }
 

@@ -4,6 +4,7 @@
  */
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
+import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue, type SingleFrameQueue } from "./queues.js";
@@ -80,8 +81,8 @@ export class PairRouting extends Routing {
     return this.#single ? undefined : pairSink(() => this.#pipe);
   }
 
-  take(): Buffer[] | undefined {
-    return this.#in.take();
+  take(lease?: Lease): Buffer[] | undefined {
+    return this.#in.take(lease);
   }
 
   override discard(): number {

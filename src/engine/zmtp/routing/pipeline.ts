@@ -4,6 +4,7 @@
  */
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
+import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue, LoadBalancer, moveToOthers, type SingleFrameQueue } from "./queues.js";
 import { balancedSink, fairSource } from "./relaying.js";
@@ -83,8 +84,8 @@ export class PipelineRouting extends Routing {
     return this.#sends && !this.#single ? balancedSink(this.#out) : undefined;
   }
 
-  take(): Buffer[] | undefined {
-    return this.#in.take();
+  take(lease?: Lease): Buffer[] | undefined {
+    return this.#in.take(lease);
   }
 
   override discard(): number {

@@ -4,6 +4,7 @@
  */
 
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
+import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
 
 /** Takes messages from several pipes: in turn, one of each, or all of one before the next. */
@@ -61,11 +62,11 @@ export class FairQueue {
     else if (this.#inTurn) this.#at += 1;
   }
 
-  /** The next message of any peer. */
-  take(): Buffer[] | undefined {
+  /** The next message of any peer. @param lease as of the socket */
+  take(lease?: Lease): Buffer[] | undefined {
     const pipe = this.next();
     if (pipe === undefined) return undefined;
-    const message = pipe.take();
+    const message = pipe.take(undefined, lease);
     this.advance(pipe);
     return message;
   }

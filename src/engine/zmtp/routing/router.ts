@@ -21,6 +21,7 @@ import {
   type RelaySink,
   type RelaySource,
 } from "../../engine.js";
+import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
@@ -112,10 +113,10 @@ export class RouterRouting extends Routing implements PeerQueues {
     return this;
   }
 
-  take(): Buffer[] | undefined {
+  take(lease?: Lease): Buffer[] | undefined {
     const pipe = this.#in.next();
     if (pipe === undefined) return undefined;
-    const message = pipe.take(pipe.routingId);
+    const message = pipe.take(pipe.routingId, lease);
     this.#in.advance(pipe);
     return message;
   }

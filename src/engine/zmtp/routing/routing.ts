@@ -20,6 +20,7 @@ import type {
   RelaySource,
 } from "../../engine.js";
 import type { EngineDropReason, InvalidReason, SocketEvent } from "../../events.js";
+import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { CloseReason, Peer, Pipe } from "../pipe.js";
 
@@ -63,7 +64,7 @@ export abstract class Routing {
   /** Whether a message would be taken. */
   abstract get writable(): boolean;
   abstract offer(message: OutgoingMessage): OfferResult;
-  abstract take(): Buffer[] | undefined;
+  abstract take(lease?: Lease): Buffer[] | undefined;
 
   // Facets of the socket (engine.ts); asked for once.
 

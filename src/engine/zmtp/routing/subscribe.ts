@@ -20,6 +20,7 @@ import {
   type RelaySource,
 } from "../../engine.js";
 import { commandFrame, messageFrame } from "../../frame.js";
+import type { Lease } from "../../lease.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
@@ -78,7 +79,8 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   override messages(pipe: Pipe): void {
     this.#in.add(pipe);
-    if (!this.#filters || this.#find()) this.effects.routingOnReadable();
+    // Looked for when it is taken: what is found sooner could not be lent.
+    this.effects.routingOnReadable();
   }
 
   /** XSUB: 01 or 00 and a prefix is a subscription or its cancellation, anything else goes to all publishers. */
@@ -99,9 +101,9 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return OfferResult.Accepted;
   }
 
-  take(): Buffer[] | undefined {
-    if (!this.#filters) return this.#in.take();
-    if (!this.#find()) return undefined;
+  take(lease?: Lease): Buffer[] | undefined {
+    if (!this.#filters) return this.#in.take(lease);
+    if (!this.#find(lease)) return undefined;
     const message = this.#next;
     this.#next = undefined;
     return message;
@@ -176,9 +178,9 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     else pipe.mute = true;
   }
 
-  #find(): boolean {
+  #find(lease?: Lease): boolean {
     while (this.#next === undefined) {
-      const message = this.#in.take();
+      const message = this.#in.take(lease);
       if (message === undefined) return false;
       if (this.matches(message)) this.#next = message;
     }

@@ -1,5 +1,6 @@
 /** Memory that is used again: only when nobody refers to it, and never what a program has. */
 import { describe, expect, it } from "vitest";
+import { Lease } from "../../../../src/engine/lease.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import { acquire, type PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
@@ -68,8 +69,10 @@ describe("borrowed memory", () => {
 interface Step {
   /** Body lengths of the message's frames. */
   readonly lengths: readonly number[];
-  /** It is taken by the program; else passed on. */
-  readonly taken: boolean;
+  /** What becomes of it: the program's, lent to the program, passed on. */
+  readonly way: "taken" | "lent" | "passed";
+  /** What is lent so far goes back, or is kept after all. */
+  readonly lease: "release" | "keep" | "none";
   /** What was passed on so far leaves. */
   readonly leaves: boolean;
 }
@@ -82,7 +85,8 @@ const step: fc.Arbitrary<Step> = fc.record({
     ),
     { minLength: 1, maxLength: 3 },
   ),
-  taken: fc.boolean(),
+  way: fc.constantFrom("taken", "lent", "passed"),
+  lease: fc.constantFrom("release", "keep", "none"),
   leaves: fc.boolean(),
 });
 
@@ -102,7 +106,7 @@ function feed(stream: InStream, wire: Buffer, from: number): number {
   return from + length;
 }
 
-it("messages that were taken, that wait and that are passed on stay what they were, whatever is read meanwhile", () => {
+it("messages that were taken, that are lent, that wait and that are passed on stay what they were, whatever is read meanwhile", () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 25 }), (steps) => {
       let tag = 0;
@@ -116,6 +120,14 @@ it("messages that were taken, that wait and that are passed on stay what they we
       const stream = new InStream(-1, () => undefined);
       const out = new OutQueue();
       const kept: { frames: Buffer[]; index: number }[] = [];
+      let lease = new Lease();
+      let lent: typeof kept = [];
+      const check = (all: typeof kept) => {
+        for (const { frames, index } of all) {
+          const body = Buffer.concat(frames);
+          expect(body.equals(Buffer.concat(messages[index] as Buffer[]))).toBe(true);
+        }
+      };
       const sent: Buffer[] = [];
       let passed: Buffer[] = [];
       let next = 0;
@@ -129,8 +141,9 @@ it("messages that were taken, that wait and that are passed on stay what they we
       for (let at = 0; at < wire.length; ) {
         at = feed(stream, wire, at);
         while (stream.messages > 0) {
-          const { taken, leaves } = steps[next] as Step;
-          if (taken) kept.push({ frames: stream.take(), index: next });
+          const { way, lease: then, leaves } = steps[next] as Step;
+          if (way === "taken") kept.push({ frames: stream.take(), index: next });
+          else if (way === "lent") lent.push({ frames: stream.take(undefined, lease), index: next });
           else {
             const one = stream.takeBatch(1, undefined);
             out.addRange(one.bytes, one.start, one.end, 1, one.pooled);
@@ -138,15 +151,23 @@ it("messages that were taken, that wait and that are passed on stay what they we
             passed.push(encoded[next] as Buffer);
           }
           if (leaves) leave();
+          if (then !== "none") {
+            check(lent);
+            if (then === "keep") {
+              kept.push(...lent);
+              lease.keep();
+            }
+            lease.release();
+            lease = new Lease();
+            lent = [];
+          }
           next += 1;
         }
       }
       leave();
       expect(next).toBe(steps.length);
-      for (const { frames, index } of kept) {
-        const body = Buffer.concat(frames);
-        expect(body.equals(Buffer.concat(messages[index] as Buffer[]))).toBe(true);
-      }
+      check(kept);
+      check(lent);
     }),
     { numRuns: 500, defaultRuns: 100 },
   );
@@ -192,5 +213,27 @@ it("messages that were visited stay what they were", () => {
   }
   for (const { bytes, start, end, tag } of told) {
     expect(Buffer.from(bytes.subarray(start, end)).equals(Buffer.alloc(100_003, tag))).toBe(true);
+  }
+});
+
+it("messages that were lent and given back make room for the next, however many share a chunk", () => {
+  for (const size of [100, 40_000, 100_003]) {
+    const stream = new InStream(-1, () => undefined);
+    const memories = new Set<ArrayBufferLike>();
+    const wire = Buffer.concat(
+      Array.from({ length: 2_000 }, () => encodeFrame({ flags: 0, body: Buffer.alloc(size, 7) })).slice(
+        0,
+        Math.ceil(2_000_000 / size),
+      ),
+    );
+    for (let at = 0; at < wire.length; ) {
+      at = feed(stream, wire, at);
+      const lease = new Lease();
+      while (stream.messages > 0)
+        for (const { buffer } of stream.take(undefined, lease)) memories.add(buffer);
+      lease.release();
+    }
+    // A frame between two chunks has memory of its own.
+    expect(memories.size).toBeLessThanOrEqual(size === 100 ? 22 : 3);
   }
 });

@@ -1,0 +1,108 @@
+/** `socket.batches()`: batches of received messages as an async iterable. */
+import { checkCallOptions, refuseExtra } from "../core/arguments.js";
+import { ClosedError, InvalidStateError } from "../core/errors.js";
+import type { WaitOptions } from "../core/waiter.js";
+import type { Lease } from "../engine/lease.js";
+import { lendBatch } from "./leases.js";
+import { type BatchesOptions, checkMax, type MessageBatch } from "./readable.js";
+import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
+
+const OPTIONS: readonly (keyof BatchesOptions)[] = ["max", "signal"];
+
+type Result = IteratorResult<MessageBatch<unknown>, undefined>;
+
+const DONE: Result = { value: undefined, done: true };
+
+class Batch implements MessageBatch<unknown> {
+  #messages: unknown[] | undefined;
+  readonly #lease: Lease;
+
+  /** @param lease what their memory is lent by */
+  constructor(messages: unknown[], lease: Lease) {
+    this.#messages = messages;
+    this.#lease = lease;
+  }
+
+  get messages(): readonly unknown[] {
+    if (this.#messages === undefined) throw new ClosedError("EBADF", "The batch is disposed");
+    return this.#messages;
+  }
+
+  get length(): number {
+    return this.messages.length;
+  }
+
+  [Symbol.iterator](): IterableIterator<unknown> {
+    return this.messages[Symbol.iterator]();
+  }
+
+  keep(): unknown[] {
+    const messages = this.messages as unknown[];
+    this.#lease.keep();
+    return messages;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#messages === undefined) return;
+    this.#messages = undefined;
+    this.#lease.release();
+  }
+}
+
+class BatchIterator implements AsyncIterableIterator<MessageBatch<unknown>, undefined> {
+  readonly #core: SocketCore;
+  readonly #max: number;
+  readonly #wait: WaitOptions | undefined;
+  #done = false;
+
+  constructor(core: SocketCore, max: number, signal: AbortSignal | undefined) {
+    this.#core = core;
+    this.#max = max;
+    this.#wait = signal === undefined ? undefined : { signal };
+  }
+
+  next(): Promise<Result> {
+    const core = this.#core;
+    if (this.#done || core.closed) return Promise.resolve(DONE);
+    try {
+      core.assertFree();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const lease = lendBatch();
+    return core.inbox
+      .receiveMany(this.#max, this.#wait, lease)
+      .then((messages) => ({ value: new Batch(messages, lease), done: false }), this.#failed);
+  }
+
+  return(): Promise<Result> {
+    this.#done = true;
+    return Promise.resolve(DONE);
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #failed = (error: unknown): Result => {
+    // Closing is how a loop is ended; a call out of turn is a mistake, whatever comes after it.
+    if (this.#core.closed && !(error instanceof InvalidStateError)) return DONE;
+    throw error;
+  };
+}
+
+function batches(this: HasCore, options?: BatchesOptions, extra?: unknown): BatchIterator {
+  if (extra !== undefined) refuseExtra("batches", "options", [extra]);
+  checkCallOptions("batches", options, OPTIONS);
+  return new BatchIterator(this[CORE], checkMax(options?.max), options?.signal);
+}
+
+/** Gives a socket class the method `batches` of `Readable`. @internal */
+export function defineBatches(socketClass: { readonly prototype: HasCore }): void {
+  Object.defineProperty(socketClass.prototype, "batches", {
+    value: batches,
+    writable: true,
+    configurable: true,
+    enumerable: false,
+  });
+}

@@ -1,0 +1,239 @@
+/** Batches of messages in memory that is used again once they are disposed, and `copy`. */
+import { afterEach, describe, expect, it } from "vitest";
+import type { Pull, Push } from "../../src/index.js";
+import { describeTransports } from "./support/engines.js";
+import { IN_PAGE } from "./support/page.js";
+import { collect, failure, texts, thrown, turn, until, within } from "./support/wait.js";
+
+/** Of all ways that bytes come: many in a read, one and a half, larger than a read. */
+const SIZES = [0, 10, 300, 20_000, 65_536, 200_000];
+
+/** A body whose number can be seen. */
+function bodyOf(index: number): Buffer {
+  return Buffer.alloc(SIZES[index % SIZES.length] as number, (index % 251) + 1);
+}
+
+function isBodyOf(frame: Buffer, index: number): boolean {
+  return frame.equals(bodyOf(index));
+}
+
+describeTransports("batches", (world) => {
+  if (IN_PAGE) {
+    it("are not had in a page, which uses no memory again", () => undefined);
+    return;
+  }
+
+  async function linked(): Promise<[Push, Pull]> {
+    const [push, pull] = [world.push(), world.pull({ receiveTimeout: 8_000 })];
+    await world.link(pull, push);
+    return [push, pull];
+  }
+
+  async function send(push: Push, count: number, from = 0): Promise<void> {
+    for (let i = from; i < from + count; i++) await push.send([bodyOf(i), String(i)]);
+  }
+
+  it("have all messages once, in order and whole, whether each is disposed, kept or neither", async () => {
+    const [push, pull] = await linked();
+    const total = 200;
+    const sending = send(push, total);
+    const kept: Buffer[][] = [];
+    let seen = 0;
+    for await (using batch of pull.batches({ max: 7 })) {
+      expect(batch.length).toBeLessThanOrEqual(7);
+      expect(batch.messages.length).toBe(batch.length);
+      let index = seen;
+      for (const [body, number] of batch) {
+        expect(String(number)).toBe(String(index));
+        expect(isBodyOf(body as Buffer, index)).toBe(true);
+        index += 1;
+      }
+      if (seen % 3 === 0) kept.push(...batch.keep());
+      seen = index;
+      if (seen === total) break;
+    }
+    await sending;
+    const undisposed: Buffer[][] = [];
+    const again = send(push, total);
+    for await (const batch of pull.batches()) {
+      undisposed.push(...batch);
+      if (undisposed.length === total) break;
+    }
+    await again;
+    for (const [body, number] of [...kept, ...undisposed])
+      expect(isBodyOf(body as Buffer, Number(number))).toBe(true);
+  });
+
+  it("leave what other calls received alone, and what is in another batch", async () => {
+    const [push, pull] = await linked();
+    const total = 120;
+    const sending = send(push, total);
+    const own: Buffer[][] = [];
+    const iterator = pull.batches({ max: 2 });
+    let last: { messages: readonly Buffer[][]; [Symbol.dispose](): void } | undefined;
+    for (let seen = 0; seen < total; ) {
+      own.push(await pull.receive());
+      seen += 1;
+      if (seen === total) break;
+      const { value: batch } = await iterator.next();
+      if (batch === undefined) throw new Error("the loop ended");
+      seen += batch.length;
+      // The batch before is there until now.
+      for (const [body, number] of last?.messages ?? [])
+        expect(isBodyOf(body as Buffer, Number(number))).toBe(true);
+      last?.[Symbol.dispose]();
+      last = batch;
+    }
+    await sending;
+    for (const [body, number] of own) expect(isBodyOf(body as Buffer, Number(number))).toBe(true);
+  });
+
+  it("end with the socket, and what the program has of them stays until it gives it back", async () => {
+    const [push, pull] = await linked();
+    await send(push, SIZES.length);
+    const iterator = pull.batches({ max: 3 });
+    const { value: batch } = await within(iterator.next(), "a batch");
+    const waiting = (async () => {
+      for (let next = await iterator.next(); next.done !== true; next = await iterator.next());
+      return "ended";
+    })();
+    await pull.close();
+    expect(await within(waiting, "the loop's end")).toBe("ended");
+    const messages = batch?.messages ?? [];
+    expect(messages.length).toBeGreaterThan(0);
+    for (const [body, number] of messages) expect(isBodyOf(body as Buffer, Number(number))).toBe(true);
+    batch?.[Symbol.dispose]();
+    batch?.[Symbol.dispose]();
+    for (const use of [
+      () => batch?.messages,
+      () => batch?.length,
+      () => batch?.keep(),
+      () => [...(batch ?? [])],
+    ])
+      expect(thrown(use)).toMatchObject({ name: "ClosedError", code: "EBADF" });
+  });
+
+  it("lose no message by an abort, and the loop ends with it", async () => {
+    const [push, pull] = await linked();
+    const stop = new AbortController();
+    const loop = (async () => {
+      for await (using _ of pull.batches({ signal: stop.signal }));
+    })();
+    await turn();
+    stop.abort();
+    expect(await failure(loop)).toMatchObject({ name: "AbortError", code: "ABORT_ERR" });
+    await push.send("after");
+    expect(await collect(pull, 1)).toEqual(["after"]);
+    const aborted = pull.batches({ signal: stop.signal });
+    await push.send("stays");
+    await until(() => pull.stats().receiveQueued > 0 || world.engine === "libzmq", "a message");
+    expect(await failure(aborted.next())).toMatchObject({ code: "ABORT_ERR" });
+    expect(await collect(pull, 1)).toEqual(["stays"]);
+  });
+
+  it("are of subscriptions, too, and of a router with its routing ids", async () => {
+    const [publisher, subscriber] = [world.publisher(), world.subscriber()];
+    subscriber.subscribe("a");
+    await world.link(publisher, subscriber);
+    await within(publisher.waitForSubscribers({ topic: "a" }), "a subscriber");
+    const total = 50;
+    for (let i = 0; i < total; i++) await publisher.send([i % 2 === 0 ? "a" : "b", bodyOf(i), String(i)]);
+    let seen = 0;
+    for await (using batch of subscriber.batches()) {
+      for (const [topic, body, number] of batch) {
+        expect([String(topic), isBodyOf(body as Buffer, Number(number))]).toEqual(["a", true]);
+        seen += 1;
+      }
+      if (seen === total / 2) break;
+    }
+    const [router, dealer] = [world.router(), world.dealer({ routingId: "me" })];
+    await world.link(router, dealer);
+    for (let i = 0; i < total; i++) await dealer.send([bodyOf(i), String(i)]);
+    seen = 0;
+    for await (using batch of router.batches()) {
+      for (const [id, body, number] of batch) {
+        expect([String(id), isBodyOf(body as Buffer, Number(number))]).toEqual(["me", true]);
+        seen += 1;
+      }
+      if (seen === total) break;
+    }
+  });
+
+  it("refuse what is no option, and a socket that has to send first", async () => {
+    const [, pull] = await linked();
+    for (const wrong of [{ max: 0 }, { max: 1.5 }, { timeout: 1 }, 7]) {
+      expect(
+        thrown(() => pull.batches(wrong as object)),
+        JSON.stringify(wrong),
+      ).toMatchObject({ code: "EINVAL" });
+    }
+    const request = world.request();
+    request.connect("inproc://nobody-is-there");
+    expect(await failure(request.batches().next())).toMatchObject({ code: "EFSM" });
+  });
+
+  describe("with SHOAL_CHECK_BATCHES=1", () => {
+    const { SHOAL_CHECK_BATCHES: before } = process.env;
+    afterEach(() => {
+      if (before === undefined) delete process.env.SHOAL_CHECK_BATCHES;
+      else process.env.SHOAL_CHECK_BATCHES = before;
+    });
+
+    it("every use of a frame after its batch throws, and kept ones are as good as ever", async () => {
+      process.env.SHOAL_CHECK_BATCHES = "1";
+      const [push, pull] = await linked();
+      for (const text of ["gone", "kept"]) await push.send([text, "x"]);
+      const frames: Buffer[] = [];
+      const parts: Buffer[] = [];
+      const kept: Buffer[][] = [];
+      for await (using batch of pull.batches({ max: 1 })) {
+        const [[frame]] = batch.messages as [[Buffer]];
+        if (String(frame) === "kept") {
+          kept.push(...batch.keep());
+          break;
+        }
+        frames.push(frame);
+        parts.push(frame.subarray(1));
+      }
+      const [frame, part] = [frames[0] as Buffer, parts[0] as Buffer];
+      const uses = [
+        () => String(frame),
+        () => frame.length,
+        () => Buffer.from(frame),
+        () => Buffer.concat([frame]),
+        () => new Uint8Array(frame),
+        () => [...frame],
+        () => frame.equals(Buffer.from("gone")),
+        () => JSON.stringify(frame),
+        () => frame.readUInt8(0),
+      ];
+      for (const use of uses) expect(use, String(use)).toThrow();
+      expect(thrown(uses[0] as () => unknown)).toMatchObject({ name: "ClosedError", code: "EBADF" });
+      expect(part.length).toBe(0);
+      expect((await failure((async () => push.send(frame))())).message).toMatch(/disposed/);
+      expect(kept.map(texts)).toEqual([["kept", "x"]]);
+    });
+  });
+
+  it("copy: a small frame that is kept keeps 4 KiB at most, a larger one twice its size, and both are what came", async () => {
+    const [push, pull] = await linked();
+    const sizes = [1, 100, 1_024, 5_000];
+    const total = 400;
+    const sending = (async () => {
+      for (let i = 0; i < total; i++) await push.send(Buffer.alloc(sizes[i % 4] as number, i % 251));
+    })();
+    const frames: Buffer[] = [];
+    const messages = pull.messages({ copy: true });
+    while (frames.length < total) {
+      frames.push(...(await pull.receive({ copy: true })));
+      if (frames.length % 3 === 0) frames.push(...(await pull.receiveMany({ max: 5, copy: true })).flat());
+      else if (frames.length < total) frames.push(...((await messages.next()).value ?? []));
+    }
+    await sending;
+    for (const [i, frame] of frames.entries()) {
+      expect(frame.equals(Buffer.alloc(sizes[i % 4] as number, i % 251)), String(i)).toBe(true);
+      expect(frame.buffer.byteLength).toBeLessThanOrEqual(Math.max(4_096, 2 * frame.length));
+    }
+    expect(await failure(pull.receive({ copy: 1 as unknown as boolean }))).toMatchObject({ code: "EINVAL" });
+  });
+});
