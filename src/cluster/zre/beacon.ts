@@ -53,6 +53,12 @@ export function beaconNetwork(
   return { address: found.address, broadcast, includes };
 }
 
+/** Waits until all have ended, so that what one of them opened can be closed. @throws the error of the first of them that failed */
+export async function allOrFirstError(promises: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises))
+    if (result.status === "rejected") throw result.reason;
+}
+
 /** A beacon, and the address it came from. */
 export type OnBeacon = (bytes: Buffer, address: string) => void;
 
@@ -74,16 +80,23 @@ export class BeaconSockets {
 
   /** @throws TransportError `EADDRINUSE` where another program does not share the port, and the system's other codes */
   async open(): Promise<void> {
-    this.#listener = await bindUdp({ port: this.#port }, true);
+    const hears = bindUdp({ port: this.#port }, true).then((socket) => {
+      this.#listener = socket;
+    });
+    const sends = bindUdp({ address: this.#network.address, port: 0, exclusive: true }, false).then(
+      (socket) => {
+        this.#sender = socket;
+        socket.setBroadcast(true);
+      },
+    );
     try {
-      this.#sender = await bindUdp({ address: this.#network.address, port: 0, exclusive: true }, false);
-      this.#sender.setBroadcast(true);
+      await allOrFirstError([hears, sends]);
     } catch (error) {
       await this.close();
       throw error;
     }
-    for (const socket of [this.#listener, this.#sender]) socket.on("error", this.#socketOnError);
-    this.#listener.on("message", (bytes, { address }) => {
+    for (const socket of [this.#listener, this.#sender]) socket?.on("error", this.#socketOnError);
+    this.#listener?.on("message", (bytes, { address }) => {
       if (this.#network.includes(address)) {
         this.counters.received += 1;
         this.#onBeacon(bytes, address);

@@ -13,7 +13,7 @@ import { Dealer, Router } from "../../sockets/request-reply.js";
 import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../bounds.js";
 import { createId, isId } from "../identity.js";
 import { bindFree, parsePorts } from "../ports.js";
-import { BeaconSockets, beaconNetwork } from "./beacon.js";
+import { allOrFirstError, BeaconSockets, beaconNetwork } from "./beacon.js";
 import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk } from "./codec.js";
 import type { ZreEvent, ZrePeer } from "./events.js";
 import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
@@ -193,10 +193,11 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     );
     try {
       const range = ports === undefined ? undefined : parsePorts(ports);
-      this.#endpoint = await bindFree(0, range, (wanted) =>
+      const mailbox = bindFree(0, range, (wanted) =>
         router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
       );
-      await beacons.open();
+      await allOrFirstError([mailbox, beacons.open()]);
+      this.#endpoint = await mailbox;
       this.assertOpen();
     } catch (error) {
       await Promise.all([router.close({ linger: 0 }), beacons.close()]);
@@ -239,6 +240,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       },
     });
     this.#running = { rules, router, reader, beacons, timer };
+    // The first beacon leaves now, not in a turn to come: the others meet this node by it.
+    rules.tick(timer.now());
     timer.start({
       nextWakeUp: () => rules.nextWakeUp(),
       tick: (now) => {

@@ -101,6 +101,32 @@ describe("nodes on the plane", () => {
     expect(Object.isFrozen(atB.peer)).toBe(true);
   });
 
+  it("send their first beacon before start() resolves, not in a turn to come", async () => {
+    const sent = vi.spyOn(dgram.Socket.prototype, "send");
+    try {
+      await start();
+      expect(
+        sent.mock.calls.map(([bytes]) => (bytes as unknown as Buffer).subarray(0, 4).toString("latin1")),
+      ).toEqual(["ZRE\x01"]);
+    } finally {
+      sent.mockRestore();
+    }
+  });
+
+  it("leave nothing open where another program keeps the port of the beacons to itself", async () => {
+    const other = dgram.createSocket("udp4");
+    await new Promise<void>((resolve) => void other.bind(port, resolve));
+    const plane = new ZrePlane({ port, interface: "lo" });
+    await expect(plane.start()).rejects.toMatchObject({ code: "EADDRINUSE" });
+    expect(plane.endpoint).toBe("");
+    await plane.close();
+    await new Promise<void>((resolve) => void other.close(resolve));
+    // The port is free: neither the socket that hears nor the one that sends is left.
+    const alone = dgram.createSocket("udp4");
+    open.push({ close: () => alone.close() });
+    await new Promise<void>((resolve, reject) => void alone.once("error", reject).bind(port, resolve));
+  });
+
   it("whisper and shout, in order", async () => {
     const [a, b] = [await start({ name: "a" }), await start({ name: "b" })];
     await Promise.all([a.until("enter"), b.until("enter")]);
