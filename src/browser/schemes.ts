@@ -2,6 +2,7 @@
  * The endpoints of a page, in the place of core/schemes/schemes.ts: `ws://HOST:PORT/PATH`, `wss://…`, and `inproc://NAME` where
  * the page has it. What can be wrong with one is the same as in core/schemes/ws.ts and host-port.ts, in fewer words.
  */
+import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError } from "../core/errors.js";
 import { badEndpoint, checkLength, type EndpointUse } from "../core/schemes/scheme.js";
 
@@ -35,7 +36,7 @@ export function checkEndpoint(
     const reason = name === "inproc" ? NO_INPROC : "a page reaches peers that bind ws:// or wss://";
     throw new TransportError(
       "EPROTONOSUPPORT",
-      `Endpoint ${JSON.stringify(endpoint)}: this engine's transports are ${transports.join(", ")}; ${reason}`,
+      `Endpoint ${quoted(endpoint)}: this engine's transports are ${transports.join(", ")}; ${reason}`,
       { endpoint },
     );
   }

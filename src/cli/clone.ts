@@ -1,6 +1,7 @@
 /** shoal clone get, set, delete, watch, dump, load: reading and changing a replicated map. Its server: clone-server.ts. */
 import { setMaxListeners } from "node:events";
 import type { Command } from "commander";
+import { quoted } from "../core/arguments.js";
 import { addCloneServerCommand } from "./clone-server.js";
 import {
   addCloneClientOptions,
@@ -136,7 +137,7 @@ function get(name: string, given: Given<GetSettings>): Promise<void> {
       return;
     }
     const value = map.get(key);
-    if (value === undefined) throw new Failure(`no such key: ${JSON.stringify(name)}`);
+    if (value === undefined) throw new Failure(`no such key: ${quoted(name)}`);
     if (json) await output.print([[entryLine({ key, value }, true)]]);
     else await output.print([given.raw === true ? [value] : [value, LINE_FEED]]);
   });

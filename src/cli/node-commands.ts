@@ -5,6 +5,7 @@
 import { resolve } from "node:path";
 import type { TagChange, TagPair } from "../cluster/index.js";
 import type { CommandMember, CommandTable } from "../control/protocol.js";
+import { quoted } from "../core/arguments.js";
 import { UsageError } from "./failure.js";
 import { generateKey, KEY_ACTIONS, type KeyAction, keysText } from "./node-keys.js";
 import type { MessageLine, NodeRoute } from "./node-messages.js";
@@ -651,7 +652,7 @@ function isLine(value: unknown): boolean {
 
 function splitPair(pair: string, expected: string): [string, string] {
   const at = pair.indexOf("=");
-  if (at < 1) throw new UsageError(`${expected}; got ${JSON.stringify(pair)}`);
+  if (at < 1) throw new UsageError(`${expected}; got ${quoted(pair)}`);
   return [pair.slice(0, at), pair.slice(at + 1)];
 }
 

@@ -6,6 +6,7 @@
  */
 import { lookup } from "node:dns/promises";
 import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
+import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
 import { bytesToJson } from "./format.js";
 import { channelOf } from "./node-arguments.js";
@@ -297,9 +298,9 @@ export class NodeOperator {
     const node = this.#node;
     const member = nameOrId === undefined ? undefined : node.member(nameOrId);
     if (nameOrId !== undefined && member === undefined)
-      throw new UnroutableError(`no live member is called ${JSON.stringify(nameOrId)}`);
+      throw new UnroutableError(`no live member is called ${quoted(nameOrId)}`);
     if (member !== undefined && member.id === node.id)
-      throw new UnroutableError(`no other member is called ${JSON.stringify(nameOrId)}`);
+      throw new UnroutableError(`no other member is called ${quoted(nameOrId)}`);
     const all =
       member === undefined
         ? sorted(node.members({ self: false })).filter(({ zre }) => zre !== true)

@@ -11,6 +11,7 @@ import {
   type RefusedReason,
 } from "../cluster/index.js";
 import type { NamedFileStates } from "../config/file.js";
+import { quoted } from "../core/arguments.js";
 import { asUsage, describe, Failure, hasCode, UsageError } from "./failure.js";
 import { readKeyFile, readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
@@ -78,6 +79,8 @@ interface Start {
   readonly metrics?: string | undefined;
   readonly clients?: DiscoveryServerOptions | undefined;
   readonly sessions?: SessionsSettings | undefined;
+  /** Of a file: the source of its own addresses. */
+  readonly fixed?: ManualSource;
   /** Of a file: keeps a SIGHUP that comes before the node runs. */
   reloadsOf?(running: Running, log: Log): Reloads;
   /** Of the file, as it was read, and of the files that it names. */
@@ -94,6 +97,7 @@ export async function startNode(settings: StartSettings): Promise<void> {
     clients,
     sessions: sessionsSettings,
     reloadsOf,
+    fixed,
     text = "",
     files = {},
   }: Start = settings.config === undefined
@@ -125,7 +129,11 @@ export async function startNode(settings: StartSettings): Promise<void> {
   node.events.on("discovery:down", ({ source, error }) =>
     log.warn(`discovery by ${source} is down: ${error.message}`, { source, code: codeOf(error) }),
   );
-  node.events.on("discovery:up", ({ source }) => log.info(`discovery by ${source} is up`, { source }));
+  node.events.on("discovery:up", ({ source }) => {
+    // The list of a file, which is there to be filled by a reload, is no source while it is empty.
+    if (source !== fixed?.name || fixed.addresses.length > 0)
+      log.info(`discovery by ${source} is up`, { source });
+  });
   node.events.on("registry:down", ({ error }) =>
     log.warn(`shoal node names does not show this node: ${error.message}`, { code: codeOf(error) }),
   );
@@ -251,6 +259,7 @@ async function startOf(file: string, settings: StartSettings): Promise<Start> {
     metrics,
     clients,
     sessions,
+    fixed: source,
     text,
     files: running.files,
     reloadsOf: (started, log) =>
@@ -352,7 +361,7 @@ function advertisedOf(pairs: readonly string[]): Record<string, string[]> {
   const advertised = new Map<string, string[]>();
   for (const pair of pairs) {
     const at = pair.indexOf("=");
-    if (at < 1) throw new UsageError(`--advertise expects NAME=ENDPOINT; got ${JSON.stringify(pair)}`);
+    if (at < 1) throw new UsageError(`--advertise expects NAME=ENDPOINT; got ${quoted(pair)}`);
     const name = pair.slice(0, at);
     advertised.set(name, [...(advertised.get(name) ?? []), pair.slice(at + 1)]);
   }
@@ -363,7 +372,7 @@ function propsOf(pairs: readonly string[]): Record<string, string> {
   const props = new Map<string, string>();
   for (const pair of pairs) {
     const at = pair.indexOf("=");
-    if (at < 1) throw new UsageError(`--prop expects KEY=VALUE; got ${JSON.stringify(pair)}`);
+    if (at < 1) throw new UsageError(`--prop expects KEY=VALUE; got ${quoted(pair)}`);
     const key = pair.slice(0, at);
     if (props.has(key)) throw new UsageError(`--prop ${key} is given twice`);
     props.set(key, pair.slice(at + 1));

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { quoted } from "../core/arguments.js";
 import { builtFile } from "../core/built-file.js";
 import { suggest } from "../core/suggestions.js";
 import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
@@ -15,6 +16,9 @@ import { type Terminal, terminal, withTerminal } from "./terminal.js";
 
 /** Command names, and what adds these commands to the program. */
 type Group = readonly [names: string, add: (program: Command) => Promise<void>];
+
+/** A quoted argument in what commander says, of which the first 60 letters are enough. */
+const LONG_ARGUMENT = /'([^']{60})[^']+'/g;
 
 /** Groups of commands under the headings of the help. */
 const GROUPS: Readonly<Record<string, readonly Group[]>> = {
@@ -99,7 +103,8 @@ async function createProgram(name: string | undefined): Promise<Command> {
         const what = text
           .replace(/^error: /, "")
           .trim()
-          .replaceAll(/\s*\n\s*/g, " ");
+          .replaceAll(/\s*\n\s*/g, " ")
+          .replaceAll(LONG_ARGUMENT, "'$1…'");
         write(`${name}: ${what} (see ${name} --help)\n`);
       },
     });
@@ -124,7 +129,7 @@ function addHelpCommand(program: Command): void {
         if (inner === undefined) {
           const where = command === program ? "there is" : `${pathOf(command)} has`;
           const known = command.commands.map((each) => each.name());
-          throw new UsageError(`${where} no command ${JSON.stringify(name)}${suggest(name, known)}`);
+          throw new UsageError(`${where} no command ${quoted(name)}${suggest(name, known)}`);
         }
         command = inner;
       }

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
+import { quoted } from "../core/arguments.js";
 import { LmdbStore } from "../patterns/titanic/index.js";
 import { formatUuid, parseUuid } from "../patterns/titanic/protocol.js";
 import { describe, Failure, UsageError } from "./failure.js";
@@ -109,8 +110,7 @@ async function change(
   if (all === texts.length > 0) throw new UsageError("expected UUIDs or --all");
   const uuids = texts.map((text) => {
     const uuid = parseUuid(text);
-    if (uuid === undefined)
-      throw new UsageError(`a UUID has 32 hexadecimal digits; got ${JSON.stringify(text)}`);
+    if (uuid === undefined) throw new UsageError(`a UUID has 32 hexadecimal digits; got ${quoted(text)}`);
     return uuid;
   });
   await using(directory, async (store) => {

@@ -4,6 +4,7 @@
  *
  *   encoded: tags n 1 (length 1, tag) …   props n 1 (length 1, key, length 2, value) …   endpoints n 1 (length 1, endpoint) …
  */
+import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import {
   MAX_DETAILS,
@@ -82,7 +83,7 @@ export function tryDetails(
   let size = 3;
   for (const tag of tags) {
     const why = unfit(tag, MAX_TAG, 1);
-    if (why !== undefined) return `tag ${JSON.stringify(tag)} ${why}`;
+    if (why !== undefined) return `tag ${quoted(tag)} ${why}`;
     size += 1 + Buffer.byteLength(tag);
   }
   if (new Set(tags).size !== tags.length) return "a tag is there twice";
@@ -90,13 +91,13 @@ export function tryDetails(
   const kept = Object.create(null) as Record<string, string>;
   for (const [key, value] of entries) {
     const why = unfit(key, MAX_PROP_KEY, 1) ?? unfit(value, MAX_PROP_VALUE, 0);
-    if (why !== undefined) return `prop ${JSON.stringify(key)} ${why}`;
+    if (why !== undefined) return `prop ${quoted(key)} ${why}`;
     kept[key] = value;
     size += 3 + Buffer.byteLength(key) + Buffer.byteLength(value);
   }
   for (const endpoint of endpoints) {
     const why = unfit(endpoint, MAX_ENDPOINT, 1);
-    if (why !== undefined) return `endpoint ${JSON.stringify(endpoint)} ${why}`;
+    if (why !== undefined) return `endpoint ${quoted(endpoint)} ${why}`;
     size += 1 + Buffer.byteLength(endpoint);
   }
   if (size > MAX_DETAILS) return `tags, props and endpoints have ${size} bytes, ${MAX_DETAILS} at most`;

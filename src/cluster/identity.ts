@@ -8,6 +8,7 @@
  * A start is compared only with starts of the same id (newer life), and where two nodes have one name (who came first).
  * Clocks that jump are harmless for the first: a node that finds a later start of its own id continues from there.
  */
+import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { MAX_BUS_NAME, MAX_NAME } from "./bounds.js";
 
@@ -52,7 +53,7 @@ export function fullName(name: string, host: string): string {
   const full = name.includes("@") ? name : `${name}@${host}`;
   if (!isName(full))
     throw new InvalidArgumentError(
-      `a node's name is name@host, ${MAX_NAME} bytes at most, without blanks, quotes, commas or a second "@"; got ${JSON.stringify(full.slice(0, MAX_NAME))}`,
+      `a node's name is name@host, ${MAX_NAME} bytes at most, without blanks, quotes, commas or a second "@"; got ${quoted(full)}`,
     );
   return full;
 }
@@ -70,9 +71,7 @@ export function shortId(id: string): number {
  */
 export function busNumber(name: string): number {
   if (name === "" || Buffer.byteLength(name) > MAX_BUS_NAME)
-    throw new InvalidArgumentError(
-      `a bus has a name of 1 to ${MAX_BUS_NAME} bytes; got ${JSON.stringify(name)}`,
-    );
+    throw new InvalidArgumentError(`a bus has a name of 1 to ${MAX_BUS_NAME} bytes; got ${quoted(name)}`);
   const { createHash } = process.getBuiltinModule("node:crypto");
   return createHash("sha256").update(name).digest().readUIntBE(0, 6);
 }

@@ -1,5 +1,5 @@
 /** What a network is like: the numbers that the rules live by, in one table. Times are in ms. */
-import { checkKeys } from "../core/arguments.js";
+import { checkKeys, quoted } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 
 export interface Profile {
@@ -137,7 +137,7 @@ const RANGES: { readonly [K in keyof Profile]: readonly [number, number] } = {
 export function resolveProfile(name: ProfileName = "lan", own: Partial<Profile> = {}): Profile {
   if (!Object.hasOwn(PROFILES, name))
     throw new InvalidArgumentError(
-      `the profile must be one of ${Object.keys(PROFILES).join(", ")}; got ${JSON.stringify(name)}`,
+      `the profile must be one of ${Object.keys(PROFILES).join(", ")}; got ${quoted(name)}`,
     );
   checkKeys("profile", own, Object.keys(RANGES));
   const profile = Object.freeze({ ...PROFILES[name], ...own });

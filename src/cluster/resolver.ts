@@ -11,7 +11,7 @@
  * A regular expression may take very long on a text of somebody else's choice, so a remote's are refused; a match takes
  * at most the length of one times that of the other.
  */
-import { describe } from "../core/arguments.js";
+import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { MAX_TAG, MAX_TAGS } from "./bounds.js";
 import { type AdvertisedEndpoint, advertisedNames } from "./endpoints.js";
@@ -191,7 +191,7 @@ function testsOf(key: string, items: readonly string[], mode: MatchMode): Test[]
       const expression = new RegExp(item, "u");
       return (tag) => expression.test(tag);
     } catch (cause) {
-      throw new InvalidArgumentError(`${key}: invalid regular expression ${JSON.stringify(item)}`, { cause });
+      throw new InvalidArgumentError(`${key}: invalid regular expression ${quoted(item)}`, { cause });
     }
   });
 }

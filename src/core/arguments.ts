@@ -65,6 +65,12 @@ export function describe(value: unknown): string {
   return String(value);
 }
 
+/** A text as an error's message quotes it: a long one is cut. Other values, where a text was expected, as JSON. */
+export function quoted(text: unknown): string {
+  const shown = typeof text === "string" && text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+  return JSON.stringify(shown) ?? String(shown);
+}
+
 /** The message of what a program's function threw: anything may be thrown. Empty where it has no text. */
 export function thrownText(thrown: unknown): string {
   try {

@@ -5,7 +5,7 @@
  *
  * A name that nobody has bound refuses its channel; the socket tries again, as with a port where nobody listens.
  */
-import { describe } from "../core/arguments.js";
+import { describe, quoted } from "../core/arguments.js";
 import { InvalidArgumentError, TransportError, UnroutableError } from "../core/errors.js";
 import type {
   Transport,
@@ -98,10 +98,9 @@ export class LinkTransport implements Transport {
     const isGood = isName(name) && (use === "bind" ? site === undefined : isName(site));
     if (isGood) return;
     const form = use === "bind" ? `${this.scheme}://NAME` : `${this.scheme}://LINK/NAME`;
-    throw new InvalidArgumentError(
-      `Endpoint ${JSON.stringify(endpoint)}: expected ${form}, each name ${FORM}`,
-      { endpoint },
-    );
+    throw new InvalidArgumentError(`Endpoint ${quoted(endpoint)}: expected ${form}, each name ${FORM}`, {
+      endpoint,
+    });
   }
 
   /** For the engine: see {@link Transport}. */

@@ -3,6 +3,7 @@
  * the table, complete. Nothing further down has defaults of its own.
  */
 
+import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { hasOption, isSecret, OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
@@ -14,7 +15,7 @@ import { decodeZ85 } from "../core/z85.js";
 /** Names, expected and actual, never the value of a secret. */
 function described(name: string, value: unknown): string {
   if (isSecret(name)) return `a ${typeof value}`;
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === "string") return quoted(value);
   if (value instanceof Uint8Array) return `${value.length} bytes`;
   return value === null || typeof value !== "object" ? String(value) : "an object";
 }

@@ -370,6 +370,13 @@ describe("shoal node start --config", () => {
     ]);
   });
 
+  it("logs how its sources stand, and nothing of static addresses where the file has none", async () => {
+    const { node } = await configured(`name: a\ngroup: ${group}\ndiscovery: ["dns://localhost:9"]\n`);
+    await node.until("stderr", /discovery by dns:localhost is (?:up|down)/);
+    node.signal("SIGTERM");
+    expect(String((await node.ended).stderr)).not.toMatch(/static/);
+  });
+
   it("changes nothing where a key needs a restart, or the file has a problem, and says so; SIGHUP reads again", async () => {
     const head = `name: a\ngroup: ${group}\n`;
     const { node, path } = await configured(`${head}tags: [x]\n`);

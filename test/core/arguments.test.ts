@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { checkCallOptions, refuseExtra } from "../../src/core/arguments.js";
+import { checkCallOptions, quoted, refuseExtra } from "../../src/core/arguments.js";
 import { suggest } from "../../src/core/suggestions.js";
 
 const KNOWN = ["signal", "timeout"];
@@ -36,6 +36,17 @@ test("arguments too many are named; undefined counts as none", () => {
   expect(() => refuseExtra("bind", "an endpoint", [undefined, 5])).toThrow(
     refused("bind takes an endpoint, and nothing else; got 5, too"),
   );
+});
+
+test.each([
+  ["short", '"short"'],
+  ["x".repeat(60), `"${"x".repeat(60)}"`],
+  ["x".repeat(61), `"${"x".repeat(60)}…"`],
+  [5, "5"],
+  [undefined, "undefined"],
+  [null, "null"],
+])("a text is quoted with 60 letters at most, and other values as they are", (text, shown) => {
+  expect(quoted(text)).toBe(shown);
 });
 
 test("a word far from all known ones suggests none", () => {

@@ -3,6 +3,7 @@
  *
  *   up <--answer-- | --no answer--> away, since then
  */
+import { quoted } from "../../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../../core/schemes/schemes.js";
 import { type Sample, samplesOf } from "../../metrics/samples.js";
 import { kindOf } from "../../proxy/pairs.js";
@@ -34,12 +35,12 @@ export async function openAddress(text: string, security: SecurityOptions): Prom
   if (/^https?:\/\//.test(text)) return overHttp(text);
   if (isControl(text)) return overControl(text, security);
   throw new UsageError(
-    `address ${JSON.stringify(text)}: expected http://HOST:PORT of metrics, or ${reachableForms().join(" or ")} of a proxy's control socket`,
+    `address ${quoted(text)}: expected http://HOST:PORT of metrics, or ${reachableForms().join(" or ")} of a proxy's control socket`,
   );
 }
 
 function overHttp(text: string): Address {
-  if (!URL.canParse(text)) throw new UsageError(`address ${JSON.stringify(text)} is not a URL`);
+  if (!URL.canParse(text)) throw new UsageError(`address ${quoted(text)} is not a URL`);
   const url = new URL(text);
   if (url.pathname === "/") url.pathname = "/metrics";
   return {

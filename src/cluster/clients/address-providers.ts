@@ -7,6 +7,7 @@
 import type { IncomingMessage } from "node:http";
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../../core/errors.js";
 import { checkOptions, integer, text } from "../../patterns/kit/options.js";
 import { type HostAddress, plainIp, prefixOf } from "./addresses.js";
@@ -222,7 +223,7 @@ function lines(answer: string): string[] {
 /** @throws InvalidArgumentError `EINVAL` */
 function baseOf(endpoint: string = METADATA_ENDPOINT): string {
   if (!/^http:\/\/[^/\s]+\/?$/.test(endpoint))
-    throw new InvalidArgumentError(`Option endpoint is http://HOST[:PORT]; got ${JSON.stringify(endpoint)}`);
+    throw new InvalidArgumentError(`Option endpoint is http://HOST[:PORT]; got ${quoted(endpoint)}`);
   return endpoint.replace(/\/$/, "");
 }
 

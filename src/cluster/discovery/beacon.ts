@@ -10,6 +10,7 @@
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
@@ -137,7 +138,7 @@ export function multicastSource(options: MulticastSourceOptions = {}): Discovery
   const { group = BEACON_GROUP, ports = [GROUP_PORT], ttl, loop } = settings;
   if (!isGroup(group))
     throw new InvalidArgumentError(
-      `group of multicastSource is an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${JSON.stringify(group)}`,
+      `group of multicastSource is an address from 224.0.0.0 to 239.255.255.255, or one of ff00::/8; got ${quoted(group)}`,
     );
   if (!Array.isArray(ports) || ports.length === 0 || ports.length > MAX_GROUP_PORTS || !ports.every(isPort))
     throw new InvalidArgumentError(`ports of multicastSource are 1 to ${MAX_GROUP_PORTS} ports`);
@@ -190,7 +191,7 @@ function interfaceOf(self: DiscoverySelf, wanted: string | undefined): BeaconInt
       : all.find(({ name, address }) => name === wanted || address === wanted);
   if (found === undefined) {
     if (wanted === undefined) return undefined;
-    throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)}`);
+    throw new InvalidArgumentError(`there is no interface ${quoted(wanted)}`);
   }
   const { name } = found;
   if (isIPv4(found.address)) return { name, address: found.address };

@@ -9,6 +9,7 @@
  */
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { anything, checkOptions, choice, integer } from "../../patterns/kit/options.js";
 import { MAX_SEEDS } from "../bounds.js";
@@ -77,7 +78,7 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
   const type = settings.type ?? (port === undefined ? "SRV" : "A");
   if (typeof name !== "string" || name.length > MAX_DNS_NAME || !/^[A-Za-z0-9._-]+$/.test(name))
     throw new InvalidArgumentError(
-      `dnsSource takes a name of at most ${MAX_DNS_NAME} letters, digits, points, hyphens and underscores; got ${JSON.stringify(name)}`,
+      `dnsSource takes a name of at most ${MAX_DNS_NAME} letters, digits, points, hyphens and underscores; got ${quoted(name)}`,
     );
   if (isIP(name) !== 0)
     throw new InvalidArgumentError(`dnsSource takes a name; ${name} is an address: give it as a seed`);

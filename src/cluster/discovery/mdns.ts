@@ -11,6 +11,7 @@
  */
 import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
@@ -71,7 +72,7 @@ export function mdnsSource(options: MdnsSourceOptions = {}): DiscoverySource {
   const { service = MDNS_SERVICE, port } = settings;
   if (!/^_[a-z0-9](?:[a-z0-9-]{0,13}[a-z0-9])?\._(?:udp|tcp)$/i.test(service))
     throw new InvalidArgumentError(
-      `service of mdnsSource is a type such as "_shoal._udp"; got ${JSON.stringify(service)}`,
+      `service of mdnsSource is a type such as "_shoal._udp"; got ${quoted(service)}`,
     );
   return {
     name: `mdns:${service}`,
@@ -112,7 +113,7 @@ function interfacesOf(self: DiscoverySelf, wanted: string | undefined): HostInte
     throw new InvalidArgumentError(
       wanted === undefined
         ? "this machine has no interface with an IPv4 address"
-        : `there is no interface ${JSON.stringify(wanted)} with an IPv4 address`,
+        : `there is no interface ${quoted(wanted)} with an IPv4 address`,
     );
   return [...found.values()];
 }

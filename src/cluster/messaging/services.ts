@@ -6,7 +6,7 @@
  *
  * Nothing that arrives is ever evaluated as code: data are texts or bytes, which only the program's own hooks and handlers read.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { checkCallOptions, describe, quoted } from "../../core/arguments.js";
 import {
   ClosedError,
   InvalidArgumentError,
@@ -323,7 +323,7 @@ export class Services {
           failed.push({
             name: shown,
             service: typeof each === "string" ? undefined : each,
-            error: new UnroutableError(`no live member is called ${JSON.stringify(shown)}`),
+            error: new UnroutableError(`no live member is called ${quoted(shown)}`),
           });
         }
       }

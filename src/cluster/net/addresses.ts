@@ -6,6 +6,7 @@
  */
 import { lookup } from "node:dns";
 import { isIP, isIPv4, isIPv6, SocketAddress } from "node:net";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type HostInterface, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { MAX_ADDRESS } from "../bounds.js";
@@ -61,7 +62,7 @@ export function checkAddress(what: string, value: unknown): HostPort {
   const parts = readAddress(value);
   if (parts === undefined)
     throw new InvalidArgumentError(
-      `${what} is "host:port", or "[v6]:port", with a port from 1 to 65,535; got ${JSON.stringify(value)}`,
+      `${what} is "host:port", or "[v6]:port", with a port from 1 to 65,535; got ${quoted(value)}`,
     );
   return parts;
 }

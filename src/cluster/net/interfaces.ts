@@ -6,6 +6,7 @@
  * The system reports no changes to Node, so they are read again and again: 50 us for a few interfaces, some ms for a thousand, as on hosts
  * of containers. Reading takes a thousandth of the time at most, unless that would be less than once in LONGEST_INTERVAL.
  */
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { transportError } from "../../engine/zmtp/errors.js";
 import type { HostInterface, Platform } from "../../engine/zmtp/transport/transports.js";
@@ -51,7 +52,7 @@ export function readInterfaces(
   );
   if (wanted !== undefined && named.length === 0) {
     const names = [...new Set(all.map(({ name }) => name))].join(", ");
-    throw new InvalidArgumentError(`there is no interface ${JSON.stringify(wanted)}; there are ${names}`);
+    throw new InvalidArgumentError(`there is no interface ${quoted(wanted)}; there are ${names}`);
   }
   if (scope === "host") return [wanted === LOOPBACK6.address ? LOOPBACK6 : LOOPBACK];
   if (wanted !== undefined) return named;

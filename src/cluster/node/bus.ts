@@ -2,7 +2,7 @@
  * A bus, as programs have it: a cluster's name on a node, with members, tags and everything else of its own. The first bus of a
  * node is the node itself (node.ts); more of them share its sockets. bus-runtime.ts runs the rules behind it.
  */
-import { checkCallOptions, describe } from "../../core/arguments.js";
+import { checkCallOptions, describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { Driver } from "../../patterns/kit/driver.js";
@@ -944,7 +944,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#run((rules, now) => {
       found = rules.expect(now, id);
     });
-    if (!found) throw new UnroutableError(`no live member is called ${JSON.stringify(nameOrId)}`);
+    if (!found) throw new UnroutableError(`no live member is called ${quoted(nameOrId)}`);
   }
 
   /**
@@ -960,7 +960,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       const timeout = measureTimeout(options);
       const found = this.#find(nameOrId);
       if (found === undefined || found === this.#rules.self)
-        throw new UnroutableError(`no other member is called ${JSON.stringify(nameOrId)}`);
+        throw new UnroutableError(`no other member is called ${quoted(nameOrId)}`);
       return measureRtt(found, timeout, this.#runtime.measure);
     });
   }
@@ -1143,6 +1143,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const found = this.#find(nameOrId);
     if (found !== undefined) return found.id;
     if (isId(nameOrId)) return nameOrId;
-    throw new UnroutableError(`no member is called ${JSON.stringify(nameOrId)}`);
+    throw new UnroutableError(`no member is called ${quoted(nameOrId)}`);
   }
 }

@@ -1,4 +1,5 @@
 /** Round trips to members, and who reaches whom: asked of the rules, as promises. */
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, TimeoutError, UnroutableError } from "../../core/errors.js";
 import type { Measured } from "../membership/survey.js";
 
@@ -60,7 +61,7 @@ export function measureTimeout({ timeout = MEASURE_TIMEOUT }: MeasureOptions): n
 /** @returns ms @throws UnroutableError, TimeoutError */
 export async function measureRtt({ id, name }: Named, timeout: number, measure: Measure): Promise<number> {
   const measured = await promised(measure, id, undefined, timeout);
-  if (measured === undefined) throw new UnroutableError(`no live member is called ${JSON.stringify(name)}`);
+  if (measured === undefined) throw new UnroutableError(`no live member is called ${quoted(name)}`);
   if (measured.result !== "reached")
     throw new TimeoutError("ETIMEDOUT", `${name} did not answer within ${timeout} ms`);
   return measured.ms;

@@ -1,4 +1,5 @@
 /** Which member a name or an id means. */
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { fullName, isId } from "../identity.js";
 import type { Member } from "../membership/members.js";
@@ -23,7 +24,7 @@ export function findMember(rules: Membership, nameOrId: string, host: string): M
   const live = all.filter((member) => member.isLive && !member.yields && fits(member));
   if (live.length > 1)
     throw new InvalidArgumentError(
-      `${live.length} members are called ${JSON.stringify(nameOrId)}: give the host, too (name@host)`,
+      `${live.length} members are called ${quoted(nameOrId)}: give the host, too (name@host)`,
     );
   return live[0] ?? all.find(fits);
 }

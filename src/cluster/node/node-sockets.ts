@@ -6,6 +6,7 @@
  * What is refused is counted by its reason, and changes nothing.
  */
 
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import {
   type HostInterface,
@@ -452,7 +453,7 @@ export class NodeSockets {
       return [];
     });
     if (found[0] !== undefined) return found[0];
-    throw new InvalidArgumentError(`announce: there is no address of ${JSON.stringify(announce.host)}`, {
+    throw new InvalidArgumentError(`announce: there is no address of ${quoted(announce.host)}`, {
       cause,
     });
   }

@@ -1,4 +1,5 @@
 /** A node of a cluster: its sockets, and the first of its buses. */
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, NotSupportedError } from "../../core/errors.js";
 import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
@@ -269,7 +270,7 @@ export class ClusterNode extends ClusterBus {
       throw new InvalidArgumentError("a bus of a node with curve needs a key or a password, too");
     const bus = new BusOfNode(name, this.identity, this.sockets, settings, () => this.#buses.delete(bus));
     if ([this, ...this.#buses].some((each) => each.codec.bus === bus.codec.bus))
-      throw new InvalidStateError("EFSM", `the node has a bus ${JSON.stringify(name)} already`);
+      throw new InvalidStateError("EFSM", `the node has a bus ${quoted(name)} already`);
     if (this.#buses.size + 1 >= MAX_BUSES)
       throw new InvalidStateError("EFSM", `a node has ${MAX_BUSES} buses at most, its first one included`);
     if (this.#started) BusOfNode.begin(bus);

@@ -1,6 +1,6 @@
 /** Options of a node and of its buses: checked before anything is opened. */
 import { isIP, isIPv4 } from "node:net";
-import { describe } from "../../core/arguments.js";
+import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   anything,
@@ -451,7 +451,7 @@ export function propTexts(props: Readonly<Record<string, PropValue>>): Record<st
   for (const [key, value] of Object.entries(props)) {
     if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean")
       throw new InvalidArgumentError(
-        `prop ${JSON.stringify(key)} is a text, a number, true or false; got ${describe(value)}`,
+        `prop ${quoted(key)} is a text, a number, true or false; got ${describe(value)}`,
       );
     texts[key] = String(value);
   }

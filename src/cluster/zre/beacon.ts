@@ -6,6 +6,7 @@
  * address is 127.255.255.255; zyre itself never uses that interface.
  */
 import type { Socket } from "node:dgram";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { HostInterface } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
@@ -42,7 +43,7 @@ export function beaconNetwork(
     throw new InvalidArgumentError(
       wanted === undefined
         ? "this machine has no interface with an IPv4 address"
-        : `no interface is called ${JSON.stringify(wanted)} or has this IPv4 address`,
+        : `no interface is called ${quoted(wanted)} or has this IPv4 address`,
     );
   const mask = number(found.netmask ?? NETMASK);
   const base = (number(found.address) & mask) >>> 0;

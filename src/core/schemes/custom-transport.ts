@@ -3,6 +3,7 @@
  * uses tcp: handshakes, mechanisms, heartbeats, high-water marks and reconnecting are the same.
  */
 import type { Duplex } from "node:stream";
+import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 import type { Scheme } from "./scheme.js";
 
@@ -84,7 +85,7 @@ export function registerTransport(transport: Transport): void {
   const scheme: unknown = transport?.scheme;
   if (typeof scheme !== "string" || !NAME.test(scheme)) {
     throw new InvalidArgumentError(
-      `A transport's scheme is a lower-case letter, then up to 31 letters, digits, "+", "-" and "."; got ${JSON.stringify(scheme)}`,
+      `A transport's scheme is a lower-case letter, then up to 31 letters, digits, "+", "-" and "."; got ${quoted(scheme)}`,
     );
   }
   for (const method of ["check", "listen", "dial"] as const) {

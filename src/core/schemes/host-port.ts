@@ -6,6 +6,7 @@
  * bind:    HOST is *, an address, [v6] or an interface; PORT 0…65535 or *
  * connect: HOST is a name or address; PORT 1…65535; SOURCE; before HOST binds the source
  */
+import { quoted } from "../arguments.js";
 import { addressOf, badEndpoint, type EndpointUse, type Scheme } from "./scheme.js";
 
 export interface HostPort {
@@ -47,7 +48,7 @@ export function checkHostPort(endpoint: string, address: string, use: EndpointUs
   if (!/^\d{1,5}$/.test(port) || number > 65_535 || number < min) {
     throw badEndpoint(
       endpoint,
-      `the port is a number from ${min} to 65535${use === "bind" ? " or *" : ""}; got ${JSON.stringify(port)}`,
+      `the port is a number from ${min} to 65535${use === "bind" ? " or *" : ""}; got ${quoted(port)}`,
     );
   }
 }

@@ -4,6 +4,7 @@
  */
 import type { Server as HttpServer } from "node:http";
 import type { Server as HttpsServer } from "node:https";
+import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 import { checkEndpoint } from "./schemes.js";
 import { parseWs } from "./ws.js";
@@ -33,7 +34,7 @@ export function nameOfServer(given: unknown, transports: readonly string[]): str
   const { server, path = "/", ...rest } = given as { server?: unknown; path?: unknown };
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined)
-    throw new InvalidArgumentError(`bind takes { server, path }; got ${JSON.stringify(unknown)}, too`);
+    throw new InvalidArgumentError(`bind takes { server, path }; got ${quoted(unknown)}, too`);
   if (!isServer(server))
     throw new InvalidArgumentError("bind({ server, path }): server is a Server of node:http or node:https");
   if (typeof path !== "string" || !path.startsWith("/"))

@@ -1,4 +1,5 @@
 /** What an endpoint of a transport looks like: one file per scheme, listed in schemes.ts. The engines' transports are apart. */
+import { quoted } from "../arguments.js";
 import { InvalidArgumentError } from "../errors.js";
 
 /** What an endpoint is given for. */
@@ -23,7 +24,7 @@ export interface Scheme {
 
 /** The error for an endpoint that is not well formed. */
 export function badEndpoint(endpoint: string, what: string): InvalidArgumentError {
-  return new InvalidArgumentError(`Endpoint ${JSON.stringify(endpoint)}: ${what}`, { endpoint });
+  return new InvalidArgumentError(`Endpoint ${quoted(endpoint)}: ${what}`, { endpoint });
 }
 
 /** The part of an endpoint before `://`. */

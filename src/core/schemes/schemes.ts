@@ -10,6 +10,7 @@
  *
  * A program adds its own with `registerTransport` (custom-transport.ts).
  */
+import { quoted } from "../arguments.js";
 import { InvalidArgumentError, TransportError } from "../errors.js";
 import { customSchemes, customTransport } from "./custom-transport.js";
 import { hostPortScheme } from "./host-port.js";
@@ -105,7 +106,7 @@ export function checkEndpoint(
     const reason = Object.hasOwn(REFUSED, name) ? `; ${REFUSED[name]}` : "";
     throw new TransportError(
       "EPROTONOSUPPORT",
-      `Endpoint ${JSON.stringify(endpoint)}: this engine's transports are ${transports.join(", ")}; got ${JSON.stringify(name)}${reason}`,
+      `Endpoint ${quoted(endpoint)}: this engine's transports are ${transports.join(", ")}; got ${quoted(name)}${reason}`,
       { endpoint },
     );
   }

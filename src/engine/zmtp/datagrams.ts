@@ -11,6 +11,7 @@
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns";
 import { isIP } from "node:net";
+import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/clock.js";
 import { TransportError } from "../../core/errors.js";
 import { formatHostPort } from "../../core/schemes/host-port.js";
@@ -404,7 +405,7 @@ export function assertPlainDatagrams(endpoint: string, mechanism: string, authen
   if (mechanism === "NULL" && !authenticates) return;
   throw new TransportError(
     "ENOCOMPATPROTO",
-    `Endpoint ${JSON.stringify(endpoint)}: datagrams have no handshake, so udp takes no ${authenticates ? "authenticate hook" : mechanism}`,
+    `Endpoint ${quoted(endpoint)}: datagrams have no handshake, so udp takes no ${authenticates ? "authenticate hook" : mechanism}`,
     { endpoint },
   );
 }

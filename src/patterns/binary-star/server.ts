@@ -9,7 +9,7 @@
  * the request; else it is dropped and counted, since the other server does not
  * know what it contains.
  */
-import { refuseExtra } from "../../core/arguments.js";
+import { quoted, refuseExtra } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
@@ -191,7 +191,7 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
     checkEndpoint("endpoint", endpoint, "bind");
     if (side === "state") return this.star.bind(endpoint);
     if (side !== "clients")
-      throw new InvalidArgumentError(`A side is "clients" or "state"; got ${JSON.stringify(side)}`);
+      throw new InvalidArgumentError(`A side is "clients" or "state"; got ${quoted(side)}`);
     const resolved = await this.#router.bind(endpoint);
     this.#clients.push(resolved);
     return resolved;

@@ -9,7 +9,7 @@
  *
  * Over ipc and inproc they are NAME, NAME-1 … NAME-4.
  */
-import { describe } from "../../core/arguments.js";
+import { describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 const MAX_PORT = 65_535;
@@ -31,7 +31,7 @@ export function endpointAt(base: string, offset: number): string {
   const [, host = "", text = ""] = /^(.*):([0-9]+)$/.exec(base) ?? [];
   const port = Number(text);
   if (host === "" || port < 1 || port + 4 > MAX_PORT) {
-    const message = `Endpoint ${JSON.stringify(base)}: a clone's port is a number from 1 to ${MAX_PORT - 4}`;
+    const message = `Endpoint ${quoted(base)}: a clone's port is a number from 1 to ${MAX_PORT - 4}`;
     throw new InvalidArgumentError(message, { endpoint: base });
   }
   return `${host}:${port + offset}`;

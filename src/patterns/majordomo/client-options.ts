@@ -1,5 +1,6 @@
 /** What a client's user sets and sees: its options and those of its calls, its events and its statistics. */
 
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
@@ -171,7 +172,7 @@ export function dialectOf(protocol: string): Dialect | undefined {
     case "0.2":
       return Dialect.Mdp02;
     default:
-      throw new InvalidArgumentError(`protocol is "auto", "0.1" or "0.2"; got ${JSON.stringify(protocol)}`);
+      throw new InvalidArgumentError(`protocol is "auto", "0.1" or "0.2"; got ${quoted(protocol)}`);
   }
 }
 

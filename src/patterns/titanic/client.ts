@@ -1,5 +1,6 @@
 /** A client of Titanic: its services, asked over a Majordomo client. */
 
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
@@ -136,7 +137,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
     checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
     const { uuid = this.newUuid(), ttl, ...call } = options;
     if (parseUuid(uuid) === undefined)
-      throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${JSON.stringify(uuid)}`);
+      throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${quoted(uuid)}`);
     if (ttl !== undefined) checkCount("ttl", ttl, 1);
     const frames = [service, ...(Array.isArray(body) ? body : [body])];
     if (!(await this.#knowsStore(call))) {

@@ -11,6 +11,7 @@
  */
 
 import { isUtf8 } from "node:buffer";
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import type { DealerOptions } from "../../sockets/request-reply.js";
@@ -457,7 +458,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
 function uuidOf(text: string): Buffer {
   const uuid = parseUuid(text);
   if (uuid !== undefined) return uuid;
-  throw new InvalidArgumentError(`A UUID is 32 hexadecimal digits; got ${JSON.stringify(text)}`);
+  throw new InvalidArgumentError(`A UUID is 32 hexadecimal digits; got ${quoted(text)}`);
 }
 
 /** A Titanic that closes its store with itself. */

@@ -8,6 +8,7 @@
  *       public-key = "40 characters of Z85"
  *       secret-key = "40 characters of Z85"      in the secret file only
  */
+import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { decodeZ85 } from "../../core/z85.js";
 import { curvePublicKey } from "./curve-keys.js";
@@ -90,7 +91,7 @@ export function formatCertificate(certificate: Certificate, secret: boolean): st
   ];
   for (const [name, value] of Object.entries(certificate.metadata)) {
     if (!/^[A-Za-z0-9_.$@+/-]+$/.test(name) || /["\r\n]/.test(value)) {
-      throw new InvalidArgumentError(`Certificate metadata ${JSON.stringify(name)} cannot be written`);
+      throw new InvalidArgumentError(`Certificate metadata ${quoted(name)} cannot be written`);
     }
     lines.push(`    ${name} = "${value}"`);
   }

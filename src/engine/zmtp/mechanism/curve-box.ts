@@ -11,6 +11,7 @@
  * Node.js can `require` from 20.19 and 22.12 on.
  */
 
+import { quoted } from "../../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { requireHere } from "../../../core/require-here.js";
 import { nobleBoxOf } from "./noble-box.js";
@@ -99,7 +100,7 @@ export function chooseCurveBox(choice: string | undefined, sodium = sodiumBox, n
         return insist("@noble/ciphers", noble);
       }
     default:
-      throw new InvalidArgumentError(`SHOAL_CURVE must be sodium or noble; got ${JSON.stringify(choice)}`);
+      throw new InvalidArgumentError(`SHOAL_CURVE must be sodium or noble; got ${quoted(choice)}`);
   }
 }
 

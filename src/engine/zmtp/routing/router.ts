@@ -11,6 +11,7 @@
  * `handover` it takes the name over, and the first is closed. (libzmq keeps the
  * second connected but deaf, even when the first leaves.)
  */
+import { quoted } from "../../../core/arguments.js";
 import { allocate, keyOf } from "../../../core/memory.js";
 import { randomStart } from "../../../core/random.js";
 import {
@@ -59,7 +60,7 @@ export class RouterRouting extends Routing implements PeerQueues {
     return {
       kind: "other",
       code: "ERR_HANDSHAKE",
-      message: `another peer has the routing id ${JSON.stringify(identity.toString())}; the option handover would give it over`,
+      message: `another peer has the routing id ${quoted(identity.toString())}; the option handover would give it over`,
     };
   }
 

@@ -1,6 +1,7 @@
 /** The local address of a host, as a tcp endpoint names it. */
 import { isIP } from "node:net";
 import { networkInterfaces } from "node:os";
+import { quoted } from "../../../core/arguments.js";
 import { TransportError } from "../../../core/errors.js";
 
 /**
@@ -15,13 +16,9 @@ export function bindAddress(host: string, ipv6: boolean, endpoint: string): stri
   const addresses = networkInterfaces()[host];
   const wanted = addresses?.find(({ family }) => family === (ipv6 ? "IPv6" : "IPv4")) ?? addresses?.[0];
   if (wanted === undefined) {
-    throw new TransportError(
-      "ENODEV",
-      `Cannot bind ${endpoint}: there is no interface ${JSON.stringify(host)}`,
-      {
-        endpoint,
-      },
-    );
+    throw new TransportError("ENODEV", `Cannot bind ${endpoint}: there is no interface ${quoted(host)}`, {
+      endpoint,
+    });
   }
   return wanted.address;
 }
