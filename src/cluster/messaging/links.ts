@@ -194,6 +194,8 @@ export class NodeLinks implements MessageLinks {
       onUnreachable: ({ id }) => effects.ping(id),
       flushSoon: this.#flushSoon,
       onAcked: this.#onAcked,
+      takeAck: (of) => this.#receiving.get(of)?.takeAck(),
+      onDown: (of) => this.#receiving.get(of)?.acknowledgeAgain(),
     };
     this.#receivingEffects = {
       onItem: this.#onItem,
@@ -579,6 +581,7 @@ export class NodeLinks implements MessageLinks {
   /** What the connections that came need of the links. */
   readonly #callers: CallerEffects = {
     onHello: (caller, hello) => this.#onHello(caller, hello),
+    onAck: (from, frame) => this.#sending.get(from)?.onPeerAck(frame),
     refuse: (reason) => this.#refuse(reason),
     forget: (caller) => this.#hellos.delete(caller),
   };
@@ -636,6 +639,7 @@ export class NodeLinks implements MessageLinks {
         window: LINK_WINDOW,
         maxItem: this.#maxItem,
         aliases: MAX_TOPIC_ALIASES,
+        acks: 1,
       }),
     ]);
     window.acked = window.delivered;
@@ -651,6 +655,8 @@ type HelloResult = Receiving | LinkRefusal | undefined;
 
 interface CallerEffects {
   onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult>;
+  /** A peer acknowledges items of this node's. @returns why it is refused */
+  onAck(from: string, frame: Buffer): LinkRefusal | undefined;
   refuse(reason: LinkRefusal): void;
   forget(caller: Caller): void;
 }
@@ -694,6 +700,11 @@ class Caller implements ConnectionEvents {
       }
       const fault = receiving.onData(frames);
       if (fault !== undefined) this.refuse(fault);
+      return;
+    }
+    if (type === LinkFrame.ACK && this.#receiving?.connection === this.connection && frames.length === 1) {
+      const refused = this.#effects.onAck(this.#receiving.id, head);
+      if (refused !== undefined) this.refuse(refused);
       return;
     }
     const hello = type === LinkFrame.HELLO && frames.length === 1 ? decodeHello(head) : undefined;

@@ -5,7 +5,7 @@
  *                                   │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement is a system call here and one at the peer, as dear as a message, and only makes room. So it waits until
- * enough has come, which the sender's marks decide, and else for 20 ms.
+ * enough has come, which the sender's marks decide, or this node sends the peer something, with which it goes in one write, and else for 20 ms.
  *
  * It outlives its connections: a peer that comes back goes on where it was.
  */
@@ -56,6 +56,8 @@ export class Receiving implements IncomingLink {
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
+  /** The last acknowledgement went by the other way. */
+  #isElsewhere = false;
   /** Items and bytes that are acknowledged at the end of the turn. */
   #ackItems = 1;
   #ackBytes = 0;
@@ -110,12 +112,31 @@ export class Receiving implements IncomingLink {
     return this.#deliver(frames, skip, bytes);
   }
 
+  /** The same for another way: in front of what this node sends the peer. @returns `undefined`: there is nothing to acknowledge */
+  takeAck(): Buffer | undefined {
+    const { window } = this;
+    if (this.connection === undefined || window.acked === window.delivered) return undefined;
+    window.acked = window.delivered;
+    this.#unackedBytes = 0;
+    this.#isElsewhere = true;
+    return encodeAck(window.session, window.delivered);
+  }
+
+  /** The other way has ended: the last acknowledgement may be lost with it. */
+  acknowledgeAgain(): void {
+    if (!this.#isElsewhere) return;
+    this.#isElsewhere = false;
+    this.window.acked = -1;
+    if (!this.isDueLater) this.#effects.acknowledgeLater(this);
+  }
+
   /** Acknowledges what was delivered, if that is more than before. */
   acknowledge(): void {
     const { window, connection } = this;
     if (connection === undefined || window.acked === window.delivered) return;
     window.acked = window.delivered;
     this.#unackedBytes = 0;
+    this.#isElsewhere = false;
     connection.send([encodeAck(window.session, window.delivered)]);
   }
 

@@ -74,6 +74,10 @@ export interface SendingEffects {
   flushSoon(sending: Sending): void;
   /** The peer acknowledged items. */
   onAcked(sending: Sending): void;
+  /** What a peer's own items are acknowledged with; `undefined`: they are. */
+  takeAck(id: string): Buffer | undefined;
+  /** The connection by which such acknowledgements went has ended. */
+  onDown(id: string): void;
 }
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
@@ -133,6 +137,8 @@ export class Sending {
   readonly #reported = new Map<string, string>();
   #life = "";
   #granted = 0;
+  /** Whether the peer takes acknowledgements in front of what is sent. */
+  #takesAcks = false;
   #isSessionUp = false;
   /** Connections in a row over which nothing was acknowledged. */
   #uselessInRow = 0;
@@ -186,9 +192,15 @@ export class Sending {
     this.#offered = 0;
     const connection = current.connection as MessageConnection;
     const isCopied = connection.copiesSent === true;
+    let takesAcks = this.#takesAcks;
     for (;;) {
       const message = this.window.take(this.#granted, isCopied);
       if (message === undefined) return;
+      if (takesAcks) {
+        takesAcks = false;
+        const ack = this.#effects.takeAck(this.id);
+        if (ack !== undefined) connection.send([ack]);
+      }
       connection.send(message);
       // It may have ended with that.
       if (this.#current !== current) return;
@@ -250,6 +262,7 @@ export class Sending {
   }
 
   #drop(attempt: Attempt): void {
+    if (attempt === this.#current) this.#effects.onDown(this.id);
     attempt.timer?.clear();
     attempt.hasEnded = true;
     attempt.connection?.close(0);
@@ -467,15 +480,27 @@ export class Sending {
   #onAck(attempt: Attempt, frame: Buffer): void {
     const ack = decodeAck(frame);
     if (ack === undefined) this.#failed(attempt, "malformed");
-    else if (ack.session === this.window.session) {
-      if (!this.window.ack(ack.delivered)) this.#failed(attempt, "sequence");
-      else {
-        this.#usedAt = performance.now();
-        if (this.window.hasUnsent) this.flush();
-        if (this.#waiters.length > 0) this.#settleRoom(false);
-        this.#effects.onAcked(this);
-      }
-    }
+    else if (ack.session === this.window.session && !this.#acknowledged(ack.delivered))
+      this.#failed(attempt, "sequence");
+  }
+
+  /** The peer acknowledges over a connection that it dialled. @returns why that is refused */
+  onPeerAck(frame: Buffer): "malformed" | "sequence" | undefined {
+    const ack = decodeAck(frame);
+    if (ack === undefined) return "malformed";
+    // Without a connection, the next greeting has it.
+    if (this.#current === undefined || ack.session !== this.window.session) return undefined;
+    return this.#acknowledged(ack.delivered) ? undefined : "sequence";
+  }
+
+  /** @returns whether so much was sent */
+  #acknowledged(delivered: number): boolean {
+    if (!this.window.ack(delivered)) return false;
+    this.#usedAt = performance.now();
+    if (this.window.hasUnsent) this.flush();
+    if (this.#waiters.length > 0) this.#settleRoom(false);
+    this.#effects.onAcked(this);
+    return true;
   }
 
   #onWelcome(attempt: Attempt, welcome: Welcome | undefined): void {
@@ -504,6 +529,7 @@ export class Sending {
     }
     this.#granted = welcome.window;
     this.#aliases.limit = Math.min(welcome.aliases, MAX_TOPIC_ALIASES);
+    this.#takesAcks = welcome.acks > 0;
     this.maxItem = Math.min(this.maxItem, welcome.maxItem);
     attempt.deliveredBefore = deliveredBefore;
     this.#take(attempt);

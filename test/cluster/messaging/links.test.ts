@@ -7,13 +7,18 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
-import type { MessageProtocol, ProtocolListener } from "../../../src/cluster/messaging/protocol.js";
+import type {
+  MessageConnection,
+  MessageProtocol,
+  ProtocolListener,
+} from "../../../src/cluster/messaging/protocol.js";
 import { BusSecurity, IdentitySecurity } from "../../../src/cluster/messaging/security.js";
 import { streamProtocol } from "../../../src/cluster/messaging/stream-protocol.js";
 import {
   decodeAck,
   decodeRefused,
   decodeWelcome,
+  encodeAck,
   encodeHello,
   type Hello,
   LinkFrame,
@@ -172,6 +177,85 @@ describe("acknowledgements", () => {
     vi.useRealTimers();
     await a.links.close(5_000);
     expect(a.links.stats().former).toMatchObject({ delivered: 2, lost: 0, resent: 0 });
+  });
+
+  /** TCP whose dialled connections count the acknowledgements that come, and lose what goes while they are deaf. */
+  class Counting extends BreakableProtocol {
+    acks = 0;
+    isDeaf = false;
+    last: MessageConnection | undefined;
+
+    constructor() {
+      super(tcpProtocol());
+    }
+
+    override dial(...[advert, target, host, events]: Parameters<MessageProtocol["dial"]>): MessageConnection {
+      const connection = super.dial(advert, target, host, {
+        ...events,
+        onOpen: () => events.onOpen(),
+        onClose: (reason) => events.onClose(reason),
+        onMessage: (frames) => {
+          if (frames[0]?.[0] === LinkFrame.ACK) this.acks += 1;
+          events.onMessage(frames);
+        },
+      });
+      const send = connection.send.bind(connection);
+      connection.send = (frames) => {
+        if (!this.isDeaf) send(frames);
+      };
+      this.last = connection;
+      return connection;
+    }
+  }
+
+  /** Two nodes of which one answers each item of the other. */
+  async function asking(): Promise<{ a: LinksNode; b: LinksNode; of: [Counting, Counting] }> {
+    const of: [Counting, Counting] = [new Counting(), new Counting()];
+    const a = await world.node("a", { protocols: [of[0]] });
+    const b = await world.node("b", { protocols: [of[1]] });
+    b.handler = ({ text }) => void b.send(a, text);
+    sendAll(a, b, 1);
+    await a.until(() => a.items.length === 1);
+    return { a, b, of };
+  }
+
+  test("go with the items of who acknowledges, where it has some", async () => {
+    const { a, b, of } = await asking();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const before = [of[0].acks, of[1].acks];
+    for (let i = 1; i <= 20; i++) {
+      sendAll(a, b, 1, i);
+      await a.until(() => a.items.length === i + 1);
+      expect([a.to(b).waiting, b.to(a).waiting]).toEqual([0, 1]);
+    }
+    expect([of[0].acks, of[1].acks]).toEqual(before);
+  });
+
+  test("are given again when the connection ended with which they went", async () => {
+    const { a, b, of } = await asking();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    of[1].isDeaf = true;
+    sendAll(a, b, 1, 1);
+    await b.until(() => b.items.length === 2);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([a.items.length, a.to(b).waiting]).toEqual([1, 1]);
+    of[1].isDeaf = false;
+    of[1].cut();
+    await a.until(() => a.items.length === 2);
+    expect(a.to(b).waiting).toBe(0);
+  });
+
+  test("of what was not sent, and those that are malformed, end the connection", async () => {
+    for (const [frame, reason] of [
+      [encodeAck(0, 2), "sequence"],
+      [Buffer.from([LinkFrame.ACK, 0]), "malformed"],
+    ] as const) {
+      const { a, b, of } = await asking();
+      of[1].last?.send([encodeAck(7, 100)]); // Of another session: nothing.
+      of[1].last?.send([frame]);
+      await b.until(() => b.failures.length > 0);
+      expect([b.failures[0]?.[2], a.links.stats().refused]).toEqual([`refused: ${reason}`, { [reason]: 1 }]);
+    }
   });
 });
 

@@ -41,6 +41,7 @@ const WELCOME = {
   window: 4_194_304,
   maxItem: 1_048_576,
   aliases: 1_024,
+  acks: 1,
 };
 
 function batch(): Buffer {
@@ -91,8 +92,9 @@ test("the frames are those of the specification", () => {
   // As versions that do not say what they keep send it.
   expect(decodeHello(hello.subarray(0, -7))).toEqual({ ...HELLO, maxWaiting: 0, maxWaitingBytes: 0 });
   expect(decodeWelcome(welcome)).toEqual(WELCOME);
-  // As versions without topic aliases send it.
-  expect(decodeWelcome(welcome.subarray(0, -2))).toEqual({ ...WELCOME, aliases: 0 });
+  // As versions that take ACKs from the receiver alone send it, and those without topic aliases.
+  expect(decodeWelcome(welcome.subarray(0, -1))).toEqual({ ...WELCOME, acks: 0 });
+  expect(decodeWelcome(welcome.subarray(0, -3))).toEqual({ ...WELCOME, acks: 0, aliases: 0 });
   expect([sequenceOf(items), countOf(items), sequenceOf(item), countOf(item)]).toEqual([0, 2, 1, 1]);
   const reader = new BatchReader(items);
   expect([reader.next(), reader.item().toString(), reader.kind]).toEqual([true, "one", 2]);
