@@ -85,6 +85,8 @@ export class Query implements AsyncIterable<QueryResponse> {
   #unreadBytes = 0;
   #ended: QueryEnd | undefined;
   #isRead = false;
+  /** The reader wants all at the end: it is not woken for each. */
+  #isCollected = false;
   #wake: (() => void) | undefined;
 
   /** @internal */
@@ -130,17 +132,12 @@ export class Query implements AsyncIterable<QueryResponse> {
     const replies: QueryReply[] = [];
     const failed: QueryFailure[] = [];
     this.#beginRead();
-    for (;;) {
-      const unread = this.#unread;
-      this.#unread = [];
-      // The bytes stay counted: what is collected is kept as well.
-      for (const response of unread)
-        if (response.error === undefined) replies.push(response);
-        else failed.push(response);
-      if (this.#unread.length > 0) continue;
-      if (this.#ended !== undefined) return { replies, failed, missing: this.missing };
-      await this.#changed();
-    }
+    this.#isCollected = true;
+    while (this.#ended === undefined) await this.#changed();
+    for (const response of this.#unread.splice(0))
+      if (response.error === undefined) replies.push(response);
+      else failed.push(response);
+    return { replies, failed, missing: this.missing };
   }
 
   /** @throws InvalidStateError `EFSM` for a query that is read already */
@@ -177,7 +174,7 @@ export class Query implements AsyncIterable<QueryResponse> {
       this.#unreadBytes += size;
     }
     if (this.#waiting.size === 0) this.end("done");
-    else this.#wake?.();
+    else if (!this.#isCollected) this.#wake?.();
     return true;
   }
 

@@ -18,6 +18,11 @@ const ANSWERS = "$answer";
 /** How this node sends to itself. */
 export const SELF = "self";
 
+/** Under which messages on a channel are counted. */
+export function prefixOfChannel(channel: ClusterChannel): string {
+  return `$channel/${channel}`;
+}
+
 /** Messages that each service was sent and has vetoed none of: it cannot report more vetoes than that. */
 class Credits {
   readonly #credits = new Map<string, number>();
@@ -62,6 +67,7 @@ export class ServiceContext {
   };
   readonly refused: Record<string, number> = {};
   closed = false;
+  #selfId: string | undefined = undefined;
 
   constructor(effects: ServicesEffects, options: ServicesOptions) {
     this.effects = effects;
@@ -95,9 +101,15 @@ export class ServiceContext {
     }
   }
 
-  /** @returns why the link did not take it @throws what the link throws for an item that is too large */
-  sendItem({ id, name }: Service, item: Uint8Array, channel: ClusterChannel): ShoalError | undefined {
-    const result = this.closed ? "unreachable" : this.effects.send(id, item, `$channel/${channel}`);
+  /** This node's, which never changes. */
+  get selfId(): string {
+    this.#selfId ??= this.effects.self().id;
+    return this.#selfId;
+  }
+
+  /** @param prefix of its channel @returns why the link did not take it @throws what the link throws for an item that is too large */
+  sendItem({ id, name }: Service, item: Uint8Array, prefix: string): ShoalError | undefined {
+    const result = this.closed ? "unreachable" : this.effects.send(id, item, prefix);
     switch (result) {
       case "sent":
         return undefined;

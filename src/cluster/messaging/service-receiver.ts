@@ -23,8 +23,9 @@ import {
   TRANSMITTING,
   VetoError,
 } from "./hooks.js";
+import type { QueueResult } from "./node-queues.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
-import { SELF, type ServiceContext } from "./service-context.js";
+import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
 import type {
   HandlerOptions,
   ServiceCodec,
@@ -51,6 +52,9 @@ const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receiv
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "query"];
 const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
+
+/** An answer before the hooks of sending. */
+type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
 
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
@@ -239,6 +243,8 @@ export class ServiceReceiver {
     const about: HookAbout = { kind: "query", services: [service], protocol };
     const { channel, id } = item;
     const ruid = item.ruid === "" ? String(id) : item.ruid;
+    if (this.#context.hooks.size === 0)
+      return this.#answerQuery({ service, protocol, data: owned(item.data), channel, ruid }, id);
     return this.#pass(
       QUERY_STAGES,
       { data: owned(item.data), channel, ruid },
@@ -264,6 +270,10 @@ export class ServiceReceiver {
         : "handler-failed";
       const text = typeof item.data === "string" ? item.data.slice(0, MAX_FAILURE_TEXT) : "";
       query.respond({ service, error: new QueryError(reason, service.name, text) });
+      return undefined;
+    }
+    if (this.#context.hooks.size === 0) {
+      query.respond({ service, data: owned(item.data) });
       return undefined;
     }
     const respond = (response: QueryResponse): void => {
@@ -378,7 +388,7 @@ export class ServiceReceiver {
   }
 
   #answerQuery(query: ServiceQuery, id: number): void {
-    const { service, channel, protocol } = query;
+    const { service, channel } = query;
     const handler =
       this.#queryHandlers.find(({ channels }) => channels?.has(channel) === true) ??
       this.#queryHandlers.find(({ channels }) => channels === undefined);
@@ -394,43 +404,82 @@ export class ServiceReceiver {
     this.#context.counts.received += 1;
     const size = sizeOf(query.data);
     this.#begin(size);
-    const answered = async (): Promise<void> => {
-      let data: string | Buffer;
-      try {
-        const result = handler.call(query);
-        const answer = isThenable(result) ? await settled(result, handler.timeout) : result;
-        data = checkData("an answer", answer ?? "");
-      } catch (error) {
-        this.#context.effects.report({ type: "handler:failed", member: service, error });
-        return this.#sendFailure(service, channel, id, "handler-failed", thrownText(error));
-      }
-      await this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
-    };
-    void answered().finally(() => this.#end(size));
+    const end = (): void => this.#end(size);
+    let result: ReturnType<ServiceQueryHandler>;
+    try {
+      result = handler.call(query);
+    } catch (error) {
+      this.#failedToAnswer(query, id, error);
+      end();
+      return;
+    }
+    // Without a promise where the handler and the hooks give none: most do not.
+    const sent = isThenable(result)
+      ? settled(result, handler.timeout).then(
+          (answer) => this.#answered(query, id, answer),
+          (error: unknown) => this.#failedToAnswer(query, id, error),
+        )
+      : this.#answered(query, id, result);
+    if (sent === undefined) end();
+    else void sent.finally(end);
   }
 
-  /** Sends an answer through the hooks of sending. It never rejects. */
-  async #reply(
-    service: Service,
-    protocol: string,
-    reply: HookPayload & { readonly op: ServiceOp; readonly id: number },
-  ): Promise<void> {
-    const { op, id, channel } = reply;
+  #failedToAnswer({ service, channel }: ServiceQuery, id: number, error: unknown): void {
+    this.#context.effects.report({ type: "handler:failed", member: service, error });
+    this.#sendFailure(service, channel, id, "handler-failed", thrownText(error));
+  }
+
+  #answered(query: ServiceQuery, id: number, answer: string | Uint8Array | undefined): void | Promise<void> {
+    const { service, protocol, channel } = query;
+    let data: string | Buffer;
+    try {
+      data = checkData("an answer", answer ?? "");
+    } catch (error) {
+      return this.#failedToAnswer(query, id, error);
+    }
+    return this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+  }
+
+  /** Sends an answer through the hooks of sending. It neither throws nor rejects. */
+  #reply(service: Service, protocol: string, reply: Reply): void | Promise<void> {
+    let passed: ReturnType<Hooks["pass"]>;
     try {
       const about: HookAbout = { kind: "reply", services: [service], protocol };
-      const passed = await this.#context.hooks.pass(REPLY_STAGES, reply, about);
-      // A hook cannot answer a reply.
-      if (this.#context.closed) return;
-      const { data, ruid } = passed as HookPayload;
-      const item = encodeService({ op, id, channel, ruid, data });
-      if (op === ServiceOp.REPLY) this.#answer(service, item, channel, id);
-      else this.#transmit(service, item, channel);
+      passed = this.#context.hooks.pass(REPLY_STAGES, reply, about);
     } catch (error) {
-      if (this.#context.closed) return;
-      if (!(error instanceof VetoError)) return this.#sendFailure(service, channel, id, "too-large", "");
-      this.#onVeto(service, error);
-      if (op === ServiceOp.REPLY) this.#sendFailure(service, channel, id, "vetoed", error.reason ?? "");
+      return this.#replyFailed(service, reply, error);
     }
+    if (!(passed instanceof Promise)) return this.#sendReply(service, reply, passed);
+    return passed.then(
+      (each) => this.#sendReply(service, reply, each),
+      (error: unknown) => this.#replyFailed(service, reply, error),
+    );
+  }
+
+  #sendReply(service: Service, reply: Reply, passed: HookPayload | HookAnswer): void {
+    if (this.#context.closed) return;
+    const { op, id, channel } = reply;
+    // A hook cannot answer a reply.
+    const { data, ruid } = passed as HookPayload;
+    let item: Buffer;
+    try {
+      item = encodeService({ op, id, channel, ruid, data });
+    } catch (error) {
+      this.#replyFailed(service, reply, error);
+      return;
+    }
+    if (op === ServiceOp.REPLY) this.#answer(service, item, channel, id);
+    else this.#transmit(service, item, channel);
+  }
+
+  #replyFailed(service: Service, { op, id, channel }: Reply, error: unknown): void {
+    if (this.#context.closed) return;
+    if (!(error instanceof VetoError)) {
+      this.#sendFailure(service, channel, id, "too-large", "");
+      return;
+    }
+    this.#onVeto(service, error);
+    if (op === ServiceOp.REPLY) this.#sendFailure(service, channel, id, "vetoed", error.reason ?? "");
   }
 
   #sendFailure(
@@ -451,28 +500,34 @@ export class ServiceReceiver {
 
   /** Sends what answers a query. It waits for room, and for a service that is lost; what is dropped is counted. @param query 0: it is a failure */
   #answer(service: Service, item: Buffer, channel: ClusterChannel, query: number): void {
-    if (service.id === this.#context.effects.self().id) {
+    if (service.id === this.#context.selfId) {
       void this.onBytes(service.id, item, SELF);
       return;
     }
-    this.#context.answers.answer(service.id, item, (result) => {
-      if (result === "too-large") {
+    const { answers } = this.#context;
+    // Mostly there is room.
+    const result = answers.send(service.id, item);
+    if (result === "sent") return;
+    const done = (left: QueueResult): void => {
+      if (left === "too-large") {
         // Larger than this node's links take, or than the other node does.
         this.#context.refuse("service:too-large");
         if (query !== 0) this.#sendFailure(service, channel, query, "too-large", "");
-      } else if (result === "unreachable") this.#context.refuse("service:reply");
-    });
+      } else if (left === "unreachable") this.#context.refuse("service:reply");
+    };
+    if (result === "too-large") done(result);
+    else answers.answer(service.id, item, done);
   }
 
   /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
   #transmit(service: Service, item: Buffer, channel: ClusterChannel): void {
-    if (service.id === this.#context.effects.self().id) {
+    if (service.id === this.#context.selfId) {
       void this.onBytes(service.id, item, SELF);
       return;
     }
     let error: ShoalError | undefined;
     try {
-      error = this.#context.sendItem(service, item, channel);
+      error = this.#context.sendItem(service, item, prefixOfChannel(channel));
     } catch (thrown) {
       error = thrown as ShoalError;
     }

@@ -36,7 +36,7 @@ import {
   type VetoError,
 } from "./hooks.js";
 import { Query } from "./query.js";
-import { SELF, ServiceContext } from "./service-context.js";
+import { prefixOfChannel, SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import type {
   HandlerOptions,
@@ -346,7 +346,7 @@ export class Services {
       for (const service of this.#context.effects.others()) add(service);
       if (self) add(this.#context.effects.self());
     }
-    if (!self) found.delete(this.#context.effects.self().id);
+    if (!self) found.delete(this.#context.selfId);
     if (found.size > MAX_TARGETS)
       throw new InvalidArgumentError(`${call} goes to ${MAX_TARGETS} services at most; got ${found.size}`);
     return { services: [...found.values()], failed };
@@ -451,9 +451,12 @@ export class Services {
     each: Recipients,
     id: number,
   ): Promise<void> {
-    const { effects } = this.#context;
-    const self = effects.self().id;
-    const unknown = services.flatMap(({ id }) => effects.whenKnown?.(id) ?? []);
+    const { effects, selfId: self } = this.#context;
+    const unknown: Promise<void>[] = [];
+    for (const service of services) {
+      const known = effects.whenKnown?.(service.id);
+      if (known !== undefined) unknown.push(known);
+    }
     if (unknown.length > 0) await Promise.all(unknown);
     const groups = new Map<string, Service[]>();
     for (const service of services) {
@@ -462,6 +465,7 @@ export class Services {
       if (group === undefined) groups.set(protocol, [service]);
       else group.push(service);
     }
+    const prefix = prefixOfChannel(payload.channel);
     for (const [protocol, group] of groups) {
       const item = await this.#itemFor(protocol, group, payload, each, id);
       if (item === undefined) continue;
@@ -471,7 +475,7 @@ export class Services {
           void this.#receiver.onBytes(service.id, item, SELF);
           continue;
         }
-        const error = this.#context.sendItem(service, item, payload.channel);
+        const error = this.#context.sendItem(service, item, prefix);
         if (error === undefined) each.sent(service, "links");
         else each.failed(service, error);
       }
@@ -511,7 +515,7 @@ export class Services {
     group: GroupSends | undefined,
   ): "udp" | "link" | "either" | UnroutableError {
     const { effects } = this.#context;
-    if (id === effects.self().id) return "link";
+    if (id === this.#context.selfId) return "link";
     const protocol = effects.protocolOf(id);
     const byLink = mayLink(protocol, protocols);
     const byDatagram =

@@ -96,11 +96,7 @@ export class BusServices {
 
   /** The details of a newcomer come a packet after it. */
   #whenKnown(id: string): Promise<void> | undefined {
-    const isKnown = (): boolean => {
-      const member = this.#runtime.membership?.get(id);
-      return member?.isLive !== true || member.hasDetails;
-    };
-    if (isKnown()) return undefined;
+    if (this.#isKnown(id)) return undefined;
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
@@ -109,9 +105,14 @@ export class BusServices {
       };
       const timer = setTimeout(done, DETAILS_TIMEOUT);
       const unwatch = this.#watch(() => {
-        if (isKnown()) done();
+        if (this.#isKnown(id)) done();
       });
     });
+  }
+
+  #isKnown(id: string): boolean {
+    const member = this.#runtime.membership?.get(id);
+    return member?.isLive !== true || member.hasDetails;
   }
 
   #find(nameOrId: string): Service | undefined {
