@@ -88,6 +88,7 @@ export const clusterQuery: Scenario = {
     { name: "p99", title: "p99", unit: "ms" },
     { name: "slowestMilliseconds", title: "slowest alone", unit: "ms" },
     { name: "floorMilliseconds", title: "the same over bare sockets", unit: "ms" },
+    { name: "floorSlowestMilliseconds", title: "the slowest of these alone", unit: "ms" },
   ],
   growth: "nodes",
 };

@@ -148,13 +148,24 @@ class Floor {
   }
 
   /** @returns ms until all have answered */
-  async ask(): Promise<number> {
+  ask(): Promise<number> {
+    return this.#ask(this.#sockets);
+  }
+
+  /** @returns ms of the slowest of them, each asked alone */
+  async slowest(): Promise<number> {
+    let slowest = 0;
+    for (const socket of this.#sockets) slowest = Math.max(slowest, await this.#ask([socket]));
+    return slowest;
+  }
+
+  async #ask(sockets: readonly Socket[]): Promise<number> {
     const from = performance.now();
-    this.#left = this.#sockets.length;
+    this.#left = sockets.length;
     const all = new Promise<void>((resolve) => {
       this.#answered = resolve;
     });
-    for (const socket of this.#sockets) socket.write(this.#question);
+    for (const socket of sockets) socket.write(this.#question);
     await all;
     return performance.now() - from;
   }
@@ -204,12 +215,13 @@ const asker: Role = async (side) => {
   const floors: number[] = [];
   for (let k = 0; k < side.warmup + side.count; k++) floors.push(await floor.ask());
   const floorMilliseconds = floors.slice(side.warmup).sort((a, b) => a - b)[side.count >> 1] ?? Number.NaN;
+  const floorSlowestMilliseconds = await floor.slowest();
   floor.close();
   await side.done({
     messages: side.count * expected,
     bytes: 0,
     latency: latencies.table,
-    extra: { slowestMilliseconds, floorMilliseconds },
+    extra: { slowestMilliseconds, floorMilliseconds, floorSlowestMilliseconds },
   });
   await node.leave();
 };
