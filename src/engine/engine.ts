@@ -292,8 +292,10 @@ export interface EngineCapabilities {
   readonly disconnectReasons: boolean;
   /** A PUB that drops for a full peer counts and reports it. */
   readonly publisherDrops: boolean;
-  /** A publisher sees its subscriptions (not with `conflate`). */
+  /** A publisher sees its subscriptions. */
   readonly subscriptions: boolean;
+  /** It sees them with the option `conflate`, too. */
+  readonly conflatedSubscriptions: boolean;
   /** With the option `manual` the program sets the subscriptions of each peer of an XPUB. */
   readonly manualSubscriptions: boolean;
   /** An XPUB knows which peer sent a message, and can send to that peer alone. */

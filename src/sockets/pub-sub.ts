@@ -98,7 +98,7 @@ export class Publisher<T = Raw> extends Socket {
    *
    * @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value
    * @throws TimeoutError `ETIMEDOUT` after `timeout` ms; AbortedError `ABORT_ERR`; ClosedError `EBADF`, `EAGAIN`
-   * @throws NotSupportedError `NOT_SUPPORTED` with `conflate`, where subscriptions cannot be seen
+   * @throws NotSupportedError `NOT_SUPPORTED` where the engine cannot see subscriptions: `libzmq` with `conflate`
    */
   waitForSubscribers(options?: WaitForSubscribersOptions): Promise<void>;
   waitForSubscribers(options: WaitForSubscribersOptions = {}, ...extra: unknown[]): Promise<void> {
@@ -119,8 +119,12 @@ export class Publisher<T = Raw> extends Socket {
     if (topic !== undefined && typeof topic !== "string" && !(topic instanceof Uint8Array))
       throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
     const core = this[CORE];
-    if (!core.context.load().capabilities.subscriptions || core.getOption("conflate") === true) {
-      throw new NotSupportedError("This publisher cannot see its subscriptions (the engine, or conflate)");
+    const { capabilities } = core.context.load();
+    const conflates = core.getOption("conflate") === true;
+    if (!(conflates ? capabilities.conflatedSubscriptions : capabilities.subscriptions)) {
+      throw new NotSupportedError(
+        `A publisher${conflates ? " with conflate" : ""} cannot see its subscriptions on this engine`,
+      );
     }
     const wanted = topic === undefined ? undefined : Buffer.from(topic as string);
     const subscriptions = this.#subscriptions;

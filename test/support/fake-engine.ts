@@ -35,6 +35,7 @@ const CAPABILITIES: EngineCapabilities = {
   disconnectReasons: true,
   publisherDrops: true,
   subscriptions: true,
+  conflatedSubscriptions: true,
   subscriptionCount: "connections",
   queueDepth: true,
   discardCount: true,

@@ -34,6 +34,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     disconnectReasons: false,
     publisherDrops: false,
     subscriptions: true,
+    conflatedSubscriptions: false,
     manualSubscriptions: false,
     answerSubscribers: false,
     subscriptionCount: "subscriptions",

@@ -24,6 +24,7 @@ export const ZMTP_CAPABILITIES: EngineCapabilities = {
   disconnectReasons: true,
   publisherDrops: true,
   subscriptions: true,
+  conflatedSubscriptions: true,
   manualSubscriptions: true,
   answerSubscribers: true,
   subscriptionCount: "connections",
