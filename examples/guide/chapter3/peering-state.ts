@@ -2,8 +2,8 @@
  * Peering, part 1: three sites let each other know how many of their workers are free.
  *
  * Each site publishes its own state and subscribes to all others; nobody is in charge, and there is nothing to be configured
- * but the others' endpoints. State is a broadcast: a site that is slow needs the newest value only. Look at `conflate`, which keeps
- * just that one for each peer, so that a site that is late does not work through what is no longer true.
+ * but the others' endpoints. A site that is slow needs the newest state only. Look at `conflate`, with which the publisher keeps
+ * just that one for each peer, so that nobody works through what is no longer true.
  *
  *   node examples/guide/chapter3/peering-state.ts [NAME OTHER…]
  */
@@ -16,10 +16,10 @@ const at = (site: string) =>
   own === undefined ? `inproc://state-${site}` : `ipc://${join(tmpdir(), `site-${site}`)}`;
 
 async function runSite(site: string, peers: readonly string[], free: number): Promise<void> {
-  const state = new Publisher({ codec: json<number>() });
+  const state = new Publisher({ codec: json<number>(), conflate: true });
   await state.bind(at(site));
   const readers = peers.map(async (peer) => {
-    const reader = new Subscriber({ codec: json<number>(), conflate: true });
+    const reader = new Subscriber({ codec: json<number>() });
     reader.subscribe(peer);
     reader.connect(at(peer));
     const [name, workers] = await reader.receive();
