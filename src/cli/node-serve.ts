@@ -1,10 +1,14 @@
 /** shoal node serve: a service of a cluster, by a program that is run for each request, or an echo. */
+import { isStreamedBody } from "../cluster/requests/body-source.js";
 import { clusterNodeOf } from "./cluster-endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
 import { type OperationSettings, operate } from "./operation.js";
 import { type AnswerSettings, answerer } from "./service.js";
 import { Stop } from "./stop.js";
+
+/** Bytes of a body in parts that are put together for a program. */
+const MAX_GATHERED = 16_777_216;
 
 export interface ServeSettings extends AnswerSettings, OperationSettings {
   readonly name?: string;
@@ -36,8 +40,7 @@ export async function serveService(service: string, settings: ServeSettings): Pr
           async (body, { signal }) => {
             // The program gets bytes; what it writes is a text where the request was one.
             const isText = typeof body === "string";
-            const input =
-              isText || body instanceof Uint8Array ? Buffer.from(body as string) : jsonBytes(body);
+            const input = isStreamedBody(body) ? await gathered(body) : bytesOf(body);
             const [reply] = [await answer([input], { signal })].flat();
             return isText ? String(reply) : reply;
           },
@@ -52,6 +55,20 @@ export async function serveService(service: string, settings: ServeSettings): Pr
   );
 }
 
-function jsonBytes(body: unknown): Buffer {
+function bytesOf(body: unknown): Buffer {
+  if (typeof body === "string" || body instanceof Uint8Array) return Buffer.from(body as string);
   return Buffer.from(body === undefined ? "" : JSON.stringify(body));
+}
+
+/** A body in parts, one after the other: the program gets all of it at once. */
+async function gathered(body: AsyncIterable<unknown>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of body) {
+    const piece = bytesOf(part);
+    bytes += piece.length;
+    if (bytes > MAX_GATHERED) throw new Error(`a body in parts has ${MAX_GATHERED} bytes at most`);
+    parts.push(piece);
+  }
+  return Buffer.concat(parts);
 }

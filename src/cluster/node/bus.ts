@@ -658,7 +658,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * Serves a service under a name: any number of nodes may, and a `request` goes to one of them. May be called before the start.
    *
    * @param handler what it returns is the reply, of an async iterable in parts; what it throws is a ServiceError at the caller, with `code` and `data`
-   * @param options `schema`, `concurrency`, `maxQueue`, `maxQueueBytes` and `keepReplies`: {@link ServeOptions}
+   * @param options `schema`, `concurrency`, `maxQueue`, `maxQueueBytes`, `keepReplies`, `maxParts` and `maxPartBytes`: {@link ServeOptions}
    * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name that this node serves, and for more than 1,024; NotSupportedError
    *   `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
    */
@@ -683,7 +683,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * Asks one of the nodes that serve something: the least loaded of the nearest. One that is overloaded, drains or cannot be reached gives way to
    * another one.
    *
-   * @param body bytes, a text, or a value that JSON has a form for. Bytes are copied
+   * @param body bytes, a text, or a value that JSON has a form for; or an async iterable of these, which the handler gets in parts, as fast as it reads them.
+   *   Bytes are copied
    * @param options times, retries, headers, an idempotency key: {@link ServiceRequestOptions}
    * @returns the reply: bytes, a text, or what JSON has made of the handler's value
    * @throws ServiceError `ERR_SERVICE` with a `reason`: `no-service`, `overloaded`, `worker-failed`, `worker-lost` …; TimeoutError `ETIMEDOUT`; AbortedError

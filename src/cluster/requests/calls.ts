@@ -9,6 +9,9 @@
  *
  * A node that did not take a request (it drains, is overloaded, its link is full) has not run it, so another one may get it. One that was lost, or
  * did not answer in time, may have: the request is repeated only where the program called it idempotent.
+ *
+ * A streamed body is sent as its node grants it, which it does when it starts the handler. So a request that waits, or was refused, has lost no part,
+ * and may go to another node; after the first grant it may not.
  */
 import { backOff } from "../../core/back-off.js";
 import { Link } from "../../core/collections/linked-list.js";
@@ -21,6 +24,7 @@ import {
   ServiceError,
   toReason,
 } from "../../patterns/kit/errors.js";
+import type { QueueResult } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
 import { sizeOfBody } from "./body.js";
 import { CHECK_AFTER, MAX_CALL_BYTES, MAX_CALLED_SERVICES, MAX_CALLS, MAX_CHECK_AFTER } from "./bounds.js";
@@ -29,10 +33,12 @@ import {
   type BodyForm,
   type CallExtras,
   type EncodedBody,
+  encodeBodyEnd,
   encodeCall,
   encodeCancel,
   encodeCheck,
   encodeCredit,
+  encodePart,
   type FailureItem,
   type Headers,
   type RequestItem,
@@ -68,6 +74,8 @@ export interface CallSink {
   part(form: BodyForm, body: Buffer): string | undefined;
   end(): void;
   fail(error: ShoalError): void;
+  /** So much of the streamed body may be sent; 0 and 0: no more of it is read. Absent: there is none. */
+  granted?(parts: number, bytes: number): void;
 }
 
 export interface CallsEffects {
@@ -77,8 +85,8 @@ export interface CallsEffects {
   isSettling(): boolean;
   /** @returns `too-large` also for what no node takes */
   send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
-  /** The same of what may wait: where the link is full it is sent when there is room. */
-  sendLater(node: string, item: Buffer): void;
+  /** The same of what may wait: where the link is full it is sent when there is room. @param done called once */
+  sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
   /** For messages of errors. */
   nameOf(node: string): string;
   random(): number;
@@ -119,6 +127,8 @@ export class Call implements Due {
   attempts = 0;
   /** Whether a part of a streamed reply came. */
   hasBegun = false;
+  /** Whether parts of a streamed body may have been sent. */
+  isGranted = false;
   /** How often its node could not be sent to. */
   holds = 0;
   tried: string[] = [];
@@ -219,7 +229,28 @@ export class RequestCalls {
     this.#effects.sendLater(call.node.id, encodeCredit(call.id, parts, bytes));
   }
 
-  /** A REPLY, FAILURE, PART, END, GONE or WANTED came. */
+  /** A part of a streamed body. @param done called when the next one may come, or the request is over */
+  sendPart(now: number, call: Call, body: EncodedBody, done: () => void): void {
+    if (call.state !== "sent" || call.node === undefined) {
+      done();
+      return;
+    }
+    this.#effects.sendLater(call.node.id, encodePart(call.id, body, RequestOp.BODY), (result) => {
+      if (result === "too-large") {
+        const text = `a part of the body of ${call.terms.service} is larger than a message may be`;
+        this.giveUp(now, call, new InvalidArgumentError(text));
+      }
+      done();
+    });
+  }
+
+  /** The streamed body is complete. */
+  endBody(call: Call): void {
+    if (call.state === "sent" && call.node !== undefined)
+      this.#effects.sendLater(call.node.id, encodeBodyEnd(call.id));
+  }
+
+  /** A REPLY, FAILURE, PART, END, GONE, WANTED or GRANT came. */
   onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (item.op === RequestOp.WANTED) {
@@ -257,6 +288,9 @@ export class RequestCalls {
       case RequestOp.FAILURE:
         node.report(now, item.busy, item.slots);
         this.#onFailure(now, call, item);
+        return;
+      case RequestOp.GRANT:
+        this.#onGrant(now, call, item.parts, item.bytes);
         return;
       case RequestOp.GONE:
         this.#lost(now, call, `${this.#effects.nameOf(node.id)} has it no more`);
@@ -469,7 +503,7 @@ export class RequestCalls {
     const node = call.node as NodeLoad;
     this.#endAttempt(now, call, reason === "overloaded" || reason === "stopping" ? "refused" : "failed");
     call.error = error;
-    if (!safe || call.hasBegun || call.terms.node !== undefined) {
+    if (!safe || call.hasBegun || call.isGranted || call.terms.node !== undefined) {
       this.#fail(call, error);
       return;
     }
@@ -543,6 +577,18 @@ export class RequestCalls {
     this.#fail(call, this.#error(call, "invalid-reply", `a part of the reply is refused: ${reason}`));
   }
 
+  #onGrant(now: number, call: Call, parts: number, bytes: number): void {
+    if (call.sink.granted === undefined) {
+      this.#refuse("not-a-stream");
+      return;
+    }
+    if (!call.isGranted) {
+      call.isGranted = true;
+      this.#schedule(now, call);
+    }
+    call.sink.granted(parts, bytes);
+  }
+
   #late(now: number, call: Call): void {
     const { attemptTimeout, idempotent, service } = call.terms;
     const node = call.node as NodeLoad;
@@ -597,7 +643,9 @@ export class RequestCalls {
 
   #attemptUntil(call: Call): number {
     const { attemptTimeout } = call.terms;
-    return attemptTimeout < 0 || call.hasBegun ? Number.POSITIVE_INFINITY : call.sentAt + attemptTimeout;
+    return attemptTimeout < 0 || call.hasBegun || call.isGranted
+      ? Number.POSITIVE_INFINITY
+      : call.sentAt + attemptTimeout;
   }
 
   /** The next time at which something is to be done about it. */
@@ -639,8 +687,9 @@ function isStreamed({ terms }: Call): boolean {
 /** ms that the node has for it; 0: no limit. */
 function timeoutOf(now: number, call: Call): number {
   const { attemptTimeout } = call.terms;
-  // The first part has a limit here alone.
-  const limit = attemptTimeout < 0 || isStreamed(call) ? Number.POSITIVE_INFINITY : attemptTimeout;
+  // The first part, of the reply or of the body, has a limit here alone.
+  const isOfStart = isStreamed(call) || call.terms.extras?.isStreamed === true;
+  const limit = attemptTimeout < 0 || isOfStart ? Number.POSITIVE_INFINITY : attemptTimeout;
   const left = Math.min(call.until - now, limit);
   return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left));
 }

@@ -29,7 +29,15 @@ import type {
 } from "./types.js";
 import type { CallExtras, EncodedBody } from "./wire.js";
 
-const SERVE_KEYS = ["schema", "concurrency", "maxQueue", "maxQueueBytes", "keepReplies"];
+const SERVE_KEYS = [
+  "schema",
+  "concurrency",
+  "maxQueue",
+  "maxQueueBytes",
+  "keepReplies",
+  "maxParts",
+  "maxPartBytes",
+];
 const REQUEST_KEYS = [
   "timeout",
   "attemptTimeout",
@@ -82,12 +90,16 @@ export function servingSettings(options: ServeOptions<never, never>): ServingSet
     maxQueue = SERVE_QUEUE,
     maxQueueBytes = SERVE_QUEUE_BYTES,
     keepReplies = KEEP_REPLIES,
+    maxParts = STREAM_PARTS,
+    maxPartBytes = STREAM_BYTES,
   } = options;
   return {
     concurrency: checkNumber("concurrency", concurrency, 1, MOST_SLOTS),
     maxQueue: checkNumber("maxQueue", maxQueue, 0, MOST_QUEUED),
     maxQueueBytes: checkNumber("maxQueueBytes", maxQueueBytes, 0, Number.MAX_SAFE_INTEGER),
     keepReplies: checkNumber("keepReplies", keepReplies, 0, MAX_TIME),
+    maxParts: checkNumber("maxParts", maxParts, 1, MOST_PARTS),
+    maxPartBytes: checkNumber("maxPartBytes", maxPartBytes, 1, Number.MAX_SAFE_INTEGER),
   };
 }
 
@@ -110,20 +122,36 @@ export function requestTerms(
   method: string,
   body: EncodedBody,
   options: ServiceRequestOptions | undefined,
+  isStreamed: boolean,
 ): CallTerms {
   checkServiceName(service);
   checkMethod(method);
-  if (options === undefined)
-    return { service, extras: extrasOf(method, "", undefined, 0, 0), body, ...PLAIN };
+  if (options === undefined && !isStreamed)
+    return { service, extras: extrasOf(method, "", undefined, 0, 0, false), body, ...PLAIN };
+  return termsWith(service, method, body, options ?? {}, isStreamed);
+}
+
+function termsWith(
+  service: string,
+  method: string,
+  body: EncodedBody,
+  options: ServiceRequestOptions,
+  isStreamed: boolean,
+): CallTerms {
   checkCallOptions("request", options, REQUEST_KEYS);
-  const { timeout = REQUEST_TIMEOUT, attemptTimeout = -1, idempotencyKey } = options;
+  // A body in parts takes as long as its source: the time is that until a node takes the first one.
+  const { timeout = isStreamed ? -1 : REQUEST_TIMEOUT, attemptTimeout = isStreamed ? REQUEST_TIMEOUT : -1 } =
+    options;
+  const { idempotencyKey } = options;
   if (idempotencyKey !== undefined) checkKey(idempotencyKey);
+  if (idempotencyKey !== undefined && isStreamed)
+    throw new InvalidArgumentError("a request whose body comes in parts has no idempotencyKey");
   const { idempotent = idempotencyKey !== undefined, onReplyHeaders } = options;
   if (onReplyHeaders !== undefined && typeof onReplyHeaders !== "function")
     throw new InvalidArgumentError(`onReplyHeaders is a function; got ${describe(onReplyHeaders)}`);
   return {
     service,
-    extras: extrasOf(method, idempotencyKey ?? "", checkHeaders(options.headers), 0, 0),
+    extras: extrasOf(method, idempotencyKey ?? "", checkHeaders(options.headers), 0, 0, isStreamed),
     body,
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
@@ -137,6 +165,7 @@ export function streamTerms(
   method: string,
   body: EncodedBody,
   options: ServiceStreamOptions = {},
+  isStreamed = false,
 ): CallTerms {
   checkServiceName(service);
   checkMethod(method);
@@ -147,7 +176,7 @@ export function streamTerms(
   checkNumber("maxQueueBytes", maxQueueBytes, 1, Number.MAX_SAFE_INTEGER);
   return {
     service,
-    extras: extrasOf(method, "", checkHeaders(options.headers), maxQueue, maxQueueBytes),
+    extras: extrasOf(method, "", checkHeaders(options.headers), maxQueue, maxQueueBytes, isStreamed),
     body,
     timeout: checkTimeout(timeout),
     attemptTimeout: checkTimeout(attemptTimeout),
@@ -168,7 +197,7 @@ export function manyTerms(
   return {
     ...PLAIN,
     service,
-    extras: extrasOf("", "", checkHeaders(headers), 0, 0),
+    extras: extrasOf("", "", checkHeaders(headers), 0, 0, false),
     body,
     timeout: checkTimeout(timeout),
     self,
@@ -205,9 +234,10 @@ function extrasOf(
   headers: Readonly<Record<string, string>> | undefined,
   parts: number,
   bytes: number,
+  isStreamed: boolean,
 ): CallExtras | undefined {
-  if (method === "" && key === "" && headers === undefined && parts === 0) return undefined;
-  return { method, key, headers, parts, bytes };
+  if (method === "" && key === "" && headers === undefined && parts === 0 && !isStreamed) return undefined;
+  return { method, key, headers, parts, bytes, isStreamed };
 }
 
 function checkMethod(method: string): void {

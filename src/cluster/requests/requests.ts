@@ -31,10 +31,11 @@ import type { SendResult } from "../messaging/parts.js";
 import type { Service } from "../node/service.js";
 import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody } from "./body.js";
+import { BodySource, isStreamedBody } from "./body-source.js";
 import { MAX_SERVED } from "./bounds.js";
 import { type Call, type CallSink, type CallsEffects, type CallTerms, RequestCalls } from "./calls.js";
 import { checkServiceName, manyTerms, requestTerms, servingSettings, streamTerms } from "./options.js";
-import { ReplyStream } from "./reply-stream.js";
+import { PartStream } from "./part-stream.js";
 import {
   type AnyHandler,
   checked,
@@ -60,14 +61,7 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "./types.js";
-import {
-  type BodyForm,
-  decodeRequest,
-  type EncodedBody,
-  type Headers,
-  isWholeAnswer,
-  RequestOp,
-} from "./wire.js";
+import { type BodyForm, decodeRequest, type Headers, isWholeAnswer, RequestOp } from "./wire.js";
 
 /** Ids of a node's first requests are below: answers to a former life of it fit none. */
 const FIRST_IDS = 1_048_576;
@@ -137,7 +131,7 @@ export class Requests {
       candidates: (service) => this.#candidates(service),
       isSettling: () => effects.isSettling(),
       send: (node, item) => this.#queues.send(node, item),
-      sendLater: (node, item) => this.#queues.sendLater(node, item),
+      sendLater: (node, item, done) => this.#queues.sendLater(node, item, done),
       nameOf: (node) => effects.nameOf(node),
       random: Math.random,
       idle: () => {
@@ -155,6 +149,8 @@ export class Requests {
       send: (node, item, done) => this.#queues.sendLater(node, item, done),
       answer: (node, item) => this.#queues.answer(node, item),
       credited: (job) => this.#server.credited(job),
+      body: (job, form, body) => this.#server.body(job, form, body),
+      bodyEnd: (job) => this.#server.bodyEnd(job),
     });
     this.#server = new RequestServer(() => this.#serving, {
       now: () => this.#timer.now(),
@@ -242,9 +238,9 @@ export class Requests {
     try {
       if (this.#middleware.length > 0)
         return this.#through({ service, method: "", body, options: options ?? {}, isStream: false }, (each) =>
-          this.#request(each.service, each.method, encodeBody(each.body), each.options, decodeBody),
+          this.#request(each.service, each.method, each.body, each.options, decodeBody),
         );
-      return this.#request(service, "", encodeBody(body), options, decodeBody);
+      return this.#request(service, "", body, options, decodeBody);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -264,6 +260,7 @@ export class Requests {
     body: unknown,
     options: ServiceManyOptions = {},
   ): Promise<ServiceManyResult> {
+    if (isStreamedBody(body)) throw new InvalidArgumentError("requestMany takes no body in parts");
     const { count, ...terms } = manyTerms(service, encodeBody(body), options);
     const { signal } = options;
     if (signal?.aborted === true) throw new AbortedError(signal.reason);
@@ -368,10 +365,9 @@ export class Requests {
     options: ServiceRequestOptions | undefined,
     decode: Decode,
   ): Promise<unknown> {
-    if (this.#middleware.length === 0)
-      return this.#request(service, method, encodeBody(body), options, decode);
+    if (this.#middleware.length === 0) return this.#request(service, method, body, options, decode);
     return this.#through({ service, method, body, options: options ?? {}, isStream: false }, (each) =>
-      this.#request(each.service, each.method, encodeBody(each.body), each.options, decode),
+      this.#request(each.service, each.method, each.body, each.options, decode),
     );
   }
 
@@ -382,8 +378,7 @@ export class Requests {
     options: ServiceStreamOptions | undefined,
     decode: Decode,
   ): AsyncIterableIterator<unknown, undefined> {
-    if (this.#middleware.length === 0)
-      return this.#stream(service, method, encodeBody(body), options, decode);
+    if (this.#middleware.length === 0) return this.#stream(service, method, body, options, decode);
     const outgoing = { service, method, body, options: options ?? {}, isStream: true };
     return this.#partsThrough(outgoing, decode);
   }
@@ -393,7 +388,7 @@ export class Requests {
     decode: Decode,
   ): AsyncGenerator<unknown, undefined, undefined> {
     const parts = await this.#through(outgoing, (each) =>
-      this.#stream(each.service, each.method, encodeBody(each.body), each.options, decode),
+      this.#stream(each.service, each.method, each.body, each.options, decode),
     );
     if (!isAsyncIterable(parts))
       throw new InvalidArgumentError(
@@ -419,45 +414,87 @@ export class Requests {
   #request(
     service: string,
     method: string,
-    body: EncodedBody,
+    body: unknown,
     options: ServiceRequestOptions | undefined,
     decode: Decode,
   ): Promise<unknown> {
-    const terms = requestTerms(service, method, body, options);
+    const isStreamed = isStreamedBody(body);
+    const terms = requestTerms(
+      service,
+      method,
+      encodeBody(isStreamed ? undefined : body),
+      options,
+      isStreamed,
+    );
     const signal = options?.signal;
     checkSignal(signal);
     let call: Call | undefined;
+    const source = isStreamed ? this.#sourceOf(body, () => call) : undefined;
     const waiter = new Waiter<unknown>(-1, signal, neverLate, () => {
       if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, undefined);
+      source?.stop();
     });
-    call = this.#begin(terms, new WholeReply(service, waiter, decode, options?.onReplyHeaders));
+    const sink = new WholeReply(service, waiter, decode, options?.onReplyHeaders);
+    call = this.#begin(terms, source === undefined ? sink : withSource(sink, source));
     return waiter.promise;
+  }
+
+  /** A body in parts. @param call it is not there yet while it is made */
+  #sourceOf(body: AsyncIterable<unknown>, call: () => Call | undefined): BodySource {
+    return new BodySource(body, {
+      send: (part) =>
+        new Promise((resolve) => {
+          const of = call();
+          if (of === undefined) resolve();
+          else this.#calls.sendPart(this.#timer.now(), of, part, resolve);
+        }),
+      end: () => {
+        const of = call();
+        if (of !== undefined) this.#calls.endBody(of);
+      },
+      // The program's own error, or that of a part which is no body.
+      failed: (error) => {
+        const of = call();
+        if (of !== undefined) this.#calls.giveUp(this.#timer.now(), of, error as ShoalError);
+      },
+    });
   }
 
   #stream(
     service: string,
     method: string,
-    body: EncodedBody,
+    body: unknown,
     options: ServiceStreamOptions | undefined,
     decode: Decode,
-  ): ReplyStream {
-    const terms = streamTerms(service, method, body, options);
+  ): PartStream {
+    const isStreamed = isStreamedBody(body);
+    const terms = streamTerms(
+      service,
+      method,
+      encodeBody(isStreamed ? undefined : body),
+      options,
+      isStreamed,
+    );
     const signal = options?.signal;
     checkSignal(signal);
     const { parts = 1, bytes = 1 } = terms.extras ?? {};
     let call: Call | undefined;
+    const source = isStreamed ? this.#sourceOf(body, () => call) : undefined;
     const giveUp = (error?: ShoalError): void => {
       if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, error);
     };
     const aborted = (): void => giveUp(new AbortedError(signal?.reason));
     signal?.addEventListener("abort", aborted);
-    const stream = new ReplyStream(parts, bytes, {
+    const stream = new PartStream(parts, bytes, {
       decode,
       read: (count, size) => call !== undefined && this.#calls.read(call, count, size),
       giveUp: () => giveUp(),
-      over: () => signal?.removeEventListener("abort", aborted),
+      over: () => {
+        signal?.removeEventListener("abort", aborted);
+        source?.stop();
+      },
     });
-    call = this.#begin(terms, stream);
+    call = this.#begin(terms, source === undefined ? stream : withSource(stream, source));
     return stream;
   }
 
@@ -533,6 +570,12 @@ export class Requests {
         break;
       case RequestOp.CHECK:
         this.#serving.onCheck(from, item.id);
+        return;
+      case RequestOp.BODY:
+        this.#serving.onBody(now, from, item.id, item.form, item.body);
+        break;
+      case RequestOp.BODY_END:
+        this.#serving.onBodyEnd(from, item.id);
         return;
       default:
         this.#calls.onItem(now, from, item);
@@ -624,6 +667,26 @@ export class Requests {
     const items = this.#local;
     this.#local = [];
     for (const item of items) this.onItem(this.#effects.id, item);
+  };
+}
+
+/** What comes of a request whose body is in parts: these are sent as they are granted, until the request is over. */
+function withSource(sink: CallSink, source: BodySource): CallSink {
+  return {
+    reply(form, body, headers) {
+      source.stop();
+      sink.reply(form, body, headers);
+    },
+    part: (form, body) => sink.part(form, body),
+    end() {
+      source.stop();
+      sink.end();
+    },
+    fail(error) {
+      source.stop();
+      sink.fail(error);
+    },
+    granted: (parts, bytes) => source.granted(parts, bytes),
   };
 }
 

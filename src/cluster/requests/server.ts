@@ -4,9 +4,11 @@
  *   Job ── body decoded ── middleware ── handler ──┬── value ──> reply
  *                                                  ├── async iterable ──> parts, as fast as the caller reads
  *                                                  └── error ──> failure with its message, code and data
+ *
+ * A body that comes in parts is an async iterable, for the handler to read.
  */
 import { describe } from "../../core/arguments.js";
-import { AbortedError, InvalidArgumentError } from "../../core/errors.js";
+import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import {
   encodeDetails,
@@ -19,9 +21,12 @@ import {
 } from "../../patterns/kit/errors.js";
 import type { Service } from "../node/service.js";
 import { decodeBody, encodeBody } from "./body.js";
+import { isStreamedBody } from "./body-source.js";
 import { checkHeaders } from "./options.js";
+import { PartStream } from "./part-stream.js";
 import type { Job, RequestServing } from "./serving.js";
 import type { ServeMiddleware, ServiceRequest } from "./types.js";
+import type { BodyForm } from "./wire.js";
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -59,8 +64,11 @@ class RunningRequest implements ServiceRequest {
   replyHeaders: Readonly<Record<string, string>> | undefined = undefined;
   /** Wakes a streamed reply that waits for credit. */
   wake: (() => void) | undefined = undefined;
+  /** Its body, where that comes in parts. */
+  readonly parts: PartStream | undefined;
 
   constructor(job: Job, sender: Service, body: unknown, now: () => number) {
+    this.parts = body instanceof PartStream ? body : undefined;
     const { service, method, headers = NO_HEADERS, key } = job.item;
     this.service = service;
     this.method = method;
@@ -99,6 +107,12 @@ class RunningRequest implements ServiceRequest {
     this.#abortReason = reason;
     this.#controller?.abort(reason);
     this.wake?.();
+    this.parts?.fail(reason as ShoalError);
+  }
+
+  /** It is answered: who still reads its body gets no more. */
+  endBody(): void {
+    this.parts?.fail(new AbortedError("the request has been answered"));
   }
 }
 
@@ -131,7 +145,12 @@ export class RequestServer {
     }
     let body: unknown;
     try {
-      body = isRaw ? job.item.body : decodeBody(job.item.form, job.item.body);
+      if (job.item.isStreamed === true && isRaw) {
+        this.#fail(job, "invalid-request", "a contract takes no body in parts");
+        return;
+      }
+      if (job.item.isStreamed === true) body = this.#parts(job);
+      else body = isRaw ? job.item.body : decodeBody(job.item.form, job.item.body);
     } catch (error) {
       this.#fail(job, "invalid-request", messageOf(error));
       return;
@@ -157,6 +176,26 @@ export class RequestServer {
     else this.#settle(job, request, result);
   }
 
+  /** A body that comes in parts. The rules have granted what its window holds. */
+  #parts(job: Job): PartStream {
+    const { maxParts, maxPartBytes } = job.service.settings;
+    return new PartStream(maxParts, maxPartBytes, {
+      decode: decodeBody,
+      read: (parts, bytes) => this.#rules().grant(job, parts, bytes),
+      giveUp: () => this.#rules().grant(job, 0, 0),
+      over: () => undefined,
+    });
+  }
+
+  /** @returns why it is refused */
+  body(job: Job, form: BodyForm, body: Buffer): string | undefined {
+    return (job.context as RunningRequest | undefined)?.parts?.part(form, body);
+  }
+
+  bodyEnd(job: Job): void {
+    (job.context as RunningRequest | undefined)?.parts?.end();
+  }
+
   aborted(job: Job, reason: "cancelled" | "expired" | "lost"): void {
     (job.context as RunningRequest | undefined)?.abort(new AbortedError(TEXTS[reason]));
   }
@@ -176,6 +215,7 @@ export class RequestServer {
       return;
     }
     this.#running.delete(request);
+    request.endBody();
     try {
       const body = encodeBody(value);
       const { replyHeaders: headers } = request;
@@ -210,6 +250,7 @@ export class RequestServer {
         if (job.state === "over") break;
       }
       this.#running.delete(request);
+      request.endBody();
       rules.end(this.#effects.now(), job);
     } catch (error) {
       this.#threw(job, request, error);
@@ -218,6 +259,7 @@ export class RequestServer {
 
   #threw(job: Job, request: RunningRequest, error: unknown): void {
     this.#running.delete(request);
+    request.endBody();
     const isRefused = isRefusal(error);
     // What it throws when it is aborted does not count as a failure.
     if (!isRefused && !request.isAborted) this.#effects.handlerFailed(job.from, error);
@@ -253,17 +295,19 @@ export function checked(
     if (issues === undefined) return value;
     throw refuse("invalid-reply", service, "The reply does not conform to its schema", {}, { cause: issues });
   };
+  const checkRequest = (schema: StandardSchemaV1, value: unknown): unknown => {
+    const result = validate(schema, value);
+    if (result.issues === undefined) return result.value;
+    const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
+    const text = `The request does not conform to its schema: ${describeIssues(result.issues)}`;
+    throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
+  };
   return (body, context) => {
     let value = body;
-    if (request !== undefined) {
-      const result = validate(request, body);
-      if (result.issues !== undefined) {
-        const issues = result.issues.map((issue) => ({ path: issuePath(issue), message: issue.message }));
-        const text = `The request does not conform to its schema: ${describeIssues(result.issues)}`;
-        throw refuse("invalid-request", service, text, { data: { issues } }, { cause: result.issues });
-      }
-      value = result.value;
-    }
+    if (request !== undefined)
+      value = isStreamedBody(body)
+        ? checkedParts(body, (part) => checkRequest(request, part))
+        : checkRequest(request, body);
     const answer = handler(value, context);
     return isThenable(answer) ? answer.then(checkReply) : checkReply(answer);
   };

@@ -10,6 +10,8 @@
  * A request that was refused has not run. A slot is free again when the link to the caller has the reply, so a caller that does not read fills
  * its own link, then the slots that its requests have, and the others' requests find the rest.
  *
+ * The parts of a streamed body are granted when the handler starts: a request that waits holds none.
+ *
  * A request with an idempotency key runs once: another one with that key waits for the same reply, or gets the one that is kept.
  */
 import { Link } from "../../core/collections/linked-list.js";
@@ -22,14 +24,17 @@ import { sizeOfBody } from "./body.js";
 import { CHECK_AFTER, MAX_CHECK_AFTER, MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
 import { SendCredit } from "./stream-window.js";
 import {
+  type BodyForm,
   type CallItem,
   type EncodedBody,
+  encodeCredit,
   encodeEnd,
   encodeFailure,
   encodeGone,
   encodePart,
   encodeReply,
   encodeWanted,
+  RequestOp,
   type ServiceLoad,
 } from "./wire.js";
 
@@ -40,6 +45,9 @@ export interface ServingSettings {
   readonly maxQueueBytes: number;
   /** ms for which replies are kept by idempotency key; 0: not at all. */
   readonly keepReplies: number;
+  /** Parts of a streamed body that wait for the handler, and bytes of them. */
+  readonly maxParts: number;
+  readonly maxPartBytes: number;
 }
 
 export interface ServingEffects {
@@ -53,6 +61,10 @@ export interface ServingEffects {
   answer(node: string, item: Buffer): void;
   /** Credit came for a streamed reply. */
   credited(job: Job): void;
+  /** A part of a streamed body came. @returns why it is refused */
+  body(job: Job, form: BodyForm, body: Buffer): string | undefined;
+  /** It is complete. */
+  bodyEnd(job: Job): void;
 }
 
 /** `joined`: it waits for the reply of another one with its idempotency key. */
@@ -86,7 +98,7 @@ export class Job implements Due {
     this.service = service;
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     this.credit = item.parts > 0 ? new SendCredit(item.parts, item.bytes) : undefined;
-    if (this.credit !== undefined) this.askAt = now + CHECK_AFTER;
+    if (this.credit !== undefined || item.isStreamed === true) this.askAt = now + CHECK_AFTER;
   }
 }
 
@@ -198,6 +210,10 @@ export class RequestServing {
     }
     const { concurrency, maxQueue, maxQueueBytes, keepReplies } = service.settings;
     const job = new Job(from, item, service, now);
+    if (item.key !== "" && item.isStreamed === true) {
+      this.#refuseJob(job, "invalid-request", "a streamed body has no idempotency key");
+      return;
+    }
     if (item.key !== "" && keepReplies > 0 && this.#byKey(job)) return;
     if (service.running < concurrency) {
       this.#take(now, job);
@@ -234,6 +250,35 @@ export class RequestServing {
     if (job?.credit === undefined) return;
     job.credit.granted(parts, bytes);
     if (job.credit.hasRoom) this.#effects.credited(job);
+  }
+
+  onBody(now: number, from: string, id: number, form: BodyForm, body: Buffer): void {
+    this.#now = now;
+    const job = this.#streamedBody(from, id);
+    const reason = job && this.#effects.body(job, form, body);
+    if (job === undefined || reason === undefined) return;
+    this.#count(reason);
+    this.fail(now, job, "invalid-request", `a part of the body is refused: ${reason}`);
+    this.#effects.aborted(job, "cancelled");
+  }
+
+  onBodyEnd(from: string, id: number): void {
+    const job = this.#streamedBody(from, id);
+    if (job !== undefined) this.#effects.bodyEnd(job);
+  }
+
+  /** The job whose body comes in parts; none where it has been answered meanwhile. */
+  #streamedBody(from: string, id: number): Job | undefined {
+    const job = this.#jobs.get(from)?.get(id);
+    if (job?.item.isStreamed === true && job.state === "running") return job;
+    this.#count("late");
+    return undefined;
+  }
+
+  /** So much more of a streamed body may come; 0 and 0: no more of it is read. */
+  grant({ state, isAbandoned, from, item }: Job, parts: number, bytes: number): void {
+    if (state !== "running" || isAbandoned) return;
+    this.#effects.send(from, encodeCredit(item.id, parts, bytes, RequestOp.GRANT), () => undefined);
   }
 
   /** A caller was lost, has left or was removed. */
@@ -336,8 +381,8 @@ export class RequestServing {
   }
 
   /**
-   * A caller that took this node for lost, while it stood still, grants nothing any more and sends no CANCEL: a streamed reply would hold its slot for
-   * good. Other replies end with their handlers.
+   * A caller that took this node for lost, while it stood still, grants nothing any more and sends no CANCEL: a streamed reply, or body, would hold its slot
+   * for good. Other requests end with their handlers.
    */
   #ask(now: number, job: Job): void {
     this.#effects.answer(job.from, encodeWanted(job.item.id));
@@ -349,6 +394,8 @@ export class RequestServing {
     job.state = "running";
     job.holdsSlot = true;
     job.service.running += 1;
+    const { maxParts, maxPartBytes } = job.service.settings;
+    if (job.item.isStreamed === true) this.grant(job, maxParts, maxPartBytes);
     this.#effects.start(job);
   }
 

@@ -23,6 +23,10 @@ export interface ServeOptions<Request = unknown, Reply = unknown> {
   readonly maxQueueBytes?: number | undefined;
   /** ms for which a reply is kept for requests with the same idempotency key, 10,000 and 16 MiB of them at most; 0: none is. Default 60,000. */
   readonly keepReplies?: number | undefined;
+  /** Parts of a body in parts that wait for the handler, of each request, 1 to 65,536: the caller is not asked for more. Default 256. */
+  readonly maxParts?: number | undefined;
+  /** Bytes of them; one part passes, however large. Default 1 MiB. */
+  readonly maxPartBytes?: number | undefined;
 }
 
 /** A request as its handler has it. */
@@ -30,7 +34,10 @@ export interface ServiceRequest {
   readonly service: string;
   /** The method of a contract; "": none. */
   readonly method: string;
-  /** Bytes, a text, or what JSON has made of the caller's value; of a contract the bytes of its codec. */
+  /**
+   * Bytes, a text, or what JSON has made of the caller's value; of a contract the bytes of its codec. A body in parts is an async iterable of these, to
+   * be read once: it rejects with AbortedError when the caller gives up or is lost, and after its loop was left no more is sent.
+   */
   readonly body: unknown;
   readonly headers: Readonly<Record<string, string>>;
   /**
@@ -80,9 +87,9 @@ export type RequestMiddleware = (
 
 /** How a request is made. */
 export interface ServiceRequestOptions {
-  /** ms for all attempts; -1: no limit. Default 5,000. The handler has what is left of it. */
+  /** ms for all attempts; -1: no limit. Default 5,000, with a body in parts -1. The handler has what is left of it. */
   readonly timeout?: number | undefined;
-  /** ms of one attempt; -1, the default: no limit but `timeout`. */
+  /** ms of one attempt; -1, the default: no limit but `timeout`. With a body in parts until a node takes the first one, default 5,000. */
   readonly attemptTimeout?: number | undefined;
   /** Gives it up: the handler's signal aborts. */
   readonly signal?: AbortSignal | undefined;
@@ -96,7 +103,7 @@ export interface ServiceRequestOptions {
   readonly maxRetryDelay?: number | undefined;
   /** Whether it may be repeated where a node may have run it already. Default: whether it has an idempotency key. */
   readonly idempotent?: boolean | undefined;
-  /** 1 to 128 bytes: a node runs requests with the same key once, and answers the others with the same reply. */
+  /** 1 to 128 bytes, not with a body in parts: a node runs requests with the same key once, and answers the others with the same reply. */
   readonly idempotencyKey?: string | undefined;
   /** Whether it waits, within `timeout`, for a node that serves it. Default `false`: it fails at once as `no-service`. */
   readonly waitForReady?: boolean | undefined;
@@ -111,7 +118,7 @@ export interface ServiceStreamOptions
   extends Omit<ServiceRequestOptions, "idempotencyKey" | "onReplyHeaders"> {
   /** ms for all of it; -1, the default: no limit. */
   readonly timeout?: number | undefined;
-  /** ms until the first part; -1: no limit. Default 5,000. */
+  /** ms until the first part of the reply, or until a node takes the first one of the body; -1: no limit. Default 5,000. */
   readonly attemptTimeout?: number | undefined;
   /** Parts that wait for the program, 1 to 65,536: the handler is not asked for more. Default 256. */
   readonly maxQueue?: number | undefined;

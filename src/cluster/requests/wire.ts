@@ -2,7 +2,7 @@
  * What nodes send each other for requests, as bytes: items of the kind REQUEST (docs/spec/services.md has the vectors).
  *
  *   item      head 1 | id uint | what its op has
- *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL, CHECK, GONE, WANTED
+ *   head      bits 0 to 3  CALL, REPLY, FAILURE, PART, END, CREDIT, CANCEL, CHECK, GONE, WANTED, BODY, BODY_END, GRANT
  *             bits 4, 5    form of the body: bytes, text in UTF-8, JSON, none
  *             bit 6        of a CALL: extras follow the service: length uint, record (schema.ts)
  *             bit 7        fields of a later version follow the id: length uint, bytes; they are skipped
@@ -16,6 +16,9 @@
  *   CHECK     nothing
  *   GONE      nothing
  *   WANTED    nothing
+ *   BODY      body
+ *   BODY_END  nothing
+ *   GRANT     parts uint | bytes uint
  *
  * A text here is a length, uint, and UTF-8. `busy` is how many requests the service has at that node, `slots` how many it handles at a time.
  */
@@ -51,6 +54,12 @@ export const RequestOp = {
   GONE: 9,
   /** The node asks whether the caller still waits for a streamed reply: one that does not sends CANCEL. */
   WANTED: 10,
+  /** A part of a streamed body, from the caller. */
+  BODY: 11,
+  /** The streamed body is complete. */
+  BODY_END: 12,
+  /** So much of a streamed body may be sent, beyond what was granted before; nothing at all: no more of it is read. */
+  GRANT: 13,
 } as const;
 export type RequestOp = (typeof RequestOp)[keyof typeof RequestOp];
 
@@ -72,6 +81,8 @@ const ExtrasRecord = schema({
   /** Parts and bytes of a streamed reply that may be sent before a CREDIT. */
   parts: optional(uint()),
   bytes: optional(uint()),
+  /** 1: the body follows in parts, when they are granted. */
+  streamed: optional(uint()),
 });
 
 /** Fields that a REPLY may have more. */
@@ -100,6 +111,8 @@ export interface CallExtras {
   /** Of a streamed reply; 0: one reply is wanted. */
   readonly parts: number;
   readonly bytes: number;
+  /** Whether the body follows in parts. Default `false`. */
+  readonly isStreamed?: boolean | undefined;
 }
 
 /** The load of a service at a node. */
@@ -173,6 +186,25 @@ export interface WantedItem {
   readonly id: number;
 }
 
+export interface BodyItem {
+  readonly op: typeof RequestOp.BODY;
+  readonly id: number;
+  readonly form: BodyForm;
+  readonly body: Buffer;
+}
+
+export interface BodyEndItem {
+  readonly op: typeof RequestOp.BODY_END;
+  readonly id: number;
+}
+
+export interface GrantItem {
+  readonly op: typeof RequestOp.GRANT;
+  readonly id: number;
+  readonly parts: number;
+  readonly bytes: number;
+}
+
 export type RequestItem =
   | CallItem
   | ReplyItem
@@ -183,7 +215,10 @@ export type RequestItem =
   | CancelItem
   | CheckItem
   | GoneItem
-  | WantedItem;
+  | WantedItem
+  | BodyItem
+  | BodyEndItem
+  | GrantItem;
 
 /** Whether an item ends its request, whatever else was lost: its caller knows it by its id, should it come twice. */
 export function isWholeAnswer(item: Uint8Array): boolean {
@@ -247,12 +282,13 @@ export function encodeCall(
   return bytes;
 }
 
-function encodeExtras({ method, key, headers, parts, bytes }: CallExtras): Buffer {
+function encodeExtras({ method, key, headers, parts, bytes, isStreamed }: CallExtras): Buffer {
   return ExtrasRecord.encode({
     ...(method !== "" && { method }),
     ...(key !== "" && { key }),
     ...(headers !== undefined && { headers: Object.entries(headers).flat() }),
     ...(parts !== 0 && { parts, bytes }),
+    ...(isStreamed === true && { streamed: 1 }),
   });
 }
 
@@ -304,8 +340,13 @@ export function encodeFailure(
   return bytes;
 }
 
-export function encodePart(id: number, { form, data }: EncodedBody): Buffer {
-  const bytes = begin(RequestOp.PART, form, 0, id, sizeOfData(data));
+/** @param op BODY: a part of a streamed body; otherwise of a streamed reply */
+export function encodePart(
+  id: number,
+  { form, data }: EncodedBody,
+  op: typeof RequestOp.PART | typeof RequestOp.BODY = RequestOp.PART,
+): Buffer {
+  const bytes = begin(op, form, 0, id, sizeOfData(data));
   writeData(bytes, 1 + sizeOfUint(id), data);
   return bytes;
 }
@@ -316,8 +357,14 @@ export function encodeEnd(id: number, { busy, slots }: ServiceLoad): Buffer {
   return bytes;
 }
 
-export function encodeCredit(id: number, parts: number, size: number): Buffer {
-  const bytes = begin(RequestOp.CREDIT, BodyForm.BYTES, 0, id, sizeOfUint(parts) + sizeOfUint(size));
+/** @param op GRANT: of a streamed body; otherwise of a streamed reply */
+export function encodeCredit(
+  id: number,
+  parts: number,
+  size: number,
+  op: typeof RequestOp.CREDIT | typeof RequestOp.GRANT = RequestOp.CREDIT,
+): Buffer {
+  const bytes = begin(op, BodyForm.BYTES, 0, id, sizeOfUint(parts) + sizeOfUint(size));
   writeUint(bytes, writeUint(bytes, 1 + sizeOfUint(id), parts), size);
   return bytes;
 }
@@ -332,6 +379,10 @@ export function encodeCheck(id: number): Buffer {
 
 export function encodeGone(id: number): Buffer {
   return begin(RequestOp.GONE, BodyForm.BYTES, 0, id, 0);
+}
+
+export function encodeBodyEnd(id: number): Buffer {
+  return begin(RequestOp.BODY_END, BodyForm.BYTES, 0, id, 0);
 }
 
 export function encodeWanted(id: number): Buffer {
@@ -376,13 +427,15 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
       return { op, id, busy, slots, reason, message, details };
     }
     case RequestOp.PART:
+    case RequestOp.BODY:
       return { op, id, form, body: restOf(reader) };
     case RequestOp.END: {
       const busy = reader.uint();
       const slots = reader.uint();
       return reader.failed ? "load" : { op, id, busy, slots };
     }
-    case RequestOp.CREDIT: {
+    case RequestOp.CREDIT:
+    case RequestOp.GRANT: {
       const parts = reader.uint();
       const size = reader.uint();
       return reader.failed ? "credit" : { op, id, parts, bytes: size };
@@ -391,6 +444,7 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
     case RequestOp.CHECK:
     case RequestOp.GONE:
     case RequestOp.WANTED:
+    case RequestOp.BODY_END:
       return { op, id };
     default:
       return "op";
@@ -406,6 +460,7 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
   let headers: Headers | undefined;
   let parts = 0;
   let bytes = 0;
+  let isStreamed = false;
   if (hasExtras) {
     const size = reader.uint();
     const start = reader.at;
@@ -416,13 +471,27 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
     key = extras.key ?? "";
     parts = extras.parts ?? 0;
     bytes = extras.bytes ?? 0;
+    isStreamed = extras.streamed !== undefined && extras.streamed !== 0;
     if (extras.headers !== undefined) {
       headers = readHeaders(extras.headers);
       if (headers === undefined) return "headers";
     }
   }
   const body = restOf(reader);
-  return { op: RequestOp.CALL, id, timeout, service, method, key, headers, parts, bytes, form, body };
+  return {
+    op: RequestOp.CALL,
+    id,
+    timeout,
+    service,
+    method,
+    key,
+    headers,
+    parts,
+    bytes,
+    isStreamed,
+    form,
+    body,
+  };
 }
 
 /** @returns `undefined`: there is a name without a value, or there are too many bytes */

@@ -44,6 +44,8 @@ export const SETTINGS: ServingSettings = {
   maxQueue: 8,
   maxQueueBytes: 65_536,
   keepReplies: 60_000,
+  maxParts: 4,
+  maxPartBytes: 64,
 };
 
 /** What a handler does with a request: ms that it takes, and whether it fails; of a stream its parts. */
@@ -69,6 +71,8 @@ export class WorldNode {
   readonly runs: string[] = [];
   readonly aborted: string[] = [];
   readonly credits = new Map<Job, () => void>();
+  /** What its driver answers to a part of a body. */
+  onBody: () => string | undefined = () => undefined;
 
   constructor(world: World, id: string) {
     this.world = world;
@@ -95,6 +99,8 @@ export class WorldNode {
       },
       answer: (to, item) => void world.carry(this, to, item),
       credited: (job) => this.credits.get(job)?.(),
+      body: () => this.onBody(),
+      bodyEnd: () => undefined,
     });
   }
 
@@ -120,6 +126,12 @@ export class WorldNode {
         return;
       case RequestOp.CHECK:
         this.serving.onCheck(from, item.id);
+        return;
+      case RequestOp.BODY:
+        this.serving.onBody(now, from, item.id, item.form, item.body);
+        return;
+      case RequestOp.BODY_END:
+        this.serving.onBodyEnd(from, item.id);
         return;
       default:
         this.calls.onItem(now, from, item);

@@ -1,4 +1,4 @@
-/** A streamed reply as its reader has it: parts that came, in order, and how it ends. Leaving the loop gives it up. */
+/** A streamed reply, or body, as its reader has it: parts that came, in order, and how it ends. Leaving the loop gives it up. */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
 import { owned } from "./body.js";
@@ -16,7 +16,7 @@ interface Reader {
   reject(error: unknown): void;
 }
 
-export interface ReplyStreamEffects {
+export interface PartStreamEffects {
   /** @throws what a part that does not conform throws */
   decode(form: BodyForm, body: Buffer): unknown;
   /** The program has read so much. */
@@ -29,15 +29,15 @@ export interface ReplyStreamEffects {
 
 const DONE: IteratorResult<unknown, undefined> = Object.freeze({ done: true, value: undefined });
 
-export class ReplyStream implements CallSink, AsyncIterableIterator<unknown, undefined> {
-  readonly #effects: ReplyStreamEffects;
+export class PartStream implements CallSink, AsyncIterableIterator<unknown, undefined> {
+  readonly #effects: PartStreamEffects;
   readonly #window: ReceiveWindow;
   readonly #parts = new RingBuffer<Part>();
   readonly #readers = new RingBuffer<Reader>();
   #isOver = false;
   #error: ShoalError | undefined = undefined;
 
-  constructor(maxParts: number, maxBytes: number, effects: ReplyStreamEffects) {
+  constructor(maxParts: number, maxBytes: number, effects: PartStreamEffects) {
     this.#window = new ReceiveWindow(maxParts, maxBytes);
     this.#effects = effects;
   }
@@ -46,6 +46,8 @@ export class ReplyStream implements CallSink, AsyncIterableIterator<unknown, und
 
   part(form: BodyForm, body: Buffer): string | undefined {
     if (!this.#window.onPart(body.length)) return "window";
+    // Its reader has left, which the other end does not know yet.
+    if (this.#isOver) return undefined;
     this.#parts.push({ form, body: owned(body) });
     this.#serve();
     return undefined;

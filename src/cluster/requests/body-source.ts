@@ -1,0 +1,99 @@
+/**
+ * The source of a streamed body: an async iterable of the program's, which is asked for no more than the serving node has granted.
+ *
+ *   UNREAD ──first grant──> READING ──its end──> DONE
+ *      │                       └──the request is over, no more is read: the source is left, as by a `break` ──> DONE
+ *      └──the request is over: nothing of it was taken, and it stays the program's
+ */
+import { encodeBody, sizeOfBody } from "./body.js";
+import { SendCredit } from "./stream-window.js";
+import type { EncodedBody } from "./wire.js";
+
+export interface BodySourceEffects {
+  /** Sends a part. Settles when the next one may be sent. */
+  send(part: EncodedBody): Promise<void>;
+  /** There are no more. */
+  end(): void;
+  /** The source threw, or gave what no body can be. */
+  failed(error: unknown): void;
+}
+
+/** Whether a program gave a body in parts. Bytes and texts are whole. */
+export function isStreamedBody(body: unknown): body is AsyncIterable<unknown> {
+  return (
+    typeof body === "object" &&
+    typeof (body as { readonly [Symbol.asyncIterator]?: unknown } | null)?.[Symbol.asyncIterator] ===
+      "function"
+  );
+}
+
+export class BodySource {
+  readonly #source: AsyncIterable<unknown>;
+  readonly #effects: BodySourceEffects;
+  readonly #credit = new SendCredit(0, 0);
+  #isReading = false;
+  #isOver = false;
+  #wake: (() => void) | undefined = undefined;
+
+  constructor(source: AsyncIterable<unknown>, effects: BodySourceEffects) {
+    this.#source = source;
+    this.#effects = effects;
+  }
+
+  /** The serving node takes so much more; 0 and 0: nothing. */
+  granted(parts: number, bytes: number): void {
+    if (this.#isOver) return;
+    if (parts === 0 && bytes === 0) {
+      this.stop();
+      return;
+    }
+    this.#credit.granted(parts, bytes);
+    if (this.#isReading) this.#wake?.();
+    else {
+      this.#isReading = true;
+      void this.#read();
+    }
+  }
+
+  /** Nothing more is sent. A source that was begun is left. */
+  stop(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#wake?.();
+    // The iterator of a Node.js stream that gives nothing could not be left before it does.
+    const { destroy } = this.#source as { readonly destroy?: unknown };
+    if (this.#isReading && typeof destroy === "function") destroy.call(this.#source);
+  }
+
+  /** It never rejects. */
+  async #read(): Promise<void> {
+    try {
+      // Leaving the loop leaves the source.
+      for await (const part of this.#source) {
+        if (this.#isOver) return;
+        const body = encodeBody(part);
+        while (!this.#credit.hasRoom && !this.#isOver) await this.#granted();
+        if (this.#isOver) return;
+        this.#credit.sent(sizeOfBody(body));
+        await this.#effects.send(body);
+        if (this.#isOver) return;
+      }
+      if (this.#isOver) return;
+      this.#isOver = true;
+      this.#effects.end();
+    } catch (error) {
+      if (this.#isOver) return; // The source was left: nobody waits for it.
+      this.#isOver = true;
+      this.#effects.failed(error);
+    }
+  }
+
+  #granted(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+}
