@@ -1,6 +1,7 @@
 /** Nodes as programs run them, in virtual time: cuts, killed processes and stalls of machines of their own. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { type ClusterBus, ClusterNode } from "../../src/cluster/index.js";
+import { SimulatedDatagrams } from "../../src/testing/datagrams.js";
 import { simulate, type World } from "../../src/testing/index.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -77,6 +78,41 @@ describe("nodes in virtual time", () => {
       await world.until(() => ["a", "b"].every((name) => seen(nodes.get(name)) === "ab"), 2_000);
       expect(nodes.get("a")?.discovery()).toMatchObject([{ name: "seeds", error: { code: "ENOTFOUND" } }]);
     });
+  });
+
+  it("meet, stay and miss who dies where no datagram arrives: over streams alone, as behind a firewall", async () => {
+    const dropped = vi.spyOn(SimulatedDatagrams.prototype, "send").mockImplementation((_bytes, ...args) => {
+      const sent = args.at(-1);
+      if (typeof sent === "function") process.nextTick(sent, null, 0);
+    });
+    try {
+      await simulate({ seed: 19 }, async (world) => {
+        const nodes = new Map<string, ClusterNode>();
+        const lost: string[] = [];
+        for (const name of NAMES)
+          await world.node(name).start(async () => {
+            const options = {
+              name,
+              scope: "link",
+              key: KEY,
+              port: 7000,
+              seeds: ["a:7000", "b:7000"],
+            } as const;
+            const made = new ClusterNode(options);
+            await made.start();
+            made.events.on("lost", ({ member }) => void lost.push(member.name));
+            nodes.set(name, made);
+          });
+        await world.until(() => NAMES.every((name) => seen(nodes.get(name)) === "abcde"), 10_000);
+        await world.advance(40_000);
+        expect(lost).toEqual([]);
+        world.node("e").crash();
+        await world.until(() => [..."abcd"].every((name) => seen(nodes.get(name)) === "abcd"), 20_000);
+        expect(dropped.mock.calls.length).toBeGreaterThan(100);
+      });
+    } finally {
+      dropped.mockRestore();
+    }
   });
 
   it("lose a machine without power by suspicion, and have it back as another life when it starts again", async () => {
