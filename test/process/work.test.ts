@@ -1,0 +1,52 @@
+/**
+ * What a message costs in work that can be counted: a change that reads or writes more often, or allocates or copies more, shows
+ * here on any machine, however busy. Each bound is a tenth above what was measured, and a third for system calls, of which there
+ * are more when writes come apart.
+ */
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { Child, ROOT } from "./child.js";
+
+/** Calls and pieces of memory for each message, of both sides; bytes of memory and of copies in times of the message. */
+interface Work {
+  readonly calls: number;
+  readonly pieces: number;
+  readonly allocated: number;
+  readonly copied: number;
+}
+
+const BOUNDS: Readonly<Record<string, Work>> = {
+  // Into the sender's slab, out of memory of 64 KiB a read.
+  "tcp:many:64:40000": { calls: 0.003, pieces: 0.0038, allocated: 1.17, copied: 1.11 },
+  "tcp:await:64:40000": { calls: 0.0033, pieces: 0.0038, allocated: 1.17, copied: 1.11 },
+  "tcp:batches:64:40000": { calls: 0.003, pieces: 0.003, allocated: 0.4, copied: 1.11 },
+  "tcp:many:1024:20000": { calls: 0.04, pieces: 0.053, allocated: 1.13, copied: 1.12 },
+  "tcp:batches:1024:20000": { calls: 0.04, pieces: 0.037, allocated: 0.1, copied: 1.12 },
+  // By reference, read where they stay; the 8 KiB of the read that brings the header are copied.
+  "tcp:many:65536:800": { calls: 3.2, pieces: 2.3, allocated: 1.11, copied: 0.14 },
+  "tcp:batches:65536:800": { calls: 3.2, pieces: 1.2, allocated: 0.05, copied: 0.14 },
+  "tcp:many:8000000:8": { calls: 40, pieces: 5, allocated: 1.1, copied: 0.15 },
+  // Encoded once for ten subscribers, copied into the slab of each, and out of nothing.
+  "publish:many:64:4000": { calls: 0.05, pieces: 0.06, allocated: 18, copied: 6 },
+  "inproc:many:64:40000": { calls: 0.001, pieces: 0.001, allocated: 1.16, copied: 1.1 },
+  "inproc:many:65536:800": { calls: 0.02, pieces: 2.3, allocated: 1.11, copied: 1.1 },
+};
+
+it.skipIf(process.platform !== "linux" && "counts system calls by /proc/self/io")(
+  "a message costs no more system calls, memory and copies than it did",
+  async () => {
+    const scenarios = Object.keys(BOUNDS);
+    const child = new Child(process.execPath, [join(ROOT, "test/process/work-program.js"), ...scenarios]);
+    const { code, stdout, stderr } = await child.outcome;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const results = JSON.parse(stdout) as Work[];
+    const beyond = scenarios.flatMap((scenario, i) =>
+      (["calls", "pieces", "allocated", "copied"] as const).flatMap((what) => {
+        const [is, most] = [results[i]?.[what] ?? Number.NaN, BOUNDS[scenario]?.[what] ?? 0];
+        return is <= most ? [] : [`${scenario}: ${what} ${is}, at most ${most}`];
+      }),
+    );
+    expect(beyond).toEqual([]);
+  },
+  40_000,
+);
