@@ -66,7 +66,7 @@ describe("the programs of the Guide", () => {
     EXPECTED[name]?.(outcome?.lines ?? []);
   });
 
-  test.each(programs)("%s says how it is started", (name) => {
+  test.each(programs)("%s has its command and what to look at in its head", (name) => {
     const [head = ""] = readFileSync(GUIDE + name, "utf8").split("*/");
     expect(head).toContain(`node examples/guide/${name}`);
     expect(head).toContain("Look ");

@@ -1,10 +1,9 @@
 /**
  * The pipeline of chapter 1 with an end: when the sink has everything, it ends the workers.
  *
- * Workers wait for tasks forever, and a PUSH cannot say "no more" to all of them: a message goes to one. So the sink has a
- * PUB, over which it says KILL to everybody. Look at `waitForSubscribers`: a worker that were not there yet would miss the one
- * message that matters and stay forever. Within one process, or where the one who starts the workers also ends them, closing
- * their sockets does the same without a message.
+ * Workers wait for tasks forever, and a PUSH cannot end all of them, since each message goes to one. So the sink has a PUB, over
+ * which it sends KILL to everybody. Look at `waitForSubscribers`: a worker whose subscription had not arrived yet would miss the
+ * one message that matters, and wait forever. Within one process, closing the workers' sockets does the same without a message.
  *
  *   node examples/guide/chapter2/pipeline-end.ts [ventilator | worker | sink]
  */

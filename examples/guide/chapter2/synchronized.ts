@@ -1,8 +1,8 @@
 /**
  * A publisher that begins when its subscribers are there, so that none of them misses a message.
  *
- * The Guide has each subscriber say so by a request, over a second pair of sockets, and lets it sleep for a second before, in
- * the hope that its subscription has arrived by then. Look at `waitForSubscribers`: the publisher knows its subscriptions, so
+ * In the Guide each subscriber reports itself by a request, over a second pair of sockets, and sleeps for a second before that,
+ * in the hope that its subscription has arrived by then. Look at `waitForSubscribers`: the publisher knows its subscriptions, so
  * it needs neither. What still may be lost is in the queue of a subscriber that is too slow; `noDrop` makes the publisher wait
  * for that one, too.
  *

@@ -20,7 +20,7 @@ if (!isMainThread) await work();
 else if (role === "client") await ask(endpoint);
 else await serve();
 
-/** In a worker thread: answers until the main thread says that it is the end. */
+/** In a worker thread: answers until the main thread sends "end". */
 async function work(): Promise<void> {
   const worker = new Reply({ codec: text() });
   worker.connect("inproc://workers");

@@ -43,7 +43,7 @@ async function readBackend(): Promise<void> {
 }
 const reading = [readFrontend(), readBackend()];
 
-/** A worker by hand: it says READY, and sends each reply with the address that came with the request. */
+/** A worker by hand: it sends READY, and then each reply with the address that came with the request. */
 const worker = new Dealer();
 worker.connect("inproc://workers");
 async function work(): Promise<void> {

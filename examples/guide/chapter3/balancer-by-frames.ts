@@ -1,7 +1,7 @@
 /**
  * A load-balancing broker by hand, frame by frame: clients on one ROUTER, workers on the other.
  *
- * Both ends are REQ sockets. A worker says READY and is put on the list of those that are free; a client's request goes to the
+ * Both ends are REQ sockets. A worker sends READY and is put on the list of those that are free; a client's request goes to the
  * one that has been free the longest, with the client's address in it, and the worker's reply carries that address back. Look
  * at the frames in the two loops: an address is added or taken off at each hop. Look also at what is not read: requests stay
  * in the queue of the frontend while no worker is free.
@@ -38,21 +38,17 @@ async function readFrontend(): Promise<void> {
   }
 }
 
-const closing = new AbortController();
-async function work(): Promise<number> {
-  const worker = new Request();
+/** Works until its socket closes. */
+async function work(worker: Request): Promise<number> {
   worker.connect("inproc://workers");
+  await worker.send("READY");
   let done = 0;
-  for (let next = ["READY"] as (string | Buffer)[]; ; done++) {
-    await worker.send(next);
-    try {
-      const [client = "", empty = ""] = await worker.receive({ signal: closing.signal });
-      next = [client, empty, "OK"];
-    } catch {
-      await worker.close();
-      return done;
-    }
+  //   client | "" | request; the worker's own address and empty frame have been taken off
+  for await (const [client = "", empty = ""] of worker) {
+    await worker.send([client, empty, "OK"]);
+    done += 1;
   }
+  return done;
 }
 
 async function ask(): Promise<string> {
@@ -65,11 +61,12 @@ async function ask(): Promise<string> {
 }
 
 const reading = readBackend();
-const working = Array.from({ length: WORKERS }, work);
+const workers = Array.from({ length: WORKERS }, () => new Request());
+const working = workers.map(work);
 const replies = Promise.all(Array.from({ length: CLIENTS }, ask));
 await readFrontend();
 console.log(`clients: ${(await replies).join(" ")}`);
-closing.abort();
+for (const worker of workers) await worker.close();
 const done = await Promise.all(working);
 console.log(`workers: ${done.reduce((sum, each) => sum + each)} requests`);
 await Promise.all([frontend.close(), backend.close()]);

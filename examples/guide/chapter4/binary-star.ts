@@ -2,8 +2,9 @@
  * Binary Star: two servers, of which one serves; the other one takes over when it is gone.
  *
  * A fail-over needs two signs: the peer is silent, and a client asks here. Look at the client, which knows both endpoints and
- * tries them in turn: its request is the second sign. Look also at what the Guide leaves out: two servers that were cut from
- * each other and both serve notice it when the link is back, and stop (they are "fenced") until an operator decides.
+ * tries them in turn: its request is the second sign. Two servers that were cut
+ * from each other may both serve. When the link is back they notice it: the Guide's abort, these are "fenced", which means that
+ * they answer nobody until an operator has decided which of them was right.
  *
  *   node examples/guide/chapter4/binary-star.ts [primary | backup | client]
  */
@@ -19,7 +20,7 @@ const at = (name: keyof typeof PORTS) =>
   role === "all" ? `ipc://${join(folder, name)}` : `tcp://127.0.0.1:${PORTS[name]}`;
 
 async function startServer(own: "primary" | "backup"): Promise<BinaryStarServer> {
-  const server = new BinaryStarServer(([body]) => `${body}, says the ${own}`, {
+  const server = new BinaryStarServer(([body]) => `${body}, from the ${own}`, {
     star: {
       role: own,
       peer: at(own === "primary" ? "backup-state" : "primary-state"),

@@ -1,8 +1,8 @@
 /**
  * Majordomo with many requests under way: the client does not wait for one reply before it sends the next request.
  *
- * The Guide needs another client API for it (mdcliapi2), with `send` and `recv` apart, and cannot say which reply belongs to
- * which request. Look at `Promise.all`: `MajordomoClient` gives each request an id, so each call gets its own reply, whatever
+ * The Guide needs another client API for it (mdcliapi2), with `send` and `recv` apart, and it does not show which reply belongs
+ * to which request. Look at `Promise.all`: `MajordomoClient` gives each request an id, so each call gets its own reply, whatever
  * the order. Look at `concurrency`, too: the worker handles that many at once.
  *
  *   node examples/guide/chapter4/majordomo-async.ts

@@ -7,30 +7,37 @@
  *
  *   node examples/guide/chapter4/majordomo-by-hand.ts
  */
-import { setInterval } from "node:timers";
 import { Dealer, Request } from "shoal";
 import { MajordomoBroker } from "shoal/patterns";
 
-const [READY, REQUEST, REPLY, HEARTBEAT, DISCONNECT] = [1, 2, 3, 4, 5].map((byte) => Buffer.from([byte]));
+const READY = 1;
+const REQUEST = 2;
+const REPLY = 3;
+const HEARTBEAT = 4;
+const DISCONNECT = 5;
+
 const broker = new MajordomoBroker();
 const endpoint = await broker.bind("tcp://127.0.0.1:*");
 
 const worker = new Dealer();
 worker.connect(endpoint);
-const say = (command: Buffer | undefined, ...frames: (string | Buffer)[]) =>
-  worker.send(["", "MDPW01", command ?? "", ...frames]); // An empty frame, as REQ would send it.
-await say(READY, "echo");
-const beats = setInterval(() => say(HEARTBEAT), 1_000);
+/** "" | MDPW01 | command | frames… */
+async function command(byte: number, ...frames: (string | Buffer)[]): Promise<void> {
+  await worker.send(["", "MDPW01", Buffer.from([byte]), ...frames]);
+}
 
-const working = (async () => {
-  for await (const [, , command, client, , ...body] of worker) {
-    if (command === undefined || client === undefined) continue;
-    if (DISCONNECT?.equals(command)) break;
-    if (REQUEST?.equals(command)) await say(REPLY, client, "", ...body); // Everything else is a heartbeat.
+async function work(): Promise<void> {
+  //   "" | MDPW01 | REQUEST | client | "" | body…        other commands have three frames
+  for await (const [, , byte, client = "", , ...body] of worker) {
+    if (byte?.[0] === DISCONNECT) break;
+    if (byte?.[0] === REQUEST) await command(REPLY, client, "", ...body);
   }
-})();
+}
+await command(READY, "echo");
+const beats = setInterval(() => command(HEARTBEAT), 1_000);
+const working = work();
 
-const client = new Request(); // It adds the empty frame itself.
+const client = new Request(); // A REQ adds the empty frame itself.
 client.connect(endpoint);
 await client.send(["MDPC01", "echo", "Hello world"]);
 const [protocol, service, reply] = await client.receive({ timeout: 2_500 });
@@ -38,7 +45,7 @@ console.log(`client: ${protocol} ${service} ${reply}`);
 
 clearInterval(beats);
 await client.close();
-await say(DISCONNECT);
+await command(DISCONNECT);
 await worker.close();
 await working;
 await broker.close();

@@ -1,7 +1,7 @@
 /**
  * Paranoid Pirate: workers and queue send each other heartbeats, so both notice when the other one hangs.
  *
- * The end of a connection shows that a process is gone, but not that it hangs. The first worker here is made by hand: it says
+ * The end of a connection shows that a process is gone, but not that it hangs. The first worker here is made by hand: it sends
  * READY (6/PPP), and then nothing more. Look at the queue: after three silent intervals it takes that worker off its list, so
  * no request ever goes there. The second worker is a `PirateWorker`, which has the heartbeats of its own accord.
  *

@@ -1,7 +1,7 @@
 /**
  * File transfer, model 2: the client asks for each chunk, and for the next one when it has it.
  *
- * The server keeps no state: a request says where a chunk begins and how long it is. Look at what that gives: nothing waits
+ * The server keeps no state: a request names where a chunk begins and how long it is. Look at what that gives: nothing waits
  * anywhere, any server with the same file can answer the next request, and a client can go on where it had stopped. Look also
  * at the cost: one round trip for each chunk, in which the line is idle. Model 3 takes that away.
  *

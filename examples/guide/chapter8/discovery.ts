@@ -38,7 +38,7 @@ if (role === "node") {
       resolve();
     });
   });
-  await second.close(); // It says so; a crash would be noticed, and be the event "lost".
+  await second.close(); // It leaves; after a crash the event would be "lost".
   await left;
   await first.close();
 }

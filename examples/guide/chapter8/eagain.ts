@@ -1,7 +1,7 @@
 /**
  * A full queue: what `send` does when nobody takes the messages.
  *
- * The queue of a DEALER for a peer that is not there yet holds as many messages as its high-water mark says. Look at the three
+ * The queue of a DEALER for a peer that is not there yet holds as many messages as its high-water mark allows. Look at the three
  * ways to send the next one: `trySend` returns false at once, `send` waits as long as it may and then fails with EAGAIN, and a
  * `send` without a time-out goes at the pace of the receiver.
  *

@@ -9,46 +9,47 @@
  *   node examples/guide/chapter8/udp-ping.ts [node]
  */
 import { randomUUID } from "node:crypto";
-import { setInterval } from "node:timers/promises";
 import { Dish, Radio } from "shoal/draft";
 
 const [role = "all"] = process.argv.slice(2);
 const GROUP = "udp://127.0.0.1;239.255.90.91"; // The interface, and the group.
 
-async function run(port: string, isEnough: (peers: number) => boolean): Promise<void> {
-  const id = randomUUID();
+/** Beats and listens until it is closed; `complete` settles when it has found so many others. */
+async function openNode(wanted: string, others: number) {
+  const id: string = randomUUID();
   const ears = new Dish();
   ears.join("beacon");
-  await ears.bind(`${GROUP}:${port}`);
+  const endpoint = await ears.bind(wanted);
   const voice = new Radio();
-  voice.connect(`${GROUP}:${port}`);
+  voice.connect(endpoint);
+  const beats = setInterval(() => voice.send(id, { group: "beacon" }), role === "all" ? 10 : 1_000);
 
-  const peers = new Set<string>();
+  let found = (): void => undefined;
+  const complete = new Promise<void>((resolve) => (found = resolve));
   const listening = (async () => {
+    const peers = new Set([id]);
     for await (const [beacon] of ears) {
       const peer = String(beacon);
-      if (peer === id || peers.has(peer)) continue;
+      if (peers.has(peer)) continue;
       peers.add(peer);
-      console.log(`found a peer, that makes ${peers.size}`);
+      console.log(`found a peer, that makes ${peers.size - 1}`);
+      if (peers.size - 1 === others) found();
     }
   })();
-  for await (const _ of setInterval(role === "all" ? 10 : 1_000)) {
-    await voice.send(id, { group: "beacon" });
-    if (isEnough(peers.size)) break;
-  }
-  await Promise.all([voice.close(), ears.close()]);
-  await listening;
+  const close = async () => {
+    clearInterval(beats);
+    await Promise.all([voice.close(), ears.close()]);
+    await listening;
+  };
+  return { endpoint, complete, close };
 }
 
-if (role === "node")
-  await run("9999", () => false); // Until Ctrl-C.
-else {
-  // Three nodes that go when all of them have found the two others.
-  let complete = 0;
-  const has = new Set<number>();
-  const isEnough = (node: number) => (peers: number) => {
-    if (peers === 2 && !has.has(node)) complete = has.add(node).size;
-    return complete === 3;
-  };
-  await Promise.all([0, 1, 2].map((node) => run("9998", isEnough(node))));
+if (role === "node") {
+  const node = await openNode(`${GROUP}:9999`, 1);
+  process.once("SIGINT", node.close);
+} else {
+  const first = await openNode(`${GROUP}:*`, 2); // A port by the system, for all three.
+  const nodes = [first, await openNode(first.endpoint, 2), await openNode(first.endpoint, 2)];
+  await Promise.all(nodes.map(({ complete }) => complete));
+  for (const node of nodes) await node.close();
 }

@@ -128,8 +128,8 @@ export const EXPECTED: Readonly<Record<string, (lines: Lines) => void>> = {
     "reactor: served 1 requests",
   ),
   "chapter4/binary-star.ts": exactly(
-    "request 1, says the primary",
-    "request 2, says the backup",
+    "request 1, from the primary",
+    "request 2, from the backup",
     "the backup is active",
   ),
   "chapter4/freelance-failover.ts": exactly("request 1 by the first", "request 2 by the second"),
