@@ -47,9 +47,10 @@ export function resultsMarkdown(records: readonly BenchRecord[], images?: string
     .filter((record) => record.type === "contender")
     .map(({ title, version }) => `${title}: ${version ?? "version unknown"}`);
   if (reported.length > 0) parts.push(`- ${[...new Set(reported)].join("; ")}`);
-  for (const record of records) {
-    if (record.type === "absent") parts.push(`- Absent: ${record.contender}, ${record.reason}`);
-  }
+  const absent = records.flatMap((record) =>
+    record.type === "absent" ? [`- Absent: ${record.contender}, ${record.reason}`] : [],
+  );
+  parts.push(...new Set(absent));
   for (const scenario of SCENARIOS) {
     const cases = summarize(records, scenario);
     if (cases.length > 0) parts.push("", ...section(cases, scenario, records, images));
@@ -112,7 +113,7 @@ function ratios(
   if (others.length === 0 || !all.some(({ contender }) => ours(contender))) return [];
   const lines = [
     "",
-    "Times the figure of … (– where fewer than three rounds are common)",
+    "Times the figure of … (– where rounds are too few)",
     "",
     ...header(["case", "contender", ...others.map(([, title]) => title)]),
   ];

@@ -16,7 +16,7 @@ import type { EngineSocket } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
 import type { Counters } from "./stats.js";
 
-/** ms of receives that settle at once between two turns of the event loop (docs/performance.md). */
+/** ms of receives that settle at once between two turns of the event loop (docs/performance-log.md). */
 const RECEIVE_TIME = 0.5;
 
 /** Messages of one `receiveMany` at most, so that the event loop turns between them. */

@@ -30,7 +30,7 @@ import type { DropReason } from "../engine/events.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
-/** ms of sends that settle at once between two turns of the event loop (docs/performance.md). */
+/** ms of sends that settle at once between two turns of the event loop (docs/performance-log.md). */
 const SEND_TIME = 0.5;
 
 /** Withdrawn messages that may stay in the queue before it is cleared of them. */

@@ -17,7 +17,7 @@ import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
-/** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance.md). */
+/** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance-log.md). */
 const FLUSH_BYTES = 65_536;
 /** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
 const GATHER = 64;

@@ -113,7 +113,7 @@ export class Encoder {
    */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
-    // A lone short frame, the most frequent of all (docs/performance.md).
+    // A lone short frame, the most frequent of all (docs/performance-log.md).
     if (message instanceof Uint8Array && prefix === undefined) {
       const { slab } = this;
       const size = message.byteLength;
