@@ -26,8 +26,8 @@ const ENOUGH_FILES = 4_096;
 const LEAST_FILES = 1_024;
 /** Local ports for outgoing connections. */
 const ENOUGH_PORTS = 10_000;
-/** Connections that wait to be accepted: Node.js asks for so many. */
-const ENOUGH_BACKLOG = 511;
+/** Connections that wait to be accepted: the default of the option `backlog`. */
+const ENOUGH_BACKLOG = 100;
 /** The part that the clock of the day may differ from the steady one in a moment. */
 const CLOCK_SLACK = 0.05;
 /** The clock of a machine that never was set begins decades ago. */

@@ -31,7 +31,7 @@ describe("what it makes of facts", () => {
     [filesFinding(Number.POSITIVE_INFINITY), "ok"],
     [portsFinding(32_768, 60_999), "ok"],
     [portsFinding(60_000, 60_999), "warn"],
-    [backlogFinding(128), "warn"],
+    [backlogFinding(64), "warn"],
     [backlogFinding(4_096), "ok"],
     [ipcFinding("/tmp"), "ok"],
     [ipcFinding(`/${"x".repeat(90)}`), "warn"],
