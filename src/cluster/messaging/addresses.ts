@@ -9,7 +9,7 @@
  * An alias is made when a message of that client arrives, or when the program asks for it. It lives as long as it is used: past
  * the bound, the one goes that was not used for the longest time, about (second chance), and the program is informed.
  */
-import { MAX_ALIASES, MAX_MESSAGE_CLIENTS } from "./bounds.js";
+import { MAX_ALIASES, MAX_ID_ATTEMPTS, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
 /** The node's own client, on each node. */
 export const SELF_ID = 1;
@@ -171,10 +171,18 @@ export class Addresses<Client> {
   }
 
   #draw(first: number, last: number): number {
-    for (;;) {
-      const id = first + Math.floor(this.#effects.random() * (last - first + 1));
-      if (!this.#clients.has(id) && !this.#aliases.has(id) && !this.#effects.isTaken(id)) return id;
+    let id = first;
+    for (let attempt = 0; attempt < MAX_ID_ATTEMPTS; attempt++) {
+      id = first + Math.floor(this.#effects.random() * (last - first + 1));
+      if (this.#isFree(id)) return id;
     }
+    // A source of random numbers that repeats itself: the next one that is free.
+    while (!this.#isFree(id)) id = id === last ? first : id + 1;
+    return id;
+  }
+
+  #isFree(id: number): boolean {
+    return !this.#clients.has(id) && !this.#aliases.has(id) && !this.#effects.isTaken(id);
   }
 }
 

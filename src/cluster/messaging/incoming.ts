@@ -68,8 +68,13 @@ export class IncomingItems {
     if (node !== from && !this.#mayBeOf(from, node, client, plan.topic))
       return this.#state.refuse("publish:origin");
     const data = reader.rest();
-    const isSuperseded =
-      (flags & RETAIN) !== 0 && !this.#keep(plan.topic, node, client, subtopic, incoming.stamp, data);
+    let retains = (flags & RETAIN) !== 0;
+    if (retains && node !== from) {
+      // Its client's node answers for that one's values, and has not got this one: it is a message, and no value.
+      this.#state.refuse("publish:retain");
+      retains = false;
+    }
+    const isSuperseded = retains && !this.#keep(plan.topic, node, client, subtopic, incoming.stamp, data);
     const sender =
       (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(node, client);
     const message = this.#names.message(plan.topic, data, sender, subtopic, false);

@@ -267,7 +267,7 @@ export class Messaging implements ClientEffects {
     }
   }
 
-  /** @throws in the promise: InvalidArgumentError `EINVAL`, UnroutableError `EHOSTUNREACH` for a publisher that is not this node's */
+  /** @throws in the promise: InvalidArgumentError `EINVAL`, also for `retain` with a client of another node; UnroutableError `EHOSTUNREACH` */
   publishAs(
     publisher: number | ClusterAddress,
     topic: string,
@@ -279,6 +279,11 @@ export class Messaging implements ClientEffects {
       if (options !== undefined) checkCallOptions("publishAs", options, PUBLISH_KEYS);
       const { node, client, alias } = this.#directs.recipient(publisher);
       if (node === this.#state.id) return this.#publisher.publish({ node, id: client }, topic, data, options);
+      // The client's node answers for the values of its clients, and would not know this one.
+      if (options?.retain === true)
+        throw new InvalidArgumentError(
+          `a value is retained by its publisher's node: publishAs for a client of ${this.#state.nameOf(node)} takes no retain`,
+        );
       const address = (alias as Alias).address;
       if (!this.#state.mayPublishAs(this.#state.id, address, topic))
         throw new InvalidArgumentError(

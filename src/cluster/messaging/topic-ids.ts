@@ -17,7 +17,7 @@ import { Buffer } from "node:buffer";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import { SELF_ID } from "./addresses.js";
-import { MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
+import { MAX_ID_ATTEMPTS, MAX_TOPIC_ID_BYTES, MAX_TOPIC_IDS } from "./bounds.js";
 import { checkTopic, type TopicFault, topicFault } from "./topics.js";
 
 /** No topic. */
@@ -90,7 +90,7 @@ export class TopicIds {
    *
    * @returns the name's id, which is another than `id` where a better claim has that
    * @throws InvalidArgumentError `EINVAL` for what is not a name or an id that may be chosen
-   * @throws InvalidStateError `EFSM` past `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`
+   * @throws InvalidStateError `EFSM` past `MAX_TOPIC_IDS` and `MAX_TOPIC_ID_BYTES`, and where `random` gives no free id
    */
   create(name: string, id?: number): number {
     checkTopic(name);
@@ -104,12 +104,16 @@ export class TopicIds {
     const known = this.idOf(name);
     if (known !== NO_ID) return known;
     // 2^32 ids and at most some million claims: the second attempt is rare already.
-    for (;;) {
+    for (let attempt = 0; attempt < MAX_ID_ATTEMPTS; attempt++) {
       const made = this.#random() >>> 0;
       if (!isId(made) || this.#byId.has(made) || this.#taken(made)) continue;
       this.#own(name, made, false);
       return made;
     }
+    throw new InvalidStateError(
+      "EFSM",
+      `No free id was found at random for the topic ${describe(name)} in ${MAX_ID_ATTEMPTS} attempts`,
+    );
   }
 
   #own(name: string, id: number, chosen: boolean): void {

@@ -487,7 +487,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * here and on the nodes that it goes to.
    *
    * @param publisher its address, as a message's `sender`, or its number here
-   * @throws as `publish`; InvalidArgumentError `EINVAL` where it is not allowed; UnroutableError `EHOSTUNREACH` where there is no such client
+   * @throws as `publish`; InvalidArgumentError `EINVAL` where it is not allowed, and for `retain` with a client of another node, whose values that node
+   *   alone has; UnroutableError `EHOSTUNREACH` where there is no such client
    */
   publishAs(
     publisher: number | ClusterAddress,

@@ -780,6 +780,30 @@ describe("publishing for another client", () => {
     expect(senders).toEqual([a.id, b.id]);
   });
 
+  test("nothing is retained for a client of another node, whose values that node alone has", async () => {
+    const [a, b, c] = ["a", "b", "c"].map((name) => world.node(name, { mayPublishAs: () => true })) as [
+      FakeNode,
+      FakeNode,
+      FakeNode,
+    ];
+    const got = collect(c.messaging.self, "t");
+    const bOnA = a.messaging.addressOf(b.id);
+    await expect(a.messaging.publishAs(bOnA, "t", "x", { retain: true })).rejects.toMatchObject({
+      code: "EINVAL",
+    });
+    const client = a.messaging.createClient();
+    await a.messaging.publishAs(client.id, "t", "own", { retain: true });
+    // As a node may send it that knows no better.
+    a.links.forge(c, MessageKind.PUBLISH, encodePublish(7, b.id, encodeName("t"), undefined, 1e15, "other"));
+    await world.settle();
+    expect(got).toEqual(["t own", "t other"]);
+    expect(c.messaging.stats()).toMatchObject({ retained: 1, refused: { "publish:retain": 1 } });
+    const late: string[] = [];
+    c.messaging.self.subscribe("t", { retained: true }, ({ data }) => void late.push(String(data)));
+    await world.settle();
+    expect(late).toEqual(["own"]);
+  });
+
   test("a node that forges an origin is refused", async () => {
     const [a, b, c] = nodes(3);
     const got = collect(c.messaging.self, "t");
@@ -1029,6 +1053,22 @@ describe("what an evil node sends", () => {
     );
     await world.settle();
     expect(await a.messaging.self.publish("t", "alive")).toBe(1);
+  });
+
+  test("a source of random numbers that repeats itself gives each client and alias an id all the same", () => {
+    for (const number of [0, 0.5, 1 - 2 ** -32]) {
+      const addresses = new Addresses<string>(
+        { random: () => number, isTaken: () => false, dropped: () => undefined },
+        100,
+      );
+      const ids = [1, 2, 3].map((client) => addresses.aliasOf("a", client).address.id);
+      for (let i = 0; i < 3; i++)
+        addresses.add((id) => {
+          ids.push(id);
+          return "client";
+        });
+      expect(new Set(ids).size).toBe(6);
+    }
   });
 
   test("aliases of forged clients are bounded, and the program is informed of each that is dropped", async () => {

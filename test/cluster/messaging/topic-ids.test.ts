@@ -50,6 +50,15 @@ describe("ids of topics", () => {
     expect(ids.create("nine")).toBe(9);
   });
 
+  it("are not made from a source that gives no free number", () => {
+    for (const number of [0, 1, 7]) {
+      const ids = new TopicIds(() => number);
+      ids.create("seven", 7);
+      expect(() => ids.create("other")).toThrow(expect.objectContaining({ code: "EFSM" }));
+      expect(ids.idOf("other")).toBe(0);
+    }
+  });
+
   it("stay with a chosen claim, and the other name gets another", () => {
     const ids = new TopicIds(from(100));
     expect(ids.create("b")).toBe(100);
