@@ -49,6 +49,7 @@ const harness = [
   "main",
   ...["peers/index", "scenarios/index", "runner/run"],
   ...["peers/node/main", "peers/node/first-message", "peers/node/star-server", "peers/node/clone-server"],
+  "peers/node/rolled-member",
   "peers/node/threads-producer",
   ...["peers/node-net/main", "peers/node-net/first-message", "peers/start-up-main"],
   ...[

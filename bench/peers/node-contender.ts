@@ -34,7 +34,14 @@ function command(library: string, side: SideRequest, env: Record<string, string>
 const TRANSPORT_SCENARIOS: readonly string[] = ["ws", "tls"];
 
 /** Scenarios in which sockets are what shoal's own is compared with. */
-const OWN_SCENARIOS: readonly string[] = ["link", "link-delay", "link-channels", "service", "sessions"];
+const OWN_SCENARIOS: readonly string[] = [
+  "link",
+  "link-delay",
+  "link-channels",
+  "service",
+  "sessions",
+  "majordomo-rolls",
+];
 
 /** The ways to use shoal: what each is called, and the scenarios where it is not the same as another. */
 const APIS = {

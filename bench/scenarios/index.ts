@@ -29,6 +29,7 @@ import { lazyPirate } from "./lazy-pirate.js";
 import { link, linkChannels, linkDelay } from "./links.js";
 import { majordomo, majordomoUnderLoad } from "./majordomo.js";
 import { majordomoGrowth } from "./majordomo-growth.js";
+import { majordomoRolls } from "./majordomo-rolls.js";
 
 import { pipeline } from "./pipeline.js";
 import { proxy } from "./proxy.js";
@@ -69,6 +70,7 @@ export const SCENARIOS: readonly Scenario[] = [
   majordomo,
   majordomoUnderLoad,
   majordomoGrowth,
+  majordomoRolls,
   titanic,
   titanicSustained,
   binaryStarFailover,

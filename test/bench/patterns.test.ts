@@ -147,6 +147,7 @@ describe("a plan", () => {
     ["majordomo", "load=heavy", /there is no load "heavy"; known are concurrency-16, /],
     ["majordomo-under-load", "rate=some", /rate is a number above 0; got "some"/],
     ["majordomo-growth", "services=0", /services is a number above 0; got 0/],
+    ["majordomo-rolls", "brokers=0", /brokers is a number above 0; got 0/],
     ["titanic", "until=never", /there is no until "never"; known are acknowledged, answered/],
     ["titanic-sustained", "stored=all", /stored is a number above 0; got "all"/],
     ["binary-star-failover", "heartbeat=-1", /heartbeat is a number above 0; got -1/],

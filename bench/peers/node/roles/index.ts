@@ -34,6 +34,7 @@ const PATTERN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   majordomo: () => import("./majordomo.js"),
   "majordomo-under-load": () => import("./majordomo.js"),
   "majordomo-growth": () => import("./majordomo.js"),
+  "majordomo-rolls": () => import("./majordomo-rolls.js"),
   titanic: () => import("./titanic.js"),
   "titanic-sustained": () => import("./titanic.js"),
   "binary-star-failover": () => import("./binary-star.js"),

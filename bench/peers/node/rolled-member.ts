@@ -1,0 +1,92 @@
+/**
+ * A member of a cluster whose brokers are rolled: `rolled-member.js KIND GROUP NAME NUMBER COUNT`, of a kind each:
+ *
+ *   broker   a broker of Majordomo. A line on its standard input has it drain, leave and end
+ *   worker   NUMBER workers
+ *   client   NUMBER clients, each with one request under way: COUNT requests from the line "go" on, and a line of what came of them
+ *
+ * Each prints "ready", and ends with its standard input.
+ */
+import { ClusterNode } from "shoal/cluster";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
+import { Latencies } from "./histogram.js";
+
+/** ms. Two thousand connections at each broker: shorter beats would be most of what is sent. */
+const HEARTBEAT = 2_000;
+/** Lines "answered N" that a client's process prints. */
+const LINES = 20;
+
+const [kind = "", group = "", name = "", number = "1", count = "0"] = process.argv.slice(2);
+const node = new ClusterNode({ name, group });
+const lines = process.stdin.setEncoding("utf8").on("end", () => process.exit(0));
+
+function next(): Promise<unknown> {
+  return new Promise((resolve) => lines.once("data", resolve));
+}
+
+async function broker(): Promise<void> {
+  const made = new MajordomoBroker({ heartbeatInterval: HEARTBEAT, queueTimeout: 30_000, maxDeliveries: 20 });
+  node.announce({ jobs: await made.bind("tcp://127.0.0.1:*") }, made);
+  await node.start();
+  console.log("ready");
+  await next();
+  await node.drain();
+  await node.leave();
+  process.exit(0);
+}
+
+async function workers(): Promise<void> {
+  await node.start();
+  for (let i = 0; i < Number(number); i++) {
+    const worker = new MajordomoWorker(node.resolver({ has: ["jobs"] }), "echo", ([body]) => body as Buffer, {
+      concurrency: 8,
+      heartbeatInterval: HEARTBEAT,
+      reconnectMaxInterval: 400,
+    });
+    await worker.ready();
+  }
+  console.log("ready");
+}
+
+async function clients(): Promise<void> {
+  await node.start();
+  const made = Array.from(
+    { length: Number(number) },
+    () =>
+      new MajordomoClient(node.resolver({ has: ["jobs"] }), {
+        heartbeatInterval: HEARTBEAT,
+        timeout: 60_000,
+        retries: 9,
+      }),
+  );
+  await Promise.all(made.map((client) => client.ready()));
+  console.log("ready");
+  await next();
+  const latencies = new Latencies();
+  const total = Number(count);
+  let asked = 0;
+  let answered = 0;
+  let failed = 0;
+  const work = async (client: MajordomoClient): Promise<void> => {
+    while (asked < total) {
+      const body = String(asked++);
+      const from = process.hrtime.bigint();
+      try {
+        const [reply] = await client.request("echo", body);
+        if (String(reply) !== body) failed += 1;
+      } catch {
+        failed += 1;
+      }
+      latencies.record(Number(process.hrtime.bigint() - from));
+      answered += 1;
+      if (answered % Math.ceil(total / LINES) === 0) console.log(`answered ${answered}`);
+    }
+  };
+  await Promise.all(made.map(work));
+  console.log(JSON.stringify({ answered, failed, latency: latencies.table }));
+}
+
+const kinds: Readonly<Record<string, () => Promise<void>>> = { broker, worker: workers, client: clients };
+const run = kinds[kind];
+if (run === undefined) throw new Error(`there is no kind ${kind}`);
+await run();

@@ -1,0 +1,59 @@
+/** Brokers in a cluster that are rolled, one after the other, while all clients ask. */
+import type { Scenario } from "../contract.js";
+import { positive } from "./kit.js";
+
+/** Processes that ask. */
+const PROCESSES = 4;
+
+/**
+ * Brokers, workers and clients find each other by their nodes. Each broker drains, ends and is started again as another process; a request that
+ * fails, or has a wrong answer, fails the run.
+ */
+export const majordomoRolls: Scenario = {
+  name: "majordomo-rolls",
+  question: "What do the clients of a cluster notice when its brokers are rolled, one after the other?",
+  metric: { name: "requestsPerSecond", unit: "req/s", better: "higher" },
+  transports: ["tcp"],
+  sizes: [],
+  smokeSizes: [],
+  parameters: {
+    brokers: { values: [10], smoke: [2], help: "brokers, each a process, that are rolled" },
+    workers: { values: [100], smoke: [4], help: "workers, in four processes" },
+    clients: {
+      values: [1_000],
+      smoke: [8],
+      help: "clients, in four processes, each with one request under way",
+    },
+  },
+  scales: false,
+  timeout: 600,
+  count({ parameters }, smoke) {
+    for (const each of ["brokers", "workers", "clients"]) positive(parameters, each);
+    return { count: smoke ? 2_000 : 100_000, warmup: 0 };
+  },
+  roles(_chosen, count) {
+    return [
+      {
+        role: "crew",
+        measured: true,
+        expects: { messages: PROCESSES * Math.ceil(count / PROCESSES), ordered: true },
+      },
+    ];
+  },
+  result([crew]) {
+    const { messages = 0, seconds = 0, latency, extra } = crew ?? {};
+    return {
+      requestsPerSecond: messages / seconds,
+      p99: (latency?.["99"] ?? Number.NaN) / 1e3,
+      longest: (latency?.["100"] ?? Number.NaN) / 1e3,
+      rolled: extra?.rolled ?? 0,
+      failed: extra?.failed ?? Number.NaN,
+    };
+  },
+  columns: [
+    { name: "p99", title: "99 %", unit: "ms" },
+    { name: "longest", title: "longest", unit: "ms" },
+    { name: "rolled", title: "brokers rolled", unit: "" },
+    { name: "failed", title: "failed", unit: "" },
+  ],
+};
