@@ -5,7 +5,7 @@
  * `PirateClient`, which does just that, and takes another server if it has several. The server here is as unreliable as the
  * Guide's: it is slow once, then it dies and comes back. Look at the last request, too: a failure is an error with a code.
  *
- *   node examples/guide/chapter4/lazy-pirate.ts [server | client] [ENDPOINT]
+ *   node examples/guide/chapter4/lazy-pirate.ts [server | successor | client] [ENDPOINT]
  */
 import { setTimeout } from "node:timers/promises";
 import { Reply, text } from "shoal";
@@ -14,19 +14,26 @@ import { PirateClient } from "shoal/patterns";
 const [role = "all", given] = process.argv.slice(2);
 const endpoint = given ?? (role === "all" ? "inproc://lazy-pirate" : "tcp://127.0.0.1:5555");
 
-/** A server that has trouble: it is slow with its second request, and dies with its third. */
-async function serveOnce(): Promise<void> {
+/** A server that has trouble: it is slow with the request "two", once, and dies with "three". */
+async function serveBadly(): Promise<void> {
   const server = new Reply({ codec: text() });
   await server.bind(endpoint);
-  let cycles = 0;
+  let isSlow = true;
   for await (const [request] of server) {
-    cycles += 1;
-    if (cycles === 3) break;
-    if (cycles === 2) await setTimeout(150);
+    if (request === "three") break;
+    if (request === "two" && isSlow) {
+      isSlow = false;
+      await setTimeout(150);
+    }
     await server.send(`${request}, done`);
   }
   console.log("server: dies");
   await server.close({ linger: 0 });
+}
+
+/** The server that is started in its place. Answers until its socket closes. */
+async function serve(server: Reply<string>): Promise<void> {
+  for await (const [request] of server) await server.send(`${request}, done by the new server`);
 }
 
 async function ask(): Promise<void> {
@@ -36,16 +43,19 @@ async function ask(): Promise<void> {
   await client.close();
 }
 
-if (role === "server") await serveOnce();
+if (role === "server") await serveBadly();
 else if (role === "client") await ask();
-else {
-  const asking = ask();
-  await serveOnce();
-  const server = new Reply({ codec: text() }); // It comes back, without trouble.
+else if (role === "successor") {
+  const server = new Reply({ codec: text() });
   await server.bind(endpoint);
-  const serving = (async () => {
-    for await (const [request] of server) await server.send(`${request}, done by the new server`);
-  })();
+  process.once("SIGINT", () => server.close());
+  await serve(server);
+} else {
+  const asking = ask();
+  await serveBadly();
+  const server = new Reply({ codec: text() });
+  await server.bind(endpoint);
+  const serving = serve(server);
   await asking;
   await server.close();
   await serving;

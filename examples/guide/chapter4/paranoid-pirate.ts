@@ -13,7 +13,7 @@ import { PirateClient, PirateQueue, PirateWorker } from "shoal/patterns";
 const READY = Buffer.from([1]); // A heartbeat is 2.
 const [role = "all", ...given] = process.argv.slice(2);
 let [frontend, backend] = [given[0] ?? "tcp://127.0.0.1:5555", given[1] ?? "tcp://127.0.0.1:5556"];
-const heartbeatInterval = role === "all" ? 30 : 1_000; // Both sides have the same.
+const heartbeatInterval = role === "all" ? 50 : 1_000; // Both sides have the same.
 
 const startWorker = () => new PirateWorker(backend, ([body]) => `${body}, done`, { heartbeatInterval });
 

@@ -16,13 +16,13 @@ async function publishAll(publisher: Publisher): Promise<void> {
   for (const topic of TOPICS) await publisher.send([topic, "Save Roger"]);
 }
 
-async function comeLate(endpoint: string): Promise<string> {
+async function comeLate(endpoint: string, timeout: number): Promise<string> {
   const subscriber = new Subscriber();
   subscriber.connect(endpoint);
   subscriber.subscribe("042");
   await subscriber.ready();
   try {
-    const [topic, message] = await subscriber.receive({ timeout: 100 });
+    const [topic, message] = await subscriber.receive({ timeout });
     return `${topic} ${message}`;
   } catch (error) {
     return `nothing (${(error as { code: string }).code})`;
@@ -34,7 +34,7 @@ async function comeLate(endpoint: string): Promise<string> {
 const direct = new Publisher();
 const endpoint = await direct.bind("tcp://127.0.0.1:*");
 await publishAll(direct);
-console.log(`without a cache: ${await comeLate(endpoint)}`);
+console.log(`without a cache: ${await comeLate(endpoint, 100)}`);
 await direct.close();
 
 const cache = new LastValueCache();
@@ -44,6 +44,6 @@ const publisher = new Publisher({ noDrop: true }); // A thousand messages at onc
 publisher.connect(frontend);
 await publisher.waitForSubscribers(); // The cache subscribes to everything.
 await publishAll(publisher);
-console.log(`with a cache: ${await comeLate(backend)}`);
+console.log(`with a cache: ${await comeLate(backend, 5_000)}`);
 await publisher.close();
 await cache.close();
