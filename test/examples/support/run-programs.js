@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * Runs programs one after the other in this process: `node run-programs.js FILE…`. Writes a line of JSON to file descriptor 3
- * for each: what it printed, how long it took, how it failed, and what it left open.
+ * for each: what it printed, how long it took, how it failed, and what it left open. Ends behind the first that failed, since
+ * what that has left could disturb the others.
  *
  * A program is a module that prints and settles. It has ended by itself when what it had opened is gone.
  */
@@ -10,7 +11,9 @@ import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { format } from "node:util";
 
-/** ms that a program's sockets may take to be gone after its last line. */
+/** ms that a program may take; far more than any needs, for a busy machine. */
+const LIMIT = 10_000;
+/** ms that its sockets may take to be gone after its last line. */
 const PATIENCE = 2_000;
 
 /** @type {string[]} */
@@ -22,23 +25,27 @@ function resources() {
   return process.getActiveResourcesInfo().filter((name) => !/^(?:TTYWrap|PipeWrap|Immediate)$/.test(name));
 }
 
-let hasFailed = false;
+/** @param {string} path @returns {Promise<string | undefined>} how it failed */
+async function run(path) {
+  const ended = new AbortController();
+  const late = setTimeout(LIMIT, `did not end in ${LIMIT} ms`, { signal: ended.signal });
+  const program = import(pathToFileURL(path).href).then(() => undefined, format);
+  const error = await Promise.race([program, late]);
+  ended.abort();
+  await late.catch(() => undefined); // Aborted.
+  return error;
+}
+
 for (const path of process.argv.slice(2)) {
   lines = [];
   process.argv.length = 2; // A program without arguments plays all its roles.
   const before = resources().length;
   const started = performance.now();
-  let error;
-  try {
-    await import(pathToFileURL(path).href);
-  } catch (reason) {
-    error = format(reason);
-  }
+  const error = await run(path);
   const milliseconds = Math.round(performance.now() - started);
   for (const until = performance.now() + PATIENCE; performance.now() < until; await setTimeout(2))
-    if (resources().length <= before) break;
+    if (error !== undefined || resources().length <= before) break;
   const left = resources().slice(before);
-  hasFailed ||= error !== undefined || left.length > 0;
   writeSync(3, `${JSON.stringify({ path, lines, milliseconds, error, left })}\n`);
+  if (error !== undefined || left.length > 0) process.exit(1);
 }
-if (hasFailed) process.exit(1); // What was left open would hold it.
