@@ -1,5 +1,5 @@
 /**
- * Which versions are in use: shoal's own, and those of the engines that carry its sockets.
+ * Which versions are in use: shoal's own, and that of the libzmq whose behaviour its sockets have.
  *
  * The Guide asks the C library for its version. shoal needs none: its engine `zmtp` is written in TypeScript. Look at
  * `capability`, which answers the better question: not how old a library is, but what it can do.

@@ -2,8 +2,8 @@
  * Peering, part 1: three sites let each other know how many of their workers are free.
  *
  * Each site publishes its own state and subscribes to all others; nobody is in charge, and there is nothing to be configured
- * but the others' endpoints. A site that is slow needs the newest state only. Look at `conflate`, with which the publisher keeps
- * just that one for each peer, so that nobody works through what is no longer true.
+ * but the others' endpoints. A site that is slow needs the newest state only. Look at `conflate`, with which the publisher
+ * keeps just that one for each peer, so that nobody works through what is no longer true.
  *
  *   node examples/guide/chapter3/peering-state.ts [NAME OTHER…]
  */

@@ -1,9 +1,10 @@
 /**
  * Load balancing with REQ workers: a worker asks for work when it is free, so nobody waits behind a slow one.
  *
- * A PUSH or DEALER deals in turn, also to a worker that is busy. A ROUTER can answer exactly the worker that has asked. Look at the frames:
- * REQ puts an empty frame before its request and expects it before the reply, and keeps it out of the worker's sight; the
- * router sees id, empty frame, body. Look at the counts: the slow worker has done less, and the work ended sooner for it.
+ * A PUSH or DEALER deals in turn, also to a worker that is busy. A ROUTER can answer exactly the worker that has asked. Look at
+ * the frames: REQ puts an empty frame before its request and expects it before the reply, and keeps it out of the worker's
+ * sight; the router sees id, empty frame, body. Look at the counts: the slow worker has done less, and the work ended sooner
+ * for it.
  *
  *   node examples/guide/chapter3/router-to-request.ts
  */

@@ -2,8 +2,8 @@
  * Freelance, model 3: the client knows which servers live and which is the fastest, and asks only that one.
  *
  * PINGs keep the list up to date, between requests as well (10/FLP). Look at the name of a server: it is its endpoint as
- * clients dial it, since the client addresses a server before it has received anything from it. Look at the last line: the client has
- * noticed which server is gone.
+ * clients dial it, since the client addresses a server before it has received anything from it. Look at the last line: the
+ * client has noticed which server is gone.
  *
  *   node examples/guide/chapter4/freelance.ts [server | client] [ENDPOINT…]
  */
