@@ -7,7 +7,8 @@
  *     +-----------------> plain
  *
  * Fail over immediately when a connection ends or cannot be made, at most once per broker per interval: a broker that
- * hangs up on everybody would otherwise be asked in a busy loop. After that the next is asked when the interval is over.
+ * hangs up on everybody would otherwise be asked in a busy loop. After that the next is asked when the interval is over. A broker that says nothing
+ * has an interval to answer; after some in a row the next ones have longer.
  */
 
 import type { Call } from "./client-calls.js";
@@ -20,6 +21,10 @@ import {
 } from "./client-messages.js";
 import type { MajordomoBrokerLeaveReason, MajordomoClientEvent } from "./client-options.js";
 import { Dialect, EMPTY, type Frames } from "./protocol.js";
+
+/** Brokers that are asked for an interval each before the next ones get twice the time, and how often it doubles. */
+const ASKED_SOON = 3;
+const MAX_DOUBLINGS = 3;
 
 /** How a client deals with its brokers. Times in ms. */
 export interface ClientLimits {
@@ -77,6 +82,8 @@ export class ClientBroker {
   /** Times that a broker was left at once, and since when they count. */
   #fastFailOvers = 0;
   #fastFailOversSince = Number.NEGATIVE_INFINITY;
+  /** Brokers in a row that were asked and left without an answer. */
+  #unanswered = 0;
   /** When to beat or to ask again; `undefined` while nothing is wanted of the broker. */
   #beatAt: number | undefined;
 
@@ -157,6 +164,7 @@ export class ClientBroker {
   negotiated({ extended, incarnation, level, heartbeatInterval }: Negotiated): number {
     const { main } = this;
     this.#beatAt = undefined;
+    this.#unanswered = 0;
     if (extended) {
       this.mode = "extended";
       this.level = level;
@@ -240,6 +248,7 @@ export class ClientBroker {
     const { heartbeatInterval, liveness } = this.#limits;
     const asking = this.mode === "asking";
     if (asking || now - this.#lastSeen >= heartbeatInterval * liveness) {
+      if (asking) this.#unanswered += 1;
       this.lose(asking ? "no-answer" : "silent");
       return true;
     }
@@ -250,7 +259,16 @@ export class ClientBroker {
 
   #wakeUp(now: number): void {
     this.#lastSeen = now;
-    this.#beatAt = now + (this.mode === "extended" ? this.#interval : this.#limits.heartbeatInterval);
+    this.#beatAt = now + (this.mode === "extended" ? this.#interval : this.#patience);
+  }
+
+  /**
+   * ms in which a broker answers that is asked what it is. Where none does, they may be slow and not gone: leaving each of them, for a connection to
+   * the next one, is what keeps them slow.
+   */
+  get #patience(): number {
+    const doublings = Math.min(MAX_DOUBLINGS, Math.floor(this.#unanswered / ASKED_SOON));
+    return this.#limits.heartbeatInterval * 2 ** doublings;
   }
 }
 

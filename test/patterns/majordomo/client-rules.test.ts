@@ -194,6 +194,41 @@ describe("a client whose connection is refused", () => {
     expect(left()).toEqual(["refused", "refused", "refused"]);
   });
 
+  it("has longer for each after some in a row that were slow, until one answers", () => {
+    const { rules, ask, negotiate, said, ended } = clientOf(["a", "b"]);
+    ask("one", 9);
+    // What each broker takes to answer what it is: longer than an interval.
+    const late = 2.5 * BEAT;
+    const patience: number[] = [];
+    let now = 0;
+    let asked = 1;
+    let openedAt = 0;
+    said();
+    while (rules.stats().broker === undefined && now < 100 * BEAT) {
+      const next = rules.nextWakeUp() ?? Number.POSITIVE_INFINITY;
+      if (next > openedAt + late) {
+        now = openedAt + late;
+        negotiate(asked, now);
+        continue;
+      }
+      now = next;
+      rules.tick(now);
+      const opened = said().filter((line) => line.startsWith("+")).length;
+      if (opened === 0) continue;
+      patience.push(now - openedAt);
+      openedAt = now;
+      asked += opened;
+    }
+    expect(patience).toEqual([1, 1, 1, 2, 2, 2].map((intervals) => intervals * BEAT));
+    expect(said()).toEqual([`${asked} one`]);
+    rules.receive(asked, { kind: "answer", sequence: 1, more: false, body: [] } as never, now);
+    expect(ended).toEqual(["one answered"]);
+    // One that answered is no reason for patience with the next.
+    ask("two", 9, now);
+    rules.disconnected(asked, now);
+    expect(rules.nextWakeUp()).toBe(now + BEAT);
+  });
+
   it("waits where it has only one", () => {
     const { rules, said } = clientOf(["a"]);
     said();
