@@ -9,6 +9,7 @@
  * The frame that a chunk ends in the middle of is put together in memory of its own, which grows as it arrives.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { slice } from "../core/memory.js";
 import {
   bodyAt,
   COMMAND,
@@ -21,7 +22,6 @@ import {
 } from "../engine/frame.js";
 import { MAX_COMMAND, MAX_FRAMES, type OnCommand, type StreamFault } from "../engine/zmtp/codec/in-stream.js";
 import { MAX_EAGER } from "../engine/zmtp/codec/split-frame.js";
-import { slice } from "./memory.js";
 
 export type { StreamFault };
 

@@ -3,8 +3,7 @@
  */
 import { Buffer, viewOf } from "./node/buffer.js";
 
-/** The bytes of `memory` from `offset` on; not copied. */
-export const slice = viewOf as unknown as typeof import("../core/memory.js").slice;
+export { viewOf as slice };
 
 /** Memory of its own. */
 export function allocate(size: number): Buffer {
