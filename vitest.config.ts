@@ -148,6 +148,9 @@ class LongFirst extends BaseSequencer {
 /** What `--maxWorkers=N` says, which vitest itself does not pass on to projects: they have what is written here. */
 const WORKERS = process.argv.map((word) => /^--max-?workers=(\d+)$/i.exec(word)?.[1]).find(Boolean);
 
+/** Twice the cores that it is meant for: what opens sockets waits for more than half of its time. */
+const MAX_WORKERS = Number(WORKERS ?? 4);
+
 /** Node.js 20 has the standard WebSocket behind a flag, which other runtimes do not know. */
 const WITH_WEB_SOCKET = "WebSocket" in globalThis ? [] : ["--experimental-websocket", "--no-warnings"];
 
@@ -155,10 +158,9 @@ export default defineConfig({
   test: {
     // Sockets and native code: processes apart, and no second try for a test that fails.
     pool: "forks",
-    // Twice the cores that it is meant for: what opens sockets waits for more than half of its time.
-    maxWorkers: Number(WORKERS ?? 4),
+    maxWorkers: MAX_WORKERS,
     retry: 0,
-    sequence: { sequencer: LongFirst },
+    sequence: { sequencer: LongFirst, groupOrder: 1 },
     // Bounds for what hangs: a busy machine may take many times what a quiet one does.
     testTimeout: 40_000,
     hookTimeout: 40_000,
@@ -175,6 +177,9 @@ export default defineConfig({
           globalSetup: ["test/support/setup.ts"],
           setupFiles: ["test/support/pure.ts"],
           isolate: false,
+          // As many as cores, before all else: these wait for nothing, and each process reads the modules for itself.
+          maxWorkers: Math.ceil(MAX_WORKERS / 2),
+          sequence: { groupOrder: 0 },
         },
       },
       {

@@ -27,11 +27,12 @@ async function get(url: string): Promise<{ readonly status: number; readonly bod
   return { status: response.status, body: await response.text() };
 }
 
-/** Asks until the answer has this in it. */
+/** Asks until the answer has this in it, with pauses: asked all the time, the process does nothing else. */
 async function until(url: string, pattern: RegExp): Promise<string> {
   for (;;) {
     const { body } = await get(url);
     if (pattern.test(body)) return body;
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

@@ -2,7 +2,8 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, createServer, type Socket } from "node:net";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { setImmediate } from "node:timers/promises";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
@@ -120,10 +121,20 @@ describe("hostile streams", () => {
   });
 
   it("end after a while without a word, and without a genuine packet", async () => {
-    const [silent, half] = [await dialled(portOf(a)), await dialled(portOf(a))];
-    half.write(hello("127.0.0.1:9"));
-    await Promise.all([once(silent, "close"), once(half, "close")]);
-    expect(a.stats().dropped["link:timeout"]).toBe(2);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const [silent, half] = [await dialled(portOf(a)), await dialled(portOf(a))];
+      half.write(hello("127.0.0.1:9"));
+      // The node says hello as it accepts.
+      while (silent.bytesRead === 0 || half.bytesRead === 0) await setImmediate();
+      vi.advanceTimersByTime(9_000);
+      expect(a.stats().dropped["link:timeout"]).toBeUndefined();
+      vi.advanceTimersByTime(1_000);
+      await Promise.all([once(silent, "close"), once(half, "close")]);
+      expect(a.stats().dropped["link:timeout"]).toBe(2);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("in numbers keep nobody out: the oldest that say nothing give way", async () => {
