@@ -228,6 +228,7 @@ const IN_BROWSERS = new Map(
     "src/sockets/draft/single-frame.ts": "src/browser/absent/draft.ts",
     "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",
     "src/sockets/numbered-socket.ts": "src/browser/absent/numbered-socket.ts",
+    "src/sockets/security/curve-check.ts": "src/browser/absent/curve-check.ts",
     "src/sockets/stream-shape.ts": "src/browser/absent/stream-shape.ts",
   }),
 );

@@ -7,6 +7,7 @@
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { curveClient, curveServer } from "../../engine/zmtp/mechanism/curve.js";
 import { sealerOf } from "../../engine/zmtp/sealer.js";
+import { curveFault } from "../../sockets/security/curve-check.js";
 import { ADDITIONS } from "../additions.js";
 // In one file, what both entry points need is in the first.
 import "../index.js";
@@ -19,5 +20,12 @@ export { curveKeyPair, curvePublicKey } from "./keys.js";
  * `curveSecretKey` work from now on. A second call does nothing.
  */
 export function enableCurve(): void {
-  ADDITIONS.curve ??= { server: curveServer, client: curveClient, sealer: sealerOf, decodeZ85, encodeZ85 };
+  ADDITIONS.curve ??= {
+    server: curveServer,
+    client: curveClient,
+    sealer: sealerOf,
+    decodeZ85,
+    encodeZ85,
+    fault: curveFault,
+  };
 }

@@ -1,0 +1,27 @@
+/** CURVE's options that only make sense together. A page has this with CURVE (src/browser/absent/curve-check.ts). */
+
+/** What is wrong, and the option that asks for what is not there. */
+export interface SecurityFault {
+  readonly option: string;
+  readonly message: string;
+}
+
+/** @param has whether an option is set @param isServer the option `curveServer` @returns the first fault */
+export function curveFault(has: (option: string) => boolean, isServer: boolean): SecurityFault | undefined {
+  if (isServer) {
+    if (!has("curveSecretKey"))
+      return { option: "curveServer", message: "A CURVE server needs the option curveSecretKey" };
+    if (has("curveServerKey"))
+      return {
+        option: "curveServerKey",
+        message: "A socket is a CURVE server or a client: curveServer and curveServerKey exclude each other",
+      };
+  }
+  if (has("curveServerKey") && !(has("curvePublicKey") && has("curveSecretKey")))
+    return {
+      option: "curveServerKey",
+      message:
+        "A CURVE client needs curvePublicKey and curveSecretKey in addition to curveServerKey; curveKeyPair() makes a pair",
+    };
+  return undefined;
+}
