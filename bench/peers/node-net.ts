@@ -17,6 +17,7 @@ const SCENARIOS: readonly string[] = [
   "start-up",
   "tls",
   "link",
+  "cluster-publish",
 ];
 
 export const nodeNet: Contender = {

@@ -29,10 +29,46 @@ export async function publisher(side: Side): Promise<void> {
   await end(server, sockets);
 }
 
-export async function subscriber(side: Side): Promise<void> {
+/** The same with a copy of each message for each connection, as the links of a cluster's node have it. */
+export async function copier(side: Side): Promise<void> {
+  const sockets: Socket[] = [];
+  const peers = side.number("nodes", 1);
+  const { server, endpoint } = await listen(side, side.number("backlog", 511), (socket) => {
+    sockets.push(socket);
+  });
+  await side.ready(endpoint);
+  while (sockets.length < peers) await once(server, "connection");
+  const bodies = new Bodies(side.size);
+  const writers = sockets.map((socket) => new FrameWriter(socket));
+  let before = process.cpuUsage();
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) before = process.cpuUsage();
+    const body = bodies.make(k);
+    for (const writer of writers) {
+      if (writer.write(body)) continue;
+      const full = writer.flush();
+      if (full !== undefined) await full;
+    }
+  }
+  for (const writer of writers) await writer.flush();
+  const { user, system } = process.cpuUsage(before);
+  await side.done({
+    messages: side.count,
+    bytes: side.count * side.size,
+    extra: { microsecondsPerCopy: (user + system) / side.count / peers },
+  });
+  await end(server, sockets);
+}
+
+/** The connections of this process. */
+export function copyReaders(side: Side): Promise<void> {
+  return subscriber(side, side.number("each", 1));
+}
+
+export async function subscriber(side: Side, connections = side.number("sockets", 1)): Promise<void> {
   const total = side.warmup + side.count;
   const first = Math.max(1, side.warmup);
-  const checkers = Array.from({ length: side.number("sockets", 1) }, () => side.checker());
+  const checkers = Array.from({ length: connections }, () => side.checker());
   let warm = false;
   const finished: Promise<void>[] = [];
   const sockets: Socket[] = [];

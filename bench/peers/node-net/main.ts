@@ -2,7 +2,7 @@
 import { parseSide, Side } from "../node/side.js";
 import { bytesConsumer, bytesProducer } from "./bytes.js";
 import { client, server } from "./echo.js";
-import { publisher, subscriber } from "./fan-out.js";
+import { copier, copyReaders, publisher, subscriber } from "./fan-out.js";
 import { consumer, producer } from "./stream.js";
 
 const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
@@ -11,11 +11,17 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
   producer,
   publisher,
   server,
-  subscriber,
+  subscriber: (side) => subscriber(side),
 };
 /** Of the scenario link, whose contenders are streams of bytes. */
 const streamRoles: typeof roles = { consumer: bytesConsumer, producer: bytesProducer };
+/** Of the scenario cluster-publish, where each node gets a copy of its own. */
+const copyRoles: typeof roles = { publisher: copier, subscribers: copyReaders };
 const request = parseSide(process.argv.slice(2));
-const play = (request.scenario === "link" ? streamRoles : roles)[request.role];
+const ofScenario = new Map([
+  ["link", streamRoles],
+  ["cluster-publish", copyRoles],
+]);
+const play = (ofScenario.get(request.scenario) ?? roles)[request.role];
 if (play === undefined) throw new Error(`node-net has no role ${request.role}`);
 await play(new Side(request));
