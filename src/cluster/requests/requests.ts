@@ -12,14 +12,12 @@ import {
   AbortedError,
   ClosedError,
   InvalidArgumentError,
-  InvalidMessageError,
   InvalidStateError,
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
 import { Waiter, withTimeout } from "../../core/waiter.js";
 import {
-  contractHandler,
   type ServiceClient,
   type ServiceContract,
   type ServiceHandlers,
@@ -35,23 +33,16 @@ import { BodySource, isStreamedBody } from "./body-source.js";
 import { MAX_SERVED } from "./bounds.js";
 import { type Call, type CallSink, type CallsEffects, type CallTerms, RequestCalls } from "./calls.js";
 import { checkServiceName, manyTerms, requestTerms, servingSettings, streamTerms } from "./options.js";
+import { byContract, byName, OwnService } from "./own-service.js";
 import { PartStream } from "./part-stream.js";
-import {
-  type AnyHandler,
-  checked,
-  checkSchema,
-  isAsyncIterable,
-  RequestServer,
-  type Served,
-} from "./server.js";
-import { RequestServing, type ServedQueue } from "./serving.js";
+import { isAsyncIterable, RequestServer } from "./server.js";
+import { RequestServing } from "./serving.js";
 import type {
   OutgoingRequest,
   RequestMiddleware,
   RequestsEvent,
   RequestsStats,
   ServedService,
-  ServedServiceStats,
   ServeMiddleware,
   ServeOptions,
   ServiceHandler,
@@ -61,7 +52,8 @@ import type {
   ServiceRequestOptions,
   ServiceStreamOptions,
 } from "./types.js";
-import { type BodyForm, decodeRequest, type Headers, isWholeAnswer, RequestOp } from "./wire.js";
+import { type Decode, WholeReply } from "./whole-reply.js";
+import { decodeRequest, isWholeAnswer, RequestOp } from "./wire.js";
 
 /** Ids of a node's first requests are below: answers to a former life of it fit none. */
 const FIRST_IDS = 1_048_576;
@@ -94,8 +86,6 @@ export interface RequestsEffects {
   /** A handler threw. */
   handlerFailed(from: string, error: unknown): void;
 }
-
-type Decode = (form: BodyForm, body: Buffer) => unknown;
 
 export class Requests {
   readonly #effects: RequestsEffects;
@@ -687,143 +677,6 @@ function withSource(sink: CallSink, source: BodySource): CallSink {
       sink.fail(error);
     },
     granted: (parts, bytes) => source.granted(parts, bytes),
-  };
-}
-
-/** The reply of a request that has one. */
-class WholeReply implements CallSink {
-  readonly #service: string;
-  readonly #waiter: Waiter<unknown>;
-  readonly #decode: Decode;
-  readonly #onHeaders: ServiceRequestOptions["onReplyHeaders"];
-
-  constructor(
-    service: string,
-    waiter: Waiter<unknown>,
-    decode: Decode,
-    onHeaders: ServiceRequestOptions["onReplyHeaders"],
-  ) {
-    this.#service = service;
-    this.#waiter = waiter;
-    this.#decode = decode;
-    this.#onHeaders = onHeaders;
-  }
-
-  reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void {
-    let value: unknown;
-    try {
-      value = this.#decode(form, body);
-    } catch (error) {
-      const text = `the reply of ${this.#service} is refused: ${(error as Error).message}`;
-      this.#waiter.reject(
-        error instanceof InvalidMessageError ? error : new InvalidMessageError(text, { cause: error }),
-      );
-      return;
-    }
-    try {
-      if (headers !== undefined) this.#onHeaders?.(headers);
-    } catch (error) {
-      this.#waiter.reject(error as ShoalError); // The program's own.
-      return;
-    }
-    this.#waiter.resolve(value);
-  }
-
-  part(): string {
-    return "not-a-stream";
-  }
-
-  end(): void {
-    this.#waiter.resolve(undefined);
-  }
-
-  fail(error: ShoalError): void {
-    if (error instanceof ClosedError) this.#waiter.abandon(error);
-    else this.#waiter.reject(error);
-  }
-}
-
-interface OwnServiceEffects {
-  withdraw(): void;
-  drain(): void;
-  remove(): void;
-}
-
-/** A service that this node serves, as its program has it. */
-class OwnService implements ServedService {
-  readonly name: string;
-  readonly ready: Promise<void>;
-  readonly queue: ServedQueue;
-  isWithdrawn = false;
-  /** Settles when no further request comes, or some nodes have not answered for too long. */
-  withdrawn: Promise<void> = Promise.resolve();
-  readonly #effects: OwnServiceEffects;
-  #announced!: (known: Promise<void>) => void;
-
-  constructor(queue: ServedQueue, effects: OwnServiceEffects) {
-    this.name = queue.name;
-    this.queue = queue;
-    this.#effects = effects;
-    this.ready = new Promise((resolve) => {
-      this.#announced = resolve;
-    });
-    this.ready.catch(() => undefined); // A program that awaits it has the error.
-  }
-
-  announced(known: Promise<void>): void {
-    known.catch(() => undefined); // `ready` has the error.
-    this.#announced(known);
-  }
-
-  stats(): ServedServiceStats {
-    const { name, queue } = this;
-    const { running, queued, queuedBytes, handled, failed, refused, abandoned, keyed } = queue;
-    return { name, running, queued, queuedBytes, handled, failed, refused, abandoned, kept: keyed.size };
-  }
-
-  async drain(): Promise<void> {
-    this.#effects.drain();
-    // A node that does not know it yet may send a request, which is to be refused before this node leaves.
-    await this.withdrawn;
-    await this.#idle();
-  }
-
-  async close(): Promise<void> {
-    this.#effects.remove();
-    await this.withdrawn;
-    await this.#idle();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-
-  async #idle(): Promise<void> {
-    const { queue } = this;
-    if (queue.running > 0 || queue.queued > 0)
-      await new Promise<void>((resolve) => queue.onIdle.push(resolve));
-  }
-}
-
-function byName(name: string, handler: unknown, { schema }: ServeOptions<never, never>): Served {
-  if (typeof handler !== "function")
-    throw new InvalidArgumentError(`the handler of ${name} is a function; got ${describe(handler)}`);
-  const { request, reply } = schema ?? {};
-  checkSchema("schema.request", request);
-  checkSchema("schema.reply", reply as never);
-  return { handler: checked(name, handler as AnyHandler, request, reply as never), isRaw: false };
-}
-
-function byContract(
-  contract: ServiceContract,
-  handlers: unknown,
-  { schema }: ServeOptions<never, never>,
-): Served {
-  if (schema !== undefined) throw new InvalidArgumentError("a contract has its schemas; got schema as well");
-  const call = contractHandler<ServiceContract, ServiceRequest>(contract, handlers as never);
-  return {
-    isRaw: true,
-    handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
   };
 }
 

@@ -1,0 +1,154 @@
+/**
+ * A connection that came to a listener of this node's links, until it ends.
+ *
+ *   came ──HELLO──> its sender is a member ──admitted──> data frames to its Receiving, ACKs to this node's Sending to it
+ *     │               │ not yet: waits, HELLO_TIMEOUT at most
+ *     v               v
+ *   refused with a reason, which is counted: what is malformed, out of order, too much, or of a stranger
+ */
+import { RunningTimeout } from "../../core/running-timeout.js";
+import { HELLO_TIMEOUT } from "./bounds.js";
+import type { ConnectionEvents, MessageConnection } from "./protocol.js";
+import type { Receiving } from "./receiving.js";
+import { decodeHello, encodeRefused, type Hello, LinkFrame } from "./wire.js";
+
+/** Why something that a peer sent is refused. */
+export const LINK_REFUSALS = [
+  /** A version of the hello that this node does not speak. */
+  "version",
+  /** Of another bus, or meant for another node. */
+  "bus",
+  "other-node",
+  /** No live member has this id, or the key that the peer proved is another one's. */
+  "stranger",
+  "key",
+  /** Another life of the id has a connection that stands; a session that its sender gave up. */
+  "session",
+  "stale",
+  /** No hello came in time; too many wait. */
+  "no-hello",
+  "hellos",
+  /** What is not a frame of a link, frames that are out of order, too many, too large. */
+  "malformed",
+  "sequence",
+  "flood",
+  "too-large",
+  /** An item of a kind that this node does not know: skipped. */
+  "kind",
+  /** A handler of items threw. */
+  "handler",
+] as const;
+export type LinkRefusal = (typeof LINK_REFUSALS)[number];
+
+export type HelloResult = Receiving | LinkRefusal | undefined;
+
+export interface CallerEffects {
+  onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult>;
+  /** A peer acknowledges items of this node's. @returns why it is refused */
+  onAck(from: string, frame: Buffer): LinkRefusal | undefined;
+  refuse(reason: LinkRefusal): void;
+  forget(caller: Caller): void;
+}
+
+/** A connection that came: unknown until it greets. */
+export class Caller implements ConnectionEvents {
+  readonly connection: MessageConnection;
+  readonly protocol: string;
+  readonly #effects: CallerEffects;
+  readonly #timer: RunningTimeout;
+  #hello: Hello | undefined = undefined;
+  #receiving: Receiving | undefined = undefined;
+  #isOver = false;
+
+  constructor(effects: CallerEffects, connection: MessageConnection, protocol: string) {
+    this.#effects = effects;
+    this.connection = connection;
+    this.protocol = protocol;
+    this.#timer = new RunningTimeout(HELLO_TIMEOUT, () =>
+      this.refuse(this.#hello === undefined ? "no-hello" : "stranger"),
+    );
+  }
+
+  /** Whose hello waits. */
+  get from(): string | undefined {
+    return this.#hello?.from;
+  }
+
+  onOpen(): void {}
+
+  onMessage(frames: readonly Buffer[]): void {
+    if (this.#isOver) return;
+    const head = frames[0] as Buffer;
+    const type = head[0];
+    if (type === LinkFrame.BATCH || type === LinkFrame.ITEM) {
+      const receiving = this.#receiving;
+      // Before a hello, or of a connection in whose place another one came.
+      if (receiving?.connection !== this.connection) {
+        if (receiving === undefined) this.refuse("malformed");
+        return;
+      }
+      const fault = receiving.onData(frames);
+      if (fault !== undefined) this.refuse(fault);
+      return;
+    }
+    if (type === LinkFrame.ACK && this.#receiving?.connection === this.connection && frames.length === 1) {
+      const refused = this.#effects.onAck(this.#receiving.id, head);
+      if (refused !== undefined) this.refuse(refused);
+      return;
+    }
+    const hello = type === LinkFrame.HELLO && frames.length === 1 ? decodeHello(head) : undefined;
+    // One hello waits at a time, and all of a connection are of one node.
+    const isWaiting = this.#hello !== undefined && this.#receiving === undefined;
+    const isOther = this.#receiving !== undefined && this.#receiving.id !== hello?.from;
+    if (hello === undefined || isWaiting || isOther) {
+      this.refuse("malformed");
+      return;
+    }
+    this.#hello = hello;
+    this.tryAgain();
+  }
+
+  onClose(): void {
+    this.#isOver = true;
+    this.#timer.clear();
+    this.#effects.forget(this);
+    const receiving = this.#receiving;
+    if (receiving?.connection === this.connection) receiving.connection = undefined;
+  }
+
+  /** Its sender may be a member now. */
+  tryAgain(): void {
+    if (this.#hello === undefined || this.#isOver) return;
+    const result = this.#effects.onHello(this, this.#hello);
+    if (result instanceof Promise) void result.then((each) => this.#answered(each));
+    else this.#answered(result);
+  }
+
+  #answered(result: HelloResult): void {
+    if (this.#isOver) return;
+    if (typeof result === "string") this.refuse(result);
+    else if (result !== undefined) {
+      this.#timer.clear();
+      this.#effects.forget(this);
+      this.#receiving = result;
+    }
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** The links close. */
+  end(): void {
+    this.onClose();
+    this.connection.close(0);
+  }
+
+  /** Ends the connection, and says why. */
+  refuse(reason: LinkRefusal): void {
+    if (this.#isOver) return;
+    this.#effects.refuse(reason);
+    this.connection.send([encodeRefused(reason)]);
+    this.end();
+  }
+}
