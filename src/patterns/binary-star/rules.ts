@@ -42,6 +42,11 @@
  * heartbeat after its own 3 the doubting server has heard of it. For the same time
  * a server that has just taken over does not fence itself for a 3: a peer in doubt
  * sent it before it heard of the take-over, and yields.
+ *
+ * All that holds while states arrive. A peer that was killed during the stop, and
+ * started again, is heard when the connection to it is there again: until then, or
+ * until it is known that nobody is there, and for its patience at most, a doubting
+ * server does not send its 3.
  */
 import { InvalidStateError } from "../../core/errors.js";
 import { BinaryStarState } from "./protocol.js";
@@ -169,6 +174,11 @@ export class BinaryStarRules {
   #doubtEndsAt = Number.POSITIVE_INFINITY;
   /** In this doubt the peer was heard to be ACTIVE. */
   #rivalInDoubt = false;
+  /** When the doubt began, or began again. */
+  #doubtSince = Number.NEGATIVE_INFINITY;
+  /** Whether a connection stands by which the peer's states come; and whether one came by it, or it is known that nobody is there. */
+  #connected = true;
+  #hearsPeer = false;
   /** Until then a PASSIVE peer may take over, to which this server has given the service. */
   #yieldUntil = Number.NEGATIVE_INFINITY;
   /** Until then a 3 may be that of a peer in doubt, which has not heard of this server's take-over. */
@@ -235,12 +245,24 @@ export class BinaryStarRules {
     const order = position === undefined ? undefined : this.#replica?.compare(peer, position, this.#state);
     if (order === undefined && this.#replica !== undefined) return false;
     this.#counts.statesReceived += 1;
+    // What was unread when the connection ended is of a life of the peer that may be over.
+    if (this.#connected) this.#hearsPeer = true;
     this.#peer = peer;
     this.#peerExpiry = now + this.#patience;
     // What was unread is heard in its order: the last one counts, when this server publishes its own (tick).
     if (this.#fence === undefined) this.#hear(peer, order, now);
     if (!this.serving) this.#dropVotes();
     return true;
+  }
+
+  /**
+   * The connection by which the peer's states come stands or does not; without a call it stands.
+   *
+   * @param isAbsent nobody listens where the peer was: there is nothing to hear
+   */
+  connection(stands: boolean, isAbsent = false): void {
+    this.#connected = stands;
+    this.#hearsPeer = !stands && isAbsent;
   }
 
   /** Publishes the state at once: the replica's position has changed. */
@@ -273,6 +295,12 @@ export class BinaryStarRules {
       else this.#resume();
     }
     if (now < this.#publishAt) return;
+    const deafUntil = this.#doubtSince + this.#patience;
+    if (this.#doubting && !this.#publishedInDoubt && !this.#hearsPeer && now < deafUntil) {
+      this.#publishedAt = now; // This is no stop.
+      this.#publishAt = Math.min(now + this.#listen, deafUntil);
+      return;
+    }
     if (this.#doubting && !this.#publishedInDoubt && this.#rivalInDoubt) {
       // It served, or may have: what this server knew is no longer so. If it serves no more, both begin again.
       if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
@@ -401,6 +429,9 @@ export class BinaryStarRules {
     this.#publishAt = now + this.#listen;
     this.#doubtEndsAt = Number.POSITIVE_INFINITY;
     this.#peer = undefined;
+    this.#doubtSince = now;
+    // That nobody was there is no longer known.
+    if (!this.#connected) this.#hearsPeer = false;
     if (this.#doubting) return;
     this.#rivalInDoubt = false;
     this.#doubting = true;

@@ -12,6 +12,7 @@ import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core
 import type { EventNames } from "../../core/event-stream.js";
 import type { Context } from "../../sockets/context.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
+import { listen, type SocketEvent } from "../../sockets/internal.js";
 import {
   Publisher,
   type PublisherOptions,
@@ -350,6 +351,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
         event: (event) => this.events.emit(event),
       });
     this.#running = true;
+    this.#rules.connection(false);
+    listen(this.#subscriber, (event) => this.#subscriberOnEvent(event));
     this.#reading = this.#read();
     this.#timer.start(this.#rules);
     return resolved;
@@ -363,6 +366,14 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     if (this.#peerSource?.connect(endpoint, (where) => this.#subscriber.connect(where)) !== true) return;
     this.#peerEndpoint = endpoint;
     if (before !== "") this.#subscriber.disconnect(before);
+  }
+
+  /** A refused connection is a host that is there, and a process that is not. */
+  #subscriberOnEvent(event: SocketEvent): void {
+    if (event.type === "handshake") this.#rules.connection(true);
+    else if (event.type === "disconnect") this.#rules.connection(false);
+    else if (event.type === "connect:retry" && event.error?.code === "ECONNREFUSED")
+      this.#rules.connection(false, true);
   }
 
   #assertRunning(): void {

@@ -194,6 +194,42 @@ describe("mistakes of the Guide's programs", () => {
     expect([heard, rules.serving, rules.request(3_701)]).toEqual([["doubt", "resumed"], true, "serve"]);
   });
 
+  test("who was held up, and whose connection to the peer ended meanwhile, says nothing before it hears the peer", () => {
+    const { rules, heard, told } = inState(ACTIVE);
+    rules.tick(1_000);
+    told.length = 0;
+    rules.tick(6_000);
+    rules.connection(false);
+    rules.receive(PASSIVE, 6_001); // What was unread is of the life before.
+    rules.tick(6_100);
+    rules.connection(true);
+    rules.tick(6_200);
+    expect([told, rules.nextWakeUp()]).toEqual([[], 6_300]);
+    rules.receive(ACTIVE, 6_250);
+    rules.tick(6_300);
+    expect([told, heard]).toEqual([[PASSIVE], ["doubt", "3>4 peer", "void"]]);
+  });
+
+  test("it goes on as soon as nobody is found there, and after the patience where nothing is found", () => {
+    for (const [isAbsent, spoken] of [
+      [true, 6_300],
+      [false, 8_000],
+    ] as const) {
+      const { rules, heard, told } = inState(ACTIVE);
+      rules.tick(1_000);
+      rules.connection(false, true); // Known before the stop, and not any more.
+      told.length = 0;
+      rules.tick(6_000);
+      for (let now = 6_100; told.length === 0; now += 100) {
+        if (now === 6_300) rules.connection(false, isAbsent);
+        rules.tick(now);
+        if (told.length > 0) expect(now).toBe(spoken);
+      }
+      rules.tick(spoken + 1_000);
+      expect([heard, rules.serving]).toEqual([["doubt", "resumed"], true]);
+    }
+  });
+
   test("who is held up again while it is in doubt begins to listen again", () => {
     const { rules, heard } = inState(ACTIVE);
     rules.tick(1_000);
