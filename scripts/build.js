@@ -30,6 +30,7 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const STAMPS = join(ROOT, "node_modules/.cache/shoal");
@@ -77,10 +78,8 @@ async function buildCode(place) {
   if (bundles === undefined) await writeSchemas(place, "proxy/config/schema.js", "cli/node-schema.js");
   else await writeSchemas(place, "micro/configuration-schema.js", "micro/node-schema.js");
   mkdirSync(join(place, "man"), { recursive: true });
-  writeFileSync(
-    join(place, "man/shoal.1"),
-    execFileSync(process.execPath, [join(place, "cli/main.js"), "man"]),
-  );
+  const manual = execFileSync(process.execPath, [join(place, "cli/main.js"), "man"]);
+  writeFileSync(join(place, "man/shoal.1.gz"), gzipSync(manual));
 }
 
 /** @param {string} place the folder that stands for dist */

@@ -220,7 +220,7 @@ function checkTarball() {
     "dist/index.js",
     "dist/index.d.ts",
     "dist/cli/main.js",
-    "dist/man/shoal.1",
+    "dist/man/shoal.1.gz",
     "dist/node.schema.json",
     "dist/proxy.schema.json",
     "docs/index.md",
@@ -231,7 +231,7 @@ function checkTarball() {
     assert.ok(files.includes(name), `${name} is missing`);
   }
   const allowed =
-    /^(dist\/.*\.(c?js|d\.ts)|dist\/((bench|web)\/)?THIRD-PARTY-LICENSES\.txt|dist\/(node|proxy)\.schema\.json|dist\/man\/shoal\.1|docs\/([a-z]+\/)?[a-z-]+\.md|docs\/images\/[a-z-]+\.svg|examples\/[a-z-]+\.js|examples\/guide\/chapter\d\/[a-z-]+\.ts|package\.json|(README|CHANGELOG|SECURITY|CODE_OF_CONDUCT)\.md|LICENSE)$/;
+    /^(dist\/.*\.(c?js|d\.ts)|dist\/((bench|web)\/)?THIRD-PARTY-LICENSES\.txt|dist\/(node|proxy)\.schema\.json|dist\/man\/shoal\.1\.gz|docs\/([a-z]+\/)?[a-z-]+\.md|docs\/images\/[a-z-]+\.svg|examples\/[a-z-]+\.js|examples\/guide\/chapter\d\/[a-z-]+\.ts|package\.json|(README|CHANGELOG|SECURITY|CODE_OF_CONDUCT)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
   const generic = files.filter(
