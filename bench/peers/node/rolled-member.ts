@@ -1,9 +1,9 @@
 /**
- * A member of a cluster whose brokers are rolled: `rolled-member.js KIND GROUP NAME NUMBER COUNT`, of a kind each:
+ * A member of a cluster whose brokers are rolled: `rolled-member.js KIND GROUP NAME NUMBER`, of a kind each:
  *
  *   broker   a broker of Majordomo. A line on its standard input has it drain, leave and end
  *   worker   NUMBER workers
- *   client   NUMBER clients, each with one request under way: COUNT requests from the line "go" on, and a line of what came of them
+ *   client   NUMBER clients, each with one request under way, from one line to the next; then a line of what came of them
  *
  * Each prints "ready", and ends with its standard input.
  */
@@ -13,10 +13,10 @@ import { Latencies } from "./histogram.js";
 
 /** ms. Two thousand connections at each broker: shorter beats would be most of what is sent. */
 const HEARTBEAT = 2_000;
-/** Lines "answered N" that a client's process prints. */
-const LINES = 20;
+/** Answers after which a client's process prints a line. */
+const ANSWERS = 100;
 
-const [kind = "", group = "", name = "", number = "1", count = "0"] = process.argv.slice(2);
+const [kind = "", group = "", name = "", number = "1"] = process.argv.slice(2);
 const node = new ClusterNode({ name, group });
 const lines = process.stdin.setEncoding("utf8").on("end", () => process.exit(0));
 
@@ -63,12 +63,12 @@ async function clients(): Promise<void> {
   console.log("ready");
   await next();
   const latencies = new Latencies();
-  const total = Number(count);
+  let isOver = false;
   let asked = 0;
   let answered = 0;
   let failed = 0;
   const work = async (client: MajordomoClient): Promise<void> => {
-    while (asked < total) {
+    while (!isOver) {
       const body = String(asked++);
       const from = process.hrtime.bigint();
       try {
@@ -79,9 +79,10 @@ async function clients(): Promise<void> {
       }
       latencies.record(Number(process.hrtime.bigint() - from));
       answered += 1;
-      if (answered % Math.ceil(total / LINES) === 0) console.log(`answered ${answered}`);
+      if (answered % ANSWERS === 0) console.log(`answered ${answered}`);
     }
   };
+  void next().then(() => (isOver = true));
   await Promise.all(made.map(work));
   console.log(JSON.stringify({ answered, failed, latency: latencies.table }));
 }

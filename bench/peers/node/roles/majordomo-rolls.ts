@@ -20,7 +20,7 @@ class Member {
   readonly ready: Promise<unknown>;
   readonly outcome: Promise<Outcome>;
   answered = 0;
-  onAnswered: () => void = () => undefined;
+  onAnswered: () => unknown = () => undefined;
 
   constructor(args: readonly string[]) {
     this.child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ["pipe", "pipe", "inherit"] });
@@ -68,48 +68,41 @@ const crew: Role = async (side) => {
     start("worker", group, `worker${i}`, split(workers)),
   );
   await Promise.all(working.map(({ ready }) => ready));
-  const perProcess = split(side.count);
   const asking = Array.from({ length: PROCESSES }, (_, i) =>
-    start("client", group, `client${i}`, split(clients), perProcess),
+    start("client", group, `client${i}`, split(clients)),
   );
   await Promise.all(asking.map(({ ready }) => ready));
   await side.ready();
   for (const each of asking) each.say("go");
-  const all = PROCESSES * perProcess;
   const outcomes = Promise.all(asking.map(({ outcome }) => outcome));
   const answers = (): number => asking.reduce((sum, { answered }) => sum + answered, 0);
-  const reached = (wanted: number): Promise<void> =>
-    new Promise((resolve) => {
-      const look = (): void => {
-        if (answers() >= wanted) resolve();
-      };
-      for (const each of asking) each.onAnswered = look;
-      look();
-      void outcomes.then(() => resolve());
+  const moreAnswers = (wanted: number): Promise<void> => {
+    const until = answers() + wanted;
+    return new Promise((resolve) => {
+      for (const each of asking) each.onAnswered = () => answers() >= until && resolve();
     });
-  let rolled = 0;
+  };
   for (const [at, broker] of serving.entries()) {
-    await reached((all * (at + 1)) / (brokers + 2));
-    // One that begins when all is answered is rolled under no load.
-    if (answers() >= all) break;
+    await moreAnswers(side.count / brokers);
     broker.say("drain");
     await once(broker.child, "exit");
     const next = start("broker", group, `broker${at}`);
     await next.ready;
     serving[at] = next;
-    rolled += 1;
   }
+  await moreAnswers(side.count / brokers);
+  for (const each of asking) each.say("enough");
   const came = await outcomes;
   side.end();
   const sum = (of: (outcome: Outcome) => number): number => came.reduce((all, each) => all + of(each), 0);
   const worst = (percentile: string): number =>
     Math.max(...came.map(({ latency }) => latency[percentile] ?? Number.NaN));
   await side.done({
-    messages: sum(({ answered }) => answered),
+    messages: side.count,
     bytes: 0,
     ordered: sum(({ failed }) => failed) === 0,
     latency: { "99": worst("99"), "100": worst("100") },
-    extra: { failed: sum(({ failed }) => failed), rolled },
+    extra: { answered: sum(({ answered }) => answered), failed: sum(({ failed }) => failed) },
   });
   await Promise.all([...asking, ...working, ...serving].map((each) => each.end()));
 };
