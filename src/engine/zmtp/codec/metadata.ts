@@ -58,12 +58,12 @@ export function decodeMetadata(bytes: Buffer): Map<string, Buffer> | string {
     const nameLength = bytes.readUInt8(at);
     if (nameLength === 0) return "a property without a name";
     const nameEnd = at + 1 + nameLength;
-    if (nameEnd + 4 > bytes.length) return "a property is cut short";
+    if (nameEnd + 4 > bytes.length) return "a property that is cut short";
     const name = bytes.toString("latin1", at + 1, nameEnd).toLowerCase();
     const valueLength = bytes.readUInt32BE(nameEnd);
     const valueAt = nameEnd + 4;
-    if (valueLength > bytes.length - valueAt) return "a property's value is longer than the metadata";
-    if (properties.has(name)) return "a property comes twice";
+    if (valueLength > bytes.length - valueAt) return "a property whose value is longer than the metadata";
+    if (properties.has(name)) return "a property that comes twice";
     at = valueAt + valueLength;
     // A copy: the values live as long as the connection, the chunk that they came in should not.
     properties.set(name, Buffer.from(bytes.subarray(valueAt, at)));

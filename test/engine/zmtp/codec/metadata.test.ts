@@ -82,7 +82,7 @@ describe("is refused:", () => {
     "ffffffff",
   ])("a value of %s bytes that are not there", (n) => {
     expect(decodeMetadata(Buffer.from(`0141${n}`, "hex"))).toBe(
-      "a property's value is longer than the metadata",
+      "a property whose value is longer than the metadata",
     );
   });
 
@@ -91,7 +91,7 @@ describe("is refused:", () => {
       ["Identity", Buffer.from("a")],
       ["IDENTITY", Buffer.from("b")],
     ]);
-    expect(decodeMetadata(bytes)).toBe("a property comes twice");
+    expect(decodeMetadata(bytes)).toBe("a property that comes twice");
   });
 
   test(`more than ${MAX_PROPERTIES} properties, even 100,000`, () => {
