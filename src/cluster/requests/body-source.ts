@@ -18,6 +18,11 @@ export interface BodySourceEffects {
   failed(error: unknown): void;
 }
 
+interface Emitter {
+  on(event: "error", listener: (error: unknown) => void): unknown;
+  off(event: "error", listener: (error: unknown) => void): unknown;
+}
+
 /** Whether a program gave a body in parts. Bytes and texts are whole. */
 export function isStreamedBody(body: unknown): body is AsyncIterable<unknown> {
   return (
@@ -38,7 +43,23 @@ export class BodySource {
   constructor(source: AsyncIterable<unknown>, effects: BodySourceEffects) {
     this.#source = source;
     this.#effects = effects;
+    // A Node.js stream may fail before it is read, such as a file that is not there: without a listener that would end the process.
+    this.#emitter?.on("error", this.#onError);
   }
+
+  get #emitter(): Emitter | undefined {
+    const { on, off } = this.#source as Partial<Emitter>;
+    return typeof on === "function" && typeof off === "function"
+      ? (this.#source as unknown as Emitter)
+      : undefined;
+  }
+
+  readonly #onError = (error: unknown): void => {
+    // Who reads it has the error as well.
+    if (this.#isReading || this.#isOver) return;
+    this.#isOver = true;
+    this.#effects.failed(error);
+  };
 
   /** The serving node takes so much more; 0 and 0: nothing. */
   granted(parts: number, bytes: number): void {
@@ -60,6 +81,7 @@ export class BodySource {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#wake?.();
+    if (!this.#isReading) this.#emitter?.off("error", this.#onError);
     // The iterator of a Node.js stream that gives nothing could not be left before it does.
     const { destroy } = this.#source as { readonly destroy?: unknown };
     if (this.#isReading && typeof destroy === "function") destroy.call(this.#source);

@@ -1,5 +1,6 @@
 /** Bodies in parts: between real nodes, and the rules of both sides against what the other end may do. */
 import { once } from "node:events";
+import { createReadStream } from "node:fs";
 import { PassThrough, Readable } from "node:stream";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
@@ -209,6 +210,19 @@ describe("a body in parts", () => {
     await ended.passed;
     expect(ends).toEqual(["AbortError", "AbortError"]);
     while (one.stats().requests?.served[0]?.running !== 0) await new Promise(setImmediate);
+  });
+
+  it("that is a stream which fails before it is read fails the request, and one that was not read stays as it was", async () => {
+    const [one] = (await cluster("one")) as [ClusterNode];
+    one.serve("all", async (body: Parts) => {
+      for await (const part of body) void part;
+    });
+    await expect(one.request("all", createReadStream("/nobody/has/this"))).rejects.toMatchObject({
+      code: "ENOENT",
+    });
+    const source = new PassThrough();
+    await expect(one.request("nobody", source)).rejects.toMatchObject({ reason: "no-service" });
+    expect([source.destroyed, source.listenerCount("error")]).toEqual([false, 0]);
   });
 
   it("whose serving node leaves fails as worker-lost, goes to no other node, and its source is left", async () => {
