@@ -432,11 +432,15 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
 
   #failed(attempts: number): void {
     const { pending } = this.#call as Call;
-    this.#server = (this.#server + 1) % Math.max(1, this.#endpoints.length);
+    this.#server = this.#nextServer;
     this.#counts.failed += 1;
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
     pending.reject(new TimeoutError("ETIMEDOUT", `No reply came: ${times} at ${this.#endpoints.join(", ")}`));
     this.#next();
+  }
+
+  get #nextServer(): number {
+    return (this.#server + 1) % Math.max(1, this.#endpoints.length);
   }
 
   /** The socket does not take the request at all. */
@@ -453,7 +457,8 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     else this.#counts.cancelled += 1;
     call.link.unlink();
     if (this.#call !== call) return;
-    this.#rules.cancel();
+    if (why === "aborted") this.#rules.cancel();
+    else if (this.#rules.timeOut()) this.#server = this.#nextServer;
     this.#timer.hold(false);
     this.#next();
   }

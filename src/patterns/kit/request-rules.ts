@@ -112,6 +112,19 @@ export class RequestRules {
     this.#deadline = Number.POSITIVE_INFINITY;
   }
 
+  /**
+   * The request's time is over. Where an attempt still waits, the next request begins at the next server: this one is there, perhaps, and
+   * does not answer.
+   *
+   * @returns whether it begins there
+   */
+  timeOut(): boolean {
+    const waited = this.#state === "waiting";
+    this.cancel();
+    if (waited) this.#server = (this.#server + 1) % this.#servers;
+    return waited;
+  }
+
   tick(now: number): void {
     if (now < this.#deadline) return;
     if (this.#state === "resting") this.#send(now);

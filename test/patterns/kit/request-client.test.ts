@@ -1,11 +1,12 @@
 /** The retrying client: what a listener or a socket does in the middle of an attempt. */
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Context, Reply } from "../../../src/index.js";
+import { Context, Reply, Router } from "../../../src/index.js";
 import { BinaryStarClient, FreelanceFailoverClient, PirateClient } from "../../../src/patterns/index.js";
 
 /** Nobody listens there: 9 is the port that discards. */
 const NOBODY = ["tcp://127.0.0.1:9", "tcp://127.0.0.1:9"] as const;
 
+type Pair = readonly [string, string];
 type Client = PirateClient | FreelanceFailoverClient | BinaryStarClient;
 
 const clients: Client[] = [];
@@ -54,6 +55,32 @@ describe.each([
     await expect(client.request("first")).rejects.toMatchObject({ code: "EAGAIN" });
     await client.close();
     expect(client.stats()).toMatchObject({ attempts: 1, cancelled: 1, pending: 0 });
+  });
+});
+
+describe.each([
+  ["PirateClient", (endpoints: Pair) => new PirateClient([...endpoints])],
+  ["FreelanceFailoverClient", (endpoints: Pair) => new FreelanceFailoverClient([...endpoints])],
+  ["BinaryStarClient", (endpoints: Pair) => new BinaryStarClient(endpoints)],
+] as const)("a %s whose requests have less time than an attempt", (_, create) => {
+  test("asks the next server after one that did not answer at all", async () => {
+    const [silent, server] = [new Router({ linger: 0 }), new Reply({ linger: 0 })];
+    try {
+      const endpoints = [
+        await silent.bind("tcp://127.0.0.1:*"),
+        await server.bind("tcp://127.0.0.1:*"),
+      ] as const;
+      const client = kept(create(endpoints));
+      const failed = client.request("first", { timeout: 100 });
+      await expect(failed).rejects.toMatchObject({ code: "ETIMEDOUT" });
+      const answered = client.request("second", { timeout: 10_000, attemptTimeout: 10_000 });
+      const request = await server.receive();
+      expect(request.map(String)).toEqual(["second"]);
+      await server.send("reply");
+      expect(String(await answered)).toContain("reply");
+    } finally {
+      await Promise.all([silent.close(), server.close()]);
+    }
   });
 });
 
