@@ -12,7 +12,7 @@ import type { decodeService, readServiceHead } from "./service-wire.js";
 export interface ServiceSelection {
   /** Services, their ids or their names. */
   readonly services?: Iterable<Service | string> | undefined;
-  /** Conditions, as `resolver` of the node takes them, or a resolver. */
+  /** Conditions, as `resolver` of the node takes them, in an array that is not empty; or a resolver, or another iterable of services. */
   readonly resolver?: readonly ResolverStep[] | Iterable<Service> | undefined;
   /** Tags, all of which a service has. */
   readonly resolve?: string | readonly string[] | undefined;

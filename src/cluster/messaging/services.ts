@@ -329,7 +329,7 @@ export class Services {
       }
     }
     if (resolver !== undefined)
-      for (const service of Array.isArray(resolver)
+      for (const service of isSteps(resolver)
         ? this.#context.effects.resolve(resolver as readonly ResolverStep[])
         : servicesOf(resolver as Iterable<Service>))
         add(service);
@@ -533,6 +533,17 @@ export class Services {
   #assertOpen(): void {
     if (this.#context.closed) throw new ClosedError("EBADF", "the bus is closed");
   }
+}
+
+/** Whether it is conditions: an array may also be of services, as `members()` gives them. */
+function isSteps(resolver: unknown): boolean {
+  if (!Array.isArray(resolver)) return false;
+  // Of a filtered list none may be left, which is not everybody.
+  if (resolver.length === 0)
+    throw new InvalidArgumentError(
+      "resolver is empty: broadcast: true is for all, services for a list that may be",
+    );
+  return !resolver.some((each) => typeof (each as Partial<Service> | null)?.id === "string");
 }
 
 function* servicesOf(services: Iterable<Service>): Iterable<Service> {

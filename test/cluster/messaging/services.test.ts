@@ -46,6 +46,14 @@ describe("send", () => {
     expect(new Set(a.sent.map(({ item }) => item.toString("hex"))).size).toBe(1);
   });
 
+  it("takes a list of services for a resolver, as any iterable of them", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const [b, c] = [world.add("b").service, world.add("c").service];
+    for (const resolver of [[b, c], new Set([b, c])])
+      expect(names((await a.services.send({ resolver, data: "x" })).sent).sort()).toEqual(["b", "c"]);
+  });
+
   it("keeps texts and bytes apart", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
@@ -142,6 +150,7 @@ describe("send", () => {
     [{ services: ["b"], chanel: 1 }],
     [{ resolver: "b" }],
     [{ resolver: [{ had: [] }] }],
+    [{ resolver: [] }],
   ])("refuses %j", async (options) => {
     const world = new ServiceWorld();
     const a = world.add("a");
