@@ -170,17 +170,13 @@ export class RequestCalls {
   /** Those that no node serves yet. */
   readonly #waiting = new Set<Call>();
   readonly #deadlines = new Deadlines<Call>();
-  /** Of the last attempt. */
-  #id: number;
-  readonly #first: number;
+  /** Of the last attempt. A node's id is of one process, so answers to another one's attempts do not come here. */
+  #id = 0;
   #size = 0;
   #bytes = 0;
 
-  /** @param first a number before that of the first attempt: a random one, so that answers to a former life of this node fit none */
-  constructor(effects: CallsEffects, first = 0) {
+  constructor(effects: CallsEffects) {
     this.#effects = effects;
-    this.#first = first;
-    this.#id = first;
   }
 
   /** Requests that wait for replies. */
@@ -259,7 +255,7 @@ export class RequestCalls {
       return;
     }
     if (call === undefined) {
-      this.#refuse(item.id > this.#first && item.id <= this.#id ? "late" : "foreign");
+      this.#refuse(item.id <= this.#id ? "late" : "foreign");
       return;
     }
     const node = call.node as NodeLoad;

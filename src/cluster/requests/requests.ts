@@ -53,10 +53,8 @@ import type {
   ServiceStreamOptions,
 } from "./types.js";
 import { type Decode, WholeReply } from "./whole-reply.js";
-import { decodeRequest, isWholeAnswer, RequestOp } from "./wire.js";
+import { decodeRequest, mayComeTwice, RequestOp } from "./wire.js";
 
-/** Ids of a node's first requests are below: answers to a former life of it fit none. */
-const FIRST_IDS = 1_048_576;
 /** ms of a stall of the process that count. */
 const MAX_STEP = 1_000;
 
@@ -112,7 +110,7 @@ export class Requests {
       send: (node, item) => this.#send(node, item),
       room: (node) => effects.room(node),
       mayReturn: (node) => effects.mayReturn(node),
-      isAnswer: isWholeAnswer,
+      isAnswer: mayComeTwice,
       unread: () => {
         this.#serving.refused.unread = (this.#serving.refused.unread ?? 0) + 1;
       },
@@ -132,7 +130,7 @@ export class Requests {
       ejected: (service, node, ms) => effects.report({ type: "service:ejected", service, node, ms }),
       restored: (service, node) => effects.report({ type: "service:restored", service, node }),
     };
-    this.#calls = new RequestCalls(calls, Math.floor(Math.random() * FIRST_IDS));
+    this.#calls = new RequestCalls(calls);
     this.#serving = new RequestServing({
       start: (job) => this.#server.start(job),
       aborted: (job, reason) => this.#server.aborted(job, reason),
