@@ -10,8 +10,14 @@ interface Explained {
 
 async function explain(words: readonly string[]): Promise<readonly Explained[]> {
   const help = String((await run("", ...words, "--help")).stdout);
-  const [, list = ""] = /\nCommands:\n((?: {2}.*\n)+)/.exec(help) ?? [];
-  const names = [...list.matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name as string);
+  // The binary's commands are in groups, each under a title of its own.
+  const isList = (title: string): boolean =>
+    title === "Commands" || (words.length === 0 && !/^(?:Options|Example)/.test(title));
+  const lists = [...help.matchAll(/\n([A-Z][^\n]*):\n((?: {2}.*\n)+)/g)];
+  const names = lists
+    .filter(([, title]) => isList(title as string))
+    .flatMap(([, , list]) => [...(list as string).matchAll(/^ {2}([a-z-]+)/gm)])
+    .map(([, name]) => name as string);
   const inner = await Promise.all(
     names.filter((name) => name !== "help").map((name) => explain([...words, name])),
   );

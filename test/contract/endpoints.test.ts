@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { expect, it } from "vitest";
+import { quoted } from "../../src/core/arguments.js";
 import { RUNTIME } from "../support/engines.js";
 import { describeEngines, describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, thrown, until, within } from "./support/wait.js";
@@ -57,7 +58,7 @@ describeEngines("endpoints", (world) => {
       ];
       for (const error of errors) {
         expect(error.code, String(endpoint)).toBe("EINVAL");
-        if (typeof endpoint === "string") expect(error.message).toContain(JSON.stringify(endpoint));
+        if (typeof endpoint === "string") expect(error.message).toContain(quoted(endpoint));
         expect(error).toMatchObject({ endpoint: typeof endpoint === "string" ? endpoint : undefined });
       }
     }
