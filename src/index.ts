@@ -23,6 +23,7 @@ export type {
   DropReason,
   EventOfType,
   EventType,
+  FailedHandshake,
   InvalidReason,
   SocketEvent,
   SocketEvent as Event,

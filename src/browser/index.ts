@@ -15,6 +15,7 @@ export type {
   DropReason,
   EventOfType,
   EventType,
+  FailedHandshake,
   InvalidReason,
   SocketEvent,
   SocketEvent as Event,

@@ -55,7 +55,7 @@ interface Nowhere {
  * A handshake that failed: the socket's own endpoint, and the address of the peer that had connected to it. `peer` is absent of
  * a socket that connects, and where the engine does not know it.
  */
-interface FailedHandshake<E> {
+export interface FailedHandshake<E> {
   readonly address: string;
   readonly peer?: string;
   readonly error: E;
