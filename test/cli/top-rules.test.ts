@@ -2,7 +2,6 @@
 import { describe, expect, it } from "vitest";
 import { parsePrometheusText, parseStatus } from "../../src/cli/top/address.js";
 import { layout } from "../../src/cli/top/layout.js";
-import { isRead, rate, rated, readingOf, type TimedReading } from "../../src/cli/top/readings.js";
 import {
   type AddressView,
   duration,
@@ -12,9 +11,9 @@ import {
   short,
   type View,
 } from "../../src/cli/top/view.js";
-
 import { Exposition } from "../../src/metrics/exposition.js";
 import { FAMILIES, KINDS } from "../../src/metrics/metrics-table.js";
+import { isRead, rate, rated, readingOf, type TimedReading } from "../../src/metrics/readings.js";
 import { samplesOf } from "../../src/metrics/samples.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import fc from "../support/properties.js";

@@ -5,12 +5,12 @@
  */
 import { quoted } from "../../core/arguments.js";
 import { reachableForms, reachesProcesses } from "../../core/schemes/schemes.js";
+import { isRead, rated, readingOf, type TimedReading } from "../../metrics/readings.js";
 import { type Sample, samplesOf } from "../../metrics/samples.js";
 import { kindOf } from "../../proxy/pairs.js";
 import { ControlClient, replyOf } from "../control-client.js";
 import { describe, Failure, UsageError } from "../failure.js";
 import type { SecurityOptions } from "../security.js";
-import { isRead, rated, readingOf, type TimedReading } from "./readings.js";
 import type { AddressView } from "./view.js";
 
 /** Maximum bytes of an answer; metrics are some 10,000. */

@@ -1,7 +1,7 @@
 /** The table on a terminal, as lines of a width. Pure. */
 import { styleText } from "node:util";
 import Table from "cli-table3";
-import type { RatedSide, RatedSource } from "./readings.js";
+import type { RatedSide, RatedSource } from "../../metrics/readings.js";
 import { type AddressView, duration, harmless, short, summary, type View } from "./view.js";
 
 interface Column {

@@ -1,5 +1,5 @@
 /** All addresses at one moment: as lines, JSON, and the numbers and names in them. Pure. */
-import { COUNTS, type CountName, type RatedReading, type RatedSide } from "./readings.js";
+import { COUNTS, type CountName, type RatedReading, type RatedSide } from "../../metrics/readings.js";
 
 /** One address. */
 export type AddressView = {

@@ -1,13 +1,6 @@
 /** Readings of a source: its samples by side, and rates between two readings. Pure. */
-import {
-  FAMILIES,
-  familyOf,
-  INFO,
-  KINDS,
-  type MetricsFamily,
-  type MetricsKind,
-} from "../../metrics/metrics-table.js";
-import type { Sample } from "../../metrics/samples.js";
+import { FAMILIES, familyOf, INFO, KINDS, type MetricsFamily, type MetricsKind } from "./metrics-table.js";
+import type { Sample } from "./samples.js";
 
 /** Counters. */
 export const COUNTS = ["in", "out", "inBytes", "outBytes", "dropped", "refused"] as const;
