@@ -58,6 +58,8 @@ export interface ProxySideStats {
   readonly type: ProxySocketType;
   /** Where it listens, wildcards filled in. */
   readonly endpoints: readonly string[];
+  /** What it connects to, but for endpoints of a source. */
+  readonly connected: readonly string[];
   /** Connected peers; `undefined` where the engine cannot know. */
   readonly peers: number | undefined;
   /** Connections made again after a loss; `undefined` where the engine cannot know. */
@@ -137,6 +139,7 @@ export function sideStats(
   return {
     type,
     endpoints: [...(opened?.bound ?? [])],
+    connected: [...(opened?.connected ?? [])],
     peers: engine?.peers,
     reconnects: engine?.reconnects,
     handshakeErrors: { ...handshakeErrors },
