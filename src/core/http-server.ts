@@ -2,7 +2,7 @@
  * An HTTP server that strangers may reach: a slow, endless or invalid request costs one connection for a few seconds.
  * node:http answers what is not HTTP with 400, headers that are too large with 431 and what is too slow with 408.
  */
-import type { RequestListener, Server } from "node:http";
+import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import { InvalidArgumentError } from "./errors.js";
@@ -44,11 +44,20 @@ const LIMITS: HttpLimits = {
 /** The certificate of an HTTPS server, in PEM; with `ca`, clients need one that it signed. */
 export type HttpsOptions = Pick<SecureContextOptions, "cert" | "key" | "passphrase" | "ca">;
 
+/** What a server takes beyond short answers to GET and HEAD. */
+export interface HttpAccepted {
+  /** Everything else is answered with 405. Default: GET and HEAD. */
+  readonly methods?: readonly string[];
+  /** Whether a response goes on as long as its client reads: it has no `responseTime`, but `idleTime` holds. Default: none does. */
+  isStream?(request: IncomingMessage): boolean;
+}
+
 /** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. @param tls `undefined`: plain HTTP */
 export function boundedServer(
   listener: RequestListener,
   given: Partial<HttpLimits> = {},
   tls?: HttpsOptions,
+  { methods = ["GET", "HEAD"], isStream }: HttpAccepted = {},
 ): Server {
   const limits = { ...LIMITS, ...given };
   const connections = new Set<Socket>();
@@ -60,14 +69,16 @@ export function boundedServer(
     maxHeaderSize: MAX_HEAD,
   };
   const answer: RequestListener = (request, response) => {
-    const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
-    response.on("close", () => clearTimeout(limit));
-    if (request.method === "GET" || request.method === "HEAD") {
+    if (isStream?.(request) !== true) {
+      const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
+      response.on("close", () => clearTimeout(limit));
+    }
+    if (methods.includes(request.method ?? "")) {
       listener(request, response);
       return;
     }
     // Its body is not read: the connection ends with the response.
-    response.writeHead(405, { Allow: "GET, HEAD", Connection: "close", "Content-Length": 0 }).end();
+    response.writeHead(405, { Allow: methods.join(", "), Connection: "close", "Content-Length": 0 }).end();
   };
   const server =
     tls === undefined
