@@ -33,6 +33,7 @@ const entries = [
   "link/index",
   "proxy/index",
   "metrics/index",
+  "dashboard/index",
   "testing/index",
   "cli/main",
   // Threads: found by src/core/built-file.ts.
@@ -327,6 +328,12 @@ export function library(folder = "dist") {
       codeSplitting: false,
     }),
     build(micro, `${folder}/micro`),
+    // The dashboard's page: one file, which src/dashboard/server.ts serves.
+    defineConfig({
+      input: { main: "src/dashboard/page/main.ts" },
+      platform: "browser",
+      output: { dir: `${folder}/dashboard/page`, format: "es", minify: true, entryFileNames: "[name].js" },
+    }),
     // A file for each module, of which a program's own bundler keeps what the program uses; and one for pages without a bundler.
     browserBuild(folder, {
       dir: `${folder}/web`,

@@ -48,6 +48,7 @@ const GROUPS: Readonly<Record<string, readonly Group[]>> = {
   ],
   "Looking:": [
     ["top", async (program) => (await import("./top.js")).addTopCommand(program)],
+    ["dashboard", async (program) => (await import("./dashboard.js")).addDashboardCommand(program)],
     ["tap", async (program) => (await import("./tap.js")).addTapCommand(program)],
     ["doctor", async (program) => (await import("./doctor.js")).addDoctorCommand(program)],
     ["bench", async (program) => (await import("./bench.js")).addBenchCommand(program)],

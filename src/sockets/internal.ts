@@ -4,7 +4,7 @@
  *
  *   capabilitiesOf, engineStats, counters   what the socket and its engine know
  *   listen                                  its events, without keeping the process alive
- *   watchBound                              what it is bound to
+ *   endpointsOf, watchBound                 what it is bound and connected to
  *   queuedBytesFor                          a Router's queue for one peer
  *   deliverNow                              a message of a Dealer that has one peer
  *   senderOf, trySendTo                     one subscriber of an XPublisher
@@ -58,6 +58,16 @@ export function forwards(...sockets: Socket[]): void {
 /** @throws InvalidArgumentError `EINVAL` for a message that the socket does not take at all, such as one that is too large */
 export function checkMessage(socket: Socket, message: unknown): void {
   socket[CORE].encode(message);
+}
+
+/** The socket's type, and the endpoints that it is bound and connected to now; those of sources among them. */
+export function endpointsOf(socket: Socket): {
+  readonly type: string;
+  readonly bound: readonly string[];
+  readonly connected: readonly string[];
+} {
+  const core = socket[CORE];
+  return { type: core.typeName, ...core.endpoints.all };
 }
 
 /**

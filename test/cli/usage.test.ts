@@ -6,7 +6,7 @@ import { file, ipc, run as runProcess, useShoal } from "./support.js";
 useShoal();
 
 const COMMANDS =
-  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy node top tap doctor bench keygen completion man".split(
+  "pub sub xpub xsub push pull req rep dealer router pair majordomo pirate freelance lvc proxy node top dashboard tap doctor bench keygen completion man".split(
     " ",
   );
 

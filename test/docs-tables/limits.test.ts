@@ -269,6 +269,13 @@ describe("docs/internals/constants.md", () => {
     expect(differences("Sessions", all, wanted)).toEqual([]);
   });
 
+  it("lists the constants of the dashboard with their values", () => {
+    const all = constantsOf("dashboard");
+    // Pixels and letters of the page are its looks.
+    const wanted = all.filter(({ name }) => !/_(?:WIDTH|HEIGHT|GAP|BOX_TEXT)$|^MARGIN$/.test(name));
+    expect(differences("Dashboard", all, wanted)).toEqual([]);
+  });
+
   it("lists the constants of the patterns with their values", () => {
     const all = constantsOf("core", "patterns");
     const wanted = constantsOf("patterns").filter(

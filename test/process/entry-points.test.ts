@@ -24,6 +24,7 @@ const PATTERNS = ENTRIES.filter(
       "shoal/link",
       "shoal/sessions",
       "shoal/metrics",
+      "shoal/dashboard",
       "shoal/testing",
     ].includes(entry),
 );

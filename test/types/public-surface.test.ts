@@ -26,6 +26,7 @@ const ENTRIES = {
   "shoal/sessions": "cluster/sessions/index.ts",
   "shoal/proxy": "proxy/index.ts",
   "shoal/metrics": "metrics/index.ts",
+  "shoal/dashboard": "dashboard/index.ts",
   "shoal/testing": "testing/index.ts",
 };
 const PATTERNS = readdirSync(join(ROOT, "src/patterns"), { withFileTypes: true })

@@ -1,0 +1,106 @@
+/** An address as the dashboard watches it: metrics over HTTP, or the control socket of a proxy or a node. */
+import { actionsIn } from "../dashboard/local.js";
+import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
+import type { SideDetails, SourceDetails, Subject } from "../dashboard/subject.js";
+import { readingOf } from "../metrics/readings.js";
+import { ControlClient, replyOf } from "./control-client.js";
+import type { SecurityOptions } from "./security.js";
+import { isControl, openAddress, parseStatus, reasonOf } from "./top/address.js";
+
+/** ms for a command to be answered. */
+const ACTION_TIMEOUT = 5_000;
+/** Members of an answer that are read. */
+const MAX_MEMBERS_READ = 20_000;
+const MAX_ENDPOINTS_READ = 64;
+
+/** @throws UsageError for an invalid address */
+export async function openSubject(text: string, security: SecurityOptions): Promise<Subject> {
+  if (isControl(text)) return new ControlSubject(text, await ControlClient.open(text, security));
+  const address = await openAddress(text, security);
+  return {
+    address: text,
+    read: async (timeout, signal) => ({
+      reading: readingOf(await address.read(timeout, signal)),
+      details: new Map(),
+    }),
+    act: async () => {
+      throw new Error("metrics cannot be steered");
+    },
+    reasonOf,
+    close: () => address.close(),
+  };
+}
+
+class ControlSubject implements Subject {
+  readonly address: string;
+  readonly reasonOf = reasonOf;
+  readonly #client: ControlClient;
+  readonly #ended = new AbortController();
+
+  constructor(address: string, client: ControlClient) {
+    this.address = address;
+    this.#client = client;
+  }
+
+  async read(timeout: number, signal: AbortSignal): ReturnType<Subject["read"]> {
+    const text = await this.#client.ask({ command: "status" }, { timeout, signal });
+    const reading = readingOf(parseStatus(text));
+    const [source] = reading.sources;
+    const status = replyOf(text) ?? {};
+    return { reading, details: new Map(source === undefined ? [] : [[source.name, detailsOf(status)]]) };
+  }
+
+  async act(_source: string, action: DashboardAction): Promise<void> {
+    await this.#client.command({ command: action }, { timeout: ACTION_TIMEOUT, signal: this.#ended.signal });
+  }
+
+  async close(): Promise<void> {
+    this.#ended.abort();
+    await this.#client.close();
+  }
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** What a status has beyond the counters: it comes from a remote program, and may be anything. */
+export function detailsOf(status: Members): SourceDetails {
+  if (Array.isArray(status.runningNodes))
+    return {
+      lists: { members: itemsOf(status.members) },
+      actions: status.state === "running" || status.state === "minority" ? ["drain"] : [],
+    };
+  const sides = Object.fromEntries(
+    ["frontend", "backend"].map((side) => [side, sideOf((status[side] ?? {}) as Members)]),
+  );
+  return { sides, actions: actionsIn(String(status.state)) };
+}
+
+function sideOf({ type, endpoints, connected }: Members): SideDetails {
+  return {
+    ...(typeof type === "string" ? { type } : {}),
+    bound: textsOf(endpoints),
+    connected: textsOf(connected),
+  };
+}
+
+function textsOf(value: unknown): string[] {
+  if (!Array.isArray(value)) return [];
+  return value.slice(0, MAX_ENDPOINTS_READ).filter((each) => typeof each === "string");
+}
+
+function itemsOf(value: unknown): DashboardItem[] {
+  if (!Array.isArray(value)) return [];
+  return value.slice(0, MAX_MEMBERS_READ).flatMap((each: unknown): DashboardItem[] => {
+    const { name, state, address, tags } = (each ?? {}) as Members;
+    if (typeof name !== "string" || typeof state !== "string") return [];
+    const detail = textsOf(tags).join(", ");
+    return [
+      {
+        name,
+        state,
+        ...(typeof address === "string" ? { address } : {}),
+        ...(detail === "" ? {} : { detail }),
+      },
+    ];
+  });
+}

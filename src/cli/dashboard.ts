@@ -1,0 +1,102 @@
+/** shoal dashboard: proxies, nodes and whatever has metrics, in a page. */
+import { type Command, InvalidArgumentError } from "commander";
+import type { Subject } from "../dashboard/subject.js";
+import { asUsage, UsageError } from "./failure.js";
+import { readPasswordFile } from "./key-file.js";
+import { Log } from "./log.js";
+import { addCommand } from "./options.js";
+import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
+import { Stop } from "./stop.js";
+
+/** Where the page is, unless it is given. */
+const DASHBOARD_ADDRESS = "127.0.0.1:9465";
+/** Addresses of one dashboard. */
+const MAX_DASHBOARD_ADDRESSES = 256;
+const MIN_SECONDS = 0.2;
+const MAX_SECONDS = 60;
+
+interface DashboardSettings extends SecuritySettings {
+  readonly listen?: string;
+  readonly interval?: number;
+  readonly tokenFile?: string;
+  readonly host?: readonly string[];
+}
+
+export function addDashboardCommand(program: Command): void {
+  const command = addCommand(program, {
+    name: "dashboard",
+    summary: "show proxies, nodes and brokers in a page: who is connected, rates, queues, drops",
+    description:
+      "Serves a page with what runs at each ADDRESS, live: http://HOST:PORT of --metrics, or the control endpoint of a proxy or a " +
+      "node. It reads them only while somebody looks. Everybody who reaches the page can look.",
+    examples: [
+      "shoal dashboard http://127.0.0.1:9464",
+      "shoal dashboard tcp://127.0.0.1:5599 http://10.0.0.5:9464 --token-file token",
+      "shoal dashboard ipc:///run/shoal/control --listen 10.0.0.7:9465 --host ops.example",
+    ],
+  })
+    .argument("<address...>", "metrics over HTTP, or the control endpoint of a proxy or a node")
+    .option("--listen <HOST:PORT>", `where the page is (default ${DASHBOARD_ADDRESS})`)
+    .option("--interval <S>", "seconds between two readings (default 2)", seconds)
+    .option("--token-file <FILE>", "who has the token in FILE may pause, resume and drain (default: nobody)")
+    .option("--host <NAME>", "a name of the page besides localhost and addresses (repeatable)", appended);
+  addClientSecurityOptions(command).action((addresses: string[], settings: DashboardSettings) =>
+    dashboard(addresses, settings),
+  );
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (/^\d+(?:\.\d+)?$/.test(text) && value >= MIN_SECONDS && value <= MAX_SECONDS) return value;
+  throw new InvalidArgumentError(`Expected seconds from ${MIN_SECONDS} to ${MAX_SECONDS}.`);
+}
+
+function appended(text: string, before: readonly string[] = []): readonly string[] {
+  return [...before, text];
+}
+
+async function dashboard(texts: readonly string[], settings: DashboardSettings): Promise<void> {
+  const { listen = DASHBOARD_ADDRESS, interval, tokenFile, host } = settings;
+  if (texts.length > MAX_DASHBOARD_ADDRESSES)
+    throw new UsageError(`expected at most ${MAX_DASHBOARD_ADDRESSES} addresses; got ${texts.length}`);
+  const token = tokenFile === undefined ? undefined : await readPasswordFile(tokenFile);
+  const security = await clientSecurityOptions(settings);
+  const [{ isControl }, { openSubject }, { startDashboard }] = await Promise.all([
+    import("./top/address.js"),
+    import("./dashboard-subject.js"),
+    import("../dashboard/server.js"),
+  ]);
+  if ((settings.plain ?? settings.curveServerKey) !== undefined && !texts.some(isControl))
+    throw new UsageError(
+      "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
+    );
+  const log = new Log("dashboard");
+  const stop = new Stop().listen();
+  const subjects: Subject[] = [];
+  try {
+    for (const text of texts) subjects.push(await openSubject(text, security));
+    const server = await asUsage(() =>
+      startDashboard(listen, subjects, {
+        ...(interval === undefined ? {} : { interval: Math.round(interval * 1_000) }),
+        ...(token === undefined ? {} : { token }),
+        ...(host === undefined ? {} : { hosts: host }),
+      }),
+    );
+    log.info(`listening at ${server.url}`, { url: server.url });
+    try {
+      await aborted(stop.requested);
+    } finally {
+      await server.close();
+    }
+  } finally {
+    await Promise.all(subjects.map((subject) => subject.close()));
+    stop.dispose();
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,185 @@
+/**
+ * The state that the dashboard answers, of what was read. Pure, and bounded whatever the remote programs answered: sources,
+ * links, endpoints of a side, characters of a text.
+ */
+import type { RatedReading, RatedSource } from "../metrics/readings.js";
+import type {
+  DashboardItem,
+  DashboardLink,
+  DashboardList,
+  DashboardProcess,
+  DashboardSide,
+  DashboardSource,
+  DashboardState,
+} from "./state.js";
+import type { SideDetails, SourceDetails } from "./subject.js";
+
+/** Sources in a state. */
+const MAX_SOURCES_SHOWN = 2_000;
+/** Links in a state. */
+const MAX_LINKS = 4_096;
+/** Endpoints of a side, bound and connected each. */
+const MAX_SIDE_ENDPOINTS = 16;
+/** Characters of a name or an endpoint. */
+const MAX_TEXT = 256;
+/** Lines of a list in one answer. */
+export const MAX_PAGE = 200;
+
+/** A process as it was read last. */
+export interface SeenProcess {
+  readonly id: string;
+  readonly address: string;
+  readonly up: boolean | undefined;
+  readonly latency?: number;
+  readonly since?: number;
+  readonly reason?: string;
+  readonly reading?: RatedReading;
+  readonly details: ReadonlyMap<string, SourceDetails>;
+}
+
+export interface StateOptions {
+  /** ms since 1970. */
+  readonly time: number;
+  readonly interval: number;
+  readonly control: boolean;
+}
+
+export function stateOf(seen: readonly SeenProcess[], options: StateOptions): DashboardState {
+  let room = MAX_SOURCES_SHOWN;
+  let omitted = 0;
+  const processes = seen.map((process): DashboardProcess => {
+    const { id, address, up, latency, since, reason, reading, details } = process;
+    const sources = reading?.sources ?? [];
+    const shown = sources.slice(0, room);
+    room -= shown.length;
+    omitted += sources.length - shown.length;
+    return {
+      id,
+      address: cut(address),
+      up,
+      ...(latency === undefined ? {} : { latency: Math.round(latency * 10) / 10 }),
+      ...(since === undefined ? {} : { since }),
+      ...(reason === undefined ? {} : { reason: cut(reason) }),
+      ...(reading?.cpu === undefined ? {} : { cpu: reading.cpu }),
+      ...(reading?.memory === undefined ? {} : { memory: reading.memory }),
+      ...(reading?.loopDelay === undefined ? {} : { loopDelay: reading.loopDelay }),
+      sources: shown.map((source) => sourceOf(id, source, details.get(source.name), options.control)),
+    };
+  });
+  return { version: 1, ...options, processes, links: linksOf(processes), omitted };
+}
+
+/** The id of a source: its process's, and its name. */
+export function sourceId(process: string, name: string): string {
+  return `${process}/${cut(name)}`;
+}
+
+function sourceOf(
+  process: string,
+  { name, kind, state, sides }: RatedSource,
+  details: SourceDetails = {},
+  control: boolean,
+): DashboardSource {
+  return {
+    id: sourceId(process, name),
+    name: cut(name),
+    kind: cut(kind),
+    state: cut(state),
+    sides: sides.map((side): DashboardSide => {
+      const known = details.sides?.[side.side];
+      return { ...side, ...(known === undefined ? {} : endpointsOf(known)) };
+    }),
+    lists: Object.fromEntries(
+      Object.entries(details.lists ?? {}).map(([list, { length }]) => [list, length]),
+    ),
+    actions: control ? (details.actions ?? []) : [],
+  };
+}
+
+function endpointsOf({
+  type,
+  bound,
+  connected,
+}: SideDetails): Pick<DashboardSide, "type" | "bound" | "connected"> {
+  const some = (endpoints: readonly string[]): string[] => endpoints.slice(0, MAX_SIDE_ENDPOINTS).map(cut);
+  return {
+    ...(type === undefined ? {} : { type: cut(type) }),
+    bound: some(bound),
+    connected: some(connected),
+  };
+}
+
+function cut(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`;
+}
+
+/** Who is connected to whom, as far as endpoints show it. */
+export function linksOf(processes: readonly DashboardProcess[]): DashboardLink[] {
+  const listeners = new Map<string, { readonly to: string; readonly toSide: string }>();
+  const sides = processes.flatMap(({ sources }) =>
+    sources.flatMap(({ id, sides }) => sides.map((side) => ({ id, ...side }))),
+  );
+  for (const { id, side, bound = [] } of sides)
+    for (const endpoint of bound)
+      for (const key of keysOfBound(endpoint))
+        if (!listeners.has(key)) listeners.set(key, { to: id, toSide: side });
+  const links: DashboardLink[] = [];
+  for (const { id, side, connected = [] } of sides)
+    for (const endpoint of connected) {
+      if (links.length === MAX_LINKS) return links;
+      const found = keysOfConnected(endpoint)
+        .map((key) => listeners.get(key))
+        .find(Boolean);
+      links.push({ from: id, fromSide: side, endpoint, ...found });
+    }
+  return links;
+}
+
+const TCP = /^([a-z][a-z0-9+]*):\/\/(\[[^\]]*\]|[^/:]*):(\d+)(\/.*)?$/i;
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
+const EVERY_HOST = new Set(["0.0.0.0", "[::]", "*", ""]);
+
+/** A listener at every address of its machine is found by its port: on which machine that is, endpoints do not show. */
+function keysOfBound(endpoint: string): string[] {
+  const match = TCP.exec(endpoint);
+  if (match === null) return [endpoint];
+  const [, scheme = "", host = "", port = "", path = ""] = match;
+  return [key(scheme, EVERY_HOST.has(host) ? "*" : host, port, path)];
+}
+
+function keysOfConnected(endpoint: string): string[] {
+  // A connection may name its own source address: tcp://SOURCE;HOST:PORT.
+  const match = TCP.exec(endpoint.replace(/^([a-z]+:\/\/)[^;/]*;/i, "$1"));
+  if (match === null) return [endpoint];
+  const [, scheme = "", host = "", port = "", path = ""] = match;
+  return [key(scheme, host, port, path), key(scheme, "*", port, path)];
+}
+
+function key(scheme: string, host: string, port: string, path: string): string {
+  const name = host.toLowerCase();
+  return `${scheme}://${LOOPBACK.has(name) ? "loopback" : name}:${port}${path === "/" ? "" : path}`;
+}
+
+/** A part of a list: the lines whose name, state, address or detail contain the filter. */
+export function pageOf(
+  items: readonly DashboardItem[],
+  { filter = "", offset = 0, limit = MAX_PAGE }: { filter?: string; offset?: number; limit?: number },
+): DashboardList {
+  const wanted = filter.toLowerCase();
+  const matching =
+    wanted === ""
+      ? items
+      : items.filter(({ name, state, address = "", detail = "" }) =>
+          [name, state, address, detail].some((text) => text.toLowerCase().includes(wanted)),
+        );
+  return {
+    total: matching.length,
+    offset,
+    items: matching.slice(offset, offset + Math.min(limit, MAX_PAGE)).map((item) => ({
+      name: cut(item.name),
+      state: cut(item.state),
+      ...(item.address === undefined ? {} : { address: cut(item.address) }),
+      ...(item.detail === undefined ? {} : { detail: cut(item.detail) }),
+    })),
+  };
+}

@@ -1,0 +1,226 @@
+/**
+ * Reads the subjects while somebody looks, and makes states of it.
+ *
+ *   nobody looks ──request, stream──> reads each subject, publishes a state at each interval ──10 s without──> nobody looks
+ *
+ * A subject whose answers take long is asked less often: its answers take 1 % of the time at most, so that the dashboard is
+ * no burden for what it watches, but it is asked every 10 s.
+ */
+import { InvalidArgumentError } from "../core/errors.js";
+import { rated, type TimedReading } from "../metrics/readings.js";
+import { type SeenProcess, sourceId, stateOf } from "./build.js";
+import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
+import type { Subject, SubjectReading } from "./subject.js";
+
+/** ms for which reading goes on after the last request. */
+const IDLE_LOOK_TIME = 10_000;
+/** ms that the first state waits for the first answers. */
+const FIRST_LOOK_TIME = 150;
+/** Times of an answer between two readings. */
+const COST_FACTOR = 100;
+/** ms between two readings of a subject, at most; and of the time-out of an answer. */
+const MAX_LOOK_PAUSE = 10_000;
+const MAX_LOOK_TIMEOUT = 5_000;
+const MIN_LOOK_TIMEOUT = 1_000;
+/** Answers of which the quickest counts: one that met a pause of the collector is no measure. */
+const COSTS = 3;
+
+/** A state, and its JSON: it is written once, however many look. */
+export interface Snapshot {
+  readonly state: DashboardState;
+  readonly text: string;
+}
+
+export interface CollectorOptions {
+  /** ms. */
+  readonly interval: number;
+  readonly control: boolean;
+}
+
+export class Collector {
+  readonly #watches: readonly Watch[];
+  readonly #options: CollectorOptions;
+  readonly #stop = new AbortController();
+  readonly #listeners = new Set<(snapshot: Snapshot) => void>();
+  #timer: NodeJS.Timeout | undefined;
+  #lastAsked = Number.NEGATIVE_INFINITY;
+  #snapshot: Snapshot | undefined;
+  #first: Promise<unknown> | undefined;
+
+  constructor(subjects: readonly Subject[], options: CollectorOptions) {
+    this.#options = options;
+    this.#watches = subjects.map((subject, at) => new Watch(`p${at}`, subject, options.interval));
+  }
+
+  /** The newest state. */
+  async snapshot(): Promise<Snapshot> {
+    this.#lastAsked = performance.now();
+    this.#begin();
+    await this.#first;
+    this.#snapshot ??= this.#make();
+    return this.#snapshot;
+  }
+
+  /** Calls at each new state. @returns ends that */
+  subscribe(listener: (snapshot: Snapshot) => void): () => void {
+    this.#listeners.add(listener);
+    this.#begin();
+    return () => {
+      this.#lastAsked = performance.now();
+      this.#listeners.delete(listener);
+    };
+  }
+
+  /** A list of a source; `undefined` where there is none. */
+  async list(id: string, name: string): Promise<readonly DashboardItem[] | undefined> {
+    await this.snapshot();
+    for (const watch of this.#watches) {
+      for (const [source, { lists }] of watch.seen.details) {
+        if (lists !== undefined && Object.hasOwn(lists, name) && sourceId(watch.seen.id, source) === id)
+          return lists[name];
+      }
+    }
+    return undefined;
+  }
+
+  /** Pauses, resumes or drains a source. @throws InvalidArgumentError `EINVAL` where it cannot; what the source says */
+  async act(id: string, action: DashboardAction): Promise<void> {
+    await this.snapshot();
+    for (const watch of this.#watches) {
+      for (const [source, { actions }] of watch.seen.details) {
+        if (sourceId(watch.seen.id, source) !== id || actions?.includes(action) !== true) continue;
+        await watch.subject.act(source, action);
+        return;
+      }
+    }
+    throw new InvalidArgumentError(`there is nothing of this name that can be asked to ${action}`);
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#listeners.clear();
+    await Promise.all(this.#watches.map(({ subject }) => subject.close()));
+  }
+
+  #begin(): void {
+    if (this.#timer !== undefined || this.#stop.signal.aborted) return;
+    const looks = Promise.all(this.#watches.map((watch) => watch.look(this.#stop.signal)));
+    this.#snapshot = undefined;
+    this.#first = firstOf(looks);
+    this.#timer = setInterval(() => this.#turn(), this.#options.interval);
+    this.#timer.unref();
+  }
+
+  #turn(): void {
+    const now = performance.now();
+    if (this.#listeners.size === 0 && now - this.#lastAsked > IDLE_LOOK_TIME) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+      // No rates across the gap.
+      for (const watch of this.#watches) watch.forget();
+      return;
+    }
+    this.#snapshot = undefined;
+    const due = this.#watches.filter((watch) => watch.isDue(now));
+    const asked = Promise.all(due.map((watch) => watch.look(this.#stop.signal)));
+    void firstOf(asked).then(() => {
+      // Who asks next gets what was read just now.
+      this.#snapshot = undefined;
+      if (this.#listeners.size === 0 || this.#stop.signal.aborted) return;
+      this.#snapshot = this.#make();
+      for (const listener of this.#listeners) listener(this.#snapshot);
+    });
+  }
+
+  #make(): Snapshot {
+    const state = stateOf(
+      this.#watches.map(({ seen }) => seen),
+      { time: Date.now(), ...this.#options },
+    );
+    return { state, text: JSON.stringify(state) };
+  }
+}
+
+/** Ends when all looks have, or some time is over: who does not answer holds nobody up. */
+function firstOf(looks: Promise<unknown>): Promise<unknown> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, FIRST_LOOK_TIME);
+    void looks.then(() => {
+      clearTimeout(timer);
+      resolve(undefined);
+    });
+  });
+}
+
+/** One subject over time. */
+class Watch {
+  readonly subject: Subject;
+  readonly #interval: number;
+  readonly #costs: number[] = [];
+  #seen: SeenProcess;
+  #last: TimedReading | undefined;
+  #due = 0;
+  #looking = false;
+
+  constructor(id: string, subject: Subject, interval: number) {
+    this.subject = subject;
+    this.#interval = interval;
+    this.#seen = { id, address: subject.address, up: undefined, details: new Map() };
+  }
+
+  get seen(): SeenProcess {
+    return this.#seen;
+  }
+
+  isDue(now: number): boolean {
+    // Half an interval early is due: timers are never exact.
+    return !this.#looking && now >= this.#due - this.#interval / 2;
+  }
+
+  forget(): void {
+    this.#last = undefined;
+  }
+
+  /** Reads once. Never rejects. */
+  async look(signal: AbortSignal): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    const begin = performance.now();
+    const { id, address } = this.#seen;
+    const timeout = Math.min(MAX_LOOK_TIMEOUT, Math.max(MIN_LOOK_TIMEOUT, this.#interval));
+    try {
+      const found: SubjectReading = await this.subject.read(timeout, signal);
+      const at = performance.now();
+      const now = { at, reading: found.reading };
+      const latency = at - begin;
+      this.#seen = {
+        id,
+        address,
+        up: true,
+        latency,
+        reading: rated(this.#last, now),
+        details: found.details,
+      };
+      this.#last = now;
+      this.#due = begin + this.#pauseAfter(latency);
+    } catch (error) {
+      const since = this.#seen.up === false ? this.#seen.since : undefined;
+      const reason = this.subject.reasonOf(error);
+      this.#seen = { id, address, up: false, since: since ?? Date.now(), reason, details: new Map() };
+      this.#last = undefined;
+      this.#due = begin + this.#interval;
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  #pauseAfter(latency: number): number {
+    this.#costs.push(latency);
+    if (this.#costs.length < COSTS) return this.#interval;
+    if (this.#costs.length > COSTS) this.#costs.shift();
+    const pause = Math.min(MAX_LOOK_PAUSE, COST_FACTOR * Math.min(...this.#costs));
+    return Math.max(this.#interval, pause);
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * A page that shows what runs in a program: who is connected to whom, rates, queues, drops.
+ *
+ * @module
+ */
+export type {
+  DashboardOptions,
+  DashboardServer,
+  DashboardSources,
+  DashboardSourcesByName,
+} from "./options.js";
+export { serveDashboard } from "./serve.js";
+export type {
+  DashboardAction,
+  DashboardCounts,
+  DashboardItem,
+  DashboardLink,
+  DashboardList,
+  DashboardProcess,
+  DashboardSide,
+  DashboardSource,
+  DashboardState,
+} from "./state.js";

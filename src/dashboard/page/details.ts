@@ -1,0 +1,196 @@
+/** The dialog with all that is known of a source: its sides, its lists, and what can be done to it. */
+import type { DashboardAction, DashboardList } from "../state.js";
+import { byId, html, setText } from "./dom.js";
+import { short } from "./format.js";
+import type { Shown } from "./model.js";
+
+const PAGE_LENGTH = 50;
+
+export class DetailsView {
+  readonly #dialog = byId<HTMLDialogElement>("details");
+  #id: string | undefined;
+  #facts: HTMLElement | undefined;
+  #form: HTMLFormElement | undefined;
+  /** Kept while the page is open, and nowhere else. */
+  #token = "";
+
+  constructor() {
+    this.#dialog.addEventListener("close", () => {
+      this.#id = undefined;
+      this.#dialog.replaceChildren();
+    });
+  }
+
+  open(shown: Shown): void {
+    const { source } = shown;
+    this.#id = source.id;
+    this.#facts = html("div");
+    this.#form = this.#actions(source.id, source.name);
+    const close = html("button", { type: "button" }, "Close");
+    close.addEventListener("click", () => this.#dialog.close());
+    this.#dialog.replaceChildren(
+      html("h2", { id: "details-title" }, source.name),
+      this.#facts,
+      this.#form,
+      ...Object.keys(source.lists).map((name) => this.#list(source.id, name)),
+      html("p", { class: "actions" }, close),
+    );
+    this.update([shown]);
+    this.#dialog.showModal();
+  }
+
+  /** Shows the newest of the source that is open. */
+  update(all: readonly Shown[]): void {
+    if (this.#id === undefined) return;
+    const shown = all.find(({ source }) => source.id === this.#id);
+    this.#facts?.replaceChildren(
+      ...(shown === undefined ? [html("p", {}, "It is not there any more.")] : factsOf(shown)),
+    );
+    if (this.#form === undefined) return;
+    const actions = shown?.source.actions ?? [];
+    this.#form.hidden = actions.length === 0;
+    for (const button of this.#form.querySelectorAll<HTMLButtonElement>("button"))
+      button.disabled = !actions.includes(button.value as DashboardAction);
+  }
+
+  #actions(id: string, name: string): HTMLFormElement {
+    const token = html("input", {
+      type: "password",
+      autocomplete: "off",
+      "aria-label": "Token",
+      placeholder: "Token",
+    });
+    token.value = this.#token;
+    token.addEventListener("input", () => {
+      this.#token = token.value;
+    });
+    const result = html("span", { role: "status" });
+    const buttons = (["pause", "resume", "drain"] as const).map((action) => {
+      const label = `${action.slice(0, 1).toUpperCase()}${action.slice(1)}`;
+      return html("button", { type: "submit", value: action }, label);
+    });
+    const form = html("form", { class: "actions", id: "steer" }, token, ...buttons, result);
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const { value } = event.submitter as HTMLButtonElement;
+      if (value === "drain" && !confirm(`Drain ${name}? It passes nothing any more after that.`)) return;
+      setText(result, "…");
+      void steer(id, value, this.#token).then((said) => setText(result, said));
+    });
+    return form;
+  }
+
+  #list(id: string, name: string): HTMLElement {
+    const filter = html("input", { type: "search", "aria-label": `Filter the ${name}` });
+    const before = html("button", { type: "button" }, "Previous");
+    const after = html("button", { type: "button" }, "Next");
+    const where = html("span", { role: "status" });
+    const body = html("tbody");
+    let offset = 0;
+    let asked = 0;
+    const load = async (): Promise<void> => {
+      asked += 1;
+      const now = asked;
+      const query = new URLSearchParams({
+        source: id,
+        name,
+        filter: filter.value,
+        offset: String(offset),
+        limit: String(PAGE_LENGTH),
+      });
+      const response = await fetch(`/api/list?${query}`).catch(() => undefined);
+      if (now !== asked) return; // A newer one is under way.
+      if (response?.ok !== true) {
+        setText(where, "The list does not answer.");
+        return;
+      }
+      const { total, items } = (await response.json()) as DashboardList;
+      const end = offset + items.length;
+      setText(where, total === 0 ? "none" : `${offset + 1} to ${end} of ${total}`);
+      before.disabled = offset === 0;
+      after.disabled = end >= total;
+      body.replaceChildren(
+        ...items.map((item) =>
+          html(
+            "tr",
+            {},
+            ...[item.name, item.state, item.address ?? "", item.detail ?? ""].map((text) =>
+              html("td", { class: "text" }, text),
+            ),
+          ),
+        ),
+      );
+    };
+    const go = (to: number): void => {
+      offset = Math.max(0, to);
+      void load();
+    };
+    filter.addEventListener("input", () => go(0));
+    before.addEventListener("click", () => go(offset - PAGE_LENGTH));
+    after.addEventListener("click", () => go(offset + PAGE_LENGTH));
+    void load();
+    const heads = ["Name", "State", "Address", "Tags"].map((head) =>
+      html("th", { scope: "col", class: "text" }, head),
+    );
+    return html(
+      "section",
+      {},
+      html("h3", {}, `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`),
+      html("div", { class: "paging" }, filter, before, after, where),
+      html("div", { class: "scroll" }, html("table", {}, html("thead", {}, html("tr", {}, ...heads)), body)),
+    );
+  }
+}
+
+/** @returns what came of it, in words */
+async function steer(source: string, action: string, token: string): Promise<string> {
+  const response = await fetch("/api/control", {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ source, action }),
+  }).catch(() => undefined);
+  if (response === undefined) return "no answer";
+  if (response.ok) return "done";
+  const { error } = (await response.json().catch(() => ({}))) as { error?: { message?: string } };
+  return error?.message ?? `HTTP ${response.status}`;
+}
+
+function factsOf({ source, process }: Shown): HTMLElement[] {
+  const facts: [string, string][] = [
+    ["Kind", source.kind],
+    ["State", source.state],
+    ["Address", process.address],
+  ];
+  if (process.latency !== undefined) facts.push(["Answers in", `${short(process.latency)} ms`]);
+  if (process.cpu !== undefined) facts.push(["Processor", `${(process.cpu * 100).toFixed(0)} %`]);
+  if (process.memory !== undefined) facts.push(["Memory", `${short(process.memory)}B`]);
+  const sides = source.sides.flatMap((side) => {
+    const { bound = [], connected = [], rates } = side;
+    const lines: [string, string][] = [];
+    const add = (name: string, value: number | undefined, rest = ""): void => {
+      if (value !== undefined) lines.push([name, `${short(value)}${rest}`]);
+    };
+    add("Peers", side.peers);
+    add("In", side.in, trafficOf(rates.in, side.inBytes));
+    add("Out", side.out, trafficOf(rates.out, side.outBytes));
+    add("Queued", side.queued);
+    add("Dropped", side.dropped, rates.dropped === undefined ? "" : `, ${short(rates.dropped)}/s`);
+    add("Refused", side.refused);
+    if (bound.length > 0) lines.push(["Listens at", bound.join(" ")]);
+    if (connected.length > 0) lines.push(["Connected to", connected.join(" ")]);
+    const type = side.type === undefined || side.type === source.kind ? "" : `, ${side.type}`;
+    return [html("h3", {}, `${side.side}${type}`), listOf(lines)];
+  });
+  return [listOf(facts), ...sides];
+}
+
+function trafficOf(rate: number | undefined, bytes: number | undefined): string {
+  const parts = [" messages"];
+  if (rate !== undefined) parts.push(`${short(rate)}/s`);
+  if (bytes !== undefined) parts.push(`${short(bytes)}B in all`);
+  return parts.join(", ");
+}
+
+function listOf(facts: readonly (readonly [string, string])[]): HTMLElement {
+  return html("dl", {}, ...facts.flatMap(([name, value]) => [html("dt", {}, name), html("dd", {}, value)]));
+}

@@ -1,0 +1,62 @@
+/** Elements. Whatever a remote program calls itself gets into the page here, as text and as nothing else. */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export type Attributes = Readonly<Record<string, string | number | undefined>>;
+type Child = Node | string;
+
+/** @param attributes those that are `undefined` are left out */
+export function html<K extends keyof HTMLElementTagNameMap>(
+  name: K,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(name);
+  set(element, attributes);
+  element.append(...children.map(textOf));
+  return element;
+}
+
+export function svg<K extends keyof SVGElementTagNameMap>(
+  name: K,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): SVGElementTagNameMap[K] {
+  const element = document.createElementNS(SVG, name) as SVGElementTagNameMap[K];
+  set(element, attributes);
+  element.append(...children.map(textOf));
+  return element;
+}
+
+function set(element: Element, attributes: Attributes): void {
+  // What is read aloud; an id stays as it is.
+  for (const [name, value] of Object.entries(attributes))
+    if (value !== undefined)
+      element.setAttribute(name, name === "aria-label" ? harmless(`${value}`) : `${value}`);
+}
+
+function textOf(child: Child): Child {
+  return typeof child === "string" ? harmless(child) : child;
+}
+
+/** An element that the page has. */
+export function byId<E extends HTMLElement = HTMLElement>(id: string): E {
+  const element = document.getElementById(id);
+  if (element === null) throw new Error(`the page has no #${id}`);
+  return element as E;
+}
+
+/** Changes the text only where it is another one: the page is not laid out again for what stays. */
+export function setText(element: Element, text: string): void {
+  const shown = harmless(text);
+  if (element.textContent !== shown) element.textContent = shown;
+}
+
+export function setClass(element: Element, name: string): void {
+  if ((element.getAttribute("class") ?? "") !== name) element.setAttribute("class", name);
+}
+
+/** Without control characters, and without those that turn the direction of what follows. */
+export function harmless(text: string): string {
+  return text.replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
+}

@@ -1,0 +1,171 @@
+/**
+ * Where the boxes of the map are. Pure.
+ *
+ *   column 0          column 1                    column 2
+ *   who sends    ->   frontend [proxy] backend -> who receives
+ *
+ * Messages go from left to right as far as the sides show: from a backend to the frontend that it is linked with.
+ */
+import type { DashboardLink, DashboardSide } from "../state.js";
+import { hasPeers, type Shown } from "./model.js";
+
+export const BOX_WIDTH = 190;
+export const BOX_HEIGHT = 52;
+const COLUMN_GAP = 124;
+const ROW_GAP = 22;
+const MARGIN = 95;
+/** Boxes that are drawn; the filter shows others. */
+export const MAX_BOXES = 150;
+const MAX_COLUMNS = 12;
+
+export interface Box {
+  readonly id: string;
+  readonly x: number;
+  readonly y: number;
+  /** Absent: an endpoint that nobody who is watched listens at. */
+  readonly shown?: Shown;
+  readonly text: string;
+  /** Peers that are not in the map, on the left and on the right. */
+  readonly left: number;
+  readonly right: number;
+}
+
+export interface Edge {
+  readonly key: string;
+  readonly left: Box;
+  readonly right: Box;
+  readonly link: DashboardLink;
+  /** Messages per second. */
+  readonly rate: number;
+}
+
+export interface Layout {
+  readonly width: number;
+  readonly height: number;
+  readonly boxes: readonly Box[];
+  readonly edges: readonly Edge[];
+  /** Sources without a box. */
+  readonly more: number;
+}
+
+/** Sides and socket types whose messages mainly leave. */
+const SENDS = new Set([
+  "backend",
+  "push",
+  "publisher",
+  "xpublisher",
+  "request",
+  "scatter",
+  "radio",
+  "client",
+]);
+const RECEIVES = new Set([
+  "frontend",
+  "pull",
+  "subscriber",
+  "xsubscriber",
+  "reply",
+  "gather",
+  "dish",
+  "server",
+]);
+
+/** Whether messages leave at a side; `undefined`: both ways. */
+function sends(side: DashboardSide | undefined): boolean | undefined {
+  for (const word of [side?.side ?? "", side?.type ?? ""]) {
+    if (SENDS.has(word)) return true;
+    if (RECEIVES.has(word)) return false;
+  }
+  return undefined;
+}
+
+interface Pair {
+  readonly left: string;
+  readonly right: string;
+  readonly link: DashboardLink;
+}
+
+export function layoutOf(all: readonly Shown[], links: readonly DashboardLink[]): Layout {
+  const shown = all.slice(0, MAX_BOXES);
+  const byId = new Map(shown.map((each) => [each.source.id, each]));
+  const sideOf = (id: string, side: string): DashboardSide | undefined =>
+    byId.get(id)?.source.sides.find((each) => each.side === side);
+  const outside = new Map<string, string>();
+  const pairs = links.flatMap((link): Pair[] => {
+    if (!byId.has(link.from)) return [];
+    let to = link.to;
+    if (to === undefined || !byId.has(to)) {
+      if (to !== undefined || byId.size + outside.size >= MAX_BOXES) return [];
+      to = `outside ${link.endpoint}`;
+      outside.set(to, link.endpoint);
+    }
+    const fromSends = sends(sideOf(link.from, link.fromSide));
+    const toSends = sends(sideOf(to, link.toSide ?? ""));
+    const isForward = fromSends ?? (toSends === undefined ? true : !toSends);
+    return [isForward ? { left: link.from, right: to, link } : { left: to, right: link.from, link }];
+  });
+  const ids = [...byId.keys(), ...outside.keys()];
+  const columns = columnsOf(ids, pairs);
+  const rows: number[] = [];
+  const boxes = new Map<string, Box>();
+  for (const id of ids) {
+    const column = columns.get(id) ?? 0;
+    const row = rows[column] ?? 0;
+    rows[column] = row + 1;
+    const each = byId.get(id);
+    boxes.set(id, {
+      id,
+      x: MARGIN + column * (BOX_WIDTH + COLUMN_GAP),
+      y: ROW_GAP / 2 + row * (BOX_HEIGHT + ROW_GAP),
+      text: each?.source.name ?? outside.get(id) ?? id,
+      ...(each === undefined ? {} : { shown: each }),
+      ...strangersOf(each, links),
+    });
+  }
+  const edges = pairs.flatMap(({ left, right, link }): Edge[] => {
+    const from = boxes.get(left);
+    const to = boxes.get(right);
+    if (from === undefined || to === undefined) return [];
+    const { rates = {} } = sideOf(link.from, link.fromSide) ?? {};
+    const key = `${link.from} ${link.fromSide} ${link.endpoint}`;
+    return [{ key, left: from, right: to, link, rate: (rates.in ?? 0) + (rates.out ?? 0) }];
+  });
+  const width = 2 * MARGIN + Math.max(1, rows.length) * (BOX_WIDTH + COLUMN_GAP) - COLUMN_GAP;
+  const height = Math.max(1, ...rows.map((count) => count ?? 0)) * (BOX_HEIGHT + ROW_GAP);
+  return { width, height, boxes: [...boxes.values()], edges, more: all.length - shown.length };
+}
+
+/** The column of each box: one to the right of those that it gets messages from. Circles end where the columns do. */
+function columnsOf(ids: readonly string[], pairs: readonly Pair[]): ReadonlyMap<string, number> {
+  const columns = new Map(ids.map((id) => [id, 0]));
+  for (let round = 0; round < MAX_COLUMNS - 1; round++) {
+    let isSettled = true;
+    for (const { left, right } of pairs) {
+      const wanted = Math.min(MAX_COLUMNS - 1, (columns.get(left) ?? 0) + 1);
+      if (left === right || (columns.get(right) ?? 0) >= wanted) continue;
+      columns.set(right, wanted);
+      isSettled = false;
+    }
+    if (isSettled) break;
+  }
+  return columns;
+}
+
+/** Peers of a source that no link explains: programs that are not watched, of whatever library. */
+function strangersOf(
+  shown: Shown | undefined,
+  links: readonly DashboardLink[],
+): { readonly left: number; readonly right: number } {
+  const strangers = { left: 0, right: 0 };
+  if (shown === undefined) return strangers;
+  const { id, sides } = shown.source;
+  for (const side of sides) {
+    if (!hasPeers(side)) continue;
+    const known = links.filter(
+      (link) =>
+        (link.from === id && link.fromSide === side.side) || (link.to === id && link.toSide === side.side),
+    ).length;
+    strangers[sends(side) === true ? "right" : "left"] += Math.max(0, (side.peers ?? 0) - known);
+  }
+  return strangers;
+}

@@ -1,0 +1,99 @@
+/** The page: states come by a stream; what is shown follows them, the filter and the keys. */
+import type { DashboardState } from "../state.js";
+import { DetailsView } from "./details.js";
+import { byId, html, setClass, setText } from "./dom.js";
+import { MapView } from "./map.js";
+import { History, matching, problemsOf, rowsOf, totalsOf } from "./model.js";
+import { TableView } from "./table.js";
+
+const TREND_LENGTH = 60;
+/** Problems that are listed. */
+const MAX_PROBLEMS = 8;
+
+const filter = byId<HTMLInputElement>("filter");
+const freeze = byId<HTMLButtonElement>("freeze");
+const help = byId<HTMLDialogElement>("help");
+const history = new History(TREND_LENGTH);
+const details = new DetailsView();
+const map = new MapView(open);
+const table = new TableView(open, show);
+let state: DashboardState | undefined;
+let isFrozen = false;
+
+function open(id: string): void {
+  const shown = state && matching(state, "").find(({ source }) => source.id === id);
+  if (shown !== undefined) details.open(shown);
+}
+
+function show(): void {
+  if (state === undefined) return;
+  const all = matching(state, "");
+  const shown = filter.value === "" ? all : matching(state, filter.value);
+  showTotals(state);
+  map.show(shown, state);
+  table.show(rowsOf(shown), history);
+  details.update(all);
+}
+
+function showTotals(now: DashboardState): void {
+  byId("totals").replaceChildren(
+    ...totalsOf(now).map(({ name, value, mark }) =>
+      html("div", {}, html("dt", {}, name), html("dd", { class: mark }, value)),
+    ),
+  );
+  const problems = problemsOf(now, now.time);
+  const lines = problems.slice(0, MAX_PROBLEMS).map(({ text, mark }) => html("li", { class: mark }, text));
+  if (problems.length > MAX_PROBLEMS)
+    lines.push(html("li", {}, `… and ${problems.length - MAX_PROBLEMS} more`));
+  byId("problems").replaceChildren(...lines);
+}
+
+function say(text: string, mark = ""): void {
+  setText(byId("status"), text);
+  setClass(byId("status"), mark);
+}
+
+function sayLive(): void {
+  if (state === undefined) return;
+  const every = `every ${state.interval / 1_000} s`;
+  if (isFrozen) say(`Frozen at ${new Date(state.time).toLocaleTimeString()}`, "warn");
+  else say(`Live, ${every}`, "good");
+}
+
+function toggleFreeze(): void {
+  isFrozen = !isFrozen;
+  freeze.setAttribute("aria-pressed", String(isFrozen));
+  sayLive();
+}
+
+const events = new EventSource("/api/events");
+events.addEventListener("state", ({ data }: MessageEvent<string>) => {
+  if (isFrozen) return;
+  const isFirst = state === undefined;
+  state = JSON.parse(data) as DashboardState;
+  history.add(rowsOf(matching(state, "")));
+  sayLive();
+  show();
+  if (isFirst) performance.mark("first-picture");
+});
+// It connects again by itself.
+events.addEventListener("error", () => say("The dashboard does not answer. Trying again …", "bad"));
+
+filter.addEventListener("input", show);
+freeze.addEventListener("click", toggleFreeze);
+byId("keys").addEventListener("click", () => help.showModal());
+document.addEventListener("keydown", (event) => {
+  const { target, key, ctrlKey, metaKey, altKey } = event;
+  if (target instanceof HTMLInputElement && key === "Escape" && target === filter && filter.value !== "") {
+    filter.value = "";
+    show();
+    return;
+  }
+  if (target instanceof HTMLInputElement || ctrlKey || metaKey || altKey) return;
+  if (document.querySelector("dialog[open]") !== null) return;
+  if (key === "/") filter.focus();
+  else if (key === "f") toggleFreeze();
+  else if (key === "?") help.showModal();
+  else return;
+  event.preventDefault();
+});

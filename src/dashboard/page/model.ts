@@ -1,0 +1,133 @@
+/** What the page shows of a state: sources that match a filter, rows, totals, what needs attention. Pure. */
+import type { DashboardProcess, DashboardSide, DashboardSource, DashboardState } from "../state.js";
+import { counted, short, since } from "./format.js";
+
+/** A source with the process that it is in. */
+export interface Shown {
+  readonly process: DashboardProcess;
+  readonly source: DashboardSource;
+}
+
+/** One side as a row. */
+export interface Row extends Shown {
+  readonly key: string;
+  readonly side: DashboardSide;
+}
+
+/** Sources that have the filter's words, each anywhere in name, kind, state, address or endpoints. */
+export function matching(state: DashboardState, filter: string): Shown[] {
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const all = state.processes.flatMap((process) => process.sources.map((source) => ({ process, source })));
+  if (words.length === 0) return all;
+  return all.filter(({ process, source }) => {
+    const ends = source.sides.flatMap(({ bound = [], connected = [] }) => [...bound, ...connected]);
+    const text = [source.name, source.kind, source.state, process.address, ...ends].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+}
+
+export function rowsOf(shown: readonly Shown[]): Row[] {
+  return shown.flatMap((each) =>
+    each.source.sides.map((side) => ({ ...each, side, key: `${each.source.id} ${side.side}` })),
+  );
+}
+
+/** Whether the peers of a side are its own: a cluster counts those that are suspects, or have gone, apart. */
+export function hasPeers({ side }: DashboardSide): boolean {
+  return side !== "suspects" && side !== "stopped";
+}
+
+export interface Total {
+  readonly name: string;
+  readonly value: string;
+  readonly mark?: "warn" | "bad";
+}
+
+export function totalsOf(state: DashboardState): Total[] {
+  const sides = state.processes.flatMap(({ sources }) => sources.flatMap(({ sides }) => sides));
+  const sum = (of: (side: DashboardSide) => number | undefined): number =>
+    sides.reduce((total, side) => total + (of(side) ?? 0), 0);
+  const up = state.processes.filter(({ up }) => up === true).length;
+  const all = state.processes.length;
+  const dropped = sum(({ rates }) => rates.dropped);
+  return [
+    {
+      name: "Addresses",
+      value: up === all ? String(all) : `${up} of ${all}`,
+      ...(up === all ? {} : { mark: "bad" }),
+    },
+    { name: "Sources", value: short(state.processes.reduce((n, { sources }) => n + sources.length, 0)) },
+    { name: "Peers", value: short(sum((side) => (hasPeers(side) ? side.peers : 0))) },
+    { name: "In /s", value: short(sum(({ rates }) => rates.in)) },
+    { name: "Out /s", value: short(sum(({ rates }) => rates.out)) },
+    { name: "Queued", value: short(sum(({ queued }) => queued)) },
+    { name: "Dropped /s", value: short(dropped), ...(dropped > 0 ? { mark: "bad" as const } : {}) },
+  ];
+}
+
+/** States in which a source does what it is for. */
+const WELL = new Set(["running", "serving", "open", "standby"]);
+
+export function isWell({ state }: DashboardSource): boolean {
+  return WELL.has(state);
+}
+
+export interface Problem {
+  readonly text: string;
+  readonly mark: "warn" | "bad";
+}
+
+/** What an operator should look at, the worst first. @param now ms since 1970 */
+export function problemsOf(state: DashboardState, now: number): Problem[] {
+  const away = state.processes
+    .filter(({ up }) => up === false)
+    .map(({ address, reason = "", since: from = now }): Problem => {
+      return { text: `${address} does not answer, for ${since(now - from)}: ${reason}`, mark: "bad" };
+    });
+  const sources = matching(state, "").flatMap(({ source }): Problem[] => {
+    const { name, kind, state: word, sides } = source;
+    const dropping = sides.flatMap(({ side, rates }): Problem[] =>
+      (rates.dropped ?? 0) > 0
+        ? [
+            {
+              text: `${name} (${kind}) drops ${short(rates.dropped)} messages /s at its ${side}`,
+              mark: "bad",
+            },
+          ]
+        : [],
+    );
+    return isWell(source) ? dropping : [...dropping, { text: `${name} (${kind}) is ${word}`, mark: "warn" }];
+  });
+  const omitted: Problem[] =
+    state.omitted === 0
+      ? []
+      : [{ text: `${counted(state.omitted, "source")} more than the page can show`, mark: "warn" }];
+  const rank = ({ mark }: Problem): number => (mark === "bad" ? 0 : 1);
+  return [...away, ...sources, ...omitted].sort((a, b) => rank(a) - rank(b));
+}
+
+/** The last values of rows, for their trends. */
+export class History {
+  readonly #values = new Map<string, number[]>();
+  readonly #length: number;
+
+  /** @param length values of a row */
+  constructor(length: number) {
+    this.#length = length;
+  }
+
+  add(rows: readonly Row[]): void {
+    const present = new Set(rows.map(({ key }) => key));
+    for (const key of this.#values.keys()) if (!present.has(key)) this.#values.delete(key);
+    for (const { key, side } of rows) {
+      const values = this.#values.get(key) ?? [];
+      values.push((side.rates.in ?? 0) + (side.rates.out ?? 0));
+      if (values.length > this.#length) values.shift();
+      this.#values.set(key, values);
+    }
+  }
+
+  of(key: string): readonly number[] {
+    return this.#values.get(key) ?? [];
+  }
+}

@@ -1,0 +1,178 @@
+/** The table of sides. Its rows stay the same elements from state to state, so that focus and selection do. */
+import { byId, html, setClass, setText, svg } from "./dom.js";
+import { counted, short } from "./format.js";
+import { type History, isWell, type Row } from "./model.js";
+
+/** Rows that are shown; the filter shows others. */
+const MAX_ROWS = 300;
+const TREND_WIDTH = 96;
+const TREND_HEIGHT = 20;
+
+interface Column {
+  readonly head: string;
+  readonly isText?: true;
+  /** What it is sorted by. */
+  by(row: Row): number | string;
+  text(row: Row): string;
+  mark?(row: Row): "warn" | "bad" | "";
+}
+
+const number = (head: string, of: (row: Row) => number | undefined, mark?: Column["mark"]): Column => ({
+  head,
+  by: (row) => of(row) ?? -1,
+  text: (row) => short(of(row)),
+  ...(mark === undefined ? {} : { mark }),
+});
+const text = (head: string, of: (row: Row) => string, mark?: Column["mark"]): Column => ({
+  head,
+  isText: true,
+  by: (row) => of(row).toLowerCase(),
+  text: of,
+  ...(mark === undefined ? {} : { mark }),
+});
+
+const COLUMNS: readonly Column[] = [
+  text("Name", ({ source }) => source.name),
+  text("Kind", ({ source }) => source.kind),
+  text(
+    "State",
+    ({ source }) => source.state,
+    ({ source }) => (isWell(source) ? "" : "warn"),
+  ),
+  text("Side", ({ side }) => side.side),
+  number("Peers", ({ side }) => side.peers),
+  number("In /s", ({ side }) => side.rates.in),
+  number("Out /s", ({ side }) => side.rates.out),
+  number("In B/s", ({ side }) => side.rates.inBytes),
+  number("Out B/s", ({ side }) => side.rates.outBytes),
+  number("Queued", ({ side }) => side.queued),
+  number(
+    "Drop /s",
+    ({ side }) => side.rates.dropped,
+    ({ side }) => ((side.rates.dropped ?? 0) > 0 ? "bad" : ""),
+  ),
+  number("Dropped", ({ side }) => side.dropped),
+  number("Refused", ({ side }) => side.refused),
+  text("Address", ({ process }) => process.address),
+];
+
+interface Line {
+  readonly element: HTMLTableRowElement;
+  readonly cells: readonly HTMLElement[];
+  readonly trend: SVGPolylineElement;
+}
+
+export class TableView {
+  readonly #body = byId("rows");
+  readonly #heads: readonly HTMLTableCellElement[];
+  readonly #lines = new Map<string, Line>();
+  readonly #open: (id: string) => void;
+  readonly #changed: () => void;
+  #sorted: { readonly column: number; readonly down: boolean } | undefined;
+
+  /** @param open shows the details of a source @param changed it is sorted otherwise */
+  constructor(open: (id: string) => void, changed: () => void) {
+    this.#open = open;
+    this.#changed = changed;
+    this.#heads = COLUMNS.map(({ head, isText }, at) => {
+      const button = html("button", { type: "button" }, head);
+      button.addEventListener("click", () => this.#sortBy(at));
+      return html("th", { scope: "col", class: isText ? "text" : undefined }, button);
+    });
+    byId("heads").append(...this.#heads, html("th", { scope: "col", class: "text" }, "Trend"));
+  }
+
+  show(all: readonly Row[], history: History): void {
+    const rows = this.#inOrder(all).slice(0, MAX_ROWS);
+    const present = new Set(rows.map(({ key }) => key));
+    for (const [key, { element }] of this.#lines) {
+      if (present.has(key)) continue;
+      element.remove();
+      this.#lines.delete(key);
+    }
+    for (const [at, row] of rows.entries()) {
+      const line = this.#lines.get(row.key) ?? this.#add(row);
+      for (const [column, cell] of line.cells.entries()) {
+        const { text, mark } = COLUMNS[column] as Column;
+        setText(cell, text(row));
+        if (mark !== undefined) setClass(cell, mark(row));
+      }
+      drawTrend(line.trend, history.of(row.key));
+      const there = this.#body.children[at];
+      if (there !== line.element) this.#body.insertBefore(line.element, there ?? null);
+    }
+    const more = all.length - rows.length;
+    setText(
+      byId("rows-more"),
+      more === 0 ? "" : `… and ${counted(more, "side")} more: filter to see others.`,
+    );
+  }
+
+  #add(row: Row): Line {
+    const trend = svg("polyline");
+    const name = html("button", { type: "button", class: "name" });
+    name.addEventListener("click", () => this.#open(row.source.id));
+    const cells = COLUMNS.map((_, at) => (at === 0 ? name : html("span")));
+    const element = html(
+      "tr",
+      {},
+      ...cells.map((cell, at) => html("td", { class: COLUMNS[at]?.isText ? "text" : undefined }, cell)),
+      html(
+        "td",
+        { class: "text" },
+        svg(
+          "svg",
+          {
+            class: "trend",
+            width: TREND_WIDTH,
+            height: TREND_HEIGHT,
+            role: "img",
+            "aria-label": "Messages per second",
+          },
+          trend,
+        ),
+      ),
+    );
+    const line = { element, cells, trend };
+    this.#lines.set(row.key, line);
+    return line;
+  }
+
+  /** First up or, for numbers, down; then the other way round; then as it was. */
+  #sortBy(column: number): void {
+    const first = COLUMNS[column]?.isText !== true;
+    const { column: was, down } = this.#sorted ?? {};
+    this.#sorted =
+      was !== column ? { column, down: first } : down === first ? { column, down: !first } : undefined;
+    for (const [at, head] of this.#heads.entries()) {
+      if (at !== this.#sorted?.column) head.removeAttribute("aria-sort");
+      else head.setAttribute("aria-sort", this.#sorted.down ? "descending" : "ascending");
+      const mark = at !== this.#sorted?.column ? "" : this.#sorted.down ? " ▾" : " ▴";
+      setText(head.firstElementChild as Element, `${COLUMNS[at]?.head}${mark}`);
+    }
+    this.#changed();
+  }
+
+  #inOrder(rows: readonly Row[]): readonly Row[] {
+    if (this.#sorted === undefined) return rows;
+    const { column, down } = this.#sorted;
+    const { by } = COLUMNS[column] as Column;
+    const way = down ? -1 : 1;
+    return rows
+      .map((row) => [by(row), row] as const)
+      .sort(([a], [b]) => (a < b ? -way : a > b ? way : 0))
+      .map(([, row]) => row);
+  }
+}
+
+function drawTrend(line: SVGPolylineElement, values: readonly number[]): void {
+  const most = Math.max(1, ...values);
+  const step = TREND_WIDTH / 59;
+  const from = 60 - values.length;
+  const points = values.map(
+    (value, at) =>
+      `${((from + at) * step).toFixed(1)},${(TREND_HEIGHT - 1 - (value / most) * (TREND_HEIGHT - 3)).toFixed(1)}`,
+  );
+  const text = points.join(" ");
+  if (line.getAttribute("points") !== text) line.setAttribute("points", text);
+}

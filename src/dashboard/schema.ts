@@ -1,0 +1,99 @@
+/** JSON Schema of `/api/state`, which `/api/schema` answers; the types are in state.ts. */
+
+const text = { type: "string", maxLength: 256 };
+const number = { type: "number" };
+const count = { type: "number", minimum: 0 };
+const whole = { type: "integer", minimum: 0 };
+const endpoints = { type: "array", items: text, maxItems: 16 };
+
+const COUNTS = { in: count, out: count, inBytes: count, outBytes: count, dropped: count, refused: count };
+
+const SIDE = {
+  type: "object",
+  description:
+    "One side of a source. Counters are since the start of its program; what is not known is absent.",
+  required: ["side", "rates"],
+  additionalProperties: false,
+  properties: {
+    side: text,
+    type: { ...text, description: "The type of its socket." },
+    peers: whole,
+    queued: count,
+    ...COUNTS,
+    rates: {
+      type: "object",
+      description: "The counters, per second.",
+      additionalProperties: false,
+      properties: COUNTS,
+    },
+    bound: { ...endpoints, description: "Endpoints that it listens at." },
+    connected: { ...endpoints, description: "Endpoints that it is connected to, or tries to." },
+  },
+};
+
+const SOURCE = {
+  type: "object",
+  required: ["id", "name", "kind", "state", "sides", "lists", "actions"],
+  additionalProperties: false,
+  properties: {
+    id: { type: "string" },
+    name: text,
+    kind: text,
+    state: text,
+    sides: { type: "array", items: SIDE },
+    lists: {
+      type: "object",
+      description: "Lists that /api/list has of it, and their lengths.",
+      additionalProperties: whole,
+    },
+    actions: { type: "array", items: { enum: ["pause", "resume", "drain"] } },
+  },
+};
+
+const PROCESS = {
+  type: "object",
+  required: ["id", "address", "sources"],
+  additionalProperties: false,
+  properties: {
+    id: { type: "string" },
+    address: text,
+    up: { type: "boolean", description: "Absent: it has not answered yet." },
+    latency: { ...count, description: "ms of its last answer." },
+    since: { ...number, description: "ms since 1970, from which on it does not answer." },
+    reason: text,
+    cpu: { ...count, description: "Share of one processor." },
+    memory: { ...count, description: "Bytes." },
+    loopDelay: { ...count, description: "s: the 99th percentile of the event loop's delay." },
+    sources: { type: "array", items: SOURCE },
+  },
+};
+
+const LINK = {
+  type: "object",
+  required: ["from", "fromSide", "endpoint"],
+  additionalProperties: false,
+  properties: {
+    from: { type: "string", description: "The id of the source that connects." },
+    fromSide: text,
+    endpoint: text,
+    to: { type: "string", description: "The id of the source that listens there, if it is watched." },
+    toSide: text,
+  },
+};
+
+export const STATE_SCHEMA = {
+  $schema: "http://json-schema.org/draft-07/schema#",
+  title: "The state of a dashboard",
+  type: "object",
+  required: ["version", "time", "interval", "control", "processes", "links", "omitted"],
+  additionalProperties: false,
+  properties: {
+    version: { const: 1 },
+    time: { ...number, description: "ms since 1970." },
+    interval: { ...count, description: "ms between two states." },
+    control: { type: "boolean", description: "Whether there is a token, with which sources can be steered." },
+    processes: { type: "array", items: PROCESS },
+    links: { type: "array", items: LINK, maxItems: 4_096 },
+    omitted: { ...whole, description: "Sources that were left out; a state has 2,000 at most." },
+  },
+} as const;

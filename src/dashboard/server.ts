@@ -1,0 +1,333 @@
+/**
+ * The dashboard over HTTP.
+ *
+ *   GET  /                       the page; /page.css, /page/NAME.js
+ *   GET  /api/state              the newest state, as JSON
+ *   GET  /api/events             a stream (text/event-stream) of events `state`, one at each interval
+ *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
+ *   GET  /api/schema             JSON Schema of the state
+ *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204
+ *
+ * Errors are {"error":{"code","message"}}: 400 for what cannot be read, 401 without the right token, 403 for another origin or
+ * host, 409 where the source refuses, 429 after many wrong tokens, 503 when too many look.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { checkKeys } from "../core/arguments.js";
+import { builtFile } from "../core/built-file.js";
+import {
+  ERROR_CODES,
+  type ErrorCode,
+  InvalidArgumentError,
+  ShoalError,
+  TransportError,
+} from "../core/errors.js";
+import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
+import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
+import { MAX_PAGE, pageOf } from "./build.js";
+import { Collector, type Snapshot } from "./collector.js";
+import { PAGE } from "./document.js";
+import type { DashboardOptions, DashboardServer } from "./options.js";
+import { STATE_SCHEMA } from "./schema.js";
+import type { DashboardAction } from "./state.js";
+import { STYLE } from "./style.js";
+import type { Subject } from "./subject.js";
+
+const INTERVAL_DEFAULT = 2_000;
+const MIN_READ_INTERVAL = 200;
+const MAX_READ_INTERVAL = 60_000;
+/** Streams of events at a time; one more is refused. */
+const MAX_STREAMS = 32;
+/** ms between two signs of life of a stream, which has ended otherwise. */
+const STREAM_BEAT = 4_000;
+/** ms after which a page asks again when its stream ended. */
+const STREAM_RETRY = 2_000;
+/** Bytes that a stream's client has not taken: it misses states until it has. */
+const MAX_UNSENT = 4_194_304;
+/** Bytes of a request to pause or drain. */
+const MAX_CONTROL_BODY = 4_096;
+/** Characters of a path with its query. */
+const MAX_PATH = 2_048;
+const MAX_HOSTS = 64;
+const ACTIONS: readonly string[] = ["pause", "resume", "drain"];
+
+const JSON_TYPE = "application/json; charset=utf-8";
+
+/** @throws as `serveDashboard`; the subjects are closed then, too */
+export async function startDashboard(
+  address: string,
+  subjects: readonly Subject[],
+  options: DashboardOptions,
+): Promise<DashboardServer> {
+  const { interval, token, hosts } = checked(options);
+  const listening = parseListenAddress("Dashboard", address);
+  // Unlike those of metrics: without a host it is for this machine only.
+  const host = /^:/.test(address) ? "127.0.0.1" : listening.host;
+  const collector = new Collector(subjects, { interval, control: token !== undefined });
+  const pages = new Pages(collector, token, host === undefined ? hosts : [...hosts, host.toLowerCase()]);
+  const server = boundedServer(pages.answer, {}, undefined, {
+    methods: ["GET", "HEAD", "POST"],
+    isStream: (request) => request.url?.split("?", 1)[0] === "/api/events",
+  });
+  try {
+    await listen(server, host, listening.port);
+  } catch (error) {
+    await collector.close();
+    const { code = "", message } = error as NodeJS.ErrnoException;
+    throw new TransportError(
+      Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "ERR_TRANSPORT",
+      `The dashboard cannot be served at ${address}: ${message}`,
+      { cause: error, endpoint: address },
+    );
+  }
+  // What goes wrong with it later ends one connection, not the process.
+  server.on("error", () => undefined);
+  let closing: Promise<void> | undefined;
+  return {
+    url: urlOf(server),
+    close: () => {
+      closing ??= Promise.all([pages.close(), shut(server), collector.close()]).then(() => undefined);
+      return closing;
+    },
+  };
+}
+
+interface CheckedOptions {
+  readonly interval: number;
+  readonly token: string | undefined;
+  readonly hosts: readonly string[];
+}
+
+function checked(options: DashboardOptions): CheckedOptions {
+  checkKeys("serveDashboard", options, ["interval", "token", "hosts"]);
+  const { interval = INTERVAL_DEFAULT, token, hosts = [] } = options;
+  if (!Number.isInteger(interval) || interval < MIN_READ_INTERVAL || interval > MAX_READ_INTERVAL)
+    throw new InvalidArgumentError(
+      `interval is a whole number of ms from ${MIN_READ_INTERVAL} to ${MAX_READ_INTERVAL}; got ${String(interval)}`,
+    );
+  // Never with the value: it is a secret.
+  if (token !== undefined && !/^[\x21-\x7e]{16,1024}$/.test(String(token)))
+    throw new InvalidArgumentError("token is 16 to 1,024 printable ASCII characters without spaces");
+  if (!Array.isArray(hosts) || hosts.length > MAX_HOSTS || hosts.some((name) => typeof name !== "string"))
+    throw new InvalidArgumentError(`hosts is a list of at most ${MAX_HOSTS} names`);
+  return { interval, token, hosts: hosts.map((name: string) => name.toLowerCase()) };
+}
+
+class Pages {
+  readonly #collector: Collector;
+  readonly #token: TokenCheck | undefined;
+  readonly #hosts: readonly string[];
+  readonly #scripts = scripts();
+  readonly #streams = new Set<Stream>();
+
+  constructor(collector: Collector, token: string | undefined, hosts: readonly string[]) {
+    this.#collector = collector;
+    this.#token = token === undefined ? undefined : new TokenCheck(token);
+    this.#hosts = hosts;
+  }
+
+  async close(): Promise<void> {
+    for (const stream of this.#streams) stream.end();
+  }
+
+  readonly answer: RequestListener = (request, response) => {
+    void this.#answer(request, response).catch((error: unknown) => {
+      if (error instanceof HttpError) fail(response, error);
+      else fail(response, new HttpError(500, "ERR_TRANSPORT", "the statistics cannot be read"));
+    });
+  };
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { headers, method, url = "" } = request;
+    if (!isHostAllowed(headers.host, this.#hosts))
+      throw new HttpError(403, "EACCES", "this host is not one of the dashboard's: see its option hosts");
+    if (url.length > MAX_PATH)
+      throw new HttpError(414, "EINVAL", `a path has at most ${MAX_PATH} characters`);
+    const [path = "", query = ""] = url.split("?", 2);
+    if (method === "POST") {
+      if (path !== "/api/control") throw new HttpError(405, "EINVAL", "only /api/control takes POST");
+      await this.#control(request, response);
+      return;
+    }
+    switch (path) {
+      case "/":
+        reply(response, "text/html; charset=utf-8", PAGE);
+        return;
+      case "/page.css":
+        reply(response, "text/css; charset=utf-8", STYLE);
+        return;
+      case "/api/state":
+        reply(response, JSON_TYPE, (await this.#collector.snapshot()).text);
+        return;
+      case "/api/schema":
+        reply(response, JSON_TYPE, JSON.stringify(STATE_SCHEMA));
+        return;
+      case "/api/list":
+        reply(response, JSON_TYPE, JSON.stringify(await this.#list(new URLSearchParams(query))));
+        return;
+      case "/api/events":
+        this.#openStream(request, response);
+        return;
+      default: {
+        const script = this.#scripts.get(path);
+        if (script === undefined) throw new HttpError(404, "ENOENT", "there is nothing at this path");
+        reply(response, "text/javascript; charset=utf-8", script);
+      }
+    }
+  }
+
+  async #list(query: URLSearchParams): Promise<object> {
+    const number = (name: string, fallback: number, most: number): number => {
+      const text = query.get(name);
+      if (text === null) return fallback;
+      if (!/^\d{1,9}$/.test(text) || Number(text) > most)
+        throw new HttpError(400, "EINVAL", `${name} is a whole number from 0 to ${most}`);
+      return Number(text);
+    };
+    const options = {
+      filter: query.get("filter") ?? "",
+      offset: number("offset", 0, 999_999_999),
+      limit: number("limit", MAX_PAGE, MAX_PAGE),
+    };
+    const items = await this.#collector.list(query.get("source") ?? "", query.get("name") ?? "");
+    if (items === undefined) throw new HttpError(404, "ENOENT", "there is no such list");
+    return pageOf(items, options);
+  }
+
+  #openStream(request: IncomingMessage, response: ServerResponse): void {
+    if (this.#streams.size >= MAX_STREAMS)
+      throw new HttpError(503, "ERR_TOO_MANY_PENDING", `${MAX_STREAMS} look already`);
+    response.writeHead(200, { ...SECURITY_HEADERS, "Content-Type": "text/event-stream; charset=utf-8" });
+    if (request.method === "HEAD") {
+      response.end();
+      return;
+    }
+    const stream = new Stream(response);
+    this.#streams.add(stream);
+    const stop = this.#collector.subscribe((snapshot) => stream.send(snapshot));
+    response.on("close", () => {
+      stop();
+      stream.end();
+      this.#streams.delete(stream);
+    });
+    void this.#collector.snapshot().then((snapshot) => stream.send(snapshot));
+  }
+
+  async #control(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { headers } = request;
+    if (!isOwnOrigin(headers.origin, headers.host))
+      throw new HttpError(403, "EACCES", "a request from another origin");
+    if (this.#token === undefined)
+      throw new HttpError(403, "EACCES", "the dashboard has no token: it only shows");
+    switch (this.#token.check(headers.authorization, performance.now())) {
+      case "too many":
+        throw new HttpError(429, "EAGAIN", "too many wrong tokens: try again in a minute");
+      case "wrong":
+        throw new HttpError(401, "EACCES", "expected Authorization: Bearer TOKEN with the dashboard's token");
+    }
+    if (!/^application\/json\b/i.test(headers["content-type"] ?? ""))
+      throw new HttpError(415, "EINVAL", "expected Content-Type: application/json");
+    const { source, action } = await bodyOf(request);
+    if (typeof source !== "string" || typeof action !== "string" || !ACTIONS.includes(action))
+      throw new HttpError(
+        400,
+        "EINVAL",
+        `expected {"source":ID,"action":…} with one of ${ACTIONS.join(", ")}`,
+      );
+    try {
+      await this.#collector.act(source, action as DashboardAction);
+    } catch (error) {
+      const code = error instanceof ShoalError ? error.code : "ERR_TRANSPORT";
+      throw new HttpError(409, code, error instanceof Error ? error.message : String(error));
+    }
+    response.writeHead(204, SECURITY_HEADERS).end();
+  }
+}
+
+/** The stream of one who looks. A slow one misses states; the next that it gets is the newest. */
+class Stream {
+  readonly #response: ServerResponse;
+  readonly #beat: NodeJS.Timeout;
+  #time = 0;
+
+  constructor(response: ServerResponse) {
+    this.#response = response;
+    response.write(`retry: ${STREAM_RETRY}\n\n`);
+    this.#beat = setInterval(() => {
+      if (response.writableLength < MAX_UNSENT) response.write(":\n\n");
+    }, STREAM_BEAT);
+    this.#beat.unref();
+  }
+
+  send({ state, text }: Snapshot): void {
+    if (this.#response.destroyed || this.#response.writableEnded || state.time === this.#time) return;
+    if (this.#response.writableLength >= MAX_UNSENT) return;
+    this.#time = state.time;
+    this.#response.write(`event: state\ndata: ${text}\n\n`);
+  }
+
+  end(): void {
+    clearInterval(this.#beat);
+    this.#response.end();
+  }
+}
+
+class HttpError extends Error {
+  readonly status: number;
+  readonly code: string;
+
+  constructor(status: number, code: string, message: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+function fail(response: ServerResponse, { status, code, message }: HttpError): void {
+  reply(response, JSON_TYPE, JSON.stringify({ error: { code, message } }), status);
+}
+
+function reply(response: ServerResponse, type: string, text: string, status = 200): void {
+  if (response.headersSent || response.destroyed) return;
+  response.writeHead(status, {
+    ...SECURITY_HEADERS,
+    "Content-Type": type,
+    "Content-Length": Buffer.byteLength(text),
+    // The body of a refused request is not read.
+    ...(status >= 400 ? { Connection: "close" } : {}),
+  });
+  response.end(text); // node:http leaves out the body for HEAD.
+}
+
+async function bodyOf(request: IncomingMessage): Promise<{ source?: unknown; action?: unknown }> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > MAX_CONTROL_BODY)
+      throw new HttpError(413, "EINVAL", `expected at most ${MAX_CONTROL_BODY} bytes`);
+    chunks.push(chunk);
+  }
+  try {
+    const value: unknown = JSON.parse(Buffer.concat(chunks).toString("utf8"));
+    return typeof value === "object" && value !== null ? value : {};
+  } catch {
+    throw new HttpError(400, "EINVAL", "expected JSON");
+  }
+}
+
+/** The page's scripts by path: one file, or, in a build without the bundler, one for each module. */
+function scripts(): ReadonlyMap<string, string> {
+  const folder = builtFile("dist/dashboard/page/");
+  return new Map(
+    readdirSync(folder)
+      .filter((name) => name.endsWith(".js"))
+      .map((name) => [`/page/${name}`, readFileSync(new URL(name, folder), "utf8")]),
+  );
+}
+
+function urlOf(server: Server): string {
+  const { address, port } = server.address() as AddressInfo;
+  return `http://${urlHost(address)}:${port}`;
+}

@@ -1,0 +1,36 @@
+/** What the dashboard watches: this program, or an address that answers. Each is read in the same way. */
+import type { Reading } from "../metrics/readings.js";
+import type { DashboardAction, DashboardItem } from "./state.js";
+
+/** What is known of a side beyond its counters. */
+export interface SideDetails {
+  readonly type?: string;
+  readonly bound: readonly string[];
+  readonly connected: readonly string[];
+}
+
+/** What is known of a source beyond its counters. */
+export interface SourceDetails {
+  readonly sides?: Readonly<Record<string, SideDetails>>;
+  readonly lists?: Readonly<Record<string, readonly DashboardItem[]>>;
+  readonly actions?: readonly DashboardAction[];
+}
+
+/** One look at a subject. */
+export interface SubjectReading {
+  readonly reading: Reading;
+  /** By the source's name. */
+  readonly details: ReadonlyMap<string, SourceDetails>;
+}
+
+export interface Subject {
+  /** As it was given. */
+  readonly address: string;
+  /** Reads it once. Rejects when it does not answer. @param timeout ms */
+  read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
+  /** Pauses, resumes or drains a source. @throws what it says */
+  act(source: string, action: DashboardAction): Promise<void>;
+  /** Why a reading failed, in words. */
+  reasonOf(error: unknown): string;
+  close(): Promise<void>;
+}

@@ -1,0 +1,89 @@
+/** shoal dashboard as an operator runs it. */
+import { chmodSync, writeFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { detailsOf } from "../../src/cli/dashboard-subject.js";
+import type { DashboardState } from "../../src/dashboard/index.js";
+import { run, startWithout } from "./in-process.js";
+import { file, ipc, startStreamer, useShoal } from "./support.js";
+
+useShoal();
+
+const TOKEN = "0123456789abcdef";
+
+function tokenFile(mode = 0o600): string {
+  const path = file();
+  writeFileSync(path, `${TOKEN}\n`);
+  chmodSync(path, mode);
+  return path;
+}
+
+describe("shoal dashboard", () => {
+  it("shows a proxy by its control socket and by its metrics, steers it, and ends by a signal", async () => {
+    const control = ipc();
+    const { url: metrics, at } = await startStreamer(["--control", control, "--name", "orders"]);
+    const away = ipc();
+    const dashboard = startWithout(
+      ...["dashboard", control, metrics, away, "--listen", "127.0.0.1:0", "--interval", "0.2"],
+      ...["--token-file", tokenFile()],
+    );
+    const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
+    const state = async (): Promise<DashboardState> =>
+      (await (await fetch(`${url}/api/state`)).json()) as DashboardState;
+    let processes = (await state()).processes;
+    while (processes.slice(0, 2).some(({ up }) => up !== true)) processes = (await state()).processes;
+    expect(processes.map(({ address }) => address)).toEqual([control, metrics, away]);
+    const sides = [
+      { side: "frontend", type: "pull", bound: [await at("frontend")], connected: [] },
+      { side: "backend", type: "push", bound: [await at("backend")], connected: [] },
+    ];
+    expect(processes[0]?.sources).toMatchObject([
+      { id: "p0/orders", kind: "streamer", state: "running", sides, actions: ["pause", "drain"] },
+    ]);
+    expect(processes[1]?.sources).toMatchObject([{ name: "orders", state: "running", actions: [] }]);
+    const steer = (source: string) =>
+      fetch(`${url}/api/control`, {
+        method: "POST",
+        headers: { Authorization: `Bearer ${TOKEN}`, "Content-Type": "application/json" },
+        body: JSON.stringify({ source, action: "pause" }),
+      });
+    expect((await steer("p1/orders")).status).toBe(409);
+    expect((await steer("p0/orders")).status).toBe(204);
+    while ((await state()).processes[0]?.sources[0]?.state !== "paused");
+    dashboard.signal("SIGTERM");
+    expect((await dashboard.ended).code).toBe(0);
+  });
+
+  it("refuses a bad address, a token that others may read, and security without a control socket", async () => {
+    const cases: [string[], RegExp][] = [
+      [["nowhere"], /address "nowhere": expected/],
+      [["http://127.0.0.1:1", "--token-file", tokenFile(0o644)], /.+/],
+      [["http://127.0.0.1:1", "--listen", "nowhere"], /expected HOST:PORT/],
+      [["http://127.0.0.1:1", "--interval", "0"], /Expected seconds from 0.2 to 60/],
+      [["http://127.0.0.1:1", "--plain", "a:b"], /are for control sockets/],
+    ];
+    for (const [args, error] of cases) {
+      const { code, stderr } = await run("", "dashboard", ...args);
+      expect([args, code]).toEqual([args, 2]);
+      expect(stderr).toMatch(error);
+    }
+  });
+
+  it("reads whatever a remote program has as its status", () => {
+    expect(detailsOf({ state: "running", frontend: null, backend: 5 })).toEqual({
+      sides: { frontend: { bound: [], connected: [] }, backend: { bound: [], connected: [] } },
+      actions: ["pause", "drain"],
+    });
+    expect(
+      detailsOf({
+        state: "running",
+        runningNodes: [],
+        members: [null, 7, { name: "a" }, { name: "a", state: "lost", address: 5, tags: ["x", 5, "y"] }],
+      }),
+    ).toEqual({ lists: { members: [{ name: "a", state: "lost", detail: "x, y" }] }, actions: ["drain"] });
+    const { sides } = detailsOf({
+      state: {},
+      frontend: { type: 1, endpoints: [1, "tcp://h:1"], connected: "x" },
+    });
+    expect(sides?.frontend).toEqual({ bound: ["tcp://h:1"], connected: [] });
+  });
+});

@@ -1,0 +1,250 @@
+/** What the dashboard decides without a socket: who may ask, states and links of what was read, and where boxes are. */
+import { describe, expect, it } from "vitest";
+import { hostOf, isHostAllowed, isOwnOrigin, TokenCheck } from "../../src/dashboard/access.js";
+import { linksOf, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
+import { short, since } from "../../src/dashboard/page/format.js";
+import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";
+import { History, matching, problemsOf, rowsOf, totalsOf } from "../../src/dashboard/page/model.js";
+import type { DashboardProcess, DashboardSide } from "../../src/dashboard/state.js";
+
+function processOf(id: string, sources: Record<string, readonly Partial<DashboardSide>[]>): DashboardProcess {
+  return {
+    id,
+    address: `tcp://${id}`,
+    up: true,
+    sources: Object.entries(sources).map(([name, sides]) => ({
+      id: `${id}/${name}`,
+      name,
+      kind: "streamer",
+      state: "running",
+      sides: sides.map((side) => ({ side: "socket", rates: {}, ...side })),
+      lists: {},
+      actions: [],
+    })),
+  };
+}
+
+function stateWith(...processes: DashboardProcess[]) {
+  return {
+    version: 1,
+    time: 10_000,
+    interval: 2_000,
+    control: false,
+    processes,
+    links: linksOf(processes),
+    omitted: 0,
+  } as const;
+}
+
+describe("who may ask", () => {
+  it("a Host that is an address or localhost, and no other name unless it is allowed", () => {
+    for (const host of ["127.0.0.1:9465", "localhost", "[::1]:9465", "10.0.0.7:80", "LOCALHOST:1"])
+      expect([host, isHostAllowed(host, [])]).toEqual([host, true]);
+    for (const host of [
+      undefined,
+      "",
+      "evil.example",
+      "evil.example:9465",
+      "127.0.0.1.evil.example",
+      "a b",
+      "127.0.0.1@x",
+      "localhost:999999",
+    ])
+      expect([host, isHostAllowed(host, [])]).toEqual([host, false]);
+    expect(isHostAllowed("Ops.Example:9465", ["ops.example"])).toBe(true);
+    expect(hostOf("[2001:DB8::1]:80")).toBe("2001:db8::1");
+  });
+
+  it("an Origin of its own, or none", () => {
+    expect(isOwnOrigin(undefined, "localhost:9465")).toBe(true);
+    expect(isOwnOrigin("http://localhost:9465", "localhost:9465")).toBe(true);
+    expect(isOwnOrigin("https://ops.example", "ops.example")).toBe(true);
+    for (const origin of ["null", "http://localhost:9466", "http://evil.example", ""])
+      expect([origin, isOwnOrigin(origin, "localhost:9465")]).toEqual([origin, false]);
+  });
+
+  it("the token, and after 30 wrong ones in a minute nobody until it is over", () => {
+    const check = new TokenCheck("0123456789abcdef");
+    expect(check.check("Bearer 0123456789abcdef", 0)).toBe("right");
+    for (const wrong of [undefined, "", "Bearer ", "Bearer 0123456789abcde", "Basic 0123456789abcdef"])
+      expect(check.check(wrong, 1)).toBe("wrong");
+    for (let i = 5; i < 30; i++) check.check("Bearer x", 2);
+    expect(check.check("Bearer 0123456789abcdef", 59_999)).toBe("too many");
+    expect(check.check("Bearer 0123456789abcdef", 60_000)).toBe("right");
+  });
+});
+
+describe("states", () => {
+  const seen = (sources: number, id = "p0"): SeenProcess => ({
+    id,
+    address: "a".repeat(1_000),
+    up: true,
+    reading: {
+      sources: Array.from({ length: sources }, (_, at) => ({
+        name: `s${at}`.padEnd(500, "x"),
+        kind: "streamer",
+        state: "running",
+        sides: [{ side: "frontend", rates: {} }],
+      })),
+    },
+    details: new Map([
+      [
+        "s0".padEnd(500, "x"),
+        { sides: { frontend: { bound: Array(50).fill("tcp://h:1"), connected: [] } }, actions: ["pause"] },
+      ],
+    ]),
+  });
+
+  it("are bounded in sources, endpoints and characters, whatever was answered", () => {
+    const state = stateOf([seen(1_500), seen(1_500, "p1")], { time: 1, interval: 2, control: true });
+    expect(state.processes.map(({ sources }) => sources.length)).toEqual([1_500, 500]);
+    expect(state.omitted).toBe(1_000);
+    const [first] = state.processes[0]?.sources ?? [];
+    expect(first?.name).toHaveLength(256);
+    expect(first?.sides[0]?.bound).toHaveLength(16);
+    expect(first?.actions).toEqual(["pause"]);
+    expect(state.processes[0]?.address).toHaveLength(256);
+  });
+
+  it("have no actions without a token", () => {
+    const state = stateOf([seen(1)], { time: 1, interval: 2, control: false });
+    expect(state.processes[0]?.sources[0]?.actions).toEqual([]);
+  });
+
+  it("links join an endpoint that is connected with the one that listens: wildcards, loopback, source addresses, paths", () => {
+    const processes = [
+      processOf("p0", {
+        all: [{ bound: ["tcp://0.0.0.0:1"] }],
+        local: [{ bound: ["tcp://127.0.0.1:2"] }],
+        file: [{ bound: ["ipc:///tmp/a"] }],
+        web: [{ bound: ["ws://[::]:3/feed"] }],
+      }),
+      processOf("p1", {
+        one: [
+          {
+            connected: [
+              "tcp://10.0.0.1:1",
+              "tcp://localhost:2",
+              "ipc:///tmp/a",
+              "ws://h:3/feed",
+              "ws://h:3/other",
+              "tcp://10.0.0.9:0;10.0.0.1:1",
+            ],
+          },
+        ],
+      }),
+    ];
+    expect(linksOf(processes).map(({ to }) => to)).toEqual([
+      "p0/all",
+      "p0/local",
+      "p0/file",
+      "p0/web",
+      undefined,
+      "p0/all",
+    ]);
+  });
+
+  it("lists are filtered and in pages", () => {
+    const items = Array.from({ length: 1_000 }, (_, at) => ({
+      name: `node-${at}`,
+      state: at % 2 ? "lost" : "alive",
+    }));
+    expect(pageOf(items, { filter: "LOST", offset: 10, limit: 999_999 })).toMatchObject({
+      total: 500,
+      offset: 10,
+    });
+    expect(pageOf(items, { limit: 999_999 }).items).toHaveLength(200);
+    expect(pageOf(items, { offset: 998 }).items.map(({ name }) => name)).toEqual(["node-998", "node-999"]);
+  });
+});
+
+describe("the page", () => {
+  it("shortens numbers and times", () => {
+    expect([undefined, 0, 0.01, 0.5, 9.96, 12, 999.4, 999.6, 12_340, 1e9].map(short)).toEqual([
+      "–",
+      "0",
+      "<0.1",
+      "0.5",
+      "10",
+      "12",
+      "999",
+      "1.00k",
+      "12.3k",
+      "1.00G",
+    ]);
+    expect([500, 119_000, 600_000, 7_200_000].map(since)).toEqual(["1 s", "119 s", "10 min", "2 h"]);
+  });
+
+  it("filters by words in name, state, address and endpoints", () => {
+    const state = stateWith(
+      processOf("p0", { orders: [{ bound: ["tcp://10.0.0.1:5555"] }], audit: [{}] }),
+      processOf("p1", { orders: [{}] }),
+    );
+    const names = (filter: string) => matching(state, filter).map(({ source }) => source.id);
+    expect(names("ORDERS")).toEqual(["p0/orders", "p1/orders"]);
+    expect(names("orders p1")).toEqual(["p1/orders"]);
+    expect(names(":5555")).toEqual(["p0/orders"]);
+    expect(names("nothing")).toEqual([]);
+  });
+
+  it("has what needs attention first, and totals", () => {
+    const away = { id: "p1", address: "tcp://gone", up: false, since: 4_000, reason: "refused", sources: [] };
+    const dropping = processOf("p0", { feed: [{ peers: 2, queued: 3, rates: { in: 5, dropped: 2 } }] });
+    const [feed] = dropping.sources;
+    const paused = { ...dropping, sources: [{ ...feed, state: "paused" }] } as DashboardProcess;
+    const state = stateWith(paused, away);
+    expect(problemsOf(state, 10_000).map(({ text }) => text)).toEqual([
+      "tcp://gone does not answer, for 6 s: refused",
+      "feed (streamer) drops 2 messages /s at its socket",
+      "feed (streamer) is paused",
+    ]);
+    expect(Object.fromEntries(totalsOf(state).map(({ name, value }) => [name, value]))).toMatchObject({
+      Addresses: "1 of 2",
+      Peers: "2",
+      "In /s": "5",
+      "Dropped /s": "2",
+    });
+  });
+
+  it("keeps the last values of rows that are there", () => {
+    const history = new History(3);
+    const rows = rowsOf(matching(stateWith(processOf("p0", { a: [{ rates: { in: 1, out: 2 } }] })), ""));
+    for (let i = 0; i < 5; i++) history.add(rows);
+    expect(history.of("p0/a socket")).toEqual([3, 3, 3]);
+    history.add([]);
+    expect(history.of("p0/a socket")).toEqual([]);
+  });
+
+  it("puts boxes from who sends to who receives, and counts peers that no link explains", () => {
+    const state = stateWith(
+      processOf("p0", {
+        proxy: [
+          { side: "frontend", bound: ["tcp://h:1"], peers: 5 },
+          { side: "backend", connected: ["tcp://h:2"], peers: 1 },
+        ],
+        sink: [{ type: "pull", bound: ["tcp://h:2"], peers: 1 }],
+        source: [{ type: "push", connected: ["tcp://h:1", "tcp://elsewhere:9"], peers: 1 }],
+      }),
+    );
+    const { boxes, edges } = layoutOf(matching(state, ""), state.links);
+    const at = Object.fromEntries(boxes.map(({ text, x }) => [text, x]));
+    expect(at.source).toBeLessThan(at.proxy as number);
+    expect(at.proxy).toBeLessThan(at.sink as number);
+    expect(at["tcp://elsewhere:9"]).toBe(at.proxy);
+    expect(boxes.find(({ text }) => text === "proxy")).toMatchObject({ left: 4, right: 0 });
+    expect(edges).toHaveLength(3);
+  });
+
+  it("draws a bounded number of boxes, and ends where links go round", () => {
+    const many = Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [`s${at}`, [{}]]));
+    const all = stateWith(processOf("p0", many));
+    expect(layoutOf(matching(all, ""), all.links)).toMatchObject({ more: 1_000 - MAX_BOXES });
+    const round = stateWith(
+      processOf("p0", {
+        a: [{ bound: ["tcp://h:1"], connected: ["tcp://h:2"] }],
+        b: [{ bound: ["tcp://h:2"], connected: ["tcp://h:1"] }],
+      }),
+    );
+    expect(layoutOf(matching(round, ""), round.links).edges).toHaveLength(2);
+  });
+});

@@ -1,0 +1,275 @@
+/** The dashboard over HTTP: its pages, who is refused, the stream, and what is steered. */
+import { request, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Ajv } from "ajv";
+import { afterEach, describe, expect, it } from "vitest";
+import { boundedServer, listen, shut } from "../../src/core/http-server.js";
+import type { DashboardOptions, DashboardSourcesByName, DashboardState } from "../../src/dashboard/index.js";
+import { serveDashboard } from "../../src/dashboard/index.js";
+import { Pull, Push } from "../../src/index.js";
+import { SocketProxy } from "../../src/proxy/index.js";
+
+const TOKEN = "0123456789abcdef";
+const closing: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function serve(sources: DashboardSourcesByName, options: DashboardOptions = {}): Promise<string> {
+  const { url, close } = await serveDashboard("127.0.0.1:0", sources, { interval: 200, ...options });
+  closing.push(close);
+  return url;
+}
+
+async function streamer(): Promise<SocketProxy> {
+  const proxy = new SocketProxy({
+    frontend: { type: "pull", bind: "tcp://127.0.0.1:*" },
+    backend: { type: "push", bind: "tcp://127.0.0.1:*" },
+  });
+  closing.push(() => proxy.close());
+  await proxy.start();
+  return proxy;
+}
+
+async function stateAt(url: string): Promise<DashboardState> {
+  return (await fetch(`${url}/api/state`)).json() as Promise<DashboardState>;
+}
+
+/** A request with a Host of one's own, which fetch does not send. */
+function statusWith(
+  url: string,
+  headers: Record<string, string>,
+  method = "GET",
+  path = "/api/state",
+): Promise<number> {
+  return new Promise((resolve, reject) => {
+    request(`${url}${path}`, { headers, method }, (response) => {
+      response.resume();
+      resolve(response.statusCode ?? 0);
+    })
+      .on("error", reject)
+      .end();
+  });
+}
+
+/** States of a stream, until one is as wanted. */
+async function until(url: string, wanted: (state: DashboardState) => boolean): Promise<DashboardState> {
+  const response = await fetch(`${url}/api/events`);
+  let text = "";
+  for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+    text += Buffer.from(chunk).toString("utf8");
+    const events = text.split("\n\n");
+    text = events.pop() ?? "";
+    for (const event of events) {
+      const data = /^event: state\ndata: (.*)$/.exec(event)?.[1];
+      if (data === undefined) continue;
+      const state = JSON.parse(data) as DashboardState;
+      if (wanted(state)) return state;
+    }
+  }
+  throw new Error("the stream ended");
+}
+
+function steer(url: string, body: object, headers: Record<string, string> = {}): Promise<Response> {
+  return fetch(`${url}/api/control`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", Authorization: `Bearer ${TOKEN}`, ...headers },
+    body: JSON.stringify(body),
+  });
+}
+
+describe("the dashboard's server", () => {
+  it("answers a state with sockets, a proxy, and who is connected to whom, as its schema has it; and rates on its stream", async () => {
+    const proxy = await streamer();
+    const push = new Push();
+    const pull = new Pull();
+    closing.push(
+      () => push.close({ linger: 0 }),
+      () => pull.close({ linger: 0 }),
+    );
+    push.connect(proxy.endpoints.frontend[0] as string);
+    pull.connect(proxy.endpoints.backend[0] as string);
+    const url = await serve({ orders: proxy, push, pull });
+    const first = await stateAt(url);
+    expect(first).toMatchObject({ version: 1, interval: 200, control: false, omitted: 0 });
+    expect(first.links.map(({ from, to, toSide }) => [from, to, toSide])).toEqual([
+      ["p0/push", "p0/orders", "frontend"],
+      ["p0/pull", "p0/orders", "backend"],
+    ]);
+    const schema = await (await fetch(`${url}/api/schema`)).json();
+    const validate = new Ajv().compile(schema as object);
+    expect([validate(first), validate.errors]).toEqual([true, null]);
+
+    // A message for each state, until one has been on its way between two.
+    const rated = until(url, ({ processes }) => {
+      push.trySend("hello");
+      const [orders] = processes[0]?.sources ?? [];
+      return (orders?.sides[0]?.rates.in ?? 0) > 0 && (orders?.sides[1]?.out ?? 0) > 0;
+    });
+    const state = await rated;
+    expect([validate(state), validate.errors]).toEqual([true, null]);
+    expect(state.processes[0]).toMatchObject({ address: "this program", up: true });
+    const [, second] = state.processes[0]?.sources ?? [];
+    expect(second).toMatchObject({
+      kind: "push",
+      state: "open",
+      sides: [{ side: "socket", type: "push", peers: 1 }],
+    });
+    expect(second?.sides[0]?.out).toBeGreaterThan(0);
+  });
+
+  it("links a proxy with the one that it is connected to", async () => {
+    const first = await streamer();
+    const second = new SocketProxy({
+      frontend: { type: "pull", connect: first.endpoints.backend[0] as string },
+      backend: { type: "push", bind: "tcp://127.0.0.1:*" },
+    });
+    closing.push(() => second.close());
+    await second.start();
+    const { links } = await stateAt(await serve({ first, second }));
+    expect(links).toMatchObject([
+      { from: "p0/second", fromSide: "frontend", to: "p0/first", toSide: "backend" },
+    ]);
+  });
+
+  it("serves a page without anything from elsewhere, with headers that keep scripts of others out", async () => {
+    const url = await serve({});
+    const page = await fetch(url);
+    const text = await page.text();
+    expect(text).not.toMatch(
+      /https?:|<style|<script(?! type="module" src="\/page\/main\.js"><\/script>)|\son\w+=/,
+    );
+    const policy = page.headers.get("content-security-policy");
+    expect(policy).toContain("default-src 'none'; script-src 'self';");
+    expect(policy).not.toMatch(/unsafe|\*/);
+    expect(page.headers.get("x-content-type-options")).toBe("nosniff");
+    let bytes = text.length;
+    for (const path of ["/page.css", "/page/main.js"]) {
+      const part = await fetch(`${url}${path}`);
+      expect([path, part.status]).toEqual([path, 200]);
+      bytes += (await part.text()).length;
+    }
+    expect(bytes).toBeLessThan(60_000);
+    expect((await fetch(`${url}/page/../../package.json`)).status).toBe(404);
+    expect((await fetch(`${url}/page/%2e%2e/main.js`)).status).toBe(404);
+  });
+
+  it("refuses a Host that is a name, unless it was allowed", async () => {
+    const url = await serve({}, { hosts: ["ops.example"] });
+    expect(await statusWith(url, { Host: "evil.example" })).toBe(403);
+    expect(await statusWith(url, { Host: "evil.example" }, "POST", "/api/control")).toBe(403);
+    expect(await statusWith(url, { Host: "ops.example:9465" })).toBe(200);
+    expect(await statusWith(url, { Host: "localhost:1" })).toBe(200);
+    expect(await statusWith(url, {}, "PUT")).toBe(405);
+    expect(await statusWith(url, {}, "POST", "/api/state")).toBe(405);
+  });
+
+  it("pauses and resumes for who has the token, from its own origin", async () => {
+    const proxy = await streamer();
+    const url = await serve({ orders: proxy }, { token: TOKEN });
+    expect((await stateAt(url)).processes[0]?.sources[0]?.actions).toEqual(["pause", "drain"]);
+    const order = { source: "p0/orders", action: "pause" };
+    expect((await steer(url, order, { Authorization: "Bearer 0123456789abcdeX" })).status).toBe(401);
+    expect((await steer(url, order, { Origin: "http://evil.example" })).status).toBe(403);
+    expect((await steer(url, order, { "Content-Type": "text/plain" })).status).toBe(415);
+    expect((await steer(url, { source: "p0/orders", action: "kill" })).status).toBe(400);
+    expect((await steer(url, { source: "p0/none", action: "pause" })).status).toBe(409);
+    expect((await steer(url, { pad: "x".repeat(5_000) })).status).toBe(413);
+    expect(proxy.state).toBe("running");
+    expect((await steer(url, order)).status).toBe(204);
+    expect(proxy.state).toBe("paused");
+    await until(url, ({ processes }) => processes[0]?.sources[0]?.actions.includes("resume") === true);
+    expect((await steer(url, { source: "p0/orders", action: "resume" }, { Origin: url })).status).toBe(204);
+    expect(proxy.state).toBe("running");
+  });
+
+  it("only shows without a token", async () => {
+    const proxy = await streamer();
+    const url = await serve({ orders: proxy });
+    expect((await steer(url, { source: "p0/orders", action: "pause" })).status).toBe(403);
+    expect(proxy.state).toBe("running");
+  });
+
+  it("a stream outlives the time that a response may take", async () => {
+    const streams: ServerResponse[] = [];
+    const server = boundedServer(
+      (asked, response) => {
+        response.write("first");
+        if (asked.url === "/stream") streams.push(response);
+      },
+      { responseTime: 100 },
+      undefined,
+      { isStream: ({ url }) => url === "/stream" },
+    );
+    await listen(server, "127.0.0.1", 0);
+    closing.push(() => shut(server));
+    const { port } = server.address() as AddressInfo;
+    const lasting = (await fetch(`http://127.0.0.1:${port}/stream`)).text();
+    await expect(fetch(`http://127.0.0.1:${port}/other`).then((other) => other.text())).rejects.toThrow();
+    streams[0]?.end(" last");
+    expect(await lasting).toBe("first last");
+  });
+
+  it("has a list of 10,000 members in pages, and no more of them in the state", async () => {
+    const members = Array.from({ length: 10_000 }, (_, at) => ({
+      name: `node-${at}`,
+      state: at % 100 === 7 ? "suspect" : "alive",
+      addresses: [`10.0.0.1:${at}`],
+      tags: ["eu"],
+    }));
+    const node = { kind: "cluster", stats: () => ({ members: 10_000 }), members: () => members } as const;
+    const url = await serve({ billing: node });
+    const state = await stateAt(url);
+    expect(state.processes[0]?.sources[0]?.lists).toEqual({ members: 10_000 });
+    expect(JSON.stringify(state).length).toBeLessThan(2_000);
+    const query = new URLSearchParams({
+      source: "p0/billing",
+      name: "members",
+      filter: "suspect",
+      offset: "90",
+    });
+    const list = await (await fetch(`${url}/api/list?${query}`)).json();
+    expect(list).toMatchObject({ total: 100, offset: 90, items: { length: 10 } });
+    expect(await statusWith(url, {}, "GET", "/api/list?source=p0/billing&name=members&limit=1e9")).toBe(400);
+    expect(await statusWith(url, {}, "GET", "/api/list?source=p0/billing&name=constructor")).toBe(404);
+  });
+
+  it("reads nothing while nobody looks", async () => {
+    let reads = 0;
+    const stats = () => {
+      reads += 1;
+      return {};
+    };
+    const url = await serve({ own: { kind: "queue", stats } }, { interval: 60_000 });
+    await fetch(url);
+    expect(reads).toBe(0);
+    await stateAt(url);
+    expect(reads).toBe(1);
+  });
+
+  it("shows a source whose statistics fail, and the others", async () => {
+    const fails = () => {
+      throw new Error("not <b>now</b>");
+    };
+    const url = await serve({
+      own: { kind: "queue", stats: fails },
+      other: { kind: "queue", stats: () => ({}) },
+    });
+    const [process] = (await stateAt(url)).processes;
+    expect(process?.up).toBe(true);
+    expect(process?.sources.map(({ name, state }) => [name, state])).toEqual([
+      ["other", "unknown"],
+      ["own", "not read: not <b>now</b>"],
+    ]);
+  });
+
+  it("refuses bad options and sources with EINVAL, an address in use with EADDRINUSE", async () => {
+    const invalid = { code: "EINVAL" };
+    for (const options of [{ interval: 0 }, { token: "short" }, { hosts: "x" }, { tokn: TOKEN }])
+      await expect(serveDashboard("127.0.0.1:0", {}, options as object)).rejects.toMatchObject(invalid);
+    await expect(serveDashboard("nowhere", {})).rejects.toMatchObject(invalid);
+    await expect(serveDashboard("127.0.0.1:0", { x: {} as never })).rejects.toMatchObject(invalid);
+    const url = await serve({});
+    await expect(serveDashboard(new URL(url).host, {})).rejects.toMatchObject({ code: "EADDRINUSE" });
+  });
+});
