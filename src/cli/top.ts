@@ -1,11 +1,13 @@
 /** shoal top: proxies and brokers, live. */
-import type { WriteStream } from "node:tty";
+import type { ReadStream, WriteStream } from "node:tty";
 import { type Command, InvalidArgumentError } from "commander";
 import { Failure, UsageError } from "./failure.js";
 import { addCommand } from "./options.js";
 import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
+import type { Choice } from "./top/keys.js";
+import type { Shown } from "./top/layout.js";
 import type { View } from "./top/view.js";
 
 /** The default interval of the readings, in s. */
@@ -28,7 +30,7 @@ export function addTopCommand(program: Command): void {
     summary: "watch proxies and brokers: rates, queues, drops, peers",
     description:
       "Reads the counters of each ADDRESS at an interval, and shows rates: http://HOST:PORT of --metrics, or the endpoint of " +
-      "a proxy's --control. When standard output is not a terminal, it prints one line per side.",
+      "a proxy's --control. On a terminal ? shows the keys, and q quits. When standard output is not one, it prints one line per side.",
     examples: [
       "shoal top http://127.0.0.1:9464",
       "shoal top http://10.0.0.5:9464 tcp://127.0.0.1:5599 --interval 5",
@@ -70,7 +72,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
   stdout.on("error", stop.request); // The reader is gone.
   try {
     for (const text of texts) watches.push(new Watch(text, await openAddress(text, security)));
-    const display = await displayOf(settings, once);
+    const display = await displayOf(settings, once, stop.request);
     try {
       for (let readings = 1; !requested.aborted; readings++) {
         const begin = performance.now();
@@ -100,7 +102,7 @@ interface Display {
 }
 
 /** The display: JSON, lines, a table once, or a screen. */
-async function displayOf({ json }: TopSettings, once: boolean): Promise<Display> {
+async function displayOf({ json }: TopSettings, once: boolean, quit: () => void): Promise<Display> {
   const stdout = terminal().stdout as WriteStream;
   const print = (lines: readonly string[]): void => {
     if (lines.length > 0) stdout.write(`${lines.join("\n")}\n`);
@@ -110,30 +112,62 @@ async function displayOf({ json }: TopSettings, once: boolean): Promise<Display>
     const linesOf = json === true ? jsonLines : plainLines;
     return { view: (view) => print(linesOf(view)), close: () => undefined };
   }
-  const { layout } = await import("./top/layout.js");
+  const [{ layout }, { afterInput, FIRST_CHOICE }, { Trends }] = await Promise.all([
+    import("./top/layout.js"),
+    import("./top/keys.js"),
+    import("./top/trends.js"),
+  ]);
   const color = stdout.hasColors();
-  const table = (view: View): string[] => layout(view, stdout.columns, color);
+  const table = (view: View, shown?: Shown): string[] => layout(view, stdout.columns, color, shown);
   if (once) return { view: (view) => print(table(view)), close: () => undefined };
-  return live(new Screen(stdout), stdout, table);
-}
-
-function live(screen: Screen, stdout: WriteStream, table: (view: View) => string[]): Display {
-  let shown: View | undefined;
+  const trends = new Trends();
+  const screen = new Screen(stdout);
+  let last: View | undefined;
+  let choice: Choice = FIRST_CHOICE;
   const draw = (): void => {
-    if (shown !== undefined) screen.draw(table(shown));
+    if (last !== undefined) screen.draw(table(last, { height: stdout.rows - 1, choice, trends }));
   };
+  const stopReading = readKeys((input) => {
+    const next = afterInput(choice, input);
+    if (next === "quit") {
+      quit();
+      return;
+    }
+    choice = next;
+    draw();
+  });
   screen.open();
   screen.draw(["shoal top"]);
   stdout.on("resize", draw);
   return {
     view: (view) => {
-      shown = view;
+      last = view;
+      trends.add(view);
       draw();
     },
     close: () => {
+      stopReading();
       stdout.off("resize", draw);
       screen.close();
     },
+  };
+}
+
+/** Reads keys as they are pressed, where standard input is a terminal. @returns ends that */
+function readKeys(onInput: (input: string) => void): () => void {
+  const { stdin } = terminal();
+  const keyboard = stdin as ReadStream | undefined;
+  if (keyboard?.isTTY !== true) return () => undefined;
+  const onData = (data: Buffer): void => onInput(data.toString("utf8"));
+  const restore = (): void => void keyboard.setRawMode(false);
+  keyboard.setRawMode(true);
+  process.on("exit", restore);
+  keyboard.on("data", onData);
+  return () => {
+    keyboard.off("data", onData);
+    keyboard.pause();
+    process.off("exit", restore);
+    restore();
   };
 }
 

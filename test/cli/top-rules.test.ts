@@ -1,7 +1,9 @@
 /** shoal top without a network: reading metrics, rates, numbers, layout. */
 import { describe, expect, it } from "vitest";
 import { parsePrometheusText, parseStatus } from "../../src/cli/top/address.js";
+import { afterInput, type Choice, FIRST_CHOICE } from "../../src/cli/top/keys.js";
 import { layout } from "../../src/cli/top/layout.js";
+import { bars, Trends } from "../../src/cli/top/trends.js";
 import {
   type AddressView,
   duration,
@@ -202,6 +204,110 @@ describe("numbers", () => {
   it("of time have units, and texts nothing that a terminal obeys", () => {
     expect([duration(0.0004), duration(0.012), duration(1.5)]).toEqual(["0.4 ms", "12 ms", "1.5 s"]);
     expect(harmless("a\u001b[2Jb\nc\u009bd\u202ee")).toBe("a?[2Jb?c?d?e");
+  });
+});
+
+describe("keys", () => {
+  const pressing = (...inputs: string[]): Choice | "quit" =>
+    inputs.reduce<Choice | "quit">(
+      (choice, input) => (choice === "quit" ? choice : afterInput(choice, input)),
+      FIRST_CHOICE,
+    );
+
+  it("q and Ctrl-C quit, but q in a filter is a letter", () => {
+    expect([pressing("q"), pressing("?", "q"), pressing("\u0003"), pressing("/", "a\u0003")]).toEqual(
+      Array(4).fill("quit"),
+    );
+    expect(pressing("/", "q")).toEqual({ mode: "filter", filter: "q", reversed: false });
+  });
+
+  it("a filter is typed, corrected, kept by Enter, and cleared by Escape", () => {
+    expect(pressing("/abx\u007fc\r")).toEqual({ mode: "table", filter: "abc", reversed: false });
+    expect(pressing("/abc\r", "\u001b")).toEqual(FIRST_CHOICE);
+    expect(pressing("/abc", "\u001b")).toEqual(FIRST_CHOICE);
+    expect((pressing("/", "x".repeat(1_000)) as Choice).filter).toHaveLength(60);
+  });
+
+  it("a letter sorts, again the other way round, r as it was; arrows and other letters do nothing", () => {
+    expect(pressing("d")).toEqual({ ...FIRST_CHOICE, sort: "dropped", reversed: false });
+    expect(pressing("dd")).toEqual({ ...FIRST_CHOICE, sort: "dropped", reversed: true });
+    expect(pressing("ddd")).toEqual({ ...FIRST_CHOICE, sort: "dropped", reversed: false });
+    expect(pressing("dr")).toEqual(FIRST_CHOICE);
+    expect(pressing("\u001b[A\u001b[5~zZ")).toEqual(FIRST_CHOICE);
+    expect(pressing("?")).toEqual({ ...FIRST_CHOICE, mode: "help" });
+    expect(pressing("?", "x")).toEqual(FIRST_CHOICE);
+  });
+});
+
+describe("choices and trends", () => {
+  const side = (peers: number, dropped = 0) => ({ side: "all", peers, rates: { in: peers, dropped } });
+  const reading = {
+    sources: [
+      { name: "cod", kind: "queue", state: "running", sides: [side(1)] },
+      { name: "eel", kind: "streamer", state: "paused", sides: [side(3)] },
+      { name: "bass", kind: "queue", state: "running", sides: [side(2, 5)] },
+    ],
+  };
+  const view: View = {
+    time: 0,
+    interval: 2,
+    addresses: [
+      { address: "http://one", up: true, latency: 1, reading },
+      { address: "http://two", up: true, latency: 1, reading: { sources: [] } },
+      { address: "http://three", up: false, since: 0, reason: "refused" },
+    ],
+  };
+  const names = (choice: Partial<Choice>): string[] =>
+    layout(view, 140, false, { choice: { ...FIRST_CHOICE, ...choice } }).flatMap(
+      (line) => /^(?:cod|eel|bass|http:\S+)/.exec(line)?.[0] ?? [],
+    );
+
+  it("filter and sort sources; what is away stays", () => {
+    expect(names({})).toEqual(["http://one", "cod", "eel", "bass", "http://two", "http://three"]);
+    expect(names({ filter: "QUEUE one" })).toEqual(["http://one", "cod", "bass", "http://three"]);
+    const ofOne = (choice: Partial<Choice>) => names(choice).slice(1, 4);
+    expect(ofOne({ sort: "peers" })).toEqual(["eel", "bass", "cod"]);
+    expect(ofOne({ sort: "peers", reversed: true })).toEqual(["cod", "bass", "eel"]);
+    expect(ofOne({ sort: "dropped" })[0]).toBe("bass");
+    expect(ofOne({ sort: "name" })).toEqual(["bass", "cod", "eel"]);
+  });
+
+  it("count what there is no room for, and show the keys", () => {
+    const lines = layout(view, 140, false, { height: 6 });
+    expect(lines).toHaveLength(6);
+    expect(lines.at(-1)).toBe("… 4 more lines");
+    expect(layout(view, 140, false, { choice: { ...FIRST_CHOICE, mode: "help" } }).join("\n")).toMatch(
+      /^q {2}quit$/m,
+    );
+    expect(layout(view, 140, false, { choice: { ...FIRST_CHOICE, mode: "filter", filter: "x" } })[1]).toBe(
+      "/x_",
+    );
+  });
+
+  it("what drops is red, what is paused yellow", () => {
+    const of = (name: string) => layout(view, 140, true).find((line) => line.includes(name)) ?? "";
+    expect(of("bass ").startsWith("\u001b[31m")).toBe(true);
+    expect(of("eel ").startsWith("\u001b[33m")).toBe(true);
+    expect(of("cod ").startsWith("\u001b")).toBe(false);
+  });
+
+  it("trends are the last eight rates, of sides that are there", () => {
+    expect(bars([0, 1, 2, 4, 8])).toBe("▁▂▃▅█");
+    expect(bars([0, 0])).toBe("▁▁");
+    const trends = new Trends();
+    for (let i = 0; i < 20; i++) trends.add(view);
+    const [cod] = reading.sources;
+    if (cod === undefined) throw new Error("no source");
+    expect(trends.of("http://one", cod, cod.sides[0] as never)).toBe("████████");
+    expect(layout(view, 140, false, { trends })[2]).toMatch(/REFUSED +TREND$/);
+    trends.add({ ...view, addresses: [] });
+    expect(trends.of("http://one", cod, cod.sides[0] as never)).toBe("");
+  });
+
+  it("numbers of JSON have three digits after the point", () => {
+    const [address] = view.addresses;
+    const [line = ""] = jsonLines({ ...view, addresses: [{ ...address, latency: 1.23456 } as AddressView] });
+    expect(JSON.parse(line).latency).toBe(1.235);
   });
 });
 

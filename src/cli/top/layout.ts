@@ -2,7 +2,18 @@
 import { styleText } from "node:util";
 import Table from "cli-table3";
 import type { RatedSide, RatedSource } from "../../metrics/readings.js";
+import { type Choice, FIRST_CHOICE, KEYS_HELP, type SortBy } from "./keys.js";
+import { TREND_READINGS, type Trends } from "./trends.js";
 import { type AddressView, duration, harmless, short, summary, type View } from "./view.js";
+
+/** How the table is shown, beyond what is in it. */
+export interface Shown {
+  /** Lines that there is room for. Default: all. */
+  readonly height?: number;
+  readonly choice?: Choice;
+  /** Adds a column. */
+  readonly trends?: Trends;
+}
 
 interface Column {
   readonly head: string;
@@ -11,7 +22,7 @@ interface Column {
   /** The largest goes first when the terminal is narrow; 0 always stays. */
   readonly goes: number;
   /** @param first whether it is the source's first line */
-  text(source: RatedSource, side: RatedSide, first: boolean): string;
+  text(source: RatedSource, side: RatedSide, first: boolean, address: string): string;
 }
 
 /** Minimum width of a name. */
@@ -42,37 +53,111 @@ const NO_LINES = Object.fromEntries(
     .map((name) => [name, ""]),
 );
 
+/** States in which a source does what it is for. */
+const WELL: readonly string[] = ["running", "serving", "standby", "idle"];
+
 /** @param width columns of the terminal @param color whether to use colours */
-export function layout(view: View, width: number, color: boolean): string[] {
-  const { columns, widths } = fitting(view, width);
+export function layout(view: View, width: number, color: boolean, shown: Shown = {}): string[] {
+  const { choice = FIRST_CHOICE, height = Number.POSITIVE_INFINITY } = shown;
   const paint: Paint = (style, text) => (color ? styleText(style, text, { validateStream: false }) : text);
   const time = new Date(view.time).toLocaleTimeString("en-GB");
-  const lines = [cut(`shoal top  ${time}  ${summary(view)}, every ${view.interval} s`, width), ""];
+  const lines = [cut(`shoal top  ${time}  ${summary(view)}, every ${view.interval} s`, width)];
+  if (choice.mode === "help")
+    return fitted([...lines, "", ...KEYS_HELP.map((line) => cut(line, width))], height);
+  lines.push(cut(headingOf(choice), width));
+  const addresses = view.addresses.map((address) => chosen(address, choice));
+  const { columns, widths } = fitting({ ...view, addresses }, width, shown.trends);
   const [head = ""] = rendered([columns.map(({ head }) => head)], columns, widths);
   lines.push(paint("bold", cut(head, width)));
-  for (const address of view.addresses) {
+  for (const address of addresses) {
+    // Nothing of it matches. One that is away is always shown.
+    if (choice.filter !== "" && address.up && address.reading.sources.length === 0) continue;
     lines.push(paint(address.up ? "cyan" : "red", cut(addressLine(address), width)));
     if (!address.up) continue;
-    const rows = address.reading.sources.flatMap((source) =>
-      source.sides.map((side, at) => columns.map((column) => column.text(source, side, at === 0))),
+    const sides = address.reading.sources.flatMap((source) =>
+      source.sides.map((side, at) => ({ source, side, first: at === 0 })),
     );
-    if (rows.length > 0) lines.push(...rendered(rows, columns, widths).map((line) => cut(line, width)));
+    if (sides.length === 0) continue;
+    const rows = sides.map(({ source, side, first }) =>
+      columns.map((column) => column.text(source, side, first, address.address)),
+    );
+    for (const [at, line] of rendered(rows, columns, widths).entries()) {
+      const { source, side } = sides[at] as (typeof sides)[number];
+      const style =
+        (side.rates.dropped ?? 0) > 0 ? "red" : WELL.includes(source.state) ? undefined : "yellow";
+      lines.push(style === undefined ? cut(line, width) : paint(style, cut(line, width)));
+    }
   }
-  return lines;
+  return fitted(lines, height);
 }
 
-type Paint = (style: "bold" | "cyan" | "red", text: string) => string;
+/** The line below the title: what was chosen; empty when nothing was. */
+function headingOf({ mode, filter, sort, reversed }: Choice): string {
+  const parts: string[] = [];
+  if (mode === "filter" || filter !== "") parts.push(`/${harmless(filter)}${mode === "filter" ? "_" : ""}`);
+  if (sort !== undefined) parts.push(`sorted by ${sort}${reversed ? ", reversed" : ""}`);
+  return parts.join("  ");
+}
+
+/** What there is no room for is counted. */
+function fitted(lines: string[], height: number): string[] {
+  if (lines.length <= height) return lines;
+  const more = lines.length - height + 1;
+  return [...lines.slice(0, height - 1), `… ${more} more lines`];
+}
+
+/** An address with the sources that match, in the order that was chosen. */
+function chosen(address: AddressView, { filter, sort, reversed }: Choice): AddressView {
+  if (!address.up) return address;
+  const { sources } = address.reading;
+  const matching = sources.filter(({ name, kind, state }) =>
+    matches(`${name} ${kind} ${state} ${address.address}`, filter),
+  );
+  if (sort === undefined) return { ...address, reading: { ...address.reading, sources: matching } };
+  const keyed = matching.map((source) => [keyOf(source, sort), source] as const);
+  const way = reversed ? -1 : 1;
+  keyed.sort(([a], [b]) => (a < b ? -way : a > b ? way : 0));
+  return { ...address, reading: { ...address.reading, sources: keyed.map(([, source]) => source) } };
+}
+
+function matches(text: string, filter: string): boolean {
+  const lower = text.toLowerCase();
+  return filter
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => lower.includes(word));
+}
+
+/** Numbers go down: the largest are what one looks for. */
+function keyOf({ name, state, sides }: RatedSource, sort: SortBy): number | string {
+  if (sort === "name") return name.toLowerCase();
+  if (sort === "state") return state;
+  const of = (side: RatedSide): number =>
+    (sort === "peers" || sort === "queued" ? side[sort] : side.rates[sort]) ?? 0;
+  return -sides.reduce((total, side) => total + of(side), 0);
+}
+
+type Paint = (style: "bold" | "cyan" | "red" | "yellow", text: string) => string;
 
 /** The columns that fit into a width, and their widths. */
 function fitting(
   { addresses }: View,
   width: number,
+  trends: Trends | undefined,
 ): { readonly columns: readonly Column[]; readonly widths: readonly number[] } {
   const names = addresses.flatMap((each) =>
     each.up ? each.reading.sources.map(({ name }) => name.length) : [],
   );
   const wanted = Math.min(MAX_NAME, Math.max(MIN_NAME, ...names)) + 1;
   let columns = [...COLUMNS];
+  if (trends !== undefined)
+    columns.push({
+      head: "TREND",
+      width: TREND_READINGS + 1,
+      align: "left",
+      goes: 10,
+      text: (source, side, _, address) => trends.of(address, source, side),
+    });
   const rest = (): number => columns.slice(1).reduce((total, column) => total + column.width, 0);
   while (rest() + Math.min(wanted, MIN_NAME + 1) > width) {
     const goes = Math.max(...columns.map((column) => column.goes));

@@ -63,7 +63,12 @@ function plainSide({ side, peers, queued, rates, ...counts }: RatedSide): string
 /** One object per address. */
 export function jsonLines({ time, addresses }: View): string[] {
   const when = new Date(time).toISOString();
-  return addresses.map((address) => JSON.stringify({ time: when, ...jsonOf(address) }));
+  return addresses.map((address) => JSON.stringify({ time: when, ...jsonOf(address) }, rounded));
+}
+
+/** Three digits after the point: what is measured has no more. */
+function rounded(_: string, value: unknown): unknown {
+  return typeof value === "number" && !Number.isInteger(value) ? Math.round(value * 1_000) / 1_000 : value;
 }
 
 function jsonOf(view: AddressView): object {
