@@ -1,0 +1,242 @@
+/**
+ * What deploy/ has for Grafana asks for metrics and labels that there are; the variants with a configuration start
+ * and reload; Compose has two networks that only the proxy is in.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import { BUILD, FAMILIES, INFO, labelsOf, type MetricsFamily } from "../../src/metrics/metrics-table.js";
+import { startWithout, useShoal } from "../cli/support.js";
+
+useShoal();
+
+const ROOT = new URL("../../", import.meta.url);
+const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
+const { version } = JSON.parse(read("package.json")) as { readonly version: string };
+
+/** The labels of each metric of shoal. */
+const LABELS = new Map<string, readonly string[]>([
+  [INFO.name, INFO.labels],
+  [BUILD.name, BUILD.labels],
+  ...Object.entries(FAMILIES).flatMap(([family, { metrics }]) =>
+    metrics.map((metric) => [metric.name, labelsOf(family as MetricsFamily, metric)] as const),
+  ),
+]);
+/** Those that Prometheus itself adds, or that come from prom-client. */
+const OTHERS = ["instance", "job"];
+const OF_PROCESS =
+  /^(?:process_cpu_seconds_total|process_resident_memory_bytes|nodejs_eventloop_lag_(?:p99|min)_seconds)$/;
+
+/** What an expression asks for that does not exist. */
+function unknownIn(expression: string): readonly string[] {
+  const unknown: string[] = [];
+  const known = new Set(OTHERS);
+  for (const [, name = "", selector = ""] of expression.matchAll(
+    /\b((?:shoal|process|nodejs)_\w+)(?:\{([^}]*)\})?/g,
+  )) {
+    const labels = LABELS.get(name);
+    if (labels === undefined && !OF_PROCESS.test(name)) unknown.push(name);
+    for (const label of labels ?? []) known.add(label);
+    for (const [, label = ""] of selector.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g))
+      if (![...OTHERS, ...(labels ?? [])].includes(label)) unknown.push(`${name}{${label}}`);
+  }
+  for (const [, list = ""] of expression.matchAll(/\b(?:by|on)\s*\(([^)]*)\)/g))
+    for (const label of list.split(",")) if (!known.has(label.trim())) unknown.push(label.trim());
+  return unknown;
+}
+
+/** Labels in the text of a legend. */
+function labelsIn(text: string): string[] {
+  return Array.from(text.matchAll(/\{\{\s*(\w+)\s*\}\}/g), ([, label]) => label as string);
+}
+
+describe("what an expression asks for", () => {
+  it("is found where it does not exist", () => {
+    expect(unknownIn("rate(shoal_proxy_drops_total[5m])")).toEqual(["shoal_proxy_drops_total"]);
+    expect(unknownIn('sum by (who) (shoal_proxy_peers{sid="x"})')).toEqual(["shoal_proxy_peers{sid}", "who"]);
+  });
+});
+
+describe("the dashboard of Grafana", () => {
+  interface Panel {
+    readonly id: number;
+    readonly title: string;
+    readonly type: string;
+    readonly targets?: readonly { readonly expr: string; readonly legendFormat?: string }[];
+    readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number };
+  }
+  const { panels } = JSON.parse(read("deploy/grafana/shoal.json")) as { readonly panels: readonly Panel[] };
+
+  it("asks for what there is, with legends of labels that there are", () => {
+    for (const { title, targets = [] } of panels)
+      for (const { expr, legendFormat = "" } of targets) {
+        expect([title, unknownIn(expr)]).toEqual([title, []]);
+        const metric = /(?:shoal|process|nodejs)_\w+/.exec(expr)?.[0] ?? "";
+        for (const label of labelsIn(legendFormat))
+          expect([...OTHERS, ...(LABELS.get(metric) ?? [])], `${title}: ${legendFormat}`).toContain(label);
+      }
+  });
+
+  it("has panels that do not overlap", () => {
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
+      Array.from({ length: w * h }, (_, at) => `${x + (at % w)} ${y + Math.floor(at / w)}`),
+    );
+    expect(new Set(cells).size).toBe(cells.length);
+    expect(Math.max(...panels.map(({ gridPos: { x, w } }) => x + w))).toBe(24);
+  });
+});
+
+describe("Compose with a proxy between two networks", () => {
+  const file = "deploy/docker/compose-proxy.yaml";
+  const { services, networks } = parse(read(file), { merge: true }) as {
+    services: Record<
+      string,
+      { image: string; networks: string[]; ports?: string[]; volumes?: string[]; command?: string[] }
+    >;
+    networks: Record<string, { internal?: boolean } | null>;
+  };
+
+  it("has nobody but the proxy in both", () => {
+    const inside = (name: string) =>
+      Object.keys(services).filter((each) => services[each]?.networks.includes(name));
+    expect(inside("outside").filter((name) => inside("inside").includes(name))).toEqual(["proxy"]);
+    expect([networks.outside?.internal, networks.inside?.internal]).toEqual([true, true]);
+  });
+
+  it("mounts files that exist, opens ports of this machine alone, has the version's image", () => {
+    for (const { volumes = [], ports = [], image } of Object.values(services)) {
+      for (const volume of volumes)
+        expect(() =>
+          readFileSyncOrFolder(new URL(volume.split(":")[0] as string, new URL(file, ROOT))),
+        ).not.toThrow();
+      for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:/);
+      expect(image).toMatch(image.startsWith("shoal") ? `shoal:${version}` : /:[v\d.]+$/);
+    }
+  });
+
+  it("starts a proxy and a dashboard that sees it", async () => {
+    const local = (args: readonly string[]) =>
+      args.map((arg) =>
+        arg.replace(/^tcp:\/\/\*:\d+$/, "tcp://127.0.0.1:*").replace(/^\*:\d+$/, "127.0.0.1:0"),
+      );
+    const proxy = startWithout(...local(services.proxy?.command ?? []));
+    const [, control = ""] = await proxy.until("stderr", /control listening at (tcp:[^"\s]+)/);
+    const dashboard = startWithout(
+      ...local(services.dashboard?.command ?? []).map((arg) => (arg.startsWith("tcp:") ? control : arg)),
+    );
+    const [, url] = await dashboard.until("stderr", /listening at (http:\S+)/);
+    expect((await fetch(`${url}/api/state`)).status).toBe(200);
+    proxy.signal("SIGTERM");
+    dashboard.signal("SIGTERM");
+    expect([(await proxy.ended).code, (await dashboard.ended).code]).toEqual([0, 0]);
+  });
+});
+
+function readFileSyncOrFolder(path: URL): void {
+  try {
+    readFileSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EISDIR") throw error;
+  }
+}
+
+describe("proxies of a file", () => {
+  // biome-ignore lint/suspicious/noExplicitAny: documents of several kinds
+  const documents = parseAllDocuments(read("deploy/kubernetes/shoal-proxies.yaml")).map((document): any => {
+    expect(document.errors).toEqual([]);
+    return document.toJS();
+  });
+  const of = (kind: string) => documents.find((document) => document.kind === kind);
+  const pod = of("Deployment").spec.template;
+  const [container] = pod.spec.containers;
+  const unit = read("deploy/systemd/shoal-proxies.service");
+
+  it.each([
+    ["Kubernetes", of("ConfigMap").data["proxies.yaml"] as string, container.args as string[]],
+    [
+      "systemd",
+      read("deploy/systemd/shoal-proxies.yaml"),
+      (/^ExecStart=\S+ (.*)$/m.exec(unit)?.[1] ?? "").replace(/\$\{\w+\}/, "*:9464").split(" "),
+    ],
+  ])("%s: starts, and reads its file again on a signal", async (_, configuration, args) => {
+    const folder = mkdtempSync(join(tmpdir(), "shoal-proxies-"));
+    try {
+      const file = join(folder, "proxies.yaml");
+      const own = configuration
+        .replaceAll(/tcp:\/\/\*:\d+/g, "tcp://127.0.0.1:*")
+        .replaceAll("/run/shoal-proxies", folder);
+      writeFileSync(file, own);
+      const child = startWithout(
+        ...args.map((arg) =>
+          arg === "/etc/shoal/proxies.yaml" ? file : arg.replace(/^\*:\d+$/, "127.0.0.1:0"),
+        ),
+        "--no-watch",
+      );
+      await child.until("stderr", /requests.*backend listening|backend listening.*requests/);
+      writeFileSync(file, own.replace(/^( +)requests:/m, "$1others:"));
+      child.signal("SIGHUP");
+      await child.until("stderr", /others.*backend listening|backend listening.*others/);
+      child.signal("SIGTERM");
+      expect((await child.ended).code).toBe(0);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("systemd sends that signal on a reload, and checks the file before it starts", () => {
+    expect(unit).toMatch(/^ExecReload=\/bin\/kill -HUP \$MAINPID$/m);
+    expect(unit).toMatch(/^ExecStartPre=\/usr\/local\/bin\/shoal proxy check \/etc\/shoal\/proxies\.yaml$/m);
+    expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit)?.[1])).toBeGreaterThan(30);
+  });
+
+  it("Kubernetes: the file is in a folder of a ConfigMap, and the labels fit", () => {
+    expect(container.volumeMounts).toEqual([
+      { name: "configuration", mountPath: "/etc/shoal", readOnly: true },
+    ]);
+    expect(pod.spec.volumes).toEqual([
+      { name: "configuration", configMap: { name: of("ConfigMap").metadata.name } },
+    ]);
+    expect(pod.metadata.labels).toMatchObject(of("Deployment").spec.selector.matchLabels);
+    expect(pod.metadata.labels).toMatchObject(of("Service").spec.selector);
+    expect(container.image).toBe(`shoal:${version}`);
+  });
+
+  it("the ServiceMonitor finds all pods by their label, at a port that they have", () => {
+    // biome-ignore lint/suspicious/noExplicitAny: two kinds
+    const [service, monitor] = parseAllDocuments(read("deploy/kubernetes/monitoring.yaml")).map((each): any =>
+      each.toJS(),
+    );
+    expect(service.metadata.labels).toMatchObject(monitor.spec.selector.matchLabels);
+    expect(monitor.spec.endpoints[0].port).toBe(service.spec.ports[0].name);
+    for (const name of ["shoal-proxy", "shoal-proxies", "shoal-node"]) {
+      const template = parseAllDocuments(read(`deploy/kubernetes/${name}.yaml`))
+        // biome-ignore lint/suspicious/noExplicitAny: documents of several kinds
+        .map((each): any => each.toJS())
+        .find(({ kind }) => kind === "Deployment" || kind === "StatefulSet").spec.template;
+      expect(template.metadata.labels).toMatchObject(service.spec.selector);
+      expect(JSON.stringify(template.spec.containers[0].ports)).toContain(
+        `"name":"${service.spec.ports[0].targetPort}"`,
+      );
+    }
+  });
+});
+
+describe("the image", () => {
+  const lines = read("deploy/docker/Dockerfile");
+
+  it("has OCI's labels with the package's version and licence, and asks whether it is ready", () => {
+    expect(lines).toContain(`org.opencontainers.image.version="${version}"`);
+    expect(lines).toContain(
+      `org.opencontainers.image.licenses="${JSON.parse(read("package.json")).license}"`,
+    );
+    const [, command = ""] = /^HEALTHCHECK .*\\\n {2}CMD (.*)$/m.exec(lines) ?? [];
+    expect(JSON.parse(command)).toEqual([
+      "node",
+      "-e",
+      expect.stringContaining("http://127.0.0.1:9464/readyz"),
+    ]);
+  });
+});
