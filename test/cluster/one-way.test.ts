@@ -34,7 +34,9 @@ function heal(world: World, sides: Sides): void {
 describe("a node whose packets reach nobody, and which hears all", () => {
   for (const count of [2, 3, 4, 8, 20, 60])
     it(`of ${count} takes itself for a minority soon after the others lost it`, { timeout: TIMEOUT }, () => {
-      for (let seed = 1; seed <= (LONG ? 100 : 4); seed++) {
+      // 39 of 60: nobody pings the mute node for a while, so it hears nobody, and loses all, before it hears them again.
+      const seeds = LONG ? Array.from({ length: 100 }, (_, i) => i + 1) : [1, 2, 3, 39];
+      for (const seed of seeds) {
         const { world, sides } = cluster(count, { seed });
         const mute = world.nodes[seed % count] as SimulatedNode;
         world.blocks = (from) => from === mute;

@@ -118,10 +118,14 @@ export class Context {
     return this.now - this.heardAt > CUT_OFF_AFTER * this.profile.probeInterval;
   }
 
-  /** Whether nobody at all answered lately: what this node sends reaches nobody, though it may hear others. */
+  /**
+   * Whether nobody at all answered lately: what this node sends reaches nobody, though it may hear others. A node that gave members up
+   * because of it needs an answer to think otherwise: its health has fallen with each of them, and is no reason to wait longer.
+   */
   isUnanswered(): boolean {
     const { probeInterval } = this.profile;
-    return probeInterval > 0 && this.now - this.answeredAt > CUT_OFF_AFTER * this.health.scale(probeInterval);
+    const interval = this.isAlone ? probeInterval : this.health.scale(probeInterval);
+    return probeInterval > 0 && this.now - this.answeredAt > CUT_OFF_AFTER * interval;
   }
 
   /** It hears nobody, or nobody answers. So it is this node that is cut off, and it accuses nobody to others. */
