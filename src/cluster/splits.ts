@@ -91,11 +91,26 @@ export function goesOn(
       return lowest(reached, byAge) === lowest([...reached, ...lost], byAge);
     case "quorum":
       return reached.length >= strategy.size;
-    case "referee":
-      return reached.some((member) => member.name === strategy.name);
+    case "referee": {
+      const referee = refereeOf(strategy.name, [...reached, ...lost]);
+      return referee !== undefined && reached.includes(referee);
+    }
     case "none":
       return true;
   }
+}
+
+/**
+ * The member that a referee's name means, with its host or without: of several the one that started first, so that both sides have
+ * the same one in mind. A name without a host is that of a node on any host.
+ */
+function refereeOf(name: string, roster: readonly SplitMember[]): SplitMember | undefined {
+  let found: SplitMember | undefined;
+  for (const member of roster) {
+    if (member.name !== name && !member.name.startsWith(`${name}@`)) continue;
+    if (found === undefined || byAge(member, found)) found = member;
+  }
+  return found;
 }
 
 type Order = (a: SplitMember, b: SplitMember) => boolean;

@@ -47,6 +47,19 @@ describe("which side goes on", () => {
     );
   });
 
+  it("exactly one, by a referee, whose name is given without its host and may be that of nodes on several", () => {
+    fc.assert(
+      fc.property(cuts, fc.nat(8), (all, several) => {
+        const named = all.map((each, index) => (index <= several ? { ...each, name: `db@h${index}` } : each));
+        expect(survivors({ kind: "referee", name: "db" }, named).length).toBe(1);
+        expect(survivors({ kind: "referee", name: "db@h0" }, named)).toEqual([all[0]?.side]);
+        expect(survivors({ kind: "referee", name: "d" }, named)).toEqual(
+          new Set(all.map(({ side }) => side)).size === 1 ? [all[0]?.side] : [],
+        );
+      }),
+    );
+  });
+
   it("exactly one, by majority, when cut in two", () => {
     fc.assert(
       fc.property(cuts, (all) => {

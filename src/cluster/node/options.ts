@@ -65,6 +65,7 @@ export interface SplitSettings {
     | "majority"
     | "oldest"
     | { readonly quorum: number }
+    /** A name, or name@host. */
     | { readonly referee: string }
     | "none"
     | undefined;
