@@ -7,7 +7,14 @@
 import { lookup } from "node:dns/promises";
 import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
 import { quoted } from "../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, TimeoutError, UnroutableError } from "../index.js";
+import {
+  InvalidArgumentError,
+  InvalidStateError,
+  NotSupportedError,
+  TimeoutError,
+  UnroutableError,
+} from "../index.js";
+import { hasCode } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { channelOf } from "./node-arguments.js";
 import { changeKeys, type KeyAction, type KeyHolder, type KeysReply } from "./node-keys.js";
@@ -386,7 +393,7 @@ export class NodeOperator {
   }
 
   shout(group: string, text: string): { readonly peers: number } {
-    return { peers: this.#node.shout(group, text) };
+    return { peers: withZre(() => this.#node.shout(group, text)) };
   }
 
   // --- Services ------------------------------------------------------------------------------------------------------
@@ -457,7 +464,7 @@ export class NodeOperator {
   }
 
   whisper(nameOrId: string, text: string): void {
-    this.#node.whisper(nameOrId, text);
+    withZre(() => this.#node.whisper(nameOrId, text));
   }
 
   // --- What happens --------------------------------------------------------------------------------------------------
@@ -562,6 +569,18 @@ async function resolved(address: string): Promise<string[]> {
     address,
     ...found.map(({ address: ip, family }) => `${family === 6 ? `[${ip}]` : ip}${address.slice(at)}`),
   ];
+}
+
+/** What an operator can do about a node without ZRE is a flag or a key of its file, where a program has an option. */
+function withZre<T>(action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    if (!hasCode(error, "NOT_SUPPORTED")) throw error;
+    throw new NotSupportedError(
+      "the node is not a ZRE peer: start it with --zre, or with zre: true in its configuration file",
+    );
+  }
 }
 
 /** ms with the digits that mean something. */

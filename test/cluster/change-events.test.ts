@@ -89,6 +89,18 @@ describe("the events of a bus", () => {
     expect(bus.seen).toEqual(["joined", "suspect", "lost"]);
   });
 
+  it("have a newcomer before the conflict about its name", () => {
+    const bus = new Bus();
+    const [keeps, yields] = [new Member(SELF, "a@here", "192.0.2.2:7946", 1, 0, 0), newcomer()];
+    bus.run({ type: "joined", member: yields }, { type: "conflict", keeps, yields });
+    vi.advanceTimersByTime(1_000);
+    expect(bus.seen).toEqual(["joined", "conflict"]);
+    const other = new Bus();
+    other.run({ type: "joined", member: yields }, { type: "conflict", keeps: yields, yields: keeps });
+    vi.advanceTimersByTime(1_000);
+    expect(other.seen).toEqual(["joined", "conflict"]);
+  });
+
   it("have one that is back in the same life at once: its tags are known", () => {
     const bus = new Bus();
     const member = newcomer();

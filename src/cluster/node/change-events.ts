@@ -120,6 +120,8 @@ export class ChangeEvents {
           this.push({ type: "tags", member: this.#serviceOf(change.member) });
         break;
       case "conflict": {
+        this.#greet(change.keeps.id);
+        this.#greet(change.yields.id);
         const [keeps, yields] = [this.#serviceOf(change.keeps), this.#serviceOf(change.yields)];
         this.push({ type: "conflict", member: yields.id === this.#selfId ? keeps : yields, keeps, yields });
         break;
