@@ -211,6 +211,12 @@ export interface PeerProperties {
   announce(property: HandshakeProperty): void;
 }
 
+/** Contexts that go with messages (message-context.ts). */
+export interface MessageContexts {
+  /** From now on each handshake says that this side takes contexts, and they go to peers that say so, too. */
+  carry(): void;
+}
+
 /** The first steps of an end that loses nothing. Neither can be taken back. */
 export interface Retirement {
   /** Stops listening and dialling. */
@@ -227,6 +233,7 @@ export interface Retirement {
  * `undefined`; there is no other sign of it, and what a facet offers always works.
  */
 export interface EngineSocket {
+  readonly contexts?: MessageContexts | undefined;
   offer(message: OutgoingMessage): OfferResult;
   /** @param lease what the message's memory is lent by; without one it is the program's */
   take(lease?: Lease): Buffer[] | undefined;

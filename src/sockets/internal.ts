@@ -159,6 +159,17 @@ export function announce(socket: Socket, property: HandshakeProperty): boolean {
   return properties !== undefined;
 }
 
+/**
+ * From now on handshakes announce that the socket takes contexts of messages, which go to peers that announce it, too.
+ *
+ * @returns `false` where the engine cannot; nothing happens then
+ */
+export function carryContext(socket: Socket): boolean {
+  const { contexts } = socket[CORE].engine;
+  contexts?.carry();
+  return contexts !== undefined;
+}
+
 /** Whether {@link retire} works. */
 export function canRetire(socket: Socket): boolean {
   return socket[CORE].engine.retirement !== undefined;

@@ -5,8 +5,10 @@
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { HandshakeProperty, PeerCredentials } from "../engine.js";
+import { CARRIES_CONTEXT } from "../message-context.js";
 import { type Authenticate, AuthenticationQueue } from "./authentication-queue.js";
 import { encodeMetadata } from "./codec/metadata.js";
+import { withContextProperty } from "./context-queue.js";
 import { BareMechanism } from "./mechanism/bare.js";
 import { chosenMechanism } from "./mechanism/chosen.js";
 import { curveClient, curveServer } from "./mechanism/curve.js";
@@ -128,7 +130,8 @@ export class Admission {
     const { options, type, property } = this.#state;
     const role = roleOf(options);
     const asks = this.#authenticator(role) !== undefined;
-    return role.create(mechanismOptions(options, wireNameOf(type), asks, property));
+    const made = mechanismOptions(options, wireNameOf(type), asks, property);
+    return role.create(CARRIES_CONTEXT ? withContextProperty(made, this.#state) : made);
   }
 
   /** The same for a stream without one (45/ZWS, No Mechanism); what the options choose where that is not NULL. */

@@ -17,10 +17,12 @@
 import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
+import { CARRIES_CONTEXT } from "../message-context.js";
 import { parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
+import { CONTEXT_COMMAND, contextArrived } from "./context-queue.js";
 import { Handshake } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
@@ -394,6 +396,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
       if (answers && pipe.out.bytes < MAX_UNANSWERED) pipe.sendRaw(commandFrame(pong), 0);
       return true;
     }
+    if (CARRIES_CONTEXT && command.name === CONTEXT_COMMAND) contextArrived(this.#pipe, command.data);
     return !ROUTED_COMMANDS.has(command.name);
   }
 

@@ -28,6 +28,8 @@ import type { ShoalError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { HandshakeProperty, PeerPolicy, PeerProperties } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
+import { CARRIES_CONTEXT } from "../message-context.js";
+import { withContexts } from "./context-queue.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
 import { type CloseReason, type Peer, Pipe } from "./pipe.js";
@@ -136,12 +138,13 @@ export class Peers implements PeerProperties {
   peerOf(metadata: Metadata, commands: boolean): Peer {
     const { property } = this.#state;
     const value = property === undefined ? undefined : metadata.get(property.name.toLowerCase());
-    return {
+    const peer: Peer = {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
       commands,
       property: value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1"),
     };
+    return CARRIES_CONTEXT ? withContexts(peer, this.#state, metadata) : peer;
   }
 
   /** Why a peer may not join; `undefined`: it may. @param pipe the one it would be linked to, if there is one already */

@@ -11,9 +11,11 @@
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
+import { CARRIES_CONTEXT } from "../message-context.js";
 import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
+import { beginContexts, type ContextQueue, endContexts, sendContext } from "./context-queue.js";
 import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
@@ -74,6 +76,8 @@ export interface Peer {
   readonly commands: boolean;
   /** Its value of the property that this socket has, too (HandshakeProperty). */
   readonly property?: string | undefined;
+  /** Both ends have announced that they take contexts of messages. */
+  readonly carriesContext?: boolean;
 }
 
 /** What a pipe reports. */
@@ -133,6 +137,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   queued = false;
   /** For the routing's own use: subscribers that match, by publication. */
   mark = 0;
+  /** Contexts of messages that wait, once a peer has announced them (message-context.ts); set by the constructor. */
+  declare contexts: ContextQueue | undefined;
+  /** The peer that is linked takes them. */
+  declare carriesContext: boolean;
   /** Its receive queue is at a mark. */
   #paused = false;
   /** There is no room for what it would bring, because of what others have brought. */
@@ -161,6 +169,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects = effects;
     this.#options = options;
     this.#budget = budget;
+    if (CARRIES_CONTEXT) {
+      this.contexts = undefined;
+      this.carriesContext = false;
+    }
     this.endpoint = endpoint;
     this.outlives = outlives;
     this.#limit = limitOf(options.sendHighWaterMark);
@@ -255,6 +267,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** Queues a message; only where `hasRoom`. */
   send(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     if (this.#options.conflate) this.#conflate();
+    if (CARRIES_CONTEXT && this.carriesContext) sendContext(this, message);
     this.encoder.encode(message, from, prefix);
     this.out.add(this.encoder, 1);
     this.#credit -= 1;
@@ -290,6 +303,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Moves what waits and is not in flight to the end of other pipes' queues, a segment to each in turn. */
   moveTo(targets: readonly Pipe[]): void {
+    if (CARRIES_CONTEXT && this.contexts !== undefined) this.out.dropContexts(); // Their peers may take none.
     this.out.moveTo(targets.map(({ out }) => out));
     for (const target of targets) {
       target.#credit = 0;
@@ -314,6 +328,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** The next received message; only when there is one. @param first a frame to put before it @param lease as of the socket */
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
+    if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.taken(message);
     if (this.#meter !== undefined) this.#meter.spend(1, bytesOf(message) - (first?.length ?? 0));
     this.#taken();
     return message;
@@ -326,6 +341,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       meter === undefined ? max : Math.max(1, Math.min(max, meter.messages)),
       first,
     );
+    if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.skip(messages.messages);
     meter?.spend(messages.messages, messages.tally.bodyBytes);
     this.#taken();
     return messages;
@@ -451,6 +467,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   linked(link: Link, peer: Peer): void {
     this.link = link;
     this.peer = peer;
+    // A message that replaces another would get the other's context.
+    if (CARRIES_CONTEXT && peer.carriesContext === true && !this.#options.conflate) beginContexts(this);
     this.#findLimits();
     if (this.paused) link.pause();
     this.relieved();
@@ -479,6 +497,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.link = undefined;
     this.#findLimits();
     this.in.cut();
+    if (CARRIES_CONTEXT && this.contexts !== undefined) endContexts(this);
     this.#budget.forget(this);
     this.#starved = false;
     this.#held = false;
@@ -503,6 +522,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** Throws away what was received. @returns how many messages */
   discard(): number {
     const messages = this.in.clear();
+    if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.skip(messages);
     this.#taken();
     return messages;
   }

@@ -16,6 +16,7 @@ import type {
   EngineSocket,
   EngineStats,
   EngineSubscriptions,
+  MessageContexts,
   OfferResult,
   OutgoingMessage,
   PeerProperties,
@@ -27,9 +28,11 @@ import type {
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import type { Lease } from "../lease.js";
+import { CARRIES_CONTEXT } from "../message-context.js";
 import { Admission } from "./admission.js";
 import { Closing, type SocketParts } from "./closing.js";
 import { Connections } from "./connections.js";
+import { contextsOf } from "./context-queue.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
@@ -56,6 +59,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
   readonly properties: PeerProperties;
+  declare readonly contexts: MessageContexts | undefined;
   readonly retirement: Retirement | undefined;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
@@ -107,6 +111,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       property: undefined,
       closing: false,
     };
+    if (CARRIES_CONTEXT) this.contexts = contextsOf(this.#state);
     const admission = new Admission(this.#state);
     this.#peers = new Peers(this.#state);
     const connections = new Connections(this.#state, this.#peers, admission);

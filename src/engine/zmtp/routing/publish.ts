@@ -22,9 +22,11 @@ import {
   type OutgoingMessage,
   type RelaySink,
 } from "../../engine.js";
+import { CARRIES_CONTEXT } from "../../message-context.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder } from "../codec/encoder.js";
 
+import { sendContext } from "../context-queue.js";
 import type { Pipe } from "../pipe.js";
 import { OneSubscriber } from "./one-subscriber.js";
 import { type Matching, publishedSink } from "./relaying.js";
@@ -142,8 +144,10 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     let full: Pipe[] | undefined;
     for (let i = 0; i < matched.length; i++) {
       const pipe = matched[i] as Pipe;
-      if (noDrop === true || pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
-      else if (full === undefined) full = [pipe];
+      if (noDrop === true || pipe.hasRoom()) {
+        if (CARRIES_CONTEXT && pipe.carriesContext) sendContext(pipe, message);
+        pipe.sendEncoded(this.#encoder);
+      } else if (full === undefined) full = [pipe];
       else full.push(pipe);
     }
     // Last: a listener of the drop may publish, and the encoder and the list are one for all messages.
