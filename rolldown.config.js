@@ -229,6 +229,7 @@ const IN_BROWSERS = new Map(
     "src/sockets/batches.ts": "src/browser/absent/batches.ts",
     "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",
     "src/sockets/draft/single-frame.ts": "src/browser/absent/draft.ts",
+    "src/sockets/observation.ts": "src/browser/absent/observation.ts",
     "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",
     "src/sockets/numbered-socket.ts": "src/browser/absent/numbered-socket.ts",
     "src/sockets/security/curve-check.ts": "src/browser/absent/curve-check.ts",

@@ -9,6 +9,7 @@ import { defineSocket } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
+import { isSendObserved, OBSERVABLE, observeSend } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { Readable } from "./readable.js";
 import {
@@ -165,7 +166,11 @@ export class Request<T = Raw> extends Socket {
     const started = performance.now();
     // What was read for an earlier request is late by now, and would be taken for this one's reply.
     core.counters.late += core.engine.discard();
-    await core.outbox.send(message, { timeout, signal }, false);
+    if (OBSERVABLE && isSendObserved()) {
+      await observeSend(this, core.typeName, message, (sent) =>
+        core.outbox.send(sent, { timeout, signal }, false),
+      );
+    } else await core.outbox.send(message, { timeout, signal }, false);
     const left = timeout < 0 ? -1 : Math.max(0, timeout - (performance.now() - started));
     return (await core.inbox.receive({ timeout: left, signal })) as BodyIn<T>;
   }
@@ -267,7 +272,11 @@ export class Router<T = Raw> extends Socket {
         throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
       checkCallOptions("reply", options, WAIT_OPTIONS);
       const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
-      await this[CORE].outbox.send(message, options, true);
+      if (OBSERVABLE && isSendObserved()) {
+        await observeSend(this, this[CORE].typeName, message, (sent) =>
+          this[CORE].outbox.send(sent, options, true),
+        );
+      } else await this[CORE].outbox.send(message, options, true);
     });
   }
 }

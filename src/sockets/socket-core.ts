@@ -21,6 +21,7 @@ import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox } from "./inbox.js";
 import { byteLengthOf } from "./message.js";
+import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox } from "./outbox.js";
 import { Readiness } from "./readiness.js";
@@ -55,6 +56,8 @@ const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"]
 const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
 
 export class SocketCore implements EngineListener {
+  /** The socket, for those who observe it (observation.ts); its constructor sets it. */
+  declare owner: object;
   readonly typeName: SocketTypeName;
   readonly context: Context;
   readonly engine: EngineSocket;
@@ -156,7 +159,10 @@ export class SocketCore implements EngineListener {
         ...(takesTurns && { outOfTurn: () => this.#mustSend && this.outbox.waiting === 0 }),
         decode: (frames) => {
           this.#deliveredAtTake = this.counters.delivered;
-          return shape.decode(frames, this.#invalid);
+          const message = shape.decode(frames, this.#invalid);
+          if (OBSERVABLE && isReceiveObserved() && message !== undefined)
+            observeReceive(this.owner, type, frames, message);
+          return message;
         },
       },
       this.counters,

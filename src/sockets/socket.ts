@@ -12,6 +12,7 @@ import { defineGeneric } from "./define.js";
 import { singleFrameShape } from "./draft/single-frame.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { SocketByNumber } from "./numbered-socket.js";
+import { OBSERVABLE } from "./observation.js";
 import { OBSERVE, type Observation, type Observer } from "./observer.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { type CloseResult, CORE, SocketCore } from "./socket-core.js";
@@ -95,6 +96,7 @@ export abstract class Socket extends SocketByNumber {
       throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
     const core = new SocketCore(name, context, given, own, authenticate);
+    if (OBSERVABLE) core.owner = this;
     Object.defineProperty(this, CORE, { value: core }); // Nothing for those who look at the socket.
     if (shape === undefined) defineGeneric(this, name);
     // A misspelt option would otherwise be set without a word. Classes of the program may add fields of their own.

@@ -3,6 +3,7 @@ import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
 import type { MessageLike } from "./message.js";
+import { isSendObserved, OBSERVABLE, observeSend, observeTrySend } from "./observation.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 
@@ -61,12 +62,18 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore
     } catch (error) {
       return Promise.reject(error);
     }
+    if (OBSERVABLE && isSendObserved())
+      return observeSend(this, core.typeName, encoded, (sent) => core.outbox.send(sent, options, false));
     return core.outbox.send(encoded, options, false);
   },
   trySend(message, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
     if (extra !== undefined) refuse("trySend", extra);
+    if (OBSERVABLE && isSendObserved()) {
+      const encoded = core.encode(message);
+      return observeTrySend(this, core.typeName, encoded, (sent) => core.outbox.trySend(sent));
+    }
     return core.outbox.trySend(core.encode(message));
   },
 };

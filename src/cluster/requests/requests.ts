@@ -7,6 +7,7 @@
  * Which nodes serve a service is known as it is known who subscribes to a topic: each serving node has a route.
  */
 import { describe } from "../../core/arguments.js";
+import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import {
   AbortedError,
@@ -30,7 +31,7 @@ import type { Service } from "../node/service.js";
 import type { Candidate } from "./balancer.js";
 import { decodeBody, encodeBody } from "./body.js";
 import { BodySource, isStreamedBody } from "./body-source.js";
-import { MAX_SERVED } from "./bounds.js";
+import { MAX_HEADER_BYTES, MAX_HEADERS, MAX_SERVED } from "./bounds.js";
 import { type Call, type CallSink, type CallsEffects, type CallTerms, RequestCalls } from "./calls.js";
 import { checkServiceName, manyTerms, requestTerms, servingSettings, streamTerms } from "./options.js";
 import { byContract, byName, OwnService } from "./own-service.js";
@@ -224,11 +225,7 @@ export class Requests {
 
   request(service: string, body: unknown, options: ServiceRequestOptions | undefined): Promise<unknown> {
     try {
-      if (this.#middleware.length > 0)
-        return this.#through({ service, method: "", body, options: options ?? {}, isStream: false }, (each) =>
-          this.#request(each.service, each.method, each.body, each.options, decodeBody),
-        );
-      return this.#request(service, "", body, options, decodeBody);
+      return this.#requestThrough(service, "", body, options, decodeBody);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -353,13 +350,54 @@ export class Requests {
     options: ServiceRequestOptions | undefined,
     decode: Decode,
   ): Promise<unknown> {
-    if (this.#middleware.length === 0) return this.#request(service, method, body, options, decode);
+    const operation = startRequest("cluster", service, method, false, options?.headers);
+    if (operation !== undefined) {
+      const send = (): Promise<unknown> =>
+        this.#sendThrough(service, method, body, observed(options, operation), decode);
+      return operation.endWith(operation.run(send));
+    }
+    return this.#sendThrough(service, method, body, options, decode);
+  }
+
+  #sendThrough(
+    service: string,
+    method: string,
+    body: unknown,
+    options: ServiceRequestOptions | undefined,
+    decode: Decode,
+  ): Promise<unknown> {
+    if (this.#middleware.length === 0) {
+      try {
+        return this.#request(service, method, body, options, decode);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
     return this.#through({ service, method, body, options: options ?? {}, isStream: false }, (each) =>
       this.#request(each.service, each.method, each.body, each.options, decode),
     );
   }
 
   #streamThrough(
+    service: string,
+    method: string,
+    body: unknown,
+    options: ServiceStreamOptions | undefined,
+    decode: Decode,
+  ): AsyncIterableIterator<unknown, undefined> {
+    const operation = startRequest("cluster", service, method, true, options?.headers);
+    if (operation === undefined) return this.#partsOf(service, method, body, options, decode);
+    let parts: AsyncIterableIterator<unknown, undefined>;
+    try {
+      parts = operation.run(() => this.#partsOf(service, method, body, observed(options, operation), decode));
+    } catch (error) {
+      operation.end(error);
+      throw error;
+    }
+    return endedWith(parts, operation);
+  }
+
+  #partsOf(
     service: string,
     method: string,
     body: unknown,
@@ -676,6 +714,16 @@ function withSource(sink: CallSink, source: BodySource): CallSink {
     },
     granted: (parts, bytes) => source.granted(parts, bytes),
   };
+}
+
+/** The options of a request with the headers that those who observe it add. */
+function observed<O extends ServiceRequestOptions | ServiceStreamOptions>(
+  options: O | undefined,
+  { added }: RequestOperation,
+): O | undefined {
+  if (added === undefined) return options;
+  const headers = withAdded(options?.headers, added, MAX_HEADERS, MAX_HEADER_BYTES);
+  return headers === undefined ? options : ({ ...options, headers } as O);
 }
 
 function merged(

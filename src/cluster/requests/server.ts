@@ -8,6 +8,7 @@
  * A body that comes in parts is an async iterable, for the handler to read.
  */
 import { describe } from "../../core/arguments.js";
+import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import {
@@ -62,6 +63,8 @@ class RunningRequest implements ServiceRequest {
   isAborted = false;
   /** Of the reply; `undefined`: none. */
   replyHeaders: Readonly<Record<string, string>> | undefined = undefined;
+  /** While it is observed. */
+  operation: ProcessOperation | undefined = undefined;
   /** Wakes a streamed reply that waits for credit. */
   wake: (() => void) | undefined = undefined;
   /** Its body, where that comes in parts. */
@@ -160,10 +163,11 @@ export class RequestServer {
     this.#running.add(request);
     let result: unknown;
     try {
-      result =
-        this.#middleware.length === 0
-          ? handler(body, request)
-          : through(this.#middleware, 0, request, handler);
+      if (isProcessObserved()) {
+        const operation = startProcess("cluster", request.service, request.method, request.headers);
+        request.operation = operation;
+        result = operation.run(() => this.#call(request, handler));
+      } else result = this.#call(request, handler);
     } catch (error) {
       this.#threw(job, request, error);
       return;
@@ -174,6 +178,12 @@ export class RequestServer {
         (error: unknown) => this.#threw(job, request, error),
       );
     else this.#settle(job, request, result);
+  }
+
+  #call(request: RunningRequest, handler: AnyHandler): unknown {
+    return this.#middleware.length === 0
+      ? handler(request.body, request)
+      : through(this.#middleware, 0, request, handler);
   }
 
   /** A body that comes in parts. The rules have granted what its window holds. */
@@ -211,7 +221,7 @@ export class RequestServer {
 
   #settle(job: Job, request: RunningRequest, value: unknown): void {
     if (isAsyncIterable(value)) {
-      void this.#stream(job, request, value);
+      void this.#stream(job, request, request.operation?.runEach(value) ?? value);
       return;
     }
     this.#running.delete(request);
@@ -220,7 +230,9 @@ export class RequestServer {
       const body = encodeBody(value);
       const { replyHeaders: headers } = request;
       this.#rules().reply(this.#effects.now(), job, headers === undefined ? body : { ...body, headers });
+      request.operation?.end();
     } catch (error) {
+      request.operation?.end(error);
       this.#effects.handlerFailed(job.from, error);
       this.#fail(job, "invalid-reply", messageOf(error));
     }
@@ -252,6 +264,7 @@ export class RequestServer {
       this.#running.delete(request);
       request.endBody();
       rules.end(this.#effects.now(), job);
+      request.operation?.end();
     } catch (error) {
       this.#threw(job, request, error);
     }
@@ -260,6 +273,7 @@ export class RequestServer {
   #threw(job: Job, request: RunningRequest, error: unknown): void {
     this.#running.delete(request);
     request.endBody();
+    request.operation?.end(error ?? new Error("the handler threw no error"));
     const isRefused = isRefusal(error);
     // What it throws when it is aborted does not count as a failure.
     if (!isRefused && !request.isAborted) this.#effects.handlerFailed(job.from, error);

@@ -5,7 +5,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { type ShoalError, TimeoutError } from "../../core/errors.js";
 import { Calls } from "../../sockets/calls.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
-import { pieceCost } from "./protocol.js";
+import { EMPTY, pieceCost } from "./protocol.js";
 
 /** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
 export type Taken = "read" | "kept" | "refused";
@@ -46,6 +46,8 @@ export interface CallTerms {
   readonly total: number;
   /** For the handler, as header.ts encodes them. */
   readonly headers: Buffer;
+  /** The same with those of who observes the client; empty: none. A broker that passes no headers on does not get them. */
+  readonly observed?: Buffer;
 }
 
 export class Call {
@@ -59,6 +61,7 @@ export class Call {
   /** Of the request. */
   readonly bytes: number;
   readonly headers: Buffer;
+  readonly observed: Buffer;
   /** When its time is over; 0: never. */
   expiresAt = 0;
   /** Attempts that may still be made. */
@@ -98,6 +101,7 @@ export class Call {
     this.sink = sink;
     this.bytes = bytes;
     this.headers = terms.headers;
+    this.observed = terms.observed ?? EMPTY;
     this.retries = terms.retries;
   }
 

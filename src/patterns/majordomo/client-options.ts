@@ -20,7 +20,7 @@ import {
   type Settings,
 } from "../kit/options.js";
 import type { CallTerms, Decode, MajordomoRequestManyOptions } from "./client-calls.js";
-import { encodeHeaders } from "./header.js";
+import { encodeHeaders, MAX_HEADERS } from "./header.js";
 import { Dialect, EMPTY, INITIAL_CREDIT } from "./protocol.js";
 
 /** Bytes of a stream's window, at most. */
@@ -192,6 +192,20 @@ export function callTerms(
     total: timeout < 0 ? 0 : timeout,
     headers: headers === undefined ? EMPTY : encodeHeaders(headers),
   };
+}
+
+/** The same with headers of who observes the client, unless there is no room for them. */
+export function observedTerms(
+  terms: CallTerms,
+  added: Readonly<Record<string, string>> | undefined,
+): CallTerms {
+  if (added === undefined) return terms;
+  try {
+    const observed = Buffer.concat([terms.headers, encodeHeaders(added)]);
+    return observed.length > MAX_HEADERS ? terms : { ...terms, observed };
+  } catch {
+    return terms; // No header that can be sent.
+  }
 }
 
 /** What makes a reply's value of its frames. */

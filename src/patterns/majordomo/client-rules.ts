@@ -374,10 +374,11 @@ export class ClientRules {
 
   #sendExtended(call: Call, now: number): void {
     while (this.#oldest < call.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
-    const { isBroadcast, sequence, service, expiresAt, headers } = call;
+    const { isBroadcast, sequence, service, expiresAt } = call;
     if (this.#broker.level > 1) {
       const command = isBroadcast ? ClientCommand.BroadcastWith : ClientCommand.RequestWith;
       const time = expiresAt === 0 ? NO_LIMIT : Math.max(0, Math.ceil(expiresAt - now));
+      const headers = call.observed.length > 0 ? call.observed : call.headers;
       call.head = requestHeadWith(service.templateWith, command, sequence, this.#oldest, time, headers);
     } else {
       const command = isBroadcast ? ClientCommand.Broadcast : ClientCommand.Request;

@@ -2,6 +2,7 @@
 
 import crypto from "node:crypto";
 import { checkKeys, describe } from "../../core/arguments.js";
+import { endedWith, startRequest } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -43,6 +44,7 @@ import {
   type MajordomoClientStats,
   type MajordomoService,
   mergeCall,
+  observedTerms,
   resolveClientSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
@@ -188,9 +190,21 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     checkCall("service", defaults);
     return serviceClient<C, MajordomoCallOptions>(contract, {
       request: (frames, decode, options) =>
-        this.#request(contract.name, frames as Frames, mergeCall(defaults, options), decode),
+        this.#request(
+          contract.name,
+          frames as Frames,
+          mergeCall(defaults, options),
+          decode,
+          String(frames[0]),
+        ),
       stream: (frames, decode, options) =>
-        this.#stream(contract.name, frames as Frames, mergeCall(defaults, options), decode),
+        this.#stream(
+          contract.name,
+          frames as Frames,
+          mergeCall(defaults, options),
+          decode,
+          String(frames[0]),
+        ),
     });
   }
 
@@ -285,6 +299,22 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     frames: Frames,
     options: MajordomoCallOptions | undefined,
     decode: Decode<T>,
+    method = "",
+  ): Promise<T> {
+    const operation = startRequest("majordomo", service, method, false, options?.headers);
+    if (operation === undefined) return this.#ask(service, frames, options, decode, undefined);
+    return operation.endWith(
+      operation.run(() => this.#ask(service, frames, options, decode, operation.added)),
+    );
+  }
+
+  /** @param added headers of who observes the request */
+  #ask<T>(
+    service: string,
+    frames: Frames,
+    options: MajordomoCallOptions | undefined,
+    decode: Decode<T>,
+    added: Readonly<Record<string, string>> | undefined,
   ): Promise<T> {
     try {
       if (options !== undefined) checkCall("request", options);
@@ -292,11 +322,11 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       const refused = signal === undefined ? undefined : refusedWait({ signal });
       if (refused !== undefined) return refused;
       if (signal !== undefined)
-        return this.#abortable(service, frames, options as MajordomoCallOptions, signal, decode);
+        return this.#abortable(service, frames, options as MajordomoCallOptions, signal, decode, added);
       let sink: WholeSink<T> | undefined;
       const promise = new Promise<T>((resolve, reject) => {
         sink = new WholeSink(decode, this.#maxAnswerBytes, resolve, reject);
-        this.#submit(service, frames, options, sink);
+        this.#submit(service, frames, options, sink, false, added);
       });
       if (sink !== undefined) (sink as WholeSink<T>).promise = promise;
       return promise;
@@ -311,6 +341,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     options: MajordomoCallOptions,
     signal: AbortSignal,
     decode: Decode<T>,
+    added: Readonly<Record<string, string>> | undefined,
   ): Promise<T> {
     let call: Call | undefined;
     const waiter = new Waiter<T>(-1, signal, unreachable, () => {
@@ -324,7 +355,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     );
     sink.promise = waiter.promise;
     try {
-      call = this.#submit(service, frames, options, sink);
+      call = this.#submit(service, frames, options, sink, false, added);
     } catch (error) {
       waiter.reject(error as ShoalError);
     }
@@ -336,6 +367,25 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     frames: Frames,
     options: MajordomoCallOptions | undefined,
     decode: Decode<T>,
+    method = "",
+  ): AsyncIterableIterator<T, undefined> {
+    const operation = startRequest("majordomo", service, method, true, options?.headers);
+    if (operation === undefined) return this.#pieces(service, frames, options, decode, undefined);
+    try {
+      const pieces = operation.run(() => this.#pieces(service, frames, options, decode, operation.added));
+      return endedWith(pieces, operation);
+    } catch (error) {
+      operation.end(error);
+      throw error;
+    }
+  }
+
+  #pieces<T>(
+    service: string,
+    frames: Frames,
+    options: MajordomoCallOptions | undefined,
+    decode: Decode<T>,
+    added: Readonly<Record<string, string>> | undefined,
   ): AsyncIterableIterator<T, undefined> {
     if (options !== undefined) checkCall("stream", options);
     // One that is aborted already ends the iteration.
@@ -349,7 +399,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       if (call !== undefined) this.#rules.read(call, cost, this.#now());
     };
     const sink = new PieceSink(decode, this.#maxAnswerBytes, { read, giveUp });
-    call = this.#submit(service, frames, options, sink);
+    call = this.#submit(service, frames, options, sink, false, added);
     const signal = options?.signal;
     if (signal === undefined) return sink;
     const waiter = new Waiter<never>(-1, signal, unreachable, giveUp);
@@ -368,14 +418,16 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     frames: Frames,
     options: MajordomoCallOptions | undefined,
     sink: CallSink,
-    all = false,
+    all: boolean,
+    added?: Readonly<Record<string, string>>,
   ): Call {
     this.assertOpen();
     const terms =
       options === undefined
         ? this.#terms
         : callTerms(all, options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
-    return this.#rules.submit(this.#service(service), frames, terms, sink, this.#now());
+    const observed = observedTerms(terms, added);
+    return this.#rules.submit(this.#service(service), frames, observed, sink, this.#now());
   }
 
   /** A body's frames. @throws ClosedError `EBADF`, `EAGAIN`; what the codec throws */

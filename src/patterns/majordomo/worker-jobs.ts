@@ -10,6 +10,7 @@
 import { systemClock } from "../../core/clock.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import {
@@ -110,6 +111,8 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
   credit = INITIAL_CREDIT;
   /** Bytes of its answer that wait for room. */
   unsentBytes = 0;
+  /** While it is observed. */
+  operation: ProcessOperation | undefined = undefined;
   readonly #onFlushed: OnFlushed;
   /** What is waited for: credit, or room for a piece. */
   #whenGranted: (() => void) | undefined = undefined;
@@ -389,7 +392,7 @@ export class WorkerJobs {
       }
     }
     try {
-      const result = this.#handler(request, job);
+      const result = this.#call(request, job);
       if (isPromise(result)) {
         result.then(
           (reply) => this.#replied(job, reply),
@@ -400,6 +403,12 @@ export class WorkerJobs {
     } catch (error) {
       this.#threw(job, error);
     }
+  }
+
+  #call(request: unknown, job: Job): unknown {
+    if (!isProcessObserved()) return this.#handler(request, job);
+    job.operation = startProcess("majordomo", job.service, "", job.headers);
+    return job.operation.run(() => this.#handler(request, job));
   }
 
   #replied(job: Job, reply: unknown): void {
@@ -418,6 +427,7 @@ export class WorkerJobs {
   }
 
   #threw(job: Job, error: unknown): void {
+    job.operation?.end(error ?? new Error("the handler threw no error"));
     if (isRefusedRequest(error)) this.#emit({ type: "request:invalid", error });
     else if (!job.cancelled) this.#emit({ type: "handler:failed", error });
     this.#finish(job, { ok: false, ...handlerFailure(error, this.#options.exposeErrors) });
@@ -427,6 +437,7 @@ export class WorkerJobs {
   async #stream(job: Job, pieces: AsyncGenerator<unknown, unknown>): Promise<void> {
     const joined: Body | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
     job.streams = true;
+    const steps = job.operation?.runEach(pieces) ?? pieces;
     // What is sent in pieces cannot be sent again.
     this.#memory.forget(job);
     let joinedBytes = 0;
@@ -439,7 +450,7 @@ export class WorkerJobs {
           continue;
         }
         if (outcome !== undefined) break;
-        const { value, done } = await pieces.next();
+        const { value, done } = await steps.next();
         if (done === true) {
           const last = value === undefined ? [] : this.#encode(value);
           this.#finish(job, { ok: true, body: joined === undefined ? last : [...joined, ...last] });
@@ -453,7 +464,7 @@ export class WorkerJobs {
           else joined.push(...body);
         }
       }
-      await pieces.return(undefined);
+      await steps.return(undefined);
       this.#finish(job, outcome);
     } catch (error) {
       this.#threw(job, error);
@@ -482,6 +493,7 @@ export class WorkerJobs {
   }
 
   #finish(job: Job, outcome: Outcome): void {
+    job.operation?.end(outcome.ok ? undefined : new Error(outcome.text));
     if (job.memory !== undefined) {
       if (!outcome.ok || job.cancelled) this.#memory.forget(job);
       else if (this.#memory.keep(job, bodyBytes(outcome.body) + job.delivery.head.length))

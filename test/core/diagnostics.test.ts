@@ -1,0 +1,123 @@
+/** Operations that are published: wrapped, ended once, and never the reason why a call behaves otherwise. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { channel } from "node:diagnostics_channel";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { endedWith, Operation, RequestOperation, withAdded } from "../../src/core/diagnostics.js";
+import { ClosedError } from "../../src/core/errors.js";
+
+const ends = channel("test.operation.end");
+const seen: Operation[] = [];
+const listener = (operation: unknown): void => void seen.push(operation as Operation);
+
+beforeEach(() => ends.subscribe(listener));
+
+afterEach(() => {
+  ends.unsubscribe(listener);
+  seen.length = 0;
+});
+
+function begin(): Operation {
+  return new Operation(ends);
+}
+
+describe("an operation", () => {
+  it("runs within its wrappers, the last one outermost", () => {
+    const operation = begin();
+    const order: string[] = [];
+    for (const name of ["inner", "outer"])
+      operation.wrap((run) => {
+        order.push(`${name} in`);
+        const result = run();
+        order.push(`${name} out`);
+        return result;
+      });
+    expect(operation.run(() => order.push("run"))).toBe(3);
+    expect(order).toEqual(["outer in", "inner in", "run", "inner out", "outer out"]);
+  });
+
+  it("ends once, with its error", () => {
+    const operation = begin();
+    const error = new Error("x");
+    operation.end(error);
+    operation.end();
+    expect(seen).toEqual([operation]);
+    expect(operation.error).toBe(error);
+  });
+
+  it("ends with a promise, which goes on as it would", async () => {
+    expect(await begin().endWith(Promise.resolve(7))).toBe(7);
+    await expect(begin().endWith(Promise.reject(undefined))).rejects.toBeUndefined();
+    expect(seen.map(({ error }) => error instanceof Error)).toEqual([false, true]);
+    // What closing causes is no unhandled rejection: it would fail this run.
+    void begin().endWith(Promise.reject(new ClosedError("EAGAIN", "closed")));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(seen).toHaveLength(3);
+  });
+
+  it("runs each step of an iteration within its wrapper", async () => {
+    const operation = begin();
+    const storage = new AsyncLocalStorage<string>();
+    const inside: (string | undefined)[] = [];
+    operation.wrap((run) => storage.run("within", run));
+    async function* parts(): AsyncGenerator<number, string> {
+      try {
+        inside.push(storage.getStore());
+        yield 1;
+        inside.push(storage.getStore());
+        yield 2;
+        return "last";
+      } finally {
+        inside.push(storage.getStore());
+      }
+    }
+    const steps = operation.runEach(parts());
+    expect([await steps.next(), await steps.next()]).toEqual([
+      { done: false, value: 1 },
+      { done: false, value: 2 },
+    ]);
+    expect(await steps.return("left")).toEqual({ done: true, value: "left" });
+    expect(inside).toEqual(["within", "within", "within"]);
+  });
+});
+
+describe("a reply in parts", () => {
+  async function* parts(error?: Error): AsyncGenerator<number, undefined> {
+    yield 1;
+    if (error !== undefined) throw error;
+    return undefined;
+  }
+
+  it("ends its operation when it is read, left, or fails", async () => {
+    for await (const _ of endedWith(parts(), begin()));
+    for await (const _ of endedWith(parts(), begin())) break;
+    const error = new Error("x");
+    await expect(async () => {
+      for await (const _ of endedWith(parts(error), begin()));
+    }).rejects.toBe(error);
+    expect(seen.map((operation) => operation.error)).toEqual([undefined, undefined, error]);
+  });
+});
+
+describe("headers of subscribers", () => {
+  it("leave the program's own as they are", () => {
+    const operation = new RequestOperation("cluster", "work", "", false, { own: "1" });
+    expect(operation.added).toBeUndefined();
+    operation.setHeader("own", "2");
+    expect(operation.added).toBeUndefined();
+    operation.setHeader("__proto__", "3");
+    operation.setHeader("other", "4");
+    expect({ ...operation.added }).toEqual(JSON.parse('{"__proto__":"3","other":"4"}'));
+  });
+
+  it("are left out where there is no room for them", () => {
+    const own = { a: "1" };
+    expect(withAdded(own, undefined, 2, 100)).toBe(own);
+    expect(withAdded(own, { b: "2" }, 2, 4)).toEqual({ a: "1", b: "2" });
+    expect(withAdded(own, { b: "2" }, 1, 100)).toBe(own);
+    expect(withAdded(own, { b: "2" }, 2, 3)).toBe(own);
+    expect(withAdded(undefined, { b: "2" }, 2, 100)).toEqual({ b: "2" });
+    // The program's mistake is for the check of its own headers.
+    expect(withAdded("text" as never, { b: "2" }, 2, 100)).toBe("text");
+    expect(withAdded({ a: 1 } as never, { b: "2" }, 2, 100)).toEqual({ a: 1, b: "2" });
+  });
+});

@@ -1,0 +1,92 @@
+/** Channels of node:diagnostics_channel, without OpenTelemetry: what sockets and services publish, and what a subscriber may do. */
+import { AsyncLocalStorage } from "node:async_hooks";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { afterEach, expect, it } from "vitest";
+import type { ProcessOperation, RequestOperation } from "../../src/core/diagnostics.js";
+import { Publisher, Pull, Push } from "../../src/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/index.js";
+import type { ReceivedMessage, SendOperation } from "../../src/sockets/observation.js";
+
+const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
+const subscribed: [string, (message: unknown) => void][] = [];
+
+afterEach(async () => {
+  for (const [name, listener] of subscribed.splice(0)) unsubscribe(name, listener);
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+function on<T>(name: string, listener: (message: T) => void): void {
+  subscribe(name, listener as (message: unknown) => void);
+  subscribed.push([name, listener as (message: unknown) => void]);
+}
+
+function own<T extends (typeof open)[number]>(thing: T): T {
+  open.push(thing);
+  return thing;
+}
+
+it("has each message that a socket sends and receives", async () => {
+  const [push, pull] = [own(new Push()), own(new Pull())];
+  push.connect(await pull.bind("tcp://127.0.0.1:*"));
+  const seen: unknown[] = [];
+  const got: unknown[] = [];
+  on<SendOperation>("shoal.send.start", ({ socket, socketType, bytes, message }) => {
+    seen.push(["start", socket === push, socketType, bytes, message]);
+  });
+  on<SendOperation>("shoal.send.end", ({ error }) => void seen.push(["end", error]));
+  on<ReceivedMessage>("shoal.receive", ({ socket, socketType, message, bytes, context }) => {
+    seen.push(["receive", socket === pull, socketType, bytes, context]);
+    got.push(message);
+  });
+  await push.send(["two", "frames"]);
+  const message = await pull.receive();
+  expect(push.trySend("three")).toBe(true);
+  const [more] = await pull.receiveMany();
+  expect(seen).toEqual([
+    ["start", true, "Push", 9, ["two", "frames"]],
+    ["end", undefined],
+    ["receive", true, "Pull", 9, undefined],
+    ["start", true, "Push", 5, "three"],
+    ["end", undefined],
+    ["receive", true, "Pull", 5, undefined],
+  ]);
+  expect(got[0]).toBe(message);
+  expect(got[1]).toBe(more);
+});
+
+it("has the error of a send that fails, and of one that finds no room", async () => {
+  const push = own(new Push({ sendTimeout: 0 }));
+  const errors: unknown[] = [];
+  on<SendOperation>("shoal.send.end", ({ error }) => void errors.push((error as { code?: string }).code));
+  await expect(push.send("x")).rejects.toMatchObject({ code: "EAGAIN" });
+  expect(push.trySend("x")).toBe(false);
+  expect(errors).toEqual(["EAGAIN", "EAGAIN"]);
+  await expect(own(new Publisher()).send(5n as never)).rejects.toThrow();
+  expect(errors).toHaveLength(2);
+});
+
+it("lets a subscriber add headers to a request, and stand around its handler", async () => {
+  const storage = new AsyncLocalStorage<string>();
+  on<RequestOperation>("shoal.request.start", (operation) => operation.setHeader("tenant", "acme"));
+  on<ProcessOperation>("shoal.process.start", (operation) => {
+    operation.wrap((run) => storage.run(operation.headers.tenant ?? "nobody", run));
+  });
+  const ended: string[] = [];
+  for (const what of ["request", "process"])
+    on<RequestOperation | ProcessOperation>(`shoal.${what}.end`, ({ service, system, error }) => {
+      ended.push(`${what} ${system} ${service} ${error === undefined}`);
+    });
+  const broker = own(new MajordomoBroker());
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const worker = own(
+    new MajordomoWorker(endpoint, "work", async (_body, { headers }) => {
+      await new Promise((resolve) => setImmediate(resolve));
+      return JSON.stringify([storage.getStore(), headers]);
+    }),
+  );
+  const client = own(new MajordomoClient(endpoint));
+  await worker.ready();
+  const reply = await client.request("work", "x", { headers: { own: "1" } });
+  expect(JSON.parse(String(reply))).toEqual(["acme", { own: "1", tenant: "acme" }]);
+  expect(ended).toEqual(["process majordomo work true", "request majordomo work true"]);
+});
