@@ -34,6 +34,7 @@ const entries = [
   "proxy/index",
   "metrics/index",
   "dashboard/index",
+  "opentelemetry/index",
   "testing/index",
   "cli/main",
   // Threads: found by src/core/built-file.ts.

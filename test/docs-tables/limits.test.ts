@@ -236,7 +236,16 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
 
 describe("docs/internals/constants.md", () => {
   it("lists the constants of engines, sockets and proxies with their values", () => {
-    const all = constantsOf("config", "core", "engine", "sockets", "metrics", "control", "proxy");
+    const all = constantsOf(
+      "config",
+      "core",
+      "engine",
+      "sockets",
+      "metrics",
+      "opentelemetry",
+      "control",
+      "proxy",
+    );
     const wanted = all
       // What the wire has is no bound of ours: sizes and offsets of fields, flags, counters.
       .filter(({ name, file }) => !WIRE_CONSTANT.test(`${name} ${file}`))

@@ -25,6 +25,7 @@ const PATTERNS = ENTRIES.filter(
       "shoal/sessions",
       "shoal/metrics",
       "shoal/dashboard",
+      "shoal/opentelemetry",
       "shoal/testing",
     ].includes(entry),
 );
@@ -82,6 +83,7 @@ it.each([
   "shoal/sessions",
   "shoal/proxy",
   "shoal/metrics",
+  "shoal/opentelemetry",
   "shoal/testing",
 ])("%s loads no package", async (entry) => {
   const files = await filesOf(entry);

@@ -27,6 +27,7 @@ const ENTRIES = {
   "shoal/proxy": "proxy/index.ts",
   "shoal/metrics": "metrics/index.ts",
   "shoal/dashboard": "dashboard/index.ts",
+  "shoal/opentelemetry": "opentelemetry/index.ts",
   "shoal/testing": "testing/index.ts",
 };
 const PATTERNS = readdirSync(join(ROOT, "src/patterns"), { withFileTypes: true })

@@ -1,0 +1,36 @@
+/** Names of OpenTelemetry's semantic conventions that spans and metrics here have, of one version. */
+
+/** The version of the conventions: messaging is "development" there, so that names may change with it. */
+export const SEMANTIC_CONVENTIONS_VERSION = "1.45.0";
+
+/** Of spans and metrics. */
+export const SCHEMA_URL: string = `https://opentelemetry.io/schemas/${SEMANTIC_CONVENTIONS_VERSION}`;
+
+export const ERROR_TYPE = "error.type";
+export const MESSAGING_SYSTEM = "messaging.system.name";
+export const MESSAGING_OPERATION_NAME = "messaging.operation.name";
+export const MESSAGING_OPERATION_TYPE = "messaging.operation.type";
+export const MESSAGING_DESTINATION_NAME = "messaging.destination.name";
+export const MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
+
+/** Histogram, s: send and request, from the call to its outcome. */
+export const OPERATION_DURATION = "messaging.client.operation.duration";
+/** Counter: messages sent and requests made. */
+export const SENT_MESSAGES = "messaging.client.sent.messages";
+/** Counter: messages received, and requests that handlers got. */
+export const CONSUMED_MESSAGES = "messaging.client.consumed.messages";
+/** Histogram, s: what handlers take. */
+export const PROCESS_DURATION = "messaging.process.duration";
+
+/** The buckets that the conventions advise for durations, in s. */
+export const DURATION_BUCKETS: number[] = [
+  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
+];
+
+/** What the library calls itself: not in the conventions' list of systems, which is open. */
+export const SYSTEM = "zeromq";
+
+/** Attributes of shoal's own. */
+export const SHOAL_SOCKET_TYPE = "shoal.socket.type";
+export const SHOAL_SERVICE_SYSTEM = "shoal.service.system";
+export const SHOAL_SERVICE_METHOD = "shoal.service.method";

@@ -1,0 +1,70 @@
+/** Statistics of drivers and proxies as OpenTelemetry's metrics: those of docs/metrics.md, by the same table. */
+import {
+  type BatchObservableResult,
+  diag,
+  type MeterProvider,
+  metrics,
+  type Observable,
+} from "@opentelemetry/api";
+import { checkKeys } from "../core/arguments.js";
+import { FAMILIES, familyOf, type MetricsFamily } from "../metrics/metrics-table.js";
+import { samplesOf } from "../metrics/samples.js";
+import { type MetricsSources, namedSources } from "../metrics/sources.js";
+
+/** What {@link observeDrivers} takes. */
+export interface ObserveOptions {
+  /** Where metrics go. Default: the global one. */
+  readonly meterProvider?: MeterProvider;
+}
+
+/** Drivers that are observed. */
+export interface Observation extends Disposable {
+  /** They are observed no more. Further calls do nothing. */
+  stop(): void;
+}
+
+/**
+ * Exports the statistics of drivers (clients, brokers, workers, nodes of clusters) and proxies at each collection: the
+ * metrics that `serveMetrics` has, by their names without `_total`, with the driver's name and kind as attributes.
+ *
+ * @param sources drivers by name; a function is called once for the instruments, and at each collection
+ * @throws InvalidArgumentError `EINVAL` for what has no metrics, or an unknown option
+ */
+export function observeDrivers(sources: MetricsSources, options: ObserveOptions = {}): Observation {
+  checkKeys("observeDrivers", options, ["meterProvider"]);
+  const meter = (options.meterProvider ?? metrics.getMeterProvider()).getMeter("shoal");
+  const instruments = new Map<string, Observable>();
+  for (const family of new Set(namedSources(sources).map(({ kind }) => familyOf(kind))))
+    for (const metric of metricsOf(family)) {
+      const name = metric.name.replace(/_total$/, "");
+      const create = metric.type === "counter" ? "createObservableCounter" : "createObservableGauge";
+      instruments.set(metric.name, meter[create](name, { description: metric.help }));
+    }
+  const observe = async (result: BatchObservableResult): Promise<void> => {
+    for (const source of namedSources(sources)) {
+      try {
+        const stats = await source.stats();
+        for (const { name, labels, value } of samplesOf({ name: source.name, kind: source.kind, stats })) {
+          const instrument = instruments.get(name);
+          if (instrument !== undefined) result.observe(instrument, value, labels);
+        }
+      } catch (error) {
+        // One that fails hides no other.
+        diag.error(`shoal: the statistics of ${source.name} could not be read`, error);
+      }
+    }
+  };
+  const observed = [...instruments.values()];
+  if (observed.length > 0) meter.addBatchObservableCallback(observe, observed);
+  let isOver = false;
+  const stop = (): void => {
+    if (isOver) return;
+    isOver = true;
+    if (observed.length > 0) meter.removeBatchObservableCallback(observe, observed);
+  };
+  return { stop, [Symbol.dispose]: stop };
+}
+
+function metricsOf(family: MetricsFamily): readonly { name: string; type: string; help: string }[] {
+  return FAMILIES[family].metrics;
+}

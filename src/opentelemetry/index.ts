@@ -1,0 +1,17 @@
+/**
+ * Traces and metrics by OpenTelemetry. Needs the package `@opentelemetry/api`.
+ *
+ * @module
+ */
+export {
+  Operation,
+  ProcessOperation,
+  RequestOperation,
+  type ServiceSystem,
+  type Wrapper,
+} from "../core/diagnostics.js";
+export { type ReceivedMessage, SendOperation } from "../sockets/observation.js";
+export { SEMANTIC_CONVENTIONS_VERSION } from "./conventions.js";
+export { type Observation, type ObserveOptions, observeDrivers } from "./drivers.js";
+export { type Instrumentation, type InstrumentOptions, instrument } from "./instrument.js";
+export { contextOf, processMessage, traceSocket } from "./sockets.js";

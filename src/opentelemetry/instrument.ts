@@ -1,0 +1,195 @@
+/**
+ * OpenTelemetry for what the library publishes: spans of requests and of their handlers, whose context goes with the headers of
+ * the request; spans of the sockets that the program names.
+ *
+ *   request ── span ── headers: traceparent ──> handler ── span, its child
+ */
+
+import type { Channel } from "node:diagnostics_channel";
+import {
+  context,
+  diag,
+  type MeterProvider,
+  metrics,
+  ROOT_CONTEXT,
+  type TracerProvider,
+  trace,
+} from "@opentelemetry/api";
+import { checkKeys } from "../core/arguments.js";
+import {
+  type Operation,
+  PROCESS_END,
+  PROCESS_START,
+  type ProcessOperation,
+  RECEIVE,
+  REQUEST_END,
+  REQUEST_START,
+  type RequestOperation,
+  SEND_END,
+  SEND_START,
+} from "../core/diagnostics.js";
+import { InvalidStateError } from "../core/errors.js";
+import type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
+import { decodeContext, encodeContext, extracted, injected, spanContextOf } from "./carrier.js";
+import {
+  MESSAGING_MESSAGE_BODY_SIZE,
+  SHOAL_SERVICE_METHOD,
+  SHOAL_SERVICE_SYSTEM,
+  SHOAL_SOCKET_TYPE,
+} from "./conventions.js";
+import { keepContext, onFirstTraced, tracedName } from "./sockets.js";
+import { type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
+
+/** What {@link instrument} takes. */
+export interface InstrumentOptions {
+  /** Where spans go. Default: the global one. */
+  readonly tracerProvider?: TracerProvider;
+  /** Where metrics go. Default: the global one. */
+  readonly meterProvider?: MeterProvider;
+}
+
+/** An instrumentation that is on. */
+export interface Instrumentation extends Disposable {
+  /** Ends it: what is under way has no end in the spans. Further calls do nothing. */
+  disable(): void;
+}
+
+const OPTIONS: readonly (keyof InstrumentOptions)[] = ["tracerProvider", "meterProvider"];
+
+let current: Instrumentation | undefined;
+
+/**
+ * Reports requests to services (clusters, Majordomo) and their handlers to OpenTelemetry, and the messages of sockets that
+ * `traceSocket` names: spans and metrics by the messaging conventions. While no instrumentation is on, nothing is observed.
+ *
+ * The context of a request is sent as its headers, by the program's propagator: 8 headers and 1,024 bytes at most. A broker or
+ * a node that passes no headers on does not get it.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown option
+ * @throws InvalidStateError `EFSM` when one is on already
+ */
+export function instrument(options: InstrumentOptions = {}): Instrumentation {
+  checkKeys("instrument", options, OPTIONS);
+  if (current !== undefined) throw new InvalidStateError("EFSM", "The instrumentation is on already");
+  const { tracerProvider = trace.getTracerProvider(), meterProvider = metrics.getMeterProvider() } = options;
+  const of = new Telemetry(tracerProvider, meterProvider);
+  const observer = new Observer(of);
+  observer.subscribe();
+  setActiveTelemetry(of);
+  const disable = (): void => {
+    if (current !== instrumentation) return;
+    current = undefined;
+    setActiveTelemetry(undefined);
+    observer.unsubscribe();
+  };
+  const instrumentation: Instrumentation = { disable, [Symbol.dispose]: disable };
+  current = instrumentation;
+  return instrumentation;
+}
+
+type Subscription = readonly [Channel, (message: unknown) => void];
+
+class Observer {
+  readonly #telemetry: Telemetry;
+  readonly #running = new WeakMap<Operation, Running>();
+  readonly #services: readonly Subscription[];
+  /** Of messages: only where some socket is traced, since every socket's are published then. */
+  readonly #sockets: readonly Subscription[];
+
+  constructor(of: Telemetry) {
+    this.#telemetry = of;
+    this.#services = [
+      [REQUEST_START, guarded((operation) => this.#request(operation as RequestOperation))],
+      [REQUEST_END, guarded((operation) => this.#end(operation as Operation))],
+      [PROCESS_START, guarded((operation) => this.#process(operation as ProcessOperation))],
+      [PROCESS_END, guarded((operation) => this.#end(operation as Operation))],
+    ];
+    this.#sockets = [
+      [SEND_START, guarded((operation) => this.#send(operation as SendOperation))],
+      [SEND_END, guarded((operation) => this.#end(operation as Operation))],
+      [RECEIVE, guarded((message) => this.#receive(message as ReceivedMessage))],
+    ];
+  }
+
+  subscribe(): void {
+    for (const [channel, listener] of this.#services) channel.subscribe(listener);
+    onFirstTraced(() => {
+      for (const [channel, listener] of this.#sockets) channel.subscribe(listener);
+    });
+  }
+
+  unsubscribe(): void {
+    onFirstTraced(undefined);
+    for (const [channel, listener] of [...this.#services, ...this.#sockets]) channel.unsubscribe(listener);
+  }
+
+  #request(operation: RequestOperation): void {
+    const running = this.#telemetry.begin(
+      "request",
+      operation.service,
+      context.active(),
+      serviceAttributes(operation),
+    );
+    this.#started(operation, running);
+    const headers = injected(running.context);
+    if (headers === undefined) return;
+    for (const [name, value] of Object.entries(headers)) operation.setHeader(name, value);
+  }
+
+  #process(operation: ProcessOperation): void {
+    // What is active here belongs to the call that had the socket read.
+    const parent = extracted(operation.headers) ?? ROOT_CONTEXT;
+    const attributes = serviceAttributes(operation);
+    this.#started(operation, this.#telemetry.begin("process", operation.service, parent, attributes));
+  }
+
+  #send(operation: SendOperation): void {
+    const destination = tracedName(operation.socket);
+    if (destination === undefined) return;
+    const running = this.#telemetry.begin("send", destination, context.active(), {
+      [MESSAGING_MESSAGE_BODY_SIZE]: operation.bytes,
+      [SHOAL_SOCKET_TYPE]: operation.socketType,
+    });
+    this.#started(operation, running);
+    const headers = injected(running.context);
+    if (headers !== undefined) operation.context = encodeContext(headers);
+  }
+
+  #receive({ socket, socketType, message, bytes, context: came }: ReceivedMessage): void {
+    const destination = tracedName(socket);
+    if (destination === undefined) return;
+    const attributes = { [MESSAGING_MESSAGE_BODY_SIZE]: bytes, [SHOAL_SOCKET_TYPE]: socketType };
+    // What is active here belongs to the call that had the socket read.
+    const remote = came === undefined ? undefined : extracted(decodeContext(came));
+    const sender = spanContextOf(remote);
+    const links = sender === undefined ? [] : [{ context: sender }];
+    const running = this.#telemetry.begin("receive", destination, remote ?? ROOT_CONTEXT, attributes, links);
+    keepContext(message, remote ?? running.context, destination);
+    running.end(undefined);
+  }
+
+  #started(operation: Operation, running: Running): void {
+    this.#running.set(operation, running);
+    operation.wrap((run) => context.with(running.context, run));
+  }
+
+  #end(operation: Operation): void {
+    this.#running.get(operation)?.end(operation.error);
+    this.#running.delete(operation);
+  }
+}
+
+function serviceAttributes({ system, method }: RequestOperation | ProcessOperation): Record<string, string> {
+  return { [SHOAL_SERVICE_SYSTEM]: system, ...(method !== "" && { [SHOAL_SERVICE_METHOD]: method }) };
+}
+
+/** What an exporter or a propagator throws is not the program's. */
+function guarded(listener: (message: unknown) => void): (message: unknown) => void {
+  return (message) => {
+    try {
+      listener(message);
+    } catch (error) {
+      diag.error("shoal: an operation could not be reported", error);
+    }
+  };
+}

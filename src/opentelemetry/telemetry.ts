@@ -1,0 +1,149 @@
+/** Spans and metrics of one instrumentation: how each operation begins and ends in them. */
+import {
+  type Attributes,
+  type Context,
+  type Counter,
+  type Histogram,
+  type Link,
+  type Meter,
+  type MeterProvider,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type Tracer,
+  type TracerProvider,
+  trace,
+} from "@opentelemetry/api";
+import {
+  CONSUMED_MESSAGES,
+  DURATION_BUCKETS,
+  ERROR_TYPE,
+  MESSAGING_DESTINATION_NAME,
+  MESSAGING_OPERATION_NAME,
+  MESSAGING_OPERATION_TYPE,
+  MESSAGING_SYSTEM,
+  OPERATION_DURATION,
+  PROCESS_DURATION,
+  SCHEMA_URL,
+  SENT_MESSAGES,
+  SYSTEM,
+} from "./conventions.js";
+
+/** What an operation does with messages; the name of a span is this and the destination. */
+export type OperationName = "send" | "receive" | "request" | "process";
+
+/** The types and kinds that the conventions have for them. */
+const OPERATIONS = {
+  send: { type: "send", kind: SpanKind.PRODUCER },
+  // What is sent is a request, and its reply is waited for.
+  request: { type: "send", kind: SpanKind.PRODUCER },
+  receive: { type: "receive", kind: SpanKind.CLIENT },
+  process: { type: "process", kind: SpanKind.CONSUMER },
+} as const;
+
+/** Characters of an error's message that a span has. */
+const MAX_ERROR_TEXT = 256;
+
+/** An operation under way. */
+export interface Running {
+  /** With its span: what it calls is its child. */
+  readonly context: Context;
+  /** @param error undefined: it succeeded */
+  end(error: unknown): void;
+}
+
+export class Telemetry {
+  readonly #tracer: Tracer;
+  readonly #duration: Histogram;
+  readonly #process: Histogram;
+  readonly #sent: Counter;
+  readonly #consumed: Counter;
+
+  constructor(tracers: TracerProvider, meters: MeterProvider) {
+    this.#tracer = tracers.getTracer("shoal", undefined, { schemaUrl: SCHEMA_URL });
+    const meter: Meter = meters.getMeter("shoal", undefined, { schemaUrl: SCHEMA_URL });
+    const durations = { unit: "s", advice: { explicitBucketBoundaries: DURATION_BUCKETS } };
+    this.#duration = meter.createHistogram(OPERATION_DURATION, {
+      ...durations,
+      description: "Duration of sends and requests, from the call to the outcome",
+    });
+    this.#process = meter.createHistogram(PROCESS_DURATION, {
+      ...durations,
+      description: "Duration of handlers",
+    });
+    this.#sent = meter.createCounter(SENT_MESSAGES, {
+      unit: "{message}",
+      description: "Messages that were sent, and requests that were made",
+    });
+    this.#consumed = meter.createCounter(CONSUMED_MESSAGES, {
+      unit: "{message}",
+      description: "Messages that were received, and requests that handlers got",
+    });
+  }
+
+  /**
+   * Begins a span.
+   *
+   * @param parent the span's parent is in it
+   * @param attributes of the span alone: what metrics have is few values
+   */
+  begin(
+    name: OperationName,
+    destination: string,
+    parent: Context,
+    attributes: Attributes,
+    links: Link[] = [],
+  ): Running {
+    const { type, kind } = OPERATIONS[name];
+    const common: Attributes = {
+      [MESSAGING_SYSTEM]: SYSTEM,
+      [MESSAGING_OPERATION_NAME]: name,
+      [MESSAGING_DESTINATION_NAME]: destination,
+    };
+    const span = this.#tracer.startSpan(
+      `${name} ${destination}`,
+      { kind, links, attributes: { ...common, [MESSAGING_OPERATION_TYPE]: type, ...attributes } },
+      parent,
+    );
+    const started = performance.now();
+    return {
+      context: trace.setSpan(parent, span),
+      end: (error) => {
+        const failed = error === undefined ? common : { ...common, [ERROR_TYPE]: errorType(error) };
+        fail(span, error);
+        span.end();
+        const seconds = (performance.now() - started) / 1_000;
+        if (name === "process") this.#process.record(seconds, failed);
+        else if (name !== "receive") this.#duration.record(seconds, failed);
+        if (name === "process" || name === "receive") this.#consumed.add(1, failed);
+        else this.#sent.add(1, failed);
+      },
+    };
+  }
+}
+
+function fail(span: Span, error: unknown): void {
+  if (error === undefined) return;
+  span.setAttribute(ERROR_TYPE, errorType(error));
+  const text = error instanceof Error ? error.message : String(error);
+  span.setStatus({ code: SpanStatusCode.ERROR, message: text.slice(0, MAX_ERROR_TEXT) });
+}
+
+/** The reason of a service's error, else the code, else the class: one of few words. */
+function errorType(error: unknown): string {
+  if (typeof error !== "object" || error === null) return typeof error;
+  const { reason, code, name } = error as { reason?: unknown; code?: unknown; name?: unknown };
+  for (const each of [reason, code, name]) if (typeof each === "string" && each !== "") return each;
+  return "Error";
+}
+
+let active: Telemetry | undefined;
+
+/** That of the instrumentation which is on. */
+export function activeTelemetry(): Telemetry | undefined {
+  return active;
+}
+
+export function setActiveTelemetry(telemetry: Telemetry | undefined): void {
+  active = telemetry;
+}

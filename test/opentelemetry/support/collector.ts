@@ -1,0 +1,76 @@
+/** What a program's spans and metrics are, kept in memory. */
+import { context, propagation } from "@opentelemetry/api";
+import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
+import { W3CTraceContextPropagator } from "@opentelemetry/core";
+import {
+  AggregationTemporality,
+  InMemoryMetricExporter,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from "@opentelemetry/sdk-metrics";
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+} from "@opentelemetry/sdk-trace-base";
+
+/** A point of a metric: its attributes and its value, or how many values a histogram has. */
+export interface Point {
+  readonly attributes: Readonly<Record<string, unknown>>;
+  readonly value: number;
+}
+
+export class Collector {
+  readonly #spans = new InMemorySpanExporter();
+  readonly tracerProvider = new BasicTracerProvider({
+    spanProcessors: [new SimpleSpanProcessor(this.#spans)],
+  });
+  readonly #metrics = new InMemoryMetricExporter(AggregationTemporality.CUMULATIVE);
+  readonly #reader = new PeriodicExportingMetricReader({
+    exporter: this.#metrics,
+    exportIntervalMillis: 3_600_000,
+  });
+  readonly meterProvider = new MeterProvider({ readers: [this.#reader] });
+
+  /** The globals of the API: they are set once a process, and stay. */
+  static install(): void {
+    context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+    propagation.setGlobalPropagator(new W3CTraceContextPropagator());
+  }
+
+  /** All that have ended, in the order of their ends. */
+  get spans(): readonly ReadableSpan[] {
+    return this.#spans.getFinishedSpans();
+  }
+
+  /** The only one of a name. */
+  span(name: string): ReadableSpan {
+    const [found, ...more] = this.spans.filter((span) => span.name === name);
+    if (found === undefined || more.length > 0)
+      throw new Error(
+        `${more.length + (found ? 1 : 0)} spans are ${name}; there are ${this.spans.map((each) => each.name)}`,
+      );
+    return found;
+  }
+
+  async points(name: string): Promise<readonly Point[]> {
+    this.#metrics.reset();
+    await this.#reader.forceFlush();
+    const all =
+      this.#metrics
+        .getMetrics()
+        .at(-1)
+        ?.scopeMetrics.flatMap((scope) => scope.metrics) ?? [];
+    const found = all.find(({ descriptor }) => descriptor.name === name)?.dataPoints ?? [];
+    return found.map(({ attributes, value }) => ({
+      attributes,
+      value: typeof value === "number" ? value : (value as { count: number }).count,
+    }));
+  }
+
+  async close(): Promise<void> {
+    await this.tracerProvider.shutdown();
+    await this.meterProvider.shutdown();
+  }
+}
