@@ -187,7 +187,7 @@ export function nodeSchema(): Schema {
         },
         { required: ["certificate", "allow"] },
       ),
-      clients: map("programs that are no nodes ask here who is there", {
+      clients: map("programs that are not nodes ask here who is there", {
         endpoint: text("tcp://HOST:PORT, or tls://HOST:PORT, of the ROUTER that they connect to"),
         http: text("HOST:PORT of /nodes"),
         users: {

@@ -112,7 +112,7 @@ function addStartCommand(node: Command): void {
     .option("--tls-ca <FILE>", "the authorities whose certificates other nodes have to show, in PEM")
     .option(
       "--clients <EP>",
-      "programs that are no nodes ask here who is there: tcp://HOST:PORT of a ROUTER, or tls://HOST:PORT",
+      "programs that are not nodes ask here who is there: tcp://HOST:PORT of a ROUTER, or tls://HOST:PORT",
     )
     .option("--clients-http <HOST:PORT>", "they ask here over HTTP: /nodes, as JSON")
     .option(

@@ -1,4 +1,4 @@
-/** shoal node start for programs that are no nodes: flags, a configuration, who is let in, and what is refused before anything is opened. */
+/** shoal node start for programs that are not nodes: flags, a configuration, who is let in, and what is refused before anything is opened. */
 import { chmodSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { DiscoveryClient } from "../../src/cluster/index.js";

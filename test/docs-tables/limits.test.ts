@@ -175,7 +175,7 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
   ["Bytes that a node may send beyond", "cluster/messaging/bounds.ts LINK_WINDOW"],
   ["First levels of topics", "cluster/messaging/bounds.ts MAX_DROP_PREFIXES"],
   [
-    "Connections of nodes that are no members",
+    "Connections of nodes that are not members",
     "cluster/messaging/bounds.ts MAX_HELLOS",
     "cluster/messaging/bounds.ts HELLO_TIMEOUT",
   ],

@@ -1,4 +1,4 @@
-/** Discovery servers and clients over the host's own sockets: programs that are no nodes know who is there. */
+/** Discovery servers and clients over the host's own sockets: programs that are not nodes know who is there. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, request } from "node:http";
 import { get as getSecure } from "node:https";
