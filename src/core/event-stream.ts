@@ -43,7 +43,19 @@ export interface EventStreamOptions<E extends TypedEvent> {
 
 type Listener = (event: never) => void;
 
-/** A stream of events: `on`, `once` and `off` for listeners, `receive` and `for await` for a reader. */
+/**
+ * A stream of events: `on`, `once` and `off` for listeners, `receive` and `for await` for a reader.
+ *
+ * @example
+ * ```ts
+ * import { Pull } from "shoal";
+ *
+ * const pull = new Pull();
+ * pull.events.on("bind", ({ type }) => console.log(type)); // bind
+ * await pull.bind("tcp://127.0.0.1:*");
+ * await pull.close();
+ * ```
+ */
 export class EventStream<E extends TypedEvent> {
   readonly #names: Readonly<Record<string, true>> | undefined;
   readonly #keepsUnread: boolean;

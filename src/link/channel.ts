@@ -32,6 +32,22 @@ type Callback = (error?: Error | null) => void;
 /**
  * A channel of a {@link MultiplexLink}: a `Duplex` of bytes, async iterable, with half-close. Backpressure is its own: one that
  * nobody reads stops its sender, and no other channel. `destroy()` ends it at both ends.
+ *
+ * @example
+ * ```ts
+ * import { duplexPair } from "node:stream"; // In place of two sockets.
+ * import { commence } from "shoal/link";
+ *
+ * const [here, there] = duplexPair();
+ * const password = "correct horse battery staple";
+ * const serving = commence(there, { role: "acceptor", password, onChannel: (channel) => channel.pipe(channel) });
+ * const link = await commence(here, { role: "dialler", password });
+ * const channel = await link.open("echo");
+ * channel.end("hello");
+ * for await (const piece of channel) console.log(String(piece)); // hello
+ * await link.close();
+ * await (await serving).close();
+ * ```
  */
 export class LinkChannel extends Duplex {
   readonly #link: ChannelLink;

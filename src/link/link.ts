@@ -146,7 +146,25 @@ interface PendingOpen {
   readonly waiter: Waiter<LinkChannel>;
 }
 
-/** Many channels over one stream; made by {@link commence}. */
+/**
+ * Many channels over one stream; made by {@link commence}.
+ *
+ * @example
+ * ```ts
+ * import { duplexPair } from "node:stream"; // In place of two sockets.
+ * import { commence } from "shoal/link";
+ *
+ * const [here, there] = duplexPair();
+ * const password = "correct horse battery staple";
+ * const serving = commence(there, { role: "acceptor", password, onChannel: (channel) => channel.pipe(channel) });
+ * const link = await commence(here, { role: "dialler", password });
+ * const channel = await link.open("echo");
+ * channel.end("hello");
+ * for await (const piece of channel) console.log(String(piece)); // hello
+ * await link.close();
+ * await (await serving).close();
+ * ```
+ */
 export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats> {
   /** Whether what is sent is encrypted by keys of this link. */
   readonly isEncrypted: boolean;

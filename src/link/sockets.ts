@@ -54,6 +54,20 @@ interface Site {
 /**
  * Endpoints of sockets that are names at the other end of a link: `bind("link://NAME")`, and at the other end
  * `connect("link://SITE/NAME")`. Give it to `registerTransport` of shoal, and its `onChannel` to links.
+ *
+ * @example
+ * ```ts no-run
+ * import { registerTransport, Reply } from "shoal";
+ * import { commence, dialLink, LinkTransport } from "shoal/link";
+ *
+ * const transport = new LinkTransport();
+ * registerTransport(transport);
+ * const reply = new Reply();
+ * await reply.bind("link://orders");
+ * // At the other end of a link: connect("link://warehouse/orders").
+ * const password = "correct horse battery staple";
+ * transport.add("warehouse", async () => commence(await dialLink("https://warehouse.example/cluster"), { role: "dialler", password }));
+ * ```
  */
 export class LinkTransport implements Transport {
   readonly scheme: string;

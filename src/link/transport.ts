@@ -103,6 +103,25 @@ const TRANSPORT_OPTIONS = {
 /**
  * Channels by name over any number of links, with callbacks: the multiplex transport of a cluster whose nodes make the streams in
  * their own ways.
+ *
+ * @example
+ * ```ts
+ * import { duplexPair } from "node:stream";
+ * import { type MultiplexLink, MultiplexTransport } from "shoal/link";
+ *
+ * const [a, b] = [new MultiplexTransport("cluster password"), new MultiplexTransport("cluster password")];
+ * const arrived = new Promise((resolve) => {
+ *   b.open("prices", () => {}, (link, data) => resolve(data.toString()));
+ * });
+ * const ready = new Promise<MultiplexLink>((resolve) => {
+ *   a.open("prices", (link) => resolve(link), () => {});
+ * });
+ * const [here, there] = duplexPair();
+ * await Promise.all([a.commence(here), b.commence(there)]);
+ * await a.sendFrame(await ready, "prices", Buffer.from("first"));
+ * console.log(await arrived); // first
+ * await Promise.all([a.close(), b.close()]);
+ * ```
  */
 export class MultiplexTransport extends Driver<MultiplexTransportEvent, MultiplexTransportStats> {
   readonly #linkOptions: MultiplexLinkOptions;

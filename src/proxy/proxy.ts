@@ -10,6 +10,22 @@ type Capture = (from: "frontend" | "backend", frames: readonly Buffer[]) => void
 /**
  * Passes messages from one socket to another and, where both can, back. Frames
  * pass as they are. A side that is mute stops the reading of the other.
+ *
+ * @example
+ * ```ts
+ * import { Publisher, Pull, Push, Proxy as MessageProxy, Subscriber } from "shoal";
+ *
+ * const [frontend, backend] = [new Pull(), new Publisher()];
+ * const [source, sink] = [new Push(), new Subscriber()];
+ * source.connect(await frontend.bind("tcp://127.0.0.1:*"));
+ * sink.connect(await backend.bind("tcp://127.0.0.1:*"));
+ * sink.subscribe("");
+ * await backend.waitForSubscribers();
+ * new MessageProxy(frontend, backend).run();
+ * await source.send("through a proxy");
+ * console.log(String(await sink.receive())); // through a proxy
+ * await Promise.all([source, sink, frontend, backend].map((socket) => socket.close()));
+ * ```
  */
 // biome-ignore lint/suspicious/noShadowRestrictedNames: the name that programs for the package zeromq import
 export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {

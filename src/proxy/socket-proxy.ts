@@ -65,6 +65,17 @@ export interface ProxyCloseOptions {
  *
  *   const proxy = new SocketProxy({ frontend: { type: "sub", connect: upstream }, backend: { type: "pub", bind: here } });
  *   await proxy.start();
+ *
+ * @example
+ * ```ts
+ * import { SocketProxy } from "shoal/proxy";
+ *
+ * const any = "tcp://127.0.0.1:*";
+ * const proxy = new SocketProxy({ frontend: { type: "sub", bind: any }, backend: { type: "pub", bind: any } });
+ * await proxy.start();
+ * console.log(proxy.endpoints.frontend.length); // 1
+ * await proxy.close();
+ * ```
  */
 export class SocketProxy {
   /** What happens; kept for a reader from its first read on, and ended by {@link close}. */
@@ -418,6 +429,25 @@ export type StreamerProxyOptions = ProxyOptions<
 /**
  * Requests from clients (REQ, DEALER) at the frontend to workers (REP, ROUTER, DEALER) at the backend, in turn, and their
  * replies back. A reply to a client that has gone, or that does not read, is dropped and counted.
+ *
+ * @example
+ * ```ts
+ * import { Reply, Request } from "shoal";
+ * import { QueueProxy } from "shoal/proxy";
+ *
+ * const any = "tcp://127.0.0.1:*";
+ * const proxy = new QueueProxy({ frontend: { bind: any }, backend: { bind: any } });
+ * await proxy.start();
+ * const [worker, client] = [new Reply(), new Request()];
+ * worker.connect(proxy.endpoints.backend[0]);
+ * client.connect(proxy.endpoints.frontend[0]);
+ * const answer = client.request("ping");
+ * await worker.receive();
+ * await worker.send("pong");
+ * console.log(String(await answer)); // pong
+ * await Promise.all([client.close(), worker.close()]);
+ * await proxy.close();
+ * ```
  */
 export class QueueProxy extends SocketProxy {
   /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
@@ -429,6 +459,25 @@ export class QueueProxy extends SocketProxy {
 /**
  * Messages from publishers (PUB, XPUB) at the frontend to subscribers (SUB, XSUB) at the backend. Subscriptions pass to the
  * publishers, each topic prefix once, however many ask for it; when the last has gone, it is cancelled.
+ *
+ * @example
+ * ```ts
+ * import { Publisher, Subscriber } from "shoal";
+ * import { ForwarderProxy } from "shoal/proxy";
+ *
+ * const any = "tcp://127.0.0.1:*";
+ * const proxy = new ForwarderProxy({ frontend: { bind: any }, backend: { bind: any } });
+ * await proxy.start();
+ * const [weather, reader] = [new Publisher(), new Subscriber()];
+ * weather.connect(proxy.endpoints.frontend[0]);
+ * reader.connect(proxy.endpoints.backend[0]);
+ * reader.subscribe("weather");
+ * await weather.waitForSubscribers({ topic: "weather" }); // The subscription has come through the proxy.
+ * await weather.send(["weather", "sun"]);
+ * console.log(String(await reader.receive())); // weather,sun
+ * await Promise.all([weather.close(), reader.close()]);
+ * await proxy.close();
+ * ```
  */
 export class ForwarderProxy extends SocketProxy {
   /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
@@ -437,7 +486,26 @@ export class ForwarderProxy extends SocketProxy {
   }
 }
 
-/** Work from PUSH peers at the frontend to PULL peers at the backend, in turn. Nothing is dropped while the proxy lives. */
+/**
+ * Work from PUSH peers at the frontend to PULL peers at the backend, in turn. Nothing is dropped while the proxy lives.
+ *
+ * @example
+ * ```ts
+ * import { Pull, Push } from "shoal";
+ * import { StreamerProxy } from "shoal/proxy";
+ *
+ * const any = "tcp://127.0.0.1:*";
+ * const proxy = new StreamerProxy({ frontend: { bind: any }, backend: { bind: any } });
+ * await proxy.start();
+ * const [push, pull] = [new Push(), new Pull()];
+ * push.connect(proxy.endpoints.frontend[0]);
+ * pull.connect(proxy.endpoints.backend[0]);
+ * await push.send("work");
+ * console.log(String(await pull.receive())); // work
+ * await Promise.all([push.close(), pull.close()]);
+ * await proxy.close();
+ * ```
+ */
 export class StreamerProxy extends SocketProxy {
   /** Opens nothing yet. @throws InvalidArgumentError `EINVAL` as {@link SocketProxy} */
   constructor(options: StreamerProxyOptions) {

@@ -72,6 +72,20 @@ function check(name: string, value: unknown): void {
 /**
  * A group of sockets. Sockets without one belong to the process-wide {@link context}.
  * The engine is loaded, and its resources are taken, with the first socket.
+ *
+ * @example
+ * ```ts
+ * import { Context, Pull, Push } from "shoal";
+ *
+ * const context = new Context(); // Its inproc names are its own.
+ * const pull = new Pull({ context });
+ * const push = new Push({ context });
+ * await pull.bind("inproc://work");
+ * push.connect("inproc://work");
+ * await push.send("a piece of work");
+ * console.log(String(await pull.receive())); // a piece of work
+ * await Promise.all([push.close(), pull.close()]);
+ * ```
  */
 export class Context extends ContextByNumber {
   readonly #shared: boolean;

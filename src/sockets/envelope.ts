@@ -12,6 +12,14 @@ const EMPTY = Buffer.alloc(0);
 /**
  * Where a request came from, and so where its reply has to go: the routing ids
  * of one or more hops. Immutable; bodies are never copied, only referred to.
+ *
+ * @example
+ * ```ts
+ * import { Envelope } from "shoal";
+ *
+ * const { envelope, body } = Envelope.parse([Buffer.from("boat 7"), Buffer.alloc(0), Buffer.from("position?")]);
+ * console.log(`${envelope.routingId}: ${body}`); // boat 7: position?
+ * ```
  */
 export class Envelope {
   /** Routing ids, the nearest hop first. */

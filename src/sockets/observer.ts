@@ -66,7 +66,21 @@ export interface EventSubscriber {
   off<E extends EventType>(type: E, listener: (event: EventOfType<E>) => void): EventSubscriber;
 }
 
-/** A socket's events, as listeners and as an async iterable. A listener keeps the process alive. */
+/**
+ * A socket's events, as listeners and as an async iterable. A listener keeps the process alive.
+ *
+ * @example
+ * ```ts
+ * import { Pull, Push } from "shoal";
+ *
+ * const pull = new Pull();
+ * const push = new Push();
+ * push.events.on("handshake", ({ type }) => console.log(type)); // handshake
+ * push.connect(await pull.bind("tcp://127.0.0.1:*"));
+ * await push.ready();
+ * await Promise.all([push.close(), pull.close()]);
+ * ```
+ */
 export class Observer extends EventStream<SocketEvent> implements EventSubscriber {
   readonly #observation: Observation;
 

@@ -22,6 +22,19 @@ export type PairOptions<T = Raw> = PairProperties & ConstructionOptions & CodecO
 /**
  * Talks to one peer, both ways; waits while that peer has no room and never
  * drops (31/EXPAIR, The PAIR Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Pair } from "shoal";
+ *
+ * const bridge = new Pair();
+ * const engineRoom = new Pair();
+ * await bridge.bind("inproc://bridge");
+ * engineRoom.connect("inproc://bridge");
+ * await bridge.send("half ahead");
+ * console.log(String(await engineRoom.receive())); // half ahead
+ * await Promise.all([bridge.close(), engineRoom.close()]);
+ * ```
  */
 export class Pair<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

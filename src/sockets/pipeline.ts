@@ -26,6 +26,21 @@ export type PullOptions<T = Raw> = PullProperties & ConstructionOptions & CodecO
 /**
  * Sends each message to one of its peers in turn; waits while none has room.
  * Never receives (30/PIPELINE, The PUSH Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Pull, Push } from "shoal";
+ *
+ * const push = new Push();
+ * const endpoint = await push.bind("tcp://127.0.0.1:*");
+ * const workers = [new Pull(), new Pull()];
+ * for (const worker of workers) worker.connect(endpoint);
+ * await push.ready({ peers: 2 });
+ * for (const task of ["mend", "paint"]) await push.send(task); // One for each.
+ * const dealt = await Promise.all(workers.map((worker) => worker.receive()));
+ * console.log(dealt.map(String).sort().join()); // mend,paint
+ * await Promise.all([push, ...workers].map((socket) => socket.close()));
+ * ```
  */
 export class Push<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -40,6 +55,21 @@ defineSocket(Push, "Push");
 /**
  * Receives messages from its peers, fairly in turn. Never sends (30/PIPELINE,
  * The PULL Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Pull, Push } from "shoal";
+ *
+ * const pull = new Pull();
+ * const push = new Push();
+ * push.connect(await pull.bind("tcp://127.0.0.1:*"));
+ * for (const letter of "abc") await push.send(letter);
+ * for await (const [frame] of pull) {
+ *   console.log(String(frame));
+ *   if (String(frame) === "c") break;
+ * }
+ * await Promise.all([push.close(), pull.close()]);
+ * ```
  */
 export class Pull<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

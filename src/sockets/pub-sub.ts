@@ -77,6 +77,20 @@ const WAIT_FOR_OPTIONS: readonly (keyof WaitForSubscribersOptions)[] = [
  * Sends each message to every subscriber that asked for a prefix of its first
  * frame. A subscriber whose queue is full misses it; nobody waits for it
  * (29/PUBSUB, The PUB Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Publisher, Subscriber } from "shoal";
+ *
+ * const publisher = new Publisher();
+ * const subscriber = new Subscriber();
+ * subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
+ * subscriber.subscribe("coast.");
+ * await publisher.waitForSubscribers({ topic: "coast.north" }); // So the first message is not lost.
+ * await publisher.send(["coast.north", "storm"]);
+ * console.log(String(await subscriber.receive())); // coast.north,storm
+ * await Promise.all([publisher.close(), subscriber.close()]);
+ * ```
  */
 export class Publisher<T = Raw> extends Socket {
   readonly #subscriptions = new SubscriptionTable();
@@ -139,7 +153,24 @@ export class Publisher<T = Raw> extends Socket {
 export interface Publisher<T = Raw> extends Writable<TopicOut<Settled<T>>>, Properties<PublisherProperties> {}
 defineSocket(Publisher, "Publisher");
 
-/** Receives the messages whose first frame begins with a prefix it subscribed to (29/PUBSUB, The SUB Socket Type). */
+/**
+ * Receives the messages whose first frame begins with a prefix it subscribed to (29/PUBSUB, The SUB Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Publisher, Subscriber } from "shoal";
+ *
+ * const publisher = new Publisher();
+ * const subscriber = new Subscriber();
+ * subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
+ * subscriber.subscribe("eel"); // "" would be everything.
+ * await publisher.waitForSubscribers({ topic: "eel" });
+ * for (const fish of ["cod", "eel"]) await publisher.send([fish, "7.90"]);
+ * const [topic, price] = await subscriber.receive();
+ * console.log(`${topic}: ${price}`); // eel: 7.90
+ * await Promise.all([publisher.close(), subscriber.close()]);
+ * ```
+ */
 export class Subscriber<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: SubscriberOptions<T>);
@@ -165,6 +196,21 @@ defineSocket(Subscriber, "Subscriber");
 /**
  * A publisher that receives its peers' subscriptions as messages: one frame,
  * `01` or `00` and the topic prefix (29/PUBSUB, The XPUB Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Subscriber, XPublisher } from "shoal";
+ *
+ * const publisher = new XPublisher();
+ * const subscriber = new Subscriber();
+ * subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
+ * subscriber.subscribe("tide");
+ * const [subscription] = await publisher.receive();
+ * console.log(subscription[0], String(subscription.subarray(1))); // 1 tide
+ * await publisher.send(["tide", "high"]);
+ * console.log(String(await subscriber.receive())); // tide,high
+ * await Promise.all([publisher.close(), subscriber.close()]);
+ * ```
  */
 export class XPublisher extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -214,6 +260,21 @@ defineSocket(XPublisher, "XPublisher");
 /**
  * A subscriber that sends its subscriptions as messages: one frame, `01` or
  * `00` and the topic prefix (29/PUBSUB, The XSUB Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Publisher, XSubscriber } from "shoal";
+ *
+ * const publisher = new Publisher();
+ * const subscriber = new XSubscriber();
+ * subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
+ * await subscriber.ready();
+ * await subscriber.send(Buffer.from("\x01tide")); // Subscribes to "tide"; \x00 cancels.
+ * await publisher.waitForSubscribers({ topic: "tide" });
+ * await publisher.send(["tide", "low"]);
+ * console.log(String(await subscriber.receive())); // tide,low
+ * await Promise.all([publisher.close(), subscriber.close()]);
+ * ```
  */
 export class XSubscriber extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

@@ -90,6 +90,20 @@ export interface RouterConnectOptions {
 /**
  * Sends a request to one of its peers in turn, and receives its reply; strictly
  * one after the other (28/REQREP, The REQ Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Reply, Request } from "shoal";
+ *
+ * const server = new Reply();
+ * const client = new Request();
+ * client.connect(await server.bind("tcp://127.0.0.1:*"));
+ * const answer = client.request("Any fish?", { timeout: 1_000, retries: 2 });
+ * await server.receive();
+ * await server.send("Plenty.");
+ * console.log(String(await answer)); // Plenty.
+ * await Promise.all([client.close(), server.close()]);
+ * ```
  */
 export class Request<T = Raw> extends Socket {
   readonly #turns = new Mutex();
@@ -182,7 +196,23 @@ export interface Request<T = Raw>
     RoutingIdProperty {}
 defineSocket(Request, "Request");
 
-/** Receives a request and sends its reply, strictly one after the other (28/REQREP, The REP Socket Type). */
+/**
+ * Receives a request and sends its reply, strictly one after the other (28/REQREP, The REP Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Reply, Request } from "shoal";
+ *
+ * const server = new Reply();
+ * const client = new Request();
+ * client.connect(await server.bind("tcp://127.0.0.1:*"));
+ * await client.send("21");
+ * const [question] = await server.receive();
+ * await server.send(String(2 * Number(question))); // To the client that asked.
+ * console.log(String(await client.receive())); // 42
+ * await Promise.all([client.close(), server.close()]);
+ * ```
+ */
 export class Reply<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: ReplyOptions<T>);
@@ -197,7 +227,22 @@ export interface Reply<T = Raw>
     RoutingIdProperty {}
 defineSocket(Reply, "Reply");
 
-/** Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type). */
+/**
+ * Sends to its peers in turn and receives from them fairly, in any order (28/REQREP, The DEALER Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Dealer, Router } from "shoal";
+ *
+ * const router = new Router();
+ * const dealer = new Dealer();
+ * dealer.connect(await router.bind("tcp://127.0.0.1:*"));
+ * for (const question of ["one", "two"]) await dealer.send(question); // Without waiting for an answer.
+ * for (let i = 0; i < 2; i++) await router.send(await router.receive());
+ * console.log(`${await dealer.receive()}, ${await dealer.receive()}`); // one, two
+ * await Promise.all([dealer.close(), router.close()]);
+ * ```
+ */
 export class Dealer<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: DealerOptions<T>);
@@ -216,6 +261,21 @@ defineSocket(Dealer, "Dealer");
  * Talks to each peer by its routing id: the first frame of every message, both
  * ways. A message to an unknown or full peer is dropped, counted and reported;
  * with `mandatory`, and in {@link reply}, it is an error (28/REQREP, The ROUTER Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Dealer, Router } from "shoal";
+ *
+ * const router = new Router();
+ * const boat = new Dealer({ routingId: "boat 7" });
+ * boat.connect(await router.bind("tcp://127.0.0.1:*"));
+ * await boat.send("position?");
+ * const [routingId, question] = await router.receive();
+ * console.log(`${routingId}: ${question}`); // boat 7: position?
+ * await router.send([routingId, "54.3 10.1"]);
+ * console.log(String(await boat.receive())); // 54.3 10.1
+ * await Promise.all([boat.close(), router.close()]);
+ * ```
  */
 export class Router<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

@@ -51,6 +51,19 @@ type Given = Readonly<Record<string, unknown>> & {
  * Every socket is one of these; use the class of the type you want. A class of the program's own that extends it
  * directly names its type: `super(SocketType.Dealer, options)`. Such a socket sends and receives frames as they are,
  * as its type allows, and has the type's options as properties.
+ *
+ * @example
+ * ```ts
+ * import { Pull, Push, type Socket } from "shoal";
+ *
+ * const report = (socket: Socket) => console.log(socket.stats().sent);
+ * const [pull, push] = [new Pull(), new Push()];
+ * push.connect(await pull.bind("tcp://127.0.0.1:*"));
+ * await push.send("one");
+ * await pull.receive();
+ * report(push); // 1
+ * await Promise.all([push.close(), pull.close()]);
+ * ```
  */
 export interface Socket extends Properties<CommonOptions>, KeyProperties {}
 export abstract class Socket extends SocketByNumber {

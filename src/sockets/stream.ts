@@ -39,6 +39,22 @@ const CONNECT_OPTIONS: readonly (keyof StreamConnectOptions)[] = ["routingId"];
  * Sends and receives pieces of TCP streams: two frames, the peer's routing id
  * and bytes. An empty second frame in a received message says that the peer came
  * or went; sent, it ends the connection.
+ *
+ * @example
+ * ```ts
+ * import { connect } from "node:net";
+ * import { Stream } from "shoal";
+ *
+ * const stream = new Stream();
+ * const endpoint = await stream.bind("tcp://127.0.0.1:*");
+ * const client = connect(Number(endpoint.split(":").at(-1)), "127.0.0.1");
+ * client.end("hello");
+ * await stream.receive(); // The peer has come: its second frame is empty.
+ * const [, bytes] = await stream.receive();
+ * console.log(String(bytes)); // hello
+ * await stream.close({ linger: 0 });
+ * client.destroy();
+ * ```
  */
 export class Stream extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

@@ -39,7 +39,23 @@ export function readable(frame: Uint8Array | string): string {
   return /^[\x20-\x7e]+$/.test(text) ? text : Buffer.from(text, "latin1").toString("hex");
 }
 
-/** The messages, links and faults of one simulation. */
+/**
+ * The messages, links and faults of one simulation.
+ *
+ * @example
+ * ```ts
+ * import { Network, Random, Simulation } from "shoal/testing";
+ *
+ * const simulation = new Simulation(new Random(7));
+ * const network = new Network(simulation, { delay: [1, 50], loss: 0, duplication: 0 });
+ * let heard = false;
+ * network.join("b", () => {
+ *   heard = true;
+ * });
+ * network.send("a", "b", ["hello"]);
+ * console.log(simulation.runUntil(() => heard, 1_000)); // true
+ * ```
+ */
 export class Network {
   faults: Faults;
   readonly counts = { sent: 0, delivered: 0, lost: 0, duplicated: 0 };

@@ -71,7 +71,21 @@ interface Process {
   readonly down: (error: Error) => void;
 }
 
-/** A simulated machine; `world.node(name)` makes it. */
+/**
+ * A simulated machine; `world.node(name)` makes it.
+ *
+ * @example
+ * ```ts
+ * import { simulate } from "shoal/testing";
+ *
+ * await simulate({ seed: 1, runs: 1 }, async (world) => {
+ *   const node = world.node("server");
+ *   node.start(() => {});
+ *   node.kill();
+ *   console.log(node.running); // false
+ * });
+ * ```
+ */
 export class SimulatedNode {
   /** Also its host name: `tcp://NAME:PORT`. */
   readonly name: string;

@@ -4,6 +4,14 @@
  *
  * A choice is a number from 0 up to 1; the smaller, the simpler what comes of it. So 0 is the least number of a range,
  * the first of some items, and for a probability, that it does not happen: without choices there are no faults.
+ *
+ * @example
+ * ```ts
+ * import { Random } from "shoal/testing";
+ *
+ * const [one, two] = [new Random(7), new Random(7)];
+ * console.log(one.integer(0, 1_000) === two.integer(0, 1_000)); // true
+ * ```
  */
 export class Random {
   #state: number;

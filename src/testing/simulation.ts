@@ -21,7 +21,21 @@ export interface SimulationOptions {
   readonly traceLines?: number;
 }
 
-/** A schedule in virtual time, for rules that get the time as an argument. */
+/**
+ * A schedule in virtual time, for rules that get the time as an argument.
+ *
+ * @example
+ * ```ts
+ * import { Random, Simulation } from "shoal/testing";
+ *
+ * const simulation = new Simulation(new Random(7));
+ * let rung = false;
+ * simulation.after(60_000, () => {
+ *   rung = true;
+ * });
+ * console.log(simulation.runUntil(() => rung, 100_000), simulation.now); // true 60000
+ * ```
+ */
 export class Simulation {
   /** What makes the choices of this run. */
   readonly random: Random;

@@ -46,7 +46,28 @@ const STORY = "test";
 /** Lets the promises and ticks run that are due; without it, a turn of the event loop does. Node.js has it, undocumented. */
 const drain = (process as { readonly _tickCallback?: () => void })._tickCallback;
 
-/** A simulated world, for the story that `simulate` runs. */
+/**
+ * A simulated world, for the story that `simulate` runs.
+ *
+ * @example
+ * ```ts
+ * import { Reply, Request } from "shoal";
+ * import { simulate } from "shoal/testing";
+ *
+ * await simulate({ seed: 1, runs: 2 }, async (world) => {
+ *   const server = world.node("server");
+ *   server.start(async () => {
+ *     const reply = new Reply();
+ *     await reply.bind("tcp://*:7000");
+ *     for await (const message of reply) await reply.send(message);
+ *   });
+ *   const client = new Request();
+ *   client.connect("tcp://server:7000");
+ *   await client.request("hello", { timeout: 60_000, retries: 3 });
+ *   server.stall(500); // And so on: kill, crash, cut, heal.
+ * });
+ * ```
+ */
 export class World {
   readonly seed: number;
   /** Makes choices that the seed repeats, and that shrinking makes simpler: which fault, when, how long. */

@@ -24,6 +24,14 @@ export function pages(): string[] {
   return [...readdirSync(ROOT), ...docs].filter((name) => name.endsWith(".md")).sort();
 }
 
+/** The sources of the library, relative to the project. */
+export function sources(): string[] {
+  return readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" })
+    .map((name) => `src/${name.replaceAll("\\", "/")}`)
+    .filter((name) => name.endsWith(".ts"))
+    .sort();
+}
+
 export const read = (page: string): string => readFileSync(join(ROOT, page), "utf8");
 
 /** The fenced blocks of a page, and its text without them. */
@@ -50,6 +58,24 @@ export function split(page: string, text = read(page)): { blocks: Block[]; prose
   }
   if (open !== undefined) throw new Error(`${page}:${open.line}: the block does not end`);
   return { blocks, prose: prose.join("\n") };
+}
+
+/** The examples in the comments of a source: what follows `@example`, as a page's block. */
+export function examplesOf(file: string, text = read(file)): Block[] {
+  if (!text.includes("@example")) return [];
+  // Everything but the blocks is left out, and their lines keep their numbers.
+  const lines = text.split("\n").map((line) => /^\s*\* ?(.*)$/.exec(line)?.[1] ?? "");
+  const at = new Set(lines.flatMap((line, index) => (line === "@example" ? [index + 3] : [])));
+  return split(file, lines.join("\n")).blocks.filter(({ line }) => at.has(line));
+}
+
+/** Classes of a source whose comment has an example. */
+export function classesWithExample(text: string): string[] {
+  // A line may come between: an interface of the same name, or a word to the linter.
+  const comments = text.matchAll(
+    /\/\*\*(?:(?!\*\/)[\s\S])*@example(?:(?!\*\/)[\s\S])*\*\/\n(?:.+\n)?export (?:abstract )?class (\w+)/g,
+  );
+  return Array.from(comments, ([, name = ""]) => name);
 }
 
 /** What a heading is reached by, as GitHub makes it. */

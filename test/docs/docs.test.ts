@@ -1,19 +1,39 @@
-/** The pages are true: their code runs as it stands, what it says it prints it prints, and their links lead somewhere. */
+/**
+ * The pages are true: their code runs as it stands, what it says it prints it prints, and their links lead somewhere, in a
+ * checkout and in the package. So are the examples in the comments of the classes that a program imports.
+ */
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { anchors, type Block, links, pages, ROOT, read, split } from "./blocks.js";
+import {
+  anchors,
+  type Block,
+  classesWithExample,
+  examplesOf,
+  links,
+  pages,
+  ROOT,
+  read,
+  sources,
+  split,
+} from "./blocks.js";
 
 /** ms; far more than the blocks of a process need, for a busy machine. */
 const LIMIT = 90_000;
 
 /** The programs; those that are only to be read are compiled all the same, parts of one are parsed. */
 const all = pages().flatMap((page) => split(page).blocks);
-const code = all.filter(({ language }) => language === "ts");
+/** Those in comments; of classes that belong together one is in each of them, and runs once. */
+const examples = [
+  ...new Map(
+    sources().flatMap((file) => examplesOf(file).map((block) => [block.code, block] as const)),
+  ).values(),
+];
+const code = [...all, ...examples].filter(({ language }) => language === "ts");
 const runnable = code.filter(({ info }) => !info.includes("no-run"));
 
 /** JavaScript that this Node.js runs. */
@@ -214,7 +234,61 @@ describe("the TypeScript in the pages", () => {
   });
 });
 
+describe("the examples in the comments", () => {
+  /** Classes that a program gets from others and never makes: their page has the example of what makes them. */
+  const MADE_BY_OTHERS = new Set(["Driver", "Disk", "NodeClock", "RulesTimer", "HookAnswer"]);
+
+  test("are found, with their lines", () => {
+    const text =
+      "/**\n * A.\n *\n * @example\n * ```ts\n * b();\n *\n * c();\n * ```\n */\nexport class D {}\n";
+    expect(examplesOf("d.ts", text)).toEqual([
+      { page: "d.ts", line: 6, language: "ts", info: [], code: "b();\n\nc();" },
+    ]);
+    expect(classesWithExample(text)).toEqual(["D"]);
+    expect(classesWithExample(text.replace("@example", ""))).toEqual([]);
+  });
+
+  test("are there for every class of the package", () => {
+    const folder = join(ROOT, "test/types/snapshots");
+    const names = readdirSync(folder).flatMap((name) =>
+      Array.from(
+        readFileSync(join(folder, name), "utf8").matchAll(/^class (\w+)/gm),
+        ([, found = ""]) => found,
+      ),
+    );
+    expect(names.length).toBeGreaterThan(80);
+    const shown = new Set(sources().flatMap((file) => classesWithExample(read(file))));
+    const lacking = names.filter(
+      (name) => !/Error$/.test(name) && !shown.has(name) && !MADE_BY_OTHERS.has(name),
+    );
+    expect([...new Set(lacking)]).toEqual([]);
+  });
+});
+
+/** Whether the package has a file, by what package.json says: patterns of folders, extensions, or names. */
+function isPacked(file: string): boolean {
+  const { files } = JSON.parse(read("package.json")) as { files: readonly string[] };
+  return files
+    .filter((pattern) => !pattern.startsWith("!"))
+    .some((pattern) => {
+      const parts = pattern.split(/(\*\*\/|\*)/).map((part) => {
+        if (part === "**/") return "(?:.+/)?";
+        return part === "*" ? "[^/]*" : part.replaceAll(".", "\\.");
+      });
+      return new RegExp(`^${parts.join("")}(?:/|$)`).test(file);
+    });
+}
+
 describe("the links in the pages", () => {
+  test.each(pages().filter(isPacked))("%s links to what the package has", (page) => {
+    const lost = links(split(page).prose).flatMap((link) => {
+      const [path = ""] = link.split("#");
+      const target = path === "" ? page : normalize(join(dirname(page), path)).replaceAll("\\", "/");
+      return isPacked(target) ? [] : [link];
+    });
+    expect(lost).toEqual([]);
+  });
+
   test("are found, with the headings they lead to", () => {
     expect(links("[a](b.md#c) and [d](https://example.org) and ![e](f.png)")).toEqual(["b.md#c", "f.png"]);
     expect(links('<source srcset="g.svg"><img alt="h" src="i.svg">')).toEqual(["g.svg", "i.svg"]);

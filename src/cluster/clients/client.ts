@@ -153,6 +153,22 @@ interface Connection {
 /**
  * Knows one node of a cluster or more, learns all of them, and has their endpoints: connected at once, without being a node
  * itself. It goes to a node by lot, and to another one when that goes.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode, DiscoveryClient, DiscoveryServer } from "shoal/cluster";
+ *
+ * const node = new ClusterNode({ name: "north", group: `client-${process.pid}` });
+ * await node.start();
+ * const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
+ * await server.start();
+ * const client = new DiscoveryClient({ addresses: server.endpoint ?? "", username: "ana", password: "secret" });
+ * await client.ready();
+ * console.log(client.nodes.length); // 1
+ * await client.close();
+ * await server.close();
+ * await node.close();
+ * ```
  */
 export class DiscoveryClient
   extends Driver<DiscoveryClientEvent, DiscoveryClientStats>

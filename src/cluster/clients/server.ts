@@ -1,5 +1,5 @@
 /**
- * Who is there, for programs that are no nodes (docs/spec/discovery.md): a ROUTER that answers and pushes, and a page over HTTP.
+ * Who is there, for programs that are not nodes (docs/spec/discovery.md): a ROUTER that answers and pushes, and a page over HTTP.
  *
  *   constructed ──start──> bound; the node's addresses are in its details ──close──> withdrawn
  *
@@ -146,8 +146,24 @@ const CHANGES: readonly ClusterEvent["type"][] = [
 ];
 
 /**
- * Answers programs that are no nodes who is there, pushes what changes, and knows which clients are connected: on a node that was
+ * Answers programs that are not nodes, pushes what changes, and knows which clients are connected: on a node that was
  * started, `await server.start()`.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode, DiscoveryClient, DiscoveryServer } from "shoal/cluster";
+ *
+ * const node = new ClusterNode({ name: "north", group: `server-${process.pid}` });
+ * await node.start();
+ * const server = new DiscoveryServer(node, { endpoint: "tcp://127.0.0.1:*", users: { ana: "secret" } });
+ * await server.start();
+ * const client = new DiscoveryClient({ addresses: server.endpoint ?? "", username: "ana", password: "secret" });
+ * await client.ready();
+ * console.log(client.nodes.length); // 1
+ * await client.close();
+ * await server.close();
+ * await node.close();
+ * ```
  */
 export class DiscoveryServer extends Driver<DiscoveryServerEvent, DiscoveryServerStats> {
   readonly #node: ClusterBus;

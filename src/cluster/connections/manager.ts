@@ -47,6 +47,19 @@ export interface ConnectionManagerStats {
  *
  * The node has to be started. What leaves the list is not dialled any more: its stream closes when it has been idle for 15 s, and the
  * node there stays a member, for membership is decided by the nodes, not by a list. `node.remove` removes one.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode, ConnectionManager } from "shoal/cluster";
+ *
+ * const nodes = ["a", "b"].map((name) => new ClusterNode({ name, password: "correct horse battery", multicast: false }));
+ * await Promise.all(nodes.map((node) => node.start()));
+ * const manager = new ConnectionManager(nodes[0], { port: 7946 });
+ * manager.setList([nodes[1].address]); // Or names: ["db1.example", "db2.example:7946"]
+ * await new Promise((resolve) => nodes[0].events.once("joined", resolve));
+ * console.log(manager.status().length); // 1
+ * await Promise.all(nodes.map((node) => node.close({ linger: 0 })));
+ * ```
  */
 export class ConnectionManager {
   readonly #bus: ClusterBus;

@@ -30,7 +30,21 @@ export function staticSource(addresses: readonly string[]): DiscoverySource {
   };
 }
 
-/** A list that the program changes while nodes use it. One source may be given to several nodes. */
+/**
+ * A list that the program changes while nodes use it. One source may be given to several nodes.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode, ManualSource } from "shoal/cluster";
+ *
+ * const source = new ManualSource(["127.0.0.1:7946"]);
+ * source.add("127.0.0.1:7947");
+ * const node = new ClusterNode({ group: `manual-${process.pid}`, discovery: [source] });
+ * await node.start();
+ * source.set([]); // While the node runs.
+ * await node.close();
+ * ```
+ */
 export class ManualSource implements DiscoverySource {
   readonly name: string;
   readonly #addresses: Set<string>;

@@ -95,6 +95,19 @@ function sourceOf(given: unknown): DiscoverySource {
 /**
  * The lists of a source that learns of changes one by one. A list that was not read yet is replaced by the next one, so a slow reader
  * has the newest.
+ *
+ * @example
+ * ```ts
+ * import { AddressFeed, type DiscoveryFunction } from "shoal/cluster";
+ *
+ * // A source that learns of changes by callbacks.
+ * const registry: DiscoveryFunction = (self, signal) => {
+ *   const feed = new AddressFeed(signal);
+ *   feed.set(["10.0.0.1:7946"]); // Again with each change; `fail` ends it.
+ *   return feed;
+ * };
+ * console.log(typeof registry); // function
+ * ```
  */
 export class AddressFeed implements AsyncIterable<readonly string[]> {
   readonly #signal: AbortSignal;

@@ -37,7 +37,20 @@ export function isChannelName(name: string): boolean {
   );
 }
 
-/** The channels that a bus has joined, and which of them others send on. */
+/**
+ * The channels that a bus has joined, and which of them others send on.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode } from "shoal/cluster";
+ *
+ * const node = new ClusterNode({ group: `channels-${process.pid}` });
+ * await node.start();
+ * node.channels.join("orders"); // In addition to 0, 1 and 2.
+ * console.log(node.channels.has("orders")); // true
+ * await node.close();
+ * ```
+ */
 export class ClusterChannels {
   readonly #joined = new Set<ClusterChannel>();
 

@@ -81,7 +81,25 @@ export interface ClientEffects {
   clientOnClose(client: MessageClient): void;
 }
 
-/** A client of this node with an id of its own (`createClient`): what it subscribes to and publishes is apart from the others'. */
+/**
+ * A client of this node with an id of its own (`createClient`): what it subscribes to and publishes is apart from the others'.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode } from "shoal/cluster";
+ *
+ * const node = new ClusterNode({ group: `client-${process.pid}` });
+ * await node.start();
+ * const client = node.createClient();
+ * const letters = client.subscribe("self"); // What is sent to this client alone.
+ * await node.sendTo(client.id, "a letter");
+ * for await (const { data } of letters) {
+ *   console.log(String(data)); // a letter
+ *   break;
+ * }
+ * await node.close();
+ * ```
+ */
 export class MessageClient {
   readonly #messaging: ClientEffects;
   /** Where others reach it: this node, and its id. */

@@ -72,6 +72,20 @@ export type QueryEnd = "done" | "timeout" | "cancelled";
 
 /**
  * A query under way. Read it with `for await`, or with `collect`; one of them, once. Leaving the loop ends the query.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode } from "shoal/cluster";
+ *
+ * const group = `query-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * await Promise.all([mill.start(), farm.start()]);
+ * mill.onQuery(({ data }) => `the mill has ${data}`);
+ * while (farm.members({ self: false }).length < 1) await new Promise((resolve) => farm.events.once("joined", resolve));
+ * const { replies } = await farm.query({ resolve: "localhost", data: "flour" }).collect();
+ * console.log(String(replies[0].data)); // the mill has flour
+ * await Promise.all([mill.close(), farm.close()]);
+ * ```
  */
 export class Query implements AsyncIterable<QueryResponse> {
   /** The `ruid` that the handlers see. */

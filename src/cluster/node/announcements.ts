@@ -37,7 +37,22 @@ export interface AnnouncementEffects {
   isKnown(): boolean;
 }
 
-/** A program that others find by this node, until it is withdrawn. */
+/**
+ * A program that others find by this node, until it is withdrawn.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode } from "shoal/cluster";
+ * import { MajordomoBroker } from "shoal/majordomo";
+ *
+ * const node = new ClusterNode({ group: `announcement-${process.pid}` });
+ * await node.start();
+ * const broker = new MajordomoBroker();
+ * const announcement = node.announce({ kitchen: await broker.bind("tcp://127.0.0.1:*") }, broker);
+ * await announcement.withdraw(); // Nobody finds it any more; then it drains, and closes.
+ * await node.close();
+ * ```
+ */
 export class Announcement implements AsyncDisposable {
   readonly #program: AnnouncedProgram;
   readonly #effects: AnnouncementEffects;

@@ -91,6 +91,28 @@ function checkNumber(what: string, value: unknown, most: number): void {
     throw new InvalidArgumentError(`${what} is a whole number from 0 to ${most}; got ${describe(value)}`);
 }
 
+/**
+ * A bus: a cluster's name on a node, with members, tags, messages and services of its own. A {@link ClusterNode} is the first bus
+ * of its node; further ones are opened on it.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode } from "shoal/cluster";
+ *
+ * const group = `bus-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * const met = new Promise((resolve) => farm.events.once("joined", resolve));
+ * await Promise.all([mill.start(), farm.start(), met]);
+ * const heard = mill.subscribe("harvest/+"); // A ClusterNode is its first bus.
+ * await heard.ready;
+ * await farm.publish("harvest/wheat", "12 t");
+ * for await (const { topic, data } of heard) {
+ *   console.log(`${topic}: ${data}`); // harvest/wheat: 12 t
+ *   break;
+ * }
+ * await Promise.all([mill.close(), farm.close()]);
+ * ```
+ */
 export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /** Of the bus. */
   readonly group: string;

@@ -28,6 +28,18 @@ import { ZreBridge } from "./zre-bridge.js";
 /**
  * A node that finds the others of its cluster and keeps them: `await node.start()` joins, `node.members()` and
  * `node.events` say who is there, `await node.leave()` leaves. Without options it keeps to its host.
+ *
+ * @example
+ * ```ts
+ * import { ClusterNode } from "shoal/cluster";
+ *
+ * const group = `node-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * await Promise.all([mill.start(), farm.start()]);
+ * mill.serve("grind", (grain) => `${grain}, ground`);
+ * console.log(await farm.request("grind", "wheat", { waitForReady: true })); // wheat, ground
+ * await Promise.all([mill.close(), farm.close()]);
+ * ```
  */
 export class ClusterNode extends ClusterBus {
   readonly #buses = new Set<ClusterBus>();

@@ -49,6 +49,25 @@ export interface ResolverView {
  * Of each member it has the endpoints that are advertised under a name which the conditions `has` and `some` ask for, or
  * all of them where they ask for none. Peers of ZRE are among them where `has` or `some` asks for the tag `zre`. Members that are draining, have left or are lost are out of it, suspects stay in. It may be made before the
  * node starts, and ends with it: its last list stays in use.
+ *
+ * @example
+ * ```ts
+ * import { Pull, Push } from "shoal";
+ * import { ClusterNode } from "shoal/cluster";
+ *
+ * const group = `resolver-${process.pid}`; // Default: "default", the same for every program of this host.
+ * const [mill, farm] = ["mill", "farm"].map((name) => new ClusterNode({ name, group }));
+ * await Promise.all([mill.start(), farm.start()]);
+ * const grain = new Pull();
+ * mill.advertise("grain", grain);
+ * await grain.bind("tcp://127.0.0.1:*");
+ * const push = new Push();
+ * push.connect(farm.resolver({ has: ["grain"] })); // Every member that offers grain, now and later.
+ * await push.send("wheat");
+ * console.log(String(await grain.receive())); // wheat
+ * await Promise.all([push.close(), grain.close()]);
+ * await Promise.all([mill.close(), farm.close()]);
+ * ```
  */
 export class ServiceResolver implements EndpointSource, Iterable<Service> {
   readonly #view: ResolverView;

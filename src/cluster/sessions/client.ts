@@ -59,6 +59,25 @@ const MAX_STEP = 250;
 /**
  * A client that has a session by its id: subscriptions and messages that are kept for it while it is not there, at whichever server it
  * connects to. One connection has a session at a time: a later one takes it over, and this client is then over with the reason `taken`.
+ *
+ * @example
+ * ```ts
+ * import { MemorySessionStore, SessionClient, SessionServer } from "shoal/sessions";
+ *
+ * const store = new MemorySessionStore(); // Of one process: for tests.
+ * const server = new SessionServer({ store });
+ * const kitchen = new SessionClient(await server.bind("tcp://127.0.0.1:*"), { id: "kitchen" });
+ * await kitchen.subscribe("orders/+/new");
+ * await kitchen.publish("orders/7/new", "soup"); // In the store when it settles.
+ * for await (const message of kitchen) {
+ *   console.log(message.topic, String(message.data)); // orders/7/new soup
+ *   message.acknowledge();
+ *   break;
+ * }
+ * await kitchen.close(); // The session stays.
+ * await server.close();
+ * await store.close();
+ * ```
  */
 export class SessionClient
   extends Driver<SessionClientEvent, SessionClientStats>

@@ -58,7 +58,17 @@ const VERSION_BYTES = 8;
 /** Bytes that a value takes in addition to its own, about. */
 const OVERHEAD = 100;
 
-/** A {@link SessionStore} on LMDB. */
+/**
+ * A {@link SessionStore} on LMDB.
+ *
+ * @example
+ * ```ts no-run
+ * import { LmdbSessionStore, SessionServer } from "shoal/sessions";
+ *
+ * const server = new SessionServer({ store: await LmdbSessionStore.open("/var/lib/shoal/sessions") });
+ * await server.bind("tcp://*:5570");
+ * ```
+ */
 export class LmdbSessionStore implements SessionStore {
   readonly name = "lmdb";
   /** The file that was damaged and set aside at opening, and why. */

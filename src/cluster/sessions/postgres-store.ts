@@ -61,7 +61,18 @@ const LOCKS = 64;
 /** Class 40 of PostgreSQL's codes: transactions that do not go together, and deadlocks. */
 const CONFLICT = /^40/;
 
-/** A {@link SessionStore} in PostgreSQL. */
+/**
+ * A {@link SessionStore} in PostgreSQL.
+ *
+ * @example
+ * ```ts no-run
+ * import { PostgresSessionStore, SessionServer } from "shoal/sessions";
+ *
+ * const store = await PostgresSessionStore.open({ connectionString: "postgres://localhost/shop" });
+ * const server = new SessionServer({ store }); // One for each machine, on the same store.
+ * await server.bind("tcp://*:5570");
+ * ```
+ */
 export class PostgresSessionStore implements SessionStore {
   readonly name = "postgres";
   readonly #database: PostgresDatabase;

@@ -81,6 +81,25 @@ const LIST_BYTES = 16_777_216;
 /**
  * Gives clients their sessions: see {@link SessionClient}. Servers that share a store are one place for them: it does not matter which one a client
  * connects to, and one that ends is missed by nobody for longer than its clients take to connect to the next.
+ *
+ * @example
+ * ```ts
+ * import { MemorySessionStore, SessionClient, SessionServer } from "shoal/sessions";
+ *
+ * const store = new MemorySessionStore(); // Of one process: for tests.
+ * const server = new SessionServer({ store });
+ * const kitchen = new SessionClient(await server.bind("tcp://127.0.0.1:*"), { id: "kitchen" });
+ * await kitchen.subscribe("orders/+/new");
+ * await kitchen.publish("orders/7/new", "soup"); // In the store when it settles.
+ * for await (const message of kitchen) {
+ *   console.log(message.topic, String(message.data)); // orders/7/new soup
+ *   message.acknowledge();
+ *   break;
+ * }
+ * await kitchen.close(); // The session stays.
+ * await server.close();
+ * await store.close();
+ * ```
  */
 export class SessionServer extends Driver<SessionServerEvent, SessionServerStats> {
   readonly #settings: SessionServerSettings;

@@ -119,6 +119,17 @@ interface Running {
 /**
  * A node among those of zyre, by 36/ZRE version 2: it finds peers on the local network, whispers to one and shouts to groups.
  * Nothing is authenticated or encrypted.
+ *
+ * @example
+ * ```ts no-run
+ * import { ZrePlane } from "shoal/cluster";
+ *
+ * const plane = new ZrePlane({ interface: "eth0" });
+ * plane.events.on("shout", ({ group }) => console.log(group));
+ * await plane.start();
+ * plane.join("chat");
+ * plane.shout("chat", "hello");
+ * ```
  */
 export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   readonly uuid: string;

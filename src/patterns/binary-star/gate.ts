@@ -70,6 +70,19 @@ export interface BinaryStarGateStats {
  *
  * `drain` lets no request through any more, so that clients ask the other server; answers may leave. Call it before a
  * hand-over. `close` drops what is kept.
+ *
+ * @example
+ * ```ts
+ * import { BinaryStar, BinaryStarGate } from "shoal/binary-star";
+ * import { MajordomoBroker } from "shoal/majordomo";
+ *
+ * const star = new BinaryStar({ role: "primary", peer: "tcp://127.0.0.1:5602" }); // Where the backup's state is.
+ * const broker = new MajordomoBroker({ gate: new BinaryStarGate(star) });
+ * await broker.bind("tcp://127.0.0.1:*");
+ * await star.bind("tcp://127.0.0.1:*"); // The last step: the pair begins here.
+ * await broker.close();
+ * await star.close();
+ * ```
  */
 export class BinaryStarGate<M = Buffer[]> extends Driver<BinaryStarGateEvent, BinaryStarGateStats> {
   readonly #star: BinaryStar;
@@ -211,7 +224,27 @@ export type BinaryStarReactorEvent = BinaryStarGateEvent;
 /** Every message that came is in exactly one: received = served + dropped + held. */
 export type BinaryStarReactorStats = BinaryStarGateStats;
 
-/** Makes any server one of a pair: reads the socket that clients talk to, and hands on what the gate lets through. */
+/**
+ * Makes any server one of a pair: reads the socket that clients talk to, and hands on what the gate lets through.
+ *
+ * @example
+ * ```ts
+ * import { Request, Router } from "shoal";
+ * import { BinaryStar, BinaryStarReactor } from "shoal/binary-star";
+ *
+ * const star = new BinaryStar({ role: "primary", peer: "tcp://127.0.0.1:5603", heartbeatInterval: 50 });
+ * const router = new Router();
+ * const client = new Request();
+ * client.connect(await router.bind("tcp://127.0.0.1:*"));
+ * const reactor = new BinaryStarReactor(star, router, { onRequest: (message) => router.send(message) });
+ * await star.bind("tcp://127.0.0.1:*");
+ * await client.request("hello", { timeout: 2_000, retries: 5 }); // Nobody else is there: this request is the vote.
+ * console.log(reactor.stats().served); // 1
+ * await client.close();
+ * await star.close();
+ * await router.close();
+ * ```
+ */
 export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryStarReactorStats> {
   readonly #gate: BinaryStarGate<M>;
   readonly #onRequest: (message: M) => void;

@@ -130,7 +130,25 @@ export interface BinaryStarServerStats extends BinaryStarReactorStats {
   readonly repliesDropped: { readonly notServing: number; readonly unroutable: number };
 }
 
-/** See the head of this file. */
+/**
+ * A server that runs as one of a pair: a function that answers clients (REQ, DEALER) while this half of the pair serves. A reply
+ * leaves only if this server has served without a break since it admitted the request.
+ *
+ * @example
+ * ```ts
+ * import { BinaryStarClient, BinaryStarServer } from "shoal/binary-star";
+ *
+ * const server = new BinaryStarServer(([word]) => `${word}!`, {
+ *   star: { role: "primary", peer: "tcp://127.0.0.1:5604", heartbeatInterval: 100 },
+ * });
+ * const clients = await server.bind("clients", "tcp://127.0.0.1:*");
+ * await server.bind("state", "tcp://127.0.0.1:*"); // The pair begins here.
+ * const client = new BinaryStarClient([clients, "tcp://127.0.0.1:5605"]); // Primary and backup.
+ * console.log(String(await client.request("hello"))); // hello!
+ * await client.close();
+ * await server.close();
+ * ```
+ */
 export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, BinaryStarServerStats> {
   /** This server's half of the pair. */
   readonly star: BinaryStar;

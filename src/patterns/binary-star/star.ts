@@ -154,7 +154,23 @@ const NAMES: Readonly<Record<BinaryStarState, BinaryStarStateName>> = {
   [BinaryStarState.PASSIVE]: "passive",
 };
 
-/** See the head of this file; the rules are in rules.ts, what wraps a server in server.ts. */
+/**
+ * One server's half of a Binary Star: publishes its state to its peer, reads the peer's, and decides about each client's request.
+ * A {@link BinaryStarGate} puts it in front of a server.
+ *
+ * @example
+ * ```ts
+ * import { BinaryStar, BinaryStarGate } from "shoal/binary-star";
+ * import { MajordomoBroker } from "shoal/majordomo";
+ *
+ * const star = new BinaryStar({ role: "primary", peer: "tcp://127.0.0.1:5602" }); // Where the backup's state is.
+ * const broker = new MajordomoBroker({ gate: new BinaryStarGate(star) });
+ * await broker.bind("tcp://127.0.0.1:*");
+ * await star.bind("tcp://127.0.0.1:*"); // The last step: the pair begins here.
+ * await broker.close();
+ * await star.close();
+ * ```
+ */
 export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, BinaryStarStats> {
   readonly #settings: Settings<typeof OPTIONS>;
   readonly #rules: BinaryStarRules;

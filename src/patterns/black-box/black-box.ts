@@ -100,6 +100,18 @@ export interface BlackBoxStats extends ReceiverStats {
 /**
  * A subscriber for streams that one thread cannot deal with: messages are received in a thread of their own, and
  * handled in others, those of one key in order.
+ *
+ * @example
+ * ```ts no-run
+ * import { BlackBox } from "shoal/black-box";
+ *
+ * const box = new BlackBox({
+ *   handler: new URL("./handler.js", import.meta.url), // export default ([topic, body], context) => …
+ *   workers: 4,
+ *   connect: "tcp://127.0.0.1:5556",
+ * });
+ * await box.start();
+ * ```
  */
 export class BlackBox extends Driver<BlackBoxEvent, Promise<BlackBoxStats>> {
   readonly #options: ResolvedBox;

@@ -50,7 +50,22 @@ const EVENTS: EventNames<CloneClientEvent> = {
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
-/** A replicated key-value map, or a subtree of it, held in this process and kept up to date (12/CHP). */
+/**
+ * A replicated key-value map, or a subtree of it, held in this process and kept up to date (12/CHP).
+ *
+ * @example
+ * ```ts
+ * import { CloneClient, CloneServer } from "shoal/clone";
+ *
+ * const server = new CloneServer();
+ * const map = new CloneClient(await server.bind("tcp://127.0.0.1:*"));
+ * await map.ready();
+ * await map.set("/prices/eel", "7.90"); // Settles when it is in order, and in this map.
+ * console.log(String(map.get("/prices/eel"))); // 7.90
+ * await map.close();
+ * await server.close();
+ * ```
+ */
 export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientStats> {
   readonly #subtree: Buffer;
   readonly #coder: ClientCoder;

@@ -75,6 +75,19 @@ const OPTIONS = {
 const TABLES = ["map-0", "map-1", "recent", "state"] as const;
 type Tables = [map0: LmdbDatabase, map1: LmdbDatabase, recent: LmdbDatabase, state: LmdbDatabase];
 
+/**
+ * A {@link CloneStore} on LMDB: one folder, one process. Needs the package `lmdb`.
+ *
+ * @example
+ * ```ts
+ * import { mkdtempSync } from "node:fs";
+ * import { CloneLmdbStore, CloneServer } from "shoal/clone";
+ *
+ * const server = new CloneServer({ store: CloneLmdbStore.open(mkdtempSync("/tmp/clone-")) });
+ * await server.bind("tcp://127.0.0.1:*");
+ * await server.close(); // The map is there when it starts again.
+ * ```
+ */
 export class CloneLmdbStore implements CloneStore {
   readonly name = "lmdb";
   /** The file that was damaged and set aside at opening, and why. */

@@ -60,7 +60,22 @@ const EVENTS: EventNames<CloneServerEvent> = {
   "handshake:failed": true,
 };
 
-/** A replicated key-value map that every client holds (12/CHP). */
+/**
+ * A replicated key-value map that every client holds (12/CHP).
+ *
+ * @example
+ * ```ts
+ * import { CloneClient, CloneServer } from "shoal/clone";
+ *
+ * const server = new CloneServer();
+ * const map = new CloneClient(await server.bind("tcp://127.0.0.1:*"));
+ * await map.ready();
+ * await map.set("/prices/eel", "7.90"); // Settles when it is in order, and in this map.
+ * console.log(String(map.get("/prices/eel"))); // 7.90
+ * await map.close();
+ * await server.close();
+ * ```
+ */
 export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
   readonly #rules: ServerRules;
   readonly #timer: DriverTimer;

@@ -3,7 +3,26 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ClientCoder } from "./client-coder.js";
 import type { CloneChange } from "./client-options.js";
 
-/** Reads the changes of a map; see `CloneClient.watch`. */
+/**
+ * Reads the changes of a map; see `CloneClient.watch`.
+ *
+ * @example
+ * ```ts
+ * import { CloneClient, CloneServer } from "shoal/clone";
+ *
+ * const server = new CloneServer();
+ * const map = new CloneClient(await server.bind("tcp://127.0.0.1:*"));
+ * await map.ready();
+ * const watch = map.watch("/prices/");
+ * await map.set("/prices/eel", "7.90");
+ * for await (const { key } of watch) {
+ *   console.log(key); // /prices/eel
+ *   break;
+ * }
+ * await map.close();
+ * await server.close();
+ * ```
+ */
 export class CloneWatch<V> implements AsyncIterableIterator<CloneChange<V>, undefined> {
   /** @internal */
   readonly prefix: Buffer;

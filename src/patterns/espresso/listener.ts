@@ -107,6 +107,24 @@ export type EspressoListenerEvent = SocketEvent;
  *
  * A listener that is slower than the records come misses some: `missed` of the next one says how many. What is missed
  * between a lost connection and the next one is not known.
+ *
+ * @example
+ * ```ts
+ * import { Publisher, Pull, Push } from "shoal";
+ * import { EspressoListener, EspressoTap } from "shoal/espresso";
+ * import { Proxy as MessageProxy } from "shoal/proxy";
+ *
+ * const [frontend, backend, tap] = [new Pull(), new Publisher(), new EspressoTap()];
+ * await Promise.all([frontend, backend, tap].map((each) => each.bind("tcp://127.0.0.1:*")));
+ * new MessageProxy(frontend, backend, tap.capture).run();
+ * const listener = new EspressoListener(tap.endpoints);
+ * await tap.events.receive(); // The listener's subscription has arrived.
+ * const source = new Push();
+ * source.connect(frontend.lastEndpoint ?? "");
+ * await source.send("hello");
+ * console.log(String((await listener.receive()).frames)); // hello
+ * await Promise.all([source, listener, tap, frontend, backend].map((each) => each.close()));
+ * ```
  */
 export class EspressoListener<T = undefined> extends Driver<EspressoListenerEvent, EspressoListenerStats> {
   /** What callers wait for. */

@@ -73,6 +73,24 @@ export interface EspressoTapStats extends TapCounts {
  *   const tap = new EspressoTap();
  *   await tap.bind("tcp://127.0.0.1:*");
  *   const proxy = new Proxy(frontend, backend, tap.capture);
+ *
+ * @example
+ * ```ts
+ * import { Publisher, Pull, Push } from "shoal";
+ * import { EspressoListener, EspressoTap } from "shoal/espresso";
+ * import { Proxy as MessageProxy } from "shoal/proxy";
+ *
+ * const [frontend, backend, tap] = [new Pull(), new Publisher(), new EspressoTap()];
+ * await Promise.all([frontend, backend, tap].map((each) => each.bind("tcp://127.0.0.1:*")));
+ * new MessageProxy(frontend, backend, tap.capture).run();
+ * const listener = new EspressoListener(tap.endpoints);
+ * await tap.events.receive(); // The listener's subscription has arrived.
+ * const source = new Push();
+ * source.connect(frontend.lastEndpoint ?? "");
+ * await source.send("hello");
+ * console.log(String((await listener.receive()).frames)); // hello
+ * await Promise.all([source, listener, tap, frontend, backend].map((each) => each.close()));
+ * ```
  */
 export class EspressoTap extends Driver<EspressoTapEvent, EspressoTapStats> {
   /** For the proxy: to be called with each message that passed, and the side it came from. Never throws. */

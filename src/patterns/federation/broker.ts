@@ -118,6 +118,24 @@ export interface SiteSources {
  *
  * A site can be a pair (`gate`): two brokers with a name each, whose workers are at both. Other sites join both, and
  * give requests to the one that serves, which alone publishes that it has workers to spare.
+ *
+ * @example
+ * ```ts
+ * import { Request } from "shoal";
+ * import { FederatedBroker } from "shoal/federation";
+ * import { PirateWorker } from "shoal/pirate";
+ *
+ * const any = "tcp://127.0.0.1:*";
+ * const [a, b] = [new FederatedBroker("A"), new FederatedBroker("B")];
+ * a.join({ name: "B", cloud: await b.bind("cloud", any), state: await b.bind("state", any) });
+ * b.join({ name: "A", cloud: await a.bind("cloud", any), state: await a.bind("state", any) });
+ * const worker = new PirateWorker(await b.bind("backend", any), () => "done at B", { dialect: "simple" });
+ * const client = new Request();
+ * client.connect(await a.bind("frontend", any)); // A has no worker of its own.
+ * console.log(String(await client.request("x"))); // done at B
+ * await client.close();
+ * await Promise.all([worker.close(), a.close(), b.close()]);
+ * ```
  */
 export class FederatedBroker extends BrokerDriver<FederationEvent, FederationStats, FederationEndpoints> {
   /** The site's name. */

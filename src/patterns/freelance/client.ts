@@ -101,7 +101,21 @@ const EVENTS: EventNames<FreelanceClientEvent> = {
 /** ms that do not end. */
 const NEVER = 2 ** 50;
 
-/** See the head of this file. */
+/**
+ * Asks the fastest of its servers, and another one when that one fails (10/FLP, model 3). Any number of requests may be under
+ * way at once; one may be handled more than once.
+ *
+ * @example
+ * ```ts
+ * import { FreelanceClient, FreelanceServer } from "shoal/freelance";
+ *
+ * const server = new FreelanceServer(([n]) => String(Number(n) + 1));
+ * const client = new FreelanceClient([await server.bind("tcp://127.0.0.1:*")]);
+ * console.log(String(await client.request("41"))); // 42
+ * await client.close();
+ * await server.close();
+ * ```
+ */
 export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, FreelanceClientStats> {
   readonly #shape: BodyShape<T>;
   readonly #router: Router;

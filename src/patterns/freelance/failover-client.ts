@@ -53,6 +53,17 @@ export type FreelanceFailoverClientStats = RequestClientStats;
 /**
  * Asks the server that replied last, and the next one when that one gives no reply in time, refuses the connection or
  * ends it. One request is under way at a time; it may be handled more than once.
+ *
+ * @example
+ * ```ts
+ * import { FreelanceFailoverClient, FreelanceServer } from "shoal/freelance";
+ *
+ * const server = new FreelanceServer(([n]) => String(Number(n) + 1), { model: 1 });
+ * const client = new FreelanceFailoverClient([await server.bind("tcp://127.0.0.1:*")]);
+ * console.log(String(await client.request("41"))); // 42
+ * await client.close();
+ * await server.close();
+ * ```
  */
 export class FreelanceFailoverClient<T = Raw> extends RequestClient<
   T,

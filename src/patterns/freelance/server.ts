@@ -108,7 +108,21 @@ const EVENTS: EventNames<FreelanceServerEvent> = { "handler:failed": true, "mess
 
 type RequestCommand = Extract<ServerCommand, { readonly type: "request" }>;
 
-/** See the head of this file. */
+/**
+ * A function that answers the clients of any of the three models of Freelance (10/FLP), without a broker. Clients of model 3
+ * know a server by its endpoint: one that is bound to every address needs the option `identity`.
+ *
+ * @example
+ * ```ts
+ * import { FreelanceClient, FreelanceServer } from "shoal/freelance";
+ *
+ * const server = new FreelanceServer(([n]) => String(Number(n) + 1));
+ * const client = new FreelanceClient([await server.bind("tcp://127.0.0.1:*")]);
+ * console.log(String(await client.request("41"))); // 42
+ * await client.close();
+ * await server.close();
+ * ```
+ */
 export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, FreelanceServerStats> {
   readonly #handler: FreelanceHandler<T>;
   readonly #model: FreelanceModel;

@@ -95,6 +95,22 @@ interface Call<T> {
   readonly pending: PendingCall<BodyOf<T>>;
 }
 
+/**
+ * Asks all its servers at once and takes the first reply (the Guide's model 2). The quickest to fail over, since it never has
+ * to; each request is handled by every server that is there.
+ *
+ * @example
+ * ```ts
+ * import { FreelanceServer, FreelanceShotgunClient } from "shoal/freelance";
+ *
+ * const servers = ["a", "b"].map(() => new FreelanceServer(([n]) => String(Number(n) + 1), { model: 2 }));
+ * const endpoints = await Promise.all(servers.map((server) => server.bind("tcp://127.0.0.1:*")));
+ * const client = new FreelanceShotgunClient(endpoints); // Both work on it; the first reply counts.
+ * console.log(String(await client.request("41"))); // 42
+ * await client.close();
+ * await Promise.all(servers.map((server) => server.close()));
+ * ```
+ */
 export class FreelanceShotgunClient<T = Raw> extends Driver<
   FreelanceShotgunClientEvent,
   FreelanceShotgunClientStats

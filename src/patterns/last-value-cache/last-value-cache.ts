@@ -70,6 +70,23 @@ const CANCEL = 0;
  * A message is `topic | frame…`, two frames or more; what is kept is the whole
  * message. Live messages pass as a `Proxy` of the same sockets passes them. A
  * subscriber may get a value twice, never an older one after a newer.
+ *
+ * @example
+ * ```ts
+ * import { Publisher, Subscriber } from "shoal";
+ * import { LastValueCache } from "shoal/last-value-cache";
+ *
+ * const cache = new LastValueCache();
+ * const publisher = new Publisher();
+ * publisher.connect(await cache.bind("frontend", "tcp://127.0.0.1:*"));
+ * await publisher.waitForSubscribers();
+ * await publisher.send(["weather/oslo", "snow"]);
+ * const subscriber = new Subscriber(); // It comes when that was published.
+ * subscriber.subscribe("weather/");
+ * subscriber.connect(await cache.bind("backend", "tcp://127.0.0.1:*"));
+ * console.log(String(await subscriber.receive())); // weather/oslo,snow
+ * await Promise.all([publisher.close(), subscriber.close(), cache.close()]);
+ * ```
  */
 export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheStats> {
   readonly #sockets: { readonly frontend: XSubscriber; readonly backend: XPublisher };

@@ -52,6 +52,20 @@ export interface LoadBalancerOptions extends BrokerDriverOptions {
  *
  * Clients send `"" | body…`, as REQ does, or a DEALER that sends many at once. Workers
  * are REQ sockets that send READY first, or a `PirateWorker` of the dialect `"simple"`.
+ *
+ * @example
+ * ```ts
+ * import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";
+ * import { PirateWorker } from "shoal/pirate";
+ *
+ * const broker = new LoadBalancer();
+ * const client = new LoadBalancerClient(await broker.bind("frontend", "tcp://127.0.0.1:*"));
+ * const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
+ * const worker = new PirateWorker(backend, ([body]) => `${body}!`, { dialect: "simple" });
+ * console.log(String(await client.request("hello"))); // hello!
+ * await client.close();
+ * await Promise.all([worker.close(), broker.close()]);
+ * ```
  */
 export class LoadBalancer extends BrokerDriver<LoadBalancerEvent, LoadBalancerStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

@@ -142,6 +142,20 @@ interface Broker {
 /**
  * Asks the workers behind one or several load balancers, with any number of requests under way at once. A request goes to
  * the connected broker with the fewest of them, and to another when that one's connection ends: it may be handled twice.
+ *
+ * @example
+ * ```ts
+ * import { LoadBalancer, LoadBalancerClient } from "shoal/load-balancer";
+ * import { PirateWorker } from "shoal/pirate";
+ *
+ * const broker = new LoadBalancer();
+ * const client = new LoadBalancerClient(await broker.bind("frontend", "tcp://127.0.0.1:*"));
+ * const backend = await broker.bind("backend", "tcp://127.0.0.1:*");
+ * const worker = new PirateWorker(backend, ([body]) => `${body}!`, { dialect: "simple" });
+ * console.log(String(await client.request("hello"))); // hello!
+ * await client.close();
+ * await Promise.all([worker.close(), broker.close()]);
+ * ```
  */
 export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
   LoadBalancerClientEvent,

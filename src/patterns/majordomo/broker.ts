@@ -68,6 +68,20 @@ const EVENTS: EventNames<MajordomoBrokerEvent> = {
  *
  * A request that a worker was lost with goes to another, at most `maxDeliveries`
  * times. What cannot be served is refused with a reason: see {@link ServiceError}.
+ *
+ * @example
+ * ```ts
+ * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
+ *
+ * const broker = new MajordomoBroker();
+ * const endpoint = await broker.bind("tcp://127.0.0.1:*");
+ * const worker = new MajordomoWorker(endpoint, "double", ([n]) => String(2 * Number(n)), { concurrency: 8 });
+ * const client = new MajordomoClient(endpoint);
+ * console.log(String(await client.request("double", "21"))); // 42
+ * await client.close();
+ * await worker.close();
+ * await broker.close();
+ * ```
  */
 export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBrokerStats> {
   readonly #router: Router;

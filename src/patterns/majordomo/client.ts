@@ -67,6 +67,20 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  *
  * With several brokers the next is taken when one is silent. Requests to shoal's
  * broker carry an id, so that sending them again does not handle them again.
+ *
+ * @example
+ * ```ts
+ * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
+ *
+ * const broker = new MajordomoBroker();
+ * const endpoint = await broker.bind("tcp://127.0.0.1:*");
+ * const worker = new MajordomoWorker(endpoint, "double", ([n]) => String(2 * Number(n)), { concurrency: 8 });
+ * const client = new MajordomoClient(endpoint);
+ * console.log(String(await client.request("double", "21"))); // 42
+ * await client.close();
+ * await worker.close();
+ * await broker.close();
+ * ```
  */
 export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   MajordomoClientEvent,

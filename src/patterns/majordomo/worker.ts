@@ -61,6 +61,20 @@ const EVENTS: EventNames<MajordomoWorkerEvent> = {
  * async generator sends each piece as it comes. A plain broker gives one request
  * to each connection, so `concurrency` connections are made to it; shoal's gets
  * the number.
+ *
+ * @example
+ * ```ts
+ * import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
+ *
+ * const broker = new MajordomoBroker();
+ * const endpoint = await broker.bind("tcp://127.0.0.1:*");
+ * const worker = new MajordomoWorker(endpoint, "double", ([n]) => String(2 * Number(n)), { concurrency: 8 });
+ * const client = new MajordomoClient(endpoint);
+ * console.log(String(await client.request("double", "21"))); // 42
+ * await client.close();
+ * await worker.close();
+ * await broker.close();
+ * ```
  */
 export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
   MajordomoWorkerEvent,

@@ -52,6 +52,19 @@ export type PirateClientStats = RequestClientStats;
  *
  * One request is under way at a time; further calls wait their turn. A server may
  * handle a request more than once: that of the attempt before is not called back.
+ *
+ * @example
+ * ```ts
+ * import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
+ *
+ * const queue = new PirateQueue();
+ * const client = new PirateClient(await queue.bind("frontend", "tcp://127.0.0.1:*"), { retries: 2 });
+ * const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
+ * const worker = new PirateWorker(backend, ([body]) => String(body).toUpperCase());
+ * console.log(String(await client.request("ahoy"))); // AHOY
+ * await client.close();
+ * await Promise.all([worker.close(), queue.close()]);
+ * ```
  */
 export class PirateClient<Req = Raw, Rep = Raw> extends RequestClient<
   Req,

@@ -68,6 +68,19 @@ export interface PirateQueueOptions extends BrokerDriverOptions {
  * `workerStallTimeout`.
  *
  * Clients send `"" | body…`, as REQ does.
+ *
+ * @example
+ * ```ts
+ * import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
+ *
+ * const queue = new PirateQueue();
+ * const client = new PirateClient(await queue.bind("frontend", "tcp://127.0.0.1:*"), { retries: 2 });
+ * const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
+ * const worker = new PirateWorker(backend, ([body]) => String(body).toUpperCase());
+ * console.log(String(await client.request("ahoy"))); // AHOY
+ * await client.close();
+ * await Promise.all([worker.close(), queue.close()]);
+ * ```
  */
 export class PirateQueue extends BrokerDriver<PirateQueueEvent, PirateQueueStats> {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */

@@ -97,6 +97,19 @@ export type PirateHandler<Req = Raw, Rep = Raw> = (
  *
  * A request may be handled twice: by this worker and by another, when a client tried
  * again or a queue took this one for lost.
+ *
+ * @example
+ * ```ts
+ * import { PirateClient, PirateQueue, PirateWorker } from "shoal/pirate";
+ *
+ * const queue = new PirateQueue();
+ * const client = new PirateClient(await queue.bind("frontend", "tcp://127.0.0.1:*"), { retries: 2 });
+ * const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
+ * const worker = new PirateWorker(backend, ([body]) => String(body).toUpperCase());
+ * console.log(String(await client.request("ahoy"))); // AHOY
+ * await client.close();
+ * await Promise.all([worker.close(), queue.close()]);
+ * ```
  */
 export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent, PirateWorkerStats> {
   readonly #endpoints: EndpointList;

@@ -62,6 +62,21 @@ export interface SequencedPublisherOptions<T = Raw> {
  *
  * On the wire a message is `topic | meta | body…` (docs/spec/sequenced.md has the bytes):
  * a plain SUB reads it as well.
+ *
+ * @example
+ * ```ts
+ * import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";
+ *
+ * const publisher = new SequencedPublisher();
+ * const subscriber = new SequencedSubscriber();
+ * subscriber.subscribe("tide");
+ * subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
+ * await publisher.waitForSubscribers();
+ * publisher.publish("tide", "high");
+ * console.log(String((await subscriber.receive()).body)); // high
+ * await subscriber.close();
+ * await publisher.close();
+ * ```
  */
 export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent, SequencedPublisherStats> {
   readonly #id = crypto.randomBytes(ID_BYTES);

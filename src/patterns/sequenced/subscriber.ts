@@ -109,6 +109,21 @@ interface Waiting<T> {
  *
  * Events come in their place among the messages: that of a gap before `receive`
  * gives the message behind it.
+ *
+ * @example
+ * ```ts
+ * import { SequencedPublisher, SequencedSubscriber } from "shoal/sequenced";
+ *
+ * const publisher = new SequencedPublisher();
+ * const subscriber = new SequencedSubscriber();
+ * subscriber.subscribe("tide");
+ * subscriber.connect(await publisher.bind("tcp://127.0.0.1:*"));
+ * await publisher.waitForSubscribers();
+ * publisher.publish("tide", "high");
+ * console.log(String((await subscriber.receive()).body)); // high
+ * await subscriber.close();
+ * await publisher.close();
+ * ```
  */
 export class SequencedSubscriber<T = Raw> extends Driver<
   SequencedSubscriberEvent | EndpointSourceEvent,

@@ -40,7 +40,25 @@ interface Waiting {
   readonly stamp: SuicidalSnailStamp;
 }
 
-/** A subscriber that knows how late it is, and would rather die than be wrong. */
+/**
+ * A subscriber that knows how late it is, and would rather die than be wrong.
+ *
+ * @example
+ * ```ts
+ * import { SequencedPublisher } from "shoal/sequenced";
+ * import { SuicidalSnail } from "shoal/suicidal-snail";
+ *
+ * const publisher = new SequencedPublisher();
+ * const snail = new SuicidalSnail({ policy: "die", maxLateness: 1_000 });
+ * snail.subscribe("tick");
+ * snail.connect(await publisher.bind("tcp://127.0.0.1:*"));
+ * await publisher.waitForSubscribers();
+ * publisher.publish("tick", "tock");
+ * const { lateness } = await snail.receive();
+ * console.log(lateness < 1_000); // true
+ * await Promise.all([snail.close(), publisher.close()]);
+ * ```
+ */
 export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats> {
   readonly #policy: SuicidalSnailPolicy;
   readonly #holdOff: number;

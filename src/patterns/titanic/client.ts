@@ -77,7 +77,29 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
-/** Leaves requests with Titanic and fetches the replies, now or in another process. Its events are those of its Majordomo client. */
+/**
+ * Leaves requests with Titanic and fetches the replies, now or in another process. Its events are those of its Majordomo client.
+ *
+ * @example
+ * ```ts
+ * import { mkdtempSync } from "node:fs";
+ * import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+ * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
+ *
+ * const broker = new MajordomoBroker();
+ * const endpoint = await broker.bind("tcp://127.0.0.1:*");
+ * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
+ * const titanic = new Titanic(endpoint, store);
+ * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
+ * const client = new TitanicClient(endpoint);
+ * const uuid = await client.request("upper", "keep me"); // On disk when this settles.
+ * console.log(String((await client.wait(uuid)).body)); // KEEP ME
+ * await Promise.all([client.close(), worker.close()]);
+ * await titanic.close();
+ * await store.close();
+ * await broker.close();
+ * ```
+ */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
   /** What callers wait for. */

@@ -78,6 +78,30 @@ const OPTIONS = {
   wallClock: func<() => number>(),
 };
 
+/**
+ * A {@link TitanicStore} on LMDB: one folder, one process, each acknowledgement after the commit is on the disk. Needs the
+ * package `lmdb`.
+ *
+ * @example
+ * ```ts
+ * import { mkdtempSync } from "node:fs";
+ * import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+ * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
+ *
+ * const broker = new MajordomoBroker();
+ * const endpoint = await broker.bind("tcp://127.0.0.1:*");
+ * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
+ * const titanic = new Titanic(endpoint, store);
+ * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
+ * const client = new TitanicClient(endpoint);
+ * const uuid = await client.request("upper", "keep me"); // On disk when this settles.
+ * console.log(String((await client.wait(uuid)).body)); // KEEP ME
+ * await Promise.all([client.close(), worker.close()]);
+ * await titanic.close();
+ * await store.close();
+ * await broker.close();
+ * ```
+ */
 export class LmdbStore implements TitanicStore {
   readonly name = "lmdb";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;

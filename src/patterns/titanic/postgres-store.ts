@@ -74,6 +74,18 @@ const CREATE_LOCK = 7_401_924;
 /** Claims without an answer that are remembered; what more of them took comes back when its lease ends. */
 const MAX_LOST_CLAIMS = 1_000;
 
+/**
+ * A {@link TitanicStore} in PostgreSQL, which any number of machines share: each request is worked on by one of them, and a
+ * lease gives it to another one when that one dies. Needs the package `pg`.
+ *
+ * @example
+ * ```ts no-run
+ * import { PostgresStore, Titanic } from "shoal/titanic";
+ *
+ * const store = await PostgresStore.open({ connectionString: "postgres://localhost/shop" });
+ * const titanic = new Titanic("tcp://127.0.0.1:5555", store); // At a Majordomo broker.
+ * ```
+ */
 export class PostgresStore implements TitanicStore {
   readonly name = "postgres";
   onDamage: ((record: TitanicDamagedRecord) => void) | undefined;

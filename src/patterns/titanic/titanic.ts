@@ -196,7 +196,29 @@ const EVENTS: EventNames<TitanicEvent> = {
   ...ENDPOINT_SOURCE_EVENTS,
 };
 
-/** Keeps requests until they are answered, and replies until they are fetched: the service of 9/TSP at a broker. */
+/**
+ * Keeps requests until they are answered, and replies until they are fetched: the service of 9/TSP at a broker.
+ *
+ * @example
+ * ```ts
+ * import { mkdtempSync } from "node:fs";
+ * import { MajordomoBroker, MajordomoWorker } from "shoal/majordomo";
+ * import { LmdbStore, Titanic, TitanicClient } from "shoal/titanic";
+ *
+ * const broker = new MajordomoBroker();
+ * const endpoint = await broker.bind("tcp://127.0.0.1:*");
+ * const store = LmdbStore.open(mkdtempSync("/tmp/titanic-"));
+ * const titanic = new Titanic(endpoint, store);
+ * const worker = new MajordomoWorker(endpoint, "upper", ([text]) => String(text).toUpperCase());
+ * const client = new TitanicClient(endpoint);
+ * const uuid = await client.request("upper", "keep me"); // On disk when this settles.
+ * console.log(String((await client.wait(uuid)).body)); // KEEP ME
+ * await Promise.all([client.close(), worker.close()]);
+ * await titanic.close();
+ * await store.close();
+ * await broker.close();
+ * ```
+ */
 export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly store: TitanicStoreStats }> {
   readonly #store: TitanicStore;
   readonly #settings: Settings<typeof OPTIONS>;

@@ -23,6 +23,18 @@ export type ChannelOptions<T = Raw> = ChannelProperties & ConstructionOptions & 
 /**
  * Talks to one peer, both ways; waits while that peer has no room (52/CHANNEL, The CHANNEL Socket Type). Not on the engine
  * `libzmq`: the package `zeromq` has no such socket.
+ *
+ * @example
+ * ```ts
+ * import { Channel } from "shoal/draft";
+ *
+ * const [left, right] = [new Channel(), new Channel()];
+ * await left.bind("inproc://channel");
+ * right.connect("inproc://channel");
+ * await left.send("hello");
+ * console.log(String((await right.receive())[0])); // hello
+ * await Promise.all([left.close(), right.close()]);
+ * ```
  */
 export class Channel<T = Raw> extends Socket {
   /**

@@ -36,6 +36,19 @@ export type PeerOptions<T = Raw> = BothWays & ConstructionOptions & CodecOptions
 /**
  * Sends each message to one of its servers in turn, and receives from them fairly; waits while none has room
  * (41/CLISRV, The CLIENT Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Client, Server } from "shoal/draft";
+ *
+ * const [server, client] = [new Server(), new Client()];
+ * client.connect(await server.bind("tcp://127.0.0.1:*"));
+ * await client.send("depth?");
+ * const [, { routingId }] = await server.receive();
+ * await server.send("12 m", { routingId });
+ * console.log(String((await client.receive())[0])); // 12 m
+ * await Promise.all([client.close(), server.close()]);
+ * ```
  */
 export class Client<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -53,6 +66,19 @@ defineSocket(Client, "Client");
 /**
  * Talks to each of its clients by a routing id, a number of 32 bits that it makes up: `receive` returns
  * `[message, { routingId }]`, and `send(message, { routingId })` answers (41/CLISRV, The SERVER Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Client, Server } from "shoal/draft";
+ *
+ * const [server, client] = [new Server(), new Client()];
+ * client.connect(await server.bind("tcp://127.0.0.1:*"));
+ * await client.send("depth?");
+ * const [question, { routingId }] = await server.receive();
+ * await server.send(`${question} 12 m`, { routingId }); // To the client that asked.
+ * console.log(String((await client.receive())[0])); // depth? 12 m
+ * await Promise.all([client.close(), server.close()]);
+ * ```
  */
 export class Server<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -70,6 +96,18 @@ defineSocket(Server, "Server");
 /**
  * Talks to other Peers by routing ids as a {@link Server} does, and can connect to each and speak first
  * (51/P2P, The PEER Socket Type). Not on the engine `libzmq`: the package `zeromq` has no such socket.
+ *
+ * @example
+ * ```ts
+ * import { Peer } from "shoal/draft";
+ *
+ * const [north, south] = [new Peer(), new Peer()];
+ * const routingId = south.connectPeer(await north.bind("tcp://127.0.0.1:*"));
+ * await south.send("ahoy", { routingId });
+ * const [message] = await north.receive();
+ * console.log(String(message)); // ahoy
+ * await Promise.all([north.close(), south.close()]);
+ * ```
  */
 export class Peer<T = Raw> extends Socket {
   /**

@@ -22,6 +22,19 @@ export type DatagramOptions = DatagramProperties & ConstructionOptions;
 /**
  * Sends and receives datagrams, over `udp://` alone: two frames, the other end's address and bytes, at most 8,192. Only
  * `bind` takes an endpoint. Not on the engine `libzmq`, which ends the process at some malformed datagrams.
+ *
+ * @example
+ * ```ts
+ * import { Datagram } from "shoal/draft";
+ *
+ * const [here, there] = [new Datagram(), new Datagram()];
+ * await here.bind("udp://127.0.0.1:*");
+ * const address = (await there.bind("udp://127.0.0.1:*")).replace("udp://", "");
+ * await here.send([address, "ping"]);
+ * const [, bytes] = await there.receive();
+ * console.log(String(bytes)); // ping
+ * await Promise.all([here.close(), there.close()]);
+ * ```
  */
 export class Datagram extends Socket {
   /**

@@ -38,6 +38,18 @@ export type DishOptions<T = Raw> = DishProperties & ConstructionOptions & CodecO
 /**
  * Sends each message to every Dish that is in its group: `send(message, { group })`. One whose queue is full misses it
  * (48/RADIO-DISH, The RADIO Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Dish, Radio } from "shoal/draft";
+ *
+ * const [radio, dish] = [new Radio(), new Dish()];
+ * dish.join("weather");
+ * dish.connect(await radio.bind("inproc://radio"));
+ * await radio.send("storm", { group: "weather" });
+ * console.log(String((await dish.receive())[0])); // storm
+ * await Promise.all([radio.close(), dish.close()]);
+ * ```
  */
 export class Radio<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -51,7 +63,22 @@ export interface Radio<T = Raw>
     Properties<RadioProperties> {}
 defineSocket(Radio, "Radio");
 
-/** Receives the messages of the groups it has joined: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type). */
+/**
+ * Receives the messages of the groups it has joined: `[message, { group }]` (48/RADIO-DISH, The DISH Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Dish, Radio } from "shoal/draft";
+ *
+ * const [radio, dish] = [new Radio(), new Dish()];
+ * dish.join("tide");
+ * dish.connect(await radio.bind("inproc://dish"));
+ * await radio.send("low", { group: "tide" });
+ * const [message, { group }] = await dish.receive();
+ * console.log(`${group}: ${message}`); // tide: low
+ * await Promise.all([radio.close(), dish.close()]);
+ * ```
+ */
 export class Dish<T = Raw> extends Socket {
   readonly #groups = new Set<string>();
 

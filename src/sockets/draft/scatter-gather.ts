@@ -24,7 +24,20 @@ export type ScatterOptions<T = Raw> = ScatterProperties & ConstructionOptions & 
 /** Options of {@link Gather}. */
 export type GatherOptions<T = Raw> = GatherProperties & ConstructionOptions & CodecOptions<T>;
 
-/** Sends each message to one of its peers in turn; waits while none has room (49/SCATTER-GATHER, The SCATTER Socket Type). */
+/**
+ * Sends each message to one of its peers in turn; waits while none has room (49/SCATTER-GATHER, The SCATTER Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Gather, Scatter } from "shoal/draft";
+ *
+ * const [scatter, gather] = [new Scatter(), new Gather()];
+ * gather.connect(await scatter.bind("tcp://127.0.0.1:*"));
+ * await scatter.send("a task");
+ * console.log(String((await gather.receive())[0])); // a task
+ * await Promise.all([scatter.close(), gather.close()]);
+ * ```
+ */
 export class Scatter<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: ScatterOptions<T>);
@@ -35,7 +48,20 @@ export class Scatter<T = Raw> extends Socket {
 export interface Scatter<T = Raw> extends Writable<SingleOut<Settled<T>>>, Properties<ScatterProperties> {}
 defineSocket(Scatter, "Scatter");
 
-/** Receives messages from its peers, fairly in turn (49/SCATTER-GATHER, The GATHER Socket Type). */
+/**
+ * Receives messages from its peers, fairly in turn (49/SCATTER-GATHER, The GATHER Socket Type).
+ *
+ * @example
+ * ```ts
+ * import { Gather, Scatter } from "shoal/draft";
+ *
+ * const [scatter, gather] = [new Scatter(), new Gather()];
+ * scatter.connect(await gather.bind("tcp://127.0.0.1:*"));
+ * await scatter.send("a result");
+ * console.log(String((await gather.receive())[0])); // a result
+ * await Promise.all([scatter.close(), gather.close()]);
+ * ```
+ */
 export class Gather<T = Raw> extends Socket {
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
   constructor(options?: GatherOptions<T>);
