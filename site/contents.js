@@ -1,0 +1,123 @@
+// @ts-check
+/** The order of the pages: each part of the sidebar with its pages, named without `docs/` and `.md`. */
+
+/** @typedef {{ title: string, pages: readonly string[], short?: boolean }} Part `short`: only its headings are searched */
+
+/** @type {readonly Part[]} */
+export const PARTS = [
+  {
+    title: "Guide",
+    pages: [
+      "getting-started",
+      "choosing",
+      "installing",
+      "sockets",
+      "codecs",
+      "security",
+      "examples",
+      "cli",
+      "browsers",
+      "runtimes",
+      "testing",
+      "migrating",
+      "troubleshooting",
+      "faq",
+      "production",
+      "tuning",
+      "inside",
+      "glossary",
+    ],
+  },
+  {
+    title: "Patterns",
+    pages: [
+      "patterns/pirate",
+      "patterns/load-balancer",
+      "patterns/federation",
+      "patterns/majordomo",
+      "patterns/titanic",
+      "patterns/binary-star",
+      "patterns/freelance",
+      "patterns/clone",
+      "patterns/sequenced",
+      "patterns/last-value-cache",
+      "patterns/suicidal-snail",
+      "patterns/espresso",
+      "patterns/black-box",
+    ],
+  },
+  {
+    title: "Cluster",
+    pages: [
+      "clusters",
+      "messaging",
+      "services",
+      "requests",
+      "sessions",
+      "discovery",
+      "dynamic-clients",
+      "operation",
+    ],
+  },
+  { title: "Proxy and links", pages: ["proxy", "links", "metrics", "dashboard", "tracing"] },
+  {
+    title: "Reference",
+    pages: [
+      "errors",
+      "limits",
+      "guarantees",
+      "engines",
+      "performance",
+      "performance-method",
+      "bench-peers",
+      "../CHANGELOG",
+      "../SECURITY",
+      "../CODE_OF_CONDUCT",
+      "index",
+    ],
+  },
+  // Its chapters follow in the sidebar, with the programs of each.
+  { title: "The ZeroMQ Guide's examples", pages: ["guide"] },
+  {
+    title: "Wire forms",
+    short: true,
+    pages: [
+      "spec/majordomo",
+      "spec/binary-star",
+      "spec/clone",
+      "spec/sequenced",
+      "spec/proxy",
+      "spec/tap",
+      "spec/ws",
+      "spec/cluster",
+      "spec/discovery",
+      "spec/zre",
+      "spec/messaging",
+      "spec/services",
+      "spec/sessions",
+      "spec/link",
+      "spec/trace-context",
+    ],
+  },
+  {
+    title: "How shoal is made",
+    short: true,
+    pages: [
+      "internals/map",
+      "internals/walks",
+      "internals/recipes",
+      "internals/changes",
+      "internals/engine",
+      "internals/hot-path",
+      "internals/cluster",
+      "internals/messaging",
+      "internals/routes",
+      "internals/files",
+      "internals/constants",
+      "performance-log",
+    ],
+  },
+];
+
+/** Pages whose text is not searched: each word of the others would find them. */
+export const UNSEARCHED = new Set(["../CHANGELOG", "index"]);
