@@ -66,7 +66,7 @@ type Members = Readonly<Record<string, unknown>>;
 export function detailsOf(status: Members): SourceDetails {
   if (Array.isArray(status.runningNodes))
     return {
-      lists: { members: itemsOf(status.members) },
+      lists: { members: { length: lengthOf(status.members), items: () => itemsOf(status.members) } },
       actions: status.state === "running" || status.state === "minority" ? ["drain"] : [],
     };
   const sides = Object.fromEntries(
@@ -86,6 +86,10 @@ function sideOf({ type, endpoints, connected }: Members): SideDetails {
 function textsOf(value: unknown): string[] {
   if (!Array.isArray(value)) return [];
   return value.slice(0, MAX_ENDPOINTS_READ).filter((each) => typeof each === "string");
+}
+
+function lengthOf(value: unknown): number {
+  return Array.isArray(value) ? value.length : 0;
 }
 
 function itemsOf(value: unknown): DashboardItem[] {

@@ -77,7 +77,7 @@ export class Collector {
     for (const watch of this.#watches) {
       for (const [source, { lists }] of watch.seen.details) {
         if (lists !== undefined && Object.hasOwn(lists, name) && sourceId(watch.seen.id, source) === id)
-          return lists[name];
+          return lists[name]?.items();
       }
     }
     return undefined;

@@ -3,15 +3,16 @@ import { InvalidArgumentError } from "../core/errors.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources } from "../metrics/sources.js";
+import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import type { ProxyStats } from "../proxy/stats.js";
 import { endpointsOf } from "../sockets/internal.js";
 import { Socket } from "../sockets/socket.js";
 import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
-import type { SideDetails, SourceDetails, Subject, SubjectReading } from "./subject.js";
+import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
 
-/** Members of a cluster that are kept for a list. */
-const MAX_MEMBERS_LISTED = 20_000;
+/** Lines of a list that are looked at. */
+const MAX_LISTED = 20_000;
 
 /** What a proxy of this process has beyond its statistics. */
 interface Steerable {
@@ -20,15 +21,22 @@ interface Steerable {
   drain(): Promise<unknown>;
 }
 
-/** What a node has: the members that it knows. */
-interface WithMembers {
-  members(options: { readonly gone: true }): readonly {
-    readonly name: string;
-    readonly state: string;
-    readonly addresses: readonly string[];
-    readonly tags: readonly string[];
-  }[];
+interface Member {
+  readonly name: string;
+  readonly state: string;
+  readonly addresses: readonly string[];
+  readonly tags: readonly string[];
 }
+
+/** What drivers have lists of: a node of members, a broker of services, a client of Clone of keys. */
+interface Listed {
+  members?(options: { readonly gone: true }): Iterable<Member>;
+  services?(): Iterable<MajordomoServiceStats>;
+  entries?(): Iterable<readonly [key: string, value: unknown]>;
+  readonly size?: number;
+}
+
+type Counts = Readonly<Partial<Record<string, number>>>;
 
 export class LocalSubject implements Subject {
   readonly address = THIS_PROGRAM;
@@ -135,9 +143,8 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
     const { frontend, backend, state } = stats as ProxyStats;
     return { sides: { frontend: sideOf(frontend), backend: sideOf(backend) }, actions: actionsIn(state) };
   }
-  if (kind === "cluster" && typeof (source as WithMembers).members === "function")
-    return { lists: { members: membersOf(source as WithMembers) } };
-  return {};
+  const lists = LISTS[kind]?.(source as Listed, stats as Counts);
+  return lists === undefined ? {} : { lists };
 }
 
 function sideOf({ type, endpoints, connected }: ProxyStats["frontend"]): SideDetails {
@@ -150,16 +157,61 @@ export function actionsIn(state: string): readonly DashboardAction[] {
   return state === "paused" ? ["resume", "drain"] : [];
 }
 
-function membersOf(node: WithMembers): DashboardItem[] {
-  return node
-    .members({ gone: true })
-    .slice(0, MAX_MEMBERS_LISTED)
-    .map(({ name, state, addresses, tags }) => ({
-      name,
-      state,
-      ...(addresses[0] === undefined ? {} : { address: addresses[0] }),
-      ...(tags.length === 0 ? {} : { detail: tags.join(", ") }),
-    }));
+/** Lists of drivers by their kind; a source of a program's own that has not the method has no list. */
+const LISTS: Readonly<
+  Partial<Record<string, (source: Listed, stats: Counts) => Readonly<Record<string, SourceList>>>>
+> = {
+  cluster: (node, { members = 0, gone = 0 }) =>
+    node.members === undefined
+      ? {}
+      : {
+          members: {
+            length: members + gone,
+            items: () => first(node.members?.({ gone: true }), itemOfMember),
+          },
+        },
+  majordomo: (broker, { services: length = 0 }) =>
+    broker.services === undefined
+      ? {}
+      : { services: { length, items: () => first(broker.services?.(), itemOfService) } },
+  "clone-client": (client) =>
+    client.entries === undefined
+      ? {}
+      : { keys: { length: client.size ?? 0, items: () => first(client.entries?.(), itemOfEntry) } },
+};
+
+function first<T>(all: Iterable<T> = [], itemOf: (each: T) => DashboardItem): DashboardItem[] {
+  const items: DashboardItem[] = [];
+  for (const each of all) {
+    if (items.length === MAX_LISTED) break;
+    items.push(itemOf(each));
+  }
+  return items;
+}
+
+function itemOfMember({ name, state, addresses, tags }: Member): DashboardItem {
+  const [address] = addresses;
+  return {
+    name,
+    state,
+    ...(address === undefined ? {} : { address }),
+    ...(tags.length === 0 ? {} : { detail: tags.join(", ") }),
+  };
+}
+
+function itemOfService({ name, workers, queued, requests, failures }: MajordomoServiceStats): DashboardItem {
+  const state = `${workers} worker${workers === 1 ? "" : "s"}`;
+  return { name, state, detail: `${queued} queued, ${requests} requests, ${failures} failures` };
+}
+
+function itemOfEntry([name, value]: readonly [string, unknown]): DashboardItem {
+  return { name, state: typeOf(value) };
+}
+
+/** Values may be secrets: the page has what they are, not what is in them. */
+function typeOf(value: unknown): string {
+  if (Buffer.isBuffer(value)) return `${value.length} bytes`;
+  return typeof value === "string" ? `${value.length} characters` : typeof value;
 }
 
 function isSteerable(source: unknown): source is Steerable {

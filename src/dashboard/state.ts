@@ -96,7 +96,7 @@ export interface DashboardState {
   readonly omitted: number;
 }
 
-/** One line of a list: a member of a cluster. */
+/** One line of a list: a member of a cluster, a service of a broker, a key of a map. */
 export interface DashboardItem {
   readonly name: string;
   readonly state: string;

@@ -9,10 +9,17 @@ export interface SideDetails {
   readonly connected: readonly string[];
 }
 
+/** Lines of a source that are asked for: they are made when somebody does. */
+export interface SourceList {
+  readonly length: number;
+  /** 20,000 at most. */
+  items(): readonly DashboardItem[];
+}
+
 /** What is known of a source beyond its counters. */
 export interface SourceDetails {
   readonly sides?: Readonly<Record<string, SideDetails>>;
-  readonly lists?: Readonly<Record<string, readonly DashboardItem[]>>;
+  readonly lists?: Readonly<Record<string, SourceList>>;
   readonly actions?: readonly DashboardAction[];
 }
 

@@ -73,13 +73,13 @@ describe("shoal dashboard", () => {
       sides: { frontend: { bound: [], connected: [] }, backend: { bound: [], connected: [] } },
       actions: ["pause", "drain"],
     });
-    expect(
-      detailsOf({
-        state: "running",
-        runningNodes: [],
-        members: [null, 7, { name: "a" }, { name: "a", state: "lost", address: 5, tags: ["x", 5, "y"] }],
-      }),
-    ).toEqual({ lists: { members: [{ name: "a", state: "lost", detail: "x, y" }] }, actions: ["drain"] });
+    const { lists, actions } = detailsOf({
+      state: "running",
+      runningNodes: [],
+      members: [null, 7, { name: "a" }, { name: "a", state: "lost", address: 5, tags: ["x", 5, "y"] }],
+    });
+    expect(lists?.members?.items()).toEqual([{ name: "a", state: "lost", detail: "x, y" }]);
+    expect(actions).toEqual(["drain"]);
     const { sides } = detailsOf({
       state: {},
       frontend: { type: 1, endpoints: [1, "tcp://h:1"], connected: "x" },

@@ -7,6 +7,7 @@ import { boundedServer, listen, shut } from "../../src/core/http-server.js";
 import type { DashboardOptions, DashboardSourcesByName, DashboardState } from "../../src/dashboard/index.js";
 import { serveDashboard } from "../../src/dashboard/index.js";
 import { Pull, Push } from "../../src/index.js";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
 
 const TOKEN = "0123456789abcdef";
@@ -232,6 +233,38 @@ describe("the dashboard's server", () => {
     expect(list).toMatchObject({ total: 100, offset: 90, items: { length: 10 } });
     expect(await statusWith(url, {}, "GET", "/api/list?source=p0/billing&name=members&limit=1e9")).toBe(400);
     expect(await statusWith(url, {}, "GET", "/api/list?source=p0/billing&name=constructor")).toBe(404);
+  });
+
+  it("lists the services of a broker and the keys of a map, made when they are asked for", async () => {
+    const broker = new MajordomoBroker();
+    const endpoint = await broker.bind("tcp://127.0.0.1:*");
+    const worker = new MajordomoWorker(endpoint, "echo", (body) => body);
+    const client = new MajordomoClient(endpoint);
+    closing.push(
+      () => broker.close({ linger: 0 }),
+      () => worker.close(),
+      () => client.close(),
+    );
+    await client.request("echo", "hello");
+    expect([...broker.services()]).toEqual([
+      { name: "echo", workers: 1, queued: 0, requests: 1, replies: 1, failures: 0 },
+    ]);
+    let made = 0;
+    function* entries() {
+      made += 1;
+      yield ["colour", Buffer.from("secret")] as const;
+    }
+    const map = { kind: "clone-client", stats: () => ({}), entries, size: 1 } as const;
+    const url = await serve({ orders: broker, map }, { interval: 60_000 });
+    const [process] = (await stateAt(url)).processes;
+    expect(process?.sources.map(({ lists }) => lists)).toEqual([{ services: 1 }, { keys: 1 }]);
+    expect(made).toBe(0);
+    const listOf = async (source: string, name: string) =>
+      (await fetch(`${url}/api/list?${new URLSearchParams({ source, name })}`)).json();
+    expect(await listOf("p0/orders", "services")).toMatchObject({
+      items: [{ name: "echo", state: "1 worker", detail: "0 queued, 1 requests, 0 failures" }],
+    });
+    expect(await listOf("p0/map", "keys")).toMatchObject({ items: [{ name: "colour", state: "6 bytes" }] });
   });
 
   it("reads nothing while nobody looks", async () => {

@@ -129,7 +129,7 @@ export class DetailsView {
     before.addEventListener("click", () => go(offset - PAGE_LENGTH));
     after.addEventListener("click", () => go(offset + PAGE_LENGTH));
     void load();
-    const heads = ["Name", "State", "Address", "Tags"].map((head) =>
+    const heads = ["Name", "State", "Address", "Details"].map((head) =>
       html("th", { scope: "col", class: "text" }, head),
     );
     return html(

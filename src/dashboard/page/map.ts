@@ -90,9 +90,10 @@ function boxOf(box: Box, edges: readonly Edge[]): SVGElement {
   const { source, process } = shown;
   const queued = source.sides.reduce((total, side) => total + (side.queued ?? 0), 0);
   const drops = source.sides.reduce((total, { rates }) => total + (rates.dropped ?? 0), 0);
-  const facts = [source.kind, source.state];
+  const facts = [source.kind];
   if (drops > 0) facts.push(`drops ${short(drops)}/s`);
   else if (queued > 0) facts.push(`${short(queued)} queued`);
+  facts.push(source.state);
   parts.push(svg("text", { class: "small", x: x + 12, y: y + 40 }, cut(facts.join(" · "), 27)));
   const linked = edges.filter((edge) => edge.left === box || edge.right === box).length;
   const label = [source.name, ...facts, process.address, counted(linked, "connection")];

@@ -172,3 +172,17 @@ export interface MajordomoBrokerStats {
   readonly workers: number;
   readonly clients: number;
 }
+
+/** A service as a broker knows it; counts are since the service was first named. */
+export interface MajordomoServiceStats {
+  readonly name: string;
+  /** Connected workers. */
+  readonly workers: number;
+  /** Requests that wait for one. */
+  readonly queued: number;
+  /** Requests taken in. */
+  readonly requests: number;
+  /** Answers of workers. */
+  readonly replies: number;
+  readonly failures: number;
+}

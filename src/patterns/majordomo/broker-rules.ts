@@ -4,7 +4,7 @@
  * becomes of requests in broker-requests.ts.
  */
 
-import type { MajordomoBrokerLimits, MajordomoBrokerStats } from "./broker-options.js";
+import type { MajordomoBrokerLimits, MajordomoBrokerStats, MajordomoServiceStats } from "./broker-options.js";
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
 import { BrokerRequests } from "./broker-requests.js";
 import type { BrokerEffects, Client, Service, Worker } from "./broker-tables.js";
@@ -167,6 +167,20 @@ export class BrokerRules {
       workers: this.#workers.size,
       clients: this.#clients.size,
     };
+  }
+
+  /** The services that are offered or asked for. */
+  *services(): Generator<MajordomoServiceStats, undefined> {
+    for (const {
+      name,
+      workers,
+      queue,
+      requests,
+      replies,
+      failures,
+    } of this.#requests.queue.services.values())
+      yield { name, workers: workers.size, queued: queue.length, requests, replies, failures };
+    return undefined;
   }
 
   /** One that only stood still reads that it was given up when it goes on, and asks again for what was dropped. */

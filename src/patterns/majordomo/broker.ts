@@ -16,6 +16,7 @@ import {
   type MajordomoBrokerEvent,
   type MajordomoBrokerLimits,
   type MajordomoBrokerStats,
+  type MajordomoServiceStats,
   resolveBrokerLimits,
 } from "./broker-options.js";
 import { BrokerRules } from "./broker-rules.js";
@@ -156,6 +157,11 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
 
   override stats(): MajordomoBrokerStats {
     return this.#rules.stats();
+  }
+
+  /** The services that are offered or asked for, `stats().services` of them, in no order. */
+  services(): Generator<MajordomoServiceStats, undefined> {
+    return this.#rules.services();
   }
 
   /** Refuses new requests as `stopping`, and settles when the last one has its answer. */

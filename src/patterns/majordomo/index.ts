@@ -4,6 +4,7 @@ export type {
   MajordomoBrokerEvent,
   MajordomoBrokerLimits,
   MajordomoBrokerStats,
+  MajordomoServiceStats,
   MajordomoWorkerLeaveReason,
 } from "./broker-options.js";
 export { MajordomoClient } from "./client.js";
