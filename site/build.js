@@ -7,7 +7,7 @@
  * All links are relative, and nothing is asked of another host, so that the site works below any path, and as files. A link
  * that leads nowhere, a page that no part of the sidebar has and a diagram that cannot be drawn are errors.
  */
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   copyFileSync,
   existsSync,
@@ -137,10 +137,9 @@ console.log(
 
 function makeReference() {
   const typedoc = join(ROOT, "node_modules/typedoc/bin/typedoc");
-  execFileSync(process.execPath, [typedoc, "--options", join(HERE, "typedoc.json")], {
-    cwd: ROOT,
-    stdio: "inherit",
-  });
+  const settings = ["--options", join(HERE, "typedoc.json")];
+  const { status } = spawnSync(process.execPath, [typedoc, ...settings], { cwd: ROOT, stdio: "inherit" });
+  if (status !== 0) process.exit(1); // It has said why.
 }
 
 /** A page of docs/ that the sidebar lacks would never be found. */
