@@ -259,6 +259,9 @@ it("is not impressed by hostile contexts", async () => {
 });
 
 it("reads any bytes as headers or as none", () => {
+  expect({ ...decodeContext(Buffer.from("\u0001a\0\u0002bc")) }).toEqual({ a: "bc" });
+  for (const cut of ["\u0001", "\u0001a\0", "\u0001a\0\u0002b", "\u0001a\0\u0002bc\u0001"])
+    expect(decodeContext(Buffer.from(cut))).toBeUndefined();
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 1_100 }), (bytes) => {
       const headers = decodeContext(bytes);

@@ -160,6 +160,16 @@ describe("a context that comes", () => {
     ]);
   });
 
+  it("is ignored from a peer that takes none, where another one did before", () => {
+    const { pipe, link, receive, take } = make();
+    pipe.linked(link, TRACING);
+    pipe.unlinked();
+    pipe.linked(link, PEER);
+    contextArrived(pipe, Buffer.from("x"));
+    receive("a");
+    expect(take()).toEqual(["a", undefined]);
+  });
+
   it("does not outlive the message that was cut off, nor what is thrown away", () => {
     const { pipe, link, receive, take } = make();
     pipe.linked(link, TRACING);
