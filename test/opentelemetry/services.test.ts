@@ -38,6 +38,7 @@ type Handler = (body: unknown, request: { readonly headers: Readonly<Record<stri
 interface Pair {
   request(body: string, headers?: Record<string, string>): Promise<unknown>;
   stream(body: string): AsyncIterable<unknown>;
+  many(body: string): Promise<{ readonly replies: readonly unknown[] }>;
 }
 
 async function majordomo(handler: Handler): Promise<Pair> {
@@ -52,6 +53,7 @@ async function majordomo(handler: Handler): Promise<Pair> {
     request: async (body, headers) =>
       String(await client.request("work", body, headers === undefined ? undefined : { headers })),
     stream: (body) => client.stream("work", body),
+    many: (body) => client.requestMany("work", body),
   };
 }
 
@@ -63,6 +65,7 @@ async function cluster(handler: Handler): Promise<Pair> {
   return {
     request: (body, headers) => node.request("work", body, headers === undefined ? undefined : { headers }),
     stream: (body) => node.requestStream("work", body),
+    many: (body) => node.requestMany("work", body),
   };
 }
 
@@ -142,6 +145,13 @@ describe.each([
     const id = collector.span("process work").spanContext().spanId;
     expect(inside).toEqual([id, id]);
     expect(collector.span("request work").attributes["error.type"]).toBeUndefined();
+  });
+
+  it("has the handlers of requestMany as children of one request", async () => {
+    const pair = await begin(() => "done");
+    expect((await pair.many("x")).replies).toHaveLength(1);
+    const request = collector.span("request work").spanContext();
+    expect(collector.span("process work").parentSpanContext?.spanId).toBe(request.spanId);
   });
 
   it("ends the span of a reply in parts of which nobody reads the rest", async () => {

@@ -240,7 +240,14 @@ export class Requests {
     return this.#streamThrough(service, "", body, options, decodeBody);
   }
 
-  async requestMany(
+  requestMany(service: string, body: unknown, options?: ServiceManyOptions): Promise<ServiceManyResult> {
+    const operation = startRequest("cluster", service, "", false, options?.headers);
+    if (operation === undefined) return this.#requestMany(service, body, options);
+    const terms = observed(options, operation);
+    return operation.endWith(operation.run(() => this.#requestMany(service, body, terms)));
+  }
+
+  async #requestMany(
     service: string,
     body: unknown,
     options: ServiceManyOptions = {},
@@ -717,7 +724,7 @@ function withSource(sink: CallSink, source: BodySource): CallSink {
 }
 
 /** The options of a request with the headers that those who observe it add. */
-function observed<O extends ServiceRequestOptions | ServiceStreamOptions>(
+function observed<O extends Pick<ServiceRequestOptions, "headers">>(
   options: O | undefined,
   { added }: RequestOperation,
 ): O | undefined {

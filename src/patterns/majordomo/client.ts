@@ -260,6 +260,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const { signal, timeout, silence } = options;
     const refused = refusedWait({ signal, timeout }) ?? refusedWait({ timeout: silence });
     if (refused !== undefined) return refused;
+    const operation = startRequest("majordomo", service, "", false, options.headers);
     let call: Call | undefined;
     const giveUp = (): void => {
       if (call !== undefined) this.#cancel(call);
@@ -281,11 +282,12 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         { timeout: -1, retries: 0, ...(options.headers === undefined ? {} : { headers: options.headers }) },
         sink,
         true,
+        operation?.added,
       );
     } catch (error) {
       sink.failed(error as ShoalError);
     }
-    return waiter.promise;
+    return operation === undefined ? waiter.promise : operation.endWith(waiter.promise);
   }
 
   /** Calls under way end, as they would. */
