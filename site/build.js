@@ -271,6 +271,13 @@ function apiEntries() {
         /^(classes|functions|interfaces|types|variables)\/(.+)\.html$/.exec(name) ?? [];
       return kind === ""
         ? []
-        : [[`api/${name}`, entry.split(".").at(-1) ?? "", "", `API: ${entry.split(".")[0]}`]];
+        : [
+            [
+              `api/${name}`,
+              entry.split(".").at(-1) ?? "",
+              "",
+              `API: ${entry.split(".")[0]?.replaceAll("_", "/")}`,
+            ],
+          ];
     });
 }

@@ -54,9 +54,15 @@ const GUIDES = /** @type {const} */ ([
 const fileOf = (project, reflection) =>
   project.getSymbolIdFromReflection(reflection)?.fileName?.replaceAll("\\", "/") ?? "";
 
+/** What a program imports a module by: package.json leaves out the folders that hold several. @param {string} folder */
+const importName = (folder) =>
+  folder === "index" ? "shoal" : `shoal/${folder.replace(/^(?:patterns|cluster|sockets)\//, "")}`;
+
 /** @param {import("typedoc").Application} app */
 export function load(app) {
   app.converter.on(Converter.EVENT_RESOLVE_BEGIN, ({ project }) => {
+    for (const module of project.getReflectionsByKind(ReflectionKind.Module))
+      module.name = importName(module.name);
     for (const reflection of project.getReflectionsByKind(ReflectionKind.All)) {
       if (reflection.parent?.kindOf(ReflectionKind.SomeModule) !== true) continue;
       const place = `${fileOf(project, reflection)}#${reflection.name}`;
