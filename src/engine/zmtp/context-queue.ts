@@ -3,7 +3,7 @@
  *
  *   command  TRACE | context      belongs to the message whose last frame comes next
  *
- * One for each message that waits at most, the last of several; in bytes they are bounded for themselves.
+ * One for each message that waits at most, the first of several; in bytes they are bounded for themselves.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { MessageContexts, OutgoingMessage } from "../engine.js";
