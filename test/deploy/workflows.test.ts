@@ -24,12 +24,19 @@ it.each(
 )("%s may write nothing, has a time-out, and runs what is there", (name) => {
   const { permissions, jobs } = workflow(name);
   expect(permissions).toEqual({ contents: "read" });
+  const site: { readonly scripts: Readonly<Record<string, string>> } = JSON.parse(read("site/package.json"));
+  const ran: [what: string, exists: boolean][] = [];
   for (const { steps, "timeout-minutes": minutes } of Object.values(jobs)) {
     expect(minutes).toBeLessThanOrEqual(60);
-    const files = steps.flatMap(({ run = "" }) => run.match(/(?:\.ci|scripts)\/[\w.]+/g) ?? []);
-    expect(files.length).toBeGreaterThan(0);
-    for (const file of files) expect(existsSync(new URL(file, ROOT))).toBe(true);
+    for (const { run = "" } of steps) {
+      for (const file of run.match(/(?:\.ci|scripts)\/[\w.]+/g) ?? [])
+        ran.push([file, existsSync(new URL(file, ROOT))]);
+      for (const [, script] of run.matchAll(/npm run --prefix site (\w+)/g))
+        ran.push([`site: ${script}`, (script as string) in site.scripts]);
+    }
   }
+  expect(ran.length).toBeGreaterThan(0);
+  expect(ran.filter(([, exists]) => !exists)).toEqual([]);
 });
 
 it("every Node.js that is promised is tested", () => {
