@@ -56,8 +56,11 @@ const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"]
 const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
 
 export class SocketCore implements EngineListener {
-  /** The socket, for those who observe it (observation.ts); its constructor sets it. */
-  declare owner: object;
+  /**
+   * The socket, for those who observe it (observation.ts); its constructor sets it. Weak: what this core is held by, such as a
+   * connection that is tried again, must not hold a socket that the program has forgotten.
+   */
+  declare owner: WeakRef<object>;
   readonly typeName: SocketTypeName;
   readonly context: Context;
   readonly engine: EngineSocket;
@@ -160,8 +163,10 @@ export class SocketCore implements EngineListener {
         decode: (frames) => {
           this.#deliveredAtTake = this.counters.delivered;
           const message = shape.decode(frames, this.#invalid);
-          if (OBSERVABLE && isReceiveObserved() && message !== undefined)
-            observeReceive(this.owner, type, frames, message);
+          if (OBSERVABLE && isReceiveObserved() && message !== undefined) {
+            const socket = this.owner.deref();
+            if (socket !== undefined) observeReceive(socket, type, frames, message);
+          }
           return message;
         },
       },

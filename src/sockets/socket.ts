@@ -109,7 +109,7 @@ export abstract class Socket extends SocketByNumber {
       throw new InvalidArgumentError(`${name} has no option codec: its messages are frames as they are`);
     }
     const core = new SocketCore(name, context, given, own, authenticate);
-    if (OBSERVABLE) core.owner = this;
+    if (OBSERVABLE) core.owner = new WeakRef(this);
     Object.defineProperty(this, CORE, { value: core }); // Nothing for those who look at the socket.
     if (shape === undefined) defineGeneric(this, name);
     // A misspelt option would otherwise be set without a word. Classes of the program may add fields of their own.
