@@ -75,8 +75,14 @@ const micro = {
   "node-schema": "src/cli/node-schema.ts",
 };
 
-/** @param {string} id */
-function isOutside(id) {
+/**
+ * What bundled packages need of OpenTelemetry comes with them: an install without it has to have metrics.
+ *
+ * @param {string} id
+ * @param {string | undefined} [importer]
+ */
+function isOutside(id, importer) {
+  if (id.startsWith("@opentelemetry/") && importer?.includes("/node_modules/")) return false;
   return id.startsWith("node:") || outside.some((name) => id === name || id.startsWith(`${name}/`));
 }
 
