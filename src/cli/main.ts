@@ -8,5 +8,7 @@ process.stderr.on("error", () => undefined);
 process.stdout.on("error", () => undefined);
 
 const code = await run(process.argv);
+// A second signal that comes this late changes nothing: the command has ended, with this exit code.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => undefined);
 // Standard input may still be open, and would keep the process alive.
 process.exit(code);

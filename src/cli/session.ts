@@ -5,6 +5,7 @@
  *                                      |  a signal, or the end of standard output's reader,
  *                                      +-> ends the work early (stop.ts)
  */
+import { setImmediate } from "node:timers/promises";
 import type { CloseResult, EndpointSource, Socket } from "../index.js";
 import { openEndpoints, type Peers, watchPeers, withEndpoints } from "./endpoints.js";
 import { asUsage, Failure, InputError } from "./failure.js";
@@ -98,13 +99,22 @@ async function deliver(session: Session<Socket>, ending: Ending): Promise<void> 
     await socket.close({ linger: 0 });
     return;
   }
+  if (stop.forced.aborted) {
+    await setImmediate(); // What was accepted in this turn is written in the next.
+    if (isDelivered(await socket.close({ linger: 0 }))) return;
+    throw new Failure("stopped before every message was delivered");
+  }
   const hurried = ending === "enough" || stop.requested.aborted;
   const limit = settings.timeout ?? -1;
   const linger = hurried ? (limit < 0 ? GRACE : Math.min(limit, GRACE)) : limit;
   const closing = unlessAborted(socket.close({ linger }), stop.forced);
   const result = await Promise.race([closing, peers.refused]);
-  if (!isDelivered(result))
-    throw new Failure("not every message was delivered: no peer accepted them in time");
+  if (isDelivered(result)) return;
+  throw new Failure(
+    result === undefined
+      ? "stopped before every message was delivered"
+      : "not every message was delivered: no peer accepted them in time",
+  );
 }
 
 function isDelivered(result: CloseResult | undefined): boolean {

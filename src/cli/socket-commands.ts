@@ -334,8 +334,16 @@ async function answer(session: Session<Reply>, echo: boolean): Promise<Ending> {
     }
     await output.print([request]);
     const reply = next === undefined ? request : (await next).value;
-    if (reply === undefined) throw new Failure("standard input ended: a request is left without a reply");
-    await socket.send(reply, { timeout, signal: stop.forced });
+    if (reply === undefined) {
+      const why = stop.requested.aborted ? "stopped" : "standard input ended";
+      throw new Failure(`${why}: a request is left without a reply`);
+    }
+    try {
+      // Also when the command was forced to stop while it printed the request: there is room for the reply as a rule.
+      await socket.send(reply, stop.forced.aborted ? { timeout: 0 } : { timeout, signal: stop.forced });
+    } catch (error) {
+      throw waitFailed(error, "there was no room for a reply");
+    }
   }
   return "complete";
 }

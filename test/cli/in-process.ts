@@ -15,15 +15,18 @@ export class Command extends Watched {
   readonly #input: PassThrough | undefined;
   readonly #signals = new EventEmitter();
 
-  /** @param input what the test writes is its input; `undefined`: it has none */
-  constructor(args: readonly string[], input: PassThrough | undefined) {
+  /**
+   * @param input what the test writes is its input; `undefined`: it has none
+   * @param stalls its standard output has a reader that stops reading after the first piece
+   */
+  constructor(args: readonly string[], input: PassThrough | undefined, stalls = false) {
     super();
     this.#input = input;
     this.#input?.on("error", () => undefined); // The command may end before it read everything.
     let isRunning = true;
     const own = {
       stdin: input,
-      stdout: writes((chunk) => this.onOut(chunk)),
+      stdout: writes((chunk) => this.onOut(chunk), stalls),
       stderr: writes((chunk) => this.onErr(chunk)),
       signals: this.#signals,
     };
@@ -57,11 +60,11 @@ export class Command extends Watched {
   }
 }
 
-function writes(on: (chunk: Buffer) => void): Writable {
+function writes(on: (chunk: Buffer) => void, stalls = false): Writable {
   return new Writable({
     write(chunk: Buffer, _, done) {
       on(chunk);
-      done();
+      if (!stalls) done();
     },
   });
 }
@@ -69,6 +72,11 @@ function writes(on: (chunk: Buffer) => void): Writable {
 /** Starts a command whose input is written by the test. */
 export function start(...args: string[]): Command {
   return new Command(args, new PassThrough());
+}
+
+/** Starts a command whose output nobody reads beyond its first piece. Its input is written by the test. */
+export function startUnread(...args: string[]): Command {
+  return new Command(args, new PassThrough(), true);
 }
 
 /** Starts a command without input. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { start as startHere } from "./in-process.js";
+import { Dealer, Request } from "../../src/index.js";
+import { start as startHere, startUnread } from "./in-process.js";
 import { Child, ipc, MAIN, run, start, startWithout, useShoal } from "./support.js";
 
 useShoal();
@@ -80,4 +81,52 @@ test("a reader that stopped reading does not keep the command from ending", asyn
   process.kill(Number(pid), "SIGTERM");
   await shell.until("stderr", /stopped before every message was printed\n/);
   await shell.until("stderr", /code 1\n/);
+});
+
+test("a rep whose output nobody reads still replies, and says what is not printed", async () => {
+  const endpoint = ipc();
+  const rep = startUnread("rep", "--echo", "--bind", endpoint);
+  await using request = new Request({ linger: 0 });
+  request.connect(endpoint);
+  const body = "x".repeat(100_000);
+  const reply = request.request(body, { timeout: 5_000 });
+  await rep.until("stdout", /x/);
+  rep.signal("SIGTERM");
+  rep.signal("SIGINT");
+  expect(String((await reply)[0])).toBe(body);
+  expect(await rep.ended).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/stopped before every message was printed\n$/),
+  });
+});
+
+test("a dealer whose output nobody reads says so, and not that its lines are undelivered", async () => {
+  const endpoint = ipc();
+  await using peer = new Dealer({ linger: 0 });
+  await peer.bind(endpoint);
+  const dealer = startUnread("dealer", "--connect", endpoint);
+  dealer.write("line\n");
+  expect(String((await peer.receive())[0])).toBe("line");
+  await peer.send("x".repeat(100_000));
+  await dealer.until("stdout", /x/);
+  dealer.signal("SIGTERM");
+  dealer.signal("SIGTERM");
+  expect(await dealer.ended).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/stopped before every message was printed\n$/),
+  });
+});
+
+test("a rep that is stopped while it waits for a line says that a request has no reply", async () => {
+  const endpoint = ipc();
+  const rep = startHere("rep", "--bind", endpoint);
+  await using request = new Request({ linger: 0 });
+  request.connect(endpoint);
+  await request.send("question");
+  await rep.until("stdout", /question/);
+  rep.signal("SIGTERM");
+  expect(await rep.ended).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/stopped: a request is left without a reply\n$/),
+  });
 });
