@@ -59,7 +59,7 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
   const { listen = DASHBOARD_ADDRESS, interval, tokenFile, host } = settings;
   if (texts.length > MAX_DASHBOARD_ADDRESSES)
     throw new UsageError(`expected at most ${MAX_DASHBOARD_ADDRESSES} addresses; got ${texts.length}`);
-  const token = tokenFile === undefined ? undefined : await readPasswordFile(tokenFile);
+  const token = tokenFile === undefined ? undefined : await readPasswordFile(tokenFile, "token");
   const security = await clientSecurityOptions(settings);
   const [{ isControl }, { openSubject }, { startDashboard }] = await Promise.all([
     import("./top/address.js"),

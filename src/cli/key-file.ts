@@ -23,13 +23,16 @@ export async function readKeyFile(file: string): Promise<string> {
   return text.slice(0, 40);
 }
 
-/** @returns the file's one line @throws as `readKeyFile` */
-export async function readPasswordFile(file: string): Promise<string> {
-  const bytes = await readSecret("password", file, MAX_PASSWORD_READ);
+/** @param what the line is @returns the file's one line @throws as `readKeyFile` */
+export async function readPasswordFile(
+  file: string,
+  what: "password" | "token" = "password",
+): Promise<string> {
+  const bytes = await readSecret(what, file, MAX_PASSWORD_READ);
   const text = bytes.toString("utf8").replace(/\r?\n$/, "");
   const length = Buffer.byteLength(text);
   if (!isUtf8(bytes) || /\p{Cc}/u.test(text) || length < 8 || length > 1_024)
-    throw new UsageError(`the password file ${file} is not one line of 8 to 1,024 bytes of UTF-8`);
+    throw new UsageError(`the ${what} file ${file} is not one line of 8 to 1,024 bytes of UTF-8`);
   return text;
 }
 

@@ -10,9 +10,9 @@ useShoal();
 
 const TOKEN = "0123456789abcdef";
 
-function tokenFile(mode = 0o600): string {
+function tokenFile(mode = 0o600, token = TOKEN): string {
   const path = file();
-  writeFileSync(path, `${TOKEN}\n`);
+  writeFileSync(path, `${token}\n`);
   chmodSync(path, mode);
   return path;
 }
@@ -56,7 +56,11 @@ describe("shoal dashboard", () => {
   it("refuses a bad address, a token that others may read, and security without a control socket", async () => {
     const cases: [string[], RegExp][] = [
       [["nowhere"], /address "nowhere": expected/],
-      [["http://127.0.0.1:1", "--token-file", tokenFile(0o644)], /.+/],
+      [["http://127.0.0.1:1", "--token-file", tokenFile(0o644)], /the token file \S+ can be read by others/],
+      [
+        ["http://127.0.0.1:1", "--token-file", tokenFile(0o600, "short")],
+        /the token file \S+ is not one line/,
+      ],
       [["http://127.0.0.1:1", "--listen", "nowhere"], /expected HOST:PORT/],
       [["http://127.0.0.1:1", "--interval", "0"], /Expected seconds from 0.2 to 60/],
       [["http://127.0.0.1:1", "--plain", "a:b"], /are for control sockets/],
