@@ -75,6 +75,8 @@ export class ServiceReceiver {
   readonly #waiting: (() => void)[] = [];
   /** What waits for services that are lost here, and send. */
   readonly #lost = new Map<string, (() => void)[]>();
+  /** Services that did not come back in time: what is left of theirs is refused, and waits no more. */
+  readonly #absent = new Set<string>();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** Messages have waited for too long: further ones are dropped until fewer are handled. */
   #isStalled = false;
@@ -161,7 +163,8 @@ export class ServiceReceiver {
     }
     const service = this.#context.effects.find(from);
     if (service === undefined || service.id !== from) {
-      if (!isRequest || protocol === "udp" || !this.#context.effects.mayReturn(from))
+      const { effects } = this.#context;
+      if (!isRequest || protocol === "udp" || this.#absent.has(from) || !effects.mayReturn(from))
         return this.#context.refuse("service:sender");
       return this.#returned(from).then(() =>
         this.#context.effects.find(from) === undefined
@@ -294,7 +297,7 @@ export class ServiceReceiver {
 
   /**
    * A service that is lost here sends: it may only have stood still, and not know that. Its link waits until it is back, and hooks have seen that, for as
-   * long as a handler may hold a link.
+   * long as a handler may hold a link, once: of a service that is lost for good, each item would wait so long again.
    */
   #returned(from: string): Promise<void> {
     return new Promise((resolve) => {
@@ -305,7 +308,11 @@ export class ServiceReceiver {
         if (waiting.length === 0) this.#lost.delete(from);
         resolve();
       };
-      const timer = setTimeout(done, STALL_TIME).unref();
+      const late = (): void => {
+        this.#absent.add(from);
+        done();
+      };
+      const timer = setTimeout(late, STALL_TIME).unref();
       waiting.push(done);
       this.#lost.set(from, waiting);
     });
@@ -313,6 +320,7 @@ export class ServiceReceiver {
 
   /** A service is back, or gone for good. */
   onReturn(id: string): void {
+    this.#absent.delete(id);
     for (const done of [...(this.#lost.get(id) ?? [])]) done();
   }
 

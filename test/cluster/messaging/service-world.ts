@@ -37,6 +37,8 @@ export class SimulatedService {
   readonly unreachable = new Set<string>();
   /** Items that went out, by recipient. */
   readonly sent: { readonly to: string; readonly item: Buffer }[] = [];
+  /** Ids of those that are lost here, and may come back. */
+  readonly lost = new Set<string>();
   protocol = "tcp";
   /** Bytes of a datagram. */
   room = 1_200;
@@ -58,7 +60,7 @@ export class SimulatedService {
         others: () => this.#all().filter((each) => each !== service),
         send: (to, item) => this.#send(to, Buffer.from(item)),
         room: () => new Promise(() => undefined),
-        mayReturn: () => false,
+        mayReturn: (id) => this.lost.has(id),
         protocolOf: () => this.protocol,
         protocolFrom: () => this.protocol || "tcp",
         report: (event) => void this.events.push(event),

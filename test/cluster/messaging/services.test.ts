@@ -14,6 +14,45 @@ function inbox(simulated: SimulatedService): ServiceMessage[] {
 const names = (services: Iterable<{ readonly name: string }>): string[] =>
   [...services].map(({ name }) => name.split("@")[0] as string);
 
+describe("what a service sends that is lost here", () => {
+  it("waits until it is back; where it does not come back, what is left waits no more", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const world = new ServiceWorld();
+      const a = world.add("a");
+      const b = world.add("b");
+      const box = inbox(b);
+      await a.services.send({ services: ["b"], data: "first" });
+      await settle();
+      const items = Array.from({ length: 3 }, () => (a.sent[0] as (typeof a.sent)[number]).item);
+      world.kill(a);
+      b.lost.add(a.service.id);
+      let handled = 0;
+      // As a link does: the next one when the last is handled.
+      const link = (async () => {
+        for (const item of items) {
+          await b.services.onItem(a.service.id, item);
+          handled += 1;
+        }
+      })();
+      await vi.advanceTimersByTimeAsync(9_999);
+      expect(handled).toBe(0);
+      await vi.advanceTimersByTimeAsync(1);
+      await link;
+      expect(b.services.stats().refused).toMatchObject({ "service:sender": 3 });
+      // It may be lost, and late, again: that is another matter.
+      b.services.onMember("found", a.service);
+      const again = b.services.onItem(a.service.id, items[0] as Buffer);
+      expect(again).toBeInstanceOf(Promise);
+      expect(names(box.map(({ service }) => service))).toEqual(["a"]);
+      b.services.close();
+      await again;
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
 describe("send", () => {
   it("goes to the union of what the selectors find, to each once", async () => {
     const world = new ServiceWorld();
