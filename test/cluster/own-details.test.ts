@@ -46,14 +46,14 @@ describe("the props that a node has for itself", () => {
     const node = new Node(["tag"]);
     node.details.setPrivate("shoal-messages", "1;tcp=5555");
     node.start("192.0.2.1:7946");
-    node.details.change(node.current as Details, [], { site: "eu" });
+    node.details.change([], { site: "eu" });
     node.details.setPrivate("shoal-routes", "life");
     expect({ ...node.current?.props }).toEqual({
       "shoal-messages": "1;tcp=5555",
       "shoal-routes": "life",
       site: "eu",
     });
-    const set = (): void => node.details.change(node.current as Details, [], { "shoal-routes": "mine" });
+    const set = (): void => node.details.change([], { "shoal-routes": "mine" });
     expect(set).toThrow(expect.objectContaining({ code: "EINVAL" }));
     node.details.setPrivate("shoal-routes", undefined);
     expect(Object.keys(node.current?.props ?? {})).toEqual(["shoal-messages", "site"]);

@@ -54,6 +54,7 @@ export class BusMessages {
   #messaging: Messaging | undefined;
   #links: NodeLinks | undefined;
   #security: BusSecurity | IdentitySecurity | undefined;
+  #isStarted = false;
 
   /** @param name of the bus's class, for errors @param settings `undefined`: without messages */
   constructor(
@@ -74,9 +75,20 @@ export class BusMessages {
 
   /** @throws InvalidStateError `EFSM` before the start; NotSupportedError `NOT_SUPPORTED` for a bus without messages */
   get messaging(): Messaging {
-    if (this.#messaging !== undefined) return this.#messaging;
+    if (this.#isStarted) return this.unstarted;
     this.assertSupported();
     throw new InvalidStateError("EFSM", `${this.#name} was not started`);
+  }
+
+  /**
+   * The same before the start, for what is kept until then: subscriptions, and numbers of topics. It has no sockets and knows no member.
+   *
+   * @throws NotSupportedError `NOT_SUPPORTED` for a bus without messages
+   */
+  get unstarted(): Messaging {
+    this.assertSupported();
+    this.#messaging ??= this.#make(this.#settings as MessagingSettings);
+    return this.#messaging;
   }
 
   /** How the link to a member goes; "" while there is none. */
@@ -97,16 +109,16 @@ export class BusMessages {
 
   /** `undefined` before the start, and without messages. */
   get started(): Messaging | undefined {
-    return this.#messaging;
+    return this.#isStarted ? this.#messaging : undefined;
   }
 
   /** Opens the sockets. What fails is reported: without listeners the node sends, and the others do not reach it. */
   async start(): Promise<void> {
-    const settings = this.#settings;
-    if (settings === undefined || this.#messaging !== undefined) return;
-    const links = this.#make(settings);
+    if (this.#settings === undefined || this.#isStarted) return;
+    this.#isStarted = true;
+    void this.unstarted;
     try {
-      await links.start();
+      await this.#links?.start();
     } catch {
       // Each protocol was reported.
     }
@@ -150,14 +162,14 @@ export class BusMessages {
       const [first, ...others] = this.#codec.keys;
       if (first !== undefined) this.#security.setKeys([first, ...others]);
     }
-    this.#links?.rekeyed();
+    if (this.#isStarted) this.#links?.rekeyed();
   }
 
   async close(linger: number): Promise<void> {
     await this.#messaging?.close(linger);
   }
 
-  #make(settings: MessagingSettings): NodeLinks {
+  #make(settings: MessagingSettings): Messaging {
     const { id, name } = this.#identity;
     const { settings: node, platform } = this.#sockets;
     this.#security = this.#makeSecurity();
@@ -165,7 +177,7 @@ export class BusMessages {
     const subtopics = new TopicIds(randomId);
     let links!: NodeLinks;
     let routes!: RouteDriver;
-    this.#messaging = new Messaging(id, settings, {
+    const messaging = new Messaging(id, settings, {
       member: (of) => this.#find(of),
       peers: () => this.#peers(),
       links: (effects) => {
@@ -227,7 +239,7 @@ export class BusMessages {
     });
     this.#links = links;
     this.#effects.announce(ROUTES_PROP, routes.prop);
-    return links;
+    return messaging;
   }
 
   #makeSecurity(): BusSecurity | IdentitySecurity | undefined {

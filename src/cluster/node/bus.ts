@@ -459,11 +459,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /**
    * Subscribes to the topics that a filter matches, by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one topic, by its name
    * or its number. "self" or 1: one-to-one messages to this node. Of subscriptions of one client that overlap, the first one gets a message.
+   * May be called before the start: the nodes that are met then know it.
    *
    * @param handler called for each message; one that returns a promise is called again when that settles. Without a handler the
    *   subscription is an async iterable
-   * @throws InvalidArgumentError `EINVAL` for what is not a filter, and for bad options; InvalidStateError `EFSM` before the start and for too many;
-   *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL` for what is not a filter, and for bad options; InvalidStateError `EFSM` for too many; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
    */
   subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
   /**
@@ -483,7 +483,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     handler?: MessageHandler,
   ): ClusterSubscription {
     this.assertOpen();
-    const { messaging } = this.#messages;
+    const messaging = this.#messages.unstarted;
     return messaging.subscribe(messaging.self, filter, options, handler);
   }
 
@@ -574,7 +574,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   }
 
   /**
-   * Gives a topic a number, which stands for it in `publish` and `subscribe` on every node.
+   * Gives a topic a number, which stands for it in `publish` and `subscribe` on every node. May be called before the start.
    *
    * @param id 2 to 4,294,967,295; default: the number that it has, or one at random
    * @returns its number: another than `id` where another claim decides
@@ -582,13 +582,13 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    */
   createTopic(name: string, id?: number): number {
     this.assertOpen();
-    return this.#messages.messaging.createTopic(name, id, false);
+    return this.#messages.unstarted.createTopic(name, id, false);
   }
 
   /** The same for a subtopic. @throws as `createTopic` */
   createSubtopic(name: string, id?: number): number {
     this.assertOpen();
-    return this.#messages.messaging.createTopic(name, id, true);
+    return this.#messages.unstarted.createTopic(name, id, true);
   }
 
   // --- Services ------------------------------------------------------------------------------------------------------
@@ -811,26 +811,28 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /**
    * Changes this node's tags: `tags("a", { remove: ["b"] })`. The modifiers `append`, `remove`, `replace`, `map` and
-   * `mappend` apply in their order. The others get the new ones with a beat at once.
+   * `mappend` apply in their order. The others get the new ones with a beat at once; those of before the start are the first ones.
    *
    * @returns the tags afterwards; without arguments those there are
    * @throws InvalidArgumentError `EINVAL` for an unknown modifier, and for too many tags; nothing has changed then
    */
   tags(...changes: TagChange[]): readonly string[] {
+    this.#assertDetails();
     if (changes.length > 0) this.#change(changes, {});
-    return this.#rules.self.details.tags;
+    return this.#details.stated.tags;
   }
 
   /**
-   * Changes this node's props; `undefined` removes one.
+   * Changes this node's props; `undefined` removes one. As tags, they may be changed before the start.
    *
    * @returns the props afterwards; without an argument those there are
    * @throws InvalidArgumentError `EINVAL` for values that are not texts, numbers, true or false, and for too many; nothing
    * has changed then
    */
   props(changes?: Readonly<Record<string, PropValue | undefined>>): Readonly<Record<string, string>> {
+    this.#assertDetails();
     if (changes !== undefined) this.#change([], changes);
-    return shownProps(this.#rules.self.details);
+    return shownProps(this.#details.stated);
   }
 
   /**
@@ -1151,8 +1153,13 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   #change(tags: readonly TagChange[], props: Readonly<Record<string, PropValue | undefined>>): void {
-    this.#details.change(this.#rules.self.details, tags, props);
+    this.#details.change(tags, props);
     this.#membersChanged();
+  }
+
+  /** Before the start, what a node states is kept. @throws ClosedError `EBADF` */
+  #assertDetails(): void {
+    if (this.closed) void this.#rules;
   }
 
   #serviceOf(member: Readonly<Member>): Service {

@@ -7,6 +7,7 @@ import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
 import { checkControl } from "../registry.js";
 import { nodeHeaders } from "../zre/index.js";
+import { checkGroup, checkJoin } from "../zre/plane.js";
 import { ClusterBus } from "./bus.js";
 import type { NodeIdentity } from "./bus-runtime.js";
 import type { ClusterEvent } from "./events.js";
@@ -47,6 +48,8 @@ export class ClusterNode extends ClusterBus {
   #starting: Promise<void> | undefined;
   #started = false;
   #zre: ZreBridge | undefined;
+  /** ZRE groups that were joined before the start. */
+  readonly #groups = new Set<string>();
   #registrar: Registrar | undefined;
   #fileLimit: FileLimit | undefined;
   #control: readonly string[] = [];
@@ -182,23 +185,33 @@ export class ClusterNode extends ClusterBus {
 
   /** The ZRE groups that this node is in. */
   get groups(): readonly string[] {
-    return this.#zre?.plane.groups ?? [];
+    return this.#zre?.plane.groups ?? [...this.#groups];
   }
 
   /**
-   * Joins a ZRE group: its shouts are events from now on.
+   * Joins a ZRE group: its shouts are events from now on, or from the start.
    *
    * @param group 1 to 255 bytes
-   * @throws NotSupportedError `NOT_SUPPORTED` without the option `zre`; InvalidStateError `EFSM` before the start;
-   *   InvalidArgumentError `EINVAL`; ClosedError `EBADF`
+   * @throws NotSupportedError `NOT_SUPPORTED` without the option `zre`; InvalidArgumentError `EINVAL`, also for more than 256 groups;
+   *   ClosedError `EBADF`
    */
   joinGroup(group: string): void {
-    this.#bridge.plane.join(group);
+    this.#assertZre();
+    if (this.#zre !== undefined) this.#zre.plane.join(group);
+    else {
+      checkJoin(this.groups, group);
+      this.#groups.add(group);
+    }
   }
 
   /** Leaves a ZRE group. @throws as `joinGroup` */
   leaveGroup(group: string): void {
-    this.#bridge.plane.leave(group);
+    this.#assertZre();
+    if (this.#zre !== undefined) this.#zre.plane.leave(group);
+    else {
+      checkGroup(group);
+      this.#groups.delete(group);
+    }
   }
 
   /**
@@ -206,7 +219,7 @@ export class ClusterNode extends ClusterBus {
    *
    * @param frames at most 1,024; bytes are not to be changed afterwards
    * @returns to how many peers
-   * @throws as `joinGroup`
+   * @throws as `joinGroup`; InvalidStateError `EFSM` before the start
    */
   shout(group: string, ...frames: (string | Uint8Array)[]): number {
     return this.#bridge.plane.shout(group, ...frames);
@@ -216,7 +229,7 @@ export class ClusterNode extends ClusterBus {
    * Sends a message to one ZRE peer; a node of the cluster that has the plane is one. In the clear.
    *
    * @param frames at most 1,024; bytes are not to be changed afterwards
-   * @throws UnroutableError `EHOSTUNREACH` where no peer has this id or name, or several have it; otherwise as `joinGroup`
+   * @throws UnroutableError `EHOSTUNREACH` where no peer has this id or name, or several have it; otherwise as `shout`
    */
   whisper(nameOrId: string, ...frames: (string | Uint8Array)[]): void {
     const { plane } = this.#bridge;
@@ -224,10 +237,14 @@ export class ClusterNode extends ClusterBus {
     plane.whisper(known ? (super.member(nameOrId)?.id ?? nameOrId) : nameOrId, ...frames);
   }
 
-  get #bridge(): ZreBridge {
+  #assertZre(): void {
     this.assertOpen();
     if (this.#settings.zre === undefined)
       throw new NotSupportedError("the node has no ZRE plane: give it the option zre");
+  }
+
+  get #bridge(): ZreBridge {
+    this.#assertZre();
     if (this.#zre === undefined) throw new InvalidStateError("EFSM", "ClusterNode was not started");
     return this.#zre;
   }
@@ -249,6 +266,8 @@ export class ClusterNode extends ClusterBus {
         report: (event) => void super.report(event),
       },
     );
+    for (const group of this.#groups) bridge.plane.join(group);
+    this.#groups.clear();
     this.#zre = bridge;
     try {
       await bridge.plane.start();

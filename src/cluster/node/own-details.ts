@@ -27,7 +27,8 @@ export interface OwnDetailsEffects {
 }
 
 export class OwnDetails {
-  readonly #initial: Pick<Details, "tags" | "props">;
+  /** What the program stated before the start. */
+  #initial: Pick<Details, "tags" | "props">;
   readonly #ipv6: boolean;
   readonly #effects: OwnDetailsEffects;
   readonly #advertiser: Advertiser;
@@ -66,15 +67,26 @@ export class OwnDetails {
     return this.#advertiser.add(name, of);
   }
 
-  /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
+  /** The tags and props that the others have, and before the start those that they will have. */
+  get stated(): Pick<Details, "tags" | "props"> {
+    return this.#effects.current() ?? this.#initial;
+  }
+
+  /** Before the start, what comes of it is kept until then. @throws InvalidArgumentError `EINVAL`; nothing has changed then */
   change(
-    { tags, props, endpoints }: Details,
     tagChanges: readonly TagChange[],
     propChanges: Readonly<Record<string, PropValue | undefined>>,
   ): void {
-    const next = changeProps(props, propChanges);
+    const current = this.#effects.current();
+    const { tags, props } = current ?? this.#initial;
+    const nextTags = changeTags(tags, tagChanges);
+    const nextProps = changeProps(props, propChanges);
     checkShown(propChanges);
-    this.#effects.set(changeTags(tags, tagChanges), next, endpoints);
+    if (current !== undefined) this.#effects.set(nextTags, nextProps, current.endpoints);
+    else {
+      const checked = createDetails(1, nextTags, nextProps, this.#endpoints());
+      this.#initial = { tags: checked.tags, props: checked.props };
+    }
   }
 
   /**

@@ -12,14 +12,14 @@ const NAMES: readonly string[] = [MESSAGES_PROP, ROUTES_PROP];
 type Props = Readonly<Record<string, string>>;
 
 /** Of details that were looked at: they are frozen, and each member is shown often. */
-const shown = new WeakMap<Details, Props>();
+const shown = new WeakMap<Pick<Details, "props">, Props>();
 
 function isPrivate(name: string): boolean {
   return NAMES.includes(name);
 }
 
 /** What programs see of a node's props. */
-export function shownProps(details: Details): Props {
+export function shownProps(details: Pick<Details, "props">): Props {
   let props = shown.get(details);
   if (props === undefined) {
     props = Object.keys(details.props).some(isPrivate) ? without(details.props) : details.props;

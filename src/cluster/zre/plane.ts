@@ -145,6 +145,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   #endpoint = "";
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
+  /** Groups that were joined before the start. */
+  readonly #joined = new Set<string>();
   #events: ZreEvent[] = [];
   #emitting = false;
 
@@ -173,7 +175,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
   /** The groups that it is in. */
   get groups(): readonly string[] {
-    return this.#running?.rules.groups ?? [];
+    return this.#running?.rules.groups ?? [...this.#joined];
   }
 
   /**
@@ -250,6 +252,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
         this.#emit();
       },
     });
+    for (const group of this.#joined) rules.join(group);
+    this.#joined.clear();
     this.#running = { rules, router, reader, beacons, timer };
     // The first beacon leaves now, not in a turn to come: the others meet this node by it.
     rules.tick(timer.now());
@@ -265,25 +269,24 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   // --- Groups, whispers, shouts --------------------------------------------------------------------------------------
 
   /**
-   * Joins a group: its shouts are events from now on. Joining twice is joining once.
+   * Joins a group: its shouts are events from now on, or from the start. Joining twice is joining once.
    *
    * @param group 1 to 255 bytes
-   * @throws InvalidArgumentError `EINVAL` for another name, or for more than 256 groups; InvalidStateError `EFSM` before
-   *   the start; ClosedError `EBADF`
+   * @throws InvalidArgumentError `EINVAL` for another name, or for more than 256 groups; ClosedError `EBADF`
    */
   join(group: string): void {
-    const { rules } = this.#started();
-    checkGroup(group);
-    if (rules.groups.length >= MAX_ZRE_GROUPS && !rules.groups.includes(group))
-      throw new InvalidArgumentError(`a node is in ${MAX_ZRE_GROUPS} groups at most`);
-    this.#run(() => rules.join(group));
+    this.assertOpen();
+    checkJoin(this.groups, group);
+    if (this.#running === undefined) this.#joined.add(group);
+    else this.#run((rules) => rules.join(group));
   }
 
   /** Leaves a group. @throws as `join` */
   leave(group: string): void {
-    const { rules } = this.#started();
+    this.assertOpen();
     checkGroup(group);
-    this.#run(() => rules.leave(group));
+    if (this.#running === undefined) this.#joined.delete(group);
+    else this.#run((rules) => rules.leave(group));
   }
 
   /**
@@ -476,6 +479,13 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 export function checkGroup(group: unknown): asserts group is string {
   const fault = textFault(group, MAX_ZRE_GROUP, 1);
   if (fault !== undefined) throw new InvalidArgumentError(`group ${fault}`);
+}
+
+/** @throws InvalidArgumentError `EINVAL` for what is not a group, and for one more than a node may be in */
+export function checkJoin(groups: readonly string[], group: unknown): asserts group is string {
+  checkGroup(group);
+  if (groups.length >= MAX_ZRE_GROUPS && !groups.includes(group))
+    throw new InvalidArgumentError(`a node is in ${MAX_ZRE_GROUPS} groups at most`);
 }
 
 function contentOf(frames: readonly unknown[]): Buffer[] {

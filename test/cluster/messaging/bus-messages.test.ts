@@ -69,6 +69,55 @@ describe("messages of nodes", () => {
     expect(node.stats().dropped["messages:listen"]).toBe(1);
   });
 
+  test("subscriptions, numbers of topics, tags and props of before the start are known to who is met after it", async () => {
+    const [a, b] = [create("a"), create("b", { tags: ["eu"] })];
+    const EFSM = expect.objectContaining({ code: "EFSM" });
+    const got: string[] = [];
+    const arrived = new Promise<void>((resolve) => {
+      b.subscribe("plant/+", ({ topic, data }) => {
+        got.push(`${topic}: ${data}`);
+        resolve();
+      });
+    });
+    const answers = b.subscribe("self");
+    const each = b.subscribe("many/#");
+    each.close();
+    expect(b.createTopic("plant/7", 77)).toBe(77);
+    expect(b.tags("billing", { remove: ["eu"] })).toEqual(["billing"]);
+    expect({ ...b.props({ site: "north" }) }).toEqual({ site: "north" });
+    expect(() => b.tags("x".repeat(10_000))).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(() => b.props({ "shoal-routes": "x" })).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(b.tags()).toEqual(["billing"]);
+    // What reaches others has to wait for them.
+    await expect(b.publish("plant/7", "x")).rejects.toThrow(EFSM);
+    expect(() => b.createClient()).toThrow(EFSM);
+    expect(() => b.routes()).toThrow(EFSM);
+    const joined = [a, b].map((node) => joins(node, 1));
+    await Promise.all([a.start(), b.start()]);
+    await Promise.all(joined);
+    const [found] = a.resolve("billing");
+    expect([found?.id, found?.tags, { ...found?.props }]).toEqual([b.id, ["billing"], { site: "north" }]);
+    expect(await a.publish("plant/7", "warm")).toBe(1);
+    await arrived;
+    expect(got).toEqual(["plant/7: warm"]);
+    expect(a.createTopic("plant/7")).toBe(77);
+    await a.sendTo(found as Service, "hello");
+    for await (const { data } of answers) {
+      expect(String(data)).toBe("hello");
+      break;
+    }
+    expect(a.routes()).toEqual([{ filter: "plant/+", nodes: [b.id] }]);
+  });
+
+  test("a node that is closed before it started gives up what it subscribed to", async () => {
+    const a = create("a");
+    const subscription = a.subscribe("plant/+");
+    await a.close();
+    expect((await subscription[Symbol.asyncIterator]().next()).done).toBe(true);
+    expect(() => a.subscribe("plant/+")).toThrow(expect.objectContaining({ code: "EBADF" }));
+    expect(() => a.tags("x")).toThrow(expect.objectContaining({ code: "EBADF" }));
+  });
+
   test("a subscription gets what another node publishes, with its sender, which is answered", async () => {
     const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
     const answers = a.subscribe("self");

@@ -216,6 +216,22 @@ describe("a node on the ZRE plane", () => {
     expect(thrown).toEqual([]);
   });
 
+  it("is in the groups that it joined before the start", async () => {
+    const early = new ClusterNode({ name: "early", multicast: false, zre: { port, interface: "lo" } });
+    open.push(early);
+    early.joinGroup("G");
+    early.joinGroup("H");
+    early.leaveGroup("H");
+    expect(early.groups).toEqual(["G"]);
+    const p = new ZrePlane({ name: "p", port, interface: "lo" });
+    open.push(p);
+    p.join("P");
+    expect(p.groups).toEqual(["P"]);
+    await Promise.all([early.start(), p.start()]);
+    await eventually(() => expect(p.peer("early")?.groups).toEqual(["G"]));
+    await eventually(() => expect(early.shout("P", "x")).toBe(1));
+  });
+
   it("refuses what cannot be", async () => {
     expect(() => new ClusterNode({ zre: true, scope: "host" })).toThrow(/not with the scope "host"/);
     expect(() => new ClusterNode({ zre: { prot: 1 } as never })).toThrow(/did you mean port/);
@@ -227,7 +243,8 @@ describe("a node on the ZRE plane", () => {
     expect(() => without.whisper("x", "x")).toThrow(expect.objectContaining({ code: "NOT_SUPPORTED" }));
     const early = new ClusterNode({ multicast: false, zre: { port, interface: "lo" } });
     open.push(early);
-    expect(() => early.joinGroup("G")).toThrow(expect.objectContaining({ code: "EFSM" }));
+    expect(() => early.shout("G", "x")).toThrow(expect.objectContaining({ code: "EFSM" }));
+    expect(() => early.joinGroup("")).toThrow(expect.objectContaining({ code: "EINVAL" }));
     await early.start();
     expect(() => early.whisper("nobody", "x")).toThrow(expect.objectContaining({ code: "EHOSTUNREACH" }));
     await early.close();

@@ -218,7 +218,7 @@ describe("a caller's mistake", () => {
     expect(() => new ZrePlane({ port: 0 })).toThrow(/port/);
     expect(() => new ZrePlane({ prot: 1 } as never)).toThrow(/did you mean port/);
     const { plane } = new Seen();
-    expect(() => plane.join("g")).toThrow(/was not started/);
+    expect(() => plane.shout("g", "x")).toThrow(/was not started/);
     await plane.start();
     expect(() => plane.join("")).toThrow(/group is empty/);
     expect(() => plane.join("g".repeat(256))).toThrow(/256 bytes/);
