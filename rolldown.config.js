@@ -103,6 +103,9 @@ const packages = {
 const MEMBERSHIP =
   /\/src\/cluster\/(?:(?:bounds|details|identity|profiles)\.ts|membership\/|wire\/|net\/(?:beat-messages|bus-codec|datagrams)\.ts)/;
 
+/** What everything uses, and what drivers without a socket are made of: links load nothing else. */
+const CORE = /\/src\/(?:core\/|patterns\/kit\/(?:driver|options)\.ts|sockets\/calls\.ts)/;
+
 /** What several commands of the binary share. */
 const COMMON_OF_COMMANDS =
   /\/src\/(?:cli\/(?:cluster-options|failure|format|input|key-file|log|operation|options|output|reloads|security|stop|terminal)\.ts|config\/(?:environment|file|problem|watch)\.ts)/;
@@ -129,7 +132,7 @@ const chunks = (() => {
       },
     },
     groups: [
-      { name: "core", test: /\/src\/core\//, priority: 8 },
+      { name: "core", test: CORE, priority: 8 },
       { name: "sockets", test: (id) => sockets.has(id), priority: 7 },
       { name: "kit", test: /\/src\/patterns\/kit\/[^/]+$/, priority: 6 },
       // A group has what its files import, too, unless a group of a higher priority has it: the lower floors come first.

@@ -25,6 +25,10 @@ describe.skipIf(!existsSync(join(DIST, "chunks")))("what is read at a start", ()
     expect(names(readWith(join(DIST, "index.js"))).sort()).toEqual(["core.js", "index.js", "sockets.js"]);
   });
 
+  it("of a program with links: nothing of sockets", () => {
+    expect(names(readWith(join(DIST, "link/index.js"))).sort()).toEqual(["core.js", "index.js"]);
+  });
+
   it("of a program with a cluster: no file of a command, and no package", () => {
     const files = names(readWith(join(DIST, "cluster/index.js")));
     expect(files.length).toBeLessThanOrEqual(8);
