@@ -6,6 +6,9 @@ interface RolesFile {
   readonly roles: Roles;
 }
 
+/** Roles that use no socket of the library: it is not loaded for them. */
+const WITHOUT_SOCKETS: ReadonlySet<string> = new Set(["link", "link-delay", "link-channels"]);
+
 const LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
   throughput: () => import("./throughput.js"),
   latency: () => import("./latency.js"),
@@ -80,6 +83,11 @@ const PLAIN_LOADERS: Readonly<Record<string, () => Promise<RolesFile>>> = {
 export const PLAYED: readonly string[] = Object.keys(LOADERS);
 export const PATTERNS: readonly string[] = Object.keys(PATTERN_LOADERS);
 export const PLAIN_PATTERNS: readonly string[] = Object.keys(PLAIN_LOADERS);
+
+/** @param plain as for {@link loadRoles} */
+export function needsSockets(scenario: string, plain: boolean): boolean {
+  return plain || !WITHOUT_SOCKETS.has(scenario);
+}
 
 /** @param plain for a scenario of a pattern: with plain sockets in its place */
 export async function loadRoles(scenario: string, plain: boolean): Promise<Roles> {
