@@ -436,13 +436,20 @@ export class RequestCalls {
   /** There is no node for it, or each was tried. */
   #onNobody(now: number, call: Call): void {
     const { terms, error } = call;
-    if (call.isUnserved && terms.waitForReady && terms.node === undefined) {
+    const mayWait = terms.node === undefined && terms.waitForReady;
+    if (mayWait && call.isUnserved) {
       // The last one that served it may again, and look no other than before.
       const { retryDelay, maxRetryDelay } = terms;
       call.tried = [];
       call.holds += 1;
       const delay = backOff(call.holds, retryDelay, maxRetryDelay, () => this.#effects.random());
       this.#wait(now, call, now + delay);
+      return;
+    }
+    if (mayWait && !this.#isServed(call)) {
+      // Those that served it may be lost: attempts before one is back would be in vain.
+      call.tried = [];
+      this.#wait(now, call);
       return;
     }
     if (error !== undefined) {
@@ -453,11 +460,16 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
-    if (terms.node === undefined && (terms.waitForReady || this.#effects.isSettling())) {
+    if (terms.node === undefined && this.#effects.isSettling()) {
       this.#wait(now, call);
       return;
     }
     this.#fail(call, this.#error(call, "no-service", "no node serves it"));
+  }
+
+  /** Whether there is a node that could get it, tried or not. */
+  #isServed({ terms, target }: Call): boolean {
+    return target.candidates.some(({ distance }) => terms.self || distance !== 0);
   }
 
   /** Until other nodes may serve it. @param retryAt when those that are known are asked again */

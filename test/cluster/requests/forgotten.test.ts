@@ -145,3 +145,22 @@ describe("a request whose only node drains", () => {
     expect(sent).toBeLessThan(40);
   });
 });
+
+describe("a request whose nodes are all lost", () => {
+  it("waits for one that is back, where it waits for any, whatever its retries are", () => {
+    const { world, caller, ended, ask } = pair("s", "t");
+    ask("a", { waitForReady: true, idempotent: true });
+    ask("b", { idempotent: true });
+    for (const id of ["s", "t"]) {
+      world.get(id).isServing = false;
+      world.changed();
+      caller.calls.onGone(world.now, id);
+    }
+    world.later(30_000, () => {
+      world.get("t").isServing = true;
+      world.changed();
+    });
+    world.runUntil(50_000);
+    expect(ended).toEqual(["0 s: worker-lost", "31 s: a!"]);
+  });
+});
