@@ -3,14 +3,15 @@
  * the Simple Pirate), as frames and as typed commands.
  *
  *                 Simple (worker REQ)                Paranoid (worker DEALER)
- *   READY         "" | 01                            01
+ *   READY         "" | 01, or "" | READY             01, or READY
  *   HEARTBEAT     none                               02
  *   request       "" | address | "" | body…          address | "" | body…
  *   reply         "" | address | "" | body…          address | "" | body…
  *
  * A queue's ROUTER sees the worker's routing id before these, a client's request
  * is envelope… | "" | body…. Nothing carries a header, so a command is known by its
- * exact form: one frame of exactly one byte. (The Guide's spqueue looks at the first
+ * exact form: one frame, of one byte or of the text READY, which is what the Guide's workers
+ * send in some of its languages and in chapter 3. (The Guide's spqueue looks at the first
  * byte only, and takes a reply to a client whose routing id begins with 01 for READY.)
  */
 
@@ -58,6 +59,7 @@ export type ClientCommand =
 
 const EMPTY = Buffer.alloc(0);
 const READY_FRAME = Buffer.from([READY]);
+const READY_TEXT = Buffer.from("READY");
 const HEARTBEAT_FRAME = Buffer.from([HEARTBEAT]);
 
 /** @param frames what a ROUTER received from a client, the routing id first */
@@ -75,9 +77,10 @@ export function parseFromWorker(frames: readonly Buffer[]): WorkerCommand {
   const dialect: Dialect = simple ? "simple" : "paranoid";
   const command = simple ? frames.slice(1) : frames;
   if (command.length === 1) {
-    if (READY_FRAME.equals(command[0] as Buffer)) return { kind: "ready", dialect };
+    const [only = EMPTY] = command;
+    if (READY_FRAME.equals(only) || READY_TEXT.equals(only)) return { kind: "ready", dialect };
     // A Simple Pirate has no heartbeat: a REQ could not send one.
-    if (!simple && HEARTBEAT_FRAME.equals(command[0] as Buffer)) return { kind: "heartbeat" };
+    if (!simple && HEARTBEAT_FRAME.equals(only)) return { kind: "heartbeat" };
     return { kind: "invalid", reason: "command" };
   }
   const addressed = parseAddressed(command);
@@ -137,16 +140,11 @@ export function replyFrames(envelope: readonly Buffer[], body: readonly Buffer[]
  *   request, reply    "" | address | "" | body…
  */
 
-const READY_TEXT = Buffer.from("READY");
-
 /** What comes from a worker of the load balancer. */
 export type BalancedCommand = Exclude<WorkerCommand, { readonly kind: "heartbeat" }>;
 
 /** @param frames what a worker sent, without its routing id */
 export function parseFromBalanced(frames: readonly Buffer[]): BalancedCommand {
-  if (frames.length === 2 && frames[0]?.length === 0 && READY_TEXT.equals(frames[1] as Buffer)) {
-    return { kind: "ready", dialect: "simple" };
-  }
   const command = parseFromWorker(frames);
   const simple = command.kind === "invalid" || (command.kind !== "heartbeat" && command.dialect === "simple");
   return simple ? command : { kind: "invalid", reason: "no-delimiter" };

@@ -38,6 +38,12 @@ describe("the Pirates' frames", () => {
     expect(parseFromWorker(readyFrames(dialect))).toEqual({ kind: "ready", dialect });
   });
 
+  it("take the text READY as well, and no other text", () => {
+    expect(parseFromWorker(bytes("", "READY"))).toEqual({ kind: "ready", dialect: "simple" });
+    expect(parseFromWorker(bytes("READY"))).toEqual({ kind: "ready", dialect: "paranoid" });
+    expect(parseFromWorker(bytes("", "ready"))).toEqual({ kind: "invalid", reason: "command" });
+  });
+
   it("distinguish a reply to a client whose routing id begins with 01 from READY", () => {
     const address = Buffer.from([1]);
     expect(parseFromWorker(addressedFrames("simple", address, bytes("x"))).kind).toBe("reply");

@@ -64,6 +64,18 @@ while True:
         socket.send(b"\\x02")
 `;
 
+/** A REQ that says that it is ready, in the words that it is given, and answers with what it gets. */
+const SIMPLE_WORKER = `
+import sys, zmq
+socket = zmq.Context().socket(zmq.REQ)
+socket.linger = 0
+socket.connect(sys.argv[1])
+socket.send(sys.argv[2].encode())
+while True:
+    address, empty, body = socket.recv_multipart()
+    socket.send_multipart([address, empty, sys.argv[3].encode() + b":" + body])
+`;
+
 /**
  * Any message of a worker makes it ready; it beats only for idle ones, and only when it is woken. It says when a request
  * was 18 intervals ago: longer than anybody's patience.
@@ -135,6 +147,21 @@ describe.skipIf(missing("pyzmq"))("the Pirates and pyzmq", () => {
     expect(queue.stats()).toMatchObject({ idleWorkers: 1, workersLost: 0, invalid: 0, replies: 5 });
     expect((await worker.kill()).stdout).toBe("ready\nbeats\n");
     await until(() => queue.stats().workersLost === 1, "the loss");
+  });
+
+  it("a queue here serves simple workers there, of both ways to say that they are ready", async () => {
+    const queue = kept(new PirateQueue());
+    const frontend = await queue.bind("frontend", "tcp://127.0.0.1:*");
+    const backend = await queue.bind("backend", "tcp://127.0.0.1:*");
+    python(SIMPLE_WORKER, backend, "READY", "text");
+    python(SIMPLE_WORKER, backend, "\x01", "byte");
+    await until(() => queue.stats().idleWorkers === 2, "both workers");
+    const client = python(CLIENT, frontend);
+    const replies: string[] = [];
+    for (let i = 0; i < 5; i++) replies.push(await within(client.line(), "a reply"));
+    expect(replies.map((reply) => reply.slice(-1))).toEqual(["0", "1", "2", "3", "4"]);
+    expect(new Set(replies.map((reply) => reply.slice(0, 4)))).toEqual(new Set(["text", "byte"]));
+    expect(queue.stats()).toMatchObject({ idleWorkers: 2, invalid: 0, replies: 5 });
   });
 
   it("a worker and a client here go on behind a queue there", async () => {
