@@ -216,7 +216,7 @@ export class Requests {
   #withdraw(own: OwnService): void {
     if (own.isWithdrawn) return;
     own.isWithdrawn = true;
-    // Some node may not have acknowledged it in time: what it sends is refused, and goes to another one.
+    // Its rejection is of a node that has not acknowledged it in time, or of a bus that closes: what is sent here still is refused, and goes to another node.
     if (this.#isStarted) own.withdrawn = this.#effects.withdraw(own.name).catch(() => undefined);
     this.onRoutes();
   }

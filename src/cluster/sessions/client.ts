@@ -396,7 +396,7 @@ export class SessionClient
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket === undefined) return;
-    // What it had to send has no answer, and is sent again by the next connection.
+    // What it had to send has no answer, and is sent again by the next connection; how its close ends concerns nobody.
     socket.close({ linger: 0 }).catch(() => undefined);
   }
 
@@ -496,7 +496,7 @@ function deferred(): { promise: Promise<void>; resolve(): void; reject(error: Sh
     resolve = done;
     reject = failed;
   });
-  // Nobody may be waiting.
+  // Nobody may be waiting for it: a rejection is for those who do.
   promise.catch(() => undefined);
   return { promise, resolve, reject };
 }

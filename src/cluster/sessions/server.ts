@@ -702,7 +702,7 @@ export class SessionServer extends Driver<SessionServerEvent, SessionServerStats
       const all = [...sessions];
       for (let at = 0; at < all.length; at += WOKEN_AT_ONCE) {
         const data = JSON.stringify(all.slice(at, at + WOKEN_AT_ONCE));
-        // One that is lost is made up for by the other server's own look.
+        // One that is lost, or refused since the bus closes, is made up for by the other server's own look.
         node?.publish(topicOf(name, server), data).catch(() => undefined);
       }
     }
