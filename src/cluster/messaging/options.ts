@@ -23,7 +23,7 @@ import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { HOOK_TIMEOUT } from "./hooks.js";
 import { checkProtocols } from "./links.js";
 import type { MessageProtocol } from "./protocol.js";
-import { ipcProtocol, tcpProtocol } from "./zmtp-protocol.js";
+import { ipcProtocol, type ProtocolTls, tcpProtocol, tlsProtocol, wsProtocol } from "./zmtp-protocol.js";
 
 /** A node wants to publish for a client that is not its own, or another node does here. */
 export interface PublishAsRequest {
@@ -42,11 +42,11 @@ export interface MessagingOptions {
    */
   readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
-   * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp", or protocols of one's own. The
-   * first that both have and that works is used; one that fails is tried again later. Default `["ipc", "tcp"]`; of the
-   * profile `tcl`, `["tcp", "ipc"]`.
+   * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp", "ws" (WebSockets), "tls" (with the
+   * certificates of the node's option `tls`), or protocols of one's own. The first that both have and that works is used; one that fails is
+   * tried again later. Default `["ipc", "tcp"]`; of the profile `tcl`, `["tcp", "ipc"]`.
    */
-  readonly protocols?: readonly ("ipc" | "tcp" | MessageProtocol)[] | undefined;
+  readonly protocols?: readonly ("ipc" | "tcp" | "ws" | "tls" | MessageProtocol)[] | undefined;
   /** Channels of `send` and `query` that are joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
   /** ms that a hook may take; then it counts as a veto. Default 5,000. */
@@ -85,7 +85,7 @@ export interface MessagingOptions {
 
 const OPTIONS = {
   mayPublishAs: anything<(request: PublishAsRequest) => boolean>(),
-  protocols: anything<readonly ("ipc" | "tcp" | MessageProtocol)[]>(),
+  protocols: anything<NonNullable<MessagingOptions["protocols"]>>(),
   channels: anything<readonly ClusterChannel[]>(),
   hookTimeout: integer({ default: HOOK_TIMEOUT }),
   highWaterMark: integer({ default: LINK_ITEMS }),
@@ -129,19 +129,22 @@ export function messagingSettings(
   return protocols === undefined && standard !== undefined ? { ...settings, protocols: standard } : settings;
 }
 
-/** @param isMachine in a simulation there are no files, so no ipc */
+/** @param isMachine in a simulation there are no files, so no ipc @param tls certificates of the node */
 export function protocolsOf(
   protocols: MessagingSettings["protocols"] = ["ipc", "tcp"],
   isMachine = true,
+  tls?: ProtocolTls,
 ): MessageProtocol[] {
   if (!Array.isArray(protocols))
     throw new InvalidArgumentError(`messaging.protocols is an array; got ${describe(protocols)}`);
-  return protocols.flatMap((each: "ipc" | "tcp" | MessageProtocol) => {
+  return protocols.flatMap((each) => {
     if (each === "tcp") return [tcpProtocol()];
+    if (each === "ws") return [wsProtocol()];
+    if (each === "tls") return [tlsProtocol(tls)];
     if (each === "ipc") return isMachine ? [ipcProtocol()] : [];
     if (typeof each === "object" && each !== null && !Array.isArray(each)) return [each];
     throw new InvalidArgumentError(
-      `a protocol is "ipc", "tcp" or an object of one's own; got ${describe(each)}`,
+      `a protocol is "ipc", "tcp", "ws", "tls" or an object of one's own; got ${describe(each)}`,
     );
   });
 }

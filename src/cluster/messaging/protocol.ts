@@ -1,5 +1,5 @@
 /**
- * A way to carry messages between two nodes: tcp and ipc (zmtp-protocol.ts), or one that a program brings. A protocol opens
+ * A way to carry messages between two nodes: tcp, ipc, ws and tls (zmtp-protocol.ts), or one that a program brings. A protocol opens
  * connections and moves messages of one or two frames, in order, whole or not at all; a connection that loses one ends. Sessions,
  * acknowledgements and what is sent again are the links' (links.ts).
  *

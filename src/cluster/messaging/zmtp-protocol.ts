@@ -1,10 +1,11 @@
 /**
- * The protocols tcp and ipc: a ROUTER that listens, a DEALER to each peer (37/ZMTP). With a key of the bus both are CURVE
- * (26/CURVEZMQ): a caller without the key sees a closed connection.
+ * The protocols tcp, ipc, ws and tls: a ROUTER that listens, a DEALER to each peer (37/ZMTP). With a key of the bus all are CURVE
+ * (26/CURVEZMQ), tls within its TLS: a caller without the key sees a closed connection.
  *
  * A DEALER makes one connection and none after it: the links decide when to dial again, and by which protocol.
  */
 import { keyOf } from "../../core/memory.js";
+import type { OptionValues } from "../../core/option-table.js";
 import type { PeerCredentials } from "../../engine/engine.js";
 import { Context, standInContext } from "../../sockets/context.js";
 import { deliverNow, listen, Policing } from "../../sockets/internal.js";
@@ -39,12 +40,34 @@ const OPTIONS = {
 
 /** Messages over TCP. */
 export function tcpProtocol(): MessageProtocol {
-  return new ZmtpProtocol("tcp");
+  return new ZmtpProtocol("tcp", undefined);
 }
 
 /** Messages over a socket in the file system, to nodes of this host. */
 export function ipcProtocol(): MessageProtocol {
-  return new ZmtpProtocol("ipc");
+  return new ZmtpProtocol("ipc", undefined);
+}
+
+/** Messages over WebSockets, where a network lets nothing else pass. */
+export function wsProtocol(): MessageProtocol {
+  return new ZmtpProtocol("ws", undefined);
+}
+
+/** Messages over TLS, in which both ends show a certificate. @param tls `undefined`: nothing can be dialled, or listened at */
+export function tlsProtocol(tls: ProtocolTls | undefined): MessageProtocol {
+  return new ZmtpProtocol("tls", tls);
+}
+
+/** Certificates of a node, as they are now; other objects after each change. */
+export interface ProtocolTls {
+  readonly listening: OptionValues;
+  readonly dialling: OptionValues;
+}
+
+/** What a socket has of them. */
+function tlsOptions(values: OptionValues) {
+  const { tlsCert, tlsKey, tlsPassphrase, tlsCa, tlsCheckName, tlsMinVersion } = values;
+  return { tlsCert, tlsKey, tlsPassphrase, tlsCa, tlsCheckName, tlsMinVersion };
 }
 
 /**
@@ -62,22 +85,25 @@ function createContext(): Context {
 }
 
 class ZmtpProtocol implements MessageProtocol {
-  readonly name: "tcp" | "ipc";
+  readonly name: "tcp" | "ipc" | "ws" | "tls";
   readonly secure = true;
+  readonly #tls: ProtocolTls | undefined;
   #context: Context | undefined = undefined;
 
-  constructor(name: "tcp" | "ipc") {
+  constructor(name: "tcp" | "ipc" | "ws" | "tls", tls: ProtocolTls | undefined) {
     this.name = name;
+    this.#tls = tls;
   }
 
   reaches({ local, host }: DialTarget): boolean {
-    return this.name === "tcp" ? host !== "" : local;
+    return this.name === "ipc" ? local : host !== "";
   }
 
   async listen(host: ProtocolHost): Promise<ProtocolListener> {
-    const listener = new RouterListener(host, this.#own, this.name === "tcp" && host.host.includes(":"));
+    const ipv6 = this.name !== "ipc" && host.host.includes(":");
+    const listener = new RouterListener(host, this.#own, ipv6, this.#tls);
     try {
-      await (this.name === "tcp" ? listener.bindTcp() : listener.bindIpc());
+      await (this.name === "ipc" ? listener.bindIpc() : listener.bindPort(this.name));
     } catch (error) {
       await listener.close(0);
       throw error;
@@ -92,8 +118,8 @@ class ZmtpProtocol implements MessageProtocol {
     events: ConnectionEvents,
   ): MessageConnection {
     const host = target.host.includes(":") ? `[${target.host}]` : target.host;
-    const endpoint = this.name === "tcp" ? `tcp://${host}:${advert}` : `ipc://${advert}`;
-    return new DealerConnection(this.#own, endpoint, target, security, maxFrame, events);
+    const endpoint = this.name === "ipc" ? `ipc://${advert}` : `${this.name}://${host}:${advert}`;
+    return new DealerConnection(this.#own, endpoint, target, security, this.#tls, maxFrame, events);
   }
 
   get #own(): Context {
@@ -105,6 +131,7 @@ class ZmtpProtocol implements MessageProtocol {
 class RouterListener implements ProtocolListener {
   advert = "";
   readonly #host: ProtocolHost;
+  readonly #tls: ProtocolTls | undefined;
   readonly #router: Router;
   readonly #policing: Policing;
   readonly #peers = new Map<string, RouterConnection>();
@@ -112,8 +139,9 @@ class RouterListener implements ProtocolListener {
   /** Of its socket, where it has one in the file system. */
   #path: string | undefined;
 
-  constructor(host: ProtocolHost, context: Context, ipv6: boolean) {
+  constructor(host: ProtocolHost, context: Context, ipv6: boolean, tls: ProtocolTls | undefined) {
     this.#host = host;
+    this.#tls = tls;
     const { security } = host;
     const options: RouterOptions = {
       ...OPTIONS,
@@ -125,6 +153,7 @@ class RouterListener implements ProtocolListener {
       handshakeInterval: DIAL_TIMEOUT_MAX,
       backlog: MAX_HANDSHAKES,
       ipv6,
+      ...(tls !== undefined && tlsOptions(tls.listening)),
       authenticate: async ({ publicKey = "" }) => security === undefined || security.accepts(publicKey),
     };
     if (security !== undefined) {
@@ -151,14 +180,15 @@ class RouterListener implements ProtocolListener {
     });
   }
 
-  async bindTcp(): Promise<void> {
+  async bindPort(scheme: "tcp" | "ws" | "tls"): Promise<void> {
     const { host, ports } = this.#host;
     const shown = host.includes(":") ? `[${host}]` : host;
     const range = ports === undefined ? undefined : parsePorts(ports);
     const endpoint = await bindFree(0, range, (port) =>
-      this.#router.bind(`tcp://${shown}:${port === 0 ? "*" : port}`),
+      this.#router.bind(`${scheme}://${shown}:${port === 0 ? "*" : port}`),
     );
-    this.advert = endpoint.slice(endpoint.lastIndexOf(":") + 1);
+    // That of a WebSocket has a path.
+    this.advert = /:(\d+)[^:]*$/.exec(endpoint)?.[1] ?? "";
     void this.#receive();
   }
 
@@ -173,6 +203,7 @@ class RouterListener implements ProtocolListener {
 
   rekeyed(): void {
     const { security } = this.#host;
+    if (this.#tls !== undefined) Object.assign(this.#router, tlsOptions(this.#tls.listening));
     if (security === undefined) return;
     // Of connections made from now on.
     this.#router.curvePublicKey = security.server.publicKey;
@@ -277,6 +308,7 @@ class DealerConnection implements MessageConnection {
     endpoint: string,
     target: DialTarget,
     security: LinkSecurity | undefined,
+    tls: ProtocolTls | undefined,
     maxFrame: number,
     events: ConnectionEvents,
   ) {
@@ -294,7 +326,8 @@ class DealerConnection implements MessageConnection {
       // The link gives an attempt up before; it does not count while this process stands still.
       connectTimeout: 2 * DIAL_TIMEOUT_MAX,
       handshakeInterval: 2 * DIAL_TIMEOUT_MAX,
-      ipv6: endpoint.startsWith("tcp://["),
+      ipv6: /^[a-z]+:\/\/\[/.test(endpoint),
+      ...(tls !== undefined && tlsOptions(tls.dialling)),
       ...(keys !== undefined && {
         curvePublicKey: keys.pair.publicKey,
         curveSecretKey: keys.pair.secretKey,

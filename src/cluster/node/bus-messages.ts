@@ -188,7 +188,7 @@ export class BusMessages {
           host: hostToBind(node),
           ports: node.ports && `${node.ports.first}-${node.ports.last}`,
           security: this.#security,
-          protocols: protocolsOf(settings.protocols, platform === MACHINE),
+          protocols: protocolsOf(settings.protocols, platform === MACHINE, this.#sockets.tls),
           highWaterMark: settings.highWaterMark,
           highWaterMarkBytes: settings.highWaterMarkBytes,
           maxItem: settings.maxItem,

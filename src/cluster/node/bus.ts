@@ -1065,6 +1065,11 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#messages.rekeyed();
   }
 
+  /** @internal The certificates of the node are others than before. */
+  certificatesChanged(): void {
+    this.#messages.rekeyed();
+  }
+
   /** Whether this side of a split is not the one that goes on. */
   get minority(): boolean {
     return this.#runtime.minority;

@@ -192,6 +192,11 @@ export class NodeSockets {
     return this.settings.curve !== undefined || this.settings.tls !== undefined;
   }
 
+  /** The certificates of the node; `undefined`: without TLS. */
+  get tls(): NodeTls | undefined {
+    return this.#tls;
+  }
+
   /** Renews the certificates of streams. @throws InvalidArgumentError `EINVAL` for a node that began without */
   setTls(options: ClusterTlsOptions): void {
     if (this.#tls === undefined)

@@ -18,6 +18,7 @@ import {
   busSettings,
   type ClusterBusOptions,
   type ClusterNodeOptions,
+  checkProtocolTls,
   type NodeSettings,
   nodeSettings,
 } from "./options.js";
@@ -120,6 +121,7 @@ export class ClusterNode extends ClusterBus {
    */
   setTls(options: ClusterTlsOptions): void {
     this.sockets.setTls(checkTls("tls", options));
+    for (const bus of [this, ...this.#buses]) bus.certificatesChanged();
   }
 
   // --- The nodes of this host -----------------------------------------------------------------------------------------
@@ -297,6 +299,7 @@ export class ClusterNode extends ClusterBus {
   bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
     this.assertOpen();
     const settings = busSettings("bus", name, options, this.#settings.scope);
+    checkProtocolTls(settings, this.#settings.tls);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a bus of a node with curve needs a key or a password, too");
     const bus = new BusOfNode(name, this.identity, this.sockets, settings, () => this.#buses.delete(bus));

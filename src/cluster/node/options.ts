@@ -290,6 +290,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterBusOptions;
   const first = busSettings("ClusterNode", given.group ?? "default", busOptions, scope);
   const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
+  checkProtocolTls(first, tls);
   return {
     first,
     node: Object.freeze({
@@ -429,6 +430,12 @@ export function busSettings(
     ...splitOf(options.split ?? {}),
     messaging: messagingSettings(options.messaging, keys.length > 0, protocolsOfProfile(options.profile)),
   });
+}
+
+/** @throws InvalidArgumentError `EINVAL` */
+export function checkProtocolTls({ messaging }: BusSettings, tls: ClusterTlsOptions | undefined): void {
+  if (tls === undefined && messaging?.protocols?.includes("tls") === true)
+    throw new InvalidArgumentError("the protocol tls needs the certificates of the node's option tls");
 }
 
 function seedOf(seed: string): string {

@@ -1,0 +1,133 @@
+/** The protocols of messages between nodes, over the host's sockets: what travels by which, with a key and without. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import {
+  ClusterNode,
+  type ClusterNodeOptions,
+  type ClusterTlsOptions,
+  type MessagingOptions,
+} from "../../../src/cluster/index.js";
+import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+
+const KEY = "01234567890123456789012345678901234567ab";
+const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
+type Protocols = NonNullable<MessagingOptions["protocols"]>;
+
+const nodes: ClusterNode[] = [];
+let folder = "";
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "shoal-protocols-"));
+  for (const name of ["ca", "other"]) makeAuthority(folder, name);
+  makeCertificate(folder, "node", { extensions: BOTH });
+  makeCertificate(folder, "next", { extensions: BOTH, authority: "other" });
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+afterEach(async () => {
+  await Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 })));
+});
+
+function tls(name = "node", ca = "ca"): ClusterTlsOptions {
+  const pem = (file: string): string => readFileSync(join(folder, file), "latin1");
+  return { cert: pem(`${name}.pem`), key: pem(`${name}.key`), ca: pem(`${ca}.pem`) };
+}
+
+/** Two nodes that know each other. */
+async function pair(
+  one: Protocols,
+  other: Protocols,
+  options: ClusterNodeOptions = {},
+): Promise<[ClusterNode, ClusterNode]> {
+  const made = [one, other].map(
+    (protocols, at) =>
+      new ClusterNode({
+        name: at === 0 ? "a" : "b",
+        multicast: false,
+        registry: false,
+        ...options,
+        messaging: { protocols },
+      }),
+  );
+  nodes.push(...made);
+  const [a, b] = made as [ClusterNode, ClusterNode];
+  const joined = made.map((node) => new Promise((resolve) => node.events.once("joined", resolve)));
+  await Promise.all(made.map((node) => node.start()));
+  b.join(a.address);
+  await Promise.all(joined);
+  return [a, b];
+}
+
+/** Messages of each form and size go from one to the other. @returns by which protocol, there and back */
+async function exchange(a: ClusterNode, b: ClusterNode): Promise<string[]> {
+  const got: number[] = [];
+  let subscription: ReturnType<ClusterNode["subscribe"]> | undefined;
+  const all = new Promise<void>((resolve) => {
+    subscription = b.subscribe("size/+", ({ data }) => {
+      got.push(data.length);
+      if (got.length === 4) resolve();
+    });
+  });
+  await subscription?.ready;
+  const sizes = [0, 1, 70_000, 1_000_000];
+  for (const size of sizes) await a.publish(`size/${size}`, Buffer.alloc(size, 7));
+  await all;
+  expect([...got].sort((x, y) => x - y)).toEqual(sizes);
+  subscription?.close();
+  const end = b.onQuery(({ data, protocol }) => `${data} by ${protocol}`);
+  const { replies } = await a.query({ services: [b.id], data: "asked" }).collect();
+  end();
+  expect(replies).toHaveLength(1);
+  const [there] = a.stats().messaging?.links.peers ?? [];
+  const [back] = b.stats().messaging?.links.peers ?? [];
+  expect(String(replies[0]?.data)).toBe(`asked by ${there?.protocol}`);
+  return [there?.protocol ?? "", back?.protocol ?? ""];
+}
+
+describe("messages between nodes", () => {
+  it.each([
+    ["ws", undefined],
+    ["ws", KEY],
+    ["tcp", KEY],
+    ["ipc", KEY],
+  ] as const)("travel by %s, with the key %s", async (protocol, key) => {
+    const [a, b] = await pair([protocol], [protocol], key === undefined ? {} : { key });
+    expect(await exchange(a, b)).toEqual([protocol, protocol]);
+  });
+
+  it("travel by TLS, with a key of the cluster within it, and go on with renewed certificates", async () => {
+    const [a, b] = await pair(["tls"], ["tls"], { key: KEY, tls: tls() });
+    expect(await exchange(a, b)).toEqual(["tls", "tls"]);
+    for (const node of [a, b]) node.setTls(tls("next", "other"));
+    expect(await exchange(a, b)).toEqual(["tls", "tls"]);
+    const c = new ClusterNode({
+      name: "c",
+      multicast: false,
+      registry: false,
+      key: KEY,
+      tls: tls("next", "other"),
+      seeds: [a.address],
+      messaging: { protocols: ["tls"] },
+    });
+    nodes.push(c);
+    const joined = new Promise((resolve) => c.events.once("joined", resolve));
+    await c.start();
+    await joined;
+    expect(await exchange(c, a)).toEqual(["tls", "tls"]);
+  });
+
+  it("take the first protocol that both nodes have", async () => {
+    const [a, b] = await pair(["tls", "ws", "tcp"], ["tcp", "ws"], { key: KEY, tls: tls() });
+    expect(await exchange(a, b)).toEqual(["ws", "tcp"]);
+  });
+
+  it("need certificates for TLS", () => {
+    const messaging = { protocols: ["tls"] as const };
+    expect(() => new ClusterNode({ messaging })).toThrow("the node's option tls");
+    const node = new ClusterNode();
+    nodes.push(node);
+    expect(() => node.bus("more", { messaging })).toThrow("the node's option tls");
+    expect(() => new ClusterNode({ messaging: { protocols: ["wss" as never] } })).toThrow('"ws", "tls"');
+  });
+});
