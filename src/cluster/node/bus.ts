@@ -4,8 +4,6 @@
  */
 import { checkCallOptions, describe, quoted } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
-import type { ServiceClient, ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
-import { Driver } from "../../patterns/kit/driver.js";
 import type { Socket } from "../../sockets/socket.js";
 import { MAX_SEEDS } from "../bounds.js";
 import type { ClusterClients } from "../clients/roster.js";
@@ -15,49 +13,9 @@ import type { DiscoveryStatus } from "../discovery/source.js";
 import { isId } from "../identity.js";
 import type { Member } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
-import type { ClusterAddress } from "../messaging/addresses.js";
-import type { ClusterChannels } from "../messaging/channels.js";
-import type {
-  MessageClient,
-  MessageRecipient,
-  PublishOptions,
-  SendToNodesOptions,
-  SendToOptions,
-  SubscribeOptions,
-} from "../messaging/client.js";
-import type {
-  HookOptions,
-  MessageHook,
-  MessageStage,
-  ServiceHook,
-  ServiceStage,
-} from "../messaging/hooks.js";
-import type { ClusterRoute } from "../messaging/messaging.js";
 import { MessageKind } from "../messaging/parts.js";
-import type { Query } from "../messaging/query.js";
-import type {
-  HandlerOptions,
-  ServiceMessageHandler,
-  ServiceQueryHandler,
-  ServiceQueryOptions,
-  ServiceSendOptions,
-  ServiceSendResult,
-} from "../messaging/service-types.js";
-import type { ClusterSubscription, MessageHandler } from "../messaging/subscription.js";
 import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
-import type {
-  RequestMiddleware,
-  ServedService,
-  ServeMiddleware,
-  ServeOptions,
-  ServiceHandler,
-  ServiceManyOptions,
-  ServiceManyResult,
-  ServiceRequest,
-  ServiceRequestOptions,
-  ServiceStreamOptions,
-} from "../requests/types.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
 import type { TagChange } from "../tags.js";
 import { type AnnouncedProgram, Announcement, SPREAD_INTERVALS } from "./announcements.js";
@@ -69,6 +27,7 @@ import { BusServices } from "./bus-services.js";
 import { CLUSTER_EVENTS, type ClusterEvent } from "./events.js";
 import { type MeasureOptions, measureRtt, measureTimeout, type Reachability, survey } from "./measuring.js";
 import { findMember } from "./member-lookup.js";
+import { MessagingBus } from "./messaging-bus.js";
 import type { NodeSockets } from "./node-sockets.js";
 import { type BusSettings, type PropValue, passwordKeys } from "./options.js";
 import { OwnDetails } from "./own-details.js";
@@ -77,9 +36,6 @@ import { checkRoles, type RoleSeat, RoleTaker } from "./role-seat.js";
 import type { Service } from "./service.js";
 import { ServiceResolver, type ZreCandidate } from "./service-resolver.js";
 import { type ClusterStats, statsOf } from "./stats.js";
-
-/** Filters that `routes` lists, unless it is asked for another number. */
-const DEFAULT_ROUTES = 1_024;
 
 /** ms that `heartbeatAfter` takes, at most: the longest time that a platform timer holds. */
 const MAX_AFTER = 2_147_483_647;
@@ -113,7 +69,7 @@ function checkNumber(what: string, value: unknown, most: number): void {
  * await Promise.all([mill.close(), farm.close()]);
  * ```
  */
-export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
+export class ClusterBus extends MessagingBus {
   /** Of the bus. */
   readonly group: string;
   /** @internal */
@@ -124,9 +80,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   readonly #details: OwnDetails;
   readonly #discovery: Discovery;
   readonly #clients: BusClients;
-  readonly #messages: BusMessages;
-  readonly #services: BusServices;
-  readonly #requests: BusRequests;
+  /** @internal */
+  protected readonly messages: BusMessages;
+  /** @internal */
+  protected readonly services: BusServices;
+  /** @internal */
+  protected readonly requests: BusRequests;
   /** Called when the bus closes. */
   readonly #end: (() => void)[] = [];
   /** Resolvers that are read. */
@@ -154,8 +113,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#runtime = new BusRuntime(what, group, identity, sockets, settings, {
       isClosed: () => this.closed,
       emit: (event) => {
-        this.#services.onEvent(event);
-        this.#requests.onEvent(event);
+        this.services.onEvent(event);
+        this.requests.onEvent(event);
         this.report(event);
       },
       membersChanged: () => this.#membersChanged(),
@@ -167,38 +126,38 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       firstDetails: () => this.#details.first(),
       onClientData: (member, data) => this.#clients.onData(member, data),
       onMessageDatagram: (id, data) => {
-        if (this.#messages.started !== undefined) this.#services.services.onDatagram(id, data);
+        if (this.messages.started !== undefined) this.services.services.onDatagram(id, data);
       },
       onGone: (id) => this.#clients.onGone(id),
-      onChange: (change) => this.#messages.onChange(change),
+      onChange: (change) => this.messages.onChange(change),
     });
-    this.#messages = new BusMessages(what, identity, this.#runtime.codec, sockets, settings.messaging, {
+    this.messages = new BusMessages(what, identity, this.#runtime.codec, sockets, settings.messaging, {
       membership: () => this.#runtime.membership,
       announce: (prop, value) => this.#announce(prop, value),
       report: (event) => this.#runtime.report(event),
       ping: (id) => this.#run((rules, now) => void rules.expect(now, id)),
       isClosed: () => this.closed,
-      onService: (from, item) => this.#services.services.onItem(from, item),
-      onRequest: (from, item) => this.#requests.requests.onItem(from, item),
+      onService: (from, item) => this.services.services.onItem(from, item),
+      onRequest: (from, item) => this.requests.requests.onItem(from, item),
       onGivenUp: (id, kind, items) => {
-        if (kind === MessageKind.REQUEST) this.#requests.requests.onGivenUp(id, items);
-        else this.#services.services.onGivenUp(id, items);
+        if (kind === MessageKind.REQUEST) this.requests.requests.onGivenUp(id, items);
+        else this.services.services.onGivenUp(id, items);
       },
       onReturn: (id) => {
-        this.#services.services.onReturn(id);
-        this.#requests.requests.onReturn(id);
+        this.services.services.onReturn(id);
+        this.requests.requests.onReturn(id);
       },
       onGone: (id) => {
-        this.#services.services.onForgotten(id);
-        this.#requests.requests.onForgotten(id);
+        this.services.services.onForgotten(id);
+        this.requests.requests.onForgotten(id);
       },
-      onRoutes: () => this.#requests.requests.onRoutes(),
+      onRoutes: () => this.requests.requests.onRoutes(),
     });
-    this.#services = new BusServices(this.#runtime, this.#messages, settings.messaging, (onChange) =>
+    this.services = new BusServices(this.#runtime, this.messages, settings.messaging, (onChange) =>
       this.#watchMembers(onChange),
     );
-    this.#requests = new BusRequests(identity.id, this.#runtime, this.#messages, (member) =>
-      this.#services.serviceOf(member),
+    this.requests = new BusRequests(identity.id, this.#runtime, this.messages, (member) =>
+      this.services.serviceOf(member),
     );
     this.#details = new OwnDetails(settings, sockets.settings.ipv6, {
       current: () => this.#runtime.membership?.self.details,
@@ -226,16 +185,16 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
 
   /** @internal Opens the sockets of messages, so that what is announced of them is among the first details. */
   protected async prepare(): Promise<void> {
-    await this.#messages.start();
-    if (this.#messages.started !== undefined) this.#requests.requests.begin();
+    await this.messages.start();
+    if (this.messages.started !== undefined) this.requests.requests.begin();
   }
 
   /** @internal Begins, when the sockets are there. */
   protected begin(): void {
     const { group, sockets } = this;
-    void this.#messages.start();
+    void this.messages.start();
     this.#runtime.begin();
-    if (this.#messages.started !== undefined) this.#requests.requests.begin();
+    if (this.messages.started !== undefined) this.requests.requests.begin();
     this.#discovery.start({
       ...this.identity,
       group,
@@ -251,7 +210,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#run((rules, now) => rules.drain(now));
     this.#membersChanged();
     const withdrawn = [...this.#announced].map((announced) => announced.withdraw());
-    await Promise.all([this.#requests.requests.drain(), ...withdrawn]);
+    await Promise.all([this.requests.requests.drain(), ...withdrawn]);
   }
 
   /** Leaves: the others are sent a statement that it does, and it closes. */
@@ -266,10 +225,10 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     const withdrawn = this.#discovery.stop(linger);
     const served = this.#clients.close(linger);
     // Before it leaves: those that have left are sent nothing.
-    this.#services.services.close();
+    this.services.services.close();
     const begun = performance.now();
-    await this.#requests.requests.close(linger);
-    await this.#messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
+    await this.requests.requests.close(linger);
+    await this.messages.close(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await this.#runtime.leave(linger < 0 ? linger : Math.max(0, linger - (performance.now() - begun)));
     await Promise.all([withdrawn, served]);
     for (const listener of this.#end) listener();
@@ -454,359 +413,6 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     this.#clients.serve(server);
   }
 
-  // --- Messages ------------------------------------------------------------------------------------------------------
-
-  /**
-   * Subscribes to the topics that a filter matches, by the rules of MQTT 5: `sensors/+/temperature`, `sensors/#`, or one topic, by its name
-   * or its number. "self" or 1: one-to-one messages to this node. Of subscriptions of one client that overlap, the first one gets a message.
-   * May be called before the start: the nodes that are met then know it.
-   *
-   * @param handler called for each message; one that returns a promise is called again when that settles. Without a handler the
-   *   subscription is an async iterable
-   * @throws InvalidArgumentError `EINVAL` for what is not a filter, and for bad options; InvalidStateError `EFSM` for too many; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`
-   */
-  subscribe(filter: string | number, handler: MessageHandler): ClusterSubscription;
-  /**
-   * The same with options.
-   *
-   * @param options `subtopic`, `each`, `retained`, `maxQueue` and `maxQueueBytes`: {@link SubscribeOptions}
-   * @throws as above
-   */
-  subscribe(
-    filter: string | number,
-    options?: SubscribeOptions,
-    handler?: MessageHandler,
-  ): ClusterSubscription;
-  subscribe(
-    filter: string | number,
-    options?: SubscribeOptions | MessageHandler,
-    handler?: MessageHandler,
-  ): ClusterSubscription {
-    this.assertOpen();
-    const messaging = this.#messages.unstarted;
-    return messaging.subscribe(messaging.self, filter, options, handler);
-  }
-
-  /**
-   * Publishes a message: each node with interest in the topic gets it once, straight from here. Messages of one publisher and topic arrive in
-   * their order. The data are copied.
-   *
-   * @param topic without wildcards; a number is a topic's, or a client's: then as `sendTo`
-   * @param options `subtopic`, `self`, `retain`, `onFull` and `timeout`: {@link PublishOptions}
-   * @returns to how many nodes it went, this one included where it has a subscription
-   * @throws InvalidArgumentError `EINVAL` for what is not a topic, for wildcards, for more bytes than `messaging.maxItem`; TimeoutError
-   *   `ETIMEDOUT` where there was no room at a node in time: the others have it; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`;
-   *   NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
-   */
-  publish(topic: string | number, data: string | Uint8Array, options?: PublishOptions): Promise<number> {
-    const { started } = this.#messages;
-    if (started === undefined || this.stopping) return this.#notNow();
-    return started.publish(started.self, topic, data, options);
-  }
-
-  /**
-   * The same on behalf of another client: one of this node (`createClient`), or one of another node where `messaging.mayPublishAs` allows it,
-   * here and on the nodes that it goes to.
-   *
-   * @param publisher its address, as a message's `sender`, or its number here
-   * @throws as `publish`; InvalidArgumentError `EINVAL` where it is not allowed, and for `retain` with a client of another node, whose values that node
-   *   alone has; UnroutableError `EHOSTUNREACH` where there is no such client
-   */
-  publishAs(
-    publisher: number | ClusterAddress,
-    topic: string,
-    data: string | Uint8Array,
-    options?: PublishOptions,
-  ): Promise<number> {
-    const { started } = this.#messages;
-    if (started === undefined || this.stopping) return this.#notNow();
-    return started.publishAs(publisher, topic, data, options);
-  }
-
-  /**
-   * Sends a message to one client: it arrives at its subscriptions of "self". A message's `sender` is such an address, so this is how it is
-   * answered.
-   *
-   * @param to an address, a number that stands for one on this node, or a service: its node's own client
-   * @param options `subtopic`, and `timeout` in ms, default 10,000
-   * @returns settles when the client's node has handed it over
-   * @throws UnroutableError `EHOSTUNREACH` at once where the client or its node is gone, with the reason; TimeoutError `ETIMEDOUT`;
-   *   InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
-   */
-  sendTo(to: MessageRecipient, data: string | Uint8Array, options?: SendToOptions): Promise<void> {
-    const { started } = this.#messages;
-    if (started === undefined || this.stopping) return this.#notNow();
-    return started.sendTo(started.self, to, data, options);
-  }
-
-  /**
-   * Sends a message to the own client of every other node that takes messages.
-   *
-   * @returns to how many nodes it went
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`, `EAGAIN`
-   */
-  sendToNodes(data: string | Uint8Array, options?: SendToNodesOptions): Promise<number> {
-    const { started } = this.#messages;
-    if (started === undefined || this.stopping) return this.#notNow();
-    return started.sendToNodes(started.self, data, options);
-  }
-
-  /**
-   * A further client of this node, with an id of its own: its subscriptions and messages are apart from the node's.
-   *
-   * @param name for the program alone
-   * @throws InvalidStateError `EFSM` for more than 65,536, and before the start; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
-   */
-  createClient(name?: string): MessageClient {
-    this.assertOpen();
-    return this.#messages.messaging.createClient(name);
-  }
-
-  /**
-   * The address of another node's own client, for `sendTo`: from now on that node is reached from here.
-   *
-   * @throws UnroutableError `EHOSTUNREACH` where there is no such live member; InvalidStateError `EFSM`; NotSupportedError
-   *   `NOT_SUPPORTED`; ClosedError `EBADF`
-   */
-  addressOf(nameOrId: string): ClusterAddress {
-    this.assertOpen();
-    return this.#messages.messaging.addressOf(this.#idOf(nameOrId));
-  }
-
-  /**
-   * Gives a topic a number, which stands for it in `publish` and `subscribe` on every node. May be called before the start.
-   *
-   * @param id 2 to 4,294,967,295; default: the number that it has, or one at random
-   * @returns its number: another than `id` where another claim decides
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 4,096; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
-   */
-  createTopic(name: string, id?: number): number {
-    this.assertOpen();
-    return this.#messages.unstarted.createTopic(name, id, false);
-  }
-
-  /** The same for a subtopic. @throws as `createTopic` */
-  createSubtopic(name: string, id?: number): number {
-    this.assertOpen();
-    return this.#messages.unstarted.createTopic(name, id, true);
-  }
-
-  // --- Services ------------------------------------------------------------------------------------------------------
-
-  /**
-   * Sends a message to services: the union of what `services`, `resolver` and `resolve` find, each once, or all with `broadcast: true`. It goes by
-   * links, or by one datagram to the group that each acknowledges: {@link ServiceSendOptions}.
-   *
-   * @returns to whom it went, by which means, and who failed why
-   * @throws InvalidArgumentError `EINVAL`; VetoError `ERR_VETOED` where a hook of sending vetoed it; InvalidStateError `EFSM` before the start;
-   *   NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
-   */
-  send(options: ServiceSendOptions): Promise<ServiceSendResult> {
-    if (this.#messages.started === undefined || this.stopping) return this.#notNow();
-    return this.#services.services.send(options);
-  }
-
-  /**
-   * Asks services, and gives who answered what: by `for await`, or by `collect()`. Nothing that arrives is ever evaluated as code.
-   *
-   * @throws InvalidArgumentError `EINVAL`; UnroutableError `EHOSTUNREACH` for a name that no live member has; InvalidStateError
-   *   `ERR_TOO_MANY_PENDING` for more than 1,024 queries or 65,536 responses that are waited for, `EFSM` before the start; NotSupportedError
-   *   `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
-   */
-  query(options: ServiceQueryOptions): Query {
-    this.assertOpen();
-    void this.#messages.messaging;
-    return this.#services.services.query(options);
-  }
-
-  /**
-   * Answers the queries of others on the channels that are joined. May be called before the start.
-   *
-   * @param handler gives the answer, a text or bytes; what it throws fails the query there with its message
-   * @param options `channels`: those that it is for, default all that no other handler is for
-   * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` where there is one for a channel already; NotSupportedError `NOT_SUPPORTED`
-   *   without messages; ClosedError `EBADF`, `EAGAIN`
-   */
-  onQuery(handler: ServiceQueryHandler, options?: HandlerOptions): () => void {
-    this.assertOpen();
-    this.#messages.assertSupported();
-    return this.#services.services.onQuery(handler, options);
-  }
-
-  /**
-   * Gets the messages that others `send` on the channels that are joined; each of several handlers gets each. May be called before the start.
-   *
-   * @param handler what it throws is the event `handler:failed`
-   * @param options `channels`: those that it is for, default all
-   * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
-   */
-  onMessage(handler: ServiceMessageHandler, options?: HandlerOptions): () => void {
-    this.assertOpen();
-    this.#messages.assertSupported();
-    return this.#services.services.onMessage(handler, options);
-  }
-
-  /**
-   * Adds a hook at a stage of `send` and `query`: it may change what passes, answer it, or veto it. docs/messaging.md has the stages and
-   * their order. May be called before the start.
-   *
-   * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for more than 256; NotSupportedError `NOT_SUPPORTED` without messages;
-   *   ClosedError `EBADF`, `EAGAIN`
-   */
-  hook(stage: MessageStage, hook: MessageHook): () => void;
-  /**
-   * The same for some messages.
-   *
-   * @param options `channels`, or `protocols` for the stages of protocols; default: all
-   * @throws as above
-   */
-  hook(stage: MessageStage, options: HookOptions, hook: MessageHook): () => void;
-  /** The same for services. @throws as above */
-  hook(stage: ServiceStage, hook: ServiceHook): () => void;
-  hook(...given: [never, never]): () => void {
-    this.assertOpen();
-    this.#messages.assertSupported();
-    return this.#services.services.hook(...given);
-  }
-
-  /** The channels of `send` and `query` that this node has joined. May be changed before the start. */
-  get channels(): ClusterChannels {
-    return this.#services.services.channels;
-  }
-
-  /**
-   * Serves a service under a name: any number of nodes may, and a `request` goes to one of them. May be called before the start.
-   *
-   * @param handler what it returns is the reply, of an async iterable in parts; what it throws is a ServiceError at the caller, with `code` and `data`
-   * @param options `schema`, `concurrency`, `maxQueue`, `maxQueueBytes`, `keepReplies`, `maxParts` and `maxPartBytes`: {@link ServeOptions}
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM` for a name that this node serves, and for more than 1,024; NotSupportedError
-   *   `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
-   */
-  serve<Request = unknown, Reply = unknown>(
-    name: string,
-    handler: ServiceHandler<Request, Reply>,
-    options?: ServeOptions<Request, Reply>,
-  ): ServedService;
-  /** The same by a contract ({@link defineService}): a handler for each method. @throws as above */
-  serve<C extends ServiceContract>(
-    contract: C,
-    handlers: ServiceHandlers<C, ServiceRequest>,
-    options?: Omit<ServeOptions, "schema">,
-  ): ServedService;
-  serve(of: string | ServiceContract, handler: never, options?: ServeOptions<never, never>): ServedService {
-    this.assertOpen();
-    this.#messages.assertSupported();
-    return this.#requests.requests.serve(of, handler, options);
-  }
-
-  /**
-   * Asks one of the nodes that serve something: the least loaded of the nearest. One that is overloaded, drains or cannot be reached gives way to
-   * another one.
-   *
-   * @param body bytes, a text, or a value that JSON has a form for; or an async iterable of these, which the handler gets in parts, as fast as it reads them.
-   *   Bytes are copied
-   * @param options times, retries, headers, an idempotency key: {@link ServiceRequestOptions}
-   * @returns the reply: bytes, a text, or what JSON has made of the handler's value
-   * @throws ServiceError `ERR_SERVICE` with a `reason`: `no-service`, `overloaded`, `worker-failed`, `worker-lost` …; TimeoutError `ETIMEDOUT`; AbortedError
-   *   `ABORT_ERR`; InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING`, `EFSM` before the start; NotSupportedError `NOT_SUPPORTED`;
-   *   ClosedError `EBADF`, `EAGAIN`
-   */
-  request<Reply = unknown>(name: string, body?: unknown, options?: ServiceRequestOptions): Promise<Reply> {
-    if (this.#messages.started === undefined || this.stopping) return this.#notNow();
-    return this.#requests.requests.request(name, body, options) as Promise<Reply>;
-  }
-
-  /**
-   * The same of a reply that comes in parts. The handler is not asked for more than the program has room for; leaving the loop gives the request up.
-   *
-   * @throws as `request`, when it is read; InvalidArgumentError `EINVAL`, InvalidStateError, NotSupportedError and ClosedError at once
-   */
-  requestStream<Part = unknown>(
-    name: string,
-    body?: unknown,
-    options?: ServiceStreamOptions,
-  ): AsyncIterableIterator<Part, undefined> {
-    this.assertOpen();
-    void this.#messages.messaging;
-    return this.#requests.requests.requestStream(name, body, options) as AsyncIterableIterator<
-      Part,
-      undefined
-    >;
-  }
-
-  /**
-   * Asks every node that serves something, each once.
-   *
-   * @param options `timeout` in ms, default 5,000; `count` replies that are enough; `headers`, `signal`, `self`
-   * @returns who replied what, who failed why, and who had not answered in time
-   * @throws ServiceError `ERR_SERVICE` with the reason `no-service`; else as `request`
-   */
-  async requestMany<Reply = unknown>(
-    name: string,
-    body?: unknown,
-    options?: ServiceManyOptions,
-  ): Promise<ServiceManyResult<Reply>> {
-    if (this.#messages.started === undefined || this.stopping) return this.#notNow();
-    return this.#requests.requests.requestMany(name, body, options) as Promise<ServiceManyResult<Reply>>;
-  }
-
-  /**
-   * A service by its contract ({@link defineService}): a function for each method, typed by its schemas.
-   *
-   * @param defaults for each call that does not give its own
-   * @throws InvalidArgumentError `EINVAL` for what is not a contract; InvalidStateError `EFSM`; NotSupportedError; ClosedError `EBADF`, `EAGAIN`
-   */
-  service<C extends ServiceContract>(
-    contract: C,
-    defaults?: ServiceRequestOptions,
-  ): ServiceClient<C, ServiceRequestOptions> {
-    this.assertOpen();
-    void this.#messages.messaging;
-    return this.#requests.requests.service(contract, defaults);
-  }
-
-  /**
-   * Adds a function around the handlers of this node, or around its requests; the first one added is the outermost. May be called before the start.
-   *
-   * @returns removes it
-   * @throws InvalidArgumentError `EINVAL`; NotSupportedError `NOT_SUPPORTED` without messages; ClosedError `EBADF`, `EAGAIN`
-   */
-  middleware(side: "serve", call: ServeMiddleware): () => void;
-  /** @throws as above */
-  middleware(side: "request", call: RequestMiddleware): () => void;
-  middleware(side: "serve" | "request", call: ServeMiddleware | RequestMiddleware): () => void {
-    this.assertOpen();
-    this.#messages.assertSupported();
-    return this.#requests.requests.middleware(side, call);
-  }
-
-  /**
-   * Which nodes have subscriptions with which filters, as this node knows it: the live ones, this one included, by filter.
-   *
-   * @param options `topic`: only filters that match it; `limit`: so many at most (default 1,024)
-   * @throws InvalidArgumentError `EINVAL`; InvalidStateError `EFSM`; NotSupportedError `NOT_SUPPORTED`; ClosedError `EBADF`
-   */
-  routes(
-    options: { readonly topic?: string | undefined; readonly limit?: number | undefined } = {},
-  ): ClusterRoute[] {
-    this.assertOpen();
-    checkCallOptions("routes", options, ["topic", "limit"]);
-    const { topic, limit = DEFAULT_ROUTES } = options;
-    if (!Number.isInteger(limit) || limit < 1)
-      throw new InvalidArgumentError(`The limit of routes is a whole number from 1; got ${describe(limit)}`);
-    return this.#messages.messaging.listRoutes(limit, topic);
-  }
-
-  /** Messages cannot be sent: not yet, not any more, or not at all. */
-  async #notNow(): Promise<never> {
-    this.assertOpen();
-    void this.#messages.messaging;
-    throw new InvalidStateError("EFSM", "the bus was not started");
-  }
-
   // --- What this node says of itself ---------------------------------------------------------------------------------
 
   /**
@@ -965,7 +571,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @throws UnroutableError `EHOSTUNREACH` where there is no such live member
    */
   ping(nameOrId: string): void {
-    const id = this.#idOf(nameOrId);
+    const id = this.idOf(nameOrId);
     let found = false;
     this.#run((rules, now) => {
       found = rules.expect(now, id);
@@ -1015,7 +621,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @throws UnroutableError `EHOSTUNREACH` for a name that no member has. An id need not be a member's
    */
   remove(nameOrId: string): void {
-    const id = this.#idOf(nameOrId);
+    const id = this.idOf(nameOrId);
     this.#run((rules, now) => rules.remove(now, id));
   }
 
@@ -1025,7 +631,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
    * @throws as `remove`; InvalidStateError `EFSM` for this node when it was removed: the others would go on refusing it
    */
   admit(nameOrId: string): void {
-    const id = this.#idOf(nameOrId);
+    const id = this.idOf(nameOrId);
     if (id === this.identity.id && this.removed)
       throw new InvalidStateError("EFSM", "a node that was removed is admitted by another one");
     this.#run((rules, now) => rules.admit(now, id));
@@ -1047,7 +653,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       throw new InvalidArgumentError("the bus began with a password: use setPasswords");
     this.codec.setKeys(keys);
     this.sockets.rekey(this.#runtime);
-    this.#messages.rekeyed();
+    this.messages.rekeyed();
   }
 
   /**
@@ -1062,12 +668,12 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       throw new InvalidArgumentError("a bus that began without a password gets none while it runs");
     this.codec.setKeys(passwordKeys(passwords, this.group));
     this.sockets.rekey(this.#runtime);
-    this.#messages.rekeyed();
+    this.messages.rekeyed();
   }
 
   /** @internal The certificates of the node are others than before. */
   certificatesChanged(): void {
-    this.#messages.rekeyed();
+    this.messages.rekeyed();
   }
 
   /** Whether this side of a split is not the one that goes on. */
@@ -1090,9 +696,9 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
       minority,
       sources,
       sockets: this.sockets,
-      messaging: this.#messages.started?.stats(),
-      services: this.#messages.started && this.#services.services.stats(),
-      requests: this.#messages.started && this.#requests.requests.stats(),
+      messaging: this.messages.started?.stats(),
+      services: this.messages.started && this.services.services.stats(),
+      requests: this.messages.started && this.requests.requests.stats(),
     });
   }
 
@@ -1153,7 +759,7 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
   /** Members have changed, or may have. */
   #membersChanged(): void {
     for (const watcher of this.#watchers) watcher();
-    this.#requests.membersChanged();
+    this.requests.membersChanged();
   }
 
   /** @throws InvalidArgumentError `EINVAL`; nothing has changed then */
@@ -1175,7 +781,8 @@ export class ClusterBus extends Driver<ClusterEvent, ClusterStats> {
     return findMember(this.#rules, nameOrId, this.#runtime.host);
   }
 
-  #idOf(nameOrId: string): string {
+  /** @internal The id of a member; an id need not be one's. @throws UnroutableError `EHOSTUNREACH` */
+  protected idOf(nameOrId: string): string {
     const found = this.#find(nameOrId);
     if (found !== undefined) return found.id;
     if (isId(nameOrId)) return nameOrId;
