@@ -57,6 +57,8 @@ export class Inbox<T> {
   #waiting = 0;
   /** Waiting calls are served again after a turn of the event loop. */
   #resting = false;
+  /** Takes what is there with `next`, in place of calls (reader.ts). */
+  reader: (() => void) | undefined = undefined;
 
   constructor(engine: EngineSocket, rules: InboxRules<T>, counters: Counters) {
     this.#engine = engine;
@@ -74,7 +76,7 @@ export class Inbox<T> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const message = this.#next(lease);
+      const message = this.next(lease);
       if (message !== undefined) return this.#handOver(message, 1);
     }
     return this.#wait(0, options, lease) as Promise<T>;
@@ -83,7 +85,7 @@ export class Inbox<T> {
   /** A message that can be had at once; `undefined` also when the event loop has to turn first, or others wait. */
   tryReceive(): T | undefined {
     if (this.#waiting > 0 || this.#budget.exhausted) return undefined;
-    const message = this.#next(undefined);
+    const message = this.next(undefined);
     if (message !== undefined) this.#budget.note();
     return message;
   }
@@ -101,7 +103,8 @@ export class Inbox<T> {
 
   /** The engine has something. */
   pump(): void {
-    if (!this.#resting) this.#serve();
+    if (this.reader !== undefined) this.reader();
+    else if (!this.#resting) this.#serve();
   }
 
   #afterTurn = (): void => {
@@ -117,7 +120,7 @@ export class Inbox<T> {
         this.#pending.shift();
         continue;
       }
-      const value = head.max === 0 ? this.#next(head.lease) : this.#takeUpTo(head.max, head.lease);
+      const value = head.max === 0 ? this.next(head.lease) : this.#takeUpTo(head.max, head.lease);
       if (value === undefined || (head.max > 0 && (value as T[]).length === 0)) {
         this.#engine.wantReadable(Math.max(1, head.max));
         return;
@@ -136,6 +139,7 @@ export class Inbox<T> {
 
   /** The socket closes: every waiting call ends. */
   abandon(): void {
+    this.reader = undefined;
     for (let head = this.#pending.shift(); head !== undefined; head = this.#pending.shift()) {
       if (head.waiter.settled) continue;
       this.#waiting -= 1;
@@ -184,14 +188,15 @@ export class Inbox<T> {
     const counters = this.#counters;
     const enough = counters.bytesReceived + MAX_MANY_BYTES;
     while (messages.length < most && counters.bytesReceived < enough) {
-      const message = this.#next(lease);
+      const message = this.next(lease);
       if (message === undefined) break;
       messages.push(message);
     }
     return messages;
   }
 
-  #next(lease: Lease | undefined): T | undefined {
+  /** What the engine has, decoded and counted. */
+  next(lease?: Lease): T | undefined {
     for (;;) {
       const frames = this.#engine.take(lease);
       if (frames === undefined) return undefined;

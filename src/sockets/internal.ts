@@ -7,6 +7,7 @@
  *   endpointsOf, watchBound                 what it is bound and connected to
  *   queuedBytesFor                          a Router's queue for one peer
  *   deliverNow                              a message of a Dealer that has one peer
+ *   readAll                                 all that comes, without a call for it
  *   senderOf, trySendTo                     one subscriber of an XPublisher
  *   forwards, checkMessage                  what it may send
  *   announce, retire, Policing              its peers, where the engine can
@@ -25,7 +26,8 @@ import {
 import type { SocketEvent } from "../engine/events.js";
 import type { DeliveryResult } from "./outbox.js";
 import type { XPublisher } from "./pub-sub.js";
-import type { Dealer } from "./request-reply.js";
+import { Reader } from "./reader.js";
+import type { Dealer, Router } from "./request-reply.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 import type { Counters } from "./stats.js";
@@ -105,6 +107,17 @@ export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
 export function deliverNow(socket: Dealer, message: Buffer[]): DeliveryResult {
   const core = socket[CORE];
   return core.closed ? "gone" : core.outbox.tryDeliver(message);
+}
+
+/**
+ * Gives all that comes from now on to `reader`, until the socket closes: its frames, of a Router the routing id first. The socket is not
+ * for calls of `receive` then.
+ *
+ * @param reader must not throw; it may call the socket, and close it
+ */
+export function readAll(socket: Dealer | Router, reader: (message: Buffer[]) => void): void {
+  const core = socket[CORE];
+  if (!core.closed) new Reader(core, reader as (message: unknown) => void);
 }
 
 /**

@@ -93,6 +93,43 @@ export class Reader {
   }
 }
 
+/**
+ * Numbers of a fixed size, big-endian, within `bytes`: as Buffer's own methods, which check their arguments in some ten calls. A small message
+ * passes four of them, and where each process handles few messages a call costs what the memory that it touches does.
+ */
+export function readUint48(bytes: Uint8Array, at: number): number {
+  const high = ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+  return high * 0x1_0000_0000 + readUint32(bytes, at + 2);
+}
+
+export function writeUint48(bytes: Uint8Array, at: number, value: number): void {
+  const high = Math.floor(value / 0x1_0000_0000);
+  bytes[at] = high >>> 8;
+  bytes[at + 1] = high;
+  writeUint32(bytes, at + 2, value);
+}
+
+export function readUint32(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) * 0x100_0000 + (readUint16(bytes, at + 1) << 8) + (bytes[at + 3] as number);
+}
+
+/** @param value its lower 32 bits are written */
+export function writeUint32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  writeUint16(bytes, at + 2, value);
+}
+
+export function readUint16(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
+}
+
+/** @param value its lower 16 bits are written */
+export function writeUint16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 8;
+  bytes[at + 1] = value;
+}
+
 /** @param value 0 to 2^53 - 1 @returns where it ends */
 export function writeUint(bytes: Uint8Array, at: number, value: number): number {
   let rest = value;

@@ -22,7 +22,7 @@ import { slice } from "../../core/memory.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";
 import type { Publication } from "./publication.js";
-import { writeUint } from "./schema.js";
+import { writeUint, writeUint16, writeUint48 } from "./schema.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
 import { BATCH_HEADER, BatchReader, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
 
@@ -186,7 +186,7 @@ export class SendWindow {
     const { memory, slab, start, end, item } = batch;
     if (item !== undefined) return [memory, item];
     if (!isCopied && slab !== undefined) slab.isPinned = true;
-    memory.writeUInt16BE(batch.count, start + 7);
+    writeUint16(memory, start + 7, batch.count);
     return [memory.subarray(start, end)];
   }
 
@@ -316,7 +316,7 @@ export class SendWindow {
     this.#slab = slab;
     this.#memory = bytes;
     bytes[start] = LinkFrame.BATCH;
-    bytes.writeUIntBE(this.#next, start + 1, 6);
+    writeUint48(bytes, start + 1, this.#next);
     slab.end = start + BATCH_HEADER;
     slab.batches += 1;
     const batch = new Batch(this.#next, bytes, start, slab.end, undefined, slab);
@@ -330,7 +330,7 @@ export class SendWindow {
   #offerLarge(kind: number, item: Uint8Array): void {
     const head = Buffer.allocUnsafe(ITEM_HEADER);
     head[0] = LinkFrame.ITEM;
-    head.writeUIntBE(this.#next, 1, 6);
+    writeUint48(head, 1, this.#next);
     head[7] = kind;
     const batch = new Batch(this.#next, head, 0, ITEM_HEADER, item, undefined);
     batch.count = 1;

@@ -15,7 +15,20 @@
  * receiver's program has had. docs/spec/messaging.md has the rules, and vectors.
  */
 import { slice } from "../../core/memory.js";
-import { added, bytes, hex, Reader, schema, text, uint } from "./schema.js";
+import {
+  added,
+  bytes,
+  hex,
+  Reader,
+  readUint16,
+  readUint32,
+  readUint48,
+  schema,
+  text,
+  uint,
+  writeUint32,
+  writeUint48,
+} from "./schema.js";
 
 /** The version of the hello that this node speaks. */
 export const LINK_VERSION = 1;
@@ -112,8 +125,8 @@ export function decodeRefused(frame: Buffer): string | undefined {
 export function encodeAck(session: number, delivered: number): Buffer {
   const frame = Buffer.allocUnsafe(ACK_SIZE);
   frame[0] = LinkFrame.ACK;
-  frame.writeUInt32BE(session, 1);
-  frame.writeUIntBE(delivered, 5, 6);
+  writeUint32(frame, 1, session);
+  writeUint48(frame, 5, delivered);
   return frame;
 }
 
@@ -122,19 +135,19 @@ export function decodeAck(
   frame: Buffer,
 ): { readonly session: number; readonly delivered: number } | undefined {
   if (frame.length !== ACK_SIZE || frame[0] !== LinkFrame.ACK) return undefined;
-  return { session: frame.readUInt32BE(1), delivered: frame.readUIntBE(5, 6) };
+  return { session: readUint32(frame, 1), delivered: readUint48(frame, 5) };
 }
 
 /** The number of a data frame's first item; -1 for what is not a data frame. */
 export function sequenceOf(frame: Buffer): number {
   const type = frame[0];
   if (type === LinkFrame.BATCH ? frame.length <= BATCH_HEADER : frame.length !== ITEM_HEADER) return -1;
-  return type === LinkFrame.BATCH || type === LinkFrame.ITEM ? frame.readUIntBE(1, 6) : -1;
+  return type === LinkFrame.BATCH || type === LinkFrame.ITEM ? readUint48(frame, 1) : -1;
 }
 
 /** How many items a data frame has. */
 export function countOf(frame: Buffer): number {
-  return frame[0] === LinkFrame.BATCH ? frame.readUInt16BE(7) : 1;
+  return frame[0] === LinkFrame.BATCH ? readUint16(frame, 7) : 1;
 }
 
 /** Reads the items of a BATCH one after the other, without an object for each. */

@@ -8,7 +8,7 @@ import { keyOf } from "../../core/memory.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { PeerCredentials } from "../../engine/engine.js";
 import { Context, standInContext } from "../../sockets/context.js";
-import { deliverNow, listen, Policing } from "../../sockets/internal.js";
+import { deliverNow, listen, Policing, readAll } from "../../sockets/internal.js";
 import { Dealer, Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { bindFree, parsePorts } from "../ports.js";
 import { DIAL_TIMEOUT_MAX, LINK_WINDOW, MAX_LINK_CONNECTIONS } from "./bounds.js";
@@ -25,8 +25,6 @@ import { makeSocketFolder, removeSocketFolder } from "./socket-folder.js";
 
 /** ms after which a DEALER would dial again by itself: never, since its connection is given up before. */
 const NEVER = 3_600_000;
-/** Messages that `receiveMany` gives at a time. */
-const READ_AT_ONCE = 256;
 /** Handshakes at once. */
 const MAX_HANDSHAKES = 1_024;
 
@@ -189,7 +187,7 @@ class RouterListener implements ProtocolListener {
     );
     // That of a WebSocket has a path.
     this.advert = /:(\d+)[^:]*$/.exec(endpoint)?.[1] ?? "";
-    void this.#receive();
+    this.#receive();
   }
 
   async bindIpc(): Promise<void> {
@@ -198,7 +196,7 @@ class RouterListener implements ProtocolListener {
     if (!isSimulated) this.#path = await makeSocketFolder();
     const endpoint = await this.#router.bind(`ipc://${this.#path ?? "*"}`);
     this.advert = endpoint.slice("ipc://".length);
-    void this.#receive();
+    this.#receive();
   }
 
   rekeyed(): void {
@@ -231,18 +229,11 @@ class RouterListener implements ProtocolListener {
       this.#policing.disconnect((each) => each === credentials);
   }
 
-  async #receive(): Promise<void> {
-    const router = this.#router;
-    try {
-      while (!router.closed) {
-        for (const message of await router.receiveMany({ max: READ_AT_ONCE })) {
-          const id = message.shift() as Buffer;
-          this.#peers.get(keyOf(id))?.events?.onMessage(message);
-        }
-      }
-    } catch (error) {
-      if (!router.closed) throw error;
-    }
+  #receive(): void {
+    readAll(this.#router, (message) => {
+      const id = message.shift() as Buffer;
+      this.#peers.get(keyOf(id))?.events?.onMessage(message);
+    });
   }
 
   #onJoin(routingId: Buffer): void {
@@ -345,7 +336,7 @@ class DealerConnection implements MessageConnection {
     });
     try {
       this.#dealer.connect(endpoint);
-      void this.#receive();
+      readAll(this.#dealer, (message) => this.#events?.onMessage(message));
     } catch (error) {
       // What a peer advertises is no endpoint.
       queueMicrotask(() => this.#end((error as Error).message));
@@ -359,18 +350,6 @@ class DealerConnection implements MessageConnection {
   close(linger: number): void {
     this.#events = undefined;
     void this.#dealer.close({ linger });
-  }
-
-  async #receive(): Promise<void> {
-    const dealer = this.#dealer;
-    try {
-      while (!dealer.closed) {
-        for (const message of await dealer.receiveMany({ max: READ_AT_ONCE }))
-          this.#events?.onMessage(message);
-      }
-    } catch (error) {
-      if (!dealer.closed) throw error;
-    }
   }
 
   #end(reason: string): void {

@@ -1,0 +1,58 @@
+/**
+ * Reads all that comes to a socket, in place of calls of `receive`: for parts of the library. A call has a promise, a waiter and an array each time
+ * that something comes, which for one small message is a tenth of all functions from its read to its handler.
+ *
+ *   engine has something ──> microtask ──> message, message … ──nothing left──> waits for the engine
+ *                               ^                    │
+ *                               └──setImmediate──────┘ for long enough without a turn of the event loop
+ *
+ * In a microtask and not at once: the engine is in the middle of its work, and who reads may close the socket.
+ */
+import { systemClock } from "../core/clock.js";
+import { TurnBudget } from "../core/turn-budget.js";
+import type { SocketCore } from "./socket-core.js";
+
+/** ms of messages that are read at once between two turns of the event loop, as of receives (inbox.ts). */
+const READ_TIME = 0.5;
+const RESOLVED = Promise.resolve();
+
+export class Reader {
+  readonly #core: SocketCore;
+  readonly #onMessage: (message: unknown) => void;
+  readonly #budget = new TurnBudget(READ_TIME, systemClock);
+  /** A microtask or a turn is due that reads. */
+  #isDue = false;
+
+  /** @param onMessage must not throw */
+  constructor(core: SocketCore, onMessage: (message: unknown) => void) {
+    this.#core = core;
+    this.#onMessage = onMessage;
+    core.inbox.reader = this.#readSoon;
+    this.#readSoon();
+  }
+
+  #readSoon = (): void => {
+    if (this.#isDue) return;
+    this.#isDue = true;
+    void RESOLVED.then(this.#read);
+  };
+
+  #read = (): void => {
+    this.#isDue = false;
+    const { inbox, engine } = this.#core;
+    // Closed, or another one reads.
+    while (inbox.reader === this.#readSoon) {
+      const message = inbox.next();
+      if (message === undefined) {
+        engine.wantReadable(1);
+        return;
+      }
+      this.#onMessage(message);
+      if (this.#budget.spend()) {
+        this.#isDue = true;
+        setImmediate(this.#read);
+        return;
+      }
+    }
+  };
+}
