@@ -11,8 +11,8 @@ import { MACHINE, type Platform } from "../../engine/zmtp/transport/transports.j
 
 /** The longest time that a platform timer holds, in ms. */
 const MAX_DELAY = 2_147_483_647;
-/** ms between two samples of the event loop. */
-const RESOLUTION = 20;
+/** ms between two samples of the event loop, at most: its delay is known to this. Each is a wake-up, of a process that may be at rest. */
+const MAX_RESOLUTION = 100;
 /** ms by which the wall clock is ahead after the host was suspended, at least; less is an adjustment. */
 const SUSPENDED = 2_000;
 /** ms for which the longest delay of the event loop is kept. */
@@ -31,6 +31,11 @@ export class BusTimer {
   readonly #timed: BusTimed;
   /** ms of a delay that count. */
   readonly #patience: number;
+  /**
+   * ms between two samples of the event loop: a delay that is longer by them than what counts is seen for certain. That is the timeout of a
+   * probe, and nobody suspects a node that stands still for less.
+   */
+  readonly #resolution: number;
   readonly #loop: ReturnType<typeof monitorEventLoopDelay> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #due = Number.POSITIVE_INFINITY;
@@ -47,8 +52,9 @@ export class BusTimer {
   constructor(platform: Platform, probeTimeout: number, timed: BusTimed) {
     this.#timed = timed;
     this.#patience = Math.max(50, probeTimeout / 2);
+    this.#resolution = Math.floor(Math.min(this.#patience, MAX_RESOLUTION));
     // In virtual time the real loop says nothing.
-    if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: RESOLUTION });
+    if (platform === MACHINE) this.#loop = monitorEventLoopDelay({ resolution: this.#resolution });
   }
 
   /** ms: the longest delay of the event loop in the last minute or two; 0 where it is not measured. */
@@ -76,13 +82,26 @@ export class BusTimer {
     const next = this.#timed.nextWakeUp();
     if (next >= this.#due) return;
     clearTimeout(this.#timer);
+    this.#arm(next);
+  }
+
+  #arm(next: number): void {
     this.#due = next;
     const delay = Math.max(0, Math.ceil(next - performance.now()));
     this.#timer = setTimeout(this.#onFired, Math.min(delay, MAX_DELAY));
   }
 
   #onFired = (): void => {
-    const late = performance.now() - this.#due;
+    const now = performance.now();
+    const late = now - this.#due;
+    // Mostly it was for a probe that was answered: nothing is to be done, and what a turn and a tick touch is not in the processor's cache.
+    if (late < this.#patience) {
+      const next = this.#timed.nextWakeUp();
+      if (next > now) {
+        this.#arm(next);
+        return;
+      }
+    }
     // A receive buffer takes several turns to read.
     this.#readFirst(late > this.#patience ? CATCH_UP_TURNS : 1);
   };
@@ -118,7 +137,7 @@ export class BusTimer {
     const loop = this.#loop;
     if (loop !== undefined && now - this.#lookedAt >= this.#patience) {
       this.#lookedAt = now;
-      const delay = loop.max / 1e6 - RESOLUTION;
+      const delay = Math.max(0, loop.max / 1e6 - this.#resolution);
       loop.reset();
       this.#noteDelay(now, delay);
       if (delay > this.#patience) this.stalls += 1;

@@ -28,7 +28,7 @@ export interface ClusterStats {
   readonly refutations: number;
   /** ms for which its picture of the cluster has differed from what others sent; 0: they are the same. */
   readonly differsFor: number;
-  /** ms: the longest delay of the event loop in the last minute or two. */
+  /** ms: the longest delay of the event loop in the last minute or two; one of less than 50 to 100 ms, by the profile, may not show. */
   readonly loopDelay: number;
   /** Times that the event loop stood still for more than half a probe's time-out. */
   readonly stalls: number;
