@@ -133,7 +133,7 @@ export function nodeSchema(): Schema {
           protocols: {
             type: "array",
             description: "how messages travel, by priority; default ipc, tcp",
-            items: { enum: ["ipc", "tcp", "ws", "tls"] },
+            items: { enum: ["ipc", "tcp", "node", "ws", "tls"] },
           },
           highWaterMark: whole("messages that wait for one other node", 1, MAX_COUNT),
           highWaterMarkBytes: whole("bytes of them", 1, Number.MAX_SAFE_INTEGER),

@@ -1,6 +1,7 @@
 /** Options of messaging: what a bus's `messaging` takes. */
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import type { Transport } from "../../engine/zmtp/transport/transport.js";
 import { anything, bytes, checkOptions, integer, type Settings } from "../../patterns/kit/options.js";
 import type { ClusterAddress } from "./addresses.js";
 import {
@@ -23,7 +24,14 @@ import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { HOOK_TIMEOUT } from "./hooks.js";
 import { checkProtocols } from "./links.js";
 import type { MessageProtocol } from "./protocol.js";
-import { ipcProtocol, type ProtocolTls, tcpProtocol, tlsProtocol, wsProtocol } from "./zmtp-protocol.js";
+import {
+  ipcProtocol,
+  nodeProtocol,
+  type ProtocolTls,
+  tcpProtocol,
+  tlsProtocol,
+  wsProtocol,
+} from "./zmtp-protocol.js";
 
 /** A node wants to publish for a client that is not its own, or another node does here. */
 export interface PublishAsRequest {
@@ -42,11 +50,12 @@ export interface MessagingOptions {
    */
   readonly mayPublishAs?: ((request: PublishAsRequest) => boolean) | undefined;
   /**
-   * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp", "ws" (WebSockets), "tls" (with the
-   * certificates of the node's option `tls`), or protocols of one's own. The first that both have and that works is used; one that fails is
-   * tried again later. Default `["ipc", "tcp"]`; of the profile `tcl`, `["tcp", "ipc"]`.
+   * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp" to a port of its own, "node" to the port
+   * that the node has anyway, so that a firewall needs one, "ws" (WebSockets), "tls" (with the certificates of the node's option `tls`), or
+   * protocols of one's own. The first that both have and that works is used; one that fails is tried again later. Default
+   * `["ipc", "tcp"]`; of the profile `tcl`, `["tcp", "ipc"]`.
    */
-  readonly protocols?: readonly ("ipc" | "tcp" | "ws" | "tls" | MessageProtocol)[] | undefined;
+  readonly protocols?: readonly ("ipc" | "tcp" | "node" | "ws" | "tls" | MessageProtocol)[] | undefined;
   /** Channels of `send` and `query` that are joined from the start. Default 0, 1 and 2. */
   readonly channels?: readonly ClusterChannel[] | undefined;
   /** ms that a hook may take; then it counts as a veto. Default 5,000. */
@@ -129,11 +138,16 @@ export function messagingSettings(
   return protocols === undefined && standard !== undefined ? { ...settings, protocols: standard } : settings;
 }
 
-/** @param isMachine in a simulation there are no files, so no ipc @param tls certificates of the node */
+/**
+ * @param isMachine in a simulation there are no files, so no ipc, and ports cost nothing: "node" is tcp
+ * @param tls certificates of the node
+ * @param nodePort what "node" stands on
+ */
 export function protocolsOf(
   protocols: MessagingSettings["protocols"] = ["ipc", "tcp"],
   isMachine = true,
   tls?: ProtocolTls,
+  nodePort?: () => Transport,
 ): MessageProtocol[] {
   if (!Array.isArray(protocols))
     throw new InvalidArgumentError(`messaging.protocols is an array; got ${describe(protocols)}`);
@@ -142,9 +156,11 @@ export function protocolsOf(
     if (each === "ws") return [wsProtocol()];
     if (each === "tls") return [tlsProtocol(tls)];
     if (each === "ipc") return isMachine ? [ipcProtocol()] : [];
+    if (each === "node" && isMachine) return [nodeProtocol(nodePort?.())];
+    if (each === "node") return protocols.includes("tcp") ? [] : [tcpProtocol()];
     if (typeof each === "object" && each !== null && !Array.isArray(each)) return [each];
     throw new InvalidArgumentError(
-      `a protocol is "ipc", "tcp", "ws", "tls" or an object of one's own; got ${describe(each)}`,
+      `a protocol is "ipc", "tcp", "node", "ws", "tls" or an object of one's own; got ${describe(each)}`,
     );
   });
 }

@@ -1,12 +1,15 @@
 /**
- * The protocols tcp, ipc, ws and tls: a ROUTER that listens, a DEALER to each peer (37/ZMTP). With a key of the bus all are CURVE
- * (26/CURVEZMQ), tls within its TLS: a caller without the key sees a closed connection.
+ * The protocols tcp, ipc, node, ws and tls: a ROUTER that listens, a DEALER to each peer (37/ZMTP). With a key of the bus all are CURVE
+ * (26/CURVEZMQ), tls within its TLS: a caller without the key sees a closed connection. Of "node" the listener is the node's own port
+ * (net/message-streams.ts), so that no other has to be open.
  *
  * A DEALER makes one connection and none after it: the links decide when to dial again, and by which protocol.
  */
 import { keyOf } from "../../core/memory.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { PeerCredentials } from "../../engine/engine.js";
+import { zmtpEngineOver } from "../../engine/zmtp/engine.js";
+import type { Transport } from "../../engine/zmtp/transport/transport.js";
 import { Context, standInContext } from "../../sockets/context.js";
 import { deliverNow, listen, Policing, readAll } from "../../sockets/internal.js";
 import { Dealer, Router, type RouterOptions } from "../../sockets/request-reply.js";
@@ -41,6 +44,11 @@ export function tcpProtocol(): MessageProtocol {
   return new ZmtpProtocol("tcp", undefined);
 }
 
+/** Messages over streams to the node's own port. @param transport `undefined`: its name alone is asked for */
+export function nodeProtocol(transport: Transport | undefined): MessageProtocol {
+  return new ZmtpProtocol("node", undefined, transport);
+}
+
 /** Messages over a socket in the file system, to nodes of this host. */
 export function ipcProtocol(): MessageProtocol {
   return new ZmtpProtocol("ipc", undefined);
@@ -72,7 +80,11 @@ function tlsOptions(values: OptionValues) {
  * The sockets of a protocol are not the program's: they have a context of their own, with room for a DEALER to each member. The engine is the
  * program's where it knows its peers, as a listener needs it, and else zmtp. In a simulation it is the machine's.
  */
-function createContext(): Context {
+function createContext(transport: Transport | undefined): Context {
+  if (transport !== undefined) {
+    const engine = zmtpEngineOver({ get: (scheme) => (scheme === "tcp" ? transport : undefined) });
+    return new Context({ maxSockets: MAX_LINK_CONNECTIONS, engine });
+  }
   const simulated = standInContext();
   if (simulated !== undefined) return simulated;
   const context = new Context({ maxSockets: MAX_LINK_CONNECTIONS });
@@ -83,14 +95,17 @@ function createContext(): Context {
 }
 
 class ZmtpProtocol implements MessageProtocol {
-  readonly name: "tcp" | "ipc" | "ws" | "tls";
+  readonly name: "tcp" | "ipc" | "node" | "ws" | "tls";
   readonly secure = true;
   readonly #tls: ProtocolTls | undefined;
+  readonly #transport: Transport | undefined;
   #context: Context | undefined = undefined;
 
-  constructor(name: "tcp" | "ipc" | "ws" | "tls", tls: ProtocolTls | undefined) {
+  /** @param transport that stands in for tcp */
+  constructor(name: ZmtpProtocol["name"], tls: ProtocolTls | undefined, transport?: Transport) {
     this.name = name;
     this.#tls = tls;
+    this.#transport = transport;
   }
 
   reaches({ local, host }: DialTarget): boolean {
@@ -101,7 +116,9 @@ class ZmtpProtocol implements MessageProtocol {
     const ipv6 = this.name !== "ipc" && host.host.includes(":");
     const listener = new RouterListener(host, this.#own, ipv6, this.#tls);
     try {
-      await (this.name === "ipc" ? listener.bindIpc() : listener.bindPort(this.name));
+      if (this.name === "ipc") await listener.bindIpc();
+      else if (this.name === "node") await listener.bindPort("tcp", undefined);
+      else await listener.bindPort(this.name, host.ports);
     } catch (error) {
       await listener.close(0);
       throw error;
@@ -116,12 +133,13 @@ class ZmtpProtocol implements MessageProtocol {
     events: ConnectionEvents,
   ): MessageConnection {
     const host = target.host.includes(":") ? `[${target.host}]` : target.host;
-    const endpoint = this.name === "ipc" ? `ipc://${advert}` : `${this.name}://${host}:${advert}`;
+    const scheme = this.name === "node" ? "tcp" : this.name;
+    const endpoint = this.name === "ipc" ? `ipc://${advert}` : `${scheme}://${host}:${advert}`;
     return new DealerConnection(this.#own, endpoint, target, security, this.#tls, maxFrame, events);
   }
 
   get #own(): Context {
-    this.#context ??= createContext();
+    this.#context ??= createContext(this.#transport);
     return this.#context;
   }
 }
@@ -178,8 +196,9 @@ class RouterListener implements ProtocolListener {
     });
   }
 
-  async bindPort(scheme: "tcp" | "ws" | "tls"): Promise<void> {
-    const { host, ports } = this.#host;
+  /** @param ports to use, "FIRST-LAST"; `undefined`: any */
+  async bindPort(scheme: "tcp" | "ws" | "tls", ports: string | undefined): Promise<void> {
+    const { host } = this.#host;
     const shown = host.includes(":") ? `[${host}]` : host;
     const range = ports === undefined ? undefined : parsePorts(ports);
     const endpoint = await bindFree(0, range, (port) =>

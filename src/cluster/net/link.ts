@@ -38,9 +38,12 @@ import {
   helloNonce,
   helloSize,
   isControl,
+  isForMessages,
   isTlsRecord,
   LinkFrame,
   MAX_FRAME,
+  MESSAGES_HEAD,
+  messagesBus,
   streamWays,
 } from "../wire/stream.js";
 import { splitIpAddress } from "./addresses.js";
@@ -51,7 +54,7 @@ const MAX_WAITING = 128;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
 const MAX_UNSENT_BYTES = 4_194_304;
 /** ms that this process ran in which the other end says hello, and a first genuine packet comes of it. The other may be late by several turns. */
-const HELLO_TIMEOUT = 10_000;
+export const HELLO_TIMEOUT = 10_000;
 /** ms in which the other end takes what was sent before the stream closes. */
 const CLOSE_TIMEOUT = 1_000;
 
@@ -88,6 +91,8 @@ export interface LinkEffects {
   admits(link: Link, node: ProvedNode): boolean | Promise<boolean>;
   /** A bus of the other end is refused; `undefined` where there is none in common. */
   onRefused(link: Link, bus: number | undefined, reason: string): void;
+  /** An accepted stream is for the messages of a bus, and no longer this link's. @param rest what came behind its head */
+  onMessages(link: Link, bus: number, stream: Stream, rest: Buffer): void;
   /** The stream of this node that sent a nonce: the other end is this node itself. */
   streamOf(nonce: Buffer): Link | undefined;
   /** A frame. @returns whether it is a genuine packet; `undefined`: of a bus that is not here */
@@ -249,6 +254,7 @@ export class Link implements Sink {
   }
 
   #take(): void {
+    if (!this.isDialled && this.#in === undefined && this.#takeMessagesHead()) return;
     if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
       this.#effects.onRefused(this, undefined, "tls");
       this.#refuse("link:tls");
@@ -262,6 +268,20 @@ export class Link implements Sink {
       this.#pending = rest.length > 0 ? [rest] : [];
       this.#pendingBytes = rest.length;
     }
+  }
+
+  /** @returns whether it is a stream for messages: it is theirs, once its head is whole */
+  #takeMessagesHead(): boolean {
+    if (this.#pendingBytes < 4) return false;
+    const bytes = Buffer.concat(this.#pending);
+    if (!isForMessages(bytes)) return false;
+    this.#pending = [bytes];
+    if (bytes.length < MESSAGES_HEAD) return true;
+    this.#ended = true;
+    this.#greeting.clear();
+    this.#pending = [];
+    this.#effects.onMessages(this, messagesBus(bytes), this.#stream, bytes.subarray(MESSAGES_HEAD));
+    return true;
   }
 
   /** @returns bytes that were taken; 0: `#wanted` has grown */

@@ -8,12 +8,13 @@ import { backOff } from "../../core/back-off.js";
 import { NotSupportedError } from "../../core/errors.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
 import { completeOptions } from "../../engine/zmtp/options.js";
-import type {
-  Acceptor,
-  Listener,
-  Stream,
-  Transport,
-  TransportOptions,
+import {
+  type Acceptor,
+  handOver,
+  type Listener,
+  type Stream,
+  type Transport,
+  type TransportOptions,
 } from "../../engine/zmtp/transport/transport.js";
 import type { TransportTable } from "../../engine/zmtp/transport/transports.js";
 import type { NodeKeys } from "../admission/identities.js";
@@ -28,6 +29,7 @@ import { joinAddress, splitIpAddress } from "./addresses.js";
 import type { BusCodec } from "./bus-codec.js";
 import type { Binding } from "./interfaces.js";
 import { Link, type LinkEffects, type LinkEnd } from "./link.js";
+import type { MessageStreams } from "./message-streams.js";
 
 /** Of them, accepted ones of which no genuine packet came yet; the oldest gives way. */
 const MAX_UNVERIFIED = 64;
@@ -121,7 +123,7 @@ interface Retry {
   at: number;
 }
 
-export class Links implements LinkEffects {
+export class Links implements LinkEffects, MessageStreams {
   readonly #transports: TransportTable;
   /** `undefined`: the node has no TLS. */
   readonly #tls: NodeTls | undefined;
@@ -141,6 +143,8 @@ export class Links implements LinkEffects {
   #watched: ReadonlySet<string> = new Set();
   readonly #listeners: Listener[] = [];
   readonly #more: Listener[] = [];
+  /** Who gets the streams for the messages of a bus. */
+  readonly #takers = new Map<number, Acceptor>();
   #ownAddress = "";
   #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
@@ -233,6 +237,35 @@ export class Links implements LinkEffects {
   /** @param ownAddress of this node, for the hellos of streams from now on */
   announce(ownAddress: string): void {
     this.#ownAddress = ownAddress;
+  }
+
+  /** Where others dial the node, "host:port"; empty before it was announced. */
+  get ownAddress(): string {
+    return this.#ownAddress;
+  }
+
+  takeMessages(bus: number, acceptor: Acceptor): () => void {
+    this.#takers.set(bus, acceptor);
+    return () => {
+      if (this.#takers.get(bus) === acceptor) this.#takers.delete(bus);
+    };
+  }
+
+  dialMessages(address: string, done: (result: Stream | Error) => void): () => void {
+    const { transport, options } = this.#dialling;
+    return transport.dial(`${transport.scheme}://${this.#effects.zoned(address)}`, options, done);
+  }
+
+  onMessages(link: Link, bus: number, stream: Stream, rest: Buffer): void {
+    this.#all.delete(link);
+    const taker = this.#closed ? undefined : this.#takers.get(bus);
+    if (taker !== undefined && taker.admits?.(stream.address) !== false) {
+      handOver(stream, rest, () => taker.accepted(stream));
+      return;
+    }
+    // Of a bus that is not here, or whose messages have other ways.
+    this.count("link:messages");
+    stream.socket.destroy();
   }
 
   start(): void {

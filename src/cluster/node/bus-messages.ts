@@ -16,6 +16,7 @@ import { BusSecurity, IdentitySecurity } from "../messaging/security.js";
 import { TopicIds } from "../messaging/topic-ids.js";
 import { splitAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
+import { messageTransport } from "../net/message-streams.js";
 import { hostOf } from "../resolver.js";
 import type { NodeIdentity } from "./bus-runtime.js";
 import type { ClusterEvent } from "./events.js";
@@ -188,7 +189,9 @@ export class BusMessages {
           host: hostToBind(node),
           ports: node.ports && `${node.ports.first}-${node.ports.last}`,
           security: this.#security,
-          protocols: protocolsOf(settings.protocols, platform === MACHINE, this.#sockets.tls),
+          protocols: protocolsOf(settings.protocols, platform === MACHINE, this.#sockets.tls, () =>
+            messageTransport(this.#sockets.links, this.#codec.bus),
+          ),
           highWaterMark: settings.highWaterMark,
           highWaterMarkBytes: settings.highWaterMarkBytes,
           maxItem: settings.maxItem,

@@ -3,6 +3,7 @@
  *
  *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      each end, at once
  *   frame    length 4 | packet                                      length 0: this end closes on purpose
+ *   messages magic 4 "SHLM" | version 1 | bus 6                       in place of the dialler's hello: connections of messages follow
  *   control  length 4 | type 1, from 40 to 4f | what the type has     a node that does not know it skips it
  *
  * The sessions of the two ways are the halves of a hash of both hellos, the dialler's first. Each end gives a fresh nonce, so
@@ -23,6 +24,10 @@ export const HELLO_HEAD = 4 + 1 + HELLO_NONCE + 1;
 export const FRAME_HEAD = 4;
 /** Bytes of a frame at most. */
 export const MAX_FRAME = MAX_STREAM_PACKET + PREFIX + SEAL_OVERHEAD;
+
+const MESSAGES_MAGIC = 0x5348_4c4d;
+/** Bytes of what begins a stream for messages. */
+export const MESSAGES_HEAD = 4 + 1 + 6;
 
 /** What comes before both hellos in the hash. */
 const LABEL = "shoal stream 1";
@@ -45,6 +50,25 @@ export function encodeHello(nonce: Uint8Array, address: string): Buffer {
 export function helloSize(bytes: Buffer): number {
   if (bytes.readUInt32BE(0) !== MAGIC || bytes[4] !== LINK_VERSION) return -1;
   return HELLO_HEAD + (bytes[HELLO_HEAD - 1] as number);
+}
+
+/** What a dialler begins a stream with that is for the messages of a bus, in place of a hello. */
+export function encodeMessagesHead(bus: number): Buffer {
+  const head = Buffer.alloc(MESSAGES_HEAD);
+  head.writeUInt32BE(MESSAGES_MAGIC, 0);
+  head.writeUInt8(LINK_VERSION, 4);
+  head.writeUIntBE(bus, 5, 6);
+  return head;
+}
+
+/** Whether a stream is for messages. @param bytes its first ones, 4 at least */
+export function isForMessages(bytes: Buffer): boolean {
+  return bytes.readUInt32BE(0) === MESSAGES_MAGIC;
+}
+
+/** The bus that a stream for messages is of; -1: another version. @param head MESSAGES_HEAD bytes */
+export function messagesBus(head: Buffer): number {
+  return head[4] === LINK_VERSION ? head.readUIntBE(5, 6) : -1;
 }
 
 /** Whether the other end speaks TLS in place of a hello: a handshake record, or an alert. @param bytes one at least */

@@ -2,7 +2,7 @@
 import type { Engine, EngineCapabilities } from "../engine.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { curveIsNative } from "./mechanism/curve-box.js";
-import { machineSchemes } from "./transport/transports.js";
+import { MACHINE, machineSchemes, type TransportTable } from "./transport/transports.js";
 
 const CAPABILITIES: EngineCapabilities = Object.freeze({
   ...ZMTP_CAPABILITIES,
@@ -33,6 +33,14 @@ const ENGINE: Engine = {
   }),
   createContext: (options, shared) => new ZmtpContext(options, shared),
 };
+
+/** The same over other transports than the machine's. */
+export function zmtpEngineOver(transports: TransportTable): Engine {
+  return {
+    ...ENGINE,
+    createContext: (options, shared) => new ZmtpContext(options, shared, { ...MACHINE, transports }),
+  };
+}
 
 /** The engine in TypeScript; it works wherever Node.js does. */
 export function loadZmtpEngine(): Engine {

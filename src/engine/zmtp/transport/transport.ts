@@ -51,6 +51,14 @@ export function stageOf(stream: Stream): HandshakeStage {
   return (stream.received?.() ?? 0) > 0 ? HandshakeStage.begun : HandshakeStage.silent;
 }
 
+/** Lets the next sink have a stream: what came behind the last one's bytes first. */
+export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
+  stream.reader.pause();
+  stream.reader.giveBack(rest);
+  give();
+  stream.reader.resume();
+}
+
 /** All options of the socket at the time of `bind` or `connect`; each transport reads its own. */
 export type TransportOptions = Readonly<OptionValues> & {
   /** The options as they are now, for what can be renewed meanwhile: certificates. Absent: the same. */

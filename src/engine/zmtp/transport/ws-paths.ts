@@ -31,7 +31,7 @@ import { LimitedStream, WsStreamFraming } from "../ws/ws-stream-framing.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { Sink, StreamReader } from "./reader.js";
-import { type Acceptor, type Stream, stageOf, type TransportOptions } from "./transport.js";
+import { type Acceptor, handOver, type Stream, stageOf, type TransportOptions } from "./transport.js";
 
 /** How long a refusal may take to go out before its connection is cut, in ms. */
 const REFUSAL_TIMEOUT = 1_000;
@@ -123,14 +123,6 @@ export class HeadSink implements Sink {
     this.cancel();
     this.#onHead(found);
   }
-}
-
-/** Lets the next sink have a stream: what came behind the head first. */
-export function handOver(stream: Stream, rest: Buffer, give: () => void): void {
-  stream.reader.pause();
-  stream.reader.giveBack(rest);
-  give();
-  stream.reader.resume();
 }
 
 export function upgradeFault(message: string): Fault {

@@ -20,12 +20,13 @@ import { bindAddress } from "./address.js";
 import {
   type Acceptor,
   DialFault,
+  handOver,
   type Listener,
   type Stream,
   type Transport,
   type TransportOptions,
 } from "./transport.js";
-import { type Found, HeadSink, handOver, Paths, type PathUser, upgradeFault, WsStream } from "./ws-paths.js";
+import { type Found, HeadSink, Paths, type PathUser, upgradeFault, WsStream } from "./ws-paths.js";
 import { attach } from "./ws-server.js";
 
 const crypto = { sha1 };

@@ -1,0 +1,135 @@
+/** Messages over streams to the node's own port: a cluster for which a firewall opens one tcp port a node. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect, Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
+import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
+import { MemorySessionStore, SessionClient, SessionServer } from "../../../src/cluster/sessions/index.js";
+import { encodeMessagesHead, HELLO_HEAD, MESSAGES_HEAD } from "../../../src/cluster/wire/stream.js";
+import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+
+const PASSWORD = "correct horse battery staple";
+const GROUP = `one-port-${process.pid}`;
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+const folder = mkdtempSync(join(tmpdir(), "shoal-one-port-"));
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function opened<T extends (typeof open)[number]>(each: T): T {
+  open.push(each);
+  return each;
+}
+
+async function started(name: string, options: ClusterNodeOptions): Promise<ClusterNode> {
+  const node = new ClusterNode({
+    name,
+    group: GROUP,
+    multicast: false,
+    registry: false,
+    messaging: { protocols: ["node"] },
+    ...options,
+  });
+  await opened(node).start();
+  return node;
+}
+
+/** Three nodes, the later ones with the addresses of the earlier ones. */
+async function three(options: ClusterNodeOptions): Promise<ClusterNode[]> {
+  const nodes: ClusterNode[] = [];
+  for (const name of ["a", "b", "c"])
+    nodes.push(await started(name, { ...options, seeds: nodes.map(({ address }) => address) }));
+  return nodes;
+}
+
+async function answersOf(nodes: readonly ClusterNode[]): Promise<unknown[]> {
+  const [a, ...others] = nodes as [ClusterNode, ...ClusterNode[]];
+  a.serve("double", async (body: number) => body * 2);
+  return Promise.all(
+    others.map((node, i) => node.request("double", i, { waitForReady: true, timeout: 10_000 })),
+  );
+}
+
+describe("messages over the node's own port", () => {
+  it("need no other: three nodes with a password, of two buses, and sessions on all of them", {
+    timeout: 30_000,
+  }, async () => {
+    const listens = vi.spyOn(Server.prototype, "listen");
+    const ports = (): number =>
+      listens.mock.calls.filter(([where]) => Object(where).path === undefined).length;
+    const nodes = await three({ password: PASSWORD });
+    expect(await answersOf(nodes)).toEqual([0, 2]);
+    const [first, second] = nodes as [ClusterNode, ClusterNode];
+    const bus = { password: "another one, as good", messaging: { protocols: ["node"] } } as const;
+    const a = first.bus("other", { ...bus, seeds: [second.address] });
+    const b = second.bus("other", { ...bus, seeds: [first.address] });
+    a.serve("where", async () => "other");
+    expect(await b.request("where", 0, { waitForReady: true, timeout: 10_000 })).toBe("other");
+    // Each listens once, with its address of IPv4.
+    expect(ports()).toBe(3);
+
+    // Clients of sessions are in the process of their server here; what servers send each other goes by the nodes.
+    const store = new MemorySessionStore();
+    const servers = nodes
+      .slice(0, 2)
+      .map((node) => opened(new SessionServer({ node, store, pollInterval: 60_000 })));
+    const bound = await Promise.all(servers.map((server) => server.bind("ipc://*")));
+    const [reader, writer] = bound.map((endpoint, i) =>
+      opened(new SessionClient(endpoint, { id: `client-${i}` })),
+    ) as [SessionClient, SessionClient];
+    await reader.subscribe("news/#");
+    const arrived = (async () => {
+      for await (const message of reader) return String(message.data);
+      return undefined;
+    })();
+    await writer.publish("news/1", "soup");
+    expect(await arrived).toBe("soup");
+    expect(ports()).toBe(3);
+  });
+
+  it("go over TLS, where streams do", { timeout: 30_000 }, async () => {
+    makeAuthority(folder, "ca");
+    makeCertificate(folder, "node", { extensions: "extendedKeyUsage=serverAuth,clientAuth\n" });
+    const [ca, cert, key] = ["ca.pem", "node.pem", "node.key"].map((name) =>
+      readFileSync(join(folder, name), "latin1"),
+    );
+    const tls = { ca, cert, key } as NonNullable<ClusterNodeOptions["tls"]>;
+    expect(await answersOf(await three({ password: PASSWORD, tls }))).toEqual([0, 2]);
+  });
+
+  it("are for nobody who lacks the key, and for no bus that is not there", { timeout: 30_000 }, async () => {
+    const node = await started("a", { password: PASSWORD });
+    const count = (reason: string): number => node.stats().dropped[reason] ?? 0;
+    const dial = (): Socket =>
+      connect(Number(node.address.split(":")[1]), "127.0.0.1").on("error", () => undefined);
+    /** What comes behind the node's hello until it hangs up. */
+    const said = async (...chunks: readonly Buffer[]): Promise<number> => {
+      const socket = dial();
+      for (const chunk of chunks) {
+        await new Promise((resolve) => socket.write(chunk, resolve));
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      let bytes = 0;
+      for await (const chunk of socket) bytes += (chunk as Buffer).length;
+      return bytes - HELLO_HEAD - node.address.length;
+    };
+    const unknown = encodeMessagesHead(4_711);
+    expect(await said(unknown)).toBe(0);
+    expect(count("link:messages")).toBe(1);
+    const later = Buffer.from(unknown);
+    later[4] = 9;
+    // In two chunks, of which the first does not say it all.
+    expect(await said(later.subarray(0, 6), later.subarray(6, MESSAGES_HEAD))).toBe(0);
+    expect(count("link:messages")).toBe(2);
+    // Its hello cut short is no stream of messages, and no evidence of anything.
+    const half = dial();
+    half.end(unknown.subarray(0, 9));
+    for await (const _ of half);
+    expect(count("link:messages")).toBe(2);
+    expect(node.members()).toHaveLength(1);
+  });
+});
