@@ -9,7 +9,7 @@
  * a copy of a version is what the node had then. What a node states of itself over its own link is believed. What another one
  * hands on has to carry its signature, with the key that it announces to the cluster; so nobody changes the routes of another.
  *
- * Small changes are pushed. Everything else is pulled: the reader asks for the next blocks when it has handled the last ones, so a
+ * Small changes are pushed. Everything else is pulled (route-pulls.ts): the reader asks for the next blocks when it has handled the last ones, so a
  * million routes take neither the link nor the turn from others.
  *
  * A lost node's routes stay for the grace period, and lead nowhere meanwhile; those of a node that left, was removed, or began another
@@ -18,8 +18,6 @@
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import {
-  MAX_ROUTE_PULLS,
-  MAX_ROUTE_PULLS_OF_ONE,
   ROUTE_BUCKETS,
   ROUTE_BURST,
   ROUTE_DIGEST_INTERVAL,
@@ -31,26 +29,17 @@ import {
 } from "./bounds.js";
 import { OwnRoutes } from "./own-routes.js";
 import type { MessageRoutesStats, SendResult } from "./parts.js";
-import { RouteBackoff } from "./route-backoff.js";
-import {
-  type Pull,
-  Replica,
-  ROUTE_LIMITS,
-  type RouteLimits,
-  RouteNumbers,
-  type RouteStores,
-} from "./route-replica.js";
+import { RoutePulls } from "./route-pulls.js";
+import { Replica, ROUTE_LIMITS, type RouteLimits, RouteNumbers, type RouteStores } from "./route-replica.js";
 import { RouteRing } from "./route-ring.js";
 import { LOOK, RouteWaves } from "./route-waves.js";
 import {
   type Block,
-  BlockKind,
   decodeRouteItem,
   encodeBlockItem,
   encodeDigest,
   encodeNone,
   encodeVersions,
-  encodeWant,
   Operation,
   RouteItem,
   type RouteMessage,
@@ -73,8 +62,6 @@ const GREETED = 4;
 const DIGEST_PAUSE = 300;
 /** ms after which a member whose interest is waited for is asked again: it did not know this node yet. */
 const ASK_UNSETTLED_PAUSE = 100;
-/** ms between two times that a node is asked for its routes since others claim that there are more. */
-const ASK_ITSELF_PAUSE = 1_000;
 /** Nodes remembered that sent something before they were members here. */
 const MAX_STRANGERS = 256;
 const NEVER = Number.POSITIVE_INFINITY;
@@ -150,17 +137,14 @@ export class RouteReplication {
   readonly #lost = new Set<string>();
   /** Changes on their way, and who has acknowledged the own ones. */
   readonly #waves: RouteWaves;
-  /** Replicas that are being fetched, and those that wait until another one is. */
-  readonly #pulls = new Set<Replica>();
-  readonly #waiting = new Set<Replica>();
+  /** What is fetched of others' routes. */
+  readonly #pulls: RoutePulls;
   /** What they sent was refused. */
   readonly #strangers = new Set<string>();
   /** Peers that get a digest, and when. */
   readonly #due = new Map<string, number>();
   /** Peers that handed on what was forged, and until when they are not believed about others. */
   readonly #distrusted = new Map<string, number>();
-  /** Peers that did not answer in time. */
-  readonly #backoff = new RouteBackoff();
   #nextDigest: number;
   #flushAt = NEVER;
   #lastLook: number;
@@ -184,6 +168,20 @@ export class RouteReplication {
       acknowledged: (ticket) => effects.acknowledged(ticket),
       flood: () => this.#numbers.count("flood"),
       lookNow: (at) => this.#lookNow(at),
+    });
+    this.#pulls = new RoutePulls(limits, {
+      send: (to, item) => effects.send(to, item),
+      replicaOf: (id) => this.#members.get(id)?.replica,
+      isDirect: () => this.#ring.isDirect,
+      isDistrusted: (id) => this.#distrusted.has(id),
+      verify: (at, from, block) => this.#verify(at, from, block),
+      change: (replica, block) => this.#change(replica, block),
+      advanced: (at, replica) => this.#waves.onAdvance(at, replica),
+      settled: (id) => this.#settled(id),
+      settleIfKnown: (replica) => this.#settleIfKnown(replica),
+      changed: () => effects.changed(),
+      lookNow: (at) => this.#lookNow(at),
+      count: (reason) => this.#numbers.count(reason),
     });
     this.#nextDigest = now + this.#digestInterval * random();
     this.#lastLook = now;
@@ -318,13 +316,7 @@ export class RouteReplication {
     for (const id of this.#unsettled.keys()) {
       const member = this.#members.get(id);
       if (member?.isAlive !== true || now - member.replica.askedAt < ASK_UNSETTLED_PAUSE) continue;
-      const { replica } = member;
-      if (replica.pull === undefined) {
-        if (this.#mayPull(id, replica)) this.#pull(now, replica, id);
-      } else if (replica.pull.server === id && replica.pull.set === undefined) {
-        replica.askedAt = now;
-        this.#ask(now, replica, replica.pull);
-      }
+      this.#pulls.askItself(now, member.replica);
     }
   }
 
@@ -388,8 +380,7 @@ export class RouteReplication {
     this.#members.delete(member.id);
     this.#lost.delete(member.id);
     if (member.isAlive) this.#leaveRing(now, member);
-    this.#endPull(now, member.replica);
-    this.#waiting.delete(member.replica);
+    this.#pulls.forget(now, member.replica);
     this.#waves.forget(member.id);
     member.replica.end();
     this.#effects.changed();
@@ -399,9 +390,8 @@ export class RouteReplication {
     this.#ring.delete(id);
     this.#due.delete(id);
     this.#distrusted.delete(id);
-    this.#backoff.forget(id);
     this.#own.endSnapshot(id);
-    for (const replica of [...this.#pulls]) if (replica.pull?.server === id) this.#endPull(now, replica);
+    this.#pulls.onLeave(now, id);
     this.#waves.onLeave(now, id);
   }
 
@@ -430,7 +420,8 @@ export class RouteReplication {
   nextWakeUp(): number {
     const isBusy =
       this.#waves.isBusy ||
-      this.#due.size + this.#pulls.size + this.#waiting.size + this.#own.snapshots + this.#unsettled.size > 0;
+      this.#pulls.isBusy ||
+      this.#due.size + this.#own.snapshots + this.#unsettled.size > 0;
     let next = Math.min(this.#flushAt, this.#nextDigest, this.#nextExpiry());
     if (isBusy) next = Math.min(next, this.#lastLook + LOOK);
     return next;
@@ -462,9 +453,7 @@ export class RouteReplication {
       this.#due.delete(id);
       if (member !== undefined) this.#sendDigest(now, member);
     }
-    for (const replica of [...this.#pulls])
-      if (now >= (replica.pull as Pull).deadline) this.#onPullTimeout(now, replica);
-    for (const replica of [...this.#waiting]) this.#pullNext(now, replica);
+    this.#pulls.look(now);
     this.#own.endIdle(now, SNAPSHOT_IDLE);
     for (const [id, until] of this.#unsettled) if (now >= until) this.#settled(id);
     if (this.#asksUnsettled) this.#askAllUnsettled(now);
@@ -487,7 +476,7 @@ export class RouteReplication {
 
   #expireTrust(now: number): void {
     for (const [id, until] of this.#distrusted) if (now >= until) this.#distrusted.delete(id);
-    this.#backoff.expire(now);
+    this.#pulls.expire(now);
   }
 
   /** Makes versions of what is pending, and sends them. */
@@ -534,11 +523,11 @@ export class RouteReplication {
       case RouteItem.WANT:
         return this.#onWant(now, from, message);
       case RouteItem.BLOCK:
-        return this.#onBlock(now, from, message);
+        return this.#pulls.onBlock(now, from, message);
       case RouteItem.PUSH:
         return this.#onPush(now, from, message);
       case RouteItem.NONE:
-        return this.#onNone(now, from, message);
+        return this.#pulls.onNone(now, from, message);
       case RouteItem.ACK:
         return this.#waves.onAck(now, from, message);
     }
@@ -575,7 +564,7 @@ export class RouteReplication {
     }
     this.#waves.onPush(now, from, { id, version }, ack, until);
     if (replica.version >= version) this.#waves.onAdvance(now, replica);
-    else this.#want(now, replica, from, version);
+    else this.#pulls.want(now, replica, from, version);
     return undefined;
   }
 
@@ -682,7 +671,7 @@ export class RouteReplication {
       }
       const replica = this.#members.get(id)?.replica;
       if (replica?.life !== life || version <= replica.version) continue;
-      if (this.#isBelieved(sender.id, id)) this.#want(now, replica, sender.id, version);
+      if (this.#isBelieved(sender.id, id)) this.#pulls.want(now, replica, sender.id, version);
       else reason ??= "distrusted";
     }
     // It listed all that it has in these buckets, or all that is newer.
@@ -698,109 +687,7 @@ export class RouteReplication {
     return reason;
   }
 
-  // --- Fetching ------------------------------------------------------------------------------------------------------
-
-  /** A peer has a later version of a node's routes. */
-  #want(now: number, replica: Replica, from: string, version: number): void {
-    const { claim } = replica;
-    // The node itself is asked in preference.
-    if (claim === undefined || claim.version < version || from === replica.id)
-      replica.claim = { from, version };
-    if (replica.pull === undefined) this.#pullNext(now, replica);
-  }
-
-  #pullNext(now: number, replica: Replica): void {
-    const { claim } = replica;
-    if (claim === undefined || claim.version <= replica.version || replica.pull !== undefined) {
-      this.#waiting.delete(replica);
-      if (replica.pull === undefined) replica.claim = undefined;
-      return;
-    }
-    // What was read of a large snapshot has to be completed by who made it.
-    const asksItself =
-      replica.exactFrom > replica.version ||
-      this.#backoff.isBackedOff(now, claim.from) ||
-      this.#distrusted.has(claim.from);
-    const server = asksItself ? replica.id : claim.from;
-    const isTooSoon =
-      (server !== claim.from && now - replica.askedAt < ASK_ITSELF_PAUSE) ||
-      this.#backoff.isBackedOff(now, server);
-    if (isTooSoon || !this.#mayPull(server, replica)) {
-      this.#waiting.add(replica);
-      return;
-    }
-    this.#waiting.delete(replica);
-    this.#pull(now, replica, server);
-  }
-
-  #mayPull(server: string, replica: Replica): boolean {
-    // A node's own statements never wait for others'.
-    if (server === replica.id && this.#pulls.size < 2 * MAX_ROUTE_PULLS) return true;
-    if (this.#pulls.size >= MAX_ROUTE_PULLS) return false;
-    let count = 0;
-    for (const { pull } of this.#pulls) if (pull?.server === server) count += 1;
-    return count < MAX_ROUTE_PULLS_OF_ONE;
-  }
-
-  #pull(now: number, replica: Replica, server: string): void {
-    replica.claim = undefined;
-    if (server === replica.id) replica.askedAt = now;
-    this.#ask(now, replica, this.#beginPull(now, replica, server));
-  }
-
-  #beginPull(now: number, replica: Replica, server: string): Pull {
-    const deadline = this.#deadline(now, replica, server);
-    const pull = { server, base: 0, set: undefined, next: 0, count: 0, bytes: 0, deadline };
-    replica.pull = pull;
-    this.#pulls.add(replica);
-    return pull;
-  }
-
-  #deadline(now: number, replica: Replica, server: string): number {
-    return now + this.#backoff.timeout(server, server === replica.id);
-  }
-
-  #ask(now: number, replica: Replica, pull: Pull): void {
-    pull.deadline = this.#deadline(now, replica, pull.server);
-    const version = pull.set === undefined ? replica.version : pull.base;
-    const result = this.#effects.send(pull.server, encodeWant(replica.id, replica.life, version, pull.next));
-    if (result === "unreachable" || result === "too-large") this.#endPull(now, replica);
-  }
-
-  #endPull(now: number, replica: Replica): void {
-    if (replica.pull === undefined) return;
-    this.#pulls.delete(replica);
-    replica.endPull();
-    this.#effects.changed();
-    this.#settleIfKnown(replica);
-    // The next one that waits gets the place at the next look, and so does a claim that came meanwhile.
-    if (replica.claim !== undefined && this.#members.get(replica.id)?.replica === replica)
-      this.#waiting.add(replica);
-    this.#lastLook = Math.min(this.#lastLook, now - LOOK + ROUTE_FLUSH);
-  }
-
-  #onPullTimeout(now: number, replica: Replica): void {
-    const { server } = replica.pull as Pull;
-    const { id, life, version } = replica;
-    this.#numbers.count("timeout");
-    if (this.#backoff.onTimeout(now, server, id, life))
-      replica.claim ??= { from: server, version: version + 1 };
-    this.#endPull(now, replica);
-  }
-
-  #onNone(now: number, from: string, { id, life }: { id: string; life: number }): string | undefined {
-    const replica = this.#members.get(id)?.replica;
-    if (replica?.life !== life) return "unasked";
-    const { pull } = replica;
-    if (pull?.server !== from) return this.#onLateNone(now, from, replica);
-    this.#backoff.onAnswer(now, from);
-    const wasReading = pull.set !== undefined;
-    this.#endPull(now, replica);
-    // The node itself has everything; of a snapshot that it has given up it makes another one.
-    if (from !== id || wasReading) this.#want(now, replica, id, replica.version + 1);
-    else this.#settled(id);
-    return undefined;
-  }
+  // --- Serving -----------------------------------------------------------------------------------------------------
 
   #onWant(
     now: number,
@@ -829,112 +716,6 @@ export class RouteReplication {
     }
     // It asked for what it has: that ends its fetch.
     if (blocks.length === 0) this.#effects.send(from, encodeNone(id, life));
-    return undefined;
-  }
-
-  #onBlock(
-    now: number,
-    from: string,
-    { again, end, block }: Extract<RouteMessage, { type: typeof RouteItem.BLOCK }>,
-  ): string | undefined {
-    const replica = this.#members.get(block.id)?.replica;
-    if (replica?.life !== block.life) return "unasked";
-    let { pull } = replica;
-    if (pull?.server !== from) {
-      if (!this.#backoff.isAwaited(now, from, block.id, block.life)) return "unasked";
-      if (again || end) this.#backoff.endLate(from, block.id);
-      // It came by another way meanwhile.
-      if (block.version <= replica.version) return this.#onLateAnswer(now, from);
-      if (!this.#mayResume(from, replica, block)) return this.#onLateBlock(now, from, replica, block);
-      pull = this.#beginPull(now, replica, from);
-    }
-    this.#backoff.onAnswer(now, from);
-    const reason = this.#verify(now, from, block) ?? this.#take(replica, pull, block);
-    if (reason !== undefined) {
-      this.#endPull(now, replica);
-      if (from !== block.id) this.#want(now, replica, block.id, replica.version + 1);
-      return reason;
-    }
-    pull.deadline = this.#deadline(now, replica, from);
-    if (pull.set === undefined) this.#waves.onAdvance(now, replica);
-    if (end) this.#endPull(now, replica);
-    else if (again) this.#ask(now, replica, pull);
-    return undefined;
-  }
-
-  // --- Answers to questions that timed out -----------------------------------------------------------------------------
-
-  #onLateAnswer(now: number, from: string): undefined {
-    this.#backoff.onAnswer(now, from);
-    return undefined;
-  }
-
-  /** Whether what a late answer begins can be fetched as if it had been in time. */
-  #mayResume(from: string, replica: Replica, block: Block): boolean {
-    return (
-      replica.pull === undefined &&
-      (block.kind === BlockKind.CHANGE || block.part === 0) &&
-      (from === replica.id || replica.exactFrom <= replica.version) &&
-      this.#mayPull(from, replica)
-    );
-  }
-
-  /** Another node is asked meanwhile, or as many as may be: a change that is next is taken, as from a PUSH. */
-  #onLateBlock(now: number, from: string, replica: Replica, block: Block): string | undefined {
-    const isNext =
-      block.kind === BlockKind.CHANGE &&
-      block.version === replica.version + 1 &&
-      replica.pull?.set === undefined &&
-      (from === replica.id || replica.exactFrom <= replica.version);
-    if (!isNext) return "late";
-    const reason = this.#verify(now, from, block);
-    if (reason !== undefined) return reason;
-    this.#change(replica, block);
-    this.#settleIfKnown(replica);
-    this.#waves.onAdvance(now, replica);
-    return this.#onLateAnswer(now, from);
-  }
-
-  #onLateNone(now: number, from: string, replica: Replica): string | undefined {
-    const { id, life, claim } = replica;
-    if (!this.#backoff.isAwaited(now, from, id, life)) return "unasked";
-    this.#backoff.endLate(from, id);
-    this.#backoff.onAnswer(now, from);
-    if (replica.pull !== undefined) return undefined;
-    if (from !== id) this.#want(now, replica, id, replica.version + 1);
-    else {
-      // The node itself has nothing more.
-      if (claim?.from === id) replica.claim = undefined;
-      this.#settled(id);
-    }
-    return undefined;
-  }
-
-  // --- What is fetched -------------------------------------------------------------------------------------------------
-
-  /** @returns why a block does not fit what is being fetched */
-  #take(replica: Replica, pull: Pull, block: Block): string | undefined {
-    if (block.kind === BlockKind.CHANGE) {
-      if (pull.set !== undefined) return "sequence";
-      // It came by another way meanwhile.
-      if (block.version <= replica.version) return undefined;
-      if (block.version !== replica.version + 1) return "sequence";
-      this.#change(replica, block);
-      return undefined;
-    }
-    if (pull.set === undefined) {
-      if (block.part !== 0 || block.version <= replica.version) return "sequence";
-      replica.beginSnapshot(pull, block.version);
-    } else if (block.part < pull.next) return undefined;
-    if (block.version !== pull.base || block.part !== pull.next || block.exact < block.version)
-      return "sequence";
-    // One that never ends, or adds nothing.
-    if (block.kind === BlockKind.PART && block.kinds.length === 0) return "snapshot";
-    if (pull.count > 2 * this.#limits.nodeRoutes || pull.bytes > 4 * this.#limits.nodeBytes)
-      return "snapshot";
-    for (const kind of block.kinds) if ((kind & Operation.ADD) === 0) return "snapshot";
-    replica.part(pull, block, !this.#ring.isDirect && block.exact === block.version);
-    this.#effects.changed();
     return undefined;
   }
 

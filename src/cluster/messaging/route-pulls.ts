@@ -1,0 +1,316 @@
+/**
+ * Fetching another node's routes: whom to ask, how much at a time, and what to make of the answers, late ones too. No socket, no
+ * timer, no clock. route-replication.ts knows the members, and who is ahead of whom.
+ *
+ *   want ──> waits for a place ──> WANT ──BLOCK, again──> WANT … ──BLOCK, end, or NONE──> over
+ *                                   │ no answer in time: another one is asked, after a back-off; a late answer is taken
+ */
+import { MAX_ROUTE_PULLS, MAX_ROUTE_PULLS_OF_ONE, ROUTE_FLUSH } from "./bounds.js";
+import type { SendResult } from "./parts.js";
+import { RouteBackoff } from "./route-backoff.js";
+import type { Pull, Replica, RouteLimits } from "./route-replica.js";
+import {
+  type Block,
+  BlockKind,
+  encodeWant,
+  Operation,
+  type RouteItem,
+  type RouteMessage,
+} from "./route-wire.js";
+
+/** ms between two times that a node is asked for its routes since others claim that there are more. */
+const ASK_ITSELF_PAUSE = 1_000;
+
+export interface RoutePullsEffects {
+  send(to: string, item: Uint8Array): SendResult;
+  /** Of another node; `undefined`: it is no member. */
+  replicaOf(id: string): Replica | undefined;
+  /** Whether nodes ask each node itself, since they are few. */
+  isDirect(): boolean;
+  /** Whether it handed on what was forged. */
+  isDistrusted(id: string): boolean;
+  /** @returns why a block that a peer gave is not taken; `undefined`: it is its node's */
+  verify(now: number, from: string, block: Block): string | undefined;
+  /** A change that is next. */
+  change(replica: Replica, block: Block): void;
+  /** A copy has another version than before. */
+  advanced(now: number, replica: Replica): void;
+  /** The interest of a member is known; where a copy is as late as any that was heard of. */
+  settled(id: string): void;
+  settleIfKnown(replica: Replica): void;
+  /** What leads to whom is other than before. */
+  changed(): void;
+  /** `look` is to be called by then. */
+  lookNow(at: number): void;
+  /** Something is refused, or late. */
+  count(reason: string): void;
+}
+
+export class RoutePulls {
+  readonly #effects: RoutePullsEffects;
+  readonly #limits: RouteLimits;
+  /** Replicas that are being fetched, and those that wait until another one is. */
+  readonly #pulls = new Set<Replica>();
+  readonly #waiting = new Set<Replica>();
+  /** Peers that did not answer in time. */
+  readonly #backoff = new RouteBackoff();
+
+  constructor(limits: RouteLimits, effects: RoutePullsEffects) {
+    this.#limits = limits;
+    this.#effects = effects;
+  }
+
+  /** Replicas that are being fetched. */
+  get size(): number {
+    return this.#pulls.size;
+  }
+
+  /** Whether `look` has something to wait for. */
+  get isBusy(): boolean {
+    return this.#pulls.size + this.#waiting.size > 0;
+  }
+
+  look(now: number): void {
+    for (const replica of [...this.#pulls])
+      if (now >= (replica.pull as Pull).deadline) this.#onPullTimeout(now, replica);
+    for (const replica of [...this.#waiting]) this.#pullNext(now, replica);
+  }
+
+  /** What is kept of answers that did not come, for some time. */
+  expire(now: number): void {
+    this.#backoff.expire(now);
+  }
+
+  /** A member answers nothing any more. */
+  onLeave(now: number, id: string): void {
+    this.#backoff.forget(id);
+    for (const replica of [...this.#pulls]) if (replica.pull?.server === id) this.#endPull(now, replica);
+  }
+
+  /** Nothing of it is wanted any more. */
+  forget(now: number, replica: Replica): void {
+    this.#endPull(now, replica);
+    this.#waiting.delete(replica);
+  }
+
+  /** Asks a node for its own routes, and again where it has not answered. */
+  askItself(now: number, replica: Replica): void {
+    const { id, pull } = replica;
+    if (pull === undefined) {
+      if (this.#mayPull(id, replica)) this.#pull(now, replica, id);
+    } else if (pull.server === id && pull.set === undefined) {
+      replica.askedAt = now;
+      this.#ask(now, replica, pull);
+    }
+  }
+
+  // --- Asking --------------------------------------------------------------------------------------------------------
+
+  /** A peer has a later version of a node's routes. */
+  want(now: number, replica: Replica, from: string, version: number): void {
+    const { claim } = replica;
+    // The node itself is asked in preference.
+    if (claim === undefined || claim.version < version || from === replica.id)
+      replica.claim = { from, version };
+    if (replica.pull === undefined) this.#pullNext(now, replica);
+  }
+
+  #pullNext(now: number, replica: Replica): void {
+    const { claim } = replica;
+    if (claim === undefined || claim.version <= replica.version || replica.pull !== undefined) {
+      this.#waiting.delete(replica);
+      if (replica.pull === undefined) replica.claim = undefined;
+      return;
+    }
+    // What was read of a large snapshot has to be completed by who made it.
+    const asksItself =
+      replica.exactFrom > replica.version ||
+      this.#backoff.isBackedOff(now, claim.from) ||
+      this.#effects.isDistrusted(claim.from);
+    const server = asksItself ? replica.id : claim.from;
+    const isTooSoon =
+      (server !== claim.from && now - replica.askedAt < ASK_ITSELF_PAUSE) ||
+      this.#backoff.isBackedOff(now, server);
+    if (isTooSoon || !this.#mayPull(server, replica)) {
+      this.#waiting.add(replica);
+      return;
+    }
+    this.#waiting.delete(replica);
+    this.#pull(now, replica, server);
+  }
+
+  #mayPull(server: string, replica: Replica): boolean {
+    // A node's own statements never wait for others'.
+    if (server === replica.id && this.#pulls.size < 2 * MAX_ROUTE_PULLS) return true;
+    if (this.#pulls.size >= MAX_ROUTE_PULLS) return false;
+    let count = 0;
+    for (const { pull } of this.#pulls) if (pull?.server === server) count += 1;
+    return count < MAX_ROUTE_PULLS_OF_ONE;
+  }
+
+  #pull(now: number, replica: Replica, server: string): void {
+    replica.claim = undefined;
+    if (server === replica.id) replica.askedAt = now;
+    this.#ask(now, replica, this.#beginPull(now, replica, server));
+  }
+
+  #beginPull(now: number, replica: Replica, server: string): Pull {
+    const deadline = this.#deadline(now, replica, server);
+    const pull = { server, base: 0, set: undefined, next: 0, count: 0, bytes: 0, deadline };
+    replica.pull = pull;
+    this.#pulls.add(replica);
+    return pull;
+  }
+
+  #deadline(now: number, replica: Replica, server: string): number {
+    return now + this.#backoff.timeout(server, server === replica.id);
+  }
+
+  #ask(now: number, replica: Replica, pull: Pull): void {
+    pull.deadline = this.#deadline(now, replica, pull.server);
+    const version = pull.set === undefined ? replica.version : pull.base;
+    const result = this.#effects.send(pull.server, encodeWant(replica.id, replica.life, version, pull.next));
+    if (result === "unreachable" || result === "too-large") this.#endPull(now, replica);
+  }
+
+  #endPull(now: number, replica: Replica): void {
+    if (replica.pull === undefined) return;
+    this.#pulls.delete(replica);
+    replica.endPull();
+    this.#effects.changed();
+    this.#effects.settleIfKnown(replica);
+    // The next one that waits gets the place at the next look, and so does a claim that came meanwhile.
+    if (replica.claim !== undefined && this.#effects.replicaOf(replica.id) === replica)
+      this.#waiting.add(replica);
+    this.#effects.lookNow(now + ROUTE_FLUSH);
+  }
+
+  #onPullTimeout(now: number, replica: Replica): void {
+    const { server } = replica.pull as Pull;
+    const { id, life, version } = replica;
+    this.#effects.count("timeout");
+    if (this.#backoff.onTimeout(now, server, id, life))
+      replica.claim ??= { from: server, version: version + 1 };
+    this.#endPull(now, replica);
+  }
+
+  onNone(now: number, from: string, { id, life }: { id: string; life: number }): string | undefined {
+    const replica = this.#effects.replicaOf(id);
+    if (replica?.life !== life) return "unasked";
+    const { pull } = replica;
+    if (pull?.server !== from) return this.#onLateNone(now, from, replica);
+    this.#backoff.onAnswer(now, from);
+    const wasReading = pull.set !== undefined;
+    this.#endPull(now, replica);
+    // The node itself has everything; of a snapshot that it has given up it makes another one.
+    if (from !== id || wasReading) this.want(now, replica, id, replica.version + 1);
+    else this.#effects.settled(id);
+    return undefined;
+  }
+
+  onBlock(
+    now: number,
+    from: string,
+    { again, end, block }: Extract<RouteMessage, { type: typeof RouteItem.BLOCK }>,
+  ): string | undefined {
+    const replica = this.#effects.replicaOf(block.id);
+    if (replica?.life !== block.life) return "unasked";
+    let { pull } = replica;
+    if (pull?.server !== from) {
+      if (!this.#backoff.isAwaited(now, from, block.id, block.life)) return "unasked";
+      if (again || end) this.#backoff.endLate(from, block.id);
+      // It came by another way meanwhile.
+      if (block.version <= replica.version) return this.#onLateAnswer(now, from);
+      if (!this.#mayResume(from, replica, block)) return this.#onLateBlock(now, from, replica, block);
+      pull = this.#beginPull(now, replica, from);
+    }
+    this.#backoff.onAnswer(now, from);
+    const reason = this.#effects.verify(now, from, block) ?? this.#take(replica, pull, block);
+    if (reason !== undefined) {
+      this.#endPull(now, replica);
+      if (from !== block.id) this.want(now, replica, block.id, replica.version + 1);
+      return reason;
+    }
+    pull.deadline = this.#deadline(now, replica, from);
+    if (pull.set === undefined) this.#effects.advanced(now, replica);
+    if (end) this.#endPull(now, replica);
+    else if (again) this.#ask(now, replica, pull);
+    return undefined;
+  }
+
+  // --- Answers to questions that timed out -----------------------------------------------------------------------------
+
+  #onLateAnswer(now: number, from: string): undefined {
+    this.#backoff.onAnswer(now, from);
+    return undefined;
+  }
+
+  /** Whether what a late answer begins can be fetched as if it had been in time. */
+  #mayResume(from: string, replica: Replica, block: Block): boolean {
+    return (
+      replica.pull === undefined &&
+      (block.kind === BlockKind.CHANGE || block.part === 0) &&
+      (from === replica.id || replica.exactFrom <= replica.version) &&
+      this.#mayPull(from, replica)
+    );
+  }
+
+  /** Another node is asked meanwhile, or as many as may be: a change that is next is taken, as from a PUSH. */
+  #onLateBlock(now: number, from: string, replica: Replica, block: Block): string | undefined {
+    const isNext =
+      block.kind === BlockKind.CHANGE &&
+      block.version === replica.version + 1 &&
+      replica.pull?.set === undefined &&
+      (from === replica.id || replica.exactFrom <= replica.version);
+    if (!isNext) return "late";
+    const reason = this.#effects.verify(now, from, block);
+    if (reason !== undefined) return reason;
+    this.#effects.change(replica, block);
+    this.#effects.settleIfKnown(replica);
+    this.#effects.advanced(now, replica);
+    return this.#onLateAnswer(now, from);
+  }
+
+  #onLateNone(now: number, from: string, replica: Replica): string | undefined {
+    const { id, life, claim } = replica;
+    if (!this.#backoff.isAwaited(now, from, id, life)) return "unasked";
+    this.#backoff.endLate(from, id);
+    this.#backoff.onAnswer(now, from);
+    if (replica.pull !== undefined) return undefined;
+    if (from !== id) this.want(now, replica, id, replica.version + 1);
+    else {
+      // The node itself has nothing more.
+      if (claim?.from === id) replica.claim = undefined;
+      this.#effects.settled(id);
+    }
+    return undefined;
+  }
+
+  // --- What is fetched -------------------------------------------------------------------------------------------------
+
+  /** @returns why a block does not fit what is being fetched */
+  #take(replica: Replica, pull: Pull, block: Block): string | undefined {
+    if (block.kind === BlockKind.CHANGE) {
+      if (pull.set !== undefined) return "sequence";
+      // It came by another way meanwhile.
+      if (block.version <= replica.version) return undefined;
+      if (block.version !== replica.version + 1) return "sequence";
+      this.#effects.change(replica, block);
+      return undefined;
+    }
+    if (pull.set === undefined) {
+      if (block.part !== 0 || block.version <= replica.version) return "sequence";
+      replica.beginSnapshot(pull, block.version);
+    } else if (block.part < pull.next) return undefined;
+    if (block.version !== pull.base || block.part !== pull.next || block.exact < block.version)
+      return "sequence";
+    // One that never ends, or adds nothing.
+    if (block.kind === BlockKind.PART && block.kinds.length === 0) return "snapshot";
+    if (pull.count > 2 * this.#limits.nodeRoutes || pull.bytes > 4 * this.#limits.nodeBytes)
+      return "snapshot";
+    for (const kind of block.kinds) if ((kind & Operation.ADD) === 0) return "snapshot";
+    replica.part(pull, block, !this.#effects.isDirect() && block.exact === block.version);
+    this.#effects.changed();
+    return undefined;
+  }
+}
