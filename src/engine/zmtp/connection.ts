@@ -478,9 +478,10 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   #broken(fault: StreamFault | Fault): void {
     const what = typeof fault === "string" ? STREAM_FAULTS[fault] : fault.message;
-    this.#error = new Error(what);
+    const isOurs = fault === "no-memory";
+    this.#error = isOurs ? Object.assign(new Error(what), { code: "ENOMEM" }) : new Error(what);
     this.#tooLong = fault === "too-long";
-    this.#end("protocol");
+    this.#end(isOurs ? "local" : "protocol");
   }
 
   #fail(fault: Fault): void {
@@ -560,4 +561,5 @@ const STREAM_FAULTS: Record<StreamFault, string> = {
   "too-long": "the peer's message is longer than maxMessageSize",
   "too-many-frames": "the peer's message has too many frames",
   "command-too-long": "the peer's command is longer than any command is",
+  "no-memory": "this process has no memory for the peer's message",
 };

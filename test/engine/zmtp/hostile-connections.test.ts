@@ -1,5 +1,5 @@
 import { createServer } from "node:net";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, until, within } from "../../contract/support/wait.js";
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { command } from "./support/hostile-peer.js";
@@ -57,6 +57,29 @@ describe("a peer that is slow on purpose", () => {
     await until(() => pull.stats().peers === 21, "21 peers");
     await works();
     expect(memory() - before).toBeLessThan(24 * MIB);
+  });
+});
+
+describe("a message for which the process has no memory", () => {
+  it("ends its connection, which says so; others stay", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    const { works } = await world.good(pull, endpoint);
+    const peer = await world.raw(endpoint);
+    await peer.handshake("PUSH");
+    const left = nextEvent(pull, "disconnect");
+    const allocate = Buffer.allocUnsafeSlow;
+    const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
+      if (size > 32 * MIB) throw new RangeError("Array buffer allocation failed");
+      return allocate(size);
+    });
+    try {
+      peer.write(Buffer.from("020000000003ffff00", "hex"), Buffer.alloc(2 * MIB));
+      expect(await left).toMatchObject({ reason: "local", error: { code: "ENOMEM" } });
+    } finally {
+      spy.mockRestore();
+    }
+    await works();
   });
 });
 

@@ -28,7 +28,7 @@ export const MAX_FRAMES = 65_536;
 export const MAX_COMMAND = 65_536;
 
 /** Why a stream of frames cannot be read on. */
-export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long";
+export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "command-too-long" | "no-memory";
 
 /** Hears of the commands among the frames. */
 export type OnCommand = (body: Buffer) => void;
@@ -115,9 +115,8 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return this.#check(flags, size);
   }
 
-  /** What no memory is left for is too long, whatever `maxMessageSize` allows. */
   splitOnNoMemory(): StreamFault {
-    return "too-long";
+    return "no-memory";
   }
 
   splitOnWhole(bytes: Buffer, at: number, pooled: PooledBuffer | undefined): void {
@@ -177,8 +176,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         if (large && begin >= 0 && begin < position) {
           this.#keepRange(chunk, start, begin, to - from, isShared, pooled);
           this.#kept += position - begin;
-          split.beginBehind(chunk, begin, position, to, body + size - begin);
-          return undefined;
+          return split.beginBehind(chunk, begin, position, to, body + size - begin);
         }
         break;
       }
@@ -285,6 +283,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /** The connection is gone: what is incomplete is dropped. */
   cut(): void {
     this.#split.drop();
+    this.outer?.cut();
     this.outer = undefined;
     this.#kept -= this.#begun;
     this.#frames = 0;

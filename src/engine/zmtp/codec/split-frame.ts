@@ -7,6 +7,9 @@
  * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet. One of more than
  * 1 MiB gets its whole memory when the first of it has come, and that alone is copied: memory that grows by doubling was copied
  * as often as it doubled, and at the end twice the frame was resident.
+ *
+ * What all frames have of memory beyond the bytes that came is bounded: the system counts it against the process, though it is
+ * not resident, and a peer has it by declaring lengths. Past the bound a frame gets little at first, and twice what came of it.
  */
 
 import { allocate } from "../../../core/memory.js";
@@ -20,10 +23,17 @@ export const MAX_EAGER = 1_048_585;
  * declares a length gets no more; what it never fills is not resident on any system that maps memory when it is written to.
  */
 const AHEAD = 128;
+/** The same where frames have `MAX_UNFILLED` bytes of memory that are not filled yet. */
+const AHEAD_AT_BOUND = 2;
+/** Bytes of memory of unfinished frames that are not filled, of all connections of a thread, past which a frame gets no more at once. */
+const MAX_UNFILLED = 1_073_741_824;
 /** Bytes of a frame's rest from which on the kernel may put them where they belong. */
 export const DIRECT = 16_384;
 /** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
 const LARGE = 32_768;
+
+/** Bytes of memory of unfinished frames that are not filled yet. */
+let unfilled = 0;
 
 /** Decides about a split frame, and gets it. */
 export interface SplitFrameEffects<F extends string> {
@@ -76,6 +86,7 @@ export class SplitFrame<F extends string> {
   /** So many bytes are in what `memory` gave. */
   filled(length: number): void {
     this.#have += length;
+    unfilled -= length;
     if (this.#have === this.#need) this.#whole();
   }
 
@@ -93,14 +104,15 @@ export class SplitFrame<F extends string> {
   }
 
   /** The same with the frames of its message from `first` on; `need` bytes together. Its header has been checked. */
-  beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): void {
-    const pooled = acquire(need);
-    this.#pooled = pooled;
-    this.#body = pooled.bytes.subarray(0, need);
-    this.#body.set(chunk.subarray(first, to));
+  beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): F | undefined {
+    const body = this.#memoryOf(this.#firstSize(need, to - first));
+    if (body === undefined) return this.#effects.splitOnNoMemory();
+    body.set(chunk.subarray(first, to));
     this.#at = position - first;
     this.#have = to - first;
     this.#need = need;
+    unfilled -= this.#have;
+    return undefined;
   }
 
   /** Adds what belongs to it. @returns the position behind that, or what is wrong */
@@ -117,12 +129,14 @@ export class SplitFrame<F extends string> {
     if (body === undefined) return this.#effects.splitOnNoMemory();
     body.set(chunk.subarray(from, from + count), this.#have);
     this.#have += count;
+    unfilled -= count;
     if (this.#have === this.#need) this.#whole();
     return from + count;
   }
 
   /** Nothing more of it comes. */
   drop(): void {
+    if (this.#body !== undefined) unfilled -= this.#body.length - this.#have;
     this.#header = undefined;
     this.#body = undefined;
     this.#pooled = undefined;
@@ -144,12 +158,10 @@ export class SplitFrame<F extends string> {
     const total = headerSize + size;
     this.#header = undefined;
     this.#need = total;
-    // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
-    const eager = Math.min(total, MAX_EAGER);
-    const pooled = eager < DIRECT ? undefined : acquire(eager);
-    this.#pooled = pooled;
-    this.#body = pooled === undefined ? allocate(eager) : pooled.bytes.subarray(0, eager);
-    this.#body.set(header.subarray(0, headerSize));
+    const body = this.#memoryOf(this.#firstSize(total, headerSize));
+    if (body === undefined) return this.#effects.splitOnNoMemory();
+    body.set(header.subarray(0, headerSize));
+    unfilled -= headerSize;
     if (size === 0) this.#whole();
     return undefined;
   }
@@ -158,19 +170,39 @@ export class SplitFrame<F extends string> {
   #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
-    const length = Math.min(this.#need, Math.max(size, this.#have * AHEAD));
-    let pooled: PooledBuffer;
+    const whole = Math.min(this.#need, Math.max(size, this.#have * AHEAD));
+    const length =
+      unfilled + whole <= MAX_UNFILLED
+        ? whole
+        : Math.min(this.#need, Math.max(size, this.#have * AHEAD_AT_BOUND));
+    const pooled = this.#pooled;
+    const larger = this.#memoryOf(length);
+    if (larger === undefined) return undefined;
+    larger.set(body.subarray(0, this.#have));
+    unfilled -= body.length;
+    pooled?.release();
+    return larger;
+  }
+
+  /** How much memory it gets when its header has come. @param have bytes that are there */
+  #firstSize(total: number, have: number): number {
+    const eager = Math.min(total, MAX_EAGER);
+    return unfilled + eager <= MAX_UNFILLED ? eager : Math.min(eager, Math.max(DIRECT, have));
+  }
+
+  /** Its new memory, none of which counts as filled; undefined: the process has none. */
+  #memoryOf(size: number): Buffer | undefined {
     try {
-      pooled = acquire(length);
+      // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
+      const pooled = size < DIRECT ? undefined : acquire(size);
+      const body = pooled === undefined ? allocate(size) : pooled.bytes.subarray(0, size);
+      this.#pooled = pooled;
+      this.#body = body;
+      unfilled += size;
+      return body;
     } catch {
       return undefined;
     }
-    const larger = pooled.bytes.subarray(0, length);
-    larger.set(body.subarray(0, this.#have));
-    this.#body = larger;
-    this.#pooled?.release();
-    this.#pooled = pooled;
-    return larger;
   }
 
   #whole(): void {

@@ -428,9 +428,10 @@ describe("the memory of a frame of more than a mebibyte", () => {
   /** What the stream asks the system for meanwhile, in bytes. */
   function allocations(during: () => void): number[] {
     const sizes: number[] = [];
+    const allocate = Buffer.allocUnsafeSlow;
     const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation((size) => {
       sizes.push(size);
-      return Buffer.alloc(size);
+      return allocate(size); // Not filled, as it is: much of it is never resident.
     });
     try {
       during();
@@ -470,9 +471,47 @@ describe("the memory of a frame of more than a mebibyte", () => {
       return Buffer.alloc(size);
     });
     try {
-      expect(arrive(stream, 2 * MIB)).toBe("too-long");
+      expect(arrive(stream, 2 * MIB)).toBe("no-memory");
     } finally {
       spy.mockRestore();
     }
+  });
+
+  test("that the process does not have for the first of it ends the connection, too", () => {
+    const { stream } = make();
+    const spy = vi.spyOn(Buffer, "allocUnsafeSlow").mockImplementation(() => {
+      throw new RangeError("Array buffer allocation failed");
+    });
+    try {
+      expect(stream.push(large(100 * MIB))).toBe("no-memory");
+      const behind = make().stream;
+      expect(behind.push(Buffer.concat([Buffer.of(1, 0), large(MIB / 2), Buffer.alloc(100)]))).toBe(
+        "no-memory",
+      );
+    } finally {
+      spy.mockRestore();
+    }
+  });
+
+  test("is little where all connections together have 1 GiB that is not filled, and comes whole nevertheless", () => {
+    const streams = Array.from({ length: 1_100 }, () => make().stream);
+    const announced = allocations(() => {
+      for (const each of streams) expect(each.push(large(16 * MIB))).toBeUndefined();
+    });
+    const sum = (sizes: readonly number[]) => sizes.reduce((all, size) => all + size, 0);
+    expect(sum(announced)).toBeLessThanOrEqual(1_024 * MIB + 1_100 * 16_384);
+    const last = streams.at(-1) as InStream;
+    const sizes = allocations(() => {
+      last.push(Buffer.alloc(20_000));
+      expect(arrive(last, 5 * MIB - 20_000)).toBeUndefined();
+    });
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(10 * MIB);
+    expect(arrive(last, 11 * MIB)).toBeUndefined();
+    expect(last.take()[0]?.length).toBe(16 * MIB);
+    // What a connection had is free again when it ends.
+    for (const each of streams) each.cut();
+    const { stream } = make();
+    expect(allocations(() => stream.push(large(16 * MIB)))).toEqual([MIB + HEADER]);
+    stream.cut();
   });
 });
