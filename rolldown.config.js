@@ -11,6 +11,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { defineConfig } from "rolldown";
+import { parseAst } from "rolldown/parseAst";
 import { licences } from "./scripts/licences.js";
 
 /** @type {Record<string, Record<string, string> | undefined>} */
@@ -236,7 +237,6 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/zap.ts": "src/browser/absent/zap.ts",
     "src/sockets/datagram-check.ts": "src/browser/absent/datagram-check.ts",
     "src/sockets/leases.ts": "src/browser/leases.ts",
-    "src/sockets/batches.ts": "src/browser/absent/batches.ts",
     "src/sockets/draft/addressed.ts": "src/browser/absent/draft.ts",
     "src/sockets/draft/single-frame.ts": "src/browser/absent/draft.ts",
     "src/sockets/observation.ts": "src/browser/absent/observation.ts",
@@ -266,6 +266,53 @@ function standInOf(importer, name) {
   return folder === undefined || name.startsWith("node:") ? IN_BROWSERS.get(name) : undefined;
 }
 
+/**
+ * Members of classes that nothing in a page calls, which a bundler cannot know: those of facets that patterns and proxies use
+ * (src/engine/engine.ts), and of what reads sockets of the system.
+ */
+const ABSENT_MEMBERS = new Map(
+  Object.entries({
+    connection: ["readTarget", "sinkFilled"],
+    connections: ["police"],
+    peers: ["halfClose", "police"],
+    pipe: ["meterOnHeld", "meterOnOpen", "police", "roomFor", "takeBatch"],
+    "routing/one-subscriber": ["has", "offer"],
+    "routing/pair": ["relaySource", "relaySink"],
+    "routing/pipeline": ["relaySource", "relaySink"],
+    "routing/publish": ["directed", "relaySink", "sender"],
+    "routing/queues": ["alone"],
+    "routing/routing": ["directed", "peerQueues", "relaySink", "relaySource"],
+    "routing/router": ["peerQueues", "queuedBytes", "relaySource", "relaySink"],
+    "routing/subscribe": ["relaySource"],
+  }).map(([file, names]) => [resolve(`src/engine/zmtp/${file}.ts`), names]),
+);
+ABSENT_MEMBERS.set(resolve("src/sockets/context.ts"), ["GET_NUMBERED", "SET_NUMBERED"]);
+ABSENT_MEMBERS.set(resolve("src/sockets/socket-core.ts"), ["forward"]);
+ABSENT_MEMBERS.set(resolve("src/sockets/socket-endpoints.ts"), ["watchBound"]);
+
+/**
+ * A file of classes without the members that a page does not have; each line stays where it is.
+ *
+ * @param {string} code
+ * @param {string} id
+ */
+function withoutAbsentMembers(code, id) {
+  const names = ABSENT_MEMBERS.get(id);
+  if (names === undefined) return undefined;
+  let left = code;
+  const found = new Set();
+  /** @type {any} */
+  const { body } = parseAst(code, { lang: "ts" });
+  for (const statement of body)
+    for (const { start, end, key } of (statement.declaration ?? statement).body?.body ?? []) {
+      if (!names.includes(key?.name)) continue;
+      found.add(key.name);
+      left = left.slice(0, start) + code.slice(start, end).replace(/[^\n]/g, " ") + left.slice(end);
+    }
+  for (const name of names) if (!found.has(name)) throw new Error(`${id} has no member ${name}`);
+  return left;
+}
+
 /** The globals of Node.js that the library uses, and which file has each. */
 const GLOBALS_IN_BROWSERS = Object.fromEntries(
   Object.entries({
@@ -292,6 +339,10 @@ const inBrowsers = {
     if (standIn !== undefined) return resolve(standIn);
     // Where nothing uses it, it is not in the result; where something does, generateBundle finds it.
     return source.startsWith("node:") ? { id: source, external: true, moduleSideEffects: false } : undefined;
+  },
+  transform(code, id) {
+    const left = withoutAbsentMembers(code, id);
+    return left === undefined ? undefined : { code: left, map: null };
   },
   generateBundle(_, bundle) {
     for (const file of Object.values(bundle)) {

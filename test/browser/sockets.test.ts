@@ -53,6 +53,33 @@ describe.each(PROTOCOLS)("where a message of WebSocket is %s", (_, pattern) => {
     expect(Buffer.concat(await outside.receive({ timeout: 10_000 }))).toEqual(Buffer.from("x\x01\x02\x03"));
   });
 
+  it("batches, and copies of frames that share memory", async () => {
+    offering(pattern);
+    const push = own(new node.Push());
+    const pull = own(new web.Pull());
+    pull.connect(await push.bind("ws://127.0.0.1:*"));
+    await push.ready();
+    const sent = Array.from({ length: 300 }, (_, i) => `message ${i}`);
+    for (const text of sent) await push.send(text);
+    const got: string[] = [];
+    for await (const batch of pull.batches({ max: 100 })) {
+      expect(batch.length).toBeLessThanOrEqual(100);
+      for (const [frame] of batch) got.push(String(frame));
+      batch[Symbol.dispose]();
+      expect(thrown(() => batch.messages)).toMatchObject({ code: "EBADF" });
+      if (got.length === sent.length) break;
+    }
+    expect(got).toEqual(sent);
+
+    for (const text of sent) await push.send(text);
+    for await (const [frame] of pull.messages({ copy: true })) {
+      expect(frame?.buffer.byteLength).toBeLessThanOrEqual(2 * (frame?.length ?? 0));
+      if (String(frame) === sent.at(-1)) break;
+    }
+    expect(thrown(() => pull.batches({ max: 0 }))).toMatchObject({ code: "EINVAL" });
+    expect(await failure(pull.receive({ copy: 1 as unknown as boolean }))).toMatchObject({ code: "EINVAL" });
+  });
+
   it("requests and replies, both ways", async () => {
     offering(pattern);
     const reply = own(new node.Reply());

@@ -28,6 +28,9 @@ import { bindAddress } from "./transport/address.js";
 import type { Listener } from "./transport/transport.js";
 import { bindUdp } from "./transport/udp.js";
 
+/** Whether there are datagrams: not in a page (src/browser/absent/datagrams.ts). */
+export const HAS_DATAGRAMS = true;
+
 /** Bytes of messages that are handed to the system at once. */
 const MAX_BATCH = 65_536;
 

@@ -14,7 +14,7 @@ import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
 import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
-import { assertPlainDatagrams, Datagrams } from "./datagrams.js";
+import { assertPlainDatagrams, Datagrams, HAS_DATAGRAMS } from "./datagrams.js";
 import { faultEvents, transportError } from "./errors.js";
 import { InprocPeers } from "./inproc.js";
 import { Listening, type Origin } from "./listening.js";
@@ -94,7 +94,7 @@ export class Endpoints implements EngineEndpoints {
   }
 
   #originOf(endpoint: string): Origin {
-    const isUdp = this.#isUdp(endpoint);
+    const isUdp = HAS_DATAGRAMS && this.#isUdp(endpoint);
     return { isUdp, transport: isUdp ? undefined : this.#transportOf(endpoint) };
   }
 
@@ -114,7 +114,7 @@ export class Endpoints implements EngineEndpoints {
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
     const { names, options, type } = this.#state;
-    if (this.#isUdp(endpoint)) {
+    if (HAS_DATAGRAMS && this.#isUdp(endpoint)) {
       this.#datagrams.connect(endpoint);
       return undefined;
     }

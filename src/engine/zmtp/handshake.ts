@@ -16,6 +16,7 @@ import {
   GREETING_SIZE,
   type Greeting,
   type GreetingFault,
+  HAS_GREETINGS,
   parseGreeting,
 } from "./codec/greeting.js";
 import type { Fault, Mechanism, Step, Verdict } from "./mechanism/mechanism.js";
@@ -45,7 +46,7 @@ export class Handshake {
   get greeting(): Buffer {
     const { name, asServer, routingId } = this.mechanism;
     if (routingId !== undefined) return messageFrame(routingId);
-    return this.#agreed === undefined ? encodeGreeting(name, asServer) : NOTHING;
+    return HAS_GREETINGS && this.#agreed === undefined ? encodeGreeting(name, asServer) : NOTHING;
   }
 
   /** The first steps, where there is no greeting. What comes before waits. */
@@ -90,7 +91,7 @@ export class Handshake {
     while (!this.#asking && !this.#over) {
       const step = this.#started
         ? this.#readCommand()
-        : this.#agreed === undefined
+        : HAS_GREETINGS && this.#agreed === undefined
           ? this.#readGreeting()
           : undefined;
       if (step === undefined) break;

@@ -2,6 +2,8 @@
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
+/** Whether there are policies: not in a page (src/browser/absent/peer-meter.ts). */
+export const HAS_POLICIES = true;
 /** ms that a peer is held at least: a timer for each message would cost more than the messages. */
 const LEAST_HOLD = 10;
 /** ms after which one that is held for long is looked at again; a timer of the platform holds no more than 24 days. */

@@ -32,6 +32,7 @@ import { CARRIES_CONTEXT } from "../message-context.js";
 import { withContexts } from "./context-queue.js";
 import type { Fault, Metadata } from "./mechanism/mechanism.js";
 import { patienceOf, pipeOptions } from "./options.js";
+import { HAS_POLICIES } from "./peer-meter.js";
 import { type CloseReason, type Peer, Pipe } from "./pipe.js";
 import { ReceiveBudget } from "./receive-budget.js";
 import { fits, wireNameOf } from "./routing/routing.js";
@@ -124,7 +125,7 @@ export class Peers implements PeerProperties {
   make(endpoint: string, outlives: boolean): Pipe {
     const { effects, options, type } = this.#state;
     const pipe = new Pipe(effects, pipeOptions(options, type), this.#budget, endpoint, outlives);
-    pipe.police(this.#policy);
+    if (HAS_POLICIES) pipe.police(this.#policy);
     return pipe;
   }
 

@@ -16,7 +16,7 @@ import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { beginContexts, type ContextQueue, endContexts, sendContext } from "./context-queue.js";
-import { PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
+import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance-log.md). */
@@ -203,7 +203,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Whether a message can be taken: one is there, and its peer's rate allows it. Else pipeOnMessages is called then. */
   get ready(): boolean {
-    return this.in.messages > 0 && (this.#meter === undefined || this.#meter.messages > 0);
+    return this.in.messages > 0 && (!HAS_POLICIES || this.#meter === undefined || this.#meter.messages > 0);
   }
 
   /** Whether a message fits; flushes if that may help. */
@@ -329,7 +329,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   take(first?: Buffer, lease?: Lease): Buffer[] {
     const message = this.in.take(first, lease);
     if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.taken(message);
-    if (this.#meter !== undefined) this.#meter.spend(1, bytesOf(message) - (first?.length ?? 0));
+    if (HAS_POLICIES && this.#meter !== undefined)
+      this.#meter.spend(1, bytesOf(message) - (first?.length ?? 0));
     this.#taken();
     return message;
   }
@@ -529,7 +530,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   #release(): void {
     const meter = this.#meter;
-    if (meter === undefined) return;
+    if (!HAS_POLICIES || meter === undefined) return;
     this.#meter = undefined;
     meter.end();
     this.meterOnOpen();

@@ -8,6 +8,8 @@
  */
 
 /** Bytes of a greeting. */
+/** Whether there are greetings: not in a page (src/browser/absent/greeting.ts). */
+export const HAS_GREETINGS = true;
 export const GREETING_SIZE = 64;
 /** The protocol we speak. */
 export const MAJOR = 3;
