@@ -58,6 +58,7 @@ export const SYSTEM_OPTIONS = {
   rate: int(100, 1, INT32, { unit: "kbit/s" }),
   recoveryInterval: int(10_000, 0, INT32, { unit: "ms" }),
   multicastHops: int(1, 1, 255, { unit: "hops", on: WRITABLE }),
+  multicastLoop: flag(true, { on: WRITABLE, only: "zmtp" }),
   multicastMaxTransportDataUnit: int(1_500, 1, INT32, { unit: "bytes" }),
   vmciBufferSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),
   vmciBufferMinSize: int(0, 0, Number.MAX_SAFE_INTEGER, { unit: "bytes" }),

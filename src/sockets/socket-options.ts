@@ -151,6 +151,8 @@ export interface WritableOptions {
   /** Bytes of the kernel's send buffer; -1: the system's default. */
   sendBufferSize?: number;
   multicastHops?: number;
+  /** Whether datagrams to a multicast group reach the members of this machine, too. Default true. */
+  multicastLoop?: boolean;
 }
 
 /** Options of sockets that receive. */

@@ -1,6 +1,7 @@
 /** udp://: RADIO to DISH, and DGRAM. */
 import dgram from "node:dgram";
-import { afterEach, describe, expect, it } from "vitest";
+import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { Context, type Socket } from "../../src/index.js";
 import { Datagram, Dish, Radio } from "../../src/sockets/draft/index.js";
 import { failure, nextEvent, thrown, until } from "./support/wait.js";
@@ -201,6 +202,36 @@ describe("udp", () => {
     radio_.connect(endpoint);
     await radio_.send("six", { group: "g" });
     expect(String((await dish_.receive(WAIT))[0])).toBe("six");
+  });
+
+  it("has groups of a link, on an interface by name or address, and keeps them from this machine where asked", async () => {
+    const [name, addresses] = Object.entries(networkInterfaces()).find(([, all]) =>
+      all?.some(({ internal }) => internal),
+    ) as [string, NetworkInterfaceInfo[]];
+    const four = addresses.find(({ family }) => family === "IPv4") as NetworkInterfaceInfo;
+    if (addresses.some(({ family }) => family === "IPv6")) {
+      for (const given of [name, "::1"]) {
+        const six = dish();
+        expect(await six.bind(`udp://${given.includes(":") ? `[${given}]` : given};[ff02::7a]:*`)).toContain(
+          ";[ff02::7a]:",
+        );
+      }
+    }
+    // A loopback interface gives what is sent there to its own members, whatever the sender asks for.
+    const loop = vi.spyOn(dgram.Socket.prototype, "setMulticastLoopback");
+    try {
+      for (const multicastLoop of [false, true]) {
+        const dish_ = dish();
+        dish_.join("g");
+        const radio_ = radio({ multicastLoop });
+        radio_.connect(await dish_.bind(`udp://${four.address};239.7.7.8:*`));
+        await radio_.send("one", { group: "g" });
+        expect(String((await dish_.receive(WAIT))[0])).toBe("one");
+        expect(loop).toHaveBeenLastCalledWith(multicastLoop);
+      }
+    } finally {
+      loop.mockRestore();
+    }
   });
 
   it("looks for a name again until it is found, and lets a socket close meanwhile", async () => {

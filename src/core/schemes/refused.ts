@@ -1,6 +1,6 @@
 /** Schemes that endpoints may not have here, with the reason. */
 
 export const REFUSED: Readonly<Record<string, string>> = {
-  pgm: "PGM needs raw sockets, and a library that is not maintained",
-  epgm: "PGM over UDP needs a library that is not maintained",
+  pgm: "PGM needs raw sockets, and a library that is not maintained; use Radio and Dish over udp://",
+  epgm: "PGM over UDP needs a library that is not maintained; use Radio and Dish over udp://",
 };

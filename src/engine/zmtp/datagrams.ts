@@ -11,6 +11,7 @@
 import type { Socket } from "node:dgram";
 import { lookup } from "node:dns";
 import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { quoted } from "../../core/arguments.js";
 import { systemClock } from "../../core/clock.js";
 import { TransportError } from "../../core/errors.js";
@@ -240,7 +241,8 @@ export class Datagrams {
     const given = parseUdp(endpoint);
     const group = isMulticast(given.host) ? given.host : undefined;
     const ipv6 = given.host === "*" ? options.ipv6 : given.host.includes(":");
-    const address = group ?? bindAddress(given.host, ipv6, endpoint);
+    const address =
+      group === undefined ? bindAddress(given.host, ipv6, endpoint) : group + (ipv6 ? zoneOf(given) : "");
     const socket = await bindUdp({ address, ipv6, port: given.port, exclusive: true }, group !== undefined);
     try {
       if (group !== undefined) socket.addMembership(group, interfaceOf(given, ipv6, endpoint));
@@ -355,7 +357,7 @@ export class Datagrams {
     try {
       if (isMulticast(address)) {
         socket.setMulticastTTL(options.multicastHops);
-        socket.setMulticastLoopback(true);
+        socket.setMulticastLoopback(options.multicastLoop);
         const own = interfaceOf(given, ipv6, endpoint);
         if (own !== undefined) socket.setMulticastInterface(own);
       }
@@ -399,8 +401,18 @@ function addressOf(host: string, ipv6: boolean): Promise<string> {
 /** The interface of a group, as Node.js takes it: an address of IPv4, or of IPv6 with its zone. */
 function interfaceOf(given: UdpAddress, ipv6: boolean, endpoint: string): string | undefined {
   if (given.interface === undefined) return undefined;
-  if (!ipv6) return bindAddress(given.interface, false, endpoint);
-  return given.interface.includes(":") ? given.interface : `::%${given.interface}`;
+  return ipv6 ? `::${zoneOf(given)}` : bindAddress(given.interface, false, endpoint);
+}
+
+/** The interface of a group of IPv6 as a zone; a group that is not routed, ff01 and ff02, is bound to no other way. */
+function zoneOf({ host, interface: given }: UdpAddress): string {
+  if (given === undefined || host.includes("%")) return "";
+  if (!given.includes(":")) return `%${given}`;
+  const [address, zone] = given.split("%", 2) as [string, string?];
+  const named = Object.entries(networkInterfaces()).find(([, addresses]) =>
+    addresses?.some((each) => each.address === address),
+  );
+  return `%${zone ?? named?.[0] ?? given}`;
 }
 
 /** @throws TransportError `ENOCOMPATPROTO` where datagrams could not be authenticated */

@@ -243,10 +243,14 @@ export class Endpoints implements EngineEndpoints {
     return true;
   }
 
-  /** The transport's own handshake with a peer that a dialer reached failed. */
-  refused({ endpoint }: Dialer, fault: Fault): void {
-    for (const event of faultEvents(fault, endpoint, endpoint, this.#admission.mechanismName))
+  /** The transport's own handshake with a peer that a dialer reached failed. @returns the error that was reported */
+  refused({ endpoint }: Dialer, fault: Fault): ShoalError | undefined {
+    let error: ShoalError | undefined;
+    for (const event of faultEvents(fault, endpoint, endpoint, this.#admission.mechanismName)) {
+      if ("error" in event) error ??= event.error as ShoalError;
       this.#state.effects.event(event);
+    }
+    return error;
   }
 
   /** What waited in the pipe of a dialer that was disconnected has left, or its time is over. */
@@ -343,9 +347,9 @@ class Dialer implements Dialling {
     this.#cancel = this.#transport.dial(this.endpoint, this.#options, (result) => {
       this.#cancel = undefined;
       if (this.#stopped) return;
-      if (result instanceof DialFault) this.#endpoints.refused(this, result.fault);
+      const fault = result instanceof DialFault ? this.#endpoints.refused(this, result.fault) : undefined;
       if (this.#stopped) return; // A listener of that event has stopped it.
-      if (result instanceof Error) this.#retry(transportError(result, "connect to", this.endpoint));
+      if (result instanceof Error) this.#retry(fault ?? transportError(result, "connect to", this.endpoint));
       else this.#endpoints.dialled(this, result);
     });
   };
