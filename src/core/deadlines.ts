@@ -13,17 +13,16 @@ export interface Due {
 
 export class Deadlines<T extends Due> {
   readonly #lists = new Map<number, LinkedList<T>>();
+  /** The duration that was set last, and its list: most have the same, and to round it again costs more than all else here. */
+  #duration = Number.NaN;
+  #rounded = 0;
+  #list = new LinkedList<T>();
 
   /** Sets the deadline of the link's value to `duration` ms from now; one set before is forgotten. */
   set(link: Link<T>, now: number, duration: number): void {
-    const rounded = roundUp(duration);
-    let list = this.#lists.get(rounded);
-    if (list === undefined) {
-      list = new LinkedList();
-      this.#lists.set(rounded, list);
-    }
-    link.value.deadline = now + rounded;
-    list.push(link);
+    if (duration !== this.#duration) this.#select(duration);
+    link.value.deadline = now + this.#rounded;
+    this.#list.push(link);
   }
 
   /** The next deadline of all. */
@@ -31,8 +30,9 @@ export class Deadlines<T extends Due> {
     let next: number | undefined;
     for (const [duration, list] of this.#lists) {
       const first = list.first;
-      if (first === undefined) this.#lists.delete(duration);
-      else if (next === undefined || first.deadline < next) next = first.deadline;
+      if (first === undefined) {
+        if (list !== this.#list) this.#lists.delete(duration);
+      } else if (next === undefined || first.deadline < next) next = first.deadline;
     }
     return next;
   }
@@ -46,6 +46,18 @@ export class Deadlines<T extends Due> {
       }
     }
     return undefined;
+  }
+
+  #select(duration: number): void {
+    const rounded = roundUp(duration);
+    let list = this.#lists.get(rounded);
+    if (list === undefined) {
+      list = new LinkedList();
+      this.#lists.set(rounded, list);
+    }
+    this.#duration = duration;
+    this.#rounded = rounded;
+    this.#list = list;
   }
 }
 

@@ -36,6 +36,8 @@ export class RouterRouting extends Routing implements PeerQueues {
   readonly #in = new FairQueue();
   /** By the id's bytes, as a string of one character a byte. */
   readonly #byId = new Map<string, Pipe>();
+  /** By the id's object, which comes with each message: to make a text of it costs more than the rest of finding its peer. */
+  readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
   #counter = randomStart();
 
   get readable(): boolean {
@@ -85,6 +87,7 @@ export class RouterRouting extends Routing implements PeerQueues {
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     const key = pipe.routingId === undefined ? "" : keyOf(pipe.routingId);
+    this.#byObject.delete(pipe.routingId);
     if (this.#byId.get(key) === pipe) this.#byId.delete(key);
   }
 
@@ -128,15 +131,18 @@ export class RouterRouting extends Routing implements PeerQueues {
 
   protected find(id: OutgoingFrame): Pipe | undefined {
     const bytes = typeof id === "string" ? Buffer.from(id) : id;
-    return this.#byId.get(keyOf(bytes));
+    return this.#byObject.get(bytes) ?? this.#byId.get(keyOf(bytes));
   }
 
   #name(pipe: Pipe, id: Buffer): void {
     const key = keyOf(id);
     const other = this.#byId.get(key);
+    this.#byObject.delete(other?.routingId);
     if (other !== undefined && other !== pipe) this.effects.closePipe(other, "local");
+    this.#byObject.delete(pipe.routingId);
     pipe.routingId = id;
     this.#byId.set(key, pipe);
+    this.#byObject.set(id, pipe);
   }
 
   #autoId(): Buffer {

@@ -152,3 +152,21 @@ test("a peer we connect to keeps the name it had, and its queue, while its conne
   peer.reads();
   expect(peer.messages).toEqual([["waits"]]);
 });
+
+test.each([
+  false,
+  true,
+])("handover %s: an answer to a routing id as it came goes to the peer that has the name now", (handover) => {
+  const world = new RoutingWorld({ type: "Router", options: { handover } });
+  const first = world.joined("n");
+  const asCame = first.pipe.routingId as Buffer;
+  expect(world.routing.offer([asCame, "first"])).toBe(OfferResult.Accepted);
+  if (!handover) world.leaves(first);
+  const second = world.joined("n");
+  expect(world.routing.offer([asCame, "second"])).toBe(OfferResult.Accepted);
+  second.reads();
+  expect(second.messages).toEqual([["second"]]);
+  world.leaves(second);
+  for (const id of [asCame, second.pipe.routingId as Buffer])
+    expect(world.routing.offer([id, "nobody"])).toBe(OfferResult.Unroutable);
+});
