@@ -166,6 +166,7 @@ const MAJORDOMO_WORKER: Rows<MajordomoWorkerStats> = {
   failed: counter("Requests whose handler failed."),
   cancelled: counter("Requests whose client gave up, or whose time was over."),
   stale: counter("Answers for a broker that was lost meanwhile."),
+  returned: counter("Requests that waited behind handlers which took long, and went back to the broker."),
   duplicates: counter("Repetitions that were not handled again."),
   faults: counter("Messages that broke the protocol."),
   running: gauge("Handlers that run, or whose replies wait for room.", "running_handlers"),

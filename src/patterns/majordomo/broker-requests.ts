@@ -269,6 +269,32 @@ export class BrokerRequests {
     this.offer(worker, now);
   }
 
+  /** A worker gives back a request that it has not begun, since its handlers take long: that was no delivery of it. */
+  takeBack(worker: Worker, tag: number, now: number): void {
+    const request = this.#deliveries.of(worker, tag);
+    if (request === undefined) {
+      this.counters.late += 1;
+      return;
+    }
+    this.#deliveries.end(request);
+    worker.gaveBack();
+    worker.place(false);
+    if (request.abandoned) {
+      this.replies.abandoned(request);
+      return;
+    }
+    request.deliveries -= 1;
+    if (request.broadcast === undefined) {
+      this.queue.add(request, now, true);
+      this.#dispatch(request.service, now);
+      return;
+    }
+    // Its part of a broadcast is nobody else's.
+    request.stage = Stage.Queued;
+    worker.pinned.push(request.placeLink);
+    this.queue.count(request, 1);
+  }
+
   /** A worker is gone from its service: what it had goes to others. */
   release(worker: Worker, now: number): void {
     worker.availableLink.unlink();

@@ -92,6 +92,11 @@ export class BrokerRules {
         worker.availableLink.unlink();
         break;
       }
+      case "return": {
+        const worker = this.#registered(from, Dialect.Shoal, now);
+        if (worker !== undefined) this.#requests.takeBack(worker, command.tag, now);
+        break;
+      }
       case "broadcast":
         this.#requests.acceptBroadcast(from, command, this.#clients.heard(from, now), now);
         break;

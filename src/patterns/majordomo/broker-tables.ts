@@ -24,6 +24,9 @@ const NO_FRAMES: Buffer[] = [];
 /** ms between the answers of a worker at most, on average, for requests to wait there for a handler. */
 const QUICK = 0.25;
 
+/** The average of a worker that has not shown yet that it is quick. */
+const UNKNOWN_GAP = 0.5;
+
 /** ms that one answer counts at most: a pause makes no worker slow that is quick else. */
 const MAX_GAP = 2;
 
@@ -147,7 +150,7 @@ export class Worker {
   beatsWhileBusy: boolean;
   draining = false;
   /** ms from one answer to the next, on average; nobody counts as quick before it has shown it. */
-  #gap = 2 * QUICK;
+  #gap = UNKNOWN_GAP;
   #answeredAt: number;
 
   constructor(
@@ -198,6 +201,11 @@ export class Worker {
     const gap = Math.min(now - this.#answeredAt, MAX_GAP);
     this.#answeredAt = now;
     this.#gap += (gap - this.#gap) * GAP_WEIGHT;
+  }
+
+  /** It has given a request back: none waits there before it has shown again that it is quick. */
+  gaveBack(): void {
+    this.#gap = UNKNOWN_GAP;
   }
 }
 

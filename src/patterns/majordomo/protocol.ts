@@ -97,6 +97,7 @@ export const WorkerCommand = {
   Credit: 10,
   RequestWith: 11,
   PlainRequestWith: 12,
+  Return: 13,
 } as const;
 
 const WORKER_COMMANDS_01 = { Ready: 1, Request: 2, Final: 3, Heartbeat: 4, Disconnect: 5 } as const;
@@ -172,10 +173,10 @@ export function headerOf(frame: Buffer | undefined): Header | undefined {
 
 /**
  * The level of the third dialect that is spoken here. The lower of two ends' levels counts: a broker gives its own as the
- * fifth frame of its answer to `mmi.shoal`, a worker as the fourth of READY, one byte; without one it is 1. What level 1
- * does not know is only sent to an end of level 2.
+ * fifth frame of its answer to `mmi.shoal`, a worker as the fourth of READY, one byte; without one it is 1. What a level
+ * does not know is only sent to an end of a higher one.
  */
-export const LEVEL = 2;
+export const LEVEL = 3;
 
 /** Bytes of a request's id: 8 of the client, 8 of its counter. */
 export const ID_LENGTH = 16;
@@ -194,6 +195,9 @@ export interface Room {
   readonly concurrency: number;
   readonly capacity: number;
 }
+
+/** From this level on, a broker takes back requests that a worker has not begun. */
+export const RETURN_LEVEL = 3;
 
 /** Requests that one worker may declare that it takes at once, at most. */
 export const MAX_CAPACITY = 65_535;

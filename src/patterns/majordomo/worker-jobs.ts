@@ -37,6 +37,7 @@ import {
 } from "./header.js";
 import { bodyBytes, Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable, RequestMemory } from "./request-memory.js";
+import { StallWatch } from "./stall-watch.js";
 import type { Delivery } from "./worker-messages.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 import type { SendOutcome, WorkerSession } from "./worker-rules.js";
@@ -242,7 +243,15 @@ export interface JobsOptions {
 }
 
 export class WorkerJobs {
-  readonly counters = { requests: 0, answered: 0, failed: 0, cancelled: 0, stale: 0, duplicates: 0 };
+  readonly counters = {
+    requests: 0,
+    answered: 0,
+    failed: 0,
+    cancelled: 0,
+    stale: 0,
+    returned: 0,
+    duplicates: 0,
+  };
   running = 0;
   /** Bytes of answers that wait for room. */
   unsentBytes = 0;
@@ -250,6 +259,13 @@ export class WorkerJobs {
   readonly #handler: MajordomoHandler<unknown, unknown>;
   readonly #emit: (event: MajordomoWorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
+  /** Looks while requests wait whether handlers end. */
+  readonly #watch = new StallWatch(
+    () => (this.#waiting.length === 0 ? undefined : this.#settled),
+    () => this.#giveBack(),
+  );
+  /** Handlers that have ended. */
+  #settled = 0;
   readonly #memory: RequestMemory;
   /** Where the last request's client was found. */
   #client: ClientMemory | undefined = undefined;
@@ -281,7 +297,10 @@ export class WorkerJobs {
     if (this.#free) this.#run(job);
     else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
       this.#settle(job, NO_ROOM);
-    } else this.#waiting.push(job);
+    } else {
+      this.#waiting.push(job);
+      this.#watch.start();
+    }
   }
 
   /** Nobody waits for this one any more. */
@@ -315,6 +334,25 @@ export class WorkerJobs {
 
   abortAll(): void {
     for (const jobs of this.#open.values()) for (const job of jobs.values()) job.abort();
+  }
+
+  /** What waits goes back to brokers that take it: others may have a handler free. The newest first, so that the oldest is in front there. */
+  #giveBack(): void {
+    const waiting: Job[] = [];
+    for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) waiting.push(job);
+    const stays: Job[] = [];
+    for (const job of waiting.reverse()) {
+      const { session, delivery, followers, cancelled } = job;
+      // One that is repeated or cancelled already has an end of its own here.
+      if (followers !== undefined || cancelled || !session.takesBack || !session.giveBack(delivery)) {
+        stays.push(job);
+        continue;
+      }
+      this.#open.get(session)?.delete(tagIn(delivery.head));
+      this.#memory.forget(job);
+      this.counters.returned += 1;
+    }
+    for (const job of stays.reverse()) this.#waiting.push(job);
   }
 
   /** Whether one more handler may run. */
@@ -546,6 +584,7 @@ export class WorkerJobs {
     if (job.running) {
       job.running = false;
       this.running -= 1;
+      this.#settled += 1;
     }
     if (!sent) this.counters.stale += 1;
     else if (job.cancelled) this.counters.cancelled += 1;

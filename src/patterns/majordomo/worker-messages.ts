@@ -200,6 +200,11 @@ export function failureMessage(delivery: Buffer, reason: string, text: string, d
   return frames;
 }
 
+/** A worker gives a request back that no handler of it has begun; for a broker of level 3. @param delivery the head of the request */
+export function returnMessage(delivery: Buffer): Frames {
+  return [replyHead(WorkerCommand.Return, delivery)];
+}
+
 /**
  * A request for a worker. Plain ones get the tag as the client's address.
  *
@@ -311,6 +316,7 @@ export type FromWorker =
   | { readonly kind: "heartbeat"; readonly dialect: Dialect }
   | { readonly kind: "disconnect"; readonly dialect: Dialect }
   | { readonly kind: "drain" }
+  | { readonly kind: "return"; readonly tag: number }
   | Fault;
 
 export type BrokerCommand = FromClient | FromWorker;
@@ -360,6 +366,8 @@ function parseExtendedWorker(frames: Buffer[], head: Buffer): FromWorker {
       return { kind: "disconnect", dialect };
     case WorkerCommand.Drain:
       return { kind: "drain" };
+    case WorkerCommand.Return:
+      return isTagged(head) ? { kind: "return", tag: tagIn(head) } : fault("tag", dialect);
     case WorkerCommand.Failure:
       if (!isTagged(head)) return fault("tag", dialect);
       if (frames.length !== 4 && frames.length !== 5) return fault("frames", dialect);

@@ -17,6 +17,9 @@ const MANY = 16;
 /** Requests that wait at such a worker at least. */
 const AHEAD = 100;
 
+/** Requests that wait at a worker of fewer, which gives them back when its handlers take long. */
+const FEW_AHEAD = 16;
+
 const OPTIONS = {
   concurrency: integer({ default: 1, max: MAX_CAPACITY }),
   prefetch: integer({ min: 0, max: MAX_CAPACITY }),
@@ -43,8 +46,10 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
   /**
    * Requests that a broker of shoal may give beyond those, 0 to 65,535: they wait here, so that the worker need not wait
    * for the broker between two. The broker gives them only to a worker that answers more than 4,000 a second, and only
-   * while no worker of the service has a handler free; one that takes long for a request after all keeps those behind it
-   * from the others. Default: 100, or `concurrency` where that is more, from a `concurrency` of 16 on; else 0.
+   * while no worker of the service has a handler free. When no handler has ended for 10 ms after all, those that wait go
+   * back to the broker, which asks others; not while a handler blocks the event loop, unless the sockets have a thread of
+   * their own (`thread`). Default: 16, and from a `concurrency` of 16 on 100, or `concurrency` where that is more. A broker
+   * of an earlier version takes nothing back: then 0 below a `concurrency` of 16.
    */
   readonly prefetch?: number;
   /**
@@ -106,14 +111,20 @@ export type MajordomoServeOptions = Omit<MajordomoWorkerOptions, "requestCodec" 
 export type MajordomoHandlers<C extends ServiceContract> = ServiceHandlers<C, MajordomoRequestContext>;
 
 /** The options of the rules, all of them there. */
-export type WorkerSettings = Settings<typeof OPTIONS> & { readonly prefetch: number };
+export type WorkerSettings = Settings<typeof OPTIONS> & {
+  readonly prefetch: number;
+  /** The same at a broker that takes nothing back. */
+  readonly prefetchWithoutReturn: number;
+};
 
 /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
 export function resolveWorkerSettings(given: object): WorkerSettings {
   const settings = checkOptions("MajordomoWorker", OPTIONS, given);
   const { concurrency } = settings;
-  const { prefetch = concurrency < MANY ? 0 : Math.max(concurrency, AHEAD) } = settings;
-  return Object.freeze({ ...settings, prefetch });
+  const many = Math.max(concurrency, AHEAD);
+  const { prefetch = concurrency < MANY ? FEW_AHEAD : many } = settings;
+  const { prefetch: prefetchWithoutReturn = concurrency < MANY ? 0 : many } = settings;
+  return Object.freeze({ ...settings, prefetch, prefetchWithoutReturn });
 }
 
 /** The names of the options of `serve`. */
@@ -193,7 +204,7 @@ export type MajordomoWorkerEvent =
   | { readonly type: "events:lost"; readonly count: number }
   | EndpointSourceEvent;
 
-/** A worker's statistics. `requests = answered + failed + cancelled + stale + running + queued`. */
+/** A worker's statistics. `requests = answered + failed + cancelled + stale + returned + running + queued`. */
 export interface MajordomoWorkerStats {
   readonly requests: number;
   readonly answered: number;
@@ -201,6 +212,8 @@ export interface MajordomoWorkerStats {
   readonly cancelled: number;
   /** Answers for a broker that was lost meanwhile. */
   readonly stale: number;
+  /** Requests that waited behind handlers which took long, and went back to the broker. */
+  readonly returned: number;
   /** Requests that were answered from memory, or together with the one they repeat. */
   readonly duplicates: number;
   readonly faults: number;

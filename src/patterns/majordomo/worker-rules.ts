@@ -14,13 +14,14 @@
 import { backOff } from "../../core/back-off.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import { beatInterval, negotiation } from "./client-messages.js";
-import { Dialect, type Frames } from "./protocol.js";
+import { Dialect, type Frames, RETURN_LEVEL } from "./protocol.js";
 import {
   type Delivery,
   drainMessage,
   failureMessage,
   readyMessage,
   replyMessage,
+  returnMessage,
   signalMessage,
   type WorkerInput,
 } from "./worker-messages.js";
@@ -32,6 +33,8 @@ export interface SessionOptions {
   readonly concurrency: number;
   /** Those, and the ones that wait here for a handler. */
   readonly capacity: number;
+  /** The same at a broker that takes none of them back; default: as many. */
+  readonly capacityWithoutReturn?: number;
   readonly name: string;
   /** The dialect to speak; `undefined`: ask. */
   readonly dialect: Dialect | undefined;
@@ -226,6 +229,18 @@ export class WorkerSession {
     );
   }
 
+  /** Whether its broker takes back what has not begun. */
+  get takesBack(): boolean {
+    return this.#state === "ready" && this.#dialect === Dialect.Shoal && this.#level >= RETURN_LEVEL;
+  }
+
+  /** No handler has begun the request, and another worker may have one free. @returns `false`: its registration is over */
+  giveBack(delivery: Delivery): boolean {
+    if (!this.#settle(delivery)) return false;
+    this.#effects.send(returnMessage(delivery.head));
+    return true;
+  }
+
   #reply(message: Frames, ticket: SendTicket): SendOutcome {
     return this.#effects.reply(message, ticket) ? "sent" : "waits";
   }
@@ -268,7 +283,9 @@ export class WorkerSession {
   }
 
   #register(dialect: Dialect, now: number): void {
-    const { service, concurrency, capacity, name } = this.#options;
+    const { service, concurrency, name } = this.#options;
+    const most = this.#options.capacity;
+    const capacity = this.#level >= RETURN_LEVEL ? most : (this.#options.capacityWithoutReturn ?? most);
     if (this.#draining && dialect !== Dialect.Shoal) {
       this.end();
       return;

@@ -115,13 +115,14 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
     // Its sockets are made after this turn.
     checkSocket(() => new Dealer(socketOptions));
     const dialect = dialectOf(settings.protocol);
-    const { concurrency, prefetch } = settings;
+    const { concurrency, prefetch, prefetchWithoutReturn } = settings;
     this.service = service;
     const session: SessionOptions = {
       ...settings,
       service: checkedService(service),
       concurrency,
       capacity: Math.min(concurrency + prefetch, MAX_CAPACITY),
+      capacityWithoutReturn: Math.min(concurrency + prefetchWithoutReturn, MAX_CAPACITY),
       name: settings.name ?? crypto.randomBytes(4).toString("hex"),
       dialect,
     };

@@ -84,6 +84,37 @@ it("runs as many handlers at once as concurrency says, with either kind of broke
   }
 });
 
+it("what waits at a quick worker behind a request that takes long is handled by another", async () => {
+  const { endpoint } = await broker();
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  let isSlow = (): void => undefined;
+  const slowBegan = new Promise<void>((resolve) => {
+    isSlow = resolve;
+  });
+  const handler = async ([body]: Buffer[]): Promise<Buffer> => {
+    if (String(body) !== "slow") return body as Buffer;
+    isSlow();
+    await released;
+    return body as Buffer;
+  };
+  const worker = track(new MajordomoWorker(endpoint, "echo", handler));
+  const client = track(new MajordomoClient(endpoint));
+  const ask = (count: number): Promise<unknown>[] =>
+    Array.from({ length: count }, (_, i) => client.request("echo", `${i}`));
+  await within(Promise.all(ask(500)), "500 replies, so that the worker counts as quick");
+  const slow = client.request("echo", "slow");
+  const behind = ask(40);
+  await within(slowBegan, "the request that takes long begins");
+  track(new MajordomoWorker(endpoint, "echo", handler));
+  await within(Promise.all(behind), "the replies to what waited behind it");
+  expect(worker.stats()).toMatchObject({ running: 1, queued: 0 });
+  release();
+  expect(String(await slow)).toBe("slow");
+});
+
 it("gives pieces as they come, and ends the generator when the reader leaves", async () => {
   const { endpoint } = await broker();
   const ended: string[] = [];

@@ -13,6 +13,7 @@ import {
   parseAtWorker,
   readyMessage,
   replyMessage,
+  returnMessage,
   signalMessage,
 } from "../../../src/patterns/majordomo/worker-messages.js";
 
@@ -144,10 +145,53 @@ describe("a request waits at a worker", () => {
   });
 });
 
-it("prefetch is 100 or as many as concurrency from a concurrency of 16 on, none below, unless it is given", () => {
+describe("a request that a worker gives back", () => {
+  const giveBack = (worker: string): void => {
+    const { answer } = held.get(worker)?.pop() as { answer: Buffer[] };
+    hear(worker, 0, returnMessage(answer[0] as Buffer));
+  };
+
+  it("goes to another with a handler free, in its place, and is no delivery; none waits there before it is quick again", () => {
+    make({ maxDeliveries: 1 });
+    join("w1", 1, 3);
+    quicken();
+    for (const body of ["slow", "b", "c", "d"]) ask(body);
+    expect(bodiesAt("w1")).toEqual(["slow", "b", "c"]);
+    giveBack("w1");
+    giveBack("w1");
+    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["slow"], 3]);
+    join("w2", 1, 1);
+    expect(bodiesAt("w2")).toEqual(["b"]);
+    answer("w2", 0);
+    expect(bodiesAt("w2")).toEqual(["c"]);
+    answer("w1", 0);
+    ask("e");
+    expect(bodiesAt("w1")).toEqual(["d"]);
+    // It had no delivery before: it may have one more than none.
+    hear("w2", 0, signalMessage(Dialect.Shoal, "Disconnect") as Buffer[]);
+    expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
+    expect(rules.stats()).toMatchObject({ queued: 1, inFlight: 1, redelivered: 0 });
+  });
+
+  it("is unknown: nothing happens", () => {
+    join("w1", 1, 3);
+    hear("w1", 0, ["SHLW01\x0d\0\0\0\x07"]);
+    expect(rules.stats()).toMatchObject({ late: 1, queued: 0, faults: 0 });
+    hear("w1", 0, ["SHLW01\x0d"]);
+    expect(rules.stats()).toMatchObject({ faults: 1, workers: 0 });
+  });
+});
+
+it("prefetch is 16, from a concurrency of 16 on 100 or as many; below, none at a broker that takes nothing back", () => {
   const of = (given: object): number => resolveWorkerSettings(given).prefetch;
-  expect(of({ concurrency: 1 })).toBe(0);
-  expect(of({ concurrency: 15 })).toBe(0);
+  const kept = (given: object): number => resolveWorkerSettings(given).prefetchWithoutReturn;
+  expect(of({ concurrency: 1 })).toBe(16);
+  expect(of({ concurrency: 15 })).toBe(16);
+  expect([
+    kept({ concurrency: 15 }),
+    kept({ concurrency: 16 }),
+    kept({ concurrency: 1, prefetch: 8 }),
+  ]).toEqual([0, 100, 8]);
   expect(of({ concurrency: 16 })).toBe(100);
   expect(of({ concurrency: 500 })).toBe(500);
   expect(of({ concurrency: 16, prefetch: 0 })).toBe(0);

@@ -87,6 +87,7 @@ const VECTORS: Record<string, Frames> = {
     "no",
     Buffer.from('{"code":"E"}'),
   ),
+  RETURN: worker.returnMessage(DELIVERY),
   HEARTBEAT: worker.signalMessage(Shoal, "Heartbeat"),
   DISCONNECT: worker.signalMessage(Shoal, "Disconnect"),
   CANCEL: worker.cancellation(PEER, 9).slice(1),
@@ -137,6 +138,6 @@ it("headers that are cut off are left out, and end nothing", () => {
 
 it("an end that says no level, or one that does not exist, is one of level 1 or the highest known", () => {
   expect(client.levelIn(undefined)).toBe(1);
-  expect([0, 1, 2, 3, 255].map((level) => client.levelIn(Buffer.of(level)))).toEqual([1, 1, 2, 2, 2]);
+  expect([0, 1, 2, 3, 255].map((level) => client.levelIn(Buffer.of(level)))).toEqual([1, 1, 2, 3, 3]);
   expect(client.levelIn(Buffer.from("two"))).toBe(1);
 });

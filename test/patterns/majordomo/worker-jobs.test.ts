@@ -1,5 +1,5 @@
 /** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
@@ -17,6 +17,9 @@ let hasRoom: boolean;
 let waiting: { message: (Buffer | string)[]; ticket: SendTicket }[];
 /** Commands of the worker, and the last frame: "3 piece". */
 let said: string[];
+/** Tags of the requests that it has given back. */
+let returned: number[];
+let onReturned: () => void;
 let session: WorkerSession;
 let jobs: WorkerJobs;
 
@@ -24,6 +27,8 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   hasRoom = true;
   waiting = [];
   said = [];
+  returned = [];
+  onReturned = () => undefined;
   const say = ([head, ...body]: (Buffer | string)[]): void =>
     void said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
   const room = { concurrency: 1, capacity: 10 };
@@ -35,7 +40,11 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
       close: () => {
         for (const { ticket } of waiting.splice(0)) ticket.settled(false);
       },
-      send: () => undefined,
+      send: ([head]) => {
+        if (head?.[6] !== WorkerCommand.Return) return;
+        returned.push((head as Buffer).readUInt32BE(7));
+        onReturned();
+      },
       beat: () => undefined,
       reply: (message, ticket) => {
         if (hasRoom) say(message);
@@ -77,8 +86,8 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
 }
 let relieve: () => void;
 
-function register(): void {
-  const negotiated = { extended: true, incarnation: Buffer.alloc(8), level: 1, heartbeatInterval: 0 };
+function register(level = 1): void {
+  const negotiated = { extended: true, incarnation: Buffer.alloc(8), level, heartbeatInterval: 0 };
   session.receive({ kind: "negotiated", ...negotiated }, 0);
 }
 
@@ -208,6 +217,52 @@ describe("an answer in pieces", () => {
     await jobs.whenIdle();
     expect([ended, said.at(-1)?.slice(0, 1)]).toEqual([true, String(FAILURE)]);
     expect(jobs.counters).toMatchObject({ failed: 1 });
+  });
+});
+
+describe("requests that wait while no handler ends", () => {
+  let reply: (body: string) => void;
+  const begun: string[] = [];
+  const slow: MajordomoHandler = ([body]) => {
+    begun.push(String(body));
+    return new Promise((resolve) => {
+      reply = resolve;
+    });
+  };
+  const allReturned = (count: number): Promise<void> =>
+    new Promise((resolve) => {
+      onReturned = () => returned.length === count && resolve();
+    });
+
+  it("go back to the broker, the newest first, and may come again; one that is cancelled stays", async () => {
+    begun.length = 0;
+    make(slow);
+    session.disconnected(0);
+    session.tick(1_000);
+    register(3);
+    for (let tag = 1; tag <= 4; tag++) give(tag);
+    jobs.cancel(session, 3);
+    await allReturned(2);
+    expect(returned).toEqual([4, 2]);
+    expect(jobs.counters).toMatchObject({ requests: 4, returned: 2 });
+    expect([jobs.running, jobs.queued, session.inFlight]).toEqual([1, 1, 2]);
+    give(5, 2);
+    reply("done");
+    await turns();
+    expect(begun).toEqual(["1", "5"]);
+  });
+
+  it("stay where the broker takes nothing back", async () => {
+    make(slow);
+    for (let tag = 1; tag <= 4; tag++) give(tag);
+    vi.useFakeTimers();
+    try {
+      give(5);
+      vi.advanceTimersByTime(1_000);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect([returned, jobs.queued]).toEqual([[], 4]);
   });
 });
 

@@ -347,6 +347,13 @@ export class SimulatedWorker {
   #handle(session: WorkerSession, delivery: Delivery): void {
     const { random } = this.world.simulation;
     const asked = String(delivery.body[0]);
+    // As one whose handlers take long does with what has not begun (worker-jobs.ts).
+    if (session.takesBack && random.integer(0, 9) === 0) {
+      this.world.simulation.after(random.integer(0, 60), () => {
+        if (this.#up) session.giveBack(delivery);
+      });
+      return;
+    }
     const pieces = piecesAsked(asked);
     if (pieces > 0) {
       const job = new StreamJob(this, session, delivery, `${this.service}:${asked}`, pieces);
