@@ -10,7 +10,9 @@
  * a later one of the same key. Of different keys any number is, up to a bound.
  */
 
+import { KeyTable } from "../../core/collections/key-table.js";
 import { Link } from "../../core/collections/linked-list.js";
+import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines } from "../../core/deadlines.js";
 import {
@@ -59,7 +61,7 @@ export class CloneConflictError extends ShoalError {
 
 /** An update of this client, and who waits for it. */
 export interface CloneCall {
-  readonly name: string;
+  readonly key: Buffer;
   readonly number: number;
   readonly frames: Buffer[];
   readonly conditional: boolean;
@@ -97,9 +99,9 @@ export class ClientCalls {
   readonly #maxBytes: number;
   readonly #send: SendSet;
   #collectors: readonly Collector[] = [];
-  readonly #inFlight = new Map<number, CloneCall>();
+  readonly #inFlight = new NumberTable<CloneCall>();
   /** The last call of each key. */
-  readonly #tails = new Map<string, CloneCall>();
+  readonly #tails = new KeyTable<CloneCall>();
   readonly #deadlines = new Deadlines<CloneCall>();
   /** `undefined`: not known yet. */
   #conditions: boolean | undefined;
@@ -165,9 +167,8 @@ export class ClientCalls {
     const uuid = Buffer.allocUnsafe(UUID_BYTES);
     uuid.set(this.#token);
     writeSequence(uuid, 8, ++this.#number);
-    const name = key.toString("latin1");
     const call: CloneCall = {
-      name,
+      key,
       number: this.#number,
       frames: encodeSet(key, uuid, properties, value),
       conditional,
@@ -186,8 +187,8 @@ export class ClientCalls {
     this.sets += 1;
     this.#bytes += key.length + value.length;
     if (timeout > 0) this.#deadlines.set(call.link, now, timeout);
-    const tail = this.#tails.get(name);
-    this.#tails.set(name, call);
+    const tail = this.#tails.get(key);
+    this.#tails.set(call);
     if (tail !== undefined) {
       tail.next = call;
       call.previous = tail;
@@ -223,7 +224,7 @@ export class ClientCalls {
     this.#conditions = conditions;
     if (conditions) return;
     const refused: CloneCall[] = [];
-    for (const call of this.#inFlight.values())
+    for (const call of this.#inOrder())
       for (let each: CloneCall | undefined = call; each !== undefined; each = each.next)
         if (each.conditional) refused.push(each);
     for (const call of refused) this.cancel(call, unsupported(), now);
@@ -236,7 +237,7 @@ export class ClientCalls {
 
   /** The map has everything that came while it was loading. */
   settleArrived(now: number): void {
-    for (const call of [...this.#inFlight.values()])
+    for (const call of this.#inOrder())
       if (call.answer !== undefined) this.acknowledge(call.number, call.answer, true, now);
   }
 
@@ -281,7 +282,7 @@ export class ClientCalls {
   resend(server: number, now: number, age = 0): void {
     const collector = this.#collectorOf(server);
     if (collector === undefined || !collector.ready || collector.queue.length > 0) return;
-    for (const call of this.#inFlight.values()) {
+    for (const call of this.#inOrder()) {
       if (now - call.sentAt < age || !this.#maySend(call)) continue;
       if (now > call.sentAt) this.resent += 1;
       call.sentAt = now;
@@ -311,7 +312,7 @@ export class ClientCalls {
 
   close(): void {
     const error = new ClosedError("EAGAIN", "The client closed before the update came back");
-    for (const call of [...this.#inFlight.values()]) {
+    for (const call of this.#inOrder()) {
       for (let each: CloneCall | undefined = call; each !== undefined; each = each.next) {
         each.settled = true;
         each.link.unlink();
@@ -326,6 +327,11 @@ export class ClientCalls {
     this.#waiting = 0;
     this.#bytes = 0;
     this.#noteIdle();
+  }
+
+  /** What is in flight, in the order in which it was asked for. */
+  #inOrder(): CloneCall[] {
+    return this.#inFlight.values().sort((one, other) => one.number - other.number);
   }
 
   #noteIdle(): void {
@@ -377,8 +383,11 @@ export class ClientCalls {
     const { previous, next } = call;
     if (previous !== undefined) previous.next = next;
     if (next !== undefined) next.previous = previous;
-    else if (previous !== undefined) this.#tails.set(call.name, previous);
-    else this.#tails.delete(call.name);
+    else if (previous !== undefined) this.#tails.set(previous);
+    else this.#tails.delete(call.key);
+    // In the old generation it would keep those that came after it.
+    call.previous = undefined;
+    call.next = undefined;
     if (!this.#inFlight.delete(call.number)) this.#waiting -= 1;
     else if (next !== undefined) {
       this.#waiting -= 1;

@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { KeyTable } from "../../../src/core/collections/key-table.js";
+import fc from "../../support/properties.js";
+
+interface Entry {
+  readonly key: Buffer;
+  readonly text: string;
+}
+
+const entry = (key: string, text: string): Entry => ({ key: Buffer.from(key), text });
+
+describe("a table of keys", () => {
+  it("has what a Map would have, whatever the keys and the order", () => {
+    const step = fc.record({ key: fc.nat(400), run: fc.nat(60), adds: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const table = new KeyTable<Entry>();
+        const map = new Map<string, string>();
+        for (const [i, { key, run, adds }] of steps.entries()) {
+          for (let k = key; k <= key + run; k++) {
+            const name = k === 0 ? "" : `/keys/${k}`;
+            if (adds) {
+              table.set(entry(name, `${i}:${k}`));
+              map.set(name, `${i}:${k}`);
+            } else expect(table.delete(Buffer.from(name))).toBe(map.delete(name));
+          }
+          expect(table.size).toBe(map.size);
+          for (let k = 0; k <= 460; k += 7) {
+            const name = k === 0 ? "" : `/keys/${k}`;
+            expect(table.get(Buffer.from(name))?.text).toBe(map.get(name));
+          }
+        }
+        for (const [name, text] of map) expect(table.get(Buffer.from(name))?.text).toBe(text);
+        table.clear();
+        expect([table.size, table.get(Buffer.from("/keys/1"))]).toEqual([0, undefined]);
+      }),
+      { numRuns: 200, defaultRuns: 40 },
+    );
+  });
+
+  it("leaves nothing behind of what it held, in as many turns as it takes", () => {
+    const table = new KeyTable<Entry>();
+    for (let round = 0; round < 3; round++) {
+      for (let k = 0; k < 3_000; k++) table.set(entry(`${round}/${k}`, ""));
+      for (let k = 0; k < 3_000; k++) expect(table.delete(Buffer.from(`${round}/${k}`))).toBe(true);
+      expect(table.size).toBe(0);
+    }
+  });
+});
