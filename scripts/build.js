@@ -58,7 +58,11 @@ if (level >= LEVELS.indexOf("library"))
       "declarations",
       inputs,
       (name) => isLibrary(name) && DECLARATION.test(name),
-      async (place) => run("typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", place),
+      async (place) => {
+        run("typescript/bin/tsc", "-p", "tsconfig.build.json", "--outDir", place);
+        const { removeUnreached } = await import("./declarations.js");
+        removeUnreached(place, JSON.parse(readFileSync("package.json", "utf8")).exports);
+      },
     )) || isNew;
 if (level >= LEVELS.indexOf("all"))
   isNew = (await make("bench", [...inputs, "bench"], (name) => !isLibrary(name), buildHarness)) || isNew;

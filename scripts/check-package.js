@@ -18,6 +18,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { reachedDeclarations } from "./declarations.js";
 import { FILE as LICENCES } from "./licences.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -26,9 +27,9 @@ const { version, overrides, dependencies, exports } = JSON.parse(
   readFileSync(join(ROOT, "package.json"), "utf8"),
 );
 /** The whole package, packed, in bytes; far more than it should ever need. */
-const LARGEST = 2_500_000;
+const LARGEST = 2_400_000;
 /** What an install of it alone may take, its dependencies included. */
-const LARGEST_INSTALLED = 10_500_000;
+const LARGEST_INSTALLED = 10_000_000;
 
 /** Every entry point, and a message through it. */
 const CONSUMER = `
@@ -234,6 +235,9 @@ function checkTarball() {
     /^(dist\/.*\.(c?js|d\.ts)|dist\/((bench|web)\/)?THIRD-PARTY-LICENSES\.txt|dist\/(node|proxy)\.schema\.json|dist\/man\/shoal\.1\.gz|docs\/([a-z]+\/)?[a-z-]+\.md|docs\/images\/[a-z-]+\.svg|examples\/[a-z-]+\.js|examples\/guide\/chapter\d\/[a-z-]+\.ts|package\.json|(README|CHANGELOG|SECURITY|CODE_OF_CONDUCT)\.md|LICENSE)$/;
   const others = files.filter((name) => !allowed.test(name));
   assert.deepEqual(others.slice(0, 5), [], `${others.length} files do not belong into the package`);
+  const reached = reachedDeclarations(join(ROOT, "dist"), exports);
+  const unused = files.filter((name) => name.endsWith(".d.ts") && !reached.has(name.slice("dist/".length)));
+  assert.deepEqual(unused.slice(0, 5), [], `${unused.length} declarations are of no entry point`);
   const generic = files.filter(
     (name) => name.endsWith(".d.ts") && /\bBuffer</.test(readFileSync(join(ROOT, name), "utf8")),
   );
