@@ -1,6 +1,9 @@
 /**
- * The log of a command: lines on standard error, each after the command's name, or JSON objects. One command runs at a
- * terminal, so level and format are the terminal's, and hold for the command's last error too.
+ * The log of a command: lines on standard error, or JSON objects. One command runs at a terminal, so level and format are the
+ * terminal's, and hold for the command's last error too.
+ *
+ *   2026-03-01T12:00:00.000Z info shoal push: listening at tcp://127.0.0.1:5557     a line of the log
+ *   shoal push: no peer came within 1000 ms                                         why the command failed: for its caller
  */
 import { type Terminal, terminal } from "./terminal.js";
 
@@ -11,8 +14,12 @@ export type Severity = (typeof SEVERITIES)[number];
 /** The fields of a line for machines, in addition to its text. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
-/** Writes a line of a command; `command` is its name without `shoal`, empty for the program's own. */
-export type LogWriter = (severity: Severity, command: string, text: string, fields?: LogFields) => void;
+/** Writes lines of a command; `command` is its name without `shoal`, empty for the program's own. */
+export interface LogWriter {
+  line(severity: Severity, command: string, text: string, fields?: LogFields): void;
+  /** Why the command failed. */
+  failure(command: string, text: string): void;
+}
 
 /** Different warnings remembered so that each is logged once: a peer that is refused tries again forever. */
 const MAX_REMEMBERED = 100;
@@ -41,7 +48,7 @@ export function useLog(changes: Partial<LogSettings>): void {
 
 /** Logs why a command failed, whatever the level. @param command its name without `shoal` */
 export function logFailure(command: string, text: string): void {
-  settings().write("error", command, text);
+  settings().write.failure(command, text);
 }
 
 export class Log {
@@ -80,7 +87,8 @@ export class Log {
 
   #write(severity: Severity, text: string, fields?: LogFields): void {
     const { level, write } = this.#settings;
-    if (SEVERITIES.indexOf(severity) <= SEVERITIES.indexOf(level)) write(severity, this.#name, text, fields);
+    if (SEVERITIES.indexOf(severity) <= SEVERITIES.indexOf(level))
+      write.line(severity, this.#name, text, fields);
   }
 }
 
@@ -98,8 +106,12 @@ export function fieldsOf(event: { readonly type: string }): LogFields {
 }
 
 function textLog({ stderr }: Terminal): LogWriter {
-  return (_, command, text) => {
-    stderr.write(`${command === "" ? "shoal" : `shoal ${command}`}: ${text}\n`);
+  const lineOf = (command: string, text: string): string =>
+    `${command === "" ? "shoal" : `shoal ${command}`}: ${text}\n`;
+  return {
+    line: (severity, command, text) =>
+      void stderr.write(`${new Date().toISOString()} ${severity} ${lineOf(command, text)}`),
+    failure: (command, text) => void stderr.write(lineOf(command, text)),
   };
 }
 
@@ -114,7 +126,8 @@ export async function jsonLog(): Promise<LogWriter> {
     },
     terminal().stderr,
   );
-  return (severity, command, text, fields) => {
+  const line: LogWriter["line"] = (severity, command, text, fields) => {
     logger[severity]({ ...(command === "" ? {} : { command }), ...fields }, text);
   };
+  return { line, failure: (command, text) => line("error", command, text) };
 }

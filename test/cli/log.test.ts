@@ -1,11 +1,19 @@
+import { EventEmitter } from "node:events";
+import { PassThrough } from "node:stream";
 import { afterEach, expect, test } from "vitest";
-import { Log, useLog } from "../../src/cli/log.js";
+import { Log, logFailure, useLog } from "../../src/cli/log.js";
+import { withTerminal } from "../../src/cli/terminal.js";
 
 const said: string[] = [];
 afterEach(() => said.splice(0));
 
 test("warnOnce says a text once, however often it happens, and each of several", () => {
-  useLog({ write: (severity, name, text) => said.push(`${severity} ${name} ${text}`) });
+  useLog({
+    write: {
+      line: (severity, name, text) => void said.push(`${severity} ${name} ${text}`),
+      failure: (name, text) => void said.push(`${name} ${text}`),
+    },
+  });
   const log = new Log("shoal test");
   for (let i = 0; i < 5; i++) {
     log.warnOnce("a peer was refused");
@@ -17,4 +25,23 @@ test("warnOnce says a text once, however often it happens, and each of several",
   expect(said.filter((line) => line === "warn shoal test said each time")).toHaveLength(5);
   new Log("shoal test").warnOnce("a peer was refused");
   expect(said.filter((line) => line.includes("a peer was refused"))).toHaveLength(2);
+});
+
+test("a line of text has time and level; why the command failed has neither", () => {
+  const stderr = new PassThrough();
+  const before = Date.now();
+  withTerminal({ stdin: undefined, stdout: new PassThrough(), stderr, signals: new EventEmitter() }, () => {
+    const log = new Log("pull");
+    log.info("listening");
+    log.warn("one was refused");
+    log.debug("not at this level");
+    logFailure("pull", "no message came");
+  });
+  const [info = "", warn = "", ...rest] = String(stderr.read()).split("\n");
+  const [time = "", ...words] = info.split(" ");
+  expect(words.join(" ")).toBe("info shoal pull: listening");
+  expect(new Date(time).toISOString()).toBe(time);
+  expect(Date.parse(time)).toBeGreaterThanOrEqual(before);
+  expect(warn).toMatch(/^\S+Z warn shoal pull: one was refused$/);
+  expect(rest).toEqual(["shoal pull: no message came", ""]);
 });

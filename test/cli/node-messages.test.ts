@@ -49,7 +49,8 @@ describe("shoal node pub and sub", () => {
     await pair();
     const sub = await subscriber("plant/+/temp", "plant/7/#", "--count", "5");
     const one = await run("", "node", "pub", "plant/7/temp", "21.5", "--node", "a");
-    expect([one.code, one.stderr]).toEqual([0, "shoal node pub: published 1 messages, 1 copies\n"]);
+    expect(one.stderr).toMatch(/ info shoal node pub: published 1 messages, 1 copies\n$/);
+    expect(one.code).toBe(0);
     expect((await run("x\ny z\n\n", "node", "pub", "plant/8/temp", "--node", "a")).code).toBe(0);
     const lines = '{"topic":"other","data":"?"}\n{"topic":"plant/7/é","data":{"base64":"/w=="}}';
     expect((await run(lines, "node", "pub", "--json", "--node", "a")).code).toBe(0);

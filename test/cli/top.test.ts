@@ -38,7 +38,7 @@ describe("shoal top", () => {
     const pull = open(new Pull());
     push.connect(await one.at("frontend"));
     pull.connect(await one.at("backend"));
-    expect(one.proxy.stderr).toMatch(/^shoal proxy orders: backend listening at /m);
+    expect(one.proxy.stderr).toMatch(/ info shoal proxy orders: backend listening at /);
     for (let i = 0; i < 5; i++) {
       await push.send("12345678");
       await pull.receive();
