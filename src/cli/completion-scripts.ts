@@ -49,12 +49,20 @@ function innerCommands(root: CommandNode): CommandNode[] {
   return allCommands(root).slice(1);
 }
 
-function bash(root: CommandNode): string {
-  const paths = innerCommands(root).map(({ path }) => `"${path}"`);
-  const values = valuesOf(root).map(({ paths: at, option }) => {
-    const patterns = at.flatMap((path) => option.names.map((name) => `"${path} ${name}"`)).join("|");
-    return `    ${patterns}) ${bashValue(option)}; return ;;`;
+/** What bash and zsh compare words with: the commands, and for each option with a value what completes that. */
+function casesOf(
+  root: CommandNode,
+  completionOf: (option: OptionNode) => string,
+): Record<"paths" | "values", string[]> {
+  const values = valuesOf(root).map(({ paths, option }) => {
+    const patterns = paths.flatMap((path) => option.names.map((name) => `"${path} ${name}"`)).join("|");
+    return `    ${patterns}) ${completionOf(option)}; return ;;`;
   });
+  return { paths: innerCommands(root).map(({ path }) => `"${path}"`), values };
+}
+
+function bash(root: CommandNode): string {
+  const { paths, values } = casesOf(root, bashValue);
   const offers = allCommands(root).map((node) => {
     const words = offersOf(node).map(({ word }) => word);
     return `    "${node.path}") offers="${words.join(" ")}" ;;`;
@@ -105,11 +113,7 @@ function bashValue({ kind, words }: OptionNode): string {
 }
 
 function zsh(root: CommandNode): string {
-  const paths = innerCommands(root).map(({ path }) => `"${path}"`);
-  const values = valuesOf(root).map(({ paths: at, option }) => {
-    const patterns = at.flatMap((path) => option.names.map((name) => `"${path} ${name}"`)).join("|");
-    return `    ${patterns}) ${zshValue(option)}; return ;;`;
-  });
+  const { paths, values } = casesOf(root, zshValue);
   const offers = allCommands(root).map((node) => {
     const words = offersOf(node).map(({ word, description }) => zshEntry(word, description));
     return `    "${node.path}") offers=(${words.join(" ")}) ;;`;
