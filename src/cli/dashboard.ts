@@ -1,10 +1,10 @@
 /** shoal dashboard: proxies, nodes and whatever has metrics, in a page. */
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import type { Subject } from "../dashboard/subject.js";
 import { asUsage, UsageError } from "./failure.js";
 import { readPasswordFile } from "./key-file.js";
 import { Log } from "./log.js";
-import { addCommand } from "./options.js";
+import { addCommand, seconds } from "./options.js";
 import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
 
@@ -37,18 +37,12 @@ export function addDashboardCommand(program: Command): void {
   })
     .argument("<address...>", "metrics over HTTP, or the control endpoint of a proxy or a node")
     .option("--listen <HOST:PORT>", `where the page is (default ${DASHBOARD_ADDRESS})`)
-    .option("--interval <S>", "seconds between two readings (default 2)", seconds)
+    .option("--interval <S>", "seconds between two readings (default 2)", seconds(MIN_SECONDS, MAX_SECONDS))
     .option("--token-file <FILE>", "who has the token in FILE may pause, resume and drain (default: nobody)")
     .option("--host <NAME>", "a name of the page besides localhost and addresses (repeatable)", appended);
   addClientSecurityOptions(command).action((addresses: string[], settings: DashboardSettings) =>
     dashboard(addresses, settings),
   );
-}
-
-function seconds(text: string): number {
-  const value = Number(text);
-  if (/^\d+(?:\.\d+)?$/.test(text) && value >= MIN_SECONDS && value <= MAX_SECONDS) return value;
-  throw new InvalidArgumentError(`Expected seconds from ${MIN_SECONDS} to ${MAX_SECONDS}.`);
 }
 
 function appended(text: string, before: readonly string[] = []): readonly string[] {
@@ -61,15 +55,12 @@ async function dashboard(texts: readonly string[], settings: DashboardSettings):
     throw new UsageError(`expected at most ${MAX_DASHBOARD_ADDRESSES} addresses; got ${texts.length}`);
   const token = tokenFile === undefined ? undefined : await readPasswordFile(tokenFile, "token");
   const security = await clientSecurityOptions(settings);
-  const [{ isControl }, { openSubject }, { startDashboard }] = await Promise.all([
+  const [{ checkSecured }, { openSubject }, { startDashboard }] = await Promise.all([
     import("./top/address.js"),
     import("./dashboard-subject.js"),
     import("../dashboard/server.js"),
   ]);
-  if ((settings.plain ?? settings.curveServerKey) !== undefined && !texts.some(isControl))
-    throw new UsageError(
-      "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
-    );
+  checkSecured(texts, settings);
   const log = new Log("dashboard");
   const stop = new Stop().listen();
   const subjects: Subject[] = [];

@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import type { Readable, Socket, Writable } from "../index.js";
 import { Client, Dish, Gather, Radio, Scatter, Server } from "../sockets/draft/index.js";
 import { Failure, hasCode, UsageError } from "./failure.js";
-import { addSocketCommand, type Given, repeatable, type Settings } from "./options.js";
+import { addSocketCommand, type Given, hideOptions, repeatable, type Settings } from "./options.js";
 import { type Ending, runSocket, type Session, type Work } from "./session.js";
 import { sendRouted } from "./socket-commands.js";
 import { converse, receiveAll, type Send, sendAll, sendTo, waitFailed, waitFor } from "./transfer.js";
@@ -19,6 +19,13 @@ export function addDraftCommands(program: Command): void {
   addRadio(program);
   addDish(program);
   addScatterAndGather(program);
+}
+
+/** A socket command whose messages have one frame. */
+function addDraftCommand<S extends Settings>(
+  ...[program, face, action]: Parameters<typeof addSocketCommand<S>>
+): Command {
+  return hideOptions(addSocketCommand<S>(program, face, action), ["multipart"]);
 }
 
 /** @throws UsageError for --multipart */
@@ -37,7 +44,7 @@ function asFrames(
 }
 
 function addClient(program: Command): void {
-  addSocketCommand(
+  addDraftCommand(
     program,
     {
       name: "client",
@@ -60,7 +67,7 @@ interface ServerSettings extends Settings {
 }
 
 function addServer(program: Command): void {
-  addSocketCommand<ServerSettings>(
+  addDraftCommand<ServerSettings>(
     program,
     {
       name: "server",
@@ -135,11 +142,12 @@ interface GroupSettings extends Settings {
 }
 
 function addRadio(program: Command): void {
-  addSocketCommand<GroupSettings>(
+  addDraftCommand<GroupSettings>(
     program,
     {
       name: "radio",
       summary: "send each line to everyone in its group",
+      direction: "send",
       description:
         "Sends each line of standard input, GROUP MESSAGE, to every dish that joined the group; with --group each line is a " +
         "message to that group. Waits for a first dish to join, and for slow ones, so none misses a message after that. Draft.",
@@ -184,11 +192,12 @@ async function send(session: Session<Radio>, group: string | undefined): Promise
 }
 
 function addDish(program: Command): void {
-  addSocketCommand<GroupSettings>(
+  addDraftCommand<GroupSettings>(
     program,
     {
       name: "dish",
       summary: "print the messages of groups",
+      direction: "receive",
       description: "Prints the messages of the groups it joins, one per line, as GROUP MESSAGE. Draft.",
       examples: ["shoal dish --group weather --group numbers --connect tcp://127.0.0.1:5563"],
     },
@@ -218,11 +227,12 @@ function addDish(program: Command): void {
 }
 
 function addScatterAndGather(program: Command): void {
-  addSocketCommand(
+  addDraftCommand(
     program,
     {
       name: "scatter",
       summary: "send each line to one of the gather peers, in turn",
+      direction: "send",
       description:
         "Sends each line of standard input to one of its gather peers, in turn, as push does. Draft.",
       examples: ["seq 100 | shoal scatter --bind tcp://127.0.0.1:5564"],
@@ -237,11 +247,12 @@ function addScatterAndGather(program: Command): void {
         },
       }),
   );
-  addSocketCommand(
+  addDraftCommand(
     program,
     {
       name: "gather",
       summary: "print the messages of scatter peers",
+      direction: "receive",
       description: "Prints the messages of its scatter peers, one per line, as pull does. Draft.",
       examples: ["shoal gather --connect tcp://127.0.0.1:5564"],
     },

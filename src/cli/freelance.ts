@@ -70,7 +70,7 @@ export function addFreelanceCommand(program: Command): void {
   hideOptions(addOperationOptions(addAnswerOptions(server)), ["connect", "json", ...ONE_RUN]).action(
     (given: Given<ServerSettings>) => runServer(given),
   );
-  addPart(freelance, {
+  const calls = addPart(freelance, {
     name: "call",
     summary: "call the servers",
     description:
@@ -79,6 +79,7 @@ export function addFreelanceCommand(program: Command): void {
   })
     .argument("[body...]", "the frames of one request (default: standard input)")
     .action((body: string[], given: Given<FreelanceSettings>) => call(body, given));
+  hideOptions(calls, ["bind"]);
 }
 
 function addPart(parent: Command, face: CommandFace): Command {

@@ -14,7 +14,7 @@ import {
   addSocketCommand,
   addSocketOptions,
   defined,
-  describeOption,
+  describeOptions,
   type Given,
   hideOptions,
   ONE_RUN,
@@ -74,7 +74,7 @@ export function addMajordomoCommand(program: Command): void {
     .option("--heartbeat <MS>", "interval of heartbeats to a broker (default 2500)", wholeNumber(1))
     .action((service: string, given: Given<WorkerSettings>) => runWorker(service, given));
   hideOptions(addOperationOptions(worker), ["bind", "json", ...ONE_RUN]);
-  addSocketOptions(
+  const calls = addSocketOptions(
     addCommand(majordomo, {
       name: "call",
       summary: "call a service",
@@ -91,6 +91,7 @@ export function addMajordomoCommand(program: Command): void {
   )
     .option("--heartbeat <MS>", "interval of heartbeats to the broker (default 2500)", wholeNumber(1))
     .action((service: string, body: string[], given: Given<CallSettings>) => call(service, body, given));
+  hideOptions(calls, ["bind"]);
 }
 
 async function runWorker(service: string, given: Given<WorkerSettings>): Promise<void> {
@@ -202,7 +203,7 @@ export function addBrokerCommand(majordomo: Command): void {
         "what to do with a damaged file in DIR (default refuse)",
       ).choices(["refuse", "set-aside"]),
     );
-  describeOption(command, "json", "print the counters as JSON at the end");
+  describeOptions(command, { json: "print the counters as JSON at the end" });
   hideOptions(command, ["connect", ...ONE_RUN]);
   addOperationOptions(addPairOptions(command));
 }

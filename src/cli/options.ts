@@ -19,6 +19,8 @@ export interface CommandFace {
   readonly description: string;
   /** Command lines that work as they stand, one per line. */
   readonly examples: readonly string[];
+  /** Of a socket command that only sends, or only receives. */
+  readonly direction?: "send" | "receive";
 }
 
 /** What the options of every command come to. */
@@ -110,8 +112,38 @@ export function addSocketCommand<S extends Settings>(
   face: CommandFace,
   action: (settings: Given<S>) => Promise<void>,
 ): Command {
-  return addSocketOptions(addCommand(program, face)).action((options: Given<S>) => action(options));
+  const command = addSocketOptions(addCommand(program, face));
+  if (face.direction !== undefined) describeOptions(command, OF_DIRECTION[face.direction]);
+  return command.action((options: Given<S>) => action(options));
 }
+
+/** The help of shared options where messages go one way. */
+const OF_DIRECTION: Readonly<Record<"send" | "receive", Readonly<Record<string, string>>>> = {
+  send: {
+    timeout: "fail when no peer comes within MS",
+    raw: "all of the input is one message",
+  },
+  receive: {
+    timeout: "fail when no message comes within MS",
+    raw: "print the bytes of messages, with no line feed after each",
+  },
+};
+
+/** The help of shared options of a command that only binds, or only connects. */
+const OF_END: Readonly<Record<"bind" | "connect", Readonly<Record<string, string>>>> = {
+  bind: {
+    tlsCa: "authorities, in PEM: peers need a certificate of theirs",
+    plain: "PLAIN security, as the server",
+  },
+  connect: {
+    tlsCa: "authorities, in PEM, which are trusted in place of the system's",
+    plain: "PLAIN security, as a client",
+  },
+};
+
+/** Options without a meaning for a command that only connects, or only binds. */
+const WITHOUT_BIND = ["wsOrigin"];
+const WITHOUT_CONNECT = ["clusterGroup", "clusterKey", "clusterPasswordFile", "clusterDiscovery"];
 
 /** Gives a command the shared options. */
 export function addSocketOptions(command: Command): Command {
@@ -145,6 +177,15 @@ export function wholeNumber(min: number, max: number = MAX): (text: string) => n
     const value = Number(text);
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`Expected a whole number from ${min} to ${max}.`);
+  };
+}
+
+/** The parser of seconds from `min` to `max`, with a fraction or without. */
+export function seconds(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+(?:\.\d+)?$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Expected seconds from ${min} to ${max}.`);
   };
 }
 
@@ -216,16 +257,28 @@ export function settingsFor<S extends Settings>(
   return settings;
 }
 
-/** Keeps shared options that a command refuses out of its help; giving one is an error that names it. */
+/**
+ * Keeps shared options that a command refuses out of its help; giving one is an error that names it. What is left of the help is
+ * of the end that the command has.
+ */
 export function hideOptions(command: Command, names: readonly string[]): Command {
-  const hidden = names.includes("connect")
-    ? [...names, "clusterGroup", "clusterKey", "clusterPasswordFile", "clusterDiscovery"]
-    : names;
+  const hidden = [...names];
+  if (names.includes("connect")) {
+    hidden.push(...WITHOUT_CONNECT);
+    describeOptions(command, OF_END.bind);
+  }
+  if (names.includes("bind")) {
+    hidden.push(...WITHOUT_BIND);
+    describeOptions(command, OF_END.connect);
+  }
   for (const option of command.options) if (hidden.includes(option.attributeName())) option.hideHelp();
   return command;
 }
 
-/** Replaces the help of a shared option where it means something else. */
-export function describeOption(command: Command, name: string, description: string): void {
-  for (const option of command.options) if (option.attributeName() === name) option.description = description;
+/** Replaces the help of shared options where they mean something else. */
+export function describeOptions(command: Command, descriptions: Readonly<Record<string, string>>): void {
+  for (const option of command.options) {
+    const description = descriptions[option.attributeName()];
+    if (description !== undefined) option.description = description;
+  }
 }

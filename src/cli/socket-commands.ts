@@ -66,6 +66,7 @@ function addPub(program: Command): void {
     {
       name: "pub",
       summary: "send each line to every subscriber",
+      direction: "send",
       description:
         "Sends each line of standard input as a message to every subscriber of its topic. Waits for a first subscriber " +
         "and for slow ones, so none misses a message after connecting.",
@@ -101,6 +102,7 @@ function addSub(program: Command): void {
     {
       name: "sub",
       summary: "print the messages of publishers",
+      direction: "receive",
       description: "Prints the messages of its publishers, one per line.",
       examples: [
         "shoal sub --connect tcp://127.0.0.1:5556",
@@ -197,6 +199,7 @@ function addPipelineCommands(program: Command): void {
     {
       name: "push",
       summary: "send each line to one of the pull peers, in turn",
+      direction: "send",
       description:
         "Sends each line of standard input as a message to one of its pull peers, in turn. Waits for a peer, and ends when " +
         "everything is delivered.",
@@ -220,6 +223,7 @@ function addPipelineCommands(program: Command): void {
     {
       name: "pull",
       summary: "print the messages of push peers",
+      direction: "receive",
       description: "Prints the messages of its push peers, one per line; the peers take turns.",
       examples: [
         "shoal pull --connect tcp://127.0.0.1:5557",

@@ -1,8 +1,8 @@
 /** shoal top: proxies and brokers, live. */
 import type { ReadStream, WriteStream } from "node:tty";
-import { type Command, InvalidArgumentError } from "commander";
-import { Failure, UsageError } from "./failure.js";
-import { addCommand } from "./options.js";
+import type { Command } from "commander";
+import { Failure } from "./failure.js";
+import { addCommand, seconds } from "./options.js";
 import { addClientSecurityOptions, clientSecurityOptions, type SecuritySettings } from "./security.js";
 import { Stop } from "./stop.js";
 import { terminal } from "./terminal.js";
@@ -39,7 +39,11 @@ export function addTopCommand(program: Command): void {
     ],
   })
     .argument("<address...>", "metrics over HTTP, or the control endpoint of a proxy or a node")
-    .option("--interval <S>", `seconds between two readings (default ${INTERVAL})`, seconds)
+    .option(
+      "--interval <S>",
+      `seconds between two readings (default ${INTERVAL})`,
+      seconds(MIN_INTERVAL, MAX_INTERVAL),
+    )
     .option("--once", "print the rates of one interval and end; exit code 1 if an address does not answer")
     .option("--json", "JSON lines, one per address and reading");
   addClientSecurityOptions(command).action((addresses: string[], settings: TopSettings) =>
@@ -47,23 +51,11 @@ export function addTopCommand(program: Command): void {
   );
 }
 
-function seconds(text: string): number {
-  const value = Number(text);
-  if (/^\d+(?:\.\d+)?$/.test(text) && value >= MIN_INTERVAL && value <= MAX_INTERVAL) return value;
-  throw new InvalidArgumentError(`Expected seconds from ${MIN_INTERVAL} to ${MAX_INTERVAL}.`);
-}
-
 async function top(texts: readonly string[], settings: TopSettings): Promise<void> {
   const { interval = INTERVAL, once = false } = settings;
   const security = await clientSecurityOptions(settings);
-  const [{ isControl, openAddress }, { Watch }] = await Promise.all([
-    import("./top/address.js"),
-    import("./top/address.js"),
-  ]);
-  if ((settings.plain ?? settings.curveServerKey) !== undefined && !texts.some(isControl))
-    throw new UsageError(
-      "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
-    );
+  const { checkSecured, openAddress, Watch } = await import("./top/address.js");
+  checkSecured(texts, settings);
   const timeout = Math.min(MAX_TIMEOUT, Math.max(MIN_TIMEOUT, interval * 1_000));
   const watches: InstanceType<typeof Watch>[] = [];
   const stop = new Stop().listen();

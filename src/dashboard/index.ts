@@ -10,14 +10,4 @@ export type {
   DashboardSourcesByName,
 } from "./options.js";
 export { serveDashboard } from "./serve.js";
-export type {
-  DashboardAction,
-  DashboardCounts,
-  DashboardItem,
-  DashboardLink,
-  DashboardList,
-  DashboardProcess,
-  DashboardSide,
-  DashboardSource,
-  DashboardState,
-} from "./state.js";
+export type * from "./state.js";

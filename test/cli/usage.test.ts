@@ -207,6 +207,19 @@ test.each([
 });
 
 test.each([
+  [["majordomo", "call"], /PLAIN security, as a client/, /--bind|--ws-origin/],
+  [["freelance", "call"], /trusted in place of the system's/, /--bind|--ws-origin/],
+  [["majordomo", "broker"], /PLAIN security, as the server/, /in place of the system's|--connect <EP>/],
+  [["push"], /all of the input is one message/, /no message comes|after each/],
+  [["pull"], /no line feed after each/, /no peer|the input/],
+  [["client"], /--json/, /--multipart/],
+] as const)("the help of %j is of what it does", async (words, has, lacks) => {
+  const help = String((await run("", ...words, "--help")).stdout).replaceAll(/\s+/g, " ");
+  expect(help).toMatch(has);
+  expect(help).not.toMatch(lacks);
+});
+
+test.each([
   [["--version"], 0],
   [["pull", "--connect", "ipc:///nowhere", "--timeout", "1"], 1],
   [["pusj"], 2],
@@ -224,7 +237,7 @@ test("commands that run at once in a process keep to their own terminals, format
   const text = startWithout("pull", "--bind", ipc(), "--timeout", "1");
   expect((await quiet.ended).stderr).toBe("shoal pull: no message came within 1 ms\n");
   expect((await text.ended).stderr).toMatch(
-    /^shoal pull: listening at \S+\nshoal pull: no message came .*\n$/,
+    /^\S+Z info shoal pull: listening at \S+\nshoal pull: no message came .*\n$/,
   );
   await run("one\n", "push", "--connect", endpoint);
   const { stdout, stderr } = await json.ended;

@@ -10,7 +10,7 @@ import { type Sample, samplesOf } from "../../metrics/samples.js";
 import { kindOf } from "../../proxy/pairs.js";
 import { ControlClient, replyOf } from "../control-client.js";
 import { describe, Failure, UsageError } from "../failure.js";
-import type { SecurityOptions } from "../security.js";
+import type { SecurityOptions, SecuritySettings } from "../security.js";
 import type { AddressView } from "./view.js";
 
 /** Maximum bytes of an answer; metrics are some 10,000. */
@@ -28,6 +28,14 @@ export interface Address {
 /** Whether an address is a proxy's control socket. */
 export function isControl(text: string): boolean {
   return text.includes("://") && reachesProcesses(text);
+}
+
+/** @throws UsageError for PLAIN or CURVE where no address is a control socket */
+export function checkSecured(texts: readonly string[], { plain, curveServerKey }: SecuritySettings): void {
+  if ((plain ?? curveServerKey) !== undefined && !texts.some(isControl))
+    throw new UsageError(
+      "--plain and --curve-… are for control sockets; expected an address tcp://… or ipc://…",
+    );
 }
 
 /** @param security of control sockets @throws UsageError for an invalid address */
