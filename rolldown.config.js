@@ -212,6 +212,7 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/datagrams.ts": "src/browser/absent/datagrams.ts",
     "src/engine/zmtp/handshake-limit.ts": "src/browser/absent/handshake-limit.ts",
     "src/engine/zmtp/option-checks.ts": "src/browser/absent/option-checks.ts",
+    "src/engine/zmtp/peer-list.ts": "src/browser/absent/peer-list.ts",
     "src/engine/zmtp/peer-meter.ts": "src/browser/absent/peer-meter.ts",
     "src/engine/zmtp/inproc.ts": "src/browser/absent/inproc.ts",
     "src/engine/zmtp/inproc-names.ts": "src/browser/absent/inproc-names.ts",

@@ -12,6 +12,8 @@ const ACTION_TIMEOUT = 5_000;
 /** Members of an answer that are read. */
 const MAX_MEMBERS_READ = 20_000;
 const MAX_ENDPOINTS_READ = 64;
+/** Reasons of drops that are read of a direction. */
+const MAX_REASONS_READ = 32;
 
 /** @throws UsageError for an invalid address */
 export async function openSubject(text: string, security: SecurityOptions): Promise<Subject> {
@@ -75,12 +77,22 @@ export function detailsOf(status: Members): SourceDetails {
   return { sides, actions: actionsIn(String(status.state)) };
 }
 
-function sideOf({ type, endpoints, connected }: Members): SideDetails {
+function sideOf({ type, endpoints, connected, in: incoming, out }: Members): SideDetails {
+  const drops = { ...dropsOf(incoming), ...dropsOf(out) };
   return {
     ...(typeof type === "string" ? { type } : {}),
     bound: textsOf(endpoints),
     connected: textsOf(connected),
+    ...(Object.keys(drops).length === 0 ? {} : { drops }),
   };
+}
+
+function dropsOf(traffic: unknown): Record<string, number> {
+  const { dropped } = (traffic ?? {}) as Members;
+  const entries = Object.entries((dropped ?? {}) as Members).slice(0, MAX_REASONS_READ);
+  return Object.fromEntries(
+    entries.filter((entry): entry is [string, number] => typeof entry[1] === "number" && entry[1] > 0),
+  );
 }
 
 function textsOf(value: unknown): string[] {

@@ -20,6 +20,8 @@ const MAX_SOURCES_SHOWN = 2_000;
 const MAX_LINKS = 4_096;
 /** Endpoints of a side, bound and connected each. */
 const MAX_SIDE_ENDPOINTS = 16;
+/** Reasons of drops of a side. */
+const MAX_REASONS = 32;
 /** Characters of a name or an endpoint. */
 const MAX_TEXT = 256;
 /** Lines of a list in one answer. */
@@ -93,6 +95,7 @@ function sourceOf(
       Object.entries(details.lists ?? {}).map(([list, { length }]) => [list, length]),
     ),
     actions: control ? (details.actions ?? []) : [],
+    ...(details.refusal === undefined ? {} : { refusal: cut(details.refusal) }),
   };
 }
 
@@ -100,12 +103,17 @@ function endpointsOf({
   type,
   bound,
   connected,
-}: SideDetails): Pick<DashboardSide, "type" | "bound" | "connected"> {
+  drops = {},
+}: SideDetails): Pick<DashboardSide, "type" | "bound" | "connected" | "drops"> {
+  const counted = Object.entries(drops).filter(([, messages]) => messages > 0);
   const some = (endpoints: readonly string[]): string[] => endpoints.slice(0, MAX_SIDE_ENDPOINTS).map(cut);
   return {
     ...(type === undefined ? {} : { type: cut(type) }),
     bound: some(bound),
     connected: some(connected),
+    ...(counted.length === 0
+      ? {}
+      : { drops: Object.fromEntries(counted.slice(0, MAX_REASONS).map(([reason, n]) => [cut(reason), n])) }),
   };
 }
 

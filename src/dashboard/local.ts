@@ -1,12 +1,14 @@
 /** This program as a subject: its drivers, proxies, nodes and sockets by name. */
 import { InvalidArgumentError } from "../core/errors.js";
+import type { EnginePeer } from "../engine/engine.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources } from "../metrics/sources.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import type { ProxyStats } from "../proxy/stats.js";
-import { endpointsOf } from "../sockets/internal.js";
+import { endpointsOf, peersOf } from "../sockets/internal.js";
 import { Socket } from "../sockets/socket.js";
+import type { SocketStats } from "../sockets/stats.js";
 import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
@@ -41,6 +43,8 @@ type Counts = Readonly<Partial<Record<string, number>>>;
 export class LocalSubject implements Subject {
   readonly address = THIS_PROGRAM;
   readonly #sources: DashboardSources;
+  /** Why the last drain of a source failed, by its name. */
+  readonly #refusals = new Map<string, string>();
 
   /** @throws InvalidArgumentError `EINVAL` for what is not a socket, a driver or a source */
   constructor(sources: DashboardSources) {
@@ -53,11 +57,14 @@ export class LocalSubject implements Subject {
     const details = new Map<string, SourceDetails>();
     const named = namedSources(others);
     const failed: SourceReading[] = [];
+    for (const name of this.#refusals.keys()) if (!Object.hasOwn(others, name)) this.#refusals.delete(name);
     const samples = await Promise.all(
       named.map(async ({ name, kind, stats }) => {
         try {
           const found = await stats();
-          details.set(name, detailsOf(others[name], kind, found));
+          const refusal = this.#refusals.get(name);
+          const known = detailsOf(others[name], kind, found);
+          details.set(name, refusal === undefined ? known : { ...known, refusal });
           return samplesOf({ name, kind, stats: found });
         } catch (error) {
           // The others are shown all the same.
@@ -73,8 +80,11 @@ export class LocalSubject implements Subject {
     };
     const read = sockets.map(([name, socket]): SourceReading => {
       const { type, ...ends } = endpointsOf(socket);
-      details.set(name, { sides: { socket: { type: type.toLowerCase(), ...ends } } });
-      return socketReading(name, type, socket);
+      const stats = socket.stats();
+      const side: SideDetails = { type: type.toLowerCase(), ...ends, drops: dropsOf(stats) };
+      const items = (): DashboardItem[] => peersOf(socket, MAX_LISTED).map(itemOfPeer);
+      details.set(name, { sides: { socket: side }, lists: { peers: { length: stats.peers ?? 0, items } } });
+      return socketReading(name, type, socket, stats);
     });
     return { reading: { ...reading, sources: [...reading.sources, ...failed, ...read] }, details };
   }
@@ -82,9 +92,11 @@ export class LocalSubject implements Subject {
   async act(name: string, action: DashboardAction): Promise<void> {
     const source = this.#given()[name];
     if (!isSteerable(source)) throw new InvalidArgumentError(`${name} cannot be asked to ${action}`);
-    // What comes of a drain is seen in the state.
-    if (action === "drain") void source.drain().catch(() => undefined);
-    else source[action]();
+    this.#refusals.delete(name);
+    if (action === "drain") {
+      // It may take as long as what waits: what comes of it is seen in the state, and so is why it failed.
+      source.drain().catch((error: unknown) => this.#refusals.set(name, `drain: ${this.reasonOf(error)}`));
+    } else source[action]();
   }
 
   reasonOf(error: unknown): string {
@@ -114,8 +126,7 @@ function partsOf(sources: DashboardSourcesByName): {
 }
 
 /** A socket's counters as one side. */
-function socketReading(name: string, type: string, socket: Socket): SourceReading {
-  const stats = socket.stats();
+function socketReading(name: string, type: string, socket: Socket, stats: SocketStats): SourceReading {
   const dropped = Object.values(stats.dropped).reduce((total, each) => total + each, 0);
   const invalid = Object.values(stats.invalid).reduce((total, each) => total + each, 0);
   return {
@@ -138,6 +149,35 @@ function socketReading(name: string, type: string, socket: Socket): SourceReadin
   };
 }
 
+/** Copies are counted apart from messages, and have one reason: their peer was slow, or left. */
+function dropsOf({ dropped, copies }: SocketStats): Readonly<Record<string, number>> {
+  return { ...dropped, ...(copies?.dropped === undefined ? {} : { copies: copies.dropped }) };
+}
+
+/** What is sent to a peer, and by it, waits in queues of its own; an unanswered heartbeat is its silence. */
+function itemOfPeer({
+  socketType,
+  address,
+  routingId,
+  queuedOut,
+  queuedIn,
+  silentFor,
+}: EnginePeer): DashboardItem {
+  const type = socketType.toLowerCase();
+  return {
+    name: routingId === undefined ? address : textOfId(routingId),
+    state: silentFor === undefined ? "connected" : `no answer to a heartbeat for ${Math.round(silentFor)} ms`,
+    address,
+    detail: [type, `${queuedOut} to send`, `${queuedIn} received and waiting`].filter(Boolean).join(", "),
+  };
+}
+
+/** A routing id that is printable text is shown so. */
+function textOfId(id: Uint8Array): string {
+  const text = Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
+  return /^[ -~]+$/.test(text) ? text : `0x${Buffer.from(text, "latin1").toString("hex")}`;
+}
+
 function detailsOf(source: unknown, kind: string, stats: object): SourceDetails {
   if (isSteerable(source) && "frontend" in stats) {
     const { frontend, backend, state } = stats as ProxyStats;
@@ -147,8 +187,8 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
   return lists === undefined ? {} : { lists };
 }
 
-function sideOf({ type, endpoints, connected }: ProxyStats["frontend"]): SideDetails {
-  return { type, bound: endpoints, connected };
+function sideOf({ type, endpoints, connected, in: { dropped }, out }: ProxyStats["frontend"]): SideDetails {
+  return { type, bound: endpoints, connected, drops: { ...dropped, ...out.dropped } };
 }
 
 /** What a proxy in this state can be asked to do. */

@@ -26,6 +26,12 @@ const SIDE = {
       additionalProperties: false,
       properties: COUNTS,
     },
+    drops: {
+      type: "object",
+      description: "Messages that it dropped, by reason; 32 reasons at most.",
+      additionalProperties: count,
+      maxProperties: 32,
+    },
     bound: { ...endpoints, description: "Endpoints that it listens at." },
     connected: { ...endpoints, description: "Endpoints that it is connected to, or tries to." },
   },
@@ -46,6 +52,7 @@ const SOURCE = {
       description: "Lists that /api/list has of it, and their lengths.",
       additionalProperties: whole,
     },
+    refusal: { ...text, description: "Why what it was asked to do last failed, after that was accepted." },
     actions: { type: "array", items: { enum: ["pause", "resume", "drain"] } },
   },
 };

@@ -24,6 +24,8 @@ export interface DashboardSide extends DashboardCounts {
   readonly queued?: number;
   /** Per second; absent at first, and after a gap. */
   readonly rates: DashboardCounts;
+  /** Messages that it dropped, by reason: those of which there are some. */
+  readonly drops?: Readonly<Record<string, number>>;
   /** Endpoints that it listens at, 16 at most. */
   readonly bound?: readonly string[];
   /** Endpoints that it is connected to, or tries to, 16 at most. */
@@ -45,6 +47,8 @@ export interface DashboardSource {
   readonly lists: Readonly<Record<string, number>>;
   /** What who has the token can do to it. */
   readonly actions: readonly DashboardAction[];
+  /** Why what it was asked to do last failed, after that was accepted. */
+  readonly refusal?: string;
 }
 
 /** One address that is watched, or the program itself. */
@@ -96,7 +100,7 @@ export interface DashboardState {
   readonly omitted: number;
 }
 
-/** One line of a list: a member of a cluster, a service of a broker, a key of a map. */
+/** One line of a list: a peer of a socket, a member of a cluster, a service of a broker, a key of a map. */
 export interface DashboardItem {
   readonly name: string;
   readonly state: string;

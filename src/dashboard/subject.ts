@@ -7,6 +7,8 @@ export interface SideDetails {
   readonly type?: string;
   readonly bound: readonly string[];
   readonly connected: readonly string[];
+  /** Messages that were dropped, by reason; those that are 0 may be there. */
+  readonly drops?: Readonly<Record<string, number>>;
 }
 
 /** Lines of a source that are asked for: they are made when somebody does. */
@@ -21,6 +23,8 @@ export interface SourceDetails {
   readonly sides?: Readonly<Record<string, SideDetails>>;
   readonly lists?: Readonly<Record<string, SourceList>>;
   readonly actions?: readonly DashboardAction[];
+  /** Why what it was asked to do last failed. */
+  readonly refusal?: string;
 }
 
 /** One look at a subject. */

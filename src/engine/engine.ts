@@ -191,6 +191,21 @@ export interface DirectedSending {
   sender(): EngineSubscriber | undefined;
 }
 
+/** One peer, as an engine knows it now. */
+export interface EnginePeer {
+  /** Its own type, as its handshake has it: "PULL"; empty: it gave none. */
+  readonly socketType: string;
+  /** Where it is: `tcp://HOST:PORT` of the other end, else the endpoint that it came by. */
+  readonly address: string;
+  /** The id that a ROUTER knows it by, else the identity that it gave; `undefined`: neither. */
+  readonly routingId: Uint8Array | undefined;
+  /** Messages for it that have not left; whole messages from it that wait. */
+  readonly queuedOut: number;
+  readonly queuedIn: number;
+  /** ms for which it has owed an answer to a heartbeat; `undefined`: it owes none. */
+  readonly silentFor: number | undefined;
+}
+
 /** The queue of each peer of a ROUTER. */
 export interface PeerQueues {
   /** Bytes of accepted messages for one peer that the kernel does not have yet; over inproc 0. */
@@ -247,6 +262,8 @@ export interface EngineSocket {
   readonly writable: boolean;
   setOption(name: string, value: unknown): void;
   stats(): EngineStats;
+  /** Peers whose handshake is complete; absent where the engine does not know them. @param max peers at most */
+  listPeers?(max: number): EnginePeer[];
   /** Refuses everything new, sends what was accepted for `linger` ms (-1: no limit), then ends. */
   close(linger: number): Promise<EngineCloseResult>;
 

@@ -3,6 +3,7 @@
  * inside this folder, and no function here hands out the engine.
  *
  *   capabilitiesOf, engineStats, counters   what the socket and its engine know
+ *   peersOf                                 its peers
  *   listen                                  its events, without keeping the process alive
  *   endpointsOf, watchBound                 what it is bound and connected to
  *   queuedBytesFor                          a Router's queue for one peer
@@ -15,6 +16,7 @@
  */
 import {
   type EngineCapabilities,
+  type EnginePeer,
   type EngineStats,
   type EngineSubscriber,
   type HandshakeProperty,
@@ -42,6 +44,12 @@ export function capabilitiesOf(socket: Socket): EngineCapabilities {
 /** What the engine knows of the socket now. */
 export function engineStats(socket: Socket): EngineStats {
   return socket[CORE].engine.stats();
+}
+
+/** The peers of the socket, as far as its engine knows them. @param max peers at most */
+export function peersOf(socket: Socket, max: number): readonly EnginePeer[] {
+  const core = socket[CORE];
+  return core.closed ? [] : (core.engine.listPeers?.(max) ?? []);
 }
 
 /** The socket's own counters, which go on counting: to be read, not written. */

@@ -89,5 +89,14 @@ describe("shoal dashboard", () => {
       frontend: { type: 1, endpoints: [1, "tcp://h:1"], connected: "x" },
     });
     expect(sides?.frontend).toEqual({ bound: ["tcp://h:1"], connected: [] });
+    const dropped = { loop: 2, failed: 0, "peer-full": "many", closed: Number.NaN };
+    const other = detailsOf({
+      frontend: { in: { dropped }, out: 5 },
+      backend: { in: { dropped: 7 }, out: null },
+    });
+    expect(other.sides).toEqual({
+      frontend: { bound: [], connected: [], drops: { loop: 2 } },
+      backend: { bound: [], connected: [] },
+    });
   });
 });

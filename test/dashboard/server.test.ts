@@ -1,14 +1,30 @@
 /** The dashboard over HTTP: its pages, who is refused, the stream, and what is steered. */
 import { request, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, type Socket as TcpSocket } from "node:net";
 import { Ajv } from "ajv";
 import { afterEach, describe, expect, it } from "vitest";
 import { boundedServer, listen, shut } from "../../src/core/http-server.js";
-import type { DashboardOptions, DashboardSourcesByName, DashboardState } from "../../src/dashboard/index.js";
+import type {
+  DashboardList,
+  DashboardOptions,
+  DashboardSourcesByName,
+  DashboardState,
+} from "../../src/dashboard/index.js";
 import { serveDashboard } from "../../src/dashboard/index.js";
-import { Pull, Push } from "../../src/index.js";
+import { Dealer, Pull, Push, Router } from "../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../src/patterns/majordomo/index.js";
 import { SocketProxy } from "../../src/proxy/index.js";
+
+/** ZMTP 3.1 of a peer with the mechanism NULL. */
+const GREETING = Buffer.concat([
+  Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0x7f, 3, 1]),
+  Buffer.from("NULL".padEnd(52, "\0"), "latin1"),
+]);
+const READY_OF_PUSH = Buffer.from("\u0004\u001a\u0005READY\u000bSocket-Type\0\0\0\u0004PUSH", "latin1");
+
+function nextData(socket: TcpSocket): Promise<Buffer> {
+  return new Promise((resolve) => socket.once("data", resolve));
+}
 
 const TOKEN = "0123456789abcdef";
 const closing: (() => Promise<unknown>)[] = [];
@@ -117,6 +133,66 @@ describe("the dashboard's server", () => {
       sides: [{ side: "socket", type: "push", peers: 1 }],
     });
     expect(second?.sides[0]?.out).toBeGreaterThan(0);
+  });
+
+  it("lists the peers of a socket with their queues, and says why messages were dropped", async () => {
+    const router = new Router();
+    const endpoint = await router.bind("tcp://127.0.0.1:*");
+    const dealer = new Dealer({ routingId: "boat 7" });
+    const peer = new Dealer();
+    closing.push(
+      ...[router, dealer, peer].map((socket) => async () => void (await socket.close({ linger: 0 }))),
+    );
+    for (const socket of [dealer, peer]) socket.connect(endpoint);
+    await router.ready({ peers: 2 });
+    await router.send(["nobody", "lost"]);
+    const url = await serve({ router });
+    const state = await stateAt(url);
+    expect(state.processes[0]?.sources[0]).toMatchObject({
+      lists: { peers: 2 },
+      sides: [{ dropped: 1, drops: { unroutable: 1 } }],
+    });
+    const list = (await (await fetch(`${url}/api/list?source=p0/router&name=peers`)).json()) as DashboardList;
+    expect(list.items).toHaveLength(2);
+    expect(list.items.find(({ name }) => name === "boat 7")).toEqual({
+      name: "boat 7",
+      state: "connected",
+      address: expect.stringMatching(/^tcp:\/\/127\.0\.0\.1:\d+$/),
+      detail: "dealer, 0 to send, 0 received and waiting",
+    });
+    const schema = await (await fetch(`${url}/api/schema`)).json();
+    const validate = new Ajv().compile(schema as object);
+    expect([validate(state), validate.errors]).toEqual([true, null]);
+  });
+
+  it("says for how long a peer has not answered a heartbeat", async () => {
+    const pull = new Pull({ heartbeatInterval: 20, heartbeatTimeout: 60_000 });
+    const endpoint = await pull.bind("tcp://127.0.0.1:*");
+    const silent = connect(Number(new URL(endpoint).port), "127.0.0.1");
+    closing.push(
+      async () => void (await pull.close({ linger: 0 })),
+      async () => void silent.destroy(),
+    );
+    // Greeting and READY of a PUSH, and nothing after that.
+    silent.write(Buffer.concat([GREETING, READY_OF_PUSH]));
+    await pull.ready();
+    const url = await serve({ pull });
+    const state = async (): Promise<string | undefined> => {
+      const response = await fetch(`${url}/api/list?source=p0/pull&name=peers`);
+      return ((await response.json()) as DashboardList).items[0]?.state;
+    };
+    // The PING that is not answered.
+    while (!String(await nextData(silent)).includes("PING"));
+    expect(await state()).toMatch(/^no answer to a heartbeat for \d+ ms$/);
+  });
+
+  it("says why a drain failed that had been accepted", async () => {
+    const proxy = await streamer();
+    proxy.drain = () => Promise.reject(new Error("the disk is full"));
+    const url = await serve({ proxy }, { token: TOKEN });
+    expect((await steer(url, { source: "p0/proxy", action: "drain" })).status).toBe(204);
+    const state = await until(url, ({ processes }) => processes[0]?.sources[0]?.refusal !== undefined);
+    expect(state.processes[0]?.sources[0]?.refusal).toBe("drain: the disk is full");
   });
 
   it("links a proxy with the one that it is connected to", async () => {

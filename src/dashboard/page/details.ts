@@ -98,13 +98,15 @@ export class DetailsView {
         offset: String(offset),
         limit: String(PAGE_LENGTH),
       });
-      const response = await fetch(`/api/list?${query}`).catch(() => undefined);
-      if (now !== asked) return; // A newer one is under way.
-      if (response?.ok !== true) {
-        setText(where, "The list does not answer.");
+      let list: DashboardList;
+      try {
+        list = await answered<DashboardList>(fetch(`/api/list?${query}`));
+      } catch (error) {
+        if (now === asked) setText(where, `The list could not be read: ${reasonOf(error)}.`);
         return;
       }
-      const { total, items } = (await response.json()) as DashboardList;
+      if (now !== asked) return; // A newer one is under way.
+      const { total, items } = list;
       const end = offset + items.length;
       setText(where, total === 0 ? "none" : `${offset + 1} to ${end} of ${total}`);
       before.disabled = offset === 0;
@@ -144,15 +146,32 @@ export class DetailsView {
 
 /** @returns what came of it, in words */
 async function steer(source: string, action: string, token: string): Promise<string> {
-  const response = await fetch("/api/control", {
-    method: "POST",
-    headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ source, action }),
-  }).catch(() => undefined);
-  if (response === undefined) return "no answer";
-  if (response.ok) return "done";
-  const { error } = (await response.json().catch(() => ({}))) as { error?: { message?: string } };
-  return error?.message ?? `HTTP ${response.status}`;
+  try {
+    await answered(
+      fetch("/api/control", {
+        method: "POST",
+        headers: { Authorization: `Bearer ${token}`, "Content-Type": "application/json" },
+        body: JSON.stringify({ source, action }),
+      }),
+    );
+    return "done";
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
+/** The JSON of an answer; `undefined` for an empty one. @throws Error with what the dashboard says, or why there is no answer */
+async function answered<T>(request: Promise<Response>): Promise<T> {
+  const response = await request;
+  const text = await response.text();
+  if (response.ok) return (text === "" ? undefined : JSON.parse(text)) as T;
+  const said = /^\{"error"/.test(text) ? (JSON.parse(text) as { error: { message: string } }) : undefined;
+  throw new Error(said?.error.message ?? `HTTP ${response.status}`);
+}
+
+/** A browser's own words: "Failed to fetch", and the like. */
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function factsOf({ source, process }: Shown): HTMLElement[] {
@@ -161,6 +180,7 @@ function factsOf({ source, process }: Shown): HTMLElement[] {
     ["State", source.state],
     ["Address", process.address],
   ];
+  if (source.refusal !== undefined) facts.push(["Failed", source.refusal]);
   if (process.latency !== undefined) facts.push(["Answers in", `${short(process.latency)} ms`]);
   if (process.cpu !== undefined) facts.push(["Processor", `${(process.cpu * 100).toFixed(0)} %`]);
   if (process.memory !== undefined) facts.push(["Memory", `${short(process.memory)}B`]);
@@ -176,6 +196,8 @@ function factsOf({ source, process }: Shown): HTMLElement[] {
     add("Queued", side.queued);
     add("Dropped", side.dropped, rates.dropped === undefined ? "" : `, ${short(rates.dropped)}/s`);
     add("Refused", side.refused);
+    for (const [reason, messages] of Object.entries(side.drops ?? {}))
+      lines.push([`Dropped, ${reason}`, short(messages)]);
     if (bound.length > 0) lines.push(["Listens at", bound.join(" ")]);
     if (connected.length > 0) lines.push(["Connected to", connected.join(" ")]);
     const type = side.type === undefined || side.type === source.kind ? "" : `, ${side.type}`;

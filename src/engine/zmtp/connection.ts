@@ -141,6 +141,10 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#writer?.blocked ?? true;
   }
 
+  get silentFor(): number | undefined {
+    return this.#heartbeat?.silentFor;
+  }
+
   /** Bytes that the kernel has taken so far. */
   get taken(): number {
     return this.stream.taken();

@@ -32,6 +32,12 @@ export class HeartbeatDriver {
     this.#arm();
   }
 
+  /** ms for which the peer has owed an answer; `undefined`: it owes none. */
+  get silentFor(): number | undefined {
+    const { owedSince } = this.#rules;
+    return owedSince === undefined ? undefined : systemClock.now() - owedSince;
+  }
+
   /** The peer's PING. @returns the answer */
   ping(data: Buffer): Buffer | undefined {
     const pong = this.#rules.ping(data, systemClock.now());

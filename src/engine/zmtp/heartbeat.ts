@@ -76,7 +76,7 @@ export class Heartbeat {
   readonly #stallTimeout: number;
   #nextPing: number;
   /** Since when the peer has owed something; `undefined`: it does not. */
-  #since: number | undefined = undefined;
+  owedSince: number | undefined = undefined;
   #nextSample = 0;
   /** A sample was asked for, by a wait that began then. */
   #sampling: number | undefined = undefined;
@@ -138,8 +138,8 @@ export class Heartbeat {
   get next(): number {
     if (this.#condemned) return 0;
     let next = this.#nextPing;
-    if (this.#since !== undefined) {
-      next = Math.min(next, this.#since + this.#stallTimeout);
+    if (this.owedSince !== undefined) {
+      next = Math.min(next, this.owedSince + this.#stallTimeout);
       if (this.#sampling === undefined) next = Math.min(next, this.#nextSample);
     }
     if (this.timed && !this.#paused) next = Math.min(next, this.#lastHeard + this.#timeToLive);
@@ -163,16 +163,17 @@ export class Heartbeat {
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
       return "ping";
     }
-    if (this.#since === undefined || this.#sampling !== undefined || now < this.#nextSample) return undefined;
-    this.#sampling = this.#since;
+    if (this.owedSince === undefined || this.#sampling !== undefined || now < this.#nextSample)
+      return undefined;
+    this.#sampling = this.owedSince;
     return "sample";
   }
 
   /** A PING has left, or could not because the kernel is full: either way the peer's system has something to acknowledge. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
-    if (this.#paused || this.#since !== undefined) return;
-    this.#since = now;
+    if (this.#paused || this.owedSince !== undefined) return;
+    this.owedSince = now;
     this.#seenAt = now;
     const { timeout } = this.#options;
     this.#nextSample = this.#stallTimeout > timeout ? now + timeout / 2 : Number.POSITIVE_INFINITY;
@@ -180,7 +181,7 @@ export class Heartbeat {
 
   /** @param state `undefined` where the system does not show it */
   sampled(now: number, state: SendState | undefined): void {
-    const since = this.#since;
+    const since = this.owedSince;
     const isCurrent = this.#sampling === since;
     this.#sampling = undefined;
     if (since === undefined || !isCurrent || this.#heard) return;
@@ -200,13 +201,13 @@ export class Heartbeat {
 
   #isGone(now: number): boolean {
     if (this.timed && !this.#paused && now >= this.#lastHeard + this.#timeToLive) return true;
-    return this.#condemned || (this.#since !== undefined && now >= this.#since + this.#stallTimeout);
+    return this.#condemned || (this.owedSince !== undefined && now >= this.owedSince + this.#stallTimeout);
   }
 
   /** The peer owes nothing. */
   #quiet(): void {
     this.#heard = false;
-    this.#since = undefined;
+    this.owedSince = undefined;
     this.#silence.end();
     this.#condemned = false;
   }

@@ -39,6 +39,10 @@ export interface Link {
   awaitRoom?(): void;
   /** The receiving socket has other marks now: what the other end has room for follows them. */
   marksChanged?(marks: ReceiveMarks): void;
+  /** Where the other end is, as an endpoint; undefined: it has no address of its own. */
+  readonly remote?: string;
+  /** ms for which the peer has owed an answer to a heartbeat; undefined: it owes none. */
+  readonly silentFor?: number | undefined;
   /** What this side has flushed is with the peer already: nothing is on its way. */
   readonly instant?: boolean;
   /** It carries datagrams: there is no peer that could say what it wants. */

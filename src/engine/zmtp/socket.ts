@@ -13,6 +13,7 @@ import type {
   EngineCloseResult,
   EngineListener,
   EngineOptions,
+  EnginePeer,
   EngineSocket,
   EngineStats,
   EngineSubscriptions,
@@ -38,6 +39,7 @@ import type { InprocNames } from "./inproc-names.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { assertSupported, warnOfOption } from "./option-checks.js";
 import { completeOptions, isMark, setOption } from "./options.js";
+import { listPeers } from "./peer-list.js";
 import { Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 import { retirementOf } from "./retiring.js";
@@ -178,6 +180,10 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       late: this.#routing.late,
       dropped: { ...this.#dropped },
     };
+  }
+
+  listPeers(max: number): EnginePeer[] {
+    return listPeers(this.#peers.pipes, max);
   }
 
   close(linger: number): Promise<EngineCloseResult> {

@@ -1,0 +1,23 @@
+/** The peers of a socket as data, for those who look at it (the dashboard). */
+import type { EnginePeer } from "../engine.js";
+import type { Pipe } from "./pipe.js";
+
+/** @param max peers at most */
+export function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
+  const found: EnginePeer[] = [];
+  for (const pipe of pipes) {
+    if (found.length === max) break;
+    const { peer, link } = pipe;
+    if (peer === undefined || pipe.leaving !== undefined) continue;
+    const { identity } = peer;
+    found.push({
+      socketType: peer.socketType,
+      address: link?.remote ?? pipe.endpoint,
+      routingId: pipe.routingId ?? (identity.length === 0 ? undefined : identity),
+      queuedOut: pipe.out.messages,
+      queuedIn: pipe.in.messages,
+      silentFor: link?.silentFor,
+    });
+  }
+  return found;
+}
