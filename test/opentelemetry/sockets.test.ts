@@ -1,9 +1,9 @@
 /** Messages of sockets as spans, and their contexts over every way that carries them. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { trace } from "@opentelemetry/api";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   curveKeyPair,
   Dealer,
@@ -26,7 +26,9 @@ import {
   processMessage,
   traceSocket,
 } from "../../src/opentelemetry/index.js";
+import { SocketProxy } from "../../src/proxy/index.js";
 import { greeting, RawPeer } from "../contract/support/zmtp-peer.js";
+import { type Certificates, makeCertificates } from "../support/certificates.js";
 import fc from "../support/properties.js";
 import { Collector } from "./support/collector.js";
 
@@ -72,12 +74,21 @@ const CURVE_CLIENT = {
   curveSecretKey: client.secretKey,
 };
 
+const certificates = makeCertificates(mkdtempSync(join(tmpdir(), "shoal-tracing-tls-")));
+afterAll(() => rmSync(dirname(certificates.ca), { recursive: true }));
+const pem = (name: keyof Certificates): string => readFileSync(certificates[name], "latin1");
+const TLS_SERVER = { tlsCert: pem("serverCert"), tlsKey: pem("serverKey") };
+const TLS_CLIENT = { tlsCa: pem("ca") };
+
 describe.each([
   ["tcp", {}, {}],
   ["ipc", {}, {}],
+  ["ws", CURVE_SERVER, CURVE_CLIENT],
+  ["tls", TLS_SERVER, TLS_CLIENT],
+  ["wss", { ...TLS_SERVER, ...CURVE_SERVER }, { ...TLS_CLIENT, ...CURVE_CLIENT }],
   ["tcp", CURVE_SERVER, CURVE_CLIENT],
   ["tcp", { plainServer: true, authenticate: () => true }, { plainUsername: "u", plainPassword: "p" }],
-] as const)("over %s, %o", (transport, bound, connected) => {
+] as const)("over %s", (transport, bound, connected) => {
   it("has send, receive and process in one trace", async () => {
     const pull = traced(new Pull(bound));
     const push = traced(new Push(connected));
@@ -113,6 +124,40 @@ const senderOf = (message: unknown): string | undefined => {
 };
 const sends = (): string[] =>
   collector.spans.filter(({ name }) => name === "send orders").map((span) => span.spanContext().spanId);
+
+it.each([
+  "inproc://traced",
+  "ws://127.0.0.1:*",
+])("begins a trace at the receiver over %s, which has no handshake", async (endpoint) => {
+  const pull = traced(new Pull());
+  const push = traced(new Push());
+  push.connect(await pull.bind(endpoint));
+  await push.send("an order");
+  const message = await pull.receive();
+  const [send, receive] = ["send orders", "receive orders"].map((name) => collector.span(name));
+  expect(receive?.links).toEqual([]);
+  expect(receive?.spanContext().traceId).not.toBe(send?.spanContext().traceId);
+  expect(senderOf(message)).toBe(receive?.spanContext().spanId);
+});
+
+it("passes a proxy without its context, and every frame of it", async () => {
+  const proxy = new SocketProxy({
+    frontend: { type: "pull", bind: "tcp://127.0.0.1:*" },
+    backend: { type: "push", bind: "tcp://127.0.0.1:*" },
+  });
+  await proxy.start();
+  const pull = traced(new Pull());
+  const push = traced(new Push());
+  push.connect(proxy.endpoints.frontend[0] as string);
+  pull.connect(proxy.endpoints.backend[0] as string);
+  await push.send(["an", "order"]);
+  const message = await pull.receive();
+  expect(message.map(String)).toEqual(["an", "order"]);
+  const [send, receive] = ["send orders", "receive orders"].map((name) => collector.span(name));
+  expect(receive?.links).toEqual([]);
+  expect(receive?.spanContext().traceId).not.toBe(send?.spanContext().traceId);
+  await proxy.close();
+});
 
 it("carries contexts of requests and replies, of routed messages, and of a codec's", async () => {
   const reply = traced(new Reply());
@@ -181,9 +226,9 @@ function readyWith(socketType: string, value?: string): Buffer {
   return Buffer.concat([Buffer.of(4, body.length), body]);
 }
 
-async function rawPeer(endpoint: string, socketType: string, value?: string): Promise<RawPeer> {
+async function rawPeer(endpoint: string, socketType: string, value?: string, minor = 1): Promise<RawPeer> {
   const peer = await RawPeer.connect(endpoint);
-  peer.write(greeting());
+  peer.write(greeting("NULL", minor));
   await peer.receive(64);
   peer.write(readyWith(socketType, value));
   const size = (await peer.receive(66))[65] as number;
@@ -191,10 +236,13 @@ async function rawPeer(endpoint: string, socketType: string, value?: string): Pr
   return peer;
 }
 
-it("announces contexts in the handshake, and sends none to a peer that does not", async () => {
+it.each([
+  ["that does not", 1, undefined],
+  ["of ZMTP 3.0, which knows no commands", 0, "1"],
+] as const)("announces contexts in the handshake, and sends none to a peer %s", async (_, minor, announced) => {
   const push = traced(new Push());
   const endpoint = await push.bind("tcp://127.0.0.1:*");
-  const plain = await rawPeer(endpoint, "PULL");
+  const plain = await rawPeer(endpoint, "PULL", announced, minor);
   const handshake = (await plain.receive(66)).length;
   expect((await plain.receive(66)).toString("latin1")).toContain("X-Trace-Context\0\0\0\u00011");
   await push.ready({ peers: 1 });

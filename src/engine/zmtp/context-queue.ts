@@ -40,13 +40,13 @@ export function contextsOf(state: { carriesContext?: boolean }): MessageContexts
   };
 }
 
-/** What both ends have announced. A peer of 3.0 has no commands. */
-export function withContexts<P extends { readonly commands: boolean; readonly carriesContext?: boolean }>(
+/** What both ends have announced. */
+export function withContexts<P extends { readonly carriesContext?: boolean }>(
   peer: P,
   { carriesContext }: { readonly carriesContext?: boolean },
   metadata: ReadonlyMap<string, Buffer>,
 ): P {
-  if (carriesContext !== true || !peer.commands) return peer;
+  if (carriesContext !== true) return peer;
   const version = metadata.get(CONTEXT_PROPERTY.toLowerCase())?.toString("latin1");
   return version === CONTEXT_VERSION ? { ...peer, carriesContext: true } : peer;
 }

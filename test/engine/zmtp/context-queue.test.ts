@@ -225,12 +225,11 @@ describe("a context that comes", () => {
   });
 });
 
-it("is announced by both ends with the same version, and by commands", () => {
+it("is announced by both ends with the same version", () => {
   const metadata = (value: string) => new Map([["x-trace-context", Buffer.from(value)]]);
   const on = { carriesContext: true };
   expect(withContexts(PEER, on, metadata("1")).carriesContext).toBe(true);
   expect(withContexts(PEER, on, metadata("2")).carriesContext).toBeUndefined();
   expect(withContexts(PEER, on, new Map()).carriesContext).toBeUndefined();
   expect(withContexts(PEER, {}, metadata("1")).carriesContext).toBeUndefined();
-  expect(withContexts({ ...PEER, commands: false }, on, metadata("1")).carriesContext).toBeUndefined();
 });
