@@ -76,7 +76,7 @@ export class Heartbeat {
   readonly #stallTimeout: number;
   #nextPing: number;
   /** Since when the peer has owed something; `undefined`: it does not. */
-  owedSince: number | undefined = undefined;
+  #since: number | undefined = undefined;
   #nextSample = 0;
   /** A sample was asked for, by a wait that began then. */
   #sampling: number | undefined = undefined;
@@ -138,8 +138,8 @@ export class Heartbeat {
   get next(): number {
     if (this.#condemned) return 0;
     let next = this.#nextPing;
-    if (this.owedSince !== undefined) {
-      next = Math.min(next, this.owedSince + this.#stallTimeout);
+    if (this.#since !== undefined) {
+      next = Math.min(next, this.#since + this.#stallTimeout);
       if (this.#sampling === undefined) next = Math.min(next, this.#nextSample);
     }
     if (this.timed && !this.#paused) next = Math.min(next, this.#lastHeard + this.#timeToLive);
@@ -163,17 +163,21 @@ export class Heartbeat {
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
       return "ping";
     }
-    if (this.owedSince === undefined || this.#sampling !== undefined || now < this.#nextSample)
-      return undefined;
-    this.#sampling = this.owedSince;
+    if (this.#since === undefined || this.#sampling !== undefined || now < this.#nextSample) return undefined;
+    this.#sampling = this.#since;
     return "sample";
+  }
+
+  /** Since when the peer has owed an answer; `undefined`: it owes none, or something has come by now. */
+  get owedSince(): number | undefined {
+    return this.#heard ? undefined : this.#since;
   }
 
   /** A PING has left, or could not because the kernel is full: either way the peer's system has something to acknowledge. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
-    if (this.#paused || this.owedSince !== undefined) return;
-    this.owedSince = now;
+    if (this.#paused || this.#since !== undefined) return;
+    this.#since = now;
     this.#seenAt = now;
     const { timeout } = this.#options;
     this.#nextSample = this.#stallTimeout > timeout ? now + timeout / 2 : Number.POSITIVE_INFINITY;
@@ -181,7 +185,7 @@ export class Heartbeat {
 
   /** @param state `undefined` where the system does not show it */
   sampled(now: number, state: SendState | undefined): void {
-    const since = this.owedSince;
+    const since = this.#since;
     const isCurrent = this.#sampling === since;
     this.#sampling = undefined;
     if (since === undefined || !isCurrent || this.#heard) return;
@@ -201,13 +205,13 @@ export class Heartbeat {
 
   #isGone(now: number): boolean {
     if (this.timed && !this.#paused && now >= this.#lastHeard + this.#timeToLive) return true;
-    return this.#condemned || (this.owedSince !== undefined && now >= this.owedSince + this.#stallTimeout);
+    return this.#condemned || (this.#since !== undefined && now >= this.#since + this.#stallTimeout);
   }
 
   /** The peer owes nothing. */
   #quiet(): void {
     this.#heard = false;
-    this.owedSince = undefined;
+    this.#since = undefined;
     this.#silence.end();
     this.#condemned = false;
   }

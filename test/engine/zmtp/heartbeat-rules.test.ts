@@ -306,3 +306,15 @@ describe("whether a peer's system acknowledges", () => {
     expect(acknowledges(before, now, elapsed)).toBe(answer);
   });
 });
+
+it("has what a peer owes from a PING on, until something comes", () => {
+  const options = { interval: INTERVAL, timeout: TIMEOUT, stallTimeout: -1, timeToLive: 0 };
+  const rules = new Heartbeat(options, 0);
+  const link = { blocked: false, taken: 10 };
+  expect(rules.owedSince).toBeUndefined();
+  expect(rules.step(INTERVAL, link)).toBe("ping");
+  rules.pinged(INTERVAL, link);
+  expect(rules.owedSince).toBe(INTERVAL);
+  rules.heard(0);
+  expect(rules.owedSince).toBeUndefined();
+});
