@@ -263,7 +263,7 @@ export interface EngineSocket {
   setOption(name: string, value: unknown): void;
   stats(): EngineStats;
   /** Peers whose handshake is complete; absent where the engine does not know them. @param max peers at most */
-  listPeers?(max: number): EnginePeer[];
+  listPeers?: ((max: number) => EnginePeer[]) | undefined;
   /** Refuses everything new, sends what was accepted for `linger` ms (-1: no limit), then ends. */
   close(linger: number): Promise<EngineCloseResult>;
 

@@ -141,8 +141,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#writer?.blocked ?? true;
   }
 
-  get silentFor(): number | undefined {
-    return this.#heartbeat?.silentFor;
+  get owedSince(): number | undefined {
+    return this.#heartbeat?.owedSince;
   }
 
   /** Bytes that the kernel has taken so far. */
@@ -360,14 +360,14 @@ export class Connection implements Link, Sink, HeartbeatLink {
     const release = framing === undefined ? undefined : () => framing.release();
     const seal = sealOf(sealer, framing);
     this.#writer = new PipeWriter(this.socket, pipe, seal, release, this.#writerOnEmpty, this.#writerOnFault);
-    if (this.#options.heartbeat.interval > 0 && this.takesCommands) this.#beat();
+    if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();
     if (rest.length > 0) this.#onFrames(rest, rest.length, true);
   }
 
-  /** A peer of version 3.0 knows no commands among messages (23/ZMTP), such as PING; one of a framed stream does. */
-  get takesCommands(): boolean {
+  /** Whether commands may stand among messages, such as PING: not with a peer of version 3.0 (23/ZMTP); on a framed stream they may. */
+  get pings(): boolean {
     return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
 
@@ -408,7 +408,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #beat(): HeartbeatDriver {
     if (this.#heartbeat === undefined) {
       const { heartbeat } = this.#options;
-      const options = this.takesCommands ? heartbeat : { ...heartbeat, interval: 0 };
+      const options = this.pings ? heartbeat : { ...heartbeat, interval: 0 };
       this.#heartbeat = new HeartbeatDriver(options, this, this.#heartbeatOnGone);
       // A pipe that is still full from its last connection is not read from the start.
       if (this.#pipe?.paused === true) this.#heartbeat.pause();

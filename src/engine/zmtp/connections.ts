@@ -103,7 +103,7 @@ export class Connections implements ConnectionEffects, Policing {
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault {
     const carried = this.#all.get(connection) as Carried;
     const { dialling } = carried;
-    const peer = this.#peers.peerOf(metadata, connection.commands, connection.takesCommands);
+    const peer = this.#peers.peerOf(metadata, connection);
     const fault = this.#peers.refuse(peer, dialling?.pipe);
     if (fault !== undefined) return fault;
     if (this.#peers.policy.joins?.(this.#credentialsOf(connection)) === false) {

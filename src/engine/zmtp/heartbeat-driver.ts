@@ -32,10 +32,9 @@ export class HeartbeatDriver {
     this.#arm();
   }
 
-  /** ms for which the peer has owed an answer; `undefined`: it owes none. */
-  get silentFor(): number | undefined {
-    const { owedSince } = this.#rules;
-    return owedSince === undefined ? undefined : systemClock.now() - owedSince;
+  /** Since when the peer has owed an answer, by the system's clock; `undefined`: it owes none. */
+  get owedSince(): number | undefined {
+    return this.#rules.owedSince;
   }
 
   /** The peer's PING. @returns the answer */

@@ -1,6 +1,10 @@
 /** The peers of a socket as data, for those who look at it (the dashboard). */
+import { systemClock } from "../../core/clock.js";
 import type { EnginePeer } from "../engine.js";
 import type { Pipe } from "./pipe.js";
+
+/** Whether sockets list their peers: not in pages. */
+export const LISTS_PEERS = true as boolean;
 
 /** @param max peers at most */
 export function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
@@ -16,7 +20,7 @@ export function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
       routingId: pipe.routingId ?? (identity.length === 0 ? undefined : identity),
       queuedOut: pipe.out.messages,
       queuedIn: pipe.in.messages,
-      silentFor: link?.silentFor,
+      silentFor: link?.owedSince === undefined ? undefined : systemClock.now() - link.owedSince,
     });
   }
   return found;

@@ -135,22 +135,17 @@ export class Peers implements PeerProperties {
     this.#moveUnsent();
   }
 
-  /**
-   * The peer at the other end, as its handshake described it.
-   *
-   * @param commands whether its subscriptions are commands
-   * @param takesCommands whether commands may stand among messages
-   */
-  peerOf(metadata: Metadata, commands: boolean, takesCommands: boolean): Peer {
+  /** The peer at the other end, as its handshake described it. @param connection which commands go over it */
+  peerOf(metadata: Metadata, connection: { readonly commands: boolean; readonly pings: boolean }): Peer {
     const { property } = this.#state;
     const value = property === undefined ? undefined : metadata.get(property.name.toLowerCase());
     const peer: Peer = {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
-      commands,
+      commands: connection.commands,
       property: value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1"),
     };
-    return CARRIES_CONTEXT && takesCommands ? withContexts(peer, this.#state, metadata) : peer;
+    return CARRIES_CONTEXT && connection.pings ? withContexts(peer, this.#state, metadata) : peer;
   }
 
   /** Why a peer may not join; `undefined`: it may. @param pipe the one it would be linked to, if there is one already */

@@ -41,8 +41,8 @@ export interface Link {
   marksChanged?(marks: ReceiveMarks): void;
   /** Where the other end is, as an endpoint; undefined: it has no address of its own. */
   readonly remote?: string;
-  /** ms for which the peer has owed an answer to a heartbeat; undefined: it owes none. */
-  readonly silentFor?: number | undefined;
+  /** Since when the peer has owed an answer to a heartbeat, by the system's clock; undefined: it owes none. */
+  readonly owedSince?: number | undefined;
   /** What this side has flushed is with the peer already: nothing is on its way. */
   readonly instant?: boolean;
   /** It carries datagrams: there is no peer that could say what it wants. */

@@ -39,7 +39,7 @@ import type { InprocNames } from "./inproc-names.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { assertSupported, warnOfOption } from "./option-checks.js";
 import { completeOptions, isMark, setOption } from "./options.js";
-import { listPeers } from "./peer-list.js";
+import { LISTS_PEERS, listPeers } from "./peer-list.js";
 import { Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 import { retirementOf } from "./retiring.js";
@@ -62,6 +62,14 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly policing: Policing;
   readonly properties: PeerProperties;
   declare readonly contexts: MessageContexts | undefined;
+  /** A constant decides, so that a page's build has none of it. */
+  declare listPeers: ((max: number) => EnginePeer[]) | undefined;
+  static {
+    if (LISTS_PEERS)
+      ZmtpSocket.prototype.listPeers = function (max) {
+        return listPeers(this.#peers.pipes, max);
+      };
+  }
   readonly retirement: Retirement | undefined;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
@@ -180,10 +188,6 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       late: this.#routing.late,
       dropped: { ...this.#dropped },
     };
-  }
-
-  listPeers(max: number): EnginePeer[] {
-    return listPeers(this.#peers.pipes, max);
   }
 
   close(linger: number): Promise<EngineCloseResult> {
