@@ -329,7 +329,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
    */
   request<Reply = unknown>(name: string, body?: unknown, options?: ServiceRequestOptions): Promise<Reply> {
     if (this.messages.started === undefined || this.stopping) return this.#notNow();
-    return this.requests.requests.request(name, body, options) as Promise<Reply>;
+    return this.requests.requests.outgoing.request(name, body, options) as Promise<Reply>;
   }
 
   /**
@@ -344,7 +344,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   ): AsyncIterableIterator<Part, undefined> {
     this.assertOpen();
     void this.messages.messaging;
-    return this.requests.requests.requestStream(name, body, options) as AsyncIterableIterator<
+    return this.requests.requests.outgoing.requestStream(name, body, options) as AsyncIterableIterator<
       Part,
       undefined
     >;
@@ -363,7 +363,9 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
     options?: ServiceManyOptions,
   ): Promise<ServiceManyResult<Reply>> {
     if (this.messages.started === undefined || this.stopping) return this.#notNow();
-    return this.requests.requests.requestMany(name, body, options) as Promise<ServiceManyResult<Reply>>;
+    return this.requests.requests.outgoing.requestMany(name, body, options) as Promise<
+      ServiceManyResult<Reply>
+    >;
   }
 
   /**
@@ -378,7 +380,7 @@ export abstract class MessagingBus extends Driver<ClusterEvent, ClusterStats> {
   ): ServiceClient<C, ServiceRequestOptions> {
     this.assertOpen();
     void this.messages.messaging;
-    return this.requests.requests.service(contract, defaults);
+    return this.requests.requests.outgoing.service(contract, defaults);
   }
 
   /**

@@ -1,45 +1,28 @@
 /**
- * `serve` and `request` of a bus: what programs call, and the rules of both sides with the time and the items that they live by.
+ * `serve` and `request` of a bus: what is served, and the rules of both sides with the time and the items that they live by.
  *
- *   request ──> RequestCalls (calls.ts) ──CALL──> links ──> RequestServing (serving.ts) ──> RequestServer (server.ts) ──> handler
- *           <── reply, failure ───────────────────────────────────────────────────────────────────────────────────────────┘
+ *   OutgoingRequests (outgoing.ts) ──> RequestCalls (calls.ts) ──CALL──> links ──> RequestServing (serving.ts) ──> RequestServer (server.ts) ──> handler
+ *                                  <── reply, failure ────────────────────────────────────────────────────────────────────────────────────────┘
  *
  * Which nodes serve a service is known as it is known who subscribes to a topic: each serving node has a route.
  */
 import { describe } from "../../core/arguments.js";
-import { endedWith, type RequestOperation, startRequest, withAdded } from "../../core/diagnostics.js";
 import { DriverTimer } from "../../core/driver-timer.js";
-import {
-  AbortedError,
-  ClosedError,
-  InvalidArgumentError,
-  InvalidStateError,
-  type ShoalError,
-  TimeoutError,
-} from "../../core/errors.js";
-import { Waiter, withTimeout } from "../../core/waiter.js";
-import {
-  type ServiceClient,
-  type ServiceContract,
-  type ServiceHandlers,
-  serviceClient,
-} from "../../patterns/kit/contract.js";
-import { ServiceError } from "../../patterns/kit/errors.js";
+import { AbortedError, ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { withTimeout } from "../../core/waiter.js";
+import type { ServiceContract, ServiceHandlers } from "../../patterns/kit/contract.js";
 import { NodeQueues } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
 import type { Service } from "../node/service.js";
 import type { Candidate } from "./balancer.js";
-import { decodeBody, encodeBody } from "./body.js";
-import { BodySource, isStreamedBody } from "./body-source.js";
-import { MAX_HEADER_BYTES, MAX_HEADERS, MAX_SERVED } from "./bounds.js";
+import { MAX_SERVED } from "./bounds.js";
 import { type Call, type CallSink, type CallsEffects, type CallTerms, RequestCalls } from "./calls.js";
-import { checkServiceName, manyTerms, requestTerms, servingSettings, streamTerms } from "./options.js";
+import { checkServiceName, servingSettings } from "./options.js";
+import { OutgoingRequests } from "./outgoing.js";
 import { byContract, byName, OwnService } from "./own-service.js";
-import { PartStream } from "./part-stream.js";
-import { isAsyncIterable, RequestServer } from "./server.js";
+import { RequestServer } from "./server.js";
 import { RequestServing } from "./serving.js";
 import type {
-  OutgoingRequest,
   RequestMiddleware,
   RequestsEvent,
   RequestsStats,
@@ -47,13 +30,8 @@ import type {
   ServeMiddleware,
   ServeOptions,
   ServiceHandler,
-  ServiceManyOptions,
-  ServiceManyResult,
   ServiceRequest,
-  ServiceRequestOptions,
-  ServiceStreamOptions,
 } from "./types.js";
-import { type Decode, WholeReply } from "./whole-reply.js";
 import { decodeRequest, mayComeTwice, RequestOp } from "./wire.js";
 
 /** ms of a stall of the process that count. */
@@ -87,6 +65,8 @@ export interface RequestsEffects {
 }
 
 export class Requests {
+  /** What programs ask other nodes. */
+  readonly outgoing: OutgoingRequests;
   readonly #effects: RequestsEffects;
   readonly #timer = new DriverTimer(MAX_STEP);
   readonly #queues: NodeQueues;
@@ -94,7 +74,6 @@ export class Requests {
   readonly #serving: RequestServing;
   readonly #server: RequestServer;
   readonly #served = new Map<string, OwnService>();
-  #middleware: readonly RequestMiddleware[] = [];
   /** Items from this node to itself. */
   #local: Buffer[] = [];
   #isStarted = false;
@@ -132,6 +111,11 @@ export class Requests {
       restored: (service, node) => effects.report({ type: "service:restored", service, node }),
     };
     this.#calls = new RequestCalls(calls);
+    this.outgoing = new OutgoingRequests(this.#calls, {
+      now: () => this.#timer.now(),
+      begin: (terms, sink) => this.#begin(terms, sink),
+      nodesOf: (service, self, timeout, signal) => this.#nodesOf(service, self, timeout, signal),
+    });
     this.#serving = new RequestServing({
       start: (job) => this.#server.start(job),
       aborted: (job, reason) => this.#server.aborted(job, reason),
@@ -197,11 +181,7 @@ export class Requests {
     if (typeof call !== "function")
       throw new InvalidArgumentError(`middleware takes a function; got ${describe(call)}`);
     if (side === "serve") return this.#server.use(call as ServeMiddleware);
-    const added = call as RequestMiddleware;
-    this.#middleware = [...this.#middleware, added];
-    return () => {
-      this.#middleware = this.#middleware.filter((each) => each !== added);
-    };
+    return this.outgoing.use(call as RequestMiddleware);
   }
 
   #announce(own: OwnService): void {
@@ -221,315 +201,7 @@ export class Requests {
     this.onRoutes();
   }
 
-  // --- Requests --------------------------------------------------------------------------------------------------------
-
-  request(service: string, body: unknown, options: ServiceRequestOptions | undefined): Promise<unknown> {
-    try {
-      return this.#requestThrough(service, "", body, options, decodeBody);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** @throws InvalidArgumentError `EINVAL`; InvalidStateError `ERR_TOO_MANY_PENDING` */
-  requestStream(
-    service: string,
-    body: unknown,
-    options: ServiceStreamOptions | undefined,
-  ): AsyncIterableIterator<unknown, undefined> {
-    return this.#streamThrough(service, "", body, options, decodeBody);
-  }
-
-  requestMany(service: string, body: unknown, options?: ServiceManyOptions): Promise<ServiceManyResult> {
-    const operation = startRequest("cluster", service, "", false, options?.headers);
-    if (operation === undefined) return this.#requestMany(service, body, options);
-    const terms = observed(options, operation);
-    return operation.endWith(operation.run(() => this.#requestMany(service, body, terms)));
-  }
-
-  async #requestMany(
-    service: string,
-    body: unknown,
-    options: ServiceManyOptions = {},
-  ): Promise<ServiceManyResult> {
-    if (isStreamedBody(body)) throw new InvalidArgumentError("requestMany takes no body in parts");
-    const { count, ...terms } = manyTerms(service, encodeBody(body), options);
-    const { signal } = options;
-    if (signal?.aborted === true) throw new AbortedError(signal.reason);
-    const end = performance.now() + terms.timeout;
-    const nodes = await this.#nodesOf(service, terms.self, terms.timeout, signal);
-    const timeout = terms.timeout < 0 ? -1 : Math.max(0, end - performance.now());
-    if (nodes.length === 0) throw new ServiceError("no-service", service, "no node serves it");
-    const replies: { readonly service: Service; readonly body: unknown }[] = [];
-    const failed: { readonly service: Service; readonly error: Error }[] = [];
-    const waiting = new Map<string, { readonly service: Service; call: Call | undefined }>();
-    for (const node of nodes) waiting.set(node.id, { service: node, call: undefined });
-    return new Promise((resolve, reject) => {
-      let isOver = false;
-      const finish = (error?: Error): void => {
-        if (isOver) return;
-        isOver = true;
-        signal?.removeEventListener("abort", aborted);
-        for (const { call } of waiting.values())
-          if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, undefined);
-        if (error !== undefined) reject(error);
-        else resolve({ replies, failed, missing: [...waiting.values()].map((each) => each.service) });
-      };
-      const aborted = (): void => finish(new AbortedError(signal?.reason));
-      signal?.addEventListener("abort", aborted);
-      for (const node of nodes) {
-        if (isOver) break;
-        const settled = (error: Error | undefined, reply: () => unknown): void => {
-          if (isOver || !waiting.has(node.id)) return;
-          if (error instanceof ClosedError) {
-            finish(error);
-            return;
-          }
-          // Those without an answer in time are missing.
-          if (!(error instanceof TimeoutError)) {
-            waiting.delete(node.id);
-            try {
-              if (error !== undefined) throw error;
-              replies.push({ service: node, body: reply() });
-            } catch (thrown) {
-              failed.push({ service: node, error: thrown as Error });
-            }
-          } else if (timeout >= 0) {
-            const entry = waiting.get(node.id);
-            if (entry !== undefined) entry.call = undefined;
-            if ([...waiting.values()].every(({ call }) => call === undefined)) finish();
-            return;
-          }
-          if (waiting.size === 0 || replies.length >= count) finish();
-        };
-        const sink: CallSink = {
-          reply: (form, data) => settled(undefined, () => decodeBody(form, data)),
-          part: () => "not-a-stream",
-          end: () => settled(undefined, () => undefined),
-          fail: (error) => settled(error, () => undefined),
-        };
-        const call = this.#begin({ ...terms, timeout, node: node.id }, sink);
-        const entry = waiting.get(node.id);
-        if (entry !== undefined && call.state !== "over") entry.call = call;
-      }
-    });
-  }
-
-  /** A service by its contract. */
-  service<C extends ServiceContract>(
-    contract: C,
-    defaults: ServiceRequestOptions = {},
-  ): ServiceClient<C, ServiceRequestOptions> {
-    const bytesOf =
-      <T>(decode: (frames: readonly Buffer[]) => T): Decode =>
-      (_, body) =>
-        decode([body]);
-    return serviceClient<C, ServiceRequestOptions>(contract, {
-      request: (frames, decode, options) => {
-        const [method, value] = frames;
-        return this.#requestThrough(
-          contract.name,
-          String(method),
-          value,
-          merged(defaults, options),
-          bytesOf(decode),
-        ) as Promise<never>;
-      },
-      stream: (frames, decode, options) => {
-        const [method, value] = frames;
-        const { timeout, ...rest } = merged(defaults, options);
-        return this.#streamThrough(
-          contract.name,
-          String(method),
-          value,
-          // What a contract's calls have for one reply is the time until the first part.
-          { ...rest, ...(timeout !== undefined && { attemptTimeout: timeout }) },
-          bytesOf(decode),
-        ) as AsyncIterableIterator<never, undefined>;
-      },
-    });
-  }
-
-  #requestThrough(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceRequestOptions | undefined,
-    decode: Decode,
-  ): Promise<unknown> {
-    const operation = startRequest("cluster", service, method, false, options?.headers);
-    if (operation !== undefined) {
-      const send = (): Promise<unknown> =>
-        this.#sendThrough(service, method, body, observed(options, operation), decode);
-      return operation.endWith(operation.run(send));
-    }
-    return this.#sendThrough(service, method, body, options, decode);
-  }
-
-  #sendThrough(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceRequestOptions | undefined,
-    decode: Decode,
-  ): Promise<unknown> {
-    if (this.#middleware.length === 0) {
-      try {
-        return this.#request(service, method, body, options, decode);
-      } catch (error) {
-        return Promise.reject(error);
-      }
-    }
-    return this.#through({ service, method, body, options: options ?? {}, isStream: false }, (each) =>
-      this.#request(each.service, each.method, each.body, each.options, decode),
-    );
-  }
-
-  #streamThrough(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceStreamOptions | undefined,
-    decode: Decode,
-  ): AsyncIterableIterator<unknown, undefined> {
-    const operation = startRequest("cluster", service, method, true, options?.headers);
-    if (operation === undefined) return this.#partsOf(service, method, body, options, decode);
-    let parts: AsyncIterableIterator<unknown, undefined>;
-    try {
-      parts = operation.run(() => this.#partsOf(service, method, body, observed(options, operation), decode));
-    } catch (error) {
-      operation.end(error);
-      throw error;
-    }
-    return endedWith(parts, operation);
-  }
-
-  #partsOf(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceStreamOptions | undefined,
-    decode: Decode,
-  ): AsyncIterableIterator<unknown, undefined> {
-    if (this.#middleware.length === 0) return this.#stream(service, method, body, options, decode);
-    const outgoing = { service, method, body, options: options ?? {}, isStream: true };
-    return this.#partsThrough(outgoing, decode);
-  }
-
-  async *#partsThrough(
-    outgoing: OutgoingRequest,
-    decode: Decode,
-  ): AsyncGenerator<unknown, undefined, undefined> {
-    const parts = await this.#through(outgoing, (each) =>
-      this.#stream(each.service, each.method, each.body, each.options, decode),
-    );
-    if (!isAsyncIterable(parts))
-      throw new InvalidArgumentError(
-        `middleware of a streamed request gives an async iterable; got ${describe(parts)}`,
-      );
-    yield* parts;
-    return undefined;
-  }
-
-  async #through(outgoing: OutgoingRequest, last: (request: OutgoingRequest) => unknown): Promise<unknown> {
-    const all = this.#middleware;
-    const step = (at: number, request: OutgoingRequest): unknown => {
-      const call = all[at];
-      return call === undefined
-        ? last(request)
-        : call(request, (changed) =>
-            step(at + 1, changed === undefined ? request : { ...request, ...changed }),
-          );
-    };
-    return step(0, outgoing);
-  }
-
-  #request(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceRequestOptions | undefined,
-    decode: Decode,
-  ): Promise<unknown> {
-    const isStreamed = isStreamedBody(body);
-    const terms = requestTerms(
-      service,
-      method,
-      encodeBody(isStreamed ? undefined : body),
-      options,
-      isStreamed,
-    );
-    const signal = options?.signal;
-    checkSignal(signal);
-    let call: Call | undefined;
-    const source = isStreamed ? this.#sourceOf(body, () => call) : undefined;
-    const waiter = new Waiter<unknown>(-1, signal, neverLate, () => {
-      if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, undefined);
-      source?.stop();
-    });
-    const sink = new WholeReply(service, waiter, decode, options?.onReplyHeaders);
-    call = this.#begin(terms, source === undefined ? sink : withSource(sink, source));
-    return waiter.promise;
-  }
-
-  /** A body in parts. @param call it is not there yet while it is made */
-  #sourceOf(body: AsyncIterable<unknown>, call: () => Call | undefined): BodySource {
-    return new BodySource(body, {
-      send: (part) =>
-        new Promise((resolve) => {
-          const of = call();
-          if (of === undefined) resolve();
-          else this.#calls.sendPart(this.#timer.now(), of, part, resolve);
-        }),
-      end: () => {
-        const of = call();
-        if (of !== undefined) this.#calls.endBody(of);
-      },
-      // The program's own error, or that of a part which is no body.
-      failed: (error) => {
-        const of = call();
-        if (of !== undefined) this.#calls.giveUp(this.#timer.now(), of, error as ShoalError);
-      },
-    });
-  }
-
-  #stream(
-    service: string,
-    method: string,
-    body: unknown,
-    options: ServiceStreamOptions | undefined,
-    decode: Decode,
-  ): PartStream {
-    const isStreamed = isStreamedBody(body);
-    const terms = streamTerms(
-      service,
-      method,
-      encodeBody(isStreamed ? undefined : body),
-      options,
-      isStreamed,
-    );
-    const signal = options?.signal;
-    checkSignal(signal);
-    const { parts = 1, bytes = 1 } = terms.extras ?? {};
-    let call: Call | undefined;
-    const source = isStreamed ? this.#sourceOf(body, () => call) : undefined;
-    const giveUp = (error?: ShoalError): void => {
-      if (call !== undefined) this.#calls.giveUp(this.#timer.now(), call, error);
-    };
-    const aborted = (): void => giveUp(new AbortedError(signal?.reason));
-    signal?.addEventListener("abort", aborted);
-    const stream = new PartStream(parts, bytes, {
-      decode,
-      read: (count, size) => call !== undefined && this.#calls.read(call, count, size),
-      giveUp: () => giveUp(),
-      over: () => {
-        signal?.removeEventListener("abort", aborted);
-        source?.stop();
-      },
-    });
-    call = this.#begin(terms, source === undefined ? stream : withSource(stream, source));
-    return stream;
-  }
+  // --- Requests, for outgoing.ts ---------------------------------------------------------------------------------------
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING`; ClosedError `EBADF` */
   #begin(terms: CallTerms, sink: CallSink): Call {
@@ -703,56 +375,7 @@ export class Requests {
   };
 }
 
-/** What comes of a request whose body is in parts: these are sent as they are granted, until the request is over. */
-function withSource(sink: CallSink, source: BodySource): CallSink {
-  return {
-    reply(form, body, headers) {
-      source.stop();
-      sink.reply(form, body, headers);
-    },
-    part: (form, body) => sink.part(form, body),
-    end() {
-      source.stop();
-      sink.end();
-    },
-    fail(error) {
-      source.stop();
-      sink.fail(error);
-    },
-    granted: (parts, bytes) => source.granted(parts, bytes),
-  };
-}
-
-/** The options of a request with the headers that those who observe it add. */
-function observed<O extends Pick<ServiceRequestOptions, "headers">>(
-  options: O | undefined,
-  { added }: RequestOperation,
-): O | undefined {
-  if (added === undefined) return options;
-  const headers = withAdded(options?.headers, added, MAX_HEADERS, MAX_HEADER_BYTES);
-  return headers === undefined ? options : ({ ...options, headers } as O);
-}
-
-function merged(
-  defaults: ServiceRequestOptions,
-  options: ServiceRequestOptions | undefined,
-): ServiceRequestOptions {
-  return options === undefined ? defaults : { ...defaults, ...options };
-}
-
-/** @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR` */
-function checkSignal(signal: AbortSignal | undefined): void {
-  if (signal === undefined) return;
-  if (typeof signal?.addEventListener !== "function")
-    throw new InvalidArgumentError(`signal is an AbortSignal; got ${describe(signal)}`);
-  if (signal.aborted) throw new AbortedError(signal.reason);
-}
-
 function earliest(one: number | undefined, other: number | undefined): number | undefined {
   if (one === undefined || other === undefined) return one ?? other;
   return Math.min(one, other);
-}
-
-function neverLate(): ShoalError {
-  return new TimeoutError("ETIMEDOUT", "late");
 }

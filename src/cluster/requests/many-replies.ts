@@ -1,0 +1,108 @@
+/** The replies of many nodes to one request: of each node one, until there are enough, the time is over, or the caller gives it up. */
+import { AbortedError, ClosedError, TimeoutError } from "../../core/errors.js";
+import type { Service } from "../node/service.js";
+import { decodeBody } from "./body.js";
+import type { Call, CallSink } from "./calls.js";
+import type { ServiceManyResult } from "./types.js";
+
+export interface ManyEffects {
+  /** A call to that node; its sink may be called before this returns. */
+  begin(node: Service, sink: CallSink): Call;
+  giveUp(call: Call): void;
+}
+
+/** A node that has not answered; its call is there until it ends. */
+interface Waiting {
+  readonly service: Service;
+  call: Call | undefined;
+}
+
+export class ManyReplies {
+  readonly promise: Promise<ServiceManyResult>;
+  readonly #count: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #effects: ManyEffects;
+  readonly #replies: { readonly service: Service; readonly body: unknown }[] = [];
+  readonly #failed: { readonly service: Service; readonly error: Error }[] = [];
+  readonly #waiting = new Map<string, Waiting>();
+  #isOver = false;
+  #resolve!: (result: ServiceManyResult) => void;
+  #reject!: (error: Error) => void;
+
+  /** Asks all. @param count replies that are enough */
+  constructor(
+    nodes: readonly Service[],
+    count: number,
+    signal: AbortSignal | undefined,
+    effects: ManyEffects,
+  ) {
+    this.#count = count;
+    this.#signal = signal;
+    this.#effects = effects;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    signal?.addEventListener("abort", this.#signalOnAbort);
+    for (const service of nodes) this.#waiting.set(service.id, { service, call: undefined });
+    try {
+      for (const each of [...this.#waiting.values()]) {
+        if (this.#isOver) break;
+        const call = effects.begin(each.service, this.#sinkOf(each));
+        if (call.state !== "over") each.call = call;
+      }
+    } catch (error) {
+      // There is no room for so many.
+      this.#finish(error as Error);
+    }
+  }
+
+  #signalOnAbort = (): void => this.#finish(new AbortedError(this.#signal?.reason));
+
+  #sinkOf(of: Waiting): CallSink {
+    return {
+      reply: (form, data) => this.#settled(of, undefined, () => decodeBody(form, data)),
+      part: () => "not-a-stream",
+      end: () => this.#settled(of, undefined, () => undefined),
+      fail: (error) => this.#settled(of, error, () => undefined),
+    };
+  }
+
+  #settled(of: Waiting, error: Error | undefined, reply: () => unknown): void {
+    const { service } = of;
+    of.call = undefined;
+    if (this.#isOver) return;
+    if (error instanceof ClosedError) {
+      this.#finish(error);
+      return;
+    }
+    if (error instanceof TimeoutError) {
+      // Those without an answer in time are missing.
+      if ([...this.#waiting.values()].every(({ call }) => call === undefined)) this.#finish();
+      return;
+    }
+    this.#waiting.delete(service.id);
+    try {
+      if (error !== undefined) throw error;
+      this.#replies.push({ service, body: reply() });
+    } catch (thrown) {
+      this.#failed.push({ service, error: thrown as Error });
+    }
+    if (this.#waiting.size === 0 || this.#replies.length >= this.#count) this.#finish();
+  }
+
+  #finish(error?: Error): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#signal?.removeEventListener("abort", this.#signalOnAbort);
+    const missing = [...this.#waiting.values()];
+    for (const { call } of missing) if (call !== undefined) this.#effects.giveUp(call);
+    if (error !== undefined) this.#reject(error);
+    else
+      this.#resolve({
+        replies: this.#replies,
+        failed: this.#failed,
+        missing: missing.map(({ service }) => service),
+      });
+  }
+}
