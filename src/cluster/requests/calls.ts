@@ -14,8 +14,7 @@
  * and may go to another node; after the first grant it may not.
  */
 import { backOff } from "../../core/back-off.js";
-import { Link } from "../../core/collections/linked-list.js";
-import { Deadlines, type Due } from "../../core/deadlines.js";
+import { Deadlines } from "../../core/deadlines.js";
 import { InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import {
   decodeDetails,
@@ -28,6 +27,15 @@ import type { QueueResult } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
 import { sizeOfBody } from "./body.js";
 import { CHECK_AFTER, MAX_CALL_BYTES, MAX_CALLED_SERVICES, MAX_CALLS, MAX_CHECK_AFTER } from "./bounds.js";
+import {
+  Call,
+  type CallSink,
+  type CallTerms,
+  isStreamed,
+  staysWithItsNode,
+  type Target,
+  timeoutOf,
+} from "./call.js";
 import { RetryBudget } from "./retries.js";
 import {
   type BodyForm,
@@ -44,39 +52,6 @@ import {
   type RequestItem,
   RequestOp,
 } from "./wire.js";
-
-/** What a request is, and how far it may go. */
-export interface CallTerms {
-  readonly service: string;
-  readonly extras: CallExtras | undefined;
-  readonly body: EncodedBody;
-  /** ms; negative: no limit. */
-  readonly timeout: number;
-  /** ms of one attempt, of a streamed reply until its first part; negative: no limit. */
-  readonly attemptTimeout: number;
-  readonly retries: number;
-  readonly retryDelay: number;
-  readonly maxRetryDelay: number;
-  /** Whether it may be repeated where a node may have run it. */
-  readonly idempotent: boolean;
-  /** Whether it waits for a node that serves it. */
-  readonly waitForReady: boolean;
-  /** Whether this node may serve it. */
-  readonly self: boolean;
-  /** The node that it is for; `undefined`: one of those that serve it. */
-  readonly node: string | undefined;
-}
-
-/** Where what comes of a request goes: parts, and then one `reply`, `end` or `fail`. */
-export interface CallSink {
-  reply(form: BodyForm, body: Buffer, headers: Headers | undefined): void;
-  /** @returns why the part is refused */
-  part(form: BodyForm, body: Buffer): string | undefined;
-  end(): void;
-  fail(error: ShoalError): void;
-  /** So much of the streamed body may be sent; 0 and 0: no more of it is read. Absent: there is none. */
-  granted?(parts: number, bytes: number): void;
-}
 
 export interface CallsEffects {
   /** The nodes that serve it; the same array as before where nothing changed. */
@@ -95,61 +70,6 @@ export interface CallsEffects {
   retried?(service: string, node: string, reason: FailureReason, attempt: number): void;
   ejected?(service: string, node: string, ms: number): void;
   restored?(service: string, node: string): void;
-}
-
-type CallState = "waiting" | "sent" | "backing-off" | "over";
-
-/** A request under way. */
-export class Call implements Due {
-  readonly terms: CallTerms;
-  readonly sink: CallSink;
-  readonly target: Target;
-  readonly link: Link<Call> = new Link(this);
-  readonly bytes: number;
-  /** When it is given up; infinite: never. */
-  readonly until: number;
-  /** What is sent again: after the first attempt a view of the item, for the program may use its bytes again. */
-  body: EncodedBody;
-  isCopied = false;
-  deadline = 0;
-  state: CallState = "waiting";
-  /** Of the attempt under way. */
-  id = 0;
-  node: NodeLoad | undefined = undefined;
-  sentAt = 0;
-  retryAt = 0;
-  /** When its node is asked whether it still has it, and ms until it is asked after that. */
-  checkAt = 0;
-  checkAfter = 0;
-  /** The last attempt was refused by a node that serves it no more. */
-  isUnserved = false;
-  /** Attempts that were counted: those that may have cost a node something. */
-  attempts = 0;
-  /** Whether a part of a streamed reply came. */
-  hasBegun = false;
-  /** Whether parts of a streamed body may have been sent. */
-  isGranted = false;
-  /** How often its node could not be sent to. */
-  holds = 0;
-  tried: string[] = [];
-  error: ShoalError | undefined = undefined;
-
-  constructor(terms: CallTerms, sink: CallSink, target: Target, bytes: number, now: number) {
-    this.terms = terms;
-    this.sink = sink;
-    this.target = target;
-    this.bytes = bytes;
-    this.body = terms.body;
-    this.until = terms.timeout < 0 ? Number.POSITIVE_INFINITY : now + terms.timeout;
-  }
-}
-
-/** A service that this node has called. */
-interface Target {
-  readonly name: string;
-  readonly balancer: Balancer;
-  readonly budget: RetryBudget;
-  candidates: readonly Candidate[];
 }
 
 /** What is counted of a bus's requests. */
@@ -380,7 +300,7 @@ export class RequestCalls {
       this.#id += 1;
       const id = this.#id;
       const item = encodeCall(id, timeoutOf(now, call), terms.service, terms.extras, call.body);
-      copyOf(call, item);
+      call.keep(item);
       // Before it is sent: a node may answer itself before this returns.
       call.id = id;
       call.node = node;
@@ -413,7 +333,7 @@ export class RequestCalls {
         this.#hold(now, call);
         return;
       }
-      call.tried.push(node.id);
+      call.tried = [...call.tried, node.id];
     }
   }
 
@@ -476,8 +396,7 @@ export class RequestCalls {
   #wait(now: number, call: Call, retryAt = Number.POSITIVE_INFINITY): void {
     call.state = "waiting";
     call.retryAt = retryAt;
-    const { data } = call.body;
-    if (!call.isCopied && typeof data !== "string") copyOf(call, Buffer.from(data));
+    call.keepCopy();
     this.#waiting.add(call);
     this.#schedule(now, call);
   }
@@ -516,7 +435,8 @@ export class RequestCalls {
       return;
     }
     // Others with its key go on waiting for that node, for as long as it serves.
-    if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service") call.tried.push(node.id);
+    if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
+      call.tried = [...call.tried, node.id];
     this.counts.retried += 1;
     this.#effects.retried?.(call.terms.service, node.id, reason, call.attempts + 1);
     // It has not run there, and that node gets it no more: another one at once, which is not counted.
@@ -672,34 +592,6 @@ export class RequestCalls {
   #refuse(reason: string): void {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
   }
-}
-
-/** Keeps the body as the end of an item that is never changed. */
-function copyOf(call: Call, item: Buffer): void {
-  if (call.isCopied) return;
-  call.isCopied = true;
-  const { form, data } = call.body;
-  if (typeof data !== "string") call.body = { form, data: item.subarray(item.length - data.length) };
-}
-
-/** With an idempotency key: another node would run it as well. */
-function staysWithItsNode({ terms }: Call): boolean {
-  return terms.node === undefined && terms.extras !== undefined && terms.extras.key !== "";
-}
-
-/** Whether its reply may come in parts. */
-function isStreamed({ terms }: Call): boolean {
-  return terms.extras !== undefined && terms.extras.parts > 0;
-}
-
-/** ms that the node has for it; 0: no limit. */
-function timeoutOf(now: number, call: Call): number {
-  const { attemptTimeout } = call.terms;
-  // The first part, of the reply or of the body, has a limit here alone.
-  const isOfStart = isStreamed(call) || call.terms.extras?.isStreamed === true;
-  const limit = attemptTimeout < 0 || isOfStart ? Number.POSITIVE_INFINITY : attemptTimeout;
-  const left = Math.min(call.until - now, limit);
-  return left === Number.POSITIVE_INFINITY ? 0 : Math.max(1, Math.ceil(left));
 }
 
 function selfOf(candidates: readonly Candidate[]): string[] {

@@ -2,7 +2,7 @@
 import { AbortedError, ClosedError, TimeoutError } from "../../core/errors.js";
 import type { Service } from "../node/service.js";
 import { decodeBody } from "./body.js";
-import type { Call, CallSink } from "./calls.js";
+import type { Call, CallSink } from "./call.js";
 import type { ServiceManyResult } from "./types.js";
 
 export interface ManyEffects {

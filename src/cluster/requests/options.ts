@@ -19,7 +19,7 @@ import {
   STREAM_BYTES,
   STREAM_PARTS,
 } from "./bounds.js";
-import type { CallTerms } from "./calls.js";
+import type { CallTerms } from "./call.js";
 import type { ServingSettings } from "./serving.js";
 import type {
   ServeOptions,

@@ -2,7 +2,7 @@
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { ShoalError } from "../../core/errors.js";
 import { owned } from "./body.js";
-import type { CallSink } from "./calls.js";
+import type { CallSink } from "./call.js";
 import { ReceiveWindow } from "./stream-window.js";
 import type { BodyForm } from "./wire.js";
 

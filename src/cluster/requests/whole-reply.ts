@@ -1,7 +1,7 @@
 /** The reply of a request that has one, as its caller has it. */
 import { ClosedError, InvalidMessageError, type ShoalError } from "../../core/errors.js";
 import type { Waiter } from "../../core/waiter.js";
-import type { CallSink } from "./calls.js";
+import type { CallSink } from "./call.js";
 import type { ServiceRequestOptions } from "./types.js";
 import type { BodyForm, Headers } from "./wire.js";
 

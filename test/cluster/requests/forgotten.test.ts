@@ -1,6 +1,6 @@
 /** Requests that their node has no more, or never got: who asked does not wait for them until the time is over. */
 import { describe, expect, it } from "vitest";
-import type { CallTerms } from "../../../src/cluster/requests/calls.js";
+import type { CallTerms } from "../../../src/cluster/requests/call.js";
 import { BodyForm } from "../../../src/cluster/requests/wire.js";
 import type { ShoalError } from "../../../src/core/errors.js";
 import { SERVICE, SETTINGS, TERMS, World, type WorldNode } from "./request-world.js";

@@ -2,7 +2,8 @@
 
 import type { Candidate } from "../../../src/cluster/requests/balancer.js";
 import { encodeBody } from "../../../src/cluster/requests/body.js";
-import { type CallTerms, RequestCalls } from "../../../src/cluster/requests/calls.js";
+import type { CallTerms } from "../../../src/cluster/requests/call.js";
+import { RequestCalls } from "../../../src/cluster/requests/calls.js";
 import {
   type Job,
   RequestServing,

@@ -1,6 +1,6 @@
 /** The rules of requests under generated schedules: nodes that are killed and drained, full links, handlers that fail and that are slow. */
 import { describe, expect, it } from "vitest";
-import type { CallTerms } from "../../../src/cluster/requests/calls.js";
+import type { CallTerms } from "../../../src/cluster/requests/call.js";
 import { BodyForm } from "../../../src/cluster/requests/wire.js";
 import type { ShoalError } from "../../../src/core/errors.js";
 import { TERMS, World } from "./request-world.js";
