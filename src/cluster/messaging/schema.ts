@@ -81,6 +81,11 @@ export class Reader {
     return 0;
   }
 
+  skip(size: number): void {
+    if (size > this.end - this.at) this.failed = true;
+    else this.at += size;
+  }
+
   /** So many bytes, as a view. */
   view(size: number): Buffer {
     if (size > this.end - this.at) {

@@ -39,7 +39,6 @@ import {
 import { RetryBudget } from "./retries.js";
 import {
   type BodyForm,
-  type CallExtras,
   type EncodedBody,
   encodeBodyEnd,
   encodeCall,
@@ -48,7 +47,6 @@ import {
   encodeCredit,
   encodePart,
   type FailureItem,
-  type Headers,
   type RequestItem,
   RequestOp,
 } from "./wire.js";

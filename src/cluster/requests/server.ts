@@ -8,6 +8,7 @@
  * A body that comes in parts is an async iterable, for the handler to read.
  */
 import { describe } from "../../core/arguments.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
 import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
@@ -50,6 +51,7 @@ export interface ServerEffects {
 
 /** A request as its handler has it; its signal is made when it is asked for. */
 class RunningRequest implements ServiceRequest {
+  readonly link: Link<RunningRequest> = new Link(this);
   readonly service: string;
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -123,7 +125,7 @@ export class RequestServer {
   readonly #effects: ServerEffects;
   readonly #rules: () => RequestServing;
   readonly #now: () => number;
-  readonly #running = new Set<RunningRequest>();
+  readonly #running = new LinkedList<RunningRequest>();
   #middleware: readonly ServeMiddleware[] = [];
 
   constructor(rules: () => RequestServing, effects: ServerEffects) {
@@ -160,7 +162,7 @@ export class RequestServer {
     }
     const request = new RunningRequest(job, sender, body, this.#now);
     job.context = request;
-    this.#running.add(request);
+    this.#running.push(request.link);
     let result: unknown;
     try {
       if (isProcessObserved()) {
@@ -224,7 +226,7 @@ export class RequestServer {
       void this.#stream(job, request, request.operation?.runEach(value) ?? value);
       return;
     }
-    this.#running.delete(request);
+    request.link.unlink();
     request.endBody();
     try {
       const body = encodeBody(value);
@@ -261,7 +263,7 @@ export class RequestServer {
         request.wake = undefined;
         if (job.state === "over") break;
       }
-      this.#running.delete(request);
+      request.link.unlink();
       request.endBody();
       rules.end(this.#effects.now(), job);
       request.operation?.end();
@@ -271,7 +273,7 @@ export class RequestServer {
   }
 
   #threw(job: Job, request: RunningRequest, error: unknown): void {
-    this.#running.delete(request);
+    request.link.unlink();
     request.endBody();
     request.operation?.end(error ?? new Error("the handler threw no error"));
     const isRefused = isRefusal(error);

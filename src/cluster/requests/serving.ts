@@ -285,6 +285,7 @@ export class RequestServing {
   onGone(now: number, from: string): void {
     this.#now = now;
     for (const job of [...(this.#jobs.get(from)?.values() ?? [])]) this.#abandon(job, "lost");
+    this.#jobs.delete(from);
   }
 
   nextWakeUp(): number | undefined {
@@ -427,8 +428,8 @@ export class RequestServing {
     job.link.unlink();
     const jobs = this.#jobs.get(job.from);
     if (jobs?.get(job.item.id) !== job) return;
+    // The map of a caller stays until it is gone: a new one for each request would cost more than all the rest.
     jobs.delete(job.item.id);
-    if (jobs.size === 0) this.#jobs.delete(job.from);
   }
 
   /** Its slot is free: the next one. */
@@ -462,7 +463,7 @@ export class RequestServing {
   }
 
   #checkIdle(service: ServedQueue): void {
-    if (service.running > 0 || service.queued > 0) return;
+    if (service.running > 0 || service.queued > 0 || service.onIdle.length === 0) return;
     for (const call of service.onIdle.splice(0)) call();
   }
 

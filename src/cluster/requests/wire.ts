@@ -409,7 +409,7 @@ export function decodeRequest(bytes: Buffer): RequestItem | RequestJunk {
   if (reader.failed || id === 0) return "id";
   const moreSize = (head & MORE) === 0 ? 0 : reader.uint();
   const moreAt = reader.at;
-  reader.view(moreSize);
+  reader.skip(moreSize);
   if (reader.failed) return "more";
   switch (op) {
     case RequestOp.CALL:
@@ -473,7 +473,7 @@ function readCall(reader: Reader, id: number, form: BodyForm, hasExtras: boolean
   if (hasExtras) {
     const size = reader.uint();
     const start = reader.at;
-    reader.view(size);
+    reader.skip(size);
     const extras = reader.failed ? undefined : ExtrasRecord.decode(reader.bytes, start, start + size);
     if (extras === undefined) return "extras";
     method = extras.method ?? "";
@@ -521,8 +521,18 @@ function readHeaders(texts: readonly string[]): Headers | undefined {
 function readText(reader: Reader, most: number): string | undefined {
   const size = reader.uint();
   if (reader.failed || size > most) return undefined;
-  const view = reader.view(size);
-  return reader.failed || !isUtf8(view) ? undefined : view.toString();
+  const { bytes, at } = reader;
+  reader.skip(size);
+  if (reader.failed) return undefined;
+  // Names are ASCII, mostly: a view of them would cost more than all the rest.
+  if (isAscii(bytes, at, at + size)) return bytes.toString("latin1", at, at + size);
+  const view = bytes.subarray(at, at + size);
+  return isUtf8(view) ? view.toString() : undefined;
+}
+
+function isAscii(bytes: Buffer, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if ((bytes[at] as number) > 127) return false;
+  return true;
 }
 
 function restOf({ bytes, at, end }: Reader): Buffer {
