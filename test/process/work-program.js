@@ -3,6 +3,7 @@
  * and write, pieces of memory and their bytes, bytes that were copied. Counted, not timed: the same on a busy machine.
  *
  *   node work-program.js KIND:WAY:SIZE:COUNT…      KIND tcp, inproc, publish; WAY many, await, batches
+ *                                                  KIND majordomo, clone; WAY pipelined, single
  */
 import { readFileSync } from "node:fs";
 
@@ -64,10 +65,63 @@ async function receive(socket, messages, way) {
   } else while (seen < messages) seen += (await socket.receiveMany()).length;
 }
 
+/** Requests or sets under way. */
+const WINDOWS = { pipelined: 1_000, single: 1 };
+
+/** Keys that are set in turn, so that none waits for another. */
+const KEYS = 5_000;
+
+/** @param {number} size @returns what asks, and what ends it */
+async function majordomo(size) {
+  const { MajordomoBroker, MajordomoClient, MajordomoWorker } = await import("shoal/majordomo");
+  const broker = new MajordomoBroker();
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const worker = new MajordomoWorker(endpoint, "echo", (frames) => frames, { concurrency: 16 });
+  const client = new MajordomoClient(endpoint);
+  await Promise.all([worker.ready(), client.ready()]);
+  const body = Buffer.alloc(size, 1);
+  return { ask: () => client.request("echo", body), parts: [client, worker, broker] };
+}
+
+/** @param {number} size */
+async function clone(size) {
+  const { CloneClient, CloneServer } = await import("shoal/clone");
+  const server = new CloneServer();
+  const client = new CloneClient(await server.bind("tcp://127.0.0.1:*"));
+  await client.ready();
+  const body = Buffer.alloc(size, 1);
+  return { ask: (k) => client.set(`/work/${k % KEYS}`, body), parts: [client, server] };
+}
+
+/** @param {string} kind @param {string} way @param {number} size @param {number} count @returns the work for each request or set */
+async function measurePattern(kind, way, size, count) {
+  const { ask, parts } = await (kind === "clone" ? clone(size) : majordomo(size));
+  const round = async (total) => {
+    let asked = 0;
+    const lane = async () => {
+      while (asked < total) await ask(asked++);
+    };
+    await Promise.all(Array.from({ length: WINDOWS[way] }, lane));
+  };
+  await round(count);
+  const [before, callsBefore] = [{ ...work }, calls()];
+  await round(count);
+  const each = (name) => (work[name] - before[name]) / count;
+  const result = {
+    calls: (calls() - callsBefore) / count,
+    pieces: each("pieces"),
+    allocated: each("allocated") / size,
+    copied: each("copied") / size,
+  };
+  for (const part of parts) await part.close({ linger: 0 });
+  return result;
+}
+
 /** @param {string} scenario @returns the work for each message; bytes in times of the message's size */
 async function measure(scenario) {
   const [kind, way, ...numbers] = scenario.split(":");
   const [size, count] = numbers.map(Number);
+  if (way in WINDOWS) return measurePattern(kind, way, size, count);
   const fansOut = kind === "publish";
   const from = fansOut ? new Publisher({ sendHighWaterMark: 0 }) : new Push();
   await from.bind(kind === "inproc" ? "inproc://work" : "tcp://127.0.0.1:*");
