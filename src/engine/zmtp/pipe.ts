@@ -21,6 +21,11 @@ import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance-log.md). */
 const FLUSH_BYTES = 65_536;
+/**
+ * Bytes that have left since a send found no room, after which there is room again, however full the queue still is: of large
+ * messages half a queue is tens of megabytes, and while a program fills them in one go nothing is written (docs/performance-log.md).
+ */
+const ROOM_BYTES = 2_000_000;
 /** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
 const GATHER = 64;
 
@@ -160,6 +165,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #onHeld: (() => void) | undefined = undefined;
   #limit: number;
   #limitBytes: number;
+  /** Bytes that waited when a send found no room. */
+  #muteBytes = 0;
   /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
   #credit = 0;
 
@@ -231,6 +238,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     }
     if (this.#options.conflate) return true;
     this.mute = true;
+    this.#muteBytes = this.#waitingBytes;
     link?.awaitRoom?.();
     return false;
   }
@@ -463,7 +471,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** The kernel, or the peer, has taken messages: there may be room again. */
   relieved(): void {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.releaseSlab();
-    if (!this.mute || this.ended || !this.#isHalfEmpty) return;
+    if (!this.mute || this.ended) return;
+    if (this.#muteBytes - this.#waitingBytes < ROOM_BYTES && !this.#isHalfEmpty) return;
     this.mute = false;
     this.#effects.pipeOnRoom(this);
   }

@@ -397,3 +397,22 @@ test("a link that fails while it is flushed is no affair of the pipes that are f
     spy.mockRestore();
   }
 });
+
+test("large messages have room again when 2 MB have left, others when half of the mark is free", () => {
+  const bytesOf = (size: number, messages: number): number[] => {
+    const { pipe, owner, link } = make({ sendHighWaterMark: 100 });
+    link.blocked = true;
+    pipe.linked(link, PEER);
+    while (pipe.hasRoom()) pipe.send(Buffer.alloc(size), 0, undefined);
+    const called: number[] = [];
+    for (let left = messages; left <= 100; left += messages) {
+      pipe.out.take(messages * (size + 9));
+      pipe.out.confirm();
+      pipe.relieved();
+      if (owner.pipeOnRoom.mock.calls.length > called.length) called.push(left);
+    }
+    return called;
+  };
+  expect(bytesOf(262_144, 1)).toEqual([8]);
+  expect(bytesOf(20_000, 1)).toEqual([50]);
+});
