@@ -11,7 +11,7 @@ const KINDS = 16;
 /** Messages made beforehand: more than any contender has under way at its high-water mark, 1,000. */
 const RING = 4_096;
 /** The longest that are made beforehand; a longer one is copied for each sending. */
-const MAX_RING_SIZE = 4_096;
+export const MAX_RING_SIZE = 4_096;
 
 /** The body of kind j, before the counter is written over its beginning. */
 function body(size: number, kind: number): Buffer {
@@ -55,6 +55,13 @@ export class Bodies {
   make(k: number): Buffer {
     const made = this.#kinds[k % this.#kinds.length] as Buffer;
     const bytes = this.size > MAX_RING_SIZE ? Buffer.from(made) : made;
+    writeCounter(bytes, k, this.#width);
+    return bytes;
+  }
+
+  /** Message k in memory that is written again 16 messages later, or sooner: for who copies it when it is sent. */
+  lend(k: number): Buffer {
+    const bytes = this.#kinds[k % this.#kinds.length] as Buffer;
     writeCounter(bytes, k, this.#width);
     return bytes;
   }

@@ -37,7 +37,7 @@ export type { EndpointSource } from "./sockets/endpoint-source.js";
 export { Envelope } from "./sockets/envelope.js";
 export type { Message, MessageLike } from "./sockets/message.js";
 export { type EventSubscriber, Observer } from "./sockets/observer.js";
-export type { DeliveryResult } from "./sockets/outbox.js";
+export type { DeliveryResult, SendOptions } from "./sockets/outbox.js";
 export { Pair, type PairOptions } from "./sockets/pair.js";
 export { Pull, type PullOptions, Push, type PushOptions } from "./sockets/pipeline.js";
 export {

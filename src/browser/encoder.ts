@@ -16,6 +16,10 @@ const SLAB_SIZE = 32_768;
 
 const NOTHING = Buffer.alloc(0);
 
+/** All is copied. */
+export const COPIES = false;
+export const copying = <T>(offer: () => T): T => offer();
+
 export class Encoder {
   slab: Buffer = NOTHING;
   start = 0;

@@ -249,7 +249,8 @@ export interface Retirement {
  */
 export interface EngineSocket {
   readonly contexts?: MessageContexts | undefined;
-  offer(message: OutgoingMessage): OfferResult;
+  /** @param copy the program writes to the message's memory again after the call: nothing may refer to it then */
+  offer(message: OutgoingMessage, copy?: boolean): OfferResult;
   /** @param lease what the message's memory is lent by; without one it is the program's */
   take(lease?: Lease): Buffer[] | undefined;
   /** Throws away what was received and not taken. @returns how many messages */

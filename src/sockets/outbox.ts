@@ -27,11 +27,21 @@ import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import { type EngineSocket, OfferResult, type OutgoingMessage } from "../engine/engine.js";
 import type { DropReason } from "../engine/events.js";
+import { copyOption, owned } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
 /** ms of sends that settle at once between two turns of the event loop (docs/performance-log.md). */
 const SEND_TIME = 0.5;
+
+/** How a message is sent. */
+export interface SendOptions extends WaitOptions {
+  /**
+   * The message is copied within the call, and the program may write to its memory again as soon as that returns: for large
+   * messages from one buffer. The memory of the copies is used again (engine `zmtp`). Default false: the bytes belong to the socket.
+   */
+  readonly copy?: boolean | undefined;
+}
 
 /** Withdrawn messages that may stay in the queue before it is cleared of them. */
 const SLACK = 16;
@@ -85,11 +95,11 @@ export class Outbox {
   }
 
   /** @param strict an unroutable message is an error, whatever `mandatory` says */
-  send(message: OutgoingMessage, options: WaitOptions | undefined, strict: boolean): Promise<void> {
+  send(message: OutgoingMessage, options: SendOptions | undefined, strict: boolean): Promise<void> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const result = this.#engine.offer(message);
+      const result = this.#engine.offer(message, copyOption(options));
       if (result !== OfferResult.Mute) {
         this.#countSent(message);
         if (result === OfferResult.Accepted) this.#counters.delivered += 1;
@@ -114,15 +124,21 @@ export class Outbox {
     });
     this.#waiting += 1;
     this.#waitingBytes += bytes;
-    this.#pending.push({ message, bytes, strict, waiter });
+    // One that waits has memory of its own: the program writes to its own again as soon as the call has returned.
+    this.#pending.push({
+      message: owned(message, options),
+      bytes,
+      strict,
+      waiter,
+    });
     this.#engine.wantWritable(true);
     return waiter.promise;
   }
 
-  /** @returns whether the message was taken; `false` changes nothing */
-  trySend(message: OutgoingMessage): boolean {
+  /** @param copy as of the engine's `offer` @returns whether the message was taken; `false` changes nothing */
+  trySend(message: OutgoingMessage, copy?: boolean): boolean {
     if (this.#waiting > 0) return false;
-    const result = this.#engine.offer(message);
+    const result = this.#engine.offer(message, copy);
     if (result === OfferResult.Mute) return false;
     this.#countSent(message);
     if (result === OfferResult.Accepted) {

@@ -2,7 +2,7 @@
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import type { WaitOptions } from "../core/waiter.js";
-import { leaseFor, RECEIVE_OPTIONS } from "./leases.js";
+import { leaseFor, MESSAGES_OPTIONS, RECEIVE_OPTIONS } from "./leases.js";
 import type { Message } from "./message.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
@@ -181,7 +181,7 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
     }
   },
   messages(options, extra?: unknown) {
-    check("messages", options, ["copy", "signal"], extra);
+    check("messages", options, MESSAGES_OPTIONS, extra);
     return new MessageIterator(this, options);
   },
   [Symbol.asyncIterator]() {

@@ -1,9 +1,10 @@
 /** What sockets that send can do. */
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
+import { checkCopy, copyOption, RECEIVE_OPTIONS, TRY_OPTIONS } from "./leases.js";
 import type { MessageLike } from "./message.js";
 import { isSendObserved, OBSERVABLE, observeSend, observeTrySend } from "./observation.js";
+import type { SendOptions } from "./outbox.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 
@@ -14,8 +15,8 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * number of calls may wait, at most `maxPendingSends`; messages leave in the
    * order of the calls.
    *
-   * Bytes are not copied: they belong to the socket and must not change after the call, nor be transferred to a thread
-   * (engine `zmtp`: dropped then, and counted as `detached`).
+   * Bytes are not copied, unless `copy` asks for it: they belong to the socket and must not change after the call, nor be
+   * transferred to a thread (engine `zmtp`: dropped then, and counted as `detached`).
    *
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option, or a third argument
@@ -27,14 +28,14 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes while the call waits
    * @throws UnroutableError `EHOSTUNREACH` (Router with `mandatory`, Stream)
    */
-  send(message: M, options?: WaitOptions): Promise<void>;
+  send(message: M, options?: SendOptions): Promise<void>;
   /**
    * Sends a message if that is possible at once.
    *
    * @returns `false` when no peer has room or earlier sends still wait; nothing has happened then
    * @throws the errors of {@link send}, but for the waits
    */
-  trySend(message: M): boolean;
+  trySend(message: M, options?: Pick<SendOptions, "copy">): boolean;
 }
 
 /** A second argument that is a frame: somebody took `send` for one that has a parameter for each. */
@@ -44,10 +45,11 @@ function refuse(call: string, given: unknown): never {
   );
 }
 
-function checkSend(options: unknown, extra: unknown): void {
-  if (extra !== undefined) refuse("send", extra);
-  if (typeof options !== "object" || options === null || ArrayBuffer.isView(options)) refuse("send", options);
-  checkCallOptions("send", options, WAIT_OPTIONS);
+function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
+  if (extra !== undefined) refuse(call, extra);
+  if (typeof options !== "object" || options === null || ArrayBuffer.isView(options)) refuse(call, options);
+  checkCallOptions(call, options, known);
+  checkCopy(options);
 }
 
 const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore> = {
@@ -57,7 +59,7 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore
     let encoded: ReturnType<typeof core.encode>;
     try {
       core.assertFree();
-      if (options !== undefined || extra !== undefined) checkSend(options, extra);
+      if (options !== undefined || extra !== undefined) check("send", options, RECEIVE_OPTIONS, extra);
       encoded = core.encode(message);
     } catch (error) {
       return Promise.reject(error);
@@ -66,15 +68,15 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore
       return observeSend(this, core.typeName, encoded, (sent) => core.outbox.send(sent, options, false));
     return core.outbox.send(encoded, options, false);
   },
-  trySend(message, extra?: unknown) {
+  trySend(message, options, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
-    if (extra !== undefined) refuse("trySend", extra);
+    if (options !== undefined || extra !== undefined) check("trySend", options, TRY_OPTIONS, extra);
     if (OBSERVABLE && isSendObserved()) {
       const encoded = core.encode(message);
-      return observeTrySend(this, core.typeName, encoded, (sent) => core.outbox.trySend(sent));
+      return observeTrySend(this, core.typeName, encoded, (sent) => core.outbox.trySend(sent, options?.copy));
     }
-    return core.outbox.trySend(core.encode(message));
+    return core.outbox.trySend(core.encode(message), copyOption(options));
   },
 };
 

@@ -2,7 +2,7 @@
  * Sends messages from one socket to another of the same process, and prints the work of both for each: system calls that read
  * and write, pieces of memory and their bytes, bytes that were copied. Counted, not timed: the same on a busy machine.
  *
- *   node work-program.js KIND:WAY:SIZE:COUNT…      KIND tcp, inproc, publish; WAY many, await, batches
+ *   node work-program.js KIND:WAY:SIZE:COUNT…      KIND tcp, inproc, publish; WAY many, await, batches, copies (and batches)
  *                                                  KIND majordomo, clone; WAY pipelined, single
  */
 import { readFileSync } from "node:fs";
@@ -45,16 +45,17 @@ function calls() {
   return Number(reads) + Number(writes);
 }
 
-/** @param {any} socket @param {number} size @param {number} messages */
-async function send(socket, size, messages) {
+/** @param {any} socket @param {number} size @param {number} messages @param {string} way */
+async function send(socket, size, messages, way) {
   const body = new Uint8Array(size);
-  for (let i = 0; i < messages; i++) if (!socket.trySend(body)) await socket.send(body);
+  const options = way === "copies" ? { copy: true } : undefined;
+  for (let i = 0; i < messages; i++) if (!socket.trySend(body, options)) await socket.send(body, options);
 }
 
 /** @param {any} socket @param {number} messages @param {string} way */
 async function receive(socket, messages, way) {
   let seen = 0;
-  if (way === "batches") {
+  if (way === "batches" || way === "copies") {
     for await (const batch of socket.batches()) {
       seen += batch.length;
       batch[Symbol.dispose]();
@@ -133,7 +134,7 @@ async function measure(scenario) {
   });
   if (from instanceof Publisher) await from.waitForSubscribers({ count: to.length });
   const round = (messages) =>
-    Promise.all([send(from, size, messages), ...to.map((socket) => receive(socket, messages, way))]);
+    Promise.all([send(from, size, messages, way), ...to.map((socket) => receive(socket, messages, way))]);
   await round(Math.ceil(count / 4));
   const [before, callsBefore] = [{ ...work }, calls()];
   await round(count);

@@ -154,6 +154,12 @@ describe("an argument too many, or of another kind, is refused", () => {
       () => new Push({ context }),
       (s) => s.trySend("topic", "message"),
     ],
+    [
+      'copy is true or false; got "yes"',
+      () => new Push({ context }),
+      (s) => s.send("topic", { copy: "yes" }),
+    ],
+    ["copy is true or false; got 1", () => new Push({ context }), (s) => s.trySend("topic", { copy: 1 })],
     ["The options of receive are an object; got 100", () => new Pull({ context }), (s) => s.receive(100)],
     ["The options of receive are an object; got 0", () => new Pull({ context }), (s) => s.receive(0)],
     ["The options of receive are an object; got null", () => new Pull({ context }), (s) => s.receive(null)],

@@ -12,6 +12,7 @@ import {
   OfferResult,
   type OutgoingMessage,
 } from "../engine.js";
+import { copyOf } from "../message-copy.js";
 import { closeNative, XSUB_LINGER } from "./closing.js";
 import { nativeClassOf } from "./draft.js";
 import { Endpoints } from "./endpoints.js";
@@ -209,8 +210,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.disconnect(endpoint);
   }
 
-  offer(message: OutgoingMessage): OfferResult {
-    const result = this.#sender.offer(message);
+  offer(message: OutgoingMessage, copy?: boolean): OfferResult {
+    const result = this.#sender.offer(copy === true ? copyOf(message) : message);
     if (result === OfferResult.Mute) this.#wakeReader();
     return result;
   }

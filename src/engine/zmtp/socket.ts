@@ -32,6 +32,7 @@ import type { Lease } from "../lease.js";
 import { CARRIES_CONTEXT } from "../message-context.js";
 import { Admission } from "./admission.js";
 import { Closing, type SocketParts } from "./closing.js";
+import { COPIES, copying } from "./codec/encoder.js";
 import { Connections } from "./connections.js";
 import { contextsOf } from "./context-queue.js";
 import { Endpoints } from "./endpoints.js";
@@ -138,7 +139,8 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     );
   }
 
-  offer(message: OutgoingMessage): OfferResult {
+  offer(message: OutgoingMessage, copy?: boolean): OfferResult {
+    if (COPIES && copy === true) return copying(() => this.#routing.offer(message));
     return this.#routing.offer(message);
   }
 

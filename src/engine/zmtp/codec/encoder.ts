@@ -1,6 +1,6 @@
 /**
  * Messages into frames: headers and small bodies are copied into a slab, large
- * bodies go by reference.
+ * bodies go by reference, or are copied into memory of their own where the program keeps theirs.
  *
  * The result of `encode` stands in the encoder's fields until the next call, so
  * that nothing is allocated for a small message, and so that a publisher can
@@ -13,7 +13,7 @@
 import { allocate } from "../../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader } from "../../frame.js";
-import type { RefCounted } from "./pooled-buffer.js";
+import { acquire, type PooledBuffer, type RefCounted } from "./pooled-buffer.js";
 
 /** Bytes of a slab; of the first one of a pipe that had nothing to send, and that needed no more the last time. */
 export const SLAB_SIZE = 131_072;
@@ -87,6 +87,28 @@ export function retireSlab(slab: Slab): void {
 
 /** Bodies from this size on go by reference (bench/scenarios/throughput). */
 export const BY_REFERENCE = 16_384;
+
+/** Whether messages are copied where the program asks for it; a page, which copies all, asks for nothing. */
+export const COPIES = true as boolean;
+
+/** Memory that large bodies are copied into while messages are copied; undefined: bodies go by reference. */
+let copies: PooledBuffer[] | undefined;
+
+/**
+ * Has `offer` encode a message that is copied: large bodies go into memory that is used again, once every queue that got the
+ * message within the call has sent it.
+ */
+export function copying<T>(offer: () => T): T {
+  const before = copies;
+  const made: PooledBuffer[] = [];
+  copies = made;
+  try {
+    return offer();
+  } finally {
+    copies = before;
+    for (const memory of made) memory.release();
+  }
+}
 
 /** A range of bytes of an encoded message. */
 export interface Part {
@@ -273,7 +295,14 @@ export class Encoder {
       return;
     }
     this.#cut();
-    (this.parts as Part[]).push({ memory, bytes, start: 0, end: size });
+    const parts = this.parts as Part[];
+    if (copies === undefined || memory !== undefined) parts.push({ memory, bytes, start: 0, end: size });
+    else {
+      const copy = acquire(size);
+      copies.push(copy);
+      copy.bytes.set(bytes);
+      parts.push({ memory: copy, bytes: copy.bytes, start: 0, end: size });
+    }
     this.length += size;
   }
 

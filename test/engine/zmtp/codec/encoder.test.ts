@@ -4,6 +4,7 @@ import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
 import {
   BY_REFERENCE,
+  copying,
   Encoder,
   FIRST_SLAB_SIZE,
   SLAB_SIZE,
@@ -241,4 +242,47 @@ test("a message to each of many peers takes no large slab for each, and the same
   const bytes = [...first].reduce((sum, { length }) => sum + length, 0);
   expect([first.size, bytes]).toEqual([300, 300 * FIRST_SLAB_SIZE]);
   expect([...turn()].every((slab) => first.has(slab))).toBe(true);
+});
+
+test("a copied body is in memory of its own, which is used again when every queue has sent it", () => {
+  const size = 2 * BY_REFERENCE + 1;
+  const copyOf = (body: Buffer, queues: readonly OutQueue[]): Uint8Array => {
+    const encoder = new Encoder();
+    copying(() => {
+      encoder.encode(body, 0, undefined);
+      for (const queue of queues) {
+        queue.add(encoder, 1);
+        // The first has sent it before the next gets it.
+        if (queue !== queues[0]) continue;
+        queue.take(Number.POSITIVE_INFINITY);
+        queue.confirm();
+      }
+    });
+    return (encoder.parts?.at(-1) as { readonly bytes: Uint8Array }).bytes;
+  };
+  const [first, second, third] = [new OutQueue(), new OutQueue(), new OutQueue()];
+  const body = Buffer.alloc(size, 7);
+  const copy = copyOf(body, [first, second]);
+  body.fill(0);
+  expect(Buffer.alloc(size, 7).equals(copy.subarray(0, size))).toBe(true);
+  expect(copyOf(filled(size), [third]).buffer).not.toBe(copy.buffer);
+  second.take(Number.POSITIVE_INFINITY);
+  second.confirm();
+  expect(copyOf(filled(size), [third]).buffer).toBe(copy.buffer);
+});
+
+test("a message is copied though another one was within its call, and not after it", () => {
+  const encoder = new Encoder();
+  const body = filled(BY_REFERENCE);
+  const isCopied = (): boolean => {
+    encoder.encode(body, 0, undefined);
+    return encoder.parts?.at(-1)?.bytes !== body;
+  };
+  expect(
+    copying(() => {
+      copying(isCopied);
+      return isCopied();
+    }),
+  ).toBe(true);
+  expect(isCopied()).toBe(false);
 });
