@@ -126,7 +126,7 @@ class Batches {
 
   get summary(): string {
     const unknown = this.#unanswered === 0 ? "" : `; ${this.#unanswered} more may have been`;
-    return `published ${this.#published} messages, ${this.#copies} copies${unknown}`;
+    return `published ${this.#published} message${this.#published === 1 ? "" : "s"}, ${this.#copies} ${this.#copies === 1 ? "copy" : "copies"}${unknown}`;
   }
 
   /** @throws the failure of an earlier batch, too: nothing is sent after one */

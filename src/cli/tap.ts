@@ -118,7 +118,7 @@ async function print(
     if (output.failure !== undefined) throw output.failure;
     if (!printed) throw new Failure("stopped before every message was printed");
     const { delivered, missed } = listener.stats();
-    log.debug(`${delivered} messages, ${missed} missed`);
+    log.debug(`${delivered} message${delivered === 1 ? "" : "s"}, ${missed} missed`);
   } finally {
     await listener.close();
     await output.flush();

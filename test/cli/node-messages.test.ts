@@ -49,7 +49,7 @@ describe("shoal node pub and sub", () => {
     await pair();
     const sub = await subscriber("plant/+/temp", "plant/7/#", "--count", "5");
     const one = await run("", "node", "pub", "plant/7/temp", "21.5", "--node", "a");
-    expect(one.stderr).toMatch(/ info shoal node pub: published 1 messages, 1 copies\n$/);
+    expect(one.stderr).toMatch(/ info shoal node pub: published 1 message, 1 copy\n$/);
     expect(one.code).toBe(0);
     expect((await run("x\ny z\n\n", "node", "pub", "plant/8/temp", "--node", "a")).code).toBe(0);
     const lines = '{"topic":"other","data":"?"}\n{"topic":"plant/7/é","data":{"base64":"/w=="}}';
@@ -225,7 +225,7 @@ describe("a node that fails while shoal node pub reads", () => {
     await setImmediate();
     input.end("2\n");
     expect(await ended).toBe("the node is gone");
-    expect(printed()).toContain("published 1 messages, 2 copies; 1 more may have been\n");
+    expect(printed()).toContain("published 1 message, 2 copies; 1 more may have been\n");
   });
 
   it("is sent nothing more", async () => {
