@@ -1,4 +1,5 @@
 /** The timer of a bus: what it wakes up for, and stalls between two wake-ups. */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { afterEach, expect, test, vi } from "vitest";
 import { BusTimer } from "../../src/cluster/node/bus-timer.js";
 import { MACHINE, type Platform } from "../../src/engine/zmtp/transport/transports.js";
@@ -55,9 +56,13 @@ test("a wake-up for what is done by then ticks nothing, and is put off until the
 test("a stall for the time of a probe is seen, though no wake-up was late by it", async () => {
   const timed = new Timed();
   const timer = new BusTimer(MACHINE, 200, timed);
-  timed.next = performance.now() + 600;
+  timed.next = performance.now() + 1_000;
   timer.start();
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  // A delay is measured from one sample to the next: the timer's has one before this one.
+  const samples = monitorEventLoopDelay({ resolution: 100 });
+  samples.enable();
+  await until(() => samples.count > 0, "a sample of the event loop's delay");
+  samples.disable();
   const end = performance.now() + 250;
   while (performance.now() < end);
   expect(timed.ticks).toEqual([]);
