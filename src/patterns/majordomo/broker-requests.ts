@@ -269,7 +269,11 @@ export class BrokerRequests {
     this.offer(worker, now);
   }
 
-  /** A worker gives back a request that it has not begun, since its handlers take long: that was no delivery of it. */
+  /**
+   * A worker gives back a request that it has not begun, since its handlers take long: that was no delivery of it. One that it had a
+   * handler for, or has sent pieces of, it may have begun: as if that worker were lost. So a worker that gives back all that it
+   * gets ends each request, in place of getting it again and again.
+   */
   takeBack(worker: Worker, tag: number, now: number): void {
     const request = this.#deliveries.of(worker, tag);
     if (request === undefined) {
@@ -283,6 +287,11 @@ export class BrokerRequests {
       this.replies.abandoned(request);
       return;
     }
+    if (request.pieces > 0 || request.broken !== undefined || worker.inFlight.length < worker.concurrency) {
+      this.#lost(request, now);
+      this.#dispatch(request.service, now);
+      return;
+    }
     request.deliveries -= 1;
     if (request.broadcast === undefined) {
       this.queue.add(request, now, true);
@@ -290,6 +299,10 @@ export class BrokerRequests {
       return;
     }
     // Its part of a broadcast is nobody else's.
+    if (worker.pinned.length >= this.#limits.maxPinned) {
+      this.replies.fail(request, "overloaded");
+      return;
+    }
     request.stage = Stage.Queued;
     worker.pinned.push(request.placeLink);
     this.queue.count(request, 1);

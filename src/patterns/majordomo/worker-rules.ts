@@ -229,9 +229,14 @@ export class WorkerSession {
     );
   }
 
-  /** Whether its broker takes back what has not begun. */
+  /**
+   * Whether its broker takes back what has not begun: no more than what it gave beyond `concurrency`. The rest is for handlers that the
+   * broker counts as free, which work for another broker: given back, it would come again at once.
+   */
   get takesBack(): boolean {
-    return this.#state === "ready" && this.#dialect === Dialect.Shoal && this.#level >= RETURN_LEVEL;
+    const { concurrency } = this.#options;
+    const isKnown = this.#dialect === Dialect.Shoal && this.#level >= RETURN_LEVEL;
+    return isKnown && this.#state === "ready" && this.#inFlight > concurrency;
   }
 
   /** No handler has begun the request, and another worker may have one free. @returns `false`: its registration is over */

@@ -7,7 +7,8 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import { Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
+import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
 import {
   parseAtBroker,
   parseAtWorker,
@@ -24,7 +25,9 @@ const SERVICE = Buffer.from("echo");
 let rules: BrokerRules;
 let events: MajordomoBrokerEvent[];
 /** What each worker holds, in the order in which it came. */
-let held: Map<string, { body: string; answer: Buffer[] }[]>;
+let held: Map<string, { body: string; answer: Buffer[]; piece: Buffer[] }[]>;
+/** Bodies of the replies to the plain client. */
+let replies: string[][];
 
 function hear(from: string, now: number, message: readonly (string | Uint8Array)[]): void {
   const peer = Buffer.from(from);
@@ -62,9 +65,11 @@ beforeEach(() => make());
 function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
   held = new Map();
   events = [];
+  replies = [];
   const outbox = {
     send(message: (Buffer | string)[]): "sent" {
       const [to, ...frames] = message.map((frame) => Buffer.from(frame as string));
+      if (String(to) === "client") replies.push(frames.slice(3).map(String));
       const at = held.get(String(to));
       const parsed = at === undefined ? undefined : parseAtWorker(frames);
       if (parsed?.kind === "request") {
@@ -72,6 +77,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
         at?.push({
           body: String(body[0]),
           answer: replyMessage(dialect, envelope, true, ["done"], 0) as Buffer[],
+          piece: replyMessage(dialect, envelope, false, ["piece"], 0) as Buffer[],
         });
       }
       return "sent";
@@ -171,6 +177,46 @@ describe("a request that a worker gives back", () => {
     hear("w2", 0, signalMessage(Dialect.Shoal, "Disconnect") as Buffer[]);
     expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
     expect(rules.stats()).toMatchObject({ queued: 1, inFlight: 1, redelivered: 0 });
+  });
+
+  it("though that one has a handler for it counts as lost there, so that it ends", () => {
+    make({ maxDeliveries: 3 });
+    join("w1", 2, 4);
+    ask("a");
+    for (let times = 0; bodiesAt("w1").length > 0; times++) {
+      expect(times).toBeLessThan(3);
+      giveBack("w1");
+    }
+    expect(events.filter(({ type }) => type === "request:failed")).toHaveLength(1);
+    expect(rules.stats()).toMatchObject({ queued: 0, inFlight: 0, failed: 1, redelivered: 2 });
+  });
+
+  it("after it has sent pieces counts as lost there: nothing is joined to another one's answer", () => {
+    join("w1", 1, 3);
+    quicken();
+    ask("slow");
+    ask("b");
+    hear("w1", 0, held.get("w1")?.[1]?.piece as Buffer[]);
+    giveBack("w1");
+    join("w2", 1, 1);
+    expect(bodiesAt("w2")).toEqual(["b"]);
+    answer("w2", 0);
+    expect(replies.at(-1)).toEqual(["done"]);
+    expect(rules.stats()).toMatchObject({ redelivered: 1, inFlight: 1 });
+  });
+
+  it("and is a part of a broadcast waits for it alone, of as many as may", () => {
+    make({ maxPinned: 2 });
+    join("w1", 1, 1);
+    ask("slow");
+    const template = headTemplate(Buffer.alloc(8, 3), SERVICE);
+    for (let i = 1; i <= 3; i++)
+      hear("asker", 0, [requestHead(template, ClientCommand.Broadcast, i, i), `all ${i}`]);
+    expect(bodiesAt("w1")).toEqual(["slow", "all 1", "all 2", "all 3"]);
+    for (let i = 1; i <= 3; i++) giveBack("w1");
+    expect(rules.stats()).toMatchObject({ queued: 2, inFlight: 1, failed: 1 });
+    for (let i = 1; i <= 3; i++) answer("w1", 0);
+    expect(rules.stats()).toMatchObject({ queued: 0, inFlight: 0, failed: 1, answered: 3 });
   });
 
   it("is unknown: nothing happens", () => {

@@ -252,6 +252,31 @@ describe("requests that wait while no handler ends", () => {
     expect(begun).toEqual(["1", "5"]);
   });
 
+  it("stay where their broker counts a handler as free, which works for another broker: they would come again at once", async () => {
+    make(slow);
+    session.disconnected(0);
+    session.tick(1_000);
+    register(3);
+    const here = session;
+    const others = jobs;
+    make(slow);
+    // Both brokers have the same handlers, and the only one works for the second.
+    jobs = others;
+    give(1);
+    session = here;
+    vi.useFakeTimers();
+    try {
+      give(2);
+      vi.advanceTimersByTime(1_000);
+      expect([returned, jobs.running, jobs.queued]).toEqual([[], 1, 1]);
+      give(3);
+      vi.advanceTimersByTime(1_000);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect([returned, jobs.queued]).toEqual([[3], 1]);
+  });
+
   it("stay where the broker takes nothing back", async () => {
     make(slow);
     for (let tag = 1; tag <= 4; tag++) give(tag);

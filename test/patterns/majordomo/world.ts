@@ -344,13 +344,16 @@ export class SimulatedWorker {
     });
   }
 
-  #handle(session: WorkerSession, delivery: Delivery): void {
+  /** @param isNew it has not waited yet */
+  #handle(session: WorkerSession, delivery: Delivery, isNew = true): void {
     const { random } = this.world.simulation;
     const asked = String(delivery.body[0]);
     // As one whose handlers take long does with what has not begun (worker-jobs.ts).
-    if (session.takesBack && random.integer(0, 9) === 0) {
+    if (isNew && session.takesBack && random.integer(0, 3) === 0) {
       this.world.simulation.after(random.integer(0, 60), () => {
-        if (this.#up) session.giveBack(delivery);
+        if (!this.#up) return;
+        if (session.takesBack) session.giveBack(delivery);
+        else this.#handle(session, delivery, false);
       });
       return;
     }
