@@ -8,6 +8,7 @@
  * number-table.ts; and a look needs no text of the key.
  */
 import { fnv1a } from "../hash.js";
+import { randomSeed } from "../random.js";
 
 /** Places at first, and where shrinking ends: a power of two. */
 const LEAST = 16;
@@ -24,18 +25,20 @@ export class KeyTable<T extends Keyed> {
   #hashes = new Int32Array(LEAST);
   #mask = LEAST - 1;
   #size = 0;
+  /** A program may take its keys from strangers: those that collide here do not collide elsewhere. */
+  readonly #seed = randomSeed();
 
   get size(): number {
     return this.#size;
   }
 
   get(key: Uint8Array): T | undefined {
-    return this.#values[this.#find(key, hashOf(key))];
+    return this.#values[this.#find(key, this.#hashOf(key))];
   }
 
   /** Sets the value of its key, in the place of another's. */
   set(value: T): void {
-    const hash = hashOf(value.key);
+    const hash = this.#hashOf(value.key);
     let at = this.#find(value.key, hash);
     if (this.#values[at] === undefined) {
       if ((this.#size + 1) * 2 > this.#values.length) {
@@ -50,7 +53,7 @@ export class KeyTable<T extends Keyed> {
 
   /** @returns whether there was one */
   delete(key: Uint8Array): boolean {
-    let free = this.#find(key, hashOf(key));
+    let free = this.#find(key, this.#hashOf(key));
     if (this.#values[free] === undefined) return false;
     this.#size -= 1;
     const mask = this.#mask;
@@ -82,6 +85,11 @@ export class KeyTable<T extends Keyed> {
     }
   }
 
+  #hashOf(key: Uint8Array): number {
+    const hash = fnv1a(key, 0, key.length, this.#seed);
+    return hash ^ (hash >>> 15);
+  }
+
   #resize(places: number): void {
     const values = this.#values;
     const hashes = this.#hashes;
@@ -99,11 +107,6 @@ export class KeyTable<T extends Keyed> {
     // What is left behind points to nothing: see number-table.ts.
     values.fill(undefined);
   }
-}
-
-function hashOf(key: Uint8Array): number {
-  const hash = fnv1a(key, 0, key.length);
-  return hash ^ (hash >>> 15);
 }
 
 function areSame(one: Uint8Array, other: Uint8Array): boolean {

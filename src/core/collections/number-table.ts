@@ -86,7 +86,8 @@ export class NumberTable<T> {
     for (let at = 0; at <= this.#mask; at++) {
       if (this.#keys[at] !== NONE) values.push(this.#values[at] as T);
     }
-    if (this.#others !== undefined) values.push(...this.#others.values());
+    // One by one: as arguments of one call, some hundred thousand overflow the stack.
+    if (this.#others !== undefined) for (const value of this.#others.values()) values.push(value);
     return values;
   }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { KeyTable } from "../../../src/core/collections/key-table.js";
+import { fnv1a } from "../../../src/core/hash.js";
 import fc from "../../support/properties.js";
 
 interface Entry {
@@ -38,6 +39,21 @@ describe("a table of keys", () => {
     );
   });
 
+  it("looks at few keys for one, though somebody chose them so that their hashes are equal", () => {
+    let looks = 0;
+    const table = new KeyTable();
+    for (const key of colliding(10)) {
+      table.set({
+        get key() {
+          looks += 1;
+          return key;
+        },
+      });
+    }
+    expect(table.size).toBe(1_024);
+    expect(looks).toBeLessThan(10 * 1_024);
+  });
+
   it("leaves nothing behind of what it held, in as many turns as it takes", () => {
     const table = new KeyTable<Entry>();
     for (let round = 0; round < 3; round++) {
@@ -47,3 +63,25 @@ describe("a table of keys", () => {
     }
   });
 });
+
+/** 2 ** `blocks` keys with the same FNV-1a: of blocks in a row, of which either of two leads to the same hash. */
+function colliding(blocks: number): Buffer[] {
+  let keys: Buffer[] = [Buffer.alloc(0)];
+  for (let i = 0; i < blocks; i++) {
+    const [start] = keys as [Buffer];
+    const seen = new Map<number, Buffer>();
+    for (let n = 0; ; n++) {
+      const block = Buffer.alloc(4);
+      block.writeUInt32BE(Math.imul(n, 0x9e37_79b1) >>> 0);
+      const key = Buffer.concat([start, block]);
+      const hash = fnv1a(key, 0, key.length);
+      const other = seen.get(hash);
+      if (other !== undefined) {
+        keys = keys.flatMap((each) => [Buffer.concat([each, block]), Buffer.concat([each, other])]);
+        break;
+      }
+      seen.set(hash, block);
+    }
+  }
+  return keys;
+}

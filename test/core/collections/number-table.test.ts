@@ -50,6 +50,12 @@ describe("a table of numbers", () => {
     expect(table.between(8, Number.MAX_SAFE_INTEGER)).toEqual([]);
   });
 
+  it("gives all its values, however many a peer numbers so that they share a place", () => {
+    const table = new NumberTable<number>();
+    for (let k = 0; k < 200_000; k++) table.set(k * 2 ** 32, k);
+    expect(table.values()).toHaveLength(200_000);
+  });
+
   it("leaves nothing behind of what it held, in as many turns as it takes", () => {
     const table = new NumberTable<number>();
     for (let round = 0; round < 5; round++) {
