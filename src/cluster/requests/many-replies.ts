@@ -43,6 +43,8 @@ export class ManyReplies {
       this.#resolve = resolve;
       this.#reject = reject;
     });
+    // It may have been aborted while the nodes were looked for.
+    if (signal?.aborted === true) this.#signalOnAbort();
     signal?.addEventListener("abort", this.#signalOnAbort);
     for (const service of nodes) this.#waiting.set(service.id, { service, call: undefined });
     try {

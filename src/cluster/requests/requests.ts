@@ -311,6 +311,8 @@ export class Requests {
   /** A member is gone for good. */
   onForgotten(id: string): void {
     this.#queues.gone(id);
+    // What it asked while it was lost here.
+    this.#serving.onGone(this.#timer.now(), id);
   }
 
   /** Other nodes may serve something now. Those who wait look after what is under way has ended. */
