@@ -298,6 +298,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
           ? pipe.in.push(bytes, 0, length, pooled)
           : pipe.in.pushShared(bytes, length)
         : this.#sealer.open(bytes, pipe.in, length);
+    // A command among them may have ended the connection: the frame that began behind it is nobody's, nor the next connection's.
+    if (this.#isClosed()) pipe.in.cut();
     pipe.arrived();
     if (fault !== undefined) this.#broken(fault);
   }

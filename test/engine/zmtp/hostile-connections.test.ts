@@ -4,6 +4,7 @@ import { collect, nextEvent, until, within } from "../../contract/support/wait.j
 import { frame, greeting, ready } from "../../contract/support/zmtp-peer.js";
 import { command } from "./support/hostile-peer.js";
 import { HostileWorld, MIB, memory } from "./support/hostile-world.js";
+import { RawServer } from "./support/raw-server.js";
 
 const world = new HostileWorld();
 
@@ -80,6 +81,24 @@ describe("a message for which the process has no memory", () => {
       spy.mockRestore();
     }
     await works();
+  });
+});
+
+describe("a peer whose command ends its connection", () => {
+  it("leaves nothing of the frame that it began behind it to the next connection", async () => {
+    const tooLong = command("SUBSCRIBE", Buffer.alloc(16_384, "x"));
+    const begun = Buffer.from("0200000000000004000000", "hex");
+    const said = [Buffer.concat([tooLong, begun]), command("SUBSCRIBE", "A")];
+    const server = new RawServer((socket) => {
+      socket.resume();
+      socket.write(Buffer.concat([greeting(), ready("SUB"), said.shift() ?? Buffer.alloc(0)]));
+    });
+    const publisher = world.publisher({ reconnectInterval: 1 });
+    const left = nextEvent(publisher, "disconnect");
+    const subscribed = nextEvent(publisher, "subscribe");
+    publisher.connect(await server.listen(world));
+    expect(await left).toMatchObject({ reason: "protocol" });
+    expect(String((await subscribed).topic)).toBe("A");
   });
 });
 
