@@ -165,7 +165,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #onHeld: (() => void) | undefined = undefined;
   #limit: number;
   #limitBytes: number;
-  /** Bytes that waited when a send found no room. */
+  /** Bytes that waited when a send found no room; 0: half of the mark is what is waited for. */
   #muteBytes = 0;
   /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
   #credit = 0;
@@ -260,8 +260,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
       link.flush();
       if (this.#isHalfEmpty) return true;
     }
-    this.mute = true;
-    link?.awaitRoom?.();
+    this.#awaitHalf();
     return false;
   }
 
@@ -308,9 +307,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Has `pipeOnRoom` called once half of the mark is free. */
   awaitRoom(): void {
-    if (this.isGone || this.mute) return;
-    this.mute = true;
-    this.link?.awaitRoom?.();
+    if (!this.isGone && !this.mute) this.#awaitHalf();
   }
 
   /** Moves what waits and is not in flight to the end of other pipes' queues, a segment to each in turn. */
@@ -547,6 +544,13 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#meter = undefined;
     meter.end();
     this.meterOnOpen();
+  }
+
+  /** Mute until half of the mark is free, however many bytes leave before. */
+  #awaitHalf(): void {
+    this.mute = true;
+    this.#muteBytes = 0;
+    this.link?.awaitRoom?.();
   }
 
   /** Its own marks, and those of the other end where both have one queue. */

@@ -416,3 +416,26 @@ test("large messages have room again when 2 MB have left, others when half of th
   expect(bytesOf(262_144, 1)).toEqual([8]);
   expect(bytesOf(20_000, 1)).toEqual([50]);
 });
+
+test("a pipe awaited until half of its mark is free reports room then, however many bytes have left before", () => {
+  const { pipe, owner, link } = make({ sendHighWaterMark: 100 });
+  link.blocked = true;
+  pipe.linked(link, PEER);
+  while (pipe.hasRoom()) pipe.send(Buffer.alloc(262_144), 0, undefined);
+  const leave = (messages: number): number => {
+    pipe.out.take(messages * 262_153);
+    pipe.out.confirm();
+    pipe.relieved();
+    return owner.pipeOnRoom.mock.calls.length;
+  };
+  expect(leave(10)).toBe(1);
+  expect(pipe.hasRoomToSpare()).toBe(false);
+  expect(leave(20)).toBe(1);
+  expect(leave(20)).toBe(2);
+  expect(pipe.hasRoomToSpare()).toBe(true);
+  while (pipe.hasRoom()) pipe.send(Buffer.alloc(262_144), 0, undefined);
+  expect(leave(10)).toBe(3);
+  pipe.awaitRoom();
+  expect(leave(20)).toBe(3);
+  expect(leave(20)).toBe(4);
+});
