@@ -7,9 +7,9 @@
  * own is its routing id's length and one), and neither is the filler.
  */
 
-/** Bytes of a greeting. */
 /** Whether there are greetings: not in a page (src/browser/absent/greeting.ts). */
 export const HAS_GREETINGS = true;
+/** Bytes of a greeting. */
 export const GREETING_SIZE = 64;
 /** The protocol we speak. */
 export const MAJOR = 3;
