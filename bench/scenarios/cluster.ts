@@ -152,7 +152,7 @@ const RULES = (role: string): Pick<Scenario, "roles" | "result" | "timeout"> => 
 export const clusterLarge: Scenario = {
   name: "cluster-large",
   question:
-    "How long does a thousand nodes with lossy links take to lose a killed process, and whom do they lose by mistake?",
+    "How long do a thousand nodes with lossy links take to lose a killed process, and which do they lose by mistake?",
   ...CLUSTER,
   ...RULES("large"),
   parameters: {

@@ -14,7 +14,7 @@ const WARMUP = 5_000;
  */
 export const latencyUnderLoad: Scenario = {
   name: "latency-under-load",
-  question: "How long does a request take when so many a second arrive, whatever became of those before?",
+  question: "How long does a request take when requests are sent on schedule, even while earlier ones wait?",
   metric: { name: "p99", unit: "µs", better: "lower" },
   transports: ["tcp", "ipc"],
   sizes: [64],
