@@ -259,11 +259,13 @@ export class WorkerJobs {
   readonly #handler: MajordomoHandler<unknown, unknown>;
   readonly #emit: (event: MajordomoWorkerEvent) => void;
   readonly #waiting = new RingBuffer<Job>();
-  /** Looks while requests wait whether handlers end. */
+  /** Looks whether handlers end, while requests wait that a broker takes back. */
   readonly #watch = new StallWatch(
-    () => (this.#waiting.length === 0 ? undefined : this.#settled),
+    () => (this.#waiting.length > 0 && this.#mayGoBack ? this.#settled : undefined),
     () => this.#giveBack(),
   );
+  /** A request began to wait that its broker takes back. What stays after that stays until another one comes. */
+  #mayGoBack = false;
   /** Handlers that have ended. */
   #settled = 0;
   readonly #memory: RequestMemory;
@@ -299,6 +301,8 @@ export class WorkerJobs {
       this.#settle(job, NO_ROOM);
     } else {
       this.#waiting.push(job);
+      if (!session.takesBack) return;
+      this.#mayGoBack = true;
       this.#watch.start();
     }
   }
@@ -338,6 +342,7 @@ export class WorkerJobs {
 
   /** What waits goes back to brokers that take it: others may have a handler free. The newest first, so that the oldest is in front there. */
   #giveBack(): void {
+    this.#mayGoBack = false;
     const waiting: Job[] = [];
     for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) waiting.push(job);
     const stays: Job[] = [];

@@ -277,12 +277,28 @@ describe("requests that wait while no handler ends", () => {
     expect([returned, jobs.queued]).toEqual([[3], 1]);
   });
 
-  it("stay where the broker takes nothing back", async () => {
+  it("have no timer that runs where none may go back, as of a worker that was closed while its handler goes on", () => {
     make(slow);
-    for (let tag = 1; tag <= 4; tag++) give(tag);
+    session.disconnected(0);
+    session.tick(1_000);
+    register(3);
     vi.useFakeTimers();
     try {
-      give(5);
+      for (let tag = 1; tag <= 3; tag++) give(tag);
+      session.end();
+      vi.advanceTimersByTime(1_000);
+      expect([jobs.running, jobs.queued, vi.getTimerCount()]).toEqual([1, 2, 0]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("stay where the broker takes nothing back", async () => {
+    make(slow);
+    vi.useFakeTimers();
+    try {
+      for (let tag = 1; tag <= 5; tag++) give(tag);
+      expect(vi.getTimerCount()).toBe(0);
       vi.advanceTimersByTime(1_000);
     } finally {
       vi.useRealTimers();
