@@ -201,6 +201,8 @@ class RouterListener implements ProtocolListener {
     const { host } = this.#host;
     const shown = host.includes(":") ? `[${host}]` : host;
     const range = ports === undefined ? undefined : parsePorts(ports);
+    // No page is a node, not even one that its browser takes for a page of this host (DNS rebinding).
+    if (scheme === "ws") this.#router.wsOrigins = "";
     const endpoint = await bindFree(0, range, (port) =>
       this.#router.bind(`${scheme}://${shown}:${port === 0 ? "*" : port}`),
     );

@@ -1,5 +1,6 @@
 /** The protocols of messages between nodes, over the host's sockets: what travels by which, with a key and without. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -10,6 +11,7 @@ import {
   type MessagingOptions,
 } from "../../../src/cluster/index.js";
 import { makeAuthority, makeCertificate } from "../../support/certificates.js";
+import { freePort } from "../../support/ports.js";
 
 const KEY = "01234567890123456789012345678901234567ab";
 const BOTH = "extendedKeyUsage=serverAuth,clientAuth\n";
@@ -94,6 +96,28 @@ describe("messages between nodes", () => {
   ] as const)("travel by %s, with the key %s", async (protocol, key) => {
     const [a, b] = await pair([protocol], [protocol], key === undefined ? {} : { key });
     expect(await exchange(a, b)).toEqual([protocol, protocol]);
+  });
+
+  it("travel by ws to no page, though its browser takes it for one of this host", async () => {
+    const [port, ws] = [await freePort(), await freePort()];
+    const options = { port, ports: `${ws}-${ws}`, multicast: false, registry: false } as const;
+    const node = new ClusterNode({ name: "a", ...options, messaging: { protocols: ["ws"] } });
+    nodes.push(node);
+    await node.start();
+    const statusOf = (headers: Record<string, string>): Promise<number | undefined> =>
+      new Promise((resolve, reject) => {
+        const upgrade = { Connection: "Upgrade", Upgrade: "websocket", "Sec-WebSocket-Version": "13" };
+        const key = { "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Protocol": "ZWS2.0" };
+        const asked = get({ host: "127.0.0.1", port: ws, headers: { ...upgrade, ...key, ...headers } });
+        asked.on("response", ({ statusCode }) => resolve(statusCode));
+        asked.on("upgrade", ({ statusCode }, socket) => {
+          socket.destroy();
+          resolve(statusCode);
+        });
+        asked.on("error", reject);
+      });
+    expect(await statusOf({})).toBe(101);
+    expect(await statusOf({ Origin: `http://127.0.0.1:${ws}` })).toBe(403);
   });
 
   it("travel by TLS, with a key of the cluster within it, and go on with renewed certificates", async () => {
