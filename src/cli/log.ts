@@ -1,11 +1,11 @@
 /**
  * The log of a command: lines on standard error, or JSON objects. One command runs at a terminal, so level and format are the
- * terminal's, and hold for the command's last error too.
+ * terminal's, and hold for the command's last error too. Names that peers chose, such as a service's, stay within their line.
  *
  *   2026-03-01T12:00:00.000Z info shoal push: listening at tcp://127.0.0.1:5557     a line of the log
  *   shoal push: no peer came within 1000 ms                                         why the command failed: for its caller
  */
-import { type Terminal, terminal } from "./terminal.js";
+import { printable, type Terminal, terminal } from "./terminal.js";
 
 /** Severities, the most severe first. */
 export const SEVERITIES = ["error", "warn", "info", "debug"] as const;
@@ -107,7 +107,7 @@ export function fieldsOf(event: { readonly type: string }): LogFields {
 
 function textLog({ stderr }: Terminal): LogWriter {
   const lineOf = (command: string, text: string): string =>
-    `${command === "" ? "shoal" : `shoal ${command}`}: ${text}\n`;
+    `${command === "" ? "shoal" : `shoal ${command}`}: ${printable(text)}\n`;
   return {
     line: (severity, command, text) =>
       void stderr.write(`${new Date().toISOString()} ${severity} ${lineOf(command, text)}`),

@@ -6,6 +6,7 @@
  * With --json a line is an object with `event` and `name`; `group` where it is about a ZRE group.
  */
 import type { ClusterEvent } from "../cluster/index.js";
+import { printable } from "./terminal.js";
 
 /** A member, as the node has it. */
 export interface LineMember {
@@ -151,9 +152,4 @@ export function lineText({ event, name, host, group, reason, frames, address }: 
   if (reason !== undefined) words.push(`(${reason})`);
   if (Array.isArray(frames)) words.push(frames.join(" "));
   return printable(words.join(" "));
-}
-
-/** What other programs send must not steer a terminal. */
-export function printable(text: string): string {
-  return text.replaceAll(/\p{C}/gu, (unsafe) => `\\u{${(unsafe.codePointAt(0) ?? 0).toString(16)}}`);
 }

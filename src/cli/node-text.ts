@@ -1,6 +1,7 @@
 /** The replies of a running node as text: tables for people. What comes may be of another program, so nothing in it is trusted. */
 import type { ClusterNodeEntry } from "../cluster/index.js";
-import { lineText, printable } from "./node-lines.js";
+import { lineText } from "./node-lines.js";
+import { printable } from "./terminal.js";
 
 type Row = readonly string[];
 type Members = Readonly<Record<string, unknown>>;

@@ -53,3 +53,8 @@ function isInputAbsent(): boolean {
     return true;
   }
 }
+
+/** What other programs send must not steer a terminal. */
+export function printable(text: string): string {
+  return text.replaceAll(/\p{C}/gu, (unsafe) => `\\u{${(unsafe.codePointAt(0) ?? 0).toString(16)}}`);
+}

@@ -45,3 +45,16 @@ test("a line of text has time and level; why the command failed has neither", ()
   expect(warn).toMatch(/^\S+Z warn shoal pull: one was refused$/);
   expect(rest).toEqual(["shoal pull: no message came", ""]);
 });
+
+test("what peers call things begins no line, and steers no terminal", () => {
+  const stderr = new PassThrough();
+  const name = "x\n2026-01-01T00:00:00.000Z error shoal broker: the store is lost\r\u001b[2J\u202e";
+  withTerminal({ stdin: undefined, stdout: new PassThrough(), stderr, signals: new EventEmitter() }, () => {
+    new Log("broker").info(`worker 1 offers ${name}`);
+    logFailure("call", `no worker offers ${name}`);
+  });
+  const said = String(stderr.read());
+  expect(said.match(/\n/g)).toHaveLength(2);
+  expect(said).toContain("offers x\\u{a}2026");
+  expect(said.replaceAll("\n", "")).not.toMatch(/\p{C}/u);
+});
