@@ -125,7 +125,12 @@ export class Admission {
     );
   }
 
-  /** @throws ShoalError for options with which no handshake could end well; called before the first peer is let in */
+  /** Called before the first peer is let in. @throws ShoalError for options with which no handshake could end well */
+  assertUsable(): void {
+    if (roleOf(this.#state.options) !== NULL) this.mechanism();
+  }
+
+  /** @throws ShoalError for options with which no handshake could end well */
   mechanism(): Mechanism {
     const { options, type, property } = this.#state;
     const role = roleOf(options);

@@ -108,6 +108,7 @@ describe("a peer whose credentials are looked at", () => {
               });
             },
           },
+          true,
         );
         world.after(() => connection?.close("local"));
         next(stream);
