@@ -9,7 +9,7 @@
  */
 
 import { allocate } from "../../core/memory.js";
-import { COMMAND, LONG_HEADER, MAX_SHORT, SHORT_HEADER, writeHeader } from "../frame.js";
+import { COMMAND, LONG, LONG_HEADER, MAX_SHORT, readLongSize, SHORT_HEADER, writeHeader } from "../frame.js";
 import { FrameReader } from "./codec/frame-reader.js";
 import { InStream, type StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
@@ -58,30 +58,87 @@ export class Sealer {
     const sealed = this.#sealed;
     stream.outer = sealed;
     sealed.limit(stream.maxMessageSize + OVERHEAD); // It may have changed.
-    const fault = sealed.push(bytes, 0, length); // Borrowed: all that is whole is taken at once.
-    const bodies: { flags: number; body: Buffer }[] = [];
+    const position = sealed.unfinished > 0 ? 0 : this.#openWhole(bytes, length, stream);
+    if (typeof position !== "number") return position;
+    if (position === length) return undefined;
+    const fault = sealed.push(bytes, position, length); // Borrowed: all that is whole is taken at once.
+    const frames: Buffer[] = [];
     let size = 0;
-    let broken: StreamFault | Fault | undefined;
-    while (sealed.messages > 0 && broken === undefined) {
+    while (sealed.messages > 0) {
       for (const frame of sealed.take()) {
-        const opened = this.#cipher.open(frame);
-        if ("code" in opened) {
-          broken = opened;
-          break;
-        }
-        bodies.push(opened);
-        size += headerSize(opened.body.length) + opened.body.length;
+        frames.push(frame);
+        size += this.#plainSize(frame.length);
       }
     }
+    if (frames.length === 0) return fault;
     const plain = allocate(size);
-    let position = 0;
-    for (const { flags, body } of bodies) {
-      position = writeHeader(plain, position, (flags & COMMAND) !== 0 ? COMMAND : flags, body.length);
-      plain.set(body, position);
-      position += body.length;
+    let end = 0;
+    for (const frame of frames) {
+      const next = this.#openOne(frame, 0, frame.length, plain, end);
+      if (typeof next !== "number") return (end > 0 ? stream.push(plain, 0, end) : undefined) ?? next;
+      end = next;
     }
-    return (size > 0 ? stream.push(plain) : undefined) ?? broken ?? fault;
+    return stream.push(plain, 0, end) ?? fault;
   }
+
+  /**
+   * Opens the frames that are whole and have nothing peculiar, where they came.
+   *
+   * @returns where the first other one begins, or a fault
+   */
+  #openWhole(bytes: Uint8Array, length: number, stream: InStream): number | StreamFault | Fault {
+    const most = stream.maxMessageSize + OVERHEAD;
+    let size = 0;
+    let whole = 0;
+    for (;;) {
+      const body = bodyAt(bytes, whole, length);
+      const to = body + sizeAt(bytes, whole, body);
+      if (body === 0 || to > length || to - body > most) break;
+      size += this.#plainSize(to - body);
+      whole = to;
+    }
+    if (whole === 0) return 0;
+    const plain = allocate(size);
+    let end = 0;
+    for (let position = 0; position < whole; ) {
+      const body = bodyAt(bytes, position, whole);
+      const to = body + sizeAt(bytes, position, body);
+      const next = this.#openOne(bytes, body, to, plain, end);
+      if (typeof next !== "number") return (end > 0 ? stream.push(plain, 0, end) : undefined) ?? next;
+      end = next;
+      position = to;
+    }
+    return stream.push(plain, 0, end) ?? whole;
+  }
+
+  /** Bytes of the plain frame in a sealed body of `length`. */
+  #plainSize(length: number): number {
+    const body = Math.max(0, this.#cipher.plainLength(length));
+    return headerSize(body) + body;
+  }
+
+  /** Writes the plain frame of a sealed body to `at`. @returns its end, or a fault */
+  #openOne(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
+    const cipher = this.#cipher;
+    const length = cipher.plainLength(to - from);
+    // The byte in front of the plain body is the header's last, and is written when the flags are known.
+    const opened = cipher.open(sealed, from, to, plain, at + headerSize(length) - 1);
+    if (typeof opened !== "number") return opened;
+    return writeHeader(plain, at, (opened & COMMAND) !== 0 ? COMMAND : opened, length) + length;
+  }
+}
+
+/** Where the body of the frame at `position` begins; 0: its header is not whole, or not a message's. */
+function bodyAt(bytes: Uint8Array, position: number, end: number): number {
+  const flags = bytes[position] as number;
+  const body = position + (flags === 0 ? SHORT_HEADER : LONG_HEADER);
+  return (flags & ~LONG) === 0 && body <= end ? body : 0;
+}
+
+function sizeAt(bytes: Uint8Array, position: number, body: number): number {
+  return body - position === SHORT_HEADER
+    ? (bytes[position + 1] as number)
+    : readLongSize(bytes, position + 1);
 }
 
 /** What a connection seals and opens its frames with. */

@@ -17,11 +17,12 @@ function toyCipher(): FrameCipher {
       target[offset + 1] = flags;
       for (let i = 0; i < body.length; i++) target[offset + 2 + i] = (body[i] as number) ^ 0xff;
     },
-    open(body) {
-      if (body.length < 2 || body[0] !== (received++ & 0xff))
+    plainLength: (length) => length - 2,
+    open(sealed, from, to, plain, at) {
+      if (to - from < 2 || sealed[from] !== (received++ & 0xff))
         return { kind: "protocol", code: "ERR_ZMTP_CRYPTOGRAPHIC", message: "the counter is not the next" };
-      for (let i = 2; i < body.length; i++) body[i] = (body[i] as number) ^ 0xff;
-      return { flags: body[1] as number, body: body.subarray(2) };
+      for (let i = 2; i < to - from; i++) plain[at - 1 + i] = (sealed[from + i] as number) ^ 0xff;
+      return sealed[from + 1] as number;
     },
   };
 }

@@ -1,4 +1,5 @@
 /** Plain frames out of segments, commands and messages in their order; a frame may cross segments. */
+import { slice } from "../../../core/memory.js";
 import { LONG, LONG_HEADER, readLongSize, SHORT_HEADER } from "../../frame.js";
 import type { Segment } from "./out-queue.js";
 
@@ -36,13 +37,14 @@ export class FrameReader {
           this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written again before its next part comes.
           break;
         }
-        const size = sizeOf(bytes.subarray(position, position + header));
+        const size =
+          header === SHORT_HEADER ? (bytes[position + 1] as number) : readLongSize(bytes, position + 1);
         const body = position + header;
         if (body + size > bytes.length) {
           this.#open = Buffer.from(bytes.subarray(position)); // A copy: the segment may be written again before its next part comes.
           break;
         }
-        frames.push({ flags: flags & ~LONG, body: bytes.subarray(body, body + size) });
+        frames.push({ flags: flags & ~LONG, body: slice(bytes.buffer, bytes.byteOffset + body, size) });
         position = body + size;
       }
     }

@@ -10,6 +10,7 @@
  * command frame (libzmq drops that without a word), the outer frame has no MORE, PING, SUBSCRIBE and the like go
  * inside with flag 02, and the nonce's text is not "CurveZMQMESSAGE-".
  */
+import { slice } from "../../../core/memory.js";
 import { type CurveBox, TAG_LENGTH } from "./curve-box.js";
 import { type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
 
@@ -64,52 +65,75 @@ export class CurveCipher implements FrameCipher {
     return OVERHEAD + length;
   }
 
+  plainLength(length: number): number {
+    return length - OVERHEAD;
+  }
+
   seal(flags: number, body: Uint8Array, target: Uint8Array, offset: number): void {
     this.#sentLow = (this.#sentLow + 1) >>> 0;
     if (this.#sentLow === 0) {
       this.#sentHigh += 1;
-      this.#head.writeUInt32BE(this.#sentHigh, COUNTER);
-      this.#sendNonce.writeUInt32BE(this.#sentHigh, NONCE_COUNTER);
+      writeWord(this.#head, COUNTER, this.#sentHigh);
+      writeWord(this.#sendNonce, NONCE_COUNTER, this.#sentHigh);
     }
-    this.#head.writeUInt32BE(this.#sentLow, COUNTER + 4);
-    this.#sendNonce.writeUInt32BE(this.#sentLow, NONCE_COUNTER + 4);
+    writeWord(this.#head, COUNTER + 4, this.#sentLow);
+    writeWord(this.#sendNonce, NONCE_COUNTER + 4, this.#sentLow);
     target.set(this.#head, offset);
     // The plain text is laid where its cipher text goes, and sealed in place: no memory in between.
     target[offset + FLAGS] = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
     target.set(body, offset + OVERHEAD);
-    const end = offset + OVERHEAD + body.length;
-    const plain = target.subarray(offset + FLAGS, end);
-    this.#box.seal(target.subarray(offset + BOX, end), plain, this.#sendNonce, this.#key);
+    const memory = target.buffer;
+    const base = target.byteOffset + offset;
+    const plain = slice(memory, base + FLAGS, 1 + body.length);
+    const sealed = slice(memory, base + BOX, TAG_LENGTH + 1 + body.length);
+    this.#box.seal(sealed, plain, this.#sendNonce, this.#key);
   }
 
-  open(body: Buffer): { readonly flags: number; readonly body: Buffer } | Fault {
-    if (body.length < NAME.length || body.compare(NAME, 0, NAME.length, 0, NAME.length) !== 0) {
-      return protocolFault("ERR_ZMTP_UNEXPECTED_COMMAND", "CURVE: a frame that is not a MESSAGE");
+  open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
+    const length = to - from;
+    for (let i = 0; i < NAME.length; i++) {
+      if (i >= length || sealed[from + i] !== NAME[i])
+        return protocolFault("ERR_ZMTP_UNEXPECTED_COMMAND", "CURVE: a frame that is not a MESSAGE");
     }
-    if (body.length < OVERHEAD) {
+    if (length < OVERHEAD) {
       return protocolFault("ERR_ZMTP_MALFORMED_COMMAND_MESSAGE", "CURVE: MESSAGE is too short");
     }
-    const high = body.readUInt32BE(COUNTER);
-    const low = body.readUInt32BE(COUNTER + 4);
+    const high = readWord(sealed, from + COUNTER);
+    const low = readWord(sealed, from + COUNTER + 4);
     // Gaps pass; a repeated counter is a repeated message.
     if (high < this.#receivedHigh || (high === this.#receivedHigh && low <= this.#receivedLow)) {
       return protocolFault("ERR_ZMTP_INVALID_SEQUENCE", "CURVE: MESSAGE's counter did not grow");
     }
-    this.#receiveNonce.writeUInt32BE(high, NONCE_COUNTER);
-    this.#receiveNonce.writeUInt32BE(low, NONCE_COUNTER + 4);
-    const sealed = body.subarray(BOX);
-    if (!this.#box.open(body.subarray(FLAGS), sealed, this.#receiveNonce, this.#key)) {
+    writeWord(this.#receiveNonce, NONCE_COUNTER, high);
+    writeWord(this.#receiveNonce, NONCE_COUNTER + 4, low);
+    const box = slice(sealed.buffer, sealed.byteOffset + from + BOX, length - BOX);
+    const opened = slice(plain.buffer, plain.byteOffset + at, length - FLAGS);
+    if (!this.#box.open(opened, box, this.#receiveNonce, this.#key)) {
       return protocolFault("ERR_ZMTP_CRYPTOGRAPHIC", "CURVE: MESSAGE does not open");
     }
     this.#receivedHigh = high;
     this.#receivedLow = low;
-    const flags = body[FLAGS] as number;
+    const flags = plain[at] as number;
     if ((flags & ~(INNER_MORE | INNER_COMMAND)) !== 0) {
       return protocolFault("ERR_ZMTP_MALFORMED_COMMAND_MESSAGE", "CURVE: MESSAGE has reserved flags");
     }
-    return {
-      flags: (flags & INNER_MORE ? MORE : 0) | (flags & INNER_COMMAND ? COMMAND : 0),
-      body: body.subarray(OVERHEAD),
-    };
+    return (flags & INNER_MORE ? MORE : 0) | (flags & INNER_COMMAND ? COMMAND : 0);
   }
+}
+
+function readWord(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
+}
+
+function writeWord(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24;
+  bytes[at + 1] = value >>> 16;
+  bytes[at + 2] = value >>> 8;
+  bytes[at + 3] = value;
 }

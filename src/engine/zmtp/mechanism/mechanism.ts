@@ -72,13 +72,16 @@ export interface FrameCipher {
    * @param target where the sealed body goes, `sealedLength` bytes at `offset`
    */
   seal(flags: number, body: Uint8Array, target: Uint8Array, offset: number): void;
+  /** Bytes of the plain body in a sealed one of `length`; negative: it cannot be one. */
+  plainLength(length: number): number;
   /**
-   * Opens one sealed body: the plain frame's flags (MORE 1, COMMAND 4) and body, or the fault for which the connection
-   * closes.
+   * Opens the sealed body at `from` to `to`.
    *
-   * @param body is overwritten: it is opened in place, and the plain body is a view of it
+   * @param plain other memory: gets a byte that is worthless at `at`, and the plain body of `plainLength` bytes behind it
+   * @returns the plain frame's flags (MORE 1, COMMAND 4), or the fault for which the connection closes; then what `plain`
+   *   got is worthless
    */
-  open(body: Buffer): { readonly flags: number; readonly body: Buffer } | Fault;
+  open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault;
 }
 
 /** One side of one handshake. */

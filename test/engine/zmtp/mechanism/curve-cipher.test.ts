@@ -3,7 +3,7 @@ import { CurveCipher } from "../../../../src/engine/zmtp/mechanism/curve-cipher.
 import { agreeOnKey, keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import fc from "../../../support/properties.js";
 import { bodyOf, CURVE_MESSAGE, PONG_IN_MESSAGE } from "../../../vectors/mechanism.js";
-import { BOXES } from "./support.js";
+import { BOXES, openSealed } from "./support.js";
 
 const MORE = 1;
 const COMMAND = 4;
@@ -31,7 +31,10 @@ describe.each(BOXES)("with $name", (box) => {
 
   test("the worked example, both ways", () => {
     expect(seal(client(), 0, Buffer.from("Hi")).toString("hex")).toBe(bodyOf(CURVE_MESSAGE).toString("hex"));
-    expect(server().open(Buffer.from(bodyOf(CURVE_MESSAGE)))).toEqual({ flags: 0, body: Buffer.from("Hi") });
+    expect(openSealed(server(), Buffer.from(bodyOf(CURVE_MESSAGE)))).toEqual({
+      flags: 0,
+      body: Buffer.from("Hi"),
+    });
   });
 
   test("libzmq's PONG: a command is flag 02 inside", () => {
@@ -41,7 +44,7 @@ describe.each(BOXES)("with $name", (box) => {
     const plain = Buffer.alloc(inside.length);
     expect(box.open(plain, sealed.subarray(16), nonce, key)).toBe(true);
     expect(plain).toEqual(inside);
-    expect(server().open(sealed)).toEqual({ flags: COMMAND, body: inside.subarray(1) });
+    expect(openSealed(server(), sealed)).toEqual({ flags: COMMAND, body: inside.subarray(1) });
   });
 
   test("frames of every size come back with their flags, in order, in both directions", () => {
@@ -54,7 +57,7 @@ describe.each(BOXES)("with $name", (box) => {
           [other, one],
         ] as const) {
           for (const [flags, body] of frames) {
-            expect(to.open(seal(from, flags, body))).toEqual({ flags, body: Buffer.from(body) });
+            expect(openSealed(to, seal(from, flags, body))).toEqual({ flags, body: Buffer.from(body) });
           }
         }
       }),
@@ -73,11 +76,15 @@ describe.each(BOXES)("with $name", (box) => {
     expect(body).toEqual(Buffer.from("body"));
   });
 
-  test("the plain body is a view of the sealed one", () => {
-    const sealed = seal(client(), 0, Buffer.from("body"));
-    const opened = server().open(sealed);
-    expect("body" in opened && opened.body.buffer === sealed.buffer).toBe(true);
-    expect(sealed.subarray(33)).toEqual(Buffer.from("body"));
+  test("what is opened stays as it came, and nothing is written but the flags and the body", () => {
+    const sealed = seal(client(), MORE, Buffer.from("body"));
+    const before = Buffer.from(sealed);
+    const memory = Buffer.alloc(20, 0xee);
+    const wire = Buffer.concat([Buffer.alloc(3), sealed, Buffer.alloc(3)]);
+    expect(server().open(wire, 3, 3 + sealed.length, memory, 7)).toBe(MORE);
+    expect(memory.subarray(8, 12)).toEqual(Buffer.from("body"));
+    expect([...memory.subarray(0, 7), ...memory.subarray(12)].every((byte) => byte === 0xee)).toBe(true);
+    expect(wire.subarray(3, 3 + sealed.length)).toEqual(before);
   });
 
   test("each damaged byte is a fault, and the frame itself still opens after", () => {
@@ -87,11 +94,11 @@ describe.each(BOXES)("with $name", (box) => {
         const damaged = Buffer.from(sealed);
         damaged.writeUInt8(damaged.readUInt8(at) ^ bit, at);
         const side = server();
-        expect(side.open(damaged)).toMatchObject({
+        expect(openSealed(side, damaged)).toMatchObject({
           kind: "protocol",
           code: expect.stringMatching(/^ERR_ZMTP_/),
         });
-        expect(side.open(Buffer.from(sealed))).toMatchObject({ flags: MORE });
+        expect(openSealed(side, Buffer.from(sealed))).toMatchObject({ flags: MORE });
       }
     }
   });
@@ -105,12 +112,12 @@ describe.each(BOXES)("with $name", (box) => {
           : length < 33
             ? "ERR_ZMTP_MALFORMED_COMMAND_MESSAGE"
             : "ERR_ZMTP_CRYPTOGRAPHIC";
-      expect(server().open(Buffer.from(sealed.subarray(0, length)))).toMatchObject({
+      expect(openSealed(server(), Buffer.from(sealed.subarray(0, length)))).toMatchObject({
         kind: "protocol",
         code,
       });
     }
-    expect(server().open(Buffer.concat([sealed, Buffer.from([0])]))).toMatchObject({
+    expect(openSealed(server(), Buffer.concat([sealed, Buffer.from([0])]))).toMatchObject({
       code: "ERR_ZMTP_CRYPTOGRAPHIC",
     });
   });
@@ -120,12 +127,12 @@ describe.each(BOXES)("with $name", (box) => {
     const [first, second, third] = ["1", "2", "3"].map((text) => seal(from, 0, Buffer.from(text)));
     const side = server();
     const invalid = { kind: "protocol", code: "ERR_ZMTP_INVALID_SEQUENCE" };
-    expect(side.open(Buffer.from(second as Buffer))).toMatchObject({ body: Buffer.from("2") });
-    expect(side.open(Buffer.from(second as Buffer))).toMatchObject(invalid);
-    expect(side.open(Buffer.from(first as Buffer))).toMatchObject(invalid);
-    expect(side.open(Buffer.from(third as Buffer))).toMatchObject({ body: Buffer.from("3") });
+    expect(openSealed(side, Buffer.from(second as Buffer))).toMatchObject({ body: Buffer.from("2") });
+    expect(openSealed(side, Buffer.from(second as Buffer))).toMatchObject(invalid);
+    expect(openSealed(side, Buffer.from(first as Buffer))).toMatchObject(invalid);
+    expect(openSealed(side, Buffer.from(third as Buffer))).toMatchObject({ body: Buffer.from("3") });
     // INITIATE's counter counts, too.
-    expect(server(3n).open(Buffer.from(first as Buffer))).toMatchObject(invalid);
+    expect(openSealed(server(3n), Buffer.from(first as Buffer))).toMatchObject(invalid);
   });
 
   test("counters go on past four bytes", () => {
@@ -134,7 +141,7 @@ describe.each(BOXES)("with $name", (box) => {
     const counters = ["a", "b", "c", "d"].map((text) => {
       const sealed = seal(from, 0, Buffer.from(text));
       const counter = sealed.subarray(8, 16).toString("hex");
-      expect(side.open(sealed)).toMatchObject({ body: Buffer.from(text) });
+      expect(openSealed(side, sealed)).toMatchObject({ body: Buffer.from(text) });
       return counter;
     });
     expect(counters).toEqual([
@@ -147,13 +154,13 @@ describe.each(BOXES)("with $name", (box) => {
 
   test("after the last counter of all nothing opens", () => {
     const side = server(0xffff_ffff_ffff_ffffn);
-    expect(side.open(seal(client(), 0, Buffer.from("x")))).toMatchObject({
+    expect(openSealed(side, seal(client(), 0, Buffer.from("x")))).toMatchObject({
       code: "ERR_ZMTP_INVALID_SEQUENCE",
     });
   });
 
   test("what a side sent does not open on that side again", () => {
-    expect(client().open(seal(client(), 0, Buffer.from("x")))).toMatchObject({
+    expect(openSealed(client(), seal(client(), 0, Buffer.from("x")))).toMatchObject({
       code: "ERR_ZMTP_CRYPTOGRAPHIC",
     });
   });
@@ -162,14 +169,14 @@ describe.each(BOXES)("with $name", (box) => {
     const sealed = seal(client(), 0, Buffer.from("x"));
     const nonce = Buffer.concat([Buffer.from("CurveZMQMESSAGEC"), sealed.subarray(8, 16)]);
     box.seal(sealed.subarray(16), Buffer.from([flags, 1]), nonce, key);
-    expect(server().open(sealed)).toMatchObject({ code: "ERR_ZMTP_MALFORMED_COMMAND_MESSAGE" });
+    expect(openSealed(server(), sealed)).toMatchObject({ code: "ERR_ZMTP_MALFORMED_COMMAND_MESSAGE" });
   });
 
   test("random bodies are faults and never throw", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.boolean(), (bytes, named) => {
         const body = named ? Buffer.concat([Buffer.from("\u0007MESSAGE"), bytes]) : Buffer.from(bytes);
-        expect(server().open(body)).toMatchObject({ kind: "protocol" });
+        expect(openSealed(server(), body)).toMatchObject({ kind: "protocol" });
       }),
       { numRuns: 500 },
     );

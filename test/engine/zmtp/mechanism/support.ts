@@ -7,6 +7,7 @@ import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.
 import type {
   Credentials,
   Fault,
+  FrameCipher,
   Mechanism,
   MechanismOptions,
   Metadata,
@@ -98,3 +99,14 @@ function loads(box: () => CurveBox): CurveBox | undefined {
 
 /** The boxes of this machine; sodium-native is an optional dependency. */
 export const BOXES: readonly CurveBox[] = [loads(sodiumBox), nobleBox()].filter((box) => box !== undefined);
+
+/** What is in a sealed body, or the fault. */
+export function openSealed(
+  cipher: FrameCipher | undefined,
+  sealed: Uint8Array,
+): { readonly flags: number; readonly body: Buffer } | Fault {
+  if (cipher === undefined) throw new Error("there is no cipher");
+  const plain = Buffer.alloc(1 + Math.max(0, cipher.plainLength(sealed.length)));
+  const opened = cipher.open(sealed, 0, sealed.length, plain, 0);
+  return typeof opened === "number" ? { flags: opened, body: plain.subarray(1) } : opened;
+}
