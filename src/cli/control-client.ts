@@ -94,6 +94,6 @@ export function replyOf(text: string): Readonly<Record<string, unknown>> | undef
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? { ...value } : undefined;
   } catch {
-    return undefined;
+    return undefined; // Other text than JSON: the caller shows it, or refuses it.
   }
 }

@@ -130,7 +130,7 @@ function packageFact(name: string, use: string): PackageFact {
     try {
       path = from.resolve(name);
     } catch {
-      continue;
+      continue; // It is not there: the next place is tried, and what is in neither is reported.
     }
     try {
       from(path);
@@ -170,7 +170,7 @@ function openFiles(): number | undefined {
       : execFileSync("/bin/sh", ["-c", "ulimit -n"], { encoding: "utf8", timeout: TIMEOUT }).trim();
     return text === "unlimited" ? Number.POSITIVE_INFINITY : Number(text) || undefined;
   } catch {
-    return undefined;
+    return undefined; // No shell, or a limit that is not shown: the report goes without.
   }
 }
 
@@ -178,7 +178,7 @@ function numbersIn(file: string): number[] {
   try {
     return readFileSync(file, "utf8").trim().split(/\s+/).map(Number);
   } catch {
-    return [];
+    return []; // Not every kernel has the file: the report goes without.
   }
 }
 

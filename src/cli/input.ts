@@ -113,7 +113,7 @@ function isDirectory({ fd }: Readable & { readonly fd?: number }): boolean {
   try {
     return fd !== undefined && fstatSync(fd).isDirectory();
   } catch {
-    return false;
+    return false; // The descriptor is closed: the read reports that.
   }
 }
 

@@ -85,7 +85,7 @@ class Session {
     });
     const known = Promise.all(ready).then(
       () => true,
-      () => false,
+      () => false, // The node left or closed: not known to others, which the command prints.
     );
     return Promise.race([known, late]).finally(() => clearTimeout(timer));
   }

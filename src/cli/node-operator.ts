@@ -564,6 +564,7 @@ export class NodeOperator {
 async function resolved(address: string): Promise<string[]> {
   const at = address.lastIndexOf(":");
   const host = address.slice(0, at).replace(/^\[(.*)\]$/, "$1");
+  // A name that has no address: it may be a node's own.
   const found = at < 1 ? [] : await lookup(host, { all: true }).catch(() => []);
   return [
     address,

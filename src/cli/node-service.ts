@@ -181,6 +181,7 @@ async function isLocal(endpoint: string): Promise<boolean> {
   const name = host.replace(/^\[(.*)\]$/, "$1");
   if (/^127\./.test(name) || name === "::1") return true;
   if (name === "lo") return true; // The interface.
+  // A name without an address is taken for one elsewhere, which needs keys.
   const found = await lookup(name, { all: true }).catch(() => []);
   return found.length > 0 && found.every(({ address }) => /^127\.|^::1$/.test(address));
 }

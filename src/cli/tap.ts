@@ -245,7 +245,7 @@ function tryJson(value: unknown): string | undefined {
   try {
     return toJson(value);
   } catch {
-    return undefined;
+    return undefined; // The stack is too small for it: it is printed in another form.
   }
 }
 

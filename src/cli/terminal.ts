@@ -50,7 +50,7 @@ function isInputAbsent(): boolean {
   try {
     return fstatSync(0).isCharacterDevice() && process.stdin.isTTY !== true;
   } catch {
-    return true;
+    return true; // The descriptor is closed.
   }
 }
 

@@ -92,7 +92,7 @@ async function isOwn(folder: string): Promise<boolean> {
     const stat = await lstat(folder);
     return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0;
   } catch {
-    return false;
+    return false; // It is not there, or cannot be looked at: it is not used.
   }
 }
 

@@ -40,7 +40,7 @@ export function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined;
+    return undefined; // The command that asks refuses it by its own words.
   }
 }
 

@@ -86,6 +86,7 @@ export class Operation {
       },
       (error: unknown) => {
         this.end(error ?? new Error("it was rejected without an error"));
+        // Closing causes no unhandled rejection: its caller has it.
         if (error instanceof ClosedError) observed.catch(() => undefined);
         throw error;
       },

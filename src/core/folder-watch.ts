@@ -55,7 +55,7 @@ export class FolderWatch {
     for (const folder of folders) {
       const inode = await stat(folder).then(
         ({ ino }) => ino,
-        () => undefined,
+        () => undefined, // It is not there: looked for again soon.
       );
       if (this.#closed) return;
       if (inode !== undefined && this.#watched.get(folder)?.inode === inode) continue;

@@ -215,7 +215,7 @@ export function decodeOpen(payload: Buffer, urgencies: number, maxName: number):
   try {
     return { urgency, kind, name: utf8.decode(payload.subarray(2)) };
   } catch {
-    return undefined;
+    return undefined; // Not UTF-8: the peer's fault, which ends the connection.
   }
 }
 

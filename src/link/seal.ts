@@ -154,7 +154,7 @@ export class RecordOpener {
       decipher.final();
       return opened;
     } catch {
-      return undefined;
+      return undefined; // The tag does not fit: the caller ends the connection.
     }
   }
 }

@@ -77,7 +77,7 @@ function isKey(value: unknown): boolean {
     decodeZ85(value);
     return true;
   } catch {
-    return false;
+    return false; // Not Z85: the caller refuses the option.
   }
 }
 

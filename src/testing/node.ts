@@ -152,7 +152,7 @@ export class SimulatedNode {
         });
       });
     });
-    result.catch(() => undefined);
+    result.catch(() => undefined); // A program need not be awaited: what it throws fails the world, above.
     this.#process = { scope, stop, program: result, down };
     return result;
   }
@@ -181,7 +181,7 @@ export class SimulatedNode {
     if (running === undefined) return;
     this.#world.schedule.note(`${this.name}: is asked to stop`);
     running.scope.run(() => running.stop.abort());
-    await running.program.catch(() => undefined);
+    await running.program.catch(() => undefined); // Its error went to the caller of `run`, and to the world.
     if (this.#process === running) this.#end("was stopped");
   }
 

@@ -146,7 +146,7 @@ export class ClientRoster {
     try {
       value = JSON.parse(Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("utf8"));
     } catch {
-      return false;
+      return false; // Not JSON: the caller reports it as invalid.
     }
     if (typeof value !== "object" || value === null) return false;
     if (isSeq(value.ask)) {

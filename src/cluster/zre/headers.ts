@@ -76,6 +76,6 @@ function detailsOf(tagsText: string, propsText: string): Details | undefined {
     const details = tryDetails(1, tags, props as Record<string, string>, []);
     return typeof details === "string" ? undefined : details;
   } catch {
-    return undefined;
+    return undefined; // Not JSON: another program's header of that name.
   }
 }

@@ -107,6 +107,7 @@ export class ClientConnections {
       () => {
         if (!this.#closed) this.#listener.writable(server);
       },
+      // It was closed, by a failover or with the client: updates that wait are sent to the next server.
       () => undefined,
     );
     return false;

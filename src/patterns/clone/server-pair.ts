@@ -54,7 +54,7 @@ function stateAt(endpoint: string): string[] {
   try {
     return [endpointAt(endpoint, 3)];
   } catch {
-    return [];
+    return []; // No port that far above: not an endpoint of a server.
   }
 }
 

@@ -299,7 +299,7 @@ function accepts(codec: Codec<unknown>, frame: Buffer): boolean {
     codec.decode(frame);
     return true;
   } catch {
-    return false;
+    return false; // A codec that refuses the empty frame leaves it free, for `undefined`.
   }
 }
 

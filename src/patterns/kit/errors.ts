@@ -167,7 +167,7 @@ export function isInstance<T>(error: unknown, type: new (...parameters: never[])
   try {
     return error instanceof type;
   } catch {
-    return false;
+    return false; // What refuses to say what it is, is not one of ours.
   }
 }
 
@@ -194,6 +194,6 @@ export function decodeDetails(frame: Buffer | undefined): HandlerErrorDetails {
     const { code, data } = details as { readonly code?: unknown; readonly data?: unknown };
     return { ...(typeof code === "string" ? { code } : {}), ...(data === undefined ? {} : { data }) };
   } catch {
-    return {};
+    return {}; // Not JSON: the error itself is still reported, without details.
   }
 }

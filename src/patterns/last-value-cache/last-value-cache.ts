@@ -304,7 +304,7 @@ export class LastValueCache extends Driver<LastValueCacheEvent, LastValueCacheSt
       try {
         frames = await this.#sockets.backend.receive(FOREVER);
       } catch {
-        return;
+        return; // It closed: nothing else ends a receive without limit.
       }
       this.#subscription(frames, alone ? senderOf(this.#sockets.backend) : EVERYBODY);
       this.#stepSoon();

@@ -129,6 +129,7 @@ export class Dispatcher {
   }
 
   #isThere(service: Buffer): Promise<boolean> {
+    // No broker answered: the requests stay, and the service is asked about again.
     return this.#caller.available(service).catch(() => false);
   }
 
@@ -178,6 +179,7 @@ export class Dispatcher {
       }
       const pause = backOff(attempts, limits.retryDelay, limits.maxRetryDelay, Math.random);
       if (this.#stopped || this.#timer.now() + pause > deadline) return "undelivered";
+      // Aborted: the loop ends by `#stopped`.
       await timers.setTimeout(pause, undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
   }

@@ -69,7 +69,7 @@ function isKey(text: string): boolean {
   try {
     return decodeZ85(text).length === 32;
   } catch {
-    return false;
+    return false; // Not Z85: the caller names the line.
   }
 }
 

@@ -68,6 +68,6 @@ function isKey(word: string): boolean {
   try {
     return word.length === 40 && decodeZ85(word).length === 32;
   } catch {
-    return false;
+    return false; // Not Z85: the caller names the line.
   }
 }

@@ -201,7 +201,7 @@ export class SplitFrame<F extends string> {
       unfilled += size;
       return body;
     } catch {
-      return undefined;
+      return undefined; // No memory: the caller ends the connection, with an event.
     }
   }
 

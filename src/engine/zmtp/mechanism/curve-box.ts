@@ -78,7 +78,7 @@ export function curveIsNative(): boolean {
   try {
     return loadCurveBox().name === "sodium";
   } catch {
-    return false;
+    return false; // No box can be made: the first socket with CURVE reports why.
   }
 }
 
