@@ -7,12 +7,12 @@ const PROGRAM = fileURLToPath(new URL("./zmtp-connections.js", import.meta.url))
 const LONG = process.env.SHOAL_LONG === "1";
 /** Batches until caches, pools and the compiler have settled, for the most part. */
 const WARM_UP = LONG ? 33 : 3;
-const CONNECTIONS_A_BATCH = LONG ? 2_500 : 500;
+const CONNECTIONS_A_BATCH = LONG ? 2_500 : 250;
 // One leaked connection is more than 4 KiB.
-const BOUNDS = { heap: 100 };
+const BOUNDS = { heap: LONG ? 100 : 200 };
 
 describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("connections", () => {
-  it(`${LONG ? 100_000 : 5_000} of them, good and bad, take no descriptor, handle or memory for good`, async () => {
+  it(`${LONG ? 100_000 : 2_500} of them, good and bad, take no descriptor, handle or memory for good`, async () => {
     const { all, window, growth } = await sampled({
       program: PROGRAM,
       warmUp: WARM_UP,
