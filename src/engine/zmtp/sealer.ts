@@ -60,7 +60,8 @@ export class Sealer {
     sealed.limit(stream.maxMessageSize + OVERHEAD); // It may have changed.
     const position = sealed.unfinished > 0 ? 0 : this.#openWhole(bytes, length, stream);
     if (typeof position !== "number") return position;
-    if (position === length) return undefined;
+    // A command among them may have ended the connection: the frame that began behind it is nobody's.
+    if (position === length || stream.outer !== sealed) return undefined;
     const fault = sealed.push(bytes, position, length); // Borrowed: all that is whole is taken at once.
     const frames: Buffer[] = [];
     let size = 0;

@@ -86,6 +86,17 @@ test("a broken seal is a fault, and what came whole before it stays", () => {
   expect(all()).toEqual([["61"], ["62"]]);
 });
 
+test("nothing is kept of a frame that began behind a command which ended the connection", () => {
+  const sender = new Sealer(toyCipher());
+  const stream: InStream = new InStream(-1, () => stream.cut());
+  const sealer = new Sealer(toyCipher());
+  const command = sender.seal(queueOf(Buffer.from("0402016b", "hex")));
+  const begun = Buffer.from("0200000000000003e8000000", "hex");
+  expect(sealer.open(Buffer.concat([command, begun]), stream)).toBeUndefined();
+  expect(sealer.open(sender.seal(queueOf(Buffer.from("000161", "hex"))), stream)).toBeUndefined();
+  expect(stream.messages).toBe(1);
+});
+
 test("reserved bits on the wire, and sizes past the limit, are faults as without encryption", () => {
   expect(receiver().sealer.open(Buffer.of(0x80, 0), receiver().stream)).toBe("reserved-bits");
   const large = Buffer.concat([Buffer.of(0, 101), Buffer.alloc(101)]);
