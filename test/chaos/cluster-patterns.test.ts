@@ -281,6 +281,8 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
 /** The bar, and a smaller form of it. */
 const [BROKERS, WORKERS, CLIENTS] = LONG ? [10, 100, 1_000] : [3, 10, 100];
 const PROCESSES = LONG ? 4 : 1;
+/** Requests of each process of clients from one broker's roll to the next. */
+const BETWEEN = LONG ? 500 : 200;
 
 it(`${BROKERS} brokers, ${WORKERS} workers, ${CLIENTS} clients: all brokers are rolled under load, and no request fails`, {
   timeout: LIMIT,
@@ -293,12 +295,12 @@ it(`${BROKERS} brokers, ${WORKERS} workers, ${CLIENTS} clients: all brokers are 
     Array.from({ length: PROCESSES }, () => crew.load(load, String(CLIENTS / PROCESSES))),
   );
   for (const each of crew.of("broker")) {
-    await Promise.all(loads.map((running) => running.more(500)));
+    await Promise.all(loads.map((running) => running.more(BETWEEN)));
     await crew.deal("roll", each);
   }
   // Those that prefer the broker that came last go there.
   for (const running of loads) running.tell("last");
-  await Promise.all(loads.map((running) => running.more(500)));
+  await Promise.all(loads.map((running) => running.more(BETWEEN)));
   const counts = await Promise.all(loads.map((running) => running.end()));
   for (const each of counts) expectAll(each, crew.blows);
   // They are shared by all brokers, those that came last among them.

@@ -69,8 +69,8 @@ const failed = (error) => setImmediate(() => { throw error; });
 ${bodies.join("\n")}`;
 }
 
-/** ms that a lane of a load waits after each answer: the members need the processors as well. */
-const PAUSE = process.env.SHOAL_LONG === "1" ? 0 : 10;
+/** ms from one request of a load to its next, by all of its lanes: the members need the processors as well. */
+const INTERVAL = process.env.SHOAL_LONG === "1" ? 0 : 5;
 
 /** @param body calls `work` with a function that resolves to whether the answer is right */
 export function load(imports: string, body: string): string {
@@ -101,7 +101,7 @@ async function work(lanes, ask) {
         enough = Infinity;
         console.log("enough");
       }
-      if (${PAUSE} > 0) await new Promise((resolve) => setTimeout(resolve, ${PAUSE}));
+      if (${INTERVAL} > 0) await new Promise((resolve) => setTimeout(resolve, ${INTERVAL} * lanes));
     }
   }));
 }
