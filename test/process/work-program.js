@@ -2,8 +2,7 @@
  * Sends messages from one socket to another of the same process, and prints the work of both for each: system calls that read
  * and write, pieces of memory and their bytes, bytes that were copied. Counted, not timed: the same on a busy machine.
  *
- *   node work-program.js KIND:WAY:SIZE:COUNT…      KIND tcp, curve, inproc, publish; WAY many, await, batches, copies (and batches)
- *                                                  KIND connect; WAY storm: connections, each with a message and its reply
+ *   node work-program.js KIND:WAY:SIZE:COUNT…      KIND tcp, inproc, publish; WAY many, await, batches, copies (and batches)
  *                                                  KIND majordomo, clone; WAY pipelined, single
  */
 import { readFileSync } from "node:fs";
@@ -37,7 +36,7 @@ observe(Buffer.prototype, "copy", (bytes) => {
 });
 
 /** Now: the package takes what it uses of these when it is loaded. */
-const { curveKeyPair, Dealer, Publisher, Pull, Push, Router, Subscriber } = await import("shoal");
+const { Publisher, Pull, Push, Subscriber } = await import("shoal");
 
 /** System calls of this process that read and write. */
 function calls() {
@@ -119,58 +118,16 @@ async function measurePattern(kind, way, size, count) {
   return result;
 }
 
-/** @param {number} size @param {number} count @returns the work for each connection */
-async function measureConnecting(size, count) {
-  const router = new Router({ backlog: count });
-  await router.bind("tcp://127.0.0.1:*");
-  const serving = (async () => {
-    for await (const frames of router) await router.send(frames);
-  })();
-  const body = Buffer.alloc(size, 1);
-  const round = async () => {
-    const dealers = Array.from({ length: count }, () => new Dealer());
-    const replies = dealers.map(async (dealer) => {
-      dealer.connect(router.lastEndpoint);
-      await dealer.send(body);
-      await dealer.receive();
-    });
-    await Promise.all(replies);
-    return dealers;
-  };
-  const early = await round();
-  const [before, callsBefore] = [{ ...work }, calls()];
-  const dealers = await round();
-  const each = (name) => (work[name] - before[name]) / count;
-  const result = {
-    calls: (calls() - callsBefore) / count,
-    pieces: each("pieces"),
-    allocated: each("allocated"),
-    copied: each("copied"),
-  };
-  for (const socket of [...early, ...dealers, router]) await socket.close({ linger: 0 });
-  await serving;
-  return result;
-}
-
 /** @param {string} scenario @returns the work for each message; bytes in times of the message's size */
 async function measure(scenario) {
   const [kind, way, ...numbers] = scenario.split(":");
   const [size, count] = numbers.map(Number);
   if (way in WINDOWS) return measurePattern(kind, way, size, count);
-  if (kind === "connect") return measureConnecting(size, count);
   const fansOut = kind === "publish";
-  const [server, client] = [curveKeyPair(), curveKeyPair()];
-  const isCurve = kind === "curve";
-  const keys = { curveServer: true, curvePublicKey: server.publicKey, curveSecretKey: server.secretKey };
-  const from = fansOut ? new Publisher({ sendHighWaterMark: 0 }) : new Push(isCurve ? keys : {});
-  const ofClient = {
-    curveServerKey: server.publicKey,
-    curvePublicKey: client.publicKey,
-    curveSecretKey: client.secretKey,
-  };
+  const from = fansOut ? new Publisher({ sendHighWaterMark: 0 }) : new Push();
   await from.bind(kind === "inproc" ? "inproc://work" : "tcp://127.0.0.1:*");
   const to = Array.from({ length: fansOut ? 10 : 1 }, () => {
-    const socket = fansOut ? new Subscriber({ receiveHighWaterMark: 0 }) : new Pull(isCurve ? ofClient : {});
+    const socket = fansOut ? new Subscriber({ receiveHighWaterMark: 0 }) : new Pull();
     if (socket instanceof Subscriber) socket.subscribe();
     socket.connect(from.lastEndpoint);
     return socket;

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Child, ROOT } from "./child.js";
 
-/** Calls and pieces of memory for each message, or connection, of both sides; bytes of memory and of copies in times of the message, or as they are. */
+/** Calls and pieces of memory for each message, of both sides; bytes of memory and of copies in times of the message. */
 interface Work {
   readonly calls: number;
   readonly pieces: number;
@@ -32,8 +32,6 @@ const BOUNDS: Readonly<Record<string, Work>> = {
   "publish:many:64:4000": { calls: 0.05, pieces: 0.06, allocated: 18, copied: 6 },
   // Sealed into what is written, opened into what is kept: one copy more, and memory for both.
   "curve:many:64:40000": { calls: 0.004, pieces: 0.0071, allocated: 3.42, copied: 2.5 },
-  // A connection with a message and its reply: two writes and two reads of each side.
-  "connect:storm:16:200": { calls: 9.5, pieces: 29.8, allocated: 1330, copied: 640 },
   "inproc:many:64:40000": { calls: 0.001, pieces: 0.001, allocated: 1.16, copied: 1.1 },
   "inproc:many:65536:800": { calls: 0.02, pieces: 2.3, allocated: 1.11, copied: 1.1 },
 };

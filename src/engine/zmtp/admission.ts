@@ -125,12 +125,7 @@ export class Admission {
     );
   }
 
-  /** Called before the first peer is let in. @throws ShoalError for options with which no handshake could end well */
-  assertUsable(): void {
-    if (roleOf(this.#state.options) !== NULL) this.mechanism();
-  }
-
-  /** @throws ShoalError for options with which no handshake could end well */
+  /** @throws ShoalError for options with which no handshake could end well; called before the first peer is let in */
   mechanism(): Mechanism {
     const { options, type, property } = this.#state;
     const role = roleOf(options);

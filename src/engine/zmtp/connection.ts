@@ -40,8 +40,6 @@ import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
 const MAX_UNANSWERED = 65_536;
 /** How long an ERROR may take to go out before its connection is cut, in ms. */
 const FLUSH_TIMEOUT = 1_000;
-/** Turns of the event loop that an accepted connection's greeting waits for the peer's: what comes in the first is read in the second. */
-const GREETING_TURNS = 2;
 
 /** Commands that are the socket type's affair. */
 const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
@@ -110,16 +108,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #holdTimer: NodeJS.Timeout | undefined = undefined;
   #error: Error | undefined = undefined;
   #tooLong = false;
-  /** Frames of the handshake that leave with what comes next, in one write. */
-  #unsent: Buffer | undefined = undefined;
 
-  constructor(
-    stream: Stream,
-    mechanism: Mechanism,
-    options: ConnectionOptions,
-    effects: ConnectionEffects,
-    isAccepted: boolean,
-  ) {
+  constructor(stream: Stream, mechanism: Mechanism, options: ConnectionOptions, effects: ConnectionEffects) {
     const { socket } = stream;
     this.socket = socket;
     this.remote = stream.remote;
@@ -135,12 +125,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
     const { greeting } = this.#handshake;
-    if (greeting.length > 0) {
-      this.#send(greeting);
-      // The peer's greeting is on its way as a rule: one write, and one read of the peer's, for the answers to both.
-      if (isAccepted) setImmediate(sendLater, this, GREETING_TURNS);
-      else this.sendUnsent();
-    }
+    if (greeting.length > 0) this.#send(greeting);
     // Not now: its owner has to know it before it can fail.
     if (framing !== undefined) process.nextTick(this.#start);
     if (options.handshakeInterval > 0) {
@@ -335,7 +320,6 @@ export class Connection implements Link, Sink, HeartbeatLink {
       if (step.failed !== undefined) this.#fail(step.failed);
       if (step.done !== undefined) this.#ready(step.done);
     }
-    this.sendUnsent();
   }
 
   #ask(claim: Credentials): void {
@@ -377,10 +361,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#pipe = pipe;
     const release = framing === undefined ? undefined : () => framing.release();
     const seal = sealOf(sealer, framing);
-    const writer = new PipeWriter(this.socket, pipe, seal, release, this.#writerOnEmpty, this.#writerOnFault);
-    this.#writer = writer;
-    writer.lead = this.#unsent;
-    this.#unsent = undefined;
+    this.#writer = new PipeWriter(this.socket, pipe, seal, release, this.#writerOnEmpty, this.#writerOnFault);
     if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();
@@ -392,23 +373,15 @@ export class Connection implements Link, Sink, HeartbeatLink {
     return this.#framing === undefined ? this.commands : this.#framing.pings !== false;
   }
 
-  /** A frame of the handshake; on a stream of bytes it waits for `sendUnsent`. */
+  /** A frame of the handshake. */
   #send(frame: Buffer): void {
     const framing = this.#framing;
     if (framing === undefined) {
-      this.#unsent = this.#unsent === undefined ? frame : Buffer.concat([this.#unsent, frame]);
+      this.socket.write(frame);
       return;
     }
     this.socket.write(Buffer.from(framing.encode([{ bytes: frame, start: 0, end: frame.length }])));
     framing.release();
-  }
-
-  /** What is left of the handshake's frames. */
-  sendUnsent(): void {
-    const unsent = this.#unsent;
-    if (unsent === undefined) return;
-    this.#unsent = undefined;
-    this.socket.write(unsent);
   }
 
   /** A control frame of the framing. */
@@ -556,7 +529,6 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #end(reason: DisconnectReason): void {
     if (this.#state === State.Closed) return;
     this.#enter(State.Closed);
-    this.sendUnsent();
     this.#writer?.stop();
     clearTimeout(this.#holdTimer);
     this.#heartbeat?.stop();
@@ -589,12 +561,6 @@ function sealOf(
 }
 
 function ignore(): void {}
-
-/** A greeting goes out alone where the peer's has not come meanwhile. @param turns of the event loop */
-function sendLater(connection: Connection, turns: number): void {
-  if (turns > 1) setImmediate(sendLater, connection, turns - 1);
-  else connection.sendUnsent();
-}
 
 const STREAM_FAULTS: Record<StreamFault, string> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",

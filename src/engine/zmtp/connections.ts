@@ -63,7 +63,7 @@ export class Connections implements ConnectionEffects, Policing {
     const options = connectionOptions(this.#state.options);
     const bare = stream.framing?.bare === true;
     const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
-    const connection = new Connection(stream, mechanism, options, this, dialling === undefined);
+    const connection = new Connection(stream, mechanism, options, this);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
     if (dialling !== undefined) dialling.connection = connection;
     return connection;

@@ -82,12 +82,12 @@ export class Endpoints implements EngineEndpoints {
   }
 
   async #bind(endpoint: string): Promise<string> {
-    this.#admission.assertUsable();
+    this.#admission.mechanism();
     return await this.#listening.bind(endpoint, this.#originOf(endpoint));
   }
 
   bindSync(endpoint: string): string {
-    this.#admission.assertUsable();
+    this.#admission.mechanism();
     const resolved = this.#listening.bindSync(endpoint, this.#originOf(endpoint));
     this.#attached += 1;
     return resolved;
@@ -110,7 +110,7 @@ export class Endpoints implements EngineEndpoints {
   }
 
   #connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
-    this.#admission.assertUsable();
+    this.#admission.mechanism();
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
     const { names, options, type } = this.#state;

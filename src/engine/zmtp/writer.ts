@@ -30,8 +30,6 @@ export class PipeWriter {
   #stopped = false;
   /** Messages have gone to the kernel. */
   wrote = false;
-  /** The handshake's last frames: they go out ahead of the first messages, with them. Not sealed. */
-  lead: Uint8Array | undefined = undefined;
 
   /**
    * @param seal what goes on the wire for whole plain frames; absent: they go as they are
@@ -74,8 +72,6 @@ export class PipeWriter {
       out.confirm();
       this.#release?.();
     }
-    // There were no messages to go with.
-    if (this.lead !== undefined) this.#giveLead();
     this.#onEmpty();
   }
 
@@ -105,27 +101,7 @@ export class PipeWriter {
     }
   }
 
-  #giveLead(): void {
-    const { lead } = this;
-    this.lead = undefined;
-    if (lead !== undefined) this.#socket.write(lead);
-  }
-
   #give(segments: readonly Segment[]): void {
-    if (this.lead === undefined) {
-      this.#giveSegments(segments);
-      return;
-    }
-    this.#socket.cork();
-    try {
-      this.#giveLead();
-      this.#giveSegments(segments);
-    } finally {
-      this.#socket.uncork();
-    }
-  }
-
-  #giveSegments(segments: readonly Segment[]): void {
     if (this.#seal === undefined) writePlain(this.#socket, segments, this.#socketOnWritten);
     else this.#socket.write(this.#seal(segments), this.#socketOnWritten);
   }

@@ -108,7 +108,6 @@ describe("a peer whose credentials are looked at", () => {
               });
             },
           },
-          true,
         );
         world.after(() => connection?.close("local"));
         next(stream);

@@ -36,7 +36,7 @@ export type GreetingFault =
   | "mechanism";
 
 export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
-  const greeting = Buffer.allocUnsafe(GREETING_SIZE).fill(0);
+  const greeting = Buffer.alloc(GREETING_SIZE);
   greeting[0] = 0xff;
   greeting[8] = 0x01; // As libzmq's: to a ZMTP 1 peer the ten bytes are an empty identity.
   greeting[9] = 0x7f;

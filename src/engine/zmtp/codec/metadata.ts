@@ -23,9 +23,8 @@ const MAX_VALUE = 0x7fff_ffff;
  * @throws InvalidArgumentError `EINVAL` for a name or value that has no encoding
  */
 export function encodeMetadata(properties: Iterable<readonly [string, Uint8Array]>): Buffer {
-  const list = [...properties];
-  let size = 0;
-  for (const [name, value] of list) {
+  const parts: Uint8Array[] = [];
+  for (const [name, value] of properties) {
     if (name.length === 0 || name.length > 255) {
       throw new InvalidArgumentError(`A property's name has 1 to 255 characters; got ${name.length}`);
     }
@@ -34,18 +33,13 @@ export function encodeMetadata(properties: Iterable<readonly [string, Uint8Array
         `A property's value has at most ${MAX_VALUE} bytes; got ${value.length}`,
       );
     }
-    size += 1 + name.length + 4 + value.length;
+    const head = Buffer.alloc(1 + name.length + 4);
+    head.writeUInt8(name.length);
+    head.write(name, 1, "latin1");
+    head.writeUInt32BE(value.length, 1 + name.length);
+    parts.push(head, value);
   }
-  const bytes = Buffer.allocUnsafe(size);
-  let at = 0;
-  for (const [name, value] of list) {
-    at = bytes.writeUInt8(name.length, at);
-    at += bytes.write(name, at, "latin1");
-    at = bytes.writeUInt32BE(value.length, at);
-    bytes.set(value, at);
-    at += value.length;
-  }
-  return bytes;
+  return Buffer.concat(parts);
 }
 
 /**
