@@ -8,10 +8,23 @@ const FACTOR = 0x0100_0193;
  *
  * @param start the first byte
  * @param end the byte after the last
- * @param seed changes all hashes, for tables whose keys come from strangers
+ * @param seed another hash for another kind of key; no help against chosen keys: see `seededHash`
  */
 export function fnv1a(bytes: Uint8Array, start: number, end: number, seed = 0): number {
   let hash = (OFFSET ^ seed) | 0;
   for (let i = start; i < end; i++) hash = Math.imul(hash ^ (bytes[i] as number), FACTOR);
+  return hash;
+}
+
+/**
+ * A hash of short keys that strangers choose, by a seed that they do not know. In FNV-1a only the low byte of the seed decides which
+ * keys collide, since a product's low bits come of low bits alone; here high bits come down with each byte.
+ */
+export function seededHash(bytes: Uint8Array, seed: number): number {
+  let hash = (OFFSET ^ seed) | 0;
+  for (let i = 0; i < bytes.length; i++) {
+    hash = Math.imul(hash ^ (bytes[i] as number), FACTOR);
+    hash ^= hash >>> 15;
+  }
   return hash;
 }

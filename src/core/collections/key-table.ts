@@ -7,7 +7,7 @@
  * What stands behind a deleted value moves up, so that no look passes a place that was left. Not a Map: see
  * number-table.ts; and a look needs no text of the key.
  */
-import { fnv1a } from "../hash.js";
+import { seededHash } from "../hash.js";
 import { randomSeed } from "../random.js";
 
 /** Places at first, and where shrinking ends: a power of two. */
@@ -26,7 +26,12 @@ export class KeyTable<T extends Keyed> {
   #mask = LEAST - 1;
   #size = 0;
   /** A program may take its keys from strangers: those that collide here do not collide elsewhere. */
-  readonly #seed = randomSeed();
+  readonly #seed: number;
+
+  /** @param seed for tests: a random one otherwise */
+  constructor(seed = randomSeed()) {
+    this.#seed = seed;
+  }
 
   get size(): number {
     return this.#size;
@@ -86,8 +91,7 @@ export class KeyTable<T extends Keyed> {
   }
 
   #hashOf(key: Uint8Array): number {
-    const hash = fnv1a(key, 0, key.length, this.#seed);
-    return hash ^ (hash >>> 15);
+    return seededHash(key, this.#seed);
   }
 
   #resize(places: number): void {

@@ -11,7 +11,7 @@
  * on without a copy. An id stays a key's as long as the key is there: scans go over ids.
  */
 import crypto from "node:crypto";
-import { fnv1a } from "../../core/hash.js";
+import { seededHash } from "../../core/hash.js";
 
 const MIN_CAPACITY = 16;
 const FREE = -1;
@@ -265,10 +265,9 @@ export class CloneTable {
     return true;
   }
 
-  /** FNV-1a from a seed, its bits mixed at the end. */
+  /** Its bits mixed once more at the end. */
   #hash(key: Uint8Array): number {
-    let hash = fnv1a(key, 0, key.length, this.#seed);
-    hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
+    const hash = Math.imul(seededHash(key, this.#seed), 0x2c1b3c6d);
     return hash ^ (hash >>> 13);
   }
 }
