@@ -175,6 +175,7 @@ function encodeTtl(ms: number): Buffer {
 
 function parseTtl(frame: Buffer): number | undefined {
   if (frame.length === 0) return 0;
+  // As encodeTtl() writes it: "0" and "007" would be a second form of the same update.
   const text = frame.toString("latin1", 0, 17);
-  return /^[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
+  return /^[1-9][0-9]{0,14}$/.test(text) ? Number(text) : undefined;
 }

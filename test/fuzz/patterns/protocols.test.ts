@@ -273,6 +273,9 @@ const TARGETS: Target[] = [
     good: (["set", "delete", "announce", "conflict"] as const).map((kind) =>
       clone.encodeUpdate(SESSION, operation(kind), 0),
     ),
+    bad: ["0", "007"].map((ttl) =>
+      clone.encodeUpdate(SESSION, operation("set"), 0).with(6, Buffer.from(ttl)),
+    ),
     check: (frames) => {
       const link = clone.parseLink(frames);
       if (link?.command !== clone.LinkCommand.UPDATE) return false;
