@@ -1,5 +1,5 @@
 /**
- * fast-check with the seeds of seed.ts: the fixed one, then a tenth as many runs with the day's. Of the runs beyond the
+ * fast-check with the seed of seed.ts. Of the runs beyond the
  * first 200 that a property asks for, the default run does a fourth, and SHOAL_LONG=1 all. A property whose schedules are
  * long says with `defaultRuns` how many the default run does of it.
  *
@@ -13,7 +13,7 @@ import real, {
   type IProperty,
   type Parameters,
 } from "fast-check";
-import { replayCommand, SEEDS_NOW, shareOfDay } from "./seed.js";
+import { replayCommand, SEEDS_NOW } from "./seed.js";
 
 real.configureGlobal({
   ...real.readConfigureGlobal(),
@@ -46,28 +46,14 @@ function assert<T>(
   property: IProperty<T> | IAsyncProperty<T>,
   { defaultRuns, ...parameters }: CountedParameters<T> = {},
 ): void | Promise<void> {
-  const { day } = SEEDS_NOW;
+  const seed = parameters.seed ?? SEEDS_NOW.base;
   const numRuns = runsOf(parameters.numRuns ?? RUNS, defaultRuns);
-  const plans = [{ ...parameters, numRuns }];
-  const share = shareOfDay(numRuns);
-  if (day !== undefined && share > 0 && parameters.seed === undefined && parameters.path === undefined)
-    plans.push({ ...parameters, seed: day, numRuns: share });
-  const next = (index: number): void | Promise<void> => {
-    const plan = plans[index];
-    if (plan === undefined) return;
-    const seed = plan.seed ?? SEEDS_NOW.base;
-    try {
-      const checked = real.assert(property as IProperty<T>, plan) as void | Promise<void>;
-      if (checked === undefined) return next(index + 1);
-      return checked.then(
-        () => next(index + 1),
-        (error: unknown) => explain(error, seed),
-      );
-    } catch (error) {
-      explain(error, seed);
-    }
-  };
-  return next(0);
+  try {
+    const checked = real.assert(property as IProperty<T>, { ...parameters, numRuns }) as void | Promise<void>;
+    return checked?.catch((error: unknown) => explain(error, seed));
+  } catch (error) {
+    explain(error, seed);
+  }
 }
 
 function explain(error: unknown, seed: number): never {

@@ -1,12 +1,12 @@
 /**
- * Runs a story under many seeds: the same in every run, and some of the day's (seed.ts). One that fails is made smaller
+ * Runs a story under many seeds: the same in every run (seed.ts). One that fails is made smaller
  * (shrink.ts), and what happened in it is printed with the command that repeats it.
  */
 
 import { Random, TapeOverrun } from "../../src/testing/random.js";
 import { shrink } from "../../src/testing/shrink.js";
 import { Simulation } from "../../src/testing/simulation.js";
-import { replayCommand, SEEDS_NOW, shareOfDay } from "./seed.js";
+import { FIXED_SEED, replayCommand, SEEDS_NOW } from "./seed.js";
 
 /** Seeds tried behind SHOAL_LONG=1, in one test. */
 export const LONG_SCHEDULES = 10_000;
@@ -48,12 +48,11 @@ export function runSchedules(story: Story, { count, first = 1 }: Schedules): num
 }
 
 function seedsOf(count: number, first: number): readonly number[] {
-  const { base, day, given } = SEEDS_NOW;
+  const { base, given } = SEEDS_NOW;
   if (given) return [base];
   // "random" has a base of its own; the fixed seeds are small numbers, which are easier to talk about.
-  const start = day === undefined ? base : first;
-  const range = (from: number, length: number): number[] => Array.from({ length }, (_, i) => from + i);
-  return [...range(start, count), ...range(day ?? 0, shareOfDay(count))];
+  const start = base === FIXED_SEED ? first : base;
+  return Array.from({ length: count }, (_, i) => start + i);
 }
 
 /** What a run of a story came to. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
 import { checkRequired, type Found, probePeers } from "./peers.js";
-import { parseSeed } from "./seed.js";
+import { FIXED_SEED, parseSeed } from "./seed.js";
 
 /** Several projects, which read their modules apart. */
 declare global {
@@ -32,11 +32,9 @@ export default async function setup(project: TestProject): Promise<() => Promise
 }
 
 async function begin(): Promise<Run> {
-  const { base, day, given } = parseSeed(process.env.SHOAL_SEED);
+  const { base, given } = parseSeed(process.env.SHOAL_SEED);
   if (given) console.log(`Seeds: ${base} alone`);
-  else if (day === undefined) console.log("Seeds: random; a failure prints its own");
-  else
-    console.log(`Seeds: ${base}, and a tenth as many from ${day}, the day's; SHOAL_SEED=${day} repeats that`);
+  else if (base !== FIXED_SEED) console.log("Seeds: random; a failure prints its own");
   const found = await probePeers();
   for (const [name, peer] of Object.entries(found))
     if ("missing" in peer) console.warn(`Tests that need ${name} are skipped: ${peer.missing}`);
