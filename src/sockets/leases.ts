@@ -2,15 +2,11 @@
  * What becomes of the memory that messages were received in:
  *
  *   lendBatch()   it is the batch's until that is disposed; while batches are checked each frame is a copy that fails after that
- *   copy: true    of a send: the message is copied within the call; of a receive: frames are copied out of memory that they would keep although they are a small part of it
+ *   COPYING       frames are copied out of memory that they would keep although they are a small part of it
  */
-import { describe } from "../core/arguments.js";
-import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { ClosedError } from "../core/errors.js";
 import { allocate, allocateTransferable, slice } from "../core/memory.js";
-import { WAIT_OPTIONS } from "../core/waiter.js";
-import type { OutgoingMessage } from "../engine/engine.js";
 import { Lease } from "../engine/lease.js";
-import { copyOf } from "../engine/message-copy.js";
 
 /** Bytes of memory that copies of small frames share: what one that is kept holds on to. */
 const COPIES = 4_096;
@@ -54,41 +50,8 @@ class CopyingLease extends Lease {
   }
 }
 
-/** It has no state between two messages. */
-const COPYING: Lease = new CopyingLease();
-
-/** The names of the options of `receive` and `send`, of `trySend`, and of `messages`. */
-export const RECEIVE_OPTIONS: readonly string[] = ["copy", ...WAIT_OPTIONS];
-export const TRY_OPTIONS: readonly string[] = ["copy"];
-export const MESSAGES_OPTIONS: readonly string[] = ["copy", "signal"];
-
-/** The option `copy` of a send; none in a page. */
-export function copyOption(
-  options: { readonly copy?: boolean | undefined } | undefined,
-): boolean | undefined {
-  return options?.copy;
-}
-
-/** @returns the message for a call that waits with it: the program writes to its own again where it is copied */
-export function owned(
-  message: OutgoingMessage,
-  options: { readonly copy?: boolean | undefined } | undefined,
-): OutgoingMessage {
-  return options?.copy === true ? copyOf(message) : message;
-}
-
-/** @throws InvalidArgumentError `EINVAL` for an option `copy` that is invalid */
-export function checkCopy({ copy }: { readonly copy?: unknown }): void {
-  if (copy !== undefined && typeof copy !== "boolean")
-    throw new InvalidArgumentError(`copy is true or false; got ${describe(copy)}`);
-}
-
-/** @returns what the option `copy` asks for @throws InvalidArgumentError `EINVAL` */
-export function leaseFor(options: { readonly copy?: boolean } | undefined): Lease | undefined {
-  if (options === undefined) return undefined;
-  checkCopy(options);
-  return options.copy === true ? COPYING : undefined;
-}
+/** Of receives with `copy`. It has no state between two messages. */
+export const COPYING: Lease = new CopyingLease();
 
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 

@@ -27,7 +27,7 @@ import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import { type EngineSocket, OfferResult, type OutgoingMessage } from "../engine/engine.js";
 import type { DropReason } from "../engine/events.js";
-import { copyOption, owned } from "./leases.js";
+import { owned } from "./copy-option.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
@@ -99,7 +99,7 @@ export class Outbox {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const result = this.#engine.offer(message, copyOption(options));
+      const result = this.#engine.offer(message, options?.copy);
       if (result !== OfferResult.Mute) {
         this.#countSent(message);
         if (result === OfferResult.Accepted) this.#counters.delivered += 1;
@@ -150,10 +150,13 @@ export class Outbox {
     return true;
   }
 
-  /** @returns what became of a message for one peer; `full` and `gone` change nothing, and are not counted */
-  tryDeliver(message: OutgoingMessage): DeliveryResult {
+  /**
+   * @param copy as of the engine's `offer`
+   * @returns what became of a message for one peer; `full` and `gone` change nothing, and are not counted
+   */
+  tryDeliver(message: OutgoingMessage, copy?: boolean): DeliveryResult {
     if (this.#waiting > 0) return "full";
-    const result = this.#engine.offer(message);
+    const result = this.#engine.offer(message, copy);
     if (result === OfferResult.Unroutable) return "gone";
     if (result !== OfferResult.Accepted) return "full";
     this.#countSent(message);

@@ -2,7 +2,7 @@
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import type { WaitOptions } from "../core/waiter.js";
-import { leaseFor, MESSAGES_OPTIONS, RECEIVE_OPTIONS } from "./leases.js";
+import { CALL_OPTIONS, leaseFor, MESSAGES_OPTIONS } from "./copy-option.js";
 import type { Message } from "./message.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import type { ReadableOptions } from "./socket-options.js";
@@ -105,7 +105,7 @@ export interface Readable<M = Message[]> extends Required<ReadableOptions> {
 }
 
 const DEFAULT_MAX = 1_000;
-const MANY_OPTIONS: readonly string[] = ["max", ...RECEIVE_OPTIONS];
+const MANY_OPTIONS: readonly string[] = ["max", ...CALL_OPTIONS];
 
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
   if (extra !== undefined) refuseExtra(call, "options", [extra]);
@@ -165,7 +165,7 @@ const methods: Omit<Readable<unknown>, keyof ReadableOptions | "batches"> &
   receive(options, extra?: unknown) {
     try {
       this[CORE].assertFree();
-      if (options !== undefined || extra !== undefined) check("receive", options, RECEIVE_OPTIONS, extra);
+      if (options !== undefined || extra !== undefined) check("receive", options, CALL_OPTIONS, extra);
       return this[CORE].inbox.receive(options, leaseFor(options));
     } catch (error) {
       return Promise.reject(error);

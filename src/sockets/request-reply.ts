@@ -3,14 +3,15 @@ import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { Mutex } from "../core/mutex.js";
 import { SocketType } from "../core/socket-type.js";
-import { refusedWait, WAIT_OPTIONS, type WaitOptions } from "../core/waiter.js";
+import { refusedWait } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
+import { CALL_OPTIONS, checkCopy } from "./copy-option.js";
 import { defineSocket } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
 import type { MessageLike } from "./message.js";
 import { isSendObserved, OBSERVABLE, observeSend } from "./observation.js";
-import type { DeliveryResult } from "./outbox.js";
+import type { DeliveryResult, SendOptions } from "./outbox.js";
 import type { Readable } from "./readable.js";
 import {
   type BodyIn,
@@ -75,7 +76,7 @@ export interface RequestCallOptions {
   readonly signal?: AbortSignal;
 }
 
-const CALL_OPTIONS: readonly (keyof RequestCallOptions)[] = ["timeout", "retries", "signal"];
+const REQUEST_OPTIONS: readonly (keyof RequestCallOptions)[] = ["timeout", "retries", "signal"];
 const CONNECT_OPTIONS: readonly (keyof RouterConnectOptions)[] = ["routingId"];
 
 /** ms of one attempt when `request` is given no time-out. */
@@ -134,7 +135,7 @@ export class Request<T = Raw> extends Socket {
   request(body: BodyOut<T>, options: RequestCallOptions = {}, ...extra: unknown[]): Promise<BodyIn<T>> {
     return this[CORE].calls.run(async () => {
       refuseExtra("request", "a message and options", extra);
-      checkCallOptions("request", options, CALL_OPTIONS);
+      checkCallOptions("request", options, REQUEST_OPTIONS);
       return this.#request(body, options);
     });
   }
@@ -326,11 +327,12 @@ export class Router<T = Raw> extends Socket {
    * @throws UnroutableError `EHOSTUNREACH` when the peer is gone, whatever `mandatory` says
    * @throws TimeoutError `EAGAIN` when the peer is at its high-water mark
    */
-  reply(envelope: Envelope, body: BodyOut<T>, options?: WaitOptions): Promise<void> {
+  reply(envelope: Envelope, body: BodyOut<T>, options?: SendOptions): Promise<void> {
     return this[CORE].calls.run(async () => {
       if (!(envelope instanceof Envelope))
         throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
-      checkCallOptions("reply", options, WAIT_OPTIONS);
+      checkCallOptions("reply", options, CALL_OPTIONS);
+      if (options !== undefined) checkCopy(options);
       const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
       if (OBSERVABLE && isSendObserved()) {
         await observeSend(this, this[CORE].typeName, message, (sent) =>

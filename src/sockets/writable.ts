@@ -1,7 +1,7 @@
 /** What sockets that send can do. */
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { checkCopy, copyOption, RECEIVE_OPTIONS, TRY_OPTIONS } from "./leases.js";
+import { CALL_OPTIONS, checkCopy, TRY_OPTIONS } from "./copy-option.js";
 import type { MessageLike } from "./message.js";
 import { isSendObserved, OBSERVABLE, observeSend, observeTrySend } from "./observation.js";
 import type { SendOptions } from "./outbox.js";
@@ -59,7 +59,7 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore
     let encoded: ReturnType<typeof core.encode>;
     try {
       core.assertFree();
-      if (options !== undefined || extra !== undefined) check("send", options, RECEIVE_OPTIONS, extra);
+      if (options !== undefined || extra !== undefined) check("send", options, CALL_OPTIONS, extra);
       encoded = core.encode(message);
     } catch (error) {
       return Promise.reject(error);
@@ -76,7 +76,7 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore
       const encoded = core.encode(message);
       return observeTrySend(this, core.typeName, encoded, (sent) => core.outbox.trySend(sent, options?.copy));
     }
-    return core.outbox.trySend(core.encode(message), copyOption(options));
+    return core.outbox.trySend(core.encode(message), options?.copy);
   },
 };
 

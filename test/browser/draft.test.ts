@@ -49,8 +49,12 @@ describe.each(MECHANISMS)("with %s, in a page", (_, asServer, asClient) => {
     await bound2.send("from outside");
     const [body, peer] = await serving.receive(receiving);
     expect(String(body)).toBe("from outside");
-    await serving.send("to outside", { routingId: peer.routingId });
+    const memory = Buffer.from("to outside");
+    await serving.send(memory, { routingId: peer.routingId, copy: true });
+    memory.fill("x");
     expect(String((await bound2.receive(receiving))[0])).toBe("to outside");
+    expect(serving.trySend("at once", { routingId: peer.routingId, copy: true })).toBe(true);
+    expect(String((await bound2.receive(receiving))[0])).toBe("at once");
     expect((await failure(serving.send("to nobody", { routingId: 4_000_000_000 }))).code).toBe(
       "EHOSTUNREACH",
     );
@@ -83,7 +87,7 @@ describe.each(MECHANISMS)("with %s, in a page", (_, asServer, asClient) => {
     heard = false;
     const publishing = (async () => {
       for (let i = 0; i < 500 && !heard; i++) {
-        await inside.send("now", { group: "news" });
+        await inside.send("now", { group: "news", copy: true });
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     })();

@@ -100,6 +100,18 @@ describe.each(PROTOCOLS)("where a message of WebSocket is %s", (_, pattern) => {
     expect((await router.receive({ timeout: 10_000 })).map(String)).toEqual(["page", "here"]);
     await router.send(["page", "there"]);
     expect((await dealer.receive({ timeout: 10_000 })).map(String)).toEqual(["there"]);
+
+    const asking = own(new node.Request());
+    const answering = own(new web.Router());
+    answering.connect(await asking.bind("ws://127.0.0.1:*"));
+    const answer = asking.request("copied?", { timeout: 10_000 });
+    const { envelope } = web.Envelope.parse(await answering.receive({ timeout: 10_000 }));
+    const memory = Buffer.from("yes");
+    await answering.reply(envelope, memory, { copy: true });
+    memory.fill("x");
+    expect(String(await answer)).toBe("yes");
+    const refused = answering.reply(envelope, "x", { copy: 1 as unknown as boolean });
+    expect(await failure(refused)).toMatchObject({ code: "EINVAL" });
   });
 
   it("loses nothing, doubles nothing and keeps the order", async () => {

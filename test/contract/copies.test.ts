@@ -1,8 +1,9 @@
 /** Sending with `copy`: one piece of memory for all messages, written again as soon as each call has returned. */
 import { expect, it } from "vitest";
-import type { Pull } from "../../src/index.js";
-import { describeTransports } from "./support/engines.js";
-import { turn } from "./support/wait.js";
+import { Envelope, type Pull } from "../../src/index.js";
+import { Client, Dish, Peer, Radio, Server } from "../../src/sockets/draft/index.js";
+import { capabilitiesOf, describeTransports, itIf } from "./support/engines.js";
+import { failure, thrown, turn } from "./support/wait.js";
 
 /** In a slab, by reference, more than a read, more than a mebibyte. */
 const SIZES = [10, 5_000, 20_000, 300_000, 1_100_000];
@@ -55,5 +56,97 @@ describeTransports("messages that are copied when they are sent", (world) => {
         const [body] = (await subscriber.receive({ timeout: 8_000 })) as [Buffer];
         expect(body.equals(Buffer.alloc(100_000, i))).toBe(true);
       }
+  });
+
+  /** Of every second message by `trySend`: bodies that one piece of memory had when each was sent. */
+  async function sendEach(
+    send: (body: Buffer) => Promise<void>,
+    trySend: (body: Buffer) => boolean,
+    receive: () => Promise<Buffer | undefined>,
+  ): Promise<void> {
+    const size = 20_000; // By reference, where it is not copied.
+    const memory = Buffer.alloc(size);
+    const sends: Promise<void>[] = [];
+    for (let i = 1; i <= 20; i++) {
+      memory.fill(i);
+      if (i % 2 === 1) sends.push(send(memory));
+      else expect(trySend(memory)).toBe(true);
+    }
+    memory.fill(0);
+    await Promise.all(sends);
+    for (let i = 1; i <= 20; i++) {
+      let body = await receive();
+      while (body?.length === 0) body = await receive(); // It was sent to learn that the receiver is there.
+      expect(body?.equals(Buffer.alloc(size, i))).toBe(true);
+    }
+  }
+
+  const copied = { copy: true };
+  const refused = { copy: 1 as unknown as boolean };
+  const waiting = { timeout: 8_000 };
+
+  it("reach a Server's and a Router's client", async () => {
+    const [server, client] = [
+      world.own(new (world.at(Server))(world.defaults)),
+      world.own(new (world.at(Client))(world.defaults)),
+    ];
+    await world.link(server, client);
+    await client.send("here");
+    const [, to] = await server.receive(waiting);
+    await sendEach(
+      (body) => server.send(body, { ...to, ...copied }),
+      (body) => server.trySend(body, { ...to, ...copied }),
+      async () => (await client.receive(waiting))[0],
+    );
+    expect(await failure(server.send("x", { ...to, ...refused }))).toMatchObject({ code: "EINVAL" });
+    expect(thrown(() => server.trySend("x", { ...to, ...refused }))).toMatchObject({ code: "EINVAL" });
+
+    const [router, dealer] = [world.router(), world.dealer()];
+    await world.link(router, dealer);
+    await dealer.send(["", "here"]);
+    const { envelope } = Envelope.parse(await router.receive(waiting));
+    await sendEach(
+      (body) => router.reply(envelope, body, copied),
+      (body) => router.trySend([envelope.routingId, "", body], copied),
+      async () => (await dealer.receive(waiting))[1],
+    );
+    expect(await failure(router.reply(envelope, "x", refused))).toMatchObject({ code: "EINVAL" });
+  });
+
+  it("reach a Radio's group", async () => {
+    const [radio, dish] = [
+      world.own(new (world.at(Radio))(world.defaults)),
+      world.own(new (world.at(Dish))(world.defaults)),
+    ];
+    await world.link(radio, dish);
+    dish.join("group");
+    const to = { group: "group" };
+    let joined = false;
+    const first = dish.receive(waiting).finally(() => {
+      joined = true;
+    });
+    for (; !joined; await turn()) await radio.send("", to);
+    await first;
+    await sendEach(
+      (body) => radio.send(body, { ...to, ...copied }),
+      (body) => radio.trySend(body, { ...to, ...copied }),
+      async () => (await dish.receive(waiting))[0],
+    );
+    expect(thrown(() => radio.trySend("x", { ...to, ...refused }))).toMatchObject({ code: "EINVAL" });
+  });
+
+  itIf(
+    world.engine,
+    !capabilitiesOf(world.engine).unsupportedSockets.includes("Peer"),
+    "the package zeromq has no such socket",
+  )("reach a Peer's peer", async () => {
+    const [one, other] = [world.own(new Peer(world.defaults)), world.own(new Peer(world.defaults))];
+    const to = { routingId: one.connectPeer(await world.bind(other)) };
+    await one.ready(waiting);
+    await sendEach(
+      (body) => one.send(body, { ...to, ...copied }),
+      (body) => one.trySend(body, { ...to, ...copied }),
+      async () => (await other.receive(waiting))[0],
+    );
   });
 });

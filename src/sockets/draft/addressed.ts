@@ -2,10 +2,11 @@
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import { WAIT_OPTIONS, type WaitOptions } from "../../core/waiter.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
+import { CALL_OPTIONS, checkCopy, TRY_OPTIONS } from "../copy-option.js";
 import { byteLengthOf } from "../message.js";
+import type { SendOptions } from "../outbox.js";
 import { CORE, type HasCore } from "../socket-core.js";
 import type { WritableOptions } from "../socket-options.js";
 import { groupFrame, routingIdFrame } from "./single-frame.js";
@@ -15,9 +16,9 @@ export interface AddressedWritable<M, A> extends Required<WritableOptions> {
   /**
    * Sends a message of one frame, whole or not at all.
    *
-   * Bytes are not copied: they belong to the socket and must not change after the call.
+   * Bytes are not copied, unless `copy` asks for it: they belong to the socket and must not change after the call.
    *
-   * @param options the address, and how long to wait: a Radio with `noDrop` waits for room, no other socket does
+   * @param options the address, whether to copy, and how long to wait: a Radio with `noDrop` waits for room, no other socket does
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for an invalid message or address, or an unknown option
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
@@ -25,14 +26,14 @@ export interface AddressedWritable<M, A> extends Required<WritableOptions> {
    * @throws TimeoutError `EAGAIN` when that peer is at its high-water mark (Server, Peer), or after `sendTimeout` or `timeout`
    * @throws AbortedError `ABORT_ERR`: the message was not sent; ClosedError `EBADF`, `EAGAIN`
    */
-  send(message: M, options: A & WaitOptions): Promise<void>;
+  send(message: M, options: A & SendOptions): Promise<void>;
   /**
    * Sends a message if that is possible at once.
    *
    * @returns `false` when there is no room; nothing has happened then
    * @throws the errors of {@link send}, but for the waits
    */
-  trySend(message: M, options: A): boolean;
+  trySend(message: M, options: A & Pick<SendOptions, "copy">): boolean;
 }
 
 /** The address as a frame, from the options of a call. */
@@ -48,6 +49,7 @@ function checkOptions(call: string, options: unknown, known: readonly string[], 
     );
   }
   checkCallOptions(call, options, known);
+  checkCopy(options);
 }
 
 /** @throws InvalidArgumentError for a group and body that no datagram holds */
@@ -63,7 +65,8 @@ function methodsOf(
   name: string,
   frameOf: FrameOf,
 ): Omit<AddressedWritable<unknown, object>, keyof WritableOptions> & ThisType<HasCore> {
-  const known = [name, ...WAIT_OPTIONS];
+  const known = [name, ...CALL_OPTIONS];
+  const knownAtOnce = [name, ...TRY_OPTIONS];
   return {
     send(message, options, extra?: unknown) {
       const core = this[CORE];
@@ -81,11 +84,11 @@ function methodsOf(
     trySend(message, options, extra?: unknown) {
       const core = this[CORE];
       core.assertFree();
-      checkOptions("trySend", options, [name], extra);
+      checkOptions("trySend", options, knownAtOnce, extra);
       const addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
       if (core.endpoints.datagrams) checkDatagram(addressed);
-      if (name === "group") return core.outbox.trySend(addressed);
-      const result = core.outbox.tryDeliver(addressed);
+      if (name === "group") return core.outbox.trySend(addressed, options.copy);
+      const result = core.outbox.tryDeliver(addressed, options.copy);
       if (result === "gone") throw new UnroutableError("No peer with this routing id is connected");
       return result === "sent";
     },
