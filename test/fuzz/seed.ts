@@ -3,7 +3,7 @@
  * SHOAL_FUZZ=1 ten million each of frames, WebSocket frames, upgrades and datagrams. SHOAL_SEED repeats a run; every
  * run prints its own.
  */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SEEDS_NOW } from "../support/seed.js";
@@ -25,7 +25,7 @@ export function runs(short: number, long: number): number {
 /** ms for a test of ten million inputs, on a machine that has other things to do. */
 export const LONG_TIMEOUT = runs(300_000, 8 * 3_600_000);
 
-/** Fails when memory grows with the number of inputs: what is kept of each adds up. */
+/** Fails when memory grows with the number of inputs: what is kept of each adds up. The long form reports each tenth, since it takes hours. */
 export class MemoryBound {
   readonly #interval: number;
   #first: number | undefined = undefined;
@@ -38,6 +38,8 @@ export class MemoryBound {
   /** @param done inputs so far */
   check(done: number): void {
     if (done === 0 || done % this.#interval !== 0) return;
+    // At once: the test does not turn the event loop, so what a console is given would wait for its end.
+    if (LONG) writeSync(2, `fuzz: ${done.toLocaleString("en")} inputs, SHOAL_SEED=${SEED}\n`);
     const { rss } = process.memoryUsage();
     if (this.#first === undefined) this.#first = rss;
     else if (rss > this.#first + MAX_GROWTH)
