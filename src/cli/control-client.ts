@@ -27,8 +27,9 @@ export class ControlClient {
   #cause: string | undefined;
   /** Why there is no connection, as the system says. */
   #unreached: string | undefined;
+  #connection = new AbortController();
 
-  private constructor(security: SecurityOptions) {
+  private constructor(endpoint: string, security: SecurityOptions) {
     this.#socket = new Request({
       ...security,
       linger: 0,
@@ -48,11 +49,22 @@ export class ControlClient {
       this.#cause = undefined;
       this.#unreached = undefined;
     });
+    this.#socket.events.on("peer:leave", () => {
+      const ended = this.#connection;
+      this.#connection = new AbortController();
+      // A reply that came before the end is taken first.
+      setImmediate(() => ended.abort(new Failure(`the connection to ${endpoint} has ended`)));
+    });
+  }
+
+  /** Of the connection that stands, or else of the next one: aborted when it has ended, with a Failure as the reason. */
+  get connection(): AbortSignal {
+    return this.#connection.signal;
   }
 
   /** @throws UsageError for an invalid endpoint */
   static async open(endpoint: string, security: SecurityOptions): Promise<ControlClient> {
-    const client = new ControlClient(security);
+    const client = new ControlClient(endpoint, security);
     try {
       await asUsage(() => client.#socket.connect(endpoint));
     } catch (error) {
@@ -62,14 +74,31 @@ export class ControlClient {
     return client;
   }
 
-  /** The reply to a command, as text. @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure when the handshake fails */
-  async ask(command: object, options: ControlRequestOptions): Promise<string> {
-    const frames = await this.#socket.request(JSON.stringify(command), options).catch((error: unknown) => {
+  /**
+   * The reply to a command, as text.
+   *
+   * @throws TimeoutError `ETIMEDOUT`, AbortedError; Failure when the handshake fails, or the connection ends before the reply comes
+   */
+  async ask(command: object, { timeout, signal }: ControlRequestOptions): Promise<string> {
+    const { connection } = this;
+    const givesUp = new AbortController();
+    const giveUp = (): void => givesUp.abort();
+    const signals = [signal, connection];
+    for (const each of signals)
+      if (each.aborted) giveUp();
+      else each.addEventListener("abort", giveUp, { once: true });
+    try {
+      const options = { timeout, signal: givesUp.signal };
+      const frames = await this.#socket.request(JSON.stringify(command), options);
+      return String(frames[0] ?? "");
+    } catch (error) {
       if (this.#cause !== undefined) throw new Failure(this.#cause);
+      if (connection.aborted && !signal.aborted) throw connection.reason;
       if (this.#unreached !== undefined && hasCode(error, "ETIMEDOUT")) throw new Failure(this.#unreached);
       throw error;
-    });
-    return String(frames[0] ?? "");
+    } finally {
+      for (const each of signals) each.removeEventListener("abort", giveUp);
+    }
   }
 
   /** The result of a command. @throws as {@link ask}; Failure for an error reply and for what is not a reply */

@@ -10,10 +10,10 @@ import { MAX_NODE_COMMAND, type Members, type NodeCommand } from "./node-command
 import { endpointFault, runningEndpoints } from "./node-endpoint.js";
 import { namesText } from "./node-text.js";
 import type { Exchange } from "./node-transfer.js";
+import { LineOutput, printText } from "./output.js";
 import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } from "./security.js";
 import { callFailure } from "./service.js";
 import { Stop } from "./stop.js";
-import { terminal } from "./terminal.js";
 
 /** The default time-out of a command's reply, in ms. */
 const TIMEOUT = 5_000;
@@ -52,14 +52,16 @@ export async function steer(
   const { timeout = command.timeout ?? TIMEOUT, json } = settings;
   const security = await securityOf(settings);
   const stop = new Stop().listen();
-  const { stdout } = terminal();
-  stdout.on("error", stop.request); // The reader is gone.
+  const output = new LineOutput(stop.forced, stop.request);
   let isFailure = false;
   try {
     const { endpoint } = await targetOf(settings, security, stop.requested);
     const client = await ControlClient.open(endpoint, security);
+    const { connection } = client;
     try {
       const ask: Exchange["ask"] = async (asked, longer = 0, signal = stop.requested) => {
+        // A node that was started again knows nothing of what was asked before.
+        connection.throwIfAborted();
         const request = { command: name, ...asked };
         // The node ends a connection with a longer one, and answers nothing.
         const bytes = Buffer.byteLength(JSON.stringify(request));
@@ -74,34 +76,33 @@ export async function steer(
         json: json === true,
         stop,
         log: new Log(`node ${name}`),
+        connection,
+        output,
         ask,
-        write: (bytes) => written(bytes, stop.requested),
       };
       if (command.exchange !== undefined) await command.exchange(exchange);
-      else if (command.follows === true) await follow(client, name, command, settings, stop.requested);
+      else if (command.follows === true) await follow(command, exchange);
       else if (command.lines === true && members.text === undefined) {
         const { askLines } = await import("./node-transfer.js");
         isFailure = await askLines(exchange, command);
       } else {
         const reply = await ask(command.prepare?.(members) ?? members);
-        if (json === true) stdout.write(`${JSON.stringify(reply)}\n`);
-        else if (command.text !== undefined)
-          stdout.write(
-            command
-              .text(reply)
-              .map((line) => `${line}\n`)
-              .join(""),
-          );
+        const lines = json === true ? [JSON.stringify(reply)] : command.text?.(reply);
+        if (lines !== undefined) await output.write(linesOf(lines));
         else exchange.log.info(command.done?.(members, reply) ?? "done");
         isFailure = command.isFailure?.(reply) === true;
       }
     } catch (error) {
-      throw explain(callFailure(error, timeout), name, endpoint);
+      // The reader is gone, and has taken what it wanted.
+      if (!output.gone || !hasCode(error, "ABORT_ERR"))
+        throw explain(callFailure(error, timeout), name, endpoint);
     } finally {
       await client.close();
+      await output.flush();
     }
+    if (output.failure !== undefined) throw output.failure;
   } finally {
-    stdout.off("error", stop.request);
+    output.dispose();
     stop.dispose();
   }
   if (isFailure) throw new Reported(1);
@@ -182,31 +183,22 @@ async function named(endpoint: string, security: SecurityOptions, signal: AbortS
 }
 
 /** Prints events until a signal. The next ones are asked for when these are written: a slow reader costs no memory. */
-async function follow(
-  client: ControlClient,
-  name: string,
-  command: NodeCommand,
-  { timeout = TIMEOUT, json }: SteerSettings,
-  signal: AbortSignal,
-): Promise<void> {
-  const log = new Log(`node ${name}`);
+async function follow(command: NodeCommand, { ask, json, log, output, stop }: Exchange): Promise<void> {
   let after: unknown;
-  while (!signal.aborted) {
-    const asked = { command: name, ...(after === undefined ? {} : { after, wait: WATCH_WAIT }) };
+  while (!stop.requested.aborted) {
     let reply: Members;
     try {
-      reply = await client.command(asked, { timeout: timeout + WATCH_WAIT, signal });
+      reply = await ask(after === undefined ? {} : { after, wait: WATCH_WAIT }, WATCH_WAIT);
     } catch (error) {
       if (hasCode(error, "ABORT_ERR")) return;
       throw error;
     }
     const { events = [], missed, next, ended } = reply;
     if (typeof missed === "number" && missed > 0) log.warn(`missed ${missed} events: too many came at once`);
-    const lines =
-      json === true
-        ? (events as object[]).map((event) => JSON.stringify(event))
-        : (command.text?.(reply) ?? []);
-    if (lines.length > 0) await written(lines.map((line) => `${line}\n`).join(""), signal);
+    const lines = json
+      ? (events as object[]).map((event) => JSON.stringify(event))
+      : (command.text?.(reply) ?? []);
+    if (lines.length > 0) await output.write(linesOf(lines));
     if (ended === true) throw new Failure("the node has ended");
     if (typeof next !== "number") throw new Failure("its reply has no events: it is not a node");
     if (after === undefined) log.info("watching, until a signal");
@@ -214,22 +206,13 @@ async function follow(
   }
 }
 
-/** Settles when standard output took it, or the signal is aborted. */
-function written(text: string | Buffer, signal: AbortSignal): Promise<void> {
-  const { stdout } = terminal();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    signal.addEventListener("abort", done, { once: true });
-    stdout.write(text, done);
-  });
-}
-
 /** The nodes of this host's registry. */
 export async function printNames(json: boolean): Promise<void> {
   const names = await clusterNames();
   const lines = json ? [JSON.stringify({ ok: true, names })] : namesText(names);
-  terminal().stdout.write(lines.map((line) => `${line}\n`).join(""));
+  if (lines.length > 0) await printText(linesOf(lines));
+}
+
+function linesOf(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join("");
 }

@@ -12,6 +12,7 @@ import { bytesFromJson, bytesToJson, type Format, formatFor, parseJson } from ".
 import { Input } from "./input.js";
 import type { Log } from "./log.js";
 import type { MessageData, MessageLine, MessagesReply } from "./node-messages.js";
+import type { LineOutput } from "./output.js";
 import type { Stop } from "./stop.js";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -28,14 +29,15 @@ export interface Exchange {
   readonly json: boolean;
   readonly stop: Stop;
   readonly log: Log;
+  /** Aborted when the connection to the node has ended; its reason is the failure. */
+  readonly connection: AbortSignal;
+  readonly output: LineOutput;
   /**
    * Sends the command, and waits for its reply: as long as --timeout says, and so many ms more.
    *
    * @param signal in place of that of a signal to the process
    */
   ask(members: Members, longer?: number, signal?: AbortSignal): Promise<Members>;
-  /** Settles when standard output took it, or a signal came. */
-  write(bytes: Buffer): Promise<void>;
 }
 
 /** Bytes of the messages of one command, as JSON: a control socket takes 65,536 with what is around them. */
@@ -75,7 +77,7 @@ function checkLineTopic(topic: string): void {
 
 /** Publishes one message, or the lines of standard input. @throws UsageError, Failure, InputError */
 export async function publishLines(exchange: Exchange): Promise<void> {
-  const { members, json, stop, log } = exchange;
+  const { members, json, stop, log, connection } = exchange;
   const topic = members.topic as string | undefined;
   const text = members.text as string | undefined;
   if (json && topic !== undefined)
@@ -86,13 +88,16 @@ export async function publishLines(exchange: Exchange): Promise<void> {
   try {
     if (text !== undefined) await batches.add(topic as string, text);
     else {
-      const input = new Input(json ? TOPIC_LINES : formatFor({}), json, stop.requested);
+      // An input that has nothing more for a while would hide that its node is gone.
+      const until = AbortSignal.any([stop.requested, connection]);
+      const input = new Input(json ? TOPIC_LINES : formatFor({}), json, until);
       for await (const frames of input.messages()) {
         const [first, second] = frames as [Buffer, Buffer];
         await batches.add(topic ?? String(first), bytesToJson(topic === undefined ? second : first));
       }
     }
     await batches.end();
+    connection.throwIfAborted();
   } catch (error) {
     // What comes before a fault is published.
     await batches.end().catch(() => undefined); // `fault` has it.
@@ -190,10 +195,10 @@ const TEXT_LINES: Format = {
  * @throws UsageError, Failure, InputError; what comes before a fault was asked and printed
  */
 export async function askLines(
-  { members, json, stop, ask, write }: Exchange,
+  { members, json, stop, ask, connection, output }: Exchange,
   replies: Replies,
 ): Promise<boolean> {
-  const input = new Input(TEXT_LINES, false, stop.requested);
+  const input = new Input(TEXT_LINES, false, AbortSignal.any([stop.requested, connection]));
   if (input.isAbsent) throw new UsageError("expected a text, or lines of standard input");
   let hasFailed = false;
   for await (const [line] of input.messages()) {
@@ -201,17 +206,19 @@ export async function askLines(
     try {
       reply = await ask({ ...members, text: String(line) });
     } catch (error) {
+      if (output.gone && hasCode(error, "ABORT_ERR")) break;
       throw error instanceof Failure ? new Failure(`line ${input.taken}: ${error.message}`) : error;
     }
     const lines = json ? [JSON.stringify(reply)] : (replies.text?.(reply) ?? []);
-    await write(Buffer.from(lines.map((each) => `${each}\n`).join("")));
+    await output.write(lines.map((each) => `${each}\n`).join(""));
     hasFailed ||= replies.isFailure?.(reply) === true;
   }
+  connection.throwIfAborted();
   return hasFailed;
 }
 
 /** Prints messages until a signal, or until there were so many. @throws UsageError, Failure */
-export async function printMessages({ ask, members, json, stop, log, write }: Exchange): Promise<void> {
+export async function printMessages({ ask, members, json, stop, log, output }: Exchange): Promise<void> {
   const {
     filters = [],
     count,
@@ -236,7 +243,7 @@ export async function printMessages({ ask, members, json, stop, log, write }: Ex
       const pieces: Buffer[] = [];
       for (const { topic, data } of reply.messages.slice(0, left))
         format.print([Buffer.from(topic), bytesFromJson(data) as Buffer], pieces);
-      if (pieces.length > 0) await write(Buffer.concat(pieces));
+      if (pieces.length > 0) await output.write(Buffer.concat(pieces));
       left -= reply.messages.length;
       after = reply.next;
       if (reply.ended === true) throw new Failure("the node has ended");

@@ -7,8 +7,8 @@ import type { Format } from "./format.js";
 import { unlessAborted } from "./stop.js";
 import { terminal } from "./terminal.js";
 
-export class Output {
-  readonly #format: Format;
+/** Lines on standard output. */
+export class LineOutput {
   readonly #forced: AbortSignal;
   readonly #onGone: () => void;
   readonly #stream = terminal().stdout;
@@ -19,8 +19,7 @@ export class Output {
    * @param forced ends the wait for a slow reader
    * @param onGone called when nothing can be written any more
    */
-  constructor(format: Format, forced: AbortSignal, onGone: () => void) {
-    this.#format = format;
+  constructor(forced: AbortSignal, onGone: () => void) {
     this.#forced = forced;
     this.#onGone = onGone;
     this.#stream.on("error", this.#outputOnError);
@@ -36,11 +35,9 @@ export class Output {
     return this.#failure;
   }
 
-  /** Prints messages; settles when there is room for more. */
-  async print(messages: readonly (readonly Buffer[])[]): Promise<void> {
-    const pieces: Buffer[] = [];
-    for (const frames of messages) this.#format.print(frames, pieces);
-    await this.#write(Buffer.concat(pieces));
+  /** Writes what has its line feeds; settles when there is room for more. */
+  write(text: string | Buffer): Promise<void> {
+    return this.#write(text);
   }
 
   /** Settles when everything printed was written, or cannot be. @returns whether it was, or the reader is gone */
@@ -50,7 +47,12 @@ export class Output {
     return this.#gone || this.#stream.writableLength === 0;
   }
 
-  async #write(bytes: Buffer, wait = false): Promise<void> {
+  /** The command is over: no errors of it are expected. */
+  dispose(): void {
+    this.#stream.off("error", this.#outputOnError);
+  }
+
+  async #write(bytes: string | Buffer, wait = false): Promise<void> {
     if (this.#gone) return;
     const written = new Promise<void>((resolve) => {
       if (this.#stream.write(bytes, () => resolve()) && !wait) resolve();
@@ -67,11 +69,34 @@ export class Output {
   };
 }
 
-/** Prints lines of a command that has nothing else to print. @throws Failure when they cannot be written */
+/** Messages on standard output. */
+export class Output extends LineOutput {
+  readonly #format: Format;
+
+  /** @param forced, onGone as of {@link LineOutput} */
+  constructor(format: Format, forced: AbortSignal, onGone: () => void) {
+    super(forced, onGone);
+    this.#format = format;
+  }
+
+  /** Prints messages; settles when there is room for more. */
+  async print(messages: readonly (readonly Buffer[])[]): Promise<void> {
+    const pieces: Buffer[] = [];
+    for (const frames of messages) this.#format.print(frames, pieces);
+    await this.write(Buffer.concat(pieces));
+  }
+}
+
+/**
+ * Prints lines of a command that has nothing else to print.
+ *
+ * @throws Failure when they cannot be written, but for a reader that has gone away
+ */
 export function printText(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     terminal().stdout.write(text.endsWith("\n") ? text : `${text}\n`, (error) => {
-      if (error) reject(new Failure(`cannot write standard output: ${error.message}`));
+      if (error && !hasCode(error, "EPIPE"))
+        reject(new Failure(`cannot write standard output: ${error.message}`));
       else resolve();
     });
   });

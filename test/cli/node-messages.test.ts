@@ -1,17 +1,20 @@
 /** `shoal node pub` and `shoal node sub`: messages through running nodes. */
-import { EventEmitter, once } from "node:events";
+import { EventEmitter, on, once } from "node:events";
 import { createServer } from "node:net";
-import { PassThrough } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
 import { publishLines } from "../../src/cli/node-transfer.js";
+import { LineOutput } from "../../src/cli/output.js";
+import { run as runCommand } from "../../src/cli/program.js";
 import { Stop } from "../../src/cli/stop.js";
 import { withTerminal } from "../../src/cli/terminal.js";
 import type { ClusterMessage, MessageClient } from "../../src/cluster/index.js";
-import { type Command, run, startWithout } from "./in-process.js";
-import { file, useFolder } from "./support.js";
+import { Envelope, Router } from "../../src/index.js";
+import { type Command, run, start, startWithout } from "./in-process.js";
+import { Child, file, ipc, MAIN, useFolder } from "./support.js";
 
 useFolder();
 
@@ -198,7 +201,8 @@ describe("a node that fails while shoal node pub reads", () => {
           if (answer === undefined) throw new Error("the node is gone");
           return { ...answer };
         },
-        write: () => Promise.resolve(),
+        connection: new AbortController().signal,
+        output: new LineOutput(new AbortController().signal, () => undefined),
       }),
     ).then(
       () => "published",
@@ -237,6 +241,153 @@ describe("a node that fails while shoal node pub reads", () => {
     input.write("2\n");
     input.end("3\n");
     expect([await ended, commands()]).toEqual(["the node is gone", 1]);
+  });
+});
+
+/** A control socket with these replies to commands, none for `null`; it ends its connections when it is asked once more. */
+async function controlSocket(...replies: (object | null)[]) {
+  const endpoint = ipc();
+  const router = new Router();
+  await router.bind(endpoint);
+  const asked: string[] = [];
+  const commands = new EventEmitter();
+  const ended = (async () => {
+    for await (const message of router) {
+      const { envelope, body } = Envelope.parse(message);
+      const { command } = JSON.parse(String(body[0])) as { command: string };
+      const reply = replies[asked.length];
+      asked.push(command);
+      commands.emit("asked", asked.length);
+      if (reply === undefined) break;
+      if (reply === null) continue;
+      await router.reply(envelope, JSON.stringify({ ok: true, command, ...reply }));
+    }
+    await router.close();
+  })();
+  return { endpoint, asked, commands, ended, close: () => router.close() };
+}
+
+describe("a command whose connection to the node ends", () => {
+  // Not by the end of its time-out.
+  const HOUR = ["--timeout", "3600000"];
+
+  it.each([
+    [
+      "sub",
+      ["t"],
+      [
+        { session: 1, ready: true },
+        { messages: [], next: 0, missed: 0 },
+      ],
+    ],
+    ["watch", [], [{ events: [], next: 1, missed: 0 }]],
+    ["status", [], []],
+  ])("%s fails, and says why, while it waits for a reply", async (name, args, replies) => {
+    const { endpoint, ended } = await controlSocket(...replies);
+    const { code, stderr } = await run("", "node", name, ...args, "--control", endpoint, ...HOUR);
+    expect(stderr).toContain(`the connection to ${endpoint} has ended`);
+    expect(code).toBe(1);
+    await ended;
+  });
+
+  it.each([
+    ["pub", ["t"], { nodes: [1] }, "published 1 message"],
+    ["query", [], { replies: [{ name: "b", data: "yes" }], failed: [], missing: [] }, "b yes"],
+  ])("%s fails, and says why, while it waits for a line", async (name, args, reply, printed) => {
+    const { endpoint, asked, close } = await controlSocket(reply);
+    const command = start("node", name, ...args, "--control", endpoint, ...HOUR);
+    command.write("1\n");
+    await expect.poll(() => asked).toEqual([name]);
+    if (name === "query") await command.until("stdout", /\n/);
+    await close();
+    const { code, stdout, stderr } = await command.ended;
+    expect(stderr).toContain(`the connection to ${endpoint} has ended`);
+    expect(stdout + stderr).toContain(printed);
+    expect(code).toBe(1);
+  });
+});
+
+describe("a reader that goes away", () => {
+  /**
+   * A command whose output fails with its first line: at once, or when the command waits for the reply that does not come.
+   *
+   * @returns its exit code, and what it logged
+   */
+  async function unread(
+    error: string,
+    replies: (object | null)[],
+    ...args: string[]
+  ): Promise<[number, string]> {
+    const { endpoint, commands, close } = await controlSocket(...replies);
+    const waits = replies.indexOf(null) === -1 ? undefined : untilAsked(commands, replies.indexOf(null) + 1);
+    let logged = "";
+    const own = {
+      stdin: args.includes("-") ? new PassThrough().end("1\n2\n3\n") : undefined,
+      stdout: new Writable({
+        write: (_chunk, _encoding, done) => {
+          const fault = Object.assign(new Error(`write ${error}`), { code: error });
+          if (waits === undefined) done(fault);
+          else void waits.then(() => done(fault));
+        },
+      }),
+      stderr: new Writable({
+        write: (chunk, _encoding, done) => {
+          logged += chunk;
+          done();
+        },
+      }),
+      signals: new EventEmitter(),
+    };
+    const words = args.filter((each) => each !== "-");
+    const code = await runCommand(
+      ["node", "shoal", "node", ...words, "-q", "--control", endpoint, "--timeout", "3600000"],
+      own,
+    );
+    await close();
+    return [code, logged];
+  }
+
+  async function untilAsked(commands: EventEmitter, wanted: number): Promise<void> {
+    for await (const [asked] of on(commands, "asked")) if (asked === wanted) return;
+  }
+
+  const message = { messages: [{ topic: "t", data: "1" }], next: 1, missed: 0 };
+  const response = { replies: [{ name: "b", data: "yes" }], failed: [], missing: [] };
+  const event = { events: [{ event: "left", name: "b" }], next: 2 };
+  const commands: [string, string[], (object | null)[]][] = [
+    ["query of lines", ["query", "-"], [response, response, response]],
+    ["query of lines, of which the second waits", ["query", "-"], [response, null]],
+    ["query", ["query", "?"], [response]],
+    ["status --json", ["status", "--json"], [{}]],
+    ["sub", ["sub", "t"], [{ session: 1, ready: true }, message, null, {}]],
+    ["watch", ["watch"], [{ events: [], next: 1 }, event, null]],
+  ];
+
+  it.each(commands)("ends %s quietly with exit code 0", async (_, args, replies) => {
+    expect(await unread("EPIPE", replies, ...args)).toEqual([0, ""]);
+  });
+
+  it.each(commands)("is not a full disk, which is a failure of %s", async (_, args, replies) => {
+    const failure = expect.stringMatching(/cannot write standard output: write ENOSPC/);
+    expect(await unread("ENOSPC", replies, ...args)).toEqual([1, failure]);
+  });
+
+  it("leaves the exit code of the lines before it", async () => {
+    const failed = { replies: [], failed: [{ name: "b", error: "no" }], missing: [] };
+    expect(await unread("EPIPE", [failed, null], "query", "-")).toEqual([1, ""]);
+  });
+
+  it("ends the program with exit code 0", async () => {
+    const { endpoint, close } = await controlSocket(...Array.from({ length: 1_000 }, () => response));
+    const shoal = `"${process.execPath}" "${MAIN}"`;
+    const shell = new Child(
+      "/bin/sh",
+      ["-c", `{ yes | ${shoal} node query -q --control ${endpoint}; echo "code $?" >&2; } | head -n 1`],
+      {},
+    );
+    const { stdout, stderr } = await shell.ended;
+    expect([String(stdout), stderr]).toEqual(["b yes\n", "code 0\n"]);
+    await close();
   });
 });
 
