@@ -75,10 +75,11 @@ export class ClientBroker {
   #endpoint = 0;
   /** The one that was connected to last. */
   #used = "";
-  #incarnation: Buffer = EMPTY;
-  #lastSeen = 0;
+  /** Which life of the broker in use has answered. */
+  incarnation: Buffer = EMPTY;
   /** ms between heartbeats to the broker in use. */
-  #interval: number;
+  interval: number;
+  #lastSeen = 0;
   /** Times that a broker was left at once, and since when they count. */
   #fastFailOvers = 0;
   #fastFailOversSince = Number.NEGATIVE_INFINITY;
@@ -91,7 +92,7 @@ export class ClientBroker {
     this.#limits = limits;
     this.#effects = effects;
     this.#endpoints = limits.endpoints;
-    this.#interval = limits.heartbeatInterval;
+    this.interval = limits.heartbeatInterval;
   }
 
   /** The broker in use, or that was. */
@@ -168,8 +169,8 @@ export class ClientBroker {
     if (extended) {
       this.mode = "extended";
       this.level = level;
-      this.#incarnation = incarnation;
-      this.#interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
+      this.incarnation = incarnation;
+      this.interval = beatInterval(this.#limits.heartbeatInterval, heartbeatInterval);
     } else {
       this.speak(Dialect.Mdp01);
       this.main = 0;
@@ -189,9 +190,9 @@ export class ClientBroker {
    * client up, which stood still for too long.
    */
   hasForgotten(incarnation: Buffer): boolean {
-    if (this.mode !== "extended" || incarnation.equals(this.#incarnation)) return false;
+    if (this.mode !== "extended" || incarnation.equals(this.incarnation)) return false;
     const gaveUp = incarnation.equals(FORGOTTEN);
-    if (!gaveUp) this.#incarnation = Buffer.from(incarnation);
+    if (!gaveUp) this.incarnation = Buffer.from(incarnation);
     const reason = gaveUp ? "forgotten" : "restarted";
     this.#effects.event({ type: "broker:left", endpoint: this.endpoint, reason });
     return true;
@@ -253,13 +254,13 @@ export class ClientBroker {
       return true;
     }
     this.#effects.send(this.main, heartbeatMessage());
-    this.#beatAt = now + this.#interval;
+    this.#beatAt = now + this.interval;
     return false;
   }
 
   #wakeUp(now: number): void {
     this.#lastSeen = now;
-    this.#beatAt = now + (this.mode === "extended" ? this.#interval : this.#patience);
+    this.#beatAt = now + (this.mode === "extended" ? this.interval : this.#patience);
   }
 
   /**
@@ -269,6 +270,88 @@ export class ClientBroker {
   get #patience(): number {
     const doublings = Math.min(MAX_DOUBLINGS, Math.floor(this.#unanswered / ASKED_SOON));
     return this.#limits.heartbeatInterval * 2 ** doublings;
+  }
+}
+
+/** A broker that gets no further request. */
+interface LeftBroker {
+  readonly incarnation: Buffer;
+  /** ms between heartbeats to it. */
+  readonly interval: number;
+  lastSeen: number;
+  beatAt: number;
+}
+
+/**
+ * Connections to brokers that are left while requests of theirs are under way. Heartbeats go on over each until the last of them is
+ * answered: a broker drops what a silent client has asked for, and one that is silent itself answers nothing more.
+ */
+export class LeftBrokers {
+  readonly #limits: ClientLimits;
+  readonly #effects: ClientEffects;
+  readonly #byConnection = new Map<number, LeftBroker>();
+  #beatAt: number | undefined;
+
+  constructor(limits: ClientLimits, effects: ClientEffects) {
+    this.#limits = limits;
+    this.#effects = effects;
+  }
+
+  /** When the next beat is due; `undefined`: no connection needs one. */
+  get nextBeat(): number | undefined {
+    return this.#beatAt;
+  }
+
+  /** @param connection what {@link ClientBroker.leave} has returned @param broker that was left, and whose connection it is */
+  add(connection: number, { incarnation, interval }: ClientBroker, now: number): void {
+    this.#byConnection.set(connection, { incarnation, interval, lastSeen: now, beatAt: now + interval });
+    this.#schedule();
+  }
+
+  has(connection: number): boolean {
+    return this.#byConnection.has(connection);
+  }
+
+  /** @returns whether it was one of these */
+  delete(connection: number): boolean {
+    const wasThere = this.#byConnection.delete(connection);
+    if (wasThere) this.#schedule();
+    return wasThere;
+  }
+
+  /** Something came over this connection. */
+  heard(connection: number, now: number): void {
+    if (this.#beatAt === undefined) return;
+    const broker = this.#byConnection.get(connection);
+    if (broker !== undefined) broker.lastSeen = now;
+  }
+
+  /** Whether this connection's broker knows nothing of what it was asked, as its beat says. */
+  hasForgotten(connection: number, incarnation: Buffer): boolean {
+    const broker = this.#byConnection.get(connection);
+    return broker !== undefined && !incarnation.equals(broker.incarnation);
+  }
+
+  /** Sends the beats that are due. @returns connections whose broker has been silent for too long */
+  tick(now: number): readonly number[] {
+    if (this.#beatAt === undefined || this.#beatAt > now) return [];
+    const { heartbeatInterval, liveness } = this.#limits;
+    const silent: number[] = [];
+    for (const [connection, broker] of this.#byConnection) {
+      if (broker.beatAt > now) continue;
+      if (now - broker.lastSeen >= heartbeatInterval * liveness) silent.push(connection);
+      else this.#effects.send(connection, heartbeatMessage());
+      broker.beatAt = now + broker.interval;
+    }
+    this.#schedule();
+    return silent;
+  }
+
+  #schedule(): void {
+    let next: number | undefined;
+    for (const { beatAt } of this.#byConnection.values())
+      if (next === undefined || beatAt < next) next = beatAt;
+    this.#beatAt = next;
   }
 }
 

@@ -21,7 +21,13 @@ import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
-import { ClientBroker, type ClientEffects, type ClientLimits, PlainConnections } from "./client-broker.js";
+import {
+  ClientBroker,
+  type ClientEffects,
+  type ClientLimits,
+  LeftBrokers,
+  PlainConnections,
+} from "./client-broker.js";
 import { Call, type CalledService, type CallSink, type CallTerms } from "./client-calls.js";
 import {
   type ClientInput,
@@ -48,8 +54,7 @@ export class ClientRules {
   #sequence = 0;
   /** No call is older. */
   #oldest = 1;
-  /** Connections to brokers that are in the list no more: each has requests that are still to be answered. */
-  readonly #leaving = new Set<number>();
+  readonly #leaving: LeftBrokers;
   /** Bytes by which answers in pieces were widened. */
   #widened = 0;
   /** Bytes of the requests in `#calls`. */
@@ -62,6 +67,7 @@ export class ClientRules {
     this.#effects = effects;
     this.#clientKey = clientKey;
     this.#broker = new ClientBroker(limits, effects);
+    this.#leaving = new LeftBrokers(limits, effects);
     this.#plain = new PlainConnections(limits.maxConnections, effects, () => this.#broker.open());
   }
 
@@ -100,7 +106,7 @@ export class ClientRules {
     }
     const left = broker.leave(reason ?? "removed");
     if (left !== 0) {
-      this.#leaving.add(left);
+      this.#leaving.add(left, broker, now);
       this.#release(left);
     }
     broker.probe(now, this.#calls.size > 0);
@@ -181,10 +187,8 @@ export class ClientRules {
       this.#plainLost(connection, now);
       return;
     }
-    if (this.#leaving.delete(connection)) {
-      this.#effects.close(connection);
-      this.#requeue(now, connection);
-      this.#pump(now);
+    if (this.#leaving.has(connection)) {
+      this.#giveUpLeft(connection, now);
       return;
     }
     if (connection !== this.#broker.main) return;
@@ -212,6 +216,7 @@ export class ClientRules {
       return;
     }
     this.#broker.heard(connection, now);
+    this.#leaving.heard(connection, now);
     switch (input.kind) {
       case "answer":
         if (input.sequence < 0) this.#plainAnswer(connection, input, now);
@@ -223,14 +228,17 @@ export class ClientRules {
         this.#pump(now);
         break;
       case "heartbeat":
+        if (this.#leaving.hasForgotten(connection, input.incarnation)) this.#giveUpLeft(connection, now);
         if (connection !== this.#broker.main || !this.#broker.hasForgotten(input.incarnation)) break;
         this.#requeue(now);
         this.#pump(now);
         break;
       case "error": {
         const call = this.#calls.get(input.sequence);
-        if (call === undefined) this.counters.late += 1;
-        else if (input.reason !== "stopping" || !this.#askElsewhere(call, connection, now))
+        const isStopping = input.reason === "stopping";
+        // Sent twice, refused twice: by the second refusal another broker is asked already.
+        if (call === undefined || (isStopping && call.connection !== connection)) this.counters.late += 1;
+        else if (!isStopping || !this.#askElsewhere(call, connection, now))
           this.#refused(call, input.reason, input.text, now, input.details);
         break;
       }
@@ -250,15 +258,16 @@ export class ClientRules {
 
   nextWakeUp(): number | undefined {
     if (this.#closed) return undefined;
-    const deadline = this.#deadlines.next();
-    const beat = this.#broker.nextBeat;
-    if (beat === undefined) return deadline;
-    return deadline === undefined ? beat : Math.min(deadline, beat);
+    const infinity = Number.POSITIVE_INFINITY;
+    const [deadline = infinity, beat = infinity] = [this.#deadlines.next(), this.#broker.nextBeat];
+    const next = Math.min(deadline, beat, this.#leaving.nextBeat ?? infinity);
+    return next === infinity ? undefined : next;
   }
 
   tick(now: number): void {
     if (this.#closed) return;
     for (const call of this.#deadlines.take(now)) this.#late(call, now);
+    for (const silent of this.#leaving.tick(now)) this.#giveUpLeft(silent, now);
     if (!this.#broker.tick(now, this.#calls.size > 0)) return;
     this.#requeue(now);
     this.#broker.probe(now, this.#calls.size > 0);
@@ -307,10 +316,10 @@ export class ClientRules {
    */
   #askElsewhere(call: Call, connection: number, now: number): boolean {
     const broker = this.#broker;
-    if (call.final || call.connection !== connection) return false;
+    if (call.final) return false;
     if (!this.#leaving.has(connection)) {
       if (connection !== broker.main || !broker.hasOthers || !broker.canFailOverNow(now)) return false;
-      this.#leaving.add(broker.leave("stopping"));
+      this.#leaving.add(broker.leave("stopping"), broker, now);
       broker.advance();
       broker.probe(now, true);
     }
@@ -526,6 +535,14 @@ export class ClientRules {
     const message = creditMessage(call.head, bytes);
     if (this.#leaving.has(call.connection)) this.#effects.send(call.connection, message);
     else if (this.#broker.mode === "extended") this.#broker.send(message);
+  }
+
+  /** A broker that was left answers nothing more: what it was asked is to be asked again. */
+  #giveUpLeft(connection: number, now: number): void {
+    this.#leaving.delete(connection);
+    this.#effects.close(connection);
+    this.#requeue(now, connection);
+    this.#pump(now);
   }
 
   /** A connection to a broker that is in the list no more ends with the last request that it has. */

@@ -425,6 +425,56 @@ describe("a client whose brokers come and go", () => {
     expect(left()).toEqual(["preferred"]);
   });
 
+  it("beats to the broker that it has left until that has answered, and then closes the connection", () => {
+    const { rules, ask, negotiate, said, ended } = clientOf(["b"]);
+    negotiate(1);
+    ask("one", 1);
+    rules.setEndpoints(["a", "b"], 1);
+    negotiate(2, 2);
+    said();
+    for (let now = 1 + BEAT; now < 1_000; now += BEAT) {
+      expect(rules.nextWakeUp()).toBe(now);
+      rules.tick(now);
+      expect(said()).toEqual(["1 ?"]);
+      rules.receive(1, { kind: "heartbeat", incarnation: INCARNATION }, now + 1);
+    }
+    rules.receive(
+      1,
+      { kind: "answer", sequence: 1, body: [], final: true, pieces: -1 } as unknown as ClientInput,
+      1_000,
+    );
+    expect([said(), ended]).toEqual([["-1"], ["one answered"]]);
+    expect(rules.nextWakeUp()).toBeUndefined();
+  });
+
+  it("asks again what a broker that it has left dropped, or is silent about", () => {
+    for (const isSilent of [false, true]) {
+      const { rules, ask, negotiate, said, ended } = clientOf(["b"]);
+      negotiate(1);
+      ask("one", 1);
+      rules.setEndpoints(["a", "b"], 1);
+      negotiate(2, 2);
+      said();
+      if (isSilent) for (let now = BEAT; now < 5 * BEAT; now += 10) rules.tick(now);
+      else rules.receive(1, { kind: "heartbeat", incarnation: FORGOTTEN }, 10);
+      expect(said().filter((line) => !line.endsWith("?"))).toEqual(["-1", "2 one"]);
+      expect(ended).toEqual([]);
+    }
+  });
+
+  it("does not fail by the second refusal of a request that it has sent twice", () => {
+    const { rules, ask, negotiate, said, ended } = clientOf(["a", "b"]);
+    negotiate(1);
+    ask("one", 5);
+    ask("taken", 5);
+    rules.receive(1, { kind: "heartbeat", incarnation: FORGOTTEN }, 1);
+    expect(said().filter((line) => line === "1 one")).toHaveLength(2);
+    const input = { kind: "error", sequence: 1, reason: "stopping", text: "", details: undefined };
+    for (const now of [2, 3]) rules.receive(1, input as ClientInput, now);
+    negotiate(2, 4);
+    expect([said(), ended]).toEqual([["+2 b", "2 ?", "2 one"], []]);
+  });
+
   it("stays for a newcomer that is not the first, for a first one that it knew, and while it asks", () => {
     const { rules, negotiate, said, left } = clientOf(["b"]);
     rules.setEndpoints(["a", "b"], 1);
