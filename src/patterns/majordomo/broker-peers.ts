@@ -100,6 +100,8 @@ export class BrokerWorkers {
     worker.beatLink.unlink();
     const inFlight = worker.inFlight.length;
     this.#requests.release(worker, now);
+    // Clients of a broker that disconnects its workers hear of its end by that of their connections.
+    if (reason !== "stopping") this.#requests.refuseUnserved(service);
     this.#effects.event({ type: "worker:left", service: service.name, worker: name, reason, inFlight });
     if (service.workers.size === 0) {
       this.#effects.event({ type: "service:stopped", service: service.name, queued: service.queue.length });

@@ -328,6 +328,22 @@ export class BrokerRequests {
     this.#dispatch(worker.service, now);
   }
 
+  /** Takes nothing new; what is in flight is finished. */
+  stop(): void {
+    this.stopping = true;
+    for (const service of [...this.queue.services.values()]) this.refuseUnserved(service);
+  }
+
+  /** Requests of a service that has no workers, at a broker that stops: none will register, so another broker is to be asked. */
+  refuseUnserved(service: Service): void {
+    if (!this.stopping || service.workers.size > 0) return;
+    for (const request of [...service.queue] as BrokerRequest[]) {
+      this.queue.remove(request);
+      this.replies.fail(request, "stopping");
+    }
+    this.queue.forget(service);
+  }
+
   /** A worker may have room. */
   offer(worker: Worker, now: number): void {
     if (!worker.free) return;

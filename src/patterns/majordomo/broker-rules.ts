@@ -145,7 +145,7 @@ export class BrokerRules {
 
   /** Takes nothing new; what is in flight is finished. */
   drain(): void {
-    this.#requests.stopping = true;
+    this.#requests.stop();
   }
 
   /** Whether nothing is queued or with a worker. */

@@ -369,6 +369,30 @@ describe("a service that no worker offers", () => {
   });
 });
 
+describe("a broker that stops", () => {
+  it("refuses what waits for a service without workers, at once: none will come", () => {
+    askWithId("c", 0, 1);
+    sentTo("c");
+    rules.drain();
+    expect(toldTo("c")).toEqual(["4|stopping|The broker or the worker is stopping."]);
+    expect(rules.idle).toBe(true);
+  });
+
+  it("refuses a request whose worker was lost when no other is left, and gives it to another one before", () => {
+    ready("a");
+    ready("b");
+    askWithId("c", 0, 1);
+    rules.drain();
+    expect(sentTo("a")).toHaveLength(1);
+    hear("a", 1, "", "MDPW01", 5);
+    expect(sentTo("b")).toHaveLength(1);
+    expect(sentTo("c")).toEqual([]);
+    hear("b", 2, "", "MDPW01", 5);
+    expect(toldTo("c")).toEqual(["4|stopping|The broker or the worker is stopping."]);
+    expect(rules.idle).toBe(true);
+  });
+});
+
 describe("what is remembered of a client's requests", () => {
   const once = (sequence: number, oldest: number): void => {
     askWithId("c1", 0, sequence, oldest);
