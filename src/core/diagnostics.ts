@@ -10,7 +10,7 @@
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
 
-/** Names of the channels: shoal.OPERATION.start and shoal.OPERATION.end, and shoal.receive. */
+/** Names of the channels: shoal.OPERATION.start and shoal.OPERATION.end, and those of one moment: shoal.receive, shoal.message.receive. */
 export const SEND_START: Channel = channel("shoal.send.start");
 export const SEND_END: Channel = channel("shoal.send.end");
 export const RECEIVE: Channel = channel("shoal.receive");
@@ -18,6 +18,12 @@ export const REQUEST_START: Channel = channel("shoal.request.start");
 export const REQUEST_END: Channel = channel("shoal.request.end");
 export const PROCESS_START: Channel = channel("shoal.process.start");
 export const PROCESS_END: Channel = channel("shoal.process.end");
+/** Of messages between the nodes of a cluster (src/cluster/messaging/observation.ts). */
+export const MESSAGE_SEND_START: Channel = channel("shoal.message.send.start");
+export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
+export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
+export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
+export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
 
 /** Stands around what an operation does: it calls `run`, and gives what that returns. */
 export type Wrapper = <T>(run: () => T) => T;

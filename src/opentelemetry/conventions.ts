@@ -11,6 +11,9 @@ export const MESSAGING_SYSTEM = "messaging.system.name";
 export const MESSAGING_OPERATION_NAME = "messaging.operation.name";
 export const MESSAGING_OPERATION_TYPE = "messaging.operation.type";
 export const MESSAGING_DESTINATION_NAME = "messaging.destination.name";
+/** A destination of few values, which stands for many of them. */
+export const MESSAGING_DESTINATION_TEMPLATE = "messaging.destination.template";
+export const MESSAGING_SUBSCRIPTION = "messaging.destination.subscription.name";
 export const MESSAGING_MESSAGE_BODY_SIZE = "messaging.message.body.size";
 
 /** Histogram, s: send and request, from the call to its outcome. */
@@ -34,3 +37,7 @@ export const SYSTEM = "zeromq";
 export const SHOAL_SOCKET_TYPE = "shoal.socket.type";
 export const SHOAL_SERVICE_SYSTEM = "shoal.service.system";
 export const SHOAL_SERVICE_METHOD = "shoal.service.method";
+/** The id of the node that sent a message. */
+export const SHOAL_CLUSTER_SENDER = "shoal.cluster.sender";
+/** Nodes that a message went to; services that answered a query. */
+export const SHOAL_MESSAGE_RECIPIENTS = "shoal.message.recipients";

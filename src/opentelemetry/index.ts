@@ -4,6 +4,13 @@
  * @module
  */
 export {
+  type MessageCall,
+  type MessageHandlerKind,
+  MessageProcessOperation,
+  MessageSendOperation,
+  type ObservedMessage,
+} from "../cluster/messaging/observation.js";
+export {
   Operation,
   ProcessOperation,
   RequestOperation,

@@ -15,8 +15,18 @@ import {
   type TracerProvider,
   trace,
 } from "@opentelemetry/api";
-import { checkKeys } from "../core/arguments.js";
+import type {
+  MessageProcessOperation,
+  MessageSendOperation,
+  ObservedMessage,
+} from "../cluster/messaging/observation.js";
+import { checkKeys, describe } from "../core/arguments.js";
 import {
+  MESSAGE_PROCESS_END,
+  MESSAGE_PROCESS_START,
+  MESSAGE_RECEIVE,
+  MESSAGE_SEND_END,
+  MESSAGE_SEND_START,
   type Operation,
   PROCESS_END,
   PROCESS_START,
@@ -28,15 +38,17 @@ import {
   SEND_END,
   SEND_START,
 } from "../core/diagnostics.js";
-import { InvalidStateError } from "../core/errors.js";
+import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
 import { decodeContext, encodeContext, extracted, injected, spanContextOf } from "./carrier.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,
+  SHOAL_MESSAGE_RECIPIENTS,
   SHOAL_SERVICE_METHOD,
   SHOAL_SERVICE_SYSTEM,
   SHOAL_SOCKET_TYPE,
 } from "./conventions.js";
+import { beginMessageProcess, beginMessageSend, reportMessageReceive } from "./messages.js";
 import { keepContext, onFirstTraced, tracedName } from "./sockets.js";
 import { type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
 
@@ -46,6 +58,12 @@ export interface InstrumentOptions {
   readonly tracerProvider?: TracerProvider;
   /** Where metrics go. Default: the global one. */
   readonly meterProvider?: MeterProvider;
+  /**
+   * Whether the messages between the nodes of clusters are reported: `publish`, `sendTo`, `sendToNodes`, `send` and `query`, and what handlers
+   * and readers get of them. A function is asked for each of them, by its topic ("self" of one-to-one messages, "channel/N" of those
+   * to services); one that throws counts as `false`. Default `false`, since a span costs more than a message.
+   */
+  readonly messages?: boolean | ((destination: string) => boolean);
 }
 
 /** An instrumentation that is on. */
@@ -54,7 +72,7 @@ export interface Instrumentation extends Disposable {
   disable(): void;
 }
 
-const OPTIONS: readonly (keyof InstrumentOptions)[] = ["tracerProvider", "meterProvider"];
+const OPTIONS: readonly (keyof InstrumentOptions)[] = ["tracerProvider", "meterProvider", "messages"];
 
 let current: Instrumentation | undefined;
 
@@ -65,15 +83,20 @@ let current: Instrumentation | undefined;
  * The context of a request is sent as its headers, by the program's propagator: 8 headers and 1,024 bytes at most. A broker or
  * a node that passes no headers on does not get it.
  *
- * @throws InvalidArgumentError `EINVAL` for an unknown option
+ * With `messages` those between the nodes of clusters are reported, too; their context goes to the nodes that take it.
+ *
+ * @throws InvalidArgumentError `EINVAL` for an unknown or invalid option
  * @throws InvalidStateError `EFSM` when one is on already
  */
 export function instrument(options: InstrumentOptions = {}): Instrumentation {
   checkKeys("instrument", options, OPTIONS);
   if (current !== undefined) throw new InvalidStateError("EFSM", "The instrumentation is on already");
   const { tracerProvider = trace.getTracerProvider(), meterProvider = metrics.getMeterProvider() } = options;
+  const { messages = false } = options;
+  if (typeof messages !== "boolean" && typeof messages !== "function")
+    throw new InvalidArgumentError(`messages is true, false or a function; got ${describe(messages)}`);
   const of = new Telemetry(tracerProvider, meterProvider);
-  const observer = new Observer(of);
+  const observer = new Observer(of, messages);
   observer.subscribe();
   setActiveTelemetry(of);
   const disable = (): void => {
@@ -96,8 +119,34 @@ class Observer {
   /** Of messages: only where some socket is traced, since every socket's are published then. */
   readonly #sockets: readonly Subscription[];
 
-  constructor(of: Telemetry) {
+  /** Of messages in clusters. */
+  readonly #messages: readonly Subscription[];
+
+  constructor(of: Telemetry, messages: boolean | ((destination: string) => boolean)) {
     this.#telemetry = of;
+    const isWanted = typeof messages === "function" ? messages : () => messages;
+    this.#messages =
+      messages === false
+        ? []
+        : [
+            [
+              MESSAGE_SEND_START,
+              guarded((each) => this.#messageSend(each as MessageSendOperation, isWanted)),
+            ],
+            [MESSAGE_SEND_END, guarded((each) => this.#messageSent(each as MessageSendOperation))],
+            [
+              MESSAGE_PROCESS_START,
+              guarded((each) => this.#messageProcess(each as MessageProcessOperation, isWanted)),
+            ],
+            [MESSAGE_PROCESS_END, guarded((each) => this.#end(each as Operation))],
+            [
+              MESSAGE_RECEIVE,
+              guarded((each) => {
+                const message = each as ObservedMessage;
+                if (isWanted(message.destination)) reportMessageReceive(of, message);
+              }),
+            ],
+          ];
     this.#services = [
       [REQUEST_START, guarded((operation) => this.#request(operation as RequestOperation))],
       [REQUEST_END, guarded((operation) => this.#end(operation as Operation))],
@@ -112,7 +161,7 @@ class Observer {
   }
 
   subscribe(): void {
-    for (const [channel, listener] of this.#services) channel.subscribe(listener);
+    for (const [channel, listener] of [...this.#services, ...this.#messages]) channel.subscribe(listener);
     onFirstTraced(() => {
       for (const [channel, listener] of this.#sockets) channel.subscribe(listener);
     });
@@ -120,7 +169,8 @@ class Observer {
 
   unsubscribe(): void {
     onFirstTraced(undefined);
-    for (const [channel, listener] of [...this.#services, ...this.#sockets]) channel.unsubscribe(listener);
+    for (const [channel, listener] of [...this.#services, ...this.#messages, ...this.#sockets])
+      channel.unsubscribe(listener);
   }
 
   #request(operation: RequestOperation): void {
@@ -166,6 +216,21 @@ class Observer {
     const running = this.#telemetry.begin("receive", destination, remote ?? ROOT_CONTEXT, attributes, links);
     keepContext(message, remote ?? running.context, destination);
     running.end(undefined);
+  }
+
+  #messageSend(operation: MessageSendOperation, isWanted: (destination: string) => boolean): void {
+    if (isWanted(operation.destination))
+      this.#started(operation, beginMessageSend(this.#telemetry, operation));
+  }
+
+  #messageSent(operation: MessageSendOperation): void {
+    this.#running.get(operation)?.set(SHOAL_MESSAGE_RECIPIENTS, operation.recipients);
+    this.#end(operation);
+  }
+
+  #messageProcess(operation: MessageProcessOperation, isWanted: (destination: string) => boolean): void {
+    if (isWanted(operation.destination))
+      this.#started(operation, beginMessageProcess(this.#telemetry, operation));
   }
 
   #started(operation: Operation, running: Running): void {

@@ -19,6 +19,7 @@ import {
   DURATION_BUCKETS,
   ERROR_TYPE,
   MESSAGING_DESTINATION_NAME,
+  MESSAGING_DESTINATION_TEMPLATE,
   MESSAGING_OPERATION_NAME,
   MESSAGING_OPERATION_TYPE,
   MESSAGING_SYSTEM,
@@ -30,11 +31,13 @@ import {
 } from "./conventions.js";
 
 /** What an operation does with messages; the name of a span is this and the destination. */
-export type OperationName = "send" | "receive" | "request" | "process";
+export type OperationName = "send" | "publish" | "query" | "receive" | "request" | "process";
 
 /** The types and kinds that the conventions have for them. */
 const OPERATIONS = {
   send: { type: "send", kind: SpanKind.PRODUCER },
+  publish: { type: "send", kind: SpanKind.PRODUCER },
+  query: { type: "send", kind: SpanKind.PRODUCER },
   // What is sent is a request, and its reply is waited for.
   request: { type: "send", kind: SpanKind.PRODUCER },
   receive: { type: "receive", kind: SpanKind.CLIENT },
@@ -48,6 +51,8 @@ const MAX_ERROR_TEXT = 256;
 export interface Running {
   /** With its span: what it calls is its child. */
   readonly context: Context;
+  /** Something that is known at its end. */
+  set(attribute: string, value: number): void;
   /** @param error undefined: it succeeded */
   end(error: unknown): void;
 }
@@ -86,6 +91,7 @@ export class Telemetry {
    *
    * @param parent the span's parent is in it
    * @param attributes of the span alone: what metrics have is few values
+   * @param template stands for destinations of which there may be many, in the span's name and in metrics
    */
   begin(
     name: OperationName,
@@ -93,21 +99,36 @@ export class Telemetry {
     parent: Context,
     attributes: Attributes,
     links: Link[] = [],
+    template?: string,
   ): Running {
     const { type, kind } = OPERATIONS[name];
     const common: Attributes = {
       [MESSAGING_SYSTEM]: SYSTEM,
       [MESSAGING_OPERATION_NAME]: name,
-      [MESSAGING_DESTINATION_NAME]: destination,
+      ...(template === undefined
+        ? { [MESSAGING_DESTINATION_NAME]: destination }
+        : { [MESSAGING_DESTINATION_TEMPLATE]: template }),
     };
     const span = this.#tracer.startSpan(
-      `${name} ${destination}`,
-      { kind, links, attributes: { ...common, [MESSAGING_OPERATION_TYPE]: type, ...attributes } },
+      `${name} ${template ?? destination}`,
+      {
+        kind,
+        links,
+        attributes: {
+          ...common,
+          [MESSAGING_DESTINATION_NAME]: destination,
+          [MESSAGING_OPERATION_TYPE]: type,
+          ...attributes,
+        },
+      },
       parent,
     );
     const started = performance.now();
     return {
       context: trace.setSpan(parent, span),
+      set: (attribute, value) => {
+        span.setAttribute(attribute, value);
+      },
       end: (error) => {
         const failed = error === undefined ? common : { ...common, [ERROR_TYPE]: errorType(error) };
         fail(span, error);

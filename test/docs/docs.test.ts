@@ -244,6 +244,7 @@ describe("the examples in the comments", () => {
   const MADE_BY_OTHERS = new Set([
     ...["Driver", "Disk", "NodeClock", "RulesTimer", "HookAnswer"],
     // What listeners of the tracing channels get.
+    ...["MessageProcessOperation", "MessageSendOperation"],
     ...["Operation", "ProcessOperation", "RequestOperation", "SendOperation"],
   ]);
 

@@ -18,6 +18,8 @@ import type { Deliveries } from "./deliveries.js";
 import { DirectResults, DirectSends } from "./direct-sends.js";
 import {
   CLIENT,
+  CONTEXT,
+  contextSize,
   DirectFault,
   encodeDirect,
   ItemReader,
@@ -28,6 +30,7 @@ import {
 } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
+import { keepMessageContext } from "./observation.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";
@@ -75,11 +78,13 @@ export class DirectMessages {
     return this.#directs.count;
   }
 
+  /** @param context of a trace */
   async sendTo(
     client: MessageClient,
     to: MessageRecipient,
     data: string | Uint8Array,
     options: SendToOptions = {},
+    context?: Buffer,
   ): Promise<void> {
     this.#state.assertOpen(client);
     checkCallOptions("sendTo", options, ["subtopic", "timeout"]);
@@ -88,7 +93,7 @@ export class DirectMessages {
     const subtopic = this.#names.subtopicOf(options.subtopic);
     const recipient = this.recipient(to);
     if (recipient.node === this.#state.id)
-      return this.#sendLocally(client, recipient.client, subtopic, data, timeout);
+      return this.#sendLocally(client, recipient.client, subtopic, data, timeout, context);
     const { node, alias } = recipient;
     this.#checkReachable(node);
     if (alias?.closed === true)
@@ -106,7 +111,8 @@ export class DirectMessages {
     const send = (own: string | Uint8Array): SendResult => {
       // Numbered when it goes: the numbers of a node are in the order of its link.
       const number = this.#directs.next(node);
-      const item = encodeDirect(number, recipient.client, client.id, name, own);
+      const taken = this.#contextFor(node, bytes, context);
+      const item = encodeDirect(number, recipient.client, client.id, name, own, taken);
       const result = this.#links.send(node, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
       if (result === "sent")
         answer = this.#directs.add(node, deadline, () => {
@@ -136,11 +142,18 @@ export class DirectMessages {
     return answer;
   }
 
-  /** @returns to how many nodes it went */
+  /** @returns the context, where the node takes one and the item fits with it. @param bytes of the item without it */
+  #contextFor(node: string, bytes: number, context: Buffer | undefined): Buffer | undefined {
+    if (context === undefined) return undefined;
+    return this.#links.takesContext(node, bytes + contextSize(context)) ? context : undefined;
+  }
+
+  /** @param context of a trace @returns to how many nodes it went */
   async sendToNodes(
     client: MessageClient,
     data: string | Uint8Array,
     options: SendToNodesOptions = {},
+    context?: Buffer,
   ): Promise<number> {
     this.#state.assertOpen(client);
     checkCallOptions("sendToNodes", options, ["subtopic"]);
@@ -153,7 +166,16 @@ export class DirectMessages {
     const fulls: string[] = [];
     for (const id of peers) if (this.#waiting.has(id)) fulls.push(id);
     const free = fulls.length === 0 ? peers : peers.filter((id) => !fulls.includes(id));
-    const count = this.#links.sendToMany(free, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
+    let count = 0;
+    let plain = free;
+    if (context !== undefined) {
+      const traced = encodeDirect(0, SELF_ID, client.id, name, data, context);
+      const takes = (id: string): boolean => this.#links.takesContext(id, traced.length);
+      const takers = free.filter(takes);
+      plain = free.filter((id) => !takers.includes(id));
+      count += this.#links.sendToMany(takers, MessageKind.DIRECT, traced, DIRECT_PREFIX, fulls);
+    }
+    count += this.#links.sendToMany(plain, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
     for (const id of fulls) this.#state.dropFull(id, DIRECT_PREFIX);
     this.sent += count;
     return count;
@@ -165,6 +187,7 @@ export class DirectMessages {
     subtopic: string | undefined,
     data: string | Uint8Array,
     timeout: number,
+    context: Buffer | undefined,
   ): Promise<void> {
     const recipient = this.#addresses.client(id) as MessageClient;
     const message = this.#names.message(
@@ -174,6 +197,7 @@ export class DirectMessages {
       subtopic,
       false,
     );
+    keepMessageContext(message, context);
     const send = (): SendResult => {
       if (this.#deliveries.isFull || recipient.direct.some((each) => each.isFull)) return "full";
       this.#deliver(recipient, message);
@@ -263,7 +287,8 @@ export class DirectMessages {
     const to = reader.uint32();
     const client = (flags & CLIENT) === 0 ? SELF_ID : reader.uint32();
     const subtopic = (flags & SUBTOPIC) === 0 ? undefined : reader.name();
-    if (reader.failed || (flags & ~(CLIENT | SUBTOPIC)) !== 0 || !isClient(client))
+    const context = (flags & CONTEXT) === 0 ? undefined : reader.context();
+    if (reader.failed || (flags & ~(CLIENT | SUBTOPIC | CONTEXT)) !== 0 || !isClient(client))
       return this.#state.refuse("direct:malformed");
     this.received += 1;
     const recipient = this.#addresses.client(to);
@@ -280,6 +305,7 @@ export class DirectMessages {
       subtopic,
       false,
     );
+    keepMessageContext(message, context);
     return this.#deliveries.deliver(recipient.direct, message, true);
   }
 

@@ -7,6 +7,7 @@ import type { Deliveries } from "./deliveries.js";
 import { ALIAS, CLIENT, ItemReader, ORIGIN, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
+import { keepMessageContext } from "./observation.js";
 import type { IncomingLink } from "./parts.js";
 import type { RetainedValues } from "./retained.js";
 import { ASK, END, readAsk, readEnd, readStale, STALE, VALUE } from "./retained-items.js";
@@ -78,6 +79,7 @@ export class IncomingItems {
     const sender =
       (flags & CLIENT) === 0 ? this.#names.ownSenderOf(link) : this.#names.senderOf(node, client);
     const message = this.#names.message(plan.topic, data, sender, subtopic, false);
+    if (incoming.context !== undefined) keepMessageContext(message, incoming.context);
     return this.#deliveries.deliver(subscriptions, message, true, isSuperseded);
   }
 

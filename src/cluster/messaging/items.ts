@@ -4,7 +4,7 @@
  *   name        varint: bytes, then so many bytes of UTF-8
  *   client      4 bytes, big-endian: a client's number on its own node
  *
- *   PUBLISH     flags 1 | [client 4] | [origin 16] | [alias varint] | [topic: name] | [subtopic: name] | [stamp 8] | data
+ *   PUBLISH     flags 1 | [client 4] | [origin 16] | [alias varint] | [topic: name] | [subtopic: name] | [stamp 8] | [context: name] | data
  *                 1 SUBTOPIC   there is a subtopic
  *                 2 RETAIN     it is the topic's retained value from now on; empty data: there is none. stamp: microseconds
  *                              since 1970, big-endian, later than the one before it
@@ -12,14 +12,17 @@
  *                 8 ORIGIN     the client is of this node, on whose behalf the sender of the item publishes
  *                16 ALIAS      an alias in place of the topic
  *                32 DEFINE     an alias, then the topic for which it stands from then on, in this session of the link
+ *                64 CONTEXT    the context of a trace, as a name is written; one of more than 1,024 bytes is ignored. To nodes
+ *                              that take contexts (advert.ts); malformed for those that do not know it
  *
- *   DIRECT      flags 1 | number varint | to: client 4 | [client 4] | [subtopic: name] | data         flags as above
+ *   DIRECT      flags 1 | number varint | to: client 4 | [client 4] | [subtopic: name] | [context: name] | data    flags as above
  *                 number: 1 … 2^32-1, one more than in the DIRECT before it; 0: no answer is wanted
  *   RESULT      0x80 | upTo varint | { number varint, reason 1 }…      a DIRECT item: all numbers to upTo were handled, but for
  *                                                                      those that failed with a reason
  */
 import { isUtf8 } from "node:buffer";
 import { slice } from "../../core/memory.js";
+import { MAX_MESSAGE_CONTEXT } from "../../engine/message-context.js";
 import { sizeOfUint, writeUint } from "./schema.js";
 
 export const SUBTOPIC = 1;
@@ -29,7 +32,9 @@ export const ORIGIN = 8;
 /** The topic is a number (topic-aliases.ts); a number, and the name that it stands for from now on. */
 export const ALIAS = 16;
 export const DEFINE = 32;
-const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE;
+/** A context goes with it. */
+export const CONTEXT = 64;
+const KNOWN = SUBTOPIC | RETAIN | CLIENT | ORIGIN | ALIAS | DEFINE | CONTEXT;
 export const RESULT = 0x80;
 
 const CLIENT_BYTES = 4;
@@ -61,6 +66,17 @@ export function writeData(into: Buffer, data: string | Uint8Array, offset: numbe
   else into.set(data, offset);
 }
 
+/** Bytes that a context takes in an item. */
+export function contextSize(context: Uint8Array | undefined): number {
+  return context === undefined ? 0 : sizeOfUint(context.length) + context.length;
+}
+
+function writeContext(into: Buffer, context: Uint8Array, offset: number): number {
+  const at = writeUint(into, offset, context.length);
+  into.set(context, at);
+  return at + context.length;
+}
+
 /** The flags of an item that has its topic's name. */
 export function publishFlags(
   client: number,
@@ -83,7 +99,7 @@ export function publishHeadBytes(flags: number, topic: Buffer, subtopic: Buffer 
   return subtopic === undefined ? bytes : bytes + subtopic.length;
 }
 
-/** Writes what stands in front of the data. @param alias with ALIAS or DEFINE @returns where it ends */
+/** Writes what stands in front of the data. @param alias with ALIAS or DEFINE @param context with CONTEXT @returns where it ends */
 export function writePublishHead(
   into: Buffer,
   flags: number,
@@ -93,6 +109,7 @@ export function writePublishHead(
   topic: Buffer,
   subtopic: Buffer | undefined,
   stamp: number,
+  context: Uint8Array | undefined,
 ): number {
   let at = 1;
   into[0] = flags;
@@ -107,7 +124,8 @@ export function writePublishHead(
     into.set(subtopic, at);
     at += subtopic.length;
   }
-  return (flags & RETAIN) === 0 ? at : writeStamp(into, stamp, at);
+  if ((flags & RETAIN) !== 0) at = writeStamp(into, stamp, at);
+  return (flags & CONTEXT) === 0 ? at : writeContext(into, context as Uint8Array, at);
 }
 
 /**
@@ -118,6 +136,7 @@ export function writePublishHead(
  * @param topic `encodeName` of it
  * @param subtopic the same
  * @param stamp of a retained value; 0: it is not retained
+ * @param context of a trace
  */
 export function encodePublish(
   client: number,
@@ -126,10 +145,12 @@ export function encodePublish(
   subtopic: Buffer | undefined,
   stamp: number,
   data: string | Uint8Array,
+  context?: Uint8Array,
 ): Buffer {
-  const flags = publishFlags(client, origin, subtopic, stamp);
-  const item = Buffer.allocUnsafe(publishHeadBytes(flags, topic, subtopic) + dataBytes(data));
-  writeData(item, data, writePublishHead(item, flags, client, origin, 0, topic, subtopic, stamp));
+  const flags = publishFlags(client, origin, subtopic, stamp) | (context === undefined ? 0 : CONTEXT);
+  const bytes = publishHeadBytes(flags, topic, subtopic) + contextSize(context) + dataBytes(data);
+  const item = Buffer.allocUnsafe(bytes);
+  writeData(item, data, writePublishHead(item, flags, client, origin, 0, topic, subtopic, stamp, context));
   return item;
 }
 
@@ -155,9 +176,13 @@ export function encodeDirect(
   client: number,
   subtopic: Buffer | undefined,
   data: string | Uint8Array,
+  context?: Uint8Array,
 ): Buffer {
-  const flags = (subtopic === undefined ? 0 : SUBTOPIC) | (client === 1 ? 0 : CLIENT);
-  const item = Buffer.allocUnsafe(sizeOfDirect(number, client, subtopic, data));
+  const flags =
+    (subtopic === undefined ? 0 : SUBTOPIC) |
+    (client === 1 ? 0 : CLIENT) |
+    (context === undefined ? 0 : CONTEXT);
+  const item = Buffer.allocUnsafe(sizeOfDirect(number, client, subtopic, data) + contextSize(context));
   item[0] = flags;
   let at = item.writeUInt32BE(to, writeUint(item, 1, number));
   if (client !== 1) at = item.writeUInt32BE(client, at);
@@ -165,6 +190,7 @@ export function encodeDirect(
     item.set(subtopic, at);
     at += subtopic.length;
   }
+  if (context !== undefined) at = writeContext(item, context, at);
   writeData(item, data, at);
   return item;
 }
@@ -285,6 +311,14 @@ export class ItemReader {
     return this.item.toString("utf8", this.nameStart, this.nameEnd);
   }
 
+  /** The context of a trace, in memory of its own; `undefined`: it is larger than one may be, and ignored. */
+  context(): Buffer | undefined {
+    this.skipName();
+    const { nameStart, nameEnd } = this;
+    if (this.failed || nameEnd - nameStart > MAX_MESSAGE_CONTEXT) return undefined;
+    return Buffer.from(this.item.subarray(nameStart, nameEnd));
+  }
+
   /** So many bytes, where they are. */
   bytes(count: number): Buffer {
     if (this.failed || this.at + count > this.end) {
@@ -314,6 +348,8 @@ export class PublishItem {
   stamp = 0;
   /** -1: it has none. */
   alias = -1;
+  /** Of a trace. */
+  context: Buffer | undefined = undefined;
 
   /** Up to its topic. @returns whether it is well-formed so far */
   readHead(item: Buffer, at: number, end: number): boolean {
@@ -325,6 +361,7 @@ export class PublishItem {
     this.origin = (flags & ORIGIN) === 0 ? "" : reader.id();
     this.subtopic = undefined;
     this.stamp = 0;
+    this.context = undefined;
     this.alias = (flags & (ALIAS | DEFINE)) === 0 ? -1 : reader.varint();
     if ((flags & ALIAS) === 0) reader.skipName();
     else if ((flags & DEFINE) !== 0) return false;
@@ -336,6 +373,7 @@ export class PublishItem {
     const { reader, flags } = this;
     if ((flags & SUBTOPIC) !== 0) this.subtopic = reader.name();
     if ((flags & RETAIN) !== 0) this.stamp = reader.stamp();
+    if ((flags & CONTEXT) !== 0) this.context = reader.context();
     return !reader.failed;
   }
 }

@@ -283,13 +283,23 @@ export class NodeLinks implements MessageLinks {
   #advertise(): void {
     const protocols = new Map([...this.#listeners].map(([name, { advert }]) => [name, advert]));
     const { security } = this.#options;
-    let advert = encodeAdvert({ keys: security?.advert ?? "", maxItem: this.#maxItem, protocols });
+    let advert = encodeAdvert({
+      keys: security?.advert ?? "",
+      maxItem: this.#maxItem,
+      contexts: true,
+      protocols,
+    });
     while (advert === undefined && protocols.size > 0) {
       // The last ones are the least wanted.
       const name = [...protocols.keys()].pop() as string;
       protocols.delete(name);
       this.#effects.onProtocolFailed?.("", name, "what it advertises does not fit");
-      advert = encodeAdvert({ keys: security?.advert ?? "", maxItem: this.#maxItem, protocols });
+      advert = encodeAdvert({
+        keys: security?.advert ?? "",
+        maxItem: this.#maxItem,
+        contexts: true,
+        protocols,
+      });
     }
     this.#effects.advertise(advert);
   }
@@ -334,6 +344,10 @@ export class NodeLinks implements MessageLinks {
       else full.push(id);
     }
     return sent;
+  }
+
+  takesContext(to: string, bytes: number): boolean {
+    return (this.#sending.get(to) ?? this.#open(to))?.takesContext(bytes) === true;
   }
 
   drop(to: string, prefix: string): void {
@@ -398,6 +412,7 @@ export class NodeLinks implements MessageLinks {
     if (member === undefined || advert === undefined) return undefined;
     const sending = new Sending(member, this.#limits, this.#sendingEffects);
     sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
+    sending.takesContexts = advert.contexts;
     this.#sending.set(to, sending);
     return sending;
   }

@@ -23,6 +23,7 @@ import {
 import { DirectMessages } from "./direct-messages.js";
 import { IncomingItems } from "./incoming.js";
 import { SELF_TOPIC } from "./message.js";
+import { isMessageSendObserved, observeMessageSend } from "./observation.js";
 import type { MessagingSettings } from "./options.js";
 import {
   MessageKind,
@@ -261,10 +262,28 @@ export class Messaging implements ClientEffects {
       const name = typeof topic === "number" ? this.#state.names.topicUnlessClient(topic) : topic;
       if (name === undefined || name === SELF_TOPIC)
         return this.#publishToClient(client, topic, data, options);
-      return this.#publisher.publish(client.address, name, data, options);
+      return this.#publishAs(client.address, name, data, options, undefined);
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  /** @param origin as of the publisher */
+  #publishAs(
+    sender: ClusterAddress,
+    topic: string,
+    data: string | Uint8Array,
+    options: PublishOptions | undefined,
+    origin: number | undefined,
+  ): Promise<number> {
+    if (!isMessageSendObserved()) return this.#publisher.publish(sender, topic, data, options, origin);
+    return observeMessageSend(
+      "publish",
+      topic,
+      data,
+      async (context) => this.#publisher.publish(sender, topic, data, options, origin, context),
+      count,
+    );
   }
 
   /** @throws in the promise: InvalidArgumentError `EINVAL`, also for `retain` with a client of another node; UnroutableError `EHOSTUNREACH` */
@@ -278,7 +297,8 @@ export class Messaging implements ClientEffects {
       this.#state.assertOpen(this.self);
       if (options !== undefined) checkCallOptions("publishAs", options, PUBLISH_KEYS);
       const { node, client, alias } = this.#directs.recipient(publisher);
-      if (node === this.#state.id) return this.#publisher.publish({ node, id: client }, topic, data, options);
+      if (node === this.#state.id)
+        return this.#publishAs({ node, id: client }, topic, data, options, undefined);
       // The client's node answers for the values of its clients, and would not know this one.
       if (options?.retain === true)
         throw new InvalidArgumentError(
@@ -289,7 +309,7 @@ export class Messaging implements ClientEffects {
         throw new InvalidArgumentError(
           `this node may not publish for a client of ${this.#state.nameOf(node)}: messaging.mayPublishAs decides`,
         );
-      return this.#publisher.publish(address, topic, data, options, client);
+      return this.#publishAs(address, topic, data, options, client);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -328,6 +348,14 @@ export class Messaging implements ClientEffects {
     data: string | Uint8Array,
     options?: SendToOptions,
   ): Promise<void> {
+    if (isMessageSendObserved())
+      return observeMessageSend(
+        "sendTo",
+        SELF_TOPIC,
+        data,
+        (context) => this.#directs.sendTo(client, to, data, options, context),
+        () => 1,
+      );
     return this.#directs.sendTo(client, to, data, options);
   }
 
@@ -337,6 +365,14 @@ export class Messaging implements ClientEffects {
     data: string | Uint8Array,
     options?: SendToNodesOptions,
   ): Promise<number> {
+    if (isMessageSendObserved())
+      return observeMessageSend(
+        "sendToNodes",
+        SELF_TOPIC,
+        data,
+        (context) => this.#directs.sendToNodes(client, data, options, context),
+        count,
+      );
     return this.#directs.sendToNodes(client, data, options);
   }
 
@@ -347,7 +383,7 @@ export class Messaging implements ClientEffects {
     options: PublishOptions = {},
   ): Promise<number> {
     const { subtopic, timeout } = options;
-    await this.#directs.sendTo(client, to === SELF_TOPIC ? SELF_ID : (to as number), data, {
+    await this.sendTo(client, to === SELF_TOPIC ? SELF_ID : (to as number), data, {
       subtopic,
       timeout,
     });
@@ -508,6 +544,11 @@ export class Messaging implements ClientEffects {
 const NEVER = new Promise<void>(() => undefined);
 
 function nothing(): void {}
+
+/** Recipients of a message, for who observes it. */
+function count(recipients: number): number {
+  return recipients;
+}
 
 /** `ready` of a subscription, which need not be awaited. */
 function handled(promise: Promise<void>): Promise<void> {

@@ -6,11 +6,14 @@
  *   publish ──> members whose interest is known: at once
  *           └─> kept ── interest of a member is known ──> those of its topics to that member, in order
  */
+import type { PublicationItem } from "./publication.js";
 import type { TopicPlan } from "./topic-plan.js";
 
 export class KeptPublish {
   readonly plan: TopicPlan;
-  readonly item: Buffer;
+  readonly item: PublicationItem;
+  /** Of the item, with its context where it has one. */
+  readonly bytes: number;
   /** Whether it is its topic's value from now on. */
   readonly isRetained: boolean;
   /** Whether a copy waits for room (`onFull: "wait"`), and until when; infinite: no limit. */
@@ -26,9 +29,10 @@ export class KeptPublish {
   isOver = false;
   done: (() => void) | undefined = undefined;
 
-  constructor(plan: TopicPlan, item: Buffer, isRetained: boolean, waits: boolean, deadline: number) {
+  constructor(plan: TopicPlan, item: PublicationItem, isRetained: boolean, waits: boolean, deadline: number) {
     this.plan = plan;
     this.item = item;
+    this.bytes = item.plain.length + (item.traced?.length ?? 0);
     this.isRetained = isRetained;
     this.waits = waits;
     this.deadline = deadline;
@@ -104,7 +108,7 @@ export class NewcomerSends {
   keep(message: KeptPublish): void {
     message.missing = this.#members.size;
     this.#kept.push(message);
-    this.#bytes += message.item.length;
+    this.#bytes += message.bytes;
   }
 
   /** The interest of a member is known, or it is gone, or time is up. Several members that settle in one turn go together. */
@@ -144,7 +148,7 @@ export class NewcomerSends {
   #release(): void {
     let next = this.#first + this.#kept.length;
     for (const begin of this.#members.values()) next = Math.min(next, begin);
-    for (const { item } of this.#kept.splice(0, next - this.#first)) this.#bytes -= item.length;
+    for (const { bytes } of this.#kept.splice(0, next - this.#first)) this.#bytes -= bytes;
     this.#first = next;
   }
 }

@@ -132,6 +132,8 @@ export interface MessageLinks {
    * @returns how many took it
    */
   publish(to: readonly string[], publication: Publication, full: string[]): number;
+  /** Whether a member takes contexts of traces, and an item of so many bytes that has one. */
+  takesContext(to: string, bytes: number): boolean;
   /** Counts an item that the caller drops since the peer's mark is reached. */
   drop(to: string, prefix: string): void;
   /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */

@@ -7,6 +7,8 @@
  */
 import {
   ALIAS,
+  CONTEXT,
+  contextSize,
   DEFINE,
   dataBytes,
   encodePublish,
@@ -21,24 +23,35 @@ import type { TopicPlan } from "./topic-plan.js";
 const ALIAS_BYTES = 5;
 const FIRST_HEAD = 2_048;
 
+/** A publication in memory that nobody changes afterwards: as it is, and with its context for nodes that take it. */
+export interface PublicationItem {
+  readonly plain: Buffer;
+  readonly traced: Buffer | undefined;
+}
+
 export class Publication {
   plan: TopicPlan;
   data: string | Uint8Array = "";
   dataBytes = 0;
   /** Of the whole item, with the topic's name. */
   bytes = 0;
+  /** Of what its context adds; 0: it has none. */
+  contextBytes = 0;
   /** What stands in front of the data, `headBytes` of it, in the form that was encoded last. */
   head: Buffer = Buffer.allocUnsafeSlow(FIRST_HEAD);
   headBytes = 0;
   /** Nodes whose mark is reached. */
   readonly fulls: string[] = [];
   #form: TopicForm | undefined = undefined;
+  #isTraced = false;
+  #context: Buffer | undefined = undefined;
   #client = 1;
   #origin: string | undefined = undefined;
   #subtopic: Buffer | undefined = undefined;
   #stamp = 0;
   #flags = 0;
   #item: Buffer | undefined = undefined;
+  #tracedItem: Buffer | undefined = undefined;
 
   constructor(plan: TopicPlan) {
     this.plan = plan;
@@ -49,6 +62,7 @@ export class Publication {
    * @param origin its node, where that is another one than the sender's
    * @param subtopic `encodeName` of it
    * @param stamp of a retained value; 0: it is not retained
+   * @param context of a trace
    */
   set(
     plan: TopicPlan,
@@ -57,6 +71,7 @@ export class Publication {
     subtopic: Buffer | undefined,
     stamp: number,
     data: string | Uint8Array,
+    context?: Buffer,
   ): void {
     const flags = publishFlags(client, origin, subtopic, stamp);
     this.plan = plan;
@@ -70,16 +85,21 @@ export class Publication {
     this.#stamp = stamp;
     this.#form = undefined;
     this.#item = undefined;
+    this.#tracedItem = undefined;
+    this.#context = context;
+    this.contextBytes = context === undefined ? 0 : contextSize(context);
   }
 
-  /** Encodes `head`, unless it has that form already. */
-  encodeHead(form: TopicForm): void {
-    if (this.#form === form) return;
+  /** Encodes `head`, unless it has that form already. @param isTraced with its context */
+  encodeHead(form: TopicForm, isTraced = false): void {
+    if (this.#form === form && this.#isTraced === isTraced) return;
     this.#form = form;
+    this.#isTraced = isTraced;
     const { name, alias } = this.plan;
-    const needed = this.bytes - this.dataBytes + ALIAS_BYTES;
+    const needed = this.bytes - this.dataBytes + ALIAS_BYTES + this.contextBytes;
     if (needed > this.head.length) this.head = Buffer.allocUnsafeSlow(needed);
-    const flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
+    let flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
+    if (isTraced) flag |= CONTEXT;
     this.headBytes = writePublishHead(
       this.head,
       this.#flags | flag,
@@ -89,25 +109,45 @@ export class Publication {
       name,
       this.#subtopic,
       this.#stamp,
+      this.#context,
     );
   }
 
   /** The whole item, with the topic's name, in memory that nobody changes afterwards. */
   item(): Buffer {
-    this.#item ??= encodePublish(
+    this.#item ??= this.#encode(undefined);
+    return this.#item;
+  }
+
+  /** The same with its context; `undefined`: it has none. */
+  tracedItem(): Buffer | undefined {
+    if (this.#context === undefined) return undefined;
+    this.#tracedItem ??= this.#encode(this.#context);
+    return this.#tracedItem;
+  }
+
+  /** Both. */
+  items(): PublicationItem {
+    return { plain: this.item(), traced: this.tracedItem() };
+  }
+
+  #encode(context: Buffer | undefined): Buffer {
+    return encodePublish(
       this.#client,
       this.#origin,
       this.plan.name,
       this.#subtopic,
       this.#stamp,
       this.data,
+      context,
     );
-    return this.#item;
   }
 
   /** Lets go of the program's data. */
   clear(): void {
     this.data = "";
     this.#item = undefined;
+    this.#tracedItem = undefined;
+    this.#context = undefined;
   }
 }

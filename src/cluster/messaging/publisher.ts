@@ -14,8 +14,9 @@ import type { Deliveries } from "./deliveries.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
+import { keepMessageContext } from "./observation.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
-import { Publication } from "./publication.js";
+import { Publication, type PublicationItem } from "./publication.js";
 import type { RetainedValue, RetainedValues } from "./retained.js";
 import { MAX_VALUE_HEADER } from "./retained-items.js";
 import type { Retention } from "./retention.js";
@@ -69,13 +70,14 @@ export class Publisher {
     this.#retention = state.retention;
   }
 
-  /** @param origin where it is another node's client: its number there */
+  /** @param origin where it is another node's client: its number there @param context of a trace */
   publish(
     sender: ClusterAddress,
     topic: string,
     data: string | Uint8Array,
     options: PublishOptions | undefined,
     origin?: number,
+    context?: Buffer,
   ): Promise<number> {
     const plan = this.#plans.of(topic);
     if (topic === SELF_TOPIC)
@@ -106,7 +108,7 @@ export class Publisher {
     if (isItem) {
       const node = origin === undefined ? undefined : sender.node;
       const name = subtopic === undefined ? undefined : this.#names.subtopicName(subtopic);
-      publication.set(plan, client, node, name, stamp, data);
+      publication.set(plan, client, node, name, stamp, data, context);
       // One that is kept is given to later subscribers, with a header of its own.
       this.#state.checkSize(retain ? publication.bytes + MAX_VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
@@ -122,7 +124,10 @@ export class Publisher {
         this.#retained.keep(value);
         this.#retention.published(value);
       }
-      if (subscriptions.length > 0) message = this.#names.message(topic, bytes, sender, subtopic, false);
+      if (subscriptions.length > 0) {
+        message = this.#names.message(topic, bytes, sender, subtopic, false);
+        if (context !== undefined) keepMessageContext(message, context);
+      }
     }
     const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
     if (waits && (this.#waiting.isFull(targets.length + 1, bytes) || this.#isFullOfNewcomers(bytes)))
@@ -227,7 +232,7 @@ export class Publisher {
     const kept = this.#keepForNewcomers(targets, publication, isRetained, waits, timeout);
     for (const id of targets) {
       if (this.#newcomers.has(id)) continue;
-      const item = publication.item();
+      const item = publication.items();
       const result = this.#waiting.has(id) ? "full" : this.#sendUncounted(id, item, plan.prefix);
       if (result === "sent") count += 1;
       else if (result === "full" && waits) wait(id, () => this.#sendUncounted(id, item, plan.prefix));
@@ -299,7 +304,7 @@ export class Publisher {
       return undefined;
     }
     const deadline = waits && timeout >= 0 ? performance.now() + timeout : Number.POSITIVE_INFINITY;
-    const kept = new KeptPublish(plan, publication.item(), isRetained, waits, deadline);
+    const kept = new KeptPublish(plan, publication.items(), isRetained, waits, deadline);
     this.#newcomers.keep(kept);
     return kept;
   }
@@ -308,10 +313,10 @@ export class Publisher {
     const { item, plan, isRetained, waits, deadline } = kept;
     const result = this.#waiting.has(to) ? "full" : this.#sendUncounted(to, item, plan.prefix);
     if (result === "sent") kept.sent += 1;
-    else if (result === "full" && waits && !this.#waiting.isFull(1, item.length)) {
+    else if (result === "full" && waits && !this.#waiting.isFull(1, kept.bytes)) {
       const left = deadline === Number.POSITIVE_INFINITY ? -1 : Math.max(0, deadline - performance.now());
       const send = (): SendResult => this.#sendUncounted(to, item, plan.prefix);
-      kept.copies.push(this.#waitForRoom(to, item.length, left, isRetained, send));
+      kept.copies.push(this.#waitForRoom(to, kept.bytes, left, isRetained, send));
     } else if (result === "full") this.#drop(to, plan, isRetained);
   }
 
@@ -337,7 +342,8 @@ export class Publisher {
   }
 
   /** Where the mark is reached it is not counted as dropped. */
-  #sendUncounted(id: string, item: Buffer, prefix: string): SendResult {
+  #sendUncounted(id: string, { plain, traced }: PublicationItem, prefix: string): SendResult {
+    const item = traced !== undefined && this.#links.takesContext(id, traced.length) ? traced : plain;
     const result = this.#links.send(id, MessageKind.PUBLISH, item, prefix, true);
     if (result === "sent") this.sent += 1;
     return result;

@@ -24,6 +24,13 @@ import {
   VetoError,
 } from "./hooks.js";
 import type { QueueResult } from "./node-queues.js";
+import {
+  channelDestination,
+  isMessageProcessObserved,
+  type MessageHandlerKind,
+  observedBytes,
+  observeMessageProcess,
+} from "./observation.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
 import type {
@@ -228,7 +235,7 @@ export class ServiceReceiver {
       MESSAGE_STAGES,
       { data: owned(item.data), channel, ruid },
       about,
-      (payload) => this.#handleMessage({ service, protocol, ...payload }),
+      (payload) => this.#handleMessage({ service, protocol, ...payload }, item.context),
       (data) => {
         this.#context.counts.answered += 1;
         return this.#reply(service, protocol, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
@@ -247,12 +254,16 @@ export class ServiceReceiver {
     const { channel, id } = item;
     const ruid = item.ruid === "" ? String(id) : item.ruid;
     if (this.#context.hooks.size === 0)
-      return this.#answerQuery({ service, protocol, data: owned(item.data), channel, ruid }, id);
+      return this.#answerQuery(
+        { service, protocol, data: owned(item.data), channel, ruid },
+        id,
+        item.context,
+      );
     return this.#pass(
       QUERY_STAGES,
       { data: owned(item.data), channel, ruid },
       about,
-      (payload) => this.#answerQuery({ service, protocol, ...payload }, id),
+      (payload) => this.#answerQuery({ service, protocol, ...payload }, id, item.context),
       (data) => {
         this.#context.counts.answered += 1;
         return this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
@@ -354,7 +365,7 @@ export class ServiceReceiver {
     this.#context.effects.report({ type: "hook:failed", member, error });
   }
 
-  #handleMessage(message: ServiceMessage): void | Promise<void> {
+  #handleMessage(message: ServiceMessage, context: Buffer | undefined): void | Promise<void> {
     const handlers = this.#messageHandlers.filter(({ channels }) => channels?.has(message.channel) !== false);
     if (handlers.length === 0) {
       this.#context.counts.unhandled += 1;
@@ -365,7 +376,7 @@ export class ServiceReceiver {
       this.#stallTimer ??= setTimeout(() => this.#stall(message.service), STALL_TIME).unref();
       return new Promise<void>((resolve) => this.#waiting.push(resolve)).then(() => {
         if (this.#context.closed) return undefined;
-        const handled = this.#handleMessage(message);
+        const handled = this.#handleMessage(message, context);
         // It may have taken no time, and then no end of it wakes the next one.
         if (!this.#isBusy) this.#waiting.shift()?.();
         return handled;
@@ -377,7 +388,9 @@ export class ServiceReceiver {
       const failed = (error: unknown): void =>
         this.#context.effects.report({ type: "handler:failed", member: message.service, error });
       try {
-        const result: unknown = call(message);
+        const result: unknown = isMessageProcessObserved()
+          ? observed("message", message, context, call)
+          : call(message);
         if (isThenable(result)) {
           this.#begin(size);
           settled(result, timeout).then(
@@ -395,7 +408,7 @@ export class ServiceReceiver {
     return undefined;
   }
 
-  #answerQuery(query: ServiceQuery, id: number): void {
+  #answerQuery(query: ServiceQuery, id: number, context: Buffer | undefined): void {
     const { service, channel } = query;
     const handler =
       this.#queryHandlers.find(({ channels }) => channels?.has(channel) === true) ??
@@ -415,7 +428,9 @@ export class ServiceReceiver {
     const end = (): void => this.#end(size);
     let result: ReturnType<ServiceQueryHandler>;
     try {
-      result = handler.call(query);
+      result = isMessageProcessObserved()
+        ? observed("query", query, context, handler.call)
+        : handler.call(query);
     } catch (error) {
       this.#failedToAnswer(query, id, error);
       end();
@@ -576,6 +591,24 @@ export class ServiceReceiver {
     });
     for (const wake of this.#waiting.splice(0)) wake();
   }
+}
+
+/** Calls a handler that is observed. */
+function observed<T>(
+  handler: MessageHandlerKind,
+  message: ServiceMessage,
+  context: Buffer | undefined,
+  call: (message: ServiceMessage) => T,
+): T {
+  const of = {
+    destination: channelDestination(message.channel),
+    filter: "",
+    sender: message.service.id,
+    bytes: observedBytes(message.data),
+    message,
+    context,
+  };
+  return observeMessageProcess(handler, of, () => call(message));
 }
 
 function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {

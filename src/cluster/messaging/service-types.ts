@@ -166,6 +166,8 @@ export interface ServicesEffects {
   protocolOf(id: string): string;
   /** How items of a member come. */
   protocolFrom(id: string): string;
+  /** Whether a member takes contexts of traces, and an item of so many bytes that has one. Absent: none does. */
+  takesContext?(id: string, bytes: number): boolean;
   /** Settles when it is known where a newcomer takes messages, or when that takes too long; `undefined`: it is known. */
   whenKnown?(id: string): Promise<void> | undefined;
   report(event: ServicesEvent): void;

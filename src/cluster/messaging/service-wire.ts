@@ -8,7 +8,8 @@
  *             bit 4        there is a channel, else it is 0
  *             bit 5        there is an id
  *             bit 6        there is a ruid
- *             bit 7        more fields follow, which a later version adds: length uint, bytes; they are skipped
+ *             bit 7        more fields follow: length uint, then each of them: number 1, length uint, bytes. 1: the context of a trace
+ *                          (docs/spec/messaging.md), to nodes that take contexts. Those of a later version are skipped
  *   channel   uint (schema.ts): 0 to 255 its number; 256 + n: a name of n bytes follows
  *   id        uint
  *   ruid      length uint, UTF-8
@@ -17,6 +18,7 @@
  * The channel and the id are read first and alone: an item on a channel that is not joined is dropped by it.
  */
 import { isUtf8 } from "node:buffer";
+import { MAX_MESSAGE_CONTEXT } from "../../engine/message-context.js";
 import { MAX_CHANNEL_NAME, MAX_RUID } from "./bounds.js";
 import { type ClusterChannel, isChannelName, MAX_CHANNEL } from "./channels.js";
 import { Reader, sizeOfUint, writeUint } from "./schema.js";
@@ -46,6 +48,8 @@ const CHANNEL = 0x10;
 const ID = 0x20;
 const RUID = 0x40;
 const MORE = 0x80;
+/** Numbers of further fields. */
+const CONTEXT = 1;
 
 /** An item, decoded. */
 export interface ServiceItem {
@@ -56,6 +60,8 @@ export interface ServiceItem {
   /** "": it has none. */
   readonly ruid: string;
   readonly data: string | Buffer;
+  /** Of a trace: in memory of its own. */
+  readonly context?: Buffer | undefined;
 }
 
 /** Why bytes are not an item. */
@@ -68,8 +74,9 @@ export function encodeService(item: {
   readonly id: number;
   readonly ruid: string;
   readonly data: string | Uint8Array;
+  readonly context?: Uint8Array | undefined;
 }): Buffer {
-  const { op, channel, id, ruid, data } = item;
+  const { op, channel, id, ruid, data, context } = item;
   const isText = typeof data === "string";
   const nameSize = typeof channel === "string" ? Buffer.byteLength(channel) : 0;
   const channelNumber = typeof channel === "string" ? MAX_CHANNEL + 1 + nameSize : channel;
@@ -79,6 +86,8 @@ export function encodeService(item: {
   if (channel !== 0) size += sizeOfUint(channelNumber) + nameSize;
   if (id !== 0) size += sizeOfUint(id);
   if (ruidSize !== 0) size += sizeOfUint(ruidSize) + ruidSize;
+  const moreSize = context === undefined ? 0 : 1 + sizeOfUint(context.length) + context.length;
+  if (context !== undefined) size += sizeOfUint(moreSize) + moreSize;
 
   const bytes = Buffer.allocUnsafe(size);
   bytes[0] =
@@ -86,7 +95,8 @@ export function encodeService(item: {
     (isText ? TEXT : 0) |
     (channel !== 0 ? CHANNEL : 0) |
     (id !== 0 ? ID : 0) |
-    (ruidSize !== 0 ? RUID : 0);
+    (ruidSize !== 0 ? RUID : 0) |
+    (context !== undefined ? MORE : 0);
   let at = 1;
   if (channel !== 0) {
     at = writeUint(bytes, at, channelNumber);
@@ -96,6 +106,13 @@ export function encodeService(item: {
   if (ruidSize !== 0) {
     at = writeUint(bytes, at, ruidSize);
     at += bytes.write(ruid, at);
+  }
+  if (context !== undefined) {
+    at = writeUint(bytes, at, moreSize);
+    bytes[at++] = CONTEXT;
+    at = writeUint(bytes, at, context.length);
+    bytes.set(context, at);
+    at += context.length;
   }
   if (isText) bytes.write(data, at);
   else bytes.set(data, at);
@@ -133,6 +150,7 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
   const { op, channel, id } = found;
   const head = bytes[0] as number;
   let ruid = "";
+  let context: Buffer | undefined;
   if ((head & RUID) !== 0) {
     const size = reader.uint();
     if (size === 0 || size > MAX_RUID) return "ruid";
@@ -142,13 +160,27 @@ export function decodeService(bytes: Buffer): ServiceItem | ServiceJunk {
     ruid = part.toString();
   }
   if ((head & MORE) !== 0) {
-    reader.view(reader.uint());
+    const more = reader.view(reader.uint());
     if (reader.failed) return "more";
+    context = readContext(more);
   }
   const rest = bytes.subarray(reader.at);
-  if ((head & TEXT) === 0) return { op, channel, id, ruid, data: rest };
+  if ((head & TEXT) === 0) return { op, channel, id, ruid, data: rest, context };
   if (!isUtf8(rest)) return "utf8";
-  return { op, channel, id, ruid, data: rest.toString() };
+  return { op, channel, id, ruid, data: rest.toString(), context };
+}
+
+/** The context among further fields. What is malformed there is as unknown as what a later version adds. */
+function readContext(more: Buffer): Buffer | undefined {
+  const reader = new Reader(more);
+  while (reader.at < more.length) {
+    const number = more[reader.at++];
+    const field = reader.view(reader.uint());
+    if (reader.failed) return undefined;
+    if (number === CONTEXT)
+      return field.length > 0 && field.length <= MAX_MESSAGE_CONTEXT ? Buffer.from(field) : undefined;
+  }
+  return undefined;
 }
 
 /** @returns `undefined`: it is junk */

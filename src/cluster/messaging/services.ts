@@ -35,6 +35,14 @@ import {
   TRANSMITTING,
   type VetoError,
 } from "./hooks.js";
+import {
+  channelDestination,
+  contextToSend,
+  isMessageSendObserved,
+  type MessageSendOperation,
+  observeMessageSend,
+  startMessageSend,
+} from "./observation.js";
 import { Query } from "./query.js";
 import { prefixOfChannel, SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
@@ -84,9 +92,17 @@ interface Means {
 interface Recipients {
   readonly op: ServiceOp;
   readonly id: number;
+  /** Of a trace. */
+  readonly context: Buffer | undefined;
   sent(service: Service, means: "links" | "datagram"): void;
   failed(service: Service, error: ShoalError): void;
   answered(service: Service, data: string | Buffer): void;
+}
+
+/** An item as it is, and with the context of a trace. */
+interface ItemForms {
+  readonly plain: Buffer;
+  readonly traced: Buffer | undefined;
 }
 
 type Hook = MessageHook | ServiceHook;
@@ -138,7 +154,18 @@ export class Services {
     return this.#receiver.onQuery(call, options);
   }
 
-  async send(options: ServiceSendOptions): Promise<ServiceSendResult> {
+  send(options: ServiceSendOptions): Promise<ServiceSendResult> {
+    if (!isMessageSendObserved()) return this.#send(options, undefined);
+    return observeMessageSend(
+      "send",
+      channelDestination(options?.channel ?? 0),
+      options?.data,
+      (context) => this.#send(options, context),
+      ({ sent }) => sent.length,
+    );
+  }
+
+  async #send(options: ServiceSendOptions, context: Buffer | undefined): Promise<ServiceSendResult> {
     this.#assertOpen();
     checkCallOptions("send", options, SEND_KEYS);
     if (options === undefined || options === null)
@@ -165,6 +192,7 @@ export class Services {
     await this.#sendTo(services, passed, means, {
       op: ServiceOp.MESSAGE,
       id: this.#context.pending.take(),
+      context,
       sent: (service, by) => {
         sent.push(service);
         this.#context.notices.give(service.id);
@@ -210,9 +238,13 @@ export class Services {
 
     const number = this.#context.pending.take();
     const ruid = id ?? String(number);
-    const query: Query = new Query(ruid, [...services, ...gone], maxReplyBytes, (ended) =>
-      this.#endQuery(number, ended),
-    );
+    const operation = isMessageSendObserved()
+      ? startMessageSend("query", channelDestination(channel), checked)
+      : undefined;
+    const query: Query = new Query(ruid, [...services, ...gone], maxReplyBytes, (ended) => {
+      this.#endQuery(number, ended);
+      if (operation !== undefined) endOperation(operation, ended, timeout);
+    });
     this.#context.pending.add(number, query);
     const cleanups: (() => void)[] = [];
     if (timeout >= 0) {
@@ -231,8 +263,14 @@ export class Services {
     if (signal?.aborted === true) query.end("cancelled");
     for (const { service, error } of failed) query.respond({ service: service as Service, error });
     if (services.length === 0) query.end("done");
-    else if (query.ended === undefined)
-      void this.#ask(query, number, services, { data: checked, channel, ruid }, means);
+    else if (query.ended === undefined) {
+      const payload = { data: checked, channel, ruid };
+      if (operation === undefined) void this.#ask(query, number, services, payload, means, undefined);
+      else
+        void operation.run(() =>
+          this.#ask(query, number, services, payload, means, contextToSend(operation)),
+        );
+    }
     return query;
   }
 
@@ -358,6 +396,7 @@ export class Services {
     services: readonly Service[],
     payload: HookPayload,
     means: Means,
+    context: Buffer | undefined,
   ): Promise<void> {
     const fail = (service: Service, error: ShoalError): void => {
       this.#context.counts.failed += 1;
@@ -377,6 +416,7 @@ export class Services {
       await this.#sendTo(services, passed, means, {
         op: ServiceOp.QUERY,
         id: number,
+        context,
         sent: () => {
           this.#context.counts.sent += 1;
         },
@@ -433,8 +473,13 @@ export class Services {
   ): Promise<readonly Service[]> {
     const { group, effects } = this.#context;
     if (services.length === 0 || group?.fits(payload.data.length) !== true) return services;
-    const item = await this.#itemFor("udp", services, payload, each, each.id);
-    if (item === undefined) return [];
+    const forms = await this.#itemFor("udp", services, payload, each, each.id);
+    if (forms === undefined) return [];
+    const { plain, traced } = forms;
+    // One datagram is for all of them.
+    const takes = (bytes: number): boolean =>
+      services.every(({ id }) => effects.takesContext?.(id, bytes) === true);
+    const item = traced !== undefined && group.fits(traced.length) && takes(traced.length) ? traced : plain;
     if (!group.fits(item.length)) return services;
     const reached = await group.send(each.id, item, services, effects.others());
     const rest: Service[] = [];
@@ -467,14 +512,17 @@ export class Services {
     }
     const prefix = prefixOfChannel(payload.channel);
     for (const [protocol, group] of groups) {
-      const item = await this.#itemFor(protocol, group, payload, each, id);
-      if (item === undefined) continue;
+      const forms = await this.#itemFor(protocol, group, payload, each, id);
+      if (forms === undefined) continue;
+      const { plain, traced } = forms;
       for (const service of group) {
         if (protocol === SELF) {
           each.sent(service, "links");
-          void this.#receiver.onBytes(service.id, item, SELF);
+          void this.#receiver.onBytes(service.id, traced ?? plain, SELF);
           continue;
         }
+        const item =
+          traced !== undefined && effects.takesContext?.(service.id, traced.length) === true ? traced : plain;
         const error = this.#context.sendItem(service, item, prefix);
         if (error === undefined) each.sent(service, "links");
         else each.failed(service, error);
@@ -489,7 +537,7 @@ export class Services {
     payload: HookPayload,
     each: Recipients,
     id: number,
-  ): Promise<Buffer | undefined> {
+  ): Promise<ItemForms | undefined> {
     const kind = each.op === ServiceOp.QUERY ? "query" : "message";
     let passed: HookPayload | HookAnswer;
     try {
@@ -505,7 +553,10 @@ export class Services {
     }
     // The handlers take the number for an id that is not there.
     const ruid = passed.ruid === String(id) ? "" : passed.ruid;
-    return encodeService({ ...passed, op: each.op, id, ruid });
+    const { op, context } = each;
+    const plain = encodeService({ ...passed, op, id, ruid });
+    const traced = context && encodeService({ ...passed, op, id, ruid, context });
+    return { plain, traced };
   }
 
   /** How a message may go to a service; `either`: by datagram where enough others want that. */
@@ -533,6 +584,19 @@ export class Services {
   #assertOpen(): void {
     if (this.#context.closed) throw new ClosedError("EBADF", "the bus is closed");
   }
+}
+
+/** A query has ended. One that the program leaves, or that time ends, has what it has: only time is an error. */
+function endOperation(operation: MessageSendOperation, query: Query, timeout: number): void {
+  operation.recipients = query.services.length - query.missing.length;
+  if (query.ended !== "timeout") operation.end();
+  else
+    operation.end(
+      new TimeoutError(
+        "ETIMEDOUT",
+        `${query.missing.length} of ${query.services.length} services did not respond within ${timeout} ms`,
+      ),
+    );
 }
 
 /** Whether it is conditions: an array may also be of services, as `members()` gives them. */

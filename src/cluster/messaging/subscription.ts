@@ -14,6 +14,14 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
 import { STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
+import {
+  isMessageProcessObserved,
+  isMessageReceiveObserved,
+  messageContext,
+  type ObservedMessage,
+  observeMessageProcess,
+  observeMessageReceive,
+} from "./observation.js";
 
 /** Called for each message of a subscription. */
 export type MessageHandler = (message: ClusterMessage) => void | Promise<void>;
@@ -137,6 +145,7 @@ export class Subscription implements ClusterSubscription {
     }
     const reader = this.#readers.shift();
     if (reader !== undefined) {
+      if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
       reader({ done: false, value: message });
       return undefined;
     }
@@ -193,7 +202,10 @@ export class Subscription implements ClusterSubscription {
     return {
       next: () => {
         const message = this.#take();
-        if (message !== undefined) return Promise.resolve({ done: false, value: message });
+        if (message !== undefined) {
+          if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
+          return Promise.resolve({ done: false, value: message });
+        }
         if (this.#closed) return Promise.resolve({ done: true, value: undefined });
         return new Promise((resolve) => this.#readers.push(resolve));
       },
@@ -232,7 +244,7 @@ export class Subscription implements ClusterSubscription {
   #call(handler: MessageHandler, message: ReceivedMessage): void {
     let result: void | Promise<void>;
     try {
-      result = handler(message);
+      result = isMessageProcessObserved() ? this.#callObserved(handler, message) : handler(message);
       if (result === undefined || typeof (result as PromiseLike<void> | null)?.then !== "function") return;
     } catch (error) {
       this.#effects.failed(this, error);
@@ -246,6 +258,22 @@ export class Subscription implements ClusterSubscription {
         this.#next(handler);
       },
     );
+  }
+
+  #callObserved(handler: MessageHandler, message: ReceivedMessage): void | Promise<void> {
+    return observeMessageProcess("subscription", this.#observed(message), () => handler(message));
+  }
+
+  #observed(message: ReceivedMessage): ObservedMessage {
+    const { topic: destination, sender, data } = message;
+    return {
+      destination,
+      filter: this.filter,
+      sender: sender.node,
+      bytes: data.length,
+      message,
+      context: messageContext(message),
+    };
   }
 
   /** The handler's promise has settled. */

@@ -52,6 +52,7 @@ export class BusServices {
         others: () => runtime.rules.live.map((member) => this.serviceOf(member)),
         send: (to, item, prefix, uncounted) =>
           messages.started?.links.send(to, MessageKind.SERVICE, item, prefix, uncounted) ?? "unreachable",
+        takesContext: (id, bytes) => messages.started?.links.takesContext(id, bytes) === true,
         room: (to) => messages.messaging.links.room(to),
         mayReturn: (id) => messages.mayReturn(id),
         protocolOf: (id) => messages.protocolOf(id),

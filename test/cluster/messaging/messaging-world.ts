@@ -70,6 +70,10 @@ class FakeLinks implements MessageLinks {
     return this.sendToMany(to, MessageKind.PUBLISH, publication.item(), publication.plan.prefix, full);
   }
 
+  takesContext(): boolean {
+    return false;
+  }
+
   drop(to: string, prefix: string): void {
     this.dropped.push([to, prefix]);
   }

@@ -1,0 +1,131 @@
+/** Contexts of traces in the items of messages: to nodes that take them, and to no others. */
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { decodeAdvert, encodeAdvert, isProtocolName } from "../../../src/cluster/messaging/advert.js";
+import {
+  CONTEXT,
+  encodeDirect,
+  encodeName,
+  encodePublish,
+  PublishItem,
+} from "../../../src/cluster/messaging/items.js";
+import { Publication } from "../../../src/cluster/messaging/publication.js";
+import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
+import { AliasNumbers } from "../../../src/cluster/messaging/topic-aliases.js";
+import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
+import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
+import { type LinksNode, LinksWorld } from "./links-world.js";
+
+const CONTEXT_BYTES = Buffer.from("abcd", "hex");
+
+function read(item: Buffer): PublishItem {
+  const publish = new PublishItem();
+  expect(publish.readHead(item, 0, item.length) && publish.readTail()).toBe(true);
+  return publish;
+}
+
+test("the vectors of the specification", () => {
+  const rows = [
+    ["PUBLISH of x to t", encodePublish(1, undefined, encodeName("t"), undefined, 0, "x", CONTEXT_BYTES)],
+    ["DIRECT 1 to the client 2", encodeDirect(1, 2, 1, undefined, "x", CONTEXT_BYTES)],
+    [
+      "MESSAGE on channel 0, the text x",
+      encodeService({
+        op: ServiceOp.MESSAGE,
+        channel: 0,
+        id: 0,
+        ruid: "",
+        data: "x",
+        context: CONTEXT_BYTES,
+      }),
+    ],
+  ] as const;
+  const listed = tableUnder("spec/messaging.md", "Contexts of traces").map(([what, hex]) => [
+    what,
+    codes(hex as string)[0],
+  ]);
+  expect(listed).toEqual(rows.map(([what, bytes]) => [what, bytes.toString("hex")]));
+  expect(read(rows[0][1]).context).toEqual(CONTEXT_BYTES);
+  expect(decodeService(rows[2][1])).toMatchObject({ context: CONTEXT_BYTES, data: "x" });
+});
+
+test("a context that is larger than one may be is ignored, and its message is not", () => {
+  const item = encodePublish(1, undefined, encodeName("t"), undefined, 0, "x", Buffer.alloc(1_025, 1));
+  const publish = read(item);
+  expect([publish.context, publish.reader.rest().toString()]).toEqual([undefined, "x"]);
+  const service = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "x" };
+  expect(decodeService(encodeService({ ...service, context: Buffer.alloc(1_025, 1) }))).toEqual(service);
+});
+
+test.each([
+  ["a field of another number before it", "81070201ff0102abcd78", "abcd"],
+  ["no bytes", "8102010078", undefined],
+  ["fewer bytes than it says", "810301057878", undefined],
+])("of a service's item with %s", (_, hex, context) => {
+  const bytes = Buffer.from(hex, "hex");
+  const item = decodeService(bytes);
+  expect(typeof item === "string" ? item : item.context?.toString("hex")).toBe(context);
+});
+
+describe("an advert", () => {
+  test("says that a node takes contexts, by what names no protocol", () => {
+    const advert = { keys: "", maxItem: 1_048_576, protocols: new Map([["tcp", "1"]]) };
+    expect(encodeAdvert({ ...advert, contexts: true })).toBe("1;T=1;tcp=1");
+    expect(decodeAdvert("1;T=1;tcp=1")).toEqual({ ...advert, contexts: true });
+    expect(decodeAdvert("1;tcp=1")?.contexts).toBe(false);
+    expect(decodeAdvert("1;T=2;tcp=1")?.contexts).toBe(false);
+    expect(isProtocolName("T")).toBe(false);
+  });
+});
+
+describe("on a link", () => {
+  let world: LinksWorld;
+  beforeEach(() => {
+    world = new LinksWorld();
+  });
+  afterEach(() => world.close());
+
+  function received(node: LinksNode): Buffer[] {
+    const items: Buffer[] = [];
+    node.onBytes = (bytes) => void items.push(Buffer.from(bytes));
+    return items;
+  }
+
+  test("go to nodes that announce it, the others get the same message without", async () => {
+    const [a, b, c] = await Promise.all(["a", "b", "c"].map((name) => world.node(name)));
+    if (a === undefined || b === undefined || c === undefined) throw new Error("no nodes");
+    c.advert = c.advert?.replace(";T=1", "");
+    const [atB, atC] = [received(b), received(c)];
+    const plan = new TopicPlan("t");
+    const aliases = new AliasNumbers();
+    const publication = new Publication(plan);
+    for (let i = 0; i < 40; i++) {
+      aliases.look(plan);
+      publication.set(plan, 1, undefined, undefined, 0, `${i}`, i % 2 === 0 ? CONTEXT_BYTES : undefined);
+      expect(a.links.publish([b.id, c.id, b.id], publication, [])).toBe(3);
+      if (i === 20) await b.until(() => atB.length === 42);
+    }
+    await Promise.all([b.until(() => atB.length === 80), c.until(() => atC.length === 40)]);
+    expect(atC.filter((item) => ((item[0] as number) & CONTEXT) !== 0)).toEqual([]);
+    expect(atC.map((item) => read(item).reader.rest().toString())).toEqual(
+      Array.from({ length: 40 }, (_, i) => `${i}`),
+    );
+    for (const [at, item] of atB.entries()) {
+      const publish = read(item);
+      expect(publish.context).toEqual(at % 4 < 2 ? CONTEXT_BYTES : undefined);
+      expect(publish.reader.rest().toString()).toBe(`${Math.floor(at / 2)}`);
+    }
+    expect([a.links.takesContext(b.id, 10), a.links.takesContext(c.id, 10)]).toEqual([true, false]);
+    expect(a.links.takesContext(b.id, 2_000_000)).toBe(false);
+  });
+
+  test("an item that fits without its context goes without", async () => {
+    const [a, b] = await Promise.all([world.node("a"), world.node("b", { maxItem: 2_000 })]);
+    if (a === undefined || b === undefined) throw new Error("no nodes");
+    const items = received(b);
+    const publication = new Publication(new TopicPlan("t"));
+    publication.set(publication.plan, 1, undefined, undefined, 0, "x".repeat(1_990), Buffer.alloc(100, 1));
+    expect(a.links.publish([b.id], publication, [])).toBe(1);
+    await b.until(() => items.length === 1);
+    expect(read(items[0] as Buffer).context).toBeUndefined();
+  });
+});
