@@ -5,11 +5,12 @@
  *   beginBehind ------------------------------> body    with the frames of its message that came just before it
  *
  * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet. One of more than
- * 1 MiB gets its whole memory when the first of it has come, and that alone is copied: memory that grows by doubling was copied
- * as often as it doubled, and at the end twice the frame was resident.
+ * 1 MiB gets its whole memory when a share of it has come, and that alone is copied (`grownSize`): memory that grows by doubling
+ * was copied as often as it doubled, and at the end twice the frame was resident.
  *
  * What all frames have of memory beyond the bytes that came is bounded: the system counts it against the process, though it is
- * not resident, and a peer has it by declaring lengths. Past the bound a frame gets little at first, and twice what came of it.
+ * not resident, and a peer has it by declaring lengths. Past the bound a frame gets little at first, and twice what came of it;
+ * one that is itself longer than the bound, which only a raised `maxMessageSize` lets in, 16 times.
  */
 
 import { allocate } from "../../../core/memory.js";
@@ -19,14 +20,16 @@ import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 /** A frame up to this size, 1 MiB and its header, gets its memory at once; a longer one when so much of it has come. */
 export const MAX_EAGER = 1_048_585;
 /**
- * Memory of a longer frame, in times of what has come of it: all of it, unless it has more than 128 MiB. A peer that only
- * declares a length gets no more; what it never fills is not resident on any system that maps memory when it is written to.
+ * Memory of a longer frame, in times of what has come of it: all of it when 1/128 is here. A peer that only declares a
+ * length gets no more; what it never fills is not resident on any system that maps memory when it is written to.
  */
 const AHEAD = 128;
 /** The same where frames have `MAX_UNFILLED` bytes of memory that are not filled yet. */
 const AHEAD_AT_BOUND = 2;
+/** The same there of a frame of more than `MAX_UNFILLED` bytes, which never fits: the first sixteenth alone is copied. */
+const AHEAD_PAST_BOUND = 16;
 /** Bytes of memory of unfinished frames that are not filled, of all connections of a thread, past which a frame gets no more at once. */
-const MAX_UNFILLED = 1_073_741_824;
+export const MAX_UNFILLED = 1_073_741_824;
 /** Bytes of a frame's rest from which on the kernel may put them where they belong. */
 export const DIRECT = 16_384;
 /** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
@@ -34,6 +37,26 @@ const LARGE = 32_768;
 
 /** Bytes of memory of unfinished frames that are not filled yet. */
 let unfilled = 0;
+
+/**
+ * How much memory a frame gets that has outgrown its own.
+ *
+ * @param need bytes of the whole frame
+ * @param have bytes of it that are here
+ * @param size bytes that there must be room for
+ * @param others bytes of memory of the other frames that are not filled yet
+ */
+export function grownSize(need: number, have: number, size: number, others: number): number {
+  const next = ahead(need, have, AHEAD, size);
+  if (others + next - have <= MAX_UNFILLED) return next;
+  return ahead(need, have, need > MAX_UNFILLED ? AHEAD_PAST_BOUND : AHEAD_AT_BOUND, size);
+}
+
+/** All of it once its share is here; before that no more than the share, so that the last copy is a small one. */
+function ahead(need: number, have: number, times: number, size: number): number {
+  if (have * times >= need) return need;
+  return Math.max(size, Math.min(have * times, Math.ceil(need / times)));
+}
 
 /** Decides about a split frame, and gets it. */
 export interface SplitFrameEffects<F extends string> {
@@ -170,13 +193,9 @@ export class SplitFrame<F extends string> {
   #bodyOf(size: number): Buffer | undefined {
     const body = this.#body as Buffer;
     if (size <= body.length) return body;
-    const whole = Math.min(this.#need, Math.max(size, this.#have * AHEAD));
-    const length =
-      unfilled + whole <= MAX_UNFILLED
-        ? whole
-        : Math.min(this.#need, Math.max(size, this.#have * AHEAD_AT_BOUND));
+    const others = unfilled - (body.length - this.#have);
     const pooled = this.#pooled;
-    const larger = this.#memoryOf(length);
+    const larger = this.#memoryOf(grownSize(this.#need, this.#have, size, others));
     if (larger === undefined) return undefined;
     larger.set(body.subarray(0, this.#have));
     unfilled -= body.length;
