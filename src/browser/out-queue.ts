@@ -58,6 +58,13 @@ export class OutQueue {
     this.bytes += end - start;
   }
 
+  /** Appends what `encoder` has just encoded in place of what waits, but not of what is in flight. @returns how many messages that were */
+  replace(encoder: Encoder, messages: number): number {
+    const replaced = this.clearWaiting();
+    this.add(encoder, messages);
+    return replaced;
+  }
+
   /** What `add` does, before everything that waits: for what a new connection has to get first. */
   addFirst(encoder: Encoder, messages: 0 | 1): void {
     const waiting = this.#takeAll();

@@ -277,9 +277,13 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Queues a message; only where `hasRoom`. */
   send(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
-    if (this.#options.conflate) this.#conflate();
-    if (CARRIES_CONTEXT && this.carriesContext) sendContext(this, message);
+    // First, since it may fail: then nothing has changed.
     this.encoder.encode(message, from, prefix);
+    if (this.#options.conflate) {
+      this.#conflate(this.encoder, 1);
+      return;
+    }
+    if (CARRIES_CONTEXT && this.carriesContext) sendContext(this, message);
     this.out.add(this.encoder, 1);
     this.#credit -= 1;
     this.#stir();
@@ -287,7 +291,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Queues what another encoder has just encoded, for several pipes at once. */
   sendEncoded(encoder: Encoder, messages = 1): void {
-    if (this.#options.conflate) this.#conflate();
+    if (this.#options.conflate) {
+      this.#conflate(encoder, messages);
+      return;
+    }
     this.out.add(encoder, messages);
     this.#credit -= messages;
     this.#stir();
@@ -574,9 +581,13 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (!this.paused) this.link?.resume();
   }
 
-  /** Only the newest is kept of what is not in flight. */
-  #conflate(): void {
-    this.#effects.pipeOnConflated(this, this.out.clearWaiting());
+  /** Only the newest, which was just encoded, is kept of what is not in flight. */
+  #conflate(encoder: Encoder, messages: number): void {
+    const replaced = this.out.replace(encoder, messages);
+    this.#credit -= messages;
+    this.#stir();
+    // Last: a listener may send.
+    this.#effects.pipeOnConflated(this, replaced);
   }
 
   #stir(): void {

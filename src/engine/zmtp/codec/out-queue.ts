@@ -95,6 +95,19 @@ export class OutQueue {
     this.bytes += encoder.length;
   }
 
+  /** Appends what `encoder` has just encoded in place of what waits, but not of what is in flight. @returns how many messages that were */
+  replace(encoder: Encoder, messages: number): number {
+    const { parts, slab } = encoder;
+    // A slab that nobody refers to is used again: what was just encoded is in one that what waits may be the last to refer to.
+    if (parts === undefined) slab.refs += 1;
+    else for (const { memory } of parts) if (memory !== undefined) memory.refs += 1;
+    const replaced = this.clearWaiting();
+    this.add(encoder, messages);
+    if (parts === undefined) slab.release();
+    else for (const { memory } of parts) memory?.release();
+    return replaced;
+  }
+
   /** Appends whole messages that are encoded already, by reference. */
   addRange(
     bytes: Uint8Array,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
 import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
-import { Encoder } from "../../../../src/engine/zmtp/codec/encoder.js";
+import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc from "../../../support/properties.js";
 import { decodeStream } from "./support.js";
@@ -29,6 +29,20 @@ test("neighbouring small messages are one segment", () => {
   // A pipe begins with a small slab, and goes on with one that is large enough for a turn.
   for (let i = 400; i < 10_000; i++) send(String(i));
   expect([queue.length, queue.messages]).toEqual([2, 10_000]);
+});
+
+test("what takes the place of another keeps its memory, which nobody else gets meanwhile", () => {
+  const { encoder, queue, send, inFlight } = make();
+  const first = FIRST_SLAB_SIZE - 100;
+  send(Buffer.alloc(first));
+  // Its head is the last that fits the slab, which the first alone refers to.
+  encoder.encode([Buffer.alloc(50, "a"), Buffer.alloc(200, "b")], 0, undefined);
+  expect(queue.replace(encoder, 1)).toBe(1);
+  const others = Array.from({ length: 3 }, () => make());
+  for (const other of others) other.send(Buffer.alloc(FIRST_SLAB_SIZE - 20, "x"));
+  expect([queue.messages, queue.bytes]).toEqual([1, encoder.length]);
+  queue.take(ALL);
+  expect(decodeStream(inFlight()).messages).toEqual([["61".repeat(50), "62".repeat(200)]]);
 });
 
 test("a message is never torn: all its frames are in flight, or none", () => {
