@@ -13,7 +13,7 @@ export const ERROR_CODES = {
   ENOENT:
     "The endpoint was never bound or connected on this socket, or the ipc path, or its folder, is not there.",
   ENAMETOOLONG: "The ipc path is longer than the system allows.",
-  ENOMEM: "The process has no memory for a peer's message.",
+  ENOMEM: "The process has no memory for a peer's message, or for the copy of one that is sent.",
   ECONNREFUSED: "Nothing listens at the endpoint.",
   EPROTONOSUPPORT: "The endpoint's transport is unknown to this engine.",
   ENOCOMPATPROTO: "The transport does not fit this socket type.",

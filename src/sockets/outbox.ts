@@ -21,6 +21,7 @@ import {
   InvalidStateError,
   type ShoalError,
   TimeoutError,
+  TransportError,
   UnroutableError,
 } from "../core/errors.js";
 import { TurnBudget } from "../core/turn-budget.js";
@@ -99,7 +100,12 @@ export class Outbox {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;
     if (this.#waiting === 0) {
-      const result = this.#engine.offer(message, options?.copy);
+      let result: OfferResult;
+      try {
+        result = this.#engine.offer(message, options?.copy);
+      } catch (error) {
+        return Promise.reject(withCode(error));
+      }
       if (result !== OfferResult.Mute) {
         this.#countSent(message);
         if (result === OfferResult.Accepted) this.#counters.delivered += 1;
@@ -116,6 +122,13 @@ export class Outbox {
     const bytes = byteLengthOf(message);
     const refusal = this.#tooMany(bytes);
     if (refusal !== undefined) return Promise.reject(refusal);
+    // One that waits has memory of its own: the program writes to its own again as soon as the call has returned.
+    let waiting: OutgoingMessage;
+    try {
+      waiting = owned(message, options);
+    } catch (error) {
+      return Promise.reject(withCode(error));
+    }
     this.#countSent(message);
     const waiter = new Waiter<void>(timeout, options?.signal, this.#timedOut, (why) => {
       this.#counters.dropped[why] += 1;
@@ -124,13 +137,7 @@ export class Outbox {
     });
     this.#waiting += 1;
     this.#waitingBytes += bytes;
-    // One that waits has memory of its own: the program writes to its own again as soon as the call has returned.
-    this.#pending.push({
-      message: owned(message, options),
-      bytes,
-      strict,
-      waiter,
-    });
+    this.#pending.push({ message: waiting, bytes, strict, waiter });
     this.#engine.wantWritable(true);
     return waiter.promise;
   }
@@ -138,7 +145,7 @@ export class Outbox {
   /** @param copy as of the engine's `offer` @returns whether the message was taken; `false` changes nothing */
   trySend(message: OutgoingMessage, copy?: boolean): boolean {
     if (this.#waiting > 0) return false;
-    const result = this.#engine.offer(message, copy);
+    const result = this.#offer(message, copy);
     if (result === OfferResult.Mute) return false;
     this.#countSent(message);
     if (result === OfferResult.Accepted) {
@@ -156,7 +163,7 @@ export class Outbox {
    */
   tryDeliver(message: OutgoingMessage, copy?: boolean): DeliveryResult {
     if (this.#waiting > 0) return "full";
-    const result = this.#engine.offer(message, copy);
+    const result = this.#offer(message, copy);
     if (result === OfferResult.Unroutable) return "gone";
     if (result !== OfferResult.Accepted) return "full";
     this.#countSent(message);
@@ -171,7 +178,13 @@ export class Outbox {
         this.#pending.shift();
         continue;
       }
-      const result = this.#engine.offer(head.message);
+      let result: OfferResult;
+      try {
+        result = this.#engine.offer(head.message);
+      } catch (error) {
+        this.#refuse(head, error);
+        continue;
+      }
       if (result === OfferResult.Mute) {
         if (this.#onDrained !== undefined && this.#rules.outOfTurn?.() === true) this.#onDrained();
         else this.#engine.wantWritable(true);
@@ -230,6 +243,24 @@ export class Outbox {
     return error;
   }
 
+  /** @throws TransportError `ENOMEM`; nothing has changed then */
+  #offer(message: OutgoingMessage, copy: boolean | undefined): OfferResult {
+    try {
+      return this.#engine.offer(message, copy);
+    } catch (error) {
+      throw withCode(error);
+    }
+  }
+
+  /** The engine could not take the first of those that wait: it counts as never sent, as one that did not wait. */
+  #refuse({ message, bytes, waiter }: Pending, error: unknown): void {
+    this.#pending.shift();
+    this.#counters.sent -= 1;
+    this.#counters.bytesSent -= byteLengthOf(message);
+    waiter.reject(withCode(error) as ShoalError);
+    this.#left(bytes);
+  }
+
   #countSent(message: OutgoingMessage): void {
     this.#counters.sent += 1;
     this.#counters.bytesSent += byteLengthOf(message);
@@ -270,6 +301,12 @@ export class Outbox {
     this.#rules.outOfTurn?.() === true
       ? outOfTurn()
       : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
+}
+
+/** The platform's error where it has no memory, with a code. */
+function withCode(error: unknown): unknown {
+  if (!(error instanceof RangeError) || !/memory|allocation/i.test(error.message)) return error;
+  return new TransportError("ENOMEM", "The process has no memory for the message", { cause: error });
 }
 
 function outOfTurn(): ShoalError {

@@ -27,6 +27,7 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * @throws AbortedError `ABORT_ERR`: the message was not sent
    * @throws ClosedError `EBADF` when the socket is closed, `EAGAIN` when it closes while the call waits
    * @throws UnroutableError `EHOSTUNREACH` (Router with `mandatory`, Stream)
+   * @throws TransportError `ENOMEM` when the process has no memory for a copy of the message: it was not sent
    */
   send(message: M, options?: SendOptions): Promise<void>;
   /**

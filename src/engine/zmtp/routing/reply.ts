@@ -45,7 +45,14 @@ export class ReplyRouting extends Routing {
     this.#asker = undefined;
     if (pipe.isGone) this.effects.routingOnDrop("disconnected", pipe);
     else if (!pipe.hasRoom()) this.effects.routingOnDrop("peer-full", pipe);
-    else pipe.send(message, 0, this.#envelope);
+    else {
+      try {
+        pipe.send(message, 0, this.#envelope);
+      } catch (error) {
+        this.#asker = pipe; // It waits for its reply still.
+        throw error;
+      }
+    }
     if (this.readable) this.effects.routingOnReadable();
     return OfferResult.Accepted;
   }
