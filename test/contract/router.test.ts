@@ -27,6 +27,28 @@ describeTransports("router", (world) => {
       expect(texts(await dealer.receive({ timeout: 8_000 }))).toEqual([`to ${i}`]);
   });
 
+  it("knows its peers by their ids, whatever a program writes to those that it got", async () => {
+    const router = world.router({ mandatory: true });
+    const [one, other] = [world.dealer({ routingId: "one" }), world.dealer({ routingId: "two" })];
+    const joined: Buffer[] = [];
+    router.events.on("peer:join", ({ routingId }) => joined.push(routingId as Buffer));
+    await world.link(router, one, other);
+    const id = await hello(one, router);
+    await hello(other, router);
+    id.write("two");
+    for (const each of joined) each?.fill(0);
+    // The bytes count, not the object that they came in.
+    await router.send([id, "answer"]);
+    expect(texts(await other.receive({ timeout: 8_000 }))).toEqual(["answer"]);
+    const next = await hello(one, router);
+    expect(String(next)).toBe("one");
+    next.fill(0);
+    await router.send(["one", "again"]);
+    expect(texts(await one.receive({ timeout: 8_000 }))).toEqual(["again"]);
+    await one.close();
+    await until(() => router.tryDeliver(["one", "late"]) === "gone", "its name to be free");
+  });
+
   it("drops what it cannot route, with an event and a count", async () => {
     const router = world.router();
     await world.bind(router);

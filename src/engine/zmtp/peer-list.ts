@@ -13,11 +13,11 @@ export function listPeers(pipes: Iterable<Pipe>, max: number): EnginePeer[] {
     if (found.length === max) break;
     const { peer, link } = pipe;
     if (peer === undefined || pipe.leaving !== undefined) continue;
-    const { identity } = peer;
+    const id = pipe.routingId ?? peer.identity;
     found.push({
       socketType: peer.socketType,
       address: link?.remote ?? pipe.endpoint,
-      routingId: pipe.routingId ?? (identity.length === 0 ? undefined : identity),
+      routingId: id.length === 0 ? undefined : Buffer.from(id),
       queuedOut: pipe.out.messages,
       queuedIn: pipe.in.messages,
       silentFor: link?.owedSince === undefined ? undefined : systemClock.now() - link.owedSince,

@@ -383,6 +383,7 @@ export class Peers implements PeerProperties {
   }
 }
 
-function idOf({ routingId }: Pipe): { routingId?: Buffer } {
-  return routingId === undefined ? {} : { routingId };
+/** For events: a copy, which the program may write to. */
+export function idOf({ routingId }: Pipe): { routingId?: Buffer } {
+  return routingId === undefined ? {} : { routingId: Buffer.from(routingId) };
 }

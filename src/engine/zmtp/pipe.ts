@@ -130,8 +130,10 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   link: Link | undefined = undefined;
   /** Of the last handshake. */
   peer: Peer | undefined = undefined;
-  /** The name a ROUTER has for it. */
+  /** The name a ROUTER has for it; the program gets copies, which it may write to. */
   routingId: Buffer | undefined = undefined;
+  /** The copy that comes with its messages. */
+  givenId: Buffer | undefined = undefined;
   /** It ended: what was received can still be taken. */
   ended = false;
   /** It was disconnected: ms that what waits in it may still take to leave (peers.ts); undefined: it is in use. */

@@ -41,7 +41,7 @@ import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { assertSupported, warnOfOption } from "./option-checks.js";
 import { completeOptions, isMark, setOption } from "./options.js";
 import { LISTS_PEERS, listPeers } from "./peer-list.js";
-import { Peers } from "./peers.js";
+import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
 import { retirementOf } from "./retiring.js";
 
@@ -284,7 +284,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       type: "drop",
       reason,
       messages,
-      ...(pipe?.routingId === undefined ? {} : { routingId: pipe.routingId }),
+      ...(pipe === undefined ? {} : idOf(pipe)),
     };
     // It is found in the middle of a flush, which a listener's error must not end.
     if (reason === "detached") queueMicrotask(() => this.#listener.engineOnEvent(event));

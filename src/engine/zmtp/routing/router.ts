@@ -36,7 +36,7 @@ export class RouterRouting extends Routing implements PeerQueues {
   readonly #in = new FairQueue();
   /** By the id's bytes, as a string of one character a byte. */
   readonly #byId = new Map<string, Pipe>();
-  /** By the id's object, which comes with each message: to make a text of it costs more than the rest of finding its peer. */
+  /** By the object that came with its messages: to make a text of an id costs more than the rest of finding its peer. */
   readonly #byObject = new Map<OutgoingFrame | undefined, Pipe>();
   #counter = randomStart();
 
@@ -87,7 +87,7 @@ export class RouterRouting extends Routing implements PeerQueues {
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     const key = pipe.routingId === undefined ? "" : keyOf(pipe.routingId);
-    this.#byObject.delete(pipe.routingId);
+    this.#byObject.delete(pipe.givenId);
     if (this.#byId.get(key) === pipe) this.#byId.delete(key);
   }
 
@@ -120,7 +120,7 @@ export class RouterRouting extends Routing implements PeerQueues {
   take(lease?: Lease): Buffer[] | undefined {
     const pipe = this.#in.next();
     if (pipe === undefined) return undefined;
-    const message = pipe.take(pipe.routingId, lease);
+    const message = pipe.take(this.#idFor(pipe), lease);
     this.#in.advance(pipe);
     return message;
   }
@@ -131,23 +131,38 @@ export class RouterRouting extends Routing implements PeerQueues {
 
   protected find(id: OutgoingFrame): Pipe | undefined {
     const bytes = typeof id === "string" ? Buffer.from(id) : id;
-    return this.#byObject.get(bytes) ?? this.#byId.get(keyOf(bytes));
+    const pipe = this.#byObject.get(bytes);
+    // The object is the program's: it may have another id by now.
+    if (pipe?.routingId !== undefined && isSame(bytes, pipe.routingId)) return pipe;
+    return this.#byId.get(keyOf(bytes));
+  }
+
+  /** A peer's id as the program gets it: the same object each time, unless the program has written to that. */
+  #idFor(pipe: Pipe): Buffer {
+    const id = pipe.routingId as Buffer;
+    const { givenId } = pipe;
+    if (givenId !== undefined && isSame(givenId, id)) return givenId;
+    this.#byObject.delete(givenId);
+    // The program gets it with each message, and must not be able to take it away.
+    const given = allocate(id.length);
+    given.set(id);
+    pipe.givenId = given;
+    // Unless another has taken its name over, or it has gone: an answer is for who has the name now.
+    if (this.#byId.get(keyOf(id)) === pipe) this.#byObject.set(given, pipe);
+    return given;
   }
 
   #name(pipe: Pipe, id: Buffer): void {
     const key = keyOf(id);
     const other = this.#byId.get(key);
-    this.#byObject.delete(other?.routingId);
+    this.#byObject.delete(other?.givenId);
     if (other !== undefined && other !== pipe) this.effects.closePipe(other, "local");
-    this.#byObject.delete(pipe.routingId);
     pipe.routingId = id;
     this.#byId.set(key, pipe);
-    this.#byObject.set(id, pipe);
   }
 
   #autoId(): Buffer {
-    // The program gets it with each message, and must not be able to take it away.
-    const id = allocate(5);
+    const id = Buffer.allocUnsafe(5);
     id[0] = 0;
     do {
       this.#counter = (this.#counter + 1) >>> 0;
@@ -155,6 +170,14 @@ export class RouterRouting extends Routing implements PeerQueues {
     } while (this.#byId.has(keyOf(id)));
     return id;
   }
+}
+
+/** Most ids have 5 bytes: a call of `Buffer.compare` costs more. */
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  const { length } = other;
+  if (one.length !== length) return false;
+  for (let i = 0; i < length; i++) if (one[i] !== other[i]) return false;
+  return true;
 }
 
 /**
