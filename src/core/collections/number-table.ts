@@ -76,7 +76,8 @@ export class NumberTable<T> {
     this.#values[at] = undefined;
     this.#inRing -= 1;
     const places = this.#values.length;
-    if (places > ROOMY && this.#inRing * 4 * SPREAD < places) this.#resize(places / 2);
+    // By all that it has, as it grows: a peer that counts as it likes would let a ring with little in it grow and shrink by turns.
+    if (places > ROOMY && this.size * 4 * SPREAD < places) this.#resize(places / 2);
     return true;
   }
 
@@ -89,6 +90,11 @@ export class NumberTable<T> {
     // One by one: as arguments of one call, some hundred thousand overflow the stack.
     if (this.#others !== undefined) for (const value of this.#others.values()) values.push(value);
     return values;
+  }
+
+  /** How many places and values `between` looks at. */
+  costOfBetween(first: number, end: number): number {
+    return Math.min(Math.max(0, end - first), this.#mask + 1) + (this.#others?.size ?? 0);
   }
 
   /** The values from `first` up to and without `end`, at this moment. Costs no more than the table is long. */

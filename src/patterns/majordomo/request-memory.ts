@@ -22,6 +22,13 @@ const MAX_WASTE = 2;
 /** Sequences that are settled at once: looking for the oldest costs as much as forgetting some. */
 const SETTLE_STEP = 64;
 
+/**
+ * Places of its table that a client's request pays for: settled requests are forgotten when enough came for looking through all. One that
+ * counts one by one pays for more than it settles; one whose numbers lie far apart would otherwise have the whole table looked through
+ * for each request.
+ */
+const PAID_PLACES = 32;
+
 /** Clients without a request that are remembered; more push out the oldest. */
 const MAX_CLIENTS = 10_000;
 
@@ -51,6 +58,10 @@ export class ClientMemory {
   readonly entries = new NumberTable<Repeatable>();
   /** The client wants nothing any more that is below. */
   settled = 0;
+  /** What is below was forgotten. */
+  forgotten = 0;
+  /** Places that its requests have paid for, and that were not looked at yet. */
+  paid = 0;
   /** It was pushed out: who still has it looks for the client again. */
   stale = false;
 
@@ -109,15 +120,19 @@ export class RequestMemory {
   begin(memory: ClientMemory, sequence: number, entry: Repeatable): void {
     entry.memory = memory;
     entry.sequence = sequence;
+    memory.paid += PAID_PLACES;
     memory.entries.set(sequence, entry);
   }
 
-  /** The client wants nothing any more that is below `oldest`. */
+  /** The client wants nothing any more that is below `oldest`. What costs more to find than its requests have paid for is kept until then. */
   settle(memory: ClientMemory, oldest: number): void {
     if (oldest < memory.settled + SETTLE_STEP) return;
-    const { settled } = memory;
     memory.settled = oldest;
-    for (const entry of memory.entries.between(settled, oldest)) this.forget(entry);
+    const { entries, forgotten } = memory;
+    if (entries.costOfBetween(forgotten, oldest) > memory.paid) return;
+    memory.paid = 0;
+    memory.forgotten = oldest;
+    for (const entry of entries.between(forgotten, oldest)) this.forget(entry);
   }
 
   /** It is answered; a repetition gets that. @returns whether it is kept */

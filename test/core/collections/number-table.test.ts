@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { NumberTable } from "../../../src/core/collections/number-table.js";
 import fc from "../../support/properties.js";
 
@@ -48,6 +48,22 @@ describe("a table of numbers", () => {
     table.set(7, "seven");
     expect(table.between(0, Number.MAX_SAFE_INTEGER)).toEqual(["seven"]);
     expect(table.between(8, Number.MAX_SAFE_INTEGER)).toEqual([]);
+  });
+
+  it("does not grow and shrink by turns, however a peer numbers what it has in it", () => {
+    const table = new NumberTable<number>();
+    for (let k = 1; k <= 20_000; k++) table.set(k * 2 ** 32, k);
+    const fill = vi.spyOn(Float64Array.prototype, "fill");
+    // The one in the ring goes, and two that share a place come: the ring has room, and then a collision.
+    for (let k = 1; k <= 2_000; k++) {
+      table.delete(k * 2 ** 32);
+      table.set(k * 2 ** 32 + 7, k);
+      table.set((k + 20_000) * 2 ** 32 + 7, k);
+      table.delete(k * 2 ** 32 + 7);
+    }
+    // Each filling is of a new ring.
+    expect(fill.mock.calls.length).toBeLessThan(10);
+    fill.mockRestore();
   });
 
   it("gives all its values, however many a peer numbers so that they share a place", () => {

@@ -1,0 +1,66 @@
+/** What is kept of requests for their repetition: forgotten in time, and at a bounded cost whatever clients take for numbers. */
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { NumberTable } from "../../../src/core/collections/number-table.js";
+import { Repeatable, RequestMemory } from "../../../src/patterns/majordomo/request-memory.js";
+
+class Request extends Repeatable {
+  own(): void {}
+}
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** Values that all calls of `between` may look at, by the tables' sizes. */
+function countLooks(): () => number {
+  let looks = 0;
+  const between = NumberTable.prototype.between;
+  vi.spyOn(NumberTable.prototype, "between").mockImplementation(function (
+    this: NumberTable<unknown>,
+    first,
+    end,
+  ) {
+    looks += Math.min(end - first, this.size);
+    return between.call(this, first, end);
+  });
+  return () => looks;
+}
+
+/** Requests whose numbers are `step` apart, `open` of them at a time. @returns what is kept after each */
+function run(requests: number, step: number, open: number): number[] {
+  const memory = new RequestMemory(20_000, 2 ** 30);
+  const client = memory.clientOf(Buffer.alloc(8), 0, undefined);
+  const kept: number[] = [];
+  for (let i = 0; i < requests; i++) {
+    const entry = new Request();
+    memory.settle(client, Math.max(0, i - open) * step);
+    memory.begin(client, i * step, entry);
+    memory.keep(entry, 10);
+    kept.push(memory.kept);
+  }
+  return kept;
+}
+
+describe("settled requests", () => {
+  it("are forgotten in steps of a few while a client counts one by one", () => {
+    const looks = countLooks();
+    expect(Math.max(...run(5_000, 1, 100))).toBeLessThan(100 + 2 * 64);
+    expect(looks()).toBeLessThan(4 * 5_000);
+  });
+
+  it.each([
+    2 ** 17,
+    2 ** 32,
+    65_537,
+    1_000,
+  ])("cost a bounded look for each request that lies %i from the next", (step) => {
+    const looks = countLooks();
+    const kept = run(30_000, step, 20_000);
+    expect(looks()).toBeLessThan(64 * 30_000);
+    expect(Math.max(...kept)).toBeLessThanOrEqual(20_000);
+  });
+
+  it("are forgotten in the end, however far apart they lie", () => {
+    expect(run(30_000, 2 ** 17, 100).at(-1)).toBeLessThan(1_000);
+  });
+});
