@@ -53,6 +53,16 @@ const echo = (channel: LinkChannel): void => {
   channel.pipe(channel);
 };
 
+/** Reads frames from a border on. @param onData called with the length of each that has data */
+function dataReader(onData: (length: number) => void): FrameReader {
+  return new FrameReader({
+    onDataHead: (_id, length) => void onData(length),
+    onDataBytes: () => undefined,
+    onDataEnd: () => undefined,
+    onControl: () => undefined,
+  });
+}
+
 /** The next event of a type. */
 function event<T extends MultiplexLinkEvent["type"]>(
   of: MultiplexLink,
@@ -99,12 +109,7 @@ describe("a channel", () => {
     const [a] = await link(streams, {}, { onChannel: echo });
     const channel = await a.open("pieces");
     const lengths: number[] = [];
-    const reader = new FrameReader({
-      onDataHead: (_id, length) => void lengths.push(length),
-      onDataBytes: () => undefined,
-      onDataEnd: () => undefined,
-      onControl: () => undefined,
-    });
+    const reader = dataReader((length) => void lengths.push(length));
     const write = streams[0].write.bind(streams[0]) as (...given: unknown[]) => boolean;
     streams[0].write = (bytes: Buffer, ...rest: unknown[]) => {
       reader.read(bytes);
@@ -114,6 +119,37 @@ describe("a channel", () => {
     const [echoed] = (await once(channel, "data")) as [Buffer];
     expect(echoed.toString()).toBe("headbodytail");
     expect(lengths).toEqual([12]);
+  });
+
+  it("waits for no timer and no other turn of the event loop: it is sent, and handed on, in the turn in which it is written, and comes", async () => {
+    const streams = await sockets();
+    let taken: LinkChannel | undefined;
+    const [a] = await link(streams, {}, { onChannel: (channel) => (taken = channel) });
+    const channel = await a.open("small");
+    const other = taken as unknown as LinkChannel;
+    // The first round trips are measured by pings, with which it would leave.
+    for (let i = 0; i < 40; i++) {
+      channel.write("x");
+      await once(other, "data");
+    }
+    let sent = 0;
+    let handedOn = 0;
+    other.on("data", ({ length }: Buffer) => (handedOn += length));
+    const write = streams[0].write.bind(streams[0]) as (...given: unknown[]) => boolean;
+    const written = dataReader((length) => (sent += length));
+    streams[0].write = (bytes: Buffer, ...rest: unknown[]) => {
+      written.read(bytes);
+      return write(bytes, ...rest);
+    };
+    // Its listener comes after the link's own: what came in a chunk is with the program then.
+    const arrival = new Promise<number>((resolve) => {
+      const reader = dataReader(() => resolve(handedOn));
+      streams[1].on("data", (chunk: Buffer) => reader.read(chunk));
+    });
+    channel.write(Buffer.alloc(64));
+    await new Promise(setImmediate);
+    expect(sent).toBe(64);
+    expect(await arrival).toBe(64);
   });
 
   it("that nobody reads stops its own sender only, within its window", async () => {

@@ -25,8 +25,10 @@ export function bytesChecker(side: Side): StreamChecker & { readonly finished: P
 /** Writes all messages, as fast as the stream takes them. */
 export async function writeBytes(side: Side, stream: Duplex): Promise<void> {
   const bodies = new Bodies(side.size);
-  for (let k = 0; k < side.warmup + side.count; k++)
+  for (let k = 0; k < side.warmup + side.count; k++) {
+    if (k === side.warmup) side.begin();
     if (!stream.write(bodies.make(k))) await once(stream, "drain");
+  }
 }
 
 export async function bytesConsumer(side: Side): Promise<void> {
