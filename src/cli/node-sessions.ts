@@ -36,6 +36,8 @@ export interface SessionsSettings {
 
 /** Sessions of one reply. */
 const LISTED = 1_000;
+/** The node's own port, in place of an endpoint. */
+const OWN_PORT = "node";
 const IN_MEMORY = "memory";
 const DATABASE = /^postgres(?:ql)?:\/\//;
 /** What is not a path is refused by the store itself. */
@@ -54,7 +56,8 @@ export function sessionsOfFlags({ sessions, sessionsStore }: SessionsFlags): Ses
 export async function sessionsOf(values: SessionsValues, folder: string): Promise<SessionsSettings> {
   const { listen, store, certificate, ...given } = values;
   const endpoints = [listen].flat();
-  for (const endpoint of endpoints) checkEndpoint("sessions.listen", endpoint, "bind");
+  for (const endpoint of endpoints)
+    if (endpoint !== OWN_PORT) checkEndpoint("sessions.listen", endpoint, "bind");
   const keys = certificate === undefined ? undefined : await keysFrom(resolve(folder, certificate));
   const socketOptions =
     keys === undefined
@@ -102,7 +105,7 @@ export class NodeSessions {
     );
     try {
       for (const endpoint of endpoints) {
-        const bound = await asUsage(() => server.bind(endpoint));
+        const bound = await asUsage(() => server.bind(endpoint === OWN_PORT ? node.ownPort : endpoint));
         log.info(`sessions are at ${bound}`, { endpoint: bound, store: store.name });
         if (!OWN_HOST.test(bound))
           log.warn(`all who reach ${bound} may have any session`, { endpoint: bound });

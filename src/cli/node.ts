@@ -125,7 +125,7 @@ function addStartCommand(node: Command): void {
     .option("--clients-port <PORT>", "the port at which this node serves clients", wholeNumber(1, 65_535))
     .option(
       "--sessions <EP>",
-      "clients have their sessions here, with --sessions-store: tcp://HOST:PORT of a ROUTER",
+      "clients have their sessions here, with --sessions-store: tcp://HOST:PORT of a ROUTER, or node: the port of the node",
     )
     .option(
       "--sessions-store <STORE>",

@@ -47,13 +47,14 @@ export function checkServiceName(name: unknown): asserts name is string {
 export function checkAdvertised(endpoint: unknown): asserts endpoint is string {
   if (typeof endpoint === "string" && isForPeers(published(endpoint, "127.0.0.1"))) return;
   throw new InvalidArgumentError(
-    `tcp://HOST:PORT and ipc://PATH can be advertised, with a port from 1 to 65,535; got ${describe(endpoint)}`,
+    `tcp://HOST:PORT, tls://HOST:PORT and ipc://PATH can be advertised, with a port from 1 to 65,535; got ${describe(endpoint)}`,
   );
 }
 
 /** Whether a text is an endpoint that another program can connect to. A host is an address or a name, and nothing more. */
 export function isForPeers(endpoint: string): boolean {
-  const [, port] = /^tcp:\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
+  const [, port] =
+    /^(?:tcp|tls):\/\/(?:\[[\da-fA-F:.]+(?:%[\w.-]+)?\]|[\w.-]+):(\d{1,5})$/.exec(endpoint) ?? [];
   if (port !== undefined) return Number(port) >= 1 && Number(port) <= 65_535;
   const path = endpoint.startsWith("ipc://") ? endpoint.slice(6) : "";
   return path !== "" && path !== "*" && Buffer.byteLength(path) <= MAX_PATH && !path.includes("\0");
@@ -62,8 +63,8 @@ export function isForPeers(endpoint: string): boolean {
 /** An endpoint as others connect to it: a wildcard host is replaced. @param host the node's address, without a port */
 export function published(endpoint: string, host: string): string {
   const at = endpoint.lastIndexOf(":");
-  if (!endpoint.startsWith("tcp://") || !WILDCARDS.includes(endpoint.slice(6, at))) return endpoint;
-  return `tcp://${host}${endpoint.slice(at)}`;
+  if (!/^t(?:cp|ls):/.test(endpoint) || !WILDCARDS.includes(endpoint.slice(6, at))) return endpoint;
+  return `${endpoint.slice(0, 6)}${host}${endpoint.slice(at)}`;
 }
 
 /** The text of one. */

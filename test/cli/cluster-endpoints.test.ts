@@ -215,7 +215,7 @@ describe("--connect cluster:NAME", () => {
       [["node", "start", "--name", "a", "--advertise", "billing"], "--advertise expects NAME=ENDPOINT"],
       [
         ["node", "start", "--name", "a", "--advertise", "billing=inproc://a"],
-        "tcp://HOST:PORT and ipc://PATH",
+        "tcp://HOST:PORT, tls://HOST:PORT and ipc://PATH",
       ],
     ] as const) {
       const { code, stderr } = await run("", ...args);

@@ -39,6 +39,7 @@ import {
   helloSize,
   isControl,
   isForMessages,
+  isForSockets,
   isTlsRecord,
   LinkFrame,
   MAX_FRAME,
@@ -93,6 +94,10 @@ export interface LinkEffects {
   onRefused(link: Link, bus: number | undefined, reason: string): void;
   /** An accepted stream is for the messages of a bus, and no longer this link's. @param rest what came behind its head */
   onMessages(link: Link, bus: number, stream: Stream, rest: Buffer): void;
+  /** Whether accepted streams may be sockets', which would take this node's hello for a greeting. */
+  readonly hasSockets: boolean;
+  /** An accepted stream is a socket's, and no longer this link's. @param bytes what has come of it */
+  onSocket(link: Link, stream: Stream, bytes: Buffer): void;
   /** The stream of this node that sent a nonce: the other end is this node itself. */
   streamOf(nonce: Buffer): Link | undefined;
   /** A frame. @returns whether it is a genuine packet; `undefined`: of a bus that is not here */
@@ -138,6 +143,7 @@ export class Link implements Sink {
   #rejected = false;
   /** The other end proved a bus. */
   #proved = false;
+  #hasSaidHello = false;
   readonly #greeting: RunningTimeout;
   #fault: Fault | undefined;
   /** Ends it where the other end does not close. */
@@ -167,7 +173,7 @@ export class Link implements Sink {
       this.#finish(error.code === "ECONNRESET" || error.code === "EPIPE" ? "lost" : "failed");
     });
     stream.reader.start(stream.socket, this);
-    stream.socket.write(this.#hello);
+    if (this.isDialled || !effects.hasSockets) this.#sayHello();
     this.#greeting = new RunningTimeout(HELLO_TIMEOUT, () => this.#refuse("link:timeout"));
   }
 
@@ -253,7 +259,20 @@ export class Link implements Sink {
     this.#fault = isRefused ? { ...fault, kind: "auth", code: "ERR_AUTHENTICATION" } : fault;
   }
 
+  #sayHello(): void {
+    this.#hasSaidHello = true;
+    this.#stream.socket.write(this.#hello);
+  }
+
   #take(): void {
+    if (!this.#hasSaidHello) {
+      if (isForSockets(this.#pending[0] as Buffer)) {
+        this.#leaveStream();
+        this.#effects.onSocket(this, this.#stream, this.#pending[0] as Buffer);
+        return;
+      }
+      this.#sayHello();
+    }
     if (!this.isDialled && this.#in === undefined && this.#takeMessagesHead()) return;
     if (this.#in === undefined && isTlsRecord(this.#pending[0] as Buffer)) {
       this.#effects.onRefused(this, undefined, "tls");
@@ -270,6 +289,12 @@ export class Link implements Sink {
     }
   }
 
+  /** The stream is another's from now on. */
+  #leaveStream(): void {
+    this.#ended = true;
+    this.#greeting.clear();
+  }
+
   /** @returns whether it is a stream for messages: it is theirs, once its head is whole */
   #takeMessagesHead(): boolean {
     if (this.#pendingBytes < 4) return false;
@@ -277,8 +302,7 @@ export class Link implements Sink {
     if (!isForMessages(bytes)) return false;
     this.#pending = [bytes];
     if (bytes.length < MESSAGES_HEAD) return true;
-    this.#ended = true;
-    this.#greeting.clear();
+    this.#leaveStream();
     this.#pending = [];
     this.#effects.onMessages(this, messagesBus(bytes), this.#stream, bytes.subarray(MESSAGES_HEAD));
     return true;

@@ -145,6 +145,8 @@ export class Links implements LinkEffects, MessageStreams {
   readonly #more: Listener[] = [];
   /** Who gets the streams for the messages of a bus. */
   readonly #takers = new Map<number, Acceptor>();
+  /** Who gets those of sockets. */
+  #socketTaker: Acceptor | undefined;
   #ownAddress = "";
   #startedAt = 0;
   #sweeping: NodeJS.Timeout | undefined;
@@ -157,6 +159,11 @@ export class Links implements LinkEffects, MessageStreams {
     this.#tls = tls;
     this.#dialling = this.#over(tls, "dialling");
     this.#effects = effects;
+  }
+
+  /** Scheme of the endpoints by which other programs reach the node's port. */
+  get scheme(): string {
+    return this.#dialling.transport.scheme;
   }
 
   #over(tls: NodeTls | undefined, side: "listening" | "dialling"): StreamTransport {
@@ -251,20 +258,40 @@ export class Links implements LinkEffects, MessageStreams {
     };
   }
 
+  get hasSockets(): boolean {
+    return this.#socketTaker !== undefined;
+  }
+
+  takeSockets(acceptor: Acceptor): (() => void) | undefined {
+    if (this.#socketTaker !== undefined) return undefined;
+    this.#socketTaker = acceptor;
+    return () => {
+      if (this.#socketTaker === acceptor) this.#socketTaker = undefined;
+    };
+  }
+
   dialMessages(address: string, done: (result: Stream | Error) => void): () => void {
     const { transport, options } = this.#dialling;
     return transport.dial(`${transport.scheme}://${this.#effects.zoned(address)}`, options, done);
   }
 
   onMessages(link: Link, bus: number, stream: Stream, rest: Buffer): void {
+    // It may be of a bus that is not here, or whose messages have other ways.
+    this.#handOn(link, stream, rest, this.#takers.get(bus), "link:messages");
+  }
+
+  onSocket(link: Link, stream: Stream, bytes: Buffer): void {
+    this.#handOn(link, stream, bytes, this.#socketTaker, "link:sockets");
+  }
+
+  /** @param reason counted where nobody takes it */
+  #handOn(link: Link, stream: Stream, rest: Buffer, taker: Acceptor | undefined, reason: string): void {
     this.#all.delete(link);
-    const taker = this.#closed ? undefined : this.#takers.get(bus);
-    if (taker !== undefined && taker.admits?.(stream.address) !== false) {
+    if (!this.#closed && taker !== undefined && taker.admits?.(stream.address) !== false) {
       handOver(stream, rest, () => taker.accepted(stream));
       return;
     }
-    // Of a bus that is not here, or whose messages have other ways.
-    this.count("link:messages");
+    this.count(reason);
     stream.socket.destroy();
   }
 

@@ -109,5 +109,5 @@ export class Advertiser {
 }
 
 function isForPeers(endpoint: string): boolean {
-  return endpoint.startsWith("tcp:") || endpoint.startsWith("ipc:");
+  return /^t(?:cp|ls):/.test(endpoint) || endpoint.startsWith("ipc:");
 }

@@ -443,7 +443,7 @@ export class ClusterBus extends MessagingBus {
 
   /**
    * Advertises where a service of this program is, under a name: an endpoint, or those that a socket is bound to, now and later,
-   * until it unbinds them or closes. Over tcp and ipc; a wildcard host becomes this node's address. The name is a tag of this
+   * until it unbinds them or closes. Over tcp, tls and ipc; a wildcard host becomes this node's address. The name is a tag of this
    * node from then on, and `resolver` of the others has the endpoint: an ipc path or a loopback address only on this host.
    * May be called before the start.
    *

@@ -5,6 +5,7 @@ import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import { type ClusterTlsOptions, checkTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
 import { createId, fullName } from "../identity.js";
+import { closeOwnPort, openOwnPort, ownPortEndpoint } from "../net/own-port.js";
 import { checkControl } from "../registry.js";
 import { nodeHeaders } from "../zre/index.js";
 import { checkGroup, checkJoin } from "../zre/plane.js";
@@ -73,6 +74,16 @@ export class ClusterNode extends ClusterBus {
     return [...this.sockets.listeners];
   }
 
+  /**
+   * What one socket of this program binds to that is to be reached at the node's own port, such as that of a `SessionServer`:
+   * `bind(node.ownPort)` once the node has started. Other programs connect to the node's `address`, `tcp://HOST:PORT`, or `tls://` where
+   * the node has `tls`; so a firewall opens one port for the cluster and its clients. They need no key of the cluster: the socket's own
+   * security decides who gets in. Of the engine `zmtp`; not in a simulation.
+   */
+  get ownPort(): string {
+    return ownPortEndpoint(this.id);
+  }
+
   /** `name@host`. */
   get name(): string {
     return this.identity.name;
@@ -99,6 +110,7 @@ export class ClusterNode extends ClusterBus {
       await this.prepare();
       if (this.closed) await this.#abandon();
       this.#started = true;
+      this.#openOwnPort();
       this.begin();
       for (const bus of this.#buses) BusOfNode.begin(bus);
       this.#register();
@@ -139,6 +151,16 @@ export class ClusterNode extends ClusterBus {
   /** @internal */
   override onAddress(address: string): void {
     this.#registrar?.update({ address, port: this.sockets.port });
+  }
+
+  #openOwnPort(): void {
+    const { sockets } = this;
+    if (sockets.platform !== MACHINE) return;
+    openOwnPort(this.id, {
+      // The node's address may change, and with it what is advertised of a wildcard.
+      endpoint: () => `${sockets.links.scheme}://0.0.0.0:${sockets.port}`,
+      takeSockets: (acceptor) => sockets.links.takeSockets(acceptor),
+    });
   }
 
   #register(): void {
@@ -321,6 +343,7 @@ export class ClusterNode extends ClusterBus {
       this.#registrar?.close(),
       super.onClose(linger),
     ]);
+    closeOwnPort(this.id);
     await this.sockets.close();
   }
 }

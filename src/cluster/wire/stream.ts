@@ -4,7 +4,10 @@
  *   hello    magic 4 "SHLK" | version 1 | nonce 32, random | address: length 1, text      each end, at once
  *   frame    length 4 | packet                                      length 0: this end closes on purpose
  *   messages magic 4 "SHLM" | version 1 | bus 6                       in place of the dialler's hello: connections of messages follow
+ *   sockets  ff, as a greeting of ZMTP begins                         in place of the dialler's hello: a socket's connection
  *   control  length 4 | type 1, from 40 to 4f | what the type has     a node that does not know it skips it
+ *
+ * Where a socket is bound to the node's port, the end that accepts says hello when the first bytes of the dialler show that it is a node.
  *
  * The sessions of the two ways are the halves of a hash of both hellos, the dialler's first. Each end gives a fresh nonce, so
  * what was recorded of one stream opens in no other.
@@ -69,6 +72,11 @@ export function isForMessages(bytes: Buffer): boolean {
 /** The bus that a stream for messages is of; -1: another version. @param head MESSAGES_HEAD bytes */
 export function messagesBus(head: Buffer): number {
   return head[4] === LINK_VERSION ? head.readUIntBE(5, 6) : -1;
+}
+
+/** Whether a stream is a socket's, of 37/ZMTP. @param bytes one at least */
+export function isForSockets(bytes: Buffer): boolean {
+  return bytes[0] === 0xff;
 }
 
 /** Whether the other end speaks TLS in place of a hello: a handshake record, or an alert. @param bytes one at least */

@@ -61,7 +61,7 @@ const NAME = /^[a-z][a-z\d+.-]{0,31}$/;
 /** Schemes of shoal, of libzmq and of the command line. */
 const RESERVED: readonly string[] = [
   ...["tcp", "ipc", "inproc", "tls", "ws", "wss", "udp", "pgm", "epgm", "norm", "tipc", "vmci", "vsock"],
-  ...["http", "https", "cluster"],
+  ...["http", "https", "cluster", "node"],
 ];
 
 const CUSTOM = new Map<string, CustomTransport>();

@@ -9,12 +9,17 @@ import type { Transport } from "./transport.js";
 import { webSocketOver } from "./ws.js";
 
 /** By scheme. */
-const TRANSPORTS: ReadonlyMap<string, Transport> = new Map(
+const TRANSPORTS = new Map<string, Transport>(
   [tcp, tls, webSocketOver("ws", tcp, 80), webSocketOver("wss", tls, 443), ipc].map((each) => [
     each.scheme,
     each,
   ]),
 );
+
+/** Adds what another part of shoal brings, for all contexts of this thread; again is once. */
+export function addTransport(transport: Transport): void {
+  TRANSPORTS.set(transport.scheme, transport);
+}
 
 /** Transports by scheme. */
 export interface TransportTable {

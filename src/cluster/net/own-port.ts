@@ -1,0 +1,73 @@
+/**
+ * Sockets of the program at a node's own port: what a remote peer reaches by `tcp://` and the node's address, so that a firewall opens
+ * no second port for programs that are not nodes.
+ *
+ *   socket.bind("node://ID") ──takeSockets──> the node's streams ──one that begins as ZMTP does──> the socket
+ *
+ * The peer is any socket of ZMTP (37/ZMTP): its greeting begins with ff, and no hello of a node does. While a socket is bound, the listener
+ * keeps its own hello back until it has seen that byte.
+ */
+import { InvalidArgumentError, NotSupportedError, TransportError } from "../../core/errors.js";
+import { addressOf } from "../../core/schemes/scheme.js";
+import type { Acceptor, Listener, Transport } from "../../engine/zmtp/transport/transport.js";
+import { addTransport } from "../../engine/zmtp/transport/transports.js";
+
+/** The streams of a node, as sockets at its port need them. */
+export interface OwnPort {
+  /** Where it listens, as an endpoint of other programs; its host may be a wildcard. */
+  endpoint(): string;
+  /** Gives streams that begin as ZMTP does to `acceptor`. @returns ends that; `undefined`: another socket has them */
+  takeSockets(acceptor: Acceptor): (() => void) | undefined;
+}
+
+/** By the ids of their nodes. */
+const PORTS = new Map<string, OwnPort>();
+const SCHEME = "node";
+
+const TRANSPORT: Transport = {
+  scheme: SCHEME,
+
+  assertUsable(use) {
+    if (use !== "bind")
+      throw new InvalidArgumentError(
+        "node:// is for bind: others connect to the node's address, tcp://HOST:PORT",
+      );
+  },
+
+  listen: async (endpoint, _options, acceptor) => listen(endpoint, acceptor),
+
+  listenSync: (endpoint, _options, acceptor) => listen(endpoint, acceptor),
+
+  dial() {
+    throw new NotSupportedError("node:// is for bind");
+  },
+};
+
+/** What sockets of this thread bind to, of the engine `zmtp`. @param id of the node */
+export function ownPortEndpoint(id: string): string {
+  addTransport(TRANSPORT);
+  return `${SCHEME}://${id}`;
+}
+
+/** A node has begun. */
+export function openOwnPort(id: string, port: OwnPort): void {
+  PORTS.set(id, port);
+}
+
+/** The node is closed. */
+export function closeOwnPort(id: string): void {
+  PORTS.delete(id);
+}
+
+function listen(endpoint: string, acceptor: Acceptor): Listener {
+  const port = PORTS.get(addressOf(endpoint));
+  if (port === undefined)
+    throw new TransportError("EADDRNOTAVAIL", "no node of this thread that has this id was started", {
+      endpoint,
+    });
+  const bound = port.endpoint();
+  const end = port.takeSockets(acceptor);
+  if (end === undefined)
+    throw new TransportError("EADDRINUSE", "another socket is bound to the node's port", { endpoint });
+  return { endpoint: bound, close: async () => end() };
+}
