@@ -95,9 +95,10 @@ export class Member {
   }
 }
 
-/** What a member said last of being there, to be passed on as it was. */
-export function aliveOf({ id, start, count, name, address, flags, details, level }: Member): Update {
-  return Update.alive(id, start, count, name, address, flags, details.version, level);
+/** What a member said last of being there, to be passed on as it was, also where its details have not come here. */
+export function aliveOf(member: Member): Update {
+  const { id, start, count, name, address, flags, details, announced, level } = member;
+  return Update.alive(id, start, count, name, address, flags, Math.max(details.version, announced), level);
 }
 
 /** What is left of a member that was forgotten. */
