@@ -152,9 +152,13 @@ export class BusMessages {
     }
   }
 
-  /** Whether a node was lost, and may come back. */
+  /**
+   * Whether a node that cannot be sent to may be later: it was lost, and may come back; or it is a newcomer whose details are on their way, and
+   * with them where it takes messages. A query by datagram may come before them.
+   */
   mayReturn(id: string): boolean {
-    return this.#find(id)?.state === MemberState.DEAD;
+    const member = this.#find(id);
+    return member !== undefined && (member.isLive ? !member.hasDetails : member.state === MemberState.DEAD);
   }
 
   /** The keys are others than before. */

@@ -1,0 +1,41 @@
+/** Queries by datagram from the moment on at which nodes meet, with packets that are lost: a node may be asked before it knows where the asker takes replies. */
+import { expect, it } from "vitest";
+import { ClusterNode } from "../../../src/cluster/index.js";
+import { simulate } from "../../../src/testing/index.js";
+
+const LONG = process.env.SHOAL_LONG === "1";
+const KEY = "01234567890123456789012345678901234567ab";
+const NAMES = ["a", "b", "c"];
+const TIMEOUT = 8_000;
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+it("no reply is missing of nodes whose details come late", { timeout: LONG ? 600_000 : 60_000 }, async () => {
+  const missing: string[] = [];
+  let replies = 0;
+  const network = { latency: [1, 10], loss: 0.2 } as const;
+  // In one of these, a node learns of another from one that has not got its details either.
+  await simulate({ seed: 12, runs: LONG ? 300 : 2, network }, async (world) => {
+    for (const name of NAMES)
+      world.node(name).start(async () => {
+        const node = new ClusterNode({ name, scope: "link", key: KEY, port: 7000, seeds: ["a:7000"] });
+        node.onQuery(({ data }) => data);
+        await node.start();
+        for (let count = 0; count < 50; count++) {
+          const services = node.members({ self: false });
+          if (services.length > 0)
+            void node
+              .query({ services, broadcast: true, data: `${count}`, timeout: TIMEOUT })
+              .collect()
+              .then((results) => {
+                replies += results.replies.length;
+                for (const service of results.missing) missing.push(`${name}.${count}: ${service.name}`);
+              });
+          await pause(20);
+        }
+      });
+    await world.advance(TIMEOUT + 4_000);
+  });
+  expect(missing).toEqual([]);
+  expect(replies).toBeGreaterThan(200);
+});
