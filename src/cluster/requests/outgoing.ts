@@ -29,6 +29,7 @@ import type {
   ServiceStreamOptions,
 } from "./types.js";
 import { type Decode, WholeReply } from "./whole-reply.js";
+import type { EncodedBody } from "./wire.js";
 
 export interface OutgoingEffects {
   /** The rules' time. */
@@ -42,6 +43,24 @@ export interface OutgoingEffects {
     timeout: number,
     signal: AbortSignal | undefined,
   ): Promise<readonly Service[]>;
+}
+
+/** How a request is made of what the program gave. */
+type TermsOf<O> = (
+  service: string,
+  method: string,
+  body: EncodedBody,
+  options: O | undefined,
+  isStreamed: boolean,
+) => CallTerms;
+
+/** A request that is being made. */
+interface PreparedRequest {
+  readonly terms: CallTerms;
+  /** Of a body in parts. */
+  source: BodySource | undefined;
+  /** Once it was begun. */
+  call: Call | undefined;
 }
 
 export class OutgoingRequests {
@@ -235,45 +254,54 @@ export class OutgoingRequests {
     options: ServiceRequestOptions | undefined,
     decode: Decode,
   ): Promise<unknown> {
-    const isStreamed = isStreamedBody(body);
-    const terms = requestTerms(
-      service,
-      method,
-      encodeBody(isStreamed ? undefined : body),
-      options,
-      isStreamed,
-    );
-    const signal = options?.signal;
-    checkSignal(signal);
-    let call: Call | undefined;
-    const source = isStreamed ? this.#sourceOf(body, () => call) : undefined;
-    const waiter = new Waiter<unknown>(-1, signal, neverLate, () => {
-      if (call !== undefined) this.#calls.giveUp(this.#effects.now(), call, undefined);
-      source?.stop();
+    const request = this.#prepare(requestTerms, service, method, body, options);
+    const waiter = new Waiter<unknown>(-1, options?.signal, neverLate, () => {
+      this.#giveUp(request, undefined);
+      request.source?.stop();
     });
-    const sink = new WholeReply(service, waiter, decode, options?.onReplyHeaders);
-    call = this.#effects.begin(terms, source === undefined ? sink : withSource(sink, source));
+    this.#begin(request, new WholeReply(service, waiter, decode, options?.onReplyHeaders));
     return waiter.promise;
   }
 
-  /** A body in parts. @param call it is not there yet while it is made */
-  #sourceOf(body: AsyncIterable<unknown>, call: () => Call | undefined): BodySource {
+  /** What each request begins with, for one reply and for many. @throws InvalidArgumentError `EINVAL`; AbortedError `ABORT_ERR` */
+  #prepare<O extends Pick<ServiceRequestOptions, "signal">>(
+    termsOf: TermsOf<O>,
+    service: string,
+    method: string,
+    body: unknown,
+    options: O | undefined,
+  ): PreparedRequest {
+    const isStreamed = isStreamedBody(body);
+    const terms = termsOf(service, method, encodeBody(isStreamed ? undefined : body), options, isStreamed);
+    checkSignal(options?.signal);
+    const request: PreparedRequest = { terms, source: undefined, call: undefined };
+    if (isStreamed) request.source = this.#sourceOf(body, request);
+    return request;
+  }
+
+  #begin(request: PreparedRequest, sink: CallSink): void {
+    const { terms, source } = request;
+    request.call = this.#effects.begin(terms, source === undefined ? sink : withSource(sink, source));
+  }
+
+  #giveUp({ call }: PreparedRequest, error: ShoalError | undefined): void {
+    if (call !== undefined) this.#calls.giveUp(this.#effects.now(), call, error);
+  }
+
+  /** A body in parts. @param request has no call yet while it is made */
+  #sourceOf(body: AsyncIterable<unknown>, request: PreparedRequest): BodySource {
     return new BodySource(body, {
       send: (part) =>
         new Promise((resolve) => {
-          const of = call();
-          if (of === undefined) resolve();
-          else this.#calls.sendPart(this.#effects.now(), of, part, resolve);
+          const { call } = request;
+          if (call === undefined) resolve();
+          else this.#calls.sendPart(this.#effects.now(), call, part, resolve);
         }),
       end: () => {
-        const of = call();
-        if (of !== undefined) this.#calls.endBody(of);
+        if (request.call !== undefined) this.#calls.endBody(request.call);
       },
       // The program's own error, or that of a part which is no body.
-      failed: (error) => {
-        const of = call();
-        if (of !== undefined) this.#calls.giveUp(this.#effects.now(), of, error as ShoalError);
-      },
+      failed: (error) => this.#giveUp(request, error as ShoalError),
     });
   }
 
@@ -284,34 +312,21 @@ export class OutgoingRequests {
     options: ServiceStreamOptions | undefined,
     decode: Decode,
   ): PartStream {
-    const isStreamed = isStreamedBody(body);
-    const terms = streamTerms(
-      service,
-      method,
-      encodeBody(isStreamed ? undefined : body),
-      options,
-      isStreamed,
-    );
+    const request = this.#prepare(streamTerms, service, method, body, options);
     const signal = options?.signal;
-    checkSignal(signal);
-    const { parts = 1, bytes = 1 } = terms.extras ?? {};
-    let call: Call | undefined;
-    const source = isStreamed ? this.#sourceOf(body, () => call) : undefined;
-    const giveUp = (error?: ShoalError): void => {
-      if (call !== undefined) this.#calls.giveUp(this.#effects.now(), call, error);
-    };
-    const aborted = (): void => giveUp(new AbortedError(signal?.reason));
+    const { parts = 1, bytes = 1 } = request.terms.extras ?? {};
+    const aborted = (): void => this.#giveUp(request, new AbortedError(signal?.reason));
     signal?.addEventListener("abort", aborted);
     const stream = new PartStream(parts, bytes, {
       decode,
-      read: (count, size) => call !== undefined && this.#calls.read(call, count, size),
-      giveUp: () => giveUp(),
+      read: (count, size) => request.call !== undefined && this.#calls.read(request.call, count, size),
+      giveUp: () => this.#giveUp(request, undefined),
       over: () => {
         signal?.removeEventListener("abort", aborted);
-        source?.stop();
+        request.source?.stop();
       },
     });
-    call = this.#effects.begin(terms, source === undefined ? stream : withSource(stream, source));
+    this.#begin(request, stream);
     return stream;
   }
 }
