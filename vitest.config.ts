@@ -51,6 +51,7 @@ const APART = [
   "test/sockets/capability.test.ts",
   // Providers and subscriptions of the whole process.
   "test/opentelemetry/*.test.ts",
+  "test/metrics/trace-recorder.test.ts",
   // A transport that stays registered for as long as the process is there, under a name that both have.
   "test/link/{processes,tunnel}.test.ts",
   // What the whole process holds: its timers, its memory, the names of its sockets.

@@ -2,10 +2,12 @@
 import { actionsIn } from "../dashboard/local.js";
 import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
 import type { SideDetails, SourceDetails, Subject } from "../dashboard/subject.js";
+import { readSteps } from "../dashboard/traces.js";
 import { readingOf } from "../metrics/readings.js";
+import type { RecordedSteps } from "../metrics/trace-recorder.js";
 import { ControlClient, replyOf } from "./control-client.js";
 import type { SecurityOptions } from "./security.js";
-import { isControl, openAddress, parseStatus, reasonOf } from "./top/address.js";
+import { isControl, openAddress, parseStatus, readJson, reasonOf } from "./top/address.js";
 
 /** ms for a command to be answered. */
 const ACTION_TIMEOUT = 5_000;
@@ -25,6 +27,7 @@ export async function openSubject(text: string, security: SecurityOptions): Prom
       reading: readingOf(await address.read(timeout, signal)),
       details: new Map(),
     }),
+    ...(isMetrics(text) ? { traces: tracesOver(text) } : {}),
     act: async () => {
       throw new Error("metrics cannot be steered");
     },
@@ -33,11 +36,25 @@ export async function openSubject(text: string, security: SecurityOptions): Prom
   };
 }
 
+/** Whether an address is that of pages by `serveMetrics`, which may have traces, too. */
+function isMetrics(text: string): boolean {
+  return URL.canParse(text) && ["/", "/metrics"].includes(new URL(text).pathname);
+}
+
+function tracesOver(text: string): NonNullable<Subject["traces"]> {
+  return async (after, timeout, signal) => {
+    const value = await readJson(new URL(`/traces?after=${after}`, text), timeout, signal);
+    const { next, steps } = (value ?? {}) as { readonly next?: unknown; readonly steps?: unknown };
+    return { next: Number.isSafeInteger(next) ? (next as number) : 0, steps: readSteps(steps) };
+  };
+}
+
 class ControlSubject implements Subject {
   readonly address: string;
   readonly reasonOf = reasonOf;
   readonly #client: ControlClient;
   readonly #ended = new AbortController();
+  #isNode = false;
 
   constructor(address: string, client: ControlClient) {
     this.address = address;
@@ -49,7 +66,15 @@ class ControlSubject implements Subject {
     const reading = readingOf(parseStatus(text));
     const [source] = reading.sources;
     const status = replyOf(text) ?? {};
+    this.#isNode = Array.isArray(status.runningNodes);
     return { reading, details: new Map(source === undefined ? [] : [[source.name, detailsOf(status)]]) };
+  }
+
+  /** Of a node; a proxy does not know this command. */
+  async traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps> {
+    if (!this.#isNode) return { next: 0, steps: [] };
+    const { next, steps } = await this.#client.command({ command: "traces", after }, { timeout, signal });
+    return { next: Number.isSafeInteger(next) ? (next as number) : 0, steps: readSteps(steps) };
   }
 
   async act(_source: string, action: DashboardAction): Promise<void> {

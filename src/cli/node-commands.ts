@@ -38,6 +38,7 @@ export type SteeredNode = Pick<
   NodeOperator,
   | "whoami"
   | "status"
+  | "traces"
   | "peers"
   | "join"
   | "leave"
@@ -182,6 +183,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     members: {},
     run: (node) => node.status(),
     text: (reply) => statusText(reply),
+  },
+  traces: {
+    members: { after: whole() },
+    run: (node, { after = 0 }) => node.traces(after as number),
   },
   peers: {
     face: {

@@ -14,6 +14,7 @@ import {
   TimeoutError,
   UnroutableError,
 } from "../index.js";
+import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import { hasCode } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { channelOf } from "./node-arguments.js";
@@ -184,6 +185,11 @@ export class NodeOperator {
       ...(views.length > MAX_LISTED ? { omitted: views.length - MAX_LISTED } : {}),
       stats: node.stats(),
     };
+  }
+
+  /** Steps of sampled messages, of the latest 10 s at first: they are recorded while somebody asks. @param after `next` of the reply before */
+  traces(after: number): RecordedSteps {
+    return traceRecorder().look(after);
   }
 
   peers(): { readonly peers: readonly NodeView[] } {

@@ -10,7 +10,7 @@
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
 
-/** Names of the channels: shoal.OPERATION.start and shoal.OPERATION.end, and those of one moment: shoal.receive, shoal.message.receive. */
+/** Names of the channels: shoal.OPERATION.start and shoal.OPERATION.end, and those of one moment: shoal.receive, shoal.message.receive, shoal.message.traced. */
 export const SEND_START: Channel = channel("shoal.send.start");
 export const SEND_END: Channel = channel("shoal.send.end");
 export const RECEIVE: Channel = channel("shoal.receive");
@@ -18,12 +18,14 @@ export const REQUEST_START: Channel = channel("shoal.request.start");
 export const REQUEST_END: Channel = channel("shoal.request.end");
 export const PROCESS_START: Channel = channel("shoal.process.start");
 export const PROCESS_END: Channel = channel("shoal.process.end");
-/** Of messages between the nodes of a cluster (src/cluster/messaging/observation.ts). */
+/** Of messages between the nodes of a cluster (message-operations.ts). */
 export const MESSAGE_SEND_START: Channel = channel("shoal.message.send.start");
 export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
 export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
 export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
+/** The starts of the handlers, and what is received, of those messages alone that came with a context. */
+export const MESSAGE_TRACED: Channel = channel("shoal.message.traced");
 
 /** Stands around what an operation does: it calls `run`, and gives what that returns. */
 export type Wrapper = <T>(run: () => T) => T;
@@ -35,6 +37,7 @@ export class Operation {
   readonly #end: Channel;
   #wrapper: Wrapper | undefined = undefined;
   #isOver = false;
+  #whenOver: ((operation: Operation) => void) | undefined = undefined;
 
   /** @internal */
   constructor(end: Channel) {
@@ -45,6 +48,11 @@ export class Operation {
   wrap(wrapper: Wrapper): void {
     const inner = this.#wrapper;
     this.#wrapper = inner === undefined ? wrapper : (run) => wrapper(() => inner(run));
+  }
+
+  /** Calls at its end, whether anybody subscribes to that or not; the last one that is given. @internal */
+  whenOver(listener: (operation: Operation) => void): void {
+    this.#whenOver = listener;
   }
 
   /** @internal */
@@ -75,6 +83,7 @@ export class Operation {
     if (this.#isOver) return;
     this.#isOver = true;
     this.error = error;
+    this.#whenOver?.(this);
     if (this.#end.hasSubscribers) this.#end.publish(this);
   }
 

@@ -8,9 +8,11 @@
  */
 import { InvalidArgumentError } from "../core/errors.js";
 import { rated, type TimedReading } from "../metrics/readings.js";
+import type { TraceStep } from "../metrics/trace-recorder.js";
 import { type SeenProcess, sourceId, stateOf } from "./build.js";
 import type { DashboardAction, DashboardItem, DashboardState } from "./state.js";
 import type { Subject, SubjectReading } from "./subject.js";
+import { MAX_STEPS_READ, tracesOf } from "./traces.js";
 
 /** ms for which reading goes on after the last request. */
 const IDLE_LOOK_TIME = 10_000;
@@ -29,6 +31,8 @@ const COSTS = 3;
 export interface Snapshot {
   readonly state: DashboardState;
   readonly text: string;
+  /** The ways of sampled messages, as JSON. */
+  readonly traces: string;
 }
 
 export interface CollectorOptions {
@@ -139,7 +143,10 @@ export class Collector {
       this.#watches.map(({ seen }) => seen),
       { time: Date.now(), ...this.#options },
     );
-    return { state, text: JSON.stringify(state) };
+    const traces = tracesOf(
+      this.#watches.map(({ seen: { id, address }, steps }) => ({ process: id, address, steps })),
+    );
+    return { state, text: JSON.stringify(state), traces: JSON.stringify(traces) };
   }
 }
 
@@ -163,6 +170,9 @@ class Watch {
   #last: TimedReading | undefined;
   #due = 0;
   #looking = false;
+  /** Of sampled messages, the oldest first. */
+  #steps: readonly TraceStep[] = [];
+  #next = 0;
 
   constructor(id: string, subject: Subject, interval: number) {
     this.subject = subject;
@@ -172,6 +182,10 @@ class Watch {
 
   get seen(): SeenProcess {
     return this.#seen;
+  }
+
+  get steps(): readonly TraceStep[] {
+    return this.#steps;
   }
 
   isDue(now: number): boolean {
@@ -195,6 +209,7 @@ class Watch {
       const at = performance.now();
       const now = { at, reading: found.reading };
       const latency = at - begin;
+      await this.#lookAtTraces(timeout, signal);
       this.#seen = {
         id,
         address,
@@ -213,6 +228,18 @@ class Watch {
       this.#due = begin + this.#interval;
     } finally {
       this.#looking = false;
+    }
+  }
+
+  /** What is not answered is not shown: the counters are there all the same. */
+  async #lookAtTraces(timeout: number, signal: AbortSignal): Promise<void> {
+    if (this.subject.traces === undefined) return;
+    try {
+      const { next, steps } = await this.subject.traces(this.#next, timeout, signal);
+      this.#next = next;
+      if (steps.length > 0) this.#steps = [...this.#steps, ...steps].slice(-MAX_STEPS_READ);
+    } catch {
+      // A program of an earlier version, or one that does not answer at all, as its counters show.
     }
   }
 

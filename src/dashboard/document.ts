@@ -42,6 +42,11 @@ export const PAGE = `<!doctype html>
 </div>
 <p id="rows-more" class="quiet"></p>
 </section>
+<section aria-labelledby="traces-title">
+<h2 id="traces-title">Messages on their way</h2>
+<div id="traces"></div>
+<p id="traces-more" class="quiet">No message has been sampled yet.</p>
+</section>
 <noscript><p>This page needs JavaScript. Without it there are /api/state and shoal top.</p></noscript>
 </main>
 <dialog id="details" aria-labelledby="details-title"></dialog>
@@ -49,8 +54,9 @@ export const PAGE = `<!doctype html>
 <h2 id="help-title">Keys</h2>
 <dl>
 <dt><kbd>/</kbd></dt><dd>filter by name, kind, state or address</dd>
+<dt><kbd>m</kbd></dt><dd>go to the messages on their way</dd>
 <dt><kbd>f</kbd></dt><dd>freeze the page, or go on</dd>
-<dt><kbd>Tab</kbd>, <kbd>Enter</kbd></dt><dd>go to a source, and open it</dd>
+<dt><kbd>Tab</kbd>, <kbd>Enter</kbd></dt><dd>go to a source or a message, and open it</dd>
 <dt><kbd>Esc</kbd></dt><dd>close what is open</dd>
 <dt><kbd>?</kbd></dt><dd>these keys</dd>
 </dl>

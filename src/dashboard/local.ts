@@ -4,6 +4,7 @@ import type { EnginePeer } from "../engine/engine.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources } from "../metrics/sources.js";
+import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import type { ProxyStats } from "../proxy/stats.js";
 import { endpointsOf, peersOf } from "../sockets/internal.js";
@@ -101,6 +102,10 @@ export class LocalSubject implements Subject {
 
   reasonOf(error: unknown): string {
     return error instanceof Error ? error.message : String(error);
+  }
+
+  async traces(after: number): Promise<RecordedSteps> {
+    return traceRecorder().look(after);
   }
 
   /** What is watched is the program's. */

@@ -20,6 +20,11 @@ export interface DashboardOptions {
    * nobody may.
    */
   readonly token?: string;
+  /**
+   * Messages of this program that are sampled each second whether somebody looks or not, 0 to 100, so that their ways are there when
+   * somebody does. Default 0: 4, while somebody looks.
+   */
+  readonly traces?: number;
   /** Names under which the page may be asked for, besides localhost and addresses. Default: none. */
   readonly hosts?: readonly string[];
 }

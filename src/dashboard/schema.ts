@@ -1,4 +1,4 @@
-/** JSON Schema of `/api/state`, which `/api/schema` answers; the types are in state.ts. */
+/** JSON Schemas of `/api/state` and `/api/traces`, which `/api/schema` and `/api/traces/schema` answer; the types are in state.ts. */
 
 const text = { type: "string", maxLength: 256 };
 const number = { type: "number" };
@@ -102,5 +102,57 @@ export const STATE_SCHEMA = {
     processes: { type: "array", items: PROCESS },
     links: { type: "array", items: LINK, maxItems: 4_096 },
     omitted: { ...whole, description: "Sources that were left out; a state has 2,000 at most." },
+  },
+} as const;
+
+const digits = (count: number) => ({ type: "string", pattern: `^[0-9a-f]{${count}}$` });
+
+const STEP = {
+  type: "object",
+  required: ["process", "address", "span", "kind", "name", "at", "bytes"],
+  additionalProperties: false,
+  properties: {
+    process: { type: "string", description: "The id of the process that recorded it." },
+    address: text,
+    span: digits(16),
+    parent: {
+      ...digits(16),
+      description: "The span of the step that caused it; it may be one that was not recorded.",
+    },
+    kind: { enum: ["send", "request", "receive", "process"] },
+    name: text,
+    at: { ...number, description: "ms since 1970, by the clock of its machine." },
+    duration: { ...count, description: "ms; absent: of one moment." },
+    bytes: { ...count, description: "Of the message; 0: not known." },
+    error: { ...text, description: "The code of the error that it failed with." },
+  },
+};
+
+const TRACE = {
+  type: "object",
+  required: ["id", "name", "start", "duration", "processes", "failed", "steps", "omitted"],
+  additionalProperties: false,
+  properties: {
+    id: digits(32),
+    name: text,
+    start: { ...number, description: "ms since 1970." },
+    duration: { ...count, description: "ms from the first step's begin to the last one's end." },
+    processes: whole,
+    failed: { type: "boolean" },
+    steps: { type: "array", items: STEP, maxItems: 64, description: "Each after the one that caused it." },
+    omitted: { ...whole, description: "Steps that were left out." },
+  },
+};
+
+export const TRACES_SCHEMA = {
+  $schema: "http://json-schema.org/draft-07/schema#",
+  title: "The ways of sampled messages",
+  type: "object",
+  required: ["version", "traces", "omitted"],
+  additionalProperties: false,
+  properties: {
+    version: { const: 1 },
+    traces: { type: "array", items: TRACE, maxItems: 50, description: "The newest first." },
+    omitted: { ...whole, description: "Traces that were left out." },
   },
 } as const;

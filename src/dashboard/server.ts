@@ -3,7 +3,8 @@
  *
  *   GET  /                       the page; /page.css, /page/NAME.js
  *   GET  /api/state              the newest state, as JSON
- *   GET  /api/events             a stream (text/event-stream) of events `state`, one at each interval
+ *   GET  /api/events             a stream (text/event-stream) of events `state`, one at each interval, and `traces`, where they change
+ *   GET  /api/traces             the ways of sampled messages, as JSON; /api/traces/schema
  *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
  *   GET  /api/schema             JSON Schema of the state
  *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204
@@ -24,12 +25,13 @@ import {
   TransportError,
 } from "../core/errors.js";
 import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
+import { MAX_SAMPLED_PER_SECOND, traceRecorder } from "../metrics/trace-recorder.js";
 import { isHostAllowed, isOwnOrigin, SECURITY_HEADERS, TokenCheck } from "./access.js";
 import { MAX_PAGE, pageOf } from "./build.js";
 import { Collector, type Snapshot } from "./collector.js";
 import { PAGE } from "./document.js";
 import type { DashboardOptions, DashboardServer } from "./options.js";
-import { STATE_SCHEMA } from "./schema.js";
+import { STATE_SCHEMA, TRACES_SCHEMA } from "./schema.js";
 import type { DashboardAction } from "./state.js";
 import { STYLE } from "./style.js";
 import type { Subject } from "./subject.js";
@@ -60,7 +62,7 @@ export async function startDashboard(
   subjects: readonly Subject[],
   options: DashboardOptions,
 ): Promise<DashboardServer> {
-  const { interval, token, hosts } = checked(options);
+  const { interval, traces, token, hosts } = checked(options);
   const listening = parseListenAddress("Dashboard", address);
   // Unlike those of metrics: without a host it is for this machine only.
   const host = /^:/.test(address) ? "127.0.0.1" : listening.host;
@@ -83,10 +85,12 @@ export async function startDashboard(
   }
   // What goes wrong with it later ends one connection, not the process.
   server.on("error", () => undefined);
+  const endTraces = traces > 0 ? traceRecorder().begin(traces) : undefined;
   let closing: Promise<void> | undefined;
   return {
     url: urlOf(server),
     close: () => {
+      endTraces?.();
       closing ??= Promise.all([pages.close(), shut(server), collector.close()]).then(() => undefined);
       return closing;
     },
@@ -95,23 +99,28 @@ export async function startDashboard(
 
 interface CheckedOptions {
   readonly interval: number;
+  readonly traces: number;
   readonly token: string | undefined;
   readonly hosts: readonly string[];
 }
 
 function checked(options: DashboardOptions): CheckedOptions {
-  checkKeys("serveDashboard", options, ["interval", "token", "hosts"]);
-  const { interval = INTERVAL_DEFAULT, token, hosts = [] } = options;
+  checkKeys("serveDashboard", options, ["interval", "token", "hosts", "traces"]);
+  const { interval = INTERVAL_DEFAULT, token, hosts = [], traces = 0 } = options;
   if (!Number.isInteger(interval) || interval < MIN_READ_INTERVAL || interval > MAX_READ_INTERVAL)
     throw new InvalidArgumentError(
       `interval is a whole number of ms from ${MIN_READ_INTERVAL} to ${MAX_READ_INTERVAL}; got ${String(interval)}`,
+    );
+  if (!(typeof traces === "number" && traces >= 0 && traces <= MAX_SAMPLED_PER_SECOND))
+    throw new InvalidArgumentError(
+      `traces is a number from 0 to ${MAX_SAMPLED_PER_SECOND}; got ${String(traces)}`,
     );
   // Never with the value: it is a secret.
   if (token !== undefined && !/^[\x21-\x7e]{16,1024}$/.test(String(token)))
     throw new InvalidArgumentError("token is 16 to 1,024 printable ASCII characters without spaces");
   if (!Array.isArray(hosts) || hosts.length > MAX_HOSTS || hosts.some((name) => typeof name !== "string"))
     throw new InvalidArgumentError(`hosts is a list of at most ${MAX_HOSTS} names`);
-  return { interval, token, hosts: hosts.map((name: string) => name.toLowerCase()) };
+  return { interval, traces, token, hosts: hosts.map((name: string) => name.toLowerCase()) };
 }
 
 class Pages {
@@ -162,6 +171,12 @@ class Pages {
         return;
       case "/api/schema":
         reply(response, JSON_TYPE, JSON.stringify(STATE_SCHEMA));
+        return;
+      case "/api/traces":
+        reply(response, JSON_TYPE, (await this.#collector.snapshot()).traces);
+        return;
+      case "/api/traces/schema":
+        reply(response, JSON_TYPE, JSON.stringify(TRACES_SCHEMA));
         return;
       case "/api/list":
         reply(response, JSON_TYPE, JSON.stringify(await this.#list(new URLSearchParams(query))));
@@ -250,6 +265,7 @@ class Stream {
   readonly #response: ServerResponse;
   readonly #beat: NodeJS.Timeout;
   #time = 0;
+  #traces = "";
 
   constructor(response: ServerResponse) {
     this.#response = response;
@@ -260,11 +276,14 @@ class Stream {
     this.#beat.unref();
   }
 
-  send({ state, text }: Snapshot): void {
+  send({ state, text, traces }: Snapshot): void {
     if (this.#response.destroyed || this.#response.writableEnded || state.time === this.#time) return;
     if (this.#response.writableLength >= MAX_UNSENT) return;
     this.#time = state.time;
     this.#response.write(`event: state\ndata: ${text}\n\n`);
+    if (traces === this.#traces) return;
+    this.#traces = traces;
+    this.#response.write(`event: traces\ndata: ${traces}\n\n`);
   }
 
   end(): void {

@@ -116,3 +116,53 @@ export interface DashboardList {
   /** 200 at most. */
   readonly items: readonly DashboardItem[];
 }
+
+/** A step of a message's way. */
+export interface DashboardTraceStep {
+  /** `id` and address of the process that recorded it. */
+  readonly process: string;
+  readonly address: string;
+  /** 16 hexadecimal digits. */
+  readonly span: string;
+  /** `span` of the step that caused it, if it is known; it may be one that was not recorded. */
+  readonly parent?: string;
+  readonly kind: "send" | "request" | "receive" | "process";
+  /** What was done, and with what: "publish orders/1". */
+  readonly name: string;
+  /** ms since 1970, by the clock of its machine. */
+  readonly at: number;
+  /** ms; absent: of one moment. */
+  readonly duration?: number;
+  /** Of the message; 0: not known. */
+  readonly bytes: number;
+  /** Why it failed: the code of its error. */
+  readonly error?: string;
+}
+
+/** A sampled message's way. */
+export interface DashboardTrace {
+  /** 32 hexadecimal digits. */
+  readonly id: string;
+  /** Of the first step. */
+  readonly name: string;
+  /** ms since 1970. */
+  readonly start: number;
+  /** ms from the first step's begin to the last one's end. */
+  readonly duration: number;
+  /** Processes with steps. */
+  readonly processes: number;
+  readonly failed: boolean;
+  /** Each after the one that caused it; 64 at most. */
+  readonly steps: readonly DashboardTraceStep[];
+  /** Steps that were left out. */
+  readonly omitted: number;
+}
+
+/** `/api/traces`, and each event `traces` of `/api/events`. */
+export interface DashboardTraces {
+  readonly version: 1;
+  /** The newest first; 50 at most. */
+  readonly traces: readonly DashboardTrace[];
+  /** Traces that were left out. */
+  readonly omitted: number;
+}

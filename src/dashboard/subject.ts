@@ -1,5 +1,6 @@
 /** What the dashboard watches: this program, or an address that answers. Each is read in the same way. */
 import type { Reading } from "../metrics/readings.js";
+import type { RecordedSteps } from "../metrics/trace-recorder.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 
 /** What is known of a side beyond its counters. */
@@ -39,6 +40,12 @@ export interface Subject {
   readonly address: string;
   /** Reads it once. Rejects when it does not answer. @param timeout ms */
   read(timeout: number, signal: AbortSignal): Promise<SubjectReading>;
+  /**
+   * Steps of sampled messages that were recorded since the last look, which has it record. Absent: it records none.
+   *
+   * @param after `next` of the look before; 0 at first
+   */
+  traces?(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps>;
   /** Pauses, resumes or drains a source. @throws what it says */
   act(source: string, action: DashboardAction): Promise<void>;
   /** Why a reading failed, in words. */

@@ -5,5 +5,5 @@
  */
 export type { MetricsFamily, MetricsKind } from "./metrics-table.js";
 export type { MetricsServer } from "./pages.js";
-export { serveMetrics } from "./serve.js";
+export { type ServeMetricsOptions, serveMetrics } from "./serve.js";
 export type { MetricsDriver, MetricsSource, MetricsSources, MetricsSourcesByName } from "./sources.js";

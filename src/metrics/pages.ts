@@ -4,6 +4,7 @@
  *   GET /metrics   200  Prometheus's text
  *   GET /healthz   200  the event loop turns, since it answers
  *   GET /readyz    200  every source is ready; 503 before, while it drains, and after
+ *   GET /traces    200  steps of sampled messages as JSON, where the program allows it: ?after=N, `next` of the answer before
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,6 +12,7 @@ import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
 import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
 import { Exposition } from "./exposition.js";
 import { type MetricsSources, namedSources, readinessOf } from "./sources.js";
+import { traceRecorder } from "./trace-recorder.js";
 
 /** What serves metrics. */
 export interface MetricsServer {
@@ -21,6 +23,7 @@ export interface MetricsServer {
 }
 
 /**
+ * @param traces whether /traces answers
  * @param unready why the process is not ready for work, whatever its sources are; `undefined` when it may be
  * @throws as `serveMetrics`
  */
@@ -28,10 +31,11 @@ export async function startPages(
   address: string,
   sources: MetricsSources,
   unready: () => string | undefined = () => undefined,
+  traces = false,
 ): Promise<MetricsServer> {
   const { host, port } = parseListenAddress("Metrics", address);
   if (typeof sources !== "function") namedSources(sources); // Throws for what is not a source.
-  const pages = new Pages(await Exposition.load(), sources, unready);
+  const pages = new Pages(await Exposition.load(), sources, unready, traces);
   const server = boundedServer(pages.answer);
   try {
     await listen(server, host, port);
@@ -52,10 +56,17 @@ class Pages {
   readonly #exposition: Exposition;
   readonly #sources: MetricsSources;
   readonly #unready: () => string | undefined;
+  readonly #hasTraces: boolean;
   /** The text being written: requests that come meanwhile get it, too. */
   #writing: Promise<string> | undefined;
 
-  constructor(exposition: Exposition, sources: MetricsSources, unready: () => string | undefined) {
+  constructor(
+    exposition: Exposition,
+    sources: MetricsSources,
+    unready: () => string | undefined,
+    hasTraces: boolean,
+  ) {
+    this.#hasTraces = hasTraces;
     this.#exposition = exposition;
     this.#sources = sources;
     this.#unready = unready;
@@ -66,7 +77,8 @@ class Pages {
   };
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    switch (request.url?.split("?", 1)[0]) {
+    const [path, query] = (request.url ?? "").split("?", 2);
+    switch (path) {
       case "/metrics": {
         this.#writing ??= this.#write().finally(() => {
           this.#writing = undefined;
@@ -87,6 +99,16 @@ class Pages {
           ),
         );
         reply(response, ready ? 200 : 503, text);
+        return;
+      }
+      case "/traces": {
+        if (!this.#hasTraces) {
+          reply(response, 404, "traces are not served: option traces of serveMetrics\n");
+          return;
+        }
+        const after = Number(new URLSearchParams(query).get("after") ?? 0);
+        const found = traceRecorder().look(Number.isSafeInteger(after) && after > 0 ? after : 0);
+        reply(response, 200, JSON.stringify(found), "application/json; charset=utf-8");
         return;
       }
       case "/":

@@ -3,13 +3,7 @@
  *
  * @module
  */
-export {
-  type MessageCall,
-  type MessageHandlerKind,
-  MessageProcessOperation,
-  MessageSendOperation,
-  type ObservedMessage,
-} from "../cluster/messaging/observation.js";
+
 export {
   Operation,
   ProcessOperation,
@@ -17,6 +11,13 @@ export {
   type ServiceSystem,
   type Wrapper,
 } from "../core/diagnostics.js";
+export {
+  type MessageCall,
+  type MessageHandlerKind,
+  MessageProcessOperation,
+  MessageSendOperation,
+  type ObservedMessage,
+} from "../core/message-operations.js";
 export { type ReceivedMessage, SendOperation } from "../sockets/observation.js";
 export { SEMANTIC_CONVENTIONS_VERSION } from "./conventions.js";
 export { type Observation, type ObserveOptions, observeDrivers } from "./drivers.js";

@@ -15,11 +15,6 @@ import {
   type TracerProvider,
   trace,
 } from "@opentelemetry/api";
-import type {
-  MessageProcessOperation,
-  MessageSendOperation,
-  ObservedMessage,
-} from "../cluster/messaging/observation.js";
 import { checkKeys, describe } from "../core/arguments.js";
 import {
   MESSAGE_PROCESS_END,
@@ -39,8 +34,14 @@ import {
   SEND_START,
 } from "../core/diagnostics.js";
 import { InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import type {
+  MessageProcessOperation,
+  MessageSendOperation,
+  ObservedMessage,
+} from "../core/message-operations.js";
+import { decodeContext, encodeContext } from "../core/trace-context.js";
 import type { ReceivedMessage, SendOperation } from "../sockets/observation.js";
-import { decodeContext, encodeContext, extracted, injected, spanContextOf } from "./carrier.js";
+import { extracted, injected, spanContextOf } from "./carrier.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,
   SHOAL_MESSAGE_RECIPIENTS,

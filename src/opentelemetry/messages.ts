@@ -9,8 +9,9 @@ import type {
   MessageProcessOperation,
   MessageSendOperation,
   ObservedMessage,
-} from "../cluster/messaging/observation.js";
-import { decodeContext, encodeContext, extracted, injected, spanContextOf } from "./carrier.js";
+} from "../core/message-operations.js";
+import { decodeContext, encodeContext } from "../core/trace-context.js";
+import { extracted, injected, spanContextOf } from "./carrier.js";
 import {
   MESSAGING_MESSAGE_BODY_SIZE,
   MESSAGING_SUBSCRIPTION,

@@ -188,7 +188,24 @@ export function announce(socket: Socket, property: HandshakeProperty): boolean {
 export function carryContext(socket: Socket): boolean {
   const { contexts } = socket[CORE].engine;
   contexts?.carry();
+  if (contexts !== undefined) {
+    carrying.add(socket);
+    isAny = true;
+  }
   return contexts !== undefined;
+}
+
+const carrying = new WeakSet<object>();
+let isAny = false;
+
+/** Whether a socket takes contexts, by {@link carryContext}. */
+export function carriesContext(socket: object): boolean {
+  return carrying.has(socket);
+}
+
+/** Whether any of this process does, or did. */
+export function isAnyCarrying(): boolean {
+  return isAny;
 }
 
 /** Whether {@link retire} works. */

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { trace } from "@opentelemetry/api";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { decodeContext, encodeContext } from "../../src/core/trace-context.js";
 import {
   curveKeyPair,
   Dealer,
@@ -18,7 +19,6 @@ import {
   type Socket,
   Subscriber,
 } from "../../src/index.js";
-import { decodeContext, encodeContext } from "../../src/opentelemetry/carrier.js";
 import {
   contextOf,
   type Instrumentation,

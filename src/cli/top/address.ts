@@ -65,6 +65,18 @@ function overHttp(text: string): Address {
   };
 }
 
+/** The JSON at a path of pages. Rejects when there is none. @param timeout ms */
+export function readJson(url: URL, timeout: number, signal: AbortSignal): Promise<unknown> {
+  return within(timeout, signal, async (limit) => {
+    const response = await fetch(url, { signal: limit, redirect: "error" });
+    if (!response.ok) {
+      await response.body?.cancel();
+      throw new Failure(`HTTP ${response.status}`);
+    }
+    return JSON.parse(await bounded(response)) as unknown;
+  });
+}
+
 /** Not `AbortSignal.any`: Node.js 20 collects signals, time-outs too, that only it refers to. */
 async function within<T>(
   timeout: number,

@@ -10,6 +10,7 @@ import {
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
+import { keepMessageContext } from "../../core/message-operations.js";
 import { type Addresses, type Alias, type ClusterAddress, isAlias, SELF_ID } from "./addresses.js";
 import { DIRECT_LOOK } from "./bounds.js";
 import { checkData, checkTimeout } from "./checks.js";
@@ -30,7 +31,6 @@ import {
 } from "./items.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
-import { keepMessageContext } from "./observation.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import type { MessagingState } from "./state.js";
 import type { WaitingSends, WaitResult } from "./waiting-sends.js";

@@ -2,12 +2,13 @@
  * What the links of other nodes bring of topics and retained values: checked, and given to this node's own subscriptions, never to
  * another node.
  */
+
+import { keepMessageContext } from "../../core/message-operations.js";
 import { MAX_ALIASED_TOPIC, MAX_TOPIC_ALIASES } from "./bounds.js";
 import type { Deliveries } from "./deliveries.js";
 import { ALIAS, CLIENT, ItemReader, ORIGIN, PublishItem, RETAIN } from "./items.js";
 import { SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
-import { keepMessageContext } from "./observation.js";
 import type { IncomingLink } from "./parts.js";
 import type { RetainedValues } from "./retained.js";
 import { ASK, END, readAsk, readEnd, readStale, STALE, VALUE } from "./retained-items.js";

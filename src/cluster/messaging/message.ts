@@ -35,6 +35,8 @@ export class ReceivedMessage implements ClusterMessage {
   readonly subtopic: string | undefined;
   readonly retained: boolean;
   readonly #names: NumberedNames;
+  /** Of a trace: what came with it, where somebody observes messages. */
+  #context: Buffer | undefined = undefined;
 
   constructor(
     topic: string,
@@ -50,6 +52,14 @@ export class ReceivedMessage implements ClusterMessage {
     this.subtopic = subtopic;
     this.retained = retained;
     this.#names = names;
+  }
+
+  get context(): Buffer | undefined {
+    return this.#context;
+  }
+
+  set context(context: Buffer | undefined) {
+    this.#context = context;
   }
 
   get topicId(): number {

@@ -8,6 +8,7 @@
  */
 import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
+import { isMessageSendObserved, observeMessageSend } from "../../core/message-operations.js";
 import { serviceOfRoute } from "../requests/route.js";
 import { type Alias, type ClusterAddress, SELF_ID } from "./addresses.js";
 import { checkBoolean, checkCount } from "./checks.js";
@@ -23,7 +24,6 @@ import {
 import { DirectMessages } from "./direct-messages.js";
 import { IncomingItems } from "./incoming.js";
 import { SELF_TOPIC } from "./message.js";
-import { isMessageSendObserved, observeMessageSend } from "./observation.js";
 import type { MessagingSettings } from "./options.js";
 import {
   MessageKind,

@@ -6,6 +6,7 @@
  */
 import { systemClock } from "../../core/clock.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
+import { keepMessageContext } from "../../core/message-operations.js";
 import { TurnBudget } from "../../core/turn-budget.js";
 import type { ClusterAddress } from "./addresses.js";
 import { checkBoolean, checkData, checkOnFull, checkTimeout } from "./checks.js";
@@ -14,7 +15,6 @@ import type { Deliveries } from "./deliveries.js";
 import { type ReceivedMessage, SELF_TOPIC } from "./message.js";
 import type { MessageNames } from "./names.js";
 import { KeptPublish, NewcomerSends } from "./newcomer-sends.js";
-import { keepMessageContext } from "./observation.js";
 import { MessageKind, type MessageLinks, type SendResult } from "./parts.js";
 import { Publication, type PublicationItem } from "./publication.js";
 import type { RetainedValue, RetainedValues } from "./retained.js";

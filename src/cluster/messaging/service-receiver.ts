@@ -9,6 +9,14 @@
  */
 import { checkCallOptions, describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import {
+  channelDestination,
+  isMessageProcessObserved,
+  isMessageTraced,
+  type MessageHandlerKind,
+  observedBytes,
+  observeMessageProcess,
+} from "../../core/message-operations.js";
 import type { Service } from "../node/service.js";
 import { HANDLER_TIMEOUT, MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON, STALL_TIME } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
@@ -24,13 +32,6 @@ import {
   VetoError,
 } from "./hooks.js";
 import type { QueueResult } from "./node-queues.js";
-import {
-  channelDestination,
-  isMessageProcessObserved,
-  type MessageHandlerKind,
-  observedBytes,
-  observeMessageProcess,
-} from "./observation.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
 import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
 import type {
@@ -388,7 +389,7 @@ export class ServiceReceiver {
       const failed = (error: unknown): void =>
         this.#context.effects.report({ type: "handler:failed", member: message.service, error });
       try {
-        const result: unknown = isMessageProcessObserved()
+        const result: unknown = isObserved(context)
           ? observed("message", message, context, call)
           : call(message);
         if (isThenable(result)) {
@@ -428,9 +429,7 @@ export class ServiceReceiver {
     const end = (): void => this.#end(size);
     let result: ReturnType<ServiceQueryHandler>;
     try {
-      result = isMessageProcessObserved()
-        ? observed("query", query, context, handler.call)
-        : handler.call(query);
+      result = isObserved(context) ? observed("query", query, context, handler.call) : handler.call(query);
     } catch (error) {
       this.#failedToAnswer(query, id, error);
       end();
@@ -591,6 +590,11 @@ export class ServiceReceiver {
     });
     for (const wake of this.#waiting.splice(0)) wake();
   }
+}
+
+/** Whether anybody observes a message with this context. */
+function isObserved(context: Buffer | undefined): boolean {
+  return isMessageProcessObserved() || (context !== undefined && isMessageTraced());
 }
 
 /** Calls a handler that is observed. */

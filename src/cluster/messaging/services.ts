@@ -14,6 +14,14 @@ import {
   TimeoutError,
   UnroutableError,
 } from "../../core/errors.js";
+import {
+  channelDestination,
+  contextToSend,
+  isMessageSendObserved,
+  type MessageSendOperation,
+  observeMessageSend,
+  startMessageSend,
+} from "../../core/message-operations.js";
 import type { Service } from "../node/service.js";
 import type { ResolverStep } from "../resolver.js";
 import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
@@ -35,14 +43,6 @@ import {
   TRANSMITTING,
   type VetoError,
 } from "./hooks.js";
-import {
-  channelDestination,
-  contextToSend,
-  isMessageSendObserved,
-  type MessageSendOperation,
-  observeMessageSend,
-  startMessageSend,
-} from "./observation.js";
 import { Query } from "./query.js";
 import { prefixOfChannel, SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";

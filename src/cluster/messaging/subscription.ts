@@ -12,16 +12,16 @@
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { ClosedError } from "../../core/errors.js";
-import { STALL_TIME } from "./bounds.js";
-import type { ClusterMessage, ReceivedMessage } from "./message.js";
 import {
   isMessageProcessObserved,
   isMessageReceiveObserved,
-  messageContext,
+  isMessageTraced,
   type ObservedMessage,
   observeMessageProcess,
   observeMessageReceive,
-} from "./observation.js";
+} from "../../core/message-operations.js";
+import { STALL_TIME } from "./bounds.js";
+import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
 /** Called for each message of a subscription. */
 export type MessageHandler = (message: ClusterMessage) => void | Promise<void>;
@@ -145,7 +145,7 @@ export class Subscription implements ClusterSubscription {
     }
     const reader = this.#readers.shift();
     if (reader !== undefined) {
-      if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
+      if (isReceiveObserved(message)) observeMessageReceive(this.#observed(message));
       reader({ done: false, value: message });
       return undefined;
     }
@@ -203,7 +203,7 @@ export class Subscription implements ClusterSubscription {
       next: () => {
         const message = this.#take();
         if (message !== undefined) {
-          if (isMessageReceiveObserved()) observeMessageReceive(this.#observed(message));
+          if (isReceiveObserved(message)) observeMessageReceive(this.#observed(message));
           return Promise.resolve({ done: false, value: message });
         }
         if (this.#closed) return Promise.resolve({ done: true, value: undefined });
@@ -244,7 +244,10 @@ export class Subscription implements ClusterSubscription {
   #call(handler: MessageHandler, message: ReceivedMessage): void {
     let result: void | Promise<void>;
     try {
-      result = isMessageProcessObserved() ? this.#callObserved(handler, message) : handler(message);
+      result =
+        message.context !== undefined || isMessageProcessObserved()
+          ? this.#callObserved(handler, message)
+          : handler(message);
       if (result === undefined || typeof (result as PromiseLike<void> | null)?.then !== "function") return;
     } catch (error) {
       this.#effects.failed(this, error);
@@ -261,6 +264,7 @@ export class Subscription implements ClusterSubscription {
   }
 
   #callObserved(handler: MessageHandler, message: ReceivedMessage): void | Promise<void> {
+    if (!isMessageProcessObserved() && !isMessageTraced()) return handler(message);
     return observeMessageProcess("subscription", this.#observed(message), () => handler(message));
   }
 
@@ -272,7 +276,7 @@ export class Subscription implements ClusterSubscription {
       sender: sender.node,
       bytes: data.length,
       message,
-      context: messageContext(message),
+      context: message.context,
     };
   }
 
@@ -285,4 +289,8 @@ export class Subscription implements ClusterSubscription {
       this.#call(handler, message);
     }
   }
+}
+
+function isReceiveObserved({ context }: ReceivedMessage): boolean {
+  return isMessageReceiveObserved() || (context !== undefined && isMessageTraced());
 }

@@ -1,10 +1,11 @@
 /** The page: states come by a stream; what is shown follows them, the filter and the keys. */
-import type { DashboardState } from "../state.js";
+import type { DashboardState, DashboardTraces } from "../state.js";
 import { DetailsView } from "./details.js";
 import { byId, html, setClass, setText } from "./dom.js";
 import { MapView } from "./map.js";
 import { History, matching, problemsOf, rowsOf, totalsOf } from "./model.js";
 import { TableView } from "./table.js";
+import { TracesView } from "./traces.js";
 
 const TREND_LENGTH = 60;
 /** Problems that are listed. */
@@ -17,7 +18,9 @@ const history = new History(TREND_LENGTH);
 const details = new DetailsView();
 const map = new MapView(open);
 const table = new TableView(open, show);
+const ways = new TracesView();
 let state: DashboardState | undefined;
+let traces: DashboardTraces | undefined;
 let isFrozen = false;
 
 function open(id: string): void {
@@ -26,6 +29,7 @@ function open(id: string): void {
 }
 
 function show(): void {
+  if (traces !== undefined) ways.show(traces, filter.value);
   if (state === undefined) return;
   const all = matching(state, "");
   const shown = filter.value === "" ? all : matching(state, filter.value);
@@ -76,6 +80,11 @@ events.addEventListener("state", ({ data }: MessageEvent<string>) => {
   show();
   if (isFirst) performance.mark("first-picture");
 });
+events.addEventListener("traces", ({ data }: MessageEvent<string>) => {
+  if (isFrozen) return;
+  traces = JSON.parse(data) as DashboardTraces;
+  ways.show(traces, filter.value);
+});
 // It connects again by itself.
 events.addEventListener("error", () => say("The dashboard does not answer. Trying again …", "bad"));
 
@@ -92,6 +101,7 @@ document.addEventListener("keydown", (event) => {
   if (target instanceof HTMLInputElement || ctrlKey || metaKey || altKey) return;
   if (document.querySelector("dialog[open]") !== null) return;
   if (key === "/") filter.focus();
+  else if (key === "m") ways.focus();
   else if (key === "f") toggleFreeze();
   else if (key === "?") help.showModal();
   else return;

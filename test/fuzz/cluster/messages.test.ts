@@ -11,7 +11,7 @@ import {
   PublishItem,
 } from "../../../src/cluster/messaging/items.js";
 import { decodeService, encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
-import { decodeContext } from "../../../src/opentelemetry/carrier.js";
+import { decodeContext } from "../../../src/core/trace-context.js";
 import fc from "../../support/properties.js";
 
 const RUNS = process.env.SHOAL_LONG === "1" ? 200_000 : 3_000;

@@ -1,5 +1,5 @@
 /**
- * What messages between the nodes of a cluster publish of themselves (src/core/diagnostics.ts), and the contexts of traces that go
+ * What messages between the nodes of a cluster publish of themselves (diagnostics.ts), and the contexts of traces that go
  * with them.
  *
  *   publish, sendTo, send, query ── start: a subscriber sets a context ── item with it, to nodes that take contexts ── end
@@ -13,9 +13,10 @@ import {
   MESSAGE_RECEIVE,
   MESSAGE_SEND_END,
   MESSAGE_SEND_START,
+  MESSAGE_TRACED,
   Operation,
-} from "../../core/diagnostics.js";
-import { MAX_MESSAGE_CONTEXT } from "../../engine/message-context.js";
+} from "./diagnostics.js";
+import { MAX_CONTEXT_BYTES } from "./trace-context.js";
 
 /** The call of the program that sends a message. */
 export type MessageCall = "publish" | "sendTo" | "sendToNodes" | "send" | "query";
@@ -36,6 +37,11 @@ export function isMessageProcessObserved(): boolean {
 /** The same of what programs read of a subscription without a handler. */
 export function isMessageReceiveObserved(): boolean {
   return MESSAGE_RECEIVE.hasSubscribers;
+}
+
+/** Whether anybody observes messages that came with a context, which are few. */
+export function isMessageTraced(): boolean {
+  return MESSAGE_TRACED.hasSubscribers;
 }
 
 /** A message that a program sends to other nodes: until the links have it; a message to one client until that has it; a query until it ends. */
@@ -125,7 +131,7 @@ export function startMessageSend(
 
 /** What a subscriber has set, as bytes that nobody changes; `undefined`: nothing that can be sent. */
 export function contextToSend({ context }: MessageSendOperation): Buffer | undefined {
-  return context instanceof Uint8Array && context.length > 0 && context.length <= MAX_MESSAGE_CONTEXT
+  return context instanceof Uint8Array && context.length > 0 && context.length <= MAX_CONTEXT_BYTES
     ? Buffer.from(context)
     : undefined;
 }
@@ -157,6 +163,7 @@ export function observeMessageSend<T>(
 export function observeMessageProcess<T>(handler: MessageHandlerKind, of: ObservedMessage, call: () => T): T {
   const operation = new MessageProcessOperation(handler, of);
   MESSAGE_PROCESS_START.publish(operation);
+  if (of.context !== undefined) MESSAGE_TRACED.publish(operation);
   let result: T;
   try {
     result = operation.run(call);
@@ -173,18 +180,14 @@ export function observeMessageProcess<T>(handler: MessageHandlerKind, of: Observ
 /** Reports a message that a program reads. */
 export function observeMessageReceive(of: ObservedMessage): void {
   MESSAGE_RECEIVE.publish(of);
+  if (of.context !== undefined) MESSAGE_TRACED.publish(of);
 }
-
-/** Contexts of messages that wait for the program. */
-const contexts = new WeakMap<object, Buffer>();
 
 /** Keeps what came with a message, as long as somebody observes messages. */
-export function keepMessageContext(message: object, context: Buffer | undefined): void {
-  if (context !== undefined && (isMessageProcessObserved() || isMessageReceiveObserved()))
-    contexts.set(message, context);
-}
-
-/** @returns what came with a message */
-export function messageContext(message: object): Buffer | undefined {
-  return contexts.get(message);
+export function keepMessageContext(
+  message: { context: Buffer | undefined },
+  context: Buffer | undefined,
+): void {
+  if (isMessageProcessObserved() || isMessageReceiveObserved() || isMessageTraced())
+    message.context = context;
 }

@@ -1,0 +1,75 @@
+/**
+ * The context of a trace as bytes (docs/spec/trace-context.md), and the header `traceparent` in it (W3C Trace Context). Pure.
+ *
+ *   context       (n 1 | name n | length 2 | value)*
+ *   traceparent   00-TRACE-SPAN-FLAGS     32, 16 and 2 hexadecimal digits; flags 01: it is sampled
+ *
+ * What a remote program sends is bounded, and malformed or not, it never throws.
+ */
+
+/** Bytes of a context; one with more is neither sent nor read. */
+export const MAX_CONTEXT_BYTES = 1_024;
+/** The header that names a trace and a span. */
+export const TRACEPARENT = "traceparent";
+
+type Headers = Readonly<Record<string, string>>;
+
+/** What a `traceparent` says. */
+export interface TraceParent {
+  /** 32 digits. */
+  readonly trace: string;
+  /** 16 digits: the step that sent it. */
+  readonly span: string;
+  readonly isSampled: boolean;
+}
+
+/** Headers as bytes that go with a message. @returns `undefined`: they are none, or too many */
+export function encodeContext(headers: Headers): Uint8Array | undefined {
+  const parts: Buffer[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    const [nameBytes, valueBytes] = [Buffer.from(name), Buffer.from(value)];
+    if (nameBytes.length === 0 || nameBytes.length > 255) return undefined;
+    const length = Buffer.allocUnsafe(2);
+    length.writeUInt16BE(valueBytes.length);
+    parts.push(Buffer.of(nameBytes.length), nameBytes, length, valueBytes);
+  }
+  const encoded = Buffer.concat(parts);
+  return encoded.length > 0 && encoded.length <= MAX_CONTEXT_BYTES ? encoded : undefined;
+}
+
+/** @returns the headers in a context that came; `undefined`: it is malformed */
+export function decodeContext(context: Uint8Array): Headers | undefined {
+  if (context.length > MAX_CONTEXT_BYTES) return undefined;
+  const bytes = Buffer.from(context.buffer, context.byteOffset, context.length);
+  const headers: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (let at = 0; at < bytes.length; ) {
+    const valueAt = at + 1 + (bytes[at] as number) + 2;
+    if (valueAt > bytes.length) return undefined;
+    const end = valueAt + bytes.readUInt16BE(valueAt - 2);
+    if (end > bytes.length) return undefined;
+    headers[bytes.toString("utf8", at + 1, valueAt - 2)] = bytes.toString("utf8", valueAt, end);
+    at = end;
+  }
+  return headers;
+}
+
+const FORM = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:-.*)?$/;
+
+/** @returns `undefined` for what is not one */
+export function parseTraceParent(text: string | undefined): TraceParent | undefined {
+  const match = text === undefined || text.length > 512 ? null : FORM.exec(text);
+  if (match === null || text?.startsWith("ff") === true) return undefined;
+  const [, trace = "", span = "", flags = ""] = match;
+  if (/^0+$/.test(trace) || /^0+$/.test(span)) return undefined;
+  return { trace, span, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };
+}
+
+/** @returns that of a context that came */
+export function traceParentOf(context: Uint8Array | undefined): TraceParent | undefined {
+  return context === undefined ? undefined : parseTraceParent(decodeContext(context)?.[TRACEPARENT]);
+}
+
+/** A header of a step that is sampled. */
+export function formatTraceParent(trace: string, span: string): string {
+  return `00-${trace}-${span}-01`;
+}

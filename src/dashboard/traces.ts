@@ -1,0 +1,133 @@
+/**
+ * Steps of messages' ways, put together by their traces: those that several processes recorded are one way. Pure, and bounded
+ * whatever the remote programs answered.
+ */
+import type { TraceStep } from "../metrics/trace-recorder.js";
+import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "./state.js";
+
+/** Traces in an answer: the newest. */
+export const MAX_TRACES = 50;
+/** Steps of a trace in an answer: the first. */
+const MAX_STEPS = 64;
+/** Steps of a process that are read. */
+export const MAX_STEPS_READ = 2_000;
+/** Characters of a name. */
+const MAX_TEXT = 256;
+const KINDS: ReadonlySet<unknown> = new Set(["send", "request", "receive", "process"]);
+
+/** What a process answered. */
+export interface ProcessSteps {
+  readonly process: string;
+  readonly address: string;
+  readonly steps: readonly TraceStep[];
+}
+
+export function tracesOf(all: readonly ProcessSteps[]): DashboardTraces {
+  const traces = new Map<string, DashboardTraceStep[]>();
+  const seen = new Set<string>();
+  for (const { process, address, steps } of all)
+    for (const { trace, span, parent, kind, name, at, duration, bytes, error } of steps) {
+      // Two addresses may be of one process.
+      const key = `${trace} ${span} ${kind}`;
+      if (seen.has(key)) continue;
+      seen.add(key);
+      const step: DashboardTraceStep = {
+        process,
+        address: cut(address),
+        span,
+        ...(parent === undefined ? {} : { parent }),
+        kind,
+        name: cut(name),
+        at,
+        ...(duration === undefined ? {} : { duration }),
+        bytes,
+        ...(error === undefined ? {} : { error: cut(error) }),
+      };
+      const known = traces.get(trace);
+      if (known === undefined) traces.set(trace, [step]);
+      else known.push(step);
+    }
+  const found = [...traces].map(([id, steps]) => traceOf(id, steps));
+  found.sort((one, other) => other.start - one.start);
+  return { version: 1, traces: found.slice(0, MAX_TRACES), omitted: Math.max(0, found.length - MAX_TRACES) };
+}
+
+function traceOf(id: string, all: DashboardTraceStep[]): DashboardTrace {
+  const steps = inOrder(all);
+  const start = Math.min(...all.map(({ at }) => at));
+  const end = Math.max(...all.map(({ at, duration = 0 }) => at + duration));
+  const processes = new Set(all.map(({ process }) => process)).size;
+  return {
+    id,
+    name: steps[0]?.name ?? "",
+    start,
+    duration: round(end - start),
+    processes,
+    failed: all.some(({ error }) => error !== undefined),
+    steps: steps.slice(0, MAX_STEPS),
+    omitted: Math.max(0, steps.length - MAX_STEPS),
+  };
+}
+
+/** Each after the step that caused it, and those of one cause by their time: clocks of machines differ, causes do not. */
+function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
+  const spans = new Set(steps.map(({ span }) => span));
+  const byParent = new Map<string, DashboardTraceStep[]>();
+  const roots: DashboardTraceStep[] = [];
+  for (const step of [...steps].sort((one, other) => one.at - other.at)) {
+    const { parent } = step;
+    if (parent === undefined || !spans.has(parent) || parent === step.span) roots.push(step);
+    else byParent.set(parent, [...(byParent.get(parent) ?? []), step]);
+  }
+  const ordered: DashboardTraceStep[] = [];
+  const done = new Set<DashboardTraceStep>();
+  const stack = roots.reverse();
+  for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
+    if (done.has(step)) continue;
+    done.add(step);
+    ordered.push(step);
+    stack.push(...(byParent.get(step.span) ?? []).slice().reverse());
+  }
+  // Steps that remote programs say to have caused each other.
+  for (const step of steps) if (!done.has(step)) ordered.push(step);
+  return ordered;
+}
+
+/** Steps that a remote program answered, which may be anything. */
+export function readSteps(value: unknown): TraceStep[] {
+  if (!Array.isArray(value)) return [];
+  return value.slice(-MAX_STEPS_READ).flatMap((each: unknown): TraceStep[] => {
+    const { trace, span, parent, kind, name, at, duration, bytes, error } = (each ?? {}) as Record<
+      string,
+      unknown
+    >;
+    if (typeof trace !== "string" || !/^[\da-f]{32}$/.test(trace)) return [];
+    if (typeof span !== "string" || !/^[\da-f]{16}$/.test(span)) return [];
+    if (!KINDS.has(kind) || typeof name !== "string" || !isTime(at)) return [];
+    return [
+      {
+        trace,
+        span,
+        parent: typeof parent === "string" && /^[\da-f]{16}$/.test(parent) ? parent : undefined,
+        kind: kind as TraceStep["kind"],
+        name: cut(name),
+        at,
+        duration: isTime(duration) ? duration : undefined,
+        bytes: isTime(bytes) ? bytes : 0,
+        error: typeof error === "string" ? cut(error) : undefined,
+      },
+    ];
+  });
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value) && value >= 0 && value < 1e15;
+}
+
+function round(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
+}
+
+function cut(text: string): string {
+  return text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT - 1)}…`;
+}
