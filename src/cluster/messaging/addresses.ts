@@ -7,7 +7,8 @@
  *   2^31 … 2^32-1          aliases of clients of other nodes, at random, valid on this node only
  *
  * An alias is made when a message of that client arrives, or when the program asks for it. It lives as long as it is used: past
- * the bound, the one goes that was not used for the longest time, about (second chance), and the program is informed.
+ * the bound, the one goes that was not used for the longest time, about (second chance), and the program is informed. A node whose clients have
+ * more than its share of all loses its own: one that makes up clients costs the others none.
  */
 import { MAX_ALIASES, MAX_ID_ATTEMPTS, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
@@ -126,7 +127,7 @@ export class Addresses<Client> {
     alias = new Alias(node, this.#draw(FIRST_ALIAS, MAX_ID), client);
     // Before the eviction, which may leave this node without aliases.
     aliases.set(client, alias);
-    if (this.#aliases.size >= this.#most) this.#evict();
+    if (this.#aliases.size >= this.#most) this.#evict(aliases);
     this.#aliases.set(alias.address.id, alias);
     return alias;
   }
@@ -150,19 +151,24 @@ export class Addresses<Client> {
     return this.#clients.has(id) || this.#aliases.has(id);
   }
 
-  #evict(): void {
-    for (const [id, alias] of this.#aliases) {
-      this.#aliases.delete(id);
+  /** @param own those of the node that has a new one, with that */
+  #evict(own: Map<number, Alias>): void {
+    const isOverShare = own.size > 1 && own.size * this.#byNode.size > this.#most;
+    for (const alias of (isOverShare ? own : this.#aliases).values()) {
+      const { client } = alias;
+      const { node, id } = alias.address;
+      // The new one.
+      if (!this.#aliases.delete(id)) continue;
+      const aliases = this.#byNode.get(node) as Map<number, Alias>;
+      aliases.delete(client);
       if (alias.used) {
         // To the end: it is looked at again when all others were.
         alias.used = false;
         this.#aliases.set(id, alias);
+        aliases.set(client, alias);
         continue;
       }
-      const { node } = alias.address;
-      const aliases = this.#byNode.get(node);
-      aliases?.delete(alias.client);
-      if (aliases?.size === 0) this.#byNode.delete(node);
+      if (aliases.size === 0) this.#byNode.delete(node);
       alias.dropped = true;
       this.#dropped += 1;
       this.#effects.dropped(alias.address);

@@ -156,8 +156,9 @@ export class IncomingItems {
     return this.#deliveries.isFull ? this.#deliveries.drained() : undefined;
   }
 
+  /** Nothing is kept of what is refused: an alias for each origin that was made up would cost others theirs. */
   #mayBeOf(from: string, node: string, client: number, topic: string): boolean {
     const isKnown = node === this.#state.id || this.#state.effects.member(node) !== undefined;
-    return isKnown && this.#state.mayPublishAs(from, this.#names.senderOf(node, client), topic);
+    return isKnown && this.#state.mayPublishAs(from, this.#names.knownAddress(node, client), topic);
   }
 }

@@ -105,6 +105,12 @@ export class MessageNames implements NumberedNames {
     return name === undefined && isAlias(number) ? undefined : this.topicOf(number);
   }
 
+  /** As `senderOf`, without a new alias: the id of a client that is not known here is the one that it has on its node. */
+  knownAddress(node: string, client: number): ClusterAddress {
+    const known = node === this.#id ? this.#addresses.client(client) : this.#addresses.find(node, client);
+    return known?.address ?? Object.freeze({ node, id: client });
+  }
+
   /** @throws InvalidArgumentError `EINVAL` */
   topicOf(number: number): string {
     const name = this.topics.nameOf(number);

@@ -37,7 +37,7 @@ import {
 export interface PublishAsRequest {
   /** Id of the node that publishes: this one where the program does. */
   readonly node: string;
-  /** For whom. */
+  /** For whom. The id of a client that this node has not met is the one that it has on its own node. */
   readonly publisher: ClusterAddress;
   readonly topic: string;
 }

@@ -1089,6 +1089,44 @@ describe("what an evil node sends", () => {
     expect(addresses.alias(dropped[0] as number)).toBeUndefined();
   });
 
+  test("a node that makes up clients loses its own aliases, and no other node one", () => {
+    const dropped: string[] = [];
+    const addresses = new Addresses<string>(
+      { random: Math.random, isTaken: () => false, dropped: ({ node }) => void dropped.push(node) },
+      100,
+    );
+    const honest = Array.from({ length: 45 }, (_, i) => addresses.aliasOf(`honest ${i % 9}`, i));
+    for (let client = 1; client < 10_000; client++) addresses.aliasOf("evil", client);
+    expect(addresses.aliases).toBe(100);
+    expect(new Set(dropped)).toEqual(new Set(["evil"]));
+    expect(honest.filter((alias) => alias.dropped)).toEqual([]);
+    // Another node has room all the same.
+    addresses.aliasOf("late", 1);
+    expect([addresses.aliases, addresses.find("late", 1)?.dropped]).toEqual([100, false]);
+    // Of two that are over their share each loses its own; one that is used is the last to go.
+    const used = addresses.aliasOf("other", 0);
+    for (let client = 1; client < 1_000; client++) {
+      addresses.aliasOf("other", client);
+      addresses.alias(used.address.id);
+    }
+    expect([addresses.aliases, used.dropped]).toEqual([100, false]);
+  });
+
+  test("a forged origin leaves no alias behind, also where a program decides about it", async () => {
+    for (const options of [{}, { mayPublishAs: () => false }]) {
+      const c = world.node("c", options);
+      const [a, b] = nodes(2);
+      collect(c.messaging.self, "t");
+      for (let client = 1; client <= 100; client++) {
+        const item = encodePublish(client, b.id, encodeName("t"), undefined, 0, "forged");
+        a.links.forge(c, MessageKind.PUBLISH, item);
+      }
+      await world.settle();
+      const { refused, aliases } = c.messaging.stats();
+      expect([refused, aliases]).toEqual([{ "publish:origin": 100 }, 0]);
+    }
+  });
+
   test("questions for retained values, over and over, hold up nobody, and are bounded", async () => {
     const [a, b] = nodes(2);
     for (let i = 0; i < 2_000; i++)

@@ -2,12 +2,13 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/bounds.js";
-import { encodeName, encodePublish } from "../../../src/cluster/messaging/items.js";
+import { encodeDirect, encodeName, encodePublish } from "../../../src/cluster/messaging/items.js";
 import { NodeLinks } from "../../../src/cluster/messaging/links.js";
 import { MessageKind } from "../../../src/cluster/messaging/parts.js";
 import { RouteDriver } from "../../../src/cluster/messaging/route-driver.js";
 import { lifeOf } from "../../../src/cluster/messaging/route-proof.js";
 import { BlockKind, BlockWriter, encodePush, Operation } from "../../../src/cluster/messaging/route-wire.js";
+import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 /** Blocks of 200 routes. */
@@ -96,6 +97,14 @@ async function traffic(a: ClusterNode, b: ClusterNode): Promise<() => Promise<vo
   };
 }
 
+function promised<T>(): [Promise<T>, (value: T) => void] {
+  let settle!: (value: T) => void;
+  const promise = new Promise<T>((resolve) => {
+    settle = resolve;
+  });
+  return [promise, settle];
+}
+
 describe("an admitted but evil node", () => {
   test("publishes to topics of a million levels, of 64 KiB, with wildcards, and as others", async () => {
     const { a, b, evil } = await begin();
@@ -131,6 +140,89 @@ describe("an admitted but evil node", () => {
     const allowed = ["x".repeat(65_535), "/".repeat(127)];
     for (const topic of allowed) expect(await evil.node.publish(topic, "")).toBeGreaterThan(0);
     await expect.poll(() => allowed.every((topic) => got.includes(topic))).toBe(true);
+  }, 60_000);
+
+  test("answers what others were asked, in their names, and sends to and from numbers that are not its own", async () => {
+    const { a, b, evil } = await begin();
+    const over = await traffic(a, b);
+    const service = (op: ServiceOp, id: number, ruid: string, data: string): Promise<void> =>
+      evil.send(a, MessageKind.SERVICE, encodeService({ op, id, ruid, channel: 0, data }));
+    const [asked, isAsked] = promised<void>();
+    const [free, goOn] = promised<void>();
+    b.onQuery(async ({ data }) => {
+      isAsked();
+      await free;
+      return `b: ${data}`;
+    });
+    let number = 0;
+    evil.node.onQuery(({ ruid }) => {
+      number = Number(ruid);
+      return "evil";
+    });
+    // Numbers follow each other, so it knows those of the next queries.
+    await a.query({ services: [evil.node.id] }).collect();
+    const first = number;
+    const ofB = a.query({ services: [b.id], data: "1" });
+    await asked;
+    for (const [ruid, data] of [
+      ["", "forged"],
+      [String(first + 1), "forged"],
+    ] as const) {
+      await service(ServiceOp.REPLY, first + 1, ruid, data);
+      await service(ServiceOp.FAILURE, first + 1, "handler-failed", data);
+    }
+    // Of a query that has ended, and of one that nobody made.
+    await service(ServiceOp.REPLY, first, "", "late");
+    await service(ServiceOp.REPLY, first + 1_000, "", "early");
+    await service(ServiceOp.NOTICE, 0, String(first + 1), "vetoed");
+    await service(ServiceOp.RECEIPT, first + 1, "", "");
+    // Its own reply counts as its own, whatever it is labelled; a second one does not.
+    const ofBoth = a.query({ services: [b.id, evil.node.id], data: "2" });
+    await expect.poll(() => number).toBe(first + 2);
+    await service(ServiceOp.REPLY, number, String(first + 1), "second");
+    await expect.poll(() => a.stats().services?.refused["service:double"]).toBe(1);
+    goOn();
+    expect(await ofB.collect()).toMatchObject({ replies: [{ data: "b: 1" }], failed: [], missing: [] });
+    const both = await ofBoth.collect();
+    expect(new Map(both.replies.map(({ service: { id }, data }) => [id, data]))).toEqual(
+      new Map([
+        [b.id, "b: 2"],
+        [evil.node.id, "evil"],
+      ]),
+    );
+    expect(a.stats().services?.refused).toEqual({
+      "service:foreign": 5,
+      "service:late": 1,
+      "service:notice": 1,
+      "service:op": 1,
+      "service:double": 1,
+    });
+
+    const alias = a.addressOf(b.id);
+    const got: string[] = [];
+    a.subscribe("self", ({ data }) => void got.push(String(data)));
+    // To the alias that stands for b here, to nobody; from an alias, from nobody.
+    for (const to of [alias.id, 0, 77])
+      await evil.send(a, MessageKind.DIRECT, encodeDirect(0, to, 1, undefined, "x"));
+    for (const from of [alias.id, 0])
+      await evil.send(a, MessageKind.DIRECT, encodeDirect(0, 1, from, undefined, "x"));
+    const name = encodeName("self");
+    await evil.send(a, MessageKind.PUBLISH, encodePublish(1, undefined, name, undefined, 0, "x"));
+    // An alias of a topic that it has not defined.
+    await evil.send(a, MessageKind.PUBLISH, Buffer.from([16, 5, 1]));
+    await expect.poll(() => stats(a).refused["publish:alias"], { timeout: 20_000 }).toBe(1);
+    expect(stats(a).refused).toEqual({
+      "direct:closed": 3,
+      "direct:malformed": 2,
+      "publish:topic": 1,
+      "publish:alias": 1,
+    });
+    const [reached, isReached] = promised<string>();
+    b.subscribe("self", ({ data }) => isReached(String(data)));
+    await a.sendTo(alias, "to b");
+    expect(await reached).toBe("to b");
+    expect(got).toEqual([]);
+    await over();
   }, 60_000);
 
   test(
