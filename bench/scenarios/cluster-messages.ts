@@ -5,6 +5,13 @@ import { FAN_OUT_COLUMNS, fanOutFigures, ofRole, positive, streamsOf } from "./k
 /** Processes that nodes are put into, at most; beyond, a process has several, each as many. */
 const MAX_PROCESSES = 40;
 
+/**
+ * Messages that each node gets, however many there are, and a tenth as many before: what a process spends once, such as the compilers' time, is the
+ * same share of them all.
+ */
+const PUBLISHED = 200_000;
+const SMOKE_PUBLISHED = 1_000;
+
 /** Nodes of each process: the fewest that divide them. */
 function nodesOfEach(nodes: number): number {
   let each = Math.ceil(nodes / MAX_PROCESSES);
@@ -28,9 +35,9 @@ export const clusterPublish: Scenario = {
   parameters: { nodes: NODES },
   timeout: 300,
   count({ parameters }, smoke) {
-    const nodes = positive(parameters, "nodes");
-    const count = Math.max(20, Math.round((smoke ? 2_000 : 2_000_000) / nodes));
-    return { count, warmup: Math.ceil(count / 10) };
+    positive(parameters, "nodes");
+    const count = smoke ? SMOKE_PUBLISHED : PUBLISHED;
+    return { count, warmup: count / 10 };
   },
   roles({ size, parameters }, count, warmup) {
     const nodes = Number(parameters.nodes);
