@@ -16,7 +16,7 @@ import { BinaryStar, BinaryStarReactor } from "shoal/patterns";
 const folder = mkdtempSync(join(tmpdir(), "shoal-star-"));
 const at = (name: string) => `ipc://${join(folder, name)}`;
 
-const star = new BinaryStar({ role: "primary", peer: at("backup-state"), heartbeatInterval: 50 });
+const star = new BinaryStar({ role: "primary", peer: at("backup-state"), heartbeatInterval: 300 });
 star.events.on("state:changed", ({ state, reason }) => console.log(`server: ${state}, reason ${reason}`));
 const router = new Router();
 await router.bind(at("clients"));
@@ -31,7 +31,7 @@ await star.bind(at("primary-state"));
 // The backup is not there. The first request is the sign that clients look for a server, and it is answered after that.
 const client = new Request();
 client.connect(at("clients"));
-console.log(`client: ${await client.request("Hello", { timeout: 2_000, retries: 5 })}`);
+console.log(`client: ${await client.request("Hello", { timeout: 5_000, retries: 5 })}`);
 console.log(`reactor: served ${reactor.stats().served} requests`);
 
 await client.close();

@@ -232,14 +232,14 @@ export type BinaryStarReactorStats = BinaryStarGateStats;
  * import { Request, Router } from "shoal";
  * import { BinaryStar, BinaryStarReactor } from "shoal/binary-star";
  *
- * const star = new BinaryStar({ role: "primary", peer: "tcp://127.0.0.1:5603", heartbeatInterval: 50 });
+ * const star = new BinaryStar({ role: "primary", peer: "tcp://127.0.0.1:5603", heartbeatInterval: 300 });
  * const router = new Router();
  * const client = new Request();
  * client.connect(await router.bind("tcp://127.0.0.1:*"));
- * const reactor = new BinaryStarReactor(star, router, { onRequest: (message) => router.send(message) });
+ * new BinaryStarReactor(star, router, { onRequest: (message) => router.send(message) });
  * await star.bind("tcp://127.0.0.1:*");
- * await client.request("hello", { timeout: 2_000, retries: 5 }); // Nobody else is there: this request is the vote.
- * console.log(reactor.stats().served); // 1
+ * // Nobody else is there: this request is the vote, and is answered after two heartbeats.
+ * console.log(String(await client.request("hello", { timeout: 5_000, retries: 5 }))); // hello
  * await client.close();
  * await star.close();
  * await router.close();
