@@ -110,7 +110,7 @@ static void make (message_t *message, long number, long seed)
     }
 }
 
-/* All frames of many messages as one stretch; `write` gets each message's part. */
+/* All frames of many messages as one batch; `write` gets each message's part. */
 static int each_piece (long count, long seed, int (*write) (void *, const void *, size_t), void *state)
 {
     static char piece[2 * MIB];
