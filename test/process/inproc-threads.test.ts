@@ -71,6 +71,8 @@ describe("inproc between threads", () => {
         }
         await pull.close();
       \`;
+      // The end of a link may come after the thread's: nobody who waits for an event holds the process until then.
+      const held = setInterval(() => undefined, 1_000);
       for (const next of ["to the second", "to the third", undefined]) {
         const left = new Promise((resolve) => push.events.once("peer:leave", resolve));
         const worker = work(source);
@@ -79,6 +81,7 @@ describe("inproc between threads", () => {
         await left; // What is sent before goes to the one that is gone.
         if (next !== undefined) await push.send(next);
       }
+      clearInterval(held);
       console.log((await push.close()).discarded);
     `);
     expect(output).toEqual(["before any bind", "to the second", "to the third", "0"]);
@@ -412,6 +415,7 @@ describe("a thread that is terminated", () => {
         await pull.bind("inproc://served");
         for await (const [frame] of pull) parentPort.postMessage(String(frame));
       \`;
+      const held = setInterval(() => undefined, 1_000); // As above.
       for (let round = 0; round < 5; round++) {
         const worker = work(source);
         await push.send("for " + round);
@@ -420,6 +424,7 @@ describe("a thread that is terminated", () => {
         await worker.terminate();
         console.log((await gone).reason, push.stats().peers);
       }
+      clearInterval(held);
       await push.close({ linger: 0 });
     `);
     expect(output).toEqual([0, 1, 2, 3, 4].flatMap((round) => [`for ${round}`, "remote 0"]));
