@@ -86,6 +86,45 @@ it("a request that a worker handles for long is handled once, though its client 
   });
 });
 
+it("a request whose worker a draining broker has lost is asked at another one, not at the end of the drain", {
+  timeout: 60_000,
+}, async () => {
+  await simulate({ seed: 1, runs: 1, network: { latency: [1, 10] } }, async (world) => {
+    const registry = new Registry(world);
+    const [first, second] = ["tcp://b0:5555", "tcp://b1:5555"] as const;
+    for (const name of ["b0", "b1"])
+      world.node(name).start(async ({ signal }) => {
+        const broker = new MajordomoBroker(HEARTBEAT);
+        await broker.bind("tcp://*:5555");
+        await once(signal, "abort");
+        await broker.drain({ timeout: DRAIN_TIMEOUT }).catch(() => undefined);
+        await broker.close();
+      });
+    world.node("w0").start(() => {
+      const slow = async ([text]: readonly Buffer[]) => {
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        return String(text);
+      };
+      return new MajordomoWorker(registry.source(), "slow", slow, HEARTBEAT).ready();
+    });
+    registry.change(() => [first, second]);
+    const client = new MajordomoClient(registry.source(), { ...HEARTBEAT, timeout: 60_000 });
+    await client.ready();
+    const from = performance.now();
+    const asked = client.request("slow", "x");
+    await world.advance(200);
+    registry.change(() => [second]);
+    await world.advance(SPREAD);
+    const stopped = world.node("b0").stop();
+    // Longer than the broker believes in it; then it is sent away, and does not come back to a broker that is in no list.
+    world.node("w0").stall(1_500);
+    expect(String(await asked)).toBe("x");
+    expect(performance.now() - from).toBeLessThan(10_000);
+    await stopped;
+    await client.close();
+  });
+});
+
 it("no request waits for a broker's drain to be cut short, and none fails", {
   timeout: LONG ? 600_000 : 60_000,
 }, async () => {
