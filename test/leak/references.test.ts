@@ -62,9 +62,13 @@ describe.skipIf(process.platform !== "linux" && "counts descriptors in /proc")("
         }
       };
       await rounds(2_500);
-      const before = heap();
-      await rounds(2_500);
-      const grown = heap() - before;
+      // Code that is compiled or thrown away meanwhile is in the heap, too: 140 KB more or less. A leak grows each time.
+      let grown = Infinity;
+      for (let tries = 0; tries < 5 && grown >= 200_000; tries++) {
+        const before = heap();
+        await rounds(2_500);
+        grown = heap() - before;
+      }
       const many = Array.from({ length: 1_000 }, () => pull.receive({ signal }));
       for (let i = 0; i < 1_000; i++) await push.send("m");
       await Promise.all(many);
