@@ -4,6 +4,9 @@
  * Credit is granted for what the program took out of the stream, so the window bounds what waits here. Node's stream asks for more
  * by `_read`; what was pushed before is read then, but for less than its high-water mark.
  *
+ * Node's stream counts bytes, not pieces. So that pieces of a byte are not a hundred times their memory, small ones are pushed while its buffer is
+ * empty only, and gathered here otherwise, until the program has read.
+ *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
  */
@@ -19,6 +22,8 @@ const WRITE_AHEAD = 131_072;
 /** Bytes of the memory in which small pieces are gathered, at first and at most. */
 const FIRST_GATHERED = 256;
 const MOST_GATHERED = 8_192;
+/** A piece that waits keeps memory that is larger than it, at most so many times its own. */
+const MAX_WASTE = 4;
 
 /** What a channel needs of its link. @internal */
 export interface ChannelLink {
@@ -147,6 +152,15 @@ export class LinkChannel extends Duplex {
     this.uncork();
   }
 
+  /** As that of every stream. */
+  override read(size?: number): unknown {
+    const bytes: unknown = super.read(size);
+    // It asked for more before, and asks again only after a push.
+    const waits = this.#gathered !== undefined || this.#backlog !== undefined;
+    if (waits && this.#isWanted && this.readableLength === 0) this.#deliver();
+    return bytes;
+  }
+
   /** @internal */
   override _read(): void {
     this.#isWanted = true;
@@ -159,16 +173,23 @@ export class LinkChannel extends Duplex {
   /** @internal Bytes came. */
   receive(bytes: Buffer): void {
     if (this.destroyed) return;
-    if (this.#isWanted && this.#backlog === undefined && this.#gathered === undefined) {
-      this.#push(bytes.length < COPIED_BYTES ? Buffer.from(bytes) : bytes);
+    const isSmall = bytes.length < COPIED_BYTES;
+    const isNext = this.#isWanted && this.#backlog === undefined && this.#gathered === undefined;
+    const isBare = this.readableLength === 0;
+    if (isNext && (isBare || !isSmall)) {
+      if (isSmall) this.#push(Buffer.from(bytes));
+      else this.#push(isBare && this.readableFlowing === true ? bytes : owned(bytes));
       return;
     }
-    if (bytes.length < COPIED_BYTES) this.#gather(bytes);
-    else {
-      this.#closeGathered();
-      this.#backlog ??= new RingBuffer<Buffer>(2);
-      this.#backlog.push(bytes);
+    if (isSmall) {
+      this.#gather(bytes);
+      return;
     }
+    this.#closeGathered();
+    this.#backlog ??= new RingBuffer<Buffer>(2);
+    this.#backlog.push(owned(bytes));
+    // What was gathered waits for the program to read; this does not.
+    if (this.#isWanted) this.#deliver();
   }
 
   /** @internal Nothing more comes. */
@@ -269,6 +290,11 @@ export class LinkChannel extends Duplex {
     this.#link.onChannelClosed(this);
     callback(error);
   }
+}
+
+/** A piece that waits: it keeps no memory that is much larger than it. */
+function owned(bytes: Buffer): Buffer {
+  return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
 }
 
 /** One function for all channels: an idle one has none of its own. */

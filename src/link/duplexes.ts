@@ -6,6 +6,8 @@ import { InvalidArgumentError, ProtocolError, TransportError } from "../core/err
 /** Bytes that a WebSocket has not sent, beyond which writes wait; and ms between two looks at them: it has no event for it. */
 const MAX_BUFFERED = 262_144;
 const LOOK_INTERVAL = 5;
+/** Bytes that came on a WebSocket and nobody has read yet, as before the handshake: a WebSocket cannot be asked to wait. */
+const MAX_UNREAD = 1_048_576;
 /** Bytes that the other end of a port did not acknowledge, beyond which writes wait. */
 const PORT_WINDOW = 1_048_576;
 
@@ -39,7 +41,8 @@ type Callback = (error?: Error | null) => void;
 const OPEN = 1;
 
 /**
- * A WebSocket as a stream of bytes, for `commence`. Messages are binary; a text ends it.
+ * A WebSocket as a stream of bytes, for `commence`. Messages are binary; a text ends it, and so do more than 1,048,576 bytes that are not
+ * read.
  *
  * @param webSocket open, or about to be
  * @throws InvalidArgumentError `EINVAL` for what is no WebSocket, or is closed
@@ -111,11 +114,16 @@ class WebSocketStream extends Duplex {
   }
 
   readonly #onMessage = ({ data }: { readonly data: unknown }): void => {
-    // What is pushed beyond the high-water mark is bounded by the link's windows.
+    if (this.destroyed) return;
     if (data instanceof ArrayBuffer) this.push(Buffer.from(data));
     else if (data instanceof Uint8Array)
       this.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     else this.destroy(new ProtocolError("A WebSocket of a link carries binary messages only"));
+    // A link reads all at once, and its windows bound what its program has not read.
+    if (this.readableLength > MAX_UNREAD)
+      this.destroy(
+        new ProtocolError(`More than ${MAX_UNREAD} bytes came on a WebSocket before its link was there`),
+      );
   };
 
   readonly #onClose = (): void => {

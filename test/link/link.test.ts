@@ -193,6 +193,41 @@ describe("a channel", () => {
     expect(got.length).toBeLessThan(100);
   });
 
+  it("that a program reads now and then has few pieces, however small the frames were", async () => {
+    let taken: LinkChannel | undefined;
+    const [a] = await link(await sockets(), {}, { onChannel: (channel) => (taken = channel) });
+    const channel = await a.open("bytes");
+    const other = taken as unknown as LinkChannel;
+    const COUNT = 3_000;
+    let pieces = 0;
+    let got = "";
+    let finish: () => void = () => undefined;
+    const finished = new Promise<void>((resolve) => (finish = resolve));
+    const onData = (piece: Buffer): void => {
+      pieces += 1;
+      got += piece.toString("latin1");
+      if (got.length === COUNT) finish();
+    };
+    // It has read before, so that Node's stream has asked for more.
+    other.once("data", () => other.pause());
+    channel.write("x");
+    await once(other, "pause");
+    other.on("data", onData);
+    let expected = "";
+    for (let i = 0; i < COUNT; i++) {
+      const byte = String.fromCharCode(97 + (i % 26));
+      expected += byte;
+      channel.write(byte);
+      await new Promise(setImmediate);
+    }
+    // What is behind it on the stream is there when this one is.
+    await a.open("second");
+    other.resume();
+    await finished;
+    expect(got).toBe(expected);
+    expect(pieces).toBeLessThan(20);
+  });
+
   it("closes in one direction, and answers in the other", async () => {
     const [a] = await link(
       await sockets(),
