@@ -20,10 +20,19 @@ import {
   AbortedError,
   HandshakeError,
   InvalidArgumentError,
+  ProtocolError,
   TimeoutError,
   TransportError,
 } from "../core/errors.js";
-import { anything, checkFunction, checkOptions, integer, object, text } from "../patterns/kit/options.js";
+import {
+  anything,
+  checkFunction,
+  checkOptions,
+  func,
+  integer,
+  object,
+  text,
+} from "../patterns/kit/options.js";
 
 /** Bytes of the head of an answer. */
 const MAX_HEAD = 16_384;
@@ -37,6 +46,11 @@ export interface AcceptLinksOptions {
   readonly path?: string | undefined;
   /** Whether a request may become a stream; it may be async. What it refuses, or throws at, gets 403. Default: all may. */
   readonly authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined;
+  /**
+   * Called with what `onStream` throws, or what its promise rejects with, such as a handshake that failed. Its stream is destroyed then. Without it,
+   * failures of the other end (handshakes, time-outs, broken streams) are ignored, and all else is an unhandled rejection.
+   */
+  readonly onError?: ((error: unknown, request: IncomingMessage) => void) | undefined;
 }
 
 /** Options of {@link dialLink}. */
@@ -55,6 +69,7 @@ export interface DialLinkOptions {
 const ACCEPT_OPTIONS = {
   path: text(),
   authorize: anything<NonNullable<AcceptLinksOptions["authorize"]>>(),
+  onError: func<(error: unknown, request: IncomingMessage) => void>(),
 } as const;
 
 const DIAL_OPTIONS = {
@@ -69,7 +84,8 @@ const DIAL_OPTIONS = {
  * Takes streams from a program's HTTP or HTTPS server: requests with `SMQ: CLUSTER`, or with `Upgrade: shoal-link`. All others are left to
  * the server's own listeners.
  *
- * @param onStream called with each stream, which is read by nobody: give it to `commence` with `role: "acceptor"`
+ * @param onStream called with each stream, which is read by nobody: give it to `commence` with `role: "acceptor"`. It may be async: what it rejects
+ *   with goes to `onError`
  * @returns stops it; streams that were taken stay
  * @throws InvalidArgumentError `EINVAL`
  */
@@ -81,7 +97,7 @@ export function acceptLinks(
   if (typeof server?.emit !== "function")
     throw new InvalidArgumentError(`acceptLinks takes an HTTP server; got ${describe(server)}`);
   checkFunction("onStream", onStream);
-  const { path, authorize } = checkOptions("acceptLinks", ACCEPT_OPTIONS, options);
+  const { path, authorize, onError } = checkOptions("acceptLinks", ACCEPT_OPTIONS, options);
   if (authorize !== undefined) checkFunction("authorize", authorize);
   let isActive = true;
   const isMeant = ({ url }: IncomingMessage): boolean =>
@@ -94,11 +110,15 @@ export function acceptLinks(
         return;
       }
       socket.setTimeout(0);
-      socket.off("error", ignore);
       if (head.length > 0) socket.unshift(head);
       socket.write(answer);
-      onStream(socket, request);
+      new Promise((resolve) => resolve(onStream(socket, request))).catch((error: unknown) => {
+        socket.destroy();
+        if (onError !== undefined) onError(error, request);
+        else if (!isOfPeer(error)) throw error;
+      });
     };
+    // For as long as it lives: the program may take its time before it listens.
     socket.on("error", ignore);
     if (authorize === undefined) begin(true);
     else
@@ -124,6 +144,11 @@ export function acceptLinks(
     isActive = false;
     if (server.emit === (intercept as typeof server.emit)) server.emit = emit as typeof server.emit;
   };
+}
+
+/** A failure that the other end, or the network, can cause at any time. */
+function isOfPeer(error: unknown): boolean {
+  return [HandshakeError, ProtocolError, TimeoutError, TransportError].some((type) => error instanceof type);
 }
 
 /** The socket of a request, without the server's parser: what comes is the stream's. */
@@ -276,6 +301,8 @@ class Attempt {
 
   done(stream: Socket): Duplex {
     this.#release();
+    // It may break before the program listens; `close` says so, too.
+    stream.on("error", ignore);
     return stream;
   }
 

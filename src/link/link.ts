@@ -218,7 +218,10 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     // After the caller has the link: what came with the end of the handshake may open channels.
     process.nextTick(() => {
       if (first.length > 0) this.#onBytes(first);
-      duplex.resume();
+      // It may have ended before there was a listener here.
+      if (duplex.readableEnded || duplex.destroyed)
+        this.#end(this.#lost("the other end closed the stream", duplex.errored ?? undefined));
+      else duplex.resume();
     });
   }
 
@@ -393,7 +396,11 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
 
   #onAccepted(state: ChannelState): void {
     const { waiter } = state.owner as PendingOpen;
-    waiter.resolve(this.#admit(state));
+    const channel = this.#admit(state);
+    // The next frame may end it, and Node's streams report that before a promise's reactions run.
+    channel.on("error", ignore);
+    setImmediate(stopIgnoring, channel);
+    waiter.resolve(channel);
   }
 
   #admit(state: ChannelState): LinkChannel {
@@ -625,3 +632,8 @@ function addressOf(duplex: Duplex): string | undefined {
 }
 
 function ignore(): void {}
+
+/** The program has the channel, and had its turn to listen. */
+function stopIgnoring(channel: LinkChannel): void {
+  channel.off("error", ignore);
+}

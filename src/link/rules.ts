@@ -477,6 +477,7 @@ export class LinkRules implements FrameSink {
       case FrameType.PING:
         return this.#onPing(flags, payload);
       case FrameType.GOAWAY: {
+        if (this.#isClosingThere) return undefined;
         const { code, reason } = decodeReason(payload);
         this.#isClosingThere = true;
         this.#effects.onGoaway(code, reason);

@@ -3,13 +3,14 @@ import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, get, type Server } from "node:http";
 import { createServer as createSecure } from "node:https";
-import { connect, createServer as createTcp, type Server as TcpServer } from "node:net";
+import { connect, createServer as createTcp, type Socket, type Server as TcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { MessageChannel } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { Handshake } from "../../src/link/handshake.js";
 import {
   acceptLinks,
   commence,
@@ -145,7 +146,80 @@ describe("a program's own server", () => {
   });
 });
 
+describe("what comes with a request for a link", () => {
+  const REQUEST = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: shoal-link\r\n\r\n";
+  const settings = { window: 65_536, maxChannels: 10, encrypt: false, keys: [], role: "dialler" } as const;
+  const { hello } = new Handshake(settings);
+  const other = Buffer.from(hello).fill(1, 24);
+
+  it.each<[string, Buffer, string]>([
+    ["no hello", Buffer.from("GET / HTTP/1.1\r\n\r\n"), "ERR_HANDSHAKE"],
+    ["a hello without the password", other, "ERR_AUTHENTICATION"],
+    ["half a hello, and the end", hello.subarray(0, 20), "ERR_TRANSPORT"],
+  ])("%s: fails its link alone, and is reported", async (_, garbage, code) => {
+    const server = createServer();
+    // Without it Node.js reads what follows a request as the next one.
+    server.on("upgrade", (_request, socket) => socket.destroy());
+    const port = await listen(server);
+    const errors: unknown[] = [];
+    serve(server, { onError: (error, { url }) => errors.push([(error as { code: string }).code, url]) });
+    const socket = connect(port, "127.0.0.1");
+    socket.on("error", () => undefined).resume();
+    const closed = once(socket, "close");
+    const all = Buffer.concat([Buffer.from(REQUEST), garbage]);
+    if (code === "ERR_TRANSPORT") socket.end(all);
+    else socket.write(all);
+    await closed;
+    expect(errors).toEqual([[code, "/"]]);
+    expect(await use(await dialLink(`http://127.0.0.1:${port}/`))).toBe("there and back");
+  });
+
+  it("garbage, a reset, and an end are no error of a program that does not ask for them", async () => {
+    const server = createServer();
+    const port = await listen(server);
+    serve(server);
+    const ways: ((socket: Socket) => void)[] = [
+      (socket) => socket.end(`${REQUEST}garbage`),
+      (socket) => socket.end(REQUEST),
+      (socket) => socket.write(`${REQUEST}SHOAL`, () => socket.resetAndDestroy()),
+    ];
+    for (const way of ways) {
+      const socket = connect(port, "127.0.0.1");
+      socket.on("error", () => undefined).resume();
+      const closed = once(socket, "close");
+      way(socket);
+      await closed;
+    }
+    expect(await use(await dialLink(`http://127.0.0.1:${port}/`))).toBe("there and back");
+  });
+});
+
 describe("a proxy", () => {
+  it("that answers byte by byte is waited for, and its refusal is reported", async () => {
+    const server = createServer();
+    serve(server);
+    const target = await listen(server);
+    const answers = ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 407 No\r\nContent-Length: 3\r\n\r\nno!"];
+    const slow = createTcp((socket) => {
+      socket.on("error", () => undefined);
+      socket.once("data", async () => {
+        const answer = answers.shift() as string;
+        for (const byte of answer) {
+          await new Promise((resolve) => socket.write(byte, resolve));
+          await new Promise(setImmediate);
+        }
+        if (!answer.includes("200")) return;
+        const out = connect(target, "127.0.0.1");
+        out.on("error", () => undefined);
+        out.pipe(socket).pipe(out);
+      });
+    });
+    const proxy = `http://127.0.0.1:${await listen(slow)}`;
+    const url = `http://127.0.0.1:${target}/`;
+    expect(await use(await dialLink(url, { proxy }))).toBe("there and back");
+    await expect(dialLink(url, { proxy })).rejects.toMatchObject({ code: "ERR_AUTHENTICATION" });
+  });
+
   /** A proxy of CONNECT that asks for credentials. */
   async function proxy(): Promise<{ port: number; asked: string[] }> {
     const asked: string[] = [];
@@ -285,6 +359,18 @@ describe("other carriers", () => {
     await expect(texting).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
     expect(() => webSocketStream(y)).toThrow(expect.objectContaining({ code: "EINVAL" }));
     expect(() => webSocketStream({} as never)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+  });
+
+  it("a WebSocket that sends more than its link can want before it is there is closed", async () => {
+    const [x, y] = [new FakeWebSocket(), new FakeWebSocket()];
+    y.other = x;
+    for (const each of [x, y]) each.open();
+    const stream = webSocketStream(x);
+    const failed = new Promise((resolve) => stream.on("error", resolve));
+    for (let i = 0; i < 20; i++) y.send(Buffer.alloc(65_536));
+    expect(await failed).toMatchObject({ code: "ERR_PROTOCOL" });
+    expect(stream.readableLength).toBeLessThanOrEqual(1_048_576 + 65_536);
+    expect(x.readyState).toBe(3);
   });
 
   it("a MessagePort carries a link, and ends it when it is closed", async () => {
