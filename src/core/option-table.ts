@@ -1,7 +1,8 @@
 /**
  * Every socket option: its type, range, unit, default and the sockets that have
  * it. `resolveOptions` validates from this table, the property accessors on the
- * socket classes are made from it, and docs/limits.md is checked against it.
+ * socket classes are made from it, and docs/limits.md is checked against it. The
+ * values of one socket are in option-values.ts.
  * Names and meanings are those of the package `zeromq`; where a default differs,
  * `zeromqDefault` says what it is there.
  */
@@ -144,13 +145,4 @@ const SECRETS: readonly OptionName[] = [
 /** Whether an option's value is a secret. */
 export function isSecret(option: string): boolean {
   return (SECRETS as readonly string[]).includes(option);
-}
-
-/** The same options, of which `util.inspect`, loops and spreading see no secrets; reading one by its name does. */
-export function hideSecrets<O extends Partial<OptionValues>>(options: O): O {
-  for (const name of SECRETS) {
-    if (!Object.hasOwn(options, name)) continue;
-    Object.defineProperty(options, name, { enumerable: false, writable: true, value: options[name] });
-  }
-  return options;
 }

@@ -39,7 +39,10 @@ export const OfferResult = {
 } as const;
 export type OfferResult = (typeof OfferResult)[keyof typeof OfferResult];
 
-/** Socket options, validated and complete; names and units as in the package `zeromq`. */
+/**
+ * Options by name, validated; names and units as in the package `zeromq`. Those of a socket are complete, and the very object
+ * that the socket reads (core/option-values.ts): its own values are not the defaults, which it inherits.
+ */
 export type EngineOptions = Readonly<Record<string, unknown>>;
 
 /** What a peer presented to the socket's `authenticate` hook (27/ZAP, The Request). */
@@ -261,6 +264,7 @@ export interface EngineSocket {
   wantWritable(on: boolean): void;
   readonly readable: boolean;
   readonly writable: boolean;
+  /** Sets it in the options that the socket was opened with, too; nothing has changed where it throws. */
   setOption(name: string, value: unknown): void;
   stats(): EngineStats;
   /** Peers whose handshake is complete; absent where the engine does not know them. @param max peers at most */

@@ -1,6 +1,7 @@
 /** Contexts: which engine sockets run on, and the inproc names they share. */
 import { refuseExtra } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import type { OptionValues } from "../core/option-table.js";
 import { suggest } from "../core/suggestions.js";
 import type { Engine, EngineContext } from "../engine/engine.js";
 import { selectEngine } from "../engine/select.js";
@@ -188,8 +189,8 @@ export class Context extends ContextByNumber {
   }
 
   /** @internal What the context's options make of the defaults of a new socket. */
-  socketDefaults(): Readonly<Record<string, unknown>> {
-    const defaults: Record<string, unknown> = {};
+  socketDefaults(): Readonly<Partial<OptionValues>> {
+    const defaults: Partial<OptionValues> = {};
     if (this.#get("ipv6") === true) defaults.ipv6 = true;
     if (this.#get("blocky") === false) defaults.linger = 0;
     const largest = this.#get("maxMessageSize");

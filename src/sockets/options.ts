@@ -1,11 +1,19 @@
 /**
- * From what the program passed to what the engine gets: copied, checked against
- * the table, complete. Nothing further down has defaults of its own.
+ * From what the program passed to what the socket and its engine share: copied,
+ * checked against the table, complete. Nothing further down has defaults of its own.
  */
 
 import { quoted } from "../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
-import { hasOption, isSecret, OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
+import {
+  hasOption,
+  isSecret,
+  OPTIONS,
+  type OptionName,
+  type OptionSpec,
+  type OptionValues,
+} from "../core/option-table.js";
+import { type GivenOptions, optionValues, setOption } from "../core/option-values.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { suggest } from "../core/suggestions.js";
 import { whyNoOption } from "../core/system-options.js";
@@ -112,24 +120,13 @@ function unknownOption(type: SocketTypeName, name: string): Error {
   return new InvalidArgumentError(`${type} has no option ${name}${near}`);
 }
 
-/** The defaults of a socket type. */
-function defaultsOf(type: SocketTypeName): Record<string, unknown> {
-  const defaults: Record<string, unknown> = {};
-  for (const [name, spec] of Object.entries(OPTIONS)) {
-    if (hasOption(type, name)) defaults[name] = spec.default;
-  }
-  return defaults;
-}
-
-/** The options that are not their type's default, for people to read: without secrets. */
-export function readableOptions(
-  type: SocketTypeName,
-  options: Readonly<Record<string, unknown>>,
-): Record<string, unknown> {
-  const defaults = defaultsOf(type);
+/** The options that do not have their default, for people to read: without secrets. */
+export function readableOptions(options: Readonly<OptionValues>): Record<string, unknown> {
   const shown: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
-    if (value !== defaults[name]) shown[name] = isSecret(name) && value !== null ? "[redacted]" : value;
+  for (const name of Object.keys(OPTIONS) as OptionName[]) {
+    const value = options[name];
+    if (value !== OPTIONS[name].default)
+      shown[name] = isSecret(name) && value !== null ? "[redacted]" : value;
   }
   return shown;
 }
@@ -138,8 +135,6 @@ export function readableOptions(
 export function owned(value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value) : value;
 }
-
-const cache = new Map<SocketTypeName, Record<string, unknown>>();
 
 /**
  * The complete options of a new socket.
@@ -150,20 +145,15 @@ const cache = new Map<SocketTypeName, Record<string, unknown>>();
  */
 export function resolveOptions(
   type: SocketTypeName,
-  given: Readonly<Record<string, unknown>>,
-  base: Readonly<Record<string, unknown>> = {},
-): Record<string, unknown> {
-  let defaults = cache.get(type);
-  if (defaults === undefined) {
-    defaults = defaultsOf(type);
-    cache.set(type, defaults);
-  }
-  const resolved = { ...defaults, ...base };
+  given: GivenOptions,
+  base: Readonly<Partial<OptionValues>> = {},
+): OptionValues {
+  const resolved = optionValues(base);
   for (const name of Object.keys(given)) {
     const value = given[name];
     if (value === undefined) continue;
     checkOption(type, name, value);
-    resolved[name] = owned(value);
+    setOption(resolved, name, owned(value));
   }
   return resolved;
 }

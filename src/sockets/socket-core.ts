@@ -8,7 +8,8 @@
  *           sends refused          leaves, what waits for room, too
  */
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
-import { OPTIONS, type OptionName, type OptionSpec } from "../core/option-table.js";
+import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
+import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
 import type { EngineListener, EngineSocket, OutgoingMessage, PeerCredentials } from "../engine/engine.js";
 import {
@@ -78,7 +79,8 @@ export class SocketCore implements EngineListener {
   readonly writable: Readiness;
   /** Another than the program's where a policy authenticates peers, too. */
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
-  readonly #options: Record<string, unknown>;
+  /** The engine has the same object, and the transports read it. */
+  readonly #options: OptionValues;
   readonly #shape: MessageShape;
   /** What had been sent when the last message was received: REQ and REP have sent since, or their turn is to send. */
   #deliveredAtTake: number;
@@ -98,17 +100,13 @@ export class SocketCore implements EngineListener {
     this.#shape = shape;
     const defaults = context.socketDefaults();
     this.#options = resolveOptions(type, given, defaults);
-    this.#largest = defaults.maxMessageSize as number | undefined;
+    this.#largest = defaults.maxMessageSize;
     if (authenticate !== undefined && typeof authenticate !== "function") {
       throw new InvalidArgumentError(`Option authenticate must be a function; got ${typeof authenticate}`);
     }
     this.engineAuthenticate =
       authenticate === undefined ? undefined : async (peer) => (await authenticate(peer)) === true;
-    const engineOptions: Record<string, unknown> = {};
-    for (const [name, value] of Object.entries(this.#options)) {
-      if ((OPTIONS[name as OptionName] as OptionSpec).local !== true) engineOptions[name] = value;
-    }
-    this.engine = context.open().open(SocketType[type], engineOptions, this);
+    this.engine = context.open().open(SocketType[type], this.#options, this);
     this.events = new SocketEvents((held) => {
       if (this.closed) return;
       if (held) this.engine.eventLoop.ref();
@@ -134,16 +132,16 @@ export class SocketCore implements EngineListener {
       this.engine,
       {
         get sendTimeout() {
-          return options.sendTimeout as number;
+          return options.sendTimeout;
         },
         get maxPendingSends() {
-          return options.maxPendingSends as number;
+          return options.maxPendingSends;
         },
         get maxPendingSendBytes() {
-          return options.maxPendingSendBytes as number;
+          return options.maxPendingSendBytes;
         },
         get mandatory() {
-          return options.mandatory === true || MANDATORY.includes(type);
+          return options.mandatory || MANDATORY.includes(type);
         },
         ...(takesTurns && { outOfTurn: () => this.#mustReceive && this.inbox.waiting === 0 }),
         dropped: (reason, message) => this.dropped(reason, message),
@@ -154,10 +152,10 @@ export class SocketCore implements EngineListener {
       this.engine,
       {
         get receiveTimeout() {
-          return options.receiveTimeout as number;
+          return options.receiveTimeout;
         },
         get maxPendingReceives() {
-          return options.maxPendingReceives as number;
+          return options.maxPendingReceives;
         },
         ...(takesTurns && { outOfTurn: () => this.#mustSend && this.outbox.waiting === 0 }),
         decode: (frames) => {
@@ -190,7 +188,7 @@ export class SocketCore implements EngineListener {
 
   /** REQ and REP: whether it has to be a receive; a relaxed REQ may send again. */
   get #mustReceive(): boolean {
-    return !this.#mustSend && !(this.typeName === "Request" && this.#options.relaxed === true);
+    return !this.#mustSend && !(this.typeName === "Request" && this.#options.relaxed);
   }
 
   /** Whether a message goes to any number of peers. */
@@ -208,19 +206,20 @@ export class SocketCore implements EngineListener {
 
   /** For people to read: no secrets. */
   describe(): Readonly<Record<string, unknown>> {
-    const options = readableOptions(this.typeName, this.#options);
+    const options = readableOptions(this.#options);
     return { ...this.endpoints.all, closed: this.closed, options };
   }
 
   getOption(name: string): unknown {
-    return this.#options[name];
+    return this.#options[name as OptionName];
   }
 
   setOption(name: string, value: unknown): void {
     this.assertOpen();
     checkOption(this.typeName, name, value);
-    if ((OPTIONS[name as OptionName] as OptionSpec).local !== true) this.engine.setOption(name, value);
-    this.#options[name] = owned(value);
+    const own = owned(value);
+    if ((OPTIONS[name as OptionName] as OptionSpec).local !== true) this.engine.setOption(name, own);
+    else setOption(this.#options, name, own);
   }
 
   /** What it sends may be larger than the context's `maxMessageSize` from now on. */
@@ -321,7 +320,7 @@ export class SocketCore implements EngineListener {
 
   async #close(given: number | undefined): Promise<CloseResult> {
     // Everything up to the first await happens within the call, as in the package zeromq.
-    const linger = given ?? (this.#options.linger as number);
+    const linger = given ?? this.#options.linger;
     const started = performance.now();
     this.endpoints.end();
     this.inbox.abandon();

@@ -136,13 +136,12 @@ describe("a second engine behind the seam carries", () => {
 });
 
 describe.each(ROWS)("%s", (name, SocketClass) => {
-  test("opens a socket of its type with complete options and none that only shoal knows", () => {
+  test("opens a socket of its type with complete options", () => {
     const { engine, context } = world();
     const socket = new SocketClass({ context, linger: 5 });
     expect(typeNameOf(engine.last.type)).toBe(name);
     expect(socket.type).toBe(SocketType[name]);
     expect(engine.last.options).toMatchObject({ linger: 5, backlog: 100 });
-    expect(Object.keys(engine.last.options)).not.toContain("maxPendingSends");
     expect(socket.context).toBe(context);
   });
 
@@ -162,6 +161,10 @@ describe.each(ROWS)("%s", (name, SocketClass) => {
     socket.linger = 7;
     expect(socket.linger).toBe(7);
     expect(engine.last.options.linger).toBe(7);
+    const secret = Buffer.alloc(32, 1);
+    Object.assign(socket, { curveSecretKey: secret });
+    secret.fill(2);
+    expect(engine.last.options.curveSecretKey).toEqual(Buffer.alloc(32, 1));
     expect(() => {
       socket.linger = -2;
     }).toThrow(expect.objectContaining({ code: "EINVAL" }));

@@ -5,6 +5,8 @@
  * the same endpoint are joined (fake-network.ts), which shows that the seam
  * carries more than one engine.
  */
+import type { OptionValues } from "../../src/core/option-table.js";
+import { completeOptions, setOption } from "../../src/core/option-values.js";
 import { SocketType } from "../../src/core/socket-type.js";
 import {
   type Engine,
@@ -60,7 +62,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   readonly properties = undefined;
   readonly retirement = undefined;
   readonly type: SocketType;
-  readonly options: Record<string, unknown>;
+  readonly options: OptionValues;
   readonly listener: EngineListener;
   /** What the engine took, in order. */
   readonly accepted: OutgoingMessage[] = [];
@@ -82,7 +84,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   constructor(engine: FakeEngine, type: SocketType, options: EngineOptions, listener: EngineListener) {
     this.#engine = engine;
     this.type = type;
-    this.options = { ...options };
+    this.options = completeOptions(options);
     this.listener = listener;
     this.subscriptions = type === SocketType.Subscriber ? this : undefined;
   }
@@ -188,7 +190,7 @@ export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoo
   }
 
   setOption(name: string, value: unknown): void {
-    this.options[name] = value;
+    setOption(this.options, name, value);
   }
 
   ref(): void {

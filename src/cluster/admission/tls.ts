@@ -9,7 +9,7 @@
 import { checkKeys, describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
-import { completeOptions } from "../../engine/zmtp/options.js";
+import { optionValues } from "../../core/option-values.js";
 import { contextOf } from "../../engine/zmtp/transport/tls-context.js";
 
 /** A certificate and its key. */
@@ -105,7 +105,7 @@ function valuesOf(
   ca: string | undefined,
   checkAddress = false,
 ): OptionValues {
-  return completeOptions({
+  return optionValues({
     tlsCert: cert,
     tlsKey: key,
     tlsPassphrase: passphrase ?? null,

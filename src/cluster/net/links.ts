@@ -6,8 +6,9 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { NotSupportedError } from "../../core/errors.js";
+import { optionValues } from "../../core/option-values.js";
 import type { Fault } from "../../engine/zmtp/mechanism/mechanism.js";
-import { completeOptions } from "../../engine/zmtp/options.js";
+import { renewedOptions } from "../../engine/zmtp/options.js";
 import {
   type Acceptor,
   handOver,
@@ -49,7 +50,7 @@ const MAX_QUEUED = 128;
 /** Connections that the system holds until they are accepted. */
 const BACKLOG = 512;
 
-const TRANSPORT = completeOptions({
+const TRANSPORT = optionValues({
   backlog: BACKLOG,
   connectTimeout: CONNECT_TIMEOUT,
   tcpKeepalive: 1,
@@ -170,13 +171,7 @@ export class Links implements LinkEffects, MessageStreams {
     const transport = this.#transports.get(tls === undefined ? "tcp" : "tls");
     if (transport === undefined) throw new NotSupportedError("streams over TLS: this platform has no tls://");
     if (tls === undefined) return { transport, options: TRANSPORT };
-    const options: TransportOptions = {
-      ...TRANSPORT,
-      get live() {
-        return tls[side];
-      },
-    };
-    return { transport, options };
+    return { transport, options: renewedOptions(TRANSPORT, () => tls[side]) };
   }
 
   /** @returns the port. @throws TransportError with the system's code; nothing is left open then */

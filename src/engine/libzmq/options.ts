@@ -4,8 +4,8 @@
  * call into native code.
  */
 import { NotSupportedError } from "../../core/errors.js";
-import { OPTIONS, type OptionSpec } from "../../core/option-table.js";
-import { SocketType } from "../../core/socket-type.js";
+import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
+import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 
 /** What a fresh native socket has, where that is not `false`, `null` or absent. */
@@ -103,10 +103,20 @@ export function changedValue(name: string, value: unknown, options: EngineOption
   return nativeValue(name, value, options);
 }
 
+/** Names of the options that the engine is given for a socket type. */
+export function optionNames(type: SocketType): OptionName[] {
+  const typeName = socketTypeName(type) as SocketTypeName;
+  return (Object.keys(OPTIONS) as OptionName[]).filter((name) => {
+    const { local }: OptionSpec = OPTIONS[name];
+    return local !== true && hasOption(typeName, name);
+  });
+}
+
 /** The options to create a native socket with. */
-export function nativeOptions(options: EngineOptions): Record<string, unknown> {
+export function nativeOptions(options: EngineOptions, type: SocketType): Record<string, unknown> {
   const chosen: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
+  for (const name of optionNames(type)) {
+    const value = options[name];
     if (value === undefined || value === null || NOT_NATIVE.has(name)) continue;
     const actual = nativeValue(name, value, options);
     if (actual !== (NATIVE_DEFAULTS[name] ?? false)) chosen[name] = actual;

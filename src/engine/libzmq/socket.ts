@@ -1,4 +1,6 @@
 import { InvalidArgumentError, NotSupportedError } from "../../core/errors.js";
+import type { OptionValues } from "../../core/option-table.js";
+import { completeOptions, setOption } from "../../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../../core/socket-type.js";
 import {
   type EngineCloseResult,
@@ -20,7 +22,7 @@ import { toShoalError } from "./errors.js";
 import { closeWithOwner, inWorker } from "./lifetime.js";
 import { Monitor } from "./monitor.js";
 import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
-import { assertSupported, changedValue, isNativeOption, nativeOptions } from "./options.js";
+import { assertSupported, changedValue, isNativeOption, nativeOptions, optionNames } from "./options.js";
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
 import { Sender } from "./sender.js";
@@ -60,7 +62,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   readonly #native: NativeSocket;
   readonly #disown: () => void;
   readonly #listener: EngineListener;
-  readonly #options: Record<string, unknown>;
+  readonly #options: OptionValues;
   readonly #peers: PeerTable;
   readonly #receiver: Receiver;
   readonly #nativeEndpoints: Endpoints;
@@ -93,12 +95,12 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     listener: EngineListener,
     onClosed: () => void,
   ) {
-    for (const [name, value] of Object.entries(options)) assertSupported(name, value, type);
+    for (const name of optionNames(type)) assertSupported(name, options[name], type);
     this.#shared = shared;
     this.#type = type;
     this.#onClosed = onClosed;
     this.#listener = listener;
-    this.#options = { ...options };
+    this.#options = completeOptions(options);
     this.#requests = type === SocketType.XSubscriber;
     this.#answers = type === SocketType.Reply || type === SocketType.Router;
     const publishes = type === SocketType.Publisher || type === SocketType.XPublisher;
@@ -107,7 +109,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     const routes = type === SocketType.Router || type === SocketType.Stream || type === SocketType.Server;
     this.#isPublisher = type === SocketType.Publisher && options.conflate !== true;
 
-    const chosen = nativeOptions(options);
+    const chosen = nativeOptions(options, type);
     if (this.#isPublisher) chosen.verbosity = "allSubsUnsubs";
     if (noDrop) chosen.noDrop = true;
     if (type === SocketType.Router) chosen.mandatory = true;
@@ -251,7 +253,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {
       this.#setNative(name, changedValue(name, value, this.#options));
     }
-    this.#options[name] = value;
+    setOption(this.#options, name, value);
     if (name === "sendHighWaterMark") this.#sender.highWaterMark = Number(value);
     else if (name === "receiveHighWaterMark") this.#receiver.highWaterMark = Number(value);
   }

@@ -120,7 +120,7 @@ export class Endpoints implements EngineEndpoints {
     }
     const transport = this.#transportOf(endpoint);
     if (transport === undefined) names.assertWithinReach(endpoint);
-    transport?.assertUsable?.("connect", transportOptions(options));
+    transport?.assertUsable?.("connect", options);
     // A pipe from the start: what is sent before the connection stands waits in it.
     const immediate = options.immediate === true && transport !== undefined;
     const raw = type === "Stream";

@@ -1,28 +1,11 @@
 /** A socket's options in the form this engine's parts take them; read again at each bind and connect. */
-import { OPTIONS, type OptionName, type OptionValues } from "../../core/option-table.js";
+import type { OptionName, OptionValues } from "../../core/option-table.js";
+import { copyOptions } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { EngineOptions } from "../engine.js";
 import type { ConnectionOptions } from "./connection.js";
 import type { PipeOptions } from "./pipe.js";
 import type { ReconnectOptions } from "./reconnect.js";
 import type { TransportOptions } from "./transport/transport.js";
-
-/** Defaults of all options, those that a socket's type does not have included: they bound what its peers do, too. */
-const DEFAULTS = Object.fromEntries(
-  Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default]),
-) as unknown as OptionValues;
-
-/** What is absent has its default from the table of options; nothing else in this engine has defaults of its own. */
-export function completeOptions(given: EngineOptions): OptionValues {
-  const options: OptionValues = { ...DEFAULTS };
-  for (const [name, value] of Object.entries(given)) if (value !== undefined) setOption(options, name, value);
-  return options;
-}
-
-/** Sets an option that sockets/options.ts has checked. */
-export function setOption(options: OptionValues, name: string, value: unknown): void {
-  (options as Record<string, unknown>)[name] = value;
-}
 
 /** Bytes of what a PUB or RADIO takes from a subscriber: a subscription, or a message of an XSUB, which it throws away. */
 export const MAX_UPSTREAM_FRAME = 65_536;
@@ -60,7 +43,15 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
 
 /** The options as they are now: what is set later counts from the next bind or connect on. */
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
-  return { ...options, live: options };
+  return Object.assign(copyOptions(options), { live: options });
+}
+
+/** The same of options that are renewed by another object. @param live asked each time for the one that counts now */
+export function renewedOptions(
+  options: Readonly<OptionValues>,
+  live: () => Readonly<OptionValues>,
+): TransportOptions {
+  return Object.defineProperty(copyOptions(options), "live", { get: live });
 }
 
 export function reconnectOptions(options: Readonly<OptionValues>): ReconnectOptions {

@@ -6,7 +6,8 @@
  *   take  <- routing <- pipe.in  <- link <- peer
  */
 
-import { hideSecrets, type OptionValues } from "../../core/option-table.js";
+import type { OptionName, OptionValues } from "../../core/option-table.js";
+import { completeOptions, setOption } from "../../core/option-values.js";
 import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type {
   DirectedSending,
@@ -38,8 +39,8 @@ import { contextsOf } from "./context-queue.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
-import { assertSupported, warnOfOption } from "./option-checks.js";
-import { completeOptions, isMark, setOption } from "./options.js";
+import { assertSupported, UNSUPPORTED_OPTIONS, warnOfOption } from "./option-checks.js";
+import { isMark } from "./options.js";
 import { LISTS_PEERS, listPeers } from "./peer-list.js";
 import { idOf, Peers } from "./peers.js";
 import type { CloseReason, Pipe } from "./pipe.js";
@@ -94,8 +95,8 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     blocky: () => boolean = () => false,
     platform: Platform = MACHINE,
   ) {
-    for (const [name, value] of Object.entries(options)) assertSupported(name, value);
-    this.options = hideSecrets(completeOptions(options));
+    this.options = completeOptions(options);
+    for (const name of UNSUPPORTED_OPTIONS) assertSupported(name, this.options[name as OptionName]);
     this.#listener = listener;
     this.#onClosed = onClosed;
     const typeName = socketTypeName(type) as SocketTypeName;
@@ -103,7 +104,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.#routing = routing;
     this.subscriptions = routing.subscriptions;
     // With `conflate` messages replace each other one by one.
-    const conflates = options.conflate === true;
+    const conflates = this.options.conflate;
     this.relaySource = conflates ? undefined : routing.relaySource;
     this.relaySink = conflates ? undefined : routing.relaySink;
     this.directed = routing.directed;

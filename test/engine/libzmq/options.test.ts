@@ -6,9 +6,8 @@ import { resolveOptions } from "../../../src/sockets/options.js";
 
 const TYPES = Object.keys(SocketType) as SocketTypeName[];
 
-function engineOptions(type: SocketTypeName, given: Record<string, unknown> = {}): Record<string, unknown> {
-  const all = Object.entries(resolveOptions(type, given));
-  return Object.fromEntries(all.filter(([name]) => !("local" in OPTIONS[name as keyof typeof OPTIONS])));
+function chosenFor(type: SocketTypeName, given: Record<string, unknown> = {}): Record<string, unknown> {
+  return nativeOptions(resolveOptions(type, given), SocketType[type]);
 }
 
 afterEach(() => {
@@ -18,7 +17,7 @@ afterEach(() => {
 test("a socket with defaults only is set what shoal's defaults change, and nothing else", () => {
   vi.spyOn(Math, "random").mockReturnValue(0.5);
   for (const type of TYPES) {
-    const chosen = nativeOptions(engineOptions(type));
+    const chosen = chosenFor(type);
     expect(Object.keys(chosen).sort(), type).toEqual([
       "heartbeatInterval",
       "maxMessageSize",
@@ -34,7 +33,7 @@ test("a socket with defaults only is set what shoal's defaults change, and nothi
 });
 
 test("where shoal's default is the package's, the table says no other; where not, it does", () => {
-  const chosen = new Set(TYPES.flatMap((type) => Object.keys(nativeOptions(engineOptions(type)))));
+  const chosen = new Set(TYPES.flatMap((type) => Object.keys(chosenFor(type))));
   for (const [name, spec] of Object.entries(OPTIONS) as [string, OptionSpec][]) {
     if (name !== "reconnectInterval") expect(chosen.has(name), name).toBe("zeromqDefault" in spec);
   }
@@ -49,7 +48,7 @@ test("each option that differs from the package's default is set", () => {
     sendHighWaterMark: 7,
     heartbeatInterval: 0,
   };
-  const chosen = nativeOptions(engineOptions("Push", given));
+  const chosen = chosenFor("Push", given);
   const { heartbeatInterval, ...differing } = given;
   expect(heartbeatInterval).toBe(0);
   expect(chosen).toMatchObject(differing);
@@ -64,7 +63,7 @@ test.each([
   "noDrop",
 ])("%s never reaches the native socket by this way", (name) => {
   expect(isNativeOption(name)).toBe(false);
-  expect(nativeOptions({ [name]: 5 })).toEqual({});
+  for (const type of TYPES) expect(nativeOptions({ [name]: 5 }, SocketType[type])).toEqual({});
 });
 
 describe("the reconnect interval", () => {

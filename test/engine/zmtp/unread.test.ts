@@ -2,9 +2,10 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
+import { optionValues } from "../../../src/core/option-values.js";
 import { createMechanism, mechanismOptions } from "../../../src/engine/zmtp/admission.js";
 import { Connection } from "../../../src/engine/zmtp/connection.js";
-import { completeOptions, connectionOptions } from "../../../src/engine/zmtp/options.js";
+import { connectionOptions } from "../../../src/engine/zmtp/options.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { tcp } from "../../../src/engine/zmtp/transport/tcp.js";
@@ -79,7 +80,7 @@ describe("a peer that named a time to live and falls silent", () => {
 
 describe("a peer whose credentials are looked at", () => {
   it("is read no further than one read and what is kept to notice its leaving; then all of it comes", async () => {
-    const options = completeOptions({ backlog: 5 });
+    const options = optionValues({ backlog: 5 });
     let onStream: (stream: Stream) => void = () => undefined;
     const accepted = new Promise<Stream>((resolve) => {
       onStream = resolve;
@@ -88,11 +89,11 @@ describe("a peer whose credentials are looked at", () => {
     const asked = new Promise<void>((resolve) => {
       let connection: Connection | undefined;
       onStream = ((next) => (stream: Stream) => {
-        const mechanism = createMechanism("NULL", true, mechanismOptions(completeOptions({}), "PULL", true));
+        const mechanism = createMechanism("NULL", true, mechanismOptions(optionValues({}), "PULL", true));
         connection = new Connection(
           stream,
           mechanism,
-          connectionOptions(completeOptions({ heartbeatInterval: 0 })),
+          connectionOptions(optionValues({ heartbeatInterval: 0 })),
           {
             connectionOnReady: (made) => {
               pipe.linked(made, { socketType: "PUSH", identity: Buffer.alloc(0), commands: true });

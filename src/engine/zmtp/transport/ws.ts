@@ -6,12 +6,13 @@
  *   dial    stream --upgrade request, answer--> done
  */
 import { TransportError } from "../../../core/errors.js";
-import type { OptionValues } from "../../../core/option-table.js";
+import { isSecret, OPTIONS, type OptionName, type OptionValues } from "../../../core/option-table.js";
 import { formatHostPort, parseHostPort } from "../../../core/schemes/host-port.js";
 import { serverOf } from "../../../core/schemes/http-server.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { parseWs } from "../../../core/schemes/ws.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
+import { renewedOptions } from "../options.js";
 import { newUpgradeKey, nextMaskKey, sha1 } from "../ws/random.js";
 import { isBare } from "../ws/subprotocol.js";
 import { readResponse, upgradeRequest } from "../ws/upgrade.js";
@@ -63,12 +64,7 @@ export function webSocketOver(scheme: string, beneath: Transport, defaultPort: n
 
   /** The options for the transport beneath: certificates are those of the socket that is there the longest, as they are now. */
   function optionsOf(paths: Paths, options: TransportOptions): TransportOptions {
-    return {
-      ...options,
-      get live() {
-        return liveOf(paths.first?.options ?? options);
-      },
-    };
+    return renewedOptions(options, () => liveOf(paths.first?.options ?? options));
   }
 
   /** One more path at a port that is bound. */
@@ -203,8 +199,11 @@ function liveOf(options: TransportOptions): Readonly<OptionValues> {
   return options.live ?? options;
 }
 
+const CERTIFICATE_OPTIONS = (Object.keys(OPTIONS) as OptionName[]).filter(
+  (name) => name.startsWith("tls") && (!isSecret(name) || name === "tlsCertificates"),
+);
+
 /** What all users of a port must have in common, as it is now; keys follow from their certificates. */
 function haveSameCertificates(one: Readonly<OptionValues>, other: Readonly<OptionValues>): boolean {
-  const names = Object.keys(one).filter((name) => name.startsWith("tls")) as (keyof OptionValues)[];
-  return names.every((name) => one[name] === other[name]) && one.tlsCertificates === other.tlsCertificates;
+  return CERTIFICATE_OPTIONS.every((name) => one[name] === other[name]);
 }

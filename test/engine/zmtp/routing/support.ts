@@ -3,9 +3,9 @@
  * taken from it when the test says so, and what the peer says is put in.
  */
 import type { OptionValues } from "../../../../src/core/option-table.js";
+import { optionValues } from "../../../../src/core/option-values.js";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import type { SocketEvent } from "../../../../src/engine/events.js";
-import { completeOptions } from "../../../../src/engine/zmtp/options.js";
 import {
   type CloseReason,
   type Link,
@@ -146,7 +146,7 @@ export class RoutingWorld implements RoutingEffects, PipeEffects {
   readonly #marks: { sendHighWaterMark: number; receiveHighWaterMark: number };
 
   constructor({ type, options, sendHighWaterMark = 1_000, receiveHighWaterMark = 1_000 }: WorldOptions) {
-    this.options = completeOptions({ receiveHighWaterMark, ...options });
+    this.options = optionValues({ receiveHighWaterMark, ...options });
     this.#marks = { sendHighWaterMark, receiveHighWaterMark };
     this.routing = createRouting(type, this);
   }

@@ -11,6 +11,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, it, vi } from "vitest";
+import { optionValues } from "../../../../src/core/option-values.js";
 import { ipc } from "../../../../src/engine/zmtp/transport/ipc.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import { start } from "../../../process/child.js";
@@ -120,7 +121,7 @@ describe("dialling", () => {
     for (let i = 0; i < 3; i++) {
       const cancel = ipc.dial(
         i === 2 ? `ipc://${freePath()}` : endpoint,
-        { ...OPTIONS, connectTimeout: 5 },
+        optionValues({ connectTimeout: 5 }),
         done,
       );
       if (i > 0) await Promise.resolve();

@@ -1,7 +1,7 @@
 /** A transport's listeners and dials, looked at from outside; all ended after each test. */
 import type { Socket } from "node:net";
 import { afterEach } from "vitest";
-import { completeOptions } from "../../../../src/engine/zmtp/options.js";
+import { optionValues } from "../../../../src/core/option-values.js";
 import type { KernelStream } from "../../../../src/engine/zmtp/transport/kernel-stream.js";
 import type {
   Listener,
@@ -11,7 +11,7 @@ import type {
 } from "../../../../src/engine/zmtp/transport/transport.js";
 import { until, within } from "../../../contract/support/wait.js";
 
-export const OPTIONS: TransportOptions = completeOptions({});
+export const OPTIONS: TransportOptions = optionValues({});
 
 export class TransportWorld {
   readonly accepted: KernelStream[] = [];
@@ -38,13 +38,13 @@ export class TransportWorld {
   };
 
   async listen(endpoint: string, options: Partial<TransportOptions> = {}): Promise<Listener> {
-    const listener = await this.transport.listen(endpoint, { ...OPTIONS, ...options }, this.acceptor);
+    const listener = await this.transport.listen(endpoint, optionValues(options), this.acceptor);
     this.#listeners.push(listener);
     return listener;
   }
 
   listenSync(endpoint: string, options: Partial<TransportOptions> = {}): Listener {
-    const listener = this.transport.listenSync(endpoint, { ...OPTIONS, ...options }, this.acceptor);
+    const listener = this.transport.listenSync(endpoint, optionValues(options), this.acceptor);
     this.#listeners.push(listener);
     return listener;
   }
@@ -53,7 +53,7 @@ export class TransportWorld {
     return within(
       new Promise((resolve) => {
         this.#cancels.push(
-          this.transport.dial(endpoint, { ...OPTIONS, ...options }, (result) => {
+          this.transport.dial(endpoint, optionValues(options), (result) => {
             if (!(result instanceof Error)) {
               this.#sockets.push(result.socket as Socket);
               result.socket.on("error", () => undefined);

@@ -1,6 +1,7 @@
 import dns from "node:dns";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { optionValues } from "../../../../src/core/option-values.js";
 import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
 import type { Stream } from "../../../../src/engine/zmtp/transport/transport.js";
 import { turn, until } from "../../../contract/support/wait.js";
@@ -64,7 +65,7 @@ describe("listening", () => {
         failed: () => undefined,
       };
       for (const ipv6 of [false, true]) {
-        const listener = await tcp.listen("tcp://*:*", { ...OPTIONS, ipv6 }, acceptor);
+        const listener = await tcp.listen("tcp://*:*", optionValues({ ipv6 }), acceptor);
         const socket = connect(Number(portOf(listener.endpoint)), "127.0.0.1");
         // It is reset, which may be seen as an error; the end comes in any case.
         await new Promise((resolve) =>
@@ -232,7 +233,7 @@ describe("dialling", () => {
     ];
     for (const target of [endpoint, `tcp://name.test:${portOf(endpoint)}`, "tcp://127.0.0.1:1"]) {
       for (const moment of moments) {
-        const cancel = tcp.dial(target, { ...OPTIONS, connectTimeout: 5 }, done);
+        const cancel = tcp.dial(target, optionValues({ connectTimeout: 5 }), done);
         await moment();
         cancel();
         cancel();

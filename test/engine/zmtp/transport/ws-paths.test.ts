@@ -1,8 +1,8 @@
 /** Upgrades that are refused: they count, are bounded, and give way first. */
 import { Duplex } from "node:stream";
 import { describe, expect, it } from "vitest";
+import { optionValues } from "../../../../src/core/option-values.js";
 import type { Fault } from "../../../../src/engine/zmtp/mechanism/mechanism.js";
-import { completeOptions } from "../../../../src/engine/zmtp/options.js";
 import { Reader } from "../../../../src/engine/zmtp/transport/reader.js";
 import type { Acceptor, Stream } from "../../../../src/engine/zmtp/transport/transport.js";
 import { Paths } from "../../../../src/engine/zmtp/transport/ws-paths.js";
@@ -40,7 +40,7 @@ function pathsWith(limit: number, changes: Partial<Acceptor> = {}): { paths: Pat
     failed: () => undefined,
     ...changes,
   };
-  paths.add("/", { acceptor, options: completeOptions({ maxPendingHandshakes: limit }) }, "ws://x");
+  paths.add("/", { acceptor, options: optionValues({ maxPendingHandshakes: limit }) }, "ws://x");
   return { paths, faults };
 }
 
