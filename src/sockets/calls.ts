@@ -10,7 +10,7 @@ interface Call {
 }
 
 export class Calls {
-  readonly #open = new Set<Call>();
+  #open: Set<Call> | undefined = undefined;
 
   /** Starts a call. @returns its promise, which `abandon` can mark as handled */
   run<T>(steps: () => Promise<T>): Promise<T> {
@@ -22,11 +22,13 @@ export class Calls {
 
   /** The socket closes: what its open calls reject with from now on needs no handler. */
   abandon(): void {
+    if (this.#open === undefined) return;
     for (const { promise } of this.#open) promise?.catch(ignore);
     this.#open.clear();
   }
 
   async #follow<T>(call: Call, steps: () => Promise<T>): Promise<T> {
+    this.#open ??= new Set();
     this.#open.add(call);
     try {
       return await steps();

@@ -32,7 +32,7 @@ export interface InboxRules<T> {
   readonly receiveTimeout: number;
   readonly maxPendingReceives: number;
   /** Whether the socket has to send before it can receive (REQ, REP), and no send is waiting: the call is refused. */
-  readonly outOfTurn?: () => boolean;
+  readonly receivesOutOfTurn: boolean;
   /**
    * @returns what the program gets, or `undefined` for a message that it must not get.
    *   It is reported when this call is over, since a listener may call the socket.
@@ -52,7 +52,7 @@ export class Inbox<T> {
   readonly #engine: EngineSocket;
   readonly #rules: InboxRules<T>;
   readonly #counters: Counters;
-  readonly #pending = new RingBuffer<Pending<T>>();
+  readonly #pending = new RingBuffer<Pending<T>>(2);
   readonly #budget = new TurnBudget(RECEIVE_TIME, systemClock);
   #waiting = 0;
   /** Waiting calls are served again after a turn of the event loop. */
@@ -148,7 +148,7 @@ export class Inbox<T> {
   }
 
   #wait(max: number, options: WaitOptions | undefined, lease: Lease | undefined): Promise<T | T[]> {
-    if (this.#rules.outOfTurn?.() === true) return Promise.reject(outOfTurn());
+    if (this.#rules.receivesOutOfTurn) return Promise.reject(outOfTurn());
     const timeout = options?.timeout ?? this.#rules.receiveTimeout;
     if (this.#waiting >= this.#rules.maxPendingReceives) {
       return Promise.reject(
@@ -210,7 +210,7 @@ export class Inbox<T> {
   }
 
   #timedOut = (): ShoalError =>
-    this.#rules.outOfTurn?.() === true
+    this.#rules.receivesOutOfTurn
       ? outOfTurn()
       : new TimeoutError("EAGAIN", "No message came in time (receiveTimeout)");
 }

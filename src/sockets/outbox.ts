@@ -63,7 +63,7 @@ export interface OutboxRules {
   /** Whether a message to an unknown or full peer is refused with an error, not dropped. */
   readonly mandatory: boolean;
   /** Whether the socket has to receive before it can send (REQ, REP), and no receive is waiting: the call is refused. */
-  readonly outOfTurn?: () => boolean;
+  readonly sendsOutOfTurn: boolean;
   dropped(reason: DropReason, message: OutgoingMessage): void;
 }
 
@@ -78,7 +78,7 @@ export class Outbox {
   readonly #engine: EngineSocket;
   readonly #rules: OutboxRules;
   readonly #counters: Counters;
-  readonly #pending = new RingBuffer<Pending>();
+  readonly #pending = new RingBuffer<Pending>(2);
   readonly #budget = new TurnBudget(SEND_TIME, systemClock);
   #waiting = 0;
   #waitingBytes = 0;
@@ -116,7 +116,7 @@ export class Outbox {
         return this.#budget.spend() ? new Promise((resolve) => setImmediate(resolve)) : SENT;
       }
     }
-    if (this.#rules.outOfTurn?.() === true) return Promise.reject(outOfTurn());
+    if (this.#rules.sendsOutOfTurn) return Promise.reject(outOfTurn());
     const timeout = options?.timeout ?? this.#rules.sendTimeout;
     if (timeout === 0) return Promise.reject(this.#timedOut());
     const bytes = byteLengthOf(message);
@@ -186,7 +186,7 @@ export class Outbox {
         continue;
       }
       if (result === OfferResult.Mute) {
-        if (this.#onDrained !== undefined && this.#rules.outOfTurn?.() === true) this.#onDrained();
+        if (this.#onDrained !== undefined && this.#rules.sendsOutOfTurn) this.#onDrained();
         else this.#engine.wantWritable(true);
         return;
       }
@@ -198,7 +198,7 @@ export class Outbox {
 
   /** The socket closes: settles when nothing waits any more that could still leave. What waits for its turn cannot. */
   drained(): Promise<void> {
-    if (this.#waiting === 0 || this.#rules.outOfTurn?.() === true) return Promise.resolve();
+    if (this.#waiting === 0 || this.#rules.sendsOutOfTurn) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onDrained = resolve;
     });
@@ -298,7 +298,7 @@ export class Outbox {
   }
 
   #timedOut = (): ShoalError =>
-    this.#rules.outOfTurn?.() === true
+    this.#rules.sendsOutOfTurn
       ? outOfTurn()
       : new TimeoutError("EAGAIN", "The message could not be sent in time: no peer has room (sendTimeout)");
 }

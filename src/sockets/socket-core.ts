@@ -20,11 +20,11 @@ import {
 } from "../engine/events.js";
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
-import { Inbox } from "./inbox.js";
+import { Inbox, type InboxRules } from "./inbox.js";
 import { byteLengthOf } from "./message.js";
 import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
-import { Outbox } from "./outbox.js";
+import { Outbox, type OutboxRules } from "./outbox.js";
 import { Readiness } from "./readiness.js";
 import type { MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
@@ -56,7 +56,7 @@ const ROUTES: readonly SocketTypeName[] = ["Router", "Stream", "Server", "Peer"]
 /** Those of them that refuse a message with an error where no peer takes it. */
 const MANDATORY: readonly SocketTypeName[] = ["Stream", "Server", "Peer"];
 
-export class SocketCore implements EngineListener {
+export class SocketCore implements EngineListener, OutboxRules, InboxRules<unknown> {
   /**
    * The socket, for those who observe it (observation.ts); its constructor sets it. Weak: what this core is held by, such as a
    * connection that is tried again, must not hold a socket that the program has forgotten.
@@ -74,14 +74,15 @@ export class SocketCore implements EngineListener {
   readonly endpoints: SocketEndpoints;
   readonly outbox: Outbox;
   readonly inbox: Inbox<unknown>;
-  /** For what passes messages on without calls for each (relay.ts). */
-  readonly readable: Readiness;
-  readonly writable: Readiness;
   /** Another than the program's where a policy authenticates peers, too. */
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   /** The engine has the same object, and the transports read it. */
   readonly #options: OptionValues;
   readonly #shape: MessageShape;
+  #readable: Readiness | undefined = undefined;
+  #writable: Readiness | undefined = undefined;
+  /** REQ and REP. */
+  readonly #takesTurns: boolean;
   /** What had been sent when the last message was received: REQ and REP have sent since, or their turn is to send. */
   #deliveredAtTake: number;
   /** Bytes of a message that may be sent, where the context sets a limit. */
@@ -124,61 +125,72 @@ export class SocketCore implements EngineListener {
       },
       (endpoint) => this.events.forget(endpoint),
     );
-    // The queues read the options again at each use, since a program may change them at any time.
-    const options = this.#options;
     this.#deliveredAtTake = type === "Reply" ? -1 : 0; // A REP begins with receiving, a REQ with sending.
-    const takesTurns = type === "Request" || type === "Reply";
-    this.outbox = new Outbox(
-      this.engine,
-      {
-        get sendTimeout() {
-          return options.sendTimeout;
-        },
-        get maxPendingSends() {
-          return options.maxPendingSends;
-        },
-        get maxPendingSendBytes() {
-          return options.maxPendingSendBytes;
-        },
-        get mandatory() {
-          return options.mandatory || MANDATORY.includes(type);
-        },
-        ...(takesTurns && { outOfTurn: () => this.#mustReceive && this.inbox.waiting === 0 }),
-        dropped: (reason, message) => this.dropped(reason, message),
-      },
-      this.counters,
+    this.#takesTurns = type === "Request" || type === "Reply";
+    this.outbox = new Outbox(this.engine, this, this.counters);
+    this.inbox = new Inbox<unknown>(this.engine, this, this.counters);
+  }
+
+  // What the queues ask (OutboxRules, InboxRules): the options again at each use, since a program may change them at any time.
+  // Of the socket itself, since an object with accessors of its own is a shape of its own to V8 (docs/performance-log.md).
+
+  get sendTimeout(): number {
+    return this.#options.sendTimeout;
+  }
+
+  get maxPendingSends(): number {
+    return this.#options.maxPendingSends;
+  }
+
+  get maxPendingSendBytes(): number {
+    return this.#options.maxPendingSendBytes;
+  }
+
+  get mandatory(): boolean {
+    return this.#options.mandatory || MANDATORY.includes(this.typeName);
+  }
+
+  get sendsOutOfTurn(): boolean {
+    return this.#takesTurns && this.#mustReceive && this.inbox.waiting === 0;
+  }
+
+  get receiveTimeout(): number {
+    return this.#options.receiveTimeout;
+  }
+
+  get maxPendingReceives(): number {
+    return this.#options.maxPendingReceives;
+  }
+
+  get receivesOutOfTurn(): boolean {
+    return this.#takesTurns && this.#mustSend && this.outbox.waiting === 0;
+  }
+
+  decode(frames: Buffer[]): unknown {
+    this.#deliveredAtTake = this.counters.delivered;
+    const message = this.#shape.decode(frames, this.#invalid);
+    if (OBSERVABLE && isReceiveObserved() && message !== undefined) {
+      const socket = this.owner.deref();
+      if (socket !== undefined) observeReceive(socket, this.typeName, frames, message);
+    }
+    return message;
+  }
+
+  /** For what passes messages on without calls for each (relay.ts); made when it is first asked for, as few sockets are relayed. */
+  get readable(): Readiness {
+    this.#readable ??= new Readiness(
+      () => this.engine.readable,
+      (on) => this.engine.wantReadable(on ? 1 : 0),
     );
-    this.inbox = new Inbox<unknown>(
-      this.engine,
-      {
-        get receiveTimeout() {
-          return options.receiveTimeout;
-        },
-        get maxPendingReceives() {
-          return options.maxPendingReceives;
-        },
-        ...(takesTurns && { outOfTurn: () => this.#mustSend && this.outbox.waiting === 0 }),
-        decode: (frames) => {
-          this.#deliveredAtTake = this.counters.delivered;
-          const message = shape.decode(frames, this.#invalid);
-          if (OBSERVABLE && isReceiveObserved() && message !== undefined) {
-            const socket = this.owner.deref();
-            if (socket !== undefined) observeReceive(socket, type, frames, message);
-          }
-          return message;
-        },
-      },
-      this.counters,
-    );
-    const { engine } = this;
-    this.readable = new Readiness(
-      () => engine.readable,
-      (on) => engine.wantReadable(on ? 1 : 0),
-    );
-    this.writable = new Readiness(
+    return this.#readable;
+  }
+
+  get writable(): Readiness {
+    this.#writable ??= new Readiness(
       () => false, // Asked only when the engine has just refused.
-      (on) => engine.wantWritable(on),
+      (on) => this.engine.wantWritable(on),
     );
+    return this.#writable;
   }
 
   /** REQ and REP: whether the next call has to be a send. */
@@ -306,12 +318,12 @@ export class SocketCore implements EngineListener {
 
   engineOnReadable(): void {
     this.inbox.pump();
-    this.readable.notify();
+    this.#readable?.notify();
   }
 
   engineOnWritable(): void {
     this.outbox.pump();
-    this.writable.notify();
+    this.#writable?.notify();
   }
 
   engineOnEvent(event: SocketEvent): void {
@@ -324,8 +336,8 @@ export class SocketCore implements EngineListener {
     const started = performance.now();
     this.endpoints.end();
     this.inbox.abandon();
-    this.readable.abandon();
-    this.writable.abandon();
+    this.#readable?.abandon();
+    this.#writable?.abandon();
     this.events.abandon();
     this.calls.abandon();
     // The engine still listens and dials meanwhile: without a peer, and a way to one, no room can come about.

@@ -27,6 +27,12 @@ interface Wanted {
   readonly verb: string;
 }
 
+interface Waiting {
+  readonly waiter: Waiter<void>;
+  readonly stop: () => void;
+  readonly what: Wanted;
+}
+
 function wantedText({ count, noun, verb }: Wanted): string {
   return `${count === 1 ? `a ${noun}` : `${count} ${noun}s`} ${verb}`;
 }
@@ -37,13 +43,14 @@ function missingText({ count, noun, verb }: Wanted): string {
 
 export class SocketEvents implements Observable {
   readonly #onHold: (held: boolean) => void;
-  readonly #handlers = new Set<Handler>();
-  readonly #observers = new Set<Observer>();
+  // Lists that are replaced when they change: an event goes to those who were there when it happened.
+  #handlers: readonly Handler[] = [];
+  #observers: readonly Observer[] = [];
   /** Calls that wait for an event, and the error of each when the socket closes. */
-  readonly #waiting = new Map<Waiter<void>, { readonly stop: () => void; readonly what: Wanted }>();
+  #waiting: readonly Waiting[] = [];
   #observer: Observer | undefined;
   /** Why the last attempt at each endpoint failed, if none has succeeded since; the latest last. */
-  readonly #failures = new Map<string, ShoalError>();
+  #failures: Map<string, ShoalError> | undefined = undefined;
   #holds = 0;
   #lost = 0;
   #closed = false;
@@ -72,11 +79,11 @@ export class SocketEvents implements Observable {
   }
 
   [OBSERVE](observer: Observer): Observation {
-    this.#observers.add(observer);
+    this.#observers = [...this.#observers, observer];
     return {
       interested: (interested) => this.#hold(interested ? 1 : -1),
       closed: () => {
-        this.#observers.delete(observer);
+        this.#observers = this.#observers.filter((each) => each !== observer);
         this.#lost += observer.lost;
       },
     };
@@ -84,15 +91,17 @@ export class SocketEvents implements Observable {
 
   /** Hears all events from now on, for the socket's own use. */
   listen(handler: Handler): void {
-    this.#handlers.add(handler);
+    this.#handlers = [...this.#handlers, handler];
   }
 
   emit(event: SocketEvent): void {
-    if (event.type === "handshake") this.#failures.delete(event.address);
+    if (event.type === "handshake") this.#failures?.delete(event.address);
     else if (FAILURES.includes(event.type) && "error" in event && event.error !== undefined)
       this.#failed(event.address ?? "", event.error);
-    for (const handler of [...this.#handlers]) handler(event);
-    for (const observer of [...this.#observers]) observer.emit(event);
+    const handlers = this.#handlers;
+    const observers = this.#observers;
+    for (let i = 0; i < handlers.length; i++) handlers[i]?.(event);
+    for (let i = 0; i < observers.length; i++) observers[i]?.emit(event);
   }
 
   /**
@@ -109,15 +118,15 @@ export class SocketEvents implements Observable {
     if (refused !== undefined) return refused;
     if (done(undefined)) return Promise.resolve();
     const stop = (): void => {
-      this.#handlers.delete(handler);
-      this.#waiting.delete(waiter);
+      this.#handlers = this.#handlers.filter((each) => each !== handler);
+      this.#waiting = this.#waiting.filter((each) => each.waiter !== waiter);
       this.#hold(-1);
     };
     const waiter = new Waiter<void>(
       options?.timeout ?? -1,
       options?.signal,
       () => {
-        const errors = [...this.#failures.values()];
+        const errors = [...(this.#failures?.values() ?? [])];
         const last = errors.at(-1);
         const why = last === undefined ? "" : `; last: ${last.message}`;
         const message = `${missingText(what)} within ${options?.timeout} ms${why}`;
@@ -136,15 +145,15 @@ export class SocketEvents implements Observable {
         waiter.reject(error as TimeoutError);
       }
     };
-    this.#handlers.add(handler);
-    this.#waiting.set(waiter, { stop, what });
+    this.#handlers = [...this.#handlers, handler];
+    this.#waiting = [...this.#waiting, { waiter, stop, what }];
     this.#hold(1);
     return waiter.promise;
   }
 
   /** The socket begins to close: nothing is worth waiting for. */
   abandon(): void {
-    for (const [waiter, { stop, what }] of [...this.#waiting]) {
+    for (const { waiter, stop, what } of this.#waiting) {
       stop();
       waiter.abandon(new ClosedError("EAGAIN", `The socket closed before ${wantedText(what)}`));
     }
@@ -154,16 +163,17 @@ export class SocketEvents implements Observable {
   end(): void {
     this.emit({ type: "end" });
     this.#closed = true;
-    this.#handlers.clear();
-    for (const observer of [...this.#observers]) observer.close();
+    this.#handlers = [];
+    for (const observer of this.#observers) observer.close();
   }
 
   /** The socket is not connected to an endpoint any more. */
   forget(endpoint: string): void {
-    this.#failures.delete(endpoint);
+    this.#failures?.delete(endpoint);
   }
 
   #failed(address: string, error: ShoalError): void {
+    this.#failures ??= new Map();
     const failures = this.#failures;
     failures.delete(address);
     for (const oldest of failures.keys()) {

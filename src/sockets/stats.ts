@@ -51,6 +51,15 @@ export interface SocketStats {
   readonly eventsLost: number;
 }
 
+/** What each socket begins with: a copy of an object has its shape. */
+const NONE_DROPPED: Readonly<Record<DroppedReason, number>> = dropCounters([
+  "unroutable",
+  ...ENGINE_DROP_REASONS,
+  "closed",
+  "timeout",
+  "aborted",
+]);
+
 /** The counters behind {@link SocketStats}, owned by one socket. */
 export class Counters {
   sent = 0;
@@ -60,12 +69,6 @@ export class Counters {
   bytesReceived = 0;
   late = 0;
   endpointsRefused = 0;
-  readonly dropped: Record<DroppedReason, number> = dropCounters([
-    "unroutable",
-    ...ENGINE_DROP_REASONS,
-    "closed",
-    "timeout",
-    "aborted",
-  ]);
+  readonly dropped: Record<DroppedReason, number> = { ...NONE_DROPPED };
   readonly invalid: Record<InvalidReason, number> = { frames: 0, codec: 0, schema: 0, full: 0 };
 }

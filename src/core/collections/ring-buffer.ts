@@ -57,6 +57,7 @@ export class RingBuffer<T> {
 
   /** Drops every item, and the memory a burst made it grow to. */
   clear(): void {
+    if (this.#length === 0 && this.#mask < 16) return;
     this.#items = new Array<T | undefined>(16);
     this.#mask = 15;
     this.#head = 0;

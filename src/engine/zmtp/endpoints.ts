@@ -17,7 +17,7 @@ import type { Connections } from "./connections.js";
 import { assertPlainDatagrams, Datagrams, HAS_DATAGRAMS } from "./datagrams.js";
 import { faultEvents, transportError } from "./errors.js";
 import { InprocPeers } from "./inproc.js";
-import { Listening, type Origin } from "./listening.js";
+import { Listening, type ListeningParts, type Origin } from "./listening.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { reconnectOptions, transportOptions } from "./options.js";
 import type { Peers } from "./peers.js";
@@ -26,14 +26,15 @@ import { Backoff } from "./reconnect.js";
 import type { Dialling, SocketState } from "./socket-state.js";
 import { DialFault, type Stream, type Transport, type TransportOptions } from "./transport/transport.js";
 
-export class Endpoints implements EngineEndpoints {
-  readonly #state: SocketState;
+export class Endpoints implements EngineEndpoints, ListeningParts {
+  readonly state: SocketState;
+  readonly admission: Admission;
+  readonly connections: Connections;
   readonly #peers: Peers;
-  readonly #admission: Admission;
-  readonly #connections: Connections;
-  readonly #inproc: InprocPeers;
-  readonly #datagrams: Datagrams;
-  readonly #listening: Listening;
+  // Made when they are first used: most sockets have endpoints of one kind.
+  #inproc: InprocPeers | undefined = undefined;
+  #datagrams: Datagrams | undefined = undefined;
+  #listening: Listening | undefined = undefined;
   readonly #dialers = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
@@ -41,24 +42,30 @@ export class Endpoints implements EngineEndpoints {
   #attached = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission, connections: Connections) {
-    this.#state = state;
+    this.state = state;
     this.#peers = peers;
-    this.#admission = admission;
-    this.#connections = connections;
-    this.#inproc = new InprocPeers(state, peers);
-    this.#datagrams = new Datagrams(state, peers);
-    this.#listening = new Listening({
-      state,
-      admission,
-      connections,
-      datagrams: this.#datagrams,
-      inproc: this.#inproc,
-    });
+    this.admission = admission;
+    this.connections = connections;
+  }
+
+  get inproc(): InprocPeers {
+    this.#inproc ??= new InprocPeers(this.state, this.#peers);
+    return this.#inproc;
+  }
+
+  get datagrams(): Datagrams {
+    this.#datagrams ??= new Datagrams(this.state, this.#peers);
+    return this.#datagrams;
+  }
+
+  get listening(): Listening {
+    this.#listening ??= new Listening(this);
+    return this.#listening;
   }
 
   /** Endpoints this socket is bound to. */
   get bound(): number {
-    return this.#listening.bound;
+    return this.#listening?.bound ?? 0;
   }
 
   /** Whether the socket is bound or connected, or about to be bound. */
@@ -82,13 +89,13 @@ export class Endpoints implements EngineEndpoints {
   }
 
   async #bind(endpoint: string): Promise<string> {
-    this.#admission.mechanism();
-    return await this.#listening.bind(endpoint, this.#originOf(endpoint));
+    this.admission.mechanism();
+    return await this.listening.bind(endpoint, this.#originOf(endpoint));
   }
 
   bindSync(endpoint: string): string {
-    this.#admission.mechanism();
-    const resolved = this.#listening.bindSync(endpoint, this.#originOf(endpoint));
+    this.admission.mechanism();
+    const resolved = this.listening.bindSync(endpoint, this.#originOf(endpoint));
     this.#attached += 1;
     return resolved;
   }
@@ -100,7 +107,7 @@ export class Endpoints implements EngineEndpoints {
 
   async unbind(endpoint: string): Promise<void> {
     this.#attached -= 1;
-    await this.#listening.unbind(endpoint);
+    await this.listening.unbind(endpoint);
   }
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
@@ -110,12 +117,12 @@ export class Endpoints implements EngineEndpoints {
   }
 
   #connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
-    this.#admission.mechanism();
+    this.admission.mechanism();
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
-    const { names, options, type } = this.#state;
+    const { names, options, type } = this.state;
     if (HAS_DATAGRAMS && this.#isUdp(endpoint)) {
-      this.#datagrams.connect(endpoint);
+      this.datagrams.connect(endpoint);
       return undefined;
     }
     const transport = this.#transportOf(endpoint);
@@ -132,26 +139,30 @@ export class Endpoints implements EngineEndpoints {
       this.#peers.add(pipe);
     }
     if (transport === undefined) {
-      this.#inproc.connect(endpoint, pipe as Pipe);
+      this.inproc.connect(endpoint, pipe as Pipe);
       return pipe?.routingId;
     }
-    const dialer = new Dialer(endpoint, routingId, pipe, transport, this.#state, this);
+    const dialer = new Dialer(endpoint, routingId, pipe, transport, this.state, this);
     this.#dialers.add(dialer);
-    this.#stopWaking ??= this.#state.platform.onWake?.(this.#platformOnWake);
+    this.#stopWaking ??= this.state.platform.onWake?.(this.#platformOnWake);
     dialer.start();
     return pipe?.routingId;
   }
 
   /** What waits for the peer still leaves, within the socket's linger. */
   disconnect(endpoint: string): void {
-    const found = this.#inproc.disconnect(endpoint) || this.#datagrams.disconnect(endpoint);
+    const found = this.#inproc?.disconnect(endpoint) === true || this.#disconnectDatagrams(endpoint);
     this.#part(endpoint, found, (pipe, stop) => this.#peers.leave(pipe, stop));
   }
 
   /** What waits for the peer goes to others; what it owes is received (peers.ts). */
   release(endpoint: string): void {
-    const found = this.#inproc.release(endpoint) || this.#datagrams.disconnect(endpoint);
+    const found = this.#inproc?.release(endpoint) === true || this.#disconnectDatagrams(endpoint);
     this.#part(endpoint, found, (pipe, stop) => this.#peers.release(pipe, stop));
+  }
+
+  #disconnectDatagrams(endpoint: string): boolean {
+    return this.#datagrams?.disconnect(endpoint) === true;
   }
 
   /** @param found whether it was an inproc name, or of datagrams @param goesOn whether the pipe still has something to do, until `stop` is called */
@@ -190,7 +201,7 @@ export class Endpoints implements EngineEndpoints {
 
   /** Stops listening, for good. */
   stopListening(): void {
-    this.#listening.stop();
+    this.#listening?.stop();
   }
 
   /** No further attempts to connect. @param unlessUnsent except where messages wait for the peer */
@@ -199,15 +210,15 @@ export class Endpoints implements EngineEndpoints {
       if (unlessUnsent && dialer.pipe !== undefined && dialer.pipe.out.messages > 0) continue;
       this.#stop(dialer);
     }
-    this.#inproc.stopAll(unlessUnsent);
-    this.#datagrams.stopAll(unlessUnsent);
+    this.#inproc?.stopAll(unlessUnsent);
+    this.#datagrams?.stopAll(unlessUnsent);
   }
 
   /** A dialer has a stream. */
   dialled(dialer: Dialer, stream: Stream): void {
-    this.#state.effects.event({ type: "connect", address: dialer.endpoint });
+    this.state.effects.event({ type: "connect", address: dialer.endpoint });
     // A listener of that event may have disconnected, or closed the socket.
-    if (this.#dialers.has(dialer)) this.#connections.open(stream, dialer.endpoint, dialer);
+    if (this.#dialers.has(dialer)) this.connections.open(stream, dialer.endpoint, dialer);
     else stream.socket.destroy();
   }
 
@@ -223,8 +234,8 @@ export class Endpoints implements EngineEndpoints {
    */
   #transportOf(endpoint: string): Transport | undefined {
     const scheme = schemeOf(endpoint);
-    const transport = this.#state.platform.transports.get(scheme);
-    if (transport?.framed === true && this.#state.type === "Stream")
+    const transport = this.state.platform.transports.get(scheme);
+    if (transport?.framed === true && this.state.type === "Stream")
       throw new NotSupportedError(`A Stream has raw bytes, and ${scheme} has none: use tcp`);
     if (transport !== undefined || scheme === "inproc") return transport;
     throw new TransportError("EPROTONOSUPPORT", `${endpoint}: there is no transport ${scheme} here`, {
@@ -237,8 +248,8 @@ export class Endpoints implements EngineEndpoints {
     if (schemeOf(endpoint) !== "udp") return false;
     assertPlainDatagrams(
       endpoint,
-      this.#admission.mechanismName,
-      this.#state.authenticate !== undefined || this.#state.options.zapEnforceDomain,
+      this.admission.mechanismName,
+      this.state.authenticate !== undefined || this.state.options.zapEnforceDomain,
     );
     return true;
   }
@@ -246,9 +257,9 @@ export class Endpoints implements EngineEndpoints {
   /** The transport's own handshake with a peer that a dialer reached failed. @returns the error that was reported */
   refused({ endpoint }: Dialer, fault: Fault): ShoalError | undefined {
     let error: ShoalError | undefined;
-    for (const event of faultEvents(fault, endpoint, endpoint, this.#admission.mechanismName)) {
+    for (const event of faultEvents(fault, endpoint, endpoint, this.admission.mechanismName)) {
       if ("error" in event) error ??= event.error as ShoalError;
-      this.#state.effects.event(event);
+      this.state.effects.event(event);
     }
     return error;
   }

@@ -52,6 +52,48 @@ import type { SocketEffects, SocketState } from "./socket-state.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
+/** What each socket begins with: a copy of an object has its shape. */
+const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
+
+/** A class, since an object with an accessor of its own is a shape of its own to V8 (docs/performance-log.md). */
+class State implements SocketState {
+  readonly type: SocketTypeName;
+  readonly options: OptionValues;
+  readonly names: InprocNames;
+  readonly platform: Platform;
+  readonly zap: ZapClient;
+  readonly routing: Routing;
+  readonly effects: SocketEffects;
+  property: SocketState["property"] = undefined;
+  carriesContext = false;
+  closing = false;
+  readonly listener: EngineListener;
+
+  constructor(
+    type: SocketTypeName,
+    options: OptionValues,
+    names: InprocNames,
+    platform: Platform,
+    zap: ZapClient,
+    routing: Routing,
+    effects: SocketEffects,
+    listener: EngineListener,
+  ) {
+    this.type = type;
+    this.options = options;
+    this.names = names;
+    this.platform = platform;
+    this.zap = zap;
+    this.routing = routing;
+    this.effects = effects;
+    this.listener = listener;
+  }
+
+  get authenticate(): SocketState["authenticate"] {
+    return this.listener.engineAuthenticate;
+  }
+}
+
 export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
@@ -83,7 +125,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   #wantsWrite = false;
   readonly #processEnd: ProcessEnd | undefined;
   #closing: Closing | undefined = undefined;
-  readonly #dropped = dropCounters(ENGINE_DROP_REASONS);
+  readonly #dropped = { ...NONE_DROPPED };
 
   constructor(
     names: InprocNames,
@@ -109,20 +151,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.relaySink = conflates ? undefined : routing.relaySink;
     this.directed = routing.directed;
     this.peerQueues = routing.peerQueues;
-    this.#state = {
-      type: typeName,
-      options: this.options,
-      names,
-      platform,
-      zap,
-      get authenticate() {
-        return listener.engineAuthenticate;
-      },
-      routing,
-      effects: this,
-      property: undefined,
-      closing: false,
-    };
+    this.#state = new State(typeName, this.options, names, platform, zap, routing, this, listener);
     if (CARRIES_CONTEXT) this.contexts = contextsOf(this.#state);
     const admission = new Admission(this.#state);
     this.#peers = new Peers(this.#state);
