@@ -2,53 +2,59 @@
 import { existsSync } from "node:fs";
 import { createServer, type ListenOptions, type Server, Socket } from "node:net";
 import { dirname } from "node:path";
-import { filterAccepts } from "../../../core/accept-filter.js";
+import {
+  type AcceptedHandle,
+  type AcceptedPeer,
+  filterAccepts,
+  interceptAccepts,
+} from "../../../core/accept-filter.js";
 import { NotSupportedError } from "../../../core/errors.js";
 import { transportError } from "../errors.js";
 import { Reader } from "./reader.js";
 import type { Acceptor } from "./transport.js";
-
-/** What stands between a handle and a stream: Node.js has it, and does not document it. */
-interface WithHandle {
-  _handle: { readonly useUserBuffer?: unknown } | null;
-}
 
 /** How a server is bound synchronously: Node.js has it for its cluster module, and does not document it. */
 interface Bindable {
   _listen2?(address: string | null, port: number, family: number, backlog: number): void;
 }
 
+/**
+ * A server whose connections are read by a `Reader`. Servers of node:net have no option `onread`, so the stream is made here of
+ * what was accepted; where that is not to be had, it is the server's, and read as usual.
+ *
+ * @param onSocket gets the peer's address and port where the system had them when it was accepted
+ */
 export function makeServer(
   endpoint: string,
   acceptor: Acceptor,
-  onSocket: (socket: Socket, reader: Reader) => void,
+  onSocket: (socket: Socket, reader: Reader, peer: AcceptedPeer) => void,
 ): Server {
-  return makeRawServer(endpoint, acceptor, (accepted) => {
-    const reader = new Reader();
-    const socket = adopt(reader, accepted);
+  const accepted = (socket: Socket, reader: Reader, peer: AcceptedPeer): void => {
     socket.on("error", ignore);
     socket.unref();
-    onSocket(socket, reader);
+    onSocket(socket, reader, peer);
     socket.resume();
-  });
-}
-
-/**
- * The stream to read an accepted connection by. Servers of node:net have no option `onread`, so the connection
- * gets a second stream that has it; where that is not to be had, the first is read as usual.
- *
- * @param accepted by a server with `pauseOnConnect`: nothing has been read yet
- */
-function adopt(reader: Reader, accepted: Socket): Socket {
-  const first = accepted as unknown as WithHandle;
-  const handle = first._handle;
-  if (typeof handle?.useUserBuffer !== "function") {
-    reader.follow(accepted);
-    return accepted;
-  }
-  first._handle = null;
-  accepted.destroy();
-  return new Socket({ handle, onread: reader.onread } as ConstructorParameters<typeof Socket>[0]);
+  };
+  const take = (handle: AcceptedHandle, peer: AcceptedPeer): boolean => {
+    if (typeof handle.useUserBuffer !== "function") return false;
+    const reader = new Reader();
+    accepted(
+      new Socket({ handle, onread: reader.onread } as ConstructorParameters<typeof Socket>[0]),
+      reader,
+      peer,
+    );
+    return true;
+  };
+  return serverOf(
+    endpoint,
+    acceptor,
+    (socket) => {
+      const reader = new Reader();
+      reader.follow(socket);
+      accepted(socket, reader, {});
+    },
+    take,
+  );
 }
 
 /** A peer's address as IPv4 where it is one of IPv4 that came to a socket of IPv6. */
@@ -62,6 +68,15 @@ export function makeRawServer(
   acceptor: Acceptor,
   onAccepted: (accepted: Socket) => void,
 ): Server {
+  return serverOf(endpoint, acceptor, onAccepted, undefined);
+}
+
+function serverOf(
+  endpoint: string,
+  acceptor: Acceptor,
+  onAccepted: (accepted: Socket) => void,
+  take: Parameters<typeof interceptAccepts>[2] | undefined,
+): Server {
   const admits = (address: string): boolean => acceptor.admits?.(plainAddress(address)) !== false;
   const server = createServer({ noDelay: true, pauseOnConnect: true }, (accepted) => {
     accepted.on("error", ignore);
@@ -71,7 +86,9 @@ export function makeRawServer(
     else onAccepted(accepted);
   });
   // Before anything is made for it: an address that is not let in may come thousands of times a second.
-  if (acceptor.admits !== undefined) filterAccepts(server, admits);
+  const asks = acceptor.admits === undefined ? undefined : admits;
+  if (take !== undefined) interceptAccepts(server, asks, take);
+  else if (asks !== undefined) filterAccepts(server, asks);
   server.on("error", (error) => {
     if (server.listening) acceptor.failed(transportError(error, "accept at", endpoint));
   });

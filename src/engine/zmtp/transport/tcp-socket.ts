@@ -12,9 +12,16 @@ export function peerOf(
   scheme: string,
   socket: Socket,
 ): { readonly remote: string; readonly address: string } {
-  const host = socket.remoteAddress ?? "";
-  const remote = formatHostPort(scheme, host, socket.remotePort ?? 0);
-  return { remote, address: plainAddress(host) };
+  return peerAt(scheme, socket.remoteAddress ?? "", socket.remotePort ?? 0);
+}
+
+/** The same by its address and port. */
+export function peerAt(
+  scheme: string,
+  host: string,
+  port: number,
+): { readonly remote: string; readonly address: string } {
+  return { remote: formatHostPort(scheme, host, port), address: plainAddress(host) };
 }
 
 /** Sets what the options say of a connection. */

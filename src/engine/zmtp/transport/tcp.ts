@@ -1,20 +1,28 @@
 /** TCP over IPv4 and IPv6. Names are resolved again for every connection, and all their addresses tried. */
 import { connect, type Server, type Socket } from "node:net";
+import type { AcceptedPeer } from "../../../core/accept-filter.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { makeServer } from "./server.js";
-import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp-socket.js";
+import { dialTcp, listenTcp, listenTcpSync, peerAt, peerOf, tune } from "./tcp-socket.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
-function prepare(socket: Socket, reader: Reader, options: TransportOptions): Stream {
+/** @param peer where it is known already: asking the system costs a call */
+function prepare(
+  socket: Socket,
+  reader: Reader,
+  options: TransportOptions,
+  { address: host, port }: AcceptedPeer,
+): Stream {
   tune(socket, options);
-  const { remote, address } = peerOf("tcp", socket);
+  const { remote, address } =
+    host === undefined || port === undefined ? peerOf("tcp", socket) : peerAt("tcp", host, port);
   return new KernelStream(socket, reader, remote, address);
 }
 
 function server(endpoint: string, options: TransportOptions, acceptor: Acceptor): Server {
-  return makeServer(endpoint, acceptor, (socket, reader) => {
-    const stream = prepare(socket, reader, options);
+  return makeServer(endpoint, acceptor, (socket, reader, peer) => {
+    const stream = prepare(socket, reader, options, peer);
     // A peer that is gone already has no address any more.
     if (stream.address === "") socket.destroy();
     else acceptor.accepted(stream);
@@ -39,7 +47,9 @@ export const tcp: Transport = {
       (target) => {
         const reader = new Reader();
         const socket = connect({ ...target, onread: reader.onread });
-        return { socket, stream: () => prepare(socket, reader, options) };
+        // An address of IPv4 has one form only: the system would say the same.
+        const peer = target.family === 4 ? { address: target.host, port: target.port } : {};
+        return { socket, stream: () => prepare(socket, reader, options, peer as AcceptedPeer) };
       },
       done,
     );
