@@ -208,6 +208,7 @@ const IN_BROWSERS = new Map(
     "src/engine/message-context.ts": "src/browser/absent/message-context.ts",
     "src/engine/select.ts": "src/browser/engine.ts",
     "src/engine/zmtp/authentication-queue.ts": "src/browser/absent/authentication-queue.ts",
+    "src/engine/zmtp/handshake-properties.ts": "src/browser/absent/handshake-properties.ts",
     "src/engine/zmtp/context-queue.ts": "src/browser/absent/context-queue.ts",
     "src/engine/zmtp/datagrams.ts": "src/browser/absent/datagrams.ts",
     "src/engine/zmtp/handshake-limit.ts": "src/browser/absent/handshake-limit.ts",

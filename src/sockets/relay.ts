@@ -12,6 +12,7 @@
 import type { WaitOptions } from "../core/waiter.js";
 import { OfferResult } from "../engine/engine.js";
 import { type FrameBatch, framesBetween } from "../engine/frame-batch.js";
+import { Readiness } from "./readiness.js";
 import { CORE, type Socket } from "./socket.js";
 import type { SocketCore } from "./socket-core.js";
 
@@ -161,18 +162,18 @@ export class Relay {
 
   /** Settles when `from` has something. */
   readable(options: WaitOptions): Promise<void> {
-    return this.#from.readable.wait(options);
+    return readable(this.#from).wait(options);
   }
 
   /** Settles when `to` may have room again; right after a move that ended `mute`. */
   writable(options: WaitOptions): Promise<void> {
-    return this.#to.writable.wait(options);
+    return writable(this.#to).wait(options);
   }
 
   /** Ends all waits for messages of `from` with ClosedError `EAGAIN`, as the socket's closing does. */
   abandon(): void {
     this.#from.inbox.abandon();
-    this.#from.readable.abandon();
+    this.#from.readable?.abandon();
   }
 
   /** Bytes of `messages` that were taken off the front. */
@@ -197,4 +198,22 @@ export class Relay {
 /** Of all messages of a new batch. */
 function bytesOf({ tally, first, messages }: FrameBatch): number {
   return tally.bodyBytes + (first === undefined ? 0 : first.length * messages);
+}
+
+function readable(core: SocketCore): Readiness {
+  const { engine } = core;
+  core.readable ??= new Readiness(
+    () => engine.readable,
+    (on) => engine.wantReadable(on ? 1 : 0),
+  );
+  return core.readable;
+}
+
+function writable(core: SocketCore): Readiness {
+  const { engine } = core;
+  core.writable ??= new Readiness(
+    () => false, // Asked only when the engine has just refused.
+    (on) => engine.wantWritable(on),
+  );
+  return core.writable;
 }

@@ -25,7 +25,7 @@ import { byteLengthOf } from "./message.js";
 import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox, type OutboxRules } from "./outbox.js";
-import { Readiness } from "./readiness.js";
+import type { Readiness } from "./readiness.js";
 import type { MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
@@ -78,9 +78,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   engineAuthenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
   /** The engine has the same object, and the transports read it. */
   readonly #options: OptionValues;
+  /** For what passes messages on without calls for each, which makes them (relay.ts). */
+  readable: Readiness | undefined = undefined;
+  writable: Readiness | undefined = undefined;
   readonly #shape: MessageShape;
-  #readable: Readiness | undefined = undefined;
-  #writable: Readiness | undefined = undefined;
   /** REQ and REP. */
   readonly #takesTurns: boolean;
   /** What had been sent when the last message was received: REQ and REP have sent since, or their turn is to send. */
@@ -176,23 +177,6 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return message;
   }
 
-  /** For what passes messages on without calls for each (relay.ts); made when it is first asked for, as few sockets are relayed. */
-  get readable(): Readiness {
-    this.#readable ??= new Readiness(
-      () => this.engine.readable,
-      (on) => this.engine.wantReadable(on ? 1 : 0),
-    );
-    return this.#readable;
-  }
-
-  get writable(): Readiness {
-    this.#writable ??= new Readiness(
-      () => false, // Asked only when the engine has just refused.
-      (on) => this.engine.wantWritable(on),
-    );
-    return this.#writable;
-  }
-
   /** REQ and REP: whether the next call has to be a send. */
   get #mustSend(): boolean {
     return this.counters.delivered === this.#deliveredAtTake;
@@ -218,6 +202,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   /** For people to read: no secrets. */
   describe(): Readonly<Record<string, unknown>> {
+    if (!OBSERVABLE) return {}; // A page has no util.inspect, which alone asks.
     const options = readableOptions(this.#options);
     return { ...this.endpoints.all, closed: this.closed, options };
   }
@@ -318,12 +303,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   engineOnReadable(): void {
     this.inbox.pump();
-    this.#readable?.notify();
+    this.readable?.notify();
   }
 
   engineOnWritable(): void {
     this.outbox.pump();
-    this.#writable?.notify();
+    this.writable?.notify();
   }
 
   engineOnEvent(event: SocketEvent): void {
@@ -336,8 +321,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const started = performance.now();
     this.endpoints.end();
     this.inbox.abandon();
-    this.#readable?.abandon();
-    this.#writable?.abandon();
+    this.readable?.abandon();
+    this.writable?.abandon();
     this.events.abandon();
     this.calls.abandon();
     // The engine still listens and dials meanwhile: without a peer, and a way to one, no room can come about.

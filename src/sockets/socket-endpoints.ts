@@ -31,10 +31,10 @@ export class SocketEndpoints {
   readonly #report: (event: SocketEvent) => void;
   /** Called when the socket is not connected to an endpoint any more. */
   readonly #forget: (endpoint: string) => void;
-  #sources: Map<EndpointSource, Sourced> | undefined = undefined;
+  readonly #sources = new Map<EndpointSource, Sourced>();
   /** Endpoints connected to for the sources alone, and how many of these have each. */
-  #sourced: Map<string, number> | undefined = undefined;
-  #watchers: readonly ((bound: readonly string[]) => void)[] = [];
+  readonly #sourced = new Map<string, number>();
+  readonly #watchers = new Set<(bound: readonly string[]) => void>();
   /** As resolved -> as given: a wildcard may be given many times. */
   readonly #bound = new Map<string, string>();
   /** Endpoint -> connections. */
@@ -86,19 +86,17 @@ export class SocketEndpoints {
 
   /** Calls `watcher` with all endpoints that the socket is bound to: now, and at each change until it closes. @returns ends that */
   watchBound(watcher: (bound: readonly string[]) => void): () => void {
-    this.#watchers = [...this.#watchers, watcher];
+    this.#watchers.add(watcher);
     watcher([...this.#bound.keys()]);
-    return () => {
-      this.#watchers = this.#watchers.filter((each) => each !== watcher);
-    };
+    return () => this.#watchers.delete(watcher);
   }
 
   /** The socket closes: what it is connected to stays as it is until its messages have left. */
   end(): void {
-    if (this.#sources !== undefined) for (const { reader } of this.#sources.values()) reader.stop();
-    this.#sources = undefined;
+    for (const { reader } of this.#sources.values()) reader.stop();
+    this.#sources.clear();
     this.#watched([]);
-    this.#watchers = [];
+    this.#watchers.clear();
   }
 
   /** A call of `bind` or `unbind`, counted in `settling` until it has settled. */
@@ -159,7 +157,7 @@ export class SocketEndpoints {
     if (name !== undefined) checkPeerId(name);
     const connections = this.#connected.get(endpoint) ?? 0;
     // It stays from now on, whatever sources have.
-    this.#sourced?.delete(endpoint);
+    this.#sourced.delete(endpoint);
     // A second connection to the same peer would double each message or answer; libzmq makes none, either.
     if (connections > 0 && CONNECTS_ONCE.includes(this.#type)) return undefined;
     const id = this.#engine.connect(endpoint, name);
@@ -181,14 +179,13 @@ export class SocketEndpoints {
     this.#engine.disconnect(endpoint);
     this.#connected.delete(endpoint);
     this.#forget(endpoint);
-    this.#sourced?.delete(endpoint);
+    this.#sourced.delete(endpoint);
   }
 
   /** Connects to what a source has, as it changes. */
   connectSource(source: EndpointSource): void {
     this.#assertOpen();
     checkSecurity(this.#options);
-    this.#sources ??= new Map();
     if (this.#sources.has(source)) return;
     const sourced: Sourced = {
       endpoints: [],
@@ -210,20 +207,20 @@ export class SocketEndpoints {
   /** Ends what `connectSource` began; its endpoints are released. */
   disconnectSource(source: EndpointSource): void {
     this.#assertOpen();
-    const sourced = this.#sources?.get(source);
+    const sourced = this.#sources.get(source);
     if (sourced === undefined)
       throw new TransportError("ENOENT", "Cannot disconnect a source: the socket is not connected to it");
     sourced.reader.stop();
-    this.#sources?.delete(source);
+    this.#sources.delete(source);
     for (const endpoint of sourced.endpoints) this.#releaseFor(endpoint);
   }
 
   /** Connections that `ready` waits for: those whose engine reports handshakes, and one where there are sources. */
   expectedPeers(): number {
     const reported = this.#capabilities.peerEvents;
-    let expected = (this.#sources?.size ?? 0) > 0 ? 1 : 0;
+    let expected = this.#sources.size > 0 ? 1 : 0;
     for (const [endpoint, connections] of this.#connected) {
-      if (this.#sourced?.has(endpoint) === true) continue;
+      if (this.#sourced.has(endpoint)) continue;
       if (reported.includes(endpoint.slice(0, endpoint.indexOf(":")))) expected += connections;
     }
     return expected;
@@ -241,7 +238,6 @@ export class SocketEndpoints {
 
   /** @returns whether the socket is connected to it */
   #connectFor(endpoint: string): boolean {
-    this.#sourced ??= new Map();
     const sources = this.#sourced.get(endpoint) ?? 0;
     // What the program connected to itself is the program's to disconnect.
     if (sources === 0 && this.#connected.has(endpoint)) return true;
@@ -261,8 +257,8 @@ export class SocketEndpoints {
 
   /** A source has it no more. */
   #releaseFor(endpoint: string): void {
-    const sources = this.#sourced?.get(endpoint);
-    if (this.#sourced === undefined || sources === undefined) return;
+    const sources = this.#sourced.get(endpoint);
+    if (sources === undefined) return;
     if (sources > 1) {
       this.#sourced.set(endpoint, sources - 1);
       return;
@@ -274,7 +270,7 @@ export class SocketEndpoints {
   }
 
   #watched(bound: readonly string[]): void {
-    for (const watcher of this.#watchers) watcher(bound);
+    for (const watcher of [...this.#watchers]) watcher(bound);
   }
 
   #check(endpoint: string, use: "bind" | "connect"): void {

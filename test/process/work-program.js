@@ -4,6 +4,7 @@
  *
  *   node work-program.js KIND:WAY:SIZE:COUNT…      KIND tcp, inproc, publish; WAY many, await, batches, copies (and batches)
  *                                                  KIND majordomo, clone; WAY pipelined, single
+ *                                                  KIND connections; WAY once: COUNT sockets that connect, talk once and close
  */
 import { readFileSync } from "node:fs";
 
@@ -36,7 +37,7 @@ observe(Buffer.prototype, "copy", (bytes) => {
 });
 
 /** Now: the package takes what it uses of these when it is loaded. */
-const { Publisher, Pull, Push, Subscriber } = await import("shoal");
+const { Dealer, Publisher, Pull, Push, Router, Subscriber } = await import("shoal");
 
 /** System calls of this process that read and write. */
 function calls() {
@@ -118,10 +119,49 @@ async function measurePattern(kind, way, size, count) {
   return result;
 }
 
+/**
+ * @param {number} size @param {number} count
+ * @returns the work for each connection; `heap`: bytes of objects, of both ends, where the young generation holds them all
+ */
+async function measureConnections(size, count) {
+  const router = new Router({ backlog: 1_024 });
+  await router.bind("tcp://127.0.0.1:*");
+  const answering = (async () => {
+    for await (const frames of router) await router.send(frames);
+  })();
+  const round = async () => {
+    const dealers = Array.from({ length: count }, () => new Dealer());
+    const talk = async (dealer) => {
+      dealer.connect(router.lastEndpoint);
+      await dealer.send(new Uint8Array(size));
+      await dealer.receive();
+    };
+    await Promise.all(dealers.map(talk));
+    await Promise.all(dealers.map((dealer) => dealer.close()));
+  };
+  for (let i = 0; i < 5; i++) await round(); // Code and its feedback are memory, too.
+  globalThis.gc();
+  const [before, callsBefore, heapBefore] = [{ ...work }, calls(), process.memoryUsage().heapUsed];
+  await round();
+  const heap = process.memoryUsage().heapUsed - heapBefore;
+  const each = (name) => (work[name] - before[name]) / count;
+  const result = {
+    calls: (calls() - callsBefore) / count,
+    pieces: each("pieces"),
+    allocated: each("allocated") / size,
+    copied: each("copied") / size,
+    heap: heap / count,
+  };
+  await router.close({ linger: 0 });
+  await answering;
+  return result;
+}
+
 /** @param {string} scenario @returns the work for each message; bytes in times of the message's size */
 async function measure(scenario) {
   const [kind, way, ...numbers] = scenario.split(":");
   const [size, count] = numbers.map(Number);
+  if (kind === "connections") return measureConnections(size, count);
   if (way in WINDOWS) return measurePattern(kind, way, size, count);
   const fansOut = kind === "publish";
   const from = fansOut ? new Publisher({ sendHighWaterMark: 0 }) : new Push();

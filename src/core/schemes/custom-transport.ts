@@ -71,9 +71,11 @@ export function customTransport(scheme: string): CustomTransport | undefined {
   return CUSTOM.get(scheme);
 }
 
-/** The schemes that programs have registered. */
+let schemes: readonly string[] = [];
+
+/** The schemes that programs have registered; another list when there is one more. */
 export function customSchemes(): readonly string[] {
-  return [...CUSTOM.keys()];
+  return schemes;
 }
 
 /**
@@ -103,4 +105,5 @@ export function registerTransport(transport: Transport): void {
       check: (endpoint, _, use) => transport.check(endpoint, use),
     },
   });
+  schemes = [...CUSTOM.keys()];
 }

@@ -4,11 +4,9 @@
  */
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
-import type { HandshakeProperty, PeerCredentials } from "../engine.js";
-import { CARRIES_CONTEXT } from "../message-context.js";
+import type { PeerCredentials } from "../engine.js";
 import { type Authenticate, AuthenticationQueue } from "./authentication-queue.js";
-import { encodeMetadata } from "./codec/metadata.js";
-import { withContextProperty } from "./context-queue.js";
+import { HandshakeProperties } from "./handshake-properties.js";
 import { BareMechanism } from "./mechanism/bare.js";
 import { chosenMechanism } from "./mechanism/chosen.js";
 import { curveClient, curveServer } from "./mechanism/curve.js";
@@ -16,7 +14,6 @@ import type { Mechanism, MechanismOptions, Verdict } from "./mechanism/mechanism
 import { NullMechanism } from "./mechanism/null.js";
 import { PlainClient, PlainServer } from "./mechanism/plain.js";
 import { identityOf } from "./options.js";
-import { wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 import { ZAP_ENDPOINT } from "./zap.js";
 
@@ -84,20 +81,14 @@ function roleNamed(name: Mechanism["name"], isServer: boolean): Role {
   return ROLES.find((each) => each.name === name && each.isServer === isServer) ?? NULL;
 }
 
-/** @param asks whether peers are authenticated @param property one more property of this side */
+/** @param properties of this side, encoded @param asks whether peers are authenticated */
 export function mechanismOptions(
   options: Readonly<OptionValues>,
-  wireName: string,
+  properties: Uint8Array,
   asks: boolean,
-  property?: HandshakeProperty,
 ): MechanismOptions {
-  const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
-  if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
-    properties.push(["Identity", identityOf(options)]);
-  }
-  if (property !== undefined) properties.push([property.name, Buffer.from(property.value)]);
   return {
-    properties: encodeMetadata(properties),
+    properties,
     asks,
     plainUsername: options.plainUsername ?? "",
     plainPassword: options.plainPassword ?? "",
@@ -115,23 +106,26 @@ function key(value: string | Uint8Array | null): Uint8Array | undefined {
 /** Of one socket. */
 export class Admission {
   readonly #state: SocketState;
-  readonly #queue: AuthenticationQueue;
+  #queue: AuthenticationQueue | undefined = undefined;
+  readonly #properties: HandshakeProperties;
 
   constructor(state: SocketState) {
     this.#state = state;
-    this.#queue = new AuthenticationQueue(
-      () => state.options.maxPendingHandshakes,
-      (peer) => this.#authenticator(roleOf(state.options))?.(peer) ?? Promise.resolve(false),
-    );
+    this.#properties = new HandshakeProperties(state);
   }
 
   /** @throws ShoalError for options with which no handshake could end well; called before the first peer is let in */
+  check(): void {
+    // NULL works with any.
+    if (roleOf(this.#state.options) !== NULL) this.mechanism();
+  }
+
+  /** @throws ShoalError as `check` does */
   mechanism(): Mechanism {
-    const { options, type, property } = this.#state;
+    const { options } = this.#state;
     const role = roleOf(options);
     const asks = this.#authenticator(role) !== undefined;
-    const made = mechanismOptions(options, wireNameOf(type), asks, property);
-    return role.create(CARRIES_CONTEXT ? withContextProperty(made, this.#state) : made);
+    return role.create(mechanismOptions(options, this.#properties.bytes, asks));
   }
 
   /** The same for a stream without one (45/ZWS, No Mechanism); what the options choose where that is not NULL. */
@@ -148,12 +142,17 @@ export class Admission {
 
   /** The answer about the peer of a connection, in its turn. */
   authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
+    const { options } = this.#state;
+    this.#queue ??= new AuthenticationQueue(
+      () => options.maxPendingHandshakes,
+      (each) => this.#authenticator(roleOf(options))?.(each) ?? Promise.resolve(false),
+    );
     return this.#queue.ask(connection, peer);
   }
 
   /** The peer of a connection is gone. */
   forget(connection: object): void {
-    this.#queue.forget(connection);
+    this.#queue?.forget(connection);
   }
 
   /** What a peer counts as that presented nothing: it was not authenticated. */
@@ -166,7 +165,8 @@ export class Admission {
    * only with a domain, PLAIN and CURVE servers always.
    */
   #authenticator({ name, isServer }: Role): Authenticate | undefined {
-    const { authenticate, names, options, zap } = this.#state;
+    const { listener, names, options, zap } = this.#state;
+    const authenticate = listener.engineAuthenticate;
     if (authenticate !== undefined) return async (peer) => (await authenticate(peer)) === true;
     const domain = options.zapDomain ?? "";
     if (name === "NULL" ? domain === "" : !isServer) return undefined;

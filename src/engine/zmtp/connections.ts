@@ -169,7 +169,7 @@ export class Connections implements ConnectionEffects, Policing {
       if (connection.tooLong) this.#peers.policy.tooLong?.(connection.address);
       this.#peers.left(pipe, reason, error);
     }
-    dialling?.lost(fault ?? error ?? lostError(reason, connection.remote));
+    dialling?.lost(() => fault ?? error ?? lostError(reason, connection.remote));
     this.#state.effects.changed();
   }
 

@@ -21,14 +21,14 @@ export const CONTEXT_COMMAND = "TRACE";
 /** Bytes of contexts that wait in one pipe; further ones are dropped, and their messages come without. */
 export const MAX_WAITING_CONTEXT_BYTES = 65_536;
 
-/** What a socket's handshake sends, with the property where the socket takes contexts. */
-export function withContextProperty<O extends { readonly properties: Uint8Array }>(
-  options: O,
+/** What a socket says of itself in its handshake, with the property where the socket takes contexts. */
+export function withContextProperty(
+  properties: Uint8Array,
   { carriesContext }: { readonly carriesContext?: boolean },
-): O {
-  if (carriesContext !== true) return options;
+): Uint8Array {
+  if (carriesContext !== true) return properties;
   const property = encodeMetadata([[CONTEXT_PROPERTY, Buffer.from(CONTEXT_VERSION)]]);
-  return { ...options, properties: Buffer.concat([options.properties, property]) };
+  return Buffer.concat([properties, property]);
 }
 
 /** What a socket does with contexts. */

@@ -89,12 +89,12 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   async #bind(endpoint: string): Promise<string> {
-    this.admission.mechanism();
+    this.admission.check();
     return await this.listening.bind(endpoint, this.#originOf(endpoint));
   }
 
   bindSync(endpoint: string): string {
-    this.admission.mechanism();
+    this.admission.check();
     const resolved = this.listening.bindSync(endpoint, this.#originOf(endpoint));
     this.#attached += 1;
     return resolved;
@@ -117,7 +117,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   #connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
-    this.admission.mechanism();
+    this.admission.check();
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
     const { names, options, type } = this.state;
@@ -249,7 +249,7 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     assertPlainDatagrams(
       endpoint,
       this.admission.mechanismName,
-      this.state.authenticate !== undefined || this.state.options.zapEnforceDomain,
+      this.state.listener.engineAuthenticate !== undefined || this.state.options.zapEnforceDomain,
     );
     return true;
   }
@@ -331,10 +331,10 @@ class Dialer implements Dialling {
     this.#wasConnected = true;
   }
 
-  lost(error: ShoalError): void {
+  lost(error: () => ShoalError): void {
     this.connection = undefined;
     if (this.pipe?.ended === true) this.pipe = undefined; // It was that connection's own.
-    if (!this.#stopped) this.#retry(error);
+    if (!this.#stopped) this.#retry(error());
   }
 
   /** The next attempt is now, if one is waited for. */

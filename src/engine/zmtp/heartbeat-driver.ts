@@ -18,7 +18,7 @@ export class HeartbeatDriver {
   readonly #rules: Heartbeat;
   readonly #link: HeartbeatLink;
   readonly #onGone: () => void;
-  readonly #ping: Buffer;
+  readonly #timeToLive: number;
   #timer: NodeJS.Timeout | undefined = undefined;
   #wakesAt = Number.POSITIVE_INFINITY;
   #stopped = false;
@@ -28,7 +28,7 @@ export class HeartbeatDriver {
     this.#rules = new Heartbeat(options, systemClock.now());
     this.#link = link;
     this.#onGone = onGone;
-    this.#ping = pingCommand(options.timeToLive);
+    this.#timeToLive = options.timeToLive;
     this.#arm();
   }
 
@@ -89,7 +89,7 @@ export class HeartbeatDriver {
       }
       if (step === undefined || this.#stopped) break;
       if (step === "ping") {
-        this.#link.sendPing(this.#ping);
+        this.#link.sendPing(pingCommand(this.#timeToLive));
         this.#rules.pinged(systemClock.now(), this.#link);
       } else void this.#link.sendState().then(this.#onSample);
     }

@@ -99,7 +99,7 @@ export class Listening {
     }
     if (this.#stopped) throw closedMeanwhile(endpoint);
     // Options may have changed meanwhile.
-    this.#parts.admission.mechanism();
+    this.#parts.admission.check();
     return this.#bindSync(endpoint, undefined, true);
   }
 

@@ -2,6 +2,8 @@
 import type { OptionName, OptionValues } from "../../core/option-table.js";
 import { copyOptions } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
+import type { HandshakeProperty } from "../engine.js";
+import { encodeMetadata } from "./codec/metadata.js";
 import type { ConnectionOptions } from "./connection.js";
 import type { PipeOptions } from "./pipe.js";
 import type { ReconnectOptions } from "./reconnect.js";
@@ -85,4 +87,18 @@ export function patienceOf(linger: number): number {
 export function identityOf({ routingId }: Readonly<OptionValues>): Buffer {
   if (typeof routingId === "string") return Buffer.from(routingId);
   return routingId instanceof Uint8Array ? Buffer.from(routingId) : Buffer.alloc(0);
+}
+
+/** What a socket says of itself in its handshakes, encoded. @param property one more */
+export function propertiesOf(
+  options: Readonly<OptionValues>,
+  wireName: string,
+  property?: HandshakeProperty,
+): Uint8Array {
+  const properties: [string, Uint8Array][] = [["Socket-Type", Buffer.from(wireName)]];
+  if (wireName === "REQ" || wireName === "DEALER" || wireName === "ROUTER") {
+    properties.push(["Identity", identityOf(options)]);
+  }
+  if (property !== undefined) properties.push([property.name, Buffer.from(property.value)]);
+  return encodeMetadata(properties);
 }

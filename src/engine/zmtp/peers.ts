@@ -73,9 +73,9 @@ export class Peers implements PeerProperties {
   /** What peers may have in the receive queues together. */
   readonly #budget: ReceiveBudget;
   readonly #pipes = new Set<Pipe>();
-  #leaving: Map<Pipe, Leaving> | undefined = undefined;
+  readonly #leaving = new Map<Pipe, Leaving>();
   /** Those of them that were released, and whose link stands. */
-  #released: Map<Pipe, Leaving> | undefined = undefined;
+  readonly #released = new Map<Pipe, Leaving>();
   #count = 0;
   #policy: PeerPolicy = {};
   /** Called when a pipe has ended or lost its link: another peer may have a place now. */
@@ -221,7 +221,6 @@ export class Peers implements PeerProperties {
     const patience = patienceOf(linger);
     // It does not hold the process: at its end the socket closes, and lingers for all that waits (lifetime.ts).
     const timer = linger < 0 ? undefined : setTimeout(() => this.#endLeaving(pipe), linger).unref();
-    this.#leaving ??= new Map();
     this.#leaving.set(pipe, { stop, timer });
     this.#state.routing.removed(pipe);
     this.#parted(pipe, "local", undefined);
@@ -247,14 +246,12 @@ export class Peers implements PeerProperties {
     if (link === undefined) return this.leave(pipe, stop);
     if (CONVERSES.includes(type)) {
       const timer = setTimeout(() => this.#endRelease(pipe), RELEASE_TIMEOUT).unref();
-      this.#released ??= new Map();
       this.#released.set(pipe, { stop, timer });
       return true;
     }
     // Within the thread nothing is on its way.
     if (link.instant === true) return false;
     if (!LISTENS.includes(type)) return this.leave(pipe, stop);
-    this.#released ??= new Map();
     this.#released.set(pipe, { stop, timer: undefined });
     link.halfClose();
     return true;
@@ -262,10 +259,10 @@ export class Peers implements PeerProperties {
 
   /** Takes back a release. @returns whether the pipe is in use again */
   reclaim(pipe: Pipe): boolean {
-    const released = this.#released?.get(pipe);
+    const released = this.#released.get(pipe);
     if (released?.timer === undefined) return false;
     clearTimeout(released.timer);
-    this.#released?.delete(pipe);
+    this.#released.delete(pipe);
     pipe.released = false;
     this.#state.routing.released(pipe, false);
     return true;
@@ -273,12 +270,11 @@ export class Peers implements PeerProperties {
 
   /** A pipe has room again: what nobody could take may go there. */
   roomFound(): void {
-    if (this.#leaving !== undefined && this.#leaving.size > 0) this.proceed();
+    if (this.#leaving.size > 0) this.proceed();
   }
 
   /** Something was sent, or a link is gone: pipes that leave may have nothing left to wait for. */
   proceed(): void {
-    if (this.#leaving === undefined || this.#leaving.size === 0) return;
     this.#moveUnsent();
     for (const pipe of [...this.#leaving.keys()]) {
       const isUnreachable = pipe.link === undefined && !pipe.outlives;
@@ -299,7 +295,6 @@ export class Peers implements PeerProperties {
   /** The end of all pipes, whatever still waits. @returns messages that were accepted and did not go out */
   endAll(): number {
     for (const pipes of [this.#leaving, this.#released]) {
-      if (pipes === undefined) continue;
       for (const { timer } of pipes.values()) clearTimeout(timer);
       pipes.clear();
     }
@@ -321,9 +316,9 @@ export class Peers implements PeerProperties {
   }
 
   #endLeaving(pipe: Pipe): void {
-    const leaving = this.#leaving?.get(pipe);
+    const leaving = this.#leaving.get(pipe);
     if (leaving === undefined) return;
-    this.#leaving?.delete(pipe);
+    this.#leaving.delete(pipe);
     clearTimeout(leaving.timer);
     leaving.stop();
     const { link } = pipe;
@@ -335,8 +330,8 @@ export class Peers implements PeerProperties {
 
   /** A released pipe has lost its link, or its time is over. */
   #endRelease(pipe: Pipe): void {
-    const released = this.#released?.get(pipe);
-    this.#released?.delete(pipe);
+    const released = this.#released.get(pipe);
+    this.#released.delete(pipe);
     clearTimeout(released?.timer);
     this.#state.routing.move(pipe);
     if (released === undefined || this.leave(pipe, released.stop)) return;
@@ -346,7 +341,7 @@ export class Peers implements PeerProperties {
 
   /** Released pipes whose messages nobody could take: somebody may by now. */
   #moveUnsent(): void {
-    if (this.#leaving === undefined) return;
+    if (this.#leaving.size === 0) return;
     for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
 

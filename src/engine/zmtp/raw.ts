@@ -39,7 +39,7 @@ export function openRaw(
       onEnd();
       const error = disconnectError(cause, reason, stream.remote);
       peers.left(pipe, reason, error);
-      dialling?.lost(error ?? lostError(reason, stream.remote));
+      dialling?.lost(() => error ?? lostError(reason, stream.remote));
       effects.changed();
     },
   );

@@ -32,11 +32,11 @@ export class ReceiveBudget {
   #unfinished = 0;
   readonly #limit: () => number;
   /** Pipes in the middle of a large message, with its bytes so far; the first to begin is first. */
-  #large: Map<BudgetedPipe, number> | undefined = undefined;
+  readonly #large = new Map<BudgetedPipe, number>();
   /** Those that wait for the program to take messages. */
-  #full: Set<BudgetedPipe> | undefined = undefined;
+  readonly #full = new Set<BudgetedPipe>();
   /** Those that wait for the end of another peer's message. */
-  #behind: Set<BudgetedPipe> | undefined = undefined;
+  readonly #behind = new Set<BudgetedPipe>();
   #timer: NodeJS.Timeout | undefined = undefined;
 
   /** @param limit bytes; asked again each time, since the program may change it. 0: no limit */
@@ -47,19 +47,15 @@ export class ReceiveBudget {
   /** A pipe has got, or given, so many bytes of whole messages. */
   add(bytes: number): void {
     this.#whole += bytes;
-    if (bytes < 0) this.#relieve();
+    if (bytes < 0 && this.#full.size > 0) this.#relieve();
   }
 
   /** What a pipe has of a message that is still arriving, after it has brought something. */
   arriving(pipe: BudgetedPipe, unfinished: number): void {
-    if (unfinished < LARGE && this.#large?.has(pipe) !== true) return;
-    this.#unfinished += unfinished - (this.#large?.get(pipe) ?? 0);
-    if (unfinished === 0) {
-      this.#done(pipe);
-      return;
-    }
-    this.#large ??= new Map();
-    this.#large.set(pipe, unfinished);
+    if (unfinished < LARGE && !this.#large.has(pipe)) return;
+    this.#unfinished += unfinished - (this.#large.get(pipe) ?? 0);
+    if (unfinished > 0) this.#large.set(pipe, unfinished);
+    else this.#done(pipe);
   }
 
   /** Stops the pipe if there is no room for what it would bring next. */
@@ -67,11 +63,9 @@ export class ReceiveBudget {
     const limit = this.#limit();
     if (limit === 0) return;
     if (this.#whole > 0 && this.#whole + this.#unfinished >= limit) {
-      this.#full ??= new Set();
       this.#full.add(pipe);
       pipe.budgetOnFull();
-    } else if (this.#unfinished >= limit / 2 && this.#large?.has(pipe) && pipe !== this.#first) {
-      this.#behind ??= new Set();
+    } else if (this.#unfinished >= limit / 2 && this.#large.has(pipe) && pipe !== this.#first) {
       this.#behind.add(pipe);
       this.#timer ??= this.#watch();
       pipe.budgetOnFull();
@@ -81,22 +75,17 @@ export class ReceiveBudget {
   /** It brings nothing more; what it has brought counts until it is taken. */
   forget(pipe: BudgetedPipe): void {
     this.arriving(pipe, 0);
-    this.#full?.delete(pipe);
-    this.#behind?.delete(pipe);
-    if (this.#waiting === 0) this.#stopWatching();
+    this.#full.delete(pipe);
+    this.#behind.delete(pipe);
+    if (this.#behind.size === 0) this.#stopWatching();
   }
 
   get #first(): BudgetedPipe | undefined {
-    return this.#large?.keys().next().value;
-  }
-
-  /** Those that wait for the end of another peer's message. */
-  get #waiting(): number {
-    return this.#behind?.size ?? 0;
+    for (const pipe of this.#large.keys()) return pipe;
+    return undefined;
   }
 
   #relieve(): void {
-    if (this.#full === undefined || this.#full.size === 0) return;
     const limit = this.#limit();
     if (limit > 0 && this.#whole > Math.max(0, limit - this.#unfinished) / 2) return;
     for (const pipe of [...this.#full]) {
@@ -107,9 +96,9 @@ export class ReceiveBudget {
 
   /** A large message is whole, or its peer has left: it is another's turn. */
   #done(pipe: BudgetedPipe): void {
-    if (this.#large?.delete(pipe) !== true) return;
-    this.#relieve();
-    if (this.#behind === undefined || this.#behind.size === 0) return;
+    if (!this.#large.delete(pipe)) return;
+    if (this.#full.size > 0) this.#relieve();
+    if (this.#behind.size === 0) return;
     const crowded = this.#unfinished >= this.#limit() / 2;
     for (const waiting of [...this.#behind]) {
       if (crowded && waiting !== this.#first) continue;
@@ -126,11 +115,11 @@ export class ReceiveBudget {
     const before = first?.unfinished ?? 0;
     const look = (): void => {
       this.#timer = undefined;
-      if (this.#waiting === 0) return;
+      if (this.#behind.size === 0) return;
       // A first that is not read cannot get on: the program takes nothing.
       if (first !== undefined && first === this.#first && !first.paused && first.unfinished < before + LARGE)
         first.budgetOnStall();
-      if (this.#waiting > 0) this.#timer ??= this.#watch();
+      if (this.#behind.size > 0) this.#timer ??= this.#watch();
     };
     return setTimeout(look, STALL_TIME).unref();
   }

@@ -2,7 +2,7 @@
 import type { ShoalError } from "../../core/errors.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
-import type { HandshakeProperty, PeerCredentials } from "../engine.js";
+import type { EngineListener, HandshakeProperty } from "../engine.js";
 import type { SocketEvent } from "../events.js";
 import type { Connection } from "./connection.js";
 import type { InprocNames } from "./inproc-names.js";
@@ -31,8 +31,8 @@ export interface SocketState {
   readonly names: InprocNames;
   /** Asks the authentication service of its context. */
   readonly zap: ZapClient;
-  /** The program's own hook; read again for each handshake, since a policy may set another. */
-  readonly authenticate: ((peer: PeerCredentials) => Promise<boolean>) | undefined;
+  /** Has the program's own hook; read again for each handshake, since a policy may set another. */
+  readonly listener: Pick<EngineListener, "engineAuthenticate">;
   readonly routing: Routing;
   readonly effects: SocketEffects;
   /** The property that each handshake carries in addition to the socket's type and identity. */
@@ -53,6 +53,6 @@ export interface Dialling {
   connection: Connection | undefined;
   /** The handshake is complete. */
   connected(): void;
-  /** The connection is gone, or did not come about. */
-  lost(error: ShoalError): void;
+  /** The connection is gone, or did not come about. @param error made where another attempt follows: an error has a stack */
+  lost(error: () => ShoalError): void;
 }

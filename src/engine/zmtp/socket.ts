@@ -55,45 +55,6 @@ import type { ZapClient } from "./zap.js";
 /** What each socket begins with: a copy of an object has its shape. */
 const NONE_DROPPED = dropCounters(ENGINE_DROP_REASONS);
 
-/** A class, since an object with an accessor of its own is a shape of its own to V8 (docs/performance-log.md). */
-class State implements SocketState {
-  readonly type: SocketTypeName;
-  readonly options: OptionValues;
-  readonly names: InprocNames;
-  readonly platform: Platform;
-  readonly zap: ZapClient;
-  readonly routing: Routing;
-  readonly effects: SocketEffects;
-  property: SocketState["property"] = undefined;
-  carriesContext = false;
-  closing = false;
-  readonly listener: EngineListener;
-
-  constructor(
-    type: SocketTypeName,
-    options: OptionValues,
-    names: InprocNames,
-    platform: Platform,
-    zap: ZapClient,
-    routing: Routing,
-    effects: SocketEffects,
-    listener: EngineListener,
-  ) {
-    this.type = type;
-    this.options = options;
-    this.names = names;
-    this.platform = platform;
-    this.zap = zap;
-    this.routing = routing;
-    this.effects = effects;
-    this.listener = listener;
-  }
-
-  get authenticate(): SocketState["authenticate"] {
-    return this.listener.engineAuthenticate;
-  }
-}
-
 export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly options: OptionValues;
   readonly endpoints: Endpoints;
@@ -151,7 +112,19 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.relaySink = conflates ? undefined : routing.relaySink;
     this.directed = routing.directed;
     this.peerQueues = routing.peerQueues;
-    this.#state = new State(typeName, this.options, names, platform, zap, routing, this, listener);
+    this.#state = {
+      type: typeName,
+      options: this.options,
+      names,
+      platform,
+      zap,
+      listener,
+      routing,
+      effects: this,
+      property: undefined,
+      carriesContext: false,
+      closing: false,
+    };
     if (CARRIES_CONTEXT) this.contexts = contextsOf(this.#state);
     const admission = new Admission(this.#state);
     this.#peers = new Peers(this.#state);

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../src/core/option-values.js";
 import { createMechanism, mechanismOptions } from "../../../src/engine/zmtp/admission.js";
 import { Connection } from "../../../src/engine/zmtp/connection.js";
-import { connectionOptions } from "../../../src/engine/zmtp/options.js";
+import { connectionOptions, propertiesOf } from "../../../src/engine/zmtp/options.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { tcp } from "../../../src/engine/zmtp/transport/tcp.js";
@@ -89,7 +89,11 @@ describe("a peer whose credentials are looked at", () => {
     const asked = new Promise<void>((resolve) => {
       let connection: Connection | undefined;
       onStream = ((next) => (stream: Stream) => {
-        const mechanism = createMechanism("NULL", true, mechanismOptions(optionValues({}), "PULL", true));
+        const mechanism = createMechanism(
+          "NULL",
+          true,
+          mechanismOptions(options, propertiesOf(options, "PULL"), true),
+        );
         connection = new Connection(
           stream,
           mechanism,

@@ -7,11 +7,13 @@ export interface ChosenMechanism {
   readonly isServer: boolean;
 }
 
+const NULL: ChosenMechanism = { name: "NULL", isServer: false };
+
 /** The first whose options are set counts. */
 export function chosenMechanism(options: Readonly<OptionValues>): ChosenMechanism {
   if (options.curveServer) return { name: "CURVE", isServer: true };
   if (options.curveServerKey !== null) return { name: "CURVE", isServer: false };
   if (options.plainServer) return { name: "PLAIN", isServer: true };
   if (options.plainUsername !== null) return { name: "PLAIN", isServer: false };
-  return { name: "NULL", isServer: false };
+  return NULL;
 }

@@ -36,9 +36,16 @@ const MACHINE_TRANSPORTS: TransportTable = {
   },
 };
 
+let registered: readonly string[] | undefined;
+let schemes: readonly string[] = [];
+
 /** The schemes of endpoints that sockets on this machine take; inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
-  return [...TRANSPORTS.keys(), "inproc", "udp", ...customSchemes()];
+  if (registered !== customSchemes()) {
+    registered = customSchemes();
+    schemes = Object.freeze([...TRANSPORTS.keys(), "inproc", "udp", ...registered]);
+  }
+  return schemes;
 }
 
 /** An address of a machine: of IPv4, or of IPv6 where that is asked for. */

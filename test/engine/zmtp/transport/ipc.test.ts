@@ -15,7 +15,7 @@ import { optionValues } from "../../../../src/core/option-values.js";
 import { ipc } from "../../../../src/engine/zmtp/transport/ipc.js";
 import { turn, until } from "../../../contract/support/wait.js";
 import { start } from "../../../process/child.js";
-import { codeOf, OPTIONS, TransportWorld } from "./support.js";
+import { codeOf, TransportWorld } from "./support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-ipc-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

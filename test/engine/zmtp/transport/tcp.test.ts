@@ -1,5 +1,6 @@
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import dns from "node:dns";
-import { connect } from "node:net";
+import { connect, Socket } from "node:net";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { optionValues } from "../../../../src/core/option-values.js";
 import { tcp } from "../../../../src/engine/zmtp/transport/tcp.js";
@@ -48,6 +49,24 @@ describe("listening", () => {
     for (const { address, remote } of await world.peers(2)) {
       expect(address).toBe("127.0.0.1");
       expect(remote).toMatch(/^tcp:\/\/127\.0\.0\.1:\d+$/);
+    }
+  });
+
+  it("makes one stream of what is accepted, which knows its peer", async () => {
+    let streams = 0;
+    const count = (): void => {
+      streams += 1;
+    };
+    subscribe("net.server.socket", count); // node:net publishes each stream that it makes.
+    try {
+      const listener = await world.listen("tcp://127.0.0.1:*");
+      const stream = await world.connect(listener.endpoint);
+      const [accepted] = await world.peers(1);
+      const { localPort } = stream.socket as Socket;
+      expect(accepted?.remote).toBe(`tcp://127.0.0.1:${localPort}`);
+      expect(streams).toBe(0);
+    } finally {
+      unsubscribe("net.server.socket", count);
     }
   });
 
@@ -252,7 +271,6 @@ describe("dialling", () => {
 
   it("keep-alive is set as the options say, and the delay of small writes is off", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
-    const { Socket } = await import("node:net");
     const keepAlive = vi.spyOn(Socket.prototype, "setKeepAlive");
     const noDelay = vi.spyOn(Socket.prototype, "setNoDelay");
     await world.connect(endpoint);

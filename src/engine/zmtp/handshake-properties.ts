@@ -1,0 +1,52 @@
+/**
+ * What a socket says of itself in its handshakes (37/ZMTP, Connection Metadata): encoded once, for as long as what it is made of
+ * stays the same. Connections copy it into what they send.
+ */
+import type { OptionValues } from "../../core/option-table.js";
+import type { HandshakeProperty } from "../engine.js";
+import { CARRIES_CONTEXT } from "../message-context.js";
+import { withContextProperty } from "./context-queue.js";
+import { propertiesOf } from "./options.js";
+import { wireNameOf } from "./routing/routing.js";
+import type { SocketState } from "./socket-state.js";
+
+/** Of sockets without a routing id and a property of their own, which most are: made once for a type. */
+const usual = new Map<string, Uint8Array>();
+
+function usualProperties(wireName: string, options: Readonly<OptionValues>): Uint8Array {
+  const bytes = usual.get(wireName) ?? propertiesOf(options, wireName);
+  usual.set(wireName, bytes);
+  return bytes;
+}
+
+interface Encoded {
+  readonly routingId: OptionValues["routingId"];
+  readonly property: HandshakeProperty | undefined;
+  readonly carriesContext: boolean | undefined;
+  readonly bytes: Uint8Array;
+}
+
+export class HandshakeProperties {
+  readonly #state: SocketState;
+  #last: Encoded | undefined = undefined;
+
+  constructor(state: SocketState) {
+    this.#state = state;
+  }
+
+  /** As they are now; must not be written to. */
+  get bytes(): Uint8Array {
+    const { options, type, property, carriesContext } = this.#state;
+    const { routingId } = options;
+    const last = this.#last;
+    const isSame =
+      last?.routingId === routingId && last.property === property && last.carriesContext === carriesContext;
+    if (last !== undefined && isSame) return last.bytes;
+    const wireName = wireNameOf(type);
+    const isUsual = routingId === null && property === undefined;
+    const own = isUsual ? usualProperties(wireName, options) : propertiesOf(options, wireName, property);
+    const bytes = CARRIES_CONTEXT ? withContextProperty(own, this.#state) : own;
+    this.#last = { routingId, property, carriesContext, bytes };
+    return bytes;
+  }
+}
