@@ -1,10 +1,12 @@
 /** An address as the dashboard watches it: metrics over HTTP, or the control socket of a proxy or a node. */
+import { itemOfPeer } from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";
 import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
-import type { SideDetails, SourceDetails, Subject } from "../dashboard/subject.js";
+import type { SideDetails, SourceDetails, SourceList, Subject } from "../dashboard/subject.js";
 import { readSteps } from "../dashboard/traces.js";
 import { readingOf } from "../metrics/readings.js";
 import type { RecordedSteps } from "../metrics/trace-recorder.js";
+import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
 import { ControlClient, replyOf } from "./control-client.js";
 import type { SecurityOptions } from "./security.js";
 import { isControl, openAddress, parseStatus, readJson, reasonOf } from "./top/address.js";
@@ -16,6 +18,7 @@ const MAX_MEMBERS_READ = 20_000;
 const MAX_ENDPOINTS_READ = 64;
 /** Reasons of drops that are read of a direction. */
 const MAX_REASONS_READ = 32;
+const PEER_SIDES = ["frontend", "backend"] as const;
 
 /** @throws UsageError for an invalid address */
 export async function openSubject(text: string, security: SecurityOptions): Promise<Subject> {
@@ -67,7 +70,28 @@ class ControlSubject implements Subject {
     const [source] = reading.sources;
     const status = replyOf(text) ?? {};
     this.#isNode = Array.isArray(status.runningNodes);
-    return { reading, details: new Map(source === undefined ? [] : [[source.name, detailsOf(status)]]) };
+    return {
+      reading,
+      details: new Map(source === undefined ? [] : [[source.name, this.#detailsOf(status)]]),
+    };
+  }
+
+  #detailsOf(status: Members): SourceDetails {
+    const details = detailsOf(status);
+    if (this.#isNode) return details;
+    const lists = PEER_SIDES.map((side) => [`${side} peers`, this.#peersOf(status, side)] as const);
+    return { ...details, lists: Object.fromEntries(lists) };
+  }
+
+  /** They are asked for when somebody looks at the list. */
+  #peersOf(status: Members, side: (typeof PEER_SIDES)[number]): SourceList {
+    const { peers } = (status[side] ?? {}) as Members;
+    const ask = async (): Promise<DashboardItem[]> => {
+      const limits = { timeout: ACTION_TIMEOUT, signal: this.#ended.signal };
+      const reply = await this.#client.command({ command: "peers", side }, limits);
+      return peerItemsOf(reply.peers);
+    };
+    return { length: isCount(peers) ? peers : 0, items: ask };
   }
 
   /** Of a node; a proxy does not know this command. */
@@ -123,6 +147,29 @@ function dropsOf(traffic: unknown): Record<string, number> {
 function textsOf(value: unknown): string[] {
   if (!Array.isArray(value)) return [];
   return value.slice(0, MAX_ENDPOINTS_READ).filter((each) => typeof each === "string");
+}
+
+/** Peers as a remote proxy has them, which may be anything. */
+export function peerItemsOf(value: unknown): DashboardItem[] {
+  if (!Array.isArray(value)) return [];
+  return value.slice(0, MAX_PEERS_LISTED).flatMap((each: unknown): DashboardItem[] => {
+    const { name, type, address, queuedOut, queuedIn, silentFor } = (each ?? {}) as Members;
+    if (typeof name !== "string" || typeof address !== "string") return [];
+    return [
+      itemOfPeer({
+        name,
+        type: typeof type === "string" ? type : "",
+        address,
+        queuedOut: isCount(queuedOut) ? queuedOut : 0,
+        queuedIn: isCount(queuedIn) ? queuedIn : 0,
+        ...(isCount(silentFor) ? { silentFor } : {}),
+      }),
+    ];
+  });
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function lengthOf(value: unknown): number {

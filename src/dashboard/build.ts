@@ -3,6 +3,7 @@
  * links, endpoints of a side, characters of a text.
  */
 import type { RatedReading, RatedSource } from "../metrics/readings.js";
+import type { PeerView } from "../sockets/peer-views.js";
 import type {
   DashboardItem,
   DashboardLink,
@@ -166,6 +167,16 @@ function keysOfConnected(endpoint: string): string[] {
 function key(scheme: string, host: string, port: string, path: string): string {
   const name = host.toLowerCase();
   return `${scheme}://${LOOPBACK.has(name) ? "loopback" : name}:${port}${path === "/" ? "" : path}`;
+}
+
+/** What is sent to a peer, and by it, waits in queues of its own; an unanswered heartbeat is its silence. */
+export function itemOfPeer({ name, type, address, queuedOut, queuedIn, silentFor }: PeerView): DashboardItem {
+  return {
+    name,
+    state: silentFor === undefined ? "connected" : `no answer to a heartbeat for ${silentFor} ms`,
+    address,
+    detail: [type, `${queuedOut} to send`, `${queuedIn} received and waiting`].filter(Boolean).join(", "),
+  };
 }
 
 /** A part of a list: the lines whose name, state, address or detail contain the filter. */

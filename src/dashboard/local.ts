@@ -1,15 +1,16 @@
 /** This program as a subject: its drivers, proxies, nodes and sockets by name. */
 import { InvalidArgumentError } from "../core/errors.js";
-import type { EnginePeer } from "../engine/engine.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
 import { type MetricsSourcesByName, namedSources } from "../metrics/sources.js";
 import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import type { ProxyStats } from "../proxy/stats.js";
-import { endpointsOf, peersOf } from "../sockets/internal.js";
+import { endpointsOf, engineStats } from "../sockets/internal.js";
+import { ownedSockets, peerViews } from "../sockets/peer-views.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
+import { itemOfPeer } from "./build.js";
 import { type DashboardSources, type DashboardSourcesByName, THIS_PROGRAM } from "./options.js";
 import type { DashboardAction, DashboardItem } from "./state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject, SubjectReading } from "./subject.js";
@@ -83,8 +84,7 @@ export class LocalSubject implements Subject {
       const { type, ...ends } = endpointsOf(socket);
       const stats = socket.stats();
       const side: SideDetails = { type: type.toLowerCase(), ...ends, drops: dropsOf(stats) };
-      const items = (): DashboardItem[] => peersOf(socket, MAX_LISTED).map(itemOfPeer);
-      details.set(name, { sides: { socket: side }, lists: { peers: { length: stats.peers ?? 0, items } } });
+      details.set(name, { sides: { socket: side }, lists: { peers: listOfPeers(socket) } });
       return socketReading(name, type, socket, stats);
     });
     return { reading: { ...reading, sources: [...reading.sources, ...failed, ...read] }, details };
@@ -159,37 +159,30 @@ function dropsOf({ dropped, copies }: SocketStats): Readonly<Record<string, numb
   return { ...dropped, ...(copies?.dropped === undefined ? {} : { copies: copies.dropped }) };
 }
 
-/** What is sent to a peer, and by it, waits in queues of its own; an unanswered heartbeat is its silence. */
-function itemOfPeer({
-  socketType,
-  address,
-  routingId,
-  queuedOut,
-  queuedIn,
-  silentFor,
-}: EnginePeer): DashboardItem {
-  const type = socketType.toLowerCase();
-  return {
-    name: routingId === undefined ? address : textOfId(routingId),
-    state: silentFor === undefined ? "connected" : `no answer to a heartbeat for ${Math.round(silentFor)} ms`,
-    address,
-    detail: [type, `${queuedOut} to send`, `${queuedIn} received and waiting`].filter(Boolean).join(", "),
-  };
-}
-
-/** A routing id that is printable text is shown so. */
-function textOfId(id: Uint8Array): string {
-  const text = Buffer.from(id.buffer, id.byteOffset, id.length).toString("latin1");
-  return /^[ -~]+$/.test(text) ? text : `0x${Buffer.from(text, "latin1").toString("hex")}`;
-}
-
 function detailsOf(source: unknown, kind: string, stats: object): SourceDetails {
   if (isSteerable(source) && "frontend" in stats) {
     const { frontend, backend, state } = stats as ProxyStats;
-    return { sides: { frontend: sideOf(frontend), backend: sideOf(backend) }, actions: actionsIn(state) };
+    const sides = { frontend: sideOf(frontend), backend: sideOf(backend) };
+    return { sides, actions: actionsIn(state), lists: peerListsOf(source) };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
-  return lists === undefined ? {} : { lists };
+  return { lists: { ...lists, ...peerListsOf(source) } };
+}
+
+/** Of the sockets that it has: those of a proxy's sides, of a broker's clients and workers. */
+function peerListsOf(source: unknown): Readonly<Record<string, SourceList>> {
+  if (typeof source !== "object" || source === null) return {};
+  const lists: Record<string, SourceList> = {};
+  for (const [name, socket] of Object.entries(ownedSockets(source)))
+    if (socket !== undefined) lists[name] = listOfPeers(socket);
+  return lists;
+}
+
+function listOfPeers(socket: Socket): SourceList {
+  return {
+    length: socket.closed ? 0 : (engineStats(socket).peers ?? 0),
+    items: () => peerViews(socket).map(itemOfPeer),
+  };
 }
 
 function sideOf({ type, endpoints, connected, in: { dropped }, out }: ProxyStats["frontend"]): SideDetails {

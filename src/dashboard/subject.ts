@@ -16,7 +16,7 @@ export interface SideDetails {
 export interface SourceList {
   readonly length: number;
   /** 20,000 at most. */
-  items(): readonly DashboardItem[];
+  items(): readonly DashboardItem[] | Promise<readonly DashboardItem[]>;
 }
 
 /** What is known of a source beyond its counters. */

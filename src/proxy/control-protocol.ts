@@ -25,6 +25,13 @@ const MAX_TIMEOUT = 2_147_483_647;
 
 const COMMANDS = {
   status: {},
+  peers: {
+    side: {
+      required: true,
+      expected: "frontend or backend",
+      accepts: (value) => value === "frontend" || value === "backend",
+    },
+  },
   pause: {},
   resume: {},
   drain: {
@@ -47,6 +54,8 @@ export interface ControlCommand {
   readonly as: "word" | "json";
   /** Of a drain, in ms. */
   readonly timeout: number | undefined;
+  /** Whose peers. */
+  readonly side?: "frontend" | "backend" | undefined;
 }
 
 /** Reads what came at the control socket. @throws InvalidArgumentError `EINVAL` for what is not a command, nothing else */
@@ -60,7 +69,11 @@ export function parseControl(frames: readonly Buffer[]): ControlCommand {
       `expected ${Object.keys(WORDS).join(", ")} or JSON such as {"command":"status"}; got ${frames[0]?.length} bytes`,
     );
   const { name, members } = parseCommand(value, COMMANDS);
-  return { action: name, as: "json", timeout: members.timeout as number | undefined };
+  const { timeout, side } = members as {
+    readonly timeout?: number;
+    readonly side?: "frontend" | "backend";
+  };
+  return { action: name, as: "json", timeout, ...(side === undefined ? {} : { side }) };
 }
 
 /** What libzmq reports of one side of a proxy. */

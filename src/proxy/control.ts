@@ -6,6 +6,7 @@
 import { jsonReply } from "../control/protocol.js";
 import { type ControlAnswer, ControlServer, MAX_BYTES } from "../control/server.js";
 import type { Context } from "../sockets/context.js";
+import type { PeerView } from "../sockets/peer-views.js";
 import { Reply } from "../sockets/request-reply.js";
 import {
   type ControlCommand,
@@ -15,6 +16,7 @@ import {
   wordReply,
 } from "./control-protocol.js";
 import type { SocketPlan } from "./options.js";
+import type { ProxySide } from "./pairs.js";
 import { ProxySocket } from "./proxy-socket.js";
 import type { ProxyControlStats } from "./stats.js";
 
@@ -27,6 +29,8 @@ export interface ControlHost {
   /** Ends it. @param kill without waiting for messages to leave */
   stop(kill: boolean): void;
   status(): object;
+  /** The peers of a side, 10,000 at most. */
+  peers(side: ProxySide): readonly PeerView[];
   steering(): readonly [frontend: SteeringCounts, backend: SteeringCounts];
 }
 
@@ -57,6 +61,10 @@ export class Control {
         return { reply: statisticsReply(...host.steering()) };
       case "status":
         return { reply: jsonReply(host.status()) };
+      case "peers": {
+        const { side = "frontend" } = command;
+        return { reply: jsonReply({ side, peers: host.peers(side) }) };
+      }
       case "pause":
         host.pause();
         break;

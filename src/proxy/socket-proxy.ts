@@ -9,6 +9,7 @@ import { checkKeys } from "../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import type { EventStream } from "../core/event-stream.js";
 import { context as globalContext } from "../sockets/context.js";
+import { ownSockets, peerViews } from "../sockets/peer-views.js";
 import type { Socket } from "../sockets/socket.js";
 import type { ControlHost } from "./control.js";
 import { Drain } from "./drain.js";
@@ -122,6 +123,10 @@ export class SocketProxy {
     this.#plans = plans;
     this.#name = options.name;
     this.#sockets = new ProxySockets(plans, context, this.#proxyEvents);
+    ownSockets(this, () => ({
+      "frontend peers": this.#sockets.all.get("frontend")?.socket,
+      "backend peers": this.#sockets.all.get("backend")?.socket,
+    }));
     this.#live = new LiveEndpoints(this.#sockets.all, () => this.#call("change"));
   }
 
@@ -360,6 +365,10 @@ export class SocketProxy {
   /** For the control socket. */
   #steering(): ControlHost {
     return {
+      peers: (side) => {
+        const socket = this.#sockets.all.get(side)?.socket;
+        return socket === undefined ? [] : peerViews(socket);
+      },
       pause: () => this.pause(),
       resume: () => this.resume(),
       drain: (timeout) => {

@@ -1,14 +1,33 @@
 /** shoal dashboard as an operator runs it. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { detailsOf } from "../../src/cli/dashboard-subject.js";
-import type { DashboardState, DashboardTrace, DashboardTraces } from "../../src/dashboard/index.js";
+import { detailsOf, peerItemsOf } from "../../src/cli/dashboard-subject.js";
+import type {
+  DashboardList,
+  DashboardState,
+  DashboardTrace,
+  DashboardTraces,
+} from "../../src/dashboard/index.js";
+import { missing, peerAt } from "../support/peers.js";
 import { run, startWithout } from "./in-process.js";
 import { file, ipc, startWithout as startChild, startStreamer, useShoal } from "./support.js";
 
 useShoal();
 
 const TOKEN = "0123456789abcdef";
+/** A PULL that says when it is connected. */
+const PYTHON_PULL = `
+import sys, zmq
+from zmq.utils.monitor import recv_monitor_message
+socket = zmq.Context().socket(zmq.PULL)
+monitor = socket.get_monitor_socket()
+socket.connect(sys.argv[1])
+while recv_monitor_message(monitor)["event"] != zmq.EVENT_HANDSHAKE_SUCCEEDED: pass
+print("connected", flush=True)
+sys.stdin.read()
+`;
 
 function tokenFile(mode = 0o600, token = TOKEN): string {
   const path = file();
@@ -51,6 +70,54 @@ describe("shoal dashboard", () => {
     while ((await state()).processes[0]?.sources[0]?.state !== "paused");
     dashboard.signal("SIGTERM");
     expect((await dashboard.ended).code).toBe(0);
+  });
+
+  it.skipIf(missing("pyzmq"))(
+    "lists the peers of a proxy that runs elsewhere, pyzmq's among them",
+    async () => {
+      const control = ipc();
+      const { at } = await startStreamer(["--control", control, "--name", "orders"]);
+      const python = spawn(peerAt("pyzmq"), ["-c", PYTHON_PULL, await at("backend")], {
+        stdio: ["pipe", "pipe", "inherit"],
+      });
+      const dashboard = startWithout("dashboard", control, "--listen", "127.0.0.1:0", "--interval", "0.2");
+      try {
+        await once(python.stdout, "data");
+        const [, url] = await dashboard.until("stderr", /listening at (\S+)\n/);
+        let list: DashboardList | undefined;
+        while (list?.items?.length !== 1)
+          list = (await (
+            await fetch(`${url}/api/list?source=p0/orders&name=backend%20peers`)
+          ).json()) as DashboardList;
+        expect(list.items[0]).toEqual({
+          name: list.items[0]?.address,
+          state: "connected",
+          address: expect.stringMatching(/^tcp:\/\/127\.0\.0\.1:\d+$/),
+          detail: "pull, 0 to send, 0 received and waiting",
+        });
+      } finally {
+        python.kill();
+        dashboard.signal("SIGTERM");
+        await dashboard.ended;
+      }
+    },
+  );
+
+  it("reads whatever a remote proxy has as its peers", () => {
+    const good = { name: "a", type: "pull", address: "tcp://h:1", queuedOut: 2, queuedIn: 3, silentFor: 4 };
+    expect(peerItemsOf([null, 5, {}, { name: "a" }, { ...good, name: 5 }, good])).toEqual([
+      {
+        name: "a",
+        state: "no answer to a heartbeat for 4 ms",
+        address: "tcp://h:1",
+        detail: "pull, 2 to send, 3 received and waiting",
+      },
+    ]);
+    expect(peerItemsOf([{ name: "a", address: "b", type: {}, queuedOut: -1, queuedIn: "x" }])).toMatchObject([
+      { detail: "0 to send, 0 received and waiting" },
+    ]);
+    expect(peerItemsOf("x")).toEqual([]);
+    expect(peerItemsOf(Array.from({ length: 10_005 }, () => good))).toHaveLength(10_000);
   });
 
   it("shows a message's way through two nodes, each a process of its own", async () => {

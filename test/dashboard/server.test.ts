@@ -210,6 +210,38 @@ describe("the dashboard's server", () => {
     expect([validate(state), validate.errors]).toEqual([true, null]);
   });
 
+  it("lists the peers of a proxy's sides and of a broker", async () => {
+    const proxy = await streamer();
+    const push = new Push();
+    closing.push(async () => void (await push.close({ linger: 0 })));
+    push.connect(proxy.endpoints.frontend[0] as string);
+    await push.ready();
+    const broker = new MajordomoBroker();
+    closing.push(() => broker.close({ linger: 0 }));
+    const worker = new MajordomoWorker(
+      await broker.bind("tcp://127.0.0.1:*"),
+      "echo",
+      ([body]) => body ?? "",
+    );
+    closing.push(() => worker.close({ linger: 0 }));
+    await worker.ready();
+    const url = await serve({ proxy, broker });
+    const { processes } = await stateAt(url);
+    const [first, second] = processes[0]?.sources.toSorted((a, b) => (a.name < b.name ? 1 : -1)) ?? [];
+    expect(first?.lists).toEqual({ "frontend peers": 1, "backend peers": 0 });
+    expect(second?.lists).toEqual({ services: 1, peers: 1 });
+    const items = async (source: string, name: string): Promise<DashboardList["items"]> => {
+      const query = new URLSearchParams({ source, name });
+      return ((await (await fetch(`${url}/api/list?${query}`)).json()) as DashboardList).items;
+    };
+    const address = expect.stringMatching(/^tcp:\/\/127\.0\.0\.1:\d+$/);
+    expect(await items("p0/proxy", "frontend peers")).toEqual([
+      { name: address, state: "connected", address, detail: "push, 0 to send, 0 received and waiting" },
+    ]);
+    expect(await items("p0/proxy", "backend peers")).toEqual([]);
+    expect(await items("p0/broker", "peers")).toMatchObject([{ state: "connected", address }]);
+  });
+
   it("says for how long a peer has not answered a heartbeat", async () => {
     const pull = new Pull({ heartbeatInterval: 20, heartbeatTimeout: 60_000 });
     const endpoint = await pull.bind("tcp://127.0.0.1:*");
@@ -378,7 +410,7 @@ describe("the dashboard's server", () => {
     const map = { kind: "clone-client", stats: () => ({}), entries, size: 1 } as const;
     const url = await serve({ orders: broker, map }, { interval: 60_000 });
     const [process] = (await stateAt(url)).processes;
-    expect(process?.sources.map(({ lists }) => lists)).toEqual([{ services: 1 }, { keys: 1 }]);
+    expect(process?.sources.map(({ lists }) => lists)).toEqual([{ services: 1, peers: 2 }, { keys: 1 }]);
     expect(made).toBe(0);
     const listOf = async (source: string, name: string) =>
       (await fetch(`${url}/api/list?${new URLSearchParams({ source, name })}`)).json();

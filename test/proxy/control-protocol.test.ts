@@ -22,6 +22,9 @@ describe("what a control socket understands", () => {
     for (const action of ["status", "pause", "resume", "drain", "terminate", "kill"]) {
       expect(parse(JSON.stringify({ command: action }))).toEqual({ action, as: "json", timeout: undefined });
     }
+    expect(parse('{"command":"peers","side":"backend"}')).toMatchObject({ action: "peers", side: "backend" });
+    for (const text of ['{"command":"peers"}', '{"command":"peers","side":"capture"}'])
+      expect(() => parse(text)).toThrow(InvalidArgumentError);
     expect(parse('{"command":"drain","timeout":5000}')).toMatchObject({ timeout: 5_000 });
   });
 

@@ -9,6 +9,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { forwards } from "../../sockets/internal.js";
+import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "./driver.js";
 import { supportedDefaults } from "./engine-defaults.js";
@@ -141,6 +142,7 @@ export abstract class BrokerDriver<
       mandatory: true,
     });
     forwards(this.#frontend, this.#backend);
+    ownSockets(this, () => ({ clients: this.#frontend, workers: this.#backend }));
     this.#timer = new DriverTimer(maxStep);
     this.#rules = createRules(
       {

@@ -7,6 +7,7 @@ import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import { capabilitiesOf, forwards, queuedBytesFor } from "../../sockets/internal.js";
+import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
 import { checkOptions, object } from "../kit/options.js";
@@ -108,6 +109,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
       receiveTimeout: -1,
     });
     forwards(this.#router);
+    ownSockets(this, () => ({ peers: this.#router }));
     this.#timer = new DriverTimer(limits.heartbeatInterval);
     const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
     const effects = {
