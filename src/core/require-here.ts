@@ -1,13 +1,22 @@
 /** `require`, from this package: for what is loaded with its first use. */
+import { realpathSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
 /** In a bundle of CommonJS only. */
 declare const __filename: unknown;
 
-/** Bundlers leave `import.meta.url` empty in CommonJS, esbuild among them: packages are looked for from the bundle then. */
-export function requireHere(): NodeJS.Require {
+/**
+ * Bundlers leave `import.meta.url` empty in CommonJS, esbuild among them: packages are looked for from the bundle then.
+ *
+ * A package is loaded by its real path, as by `require` itself. But Node.js 20 and 22 leave links as they are in what they have
+ * found once the last file that the process looked at was a socket, such as one of ipc: behind a link, as package managers
+ * make them, a second file of a package would then be loaded with copies of the first one's modules.
+ */
+export function requireHere(): (id: string) => unknown {
   const url: string | undefined = import.meta.url;
-  if (url !== undefined) return createRequire(url);
-  return createRequire(typeof __filename === "string" ? __filename : join(process.cwd(), "bundle.js"));
+  const require = createRequire(
+    url ?? (typeof __filename === "string" ? __filename : join(process.cwd(), "bundle.js")),
+  );
+  return (id) => require(realpathSync.native(require.resolve(id)));
 }

@@ -113,12 +113,17 @@ describe("an extension host", () => {
 });
 
 describe("a bundle in one file, where there are no other packages,", () => {
-  /** @param withoutUrl as esbuild has it: `import.meta.url` is empty in CommonJS */
-  async function bundled(format: "cjs" | "esm", withoutUrl: boolean, ...packages: string[]): Promise<string> {
+  /** @param withoutUrl as esbuild has it: `import.meta.url` is empty in CommonJS @param use has the function `use` */
+  async function bundled(
+    format: "cjs" | "esm",
+    withoutUrl: boolean,
+    packages: readonly string[],
+    use = USE,
+  ): Promise<string> {
     const input = join(folder, "main.mjs");
     writeFileSync(
       input,
-      `import * as shoal from "shoal"; import * as draft from "shoal/draft"; ${USE} use(shoal, draft);`,
+      `import * as shoal from "shoal"; import * as draft from "shoal/draft"; ${use} use(shoal, draft);`,
     );
     const bundle = await rolldown({
       input,
@@ -149,12 +154,29 @@ describe("a bundle in one file, where there are no other packages,", () => {
     ["cjs", true],
     ["esm", false],
   ] as const)("runs (%s, without its URL: %s), with CURVE where @noble/ciphers is there", async (format, withoutUrl) => {
-    expect(await bundled(format, withoutUrl, "@noble/ciphers")).toBe(PRINTED);
+    expect(await bundled(format, withoutUrl, ["@noble/ciphers"])).toBe(PRINTED);
   });
 
   it("names the package that CURVE needs, where it is not", async () => {
-    await expect(bundled("cjs", true)).rejects.toThrow(
+    await expect(bundled("cjs", true, [])).rejects.toThrow(
       /tcp false hello[\s\S]*CURVE needs the npm package @noble\/ciphers here[\s\S]*npm install @noble\/ciphers/,
     );
+  });
+
+  it("loads the files of a linked package once, whatever the process looked at before", async () => {
+    const use = `
+      import { statSync } from "node:fs";
+      async function use({ Context, Pair }, { Gather }) {
+        process.removeAllListeners("warning"); // That draft sockets are experimental.
+        const context = new Context({ engine: "libzmq" });
+        const pair = new Pair({ context });
+        const endpoint = await pair.bind(\`ipc://\${process.cwd()}/socket\`);
+        statSync(endpoint.slice(6));
+        const gather = new Gather({ context });
+        console.log(await gather.bind("tcp://127.0.0.1:*") === gather.lastEndpoint);
+        await Promise.all([pair.close(), gather.close()]);
+        process.exit(0);
+      }`;
+    expect(await bundled("cjs", false, ["zeromq"], use)).toBe("true\n");
   });
 });
