@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * A page in Chromium compared with a program on Node.js, both over `wss://` to one server: messages of 64 bytes a second, and round
- * trips. One after the other, several rounds, in one run; the page and the program run the same code.
+ * trips. One after the other, several rounds, in one run; the page and the program run the same code. Both also have round trips of a bare
+ * `WebSocket`, which is what the browser, or Node.js, takes by itself.
  *
  *   node bench/browser.js [--smoke] [--rounds N] [--chromium PROGRAM]
  *
@@ -79,7 +80,7 @@ async function measure(shoal, base, options, messages, trips) {
 }
 
 /**
- * Runs in the page: round trips of a bare WebSocket with the same server, by hand: READY of a REQ, then requests (docs/spec/ws.md).
+ * Runs in the page and on Node.js: round trips of a bare WebSocket with the same server, by hand: READY of a REQ, then requests (docs/spec/ws.md).
  *
  * @param {any} WebSocket @param {string} base @param {number} trips
  */
@@ -117,7 +118,8 @@ async function measureBare(WebSocket, base, trips) {
 if (values.client !== undefined) {
   const options = { tlsCa: readFileSync(/** @type {string} */ (values.ca), "latin1") };
   const result = await measure({ Pull, Request }, values.client, options, MESSAGES, TRIPS);
-  console.log(JSON.stringify(result));
+  const { WebSocket } = /** @type {any} */ (globalThis);
+  console.log(JSON.stringify({ ...result, bare: await measureBare(WebSocket, values.client, TRIPS) }));
   process.exit(0);
 }
 // Node.js 20 has it behind a flag; Chromium is driven over it.
@@ -236,12 +238,14 @@ async function openPage(program, url) {
   };
 }
 
-/** @typedef {Awaited<ReturnType<typeof measure>>} Result */
+/** @typedef {Awaited<ReturnType<typeof measure>> & { bare: number }} Result `bare`: ms of a bare WebSocket's round trip */
 
 /** @returns {Promise<Result>} */
 async function onNode() {
-  const args = [SELF, "--client", base, "--ca", cert, ...(values.smoke ? ["--smoke"] : [])];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+  const flags = process.execArgv; // Node.js 20 has its own WebSocket behind one.
+  const args = [...flags, SELF, "--client", base, "--ca", cert, ...(values.smoke ? ["--smoke"] : [])];
+  const env = { ...process.env, NODE_EXTRA_CA_CERTS: cert };
+  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], env });
   const [line] = await once(createInterface({ input: child.stdout }), "line");
   return JSON.parse(line);
 }
@@ -255,17 +259,19 @@ function median(all) {
 const page = await openPage(values.chromium, `${origin}/`);
 /** @type {{ node: Result[], page: Result[] }} */
 const results = { node: [], page: [] };
-/** @type {number[]} */
-const bare = [];
 try {
   await page.evaluate(`import("/lib/index.js").then((all) => { globalThis.shoal = all; })`);
   for (let round = 0; round < ROUNDS; round++) {
-    bare.push(await page.evaluate(`(${measureBare})(WebSocket, ${JSON.stringify(base)}, ${TRIPS})`));
     for (const where of /** @type {const} */ (["node", "page"])) {
       const result =
         where === "node"
           ? await onNode()
-          : await page.evaluate(`(${measure})(shoal, ${JSON.stringify(base)}, {}, ${MESSAGES}, ${TRIPS})`);
+          : {
+              ...(await page.evaluate(
+                `(${measure})(shoal, ${JSON.stringify(base)}, {}, ${MESSAGES}, ${TRIPS})`,
+              )),
+              bare: await page.evaluate(`(${measureBare})(WebSocket, ${JSON.stringify(base)}, ${TRIPS})`),
+            };
       results[where].push(result);
       console.log(JSON.stringify({ where, round, load: loadavg()[0], ...result }));
     }
@@ -290,7 +296,13 @@ for (const name of /** @type {(keyof Result)[]} */ ([
     `${name.padEnd(20)} page ${shown(inPage).padStart(9)}   Node.js ${shown(onNode).padStart(9)}   ratio ${(inPage / onNode).toFixed(2)}`,
   );
 }
-console.log(`a bare WebSocket's round trip in the page takes ${median(bare).toFixed(3)} ms`);
+const [bareInPage, bareOnNode] = [
+  median(results.page.map(({ bare }) => bare)),
+  median(results.node.map(({ bare }) => bare)),
+];
+console.log(
+  `a bare WebSocket's round trip in the page takes ${bareInPage.toFixed(3)} ms, on Node.js ${bareOnNode.toFixed(3)} ms`,
+);
 
 await Promise.all([push.close({ linger: 0 }), reply.close({ linger: 0 })]);
 server.closeAllConnections();
