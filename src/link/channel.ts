@@ -4,9 +4,8 @@
  * Credit is granted for what the program took out of the stream, so the window bounds what waits here. Node's stream asks for more
  * by `_read`; what was pushed before is read then, but for less than its high-water mark.
  *
- * Node's stream counts bytes, not pieces. So that pieces of a byte are not a hundred times their memory, small ones are pushed only while its buffer
- * is empty, and otherwise gathered here until the program has read. A program that reads by "readable" may wait for more than the buffer has, though:
- * it gets some pieces more, and all that is gathered when `read` had too little for it.
+ * Node's stream counts bytes, not pieces. So that pieces of a byte are not a hundred times their memory, small ones are pushed while its buffer is
+ * empty only, and gathered here otherwise, until the program has read.
  *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
@@ -25,8 +24,6 @@ const FIRST_GATHERED = 256;
 const MOST_GATHERED = 8_192;
 /** A piece that waits keeps memory that is larger than it, at most so many times its own. */
 const MAX_WASTE = 4;
-/** Small pieces that Node's buffer gets although it is not empty, for a program that listens to "readable". */
-const MAX_SMALL_PIECES = 256;
 
 /** What a channel needs of its link. @internal */
 export interface ChannelLink {
@@ -68,10 +65,6 @@ export class LinkChannel extends Duplex {
   #gatherSize = FIRST_GATHERED;
   /** Whether Node's stream asked for more. */
   #isWanted = false;
-  /** The program's last `read` had too little for it. */
-  #isShort = false;
-  /** Small pieces that were pushed since Node's buffer was empty. */
-  #smallPieces = 0;
   #isDelivering = false;
   #isEnded = false;
   /** Bytes that were pushed since it last asked. */
@@ -162,17 +155,10 @@ export class LinkChannel extends Duplex {
   /** As that of every stream. */
   override read(size?: number): unknown {
     const bytes: unknown = super.read(size);
-    // Node's stream itself reads 0 bytes, to be given more.
-    const isShort = bytes === null && size !== 0;
-    this.#isShort = isShort;
     // It asked for more before, and asks again only after a push.
     const waits = this.#gathered !== undefined || this.#backlog !== undefined;
-    if (!waits || !this.#isWanted || !(isShort || this.readableLength === 0)) return bytes;
-    this.#deliver();
-    if (!isShort) return bytes;
-    const more: unknown = super.read(size);
-    this.#isShort = more === null;
-    return more;
+    if (waits && this.#isWanted && this.readableLength === 0) this.#deliver();
+    return bytes;
   }
 
   /** @internal */
@@ -190,12 +176,9 @@ export class LinkChannel extends Duplex {
     const isSmall = bytes.length < COPIED_BYTES;
     const isNext = this.#isWanted && this.#backlog === undefined && this.#gathered === undefined;
     const isBare = this.readableLength === 0;
-    if (isBare) this.#smallPieces = 0;
-    if (isNext && (isBare || !isSmall || this.#mayWaitForMore())) {
-      if (isSmall) {
-        this.#smallPieces += 1;
-        this.#push(Buffer.from(bytes));
-      } else this.#push(isBare && this.readableFlowing === true ? bytes : owned(bytes));
+    if (isNext && (isBare || !isSmall)) {
+      if (isSmall) this.#push(Buffer.from(bytes));
+      else this.#push(isBare && this.readableFlowing === true ? bytes : owned(bytes));
       return;
     }
     if (isSmall) {
@@ -207,11 +190,6 @@ export class LinkChannel extends Duplex {
     this.#backlog.push(owned(bytes));
     // What was gathered waits for the program to read; this does not.
     if (this.#isWanted) this.#deliver();
-  }
-
-  /** Whether the program may wait for more than Node's buffer has. */
-  #mayWaitForMore(): boolean {
-    return this.#isShort || (this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0);
   }
 
   /** @internal Nothing more comes. */
@@ -259,7 +237,6 @@ export class LinkChannel extends Duplex {
     this.#pushed += bytes.length;
     // Before the push, in which `_read` may be called.
     this.#isWanted = false;
-    this.#isShort = false;
     if (this.push(bytes)) this.#isWanted = true;
   }
 

@@ -59,6 +59,8 @@ describe("a socket at the node's own port", () => {
   it("is one, of a node that has started, and is for binding", async () => {
     const node = opened(new ClusterNode({ group: GROUP, multicast: false, registry: false }));
     const [one, other] = [new Reply(), new Reply()].map((each) => opened(each)) as [Reply, Reply];
+    // Also where sockets have looked up their transports before there was a node.
+    await opened(new Reply()).bind("tcp://127.0.0.1:*");
     await expect(one.bind(node.ownPort)).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
     await node.start();
     const bound = await one.bind(node.ownPort);

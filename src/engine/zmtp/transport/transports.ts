@@ -16,9 +16,14 @@ const TRANSPORTS = new Map<string, Transport>(
   ]),
 );
 
+/** The list of `machineSchemes`, and those that programs had registered when it was made; undefined: to be made again. */
+let schemes: readonly string[] = [];
+let registered: readonly string[] | undefined;
+
 /** Adds what another part of shoal brings, for all contexts of this thread; again is once. */
 export function addTransport(transport: Transport): void {
   TRANSPORTS.set(transport.scheme, transport);
+  registered = undefined;
 }
 
 /** Transports by scheme. */
@@ -35,9 +40,6 @@ const MACHINE_TRANSPORTS: TransportTable = {
     return custom === undefined ? undefined : customAsTransport(custom.transport);
   },
 };
-
-let registered: readonly string[] | undefined;
-let schemes: readonly string[] = [];
 
 /** The schemes of endpoints that sockets on this machine take; inproc and udp need no transport. */
 export function machineSchemes(): readonly string[] {
