@@ -147,7 +147,8 @@ describe("which node is meant", () => {
     const any = { bind: ["tcp://127.0.0.1:*"] };
     await using proxy = new QueueProxy({ frontend: any, backend: any, control: { bind: [control] } });
     await proxy.start();
-    await fails(/has no command peers: it is a proxy's/, "peers", "--control", control);
+    for (const name of ["clients", "peers"])
+      await fails(new RegExp(`has no command ${name}: it is a proxy's`), name, "--control", control);
     await fails(/not a node's control socket/, "status", "--control", control);
   });
 
