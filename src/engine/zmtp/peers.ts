@@ -35,6 +35,7 @@ import { patienceOf, pipeOptions } from "./options.js";
 import { HAS_POLICIES } from "./peer-meter.js";
 import { type CloseReason, type Peer, Pipe } from "./pipe.js";
 import { ReceiveBudget } from "./receive-budget.js";
+import { lastGiven } from "./routing/given-id.js";
 import { fits, wireNameOf } from "./routing/routing.js";
 import type { SocketState } from "./socket-state.js";
 
@@ -383,7 +384,8 @@ export class Peers implements PeerProperties {
   }
 }
 
-/** For events: a copy, which the program may write to. */
-export function idOf({ routingId }: Pipe): { routingId?: Buffer } {
-  return routingId === undefined ? {} : { routingId: Buffer.from(routingId) };
+/** For events: the object that came with the peer's messages, else a copy. */
+export function idOf(pipe: Pipe): { routingId?: Buffer } {
+  const { routingId } = pipe;
+  return routingId === undefined ? {} : { routingId: lastGiven(pipe) ?? Buffer.from(routingId) };
 }

@@ -25,6 +25,7 @@ import {
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
+import { isSameId, lastGiven } from "./given-id.js";
 import { FairQueue } from "./queues.js";
 import { fairSource, routedSink } from "./relaying.js";
 import { Routing } from "./routing.js";
@@ -133,16 +134,16 @@ export class RouterRouting extends Routing implements PeerQueues {
     const bytes = typeof id === "string" ? Buffer.from(id) : id;
     const pipe = this.#byObject.get(bytes);
     // The object is the program's: it may have another id by now.
-    if (pipe?.routingId !== undefined && isSame(bytes, pipe.routingId)) return pipe;
+    if (pipe?.routingId !== undefined && isSameId(bytes, pipe.routingId)) return pipe;
     return this.#byId.get(keyOf(bytes));
   }
 
   /** A peer's id as the program gets it: the same object each time, unless the program has written to that. */
   #idFor(pipe: Pipe): Buffer {
     const id = pipe.routingId as Buffer;
-    const { givenId } = pipe;
-    if (givenId !== undefined && isSame(givenId, id)) return givenId;
-    this.#byObject.delete(givenId);
+    const last = lastGiven(pipe);
+    if (last !== undefined) return last;
+    this.#byObject.delete(pipe.givenId);
     // The program gets it with each message, and must not be able to take it away.
     const given = allocate(id.length);
     given.set(id);
@@ -170,14 +171,6 @@ export class RouterRouting extends Routing implements PeerQueues {
     } while (this.#byId.has(keyOf(id)));
     return id;
   }
-}
-
-/** Most ids have 5 bytes: a call of `Buffer.compare` costs more. */
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  const { length } = other;
-  if (one.length !== length) return false;
-  for (let i = 0; i < length; i++) if (one[i] !== other[i]) return false;
-  return true;
 }
 
 /**
