@@ -200,7 +200,14 @@ export class BrokerRules {
     const first = head.length > 0 ? head[serviceStart(head)] : command.service[0];
     if (first === RESERVED_BYTE && isReserved(command.service)) {
       const { services } = this.#requests.queue;
-      const body = mmiAnswer(command, services, () => this.stats(), this.#incarnation, this.#limits);
+      const body = mmiAnswer(
+        command,
+        services,
+        () => this.stats(),
+        this.#incarnation,
+        this.#limits,
+        this.#requests.stopping,
+      );
       this.#requests.replies.own(from, command, body);
       return;
     }
@@ -254,6 +261,8 @@ const NOT_FOUND = Buffer.from("404");
 
 const NOT_IMPLEMENTED = Buffer.from("501");
 
+const UNAVAILABLE = Buffer.from("503");
+
 /**
  * The broker's own services (8/MMI). The body's last frame is the argument, the
  * reply's first the status:
@@ -262,6 +271,7 @@ const NOT_IMPLEMENTED = Buffer.from("501");
  *   mmi.services          -> 200 | name | workers | queued | … three frames for each service, 1,000 services at most
  *   mmi.stats             -> 200 | the statistics as JSON
  *   mmi.shoal             -> 200 | incarnation | ms between heartbeats | intervals until a silent end counts as dead | LEVEL
+ *   mmi.serving           -> 200 the broker takes requests | 503 it stops
  *   any other             -> 501
  */
 export function mmiAnswer(
@@ -270,6 +280,7 @@ export function mmiAnswer(
   stats: () => MajordomoBrokerStats,
   incarnation: Buffer,
   limits: MajordomoBrokerLimits,
+  isStopping: boolean,
 ): Buffer[] {
   switch (command.service.toString()) {
     case "mmi.service": {
@@ -295,6 +306,8 @@ export function mmiAnswer(
         Buffer.from(String(limits.liveness)),
         Buffer.of(LEVEL),
       ];
+    case "mmi.serving":
+      return [isStopping ? UNAVAILABLE : OK];
     default:
       return [NOT_IMPLEMENTED];
   }

@@ -30,6 +30,7 @@ import {
   MAX_TAG,
   NEGOTIATION,
   RESERVED_PREFIX,
+  SERVING,
   WORKER_HEADERS,
 } from "./protocol.js";
 import { type BrokerCommand, parseAtBroker } from "./worker-messages.js";
@@ -259,6 +260,8 @@ export function admits(gate: ServerGate, message: Buffer[], command: BrokerComma
     case "broadcast": {
       const { service } = command;
       if (!service.subarray(0, MMI.length).equals(MMI)) return gate.admit(message, true);
+      // The passive one of a pair does not answer, and counts nothing: clients of the other one ask again and again.
+      if (service.equals(SERVING)) return gate.isServing();
       if (!service.equals(NEGOTIATION)) return gate.admit(message, false); // Monitoring must not vote.
       // A client that asks whom it has before it is a client that looks for a broker.
       return command.body[0]?.equals(WORKER_HEADERS[Dialect.Shoal]) === true || gate.admit(message, true);

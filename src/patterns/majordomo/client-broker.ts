@@ -8,7 +8,8 @@
  *
  * Fail over immediately when a connection ends or cannot be made, at most once per broker per interval: a broker that
  * hangs up on everybody would otherwise be asked in a busy loop. After that the next is asked when the interval is over. A broker that says nothing
- * has an interval to answer; after some in a row the next ones have longer.
+ * has an interval to answer; after some in a row the next ones have longer. From one that others precede in the list, the client
+ * goes back to them (client-fail-back.ts).
  */
 
 import type { Call } from "./client-calls.js";
@@ -55,6 +56,13 @@ export interface ClientEffects {
   event(event: MajordomoClientEvent): void;
   /** The last call has ended. */
   idle?(): void;
+}
+
+/** A broker that was asked in the background, and that the client may move to. */
+export interface Candidate {
+  readonly connection: number;
+  readonly endpoint: string;
+  readonly negotiated: Negotiated;
 }
 
 export class ClientBroker {
@@ -108,18 +116,20 @@ export class ClientBroker {
   /**
    * Other brokers are there now.
    *
-   * @returns why the one in use is to be left: it is not among them, or a newcomer is the first of them, which is preferred, so that
-   * brokers get their share of the clients when they come back
+   * @returns whether the one in use is among them, and whether one of those that precede it is a newcomer
    */
-  setEndpoints(endpoints: readonly string[]): "removed" | "preferred" | undefined {
+  setEndpoints(endpoints: readonly string[]): { readonly isListed: boolean; readonly hasNewcomer: boolean } {
     const at = endpoints.indexOf(this.#used);
-    const [first] = endpoints;
-    const isPreferred =
-      at > 0 && this.mode === "extended" && first !== undefined && !this.#endpoints.includes(first);
+    const known = new Set(this.#endpoints);
     this.#endpoints = endpoints;
-    this.#endpoint = isPreferred ? 0 : Math.max(0, at);
-    if (at < 0) return "removed";
-    return isPreferred ? "preferred" : undefined;
+    this.#endpoint = Math.max(0, at);
+    return { isListed: at >= 0, hasNewcomer: this.preceding.some((endpoint) => !known.has(endpoint)) };
+  }
+
+  /** Those that precede the broker in use, the preferred first; none while there is no broker, or it is a plain one. */
+  get preceding(): readonly string[] {
+    if (this.mode !== "extended") return [];
+    return this.#endpoints.slice(0, Math.max(0, this.#endpoints.indexOf(this.#used)));
   }
 
   get nextBeat(): number | undefined {
@@ -130,9 +140,14 @@ export class ClientBroker {
   open(): number {
     const { length } = this.#endpoints;
     if (length === 0) return 0;
-    const connection = ++this.#connections;
     this.#used = this.#endpoints[this.#endpoint % length] as string;
-    this.#effects.open(connection, this.#used);
+    return this.connect(this.#used);
+  }
+
+  /** A new connection, of a higher number than those before. */
+  connect(endpoint: string): number {
+    const connection = ++this.#connections;
+    this.#effects.open(connection, endpoint);
     return connection;
   }
 
@@ -232,6 +247,15 @@ export class ClientBroker {
     this.main = 0;
     this.#beatAt = undefined;
     return main;
+  }
+
+  /** After {@link leave}: another broker is in use, which has answered. */
+  moveTo({ connection, endpoint, negotiated }: Candidate): void {
+    this.#used = endpoint;
+    this.#endpoint = Math.max(0, this.#endpoints.indexOf(endpoint));
+    this.main = connection;
+    this.mute = false;
+    this.negotiated(negotiated);
   }
 
   /** After {@link lose}: the next one is asked when the interval is over. */

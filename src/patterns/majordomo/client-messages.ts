@@ -31,6 +31,7 @@ import {
   LEVEL,
   MAX_SERVICE_NAME,
   NEGOTIATION,
+  SERVING,
   WORKER_HEADERS,
 } from "./protocol.js";
 
@@ -53,6 +54,11 @@ export interface Negotiated {
 export function negotiation(role: "client" | "worker" = "client"): Frames {
   const headers = role === "client" ? CLIENT_HEADERS : WORKER_HEADERS;
   return [EMPTY, CLIENT_HEADERS[Dialect.Mdp01], NEGOTIATION, headers[Dialect.Shoal]];
+}
+
+/** Asks a broker whether it takes requests; in a negotiation's place where that would be too much (client-fail-back.ts). */
+export function servingQuestion(): Frames {
+  return plainRequest(Dialect.Mdp01, SERVING, [EMPTY]);
 }
 
 /** Reads the answer to {@link negotiation}; `undefined` for another message of a client. */

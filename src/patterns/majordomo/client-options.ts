@@ -242,7 +242,7 @@ export type MajordomoBrokerLeaveReason =
   | "removed"
   /** It stops, and refuses requests; what it has taken is still awaited. There are other brokers. */
   | "stopping"
-  /** A newcomer is the first of the source's list, and so the one for this client; what this one was asked is still awaited. */
+  /** One that precedes it in the list has answered that it takes requests; what this one was asked is still awaited. */
   | "preferred";
 
 /** What happens to a client. */

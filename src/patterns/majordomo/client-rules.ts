@@ -13,7 +13,8 @@
  * would be taken for the next one's.
  *
  * Brokers may come and go. One that is not in the list any more gets no further request; its connection stays for the
- * answers to those that it has, and the next broker is asked meanwhile.
+ * answers to those that it has, and the next broker is asked meanwhile. The same holds for one that the client has moved away from, to
+ * one that precedes it.
  */
 
 import { LinkedList } from "../../core/collections/linked-list.js";
@@ -22,6 +23,7 @@ import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import {
+  type Candidate,
   ClientBroker,
   type ClientEffects,
   type ClientLimits,
@@ -29,6 +31,7 @@ import {
   PlainConnections,
 } from "./client-broker.js";
 import { Call, type CalledService, type CallSink, type CallTerms } from "./client-calls.js";
+import { FailBack } from "./client-fail-back.js";
 import {
   type ClientInput,
   cancelMessage,
@@ -47,6 +50,7 @@ export class ClientRules {
   readonly #clientKey: Buffer;
   readonly #broker: ClientBroker;
   readonly #plain: PlainConnections;
+  readonly #failBack: FailBack;
   readonly #calls = new NumberTable<Call>();
   readonly #waiting = new LinkedList<Call>();
   readonly #sent = new LinkedList<Call>();
@@ -61,14 +65,15 @@ export class ClientRules {
   #bytes = 0;
   #closed = false;
 
-  /** @param clientKey 8 bytes that no other client has */
-  constructor(limits: ClientLimits, effects: ClientEffects, clientKey: Buffer) {
+  /** @param clientKey 8 bytes that no other client has; @param random for jitter, from 0 up to 1 */
+  constructor(limits: ClientLimits, effects: ClientEffects, clientKey: Buffer, random: () => number) {
     this.#limits = limits;
     this.#effects = effects;
     this.#clientKey = clientKey;
     this.#broker = new ClientBroker(limits, effects);
     this.#leaving = new LeftBrokers(limits, effects);
     this.#plain = new PlainConnections(limits.maxConnections, effects, () => this.#broker.open());
+    this.#failBack = new FailBack(limits, effects, (endpoint) => this.#broker.connect(endpoint), random);
   }
 
   /** Whether a broker is there. */
@@ -94,8 +99,11 @@ export class ClientRules {
   setEndpoints(endpoints: readonly string[], now: number): void {
     if (this.#closed) return;
     const broker = this.#broker;
-    const reason = broker.setEndpoints(endpoints);
-    if (reason === undefined && (broker.mode !== "asking" || broker.main !== 0)) return;
+    const { isListed, hasNewcomer } = broker.setEndpoints(endpoints);
+    if (isListed && (broker.mode !== "asking" || broker.main !== 0)) {
+      if (broker.mode === "extended") this.#failBack.watch(broker.preceding, now, hasNewcomer);
+      return;
+    }
     // A plain broker's connections end with the request that each has.
     if (broker.mode === "plain") {
       this.#plain.moveOn();
@@ -104,12 +112,12 @@ export class ClientRules {
         return;
       }
     }
-    const left = broker.leave(reason ?? "removed");
+    const left = broker.leave("removed");
     if (left !== 0) {
       this.#leaving.add(left, broker, now);
       this.#release(left);
     }
-    broker.probe(now, this.#calls.size > 0);
+    this.#seek(now);
   }
 
   /** A service to be asked: made once for all its requests. */
@@ -191,30 +199,43 @@ export class ClientRules {
       this.#giveUpLeft(connection, now);
       return;
     }
+    if (this.#failBack.has(connection)) this.#failBack.failed(now);
     if (connection !== this.#broker.main) return;
     const hurry = this.#broker.canFailOverNow(now);
     // One that has not answered yet has its time; the connection is made again meanwhile.
     if (!hurry && this.#broker.mode === "asking") return;
     this.#broker.lose("disconnected");
     this.#requeue(now);
-    if (hurry) this.#broker.probe(now, this.#calls.size > 0);
-    else this.#broker.backOff();
+    if (hurry) this.#seek(now);
+    else {
+      this.#failBack.stop();
+      this.#broker.backOff();
+    }
   }
 
   /** A connection could not be made: there may be a broker elsewhere. */
   refused(connection: number, now: number): void {
-    if (this.#closed || this.#broker.mode !== "asking" || connection !== this.#broker.main) return;
+    if (this.#closed) return;
+    if (this.#failBack.has(connection)) this.#failBack.failed(now);
+    if (this.#broker.mode !== "asking" || connection !== this.#broker.main) return;
     if (!this.#broker.hasOthers || !this.#broker.canFailOverNow(now)) return;
     this.#broker.lose("refused");
-    this.#broker.probe(now, this.#calls.size > 0);
+    this.#seek(now);
   }
 
   receive(connection: number, input: ClientInput, now: number): void {
+    const isAsked = this.#failBack.has(connection);
     if (input.kind === "fault") {
       this.counters.faults += 1;
-      this.#effects.event({ type: "peer:invalid", endpoint: this.#broker.endpoint });
+      const { endpoint } = isAsked ? this.#failBack : this.#broker;
+      this.#effects.event({ type: "peer:invalid", endpoint });
+    }
+    if (isAsked) {
+      const candidate = this.#failBack.receive(input, now);
+      if (candidate !== undefined) this.#moveTo(candidate, now);
       return;
     }
+    if (input.kind === "fault") return;
     this.#broker.heard(connection, now);
     this.#leaving.heard(connection, now);
     switch (input.kind) {
@@ -225,6 +246,7 @@ export class ClientRules {
       case "negotiated":
         if (this.#broker.mode !== "asking" || connection !== this.#broker.main) break;
         this.#plain.add(this.#broker.negotiated(input));
+        this.#failBack.watch(this.#broker.preceding, now);
         this.#pump(now);
         break;
       case "heartbeat":
@@ -260,7 +282,8 @@ export class ClientRules {
     if (this.#closed) return undefined;
     const infinity = Number.POSITIVE_INFINITY;
     const [deadline = infinity, beat = infinity] = [this.#deadlines.next(), this.#broker.nextBeat];
-    const next = Math.min(deadline, beat, this.#leaving.nextBeat ?? infinity);
+    const { nextWakeUp: question = infinity } = this.#failBack;
+    const next = Math.min(deadline, beat, question, this.#leaving.nextBeat ?? infinity);
     return next === infinity ? undefined : next;
   }
 
@@ -268,9 +291,10 @@ export class ClientRules {
     if (this.#closed) return;
     for (const call of this.#deadlines.take(now)) this.#late(call, now);
     for (const silent of this.#leaving.tick(now)) this.#giveUpLeft(silent, now);
+    this.#failBack.tick(now);
     if (!this.#broker.tick(now, this.#calls.size > 0)) return;
     this.#requeue(now);
-    this.#broker.probe(now, this.#calls.size > 0);
+    this.#seek(now);
   }
 
   /** Ends all calls. */
@@ -290,6 +314,23 @@ export class ClientRules {
       inFlight: this.#calls.size - this.#waiting.length,
       broker: this.#broker.mode === "asking" ? undefined : this.#broker.endpoint,
     };
+  }
+
+  /** No broker is in use: the one that is to be is asked what it is. */
+  #seek(now: number): void {
+    this.#failBack.stop();
+    this.#broker.probe(now, this.#calls.size > 0);
+  }
+
+  /** New requests go to this broker; what the one in use was asked is awaited over its connection. */
+  #moveTo(candidate: Candidate, now: number): void {
+    const broker = this.#broker;
+    const left = broker.leave("preferred");
+    this.#leaving.add(left, broker, now);
+    this.#release(left);
+    broker.moveTo(candidate);
+    this.#failBack.watch(broker.preceding, now);
+    this.#pump(now);
   }
 
   /** What was sent is to be sent again, in its order, as often as it may be. @param over that connection; default: to the broker in use */
@@ -321,7 +362,7 @@ export class ClientRules {
       if (connection !== broker.main || !broker.hasOthers || !broker.canFailOverNow(now)) return false;
       this.#leaving.add(broker.leave("stopping"), broker, now);
       broker.advance();
-      broker.probe(now, true);
+      this.#seek(now);
     }
     this.#sendAgain(call);
     if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);

@@ -148,7 +148,12 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         for (const resolve of this.#idleWaits.splice(0)) resolve();
       },
     };
-    this.#rules = new ClientRules({ ...settings, endpoints: all, dialect }, effects, crypto.randomBytes(8));
+    this.#rules = new ClientRules(
+      { ...settings, endpoints: all, dialect },
+      effects,
+      crypto.randomBytes(8),
+      Math.random,
+    );
     this.#rules.start(this.#timer.now());
     this.#timer.start(this.#rules);
     this.#endpoints.start({

@@ -208,6 +208,9 @@ export const RESERVED_PREFIX = "mmi.";
 /** The service that a client asks whether its broker speaks the third dialect. */
 export const NEGOTIATION: Buffer = Buffer.from("mmi.shoal");
 
+/** The service that a client asks whether a broker takes requests, before it moves there. */
+export const SERVING: Buffer = Buffer.from("mmi.serving");
+
 /** The bytes of a routing id, id or name as a key of tables: one character a byte. */
 export function textOf(frame: Buffer): string {
   return frame.toString("latin1");

@@ -53,6 +53,7 @@ function call(): Buffer[] {
 /** By their names in the page. What is sent to a peer begins with its routing id, which is not in a message of its own. */
 const VECTORS: Record<string, Frames> = {
   "the question": client.negotiation("worker"),
+  "whether it serves": client.servingQuestion(),
   "a request": client.extendedRequest(PLAIN, HI),
   "a call of a method": client.extendedRequest(PLAIN, call()),
   "a broadcast": client.extendedRequest(BROADCAST, HI),

@@ -212,6 +212,13 @@ export class SimulatedBroker {
     });
   }
 
+  /** Takes nothing new, and ends with the last request that it has. */
+  drain(): void {
+    this.rules.drain();
+    this.#timer.update();
+    this.#endWhenIdle();
+  }
+
   left(connection: string): void {
     const id = this.#ids.get(connection);
     if (id === undefined) return;
@@ -230,6 +237,12 @@ export class SimulatedBroker {
     what();
     this.check();
     this.#timer.update();
+  }
+
+  #endWhenIdle(): void {
+    if (!this.#up) return;
+    if (this.rules.idle) this.crash();
+    else this.world.simulation.after(10, () => this.#endWhenIdle());
   }
 
   crash(): void {
@@ -515,9 +528,16 @@ export class SimulatedClient {
         event: (event) => simulation.note(`${name}: ${JSON.stringify(event)}`),
       },
       key,
+      () => simulation.random.next(),
     );
     this.rules.start(simulation.now);
     this.#timer = new RulesTimer(simulation, this.rules);
+  }
+
+  /** Its source of endpoints has another list. */
+  setEndpoints(endpoints: readonly string[]): void {
+    this.rules.setEndpoints(endpoints, this.world.simulation.now);
+    this.#timer.update();
   }
 
   /** @param timeout ms of one attempt */
