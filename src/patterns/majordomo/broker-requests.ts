@@ -255,18 +255,21 @@ export class BrokerRequests {
       return;
     }
     this.#deliveries.end(request);
-    // A worker that stops gives back what it has not begun, and gets nothing more.
-    if (reason === "stopping") {
-      worker.draining = true;
-      worker.availableLink.unlink();
-    }
+    // A worker that stops gives back what it has not begun.
+    if (reason === "stopping") this.drains(worker);
     const wanted = !request.abandoned && request.broken === undefined && request.broadcast === undefined;
     if (reason === "stopping" && wanted) {
       request.deliveries -= 1;
-      this.queue.add(request, now, true);
-      this.#dispatch(request.service, now);
+      this.#giveToOthers(request, now);
     } else this.replies.fail(request, toReason(reason), text, details);
     this.offer(worker, now);
+  }
+
+  /** A worker finishes what it has, and gets nothing more. */
+  drains(worker: Worker): void {
+    worker.draining = true;
+    worker.availableLink.unlink();
+    this.refuseUnserved(worker.service);
   }
 
   /**
@@ -290,12 +293,12 @@ export class BrokerRequests {
     if (request.pieces > 0 || request.broken !== undefined || worker.inFlight.length < worker.concurrency) {
       this.#lost(request, now);
       this.#dispatch(request.service, now);
+      this.refuseUnserved(request.service);
       return;
     }
     request.deliveries -= 1;
     if (request.broadcast === undefined) {
-      this.queue.add(request, now, true);
-      this.#dispatch(request.service, now);
+      this.#giveToOthers(request, now);
       return;
     }
     // Its part of a broadcast is nobody else's.
@@ -334,9 +337,13 @@ export class BrokerRequests {
     for (const service of [...this.queue.services.values()]) this.refuseUnserved(service);
   }
 
-  /** Requests of a service that has no workers, at a broker that stops: none will register, so another broker is to be asked. */
+  /**
+   * Refuses what waits for a service whose workers have left or take nothing more, at a broker that stops: none will register, so another
+   * broker is to be asked.
+   */
   refuseUnserved(service: Service): void {
-    if (!this.stopping || service.workers.size > 0) return;
+    if (!this.stopping) return;
+    for (const worker of service.workers) if (!worker.draining) return;
     for (const request of [...service.queue] as BrokerRequest[]) {
       this.queue.remove(request);
       this.replies.fail(request, "stopping");
@@ -363,6 +370,13 @@ export class BrokerRequests {
       this.replies.fail(request, request.service.workers.size === 0 ? "no-service" : "expired");
       this.queue.forget(request.service);
     }
+  }
+
+  /** A worker has given it back. */
+  #giveToOthers(request: BrokerRequest, now: number): void {
+    this.queue.add(request, now, true);
+    this.#dispatch(request.service, now);
+    this.refuseUnserved(request.service);
   }
 
   /** Gives a service's waiting requests to its workers with room. */

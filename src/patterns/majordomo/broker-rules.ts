@@ -87,9 +87,7 @@ export class BrokerRules {
       }
       case "drain": {
         const worker = this.#registered(from, Dialect.Shoal, now);
-        if (worker === undefined) break;
-        worker.draining = true;
-        worker.availableLink.unlink();
+        if (worker !== undefined) this.#requests.drains(worker);
         break;
       }
       case "return": {

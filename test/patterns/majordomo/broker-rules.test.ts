@@ -8,8 +8,13 @@ import {
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
 import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
-import { ClientCommand } from "../../../src/patterns/majordomo/protocol.js";
-import { parseAtBroker } from "../../../src/patterns/majordomo/worker-messages.js";
+import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
+import {
+  drainMessage,
+  failureMessage,
+  parseAtBroker,
+  readyMessage,
+} from "../../../src/patterns/majordomo/worker-messages.js";
 
 const DISCONNECT = Buffer.of(5);
 
@@ -390,6 +395,53 @@ describe("a broker that stops", () => {
     hear("b", 2, "", "MDPW01", 5);
     expect(toldTo("c")).toEqual(["4|stopping|The broker or the worker is stopping."]);
     expect(rules.idle).toBe(true);
+  });
+});
+
+describe("a broker that stops, whose workers take nothing more", () => {
+  const heard = (from: string, message: readonly (Buffer | string)[]): void => {
+    const peer = Buffer.from(from);
+    rules.receive(peer, parseAtBroker([peer, ...message.map((frame) => Buffer.from(frame as Buffer))]), 0);
+  };
+  const joins = (name: string): void => {
+    heard(name, readyMessage(Dialect.Shoal, Buffer.from("echo"), { concurrency: 1, capacity: 1 }, name, 1));
+  };
+  const refusal = ["4|stopping|The broker or the worker is stopping."];
+
+  beforeEach(() => {
+    joins("a");
+    joins("b");
+    for (const sequence of [1, 2, 3]) askWithId("c", 0, sequence, 1);
+    sentTo("c");
+  });
+
+  it("refuses what waits when it is asked to, and finishes what they have", () => {
+    heard("a", drainMessage());
+    heard("b", drainMessage());
+    expect(toldTo("c")).toEqual([]);
+    rules.drain();
+    expect(toldTo("c")).toEqual(refusal);
+    expect([rules.stats().inFlight, rules.stats().queued]).toEqual([2, 0]);
+  });
+
+  it("refuses it when the last of them does", () => {
+    rules.drain();
+    heard("a", drainMessage());
+    expect(toldTo("c")).toEqual([]);
+    heard("b", drainMessage());
+    expect(toldTo("c")).toEqual(refusal);
+    expect([rules.stats().inFlight, rules.stats().queued]).toEqual([2, 0]);
+  });
+
+  it("refuses what the last of them gives back", () => {
+    const [first] = sentTo("a");
+    rules.drain();
+    heard("a", drainMessage());
+    heard("b", drainMessage());
+    sentTo("c");
+    heard("a", failureMessage(first?.[0] as Buffer, "stopping", ""));
+    expect(toldTo("c")).toEqual(refusal);
+    expect(rules.stats().inFlight).toBe(1);
   });
 });
 
