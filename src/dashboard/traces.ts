@@ -23,15 +23,21 @@ export interface ProcessSteps {
 }
 
 export function tracesOf(all: readonly ProcessSteps[]): DashboardTraces {
-  const traces = new Map<string, DashboardTraceStep[]>();
+  const starts = new Map<string, number>();
+  for (const { steps } of all)
+    for (const { trace, at } of steps) starts.set(trace, Math.min(at, starts.get(trace) ?? at));
+  const newest = [...starts].sort(([, one], [, other]) => other - one).slice(0, MAX_TRACES);
+  // What is not shown is not put together: processes answer thousands of steps, at each look.
+  const traces = new Map(newest.map(([id]) => [id, [] as DashboardTraceStep[]]));
   const seen = new Set<string>();
   for (const { process, address, steps } of all)
     for (const { trace, span, parent, kind, name, at, duration, bytes, error } of steps) {
+      const known = traces.get(trace);
       // Two addresses may be of one process.
       const key = `${trace} ${span} ${kind}`;
-      if (seen.has(key)) continue;
+      if (known === undefined || seen.has(key)) continue;
       seen.add(key);
-      const step: DashboardTraceStep = {
+      known.push({
         process,
         address: cut(address),
         span,
@@ -42,20 +48,23 @@ export function tracesOf(all: readonly ProcessSteps[]): DashboardTraces {
         ...(duration === undefined ? {} : { duration }),
         bytes,
         ...(error === undefined ? {} : { error: cut(error) }),
-      };
-      const known = traces.get(trace);
-      if (known === undefined) traces.set(trace, [step]);
-      else known.push(step);
+      });
     }
-  const found = [...traces].map(([id, steps]) => traceOf(id, steps));
-  found.sort((one, other) => other.start - one.start);
-  return { version: 1, traces: found.slice(0, MAX_TRACES), omitted: Math.max(0, found.length - MAX_TRACES) };
+  return {
+    version: 1,
+    traces: [...traces].map(([id, steps]) => traceOf(id, steps)),
+    omitted: starts.size - newest.length,
+  };
 }
 
 function traceOf(id: string, all: DashboardTraceStep[]): DashboardTrace {
   const steps = inOrder(all);
-  const start = Math.min(...all.map(({ at }) => at));
-  const end = Math.max(...all.map(({ at, duration = 0 }) => at + duration));
+  let start = Number.POSITIVE_INFINITY;
+  let end = 0;
+  for (const { at, duration = 0 } of all) {
+    start = Math.min(start, at);
+    end = Math.max(end, at + duration);
+  }
   const processes = new Set(all.map(({ process }) => process)).size;
   return {
     id,
@@ -76,8 +85,13 @@ function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
   const roots: DashboardTraceStep[] = [];
   for (const step of [...steps].sort((one, other) => one.at - other.at)) {
     const { parent } = step;
-    if (parent === undefined || !spans.has(parent) || parent === step.span) roots.push(step);
-    else byParent.set(parent, [...(byParent.get(parent) ?? []), step]);
+    if (parent === undefined || !spans.has(parent) || parent === step.span) {
+      roots.push(step);
+      continue;
+    }
+    const siblings = byParent.get(parent);
+    if (siblings === undefined) byParent.set(parent, [step]);
+    else siblings.push(step);
   }
   const ordered: DashboardTraceStep[] = [];
   const done = new Set<DashboardTraceStep>();
@@ -86,7 +100,8 @@ function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
     if (done.has(step)) continue;
     done.add(step);
     ordered.push(step);
-    stack.push(...(byParent.get(step.span) ?? []).slice().reverse());
+    const children = byParent.get(step.span) ?? [];
+    for (let i = children.length - 1; i >= 0; i--) stack.push(children[i] as DashboardTraceStep);
   }
   // Steps that remote programs say to have caused each other.
   for (const step of steps) if (!done.has(step)) ordered.push(step);

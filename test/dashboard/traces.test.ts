@@ -64,6 +64,17 @@ describe("ways of messages", () => {
     expect([long.traces[0]?.steps.length, long.traces[0]?.omitted]).toEqual([64, 1_936]);
   });
 
+  it("have as many steps as processes answer, and are put together soon", { timeout: 10_000 }, () => {
+    // 140,000 steps of one way, all caused by one of them.
+    const all = Array.from({ length: 70 }, (_, at) => ({
+      process: `p${at}`,
+      address: "a",
+      steps: Array.from({ length: 2_000 }, (_, i) => step(at * 2_000 + i + 1, i === 0 ? undefined : 1, i)),
+    }));
+    const [way] = tracesOf(all).traces;
+    expect([way?.processes, way?.duration, way?.steps.length]).toEqual([70, 2_000, 64]);
+  });
+
   it("are read of whatever a remote program answers", () => {
     const good = JSON.parse(JSON.stringify(step(1, undefined, 5))) as object;
     expect(readSteps([good])).toEqual([step(1, undefined, 5)]);
