@@ -5,7 +5,7 @@
  * by `_read`; what was pushed before is read then, but for less than its high-water mark.
  *
  * Node's stream counts bytes, not pieces. So that pieces of a byte are not a hundred times their memory, small ones are pushed while its buffer is
- * empty only, and gathered here otherwise, until the program has read.
+ * empty only, and gathered here otherwise, until the program has read, or what it asked for by `read(n)` is there.
  *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
@@ -66,6 +66,8 @@ export class LinkChannel extends Duplex {
   /** Whether Node's stream asked for more. */
   #isWanted = false;
   #isDelivering = false;
+  /** Bytes that the program asked for, by `read(n)`, when there were fewer; 0: none. */
+  #missed = 0;
   #isEnded = false;
   /** Bytes that were pushed since it last asked. */
   #pushed = 0;
@@ -155,9 +157,11 @@ export class LinkChannel extends Duplex {
   /** As that of every stream. */
   override read(size?: number): unknown {
     const bytes: unknown = super.read(size);
+    // Node's stream itself calls with 0.
+    if (size !== 0) this.#missed = bytes === null && this.readableLength > 0 ? (size ?? 0) : 0;
     // It asked for more before, and asks again only after a push.
     const waits = this.#gathered !== undefined || this.#backlog !== undefined;
-    if (waits && this.#isWanted && this.readableLength === 0) this.#deliver();
+    if (waits && this.#isWanted && (this.readableLength === 0 || this.#hasMissed())) this.#deliver();
     return bytes;
   }
 
@@ -183,6 +187,7 @@ export class LinkChannel extends Duplex {
     }
     if (isSmall) {
       this.#gather(bytes);
+      if (this.#isWanted && this.#hasMissed()) this.#deliver();
       return;
     }
     this.#closeGathered();
@@ -195,6 +200,12 @@ export class LinkChannel extends Duplex {
   /** @internal Nothing more comes. */
   finish(): void {
     if (this.#isWanted) this.#deliver();
+  }
+
+  /** Whether what the program asked for in vain is there, with what waits here. What is in the backlog are no small pieces. */
+  #hasMissed(): boolean {
+    if (this.#missed === 0) return false;
+    return this.#backlog !== undefined || this.readableLength + this.#gatheredBytes >= this.#missed;
   }
 
   #gather(bytes: Buffer): void {

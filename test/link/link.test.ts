@@ -228,6 +228,33 @@ describe("a channel", () => {
     expect(pieces).toBeLessThan(20);
   });
 
+  it("gives what `read(n)` asked for as soon as it is there, however small the frames were", async () => {
+    const asked = [4, 3_000, 5];
+    const sizes = [[3, 1], Array.from({ length: 300 }, () => 10), [1, 1, 4]];
+    let taken: LinkChannel | undefined;
+    const [a] = await link(await sockets(), {}, { onChannel: (channel) => (taken = channel) });
+    const channel = await a.open("parsed");
+    const other = taken as unknown as LinkChannel;
+    const got: number[] = [];
+    const finished = new Promise<void>((resolve) => {
+      other.on("readable", () => {
+        for (;;) {
+          const piece = other.read(asked[got.length] ?? 1) as Buffer | null;
+          if (piece === null) return;
+          got.push(piece.length);
+          if (got.length > asked.length) resolve();
+        }
+      });
+    });
+    for (const size of sizes.flat()) {
+      channel.write(Buffer.alloc(size));
+      // Each is a frame of its own, and the other end has it before the next is sent.
+      await a.open("next");
+    }
+    await finished;
+    expect(got).toEqual([...asked, 1]);
+  });
+
   it("closes in one direction, and answers in the other", async () => {
     const [a] = await link(
       await sockets(),
