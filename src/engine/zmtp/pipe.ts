@@ -588,7 +588,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const replaced = this.out.replace(encoder, messages);
     this.#credit -= messages;
     this.#stir();
-    // Last: a listener may send.
     this.#effects.pipeOnConflated(this, replaced);
   }
 

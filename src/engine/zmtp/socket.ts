@@ -269,18 +269,19 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   }
 
   pipeOnDetached(pipe: Pipe, messages: number): void {
-    this.#count("detached", messages, pipe);
+    this.#count("detached", messages, pipe, true);
   }
 
   pipeOnConflated(pipe: Pipe, messages: number): void {
-    this.#count("conflated", messages, pipe);
+    this.#count("conflated", messages, pipe, true);
   }
 
   pipeOnCommand(pipe: Pipe, body: Buffer): void {
     if (pipe.link?.command?.(body) !== true && pipe.leaving === undefined) this.#routing.command(pipe, body);
   }
 
-  #count(reason: EngineDropReason, messages: number, pipe?: Pipe): void {
+  /** @param isLater found in the middle of a flush, or of a fan-out whose encoder is one for all messages: a listener may publish, or throw */
+  #count(reason: EngineDropReason, messages: number, pipe?: Pipe, isLater?: boolean): void {
     if (messages === 0) return;
     this.#dropped[reason] += messages;
     const event: SocketEvent = {
@@ -289,8 +290,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       messages,
       ...(pipe === undefined ? {} : idOf(pipe)),
     };
-    // It is found in the middle of a flush, which a listener's error must not end.
-    if (reason === "detached") queueMicrotask(() => this.#listener.engineOnEvent(event));
+    if (isLater) queueMicrotask(() => this.#listener.engineOnEvent(event));
     else this.#listener.engineOnEvent(event);
   }
 }

@@ -9,6 +9,32 @@ import { fill, RawServer } from "./support/raw-server.js";
 describe("within events", () => {
   const world = new World("zmtp", "tcp");
 
+  it("publish in a drop by conflation reaches every subscriber, after the message whose drop it was", async () => {
+    const publisher = world.publisher({ conflate: true });
+    const subscribers = [world.subscriber(), world.subscriber(), world.subscriber()];
+    const endpoint = await world.bind(publisher);
+    for (const subscriber of subscribers) {
+      subscriber.subscribe("");
+      subscriber.connect(endpoint);
+    }
+    await publisher.waitForSubscribers({ count: 3, timeout: 4_000 });
+    const order: string[] = [];
+    publisher.events.once("drop", () => {
+      order.push("drop");
+      publisher.trySend("from the listener");
+    });
+    // In one turn: the second takes the place of the first.
+    for (const text of ["first", "second"]) {
+      publisher.trySend(text);
+      order.push(text);
+    }
+    // Nothing of a listener within a fan-out: the encoder is one for all.
+    expect(order).toEqual(["first", "second"]);
+    for (const subscriber of subscribers) expect(await collect(subscriber, 1)).toEqual(["from the listener"]);
+    publisher.trySend("end");
+    for (const subscriber of subscribers) expect(await collect(subscriber, 1)).toEqual(["end"]);
+  });
+
   it.each([
     "connect:delay",
     "connect",
