@@ -47,8 +47,9 @@ export const tcp: Transport = {
       (target) => {
         const reader = new Reader();
         const socket = connect({ ...target, onread: reader.onread });
-        // An address of IPv4 has one form only: the system would say the same.
-        const peer = target.family === 4 ? { address: target.host, port: target.port } : {};
+        // An address of IPv4 has one form only: the system would say the same. But who connects to 0.0.0.0 reaches another.
+        const peer =
+          target.family === 4 && target.host !== "0.0.0.0" ? { address: target.host, port: target.port } : {};
         return { socket, stream: () => prepare(socket, reader, options, peer as AcceptedPeer) };
       },
       done,

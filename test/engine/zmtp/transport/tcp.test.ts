@@ -159,6 +159,12 @@ describe("dialling", () => {
     expect(done.mock.calls[0]?.[0]).toMatchObject({ code: "ECONNREFUSED" });
   });
 
+  it("0.0.0.0 names the peer by the address that it has", async () => {
+    const { endpoint } = await world.listen("tcp://127.0.0.1:*");
+    const stream = await world.connect(`tcp://0.0.0.0:${portOf(endpoint)}`);
+    expect([stream.remote, stream.address]).toEqual([endpoint, "127.0.0.1"]);
+  });
+
   it("a name tries all its addresses, one after the other", async () => {
     const { endpoint } = await world.listen("tcp://127.0.0.1:*");
     resolves(
