@@ -15,12 +15,24 @@ export const LONG = process.env.SHOAL_LONG === "1";
 /** ms until a wait has failed: a program may wait for the processor for long before it starts. */
 export const PATIENCE = LONG ? 60_000 : 20_000;
 
-/** How many blows a test deals in this run. */
+/** What SHOAL_CHAOS asks for; `undefined`: nothing. @throws Error for what is not a number of blows */
+function givenBlows(): number | undefined {
+  const asked = process.env.SHOAL_CHAOS ?? "";
+  if (asked === "") return undefined;
+  if (!/^[1-9]\d{0,5}$/.test(asked))
+    throw new Error(`SHOAL_CHAOS is a number of kills and stops, 1 to 999999; got ${JSON.stringify(asked)}`);
+  return Number(asked);
+}
+
+/** How many blows a chaos test deals in this run; every chaos test asks here. @param usual of the default run @param long of SHOAL_LONG=1 */
+export function blowsFor(usual: number, long: number): number {
+  return givenBlows() ?? (LONG ? long : usual);
+}
+
+/** The same for the tests that deal at least 100 together. */
 export function blowsOf(test: ChaosTest): number {
-  const given = Number(process.env.SHOAL_CHAOS ?? "");
-  if (Number.isInteger(given) && given > 0) return given;
   // A pair is killed twice as slowly as anything else.
-  return LONG ? (test === "binary-star" || test === "freelance" ? 500 : 1_000) : DEFAULTS[test];
+  return blowsFor(DEFAULTS[test], test === "binary-star" || test === "freelance" ? 500 : 1_000);
 }
 
 /** The blows of a run by what they were: `worker killed`, `broker stopped`. */

@@ -13,6 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
 import { ClusterNode, streamProtocol } from "../../../src/cluster/index.js";
+import { blowsFor, LONG } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
 import { randomOf } from "./route-world.js";
 
@@ -101,8 +102,9 @@ process.stdin.on("data", (text) => {
 });
 `;
 
-const LONG = process.env.SHOAL_LONG === "1";
-const BLOWS = Number(process.env.SHOAL_CHAOS ?? 0) || (LONG ? 1_000 : 5);
+const BLOWS = blowsFor(5, 1_000);
+/** ms of the default run for the blows. */
+const DEALT_IN = BLOWS * 8_000;
 const NAMES = ["a", "b", "c"];
 const SEED = Number(process.env.SHOAL_SEED ?? 20_260_101);
 const PATIENCE = LONG ? 60_000 : 20_000;
@@ -116,7 +118,7 @@ let watcher: ClusterNode | undefined;
 function spawn(name: string): Child {
   const child = start(PROGRAM, {
     args: [name, group, String(port), folder],
-    limit: LONG ? 7_200_000 : 60_000,
+    limit: LONG ? 7_200_000 : 20_000 + DEALT_IN,
   });
   children.set(name, child);
   return child;
@@ -158,7 +160,7 @@ interface Seen {
 }
 
 it("nothing is reordered, doubled, or missing beyond what was counted as lost, and routes are right in the end", {
-  timeout: LONG ? 7_200_000 : 90_000,
+  timeout: LONG ? 7_200_000 : 50_000 + DEALT_IN,
 }, async () => {
   const random = randomOf(SEED);
   const faults: string[] = [];

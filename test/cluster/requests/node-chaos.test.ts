@@ -1,10 +1,14 @@
 /** Requests to nodes in processes of their own that are killed and rolled under load. */
 import { afterEach, describe, expect, test } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
+import { blowsFor, LONG } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
 const SERVERS = LONG ? 10 : 4;
+const ROLLS = blowsFor(SERVERS, SERVERS);
+const KILLS = blowsFor(SERVERS - 1, SERVERS - 1);
+/** ms for each of them, beyond those of the test. */
+const EACH = 10_000;
 
 /** SIGTERM drains it. */
 const PROGRAM = `
@@ -109,35 +113,47 @@ async function begin(
 }
 
 describe("nodes in processes of their own", () => {
-  test("rolled one after the other with drain, they fail no request, though it is not idempotent", async () => {
-    const { group, servers, work, caller } = await begin(false);
-    for (const server of servers) {
+  test(
+    "rolled one after the other with drain, they fail no request, though it is not idempotent",
+    async () => {
+      const { group, servers, work, caller } = await begin(false);
+      for (let roll = 0; roll < ROLLS; roll++) {
+        const server = servers.shift() as Child;
+        await work.answered(200);
+        servers.push(await startServer(group));
+        server.process.kill("SIGTERM");
+        const { code } = await server.outcome;
+        expect(code).toBe(0);
+        children.delete(server);
+      }
       await work.answered(200);
-      await startServer(group);
-      server.process.kill("SIGTERM");
-      const { code } = await server.outcome;
-      expect(code).toBe(0);
-      children.delete(server);
-    }
-    await work.answered(200);
-    await work.stop();
-    expect(work.errors.map(({ message }) => message)).toEqual([]);
-    expect(caller.stats().requests).toMatchObject({ failed: 0, pending: 0 });
-    expect(work.by.size).toBeGreaterThan(SERVERS);
-  }, 180_000);
+      await work.stop();
+      expect(work.errors.map(({ message }) => message)).toEqual([]);
+      expect(caller.stats().requests).toMatchObject({ failed: 0, pending: 0 });
+      expect(work.by.size).toBeGreaterThan(SERVERS);
+    },
+    180_000 + ROLLS * EACH,
+  );
 
-  test("killed with -9 under load, they fail no idempotent request", async () => {
-    const { servers, work, caller } = await begin(true);
-    for (const server of servers.slice(1)) {
+  test(
+    "killed with -9 under load, they fail no idempotent request",
+    async () => {
+      const { group, servers, work, caller } = await begin(true);
+      for (let kill = 0; kill < KILLS; kill++) {
+        // The default run kills all but the last.
+        if (servers.length === 1) servers.push(await startServer(group));
+        const server = servers.shift() as Child;
+        await work.answered(200);
+        server.process.kill("SIGKILL");
+        await server.outcome;
+        children.delete(server);
+      }
       await work.answered(200);
-      server.process.kill("SIGKILL");
-      await server.outcome;
-      children.delete(server);
-    }
-    await work.answered(200);
-    await work.stop();
-    expect(work.errors.map(({ message }) => message)).toEqual([]);
-    expect(caller.stats().requests?.pending).toBe(0);
-    expect(caller.stats().requests?.retried).toBeGreaterThan(0);
-  }, 180_000);
+      await work.stop();
+      expect(work.errors.map(({ message }) => message)).toEqual([]);
+      expect(caller.stats().requests?.pending).toBe(0);
+      expect(caller.stats().requests?.retried).toBeGreaterThan(0);
+    },
+    180_000 + KILLS * EACH,
+  );
 });

@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { SessionClient, type SessionMessage } from "../../../src/cluster/sessions/index.js";
+import { blowsFor } from "../../chaos/blows.js";
 import { PostgresServer } from "../../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../../process/child.js";
 import { missing } from "../../support/peers.js";
 
 /** Servers killed, for each store. */
-const KILLS = process.env.SHOAL_LONG === "1" ? 1_000 : 4;
+const KILLS = blowsFor(4, 1_000);
 /** Messages between a kill and the next one. */
 const BETWEEN = 20;
 /** Kills between two lines of the long form's progress. */

@@ -4,13 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { CloneClient } from "../../../src/patterns/index.js";
+import { blowsFor, LONG } from "../../chaos/blows.js";
 import { until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
 
-const LONG = process.env.SHOAL_LONG === "1";
-const KILLS = LONG ? 300 : 4;
-const KILLS_OF_ALL = LONG ? 50 : 2;
-const LIMIT = LONG ? 1_800_000 : 60_000;
+const KILLS = blowsFor(4, 300);
+const KILLS_OF_ALL = blowsFor(2, 50);
+const LIMIT = LONG ? 1_800_000 : 40_000 + KILLS * 5_000;
 const HEARTBEAT = 250;
 /** ms until a fail-over or a start must be through, on a busy machine. */
 const PATIENCE = 20_000;
