@@ -170,6 +170,7 @@ class Watch {
   #last: TimedReading | undefined;
   #due = 0;
   #looking = false;
+  #lookingAtTraces = false;
   /** Of sampled messages, the oldest first. */
   #steps: readonly TraceStep[] = [];
   #next = 0;
@@ -209,7 +210,6 @@ class Watch {
       const at = performance.now();
       const now = { at, reading: found.reading };
       const latency = at - begin;
-      await this.#lookAtTraces(timeout, signal);
       this.#seen = {
         id,
         address,
@@ -220,6 +220,8 @@ class Watch {
       };
       this.#last = now;
       this.#due = begin + this.#pauseAfter(latency);
+      // One that answers for its counters, and not for these, holds up the next look no longer than that.
+      if (!this.#lookingAtTraces) await firstOf(this.#lookAtTraces(timeout, signal));
     } catch (error) {
       const since = this.#seen.up === false ? this.#seen.since : undefined;
       const reason = this.subject.reasonOf(error);
@@ -234,12 +236,15 @@ class Watch {
   /** What is not answered is not shown: the counters are there all the same. */
   async #lookAtTraces(timeout: number, signal: AbortSignal): Promise<void> {
     if (this.subject.traces === undefined) return;
+    this.#lookingAtTraces = true;
     try {
       const { next, steps } = await this.subject.traces(this.#next, timeout, signal);
       this.#next = next;
       if (steps.length > 0) this.#steps = [...this.#steps, ...steps].slice(-MAX_STEPS_READ);
     } catch {
       // A program of an earlier version, or one that does not answer at all, as its counters show.
+    } finally {
+      this.#lookingAtTraces = false;
     }
   }
 

@@ -55,6 +55,23 @@ describe("the collector", () => {
     await collector.close();
   });
 
+  it("reads the counters of one that does not answer for its traces as often", async () => {
+    const { own, readsIn } = subject(1);
+    let asked = 0;
+    const traces = (): Promise<never> => {
+      asked += 1;
+      return new Promise(() => undefined);
+    };
+    const collector = new Collector([{ ...own, traces }], OPTIONS);
+    let isUp: boolean | undefined;
+    collector.subscribe(({ state }) => {
+      isUp = state.processes[0]?.up;
+    });
+    expect(await readsIn(20_500)).toBe(20);
+    expect([isUp, asked]).toEqual([true, 1]);
+    await collector.close();
+  });
+
   it("asks one whose answer takes long so often that answering is 1 % of its time, but every 10 s", async () => {
     for (const [cost, least, most] of [
       [5, 55, 61],
