@@ -170,9 +170,10 @@ export class DirectMessages {
     let plain = free;
     if (context !== undefined) {
       const traced = encodeDirect(0, SELF_ID, client.id, name, data, context);
-      const takes = (id: string): boolean => this.#links.takesContext(id, traced.length);
-      const takers = free.filter(takes);
-      plain = free.filter((id) => !takers.includes(id));
+      const takers: string[] = [];
+      const others: string[] = [];
+      for (const id of free) (this.#links.takesContext(id, traced.length) ? takers : others).push(id);
+      plain = others;
       count += this.#links.sendToMany(takers, MessageKind.DIRECT, traced, DIRECT_PREFIX, fulls);
     }
     count += this.#links.sendToMany(plain, MessageKind.DIRECT, item, DIRECT_PREFIX, fulls);
