@@ -4,7 +4,7 @@
  *   GET  /                       the page; /page.css, /page/NAME.js
  *   GET  /api/state              the newest state, as JSON
  *   GET  /api/events             a stream (text/event-stream) of events `state`, one at each interval, and `traces`, where they change
- *   GET  /api/traces             the ways of sampled messages, as JSON; /api/traces/schema
+ *   GET  /api/traces             the traces of sampled messages, as JSON; /api/traces/schema
  *   GET  /api/list?source=ID&name=NAME&filter=TEXT&offset=N&limit=N      a part of a list
  *   GET  /api/schema             JSON Schema of the state
  *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204

@@ -6,7 +6,7 @@ import type { MetricsSources } from "./sources.js";
 /** Options of {@link serveMetrics}. */
 export interface ServeMetricsOptions {
   /**
-   * Whether `/traces` answers the ways of sampled messages, for `shoal dashboard`: some 4 messages are sampled each second while
+   * Whether `/traces` answers with the traces of sampled messages, for `shoal dashboard`: some 4 messages are sampled each second while
    * somebody asks. It has the names of topics and services. Default `false`.
    */
   readonly traces?: boolean;

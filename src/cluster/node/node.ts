@@ -78,7 +78,7 @@ export class ClusterNode extends ClusterBus {
    * What one socket of this program binds to that is to be reached at the node's own port, such as that of a `SessionServer`:
    * `bind(node.ownPort)` once the node has started. Other programs connect to the node's `address`, `tcp://HOST:PORT`, or `tls://` where
    * the node has `tls`; so a firewall opens one port for the cluster and its clients. They need no key of the cluster: the socket's own
-   * security decides who gets in. Of the engine `zmtp`; not in a simulation.
+   * security decides who gets in; with `tls`, they also need a certificate that its `ca` has signed. Of the engine `zmtp`; not in a simulation.
    */
   get ownPort(): string {
     return ownPortEndpoint(this.id);
