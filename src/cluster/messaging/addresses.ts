@@ -7,8 +7,9 @@
  *   2^31 … 2^32-1          aliases of clients of other nodes, at random, valid on this node only
  *
  * An alias is made when a message of that client arrives, or when the program asks for it. It lives as long as it is used: past
- * the bound, the one goes that was not used for the longest time, about (second chance), and the program is informed. A node whose clients have
- * more than its share of all loses its own: one that makes up clients costs the others none.
+ * the bound, one goes that was not used for about the longest time (second chance), and the program is informed. It is one of the node that has
+ * a new one where that node has more than its share of all, and otherwise one of the node that has most: a node that makes up clients costs those
+ * that have no more than their share none.
  */
 import { MAX_ALIASES, MAX_ID_ATTEMPTS, MAX_MESSAGE_CLIENTS } from "./bounds.js";
 
@@ -58,9 +59,12 @@ export class Addresses<Client> {
   readonly #effects: AddressesEffects;
   readonly #most: number;
   readonly #clients = new Map<number, Client>();
-  /** By number; in the order of the looks for one to drop. */
+  /** By number. */
   readonly #aliases = new Map<number, Alias>();
+  /** By node and by the client's number there; of a node in the order of the looks for one to drop. */
   readonly #byNode = new Map<string, Map<number, Alias>>();
+  /** Those of a node that had most. */
+  #found = new Map<number, Alias>();
   #dropped = 0;
 
   constructor(effects: AddressesEffects, most = MAX_ALIASES) {
@@ -153,27 +157,36 @@ export class Addresses<Client> {
 
   /** @param own those of the node that has a new one, with that */
   #evict(own: Map<number, Alias>): void {
-    const isOverShare = own.size > 1 && own.size * this.#byNode.size > this.#most;
-    for (const alias of (isOverShare ? own : this.#aliases).values()) {
-      const { client } = alias;
-      const { node, id } = alias.address;
+    const aliases = this.#isOverShare(own) ? own : this.#largest();
+    for (const alias of aliases.values()) {
+      const { client, address } = alias;
       // The new one.
-      if (!this.#aliases.delete(id)) continue;
-      const aliases = this.#byNode.get(node) as Map<number, Alias>;
+      if (!this.#aliases.has(address.id)) continue;
       aliases.delete(client);
       if (alias.used) {
         // To the end: it is looked at again when all others were.
         alias.used = false;
-        this.#aliases.set(id, alias);
         aliases.set(client, alias);
         continue;
       }
-      if (aliases.size === 0) this.#byNode.delete(node);
+      this.#aliases.delete(address.id);
+      if (aliases.size === 0) this.#byNode.delete(address.node);
       alias.dropped = true;
       this.#dropped += 1;
-      this.#effects.dropped(alias.address);
+      this.#effects.dropped(address);
       return;
     }
+  }
+
+  #isOverShare(aliases: Map<number, Alias>): boolean {
+    return aliases.size > 1 && aliases.size * this.#byNode.size > this.#most;
+  }
+
+  /** Those of the node that has most; of a full table, more than its share. It is looked for when the last one found has no more than that. */
+  #largest(): Map<number, Alias> {
+    if (this.#isOverShare(this.#found)) return this.#found;
+    for (const aliases of this.#byNode.values()) if (aliases.size > this.#found.size) this.#found = aliases;
+    return this.#found;
   }
 
   #draw(first: number, last: number): number {

@@ -1112,6 +1112,19 @@ describe("what an evil node sends", () => {
     expect([addresses.aliases, used.dropped]).toEqual([100, false]);
   });
 
+  test("nor does a newcomer drop those of a third node while the clients of one that makes them up fill the table", () => {
+    const dropped: string[] = [];
+    const addresses = new Addresses<string>(
+      { random: Math.random, isTaken: () => false, dropped: ({ node }) => void dropped.push(node) },
+      100,
+    );
+    for (let client = 1; client <= 10; client++) addresses.aliasOf("third", client);
+    for (let client = 1; client <= 1_000; client++) addresses.aliasOf("evil", client);
+    for (let client = 1; client <= 33; client++) addresses.aliasOf("newcomer", client);
+    expect(new Set(dropped)).toEqual(new Set(["evil"]));
+    expect(addresses.aliases).toBe(100);
+  });
+
   test("a forged origin leaves no alias behind, also where a program decides about it", async () => {
     for (const options of [{}, { mayPublishAs: () => false }]) {
       const c = world.node("c", options);
