@@ -5,7 +5,8 @@
  * by `_read`; what was pushed before is read then, but for less than its high-water mark.
  *
  * Node's stream counts bytes, not pieces. So that pieces of a byte are not a hundred times their memory, small ones are pushed while its buffer is
- * empty only, and gathered here otherwise, until the program has read, or what it asked for by `read(n)` is there.
+ * empty only, and gathered here otherwise, until the program has read, or what it asked for by `read(n)` is there. One that listens to "readable" may
+ * wait until `readableLength` is enough, without a `read`: it gets some pieces more.
  *
  *   frames ──> #backlog ──push──> Node's buffer ──> program
  *              |<------ unread: within the window ------>|
@@ -24,6 +25,8 @@ const FIRST_GATHERED = 256;
 const MOST_GATHERED = 8_192;
 /** A piece that waits keeps memory that is larger than it, at most so many times its own. */
 const MAX_WASTE = 4;
+/** Small pieces that Node's buffer gets although it is not empty, for a program that listens to "readable". */
+const MAX_SMALL_PIECES = 256;
 
 /** What a channel needs of its link. @internal */
 export interface ChannelLink {
@@ -68,6 +71,8 @@ export class LinkChannel extends Duplex {
   #isDelivering = false;
   /** Bytes that the program asked for, by `read(n)`, when there were fewer; 0: none. */
   #missed = 0;
+  /** Small pieces that were pushed since Node's buffer was empty. */
+  #smallPieces = 0;
   #isEnded = false;
   /** Bytes that were pushed since it last asked. */
   #pushed = 0;
@@ -180,9 +185,12 @@ export class LinkChannel extends Duplex {
     const isSmall = bytes.length < COPIED_BYTES;
     const isNext = this.#isWanted && this.#backlog === undefined && this.#gathered === undefined;
     const isBare = this.readableLength === 0;
-    if (isNext && (isBare || !isSmall)) {
-      if (isSmall) this.#push(Buffer.from(bytes));
-      else this.#push(isBare && this.readableFlowing === true ? bytes : owned(bytes));
+    if (isBare) this.#smallPieces = 0;
+    if (isNext && (isBare || !isSmall || this.#mayLook())) {
+      if (isSmall) {
+        this.#smallPieces += 1;
+        this.#push(Buffer.from(bytes));
+      } else this.#push(isBare && this.readableFlowing === true ? bytes : owned(bytes));
       return;
     }
     if (isSmall) {
@@ -200,6 +208,11 @@ export class LinkChannel extends Duplex {
   /** @internal Nothing more comes. */
   finish(): void {
     if (this.#isWanted) this.#deliver();
+  }
+
+  /** Whether the program may wait for more than Node's buffer has, without having read. */
+  #mayLook(): boolean {
+    return this.#smallPieces < MAX_SMALL_PIECES && this.listenerCount("readable") > 0;
   }
 
   /** Whether what the program asked for in vain is there, with what waits here. What is in the backlog are no small pieces. */

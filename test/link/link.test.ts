@@ -255,6 +255,31 @@ describe("a channel", () => {
     expect(got).toEqual([...asked, 1]);
   });
 
+  it.each([
+    ["reads so many bytes", (channel: LinkChannel) => channel.read(30) as Buffer | null],
+    [
+      "looks how many there are",
+      (channel: LinkChannel) => (channel.readableLength < 30 ? null : (channel.read() as Buffer)),
+    ],
+  ])("that a program listens to by readable, which %s, gives it small frames as they come", async (_, take) => {
+    let taken: LinkChannel | undefined;
+    const [a] = await link(await sockets(), {}, { onChannel: (channel) => (taken = channel) });
+    const channel = await a.open("parts");
+    const other = taken as unknown as LinkChannel;
+    const whole = new Promise<Buffer>((resolve) => {
+      other.on("readable", () => {
+        const bytes = take(other);
+        if (bytes !== null) resolve(bytes);
+      });
+    });
+    for (let i = 0; i < 10; i++) {
+      channel.write("abc");
+      // What is behind it on the stream is there when this one is.
+      await a.open("next");
+    }
+    expect(String(await whole)).toBe("abc".repeat(10));
+  });
+
   it("closes in one direction, and answers in the other", async () => {
     const [a] = await link(
       await sockets(),
