@@ -118,7 +118,7 @@ export class Messaging implements ClientEffects {
     const links: MessageLinksEffects = {
       onItem: (from, kind, item) => this.#onItem(from, kind, item),
       onPublish: (from, bytes, start, end) => {
-        return this.#state.closed ? NEVER : this.#incoming.onPublish(from, bytes, start, end);
+        return this.#state.closed ? never() : this.#incoming.onPublish(from, bytes, start, end);
       },
       onPeer: (peer, peerState) => this.#onPeer(peer, peerState),
       onGivenUp: (peer, each) => this.#onGivenUp(peer, each),
@@ -394,7 +394,7 @@ export class Messaging implements ClientEffects {
 
   #onItem(from: string, kind: number, item: Buffer): Promise<void> | undefined {
     // Not acknowledged: its sender counts it as lost, for nobody here gets it.
-    if (this.#state.closed) return NEVER;
+    if (this.#state.closed) return never();
     switch (kind) {
       case MessageKind.DIRECT:
         return this.#directs.onItem(from, item);
@@ -541,7 +541,10 @@ export class Messaging implements ClientEffects {
   }
 }
 
-const NEVER = new Promise<void>(() => undefined);
+// One for each: what waits for a promise of the module would never be collected, nor its node.
+function never(): Promise<void> {
+  return new Promise(() => undefined);
+}
 
 function nothing(): void {}
 
