@@ -277,19 +277,20 @@ const ABSENT_MEMBERS = new Map(
     connection: ["readTarget", "sinkFilled"],
     connections: ["police"],
     peers: ["halfClose", "police"],
-    pipe: ["meterOnHeld", "meterOnOpen", "police", "roomFor", "takeBatch"],
+    pipe: ["meterOnHeld", "meterOnOpen", "police", "roomFor", "takeBatch", "takeMany"],
     "routing/one-subscriber": ["has", "offer"],
-    "routing/pair": ["relaySource", "relaySink"],
-    "routing/pipeline": ["relaySource", "relaySink"],
+    "routing/pair": ["relaySource", "relaySink", "takeMany"],
+    "routing/pipeline": ["relaySource", "relaySink", "takeMany"],
     "routing/publish": ["directed", "relaySink", "sender"],
-    "routing/queues": ["alone"],
-    "routing/routing": ["directed", "peerQueues", "relaySink", "relaySource"],
-    "routing/router": ["peerQueues", "queuedBytes", "relaySource", "relaySink"],
-    "routing/subscribe": ["relaySource"],
+    "routing/queues": ["alone", "takeMany"],
+    "routing/routing": ["directed", "peerQueues", "relaySink", "relaySource", "takeMany"],
+    "routing/router": ["peerQueues", "queuedBytes", "relaySource", "relaySink", "takeMany"],
+    "routing/subscribe": ["filter", "relaySource", "takeMany"],
+    socket: ["takeMany"],
   }).map(([file, names]) => [resolve(`src/engine/zmtp/${file}.ts`), names]),
 );
 ABSENT_MEMBERS.set(resolve("src/sockets/context.ts"), ["GET_NUMBERED", "SET_NUMBERED"]);
-ABSENT_MEMBERS.set(resolve("src/sockets/socket-core.ts"), ["forward"]);
+ABSENT_MEMBERS.set(resolve("src/sockets/socket-core.ts"), ["forward", "isPlain"]);
 ABSENT_MEMBERS.set(resolve("src/sockets/socket-endpoints.ts"), ["watchBound"]);
 
 /**

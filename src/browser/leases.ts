@@ -1,6 +1,9 @@
 /** What becomes of the memory that messages were received in: a page uses none again; stands in for sockets/leases.ts. */
 import type { Lease } from "../engine/lease.js";
 
+/** A page takes messages one by one: its WebSocket costs far more than that. */
+export const TAKES_MANY = false;
+
 /** Frames have their memory, however little of it they are. */
 const BATCH = lease((frame) => frame);
 /** A frame is copied where it would keep memory of more than twice its size. */

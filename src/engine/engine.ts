@@ -256,6 +256,14 @@ export interface EngineSocket {
   offer(message: OutgoingMessage, copy?: boolean): OfferResult;
   /** @param lease what the message's memory is lent by; without one it is the program's */
   take(lease?: Lease): Buffer[] | undefined;
+  /**
+   * Takes the next messages together, where that is the same as one after the other and nothing has to be looked at in each.
+   * Absent: `take` gives all.
+   *
+   * @param messages gets them @param max of them @param maxBytes of their frames; the last may go past it @param lease as of `take`
+   * @returns bytes of their frames; where `messages` got none, `take` has the next, if there is one
+   */
+  takeMany?(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number;
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number;
   /** @param max how many messages the caller will take at once at most; 0: nobody waits for one any more */

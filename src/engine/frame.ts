@@ -101,6 +101,23 @@ export function frameEnd(bytes: Uint8Array, position: number): number {
   return position + LONG_HEADER + readLongSize(bytes, position + 1);
 }
 
+/** Where the message that begins at `position` ends; `undefined`: not before `end`. */
+export function messageEnd(bytes: Uint8Array, position: number, end: number): number | undefined {
+  for (let at = position; at < end; ) {
+    const flags = bytes[at] as number;
+    at = frameEnd(bytes, at);
+    if ((flags & MORE) === 0) return at;
+  }
+  return undefined;
+}
+
+/** Bytes of a message's frames. */
+export function messageBytes(frames: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const { length } of frames) bytes += length;
+  return bytes;
+}
+
 /** The position after `count` messages that begin at `start`. */
 export function skipMessages(bytes: Uint8Array, start: number, count: number): number {
   let position = start;

@@ -13,6 +13,11 @@ export class Lease {
   #lent: Pooled[] = [];
   #last: Pooled | undefined = undefined;
 
+  /** Whether `received` gives the frames as they are. */
+  get plain(): boolean {
+    return true;
+  }
+
   /** Frames that were taken are views of `memory`. */
   add(memory: Pooled): void {
     if (memory === this.#last) return;

@@ -14,6 +14,7 @@ import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
+import { TAKES_MANY } from "./leases.js";
 import type { Counters } from "./stats.js";
 
 /** ms of receives that settle at once between two turns of the event loop (docs/performance-log.md). */
@@ -33,6 +34,8 @@ export interface InboxRules<T> {
   readonly maxPendingReceives: number;
   /** Whether the socket has to send before it can receive (REQ, REP), and no send is waiting: the call is refused. */
   readonly receivesOutOfTurn: boolean;
+  /** Whether `decode` would give all messages as they are, and do nothing else. */
+  readonly isPlain: boolean;
   /**
    * @returns what the program gets, or `undefined` for a message that it must not get.
    *   It is reported when this call is over, since a listener may call the socket.
@@ -187,7 +190,17 @@ export class Inbox<T> {
     const most = Math.min(max, MAX_MANY);
     const counters = this.#counters;
     const enough = counters.bytesReceived + MAX_MANY_BYTES;
+    let together = TAKES_MANY && (lease === undefined || lease.plain) && this.#rules.isPlain;
     while (messages.length < most && counters.bytesReceived < enough) {
+      if (TAKES_MANY && together) {
+        const before = messages.length;
+        const maxBytes = enough - counters.bytesReceived;
+        const bytes = this.#engine.takeMany?.(messages as Buffer[][], most - before, maxBytes, lease) ?? 0;
+        counters.received += messages.length - before;
+        counters.bytesReceived += bytes;
+        together = messages.length > before;
+        continue;
+      }
       const message = this.next(lease);
       if (message === undefined) break;
       messages.push(message);

@@ -8,6 +8,9 @@ import { ClosedError } from "../core/errors.js";
 import { allocate, allocateTransferable, slice } from "../core/memory.js";
 import { Lease } from "../engine/lease.js";
 
+/** Whether messages are taken of the engine together: a constant, so that a page's build has none of it. */
+export const TAKES_MANY = true as boolean;
+
 /** Bytes of memory that copies of small frames share: what one that is kept holds on to. */
 const COPIES = 4_096;
 /** Bytes of a frame up to which its copy shares memory with others. */
@@ -35,6 +38,10 @@ function compact(frame: Buffer): Buffer {
 }
 
 class CopyingLease extends Lease {
+  override get plain(): boolean {
+    return false;
+  }
+
   override received(frames: Buffer[]): Buffer[] {
     const copied = new Array<Buffer>(frames.length);
     let all = true;
@@ -65,6 +72,10 @@ const DISPOSED = new Proxy(Object.create(Buffer.prototype) as object, {
 
 class CheckedLease extends Lease {
   #frames: Buffer[] = [];
+
+  override get plain(): boolean {
+    return false;
+  }
 
   override received(frames: Buffer[]): Buffer[] {
     const copied = frames.map((frame) => {

@@ -26,7 +26,7 @@ import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js"
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox, type OutboxRules } from "./outbox.js";
 import type { Readiness } from "./readiness.js";
-import type { MessageShape } from "./shape.js";
+import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
@@ -165,6 +165,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   get receivesOutOfTurn(): boolean {
     return this.#takesTurns && this.#mustSend && this.outbox.waiting === 0;
+  }
+
+  get isPlain(): boolean {
+    return !this.#takesTurns && this.#shape === FRAMES && !(OBSERVABLE && isReceiveObserved());
   }
 
   decode(frames: Buffer[]): unknown {

@@ -9,6 +9,7 @@
  */
 
 import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
+import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
 import { CARRIES_CONTEXT } from "../message-context.js";
@@ -348,9 +349,23 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const message = this.in.take(first, lease);
     if (CARRIES_CONTEXT && this.contexts !== undefined) this.contexts.taken(message);
     if (HAS_POLICIES && this.#meter !== undefined)
-      this.#meter.spend(1, bytesOf(message) - (first?.length ?? 0));
+      this.#meter.spend(1, messageBytes(message) - (first?.length ?? 0));
     this.#taken();
     return message;
+  }
+
+  /** As of the socket, but only when there is a message; none where something looks at each. @param first as of `take` */
+  takeMany(
+    messages: Buffer[][],
+    max: number,
+    maxBytes: number,
+    lease: Lease | undefined,
+    first?: Buffer,
+  ): number {
+    if (this.#meter !== undefined || this.contexts !== undefined) return 0;
+    const bytes = this.in.takeMany(messages, max, maxBytes, first, lease);
+    this.#taken();
+    return bytes;
   }
 
   /** The next messages as they came, up to `max`; only when there is one. */
@@ -597,12 +612,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.out.bytes >= FLUSH_BYTES && !link.blocked) link.flush();
     else if (!this.dirty) flushSoon(this);
   }
-}
-
-function bytesOf(frames: readonly Buffer[]): number {
-  let bytes = 0;
-  for (const { length } of frames) bytes += length;
-  return bytes;
 }
 
 /** A high-water mark of 0: no limit. */

@@ -156,6 +156,10 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     return this.#routing.take(lease);
   }
 
+  takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
+    return this.#routing.takeMany(messages, max, maxBytes, lease);
+  }
+
   discard(): number {
     return this.#routing.discard();
   }

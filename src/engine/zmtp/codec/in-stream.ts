@@ -15,7 +15,19 @@
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { allocate, slice } from "../../../core/memory.js";
-import { COMMAND, LONG, LONG_HEADER, MORE, RESERVED, readLongSize, SHORT_HEADER } from "../../frame.js";
+import {
+  bodyAt,
+  COMMAND,
+  frameEnd,
+  LONG,
+  LONG_HEADER,
+  MORE,
+  messageBytes,
+  messageEnd,
+  RESERVED,
+  readLongSize,
+  SHORT_HEADER,
+} from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
 import type { Lease } from "../../lease.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
@@ -233,6 +245,60 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     }
     this.messages -= 1;
     return frames;
+  }
+
+  /**
+   * Takes the next messages of one chunk, one at least; only when there is one.
+   *
+   * @param messages gets them @param max, maxBytes as of the socket @param first, lease as of `take` @returns bytes of their frames
+   */
+  takeMany(
+    messages: Buffer[][],
+    max: number,
+    maxBytes: number,
+    first: Buffer | undefined,
+    lease: Lease | undefined,
+  ): number {
+    const run = this.#head as Run;
+    this.relayed = false;
+    if (run.pooled !== undefined) run.handOver(lease);
+    const { bytes, memory, base, end, position: start } = run;
+    const ofFirst = first === undefined ? 0 : first.length;
+    let position = start;
+    let count = 0;
+    let size = 0;
+    while (count < max && position < end && size < maxBytes) {
+      if (bytes[position] === 0) {
+        const length = bytes[position + 1] as number;
+        const frame = slice(memory, base + position + SHORT_HEADER, length);
+        messages.push(first === undefined ? [frame] : [first, frame]);
+        position += SHORT_HEADER + length;
+        size += ofFirst + length;
+      } else {
+        const border = messageEnd(bytes, position, end);
+        if (border === undefined) break; // Its frames came in several chunks.
+        const frames = first === undefined ? [] : [first];
+        while (position < border) {
+          const body = bodyAt(bytes, position);
+          position = frameEnd(bytes, position);
+          frames.push(slice(memory, base + body, position - body));
+          size += position - body;
+        }
+        messages.push(frames);
+        size += ofFirst;
+      }
+      count += 1;
+    }
+    if (count === 0) {
+      const message = this.take(first, lease);
+      messages.push(message);
+      return messageBytes(message);
+    }
+    run.position = position;
+    if (position === end) this.#nextRun(run);
+    this.messages -= count;
+    this.#kept -= position - start;
+    return size;
   }
 
   /** The next messages as they came, up to `max` of one chunk; only when there is one. @param first as of `take` */

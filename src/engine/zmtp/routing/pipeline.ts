@@ -88,6 +88,10 @@ export class PipelineRouting extends Routing {
     return this.#in.take(lease);
   }
 
+  override takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
+    return this.#in.takeMany(messages, max, maxBytes, lease);
+  }
+
   override discard(): number {
     return this.#in.discard() + super.discard();
   }

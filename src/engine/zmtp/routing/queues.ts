@@ -71,6 +71,21 @@ export class FairQueue {
     return message;
   }
 
+  /** As of the socket; none where several peers have messages, which give one each in turn. @param idFor a frame to put before each */
+  takeMany(
+    messages: Buffer[][],
+    max: number,
+    maxBytes: number,
+    lease: Lease | undefined,
+    idFor?: (pipe: Pipe) => Buffer,
+  ): number {
+    const pipe = this.next();
+    if (pipe === undefined || (this.#inTurn && this.#pipes.length > 1)) return 0;
+    const bytes = pipe.takeMany(messages, max, maxBytes, lease, idFor?.(pipe));
+    this.advance(pipe);
+    return bytes;
+  }
+
   #drop(pipe: Pipe): void {
     pipe.queued = false;
     this.#pipes.splice(this.#at, 1);
@@ -115,6 +130,11 @@ export class SingleFrameQueue extends FairQueue {
     const { held } = this;
     this.#next = undefined;
     return held;
+  }
+
+  /** Each message is looked at. */
+  override takeMany(): number {
+    return 0;
   }
 
   override take(): Buffer[] | undefined {

@@ -126,6 +126,10 @@ export class RouterRouting extends Routing implements PeerQueues {
     return message;
   }
 
+  override takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
+    return this.#in.takeMany(messages, max, maxBytes, lease, (pipe) => this.#idFor(pipe));
+  }
+
   queuedBytes(routingId: Uint8Array): number {
     return this.find(routingId)?.out.heldBytes ?? 0;
   }

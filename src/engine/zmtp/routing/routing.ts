@@ -66,6 +66,11 @@ export abstract class Routing {
   abstract offer(message: OutgoingMessage): OfferResult;
   abstract take(lease?: Lease): Buffer[] | undefined;
 
+  /** As of the socket. */
+  takeMany(_messages: Buffer[][], _max: number, _maxBytes: number, _lease: Lease | undefined): number {
+    return 0;
+  }
+
   // Facets of the socket (engine.ts); asked for once.
 
   get subscriptions(): EngineSubscriptions | undefined {

@@ -19,7 +19,7 @@ import {
   type OutgoingMessage,
   type RelaySource,
 } from "../../engine.js";
-import { commandFrame, messageFrame } from "../../frame.js";
+import { commandFrame, messageBytes, messageFrame } from "../../frame.js";
 import type { Lease } from "../../lease.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
@@ -107,6 +107,31 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     const message = this.#next;
     this.#next = undefined;
     return message;
+  }
+
+  override takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
+    if (!this.#filters) return this.#in.takeMany(messages, max, maxBytes, lease);
+    if (this.#next !== undefined) return 0;
+    const before = messages.length;
+    for (;;) {
+      const bytes = this.#in.takeMany(messages, max, maxBytes, lease);
+      if (messages.length === before) return 0;
+      const others = this.#filter(messages, before);
+      if (messages.length > before) return bytes - others;
+    }
+  }
+
+  /** Throws away those from `start` on that the program did not ask for. @returns bytes of their frames */
+  #filter(messages: Buffer[][], start: number): number {
+    let bytes = 0;
+    let kept = start;
+    for (let i = start; i < messages.length; i++) {
+      const message = messages[i] as Buffer[];
+      if (this.matches(message)) messages[kept++] = message;
+      else bytes += messageBytes(message);
+    }
+    if (kept < messages.length) messages.length = kept;
+    return bytes;
   }
 
   /** XSUB. */

@@ -118,14 +118,19 @@ describe.each<[string, Constructor<Shared>]>([
   });
 
   test("it knows the bytes of what waits, and of what is arriving, however they come and go", () => {
-    const step = fc.record({ border: fc.nat(), how: fc.nat(3), taken: fc.nat(3), encoded: fc.boolean() });
+    const step = fc.record({
+      border: fc.nat(),
+      how: fc.nat(3),
+      taken: fc.nat(3),
+      as: fc.constantFrom("one", "encoded", "many"),
+    });
     fc.assert(
       fc.property(frameStream, fc.array(step, { maxLength: 30 }), (bytes, steps) => {
         const { stream, take } = make();
         const sizes = messageSizes(bytes);
         let [from, whole] = [0, 0];
         const at = steps.map(({ border }) => border % (bytes.length + 1)).sort((a, b) => a - b);
-        for (const [i, { how, taken: most, encoded }] of steps.entries()) {
+        for (const [i, { how, taken: most, as }] of steps.entries()) {
           const chunk = Buffer.from(bytes.subarray(from, at[i]));
           from = at[i] as number;
           const memory = how === 0 && stream instanceof InStream ? stream.memory() : undefined;
@@ -135,8 +140,9 @@ describe.each<[string, Constructor<Shared>]>([
           } else if (how === 1) stream.pushShared(chunk, chunk.length);
           else stream.push(chunk);
           for (let n = 0; n < most && stream.messages > 0; n++) {
-            if (encoded && stream instanceof InStream) stream.takeBatch(2, undefined);
-            else take();
+            if (as === "one" || !(stream instanceof InStream)) take();
+            else if (as === "encoded") stream.takeBatch(2, undefined);
+            else stream.takeMany([], 2, 1_000, undefined, undefined);
           }
           const come = sizes.filter(({ end }) => end <= from);
           const gone = come.length - stream.messages;
@@ -400,6 +406,49 @@ test("what comes in memory that is overwritten at once, or straight into a large
     }),
     { numRuns: 500 },
   );
+});
+
+test("messages taken together are those that are taken one by one, within the bounds given", () => {
+  const short = fc.uint8Array({ maxLength: 4 }).map((body) => encodeFrame({ flags: 0, body }));
+  const part = fc.oneof({ weight: 3, arbitrary: fc.array(short).map(Buffer.concat) }, frameStream);
+  let together = 0;
+  fc.assert(
+    fc.property(
+      fc.array(part, { maxLength: 5 }).map(Buffer.concat),
+      fc.array(fc.nat(), { maxLength: 10 }),
+      fc.integer({ min: 1, max: 6 }),
+      fc.integer({ min: 1, max: 600 }),
+      fc.constantFrom(undefined, Buffer.from("id")),
+      (bytes, borders, max, maxBytes, first) => {
+        const { stream, commands } = makerOf(InStream)();
+        const messages: Buffer[][] = [];
+        for (const chunk of cut(bytes, borders)) {
+          stream.push(chunk);
+          while (stream.messages > 0) {
+            const before = messages.length;
+            const waiting = stream.messages;
+            const size = stream.takeMany(messages, max, maxBytes, first, undefined);
+            const sizes = messages.slice(before).map((frames) => Buffer.concat(frames).length);
+            expect(sizes.length).toBeGreaterThan(0);
+            expect(sizes.length).toBeLessThanOrEqual(max);
+            expect(waiting - stream.messages).toBe(sizes.length);
+            expect(size).toBe(sizes.reduce((sum, each) => sum + each, 0));
+            expect(size - (sizes.at(-1) as number)).toBeLessThan(maxBytes);
+            if (sizes.length > 1) together += 1;
+          }
+        }
+        const expected = decodeStream(bytes);
+        const id = first === undefined ? [] : [first.toString("hex")];
+        expect(messages.map((frames) => frames.map((each) => each.toString("hex")))).toEqual(
+          expected.messages.map((frames) => [...id, ...frames]),
+        );
+        expect(commands).toEqual(expected.commands);
+        expect([stream.bytes, stream.unfinished]).toEqual([0, arriving(bytes, bytes.length)]);
+      },
+    ),
+    { numRuns: 500 },
+  );
+  expect(together).toBeGreaterThan(100);
 });
 
 describe("the memory of a frame of more than a mebibyte", () => {

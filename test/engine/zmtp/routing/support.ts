@@ -102,13 +102,17 @@ export class FakePeer implements Link {
 
   /** The peer sends a message; only while it is read from. */
   says(...frames: (string | Uint8Array)[]): void {
-    this.pipe.in.push(
-      Buffer.concat(
-        frames.map((frame, i) =>
-          encodeFrame({ flags: i < frames.length - 1 ? 1 : 0, body: Buffer.from(frame as string, "latin1") }),
-        ),
+    this.saysTogether([frames]);
+  }
+
+  /** The peer sends messages in one chunk. */
+  saysTogether(messages: readonly (readonly (string | Uint8Array)[])[]): void {
+    const frames = messages.flatMap((message) =>
+      message.map((frame, i) =>
+        encodeFrame({ flags: i < message.length - 1 ? 1 : 0, body: Buffer.from(frame as string, "latin1") }),
       ),
     );
+    this.pipe.in.push(Buffer.concat(frames));
     this.pipe.arrived();
   }
 

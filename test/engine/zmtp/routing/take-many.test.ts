@@ -1,0 +1,86 @@
+/** Messages that are taken together are those that are taken one by one, of each socket type. */
+import { expect, test } from "vitest";
+import type { SocketTypeName } from "../../../../src/core/socket-type.js";
+import fc from "../../../support/properties.js";
+import { RoutingWorld, text } from "./support.js";
+
+const message = fc.array(fc.constantFrom("", "a", "ab", "b", "x".repeat(300)), {
+  minLength: 1,
+  maxLength: 3,
+});
+const step = fc.record({
+  how: fc.constantFrom("says", "says", "says", "several", "take", "take", "peer", "leaves"),
+  who: fc.nat(3),
+  messages: fc.array(message, { minLength: 1, maxLength: 12 }),
+  count: fc.integer({ min: 1, max: 12 }),
+  maxBytes: fc.constantFrom(1, 500, 100_000),
+});
+
+/** How often one call gave several. */
+let timesTogether = 0;
+
+/** @returns up to `max` messages, and bytes of their frames, as a receive of several takes them */
+function takeUpTo(world: RoutingWorld, max: number, maxBytes: number, together: boolean): unknown[] {
+  const messages: Buffer[][] = [];
+  let counted = 0;
+  let calls = 0;
+  while (messages.length < max) {
+    const before = messages.length;
+    if (together) counted += world.routing.takeMany(messages, max - before, maxBytes, undefined);
+    if (messages.length > before) {
+      calls += 1;
+      continue;
+    }
+    const message = world.routing.take();
+    if (message === undefined) break;
+    messages.push(message);
+    for (const { length } of message) counted += length;
+  }
+  if (calls > 0 && messages.length > calls) timesTogether += 1;
+  return [messages.map(text), counted, world.routing.queuedIn, world.peers.map(({ reading }) => reading)];
+}
+
+test.each<[SocketTypeName, boolean]>([
+  ["Pull", true],
+  ["Dealer", true],
+  ["Pair", true],
+  ["Router", true],
+  ["XSubscriber", true],
+  ["Subscriber", true],
+  ["Dish", true],
+  ["Gather", false],
+  ["Channel", false],
+])("%s: messages taken together come in the same order, count the same, and their peers are read on at the same time", (type, areTogether) => {
+  timesTogether = 0;
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), fc.boolean(), (steps, invertMatching) => {
+      const [one, other] = [false, true].map(() => {
+        const world = new RoutingWorld({ type, receiveHighWaterMark: 20, options: { invertMatching } });
+        world.routing.subscriptions?.subscribe(Buffer.from("a"));
+        world.joined("first");
+        return world;
+      }) as [RoutingWorld, RoutingWorld];
+      for (const { how, who, messages, count, maxBytes } of steps) {
+        const index = who % one.peers.length;
+        if (how === "take") {
+          expect(takeUpTo(other, count, maxBytes, true)).toEqual(takeUpTo(one, count, maxBytes, false));
+          continue;
+        }
+        for (const world of [one, other]) {
+          const peer = world.peers[index];
+          if (how === "peer" && type !== "Pair" && type !== "Channel" && world.peers.length < 3) {
+            world.joined(`peer ${world.peers.length}`);
+          } else if (how === "leaves" && peer?.linked === true) world.leaves(peer);
+          else if (peer?.linked === true && peer.reading) {
+            if (how === "several") peer.saysTogether(messages);
+            else if (how === "says") peer.says(...(messages[0] as string[]));
+          }
+        }
+      }
+      expect(takeUpTo(other, 1_000, 100_000, true)).toEqual(takeUpTo(one, 1_000, 100_000, false));
+    }),
+    { numRuns: 1_000, defaultRuns: 100 },
+  );
+  if (areTogether) expect(timesTogether).toBeGreaterThan(0);
+  else expect(timesTogether).toBe(0);
+});
