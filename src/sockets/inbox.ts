@@ -14,14 +14,13 @@ import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EngineSocket } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
+import { BatchShare, MAX_MANY } from "./batch-share.js";
 import { TAKES_MANY } from "./leases.js";
 import type { Counters } from "./stats.js";
 
 /** ms of receives that settle at once between two turns of the event loop (docs/performance-log.md). */
 const RECEIVE_TIME = 0.5;
 
-/** Messages of one `receiveMany` at most, so that the event loop turns between them. */
-const MAX_MANY = 1_000;
 /** Bytes after which a `receiveMany` takes no more: what does not fit the processor's cache is slower in one go. */
 const MAX_MANY_BYTES = 524_288;
 
@@ -57,6 +56,8 @@ export class Inbox<T> {
   readonly #counters: Counters;
   readonly #pending = new RingBuffer<Pending<T>>(2);
   readonly #budget = new TurnBudget(RECEIVE_TIME, systemClock);
+  /** A constant decides, so that a page's build has none of it: a page has few sockets. */
+  declare readonly share: BatchShare;
   #waiting = 0;
   /** Waiting calls are served again after a turn of the event loop. */
   #resting = false;
@@ -67,6 +68,7 @@ export class Inbox<T> {
     this.#engine = engine;
     this.#rules = rules;
     this.#counters = counters;
+    if (TAKES_MANY) this.share = new BatchShare();
   }
 
   /** Calls that wait for a message. */
@@ -187,7 +189,7 @@ export class Inbox<T> {
 
   #takeUpTo(max: number, lease: Lease | undefined): T[] {
     const messages: T[] = [];
-    const most = Math.min(max, MAX_MANY);
+    const most = Math.min(max, TAKES_MANY ? this.share.next() : MAX_MANY);
     const counters = this.#counters;
     const enough = counters.bytesReceived + MAX_MANY_BYTES;
     let together = TAKES_MANY && (lease === undefined || lease.plain) && this.#rules.isPlain;
