@@ -252,8 +252,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     if (this.#state === State.Closed || pipe === undefined) return;
     this.#heartbeat?.heard();
     if (this.#state !== State.Open && !this.#receivesOn()) return;
-    pipe.in.filled(length);
-    pipe.arrived();
+    this.#pushed(pipe, pipe.in.filled(length));
   }
 
   sinkOnBytes(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
@@ -298,6 +297,11 @@ export class Connection implements Link, Sink, HeartbeatLink {
           ? pipe.in.push(bytes, 0, length, pooled)
           : pipe.in.pushShared(bytes, length)
         : this.#sealer.open(bytes, pipe.in, length);
+    this.#pushed(pipe, fault);
+  }
+
+  /** Bytes have gone into the pipe. @param fault what is wrong with them */
+  #pushed(pipe: Pipe, fault: StreamFault | Fault | undefined): void {
     // A command among them may have ended the connection: the frame that began behind it is nobody's, nor the next connection's.
     if (this.#isClosed()) pipe.in.cut();
     pipe.arrived();

@@ -118,9 +118,10 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return this.#split.isLarge;
   }
 
-  /** So many bytes are in what `memory` gave. */
-  filled(length: number): void {
-    this.#split.filled(length);
+  /** So many bytes are in what `memory` gave. @returns what is wrong with those behind the frame */
+  filled(length: number): StreamFault | undefined {
+    const behind = this.#split.filled(length);
+    return behind === undefined ? undefined : this.pushShared(behind, behind.length);
   }
 
   splitOnHeader(flags: number, size: number): StreamFault | undefined {
@@ -131,14 +132,14 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return "no-memory";
   }
 
-  splitOnWhole(bytes: Buffer, at: number, pooled: PooledBuffer | undefined): void {
+  splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void {
     const flags = bytes[at] as number;
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
-    this.#tally(flags, bytes.length - at - header);
+    this.#tally(flags, end - at - header);
     if ((flags & COMMAND) === 0) {
-      this.#kept += bytes.length - at;
-      this.#keep(new Run(bytes, 0, bytes.length, pooled, true));
-    } else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, bytes.length - header));
+      this.#kept += end - at;
+      this.#keep(new Run(bytes, 0, end, pooled, true));
+    } else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, end - header));
   }
 
   #push(

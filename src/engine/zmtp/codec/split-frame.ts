@@ -4,9 +4,11 @@
  *   begin       --> header --whole, checked--> body --whole--> the reader has it
  *   beginBehind ------------------------------> body    with the frames of its message that came just before it
  *
- * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet. One of more than
- * 1 MiB gets its whole memory when a share of it has come, and that alone is copied (`grownSize`): memory that grows by doubling
- * was copied as often as it doubled, and at the end twice the frame was resident.
+ * A large one is filled by the kernel where it stays (`memory`, `filled`), as far as it has not come yet. The same read brings
+ * the first of what follows, into room behind the frame: of the next frame its header is known then, and the kernel fills that
+ * where it stays, too, without a read for the header alone. One of more than 1 MiB gets its whole memory when a share of it has
+ * come, and that alone is copied (`grownSize`): memory that grows by doubling was copied as often as it doubled, and at the end
+ * twice the frame was resident.
  *
  * What all frames have of memory beyond the bytes that came is bounded: the system counts it against the process, though it is
  * not resident, and a peer has it by declaring lengths. Past the bound a frame gets little at first, and twice what came of it;
@@ -35,6 +37,9 @@ export const DIRECT = 16_384;
 /** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
 const LARGE = 32_768;
 
+/** Bytes of room behind a large frame, for what follows it: a header, an envelope. What comes there is copied. */
+const BEHIND = 256;
+
 /** Bytes of memory of unfinished frames that are not filled yet. */
 let unfilled = 0;
 
@@ -62,8 +67,8 @@ function ahead(need: number, have: number, times: number, size: number): number 
 export interface SplitFrameEffects<F extends string> {
   /** Its header is whole. @returns what is wrong with it */
   splitOnHeader(flags: number, size: number): F | undefined;
-  /** It is whole. @param at where it begins in `bytes`, behind other frames of its message */
-  splitOnWhole(bytes: Buffer, at: number, pooled: PooledBuffer | undefined): void;
+  /** It is whole. @param at where it begins in `bytes`, behind other frames of its message @param end where it ends */
+  splitOnWhole(bytes: Buffer, at: number, end: number, pooled: PooledBuffer | undefined): void;
   /** The process has no memory for it. @returns what is wrong with it */
   splitOnNoMemory(): F;
 }
@@ -103,14 +108,18 @@ export class SplitFrame<F extends string> {
   memory(): Uint8Array | undefined {
     if (this.#body === undefined || this.#need - this.#have < DIRECT) return undefined;
     // Without memory for it the next chunk is refused.
-    return this.#bodyOf(this.#have + DIRECT)?.subarray(this.#have, this.#need);
+    return this.#bodyOf(this.#have + DIRECT)?.subarray(this.#have);
   }
 
-  /** So many bytes are in what `memory` gave. */
-  filled(length: number): void {
+  /** So many bytes are in what `memory` gave. @returns those behind the frame, which is whole then; they are in its memory */
+  filled(length: number): Uint8Array | undefined {
     this.#have += length;
     unfilled -= length;
-    if (this.#have === this.#need) this.#whole();
+    const [have, need] = [this.#have, this.#need];
+    if (have < need) return undefined;
+    const behind = have === need ? undefined : this.#body?.subarray(need, have);
+    this.#whole();
+    return behind;
   }
 
   /** Keeps the beginning of a frame that goes on in the next chunk. */
@@ -128,12 +137,12 @@ export class SplitFrame<F extends string> {
 
   /** The same with the frames of its message from `first` on; `need` bytes together. Its header has been checked. */
   beginBehind(chunk: Uint8Array, first: number, position: number, to: number, need: number): F | undefined {
+    this.#need = need;
     const body = this.#memoryOf(this.#firstSize(need, to - first));
     if (body === undefined) return this.#effects.splitOnNoMemory();
     body.set(chunk.subarray(first, to));
     this.#at = position - first;
     this.#have = to - first;
-    this.#need = need;
     unfilled -= this.#have;
     return undefined;
   }
@@ -210,7 +219,8 @@ export class SplitFrame<F extends string> {
   }
 
   /** Its new memory, none of which counts as filled; undefined: the process has none. */
-  #memoryOf(size: number): Buffer | undefined {
+  #memoryOf(bytes: number): Buffer | undefined {
+    const size = bytes === this.#need && bytes >= LARGE ? bytes + BEHIND : bytes;
     try {
       // Memory of its own, since it may wait long: a pool's would be held whole by its smallest part.
       const pooled = size < DIRECT ? undefined : acquire(size);
@@ -227,8 +237,8 @@ export class SplitFrame<F extends string> {
   #whole(): void {
     const bytes = this.#body as Buffer;
     const pooled = this.#pooled;
-    const at = this.#at;
+    const [at, end] = [this.#at, this.#need];
     this.drop();
-    this.#effects.splitOnWhole(bytes, at, pooled);
+    this.#effects.splitOnWhole(bytes, at, end, pooled);
   }
 }
