@@ -22,6 +22,8 @@ import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance-log.md). */
 const FLUSH_BYTES = 65_536;
+/** The same of large messages: each would be a write of its own. */
+const FLUSH_LARGE_BYTES = 262_144;
 /**
  * Bytes that have left since a send found no room, after which there is room again, however full the queue still is: of large
  * messages half a queue is tens of megabytes, and while a program fills them in one go nothing is written (docs/performance-log.md).
@@ -306,7 +308,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** So many messages that are encoded already have been put into `out`; only as many as `roomFor` returned. */
   queuedMore(messages: number): void {
     this.#credit -= messages;
-    this.#stir();
+    this.#stir(this.encoder.parts === undefined ? FLUSH_BYTES : FLUSH_LARGE_BYTES);
   }
 
   /** Whether it would take what waited for another peer: it may go past its mark by that, to twice the mark. */
@@ -606,10 +608,11 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnConflated(this, replaced);
   }
 
-  #stir(): void {
+  /** @param enough bytes that are written at once */
+  #stir(enough = FLUSH_BYTES): void {
     const { link } = this;
     if (link === undefined) return;
-    if (this.out.bytes >= FLUSH_BYTES && !link.blocked) link.flush();
+    if (this.out.bytes >= enough && !link.blocked) link.flush();
     else if (!this.dirty) flushSoon(this);
   }
 }

@@ -91,7 +91,9 @@ export const BY_REFERENCE = 16_384;
 /** Whether messages are copied where the program asks for it; a page, which copies all, asks for nothing. */
 export const COPIES = true as boolean;
 
-/** Memory that large bodies are copied into while messages are copied; undefined: bodies go by reference. */
+/** The header of the frame that is being copied. */
+const copiedHeader = Buffer.alloc(LONG_HEADER);
+/** Memory that large frames are copied into while messages are copied; undefined: bodies go by reference. */
 let copies: PooledBuffer[] | undefined;
 
 /**
@@ -267,6 +269,10 @@ export class Encoder {
       slab.used = at + size;
       return;
     }
+    if (copies !== undefined && size >= BY_REFERENCE) {
+      this.#copy(frame, writeHeader(copiedHeader, 0, flags, size), copies);
+      return;
+    }
     slab = this.#room(size < BY_REFERENCE ? size + LONG_HEADER : LONG_HEADER);
     slab.used = writeHeader(slab.bytes, slab.used, flags, size);
     this.#body(frame);
@@ -294,16 +300,25 @@ export class Encoder {
       slab.used += size;
       return;
     }
-    this.#cut();
-    const parts = this.parts as Part[];
-    if (copies === undefined || memory !== undefined) parts.push({ memory, bytes, start: 0, end: size });
-    else {
-      const copy = acquire(size);
-      copies.push(copy);
-      copy.bytes.set(bytes);
-      parts.push({ memory: copy, bytes: copy.bytes, start: 0, end: size });
+    if (copies !== undefined && memory === undefined) {
+      this.#copy(bytes, 0, copies);
+      return;
     }
+    this.#cut();
+    this.parts?.push({ memory, bytes, start: 0, end: size });
     this.length += size;
+  }
+
+  /** A copy of large `bytes` behind the first `header` bytes of `copiedHeader`: one part. @param made what has such memory */
+  #copy(bytes: Uint8Array, header: number, made: PooledBuffer[]): void {
+    this.#cut();
+    const end = header + bytes.byteLength;
+    const memory = acquire(end);
+    made.push(memory);
+    for (let i = 0; i < header; i++) memory.bytes[i] = copiedHeader[i] as number;
+    memory.bytes.set(bytes, header);
+    this.parts?.push({ memory, bytes: memory.bytes, start: 0, end });
+    this.length += end;
   }
 
   /** A slab with `size` bytes of room: this one, or the next. */

@@ -264,7 +264,9 @@ test("a copied body is in memory of its own, which is used again when every queu
   const body = Buffer.alloc(size, 7);
   const copy = copyOf(body, [first, second]);
   body.fill(0);
-  expect(Buffer.alloc(size, 7).equals(copy.subarray(0, size))).toBe(true);
+  // With its header in front, so that it is one part.
+  expect([copy[0], Buffer.from(copy.subarray(1, 9)).readBigUInt64BE()]).toEqual([2, BigInt(size)]);
+  expect(Buffer.alloc(size, 7).equals(copy.subarray(9, 9 + size))).toBe(true);
   expect(copyOf(filled(size), [third]).buffer).not.toBe(copy.buffer);
   second.take(Number.POSITIVE_INFINITY);
   second.confirm();
