@@ -206,6 +206,7 @@ const IN_BROWSERS = new Map(
     "src/core/z85.ts": "src/browser/absent/z85.ts",
     "src/core/schemes/http-server.ts": "src/browser/absent/http-server.ts",
     "src/engine/message-context.ts": "src/browser/absent/message-context.ts",
+    "src/engine/zmtp/kernel.ts": "src/browser/absent/kernel.ts",
     "src/engine/select.ts": "src/browser/engine.ts",
     "src/engine/zmtp/authentication-queue.ts": "src/browser/absent/authentication-queue.ts",
     "src/engine/zmtp/handshake-properties.ts": "src/browser/absent/handshake-properties.ts",

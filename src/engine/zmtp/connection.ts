@@ -26,6 +26,7 @@ import { CONTEXT_COMMAND, contextArrived } from "./context-queue.js";
 import { Handshake } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
+import { KERNEL } from "./kernel.js";
 import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { type Sealer, sealerOf } from "./sealer.js";
@@ -240,7 +241,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   readTarget(): ReadTarget | undefined {
     // A sealed frame is opened into memory of its own anyway.
-    return this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
+    return !KERNEL || this.#state >= State.Flushing || !this.#plain ? undefined : this.#pipe?.in;
   }
 
   headroom(size: number): number {
@@ -249,7 +250,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
 
   sinkFilled(length: number): void {
     const pipe = this.#pipe;
-    if (this.#state === State.Closed || pipe === undefined) return;
+    if (!KERNEL || this.#state === State.Closed || pipe === undefined) return;
     this.#heartbeat?.heard();
     if (this.#state !== State.Open && !this.#receivesOn()) return;
     this.#pushed(pipe, pipe.in.filled(length));

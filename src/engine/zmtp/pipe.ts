@@ -17,6 +17,7 @@ import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { beginContexts, type ContextQueue, endContexts, sendContext } from "./context-queue.js";
+import { KERNEL } from "./kernel.js";
 import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
 
@@ -29,6 +30,16 @@ const FLUSH_LARGE_BYTES = 262_144;
  * messages half a queue is tens of megabytes, and while a program fills them in one go nothing is written (docs/performance-log.md).
  */
 const ROOM_BYTES = 2_000_000;
+/**
+ * Bytes in a full queue past which it is shortened, by half each time that it is full, where sends wait for room and lose nothing
+ * by it. A program that outruns its peer keeps its queue full, and what leaves a long one has left the processor's caches long
+ * ago (docs/performance-log.md).
+ */
+const LONG_BYTES = 16_777_216;
+/** Bytes that it is shortened to. */
+const SHORT_BYTES = 2_000_000;
+/** Bytes that leave before such a queue has its mark again, if it was not full meanwhile. */
+const SHORT_FOR_BYTES = 1_073_741_824;
 /** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
 const GATHER = 64;
 
@@ -147,6 +158,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   dirty = false;
   /** A send found no room here. */
   mute = false;
+  /** A send that finds no room waits for it, and is neither dropped nor refused. */
+  sendsWait = false;
   /** In the fair queue's list of those with messages. */
   queued = false;
   /** For the routing's own use: subscribers that match, by publication. */
@@ -172,6 +185,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #limitBytes: number;
   /** Bytes that waited when a send found no room; 0: half of the mark is what is waited for. */
   #muteBytes = 0;
+  /** Bytes that leave until its mark is `#limitBytes` again; 0: it is. */
+  #shortFor = 0;
   /** Messages that certainly fit, since the room was last looked at: what waits can only have become less. */
   #credit = 0;
 
@@ -244,6 +259,13 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#options.conflate) return true;
     this.mute = true;
     this.#muteBytes = this.#waitingBytes;
+    if (KERNEL && this.sendsWait && link !== undefined && link.ahead === undefined) {
+      const isLong = this.#shortFor > 0 || this.#waitingBytes > LONG_BYTES;
+      if (isLong) {
+        this.#shortFor = SHORT_FOR_BYTES;
+        this.#limitBytes = Math.min(this.#limitBytes, Math.max(SHORT_BYTES, this.#waitingBytes / 2));
+      }
+    }
     link?.awaitRoom?.();
     return false;
   }
@@ -291,7 +313,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (CARRIES_CONTEXT && this.carriesContext) sendContext(this, message);
     this.out.add(this.encoder, 1);
     this.#credit -= 1;
-    this.#stir();
+    this.#stir(this.encoder.parts !== undefined);
   }
 
   /** Queues what another encoder has just encoded, for several pipes at once. */
@@ -308,7 +330,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** So many messages that are encoded already have been put into `out`; only as many as `roomFor` returned. */
   queuedMore(messages: number): void {
     this.#credit -= messages;
-    this.#stir(this.encoder.parts === undefined ? FLUSH_BYTES : FLUSH_LARGE_BYTES);
+    this.#stir();
   }
 
   /** Whether it would take what waited for another peer: it may go past its mark by that, to twice the mark. */
@@ -495,7 +517,9 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   relieved(): void {
     if (this.out.messages === 0 && this.out.length === 0) this.encoder.releaseSlab();
     if (!this.mute || this.ended) return;
-    if (this.#muteBytes - this.#waitingBytes < ROOM_BYTES && !this.#isHalfEmpty) return;
+    // A queue that has become shorter may still have too much.
+    const isOver = KERNEL && this.#waitingBytes >= this.#limitBytes;
+    if ((this.#muteBytes - this.#waitingBytes < ROOM_BYTES || isOver) && !this.#isHalfEmpty) return;
     this.mute = false;
     this.#effects.pipeOnRoom(this);
   }
@@ -514,7 +538,12 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   /** Puts what waits in flight, for the link (out-queue.ts). */
   takeOut(maxBytes: number): readonly Segment[] {
     const { out } = this;
+    const bytes = KERNEL ? out.bytes : 0;
     const segments = out.take(maxBytes);
+    if (KERNEL && this.#shortFor > 0) {
+      this.#shortFor -= bytes - out.bytes;
+      if (this.#shortFor <= 0) this.#findLimits();
+    }
     // What the other end in this process has still counts, though it waits here no more.
     if (this.link?.ahead !== undefined) this.#credit = 0;
     if (out.detached > 0) {
@@ -584,6 +613,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const { sendHighWaterMark, sendHighWaterMarkBytes } = this.#options;
     this.#limit = limitOf(sendHighWaterMark) + (this.link?.room ?? 0);
     this.#limitBytes = limitOf(sendHighWaterMarkBytes) + (this.link?.roomBytes ?? 0);
+    if (KERNEL) this.#shortFor = 0;
     this.#credit = 0;
   }
 
@@ -608,10 +638,11 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnConflated(this, replaced);
   }
 
-  /** @param enough bytes that are written at once */
-  #stir(enough = FLUSH_BYTES): void {
+  /** @param isLarge the message that has been queued: so are others, probably */
+  #stir(isLarge = false): void {
     const { link } = this;
     if (link === undefined) return;
+    const enough = KERNEL && isLarge && link.ahead === undefined ? FLUSH_LARGE_BYTES : FLUSH_BYTES;
     if (this.out.bytes >= enough && !link.blocked) link.flush();
     else if (!this.dirty) flushSoon(this);
   }

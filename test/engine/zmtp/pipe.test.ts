@@ -224,6 +224,58 @@ test("a large batch is written without waiting for the turn's end, one of large 
   expect([written(10_000), written(65_536), written(300_000)]).toEqual([7, 4, 1]);
 });
 
+test("a queue that is full again and again gets shorter, where sends wait, until 1 GiB has left without filling it", () => {
+  const large = Buffer.alloc(262_144);
+  const open = (sendsWait: boolean, sendHighWaterMark = 100) => {
+    const { pipe, link, owner } = make({ sendHighWaterMark });
+    pipe.sendsWait = sendsWait;
+    link.blocked = true;
+    pipe.linked(link, PEER);
+    /** @returns how many messages wait then */
+    const fill = (): number => {
+      while (pipe.hasRoom()) pipe.send(large, 0, undefined);
+      return pipe.out.messages;
+    };
+    const leave = (): void => {
+      pipe.takeOut(1);
+      pipe.out.confirm();
+      pipe.relieved();
+    };
+    /** @returns how many messages leave until there is room */
+    const untilRoom = (): number => {
+      const before = owner.pipeOnRoom.mock.calls.length;
+      let left = 0;
+      for (; owner.pipeOnRoom.mock.calls.length === before; left++) leave();
+      return left;
+    };
+    return { pipe, fill, leave, untilRoom };
+  };
+  const { pipe, fill, leave, untilRoom } = open(true);
+  expect(fill()).toBe(100);
+  // Each time half as many, down to 2 MB, of which half leaves.
+  const steps: number[][] = [];
+  for (let i = 0; i < 6; i++) steps.push([untilRoom(), fill()]);
+  expect(steps).toEqual([
+    [51, 50],
+    [26, 25],
+    [13, 13],
+    [8, 8],
+    [5, 8],
+    [5, 8],
+  ]);
+  untilRoom();
+  for (let i = 0; i < 4_100; i++) {
+    pipe.send(large, 0, undefined);
+    leave();
+  }
+  expect(fill()).toBe(100);
+  // Where it is short anyway, and where messages would be dropped, the mark stays.
+  const short = open(true, 60);
+  expect([short.fill(), short.untilRoom(), short.fill()]).toEqual([60, 8, 60]);
+  const dropping = open(false);
+  expect([dropping.fill(), dropping.untilRoom(), dropping.fill()]).toEqual([100, 8, 100]);
+});
+
 test("a mute pipe reports room once, when half of its queue has left", () => {
   const { pipe, link, owner, fill } = make({ sendHighWaterMark: 4 });
   link.blocked = true;

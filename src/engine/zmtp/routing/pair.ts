@@ -5,6 +5,7 @@
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Lease } from "../../lease.js";
+import { KERNEL } from "../kernel.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue, type SingleFrameQueue } from "./queues.js";
@@ -47,6 +48,7 @@ export class PairRouting extends Routing {
 
   override add(pipe: Pipe): void {
     super.add(pipe);
+    if (KERNEL) pipe.sendsWait = true;
     this.#pipe ??= pipe;
     this.effects.routingOnWritable();
   }

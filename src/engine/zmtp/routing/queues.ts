@@ -5,6 +5,7 @@
 
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import type { Lease } from "../../lease.js";
+import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
 
 /** Takes messages from several pipes: in turn, one of each, or all of one before the next. */
@@ -153,6 +154,7 @@ export class LoadBalancer {
 
   /** A pipe takes messages, or takes them again. */
   add(pipe: Pipe): void {
+    if (KERNEL) pipe.sendsWait = true;
     if (!this.#open.includes(pipe)) this.#open.push(pipe);
   }
 
