@@ -110,7 +110,10 @@ export async function steer(
 
 /** The control sockets of proxies have other commands, and one of the same name that takes a side. */
 function explain(error: unknown, name: string, endpoint: string): unknown {
-  if (error instanceof Failure && /^(?:line \d+: )?(?:expected a command of|side is frontend)/.test(error.message))
+  if (
+    error instanceof Failure &&
+    /^(?:line \d+: )?(?:expected a command of|side is frontend)/.test(error.message)
+  )
     return new Failure(
       `the control socket at ${endpoint} has no command ${name}: it is a proxy's, or of another version of shoal`,
     );
