@@ -31,14 +31,14 @@ const FLUSH_LARGE_BYTES = 262_144;
  */
 const ROOM_BYTES = 2_000_000;
 /**
- * Bytes in a full queue past which it is shortened, by half each time that it is full, where sends wait for room and lose nothing
+ * Bytes in a full queue past which it is shortened, by half each time that a send waits for room in it, which loses nothing
  * by it. A program that outruns its peer keeps its queue full, and what leaves a long one has left the processor's caches long
  * ago (docs/performance-log.md).
  */
 const LONG_BYTES = 16_777_216;
 /** Bytes that it is shortened to. */
 const SHORT_BYTES = 2_000_000;
-/** Bytes that leave before such a queue has its mark again, if it was not full meanwhile. */
+/** Bytes that leave before such a queue has its mark again, if no send waited meanwhile. */
 const SHORT_FOR_BYTES = 1_073_741_824;
 /** Messages that a write which is being filled takes past the mark, before its bytes are looked at again. */
 const GATHER = 64;
@@ -158,8 +158,6 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   dirty = false;
   /** A send found no room here. */
   mute = false;
-  /** A send that finds no room waits for it, and is neither dropped nor refused. */
-  sendsWait = false;
   /** In the fair queue's list of those with messages. */
   queued = false;
   /** For the routing's own use: subscribers that match, by publication. */
@@ -259,15 +257,17 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (this.#options.conflate) return true;
     this.mute = true;
     this.#muteBytes = this.#waitingBytes;
-    if (KERNEL && this.sendsWait && link !== undefined && link.ahead === undefined) {
-      const isLong = this.#shortFor > 0 || this.#waitingBytes > LONG_BYTES;
-      if (isLong) {
-        this.#shortFor = SHORT_FOR_BYTES;
-        this.#limitBytes = Math.min(this.#limitBytes, Math.max(SHORT_BYTES, this.#waitingBytes / 2));
-      }
-    }
     link?.awaitRoom?.();
     return false;
+  }
+
+  /** It is full, and a send waits until it is not. One that was dropped or refused instead would lose by a shorter queue. */
+  awaited(): void {
+    const { link } = this;
+    if (!this.mute || link === undefined || link.ahead !== undefined) return;
+    if (this.#shortFor === 0 && this.#waitingBytes <= LONG_BYTES) return;
+    this.#shortFor = SHORT_FOR_BYTES;
+    this.#limitBytes = Math.min(this.#limitBytes, Math.max(SHORT_BYTES, this.#waitingBytes / 2));
   }
 
   #isBelowMarks(): boolean {

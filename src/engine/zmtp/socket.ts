@@ -38,6 +38,7 @@ import { Connections } from "./connections.js";
 import { contextsOf } from "./context-queue.js";
 import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
+import { KERNEL } from "./kernel.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
 import { assertSupported, UNSUPPORTED_OPTIONS, warnOfOption } from "./option-checks.js";
 import { isMark } from "./options.js";
@@ -148,6 +149,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   }
 
   wantWritable(on: boolean): void {
+    if (KERNEL && on && !this.#wantsWrite) this.#routing.awaited();
     this.#wantsWrite = on;
     this.eventLoop.changed();
   }

@@ -226,14 +226,14 @@ test("a large batch is written without waiting for the turn's end, one of large 
 
 test("a queue that is full again and again gets shorter, where sends wait, until 1 GiB has left without filling it", () => {
   const large = Buffer.alloc(262_144);
-  const open = (sendsWait: boolean, sendHighWaterMark = 100) => {
+  const open = (awaits: boolean, sendHighWaterMark = 100) => {
     const { pipe, link, owner } = make({ sendHighWaterMark });
-    pipe.sendsWait = sendsWait;
     link.blocked = true;
     pipe.linked(link, PEER);
     /** @returns how many messages wait then */
     const fill = (): number => {
       while (pipe.hasRoom()) pipe.send(large, 0, undefined);
+      if (awaits) pipe.awaited();
       return pipe.out.messages;
     };
     const leave = (): void => {
@@ -269,7 +269,7 @@ test("a queue that is full again and again gets shorter, where sends wait, until
     leave();
   }
   expect(fill()).toBe(100);
-  // Where it is short anyway, and where messages would be dropped, the mark stays.
+  // Where it is short anyway, and where nobody waits, since messages are dropped or refused, the mark stays.
   const short = open(true, 60);
   expect([short.fill(), short.untilRoom(), short.fill()]).toEqual([60, 8, 60]);
   const dropping = open(false);

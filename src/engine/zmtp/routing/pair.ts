@@ -5,7 +5,6 @@
 
 import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
 import type { Lease } from "../../lease.js";
-import { KERNEL } from "../kernel.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
 import { FairQueue, type SingleFrameQueue } from "./queues.js";
@@ -48,7 +47,6 @@ export class PairRouting extends Routing {
 
   override add(pipe: Pipe): void {
     super.add(pipe);
-    if (KERNEL) pipe.sendsWait = true;
     this.#pipe ??= pipe;
     this.effects.routingOnWritable();
   }
@@ -73,6 +71,10 @@ export class PairRouting extends Routing {
     if (this.#pipe?.hasRoom() !== true) return OfferResult.Mute;
     this.#pipe.send(message, 0, undefined);
     return OfferResult.Accepted;
+  }
+
+  override awaited(): void {
+    this.#pipe?.awaited();
   }
 
   override get relaySource(): RelaySource | undefined {

@@ -72,6 +72,10 @@ export class PipelineRouting extends Routing {
     super.room(pipe);
   }
 
+  override awaited(): void {
+    this.#out.awaited();
+  }
+
   offer(message: OutgoingMessage): OfferResult {
     return this.#out.send(message, undefined) === undefined ? OfferResult.Mute : OfferResult.Accepted;
   }

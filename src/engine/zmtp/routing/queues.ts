@@ -150,15 +150,17 @@ export class SingleFrameQueue extends FairQueue {
 export class LoadBalancer {
   /** Pipes that had room when they were last asked. */
   readonly #open: Pipe[] = [];
+  /** Those that had none since a send waited last. */
+  #full: Set<Pipe> | undefined = undefined;
   #at = 0;
 
   /** A pipe takes messages, or takes them again. */
   add(pipe: Pipe): void {
-    if (KERNEL) pipe.sendsWait = true;
     if (!this.#open.includes(pipe)) this.#open.push(pipe);
   }
 
   remove(pipe: Pipe): void {
+    if (KERNEL) this.#full?.delete(pipe);
     const at = this.#open.indexOf(pipe);
     if (at < 0) return;
     this.#open.splice(at, 1);
@@ -173,8 +175,18 @@ export class LoadBalancer {
       const pipe = open[this.#at] as Pipe;
       if (pipe.hasRoom()) return pipe;
       open.splice(this.#at, 1);
+      if (!KERNEL) continue;
+      this.#full ??= new Set();
+      this.#full.add(pipe);
     }
     return undefined;
+  }
+
+  /** A send waits for room. */
+  awaited(): void {
+    if (this.#full === undefined) return;
+    for (const pipe of this.#full) pipe.awaited();
+    this.#full.clear();
   }
 
   /** Sends by the next pipe with room. @returns that pipe */

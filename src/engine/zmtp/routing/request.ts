@@ -72,6 +72,10 @@ export class RequestRouting extends Routing {
     super.room(pipe);
   }
 
+  override awaited(): void {
+    this.#out.awaited();
+  }
+
   offer(message: OutgoingMessage): OfferResult {
     if (this.#asking && !this.effects.options.relaxed) return OfferResult.Mute;
     const pipe = this.#out.next();

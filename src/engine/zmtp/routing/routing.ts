@@ -138,6 +138,9 @@ export abstract class Routing {
     this.effects.routingOnWritable();
   }
 
+  /** A send has found no room, and waits for it. */
+  awaited(): void {}
+
   /** SUBSCRIBE or CANCEL has come. */
   command(_pipe: Pipe, _body: Buffer): void {}
 
