@@ -17,7 +17,7 @@ import { COPIED_BYTES } from "./bounds.js";
 import { LinkCode } from "./frames.js";
 import type { ChannelState, LinkRules } from "./rules.js";
 
-/** Bytes that Node's stream asks for in advance: of those that are read, and of those that are written. */
+/** Bytes that Node's stream asks for in advance: of those that are read, and of those that are written, at least. */
 const READ_AHEAD = 16_384;
 const WRITE_AHEAD = 131_072;
 /** Bytes of the memory in which small pieces are gathered, at first and at most. */
@@ -32,6 +32,8 @@ const MAX_SMALL_PIECES = 256;
 export interface ChannelLink {
   readonly rules: LinkRules;
   now(): number;
+  /** Bytes of frames that it would send at once. */
+  batchBytes(): number;
   onChannelClosed(channel: LinkChannel): void;
 }
 
@@ -294,6 +296,9 @@ export class LinkChannel extends Duplex {
 
   /** @internal What was written has left. */
   flushed(): void {
+    // As much as leaves at once: a program whose stream is fast writes a batch in a turn, and one that waits for credit holds no more.
+    const ahead = Math.max(WRITE_AHEAD, Math.min(this.#link.batchBytes(), this.#state.credit));
+    if (ahead !== this.writableHighWaterMark) setWriteAhead(this, ahead);
     const callback = this.#callback;
     this.#callback = undefined;
     callback?.();
@@ -319,6 +324,12 @@ export class LinkChannel extends Duplex {
 /** A piece that waits: it keeps no memory that is much larger than it. */
 function owned(bytes: Buffer): Buffer {
   return bytes.buffer.byteLength > MAX_WASTE * bytes.length ? Buffer.from(bytes) : bytes;
+}
+
+/** Node's stream has the number, and no call to change it. A runtime without that place keeps the first one. */
+function setWriteAhead(channel: LinkChannel, bytes: number): void {
+  const { _writableState: state } = channel as unknown as { _writableState?: { highWaterMark?: number } };
+  if (state?.highWaterMark !== undefined) state.highWaterMark = bytes;
 }
 
 /** One function for all channels: an idle one has none of its own. */

@@ -38,8 +38,13 @@ import { RecordOpener, RecordSealer } from "./seal.js";
 
 /** Bytes that the stream has not taken: beyond it no further frames are made, so that an urgent one waits for no more. */
 const UNSENT_BYTES = 131_072;
-/** Bytes of frames that are made at once: a call of the system for each costs more than their copy. */
+/** Bytes of frames that are made at once, at first: a call of the system for each costs more than their copy. */
 const BATCH_BYTES = 131_072;
+/**
+ * The same at most, of a stream that takes each batch within the call: each wakes the process at the other end, which costs as much as
+ * the copy of 64 KiB (docs/performance-log.md). What such a stream has taken waits in the system, so no frame waits longer for it here.
+ */
+const LARGEST_BATCH = 524_288;
 /** ms by which a late timer counts: silence while the process stood still proves nothing. */
 const LATE_TIMER = 1_000;
 /** ms in which the stream takes what was sent before it is destroyed. */
@@ -181,6 +186,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
   #isFlushing = false;
   #ended = false;
   #error: ShoalError | undefined;
+  /** Of the next batch: doubled while the stream takes each at once, halved when it does not. */
+  #batchBytes = BATCH_BYTES;
   /** Of the batch that is being made: what was taken whole. */
   #taken: LinkChannel[] = [];
   readonly #whenIdle: (() => void)[] = [];
@@ -204,6 +211,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     this.#inside = {
       rules,
       now: () => this.#timer.now(),
+      batchBytes: () => this.#batchBytes,
       onChannelClosed: (channel) => this.#onChannelClosed(channel),
     };
     this.#timer.hold(false);
@@ -491,7 +499,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     this.#isFlushing = false;
     const duplex = this.#duplex;
     while (!this.#ended && !duplex.destroyed && duplex.writableLength < UNSENT_BYTES) {
-      const batch = this.#rules.take(BATCH_BYTES);
+      const limit = this.#batchBytes;
+      const batch = this.#rules.take(limit);
       if (batch === undefined) return;
       const taken = this.#taken;
       if (taken.length > 0) this.#taken = [];
@@ -508,6 +517,8 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
         if (this.#rules.hasFrames) this.#flush();
       });
       duplex.uncork();
+      if (duplex.writableLength > 0) this.#batchBytes = Math.max(BATCH_BYTES, limit / 2);
+      else if (batch.bytes >= limit) this.#batchBytes = Math.min(LARGEST_BATCH, 2 * limit);
     }
   };
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { type Duplex, duplexPair } from "node:stream";
+import { Duplex, duplexPair } from "node:stream";
 import { text } from "node:stream/consumers";
 import { pipeline } from "node:stream/promises";
 import { afterEach, describe, expect, it } from "vitest";
@@ -52,6 +52,48 @@ const echo = (channel: LinkChannel): void => {
   channel.on("error", () => undefined);
   channel.pipe(channel);
 };
+
+/** One end of a stream that carries each batch to the other end a turn later. */
+class Crate extends Duplex {
+  /** Bytes of each. */
+  readonly batches: number[] = [];
+  /** Whether the call itself takes it. */
+  takesAtOnce = true;
+  #other: Crate | undefined;
+
+  static pair(): [Crate, Crate] {
+    const [a, b] = [new Crate(), new Crate()];
+    a.#other = b;
+    b.#other = a;
+    open.push(a, b);
+    return [a, b];
+  }
+
+  override _read(): void {}
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: () => void): void {
+    this._writev([{ chunk }], callback);
+  }
+
+  override _writev(chunks: { readonly chunk: Buffer }[], callback: () => void): void {
+    const { takesAtOnce } = this;
+    const bytes = Buffer.concat(chunks.map(({ chunk }) => chunk));
+    this.batches.push(bytes.length);
+    setImmediate(() => {
+      this.#other?.push(bytes);
+      if (!takesAtOnce) callback();
+    });
+    if (takesAtOnce) callback();
+  }
+}
+
+/** Whether a channel takes more within some turns of the event loop. */
+async function drained(channel: LinkChannel): Promise<boolean> {
+  let isDrained = false;
+  channel.once("drain", () => (isDrained = true));
+  for (let turns = 0; turns < 20 && !isDrained; turns++) await new Promise(setImmediate);
+  return isDrained;
+}
 
 /** Reads frames from a border on. @param onData called with the length of each that has data */
 function dataReader(onData: (length: number) => void): FrameReader {
@@ -150,6 +192,53 @@ describe("a channel", () => {
     await new Promise(setImmediate);
     expect(sent).toBe(64);
     expect(await arrival).toBe(64);
+  });
+
+  it("of a stream that takes each batch at once leaves in larger ones, and in small ones again when it does not", async () => {
+    const [here, there] = Crate.pair();
+    const [a] = await link(
+      [here, there],
+      {},
+      { window: 4_194_304, onChannel: (channel) => void channel.resume() },
+    );
+    const channel = await a.open("bulk");
+    const send = async (pieces: number): Promise<void> => {
+      for (let k = 0; k < pieces; k++) if (!channel.write(Buffer.alloc(65_536))) await once(channel, "drain");
+    };
+    await send(32);
+    expect(channel.writableHighWaterMark).toBe(524_288);
+    here.batches.length = 0;
+    await send(32);
+    expect(here.batches.length).toBeLessThanOrEqual(6);
+    // What a channel's program writes in a turn is one batch, and no more of it waits here than that.
+    expect(Math.max(...here.batches)).toBeLessThanOrEqual(524_288 + 65_536 + 64);
+    here.takesAtOnce = false;
+    await send(32);
+    here.batches.length = 0;
+    await send(32);
+    expect(Math.max(...here.batches)).toBeLessThanOrEqual(131_072 + 65_536 + 64);
+    expect(channel.writableHighWaterMark).toBe(131_072);
+  });
+
+  it("that waits for credit holds no more for its program than at first, however fast it was", async () => {
+    const [here, there] = Crate.pair();
+    let other: LinkChannel | undefined;
+    const [a] = await link(
+      [here, there],
+      {},
+      {
+        window: 2_097_152,
+        maxWindow: 2_097_152,
+        onChannel: (channel) => {
+          other = channel;
+        },
+      },
+    );
+    const channel = await a.open("bulk");
+    while (channel.write(Buffer.alloc(65_536)) || (await drained(channel)));
+    expect(channel.writableLength).toBeLessThanOrEqual(131_072 + 65_536);
+    other?.resume();
+    await once(channel, "drain");
   });
 
   it("that nobody reads stops its own sender only, within its window", async () => {
@@ -413,7 +502,7 @@ describe("the end of a link", () => {
       (channel) => new Promise<void>((resolve) => channel.write(Buffer.alloc(65_536), () => resolve())),
     );
     while (socket.writableLength < 65_536) await new Promise(setImmediate);
-    expect(socket.writableLength).toBeLessThanOrEqual(131_072 + 65_536 + 64);
+    expect(socket.writableLength).toBeLessThanOrEqual(524_288 + 65_536 + 64);
     other.resume();
     await Promise.all(sent);
   });
