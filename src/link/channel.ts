@@ -124,6 +124,11 @@ export class LinkChannel extends Duplex {
     return this.#state.kind;
   }
 
+  /** @internal Whether it has ended in both directions: what came is all, and needs no link to be read. */
+  get hasAll(): boolean {
+    return this.#state.finSent && this.#state.finReceived;
+  }
+
   /**
    * The pieces that come, to the other end's end. Unlike that of other streams, it leaves this end open then: the program may answer. Left
    * before, by `break` or a throw, it destroys the channel.

@@ -220,7 +220,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       tick: (now) => rules.tick(now),
     });
     duplex.on("data", (chunk: Buffer) => this.#onBytes(chunk));
-    duplex.on("end", () => this.#end(this.#lost("the other end closed the stream")));
+    duplex.on("end", () => this.#onStreamEnd());
     duplex.on("error", (error) => this.#end(this.#lost(error.message, error)));
     duplex.on("close", () => this.#end(this.#lost("the stream was closed")));
     // After the caller has the link: what came with the end of the handshake may open channels.
@@ -323,7 +323,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     if (this.#ended) return;
     this.#rules.goaway(LinkCode.CLOSED, "closing");
     if (linger !== 0) await this.#idleWithin(linger);
-    await this.#endOnPurpose();
+    await this.#endOnPurpose(linger !== 0);
   }
 
   /** Settles when no channel is open, or the link is over. */
@@ -342,18 +342,31 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     clearTimeout(timer);
   }
 
-  async #endOnPurpose(): Promise<void> {
+  /**
+   * @param waits for the other end to end the stream, too: one of tcp that is closed while bytes come, such as credit for the last ones, is reset,
+   *   and a reset discards what the other end has not read
+   */
+  async #endOnPurpose(waits: boolean): Promise<void> {
     if (this.#ended) return;
     // The other end learns of each channel that is cut.
     for (const channel of this.channels) channel.destroy();
     this.#flush();
     this.#end(undefined, true);
+    await this.#endStream(waits);
+  }
+
+  async #endStream(waits: boolean): Promise<void> {
     const duplex = this.#duplex;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, END_TIMEOUT);
-      duplex.end(() => {
+      const done = (): void => {
         clearTimeout(timer);
         resolve();
+      };
+      duplex.once("close", done);
+      if (waits) duplex.once("end", done);
+      duplex.end(() => {
+        if (!waits || duplex.readableEnded) done();
       });
     });
     duplex.destroy();
@@ -454,9 +467,17 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     this.#end(error);
   }
 
+  #onStreamEnd(): void {
+    if (this.#ended) return;
+    const error = this.#lost("the other end closed the stream");
+    this.#end(error, error === undefined);
+    // The other end waits for it.
+    if (error === undefined) void this.#endStream(false);
+  }
+
   #lost(reason: string, cause?: Error): ShoalError | undefined {
-    // Both ends have said that they close, and nothing is under way.
-    if (this.#rules.isClosing && this.#rules.count === 0 && cause === undefined) return undefined;
+    // One end has said that it closes, and nothing is under way: what both ends have finished is only to be read.
+    if (this.#rules.isClosing && this.#rules.isFinished && cause === undefined) return undefined;
     return new TransportError("ERR_TRANSPORT", `The link ended: ${reason}`, { cause });
   }
 
@@ -470,7 +491,7 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
     for (const state of [...this.#rules.channels]) {
       if (!(state.owner instanceof LinkChannel)) (state.owner as PendingOpen).waiter.abandon(own);
     }
-    for (const channel of this.channels) channel.destroy(error);
+    for (const channel of this.channels) if (error !== undefined || !channel.hasAll) channel.destroy(error);
     this.events.emit({ type: "link:ended", error });
     this.#noteIdle();
     this.#duplex.on("error", ignore);

@@ -254,6 +254,13 @@ export class LinkRules implements FrameSink {
     return this.#channels.size;
   }
 
+  /** Whether each channel has ended in both directions; what came of it may be unread. */
+  get isFinished(): boolean {
+    for (const { finSent, finReceived } of this.#channels.values())
+      if (!finSent || !finReceived) return false;
+    return true;
+  }
+
   /** Bytes of all windows: what may be unread at most. */
   get windowBytes(): number {
     return this.#budget.used;

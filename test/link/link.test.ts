@@ -472,6 +472,46 @@ describe("the end of a link", () => {
     expect(taken[0]?.destroyed).toBe(true);
   });
 
+  it("on purpose leaves the other end's program what both ends had finished, also while that sends credit", async () => {
+    const [socket, other] = await sockets();
+    let taken: LinkChannel | undefined;
+    const [a, b] = await link(
+      [socket, other],
+      {},
+      {
+        onChannel: (channel) => {
+          taken = channel;
+          channel.end();
+        },
+      },
+    );
+    const ended = event(b, "link:ended");
+    const channel = await a.open("x");
+    channel.resume();
+    channel.write(Buffer.alloc(40_000));
+    const reader = taken as unknown as LinkChannel;
+    while (b.stats().unreadBytes < 40_000) await new Promise(setImmediate);
+    other.pause();
+    channel.end(Buffer.alloc(20_000));
+    await once(channel, "close");
+    const closed = a.close();
+    await once(socket, "finish");
+    // More than half of the window is read: its credit comes to an end that has sent everything and closes.
+    let got = 0;
+    reader.on("data", (piece: Buffer) => (got += piece.length));
+    while (b.stats().unreadBytes > 0) await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    reader.pause();
+    other.resume();
+    expect(await ended).toEqual({ type: "link:ended", error: undefined });
+    await closed;
+    expect(reader.destroyed).toBe(false);
+    reader.resume();
+    await once(reader, "end");
+    expect(got).toBe(60_000);
+    expect(b.stats()).toMatchObject({ channels: 0, windowBytes: 0 });
+  });
+
   it("by the network fails its channels and what is being opened", async () => {
     const [socket, other] = await sockets();
     const taken: LinkChannel[] = [];
