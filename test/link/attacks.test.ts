@@ -149,6 +149,118 @@ describe("100,000 channels that are opened in one go", () => {
   });
 });
 
+describe("channels that are opened, filled and reset as fast as they go", () => {
+  it("end their link after the burst, keep nothing of it, and leave the program's other links alone", {
+    timeout: 20_000,
+  }, async () => {
+    let taken = 0;
+    const links: Promise<MultiplexLink>[] = [];
+    const port = await gate((link) => links.push(link), {
+      onChannel: (channel) => {
+        taken += 1;
+        channel.on("error", () => undefined);
+        if (channel.name === "echo") channel.pipe(channel);
+      },
+    });
+    const good = connect(port, "127.0.0.1");
+    await once(good, "connect");
+    const honest = await commence(good, { role: "dialler" });
+    open.push(honest, (await links[0]) as MultiplexLink);
+    const echo = await honest.open("echo");
+    const bad = connect(port, "127.0.0.1").on("error", () => undefined);
+    open.push(bad);
+    await once(bad, "connect");
+    const reset = (id: number): Buffer =>
+      encodeControl(FrameType.RESET, 0, id, Buffer.from([LinkCode.CLOSED]));
+    const bytes = Buffer.alloc(5_000);
+    bad.resume().write(hello());
+    while (links.length < 2) await new Promise(setImmediate);
+    const attacked = (await links[1]) as MultiplexLink;
+    open.push(attacked);
+    const ended = endOf(attacked);
+    // Ten at once are within its limit; each has bytes that nobody has read.
+    for (let id = 1; id < 8_000; id += 2)
+      bad.write(Buffer.concat([openFrame(id), dataFrame(id, bytes), reset(id)]));
+    echo.write("still there");
+    expect(String((await once(echo, "data"))[0])).toBe("still there");
+    expect(await ended).toMatchObject({
+      error: { code: "ERR_PROTOCOL", message: expect.stringMatching(/opened and reset too often/) },
+    });
+    // The burst, what a second brings, and the honest one.
+    expect(taken).toBeGreaterThan(1_000);
+    expect(taken).toBeLessThan(1_500);
+    expect(attacked.stats()).toMatchObject({ channels: 0, windowBytes: 0, unreadBytes: 0 });
+    echo.write("again");
+    expect(String((await once(echo, "data"))[0])).toBe("again");
+  });
+});
+
+describe("10,000 channels that wait for credit which never comes", () => {
+  const COUNT = runs(2_000, 10_000);
+  const WINDOW = 1_024;
+
+  it(`send what they may (${COUNT}), cost nothing while they wait, and hold up neither another one nor the end`, {
+    timeout: 60_000,
+  }, async () => {
+    const [here, there] = duplexPair();
+    let came = 0;
+    let last = 0;
+    const accept = (id: number): Buffer => encodeControl(FrameType.ACCEPT, 0, id, Buffer.alloc(0));
+    const reader = new FrameReader({
+      onDataHead: () => undefined,
+      onDataBytes: (_id, bytes) => {
+        came += bytes.length;
+      },
+      onDataEnd: () => undefined,
+      onControl: (type, _flags, id) => {
+        if (type !== FrameType.OPEN) return undefined;
+        last = id;
+        there.write(accept(id));
+        return undefined;
+      },
+    });
+    let skipped = 56;
+    there.on("data", (chunk: Buffer) => {
+      const skips = Math.min(skipped, chunk.length);
+      skipped -= skips;
+      reader.read(chunk.subarray(skips));
+    });
+    const settings = {
+      window: WINDOW,
+      maxChannels: 20_000,
+      encrypt: false,
+      keys: [],
+      role: "acceptor",
+    } as const;
+    there.write(new Handshake(settings).hello);
+    const link = await commence(here, { role: "dialler", window: 1_024, maxWindow: 1_024 });
+    open.push(link);
+    const piece = Buffer.alloc(16_384);
+    const channels = await Promise.all(Array.from({ length: COUNT }, () => link.open("mute")));
+    let failed = 0;
+    for (const channel of channels) {
+      channel.on("error", () => undefined).on("close", () => (failed += 1));
+      channel.write(piece);
+    }
+    while (came < COUNT * WINDOW) await new Promise(setImmediate);
+    expect(link.stats().waitingBytes).toBe(COUNT * (piece.length - WINDOW));
+    const { sentBytes } = link.stats();
+    for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+    expect(link.stats().sentBytes).toBe(sentBytes);
+    // One more gets credit for all it has, a byte at a time.
+    const busy = await link.open("busy");
+    const before = came;
+    const finished = new Promise<void>((resolve) => busy.write(Buffer.alloc(WINDOW + 500), () => resolve()));
+    const byte = encodeControl(FrameType.CREDIT, 0, last, Buffer.from([0, 0, 0, 1]));
+    there.write(Buffer.concat(Array(500).fill(byte)));
+    await finished;
+    expect(came - before).toBeLessThanOrEqual(WINDOW + 500);
+    await link.close({ linger: 0 });
+    expect(link.stats()).toMatchObject({ channels: 0, waitingBytes: 0, windowBytes: 0 });
+    while (failed < COUNT) await new Promise(setImmediate);
+  });
+});
+
 describe("a channel that is accepted and ended in one go", () => {
   it.each([
     ["by a reset", [encodeControl(FrameType.RESET, 0, 1, Buffer.from([LinkCode.REFUSED]))]],
