@@ -5,6 +5,7 @@
  *   much, as the last read was --> memory of its own, which the sink keeps
  *   the rest of a large frame  --> the frame's memory, where it stays
  *   its last bytes, the next   --> a little of the memory that is shared
+ *   full records of TLS        --> memory of their own, one behind the other, until it is full or the turn ends
  *
  * A stream of node:net makes memory of 64 KiB for each read, however little comes, and
  * a large frame is put together by copying it once more. A connection that is idle has
@@ -27,6 +28,10 @@ const READ_BEHIND_LARGE = 8_192;
 
 /** Bytes of a bulk read: the next is expected to bring as many. */
 const BULK_READ = 16_384;
+/** Bytes of a full record of TLS (RFC 8446, Record Layer): as a rule others follow in the same read. */
+const RECORD = 16_384;
+/** Bytes that are gathered of them: what a write of 64 KiB has become, its last record included. */
+const GATHERED_BYTES = 81_920;
 /** Bytes that are kept while the connection takes none, until the stream is no longer read. */
 const READ_AHEAD = 65_536;
 
@@ -91,6 +96,11 @@ export class Reader implements StreamReader {
   #ownTarget: Buffer | undefined = undefined;
   /** Bytes of the next such memory, for a relay: as many as come at once. */
   #ownBytes = READ_BYTES;
+  /** Full records of TLS are gathered: so many bytes of them are in it, which the sink has not got yet. */
+  #gathers = false;
+  #gathered = 0;
+  /** They are handed on at the end of the turn. */
+  #gathering = false;
   #paused = false;
   /** What came meanwhile. */
   #ahead: Buffer[] = [];
@@ -100,6 +110,8 @@ export class Reader implements StreamReader {
   /** The option of that name of `net.connect`. */
   readonly onread = {
     buffer: (): Uint8Array => {
+      // The sink does not know of those yet, nor where what is behind them belongs.
+      if (this.#gathered > 0) return (this.#ownTarget as Buffer).subarray(this.#gathered);
       shared ??= allocate(READ_BYTES);
       behindLarge ??= shared.subarray(0, READ_BEHIND_LARGE);
       const target = this.#sink?.readTarget?.();
@@ -108,10 +120,17 @@ export class Reader implements StreamReader {
       // The rest of a large frame brings the beginning of the next: more of it than its header would have to be copied.
       if (this.#large || target?.inLarge === true) return behindLarge;
       if (!this.#bulk) return shared;
-      if (this.#own === undefined) this.#acquire(target?.relayed === true ? this.#ownBytes : READ_BYTES);
+      if (this.#own === undefined)
+        this.#acquire(
+          this.#gathers ? GATHERED_BYTES : target?.relayed === true ? this.#ownBytes : READ_BYTES,
+        );
       return this.#ownTarget as Buffer;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
+      if (this.#gathered > 0 || (this.#gathers && bytes === this.#ownTarget)) {
+        this.#gather(length);
+        return true;
+      }
       this.#large = this.#given !== undefined;
       if (this.#large) {
         this.#sink?.sinkFilled?.(length);
@@ -131,16 +150,24 @@ export class Reader implements StreamReader {
     },
   };
 
+  /** The same for a socket of TLS. */
+  onrecord(): Reader["onread"] {
+    this.#gathers = true;
+    return this.onread;
+  }
+
   /** Begins, or goes on with another sink. @param socket that was made with `onread`, or is one that it follows */
   start(socket: ByteStream, sink: Sink): void {
     this.#sink = sink;
     if (this.#socket !== undefined) return;
     this.#socket = socket;
     socket.on("end", () => {
+      this.#handGathered();
       this.#ended = true;
       this.#reportEnd();
     });
     socket.on("close", () => {
+      this.#handGathered();
       // What was read before the peer's regular end is handed on all the same.
       if (!this.#ended) this.#drop();
       this.#ended = true;
@@ -168,6 +195,38 @@ export class Reader implements StreamReader {
   /** Reads a stream that gives memory of its own. */
   follow(stream: DataSource): void {
     stream.on("data", (chunk: Buffer) => this.#came(chunk, chunk.length, true));
+  }
+
+  /** A record has come into memory of its own, behind those that are there. */
+  #gather(length: number): void {
+    this.#large = false;
+    this.#gathered += length;
+    this.#bulk = length >= RECORD;
+    const room = (this.#ownTarget as Buffer).length - this.#gathered;
+    if (!this.#bulk || room < RECORD) this.#handGathered();
+    else if (!this.#gathering) {
+      this.#gathering = true;
+      setImmediate(this.#gatheringOnEnd);
+    }
+  }
+
+  #gatheringOnEnd = (): void => {
+    this.#gathering = false;
+    this.#handGathered();
+  };
+
+  #handGathered(): void {
+    const length = this.#gathered;
+    if (length === 0) return;
+    this.#gathered = 0;
+    const own = this.#own as PooledBuffer;
+    const bytes = this.#ownTarget as Buffer;
+    // Memory that is not even half full is used again.
+    const kept = length * 2 >= bytes.length;
+    const done = kept || !this.#bulk;
+    if (done) this.#own = undefined;
+    this.#came(bytes, length, kept, kept ? own : undefined);
+    if (done) own.release();
   }
 
   #acquire(size: number): void {

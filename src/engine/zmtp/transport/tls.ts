@@ -27,6 +27,7 @@ import {
   lastContextOf,
   serverNameOf,
 } from "./tls-context.js";
+import { readTls } from "./tls-read.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
 /** Node.js has it, and does not document it: what is wrong with the peer's certificate. */
@@ -204,7 +205,7 @@ function server(endpoint: string, options: TransportOptions, acceptor: Acceptor)
       const error = requestCert ? verifyError(socket) : undefined;
       stream.secured(error === undefined ? alpnFault(alpn, socket) : notTrusted(error));
     });
-    stream.reader.follow(socket);
+    readTls(socket, stream.reader);
     acceptor.accepted(stream);
   });
 }
@@ -243,7 +244,7 @@ function secure(raw: Socket, endpoint: string, options: TransportOptions): Strea
   });
   const stream = new TlsStream(socket, raw, false);
   socket.once("secureConnect", () => stream.secured(alpnFault(alpn, socket)));
-  stream.reader.follow(socket);
+  readTls(socket, stream.reader);
   return stream;
 }
 

@@ -1,9 +1,14 @@
 /** Where bytes that come are put. */
+import { once } from "node:events";
+import { type AddressInfo, connect as connectTcp } from "node:net";
+import { connect as connectTls, createServer } from "node:tls";
 import { describe, expect, it } from "vitest";
+import { makeCertificate } from "../../../../bench/certificate.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import type { PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
 import type { ByteStream } from "../../../../src/engine/zmtp/transport/byte-stream.js";
 import { Reader, type Sink } from "../../../../src/engine/zmtp/transport/reader.js";
+import { readTls } from "../../../../src/engine/zmtp/transport/tls-read.js";
 import { encodeFrame } from "../codec/support.js";
 
 const socket = { on: () => undefined } as unknown as ByteStream;
@@ -90,4 +95,128 @@ describe("large messages, of a kernel that has them all", () => {
     }
     expect([stream.bytes, stream.unfinished]).toEqual([0, 0]);
   });
+});
+
+describe("full records of TLS", () => {
+  const RECORD = 16_384;
+
+  /** A reader of records, each of whose bytes is its number, and what its sink has got. */
+  function gathering(): {
+    reader: Reader;
+    got: Buffer[];
+    kept: boolean[];
+    wire: Buffer[];
+    read(length: number): void;
+    emit(event: string): void;
+  } {
+    const listeners = new Map<string, () => void>();
+    const reader = new Reader();
+    const { buffer, callback } = reader.onrecord();
+    const got: Buffer[] = [];
+    const kept: boolean[] = [];
+    const wire: Buffer[] = [];
+    const on = (event: string, listener: () => void) => void listeners.set(event, listener);
+    reader.start({ on, pause: () => undefined, resume: () => undefined } as unknown as ByteStream, {
+      sinkOnBytes(bytes, length, isKept) {
+        got.push(Buffer.from(bytes.subarray(0, length)));
+        kept.push(isKept);
+      },
+      sinkOnEnd: () => void got.push(Buffer.from("end")),
+    });
+    let target = buffer();
+    return {
+      reader,
+      got,
+      kept,
+      wire,
+      read(length) {
+        const bytes = Buffer.alloc(length, wire.length + 1);
+        wire.push(bytes);
+        target.set(bytes);
+        callback(length, target);
+        target = buffer();
+      },
+      emit: (event) => listeners.get(event)?.(),
+    };
+  }
+
+  it("are handed on as one with the last, which is shorter", () => {
+    const { got, kept, wire, read } = gathering();
+    // The first is what shows that much comes.
+    for (const length of [RECORD, RECORD, RECORD, RECORD, 500]) read(length);
+    expect(got.map(({ length }) => length)).toEqual([RECORD, 3 * RECORD + 500]);
+    for (const length of [RECORD, 500]) read(length);
+    expect(got.map(({ length }) => length)).toEqual([RECORD, 3 * RECORD + 500, RECORD, 500]);
+    expect(Buffer.concat(got).equals(Buffer.concat(wire))).toBe(true);
+    expect(kept).toEqual([false, true, false, false]);
+  });
+
+  it("are handed on when no other fits behind them", () => {
+    const { got, wire, read } = gathering();
+    for (let i = 0; i < 11; i++) read(RECORD);
+    expect(got.map(({ length }) => length)).toEqual([RECORD, 5 * RECORD, 5 * RECORD]);
+    expect(Buffer.concat(got).equals(Buffer.concat(wire))).toBe(true);
+  });
+
+  it("are handed on at the end of the turn, and before the stream's end", async () => {
+    const { got, wire, read, emit } = gathering();
+    for (let i = 0; i < 3; i++) read(RECORD);
+    expect(got).toHaveLength(1);
+    await new Promise(setImmediate);
+    expect(got).toHaveLength(2);
+    read(RECORD);
+    emit("end");
+    expect(got.pop()?.toString()).toBe("end");
+    expect(Buffer.concat(got).equals(Buffer.concat(wire))).toBe(true);
+  });
+
+  it("are handed on where the stream closes without an end", () => {
+    const { got, wire, read, emit } = gathering();
+    for (let i = 0; i < 3; i++) read(RECORD);
+    emit("close");
+    expect(got.pop()?.toString()).toBe("end");
+    expect(Buffer.concat(got).equals(Buffer.concat(wire))).toBe(true);
+  });
+
+  it("wait while the reader is paused, in order with those that follow", async () => {
+    const { reader, got, wire, read } = gathering();
+    for (let i = 0; i < 3; i++) read(RECORD);
+    reader.pause();
+    read(RECORD);
+    read(100);
+    expect(got).toHaveLength(1);
+    reader.resume();
+    await new Promise(setImmediate);
+    expect(Buffer.concat(got).equals(Buffer.concat(wire))).toBe(true);
+  });
+
+  it.skipIf(process.versions.bun !== undefined || process.versions.deno !== undefined)(
+    "come from a socket of node:tls into the reader's own memory",
+    async () => {
+      const { cert, key } = makeCertificate();
+      const wire = Buffer.from(Array.from({ length: 1_000_000 }, (_, i) => (i * 31) % 251));
+      const server = createServer({ cert, key }, (peer) => void peer.end(wire)).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const raw = connectTcp((server.address() as AddressInfo).port, "127.0.0.1");
+      await once(raw, "connect");
+      const socket = connectTls({ socket: raw, ca: cert, host: "127.0.0.1" });
+      const reader = new Reader();
+      const got: Buffer[] = [];
+      let pooledReads = 0;
+      await new Promise<void>((resolve) => {
+        reader.start(socket as unknown as ByteStream, {
+          sinkOnBytes(bytes, length, _kept, pooled) {
+            if (pooled !== undefined) pooledReads += 1;
+            got.push(Buffer.from(bytes.subarray(0, length)));
+          },
+          sinkOnEnd: resolve,
+        });
+        readTls(socket, reader);
+      });
+      expect(Buffer.concat(got).equals(wire)).toBe(true);
+      expect([pooledReads > 0, socket.listenerCount("data")]).toEqual([true, 0]);
+      socket.destroy();
+      server.close();
+    },
+  );
 });
