@@ -3,7 +3,7 @@ import { itemOfPeer } from "../dashboard/build.js";
 import { actionsIn } from "../dashboard/local.js";
 import type { DashboardAction, DashboardItem } from "../dashboard/state.js";
 import type { SideDetails, SourceDetails, SourceList, Subject } from "../dashboard/subject.js";
-import { readSteps } from "../dashboard/traces.js";
+import { readRecorded } from "../dashboard/traces.js";
 import { readingOf } from "../metrics/readings.js";
 import type { RecordedSteps } from "../metrics/trace-recorder.js";
 import { MAX_PEERS_LISTED } from "../sockets/peer-views.js";
@@ -46,9 +46,7 @@ function isMetrics(text: string): boolean {
 
 function tracesOver(text: string): NonNullable<Subject["traces"]> {
   return async (after, timeout, signal) => {
-    const value = await readJson(new URL(`/traces?after=${after}`, text), timeout, signal);
-    const { next, steps } = (value ?? {}) as { readonly next?: unknown; readonly steps?: unknown };
-    return { next: Number.isSafeInteger(next) ? (next as number) : 0, steps: readSteps(steps) };
+    return readRecorded(await readJson(new URL(`/traces?after=${after}`, text), timeout, signal));
   };
 }
 
@@ -96,9 +94,8 @@ class ControlSubject implements Subject {
 
   /** Of a node; a proxy does not know this command. */
   async traces(after: number, timeout: number, signal: AbortSignal): Promise<RecordedSteps> {
-    if (!this.#isNode) return { next: 0, steps: [] };
-    const { next, steps } = await this.#client.command({ command: "traces", after }, { timeout, signal });
-    return { next: Number.isSafeInteger(next) ? (next as number) : 0, steps: readSteps(steps) };
+    if (!this.#isNode) return readRecorded(undefined);
+    return readRecorded(await this.#client.command({ command: "traces", after }, { timeout, signal }));
   }
 
   async act(_source: string, action: DashboardAction): Promise<void> {

@@ -144,7 +144,12 @@ export class Collector {
       { time: Date.now(), ...this.#options },
     );
     const traces = tracesOf(
-      this.#watches.map(({ seen: { id, address }, steps }) => ({ process: id, address, steps })),
+      this.#watches.map(({ seen: { id, address }, steps, missed }) => ({
+        process: id,
+        address,
+        steps,
+        missed,
+      })),
     );
     return { state, text: JSON.stringify(state), traces: JSON.stringify(traces) };
   }
@@ -173,6 +178,7 @@ class Watch {
   #lookingAtTraces = false;
   /** Of sampled messages, the oldest first. */
   #steps: readonly TraceStep[] = [];
+  #missed = 0;
   #next = 0;
 
   constructor(id: string, subject: Subject, interval: number) {
@@ -187,6 +193,10 @@ class Watch {
 
   get steps(): readonly TraceStep[] {
     return this.#steps;
+  }
+
+  get missed(): number {
+    return this.#missed;
   }
 
   isDue(now: number): boolean {
@@ -238,8 +248,9 @@ class Watch {
     if (this.subject.traces === undefined) return;
     this.#lookingAtTraces = true;
     try {
-      const { next, steps } = await this.subject.traces(this.#next, timeout, signal);
+      const { next, steps, missed } = await this.subject.traces(this.#next, timeout, signal);
       this.#next = next;
+      this.#missed = missed;
       if (steps.length > 0) this.#steps = [...this.#steps, ...steps].slice(-MAX_STEPS_READ);
     } catch {
       // A program of an earlier version, or one that does not answer at all, as its counters show.

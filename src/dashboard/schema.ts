@@ -122,7 +122,7 @@ const STEP = {
     kind: { enum: ["send", "request", "receive", "process"] },
     name: text,
     at: { ...number, description: "ms since 1970, by the clock of its machine." },
-    duration: { ...count, description: "ms; absent: of one moment." },
+    duration: { ...count, description: "ms; absent: of one moment, or its end was not waited for." },
     bytes: { ...count, description: "Of the message; 0: not known." },
     error: { ...text, description: "The code of the error that it failed with." },
   },
@@ -148,11 +148,12 @@ export const TRACES_SCHEMA = {
   $schema: "http://json-schema.org/draft-07/schema#",
   title: "The ways of sampled messages",
   type: "object",
-  required: ["version", "traces", "omitted"],
+  required: ["version", "traces", "omitted", "missed"],
   additionalProperties: false,
   properties: {
     version: { const: 1 },
     traces: { type: "array", items: TRACE, maxItems: 50, description: "The newest first." },
     omitted: { ...whole, description: "Traces that were left out." },
+    missed: { ...whole, description: "Steps that the processes have not recorded: 1,000 a second each are." },
   },
 } as const;

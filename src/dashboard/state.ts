@@ -131,7 +131,7 @@ export interface DashboardTraceStep {
   readonly name: string;
   /** ms since 1970, by the clock of its machine. */
   readonly at: number;
-  /** ms; absent: of one moment. */
+  /** ms; absent: of one moment, or its end was not waited for. */
   readonly duration?: number;
   /** Of the message; 0: not known. */
   readonly bytes: number;
@@ -165,4 +165,6 @@ export interface DashboardTraces {
   readonly traces: readonly DashboardTrace[];
   /** Traces that were left out. */
   readonly omitted: number;
+  /** Steps that the processes have not recorded, since each of them records 1,000 a second at most. */
+  readonly missed: number;
 }

@@ -2,7 +2,7 @@
  * Steps of messages' ways, put together by their traces: those that several processes recorded are one way. Pure, and bounded
  * whatever the remote programs answered.
  */
-import type { TraceStep } from "../metrics/trace-recorder.js";
+import type { RecordedSteps, TraceStep } from "../metrics/trace-recorder.js";
 import type { DashboardTrace, DashboardTraceStep, DashboardTraces } from "./state.js";
 
 /** Traces in an answer: the newest. */
@@ -20,6 +20,8 @@ export interface ProcessSteps {
   readonly process: string;
   readonly address: string;
   readonly steps: readonly TraceStep[];
+  /** Steps that it has not recorded. */
+  readonly missed: number;
 }
 
 export function tracesOf(all: readonly ProcessSteps[]): DashboardTraces {
@@ -54,6 +56,7 @@ export function tracesOf(all: readonly ProcessSteps[]): DashboardTraces {
     version: 1,
     traces: [...traces].map(([id, steps]) => traceOf(id, steps)),
     omitted: starts.size - newest.length,
+    missed: all.reduce((total, { missed }) => total + missed, 0),
   };
 }
 
@@ -106,6 +109,17 @@ function inOrder(steps: readonly DashboardTraceStep[]): DashboardTraceStep[] {
   // Steps that remote programs say to have caused each other.
   for (const step of steps) if (!done.has(step)) ordered.push(step);
   return ordered;
+}
+
+/** A remote program's answer, which may be anything. */
+export function readRecorded(answer: unknown): RecordedSteps {
+  const { next, steps, missed } = (answer ?? {}) as Readonly<Record<string, unknown>>;
+  return {
+    next: Number.isSafeInteger(next) ? (next as number) : 0,
+    steps: readSteps(steps),
+    // Absent in answers of earlier versions.
+    missed: isTime(missed) ? Math.trunc(missed) : 0,
+  };
 }
 
 /** Steps that a remote program answered, which may be anything. */

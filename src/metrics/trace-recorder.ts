@@ -26,6 +26,7 @@ import {
   type MessageSendOperation,
   type ObservedMessage,
 } from "../core/message-operations.js";
+import { RateMeter } from "../core/rate-meter.js";
 import {
   encodeContext,
   formatTraceParent,
@@ -43,8 +44,10 @@ export const SAMPLED_PER_SECOND = 4;
 export const MAX_SAMPLED_PER_SECOND = 100;
 /** ms for which recording goes on after somebody has looked. */
 const LOOK_TIME = 10_000;
-/** Steps under way at most: further ones are not recorded. */
-const MAX_UNDER_WAY = 1_000;
+/** Steps under way at most: of more the oldest is recorded without its end, as a handler that never settles has none. */
+export const MAX_UNDER_WAY = 1_000;
+/** Steps that are recorded each second, beyond those that this process samples itself: remote programs say which messages are sampled. */
+export const MAX_RECORDED_PER_SECOND = 1_000;
 /** Characters of a name. */
 const MAX_NAME = 128;
 
@@ -61,7 +64,7 @@ export interface TraceStep {
   readonly name: string;
   /** ms since 1970, with a fraction. */
   readonly at: number;
-  /** ms; `undefined`: of one moment. */
+  /** ms; `undefined`: of one moment, or 1,000 later ones began before its end. */
   readonly duration: number | undefined;
   /** Of the message. */
   readonly bytes: number;
@@ -74,6 +77,8 @@ export interface RecordedSteps {
   /** For the next look. */
   readonly next: number;
   readonly steps: readonly TraceStep[];
+  /** Steps of all times that were not recorded, since there were more than are recorded each second. */
+  readonly missed: number;
 }
 
 /** A step that has begun. */
@@ -100,10 +105,18 @@ export class TraceRecorder {
   /** The step whose handler runs, up to its first wait. */
   #current: Begun | undefined = undefined;
   #isObserving = false;
-  #underWay = 0;
+  /** Steps that have begun, the oldest first. */
+  readonly #underWay = new Set<Begun>();
   #recorded = 0;
+  #missed = 0;
+  readonly #now: () => number;
+  readonly #meter: RateMeter;
 
-  constructor() {
+  /** @param now ms since the start of the process */
+  constructor(now: () => number = () => performance.now()) {
+    this.#now = now;
+    // It begins with a second's worth.
+    this.#meter = new RateMeter({ messages: MAX_RECORDED_PER_SECOND }, now() - 1_000);
     this.#arriving = [
       [MESSAGE_TRACED, guarded((each) => this.#onTraced(each as ObservedMessage))],
       [PROCESS_START, guarded((each) => this.#onProcess(each as ProcessOperation))],
@@ -145,7 +158,7 @@ export class TraceRecorder {
       if (number > since) steps.push(step);
       return true;
     });
-    return { next: this.#recorded, steps };
+    return { next: this.#recorded, steps, missed: this.#missed };
   }
 
   #change(): void {
@@ -221,6 +234,8 @@ export class TraceRecorder {
     if (known !== undefined && !known.isSampled) return undefined;
     if (cause === undefined) this.#isDue = false;
     this.#observe();
+    // What is sampled here has a rate of its own, which those who flood this process do not use up.
+    if (cause !== undefined && !this.#mayRecord()) return undefined;
     return this.#begin({
       trace: known?.trace ?? cause?.trace ?? randomBytes(16).toString("hex"),
       span: known?.span ?? randomBytes(8).toString("hex"),
@@ -233,13 +248,15 @@ export class TraceRecorder {
 
   // --- What arrives ----------------------------------------------------------------------------------------------------
 
-  #onTraced(message: ObservedMessage): void {
-    const from = traceParentOf(message.context);
+  #onTraced(traced: ObservedMessage | MessageProcessOperation): void {
+    const operation = traced instanceof MessageProcessOperation ? traced : undefined;
+    const { filter, destination, bytes, context } = operation?.received ?? (traced as ObservedMessage);
+    const from = traceParentOf(context);
     if (from?.isSampled !== true) return;
-    const name = message.filter === "" ? message.destination : message.filter;
-    if (message instanceof MessageProcessOperation)
-      this.#process(message, this.#arrive("process", `process ${name}`, message.bytes, from));
-    else this.#moment(this.#arrive("receive", `receive ${name}`, message.bytes, from));
+    const name = filter === "" ? destination : filter;
+    if (operation !== undefined)
+      this.#process(operation, this.#arrive("process", `process ${name}`, bytes, from));
+    else this.#moment(this.#arrive("receive", `receive ${name}`, bytes, from));
   }
 
   #onProcess(operation: ProcessOperation): void {
@@ -260,6 +277,7 @@ export class TraceRecorder {
     bytes: number,
     { trace, span: parent }: { readonly trace: string; readonly span: string },
   ): Begun | undefined {
+    if (!this.#mayRecord()) return undefined;
     return this.#begin({ trace, span: randomBytes(8).toString("hex"), parent, kind, name, bytes });
   }
 
@@ -282,26 +300,45 @@ export class TraceRecorder {
 
   // --- Steps -----------------------------------------------------------------------------------------------------------
 
-  #begin(step: Omit<Begun, "at" | "started">): Begun | undefined {
-    if (this.#underWay >= MAX_UNDER_WAY) return undefined;
-    this.#underWay += 1;
-    const started = performance.now();
-    return { ...step, name: step.name.slice(0, MAX_NAME), at: performance.timeOrigin + started, started };
+  #mayRecord(): boolean {
+    if (this.#meter.messages(this.#now()) < 1) {
+      this.#missed += 1;
+      return false;
+    }
+    this.#meter.spend(1, 0);
+    return true;
+  }
+
+  #begin(step: Omit<Begun, "at" | "started">): Begun {
+    if (this.#underWay.size >= MAX_UNDER_WAY)
+      for (const oldest of this.#underWay) {
+        this.#keep(oldest, undefined, undefined);
+        break;
+      }
+    const started = this.#now();
+    const begun = {
+      ...step,
+      name: step.name.slice(0, MAX_NAME),
+      at: performance.timeOrigin + started,
+      started,
+    };
+    this.#underWay.add(begun);
+    return begun;
   }
 
   #end(operation: Operation, step: Begun): void {
-    operation.whenOver(({ error }) => this.#keep(step, performance.now() - step.started, codeOf(error)));
+    operation.whenOver(({ error }) => this.#keep(step, this.#now() - step.started, codeOf(error)));
   }
 
   #moment(step: Begun | undefined): void {
     if (step !== undefined) this.#keep(step, undefined, undefined);
   }
 
-  #keep({ started: _, ...step }: Begun, duration: number | undefined, error: string | undefined): void {
-    this.#underWay -= 1;
-    if (!this.#isOn) return;
+  #keep(begun: Begun, duration: number | undefined, error: string | undefined): void {
+    if (!this.#underWay.delete(begun) || !this.#isOn) return;
     this.#recorded += 1;
     if (this.#steps.length >= MAX_STEPS_KEPT) this.#steps.shift();
+    const { started: _, ...step } = begun;
     this.#steps.push({ ...step, duration, error });
   }
 }

@@ -1,6 +1,6 @@
 /** Ways of messages put together of what processes recorded, whatever they answered. */
 import { describe, expect, it } from "vitest";
-import { MAX_TRACES, readSteps, tracesOf } from "../../src/dashboard/traces.js";
+import { MAX_TRACES, readRecorded, readSteps, tracesOf } from "../../src/dashboard/traces.js";
 import type { TraceStep } from "../../src/metrics/trace-recorder.js";
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -26,7 +26,12 @@ function step(
 }
 
 function names(...processes: TraceStep[][]): string[] | undefined {
-  const all = processes.map((steps, at) => ({ process: `p${at}`, address: `tcp://h:${at}`, steps }));
+  const all = processes.map((steps, at) => ({
+    process: `p${at}`,
+    address: `tcp://h:${at}`,
+    steps,
+    missed: 0,
+  }));
   return tracesOf(all).traces[0]?.steps.map(({ name }) => name);
 }
 
@@ -39,8 +44,8 @@ describe("ways of messages", () => {
     ];
     expect(names(first, second)).toEqual(["step 1", "step 2", "step 3", "step 4"]);
     const { traces } = tracesOf([
-      { process: "p0", address: "a", steps: first },
-      { process: "p1", address: "b", steps: second },
+      { process: "p0", address: "a", steps: first, missed: 0 },
+      { process: "p1", address: "b", steps: second, missed: 0 },
     ]);
     expect(traces).toMatchObject([
       { id: TRACE, name: "step 1", start: 951, duration: 53, processes: 2, failed: false, omitted: 0 },
@@ -56,10 +61,15 @@ describe("ways of messages", () => {
     const steps = Array.from({ length: 200 }, (_, at) =>
       step(1, undefined, at, { trace: at.toString(16).padStart(32, "0") }),
     );
-    const { traces, omitted } = tracesOf([{ process: "p0", address: "a", steps }]);
+    const { traces, omitted } = tracesOf([{ process: "p0", address: "a", steps, missed: 0 }]);
     expect([traces.length, omitted, traces[0]?.start]).toEqual([MAX_TRACES, 150, 199]);
     const long = tracesOf([
-      { process: "p0", address: "a", steps: Array.from({ length: 2_000 }, (_, at) => step(at + 1, at, at)) },
+      {
+        process: "p0",
+        address: "a",
+        steps: Array.from({ length: 2_000 }, (_, at) => step(at + 1, at, at)),
+        missed: 0,
+      },
     ]);
     expect([long.traces[0]?.steps.length, long.traces[0]?.omitted]).toEqual([64, 1_936]);
   });
@@ -70,9 +80,13 @@ describe("ways of messages", () => {
       process: `p${at}`,
       address: "a",
       steps: Array.from({ length: 2_000 }, (_, i) => step(at * 2_000 + i + 1, i === 0 ? undefined : 1, i)),
+      missed: at,
     }));
-    const [way] = tracesOf(all).traces;
+    const { traces, missed } = tracesOf(all);
+    const [way] = traces;
     expect([way?.processes, way?.duration, way?.steps.length]).toEqual([70, 2_000, 64]);
+    // What the processes have not recorded, together.
+    expect(missed).toBe((69 * 70) / 2);
   });
 
   it("are read of whatever a remote program answers", () => {
@@ -102,5 +116,8 @@ describe("ways of messages", () => {
     expect(found).toMatchObject({ parent: undefined, duration: undefined, bytes: 0, error: undefined });
     expect(found?.name.length).toBe(256);
     expect(readSteps(Array.from({ length: 5_000 }, () => good))).toHaveLength(2_000);
+    expect(readRecorded({ next: 7, steps: [good], missed: 3 })).toMatchObject({ next: 7, missed: 3 });
+    for (const junk of [undefined, null, { next: "7", missed: -1 }, { missed: Number.NaN }])
+      expect(readRecorded(junk)).toEqual({ next: 0, steps: [], missed: 0 });
   });
 });

@@ -14,7 +14,12 @@ import {
   observeMessageSend,
 } from "../../src/core/message-operations.js";
 import { encodeContext, formatTraceParent, traceParentOf } from "../../src/core/trace-context.js";
-import { MAX_STEPS_KEPT, TraceRecorder } from "../../src/metrics/trace-recorder.js";
+import {
+  MAX_RECORDED_PER_SECOND,
+  MAX_STEPS_KEPT,
+  MAX_UNDER_WAY,
+  TraceRecorder,
+} from "../../src/metrics/trace-recorder.js";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "setTimeout", "clearTimeout"] });
@@ -27,8 +32,10 @@ afterEach(async () => {
   vi.useRealTimers();
 });
 
+let now = 0;
+
 function recording(rate: number): TraceRecorder {
-  const recorder = new TraceRecorder();
+  const recorder = new TraceRecorder(() => now);
   ending.push(recorder.begin(rate));
   return recorder;
 }
@@ -149,16 +156,23 @@ describe("recording", () => {
       contextOf(`00-${TRACE}-${SPAN}-00`),
       contextOf(`00-${"0".repeat(32)}-${SPAN}-01`),
       contextOf(`ff-${TRACE}-${SPAN}-01`),
+      contextOf(`00-${TRACE}-${SPAN}-01-more`),
       contextOf("x".repeat(900)),
     ])
       observeMessageReceive(arrived(context));
     expect(recorder.look().steps).toEqual([]);
+    // A later version may have more than the flags.
+    observeMessageReceive(arrived(contextOf(`01-${TRACE}-${SPAN}-01-more`)));
+    expect(recorder.look().steps).toMatchObject([{ trace: TRACE, parent: SPAN }]);
   });
 
   it("keeps so many steps, and forgets them when nobody looks any more", async () => {
     const recorder = recording(1);
     const context = contextOf(formatTraceParent(TRACE, SPAN));
-    for (let i = 0; i < MAX_STEPS_KEPT + 10; i++) observeMessageReceive(arrived(context));
+    for (let i = 0; i < MAX_STEPS_KEPT + 10; i++) {
+      now += 1;
+      observeMessageReceive(arrived(context));
+    }
     const { next, steps } = recorder.look();
     expect([next, steps.length]).toEqual([MAX_STEPS_KEPT + 10, MAX_STEPS_KEPT]);
     for (const end of ending.splice(0)) end();
@@ -171,6 +185,61 @@ describe("recording", () => {
     expect(recorder.look(0).steps).toEqual([]);
     await vi.advanceTimersByTimeAsync(11_000);
     expect([isMessageTraced(), isMessageSendObserved()]).toEqual([false, false]);
+  });
+
+  it("records so many steps a second of what others mark as sampled, and its own samples besides", async () => {
+    const recorder = recording(10);
+    const context = contextOf(formatTraceParent(TRACE, SPAN));
+    const flood = (count: number): void => {
+      for (let i = 0; i < count; i++) observeMessageReceive(arrived(context));
+    };
+    flood(MAX_RECORDED_PER_SECOND + 5_000);
+    expect(recorder.look()).toMatchObject({ next: MAX_RECORDED_PER_SECOND, missed: 5_000 });
+    await vi.advanceTimersByTimeAsync(100);
+    expect(await publish("own")).toBeDefined();
+    expect(recorder.look(MAX_RECORDED_PER_SECOND).steps).toMatchObject([{ name: "publish own" }]);
+    // Without time there is no more: the handler of a recorded message publishes, and that is counted.
+    now += 1_000 / MAX_RECORDED_PER_SECOND;
+    await observeMessageProcess("subscription", arrived(context), () => publish("caused"));
+    expect(recorder.look()).toMatchObject({ next: MAX_RECORDED_PER_SECOND + 2, missed: 5_001 });
+    now += 60_000;
+    flood(2 * MAX_RECORDED_PER_SECOND);
+    expect(recorder.look()).toMatchObject({
+      next: 2 * MAX_RECORDED_PER_SECOND + 2,
+      missed: 5_001 + MAX_RECORDED_PER_SECOND,
+    });
+  });
+
+  it("goes on though handlers never settle, and has them without their end", () => {
+    const recorder = recording(1);
+    const context = contextOf(formatTraceParent(TRACE, SPAN));
+    const settle: (() => void)[] = [];
+    const hang = (): void =>
+      void observeMessageProcess(
+        "subscription",
+        arrived(context),
+        () => new Promise<void>((resolve) => settle.push(resolve)),
+      );
+    for (let i = 0; i < MAX_UNDER_WAY + 2; i++) {
+      now += 10;
+      hang();
+    }
+    const { next, steps } = recorder.look();
+    expect(steps).toMatchObject([
+      { kind: "process", duration: undefined, error: undefined },
+      { kind: "process", duration: undefined },
+    ]);
+    // Its end comes late, and is no step of its own.
+    const first = startProcess("cluster", "bill", "", { traceparent: formatTraceParent(TRACE, SPAN) });
+    for (let i = 0; i < MAX_UNDER_WAY; i++) {
+      now += 10;
+      hang();
+    }
+    const before = recorder.look(next).next;
+    first.end();
+    expect(recorder.look(before).steps).toEqual([]);
+    observeMessageReceive(arrived(context));
+    expect(recorder.look(before).steps.at(-1)).toMatchObject({ kind: "receive" });
   });
 
   it("observes nothing before, and what has no context never", () => {

@@ -24,7 +24,7 @@ export class TracesView {
   readonly #box = byId("traces");
   readonly #lines = new Map<string, Line>();
 
-  show({ traces, omitted }: DashboardTraces, filter: string): void {
+  show({ traces, omitted, missed }: DashboardTraces, filter: string): void {
     const found = matching(traces, filter);
     const shown = found.slice(0, MAX_SHOWN);
     const present = new Set(shown.map(({ id }) => id));
@@ -47,7 +47,8 @@ export class TracesView {
     const more = found.length - shown.length + (filter === "" ? omitted : 0);
     const none = traces.length === 0 ? "No message has been sampled yet." : "No message has these words.";
     const others = more === 0 ? "" : `… and ${counted(more, "more message")}: filter to see others.`;
-    setText(byId("traces-more"), shown.length === 0 ? none : others);
+    const lost = missed === 0 ? "" : ` ${counted(missed, "step")} came too fast to be recorded.`;
+    setText(byId("traces-more"), `${shown.length === 0 ? none : others}${lost}`);
   }
 
   /** Where the keys go. */
