@@ -53,13 +53,15 @@ export function decodeContext(context: Uint8Array): Headers | undefined {
   return headers;
 }
 
-const FORM = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(?:-.*)?$/;
+const FORM = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
 
 /** @returns `undefined` for what is not one */
 export function parseTraceParent(text: string | undefined): TraceParent | undefined {
   const match = text === undefined || text.length > 512 ? null : FORM.exec(text);
-  if (match === null || text?.startsWith("ff") === true) return undefined;
-  const [, trace = "", span = "", flags = ""] = match;
+  if (match === null) return undefined;
+  const [, version, trace = "", span = "", flags = "", more] = match;
+  // W3C Trace Context, Versioning of traceparent: 00 ends with the flags, a later version may not, and ff is none.
+  if (version === "ff" || (version === "00" && more !== undefined)) return undefined;
   if (/^0+$/.test(trace) || /^0+$/.test(span)) return undefined;
   return { trace, span, isSampled: (Number.parseInt(flags, 16) & 1) === 1 };
 }
