@@ -82,25 +82,15 @@ export interface ObservedMessage {
 }
 
 /** A message that a handler has, until it returns or its promise settles. */
-export class MessageProcessOperation extends Operation implements ObservedMessage {
+export class MessageProcessOperation extends Operation {
   readonly handler: MessageHandlerKind;
-  readonly destination: string;
-  readonly filter: string;
-  readonly sender: string;
-  readonly bytes: number;
-  readonly message: unknown;
-  readonly context: Uint8Array | undefined;
+  readonly received: ObservedMessage;
 
   /** @internal */
-  constructor(handler: MessageHandlerKind, of: ObservedMessage) {
+  constructor(handler: MessageHandlerKind, received: ObservedMessage) {
     super(MESSAGE_PROCESS_END);
     this.handler = handler;
-    this.destination = of.destination;
-    this.filter = of.filter;
-    this.sender = of.sender;
-    this.bytes = of.bytes;
-    this.message = of.message;
-    this.context = of.context;
+    this.received = received;
   }
 }
 

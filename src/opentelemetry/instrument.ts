@@ -230,7 +230,7 @@ class Observer {
   }
 
   #messageProcess(operation: MessageProcessOperation, isWanted: (destination: string) => boolean): void {
-    if (isWanted(operation.destination))
+    if (isWanted(operation.received.destination))
       this.#started(operation, beginMessageProcess(this.#telemetry, operation));
   }
 

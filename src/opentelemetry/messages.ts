@@ -48,7 +48,7 @@ export function beginMessageSend(telemetry: Telemetry, operation: MessageSendOpe
 
 /** A handler gets a message. */
 export function beginMessageProcess(telemetry: Telemetry, operation: MessageProcessOperation): Running {
-  return begin(telemetry, "process", operation);
+  return begin(telemetry, "process", operation.received);
 }
 
 /** A program reads a message. */

@@ -284,7 +284,7 @@ describe("without being asked", () => {
     };
     const contexts: (Uint8Array | undefined)[] = [];
     const seen = (operation: unknown): void => {
-      contexts.push((operation as MessageProcessOperation).context);
+      contexts.push((operation as MessageProcessOperation).received.context);
     };
     subscribe("shoal.message.send.start", set);
     subscribe("shoal.message.process.start", seen);
