@@ -108,7 +108,7 @@ describe("the ways of sampled messages", () => {
     const tracesNow = async (): Promise<DashboardTraces> =>
       (await fetch(`${url}/api/traces`)).json() as Promise<DashboardTraces>;
     let found = await tracesNow();
-    expect(found).toEqual({ version: 1, traces: [], omitted: 0 });
+    expect(found).toEqual({ version: 1, traces: [], omitted: 0, missed: 0 });
     while (!found.traces.some(({ steps }) => steps.length === 2)) {
       await node.publish("orders/1", "a lamp");
       found = await tracesNow();
