@@ -10,7 +10,7 @@
 import { type Channel, channel } from "node:diagnostics_channel";
 import { ClosedError } from "./errors.js";
 
-/** Names of the channels: shoal.OPERATION.start and shoal.OPERATION.end, and those of one moment: shoal.receive, shoal.message.receive, shoal.message.traced. */
+/** Names of the channels: shoal.OPERATION.start and shoal.OPERATION.end, and those of one moment: shoal.receive, shoal.message.receive, shoal.message.acknowledge, shoal.message.traced. */
 export const SEND_START: Channel = channel("shoal.send.start");
 export const SEND_END: Channel = channel("shoal.send.end");
 export const RECEIVE: Channel = channel("shoal.receive");
@@ -24,6 +24,8 @@ export const MESSAGE_SEND_END: Channel = channel("shoal.message.send.end");
 export const MESSAGE_PROCESS_START: Channel = channel("shoal.message.process.start");
 export const MESSAGE_PROCESS_END: Channel = channel("shoal.message.process.end");
 export const MESSAGE_RECEIVE: Channel = channel("shoal.message.receive");
+/** Of messages of sessions. */
+export const MESSAGE_ACKNOWLEDGE: Channel = channel("shoal.message.acknowledge");
 /** The starts of the handlers, and what is received, of those messages alone that came with a context. */
 export const MESSAGE_TRACED: Channel = channel("shoal.message.traced");
 

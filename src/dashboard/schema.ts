@@ -119,7 +119,7 @@ const STEP = {
       ...digits(16),
       description: "The span of the step that caused it; it may be one that was not recorded.",
     },
-    kind: { enum: ["send", "request", "receive", "process"] },
+    kind: { enum: ["send", "request", "receive", "process", "acknowledge"] },
     name: text,
     at: { ...number, description: "ms since 1970, by the clock of its machine." },
     duration: { ...count, description: "ms; absent: of one moment, or its end was not waited for." },

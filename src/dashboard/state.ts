@@ -126,7 +126,7 @@ export interface DashboardTraceStep {
   readonly span: string;
   /** `span` of the step that caused it, if it is known; it may be one that was not recorded. */
   readonly parent?: string;
-  readonly kind: "send" | "request" | "receive" | "process";
+  readonly kind: "send" | "request" | "receive" | "process" | "acknowledge";
   /** What was done, and with what: "publish orders/1". */
   readonly name: string;
   /** ms since 1970, by the clock of its machine. */

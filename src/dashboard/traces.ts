@@ -13,7 +13,7 @@ const MAX_STEPS = 64;
 export const MAX_STEPS_READ = 2_000;
 /** Characters of a name. */
 const MAX_TEXT = 256;
-const KINDS: ReadonlySet<unknown> = new Set(["send", "request", "receive", "process"]);
+const KINDS: ReadonlySet<unknown> = new Set(["send", "request", "receive", "process", "acknowledge"]);
 
 /** What a process answered. */
 export interface ProcessSteps {

@@ -11,6 +11,7 @@ import { randomBytes } from "node:crypto";
 import type { Channel } from "node:diagnostics_channel";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import {
+  MESSAGE_ACKNOWLEDGE,
   MESSAGE_SEND_START,
   MESSAGE_TRACED,
   type Operation,
@@ -59,7 +60,7 @@ export interface TraceStep {
   readonly span: string;
   /** That of the step which caused it; `undefined`: none, or not known. */
   readonly parent: string | undefined;
-  readonly kind: "send" | "request" | "receive" | "process";
+  readonly kind: "send" | "request" | "receive" | "process" | "acknowledge";
   /** The call, and its topic, channel, service or socket. */
   readonly name: string;
   /** ms since 1970, with a fraction. */
@@ -119,6 +120,7 @@ export class TraceRecorder {
     this.#meter = new RateMeter({ messages: MAX_RECORDED_PER_SECOND }, now() - 1_000);
     this.#arriving = [
       [MESSAGE_TRACED, guarded((each) => this.#onTraced(each as ObservedMessage))],
+      [MESSAGE_ACKNOWLEDGE, guarded((each) => this.#onAcknowledge(each as ObservedMessage))],
       [PROCESS_START, guarded((each) => this.#onProcess(each as ProcessOperation))],
       [RECEIVE, guarded((each) => this.#onReceive(each as ReceivedMessage))],
     ];
@@ -257,6 +259,12 @@ export class TraceRecorder {
     if (operation !== undefined)
       this.#process(operation, this.#arrive("process", `process ${name}`, bytes, from));
     else this.#moment(this.#arrive("receive", `receive ${name}`, bytes, from));
+  }
+
+  #onAcknowledge({ destination, bytes, context }: ObservedMessage): void {
+    const from = traceParentOf(context);
+    if (from?.isSampled === true)
+      this.#moment(this.#arrive("acknowledge", `acknowledge ${destination}`, bytes, from));
   }
 
   #onProcess(operation: ProcessOperation): void {

@@ -39,5 +39,7 @@ export const SHOAL_SERVICE_SYSTEM = "shoal.service.system";
 export const SHOAL_SERVICE_METHOD = "shoal.service.method";
 /** The id of the node that sent a message. */
 export const SHOAL_CLUSTER_SENDER = "shoal.cluster.sender";
-/** Nodes that a message went to; services that answered a query. */
+/** The session whose client published a message. */
+export const SHOAL_SESSION_PUBLISHER = "shoal.session.publisher";
+/** Nodes that a message went to; services that answered a query; sessions that keep a publication. */
 export const SHOAL_MESSAGE_RECIPIENTS = "shoal.message.recipients";

@@ -16,6 +16,7 @@ export {
   type MessageHandlerKind,
   MessageProcessOperation,
   MessageSendOperation,
+  type MessageSystem,
   type ObservedMessage,
 } from "../core/message-operations.js";
 export { type ReceivedMessage, SendOperation } from "../sockets/observation.js";

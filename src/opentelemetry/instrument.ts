@@ -17,6 +17,7 @@ import {
 } from "@opentelemetry/api";
 import { checkKeys, describe } from "../core/arguments.js";
 import {
+  MESSAGE_ACKNOWLEDGE,
   MESSAGE_PROCESS_END,
   MESSAGE_PROCESS_START,
   MESSAGE_RECEIVE,
@@ -49,7 +50,12 @@ import {
   SHOAL_SERVICE_SYSTEM,
   SHOAL_SOCKET_TYPE,
 } from "./conventions.js";
-import { beginMessageProcess, beginMessageSend, reportMessageReceive } from "./messages.js";
+import {
+  beginMessageProcess,
+  beginMessageSend,
+  reportMessageAcknowledge,
+  reportMessageReceive,
+} from "./messages.js";
 import { keepContext, onFirstTraced, tracedName } from "./sockets.js";
 import { type Running, setActiveTelemetry, Telemetry } from "./telemetry.js";
 
@@ -61,7 +67,7 @@ export interface InstrumentOptions {
   readonly meterProvider?: MeterProvider;
   /**
    * Whether the messages between the nodes of clusters are reported: `publish`, `sendTo`, `sendToNodes`, `send` and `query`, and what handlers
-   * and readers get of them. A function is asked for each of them, by its topic ("self" of one-to-one messages, "channel/N" of those
+   * and readers get of them; and what clients of sessions publish, receive and acknowledge. A function is asked for each of them, by its topic ("self" of one-to-one messages, "channel/N" of those
    * to services); one that throws counts as `false`. Default `false`, since a span costs more than a message.
    */
   readonly messages?: boolean | ((destination: string) => boolean);
@@ -145,6 +151,13 @@ class Observer {
               guarded((each) => {
                 const message = each as ObservedMessage;
                 if (isWanted(message.destination)) reportMessageReceive(of, message);
+              }),
+            ],
+            [
+              MESSAGE_ACKNOWLEDGE,
+              guarded((each) => {
+                const message = each as ObservedMessage;
+                if (isWanted(message.destination)) reportMessageAcknowledge(of, message);
               }),
             ],
           ];

@@ -31,7 +31,7 @@ import {
 } from "./conventions.js";
 
 /** What an operation does with messages; the name of a span is this and the destination. */
-export type OperationName = "send" | "publish" | "query" | "receive" | "request" | "process";
+export type OperationName = "send" | "publish" | "query" | "receive" | "request" | "process" | "acknowledge";
 
 /** The types and kinds that the conventions have for them. */
 const OPERATIONS = {
@@ -42,6 +42,7 @@ const OPERATIONS = {
   request: { type: "send", kind: SpanKind.PRODUCER },
   receive: { type: "receive", kind: SpanKind.CLIENT },
   process: { type: "process", kind: SpanKind.CONSUMER },
+  acknowledge: { type: "settle", kind: SpanKind.CLIENT },
 } as const;
 
 /** Characters of an error's message that a span has. */
@@ -134,10 +135,10 @@ export class Telemetry {
         fail(span, error);
         span.end();
         const seconds = (performance.now() - started) / 1_000;
-        if (name === "process") this.#process.record(seconds, failed);
-        else if (name !== "receive") this.#duration.record(seconds, failed);
-        if (name === "process" || name === "receive") this.#consumed.add(1, failed);
-        else this.#sent.add(1, failed);
+        if (type === "process") this.#process.record(seconds, failed);
+        else if (type === "send") this.#duration.record(seconds, failed);
+        if (type === "process" || type === "receive") this.#consumed.add(1, failed);
+        else if (type === "send") this.#sent.add(1, failed);
       },
     };
   }

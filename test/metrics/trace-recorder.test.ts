@@ -59,7 +59,15 @@ async function publish(topic: string, fails?: Error): Promise<Buffer | undefined
 }
 
 function arrived(context: Buffer | undefined): ObservedMessage {
-  return { destination: "t/1", filter: "t/#", sender: "a".repeat(32), bytes: 4, message: {}, context };
+  return {
+    system: "cluster",
+    destination: "t/1",
+    filter: "t/#",
+    sender: "a".repeat(32),
+    bytes: 4,
+    message: {},
+    context,
+  };
 }
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";

@@ -605,6 +605,7 @@ function observed<T>(
   call: (message: ServiceMessage) => T,
 ): T {
   const of = {
+    system: "cluster" as const,
     destination: channelDestination(message.channel),
     filter: "",
     sender: message.service.id,

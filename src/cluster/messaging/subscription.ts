@@ -271,6 +271,7 @@ export class Subscription implements ClusterSubscription {
   #observed(message: ReceivedMessage): ObservedMessage {
     const { topic: destination, sender, data } = message;
     return {
+      system: "cluster",
       destination,
       filter: this.filter,
       sender: sender.node,

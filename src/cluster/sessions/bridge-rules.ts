@@ -58,6 +58,8 @@ export interface BridgedMessage {
   readonly data: Buffer;
   /** `messageName` of it. Default: it has none, and a hand-over cannot distinguish it. */
   readonly name?: string;
+  /** Of its publisher's trace. */
+  readonly context?: Buffer | undefined;
 }
 
 /**
@@ -151,7 +153,7 @@ export function deliver(
   { term }: BridgeHandle,
   directory: SubscriptionDirectory,
   number: number,
-  { topic, data, name }: BridgedMessage,
+  { topic, data, name, context }: BridgedMessage,
   now: number,
 ): { readonly sessions: number; readonly owned: readonly Owned[] } | undefined {
   view.need([keys.bridge, keys.directory]);
@@ -161,7 +163,7 @@ export function deliver(
   // The next server could not distinguish what is kept from what is not.
   if (bridge.kept !== undefined && bridge.kept.length >= MAX_HANDED_OVER) return undefined;
   if (directoryVersion(view) !== directory.version) throw new NotPrepared(() => directory.refresh());
-  const message: StoredMessage = { topic, publisher: "", id: "", time: now, data };
+  const message: StoredMessage = { topic, publisher: "", id: "", time: now, data, context };
   const size = messageSize(message);
   const targets = directory.match(topic);
   view.need(targets.map(keys.session));

@@ -315,17 +315,18 @@ export class Bridge {
   #onMessage(message: SessionNodeMessage): void | Promise<void> {
     if (!this.#settings.topics.some((filter) => matches(filter, message.topic))) return;
     // Of what arrived: a view of it would hold all of it.
-    const { topic, sender } = message;
-    const own = { topic, sender, data: Buffer.from(message.data) };
+    const { topic, sender, context } = message;
+    const data = Buffer.from(message.data);
+    const own = { topic, sender, data, context: context === undefined ? undefined : Buffer.from(context) };
     const awaiting = this.#awaiting;
     if (awaiting === undefined) return this.#keep(own);
     awaiting.messages.push(own);
-    awaiting.bytes += own.topic.length + own.data.length;
+    awaiting.bytes += own.topic.length + own.data.length + (context?.length ?? 0);
     const isFull = awaiting.messages.length >= MAX_AWAITING || awaiting.bytes >= MAX_AWAITING_BYTES;
     return isFull ? awaiting.over : undefined;
   }
 
-  #keep({ topic, data, sender }: SessionNodeMessage): void | Promise<void> {
+  #keep({ topic, data, sender, context }: SessionNodeMessage): void | Promise<void> {
     const handle = this.#handle;
     if (handle === undefined) return;
     if (this.#wasKept(sender.node, topic, data)) return;
@@ -334,8 +335,9 @@ export class Bridge {
     this.#waiting += 1;
     const done = this.#transactions
       .run(
-        (view) => rules.deliver(view, handle, this.#directory, number, { topic, data, name }, Date.now()),
-        data.length,
+        (view) =>
+          rules.deliver(view, handle, this.#directory, number, { topic, data, name, context }, Date.now()),
+        data.length + (context?.length ?? 0),
       )
       .then(
         (outcome) => {

@@ -40,6 +40,8 @@ export interface PublishRequest {
   readonly id: string;
   readonly topic: string;
   readonly data: Buffer;
+  /** Of a trace: for servers that take contexts. */
+  readonly context?: Buffer | undefined;
 }
 
 interface Publication extends PublishRequest {
@@ -106,6 +108,8 @@ export class SessionClientRules {
   readonly #waiting = new RingBuffer<Publication>();
   readonly #requests = new Map<number, FilterRequest>();
   #nextRequest = 1;
+  /** Whether the server takes contexts of traces. */
+  #takesContexts = false;
   readonly #filters = new Set<string>();
   /** Messages that the program has, and those that it has acknowledged at or above the first of them. */
   readonly #held = new Set<number>();
@@ -350,8 +354,9 @@ export class SessionClientRules {
   }
 
   #opened(message: ServerMessage & { readonly kind: "opened" }, now: number): void {
-    const { isPresent, isContinued, published, count, life } = message;
+    const { isPresent, isContinued, takesContexts, published, count, life } = message;
     this.#state = "open";
+    this.#takesContexts = takesContexts;
     this.#failures = 0;
     this.#due = now + this.#options.heartbeatInterval;
     if (life !== this.#life) {
@@ -412,8 +417,9 @@ export class SessionClientRules {
     }
   }
 
-  #sendPublication({ number, id, topic, data }: Publication): void {
-    this.#effects.send({ kind: "publish", publication: { number, id, topic, data } });
+  #sendPublication({ number, id, topic, data, context: given }: Publication): void {
+    const context = this.#takesContexts ? given : undefined;
+    this.#effects.send({ kind: "publish", publication: { number, id, topic, data, context } });
   }
 
   #answered(number: number): Publication | undefined {

@@ -12,6 +12,16 @@ import {
   type ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import {
+  isMessageAcknowledgeObserved,
+  isMessageReceiveObserved,
+  isMessageSendObserved,
+  isMessageTraced,
+  type ObservedMessage,
+  observeMessageAcknowledge,
+  observeMessageReceive,
+  observeMessageSend,
+} from "../../core/message-operations.js";
 import { checkWait, WAIT_OPTIONS, Waiter, type WaitOptions, waitFor } from "../../core/waiter.js";
 import { PendingCalls } from "../../patterns/kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../../patterns/kit/driver.js";
@@ -90,6 +100,8 @@ export class SessionClient
   readonly #calls: PendingCalls;
   readonly #ready = new RingBuffer<SessionMessage>();
   readonly #receivers = new Set<Waiter<SessionMessage>>();
+  /** What came with messages, of traces. */
+  readonly #contexts = new WeakMap<SessionMessage, Buffer>();
   #endpoints: readonly string[];
   #endpoint = "";
   #socket: Dealer | undefined;
@@ -128,7 +140,19 @@ export class SessionClient
       {
         ...settings,
         clean,
-        open: { id, instance, token, expiry, maxQueue, maxQueueBytes, maxAge, drop, window, windowBytes },
+        open: {
+          id,
+          instance,
+          token,
+          expiry,
+          maxQueue,
+          maxQueueBytes,
+          maxAge,
+          drop,
+          window,
+          windowBytes,
+          contexts: true,
+        },
       },
       this.#endpoints.length,
       {
@@ -223,6 +247,23 @@ export class SessionClient
     data: string | Uint8Array,
     options: SessionPublishOptions = {},
   ): Promise<PublishedResult> {
+    if (!isMessageSendObserved()) return this.#publish(topic, data, options, undefined);
+    return observeMessageSend(
+      "publish",
+      topic,
+      data,
+      (context) => this.#publish(topic, data, options, context),
+      ({ sessions }) => sessions,
+      "sessions",
+    );
+  }
+
+  #publish(
+    topic: string,
+    data: string | Uint8Array,
+    options: SessionPublishOptions,
+    context: Buffer | undefined,
+  ): Promise<PublishedResult> {
     try {
       this.#assertUsable();
       checkTopic(topic);
@@ -246,7 +287,7 @@ export class SessionClient
         },
         refuse: (reason, text) => pending.reject(errorOf(reason, text)),
       };
-      this.#rules.publish({ id: id ?? "", topic, data: bytes }, call);
+      this.#rules.publish({ id: id ?? "", topic, data: bytes, context }, call);
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -265,7 +306,10 @@ export class SessionClient
       checkWait(options);
       this.#assertUsable();
       const message = this.#ready.shift();
-      if (message !== undefined) return Promise.resolve(message);
+      if (message !== undefined) {
+        this.#observeReceive(message);
+        return Promise.resolve(message);
+      }
       const { timeout = -1, signal } = options;
       const late = (): ShoalError => new TimeoutError("EAGAIN", "No message came in time");
       const waiter: Waiter<SessionMessage> = new Waiter<SessionMessage>(timeout, signal, late, () =>
@@ -440,20 +484,35 @@ export class SessionClient
   }
 
   #message(message: DeliveredMessage, life: number): void {
-    const { number, topic, data, publisher, id, time, redelivered } = message;
+    const { number, topic, data, publisher, id, time, redelivered, context } = message;
     this.#counts.received += 1;
-    const acknowledge = (): void => this.#acknowledge(number, life);
-    const received = { topic, data, publisher, id, time, redelivered, acknowledge };
+    const acknowledge = (): void => this.#acknowledge(received, number, life);
+    const received: SessionMessage = { topic, data, publisher, id, time, redelivered, acknowledge };
+    if (context !== undefined && isAnyObserved()) this.#contexts.set(received, context);
     for (const waiter of this.#receivers) {
       this.#receivers.delete(waiter);
+      this.#observeReceive(received);
       waiter.resolve(received);
       return;
     }
     this.#ready.push(received);
   }
 
-  #acknowledge(number: number, life: number): void {
+  /** The program is about to get it. */
+  #observeReceive(message: SessionMessage): void {
+    if (isMessageReceiveObserved() || (isMessageTraced() && this.#contexts.has(message)))
+      observeMessageReceive(this.#observed(message));
+  }
+
+  #observed(message: SessionMessage): ObservedMessage {
+    const { topic: destination, publisher: sender, data } = message;
+    const context = this.#contexts.get(message);
+    return { system: "sessions", destination, filter: "", sender, bytes: data.length, message, context };
+  }
+
+  #acknowledge(message: SessionMessage, number: number, life: number): void {
     if (!this.#rules.acknowledge(number, life)) return;
+    if (isMessageAcknowledgeObserved()) observeMessageAcknowledge(this.#observed(message));
     this.#counts.acknowledged += 1;
     if (this.#isFlushing) return;
     this.#isFlushing = true;
@@ -483,6 +542,10 @@ export class SessionClient
     }
     this.#receivers.clear();
   }
+}
+
+function isAnyObserved(): boolean {
+  return isMessageReceiveObserved() || isMessageTraced() || isMessageAcknowledgeObserved();
 }
 
 function errorOf(reason: SessionFailure, text: string): SessionError {

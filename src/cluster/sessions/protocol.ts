@@ -1,19 +1,20 @@
 /**
  * What clients and servers of sessions say to each other (docs/spec/sessions.md). A message's first frame begins with its
- * kind; numbers are big-endian, times are ms since 1970.
+ * kind; a context is that of a trace, and absent where there is none; numbers are big-endian, times are ms since 1970.
  *
  *   01 OPEN          01 | "SSN1"          | id | terms                   81 OPENED     81 | flags 1 | published 6 | count 6 | life
  *   02 SUBSCRIBE     02 | request 4       | filter…                      82 DONE       82 | request 4
  *   03 UNSUBSCRIBE   03 | request 4       | filter…
- *   04 PUBLISH       04 | number 6        | id | topic | data            83 PUBLISHED  83 | number 6 | duplicate 1 | sessions 4
+ *   04 PUBLISH       04 | number 6        | id | topic | data | context  83 PUBLISHED  83 | number 6 | duplicate 1 | sessions 4
  *   05 SETTLE        05 | low 6 | number 6…                              84 REFUSED    84 | what 1 | number 6 | reason | text
- *   06 REPORTED      06 | drops 6                                        85 MESSAGE    85 | number 6 | redelivered 1 | time 6 | topic | publisher | id | data
+ *   06 REPORTED      06 | drops 6                                        85 MESSAGE    85 | number 6 | redelivered 1 | time 6 | topic | publisher | id | data | context
  *   07 CLOSE         07 | end 1                                          86 DROPPED    86 | drops 6 | not reported 6 | old 6
  *   08 PING          08                                                  87 ENDED      87 | reason | text
  *                                                                        88 PONG       88
  */
 import { isUtf8 } from "node:buffer";
 import { ProtocolError } from "../../core/errors.js";
+import { MAX_CONTEXT_BYTES } from "../../core/trace-context.js";
 import { filterFault, topicFault } from "../messaging/topics.js";
 import { MAX_MESSAGE_ID, MAX_SESSION_FILTERS, MAX_SETTLED } from "./bounds.js";
 import { SESSION_FAILURES, type SessionFailure } from "./error.js";
@@ -43,6 +44,7 @@ const VERSION = "SSN1";
 /** Flags of OPENED. */
 const PRESENT = 1;
 const CONTINUED = 2;
+const CONTEXTS = 4;
 /** Bytes of a number that may grow to 2^48. */
 const LONG = 6;
 const MAX_LONG = 2 ** 48 - 1;
@@ -71,6 +73,8 @@ export interface OpenRequest {
   /** Messages, and bytes of them, that the client takes without acknowledging one. */
   readonly window: number;
   readonly windowBytes: number;
+  /** Whether it takes contexts of traces with messages. */
+  readonly contexts: boolean;
 }
 
 /** What a client says. */
@@ -98,6 +102,8 @@ export type ServerMessage =
       readonly isPresent: boolean;
       /** It was opened by this instance before, and by nobody else since. */
       readonly isContinued: boolean;
+      /** The server takes contexts of traces with publications. */
+      readonly takesContexts: boolean;
       readonly published: number;
       readonly count: number;
       readonly life: string;
@@ -130,6 +136,8 @@ export interface DeliveredMessage {
   readonly publisher: string;
   readonly id: string;
   readonly data: Buffer;
+  /** Of the publisher's trace, as it came. */
+  readonly context?: Buffer | undefined;
 }
 
 const PING = [Buffer.from([Kind.PING])];
@@ -151,8 +159,10 @@ export function encodeClientMessage(message: ClientMessage): Buffer[] {
       return [head(kind, [message.request, 4]), ...message.filters.map((filter) => Buffer.from(filter))];
     }
     case "publish": {
-      const { number, id, topic, data } = message.publication;
-      return [head(Kind.PUBLISH, [number, LONG]), Buffer.from(id), Buffer.from(topic), data];
+      const { number, id, topic, data, context } = message.publication;
+      const frames = [head(Kind.PUBLISH, [number, LONG]), Buffer.from(id), Buffer.from(topic), data];
+      if (context !== undefined) frames.push(context);
+      return frames;
     }
     case "settle": {
       const numbers = message.numbers.map((number): [number, number] => [number, LONG]);
@@ -170,8 +180,9 @@ export function encodeClientMessage(message: ClientMessage): Buffer[] {
 export function encodeServerMessage(message: ServerMessage): Buffer[] {
   switch (message.kind) {
     case "opened": {
-      const { isPresent, isContinued, published, count, life } = message;
-      const flags = (isPresent ? PRESENT : 0) | (isContinued ? CONTINUED : 0);
+      const { isPresent, isContinued, takesContexts, published, count, life } = message;
+      const flags =
+        (isPresent ? PRESENT : 0) | (isContinued ? CONTINUED : 0) | (takesContexts ? CONTEXTS : 0);
       return [head(Kind.OPENED, [flags, 1], [published, LONG], [count, LONG]), Buffer.from(life)];
     }
     case "done":
@@ -185,14 +196,16 @@ export function encodeServerMessage(message: ServerMessage): Buffer[] {
       return [head(Kind.REFUSED, [what, 1], [number, LONG]), Buffer.from(reason), Buffer.from(text)];
     }
     case "message": {
-      const { number, redelivered, time, topic, publisher, id, data } = message.message;
-      return [
+      const { number, redelivered, time, topic, publisher, id, data, context } = message.message;
+      const frames = [
         head(Kind.MESSAGE, [number, LONG], [redelivered ? 1 : 0, 1], [time, LONG]),
         Buffer.from(topic),
         Buffer.from(publisher),
         Buffer.from(id),
         data,
       ];
+      if (context !== undefined) frames.push(context);
+      return frames;
     }
     case "dropped":
       return [head(Kind.DROPPED, [message.drops, LONG], [message.unreported, LONG], [message.old, LONG])];
@@ -223,13 +236,19 @@ export function decodeClientMessage(frames: readonly Buffer[]): ClientMessage {
     case Kind.PUBLISH: {
       const number = reader.take(LONG);
       reader.end();
-      const [, id, topic, data] = expectFrames(frames, 4);
+      const [, id, topic, data, context] = expectFrames(frames, frames.length === 5 ? 5 : 4);
       if ((id as Buffer).length > MAX_MESSAGE_ID) throw new ProtocolError("the message id is too long");
       const name = text(topic as Buffer);
       if (topicFault(name) !== undefined) throw new ProtocolError("what is not a topic");
       return {
         kind: "publish",
-        publication: { number, id: text(id as Buffer), topic: name, data: data as Buffer },
+        publication: {
+          number,
+          id: text(id as Buffer),
+          topic: name,
+          data: data as Buffer,
+          context: usableContext(context),
+        },
       };
     }
     case Kind.SETTLE: {
@@ -264,8 +283,15 @@ export function decodeServerMessage(frames: readonly Buffer[]): ServerMessage {
     case Kind.OPENED: {
       const [flags, published, count] = [reader.take(1), reader.take(LONG), reader.take(LONG)];
       const [, life] = expectFrames(frames, 2);
-      const [isPresent, isContinued] = [(flags & PRESENT) !== 0, (flags & CONTINUED) !== 0];
-      return { kind: "opened", isPresent, isContinued, published, count, life: text(life) };
+      return {
+        kind: "opened",
+        isPresent: (flags & PRESENT) !== 0,
+        isContinued: (flags & CONTINUED) !== 0,
+        takesContexts: (flags & CONTEXTS) !== 0,
+        published,
+        count,
+        life: text(life),
+      };
     }
     case Kind.DONE:
       return { kind: "done", request: reader.take(4) };
@@ -289,11 +315,22 @@ export function decodeServerMessage(frames: readonly Buffer[]): ServerMessage {
       const number = reader.take(LONG);
       const redelivered = reader.take(1) !== 0;
       const time = reader.take(LONG);
-      const [, topic, publisher, id, data] = expectFrames(frames, 5) as Buffer[];
-      const [name, from, given] = [text(topic), text(publisher), text(id)];
+      const [, topic, publisher, id, data, context] = expectFrames(
+        frames,
+        frames.length === 6 ? 6 : 5,
+      ) as Buffer[];
       return {
         kind: "message",
-        message: { number, redelivered, time, topic: name, publisher: from, id: given, data: data as Buffer },
+        message: {
+          number,
+          redelivered,
+          time,
+          topic: text(topic),
+          publisher: text(publisher),
+          id: text(id),
+          data: data as Buffer,
+          context: usableContext(context),
+        },
       };
     }
     case Kind.DROPPED:
@@ -341,6 +378,7 @@ function decodeOpen(frames: readonly Buffer[]): OpenRequest {
     again,
     window,
     windowBytes,
+    contexts,
   } = given;
   if (drop !== "oldest" && drop !== "newest" && drop !== "refuse") throw new ProtocolError("unknown policy");
   if (typeof instance !== "string" || !INSTANCE.test(instance)) throw new ProtocolError("no instance");
@@ -359,6 +397,7 @@ function decodeOpen(frames: readonly Buffer[]): OpenRequest {
     again: again === true,
     window: whole("window", window, 1, MAX_SETTLED),
     windowBytes: whole("windowBytes", windowBytes, 1, Number.MAX_SAFE_INTEGER),
+    contexts: contexts === true,
   };
 }
 
@@ -366,6 +405,11 @@ function whole(name: string, value: unknown, min: number, max: number): number {
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max)
     return value as number;
   throw new ProtocolError(`${name} is not a whole number from ${min} to ${max}`);
+}
+
+/** One of another size is ignored, and its message is not. */
+function usableContext(frame: Buffer | undefined): Buffer | undefined {
+  return frame !== undefined && frame.length > 0 && frame.length <= MAX_CONTEXT_BYTES ? frame : undefined;
 }
 
 function failureOf(frame: Buffer): SessionFailure {

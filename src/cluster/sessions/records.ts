@@ -103,6 +103,8 @@ export interface StoredMessage {
   /** ms since 1970 at which it was published. */
   readonly time: number;
   readonly data: Buffer;
+  /** Of its publisher's trace, 1,024 bytes at most: they do not count as the message's. */
+  readonly context?: Buffer | undefined;
 }
 
 const SESSION_ID = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}$/;
@@ -171,15 +173,17 @@ export function decodeJson(key: string, bytes: Buffer): unknown {
 }
 
 /** The record's time is the message's. */
-export function encodeMessage({ topic, publisher, id, time, data }: StoredMessage): Buffer {
-  return encodeRecord([Buffer.from(topic), Buffer.from(publisher), Buffer.from(id), data], time);
+export function encodeMessage({ topic, publisher, id, time, data, context }: StoredMessage): Buffer {
+  const frames = [Buffer.from(topic), Buffer.from(publisher), Buffer.from(id), data];
+  if (context !== undefined) frames.push(context);
+  return encodeRecord(frames, time);
 }
 
 /** @throws StoreError `damaged` */
 export function decodeMessage(key: string, bytes: Buffer): StoredMessage {
   const record = decodeRecord(bytes);
   if (typeof record === "string") throw damaged(key, record);
-  const [topic, publisher, id, data] = record.frames;
+  const [topic, publisher, id, data, context] = record.frames;
   if (data === undefined) throw damaged(key, "a frame is missing");
   return {
     topic: String(topic),
@@ -187,6 +191,7 @@ export function decodeMessage(key: string, bytes: Buffer): StoredMessage {
     id: String(id),
     time: record.expires,
     data,
+    context,
   };
 }
 

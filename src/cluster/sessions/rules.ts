@@ -88,6 +88,8 @@ export interface Publication {
   readonly id: string;
   readonly topic: string;
   readonly data: Buffer;
+  /** Of its publisher's trace. */
+  readonly context?: Buffer | undefined;
 }
 
 /** What became of a publication. */
@@ -366,7 +368,7 @@ export function publish(
   view: View,
   handle: SessionHandle,
   directory: SubscriptionDirectory,
-  { number, id, topic, data }: Publication,
+  { number, id, topic, data, context }: Publication,
   now: number,
 ): PublishOutcome {
   view.need([keys.session(handle.id), keys.directory]);
@@ -381,7 +383,7 @@ export function publish(
     return duplicate(undefined);
   }
   const publisher = id === "" ? counted : { ...counted, ids: self.ids + 1 };
-  const message = { topic, publisher: handle.id, id, time: now, data };
+  const message = { topic, publisher: handle.id, id, time: now, data, context };
   const size = messageSize(message);
   const targets = directory.match(topic);
   view.need(targets.map(keys.session));

@@ -8,6 +8,12 @@
  */
 import { randomBytes } from "node:crypto";
 import { ProtocolError } from "../../core/errors.js";
+import {
+  isMessageProcessObserved,
+  isMessageTraced,
+  type MessageProcessOperation,
+  startMessageProcess,
+} from "../../core/message-operations.js";
 import { DELIVERED_AT_ONCE, WOKEN_AT_ONCE } from "./bounds.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
 import type { Directory } from "./directory.js";
@@ -44,6 +50,8 @@ interface Connection {
   /** Messages below this number may have been delivered before. */
   mark: number;
   maxAge: number;
+  /** The client takes contexts of traces, and may send them. */
+  takesContexts: boolean;
   /** Drops that the client was sent. */
   drops: number;
   isReading: boolean;
@@ -214,6 +222,7 @@ export class SessionConnections {
       deliveries: new Deliveries({ messages: 0, bytes: 0 }, this.#inFlight, 0),
       mark: 0,
       maxAge: -1,
+      takesContexts: request.contexts,
       drops: 0,
       isReading: false,
       readAgain: false,
@@ -269,7 +278,16 @@ export class SessionConnections {
     );
     this.#open.set(id, connection);
     const { isPresent, isContinued, published, count, life } = record;
-    this.#send(connection, { kind: "opened", isPresent, isContinued, published, count, life });
+    const takesContexts = true;
+    this.#send(connection, {
+      kind: "opened",
+      isPresent,
+      isContinued,
+      takesContexts,
+      published,
+      count,
+      life,
+    });
     this.#effects.event({ type: "session:opened", id, isPresent });
     this.#look(connection, record);
   }
@@ -312,7 +330,10 @@ export class SessionConnections {
         break;
       }
       case "publish":
-        this.#publish(connection, message.publication);
+        this.#publish(
+          connection,
+          connection.takesContexts ? message.publication : { ...message.publication, context: undefined },
+        );
         break;
       case "settle":
         // One that acknowledges what it has not got costs the store nothing.
@@ -331,7 +352,8 @@ export class SessionConnections {
   }
 
   #publish(connection: Connection, publication: rules.Publication): void {
-    const { number } = publication;
+    const { number, data, context } = publication;
+    const observed = observedPublication(connection.id, publication);
     this.#run(
       connection,
       (view) => rules.publish(view, connection.handle, this.#directory, publication, Date.now()),
@@ -344,21 +366,24 @@ export class SessionConnections {
             this.#send(connection, { kind: "published", number, isDuplicate, sessions });
           else {
             const error = new SessionError("full", `The session ${refusedBy} has no room`);
+            observed?.end(error);
             this.#sendRefused(connection, Refused.PUBLICATION, number, error);
           }
         },
         refused: (error) => this.#sendRefused(connection, Refused.PUBLICATION, number, error),
       },
-      publication.data.length,
+      data.length + (context?.length ?? 0),
+      observed,
     );
   }
 
-  /** An operation of a client, unless its connection has ended by then. */
+  /** An operation of a client, unless its connection has ended by then. @param observed ends with it */
   #run<T>(
     connection: Connection,
     operation: (view: View) => T,
     effects: { done(result: T): void; refused(error: SessionError): void },
     size = 0,
+    observed?: MessageProcessOperation,
   ): void {
     this.#transactions
       .run((view) => {
@@ -366,8 +391,12 @@ export class SessionConnections {
         return operation(view);
       }, size)
       .then(
-        (result) => effects.done(result),
-        (error) => {
+        (result) => {
+          effects.done(result);
+          observed?.end();
+        },
+        (error: unknown) => {
+          observed?.end(error);
           if (error instanceof SessionError && error.reason === "too-large") effects.refused(error);
           else this.#failed(connection, error);
         },
@@ -436,11 +465,12 @@ export class SessionConnections {
       deliveries.passed(number);
       return;
     }
-    deliveries.sent(number, messageSize(message));
+    const context = connection.takesContexts ? message.context : undefined;
+    deliveries.sent(number, messageSize(message) + (context?.length ?? 0));
     this.counts.delivered += 1;
     this.#send(connection, {
       kind: "message",
-      message: { ...message, number, redelivered: number < mark },
+      message: { ...message, number, redelivered: number < mark, context },
     });
   }
 
@@ -528,4 +558,22 @@ export class SessionConnections {
   #refuse(peer: Buffer, reason: SessionFailure, text = ""): void {
     this.#effects.send(peer, { kind: "ended", reason, text });
   }
+}
+
+/** @returns `undefined`: nobody observes it */
+function observedPublication(
+  sender: string,
+  publication: rules.Publication,
+): MessageProcessOperation | undefined {
+  const { topic: destination, data, context } = publication;
+  if (!isMessageProcessObserved() && (context === undefined || !isMessageTraced())) return undefined;
+  return startMessageProcess("publication", {
+    system: "sessions",
+    destination,
+    filter: "",
+    sender,
+    bytes: data.length,
+    message: publication,
+    context,
+  });
 }

@@ -17,6 +17,8 @@ export interface SessionNodeMessage {
   readonly data: Buffer;
   /** Who published it. */
   readonly sender: { readonly node: string };
+  /** Of its publisher's trace, where somebody observes messages of this process. */
+  readonly context?: Buffer | undefined;
 }
 
 /** A client of a node, as a server of sessions uses it. */

@@ -90,6 +90,7 @@ class Hostile {
       again: false,
       window: 8_192,
       windowBytes: 2 ** 50,
+      contexts: false,
       ...terms,
     };
     return this.send({ kind: "open", open });

@@ -12,17 +12,28 @@ import {
 import { tableUnder } from "../../docs-tables/support/markdown.js";
 
 const data = Buffer.from("hi");
+/** The header "t" with the value "v". */
+const context = Buffer.from("0174000176", "hex");
 const CLIENT: readonly ClientMessage[] = [
   { kind: "subscribe", request: 7, filters: ["a/+", "b/#"] },
   { kind: "unsubscribe", request: 8, filters: ["a/+"] },
   { kind: "publish", publication: { number: 5, id: "m1", topic: "a/b", data } },
+  { kind: "publish", publication: { number: 6, id: "", topic: "a/b", data, context } },
   { kind: "settle", low: 3, numbers: [4, 6] },
   { kind: "reported", drops: 9 },
   { kind: "close", end: true },
   { kind: "ping" },
 ];
 const SERVER: readonly ServerMessage[] = [
-  { kind: "opened", isPresent: true, isContinued: true, published: 5, count: 2, life: "00ff" },
+  {
+    kind: "opened",
+    isPresent: true,
+    isContinued: true,
+    takesContexts: true,
+    published: 5,
+    count: 2,
+    life: "00ff",
+  },
   { kind: "done", request: 7 },
   { kind: "published", number: 5, isDuplicate: false, sessions: 2 },
   { kind: "refused", what: 1, number: 5, reason: "full", text: "no room" },
@@ -36,6 +47,19 @@ const SERVER: readonly ServerMessage[] = [
       publisher: "hall",
       id: "",
       data,
+    },
+  },
+  {
+    kind: "message",
+    message: {
+      number: 2,
+      redelivered: false,
+      time: 1_700_000_000_000,
+      topic: "a/b",
+      publisher: "hall",
+      id: "",
+      data,
+      context,
     },
   },
   { kind: "dropped", drops: 9, unreported: 4, old: 1 },
@@ -56,6 +80,7 @@ const OPEN: OpenRequest = {
   again: false,
   window: 5,
   windowBytes: 50,
+  contexts: true,
 };
 
 describe("the wire form of sessions", () => {
@@ -118,7 +143,7 @@ describe("the wire form of sessions", () => {
   });
 
   it.each(
-    Object.keys(OPEN).filter((key) => key !== "id" && key !== "clean" && key !== "again"),
+    Object.keys(OPEN).filter((key) => !["id", "clean", "again", "contexts"].includes(key)),
   )("refuses OPEN with a bad %s", (key) => {
     const frames = encodeClientMessage({ kind: "open", open: { ...OPEN, [key]: null } });
     expect(() => decodeClientMessage(frames)).toThrow(expect.objectContaining({ code: "ERR_PROTOCOL" }));

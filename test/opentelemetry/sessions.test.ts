@@ -1,0 +1,250 @@
+/** Messages of sessions as spans: one trace from the publisher to the acknowledgement, however long the store has it. */
+import { SpanKind, trace } from "@opentelemetry/api";
+import type { ReadableSpan } from "@opentelemetry/sdk-trace-base";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  MemorySessionStore,
+  SessionClient,
+  type SessionMessage,
+  SessionServer,
+} from "../../src/cluster/sessions/index.js";
+import {
+  type ClientMessage,
+  decodeServerMessage,
+  encodeClientMessage,
+  type OpenRequest,
+  type ServerMessage,
+} from "../../src/cluster/sessions/protocol.js";
+import { encodeContext, formatTraceParent, traceParentOf } from "../../src/core/trace-context.js";
+import { TraceRecorder } from "../../src/metrics/trace-recorder.js";
+import {
+  contextOf,
+  type Instrumentation,
+  instrument,
+  processMessage,
+} from "../../src/opentelemetry/index.js";
+import { Dealer, Router } from "../../src/sockets/request-reply.js";
+import { Collector } from "./support/collector.js";
+
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
+const SPAN = "b7ad6b7169203331";
+const CONTEXT = Buffer.from(encodeContext({ traceparent: formatTraceParent(TRACE, SPAN) }) as Uint8Array);
+
+let collector: Collector;
+let instrumentation: Instrumentation;
+let endpoint = "";
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+
+beforeAll(() => Collector.install());
+
+beforeEach(async () => {
+  collector = new Collector();
+  const { tracerProvider, meterProvider } = collector;
+  instrumentation = instrument({ tracerProvider, meterProvider, messages: true });
+  const server = new SessionServer({ store: new MemorySessionStore(), pollInterval: 60_000 });
+  open.push(server);
+  endpoint = await server.bind("tcp://127.0.0.1:0");
+});
+
+afterEach(async () => {
+  instrumentation.disable();
+  await Promise.all(open.splice(0).map((each) => each.close({ linger: 0 })));
+  await collector.close();
+});
+
+function client(id: string, at = endpoint): SessionClient {
+  const made = new SessionClient(at, { id });
+  open.push(made);
+  return made;
+}
+
+function expectLinked(span: ReadableSpan, producer: ReadableSpan): void {
+  expect(span.spanContext().traceId).toBe(producer.spanContext().traceId);
+  expect(span.links.map(({ context }) => context.spanId)).toEqual([producer.spanContext().spanId]);
+}
+
+describe("a session's messages", () => {
+  it("are one trace, from the publisher to the acknowledgement, though the reader was away", async () => {
+    const before = client("reader");
+    await before.subscribe("orders/+/new");
+    await before.close();
+    await client("writer").publish("orders/7/new", "soup");
+    const reader = client("reader");
+    const message = await reader.receive({ timeout: 10_000 });
+    processMessage(message, () => message.acknowledge());
+    message.acknowledge();
+
+    const producer = collector.span("publish orders/#");
+    expect(producer.kind).toBe(SpanKind.PRODUCER);
+    expect(producer.attributes).toMatchObject({
+      "messaging.operation.type": "send",
+      "messaging.destination.name": "orders/7/new",
+      "messaging.destination.template": "orders/#",
+      "messaging.message.body.size": 4,
+      "shoal.service.system": "sessions",
+      "shoal.message.recipients": 1,
+    });
+    const receive = collector.span("receive orders/#");
+    expectLinked(receive, producer);
+    expect(receive.parentSpanContext?.spanId).toBe(producer.spanContext().spanId);
+    expect(receive.attributes).toMatchObject({
+      "shoal.session.publisher": "writer",
+      "shoal.service.system": "sessions",
+    });
+    expect(trace.getSpanContext(contextOf(message) as never)?.spanId).toBe(producer.spanContext().spanId);
+    // Of the server, until its store has it; and of the reader's program.
+    const [kept, handled] = collector.spans.filter(({ name }) => name === "process orders/#");
+    expectLinked(kept as ReadableSpan, producer);
+    expect(handled?.parentSpanContext?.spanId).toBe(producer.spanContext().spanId);
+    const acknowledge = collector.span("acknowledge orders/#");
+    expect(acknowledge.kind).toBe(SpanKind.CLIENT);
+    expect(acknowledge.attributes["messaging.operation.type"]).toBe("settle");
+    expectLinked(acknowledge, producer);
+    expect(acknowledge.parentSpanContext?.spanId).toBe(handled?.spanContext().spanId);
+    expect((await collector.points("messaging.client.sent.messages")).map(({ value }) => value)).toEqual([1]);
+  });
+
+  it("have the error of a publication that a session refuses, at the client and at the server", async () => {
+    const full = new SessionClient(endpoint, { id: "full", drop: "refuse", maxQueue: 1 });
+    open.push(full);
+    await full.subscribe("t");
+    await full.publish("t", "1");
+    await expect(full.publish("t", "2")).rejects.toMatchObject({ reason: "full" });
+    const failed = collector.spans.filter(({ attributes }) => attributes["error.type"] === "full");
+    expect(failed.map(({ name }) => name).sort()).toEqual(["process t", "publish t"]);
+  });
+
+  it("are steps of the dashboard's traces where nothing is instrumented", async () => {
+    instrumentation.disable();
+    const reader = client("reader");
+    await reader.subscribe("t");
+    const recorder = new TraceRecorder();
+    const end = recorder.begin(100);
+    try {
+      const writer = client("writer");
+      await writer.ready({ timeout: 10_000 });
+      let message: SessionMessage;
+      do {
+        await writer.publish("t", "x");
+        message = await reader.receive({ timeout: 10_000 });
+        message.acknowledge();
+      } while (recorder.look().steps.length < 4);
+      const { steps } = recorder.look();
+      const [{ trace: id } = { trace: "" }] = steps;
+      expect(
+        steps
+          .filter((step) => step.trace === id)
+          .map(({ name }) => name)
+          .sort(),
+      ).toEqual(["acknowledge t", "process t", "publish t", "receive t"]);
+    } finally {
+      end();
+    }
+  });
+});
+
+/** A client by hand. */
+class RawClient {
+  readonly #socket = new Dealer({ linger: 0 });
+
+  constructor() {
+    open.push({ close: () => this.#socket.close() });
+    this.#socket.connect(endpoint);
+  }
+
+  async open(id: string, contexts: boolean): Promise<void> {
+    const terms: OpenRequest = {
+      id,
+      instance: "0123456789abcdef",
+      attempt: 1,
+      token: "",
+      expiry: -1,
+      maxQueue: 10,
+      maxQueueBytes: 1_000,
+      maxAge: -1,
+      drop: "oldest",
+      clean: false,
+      again: false,
+      window: 10,
+      windowBytes: 1_000,
+      contexts,
+    };
+    const answer = await this.ask({ kind: "open", open: terms });
+    expect(answer).toMatchObject({ kind: "opened", takesContexts: true });
+  }
+
+  async ask(message: ClientMessage): Promise<ServerMessage> {
+    await this.#socket.send(encodeClientMessage(message));
+    return this.next();
+  }
+
+  async next(): Promise<ServerMessage> {
+    const [frames] = await this.#socket.receiveMany({ max: 1, timeout: 10_000 });
+    return decodeServerMessage(frames as Buffer[]);
+  }
+}
+
+describe("contexts", () => {
+  it("go to clients that announce them, and are taken of no other", async () => {
+    instrumentation.disable();
+    const [takes, other, writer] = [new RawClient(), new RawClient(), new RawClient()];
+    await takes.open("takes", true);
+    await other.open("other", false);
+    await writer.open("writer", true);
+    for (const each of [takes, other]) await each.ask({ kind: "subscribe", request: 1, filters: ["t"] });
+    const publish = (number: number, context: Buffer): ClientMessage => ({
+      kind: "publish",
+      publication: { number, id: "", topic: "t", data: Buffer.from(String(number)), context },
+    });
+    expect(await writer.ask(publish(1, CONTEXT))).toMatchObject({ kind: "published", sessions: 2 });
+    const sent = await takes.next();
+    expect(sent).toMatchObject({ kind: "message", message: { context: CONTEXT } });
+    expect(await other.next()).toMatchObject({ kind: "message", message: { context: undefined } });
+
+    // Of another size: the message goes on without.
+    expect(await writer.ask(publish(2, Buffer.alloc(1_025, 1)))).toMatchObject({ kind: "published" });
+    expect(await takes.next()).toMatchObject({ message: { number: 1, context: undefined } });
+    // Of one that did not announce it. Its own message comes before the answer, or after it.
+    await other.next();
+    const answers = [await other.ask(publish(1, CONTEXT)), await other.next()].map(({ kind }) => kind);
+    expect(answers.sort()).toEqual(["message", "published"]);
+    expect(await takes.next()).toMatchObject({ message: { number: 2, context: undefined } });
+  });
+
+  it("go to no server that does not announce it, and to the next one that does", async () => {
+    const { server, next } = rawServer();
+    const writer = client("writer", await server.bind("tcp://127.0.0.1:0"));
+    const published = writer.publish("t", "x");
+    published.catch(() => undefined); // It never has an answer.
+    const [peer] = await next();
+    // OPENED, as servers of earlier versions send it.
+    const opened = (flags: string): string[] => [`81${flags}${"00".repeat(12)}`, "3030"];
+    const answer = (flags: string): Promise<void> =>
+      server.send([peer as Buffer, ...opened(flags).map((hex) => Buffer.from(hex, "hex"))]);
+    await answer("00");
+    const [, head, , , , ...more] = await next();
+    expect([head?.toString("hex"), more.length]).toEqual(["04000000000001", 0]);
+
+    const later = client("later", server.lastEndpoint as string);
+    const second = later.publish("t", "x");
+    second.catch(() => undefined);
+    const [laterPeer] = await next();
+    await server.send([laterPeer as Buffer, ...opened("04").map((hex) => Buffer.from(hex, "hex"))]);
+    const frames = await next();
+    expect(frames).toHaveLength(6);
+    expect(traceParentOf(frames[5])?.isSampled).toBe(true);
+  });
+});
+
+function rawServer(): { readonly server: Router; next(): Promise<Buffer[]> } {
+  const server = new Router({ linger: 0 });
+  open.push({ close: () => server.close() });
+  const next = async (): Promise<Buffer[]> => {
+    for (;;) {
+      const [frames] = await server.receiveMany({ max: 1, timeout: 10_000 });
+      // No PINGs.
+      if (frames?.[1]?.[0] !== 0x08) return frames as Buffer[];
+    }
+  };
+  return { server, next };
+}
