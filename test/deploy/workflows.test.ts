@@ -7,11 +7,12 @@ const ROOT = new URL("../../", import.meta.url);
 const read = (path: string): string => readFileSync(new URL(path, ROOT), "utf8");
 const FOLDER = ".github/workflows/";
 
+type Inputs = Readonly<Record<string, string | number | boolean>>;
 interface Job {
   readonly permissions?: Readonly<Record<string, string>>;
   readonly strategy?: { readonly matrix: { readonly node: readonly number[] } };
   readonly "timeout-minutes": number;
-  readonly steps: readonly { readonly run?: string; readonly uses?: string }[];
+  readonly steps: readonly { readonly run?: string; readonly uses?: string; readonly with?: Inputs }[];
 }
 interface Workflow {
   readonly permissions: Readonly<Record<string, string>>;
@@ -28,7 +29,10 @@ it.each(
   const ran: [what: string, exists: boolean][] = [];
   for (const { steps, "timeout-minutes": minutes } of Object.values(jobs)) {
     expect(minutes).toBeLessThanOrEqual(60);
-    for (const { run = "" } of steps) {
+    for (const { run = "", uses, with: inputs = {} } of steps) {
+      // A tag can be moved to other code; a commit cannot.
+      if (uses !== undefined) expect(uses).toMatch(/^actions\/[\w-]+@[\da-f]{40}$/);
+      if (uses?.startsWith("actions/checkout@")) expect(inputs["persist-credentials"]).toBe(false);
       for (const file of run.match(/(?:\.ci|scripts)\/[\w.]+/g) ?? [])
         ran.push([file, existsSync(new URL(file, ROOT))]);
       for (const [, script] of run.matchAll(/npm run --prefix site (\w+)/g))
@@ -37,6 +41,17 @@ it.each(
   }
   expect(ran.length).toBeGreaterThan(0);
   expect(ran.filter(([, exists]) => !exists)).toEqual([]);
+});
+
+it(".ci/run runs scripts that there are", () => {
+  const { scripts } = JSON.parse(read("package.json"));
+  const { scripts: ofSite } = JSON.parse(read("site/package.json"));
+  const text = read(".ci/run");
+  const named = [...text.matchAll(/npm (?:run )?(--prefix site )?((?:\w+:?)+)/g)]
+    .filter(([, , name]) => name !== "ci" && name !== "rebuild" && name !== "run")
+    .map(([, isSite, name]) => [name, (name as string) in (isSite === undefined ? scripts : ofSite)]);
+  expect(named.length).toBeGreaterThan(7);
+  expect(named.filter(([, exists]) => exists === false)).toEqual([]);
 });
 
 it("every Node.js that is promised is tested", () => {

@@ -46,8 +46,9 @@ const PROBES = {
   },
   ipv6: () => listen("::1"),
   chromium: async () => {
-    await run("chromium", ["--version"], { timeout: LIMIT });
-    return "chromium";
+    const program = process.env.CHROMIUM ?? "chromium";
+    await run(program, ["--version"], { timeout: LIMIT });
+    return program;
   },
 } as const;
 
@@ -67,7 +68,7 @@ const REMEDIES: Readonly<Record<PeerName, string>> = {
   mounts: "no right to mount a file system",
   "systemd-analyze": "no systemd-analyze (Debian: systemd)",
   ipv6: "no IPv6 on the loopback interface",
-  chromium: "no chromium (Debian: chromium)",
+  chromium: "no chromium (Debian: chromium; or CHROMIUM)",
 };
 
 /** What a probe found: where the peer is, or why tests with it are skipped. */
