@@ -428,20 +428,22 @@ export class ServiceReceiver {
     this.#begin(size);
     const end = (): void => this.#end(size);
     let result: ReturnType<ServiceQueryHandler>;
+    let isLater: boolean;
     try {
       result = isObserved(context) ? observed("query", query, context, handler.call) : handler.call(query);
+      isLater = isThenable(result);
     } catch (error) {
       this.#failedToAnswer(query, id, error);
       end();
       return;
     }
     // Without a promise where the handler and the hooks give none: most do not.
-    const sent = isThenable(result)
-      ? settled(result, handler.timeout).then(
+    const sent = isLater
+      ? settled(Promise.resolve(result), handler.timeout).then(
           (answer) => this.#answered(query, id, answer),
           (error: unknown) => this.#failedToAnswer(query, id, error),
         )
-      : this.#answered(query, id, result);
+      : this.#answered(query, id, result as Awaited<typeof result>);
     if (sent === undefined) end();
     else void sent.finally(end);
   }

@@ -164,22 +164,25 @@ export class RequestServer {
     job.context = request;
     this.#running.push(request.link);
     let result: unknown;
+    let pending: Promise<unknown> | undefined;
     try {
       if (isProcessObserved()) {
         const operation = startProcess("cluster", request.service, request.method, request.headers);
         request.operation = operation;
         result = operation.run(() => this.#call(request, handler));
       } else result = this.#call(request, handler);
+      // Of a thenable that is not a promise: it may throw, and settle twice.
+      if (isThenable(result)) pending = Promise.resolve(result);
     } catch (error) {
       this.#threw(job, request, error);
       return;
     }
-    if (isThenable(result))
-      result.then(
+    if (pending === undefined) this.#settle(job, request, result);
+    else
+      pending.then(
         (value) => this.#settle(job, request, value),
         (error: unknown) => this.#threw(job, request, error),
       );
-    else this.#settle(job, request, result);
   }
 
   #call(request: RunningRequest, handler: AnyHandler): unknown {
@@ -222,8 +225,13 @@ export class RequestServer {
   }
 
   #settle(job: Job, request: RunningRequest, value: unknown): void {
-    if (isAsyncIterable(value)) {
-      void this.#stream(job, request, request.operation?.runEach(value) ?? value);
+    try {
+      if (isAsyncIterable(value)) {
+        void this.#stream(job, request, request.operation?.runEach(value) ?? value);
+        return;
+      }
+    } catch (error) {
+      this.#threw(job, request, error);
       return;
     }
     request.link.unlink();

@@ -455,12 +455,12 @@ export class WorkerJobs {
   }
 
   #replied(job: Job, reply: unknown): void {
-    if (isGenerator(reply)) {
-      void this.#stream(job, reply);
-      return;
-    }
     let body: Body;
     try {
+      if (isGenerator(reply)) {
+        void this.#stream(job, reply);
+        return;
+      }
       body = this.#encode(reply);
     } catch (error) {
       this.#threw(job, error);

@@ -347,12 +347,12 @@ export class WorkerThread {
 
   #replied(call: Call, reply: unknown): void {
     if (!this.#calls.has(call.number)) return;
-    if (isGenerator(reply)) {
-      call.pieces = reply;
-      this.#post({ type: "stream", number: call.number });
-      return;
-    }
     try {
+      if (isGenerator(reply)) {
+        call.pieces = reply;
+        this.#post({ type: "stream", number: call.number });
+        return;
+      }
       const frames = this.#encode(reply);
       this.#calls.delete(call.number);
       this.#post({ type: "reply", number: call.number, frames }, frames);

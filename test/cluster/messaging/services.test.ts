@@ -300,6 +300,12 @@ describe("query", () => {
     });
     make("none", undefined);
     make("wrong", () => 7 as never);
+    const odd = make("odd", () => {
+      const get = () => {
+        throw new Error("no then");
+      };
+      return new Proxy({}, { get }) as never;
+    });
     make("hangs", () => new Promise(() => undefined));
     const dies = make("dies", () => new Promise(() => undefined));
     const full = make("full", () => "x");
@@ -317,10 +323,12 @@ describe("query", () => {
       "throws@here": "throws@here: the handler failed: no stock",
       "none@here": "none@here: no handler answers queries on this channel",
       "wrong@here": expect.stringContaining("an answer is a text or bytes"),
+      "odd@here": "odd@here: the handler failed: no then",
       "full@here": "the link to full@here is full",
       "dies@here": "dies@here is gone",
     });
     expect(names(missing)).toEqual(["hangs"]);
+    expect(odd.services.stats().handling).toBe(0);
     expect(query.ended).toBe("cancelled");
     const late = a.services.query({ services: ["hangs"], timeout: 1 });
     expect(names((await late.collect()).missing)).toEqual(["hangs"]);

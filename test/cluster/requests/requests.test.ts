@@ -180,6 +180,35 @@ describe("requests between nodes", () => {
     expect(failures).toHaveLength(1);
   });
 
+  it("rejects where what the handler returned throws when it is looked at, and frees its slot", async () => {
+    const [one, two] = await cluster(["one", "two"]);
+    const thrower = (key: PropertyKey) =>
+      Object.defineProperty({}, key, {
+        get: () => {
+          throw new Error(`no ${String(key)}`);
+        },
+      });
+    const results: (() => unknown)[] = [
+      () => thrower("then"),
+      () => ({
+        // biome-ignore lint/suspicious/noThenProperty: a thenable that is not a promise.
+        then: () => {
+          throw new Error("no then");
+        },
+      }),
+      () => thrower(Symbol.asyncIterator),
+      async () => thrower(Symbol.asyncIterator),
+    ];
+    const own = one.serve("odd", (i: number) => results[i]?.());
+    await own.ready;
+    for (const i of results.keys())
+      expect(await errorOf(two.request("odd", i))).toMatchObject({
+        reason: "worker-failed",
+        message: expect.stringMatching(/no (then|Symbol)/),
+      });
+    expect(own.stats()).toMatchObject({ running: 0, failed: results.length });
+  });
+
   it("fails at once where no node serves it, or waits for one", async () => {
     const [one, two] = await cluster(["one", "two"]);
     expect((await errorOf(two.request("later"))).reason).toBe("no-service");

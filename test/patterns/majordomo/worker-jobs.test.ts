@@ -134,6 +134,21 @@ describe("a reply for which there is no room", () => {
   });
 });
 
+it("a reply that throws when it is looked at is a failure of its handler, also where a promise gives it", async () => {
+  const odd = {
+    get next(): never {
+      throw new Error("no next");
+    },
+  };
+  make(([body]) => (String(body) === "1" ? odd : Promise.resolve(odd)) as never);
+  give(1);
+  give(2);
+  await turns();
+  expect(said).toEqual([expect.stringMatching(/^\d+ .*no next/), expect.stringMatching(/^\d+ .*no next/)]);
+  expect(said.every((each) => each.startsWith(`${FAILURE} `))).toBe(true);
+  expect(jobs.running).toBe(0);
+});
+
 it("no handler begins while more than maxReplyBytes wait for room", () => {
   make(() => Buffer.alloc(600), { concurrency: 10 });
   hasRoom = false;
