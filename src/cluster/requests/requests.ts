@@ -15,7 +15,8 @@ import { NodeQueues } from "../messaging/node-queues.js";
 import type { SendResult } from "../messaging/parts.js";
 import type { Service } from "../node/service.js";
 import type { Candidate } from "./balancer.js";
-import { MAX_SERVED } from "./bounds.js";
+import { sizeOfBody } from "./body.js";
+import { MAX_CALL_BYTES, MAX_CALLS, MAX_SERVED } from "./bounds.js";
 import type { Call, CallSink, CallTerms } from "./call.js";
 import { type CallsEffects, RequestCalls } from "./calls.js";
 import { checkServiceName, servingSettings } from "./options.js";
@@ -208,7 +209,10 @@ export class Requests {
   #begin(terms: CallTerms, sink: CallSink): Call {
     if (this.#isClosed) throw new ClosedError("EBADF", "the bus is closed");
     if (!this.#calls.hasRoom(terms.body))
-      throw new InvalidStateError("ERR_TOO_MANY_PENDING", `${this.#calls.size} requests wait already`);
+      throw new InvalidStateError(
+        "ERR_TOO_MANY_PENDING",
+        `${this.#calls.size} requests of ${this.#calls.bytes} bytes wait already, at most ${MAX_CALLS} of ${MAX_CALL_BYTES} bytes may; this one has ${sizeOfBody(terms.body)}`,
+      );
     const call = this.#calls.call(this.#timer.now(), terms, sink);
     this.#timer.update();
     return call;
