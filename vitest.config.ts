@@ -103,6 +103,7 @@ const LONG = [
   "patterns/majordomo/worker-thread",
   "chaos/stall",
   "cluster/sessions/postgres-store",
+  "cluster/sessions/nats-store",
   "cli/proxy-config",
   "patterns/binary-star/hostile",
   "cli/commands",

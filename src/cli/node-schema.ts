@@ -231,7 +231,9 @@ export function nodeSchema(): Schema {
           listen: texts(
             "tcp://HOST:PORT of the ROUTER that clients connect to, or node: the port of the node; one or several",
           ),
-          store: text("where they are kept: a folder, postgres://USER@HOST/DATABASE, or memory"),
+          store: text(
+            "where they are kept: a folder, postgres://USER@HOST/DATABASE, nats://HOST/STREAM, or memory",
+          ),
           name: text("servers of one store have one name; default sessions"),
           clusterTopics: list("filters of topics of the cluster that sessions may get; default none"),
           certificate: text("CURVE keys of listen, from the secret file"),

@@ -60,6 +60,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
 /** Classes that nothing here makes, and why. */
 const NOT_MADE: Readonly<Record<string, string>> = {
   PostgresStore: "needs PostgreSQL: test/patterns/titanic",
+  NatsSessionStore: "needs nats-server: test/cluster/sessions",
   PostgresSessionStore: "needs PostgreSQL: test/cluster/sessions",
 };
 

@@ -56,3 +56,33 @@ export const MAX_TOKEN = 512;
 export const SERVER_HIGH_WATER_MARK = 16_384;
 /** Messages that wait in a client's DEALER. */
 export const CLIENT_HIGH_WATER_MARK = 16_384;
+
+/** Bytes of a message in a stream of JetStream, its header not counted. */
+export const STREAM_PIECE_BYTES = 524_288;
+/** Bytes of a batch of commits, in all its messages. */
+export const MAX_STREAM_BATCH_BYTES = 33_554_432;
+/** Writers whose last batch all readers of a stream know, and bytes of batches that are not whole. */
+export const MAX_STREAM_WRITERS = 1_024;
+export const MAX_PENDING_PIECE_BYTES = 67_108_864;
+/** Commits, and bytes of them, that wait in one process for the stream. */
+export const MAX_STREAM_PENDING = 10_000;
+export const MAX_STREAM_PENDING_BYTES = 67_108_864;
+/** Bytes that an entry takes in memory, its key and its value not counted. */
+export const STREAM_ENTRY_BYTES = 256;
+/** Bytes that a message takes in a stream, what it carries not counted. */
+export const STREAM_MESSAGE_BYTES = 64;
+/** Bytes that a stream has grown by when a snapshot is written, at least: it is as many as the snapshot has, if that is more. */
+export const SNAPSHOT_INTERVAL_BYTES = 16_777_216;
+/** Times as many bytes at which nothing more is added to a stream that nobody could write a snapshot of. */
+export const MAX_LOG_FACTOR = 8;
+/** ms at most, by chance, before a server writes a snapshot that is due: one of them is first. */
+export const SNAPSHOT_DELAY = 500;
+/** ms after which a server takes another one's snapshot, of which no piece has come, for one that ends there. */
+export const SNAPSHOT_SILENCE = 30_000;
+/** ms between signs of life of what a stream is read with, and after which it is made again without one. */
+export const STREAM_HEARTBEAT = 500;
+export const STREAM_SILENCE = 1_500;
+/** ms until a message of a stream that was not acknowledged is sent again. */
+export const STREAM_RETRY = 1_000;
+/** ms before a stream without a leader is asked again. */
+export const STREAM_BACK_OFF = 100;

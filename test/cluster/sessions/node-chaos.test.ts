@@ -8,6 +8,7 @@ import { blowsFor } from "../../chaos/blows.js";
 import { PostgresServer } from "../../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../../process/child.js";
 import { missing } from "../../support/peers.js";
+import { NatsServers } from "./nats-servers.js";
 
 /** Servers killed, for each store. */
 const KILLS = blowsFor(4, 1_000);
@@ -20,11 +21,17 @@ const PORT = 10_000 + ((process.pid * 13) % 20_000);
 
 const PROGRAM = `
 import { ClusterNode } from "shoal/cluster";
-import { LmdbSessionStore, PostgresSessionStore, SessionServer } from "shoal/sessions";
+import { LmdbSessionStore, NatsSessionStore, PostgresSessionStore, SessionServer } from "shoal/sessions";
 const [kind, where, endpoint, name, group, port] = process.argv.slice(1);
 const node = new ClusterNode({ name, group, multicast: { port: Number(port) }, registry: false });
 await node.start();
-const store = kind === "lmdb" ? LmdbSessionStore.open(where) : await PostgresSessionStore.open({ connectionString: where });
+const open = {
+  lmdb: () => LmdbSessionStore.open(where),
+  // Small, so that snapshots are written and read all the time.
+  nats: () => NatsSessionStore.open({ servers: where, snapshotInterval: 65_536 }),
+  postgres: () => PostgresSessionStore.open({ connectionString: where }),
+};
+const store = await open[kind]();
 const server = new SessionServer({ node, store, pollInterval: 200 });
 console.log("at " + (await server.bind(endpoint)));
 `;
@@ -187,6 +194,19 @@ describe("servers killed with -9 under load lose nothing", () => {
         await run("postgres", server.connectionString);
       } finally {
         await server.stop();
+      }
+    },
+    LIMIT,
+  );
+
+  it.skipIf(missing("nats-server"))(
+    "in NATS JetStream",
+    async () => {
+      const servers = await NatsServers.start();
+      try {
+        await run("nats", servers.servers);
+      } finally {
+        await servers.stop();
       }
     },
     LIMIT,
