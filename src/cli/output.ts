@@ -63,8 +63,7 @@ export class LineOutput {
   #outputOnError = (error: Error): void => {
     if (this.#gone) return;
     this.#gone = true;
-    if (!hasCode(error, "EPIPE"))
-      this.#failure = new Failure(`cannot write standard output: ${error.message}`);
+    if (!hasCode(error, "EPIPE")) this.#failure = unwritable(error);
     this.#onGone();
   };
 }
@@ -95,9 +94,38 @@ export class Output extends LineOutput {
 export function printText(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     terminal().stdout.write(text.endsWith("\n") ? text : `${text}\n`, (error) => {
-      if (error && !hasCode(error, "EPIPE"))
-        reject(new Failure(`cannot write standard output: ${error.message}`));
+      if (error && !hasCode(error, "EPIPE")) reject(unwritable(error));
       else resolve();
     });
   });
+}
+
+/** Notices that standard output cannot be written, for all that a command writes there without waiting for it. */
+export class OutputCheck {
+  readonly #stream = terminal().stdout;
+  #failure: Failure | undefined;
+
+  constructor() {
+    this.#stream.on("error", this.#outputOnError);
+  }
+
+  /** @throws Failure when something could not be written, but for a reader that has gone away */
+  async check(): Promise<void> {
+    // A stream reports an error in a later turn than that of the write.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** The command is over. */
+  dispose(): void {
+    this.#stream.off("error", this.#outputOnError);
+  }
+
+  #outputOnError = (error: Error): void => {
+    if (!hasCode(error, "EPIPE")) this.#failure ??= unwritable(error);
+  };
+}
+
+function unwritable(error: Error): Failure {
+  return new Failure(`cannot write standard output: ${error.message}`);
 }

@@ -12,6 +12,7 @@ import { suggest } from "../core/suggestions.js";
 import { describe, exitCodeOf, Reported, UsageError } from "./failure.js";
 import { logFailure } from "./log.js";
 import { addCommonOptions, applyCommonOptions } from "./options.js";
+import { OutputCheck } from "./output.js";
 import { type Terminal, terminal, withTerminal } from "./terminal.js";
 
 /** Command names, and what adds these commands to the program. */
@@ -156,13 +157,19 @@ async function runHere(argv: readonly string[]): Promise<number> {
     name = pathOf(action);
     await applyCommonOptions(action.optsWithGlobals());
   });
+  const output = new OutputCheck();
   try {
-    await program.parseAsync(argv);
+    await program.parseAsync(argv).catch((error: unknown) => {
+      if (!(error instanceof CommanderError && error.exitCode === 0)) throw error;
+    });
+    await output.check();
     return 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) return 2;
     if (error instanceof Reported) return error.exitCode;
     logFailure(name.slice("shoal ".length), describe(error));
     return exitCodeOf(error);
+  } finally {
+    output.dispose();
   }
 }
