@@ -26,8 +26,9 @@ export interface ReceiveManyOptions extends ReceiveOptions {
  * 1 or more messages that were received together.
  *
  * Their frames are views of memory that the socket uses again once the batch is disposed: from then on they must not be read,
- * sent or kept. A batch that is never disposed is safe, and costs what `receiveMany` costs. With `SHOAL_CHECK_BATCHES=1` in the
- * environment each use of such a frame throws `ClosedError` `EBADF`.
+ * sent or kept. What is sent on within the batch may still wait then, also where `send` was awaited: send it with `copy: true`, or
+ * keep the batch. A batch that is never disposed is safe, and costs what `receiveMany` costs. With `SHOAL_CHECK_BATCHES=1` in the
+ * environment what is called or asked of such a frame throws `ClosedError` `EBADF`; its bytes are `undefined`, views of it empty.
  */
 export interface MessageBatch<M> extends Iterable<M>, Disposable {
   /** The messages, in the order in which they came. @throws ClosedError `EBADF` when the batch is disposed */

@@ -33,6 +33,24 @@ describeTransports("batches", (world) => {
     for (let i = from; i < from + count; i++) await push.send([bodyOf(i), String(i)]);
   }
 
+  it("are sent on whole with `copy`, although each is disposed while its frames wait", async () => {
+    const [push, pull] = await linked();
+    const [next, sink] = await linked();
+    const total = 120;
+    const sending = send(push, total);
+    let passed = 0;
+    for await (using batch of pull.batches({ max: 5 })) {
+      for (const frames of batch) await next.send(frames, { copy: true });
+      passed += batch.length;
+      if (passed === total) break;
+    }
+    await sending;
+    for (let i = 0; i < total; i++) {
+      const [body, number] = await sink.receive();
+      expect([String(number), isBodyOf(body as Buffer, i)]).toEqual([String(i), true]);
+    }
+  });
+
   it("have all messages once, in order and whole, whether each is disposed, kept or neither", async () => {
     const [push, pull] = await linked();
     const total = 200;
