@@ -32,6 +32,8 @@ export interface NodeQueuesEffects {
 interface Waiting {
   readonly item: Buffer;
   readonly done: ((result: QueueResult) => void) | undefined;
+  /** It was kept for a node that was lost, and reported as sent. */
+  readonly isKept: boolean;
 }
 
 /** What waits for a node. */
@@ -79,13 +81,13 @@ export class NodeQueues {
     const queue = this.#queues.get(node);
     if (queue !== undefined) {
       if (queue.isHeld) this.#keep(queue, item, done);
-      else queue.push({ item, done });
+      else queue.push({ item, done, isKept: false });
       return;
     }
     const result = this.#closed ? "unreachable" : this.#effects.send(node, item);
     if (result === "full") {
       const begun = new Queue();
-      begun.push({ item, done });
+      begun.push({ item, done, isKept: false });
       this.#queues.set(node, begun);
       void this.#drain(node, begun);
     } else if (result === "unreachable" && !this.#closed && this.#effects.mayReturn(node)) {
@@ -161,7 +163,7 @@ export class NodeQueues {
       done?.("dropped");
       return;
     }
-    queue.push({ item, done: undefined });
+    queue.push({ item, done: undefined, isKept: true });
     this.#keptBytes += item.length;
     // Its slot is for others meanwhile.
     done?.("sent");
@@ -179,7 +181,7 @@ export class NodeQueues {
     queue.turn += 1;
     const { turn } = queue;
     for (let at = 0; at < items.length; at++) {
-      const { item, done } = items[at] as Waiting;
+      const { item, done, isKept } = items[at] as Waiting;
       let result: SendResult = this.#closed ? "unreachable" : this.#effects.send(node, item);
       while (result === "full") {
         // What has gone does not wait any more, whatever becomes of the node.
@@ -195,6 +197,8 @@ export class NodeQueues {
         result = this.#closed ? "unreachable" : this.#effects.send(node, item);
       }
       queue.bytes -= item.length;
+      // It is back and takes no messages, as one does that came back without them.
+      if (isKept && result === "unreachable" && !this.#closed) this.#effects.unread();
       if (at === items.length - 1) this.#queues.delete(node);
       done?.(result);
     }

@@ -147,6 +147,23 @@ it("keeps them while the link has no room, and if the node is lost once more", (
   expect([sent, queues.size]).toEqual([["0", "1"], 0]);
 });
 
+it("counts what was kept for a node that takes no messages when it is back", () => {
+  const world = lostNode();
+  const { queues, sent } = world;
+  const results: string[] = [];
+  world.state = "lost";
+  for (const text of ["0", "1"]) queues.answer("node", Buffer.from(text), (result) => results.push(result));
+  queues.lost("another", [Buffer.from("2")]);
+  world.state = "gone";
+  queues.back("node");
+  expect([results, sent, queues.size, world.dropped()]).toEqual([["sent", "sent"], [], 1, 2]);
+  // Once, and as answers: others of the same kind have their own.
+  queues.back("node");
+  world.state = "there";
+  queues.back("another");
+  expect([sent, queues.size, world.dropped()]).toEqual([["2"], 0, 2]);
+});
+
 it("drops what was kept for a node that is gone for good, and what is too much", () => {
   const world = lostNode();
   const { queues, sent } = world;
