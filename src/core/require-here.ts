@@ -18,5 +18,14 @@ export function requireHere(): (id: string) => unknown {
   const require = createRequire(
     url ?? (typeof __filename === "string" ? __filename : join(process.cwd(), "bundle.js")),
   );
-  return (id) => require(realpathSync.native(require.resolve(id)));
+  return (id) => require(realPathOf(require.resolve(id)));
+}
+
+/** As it is where the system does not tell: folders that this user may not look through, file systems of archives and of memory. */
+function realPathOf(path: string): string {
+  try {
+    return realpathSync.native(path);
+  } catch {
+    return path;
+  }
 }
