@@ -38,8 +38,11 @@ export const DIRECT = 16_384;
 /** The same of a frame from which on each is read by itself; of shorter ones a read may bring several. */
 const LARGE = 32_768;
 
-/** Bytes of room behind a large frame, for what follows it: a header, an envelope. What comes there is copied. */
+/** Bytes of room behind a large frame, for what follows it: a header, an envelope. What comes there is copied, and zeroes are left. */
 const BEHIND = 256;
+
+/** They are read here, at once: a read of another stream comes after that. */
+let behindFrame: Buffer | undefined;
 
 /** Bytes of memory of unfinished frames that are not filled yet. */
 let unfilled = 0;
@@ -112,16 +115,23 @@ export class SplitFrame<F extends string> {
     return this.#bodyOf(this.#have + DIRECT)?.subarray(this.#have);
   }
 
-  /** So many bytes are in what `memory` gave. @returns those behind the frame, which is whole then; they are in its memory */
+  /** So many bytes are in what `memory` gave. @returns those behind the frame, which is whole then; for this call alone */
   filled(length: number): Uint8Array | undefined {
     if (!KERNEL) return undefined;
     this.#have += length;
     unfilled -= length;
     const [have, need] = [this.#have, this.#need];
     if (have < need) return undefined;
-    const behind = have === need ? undefined : this.#body?.subarray(need, have);
+    const count = have - need;
+    if (count > 0) {
+      const body = this.#body as Buffer;
+      behindFrame ??= allocate(BEHIND);
+      body.copy(behindFrame, 0, need, have);
+      // Whoever gets the frame has its memory, and when that is released others write there.
+      body.fill(0, need, have);
+    }
     this.#whole();
-    return behind;
+    return count === 0 ? undefined : behindFrame?.subarray(0, count);
   }
 
   /** Keeps the beginning of a frame that goes on in the next chunk. */

@@ -237,3 +237,48 @@ it("messages that were lent and given back make room for the next, however many 
     expect(memories.size).toBeLessThanOrEqual(size === 100 ? 22 : 3);
   }
 });
+
+/** A large frame, and behind it a command, which is handed over, and two messages; all of it but the first bytes comes in one read. */
+function largeAndMore(onCommand: (stream: InStream, body: Buffer) => void): {
+  stream: InStream;
+  large: Buffer;
+  fault: unknown;
+} {
+  const large = Buffer.alloc(900_003, 7);
+  const stream: InStream = new InStream(-1, (body) => onCommand(stream, body));
+  const begun = encodeFrame({ flags: 0, body: large });
+  stream.pushShared(begun, 100);
+  const rest = Buffer.concat([
+    begun.subarray(100),
+    encodeFrame({ flags: 4, body: Buffer.from("\x04PINGsecret") }),
+    encodeFrame({ flags: 0, body: Buffer.from("secret one") }),
+    encodeFrame({ flags: 0, body: Buffer.from("secret two") }),
+  ]);
+  const own = stream.memory() as Uint8Array;
+  expect(rest.copy(own)).toBe(rest.length);
+  return { stream, large, fault: stream.filled(rest.length) };
+}
+
+it("a program that has a large frame finds nothing in its memory of what came behind it", () => {
+  const commands: Buffer[] = [];
+  const { stream, large } = largeAndMore((_, body) => commands.push(body));
+  const [frame] = stream.take() as [Buffer];
+  expect(frame.equals(large)).toBe(true);
+  expect(Buffer.from(frame.buffer).includes("secret")).toBe(false);
+  expect([...commands, ...stream.take(), ...stream.take()].map((each) => String(each))).toEqual([
+    "\x04PINGsecret",
+    "secret one",
+    "secret two",
+  ]);
+});
+
+it("what came behind a large frame is read as it came, though a command among it has that frame released", () => {
+  const { stream, fault } = largeAndMore((each) => {
+    const one = each.takeBatch(1, undefined);
+    const size = one.bytes.length;
+    one.release();
+    acquire(size).bytes.fill(0xff);
+  });
+  expect(fault).toBeUndefined();
+  expect([stream.take(), stream.take()].map(([body]) => String(body))).toEqual(["secret one", "secret two"]);
+});
