@@ -21,7 +21,7 @@ export function requireHere(): (id: string) => unknown {
   return (id) => require(realPathOf(require.resolve(id)));
 }
 
-/** As it is where the system does not tell: folders that this user may not look through, file systems of archives and of memory. */
+/** As it is where the system gives none: folders that this user may not look through, file systems of archives and of memory. */
 function realPathOf(path: string): string {
   try {
     return realpathSync.native(path);

@@ -3,7 +3,7 @@ import { realpathSync } from "node:fs";
 import { expect, it, vi } from "vitest";
 import { requireHere } from "../../src/core/require-here.js";
 
-it("loads a package where the system does not tell its real path", () => {
+it("loads a package where the system gives no real path of it", () => {
   const native = vi.spyOn(realpathSync, "native").mockImplementation(() => {
     throw Object.assign(new Error("EACCES: permission denied, realpath"), { code: "EACCES" });
   });

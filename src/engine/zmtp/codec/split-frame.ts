@@ -127,7 +127,7 @@ export class SplitFrame<F extends string> {
       const body = this.#body as Buffer;
       behindFrame ??= allocate(BEHIND);
       body.copy(behindFrame, 0, need, have);
-      // Whoever gets the frame has its memory, and when that is released others write there.
+      // What gets the frame has its memory, and when that is released others write there.
       body.fill(0, need, have);
     }
     this.#whole();
