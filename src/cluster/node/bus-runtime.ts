@@ -14,7 +14,7 @@ import { Membership } from "../membership/membership.js";
 import { BusCodec } from "../net/bus-codec.js";
 import type { BeatState } from "../net/packet-socket.js";
 import { hostOf } from "../resolver.js";
-import { bodySize } from "../wire/codec.js";
+import { bodySize, forgetRecentUpdates } from "../wire/codec.js";
 import { DataPlane, MESSAGE_LEVEL, type Packet, PacketType, UpdateKind } from "../wire/packets.js";
 import { MAX_BODY } from "../wire/seal.js";
 import { BusTimer } from "./bus-timer.js";
@@ -31,6 +31,9 @@ import { successors, Watcher } from "./watched.js";
 
 /** Gossip intervals for which a node that leaves goes on, so that what it said reaches all. */
 const LEAVE_INTERVALS = 3;
+
+/** Buses of this thread that run. */
+let running = 0;
 
 /** Identity of a node, the same on each of its buses. */
 export interface NodeIdentity {
@@ -133,6 +136,7 @@ export class BusRuntime implements BusPort {
     const start = Date.now();
     this.#wallOffset = start - now;
     sockets.add(this);
+    running += 1;
     this.#membership = new Membership({
       self: { id, name, address: sockets.address, start },
       profile,
@@ -182,6 +186,10 @@ export class BusRuntime implements BusPort {
 
   end(): void {
     this.#sockets.remove(this);
+    if (this.#membership !== undefined) {
+      running -= 1;
+      if (running === 0) forgetRecentUpdates();
+    }
     this.#membership = undefined;
     this.#sides = undefined;
     this.#effects.membersChanged();

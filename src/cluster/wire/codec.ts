@@ -472,6 +472,12 @@ function readRecent(kind: number, input: Reader, bytes: string): Update | Junk |
   return found;
 }
 
+/** Nothing is read any more: what was recent is dropped. */
+export function forgetRecentUpdates(): void {
+  recent = new Map();
+  before = new Map();
+}
+
 /** @returns `undefined` for an update of a later version */
 function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
   if (kind < UpdateKind.ALIVE || kind > UpdateKind.DETAILS) return undefined;

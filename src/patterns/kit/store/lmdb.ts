@@ -42,6 +42,8 @@ export interface LmdbDatabase {
 }
 
 export interface LmdbEnvironment {
+  /** The package's own, the same for all tables of a folder. */
+  readonly env: unknown;
   openDB(name: string, options: { encoding: "binary"; keyEncoding: "binary" }): LmdbDatabase;
   /** Runs `change` in a transaction of its own, undone when it throws; settles after the commit. */
   childTransaction<T>(change: () => T): Promise<T>;
@@ -85,8 +87,10 @@ export function openEnvironment(
   damagedFile: DamagedFile = "refuse",
   onSetAside: (file: string, reason: string) => void = () => undefined,
 ): LmdbEnvironment {
-  const { open } = loadOptional("lmdb", "A store on LMDB") as {
+  const { open, allDbs } = loadOptional("lmdb", "A store on LMDB") as {
     open(options: object): LmdbEnvironment;
+    /** What was opened last by each name, tables among it: the package keeps it when it is closed. */
+    allDbs: Map<string, { readonly env: unknown }>;
   };
   mkdirSync(directory, { recursive: true });
   const folder = realpathSync(directory);
@@ -112,6 +116,7 @@ export function openEnvironment(
   environment.close = async () => {
     await close();
     openFolders.delete(folder);
+    for (const [name, { env }] of allDbs) if (env === environment.env) allDbs.delete(name);
   };
   return environment;
 }
