@@ -8,7 +8,7 @@ import { RecordOpener } from "../../src/link/seal.js";
 import { Random, runs, SEED, told } from "../fuzz/seed.js";
 import { SETTINGS } from "./support.js";
 
-const INPUTS = runs(30_000, 400_000);
+const INPUTS = runs(15_000, 400_000);
 const NOW = 0;
 
 /** An end whose program reads some channels, refuses some, ends some, and leaves the rest unread. */

@@ -2,6 +2,7 @@
  * Files of the project "pure" (vitest.config.ts) share a process and its modules: they open no socket and start no
  * process, so none can leave anything to the next. Here it is seen to: who tries fails.
  */
+import "./equality.js";
 import { ChildProcess } from "node:child_process";
 import { Server, Socket } from "node:net";
 import { afterAll, vi } from "vitest";

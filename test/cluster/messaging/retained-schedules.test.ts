@@ -9,7 +9,7 @@ import fc from "../../support/properties.js";
 import { type Reader, type RetainedNode, RetainedWorld } from "./retained-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
-const RUNS = LONG ? 20_000 : 3_000;
+const RUNS = LONG ? 20_000 : 1_000;
 const TOPICS = ["t/1", "t/2"];
 const FILTERS = ["t/1", "t/+", "#"];
 
