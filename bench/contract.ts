@@ -133,6 +133,14 @@ export interface SideReport extends SideDone {
   readonly index: number;
 }
 
+/**
+ * Messages that came within the measured time. The clock of a process begins with the first of its sockets that is warm: what
+ * of the warm-up comes to its others after that, `extra.late`, took the same time.
+ */
+export function deliveriesOf({ messages, extra }: SideDone): number {
+  return messages + (extra?.late ?? 0);
+}
+
 export interface Metric {
   /** The key of `result` that is compared: "messagesPerSecond". */
   readonly name: string;

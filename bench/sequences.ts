@@ -3,6 +3,7 @@
  *
  * The counter in the first four bytes identifies which message it is, so messages here have at least four bytes.
  */
+import type { Checker } from "./bodies.js";
 
 abstract class CounterChecker {
   readonly total: number;
@@ -73,6 +74,18 @@ export class OnceChecker extends CounterChecker {
     if (this.#marks[counter] === 1) this.wrong = true;
     this.#marks[counter] = 1;
   }
+}
+
+/** A stream of several that one process receives. */
+export interface Stream {
+  readonly checker: Checker;
+  /** Messages that have come, warm-up included. */
+  seen: number;
+}
+
+/** Messages of the warm-up that have not come yet. */
+export function lateOf(streams: readonly Stream[], warmup: number): number {
+  return streams.reduce((late, { seen }) => late + Math.max(0, warmup - seen), 0);
 }
 
 /** The checksum of several streams together: the sum of theirs, modulo 2^32. */

@@ -41,6 +41,7 @@ export interface CaseKey extends Case {
 export interface SideFigures {
   readonly role: string;
   readonly index: number;
+  /** Within the measured time (deliveriesOf). */
   readonly messages: number;
   readonly seconds: number;
   readonly cpuSeconds: number;

@@ -3,7 +3,7 @@
  * Each contender has a first run that does not count: caches fill, and its length shows how many messages make a run
  * of the wanted length. A contender that fails leaves the case; the others go on.
  */
-import type { Case, Contender, Scenario, SideReport } from "../contract.js";
+import { type Case, type Contender, deliveriesOf, type Scenario, type SideReport } from "../contract.js";
 import type { CaseKey, CaseRecord, FailedRecord, RunRecord } from "../report/records.js";
 import { type StoppingRule, whyStop } from "../statistics/stopping.js";
 import { type RunSettings, run } from "./run.js";
@@ -126,14 +126,14 @@ function runRecord(
     round,
     count: lane.count,
     figures: scenario.result(reports, key),
-    sides: reports.map(({ role, index, messages, seconds, cpuSeconds, peakRss, gcSeconds }) => ({
-      role,
-      index,
-      messages,
-      seconds,
-      cpuSeconds,
-      peakRss,
-      gcSeconds,
+    sides: reports.map((report) => ({
+      role: report.role,
+      index: report.index,
+      messages: deliveriesOf(report),
+      seconds: report.seconds,
+      cpuSeconds: report.cpuSeconds,
+      peakRss: report.peakRss,
+      gcSeconds: report.gcSeconds,
     })),
     ...(latency === undefined ? {} : { latency }),
   };

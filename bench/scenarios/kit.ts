@@ -1,7 +1,13 @@
 /** What scenarios share: parameters that can come from `--set`, what sides have to have seen, latencies, load on a schedule. */
 import { BadInput } from "../bad-input.js";
 import { expectedChecksum } from "../bodies.js";
-import type { Expectation, Parameters, Scenario, SideReport } from "../contract.js";
+import {
+  deliveriesOf,
+  type Expectation,
+  type Parameters,
+  type Scenario,
+  type SideReport,
+} from "../contract.js";
 
 /** @throws BadInput for what is not a number above 0 */
 export function positive(parameters: Parameters, name: string): number {
@@ -59,7 +65,7 @@ export function fanOutFigures(
 ): Record<string, number> {
   const receivers = ofRole(done, role);
   const seconds = Math.max(...receivers.map((report) => report.seconds));
-  const deliveriesPerSecond = sumOf(receivers, ({ messages }) => messages) / seconds;
+  const deliveriesPerSecond = sumOf(receivers, deliveriesOf) / seconds;
   const publishedPerSecond = sumOf(ofRole(done, "publisher"), ({ messages }) => messages) / seconds;
   return { deliveriesPerSecond, publishedPerSecond, megabytesPerSecond: (deliveriesPerSecond * size) / 1e6 };
 }

@@ -1,4 +1,4 @@
-import type { Case, Expectation, RoleSpec, Scenario } from "../contract.js";
+import { type Case, deliveriesOf, type Expectation, type RoleSpec, type Scenario } from "../contract.js";
 import { ofRole, oneOf, processesFor, streamsOf, sumOf } from "./kit.js";
 
 /** What stands on both sides of the proxy, by kind. */
@@ -82,7 +82,7 @@ export const proxy: Scenario = {
   result(done, chosen) {
     const receivers = ["consumer", "subscriber", "client"].flatMap((role) => ofRole(done, role));
     const seconds = Math.max(...receivers.map((report) => report.seconds));
-    const messagesPerSecond = sumOf(receivers, ({ messages }) => messages) / seconds;
+    const messagesPerSecond = sumOf(receivers, deliveriesOf) / seconds;
     const [{ latency } = {}] = receivers;
     return {
       messagesPerSecond,

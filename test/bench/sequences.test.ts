@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { Bodies, expectedChecksum } from "../../bench/bodies.js";
-import { streamsOf } from "../../bench/scenarios/kit.js";
-import { OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
+import { Bodies, Checker, expectedChecksum } from "../../bench/bodies.js";
+import type { SideReport } from "../../bench/contract.js";
+import { fanOutFigures, streamsOf } from "../../bench/scenarios/kit.js";
+import { lateOf, OnceChecker, StrideChecker, sumOfChecksums } from "../../bench/sequences.js";
 import fc from "../support/properties.js";
 
 const SIZE = 16;
@@ -88,5 +89,27 @@ describe("the checksum of many streams", () => {
       checksum: sumOfChecksums(Array.from({ length: 500 }, () => one)),
       ordered: true,
     });
+  });
+});
+
+describe("the deliveries of a fan-out", () => {
+  it("count what of the warm-up comes after the clock has begun with the first warm socket", () => {
+    const checker = new Checker(SIZE, 10);
+    const streams = [10, 4, 12, 0].map((seen) => ({ checker, seen }));
+    expect(lateOf(streams, 10)).toBe(16);
+    const done = (role: string, messages: number, seconds: number, late?: number): SideReport => ({
+      type: "done",
+      role,
+      index: 0,
+      messages,
+      bytes: messages * SIZE,
+      seconds,
+      cpuSeconds: seconds,
+      peakRss: 0,
+      gcSeconds: null,
+      ...(late === undefined ? {} : { extra: { late } }),
+    });
+    const reports = [done("subscriber", 100, 2, 60), done("subscriber", 100, 1), done("publisher", 50, 4)];
+    expect(fanOutFigures(reports, "subscriber", SIZE)).toMatchObject({ deliveriesPerSecond: 130 });
   });
 });

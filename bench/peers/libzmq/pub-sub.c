@@ -3,6 +3,7 @@
 #include "roles.h"
 #include "side.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,7 @@ void play_publisher(void) {
 /*
  * As many sockets as it is given, in one thread; each has to get everything in order. With many subscriptions it is an
  * XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue, and drops those that do not fit.
+ * The first warm one starts the clock; what of the warm-up comes to others after that is reported as `late`.
  */
 void play_subscriber(void) {
   long sockets = number_option("sockets", 1), subscriptions = number_option("subscriptions", 0);
@@ -48,6 +50,8 @@ void play_subscriber(void) {
   zmq_pollitem_t *items = calloc((size_t)sockets, sizeof *items);
   long open = sockets;
   int begun = 0;
+  uint64_t late = 0;
+  char extra[64];
   zmq_msg_t message;
   if (tallies == NULL || items == NULL) fail("no memory");
   for (long i = 0; i < sockets; i++) {
@@ -77,6 +81,8 @@ void play_subscriber(void) {
         tally_take(tally, zmq_msg_data(&message), zmq_msg_size(&message));
         if (!begun && tally->seen == (tally->warmup == 0 ? 1 : tally->warmup)) {
           begun = 1;
+          for (long other = 0; other < sockets; other++)
+            if (tallies[other].seen < tally->warmup) late += tally->warmup - tallies[other].seen;
           clock_begin();
         }
       }
@@ -87,7 +93,8 @@ void play_subscriber(void) {
     }
   }
   clock_end();
-  struct figures figures = {.ordered = 1};
+  snprintf(extra, sizeof extra, "\"late\":%llu", (unsigned long long)late);
+  struct figures figures = {.ordered = 1, .extra = extra};
   for (long i = 0; i < sockets; i++) {
     figures.messages += (uint64_t)side.count;
     figures.checksum += tallies[i].checksum;

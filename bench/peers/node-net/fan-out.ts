@@ -2,7 +2,7 @@
 import { once } from "node:events";
 import type { Socket } from "node:net";
 import { Bodies } from "../../bodies.js";
-import { sumOfChecksums } from "../../sequences.js";
+import { lateOf, type Stream, sumOfChecksums } from "../../sequences.js";
 import type { Side } from "../node/side.js";
 import { connect, listen } from "./endpoints.js";
 import { FrameReader, FrameWriter } from "./framing.js";
@@ -68,23 +68,22 @@ export function copyReaders(side: Side): Promise<void> {
 export async function subscriber(side: Side, connections = side.number("sockets", 1)): Promise<void> {
   const total = side.warmup + side.count;
   const first = Math.max(1, side.warmup);
-  const checkers = Array.from({ length: connections }, () => side.checker());
-  let warm = false;
+  const streams = Array.from({ length: connections }, (): Stream => ({ checker: side.checker(), seen: 0 }));
+  let late: number | undefined;
   const finished: Promise<void>[] = [];
   const sockets: Socket[] = [];
-  for (const checker of checkers) {
+  for (const stream of streams) {
     const socket = await connect(side);
     sockets.push(socket);
     finished.push(
       new Promise((resolve, reject) => {
-        let seen = 0;
         const reader = new FrameReader((body) => {
-          checker.take(body);
-          if (++seen === first && !warm) {
-            warm = true;
+          stream.checker.take(body);
+          if (++stream.seen === first && late === undefined) {
+            late = lateOf(streams, side.warmup);
             side.begin();
           }
-          if (seen === total) resolve();
+          if (stream.seen === total) resolve();
         });
         socket.on("data", (chunk: Buffer) => {
           try {
@@ -99,12 +98,13 @@ export async function subscriber(side: Side, connections = side.number("sockets"
   await side.ready();
   await Promise.all(finished);
   side.end();
-  const messages = side.count * checkers.length;
+  const messages = side.count * streams.length;
   await side.done({
     messages,
     bytes: messages * side.size,
-    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
-    ordered: checkers.every((checker) => checker.ordered),
+    checksum: sumOfChecksums(streams.map(({ checker }) => checker.checksum)),
+    ordered: streams.every(({ checker }) => checker.ordered),
+    extra: { late: late ?? 0 },
   });
   for (const socket of sockets) socket.destroy();
 }

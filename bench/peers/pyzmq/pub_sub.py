@@ -53,6 +53,7 @@ def subscriber(side):
     unfinished = len(tallies)
     first = max(1, side.warmup)
     begun = False
+    late = 0  # Of the warm-up, to others than the first warm one, which starts the clock.
     while unfinished > 0:
         for socket, _ in poller.poll():
             tally = tallies[socket]
@@ -64,6 +65,7 @@ def subscriber(side):
                     tally.take(message)
                     if not begun and tally.seen == first:
                         begun = True
+                        late = sum(max(0, side.warmup - other.seen) for other in tallies.values())
                         side.begin()
             except zmq.Again:
                 continue
@@ -74,6 +76,7 @@ def subscriber(side):
         side.count * len(tallies),
         checksum=sum(tally.sum for tally in tallies.values()),
         ordered=all(tally.good for tally in tallies.values()),
+        extra={"late": late},
     )
 
 

@@ -1,7 +1,7 @@
 /** XPUB and SUB: fan-out, and the cost of subscriptions. */
 import { setImmediate } from "node:timers/promises";
-import { Bodies, type Checker } from "../../../bodies.js";
-import { sumOfChecksums } from "../../../sequences.js";
+import { Bodies } from "../../../bodies.js";
+import { lateOf, type Stream, sumOfChecksums } from "../../../sequences.js";
 import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
@@ -52,7 +52,8 @@ const publisher: Role = async (side, kit) => {
 };
 
 /**
- * As many sockets as it is given; each has to get everything in order. The first warm one starts the clock.
+ * As many sockets as it is given; each has to get everything in order. The first warm one starts the clock; what of the
+ * warm-up comes to others after that is reported as `late`.
  *
  * With many subscriptions it is an XSUB without a send high-water mark: libzmq keeps subscriptions in the send queue,
  * and a SUB, whose queue holds 1,000, drops without a word those that do not fit.
@@ -74,42 +75,45 @@ export async function subscribers(
     if ("subscribe" in socket) continue;
     for (let i = 0; i < subscriptions; i++) await socket.send(Buffer.concat([SUBSCRIBE, topicOf(i)]));
   }
-  const checkers = sockets.map(() => side.checker());
+  const streams = sockets.map((): Stream => ({ checker: side.checker(), seen: 0 }));
   await Promise.all(sockets.map(connected));
   await side.ready();
-  let warm = false;
+  let late: number | undefined;
   const begin = () => {
-    if (!warm) side.begin();
-    warm = true;
+    if (late !== undefined) return;
+    late = lateOf(streams, side.warmup);
+    side.begin();
   };
-  await Promise.all(sockets.map((socket, i) => receiveAll(socket, checkers[i] as Checker, side, kit, begin)));
+  await Promise.all(sockets.map((socket, i) => receiveAll(socket, streams[i] as Stream, side, kit, begin)));
   side.end();
   const messages = side.count * sockets.length;
   await side.done({
     messages,
     bytes: messages * side.size,
-    checksum: sumOfChecksums(checkers.map((checker) => checker.checksum)),
-    ordered: checkers.every((checker) => checker.ordered),
+    checksum: sumOfChecksums(streams.map(({ checker }) => checker.checksum)),
+    ordered: streams.every(({ checker }) => checker.ordered),
+    extra: { late: late ?? 0 },
   });
   await Promise.all(sockets.map((socket) => socket.close()));
 }
 
 async function receiveAll(
   socket: Subscriber,
-  checker: Checker,
+  stream: Stream,
   side: Side,
   kit: Kit,
   begin: () => void,
 ): Promise<void> {
   const total = side.warmup + side.count;
   const first = Math.max(1, side.warmup);
-  let seen = 0;
+  const { checker } = stream;
   const take = (frames: readonly unknown[]): void => {
     checker.take(frames[frames.length - 1] as Buffer);
-    if (++seen === first) begin();
+    if (++stream.seen === first) begin();
   };
   if (kit.batch) {
-    while (seen < total) {
+    while (stream.seen < total) {
+      const { seen } = stream;
       const max = seen < first ? first - seen : total - seen;
       for (const frames of await socket.receiveMany({ max })) take(frames);
     }
@@ -117,7 +121,7 @@ async function receiveAll(
   }
   for await (const frames of socket) {
     take(frames);
-    if (seen === total) break;
+    if (stream.seen === total) break;
   }
 }
 
