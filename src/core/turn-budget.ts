@@ -13,11 +13,26 @@
  *
  *   spend, note: every 64th operation looks at the clock --late--> exhausted
  *   spend, when exhausted: true, and the count begins again
+ *   loopTurned: the event loop has read something, so it was not held up: the time of each budget begins again
+ *
+ * Without the last, a socket that something comes for now and then would yield at nearly each of its looks, as its time
+ * began long ago; and what it had taken would wait for its next turn, with that of all others (docs/performance-log.md).
  */
 import type { Clock } from "./clock.js";
 
 /** Operations between two looks at the clock, which takes 40 ns. */
 const LOOK_EVERY = 64;
+
+/** Calls of `loopTurned`. */
+let turns = 0;
+
+/**
+ * The event loop has read something from the kernel, and calls back: all promises that were settled before have been gone
+ * through. Not for what a stream of a program's own brings, which may come without a turn.
+ */
+export function loopTurned(): void {
+  turns += 1;
+}
 
 export class TurnBudget {
   readonly #time: number;
@@ -25,6 +40,8 @@ export class TurnBudget {
   #spent = 0;
   /** When the clock was first looked at since the last yield; negative: not yet. */
   #since = -1;
+  /** `turns` at that time. */
+  #turn = 0;
   #exhausted = false;
 
   /** @param time ms of operations between two turns of the event loop */
@@ -57,7 +74,9 @@ export class TurnBudget {
   #look(): void {
     this.#spent = 0;
     const now = this.#clock.now();
-    if (this.#since < 0) this.#since = now;
-    else if (now - this.#since >= this.#time) this.#exhausted = true;
+    if (this.#since < 0 || this.#turn !== turns) {
+      this.#since = now;
+      this.#turn = turns;
+    } else if (now - this.#since >= this.#time) this.#exhausted = true;
   }
 }

@@ -16,6 +16,7 @@
  *      +---- resume -----+--> stopped
  */
 import { allocate } from "../../../core/memory.js";
+import { loopTurned } from "../../../core/turn-budget.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import type { ByteStream } from "./byte-stream.js";
 
@@ -127,6 +128,8 @@ export class Reader implements StreamReader {
       return this.#ownTarget as Buffer;
     },
     callback: (length: number, bytes: Uint8Array): boolean => {
+      // Of a TLS session records may come that were read before.
+      if (!this.#gathers) loopTurned();
       if (this.#gathered > 0 || (this.#gathers && bytes === this.#ownTarget)) {
         this.#gather(length);
         return true;

@@ -4,6 +4,7 @@ import { type AddressInfo, connect as connectTcp } from "node:net";
 import { connect as connectTls, createServer } from "node:tls";
 import { describe, expect, it } from "vitest";
 import { makeCertificate } from "../../../../bench/certificate.js";
+import { TurnBudget } from "../../../../src/core/turn-budget.js";
 import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import type { PooledBuffer } from "../../../../src/engine/zmtp/codec/pooled-buffer.js";
 import type { ByteStream } from "../../../../src/engine/zmtp/transport/byte-stream.js";
@@ -219,4 +220,22 @@ describe("full records of TLS", () => {
       server.close();
     },
   );
+});
+
+it("a read begins the time of each budget again, since the event loop has turned; what a program's stream brings does not", () => {
+  let now = 0;
+  const budget = new TurnBudget(1, { now: () => now });
+  let bring: (chunk: Buffer) => void = () => undefined;
+  const reader = new Reader();
+  reader.start(socket, { sinkOnBytes: () => undefined, sinkOnEnd: () => undefined });
+  reader.follow({ on: (_event, listener) => (bring = listener) });
+  budget.note(64);
+  now = 5;
+  reader.onread.callback(1, reader.onread.buffer());
+  budget.note(64);
+  expect(budget.exhausted).toBe(false);
+  now = 10;
+  bring(Buffer.alloc(1));
+  budget.note(64);
+  expect(budget.exhausted).toBe(true);
 });
