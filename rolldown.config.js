@@ -287,7 +287,7 @@ const ABSENT_MEMBERS = new Map(
     "routing/request": ["awaited"],
     "routing/routing": ["awaited", "directed", "peerQueues", "relaySink", "relaySource", "takeMany"],
     "routing/router": ["peerQueues", "queuedBytes", "relaySource", "relaySink", "takeMany"],
-    "routing/subscribe": ["filter", "relaySource", "takeMany"],
+    "routing/subscribe": ["filter", "relaySource", "takeMany", "wantsAll"],
     socket: ["takeMany"],
   }).map(([file, names]) => [resolve(`src/engine/zmtp/${file}.ts`), names]),
 );

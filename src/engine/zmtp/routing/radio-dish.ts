@@ -156,6 +156,11 @@ export class DishRouting extends SubscribeRouting implements EngineSubscriptions
     return false;
   }
 
+  /** A group is a whole name, also an empty one. */
+  protected override wantsAll(): boolean {
+    return false;
+  }
+
   protected override frameOf(_pipe: Pipe, on: boolean, group: Buffer): Buffer {
     return commandFrame(encodeCommand(on ? "JOIN" : "LEAVE", group));
   }

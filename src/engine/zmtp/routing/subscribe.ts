@@ -112,6 +112,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   override takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
     if (!this.#filters) return this.#in.takeMany(messages, max, maxBytes, lease);
     if (this.#next !== undefined) return 0;
+    if (this.wantsAll()) return this.#in.takeMany(messages, max, maxBytes, lease);
     const before = messages.length;
     for (;;) {
       const bytes = this.#in.takeMany(messages, max, maxBytes, lease);
@@ -215,6 +216,12 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   /** Whether the program is to get a message (SUB). */
   protected matches(message: readonly Buffer[]): boolean {
     return this.#hasPrefixOf(message[0] as Buffer) !== this.effects.options.invertMatching;
+  }
+
+  /** Whether the program is to get every message, so that none has to be looked at. */
+  protected wantsAll(): boolean {
+    const lengths = this.#lengths;
+    return lengths.size > 0 && lengths.at(0) === 0 && !this.effects.options.invertMatching;
   }
 
   /** Whether the program asked for exactly this. */
