@@ -4,6 +4,8 @@ import type { Lease } from "../engine/lease.js";
 /** A page takes messages one by one: its WebSocket costs far more than that. */
 export const TAKES_MANY = false;
 
+export const KEEPS_COPIES = false;
+
 /** Frames have their memory, however little of it they are. */
 const BATCH = lease((frame) => frame);
 /** A frame is copied where it would keep memory of more than twice its size. */

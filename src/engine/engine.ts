@@ -254,6 +254,8 @@ export interface EngineSocket {
   readonly contexts?: MessageContexts | undefined;
   /** @param copy the program writes to the message's memory again after the call: nothing may refer to it then */
   offer(message: OutgoingMessage, copy?: boolean): OfferResult;
+  /** A copy of a message for offering it later, with `copy`, in memory that the engine uses again. Absent: it has none. */
+  keep?(message: OutgoingMessage): OutgoingMessage;
   /** @param lease what the message's memory is lent by; without one it is the program's */
   take(lease?: Lease): Buffer[] | undefined;
   /**

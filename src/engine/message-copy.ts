@@ -2,12 +2,15 @@
 import type { OutgoingFrame, OutgoingMessage } from "./engine.js";
 import { attachContext, attachedContext, CARRIES_CONTEXT } from "./message-context.js";
 
-/** A message in memory of its own, with the context that is to go with it. */
-export function copyOf(message: OutgoingMessage): OutgoingMessage {
+/** A message in memory of its own, with the context that is to go with it. @param copy copies the bytes of a frame */
+export function copyOf(
+  message: OutgoingMessage,
+  copy: (bytes: Uint8Array) => Uint8Array = Buffer.from,
+): OutgoingMessage {
   if (typeof message === "string") return message;
-  if (message instanceof Uint8Array) return Buffer.from(message);
-  const copy = message.map(copyOf) as OutgoingFrame[];
+  if (message instanceof Uint8Array) return copy(message);
+  const copies = message.map((frame) => copyOf(frame, copy)) as OutgoingFrame[];
   const context = CARRIES_CONTEXT ? attachedContext(message) : undefined;
-  if (context !== undefined) attachContext(copy, context);
-  return copy;
+  if (context !== undefined) attachContext(copies, context);
+  return copies;
 }

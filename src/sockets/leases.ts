@@ -11,6 +11,9 @@ import { Lease } from "../engine/lease.js";
 /** Whether messages are taken of the engine together: a constant, so that a page's build has none of it. */
 export const TAKES_MANY = true as boolean;
 
+/** Whether the engine keeps copies of messages that wait, likewise. */
+export const KEEPS_COPIES = true as boolean;
+
 /** Bytes of memory that copies of small frames share: what one that is kept holds on to. */
 const COPIES = 4_096;
 /** Bytes of a frame up to which its copy shares memory with others. */

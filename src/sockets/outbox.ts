@@ -29,6 +29,7 @@ import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import { type EngineSocket, OfferResult, type OutgoingMessage } from "../engine/engine.js";
 import type { DropReason } from "../engine/events.js";
 import { owned } from "./copy-option.js";
+import { KEEPS_COPIES } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import type { Counters } from "./stats.js";
 
@@ -69,6 +70,8 @@ export interface OutboxRules {
 
 interface Pending {
   readonly message: OutgoingMessage;
+  /** It is offered with `copy`: the engine has the memory of what waits. */
+  readonly copy: boolean;
   readonly bytes: number;
   readonly strict: boolean;
   readonly waiter: Waiter<void>;
@@ -123,9 +126,11 @@ export class Outbox {
     const refusal = this.#tooMany(bytes);
     if (refusal !== undefined) return Promise.reject(refusal);
     // One that waits has memory of its own: the program writes to its own again as soon as the call has returned.
+    let kept: OutgoingMessage | undefined;
     let waiting: OutgoingMessage;
     try {
-      waiting = owned(message, options);
+      if (KEEPS_COPIES && options?.copy) kept = this.#engine.keep?.(message);
+      waiting = kept ?? owned(message, options);
     } catch (error) {
       return Promise.reject(withCode(error));
     }
@@ -137,7 +142,7 @@ export class Outbox {
     });
     this.#waiting += 1;
     this.#waitingBytes += bytes;
-    this.#pending.push({ message: waiting, bytes, strict, waiter });
+    this.#pending.push({ message: waiting, copy: KEEPS_COPIES && kept !== undefined, bytes, strict, waiter });
     this.#engine.wantWritable(true);
     return waiter.promise;
   }
@@ -180,7 +185,7 @@ export class Outbox {
       }
       let result: OfferResult;
       try {
-        result = this.#engine.offer(head.message);
+        result = this.#engine.offer(head.message, KEEPS_COPIES && head.copy);
       } catch (error) {
         this.#refuse(head, error);
         continue;

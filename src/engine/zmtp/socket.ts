@@ -34,6 +34,7 @@ import { CARRIES_CONTEXT } from "../message-context.js";
 import { Admission } from "./admission.js";
 import { Closing, type SocketParts } from "./closing.js";
 import { COPIES, copying } from "./codec/encoder.js";
+import { keepCopy } from "./codec/kept-copy.js";
 import { Connections } from "./connections.js";
 import { contextsOf } from "./context-queue.js";
 import { Endpoints } from "./endpoints.js";
@@ -146,6 +147,10 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   offer(message: OutgoingMessage, copy?: boolean): OfferResult {
     if (COPIES && copy === true) return copying(() => this.#routing.offer(message));
     return this.#routing.offer(message);
+  }
+
+  keep(message: OutgoingMessage): OutgoingMessage {
+    return keepCopy(message);
   }
 
   wantWritable(on: boolean): void {

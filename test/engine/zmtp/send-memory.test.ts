@@ -2,7 +2,7 @@
 import { afterEach, expect, it, vi } from "vitest";
 import { SEND_START } from "../../../src/core/diagnostics.js";
 import { receivedContext } from "../../../src/engine/message-context.js";
-import type { Pull, Push } from "../../../src/index.js";
+import type { MessageBatch, Pull, Push } from "../../../src/index.js";
 import { carryContext } from "../../../src/sockets/internal.js";
 import type { SendOperation } from "../../../src/sockets/observation.js";
 import { until } from "../../contract/support/wait.js";
@@ -134,4 +134,39 @@ it("a newer message that finds none does not take the place of the one that wait
   await until(() => push.stats().delivered === 1, "the older one to be delivered");
   expect(await receiveTexts(pull, 1)).toEqual(["older"]);
   expect(push.stats().dropped.conflated).toBe(0);
+});
+
+it("copies that wait for room are in memory that is used again, and are sent as they were", async () => {
+  const [SIZE, ROUNDS, WAITING, LONG_HEADER] = [MIB / 2, 6, 8, 9];
+  const pull = world.pull();
+  const endpoint = await world.bind(pull);
+  const body = Buffer.alloc(SIZE);
+  const allocations = vi.spyOn(Buffer, "allocUnsafeSlow");
+  const copies = vi.spyOn(Buffer, "from");
+  const batches = pull.batches();
+  let [sent, seen] = [0, 0];
+  for (let round = 1; round <= ROUNDS; round++) {
+    const push = world.push();
+    const sending = Array.from({ length: WAITING }, () => {
+      body.fill(sent++);
+      return push.send(["head", body], { copy: true });
+    });
+    body.fill(255);
+    expect(push.stats().pendingSends).toBe(WAITING); // There is no peer yet.
+    push.connect(endpoint);
+    while (seen < sent) {
+      using batch = (await batches.next()).value as MessageBatch<Buffer[]>;
+      for (const [head, received] of batch) {
+        expect(String(head)).toBe("head");
+        expect(received?.equals(Buffer.alloc(SIZE, seen))).toBe(true);
+        seen += 1;
+      }
+    }
+    await Promise.all(sending);
+    await push.close();
+  }
+  const isSize = ([value]: readonly unknown[]): boolean => (value as { length?: number }).length === SIZE;
+  expect(copies.mock.calls.filter(isSize)).toHaveLength(0);
+  const made = allocations.mock.calls.filter(([size]) => size === SIZE + LONG_HEADER).length;
+  expect(made).toBeLessThan((ROUNDS * WAITING) / 2);
 });

@@ -13,6 +13,7 @@
 import { allocate } from "../../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader } from "../../frame.js";
+import { BY_REFERENCE, takeKept } from "./kept-copy.js";
 import { acquire, type PooledBuffer, type RefCounted } from "./pooled-buffer.js";
 
 /** Bytes of a slab; of the first one of a pipe that had nothing to send, and that needed no more the last time. */
@@ -84,9 +85,6 @@ export function retireSlab(slab: Slab): void {
   slab.retired = true;
   if (slab.refs === 0) pool(slab);
 }
-
-/** Bodies from this size on go by reference (bench/scenarios/throughput). */
-export const BY_REFERENCE = 16_384;
 
 /** Whether messages are copied where the program asks for it; a page, which copies all, asks for nothing. */
 export const COPIES = true as boolean;
@@ -312,13 +310,15 @@ export class Encoder {
   /** A copy of large `bytes` behind the first `header` bytes of `copiedHeader`: one part. @param made what has such memory */
   #copy(bytes: Uint8Array, header: number, made: PooledBuffer[]): void {
     this.#cut();
-    const end = header + bytes.byteLength;
-    const memory = acquire(end);
+    const size = header + bytes.byteLength;
+    const kept = takeKept(bytes);
+    const memory = kept ?? acquire(size);
+    const start = kept === undefined ? 0 : LONG_HEADER - header;
     made.push(memory);
-    for (let i = 0; i < header; i++) memory.bytes[i] = copiedHeader[i] as number;
-    memory.bytes.set(bytes, header);
-    this.parts?.push({ memory, bytes: memory.bytes, start: 0, end });
-    this.length += end;
+    for (let i = 0; i < header; i++) memory.bytes[start + i] = copiedHeader[i] as number;
+    if (kept === undefined) memory.bytes.set(bytes, header);
+    this.parts?.push({ memory, bytes: memory.bytes, start, end: start + size });
+    this.length += size;
   }
 
   /** A slab with `size` bytes of room: this one, or the next. */

@@ -2,13 +2,8 @@ import { describe, expect, test } from "vitest";
 import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
 import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../../../src/engine/engine.js";
-import {
-  BY_REFERENCE,
-  copying,
-  Encoder,
-  FIRST_SLAB_SIZE,
-  SLAB_SIZE,
-} from "../../../../src/engine/zmtp/codec/encoder.js";
+import { copying, Encoder, FIRST_SLAB_SIZE, SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
+import { BY_REFERENCE } from "../../../../src/engine/zmtp/codec/kept-copy.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 
 import fc from "../../../support/properties.js";
