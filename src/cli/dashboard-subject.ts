@@ -18,24 +18,36 @@ const MAX_MEMBERS_READ = 20_000;
 const MAX_ENDPOINTS_READ = 64;
 /** Reasons of drops that are read of a direction. */
 const MAX_REASONS_READ = 32;
+/** Lists of peers that are read of a program at HTTP. */
+const MAX_SOURCES_READ = 1_000;
+const MAX_LISTS_READ = 16;
+/** Readings after which a program that has no `/peers` is asked for it again. */
+const SKIPPED_READINGS = 30;
+/** Times of an answer for which a list is used again, and ms of that, at most. */
+const COST_FACTOR = 100;
+const MAX_LIST_AGE = 10_000;
 const PEER_SIDES = ["frontend", "backend"] as const;
 
 /** @throws UsageError for an invalid address */
 export async function openSubject(text: string, security: SecurityOptions): Promise<Subject> {
   if (isControl(text)) return new ControlSubject(text, await ControlClient.open(text, security));
   const address = await openAddress(text, security);
+  const peers = isMetrics(text) ? new PeersOver(text) : undefined;
   return {
     address: text,
     read: async (timeout, signal) => ({
       reading: readingOf(await address.read(timeout, signal)),
-      details: new Map(),
+      details: (await peers?.read(timeout, signal)) ?? new Map(),
     }),
     ...(isMetrics(text) ? { traces: tracesOver(text) } : {}),
     act: async () => {
       throw new Error("metrics cannot be steered");
     },
     reasonOf,
-    close: () => address.close(),
+    close: () => {
+      peers?.close();
+      return address.close();
+    },
   };
 }
 
@@ -50,11 +62,109 @@ function tracesOver(text: string): NonNullable<Subject["traces"]> {
   };
 }
 
+/** The peers that a program has at `/peers`. */
+class PeersOver {
+  readonly #text: string;
+  readonly #lists = new CostlyLists();
+  /** A program without this page is asked again after so many readings. */
+  #skip = 0;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  async read(timeout: number, signal: AbortSignal): Promise<ReadonlyMap<string, SourceDetails>> {
+    if (this.#skip > 0) {
+      this.#skip -= 1;
+      return new Map();
+    }
+    let answer: unknown;
+    try {
+      answer = await readJson(new URL("/peers", this.#text), timeout, signal);
+    } catch {
+      // Counters are there without it, and show whether the program answers at all.
+      this.#skip = SKIPPED_READINGS;
+      return new Map();
+    }
+    const { sources } = (answer ?? {}) as Members;
+    const entries = Object.entries((sources ?? {}) as Members).slice(0, MAX_SOURCES_READ);
+    return new Map(entries.map(([name, lists]) => [name, { lists: this.#listsOf(name, lists) }]));
+  }
+
+  #listsOf(source: string, lists: unknown): Readonly<Record<string, SourceList>> {
+    const entries = Object.entries((lists ?? {}) as Members).slice(0, MAX_LISTS_READ);
+    return Object.fromEntries(
+      entries.flatMap(([list, length]): [string, SourceList][] =>
+        isCount(length)
+          ? [
+              [
+                list,
+                { length, items: () => this.#lists.get(`${source}\0${list}`, () => this.#ask(source, list)) },
+              ],
+            ]
+          : [],
+      ),
+    );
+  }
+
+  async #ask(source: string, list: string): Promise<readonly DashboardItem[]> {
+    const url = new URL("/peers", this.#text);
+    url.search = String(new URLSearchParams({ source, list }));
+    const { peers } = ((await readJson(url, ACTION_TIMEOUT, this.#lists.signal)) ?? {}) as Members;
+    return peerItemsOf(peers);
+  }
+
+  close(): void {
+    this.#lists.close();
+  }
+}
+
+/**
+ * Lists that a watched program makes for each look: an answer is used again for 100 times what it took, so that those who page
+ * through it and filter it cost 1 % of its time, and for 10 s at most.
+ */
+class CostlyLists {
+  readonly #known = new Map<string, Promise<readonly DashboardItem[]>>();
+  readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #ended = new AbortController();
+
+  get signal(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  get(name: string, ask: () => Promise<readonly DashboardItem[]>): Promise<readonly DashboardItem[]> {
+    const known = this.#known.get(name);
+    if (known !== undefined) return known;
+    const begin = performance.now();
+    const asked = ask();
+    this.#known.set(name, asked);
+    const forget = (): void => void this.#known.delete(name);
+    asked.then(() => {
+      const timer = setTimeout(
+        () => {
+          this.#timers.delete(timer);
+          forget();
+        },
+        Math.min(MAX_LIST_AGE, COST_FACTOR * (performance.now() - begin)),
+      );
+      timer.unref();
+      this.#timers.add(timer);
+    }, forget);
+    return asked;
+  }
+
+  close(): void {
+    this.#ended.abort();
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#known.clear();
+  }
+}
+
 class ControlSubject implements Subject {
   readonly address: string;
   readonly reasonOf = reasonOf;
   readonly #client: ControlClient;
-  readonly #ended = new AbortController();
+  readonly #lists = new CostlyLists();
   #isNode = false;
 
   constructor(address: string, client: ControlClient) {
@@ -85,11 +195,11 @@ class ControlSubject implements Subject {
   #peersOf(status: Members, side: (typeof PEER_SIDES)[number]): SourceList {
     const { peers } = (status[side] ?? {}) as Members;
     const ask = async (): Promise<DashboardItem[]> => {
-      const limits = { timeout: ACTION_TIMEOUT, signal: this.#ended.signal };
+      const limits = { timeout: ACTION_TIMEOUT, signal: this.#lists.signal };
       const reply = await this.#client.command({ command: "peers", side }, limits);
       return peerItemsOf(reply.peers);
     };
-    return { length: isCount(peers) ? peers : 0, items: ask };
+    return { length: isCount(peers) ? peers : 0, items: () => this.#lists.get(side, ask) };
   }
 
   /** Of a node; a proxy does not know this command. */
@@ -99,11 +209,11 @@ class ControlSubject implements Subject {
   }
 
   async act(_source: string, action: DashboardAction): Promise<void> {
-    await this.#client.command({ command: action }, { timeout: ACTION_TIMEOUT, signal: this.#ended.signal });
+    await this.#client.command({ command: action }, { timeout: ACTION_TIMEOUT, signal: this.#lists.signal });
   }
 
   async close(): Promise<void> {
-    this.#ended.abort();
+    this.#lists.close();
     await this.#client.close();
   }
 }

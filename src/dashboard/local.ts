@@ -6,8 +6,8 @@ import { type MetricsSourcesByName, namedSources } from "../metrics/sources.js";
 import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import type { ProxyStats } from "../proxy/stats.js";
-import { endpointsOf, engineStats } from "../sockets/internal.js";
-import { ownedSockets, peerViews } from "../sockets/peer-views.js";
+import { endpointsOf } from "../sockets/internal.js";
+import { type PeerList, peerListOf, peerListsOf } from "../sockets/peer-views.js";
 import { Socket } from "../sockets/socket.js";
 import type { SocketStats } from "../sockets/stats.js";
 import { itemOfPeer } from "./build.js";
@@ -84,7 +84,7 @@ export class LocalSubject implements Subject {
       const { type, ...ends } = endpointsOf(socket);
       const stats = socket.stats();
       const side: SideDetails = { type: type.toLowerCase(), ...ends, drops: dropsOf(stats) };
-      details.set(name, { sides: { socket: side }, lists: { peers: listOfPeers(socket) } });
+      details.set(name, { sides: { socket: side }, lists: { peers: sourceListOf(peerListOf(socket)) } });
       return socketReading(name, type, socket, stats);
     });
     return { reading: { ...reading, sources: [...reading.sources, ...failed, ...read] }, details };
@@ -163,26 +163,19 @@ function detailsOf(source: unknown, kind: string, stats: object): SourceDetails 
   if (isSteerable(source) && "frontend" in stats) {
     const { frontend, backend, state } = stats as ProxyStats;
     const sides = { frontend: sideOf(frontend), backend: sideOf(backend) };
-    return { sides, actions: actionsIn(state), lists: peerListsOf(source) };
+    return { sides, actions: actionsIn(state), lists: listsOf(peerListsOf(source)) };
   }
   const lists = LISTS[kind]?.(source as Listed, stats as Counts);
-  return { lists: { ...lists, ...peerListsOf(source) } };
+  return { lists: { ...lists, ...listsOf(peerListsOf(source)) } };
 }
 
-/** Of the sockets that it has: those of a proxy's sides, of a broker's clients and workers. */
-function peerListsOf(source: unknown): Readonly<Record<string, SourceList>> {
-  if (typeof source !== "object" || source === null) return {};
-  const lists: Record<string, SourceList> = {};
-  for (const [name, socket] of Object.entries(ownedSockets(source)))
-    if (socket !== undefined) lists[name] = listOfPeers(socket);
-  return lists;
+/** Lists of peers as those of a source. */
+function listsOf(lists: Readonly<Record<string, PeerList>>): Readonly<Record<string, SourceList>> {
+  return Object.fromEntries(Object.entries(lists).map(([name, list]) => [name, sourceListOf(list)]));
 }
 
-function listOfPeers(socket: Socket): SourceList {
-  return {
-    length: socket.closed ? 0 : (engineStats(socket).peers ?? 0),
-    items: () => peerViews(socket).map(itemOfPeer),
-  };
+function sourceListOf({ length, items }: PeerList): SourceList {
+  return { length, items: () => items().map(itemOfPeer) };
 }
 
 function sideOf({ type, endpoints, connected, in: { dropped }, out }: ProxyStats["frontend"]): SideDetails {

@@ -4,12 +4,14 @@
  *   GET /metrics   200  Prometheus's text
  *   GET /healthz   200  the event loop turns, since it answers
  *   GET /readyz    200  every source is ready; 503 before, while it drains, and after
+ *   GET /peers     200  which peers are listed, as JSON, where the program allows it; ?source=NAME&list=NAME: those peers
  *   GET /traces    200  steps of sampled messages as JSON, where the program allows it: ?after=N, `next` of the answer before
  */
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
 import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
+import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
 import { type MetricsSources, namedSources, readinessOf } from "./sources.js";
 import { traceRecorder } from "./trace-recorder.js";
@@ -22,8 +24,14 @@ export interface MetricsServer {
   close(): Promise<void>;
 }
 
+/** What is answered only where the program allows it. */
+export interface MorePages {
+  readonly traces?: boolean | undefined;
+  readonly peers?: boolean | undefined;
+}
+
 /**
- * @param traces whether /traces answers
+ * @param more which of /traces and /peers answer
  * @param unready why the process is not ready for work, whatever its sources are; `undefined` when it may be
  * @throws as `serveMetrics`
  */
@@ -31,11 +39,11 @@ export async function startPages(
   address: string,
   sources: MetricsSources,
   unready: () => string | undefined = () => undefined,
-  traces = false,
+  more: MorePages = {},
 ): Promise<MetricsServer> {
   const { host, port } = parseListenAddress("Metrics", address);
   if (typeof sources !== "function") namedSources(sources); // Throws for what is not a source.
-  const pages = new Pages(await Exposition.load(), sources, unready, traces);
+  const pages = new Pages(await Exposition.load(), sources, unready, more);
   const server = boundedServer(pages.answer);
   try {
     await listen(server, host, port);
@@ -56,7 +64,7 @@ class Pages {
   readonly #exposition: Exposition;
   readonly #sources: MetricsSources;
   readonly #unready: () => string | undefined;
-  readonly #hasTraces: boolean;
+  readonly #more: MorePages;
   /** The text being written: requests that come meanwhile get it, too. */
   #writing: Promise<string> | undefined;
 
@@ -64,9 +72,9 @@ class Pages {
     exposition: Exposition,
     sources: MetricsSources,
     unready: () => string | undefined,
-    hasTraces: boolean,
+    more: MorePages,
   ) {
-    this.#hasTraces = hasTraces;
+    this.#more = more;
     this.#exposition = exposition;
     this.#sources = sources;
     this.#unready = unready;
@@ -102,7 +110,7 @@ class Pages {
         return;
       }
       case "/traces": {
-        if (!this.#hasTraces) {
+        if (this.#more.traces !== true) {
           reply(response, 404, "traces are not served: option traces of serveMetrics\n");
           return;
         }
@@ -111,12 +119,39 @@ class Pages {
         reply(response, 200, JSON.stringify(found), "application/json; charset=utf-8");
         return;
       }
+      case "/peers": {
+        if (this.#more.peers !== true) {
+          reply(response, 404, "peers are not served: option peers of serveMetrics\n");
+          return;
+        }
+        const found = this.#peers(new URLSearchParams(query));
+        if (found === undefined) reply(response, 404, "there is no such list\n");
+        else reply(response, 200, JSON.stringify(found), "application/json; charset=utf-8");
+        return;
+      }
       case "/":
         reply(response, 200, "/metrics\n/healthz\n/readyz\n");
         return;
       default:
         reply(response, 404, "there are /metrics, /healthz and /readyz\n");
     }
+  }
+
+  /** The lists that there are and their lengths, or one of them. */
+  #peers(query: URLSearchParams): object | undefined {
+    const sources = typeof this.#sources === "function" ? this.#sources() : this.#sources;
+    const name = query.get("source");
+    if (name !== null) {
+      if (!Object.hasOwn(sources, name)) return undefined;
+      const lists = peerListsOf(sources[name]);
+      const list = query.get("list") ?? "";
+      return Object.hasOwn(lists, list) ? { peers: lists[list]?.items() } : undefined;
+    }
+    const lengths = Object.entries(sources).map(([each, source]) => [
+      each,
+      Object.fromEntries(Object.entries(peerListsOf(source)).map(([list, { length }]) => [list, length])),
+    ]);
+    return { sources: Object.fromEntries(lengths) };
   }
 
   async #write(): Promise<string> {

@@ -10,6 +10,11 @@ export interface ServeMetricsOptions {
    * somebody asks. It has the names of topics and services. Default `false`.
    */
   readonly traces?: boolean;
+  /**
+   * Whether `/peers` answers with the peers of proxies and brokers, for `shoal dashboard`: their routing ids, addresses, socket types and what waits for
+   * them; 10,000 of each socket at most. Default `false`, since whoever reads metrics need not know who is connected.
+   */
+  readonly peers?: boolean;
 }
 
 /**
@@ -28,7 +33,7 @@ export async function serveMetrics(
   sources: MetricsSources,
   options: ServeMetricsOptions = {},
 ): Promise<MetricsServer> {
-  checkKeys("serveMetrics", options, ["traces"]);
+  checkKeys("serveMetrics", options, ["traces", "peers"]);
   const { startPages } = await import("./pages.js");
-  return startPages(address, sources, undefined, options.traces === true);
+  return startPages(address, sources, undefined, options);
 }

@@ -3,7 +3,7 @@
  * what runs with sockets of its own says which they are, by side.
  */
 import type { EnginePeer } from "../engine/engine.js";
-import { peersOf } from "./internal.js";
+import { engineStats, peersOf } from "./internal.js";
 import type { Socket } from "./socket.js";
 
 /** Peers of a socket that are listed. */
@@ -53,6 +53,29 @@ const owned = new WeakMap<object, () => OwnedSockets>();
 /** Says which sockets an object has, for those who list their peers. @param sockets called at each look */
 export function ownSockets(owner: object, sockets: () => OwnedSockets): void {
   owned.set(owner, sockets);
+}
+
+/** Peers of a socket, which are looked at when somebody asks. */
+export interface PeerList {
+  readonly length: number;
+  /** 10,000 at most. */
+  items(): readonly PeerView[];
+}
+
+export function peerListOf(socket: Socket): PeerList {
+  return {
+    length: socket.closed ? 0 : (engineStats(socket).peers ?? 0),
+    items: () => peerViews(socket),
+  };
+}
+
+/** Those of the sockets that something has: of a proxy's sides, of a broker's clients and workers. */
+export function peerListsOf(owner: unknown): Readonly<Record<string, PeerList>> {
+  if (typeof owner !== "object" || owner === null) return {};
+  const lists: Record<string, PeerList> = {};
+  for (const [name, socket] of Object.entries(ownedSockets(owner)))
+    if (socket !== undefined) lists[name] = peerListOf(socket);
+  return lists;
 }
 
 /** The sockets that an object has said to be its own. */

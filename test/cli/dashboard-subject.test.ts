@@ -1,0 +1,94 @@
+/** Programs as the dashboard reads them over HTTP: their peers, where they allow it. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { openSubject } from "../../src/cli/dashboard-subject.js";
+import type { Subject, SubjectReading } from "../../src/dashboard/subject.js";
+import { Push } from "../../src/index.js";
+import { serveMetrics } from "../../src/metrics/index.js";
+import { StreamerProxy } from "../../src/proxy/index.js";
+
+const ANY = "tcp://127.0.0.1:*";
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  vi.restoreAllMocks();
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function subjectAt(url: string): Promise<Subject> {
+  const subject = await openSubject(url, {});
+  closing.push(() => subject.close());
+  return subject;
+}
+
+const look = (subject: Subject): Promise<SubjectReading> => subject.read(5_000, new AbortController().signal);
+
+async function proxyWithPeer(): Promise<StreamerProxy> {
+  const proxy = new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } });
+  await proxy.start();
+  closing.push(() => proxy.close());
+  const push = new Push({ linger: 0 });
+  closing.push(() => push.close());
+  push.connect(proxy.endpoints.frontend[0] as string);
+  await push.ready();
+  return proxy;
+}
+
+/** A program that answers what is given. */
+async function program(answers: Readonly<Record<string, unknown>>): Promise<string> {
+  const server = createServer(({ url = "" }, response) => {
+    const answer = answers[url.split("?", 1)[0] as string];
+    response
+      .writeHead(answer === undefined ? 404 : 200)
+      .end(typeof answer === "string" ? answer : JSON.stringify(answer));
+  });
+  closing.push(() => server.close());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+describe("a program over HTTP", () => {
+  it("has the peers of its proxies, which are asked for at a look, and not for each page of it", async () => {
+    const server = await serveMetrics("127.0.0.1:0", { orders: await proxyWithPeer() }, { peers: true });
+    closing.push(() => server.close());
+    const asked = vi.spyOn(globalThis, "fetch");
+    const { reading, details } = await look(await subjectAt(server.url));
+    expect(reading.sources.map(({ name }) => name)).toEqual(["orders"]);
+    const { "frontend peers": front, "backend peers": back } = details.get("orders")?.lists ?? {};
+    expect([front?.length, back?.length]).toEqual([1, 0]);
+    expect(asked.mock.calls.map(([url]) => new URL(String(url)).pathname)).toEqual(["/metrics", "/peers"]);
+    const pages = await Promise.all([front?.items(), front?.items(), front?.items()]);
+    expect(pages[0]).toMatchObject([{ state: "connected", detail: "push, 0 to send, 0 received and waiting" }]);
+    expect(pages[2]).toEqual(pages[0]);
+    expect(asked).toHaveBeenCalledTimes(3);
+    expect((await fetch(`${server.url}/peers?source=toString&list=x`)).status).toBe(404);
+    expect((await fetch(`${server.url}/peers?source=orders&list=toString`)).status).toBe(404);
+  });
+
+  it("has none where it does not allow it, is asked once, and has its counters all the same", async () => {
+    const server = await serveMetrics("127.0.0.1:0", { orders: await proxyWithPeer() });
+    closing.push(() => server.close());
+    expect((await fetch(`${server.url}/peers`)).status).toBe(404);
+    const asked = vi.spyOn(globalThis, "fetch");
+    const subject = await subjectAt(server.url);
+    for (let i = 0; i < 3; i++) expect((await look(subject)).details.size).toBe(0);
+    expect(asked).toHaveBeenCalledTimes(4);
+  });
+
+  it("may answer anything as its peers", async () => {
+    const metrics = "# nothing\n";
+    for (const peers of [null, 5, "x", { sources: 5 }, { sources: { a: null, b: { c: -1, d: "1" } } }]) {
+      const { details } = await look(
+        await subjectAt(await program({ "/metrics": metrics, "/peers": peers })),
+      );
+      for (const { lists } of details.values()) expect(lists).toEqual({});
+    }
+    const sources = Object.fromEntries(Array.from({ length: 3_000 }, (_, at) => [`s${at}`, { peers: 2 }]));
+    const { details } = await look(
+      await subjectAt(await program({ "/metrics": metrics, "/peers": { sources } })),
+    );
+    expect(details.size).toBe(1_000);
+    // The same page answers for the list, and has no peers.
+    expect(await details.get("s0")?.lists?.peers?.items()).toEqual([]);
+  });
+});
