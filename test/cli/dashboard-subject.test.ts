@@ -58,7 +58,9 @@ describe("a program over HTTP", () => {
     expect([front?.length, back?.length]).toEqual([1, 0]);
     expect(asked.mock.calls.map(([url]) => new URL(String(url)).pathname)).toEqual(["/metrics", "/peers"]);
     const pages = await Promise.all([front?.items(), front?.items(), front?.items()]);
-    expect(pages[0]).toMatchObject([{ state: "connected", detail: "push, 0 to send, 0 received and waiting" }]);
+    expect(pages[0]).toMatchObject([
+      { state: "connected", detail: "push, 0 to send, 0 received and waiting" },
+    ]);
     expect(pages[2]).toEqual(pages[0]);
     expect(asked).toHaveBeenCalledTimes(3);
     expect((await fetch(`${server.url}/peers?source=toString&list=x`)).status).toBe(404);
