@@ -12,7 +12,7 @@ export interface ServeMetricsOptions {
   readonly traces?: boolean;
   /**
    * Whether `/peers` answers with the peers of proxies and brokers, for `shoal dashboard`: their routing ids, addresses, socket types and what waits for
-   * them; 10,000 of each socket at most. Default `false`, since whoever reads metrics need not know who is connected.
+   * them; 10,000 of each socket at most. Default `false`, since not all readers of metrics are to know who is connected.
    */
   readonly peers?: boolean;
 }
