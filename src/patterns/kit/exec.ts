@@ -11,6 +11,23 @@ const MAX_OUTPUT = 67_108_864;
 /** Characters of standard error that an error quotes. */
 const MAX_QUOTED = 1_000;
 
+/** Ends the programs that run, each with all that it started. */
+const running = new Set<() => void>();
+
+/** This process ends by `process.exit`: their groups are not its own, and would go on. */
+function endAll(): void {
+  for (const kill of running) kill();
+}
+
+function began(kill: () => void): void {
+  if (running.size === 0) process.on("exit", endAll);
+  running.add(kill);
+}
+
+function ended(kill: () => void): void {
+  if (running.delete(kill) && running.size === 0) process.off("exit", endAll);
+}
+
 /** What a program is run with. */
 export interface ExecOptions {
   /** Ends the program with SIGKILL, and all that it started. */
@@ -46,6 +63,7 @@ export function exec(
     let words = "";
     let failure: string | undefined;
     signal?.addEventListener("abort", kill, { once: true });
+    began(kill);
     child.stdout.on("data", (chunk: Buffer) => {
       bytes += chunk.length;
       if (bytes <= MAX_OUTPUT) output.push(chunk);
@@ -62,6 +80,7 @@ export function exec(
     });
     child.on("close", (status, killedBy) => {
       signal?.removeEventListener("abort", kill);
+      ended(kill);
       if (signal?.aborted === true) reject(new AbortedError(signal.reason));
       else if (status === 0 && failure === undefined) resolve(Buffer.concat(output));
       else {

@@ -22,3 +22,14 @@ it("ends the program, and what it started, when it is aborted", async () => {
   await expect(running).rejects.toMatchObject({ code: "ABORT_ERR" });
   await expect(exec("true", [], { signal: abort.signal })).rejects.toMatchObject({ code: "ABORT_ERR" });
 });
+
+it("ends the programs that run when the process exits, and listens for that only while one runs", async () => {
+  const before = process.listeners("exit");
+  const programs = Promise.allSettled([exec("sleep 60 & wait", []), exec("sleep 60", [])]);
+  const own = process.listeners("exit").filter((listener) => !before.includes(listener));
+  expect(own.length).toBe(1);
+  own[0]?.call(process, 0);
+  const killed = { status: "rejected", reason: { message: expect.stringContaining("SIGKILL") } };
+  expect(await programs).toMatchObject([killed, killed]);
+  expect(process.listeners("exit")).toEqual(before);
+});
