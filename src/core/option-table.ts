@@ -62,6 +62,7 @@ export const OPTIONS = {
   connectTimeout: int(0, 0, INT32, { unit: "ms" }),
   handshakeInterval: int(30_000, 0, INT32, { unit: "ms" }),
   heartbeatInterval: int(5_000, 0, INT32, { unit: "ms", zeromqDefault: 0 }),
+  heartbeatWhenIdle: flag(true, { only: "zmtp" }),
   heartbeatTimeout: int(-1, -1, INT32, { unit: "ms" }),
   heartbeatStallTimeout: int(600_000, -1, INT32, { unit: "ms", only: "zmtp" }),
   heartbeatTimeToLive: int(0, 0, 65_500, { unit: "ms" }),

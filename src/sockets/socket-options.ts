@@ -33,6 +33,11 @@ export interface CommonOptions {
   /** ms between two ZMTP PINGs (37/ZMTP, Heartbeating); 0: none. Default 5,000. */
   heartbeatInterval?: number;
   /**
+   * Whether PINGs go while nothing is sent, too. With `false` one goes `heartbeatInterval` after the last message, further ones until it is answered,
+   * and none while what is sent is answered all the time, or nothing is sent. Default true. Not on the engine `libzmq`.
+   */
+  heartbeatWhenIdle?: boolean;
+  /**
    * ms after a PING without any traffic until the peer counts as dead; -1: `heartbeatInterval`. Default -1. A peer whose
    * system still acknowledges what is sent has `heartbeatStallTimeout` instead.
    */

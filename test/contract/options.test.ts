@@ -54,6 +54,7 @@ const SETTABLE: Bag = {
   connectTimeout: 100,
   handshakeInterval: 0,
   heartbeatInterval: 0,
+  heartbeatWhenIdle: false,
   heartbeatTimeout: 9_000,
   heartbeatStallTimeout: -1,
   heartbeatTimeToLive: 65_500,

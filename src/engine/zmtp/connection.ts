@@ -162,6 +162,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   flush(): void {
+    if (KERNEL && this.#pipe !== undefined && this.#pipe.out.messages > 0)
+      this.#heartbeat?.sent();
     this.#writer?.flush();
   }
 

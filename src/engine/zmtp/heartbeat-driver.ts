@@ -1,6 +1,7 @@
 /** The clock, the timer and the questions to the kernel behind the rules of a heartbeat (heartbeat.ts). */
 import { systemClock } from "../../core/clock.js";
 import { Heartbeat, type HeartbeatOptions, pingCommand, type WriteState } from "./heartbeat.js";
+import { KERNEL } from "./kernel.js";
 import type { SendState } from "./system-silence.js";
 
 /** Longer than any timer takes. */
@@ -48,6 +49,13 @@ export class HeartbeatDriver {
   heard(): void {
     const rules = this.#rules;
     rules.heard(rules.timed ? systemClock.now() : 0);
+  }
+
+  /** Messages have gone. */
+  sent(): void {
+    if (!KERNEL || !this.#rules.awaitsSends) return;
+    this.#rules.sent(systemClock.now());
+    this.#arm();
   }
 
   /** This side has stopped reading. */

@@ -17,6 +17,10 @@
  *
  * A PING that the kernel did not take starts nothing: the peer has nothing to answer.
  *
+ * With `whenIdle: false` there are PINGs only for messages: one an interval after a message on which no other followed that came after something
+ * of the peer's. What comes says nothing of the last message, since it may answer an earlier one, but the answer to that PING does. A link at rest costs
+ * nothing then; one that is cut meanwhile is noticed two intervals after the next message.
+ *
  * No traffic within the peer's time to live, if its last PING named one: gone, too. That holds whether this side sends
  * PINGs or not, and from each traffic on again until a PING changes it: libzmq forgets it with the first traffic, and would
  * not notice a peer that falls silent right after.
@@ -25,6 +29,7 @@
  * peer knows that we live.
  */
 import { encodeCommand } from "./codec/command.js";
+import { KERNEL } from "./kernel.js";
 import { type SendState, SystemSilence } from "./system-silence.js";
 
 /** Bytes of a PING's context at most (37/ZMTP, Heartbeating); longer ones are cut. */
@@ -37,6 +42,8 @@ const NOTHING = Buffer.alloc(0);
 export interface HeartbeatOptions {
   /** Between PINGs; 0: none are sent, and only the peer's own time to live counts. */
   readonly interval: number;
+  /** Whether PINGs go, too, while nothing was sent since the last one. */
+  readonly whenIdle: boolean;
   /** From a PING to the peer's next traffic, where its system is silent, too. */
   readonly timeout: number;
   /** The same where its system still acknowledges; -1: no limit. Less than `timeout` counts as that. */
@@ -75,6 +82,8 @@ export class Heartbeat {
   /** The same with -1 as what it means. */
   readonly #stallTimeout: number;
   #nextPing: number;
+  /** Messages have gone since the last PING. */
+  #hasSent = false;
   /** Since when the peer has owed something; `undefined`: it does not. */
   #since: number | undefined = undefined;
   #nextSample = 0;
@@ -98,7 +107,7 @@ export class Heartbeat {
     this.#options = options;
     const { interval, timeout, stallTimeout } = options;
     this.#stallTimeout = stallTimeout < 0 ? Number.POSITIVE_INFINITY : Math.max(timeout, stallTimeout);
-    this.#nextPing = interval > 0 ? now + interval : Number.POSITIVE_INFINITY;
+    this.#nextPing = interval > 0 && (!KERNEL || options.whenIdle) ? now + interval : Number.POSITIVE_INFINITY;
     this.#lastHeard = now;
   }
 
@@ -111,6 +120,21 @@ export class Heartbeat {
   heard(now: number): void {
     this.#heard = true;
     this.#lastHeard = now;
+  }
+
+  /** Whether messages that go concern it: no PING is to come, or one that may come later, since something has come. */
+  get awaitsSends(): boolean {
+    if (!KERNEL) return false;
+    const { interval, whenIdle } = this.#options;
+    return interval > 0 && !whenIdle && (this.#heard || this.#nextPing === Number.POSITIVE_INFINITY);
+  }
+
+  /** Messages have gone; only where `awaitsSends`. */
+  sent(now: number): void {
+    if (!KERNEL) return;
+    if (this.#heard) this.#quiet();
+    this.#hasSent = true;
+    this.#nextPing = now + this.#options.interval;
   }
 
   /** The peer's PING. @returns the answer */
@@ -132,6 +156,12 @@ export class Heartbeat {
   resume(now: number): void {
     this.#paused = false;
     this.heard(now);
+    if (!KERNEL) return;
+    const { interval, whenIdle } = this.#options;
+    if (whenIdle || interval === 0) return;
+    // Whether something is owed since before is not known.
+    this.#quiet();
+    this.#nextPing = now + interval;
   }
 
   /** When `step` is wanted next. */
@@ -153,6 +183,7 @@ export class Heartbeat {
    *   unless the next step, after what has come was read, finds otherwise
    */
   step(now: number, link: WriteState): HeartbeatStep {
+    if (KERNEL && this.#heard && !this.#options.whenIdle && !this.#hasSent) this.#nextPing = Number.POSITIVE_INFINITY;
     // A kernel that was full takes more only when the peer's system has acknowledged.
     if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
     this.#note(link);
@@ -161,6 +192,7 @@ export class Heartbeat {
       // In step with the interval, unless steps were missed.
       const { interval } = this.#options;
       this.#nextPing = Math.max(this.#nextPing, now - interval) + interval;
+      if (KERNEL) this.#hasSent = false;
       return "ping";
     }
     if (this.#since === undefined || this.#sampling !== undefined || now < this.#nextSample) return undefined;
@@ -191,7 +223,8 @@ export class Heartbeat {
     if (since === undefined || !isCurrent || this.#heard) return;
     const { timeout } = this.#options;
     this.#nextSample = now + Math.max(1, timeout / 2);
-    if (state === undefined) {
+    // A page's is never known.
+    if (!KERNEL || state === undefined) {
       // One that is known may be missed once: the tables change while they are read.
       if (now >= this.#seenAt + UNSEEN_TIMEOUTS * timeout) this.#condemned = true;
       return;
@@ -212,7 +245,7 @@ export class Heartbeat {
   #quiet(): void {
     this.#heard = false;
     this.#since = undefined;
-    this.#silence.end();
+    if (KERNEL) this.#silence.end();
     this.#condemned = false;
   }
 

@@ -70,6 +70,7 @@ export function connectionOptions(options: Readonly<OptionValues>): ConnectionOp
     handshakeInterval: options.handshakeInterval,
     heartbeat: {
       interval,
+      whenIdle: options.heartbeatWhenIdle,
       timeout: timeout < 0 ? interval : timeout,
       stallTimeout: options.heartbeatStallTimeout,
       timeToLive: options.heartbeatTimeToLive,

@@ -36,8 +36,11 @@ class World {
   #lastAnswer = -PROBE_LIMIT;
   #answers: number[] = [];
 
-  constructor(stallTimeout: number, sees = true) {
-    this.#rules = new Heartbeat({ interval: INTERVAL, timeout: TIMEOUT, stallTimeout, timeToLive: 0 }, 0);
+  constructor(stallTimeout: number, sees = true, whenIdle = true) {
+    this.#rules = new Heartbeat(
+      { interval: INTERVAL, whenIdle, timeout: TIMEOUT, stallTimeout, timeToLive: 0 },
+      0,
+    );
     this.#sees = sees;
   }
 
@@ -52,6 +55,14 @@ class World {
   fill(): void {
     this.#give(1_000_000);
     this.link.blocked = true;
+  }
+
+  /** The program sends a message, which the peer answers where it does. */
+  send(): void {
+    if (this.#rules.awaitsSends) this.#rules.sent(this.now);
+    if (this.link.blocked) return;
+    this.#give(9);
+    this.#answers.push(this.now);
   }
 
   run(ms: number): void {
@@ -106,7 +117,8 @@ class World {
     if (this.mode === "answers") {
       for (const at of this.#answers.splice(0)) if (!this.paused && at <= this.now) this.#rules.heard(0);
     }
-    for (;;) {
+    // As the driver does: only when something is due.
+    while (this.now >= this.#rules.next) {
       const step = this.#rules.step(this.now, link);
       if (step === undefined) return;
       if (step === "gone") {
@@ -307,8 +319,93 @@ describe("whether a peer's system acknowledges", () => {
   });
 });
 
+describe("a heartbeat that sends no PINGs while nothing is sent", () => {
+  const quiet = (stallTimeout: number): World => new World(stallTimeout, true, false);
+
+  it("sends none at rest nor while what is sent is answered, and one after the last message", () => {
+    const world = quiet(-1);
+    world.run(20 * INTERVAL);
+    for (let i = 0; i < 30; i++) {
+      world.send();
+      world.run(INTERVAL / 3);
+    }
+    expect(world.pings).toBe(0);
+    world.run(20 * INTERVAL);
+    expect(world.pings).toBe(1);
+    expect(world.endedAt).toBeUndefined();
+  });
+
+  it("asks a peer that answers a message late, once an interval, until it does", () => {
+    const world = quiet(-1);
+    world.mode = "busy";
+    world.send();
+    world.run(4 * INTERVAL + TICK);
+    expect(world.pings).toBe(4);
+    world.mode = "answers";
+    world.run(20 * INTERVAL);
+    expect(world.pings).toBe(4);
+    expect(world.endedAt).toBeUndefined();
+  });
+
+  it("gives up a host that is gone within two intervals of a message, whatever was before, and keeps any other", () => {
+    fc.assert(
+      fc.property(life, fc.boolean(), (stretches, sends) => {
+        const world = quiet(9_000 * stretches.length + 20 * INTERVAL);
+        live(world, stretches);
+        world.mode = "answers";
+        world.send();
+        world.run(2 * INTERVAL);
+        expect(world.endedAt).toBeUndefined();
+        world.mode = "gone";
+        const from = world.now;
+        if (sends) world.send();
+        world.run(4 * INTERVAL);
+        if (sends)
+          expect((world.endedAt ?? Number.POSITIVE_INFINITY) - from).toBeLessThanOrEqual(
+            2 * INTERVAL + RTO + TICK,
+          );
+        else expect(world.endedAt).toBeUndefined();
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("gives up one that is gone since an answer, for the message after that", () => {
+    const world = quiet(-1);
+    world.send();
+    world.run(INTERVAL / 2);
+    world.mode = "gone";
+    world.send();
+    world.run(4 * INTERVAL);
+    expect(world.endedAt).toBeLessThanOrEqual(3 * INTERVAL);
+  });
+
+  it("gives it up, too, where what came after a message answers an earlier one", () => {
+    const world = quiet(-1);
+    world.send();
+    world.mode = "gone";
+    world.send();
+    world.mode = "answers";
+    world.run(TICK);
+    world.mode = "gone";
+    world.run(4 * INTERVAL);
+    expect(world.endedAt).toBeLessThanOrEqual(2 * INTERVAL + RTO + TICK);
+  });
+
+  it("asks after a pause of this side's, since what was owed before is not known", () => {
+    const world = quiet(-1);
+    world.mode = "gone";
+    world.send();
+    world.pause(true);
+    world.run(INTERVAL / 2);
+    world.pause(false);
+    world.run(4 * INTERVAL);
+    expect(world.endedAt).toBeDefined();
+  });
+});
+
 it("has what a peer owes from a PING on, until something comes", () => {
-  const options = { interval: INTERVAL, timeout: TIMEOUT, stallTimeout: -1, timeToLive: 0 };
+  const options = { interval: INTERVAL, whenIdle: true, timeout: TIMEOUT, stallTimeout: -1, timeToLive: 0 };
   const rules = new Heartbeat(options, 0);
   const link = { blocked: false, taken: 10 };
   expect(rules.owedSince).toBeUndefined();

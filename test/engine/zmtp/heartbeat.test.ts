@@ -29,7 +29,7 @@ function make(options: Partial<HeartbeatOptions> = {}) {
     },
   };
   const heartbeat = new HeartbeatDriver(
-    { interval: 100, timeout: 250, stallTimeout: 0, timeToLive: 0, ...options },
+    { interval: 100, whenIdle: true, timeout: 250, stallTimeout: 0, timeToLive: 0, ...options },
     link,
     () => {
       silences += 1;
