@@ -36,8 +36,11 @@ export const LINK_BEHIND = 524_288;
 export const MAX_FREE_SLABS = 256;
 /** Bytes that were delivered after which they are acknowledged before the turn ends. */
 export const ACK_BYTES = 262_144;
-/** ms that an acknowledgement waits for more to acknowledge, unless half of what the sender keeps has come. */
+/** ms that an acknowledgement waits for more to acknowledge, unless half of what the sender keeps has come. From half of them on it goes when more comes. */
 export const ACK_DELAY = 20;
+/** The same while more comes: where the last items came so many ms before, it waits for so many. */
+export const ACK_FLOW = 50;
+export const ACK_FLOW_DELAY = 100;
 /** Prefixes under which drops are counted; further ones are counted together. */
 export const MAX_DROP_PREFIXES = 1_024;
 /** Bytes of such a prefix; longer ones are counted together. */
@@ -55,6 +58,11 @@ export const MAX_ADVERT = 400;
 export const MAX_WHERE = 128;
 /** ms without traffic after which a link to a peer closes, unless the option has another number. */
 export const LINK_IDLE = 60_000;
+/** Times `LINK_IDLE` without an item after which the end that came is closed: the other one is gone, or would have closed it. Looks in one of these times. */
+export const LINK_IDLE_TIMES = 2;
+export const LINK_IDLE_LOOKS = 4;
+/** ms without an answer to what was sent after which a link asks whether its connection stands, and until it does not then. */
+export const LINK_HEARTBEAT = 5_000;
 /** ms until an attempt to connect, its handshakes included, is given up: the first time, and the longest, doubling with each round that fails. */
 export const DIAL_TIMEOUT = 3_000;
 export const DIAL_TIMEOUT_MAX = 24_000;

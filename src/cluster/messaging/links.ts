@@ -13,9 +13,10 @@ import { describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
 import {
-  ACK_DELAY,
   LINK_BYTES,
+  LINK_HEARTBEAT,
   LINK_IDLE,
+  LINK_IDLE_LOOKS,
   LINK_ITEMS,
   LINK_WINDOW,
   MAX_BATCH,
@@ -72,6 +73,8 @@ export interface NodeLinksOptions {
   readonly maxItem?: number | undefined;
   /** ms without traffic after which a connection to a peer closes. */
   readonly idle?: number | undefined;
+  /** ms without an answer after which a connection is asked for (zmtp-protocol.ts). */
+  readonly heartbeat?: number | undefined;
   readonly effects: NodeLinksEffects;
 }
 
@@ -120,6 +123,7 @@ export class NodeLinks implements MessageLinks {
   #isAcknowledging = false;
   readonly #dueLater: Receiving[] = [];
   #ackTimer: NodeJS.Timeout | undefined = undefined;
+  #ackTimerAt = 0;
   #idleTimer: NodeJS.Timeout | undefined = undefined;
   #closing: Promise<void> | undefined = undefined;
   #onDrained: (() => void) | undefined = undefined;
@@ -141,6 +145,7 @@ export class NodeLinks implements MessageLinks {
       host: options.host,
       ports: options.ports,
       security,
+      heartbeat: options.heartbeat ?? LINK_HEARTBEAT,
       maxFrame: Math.max(this.#maxItem, MAX_BATCH) + ITEM_HEADER,
       accept: (connection) => new Caller(this.#callers, connection, ""),
     };
@@ -179,7 +184,8 @@ export class NodeLinks implements MessageLinks {
     this.#idleTimer = setInterval(() => {
       const now = performance.now();
       for (const sending of this.#sending.values()) sending.closeIfIdle(now, idle);
-    }, idle / 4);
+      for (const receiving of this.#receiving.values()) receiving.closeIfIdle();
+    }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
     const failures: unknown[] = [];
     for (const protocol of this.#options.protocols) {
@@ -206,10 +212,13 @@ export class NodeLinks implements MessageLinks {
     this.#advertise();
   }
 
-  /** Something about a member changed. `lost` may come back; `gone` left, or was removed or forgotten. */
-  onMember(id: string, state: "alive" | "lost" | "gone"): void {
+  /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */
+  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);
-    if (state === "alive") {
+    if (state === "alive" || state === "restarted") {
+      const receiving = this.#receiving.get(id);
+      // Of a host that vanished, nothing has closed it.
+      if (state === "restarted" && receiving?.connection !== undefined) receiving.isOutdated = true;
       sending?.changed();
       for (const caller of this.#hellos) if (caller.from === id) caller.tryAgain();
       return;
@@ -254,8 +263,9 @@ export class NodeLinks implements MessageLinks {
     }
     for (const sending of this.#sending.values()) this.#forget(sending);
     this.#sending.clear();
-    this.#acknowledgeAll();
-    this.#acknowledgeLate();
+    clearTimeout(this.#ackTimer);
+    this.#dueLater.length = 0;
+    for (const receiving of this.#receiving.values()) receiving.acknowledge();
     for (const caller of this.#hellos) caller.end();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
     await Promise.all([...this.#listeners.values()].map((listener) => listener.close(Math.min(1_000, left))));
@@ -534,20 +544,41 @@ export class NodeLinks implements MessageLinks {
   };
 
   #acknowledgeLater = (receiving: Receiving): void => {
-    receiving.isDueLater = true;
-    this.#dueLater.push(receiving);
-    // One timer for all links; what is due sooner has its turn's end.
-    this.#ackTimer ??= setTimeout(this.#acknowledgeLate, ACK_DELAY).unref();
+    if (!receiving.isDueLater) {
+      receiving.isDueLater = true;
+      this.#dueLater.push(receiving);
+    }
+    this.#awaitAck(receiving.ackAt);
   };
 
-  #acknowledgeLate = (): void => {
+  /** One timer for all links. One that stands is not put off: it looks again then. */
+  #awaitAck(at: number): void {
+    if (this.#ackTimer !== undefined && this.#ackTimerAt <= at) return;
     clearTimeout(this.#ackTimer);
+    this.#ackTimerAt = at;
+    this.#ackTimer = setTimeout(this.#acknowledgeLate, Math.max(1, at - performance.now())).unref();
+  }
+
+  #acknowledgeLate = (): void => {
     this.#ackTimer = undefined;
-    for (const receiving of this.#dueLater) {
+    const now = performance.now();
+    const late = this.#dueLater;
+    let left = 0;
+    let next = Number.POSITIVE_INFINITY;
+    for (const receiving of late) {
+      const { window, ackAt } = receiving;
+      const isOver = window.acked === window.delivered || receiving.connection === undefined;
+      // A timer may be early by a fraction.
+      if (!isOver && ackAt > now + 1) {
+        late[left++] = receiving;
+        next = Math.min(next, ackAt);
+        continue;
+      }
       receiving.isDueLater = false;
       receiving.acknowledge();
     }
-    this.#dueLater.length = 0;
+    late.length = left;
+    if (left > 0) this.#awaitAck(next);
   };
 
   #refuse(reason: LinkRefusal): void {
@@ -595,13 +626,18 @@ export class NodeLinks implements MessageLinks {
     }
     const before = receiving.connection;
     const { window } = receiving;
-    if (before !== undefined && before !== caller.connection && window.life !== hello.life) return "session";
+    if (
+      before !== undefined &&
+      before !== caller.connection &&
+      window.life !== hello.life &&
+      !receiving.isOutdated
+    )
+      return "session";
     const result = window.hello(hello.life, hello.session);
     if (result === "stale") return "stale";
     if (result === "new") receiving.restart();
     if (before !== undefined && before !== caller.connection) before.close(0);
-    receiving.connection = caller.connection;
-    receiving.protocol = caller.protocol;
+    receiving.connected(caller.connection, caller.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
     receiving.onFault = (fault) => caller.refuse(fault);
     caller.connection.send([

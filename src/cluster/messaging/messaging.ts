@@ -434,14 +434,14 @@ export class Messaging implements ClientEffects {
   }
 
   /**
-   * A member came, or something about it changed; it was lost, and may come back; it is gone; it was lost for so long that
+   * A member came, or something about it changed; its process was started again; it was lost, and may come back; it is gone; it was lost for so long that
    * membership forgot it, which its interest outlasts.
    */
-  onMember(id: string, state: "alive" | "lost" | "gone" | "forgotten"): void {
+  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone" | "forgotten"): void {
     if (this.#state.closed) return;
     this.links.onMember(id, state === "forgotten" ? "gone" : state);
-    if (state !== "forgotten") this.routes.onMember(id, state);
-    if (state === "alive") {
+    if (state !== "forgotten") this.routes.onMember(id, state === "restarted" ? "alive" : state);
+    if (state === "alive" || state === "restarted") {
       this.#state.retention.onMember(id);
       this.#directs.onAlive(id);
       this.#state.effects.onReturn?.(id);

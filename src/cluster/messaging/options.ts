@@ -6,6 +6,7 @@ import { anything, bytes, checkOptions, integer, type Settings } from "../../pat
 import type { ClusterAddress } from "./addresses.js";
 import {
   LINK_BYTES,
+  LINK_HEARTBEAT,
   LINK_IDLE,
   LINK_ITEMS,
   MAX_ITEM,
@@ -71,6 +72,11 @@ export interface MessagingOptions {
   readonly maxItem?: number | undefined;
   /** ms without messages after which the connection to a node closes, until the next one. Default 60,000. */
   readonly idle?: number | undefined;
+  /**
+   * ms without an answer to messages after which a connection to a node is asked for, and again until it counts as broken: a host that is gone,
+   * or a way that nothing passes. While all was acknowledged nobody asks. Default 5,000.
+   */
+  readonly heartbeat?: number | undefined;
   /** Messages that wait for a subscription's program. Default 10,000. */
   readonly maxQueue?: number | undefined;
   /** Bytes of them. Default 16,777,216. */
@@ -101,6 +107,7 @@ const OPTIONS = {
   highWaterMarkBytes: bytes({ default: LINK_BYTES, min: 1 }),
   maxItem: integer({ default: MAX_ITEM, min: MIN_ITEM_LIMIT, max: MAX_ITEM_LIMIT }),
   idle: integer({ default: LINK_IDLE }),
+  heartbeat: integer({ default: LINK_HEARTBEAT }),
   maxQueue: integer({ default: SUBSCRIPTION_MESSAGES }),
   maxQueueBytes: bytes({ default: SUBSCRIPTION_BYTES, min: 1 }),
   maxRetained: integer({ default: MAX_RETAINED, min: 0 }),

@@ -138,8 +138,8 @@ export interface MessageLinks {
   drop(to: string, prefix: string): void;
   /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */
   room(to: string): Promise<void>;
-  /** Something about a member changed. `lost` may come back; `gone` left, or was removed or forgotten. */
-  onMember(id: string, state: "alive" | "lost" | "gone"): void;
+  /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */
+  onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void;
   stats(): MessageLinksStats;
   /** Resolves when what waits was acknowledged, or after `linger` ms; -1: no limit. */
   close(linger: number): Promise<void>;

@@ -56,6 +56,8 @@ export interface ProtocolHost {
   readonly security: LinkSecurity | undefined;
   /** Bytes of a frame, at most. */
   readonly maxFrame: number;
+  /** ms without an answer to what was sent after which a connection that was dialled finds out whether its other end is there. */
+  readonly heartbeat: number;
   /** A peer has connected. */
   accept(connection: MessageConnection): ConnectionEvents;
 }

@@ -1,17 +1,27 @@
 /**
  * The receiving end of a link: what one peer sends, in order, to the program, and what is acknowledged.
  *
- *   data frame ──window.accept──> items ──onItem──> delivered ──20 ms, half of what the sender keeps, 256 KiB──> ACK
+ *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
  *                                   │ a promise: the rest waits in the queue, bounded by the peer's window
  *
  * An acknowledgement is a system call here and one at the peer, as dear as a message, and only makes room. So it waits until
- * enough has come, which the sender's marks decide, or this node sends the peer something, with which it goes in one write, and else for 20 ms.
+ * enough has come, which the sender's marks decide, or this node sends the peer something, with which it goes in one write, and else for 20 ms. A timer
+ * for it wakes the process, which costs more than the call: where items come all the time it goes at the end of a turn that has read some, and the
+ * timer, later then, is for when they end.
  *
  * It outlives its connections: a peer that comes back goes on where it was.
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import type { Alias } from "./addresses.js";
-import { ACK_BYTES, LINK_WINDOW } from "./bounds.js";
+import {
+  ACK_BYTES,
+  ACK_DELAY,
+  ACK_FLOW,
+  ACK_FLOW_DELAY,
+  LINK_IDLE_LOOKS,
+  LINK_IDLE_TIMES,
+  LINK_WINDOW,
+} from "./bounds.js";
 import { type IncomingLink, MessageKind } from "./parts.js";
 import type { MessageConnection } from "./protocol.js";
 import { TopicAliases } from "./topic-aliases.js";
@@ -23,7 +33,7 @@ export interface ReceivingEffects {
   onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
   /** The same for a publication, which is where it arrived. Absent: it is an item as others are. */
   onPublish?(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
-  /** `acknowledge` is to be called at the end of this turn; within `ACK_DELAY`. */
+  /** `acknowledge` is to be called at the end of this turn; at `ackAt`, as it is then. */
   acknowledgeSoon(receiving: Receiving): void;
   acknowledgeLater(receiving: Receiving): void;
 }
@@ -50,12 +60,21 @@ export class Receiving implements IncomingLink {
   /** In the list of those that acknowledge soon, and of those that do later. */
   isDue = false;
   isDueLater = false;
+  /** When what was delivered is acknowledged at the latest. */
+  ackAt = 0;
+  /** Its sender was started again, as the membership has it: another life may take its place, though its connection stands. */
+  isOutdated = false;
   readonly #effects: ReceivingEffects;
   readonly #maxItem: number;
   readonly #queue = new RingBuffer<Queued>(2);
   #queuedBytes = 0;
   #paused = false;
   #unackedBytes = 0;
+  /** Since when there is something to acknowledge; -1: there is not. When items came last. */
+  #unackedSince = -1;
+  #cameAt = Number.NEGATIVE_INFINITY;
+  /** Looks in a row between which nothing came. */
+  #quietLooks = 0;
   /** The last acknowledgement went by the other way. */
   #isElsewhere = false;
   /** Items and bytes that are acknowledged at the end of the turn. */
@@ -82,7 +101,33 @@ export class Receiving implements IncomingLink {
     this.#reader = undefined;
     this.#left = 0;
     this.#unackedBytes = 0;
+    this.#unackedSince = -1;
     this.topics.clear();
+  }
+
+  /** A connection came, of this session or the first of another one. */
+  connected(connection: MessageConnection, protocol: string): void {
+    this.connection = connection;
+    this.protocol = protocol;
+    this.isOutdated = false;
+    this.#quietLooks = 0;
+    this.#unackedSince = -1;
+  }
+
+  /**
+   * Some times in a while: closes a connection by which nothing has come for long, since its other end would have closed it before.
+   * One that vanished without a word is not seen otherwise: nothing is sent on it, and so nothing is missing.
+   */
+  closeIfIdle(): void {
+    const { connection } = this;
+    if (connection === undefined || this.#paused) {
+      this.#quietLooks = 0;
+      return;
+    }
+    this.#quietLooks += 1;
+    if (this.#quietLooks <= LINK_IDLE_TIMES * LINK_IDLE_LOOKS) return;
+    this.connection = undefined;
+    connection.close(0);
   }
 
   /** What the sender keeps for this node at most; 0: it did not say. Half of it is acknowledged before others wait. */
@@ -93,6 +138,7 @@ export class Receiving implements IncomingLink {
 
   /** @returns what is wrong with it; the connection ends then */
   onData(frames: readonly Buffer[]): FrameFault | undefined {
+    this.#quietLooks = 0;
     const head = frames[0] as Buffer;
     const first = sequenceOf(head);
     if (first < 0 || frames.length !== (head[0] === LinkFrame.ITEM ? 2 : 1)) return "malformed";
@@ -116,8 +162,7 @@ export class Receiving implements IncomingLink {
   takeAck(): Buffer | undefined {
     const { window } = this;
     if (this.connection === undefined || window.acked === window.delivered) return undefined;
-    window.acked = window.delivered;
-    this.#unackedBytes = 0;
+    this.#noteAcked();
     this.#isElsewhere = true;
     return encodeAck(window.session, window.delivered);
   }
@@ -127,17 +172,29 @@ export class Receiving implements IncomingLink {
     if (!this.#isElsewhere) return;
     this.#isElsewhere = false;
     this.window.acked = -1;
-    if (!this.isDueLater) this.#effects.acknowledgeLater(this);
+    this.#unackedSince = performance.now();
+    this.#acknowledgeLater(ACK_DELAY);
   }
 
   /** Acknowledges what was delivered, if that is more than before. */
   acknowledge(): void {
     const { window, connection } = this;
     if (connection === undefined || window.acked === window.delivered) return;
-    window.acked = window.delivered;
-    this.#unackedBytes = 0;
+    this.#noteAcked();
     this.#isElsewhere = false;
     connection.send([encodeAck(window.session, window.delivered)]);
+  }
+
+  #noteAcked(): void {
+    const { window } = this;
+    window.acked = window.delivered;
+    this.#unackedBytes = 0;
+    this.#unackedSince = -1;
+  }
+
+  #acknowledgeLater(delay: number): void {
+    this.ackAt = this.#unackedSince + delay;
+    this.#effects.acknowledgeLater(this);
   }
 
   #deliver(frames: readonly Buffer[], skip: number, bytes: number): FrameFault | undefined {
@@ -164,7 +221,17 @@ export class Receiving implements IncomingLink {
     if (this.#unackedBytes >= ACK_BYTES) this.acknowledge();
     else if (window.delivered - window.acked >= this.#ackItems || this.#unackedBytes >= this.#ackBytes) {
       if (!this.isDue) this.#effects.acknowledgeSoon(this);
-    } else if (!this.isDueLater) this.#effects.acknowledgeLater(this);
+    } else if (window.delivered > window.acked) this.#acknowledgeWithMore();
+  }
+
+  /** At the end of this turn where it has waited already, so that no turn is for it alone. */
+  #acknowledgeWithMore(): void {
+    const now = performance.now();
+    if (this.#unackedSince < 0) {
+      this.#unackedSince = now;
+      this.#acknowledgeLater(now - this.#cameAt < ACK_FLOW ? ACK_FLOW_DELAY : ACK_DELAY);
+    } else if (!this.isDue && now - this.#unackedSince >= ACK_DELAY / 2) this.#effects.acknowledgeSoon(this);
+    this.#cameAt = now;
   }
 
   /** Delivers what is left of a batch, until a handler takes its time. */

@@ -3,7 +3,9 @@
  * (26/CURVEZMQ), tls within its TLS: a caller without the key sees a closed connection. Of "node" the listener is the node's own port
  * (net/message-streams.ts), so that no other has to be open.
  *
- * A DEALER makes one connection and none after it: the links decide when to dial again, and by which protocol.
+ * A DEALER makes one connection and none after it: the links decide when to dial again, and by which protocol. It sends PINGs while what it sent
+ * has no answer, and the ROUTER sends none: with a node's links to all others, PINGs each way every 5 s were half of what woke it. What comes no
+ * more is the links' to notice (links.ts).
  */
 import { keyOf } from "../../core/memory.js";
 import type { OptionValues } from "../../core/option-table.js";
@@ -18,7 +20,6 @@ import { DIAL_TIMEOUT_MAX, LINK_WINDOW, MAX_LINK_CONNECTIONS } from "./bounds.js
 import type {
   ConnectionEvents,
   DialTarget,
-  LinkSecurity,
   MessageConnection,
   MessageProtocol,
   ProtocolHost,
@@ -126,16 +127,11 @@ class ZmtpProtocol implements MessageProtocol {
     return listener;
   }
 
-  dial(
-    advert: string,
-    target: DialTarget,
-    { security, maxFrame }: ProtocolHost,
-    events: ConnectionEvents,
-  ): MessageConnection {
-    const host = target.host.includes(":") ? `[${target.host}]` : target.host;
+  dial(advert: string, target: DialTarget, host: ProtocolHost, events: ConnectionEvents): MessageConnection {
+    const address = target.host.includes(":") ? `[${target.host}]` : target.host;
     const scheme = this.name === "node" ? "tcp" : this.name;
-    const endpoint = this.name === "ipc" ? `ipc://${advert}` : `${scheme}://${host}:${advert}`;
-    return new DealerConnection(this.#own, endpoint, target, security, this.#tls, maxFrame, events);
+    const endpoint = this.name === "ipc" ? `ipc://${advert}` : `${scheme}://${address}:${advert}`;
+    return new DealerConnection(this.#own, endpoint, target, host, this.#tls, events);
   }
 
   get #own(): Context {
@@ -164,6 +160,7 @@ class RouterListener implements ProtocolListener {
       context,
       maxMessageSize: host.maxFrame,
       maxConnections: MAX_LINK_CONNECTIONS,
+      heartbeatInterval: 0,
       maxPendingHandshakes: MAX_HANDSHAKES,
       // As long as a dialler may wait: a busy node is slow at both ends. Past the mark the oldest handshake goes.
       handshakeInterval: DIAL_TIMEOUT_MAX,
@@ -319,9 +316,8 @@ class DealerConnection implements MessageConnection {
     context: Context,
     endpoint: string,
     target: DialTarget,
-    security: LinkSecurity | undefined,
+    { security, maxFrame, heartbeat }: ProtocolHost,
     tls: ProtocolTls | undefined,
-    maxFrame: number,
     events: ConnectionEvents,
   ) {
     const keys = security?.clientFor(target);
@@ -333,6 +329,8 @@ class DealerConnection implements MessageConnection {
       ...OPTIONS,
       context,
       maxMessageSize: maxFrame,
+      heartbeatInterval: heartbeat,
+      heartbeatWhenIdle: false,
       reconnectInterval: NEVER,
       reconnectMaxInterval: NEVER,
       // The link gives an attempt up before; it does not count while this process stands still.

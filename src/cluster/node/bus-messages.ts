@@ -129,9 +129,13 @@ export class BusMessages {
     const messaging = this.#messaging;
     if (messaging === undefined) return;
     switch (change.type) {
-      case "joined":
       case "back":
-      case "restarted":
+      case "restarted": {
+        const isOther = change.type === "restarted" || change.restarted;
+        messaging.onMember(change.member.id, isOther ? "restarted" : "alive");
+        break;
+      }
+      case "joined":
       case "moved":
       case "cleared":
       case "details":
@@ -200,6 +204,7 @@ export class BusMessages {
           highWaterMarkBytes: settings.highWaterMarkBytes,
           maxItem: settings.maxItem,
           idle: settings.idle,
+          heartbeat: settings.heartbeat,
           effects: {
             ...effects,
             member: (of) => this.#linkMember(of),

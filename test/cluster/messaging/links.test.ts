@@ -31,6 +31,7 @@ import {
   Dealer,
   InvalidArgumentError,
 } from "../../../src/index.js";
+import { Relay } from "../../chaos/zmtp/relay.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
 import { LinksNode, LinksWorld } from "./links-world.js";
 
@@ -97,6 +98,7 @@ function batch(first: number, ...items: string[]): Buffer {
 }
 
 describe("acknowledgements", () => {
+  const FAKED = ["setTimeout", "clearTimeout", "performance"] as const;
   afterEach(() => {
     vi.useRealTimers();
   });
@@ -111,7 +113,7 @@ describe("acknowledgements", () => {
       links: { onMember: () => undefined },
     } as never);
     await raw.hello({ maxWaiting, maxWaitingBytes });
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    vi.useFakeTimers({ toFake: [...FAKED] });
     return [node, raw];
   }
   async function give(node: LinksNode, { dealer }: Raw, first: number, ...items: string[]): Promise<void> {
@@ -126,9 +128,36 @@ describe("acknowledgements", () => {
     for (let i = 0; i < 5; i++) await give(node, raw, i, "item");
     vi.advanceTimersByTime(20);
     expect(await acked(raw)).toBe(5);
+    vi.advanceTimersByTime(50);
     await give(node, raw, 5, "item");
     vi.advanceTimersByTime(20);
     expect(await acked(raw)).toBe(6);
+    raw.dealer.close();
+  });
+
+  test("go in a turn that reads items, while these come; with the last of them 100 ms later", async () => {
+    const [node, raw] = await peer(1_000, 1_000_000);
+    const given = async (first: number, after: number): Promise<void> => {
+      vi.advanceTimersByTime(after);
+      await give(node, raw, first, "item");
+    };
+    await given(0, 0);
+    await given(1, 9);
+    await given(2, 1);
+    expect(await acked(raw)).toBe(3);
+    await given(3, 49);
+    const timers = vi.getTimerCount();
+    // The next item has the acknowledgement go, and no timer does.
+    await given(4, 49);
+    expect(await acked(raw)).toBe(5);
+    expect(vi.getTimerCount()).toBe(timers);
+    await given(5, 49);
+    vi.advanceTimersByTime(99);
+    await given(6, 0);
+    expect(await acked(raw)).toBe(7);
+    await given(7, 49);
+    vi.advanceTimersByTime(100);
+    expect(await acked(raw)).toBe(8);
     raw.dealer.close();
   });
 
@@ -156,7 +185,7 @@ describe("acknowledgements", () => {
     const b = await world.node("b");
     sendAll(a, b, 1);
     await a.until(() => a.peers.length === 1);
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    vi.useFakeTimers({ toFake: [...FAKED] });
     for (let i = 1; i < 50; i++) {
       await a.links.room(b.id);
       sendAll(a, b, 1, i);
@@ -170,7 +199,7 @@ describe("acknowledgements", () => {
     const b = await world.node("b");
     sendAll(a, b, 1);
     await b.until(() => b.items.length === 1);
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    vi.useFakeTimers({ toFake: [...FAKED] });
     sendAll(a, b, 1, 1);
     await b.until(() => b.items.length === 2);
     await b.links.close(0);
@@ -221,7 +250,7 @@ describe("acknowledgements", () => {
 
   test("go with the items of who acknowledges, where it has some", async () => {
     const { a, b, of } = await asking();
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    vi.useFakeTimers({ toFake: [...FAKED] });
     const before = [of[0].acks, of[1].acks];
     for (let i = 1; i <= 20; i++) {
       sendAll(a, b, 1, i);
@@ -233,7 +262,7 @@ describe("acknowledgements", () => {
 
   test("are given again when the connection ended with which they went", async () => {
     const { a, b, of } = await asking();
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    vi.useFakeTimers({ toFake: [...FAKED] });
     of[1].isDeaf = true;
     sendAll(a, b, 1, 1);
     await b.until(() => b.items.length === 2);
@@ -482,6 +511,98 @@ describe("links between two nodes", () => {
     sendAll(a, b, 1, 1);
     await b.until(() => b.items.length === 2);
     expect(a.peers).toEqual([[b.id, "up"]]);
+  });
+
+  test("one at rest carries nothing: no end asks for the other", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    let relay: Relay | undefined;
+    const turn = () => new Promise((resolve) => setImmediate(resolve));
+    try {
+      const tcp = tcpProtocol();
+      const relayed: MessageProtocol = {
+        name: "tcp",
+        secure: true,
+        reaches: (target) => tcp.reaches(target),
+        listen: (host) => tcp.listen(host),
+        dial: (_, ...given) => tcp.dial((relay as Relay).endpoint.replace(/.*:/, ""), ...given),
+      };
+      const a = await world.node("a", { protocols: [relayed] });
+      const b = await world.node("b");
+      const passed = () => {
+        const { up, down } = (relay as Relay).passed;
+        return [up, down] as const;
+      };
+      /** @returns bytes each way of an item with its acknowledgement */
+      const item = async (number: number): Promise<readonly number[]> => {
+        const [up, down] = passed();
+        sendAll(a, b, 1, number);
+        await b.until(() => b.items.length === number + 1);
+        await turn();
+        vi.advanceTimersByTime(100);
+        while (a.to(b).waiting > 0) await turn();
+        const after = passed();
+        return [after[0] - up, after[1] - down];
+      };
+      relay = await Relay.to(`tcp://127.0.0.1:${decodeAdvert(b.advert)?.protocols.get("tcp")}`);
+      await item(0);
+      const bytes = await item(1);
+      const [up, down] = passed();
+      // One of a PING, and one of its answer.
+      vi.advanceTimersByTime(5_100);
+      while (passed()[0] === up || passed()[1] === down) await turn();
+      const ping = [passed()[0] - up, passed()[1] - down] as const;
+      const before = passed();
+      for (let i = 0; i < 10; i++) {
+        vi.advanceTimersByTime(5_100);
+        await turn();
+      }
+      await item(2);
+      // The answer may have been on its way still, for one more.
+      const most = [0, 1].map((way) => (bytes[way] as number) + 2 * (ping[way] as number));
+      expect(passed()[0] - before[0]).toBeLessThanOrEqual(most[0] as number);
+      expect(passed()[1] - before[1]).toBeLessThanOrEqual(most[1] as number);
+    } finally {
+      vi.useRealTimers();
+      await relay?.close();
+    }
+  });
+
+  test("one by which nothing comes is closed by its other end, too, which may be all that is left of it", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      const dials = new BreakableProtocol(tcpProtocol());
+      const a = await world.node("a", { protocols: [dials], idle: 3_600_000 });
+      const b = await world.node("b", { idle: 40 });
+      const looks = (count: number): void => void vi.advanceTimersByTime(count * 10);
+      const item = async (number: number): Promise<void> => {
+        sendAll(a, b, 1, number);
+        await b.until(() => b.items.length === number + 1);
+      };
+      // A poll would advance the timers.
+      const until = async (is: () => boolean): Promise<void> => {
+        while (!is()) await new Promise((resolve) => setImmediate(resolve));
+      };
+      await item(0);
+      looks(8);
+      await item(1);
+      looks(8);
+      // What a handler holds is not over, however long it takes.
+      let release = (): void => undefined;
+      b.handler = () => new Promise((resolve) => (release = resolve));
+      await item(2);
+      looks(100);
+      b.handler = undefined;
+      release();
+      await item(3);
+      expect(dials.dialled).toBe(1);
+      await until(() => a.to(b).waiting === 0);
+      looks(9);
+      await until(() => a.to(b).state === "idle");
+      await item(4);
+      expect([dials.dialled, a.peers, a.failures]).toEqual([2, [[b.id, "up"]], []]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("the same of a node that could not listen, and sends all the same", async () => {
@@ -905,6 +1026,27 @@ describe("what a peer may not do", () => {
     await third.dealer.send(batch(1, 1, one));
     await node.until(() => node.items.length === 2);
     await third.dealer.close();
+  });
+
+  test("have a second life once the membership says that the first one has ended, though its connection stands", async () => {
+    await raw.hello();
+    await raw.dealer.send(batch(0, 1, one));
+    await node.until(() => node.items.length === 1);
+    node.links.onMember(raw.id, "alive");
+    const early = new Raw(node);
+    expect(decodeRefused(await early.hello({ from: raw.id, life: "11".repeat(8) }))).toBe("session");
+    await early.dealer.close();
+    node.links.onMember(raw.id, "restarted");
+    const second = new Raw(node);
+    expect(decodeWelcome(await second.hello({ from: raw.id, life: "11".repeat(8) }))).toMatchObject({
+      received: 0,
+    });
+    await second.dealer.send(batch(0, 1, one));
+    await node.until(() => node.items.length === 2);
+    // That was for one life.
+    const third = new Raw(node);
+    expect(decodeRefused(await third.hello({ from: raw.id, life: "22".repeat(8) }))).toBe("session");
+    await Promise.all([second.dealer.close(), third.dealer.close()]);
   });
 
   test("send what is malformed while a handler takes its time: it is refused when that is found", async () => {
