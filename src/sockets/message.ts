@@ -44,10 +44,9 @@ export function toMessage(value: unknown): OutgoingMessage {
 
 /** The bytes of a message's frames, without framing. */
 export function byteLengthOf(message: OutgoingMessage): number {
-  if (message instanceof Uint8Array) return message.byteLength;
+  if (message instanceof Uint8Array) return message.length;
   if (typeof message === "string") return Buffer.byteLength(message);
   let total = 0;
-  for (const frame of message)
-    total += typeof frame === "string" ? Buffer.byteLength(frame) : frame.byteLength;
+  for (const frame of message) total += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;
   return total;
 }
