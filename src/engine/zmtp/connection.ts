@@ -162,8 +162,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
   }
 
   flush(): void {
-    if (KERNEL && this.#pipe !== undefined && this.#pipe.out.messages > 0)
-      this.#heartbeat?.sent();
+    if (KERNEL && this.#pipe !== undefined && this.#pipe.out.messages > 0) this.#heartbeat?.sent();
     this.#writer?.flush();
   }
 

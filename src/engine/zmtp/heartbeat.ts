@@ -107,7 +107,8 @@ export class Heartbeat {
     this.#options = options;
     const { interval, timeout, stallTimeout } = options;
     this.#stallTimeout = stallTimeout < 0 ? Number.POSITIVE_INFINITY : Math.max(timeout, stallTimeout);
-    this.#nextPing = interval > 0 && (!KERNEL || options.whenIdle) ? now + interval : Number.POSITIVE_INFINITY;
+    this.#nextPing =
+      interval > 0 && (!KERNEL || options.whenIdle) ? now + interval : Number.POSITIVE_INFINITY;
     this.#lastHeard = now;
   }
 
@@ -183,7 +184,8 @@ export class Heartbeat {
    *   unless the next step, after what has come was read, finds otherwise
    */
   step(now: number, link: WriteState): HeartbeatStep {
-    if (KERNEL && this.#heard && !this.#options.whenIdle && !this.#hasSent) this.#nextPing = Number.POSITIVE_INFINITY;
+    if (KERNEL && this.#heard && !this.#options.whenIdle && !this.#hasSent)
+      this.#nextPing = Number.POSITIVE_INFINITY;
     // A kernel that was full takes more only when the peer's system has acknowledged.
     if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
     this.#note(link);
