@@ -22,6 +22,8 @@ import type { SendState } from "../system-silence.js";
 const MIN_PAUSE = 100;
 /** The same as a multiple of the time that the last one took. */
 const PAUSE_FACTOR = 10;
+/** The same at most: a process that stood still while it read learns nothing from the time that took. */
+const MAX_PAUSE = 10_000;
 /** Bytes of a table that are read at once. */
 const CHUNK = 65_536;
 /** Bytes of a table that are read at most: some 400,000 connections. */
@@ -77,7 +79,9 @@ export function parseRow(row: string): SendState | undefined {
 export class TcpTables {
   readonly #read: ReadTable;
   readonly #asked: Record<Table, Map<string, Answer[]>> = { tcp: new Map(), tcp6: new Map() };
-  #busy = false;
+  #reading = false;
+  /** Until then nothing is read, by the clock. */
+  #pausedUntil = 0;
 
   constructor(read: ReadTable) {
     this.#read = read;
@@ -90,12 +94,13 @@ export class TcpTables {
       const answers = asked.get(key);
       if (answers === undefined) asked.set(key, [resolve]);
       else answers.push(resolve);
-      if (!this.#busy) void this.#answerAll();
+      // By the time, not by the timer: one that is lost would end all readings for good.
+      if (!this.#reading && systemClock.now() >= this.#pausedUntil) void this.#answerAll();
     });
   }
 
   async #answerAll(): Promise<void> {
-    this.#busy = true;
+    this.#reading = true;
     const begin = systemClock.now();
     for (const table of ["tcp", "tcp6"] as const) {
       const asked = this.#asked[table];
@@ -104,13 +109,15 @@ export class TcpTables {
       this.#asked[table] = new Map();
       await this.#answer(table, asked);
     }
-    const pause = Math.max(MIN_PAUSE, PAUSE_FACTOR * (systemClock.now() - begin));
+    const now = systemClock.now();
+    const pause = Math.min(MAX_PAUSE, Math.max(MIN_PAUSE, PAUSE_FACTOR * (now - begin)));
+    this.#reading = false;
+    this.#pausedUntil = now + pause;
     setTimeout(this.#timerOnPause, pause).unref();
   }
 
   #timerOnPause = (): void => {
-    this.#busy = false;
-    if (this.#asked.tcp.size + this.#asked.tcp6.size > 0) void this.#answerAll();
+    if (!this.#reading && this.#asked.tcp.size + this.#asked.tcp6.size > 0) void this.#answerAll();
   };
 
   async #answer(table: Table, asked: Map<string, Answer[]>): Promise<void> {

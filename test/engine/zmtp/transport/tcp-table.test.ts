@@ -149,6 +149,27 @@ describe("the tables", () => {
     expect([await second, reads]).toEqual([undefined, 2]);
   });
 
+  it("are read again soon after a process stood still while it read", async () => {
+    let reads = 0;
+    const tables = new TcpTables(async () => {
+      reads += 1;
+      if (reads === 1) await new Promise((resolve) => setTimeout(resolve, 600_000));
+    });
+    void tables.find("tcp", "A");
+    const second = tables.find("tcp", "B");
+    await vi.advanceTimersByTimeAsync(610_100);
+    expect([await second, reads]).toEqual([undefined, 2]);
+  });
+
+  it("are read for the next that asks when the timer of the pause is lost", async () => {
+    const tables = new TcpTables(async (_, onLine) => onLine(row("A:1 B:2")));
+    expect(await tables.find("tcp", "A:1 B:2")).toBeDefined();
+    await vi.advanceTimersByTimeAsync(0);
+    vi.clearAllTimers();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(await tables.find("tcp", "A:1 B:2")).toBeDefined();
+  });
+
   it("that cannot be read say nothing, and do not fail", async () => {
     const tables = new TcpTables(async () => {
       throw new Error("ENOENT");
