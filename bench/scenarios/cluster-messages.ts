@@ -133,6 +133,8 @@ export const clusterRoutes: Scenario = {
   },
   columns: [
     { name: "p99", title: "p99 of a message meanwhile", unit: "ms" },
+    { name: "p99Before", title: "p99 before", unit: "ms" },
+    { name: "p99Ratio", title: "meanwhile to before", unit: "" },
     { name: "worst", title: "worst", unit: "ms" },
   ],
   growth: "routes",

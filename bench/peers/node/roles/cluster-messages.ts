@@ -20,6 +20,10 @@ const LOOK = 10;
 const EVERY = 5;
 /** Filters after which it is waited until they are in a version of the routes. */
 const FILTERS_AT_ONCE = 10_000;
+/** ms for which messages are timed before the node with the routes joins, and their part at the end that counts; with few routes, of a smoke run. */
+const QUIET = 4_000;
+const SMOKE_QUIET = 200;
+const MANY_ROUTES = 100_000;
 const NANOSECONDS = 1e6;
 /** Where services connect bare sockets, and the bytes of a question to one of them and of its answer: about what a query has. */
 const FLOOR = "bench-floor";
@@ -252,24 +256,40 @@ const services: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
-/** Takes the times of messages of the writer from when the holder is a member until its routes are here. */
+const quietOf = (side: Side): number => (side.count < MANY_ROUTES ? SMOKE_QUIET : QUIET);
+
+/**
+ * Takes the times of messages of the writer from when the holder is a member until its routes are here; and before, while the holder has its
+ * routes already and waits.
+ */
 const reader: Role = async (side) => {
   const node = await open(side.role, {});
   const latencies = new Latencies();
+  /** When each message came before the holder did, and how long it had taken, in ms. */
+  let before: { readonly at: number; readonly took: number }[] = [];
   let isTaken = false;
   node.subscribe(TIMES, ({ data }) => {
-    const took = performance.timeOrigin + performance.now() - Number(data.toString());
+    const at = performance.now();
+    const took = performance.timeOrigin + at - Number(data.toString());
     if (isTaken) latencies.record(took * NANOSECONDS);
+    else before.push({ at, took });
   });
   await side.ready(node.address);
   while (!node.members({ self: false }).some(({ name }) => name.startsWith("holder"))) await pause(LOOK);
   side.begin();
   isTaken = true;
+  // Its joining takes some of that time, and is none of the quiet.
+  const joined = performance.now() - quietOf(side) / 8;
+  before = before.filter(({ at }) => at <= joined && at > joined - quietOf(side) / 2);
   while ((node.stats().messaging?.routes.routes ?? 0) < side.count) await pause(LOOK);
   side.end();
   // A few of a small number of routes, too.
   await pause(10 * EVERY);
-  await side.done({ messages: side.count, bytes: 0, latency: latencies.table });
+  const quiet = before.map(({ took }) => took).sort((a, b) => a - b);
+  const p99Before = quiet[Math.ceil(quiet.length * 0.99) - 1] ?? Number.NaN;
+  const latency = latencies.table;
+  const p99Ratio = (latency["99"] ?? Number.NaN) / 1e3 / p99Before;
+  await side.done({ messages: side.count, bytes: 0, latency, extra: { p99Before, p99Ratio } });
   await node.leave();
 };
 
@@ -285,7 +305,7 @@ const writer: Role = async (side) => {
   await node.leave();
 };
 
-/** It has its routes before it meets another node. */
+/** It has its routes before it meets another node, and is quiet for a while between. */
 const holder: Role = async (side) => {
   const node = await open(side.role, {});
   const ignore = (): void => undefined;
@@ -295,6 +315,7 @@ const holder: Role = async (side) => {
     else if (i % 1_000 === 0) await setImmediate();
   }
   await side.ready();
+  await pause(quietOf(side));
   await node.join(side.endpoint);
   await side.stopped;
   await side.done({ messages: 0, bytes: 0 });
