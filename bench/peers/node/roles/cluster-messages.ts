@@ -278,7 +278,7 @@ const reader: Role = async (side) => {
   while (!node.members({ self: false }).some(({ name }) => name.startsWith("holder"))) await pause(LOOK);
   side.begin();
   isTaken = true;
-  // Its joining takes some of that time, and is none of the quiet.
+  // Its joining takes some of that time, which is not quiet.
   const joined = performance.now() - quietOf(side) / 8;
   before = before.filter(({ at }) => at <= joined && at > joined - quietOf(side) / 2);
   while ((node.stats().messaging?.routes.routes ?? 0) < side.count) await pause(LOOK);
