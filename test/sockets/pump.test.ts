@@ -23,11 +23,14 @@ const suspicious: Partial<PumpEffects> = {
   },
 };
 
+type Transport = "inproc" | "tcp";
+
 /** push -> pull ~pump~> push -> pull, all in this process */
 async function chain(
   host: Partial<PumpEffects> = {},
   options: { readonly sendHighWaterMark?: number } = {},
-  transport: "inproc" | "tcp" = "inproc",
+  into: Transport = "inproc",
+  onward: Transport = into,
 ) {
   const [source, from, to, sink] = [
     new Push(),
@@ -36,9 +39,10 @@ async function chain(
     new Pull({ receiveHighWaterMark: 1 }),
   ];
   open.push(source, from, to, sink);
-  const name = () => (transport === "tcp" ? "tcp://127.0.0.1:0" : `inproc://move-${names++}`);
-  await from.bind(name());
-  await sink.bind(name());
+  const name = (transport: Transport) =>
+    transport === "tcp" ? "tcp://127.0.0.1:0" : `inproc://move-${names++}`;
+  await from.bind(name(into));
+  await sink.bind(name(onward));
   source.connect(from.lastEndpoint as string);
   to.connect(sink.lastEndpoint as string);
   const failures: unknown[] = [];
@@ -161,16 +165,22 @@ describe("a pump", () => {
   });
 
   it("keeps and counts what a suspect batch has left, held and to its end, and takes no more", async () => {
-    const { source, from, sink, pump, running } = await chain(suspicious, { sendHighWaterMark: 1 }, "tcp");
+    // Onward over inproc, where room is counted: what a kernel takes differs from machine to machine.
+    const { source, from, sink, pump, running } = await chain(
+      suspicious,
+      { sendHighWaterMark: 1 },
+      "tcp",
+      "inproc",
+    );
     pump.pause();
-    const texts = Array.from({ length: 1_800 }, (_, i) => `${i}`.padStart(3_000));
+    const texts = Array.from({ length: 500 }, (_, i) => `${i}`.padStart(3_000));
     for (const text of texts) await source.send(text);
     await until(() => from.stats().receiveQueued > 300, "the messages");
     pump.resume();
-    // More than one as a rule: where in a batch the room ends hangs on the kernel.
-    await until(() => pump.inFlight > 0, "a batch without room");
+    await until(() => pump.inFlight > 1, "a batch without room");
     pump.pause();
     const received = from.stats().received;
+    expect(received).toBeLessThan(500);
     pump.finish(0);
     pump.resume();
     expect(await collect(sink, received)).toEqual(texts.slice(0, received));
