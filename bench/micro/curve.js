@@ -4,7 +4,7 @@
  * own files: none of this is exported.
  */
 import b from "benny";
-import { nobleBox, sodiumBox } from "../../dist/micro/curve-box.js";
+import { nobleBox, sodiumBox, wasmBox } from "../../dist/micro/curve-box.js";
 import { CurveCipher } from "../../dist/micro/curve-cipher.js";
 import { agreeOnKey, newKeyPair } from "../../dist/micro/curve-exchange.js";
 
@@ -14,10 +14,10 @@ const options = smoke ? { minSamples: 1, maxTime: 0.02 } : { maxTime: 1 };
 /** @returns {import("../../src/engine/zmtp/mechanism/curve-box.js").CurveBox[]} */
 function boxes() {
   try {
-    return [sodiumBox(), nobleBox()];
+    return [sodiumBox(), wasmBox(), nobleBox()];
   } catch {
-    console.error("sodium-native does not load here: noble only");
-    return [nobleBox()];
+    console.error("sodium-native does not load here");
+    return [wasmBox(), nobleBox()];
   }
 }
 
@@ -41,7 +41,7 @@ for (const [name, size] of /** @type {const} */ ([
     return [
       b.add(`${box.name} box`, () => box.seal(sealed, plain, nonce, key), options),
       b.add(`${box.name} unbox`, () => void box.open(opened, sealed, nonce, key), options),
-      b.add(`${box.name} MESSAGE`, () => cipher.seal(0, plain, slab, 9), options),
+      b.add(`${box.name} MESSAGE`, () => cipher.seal(0, plain, 0, size, slab, 9), options),
     ];
   });
   await b.suite(name, ...cases, b.cycle(), b.complete());

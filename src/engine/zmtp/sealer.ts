@@ -13,7 +13,7 @@ import { COMMAND, LONG, LONG_HEADER, MAX_SHORT, readLongSize, SHORT_HEADER, writ
 import { FrameReader } from "./codec/frame-reader.js";
 import { InStream, type StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
-import type { Fault, FrameCipher } from "./mechanism/mechanism.js";
+import type { CipherMemory, Fault, FrameCipher } from "./mechanism/mechanism.js";
 
 /** What sealing adds to a body at most. */
 const OVERHEAD = 64;
@@ -26,6 +26,8 @@ export class Sealer {
   readonly #cipher: FrameCipher;
   readonly #plain = new FrameReader();
   #sealed: InStream | undefined;
+  /** Where the frames that were opened last end. */
+  #opened = 0;
 
   constructor(cipher: FrameCipher) {
     this.#cipher = cipher;
@@ -33,22 +35,92 @@ export class Sealer {
 
   /** @returns the wire's bytes for whole plain frames; its own memory each time */
   seal(segments: readonly Segment[]): Buffer {
+    const size = this.#plain.open ? 0 : this.#sizeOfShort(segments);
+    const memory = size > 0 ? this.#cipher.memory("seal") : undefined;
+    if (memory !== undefined) return this.#sealShort(segments, size, memory);
+    return this.#sealEach(segments);
+  }
+
+  #sealEach(segments: readonly Segment[]): Buffer {
     const cipher = this.#cipher;
     const frames = this.#plain.read(segments);
     let size = 0;
-    for (const { body } of frames) {
-      const length = cipher.sealedLength(body.length);
-      size += headerSize(length) + length;
-    }
+    for (const { body } of frames) size += this.#sealedSize(body.length);
     const wire = Buffer.allocUnsafeSlow(size);
     let position = 0;
     for (const { flags, body } of frames) {
       const length = cipher.sealedLength(body.length);
       position = writeHeader(wire, position, 0, length);
-      cipher.seal(flags, body, wire, position);
+      cipher.seal(flags, body, 0, body.length, wire, position);
       position += length;
     }
     return wire;
+  }
+
+  /** Bytes of the sealed frame of a plain body of `length`. */
+  #sealedSize(length: number): number {
+    const sealed = this.#cipher.sealedLength(length);
+    return headerSize(sealed) + sealed;
+  }
+
+  /** Bytes of all of them sealed; 0: a frame is not a short one, or not whole in its segment. */
+  #sizeOfShort(segments: readonly Segment[]): number {
+    const most = this.#cipher.mostShort;
+    let size = 0;
+    for (const { bytes, start, end } of segments) {
+      for (let position = start; position < end; ) {
+        if (position + ((bytes[position] as number) & LONG ? LONG_HEADER : SHORT_HEADER) > end) return 0;
+        const next = endOf(bytes, position);
+        const length = next - bodyOf(bytes, position);
+        if (next > end || length > most) return 0;
+        size += this.#sealedSize(length);
+        position = next;
+      }
+    }
+    return size;
+  }
+
+  /** Seals short frames in the cipher's own memory. */
+  #sealShort(segments: readonly Segment[], size: number, memory: CipherMemory): Buffer {
+    const cipher = this.#cipher;
+    const wire = Buffer.allocUnsafeSlow(size);
+    let at = 0;
+    for (const { bytes, start, end } of segments) {
+      for (let position = start; position < end; ) {
+        const next = this.#lastFitting(bytes, position, end, memory);
+        memory.bytes.set(bytes.subarray(position, next), memory.input);
+        const inputEnd = memory.input + next - position;
+        let output = memory.output;
+        for (let from = memory.input; from < inputEnd; ) {
+          // Read first: the header's last byte is written.
+          const flags = memory.bytes[from] as number;
+          const to = endOf(memory.bytes, from);
+          const body = bodyOf(memory.bytes, from);
+          const length = cipher.sealedLength(to - body);
+          output = writeHeader(memory.bytes, output, 0, length);
+          cipher.seal(flags & ~LONG, memory.bytes, body, to, memory.bytes, output);
+          output += length;
+          from = to;
+        }
+        wire.set(memory.bytes.subarray(memory.output, output), at);
+        at += output - memory.output;
+        position = next;
+      }
+    }
+    return wire;
+  }
+
+  /** Where the plain frames from `start` on end that fit the memory, sealed, too; one does. */
+  #lastFitting(bytes: Uint8Array, start: number, end: number, memory: CipherMemory): number {
+    let size = 0;
+    let position = start;
+    while (position < end) {
+      const next = endOf(bytes, position);
+      size += this.#sealedSize(next - bodyOf(bytes, position));
+      if (size > memory.outputSize || next - start > memory.inputSize) break;
+      position = next;
+    }
+    return position;
   }
 
   /** Opens what came, the first `length` of `bytes`, and pushes the plain frames into `stream`. */
@@ -57,12 +129,45 @@ export class Sealer {
     this.#sealed ??= new InStream(stream.maxMessageSize + OVERHEAD, () => undefined);
     const sealed = this.#sealed;
     stream.outer = sealed;
-    sealed.limit(stream.maxMessageSize + OVERHEAD); // It may have changed.
-    const position = sealed.unfinished > 0 ? 0 : this.#openWhole(bytes, length, stream);
-    if (typeof position !== "number") return position;
+    const most = stream.maxMessageSize + OVERHEAD;
+    sealed.limit(most); // It may have changed.
+    let position = 0;
+    // The frame that began before, alone: those behind it are opened where they came. A page's stream does not say what it
+    // lacks (browser/in-stream.ts), and takes the whole chunk below.
+    while (sealed.lacks > 0 && position < length) {
+      const next = Math.min(length, position + sealed.lacks);
+      const fault = sealed.push(bytes, position, next);
+      if (fault !== undefined) return fault;
+      position = next;
+    }
+    const whole = sealed.unfinished > 0 ? position : this.#wholeEnd(bytes, position, length, most);
+    const broken = this.#openWhole(bytes, position, whole, stream);
+    if (broken !== undefined) return broken;
     // A command among them may have ended the connection: the frame that began behind it is nobody's.
-    if (position === length || stream.outer !== sealed) return undefined;
-    const fault = sealed.push(bytes, position, length); // Borrowed: all that is whole is taken at once.
+    if (whole === length || stream.outer !== sealed) return undefined;
+    const fault = sealed.push(bytes, whole, length); // Borrowed: all that is whole is taken at once.
+    return this.#openWhole(bytes, whole, whole, stream) ?? fault;
+  }
+
+  /** Where the frames from `start` on end that are whole and have nothing peculiar. */
+  #wholeEnd(bytes: Uint8Array, start: number, length: number, most: number): number {
+    let whole = start;
+    for (;;) {
+      const body = messageBodyAt(bytes, whole, length);
+      const to = body + sizeAt(bytes, whole, body);
+      if (body === 0 || to > length || to - body > most) return whole;
+      whole = to;
+    }
+  }
+
+  /** Opens the frames that were put together, and those from `start` to `end`, where they came. */
+  #openWhole(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    stream: InStream,
+  ): StreamFault | Fault | undefined {
+    const sealed = this.#sealed as InStream;
     const frames: Buffer[] = [];
     let size = 0;
     while (sealed.messages > 0) {
@@ -71,45 +176,76 @@ export class Sealer {
         size += this.#plainSize(frame.length);
       }
     }
-    if (frames.length === 0) return fault;
-    const plain = allocate(size);
-    let end = 0;
-    for (const frame of frames) {
-      const next = this.#openOne(frame, 0, frame.length, plain, end);
-      if (typeof next !== "number") return (end > 0 ? stream.push(plain, 0, end) : undefined) ?? next;
-      end = next;
+    for (let position = start; position < end; ) {
+      const next = endOf(bytes, position);
+      size += this.#plainSize(next - bodyOf(bytes, position));
+      position = next;
     }
-    return stream.push(plain, 0, end) ?? fault;
+    if (size === 0) return undefined;
+    const plain = allocate(size);
+    this.#opened = 0;
+    const mostShort = this.#cipher.sealedLength(this.#cipher.mostShort);
+    let fault: Fault | undefined;
+    for (const frame of frames) fault ??= this.#openInto(frame, 0, frame.length, plain);
+    for (let position = start; position < end && fault === undefined; ) {
+      const isShort = endOf(bytes, position) - bodyOf(bytes, position) <= mostShort;
+      // Asked each time: a long frame in between may have used it.
+      const memory = isShort ? this.#cipher.memory("open") : undefined;
+      if (memory !== undefined) {
+        const next = this.#shortEnd(bytes, position, end, mostShort, memory);
+        fault = this.#openShort(bytes, position, next, plain, memory);
+        position = next;
+      } else {
+        const to = endOf(bytes, position);
+        fault = this.#openInto(bytes, bodyOf(bytes, position), to, plain);
+        position = to;
+      }
+    }
+    return (this.#opened > 0 ? stream.push(plain, 0, this.#opened) : undefined) ?? fault;
   }
 
-  /**
-   * Opens the frames that are whole and have nothing peculiar, where they came.
-   *
-   * @returns where the first other one begins, or a fault
-   */
-  #openWhole(bytes: Uint8Array, length: number, stream: InStream): number | StreamFault | Fault {
-    const most = stream.maxMessageSize + OVERHEAD;
-    let size = 0;
-    let whole = 0;
-    for (;;) {
-      const body = bodyAt(bytes, whole, length);
-      const to = body + sizeAt(bytes, whole, body);
-      if (body === 0 || to > length || to - body > most) break;
-      size += this.#plainSize(to - body);
-      whole = to;
+  /** Opens short frames in the cipher's own memory. */
+  #openShort(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    plain: Uint8Array,
+    memory: CipherMemory,
+  ): Fault | undefined {
+    const inner = memory.bytes;
+    inner.set(bytes.subarray(start, end), memory.input);
+    const inputEnd = memory.input + end - start;
+    let output = memory.output;
+    let fault: Fault | undefined;
+    for (let from = memory.input; from < inputEnd && fault === undefined; ) {
+      const to = endOf(inner, from);
+      const next = this.#openOne(inner, bodyOf(inner, from), to, inner, output);
+      if (typeof next === "number") output = next;
+      else fault = next;
+      from = to;
     }
-    if (whole === 0) return 0;
-    const plain = allocate(size);
-    let end = 0;
-    for (let position = 0; position < whole; ) {
-      const body = bodyAt(bytes, position, whole);
-      const to = body + sizeAt(bytes, position, body);
-      const next = this.#openOne(bytes, body, to, plain, end);
-      if (typeof next !== "number") return (end > 0 ? stream.push(plain, 0, end) : undefined) ?? next;
-      end = next;
-      position = to;
+    plain.set(inner.subarray(memory.output, output), this.#opened);
+    this.#opened += output - memory.output;
+    return fault;
+  }
+
+  /** Opens a frame behind those that were opened. */
+  #openInto(bytes: Uint8Array, from: number, to: number, plain: Uint8Array): Fault | undefined {
+    const next = this.#openOne(bytes, from, to, plain, this.#opened);
+    if (typeof next !== "number") return next;
+    this.#opened = next;
+    return undefined;
+  }
+
+  /** Where the sealed frames from `start` on end whose bodies have at most `most` bytes, and that fit the memory; one does. */
+  #shortEnd(bytes: Uint8Array, start: number, end: number, most: number, memory: CipherMemory): number {
+    let position = start;
+    while (position < end) {
+      const next = endOf(bytes, position);
+      if (next - bodyOf(bytes, position) > most || next - start > memory.inputSize) break;
+      position = next;
     }
-    return stream.push(plain, 0, end) ?? whole;
+    return position;
   }
 
   /** Bytes of the plain frame in a sealed body of `length`. */
@@ -130,10 +266,20 @@ export class Sealer {
 }
 
 /** Where the body of the frame at `position` begins; 0: its header is not whole, or not a message's. */
-function bodyAt(bytes: Uint8Array, position: number, end: number): number {
+function messageBodyAt(bytes: Uint8Array, position: number, end: number): number {
   const flags = bytes[position] as number;
   const body = position + (flags === 0 ? SHORT_HEADER : LONG_HEADER);
   return (flags & ~LONG) === 0 && body <= end ? body : 0;
+}
+
+/** As bodyAt and frameEnd of frame.ts: a page would export those two for this alone. */
+function bodyOf(bytes: Uint8Array, position: number): number {
+  return position + (((bytes[position] as number) & LONG) === 0 ? SHORT_HEADER : LONG_HEADER);
+}
+
+function endOf(bytes: Uint8Array, position: number): number {
+  const body = bodyOf(bytes, position);
+  return body + sizeAt(bytes, position, body);
 }
 
 function sizeAt(bytes: Uint8Array, position: number, body: number): number {

@@ -1,22 +1,27 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
 import { InStream } from "../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../src/engine/zmtp/codec/out-queue.js";
+import type { CurveBox } from "../../../src/engine/zmtp/mechanism/curve-box.js";
+import { CurveCipher } from "../../../src/engine/zmtp/mechanism/curve-cipher.js";
 import type { FrameCipher } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import { Sealer } from "../../../src/engine/zmtp/sealer.js";
 import fc from "../../support/properties.js";
-import { decodeFrames, decodeStream, frameStream } from "./codec/support.js";
+import { decodeFrames, decodeStream, encodeFrame, frameStream } from "./codec/support.js";
+import { BOXES } from "./mechanism/support.js";
 
 /** Sealed: a counter, the flags, the body with its bits turned over. Anything but the next counter is a fault. */
 function toyCipher(): FrameCipher {
   let [sent, received] = [0, 0];
   return {
     sealedLength: (length) => length + 2,
-    seal(flags, body, target, offset) {
-      target[offset] = sent++ & 0xff;
-      target[offset + 1] = flags;
-      for (let i = 0; i < body.length; i++) target[offset + 2 + i] = (body[i] as number) ^ 0xff;
+    seal(flags, plain, from, to, target, at) {
+      target[at] = sent++ & 0xff;
+      target[at + 1] = flags;
+      for (let i = from; i < to; i++) target[at + 2 + i - from] = (plain[i] as number) ^ 0xff;
     },
+    mostShort: -1,
+    memory: () => undefined,
     plainLength: (length) => length - 2,
     open(sealed, from, to, plain, at) {
       if (to - from < 2 || sealed[from] !== (received++ & 0xff))
@@ -47,25 +52,51 @@ function receiver(maxMessageSize = -1) {
   return { stream, sealer, commands, all };
 }
 
-test("what one side seals the other opens, cut anywhere", () => {
+/** What a side that reads got of a stream of frames. */
+interface Opened extends ReturnType<typeof decodeStream> {
+  readonly fault: unknown;
+}
+
+/**
+ * The property of every cipher: the frames of one side come out whole at the other, wherever their bytes are cut.
+ *
+ * @param open opens what the sealer of `begin` sealed, in pieces that end at the cuts
+ */
+function expectOpenedWhole(
+  begin: () => Sealer,
+  open: (wire: Buffer, cuts: readonly number[]) => Opened,
+  runs: { readonly numRuns: number; readonly defaultRuns: number },
+): void {
   fc.assert(
     fc.property(
       fc.array(frameStream, { maxLength: 3 }),
       fc.array(fc.nat(), { maxLength: 12 }),
       (streams, borders) => {
-        const sender = new Sealer(toyCipher());
+        const sender = begin();
         const wire = Buffer.concat(streams.map((bytes) => sender.seal(queueOf(bytes))));
-        const { stream, sealer, commands, all } = receiver();
-        const at = [...new Set(borders.map((border) => border % (wire.length + 1)))].sort((a, b) => a - b);
-        let from = 0;
-        for (const to of [...at, wire.length]) {
-          expect(sealer.open(Buffer.from(wire.subarray(from, to)), stream)).toBeUndefined();
-          from = to;
-        }
-        expect({ messages: all(), commands }).toEqual(decodeStream(Buffer.concat(streams)));
+        const cuts = [...new Set(borders.map((border) => border % (wire.length + 1)))].sort((a, b) => a - b);
+        expect(open(wire, cuts)).toEqual({ ...decodeStream(Buffer.concat(streams)), fault: undefined });
       },
     ),
-    { numRuns: 800 },
+    runs,
+  );
+}
+
+/** Gives a sealer a wire in pieces. */
+function openPieces(sealer: Sealer, wire: Buffer, cuts: readonly number[], maxMessageSize = -1): Opened {
+  const { stream, commands, all } = receiver(maxMessageSize);
+  let fault: unknown;
+  for (const [i, from] of [0, ...cuts].entries()) {
+    fault ??= sealer.open(Buffer.from(wire.subarray(from, cuts[i] ?? wire.length)), stream);
+  }
+  return { messages: all(), commands, fault };
+}
+
+test("what one side seals the other opens, cut anywhere", () => {
+  expectOpenedWhole(
+    () => new Sealer(toyCipher()),
+    (wire, cuts) => openPieces(new Sealer(toyCipher()), wire, cuts),
+    { numRuns: 800, defaultRuns: 150 },
   );
 });
 
@@ -104,4 +135,90 @@ test("reserved bits on the wire, and sizes past the limit, are faults as without
   expect(sealer.open(new Sealer(toyCipher()).seal(queueOf(large)), stream)).toBe("too-long");
   const huge = receiver(100);
   expect(huge.sealer.open(Buffer.from("027fffffffffffffff", "hex"), huge.stream)).toBe("too-long");
+});
+
+const noble = BOXES.find(({ name }) => name === "noble") as CurveBox;
+const wasm = BOXES.find(({ name }) => name === "wasm") as CurveBox;
+
+/** A side of CURVE whose short frames go through memory of WebAssembly, or one whose frames do not. */
+function curveCipher(box: CurveBox, isServer: boolean): CurveCipher {
+  return new CurveCipher(box, Buffer.alloc(32, 7), isServer, 2, Buffer.alloc(8));
+}
+
+describe.each([
+  ["sealed in a cipher's own memory, opened frame by frame", wasm, noble],
+  ["sealed frame by frame, opened in a cipher's own memory", noble, wasm],
+  ["both in it", wasm, wasm],
+] as const)("%s:", (_, one, other) => {
+  const opened = (wire: Buffer, cuts: readonly number[], maxMessageSize = -1): Opened =>
+    openPieces(new Sealer(curveCipher(other, true)), wire, cuts, maxMessageSize);
+
+  test("what one side seals the other opens, cut anywhere", () => {
+    const sender = () => new Sealer(curveCipher(one, false));
+    expectOpenedWhole(sender, opened, { numRuns: 300, defaultRuns: 40 });
+  });
+
+  test("frames that do not fit it together, with long ones between", () => {
+    const sizes = [
+      ...Array<number>(4_000).fill(0), // 140,000 bytes sealed, 8,000 plain.
+      ...[70_000, 3, 32_768, 32_769, 32_768, 200, 255, 256, 32_768],
+      ...Array<number>(300).fill(60),
+    ];
+    const frames = sizes.map((size, i) => ({ flags: 0, body: Buffer.alloc(size, i) }));
+    const plain = Buffer.concat(frames.map((frame) => encodeFrame(frame)));
+    const wire = new Sealer(curveCipher(one, false)).seal(queueOf(plain));
+    const expected = decodeStream(plain).messages.join();
+    for (const cuts of [[], [1, 2, 3, 40, 41, 65_536, 131_072, 196_608]]) {
+      const { messages, fault } = opened(wire, cuts);
+      expect(fault).toBeUndefined();
+      expect(messages.length).toBe(sizes.length);
+      expect(messages.join() === expected).toBe(true);
+    }
+  });
+
+  test("a damaged frame is a fault, and those before it stay", () => {
+    const frames = Array.from({ length: 8 }, (_, i) => ({ flags: 0, body: Buffer.alloc(40 * i, i) }));
+    const plain = Buffer.concat(frames.map((frame) => encodeFrame(frame)));
+    const wire = new Sealer(curveCipher(one, false)).seal(queueOf(plain));
+    const whole = decodeStream(plain).messages;
+    let begin = 0;
+    for (const [i, { body }] of decodeFrames(wire).entries()) {
+      const end = begin + body.length + (body.length > 255 ? 9 : 2);
+      for (const at of [end - body.length, end - body.length + 8, end - 17, end - 1]) {
+        const damaged = Buffer.from(wire);
+        damaged.writeUInt8(damaged.readUInt8(at) ^ 0x80, at);
+        const { messages, fault } = opened(damaged, []);
+        expect(fault).toMatchObject({ kind: "protocol" });
+        expect(messages).toEqual(whole.slice(0, i));
+      }
+      begin = end;
+    }
+  });
+
+  test("a sealed frame too short for a box is a fault", () => {
+    for (const length of [0, 1, 7, 32]) {
+      const wire = Buffer.concat([
+        Buffer.of(0, length),
+        Buffer.from("\x07MESSAGE", "latin1"),
+        Buffer.alloc(32),
+      ]);
+      expect(opened(wire.subarray(0, 2 + length), []).fault).toMatchObject({ kind: "protocol" });
+    }
+  });
+});
+
+test("connections take turns in the memory that their ciphers share", () => {
+  const body = (i: number) => Buffer.from([0, 3, 0x61, 0x62, i]);
+  const pairs = [1, 2, 3].map((key) => {
+    const cipher = (isServer: boolean) =>
+      new CurveCipher(wasm, Buffer.alloc(32, key), isServer, 2, Buffer.alloc(8));
+    return { sender: new Sealer(cipher(false)), ...receiver(), sealer: new Sealer(cipher(true)) };
+  });
+  for (let i = 0; i < 3; i++) {
+    const wires = pairs.map(({ sender }) => sender.seal(queueOf(body(i))));
+    for (const [at, { sealer, stream }] of pairs.entries()) {
+      expect(sealer.open(wires[at] as Buffer, stream)).toBeUndefined();
+    }
+  }
+  for (const { all } of pairs) expect(all()).toEqual([["616200"], ["616201"], ["616202"]]);
 });

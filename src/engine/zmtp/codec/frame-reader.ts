@@ -15,6 +15,11 @@ export class FrameReader {
   /** Header of a frame whose body, by reference, is the next segment; segments are cut nowhere else within a frame. */
   #open: Uint8Array = NOTHING;
 
+  /** Whether a frame that has begun is not whole yet. */
+  get open(): boolean {
+    return this.#open.length > 0;
+  }
+
   /** @returns the whole frames; an open one waits for the next call */
   read(segments: readonly Segment[]): Frame[] {
     const frames: Frame[] = [];

@@ -103,6 +103,11 @@ export class SplitFrame<F extends string> {
     return this.#have - this.#at;
   }
 
+  /** Bytes that it lacks: of its header, or of it all. */
+  get lacks(): number {
+    return this.#need - this.#have;
+  }
+
   /** Whether it is a large one. */
   get isLarge(): boolean {
     return KERNEL && this.#body !== undefined && this.#need >= LARGE;

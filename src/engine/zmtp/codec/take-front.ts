@@ -1,4 +1,4 @@
-/** Takes messages off the front of a batch, and makes a batch of a message that was received in pieces. Pure. */
+/** Takes messages off the front of a batch, and makes batches of messages that were received in pieces. Pure. */
 
 import { allocate } from "../../../core/memory.js";
 import {
@@ -81,20 +81,33 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
 
 /** One message, encoded in memory of its own. @param first a frame that stands in front of it */
 export function encodeMessage(frames: readonly Uint8Array[], first: Uint8Array | undefined): FrameBatch {
+  return encodeMessages([frames], first);
+}
+
+/** Messages, 1 or more, encoded in memory of their own. @param first a frame that stands in front of each */
+export function encodeMessages(
+  messages: readonly (readonly Uint8Array[])[],
+  first: Uint8Array | undefined,
+): FrameBatch {
   let size = 0;
   let bodyBytes = 0;
-  for (const { length } of frames) {
-    size += (length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER) + length;
-    bodyBytes += length;
+  let mostFrames = 0;
+  for (const frames of messages) {
+    if (frames.length > mostFrames) mostFrames = frames.length;
+    for (const { length } of frames) {
+      size += (length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER) + length;
+      bodyBytes += length;
+    }
   }
   const bytes = allocate(size);
   let position = 0;
-  for (let i = 0; i < frames.length; i++) {
-    const frame = frames[i] as Uint8Array;
-    position = writeHeader(bytes, position, i < frames.length - 1 ? MORE : 0, frame.length);
-    bytes.set(frame, position);
-    position += frame.length;
+  for (const frames of messages) {
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i] as Uint8Array;
+      position = writeHeader(bytes, position, i < frames.length - 1 ? MORE : 0, frame.length);
+      bytes.set(frame, position);
+      position += frame.length;
+    }
   }
-  const tally = { bodyBytes, mostFrames: frames.length };
-  return new FrameBatch(bytes, 0, size, 1, tally, first);
+  return new FrameBatch(bytes, 0, size, messages.length, { bodyBytes, mostFrames }, first);
 }

@@ -1,27 +1,35 @@
 /**
  * The box that CURVE puts around everything: XSalsa20-Poly1305 under a key both
- * sides know (26/CURVEZMQ, Cryptography), by one of two packages.
+ * sides know (26/CURVEZMQ, Cryptography), by one of three.
  *
  *   sealed = tag 16 | cipher text, as long as the plain text
  *
- * `sodium-native` is libsodium: six times as fast for 64 bytes, twelve times for
- * 64 KiB (bench/micro/curve.js), and optional. `@noble/ciphers` is TypeScript and
- * works everywhere. Both give the same bytes. The one that is used is loaded with
- * the first CURVE connection, not with the package: noble is an ES module, which
- * Node.js can `require` from 20.19 and 22.12 on.
+ * `sodium-native` is libsodium, and optional: the fastest for long texts. A call
+ * into native code takes as long as a text of 300 bytes, so short frames are
+ * sealed and opened in WebAssembly (wasm-box.ts) all the same, which needs no
+ * package, and seals everything where there is no native code. `@noble/ciphers`
+ * is TypeScript and works everywhere. All give the same bytes (bench/micro/curve.js
+ * compares them). What is used is loaded with the first CURVE connection, not
+ * with the package: noble is an ES module, which Node.js can `require` from 20.19
+ * and 22.12 on.
  */
 
 import { quoted } from "../../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
 import { requireHere } from "../../../core/require-here.js";
 import { nobleBoxOf } from "./noble-box.js";
+import { alongsideSodium, type ShortSource, wasmBox } from "./wasm-box.js";
+
+export { wasmBox };
 
 /** How many bytes a sealed box is longer than what is in it. */
 export const TAG_LENGTH = 16;
 
 /** Seals and opens boxes. Keys have 32 bytes, nonces 24. Nothing passed in is kept. */
 export interface CurveBox {
-  readonly name: "sodium" | "noble";
+  readonly name: "sodium" | "wasm" | "noble";
+  /** For short frames, several at once; absent: there is nothing faster. */
+  readonly short?: ShortSource;
   /**
    * @param sealed 16 bytes longer than `plain`; gets the result
    * @param plain may be the bytes of `sealed` behind the tag
@@ -62,11 +70,11 @@ export function nobleBox(): CurveBox {
 let chosen: CurveBox | undefined;
 
 /**
- * The box for this process, chosen once: sodium where it loads, noble otherwise;
- * the environment variable `SHOAL_CURVE`, `sodium` or `noble`, insists on one.
+ * The box for this process, chosen once: sodium where it loads, with WebAssembly for short frames; else WebAssembly, else
+ * noble. The environment variable `SHOAL_CURVE`, `sodium`, `wasm` or `noble`, insists on one for everything.
  *
  * @throws InvalidArgumentError `EINVAL` for another `SHOAL_CURVE`
- * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it insists on what does not load, or neither does
+ * @throws NotSupportedError `ERR_ENGINE_UNAVAILABLE` when it insists on what does not load, or none does
  */
 export function loadCurveBox(): CurveBox {
   chosen ??= chooseCurveBox(process.env.SHOAL_CURVE);
@@ -86,21 +94,48 @@ export function curveIsNative(): boolean {
  * @param choice `SHOAL_CURVE`; empty or `undefined` for whatever loads
  * @internal
  */
-export function chooseCurveBox(choice: string | undefined, sodium = sodiumBox, noble = nobleBox): CurveBox {
+export function chooseCurveBox(
+  choice: string | undefined,
+  sodium = sodiumBox,
+  noble = nobleBox,
+  wasm = wasmBox,
+): CurveBox {
   switch (choice) {
     case "sodium":
       return insist("sodium-native", sodium);
+    case "wasm":
+      return insistOnWasm(wasm);
     case "noble":
       return insist("@noble/ciphers", noble);
     case undefined:
-    case "":
-      try {
-        return sodium();
-      } catch {
-        return insist("@noble/ciphers", noble);
-      }
+    case "": {
+      const native = attempt(sodium);
+      if (native === undefined) return attempt(wasm) ?? insist("@noble/ciphers", noble);
+      return { ...native, short: alongsideSodium };
+    }
     default:
-      throw new InvalidArgumentError(`SHOAL_CURVE must be sodium or noble; got ${quoted(choice)}`);
+      throw new InvalidArgumentError(`SHOAL_CURVE must be sodium, wasm or noble; got ${quoted(choice)}`);
+  }
+}
+
+/** @returns undefined where it does not load */
+function attempt(make: () => CurveBox): CurveBox | undefined {
+  try {
+    return make();
+  } catch {
+    return undefined; // The next of them does its work.
+  }
+}
+
+function insistOnWasm(make: () => CurveBox): CurveBox {
+  try {
+    return make();
+  } catch (cause) {
+    throw new NotSupportedError(
+      "SHOAL_CURVE=wasm needs WebAssembly with vectors of 128 bits, which this machine does not have",
+      "ERR_ENGINE_UNAVAILABLE",
+      { cause },
+    );
   }
 }
 

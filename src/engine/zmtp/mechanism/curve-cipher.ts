@@ -12,7 +12,8 @@
  */
 import { slice } from "../../../core/memory.js";
 import { type CurveBox, TAG_LENGTH } from "./curve-box.js";
-import { type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
+import { type CipherMemory, type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
+import type { BoxKey, ShortBoxes, ShortSource } from "./wasm-box.js";
 
 const NAME = Buffer.from("\u0007MESSAGE", "latin1");
 const COUNTER = 8;
@@ -28,6 +29,9 @@ const MORE = 1;
 const COMMAND = 4;
 
 const NONCE_COUNTER = 16;
+/** The command's name as two words. */
+const NAME_BEGIN = readWord(NAME, 0);
+const NAME_END = readWord(NAME, 4);
 
 function nonceOf(side: "C" | "S"): Buffer {
   return Buffer.concat([Buffer.from(`CurveZMQMESSAGE${side}`, "latin1"), Buffer.alloc(8)]);
@@ -45,6 +49,12 @@ export class CurveCipher implements FrameCipher {
   #sentLow: number;
   #receivedHigh: number;
   #receivedLow: number;
+  readonly mostShort: number;
+  #source: ShortSource | undefined;
+  #short: ShortBoxes | undefined = undefined;
+  /** The keys of short boxes, sent and received; made with the first of them. */
+  #sendKey: BoxKey | undefined = undefined;
+  #receiveKey: BoxKey | undefined = undefined;
 
   /**
    * @param key what C' and S' agree on
@@ -53,6 +63,8 @@ export class CurveCipher implements FrameCipher {
    */
   constructor(box: CurveBox, key: Uint8Array, isServer: boolean, sent: number, received: Buffer) {
     this.#box = box;
+    this.#source = box.short;
+    this.mostShort = box.short?.most ?? -1;
     this.#key = key;
     this.#sendNonce = nonceOf(isServer ? "S" : "C");
     this.#receiveNonce = nonceOf(isServer ? "C" : "S");
@@ -69,24 +81,54 @@ export class CurveCipher implements FrameCipher {
     return length - OVERHEAD;
   }
 
-  seal(flags: number, body: Uint8Array, target: Uint8Array, offset: number): void {
+  memory(use: "seal" | "open"): CipherMemory | undefined {
+    this.#short ??= this.#source?.boxes();
+    this.#source = undefined; // Asked once: where there is none now, there will be none later.
+    const short = this.#short;
+    if (short === undefined) return undefined;
+    if (use === "seal") {
+      this.#sendKey ??= short.keyOf(this.#key, this.#sendNonce);
+      short.use(this.#sendKey);
+    } else {
+      this.#receiveKey ??= short.keyOf(this.#key, this.#receiveNonce);
+      short.use(this.#receiveKey);
+    }
+    return short;
+  }
+
+  seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void {
     this.#sentLow = (this.#sentLow + 1) >>> 0;
     if (this.#sentLow === 0) {
       this.#sentHigh += 1;
       writeWord(this.#head, COUNTER, this.#sentHigh);
       writeWord(this.#sendNonce, NONCE_COUNTER, this.#sentHigh);
     }
+    const inner = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
+    const short = this.#short;
+    if (short !== undefined && target === short.bytes) {
+      const [low, high] = [this.#sentLow, this.#sentHigh];
+      const { view } = short;
+      view.setInt32(at, NAME_BEGIN);
+      view.setInt32(at + 4, NAME_END);
+      view.setInt32(at + COUNTER, high);
+      view.setInt32(at + COUNTER + 4, low);
+      // The flags go where the frame's own header ends.
+      target[from - 1] = inner;
+      short.seal(from - 1, 1 + to - from, at + FLAGS, at + BOX, reversed(high), reversed(low));
+      return;
+    }
     writeWord(this.#head, COUNTER + 4, this.#sentLow);
     writeWord(this.#sendNonce, NONCE_COUNTER + 4, this.#sentLow);
-    target.set(this.#head, offset);
+    target.set(this.#head, at);
     // The plain text is laid where its cipher text goes, and sealed in place: no memory in between.
-    target[offset + FLAGS] = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
-    target.set(body, offset + OVERHEAD);
+    target[at + FLAGS] = inner;
+    const length = to - from;
+    target.set(slice(plain.buffer, plain.byteOffset + from, length), at + OVERHEAD);
     const memory = target.buffer;
-    const base = target.byteOffset + offset;
-    const plain = slice(memory, base + FLAGS, 1 + body.length);
-    const sealed = slice(memory, base + BOX, TAG_LENGTH + 1 + body.length);
-    this.#box.seal(sealed, plain, this.#sendNonce, this.#key);
+    const base = target.byteOffset + at;
+    const text = slice(memory, base + FLAGS, 1 + length);
+    const sealed = slice(memory, base + BOX, TAG_LENGTH + 1 + length);
+    this.#box.seal(sealed, text, this.#sendNonce, this.#key);
   }
 
   open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault {
@@ -104,11 +146,7 @@ export class CurveCipher implements FrameCipher {
     if (high < this.#receivedHigh || (high === this.#receivedHigh && low <= this.#receivedLow)) {
       return protocolFault("ERR_ZMTP_INVALID_SEQUENCE", "CURVE: MESSAGE's counter did not grow");
     }
-    writeWord(this.#receiveNonce, NONCE_COUNTER, high);
-    writeWord(this.#receiveNonce, NONCE_COUNTER + 4, low);
-    const box = slice(sealed.buffer, sealed.byteOffset + from + BOX, length - BOX);
-    const opened = slice(plain.buffer, plain.byteOffset + at, length - FLAGS);
-    if (!this.#box.open(opened, box, this.#receiveNonce, this.#key)) {
+    if (!this.#opens(sealed, from, to, plain, at, high, low)) {
       return protocolFault("ERR_ZMTP_CRYPTOGRAPHIC", "CURVE: MESSAGE does not open");
     }
     this.#receivedHigh = high;
@@ -118,6 +156,25 @@ export class CurveCipher implements FrameCipher {
       return protocolFault("ERR_ZMTP_MALFORMED_COMMAND_MESSAGE", "CURVE: MESSAGE has reserved flags");
     }
     return (flags & INNER_MORE ? MORE : 0) | (flags & INNER_COMMAND ? COMMAND : 0);
+  }
+
+  #opens(
+    sealed: Uint8Array,
+    from: number,
+    to: number,
+    plain: Uint8Array,
+    at: number,
+    high: number,
+    low: number,
+  ): boolean {
+    const short = this.#short;
+    if (short !== undefined && sealed === short.bytes)
+      return short.open(from + FLAGS, to - from - FLAGS, at, from + BOX, reversed(high), reversed(low));
+    writeWord(this.#receiveNonce, NONCE_COUNTER, high);
+    writeWord(this.#receiveNonce, NONCE_COUNTER + 4, low);
+    const box = slice(sealed.buffer, sealed.byteOffset + from + BOX, to - from - BOX);
+    const opened = slice(plain.buffer, plain.byteOffset + at, to - from - FLAGS);
+    return this.#box.open(opened, box, this.#receiveNonce, this.#key);
   }
 }
 
@@ -129,6 +186,11 @@ function readWord(bytes: Uint8Array, at: number): number {
       (bytes[at + 3] as number)) >>>
     0
   );
+}
+
+/** A word of the other byte order: counters are big-endian, words of nonces little-endian. */
+function reversed(word: number): number {
+  return (word >>> 24) | ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8) | (word << 24);
 }
 
 function writeWord(bytes: Uint8Array, at: number, value: number): void {

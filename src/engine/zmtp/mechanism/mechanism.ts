@@ -61,27 +61,45 @@ export interface Step {
   readonly failed?: Fault;
 }
 
+/**
+ * Memory in which a cipher works fastest. Frames are copied into its input, sealed or opened into its output, and copied out,
+ * many at once. All connections of the thread share it: what is in it stays no longer than the caller's turn.
+ */
+export interface CipherMemory {
+  readonly bytes: Uint8Array;
+  readonly input: number;
+  readonly inputSize: number;
+  readonly output: number;
+  readonly outputSize: number;
+}
+
 /** Protects frames after the handshake. */
 export interface FrameCipher {
   /** How many bytes the sealed frame's body has for a plain body of `length`. */
   sealedLength(length: number): number;
   /**
-   * Seals one plain frame.
+   * Seals the plain frame whose body is at `from` to `to`.
    *
    * @param flags of the plain frame: MORE 1, COMMAND 4
-   * @param target where the sealed body goes, `sealedLength` bytes at `offset`
+   * @param plain where it is the cipher's own memory, the byte in front of `from` is written
+   * @param target where the sealed body goes, `sealedLength` bytes at `at`; the cipher's own memory where `plain` is that
    */
-  seal(flags: number, body: Uint8Array, target: Uint8Array, offset: number): void;
+  seal(flags: number, plain: Uint8Array, from: number, to: number, target: Uint8Array, at: number): void;
   /** Bytes of the plain body in a sealed one of `length`; negative: it cannot be one. */
   plainLength(length: number): number;
   /**
    * Opens the sealed body at `from` to `to`.
    *
-   * @param plain other memory: gets a byte that is worthless at `at`, and the plain body of `plainLength` bytes behind it
+   * @param plain other memory, or the cipher's own where `sealed` is that: gets a byte that is worthless at `at`, and the
+   *   plain body of `plainLength` bytes behind it
    * @returns the plain frame's flags (MORE 1, COMMAND 4), or the fault for which the connection closes; then what `plain`
    *   got is worthless
    */
   open(sealed: Uint8Array, from: number, to: number, plain: Uint8Array, at: number): number | Fault;
+  /** Bytes of the longest plain body that its own memory is for; one with all that sealing adds fits there. Negative: none. */
+  readonly mostShort: number;
+  /** Its own memory, for the frames that are sealed next, or opened; made with the first of them. `undefined`: it has none. */
+  memory(use: "seal" | "open"): CipherMemory | undefined;
 }
 
 /** One side of one handshake. */
@@ -89,6 +107,11 @@ export interface Mechanism {
   readonly name: "NULL" | "PLAIN" | "CURVE";
   /** The greeting's as-server field. */
   readonly asServer: boolean;
+  /**
+   * What `start` has to send, as frames, where that may go out right behind this side's greeting, whatever the peer's is: the
+   * same array for the same properties. If it does, `start` is not called. Absent: the mechanism waits for the peer's greeting.
+   */
+  readonly early?: Uint8Array | undefined;
   start(): Step;
   receive(body: Buffer): Step;
   authenticated(verdict: Verdict): Step;

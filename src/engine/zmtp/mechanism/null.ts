@@ -8,10 +8,15 @@
  *     \------- send READY ------------------------------>/
  *
  * A side with a hook asks before it sends READY: the peer may talk as soon as
- * it has ours.
+ * it has ours. One without need not even wait for the peer's greeting: READY goes out with its own, in one write. To a peer
+ * of another mechanism the handshake fails all the same. The first message waits for the peer's READY, as libzmq wants it.
  */
+import { commandFrame } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
+import { HAS_GREETINGS } from "../codec/greeting.js";
 import { decodeMetadata } from "../codec/metadata.js";
+import { RecentBytes } from "../codec/recent-bytes.js";
+import { KERNEL } from "../kernel.js";
 import {
   errorReceived,
   failed,
@@ -23,10 +28,26 @@ import {
   type Verdict,
 } from "./mechanism.js";
 
+/** READY of peers without a routing id. One with a routing id has memory of its own for it, which sockets keep. */
+const known = KERNEL ? new RecentBytes<Step>() : undefined;
+
+/** READY by its properties, which are the same for most connections (handshake-properties.ts). */
+const READY_FRAMES = new WeakMap<Uint8Array, Uint8Array>();
+
+function readyFrame(properties: Uint8Array): Uint8Array {
+  const known = READY_FRAMES.get(properties);
+  if (known !== undefined) return known;
+  const frame = commandFrame(encodeCommand("READY", properties));
+  READY_FRAMES.set(properties, frame);
+  return frame;
+}
+
 export class NullMechanism implements Mechanism {
   readonly name = "NULL";
   readonly asServer = false;
   readonly cipher = undefined;
+  /** Set by the constructor, where there are greetings. */
+  declare readonly early: Uint8Array | undefined;
   readonly #properties: Uint8Array;
   readonly #asks: boolean;
   #state: "asking" | "waiting" | "over" = "waiting";
@@ -34,6 +55,7 @@ export class NullMechanism implements Mechanism {
   constructor(options: MechanismOptions) {
     this.#properties = options.properties;
     this.#asks = options.asks;
+    if (HAS_GREETINGS) this.early = options.asks ? undefined : readyFrame(options.properties);
   }
 
   start(): Step {
@@ -49,6 +71,11 @@ export class NullMechanism implements Mechanism {
   }
 
   receive(body: Buffer): Step {
+    const step = this.#state === "waiting" ? known?.find(body, body.length) : undefined;
+    if (step !== undefined) {
+      this.#state = "over";
+      return step;
+    }
     const command = this.#state === "waiting" ? parseCommand(body) : undefined;
     if (command?.name === "ERROR") return this.#fail(errorReceived("NULL", command.data));
     if (command?.name !== "READY") return this.#fail(unexpected("NULL", "READY"));
@@ -56,7 +83,9 @@ export class NullMechanism implements Mechanism {
     const metadata = decodeMetadata(command.data);
     if (typeof metadata === "string")
       return failed("ERR_ZMTP_INVALID_METADATA", `NULL: READY has ${metadata}`);
-    return { done: metadata };
+    const done: Step = { done: metadata };
+    if ((metadata.get("identity")?.length ?? 0) === 0) known?.add(Buffer.from(body), done);
+    return done;
   }
 
   #ready(): Step {

@@ -1,6 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { InvalidArgumentError, NotSupportedError } from "../../../../src/core/errors.js";
-import { chooseCurveBox, TAG_LENGTH } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import {
+  chooseCurveBox,
+  nobleBox as noble,
+  TAG_LENGTH,
+} from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import fc from "../../../support/properties.js";
 import { NACL } from "../../../vectors/mechanism.js";
 import { BOXES } from "./support.js";
@@ -65,16 +69,16 @@ describe.each(BOXES)("$name", (box) => {
   });
 });
 
-test.skipIf(BOXES.length < 2 && "sodium-native does not load here")("both give the same bytes", () => {
+test("all give the same bytes", () => {
   const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 500 }), bytes(24), bytes(32), (text, someNonce, someKey) => {
-      const [one, other] = BOXES.map((box) => {
+      const [one, ...others] = BOXES.map((box) => {
         const target = Buffer.alloc(text.length + TAG_LENGTH);
         box.seal(target, text, someNonce, someKey);
         return target;
       });
-      expect(one).toEqual(other);
+      for (const other of others) expect(other).toEqual(one);
     }),
     { numRuns: 500, defaultRuns: 80 },
   );
@@ -85,22 +89,35 @@ describe("SHOAL_CURVE", () => {
     throw new Error("no such addon");
   };
 
-  test("insists on noble", () => {
-    expect(chooseCurveBox("noble").name).toBe("noble");
+  test.each(["wasm", "noble"])("insists on %s", (choice) => {
+    expect(chooseCurveBox(choice).name).toBe(choice);
   });
 
-  test.each(["sodium", "noble"])("insists on %s, and says so where it does not load", (choice) => {
-    const choose = () => chooseCurveBox(choice, missing, missing);
+  test.each(["sodium", "wasm", "noble"])("insists on %s, and says so where it does not load", (choice) => {
+    const choose = () => chooseCurveBox(choice, missing, missing, missing);
     expect(choose).toThrow(NotSupportedError);
     expect(choose).toThrow(
       expect.objectContaining({ code: "ERR_ENGINE_UNAVAILABLE", cause: expect.any(Error) }),
     );
   });
 
-  test.each([undefined, ""])("unset (%j), noble stands in for a sodium that does not load", (choice) => {
-    expect(chooseCurveBox(choice, missing).name).toBe("noble");
+  test.each(["sodium", "noble"])("%s for everything has nothing else for short frames", (choice) => {
+    const box = { ...noble(), name: choice as "sodium" };
+    expect(chooseCurveBox(choice, () => box, noble).short).toBeUndefined();
+  });
+
+  test.each([
+    undefined,
+    "",
+  ])("unset (%j), WebAssembly stands in for a sodium that does not load, then noble", (choice) => {
+    expect(chooseCurveBox(choice, missing).name).toBe("wasm");
+    expect(chooseCurveBox(choice, missing, noble, missing).name).toBe("noble");
     expect(chooseCurveBox(choice).name).toBe(BOXES[0]?.name);
-    expect(() => chooseCurveBox(choice, missing, missing)).toThrow(NotSupportedError);
+    expect(() => chooseCurveBox(choice, missing, missing, missing)).toThrow(NotSupportedError);
+  });
+
+  test("unset, short frames do not go to native code", () => {
+    expect(chooseCurveBox("", () => ({ ...noble(), name: "sodium" })).short).toBeDefined();
   });
 
   test("refuses another word", () => {

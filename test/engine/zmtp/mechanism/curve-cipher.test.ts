@@ -15,7 +15,7 @@ const key = agreeOnKey(
 
 function seal(cipher: CurveCipher, flags: number, body: Uint8Array): Buffer {
   const sealed = Buffer.alloc(cipher.sealedLength(body.length));
-  cipher.seal(flags, body, sealed, 0);
+  cipher.seal(flags, body, 0, body.length, sealed, 0);
   return sealed;
 }
 
@@ -69,7 +69,7 @@ describe.each(BOXES)("with $name", (box) => {
     const body = Buffer.from("body");
     const length = client().sealedLength(body.length);
     const memory = Buffer.alloc(length + 20, 0xee);
-    client().seal(0, body, memory, 9);
+    client().seal(0, body, 0, body.length, memory, 9);
     expect(memory.subarray(9, 9 + length)).toEqual(seal(client(), 0, body));
     expect(memory.subarray(0, 9).every((byte) => byte === 0xee)).toBe(true);
     expect(memory.subarray(9 + length).every((byte) => byte === 0xee)).toBe(true);

@@ -231,7 +231,7 @@ describe.skipIf(!curve && "no libzmq with CURVE here")("CURVE", () => {
       for (const [index, part] of parts.entries()) {
         const body = Buffer.from(part);
         const sealed = Buffer.alloc(cipher?.sealedLength(body.length) ?? 0);
-        cipher?.seal(index + 1 < parts.length ? 1 : 0, body, sealed, 0);
+        cipher?.seal(index + 1 < parts.length ? 1 : 0, body, 0, body.length, sealed, 0);
         wire.send(0, sealed);
       }
       const expected = parts.map((part) => Buffer.from(part));
@@ -248,7 +248,7 @@ describe.skipIf(!curve && "no libzmq with CURVE here")("CURVE", () => {
     // A command inside: libzmq answers a PING with a PONG of the same context.
     const ping = Buffer.from("\u0004PING\u0000\u001ezz", "latin1");
     const sealed = Buffer.alloc(cipher?.sealedLength(ping.length) ?? 0);
-    cipher?.seal(4, ping, sealed, 0);
+    cipher?.seal(4, ping, 0, ping.length, sealed, 0);
     wire.send(0, sealed);
     const frame = await wire.receive();
     expect(openSealed(cipher, frame?.body as Buffer)).toEqual({

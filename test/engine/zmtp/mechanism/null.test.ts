@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { commandFrame } from "../../../../src/engine/frame.js";
 import { encodeCommand } from "../../../../src/engine/zmtp/codec/command.js";
+import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
 import { NullMechanism } from "../../../../src/engine/zmtp/mechanism/null.js";
 import fc from "../../../support/properties.js";
 import { bodyOf, ERROR, READY_DEALER, READY_PUB } from "../../../vectors/mechanism.js";
@@ -32,6 +34,46 @@ test("libzmq's READY completes it", () => {
 
 test("it never claims to be the server", () => {
   expect(plain().asServer).toBe(false);
+});
+
+test("its READY may go out before the peer's greeting, but not where it asks a hook", () => {
+  const side = plain("PUB");
+  expect(side.early).toEqual(commandFrame(bodyOf(READY_PUB)));
+  expect(side.receive(bodyOf(READY_DEALER)).done).toBeInstanceOf(Map);
+  expect(asking().early).toBeUndefined();
+});
+
+test("what each READY says is its own, whatever came before it", () => {
+  const learn = (socketType: string, identity: string) => {
+    const side = plain();
+    side.start();
+    const identities = [["Identity", Buffer.from(identity)]] as const;
+    const body = Buffer.concat([properties(socketType), encodeMetadata(identities)]);
+    const command = encodeCommand("READY", body);
+    const { done } = side.receive(command);
+    command.fill(0); // The memory of a read is used again.
+    return done;
+  };
+  const [first, same, other] = [learn("REQ", ""), learn("REQ", ""), learn("DEALER", "")];
+  const [a, b, sameName] = [learn("REQ", "a"), learn("REQ", "b"), learn("REQ", "a")];
+  expect(same).toEqual(first);
+  expect([first, other].map((one) => String(one?.get("socket-type")))).toEqual(["REQ", "DEALER"]);
+  expect([a, b, sameName].map((one) => String(one?.get("identity")))).toEqual(["a", "b", "a"]);
+  // Sockets keep it as the peer's name.
+  expect(sameName?.get("identity")).not.toBe(a?.get("identity"));
+});
+
+test("a READY that has come before is refused all the same where none is due", () => {
+  const ready = bodyOf(READY_PUB);
+  for (let i = 0; i < 2; i++) {
+    const side = plain();
+    side.start();
+    expect(side.receive(ready).done).toBeInstanceOf(Map);
+    expect(side.receive(ready).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
+  }
+  const side = asking();
+  side.start();
+  expect(side.receive(ready).failed).toMatchObject({ code: "ERR_ZMTP_UNEXPECTED_COMMAND" });
 });
 
 describe("with a hook", () => {

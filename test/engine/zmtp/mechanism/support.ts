@@ -1,7 +1,12 @@
 /** Both ends of a handshake, with nothing between them but this. */
 
 import { encodeMetadata } from "../../../../src/engine/zmtp/codec/metadata.js";
-import { type CurveBox, nobleBox, sodiumBox } from "../../../../src/engine/zmtp/mechanism/curve-box.js";
+import {
+  type CurveBox,
+  nobleBox,
+  sodiumBox,
+  wasmBox,
+} from "../../../../src/engine/zmtp/mechanism/curve-box.js";
 import type { CurveRandom } from "../../../../src/engine/zmtp/mechanism/curve-command.js";
 import { keyPairOf } from "../../../../src/engine/zmtp/mechanism/curve-exchange.js";
 import type {
@@ -98,7 +103,9 @@ function loads(box: () => CurveBox): CurveBox | undefined {
 }
 
 /** The boxes of this machine; sodium-native is an optional dependency. */
-export const BOXES: readonly CurveBox[] = [loads(sodiumBox), nobleBox()].filter((box) => box !== undefined);
+export const BOXES: readonly CurveBox[] = [loads(sodiumBox), loads(wasmBox), nobleBox()].filter(
+  (box) => box !== undefined,
+);
 
 /** What is in a sealed body, or the fault. */
 export function openSealed(
