@@ -1,8 +1,9 @@
 /** How links begin: hellos, proofs, keys; and the records of encrypted links. */
 import { createPrivateKey, randomBytes } from "node:crypto";
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { Handshake, type HandshakeSettings, type LinkRole } from "../../src/link/handshake.js";
 import { RecordOpener, RecordSealer } from "../../src/link/seal.js";
+import { expect } from "../support/quick-expect.js";
 
 const [KEY, OTHER] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
 

@@ -53,8 +53,20 @@ export function checkHostPort(endpoint: string, address: string, use: EndpointUs
   }
 }
 
+/** The last endpoint that was taken apart: many connections are to one. */
+let lastEndpoint = "";
+let lastParts: HostPort | undefined;
+
 /** The parts of an endpoint whose form has been checked. */
 export function parseHostPort(endpoint: string): HostPort {
+  if (lastParts === undefined || endpoint !== lastEndpoint) {
+    lastParts = parse(endpoint);
+    lastEndpoint = endpoint;
+  }
+  return lastParts;
+}
+
+function parse(endpoint: string): HostPort {
   const address = addressOf(endpoint);
   const semicolon = address.indexOf(";");
   const source = semicolon < 0 ? undefined : split(address.slice(0, semicolon));

@@ -28,6 +28,7 @@ import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
 import { KERNEL } from "./kernel.js";
 import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
+import { openSoon } from "./opening.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { type Sealer, sealerOf } from "./sealer.js";
 import type { SendState } from "./system-silence.js";
@@ -35,7 +36,7 @@ import type { ByteStream } from "./transport/byte-stream.js";
 import type { Farewell, Framing } from "./transport/framing.js";
 import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
-import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
+import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
 /** Bytes that may wait to go out before a peer's PING gets no answer: it does not read. */
 const MAX_UNANSWERED = 65_536;
@@ -80,12 +81,10 @@ const TRANSITIONS: Readonly<Record<State, readonly State[]>> = {
   [State.Closed]: [],
 };
 
-export class Connection implements Link, Sink, HeartbeatLink {
+export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   readonly socket: ByteStream;
   /** The peer's network address, without a port. */
   readonly address: string;
-  /** With the port, as an endpoint; for ipc the endpoint itself. */
-  readonly remote: string;
   readonly #reader: StreamReader;
   readonly stream: Stream;
   readonly #effects: ConnectionEffects;
@@ -94,6 +93,8 @@ export class Connection implements Link, Sink, HeartbeatLink {
   /** How frames travel, where not as ZMTP has it. */
   readonly #framing: Framing | undefined;
   #state: State = State.Handshaking;
+  /** This side's greeting is on its way. */
+  #isOpening = false;
   /** Of the state. */
   #timer: NodeJS.Timeout | undefined = undefined;
   #pipe: Pipe | undefined = undefined;
@@ -110,10 +111,16 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #error: Error | undefined = undefined;
   #tooLong = false;
 
-  constructor(stream: Stream, mechanism: Mechanism, options: ConnectionOptions, effects: ConnectionEffects) {
+  /** @param dials whether it was this side that connected */
+  constructor(
+    stream: Stream,
+    mechanism: Mechanism,
+    options: ConnectionOptions,
+    effects: ConnectionEffects,
+    dials: boolean,
+  ) {
     const { socket } = stream;
     this.socket = socket;
-    this.remote = stream.remote;
     this.address = stream.address;
     this.#effects = effects;
     this.#options = options;
@@ -125,13 +132,35 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.stream = stream;
     stream.reader.start(socket, this);
     socket.on("error", this.#socketOnError);
-    const { greeting } = this.#handshake;
-    if (greeting.length > 0) this.#send(greeting);
+    if (KERNEL && !dials && framing === undefined && mechanism.early !== undefined) {
+      const openThen = () =>
+        openSoon(() => {
+          if (!this.#isOpening && this.#state === State.Handshaking) this.#open();
+        });
+      // Not within a TLS handshake: Deno fails a write (EPERM) while a certificate is being chosen.
+      if (stream.opening === true) stream.onceOpen?.(openThen);
+      else openThen();
+    } else this.#open();
     // Not now: its owner has to know it before it can fail.
-    if (framing !== undefined) process.nextTick(this.#start);
+    if (framing !== undefined)
+      process.nextTick(() => {
+        if (this.#state === State.Handshaking) this.#carryOut(this.#handshake.start());
+      });
     if (options.handshakeInterval > 0) {
-      this.#timer = setTimeout(this.#timerOnLate, options.handshakeInterval).unref();
+      this.#timer = setTimeout(() => this.#timerOnLate(), options.handshakeInterval).unref();
     }
+  }
+
+  /** What this side sends first, unasked. */
+  #open(): void {
+    if (KERNEL) this.#isOpening = true;
+    const opening = this.#handshake.open();
+    if (opening.length > 0) this.#send(opening);
+  }
+
+  /** With the port, as an endpoint; for ipc the endpoint itself. */
+  get remote(): string {
+    return this.stream.remote;
   }
 
   get draining(): boolean {
@@ -221,7 +250,7 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#writer?.stop();
     this.#heartbeat?.stop();
     this.#endHalf();
-    this.#timer = setTimeout(this.#timerOnSilence, HANG_UP_TIMEOUT).unref();
+    this.#timer = setTimeout(() => this.#timerOnSilence(), HANG_UP_TIMEOUT).unref();
   }
 
   /** At once, so that it is known whether it left; behind what the kernel does not take it would not for long. */
@@ -288,7 +317,10 @@ export class Connection implements Link, Sink, HeartbeatLink {
   #onFrames(bytes: Buffer, length: number, kept: boolean, pooled?: PooledBuffer): void {
     const pipe = this.#pipe;
     if (pipe === undefined) {
-      this.#carryOut(this.#handshake.receive(Buffer.from(bytes.subarray(0, length))));
+      const steps = this.#handshake.receive(bytes, length);
+      // Behind that: over a program's own stream the answer may come within the call.
+      if (KERNEL && !this.#isOpening) this.#open();
+      this.#carryOut(steps);
       return;
     }
     this.#heartbeat?.heard();
@@ -367,11 +399,12 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.#pipe = pipe;
     const release = framing === undefined ? undefined : () => framing.release();
     const seal = sealOf(sealer, framing);
-    this.#writer = new PipeWriter(this.socket, pipe, seal, release, this.#writerOnEmpty, this.#writerOnFault);
+    this.#writer = new PipeWriter(this.socket, pipe, seal, release, this);
     if (this.#options.heartbeat.interval > 0 && this.pings) this.#beat();
     const rest = this.#handshake.takeRemaining();
     this.flush();
-    if (rest.length > 0) this.#onFrames(rest, rest.length, true);
+    // Copied once more: what the program gets must not share memory with other messages.
+    if (rest.length > 0) this.#onFrames(rest, rest.length, false);
   }
 
   /** Whether commands may stand among messages, such as PING: not with a peer of version 3.0 (23/ZMTP); on a framed stream they may. */
@@ -417,22 +450,22 @@ export class Connection implements Link, Sink, HeartbeatLink {
     if (this.#heartbeat === undefined) {
       const { heartbeat } = this.#options;
       const options = this.pings ? heartbeat : { ...heartbeat, interval: 0 };
-      this.#heartbeat = new HeartbeatDriver(options, this, this.#heartbeatOnGone);
+      this.#heartbeat = new HeartbeatDriver(options, this);
       // A pipe that is still full from its last connection is not read from the start.
       if (this.#pipe?.paused === true) this.#heartbeat.pause();
     }
     return this.#heartbeat;
   }
 
-  #writerOnEmpty = (): void => {
+  writerOnEmpty(): void {
     if (this.#state === State.Flushing) this.#hangUp();
     else if (this.#state !== State.Draining) this.#pipe?.relieved();
-  };
+  }
 
-  #writerOnFault = (error: Error): void => {
+  writerOnFault(error: Error): void {
     this.#error = error;
     this.#end("local");
-  };
+  }
 
   #hangUp(): void {
     this.#enter(State.Draining);
@@ -458,27 +491,23 @@ export class Connection implements Link, Sink, HeartbeatLink {
     this.socket.write(this.#framing.farewell(why));
   }
 
-  #start = (): void => {
-    if (this.#state === State.Handshaking) this.#carryOut(this.#handshake.start());
-  };
-
-  #timerOnLate = (): void => {
+  #timerOnLate(): void {
     this.#fail({
       kind: "other",
       code: "ERR_HANDSHAKE",
       message: `the ${this.#handshake.phase} did not end within ${this.#options.handshakeInterval} ms`,
     });
-  };
+  }
 
   /** In state halfClosed. While this side does not read, because its queue is full, silence means nothing. */
-  #timerOnSilence = (): void => {
+  #timerOnSilence(): void {
     if (this.#pipe?.paused === true) this.#timer?.refresh();
     else this.#end("local");
-  };
+  }
 
-  #heartbeatOnGone = (): void => {
+  heartbeatOnGone(): void {
     this.#end("heartbeat");
-  };
+  }
 
   #socketOnError = (error: Error): void => {
     this.#error = error;

@@ -12,6 +12,7 @@ import type { DisconnectReason } from "../events.js";
 import type { Admission } from "./admission.js";
 import { Connection, type ConnectionEffects } from "./connection.js";
 import { disconnectError, faultEvents, lostError } from "./errors.js";
+import { KERNEL } from "./kernel.js";
 import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
@@ -63,7 +64,7 @@ export class Connections implements ConnectionEffects, Policing {
     const options = connectionOptions(this.#state.options);
     const bare = stream.framing?.bare === true;
     const mechanism = bare ? this.#admission.bareMechanism() : this.#admission.mechanism();
-    const connection = new Connection(stream, mechanism, options, this);
+    const connection = new Connection(stream, mechanism, options, this, KERNEL && dialling !== undefined);
     this.#all.set(connection, { endpoint, dialling, pipe: undefined, fault: undefined });
     if (dialling !== undefined) dialling.connection = connection;
     return connection;
@@ -85,7 +86,7 @@ export class Connections implements ConnectionEffects, Policing {
 
   /** Ends the handshakes, except those of an endpoint that is to go on. */
   endHandshakes(goesOn: (dialling: Dialling) => boolean): void {
-    for (const [connection, { pipe, dialling }] of [...this.#all]) {
+    for (const [connection, { pipe, dialling }] of this.#all) {
       if (pipe === undefined && !(dialling !== undefined && goesOn(dialling))) connection.close("local");
     }
   }
@@ -97,7 +98,7 @@ export class Connections implements ConnectionEffects, Policing {
 
   /** The end of all, except those that have sent everything: they go on by themselves until the peer has hung up. */
   endAll(): void {
-    for (const connection of [...this.#all.keys()]) if (!connection.draining) connection.close("local");
+    for (const connection of this.#all.keys()) if (!connection.draining) connection.close("local");
   }
 
   connectionOnReady(connection: Connection, metadata: Metadata): Pipe | Fault {
@@ -159,7 +160,7 @@ export class Connections implements ConnectionEffects, Policing {
     if (carried === undefined) return;
     this.#all.delete(connection);
     const { pipe, dialling, endpoint, fault } = carried;
-    const error = disconnectError(connection.error, reason, connection.remote);
+    const error = disconnectError(connection.error, reason, connection);
     if (dialling === undefined) this.accepted -= 1;
     this.#admission.forget(connection);
     if (pipe === undefined) {

@@ -86,11 +86,11 @@ function authError(endpoint: string, status: number, peer: { readonly peer?: str
 export function disconnectError(
   cause: Error | undefined,
   reason: DisconnectReason,
-  remote: string,
+  peer: { readonly remote: string },
 ): ShoalError | undefined {
-  if (reason === "protocol") {
-    const what = cause?.message ?? "it broke the rules of its socket type";
-    return new ProtocolError(`${remote} was disconnected: ${what}`, "ERR_PROTOCOL", { endpoint: remote });
-  }
-  return cause === undefined ? undefined : transportError(cause, "keep the connection to", remote);
+  if (cause === undefined && reason !== "protocol") return undefined;
+  const { remote } = peer;
+  if (reason !== "protocol") return transportError(cause as Error, "keep the connection to", remote);
+  const what = cause?.message ?? "it broke the rules of its socket type";
+  return new ProtocolError(`${remote} was disconnected: ${what}`, "ERR_PROTOCOL", { endpoint: remote });
 }

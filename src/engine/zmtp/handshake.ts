@@ -2,6 +2,7 @@
  * One side of a handshake (37/ZMTP, Connection), as bytes: what comes goes in,
  * what is to be done comes out. Pure.
  *
+ *   open()                    -> this side's greeting, with what the mechanism need not wait to send
  *   greeting of the peer      -> the mechanism's first commands
  *   its commands, one by one  -> Steps, until one is done or failed
  *   what comes behind         -> takeRemaining(): the first traffic
@@ -19,12 +20,41 @@ import {
   HAS_GREETINGS,
   parseGreeting,
 } from "./codec/greeting.js";
+import { RecentBytes } from "./codec/recent-bytes.js";
 import type { Fault, Mechanism, Step, Verdict } from "./mechanism/mechanism.js";
 
 /** Bytes of one handshake command at most. */
 export const MAX_HANDSHAKE_COMMAND = 8_192;
 
 const NOTHING = Buffer.alloc(0);
+
+const NOTHING_TO_DO: Step = {};
+
+/** Greetings with what follows them at once, by that: the same for most connections. */
+const OPENINGS = new WeakMap<Uint8Array, Buffer>();
+
+function openingOf({ name, asServer }: Mechanism, early: Uint8Array): Buffer {
+  const known = OPENINGS.get(early);
+  if (known !== undefined) return known;
+  const opening = Buffer.concat([encodeGreeting(name, asServer), early]);
+  OPENINGS.set(early, opening);
+  return opening;
+}
+
+/** A peer's whole handshake, which came at once. */
+interface PeerOpening {
+  readonly greeting: Greeting;
+  /** The body of its only command. */
+  readonly command: Buffer;
+}
+
+/** As a rule the next peer's is one of these, and is not taken apart again. The mechanism checks each. */
+const openings = HAS_GREETINGS ? new RecentBytes<PeerOpening>() : undefined;
+
+function remember(bytes: Buffer, greeting: Greeting): void {
+  const header = ((bytes[GREETING_SIZE] as number) & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
+  openings?.add(bytes, { greeting, command: bytes.subarray(GREETING_SIZE + header) });
+}
 
 export class Handshake {
   readonly mechanism: Mechanism;
@@ -42,11 +72,15 @@ export class Handshake {
     this.#agreed = agreed;
   }
 
-  /** What this side sends first, unasked; may be empty. */
-  get greeting(): Buffer {
-    const { name, asServer, routingId } = this.mechanism;
-    if (routingId !== undefined) return messageFrame(routingId);
-    return HAS_GREETINGS && this.#agreed === undefined ? encodeGreeting(name, asServer) : NOTHING;
+  /** What this side sends first, unasked; may be empty. Called before `receive`'s steps are carried out; the bytes must not be written to. */
+  open(): Buffer {
+    const { mechanism } = this;
+    if (mechanism.routingId !== undefined) return messageFrame(mechanism.routingId);
+    if (!HAS_GREETINGS || this.#agreed !== undefined) return NOTHING;
+    const { early } = mechanism;
+    return early === undefined
+      ? encodeGreeting(mechanism.name, mechanism.asServer)
+      : openingOf(mechanism, early);
   }
 
   /** The first steps, where there is no greeting. What comes before waits. */
@@ -67,10 +101,34 @@ export class Handshake {
     return greets ? "greeting" : `${this.mechanism.name} handshake`;
   }
 
-  /** Bytes of the peer. @returns what is to be done, in order */
-  receive(bytes: Buffer): Step[] {
-    this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
-    return this.#proceed([]);
+  /**
+   * Bytes of the peer, which are copied.
+   *
+   * @param length how many of `bytes`
+   * @returns what is to be done, in order
+   */
+  receive(bytes: Buffer, length = bytes.length): Step[] {
+    // Of a peer to which this side has nothing to say behind its greeting.
+    const isFirst =
+      HAS_GREETINGS &&
+      !this.#started &&
+      !this.#over &&
+      this.#input.length === 0 &&
+      this.#agreed === undefined &&
+      this.mechanism.early !== undefined;
+    const opening = HAS_GREETINGS && isFirst ? openings?.find(bytes, length) : undefined;
+    if (HAS_GREETINGS && opening !== undefined && opening.greeting.mechanism === this.mechanism.name) {
+      this.#greeting = opening.greeting;
+      this.#started = true;
+      return [this.#note(this.mechanism.receive(opening.command))];
+    }
+    const copy = Buffer.from(bytes.subarray(0, length));
+    this.#input = this.#input.length === 0 ? copy : Buffer.concat([this.#input, copy]);
+    const steps = this.#proceed([]);
+    // The greeting, and one command that was all.
+    if (HAS_GREETINGS && isFirst && this.#input.length === 0 && steps.length === 2 && steps[1]?.done)
+      remember(copy, this.#greeting as Greeting);
+    return steps;
   }
 
   /** The answer to a Step with `ask`. */
@@ -118,7 +176,8 @@ export class Handshake {
 
   /** @param mechanism the peer's */
   #begin(mechanism: string): Step {
-    if (mechanism === this.mechanism.name) return this.mechanism.start();
+    const isEarly = HAS_GREETINGS && this.#agreed === undefined && this.mechanism.early !== undefined;
+    if (mechanism === this.mechanism.name) return isEarly ? NOTHING_TO_DO : this.mechanism.start();
     return {
       failed: {
         kind: "protocol",

@@ -13,22 +13,21 @@ export interface HeartbeatLink extends WriteState {
   sendPing(body: Buffer): void;
   /** What the kernel knows of what was sent; `undefined`: nothing. Never rejects. */
   sendState(): Promise<SendState | undefined>;
+  /** The peer is gone; may be called again until `stop`. */
+  heartbeatOnGone(): void;
 }
 
 export class HeartbeatDriver {
   readonly #rules: Heartbeat;
   readonly #link: HeartbeatLink;
-  readonly #onGone: () => void;
   readonly #timeToLive: number;
   #timer: NodeJS.Timeout | undefined = undefined;
   #wakesAt = Number.POSITIVE_INFINITY;
   #stopped = false;
 
-  /** @param onGone the peer is; may be called again until `stop` */
-  constructor(options: HeartbeatOptions, link: HeartbeatLink, onGone: () => void) {
+  constructor(options: HeartbeatOptions, link: HeartbeatLink) {
     this.#rules = new Heartbeat(options, systemClock.now());
     this.#link = link;
-    this.#onGone = onGone;
     this.#timeToLive = options.timeToLive;
     this.#arm();
   }
@@ -92,27 +91,27 @@ export class HeartbeatDriver {
       const step = this.#rules.step(systemClock.now(), this.#link);
       if (step === "gone") {
         // First what has come meanwhile is read: this side's event loop may have been busy.
-        setImmediate(this.#immediateOnGone);
+        setImmediate(() => this.#immediateOnGone());
         return;
       }
       if (step === undefined || this.#stopped) break;
       if (step === "ping") {
         this.#link.sendPing(pingCommand(this.#timeToLive));
         this.#rules.pinged(systemClock.now(), this.#link);
-      } else void this.#link.sendState().then(this.#onSample);
+      } else void this.#link.sendState().then((state) => this.#onSample(state));
     }
     this.#arm();
   };
 
-  #onSample = (state: SendState | undefined): void => {
+  #onSample(state: SendState | undefined): void {
     if (this.#stopped) return;
     this.#rules.sampled(systemClock.now(), state);
     this.#arm();
-  };
+  }
 
-  #immediateOnGone = (): void => {
+  #immediateOnGone(): void {
     if (this.#stopped) return;
-    if (this.#rules.step(systemClock.now(), this.#link) === "gone") this.#onGone();
+    if (this.#rules.step(systemClock.now(), this.#link) === "gone") this.#link.heartbeatOnGone();
     else this.#timerOnStep();
-  };
+  }
 }

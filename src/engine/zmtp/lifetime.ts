@@ -19,7 +19,8 @@ const SILENCE = 500;
 
 /**
  * Holds the process while there is a reason. It lets go at the end of the turn only, since a program that receives in a
- * loop gives up its reason to wait and has it again for every message.
+ * loop gives up its reason to wait and has it again for every message. Each socket has a timer of its own: one of all sockets that
+ * was made while a simulation had replaced the global timers would hold nothing from its end on.
  */
 export class EventLoopRef implements EngineEventLoop {
   #timer: NodeJS.Timeout | undefined = undefined;

@@ -271,11 +271,12 @@ export class Peers implements PeerProperties {
 
   /** A pipe has room again: what nobody could take may go there. */
   roomFound(): void {
-    if (this.#leaving.size > 0) this.proceed();
+    this.proceed();
   }
 
   /** Something was sent, or a link is gone: pipes that leave may have nothing left to wait for. */
   proceed(): void {
+    if (this.#leaving.size === 0) return;
     this.#moveUnsent();
     for (const pipe of [...this.#leaving.keys()]) {
       const isUnreachable = pipe.link === undefined && !pipe.outlives;
@@ -296,6 +297,7 @@ export class Peers implements PeerProperties {
   /** The end of all pipes, whatever still waits. @returns messages that were accepted and did not go out */
   endAll(): number {
     for (const pipes of [this.#leaving, this.#released]) {
+      if (pipes.size === 0) continue;
       for (const { timer } of pipes.values()) clearTimeout(timer);
       pipes.clear();
     }
@@ -342,7 +344,6 @@ export class Peers implements PeerProperties {
 
   /** Released pipes whose messages nobody could take: somebody may by now. */
   #moveUnsent(): void {
-    if (this.#leaving.size === 0) return;
     for (const pipe of this.#leaving.keys()) if (pipe.released) this.#state.routing.move(pipe);
   }
 

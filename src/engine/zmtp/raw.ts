@@ -8,7 +8,7 @@ import type { Dialling, SocketState } from "./socket-state.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Sink, StreamReader } from "./transport/reader.js";
 import type { Stream } from "./transport/transport.js";
-import { HANG_UP_TIMEOUT, PipeWriter } from "./writer.js";
+import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 
 const EMPTY_FRAME = Buffer.alloc(2);
 
@@ -37,7 +37,7 @@ export function openRaw(
     () => effects.changed(),
     (reason, cause) => {
       onEnd();
-      const error = disconnectError(cause, reason, stream.remote);
+      const error = disconnectError(cause, reason, stream);
       peers.left(pipe, reason, error);
       dialling?.lost(() => error ?? lostError(reason, stream.remote));
       effects.changed();
@@ -55,7 +55,7 @@ export function openRaw(
   if (state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
 }
 
-class RawConnection implements Link, Sink {
+class RawConnection implements Link, Sink, WriterEffects {
   readonly socket: ByteStream;
   readonly #reader: StreamReader;
   readonly #pipe: Pipe;
@@ -81,14 +81,7 @@ class RawConnection implements Link, Sink {
     this.#pipe = pipe;
     this.#notifies = notifies;
     this.#onFlushed = onFlushed;
-    this.#writer = new PipeWriter(
-      socket,
-      pipe,
-      undefined,
-      undefined,
-      this.#writerOnEmpty,
-      this.#writerOnFault,
-    );
+    this.#writer = new PipeWriter(socket, pipe, undefined, undefined, this);
     this.#onEnd = onEnd;
   }
 
@@ -132,15 +125,15 @@ class RawConnection implements Link, Sink {
     this.flush();
   }
 
-  #writerOnEmpty = (): void => {
+  writerOnEmpty(): void {
     if (this.#finishing) this.#hangUp();
     else this.#pipe.relieved();
-  };
+  }
 
-  #writerOnFault = (error: Error): void => {
+  writerOnFault(error: Error): void {
     this.#error = error;
     this.#end("local");
-  };
+  }
 
   #hangUp(): void {
     this.socket.end();

@@ -3,6 +3,7 @@ import { commandFrame } from "../../../src/engine/frame.js";
 import { createMechanism } from "../../../src/engine/zmtp/admission.js";
 import { encodeCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { encodeGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
+import { encodeMetadata } from "../../../src/engine/zmtp/codec/metadata.js";
 import { Handshake, MAX_HANDSHAKE_COMMAND } from "../../../src/engine/zmtp/handshake.js";
 import type { Fault, Step } from "../../../src/engine/zmtp/mechanism/mechanism.js";
 import fc from "../../support/properties.js";
@@ -38,12 +39,100 @@ test("greeting, READY, first traffic: the same at each way to cut them", () => {
   );
 });
 
-test("READY goes out only when the peer's greeting has come", () => {
+test("what has come of a handshake is kept, though its memory is written to again: cut at each byte", () => {
+  const bytes = Buffer.concat([GREETING, READY, Buffer.from("000161", "hex")]);
+  for (let cut = 1; cut < bytes.length; cut++) {
+    const memory = Buffer.from(bytes);
+    const side = nullSide();
+    const steps = side.receive(memory, cut);
+    memory.fill(0xff);
+    if (!isDone(steps)) steps.push(...side.receive(bytes.subarray(cut)));
+    const done = steps.find((step) => step.done !== undefined)?.done;
+    expect([cut, faultOf(steps), done?.get("socket-type")?.toString()]).toEqual([cut, undefined, "ROUTER"]);
+    const rest = bytes.subarray(Math.max(cut, GREETING.length + READY.length)).toString("hex");
+    const kept = side.takeRemaining().toString("hex");
+    expect(cut < GREETING.length + READY.length ? kept : kept + rest).toBe("000161");
+  }
+});
+
+test("it opens with the greeting, and READY right behind it where nothing has to be asked first", () => {
+  const ours = commandFrame(encodeCommand("READY", properties("DEALER")));
   const side = nullSide();
+  expect(side.open()).toEqual(Buffer.concat([GREETING, ours]));
+  const steps = side.receive(Buffer.concat([GREETING, READY]));
+  expect([isDone(steps), steps.flatMap((step) => step.send ?? [])]).toEqual([true, []]);
+  const asking = nullSide(true);
+  expect(asking.open()).toEqual(GREETING);
+  asking.receive(Buffer.concat([GREETING, READY]));
+  expect(asking.authenticated(true)[0]?.send).toHaveLength(1);
+});
+
+describe("a peer that opens with the bytes of the one before", () => {
+  const opening = Buffer.concat([GREETING, READY]);
+  const letIn = (): Handshake => {
+    const side = nullSide();
+    expect(isDone(side.receive(opening))).toBe(true);
+    return side;
+  };
+
+  test("is let in as that was, from memory that is written to again", () => {
+    const first = letIn();
+    const memory = Buffer.concat([opening, Buffer.from("more")]);
+    const side = nullSide();
+    const steps = side.receive(memory, opening.length);
+    memory.fill(0);
+    expect(steps.at(-1)?.done?.get("socket-type")?.toString()).toBe("ROUTER");
+    expect([side.minor, side.phase]).toEqual([first.minor, first.phase]);
+    expect(side.takeRemaining()).toHaveLength(0);
+    expect(side.receive(READY)).toEqual([]);
+  });
+
+  test("and sends more with them has that read, too", () => {
+    letIn();
+    const side = nullSide();
+    expect(isDone(side.receive(Buffer.concat([opening, Buffer.from("000161", "hex")])))).toBe(true);
+    expect(side.takeRemaining().toString("hex")).toBe("000161");
+  });
+
+  test("is asked about where the side asks, and refused by one of another mechanism", () => {
+    letIn();
+    expect(nullSide(true).receive(opening)).toEqual([{ ask: { mechanism: "NULL" } }]);
+    const plain = new Handshake(createMechanism("PLAIN", true, optionsOf({})));
+    expect(faultOf(plain.receive(opening))?.code).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
+  });
+
+  test("but for one of them is read by itself", () => {
+    letIn();
+    const other = Buffer.concat([GREETING, commandFrame(encodeCommand("READY", properties("ROUTES")))]);
+    expect(nullSide().receive(other).at(-1)?.done?.get("socket-type")?.toString()).toBe("ROUTES");
+    const spoiled = Buffer.from(opening);
+    spoiled[GREETING.length] = 0x05;
+    expect(faultOf(nullSide().receive(spoiled))?.code).toBe("ERR_ZMTP_UNEXPECTED_COMMAND");
+  });
+
+  test("with a routing id has memory of its own for it", () => {
+    const named = Buffer.concat([
+      GREETING,
+      commandFrame(encodeCommand("READY", encodeMetadata([["Identity", Buffer.from("me")]]))),
+    ]);
+    const ids = [1, 2].map(() => nullSide().receive(named).at(-1)?.done?.get("identity"));
+    ids[0]?.fill(0);
+    expect(ids[1]?.toString()).toBe("me");
+  });
+});
+
+test("after an early READY a peer with another mechanism is a fault as before", () => {
+  const side = nullSide();
+  side.open();
+  expect(faultOf(side.receive(encodeGreeting("CURVE", true)))?.code).toBe("ERR_ZMTP_MECHANISM_MISMATCH");
+});
+
+test("a side that asks goes on only when the peer's greeting has come", () => {
+  const side = nullSide(true);
   expect(side.receive(GREETING.subarray(0, 63))).toEqual([]);
   expect(side.phase).toBe("greeting");
   const [step] = side.receive(GREETING.subarray(63));
-  expect(step?.send).toHaveLength(1);
+  expect(step).toEqual({ ask: { mechanism: "NULL" } });
   expect(side.phase).toBe("NULL handshake");
   expect(side.minor).toBe(1);
 });

@@ -27,14 +27,14 @@ function make(options: Partial<HeartbeatOptions> = {}) {
       link.asked += 1;
       return link.state;
     },
-  };
-  const heartbeat = new HeartbeatDriver(
-    { interval: 100, whenIdle: true, timeout: 250, stallTimeout: 0, timeToLive: 0, ...options },
-    link,
-    () => {
+    heartbeatOnGone: () => {
       silences += 1;
       heartbeat.stop();
     },
+  };
+  const heartbeat: HeartbeatDriver = new HeartbeatDriver(
+    { interval: 100, whenIdle: true, timeout: 250, stallTimeout: 0, timeToLive: 0, ...options },
+    link,
   );
   return { heartbeat, pings, link, silences: () => silences };
 }

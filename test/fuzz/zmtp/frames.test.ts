@@ -1,11 +1,12 @@
 /** Any bytes as frames: never an exception, never two readings of the same bytes, never more than the limits. */
 
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { parseGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
 import { InStream, MAX_FRAMES, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
 import { decodeMetadata, encodeMetadata, MAX_PROPERTIES } from "../../../src/engine/zmtp/codec/metadata.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 import { corpus, keep, LONG_TIMEOUT, MemoryBound, Random, runs, SEED, told } from "../seed.js";
 
 const LIMIT = 2_000;

@@ -47,6 +47,10 @@ export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
   return greeting;
 }
 
+/** The last greeting that was accepted, and what it says: as a rule the next peer's is the same. */
+let lastBytes: Buffer | undefined;
+let lastGreeting: Greeting | undefined;
+
 /**
  * Looks at the first bytes of a peer.
  *
@@ -54,6 +58,7 @@ export function encodeGreeting(mechanism: string, asServer: boolean): Buffer {
  * @returns the greeting, what is wrong with it (as soon as that shows), or `undefined` while more is needed
  */
 export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefined {
+  if (lastBytes?.equals(bytes) === true) return lastGreeting;
   if (bytes.length > 0 && bytes[0] !== 0xff) return "signature";
   if (bytes.length > 9 && ((bytes[9] as number) & 1) === 0) return "signature";
   if (bytes.length > 10 && (bytes[10] as number) < MAJOR) return "version";
@@ -61,10 +66,12 @@ export function parseGreeting(bytes: Buffer): Greeting | GreetingFault | undefin
   const field = bytes.toString("latin1", MECHANISM_OFFSET, MECHANISM_OFFSET + MECHANISM_SIZE);
   const match = /^([A-Z0-9\-_.+]+)\0*$/.exec(field);
   if (match === null) return "mechanism";
-  return {
+  lastGreeting = {
     // A higher major version speaks ours to us (37/ZMTP, Version Negotiation).
     minor: (bytes[10] as number) > MAJOR ? MINOR : (bytes[11] as number),
     mechanism: match[1] as string,
     asServer: bytes[AS_SERVER_OFFSET] === 1,
   };
+  lastBytes = Buffer.from(bytes);
+  return lastGreeting;
 }

@@ -13,14 +13,18 @@ interface WithHandle {
 export class KernelStream implements Stream {
   readonly socket: Socket;
   readonly reader: Reader;
-  readonly remote: string;
+  readonly #remote: string;
   readonly address: string;
 
   constructor(socket: Socket, reader: Reader, remote: string, address: string) {
     this.socket = socket;
     this.reader = reader;
-    this.remote = remote;
+    this.#remote = remote;
     this.address = address;
+  }
+
+  get remote(): string {
+    return this.#remote;
   }
 
   taken(): number {

@@ -192,7 +192,7 @@ export class Reader implements StreamReader {
     if (!this.#paused) return;
     this.#paused = false;
     if (this.#aheadBytes === 0) this.#socket?.resume();
-    else process.nextTick(this.#handOver); // Not now: the caller of resume is taking a message.
+    else process.nextTick(() => this.#handOver()); // Not now: the caller of resume is taking a message.
   }
 
   /** Reads a stream that gives memory of its own. */
@@ -209,14 +209,14 @@ export class Reader implements StreamReader {
     if (!this.#bulk || room < RECORD) this.#handGathered();
     else if (!this.#gathering) {
       this.#gathering = true;
-      setImmediate(this.#gatheringOnEnd);
+      setImmediate(() => this.#gatheringOnEnd());
     }
   }
 
-  #gatheringOnEnd = (): void => {
+  #gatheringOnEnd(): void {
     this.#gathering = false;
     this.#handGathered();
-  };
+  }
 
   #handGathered(): void {
     const length = this.#gathered;
@@ -250,7 +250,7 @@ export class Reader implements StreamReader {
     if (this.#aheadBytes >= READ_AHEAD) this.#socket?.pause();
   }
 
-  #handOver = (): void => {
+  #handOver(): void {
     while (!this.#paused) {
       const bytes = this.#ahead.shift();
       if (bytes === undefined) break;
@@ -260,7 +260,7 @@ export class Reader implements StreamReader {
     if (this.#paused) return;
     this.#socket?.resume();
     this.#reportEnd();
-  };
+  }
 
   #reportEnd(): void {
     if (!this.#ended || this.#reportedEnd || this.#aheadBytes > 0) return;

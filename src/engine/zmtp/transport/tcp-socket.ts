@@ -12,16 +12,8 @@ export function peerOf(
   scheme: string,
   socket: Socket,
 ): { readonly remote: string; readonly address: string } {
-  return peerAt(scheme, socket.remoteAddress ?? "", socket.remotePort ?? 0);
-}
-
-/** The same by its address and port. */
-export function peerAt(
-  scheme: string,
-  host: string,
-  port: number,
-): { readonly remote: string; readonly address: string } {
-  return { remote: formatHostPort(scheme, host, port), address: plainAddress(host) };
+  const host = socket.remoteAddress ?? "";
+  return { remote: formatHostPort(scheme, host, socket.remotePort ?? 0), address: plainAddress(host) };
 }
 
 /** Sets what the options say of a connection. */
@@ -89,11 +81,11 @@ export function dialTcp(
   let socket: Socket | undefined;
   let cancelled = false;
   let timeout: RunningTimeout | undefined;
-  const next = (addresses: readonly LookupAddress[], at: number, failure: Error): void => {
+  const next = (addresses: readonly LookupAddress[], at: number, failure: Error | undefined): void => {
     const target = addresses[at];
     if (cancelled) return;
     if (target === undefined) {
-      done(failure);
+      done(failure ?? new Error(`${host} has no address`));
       return;
     }
     let made: Attempt;
@@ -113,48 +105,51 @@ export function dialTcp(
     const dialled = made.socket;
     socket = dialled;
     dialled.unref();
-    const failed = (error: Error): void => {
+    const connected = (): void => {
       timeout?.clear();
-      dialled.destroy();
-      next(addresses, at + 1, error);
-    };
-    dialled.once("error", failed);
-    if (options.connectTimeout > 0) {
-      const late = (): void => {
-        if (!dialled.connecting || dialled.destroyed) return;
-        dialled.off("error", failed);
-        dialled.on("error", () => undefined);
-        failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
-      };
-      timeout = new RunningTimeout(options.connectTimeout, late);
-    }
-    dialled.once("connect", () => {
-      timeout?.clear();
-      dialled.off("error", failed);
+      dialled.off("error", failed).off("connect", connected);
       let stream: Stream;
       try {
         stream = made.stream();
       } catch (error) {
-        dialled.on("error", () => undefined).destroy();
+        dialled.on("error", ignore).destroy();
         done(error as Error);
         return;
       }
       done(stream);
-    });
+    };
+    const failed = (error: Error): void => {
+      timeout?.clear();
+      dialled.off("error", failed).off("connect", connected).on("error", ignore).destroy();
+      next(addresses, at + 1, error);
+    };
+    // Not `once`, which makes two objects more: each of them comes once, and is taken off.
+    dialled.on("error", failed);
+    if (options.connectTimeout > 0) {
+      const late = (): void => {
+        if (!dialled.connecting || dialled.destroyed) return;
+        failed(new Error(`no connection within ${options.connectTimeout} ms (connectTimeout)`));
+      };
+      timeout = new RunningTimeout(options.connectTimeout, late);
+    }
+    dialled.on("connect", connected);
   };
   const family = isIP(host);
-  if (family !== 0) queueMicrotask(() => next([{ address: host, family }], 0, new Error("no address")));
+  // Not `queueMicrotask`, which costs an object of node:async_hooks with a scope of its own.
+  if (family !== 0) process.nextTick(next, [{ address: host, family }], 0, undefined);
   else {
     lookup(host, { all: true, family: options.ipv6 ? 0 : 4 }, (error, addresses) => {
       if (cancelled) return;
       if (error !== null) done(error);
-      else next(addresses, 0, new Error(`${host} has no address`));
+      else next(addresses, 0, undefined);
     });
   }
   return () => {
     cancelled = true;
     timeout?.clear();
-    socket?.on("error", () => undefined);
+    socket?.on("error", ignore);
     socket?.destroy();
   };
 }
+
+function ignore(): void {}

@@ -1,10 +1,11 @@
 /** TCP over IPv4 and IPv6. Names are resolved again for every connection, and all their addresses tried. */
 import { connect, type Server, type Socket } from "node:net";
 import type { AcceptedPeer } from "../../../core/accept-filter.js";
+import { formatHostPort } from "../../../core/schemes/host-port.js";
 import { KernelStream } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
-import { makeServer } from "./server.js";
-import { dialTcp, listenTcp, listenTcpSync, peerAt, peerOf, tune } from "./tcp-socket.js";
+import { makeServer, plainAddress } from "./server.js";
+import { dialTcp, listenTcp, listenTcpSync, tune } from "./tcp-socket.js";
 import type { Acceptor, Stream, Transport, TransportOptions } from "./transport.js";
 
 /** @param peer where it is known already: asking the system costs a call */
@@ -15,9 +16,25 @@ function prepare(
   { address: host, port }: AcceptedPeer,
 ): Stream {
   tune(socket, options);
-  const { remote, address } =
-    host === undefined || port === undefined ? peerOf("tcp", socket) : peerAt("tcp", host, port);
-  return new KernelStream(socket, reader, remote, address);
+  return host === undefined || port === undefined
+    ? new TcpStream(socket, reader, socket.remoteAddress ?? "", socket.remotePort ?? 0)
+    : new TcpStream(socket, reader, host, port);
+}
+
+/** Its peer's endpoint is put together when it is asked for, which is seldom. */
+class TcpStream extends KernelStream {
+  readonly #host: string;
+  readonly #port: number;
+
+  constructor(socket: Socket, reader: Reader, host: string, port: number) {
+    super(socket, reader, "", plainAddress(host));
+    this.#host = host;
+    this.#port = port;
+  }
+
+  override get remote(): string {
+    return formatHostPort("tcp", this.#host, this.#port);
+  }
 }
 
 function server(endpoint: string, options: TransportOptions, acceptor: Acceptor): Server {

@@ -46,6 +46,7 @@ class TlsStream implements Stream {
   #secured = false;
   #error: (Error & { readonly code?: string }) | undefined = undefined;
   #fault: Fault | undefined = undefined;
+  #onOpen: (() => void) | undefined = undefined;
 
   constructor(socket: TLSSocket, raw: Socket, isServer: boolean) {
     this.socket = socket;
@@ -68,7 +69,14 @@ class TlsStream implements Stream {
   secured(fault: Fault | undefined): void {
     this.#secured = true;
     this.#fault ??= fault;
+    const opened = this.#onOpen;
+    this.#onOpen = undefined;
     if (fault !== undefined) this.socket.destroy(new Error(fault.message));
+    else opened?.();
+  }
+
+  onceOpen(listener: () => void): void {
+    this.#onOpen = listener;
   }
 
   get opening(): boolean {

@@ -37,6 +37,8 @@ export interface Stream {
   readonly certificate?: X509Certificate | undefined;
   /** Its own handshake is under way: what is written does not leave before it is complete. Absent: it has none. */
   readonly opening?: boolean;
+  /** Calls back once its own handshake is complete; never, where it fails. Only while that is under way. */
+  onceOpen?(listener: () => void): void;
   /**
    * Why its own handshake failed; asked when it has ended before that of the socket was complete.
    *

@@ -1,6 +1,8 @@
 /** The transports there are: a new one is its own file, and a line here; the form of its endpoints is in core/schemes/schemes.ts. */
 import { hostname, networkInterfaces } from "node:os";
 import { customSchemes, customTransport } from "../../../core/schemes/custom-transport.js";
+import type { Spin } from "../../../core/spin.js";
+import { spinHere } from "../../../core/spin.js";
 import { customAsTransport } from "./custom.js";
 import { ipc } from "./ipc.js";
 import { tcp } from "./tcp.js";
@@ -73,6 +75,8 @@ export interface Platform {
   readonly lookup?: (host: string) => Promise<string>;
   /** Calls `listener` when peers may be within reach again: nothing that waits to be dialled waits any longer. @returns ends that */
   readonly onWake?: (listener: () => void) => () => void;
+  /** What keeps the event loop polling for sockets of contexts with `lowLatency`. `undefined`: nothing does. */
+  readonly spin?: () => Spin | undefined;
 }
 
 /** This machine. */
@@ -80,6 +84,7 @@ export const MACHINE: Platform = {
   transports: MACHINE_TRANSPORTS,
   outlastsProgram: true,
   hostName: hostname,
+  spin: spinHere,
   interfaces: () =>
     Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
       addresses

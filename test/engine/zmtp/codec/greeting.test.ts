@@ -22,6 +22,17 @@ test.each([
   expect(parseGreeting(encodeGreeting(mechanism, asServer))).toEqual({ minor: 1, mechanism, asServer });
 });
 
+test("what each greeting says is its own, whatever came before it", () => {
+  const bytes = Buffer.from(greeting);
+  expect(parseGreeting(bytes)).toEqual({ minor: 1, mechanism: "NULL", asServer: false });
+  bytes[11] = 0; // The memory of a read is used again.
+  expect(parseGreeting(bytes)).toEqual({ minor: 0, mechanism: "NULL", asServer: false });
+  expect(parseGreeting(greeting)).toEqual({ minor: 1, mechanism: "NULL", asServer: false });
+  bytes[12] = 0;
+  expect(parseGreeting(bytes)).toBe("mechanism");
+  expect(parseGreeting(greeting)).toEqual({ minor: 1, mechanism: "NULL", asServer: false });
+});
+
 test("a good greeting is incomplete at each length short of 64", () => {
   for (let length = 0; length < GREETING_SIZE; length++)
     expect(parseGreeting(greeting.subarray(0, length)), String(length)).toBeUndefined();
