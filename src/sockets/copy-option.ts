@@ -1,6 +1,8 @@
 /**
- * The option `copy`: of a send, the message is copied within the call; of a receive, frames are copied out of memory that they
- * would keep although they are a small part of it.
+ * The options that say whose a message's memory is.
+ *
+ * `copy`: of a send, the message is copied within the call; of a receive, frames are copied out of memory that they would keep
+ * although they are a small part of it. `transfer`, of a send alone: the program gives the memory away.
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
@@ -8,28 +10,41 @@ import { WAIT_OPTIONS } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
 import { copyOf } from "../engine/message-copy.js";
-import { COPYING } from "./leases.js";
+import { COPYING, TRANSFERS } from "./leases.js";
 
 interface WithCopy {
   readonly copy?: boolean | undefined;
 }
 
-/** The names of the options of `receive`, `send` and `reply`, of `trySend`, and of `messages`. */
+/** The names of the options of `receive`, of `messages`, of `trySend`, and of `send` and `reply`. */
 export const CALL_OPTIONS: readonly string[] = ["copy", ...WAIT_OPTIONS];
-export const TRY_OPTIONS: readonly string[] = ["copy"];
 export const MESSAGES_OPTIONS: readonly string[] = ["copy", "signal"];
+export const TRY_OPTIONS: readonly string[] = ["copy", "transfer"];
+export const SEND_OPTIONS: readonly string[] = ["transfer", ...CALL_OPTIONS];
 
-/** @throws InvalidArgumentError `EINVAL` for an option `copy` that is invalid */
-export function checkCopy({ copy }: { readonly copy?: unknown }): void {
+/** @throws InvalidArgumentError `EINVAL` for an option `copy` or `transfer` that is invalid, or both */
+export function checkMemory(
+  options: { readonly copy?: unknown; readonly transfer?: unknown } | undefined,
+): void {
+  const copy = options?.copy;
   if (copy !== undefined && typeof copy !== "boolean")
     throw new InvalidArgumentError(`copy is true or false; got ${describe(copy)}`);
+  if (TRANSFERS && options?.transfer !== undefined) checkTransfer(options.transfer, copy);
+}
+
+function checkTransfer(transfer: unknown, copy: boolean | undefined): void {
+  if (typeof transfer !== "boolean")
+    throw new InvalidArgumentError(`transfer is true or false; got ${describe(transfer)}`);
+  if (transfer && copy === true)
+    throw new InvalidArgumentError(
+      "What is copied stays the program's: copy and transfer exclude each other",
+    );
 }
 
 /** @returns what the option asks for at a receive @throws InvalidArgumentError `EINVAL` */
 export function leaseFor(options: WithCopy | undefined): Lease | undefined {
-  if (options === undefined) return undefined;
-  checkCopy(options);
-  return options.copy ? COPYING : undefined;
+  checkMemory(options);
+  return options?.copy ? COPYING : undefined;
 }
 
 /** @returns the message for a call that waits with it: the program writes to its own again where it is copied */

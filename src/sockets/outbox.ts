@@ -26,7 +26,12 @@ import {
 } from "../core/errors.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
-import { type EngineSocket, OfferResult, type OutgoingMessage } from "../engine/engine.js";
+import {
+  type EngineSocket,
+  type MessageMemory,
+  OfferResult,
+  type OutgoingMessage,
+} from "../engine/engine.js";
 import type { DropReason } from "../engine/events.js";
 import { owned } from "./copy-option.js";
 import { KEEPS_COPIES } from "./leases.js";
@@ -43,6 +48,13 @@ export interface SendOptions extends WaitOptions {
    * messages from one buffer. The memory of the copies is used again (engine `zmtp`). Default false: the bytes belong to the socket.
    */
   readonly copy?: boolean | undefined;
+  /**
+   * The program gives the message's memory away: once the message is sent, it must neither read nor write that memory, nor send it
+   * again. Over `inproc` within a thread the receiver gets the frames themselves, which are its own (engine `zmtp`), where that is
+   * connected; from Publisher, XPublisher, XSubscriber and Radio, and over other transports, it is as without the option. Not with
+   * `copy`. Where the message is not sent, the memory stays the program's. Default false.
+   */
+  readonly transfer?: boolean | undefined;
 }
 
 /** Withdrawn messages that may stay in the queue before it is cleared of them. */
@@ -70,8 +82,8 @@ export interface OutboxRules {
 
 interface Pending {
   readonly message: OutgoingMessage;
-  /** It is offered with `copy`: the engine has the memory of what waits. */
-  readonly copy: boolean;
+  /** With `copy` the engine has the memory of what waits. */
+  readonly options: MessageMemory | undefined;
   readonly bytes: number;
   readonly strict: boolean;
   readonly waiter: Waiter<void>;
@@ -105,9 +117,9 @@ export class Outbox {
     if (this.#waiting === 0) {
       let result: OfferResult;
       try {
-        result = this.#engine.offer(message, options?.copy);
+        result = this.#offer(message, options);
       } catch (error) {
-        return Promise.reject(withCode(error));
+        return Promise.reject(error);
       }
       if (result !== OfferResult.Mute) {
         this.#countSent(message);
@@ -142,15 +154,22 @@ export class Outbox {
     });
     this.#waiting += 1;
     this.#waitingBytes += bytes;
-    this.#pending.push({ message: waiting, copy: KEEPS_COPIES && kept !== undefined, bytes, strict, waiter });
+    this.#pending.push({
+      message: waiting,
+      // Copied by this side: it is not the program's that waits.
+      options: KEEPS_COPIES && kept === undefined && options?.copy ? undefined : options,
+      bytes,
+      strict,
+      waiter,
+    });
     this.#engine.wantWritable(true);
     return waiter.promise;
   }
 
-  /** @param copy as of the engine's `offer` @returns whether the message was taken; `false` changes nothing */
-  trySend(message: OutgoingMessage, copy?: boolean): boolean {
+  /** @param memory as of the engine's `offer` @returns whether the message was taken; `false` changes nothing */
+  trySend(message: OutgoingMessage, memory?: MessageMemory): boolean {
     if (this.#waiting > 0) return false;
-    const result = this.#offer(message, copy);
+    const result = this.#offer(message, memory);
     if (result === OfferResult.Mute) return false;
     this.#countSent(message);
     if (result === OfferResult.Accepted) {
@@ -163,12 +182,12 @@ export class Outbox {
   }
 
   /**
-   * @param copy as of the engine's `offer`
+   * @param memory as of the engine's `offer`
    * @returns what became of a message for one peer; `full` and `gone` change nothing, and are not counted
    */
-  tryDeliver(message: OutgoingMessage, copy?: boolean): DeliveryResult {
+  tryDeliver(message: OutgoingMessage, memory?: MessageMemory): DeliveryResult {
     if (this.#waiting > 0) return "full";
-    const result = this.#offer(message, copy);
+    const result = this.#offer(message, memory);
     if (result === OfferResult.Unroutable) return "gone";
     if (result !== OfferResult.Accepted) return "full";
     this.#countSent(message);
@@ -185,7 +204,7 @@ export class Outbox {
       }
       let result: OfferResult;
       try {
-        result = this.#engine.offer(head.message, KEEPS_COPIES && head.copy);
+        result = this.#offer(head.message, head.options);
       } catch (error) {
         this.#refuse(head, error);
         continue;
@@ -249,9 +268,9 @@ export class Outbox {
   }
 
   /** @throws TransportError `ENOMEM`; nothing has changed then */
-  #offer(message: OutgoingMessage, copy: boolean | undefined): OfferResult {
+  #offer(message: OutgoingMessage, memory: MessageMemory | undefined): OfferResult {
     try {
-      return this.#engine.offer(message, copy);
+      return this.#engine.offer(message, memory);
     } catch (error) {
       throw withCode(error);
     }
@@ -262,7 +281,7 @@ export class Outbox {
     this.#pending.shift();
     this.#counters.sent -= 1;
     this.#counters.bytesSent -= byteLengthOf(message);
-    waiter.reject(withCode(error) as ShoalError);
+    waiter.reject(error as ShoalError);
     this.#left(bytes);
   }
 

@@ -1,11 +1,12 @@
 /** What sockets that send can do. */
 import { checkCallOptions, describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
-import { CALL_OPTIONS, checkCopy, TRY_OPTIONS } from "./copy-option.js";
+import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
+import { TRANSFERS } from "./leases.js";
 import type { MessageLike } from "./message.js";
 import { isSendObserved, OBSERVABLE, observeSend, observeTrySend } from "./observation.js";
 import type { SendOptions } from "./outbox.js";
-import { CORE, type HasCore } from "./socket-core.js";
+import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
 import type { WritableOptions } from "./socket-options.js";
 
 /** A socket that sends messages of type `M`: frames, unless said otherwise. */
@@ -16,7 +17,7 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * order of the calls.
    *
    * Bytes are not copied, unless `copy` asks for it: they belong to the socket and must not change after the call, nor be
-   * transferred to a thread (engine `zmtp`: dropped then, and counted as `detached`).
+   * transferred to a thread (engine `zmtp`: dropped then, and counted as `detached`). With `transfer` they are the receiver's.
    *
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for an invalid message, an unknown option, or a third argument
@@ -36,7 +37,7 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * @returns `false` when no peer has room or earlier sends still wait; nothing has happened then
    * @throws the errors of {@link send}, but for the waits
    */
-  trySend(message: M, options?: Pick<SendOptions, "copy">): boolean;
+  trySend(message: M, options?: Pick<SendOptions, "copy" | "transfer">): boolean;
 }
 
 /** A second argument that is a frame: somebody took `send` for one that has a parameter for each. */
@@ -46,11 +47,25 @@ function refuse(call: string, given: unknown): never {
   );
 }
 
+/** The last options that were checked and cannot change, with nothing but booleans: what is said once for many messages. */
+let checked: object | undefined;
+/** The same, if they say `transfer`. */
+let transferring: object | undefined;
+
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
   if (extra !== undefined) refuse(call, extra);
   if (typeof options !== "object" || options === null || ArrayBuffer.isView(options)) refuse(call, options);
   checkCallOptions(call, options, known);
-  checkCopy(options);
+  checkMemory(options);
+  if (!TRANSFERS || known !== TRY_OPTIONS || !Object.isFrozen(options)) return;
+  checked = options;
+  transferring = (options as SendOptions).transfer === true ? options : undefined;
+}
+
+/** Whether it was sent by the short way. */
+function passes(core: SocketCore, message: unknown, options: object, extra: unknown): boolean {
+  if (options !== transferring || extra !== undefined || isSendObserved()) return false;
+  return core.lane?.trySend(message) === true;
 }
 
 const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore> = {
@@ -60,7 +75,8 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore
     let encoded: ReturnType<typeof core.encode>;
     try {
       core.assertFree();
-      if (options !== undefined || extra !== undefined) check("send", options, CALL_OPTIONS, extra);
+      if ((options !== undefined && (!TRANSFERS || options !== checked)) || extra !== undefined)
+        check("send", options, SEND_OPTIONS, extra);
       encoded = core.encode(message);
     } catch (error) {
       return Promise.reject(error);
@@ -72,12 +88,14 @@ const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore
   trySend(message, options, extra?: unknown) {
     const core = this[CORE];
     core.assertFree();
-    if (options !== undefined || extra !== undefined) check("trySend", options, TRY_OPTIONS, extra);
+    if (TRANSFERS && options !== undefined && passes(core, message, options, extra)) return true;
+    if ((options !== undefined && (!TRANSFERS || options !== checked)) || extra !== undefined)
+      check("trySend", options, TRY_OPTIONS, extra);
     if (OBSERVABLE && isSendObserved()) {
       const encoded = core.encode(message);
-      return observeTrySend(this, core.typeName, encoded, (sent) => core.outbox.trySend(sent, options?.copy));
+      return observeTrySend(this, core.typeName, encoded, (sent) => core.outbox.trySend(sent, options));
     }
-    return core.outbox.trySend(core.encode(message), options?.copy);
+    return core.outbox.trySend(core.encode(message), options);
   },
 };
 

@@ -4,4 +4,6 @@ export const UNSUPPORTED_OPTIONS: readonly string[] = [];
 
 export function assertSupported(): void {}
 
+export function assertAllSupported(): void {}
+
 export function warnOfOption(): void {}

@@ -1,10 +1,14 @@
 /** A page runs no proxies: nothing is relayed. Stands in for engine/zmtp/routing/relaying.ts (rolldown.config.js). */
 
+/** None. */
+export const RELAYS = false;
+
 const none = (): undefined => undefined;
 
 export {
   none as balancedSink,
   none as fairSource,
+  none as filteredSource,
   none as pairSink,
   none as publishedSink,
   none as routedSink,

@@ -6,6 +6,7 @@
  * Sender and receiver have one queue together, of both high-water marks.
  */
 import { allocate } from "../../core/memory.js";
+import type { StreamFault } from "./codec/in-stream.js";
 import { faultEvents } from "./errors.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { Fault } from "./mechanism/mechanism.js";
@@ -26,6 +27,7 @@ import {
   ThreadPort,
   Word,
 } from "./threads/thread-port.js";
+import type { Frames } from "./transferred.js";
 
 /** Types that send one encoded message to many. */
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
@@ -37,8 +39,13 @@ export class InprocLink implements Link {
   readonly instant = true;
   readonly #pipe: Pipe;
   #other: InprocLink | undefined = undefined;
+  #far: Pipe | undefined = undefined;
   readonly #onEnd: (reason: CloseReason | "remote") => void;
   #marks: ReceiveMarks;
+  /** The other end has messages that it has not heard of. */
+  #unannounced = false;
+  /** What is wrong with what it got: the link ends at the next flush, and nothing more goes over. */
+  #fault: StreamFault | undefined = undefined;
 
   /** @param marks of the pipe's own socket @param onEnd the link is over; called once */
   constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: (reason: CloseReason | "remote") => void) {
@@ -49,8 +56,8 @@ export class InprocLink implements Link {
 
   /** Joins two ends; both pipes are linked then. */
   static join(one: InprocLink, onePeer: Peer, other: InprocLink, otherPeer: Peer): void {
-    one.#other = other;
-    other.#other = one;
+    one.#join(other);
+    other.#join(one);
     one.#pipe.linked(one, otherPeer);
     other.#pipe.linked(other, onePeer);
   }
@@ -63,12 +70,13 @@ export class InprocLink implements Link {
     other.flush();
   }
 
-  get #far(): Pipe | undefined {
-    return this.#other === undefined ? undefined : this.#other.#pipe;
+  #join(other: InprocLink | undefined): void {
+    this.#other = other;
+    this.#far = other === undefined ? undefined : other.#pipe;
   }
 
   get ahead(): number {
-    return this.#far?.in.messages ?? 0;
+    return this.#far === undefined ? 0 : this.#far.in.messages;
   }
 
   get room(): number {
@@ -76,7 +84,7 @@ export class InprocLink implements Link {
   }
 
   get aheadBytes(): number {
-    return this.#far?.in.bytes ?? 0;
+    return this.#far === undefined ? 0 : this.#far.in.bytes;
   }
 
   get roomBytes(): number {
@@ -90,17 +98,38 @@ export class InprocLink implements Link {
 
   flush(): void {
     const other = this.#far;
-    const { out } = this.#pipe;
-    if (other === undefined || this.blocked || out.length === 0) return;
+    if (other === undefined || this.blocked) return;
+    if (this.#pipe.out.length > 0) this.#handOver(other);
+    this.#announce();
+    if (this.#fault !== undefined) this.#other?.close("protocol");
+  }
+
+  pass(frames: Frames): number {
+    const far = this.#far;
+    if (far === undefined || this.blocked) return -1;
+    if (this.#pipe.out.length > 0) this.#handOver(far);
+    const queue = far.in;
+    if (this.#fault === undefined)
+      this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
+    this.#unannounced = true;
+    return queue.bytes;
+  }
+
+  #handOver(other: Pipe): void {
     // What a publisher sends, several get: each has a copy of its own, since a received frame may be written to.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
-    let fault: string | undefined;
     for (const { bytes, start, end } of this.#pipe.takeOut(Number.POSITIVE_INFINITY)) {
-      fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
+      this.#fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
     }
-    out.handOver();
-    other.arrived();
-    if (fault !== undefined) this.#other?.close("protocol");
+    this.#pipe.out.handOver();
+    this.#unannounced = true;
+  }
+
+  /** The other end hears of what it has. */
+  #announce(): void {
+    if (!this.#unannounced) return;
+    this.#unannounced = false;
+    this.#far?.arrived();
   }
 
   /** The queue is one for both: what is not read counts on the sender's side. */
@@ -130,8 +159,12 @@ export class InprocLink implements Link {
     const other = this.#other;
     if (other === undefined) return;
     this.flush();
-    this.#other = undefined;
-    other.#other = undefined;
+    // What it had was wrong: the link has ended.
+    if (this.#other === undefined) return;
+    // What this side has as frames by now: its program gets them, though the link ends.
+    other.#announce();
+    this.#join(undefined);
+    other.#join(undefined);
     this.#onEnd(reason);
     other.#onEnd("remote");
   }

@@ -8,18 +8,20 @@
  * link, once what it received has been taken.
  */
 
-import type { OutgoingFrame, OutgoingMessage, PeerPolicy } from "../engine.js";
+import type { OutgoingFrame, OutgoingMessage, PeerPolicy, ReceivedList } from "../engine.js";
 import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
 import { CARRIES_CONTEXT } from "../message-context.js";
 import { Encoder } from "./codec/encoder.js";
 import { InStream } from "./codec/in-stream.js";
+import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { OutQueue, type Segment } from "./codec/out-queue.js";
 import { beginContexts, type ContextQueue, endContexts, sendContext } from "./context-queue.js";
 import { KERNEL } from "./kernel.js";
 import { HAS_POLICIES, PeerMeter, type PeerMeterEffects } from "./peer-meter.js";
 import type { BudgetedPipe, ReceiveBudget } from "./receive-budget.js";
+import { type Frames, framesOf, TRANSFERS } from "./transferred.js";
 
 /** Bytes that wait before they are written at once, without waiting for the end of the turn (docs/performance-log.md). */
 const FLUSH_BYTES = 65_536;
@@ -68,6 +70,13 @@ export interface Link {
   readonly datagrams?: boolean;
   /** Hands on what waits in `out`, as much as goes. */
   flush(): void;
+  /**
+   * Hands on what waits in `out`, and then a message as its frames, which the peer may write to; the peer hears of them at the next
+   * `flush`. Absent: the peer is not in this thread.
+   *
+   * @returns bytes that the peer has and has not taken; negative: nothing can be handed on now, and nothing has changed
+   */
+  pass?(frames: Frames): number;
   /** Stops and starts reading. */
   pause(): void;
   resume(): void;
@@ -302,8 +311,18 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     return Math.min(messages, this.#credit);
   }
 
-  /** Queues a message; only where `hasRoom`. */
-  send(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
+  /**
+   * Queues a message; only where `hasRoom`.
+   *
+   * @param transfer as of the socket: the message is for this pipe alone
+   */
+  send(
+    message: OutgoingMessage,
+    from: number,
+    prefix: readonly OutgoingFrame[] | undefined,
+    transfer?: boolean,
+  ): void {
+    if (TRANSFERS && transfer === true && this.#pass(message, from, prefix)) return;
     // First, since it may fail: then nothing has changed.
     this.encoder.encode(message, from, prefix);
     if (this.#options.conflate) {
@@ -313,7 +332,26 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (CARRIES_CONTEXT && this.carriesContext) sendContext(this, message);
     this.out.add(this.encoder, 1);
     this.#credit -= 1;
-    this.#stir(this.encoder.parts !== undefined);
+    this.#stir();
+  }
+
+  /** Hands a message over as its frames. @returns whether the other end is in this thread, and has it */
+  #pass(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): boolean {
+    const { link } = this;
+    // A text alone is encoded where others are: it is cheaper than memory of its own.
+    if (link?.pass === undefined || typeof message === "string") return false;
+    return this.passFrames(framesOf(message, from, prefix));
+  }
+
+  /** Hands a message over as its frames; only where `hasRoom`. @returns as `#pass` */
+  passFrames(frames: Frames): boolean {
+    const { link } = this;
+    if (link?.pass === undefined || this.#options.conflate) return false;
+    const aheadBytes = link.pass(frames);
+    if (aheadBytes < 0) return false;
+    this.#credit = aheadBytes < this.#limitBytes ? this.#credit - 1 : 0;
+    if (!this.dirty) flushSoon(this);
+    return true;
   }
 
   /** Queues what another encoder has just encoded, for several pipes at once. */
@@ -390,6 +428,14 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     const bytes = this.in.takeMany(messages, max, maxBytes, first, lease);
     this.#taken();
     return bytes;
+  }
+
+  /** As `takeMany`, the list that they came in as frames (codec/in-stream.ts). */
+  takeList(max: number, maxBytes: number): ReceivedList | undefined {
+    if (this.#meter !== undefined || this.contexts !== undefined) return undefined;
+    const list = this.in.takeList(max, maxBytes);
+    if (list !== undefined) this.#taken();
+    return list;
   }
 
   /** The next messages as they came, up to `max`; only when there is one. */
@@ -638,12 +684,12 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     this.#effects.pipeOnConflated(this, replaced);
   }
 
-  /** @param isLarge the message that has been queued: so are others, probably */
-  #stir(isLarge = false): void {
-    const { link } = this;
+  /** Something was queued. */
+  #stir(): void {
+    const { link, out } = this;
     if (link === undefined) return;
-    const enough = KERNEL && isLarge && link.ahead === undefined ? FLUSH_LARGE_BYTES : FLUSH_BYTES;
-    if (this.out.bytes >= enough && !link.blocked) link.flush();
+    const areLarge = KERNEL && out.bytes >= out.messages * BY_REFERENCE && link.ahead === undefined;
+    if (out.bytes >= (areLarge ? FLUSH_LARGE_BYTES : FLUSH_BYTES) && !link.blocked) link.flush();
     else if (!this.dirty) flushSoon(this);
   }
 }

@@ -179,3 +179,76 @@ test("the mark in bytes holds for what was flushed in earlier turns, too", () =>
   }
   expect([sent, two.pipe.in.bytes]).toEqual([20, 2_000]);
 });
+
+test("frames that are given away are the receiver's, in order with what is encoded", () => {
+  const { one, two, join } = pair();
+  join();
+  const [given, list] = [Buffer.from("given"), [Buffer.from("b"), Buffer.from("c")]];
+  one.pipe.send("a", 0, undefined);
+  one.pipe.send(list, 0, undefined, true);
+  one.pipe.send("d", 0, undefined);
+  one.pipe.send(given, 0, [Buffer.alloc(0)], true);
+  one.pipe.send(given, 0, undefined, true);
+  expect(two.owner.pipeOnMessages).not.toHaveBeenCalled();
+  one.pipe.flush();
+  expect(two.owner.pipeOnMessages).toHaveBeenCalledTimes(1);
+  const messages: Buffer[][] = [];
+  const bytes = two.pipe.in.bytes;
+  // As on the wire: 7 headers of 2 bytes.
+  expect([two.pipe.in.messages, bytes]).toEqual([5, 14 + 14]);
+  while (two.pipe.in.messages > 0)
+    two.pipe.takeMany(messages, 10, 1_000, undefined, messages.length === 2 ? Buffer.from("id") : undefined);
+  expect(messages.map((frames) => frames.join("|"))).toEqual(["a", "b|c", "id|d", "|given", "given"]);
+  expect([messages[1]?.[0] === list[0], messages[4]?.[0] === given]).toEqual([true, true]);
+  expect(two.pipe.in.bytes).toBe(0);
+});
+
+test("frames of a message whose memory went to a thread all the same leave no bytes behind", () => {
+  const { one, two, join } = pair({ bytes: 100 });
+  join();
+  const frame = Buffer.from(new ArrayBuffer(300));
+  one.pipe.send(frame, 0, undefined, true);
+  structuredClone(frame.buffer, { transfer: [frame.buffer] });
+  one.pipe.flush();
+  expect(two.pipe.take()[0]?.length).toBe(0);
+  expect(two.pipe.in.bytes).toBe(0);
+});
+
+test("frames past the receiver's limit end the link as a fault of the protocol, once", () => {
+  for (const last of ["flush", "close"] as const) {
+    const { one, two, join } = pair({ maxMessageSize: 10 });
+    join();
+    one.pipe.send([Buffer.alloc(5), Buffer.alloc(5)], 0, undefined, true);
+    one.pipe.send([Buffer.alloc(5), Buffer.alloc(6)], 0, undefined, true);
+    one.pipe.send(Buffer.from("x"), 0, undefined, true);
+    if (last === "flush") one.pipe.flush();
+    else one.link.close("local");
+    expect([one.ends, two.ends]).toEqual([["remote"], ["protocol"]]);
+    expect(two.pipe.in.messages).toBe(1);
+  }
+});
+
+test("frames that a side has when it ends the link are heard of", () => {
+  const { one, two, join } = pair();
+  join();
+  one.pipe.send(Buffer.from("last"), 0, undefined, true);
+  two.link.close("local");
+  expect(two.owner.pipeOnMessages).toHaveBeenCalledTimes(1);
+  two.pipe.unlinked();
+  expect(two.takeAll()).toEqual(["last"]);
+});
+
+test("frames are relayed and thrown away as other messages are", () => {
+  const { one, two, join } = pair();
+  join();
+  for (const text of ["a", "b"]) one.pipe.send([Buffer.from(text), Buffer.from("more")], 0, undefined, true);
+  one.pipe.flush();
+  const batch = two.pipe.takeBatch(10, Buffer.from("id"));
+  expect([batch.messages, batch.tally]).toEqual([2, { bodyBytes: 10, mostFrames: 2 }]);
+  expect(batch.decode().map((frames) => frames.join("|"))).toEqual(["id|a|more", "id|b|more"]);
+  one.pipe.send(Buffer.from("c"), 0, undefined, true);
+  expect(two.pipe.discard()).toBe(1);
+  one.pipe.send(Buffer.from("d"), 0, undefined, true);
+  expect([two.pipe.in.messages, two.pipe.in.bytes]).toEqual([1, 3]);
+  expect(two.takeAll()).toEqual(["d"]);
+});

@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
 import { Pipe, type PipeOptions } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { encodeFrame } from "./codec/support.js";
@@ -214,14 +215,23 @@ test("a full queue is flushed at once where the link can, so nobody has to wait 
 });
 
 test("a large batch is written without waiting for the turn's end, one of large messages when it fills a write", () => {
-  const written = (size: number): number => {
+  const encoder = new Encoder();
+  const ways: ((pipe: Pipe, message: Buffer) => void)[] = [
+    (pipe, message) => pipe.send(message, 0, undefined),
+    (pipe, message) => {
+      encoder.encode(message, 0, undefined);
+      pipe.sendEncoded(encoder);
+    },
+  ];
+  const written = (size: number, send: (pipe: Pipe, message: Buffer) => void): number => {
     const { pipe, link } = make({ sendHighWaterMark: 1_000 });
     pipe.linked(link, PEER);
     let messages = 0;
-    for (; link.flush.mock.calls.length === 0; messages++) pipe.send(Buffer.alloc(size), 0, undefined);
+    for (; link.flush.mock.calls.length === 0; messages++) send(pipe, Buffer.alloc(size));
     return messages;
   };
-  expect([written(10_000), written(65_536), written(300_000)]).toEqual([7, 4, 1]);
+  for (const send of ways)
+    expect([written(10_000, send), written(65_536, send), written(300_000, send)]).toEqual([7, 4, 1]);
 });
 
 test("a queue that is full again and again gets shorter, where sends wait, until 1 GiB has left without filling it", () => {

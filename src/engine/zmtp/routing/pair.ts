@@ -3,10 +3,17 @@
  * one frame (52/CHANNEL).
  */
 
-import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
+import {
+  type FramePassing,
+  OfferResult,
+  type OutgoingMessage,
+  type RelaySink,
+  type RelaySource,
+} from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import type { Peer, Pipe } from "../pipe.js";
+import { framePassing, onePipe } from "./frame-passing.js";
 import { FairQueue, type SingleFrameQueue } from "./queues.js";
 import { fairSource, pairSink } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
@@ -67,9 +74,9 @@ export class PairRouting extends Routing {
     this.effects.routingOnReadable();
   }
 
-  offer(message: OutgoingMessage): OfferResult {
+  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (this.#pipe?.hasRoom() !== true) return OfferResult.Mute;
-    this.#pipe.send(message, 0, undefined);
+    this.#pipe.send(message, 0, undefined, transfer);
     return OfferResult.Accepted;
   }
 
@@ -83,6 +90,15 @@ export class PairRouting extends Routing {
 
   override get relaySink(): RelaySink | undefined {
     return this.#single ? undefined : pairSink(() => this.#pipe);
+  }
+
+  override get framePassing(): FramePassing | undefined {
+    return this.#single
+      ? undefined
+      : framePassing(
+          onePipe(() => this.#pipe),
+          this.#in,
+        );
   }
 
   take(lease?: Lease): Buffer[] | undefined {

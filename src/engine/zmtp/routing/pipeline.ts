@@ -3,9 +3,16 @@
  * CLIENT are the same with messages of one frame (49/SCATTERGATHER, 41/CLISRV).
  */
 
-import { OfferResult, type OutgoingMessage, type RelaySink, type RelaySource } from "../../engine.js";
+import {
+  type FramePassing,
+  OfferResult,
+  type OutgoingMessage,
+  type RelaySink,
+  type RelaySource,
+} from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Pipe } from "../pipe.js";
+import { framePassing } from "./frame-passing.js";
 import { FairQueue, LoadBalancer, moveToOthers, type SingleFrameQueue } from "./queues.js";
 import { balancedSink, fairSource } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
@@ -76,8 +83,9 @@ export class PipelineRouting extends Routing {
     this.#out.awaited();
   }
 
-  offer(message: OutgoingMessage): OfferResult {
-    return this.#out.send(message, undefined) === undefined ? OfferResult.Mute : OfferResult.Accepted;
+  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
+    const pipe = this.#out.send(message, undefined, transfer);
+    return pipe === undefined ? OfferResult.Mute : OfferResult.Accepted;
   }
 
   override get relaySource(): RelaySource | undefined {
@@ -86,6 +94,10 @@ export class PipelineRouting extends Routing {
 
   override get relaySink(): RelaySink | undefined {
     return this.#sends && !this.#single ? balancedSink(this.#out) : undefined;
+  }
+
+  override get framePassing(): FramePassing | undefined {
+    return this.#single ? undefined : framePassing(this.#sends ? this.#out : undefined, this.#in);
   }
 
   take(lease?: Lease): Buffer[] | undefined {

@@ -27,6 +27,7 @@ import { parseCommand } from "../codec/command.js";
 import { Encoder } from "../codec/encoder.js";
 
 import { sendContext } from "../context-queue.js";
+import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
 import { OneSubscriber } from "./one-subscriber.js";
 import { type Matching, publishedSink } from "./relaying.js";
@@ -113,6 +114,11 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   override room(pipe: Pipe): void {
     super.room(pipe);
     this.#subscribers.get(pipe)?.writable();
+  }
+
+  /** With `noDrop`: where subscribers are full, the publisher waits for each of them. */
+  override awaited(): void {
+    if (KERNEL) for (const pipe of this.pipes) pipe.awaited();
   }
 
   override messages(pipe: Pipe): void {

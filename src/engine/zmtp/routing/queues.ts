@@ -57,6 +57,12 @@ export class FairQueue {
     return undefined;
   }
 
+  /** The same, where several of its messages may be taken before another's. */
+  nextAlone(): Pipe | undefined {
+    const pipe = this.next();
+    return this.#inTurn && this.#pipes.length > 1 ? undefined : pipe;
+  }
+
   /** A message was taken of the pipe that `next` gave. */
   advance(pipe: Pipe): void {
     if (pipe.in.messages === 0) this.#drop(pipe);
@@ -80,8 +86,8 @@ export class FairQueue {
     lease: Lease | undefined,
     idFor?: (pipe: Pipe) => Buffer,
   ): number {
-    const pipe = this.next();
-    if (pipe === undefined || (this.#inTurn && this.#pipes.length > 1)) return 0;
+    const pipe = this.nextAlone();
+    if (pipe === undefined) return 0;
     const bytes = pipe.takeMany(messages, max, maxBytes, lease, idFor?.(pipe));
     this.advance(pipe);
     return bytes;
@@ -190,11 +196,15 @@ export class LoadBalancer {
   }
 
   /** Sends by the next pipe with room. @returns that pipe */
-  send(message: OutgoingMessage, prefix: readonly OutgoingFrame[] | undefined): Pipe | undefined {
+  send(
+    message: OutgoingMessage,
+    prefix: readonly OutgoingFrame[] | undefined,
+    transfer?: boolean,
+  ): Pipe | undefined {
     const pipe = this.next();
     if (pipe === undefined) return undefined;
     this.#at += 1;
-    pipe.send(message, 0, prefix);
+    pipe.send(message, 0, prefix, transfer);
     return pipe;
   }
 

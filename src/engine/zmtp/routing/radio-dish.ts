@@ -144,6 +144,11 @@ export class DishRouting extends SubscribeRouting implements EngineSubscriptions
     super(effects, true);
   }
 
+  /** Its messages are looked at whole. */
+  override get relaySource(): undefined {
+    return undefined;
+  }
+
   override wants(group: Buffer): boolean {
     return this.has(group);
   }

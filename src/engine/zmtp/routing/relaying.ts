@@ -8,10 +8,13 @@ import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages } from "../../frame.
 import type { FrameBatch } from "../../frame-batch.js";
 import { type Encoder, SLAB_SIZE } from "../codec/encoder.js";
 import type { RefCounted } from "../codec/pooled-buffer.js";
-import { countSameRoutingId, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
+import { countSameRoutingId, encodeMessage, takeFront, takeStrippingRoutingId } from "../codec/take-front.js";
 import type { Pipe } from "../pipe.js";
 import type { FairQueue, LoadBalancer } from "./queues.js";
 import type { RoutingEffects } from "./routing.js";
+
+/** A constant decides, so that a page's build has nothing that only a relay needs. */
+export const RELAYS: boolean = true;
 
 /** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
 const BY_REFERENCE = 4_096;
@@ -25,6 +28,35 @@ export function fairSource(queue: FairQueue, named = false): RelaySource | undef
       const batch = pipe.takeBatch(max, named ? pipe.routingId : undefined);
       queue.advance(pipe);
       return batch;
+    },
+  };
+}
+
+/** Which messages a subscriber's program is to get. */
+export interface SourceFilter {
+  /** One that was looked for and found already: the first to be taken. */
+  found(): Buffer[] | undefined;
+  /** Whether it is to get every message, so that none has to be looked at. */
+  wantsAll(): boolean;
+  /** Whether it is to get a message whose first frame is there. */
+  wants(bytes: Uint8Array, start: number, end: number): boolean;
+}
+
+/** As {@link fairSource}, without the messages that a filter has no use for. */
+export function filteredSource(queue: FairQueue, filter: SourceFilter): RelaySource | undefined {
+  const source = fairSource(queue) as RelaySource;
+  const wants = (bytes: Uint8Array, start: number, end: number): boolean => filter.wants(bytes, start, end);
+  return {
+    takeBatch(max) {
+      const found = filter.found();
+      if (found !== undefined) return encodeMessage(found, undefined);
+      for (;;) {
+        const batch = source.takeBatch(max);
+        if (batch === undefined || filter.wantsAll()) return batch;
+        const filtered = batch.filter(wants);
+        if (filtered !== batch) batch.release(); // What is left of it is a copy.
+        if (filtered !== undefined) return filtered;
+      }
     },
   };
 }

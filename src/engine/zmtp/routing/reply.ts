@@ -39,7 +39,7 @@ export class ReplyRouting extends Routing {
     if (this.readable) this.effects.routingOnReadable();
   }
 
-  offer(message: OutgoingMessage): OfferResult {
+  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     const pipe = this.#asker;
     if (pipe === undefined) return OfferResult.Mute;
     this.#asker = undefined;
@@ -47,7 +47,7 @@ export class ReplyRouting extends Routing {
     else if (!pipe.hasRoom()) this.effects.routingOnDrop("peer-full", pipe);
     else {
       try {
-        pipe.send(message, 0, this.#envelope);
+        pipe.send(message, 0, this.#envelope, transfer);
       } catch (error) {
         this.#asker = pipe; // It waits for its reply still.
         throw error;

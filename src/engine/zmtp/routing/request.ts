@@ -76,7 +76,7 @@ export class RequestRouting extends Routing {
     this.#out.awaited();
   }
 
-  offer(message: OutgoingMessage): OfferResult {
+  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (this.#asking && !this.effects.options.relaxed) return OfferResult.Mute;
     const pipe = this.#out.next();
     if (pipe === undefined) return OfferResult.Mute;
@@ -89,7 +89,7 @@ export class RequestRouting extends Routing {
       this.#idFrame.writeUInt32BE(this.#id);
       prefix = [this.#idFrame, EMPTY];
     } else this.#idFrame = undefined;
-    this.#asked = this.#out.send(message, prefix);
+    this.#asked = this.#out.send(message, prefix, transfer);
     this.#asking = true;
     return OfferResult.Accepted;
   }

@@ -97,12 +97,12 @@ export class RouterRouting extends Routing implements PeerQueues {
     this.effects.routingOnReadable();
   }
 
-  offer(message: OutgoingMessage): OfferResult {
+  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (!Array.isArray(message) || message.length < 2) return OfferResult.Unroutable;
     const pipe = this.find(message[0] as OutgoingFrame);
     if (pipe === undefined) return OfferResult.Unroutable;
     if (!pipe.hasRoom()) return OfferResult.PeerFull;
-    pipe.send(message, 1, undefined);
+    pipe.send(message, 1, undefined, transfer);
     return OfferResult.Accepted;
   }
 

@@ -13,6 +13,7 @@ import type { SocketTypeName } from "../../../core/socket-type.js";
 import type {
   DirectedSending,
   EngineSubscriptions,
+  FramePassing,
   OfferResult,
   OutgoingMessage,
   PeerQueues,
@@ -63,7 +64,8 @@ export abstract class Routing {
   abstract get readable(): boolean;
   /** Whether a message would be taken. */
   abstract get writable(): boolean;
-  abstract offer(message: OutgoingMessage): OfferResult;
+  /** @param transfer as of the socket: at most one pipe may get the message with it */
+  abstract offer(message: OutgoingMessage, transfer?: boolean): OfferResult;
   abstract take(lease?: Lease): Buffer[] | undefined;
 
   /** As of the socket. */
@@ -82,6 +84,10 @@ export abstract class Routing {
   }
 
   get relaySink(): RelaySink | undefined {
+    return undefined;
+  }
+
+  get framePassing(): FramePassing | undefined {
     return undefined;
   }
 

@@ -52,12 +52,12 @@ export class ServerRouting extends Routing implements PeerQueues {
     this.effects.routingOnReadable();
   }
 
-  offer(message: OutgoingMessage): OfferResult {
+  offer(message: OutgoingMessage, transfer?: boolean): OfferResult {
     if (!Array.isArray(message) || message.length !== 2) return OfferResult.Unroutable;
     const pipe = this.#byId.get(keyOf(message[0] as Uint8Array));
     if (pipe === undefined) return OfferResult.Unroutable;
     if (!pipe.hasRoom()) return OfferResult.PeerFull;
-    pipe.send(message[1] as OutgoingFrame, 0, undefined);
+    pipe.send(message[1] as OutgoingFrame, 0, undefined, transfer);
     return OfferResult.Accepted;
   }
 

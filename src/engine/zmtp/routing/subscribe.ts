@@ -24,7 +24,7 @@ import type { Lease } from "../../lease.js";
 import { encodeCommand } from "../codec/command.js";
 import type { Pipe } from "../pipe.js";
 import { FairQueue } from "./queues.js";
-import { fairSource } from "./relaying.js";
+import { fairSource, filteredSource, RELAYS } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
@@ -45,7 +45,10 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   }
 
   get readable(): boolean {
-    return this.#filters ? this.#find() : this.#in.next() !== undefined;
+    if (!this.#filters) return this.#in.next() !== undefined;
+    // What need not be looked at stays as it came.
+    if (RELAYS && this.#next === undefined && this.wantsAll()) return this.#in.next() !== undefined;
+    return this.#find();
   }
 
   /** XSUB: a message that no publisher has room for is dropped. */
@@ -135,9 +138,19 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return bytes;
   }
 
-  /** XSUB. */
   override get relaySource(): RelaySource | undefined {
-    return this.#filters ? undefined : fairSource(this.#in);
+    if (!RELAYS) return undefined;
+    if (!this.#filters) return fairSource(this.#in);
+    return filteredSource(this.#in, {
+      found: () => {
+        const message = this.#next;
+        this.#next = undefined;
+        return message;
+      },
+      wantsAll: () => this.wantsAll(),
+      wants: (bytes, start, end) =>
+        this.#hasPrefixOf(bytes, start, end) !== this.effects.options.invertMatching,
+    });
   }
 
   override get subscriptions(): EngineSubscriptions | undefined {
@@ -215,7 +228,8 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
 
   /** Whether the program is to get a message (SUB). */
   protected matches(message: readonly Buffer[]): boolean {
-    return this.#hasPrefixOf(message[0] as Buffer) !== this.effects.options.invertMatching;
+    const topic = message[0] as Buffer;
+    return this.#hasPrefixOf(topic, 0, topic.length) !== this.effects.options.invertMatching;
   }
 
   /** Whether the program is to get every message, so that none has to be looked at. */
@@ -235,13 +249,14 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return messageFrame(Buffer.concat([Buffer.of(on ? 1 : 0), prefix]));
   }
 
-  #hasPrefixOf(topic: Buffer): boolean {
+  /** Of the topic between two positions. */
+  #hasPrefixOf(bytes: Uint8Array, start: number, end: number): boolean {
     const lengths = this.#lengths;
     for (let i = 0; i < lengths.size; i++) {
       const length = lengths.at(i);
       if (length === 0) return true;
-      if (length > topic.length) return false;
-      if (this.#prefixes.has(keyOf(topic, 0, length))) return true;
+      if (length > end - start) return false;
+      if (this.#prefixes.has(keyOf(bytes, start, start + length))) return true;
     }
     return false;
   }

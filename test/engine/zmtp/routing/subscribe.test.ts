@@ -158,6 +158,49 @@ test("what a lost connection was not sent is not sent to the next: it gets all p
   expect(peer.commands).toEqual(["\tSUBSCRIBEa"]);
 });
 
+test("as batches, too, a program gets what it asked for, in order, what was looked at before among it", () => {
+  const topic = fc.constantFrom("a", "ab", "b", "c");
+  const chunk = fc.record({ topics: fc.array(topic, { minLength: 1, maxLength: 8 }), looks: fc.boolean() });
+  fc.assert(
+    fc.property(
+      fc.array(topic, { maxLength: 2 }),
+      fc.boolean(),
+      fc.array(chunk),
+      (prefixes, inverted, chunks) => {
+        const world = new RoutingWorld({ type: "Subscriber", options: { invertMatching: inverted } });
+        for (const prefix of prefixes) world.routing.subscriptions?.subscribe(Buffer.from(prefix));
+        const peer = world.joined();
+        const got: string[] = [];
+        const expected: string[] = [];
+        let number = 0;
+        for (const { topics, looks } of chunks) {
+          const messages = topics.map((one) => [one, String(++number)] as const);
+          peer.saysTogether(messages);
+          for (const [one, text] of messages)
+            if (prefixes.some((prefix) => one.startsWith(prefix)) !== inverted)
+              expected.push(`${one}|${text}`);
+          const { relaySource } = world.routing;
+          if (looks) expect(world.routing.readable).toBe(expected.length > got.length);
+          for (
+            let batch = relaySource?.takeBatch(5);
+            batch !== undefined;
+            batch = relaySource?.takeBatch(5)
+          ) {
+            const { messages: count } = batch;
+            const decoded = batch.decode();
+            expect(decoded).toHaveLength(count);
+            expect(count).toBeLessThanOrEqual(5);
+            for (const frames of decoded) got.push(frames.join("|"));
+          }
+          expect(got).toEqual(expected);
+          expect(world.routing.readable).toBe(false);
+        }
+      },
+    ),
+    { numRuns: 500, defaultRuns: 100 },
+  );
+});
+
 describe("XSUB", () => {
   test("gives its program everything that comes", () => {
     const world = new RoutingWorld({ type: "XSubscriber" });

@@ -1,7 +1,8 @@
 /** Messages that are taken together are those that are taken one by one, of each socket type. */
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
 import fc from "../../../support/properties.js";
+import { expect } from "../../../support/quick-expect.js";
 import { RoutingWorld, text } from "./support.js";
 
 const message = fc.array(fc.constantFrom("", "a", "ab", "b", "x".repeat(300)), {

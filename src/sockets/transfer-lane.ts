@@ -1,0 +1,37 @@
+/**
+ * `trySend` of one frame that the program gives away, to a socket of the same thread: what the outbox does with it, in fewer steps
+ * (docs/performance-log.md).
+ */
+import type { FramePassing } from "../engine/engine.js";
+import type { Outbox } from "./outbox.js";
+import type { Counters } from "./stats.js";
+
+/** Node.js has the global one behind a getter (engine/zmtp/transferred.ts). */
+const Bytes = Buffer;
+
+export class TransferLane {
+  readonly #passing: FramePassing;
+  readonly #outbox: Outbox;
+  readonly #counters: Counters;
+  /** Bytes of a message at most; the outbox knows if that has changed. */
+  readonly #largest: number;
+
+  constructor(passing: FramePassing, outbox: Outbox, counters: Counters, largest: number | undefined) {
+    this.#passing = passing;
+    this.#outbox = outbox;
+    this.#counters = counters;
+    this.#largest = largest ?? Number.MAX_SAFE_INTEGER;
+  }
+
+  /** @returns whether the message was sent; `false`: nothing has changed, and the outbox decides */
+  trySend(message: unknown): boolean {
+    // What stands for `null` is one for all messages, and may not be given away.
+    if (!(message instanceof Bytes) || message.length === 0 || message.length > this.#largest) return false;
+    if (this.#outbox.waiting > 0 || !this.#passing.pass(message)) return false;
+    const counters = this.#counters;
+    counters.sent += 1;
+    counters.delivered += 1;
+    counters.bytesSent += message.length;
+    return true;
+  }
+}
