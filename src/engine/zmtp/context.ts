@@ -10,6 +10,7 @@ import type {
 } from "../engine.js";
 import { MECHANISM_NAMES } from "./admission.js";
 import { InprocNames } from "./inproc-names.js";
+import { KERNEL } from "./kernel.js";
 import { UNSUPPORTED_OPTIONS } from "./option-checks.js";
 import { ZmtpSocket } from "./socket.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
@@ -48,6 +49,7 @@ const CONTEXT_OPTIONS: Readonly<Record<string, unknown>> = {
   ipv6: false,
   threadPriority: -1,
   threadSchedulingPolicy: -1,
+  ...(KERNEL ? { lowLatency: false } : {}),
 };
 
 /** Sockets that share their inproc names and limits. */
@@ -92,7 +94,18 @@ export class ZmtpContext implements EngineContext {
     onClosed: () => void,
   ): ZmtpSocket {
     const blocky = (): boolean => this.#options.blocky === true;
-    return new ZmtpSocket(this.#names, this.#zap, type, options, listener, onClosed, blocky, this.#platform);
+    const socket = new ZmtpSocket(
+      this.#names,
+      this.#zap,
+      type,
+      options,
+      listener,
+      onClosed,
+      blocky,
+      this.#platform,
+    );
+    if (KERNEL && this.#options.lowLatency === true) socket.spin = this.#platform.spin?.();
+    return socket;
   }
 
   getOption(name: string): unknown {
