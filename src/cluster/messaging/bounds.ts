@@ -32,6 +32,9 @@ export const LINK_BYTES = 4_194_304;
 export const LINK_WINDOW = 4_194_304;
 /** Bytes on their way to a peer beyond which only full batches are sent to it; more than what it acknowledges at once. */
 export const LINK_BEHIND = 524_288;
+/** Bytes of publications, and ms, for which those wait for more to a peer that has not acknowledged all: in a loop that has to let the event loop turn. */
+export const HELD_BYTES = 262_144;
+export const HELD_TIME = 20;
 /** Slabs of `MAX_BATCH` bytes that all links of the process keep for what they send next. */
 export const MAX_FREE_SLABS = 256;
 /** Bytes that were delivered after which they are acknowledged before the turn ends. */
@@ -171,8 +174,15 @@ export const MAX_ROUTE_BYTES = 2_147_483_648;
 /** Bytes of the operations of a block of routes, unless one alone has more; and bytes of a block that is read. */
 export const ROUTE_BLOCK = 8_192;
 export const MAX_ROUTE_BLOCK = 131_072;
-/** Blocks of routes in one answer: the reader asks for the next ones when it has handled these. */
+/** Blocks of routes in one answer, at most: the reader asks for the next ones when it has handled these. */
 export const ROUTE_BURST = 3;
+/**
+ * Operations in a ms for which one node's routes are fetched, and operations that come at once after a while without any. With more nodes at a
+ * time than the third of these each is fetched as much slower, so that all of them together take no more.
+ */
+export const ROUTE_PACE = 125;
+export const ROUTE_CREDIT = 10_000;
+export const ROUTE_PACE_PULLS = 3;
 /** Bytes of a node's own changes that it keeps, for those that lack some; 16 times as many while snapshots are on their way. */
 export const MAX_ROUTE_LOG = 1_048_576;
 /** Bytes of other nodes' changes that are kept, to be handed on: of one node, and of all. */

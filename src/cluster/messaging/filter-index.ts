@@ -19,6 +19,7 @@
 import { Buffer } from "node:buffer";
 import { doubled, FilterShapes } from "./filter-shapes.js";
 import { CHUNK_SHIFT, DEAD, RecordArena, WORD_MASK } from "./record-arena.js";
+import { leaveMemory, type TakeMemory, takeCounted } from "./table-memory.js";
 import { combine, TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
@@ -39,6 +40,10 @@ const BITMAP_WORDS = BITMAP / 32;
 const BITMAP_SHIFT = 8;
 /** Deletions in a segment after which its bitmap is made again. */
 const STALE = 64;
+/** Records that are moved after a change, where too many are dead: more than die by it. */
+const MOVED = 2;
+/** Records that are looked at for each one that may be moved: most are dead where records are moved away. */
+const LOOKED_AT = 32;
 /** Bits of a hash that the directory may use. */
 const MAX_DEPTH = 22;
 
@@ -59,9 +64,10 @@ export class FilterIndex {
   hits = new Uint32Array(16);
   readonly shapes = new FilterShapes();
   readonly #scan: TopicScan;
-  readonly #arena = new RecordArena();
-  readonly #pages: Int32Array<ArrayBuffer>[] = [];
-  readonly #bitmaps: Int32Array<ArrayBuffer>[] = [];
+  readonly #take: TakeMemory;
+  readonly #arena: RecordArena;
+  readonly #pages: Int32Array[] = [];
+  readonly #bitmaps: Int32Array[] = [];
   /** By segment: places that are used, and bits of the directory that lead to it. */
   #counts = new Uint16Array(8);
   #depths = new Uint8Array(8);
@@ -69,6 +75,8 @@ export class FilterIndex {
   #segments = 0;
   #directory = new Uint32Array(1);
   #depth = 0;
+  /** A copy of the segment that is split, so that none is garbage. */
+  #splitting = new Int32Array(0);
   #size = 0;
 
   // State of the match that runs, so that nothing is made for it.
@@ -88,13 +96,20 @@ export class FilterIndex {
   #segment = 0;
   #place = 0;
 
+  /** The chunk that records are moved out of, and how far; -1: none. */
+  #leaving = -1;
+  #leavingAt = 0;
+
   /** Of what was last taken in by `find`. */
   #hash = 0;
   #shape = 0;
   #isTail = false;
 
-  constructor(scan: TopicScan = new TopicScan()) {
+  /** @param take where it is not `takeCounted`, `close` has to be called in the end */
+  constructor(scan: TopicScan = new TopicScan(), take: TakeMemory = takeCounted) {
     this.#scan = scan;
+    this.#take = take;
+    this.#arena = new RecordArena(take);
     this.#masks = new Uint8Array(scan.starts.length);
     this.#addSegment(0);
   }
@@ -110,23 +125,37 @@ export class FilterIndex {
    * @returns what is wrong with it, or `undefined`
    */
   find(filter: string): TopicFault | undefined {
-    const scan = this.#scan;
     this.ref = 0;
-    const fault = scan.filter(filter);
-    if (fault !== undefined) return fault;
-    const hash = scan.hashOfLevels();
+    return this.#scan.filter(filter) ?? this.#find();
+  }
+
+  /** The same of a filter that is within `bytes` as UTF-8. */
+  findBytes(bytes: Uint8Array, start: number, end: number): TopicFault | undefined {
+    this.ref = 0;
+    return this.#scan.filterBytes(bytes, start, end) ?? this.#find();
+  }
+
+  /** The last filter that was looked up, again: records were changed meanwhile. */
+  findAgain(): void {
+    this.ref = 0;
+    this.#scan.record(this.#scan.bytes, 0, this.#scan.length);
+    this.#find();
+  }
+
+  #find(): undefined {
+    const hash = this.#scan.hashOfLevels();
     this.#hash = hash;
     const segment = this.#segmentOf(hash);
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
     const base = (segment & PAGE_MASK) << SEGMENT_BITS;
     for (let place = hash & SEGMENT_MASK; ; place = (place + 1) & SEGMENT_MASK) {
       const there = page[(base + place) << PLACE_BITS] as number;
-      if (there === 0) return undefined;
+      if (there === 0) return;
       if (there !== hash) continue;
       const ref = (page[((base + place) << PLACE_BITS) + 1] as number) >>> 0;
       if (!this.#isText(ref)) continue;
       this.ref = ref;
-      return undefined;
+      return;
     }
   }
 
@@ -223,19 +252,37 @@ export class FilterIndex {
     return Buffer.from(buffer, byteOffset + start, header & 0xffff).toString();
   }
 
-  /** After a change, once no ref is used any more: moves records where too many are dead. */
-  tidy(): void {
-    const chunk = this.#arena.victim();
-    if (chunk === -1) return;
+  /**
+   * After a change, once no ref is used any more: moves records where too many are dead. A chunk has some ten thousand, which would take
+   * milliseconds at once.
+   *
+   * @param most records that are moved
+   */
+  tidy(most: number = MOVED): void {
+    if (this.#leaving === -1) {
+      this.#leaving = this.#arena.victim();
+      if (this.#leaving === -1) return;
+      this.#leavingAt = this.#leaving === 0 ? 1 : 0;
+    }
+    const chunk = this.#leaving;
     const words = this.#arena.words[chunk] as Uint32Array;
     const end = this.#arena.end(chunk);
-    for (let at = chunk === 0 ? 1 : 0; at < end; ) {
+    let at = this.#leavingAt;
+    let left = most * LOOKED_AT;
+    while (at < end && left > 0) {
       const header = words[at] as number;
       const length = recordWords(header);
-      if ((header & DEAD) === 0) this.#move(((chunk << CHUNK_SHIFT) | at) >>> 0, length);
+      left -= 1;
+      if ((header & DEAD) === 0) {
+        this.#move(((chunk << CHUNK_SHIFT) | at) >>> 0, length);
+        left -= LOOKED_AT - 1;
+      }
       at += length;
     }
+    this.#leavingAt = at;
+    if (at < end) return;
     this.#arena.drop(chunk);
+    this.#leaving = -1;
   }
 
   /**
@@ -288,6 +335,12 @@ export class FilterIndex {
       for (let i = 0; i < candidates; i++) this.#probe(hashes[i] as number, shapes[i] as number);
     else this.#probeTogether(candidates);
     return this.#found;
+  }
+
+  /** It is not used any more: what is left of it counts as garbage does. */
+  close(): void {
+    this.#arena.close();
+    for (const { buffer } of [...this.#pages, ...this.#bitmaps]) leaveMemory(buffer);
   }
 
   bytes(): number {
@@ -582,7 +635,9 @@ export class FilterIndex {
     const page = this.#pages[segment >>> PAGE_BITS] as Int32Array;
     const start = ((segment & PAGE_MASK) << SEGMENT_BITS) << PLACE_BITS;
     const end = start + (SEGMENT << PLACE_BITS);
-    const before = page.slice(start, end);
+    if (this.#splitting.length === 0) this.#splitting = new Int32Array(end - start);
+    const before = this.#splitting;
+    before.set(page.subarray(start, end));
     page.fill(0, start, end);
     this.#clearBitmap(segment);
     this.#counts[segment] = 0;
@@ -604,8 +659,8 @@ export class FilterIndex {
 
   #addSegment(depth: number): number {
     const segment = this.#segments++;
-    room(this.#pages, segment, SEGMENT << PLACE_BITS);
-    room(this.#bitmaps, segment, BITMAP_WORDS);
+    room(this.#pages, segment, SEGMENT << PLACE_BITS, this.#take);
+    room(this.#bitmaps, segment, BITMAP_WORDS, this.#take);
     if (segment === this.#counts.length) {
       this.#counts = doubled(this.#counts);
       this.#depths = doubled(this.#depths);
@@ -629,9 +684,9 @@ function recordWords(header: number): number {
 }
 
 /** Makes room for a segment of so many words. The first page grows, so that a small table is small. */
-function room(pages: Int32Array<ArrayBuffer>[], segment: number, words: number): void {
+function room(pages: Int32Array[], segment: number, words: number, take: TakeMemory): void {
   const [first] = pages;
-  if (first === undefined || (segment >= PAGE && (segment & PAGE_MASK) === 0))
-    pages.push(new Int32Array(segment === 0 ? words : PAGE * words));
+  if (first === undefined) pages.push(new Int32Array(words));
+  else if (segment >= PAGE && (segment & PAGE_MASK) === 0) pages.push(new Int32Array(take(4 * PAGE * words)));
   else if (segment < PAGE && segment * words === first.length) pages[0] = doubled(first);
 }

@@ -120,6 +120,8 @@ export class NodeLinks implements MessageLinks {
   #due: Receiving[] = [];
   #spareDue: Receiving[] = [];
   #isFlushing = false;
+  /** `publish` is called again in the next turn, as far as its caller knows. */
+  #publishesMore = false;
   #isAcknowledging = false;
   readonly #dueLater: Receiving[] = [];
   #ackTimer: NodeJS.Timeout | undefined = undefined;
@@ -480,16 +482,33 @@ export class NodeLinks implements MessageLinks {
     process.nextTick(this.#flushAll);
   };
 
+  publishesMore(): void {
+    this.#publishesMore = true;
+  }
+
   #flushAll = (): void => {
     this.#isFlushing = false;
+    const publishesMore = this.#publishesMore;
+    this.#publishesMore = false;
     const dirty = this.#dirty;
-    this.#dirty = this.#spareDirty;
+    const held = this.#spareDirty;
+    // A clock is read only where something may wait.
+    const now = publishesMore ? performance.now() : 0;
+    this.#dirty = held;
     for (const sending of dirty) {
+      if (publishesMore && sending.holds(now)) {
+        held.push(sending);
+        continue;
+      }
       sending.isDirty = false;
       sending.flush();
     }
     dirty.length = 0;
     this.#spareDirty = dirty;
+    if (held.length === 0 || this.#isFlushing) return;
+    this.#isFlushing = true;
+    // After that of the publisher, in which the program goes on.
+    setImmediate(this.#flushAll);
   };
 
   #onAcked = (): void => {

@@ -43,8 +43,34 @@ class TextSets {
     return false;
   }
 
-  *[Symbol.iterator](): IterableIterator<string> {
-    for (const set of this.#sets) yield* set;
+  cursor(): TextCursor {
+    return new TextCursor(this.#sets);
+  }
+}
+
+/** Reads sets one after the other, while they change. Not a generator, which makes two objects for each text. */
+class TextCursor {
+  readonly #sets: readonly Set<string>[];
+  #at = 0;
+  #texts: Iterator<string>;
+  #isAtEnd = false;
+
+  constructor(sets: readonly Set<string>[]) {
+    this.#sets = sets;
+    this.#texts = (sets[0] as Set<string>).values();
+  }
+
+  /** `undefined` at the end, and from then on. */
+  next(): string | undefined {
+    while (!this.#isAtEnd) {
+      const { done, value } = this.#texts.next();
+      if (done !== true) return value;
+      this.#at += 1;
+      const set = this.#sets[this.#at];
+      if (set === undefined) this.#isAtEnd = true;
+      else this.#texts = set.values();
+    }
+    return undefined;
   }
 }
 
@@ -73,7 +99,9 @@ export interface Snapshot {
   readonly recent: Buffer[];
   isComplete: boolean;
   usedAt: number;
-  readonly entries: Iterator<Entry>;
+  /** What it has not read yet: the filters, then the names. */
+  readonly filters: TextCursor;
+  readonly names: Iterator<Entry>;
 }
 
 /** Parts that a snapshot keeps for a reader that did not get them. */
@@ -279,7 +307,8 @@ export class OwnRoutes {
       recent: [],
       isComplete: false,
       usedAt: now,
-      entries: this.#entries(),
+      filters: this.#filters.cursor(),
+      names: this.#names.values(),
     });
     return this.#partsFor(now, peer, this.version, 0, most);
   }
@@ -315,14 +344,8 @@ export class OwnRoutes {
   }
 
   #nextPart(snapshot: Snapshot): Buffer {
-    let isLast = true;
-    while (this.#writer.size < ROUTE_BLOCK) {
-      const { done, value } = snapshot.entries.next();
-      if (done === true) break;
-      this.#writer.add(value.operation, value.text, value.number);
-      isLast = false;
-    }
-    if (!isLast) isLast = this.#writer.size < ROUTE_BLOCK;
+    while (this.#writer.size < ROUTE_BLOCK && this.#writeNext(snapshot));
+    const isLast = this.#writer.size < ROUTE_BLOCK;
     snapshot.isComplete = isLast;
     const block = this.#finish(
       isLast ? BlockKind.LAST_PART : BlockKind.PART,
@@ -336,20 +359,27 @@ export class OwnRoutes {
     return block;
   }
 
-  *#entries(): IterableIterator<Entry> {
-    for (const filter of this.#filters) yield { operation: Operation.ADD, text: filter, number: 0 };
-    yield* this.#names.values();
+  /** `false` at the end. */
+  #writeNext({ filters, names }: Pick<Snapshot, "filters" | "names">): boolean {
+    const filter = filters.next();
+    if (filter !== undefined) {
+      this.#writer.add(Operation.ADD, filter);
+      return true;
+    }
+    const { done, value } = names.next();
+    if (done === true) return false;
+    this.#writer.add(value.operation, value.text, value.number);
+    return true;
   }
 
   /** A snapshot of the present version, in one go. */
   #makeParts(): void {
     const parts: Buffer[] = [];
     const { version } = this;
-    for (const { operation, text, number } of this.#entries()) {
-      if (this.#writer.count > 0 && this.#writer.size + text.length > ROUTE_BLOCK)
+    const rest = { filters: this.#filters.cursor(), names: this.#names.values() };
+    while (this.#writeNext(rest))
+      if (this.#writer.size >= ROUTE_BLOCK)
         parts.push(this.#finish(BlockKind.PART, version, parts.length, version));
-      this.#writer.add(operation, text, number);
-    }
     parts.push(this.#finish(BlockKind.LAST_PART, version, parts.length, version));
     this.#parts = parts;
     this.#partsVersion = version;

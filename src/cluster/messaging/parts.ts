@@ -132,6 +132,8 @@ export interface MessageLinks {
    * @returns how many took it
    */
   publish(to: readonly string[], publication: Publication, full: string[]): number;
+  /** The program that publishes has to let the event loop turn, and probably publishes more then: what was published may wait for it. */
+  publishesMore(): void;
   /** Whether a member takes contexts of traces, and an item of so many bytes that has one. */
   takesContext(to: string, bytes: number): boolean;
   /** Counts an item that the caller drops since the peer's mark is reached. */

@@ -178,6 +178,7 @@ export class Publisher {
   #settled(count: number): Promise<number> {
     if (this.#turn === undefined) {
       if (!this.#budget.spend()) return COUNTS[count] ?? Promise.resolve(count);
+      this.#links.publishesMore();
       this.#turn = new Promise((resolve) => setImmediate(resolve)).then(() => {
         this.#turn = undefined;
       });

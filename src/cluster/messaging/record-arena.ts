@@ -7,9 +7,11 @@
  *   text      UTF-8, filled up to a word
  *
  * Records are written at the end only. One that is freed stays as it is; when the dead are half as much as the living, the
- * owner moves what lives out of the chunk that has most of them, and the chunk goes. So whatever sizes come and go, the arena
- * is at most one and a half times what lives, and two chunks.
+ * owner moves what lives out of the chunk that has most of them, some records with each change, and the chunk goes. So whatever
+ * sizes come and go, the arena is about one and a half times what lives, and two chunks.
  */
+
+import { leaveMemory, type TakeMemory } from "./table-memory.js";
 
 /** Of a ref, the bits of the word; the others are the chunk's. */
 export const CHUNK_SHIFT = 18;
@@ -25,14 +27,19 @@ export const DEAD = 0x8000_0000;
 
 export class RecordArena {
   /** By number; a chunk that went has length 0. */
-  readonly words: Uint32Array<ArrayBuffer>[] = [];
-  readonly bytes: Uint8Array<ArrayBuffer>[] = [];
+  readonly words: Uint32Array[] = [];
+  readonly bytes: Uint8Array[] = [];
   readonly #used: number[] = [];
   readonly #dead: number[] = [];
   readonly #free: number[] = [];
   #live = 0;
   #deadWords = 0;
   #head = -1;
+  readonly #take: TakeMemory;
+
+  constructor(take: TakeMemory) {
+    this.#take = take;
+  }
 
   /** Room for a record of so many words, at most a chunk. */
   allocate(words: number): number {
@@ -81,9 +88,15 @@ export class RecordArena {
     this.#deadWords -= this.#dead[chunk] as number;
     this.#dead[chunk] = 0;
     this.#used[chunk] = CHUNK_WORDS;
+    leaveMemory((this.words[chunk] as Uint32Array).buffer);
     this.words[chunk] = new Uint32Array(0);
     this.bytes[chunk] = new Uint8Array(0);
     this.#free.push(chunk);
+  }
+
+  /** It is not used any more. */
+  close(): void {
+    for (const { buffer } of this.words) leaveMemory(buffer);
   }
 
   memory(): number {
@@ -91,7 +104,8 @@ export class RecordArena {
   }
 
   #give(chunk: number, length: number): void {
-    const memory = new ArrayBuffer(length * 4);
+    // A small table has the first one alone.
+    const memory = chunk === 0 ? new ArrayBuffer(length * 4) : this.#take(length * 4);
     this.words[chunk] = new Uint32Array(memory);
     this.bytes[chunk] = new Uint8Array(memory);
   }

@@ -269,6 +269,7 @@ export class RouteDriver implements MessageRoutes {
     if (this.#closed) return;
     this.#closed = true;
     this.#timer.stop();
+    this.#options.table.close();
     const error = new ClosedError("EAGAIN", "messaging closed before all nodes had taken the subscription");
     for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
   }

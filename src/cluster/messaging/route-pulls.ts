@@ -2,24 +2,18 @@
  * Fetching another node's routes: whom to ask, how much at a time, and what to make of the answers, late ones too. No socket, no
  * timer, no clock. route-replication.ts knows the members, and who is ahead of whom.
  *
- *   want ──> waits for a place ──> WANT ──BLOCK, again──> WANT … ──BLOCK, end, or NONE──> over
+ *   want ──> waits for a place ──> WANT ──BLOCK, again──> waits for its time (route-pace.ts) ──> WANT … ──BLOCK, end, or NONE──> over
  *                                   │ no answer in time: another one is asked, after a back-off; a late answer is taken
  */
-import { MAX_ROUTE_PULLS, MAX_ROUTE_PULLS_OF_ONE, ROUTE_FLUSH } from "./bounds.js";
+import { MAX_ROUTE_PULLS, MAX_ROUTE_PULLS_OF_ONE, ROUTE_BURST, ROUTE_FLUSH } from "./bounds.js";
 import type { SendResult } from "./parts.js";
 import { RouteBackoff } from "./route-backoff.js";
 import type { Pull, Replica, RouteLimits } from "./route-replica.js";
-import {
-  type Block,
-  BlockKind,
-  encodeWant,
-  Operation,
-  type RouteItem,
-  type RouteMessage,
-} from "./route-wire.js";
+import { type Block, BlockKind, encodeWant, type RouteItem, type RouteMessage } from "./route-wire.js";
 
 /** ms between two times that a node is asked for its routes since others claim that there are more. */
 const ASK_ITSELF_PAUSE = 1_000;
+const NEVER = Number.POSITIVE_INFINITY;
 
 export interface RoutePullsEffects {
   send(to: string, item: Uint8Array): SendResult;
@@ -52,6 +46,8 @@ export class RoutePulls {
   /** Replicas that are being fetched, and those that wait until another one is. */
   readonly #pulls = new Set<Replica>();
   readonly #waiting = new Set<Replica>();
+  /** Of those that are being fetched, those of which nothing is asked until it is their time. */
+  readonly #paused = new Set<Replica>();
   /** Peers that did not answer in time. */
   readonly #backoff = new RouteBackoff();
 
@@ -68,6 +64,19 @@ export class RoutePulls {
   /** Whether `look` has something to wait for. */
   get isBusy(): boolean {
     return this.#pulls.size + this.#waiting.size > 0;
+  }
+
+  /** When `askDue` has something to do. */
+  nextAsk(): number {
+    let next = NEVER;
+    for (const { pace } of this.#paused) next = Math.min(next, pace.freeAt);
+    return next;
+  }
+
+  /** Asks for what follows, where it is time. */
+  askDue(now: number): void {
+    for (const replica of this.#paused)
+      if (now >= replica.pace.freeAt) this.#ask(now, replica, replica.pull as Pull);
   }
 
   look(now: number): void {
@@ -98,7 +107,7 @@ export class RoutePulls {
     const { id, pull } = replica;
     if (pull === undefined) {
       if (this.#mayPull(id, replica)) this.#pull(now, replica, id);
-    } else if (pull.server === id && pull.set === undefined) {
+    } else if (pull.server === id && pull.set === undefined && !this.#paused.has(replica)) {
       replica.askedAt = now;
       this.#ask(now, replica, pull);
     }
@@ -155,8 +164,17 @@ export class RoutePulls {
   }
 
   #beginPull(now: number, replica: Replica, server: string): Pull {
-    const deadline = this.#deadline(now, replica, server);
-    const pull = { server, base: 0, set: undefined, next: 0, count: 0, bytes: 0, deadline };
+    const pull: Pull = {
+      server,
+      base: 0,
+      set: undefined,
+      next: 0,
+      count: 0,
+      bytes: 0,
+      askedAt: now,
+      left: ROUTE_BURST,
+      deadline: this.#deadline(now, replica, server),
+    };
     replica.pull = pull;
     this.#pulls.add(replica);
     return pull;
@@ -166,16 +184,34 @@ export class RoutePulls {
     return now + this.#backoff.timeout(server, server === replica.id);
   }
 
+  /** What follows, now or when the pace allows it. */
+  #askInTime(now: number, replica: Replica, pull: Pull): void {
+    if (now >= replica.pace.freeAt) {
+      this.#ask(now, replica, pull);
+      return;
+    }
+    this.#paused.add(replica);
+    pull.left = 0;
+    pull.deadline = NEVER;
+  }
+
   #ask(now: number, replica: Replica, pull: Pull): void {
+    this.#paused.delete(replica);
+    pull.askedAt = now;
+    // A node of an earlier version sends as many as it may, whatever is asked for.
+    pull.left = ROUTE_BURST;
     pull.deadline = this.#deadline(now, replica, pull.server);
+    const { id, life, pace } = replica;
     const version = pull.set === undefined ? replica.version : pull.base;
-    const result = this.#effects.send(pull.server, encodeWant(replica.id, replica.life, version, pull.next));
+    const want = encodeWant(id, life, version, pull.next, pace.blocks(now));
+    const result = this.#effects.send(pull.server, want);
     if (result === "unreachable" || result === "too-large") this.#endPull(now, replica);
   }
 
   #endPull(now: number, replica: Replica): void {
     if (replica.pull === undefined) return;
     this.#pulls.delete(replica);
+    this.#paused.delete(replica);
     replica.endPull();
     this.#effects.changed();
     this.#effects.settleIfKnown(replica);
@@ -224,7 +260,11 @@ export class RoutePulls {
       if (!this.#mayResume(from, replica, block)) return this.#onLateBlock(now, from, replica, block);
       pull = this.#beginPull(now, replica, from);
     }
+    // More than was asked for would not keep to the pace.
+    if (pull.left === 0) return "unasked";
+    pull.left -= 1;
     this.#backoff.onAnswer(now, from);
+    replica.pace.spend(now, block.count, this.#pulls.size);
     const reason = this.#effects.verify(now, from, block) ?? this.#take(replica, pull, block);
     if (reason !== undefined) {
       this.#endPull(now, replica);
@@ -234,7 +274,10 @@ export class RoutePulls {
     pull.deadline = this.#deadline(now, replica, from);
     if (pull.set === undefined) this.#effects.advanced(now, replica);
     if (end) this.#endPull(now, replica);
-    else if (again) this.#ask(now, replica, pull);
+    else if (again) {
+      replica.pace.onAnswer(now - pull.askedAt);
+      this.#askInTime(now, replica, pull);
+    }
     return undefined;
   }
 
@@ -305,10 +348,10 @@ export class RoutePulls {
     if (block.version !== pull.base || block.part !== pull.next || block.exact < block.version)
       return "sequence";
     // One that never ends, or adds nothing.
-    if (block.kind === BlockKind.PART && block.kinds.length === 0) return "snapshot";
+    if (block.kind === BlockKind.PART && block.count === 0) return "snapshot";
     if (pull.count > 2 * this.#limits.nodeRoutes || pull.bytes > 4 * this.#limits.nodeBytes)
       return "snapshot";
-    for (const kind of block.kinds) if ((kind & Operation.ADD) === 0) return "snapshot";
+    if (!block.onlyAdds) return "snapshot";
     replica.part(pull, block, !this.#effects.isDirect() && block.exact === block.version);
     this.#effects.changed();
     return undefined;

@@ -7,12 +7,16 @@ import {
   MAX_ROUTE_HISTORY,
   MAX_ROUTES,
 } from "./bounds.js";
-import { type Block, BlockKind, Operation } from "./route-wire.js";
+import { RoutePace } from "./route-pace.js";
+import { type Block, BlockKind, Operation, type OperationSink, readOperations } from "./route-wire.js";
 
 /** Where routes are kept: a RouteTable. */
 export interface RouteStore {
-  /** @returns "added", "known", or why it is refused */
-  add(filter: string, node: number): string;
+  /**
+   * @param bytes where the filter is, as UTF-8; not kept
+   * @returns "added", "known", or why it is refused
+   */
+  addBytes(bytes: Uint8Array, start: number, end: number, node: number): string;
   delete(filter: string, node: number): boolean;
   deleteNode(node: number): number;
 }
@@ -59,10 +63,17 @@ export class RouteNumbers {
   /** Bytes of blocks that are kept to be handed on. */
   historyBytes = 0;
   readonly refused: Record<string, number> = Object.create(null) as Record<string, number>;
+  /** Of the block that is applied: where its operations go. */
+  #set: RouteSet | undefined;
+  readonly #sink: OperationSink;
 
   constructor(stores: RouteStores, limits: RouteLimits) {
     this.#stores = stores;
     this.#limits = limits;
+    this.#sink = {
+      filter: (kind, bytes, start, end) => this.#applyFilter(kind, bytes, start, end),
+      name: (kind, name, id) => this.#applyName(kind, name, id),
+    };
   }
 
   /** The live node that a number leads to. */
@@ -96,29 +107,30 @@ export class RouteNumbers {
   }
 
   /** Does what a block states. What is past a bound, or is no filter, is left out and counted. */
-  apply(set: RouteSet, { kinds, texts, numbers }: Block): void {
-    for (let i = 0; i < kinds.length; i++) {
-      const kind = kinds[i] as number;
-      const text = texts[i] as string;
-      if ((kind & Operation.NAME) !== 0) this.#applyName(set, kind, text, numbers[i] as number);
-      else if (kind === Operation.ADD) this.#addFilter(set, text);
-      else if (this.#stores.routes.delete(text, set.number)) this.#add(set, -1, -Buffer.byteLength(text));
-    }
+  apply(set: RouteSet, block: Block): void {
+    this.#set = set;
+    readOperations(block, this.#sink);
+    this.#set = undefined;
   }
 
-  #addFilter(set: RouteSet, filter: string): void {
-    const bytes = Buffer.byteLength(filter);
+  #applyFilter(kind: number, bytes: Buffer, start: number, end: number): void {
+    const set = this.#set as RouteSet;
+    const length = end - start;
     const { nodeRoutes, nodeBytes, routes, bytes: allBytes } = this.#limits;
-    if (set.routes >= nodeRoutes || set.bytes + bytes > nodeBytes) this.count("routes:node");
-    else if (this.routes >= routes || this.bytes + bytes > allBytes) this.count("routes:all");
+    if (kind !== Operation.ADD) {
+      if (this.#stores.routes.delete(bytes.toString("utf8", start, end), set.number))
+        this.#add(set, -1, -length);
+    } else if (set.routes >= nodeRoutes || set.bytes + length > nodeBytes) this.count("routes:node");
+    else if (this.routes >= routes || this.bytes + length > allBytes) this.count("routes:all");
     else {
-      const result = this.#stores.routes.add(filter, set.number);
-      if (result === "added") this.#add(set, 1, bytes);
+      const result = this.#stores.routes.addBytes(bytes, start, end, set.number);
+      if (result === "added") this.#add(set, 1, length);
       else if (result !== "known") this.count(`filter:${result}`);
     }
   }
 
-  #applyName(set: RouteSet, kind: number, name: string, id: number): void {
+  #applyName(kind: number, name: string, id: number): void {
+    const set = this.#set as RouteSet;
     const store = (kind & Operation.SUBTOPIC) === 0 ? this.#stores.topics : this.#stores.subtopics;
     if ((kind & Operation.ADD) === 0) {
       store.unregister(name, id, set.number);
@@ -153,10 +165,12 @@ export interface Pull {
   /** Operations of the snapshot so far, and their bytes. */
   count: number;
   bytes: number;
+  /** When the last blocks were asked for, and how many may still come. */
+  askedAt: number;
+  left: number;
+  /** When it is over without an answer; infinite while nothing is asked for, since the next blocks are not due yet. */
   deadline: number;
 }
-
-const NO_KINDS = new Uint8Array(0);
 
 export class Replica {
   readonly id: string;
@@ -164,6 +178,7 @@ export class Replica {
   readonly #numbers: RouteNumbers;
   set: RouteSet;
   version = 0;
+  readonly pace = new RoutePace();
   /** The version from which on what is here is exact: a large snapshot is read while it changes. */
   exactFrom = 0;
   pull: Pull | undefined;
@@ -217,7 +232,7 @@ export class Replica {
   part(pull: Pull, block: Block, keeps: boolean): void {
     this.#numbers.apply(pull.set as RouteSet, block);
     pull.next += 1;
-    pull.count += block.kinds.length;
+    pull.count += block.count;
     pull.bytes += block.bytes.length;
     if (keeps) this.#keep(block);
     else this.forgetHistory();
@@ -270,13 +285,7 @@ export class Replica {
       last === undefined || block.version === last.version + (block.kind === BlockKind.CHANGE ? 1 : 0);
     if (!isNext) this.forgetHistory();
     // A view would keep the whole frame that it came in.
-    this.#history.push({
-      ...block,
-      bytes: Buffer.from(block.bytes),
-      kinds: NO_KINDS,
-      texts: [],
-      numbers: [],
-    });
+    this.#history.push({ ...block, bytes: Buffer.from(block.bytes) });
     this.#historyBytes += length;
     this.#numbers.historyBytes += length;
     while (

@@ -9,8 +9,8 @@
  * a copy of a version is what the node had then. What a node states of itself over its own link is believed. What another one
  * hands on has to carry its signature, with the key that it announces to the cluster; so nobody changes the routes of another.
  *
- * Small changes are pushed. Everything else is pulled (route-pulls.ts): the reader asks for the next blocks when it has handled the last ones, so a
- * million routes take neither the link nor the turn from others.
+ * Small changes are pushed. Everything else is pulled (route-pulls.ts): the reader asks for the next blocks when it has handled the last ones and
+ * some time has passed (route-pace.ts), so a million routes take neither the link nor the turn from others.
  *
  * A lost node's routes stay for the grace period, and lead nowhere meanwhile; those of a node that left, was removed, or began another
  * life, go at once.
@@ -19,7 +19,6 @@ import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import {
   ROUTE_BUCKETS,
-  ROUTE_BURST,
   ROUTE_DIGEST_INTERVAL,
   ROUTE_DIGESTS,
   ROUTE_DISTRUST,
@@ -422,13 +421,14 @@ export class RouteReplication {
       this.#waves.isBusy ||
       this.#pulls.isBusy ||
       this.#due.size + this.#own.snapshots + this.#unsettled.size > 0;
-    let next = Math.min(this.#flushAt, this.#nextDigest, this.#nextExpiry());
+    let next = Math.min(this.#flushAt, this.#nextDigest, this.#nextExpiry(), this.#pulls.nextAsk());
     if (isBusy) next = Math.min(next, this.#lastLook + LOOK);
     return next;
   }
 
   tick(now: number): void {
     if (now >= this.#flushAt) this.#flush(now);
+    this.#pulls.askDue(now);
     if (now - this.#lastLook >= LOOK) this.#look(now);
     if (now >= this.#nextDigest) {
       this.#nextDigest = now + this.#digestInterval * (0.75 + 0.5 * this.#random());
@@ -692,7 +692,7 @@ export class RouteReplication {
   #onWant(
     now: number,
     from: string,
-    { id, life, version, part }: Extract<RouteMessage, { type: typeof RouteItem.WANT }>,
+    { id, life, version, part, most }: Extract<RouteMessage, { type: typeof RouteItem.WANT }>,
   ): string | undefined {
     if (this.#lifeOf(id) !== life) {
       this.#effects.send(from, encodeNone(id, life));
@@ -702,8 +702,8 @@ export class RouteReplication {
     if (id === this.#self.id && this.#own.hasPending) this.#flush(now);
     const found =
       id === this.#self.id
-        ? this.#own.blocksFor(now, from, version, part, ROUTE_BURST)
-        : this.#members.get(id)?.replica.blocksFor(version, part, ROUTE_BURST);
+        ? this.#own.blocksFor(now, from, version, part, most)
+        : this.#members.get(id)?.replica.blocksFor(version, part, most);
     if (found === undefined) {
       this.#effects.send(from, encodeNone(id, life));
       return undefined;

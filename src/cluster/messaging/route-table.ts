@@ -19,6 +19,7 @@ import {
   takeNode,
 } from "./node-sets.js";
 import { WORD_MASK } from "./record-arena.js";
+import { takeUncounted } from "./table-memory.js";
 import type { TopicScan } from "./topic-scan.js";
 import type { TopicFault } from "./topics.js";
 
@@ -33,8 +34,10 @@ export type AddResult =
   /** Refused: more shapes of filters than a node, or all of them, may have (`MAX_SHAPES_OF_NODE`, `MAX_SHAPES`). */
   | "shapes";
 
-/** Calls that change the table for each step of a sweep. */
-const SWEEP_EVERY = 32;
+/** Calls that change the table for each step of a sweep, which takes as long as some hundred of them. */
+const SWEEP_EVERY = 256;
+/** Records that are moved after such a step, where too many are dead. */
+const MOVED_BY_SWEEP = 256;
 
 /** A caller's number of a retired node. */
 const RETIRED = -1;
@@ -69,7 +72,7 @@ export class RouteTable {
 
   /** @param scan hashes topics; another key of its own for each table */
   constructor(scan?: TopicScan) {
-    this.#index = new FilterIndex(scan);
+    this.#index = new FilterIndex(scan, takeUncounted);
   }
 
   /** Routes: a filter of three nodes counts three times. */
@@ -83,14 +86,22 @@ export class RouteTable {
   }
 
   add(filter: string, node: number): AddResult {
+    return this.#index.find(filter) ?? this.#addFound(node);
+  }
+
+  /** The same of a filter that is within `bytes` as UTF-8, which are not kept: what comes from other nodes is never a text here. */
+  addBytes(bytes: Uint8Array, start: number, end: number, node: number): AddResult {
+    return this.#index.findBytes(bytes, start, end) ?? this.#addFound(node);
+  }
+
+  /** The filter that was looked up. */
+  #addFound(node: number): AddResult {
     const index = this.#index;
-    const fault = index.find(filter);
-    if (fault !== undefined) return fault;
     let inner = this.#inner.get(node);
     if (inner === undefined) {
       inner = this.#number(node);
       // To find a free number may have taken a sweep, which moves what was found.
-      index.find(filter);
+      index.findAgain();
     }
     const shapes = this.#shapes[inner] as Map<number, number>;
     const known = index.ref;
@@ -265,11 +276,16 @@ export class RouteTable {
     refs.length = 0;
     this.#cursor = this.#index.walk(this.#cursor, refs);
     for (const ref of refs) this.#take(ref, this.#sweeping);
-    this.#index.tidy();
+    this.#index.tidy(MOVED_BY_SWEEP);
     if (this.#cursor < WALKED) return true;
     for (const inner of this.#sweeping) this.#release(inner);
     this.#sweeping = [];
     return this.#waiting.length > 0;
+  }
+
+  /** Nothing is added or deleted any more. What was not counted by V8 is from now on, until the table is collected. */
+  close(): void {
+    this.#index.close();
   }
 
   /** Bytes of the table's memory, about. */

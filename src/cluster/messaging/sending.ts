@@ -20,6 +20,8 @@ import {
   DIAL_RETRY_MAX,
   DIAL_TIMEOUT,
   DIAL_TIMEOUT_MAX,
+  HELD_BYTES,
+  HELD_TIME,
   ITEM_BY_REFERENCE,
   MAX_BATCH,
   MAX_TOPIC_ALIASES,
@@ -125,6 +127,9 @@ export class Sending {
   isDirty = false;
   /** Bytes that were offered since the last flush. */
   #offered = 0;
+  /** Whether all of that are publications, which may wait for more; since when they do, -1: they do not. */
+  #isHoldable = true;
+  #heldSince = -1;
   readonly #aliases = new SentAliases();
   readonly #effects: SendingEffects;
   #current: Attempt | undefined = undefined;
@@ -168,7 +173,8 @@ export class Sending {
   /** @returns whether there was room */
   offer(kind: number, item: Uint8Array): boolean {
     if (!this.window.offer(kind, item)) return false;
-    this.#sendSoon(item.length);
+    this.#isHoldable = false;
+    this.#sendSoon(item.length, MAX_BATCH);
     return true;
   }
 
@@ -183,20 +189,33 @@ export class Sending {
     publication.encodeHead(form, isTraced);
     if (!this.window.offerPublication(kind, publication)) return false;
     if (form === TopicForm.DEFINE) this.#aliases.defined(plan);
-    this.#sendSoon(publication.headBytes + publication.dataBytes);
+    this.#sendSoon(publication.headBytes + publication.dataBytes, HELD_BYTES);
     return true;
   }
 
-  #sendSoon(bytes: number): void {
+  /** @param most bytes that are offered in a turn before some are sent */
+  #sendSoon(bytes: number, most: number): void {
     this.#offered += bytes;
     if (this.state === "up") {
-      if (this.#offered >= MAX_BATCH) this.flush();
+      if (this.#offered >= most) this.flush();
       else if (!this.isDirty) this.#effects.flushSoon(this);
     } else if (this.state === "idle") this.#connect();
   }
 
+  /**
+   * At the end of a turn after which more is published: whether what was offered waits for that, so that it is read in one go. To wake the peer
+   * costs it more than some hundred messages do. Not where it has read all that was sent and waits, and not where the marks come near.
+   */
+  holds(now: number): boolean {
+    if (!this.#isHoldable || !this.window.isUnderWay || !this.window.isFarFromFull) return false;
+    if (this.#heldSince < 0) this.#heldSince = now;
+    return now - this.#heldSince < HELD_TIME;
+  }
+
   /** Sends what the peer has room for. */
   flush(): void {
+    this.#isHoldable = true;
+    this.#heldSince = -1;
     const current = this.#current;
     if (current === undefined) return;
     this.#offered = 0;

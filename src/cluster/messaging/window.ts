@@ -117,6 +117,11 @@ export class SendWindow {
     return this.#unsent < this.#batches.length;
   }
 
+  /** Whether something was sent over this connection that is not acknowledged. */
+  get isUnderWay(): boolean {
+    return this.#inFlight > 0;
+  }
+
   /** Whether nothing of this session was ever sent. */
   get isFresh(): boolean {
     return this.#everSent === 0;
@@ -125,6 +130,11 @@ export class SendWindow {
   /** Whether half of the room is there: after an offer that was refused it is time to offer again. */
   get isHalfEmpty(): boolean {
     return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;
+  }
+
+  /** Whether three quarters of the room are there. */
+  get isFarFromFull(): boolean {
+    return 4 * this.waiting <= this.#limits.items && 4 * this.#bytes <= this.#limits.bytes;
   }
 
   /** @returns whether there was room. One item is always taken, whatever its size */

@@ -36,6 +36,8 @@ class FakeLinks implements MessageLinks {
   readonly #streams = new Map<string, Stream>();
   readonly dropped: [string, string][] = [];
   sent = 0;
+  /** Times that a publisher let the event loop turn. */
+  pauses = 0;
 
   constructor(node: FakeNode) {
     this.#node = node;
@@ -68,6 +70,10 @@ class FakeLinks implements MessageLinks {
 
   publish(to: readonly string[], publication: Publication, full: string[]): number {
     return this.sendToMany(to, MessageKind.PUBLISH, publication.item(), publication.plan.prefix, full);
+  }
+
+  publishesMore(): void {
+    this.pauses += 1;
   }
 
   takesContext(): boolean {

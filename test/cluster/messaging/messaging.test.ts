@@ -253,6 +253,12 @@ describe("a loop of publishes", () => {
     }
     expect(turned).toBe(true);
   });
+
+  test("lets links know that more follows when it waits for a turn", async () => {
+    const [a] = nodes(1);
+    for (let i = 0; i < 10_000_000 && a.links.pauses === 0; i++) await a.messaging.self.publish("t", "x");
+    expect(a.links.pauses).toBe(1);
+  });
 });
 
 describe("a full node", () => {

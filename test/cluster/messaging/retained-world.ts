@@ -116,6 +116,7 @@ export class RetainedNode {
       send,
       sendToMany: (to, kind, item, _prefix, full) => toMany(to, kind, item, full),
       publish: (to, publication, full) => toMany(to, MessageKind.PUBLISH, publication.item(), full),
+      publishesMore: () => undefined,
       takesContext: () => false,
       drop: () => undefined,
       room: (to) => {

@@ -1,5 +1,6 @@
 /** What an admitted but evil node does to routes: bounded, refused by reason, and the routes of others stay as they are. */
 import { describe, expect, it } from "vitest";
+import { ROUTE_BURST, ROUTE_CREDIT } from "../../../src/cluster/messaging/bounds.js";
 import {
   BlockKind,
   BlockWriter,
@@ -178,6 +179,32 @@ describe("an admitted but evil node", () => {
       expect(b.rules.versionOf(evil.id)).toBe(0);
     }
     expect(reasons(b)).toMatchObject({ sequence: 5 });
+  });
+
+  it("sends more blocks than it is asked for, or faster: no more are taken than the pace allows, and another node's are not late by them", () => {
+    for (const again of [false, true]) {
+      const world = new RouteWorld({ seed: 5, latency: [1, 1] });
+      const [a, b, evil] = [world.add(), world.add(), world.add()];
+      world.meet();
+      world.run(1_000);
+      world.rewrite = (from, _to, item) =>
+        from === evil && item[0] === RouteItem.NONE ? Buffer.from([99]) : undefined;
+      world.transmit(evil, b.id, push(evil, 5));
+      world.run(20);
+      const each = 500;
+      for (let part = 0; part < 300; part++) {
+        const filters = Array.from({ length: each }, (_, i) => `${part}/${i}`);
+        const bytes = block(evil, BlockKind.PART, 5, filters, { part, exact: 5 });
+        world.transmit(evil, b.id, encodeBlockItem(again, false, bytes));
+      }
+      for (let i = 0; i < 5_000; i++) a.subscribe(`of/a/${i}`);
+      world.run(400);
+      expect(b.agreesWith(a)).toBe(true);
+      const taken = b.routesOf(evil).size;
+      expect(taken).toBeGreaterThan(0);
+      expect(taken).toBeLessThanOrEqual(again ? ROUTE_CREDIT + ROUTE_BURST * each : ROUTE_BURST * each);
+      expect(reasons(b).unasked).toBe(300 - taken / each);
+    }
   });
 
   it("changes its routes while a snapshot of them is read: the change is not put into what is half read", () => {

@@ -44,7 +44,17 @@ function copy(): { replica: Replica; filters: () => ReadonlySet<string> } {
 }
 
 function begin(replica: Replica, base: number): Pull {
-  const pull = { server: ID, base: 0, set: undefined, next: 0, count: 0, bytes: 0, deadline: 0 };
+  const pull: Pull = {
+    server: ID,
+    base: 0,
+    set: undefined,
+    next: 0,
+    count: 0,
+    bytes: 0,
+    askedAt: 0,
+    left: 3,
+    deadline: 0,
+  };
   replica.pull = pull;
   replica.beginSnapshot(pull, base);
   return pull;

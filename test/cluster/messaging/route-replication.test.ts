@@ -1,5 +1,7 @@
 /** Route replication in virtual time: what it costs, how long it takes, and what large tables, slow peers and lost items do to it. */
 import { describe, expect, it } from "vitest";
+import { ROUTE_BURST, ROUTE_CREDIT, ROUTE_PACE } from "../../../src/cluster/messaging/bounds.js";
+import { decodeRouteItem, RouteItem } from "../../../src/cluster/messaging/route-wire.js";
 import { type RouteNode, RouteWorld } from "./route-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
@@ -307,6 +309,47 @@ describe("many routes", () => {
     expect(world.until(() => world.agree(), 60_000)).toBeLessThan(10_000);
     expect(biggest).toBeLessThan(9_000);
     expect(most).toBeLessThanOrEqual(6);
+  });
+
+  it("are fetched at a pace after the first ones, a block at a time: a near reader's turns are short, and it is done in time", () => {
+    const world = worldOf(2, 1, { latency: [1, 1] });
+    const [a, b] = world.nodes as [RouteNode, RouteNode];
+    world.see(b, a, "lost");
+    const count = 80_000;
+    for (let i = 0; i < count; i++) a.subscribe(i.toString(36));
+    world.run(10_000);
+    const came: { at: number; operations: number }[] = [];
+    world.rewrite = (from, _to, item) => {
+      const message = from === a ? decodeRouteItem(Buffer.from(item)) : undefined;
+      if (message?.type === RouteItem.BLOCK) came.push({ at: world.now, operations: message.block.count });
+      return undefined;
+    };
+    world.see(b, a, "alive");
+    const took = world.until(() => world.agree(), 60_000, 1);
+    expect(took).toBeGreaterThan((count - ROUTE_CREDIT) / ROUTE_PACE - 20);
+    expect(took).toBeLessThan(1.1 * (count / ROUTE_PACE) + 300);
+    let here = 0;
+    const late = came.filter(({ operations }) => {
+      here += operations;
+      return here > 2 * ROUTE_CREDIT;
+    });
+    expect(late.length).toBeGreaterThan(30);
+    for (const [i, { at, operations }] of late.slice(1).entries())
+      expect(at - (late[i] as { at: number }).at).toBeGreaterThan(operations / ROUTE_PACE - 2);
+  });
+
+  it("are asked of a far node some blocks at a time", () => {
+    const world = worldOf(2, 1, { latency: [50, 50] });
+    const [a, b] = world.nodes as [RouteNode, RouteNode];
+    for (let i = 0; i < 20_000; i++) a.subscribe(`sensors/${i}/temperature`);
+    const asked = new Set<number>();
+    world.rewrite = (from, _to, item) => {
+      const message = from === b ? decodeRouteItem(Buffer.from(item)) : undefined;
+      if (message?.type === RouteItem.WANT) asked.add(message.most);
+      return undefined;
+    };
+    expect(world.until(() => world.agree(), 60_000)).toBeLessThan(10_000);
+    expect([...asked]).toEqual([ROUTE_BURST]);
   });
 
   it("that change while they are read end in the right copy, and a reader that fell behind gets a snapshot", () => {

@@ -1,9 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { MAX_SHAPES, MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/bounds.js";
 import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
 import { TopicScan } from "../../../src/cluster/messaging/topic-scan.js";
 import { matches } from "../../../src/cluster/messaging/topics.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 import { RULES } from "./topic-rules.js";
 
 const RUNS = { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 300 };
@@ -28,6 +29,26 @@ class Model {
   }
 }
 
+function addText(table: RouteTable, filter: string, node: number): string {
+  return table.add(filter, node);
+}
+
+/** As a filter comes in a block: among others. */
+function addBytes(table: RouteTable, filter: string, node: number): string {
+  const bytes = Buffer.from(`+/x${filter}y/#`);
+  return table.addBytes(bytes, 3, bytes.length - 3, node);
+}
+
+/** Counts the records that are read to be moved or deleted: what a change costs beyond its own filter. */
+class CountingScan extends TopicScan {
+  records = 0;
+
+  override record(bytes: Uint8Array, start: number, end: number): void {
+    super.record(bytes, start, end);
+    this.records += 1;
+  }
+}
+
 /** Hashes of two bits: nearly everything has the hash of something else. */
 class WeakScan extends TopicScan {
   override topic(text: string) {
@@ -38,6 +59,12 @@ class WeakScan extends TopicScan {
 
   override filter(text: string) {
     const fault = super.filter(text);
+    this.#weaken();
+    return fault;
+  }
+
+  override filterBytes(from: Uint8Array, start: number, end: number) {
+    const fault = super.filterBytes(from, start, end);
     this.#weaken();
     return fault;
   }
@@ -60,6 +87,36 @@ describe("the route table", () => {
     const table = new RouteTable();
     expect(table.add(filter, 7)).toBe("added");
     expect(match(table, topic)).toEqual(expected ? [7] : []);
+  });
+
+  it.each([
+    "",
+    "a".repeat(65_536),
+    "a".repeat(65_535),
+    "é".repeat(32_768),
+    "é".repeat(32_767),
+    "/".repeat(128),
+    "/".repeat(127),
+    "a\0b",
+    "\0",
+    "a+/b",
+    "a/#/b",
+    "a#",
+    "a/+/#",
+    "#",
+    "é/+b",
+    "$share/a/b",
+    "$share",
+    "$shared/é",
+    "$SYS/+",
+  ])("takes and refuses a filter as bytes as it does a text (%#)", (filter) => {
+    const bytes = new RouteTable();
+    const text = new RouteTable();
+    const result = addText(text, filter, 3);
+    expect(addBytes(bytes, filter, 3)).toBe(result);
+    expect(bytes.list(9)).toEqual(text.list(9));
+    expect(addBytes(text, filter, 3)).toBe(result === "added" ? "known" : result);
+    expect(bytes.has(filter, 3)).toBe(result === "added");
   });
 
   it("routes as emqttd's guide has it", () => {
@@ -96,8 +153,9 @@ describe("the route table", () => {
     .filter((text) => text !== "");
   // Numbers on both sides of a word's and of a list's room.
   const node = fc.constantFrom(0, 1, 2, 3, 31, 32, 63, 64, 200, 9_000, 65_534);
+  const added = fc.record({ kind: fc.constant("add" as const), filter, node, asBytes: fc.boolean() });
   const step = fc.oneof(
-    { weight: 8, arbitrary: fc.record({ kind: fc.constant("add" as const), filter, node }) },
+    { weight: 8, arbitrary: added },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("delete" as const), filter, node }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("deleteNode" as const), node }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("sweep" as const) }) },
@@ -130,7 +188,8 @@ describe("the route table", () => {
               const known = nodes.has(each.node);
               expect(table.has(each.filter, each.node)).toBe(known);
               if (each.kind === "add") {
-                expect(table.add(each.filter, each.node)).toBe(known ? "known" : "added");
+                const add = each.asBytes ? addBytes : addText;
+                expect(add(table, each.filter, each.node)).toBe(known ? "known" : "added");
                 nodes.add(each.node);
                 size += known ? 0 : 1;
               } else {
@@ -208,6 +267,33 @@ describe("the route table", () => {
     expect(table.deleteNode(2)).toBe(30_000);
     while (table.sweep());
     expect(table.filters).toBe(1);
+  });
+
+  it("takes a large node out of the records, and moves what lives, in short steps", () => {
+    const scan = new CountingScan();
+    const table = new RouteTable(scan);
+    let most = 0;
+    const counted = (call: () => unknown): void => {
+      scan.records = 0;
+      call();
+      most = Math.max(most, scan.records);
+    };
+    const count = 100_000;
+    for (let i = 0; i < count; i++) table.add(`of/one/${i}`, 1);
+    for (let i = 0; i < count / 2; i++) table.add(`of/another/${i}`, 2);
+    const full = table.bytes();
+    table.deleteNode(1);
+    for (let i = 0; i < count; i++) counted(() => table.add(`of/one/${i}/again`, 1));
+    // A step of a sweep: a segment's places, and what is moved after it.
+    expect(most).toBeLessThan(1_200);
+    expect(table.sizeOf(1)).toBe(count);
+    expect(table.filters).toBe(1.5 * count);
+    expect(table.bytes()).toBeLessThan(1.6 * full);
+    most = 0;
+    for (let i = 0; i < count; i++) counted(() => table.delete(`of/one/${i}/again`, 1));
+    expect(most).toBeLessThanOrEqual(4);
+    expect(table.filters).toBe(count / 2);
+    expect(match(table, "of/another/7")).toEqual([2]);
   });
 
   it("lists filters with their nodes, those that match a topic, so many at most, none of a node that is gone", () => {

@@ -1,7 +1,9 @@
 /** Items of routes as bytes: round trips, junk, and the vectors of docs/spec/messaging.md. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { ROUTE_BURST } from "../../../src/cluster/messaging/bounds.js";
 import {
+  type Block,
   BlockKind,
   BlockWriter,
   decodeRouteItem,
@@ -15,6 +17,7 @@ import {
   MAX_VERSION,
   Operation,
   RouteItem,
+  readOperations,
 } from "../../../src/cluster/messaging/route-wire.js";
 import fc from "../../support/properties.js";
 
@@ -37,6 +40,15 @@ function blockOf(
   return writer.finish(kind, { ...OF, version }, part, exact, sign);
 }
 
+function operationsOf(block: Block): [number, string, number][] {
+  const read: [number, string, number][] = [];
+  readOperations(block, {
+    filter: (kind, bytes, start, end) => read.push([kind, bytes.toString("utf8", start, end), 0]),
+    name: (kind, name, number) => read.push([kind, name, number]),
+  });
+  return read;
+}
+
 const { ADD, NAME, CHOSEN, SUBTOPIC } = Operation;
 const change = blockOf(BlockKind.CHANGE, 300, [
   [ADD, "t/+/x", 0],
@@ -56,6 +68,7 @@ const VECTORS: readonly (readonly [string, Buffer])[] = [
   ["VERSIONS of bucket 0, version 300, to be answered", encodeVersions(true, 1, [{ ...OF, version: 300 }])],
   ["WANT what follows version 300", encodeWant(ID, LIFE, 300, 0)],
   ["WANT part 2 of the snapshot of version 300", encodeWant(ID, LIFE, 300, 2)],
+  ["the same, one block", encodeWant(ID, LIFE, 300, 2, 1)],
   [
     "PUSH of version 300 without a block, to be acknowledged",
     encodePush(true, { ...OF, version: 300 }, undefined, undefined),
@@ -100,11 +113,13 @@ describe("items of routes", () => {
         id,
         (of, part, entries, flag, operations, until) => {
           const { id: origin, life, version: made } = of;
-          expect(decodeRouteItem(encodeWant(origin, life, made, part))).toEqual({
-            type: RouteItem.WANT,
-            ...of,
-            part,
-          });
+          for (const most of [1, 2, ROUTE_BURST])
+            expect(decodeRouteItem(encodeWant(origin, life, made, part, most))).toEqual({
+              type: RouteItem.WANT,
+              ...of,
+              part,
+              most,
+            });
           expect(decodeRouteItem(encodeAck(origin, life, made, part))).toEqual({
             type: RouteItem.ACK,
             ...of,
@@ -134,11 +149,32 @@ describe("items of routes", () => {
             block,
           });
           if (pushed?.type !== RouteItem.PUSH || pushed.block === undefined) return;
-          const { kinds, texts, numbers } = pushed.block;
-          expect([...kinds].map((kind, i) => [kind, texts[i], numbers[i]])).toEqual(operations);
+          const { count, onlyAdds } = pushed.block;
+          expect(operationsOf(pushed.block)).toEqual(operations);
+          expect(count).toBe(operations.length);
+          expect(onlyAdds).toBe(operations.every(([kind]) => (kind & ADD) !== 0));
         },
       ),
       { numRuns: RUNS },
+    );
+  });
+
+  it("have filters of every length, ASCII and not", () => {
+    const texts = [0, 1, 63, 64, 65, 127, 128, 5_000].flatMap((length) =>
+      ["x", "é", "\u{1f40b}"].map((character) => character.repeat(length)),
+    );
+    const bytes = blockOf(
+      BlockKind.CHANGE,
+      300,
+      texts.flatMap((text) => [[ADD, text, 0] as const, [ADD | NAME, text, 7] as const]),
+    );
+    const item = decodeRouteItem(encodeBlockItem(false, false, bytes));
+    if (item?.type !== RouteItem.BLOCK) throw new Error("no block");
+    expect(operationsOf(item.block)).toEqual(
+      texts.flatMap((text) => [
+        [ADD, text, 0],
+        [ADD | NAME, text, 7],
+      ]),
     );
   });
 
@@ -167,6 +203,13 @@ describe("items of routes", () => {
       decodeRouteItem(Buffer.concat([versions.subarray(0, 4), Buffer.from([0xff, 0xff, 0xff, 0xff, 0x7f])])),
     ).toBeUndefined();
     expect(decodeRouteItem(encodeWant(ID, LIFE, MAX_VERSION + 1, 0))).toBeUndefined();
+    // Nor more blocks than an answer has, and one at least.
+    const want = encodeWant(ID, LIFE, 1, 0);
+    for (const [most, expected] of [
+      [0, 1],
+      [100, ROUTE_BURST],
+    ] as const)
+      expect(decodeRouteItem(Buffer.concat([want, Buffer.from([most])]))).toMatchObject({ most: expected });
     // A block that is pushed is the change that the item states.
     expect(decodeRouteItem(encodePush(false, { ...OF, version: 301 }, undefined, change))).toBeUndefined();
     expect(

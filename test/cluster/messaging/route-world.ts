@@ -41,6 +41,10 @@ export class SimpleStore {
     return "added";
   }
 
+  addBytes(bytes: Uint8Array, start: number, end: number, node: number): string {
+    return this.add(Buffer.from(bytes.subarray(start, end)).toString(), node);
+  }
+
   delete(filter: string, node: number): boolean {
     return this.byNumber.get(node)?.delete(filter) === true;
   }

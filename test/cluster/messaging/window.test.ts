@@ -3,12 +3,13 @@
  * time each item is in one count, and what a program gets of a session is in order, without gaps and without duplicates. SHOAL_LONG=1
  * runs 10,000.
  */
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "../../../src/cluster/messaging/bounds.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
 import { countOf, decodeAck, sequenceOf } from "../../../src/cluster/messaging/wire.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 const LIMITS = { items: 64, bytes: 65_536 };

@@ -1,0 +1,161 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { HELD_BYTES, HELD_TIME } from "../../../src/cluster/messaging/bounds.js";
+import type {
+  ConnectionEvents,
+  DialTarget,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+} from "../../../src/cluster/messaging/protocol.js";
+import { Publication } from "../../../src/cluster/messaging/publication.js";
+import { TopicPlan } from "../../../src/cluster/messaging/topic-plan.js";
+import { countOf, LinkFrame } from "../../../src/cluster/messaging/wire.js";
+import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
+import { type LinksNode, LinksWorld } from "./links-world.js";
+
+/** tcp, and how many items each batch has that was sent. */
+class CountingProtocol implements MessageProtocol {
+  readonly name = "tcp";
+  readonly secure = true;
+  readonly batches: number[] = [];
+  readonly #inner = tcpProtocol();
+
+  reaches(target: DialTarget): boolean {
+    return this.#inner.reaches(target);
+  }
+
+  listen(host: ProtocolHost) {
+    return this.#inner.listen(host);
+  }
+
+  dial(advert: string, target: DialTarget, host: ProtocolHost, events: ConnectionEvents): MessageConnection {
+    const connection = this.#inner.dial(advert, target, host, events);
+    const send = connection.send.bind(connection);
+    connection.send = (frames) => {
+      const frame = Buffer.from(frames[0] as Uint8Array);
+      if (frame[0] === LinkFrame.BATCH) this.batches.push(countOf(frame));
+      send(frames);
+    };
+    return connection;
+  }
+}
+
+describe("publications that are followed by more in the next turn", () => {
+  let world: LinksWorld;
+  let protocol: CountingProtocol;
+  let a: LinksNode;
+  let b: LinksNode;
+  let release: () => void;
+  const publication = new Publication(new TopicPlan("t"));
+  const full: string[] = [];
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  /** @param goesOn after it the publisher lets the event loop turn */
+  function publish(data: string, goesOn = true): void {
+    publication.set(publication.plan, 1, undefined, undefined, 0, data);
+    a.links.publish([b.id], publication, full);
+    if (goesOn) a.links.publishesMore();
+  }
+
+  /** Both are there, and one publication that is not acknowledged, since its handler takes its time. */
+  async function open(highWaterMark = 1_000): Promise<void> {
+    a = await world.node("a", { protocols: [protocol], highWaterMark });
+    b = await world.node("b");
+    b.handler = () =>
+      new Promise((resolve) => {
+        release = resolve;
+      });
+    publish("first", false);
+    await b.until(() => b.items.length === 1);
+    protocol.batches.length = 0;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+  }
+
+  beforeEach(() => {
+    world = new LinksWorld();
+    protocol = new CountingProtocol();
+    full.length = 0;
+  });
+  afterEach(async () => {
+    vi.useRealTimers();
+    await world.close();
+  });
+
+  test("wait for it, and go together when nothing follows", async () => {
+    await open();
+    for (const data of ["1", "2", "3"]) {
+      publish(data);
+      await turn();
+      expect(protocol.batches).toEqual([]);
+    }
+    await turn();
+    expect(protocol.batches).toEqual([3]);
+    b.handler = undefined;
+    release();
+    await b.until(() => b.items.length === 4);
+    expect(b.texts.map((text) => text.at(-1))).toEqual(["t", "1", "2", "3"]);
+  });
+
+  test("do not wait where the peer has acknowledged all, or nothing is said to follow", async () => {
+    await open();
+    publish("1", false);
+    await turn();
+    expect(protocol.batches).toEqual([1]);
+    b.handler = undefined;
+    release();
+    await b.until(() => b.items.length === 2);
+    vi.advanceTimersByTime(200);
+    vi.useRealTimers();
+    await expect.poll(() => a.to(b).waiting).toBe(0);
+    publish("2");
+    await new Promise((resolve) => process.nextTick(resolve));
+    expect(protocol.batches).toEqual([1, 1]);
+  });
+
+  test("wait no longer than a time, however much follows", async () => {
+    await open();
+    publish("1");
+    await turn();
+    vi.advanceTimersByTime(HELD_TIME - 1);
+    publish("2");
+    await turn();
+    expect(protocol.batches).toEqual([]);
+    vi.advanceTimersByTime(1);
+    publish("3");
+    await turn();
+    expect(protocol.batches).toEqual([3]);
+  });
+
+  test("wait for no more than some bytes", async () => {
+    await open();
+    const data = "x".repeat(8_192);
+    let count = 0;
+    while (protocol.batches.length === 0) {
+      publish(data);
+      count += 1;
+      await turn();
+    }
+    expect(count).toBe(Math.ceil(HELD_BYTES / 8_200));
+    expect(protocol.batches.reduce((sum, each) => sum + each, 0)).toBe(count);
+  });
+
+  test("do not make another message wait with them", async () => {
+    await open();
+    publish("1");
+    a.send(b, "direct");
+    await new Promise((resolve) => process.nextTick(resolve));
+    expect(protocol.batches).toEqual([2]);
+  });
+
+  test("do not take room that is scarce", async () => {
+    await open(4);
+    publish("1");
+    await new Promise((resolve) => process.nextTick(resolve));
+    expect(protocol.batches).toEqual([1]);
+    publish("2");
+    publish("3");
+    expect(full).toEqual([]);
+    publish("4");
+    expect(full).toEqual([b.id]);
+  });
+});
