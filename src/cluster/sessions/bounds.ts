@@ -78,10 +78,18 @@ export const MAX_LOG_FACTOR = 8;
 /** ms at most, by chance, before a server writes a snapshot that is due: one of them is first. */
 export const SNAPSHOT_DELAY = 500;
 /** ms after which a server takes another one's snapshot, of which no piece has come, for one that ends there. */
-export const SNAPSHOT_SILENCE = 30_000;
+export const SNAPSHOT_SILENCE = 5_000;
+/** ms at most, and half of them at least, before a snapshot that failed is written again. */
+export const SNAPSHOT_RETRY = 500;
 /** ms between signs of life of what a stream is read with, and after which it is made again without one. */
 export const STREAM_HEARTBEAT = 500;
 export const STREAM_SILENCE = 1_500;
+/** ms for a NATS server to take a connection, before the next one is tried. */
+export const CONNECT_TIMEOUT = 3_000;
+/** ms between pings of the NATS client; a connection ends after the third one without an answer. */
+export const CONNECTION_PING = 1_000;
+/** ms for which no leader answers, after which another server is connected to. */
+export const CONNECTION_SILENCE = 6_000;
 /** ms until a message of a stream that was not acknowledged is sent again. */
 export const STREAM_RETRY = 1_000;
 /** ms before a stream without a leader is asked again. */

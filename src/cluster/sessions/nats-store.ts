@@ -14,27 +14,17 @@ import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
 import { bytes, checkOptions, choice, integer, object, text } from "../../patterns/kit/options.js";
 import { StoreError, type StoreErrorReason } from "../../patterns/kit/store/error.js";
 import {
-  MAX_LOG_FACTOR,
   MAX_STREAM_BATCH_BYTES,
   MAX_STREAM_PENDING,
   MAX_STREAM_PENDING_BYTES,
-  SNAPSHOT_DELAY,
   SNAPSHOT_INTERVAL_BYTES,
-  SNAPSHOT_SILENCE,
   STREAM_BACK_OFF,
   STREAM_ENTRY_BYTES,
   STREAM_PIECE_BYTES,
   STREAM_RETRY,
 } from "./bounds.js";
-import {
-  type Commit,
-  commitBytes,
-  cutBody,
-  encodeCommits,
-  encodeMessage,
-  Kind,
-  piecesOf,
-} from "./nats-messages.js";
+import { type Commit, commitBytes, cutBody, encodeCommits, encodeMessage, Kind } from "./nats-messages.js";
+import { SnapshotWriter } from "./nats-snapshots.js";
 import { NatsStream, type Published } from "./nats-stream.js";
 import { COMMITS_PER_BATCH, StreamView, type ViewEvent } from "./nats-view.js";
 import type {
@@ -82,6 +72,8 @@ export interface NatsSessionStoreStats {
   readonly snapshots: number;
   /** Why the last one was not written, or the stream not purged; `undefined` once one was. */
   readonly snapshotError: unknown;
+  /** Why the stream is not read, or takes no commits, at the moment, such as a lost connection or no leader; `undefined` while it does. */
+  readonly streamError: unknown;
   /** Messages of the stream that are not of sessions. */
   readonly malformed: number;
 }
@@ -139,16 +131,15 @@ export class NatsSessionStore implements SessionStore {
   readonly #waiting: Waiting[] = [];
   readonly #watchers = new Set<Watcher>();
   #waitingBytes = 0;
+  /** Commits that wait for a snapshot, and what they wait for. */
+  #held = 0;
+  #snapshotWait: Promise<boolean> | undefined;
   #number = 0;
   #working: Promise<void> | undefined;
   /** Reads that wait for the next batch, or for the next answer of the leader. */
   #reading: Promise<unknown> | undefined;
   #asking: Promise<unknown> = Promise.resolve();
-  #snapshotTimer: NodeJS.Timeout | undefined;
-  #snapshotting: Promise<void> | undefined;
-  #pieceSeen = 0;
-  #snapshots = 0;
-  #snapshotError: unknown;
+  readonly #snapshots: SnapshotWriter;
   /** No call succeeds any more. */
   #failure: StoreError | undefined;
   #closing: Promise<void> | undefined;
@@ -188,6 +179,14 @@ export class NatsSessionStore implements SessionStore {
     this.#stream = stream;
     this.#settings = settings;
     this.#asksLeader = asksLeader;
+    this.#snapshots = new SnapshotWriter(
+      this.#view,
+      stream,
+      settings.snapshotInterval,
+      async (message, look) => {
+        if ((await this.#send([message], look)) !== "there") throw this.#notRead();
+      },
+    );
   }
 
   async read(keys: readonly string[]): Promise<readonly (SessionStoreValue | undefined)[]> {
@@ -207,7 +206,12 @@ export class NatsSessionStore implements SessionStore {
     this.#assertOpen();
     if (this.#view.isFollowing && this.#view.isLost(checks)) return false;
     this.#assertRoom(writes);
-    return await this.#submit({ checks, writes });
+    const commit = { checks, writes };
+    if (this.#snapshots.isLate) {
+      await this.#untilSnapshot(commitBytes(commit));
+      this.#assertOpen();
+    }
+    return await this.#submit(commit);
   }
 
   stats(): NatsSessionStoreStats {
@@ -217,8 +221,9 @@ export class NatsSessionStore implements SessionStore {
       bytes,
       sequence: position,
       logBytes,
-      snapshots: this.#snapshots,
-      snapshotError: this.#snapshotError,
+      snapshots: this.#snapshots.written,
+      snapshotError: this.#snapshots.error,
+      streamError: this.#failure ?? this.#stream.failure,
       malformed,
     };
   }
@@ -229,10 +234,10 @@ export class NatsSessionStore implements SessionStore {
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#snapshotTimer);
+    const stopped = this.#snapshots.stop();
     await this.#working;
     for (const watcher of this.#watchers) watcher.fail(closed());
-    await this.#snapshotting;
+    await stopped;
     await this.#stream.close();
   }
 
@@ -249,8 +254,10 @@ export class NatsSessionStore implements SessionStore {
       if (await this.#until(() => this.#view.position >= last, this.#settings.timeout)) break;
       if (this.#view.position === before) throw this.#notRead();
     }
-    // All that was there is read: one that purges has written a snapshot before.
-    if (!this.#view.isFollowing)
+    if (this.#view.isFollowing) return;
+    // One that purges has written a snapshot before; it may have come after `last`, and what was purged before that was read.
+    const isGrown = (await this.#stream.range()).last > last;
+    if (!isGrown || !(await this.#until(() => this.#view.isFollowing, this.#settings.timeout)))
       throw new StoreError("damaged", "Messages of the stream are missing, and no snapshot stands for them");
   }
 
@@ -259,19 +266,40 @@ export class NatsSessionStore implements SessionStore {
     if (this.#failure !== undefined) throw this.#failure;
   }
 
-  /** What removes has room in any case, as long as a snapshot can follow. */
+  /** What removes has room in any case. */
   #assertRoom(writes: readonly SessionStoreWrite[]): void {
-    const { maxBytes, snapshotInterval } = this.#settings;
+    const { maxBytes } = this.#settings;
     let added = 0;
     for (const { key, value } of writes)
       if (value !== undefined) added += key.length + value.length + STREAM_ENTRY_BYTES;
     if (added > 0 && this.#view.bytes + added > maxBytes)
       throw new StoreError("full", `The store has its ${maxBytes} bytes (maxBytes); nothing was kept`);
-    const most = MAX_LOG_FACTOR * Math.max(snapshotInterval, this.#view.bytes);
-    if (this.#view.logBytes > most)
-      throw new StoreError("full", "No server could write a snapshot of the stream; nothing was kept", {
-        cause: this.#snapshotError,
+  }
+
+  /** Commits that come faster than snapshots wait for one. @throws StoreError `full` where none comes */
+  async #untilSnapshot(bytes: number): Promise<void> {
+    this.#assertPending(bytes);
+    this.#held += 1;
+    this.#waitingBytes += bytes;
+    try {
+      const isWritten = (): boolean => !this.#snapshots.isLate;
+      this.#snapshotWait ??= this.#until(isWritten, this.#settings.timeout).finally(() => {
+        this.#snapshotWait = undefined;
       });
+      if (await this.#snapshotWait) return;
+    } finally {
+      this.#held -= 1;
+      this.#waitingBytes -= bytes;
+    }
+    throw new StoreError("full", "No server could write a snapshot of the stream; nothing was kept", {
+      cause: this.#snapshots.error,
+    });
+  }
+
+  #assertPending(bytes: number): void {
+    const count = this.#waiting.length + this.#held;
+    if (count >= MAX_STREAM_PENDING || this.#waitingBytes + bytes > MAX_STREAM_PENDING_BYTES)
+      throw new StoreError("overloaded", "Too many commits wait for the stream");
   }
 
   /** Settles when all is read that was committed before the call. */
@@ -303,8 +331,7 @@ export class NatsSessionStore implements SessionStore {
     const bytes = commitBytes(commit);
     if (bytes > MAX_STREAM_BATCH_BYTES)
       throw new StoreError("full", `A commit has at most ${MAX_STREAM_BATCH_BYTES} bytes; got ${bytes}`);
-    if (this.#waiting.length >= MAX_STREAM_PENDING || this.#waitingBytes + bytes > MAX_STREAM_PENDING_BYTES)
-      throw new StoreError("overloaded", "Too many commits wait for the stream");
+    this.#assertPending(bytes);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ commit, bytes, resolve, reject });
       this.#waitingBytes += bytes;
@@ -324,7 +351,7 @@ export class NatsSessionStore implements SessionStore {
         for (const { reject } of batch) reject(error);
         // They have waited as long, and would wait as long once more.
         const others = this.#waiting.splice(0);
-        this.#waitingBytes = 0;
+        for (const { bytes } of others) this.#waitingBytes -= bytes;
         this.#reading = undefined;
         const reason = new StoreError("failed", "The stream does not answer; nothing was kept", {
           cause: error,
@@ -379,7 +406,7 @@ export class NatsSessionStore implements SessionStore {
     throw new StoreError(
       "outcome-unknown",
       "The stream did not answer; whether the commit took place is not known",
-      { cause: this.#stream.readFailure },
+      { cause: this.#stream.failure },
     );
   }
 
@@ -410,7 +437,8 @@ export class NatsSessionStore implements SessionStore {
         } else if (published !== "absent") known = "unknown";
         const pause = published === "there" ? STREAM_RETRY : STREAM_BACK_OFF;
         if ((await within(reading.seen, left(pause))) === "seen") return "there";
-        if (performance.now() >= until) return known;
+        // In less no answer comes, and what was absent would be unknown.
+        if (performance.now() > until - STREAM_BACK_OFF / 2) return known;
         if (published === "there") this.#stream.readAgain();
       }
     } finally {
@@ -472,7 +500,7 @@ export class NatsSessionStore implements SessionStore {
     const message = this.#view.isFollowing
       ? `The stream did not answer within ${this.#settings.timeout} ms; nothing was kept`
       : "Messages of the stream are missing, and no snapshot was read that stands for them";
-    const cause = this.#stream.readFailure;
+    const cause = this.#stream.failure;
     return new StoreError("failed", message, cause === undefined ? undefined : { cause });
   }
 
@@ -480,7 +508,6 @@ export class NatsSessionStore implements SessionStore {
     if (this.#failure !== undefined) return;
     const event = this.#view.apply(sequence, bytes);
     if (event?.type === "restored") this.#stream.readAgain();
-    else if (event?.type === "snapshot") this.#pieceSeen = performance.now();
     else if (event?.type === "diverged")
       this.#fail(
         "damaged",
@@ -492,78 +519,14 @@ export class NatsSessionStore implements SessionStore {
     if (this.#view.bytes > most || this.#view.restoringBytes > most)
       this.#fail("full", "The stream has more than maxBytes: a server has written to it that may have more");
     for (const watcher of this.#watchers) watcher.look(event);
-    this.#considerSnapshot();
+    this.#snapshots.onMessage(event);
   }
 
   /** Ends all calls, now and later. */
   #fail(reason: StoreErrorReason, message: string): void {
     this.#failure ??= new StoreError(reason, message);
     for (const watcher of this.#watchers) watcher.fail(this.#failure);
-    clearTimeout(this.#snapshotTimer);
-  }
-
-  #isSnapshotDue(): boolean {
-    const { snapshotInterval } = this.#settings;
-    const { logBytes, bytes, isFollowing } = this.#view;
-    return isFollowing && logBytes >= Math.max(snapshotInterval, bytes);
-  }
-
-  #considerSnapshot(): void {
-    if (this.#snapshotTimer !== undefined || this.#snapshotting !== undefined || !this.#isSnapshotDue())
-      return;
-    if (this.#closing === undefined && this.#failure === undefined)
-      this.#scheduleSnapshot(Math.random() * SNAPSHOT_DELAY);
-  }
-
-  #scheduleSnapshot(delay: number): void {
-    this.#snapshotTimer = setTimeout(() => {
-      this.#snapshotTimer = undefined;
-      if (this.#closing !== undefined || this.#failure !== undefined || !this.#isSnapshotDue()) return;
-      const isWritten = this.#view.snapshotInProgress !== undefined;
-      const silence = performance.now() - this.#pieceSeen;
-      if (isWritten && silence < SNAPSHOT_SILENCE) this.#scheduleSnapshot(SNAPSHOT_SILENCE - silence);
-      else this.#snapshotting = this.#writeSnapshot();
-    }, delay);
-    this.#snapshotTimer.unref();
-  }
-
-  async #writeSnapshot(): Promise<void> {
-    try {
-      const sequence = await this.#writePieces();
-      if (sequence !== undefined) {
-        this.#snapshots += 1;
-        await this.#stream.purge(sequence);
-      }
-      this.#snapshotError = undefined;
-    } catch (error) {
-      // It is tried again; past MAX_LOG_FACTOR the commits are refused with this.
-      this.#snapshotError = error;
-      if (this.#closing === undefined) this.#scheduleSnapshot(SNAPSHOT_SILENCE);
-    }
-    this.#view.endCut();
-    this.#snapshotting = undefined;
-  }
-
-  /** @returns what the snapshot stands for; `undefined` when it was given up */
-  async #writePieces(): Promise<number | undefined> {
-    const id = randomBytes(8).toString("hex");
-    const number = this.#view.beginCut();
-    let index = 0;
-    for (const { body, isLast } of piecesOf(this.#view.cutRecords(), this.#stream.pieceBytes)) {
-      // Another one's snapshot has begun, or this server has to read again from one.
-      const isOwn = index === 0 || this.#view.snapshotInProgress === id;
-      if (!isOwn || !this.#view.isCutting || this.#closing !== undefined) return undefined;
-      const message = encodeMessage(Kind.snapshot, { id, number, index, count: isLast ? 1 : 0, body });
-      let isRead = false;
-      const look = (event: ViewEvent | undefined): boolean => {
-        if (event?.type === "snapshot" && event.id === id && event.next > index) isRead = true;
-        return isRead || !this.#view.isCutting || (index > 0 && this.#view.snapshotInProgress !== id);
-      };
-      if ((await this.#send([message], look)) !== "there") throw this.#notRead();
-      if (!isRead) return undefined;
-      index += 1;
-    }
-    return number;
+    void this.#snapshots.stop();
   }
 }
 

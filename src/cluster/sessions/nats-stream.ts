@@ -3,11 +3,23 @@
  * package; what JetStream is asked are its documented subjects, `$JS.API.…`.
  *
  * It is read by a consumer that the server pushes from. The consumer is made again, from the message that was read last, where one of its messages is missing, where it shows
- * no sign of life, and where who reads asks for it.
+ * no sign of life, where the connection was made again, and where who reads asks for it.
+ *
+ *   connected ──lost, or no leader answers for long──> connecting, to one server after the other ──> connected
+ *
+ * What was requested and not answered when a connection ends is over at once, and nothing is requested until there is another: the client would drop it.
  */
 import { loadOptional } from "../../core/optional-package.js";
 import { StoreError } from "../../patterns/kit/store/error.js";
-import { STREAM_BACK_OFF, STREAM_HEARTBEAT, STREAM_PIECE_BYTES, STREAM_SILENCE } from "./bounds.js";
+import {
+  CONNECT_TIMEOUT,
+  CONNECTION_PING,
+  CONNECTION_SILENCE,
+  STREAM_BACK_OFF,
+  STREAM_HEARTBEAT,
+  STREAM_PIECE_BYTES,
+  STREAM_SILENCE,
+} from "./bounds.js";
 import { HEADER_BYTES } from "./nats-messages.js";
 
 export const NATS_PACKAGE = "@nats-io/transport-node";
@@ -27,6 +39,12 @@ interface NatsSubscription {
   unsubscribe(): void;
 }
 
+interface NatsStatus {
+  readonly type: string;
+  readonly server?: string;
+  readonly error?: unknown;
+}
+
 interface NatsConnection {
   readonly info?: { readonly max_payload: number; readonly cluster?: string };
   publish(subject: string, payload?: Uint8Array): void;
@@ -39,6 +57,11 @@ interface NatsConnection {
     subject: string,
     options: { readonly callback: (error: unknown, message: NatsMessage) => void },
   ): NatsSubscription;
+  status(): AsyncIterable<NatsStatus>;
+  /** `HOST:PORT` */
+  getServer(): string;
+  /** Leaves the server for the next one. */
+  reconnect(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -75,6 +98,8 @@ export interface StreamReader {
 /** JetStream's codes for: no stream of this name; one is there already. */
 const NO_STREAM = 10_059;
 const NAME_TAKEN = 10_058;
+/** Not as many servers are known as the stream has replicas. */
+const NO_PEERS = 10_005;
 /** JetStream itself, or a stream, has no leader at the moment. */
 const UNAVAILABLE: readonly unknown[] = [10_008, 10_009];
 /** No memory, no disk, no room left of what the account or the stream may have. */
@@ -106,10 +131,18 @@ export class NatsStream {
   #delivered = 0;
   #heard = 0;
   #attempts = 0;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #timer: NodeJS.Timeout;
   #isClosed = false;
-  /** Why the stream is not read at the moment. */
-  readFailure: unknown;
+  #isConnected = true;
+  /** A server that was left since it was silent. */
+  #left: string | undefined;
+  /** Since when no leader has answered a request; `undefined`: the last one was answered. What a consumer sends does not count: it may be of a server that is cut off. */
+  #unanswered: number | undefined;
+  /** What ends requests without an answer when the connection does. */
+  readonly #requests = new Set<(reason: Error) => void>();
+  /** Why the stream is not read, or takes no messages, at the moment. */
+  #readFailure: unknown;
+  #publishFailure: unknown;
 
   /**
    * Connects, and makes the stream if it is not there.
@@ -119,20 +152,28 @@ export class NatsStream {
    */
   static async open(settings: StreamSettings, connection: object): Promise<NatsStream> {
     const client = loadOptional(NATS_PACKAGE, "A store of sessions in NATS JetStream") as NatsClient;
-    let connected: NatsConnection;
-    try {
-      connected = await client.connect({
+    const until = performance.now() + settings.timeout;
+    const connect = (): Promise<NatsConnection> =>
+      client.connect({
         name: "shoal sessions",
-        timeout: settings.timeout,
+        // Of one server, then the next is tried.
+        timeout: Math.min(settings.timeout, CONNECT_TIMEOUT),
         // A server that is away comes back, and credentials are renewed: the store's own time-outs end what waits for it.
         maxReconnectAttempts: -1,
         reconnectTimeWait: 250,
         ignoreAuthErrorAbort: true,
-        pingInterval: 5_000,
+        pingInterval: CONNECTION_PING,
         ...connection,
       });
-    } catch (cause) {
-      throw new StoreError("failed", "No NATS server could be connected to", { cause });
+    let connected: NatsConnection | undefined;
+    while (connected === undefined) {
+      try {
+        connected = await connect();
+      } catch (cause) {
+        // Nobody answered; a refusal is an answer.
+        const isPassing = (cause as Error | null)?.name === "TimeoutError" && performance.now() < until;
+        if (!isPassing) throw new StoreError("failed", "No NATS server could be connected to", { cause });
+      }
     }
     const { inboxPrefix } = connection as { readonly inboxPrefix?: string };
     const stream = new NatsStream(client, connected, settings, inboxPrefix);
@@ -155,6 +196,15 @@ export class NatsStream {
     this.#client = client;
     this.#connection = connection;
     this.#settings = settings;
+    this.#timer = setInterval(this.#watch, STREAM_HEARTBEAT);
+    this.#timer.unref();
+    const ended = (): void => this.#onDisconnected("The NATS client has closed the connection");
+    this.#follow().then(ended, ended);
+  }
+
+  /** Why the stream is not read, or takes no messages, at the moment; `undefined` while it does. */
+  get failure(): unknown {
+    return this.#readFailure ?? (this.#isConnected ? this.#publishFailure : undefined);
   }
 
   /** Bytes of a message's body, at most. */
@@ -172,12 +222,17 @@ export class NatsStream {
   async publish(message: Buffer, timeout: number): Promise<Published> {
     let reply: NatsMessage;
     try {
-      reply = await this.#connection.request(this.#settings.stream, message, { timeout });
+      reply = await this.#request(this.#settings.stream, message, timeout);
     } catch (cause) {
-      if (isLeaderless(cause)) return "absent";
+      if (cause instanceof NotSent) return "absent";
+      const isAbsent = isLeaderless(cause);
+      this.#publishFailure = isAbsent ? new Error("The stream has no leader", { cause }) : cause;
+      if (isAbsent) return "absent";
       if (isUnanswered(cause)) return "unknown";
       throw failed("The NATS client refused a message", cause);
     }
+    this.#publishFailure = undefined;
+    this.#unanswered = undefined;
     const { error } = parse(reply) as { error?: ApiError };
     if (error !== undefined) throw refused(error);
     return "there";
@@ -200,8 +255,6 @@ export class NatsStream {
   /** Reads from now on. */
   read(reader: StreamReader): void {
     this.#reader = reader;
-    this.#timer = setInterval(this.#watch, STREAM_HEARTBEAT);
-    this.#timer.unref();
     this.readAgain();
   }
 
@@ -209,8 +262,8 @@ export class NatsStream {
   readAgain(): void {
     this.#subscription?.unsubscribe();
     this.#subscription = undefined;
-    if (this.#isClosed) return;
     this.#attempts += 1;
+    if (this.#isClosed || !this.#isConnected) return;
     const attempt = this.#attempts;
     const inbox = this.#client.createInbox(this.#inboxPrefix);
     this.#delivered = 0;
@@ -219,16 +272,16 @@ export class NatsStream {
     const callback = (error: unknown, message: NatsMessage): void => {
       if (attempt !== this.#attempts || this.#isClosed) return;
       if (error === null || error === undefined) this.#onMessage(message);
-      else this.readFailure = error;
+      else this.#readFailure = error;
     };
     this.#subscription = this.#connection.subscribe(inbox, { callback });
     this.#makeConsumer(inbox).then(
       () => {
-        if (attempt === this.#attempts) this.readFailure = undefined;
+        if (attempt === this.#attempts) this.#readFailure = undefined;
       },
       (error: unknown) => {
         if (attempt !== this.#attempts || this.#isClosed) return;
-        this.readFailure = error;
+        this.#readFailure = error;
         setTimeout(() => {
           if (attempt === this.#attempts) this.readAgain();
         }, STREAM_BACK_OFF);
@@ -258,8 +311,10 @@ export class NatsStream {
       try {
         await this.#call(`STREAM.CREATE.${stream}`, { ...config, ...CONFIGURATION });
       } catch (error) {
-        // Another server was faster, or its answer was lost.
-        if (codeOf(error) !== NAME_TAKEN && !isTransient(error)) throw error;
+        // Another server was faster, or its answer was lost; or the cluster has just begun.
+        const isPassing = [NAME_TAKEN, NO_PEERS].includes(codeOf(error) as number) || isTransient(error);
+        if (!isPassing || performance.now() > until) throw error;
+        await pause();
       }
       if (performance.now() > until)
         throw failed(`The stream ${stream} was not made within ${timeout} ms`, undefined);
@@ -277,7 +332,7 @@ export class NatsStream {
         // A cluster that has just begun has no leader yet.
         if (!isTransient(error) || performance.now() > until) throw error;
       }
-      await new Promise((resolve) => setTimeout(resolve, STREAM_BACK_OFF));
+      await pause();
     }
   }
 
@@ -354,22 +409,74 @@ export class NatsStream {
   }
 
   #watch = (): void => {
-    if (performance.now() - this.#heard > STREAM_SILENCE) this.readAgain();
+    if (!this.#isConnected) return;
+    const now = performance.now();
+    if (now - (this.#unanswered ?? now) > CONNECTION_SILENCE) {
+      // This server may be cut off from the others: they may have a leader.
+      this.#unanswered = now;
+      this.#left = this.#connection.getServer();
+      void this.#connection.reconnect();
+    } else if (this.#reader !== undefined && now - this.#heard > STREAM_SILENCE) this.readAgain();
   };
+
+  /** Until the connection is closed. */
+  async #follow(): Promise<void> {
+    for await (const { type, server, error } of this.#connection.status()) {
+      if (type === "disconnect") this.#onDisconnected(`The connection to the NATS server ${server} was lost`);
+      else if (type === "reconnect") this.#onReconnected(server);
+      else if (type === "error" && !this.#isConnected) this.#readFailure = error;
+    }
+  }
+
+  #onReconnected(server: string | undefined): void {
+    const isLeft = server !== undefined && server === this.#left;
+    this.#left = undefined;
+    // The client takes the server that it began with twice, then one after the other.
+    if (isLeft) void this.#connection.reconnect();
+    this.#isConnected = true;
+    this.#unanswered = undefined;
+    if (this.#reader !== undefined) this.readAgain();
+  }
+
+  #onDisconnected(message: string): void {
+    if (this.#isClosed) return;
+    this.#isConnected = false;
+    // What fails with the connection is not the reason.
+    this.#attempts += 1;
+    this.#readFailure = new Error(message);
+    for (const end of this.#requests) end(new Error(message));
+  }
+
+  /** @throws NotSent, or as the client's `request`; an Error when the connection ends before the answer */
+  #request(subject: string, payload: Uint8Array | string, timeout: number): Promise<NatsMessage> {
+    if (!this.#isConnected) return Promise.reject(new NotSent("There is no connection to a NATS server"));
+    this.#unanswered ??= performance.now();
+    return new Promise((resolve, reject) => {
+      this.#requests.add(reject);
+      this.#connection
+        .request(subject, payload, { timeout })
+        .finally(() => this.#requests.delete(reject))
+        .then(resolve, reject);
+    });
+  }
 
   async #call<T>(subject: string, body: object): Promise<T> {
     let reply: NatsMessage;
     try {
       const timeout = Math.min(CALL_TIMEOUT, this.#settings.timeout);
-      reply = await this.#connection.request(`$JS.API.${subject}`, JSON.stringify(body), { timeout });
+      reply = await this.#request(`$JS.API.${subject}`, JSON.stringify(body), timeout);
     } catch (cause) {
       throw failed(`JetStream did not answer ${subject}`, cause);
     }
     const answer = parse(reply) as { error?: ApiError };
+    if (!UNAVAILABLE.includes(answer.error?.err_code)) this.#unanswered = undefined;
     if (answer.error !== undefined) throw refused(answer.error);
     return answer as T;
   }
 }
+
+/** There is no connection: nothing was sent. */
+class NotSent extends Error {}
 
 interface ApiError {
   readonly code?: number;
@@ -387,6 +494,10 @@ function parse({ data }: NatsMessage): object {
   throw failed("JetStream gave an answer that is not one", undefined);
 }
 
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, STREAM_BACK_OFF));
+}
+
 /** No leader at the moment, a lost connection, a time-out: it may have taken place. */
 function isUnanswered(error: unknown): boolean {
   const name = (error as Error | null)?.name ?? "";
@@ -395,8 +506,8 @@ function isUnanswered(error: unknown): boolean {
 
 /** Nobody listens to the stream's subject. */
 function isLeaderless(error: unknown): boolean {
-  const { name, cause } = (error ?? {}) as { name?: string; cause?: { name?: string } };
-  return name === "NoRespondersError" || cause?.name === "NoRespondersError";
+  const { cause } = (error ?? {}) as { cause?: { name?: string } };
+  return cause?.name === "NoResponders";
 }
 
 function isTransient(error: unknown): boolean {

@@ -1,5 +1,7 @@
+import { once } from "node:events";
 import { createRequire } from "node:module";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { NatsSessionStore, type NatsSessionStoreOptions } from "../../../src/cluster/sessions/nats-store.js";
 import { StoreError } from "../../../src/patterns/kit/store/error.js";
 import { missing } from "../../support/peers.js";
@@ -181,10 +183,15 @@ describe.skipIf(missing("nats-server"))("sessions in NATS JetStream", () => {
   it("reports that the stream was removed, purged by others, or is not one of sessions", async () => {
     streams += 1;
     const store = await open(servers, { stream: stream() });
+    const impatient = await open(servers, { stream: stream(), timeout: 300 });
     await store.commit([], [{ key: "a", value: Buffer.from("1") }]);
     await callJetStream(servers, `STREAM.PURGE.${stream()}`);
     await expect(open(servers, { stream: stream() })).rejects.toMatchObject({ reason: "damaged" });
     await callJetStream(servers, `STREAM.DELETE.${stream()}`);
+    await expect(impatient.commit([], [{ key: "a", value: Buffer.from("2") }])).rejects.toMatchObject({
+      reason: "failed",
+      cause: { message: expect.stringMatching(/no leader|not found/) },
+    });
     const next = await open(servers, { stream: stream() });
     for (let i = 0; i < 3; i++) await next.commit([], [{ key: "b", value: Buffer.from("1") }]);
     // The earlier one notices when its consumer is gone.
@@ -219,6 +226,63 @@ describe.skipIf(missing("nats-server"))("sessions in NATS JetStream", () => {
     expect(["1", "2"]).toContain(a?.value.toString());
     expect(b?.value.toString()).toBe("3");
   });
+
+  it("goes on at once when its server is back after a snapshot has failed, and shows meanwhile why it does not", async () => {
+    streams += 1;
+    const options = { stream: stream(), timeout: 700, snapshotInterval: 65_536 };
+    const store = await open(servers, options);
+    const write = (): Promise<boolean> => store.commit([], [{ key: "a", value: Buffer.alloc(60_000) }]);
+    await write();
+    // A snapshot is due, and begins as late as it may.
+    const random = vi.spyOn(Math, "random").mockReturnValue(0.99);
+    await write();
+    random.mockRestore();
+    await servers.all[0]?.kill();
+    try {
+      while (store.stats().streamError === undefined) await store.read(["a"]).catch(() => undefined);
+      expect(String(store.stats().streamError)).toMatch(/The connection to the NATS server .* was lost/);
+      // Nothing was sent, so nothing is unknown.
+      await expect(write()).rejects.toMatchObject({ reason: "failed", cause: store.stats().streamError });
+      while (store.stats().snapshotError === undefined) await store.read(["a"]).catch(() => undefined);
+    } finally {
+      await servers.all[0]?.run();
+    }
+    // More than may be in the stream without a snapshot.
+    for (let i = 0; i < 20; i++) expect(await write()).toBe(true);
+    expect(store.stats().snapshots).toBeGreaterThan(0);
+    expect(store.stats()).toMatchObject({ streamError: undefined, snapshotError: undefined });
+  });
+
+  it.runIf(LONG)(
+    "leaves a server that answers pings and has no leader, as one that is cut off, for the next one",
+    async () => {
+      streams += 1;
+      const connections = new Set<Socket>();
+      const alone = createServer((socket) => {
+        connections.add(socket);
+        socket.write(
+          'INFO {"server_id":"A","version":"2.9.10","proto":1,"headers":true,"max_payload":1048576}\r\n',
+        );
+        socket.on("error", () => undefined);
+        socket.on("data", (data) => {
+          for (const _ of data.toString("latin1").matchAll(/^PING\r$/gm)) socket.write("PONG\r\n");
+        });
+      });
+      alone.listen(0, "127.0.0.1");
+      await once(alone, "listening");
+      try {
+        const both = `127.0.0.1:${(alone.address() as AddressInfo).port},${servers.servers}`;
+        const connection = { noRandomize: true };
+        const store = await open(servers, { servers: both, stream: stream(), timeout: 20_000, connection });
+        expect(connections.size).toBeGreaterThan(0);
+        expect(await store.commit([], [{ key: "a", value: Buffer.from("1") }])).toBe(true);
+      } finally {
+        for (const socket of connections) socket.destroy();
+        alone.close();
+      }
+    },
+    30_000,
+  );
 
   it(
     "loses nothing when the only server is killed with -9 under load",
