@@ -1,7 +1,7 @@
 // @ts-check
 /** A job queue with results: jobs are kept until a worker has done them, whichever worker goes meanwhile. A client waits for its result, or asks for it later. */
 import assert from "node:assert/strict";
-import { ClusterNode } from "shoal/cluster";
+import { ClusterNode, ServiceError } from "shoal/cluster";
 
 const group = `jobs-${process.pid}`; // Of this program alone.
 /** @typedef {{ state: "waiting" | "done" | "failed", result?: unknown, error?: string }} Job */
@@ -26,22 +26,25 @@ class Queue {
     node.serve("jobs.result", (/** @type {string} */ id) => this.#jobs.get(id) ?? null);
   }
 
+  /** @param {unknown} work @returns {Promise<Job>} */
+  async #outcomeOf(work) {
+    const options = { timeout: 60_000, retries: 10, idempotent: true, waitForReady: true };
+    for (;;) {
+      try {
+        // One after the other until one has done it: workers that go, or have all hands full, are left out.
+        return { state: "done", result: await this.#node.request("work", work, options) };
+      } catch (error) {
+        // All workers have their hands full, for longer than retries last: the job is kept here meanwhile.
+        if (!(error instanceof ServiceError && error.reason === "overloaded"))
+          return { state: "failed", error: /** @type {Error} */ (error).message };
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    }
+  }
+
   /** @param {string} id @param {unknown} work */
   async #run(id, work) {
-    /** @type {Job} */
-    let job;
-    try {
-      // One after the other until one has done it: workers that go, or have all hands full, are left out.
-      const result = await this.#node.request("work", work, {
-        timeout: 60_000,
-        retries: 100,
-        idempotent: true,
-        waitForReady: true,
-      });
-      job = { state: "done", result };
-    } catch (error) {
-      job = { state: "failed", error: /** @type {Error} */ (error).message };
-    }
+    const job = await this.#outcomeOf(work);
     this.#jobs.set(id, job);
     await this.#node.publish(`jobs/${id}`, JSON.stringify(job));
   }

@@ -26,6 +26,17 @@ export type OutgoingFrame = Uint8Array | string;
 /** A message on its way out: one frame, or 1 or more. */
 export type OutgoingMessage = OutgoingFrame | readonly OutgoingFrame[];
 
+/** Whose the memory of an offered message is, if it is taken. Not both. */
+export interface MessageMemory {
+  /** The program's, which writes to it again after the call: nothing may refer to it then. */
+  readonly copy?: boolean | undefined;
+  /**
+   * Nobody's any more: a receiver in the same thread may get the frames themselves, and write to them. An engine that hands on no
+   * frames does as without it.
+   */
+  readonly transfer?: boolean | undefined;
+}
+
 /** What became of an offered message. */
 export const OfferResult = {
   /** Queued by the engine: it will go out unless the peer or the socket goes away. */
@@ -194,6 +205,29 @@ export interface DirectedSending {
   sender(): EngineSubscriber | undefined;
 }
 
+/** Messages received together. */
+export interface ReceivedList {
+  readonly messages: Buffer[][];
+  /** Bytes of their frames. */
+  readonly size: number;
+}
+
+/** Messages that pass as their frames between sockets of the same thread: the same as `offer` and `takeMany`, in fewer steps. */
+export interface FramePassing {
+  /**
+   * Hands over a message of one frame, which the program gives away.
+   *
+   * @returns `false`: nothing has changed, and `offer` decides
+   */
+  pass(frame: Buffer): boolean;
+  /**
+   * The next messages in the very list that they waited in, which is the caller's from then on.
+   *
+   * @param max, maxBytes as of `takeMany` @returns `undefined`: `takeMany` gives what is there
+   */
+  takeList(max: number, maxBytes: number): ReceivedList | undefined;
+}
+
 /** One peer, as an engine knows it now. */
 export interface EnginePeer {
   /** Its own type, as its handshake has it: "PULL"; empty: it gave none. */
@@ -252,8 +286,8 @@ export interface Retirement {
  */
 export interface EngineSocket {
   readonly contexts?: MessageContexts | undefined;
-  /** @param copy the program writes to the message's memory again after the call: nothing may refer to it then */
-  offer(message: OutgoingMessage, copy?: boolean): OfferResult;
+  /** @param memory whose the message's memory is; `undefined`: the engine's until the message has left */
+  offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult;
   /** A copy of a message for offering it later, with `copy`, in memory that the engine uses again. Absent: it has none. */
   keep?(message: OutgoingMessage): OutgoingMessage;
   /** @param lease what the message's memory is lent by; without one it is the program's */
@@ -287,6 +321,7 @@ export interface EngineSocket {
   readonly subscriptions: EngineSubscriptions | undefined;
   readonly relaySource: RelaySource | undefined;
   readonly relaySink: RelaySink | undefined;
+  readonly framePassing?: FramePassing | undefined;
   readonly directed: DirectedSending | undefined;
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing | undefined;
@@ -355,4 +390,9 @@ export interface EngineCapabilities {
   readonly unsupportedSockets: readonly string[];
   /** Messages that the engine may hold for the program beyond `receiveHighWaterMark`. */
   readonly prefetch: number;
+  /**
+   * Frames of fewer bytes are copied by `offer`, so that their memory can be written again when it returns, unless the message is
+   * given away (`transfer`). 0, or absent: none.
+   */
+  readonly copiesBelow?: number;
 }

@@ -160,6 +160,12 @@ export class FrameBatch {
     }
   }
 
+  /** The frames of the message between two positions of this batch, `first` aside: views of the bytes. */
+  messageAt(start: number, end: number): Buffer[] {
+    this.#pin();
+    return framesBetween(this.bytes, start, end);
+  }
+
   /** What is left, as messages of frames: views of the bytes. */
   decode(): Buffer[][] {
     this.#pin();

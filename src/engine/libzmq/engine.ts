@@ -1,5 +1,5 @@
 /** The engine over libzmq, through the npm package `zeromq`. */
-import { InvalidArgumentError, TransportError } from "../../core/errors.js";
+import { InvalidArgumentError, NotSupportedError, TransportError } from "../../core/errors.js";
 import type { SocketType } from "../../core/socket-type.js";
 import type {
   Engine,
@@ -45,6 +45,7 @@ function capabilitiesOf(native: Native): EngineCapabilities {
     unsupportedOptions: UNSUPPORTED_OPTIONS,
     unsupportedSockets: MISSING_SOCKETS,
     prefetch: MAX_BATCH,
+    copiesBelow: 0,
   };
 }
 
@@ -82,11 +83,19 @@ class LibzmqContext implements EngineContext {
   }
 
   getOption(name: string): unknown {
+    if (name === "lowLatency") return false;
     if (name === "maxSockets") return this.#maxSockets;
     return (this.#shared.context as unknown as Record<string, unknown>)[name];
   }
 
   setOption(name: string, value: unknown): void {
+    if (name === "lowLatency") {
+      if (value === true)
+        throw new NotSupportedError(
+          "Context option lowLatency: the engine libzmq waits in threads of its own",
+        );
+      return;
+    }
     let actual = value;
     if (name === "maxSockets") {
       this.#maxSockets = Number(value);

@@ -11,6 +11,7 @@ import {
   type EngineSocket,
   type EngineStats,
   type EngineSubscriptions,
+  type MessageMemory,
   OfferResult,
   type OutgoingMessage,
 } from "../engine.js";
@@ -212,8 +213,8 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     this.disconnect(endpoint);
   }
 
-  offer(message: OutgoingMessage, copy?: boolean): OfferResult {
-    const result = this.#sender.offer(copy === true ? copyOf(message) : message);
+  offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
+    const result = this.#sender.offer(memory?.copy === true ? copyOf(message) : message);
     if (result === OfferResult.Mute) this.#wakeReader();
     return result;
   }

@@ -1,5 +1,6 @@
 /** ZMTP 3.1 in TypeScript (37/ZMTP): no native code. */
 import type { Engine, EngineCapabilities } from "../engine.js";
+import { BY_REFERENCE } from "./codec/kept-copy.js";
 import { ZMTP_CAPABILITIES, ZmtpContext } from "./context.js";
 import { curveIsNative } from "./mechanism/curve-box.js";
 import { MACHINE, machineSchemes, type TransportTable } from "./transport/transports.js";
@@ -13,6 +14,7 @@ const CAPABILITIES: EngineCapabilities = Object.freeze({
   get peerEvents() {
     return machineSchemes();
   },
+  copiesBelow: BY_REFERENCE,
 });
 
 const ENGINE: Engine = {

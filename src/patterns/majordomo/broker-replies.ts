@@ -247,7 +247,8 @@ export class BrokerReplies {
 
   #send(request: BrokerRequest, final: boolean, frames: readonly Buffer[], at: number): SendResult {
     const { service, passedOn } = request;
-    const sent = this.#effects.send(answer(request, final, service.frame, frames, at, passedOn));
+    const { reusesHeads } = this.#effects;
+    const sent = this.#effects.send(answer(request, final, service.frame, frames, at, passedOn, reusesHeads));
     if (sent === "gone") this.backlog.left(request.client);
     if (sent !== "sent") this.#dropped(request, sent === "gone" ? "client-gone" : "client-full");
     return sent;

@@ -546,7 +546,9 @@ export class BrokerDeliveries {
     const { head, frames, bodyAt } = request;
     const attempt = worker.level > 1 ? request.deliveries : 0;
     const waited = now - request.arrivedAt;
-    const message = delivery(worker.routingId, worker.dialect, tag, head, frames, bodyAt, attempt, waited);
+    const { routingId, dialect } = worker;
+    const { reusesHeads } = this.#effects;
+    const message = delivery(routingId, dialect, tag, head, frames, bodyAt, attempt, waited, reusesHeads);
     if (this.#effects.send(message) === "sent") return true;
     // It never had it: this was no delivery.
     request.deliveries -= 1;

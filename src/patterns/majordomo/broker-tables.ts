@@ -14,6 +14,8 @@ export type SendResult = "sent" | "gone" | "full";
 export interface BrokerEffects {
   /** @param message the first frame is the routing id */
   send(message: Frames): SendResult;
+  /** `send` has copied a message's head when it returns, so that one can be written again for all. */
+  readonly reusesHeads: boolean;
   /** Bytes that wait for a client at the socket. Absent where the engine cannot know. */
   readonly queuedBytes?: ((client: Buffer) => number) | undefined;
   event(event: MajordomoBrokerEvent): void;

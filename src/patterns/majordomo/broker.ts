@@ -6,7 +6,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
-import { capabilitiesOf, forwards, queuedBytesFor } from "../../sockets/internal.js";
+import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
@@ -22,6 +22,7 @@ import {
 } from "./broker-options.js";
 import { BrokerRules } from "./broker-rules.js";
 import type { SendResult } from "./broker-tables.js";
+import { MAX_REUSED_HEAD } from "./header.js";
 import {
   CLIENT_HEADERS,
   Dialect,
@@ -112,9 +113,10 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     forwards(this.#router);
     ownSockets(this, () => ({ peers: this.#router }));
     this.#timer = new DriverTimer(limits.heartbeatInterval);
-    const { peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
+    const { copiesBelow = 0, peerRoutingIds, queueDepth } = capabilitiesOf(this.#router);
     const effects = {
       send: (message: Frames): SendResult => this.#send(message),
+      reusesHeads: copiesBelow > MAX_REUSED_HEAD,
       queuedBytes: queueDepth ? (client: Buffer): number => queuedBytesFor(this.#router, client) : undefined,
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
@@ -241,7 +243,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
 
   #send(message: Frames): SendResult {
     if (this.#gate !== undefined && !mayLeave(this.#gate, message)) return "sent";
-    return this.#router.tryDeliver(message);
+    return deliverNow(this.#router, message);
   }
 }
 

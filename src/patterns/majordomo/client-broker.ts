@@ -53,6 +53,8 @@ export interface ClientEffects {
   close(connection: number): void;
   /** The driver has the message in any case. @returns `false`: no more until `writable` */
   send(connection: number, message: Frames): boolean;
+  /** `send` has copied a message's head when it returns, so that one can be written again for all. */
+  reusesHeads(): boolean;
   event(event: MajordomoClientEvent): void;
   /** The last call has ended. */
   idle?(): void;

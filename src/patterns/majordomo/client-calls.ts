@@ -32,6 +32,8 @@ export interface CalledService {
   readonly template: Buffer;
   /** The same of level 2. */
   readonly templateWith: Buffer;
+  /** A head of level 2 that is written again for each request. */
+  readonly head: Buffer;
 }
 
 /** How a service is asked. */
@@ -54,22 +56,18 @@ export class Call {
   readonly sequence: number;
   readonly service: CalledService;
   readonly body: readonly (Buffer | string)[];
-  readonly isBroadcast: boolean;
-  /** ms of one attempt; 0: no limit. */
-  readonly attemptTimeout: number;
+  readonly terms: CallTerms;
   readonly sink: CallSink;
   /** Of the request. */
   readonly bytes: number;
-  readonly headers: Buffer;
-  readonly observed: Buffer;
   /** When its time is over; 0: never. */
   expiresAt = 0;
   /** Attempts that may still be made. */
   retries: number;
   /** Where it was sent to; 0: nowhere yet. */
   connection = 0;
-  /** The head it was sent with last. */
-  head: Buffer | undefined = undefined;
+  /** It was sent with its number, to a broker that knows those. */
+  numbered = false;
   /** Pieces of its answer that have come. */
   pieces = 0;
   /** Bytes of them. */
@@ -96,13 +94,27 @@ export class Call {
     this.sequence = sequence;
     this.service = service;
     this.body = body;
-    this.isBroadcast = terms.isBroadcast;
-    this.attemptTimeout = terms.timeout;
+    this.terms = terms;
     this.sink = sink;
     this.bytes = bytes;
-    this.headers = terms.headers;
-    this.observed = terms.observed ?? EMPTY;
     this.retries = terms.retries;
+  }
+
+  get isBroadcast(): boolean {
+    return this.terms.isBroadcast;
+  }
+
+  /** ms of one attempt; 0: no limit. */
+  get attemptTimeout(): number {
+    return this.terms.timeout;
+  }
+
+  get headers(): Buffer {
+    return this.terms.headers;
+  }
+
+  get observed(): Buffer {
+    return this.terms.observed ?? EMPTY;
   }
 
   /** Whether it may not be sent again: half an answer is not continued, and the asked of one broker are not another's. */
@@ -121,8 +133,7 @@ function isBareEnd(body: readonly Buffer[]): boolean {
 
 /** The whole answer at once. */
 export class WholeSink<T> implements CallSink {
-  /** What the caller holds. */
-  promise: Promise<T> | undefined = undefined;
+  readonly #promise: Promise<T>;
   readonly #decode: Decode<T>;
   readonly #maxBytes: number;
   readonly #resolve: (value: T) => void;
@@ -130,13 +141,18 @@ export class WholeSink<T> implements CallSink {
   #joined: Buffer[] | undefined = undefined;
   #bytes = 0;
 
-  /** @param maxBytes of pieces that are joined */
+  /**
+   * @param promise what the caller holds
+   * @param maxBytes of pieces that are joined
+   */
   constructor(
+    promise: Promise<T>,
     decode: Decode<T>,
     maxBytes: number,
     resolve: (value: T) => void,
     reject: (error: ShoalError) => void,
   ) {
+    this.#promise = promise;
     this.#decode = decode;
     this.#maxBytes = maxBytes;
     this.#resolve = resolve;
@@ -162,7 +178,7 @@ export class WholeSink<T> implements CallSink {
   }
 
   failed(error: ShoalError, closing = false): void {
-    if (closing) this.promise?.catch(ignore);
+    if (closing) this.#promise.catch(ignore);
     this.#reject(error);
   }
 }

@@ -27,6 +27,7 @@ import {
   Dialect,
   EMPTY,
   type Frames,
+  framesFrom,
   headerOf,
   LEVEL,
   MAX_SERVICE_NAME,
@@ -145,7 +146,7 @@ export class RequestCommand {
   }
 
   get body(): Buffer[] {
-    return this.frames.slice(this.bodyAt);
+    return framesFrom(this.frames, this.bodyAt);
   }
 }
 
@@ -235,6 +236,7 @@ export interface ReplyTarget {
  *
  * @param frames the body begins at `at`
  * @param pieces that were sent before
+ * @param reuse its head is copied before the next one is made
  */
 export function answer(
   { client, dialect, head }: ReplyTarget,
@@ -243,12 +245,15 @@ export function answer(
   frames: readonly Buffer[],
   at: number,
   pieces = 0,
+  reuse = false,
 ): Frames {
   const command = final ? ClientCommand.Final : ClientCommand.Partial;
   let message: Frames;
   if (dialect === Dialect.Shoal) {
     const bare = final && pieces === 0;
-    message = [client, bare ? answerHead(command, head) : countedHead(command, head, pieces)];
+    const first = bare ? answerHead(command, head, reuse) : countedHead(command, head, pieces);
+    if (frames.length === at + 1) return [client, first, frames[at] as Buffer];
+    message = [client, first];
   } else if (dialect === Dialect.Mdp02) {
     message = [client, CLIENT_HEADERS[Dialect.Mdp02], commandFrame(command), service];
   } else message = [client, EMPTY, CLIENT_HEADERS[Dialect.Mdp01], service];
@@ -375,7 +380,7 @@ function parseExtendedAtClient(frames: readonly Buffer[], head: Buffer): ClientI
         sequence,
         pieces: countIn(head),
         service: EMPTY,
-        body: frames.slice(1),
+        body: framesFrom(frames, 1),
       };
     }
     case ClientCommand.Error:

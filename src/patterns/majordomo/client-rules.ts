@@ -40,7 +40,14 @@ import {
   plainRequest,
 } from "./client-messages.js";
 import type { MajordomoClientStats } from "./client-options.js";
-import { headTemplate, headTemplateWith, NO_LIMIT, requestHead, requestHeadWith } from "./header.js";
+import {
+  headTemplate,
+  headTemplateWith,
+  NO_LIMIT,
+  requestHead,
+  requestHeadWith,
+  rewriteRequestHead,
+} from "./header.js";
 import { bodyBytes, ClientCommand, failureIn, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 
 export class ClientRules {
@@ -128,6 +135,7 @@ export class ClientRules {
       frame,
       template: headTemplate(this.#clientKey, frame),
       templateWith: headTemplateWith(this.#clientKey, frame),
+      head: headTemplateWith(this.#clientKey, frame),
     };
   }
 
@@ -425,16 +433,21 @@ export class ClientRules {
   #sendExtended(call: Call, now: number): void {
     while (this.#oldest < call.sequence && !this.#calls.has(this.#oldest)) this.#oldest += 1;
     const { isBroadcast, sequence, service, expiresAt } = call;
+    let head: Buffer;
     if (this.#broker.level > 1) {
       const command = isBroadcast ? ClientCommand.BroadcastWith : ClientCommand.RequestWith;
       const time = expiresAt === 0 ? NO_LIMIT : Math.max(0, Math.ceil(expiresAt - now));
       const headers = call.observed.length > 0 ? call.observed : call.headers;
-      call.head = requestHeadWith(service.templateWith, command, sequence, this.#oldest, time, headers);
+      head =
+        headers.length === 0 && this.#effects.reusesHeads()
+          ? rewriteRequestHead(service.head, command, sequence, this.#oldest, time)
+          : requestHeadWith(service.templateWith, command, sequence, this.#oldest, time, headers);
     } else {
       const command = isBroadcast ? ClientCommand.Broadcast : ClientCommand.Request;
-      call.head = requestHead(service.template, command, sequence, this.#oldest);
+      head = requestHead(service.template, command, sequence, this.#oldest);
     }
-    const message = extendedRequest(call.head, call.body);
+    call.numbered = true;
+    const message = extendedRequest(head, call.body);
     try {
       this.#broker.send(message);
     } catch (error) {
@@ -572,8 +585,8 @@ export class ClientRules {
   }
 
   #grant(call: Call, bytes: number): void {
-    if (call.connection === 0 || call.head === undefined) return;
-    const message = creditMessage(call.head, bytes);
+    if (call.connection === 0 || !call.numbered) return;
+    const message = creditMessage(headOf(call), bytes);
     if (this.#leaving.has(call.connection)) this.#effects.send(call.connection, message);
     else if (this.#broker.mode === "extended") this.#broker.send(message);
   }
@@ -617,8 +630,8 @@ export class ClientRules {
 
   #sendCancel(call: Call): void {
     const hasIds = this.#broker.mode === "extended" || this.#leaving.has(call.connection);
-    if (hasIds && call.connection !== 0 && call.head !== undefined) {
-      this.#effects.send(call.connection, cancelMessage(call.head));
+    if (hasIds && call.connection !== 0 && call.numbered) {
+      this.#effects.send(call.connection, cancelMessage(headOf(call)));
     }
   }
 
@@ -636,4 +649,9 @@ export class ClientRules {
     if (this.#waiting.length > 0) this.#pump(now);
     if (this.#calls.size === 0) this.#effects.idle?.();
   }
+}
+
+/** A head with a call's id. */
+function headOf({ service, sequence }: Call): Buffer {
+  return requestHead(service.template, ClientCommand.Request, sequence, sequence);
 }

@@ -8,6 +8,7 @@ import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from
 import type { EventNames } from "../../core/event-stream.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
+import { copiesFrames } from "../../sockets/internal.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -24,6 +25,7 @@ import {
   type CallSink,
   type CallTerms,
   type Decode,
+  ignore,
   type MajordomoManyResult,
   type MajordomoRequestManyOptions,
   PieceSink,
@@ -48,6 +50,7 @@ import {
   resolveClientSettings,
 } from "./client-options.js";
 import { ClientRules } from "./client-rules.js";
+import { MAX_REUSED_HEAD } from "./header.js";
 import { type Frames, MAX_SERVICE_NAME } from "./protocol.js";
 
 /** Services whose names are kept as bytes; one more, and all are made again. */
@@ -140,6 +143,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       },
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
+      reusesHeads: (): boolean => sockets.copiesHeads(),
       event: (event: MajordomoClientEvent): void => {
         if (event.type === "broker:joined") this.#readiness.reached();
         this.events.emit(event);
@@ -344,12 +348,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       if (refused !== undefined) return refused;
       if (signal !== undefined)
         return this.#abortable(service, frames, options as MajordomoCallOptions, signal, decode, added);
-      let sink: WholeSink<T> | undefined;
-      const promise = new Promise<T>((resolve, reject) => {
-        sink = new WholeSink(decode, this.#maxAnswerBytes, resolve, reject);
-        this.#submit(service, frames, options, sink, false, added);
-      });
-      if (sink !== undefined) (sink as WholeSink<T>).promise = promise;
+      const promise = new Promise<T>(capture);
+      const { resolve, reject } = captured;
+      const sink = new WholeSink<T>(promise, decode, this.#maxAnswerBytes, resolve, reject);
+      this.#submit(service, frames, options, sink, false, added);
       return promise;
     } catch (error) {
       return Promise.reject(error);
@@ -368,13 +370,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const waiter = new Waiter<T>(-1, signal, unreachable, () => {
       if (call !== undefined) this.#cancel(call);
     });
-    const sink = new WholeSink(
+    const sink = new WholeSink<T>(
+      waiter.promise,
       decode,
       this.#maxAnswerBytes,
       (value) => waiter.resolve(value),
       (error) => waiter.reject(error),
     );
-    sink.promise = waiter.promise;
     try {
       call = this.#submit(service, frames, options, sink, false, added);
     } catch (error) {
@@ -502,6 +504,18 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 }
 
+/** What settles the promise that was made last. */
+const captured: { resolve: (value: unknown) => void; reject: (error: unknown) => void } = {
+  resolve: ignore,
+  reject: ignore,
+};
+
+/** For all promises of requests: a closure for each was a tenth of what a request allocates. */
+function capture(resolve: (value: never) => void, reject: (error: unknown) => void): void {
+  captured.resolve = resolve as (value: unknown) => void;
+  captured.reject = reject;
+}
+
 function unreachable(): ShoalError {
   return new TimeoutError("ETIMEDOUT", "unreachable");
 }
@@ -523,6 +537,8 @@ export class ClientSockets {
   readonly #effects: ClientSocketsEffects;
   readonly #dealers = new Map<number, Dealer>();
   readonly #queues = new Map<number, SendQueue>();
+  /** Whether a message's head is copied when `send` returns. */
+  copiesHeads: () => boolean = () => false;
   /** Those that have ended while messages of theirs were still to be read. */
   readonly #ended = new Set<number>();
 
@@ -534,7 +550,8 @@ export class ClientSockets {
   open(connection: number, endpoint: string): void {
     const dealer = new Dealer({ ...this.#options, receiveTimeout: -1 });
     this.#dealers.set(connection, dealer);
-    this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection)));
+    this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection), true));
+    this.copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
     dealer.events.on("connect:retry", () => {
       if (this.#isOpen(connection, dealer)) this.#effects.refused(connection);

@@ -84,6 +84,17 @@ export const NO_LIMIT = 0xffff_ffff;
 /** Bytes of a request's headers, with what parts them. */
 export const MAX_HEADERS = 8_192;
 
+/*
+ * Heads that are written again for each message, where the call that sends them copies them
+ * (`copiesBelow` of an engine). Made for each message they are a view each, and a new piece of memory for each 170.
+ */
+const REUSED_ANSWER = Buffer.alloc(NUMBERED);
+const REUSED_REPLY = Buffer.alloc(TAGGED);
+const REUSED_DELIVERY = Buffer.alloc(DELIVERY_HEADERS);
+
+/** Bytes of the longest head that is used again: a request's, with the longest name of a service. */
+export const MAX_REUSED_HEAD: number = SERVICE_WITH + MAX_SERVICE_NAME + TIME_LENGTH;
+
 /** Heads that are a command and nothing else, made once. */
 const CLIENT_SIGNALS = signals(CLIENT);
 
@@ -141,6 +152,22 @@ export function requestHeadWith(
   writeSequence(head, sequence, oldest);
   head.writeUInt32BE(Math.min(time, NO_LIMIT), length - TIME_LENGTH);
   if (headers.length > 0) head.set(headers, length);
+  return head;
+}
+
+/** The same without headers, into a head of the same service that was sent before. @param head at first a copy of the template */
+export function rewriteRequestHead(
+  head: Buffer,
+  command: number,
+  sequence: number,
+  oldest: number,
+  time: number,
+): Buffer {
+  head[COMMAND] = command;
+  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
+  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
+  head.writeUInt32BE(Math.min(sequence - oldest, MAX_SPAN), NUMBERED);
+  head.writeUInt32BE(Math.min(time, NO_LIMIT), head.length - TIME_LENGTH);
   return head;
 }
 
@@ -256,9 +283,9 @@ export function tagCountIn(head: Buffer): number {
   return head.length === TAGGED + COUNT_LENGTH ? head.readUInt32BE(TAGGED) : 0;
 }
 
-/** The head of what answers a request, or of its cancelling. */
-export function answerHead(command: number, request: Buffer): Buffer {
-  const head = Buffer.allocUnsafe(NUMBERED);
+/** The head of what answers a request, or of its cancelling. @param reuse it is copied before the next one is made */
+export function answerHead(command: number, request: Buffer, reuse = false): Buffer {
+  const head = reuse ? REUSED_ANSWER : Buffer.allocUnsafe(NUMBERED);
   for (let i = 0; i < NUMBERED; i++) head[i] = request[i] as number;
   head[COMMAND] = command;
   return head;
@@ -281,8 +308,15 @@ export function deliveryHead(command: number, tag: number, request: Buffer): Buf
  * @param request the client's head; empty for a plain client, whose requests have no id
  * @param attempt 1 for the first delivery
  * @param waited ms that the request has waited at the broker, which are taken off the time that the client still waits
+ * @param reuse it is copied before the next one is made
  */
-export function deliveryHeadWith(tag: number, request: Buffer, attempt: number, waited: number): Buffer {
+export function deliveryHeadWith(
+  tag: number,
+  request: Buffer,
+  attempt: number,
+  waited: number,
+  reuse = false,
+): Buffer {
   const counted = Math.min(attempt, 255);
   const { length } = request;
   if (length === 0) {
@@ -301,8 +335,11 @@ export function deliveryHeadWith(tag: number, request: Buffer, attempt: number, 
     if (time !== NO_LIMIT) time = Math.max(0, Math.ceil(time - waited));
     headersAt = timeAt + TIME_LENGTH;
   }
-  const head = Buffer.allocUnsafe(DELIVERY_HEADERS + length - headersAt);
-  head.set(WORKER);
+  const head =
+    reuse && length === headersAt
+      ? REUSED_DELIVERY
+      : Buffer.allocUnsafe(DELIVERY_HEADERS + length - headersAt);
+  for (let i = 0; i < HEADER_LENGTH; i++) head[i] = WORKER[i] as number;
   head[COMMAND] = WorkerCommand.RequestWith;
   head.writeUInt32BE(tag, AFTER);
   for (let i = 0; i < ID_AND_SPAN; i++) head[TAGGED + i] = request[AFTER + i] as number;
@@ -391,9 +428,9 @@ export function tagIn(head: Buffer): number {
   return head.readUInt32BE(AFTER);
 }
 
-/** The head of what answers a delivery. */
-export function replyHead(command: number, delivery: Buffer): Buffer {
-  const head = Buffer.allocUnsafe(TAGGED);
+/** The head of what answers a delivery. @param reuse it is copied before the next one is made */
+export function replyHead(command: number, delivery: Buffer, reuse = false): Buffer {
+  const head = reuse ? REUSED_REPLY : Buffer.allocUnsafe(TAGGED);
   for (let i = 0; i < TAGGED; i++) head[i] = delivery[i] as number;
   head[COMMAND] = command;
   return head;

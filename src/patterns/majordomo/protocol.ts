@@ -142,33 +142,30 @@ const HEADERS = {
   ),
 };
 
-const MDP = 0x4d_44_50;
+const EXTENDED_CLIENT: Header = HEADERS.client[Dialect.Shoal - 1] as Header;
+const EXTENDED_WORKER: Header = HEADERS.worker[Dialect.Shoal - 1] as Header;
 
-// "MDP"
-const SHL = 0x53_48_4c;
-
-// "SHL"
-const VERSION_01 = 0x30_31;
-
-// "01"
-const VERSION_02 = 0x30_32;
-
-// "02"
+const CLIENT = 0x43; // "C"
+const WORKER = 0x57; // "W"
+const MDP = 0x4d_44_50; // "MDP"
+const VERSION_01 = 0x30_31; // "01"
+const VERSION_02 = 0x30_32; // "02"
 
 /** @returns `undefined` for a frame that is no header: 6 bytes in MDP, the beginning of the head in shoal's form */
 export function headerOf(frame: Buffer | undefined): Header | undefined {
   if (frame === undefined || frame.length < HEADER_LENGTH) return undefined;
-  const role = frame[3] === 0x43 ? "client" : frame[3] === 0x57 ? "worker" : undefined; // "C", "W"
-  if (role === undefined) return undefined;
-  const name = frame.readUIntBE(0, 3);
+  const role = frame[3];
+  if (role !== CLIENT && role !== WORKER) return undefined;
+  // "SHL", "01"
+  if (frame[0] === 0x53 && frame[1] === 0x48 && frame[2] === 0x4c && frame[4] === 0x30 && frame[5] === 0x31) {
+    if (frame.length === HEADER_LENGTH) return undefined;
+    return role === CLIENT ? EXTENDED_CLIENT : EXTENDED_WORKER;
+  }
+  if (frame.length > HEADER_LENGTH || frame.readUIntBE(0, 3) !== MDP) return undefined;
   const version = frame.readUInt16BE(4);
-  let dialect: Dialect;
-  if (name === SHL && version === VERSION_01 && frame.length > HEADER_LENGTH) dialect = Dialect.Shoal;
-  else if (name !== MDP || frame.length > HEADER_LENGTH) return undefined;
-  else if (version === VERSION_01) dialect = Dialect.Mdp01;
-  else if (version === VERSION_02) dialect = Dialect.Mdp02;
-  else return undefined;
-  return HEADERS[role][dialect - 1];
+  if (version !== VERSION_01 && version !== VERSION_02) return undefined;
+  const dialect = version === VERSION_01 ? Dialect.Mdp01 : Dialect.Mdp02;
+  return HEADERS[role === CLIENT ? "client" : "worker"][dialect - 1];
 }
 
 /**
@@ -229,6 +226,11 @@ export function bodyBytes(body: readonly (Uint8Array | string)[]): number {
     bytes += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;
   }
   return bytes;
+}
+
+/** The frames from `start` on. One alone, as most bodies have it, is an array of its own length. */
+export function framesFrom(frames: readonly Buffer[], start: number): Buffer[] {
+  return frames.length === start + 1 ? [frames[start] as Buffer] : frames.slice(start);
 }
 
 /** The bytes of the frames from `start` on. */

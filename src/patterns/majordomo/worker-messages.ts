@@ -31,6 +31,7 @@ import {
   Dialect,
   EMPTY,
   type Frames,
+  framesFrom,
   headerOf,
   MAX_CAPACITY,
   type Room,
@@ -45,7 +46,9 @@ import {
 export class Delivery {
   readonly kind = "request";
   readonly dialect: Dialect;
-  /** A plain broker's address frames, or the head alone, which has the tag and the id. */
+  /** Has the tag and the id; only in the third dialect. */
+  readonly head: Buffer;
+  /** A plain broker's address frames. */
   readonly envelope: readonly Buffer[];
   readonly body: Buffer[];
   /** The registration that it came to. */
@@ -53,15 +56,11 @@ export class Delivery {
   /** When it came, by the system's monotonic clock. A double from the start: the shape of all deliveries is one. */
   receivedAt = Number.MIN_VALUE;
 
-  constructor(dialect: Dialect, envelope: readonly Buffer[], body: Buffer[]) {
+  constructor(dialect: Dialect, head: Buffer, envelope: readonly Buffer[], body: Buffer[]) {
     this.dialect = dialect;
+    this.head = head;
     this.envelope = envelope;
     this.body = body;
-  }
-
-  /** The head; only in the third dialect. */
-  get head(): Buffer {
-    return this.envelope[0] as Buffer;
   }
 
   /** Whether the request has an id. */
@@ -77,6 +76,8 @@ export type WorkerInput =
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect }
   | Negotiated
   | { readonly kind: "fault" };
+
+const NO_ENVELOPE: readonly Buffer[] = [];
 
 const WORKER_FAULT: WorkerInput = { kind: "fault" };
 
@@ -105,11 +106,11 @@ function parseExtendedAtWorker(frames: readonly Buffer[], head: Buffer): WorkerI
   switch (commandOf(head)) {
     case WorkerCommand.Request:
       if (!isDelivery(head) || frames.length < 2) return WORKER_FAULT;
-      return new Delivery(dialect, [head], frames.slice(1));
+      return new Delivery(dialect, head, NO_ENVELOPE, framesFrom(frames, 1));
     case WorkerCommand.RequestWith:
     case WorkerCommand.PlainRequestWith:
       if (!isDeliveryWith(head) || frames.length < 2) return WORKER_FAULT;
-      return new Delivery(dialect, [head], frames.slice(1));
+      return new Delivery(dialect, head, NO_ENVELOPE, framesFrom(frames, 1));
     case WorkerCommand.Heartbeat:
       return { kind: "heartbeat", dialect };
     case WorkerCommand.Disconnect:
@@ -128,7 +129,7 @@ function parsePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dial
   let end = at;
   while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
   if (end === at || end + 1 >= frames.length) return WORKER_FAULT;
-  return new Delivery(dialect, frames.slice(at, end), frames.slice(end + 1));
+  return new Delivery(dialect, EMPTY, frames.slice(at, end), frames.slice(end + 1));
 }
 
 /** @param level of the broker; one of level 1 gets no frame for it */
@@ -163,20 +164,20 @@ export function drainMessage(): Frames {
  * A piece of an answer, or its end. 0.1 has no pieces; 0.1 and 0.2 no end without a body.
  *
  * @param pieces that were sent before
+ * @param reuse its head is copied before the next one is made
  */
 export function replyMessage(
-  dialect: Dialect,
-  envelope: readonly Buffer[],
+  { dialect, head: delivery, envelope }: Delivery,
   final: boolean,
   body: readonly (Buffer | string)[],
   pieces: number,
+  reuse = false,
 ): Frames {
   let frames: Frames;
   if (dialect === Dialect.Shoal) {
     const command = final ? WorkerCommand.Final : WorkerCommand.Partial;
-    const delivery = envelope[0] as Buffer;
     const bare = final && pieces === 0;
-    const head = bare ? replyHead(command, delivery) : countedReplyHead(command, delivery, pieces);
+    const head = bare ? replyHead(command, delivery, reuse) : countedReplyHead(command, delivery, pieces);
     if (body.length === 1) return [head, body[0] as Buffer | string];
     frames = [head];
   } else {
@@ -212,6 +213,7 @@ export function returnMessage(delivery: Buffer): Frames {
  * @param frames the body begins at `at`
  * @param attempt for a worker of level 2: 1 for the first delivery; 0: its level is lower
  * @param waited ms that the request has waited at the broker
+ * @param reuse its head is copied before the next one is made
  */
 export function delivery(
   to: Buffer,
@@ -222,12 +224,16 @@ export function delivery(
   at: number,
   attempt = 0,
   waited = 0,
+  reuse = false,
 ): Frames {
   let message: Frames;
-  if (attempt > 0) {
-    message = [to, deliveryHeadWith(tag, head, attempt, waited)];
-  } else if (dialect === Dialect.Shoal) {
-    message = [to, deliveryHead(WorkerCommand.Request, tag, head)];
+  if (dialect === Dialect.Shoal) {
+    const first =
+      attempt > 0
+        ? deliveryHeadWith(tag, head, attempt, waited, reuse)
+        : deliveryHead(WorkerCommand.Request, tag, head);
+    if (frames.length === at + 1) return [to, first, frames[at] as Buffer];
+    message = [to, first];
   } else {
     const tagFrame = Buffer.allocUnsafe(4);
     tagFrame.writeUInt32BE(tag, 0);
@@ -288,7 +294,7 @@ export class ReplyCommand {
   }
 
   get body(): Buffer[] {
-    return this.frames.slice(this.bodyAt);
+    return framesFrom(this.frames, this.bodyAt);
   }
 }
 

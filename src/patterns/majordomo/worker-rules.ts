@@ -58,6 +58,8 @@ export interface SessionEffects {
   reply(message: Frames, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
   cancel(tag: number): void;
+  /** `reply` has copied a message's head when it returns, so that one can be written again for all. */
+  reusesHeads(): boolean;
   /** The client of a request wants so many bytes more of its pieces. */
   credit(tag: number, bytes: number): void;
   /** Registered. */
@@ -195,7 +197,7 @@ export class WorkerSession {
     ticket: SendTicket,
   ): SendOutcome {
     if (delivery.epoch !== this.#epoch || this.#state !== "ready") return "stale";
-    return this.#reply(replyMessage(delivery.dialect, delivery.envelope, false, body, pieces), ticket);
+    return this.#reply(replyMessage(delivery, false, body, pieces), ticket);
   }
 
   /** The answer, or its end. @param pieces that were sent before */
@@ -207,7 +209,7 @@ export class WorkerSession {
   ): SendOutcome {
     if (!this.#settle(delivery)) return "stale";
     const outcome = this.#reply(
-      replyMessage(delivery.dialect, delivery.envelope, true, body, pieces),
+      replyMessage(delivery, true, body, pieces, this.#effects.reusesHeads()),
       ticket,
     );
     if (this.#draining && this.#inFlight === 0 && this.#dialect !== Dialect.Shoal) this.end();

@@ -6,6 +6,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
+import { copiesFrames } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
@@ -21,6 +22,7 @@ import {
 import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { checkDriverOptions, dialectOf } from "./client-options.js";
+import { MAX_REUSED_HEAD } from "./header.js";
 import { Dialect, MAX_CAPACITY } from "./protocol.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import { parseAtWorker } from "./worker-messages.js";
@@ -302,6 +304,7 @@ export class WorkerConnection {
   #others: WorkerConnection[] = [];
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
+  #copiesHeads: () => boolean = () => false;
   #closed = false;
   /** Of all connections to its broker. */
   readonly #departure: Departure;
@@ -331,6 +334,7 @@ export class WorkerConnection {
       beat: (message) => {
         if (this.#queue?.length === 0) this.#queue.send(message);
       },
+      reusesHeads: () => this.#copiesHeads(),
       reply: (message, ticket) => this.#queue?.send(message, ticket) ?? true,
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
@@ -401,7 +405,8 @@ export class WorkerConnection {
   #open(): void {
     const dealer = new Dealer({ ...this.#shared.socketOptions, receiveTimeout: -1 });
     this.#dealer = dealer;
-    this.#queue = new SendQueue(dealer);
+    this.#queue = new SendQueue(dealer, undefined, true);
+    this.#copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
     // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
     dealer.events.on("disconnect", () => setImmediate(() => this.#lost(dealer)));
     try {

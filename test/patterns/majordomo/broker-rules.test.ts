@@ -34,6 +34,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
       sent.push(bytes);
       return "sent";
     },
+    reusesHeads: false,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);

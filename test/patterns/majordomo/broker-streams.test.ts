@@ -48,6 +48,7 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
       return result;
     },
     queuedBytes: (client: Buffer): number => queued.get(String(client)) ?? 0,
+    reusesHeads: false,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);
@@ -74,7 +75,7 @@ function sentTo(peer: string): Buffer[][] {
   return found.map((message) => message.slice(1).map((frame) => Buffer.from(frame as Buffer)));
 }
 
-const toldTo = (client: string) => sentTo(client).map(parseAtClient);
+const toldTo = (client: string) => sentTo(client).map((frames) => parseAtClient(frames));
 const heardBy = (worker: string) => sentTo(worker).map(parseAtWorker);
 const room = { concurrency: 4, capacity: 4 };
 const join = (worker: string, dialect: Dialect = Dialect.Shoal, now = 0): void =>
@@ -86,14 +87,10 @@ const ask = (client: string, sequence = 1, now = 0): void =>
 const askPlain = (client: string): void => hear(client, ["MDPC02", "\x01", "echo", "x"]);
 const deliveryTo = (worker: string): Delivery =>
   heardBy(worker).find((input) => input.kind === "request") as Delivery;
-const piece = (
-  worker: string,
-  { dialect, envelope }: Delivery,
-  number: number,
-  body: string | Buffer,
-): void => hear(worker, replyMessage(dialect, envelope, false, [body], number));
-const final = (worker: string, { dialect, envelope }: Delivery, pieces: number, ...body: string[]): void =>
-  hear(worker, replyMessage(dialect, envelope, true, body, pieces));
+const piece = (worker: string, delivery: Delivery, number: number, body: string | Buffer): void =>
+  hear(worker, replyMessage(delivery, false, [body], number));
+const final = (worker: string, delivery: Delivery, pieces: number, ...body: string[]): void =>
+  hear(worker, replyMessage(delivery, true, body, pieces));
 const balance = (): number => {
   const { requests, answered, failed, abandoned, queued: waiting, inFlight } = rules.stats();
   return requests - answered - failed - abandoned - waiting - inFlight;

@@ -34,6 +34,7 @@ function clientOf(endpoints: string[], dialect?: Dialect) {
         log.push(`${connection} ${/^[a-z0-9.]+$/.test(last) ? last : "?"}`);
         return true;
       },
+      reusesHeads: () => false,
       event: (event) => events.push(event),
     },
     Buffer.alloc(8),
@@ -314,6 +315,7 @@ describe("an answer in pieces", () => {
           if (head?.[6] === ClientCommand.Cancel) told.push("cancel");
           return true;
         },
+        reusesHeads: () => false,
         event: () => undefined,
       },
       Buffer.alloc(8),

@@ -73,15 +73,16 @@ function make(limits: Partial<MajordomoBrokerLimits> = {}): void {
       const at = held.get(String(to));
       const parsed = at === undefined ? undefined : parseAtWorker(frames);
       if (parsed?.kind === "request") {
-        const { dialect, envelope, body } = parsed;
+        const { body } = parsed;
         at?.push({
           body: String(body[0]),
-          answer: replyMessage(dialect, envelope, true, ["done"], 0) as Buffer[],
-          piece: replyMessage(dialect, envelope, false, ["piece"], 0) as Buffer[],
+          answer: replyMessage(parsed, true, ["done"], 0) as Buffer[],
+          piece: replyMessage(parsed, false, ["piece"], 0) as Buffer[],
         });
       }
       return "sent";
     },
+    reusesHeads: false,
     event: (event: MajordomoBrokerEvent): void => void events.push(event),
   };
   rules = new BrokerRules(resolveBrokerLimits(limits), outbox, Buffer.alloc(8, 1), 0, 0);

@@ -158,7 +158,7 @@ describe("the two ends of each message", () => {
       expect(oldestIn(request.head, DELIVERY_ID, 4_294_967_299)).toBe(4_294_967_290);
       expect(idIn(request.head).toString("hex")).toBe("07070707070707070000000100000003");
     }
-    const reply = replyMessage(dialect, request.envelope, true, body, 0) as Buffer[];
+    const reply = replyMessage(request, true, body, 0) as Buffer[];
     expect(parseAtBroker([PEER, ...reply])).toMatchObject({ kind: "final", tag: 77, body });
     const [, ...beat] = workerSignal(PEER, dialect, "Heartbeat") as Buffer[];
     expect(parseAtWorker(beat)).toEqual({ kind: "heartbeat", dialect });

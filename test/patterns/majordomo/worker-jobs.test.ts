@@ -46,6 +46,7 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
         onReturned();
       },
       beat: () => undefined,
+      reusesHeads: () => false,
       reply: (message, ticket) => {
         if (hasRoom) say(message);
         else waiting.push({ message, ticket });

@@ -25,6 +25,7 @@ function sessionOf(dialect?: Dialect) {
         if (message.at(-1)?.toString("latin1") === "\x05") log.push("DISCONNECT");
       },
       beat: () => undefined,
+      reusesHeads: () => false,
       reply: () => {
         log.push("answered");
         return true;

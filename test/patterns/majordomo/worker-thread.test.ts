@@ -10,6 +10,7 @@ import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { thrown, until } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
+import { BLOCK } from "../../support/block.js";
 
 /** ms between two heartbeats, and how many of them a silent end may miss. */
 const TIMES = { heartbeatInterval: 200, liveness: 3 };
@@ -19,10 +20,10 @@ const BLOCKED = 3 * TIMES.heartbeatInterval * TIMES.liveness;
 const PROGRAM = `
 import { setTimeout as sleep } from "node:timers/promises";
 import { json } from "shoal";
-import { MajordomoWorker } from "shoal/patterns";
+import { MajordomoWorker } from "shoal/majordomo";
 const [endpoint, thread] = process.argv.slice(1);
 const options = { ...${JSON.stringify(TIMES)}, thread: thread === "thread", concurrency: 3, exposeErrors: true };
-const block = (ms) => { for (const end = Date.now() + ms; Date.now() < end; ); };
+${BLOCK}
 async function* pieces(count) {
   try {
     for (let n = 0; n < count; n++) yield String(n);
@@ -167,7 +168,7 @@ describe("between the threads", () => {
 
 it("a thread that fails is an event, and what close rejects with", async () => {
   const child = start(`
-import { MajordomoWorker } from "shoal/patterns";
+import { MajordomoWorker } from "shoal/majordomo";
 const worker = new MajordomoWorker("nonsense://nowhere", "work", () => "never", { thread: true });
 worker.events.on("thread:failed", async ({ error }) => {
   console.log(error.message);
@@ -186,7 +187,7 @@ it("keeps a bounded number of events for a main thread that is held up, and says
   await router.bind("tcp://127.0.0.1:*");
   const child = start(
     `
-import { MajordomoWorker } from "shoal/patterns";
+import { MajordomoWorker } from "shoal/majordomo";
 const worker = new MajordomoWorker(process.argv[1], "work", () => "never", { thread: true, protocol: "0.2" });
 const seen = { faults: 0, lost: 0 };
 worker.events.on("peer:invalid", () => { seen.faults += 1; });
@@ -197,7 +198,8 @@ const looking = setInterval(() => {
   console.log(JSON.stringify(seen));
   void worker.close();
 }, 10);
-for (const end = Date.now() + 3_000; Date.now() < end; );
+${BLOCK}
+block(3_000);
 `,
     { args: [router.lastEndpoint as string] },
   );
@@ -212,7 +214,7 @@ for (const end = Date.now() + 3_000; Date.now() < end; );
 
 it("reaches a broker in the thread that made it over inproc, before and after it binds", async () => {
   const child = start(`
-import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";
+import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/majordomo";
 const worker = new MajordomoWorker("inproc://broker", "work", ([text]) => "done: " + text, { thread: true });
 const broker = new MajordomoBroker();
 await broker.bind("inproc://broker");
@@ -229,7 +231,7 @@ await broker.close();
 
 it("ends at once when it is closed in the turn in which it was made", async () => {
   const child = start(`
-import { MajordomoWorker } from "shoal/patterns";
+import { MajordomoWorker } from "shoal/majordomo";
 const worker = new MajordomoWorker("tcp://127.0.0.1:9", "work", () => "never", { thread: true });
 await worker.close();
 console.log(worker.stats().requests);

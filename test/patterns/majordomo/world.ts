@@ -168,8 +168,9 @@ export class SimulatedBroker {
       {
         send: (message) => {
           const [to, ...frames] = message;
-          return network.send(name, String(to), frames) ? "sent" : "gone";
+          return network.send(name, String(to), frames) ? "sent" : "gone"; // Which copies.
         },
+        reusesHeads: true,
         event: (event) => {
           this.events.push(event);
           simulation.note(`${name}: ${JSON.stringify(event)}`);
@@ -296,7 +297,8 @@ export class SimulatedWorker {
         connection?.send(frames);
         return true;
       }
-      queue.push({ frames, ticket });
+      const [head, ...body] = frames;
+      queue.push({ frames: [Buffer.from(head as Buffer), ...body], ticket });
       const over = connection;
       simulation.after(simulation.random.integer(1, 20), () => {
         if (connection !== over) return;
@@ -338,6 +340,7 @@ export class SimulatedWorker {
         send: (message) => void send(message),
         beat: (message) => void (queue.length > 0 || send(message)),
         reply: send,
+        reusesHeads: () => true,
         start: (delivery) => this.#handle(session, delivery),
         cancel: (tag) => this.#jobs.get(tagKey(session, tag))?.end(),
         credit: (tag, bytes) => this.#jobs.get(tagKey(session, tag))?.grant(bytes),
@@ -521,6 +524,7 @@ export class SimulatedClient {
           this.#connections.get(number)?.close();
           this.#connections.delete(number);
         },
+        reusesHeads: () => true,
         send: (number, message) => {
           this.#connections.get(number)?.send(message);
           return true;
