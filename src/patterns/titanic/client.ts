@@ -1,10 +1,10 @@
 /** A client of Titanic: its services, asked over a Majordomo client. */
 
 import { quoted } from "../../core/arguments.js";
+import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { InvalidArgumentError, NotSupportedError, ProtocolError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
-import { Calls } from "../../sockets/calls.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Driver } from "../kit/driver.js";
 import { ENDPOINT_SOURCE_EVENTS, type PatternEndpoints } from "../kit/endpoint-list.js";
@@ -19,7 +19,6 @@ import {
   type MajordomoClientStats,
 } from "../majordomo/index.js";
 import {
-  formatUuid,
   parseStatus,
   parseUuid,
   storeBody,
@@ -54,6 +53,8 @@ const START_PATIENCE = 1_000;
 const START_PAUSE = 20;
 /** ms before a request whose outcome is unknown is repeated; doubled each time. */
 const REPEAT_DELAY = 100;
+const NO_OPTIONS: TitanicRequestOptions & MajordomoCallOptions = Object.freeze({});
+
 /** Times that it is repeated, unless the options say otherwise, and ms for all of it: as for a Majordomo client. */
 const RETRIES = 2;
 const TIMEOUT = 30_000;
@@ -102,13 +103,11 @@ const EVENTS: EventNames<MajordomoClientEvent> = {
  */
 export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientStats> {
   readonly #client: MajordomoClient;
-  /** What callers wait for. */
-  readonly #calls = new Calls();
+  /** What callers wait for. A list: a Set that thousands pass through keeps what has left, by the tables that it has outgrown. */
+  readonly #calls = new LinkedList<OpenCall>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
   readonly #retries: number;
-  /** Calls under way. */
-  #running = 0;
   #drained: (() => void) | undefined;
   /** Whether Titanic has `titanic.store`; `undefined`: not known. */
   #canStore: boolean | undefined;
@@ -129,7 +128,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** A UUID for {@link request}, to be kept before asking. */
   newUuid(): string {
-    return formatUuid(this.#uuids.next(Date.now()));
+    return this.#uuids.nextText(Date.now());
   }
 
   /**
@@ -146,44 +145,69 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   request(
     service: string,
     body: MessageLike | MessageLike[],
-    options: TitanicRequestOptions = {},
+    options: TitanicRequestOptions = NO_OPTIONS,
   ): Promise<string> {
-    return this.#run(() => this.#request(service, body, options));
+    const call = this.#begin();
+    const promise = this.#request(call, service, body, options);
+    call.promise = promise;
+    return promise;
   }
 
+  /**
+   * One function from the question to the end, as long as nothing is asked twice: with thousands under way each that waits
+   * is memory that the collector copies.
+   */
   async #request(
+    call: OpenCall,
     service: string,
     body: MessageLike | MessageLike[],
     options: TitanicRequestOptions,
   ): Promise<string> {
-    checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
-    const { uuid = this.newUuid(), ttl, ...call } = options;
-    if (parseUuid(uuid) === undefined)
-      throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${quoted(uuid)}`);
-    if (ttl !== undefined) checkCount("ttl", ttl, 1);
-    const frames = [service, ...(Array.isArray(body) ? body : [body])];
-    if (!(await this.#knowsStore(call))) {
-      if (options.uuid !== undefined || ttl !== undefined)
-        throw new NotSupportedError("This Titanic takes no UUID or time to live from its clients");
-      return uuidOf(await this.#client.request(TITANIC_SERVICES.request, frames, call));
+    try {
+      this.assertOpen();
+      const { uuid = this.newUuid(), ttl } = options;
+      // A client without options has the same limits for each call.
+      const limits = options === NO_OPTIONS ? undefined : limitsOf(options, uuid);
+      const frames = Array.isArray(body) ? [service, ...body] : [service, body];
+      if (this.#canStore !== true && !(await this.#knowsStore(limits ?? NO_OPTIONS))) {
+        if (options.uuid !== undefined || ttl !== undefined)
+          throw new NotSupportedError("This Titanic takes no UUID or time to live from its clients");
+        return uuidOf(await this.#client.request(TITANIC_SERVICES.request, frames, limits));
+      }
+      const wanted = storeBody(uuid, ttl, frames);
+      const begun = performance.now();
+      try {
+        return uuidOf(await this.#client.request(TITANIC_SERVICES.store, wanted, limits));
+      } catch (error) {
+        return await this.#storeAgain(wanted, limits ?? NO_OPTIONS, begun, error);
+      }
+    } finally {
+      this.#end(call);
     }
-    return this.#store(storeBody(uuid, ttl, frames), call);
   }
 
-  async #store(frames: MessageLike[], call: MajordomoCallOptions): Promise<string> {
+  /** @param error why the first attempt, which began at `begun`, failed */
+  async #storeAgain(
+    frames: MessageLike[],
+    call: MajordomoCallOptions,
+    begun: number,
+    error: unknown,
+  ): Promise<string> {
     const { timeout = this.#timeout, retries = this.#retries, signal } = call;
-    const deadline = performance.now() + timeout;
+    const deadline = begun + timeout;
+    let failure = error;
     for (let left = retries, pause = REPEAT_DELAY; ; left -= 1, pause *= 2) {
+      if (failure instanceof ServiceError && failure.reason === "no-service") this.#canStore = undefined;
+      const isUnknown = failure instanceof StoreError && failure.reason === "outcome-unknown";
+      if (!isUnknown || left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw failure;
+      await sleep(pause, signal);
       const rest = timeout < 0 ? timeout : Math.max(1, Math.round(deadline - performance.now()));
       try {
         const options = { ...call, timeout: rest };
         return uuidOf(await this.#client.request(TITANIC_SERVICES.store, frames, options));
-      } catch (error) {
-        if (error instanceof ServiceError && error.reason === "no-service") this.#canStore = undefined;
-        const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
-        if (!isUnknown || left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw error;
+      } catch (again) {
+        failure = again;
       }
-      await sleep(pause, signal);
     }
   }
 
@@ -276,7 +300,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** Calls under way end, as they would. */
   protected override onDrain(): Promise<void> {
-    if (this.#running === 0) return Promise.resolve();
+    if (this.#calls.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#drained = resolve;
     });
@@ -284,23 +308,57 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
 
   /** What was left with Titanic stays there. */
   protected override async onClose(linger: number): Promise<void> {
-    this.#calls.abandon();
+    // The program ended them itself: what they reject with now needs no handler.
+    for (const call of this.#calls) call.promise?.catch(ignore);
     this.#drained?.();
     await this.#client.close({ linger });
   }
 
   #run<T>(steps: () => Promise<T>): Promise<T> {
-    return this.#calls.run(async () => {
-      this.assertOpen();
-      this.#running += 1;
-      try {
-        return await steps();
-      } finally {
-        this.#running -= 1;
-        if (this.#running === 0) this.#drained?.();
-      }
-    });
+    const call = this.#begin();
+    const promise = this.#follow(call, steps);
+    call.promise = promise;
+    return promise;
   }
+
+  async #follow<T>(call: OpenCall, steps: () => Promise<T>): Promise<T> {
+    try {
+      this.assertOpen();
+      return await steps();
+    } finally {
+      this.#end(call);
+    }
+  }
+
+  #begin(): OpenCall {
+    const call = new OpenCall();
+    this.#calls.push(call.link);
+    return call;
+  }
+
+  #end(call: OpenCall): void {
+    call.link.unlink();
+    if (this.#calls.length === 0) this.#drained?.();
+  }
+}
+
+/** A call under way. */
+class OpenCall {
+  /** What the caller holds. */
+  promise: Promise<unknown> | undefined = undefined;
+  readonly link: Link<OpenCall> = new Link<OpenCall>(this);
+}
+
+function ignore(): void {}
+
+/** What the Majordomo client gets of the options. @throws InvalidArgumentError `EINVAL` */
+function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOptions {
+  checkKeys("TitanicClient.request", options, ["timeout", "retries", "signal", "uuid", "ttl"]);
+  if (parseUuid(uuid) === undefined)
+    throw new InvalidArgumentError(`uuid is 32 hexadecimal digits; got ${quoted(uuid)}`);
+  if (options.ttl !== undefined) checkCount("ttl", options.ttl, 1);
+  const { uuid: _uuid, ttl: _ttl, ...limits } = options;
+  return limits;
 }
 
 async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {

@@ -172,8 +172,9 @@ export class LmdbStore implements TitanicStore {
     this.#writes = new GroupCommit((operations) => this.#commit(operations), maxPendingWrites);
   }
 
-  async put(request: TitanicNewRequest): Promise<boolean> {
-    return (await this.#writes.add({ kind: "put", request })) === true;
+  put(request: TitanicNewRequest): Promise<boolean> {
+    // A put's result is a boolean: to wait for it here would be one more promise for each request.
+    return this.#writes.add({ kind: "put", request }) as Promise<boolean>;
   }
 
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {

@@ -105,8 +105,12 @@ export class LmdbTables {
 
   /** Whether anything is kept of a UUID. */
   isKnown(uuid: Buffer): boolean {
-    const tables = [this.#requests, this.#replies, this.#dead, this.#damaged];
-    return tables.some((table) => table.getBinary(uuid) !== undefined);
+    return (
+      this.#requests.getBinary(uuid) !== undefined ||
+      this.#replies.getBinary(uuid) !== undefined ||
+      this.#dead.getBinary(uuid) !== undefined ||
+      this.#damaged.getBinary(uuid) !== undefined
+    );
   }
 
   /** Attempts of a request that failed. */
@@ -351,7 +355,11 @@ function read(database: LmdbDatabase, uuid: Buffer): StoredRecord | string | und
 }
 
 function queueKey(service: Buffer, uuid: Buffer): Buffer {
-  return Buffer.concat([Buffer.from([service.length]), service, uuid]);
+  const key = Buffer.allocUnsafe(1 + service.length + uuid.length);
+  key[0] = service.length;
+  key.set(service, 1);
+  key.set(uuid, 1 + service.length);
+  return key;
 }
 
 /** Positive doubles sort as their bytes do. */
@@ -362,5 +370,8 @@ function timeKey(time: number): Buffer {
 }
 
 function expiryKey(expires: number, uuid: Buffer): Buffer {
-  return Buffer.concat([timeKey(expires), uuid]);
+  const key = Buffer.allocUnsafe(8 + uuid.length);
+  key.writeDoubleBE(expires);
+  key.set(uuid, 8);
+  return key;
 }

@@ -55,16 +55,16 @@ export interface RequestCommand {
   readonly body: readonly Buffer[];
 }
 
-/** The command in the body of a `titanic.request`, or why it has none. */
-export function parseRequest(frames: readonly Buffer[]): RequestCommand | string {
-  const [service, ...body] = frames;
+/** The command in the body of a `titanic.request`, or why it has none. @param at where it begins */
+export function parseRequest(frames: readonly Buffer[], at = 0): RequestCommand | string {
+  const service = frames[at];
   if (service === undefined || service.length === 0) return "the service's name is empty";
   if (service.length > MAX_SERVICE_NAME)
     return `the service's name has ${service.length} bytes, ${MAX_SERVICE_NAME} at most`;
-  if (body.length === 0) return "the request has no body";
+  if (frames.length === at + 1) return "the request has no body";
   const name = service.toString("latin1");
-  if (RESERVED.some((prefix) => name.startsWith(prefix))) return "the service's name is reserved";
-  return { service, body };
+  for (const prefix of RESERVED) if (name.startsWith(prefix)) return "the service's name is reserved";
+  return { service, body: frames.slice(at + 1) };
 }
 
 /** What `titanic.store` asks. */
@@ -83,15 +83,15 @@ export function storeBody<T>(uuid: string, ttl: number | undefined, request: rea
 
 /** The command in the body of a `titanic.store`, or why it has none. */
 export function parseStore(frames: readonly Buffer[]): StoreCommand | string {
-  const [first, time, ...rest] = frames;
+  const [first, time] = frames;
   const uuid = first === undefined ? undefined : parseUuid(first);
   if (uuid === undefined) return "the UUID is not 32 hexadecimal digits";
   const text = time?.toString("latin1") ?? "-";
   if (text !== "" && !TTL.test(text)) return "the time to live is not a whole number of ms";
-  const request = parseRequest(rest);
-  return typeof request === "string"
-    ? request
-    : { uuid, ttl: text === "" ? undefined : Number(text), ...request };
+  const request = parseRequest(frames, 2);
+  if (typeof request === "string") return request;
+  const { service, body } = request;
+  return { uuid, ttl: text === "" ? undefined : Number(text), service, body };
 }
 
 /** The UUID in the body of a `titanic.reply` or `titanic.close`: exactly one frame; `undefined` for anything else. */
@@ -100,22 +100,32 @@ export function parseReference(frames: readonly Buffer[]): Buffer | undefined {
 }
 
 /** The answer to a request that was stored. */
-export function stored(uuid: Uint8Array): Buffer[] {
-  return [Buffer.from(TitanicStatus.OK), Buffer.from(formatUuid(uuid))];
+export function stored(uuid: Uint8Array): string[] {
+  return [TitanicStatus.OK, formatUuid(uuid)];
 }
 
 /** The answer that is a status, with the reply's body where there is one. */
-export function answer(status: TitanicStatus, body: readonly Buffer[] = []): Buffer[] {
-  return [Buffer.from(status), ...body];
+export function answer(status: TitanicStatus, body: readonly Buffer[] = []): (Buffer | string)[] {
+  return [status, ...body];
 }
 
 /** The status of an answer, or `undefined` for what is not an answer. Takes "200 OK", too, as RFC 9 writes it. */
 export function parseStatus(frame: Uint8Array | undefined): TitanicStatus | undefined {
   if (frame === undefined) return undefined;
-  const text = Buffer.from(frame).toString("latin1");
-  const digits = text.slice(0, 3);
-  if (text.length > 3 && text[3] !== " ") return undefined;
-  return Object.values(TitanicStatus).find((status) => status === digits);
+  if (frame.length > 3 && frame[3] !== SPACE) return undefined;
+  const digits = latin1(frame, 3);
+  return STATUSES.find((status) => status === digits);
+}
+
+const STATUSES = Object.values(TitanicStatus);
+
+const SPACE = 0x20;
+
+/** The first bytes of a frame as characters. */
+function latin1(frame: Uint8Array, length: number): string {
+  const { buffer, byteOffset } = frame;
+  const bytes = Buffer.isBuffer(frame) ? frame : Buffer.from(buffer, byteOffset, frame.byteLength);
+  return bytes.toString("latin1", 0, length);
 }
 
 /*
@@ -147,9 +157,22 @@ export class UuidSource {
   #used = POOL;
   #time = 0;
   #counter = 0;
+  readonly #scratch = Buffer.alloc(UUID_BYTES);
 
   /** @param now ms since 1970 */
   next(now: number): Buffer {
+    const uuid = Buffer.allocUnsafeSlow(UUID_BYTES);
+    this.#write(uuid, now);
+    return uuid;
+  }
+
+  /** The next one as it stands on the wire. @param now ms since 1970 */
+  nextText(now: number): string {
+    this.#write(this.#scratch, now);
+    return formatUuid(this.#scratch);
+  }
+
+  #write(uuid: Buffer, now: number): void {
     const time = Math.floor(now);
     if (time > this.#time) {
       this.#time = time;
@@ -162,18 +185,18 @@ export class UuidSource {
       crypto.randomFillSync(this.#pool);
       this.#used = 0;
     }
-    const uuid = Buffer.allocUnsafeSlow(UUID_BYTES);
     uuid.writeUIntBE(this.#time, 0, 6);
     uuid.writeUInt16BE(this.#counter, 6);
     this.#pool.copy(uuid, 8, this.#used, this.#used + 8);
     this.#used += 8;
-    return uuid;
   }
 }
 
 /** A UUID as it stands on the wire. */
 export function formatUuid(uuid: Uint8Array): string {
-  return Buffer.from(uuid.buffer, uuid.byteOffset, uuid.byteLength).toString("hex").toUpperCase();
+  const { buffer, byteOffset, byteLength } = uuid;
+  const bytes = Buffer.isBuffer(uuid) ? uuid : Buffer.from(buffer, byteOffset, byteLength);
+  return bytes.toString("hex").toUpperCase();
 }
 
 /**
@@ -183,6 +206,6 @@ export function formatUuid(uuid: Uint8Array): string {
  */
 export function parseUuid(frame: Uint8Array | string): Buffer | undefined {
   if (frame.length !== 2 * UUID_BYTES) return undefined;
-  const text = typeof frame === "string" ? frame : Buffer.from(frame).toString("latin1");
+  const text = typeof frame === "string" ? frame : latin1(frame, frame.length);
   return TEXT.test(text) ? Buffer.from(text, "hex") : undefined;
 }

@@ -170,6 +170,9 @@ const LEASE_MARGIN = 30_000;
 
 const EMPTY = Buffer.alloc(0);
 
+/** The frames of an answer. */
+type Answer = (Buffer | string)[];
+
 /** A dead letter as an operator sees it. */
 export interface TitanicDeadLetter {
   /** 32 hexadecimal digits. */
@@ -288,10 +291,11 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
         storeFailed: (error) => this.events.emit({ type: "store:failed", error }),
       },
     );
+    // RFC 9 has a status for a failure, so a client never needs to see the broker's own.
     const handlers = [
       [TITANIC_SERVICES.request, this.#request],
-      [TITANIC_SERVICES.reply, this.#reply],
-      [TITANIC_SERVICES.close, this.#forget],
+      [TITANIC_SERVICES.reply, (frames: Buffer[]) => this.#reply(frames).catch(this.#refused)],
+      [TITANIC_SERVICES.close, (frames: Buffer[]) => this.#forget(frames).catch(this.#refused)],
       [TITANIC_SERVICES.store, this.#storeUnder],
     ] as const;
     this.#workers = handlers.map(
@@ -299,9 +303,7 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
         new MajordomoWorker(
           endpoints,
           service,
-          // RFC 9 has a status for a failure, so a client never needs to see the broker's own.
-          (frames: Buffer[], _context: MajordomoRequestContext) =>
-            handler(frames).catch((error) => this.#refused(error)),
+          (frames: Buffer[], _context: MajordomoRequestContext) => handler(frames),
           { ...sockets, concurrency: settings.workerConcurrency },
         ),
     );
@@ -362,17 +364,17 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     this.#store.onDamage = undefined;
   }
 
-  #request = (frames: Buffer[]): Promise<Buffer[]> => {
+  #request = (frames: Buffer[]): Promise<Answer> => {
     return this.#put(parseRequest(frames), this.#uuids.next(Date.now()), undefined);
   };
 
-  #storeUnder = (frames: Buffer[]): Promise<Buffer[]> => {
+  #storeUnder = (frames: Buffer[]): Promise<Answer> => {
     const command = parseStore(frames);
     if (typeof command === "string") return this.#put(command, EMPTY, undefined);
     return this.#put(command, command.uuid, command.ttl);
   };
 
-  async #put(command: RequestCommand | string, uuid: Buffer, ttl: number | undefined): Promise<Buffer[]> {
+  async #put(command: RequestCommand | string, uuid: Buffer, ttl: number | undefined): Promise<Answer> {
     if (typeof command === "string" || !isUtf8(command.service)) {
       this.#counters.malformed += 1;
       const reason = typeof command === "string" ? command : "the service's name is not UTF-8";
@@ -382,16 +384,20 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
     const { service, body } = command;
     const { requestTtl } = this.#settings;
     const expires = Date.now() + Math.min(ttl ?? requestTtl, requestTtl);
-    if (await this.#store.put({ uuid, service, body, expires })) {
-      this.#counters.stored += 1;
-      this.#dispatcher.stored(service);
-    } else {
-      this.#counters.repeated += 1;
+    try {
+      if (await this.#store.put({ uuid, service, body, expires })) {
+        this.#counters.stored += 1;
+        this.#dispatcher.stored(service);
+      } else {
+        this.#counters.repeated += 1;
+      }
+    } catch (error) {
+      return this.#refused(error);
     }
     return stored(uuid);
   }
 
-  #reply = async (frames: Buffer[]): Promise<Buffer[]> => {
+  async #reply(frames: Buffer[]): Promise<Answer> {
     const uuid = parseReference(frames);
     if (uuid === undefined) return answer(TitanicStatus.UNKNOWN);
     const found = await this.#store.look(uuid);
@@ -407,21 +413,21 @@ export class Titanic extends Driver<TitanicEvent, TitanicStats & { readonly stor
       case "dead":
         return answer(TitanicStatus.DEAD, [Buffer.from(found.reason)]);
     }
-  };
+  }
 
   /** 200 for what was never there, too (9/TSP, titanic.close): a client that asks again after a lost answer is done. */
-  #forget = async (frames: Buffer[]): Promise<Buffer[]> => {
+  async #forget(frames: Buffer[]): Promise<Answer> {
     const uuid = parseReference(frames);
     if (uuid !== undefined) await this.#store.forget(uuid);
     return answer(TitanicStatus.OK);
-  };
+  }
 
-  #refused(error: unknown): Buffer[] {
+  #refused = (error: unknown): Answer => {
     this.#counters.refused += 1;
     this.events.emit({ type: "store:failed", error });
     const isUnknown = error instanceof StoreError && error.reason === "outcome-unknown";
     return answer(isUnknown ? TitanicStatus.UNCERTAIN : TitanicStatus.ERROR);
-  }
+  };
 
   #caller(): ServiceCaller {
     const { signal } = this.#abort;

@@ -186,11 +186,10 @@ const TARGETS: Target[] = [
   },
   {
     name: "titanic, reference and status",
-    good: [titanic.stored(ID), ["200 OK"], ["400"], [(titanic.stored(ID)[1] as Buffer).toString("latin1")]],
+    good: [titanic.stored(ID), ["200 OK"], ["400"], [titanic.stored(ID)[1] as string]],
     check: (frames) => {
       const [uuid, status] = [titanic.parseReference(frames), titanic.parseStatus(frames[0])];
-      if (uuid !== undefined)
-        same(titanic.stored(uuid).slice(1), [Buffer.from(String(frames[0]).toUpperCase())]);
+      if (uuid !== undefined) expect(titanic.stored(uuid)[1]).toBe(String(frames[0]).toUpperCase());
       if (status !== undefined) expect(`${String(frames[0])} `.startsWith(`${status} `)).toBe(true);
       return uuid !== undefined || status !== undefined;
     },

@@ -72,7 +72,7 @@ describe("the protocol", () => {
   it("has the bytes of RFC 9", () => {
     const uuid = Buffer.from("0123456789abcdef0123456789abcdef", "hex");
     expect(stored(uuid).map(String)).toEqual(["200", "0123456789ABCDEF0123456789ABCDEF"]);
-    expect(answer("300").map((frame) => frame.toString("hex"))).toEqual(["333030"]);
+    expect(answer("300").map(String)).toEqual(["300"]);
     expect(parseRequest([Buffer.from("echo"), Buffer.from("a"), Buffer.alloc(0)])).toEqual({
       service: Buffer.from("echo"),
       body: [Buffer.from("a"), Buffer.alloc(0)],
