@@ -6,6 +6,10 @@ export const TAKES_MANY = false;
 
 export const KEEPS_COPIES = false;
 
+export const SPINS = false;
+
+export const TRANSFERS = false;
+
 /** Frames have their memory, however little of it they are. */
 const BATCH = lease((frame) => frame);
 /** A frame is copied where it would keep memory of more than twice its size. */

@@ -19,10 +19,13 @@ export function fnv1a(bytes: Uint8Array, start: number, end: number, seed = 0): 
 /**
  * A hash of short keys that strangers choose, by a seed that they do not know. In FNV-1a only the low byte of the seed decides which
  * keys collide, since a product's low bits come of low bits alone; here high bits come down with each byte.
+ *
+ * @param start the first byte
+ * @param end the byte after the last
  */
-export function seededHash(bytes: Uint8Array, seed: number): number {
+export function seededHash(bytes: Uint8Array, seed: number, start = 0, end: number = bytes.length): number {
   let hash = (OFFSET ^ seed) | 0;
-  for (let i = 0; i < bytes.length; i++) {
+  for (let i = start; i < end; i++) {
     hash = Math.imul(hash ^ (bytes[i] as number), FACTOR);
     hash ^= hash >>> 15;
   }

@@ -7,8 +7,8 @@
  *   listen                                  its events, without keeping the process alive
  *   endpointsOf, watchBound                 what it is bound and connected to
  *   queuedBytesFor                          a Router's queue for one peer
- *   deliverNow                              a message of a Dealer that has one peer
- *   readAll                                 all that comes, without a call for it
+ *   deliverNow                              a message of a Dealer that has one peer, or of a Router to one
+ *   readAll, readBatches                    all that comes, without a call for it
  *   senderOf, trySendTo                     one subscriber of an XPublisher
  *   forwards, checkMessage                  what it may send
  *   announce, retire, Policing              its peers, where the engine can
@@ -26,8 +26,10 @@ import {
 } from "../engine/engine.js";
 
 import type { SocketEvent } from "../engine/events.js";
+import type { FrameBatch } from "../engine/frame-batch.js";
+import { isReceiveObserved, isSendObserved, OBSERVABLE } from "./observation.js";
 import type { DeliveryResult } from "./outbox.js";
-import type { XPublisher } from "./pub-sub.js";
+import type { Subscriber, XPublisher } from "./pub-sub.js";
 import { Reader } from "./reader.js";
 import type { Dealer, Router } from "./request-reply.js";
 import { CORE, type Socket } from "./socket.js";
@@ -36,9 +38,28 @@ import type { Counters } from "./stats.js";
 
 export type { SocketEvent };
 
+/** Messages of one batch at most that are read at once. */
+const MAX_READ = 1_000;
+
 /** What the socket's engine can do. */
 export function capabilitiesOf(socket: Socket): EngineCapabilities {
   return socket[CORE].context.load().capabilities;
+}
+
+/**
+ * Whether a socket is done with a frame of so many bytes when a call that sends has returned, whatever came of it: its memory can be
+ * written again. Not while what is sent is observed, since observers may keep it.
+ */
+export function copiesFrames(socket: Socket, bytes: number): () => boolean {
+  return (capabilitiesOf(socket).copiesBelow ?? 0) > bytes ? isUnobserved : never;
+}
+
+function isUnobserved(): boolean {
+  return !(OBSERVABLE && isSendObserved());
+}
+
+function never(): boolean {
+  return false;
 }
 
 /** What the engine knows of the socket now. */
@@ -108,11 +129,12 @@ export function queuedBytesFor(socket: Socket, routingId: Uint8Array): number {
 }
 
 /**
- * Sends a message of a Dealer with one peer if there is room, before its connection stands, too.
+ * Sends a message of a Dealer with one peer if there is room, before its connection stands, too; or of a Router to one peer.
  *
- * @param message its frames; the bytes are the socket's from now on
+ * @param message its frames, a Router's with the routing id first; the array and the bytes are the socket's from now on. It is checked by
+ *   nobody
  */
-export function deliverNow(socket: Dealer, message: Buffer[]): DeliveryResult {
+export function deliverNow(socket: Dealer | Router, message: (Buffer | string)[]): DeliveryResult {
   const core = socket[CORE];
   return core.closed ? "gone" : core.outbox.tryDeliver(message);
 }
@@ -125,7 +147,46 @@ export function deliverNow(socket: Dealer, message: Buffer[]): DeliveryResult {
  */
 export function readAll(socket: Dealer | Router, reader: (message: Buffer[]) => void): void {
   const core = socket[CORE];
-  if (!core.closed) new Reader(core, reader as (message: unknown) => void);
+  if (core.closed) return;
+  new Reader(core, () => takeOne(core, reader));
+}
+
+/** Hands over the next message. @returns how many those were */
+function takeOne(core: SocketCore, reader: (message: Buffer[]) => void): number {
+  const message = core.inbox.next();
+  if (message === undefined) return 0;
+  reader(message as Buffer[]);
+  return 1;
+}
+
+/**
+ * As {@link readAll}, of a Subscriber's messages as they came, a batch at a time: without an object for each of them.
+ *
+ * @param reader may keep nothing of a batch when it returns, unless the batch has pinned it: its memory is used again
+ * @param each gets the messages one by one while receives are observed: observers see each of them
+ * @returns `false` where the engine cannot; nothing happens then
+ */
+export function readBatches(
+  socket: Subscriber,
+  reader: (batch: FrameBatch) => void,
+  each: (message: Buffer[]) => void,
+): boolean {
+  const core = socket[CORE];
+  const source = core.closed ? undefined : core.engine.relaySource;
+  if (source === undefined) return false;
+  const { counters } = core;
+  new Reader(core, () => {
+    if (OBSERVABLE && isReceiveObserved()) return takeOne(core, each);
+    const batch = source.takeBatch(MAX_READ);
+    if (batch === undefined) return 0;
+    const { messages } = batch;
+    counters.received += messages;
+    counters.bytesReceived += batch.tally.bodyBytes;
+    reader(batch);
+    batch.release();
+    return messages;
+  });
+  return true;
 }
 
 /**

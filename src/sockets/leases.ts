@@ -14,6 +14,12 @@ export const TAKES_MANY = true as boolean;
 /** Whether the engine keeps copies of messages that wait, likewise. */
 export const KEEPS_COPIES = true as boolean;
 
+/** Whether the event loop can be kept from sleeping, likewise. */
+export const SPINS = true as boolean;
+
+/** Whether the engine hands on messages that the program gives away, likewise. */
+export const TRANSFERS = true as boolean;
+
 /** Bytes of memory that copies of small frames share: what one that is kept holds on to. */
 const COPIES = 4_096;
 /** Bytes of a frame up to which its copy shares memory with others. */
@@ -93,7 +99,9 @@ class CheckedLease extends Lease {
   override release(): void {
     super.release();
     for (const frame of this.#frames) {
-      structuredClone(frame.buffer, { transfer: [frame.buffer as ArrayBuffer] });
+      // The program may have transferred it to another thread already.
+      if (frame.buffer.byteLength > 0)
+        structuredClone(frame.buffer, { transfer: [frame.buffer as ArrayBuffer] });
       Object.setPrototypeOf(frame, DISPOSED);
     }
     this.#frames = [];

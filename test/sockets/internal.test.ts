@@ -1,7 +1,9 @@
 /** How many bytes a Router holds for one of its peers; a socket whose messages go to a reader. */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { expect, it } from "vitest";
-import { Dealer, Router } from "../../src/index.js";
-import { queuedBytesFor, readAll } from "../../src/sockets/internal.js";
+import { Dealer, Publisher, Router, Subscriber } from "../../src/index.js";
+import { queuedBytesFor, readAll, readBatches } from "../../src/sockets/internal.js";
+import type { ReceivedMessage } from "../../src/sockets/observation.js";
 import { until, within } from "../contract/support/wait.js";
 
 const ENGINE = process.env.SHOAL_ENGINE ?? "zmtp";
@@ -90,3 +92,95 @@ it("gives a reader nothing any more when it has closed the socket", async () => 
   expect(read).toBe(1);
   await dealer.close({ linger: 0 });
 });
+
+it.skipIf(ENGINE !== "zmtp")(
+  "gives a reader what a Subscriber asked for, as it came and in order",
+  async () => {
+    const publisher = new Publisher({ sendHighWaterMark: 0 });
+    await publisher.bind("tcp://127.0.0.1:*");
+    const subscriber = new Subscriber({ receiveHighWaterMark: 0 });
+    subscriber.subscribe("yes");
+    subscriber.connect(publisher.lastEndpoint as string);
+    await within(publisher.waitForSubscribers(), "its subscription");
+    // Asked for last, so that both come and one of them is looked through.
+    subscriber.subscribe("");
+    await within(publisher.waitForSubscribers({ topic: "" }), "the other subscription");
+    subscriber.unsubscribe("");
+    const count = 5_000;
+    const texts: string[] = [];
+    let batches = 0;
+    const all = new Promise<void>((resolve) => {
+      const reads = readBatches(
+        subscriber,
+        (batch) => {
+          batches += 1;
+          for (const [topic, text] of batch.decode()) texts.push(`${topic} ${text}`);
+          if (texts.length === count) resolve();
+        },
+        () => expect.unreachable(),
+      );
+      expect(reads).toBe(true);
+    });
+    for (let i = 0; i < count; i++) {
+      await publisher.send(["no", String(i)]);
+      await publisher.send(["yes", String(i)]);
+    }
+    await within(all, "all messages");
+    expect(texts).toEqual(Array.from({ length: count }, (_, i) => `yes ${i}`));
+    expect(batches).toBeLessThan(count / 2);
+    const { received, bytesReceived } = subscriber.stats();
+    expect([received, bytesReceived]).toEqual([
+      count,
+      texts.reduce((sum, { length }) => sum + length - 1, 0),
+    ]);
+    await Promise.all([publisher, subscriber].map((socket) => socket.close({ linger: 0 })));
+  },
+);
+
+it.skipIf(ENGINE !== "zmtp")(
+  "gives a reader of batches each message alone while receives are observed",
+  async () => {
+    const publisher = new Publisher();
+    await publisher.bind("tcp://127.0.0.1:*");
+    const subscriber = new Subscriber();
+    subscriber.subscribe("a");
+    subscriber.connect(publisher.lastEndpoint as string);
+    await within(publisher.waitForSubscribers(), "its subscription");
+    const got: string[] = [];
+    const observed: string[] = [];
+    let wake = (): void => {};
+    const note = (text: string): void => {
+      got.push(text);
+      wake();
+    };
+    const gets = (text: string): Promise<void> => {
+      const came = new Promise<void>((resolve) => {
+        wake = () => {
+          if (got.at(-1) === text) resolve();
+        };
+      });
+      return within(came, text);
+    };
+    readBatches(
+      subscriber,
+      (batch) => note(`batch ${batch.decode().join()}`),
+      (message) => note(`message ${message.join()}`),
+    );
+    const onReceive = (received: unknown): void => {
+      observed.push(String((received as ReceivedMessage).message));
+    };
+    subscribe("shoal.receive", onReceive);
+    try {
+      await publisher.send("a1");
+      await gets("message a1");
+    } finally {
+      unsubscribe("shoal.receive", onReceive);
+    }
+    await publisher.send("a2");
+    await gets("batch a2");
+    expect(got).toEqual(["message a1", "batch a2"]);
+    expect(observed).toEqual(["a1"]);
+    expect(subscriber.stats()).toMatchObject({ received: 2, bytesReceived: 4 });
+    await Promise.all([publisher, subscriber].map((socket) => socket.close({ linger: 0 })));
+  },
+);

@@ -22,7 +22,7 @@ import {
   ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
-import { encodeSet, KEY, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
+import { encodeSet, KEY, readWord, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
 /** What a program wants to be set or deleted. */
 export interface ClientUpdate {
@@ -146,6 +146,11 @@ export class ClientCalls {
     if (uuid.length !== UUID_BYTES) return 0;
     if (uuid.readInt32BE(0) !== this.#tokenHigh || uuid.readInt32BE(4) !== this.#tokenLow) return 0;
     return uuid.readUInt32BE(8) * 4_294_967_296 + uuid.readUInt32BE(12);
+  }
+
+  /** Whether the uuid at a position is of an update of this client. */
+  isOwn(bytes: Uint8Array, at: number): boolean {
+    return (readWord(bytes, at) | 0) === this.#tokenHigh && (readWord(bytes, at + 4) | 0) === this.#tokenLow;
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */

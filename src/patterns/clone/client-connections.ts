@@ -7,7 +7,9 @@
  */
 import { ClosedError, type ShoalError } from "../../core/errors.js";
 import type { Context } from "../../sockets/context.js";
+import { readBatches } from "../../sockets/internal.js";
 import { Publisher, Subscriber } from "../../sockets/pub-sub.js";
+import type { FrameBatch } from "../../sockets/relay.js";
 import { Dealer } from "../../sockets/request-reply.js";
 import type { CommonOptions } from "../../sockets/socket-options.js";
 import { type CloneEndpoints, HANDSHAKE_ERRORS } from "./endpoints.js";
@@ -26,6 +28,8 @@ export interface ConnectionListener {
   disconnected(attempt: number, refused: boolean): void;
   snapshots(attempt: number, messages: readonly Buffer[][]): void;
   updates(attempt: number, messages: readonly Buffer[][]): void;
+  /** The same as they came: the batch's memory is used again. */
+  updateBatch(attempt: number, batch: FrameBatch): void;
   collectorReady(server: number): void;
   collectorLost(server: number): void;
   /** A collector has room again. */
@@ -90,7 +94,7 @@ export class ClientConnections {
     this.#reportHandshakes(dealer, endpoints.snapshot, "snapshot");
     subscriber.connect(endpoints.publisher);
     dealer.connect(endpoints.snapshot);
-    void this.#read(subscriber, (messages) => this.#listener.updates(attempt, messages));
+    this.#readUpdates(subscriber, attempt, endpoints.publisher);
     void this.#read(dealer, (messages) => this.#listener.snapshots(attempt, messages));
   }
 
@@ -154,6 +158,14 @@ export class ClientConnections {
   ): void {
     for (const type of HANDSHAKE_ERRORS)
       socket.events.on(type, ({ error }) => this.#listener.refused(server, port, error));
+  }
+
+  /** Within the process messages come as their frames: as bytes they would be copied. */
+  #readUpdates(socket: Subscriber, attempt: number, endpoint: string): void {
+    const take = (batch: FrameBatch): void => this.#listener.updateBatch(attempt, batch);
+    const takeOne = (message: Buffer[]): void => this.#listener.updates(attempt, [message]);
+    if (!endpoint.startsWith("inproc:") && readBatches(socket, take, takeOne)) return;
+    void this.#read(socket, (messages) => this.#listener.updates(attempt, messages));
   }
 
   async #read(socket: Subscriber | Dealer, take: (messages: readonly Buffer[][]) => void): Promise<void> {

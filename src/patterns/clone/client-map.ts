@@ -2,6 +2,7 @@
 import type { ClientEffects } from "./client-state.js";
 import { subtreeName, subtreeSequence } from "./properties.js";
 import { CloneTable } from "./table.js";
+import type { UpdateView } from "./update-view.js";
 
 export class ClientMap {
   readonly #effects: Pick<ClientEffects, "watching" | "changed">;
@@ -40,6 +41,20 @@ export class ClientMap {
     // An acknowledgement that had to be repeated changes nothing.
     if (old?.equals(value) === true && !own) return true;
     this.#effects.changed(key, old, value.length === 0 ? undefined : value, sequence, own, false);
+    return true;
+  }
+
+  /**
+   * The next update of a map that nobody watches, where it is plain.
+   *
+   * @returns `false` when the map would have more bytes than it may: nothing is done then
+   */
+  applyNext(update: UpdateView): boolean {
+    const { key, keyEnd, value, valueEnd, sequence } = update;
+    const table = this.#table;
+    if (table.bytes + keyEnd - key + valueEnd - value > this.#maxBytes) return false;
+    table.putFrom(update, sequence);
+    this.last = sequence;
     return true;
   }
 
@@ -88,9 +103,14 @@ export class ClientSubtree {
     return this.#property;
   }
 
+  /** Whether it is the whole map. */
+  get isWhole(): boolean {
+    return this.#prefix.length === 0;
+  }
+
   /** Whether it is known which update came before another. */
   get known(): boolean {
-    return this.#whole || this.#property !== undefined;
+    return this.isWhole || this.#property !== undefined;
   }
 
   is(subtree: Buffer): boolean {
@@ -104,7 +124,7 @@ export class ClientSubtree {
 
   /** The server has numbered the subtree. @param properties of a KTHXBAI */
   learn(properties: Buffer): void {
-    this.#property = this.#whole ? undefined : subtreeName(properties);
+    this.#property = this.isWhole ? undefined : subtreeName(properties);
   }
 
   /** Another server, or a new connection. */
@@ -114,18 +134,14 @@ export class ClientSubtree {
 
   /** The update before this one, among those that this client gets; 0 when that is not known. */
   previous(sequence: number, properties: Buffer): number {
-    if (this.#whole) return sequence - 1;
+    if (this.isWhole) return sequence - 1;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
   }
 
   /** The last update that this client should have, by a HUGZ; 0 when that is not known. */
   latest(sequence: number, properties: Buffer): number {
-    if (this.#whole) return sequence;
+    if (this.isWhole) return sequence;
     return this.#property === undefined ? 0 : (subtreeSequence(properties, this.#property) ?? 0);
-  }
-
-  get #whole(): boolean {
-    return this.#prefix.length === 0;
   }
 }
 

@@ -11,6 +11,7 @@
  */
 
 import type { ShoalError } from "../../core/errors.js";
+import type { FrameBatch } from "../../sockets/relay.js";
 import { ClientCalls, type ClientUpdate, type CloneCall } from "./client-calls.js";
 import { ClientLoading, ClientMap, ClientSubtree } from "./client-map.js";
 import type { ClientRulesOptions, CloneClientStats, CloneState } from "./client-options.js";
@@ -38,6 +39,7 @@ import {
   VALUE,
 } from "./protocol.js";
 import type { CloneTable } from "./table.js";
+import { UpdateView } from "./update-view.js";
 
 /** ms after which updates that were not acknowledged are sent again, at least; half of it again is by chance. */
 const RESEND_INTERVAL = 1_000;
@@ -52,6 +54,7 @@ export class ClientRules {
   readonly #resync: ResyncBackoff;
   readonly #status: ClientStatus;
   readonly #statistics: ClientStatistics;
+  readonly #view = new UpdateView();
   #loading: ClientLoading | undefined;
   #resendAt: number;
 
@@ -177,6 +180,52 @@ export class ClientRules {
       return;
     }
     loading.table.put(key, value, readSequence(frames[SEQUENCE] as Buffer));
+  }
+
+  /** KVPUBs and HUGZ, as they came: nothing of them is kept, unless the batch has pinned it. */
+  updates(attempt: number, batch: FrameBatch, now: number): void {
+    const view = this.#view;
+    const map = this.#map;
+    const { bytes, end } = batch;
+    let applies = this.#appliesNext(attempt);
+    let applied = 0;
+    view.open(bytes);
+    for (let position = batch.start; position < end; ) {
+      view.read(position);
+      const { uuid, end: next } = view;
+      if (
+        applies &&
+        view.isPlain &&
+        view.sequence === map.last + 1 &&
+        (uuid < 0 || !this.#calls.isOwn(bytes, uuid)) &&
+        map.applyNext(view)
+      )
+        applied += 1;
+      else {
+        this.#countApplied(applied, now);
+        applied = 0;
+        this.update(attempt, batch.messageAt(position, next), now);
+        applies = this.#appliesNext(attempt);
+      }
+      position = next;
+    }
+    view.close();
+    this.#countApplied(applied, now);
+  }
+
+  /** Whether the next update of another client does no more than change the map. */
+  #appliesNext(attempt: number): boolean {
+    const { number, connected } = this.#attempts;
+    if (attempt !== number || !connected || this.#loading !== undefined || this.#status.closed) return false;
+    return this.#subtree.isWhole && !this.#effects.watching;
+  }
+
+  /** So many updates were applied, each the next of the one before. */
+  #countApplied(updates: number, now: number): void {
+    if (updates === 0) return;
+    this.#status.heard(now);
+    this.#statistics.followed(updates);
+    this.#resync.reset();
   }
 
   /** KVPUB or HUGZ. */

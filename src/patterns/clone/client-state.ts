@@ -102,6 +102,13 @@ export class ClientStatistics {
     this.#counts.applied += 1;
   }
 
+  /** Updates that came, and were applied, each the next of the one before. */
+  followed(updates: number): void {
+    this.#counts.received += updates;
+    this.#counts.applied += updates;
+    this.#oldInRow = false;
+  }
+
   /** An update that is later than the map: the next one that is not begins a row of its own. */
   later(): void {
     this.#oldInRow = false;

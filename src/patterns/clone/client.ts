@@ -377,6 +377,10 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
         for (const message of messages) this.#rules.update(attempt, message, now);
         this.#timer.update();
       },
+      updateBatch: (attempt, batch) => {
+        this.#rules.updates(attempt, batch, this.#timer.now());
+        this.#timer.update();
+      },
       collectorReady: (server) => this.#rules.collectorReady(server, this.#timer.now()),
       collectorLost: (server) => this.#rules.collectorLost(server),
       writable: (server) => this.#rules.writable(server),

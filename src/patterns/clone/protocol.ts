@@ -34,11 +34,13 @@ export const EMPTY: Buffer = Buffer.alloc(0);
 export const MAX_KEY = 255;
 /** Bytes of an update's properties at most. */
 export const MAX_PROPERTIES = 4096;
-const SEQUENCE_BYTES = 8;
+export const SEQUENCE_BYTES = 8;
 export const UUID_BYTES = 16;
 const FRAMES = 5;
 const TWO_32 = 4_294_967_296;
 const MAX_HIGH = 0x1fffff;
+/** Of a sequence: its second byte at most; the first is 0. */
+export const MAX_SEQUENCE_BYTE = 0x1f;
 const SLASH = 0x2f;
 
 /** Frames of an update. */
@@ -89,8 +91,16 @@ export function isSubtree(bytes: Uint8Array): boolean {
 export function keyFault(key: Uint8Array): "key" | "reserved-key" | undefined {
   const { length } = key;
   if (length === 0 || length > MAX_KEY) return "key";
-  if (length === 4 && HUGZ.equals(key)) return "reserved-key";
-  return length === 7 && KTHXBAI.equals(key) ? "reserved-key" : undefined;
+  return isReservedKey(key, 0, length) ? "reserved-key" : undefined;
+}
+
+/** Whether the key between two positions would be read as a command. */
+export function isReservedKey(bytes: Uint8Array, start: number, end: number): boolean {
+  const length = end - start;
+  if (length !== HUGZ.length && length !== KTHXBAI.length) return false;
+  const command = length === HUGZ.length ? HUGZ : KTHXBAI;
+  for (let i = 0; i < length; i++) if (bytes[start + i] !== command[i]) return false;
+  return true;
 }
 
 /** @param frames without the routing id. @returns the subtree, or what is wrong */
@@ -105,7 +115,7 @@ export function parseRequest(frames: readonly Buffer[]): Buffer | CloneFault {
 export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
   if (frames.length !== FRAMES) return "frames";
   const sequence = frames[SEQUENCE] as Buffer;
-  if (sequence.length !== SEQUENCE_BYTES || sequence[0] !== 0 || (sequence[1] as number) > 0x1f)
+  if (sequence.length !== SEQUENCE_BYTES || sequence[0] !== 0 || (sequence[1] as number) > MAX_SEQUENCE_BYTE)
     return "sequence";
   const uuid = (frames[UUID] as Buffer).length;
   if (uuid !== 0 && uuid !== UUID_BYTES) return "uuid";
@@ -117,7 +127,8 @@ export function readSequence(bytes: Uint8Array, at = 0): number {
   return readWord(bytes, at) * TWO_32 + readWord(bytes, at + 4);
 }
 
-function readWord(bytes: Uint8Array, at: number): number {
+/** 4 bytes, big-endian, unsigned. */
+export function readWord(bytes: Uint8Array, at: number): number {
   return (
     (((bytes[at] as number) << 24) |
       ((bytes[at + 1] as number) << 16) |

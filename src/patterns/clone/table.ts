@@ -15,6 +15,20 @@ import { seededHash } from "../../core/hash.js";
 
 const MIN_CAPACITY = 16;
 const FREE = -1;
+/** Bytes of a value that are copied one by one: a call for a copy costs more. */
+const SHORT = 32;
+
+/** A key and its value among other bytes, by the positions where they begin and end. */
+export interface EntryBytes {
+  readonly bytes: Uint8Array;
+  /** Of `bytes`, and where they begin in it: asking them for each entry takes a tenth of its time. */
+  readonly memory: ArrayBufferLike;
+  readonly base: number;
+  readonly key: number;
+  readonly keyEnd: number;
+  readonly value: number;
+  readonly valueEnd: number;
+}
 
 export class CloneTable {
   #capacity = MIN_CAPACITY;
@@ -66,13 +80,51 @@ export class CloneTable {
 
   /** @returns the key's id, or -1 */
   find(key: Uint8Array): number {
+    return this.#find(key, 0, key.length);
+  }
+
+  /** Of a key between two positions. */
+  #find(bytes: Uint8Array, start: number, end: number): number {
     const mask = this.#slots.length - 1;
-    const hash = this.#hash(key);
+    const hash = this.#hash(bytes, start, end);
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
       const id = (this.#slots[slot] as number) - 1;
       if (id < 0) return -1;
-      if (this.#hashes[id] === hash && this.#isKey(id, key)) return id;
+      if (
+        this.#hashes[id] === hash &&
+        this.#keyLengths[id] === end - start &&
+        this.#matches(id, bytes, start, end)
+      )
+        return id;
     }
+  }
+
+  /** As {@link put}, of a key and a value of one byte or more that are among other bytes. */
+  putFrom(from: EntryBytes, sequence: number): void {
+    const { bytes, key, keyEnd } = from;
+    const id = this.#find(bytes, key, keyEnd);
+    if (id < 0 || !this.#rewrite(id, from))
+      this.put(bytes.subarray(key, keyEnd), bytes.subarray(from.value, from.valueEnd), sequence);
+    else this.#sequences[id] = sequence;
+  }
+
+  /** Puts a value in the place of the one before. @returns `false` when it does not fit there: nothing is done then */
+  #rewrite(id: number, { bytes, memory, base, value, valueEnd }: EntryBytes): boolean {
+    const keyLength = this.#keyLengths[id] as number;
+    const before = this.#valueLengths[id] as number;
+    const length = valueEnd - value;
+    if (keyLength + Math.max(before, length) > MAX_PIECE) return false;
+    if (before !== length) {
+      if (unitsOf(keyLength + before) !== unitsOf(keyLength + length)) return false;
+      this.#bytes += length - before;
+      this.#valueLengths[id] = length;
+    }
+    const address = this.#addresses[id] as number;
+    const slab = this.#arena.slab(address);
+    const at = offsetOf(address) + keyLength;
+    if (length > SHORT) slab.set(new Uint8Array(memory, base + value, length), at);
+    else for (let i = 0; i < length; i++) slab[at + i] = bytes[value + i] as number;
+    return true;
   }
 
   /** Sets a key; both are copied. @param value of any length, 0 too. @returns the key's id */
@@ -86,7 +138,7 @@ export class CloneTable {
     if ((this.#size + 1) * 4 > this.#slots.length * 3) this.#growSlots();
     id = this.#freeIds.pop() ?? this.#high++;
     if (id >= this.#capacity) this.#growColumns();
-    const hash = this.#hash(key);
+    const hash = this.#hash(key, 0, key.length);
     this.#hashes[id] = hash;
     this.#keyLengths[id] = key.length;
     this.#sequences[id] = sequence;
@@ -139,7 +191,7 @@ export class CloneTable {
 
   hasPrefix(id: number, prefix: Uint8Array): boolean {
     if (prefix.length > this.keyLength(id)) return false;
-    return this.#matches(id, prefix);
+    return this.#matches(id, prefix, 0, prefix.length);
   }
 
   /** The key's bytes, copied. */
@@ -165,22 +217,22 @@ export class CloneTable {
 
   copyKey(id: number, target: Buffer, at: number): void {
     const address = this.#addresses[id] as number;
-    const from = Arena.offset(address);
+    const from = offsetOf(address);
     this.#arena.slab(address).copy(target, at, from, from + this.keyLength(id));
   }
 
   /** Only where there is no {@link largeValue}. */
   copyValue(id: number, target: Buffer, at: number): void {
     const address = this.#addresses[id] as number;
-    const from = Arena.offset(address) + this.keyLength(id);
+    const from = offsetOf(address) + this.keyLength(id);
     this.#arena.slab(address).copy(target, at, from, from + this.valueLength(id));
   }
 
   #place(id: number, key: Uint8Array, value: Uint8Array): void {
     const inside = key.length + value.length <= MAX_PIECE;
-    const address = this.#arena.allocate(Arena.units(key.length + (inside ? value.length : 0)));
+    const address = this.#arena.allocate(unitsOf(key.length + (inside ? value.length : 0)));
     const slab = this.#arena.slab(address);
-    const at = Arena.offset(address);
+    const at = offsetOf(address);
     slab.set(key, at);
     if (inside) slab.set(value, at + key.length);
     else this.#large.set(id, ownCopy(value));
@@ -194,9 +246,9 @@ export class CloneTable {
     this.#bytes += value.length - before;
     const wasInside = !this.#large.has(id);
     const isInside = keyLength + value.length <= MAX_PIECE;
-    if (wasInside && isInside && Arena.units(keyLength + before) === Arena.units(keyLength + value.length)) {
+    if (wasInside && isInside && unitsOf(keyLength + before) === unitsOf(keyLength + value.length)) {
       const address = this.#addresses[id] as number;
-      this.#arena.slab(address).set(value, Arena.offset(address) + keyLength);
+      this.#arena.slab(address).set(value, offsetOf(address) + keyLength);
       this.#valueLengths[id] = value.length;
     } else if (!wasInside && !isInside) {
       this.#large.set(id, ownCopy(value));
@@ -211,7 +263,7 @@ export class CloneTable {
   #release(id: number): void {
     const large = this.#large.delete(id);
     const length = this.keyLength(id) + (large ? 0 : this.valueLength(id));
-    this.#arena.release(this.#addresses[id] as number, Arena.units(length));
+    this.#arena.release(this.#addresses[id] as number, unitsOf(length));
   }
 
   /** Takes a key out of the slots; those behind it that it pushed aside move up. */
@@ -253,21 +305,18 @@ export class CloneTable {
     this.#capacity = capacity;
   }
 
-  #isKey(id: number, key: Uint8Array): boolean {
-    return this.#keyLengths[id] === key.length && this.#matches(id, key);
-  }
-
-  #matches(id: number, bytes: Uint8Array): boolean {
+  /** Whether its key begins with the bytes between two positions. */
+  #matches(id: number, bytes: Uint8Array, start: number, end: number): boolean {
     const address = this.#addresses[id] as number;
     const slab = this.#arena.slab(address);
-    const at = Arena.offset(address);
-    for (let i = bytes.length - 1; i >= 0; i--) if (slab[at + i] !== bytes[i]) return false;
+    const at = offsetOf(address) - start;
+    for (let i = end - 1; i >= start; i--) if (slab[at + i] !== bytes[i]) return false;
     return true;
   }
 
   /** Its bits mixed once more at the end. */
-  #hash(key: Uint8Array): number {
-    const hash = Math.imul(seededHash(key, this.#seed), 0x2c1b3c6d);
+  #hash(bytes: Uint8Array, start: number, end: number): number {
+    const hash = Math.imul(seededHash(bytes, this.#seed, start, end), 0x2c1b3c6d);
     return hash ^ (hash >>> 13);
   }
 }
@@ -288,6 +337,8 @@ const SLAB_BYTES = 1_048_576;
 const FIRST_BYTES = 4_096;
 const UNIT = 16;
 const UNITS_PER_SLAB = SLAB_BYTES / UNIT;
+/** Of an address: those below them are its place in the slab. */
+const SLAB_BITS = Math.log2(UNITS_PER_SLAB);
 /** Units up to which there is a size for each number; above, eight sizes to a power of two. */
 const EXACT = 64;
 const STEPS = 8;
@@ -317,15 +368,7 @@ class Arena {
     return first === undefined ? 0 : first.length + (this.#slabs.length - 1) * SLAB_BYTES;
   }
 
-  /** Units that a piece of so many bytes takes. */
-  static units(bytes: number): number {
-    const units = Math.max(1, (bytes + UNIT - 1) >>> 4);
-    if (units <= EXACT) return units;
-    const step = 2 ** (31 - Math.clz32(units)) / STEPS;
-    return Math.ceil(units / step) * step;
-  }
-
-  /** @param units as {@link units} counts them. @returns the piece's address */
+  /** @param units as `unitsOf` counts them. @returns the piece's address */
   allocate(units: number): number {
     const free = this.#free.get(units);
     const used = free?.pop();
@@ -369,11 +412,19 @@ class Arena {
   }
 
   slab(address: number): Buffer {
-    return this.#slabs[(address / UNITS_PER_SLAB) | 0] as Buffer;
+    return this.#slabs[address >>> SLAB_BITS] as Buffer;
   }
+}
 
-  /** Where a piece begins in its slab. */
-  static offset(address: number): number {
-    return (address % UNITS_PER_SLAB) * UNIT;
-  }
+/** Units that a piece of so many bytes takes. */
+function unitsOf(bytes: number): number {
+  const units = Math.max(1, (bytes + UNIT - 1) >>> 4);
+  if (units <= EXACT) return units;
+  const step = 2 ** (31 - Math.clz32(units)) / STEPS;
+  return Math.ceil(units / step) * step;
+}
+
+/** Where a piece begins in its slab. */
+function offsetOf(address: number): number {
+  return (address & (UNITS_PER_SLAB - 1)) * UNIT;
 }

@@ -1,0 +1,98 @@
+/**
+ * Where the parts of an update are among the bytes that came, so that the usual one needs no object of its own:
+ *
+ *   key | sequence | uuid | properties | value         five frames of a KVPUB (protocol.ts)
+ *
+ * The usual update sets a key, and its properties say nothing of a revision: it is plain here. All others are for those who
+ * read them frame by frame, a message with longer headers than it needs among them.
+ */
+import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../../sockets/relay.js";
+import { isReservedKey, MAX_SEQUENCE_BYTE, readSequence, SEQUENCE_BYTES, UUID_BYTES } from "./protocol.js";
+import type { EntryBytes } from "./table.js";
+
+const LINE_FEED = 0x0a;
+/** Of `revision`, the only property that changes what an update does to a whole map. */
+const R = 0x72;
+
+const NO_BYTES = new Uint8Array(0);
+
+export class UpdateView implements EntryBytes {
+  bytes: Uint8Array = NO_BYTES;
+  memory: ArrayBufferLike = NO_BYTES.buffer;
+  base = 0;
+  /** Where the message ends. */
+  end = 0;
+  /** Whether what follows is there, and checked. */
+  isPlain = false;
+  key = 0;
+  keyEnd = 0;
+  sequence = 0;
+  /** Where the uuid is; -1: there is none. */
+  uuid = -1;
+  value = 0;
+  valueEnd = 0;
+
+  /** The messages to be read are among these bytes. */
+  open(bytes: Uint8Array): void {
+    this.bytes = bytes;
+    this.memory = bytes.buffer;
+    this.base = bytes.byteOffset;
+  }
+
+  /** Holds no memory any more. */
+  close(): void {
+    this.open(NO_BYTES);
+  }
+
+  /** Reads the message that begins at `position`: a whole one. */
+  read(position: number): void {
+    const { bytes } = this;
+    this.isPlain = this.#readFrames(bytes, position);
+    this.end = this.isPlain ? this.valueEnd : (messageEnd(bytes, position, bytes.length) as number);
+  }
+
+  /** @returns `false` for a message that is not plain */
+  #readFrames(bytes: Uint8Array, position: number): boolean {
+    // Behind a frame with MORE there is another one, so nothing is read past the message.
+    if (bytes[position] !== MORE) return false;
+    const key = position + SHORT_HEADER;
+    const keyEnd = key + (bytes[position + 1] as number);
+    if (keyEnd === key || isReservedKey(bytes, key, keyEnd)) return false;
+
+    let at = keyEnd;
+    if (bytes[at] !== MORE || bytes[at + 1] !== SEQUENCE_BYTES) return false;
+    const sequence = at + SHORT_HEADER;
+    if (bytes[sequence] !== 0 || (bytes[sequence + 1] as number) > MAX_SEQUENCE_BYTE) return false;
+
+    at = sequence + SEQUENCE_BYTES;
+    const ofUuid = bytes[at + 1] as number;
+    if (bytes[at] !== MORE || (ofUuid !== 0 && ofUuid !== UUID_BYTES)) return false;
+    const uuid = at + SHORT_HEADER;
+
+    at = uuid + ofUuid;
+    if (bytes[at] !== MORE) return false;
+    const properties = at + SHORT_HEADER;
+    const propertiesEnd = properties + (bytes[at + 1] as number);
+    if (!arePlain(bytes, properties, propertiesEnd)) return false;
+
+    if (((bytes[propertiesEnd] as number) & ~LONG) !== 0) return false;
+    this.value = bodyAt(bytes, propertiesEnd);
+    this.valueEnd = frameEnd(bytes, propertiesEnd);
+    this.key = key;
+    this.keyEnd = keyEnd;
+    this.sequence = readSequence(bytes, sequence);
+    this.uuid = ofUuid === 0 ? -1 : uuid;
+    return this.value < this.valueEnd;
+  }
+}
+
+/** Whether no line between two positions may be `revision=`. */
+function arePlain(bytes: Uint8Array, start: number, end: number): boolean {
+  let before = LINE_FEED;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (before === LINE_FEED && byte === R) return false;
+    before = byte;
+  }
+  return true;
+}

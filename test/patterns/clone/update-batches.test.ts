@@ -1,0 +1,199 @@
+/** Updates that a client reads out of the bytes that came: the same as frame by frame, and nothing of those bytes is kept. */
+import { expect, test } from "vitest";
+import { FrameBatch as Batch } from "../../../src/engine/frame-batch.js";
+import { encodeMessages } from "../../../src/engine/zmtp/codec/take-front.js";
+import { ClientRules } from "../../../src/patterns/clone/client-rules.js";
+import { encodeGoodbye, encodeHugz, sequenceFrame, UUID } from "../../../src/patterns/clone/protocol.js";
+import { UpdateView } from "../../../src/patterns/clone/update-view.js";
+import type { FrameBatch } from "../../../src/sockets/relay.js";
+import fc from "../../support/properties.js";
+import { contents } from "./world.js";
+
+const EMPTY = Buffer.alloc(0);
+const OWN = Buffer.alloc(16, 1);
+
+interface Rig {
+  readonly rules: ClientRules;
+  readonly done: string[];
+}
+
+/** A client whose map is whole, at sequence 0. */
+function rig(subtree = "", watching = false, maxBytes = 500): Rig {
+  const done: string[] = [];
+  const rules = new ClientRules(
+    {
+      servers: ["a"],
+      subtree: Buffer.from(subtree),
+      heartbeatInterval: 1_000,
+      liveness: 2,
+      attemptTimeout: 3_000,
+      retryDelay: 50,
+      maxRetryDelay: 1_000,
+      random: () => 0,
+      maxPending: 10,
+      maxPendingBytes: 1_000_000,
+      maxBytes,
+      token: Buffer.alloc(8, 1),
+    },
+    {
+      join: () => undefined,
+      leave: () => undefined,
+      open: () => undefined,
+      ask: () => done.push("ask"),
+      sendSet: () => true,
+      watching,
+      changed: (...change) => done.push(change.map(String).join(" ")),
+      synced: () => done.push("synced"),
+      event: (event) => done.push(JSON.stringify(event)),
+    },
+    0,
+  );
+  rules.start(0);
+  rules.connected(1, 0);
+  rules.snapshot(1, encodeGoodbye(0, Buffer.from(subtree)), 0);
+  return { rules, done };
+}
+
+/** One batch of some messages, in memory that is written over when it is released. */
+function batchOf(messages: readonly (readonly Buffer[])[]): { batch: FrameBatch; release(): void } {
+  const { bytes, start, end, tally } = encodeMessages(messages, undefined);
+  let pinned = false;
+  const pooled = {
+    refs: 1,
+    release: () => undefined,
+    pin: () => {
+      pinned = true;
+    },
+  };
+  const batch = new Batch(bytes, start, end, messages.length, tally, undefined, pooled);
+  return {
+    batch,
+    release: () => {
+      batch.release();
+      if (!pinned) bytes.fill(0xff);
+    },
+  };
+}
+
+const frame = fc.constantFrom(
+  "",
+  "a",
+  "ab",
+  "revision=1\n",
+  "ttl=0\n",
+  "ttl=3600\ns1=2\n",
+  "ttl=0\nrevision=0\n",
+);
+const message = fc.record({
+  key: fc.constantFrom("a", "b", "/s/a", "/s/b", "HUGZ", "KTHXBAI", "", "k".repeat(255), "k".repeat(256)),
+  step: fc.constantFrom(0, 1, 1, 1, 1, 1, 1, 1, 2),
+  uuid: fc.constantFrom(EMPTY, EMPTY, Buffer.alloc(16, 2), OWN, Buffer.alloc(3)),
+  properties: frame,
+  value: fc.constantFrom("", "v", "w", "long".repeat(20), "longer".repeat(100)),
+  fault: fc.constantFrom("", "", "", "", "", "", "frames", "more", "sequence", "high"),
+});
+
+test("a client has the same of updates as bytes and frame by frame, whatever comes and however it is cut", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(message, fc.boolean()), { maxLength: 60 }),
+      fc.constantFrom("", "/s/"),
+      fc.boolean(),
+      fc.boolean(),
+      (steps, subtree, watching, loads) => {
+        const [one, other] = [rig(subtree, watching), rig(subtree, watching)];
+        let sequence = 0;
+        let now = 0;
+        let waiting: Buffer[][] = [];
+        const flush = (): void => {
+          if (waiting.length === 0) return;
+          const { batch, release } = batchOf(waiting);
+          one.rules.updates(1, batch, now);
+          release();
+          for (const frames of waiting) other.rules.update(1, frames, now);
+          waiting = [];
+          expect(one.done).toEqual(other.done);
+        };
+        for (const [{ key, step, uuid, properties, value, fault }, ends] of steps) {
+          sequence += step;
+          const frames = [
+            Buffer.from(key),
+            sequenceFrame(sequence),
+            uuid,
+            Buffer.from(properties),
+            Buffer.from(value),
+          ];
+          if (fault === "frames") frames.pop();
+          else if (fault === "more") frames.push(EMPTY);
+          else if (fault === "sequence") frames[1] = EMPTY;
+          else if (fault === "high") (frames[1] as Buffer)[1] = 0x20;
+          waiting.push(frames);
+          if (!ends) continue;
+          flush();
+          now += 100;
+          for (const { rules } of [one, other]) rules.tick(now);
+          if (loads)
+            for (const { rules } of [one, other])
+              rules.snapshot(1, encodeGoodbye(sequence, Buffer.from(subtree)), now);
+        }
+        flush();
+        expect(contents(one.rules.table)).toEqual(contents(other.rules.table));
+        expect(one.rules.stats(now)).toEqual({
+          ...other.rules.stats(now),
+          memory: one.rules.stats(now).memory,
+        });
+      },
+    ),
+    { numRuns: 400 },
+  );
+});
+
+test("the usual update pins no memory; one that a program may keep does", () => {
+  const { rules } = rig();
+  const put = (n: number, key = "k", properties = "ttl=0\n"): Buffer[] => [
+    Buffer.from(key),
+    sequenceFrame(n),
+    Buffer.alloc(16, 2),
+    Buffer.from(properties),
+    Buffer.from(`v${n}`),
+  ];
+  const usual = batchOf([put(1), put(2, "other"), put(3, "k", "ttl=60\ns1=2\n")]);
+  rules.updates(1, usual.batch, 0);
+  expect(usual.batch.pooled).toBeDefined();
+  usual.release();
+  expect(contents(rules.table)).toBe("k=v3@3\nother=v2@2");
+  const beat = batchOf([encodeHugz(3)]);
+  rules.updates(1, beat.batch, 0);
+  expect(beat.batch.pooled).toBeUndefined();
+});
+
+test("a view finds the parts of long frames, and the end of a message of any number of them", () => {
+  const view = new UpdateView();
+  const value = Buffer.alloc(70_000, 7);
+  const update = [Buffer.from("key"), sequenceFrame(2 ** 40 + 1), EMPTY, EMPTY, value];
+  const many = Array.from({ length: 20 }, () => Buffer.from("x"));
+  const { bytes, start, end } = encodeMessages([update, many, [Buffer.from("y")]], undefined);
+  view.open(bytes);
+  view.read(start);
+  expect(view).toMatchObject({ isPlain: true, sequence: 2 ** 40 + 1, uuid: -1 });
+  expect(Buffer.from(bytes.subarray(view.value, view.valueEnd)).equals(value)).toBe(true);
+  view.read(view.end);
+  expect(view.isPlain).toBe(false);
+  view.read(view.end);
+  expect(view).toMatchObject({ isPlain: false, end });
+});
+
+test("an update of the client's own settles its call", () => {
+  const { rules } = rig();
+  const settled: number[] = [];
+  const update = { properties: Buffer.from("ttl=0\n"), conditional: false, timeout: 1_000 };
+  const [key, value] = [Buffer.from("k"), Buffer.from("v")];
+  const call = rules.set({ ...update, key, value }, (sequence) => settled.push(sequence), fail, 0);
+  const own = batchOf([[key, sequenceFrame(1), call.frames[UUID] as Buffer, update.properties, value]]);
+  rules.updates(1, own.batch, 0);
+  expect([settled, contents(rules.table)]).toEqual([[1], "k=v@1"]);
+});
+
+function fail(error: Error): void {
+  throw error;
+}
