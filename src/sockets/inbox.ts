@@ -188,7 +188,7 @@ export class Inbox<T> {
   }
 
   #takeUpTo(max: number, lease: Lease | undefined): T[] {
-    const messages: T[] = [];
+    let messages: T[] = [];
     const most = Math.min(max, TAKES_MANY ? this.share.next() : MAX_MANY);
     const counters = this.#counters;
     const enough = counters.bytesReceived + MAX_MANY_BYTES;
@@ -197,6 +197,14 @@ export class Inbox<T> {
       if (TAKES_MANY && together) {
         const before = messages.length;
         const maxBytes = enough - counters.bytesReceived;
+        // The very list that they waited in, where that is all there is so far.
+        const list = before === 0 ? this.#engine.framePassing?.takeList(most, maxBytes) : undefined;
+        if (list !== undefined) {
+          messages = list.messages as T[];
+          counters.received += messages.length;
+          counters.bytesReceived += list.size;
+          continue;
+        }
         const bytes = this.#engine.takeMany?.(messages as Buffer[][], most - before, maxBytes, lease) ?? 0;
         counters.received += messages.length - before;
         counters.bytesReceived += bytes;

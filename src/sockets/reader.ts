@@ -2,7 +2,7 @@
  * Reads all that comes to a socket, in place of calls of `receive`: for parts of the library. A call has a promise, a waiter and an array each time
  * that something comes, which for one small message is a tenth of all functions from its read to its handler.
  *
- *   engine has something ──> microtask ──> message, message … ──nothing left──> waits for the engine
+ *   engine has something ──> microtask ──> take, take … ──nothing left──> waits for the engine
  *                               ^                    │
  *                               └──setImmediate──────┘ for long enough without a turn of the event loop
  *
@@ -18,15 +18,15 @@ const RESOLVED = Promise.resolve();
 
 export class Reader {
   readonly #core: SocketCore;
-  readonly #onMessage: (message: unknown) => void;
+  readonly #take: () => number;
   readonly #budget = new TurnBudget(READ_TIME, systemClock);
   /** A microtask or a turn is due that reads. */
   #isDue = false;
 
-  /** @param onMessage must not throw */
-  constructor(core: SocketCore, onMessage: (message: unknown) => void) {
+  /** @param take takes what there is at once, and handles it; returns how many messages that were, 0: there is nothing. Must not throw */
+  constructor(core: SocketCore, take: () => number) {
     this.#core = core;
-    this.#onMessage = onMessage;
+    this.#take = take;
     core.inbox.reader = this.#readSoon;
     this.#readSoon();
   }
@@ -42,13 +42,12 @@ export class Reader {
     const { inbox, engine } = this.#core;
     // Closed, or another one reads.
     while (inbox.reader === this.#readSoon) {
-      const message = inbox.next();
-      if (message === undefined) {
+      const taken = this.#take();
+      if (taken === 0) {
         engine.wantReadable(1);
         return;
       }
-      this.#onMessage(message);
-      if (this.#budget.spend()) {
+      if (this.#budget.spend(taken)) {
         this.#isDue = true;
         setImmediate(this.#read);
         return;

@@ -11,6 +11,7 @@
 
 import type { WaitOptions } from "../core/waiter.js";
 import { OfferResult } from "../engine/engine.js";
+import { bodyAt, frameEnd, LONG, MORE, messageEnd, SHORT_HEADER } from "../engine/frame.js";
 import { type FrameBatch, framesBetween } from "../engine/frame-batch.js";
 import { Readiness } from "./readiness.js";
 import { CORE, type Socket } from "./socket.js";
@@ -19,7 +20,8 @@ import type { SocketCore } from "./socket-core.js";
 /** Messages of one batch at most: a turn of one peer of many. */
 const MAX_BATCH_MESSAGES = 1_000;
 
-export { type FrameBatch, framesBetween };
+// For those who read batches: where frames are.
+export { bodyAt, type FrameBatch, frameEnd, framesBetween, LONG, MORE, messageEnd, SHORT_HEADER };
 
 /** What a move came to. */
 export interface Moved {

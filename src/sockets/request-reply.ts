@@ -5,7 +5,7 @@ import { Mutex } from "../core/mutex.js";
 import { SocketType } from "../core/socket-type.js";
 import { refusedWait } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
-import { CALL_OPTIONS, checkCopy } from "./copy-option.js";
+import { checkMemory, SEND_OPTIONS } from "./copy-option.js";
 import { defineSocket } from "./define.js";
 import { type EndpointSource, isEndpointSource } from "./endpoint-source.js";
 import { Envelope } from "./envelope.js";
@@ -331,8 +331,8 @@ export class Router<T = Raw> extends Socket {
     return this[CORE].calls.run(async () => {
       if (!(envelope instanceof Envelope))
         throw new InvalidArgumentError("reply takes an Envelope, such as Envelope.parse gives");
-      checkCallOptions("reply", options, CALL_OPTIONS);
-      if (options !== undefined) checkCopy(options);
+      checkCallOptions("reply", options, SEND_OPTIONS);
+      checkMemory(options);
       const message = this[CORE].encode(envelope.wrap(body as MessageLike | MessageLike[]));
       if (OBSERVABLE && isSendObserved()) {
         await observeSend(this, this[CORE].typeName, message, (sent) =>

@@ -21,6 +21,7 @@ import {
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
+import { TRANSFERS } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
@@ -31,6 +32,7 @@ import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
 import { Counters, type SocketStats } from "./stats.js";
+import { TransferLane } from "./transfer-lane.js";
 
 /** @internal The way to a socket's inner works for its own methods. */
 export const CORE: unique symbol = Symbol("shoal.core");
@@ -81,6 +83,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** For what passes messages on without calls for each, which makes them (relay.ts). */
   readable: Readiness | undefined = undefined;
   writable: Readiness | undefined = undefined;
+  /** Of sockets whose frames may pass as they are; a constant decides, so that a page's build has none of it. */
+  declare readonly lane: TransferLane | undefined;
   readonly #shape: MessageShape;
   /** REQ and REP. */
   readonly #takesTurns: boolean;
@@ -130,6 +134,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.#takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(this.engine, this, this.counters);
     this.inbox = new Inbox<unknown>(this.engine, this, this.counters);
+    if (TRANSFERS) this.lane = this.#findLane();
   }
 
   // What the queues ask (OutboxRules, InboxRules): the options again at each use, since a program may change them at any time.
@@ -179,6 +184,12 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
       if (socket !== undefined) observeReceive(socket, this.typeName, frames, message);
     }
     return message;
+  }
+
+  #findLane(): TransferLane | undefined {
+    const { framePassing } = this.engine;
+    if (!TRANSFERS || framePassing === undefined || this.#shape !== FRAMES) return undefined;
+    return new TransferLane(framePassing, this.outbox, this.counters, this.#largest);
   }
 
   /** REQ and REP: whether the next call has to be a send. */
@@ -282,6 +293,16 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     };
   }
 
+  /** `delivered` of `stats()`, alone: each socket asks for it at its end. */
+  #handedOn(): number {
+    const { delivered } = this.counters;
+    if (this.#fansOut) return delivered;
+    const { queuedOut = 0, dropped } = this.engine.stats();
+    let lost = 0;
+    if (dropped !== undefined) for (const reason of ENGINE_DROP_REASONS) lost += dropped[reason];
+    return delivered - queuedOut - lost;
+  }
+
   close(linger: number | undefined): Promise<CloseResult> {
     this.#closing ??= this.#close(linger);
     return this.#closing;
@@ -336,7 +357,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const refused = this.outbox.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
-    const { delivered } = this.stats();
+    // A page's build does without the second way to count.
+    const delivered = OBSERVABLE ? this.#handedOn() : this.stats().delivered;
     const unknown = result.drained || result.discarded !== undefined ? 0 : delivered;
     const discarded = Math.min(result.discarded ?? 0, delivered);
     this.counters.delivered -= discarded;

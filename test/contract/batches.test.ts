@@ -231,6 +231,18 @@ describeTransports("batches", (world) => {
       expect((await failure((async () => push.send(frame))())).message).toMatch(/disposed/);
       expect(kept.map(texts)).toEqual([["kept", "x"]]);
     });
+
+    it("a frame that was transferred to another thread is no obstacle to disposing its batch", async () => {
+      process.env.SHOAL_CHECK_BATCHES = "1";
+      const [push, pull] = await linked();
+      await push.send(["moved", "x"]);
+      for await (using batch of pull.batches({ max: 1 })) {
+        const [[frame]] = batch.messages as [[Buffer]];
+        const { bytes } = structuredClone({ bytes: frame }, { transfer: [frame.buffer as ArrayBuffer] });
+        expect(String(Buffer.from(bytes))).toBe("moved");
+        break;
+      }
+    });
   });
 
   it("copy: a small frame that is kept keeps 4 KiB at most, a larger one twice its size, and both are what came", async () => {

@@ -33,7 +33,7 @@ const BY_TYPE: Readonly<Record<string, Partial<Record<SocketTypeName, readonly s
     Pair: ["relaySource", "relaySink"],
     Publisher: ["relaySink"],
     XPublisher: ["subscriptions", "relaySink", "directed"],
-    Subscriber: ["subscriptions"],
+    Subscriber: ["subscriptions", "relaySource"],
     XSubscriber: ["relaySource"],
     Push: ["relaySink"],
     Pull: ["relaySource"],
@@ -69,6 +69,12 @@ describe.each(ENGINE_NAMES)("on %s", (name) => {
   test.each(types)("%s has its facets, and no others", (type) => {
     const expected = [...(BY_TYPE[name]?.[type] ?? []), ...(ALWAYS[name] ?? [])];
     expect(facetsOf(type).sort()).toEqual(expected.sort());
+  });
+
+  test.each(types)("%s has the same relay each time", (type) => {
+    const socket = engine.createContext({}, false).open(SocketType[type], {}, LISTENER);
+    open.push(socket);
+    for (const facet of ["relaySource", "relaySink"] as const) expect(socket[facet]).toBe(socket[facet]);
   });
 
   test("what conflates has no relay: its messages replace each other one by one", () => {

@@ -1,8 +1,9 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, test, vi } from "vitest";
 import { Context, Pull, type PullOptions, text } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
 import { FakeEngine, type FakeSocket } from "../support/fake-engine.js";
 import fc from "../support/properties.js";
+import { expect } from "../support/quick-expect.js";
 import { abortListeners, type Outcome, turn, watch } from "../support/settled.js";
 
 const RUNS = 2_500;

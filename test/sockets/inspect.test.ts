@@ -1,8 +1,8 @@
 /** Nobody finds keys and passwords in a log, however they look at a socket. */
 import { inspect } from "node:util";
 import { afterEach, describe, expect, it } from "vitest";
-import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Context, curveKeyPair, Push, type Socket } from "../../src/index.js";
+import { ENGINES } from "../support/engines.js";
 
 const sockets: Socket[] = [];
 afterEach(() => Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 }))));
@@ -14,7 +14,7 @@ const WAYS = [
   { depth: Number.POSITIVE_INFINITY, customInspect: false },
 ];
 
-describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
+describe.each(ENGINES)("engine %s", (engine) => {
   it("shows no secrets of a socket, its context, its events or an error", async () => {
     const keys = curveKeyPair();
     const context = new Context({ engine });

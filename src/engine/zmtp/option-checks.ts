@@ -32,6 +32,11 @@ export function assertSupported(name: string, value: unknown): void {
   );
 }
 
+/** The same of all options that a new socket was given: the others have their defaults, which this engine takes. @throws NotSupportedError `NOT_SUPPORTED` */
+export function assertAllSupported(options: Readonly<OptionValues>): void {
+  for (const name of Object.getOwnPropertyNames(options)) assertSupported(name, options[name as OptionName]);
+}
+
 /** Options that take effect on connections that stand, too; the others wait for the next connection. */
 const IMMEDIATE: ReadonlySet<string> = new Set<OptionName>([
   "linger",

@@ -45,7 +45,9 @@ function maxMessageSizeOf(options: Readonly<OptionValues>, type: SocketTypeName)
 
 /** The options as they are now: what is set later counts from the next bind or connect on. */
 export function transportOptions(options: Readonly<OptionValues>): TransportOptions {
-  return Object.assign(copyOptions(options), { live: options });
+  const copy = copyOptions(options) as OptionValues & { live?: Readonly<OptionValues> };
+  copy.live = options;
+  return copy;
 }
 
 /** The same of options that are renewed by another object. @param live asked each time for the one that counts now */

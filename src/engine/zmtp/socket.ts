@@ -6,9 +6,10 @@
  *   take  <- routing <- pipe.in  <- link <- peer
  */
 
-import type { OptionName, OptionValues } from "../../core/option-table.js";
+import type { OptionValues } from "../../core/option-table.js";
 import { completeOptions, setOption } from "../../core/option-values.js";
 import { type SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
+import type { Spin } from "../../core/spin.js";
 import type {
   DirectedSending,
   EngineCloseResult,
@@ -18,7 +19,9 @@ import type {
   EngineSocket,
   EngineStats,
   EngineSubscriptions,
+  FramePassing,
   MessageContexts,
+  MessageMemory,
   OfferResult,
   OutgoingMessage,
   PeerProperties,
@@ -41,7 +44,7 @@ import { Endpoints } from "./endpoints.js";
 import type { InprocNames } from "./inproc-names.js";
 import { KERNEL } from "./kernel.js";
 import { EventLoopRef, ProcessEnd } from "./lifetime.js";
-import { assertSupported, UNSUPPORTED_OPTIONS, warnOfOption } from "./option-checks.js";
+import { assertAllSupported, assertSupported, warnOfOption } from "./option-checks.js";
 import { isMark } from "./options.js";
 import { LISTS_PEERS, listPeers } from "./peer-list.js";
 import { idOf, Peers } from "./peers.js";
@@ -51,6 +54,7 @@ import { retirementOf } from "./retiring.js";
 import { createRouting } from "./routing/create.js";
 import type { Routing, RoutingEffects } from "./routing/routing.js";
 import type { SocketEffects, SocketState } from "./socket-state.js";
+import { TRANSFERS } from "./transferred.js";
 import { MACHINE, type Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
 
@@ -62,13 +66,14 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly endpoints: Endpoints;
   readonly eventLoop: EventLoopRef;
   readonly subscriptions: EngineSubscriptions | undefined;
-  readonly relaySource: RelaySource | undefined;
-  readonly relaySink: RelaySink | undefined;
+  declare readonly framePassing: FramePassing | undefined;
   readonly directed: DirectedSending | undefined;
   readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
   readonly properties: PeerProperties;
   declare readonly contexts: MessageContexts | undefined;
+  /** Keeps the event loop from sleeping while a message is waited for. */
+  declare spin: Spin | undefined;
   /** A constant decides, so that a page's build has none of it. */
   declare listPeers: ((max: number) => EnginePeer[]) | undefined;
   static {
@@ -77,13 +82,17 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
         return listPeers(this.#peers.pipes, max);
       };
   }
-  readonly retirement: Retirement | undefined;
   readonly #listener: EngineListener;
   readonly #routing: Routing;
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #parts: SocketParts;
   readonly #onClosed: () => void;
+  /** Messages replace each other one by one. */
+  #conflates = false;
+  // Made when they are first asked for: most sockets are no part of a relay.
+  #relaySource: RelaySource | undefined = undefined;
+  #relaySink: RelaySink | undefined = undefined;
   #wantsRead = false;
   #wantsWrite = false;
   readonly #processEnd: ProcessEnd | undefined;
@@ -101,17 +110,15 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     platform: Platform = MACHINE,
   ) {
     this.options = completeOptions(options);
-    for (const name of UNSUPPORTED_OPTIONS) assertSupported(name, this.options[name as OptionName]);
+    assertAllSupported(this.options);
     this.#listener = listener;
     this.#onClosed = onClosed;
     const typeName = socketTypeName(type) as SocketTypeName;
     const routing = createRouting(typeName, this);
     this.#routing = routing;
     this.subscriptions = routing.subscriptions;
-    // With `conflate` messages replace each other one by one.
-    const conflates = this.options.conflate;
-    this.relaySource = conflates ? undefined : routing.relaySource;
-    this.relaySink = conflates ? undefined : routing.relaySink;
+    if (KERNEL) this.#conflates = this.options.conflate;
+    if (TRANSFERS) this.framePassing = routing.framePassing;
     this.directed = routing.directed;
     this.peerQueues = routing.peerQueues;
     this.#state = {
@@ -135,7 +142,6 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.#parts = { state: this.#state, peers: this.#peers, connections, endpoints: this.endpoints };
     this.properties = this.#peers;
     this.policing = connections;
-    this.retirement = retirementOf(this.#parts);
     this.#processEnd = platform.outlastsProgram
       ? new ProcessEnd(this, this.#state, this.#peers.pipes, blocky)
       : undefined;
@@ -144,9 +150,25 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     );
   }
 
-  offer(message: OutgoingMessage, copy?: boolean): OfferResult {
-    if (COPIES && copy === true) return copying(() => this.#routing.offer(message));
-    return this.#routing.offer(message);
+  get relaySource(): RelaySource | undefined {
+    if (!KERNEL || this.#conflates) return undefined;
+    this.#relaySource ??= this.#routing.relaySource;
+    return this.#relaySource;
+  }
+
+  get relaySink(): RelaySink | undefined {
+    if (!KERNEL || this.#conflates) return undefined;
+    this.#relaySink ??= this.#routing.relaySink;
+    return this.#relaySink;
+  }
+
+  get retirement(): Retirement | undefined {
+    return retirementOf(this.#parts);
+  }
+
+  offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
+    if (COPIES && memory?.copy === true) return copying(() => this.#routing.offer(message));
+    return TRANSFERS ? this.#routing.offer(message, memory?.transfer) : this.#routing.offer(message);
   }
 
   keep(message: OutgoingMessage): OutgoingMessage {
@@ -172,6 +194,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   }
 
   wantReadable(max: number): void {
+    if (KERNEL && max > 0 && !this.#wantsRead) this.spin?.waits();
     this.#wantsRead = max > 0;
     this.eventLoop.changed();
   }
@@ -225,6 +248,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   routingOnReadable(): void {
     if (!this.#wantsRead || this.#closing !== undefined) return;
     this.#wantsRead = false;
+    if (KERNEL) this.spin?.came();
     this.#listener.engineOnReadable();
     this.eventLoop.changed();
   }

@@ -4,7 +4,7 @@
  *
  *   flush -> taken at once: confirmed, the next
  *         -> not all: blocked, until the stream has called back
- *         -> nothing left: onEmpty
+ *         -> nothing left: writerOnEmpty
  */
 import type { Segment } from "./codec/out-queue.js";
 import type { Pipe } from "./pipe.js";
@@ -19,13 +19,20 @@ const MAX_WRITE = 262_144;
  */
 export const HANG_UP_TIMEOUT = 30_000;
 
+/** What a writer reports. */
+export interface WriterEffects {
+  /** Nothing is left to write. */
+  writerOnEmpty(): void;
+  /** What waits cannot be written; called in a turn of its own, once. */
+  writerOnFault(error: Error): void;
+}
+
 export class PipeWriter {
   readonly #socket: ByteStream;
   readonly #pipe: Pipe;
   readonly #seal: ((segments: readonly Segment[]) => Uint8Array) | undefined;
   readonly #release: (() => void) | undefined;
-  readonly #onEmpty: () => void;
-  readonly #onFault: (error: Error) => void;
+  readonly #effects: WriterEffects;
   #blocked = false;
   #stopped = false;
   /** Messages have gone to the kernel. */
@@ -34,22 +41,19 @@ export class PipeWriter {
   /**
    * @param seal what goes on the wire for whole plain frames; absent: they go as they are
    * @param release what was sealed last has been taken
-   * @param onFault what waits cannot be written; called in a turn of its own, once
    */
   constructor(
     socket: ByteStream,
     pipe: Pipe,
     seal: ((segments: readonly Segment[]) => Uint8Array) | undefined,
     release: (() => void) | undefined,
-    onEmpty: () => void,
-    onFault: (error: Error) => void,
+    effects: WriterEffects,
   ) {
     this.#socket = socket;
     this.#pipe = pipe;
     this.#seal = seal;
     this.#release = release;
-    this.#onEmpty = onEmpty;
-    this.#onFault = onFault;
+    this.#effects = effects;
   }
 
   /** The kernel has not taken yet what it was given. */
@@ -72,7 +76,7 @@ export class PipeWriter {
       out.confirm();
       this.#release?.();
     }
-    this.#onEmpty();
+    this.#effects.writerOnEmpty();
   }
 
   /** What is not of the pipe and goes out now, behind what the kernel has not taken yet: whole frames. */
@@ -96,7 +100,7 @@ export class PipeWriter {
       this.#stopped = true;
       this.#blocked = true;
       // Not now: the caller is in the middle of choosing a pipe.
-      setImmediate(this.#onFault, error as Error);
+      setImmediate(() => this.#effects.writerOnFault(error as Error));
       return false;
     }
   }
@@ -118,6 +122,6 @@ export class PipeWriter {
     this.#pipe.out.confirm();
     this.#release?.();
     this.flush();
-    if (this.#blocked) this.#pipe.relieved(); // Else onEmpty has done so.
+    if (this.#blocked) this.#pipe.relieved(); // Else writerOnEmpty has done so.
   };
 }

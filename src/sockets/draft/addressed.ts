@@ -4,7 +4,7 @@ import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingFrame } from "../../engine/engine.js";
 import { MAX_DATAGRAM } from "../../engine/frame.js";
-import { CALL_OPTIONS, checkCopy, TRY_OPTIONS } from "../copy-option.js";
+import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "../copy-option.js";
 import { byteLengthOf } from "../message.js";
 import type { SendOptions } from "../outbox.js";
 import { CORE, type HasCore } from "../socket-core.js";
@@ -18,7 +18,7 @@ export interface AddressedWritable<M, A> extends Required<WritableOptions> {
    *
    * Bytes are not copied, unless `copy` asks for it: they belong to the socket and must not change after the call.
    *
-   * @param options the address, whether to copy, and how long to wait: a Radio with `noDrop` waits for room, no other socket does
+   * @param options the address, whose the memory is then, and how long to wait: a Radio with `noDrop` waits for room, no other socket does
    * @returns settled when the engine has the message
    * @throws InvalidArgumentError `EINVAL` for an invalid message or address, or an unknown option
    * @throws InvalidMessageError `ERR_INVALID_MESSAGE` for what the codec or its schema refuses
@@ -33,7 +33,7 @@ export interface AddressedWritable<M, A> extends Required<WritableOptions> {
    * @returns `false` when there is no room; nothing has happened then
    * @throws the errors of {@link send}, but for the waits
    */
-  trySend(message: M, options: A & Pick<SendOptions, "copy">): boolean;
+  trySend(message: M, options: A & Pick<SendOptions, "copy" | "transfer">): boolean;
 }
 
 /** The address as a frame, from the options of a call. */
@@ -49,7 +49,7 @@ function checkOptions(call: string, options: unknown, known: readonly string[], 
     );
   }
   checkCallOptions(call, options, known);
-  checkCopy(options);
+  checkMemory(options);
 }
 
 /** @throws InvalidArgumentError for a group and body that no datagram holds */
@@ -65,7 +65,7 @@ function methodsOf(
   name: string,
   frameOf: FrameOf,
 ): Omit<AddressedWritable<unknown, object>, keyof WritableOptions> & ThisType<HasCore> {
-  const known = [name, ...CALL_OPTIONS];
+  const known = [name, ...SEND_OPTIONS];
   const knownAtOnce = [name, ...TRY_OPTIONS];
   return {
     send(message, options, extra?: unknown) {
@@ -87,8 +87,8 @@ function methodsOf(
       checkOptions("trySend", options, knownAtOnce, extra);
       const addressed = [frameOf(options as Record<string, unknown>), core.encode(message) as OutgoingFrame];
       if (core.endpoints.datagrams) checkDatagram(addressed);
-      if (name === "group") return core.outbox.trySend(addressed, options.copy);
-      const result = core.outbox.tryDeliver(addressed, options.copy);
+      if (name === "group") return core.outbox.trySend(addressed, options);
+      const result = core.outbox.tryDeliver(addressed, options);
       if (result === "gone") throw new UnroutableError("No peer with this routing id is connected");
       return result === "sent";
     },

@@ -1,6 +1,6 @@
 /** Whose long queue gets shorter: that of a program that waits for room, and not that of one that is refused, and drops. */
 import { afterEach, expect, test } from "vitest";
-import { Context, Dealer, Pair, Pull, Push } from "../../../src/index.js";
+import { Context, Dealer, Pair, Pull, Push, Subscriber, XPublisher } from "../../../src/index.js";
 
 const LARGE = Buffer.alloc(524_288);
 const MARK = 90;
@@ -20,11 +20,21 @@ test.each<[string, (context: Context) => [Push | Pair, Pull | Pair]]>([
       new Dealer({ context }) as unknown as Pull,
     ],
   ],
+  [
+    "XPUB, noDrop",
+    (context) => {
+      const to = new Subscriber({ context });
+      to.subscribe();
+      const from = new XPublisher({ context, sendHighWaterMark: MARK, noDrop: true });
+      return [from as unknown as Push, to as unknown as Pull];
+    },
+  ],
   ["PAIR", (context) => [new Pair({ context, sendHighWaterMark: MARK }), new Pair({ context })]],
 ])("%s", { timeout: 20_000 }, async (_, make) => {
   const [from, to] = make(new Context({ engine: "zmtp" }));
   open.push(from, to);
   from.connect(await to.bind("tcp://127.0.0.1:*"));
+  if (from instanceof XPublisher) await from.receive(); // Its subscription.
   await from.send("linked");
   await to.receive();
   const take = async (messages: number): Promise<void> => {

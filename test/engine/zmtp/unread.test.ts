@@ -113,6 +113,7 @@ describe("a peer whose credentials are looked at", () => {
               });
             },
           },
+          false,
         );
         world.after(() => connection?.close("local"));
         next(stream);

@@ -11,6 +11,9 @@
  *
  * A chunk is kept as a run of whole frames. The frame that a chunk ends in the
  * middle of is put together in memory of its own (split-frame.ts).
+ *
+ * Messages that come as their frames, from a socket of the same thread, wait as they are, in lists (frame-list.ts): a run has one
+ * each, and a receive for many gets the very list.
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
@@ -21,6 +24,7 @@ import {
   frameEnd,
   LONG,
   LONG_HEADER,
+  MAX_SHORT,
   MORE,
   messageBytes,
   messageEnd,
@@ -31,9 +35,10 @@ import {
 import { FrameBatch } from "../../frame-batch.js";
 import type { Lease } from "../../lease.js";
 import { KERNEL } from "../kernel.js";
+import { FrameList } from "./frame-list.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
-import { encodeMessage } from "./take-front.js";
+import { encodeMessage, encodeMessages } from "./take-front.js";
 
 /** Frames of one message at most, empty ones included. */
 export const MAX_FRAMES = 65_536;
@@ -46,6 +51,11 @@ export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "co
 /** Hears of the commands among the frames. */
 export type OnCommand = (body: Buffer) => void;
 
+/** Bytes after which a batch of messages that came as frames takes no more: they are copied into it. */
+const MAX_ENCODED = 65_536;
+
+const NO_BYTES = Buffer.alloc(0);
+
 export class InStream implements SplitFrameEffects<StreamFault> {
   /** Whole messages that wait. */
   messages = 0;
@@ -55,6 +65,9 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
   #head: Run | undefined = undefined;
+  /** What the next message that comes as frames belongs to, unless it is full: the last run's list. */
+  #list: FrameList | undefined = undefined;
+  #listsAreLarge = false;
   /** Of the message whose frames are arriving: their number, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
@@ -74,6 +87,11 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /** Bytes of the message that is still arriving. */
   get unfinished(): number {
     return this.#begun + this.#split.bytes + (this.outer === undefined ? 0 : this.outer.unfinished);
+  }
+
+  /** Bytes that the frame which is arriving lacks at least; 0: none is. */
+  get lacks(): number {
+    return this.#split.lacks;
   }
 
   /** Bytes; negative: no limit. */
@@ -107,6 +125,45 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /** The same for the first `length` of memory that is another's when the call is over: what is kept is copied. */
   pushShared(bytes: Uint8Array, length: number): StreamFault | undefined {
     return this.#push(bytes, 0, length, true, undefined);
+  }
+
+  /** Takes a whole message of one frame, which is the program's from then on. @returns what is wrong with it */
+  pushFrame(frame: Buffer): StreamFault | undefined {
+    const size = frame.length;
+    if (size > this.#maxMessageSize) return "too-long";
+    this.#addFramed([frame], size, size <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER);
+    return undefined;
+  }
+
+  /** The same of any message; the array of its frames is kept, too. */
+  pushFrames(frames: Buffer[]): StreamFault | undefined {
+    let size = 0;
+    let headers = 0;
+    for (let i = 0; i < frames.length; i++) {
+      const { length } = frames[i] as Buffer;
+      size += length;
+      headers += headerOf(length);
+    }
+    if (size > this.#maxMessageSize) return "too-long";
+    if (frames.length > MAX_FRAMES) return "too-many-frames";
+    this.#addFramed(frames, size, headers);
+    return undefined;
+  }
+
+  /** @param headers bytes that they would have on the wire: the marks are the same however a message comes */
+  #addFramed(frames: Buffer[], size: number, headers: number): void {
+    this.#kept += size + headers;
+    this.messages += 1;
+    const list = this.#list;
+    if (list === undefined || list.full) this.#beginList(frames, size, headers);
+    else list.push(frames, size, headers);
+  }
+
+  #beginList(frames: Buffer[], size: number, headers: number): void {
+    const run = new Run(NO_BYTES, 0, 0, undefined, false);
+    run.list = new FrameList(frames, size, headers, this.#listsAreLarge);
+    this.#keep(run);
+    this.#list = run.list;
   }
 
   /** The memory that the next bytes belong in, where that is a large frame's; `filled` reports what came. */
@@ -223,6 +280,11 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     const { position } = run;
     this.relayed = false;
     if (run.pooled !== undefined) run.handOver(lease);
+    else if (run.list !== undefined) {
+      const messages: Buffer[][] = [];
+      this.#takeFramed(run, run.list, messages, 1, 1, first);
+      return messages[0] as Buffer[];
+    }
     if (bytes[position] === 0) {
       const size = bytes[position + 1] as number;
       const frame = slice(run.memory, run.base + position + SHORT_HEADER, size);
@@ -250,6 +312,55 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     return frames;
   }
 
+  /** As `takeMany`, of messages that came as their frames. */
+  #takeFramed(
+    run: Run,
+    list: FrameList,
+    messages: Buffer[][],
+    max: number,
+    maxBytes: number,
+    first: Buffer | undefined,
+  ): number {
+    const most = Math.min(max, list.waiting);
+    const ofFirst = first === undefined ? 0 : first.length;
+    let count = 0;
+    let size = 0;
+    let headers = 0;
+    while (count < most && size < maxBytes) {
+      const frames = list.shift();
+      count += 1;
+      size += ofFirst;
+      for (let i = 0; i < frames.length; i++) {
+        const { length } = frames[i] as Buffer;
+        size += length;
+        headers += headerOf(length);
+      }
+      if (first !== undefined) frames.unshift(first);
+      messages.push(frames);
+    }
+    this.messages -= count;
+    this.#kept -= list.taken(size - count * ofFirst, headers);
+    if (list.waiting === 0) this.#nextRun(run);
+    return size;
+  }
+
+  /**
+   * The next messages as the list that they came in, which is the caller's; `undefined` where they did not come as frames, or some
+   * of them are taken.
+   *
+   * @param max, maxBytes as of the socket: not of a list that has more
+   */
+  takeList(max: number, maxBytes: number): FrameList | undefined {
+    const run = this.#head;
+    const list = run?.list;
+    if (list === undefined || !list.fits(max, maxBytes)) return undefined;
+    this.relayed = false;
+    this.messages -= list.waiting;
+    this.#kept -= list.size + list.headers;
+    this.#nextRun(run as Run);
+    return list;
+  }
+
   /**
    * Takes the next messages of one chunk, one at least; only when there is one.
    *
@@ -265,6 +376,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     const run = this.#head as Run;
     this.relayed = false;
     if (run.pooled !== undefined) run.handOver(lease);
+    else if (run.list !== undefined) return this.#takeFramed(run, run.list, messages, max, maxBytes, first);
     const { bytes, memory, base, end, position: start } = run;
     const ofFirst = first === undefined ? 0 : first.length;
     let position = start;
@@ -280,14 +392,26 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       } else {
         const border = messageEnd(bytes, position, end);
         if (border === undefined) break; // Its frames came in several chunks.
-        const frames = first === undefined ? [] : [first];
-        while (position < border) {
-          const body = bodyAt(bytes, position);
-          position = frameEnd(bytes, position);
-          frames.push(slice(memory, base + body, position - body));
-          size += position - body;
+        const next = frameEnd(bytes, position);
+        if (next < border && frameEnd(bytes, next) === border) {
+          // A head and a body, as most have: an array that grows by `push` has room for 17 more.
+          const at = bodyAt(bytes, position);
+          const head = slice(memory, base + at, next - at);
+          const body = bodyAt(bytes, next);
+          const rest = slice(memory, base + body, border - body);
+          messages.push(first === undefined ? [head, rest] : [first, head, rest]);
+          size += next - at + border - body;
+          position = border;
+        } else {
+          const frames = first === undefined ? [] : [first];
+          while (position < border) {
+            const body = bodyAt(bytes, position);
+            position = frameEnd(bytes, position);
+            frames.push(slice(memory, base + body, position - body));
+            size += position - body;
+          }
+          messages.push(frames);
         }
-        messages.push(frames);
         size += ofFirst;
       }
       count += 1;
@@ -307,6 +431,11 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /** The next messages as they came, up to `max` of one chunk; only when there is one. @param first as of `take` */
   takeBatch(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
+    if (run.list !== undefined) {
+      const messages: Buffer[][] = [];
+      this.takeMany(messages, max, MAX_ENCODED, undefined, undefined);
+      return encodeMessages(messages, first);
+    }
     const { bytes, position: start, end } = run;
     const most = Math.min(max, this.messages);
     let position = start;
@@ -346,6 +475,10 @@ export class InStream implements SplitFrameEffects<StreamFault> {
 
   #nextRun(done: Run): void {
     done.pooled?.release(); // It was lent.
+    if (done.list !== undefined) {
+      this.#listsAreLarge = done.list.wasLarge;
+      if (done.list === this.#list) this.#list = undefined;
+    }
     this.#head = this.#runs.shift();
   }
 
@@ -373,6 +506,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#kept = 0;
     this.#head = undefined;
     this.#runs.clear();
+    this.#list = undefined;
     return messages;
   }
 
@@ -382,6 +516,11 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     let left = this.messages;
     for (let run = this.#head; run !== undefined; run = this.#runs.shift()) {
       let position = run.position;
+      if (run.list !== undefined) {
+        left -= run.list.waiting;
+        runs.push(run);
+        continue;
+      }
       while (left > 0 && position < run.end) {
         const flags = run.bytes[position] as number;
         position +=
@@ -424,6 +563,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   }
 
   #keep(run: Run): void {
+    this.#list = undefined;
     if (this.#head === undefined) this.#head = run;
     else this.#runs.push(run);
   }
@@ -454,8 +594,12 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   }
 }
 
-/** Whole frames, one behind the other, in the memory they came in. */
+/** Bytes of the header of a frame of so many bytes. */
+function headerOf(length: number): number {
+  return length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
+}
 
+/** Whole frames, one behind the other, in the memory they came in; or messages that came as their frames. */
 export class Run {
   readonly memory: ArrayBufferLike;
   readonly bytes: Uint8Array;
@@ -463,6 +607,8 @@ export class Run {
   readonly base: number;
   position: number;
   readonly end: number;
+  /** Messages that came as their frames; undefined: it has bytes. */
+  list: FrameList | undefined = undefined;
   /** Of the memory, if that is used again; counted for this run. */
   pooled: PooledBuffer | undefined;
   /** Nobody else refers to these bytes: they may be moved. */

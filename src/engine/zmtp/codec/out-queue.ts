@@ -256,6 +256,7 @@ export class OutQueue {
 
   #end(): number {
     let messages = 0;
+    if (this.#inFlight.length === 0) return 0;
     for (const segment of this.#inFlight) {
       messages += segment.messages;
       segment.memory?.release();

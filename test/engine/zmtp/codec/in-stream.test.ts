@@ -1,7 +1,8 @@
-import { describe, expect, test, vi } from "vitest";
+import { describe, test, vi } from "vitest";
 import { InStream as PageInStream } from "../../../../src/browser/in-stream.js";
 import { InStream, MAX_FRAMES } from "../../../../src/engine/zmtp/codec/in-stream.js";
 import fc from "../../../support/properties.js";
+import { expect } from "../../../support/quick-expect.js";
 import { decodeStream, encodeFrame, frameStream } from "./support.js";
 
 /** What both have. */

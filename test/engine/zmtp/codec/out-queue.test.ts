@@ -1,9 +1,10 @@
-import { describe, expect, test } from "vitest";
+import { describe, test } from "vitest";
 import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
 import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc from "../../../support/properties.js";
+import { expect } from "../../../support/quick-expect.js";
 import { decodeStream } from "./support.js";
 
 const ALL = Number.POSITIVE_INFINITY;

@@ -1,10 +1,11 @@
 /** A link over a MessagePort, whose posts arrive when the test lets them. */
-import { expect, test, vi } from "vitest";
+import { test, vi } from "vitest";
 import { Pipe } from "../../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../../src/engine/zmtp/receive-budget.js";
 import { PortLink } from "../../../../src/engine/zmtp/threads/port-link.js";
 import { type MessagePortLike, ThreadPort } from "../../../../src/engine/zmtp/threads/thread-port.js";
 import fc from "../../../support/properties.js";
+import { expect } from "../../../support/quick-expect.js";
 
 /** One end of a channel; `undefined` among what waits is the other's end. */
 class FakePort implements MessagePortLike {

@@ -1,5 +1,5 @@
 /** Names of threads as rules: several simulated threads whose words arrive in any order between them. */
-import { describe, expect, it, test } from "vitest";
+import { describe, it, test } from "vitest";
 import {
   ANSWER_WAIT,
   ThreadNames,
@@ -8,6 +8,7 @@ import {
 } from "../../../../src/engine/zmtp/threads/thread-names.js";
 import type { Description, MessagePortLike } from "../../../../src/engine/zmtp/threads/thread-port.js";
 import fc from "../../../support/properties.js";
+import { expect } from "../../../support/quick-expect.js";
 
 const DESCRIPTION: Description = { socketType: "PULL", identity: new Uint8Array(0), property: undefined };
 
