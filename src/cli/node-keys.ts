@@ -1,11 +1,11 @@
 /** The keys of a running node: their ids, and a rotation in steps. No key leaves its file but to be used. */
 import { createHash, randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { open, rm } from "node:fs/promises";
 import { encodeZ85 } from "../core/z85.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../index.js";
 import { describe, Failure } from "./failure.js";
 import { readKeyFile } from "./key-file.js";
-import { terminal } from "./terminal.js";
+import { printText } from "./output.js";
 
 /** Hexadecimal digits of a key's id. */
 const ID_DIGITS = 8;
@@ -100,15 +100,24 @@ export async function changeKeys(
 export async function generateKey(file: string | undefined): Promise<void> {
   const key = encodeZ85(randomBytes(32));
   if (file === undefined) {
-    terminal().stdout.write(`${key}\n`);
+    await printText(key);
     return;
   }
+  let isNew = false;
   try {
-    await writeFile(file, `${key}\n`, { mode: 0o600, flag: "wx" });
+    const handle = await open(file, "wx", 0o600);
+    isNew = true;
+    try {
+      await handle.writeFile(`${key}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
+    if (isNew) await rm(file, { force: true });
     throw new Failure(`cannot write the key file ${file}: ${describe(error)}`);
   }
-  terminal().stdout.write(`${keyId(key)}\n`);
+  await printText(keyId(key));
 }
 
 const STEPS: Readonly<Record<string, string>> = {

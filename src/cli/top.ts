@@ -1,4 +1,6 @@
 /** shoal top: proxies and brokers, live. */
+import { once as occurrence } from "node:events";
+import type { Writable } from "node:stream";
 import type { ReadStream, WriteStream } from "node:tty";
 import type { Command } from "commander";
 import { Failure } from "./failure.js";
@@ -77,6 +79,7 @@ async function top(texts: readonly string[], settings: TopSettings): Promise<voi
           return;
         }
         await pause(interval * 1_000 - (performance.now() - begin), requested);
+        if (stdout.writableNeedDrain) await drained(stdout, requested);
       }
     } finally {
       display.close();
@@ -163,6 +166,17 @@ function readKeys(onInput: (input: string) => void): () => void {
   };
 }
 
+/** While a reader stands still nothing is read for it: its lines would gather here. @returns ends early when the signal is aborted */
+async function drained(stdout: Writable, signal: AbortSignal): Promise<void> {
+  await Promise.race([
+    occurrence(stdout, "drain", { signal }),
+    occurrence(stdout, "close", { signal }),
+  ]).catch(
+    // Aborted; an error of the stream has its own listener.
+    () => undefined,
+  );
+}
+
 /** Ends early when the signal is aborted. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -204,7 +218,8 @@ class Screen {
 
   /** Draws from the upper left corner; lines below the last row are cut. */
   draw(lines: readonly string[]): void {
-    if (!this.#isOpen) return;
+    // A terminal that stands still has its next picture when it goes on.
+    if (!this.#isOpen || this.#out.writableNeedDrain) return;
     const shown = lines.slice(0, Math.max(1, this.#out.rows - 1));
     this.#out.write(`${HOME}${shown.map((line) => `${line}${CLEAR_LINE}\r\n`).join("")}${CLEAR_BELOW}`);
   }

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { Child, ipc, MAIN, run, start, startWithout, useShoal } from "./support.js";
 
@@ -154,5 +156,15 @@ describe("a reader that goes away", () => {
     const { code, stderr } = await shell.ended;
     expect(stderr).toMatch(text);
     expect(code).toBe(1);
+  });
+
+  test("a key that could not be written leaves no file", async () => {
+    const path = join(mkdtempSync(join(tmpdir(), "shoal-")), "key");
+    const command = `ulimit -f 0; exec "${process.execPath}" "${MAIN}" node keys generate ${path}`;
+    const { code, stdout, stderr } = await new Child("/bin/sh", ["-c", command], {}).ended;
+    expect([code, String(stdout)]).toEqual([1, ""]);
+    expect(stderr).toMatch(/^shoal node keys: cannot write the key file \S+: EFBIG[^\n]*\n$/);
+    expect(existsSync(path)).toBe(false);
+    rmSync(dirname(path), { recursive: true });
   });
 });

@@ -1,4 +1,5 @@
 /** shoal top as an operator runs it. */
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
@@ -77,6 +78,36 @@ describe("shoal top", () => {
       sources: [{ name: "orders", kind: "streamer", state: "running", sides }],
     });
     expect(gone).toMatchObject({ address: away, up: false, reason: expect.stringMatching(/ECONNREFUSED/) });
+  });
+
+  it("reads no more while its lines are not read, and goes on when they are", async () => {
+    const addresses = 100;
+    let requests = 0;
+    let onRequest = (): void => undefined;
+    const server = createServer((_, response) => {
+      requests += 1;
+      onRequest();
+      response.writeHead(404).end("nothing here");
+    }).listen(0, "127.0.0.1");
+    closing.push(() => new Promise((resolve) => server.close(resolve).closeAllConnections()));
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const urls = Array.from({ length: addresses }, (_, at) => `http://127.0.0.1:${port}/${at}`);
+    const top = startWithout("top", ...urls, "--json", "--interval", "0.1");
+    top.process.stdout.pause();
+    await new Promise<void>((resolve, reject) => {
+      let quiet: NodeJS.Timeout | undefined;
+      onRequest = () => {
+        clearTimeout(quiet);
+        if (requests > 100 * addresses) reject(new Error("read on and on"));
+        else quiet = setTimeout(resolve, 1_000);
+      };
+    });
+    const before = requests;
+    top.process.stdout.resume();
+    await new Promise<void>((resolve) => {
+      onRequest = () => requests > before + 3 * addresses && resolve();
+    });
   });
 
   it("one line per side without a terminal: rates; and a source that goes away and comes back", async () => {
