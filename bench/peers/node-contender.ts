@@ -54,6 +54,8 @@ const APIS = {
   },
   /** The same over tcp, in the scenarios of other transports. */
   tcp: { suffix: "-tcp", title: ", batch, tcp", plays: TRANSPORT_SCENARIOS },
+  /** A context with `lowLatency`, where one message is on the way at a time. */
+  "low-latency": { suffix: "-low-latency", title: ", low latency", plays: ["latency"] },
   /** Plain sockets in place of a pattern. */
   plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
 } as const;
@@ -95,7 +97,7 @@ export const shoalContenders: readonly Contender[] = ENGINE_NAMES.flatMap((engin
   shoalContender(engine, "await"),
   shoalContender(engine, "batch"),
   shoalContender(engine, "plain"),
-  ...(engine === "zmtp" ? [shoalContender(engine, "tcp")] : []),
+  ...(engine === "zmtp" ? [shoalContender(engine, "low-latency"), shoalContender(engine, "tcp")] : []),
 ]);
 
 export const zeromq: Contender = {

@@ -13,11 +13,13 @@ const SCENARIOS: readonly string[] = [
   "fan-out",
   "fan-in",
   "request-reply",
+  "connection-storm",
   "slow-consumer",
   "start-up",
   "tls",
   "link",
   "cluster-publish",
+  "cluster-query",
 ];
 
 export const nodeNet: Contender = {

@@ -46,20 +46,31 @@ pre { background: #f6f6f6; padding: 0.5rem; overflow-x: auto; }
 .failed { color: #a00; }`;
 
 function machines(records: readonly BenchRecord[]): string {
-  const rows = records
-    .filter((record) => record.type === "machine")
-    .map((machine) => `<li>${escapeHtml(machineText(machine))}</li>`);
+  const rows = machineLines(records).map((line) => `<li>${escapeHtml(line)}</li>`);
   return `<ul>${rows.join("")}</ul>`;
 }
 
-/** On one line, for every report. */
-export function machineText(machine: MachineRecord): string {
+/** A line for each machine, commit and way to pin, with when they were first and last at work: "START/END: …". */
+export function machineLines(records: readonly BenchRecord[]): string[] {
+  const times = new Map<string, string[]>();
+  for (const record of records) {
+    if (record.type !== "machine") continue;
+    const text = machineText(record);
+    times.set(text, [...(times.get(text) ?? []), record.started]);
+  }
+  return [...times].map(([text, started]) => {
+    const [first, last] = [started.toSorted()[0], started.toSorted().at(-1)];
+    return `${first === last ? first : `${first}/${last}`}: ${text}`;
+  });
+}
+
+function machineText(machine: MachineRecord): string {
   const memory = `${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB`;
   const pinned =
     machine.pinned === null ? "not pinned" : `sides pinned to cores ${machine.pinned.join(", ")}`;
   const commit = machine.commit === null ? "" : `, commit ${machine.commit}`;
   return (
-    `${machine.started}: ${machine.cpu}, ${machine.cores} cores, ${memory}, ${machine.system}, ` +
+    `${machine.cpu}, ${machine.cores} cores, ${memory}, ${machine.system}, ` +
     `Node.js ${machine.node.slice(1)}, shoal ${machine.shoal}${commit}, ${pinned}${machine.smoke ? ", smoke run" : ""}`
   );
 }

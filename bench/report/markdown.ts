@@ -6,7 +6,7 @@ import type { Scenario } from "../contract.js";
 import { writeReport } from "../output.js";
 import { SCENARIOS } from "../scenarios/index.js";
 import { caseTitle, figure, LEAST_ROUNDS, metricText, spread } from "./format.js";
-import { machineText } from "./html.js";
+import { machineLines } from "./html.js";
 import { type BenchRecord, keyOf, type RunRecord } from "./records.js";
 import { type CaseSummary, growthOf, ratioOf, summarize } from "./summary.js";
 
@@ -40,9 +40,7 @@ export function replaceBetween(text: string, results: string, page: string): str
 
 /** @param images folder with the charts, as the page reaches it */
 export function resultsMarkdown(records: readonly BenchRecord[], images?: string): string {
-  const parts = records
-    .filter((record) => record.type === "machine")
-    .map((machine) => `- ${machineText(machine)}`);
+  const parts = machineLines(records).map((line) => `- ${line}`);
   const reported = records
     .filter((record) => record.type === "contender")
     .map(({ title, version }) => `${title}: ${version ?? "version unknown"}`);

@@ -12,8 +12,8 @@ import type { Scenario } from "../contract.js";
 import { SCENARIOS } from "../scenarios/index.js";
 import { subtitleOf } from "./charts.js";
 import { caseTitle } from "./format.js";
-import { machineText } from "./html.js";
-import type { BenchRecord, MachineRecord } from "./records.js";
+import { machineLines } from "./html.js";
+import type { BenchRecord } from "./records.js";
 import { summarize } from "./summary.js";
 import { type Chart, type Mark, pictureOf, svgOf, THEMES, type Theme } from "./svg.js";
 
@@ -37,7 +37,6 @@ interface MeasuredCase {
 }
 
 export function measuredOf(records: readonly BenchRecord[]): Measured {
-  const machines = records.filter((record): record is MachineRecord => record.type === "machine");
   const scenarios = new Map<string, MeasuredCase[]>();
   for (const scenario of SCENARIOS) {
     const cases = summarize(records, scenario).map(({ key, rows }) => ({
@@ -52,7 +51,7 @@ export function measuredOf(records: readonly BenchRecord[]): Measured {
     }));
     if (cases.length > 0) scenarios.set(scenario.name, cases);
   }
-  return { machines: machines.map(machineText), scenarios };
+  return { machines: machineLines(records), scenarios };
 }
 
 /** Reads the tables of a page that `--markdown` wrote. @throws BadInput for a page without them */

@@ -39,14 +39,15 @@ export type Theme = keyof typeof THEMES;
 const COLOURS: Readonly<Record<string, readonly [light: string, dark: string]>> = {
   "shoal (zmtp)": ["#0969da", "#4493f8"],
   "shoal (zmtp), batch": ["#0550ae", "#79c0ff"],
+  "shoal (zmtp), low latency": ["#2a3a9e", "#a5b4fc"],
   "shoal (libzmq)": ["#8250df", "#ab7df8"],
   "shoal (libzmq), batch": ["#6639ba", "#d2a8ff"],
   "npm zeromq": ["#bc4c00", "#db6d28"],
   "libzmq in C": ["#1a7f37", "#3fb950"],
   pyzmq: ["#9a6700", "#d29922"],
   "node:net (ceiling)": ["#59636e", "#9198a1"],
-  nats: ["#0e7490", "#22d3ee"],
-  redis: ["#cf222e", "#f85149"],
+  NATS: ["#0e7490", "#22d3ee"],
+  Redis: ["#cf222e", "#f85149"],
   etcd: ["#bf3989", "#db61a2"],
 };
 const SPARE: readonly (readonly [light: string, dark: string])[] = [
@@ -60,7 +61,7 @@ const FONT = "font-family=\"system-ui,-apple-system,'Segoe UI',sans-serif\"";
 const WIDTH = 400;
 const ROW = 24;
 const HEAD = 52;
-const LABEL = 150;
+const LABEL = 180;
 const FIGURE = 62;
 const LINES_HEIGHT = 230;
 const LEGEND_ROW = 18;

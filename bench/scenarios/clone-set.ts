@@ -8,7 +8,7 @@ const WINDOW = 1_000;
 export const cloneSet: Scenario = {
   name: "clone-set",
   question:
-    "How long does a set take until its client sees it, at half of the load that the server can carry?",
+    "How long does a set take until its client sees it, at half of the load that the server can carry, and at 10,000 a second?",
   ...onSchedule("set/s", { count: 300, warmup: 1_000 }),
   roles({ size }, count, warmup) {
     const options = { window: WINDOW, "high-water-mark": 4 * WINDOW };

@@ -11,9 +11,14 @@ export const connectionStorm: Scenario = {
   smokeSizes: [16],
   parameters: {
     connections: { values: [100, 1_000], smoke: [50], help: "connections opened at once" },
+    before: {
+      values: [10, 2_000],
+      smoke: [10],
+      help: "connections opened before: 10 leave a runtime's code cold, as in a process that begins; 2000 warm it up",
+    },
   },
   count({ parameters }) {
-    return { count: Number(parameters.connections), warmup: 10 };
+    return { count: Number(parameters.connections), warmup: Number(parameters.before) };
   },
   scales: false,
   roles({ size }, count, warmup) {

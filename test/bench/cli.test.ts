@@ -173,7 +173,7 @@ describe("shoal bench", () => {
 describe("stopped early", () => {
   const running = () => {
     const json = join(folder, `${randomUUID()}.jsonl`);
-    const args = ["throughput", "--size", "64", "--peers", "zeromq", "--runs", "1000", "--json", json];
+    const args = ["throughput", "--smoke", "--peers", "zeromq", "--runs", "1000", "--json", json];
     const measuring = start(...args);
     const measured = () => existsSync(json) && readFileSync(json, "utf8").includes('"type":"run"');
     return { ...measuring, ready: until(() => measured() && marked(measuring.marker).length > 1) };

@@ -123,15 +123,35 @@ describe("the contenders of the benchmark", () => {
   }
 });
 
+describe("connections at once", () => {
+  const names = ["shoal-zmtp", "libzmq", "node-net"];
+  for (const contender of present.filter(({ name }) => names.includes(name)))
+    it(`${contender.name} gets a reply on each`, async () => {
+      const { messages, checksum } = await play(contender, "connection-storm", 16, 60);
+      expect({ messages, checksum }).toEqual({ messages: 60, checksum: expectedChecksum(16, WARMUP, 60) });
+    });
+});
+
+/** The combinations of a contender and a value that are played: by default each contender with one, in turn; SHOAL_LONG=1: all. */
+function combinations<T>(names: readonly string[], values: readonly T[]): [Contender, T][] {
+  return present
+    .filter(({ name }) => names.includes(name))
+    .flatMap((contender, turn) =>
+      values
+        .filter((_, at) => process.env.SHOAL_LONG === "1" || at === turn % values.length)
+        .map((value): [Contender, T] => [contender, value]),
+    );
+}
+
 describe("other transports than tcp", () => {
   const named = (names: readonly string[]) => present.filter(({ name }) => names.includes(name));
 
-  for (const contender of named(["shoal-zmtp-batch", "shoal-zmtp-tcp", "libzmq"]))
-    for (const client of ["consumer", "producer"])
-      it(`${contender.name} plays ws with the ${client} as the client`, async () => {
-        const { checksum } = await play(contender, "ws", 64, 500, { client });
-        expect(checksum).toBe(expectedChecksum(64, WARMUP, 500));
-      });
+  const wsContenders = ["shoal-zmtp-batch", "shoal-zmtp-tcp", "libzmq"];
+  for (const [contender, client] of combinations(wsContenders, ["consumer", "producer"]))
+    it(`${contender.name} plays ws with the ${client} as the client`, async () => {
+      const { checksum } = await play(contender, "ws", 64, 500, { client });
+      expect(checksum).toBe(expectedChecksum(64, WARMUP, 500));
+    });
 
   for (const contender of named(["shoal-zmtp-batch", "shoal-zmtp-tcp", "node-net"]))
     it(`${contender.name} plays tls`, async () => {
@@ -174,21 +194,19 @@ describe("links and services", () => {
     });
   }
 
-  for (const contender of named(["shoal-zmtp", "shoal-zmtp-plain", "nats"]))
-    for (const window of [1, 16])
-      it(`${contender.name} plays service with ${window} under way`, async () => {
-        const { checksum, ordered } = await play(contender, "service", 64, 200, { window });
-        expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
-      });
+  for (const [contender, window] of combinations(["shoal-zmtp", "shoal-zmtp-plain", "nats"], [16, 1]))
+    it(`${contender.name} plays service with ${window} under way`, async () => {
+      const { checksum, ordered } = await play(contender, "service", 64, 200, { window });
+      expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
+    });
 
-  for (const contender of named(["shoal-zmtp", "nats"]))
-    for (const store of ["memory", "lmdb"])
-      it(`${contender.name} plays sessions in ${store}`, async () => {
-        const parameters = { store, window: 16 };
-        const { checksum, ordered, latency } = await play(contender, "sessions", 64, 200, parameters);
-        expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
-        expect(latency?.["99"]).toBeGreaterThan(0);
-      });
+  for (const [contender, store] of combinations(["shoal-zmtp", "nats"], ["lmdb", "memory"]))
+    it(`${contender.name} plays sessions in ${store}`, async () => {
+      const parameters = { store, window: 16 };
+      const { checksum, ordered, latency } = await play(contender, "sessions", 64, 200, parameters);
+      expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 200), ordered: true });
+      expect(latency?.["99"]).toBeGreaterThan(0);
+    });
 });
 
 describe("servers with a key-value store", () => {

@@ -206,6 +206,15 @@ describe("the charts as files", () => {
     expect((longer as number) / (shorter as number)).toBeCloseTo(2, 1);
   });
 
+  it("name a machine once, with when it was first and last at work", () => {
+    const machine = records.find((record) => record.type === "machine") as BenchRecord & { type: "machine" };
+    const later = { ...machine, started: "2026-01-02T03:04:05.000Z" };
+    const { machines } = measuredOf([later, ...records, { ...later, commit: "another" }]);
+    expect(machines).toHaveLength(2);
+    expect(machines[0]).toMatch(new RegExp(`^${machine.started}/2026-01-02T03:04:05.000Z: `));
+    expect(machines[1]).toMatch(/^2026-01-02T03:04:05.000Z: .*commit another/);
+  });
+
   it("are the same of the page that has the tables, but for rounding", () => {
     const page = measuredOfPage(`# Page\n\n${resultsMarkdown(records)}\nmore\n`, "page.md");
     const direct = measuredOf(records);

@@ -93,7 +93,7 @@ void play_producer(void) {
       uint64_t k = base + (uint64_t)(side.index * sockets + i);
       if (k >= total()) break;
       body_send(push[i], k, 0);
-      if (k >= (uint64_t)side.warmup) sent++;
+      if (k >= (uint64_t)side.warmup && sent++ == 0) clock_begin();
     }
   }
   say_produced(sent, before);

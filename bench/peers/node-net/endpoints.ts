@@ -4,14 +4,15 @@ import { connect as connectSocket, createServer, type Server, type Socket } from
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import type { Side } from "../node/side.js";
 
-function addressOf(endpoint: string): { path: string } | { host: string; port: number } {
+/** Where an endpoint is, as `node:net` takes it. */
+export function addressOf(endpoint: string): { path: string } | { host: string; port: number } {
   if (endpoint.startsWith("ipc://")) return { path: endpoint.slice("ipc://".length) };
   const { hostname, port } = new URL(endpoint.replace(/:\*$/, ":0"));
   return { host: hostname, port: Number(port) };
 }
 
 /** A peer that goes first resets the connection; what matters of that shows in the counts. Anything else is a fault. */
-function onError(error: NodeJS.ErrnoException): void {
+export function onError(error: NodeJS.ErrnoException): void {
   if (error.code !== "ECONNRESET" && error.code !== "EPIPE") throw error;
 }
 

@@ -3,6 +3,8 @@ import { parseSide, Side } from "../node/side.js";
 import { bytesConsumer, bytesProducer } from "./bytes.js";
 import { client, server } from "./echo.js";
 import { copier, copyReaders, publisher, subscriber } from "./fan-out.js";
+import { asker, services } from "./query.js";
+import { stormClient, stormServer } from "./storm.js";
 import { consumer, producer } from "./stream.js";
 
 const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
@@ -17,10 +19,15 @@ const roles: Readonly<Record<string, (side: Side) => Promise<void>>> = {
 const streamRoles: typeof roles = { consumer: bytesConsumer, producer: bytesProducer };
 /** Of the scenario cluster-publish, where each node gets a copy of its own. */
 const copyRoles: typeof roles = { publisher: copier, subscribers: copyReaders };
+const queryRoles: typeof roles = { asker, services };
+/** Of the scenario connection-storm, where each connection begins with a greeting. */
+const stormRoles: typeof roles = { client: stormClient, server: stormServer };
 const request = parseSide(process.argv.slice(2));
 const ofScenario = new Map([
   ["link", streamRoles],
   ["cluster-publish", copyRoles],
+  ["cluster-query", queryRoles],
+  ["connection-storm", stormRoles],
 ]);
 const play = (ofScenario.get(request.scenario) ?? roles)[request.role];
 if (play === undefined) throw new Error(`node-net has no role ${request.role}`);

@@ -74,7 +74,7 @@ export async function producer(side: Side): Promise<void> {
   const work = async (socket: Socket, sender: number) => {
     const writer = new FrameWriter(socket);
     for (let k = sender; k < total; k += peers) {
-      if (k >= side.warmup) sent++;
+      if (k >= side.warmup && sent++ === 0) side.begin();
       if (writer.write(bodies.make(k))) continue;
       const full = writer.flush();
       if (full !== undefined) await full;

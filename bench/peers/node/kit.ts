@@ -32,6 +32,7 @@ export interface Kit extends SocketClasses {
 export async function loadKit(library: string, api: string): Promise<Kit> {
   if (library === "shoal") {
     const { curveKeyPair, ...sockets } = await import("shoal");
+    if (api === "low-latency") sockets.context.lowLatency = true;
     return { ...sockets, batch: api === "batch", shoal: true, curveKeyPair };
   }
   const zeromq = await import("zeromq");

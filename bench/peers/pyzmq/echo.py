@@ -155,13 +155,22 @@ def connect_many(side, first, count, tally):
     return sockets
 
 
+WARM_AT_ONCE = 250
+SETTLED_AFTER = 0.2  # seconds
+
+
 def storm(side):
     tally = Tally(side.size, side.warmup, side.count)
     side.ready()
     side.wait_for_start()
-    kept = connect_many(side, 0, side.warmup, tally)
+    # Before those that count: no contender has room for all of them as sockets.
+    for first in range(0, side.warmup, WARM_AT_ONCE):
+        for socket in connect_many(side, first, min(WARM_AT_ONCE, side.warmup - first), tally):
+            socket.close()
+    if side.warmup > WARM_AT_ONCE:
+        time.sleep(SETTLED_AFTER)
     side.begin()
-    kept += connect_many(side, side.warmup, side.count, tally)
+    kept = connect_many(side, side.warmup, side.count, tally)
     side.end()
     side.done(side.count, tally)
 

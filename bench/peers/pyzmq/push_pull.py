@@ -61,6 +61,8 @@ def producer(side):
                 break
             push.send(make(k))
             if k >= side.warmup:
+                if sent == 0:
+                    side.begin()
                 sent += 1
     produced(side, sent, before)
 

@@ -10,6 +10,8 @@ import { Ticker } from "./ticker.js";
 
 /** What can ask. The reply to each request comes to `onReply`, in any order. */
 export interface Asker {
+  /** Whether it copies the body within `ask`. Absent: the body is its own. */
+  readonly copies?: boolean;
   /** Sends request k; does not wait. What fails is thrown where nobody catches it: it ends the side. */
   ask(k: number, body: Buffer): void;
   onReply: (reply: Buffer) => void;
@@ -42,7 +44,8 @@ class Exchanges {
   send(at: number): void {
     const k = this.sent++;
     this.#left[k] = at;
-    this.#asker.ask(k, this.#bodies.makeOwn(k));
+    const bodies = this.#bodies;
+    this.#asker.ask(k, this.#asker.copies === true ? bodies.lend(k) : bodies.makeOwn(k));
   }
 
   outcome(): Outcome {

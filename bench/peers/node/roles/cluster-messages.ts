@@ -1,10 +1,10 @@
 /** Many nodes, some of them in each process: one publishes to all, one asks all, one comes with many routes. */
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
 import { sumOfChecksums } from "../../../sequences.js";
+import { answerFloor, Floor } from "../floor.js";
 import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import type { Role, Roles } from "./role.js";
@@ -25,9 +25,8 @@ const QUIET = 4_000;
 const SMOKE_QUIET = 200;
 const MANY_ROUTES = 100_000;
 const NANOSECONDS = 1e6;
-/** Where services connect bare sockets, and the bytes of a question to one of them and of its answer: about what a query has. */
+/** Where services connect bare sockets. */
 const FLOOR = "bench-floor";
-const FLOOR_BYTES = 64;
 
 async function open(name: string, options: Partial<ClusterNodeOptions>): Promise<ClusterNode> {
   const node = new ClusterNode({
@@ -129,69 +128,12 @@ const subscribers: Role = async (side) => {
   for (const node of nodes) await node.leave();
 };
 
-/** Sockets of the services, without anything of ours: some bytes to each, and the same back, is what a query cannot be faster than. */
-class Floor {
-  readonly #server = createServer((socket) => this.#add(socket));
-  readonly #sockets: Socket[] = [];
-  readonly #question = Buffer.alloc(FLOOR_BYTES);
-  #left = 0;
-  #answered: (() => void) | undefined = undefined;
-
-  async listen(): Promise<string> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    return String((this.#server.address() as AddressInfo).port);
-  }
-
-  get size(): number {
-    return this.#sockets.length;
-  }
-
-  #add(socket: Socket): void {
-    socket.setNoDelay(true).on("data", () => {
-      this.#left -= 1;
-      if (this.#left === 0) this.#answered?.();
-    });
-    this.#sockets.push(socket);
-  }
-
-  /** @returns ms until all have answered */
-  ask(): Promise<number> {
-    return this.#ask(this.#sockets);
-  }
-
-  /** @returns ms of the slowest of them, each asked alone */
-  async slowest(): Promise<number> {
-    let slowest = 0;
-    for (const socket of this.#sockets) slowest = Math.max(slowest, await this.#ask([socket]));
-    return slowest;
-  }
-
-  async #ask(sockets: readonly Socket[]): Promise<number> {
-    const from = performance.now();
-    this.#left = sockets.length;
-    const all = new Promise<void>((resolve) => {
-      this.#answered = resolve;
-    });
-    for (const socket of sockets) socket.write(this.#question);
-    await all;
-    return performance.now() - from;
-  }
-
-  close(): void {
-    for (const socket of this.#sockets) socket.destroy();
-    this.#server.close();
-  }
-}
-
 /** A service's end of the floor. */
-async function answerFloor(node: ClusterNode): Promise<Socket> {
+async function joinFloor(node: ClusterNode): Promise<Socket> {
   const port = (): string | undefined =>
     node.members({ self: false }).find(({ props }) => props[FLOOR] !== undefined)?.props[FLOOR];
   while (port() === undefined) await pause(LOOK);
-  const socket = connect(Number(port()), "127.0.0.1").setNoDelay(true);
-  socket.on("data", (question) => socket.write(question)).on("error", () => undefined);
-  return socket;
+  return answerFloor(connect(Number(port()), "127.0.0.1"));
 }
 
 const asker: Role = async (side) => {
@@ -249,7 +191,7 @@ const services: Role = async (side) => {
       return "ok";
     });
   await side.ready();
-  const floors = nodes.map((node) => answerFloor(node));
+  const floors = nodes.map((node) => joinFloor(node));
   await side.stopped;
   for (const floor of floors) (await floor).destroy();
   await side.done({ messages: 0, bytes: 0 });

@@ -1,4 +1,5 @@
 /** Many connections at once, and what they cost while nothing moves. */
+import { setTimeout } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Bodies, type Checker } from "../../../bodies.js";
@@ -9,6 +10,11 @@ import { roles as echo } from "./echo.js";
 import type { Role, Roles } from "./role.js";
 
 type Dealer = InstanceType<Kit["Dealer"]>;
+
+/** Connections before those that count, opened at once and closed: no contender has room for all of them as sockets. */
+const WARM_AT_ONCE = 250;
+/** ms after which the server, and libzmq's thread that ends sockets, have done with these. */
+const SETTLED_AFTER = 200;
 
 /** What is resident after a collection: garbage is no memory of a connection. */
 function resident(): number {
@@ -33,11 +39,11 @@ function memoryOf(connections: number, before: number, size: number): Outcome {
 async function connectMany(
   side: Side,
   kit: Kit,
+  bodies: Bodies,
   first: number,
   count: number,
   checker: Checker,
 ): Promise<Dealer[]> {
-  const bodies = new Bodies(side.size || 16);
   const dealers = Array.from({ length: count }, () => new kit.Dealer(caseOptions(side, "both")));
   const replies = dealers.map(async (dealer, i) => {
     dealer.connect(side.endpoint);
@@ -50,20 +56,27 @@ async function connectMany(
 
 const storm: Role = async (side, kit) => {
   const checker = side.checker();
+  const bodies = new Bodies(side.size || 16);
   await side.ready();
-  const early = await connectMany(side, kit, 0, side.warmup, checker);
+  for (let first = 0; first < side.warmup; first += WARM_AT_ONCE) {
+    const count = Math.min(WARM_AT_ONCE, side.warmup - first);
+    const early = await connectMany(side, kit, bodies, first, count, checker);
+    await Promise.all(early.map((dealer) => dealer.close()));
+  }
+  if (side.warmup > WARM_AT_ONCE) await setTimeout(SETTLED_AFTER);
   side.begin();
-  const dealers = await connectMany(side, kit, side.warmup, side.count, checker);
+  const dealers = await connectMany(side, kit, bodies, side.warmup, side.count, checker);
   side.end();
   const { checksum, ordered } = checker;
   await side.done({ messages: side.count, bytes: side.count * side.size, checksum, ordered });
-  await Promise.all([...early, ...dealers].map((dealer) => dealer.close()));
+  await Promise.all(dealers.map((dealer) => dealer.close()));
 };
 
 const idleClient: Role = async (side, kit) => {
   const connections = side.number("connections", 1);
+  const bodies = new Bodies(side.size || 16);
   const before = resident();
-  const dealers = await connectMany(side, kit, 0, connections, side.checker());
+  const dealers = await connectMany(side, kit, bodies, 0, connections, side.checker());
   await side.ready();
   await side.done(memoryOf(connections, before, side.size));
   await Promise.all(dealers.map((dealer) => dealer.close()));

@@ -8,17 +8,33 @@ import type { Side } from "../side.js";
 import { type Asker, askOnSchedule, askPipelined } from "./asking.js";
 import { caseOptions } from "./case-options.js";
 import type { Role, Roles } from "./role.js";
+import { COPIED, isLarge } from "./throughput.js";
 
 type Dealer = InstanceType<Kit["Dealer"]>;
 type Router = InstanceType<Kit["Router"]>;
 type Message = [Buffer, ...Buffer[]];
 
-/** Everything that arrives, until the socket closes: in batches where the library has them. */
+/**
+ * Everything that arrives, until the socket closes: in batches where the library has them.
+ *
+ * @param leased their memory is used again when `take` is done with them
+ */
 export async function receiveAll(
   kit: Kit,
   socket: Dealer | Router,
   take: (message: Message) => Promise<void> | undefined,
+  leased = false,
 ): Promise<void> {
+  if (leased) {
+    for await (const batch of socket.batches()) {
+      for (const message of batch) {
+        const full = take(message as Message);
+        if (full !== undefined) await full;
+      }
+      batch[Symbol.dispose]();
+    }
+    return;
+  }
   if (!kit.shoal) {
     for await (const message of socket) await take(message as Message);
     return;
@@ -35,9 +51,15 @@ export async function receiveAll(
   }
 }
 
-/** @returns nothing when it was accepted at once, otherwise when it will have been */
-export function send(kit: Kit, socket: Dealer | Router, message: Message): Promise<void> | undefined {
+/** @param copied by the socket, within the call @returns nothing when it was accepted at once, otherwise when it will have been */
+export function send(
+  kit: Kit,
+  socket: Dealer | Router,
+  message: Message,
+  copied = false,
+): Promise<void> | undefined {
   const dealer = socket as Dealer; // The types of a ROUTER want two frames; here the first is an address already.
+  if (copied) return dealer.trySend(message, COPIED) ? undefined : dealer.send(message, COPIED);
   return kit.shoal && dealer.trySend(message) ? undefined : dealer.send(message);
 }
 
@@ -65,11 +87,17 @@ const broker: Role = async (side, kit) => {
 const worker: Role = async (side, kit) => {
   const socket = new kit.Dealer(caseOptions(side, "both"));
   socket.connect(side.endpoint);
+  const copies = kit.batch && isLarge(side);
   let handled = 0;
-  const working = receiveAll(kit, socket, (message) => {
-    handled++;
-    return send(kit, socket, message);
-  });
+  const working = receiveAll(
+    kit,
+    socket,
+    (message) => {
+      handled++;
+      return send(kit, socket, message, copies);
+    },
+    copies,
+  );
   await side.ready();
   await side.stopped;
   await side.done({ messages: handled, bytes: handled * side.size });
@@ -81,14 +109,18 @@ const worker: Role = async (side, kit) => {
 export function plainAsker(side: Side, kit: Kit): Asker {
   const socket = new kit.Dealer(caseOptions(side, "both"));
   socket.connect(side.endpoint);
+  const copies = kit.batch && isLarge(side);
+  const options = copies ? COPIED : undefined;
   // Sends wait in line: the package zeromq refuses a second one while the first waits.
   let line = Promise.resolve();
   let waiting = 0;
   const self: Asker = {
+    copies,
     ask(_, body) {
-      if (waiting === 0 && kit.shoal && socket.trySend(body)) return;
+      if (waiting === 0 && kit.shoal && socket.trySend(body, options)) return;
       waiting++;
-      line = line.then(() => socket.send(body)).then(() => void waiting--);
+      const own = copies ? Buffer.from(body) : body; // Its turn comes later.
+      line = line.then(() => socket.send(own)).then(() => void waiting--);
     },
     onReply: () => undefined,
     async close() {
@@ -96,10 +128,15 @@ export function plainAsker(side: Side, kit: Kit): Asker {
       await replies;
     },
   };
-  const replies = receiveAll(kit, socket, ([reply]) => {
-    self.onReply(reply);
-    return undefined;
-  });
+  const replies = receiveAll(
+    kit,
+    socket,
+    ([reply]) => {
+      self.onReply(reply);
+      return undefined;
+    },
+    copies,
+  );
   return self;
 }
 

@@ -7,7 +7,7 @@ import { caseOptions } from "./case-options.js";
 import { roles as broker } from "./plain-broker.js";
 import { subscribers } from "./pub-sub.js";
 import type { Role, Roles } from "./role.js";
-import { roles as stream } from "./throughput.js";
+import { COPIED, isLarge, roles as stream } from "./throughput.js";
 
 /** The endpoint behind a proxy at this one. */
 export const backendOf = (endpoint: string) =>
@@ -57,10 +57,13 @@ const publisher: Role = async (side, kit) => {
   await socket.receive();
   await setTimeout(100);
   const bodies = new Bodies(side.size);
+  const copies = kit.batch && isLarge(side);
   side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
-    const body = bodies.make(k);
-    if (!(kit.batch && socket.trySend(body))) await socket.send(body);
+    const body = copies ? bodies.lend(k) : bodies.make(k);
+    if (copies) {
+      if (!socket.trySend(body, COPIED)) await socket.send(body, COPIED);
+    } else if (!(kit.batch && socket.trySend(body))) await socket.send(body);
   }
   await side.done({ messages: side.count, bytes: side.count * side.size });
   await socket.close();

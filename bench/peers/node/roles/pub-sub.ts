@@ -6,6 +6,7 @@ import type { Kit } from "../kit.js";
 import type { Side } from "../side.js";
 import { caseOptions } from "./case-options.js";
 import type { Role, Roles } from "./role.js";
+import { COPIED, isLarge } from "./throughput.js";
 
 type Subscriber = InstanceType<Kit["Subscriber"]> | InstanceType<Kit["XSubscriber"]>;
 
@@ -40,12 +41,15 @@ const publisher: Role = async (side, kit) => {
   for (let i = 0; i < expected; i++) await socket.receive();
   const topics = Array.from({ length: subscriptions }, (_, i) => topicOf(i));
   const bodies = new Bodies(side.size);
+  const copies = kit.batch && isLarge(side);
   side.begin();
   for (let k = 0; k < side.warmup + side.count; k++) {
-    const body = bodies.make(k);
+    const body = copies ? bodies.lend(k) : bodies.make(k);
     const topic = topics[(k * 7919) % Math.max(1, subscriptions)];
     const message = topic === undefined ? body : [topic, body];
-    if (!(kit.batch && socket.trySend(message))) await sendWhenPossible(socket, message);
+    if (copies) {
+      if (!socket.trySend(message, COPIED)) await socket.send(message, COPIED);
+    } else if (!(kit.batch && socket.trySend(message))) await sendWhenPossible(socket, message);
   }
   await side.done({ messages: side.count, bytes: side.count * side.size });
   await socket.close();
@@ -111,6 +115,14 @@ async function receiveAll(
     checker.take(frames[frames.length - 1] as Buffer);
     if (++stream.seen === first) begin();
   };
+  if (kit.batch && isLarge(side)) {
+    for await (const batch of socket.batches()) {
+      for (const frames of batch) take(frames);
+      batch[Symbol.dispose]();
+      if (stream.seen === total) break;
+    }
+    return;
+  }
   if (kit.batch) {
     while (stream.seen < total) {
       const { seen } = stream;

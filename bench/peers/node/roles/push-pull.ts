@@ -76,7 +76,7 @@ const producer: Role = async (side, kit) => {
     for (let k = sender; k < total; k += peers) {
       const message = bodies.makeOwn(k);
       if (!(kit.batch && push.trySend(message))) await push.send(message);
-      if (k >= side.warmup) sent++;
+      if (k >= side.warmup && sent++ === 0) side.begin();
     }
   };
   await Promise.all(pushes.map((push, i) => work(push, side.index * sockets + i)));

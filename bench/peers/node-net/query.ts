@@ -1,0 +1,48 @@
+/** One asks N processes at once, and each answers: what a query of as many services is compared with. */
+import { setTimeout as pause } from "node:timers/promises";
+import { answerFloor, Floor } from "../node/floor.js";
+import { Latencies } from "../node/histogram.js";
+import type { Side } from "../node/side.js";
+import { connect } from "./endpoints.js";
+
+/** ms between two looks at how many are there. */
+const LOOK = 10;
+const NANOSECONDS = 1e6;
+
+export async function asker(side: Side): Promise<void> {
+  const floor = new Floor();
+  await side.ready(`tcp://127.0.0.1:${await floor.listen()}`);
+  const expected = side.number("nodes", 1);
+  while (floor.size < expected) await pause(LOOK);
+  for (let k = 0; k < side.warmup; k++) await floor.ask();
+  const latencies = new Latencies();
+  side.begin();
+  for (let k = 0; k < side.count; k++) latencies.record((await floor.ask()) * NANOSECONDS);
+  side.end();
+  const slowestMilliseconds = await floor.slowest();
+  floor.close();
+  await side.done({
+    messages: side.count * expected,
+    bytes: 0,
+    latency: latencies.table,
+    extra: { slowestMilliseconds },
+  });
+}
+
+/** The connections of this process. Its processor time is that of the questions that are measured. */
+export async function services(side: Side): Promise<void> {
+  const sockets = await Promise.all(Array.from({ length: side.number("each", 1) }, () => connect(side)));
+  const first = sockets.length * side.warmup;
+  const last = sockets.length * (side.warmup + side.count);
+  let asked = 0;
+  for (const socket of sockets)
+    answerFloor(socket).on("data", () => {
+      if (asked === first) side.begin();
+      asked += 1;
+      if (asked === last) side.end();
+    });
+  await side.ready();
+  await side.stopped;
+  for (const socket of sockets) socket.destroy();
+  await side.done({ messages: 0, bytes: 0 });
+}

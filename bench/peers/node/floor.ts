@@ -1,0 +1,69 @@
+/** A query without anything of ours: some bytes to each of many sockets, and the same back. A query of as many services cannot be faster. */
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+
+/** Bytes of a question to one of them and of its answer: about what a query has. */
+const FLOOR_BYTES = 64;
+
+/** The end that asks. */
+export class Floor {
+  readonly #server = createServer((socket) => this.#add(socket));
+  readonly #sockets: Socket[] = [];
+  readonly #question = Buffer.alloc(FLOOR_BYTES);
+  #left = 0;
+  #answered: (() => void) | undefined = undefined;
+
+  async listen(): Promise<string> {
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+    return String((this.#server.address() as AddressInfo).port);
+  }
+
+  get size(): number {
+    return this.#sockets.length;
+  }
+
+  #add(socket: Socket): void {
+    socket.setNoDelay(true).on("data", () => {
+      this.#left -= 1;
+      if (this.#left === 0) this.#answered?.();
+    });
+    this.#sockets.push(socket);
+  }
+
+  /** @returns ms until all have answered */
+  ask(): Promise<number> {
+    return this.#ask(this.#sockets);
+  }
+
+  /** @returns ms of the slowest of them, each asked alone */
+  async slowest(): Promise<number> {
+    let slowest = 0;
+    for (const socket of this.#sockets) slowest = Math.max(slowest, await this.#ask([socket]));
+    return slowest;
+  }
+
+  async #ask(sockets: readonly Socket[]): Promise<number> {
+    const from = performance.now();
+    this.#left = sockets.length;
+    const all = new Promise<void>((resolve) => {
+      this.#answered = resolve;
+    });
+    for (const socket of sockets) socket.write(this.#question);
+    await all;
+    return performance.now() - from;
+  }
+
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+  }
+}
+
+/** The end that answers. */
+export function answerFloor(socket: Socket): Socket {
+  return socket
+    .setNoDelay(true)
+    .on("data", (question) => socket.write(question))
+    .on("error", () => undefined);
+}
