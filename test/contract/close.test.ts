@@ -3,7 +3,7 @@ import type { Socket } from "../../src/index.js";
 import { describeTransports, itIf } from "./support/engines.js";
 import { collect, failure, texts, turn, until, within } from "./support/wait.js";
 
-const BINDS = process.env.SHOAL_LONG === "1" ? 1_000 : 200;
+const BINDS = process.env.SHOAL_LONG === "1" ? 1_000 : 100;
 
 describeTransports("close", (world) => {
   it("with linger sends what was accepted, and says so", async () => {

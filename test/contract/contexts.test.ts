@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Context, Pull, Push } from "../../src/index.js";
+import { Context, Pull, Push, Reply, Request } from "../../src/index.js";
 import { describeEngines } from "./support/engines.js";
 import { failure, nextEvent, thrown, within } from "./support/wait.js";
 
@@ -77,5 +77,36 @@ describeEngines("contexts", (world) => {
     expect(thrown(() => new Push({ context })).code).toBe("EMFILE");
     expect(thrown(() => (context.maxSockets = -1)).code).toBe("EINVAL");
     expect(context.maxSockets).toBe(3);
+  });
+
+  it.runIf(world.engine === "zmtp")("poll with lowLatency, and round trips are as ever", async () => {
+    const context = world.freshContext();
+    expect(context.lowLatency).toBe(false);
+    context.lowLatency = true;
+    expect(context.lowLatency).toBe(true);
+    const reply = world.own(new Reply({ context }));
+    const request = world.own(new Request({ context }));
+    await reply.bind("tcp://127.0.0.1:*");
+    request.connect(reply.lastEndpoint as string);
+    for (let n = 0; n < 200; n++) {
+      await request.send(String(n));
+      const [asked] = await reply.receive();
+      await reply.send(asked as Buffer);
+      expect(String((await request.receive())[0])).toBe(String(n));
+    }
+    expect((await failure(request.receive())).code).toBe("EFSM");
+    await request.send("last");
+    await reply.receive();
+    const closed = failure(request.receive());
+    await request.close({ linger: 0 });
+    expect((await closed).code).toBe("EAGAIN");
+  });
+
+  it.runIf(world.engine === "libzmq")("refuse lowLatency where they cannot have it", () => {
+    const context = world.freshContext();
+    context.lowLatency = false;
+    world.own(new Push({ context }));
+    expect(thrown(() => (context.lowLatency = true)).code).toBe("NOT_SUPPORTED");
+    expect(context.lowLatency).toBe(false);
   });
 });

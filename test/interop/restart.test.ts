@@ -31,7 +31,12 @@ function joined(socket: Socket): Promise<unknown> {
 }
 
 const TRANSPORTS: readonly Transport[] = ["tcp", "ipc"];
-const WAYS = ENGINES.flatMap((engine) => TRANSPORTS.map((transport) => [engine, transport] as const));
+/** Each engine over one transport, in turn; SHOAL_LONG=1: over both. */
+const WAYS = ENGINES.flatMap((engine, turn) =>
+  TRANSPORTS.filter((_, at) => process.env.SHOAL_LONG === "1" || at === turn % TRANSPORTS.length).map(
+    (transport) => [engine, transport] as const,
+  ),
+);
 
 describe.skipIf(NO_PYTHON).each(WAYS)(
   "engine %s: a pyzmq peer that is killed, over %s",

@@ -17,8 +17,11 @@ const work = (source, workerData) => new Worker(
 const said = async (worker) => (await once(worker, "message"))[0];
 `;
 
-/** Rounds of terminated threads: each of four programs, three sizes and four moments comes twice in 24. */
-const ROUNDS = process.env.SHOAL_LONG === "1" ? 60 : 24;
+/** Rounds of terminated threads: each of four programs, three sizes and four moments comes in 12. */
+const ROUNDS = process.env.SHOAL_LONG === "1" ? 60 : 12;
+
+/** Connections that are made and closed while the memory of them is looked for. */
+const CONNECTIONS = process.env.SHOAL_LONG === "1" ? 1_000 : 400;
 
 const zmtp = { env: { SHOAL_ENGINE: "zmtp" } };
 
@@ -376,10 +379,10 @@ describe("inproc between threads", () => {
         const { heapUsed, arrayBuffers } = process.memoryUsage();
         return heapUsed + arrayBuffers;
       };
-      await measure(300);
-      const before = await measure(300);
-      const grown = (await measure(1000)) - before;
-      console.log(grown / 1000 < 500 ? "nothing" : grown);
+      await measure(200);
+      const before = await measure(200);
+      const grown = (await measure(${CONNECTIONS})) - before;
+      console.log(grown / ${CONNECTIONS} < 500 ? "nothing" : grown);
       await worker.terminate();
       await router.close();
     `,

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { rolldown } from "rolldown";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { ROOT } from "./child.js";
 
 let folder = "";
@@ -157,10 +157,16 @@ describe("a bundle in one file, where there are no other packages,", () => {
     expect(await bundled(format, withoutUrl, ["@noble/ciphers"])).toBe(PRINTED);
   });
 
-  it("names the package that CURVE needs, where it is not", async () => {
-    await expect(bundled("cjs", true, [])).rejects.toThrow(
-      /tcp false hello[\s\S]*CURVE needs the npm package @noble\/ciphers here[\s\S]*npm install @noble\/ciphers/,
-    );
+  it("has CURVE without any package, and names the one that SHOAL_CURVE insists on", async () => {
+    expect(await bundled("cjs", true, [])).toBe(PRINTED);
+    vi.stubEnv("SHOAL_CURVE", "noble");
+    try {
+      await expect(bundled("cjs", true, [])).rejects.toThrow(
+        /tcp false hello[\s\S]*CURVE needs the npm package @noble\/ciphers here[\s\S]*npm install @noble\/ciphers/,
+      );
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it("loads the files of a linked package once, whatever the process looked at before", async () => {

@@ -4,9 +4,12 @@
  *
  *   node work-program.js KIND:WAY:SIZE:COUNT…      KIND tcp, inproc, publish; WAY many, await, batches, copies (and batches)
  *                                                  KIND majordomo, clone; WAY pipelined, single
+ *                                                  KIND titanic; WAY pipelined
  *                                                  KIND connections; WAY once: COUNT sockets that connect, talk once and close
  */
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 const work = { pieces: 0, allocated: 0, copied: 0 };
 
@@ -95,9 +98,28 @@ async function clone(size) {
   return { ask: (k) => client.set(`/work/${k % KEYS}`, body), parts: [client, server] };
 }
 
-/** @param {string} kind @param {string} way @param {number} size @param {number} count @returns the work for each request or set */
+/** Requests that are kept on disk, for a service that nobody offers. @param {number} size */
+async function titanic(size) {
+  const { MajordomoBroker } = await import("shoal/majordomo");
+  const { openTitanic, TitanicClient } = await import("shoal/titanic");
+  const broker = new MajordomoBroker();
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const folder = mkdtempSync(join(tmpdir(), "shoal-work-"));
+  const service = openTitanic(endpoint, folder);
+  const client = new TitanicClient(endpoint, { maxInFlight: WINDOWS.pipelined });
+  const body = Buffer.alloc(size, 1);
+  const removal = { close: async () => rmSync(folder, { recursive: true }) };
+  return { ask: () => client.request("nobody", body), parts: [client, service, broker, removal] };
+}
+
+const PATTERNS = { majordomo, clone, titanic };
+
+/**
+ * @param {string} kind @param {string} way @param {number} size @param {number} count
+ * @returns the work for each request or set; `heap`: bytes of objects, where the young generation holds them all
+ */
 async function measurePattern(kind, way, size, count) {
-  const { ask, parts } = await (kind === "clone" ? clone(size) : majordomo(size));
+  const { ask, parts } = await PATTERNS[kind](size);
   const round = async (total) => {
     let asked = 0;
     const lane = async () => {
@@ -106,14 +128,17 @@ async function measurePattern(kind, way, size, count) {
     await Promise.all(Array.from({ length: WINDOWS[way] }, lane));
   };
   await round(count);
-  const [before, callsBefore] = [{ ...work }, calls()];
+  globalThis.gc?.();
+  const [before, callsBefore, heapBefore] = [{ ...work }, calls(), process.memoryUsage().heapUsed];
   await round(count);
+  const heap = process.memoryUsage().heapUsed - heapBefore;
   const each = (name) => (work[name] - before[name]) / count;
   const result = {
     calls: (calls() - callsBefore) / count,
     pieces: each("pieces"),
     allocated: each("allocated") / size,
     copied: each("copied") / size,
+    heap: heap / count,
   };
   for (const part of parts) await part.close({ linger: 0 });
   return result;

@@ -144,8 +144,7 @@ describe("worker threads", () => {
         \`);
         // Nobody reads, and nobody calls into libzmq: this thread is busy until the worker has gone.
         await once(worker, "online");
-        const busy = Date.now() + 500;
-        while (Date.now() < busy);
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
         const [code] = await once(worker, "exit");
         const [frame] = await pull.receive();
         await pull.close();

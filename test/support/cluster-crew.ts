@@ -70,7 +70,7 @@ ${bodies.join("\n")}`;
 }
 
 /** ms from one request of a load to its next, by all of its lanes: the members need the processors as well. */
-const INTERVAL = process.env.SHOAL_LONG === "1" ? 0 : 5;
+const INTERVAL = process.env.SHOAL_LONG === "1" ? 0 : 20;
 
 /** @param body calls `work` with a function that resolves to whether the answer is right */
 export function load(imports: string, body: string): string {

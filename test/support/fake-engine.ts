@@ -48,6 +48,7 @@ const CAPABILITIES: EngineCapabilities = {
   unsupportedOptions: [],
   unsupportedSockets: [],
   prefetch: 0,
+  copiesBelow: 0,
 };
 
 export class FakeSocket implements EngineSocket, EngineEndpoints, EngineEventLoop, EngineSubscriptions {

@@ -149,7 +149,7 @@ describe.each(["NULL", "PLAIN", "CURVE"] as const)("both sides of %s", (name) =>
         if (step.ask !== undefined) carryOut(at, sides[at].authenticated(true));
       }
     };
-    for (const at of [0, 1] as const) queues[1 - at]?.push(...inPieces(sides[at].greeting, size));
+    for (const at of [0, 1] as const) queues[1 - at]?.push(...inPieces(sides[at].open(), size));
     while (queues.some((queue) => queue.length > 0)) {
       for (const at of [0, 1] as const) {
         const piece = queues[at]?.shift();

@@ -7,6 +7,8 @@ import { type Child, start } from "../../process/child.js";
 const SERVERS = LONG ? 10 : 4;
 const ROLLS = blowsFor(SERVERS, SERVERS);
 const KILLS = blowsFor(SERVERS - 1, SERVERS - 1);
+/** ms from an answer to the next question of a caller, while nodes are rolled: those that start need the processor more. */
+const INTERVAL = LONG ? 0 : 5;
 /** ms for each of them, beyond those of the test. */
 const EACH = 10_000;
 
@@ -61,8 +63,8 @@ interface Load {
   stop(): Promise<void>;
 }
 
-/** Callers that ask without a pause; each reply is compared to what was asked. */
-function load(caller: ClusterNode, idempotent: boolean): Load {
+/** Callers; each reply is compared to what was asked. @param interval ms between two questions of each */
+function load(caller: ClusterNode, idempotent: boolean, interval: number): Load {
   const by = new Map<string, number>();
   const errors: Error[] = [];
   let count = 0;
@@ -83,6 +85,7 @@ function load(caller: ClusterNode, idempotent: boolean): Load {
         count += 1;
         for (const { at, resolve } of waits) if (at <= count) resolve();
         waits = waits.filter(({ at }) => at > count);
+        if (interval > 0) await new Promise((resolve) => setTimeout(resolve, interval));
       } catch (error) {
         errors.push(error as Error);
       }
@@ -109,7 +112,7 @@ async function begin(
   const servers = await Promise.all(Array.from({ length: SERVERS }, () => startServer(group)));
   while ((await caller.requestMany("work", 0).catch(() => undefined))?.replies.length !== SERVERS)
     await new Promise((resolve) => setTimeout(resolve, 20));
-  return { group, servers, caller, work: load(caller, idempotent) };
+  return { group, servers, caller, work: load(caller, idempotent, idempotent ? 0 : INTERVAL) };
 }
 
 describe("nodes in processes of their own", () => {

@@ -1,7 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { describe, it } from "vitest";
 import { KeyTable } from "../../../src/core/collections/key-table.js";
 import { fnv1a } from "../../../src/core/hash.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 
 interface Entry {
   readonly key: Buffer;

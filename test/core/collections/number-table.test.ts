@@ -1,6 +1,7 @@
-import { describe, expect, it, vi } from "vitest";
+import { describe, it, vi } from "vitest";
 import { NumberTable } from "../../../src/core/collections/number-table.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 
 const sorted = (values: Iterable<string>): string[] => [...values].sort();
 

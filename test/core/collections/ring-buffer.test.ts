@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import { RingBuffer } from "../../../src/core/collections/ring-buffer.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 
 const operation = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: fc.constant("push" as const), item: fc.integer() }) },

@@ -1,6 +1,7 @@
-import { expect, test } from "vitest";
+import { test } from "vitest";
 import { SteadyMap } from "../../../src/core/collections/steady-map.js";
 import fc from "../../support/properties.js";
+import { expect } from "../../support/quick-expect.js";
 
 test("it is a map", () => {
   const step = fc.record({

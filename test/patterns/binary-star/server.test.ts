@@ -14,6 +14,7 @@ import {
 import { BinaryStar, type BinaryStarStateName } from "../../../src/patterns/binary-star/star.js";
 import { failure, texts, thrown, until, within } from "../../contract/support/wait.js";
 import { type Child, start } from "../../process/child.js";
+import { blockThread } from "../../support/block.js";
 
 const HEARTBEAT = 100;
 let folder = "";
@@ -242,8 +243,7 @@ describe("a handler", () => {
     let handled = 0;
     const busy = (body: Buffer[]): string => {
       handled += 1;
-      const end = performance.now() + beats * HEARTBEAT;
-      while (performance.now() < end);
+      blockThread(beats * HEARTBEAT);
       return String(body);
     };
     const primary = await startServer("primary", links, busy);
@@ -263,8 +263,7 @@ describe("a handler", () => {
     const links = { primary: ipc(), backup: ipc() };
     const backup = startProcess("backup", links);
     const primary = await startServer("primary", links, (body) => {
-      const end = performance.now() + 1.5 * HEARTBEAT;
-      while (performance.now() < end);
+      blockThread(1.5 * HEARTBEAT);
       return String(body);
     });
     await until(() => primary.stats().star.peer === "passive", "a pair");

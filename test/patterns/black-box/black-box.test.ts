@@ -36,20 +36,20 @@ describe.concurrent.each([...ENGINE_NAMES])("a Black Box, engine %s", (engine) =
         }\`);
       const publisher = await openPublisher();
       const box = await open(publisher, { handler, data, workers: 3, subscribe: "t", maxQueue: 50 });
-      for (let number = 1; number <= 1_000; number++) {
+      for (let number = 1; number <= 300; number++) {
         for (let topic = 0; topic < 10; topic++) await publisher.send(["t" + topic, String(number)]);
         await publisher.send(["other", "x"]);
       }
-      const stats = await until(box, ({ handled }) => handled === 10_000);
-      assert.deepEqual([data[0], data[1]], [10_000, 0]);
+      const stats = await until(box, ({ handled }) => handled === 3_000);
+      assert.deepEqual([data[0], data[1]], [3_000, 0]);
       for (let topic = 0; topic < 10; topic++) {
         const shards = [...data.subarray(2 + 3 * topic, 5 + 3 * topic)].filter((count) => count > 0);
-        assert.deepEqual(shards, [1_000]);
+        assert.deepEqual(shards, [300]);
       }
       assert.equal(stats.shards.length, 3);
       accounts(stats);
       await Promise.all([box.close(), publisher.close()]);
-      assert.equal((await box.stats()).handled, 10_000);
+      assert.equal((await box.stats()).handled, 3_000);
       await assert.rejects(box.start(), { code: "EBADF" });`);
   });
 
