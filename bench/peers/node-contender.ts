@@ -58,6 +58,8 @@ const APIS = {
   "low-latency": { suffix: "-low-latency", title: ", low latency", plays: ["latency"] },
   /** Plain sockets in place of a pattern. */
   plain: { suffix: "-plain", title: ", plain sockets", plays: PLAIN_PATTERNS },
+  /** The same, and what comes is kept as the pattern keeps it. */
+  "plain-map": { suffix: "-plain-map", title: ", plain sockets and a Map", plays: ["clone"] },
 } as const;
 
 /** A side of another transport's scenario, with tcp in its place; the other side is given the endpoint that this one reports. */
@@ -97,6 +99,7 @@ export const shoalContenders: readonly Contender[] = ENGINE_NAMES.flatMap((engin
   shoalContender(engine, "await"),
   shoalContender(engine, "batch"),
   shoalContender(engine, "plain"),
+  shoalContender(engine, "plain-map"),
   ...(engine === "zmtp" ? [shoalContender(engine, "low-latency"), shoalContender(engine, "tcp")] : []),
 ]);
 

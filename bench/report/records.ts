@@ -100,9 +100,10 @@ export function parameterList(parameters: Parameters): string[] {
     .sort();
 }
 
-/** Reads files that `--json` wrote. @throws BadInput for any other file */
+/** Reads files that `--json` wrote; the rounds of a case go on from file to file. @throws BadInput for any other file */
 export async function readRecords(...files: readonly string[]): Promise<BenchRecord[]> {
   const records: BenchRecord[] = [];
+  const rounds = new Map<string, number>();
   for (const file of files) {
     let text: string;
     try {
@@ -110,8 +111,16 @@ export async function readRecords(...files: readonly string[]): Promise<BenchRec
     } catch (error) {
       throw new BadInput(`cannot read ${file}: ${(error as Error).message}`);
     }
+    const before = new Map(rounds);
     for (const [i, line] of text.split("\n").entries()) {
-      if (line.trim() !== "") records.push(parseRecord(line, `${file}, line ${i + 1}`));
+      if (line.trim() === "") continue;
+      const record = parseRecord(line, `${file}, line ${i + 1}`);
+      if (record.type === "run") {
+        const key = keyOf(record);
+        const round = record.round + (before.get(key) ?? 0);
+        rounds.set(key, Math.max(rounds.get(key) ?? 0, round + 1));
+        records.push({ ...record, round });
+      } else records.push(record);
     }
     if (!records.some(({ type }) => type === "run" || type === "failed")) {
       throw new BadInput(`${file} has no results: it is no file that --json wrote, or nothing was measured`);
@@ -127,7 +136,7 @@ function parseRecord(line: string, where: string): BenchRecord {
   } catch {
     throw new BadInput(`${where}: no JSON`);
   }
-  const { type, figures, sides, scenario, contender } = (value ?? {}) as Record<string, unknown>;
+  const { type, figures, sides, scenario, contender, parameters } = (value ?? {}) as Record<string, unknown>;
   if (typeof type !== "string") throw new BadInput(`${where}: no line of a report`);
   const whole =
     type !== "run" ||
@@ -135,6 +144,8 @@ function parseRecord(line: string, where: string): BenchRecord {
       typeof contender === "string" &&
       typeof figures === "object" &&
       figures !== null &&
+      typeof parameters === "object" &&
+      parameters !== null &&
       Array.isArray(sides));
   if (!whole) throw new BadInput(`${where}: a run without its figures`);
   return value as BenchRecord;

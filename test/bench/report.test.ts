@@ -6,7 +6,7 @@ import { caseTitle, figure, metricText, ratio, spread } from "../../bench/report
 import { htmlReport } from "../../bench/report/html.js";
 import { BEGIN, END, replaceBetween, resultsMarkdown } from "../../bench/report/markdown.js";
 import { measuredOf, measuredOfPage, picturesOf } from "../../bench/report/pictures.js";
-import { type BenchRecord, readRecords } from "../../bench/report/records.js";
+import { type BenchRecord, keyOf, readRecords } from "../../bench/report/records.js";
 import { summarize } from "../../bench/report/summary.js";
 import { scenarioText } from "../../bench/report/table.js";
 import { SCENARIOS } from "../../bench/scenarios/index.js";
@@ -251,6 +251,19 @@ describe("files of results", () => {
     await writeFile(file, `${records.map((record) => JSON.stringify(record)).join("\n")}\n`);
     expect(await readRecords(file)).toEqual(records);
     expect(await readRecords(file, file)).toHaveLength(2 * records.length);
+  });
+
+  it("have rounds that go on from file to file, so that those of one file are compared with each other", async () => {
+    const file = join(folder, "twice.jsonl");
+    await writeFile(file, records.map((record) => JSON.stringify(record)).join("\n"));
+    const roundsOf = (all: readonly BenchRecord[]) =>
+      all.flatMap((record) =>
+        record.type === "run" ? [`${keyOf(record)} ${record.contender} ${record.round}`] : [],
+      );
+    const once = roundsOf(records);
+    const twice = roundsOf(await readRecords(file, file));
+    expect(new Set(twice).size).toBe(2 * new Set(once).size);
+    expect(twice.slice(0, once.length)).toEqual(once);
   });
 
   it("are refused when they are none", async () => {

@@ -1,5 +1,6 @@
 /**
- * What Clone is compared with: the same processes with plain sockets, no map, and nothing that notices a gap.
+ * What Clone is compared with: the same processes with plain sockets, and nothing that notices a gap. They keep no map, or as
+ * `plain-map` one of their own.
  *
  *   updates   XPUB server ── key | value ──> SUB clients; full queues make it wait (XPUB_NODROP)
  *   sets      DEALER client ── value ──> ROUTER server, which gives it back
@@ -53,13 +54,14 @@ async function echo(side: Side, kit: Kit): Promise<void> {
   await echoing;
 }
 
-/** One subscriber: counters of all, and the checksum of what a map would hold in the end. */
+/** One subscriber: counters of all, and the checksum of what a map would hold in the end, or of what its map holds. */
 class Reader {
   readonly #side: Side;
   readonly #order: Checker;
   readonly #held: Checker;
   readonly #total: number;
   readonly #first: number;
+  readonly #map: Map<string, Buffer> | undefined;
   seen = 0;
 
   constructor(side: Side) {
@@ -68,6 +70,7 @@ class Reader {
     this.#first = this.#total - keysOf(side).length;
     this.#order = new Checker(side.size, this.#total);
     this.#held = new Checker(side.size, 0, this.#first);
+    this.#map = side.option("api", "") === "plain-map" ? new Map() : undefined;
   }
 
   get ordered(): boolean {
@@ -78,15 +81,25 @@ class Reader {
     return this.#held.checksum;
   }
 
+  /** Looks at what the map holds. Call once, when all has come. */
+  checkMap(keys: readonly string[]): void {
+    if (this.#map === undefined) return;
+    for (let k = this.#first; k < this.#total; k++) {
+      this.#held.take(this.#map.get(keys[k % keys.length] as string) ?? Buffer.alloc(0));
+    }
+  }
+
   /** @param onWarm called with the first message of the measured part */
   async read(socket: InstanceType<Kit["Subscriber"]>, kit: Kit, onWarm: () => void): Promise<void> {
     const warm = Math.max(1, this.#side.warmup);
     while (this.seen < this.#total) {
       const max = Math.min(512, this.seen < warm ? warm - this.seen : this.#total - this.seen);
       const messages = kit.shoal ? await socket.receiveMany({ max }) : [await socket.receive()];
-      for (const [, value] of messages) {
+      for (const [key, value] of messages) {
         this.#order.take(value as Buffer);
-        if (this.seen++ >= this.#first) this.#held.take(value as Buffer);
+        if (this.#map !== undefined) this.#map.set(String(key), value as Buffer);
+        else if (this.seen >= this.#first) this.#held.take(value as Buffer);
+        this.seen++;
       }
       if (this.seen === warm) onWarm();
     }
@@ -109,6 +122,8 @@ async function subscribe(side: Side, kit: Kit): Promise<void> {
   };
   await Promise.all(readers.map((reader, i) => reader.read(sockets[i] as (typeof sockets)[0], kit, begin)));
   side.end();
+  const keys = keysOf(side);
+  for (const reader of readers) reader.checkMap(keys);
   const messages = side.count * sockets.length;
   await side.done({
     messages,
