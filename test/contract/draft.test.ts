@@ -285,6 +285,26 @@ describeTransports("RADIO and DISH", (world) => {
   });
 });
 
+describeTransports("RADIO and DISH", (world) => {
+  it.each(["closes", "leaves"])("with noDrop a send that waits for a member ends when that one %s", async (end) => {
+    const radio_ = world.own(new (world.at(Radio))({ ...world.defaults, sendHighWaterMark: 10, noDrop: true, linger: 0 }));
+    const dish_ = world.own(new (world.at(Dish))({ ...world.defaults, receiveHighWaterMark: 10 }));
+    await world.link(radio_, dish_);
+    dish_.join("a");
+    const large = Buffer.alloc(500_000);
+    await untilReceived(() => radio_.send("x", { group: "a" }), dish_.receive(WAIT));
+    let refused: unknown;
+    for (let sent = 0; refused === undefined && sent < 2_000; sent++) {
+      refused = await radio_.send(large, { group: "a", timeout: 100 }).catch((error: unknown) => error);
+    }
+    expect(refused).toMatchObject({ code: "EAGAIN" });
+    const waits = radio_.send("for nobody", { group: "a", ...WAIT });
+    if (end === "closes") await dish_.close({ linger: 0 });
+    else dish_.leave("a");
+    await waits;
+  });
+});
+
 describeTransports("SCATTER and GATHER", (world) => {
   it("hands work out in turn, and collects it", async () => {
     const scatter = world.own(new (world.at(Scatter))({ ...world.defaults }));

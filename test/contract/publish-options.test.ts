@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import type { XSubscriber } from "../../src/index.js";
 import { capabilitiesOf, describeTransports, itIf } from "./support/engines.js";
-import { collect, failure, nextEvent, texts, thrown, turn, until } from "./support/wait.js";
+import { collect, failure, nextEvent, texts, thrown, turn, until, within } from "./support/wait.js";
 
 const subscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\u0001${topic}`);
 const unsubscribe = (socket: XSubscriber, topic: string): Promise<void> => socket.send(`\0${topic}`);
@@ -225,5 +225,36 @@ describeTransports("noDrop", (world) => {
       }
       await Promise.all([publisher.close({ linger: 0 }), subscriber.close({ linger: 0 })]);
     }
+  });
+
+  it.each([
+    "closes",
+    "unsubscribes",
+  ])("a publisher that waits for a subscriber goes on to the others when that one %s", async (end) => {
+    const body = Buffer.alloc(16_384, "x");
+    const publisher = world.publisher({ noDrop: true, sendHighWaterMark: 5 });
+    const stands = world.subscriber({ receiveHighWaterMark: 5, linger: 0 });
+    const reads = world.subscriber({ receiveHighWaterMark: 0 });
+    await world.link(publisher, stands, reads);
+    for (const each of [stands, reads]) each.subscribe("x");
+    await publisher.waitForSubscribers({ topic: "x", count: 2, timeout: 4_000 });
+    const read: string[] = [];
+    const reading = (async () => {
+      while (read.at(-1) !== "the last") read.push(String((await reads.receive({ timeout: 15_000 }))[1]));
+    })();
+    let sent = 0;
+    // The system takes some of what waits a while after it was full.
+    for (let full = performance.now(); performance.now() < full + 200; await turn()) {
+      if (!publisher.trySend(["x", String(sent), body])) continue;
+      sent += 1;
+      full = performance.now();
+    }
+    const waits = publisher.send(["x", "the last", body]);
+    await until(() => read.length === sent, "the messages");
+    expect(publisher.stats().pendingSends).toBe(1);
+    if (end === "closes") await stands.close({ linger: 0 });
+    else stands.unsubscribe("x");
+    await within(Promise.all([waits, reading]), "the send that waited");
+    expect(read).toEqual([...Array.from({ length: sent }, (_, i) => String(i)), "the last"]);
   });
 });

@@ -163,6 +163,7 @@ export class InprocLink implements Link {
     if (this.#other === undefined) return;
     // What this side has as frames by now: its program gets them, though the link ends.
     other.#announce();
+    if (this.#other === undefined) return;
     this.#join(undefined);
     other.#join(undefined);
     this.#onEnd(reason);

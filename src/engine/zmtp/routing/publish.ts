@@ -101,6 +101,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   override lost(pipe: Pipe): void {
     this.#forget(pipe);
     this.#endSubscriber(pipe);
+    this.readerLess();
   }
 
   override removed(pipe: Pipe): void {
@@ -109,6 +110,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.#held.delete(pipe);
     if (this.#last === pipe) this.#last = undefined;
     this.#endSubscriber(pipe);
+    this.readerLess();
   }
 
   override room(pipe: Pipe): void {
@@ -212,7 +214,9 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   unsubscribe(prefix: Buffer): void {
-    if (this.#last !== undefined) this.#index.remove(keyOf(prefix), this.#last);
+    if (this.#last === undefined) return;
+    this.#index.remove(keyOf(prefix), this.#last);
+    this.readerLess();
   }
 
   get #limit(): number {
@@ -277,6 +281,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     }
     const key = keyOf(prefix);
     const outcome = on ? index.add(key, pipe) : index.remove(key, pipe);
+    if (!on) this.readerLess();
     if (!this.#givesNotices) {
       if (outcome === "known" || outcome === "unknown") return;
       this.effects.routingOnEvent({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });

@@ -55,11 +55,13 @@ export class RadioRouting extends Routing {
   /** A connection is gone, and its groups with it: they come again with the next. */
   override lost(pipe: Pipe): void {
     this.#forget(pipe);
+    this.readerLess();
   }
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#forget(pipe);
+    this.readerLess();
   }
 
   override messages(pipe: Pipe): void {
@@ -120,7 +122,9 @@ export class RadioRouting extends Routing {
   }
 
   #leave(pipe: Pipe, key: string): void {
-    if (this.#groups.get(pipe)?.delete(key) === true) this.#drop(pipe, key);
+    if (this.#groups.get(pipe)?.delete(key) !== true) return;
+    this.#drop(pipe, key);
+    this.readerLess();
   }
 
   #forget(pipe: Pipe): void {

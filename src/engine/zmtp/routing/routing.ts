@@ -147,6 +147,11 @@ export abstract class Routing {
   /** A send has found no room, and waits for it. */
   awaited(): void {}
 
+  /** A reader of some messages is one no more: with `noDrop` a send may have waited for it alone. */
+  protected readerLess(): void {
+    if (this.effects.options.noDrop === true) this.effects.routingOnWritable();
+  }
+
   /** SUBSCRIBE or CANCEL has come. */
   command(_pipe: Pipe, _body: Buffer): void {}
 
