@@ -24,6 +24,8 @@ const FORGIVEN_AFTER = 1_000;
 
 export class SpinRules {
   #last = 0;
+  /** Nothing has come since a socket began to wait. */
+  #waiting = false;
   #credit = FIRST_CREDIT;
   #stolen = 0;
   #pause = MIN_PAUSE;
@@ -31,6 +33,9 @@ export class SpinRules {
 
   /** A socket begins to wait for a message. @returns whether the loop polls now */
   waits(now: number): boolean {
+    // The wait before has ended without one, as by a time-out.
+    if (this.#waiting && now - this.#last >= MAX_GAP) this.#credit >>= 1;
+    this.#waiting = true;
     this.#last = now;
     return this.turn(now);
   }
@@ -39,6 +44,7 @@ export class SpinRules {
   came(now: number): void {
     this.#credit = now - this.#last < MAX_GAP ? Math.min(this.#credit + 1, MAX_CREDIT) : this.#credit >> 1;
     this.#last = now;
+    this.#waiting = false;
   }
 
   /** @returns whether the loop polls once more */

@@ -71,6 +71,18 @@ describe("a loop that polls", () => {
     expect(loop.message(0.1)).toBeGreaterThan(0.09);
   });
 
+  test("costs nothing where waits end without a message, as by a time-out, and polls again once one came soon", () => {
+    const loop = new Loop();
+    let polled = 0;
+    for (let n = 0; n < 1_000; n++) {
+      loop.spin.waits();
+      polled += loop.pass(10);
+    }
+    expect(polled).toBeLessThan(5);
+    loop.message(0.1);
+    expect(loop.message(0.1)).toBeGreaterThan(0.09);
+  });
+
   test("leaves a core that others want, for longer and longer, and comes back when it is free", () => {
     const loop = new Loop();
     loop.share = 0.5;
