@@ -147,13 +147,17 @@ export class SnapshotWriter {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     try {
-      // Its writer may have been killed before it did, and a full stream has no room for another one.
-      await this.#purge(this.#view.snapshotSequence);
+      // Its writer may have been killed before it did, and a full stream has no room for another one. Where the server lets
+      // nobody purge, the stream grows, and snapshots are written all the same.
+      let refusal: unknown;
+      await this.#purge(this.#view.snapshotSequence).catch((error: unknown) => {
+        refusal = error;
+      });
       const sequence = this.#view.logBytes < this.#dueBytes ? undefined : await this.#writePieces();
       if (sequence !== undefined) {
         this.written += 1;
         await this.#purge(sequence);
-      }
+      } else if (refusal !== undefined) throw refusal;
       this.error = undefined;
       this.#schedule.ended();
     } catch (error) {

@@ -283,10 +283,15 @@ export class NatsSessionStore implements SessionStore {
     this.#waitingBytes += bytes;
     try {
       const isWritten = (): boolean => !this.#snapshots.isLate;
-      this.#snapshotWait ??= this.#until(isWritten, this.#settings.timeout).finally(() => {
-        this.#snapshotWait = undefined;
-      });
-      if (await this.#snapshotWait) return;
+      const { timeout } = this.#settings;
+      const end = performance.now() + timeout;
+      // One look at each message for all of them, and each with its own time.
+      for (let left = timeout; left > 0; left = end - performance.now()) {
+        this.#snapshotWait ??= this.#until(isWritten, timeout).finally(() => {
+          this.#snapshotWait = undefined;
+        });
+        if (await within(this.#snapshotWait, left)) return;
+      }
     } finally {
       this.#held -= 1;
       this.#waitingBytes -= bytes;
@@ -423,22 +428,22 @@ export class NatsSessionStore implements SessionStore {
     const until = performance.now() + this.#settings.timeout;
     const left = (most: number): number => Math.max(1, Math.min(most, until - performance.now()));
     const reading = this.#watch(look);
-    let known: Published = "absent";
+    // A batch has no effect while one of its messages is not there.
+    const possible = new Set<number>();
+    const isAbsent = (): boolean => possible.size < messages.length;
     try {
       for (;;) {
         const published = await Promise.race([
           reading.seen,
-          this.#publishAll(messages, left(2 * STREAM_RETRY)),
+          this.#publishAll(messages, left(2 * STREAM_RETRY), possible),
         ]);
         if (published === "seen") return "there";
-        if (published instanceof StoreError) {
-          // What was sent before may be there all the same.
-          if (known === "absent") throw published;
-        } else if (published !== "absent") known = "unknown";
+        // What was sent before may be there all the same.
+        if (published instanceof StoreError && isAbsent()) throw published;
         const pause = published === "there" ? STREAM_RETRY : STREAM_BACK_OFF;
         if ((await within(reading.seen, left(pause))) === "seen") return "there";
         // In less no answer comes, and what was absent would be unknown.
-        if (performance.now() > until - STREAM_BACK_OFF / 2) return known;
+        if (performance.now() > until - STREAM_BACK_OFF / 2) return isAbsent() ? "absent" : "unknown";
         if (published === "there") this.#stream.readAgain();
       }
     } finally {
@@ -446,12 +451,18 @@ export class NatsSessionStore implements SessionStore {
     }
   }
 
-  async #publishAll(messages: readonly Buffer[], timeout: number): Promise<Published | StoreError> {
+  /** @param possible gets the indices of those that may be there, by now or later */
+  async #publishAll(
+    messages: readonly Buffer[],
+    timeout: number,
+    possible: Set<number>,
+  ): Promise<Published | StoreError> {
     const sent = messages.map((each) => this.#stream.publish(each, timeout).catch(asStoreError));
     const results = await Promise.all(sent);
+    for (const [index, each] of results.entries())
+      if (each === "there" || each === "unknown") possible.add(index);
     const refusal = results.find((each) => each instanceof StoreError);
     if (refusal !== undefined) return refusal;
-    // All of them or none: a batch that is not whole has no effect.
     if (results.includes("absent")) return "absent";
     return results.includes("unknown") ? "unknown" : "there";
   }

@@ -347,6 +347,11 @@ export class NatsStream {
           undefined,
         );
     }
+    if (config.deny_purge === true)
+      throw failed(
+        `The stream ${stream} is not one of sessions: it lets nobody purge it (deny_purge)`,
+        undefined,
+      );
     const subjects = config.subjects;
     if (!Array.isArray(subjects) || subjects.length !== 1 || subjects[0] !== stream)
       throw failed(`The stream ${stream} is not one of sessions: its subjects are ${subjects}`, undefined);

@@ -1,7 +1,11 @@
 /** When a server writes a snapshot of a stream of sessions. */
 import { describe, expect, it } from "vitest";
 import { SNAPSHOT_DELAY, SNAPSHOT_RETRY, SNAPSHOT_SILENCE } from "../../../src/cluster/sessions/bounds.js";
-import { SnapshotSchedule } from "../../../src/cluster/sessions/nats-snapshots.js";
+import { decodeMessage, type StreamMessage } from "../../../src/cluster/sessions/nats-messages.js";
+import { SnapshotSchedule, SnapshotWriter } from "../../../src/cluster/sessions/nats-snapshots.js";
+import type { NatsStream } from "../../../src/cluster/sessions/nats-stream.js";
+import type { StreamView } from "../../../src/cluster/sessions/nats-view.js";
+import { until } from "../../contract/support/wait.js";
 
 const due = { logBytes: 100, dueBytes: 100, isOther: false, pieceSeen: 0 };
 
@@ -36,5 +40,44 @@ describe("a snapshot", () => {
     for (const logBytes of [0, 100, 800]) expect(schedule.begin({ ...due, logBytes }, 4_100)).toBe(at);
     schedule.ended();
     expect(schedule.begin({ ...due, logBytes: 0 }, at)).toBeUndefined();
+  });
+});
+
+describe("a server that may not purge its stream", () => {
+  it("writes snapshots all the same, and says what the purge was refused with", async () => {
+    const view = {
+      logBytes: 1_000,
+      bytes: 100,
+      isFollowing: true,
+      isCutting: true,
+      snapshotInProgress: undefined as string | undefined,
+      snapshotSequence: 5,
+      beginCut: () => 7,
+      endCut: () => undefined,
+      cutRecords: () => [].values(),
+    };
+    const refusal = new Error("permissions violation");
+    const stream = {
+      pieceBytes: 1_000,
+      purge: async (): Promise<void> => {
+        throw refusal;
+      },
+    };
+    const writer = new SnapshotWriter(
+      view as unknown as StreamView,
+      stream as unknown as NatsStream,
+      1,
+      async (message, look) => {
+        const { id, index } = decodeMessage(message) as StreamMessage;
+        view.logBytes = 0;
+        look({ type: "snapshot", id, next: index + 1, isWhole: true });
+      },
+    );
+    writer.onMessage(undefined);
+    await until(() => writer.error !== undefined, "a purge that was refused");
+    await writer.stop();
+    expect(writer.written).toBe(1);
+    expect(writer.error).toBe(refusal);
+    expect(writer.isLate).toBe(false);
   });
 });
