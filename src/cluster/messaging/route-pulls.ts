@@ -264,8 +264,7 @@ export class RoutePulls {
     if (pull.left === 0) return "unasked";
     pull.left -= 1;
     this.#backoff.onAnswer(now, from);
-    replica.pace.spend(now, block.count, this.#pulls.size);
-    const reason = this.#effects.verify(now, from, block) ?? this.#take(replica, pull, block);
+    const reason = this.#effects.verify(now, from, block) ?? this.#takeInTime(now, replica, pull, block);
     if (reason !== undefined) {
       this.#endPull(now, replica);
       if (from !== block.id) this.want(now, replica, block.id, replica.version + 1);
@@ -330,6 +329,12 @@ export class RoutePulls {
   }
 
   // --- What is fetched -------------------------------------------------------------------------------------------------
+
+  /** A block that is its node's own: to read it takes time of this one. */
+  #takeInTime(now: number, replica: Replica, pull: Pull, block: Block): string | undefined {
+    replica.pace.spend(now, block.count, this.#pulls.size);
+    return this.#take(replica, pull, block);
+  }
 
   /** @returns why a block does not fit what is being fetched */
   #take(replica: Replica, pull: Pull, block: Block): string | undefined {

@@ -5,7 +5,7 @@
  * numbered again inside, so that all routes of one can be given up at once: its inner number is retired, matches pass over it,
  * and calls that follow sweep it out of the records, some hundred at a time, until it can be used again.
  */
-import { MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
+import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
 import {
   BITS,
@@ -36,6 +36,8 @@ export type AddResult =
 
 /** Calls that change the table for each step of a sweep, which takes as long as some hundred of them. */
 const SWEEP_EVERY = 256;
+/** The same where more is left of deleted nodes than one node may have: their records take memory that no bound counts. */
+const SWEEP_SOON = 32;
 /** Records that are moved after such a step, where too many are dead. */
 const MOVED_BY_SWEEP = 256;
 
@@ -59,6 +61,9 @@ export class RouteTable {
   /** Retired numbers that the sweep under way takes out, and those of the next one. */
   #sweeping: number[] = [];
   #waiting: number[] = [];
+  /** Routes of retired numbers, until their sweep has ended, and from how many on sweeps are frequent. */
+  #retired = 0;
+  readonly #sweepSoonFrom: number;
   #cursor = 0;
   #calls = 0;
   #size = 0;
@@ -70,8 +75,12 @@ export class RouteTable {
   readonly #nodes: number[] = [];
   readonly #refs: number[] = [];
 
-  /** @param scan hashes topics; another key of its own for each table */
-  constructor(scan?: TopicScan) {
+  /**
+   * @param scan hashes topics; another key of its own for each table
+   * @param sweepSoonFrom routes of deleted nodes from which on sweeps are frequent
+   */
+  constructor(scan?: TopicScan, sweepSoonFrom: number = MAX_NODE_ROUTES) {
+    this.#sweepSoonFrom = sweepSoonFrom;
     this.#index = new FilterIndex(scan, takeUncounted);
   }
 
@@ -149,6 +158,11 @@ export class RouteTable {
     return true;
   }
 
+  /** Routes of deleted nodes that are still in records. */
+  get unswept(): number {
+    return this.#retired;
+  }
+
   /** Takes all routes of a node away; how many there were. The number may be given to another node at once. */
   deleteNode(node: number): number {
     const inner = this.#inner.get(node);
@@ -157,7 +171,7 @@ export class RouteTable {
     this.#outer[inner] = RETIRED;
     this.#shapes[inner] = undefined;
     const count = this.#counts[inner] as number;
-    this.#counts[inner] = 0;
+    this.#retired += count;
     this.#size -= count;
     this.#waiting.push(inner);
     return count;
@@ -278,7 +292,10 @@ export class RouteTable {
     for (const ref of refs) this.#take(ref, this.#sweeping);
     this.#index.tidy(MOVED_BY_SWEEP);
     if (this.#cursor < WALKED) return true;
-    for (const inner of this.#sweeping) this.#release(inner);
+    for (const inner of this.#sweeping) {
+      this.#retired -= this.#counts[inner] as number;
+      this.#release(inner);
+    }
     this.#sweeping = [];
     return this.#waiting.length > 0;
   }
@@ -382,7 +399,9 @@ export class RouteTable {
 
   #changed(): void {
     this.#index.tidy();
-    if (this.#sweeping.length + this.#waiting.length > 0 && ++this.#calls % SWEEP_EVERY === 0) this.sweep();
+    if (this.#sweeping.length + this.#waiting.length === 0) return;
+    const every = this.#retired > this.#sweepSoonFrom ? SWEEP_SOON : SWEEP_EVERY;
+    if (++this.#calls % every === 0) this.sweep();
   }
 }
 

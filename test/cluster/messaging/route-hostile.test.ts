@@ -207,6 +207,25 @@ describe("an admitted but evil node", () => {
     }
   });
 
+  it("answers with forged blocks of another: those of that one are not late by them", () => {
+    const { world, evil, a, b } = worldOf(4);
+    const version = b.rules.versionOf(a.id) as number;
+    world.rewrite = (from, _to, item) =>
+      from === evil && item[0] === RouteItem.NONE ? Buffer.from([99]) : undefined;
+    world.transmit(evil, b.id, push(a, version + 1));
+    world.run(20);
+    const many = Array.from({ length: 20_000 }, () => "x");
+    const forged = block(a, BlockKind.CHANGE, version + 1, many, { signer: evil });
+    world.transmit(evil, b.id, encodeBlockItem(false, false, forged));
+    world.run(20);
+    expect(reasons(b).signature).toBe(1);
+    const long = "x".repeat(100);
+    for (let i = 0; i < 180; i++) a.subscribe(`${long}/${i}`);
+    let took = 0;
+    for (; !b.agreesWith(a) && took < 3_000; took++) world.run(1);
+    expect(took).toBeLessThan(40);
+  });
+
   it("changes its routes while a snapshot of them is read: the change is not put into what is half read", () => {
     const { world, evil, b } = worldOf(3);
     world.rewrite = (from, _to, item) =>

@@ -296,6 +296,21 @@ describe("the route table", () => {
     expect(match(table, "of/another/7")).toEqual([2]);
   });
 
+  it("gives up the records of lives that follow each other fast, before they are many times those that count", () => {
+    const table = new RouteTable(undefined, 20_000);
+    for (let i = 0; i < 100_000; i++) table.add(`of/another/${i}`, 2);
+    let most = 0;
+    for (let life = 0; life < 40; life++) {
+      for (let i = 0; i < 10_000; i++) table.add(`of/one/${life}/${i}`, 1);
+      table.deleteNode(1);
+      most = Math.max(most, table.unswept);
+    }
+    // With steps that are eight times as rare it is all of them.
+    expect(most).toBeLessThan(60_000);
+    while (table.sweep());
+    expect([table.unswept, table.filters]).toEqual([0, 100_000]);
+  });
+
   it("lists filters with their nodes, those that match a topic, so many at most, none of a node that is gone", () => {
     const table = new RouteTable();
     for (let i = 0; i < 3_000; i++) table.add(`t/${i}`, i % 2);
