@@ -112,7 +112,7 @@ export function onSchedule(
     sizes: [64],
     smokeSizes: [64],
     parameters: {
-      rate: { values: ["half", "10000"], smoke: ["half"], help: `${unit}, or half of what can be carried` },
+      rate: { values: ["half", 10_000], smoke: ["half"], help: `${unit}, or half of what can be carried` },
     },
     count({ parameters }, smoke) {
       if (parameters.rate !== "half") positive(parameters, "rate");

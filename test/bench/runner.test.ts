@@ -4,6 +4,7 @@ import { scenarioText } from "../../bench/report/table.js";
 import { runCase } from "../../bench/runner/case.js";
 import { findPinning, groupCores, parseCores } from "../../bench/runner/pinning.js";
 import { casesOf, runSuite } from "../../bench/runner/suite.js";
+import { SCENARIOS } from "../../bench/scenarios/index.js";
 import { contender, listener, plan, scenario, settings } from "./support.js";
 
 const chosen = { transport: "tcp", size: 8, parameters: {} } as const;
@@ -99,6 +100,25 @@ describe("a suite", () => {
     expect(
       casesOf({ ...varied, transports: ["tcp"] }, { ...all, transports: undefined }, false),
     ).toHaveLength(4);
+  });
+});
+
+describe("a scenario's own values", () => {
+  const own = {
+    ...plan,
+    scenarios: SCENARIOS,
+    contenders: [],
+    transports: undefined,
+    sizes: undefined,
+    parameters: {},
+  };
+
+  it.each(SCENARIOS.map((each) => [each.name, each] as const))("can all be measured: %s", (_, each) => {
+    for (const smoke of [false, true])
+      for (const one of casesOf(each, own, smoke)) {
+        const { count, warmup } = each.count(one, smoke);
+        expect(each.roles(one, count, warmup).length).toBeGreaterThan(0);
+      }
   });
 });
 
