@@ -281,15 +281,16 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     }
     const key = keyOf(prefix);
     const outcome = on ? index.add(key, pipe) : index.remove(key, pipe);
-    if (!on) this.readerLess();
+    this.readerLess(); // Or, where what nobody asked for is sent, one that has asked.
     if (!this.#givesNotices) {
-      if (outcome === "known" || outcome === "unknown") return;
+      if (outcome === "known" || outcome === "unknown" || outcome === "foreign") return;
       this.effects.routingOnEvent({ type: on ? "subscribe" : "unsubscribe", topic: Buffer.from(prefix) });
       return;
     }
     const { verbosity } = options;
     const all = manual || verbosity === "allSubsUnsubs" || (on && verbosity === "allSubs");
-    // A cancellation that matches no subscription is passed on, too, as libzmq does.
+    // A cancellation that matches no subscription is passed on, too, as libzmq does; not one of what others have: a proxy would
+    // take it back for these.
     if (all || outcome === "first" || outcome === "last" || outcome === "unknown") {
       this.#addNotice([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
     }

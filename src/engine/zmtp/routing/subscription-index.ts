@@ -84,10 +84,10 @@ export class SubscriptionIndex<S extends object> {
     return "added";
   }
 
-  /** @returns `last`: nobody has it any more; `removed`: others have; `unknown`: the subscriber had not */
-  remove(prefix: string, subscriber: S): "last" | "removed" | "unknown" {
+  /** @returns `last`: nobody has it any more; `removed`: others have; `foreign`: others have, the subscriber had not; `unknown`: nobody had */
+  remove(prefix: string, subscriber: S): "last" | "removed" | "foreign" | "unknown" {
     const own = this.#bySubscriber.get(subscriber);
-    if (own?.prefixes.delete(prefix) !== true) return "unknown";
+    if (own?.prefixes.delete(prefix) !== true) return this.#byPrefix.has(prefix) ? "foreign" : "unknown";
     own.lengths.remove(prefix.length);
     this.version += 1;
     if (own.prefixes.size === 0) this.#bySubscriber.delete(subscriber);
@@ -106,7 +106,7 @@ export class SubscriptionIndex<S extends object> {
   removeAll(subscriber: S, removed: (prefix: string, outcome: "last" | "removed") => void): void {
     for (const prefix of [...(this.#bySubscriber.get(subscriber)?.prefixes.keys() ?? [])]) {
       const outcome = this.remove(prefix, subscriber);
-      if (outcome !== "unknown") removed(prefix, outcome);
+      if (outcome === "last" || outcome === "removed") removed(prefix, outcome);
     }
   }
 

@@ -135,6 +135,20 @@ describe("XPUB reports", () => {
     expect(notices(world)).toEqual(["\0t", "\0t"]);
   });
 
+  test.each([
+    "allSubs",
+    undefined,
+  ] as const)("not the cancellation of what others have, verbosity %s", (verbosity) => {
+    const world = new RoutingWorld({ type: "XPublisher", options: { ...(verbosity && { verbosity }) } });
+    const [a, b] = [world.joined(), world.joined()];
+    a.commandsUs("SUBSCRIBE", "t");
+    expect(notices(world)).toEqual(["\u0001t"]);
+    for (let n = 0; n < 3; n++) b.commandsUs("CANCEL", "t");
+    expect(notices(world)).toEqual([]);
+    a.commandsUs("CANCEL", "t");
+    expect(notices(world)).toEqual(["\0t"]);
+  });
+
   test("allSubs every subscription, the same peer's again, too", () => {
     const world = new RoutingWorld({ type: "XPublisher", options: { verbosity: "allSubs" } });
     const [a, b] = [world.joined(), world.joined()];

@@ -20,7 +20,7 @@ class Oracle {
 
   remove(prefix: string, who: Subscriber): string {
     const all = this.pairs.get(prefix);
-    if (all?.delete(who) !== true) return "unknown";
+    if (all?.delete(who) !== true) return (all?.size ?? 0) > 0 ? "foreign" : "unknown";
     if (all.size > 0) return "removed";
     this.pairs.delete(prefix);
     return "last";
