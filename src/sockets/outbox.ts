@@ -77,6 +77,8 @@ export interface OutboxRules {
   readonly mandatory: boolean;
   /** Whether the socket has to receive before it can send (REQ, REP), and no receive is waiting: the call is refused. */
   readonly sendsOutOfTurn: boolean;
+  /** Whether what moves messages without calls for each waits for room, too. */
+  readonly isRoomAwaited: boolean;
   dropped(reason: DropReason, message: OutgoingMessage): void;
 }
 
@@ -151,6 +153,8 @@ export class Outbox {
       this.#counters.dropped[why] += 1;
       this.#left(bytes);
       this.#prune();
+      // The next one may be for others: where all have room, nothing else asks again.
+      if (this.#waiting > 0) queueMicrotask(() => this.pump());
     });
     this.#waiting += 1;
     this.#waitingBytes += bytes;
@@ -311,7 +315,7 @@ export class Outbox {
     this.#waiting -= 1;
     this.#waitingBytes -= bytes;
     if (this.#waiting > 0) return;
-    this.#engine.wantWritable(false);
+    if (!this.#rules.isRoomAwaited) this.#engine.wantWritable(false);
     this.#onDrained?.();
   }
 

@@ -16,6 +16,10 @@ export class Readiness {
     this.#want = want;
   }
 
+  get isAwaited(): boolean {
+    return this.#waiters.size > 0;
+  }
+
   wait(options: WaitOptions): Promise<void> {
     const refused = refusedWait(options);
     if (refused !== undefined) return refused;

@@ -215,7 +215,7 @@ function writable(core: SocketCore): Readiness {
   const { engine } = core;
   core.writable ??= new Readiness(
     () => false, // Asked only when the engine has just refused.
-    (on) => engine.wantWritable(on),
+    (on) => engine.wantWritable(on || core.outbox.waiting > 0),
   );
   return core.writable;
 }

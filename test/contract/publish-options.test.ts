@@ -257,4 +257,39 @@ describeTransports("noDrop", (world) => {
     await within(Promise.all([waits, reading]), "the send that waited");
     expect(read).toEqual([...Array.from({ length: sent }, (_, i) => String(i)), "the last"]);
   });
+
+  it("when it is turned off lets go the send that waited", async () => {
+    const body = Buffer.alloc(16_384, "x");
+    const publisher = world.publisher({ noDrop: true, sendHighWaterMark: 5 });
+    const stands = world.subscriber({ receiveHighWaterMark: 5, linger: 0 });
+    await world.link(publisher, stands);
+    stands.subscribe("");
+    await publisher.waitForSubscribers({ timeout: 4_000 });
+    for (let full = performance.now(); performance.now() < full + 200; await turn())
+      if (publisher.trySend(body)) full = performance.now();
+    const waits = publisher.send(body);
+    await turn();
+    expect(publisher.stats().pendingSends).toBe(1);
+    publisher.noDrop = false;
+    await within(waits, "the send that waited");
+  });
+
+  it("a send behind one that has given up goes to those with room", async () => {
+    const body = Buffer.alloc(16_384, "x");
+    const publisher = world.publisher({ noDrop: true, sendHighWaterMark: 5 });
+    const stands = world.subscriber({ receiveHighWaterMark: 5, linger: 0 });
+    const reads = world.subscriber();
+    await world.link(publisher, stands, reads);
+    stands.subscribe("a");
+    reads.subscribe("b");
+    await publisher.waitForSubscribers({ topic: "a", timeout: 4_000 });
+    await publisher.waitForSubscribers({ topic: "b", timeout: 4_000 });
+    for (let full = performance.now(); performance.now() < full + 200; await turn())
+      if (publisher.trySend(["a", body])) full = performance.now();
+    const gone = failure(publisher.send(["a", body], { timeout: 100 }));
+    const waits = publisher.send(["b", "to the other"]);
+    expect(await gone).toMatchObject({ code: "EAGAIN" });
+    await within(waits, "the send behind it");
+    expect(texts(await reads.receive({ timeout: 8_000 }))).toEqual(["b", "to the other"]);
+  });
 });

@@ -212,6 +212,8 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     warnOfOption(name, value, this.endpoints.attached);
     setOption(this.options, name, value);
     if (isMark(name)) this.#peers.marksChanged();
+    // A send may have waited for what counts no more, as with noDrop.
+    this.routingOnWritable();
   }
 
   stats(): EngineStats {

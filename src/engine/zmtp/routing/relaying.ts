@@ -70,7 +70,8 @@ export function balancedSink(out: LoadBalancer): RelaySink | undefined {
         if (pipe === undefined) return OfferResult.Mute;
         const { alone } = out;
         out.advance();
-        sendFront(pipe, batch, alone && sendsAtOnce(batch) ? pipe.roomFor(batch.messages) : 1);
+        // One at least: with `conflate` there is always room, and no mark says so.
+        sendFront(pipe, batch, alone && sendsAtOnce(batch) ? Math.max(1, pipe.roomFor(batch.messages)) : 1);
       }
       return OfferResult.Accepted;
     },
