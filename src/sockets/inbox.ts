@@ -36,10 +36,11 @@ export interface InboxRules<T> {
   /** Whether `decode` would give all messages as they are, and do nothing else. */
   readonly isPlain: boolean;
   /**
+   * @param delivered the counter's value before the message was taken: a send that waited for that may have left since
    * @returns what the program gets, or `undefined` for a message that it must not get.
    *   It is reported when this call is over, since a listener may call the socket.
    */
-  decode(frames: Buffer[]): T | undefined;
+  decode(frames: Buffer[], delivered: number): T | undefined;
 }
 
 interface Pending<T> {
@@ -221,11 +222,12 @@ export class Inbox<T> {
   /** What the engine has, decoded and counted. */
   next(lease?: Lease): T | undefined {
     for (;;) {
+      const counters = this.#counters;
+      const { delivered } = counters;
       const frames = this.#engine.take(lease);
       if (frames === undefined) return undefined;
-      const message = this.#rules.decode(lease === undefined ? frames : lease.received(frames));
+      const message = this.#rules.decode(lease === undefined ? frames : lease.received(frames), delivered);
       if (message === undefined) continue;
-      const counters = this.#counters;
       counters.received += 1;
       for (let i = 0; i < frames.length; i++) counters.bytesReceived += (frames[i] as Buffer).length;
       return message;

@@ -1,6 +1,6 @@
 /** REQ, REP, DEALER and ROUTER (28/REQREP): questions and answers. */
 import { checkCallOptions, describe, refuseExtra } from "../core/arguments.js";
-import { InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { Mutex } from "../core/mutex.js";
 import { SocketType } from "../core/socket-type.js";
 import { refusedWait } from "../core/waiter.js";
@@ -186,6 +186,7 @@ export class Request<T = Raw> extends Socket {
         core.outbox.send(sent, { timeout, signal }, false),
       );
     } else await core.outbox.send(message, { timeout, signal }, false);
+    if (core.closed) throw new ClosedError("EAGAIN", "The socket closed before the reply came");
     const left = timeout < 0 ? -1 : Math.max(0, timeout - (performance.now() - started));
     return (await core.inbox.receive({ timeout: left, signal })) as BodyIn<T>;
   }

@@ -176,8 +176,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     return !this.#takesTurns && this.#shape === FRAMES && !(OBSERVABLE && isReceiveObserved());
   }
 
-  decode(frames: Buffer[]): unknown {
-    this.#deliveredAtTake = this.counters.delivered;
+  decode(frames: Buffer[], delivered: number): unknown {
+    this.#deliveredAtTake = delivered;
     const message = this.#shape.decode(frames, this.#invalid);
     if (OBSERVABLE && isReceiveObserved() && message !== undefined) {
       const socket = this.owner.deref();
@@ -324,6 +324,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
 
   assertOpen(): void {
     if (this.closed) throw new ClosedError("EBADF", `The ${this.typeName} socket is closed`);
+  }
+
+  get isRoomAwaited(): boolean {
+    return this.writable?.isAwaited === true;
   }
 
   engineOnReadable(): void {

@@ -286,8 +286,13 @@ describeTransports("RADIO and DISH", (world) => {
 });
 
 describeTransports("RADIO and DISH", (world) => {
-  it.each(["closes", "leaves"])("with noDrop a send that waits for a member ends when that one %s", async (end) => {
-    const radio_ = world.own(new (world.at(Radio))({ ...world.defaults, sendHighWaterMark: 10, noDrop: true, linger: 0 }));
+  it.each([
+    "closes",
+    "leaves",
+  ])("with noDrop a send that waits for a member ends when that one %s", async (end) => {
+    const radio_ = world.own(
+      new (world.at(Radio))({ ...world.defaults, sendHighWaterMark: 10, noDrop: true, linger: 0 }),
+    );
     const dish_ = world.own(new (world.at(Dish))({ ...world.defaults, receiveHighWaterMark: 10 }));
     await world.link(radio_, dish_);
     dish_.join("a");

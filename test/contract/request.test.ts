@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { describeEngines, describeTransports } from "./support/engines.js";
-import { failure, nextRequest, texts, within } from "./support/wait.js";
+import { failure, nextRequest, texts, turn, within } from "./support/wait.js";
 
 describeTransports("request", (world) => {
   it("gives the reply, one frame or many, any number of times", async () => {
@@ -190,6 +190,17 @@ describeEngines("request", (world) => {
     await router.send([...first.envelope, "wrong"]);
     await router.send([...last.envelope, "right"]);
     expect(texts(await third)).toEqual(["right"]);
+  });
+
+  it("closing ends one that had no peer yet, though it leaves within the linger", async () => {
+    const request = world.request();
+    const endpoint = await world.bind(request);
+    const asked = failure(request.request("x", { timeout: -1 }));
+    await turn();
+    const closing = request.close({ linger: 15_000 });
+    world.reply().connect(endpoint);
+    expect((await asked).code).toBe("EAGAIN");
+    await within(closing, "the end");
   });
 
   it("closing ends a waiting and the queued requests", async () => {
