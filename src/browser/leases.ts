@@ -10,6 +10,8 @@ export const SPINS = false;
 
 export const TRANSFERS = false;
 
+export const READINESS = false;
+
 /** Frames have their memory, however little of it they are. */
 const BATCH = lease((frame) => frame);
 /** A frame is copied where it would keep memory of more than twice its size. */

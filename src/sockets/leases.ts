@@ -20,6 +20,9 @@ export const SPINS = true as boolean;
 /** Whether the engine hands on messages that the program gives away, likewise. */
 export const TRANSFERS = true as boolean;
 
+/** Whether something moves messages without calls for each, and waits for what is there, or for room: relays. */
+export const READINESS = true as boolean;
+
 /** Bytes of memory that copies of small frames share: what one that is kept holds on to. */
 const COPIES = 4_096;
 /** Bytes of a frame up to which its copy shares memory with others. */

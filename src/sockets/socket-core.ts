@@ -21,7 +21,7 @@ import {
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
-import { TRANSFERS } from "./leases.js";
+import { READINESS, TRANSFERS } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
@@ -327,17 +327,17 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   }
 
   get isRoomAwaited(): boolean {
-    return this.writable?.isAwaited === true;
+    return READINESS && this.writable?.isAwaited === true;
   }
 
   engineOnReadable(): void {
     this.inbox.pump();
-    this.readable?.notify();
+    if (READINESS) this.readable?.notify();
   }
 
   engineOnWritable(): void {
     this.outbox.pump();
-    this.writable?.notify();
+    if (READINESS) this.writable?.notify();
   }
 
   engineOnEvent(event: SocketEvent): void {
@@ -350,8 +350,10 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const started = performance.now();
     this.endpoints.end();
     this.inbox.abandon();
-    this.readable?.abandon();
-    this.writable?.abandon();
+    if (READINESS) {
+      this.readable?.abandon();
+      this.writable?.abandon();
+    }
     this.events.abandon();
     this.calls.abandon();
     // The engine still listens and dials meanwhile: without a peer, and a way to one, no room can come about.

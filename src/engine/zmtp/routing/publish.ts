@@ -30,7 +30,7 @@ import { sendContext } from "../context-queue.js";
 import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
 import { OneSubscriber } from "./one-subscriber.js";
-import { type Matching, publishedSink } from "./relaying.js";
+import { type Matching, publishedSink, RELAYS } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 
@@ -115,7 +115,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
   override room(pipe: Pipe): void {
     super.room(pipe);
-    this.#subscribers.get(pipe)?.writable();
+    if (RELAYS) this.#subscribers.get(pipe)?.writable();
   }
 
   /** With `noDrop`: where subscribers are full, the publisher waits for each of them. */
@@ -168,7 +168,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   override get directed(): DirectedSending | undefined {
-    return this.#givesNotices ? this : undefined;
+    return RELAYS && this.#givesNotices ? this : undefined;
   }
 
   override get subscriptions(): EngineSubscriptions | undefined {
@@ -192,6 +192,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   sender(): EngineSubscriber | undefined {
+    if (!RELAYS) return undefined;
     const pipe = this.#last;
     if (pipe?.link === undefined || pipe.ended) return undefined;
     let subscriber = this.#subscribers.get(pipe);
@@ -297,6 +298,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   #endSubscriber(pipe: Pipe): void {
+    if (!RELAYS) return;
     const subscriber = this.#subscribers.get(pipe);
     if (subscriber === undefined) return;
     this.#subscribers.delete(pipe);

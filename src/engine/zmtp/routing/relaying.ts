@@ -13,7 +13,7 @@ import type { Pipe } from "../pipe.js";
 import type { FairQueue, LoadBalancer } from "./queues.js";
 import type { RoutingEffects } from "./routing.js";
 
-/** A constant decides, so that a page's build has nothing that only a relay needs. */
+/** A constant decides, so that a page's build has nothing that only a relay, a proxy or a last value cache needs. */
 export const RELAYS: boolean = true;
 
 /** Bytes of messages that are passed on from which they go by reference; fewer are cheaper copied and written together. */
