@@ -109,7 +109,10 @@ interface Keyed {
   reply: EncodedBody | undefined;
   keptAt: number;
   bytes: number;
-  waiting: Job[];
+  /** The one that runs, or will; none once it has ended. */
+  job: Job | undefined;
+  /** Those that wait for its reply; made with the first one. */
+  joined: Set<Job> | undefined;
 }
 
 /** A service of this node. */
@@ -142,6 +145,14 @@ export class ServedQueue {
 
   get queued(): number {
     return this.queue.length - this.queuedOver;
+  }
+
+  /** One of those in the queue is over. It stays there until it is its turn, or until these are the most: they hold memory that no bound counts. */
+  passOver(): void {
+    this.queuedOver += 1;
+    if (this.queuedOver <= this.queued) return;
+    this.queue.retain(({ state }) => state === "queued");
+    this.queuedOver = 0;
   }
 
   get load(): ServiceLoad {
@@ -402,21 +413,21 @@ export class RequestServing {
 
   #abandon(job: Job, reason: "cancelled" | "expired" | "lost"): void {
     const { service, state } = job;
+    const keyed = job.item.key === "" ? undefined : service.keyed.get(keyOf(job));
     job.link.unlink();
     service.abandoned += 1;
     if (state === "queued" || state === "joined") {
-      // It stays in the ring until it is its turn.
-      if (state === "queued") service.queuedOver += 1;
       service.queuedBytes -= job.item.body.length;
+      if (state === "joined") keyed?.joined?.delete(job);
       this.#settleKey(job, undefined);
       this.#over(job);
+      if (state === "queued") service.passOver();
       return;
     }
     this.#forget(job);
     job.isAbandoned = true;
     // Others may wait for its reply, by its key.
-    const keyed = job.item.key === "" ? undefined : service.keyed.get(keyOf(job));
-    if (keyed?.waiting.some((each) => each.state === "joined") !== true) this.#effects.aborted(job, reason);
+    if ((keyed?.joined?.size ?? 0) === 0) this.#effects.aborted(job, reason);
   }
 
   #over(job: Job): void {
@@ -479,7 +490,14 @@ export class RequestServing {
     if (known === undefined || isOld) {
       if (known !== undefined) this.#forgetKey(service, key, known);
       this.#evictKeys(service);
-      service.keyed.set(key, { hash, reply: undefined, keptAt: this.#now, bytes: 0, waiting: [job] });
+      service.keyed.set(key, {
+        hash,
+        reply: undefined,
+        keptAt: this.#now,
+        bytes: 0,
+        job,
+        joined: undefined,
+      });
       return false;
     }
     if (known.hash !== hash) {
@@ -491,11 +509,12 @@ export class RequestServing {
       return true;
     }
     const { maxQueue, maxQueueBytes } = service.settings;
-    if (known.waiting.length >= maxQueue || service.queuedBytes + item.body.length > maxQueueBytes) {
+    if ((known.joined?.size ?? 0) + 1 >= maxQueue || service.queuedBytes + item.body.length > maxQueueBytes) {
       this.#refuseJob(job, "overloaded", "too many requests wait");
       return true;
     }
-    known.waiting.push(job);
+    known.joined ??= new Set();
+    known.joined.add(job);
     this.#take(this.#now, job);
     job.state = "joined";
     service.queuedBytes += item.body.length;
@@ -508,10 +527,11 @@ export class RequestServing {
     if (item.key === "") return;
     const key = keyOf(job);
     const known = service.keyed.get(key);
-    if (known === undefined || known.reply !== undefined || known.waiting[0] !== job) return;
-    const others = known.waiting.filter(({ state }) => state === "joined");
+    if (known === undefined || known.reply !== undefined || known.job !== job) return;
+    const others = [...(known.joined ?? [])];
     for (const each of others) service.queuedBytes -= each.item.body.length;
-    known.waiting = [];
+    known.job = undefined;
+    known.joined = undefined;
     if (reply === undefined) {
       service.keyed.delete(key);
       // Its caller may ask again.

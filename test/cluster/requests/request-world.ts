@@ -70,6 +70,8 @@ export class WorldNode {
   isSettling = false;
   /** Bodies of requests that its handler was given. */
   readonly runs: string[] = [];
+  /** What its handler was given last. */
+  job: Job | undefined;
   readonly aborted: string[] = [];
   readonly credits = new Map<Job, () => void>();
   /** What its driver answers to a part of a body. */
@@ -144,6 +146,7 @@ export class WorldNode {
     const body = job.item.body.toString();
     if (this.service?.isDraining === true) throw new Error(`${this.id} drains and begins ${body}`);
     this.runs.push(body);
+    this.job = job;
     const { world } = this;
     const work = world.workOf(this, body);
     world.later(work.ms, () => {

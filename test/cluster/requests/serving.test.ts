@@ -1,0 +1,98 @@
+/** What a serving node holds of requests, by the rules alone: callers that give up, keys, and what waits. */
+import { describe, expect, it } from "vitest";
+import type { Job, ServingSettings } from "../../../src/cluster/requests/serving.js";
+import {
+  BodyForm,
+  type CallExtras,
+  decodeRequest,
+  encodeCall,
+  encodeCancel,
+  RequestOp,
+} from "../../../src/cluster/requests/wire.js";
+import { SERVICE, SETTINGS, World, type WorldNode } from "./request-world.js";
+
+const PLAIN: CallExtras = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
+const BODY = "a body";
+
+/** A node whose one slot a request without an end has, and what it answers. */
+function stuck(settings: Partial<ServingSettings> = {}): {
+  readonly world: World;
+  readonly node: WorldNode;
+  /** Ops of what it sent. */
+  readonly answers: number[];
+  call(id: number, extras?: Partial<CallExtras>, timeout?: number): void;
+  cancel(id: number): void;
+} {
+  const world = new World(1);
+  world.workOf = () => ({ ms: 1_000_000, fails: false, parts: 0 });
+  const node = world.add("serving");
+  world.add("caller");
+  node.serve({ concurrency: 1, ...settings });
+  const answers: number[] = [];
+  world.carry = (_, __, item) => {
+    const decoded = decodeRequest(item);
+    answers.push(typeof decoded === "string" ? 0 : decoded.op);
+  };
+  const call = (id: number, extras: Partial<CallExtras> = {}, timeout = 0): void =>
+    node.receive(
+      "caller",
+      encodeCall(id, timeout, SERVICE, { ...PLAIN, ...extras }, { form: BodyForm.TEXT, data: BODY }),
+    );
+  call(1, { key: "stuck" });
+  return { world, node, answers, call, cancel: (id) => node.receive("caller", encodeCancel(id)) };
+}
+
+function runningOf({ job }: WorldNode): Job {
+  return job as Job;
+}
+
+describe("requests that wait, and whose callers give up", () => {
+  it.each(["cancelled", "late"])("are held no longer than until as many as wait are %s", (how) => {
+    const { world, node, answers, call, cancel } = stuck();
+    const service = node.service as NonNullable<typeof node.service>;
+    let id = 1;
+    for (let round = 1; round <= 100; round++) {
+      const first = id + 1;
+      for (let i = 0; i < SETTINGS.maxQueue; i++) call(++id, {}, how === "late" ? 10 : 0);
+      expect(service.queued).toBe(SETTINGS.maxQueue);
+      if (how === "late") world.runUntil(world.now + 20);
+      else for (let gone = first; gone <= id; gone++) cancel(gone);
+      expect([service.queued, service.queuedBytes]).toEqual([0, 0]);
+      expect(service.queue.length).toBeLessThanOrEqual(SETTINGS.maxQueue);
+    }
+    expect(answers).toEqual([]);
+  });
+
+  it("leave those of others in their order", () => {
+    const { world, node, call, cancel } = stuck();
+    const service = node.service as NonNullable<typeof node.service>;
+    for (let id = 2; id <= 9; id++) call(id);
+    for (const id of [2, 4, 5, 7, 8]) cancel(id);
+    expect([service.queued, service.queuedBytes]).toEqual([3, 3 * BODY.length]);
+    const ids: number[] = [];
+    node.serving.fail(world.now, runningOf(node), "worker-failed", "");
+    for (let i = 0; i < 3; i++) {
+      ids.push(runningOf(node).item.id);
+      node.serving.fail(world.now, runningOf(node), "worker-failed", "");
+    }
+    expect(ids).toEqual([3, 6, 9]);
+    expect([service.running, service.queued, service.queuedOver, service.queue.length]).toEqual([0, 0, 0, 0]);
+  });
+
+  it("leave room for others with their idempotency key", () => {
+    const { node, answers, call, cancel } = stuck();
+    const service = node.service as NonNullable<typeof node.service>;
+    let id = 1;
+    for (let round = 1; round <= 10; round++) {
+      const first = id + 1;
+      // One of them runs.
+      for (let i = 1; i < SETTINGS.maxQueue; i++) call(++id, { key: "stuck" });
+      expect(service.queuedBytes).toBe((SETTINGS.maxQueue - 1) * BODY.length);
+      for (let gone = first; gone <= id; gone++) cancel(gone);
+      expect(service.queuedBytes).toBe(0);
+    }
+    expect(answers).toEqual([]);
+    for (let i = 1; i <= SETTINGS.maxQueue; i++) call(++id, { key: "stuck" });
+    expect(answers).toEqual([RequestOp.FAILURE]);
+  });
+});
