@@ -60,6 +60,8 @@ export interface CallsEffects {
   send(node: string, item: Buffer): "sent" | "full" | "too-large" | "unreachable";
   /** The same of what may wait: where the link is full it is sent when there is room. @param done called once */
   sendLater(node: string, item: Buffer, done?: (result: QueueResult) => void): void;
+  /** The same of an answer to what a node may ask any number of times; it may be dropped where its node reads none. */
+  answer(node: string, item: Buffer): void;
   /** For messages of errors. */
   nameOf(node: string): string;
   random(): number;
@@ -168,8 +170,8 @@ export class RequestCalls {
   onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (item.op === RequestOp.WANTED) {
-      // It was given up while its node seemed lost, say.
-      if (call?.node?.id !== from) this.#effects.sendLater(from, encodeCancel(item.id));
+      // It was given up while its node seemed lost, say. A node whose CANCEL was dropped asks again.
+      if (call?.node?.id !== from) this.#effects.answer(from, encodeCancel(item.id));
       return;
     }
     if (call === undefined) {

@@ -1,13 +1,20 @@
 /** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
 import { describe, expect, it } from "vitest";
+import { MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { Service } from "../../../src/cluster/node/service.js";
-import { Requests } from "../../../src/cluster/requests/requests.js";
-import { BodyForm, decodeRequest, encodeCall, RequestOp } from "../../../src/cluster/requests/wire.js";
+import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
+import {
+  BodyForm,
+  decodeRequest,
+  encodeCall,
+  encodeWanted,
+  RequestOp,
+} from "../../../src/cluster/requests/wire.js";
 
 const OTHER = "b".repeat(32);
 
 /** Requests of a node that knows one other, which serves all. */
-function requestsOf(sent: Buffer[]): Requests {
+function requestsOf(sent: Buffer[], effects: Partial<RequestsEffects> = {}): Requests {
   const other = { id: OTHER, name: "other" } as Service;
   const candidates = [{ id: OTHER, distance: 2 }];
   return new Requests({
@@ -26,7 +33,17 @@ function requestsOf(sent: Buffer[]): Requests {
     nameOf: (id) => id,
     report: () => undefined,
     handlerFailed: () => undefined,
+    ...effects,
   });
+}
+
+/** A promise, and what settles it. */
+function gate(): { readonly passed: Promise<void>; open(): void } {
+  let open = (): void => undefined;
+  const passed = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { passed, open: () => open() };
 }
 
 const opsOf = (sent: readonly Buffer[]): unknown[] =>
@@ -76,6 +93,30 @@ describe("what a node asks that is lost here", () => {
     expect(requests.stats().served).toMatchObject([{ running: 1, queued: 2 }]);
     requests.onForgotten("lost");
     expect(requests.stats().served).toMatchObject([{ running: 1, queued: 0, abandoned: 2 }]);
+    await requests.close(0);
+  });
+});
+
+describe("a node that asks after requests which nobody makes, and reads nothing", () => {
+  it("makes no more answers wait than others that hold no slot", async () => {
+    const sent: Buffer[] = [];
+    const all = gate();
+    const room = gate();
+    let isFull = true;
+    const requests = requestsOf(sent, {
+      send: (_, item) => {
+        if (isFull) return "full";
+        if (sent.push(item) === MAX_UNREAD_ANSWERS) all.open();
+        return "sent";
+      },
+      room: () => room.passed,
+    });
+    for (let id = 1; id <= MAX_UNREAD_ANSWERS + 10; id++) requests.onItem(OTHER, encodeWanted(id));
+    expect(requests.stats().refused).toEqual({ unread: 10 });
+    isFull = false;
+    room.open();
+    await all.passed;
+    expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.CANCEL]));
     await requests.close(0);
   });
 });
