@@ -221,8 +221,9 @@ export class RequestServing {
     }
     const { concurrency, maxQueue, maxQueueBytes, keepReplies } = service.settings;
     const job = new Job(from, item, service, now);
-    if (item.key !== "" && item.isStreamed === true) {
-      this.#refuseJob(job, "invalid-request", "a streamed body has no idempotency key");
+    if (item.key !== "" && (item.isStreamed === true || item.parts > 0)) {
+      const what = item.isStreamed === true ? "body" : "reply";
+      this.#refuseJob(job, "invalid-request", `a streamed ${what} has no idempotency key`);
       return;
     }
     if (item.key !== "" && keepReplies > 0 && this.#byKey(job)) return;

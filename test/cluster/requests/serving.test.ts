@@ -96,3 +96,16 @@ describe("requests that wait, and whose callers give up", () => {
     expect(answers).toEqual([RequestOp.FAILURE]);
   });
 });
+
+describe("a request whose reply may come in parts", () => {
+  it("has no idempotency key: others with that key would wait for a reply that never comes", () => {
+    const { world, node, answers, call } = stuck({ concurrency: 2 });
+    world.workOf = () => ({ ms: 1, fails: false, parts: 0 });
+    call(2, { key: "k", parts: 4, bytes: 64 });
+    world.runUntil(10);
+    call(3, { key: "k" });
+    world.runUntil(20);
+    expect(answers).toEqual([RequestOp.FAILURE, RequestOp.REPLY]);
+    expect(node.serving.refused).toEqual({ "invalid-request": 1 });
+  });
+});
