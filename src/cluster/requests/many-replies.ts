@@ -24,7 +24,10 @@ export class ManyReplies {
   readonly #effects: ManyEffects;
   readonly #replies: { readonly service: Service; readonly body: unknown }[] = [];
   readonly #failed: { readonly service: Service; readonly error: Error }[] = [];
+  /** Those without an answer, also where their time is over. */
   readonly #waiting = new Map<string, Waiting>();
+  /** Calls that have not ended, or not begun: the times of calls that begin one after another end so, too. */
+  #left: number;
   #isOver = false;
   #resolve!: (result: ServiceManyResult) => void;
   #reject!: (error: Error) => void;
@@ -47,6 +50,7 @@ export class ManyReplies {
     if (signal?.aborted === true) this.#signalOnAbort();
     signal?.addEventListener("abort", this.#signalOnAbort);
     for (const service of nodes) this.#waiting.set(service.id, { service, call: undefined });
+    this.#left = this.#waiting.size;
     try {
       for (const each of [...this.#waiting.values()]) {
         if (this.#isOver) break;
@@ -73,24 +77,23 @@ export class ManyReplies {
   #settled(of: Waiting, error: Error | undefined, reply: () => unknown): void {
     const { service } = of;
     of.call = undefined;
+    this.#left -= 1;
     if (this.#isOver) return;
     if (error instanceof ClosedError) {
       this.#finish(error);
       return;
     }
-    if (error instanceof TimeoutError) {
-      // Those without an answer in time are missing.
-      if ([...this.#waiting.values()].every(({ call }) => call === undefined)) this.#finish();
-      return;
+    // Those without an answer in time are missing.
+    if (!(error instanceof TimeoutError)) {
+      this.#waiting.delete(service.id);
+      try {
+        if (error !== undefined) throw error;
+        this.#replies.push({ service, body: reply() });
+      } catch (thrown) {
+        this.#failed.push({ service, error: thrown as Error });
+      }
     }
-    this.#waiting.delete(service.id);
-    try {
-      if (error !== undefined) throw error;
-      this.#replies.push({ service, body: reply() });
-    } catch (thrown) {
-      this.#failed.push({ service, error: thrown as Error });
-    }
-    if (this.#waiting.size === 0 || this.#replies.length >= this.#count) this.#finish();
+    if (this.#left === 0 || this.#replies.length >= this.#count) this.#finish();
   }
 
   #finish(error?: Error): void {
