@@ -20,7 +20,7 @@ import { Deadlines, type Due } from "../../core/deadlines.js";
 import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import type { QueueResult } from "../messaging/node-queues.js";
-import { sizeOfBody } from "./body.js";
+import { owned, sizeOfBody } from "./body.js";
 import { CHECK_AFTER, MAX_CHECK_AFTER, MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
 import { SendCredit } from "./stream-window.js";
 import {
@@ -73,7 +73,7 @@ type JobState = "queued" | "joined" | "running" | "over";
 /** A request that came. */
 export class Job implements Due {
   readonly from: string;
-  readonly item: CallItem;
+  item: CallItem;
   readonly service: ServedQueue;
   /** When its caller has given it up; infinite: never. */
   readonly until: number;
@@ -99,6 +99,12 @@ export class Job implements Due {
     this.until = item.timeout === 0 ? Number.POSITIVE_INFINITY : now + item.timeout;
     this.credit = item.parts > 0 ? new SendCredit(item.parts, item.bytes) : undefined;
     if (this.credit !== undefined || item.isStreamed === true) this.askAt = now + CHECK_AFTER;
+  }
+
+  /** Before it waits: a small body is a view of all that came with it, and the bound of those that wait counts the body alone. */
+  ownBody(): void {
+    const body = owned(this.item.body);
+    if (body !== this.item.body) this.item = { ...this.item, body };
   }
 }
 
@@ -237,6 +243,7 @@ export class RequestServing {
       this.#refuseJob(job, "overloaded", "too many requests wait");
       return;
     }
+    job.ownBody();
     this.#take(now, job);
     service.queue.push(job);
     service.queuedBytes += item.body.length;
@@ -514,6 +521,7 @@ export class RequestServing {
       this.#refuseJob(job, "overloaded", "too many requests wait");
       return true;
     }
+    job.ownBody();
     known.joined ??= new Set();
     known.joined.add(job);
     this.#take(this.#now, job);

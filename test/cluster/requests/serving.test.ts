@@ -109,3 +109,30 @@ describe("a request whose reply may come in parts", () => {
     expect(node.serving.refused).toEqual({ "invalid-request": 1 });
   });
 });
+
+describe("bodies of requests that wait", () => {
+  it("keep nothing else of the batch that they came in", () => {
+    const { node } = stuck();
+    const service = node.service as NonNullable<typeof node.service>;
+    const batch = Buffer.alloc(65_536);
+    let at = 0;
+    for (const [id, key] of [
+      [2, ""],
+      [3, "stuck"],
+    ] as const) {
+      const item = encodeCall(id, 0, SERVICE, { ...PLAIN, key }, { form: BodyForm.TEXT, data: BODY });
+      item.copy(batch, at);
+      node.receive("caller", batch.subarray(at, at + item.length));
+      at += item.length;
+    }
+    const waiting = [
+      service.queue.peek(),
+      ...[...service.keyed.values()].flatMap(({ joined = [] }) => [...joined]),
+    ];
+    expect(waiting.map((job) => job?.item.id)).toEqual([2, 3]);
+    for (const job of waiting) {
+      expect(job?.item.body.toString()).toBe(BODY);
+      expect(job?.item.body.buffer === batch.buffer).toBe(false);
+    }
+  });
+});
