@@ -269,7 +269,8 @@ export class RequestServer {
           rules.part(job, body, resolve);
         });
         request.wake = undefined;
-        if (job.state === "over") break;
+        // It has ended, as by a part that is too large: no credit comes for it any more.
+        if (job.state !== "running") break;
       }
       request.link.unlink();
       request.endBody();

@@ -67,8 +67,8 @@ export interface ServingEffects {
   bodyEnd(job: Job): void;
 }
 
-/** `joined`: it waits for the reply of another one with its idempotency key. */
-type JobState = "queued" | "joined" | "running" | "over";
+/** `joined`: it waits for the reply of another one with its idempotency key. `replying`: what it ends with waits for the link, and its slot with it. */
+type JobState = "queued" | "joined" | "running" | "replying" | "over";
 
 /** A request that came. */
 export class Job implements Due {
@@ -335,7 +335,7 @@ export class RequestServing {
 
   /** A part of a streamed reply. @param done called when the next one may come, or the job is over */
   part(job: Job, body: EncodedBody, done: () => void): void {
-    if (job.isAbandoned || job.state === "over") {
+    if (job.isAbandoned || job.state !== "running") {
       done();
       return;
     }
@@ -363,9 +363,9 @@ export class RequestServing {
     this.#finish(job, encodeFailure(job.item.id, loadAfter(job), reason, text, details));
   }
 
-  /** Whether nobody waits for it: then it is over. */
+  /** Whether it has ended, or nobody waits for it: then it is over. */
   #ends(job: Job): boolean {
-    if (job.state === "over") return true;
+    if (job.state !== "running") return true;
     if (!job.isAbandoned) return false;
     this.#over(job);
     return true;
@@ -373,6 +373,7 @@ export class RequestServing {
 
   #finish(job: Job, item: Buffer): void {
     this.#forget(job);
+    job.state = "replying";
     this.#effects.send(job.from, item, (result) => {
       if (result === "too-large") {
         this.#count("too-large");

@@ -7,6 +7,7 @@ import {
   BodyForm,
   decodeRequest,
   encodeCall,
+  encodePart,
   encodeWanted,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
@@ -117,6 +118,77 @@ describe("a node that asks after requests which nobody makes, and reads nothing"
     room.open();
     await all.passed;
     expect(new Set(opsOf(sent))).toEqual(new Set([RequestOp.CANCEL]));
+    await requests.close(0);
+  });
+});
+
+describe("a request that fails while the link to its caller is full", () => {
+  const EXTRAS = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
+  const NOTHING = { form: BodyForm.NONE, data: "" };
+
+  /** A bus whose links take no parts, and nothing else until they are opened. */
+  function full(): { readonly requests: Requests; readonly sent: Buffer[]; open(): void } {
+    const sent: Buffer[] = [];
+    const room = gate();
+    let isFull = true;
+    const requests = requestsOf(sent, {
+      send: (_, item) => {
+        if (opsOf([item])[0] === RequestOp.PART) return "too-large";
+        if (isFull) return "full";
+        sent.push(item);
+        return "sent";
+      },
+      room: () => room.passed,
+    });
+    const open = (): void => {
+      isFull = false;
+      room.open();
+    };
+    return { requests, sent, open };
+  }
+
+  it("since a part of its reply is too large: its handler's generator is left, and it fails once", async () => {
+    const { requests, sent, open } = full();
+    const left = gate();
+    const serve = async function* (): AsyncGenerator<string> {
+      try {
+        for (;;) yield "x";
+      } finally {
+        left.open();
+      }
+    };
+    const served = requests.serve("work", serve as never);
+    requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, parts: 1, bytes: 1_024 }, NOTHING));
+    await left.passed;
+    await new Promise(setImmediate);
+    expect(served.stats()).toMatchObject({ running: 1, handled: 0, failed: 1 });
+    open();
+    await served.drain();
+    expect(opsOf(sent)).toEqual([RequestOp.FAILURE]);
+    expect(served.stats()).toMatchObject({ running: 0, handled: 0, failed: 1 });
+    await requests.close(0);
+  });
+
+  it("since a part of its body was not granted: what its handler throws then is no second failure", async () => {
+    const { requests, sent, open } = full();
+    const left = gate();
+    const serve = async (body: AsyncIterable<unknown>): Promise<void> => {
+      try {
+        for await (const part of body) void part;
+      } finally {
+        left.open();
+      }
+    };
+    const served = requests.serve("work", serve as never, { maxParts: 1 });
+    requests.onItem(OTHER, encodeCall(1, 0, "work", { ...EXTRAS, isStreamed: true }, NOTHING));
+    const part = encodePart(1, { form: BodyForm.TEXT, data: "x" }, RequestOp.BODY);
+    for (let i = 0; i < 3; i++) requests.onItem(OTHER, part);
+    await left.passed;
+    await new Promise(setImmediate);
+    open();
+    await served.drain();
+    expect(opsOf(sent).filter((op) => op !== RequestOp.GRANT)).toEqual([RequestOp.FAILURE]);
+    expect(served.stats()).toMatchObject({ running: 0, handled: 0, failed: 1 });
     await requests.close(0);
   });
 });
