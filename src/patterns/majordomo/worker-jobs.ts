@@ -93,8 +93,9 @@ const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 export type OnFlushed = (job: Job, sent: boolean) => void;
 
 export class Job extends Repeatable implements MajordomoRequestContext, SendTicket {
-  readonly session: WorkerSession;
-  readonly delivery: Delivery;
+  /** Who gets its answer: another one when that one wants it no more, and a repetition does. */
+  session: WorkerSession;
+  delivery: Delivery;
   readonly service: string;
   /** Repetitions that came while the first is in flight. */
   followers: Job[] | undefined = undefined;
@@ -217,6 +218,10 @@ const MAX_EXTRA = 1_000;
 /** How an answer in pieces ends that nobody wants any more. */
 const NOTHING: Outcome = { ok: true, body: [] };
 
+const CANCELLED: Outcome = { ok: false, reason: "worker-failed", text: "Cancelled." };
+
+const STOPPING: Outcome = { ok: false, reason: "stopping", text: "The worker is stopping." };
+
 const NO_ROOM: Outcome = { ok: false, reason: "overloaded", text: "The worker has no room." };
 
 const UNSENT: Outcome = { ok: false, reason: "worker-failed", text: "A piece could not be sent." };
@@ -298,7 +303,7 @@ export class WorkerJobs {
     if (delivery.repeatable && this.#repeated(job)) return;
     if (this.#free) this.#run(job);
     else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
-      this.#settle(job, NO_ROOM);
+      this.#settleUnrun(job, NO_ROOM);
     } else {
       this.#waiting.push(job);
       if (!session.takesBack) return;
@@ -312,7 +317,9 @@ export class WorkerJobs {
     const job = this.#open.get(session)?.get(tag);
     if (job === undefined) return;
     this.#emit({ type: "request:cancelled" });
-    job.abort();
+    const heir = job.followers?.findLast(({ cancelled }) => !cancelled);
+    if (heir === undefined) job.abort();
+    else this.#handOver(job, heir);
   }
 
   /** A client wants so many bytes more of its answer's pieces. */
@@ -332,7 +339,7 @@ export class WorkerJobs {
   /** Gives back what has not begun, so that others get it. */
   returnWaiting(): void {
     for (let job = this.#waiting.shift(); job !== undefined; job = this.#waiting.shift()) {
-      this.#settle(job, { ok: false, reason: "stopping", text: "The worker is stopping." });
+      this.#settleUnrun(job, STOPPING);
     }
   }
 
@@ -542,12 +549,42 @@ export class WorkerJobs {
       else if (this.#memory.keep(job, bodyBytes(outcome.body) + job.delivery.head.length))
         job.outcome = outcome;
     }
-    this.#settle(job, outcome);
-    if (job.followers !== undefined) {
-      for (const follower of job.followers) this.#settle(follower, outcome);
-      job.followers = undefined;
-    }
+    this.#settleAll(job, outcome);
     this.#runNext();
+  }
+
+  /** The last word on a request that no handler had: a repetition is handled as if it were new. */
+  #settleUnrun(job: Job, outcome: Outcome): void {
+    this.#memory.forget(job);
+    this.#settleAll(job, outcome);
+  }
+
+  /** The last word on a request, and on its repetitions. */
+  #settleAll(job: Job, outcome: Outcome): void {
+    const { followers } = job;
+    job.followers = undefined;
+    this.#settle(job, outcome);
+    if (followers !== undefined) for (const follower of followers) this.#settle(follower, outcome);
+  }
+
+  /**
+   * The job, its place and its handler are from now on for a repetition; what wanted it before is over.
+   *
+   * @param heir one of its followers
+   */
+  #handOver(job: Job, heir: Job): void {
+    const { session, delivery } = job;
+    job.session = heir.session;
+    job.delivery = heir.delivery;
+    heir.session = session;
+    heir.delivery = delivery;
+    const followers = job.followers?.filter((each) => each !== heir) ?? [];
+    job.followers = followers.length === 0 ? undefined : followers;
+    const open = this.#open.get(job.session);
+    const tag = tagIn(job.delivery.head);
+    if (open?.get(tag) === heir) open.set(tag, job);
+    heir.cancelled = true;
+    this.#settle(heir, CANCELLED);
   }
 
   /** Gives free handlers what waits for one. */
@@ -555,7 +592,7 @@ export class WorkerJobs {
     while (this.#free) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
-      if (next.cancelled) this.#settle(next, { ok: false, reason: "worker-failed", text: "Cancelled." });
+      if (next.cancelled) this.#settleUnrun(next, CANCELLED);
       else this.#run(next);
     }
     if (this.running === 0) this.giveUpWaits();

@@ -17,6 +17,8 @@ let hasRoom: boolean;
 let waiting: { message: (Buffer | string)[]; ticket: SendTicket }[];
 /** Commands of the worker, and the last frame: "3 piece". */
 let said: string[];
+/** The tags of the requests that they are about. */
+let saidOf: number[];
 /** Tags of the requests that it has given back. */
 let returned: number[];
 let onReturned: () => void;
@@ -27,10 +29,13 @@ function make(handler: MajordomoHandler, given: Partial<JobsOptions> = {}): void
   hasRoom = true;
   waiting = [];
   said = [];
+  saidOf = [];
   returned = [];
   onReturned = () => undefined;
-  const say = ([head, ...body]: (Buffer | string)[]): void =>
-    void said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
+  const say = ([head, ...body]: (Buffer | string)[]): void => {
+    said.push(`${head?.[6]} ${String(body.at(-1) ?? "")}`);
+    saidOf.push((head as Buffer).readUInt32BE(7));
+  };
   const room = { concurrency: 1, capacity: 10 };
   const times = { heartbeatInterval: 1_000, liveness: 3, reconnectInterval: 100, reconnectMaxInterval: 100 };
   session = new WorkerSession(
@@ -338,5 +343,100 @@ describe("a request that a broker repeats without end", () => {
     await turns();
     expect(said.slice(99)).toEqual(new Array(1_001).fill(`${FINAL} done`));
     expect(jobs.counters).toMatchObject({ requests: 1_100, answered: 1_001, failed: 99 });
+  });
+});
+
+describe("a request that two brokers give", () => {
+  /** Brokers that the worker is registered with. */
+  let one: WorkerSession;
+  let two: WorkerSession;
+  let begun: {
+    readonly body: string;
+    readonly signal: AbortSignal;
+    readonly reply: (body: string) => void;
+  }[];
+  /** "tag command text" of each answer. */
+  const answers = (): string[] => said.map((text, i) => `${saidOf[i]} ${text}`);
+  const giveBy = (by: WorkerSession, tag: number, sequence: number): void => {
+    session = by;
+    give(tag, sequence);
+  };
+  const slow: MajordomoHandler = ([body], { signal }) =>
+    new Promise((resolve) => {
+      begun.push({ body: String(body), signal, reply: resolve });
+    });
+  const makeTwo = (handler: MajordomoHandler): void => {
+    make(handler);
+    one = session;
+    const shared = jobs;
+    make(handler);
+    jobs = shared;
+    two = session;
+  };
+
+  beforeEach(() => {
+    begun = [];
+    makeTwo(slow);
+  });
+
+  it("is the second's when the first cancels it before a handler is free", async () => {
+    giveBy(one, 1, 1);
+    giveBy(one, 2, 2);
+    giveBy(two, 102, 2);
+    jobs.cancel(one, 2);
+    expect(answers()).toEqual([`2 ${FAILURE} Cancelled.`]);
+    begun[0]?.reply("first");
+    await turns();
+    expect(begun).toHaveLength(2);
+    begun[1]?.reply("second");
+    await turns();
+    expect(answers().slice(1)).toEqual([`1 ${FINAL} first`, `102 ${FINAL} second`]);
+    expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
+    expect(jobs.counters).toMatchObject({ answered: 2, cancelled: 1, failed: 0 });
+  });
+
+  it("goes on for the second when the first cancels it, and is aborted when the second does, too", async () => {
+    giveBy(one, 1, 1);
+    giveBy(two, 101, 1);
+    giveBy(two, 102, 1);
+    jobs.cancel(one, 1);
+    jobs.cancel(two, 102);
+    expect(begun[0]?.signal.aborted).toBe(false);
+    expect(answers()).toEqual([`1 ${FAILURE} Cancelled.`, `102 ${FAILURE} Cancelled.`]);
+    jobs.cancel(two, 101);
+    expect(begun[0]?.signal.aborted).toBe(true);
+    begun[0]?.reply("late");
+    await turns();
+    expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
+  });
+
+  it("has an end at both when both have cancelled it before a handler is free", async () => {
+    giveBy(one, 1, 1);
+    giveBy(one, 2, 2);
+    giveBy(two, 102, 2);
+    jobs.cancel(two, 102);
+    jobs.cancel(one, 2);
+    begun[0]?.reply("first");
+    await turns();
+    expect(begun).toHaveLength(1);
+    expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
+  });
+
+  it("goes back to both when the worker stops", () => {
+    giveBy(one, 1, 1);
+    giveBy(one, 2, 2);
+    giveBy(two, 102, 2);
+    jobs.returnWaiting();
+    expect(answers()).toEqual([2, 102].map((tag) => `${tag} ${FAILURE} The worker is stopping.`));
+    // One that comes before the broker knows that is not a repetition of what is over.
+    giveBy(two, 103, 2);
+    expect(jobs.queued).toBe(1);
+  });
+
+  it("is refused to both when there is no room for it", () => {
+    for (let tag = 1; jobs.counters.requests < 1 + 1_011; tag++) giveBy(one, tag, tag);
+    giveBy(one, 2_000, 2_000);
+    giveBy(two, 2_001, 2_000);
+    expect(answers()).toEqual([2_000, 2_001].map((tag) => `${tag} ${FAILURE} The worker has no room.`));
   });
 });
