@@ -300,7 +300,12 @@ export class WorkerJobs {
     const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
     if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(tagIn(delivery.head), job);
-    if (delivery.repeatable && this.#repeated(job)) return;
+    if (!delivery.repeatable || !this.#repeated(job)) this.#begin(job);
+  }
+
+  /** Runs it, or has it wait for a handler. */
+  #begin(job: Job): void {
+    const { session } = job;
     if (this.#free) this.#run(job);
     else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
       this.#settleUnrun(job, NO_ROOM);
@@ -488,8 +493,7 @@ export class WorkerJobs {
     const joined: Body | undefined = job.delivery.dialect === Dialect.Mdp01 ? [] : undefined;
     job.streams = true;
     const steps = job.operation?.runEach(pieces) ?? pieces;
-    // What is sent in pieces cannot be sent again.
-    this.#memory.forget(job);
+    this.#part(job);
     let joinedBytes = 0;
     let outcome: Outcome | undefined;
     try {
@@ -519,6 +523,32 @@ export class WorkerJobs {
     } catch (error) {
       this.#threw(job, error);
     }
+  }
+
+  /**
+   * What is sent in pieces is for one broker, and cannot be sent again: it is for one that can have it, and to the others' repetitions the
+   * handler gives an answer of their own.
+   */
+  #part(job: Job): void {
+    const { memory, sequence } = job;
+    this.#memory.forget(job);
+    const heir = job.followers === undefined || isWanted(job) ? undefined : job.followers.findLast(isWanted);
+    if (heir !== undefined) this.#handOver(job, heir);
+    const { followers } = job;
+    if (followers === undefined) return;
+    job.followers = undefined;
+    let next: Job | undefined;
+    for (const follower of followers) {
+      if (!isWanted(follower)) this.#settle(follower, CANCELLED);
+      else if (next === undefined) next = follower;
+      else {
+        next.followers ??= [];
+        next.followers.push(follower);
+      }
+    }
+    if (next === undefined) return;
+    if (memory !== undefined) this.#memory.begin(memory, sequence, next);
+    this.#begin(next);
   }
 
   /** Sends a piece, and waits until it has left. @returns how the job ends, if it does with this */
@@ -638,6 +668,11 @@ export class WorkerJobs {
     this.#ended(job, sent);
     this.#runNext();
   };
+}
+
+/** Whether its broker waits for the answer. */
+function isWanted({ cancelled, session, delivery }: Job): boolean {
+  return !cancelled && session.waitsFor(delivery);
 }
 
 function isPromise(value: unknown): value is Promise<unknown> {

@@ -189,6 +189,11 @@ export class WorkerSession {
     if (this.#state === "ready") this.#effects.beat(signalMessage(this.#dialect, "Heartbeat"));
   }
 
+  /** Whether an answer can still be of use: the registration that the request came to is not over. */
+  waitsFor(delivery: Delivery): boolean {
+    return delivery.epoch === this.#epoch && this.#state === "ready";
+  }
+
   /** A piece of an answer. @param pieces that were sent before */
   partial(
     delivery: Delivery,
@@ -196,7 +201,7 @@ export class WorkerSession {
     pieces: number,
     ticket: SendTicket,
   ): SendOutcome {
-    if (delivery.epoch !== this.#epoch || this.#state !== "ready") return "stale";
+    if (!this.waitsFor(delivery)) return "stale";
     return this.#reply(replyMessage(delivery, false, body, pieces), ticket);
   }
 
@@ -272,7 +277,7 @@ export class WorkerSession {
   }
 
   #settle(delivery: Delivery): boolean {
-    if (delivery.epoch !== this.#epoch || this.#state !== "ready") return false;
+    if (!this.waitsFor(delivery)) return false;
     this.#inFlight -= 1;
     this.#worked = true;
     return true;

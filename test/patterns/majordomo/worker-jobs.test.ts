@@ -410,6 +410,92 @@ describe("a request that two brokers give", () => {
     expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
   });
 
+  describe("and whose answer comes in pieces", () => {
+    let handled: number;
+    const start: (() => void)[] = [];
+    const piecesLater: MajordomoHandler = async () => {
+      handled += 1;
+      await new Promise<void>((resolve) => {
+        start.push(resolve);
+      });
+      return (async function* () {
+        yield "a";
+        yield "b";
+        return "end";
+      })() as never;
+    };
+    const whole = (tag: number): string[] => [
+      `${tag} ${PARTIAL} a`,
+      `${tag} ${PARTIAL} b`,
+      `${tag} ${FINAL} end`,
+    ];
+    beforeEach(() => {
+      handled = 0;
+      start.length = 0;
+      makeTwo(piecesLater);
+    });
+
+    it("is whole for the registration that gave it again after the connection was lost, and handled once", async () => {
+      giveBy(one, 1, 1);
+      one.disconnected(1);
+      one.tick(1_000);
+      register();
+      // It was given again, and lost again.
+      giveBy(one, 2, 1);
+      one.disconnected(1_001);
+      one.tick(3_000);
+      register();
+      giveBy(one, 3, 1);
+      start.shift()?.();
+      await turns();
+      expect([answers(), handled]).toEqual([whole(3), 1]);
+      expect([one.inFlight, jobs.running, jobs.counters.stale]).toEqual([0, 0, 2]);
+    });
+
+    it("is whole for each of the two", async () => {
+      giveBy(one, 1, 1);
+      giveBy(two, 101, 1);
+      start.shift()?.();
+      await turns();
+      expect(answers()).toEqual(whole(1));
+      start.shift()?.();
+      await turns();
+      expect(answers().slice(3)).toEqual(whole(101));
+      expect([handled, one.inFlight, two.inFlight, jobs.running]).toEqual([2, 0, 0, 0]);
+    });
+
+    it("is one answer again for the repetitions of a handler that gives one the second time", async () => {
+      makeTwo(() => {
+        handled += 1;
+        return handled === 1 ? piecesLater([], {} as never) : (Promise.resolve("one") as never);
+      });
+      giveBy(one, 1, 1);
+      giveBy(two, 101, 1);
+      giveBy(two, 102, 1);
+      giveBy(two, 103, 1);
+      jobs.cancel(two, 102);
+      start.shift()?.();
+      await turns();
+      const rest = answers().filter((text) => !whole(1).includes(text));
+      expect(rest).toEqual([`102 ${FAILURE} Cancelled.`, `101 ${FINAL} one`, `103 ${FINAL} one`]);
+      expect([one.inFlight, two.inFlight, jobs.running]).toEqual([0, 0, 0]);
+    });
+
+    it("ends when the broker that it was handed over to cancels it", async () => {
+      giveBy(one, 1, 1);
+      one.disconnected(1);
+      giveBy(two, 101, 1);
+      hasRoom = false;
+      start.shift()?.();
+      await turns();
+      jobs.cancel(two, 101);
+      relieve();
+      await turns();
+      expect(answers()).toEqual([`101 ${PARTIAL} a`, `101 ${FINAL} `]);
+      expect([two.inFlight, jobs.running]).toEqual([0, 0]);
+    });
+  });
+
   it("has an end at both when both have cancelled it before a handler is free", async () => {
     giveBy(one, 1, 1);
     giveBy(one, 2, 2);
