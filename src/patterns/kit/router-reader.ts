@@ -3,7 +3,12 @@
  *
  * A peer's departure is reported after its last message: the event overtakes what is
  * queued, and a worker that replies and goes must not count as lost with its request.
+ * Another peer may send without end meanwhile, so it is not waited for that nothing is
+ * queued: a ROUTER takes one message of each peer in turn, and one that has none in a
+ * round has sent all that it will.
  */
+import { keyOf } from "../../core/memory.js";
+import { engineStats } from "../../sockets/internal.js";
 import type { Router } from "../../sockets/request-reply.js";
 
 /** Messages read at once, at most. */
@@ -20,10 +25,20 @@ export interface RouterListener {
   afterBatch(): void;
 }
 
+/** A peer whose departure is not reported yet. */
+interface Departed {
+  readonly routingId: Buffer;
+  /** The read under way then, which may have taken its messages before the peer's last one came. */
+  readonly during: number;
+  /** Messages of others that were read since its last one. */
+  passed: number;
+}
+
 export class RouterReader {
   readonly #socket: Router;
   readonly #listener: RouterListener;
-  readonly #departed: Buffer[] = [];
+  #departed: Departed[] = [];
+  #reads = 0;
   #resume: (() => void) | undefined;
   #stopped = false;
   readonly done: Promise<void>;
@@ -58,12 +73,14 @@ export class RouterReader {
         });
         continue;
       }
+      this.#reads += 1;
       let messages: Buffer[][];
       try {
         messages = await socket.receiveMany({ max: room, timeout: -1 });
       } catch {
         return; // It closed: nothing else ends a receive without limit.
       }
+      if (this.#departed.length > 0) this.#pass(messages);
       for (const frames of messages) this.#listener.message(frames);
       this.#bury();
       this.#listener.afterBatch();
@@ -72,15 +89,28 @@ export class RouterReader {
 
   #socketOnPeerLeave = (event: { readonly routingId?: Buffer }): void => {
     if (event.routingId === undefined) return;
-    this.#departed.push(event.routingId);
+    this.#departed.push({ routingId: event.routingId, during: this.#reads, passed: 0 });
     this.#bury();
   };
+
+  /** Counts for the departed the messages that are handed over now. */
+  #pass(messages: readonly Buffer[][]): void {
+    const senders = new Set(messages.map(([routingId]) => keyOf(routingId as Buffer)));
+    for (const departed of this.#departed) {
+      if (senders.has(keyOf(departed.routingId))) departed.passed = 0;
+      else if (departed.during < this.#reads) departed.passed += messages.length;
+    }
+  }
 
   #bury(): void {
     if (this.#departed.length === 0) return;
     // While nothing is read, what the departed left behind has to wait; its departure has not.
-    if (this.#socket.readable && !this.#stopped && this.#resume === undefined) return;
-    for (const routingId of this.#departed.splice(0)) this.#listener.left(routingId);
+    const isRead = this.#socket.readable && !this.#stopped && this.#resume === undefined;
+    const round = isRead ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;
+    const gone = this.#departed.filter(({ passed }) => passed >= round);
+    if (gone.length === 0) return;
+    this.#departed = this.#departed.filter(({ passed }) => passed < round);
+    for (const { routingId } of gone) this.#listener.left(routingId);
     this.#listener.afterBatch();
   }
 }

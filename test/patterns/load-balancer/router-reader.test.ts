@@ -1,12 +1,17 @@
 /** The order in which a broker hears of its peers: a departure comes after the last message. */
 import { expect, it } from "vitest";
-import type { Router } from "../../../src/index.js";
+import { Dealer, Router } from "../../../src/index.js";
 import { RouterReader } from "../../../src/patterns/kit/router-reader.js";
+import { CORE } from "../../../src/sockets/socket-core.js";
 import { turn } from "../../contract/support/wait.js";
+
+/** Messages of one that sends without end. */
+const MAX_FLOODS = 20_000;
 
 /** A ROUTER that a test fills. */
 class FakeRouter {
   readonly closed = false;
+  readonly [CORE] = { engine: { stats: () => ({ peers: 1 }) } };
   readonly waiting: Buffer[][] = [];
   leave: (event: { routingId?: Buffer }) => void = () => undefined;
   readonly events = {
@@ -35,8 +40,9 @@ class FakeRouter {
   }
 }
 
-function start(room: (heard: readonly string[]) => number) {
+function start(room: (heard: readonly string[]) => number, ...waiting: Buffer[][]) {
   const router = new FakeRouter();
+  router.waiting.push(...waiting);
   const heard: string[] = [];
   const reader = new RouterReader(router as unknown as Router, {
     room: () => room(heard),
@@ -59,6 +65,17 @@ it("reports a peer's departure after what it had sent", async () => {
   expect(heard.at(-1)).toBe("v left");
 });
 
+it("does not count what was taken before a peer's last message came", async () => {
+  const other = (body: string): Buffer[] => [Buffer.from("v"), Buffer.from(body)];
+  // A batch that is on its way to the reader.
+  const { router, heard } = start(() => 3, other("a"), other("b"), other("c"));
+  router.arrive("last");
+  router.waiting.push(other("d"));
+  router.leave({ routingId: Buffer.from("w") });
+  await turn();
+  expect(heard).toEqual(["a", "b", "c", "last", "d", "w left"]);
+});
+
 it("reads no more than there is room for, and reports departures meanwhile", async () => {
   let room = 2;
   const { router, heard, reader } = start(
@@ -73,4 +90,48 @@ it("reads no more than there is room for, and reports departures meanwhile", asy
   reader.resume();
   await turn();
   expect(heard.at(-1)).toBe("three");
+});
+
+it("reports a departure after the peer's last message, while another sends without end", async () => {
+  const router = new Router({ receiveHighWaterMark: 0 });
+  const endpoint = await router.bind("inproc://router-reader-flood");
+  const flood = new Dealer({ routingId: "flood", sendHighWaterMark: 0 });
+  const leaver = new Dealer({ routingId: "leaver" });
+  for (const dealer of [flood, leaver]) {
+    dealer.connect(endpoint);
+    await dealer.ready();
+  }
+  const wanted = Array.from({ length: 300 }, (_, i) => String(i));
+  const heard: string[] = [];
+  let floods = 0;
+  const over = new Promise<void>((resolve) => {
+    new RouterReader(router, {
+      room: () => Number.POSITIVE_INFINITY,
+      message: ([id, body]) => {
+        if (String(id) === "leaver") {
+          heard.push(String(body));
+          return;
+        }
+        floods += 1;
+        // There is always more to be read than was.
+        for (let i = 0; i < 2 && !flood.closed && floods < MAX_FLOODS / 2; i++) flood.trySend("flood");
+        if (floods === 1_000) {
+          for (const each of wanted) leaver.trySend(each);
+          void leaver.close();
+        }
+        if (floods === MAX_FLOODS - 1_000) resolve();
+      },
+      left: (id) => {
+        if (String(id) !== "leaver") return;
+        heard.push(`${id} left`);
+        resolve();
+      },
+      afterBatch: () => undefined,
+    });
+  });
+  for (let i = 0; i < 600; i++) flood.trySend("flood");
+  await over;
+  await Promise.all([flood.close({ linger: 0 }), router.close({ linger: 0 })]);
+  expect(heard).toEqual([...wanted, "leaver left"]);
+  expect(floods).toBeLessThan(MAX_FLOODS / 2);
 });
