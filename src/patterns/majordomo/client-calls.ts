@@ -219,6 +219,11 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
     return this.#pieces.length > 0;
   }
 
+  /** Whether nothing more comes. */
+  get done(): boolean {
+    return this.#done;
+  }
+
   answer(body: Buffer[], final: boolean): Taken {
     if (this.#done) return "read";
     if (!final || !this.#any || !isBareEnd(body)) {

@@ -424,7 +424,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const sink = new PieceSink(decode, this.#maxAnswerBytes, { read, giveUp });
     call = this.#submit(service, frames, options, sink, false, added);
     const signal = options?.signal;
-    if (signal === undefined) return sink;
+    // One may have failed as it was made.
+    if (signal === undefined || sink.done) return sink;
     const waiter = new Waiter<never>(-1, signal, unreachable, giveUp);
     waiter.promise.catch((error: unknown) => sink.failed(error));
     // Takes its hands off the signal, which may live longer.

@@ -10,6 +10,7 @@ import {
   ServiceError,
 } from "../../../src/patterns/index.js";
 import { failure } from "../../contract/support/wait.js";
+import { abortListeners } from "../../support/settled.js";
 
 const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -110,6 +111,15 @@ it("a plain worker serves a request with headers, and a plain client has no head
   expect(await failure(asked.client.request("work", "x", { headers: { trace: "d" } }))).toMatchObject({
     code: "NOT_SUPPORTED",
   });
+});
+
+it("an answer in pieces that fails as it is asked for leaves nothing on its signal", async () => {
+  const { client } = await begin(tell, { client: { protocol: "0.2" } });
+  await client.request("work", "x");
+  const { signal } = new AbortController();
+  const pieces = client.stream("work", "x", { headers: { trace: "d" }, signal });
+  expect(abortListeners(signal)).toBe(0);
+  expect(await failure(pieces.next())).toMatchObject({ code: "NOT_SUPPORTED" });
 });
 
 it.each([
