@@ -2,7 +2,13 @@
 
 import { quoted } from "../../core/arguments.js";
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import { InvalidArgumentError, NotSupportedError, ProtocolError, TimeoutError } from "../../core/errors.js";
+import {
+  ClosedError,
+  InvalidArgumentError,
+  NotSupportedError,
+  ProtocolError,
+  TimeoutError,
+} from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { MessageLike } from "../../sockets/message.js";
@@ -105,6 +111,8 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   readonly #client: MajordomoClient;
   /** What callers wait for. A list: a Set that thousands pass through keeps what has left, by the tables that it has outgrown. */
   readonly #calls = new LinkedList<OpenCall>();
+  /** Those of them that wait until they ask again. */
+  readonly #sleeps = new Set<Waiter<void>>();
   readonly #uuids = new UuidSource();
   readonly #timeout: number;
   readonly #retries: number;
@@ -200,7 +208,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       if (failure instanceof ServiceError && failure.reason === "no-service") this.#canStore = undefined;
       const isUnknown = failure instanceof StoreError && failure.reason === "outcome-unknown";
       if (!isUnknown || left <= 0 || (timeout >= 0 && performance.now() + pause >= deadline)) throw failure;
-      await sleep(pause, signal);
+      await this.#sleep(pause, signal);
       const rest = timeout < 0 ? timeout : Math.max(1, Math.round(deadline - performance.now()));
       try {
         const options = { ...call, timeout: rest };
@@ -229,7 +237,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       if (status === "404" && plain === "404") return true;
       if (waited >= patience) break;
       waited += pause;
-      await sleep(pause, call.signal);
+      await this.#sleep(pause, call.signal);
     }
     this.#plainUntil = performance.now() + PLAIN_MEMORY;
     return false;
@@ -275,7 +283,7 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
       if (reply.status !== TitanicStatus.PENDING) return reply;
       if (timeout >= 0 && performance.now() >= deadline)
         throw new TimeoutError("ETIMEDOUT", `${uuid} has no reply after ${timeout} ms`);
-      await sleep(timeout < 0 ? pause : Math.min(pause, left()), signal);
+      await this.#sleep(timeout < 0 ? pause : Math.min(pause, left()), signal);
     }
   }
 
@@ -310,8 +318,29 @@ export class TitanicClient extends Driver<MajordomoClientEvent, MajordomoClientS
   protected override async onClose(linger: number): Promise<void> {
     // The program ended them itself: what they reject with now needs no handler.
     for (const call of this.#calls) call.promise?.catch(ignore);
+    for (const sleep of this.#sleeps) sleep.abandon(closedMeanwhile());
     this.#drained?.();
     await this.#client.close({ linger });
+  }
+
+  /** @throws AbortedError `ABORT_ERR`; ClosedError `EAGAIN` when the client closes meanwhile */
+  async #sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    await refusedWait({ signal });
+    if (this.closed) throw closedMeanwhile();
+    const waiter = new Waiter<void>(
+      Math.max(1, Math.round(ms)),
+      signal,
+      () => new TimeoutError("ETIMEDOUT", "over"),
+      () => undefined,
+    );
+    this.#sleeps.add(waiter);
+    try {
+      await waiter.promise;
+    } catch (error) {
+      if (!(error instanceof TimeoutError)) throw error;
+    } finally {
+      this.#sleeps.delete(waiter);
+    }
   }
 
   #run<T>(steps: () => Promise<T>): Promise<T> {
@@ -361,17 +390,8 @@ function limitsOf(options: TitanicRequestOptions, uuid: string): MajordomoCallOp
   return limits;
 }
 
-async function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  await refusedWait({ signal });
-  const waiter = new Waiter<void>(
-    Math.max(1, Math.round(ms)),
-    signal,
-    () => new TimeoutError("ETIMEDOUT", "over"),
-    () => undefined,
-  );
-  await waiter.promise.catch((error: unknown) => {
-    if (!(error instanceof TimeoutError)) throw error;
-  });
+function closedMeanwhile(): ClosedError {
+  return new ClosedError("EAGAIN", "The client closed before the answer came");
 }
 
 /** The UUID in the answer to a request. */

@@ -7,7 +7,8 @@ import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
 import { TitanicClient } from "../../../src/patterns/titanic/client.js";
 import { openTitanic, type TitanicService } from "../../../src/patterns/titanic/titanic.js";
-import { failure } from "../../contract/support/wait.js";
+import { failure, turn, until } from "../../contract/support/wait.js";
+import { watch } from "../../support/settled.js";
 
 let directory: string;
 let broker: MajordomoBroker;
@@ -80,6 +81,18 @@ describe("Titanic", () => {
     await client.close();
     expect(await waits).toMatchObject({ code: "EAGAIN" });
     expect(await failure(client.reply(uuid))).toMatchObject({ code: "EBADF" });
+  });
+
+  it("waits no longer than until close, also between two questions", async () => {
+    const uuid = await client.request("nobody", "body");
+    const { answered } = client.stats();
+    const waits = watch(client.wait(uuid, { interval: 60_000 }));
+    await until(() => client.stats().answered > answered, "the first question is answered");
+    await turn();
+    const drained = watch(client.drain());
+    await client.close();
+    await turn();
+    expect([waits.state, waits.code, drained.state]).toEqual(["rejected", "EAGAIN", "fulfilled"]);
   });
 
   it("answers with the bare digits", async () => {
