@@ -123,6 +123,8 @@ export const MAX_PENDING = 65_536;
 export const MAX_PENDING_BYTES = 67_108_864;
 /** One-to-one messages that failed, in one answer. */
 export const MAX_DIRECT_FAULTS = 1_024;
+/** The same that are kept of each node while an answer to it waits for room. */
+export const MAX_UNREAD_FAULTS = 65_536;
 /** The latest of them that are kept of each node, for an answer that was lost with it. At most half of the above. */
 export const KEPT_FAULTS = 64;
 /** ms between two looks at one-to-one messages that nobody answers. */

@@ -70,7 +70,13 @@ export class DirectMessages {
     this.#addresses = state.addresses;
     this.#deliveries = state.deliveries;
     this.#waiting = state.waiting;
-    this.#results = new DirectResults((to, item) => this.#answer(to, item));
+    this.#results = new DirectResults({
+      send: (to, item) => this.#answer(to, item),
+      mustWait: (to) => this.#waiting.has(to),
+      // One for each node at most, which is made when there is room: no bytes are kept for it, and it is never too much.
+      wait: (to, send) => this.#waiting.wait(to, 0, -1, send),
+      dropped: (to) => this.#state.dropFull(to, DIRECT_PREFIX),
+    });
   }
 
   /** Messages without an answer yet. */
@@ -310,13 +316,9 @@ export class DirectMessages {
     return this.#deliveries.deliver(recipient.direct, message, true);
   }
 
-  /** The links' room for an answer is the recipient's own; it waits where there is none. */
-  #answer(to: string, item: Buffer): void {
-    if (this.#state.closed) return;
-    const send = (): SendResult => this.#links.send(to, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
-    if (!this.#waiting.has(to) && send() !== "full") return;
-    if (this.#waiting.isFull(1, item.length)) this.#state.dropFull(to, DIRECT_PREFIX);
-    else void this.#waiting.wait(to, item.length, -1, send);
+  #answer(to: string, item: Buffer): SendResult {
+    if (this.#state.closed) return "unreachable";
+    return this.#links.send(to, MessageKind.DIRECT, item, DIRECT_PREFIX, true);
   }
 
   /** Gives up what nobody answered in time; runs as long as something waits. */

@@ -6,8 +6,9 @@
  *   receiver    ──RESULT upTo 3, failed: 2 closed──>      once for all that came in a turn, and again to who was lost and is back
  */
 import { type ShoalError, TimeoutError, UnroutableError } from "../../core/errors.js";
-import { KEPT_FAULTS, MAX_DIRECT_FAULTS } from "./bounds.js";
+import { KEPT_FAULTS, MAX_DIRECT_FAULTS, MAX_UNREAD_FAULTS } from "./bounds.js";
 import { DirectFault, encodeResult, type ItemReader } from "./items.js";
+import type { SendResult } from "./parts.js";
 
 interface Pending {
   readonly number: number;
@@ -133,6 +134,8 @@ class Handled {
   answered: number[] = [];
   /** Whether there is something to send. */
   isDue = false;
+  /** Whether an answer waits for room. It says all that was handled when it goes: a node that reads none has no more than one. */
+  isWaiting = false;
   /** Whether the node was lost since, and answers with it. */
   isLost = false;
 
@@ -141,15 +144,25 @@ class Handled {
   }
 }
 
+export interface DirectResultsEffects {
+  send(node: string, item: Buffer): SendResult;
+  /** Whether something waits for room there already, which is not overtaken. */
+  mustWait(node: string): boolean;
+  /** @param send attempts it, as long as it answers `full` @returns settles when it waits no longer */
+  wait(node: string, send: () => SendResult): Promise<unknown>;
+  /** Failures that a node has not read were forgotten: more came than is kept. */
+  dropped(node: string): void;
+}
+
 /** What this node answers the others about what they sent it. */
 export class DirectResults {
   readonly #byNode = new Map<string, Handled>();
   readonly #due: Handled[] = [];
-  readonly #send: (node: string, item: Buffer) => void;
+  readonly #effects: DirectResultsEffects;
   #isScheduled = false;
 
-  constructor(send: (node: string, item: Buffer) => void) {
-    this.#send = send;
+  constructor(effects: DirectResultsEffects) {
+    this.#effects = effects;
   }
 
   /** @param fault why it failed; 0: it did not */
@@ -160,10 +173,11 @@ export class DirectResults {
       this.#byNode.set(node, handled);
     }
     handled.upTo = number;
+    if (fault !== 0) this.#fail(handled, number, fault);
+    if (handled.isWaiting) return;
     if (!handled.isDue) this.#due.push(handled);
     handled.isDue = true;
-    if (fault !== 0) handled.failed.push(number, fault);
-    if (handled.failed.length >= 2 * MAX_DIRECT_FAULTS) this.#flush();
+    if (fault !== 0 && handled.failed.length % (2 * MAX_DIRECT_FAULTS) === 0) this.#flush();
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     queueMicrotask(() => {
@@ -183,8 +197,9 @@ export class DirectResults {
     const handled = this.#byNode.get(node);
     if (handled === undefined || !handled.isLost) return;
     handled.isLost = false;
-    this.#flush();
-    this.#send(node, encodeResult(handled.upTo, handled.answered));
+    handled.failed = [...handled.answered, ...handled.failed];
+    handled.answered = [];
+    this.#answer(handled);
   }
 
   /** A node that is gone. */
@@ -192,15 +207,50 @@ export class DirectResults {
     this.#byNode.delete(node);
   }
 
+  #fail(handled: Handled, number: number, fault: number): void {
+    const { failed, node } = handled;
+    failed.push(number, fault);
+    if (failed.length <= 2 * MAX_UNREAD_FAULTS) return;
+    failed.splice(0, 2 * MAX_DIRECT_FAULTS);
+    this.#effects.dropped(node);
+  }
+
   #flush(): void {
     for (const handled of this.#due.splice(0)) {
       handled.isDue = false;
-      const { node, upTo, failed } = handled;
-      if (failed.length > 0) {
-        handled.failed = [];
-        handled.answered = [...handled.answered, ...failed].slice(-2 * KEPT_FAULTS);
-      }
-      this.#send(node, encodeResult(upTo, failed));
+      this.#answer(handled);
+    }
+  }
+
+  #answer(handled: Handled): void {
+    if (handled.isWaiting) return;
+    if (!this.#effects.mustWait(handled.node) && this.#send(handled) !== "full") return;
+    handled.isWaiting = true;
+    const send = (): SendResult => {
+      const result = this.#send(handled);
+      if (result !== "full") handled.isWaiting = false;
+      return result;
+    };
+    void this.#effects.wait(handled.node, send).then(() => {
+      if (!handled.isWaiting) return;
+      // It was given up with its link. The node may be back already, without an answer.
+      handled.isWaiting = false;
+      if (!handled.isLost) this.#answer(handled);
+    });
+  }
+
+  /** Sends what was handled until now, in as many answers as its failures take. What did not go stays. */
+  #send(handled: Handled): SendResult {
+    for (;;) {
+      const { node, failed } = handled;
+      const part = failed.slice(0, 2 * MAX_DIRECT_FAULTS);
+      const isLast = part.length === failed.length;
+      const upTo = isLast ? handled.upTo : (part.at(-2) as number);
+      const result = this.#effects.send(node, encodeResult(upTo, part));
+      if (result !== "sent") return result;
+      handled.failed = failed.slice(part.length);
+      handled.answered = [...handled.answered, ...part].slice(-2 * KEPT_FAULTS);
+      if (isLast) return result;
     }
   }
 }

@@ -5,6 +5,7 @@ import type { MessageClient } from "../../../src/cluster/messaging/client.js";
 import {
   ALIAS,
   DEFINE,
+  encodeDirect,
   encodeName,
   encodePublish,
   ORIGIN,
@@ -729,6 +730,28 @@ describe("one-to-one", () => {
     release();
     await Promise.all([sent, waiting]);
     expect(got).toEqual(["self 0", `self ${"1".repeat(10)}`]);
+  });
+
+  test("answers to a node that reads none take one place, whatever it sends", async () => {
+    const a = world.node("a", { maxPending: 3 });
+    const [evil, other] = nodes(2);
+    world.mark = 1;
+    let release = (): void => undefined;
+    world.held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    for (let number = 1; number <= 10; number++) {
+      void a.onItem(evil.id, MessageKind.DIRECT, encodeDirect(number, 1, 1, undefined, "x"));
+      await Promise.resolve();
+    }
+    expect(a.messaging.stats()).toMatchObject({ directReceived: 10, waiting: 1, waitingBytes: 0 });
+    const sent = a.messaging.self.sendTo(a.messaging.addressOf(other.id), "x");
+    release();
+    await sent;
+    await world.settle();
+    expect(a.messaging.stats()).toMatchObject({ waiting: 0 });
+    // The one that had found room, and one for all others.
+    expect(a.links.sent).toBe(3);
   });
 
   test("to a client of this node: what waits for its handler is bounded as well", async () => {
