@@ -5,6 +5,8 @@
  *      ^                 └──refused, time, disconnected──┘
  *      └─ taken, gone, refused: over, for good
  *
+ *   open ──close──> closing ──DONE, the limit──> over          a session that is to be removed: what else ends it, opens it again
+ *
  * It opens no socket and reads no clock. Publications are numbered when they are sent, 1 greater each; what has no answer is sent again, with its
  * number, by the next connection, so the store knows a repetition. Where another program had the session meanwhile, or it was lost,
  * they get new numbers.
@@ -69,8 +71,8 @@ export interface ClientEffects {
   over(reason: SessionFailure, text: string): void;
   message(message: DeliveredMessage, life: number): void;
   dropped(count: number, old: number): void;
-  /** A close that was asked for is done. */
-  closed(): void;
+  /** A close that was asked for is over. @param isDone whether a server has answered it; else a session that was to be removed may be kept */
+  closed(isDone: boolean): void;
 }
 
 export interface ClientRulesOptions {
@@ -99,6 +101,9 @@ export class SessionClientRules {
   /** When a time is over: that of resting, of opening, or until the next heartbeat. */
   #due = 0;
   #heard = 0;
+  /** Whether the session is to be removed; when it, or a close, is given up. */
+  #isEnding = false;
+  #closeBy = Number.POSITIVE_INFINITY;
   /** Of the session: another one was made when it changes. */
   #life = "";
   #lives = 0;
@@ -163,10 +168,11 @@ export class SessionClientRules {
   }
 
   nextWakeUp(): number | undefined {
-    return this.#state === "idle" || this.#state === "over" ? undefined : this.#due;
+    return this.#state === "idle" || this.#state === "over" ? undefined : Math.min(this.#due, this.#closeBy);
   }
 
   tick(now: number): void {
+    if (now >= this.#closeBy) this.#finish(false);
     if (now < this.#due) return;
     switch (this.#state) {
       case "resting":
@@ -174,9 +180,6 @@ export class SessionClientRules {
         break;
       case "opening":
         this.#lose("the server did not open the session in time", now);
-        break;
-      case "closing":
-        this.#finish();
         break;
       case "open": {
         if (now - this.#heard >= this.#options.heartbeatTimeout) {
@@ -192,8 +195,8 @@ export class SessionClientRules {
 
   /** The connection has ended. */
   disconnected(now: number): void {
-    if (this.#state === "closing") this.#finish();
-    else if (this.#state === "opening" || this.#state === "open") this.#lose("the connection has ended", now);
+    if (this.#state === "closing" && !this.#isEnding) this.#finish(false);
+    else if (this.#isConnected) this.#lose("the connection has ended", now);
   }
 
   publish(request: PublishRequest, call: ClientCall<PublishedResult>): void {
@@ -245,16 +248,18 @@ export class SessionClientRules {
     this.#effects.send({ kind: "settle", low, numbers: numbers.filter((number) => number >= low) });
   }
 
-  /** Leaves the session. @param end whether it is removed @param limit ms until it is left without an answer */
+  /**
+   * Leaves the session. One that is to be removed is kept until a server has said that it is not: where none is connected, or the connection
+   * ends before that, the next one is asked.
+   *
+   * @param end whether it is removed @param limit ms until it is left without an answer
+   */
   close(end: boolean, limit: number, now: number): void {
     this.flush();
-    if (this.#state !== "open") {
-      this.#finish();
-      return;
-    }
-    this.#state = "closing";
-    this.#due = limit < 0 ? Number.POSITIVE_INFINITY : now + limit;
-    this.#effects.send({ kind: "close", end });
+    this.#isEnding = end;
+    if (limit >= 0) this.#closeBy = now + limit;
+    if (this.#state === "open") this.#sendClose();
+    else if (!end) this.#finish(false);
   }
 
   receive(message: ServerMessage, now: number): void {
@@ -267,7 +272,7 @@ export class SessionClientRules {
         this.#ended(message.reason, message.text, now);
         break;
       case "done":
-        if (message.request === 0 && this.#state === "closing") this.#finish();
+        if (message.request === 0 && this.#state === "closing") this.#finish(true);
         else {
           const request = this.#requests.get(message.request);
           this.#requests.delete(message.request);
@@ -337,8 +342,9 @@ export class SessionClientRules {
   }
 
   #ended(reason: SessionFailure, text: string, now: number): void {
-    if (this.#state === "closing") this.#finish();
-    else if (this.#state !== "opening" && this.#state !== "open") return;
+    if (this.#state === "closing" && !this.#isEnding) this.#finish(false);
+    else if (!this.#isConnected) return;
+    else if (this.#isEnding && reason === "gone") this.#finish(true);
     // Of this very connection; an attempt of its own that came late is answered there.
     else if (reason === "taken" || reason === "gone" || reason === "refused" || reason === "invalid") {
       this.#state = "over";
@@ -347,10 +353,20 @@ export class SessionClientRules {
     } else this.#lose(text === "" ? reason : text, now);
   }
 
-  #finish(): void {
+  get #isConnected(): boolean {
+    return this.#state === "opening" || this.#state === "open" || this.#state === "closing";
+  }
+
+  #sendClose(): void {
+    this.#state = "closing";
+    this.#due = Number.POSITIVE_INFINITY;
+    this.#effects.send({ kind: "close", end: this.#isEnding });
+  }
+
+  #finish(isDone: boolean): void {
     this.#state = "over";
     this.#effects.disconnect();
-    this.#effects.closed();
+    this.#effects.closed(isDone);
   }
 
   #opened(message: ServerMessage & { readonly kind: "opened" }, now: number): void {
@@ -368,6 +384,10 @@ export class SessionClientRules {
       this.#high = 0;
     }
     this.#effects.opened(isPresent, count);
+    if (this.#isEnding) {
+      this.#sendClose();
+      return;
+    }
     this.#repeatRequests(isPresent);
     this.#repeatPublications(published, isContinued);
     this.#wasOpen = true;

@@ -108,7 +108,8 @@ export class SessionClient
   #over: SessionError | undefined;
   #isFlushing = false;
   #whenOpen: { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void };
-  #whenClosed: (() => void) | undefined;
+  #leaving: Promise<boolean> | undefined;
+  #whenClosed: ((isDone: boolean) => void) | undefined;
   readonly #counts = {
     received: 0,
     acknowledged: 0,
@@ -170,7 +171,7 @@ export class SessionClient
           this.#counts.dropped += count;
           this.events.emit({ type: "messages:dropped", count, old });
         },
-        closed: () => this.#whenClosed?.(),
+        closed: (isDone) => this.#whenClosed?.(isDone),
       },
     );
     // While it is connected its socket holds the process.
@@ -335,16 +336,24 @@ export class SessionClient
   }
 
   /**
-   * Removes the session with its filters and messages, and closes.
+   * Removes the session with its filters and messages, and closes. Where a server stops, or its store fails, the next one is asked.
    *
-   * @throws TimeoutError `ETIMEDOUT` when no server has answered within `timeout` ms; the client is closed then, and the session may be kept
+   * @throws TimeoutError `ETIMEDOUT` when no server has answered within `timeout` ms, SessionError `ERR_SESSION` when another program has
+   *   the session, ClosedError `EAGAIN` when the client was closed meanwhile: the client is closed then, and the session may be kept
    */
   async end(options: { readonly timeout?: number | undefined } = {}): Promise<void> {
     checkKeys("SessionClient.end", options, ["timeout"]);
     const { timeout = this.#settings.timeout } = options;
+    const begun = performance.now();
     try {
       await this.ready({ timeout });
-      await this.#leave(true, timeout);
+      const left = timeout < 0 ? timeout : Math.max(0, timeout - (performance.now() - begun));
+      const isDone = await this.#leave(true, left);
+      if (isDone || this.#over?.reason === "gone") return;
+      if (this.#over !== undefined) throw errorOf(this.#over.reason, this.#over.message);
+      if (this.closed)
+        throw new ClosedError("EAGAIN", "The client closed before a server had removed the session");
+      throw new TimeoutError("ETIMEDOUT", `No server removed the session within ${timeout} ms`);
     } finally {
       await this.close({ linger: 0 });
     }
@@ -374,19 +383,22 @@ export class SessionClient
     }
     this.#timer.stop();
     this.#disconnect();
+    this.#whenClosed?.(false);
     this.#calls.close();
     this.#whenOpen.reject(new ClosedError("EAGAIN", "The client closed before it was ready"));
     this.#endReceivers(new ClosedError("EAGAIN", "The client closed while the call waited"), true);
     this.#ready.clear();
   }
 
-  #leave(isEnd: boolean, limit: number): Promise<void> {
-    if (this.#rules.isOver) return Promise.resolve();
-    return new Promise((resolve) => {
+  /** @returns whether a server has answered */
+  #leave(isEnd: boolean, limit: number): Promise<boolean> {
+    if (this.#rules.isOver) return Promise.resolve(false);
+    this.#leaving ??= new Promise((resolve) => {
       this.#whenClosed = resolve;
       this.#rules.close(isEnd, limit, this.#timer.now());
       this.#timer.update();
     });
+    return this.#leaving;
   }
 
   #changeFilters(kind: "subscribe" | "unsubscribe", filters: readonly string[]): Promise<void> {
@@ -532,7 +544,7 @@ export class SessionClient
     this.#whenOpen.reject(error);
     this.#rules.abandon(reason, text);
     this.#endReceivers(error, false);
-    this.#whenClosed?.();
+    this.#whenClosed?.(false);
   }
 
   #endReceivers(error: ShoalError, isClosing: boolean): void {

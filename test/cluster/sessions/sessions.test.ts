@@ -32,6 +32,18 @@ function client(endpoints: PatternEndpoints, options: SessionClientOptions): Ses
   return made;
 }
 
+/** A store that can be made to fail. */
+class FailingStore extends MemorySessionStore {
+  isFailing = false;
+  failures = 0;
+
+  override commit(...commit: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+    if (!this.isFailing) return super.commit(...commit);
+    this.failures += 1;
+    return Promise.reject(new Error("the store fails"));
+  }
+}
+
 async function take(from: SessionClient, count: number): Promise<SessionMessage[]> {
   const messages: SessionMessage[] = [];
   while (messages.length < count) messages.push(await from.receive({ timeout: 5_000 }));
@@ -249,6 +261,66 @@ describe("a session", () => {
         ({ key }) => !key.startsWith("n/"),
       ).length;
     while ((await left()) > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+
+  it("is removed by the next server where the one that was asked cannot, and kept with an error where none can", async () => {
+    const store = new FailingStore();
+    const { server: one, endpoint } = await server(store);
+    const ending = client(endpoint, { id: "ending" });
+    await ending.subscribe("t");
+    store.isFailing = true;
+    one.events.once("store:failed", () => {
+      store.isFailing = false;
+    });
+    await ending.end();
+    expect(store.failures).toBeGreaterThan(0);
+    expect(await one.sessions()).toEqual([]);
+
+    const kept = client(endpoint, { id: "kept" });
+    await kept.subscribe("t");
+    store.isFailing = true;
+    await expect(kept.end({ timeout: 200 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+    store.isFailing = false;
+    expect(await one.sessions()).toMatchObject([{ id: "kept", filters: 1 }]);
+
+    // Not connected when it is to be removed.
+    const { server: two, endpoint: other } = await server(store);
+    const moved = client([endpoint, other], { id: "kept" });
+    await moved.ready();
+    const lost = new Promise((resolve) => moved.events.once("session:lost", resolve));
+    await one.close();
+    await lost;
+    await moved.end();
+    expect(await two.sessions()).toEqual([]);
+
+    const alone = client(other, { id: "alone" });
+    await alone.subscribe("t");
+    const left = new Promise((resolve) => alone.events.once("session:lost", resolve));
+    await two.close();
+    await left;
+    await expect(alone.end({ timeout: 100 })).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  });
+
+  it("is not removed by a client that has lost it to another one, or that closes", async () => {
+    const store = new FailingStore();
+    const { server: one, endpoint } = await server(store);
+    const first = client(endpoint, { id: "reader" });
+    await first.subscribe("t");
+    const ended = new Promise((resolve) => first.events.once("session:ended", resolve));
+    const second = client(endpoint, { id: "reader" });
+    await ended;
+    await expect(first.end()).rejects.toMatchObject({ code: "ERR_SESSION", reason: "taken" });
+    expect(await one.sessions()).toMatchObject([{ id: "reader", isConnected: true, filters: 1 }]);
+
+    await second.ready();
+    store.isFailing = true;
+    const failed = new Promise((resolve) => one.events.once("store:failed", resolve));
+    const ending = second.end().catch(({ code }: { code: string }) => code);
+    await failed;
+    await second.close();
+    expect(await ending).toBe("EAGAIN");
+    store.isFailing = false;
+    expect(await one.sessions()).toMatchObject([{ id: "reader", filters: 1 }]);
   });
 
   it("is opened by those alone whom the server lets in", async () => {
