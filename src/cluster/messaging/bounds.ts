@@ -102,6 +102,9 @@ export const MAX_KEPT_ANSWER_BYTES = 67_108_864;
 /** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;
+/** What a node sent to itself that waits for hooks or for room at handlers, since no link holds its sender; bytes of it. */
+export const MAX_OWN_WAITING = 16_384;
+export const MAX_OWN_WAITING_BYTES = 16_777_216;
 /** ms that a handler of messages or queries may take, unless its option has another number. */
 export const HANDLER_TIMEOUT = 60_000;
 /** Services that one datagram to the group is for, and ids of each service's messages that are remembered, so that none is taken twice. */

@@ -18,7 +18,15 @@ import {
   observeMessageProcess,
 } from "../../core/message-operations.js";
 import type { Service } from "../node/service.js";
-import { HANDLER_TIMEOUT, MAX_HANDLING, MAX_HANDLING_BYTES, MAX_VETO_REASON, STALL_TIME } from "./bounds.js";
+import {
+  HANDLER_TIMEOUT,
+  MAX_HANDLING,
+  MAX_HANDLING_BYTES,
+  MAX_OWN_WAITING,
+  MAX_OWN_WAITING_BYTES,
+  MAX_VETO_REASON,
+  STALL_TIME,
+} from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
 import {
   checkData,
@@ -79,7 +87,10 @@ export class ServiceReceiver {
   #handlingBytes = 0;
   /** Items of datagrams that hooks or handlers have not passed yet. */
   #datagrams = 0;
-  /** Messages that wait until fewer are handled; each holds the link that it came by. */
+  /** The same of items that this node sent to itself, and bytes of them. */
+  #own = 0;
+  #ownBytes = 0;
+  /** Messages that wait until fewer are handled; each holds the link that it came by, but for this node's own. */
   readonly #waiting: (() => void)[] = [];
   /** What waits for services that are lost here, and send. */
   readonly #lost = new Map<string, (() => void)[]>();
@@ -157,6 +168,25 @@ export class ServiceReceiver {
       this.#datagrams -= 1;
     });
     return undefined;
+  }
+
+  /** Whether there is room for an item that this node sends to itself: where many wait there is none, as at a full link. */
+  hasOwnRoom(bytes: number): boolean {
+    return (
+      this.#own === 0 || (this.#own < MAX_OWN_WAITING && this.#ownBytes + bytes <= MAX_OWN_WAITING_BYTES)
+    );
+  }
+
+  /** Such an item, which has room. */
+  onOwn(bytes: Buffer): void {
+    const handled = this.onBytes(this.#context.selfId, bytes, SELF);
+    if (handled === undefined) return;
+    this.#own += 1;
+    this.#ownBytes += bytes.length;
+    void handled.finally(() => {
+      this.#own -= 1;
+      this.#ownBytes -= bytes.length;
+    });
   }
 
   onBytes(from: string, bytes: Buffer, protocol: string): void | Promise<void> {
@@ -546,7 +576,8 @@ export class ServiceReceiver {
   /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
   #transmit(service: Service, item: Buffer, channel: ClusterChannel): void {
     if (service.id === this.#context.selfId) {
-      void this.onBytes(service.id, item, SELF);
+      if (this.hasOwnRoom(item.length)) this.onOwn(item);
+      else this.#context.refuse("service:reply");
       return;
     }
     let error: ShoalError | undefined;

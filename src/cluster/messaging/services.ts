@@ -517,8 +517,12 @@ export class Services {
       const { plain, traced } = forms;
       for (const service of group) {
         if (protocol === SELF) {
-          each.sent(service, "links");
-          void this.#receiver.onBytes(service.id, traced ?? plain, SELF);
+          const own = traced ?? plain;
+          if (this.#receiver.hasOwnRoom(own.length)) {
+            each.sent(service, "links");
+            this.#receiver.onOwn(own);
+          } else
+            each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
           continue;
         }
         const item =

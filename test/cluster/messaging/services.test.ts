@@ -1,7 +1,12 @@
 /** send, query, channels and their handlers, over links in memory. */
 import { describe, expect, it, vi } from "vitest";
+import {
+  MAX_HANDLING,
+  MAX_OWN_WAITING,
+  MAX_OWN_WAITING_BYTES,
+} from "../../../src/cluster/messaging/bounds.js";
 import type { QueryError } from "../../../src/cluster/messaging/query.js";
-import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
+import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
 import { decodeService, readServiceHead } from "../../../src/cluster/messaging/service-wire.js";
 import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
@@ -660,6 +665,47 @@ describe("handlers", () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  it("are a bound for a node that sends to itself: so many of its own messages wait, and further ones fail", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    let release = (): void => undefined;
+    const released = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let got = 0;
+    a.services.onMessage(() => {
+      got += 1;
+      return released;
+    });
+    const send = (count: number, data: string | Buffer): Promise<ServiceSendResult[]> =>
+      Promise.all(
+        Array.from({ length: count }, () => a.services.send({ broadcast: true, self: true, data })),
+      );
+    const results = await send(MAX_HANDLING + MAX_OWN_WAITING + 5, "x");
+    expect(results.filter(({ sent }) => sent.length === 1)).toHaveLength(MAX_HANDLING + MAX_OWN_WAITING);
+    const failures = results.flatMap(({ failed }) => failed);
+    expect(failures).toHaveLength(5);
+    expect(failures[0]).toMatchObject({ service: a.service, error: { code: "EAGAIN" } });
+    expect(a.services.stats()).toMatchObject({ handling: MAX_HANDLING, failed: 5 });
+    release();
+    await settle();
+    // What waited is handled, and there is room for more.
+    expect(got).toBe(MAX_HANDLING + MAX_OWN_WAITING);
+    expect(await send(1, "x")).toMatchObject([{ failed: [] }]);
+  });
+
+  it("are the same bound where few and large ones wait, of which one may always", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    a.services.onMessage(() => new Promise(() => undefined), { timeout: -1 });
+    const large = Buffer.alloc(MAX_OWN_WAITING_BYTES);
+    const results = [];
+    for (let i = 0; i < 3; i++)
+      results.push(await a.services.send({ broadcast: true, self: true, data: large }));
+    // One is handled, one waits.
+    expect(results.map(({ failed }) => failed.map(({ error }) => error.code))).toEqual([[], [], ["EAGAIN"]]);
   });
 
   it("hold up the sender when too many messages are handled, and lose none", async () => {
