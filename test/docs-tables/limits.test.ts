@@ -173,6 +173,7 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
   ],
   ["Bytes of one, with its topic", "cluster/messaging/bounds.ts MAX_ITEM"],
   ["Bytes that a node may send beyond", "cluster/messaging/bounds.ts LINK_WINDOW"],
+  ["Batches and large items that a node", "cluster/messaging/bounds.ts LINK_MESSAGES"],
   ["First levels of topics", "cluster/messaging/bounds.ts MAX_DROP_PREFIXES"],
   [
     "Connections of nodes that are not members",

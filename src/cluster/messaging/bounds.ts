@@ -30,6 +30,11 @@ export const LINK_ITEMS = 262_144;
 export const LINK_BYTES = 4_194_304;
 /** Bytes that a peer may send beyond what was acknowledged to it. */
 export const LINK_WINDOW = 4_194_304;
+/**
+ * The same in messages of the connection: each costs some hundred bytes where it waits, however small it is. A sender that sends full batches alone beyond
+ * `LINK_BEHIND` has fewer.
+ */
+export const LINK_MESSAGES = 65_536;
 /** Bytes on their way to a peer beyond which only full batches are sent to it; more than what it acknowledges at once. */
 export const LINK_BEHIND = 524_288;
 /** Bytes of publications, and ms, for which those wait for more to a peer that has not acknowledged all: in a loop that has to let the event loop turn. */

@@ -2,7 +2,7 @@
  * The receiving end of a link: what one peer sends, in order, to the program, and what is acknowledged.
  *
  *   data frame ──window.accept──> items ──onItem──> delivered ──some ms, half of what the sender keeps, 256 KiB──> ACK
- *                                   │ a promise: the rest waits in the queue, bounded by the peer's window
+ *                                   │ a promise: the rest waits in the queue, bounded by the peer's window, in bytes and in messages
  *
  * An acknowledgement is a system call here and one at the peer, as dear as a message, and only makes room. So it waits until
  * enough has come, which the sender's marks decide, or this node sends the peer something, with which it goes in one write, and else for 20 ms. A timer
@@ -20,6 +20,7 @@ import {
   ACK_FLOW_DELAY,
   LINK_IDLE_LOOKS,
   LINK_IDLE_TIMES,
+  LINK_MESSAGES,
   LINK_WINDOW,
 } from "./bounds.js";
 import { type IncomingLink, MessageKind } from "./parts.js";
@@ -147,6 +148,7 @@ export class Receiving implements IncomingLink {
     const bytes = head.length + (frames.length === 2 ? (frames[1] as Buffer).length : 0);
     if (bytes > this.#maxItem + BATCH_HEADER + ITEM_HEADER) return "too-large";
     if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > LINK_WINDOW + this.#maxItem) return "flood";
+    if (this.#queue.length >= LINK_MESSAGES) return "flood";
     const skip = this.window.accept(first, count);
     if (skip < 0) return "sequence";
     if (skip === count) return undefined;

@@ -4,10 +4,19 @@
  * runs 10,000.
  */
 import { describe, it } from "vitest";
-import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "../../../src/cluster/messaging/bounds.js";
+import {
+  ITEM_BY_REFERENCE,
+  LINK_BEHIND,
+  LINK_BYTES,
+  LINK_ITEMS,
+  LINK_MESSAGES,
+  LINK_WINDOW,
+  MAX_BATCH,
+  MAX_ITEM,
+} from "../../../src/cluster/messaging/bounds.js";
 import { Receiving } from "../../../src/cluster/messaging/receiving.js";
 import { ReceiveWindow, SendWindow } from "../../../src/cluster/messaging/window.js";
-import { countOf, decodeAck, sequenceOf } from "../../../src/cluster/messaging/wire.js";
+import { countOf, decodeAck, LinkFrame, sequenceOf } from "../../../src/cluster/messaging/wire.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";
 
@@ -496,6 +505,42 @@ describe("a peer that is behind", () => {
     expect(window.ack(acked)).toBe(true);
     expect(countOf(window.take(8 * LINK_BEHIND, false)?.[0] as Buffer)).toBe(1);
     expect(window.hasUnsent).toBe(false);
+  });
+
+  /** The end of a peer whose program takes its time with the first item. */
+  const slow = (): Receiving => {
+    const receiving = new Receiving("a", MAX_ITEM, {
+      onItem: () => new Promise(() => undefined),
+      acknowledgeSoon: () => undefined,
+      acknowledgeLater: () => undefined,
+    });
+    receiving.window.hello("life", 0);
+    return receiving;
+  };
+
+  it("has no more of a sender's messages waiting than it takes, where one with the least item goes in each turn", () => {
+    const window = new SendWindow({ items: LINK_ITEMS, bytes: LINK_BYTES });
+    const receiving = slow();
+    const item = Buffer.alloc(0);
+    let faults = 0;
+    while (window.offer(2, item))
+      for (let frames = window.take(LINK_WINDOW, false); frames; frames = window.take(LINK_WINDOW, false))
+        if (receiving.onData(frames as Buffer[]) !== undefined) faults += 1;
+    expect([faults, window.waiting]).toEqual([0, LINK_ITEMS]);
+  });
+
+  it("refuses more of them, however small they are", () => {
+    const receiving = slow();
+    const frame = (first: number): Buffer => {
+      const bytes = Buffer.from([LinkFrame.BATCH, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0]);
+      bytes.writeUIntBE(first, 1, 6);
+      return bytes;
+    };
+    // One is handled, the others wait.
+    let taken = 0;
+    while (taken <= 2 * LINK_MESSAGES && receiving.onData([frame(taken)]) === undefined) taken += 1;
+    expect(taken).toBe(LINK_MESSAGES + 1);
+    expect(receiving.onData([frame(taken)])).toBe("flood");
   });
 });
 
