@@ -219,6 +219,16 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
     "cluster/clients/description.ts MAX_ADDRESSES",
   ],
   ["Calls of `node.clients()`", "cluster/clients/roster.ts MAX_ASKS", "cluster/clients/roster.ts MAX_ROSTER"],
+  [
+    "Clients of a node in its answers",
+    "cluster/clients/roster.ts ANSWER_RATE",
+    "cluster/clients/roster.ts ANSWER_BURST",
+  ],
+  [
+    "Messages and queries that a node sent to itself",
+    "cluster/messaging/bounds.ts MAX_OWN_WAITING",
+    "cluster/messaging/bounds.ts MAX_OWN_WAITING_BYTES",
+  ],
   ["Commands of a control socket", "control/server.ts MAX_BYTES", "control/server.ts MAX_WAITING_COMMANDS"],
   [
     "Bytes of a topic",

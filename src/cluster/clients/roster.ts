@@ -18,6 +18,9 @@ const PART = 128;
 const MAX_ASKS = 16;
 /** Clients of one node that are believed; further ones are dropped. */
 const MAX_ROSTER = 65_536;
+/** Clients in answers to one member: in a second, and at once after some seconds without an ask. One more answer is given as long as any are left. */
+const ANSWER_RATE = 65_536;
+const ANSWER_BURST = 262_144;
 /** Bytes of an id, a name and an address of a client, as another node gives them. */
 const MAX_TEXT = 256;
 
@@ -60,6 +63,8 @@ export interface RosterMember {
 export interface RosterEffects {
   /** To a live member. @returns whether there is one */
   send(id: string, data: Uint8Array): boolean;
+  /** ms, monotonic. */
+  now(): number;
 }
 
 interface Ask {
@@ -82,6 +87,8 @@ export interface RosterAsk {
 export class ClientRoster {
   readonly #effects: RosterEffects;
   readonly #asks = new Map<number, Ask>();
+  /** How many clients members may be answered, and since when. */
+  readonly #credits = new Map<string, { left: number; at: number }>();
   #seq = 0;
   /** The clients of this node; `undefined`: it has no discovery server. */
   own: (() => Iterable<OwnClient>) | undefined;
@@ -129,6 +136,7 @@ export class ClientRoster {
 
   /** A member is gone: nobody waits for its answer, and its clients are no longer there. */
   onGone(id: string): void {
+    this.#credits.delete(id);
     for (const ask of this.#asks.values()) {
       ask.parts.delete(id);
       this.#answered(ask, id);
@@ -156,8 +164,16 @@ export class ClientRoster {
     return this.#onAnswer(from, name, value);
   }
 
+  /** A member asks as often as it likes, in some bytes, and each answer is made for it: past its credit it gets none, and counts this node as missing. */
   #answer(to: string, seq: number): void {
+    const now = this.#effects.now();
+    const credit = this.#credits.get(to) ?? { left: ANSWER_BURST, at: now };
+    this.#credits.set(to, credit);
+    credit.left = Math.min(ANSWER_BURST, credit.left + ((now - credit.at) / 1_000) * ANSWER_RATE);
+    credit.at = now;
+    if (credit.left <= 0) return;
     const all = [...(this.own?.() ?? [])].slice(0, MAX_ROSTER);
+    credit.left -= Math.max(all.length, PART);
     const parts = Math.max(1, Math.ceil(all.length / PART));
     for (let part = 0; part < parts; part++) {
       const clients = all.slice(part * PART, (part + 1) * PART);

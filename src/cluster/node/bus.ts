@@ -109,7 +109,10 @@ export class ClusterBus extends MessagingBus {
     this.sockets = sockets;
     this.#gossipInterval = settings.profile.gossipInterval;
     this.#checkScope(settings.seeds);
-    this.#clients = new BusClients({ send: (to, data) => this.#runtime.sendToClients(to, data) });
+    this.#clients = new BusClients({
+      send: (to, data) => this.#runtime.sendToClients(to, data),
+      now: () => performance.now(),
+    });
     this.#runtime = new BusRuntime(what, group, identity, sockets, settings, {
       isClosed: () => this.closed,
       emit: (event) => {

@@ -915,6 +915,7 @@ describe("who is connected where", () => {
           expect(data.length).toBeLessThan(65_536);
           return all[to]?.onData(name, name, data) ?? false;
         },
+        now: () => 0,
       });
       const own = clientsOf(count, name);
       roster.own = () => own;
@@ -935,9 +936,46 @@ describe("who is connected where", () => {
     expect(clients.filter(({ node }) => node === "c")).toHaveLength(2_500);
   });
 
+  it("is answered to a member that asks all the time at a rate, which is its own", () => {
+    const sent = new Map<string, number>();
+    let now = 0;
+    const roster = new ClientRoster({
+      send: (to) => sent.set(to, (sent.get(to) ?? 0) + 1) !== undefined,
+      now: () => now,
+    });
+    let made = 0;
+    const own = clientsOf(65_536, "x");
+    roster.own = () => {
+      made += 1;
+      return own;
+    };
+    const ask = (from: string, times: number): void => {
+      for (let i = 0; i < times; i++)
+        expect(roster.onData(from, from, Buffer.from(`{"ask":${i}}`))).toBe(true);
+    };
+    ask("evil", 1_000);
+    expect([made, sent.get("evil")]).toEqual([4, 4 * 512]);
+    ask("b", 2);
+    expect([made, sent.get("b")]).toEqual([6, 2 * 512]);
+    now = 2_000;
+    ask("evil", 1_000);
+    expect(made).toBe(8);
+    // What it did not ask for is kept up to a bound.
+    now = 1_000_000;
+    ask("evil", 1_000);
+    expect(made).toBe(12);
+    // A small list costs little.
+    own.length = 1;
+    ask("c", 3_000);
+    expect(made).toBe(12 + 2_048);
+    roster.onGone("evil");
+    ask("evil", 1);
+    expect(made).toBe(13 + 2_048);
+  });
+
   it("has the names of nodes that do not answer, and waits for none that is gone", async () => {
     const sent: string[] = [];
-    const roster = new ClientRoster({ send: (to) => sent.push(to) > 0 });
+    const roster = new ClientRoster({ send: (to) => sent.push(to) > 0, now: () => 0 });
     const ask = roster.ask("a", [
       { id: "b", name: "b@h" },
       { id: "c", name: "c@h" },
