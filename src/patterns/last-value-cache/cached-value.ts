@@ -15,6 +15,18 @@ import { framesBetween } from "../../sockets/relay.js";
 
 /** Bytes of spare memory that a value may always keep. */
 const SMALL = 256;
+/** Bytes that each frame of a value past its first counts for in addition to its own: what its length takes. */
+const FRAME_BYTES = 8;
+
+/**
+ * What a value counts for: empty frames take memory, too.
+ *
+ * @param bytes of its frames
+ * @param frames how many they are, without the topic
+ */
+export function valueSize(bytes: number, frames: number): number {
+  return bytes + FRAME_BYTES * Math.max(0, frames - 1);
+}
 
 export class CachedValue {
   /** The topic, one character a byte. */
@@ -23,8 +35,8 @@ export class CachedValue {
   readonly link: Link<CachedValue> = new Link<CachedValue>(this);
   /** The number of its last update among all updates. */
   order = 0;
-  /** Bytes of the frames after the topic. */
-  length = 0;
+  /** What the frames after the topic count for ({@link valueSize}). */
+  size = 0;
   /** Changed since it was last written to the store. */
   dirty = false;
   /** The store has it, or will have. */
@@ -70,7 +82,7 @@ export class CachedValue {
     if (frames === undefined) return;
     this.#frames = undefined;
     this.#bytes = undefined;
-    const { length } = this;
+    const length = this.size - valueSize(0, frames.length - 1);
     if (length > this.#memory.length || this.#memory.length > 2 * length + SMALL)
       this.#memory = Buffer.allocUnsafe(length);
     // Setting an array's length is slow, and it is nearly always the same.

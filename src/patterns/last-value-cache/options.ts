@@ -60,9 +60,9 @@ export interface LastValueCacheOptions {
   readonly topics?: readonly string[];
   /** Topics kept. Default 100,000. */
   readonly maxTopics?: number;
-  /** Bytes of topics and values kept, together. Default 268,435,456. */
+  /** Bytes of topics and values kept, together; each frame of a value past its first counts 8 more. Default 268,435,456. */
   readonly maxBytes?: number;
-  /** Bytes of one value; a larger message passes and is not kept. Default 1,048,576. */
+  /** Bytes of one value, counted as for `maxBytes`; a larger message passes and is not kept. Default 1,048,576. */
   readonly maxValueBytes?: number;
   /**
    * Subscriptions that may wait for their values, those of newcomers without room not counted; past it no further ones are

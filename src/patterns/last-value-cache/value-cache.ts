@@ -18,8 +18,8 @@
 
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { SteadyMap } from "../../core/collections/steady-map.js";
-import type { FrameBatch } from "../../sockets/relay.js";
-import { CachedValue } from "./cached-value.js";
+import { type FrameBatch, frameEnd } from "../../sockets/relay.js";
+import { CachedValue, valueSize } from "./cached-value.js";
 import { RecentTopics } from "./recent-topics.js";
 import { TopicTree } from "./topic-tree.js";
 
@@ -29,7 +29,7 @@ const SETTLE_BYTES = 1_048_576;
 /** What a cache is bounded by. */
 export interface CacheBounds {
   readonly maxTopics: number;
-  /** Of topics and values together. */
+  /** Of topics and values together, as they count (`valueSize`). */
   readonly maxBytes: number;
   readonly maxTopicBytes: number;
   readonly maxValueBytes: number;
@@ -49,7 +49,7 @@ export interface CacheEffects {
 /** Statistics of the values. */
 export interface LastValueCacheValueStats {
   readonly topics: number;
-  /** Bytes that topics and values hold. */
+  /** Bytes that topics and values hold; each frame of a value past its first counts 8 more. */
   readonly bytes: number;
   readonly updates: number;
   readonly evicted: number;
@@ -111,13 +111,14 @@ export class ValueCache {
 
   /** A message passed. Its bytes must not change any more. */
   update(frames: readonly Buffer[]): void {
-    let length = 0;
-    for (let i = 1; i < frames.length; i++) length += (frames[i] as Buffer).length;
-    const value = this.#find(frames[0] as Buffer, frames.length === 1, length);
+    let bytes = 0;
+    for (let i = 1; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
+    const size = valueSize(bytes, frames.length - 1);
+    const value = this.#find(frames[0] as Buffer, frames.length === 1, size);
     if (value === undefined) return;
     const wasFresh = value.fresh;
     value.set(frames);
-    this.#updated(value, wasFresh, length);
+    this.#updated(value, wasFresh, size);
   }
 
   /** Messages passed, as they came. Their bytes must not change any more. */
@@ -126,18 +127,18 @@ export class ValueCache {
   }
 
   #visit = (bytes: Uint8Array, body: number, bodyEnd: number, end: number, bodyBytes: number): void => {
-    const length = bodyBytes - (bodyEnd - body);
+    const size = valueSize(bodyBytes - (bodyEnd - body), framesIn(bytes, bodyEnd, end));
     const single = bodyEnd === end;
-    let value = single || length > this.#mostBytes ? undefined : this.#recent.find(bytes, body, bodyEnd);
+    let value = single || size > this.#mostBytes ? undefined : this.#recent.find(bytes, body, bodyEnd);
     if (value === undefined) {
       const topic = Buffer.from(bytes.buffer, bytes.byteOffset + body, bodyEnd - body);
-      value = this.#find(topic, single, length);
+      value = this.#find(topic, single, size);
       if (value === undefined) return;
       this.#recent.add(value);
     }
     const wasFresh = value.fresh;
     value.setEncoded(bytes, bodyEnd, end);
-    this.#updated(value, wasFresh, length);
+    this.#updated(value, wasFresh, size);
   };
 
   /** The last message of a topic. @param key one character a byte */
@@ -162,7 +163,7 @@ export class ValueCache {
     this.#recent.remove(value);
     value.link.unlink();
     value.gone = true;
-    this.#bytes -= value.topic.length + value.length;
+    this.#bytes -= value.topic.length + value.size;
     if (value.dirty) this.#dirty.delete(value);
     value.dirty = false;
     if (value.stored) this.#removed.add(key);
@@ -228,26 +229,26 @@ export class ValueCache {
   }
 
   /** Where a message's value belongs; `undefined`: it is not kept, and a value before it is gone. */
-  #find(topic: Buffer, single: boolean, length: number): CachedValue | undefined {
+  #find(topic: Buffer, single: boolean, size: number): CachedValue | undefined {
     if (single) this.#skip(topic, "single-frame", 0);
-    else if (topic.length > this.#bounds.maxTopicBytes) this.#skip(topic, "topic-too-long", length);
+    else if (topic.length > this.#bounds.maxTopicBytes) this.#skip(topic, "topic-too-long", size);
     else {
       const key = topic.toString("latin1");
-      if (length <= this.#bounds.maxValueBytes && length + topic.length <= this.#bounds.maxBytes)
+      if (size <= this.#bounds.maxValueBytes && size + topic.length <= this.#bounds.maxBytes)
         return this.#byTopic.get(key) ?? this.#create(key);
       this.delete(key);
-      this.#skip(topic, "value-too-large", length);
+      this.#skip(topic, "value-too-large", size);
     }
     return undefined;
   }
 
-  #updated(value: CachedValue, wasFresh: boolean, length: number): void {
+  #updated(value: CachedValue, wasFresh: boolean, size: number): void {
     if (!wasFresh) this.#fresh.push(value);
     value.order = ++this.#order;
     this.#updates += 1;
-    this.#bytes += length - value.length;
-    value.length = length;
-    this.#unsettled += length + value.topic.length;
+    this.#bytes += size - value.size;
+    value.size = size;
+    this.#unsettled += size + value.topic.length;
     if (this.#unsettled > SETTLE_BYTES) this.#settle();
     if (this.#byTopic.size > this.#bounds.maxTopics || this.#bytes > this.#bounds.maxBytes) this.#evict();
   }
@@ -293,6 +294,13 @@ export class ValueCache {
     this.#uncached[reason] += 1;
     this.#outbox.uncached(Buffer.from(topic), reason, bytes);
   }
+}
+
+/** How many frames there are between two positions. */
+function framesIn(bytes: Uint8Array, start: number, end: number): number {
+  let frames = 0;
+  for (let position = start; position < end; position = frameEnd(bytes, position)) frames += 1;
+  return frames;
 }
 
 function byOrder(a: CachedValue, b: CachedValue): number {

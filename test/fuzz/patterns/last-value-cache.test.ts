@@ -30,7 +30,7 @@ test("a last-value cache", () => {
       ),
     );
     const [topic, ...value] = frames as [Buffer, ...Buffer[]];
-    const size = value.reduce((sum, { length }) => sum + length, 0);
+    const size = value.reduce((sum, { length }) => sum + length, 8 * (value.length - 1));
     // A topic alone says nothing of its value.
     if (value.length === 0) continue;
     const fits = topic.length <= BOUNDS.maxTopicBytes && size <= BOUNDS.maxValueBytes;

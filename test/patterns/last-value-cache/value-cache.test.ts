@@ -33,7 +33,7 @@ describe("ValueCache", () => {
     expect(texts(cache.get("a") ?? [])).toEqual(["a", "4"]);
     expect(texts(cache.get("b") ?? [])).toEqual(["b", "2", "", "3"]);
     expect(cache.get("c")).toBeUndefined();
-    expect(cache.stats()).toMatchObject({ topics: 2, updates: 3, bytes: 5 });
+    expect(cache.stats()).toMatchObject({ topics: 2, updates: 3, bytes: 5 + 2 * 8 });
   });
 
   it("evicts the topic that was updated the longest ago, no matter which was read since", () => {
@@ -57,6 +57,34 @@ describe("ValueCache", () => {
     expect(told).toEqual(["evicted a", "evicted b"]);
     expect(topics()).toEqual(["c"]);
     expect(cache.stats().bytes).toBe(100);
+  });
+
+  it("counts 8 bytes for each frame past a value's first: empty ones take memory, too", () => {
+    const { cache, told, update, topics } = create({ maxBytes: 120 });
+    const empty = (count: number): string[] => Array.from({ length: count }, () => "");
+    update("a", ...empty(7));
+    update("b", ...empty(7));
+    expect(cache.stats().bytes).toBe(2 * (1 + 6 * 8));
+    update("c", ...empty(7));
+    expect(topics()).toEqual(["b", "c"]);
+    update("d", ...empty(14));
+    expect(told).toEqual(["evicted a", "value-too-large d"]);
+  });
+
+  it("and so messages of many frames are not held for long as they came", () => {
+    const { cache } = create({ maxBytes: 10_000_000, maxValueBytes: 1_000_000 });
+    const fresh = (): boolean[] => cache.beneath("", undefined, 10).map((value) => value.fresh);
+    const frames = (topic: string): Buffer[] => [
+      Buffer.from(topic),
+      ...Array.from({ length: 65_534 }, () => Buffer.alloc(0)),
+    ];
+    cache.update(frames("a"));
+    const { bytes } = encodeMessage(frames("b"), undefined);
+    const tally = { bodyBytes: 1, mostFrames: 65_535 };
+    cache.updateAll(new FrameBatch(bytes, 0, bytes.length, 1, tally, undefined));
+    expect(fresh()).toEqual([true, true]);
+    cache.update(frames("c"));
+    expect(fresh()).toEqual([false, false, false]);
   });
 
   it("forgets the value before a message that it cannot keep: it is not the last any more", () => {
