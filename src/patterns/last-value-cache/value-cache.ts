@@ -210,7 +210,12 @@ export class ValueCache {
 
   /** The store could not keep what `takeChanges` gave: it is to be written again. */
   putBack({ changed, removed }: CacheChanges): void {
-    for (const key of removed) if (!this.#byTopic.has(key)) this.#removed.add(key);
+    for (const key of removed) {
+      const value = this.#byTopic.get(key);
+      if (value === undefined) this.#removed.add(key);
+      // The topic came again meanwhile, and the store has the value before it still.
+      else value.stored = true;
+    }
     for (const value of changed) {
       if (this.#byTopic.get(value.key) !== value) continue;
       value.dirty = true;

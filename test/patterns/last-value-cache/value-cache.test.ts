@@ -185,6 +185,19 @@ describe("ValueCache", () => {
     expect(cache.takeChanges(10)).toMatchObject({ removed: [], changed: [{ key: "a" }, { key: "b" }] });
   });
 
+  it("removes a topic that a store could not remove, and that came and went again meanwhile", () => {
+    const { cache, update } = create({}, true);
+    update("a", "1");
+    cache.takeChanges(10);
+    cache.delete("a");
+    const changes = cache.takeChanges(10);
+    expect(changes.removed).toEqual(["a"]);
+    update("a", "2");
+    cache.putBack(changes);
+    cache.delete("a");
+    expect(cache.takeChanges(10)).toMatchObject({ removed: ["a"], changed: [] });
+  });
+
   it("keeps its totals, its bounds and the right order through 50,000 random updates", () => {
     const random = new Random(11);
     const { cache, update, topics } = create({ maxTopics: 50, maxBytes: 2_000 }, true);
