@@ -83,7 +83,10 @@ export class ControlServer {
     this.#waiting += 1;
     const { reply, after } = await this.#carryOut(body as Buffer[], isBusy ? refuseBusy : answer);
     this.#waiting -= 1;
-    if (reply !== undefined) socket.tryDeliver(envelope.wrap(reply) as [Buffer, ...Buffer[]]);
+    if (reply !== undefined)
+      await sendOrRefuse(reply, (frames) =>
+        socket.tryDeliver(envelope.wrap(frames) as [Buffer, ...Buffer[]]),
+      );
     after?.();
   }
 
@@ -103,11 +106,27 @@ export class ControlServer {
 }
 
 async function send(socket: Socket, reply: Buffer[]): Promise<void> {
+  if (socket instanceof Reply)
+    await sendOrRefuse(reply, (frames) => socket.send(frames, { timeout: REPLY_TIME }));
+  else if (socket instanceof Pair) await sendOrRefuse(reply, (frames) => socket.trySend(frames));
+}
+
+/**
+ * Sends a reply, or why the socket refuses it: one with more bytes than the context allows. A REP without a reply takes no
+ * further command, and its controllers would wait forever; so an empty frame goes where the error is too large as well.
+ */
+async function sendOrRefuse(reply: Buffer[], put: (frames: Buffer[]) => unknown): Promise<void> {
   try {
-    if (socket instanceof Reply) await socket.send(reply, { timeout: REPLY_TIME });
-    else if (socket instanceof Pair) socket.trySend(reply);
-  } catch {
-    // Nobody waits for it any more, or the socket's owner ends.
+    await put(reply);
+  } catch (error) {
+    for (const instead of [errorReply(error), [Buffer.alloc(0)]]) {
+      try {
+        await put(instead);
+        return;
+      } catch {
+        // Too large as well; or nobody waits for it any more, or the socket's owner ends.
+      }
+    }
   }
 }
 
