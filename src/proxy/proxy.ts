@@ -1,5 +1,6 @@
 /** The proxy of the package `zeromq`: messages between two sockets, both ways. */
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { listen } from "../sockets/internal.js";
 import { Pump } from "../sockets/pump.js";
 import type { Readable } from "../sockets/readable.js";
 import { Socket } from "../sockets/socket.js";
@@ -93,6 +94,11 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
     if (this.#pumps.length === 0)
       throw new InvalidArgumentError("Neither socket can send what the other receives");
     this.#state = "running";
+    // A pump that is paused, or waits for a message, does not notice that the socket it sends to has closed.
+    for (const socket of [this.#frontEnd, this.#backEnd])
+      listen(socket, ({ type }) => {
+        if (type === "end") this.#end();
+      });
     try {
       await Promise.race([ended, ...this.#pumps.map((pump) => pump.run())]);
     } finally {

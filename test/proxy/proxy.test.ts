@@ -1,0 +1,36 @@
+/** The proxy of the package `zeromq`: how it ends. */
+import { describe, expect, it } from "vitest";
+import { ENGINE_NAMES } from "../../src/engine/select.js";
+import { Dealer, Proxy as MessageProxy, Pull, Push, Router, type Socket } from "../../src/index.js";
+import { turn, within } from "../contract/support/wait.js";
+import { ANY, useWorld } from "./support.js";
+
+describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
+  const world = useWorld(engine);
+  const { context } = world;
+
+  async function run(frontEnd: Socket, backEnd: Socket) {
+    for (const socket of [frontEnd, backEnd]) await world.socket(socket).bind(ANY);
+    const proxy = new MessageProxy(frontEnd, backEnd);
+    return { proxy, running: proxy.run() };
+  }
+
+  it.each(["frontEnd", "backEnd"] as const)("that is paused ends when its %s is closed", async (side) => {
+    const { proxy, running } = await run(new Router({ context }), new Dealer({ context }));
+    proxy.pause();
+    await turn(); // What waits for messages has ended.
+    await proxy[side].close();
+    await within(running, "the proxy's end");
+    expect([proxy.frontEnd.closed, proxy.backEnd.closed]).toEqual([true, true]);
+  });
+
+  it.each([
+    "frontEnd",
+    "backEnd",
+  ] as const)("of one direction that waits for a message ends when its %s is closed", async (side) => {
+    const { proxy, running } = await run(new Pull({ context }), new Push({ context }));
+    await proxy[side].close();
+    await within(running, "the proxy's end");
+    expect([proxy.frontEnd.closed, proxy.backEnd.closed]).toEqual([true, true]);
+  });
+});
