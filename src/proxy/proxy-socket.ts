@@ -87,7 +87,8 @@ export class ProxySocket {
   /** @throws TransportError `ENOENT` when it does not connect there */
   disconnectFrom(endpoint: string): void {
     this.socket.disconnect(endpoint);
-    this.connected.splice(this.connected.indexOf(endpoint), 1);
+    const position = this.connected.indexOf(endpoint);
+    if (position >= 0) this.connected.splice(position, 1); // An endpoint of the source is not there.
   }
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or an invalid value; nothing has changed then */

@@ -46,6 +46,23 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(texts(await two.receive({ timeout: LIMIT }))).toEqual(["2"]);
   });
 
+  it("disconnects from an endpoint of a source, and keeps the others", async () => {
+    const [sourced, own] = [world.socket(new Pull({ context })), world.socket(new Pull({ context }))];
+    await sourced.bind(ANY);
+    await own.bind(ANY);
+    const source = new ListedEndpoints([sourced.lastEndpoint as string]);
+    const proxy = await world.start(new StreamerProxy({ ...sides, backend: { connect: source } }));
+    const push = world.socket(new Push({ context }));
+    push.connect(front(proxy));
+    await push.send("1");
+    expect(texts(await sourced.receive({ timeout: LIMIT }))).toEqual(["1"]);
+    await proxy.connect("backend", own.lastEndpoint as string);
+    await proxy.disconnect("backend", sourced.lastEndpoint as string);
+    expect(proxy.stats().backend.connected).toEqual([own.lastEndpoint]);
+    await push.send("2");
+    expect(texts(await own.receive({ timeout: LIMIT }))).toEqual(["2"]);
+  });
+
   it("gives an endpoint free for others, by its name or as it was asked for", async () => {
     const proxy = await world.start(new StreamerProxy(sides));
     const first = front(proxy);
