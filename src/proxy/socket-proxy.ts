@@ -62,7 +62,8 @@ export interface ProxyCloseOptions {
 /**
  * Passes messages between two sides, frames as they are. Each side has a socket of its own, with any number of endpoints
  * bound and connected, options and security of its own. What one side has no room for stops the reading of the other,
- * so no more than the high-water marks and one message in each direction are in the proxy's memory.
+ * so no more than the high-water marks, and in each direction one message or a batch of at most 1,000, are in the proxy's
+ * memory. What is in flight when it is closed is dropped and counted; {@link SocketProxy.drain} passes it on.
  *
  *   const proxy = new SocketProxy({ frontend: { type: "sub", connect: upstream }, backend: { type: "pub", bind: here } });
  *   await proxy.start();

@@ -24,6 +24,8 @@ export interface ProxyIncoming {
     readonly loop: number;
     /** An unforeseen error; an event reports it. */
     readonly failed: number;
+    /** The proxy stopped before it was passed on. */
+    readonly stopped: number;
   };
 }
 
@@ -147,7 +149,12 @@ export function sideStats(
       messages: incoming === undefined ? 0 : (counters?.received ?? 0),
       bytes: incoming === undefined ? 0 : (counters?.bytesReceived ?? 0),
       queued: engine?.queuedIn ?? 0,
-      dropped: { malformed: drops?.malformed ?? 0, loop: drops?.loop ?? 0, failed: drops?.failed ?? 0 },
+      dropped: {
+        malformed: drops?.malformed ?? 0,
+        loop: drops?.loop ?? 0,
+        failed: drops?.failed ?? 0,
+        stopped: drops?.stopped ?? 0,
+      },
     },
     out: {
       messages: counters?.delivered ?? 0,

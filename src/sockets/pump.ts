@@ -27,7 +27,7 @@ export type ProxySide = "frontend" | "backend";
 export interface PumpCounts {
   /** Bytes of messages that the other socket took and had no peer for. */
   lostBytes: number;
-  /** Messages that the check dropped, by its verdict, and those that failed. */
+  /** Messages that the check dropped, by its verdict, those that failed, and those in flight when it ended (`stopped`). */
   readonly dropped: Record<string, number>;
 }
 
@@ -150,6 +150,12 @@ export class Pump {
 
   /** Settles when it has ended; never rejects. */
   async run(): Promise<void> {
+    await this.#passAll();
+    // One that waited for room is not among them: its socket has counted it.
+    if (this.inFlight > 0) this.counts.dropped.stopped = this.inFlight;
+  }
+
+  async #passAll(): Promise<void> {
     while (!this.#ended && (this.#quota > 0 || this.#batched > 0)) {
       try {
         await this.#turn();
@@ -176,11 +182,9 @@ export class Pump {
     if (message === undefined) {
       message = await this.#next();
       if (message === undefined) return;
+      this.#inFlight = 1;
       // It arrived at the moment of a pause.
-      while (!this.#open && !this.#ended) {
-        this.#inFlight = 1;
-        await this.#resumed();
-      }
+      while (!this.#open && !this.#ended) await this.#resumed();
       if (this.#ended) return;
     }
     while (message !== undefined) {

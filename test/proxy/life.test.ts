@@ -121,6 +121,29 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect((await drained).drained).toBe(false);
   });
 
+  it("counts each message that it took, also one that is in flight when it is closed", async () => {
+    const proxy = await world.start(
+      new StreamerProxy({
+        frontend: { bind: ANY },
+        backend: { bind: `inproc://in-flight-${engine}`, sendHighWaterMark: 1 },
+        context,
+      }),
+    );
+    const push = world.socket(new Push({ context }));
+    const pull = world.socket(new Pull({ context, receiveHighWaterMark: 1 }));
+    push.connect(front(proxy));
+    pull.connect(back(proxy));
+    proxy.pause();
+    for (let i = 0; i < 100; i++) await push.send(`${i}`);
+    if (engine === "zmtp") await until(() => proxy.stats().frontend.in.queued === 100, "the messages");
+    proxy.resume();
+    const taken = (): number => proxy.stats().frontend.in.messages;
+    await until(() => taken() > proxy.stats().backend.out.messages, "one in flight");
+    await proxy.close({ linger: 0 });
+    const { frontend, backend } = proxy.stats();
+    expect(backend.out.messages + backend.out.dropped.closed + frontend.in.dropped.stopped).toBe(taken());
+  });
+
   it("that cannot start says where, and leaves nothing open", async () => {
     const first = await world.start(new QueueProxy(sides));
     const taken = front(first);

@@ -188,6 +188,42 @@ describe("a pump", () => {
     expect([pump.inFlight, from.stats().received]).toEqual([0, received]);
   });
 
+  it.each([
+    ["relayed", {}],
+    ["checked one by one", { needsInspection: () => true, check: () => "pass" as const }],
+  ])("counts what a batch has left when it ends, %s", async (_, host) => {
+    const { source, from, to, pump, running } = await chain(host, { sendHighWaterMark: 1 }, "tcp", "inproc");
+    pump.pause();
+    for (let i = 0; i < 500; i++) await source.send("x".repeat(3_000));
+    await until(() => from.stats().receiveQueued > 300, "the messages");
+    pump.resume();
+    await until(() => pump.inFlight > 2, "a batch without room");
+    pump.end();
+    await to.close({ linger: 0 });
+    await running;
+    const { stopped } = pump.counts.dropped;
+    expect(stopped).toBeGreaterThan(1);
+    const { delivered, dropped } = to.stats();
+    expect(delivered + dropped.closed + (stopped as number)).toBe(from.stats().received);
+  });
+
+  it.each(["is paused", "waits"])("counts a message that came just as it %s, when it ends", async (when) => {
+    const { source, from, pump, running } = await chain({ check: () => "pass" });
+    await turn();
+    const core = from[CORE];
+    const { engineOnReadable } = core;
+    core.engineOnReadable = () => {
+      engineOnReadable.call(core); // The waiting call has its message, and has not gone on yet.
+      if (when === "is paused") pump.pause();
+      else pump.end();
+    };
+    await source.send("a");
+    for (let i = 0; i < 5; i++) await turn();
+    pump.end();
+    await running;
+    expect([from.stats().received, pump.counts.dropped.stopped]).toEqual([1, 1]);
+  });
+
   it("counts a message that is on its way to it, but for a turn of the event loop", async () => {
     const inbox = { waiting: 1, give: (_: Buffer[]): void => undefined };
     const core = {
