@@ -2,6 +2,7 @@
  * The proxies of a configuration as they run: carries out what leads from one configuration to the next, one change after
  * the other, and turns back what was done when one of them fails.
  */
+import { ClosedError } from "../../core/errors.js";
 import type { SocketProxy } from "../socket-proxy.js";
 import type { ProxyDrainResult } from "../stats.js";
 import { type Change, changed, difference, inverse } from "./difference.js";
@@ -50,6 +51,10 @@ export class Fleet {
   #running: Proxies = {};
   #drain = 0;
   #closing: Promise<boolean> | undefined;
+  /** It ends at once: nothing starts any more. */
+  #stopped = false;
+  /** The one that starts; it is not a member yet. */
+  #starting: SocketProxy | undefined;
   #applying: Promise<unknown> = Promise.resolve();
   /** Those that a change or the fleet's end drains and stops. */
   readonly #ending = new Set<FleetMember>();
@@ -115,7 +120,10 @@ export class Fleet {
   }
 
   async #stopAll(): Promise<boolean> {
-    await Promise.all([...this.#members.values()].map(({ proxy }) => proxy.close({ linger: 0 })));
+    this.#stopped = true;
+    const proxies = [...this.#members.values()].map(({ proxy }) => proxy);
+    if (this.#starting !== undefined) proxies.push(this.#starting);
+    await Promise.all(proxies.map((proxy) => proxy.close({ linger: 0 })));
     return false;
   }
 
@@ -134,7 +142,7 @@ export class Fleet {
       try {
         await this.#make(back);
       } catch (error) {
-        failed.push(new ChangeError(back, error));
+        if (!this.#stopped) failed.push(new ChangeError(back, error));
       }
     }
     return failed;
@@ -174,15 +182,27 @@ export class Fleet {
     }
   }
 
+  /** @throws ClosedError `EBADF` when all are ended at once meanwhile; otherwise as `start` of a proxy */
   async #start(name: string, configuration: ProxyConfiguration): Promise<void> {
+    this.#assertNotStopped();
     const proxy = this.#effects.create(name, configuration);
     const member = { name, configuration, proxy };
     this.#effects.created(member);
-    await proxy.start();
+    this.#starting = proxy;
+    try {
+      await proxy.start();
+    } finally {
+      this.#starting = undefined;
+    }
+    this.#assertNotStopped();
     this.#members.set(name, member);
     if (this.#paused.delete(name)) proxy.pause();
     proxy.events.on("proxy:stopped", () => this.#onStop(member));
     this.#effects.started(member);
+  }
+
+  #assertNotStopped(): void {
+    if (this.#stopped) throw new ClosedError("EBADF", "The proxies have been closed");
   }
 
   async #end(member: FleetMember): Promise<ProxyDrainResult | undefined> {

@@ -1,0 +1,77 @@
+/** The proxies of a configuration: their end at once, whatever is under way. */
+import { afterEach, describe, expect, it } from "vitest";
+import { Pull } from "../../src/index.js";
+import { Fleet, type FleetMember, optionsOf, type ProxyConfiguration } from "../../src/proxy/config/index.js";
+import { SocketProxy } from "../../src/proxy/index.js";
+import { failure, within } from "../contract/support/wait.js";
+import { ANY } from "./support.js";
+
+const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
+});
+
+/** @param onCreated gets how many there are */
+function create(onCreated: (count: number) => void = () => undefined) {
+  const created: FleetMember[] = [];
+  const fleet = new Fleet({
+    create: (_, configuration) => new SocketProxy(optionsOf(configuration)),
+    created: (member) => {
+      created.push(member);
+      open.push(member.proxy);
+      onCreated(created.length);
+    },
+    started: () => undefined,
+    made: () => undefined,
+    ended: () => undefined,
+    empty: () => undefined,
+  });
+  return { fleet, created };
+}
+
+function streamer(linger: number, bind = ANY): ProxyConfiguration {
+  const side = (type: string) => ({ bind: [bind], connect: [], options: { type, linger } });
+  return { kind: "streamer", frontend: side("pull"), backend: { ...side("push"), bind: [ANY] } };
+}
+
+describe("a fleet that ends at once", () => {
+  it("ends a proxy that is starting, too", async () => {
+    const { fleet, created } = create();
+    const applying = fleet.apply({ drain: 1_000, proxies: { a: streamer(0), b: streamer(0) } });
+    expect(created.map(({ proxy }) => proxy.state)).toEqual(["starting"]);
+    expect(await within(fleet.close({ linger: 0 }), "the end")).toBe(false);
+    expect(await within(applying, "the changes")).toEqual([]);
+    expect(created.map(({ proxy }) => proxy.state)).toEqual(["stopped"]);
+    expect(fleet.sources()).toEqual({});
+  });
+
+  it("and does so after it has begun to drain", async () => {
+    const { fleet, created } = create();
+    const applying = fleet.apply({ drain: 1_000, proxies: { a: streamer(0) } });
+    const draining = fleet.close({ linger: 1_000 });
+    await within(fleet.close({ linger: 0 }), "the end");
+    expect(created.map(({ proxy }) => proxy.state)).toEqual(["stopped"]);
+    await within(Promise.all([applying, draining]), "the changes");
+    expect(fleet.sources()).toEqual({});
+  });
+
+  it("starts none of those again that a failed change is to turn back", async () => {
+    const taken = new Pull();
+    open.push(taken);
+    const endpoint = await taken.bind(ANY);
+    let ending: Promise<unknown> | undefined;
+    const { fleet, created } = create((count) => {
+      // a, b, the new a, the new b that cannot start, and the old b again.
+      if (count === 5) queueMicrotask(() => (ending = fleet.close({ linger: 0 })));
+    });
+    await fleet.apply({ drain: 1_000, proxies: { a: streamer(0), b: streamer(0) } });
+    const wanted = { a: streamer(1), b: streamer(1, endpoint) };
+    const error = await failure(fleet.apply({ drain: 1_000, proxies: wanted }));
+    expect(error.message).toMatch(/^b: /);
+    expect(error.message).not.toMatch(/which ran before/);
+    await within(Promise.resolve(ending), "the end");
+    expect(created.map(({ name }) => name)).toEqual(["a", "b", "a", "b", "b"]);
+    expect(new Set(created.map(({ proxy }) => proxy.state))).toEqual(new Set(["stopped"]));
+  });
+});
