@@ -32,7 +32,7 @@ import type {
 export interface LmdbSessionStoreOptions {
   /** Bytes of the disk, and of pages of the file that hold nothing, below which nothing new is kept; what removes something still is. Default 67,108,864. */
   readonly minFreeBytes?: number | undefined;
-  /** Commits that wait for the disk at most. Default 100,000. */
+  /** Commits that wait for the disk at most, and no more than 256 MiB of them. Default 100,000. */
   readonly maxPendingWrites?: number | undefined;
   /**
    * What to do when the file is damaged: `"refuse"` to open it, or `"set-aside"`: rename it to `data.mdb.damaged-TIME`, and begin with an empty store.
@@ -136,7 +136,9 @@ export class LmdbSessionStore implements SessionStore {
   }
 
   commit(checks: readonly SessionStoreCheck[], writes: readonly SessionStoreWrite[]): Promise<boolean> {
-    return this.#commits.add({ checks, writes });
+    let bytes = 0;
+    for (const { value } of writes) bytes += value === undefined ? 0 : OVERHEAD + value.length;
+    return this.#commits.add({ checks, writes }, bytes);
   }
 
   close(): Promise<void> {

@@ -10,6 +10,7 @@ import { boolean, bytes, checkOptions, choice, func } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { commitFailed, DiskRoom, type LmdbEnvironment, openStore, storeFolder } from "../kit/store/lmdb.js";
+import { recordBytes } from "../kit/store/record.js";
 import { Changes, LmdbTables, type QueuedKey, TABLES } from "./lmdb-tables.js";
 import type {
   TitanicBurial,
@@ -26,7 +27,7 @@ import type {
 export interface LmdbStoreOptions {
   /** Requests and replies kept together; past it new requests are refused. Default 10,000,000. */
   readonly maxRecords?: number;
-  /** Operations that may wait for the disk; past it they are refused. Default 100,000. */
+  /** Operations that may wait for the disk; past it, or 256 MiB of them, they are refused. Default 100,000. */
   readonly maxPendingWrites?: number;
   /**
    * Bytes that stay free, on the disk and in pages of the file that hold nothing: new requests are refused
@@ -174,7 +175,7 @@ export class LmdbStore implements TitanicStore {
 
   put(request: TitanicNewRequest): Promise<boolean> {
     // A put's result is a boolean: to wait for it here would be one more promise for each request.
-    return this.#writes.add({ kind: "put", request }) as Promise<boolean>;
+    return this.#writes.add({ kind: "put", request }, recordBytes(request.body)) as Promise<boolean>;
   }
 
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
@@ -225,7 +226,7 @@ export class LmdbStore implements TitanicStore {
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
-    return (await this.#writes.add({ kind: "answer", uuid, reply, expires })) === true;
+    return (await this.#writes.add({ kind: "answer", uuid, reply, expires }, recordBytes(reply))) === true;
   }
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {

@@ -13,7 +13,7 @@ import { InvalidArgumentError } from "../../core/errors.js";
 import { checkOptions, integer, text } from "../kit/options.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { isOutcomeUnknown, PostgresDatabase } from "../kit/store/postgres.js";
-import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
+import { decodeRecord, encodeRecord, recordBytes, type StoredRecord } from "../kit/store/record.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type {
@@ -37,7 +37,7 @@ export interface PostgresStoreOptions {
   readonly maxConnections?: number;
   /** ms for a connection to be made, and for a statement to run. Default 30,000. */
   readonly timeout?: number;
-  /** Writes that may wait for the database; past it they are refused. Default 100,000. */
+  /** Writes that may wait for the database; past it, or 256 MiB of them, they are refused. Default 100,000. */
   readonly maxPendingWrites?: number;
 }
 
@@ -144,7 +144,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   put(request: TitanicNewRequest): Promise<boolean> {
-    return this.#writes.add({ kind: "put", request });
+    return this.#writes.add({ kind: "put", request }, recordBytes(request.body));
   }
 
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
@@ -216,7 +216,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
-    const taken = await this.#writes.add({ kind: "answer", uuid, reply, expires });
+    const taken = await this.#writes.add({ kind: "answer", uuid, reply, expires }, recordBytes(reply));
     this.#claims.delete(uuid.toString("latin1"));
     return taken;
   }

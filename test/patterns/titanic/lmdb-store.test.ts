@@ -147,6 +147,18 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
+  it("refuses more bytes than may wait", async () => {
+    // Nothing is written: there is no room for it.
+    const store = LmdbStore.open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
+    const body = [Buffer.alloc(2 ** 26)];
+    const puts = Array.from({ length: 5 }, () => store.put({ ...request(), body }));
+    const reasons = (await Promise.allSettled(puts)).map(
+      (put) => put.status === "rejected" && put.reason.reason,
+    );
+    expect(reasons).toEqual(["full", "full", "full", "overloaded", "overloaded"]);
+    await store.close();
+  });
+
   it("refuses new requests while the disk has too little room, and answers the old", async () => {
     const asked = request();
     const before = LmdbStore.open(directory);

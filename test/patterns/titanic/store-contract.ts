@@ -47,6 +47,17 @@ export function storeContract(setUp: () => StoreUnderTest): void {
     store = await test.open();
   }
 
+  it("commits requests of many bytes in parts", async () => {
+    const body = [Buffer.alloc(8 * 2 ** 20, 1)];
+    const results = await Promise.all(Array.from({ length: 5 }, () => store.put({ ...request(), body })));
+    expect(results).toEqual([true, true, true, true, true]);
+    expect(store.stats()).toMatchObject({ commits: 2, operations: 5 });
+    const claimed = await store.claim(ECHO, 5, HOUR);
+    const kept = claimed.map(({ uuid }) => store.answer(uuid, body, inAnHour()));
+    expect(await Promise.all(kept)).toEqual([true, true, true, true, true]);
+    expect(store.stats()).toMatchObject({ commits: 4, operations: 10 });
+  });
+
   it("keeps a request, gives it to one who claims, keeps the reply, and forgets both", async () => {
     const asked = request("a");
     expect(await store.look(asked.uuid)).toEqual({ state: "unknown" });

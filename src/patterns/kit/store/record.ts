@@ -24,10 +24,16 @@ export interface StoredRecord {
   readonly frames: readonly Buffer[];
 }
 
-/** The bytes of a record. */
-export function encodeRecord(frames: readonly Uint8Array[], expires: number): Buffer {
+/** How many bytes the record of these frames has. */
+export function recordBytes(frames: readonly Uint8Array[]): number {
   let size = HEADER;
   for (const frame of frames) size += 4 + frame.length;
+  return size;
+}
+
+/** The bytes of a record. */
+export function encodeRecord(frames: readonly Uint8Array[], expires: number): Buffer {
+  const size = recordBytes(frames);
   // Memory of its own: a view of Node's pool would pin eight kilobytes while it waits for the commit.
   const record = Buffer.allocUnsafeSlow(size);
   record[0] = VERSION;
