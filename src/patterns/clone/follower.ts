@@ -5,6 +5,8 @@
  *     ^                  │                 │
  *     └── silence, a gap, a fault, too much queued ──┘
  *
+ * Where the store failed it is pausing before it is asking again.
+ *
  * The map that it had stays until a new one is whole, so a server that has to take
  * over in the middle has an old map, never half a new one.
  */
@@ -58,7 +60,7 @@ export class Follower {
   readonly #interval: number;
   readonly #patience: number;
   #session = Buffer.alloc(0);
-  #state: "idle" | "asking" | "loading" | "following" = "idle";
+  #state: "idle" | "pausing" | "asking" | "loading" | "following" = "idle";
   #askAt = 0;
   #heardAt = 0;
   /** Of the last update that came. */
@@ -91,6 +93,13 @@ export class Follower {
     this.#ask(now);
   }
 
+  /** Hears nothing for some ms, and asks for the map then. */
+  startAfter(pause: number, now: number): void {
+    this.#drop();
+    this.#state = "pausing";
+    this.#askAt = now + pause;
+  }
+
   stop(): void {
     this.#state = "idle";
     this.#drop();
@@ -98,7 +107,8 @@ export class Follower {
 
   next(): number | undefined {
     if (this.#state === "idle") return undefined;
-    return this.#state === "asking" ? this.#askAt : this.#heardAt + this.#patience;
+    const asks = this.#state === "asking" || this.#state === "pausing";
+    return asks ? this.#askAt : this.#heardAt + this.#patience;
   }
 
   tick(now: number): void {
@@ -118,7 +128,7 @@ export class Follower {
       this.#effects.fault();
       return;
     }
-    if (this.#state === "idle" || !message.session.equals(this.#session)) return;
+    if (this.#state === "idle" || this.#state === "pausing" || !message.session.equals(this.#session)) return;
     this.#heardAt = now;
     switch (message.command) {
       case LinkCommand.BEGIN: {

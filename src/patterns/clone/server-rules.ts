@@ -262,8 +262,7 @@ export class ServerRules {
       // The memory is right still, but the store is not the other server's any more.
       this.#queue.committed();
       this.#queue.drop();
-      this.#standby.abandon();
-      this.#standby.start(now);
+      this.#standby.storeFailed(now);
       return;
     }
     const refused = this.#queue.refuse();
@@ -281,7 +280,7 @@ export class ServerRules {
   /** The store has the whole map that the other server gave. */
   replaced(loaded: LoadedMap, now: number, aside?: string): void {
     this.#now = now;
-    this.#standby.replaced(loaded, this.#active, aside);
+    this.#standby.replaced(loaded, this.#active, now, aside);
     this.flush(now);
   }
 

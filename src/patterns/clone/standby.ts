@@ -2,6 +2,7 @@
  * A server that stands by: it follows the one that serves, and keeps what clients
  * send it, until the other server's update with the same UUID comes.
  */
+import { backOff } from "../../core/back-off.js";
 import { Follower, type LoadedMap } from "./follower.js";
 import { copyOf, type Operation, sizeOf } from "./operation.js";
 import { conflictMark, type UuidWindow } from "./server-map.js";
@@ -10,12 +11,22 @@ import type { ServerState } from "./server-state.js";
 /** Bytes of updates that may wait while the store takes a whole map. */
 const MAX_WAITING_BYTES = 268_435_456;
 
+/**
+ * ms, at most, between a write of the store that failed and the next request for the map. A store that is full may take a
+ * whole map, and refuse the next update: the other server would send its map without end.
+ */
+const MAX_RELOAD_PAUSE = 60_000;
+
 export class Standby {
   readonly #state: ServerState;
   readonly #follower: Follower;
   readonly #kept: PendingUpdates;
   /** The other server's map, on its way to the store. */
   #replacing: LoadedMap | undefined;
+  /** Writes of the store that failed, each soon after a map that it took, or in place of one. */
+  #failures = 0;
+  /** When the store took the map that is followed. */
+  #replacedAt: number | undefined;
   /** The time of the message that is being taken. */
   #now = 0;
 
@@ -66,6 +77,16 @@ export class Standby {
     this.#follower.stop();
   }
 
+  /** The store is not the other server's map any more: it is asked for again, later each time that this happens soon. */
+  storeFailed(now: number): void {
+    this.abandon();
+    if (this.#replacedAt !== undefined && now - this.#replacedAt >= MAX_RELOAD_PAUSE) this.#failures = 0;
+    this.#replacedAt = undefined;
+    const { heartbeatInterval, random } = this.#state.options;
+    this.#follower.startAfter(backOff(this.#failures, heartbeatInterval, MAX_RELOAD_PAUSE, random), now);
+    this.#failures += 1;
+  }
+
   /** What the store is being given is not the map any more. */
   abandon(): void {
     this.#replacing = undefined;
@@ -107,10 +128,11 @@ export class Standby {
   }
 
   /** The store has the whole map that the other server gave. @param active whether this one serves by now */
-  replaced(loaded: LoadedMap, active: boolean, aside?: string): void {
+  replaced(loaded: LoadedMap, active: boolean, now: number, aside?: string): void {
     // A later map may be on its way already: the store has not got that one.
     if (this.#replacing !== loaded) return;
     this.#replacing = undefined;
+    this.#replacedAt = now;
     if (!active) this.#adopt(loaded, aside);
   }
 

@@ -1,10 +1,47 @@
 /** A server's rules, one at a time, without a network. */
 import { expect, test } from "vitest";
+import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
+import { type Operation, operationOf } from "../../../src/patterns/clone/operation.js";
 import { encodeSet } from "../../../src/patterns/clone/protocol.js";
+import {
+  encodeBegin,
+  encodeMark,
+  encodeUpdate,
+  LinkCommand,
+} from "../../../src/patterns/clone/replication.js";
+import type { ServerRulesOptions } from "../../../src/patterns/clone/server-options.js";
 import { ServerRules } from "../../../src/patterns/clone/server-rules.js";
-import type { SendResult } from "../../../src/patterns/clone/server-state.js";
+import type { SendResult, ServerEffects } from "../../../src/patterns/clone/server-state.js";
+import { encodeStanding, NO_STANDING } from "../../../src/patterns/clone/standing.js";
+import { StoreError } from "../../../src/patterns/kit/store/error.js";
 
 const CLIENT = Buffer.from("client");
+
+const OPTIONS: ServerRulesOptions = {
+  heartbeatInterval: 1_000,
+  liveness: 2,
+  hasStore: false,
+  serveAlone: false,
+  maxPending: 10,
+  maxBytes: 100_000,
+  maxSnapshots: 3,
+  maxWaiting: 1,
+  token: Buffer.alloc(8, 1),
+  random: () => 0.5,
+};
+/** Of a server that nobody hears. */
+const EFFECTS: ServerEffects = {
+  publish: () => undefined,
+  reply: () => "gone",
+  queued: () => 0,
+  replicate: () => "gone",
+  follow: () => undefined,
+  commit: () => undefined,
+  replace: () => undefined,
+  mark: () => undefined,
+  announce: () => undefined,
+  event: () => undefined,
+};
 
 interface Rig {
   readonly rules: ServerRules;
@@ -28,19 +65,9 @@ function rig(maxBytes = 100_000): Rig {
   } as unknown as Rig;
   const text = (frames: Buffer[]): string => `${frames[0]}=${frames[4]}@${frames[1]?.readUInt32BE(4)}`;
   const rules = new ServerRules(
+    { ...OPTIONS, maxBytes },
     {
-      heartbeatInterval: 1_000,
-      liveness: 2,
-      hasStore: false,
-      serveAlone: false,
-      maxPending: 10,
-      maxBytes,
-      maxSnapshots: 3,
-      maxWaiting: 1,
-      token: Buffer.alloc(8, 1),
-      random: () => 0.5,
-    },
-    {
+      ...EFFECTS,
       publish: (frames) => {
         if (String(frames[0]) !== "HUGZ") made.published.push(text(frames));
       },
@@ -51,12 +78,6 @@ function rig(maxBytes = 100_000): Rig {
         return "sent";
       },
       queued: () => made.queued,
-      replicate: () => "gone",
-      follow: () => undefined,
-      commit: () => undefined,
-      replace: () => undefined,
-      mark: () => undefined,
-      announce: () => undefined,
       event: (event) => {
         if (event.type === "snapshot:lost") made.lost.push(event.reason);
       },
@@ -196,4 +217,82 @@ test("a key that is set again in the moment when it ends stays", () => {
   rules.tick(1_000);
   rules.tick(5_000);
   expect(published).toEqual(["k=1@1", "k=2@2"]);
+});
+
+/** A server that stands by with a store, and the other server and the store as the test has them. */
+function standby(): {
+  readonly rules: ServerRules;
+  /** When it asked for the map. */
+  readonly asked: number[];
+  /** The other server gives a map, which the store takes, and an update, which it does not take. */
+  fail(now: number): void;
+} {
+  const asked: number[] = [];
+  let session: Buffer = Buffer.alloc(0);
+  let now = 0;
+  let given: LoadedMap | undefined;
+  const rules = new ServerRules(
+    { ...OPTIONS, hasStore: true },
+    {
+      ...EFFECTS,
+      follow: (frames) => {
+        if (frames[0]?.[0] !== LinkCommand.FOLLOW) return;
+        session = frames[1] as Buffer;
+        asked.push(now);
+      },
+      replace: (loaded) => {
+        given = loaded;
+      },
+    },
+    0,
+  );
+  const tick = (time: number): void => {
+    now = time;
+    rules.tick(time);
+  };
+  const fail = (until: number): void => {
+    // What has not been asked for does not come.
+    const count = asked.length;
+    rules.follow(encodeBegin(session, 4, encodeStanding(NO_STANDING)), now);
+    rules.follow(encodeMark(LinkCommand.END, session, 4), now);
+    rules.replaced(given as LoadedMap, now);
+    expect(rules.stats()).toMatchObject({ replicated: true, sequence: 4 });
+    for (let time = now; time < until; time += 500) {
+      tick(time);
+      rules.follow(encodeMark(LinkCommand.BEAT, session, 4), now);
+    }
+    now = until;
+    const key = Buffer.from("k");
+    const operation = operationOf(
+      encodeSet(key, Buffer.alloc(16, 1), Buffer.alloc(0), key),
+      now,
+    ) as Operation;
+    operation.sequence = 5;
+    rules.follow(encodeUpdate(session, operation, now), now);
+    rules.flush(now);
+    rules.commitFailed(new StoreError("full", "no room"), now);
+    // The other server has not noticed yet.
+    rules.follow(encodeMark(LinkCommand.BEAT, session, 4), now);
+    expect(rules.stats().replicated).toBe(false);
+    while (asked.length === count) tick(rules.nextWakeUp() as number);
+  };
+  rules.deactivate(true, now);
+  return { rules, asked, fail };
+}
+
+test("a server that stands by asks less and less often for the map while its store refuses what comes after it", () => {
+  const { asked, fail } = standby();
+  for (let n = 0; n < 9; n++) fail(asked.at(-1) as number);
+  const pauses = asked.slice(1).map((at, n) => at - (asked[n] as number));
+  // Three quarters each, by chance.
+  expect(pauses).toEqual([750, 1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000, 45_000]);
+});
+
+test("a server that stood by for a minute with its store asks soon again when that fails", () => {
+  const { asked, fail } = standby();
+  for (let n = 0; n < 4; n++) fail(asked.at(-1) as number);
+  const failed = (asked.at(-1) as number) + 60_000;
+  fail(failed);
+  expect((asked.at(-1) as number) - failed).toBe(750);
+  expect(asked.length).toBe(6);
 });
