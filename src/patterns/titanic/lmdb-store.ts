@@ -198,7 +198,13 @@ export class LmdbStore implements TitanicStore {
       const attempts = this.#tables.failures(key.uuid) + 1;
       claimed.push({ uuid: Buffer.from(key.uuid), service, body, expires: record.expires, attempts });
     }
-    await Promise.all(unsound.map((key) => this.#writes.add({ kind: "inspect", uuid: key.uuid, key })));
+    try {
+      await Promise.all(unsound.map((key) => this.#writes.add({ kind: "inspect", uuid: key.uuid, key })));
+    } catch (error) {
+      // Nobody gets them by this claim, so nobody will release them.
+      for (const { uuid } of claimed) this.#held.delete(uuid.toString("latin1"));
+      throw error;
+    }
     return claimed;
   }
 

@@ -147,6 +147,21 @@ describe("the store on LMDB", () => {
     await store.close();
   });
 
+  it("gives requests to the next claim when one failed because a damaged one could not be set aside", async () => {
+    const [broken, sound, another] = [request("broken"), request("sound"), request("another")];
+    const before = LmdbStore.open(directory);
+    await Promise.all([before.put(broken), before.put(sound)]);
+    await before.close();
+    await damage(broken.uuid, "request");
+    const store = LmdbStore.open(directory, { maxPendingWrites: 1 });
+    const put = store.put(another);
+    await expect(store.claim(ECHO, 10)).rejects.toMatchObject({ reason: "overloaded" });
+    await put;
+    const claimed = await store.claim(ECHO, 10);
+    expect(claimed.map(({ body }) => String(body))).toEqual(["sound", "another"]);
+    await store.close();
+  });
+
   it("refuses more bytes than may wait", async () => {
     // Nothing is written: there is no room for it.
     const store = LmdbStore.open(directory, { minFreeBytes: Number.MAX_SAFE_INTEGER });
