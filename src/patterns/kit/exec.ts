@@ -3,6 +3,7 @@
  * its standard input (frames one after the other), its standard output is the reply.
  */
 import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
 import { AbortedError, ShoalError } from "../../core/errors.js";
 
 /** Bytes of a program's output that become a reply. */
@@ -64,17 +65,6 @@ export function exec(
     let failure: string | undefined;
     signal?.addEventListener("abort", kill, { once: true });
     began(kill);
-    child.stdout.on("data", (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= MAX_OUTPUT) output.push(chunk);
-      else if (failure === undefined) {
-        failure = `its output is longer than ${MAX_OUTPUT} bytes`;
-        kill();
-      }
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      words = (words + text).slice(-MAX_QUOTED);
-    });
     child.on("error", (error) => {
       failure = error.message;
     });
@@ -88,6 +78,19 @@ export function exec(
         const said = words.trim();
         reject(new ExecError(said === "" ? how : `${how}: ${said}`));
       }
+    });
+    // Without a file descriptor left there are no pipes, and "error" and "close" come all the same.
+    if ((child.stdout as Readable | undefined) === undefined) return;
+    child.stdout.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= MAX_OUTPUT) output.push(chunk);
+      else if (failure === undefined) {
+        failure = `its output is longer than ${MAX_OUTPUT} bytes`;
+        kill();
+      }
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      words = (words + text).slice(-MAX_QUOTED);
     });
     // A program need not read its input.
     child.stdin.on("error", () => undefined);

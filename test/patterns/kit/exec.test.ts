@@ -1,4 +1,6 @@
-import { expect, it } from "vitest";
+import { ChildProcess } from "node:child_process";
+import { constants } from "node:os";
+import { expect, it, vi } from "vitest";
 import { exec } from "../../../src/patterns/kit/exec.js";
 
 it("gives the output for the input", async () => {
@@ -13,6 +15,26 @@ it("fails with the exit status and the last words", async () => {
 
 it("does not mind a program that reads nothing", async () => {
   expect(String(await exec("true", [Buffer.alloc(1_000_000)]))).toBe("");
+});
+
+it.each([
+  "EMFILE",
+  "EAGAIN",
+] as const)("fails when the system has no more of what it needs: %s", async (code) => {
+  const before = process.listeners("exit");
+  const abort = new AbortController();
+  const removed = vi.spyOn(abort.signal, "removeEventListener");
+  const { spawn } = ChildProcess.prototype as unknown as { spawn: (options: object) => number };
+  const short = vi.spyOn(ChildProcess.prototype as unknown as { spawn: typeof spawn }, "spawn");
+  short.mockImplementation(function (this: { _handle: { spawn: () => number } }, options) {
+    this._handle.spawn = () => -constants.errno[code];
+    return spawn.call(this, options);
+  });
+  const failed = exec("true", [Buffer.from("x")], { signal: abort.signal });
+  short.mockRestore();
+  await expect(failed).rejects.toMatchObject({ code: "ERR_SERVICE", message: expect.stringContaining(code) });
+  expect([removed.mock.calls.length, process.listeners("exit")]).toEqual([1, before]);
+  expect(String(await exec("cat", [Buffer.from("x")]))).toBe("x");
 });
 
 it("ends the program, and what it started, when it is aborted", async () => {
