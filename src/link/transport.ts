@@ -347,8 +347,10 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       (channel) => this.#onOut(link, name, way, channel),
       (error: ShoalError) => {
         way.out = undefined;
+        // The channels of a link that has ended are reported as closed only after this.
+        if (link.ended) return;
         // Refused: the other end has not opened the name, and its own OPEN comes when it does.
-        if (error.code !== "ECONNREFUSED" && !link.ended && !this.closed)
+        if (error.code !== "ECONNREFUSED" && !this.closed)
           this.events.emit({ type: "channel:failed", name, error });
         else if (way.in !== undefined && this.#names.has(name)) this.#openOn(link, name);
       },

@@ -4,6 +4,7 @@ import { connect, createServer, type Server, type Socket } from "node:net";
 import { duplexPair } from "node:stream";
 import { afterEach, expect, it } from "vitest";
 import {
+  commence,
   type MultiplexLink,
   MultiplexTransport,
   type MultiplexTransportOptions,
@@ -173,6 +174,24 @@ it("knows its connections by address, and reports when they end", async () => {
   other.resetAndDestroy();
   expect(await notes.until(2)).toEqual(["connected", "ended"]);
   expect([a.hasConnection("127.0.0.1"), a.stats().links]).toEqual([false, 0]);
+});
+
+it("forgets a link that is closed while a name is being opened on it", async () => {
+  const a = transport({ maxLinks: 1 });
+  const notes = new Notes();
+  const [x, y] = duplexPair();
+  const [link, other] = await Promise.all([a.commence(x), commence(y, { password: PASSWORD })]);
+  const came = new Promise<void>((resolve) => {
+    link.events.on("channel:opened", ({ isOwn }) => isOwn || resolve());
+  });
+  a.open("x", notes.status, notes.data);
+  const opened = other.openMessages("x").catch(() => undefined);
+  await came;
+  expect(a.status()).toMatchObject([{ link, names: [] }]);
+  await link.close({ linger: 0 });
+  await opened;
+  expect([a.stats().links, a.status(), notes.lines]).toEqual([0, [], []]);
+  await join(a, transport());
 });
 
 it("refuses names, callbacks, passwords and links that it cannot have", async () => {
