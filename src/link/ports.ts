@@ -83,6 +83,10 @@ export async function forwardPort(
   });
   server.maxConnections = maxConnections;
   const address = await listen(server, host, port);
+  // Such as ENFILE when it accepts: it goes on with the next connection.
+  server.on("error", (error) => {
+    last = error;
+  });
   const close = async (): Promise<void> => {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const socket of sockets) socket.destroy();

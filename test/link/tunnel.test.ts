@@ -1,10 +1,10 @@
 /** Sockets, tcp ports and the messages of a cluster through links: all over one port of an HTTP server. */
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { connect, createServer as createTcp, type Socket } from "node:net";
+import { connect, createServer as createTcp, Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { ClusterNode, streamProtocol } from "../../src/cluster/index.js";
 import { curveKeyPair, Dealer, Reply, Request, Router, registerTransport } from "../../src/index.js";
 import {
@@ -274,6 +274,20 @@ describe("ports through links", () => {
     const socket = dialTcp(address);
     await once(socket, "connect");
     expect(link.ended).toBe(false);
+  });
+
+  it("go on when the system has no room for connections, which is the error until the next one", async () => {
+    const target = await listen((socket) => socket.end("welcome"));
+    const { dial } = await gate(forwardChannels({ greet: target }));
+    const listened = vi.spyOn(Server.prototype, "listen");
+    const port = opened(await forwardPort(dial, "greet"));
+    const server = listened.mock.contexts[0] as Server;
+    listened.mockRestore();
+    const shortage = Object.assign(new Error("accept ENFILE"), { code: "ENFILE" });
+    for (let n = 0; n < 2; n++) server.emit("error", shortage);
+    expect(port.error).toBe(shortage);
+    expect(await text(dialTcp(port.address))).toBe("welcome");
+    expect(port.error).toBeUndefined();
   });
 
   it("break at one end when they break at the other", async () => {
