@@ -64,7 +64,7 @@ export function beginMessageProcess(telemetry: Telemetry, operation: MessageProc
 /** A program reads a message. */
 export function reportMessageReceive(telemetry: Telemetry, message: ObservedMessage): void {
   const running = begin(telemetry, "receive", message);
-  const name = nameOf(message) ?? message.destination;
+  const name = nameOf(telemetry, message) ?? message.destination;
   keepContext(message.message, running.remote ?? running.context, name);
   running.end(undefined);
 }
@@ -99,18 +99,19 @@ function begin(
       ...(filter !== "" && { [MESSAGING_SUBSCRIPTION]: filter }),
     },
     producer === undefined ? [] : [{ context: producer }],
-    nameOf(message),
+    nameOf(telemetry, message),
   );
   return { ...running, remote };
 }
 
 /** What stands for its topic in names; `undefined`: a destination of few. */
-function nameOf({ system, filter, destination }: ObservedMessage): string | undefined {
-  if (filter !== "") return filter;
-  return system === "sessions" ? templateOf(destination) : undefined;
+function nameOf(telemetry: Telemetry, { system, filter, destination }: ObservedMessage): string | undefined {
+  // A server of sessions subscribes to the filters of its clients, and has the topics that they publish.
+  if (filter !== "") return telemetry.boundedTemplate(filter);
+  return system === "sessions" ? telemetry.boundedTemplate(templateOf(destination)) : undefined;
 }
 
-/** Topics are many; their first levels are few. */
+/** Topics are many; their first levels are few, as a rule. */
 function templateOf(topic: string): string {
   const end = topic.indexOf("/");
   return end === -1 ? topic : `${topic.slice(0, end)}/#`;

@@ -48,6 +48,11 @@ const OPERATIONS = {
 /** Characters of an error's message that a span has. */
 const MAX_ERROR_TEXT = 256;
 
+/** Names for topics that come; each is a series of every metric, for as long as the process runs. */
+const MAX_TEMPLATES = 1_024;
+/** What further ones are together, as in OpenTelemetry's conventions. */
+const OTHER = "_OTHER";
+
 /** An operation under way. */
 export interface Running {
   /** With its span: what it calls is its child. */
@@ -64,6 +69,7 @@ export class Telemetry {
   readonly #process: Histogram;
   readonly #sent: Counter;
   readonly #consumed: Counter;
+  readonly #templates = new Set<string>();
 
   constructor(tracers: TracerProvider, meters: MeterProvider) {
     this.#tracer = tracers.getTracer("shoal", undefined, { schemaUrl: SCHEMA_URL });
@@ -85,6 +91,14 @@ export class Telemetry {
       unit: "{message}",
       description: "Messages that were received, and requests that handlers got",
     });
+  }
+
+  /** One of a bounded number of names for topics, which other programs choose: the name itself, while there is room. */
+  boundedTemplate(name: string): string {
+    if (this.#templates.has(name)) return name;
+    if (this.#templates.size >= MAX_TEMPLATES) return OTHER;
+    this.#templates.add(name);
+    return name;
   }
 
   /**

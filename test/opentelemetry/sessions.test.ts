@@ -104,6 +104,21 @@ describe("a session's messages", () => {
     expect((await collector.points("messaging.client.sent.messages")).map(({ value }) => value)).toEqual([1]);
   });
 
+  it("make a bounded number of series, whatever topics clients choose", async () => {
+    const writer = client("writer");
+    const publish = (topic: string): Promise<unknown> => writer.publish(topic, "x");
+    for (let n = 0; n < 1_030; n += 103)
+      await Promise.all(Array.from({ length: 103 }, (_, i) => publish(`level-${n + i}/x`)));
+    await publish("level-0/y");
+    const points = await collector.points("messaging.process.duration");
+    const counts = points.map(({ attributes, value }) => [
+      attributes["messaging.destination.template"],
+      value,
+    ]);
+    expect(counts.length).toBe(1_025);
+    expect(Object.fromEntries(counts)).toMatchObject({ "level-0/#": 2, "level-1023/#": 1, _OTHER: 6 });
+  });
+
   it("have the error of a publication that a session refuses, at the client and at the server", async () => {
     const full = new SessionClient(endpoint, { id: "full", drop: "refuse", maxQueue: 1 });
     open.push(full);
