@@ -417,6 +417,7 @@ describe("rates", () => {
     for (let i = 0; i < 150; i++) subscriber.subscribe(`${i}`);
     subscriber.connect(back(proxy));
     await until(() => heard === 150, "all subscriptions");
-    expect(performance.now() - began).toBeGreaterThan(200);
+    // A tenth of a second's go at once, and what has come about by the time they come.
+    expect(performance.now() - began).toBeGreaterThan(100);
   });
 });
