@@ -69,6 +69,8 @@ class RunningRequest implements ServiceRequest {
   operation: ProcessOperation | undefined = undefined;
   /** Wakes a streamed reply that waits for credit. */
   wake: (() => void) | undefined = undefined;
+  /** Ends the wait of a streamed reply for the link: credit does not, or each that comes would make a further part wait. */
+  leave: (() => void) | undefined = undefined;
   /** Its body, where that comes in parts. */
   readonly parts: PartStream | undefined;
 
@@ -112,6 +114,7 @@ class RunningRequest implements ServiceRequest {
     this.#abortReason = reason;
     this.#controller?.abort(reason);
     this.wake?.();
+    this.leave?.();
     this.parts?.fail(reason as ShoalError);
   }
 
@@ -265,10 +268,10 @@ export class RequestServer {
         while (!credit.hasRoom && !request.isAborted) await woken(request);
         if (request.isAborted) break;
         await new Promise<void>((resolve) => {
-          request.wake = resolve;
+          request.leave = resolve;
           rules.part(job, body, resolve);
         });
-        request.wake = undefined;
+        request.leave = undefined;
         // It has ended, as by a part that is too large: no credit comes for it any more.
         if (job.state !== "running") break;
       }

@@ -7,6 +7,7 @@ import {
   BodyForm,
   decodeRequest,
   encodeCall,
+  encodeCredit,
   encodePart,
   encodeWanted,
   RequestOp,
@@ -189,6 +190,50 @@ describe("a request that fails while the link to its caller is full", () => {
     await served.drain();
     expect(opsOf(sent).filter((op) => op !== RequestOp.GRANT)).toEqual([RequestOp.FAILURE]);
     expect(served.stats()).toMatchObject({ running: 0, handled: 0, failed: 1 });
+    await requests.close(0);
+  });
+});
+
+describe("a streamed reply that waits for the link", () => {
+  const EXTRAS = { method: "", key: "", headers: undefined, parts: 1, bytes: 1_024 };
+
+  it("makes no further part with the credit that comes meanwhile", async () => {
+    const sent: Buffer[] = [];
+    const room = gate();
+    const first = gate();
+    const all = gate();
+    let isFull = true;
+    const requests = requestsOf(sent, {
+      send: (_, item) => {
+        if (isFull) return "full";
+        if (opsOf([item])[0] === RequestOp.END) all.open();
+        sent.push(item);
+        return "sent";
+      },
+      room: () => {
+        first.open();
+        return room.passed;
+      },
+    });
+    let made = 0;
+    const serve = async function* (): AsyncGenerator<number> {
+      while (made < 20) {
+        made += 1;
+        yield made;
+      }
+    };
+    requests.serve("work", serve as never);
+    requests.onItem(OTHER, encodeCall(1, 0, "work", EXTRAS, { form: BodyForm.NONE, data: "" }));
+    await first.passed;
+    for (let i = 0; i < 20; i++) {
+      requests.onItem(OTHER, encodeCredit(1, 1, 1_024));
+      await new Promise(setImmediate);
+    }
+    expect(made).toBe(1);
+    isFull = false;
+    room.open();
+    await all.passed;
+    expect([made, sent.length]).toEqual([20, 21]);
     await requests.close(0);
   });
 });
