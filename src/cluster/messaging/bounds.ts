@@ -104,6 +104,9 @@ export const MAX_UNREAD_BYTES = 16_777_216;
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;
 export const MAX_KEPT_ANSWER_BYTES = 67_108_864;
+/** Items of requests that wait for room at a node that is there, and bytes of them; one may wait, whatever its size. Past them what they are of is ended. */
+export const MAX_QUEUED_ITEMS = 65_536;
+export const MAX_QUEUED_BYTES = 268_435_456;
 /** Messages and queries of others that are handled at a time, and their bytes. A further query is refused, a further message waits. */
 export const MAX_HANDLING = 1_024;
 export const MAX_HANDLING_BYTES = 16_777_216;

@@ -8,10 +8,17 @@
  * A node that stood still for longer than others believed in it does not know that they gave up what was on its way to it, and waits for its
  * answers. What it had without this node's knowing comes twice then: an answer has to be one that is recognized by its number.
  *
- * Who answers requests keeps a slot until its reply has gone, and a caller grants no more than it has read, so these are bounded. Answers that hold no
- * slot, such as refusals, have bounds of their own, since a node may ask for any number of them and read none: past these they are dropped.
+ * Who answers requests keeps a slot until its reply has gone, and a caller grants no more than it has read, so these are few. But a request that is over
+ * leaves what it sent before, and the other end may begin and end any number of them, and acknowledge nothing: past a bound what comes further is dropped.
+ * Answers that hold no slot, such as refusals, have lower bounds of their own, since a node may ask for any number of them and read none.
  */
-import { MAX_KEPT_ANSWER_BYTES, MAX_UNREAD_ANSWER_BYTES, MAX_UNREAD_ANSWERS } from "./bounds.js";
+import {
+  MAX_KEPT_ANSWER_BYTES,
+  MAX_QUEUED_BYTES,
+  MAX_QUEUED_ITEMS,
+  MAX_UNREAD_ANSWER_BYTES,
+  MAX_UNREAD_ANSWERS,
+} from "./bounds.js";
 import type { SendResult } from "./parts.js";
 
 /** `sent`: the link has it, or it is kept for a node that is lost. `dropped`: too much waits already. */
@@ -25,7 +32,7 @@ export interface NodeQueuesEffects {
   mayReturn(node: string): boolean;
   /** Whether it may come twice: an answer that is recognized by its number. */
   isAnswer(item: Buffer): boolean;
-  /** An answer was dropped. */
+  /** An item was dropped. */
   unread(): void;
 }
 
@@ -39,6 +46,8 @@ interface Waiting {
 /** What waits for a node. */
 class Queue {
   items: Waiting[] = [];
+  /** Those that have not gone yet, and their bytes. */
+  count = 0;
   bytes = 0;
   /** Its node is lost: nothing is sent. */
   isHeld = false;
@@ -47,6 +56,7 @@ class Queue {
 
   push(waiting: Waiting): void {
     this.items.push(waiting);
+    this.count += 1;
     this.bytes += waiting.item.length;
   }
 }
@@ -81,6 +91,7 @@ export class NodeQueues {
     const queue = this.#queues.get(node);
     if (queue !== undefined) {
       if (queue.isHeld) this.#keep(queue, item, done);
+      else if (isFull(queue, item, MAX_QUEUED_ITEMS, MAX_QUEUED_BYTES)) this.#unread(done);
       else queue.push({ item, done, isKept: false });
       return;
     }
@@ -100,12 +111,18 @@ export class NodeQueues {
   /** As `sendLater`, of an answer that holds no slot: it is dropped where too much waits for the node. */
   answer(node: string, item: Buffer, done?: (result: QueueResult) => void): void {
     const queue = this.#queues.get(node);
-    if (queue !== undefined && !queue.isHeld && isFull(queue, item)) {
-      this.#effects.unread();
-      done?.("dropped");
-      return;
-    }
-    this.sendLater(node, item, done);
+    if (
+      queue !== undefined &&
+      !queue.isHeld &&
+      isFull(queue, item, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES)
+    )
+      this.#unread(done);
+    else this.sendLater(node, item, done);
+  }
+
+  #unread(done: Waiting["done"]): void {
+    this.#effects.unread();
+    done?.("dropped");
   }
 
   // --- Nodes that are lost ---------------------------------------------------------------------------------------------
@@ -117,6 +134,7 @@ export class NodeQueues {
     const waiting = held.items;
     this.#keptBytes -= held.bytes;
     held.items = [];
+    held.count = 0;
     held.bytes = 0;
     for (const item of items) this.#keep(held, item, undefined);
     for (const { item, done } of waiting) this.#keep(held, item, done);
@@ -158,9 +176,11 @@ export class NodeQueues {
       done?.("unreachable");
       return;
     }
-    if (isFull(queue, item) || this.#keptBytes + item.length > MAX_KEPT_ANSWER_BYTES) {
-      this.#effects.unread();
-      done?.("dropped");
+    if (
+      isFull(queue, item, MAX_UNREAD_ANSWERS, MAX_UNREAD_ANSWER_BYTES) ||
+      this.#keptBytes + item.length > MAX_KEPT_ANSWER_BYTES
+    ) {
+      this.#unread(done);
       return;
     }
     queue.push({ item, done: undefined, isKept: true });
@@ -172,6 +192,7 @@ export class NodeQueues {
   #drop(node: string, queue: Queue): void {
     this.#queues.delete(node);
     if (queue.isHeld) this.#keptBytes -= queue.bytes;
+    queue.count = 0;
     queue.bytes = 0;
     for (const { done } of queue.items.splice(0)) done?.("unreachable");
   }
@@ -196,6 +217,7 @@ export class NodeQueues {
         if (queue.turn !== turn) return;
         result = this.#closed ? "unreachable" : this.#effects.send(node, item);
       }
+      queue.count -= 1;
       queue.bytes -= item.length;
       // It is back and takes no messages, as one does that came back without them.
       if (isKept && result === "unreachable" && !this.#closed) this.#effects.unread();
@@ -205,6 +227,6 @@ export class NodeQueues {
   }
 }
 
-function isFull({ items, bytes }: Queue, item: Buffer): boolean {
-  return items.length >= MAX_UNREAD_ANSWERS || bytes + item.length > MAX_UNREAD_ANSWER_BYTES;
+function isFull({ count, bytes }: Queue, item: Buffer, maxCount: number, maxBytes: number): boolean {
+  return count >= maxCount || bytes + item.length > maxBytes;
 }

@@ -15,7 +15,7 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { Deadlines } from "../../core/deadlines.js";
-import { InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import {
   decodeDetails,
   FAILURES,
@@ -23,6 +23,7 @@ import {
   ServiceError,
   toReason,
 } from "../../patterns/kit/errors.js";
+import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { type AttemptResult, Balancer, type Candidate, type NodeLoad } from "./balancer.js";
 import { sizeOfBody } from "./body.js";
@@ -140,9 +141,9 @@ export class RequestCalls {
   }
 
   /** The program has read so much of a streamed reply. */
-  read(call: Call, parts: number, bytes: number): void {
+  read(now: number, call: Call, parts: number, bytes: number): void {
     if (call.state !== "sent" || call.node === undefined) return;
-    this.#effects.sendLater(call.node.id, encodeCredit(call.id, parts, bytes));
+    this.#sendOn(now, call, call.node, encodeCredit(call.id, parts, bytes));
   }
 
   /** A part of a streamed body. @param done called when the next one may come, or the request is over */
@@ -151,7 +152,7 @@ export class RequestCalls {
       done();
       return;
     }
-    this.#effects.sendLater(call.node.id, encodePart(call.id, body, RequestOp.BODY), (result) => {
+    this.#sendOn(now, call, call.node, encodePart(call.id, body, RequestOp.BODY), (result) => {
       if (result === "too-large") {
         const text = `a part of the body of ${call.terms.service} is larger than a message may be`;
         this.giveUp(now, call, new InvalidArgumentError(text));
@@ -161,9 +162,26 @@ export class RequestCalls {
   }
 
   /** The streamed body is complete. */
-  endBody(call: Call): void {
+  endBody(now: number, call: Call): void {
     if (call.state === "sent" && call.node !== undefined)
-      this.#effects.sendLater(call.node.id, encodeBodyEnd(call.id));
+      this.#sendOn(now, call, call.node, encodeBodyEnd(call.id));
+  }
+
+  /** What its node has to have to go on with it: where it is dropped the request would wait forever. */
+  #sendOn(
+    now: number,
+    call: Call,
+    { id }: NodeLoad,
+    item: Buffer,
+    done?: (result: QueueResult) => void,
+  ): void {
+    this.#effects.sendLater(id, item, (result) => {
+      if (result === "dropped") {
+        const text = `${call.terms.service}: ${this.#effects.nameOf(id)} takes nothing, and at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
+        this.giveUp(now, call, new InvalidStateError("ERR_TOO_MANY_PENDING", text));
+      }
+      done?.(result);
+    });
   }
 
   /** A REPLY, FAILURE, PART, END, GONE, WANTED or GRANT came. */

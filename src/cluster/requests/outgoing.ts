@@ -298,7 +298,7 @@ export class OutgoingRequests {
           else this.#calls.sendPart(this.#effects.now(), call, part, resolve);
         }),
       end: () => {
-        if (request.call !== undefined) this.#calls.endBody(request.call);
+        if (request.call !== undefined) this.#calls.endBody(this.#effects.now(), request.call);
       },
       // The program's own error, or that of a part which is no body.
       failed: (error) => this.#giveUp(request, error as ShoalError),
@@ -319,7 +319,8 @@ export class OutgoingRequests {
     signal?.addEventListener("abort", aborted);
     const stream = new PartStream(parts, bytes, {
       decode,
-      read: (count, size) => request.call !== undefined && this.#calls.read(request.call, count, size),
+      read: (count, size) =>
+        request.call !== undefined && this.#calls.read(this.#effects.now(), request.call, count, size),
       giveUp: () => this.#giveUp(request, undefined),
       over: () => {
         signal?.removeEventListener("abort", aborted);

@@ -295,9 +295,15 @@ export class RequestServing {
   }
 
   /** So much more of a streamed body may come; 0 and 0: no more of it is read. */
-  grant({ state, isAbandoned, from, item }: Job, parts: number, bytes: number): void {
+  grant(job: Job, parts: number, bytes: number): void {
+    const { state, isAbandoned, from, item } = job;
     if (state !== "running" || isAbandoned) return;
-    this.#effects.send(from, encodeCredit(item.id, parts, bytes, RequestOp.GRANT), () => undefined);
+    this.#effects.send(from, encodeCredit(item.id, parts, bytes, RequestOp.GRANT), (result) => {
+      // Without it the caller sends no more, and the handler would wait for that.
+      if (result !== "dropped" || parts === 0) return;
+      this.#over(job);
+      this.#effects.aborted(job, "lost");
+    });
   }
 
   /** A caller was lost, has left or was removed. */
@@ -343,7 +349,7 @@ export class RequestServing {
     this.#effects.send(job.from, encodePart(job.item.id, body), (result) => {
       if (result === "too-large")
         this.fail(this.#now, job, "too-large", "a part of the reply is larger than a message may be");
-      else if (result === "unreachable") this.#over(job);
+      else if (result === "unreachable" || result === "dropped") this.#over(job);
       done();
     });
   }
@@ -417,7 +423,8 @@ export class RequestServing {
     job.service.running += 1;
     const { maxParts, maxPartBytes } = job.service.settings;
     if (job.item.isStreamed === true) this.grant(job, maxParts, maxPartBytes);
-    this.#effects.start(job);
+    // It has none where not even the grant may wait for its caller.
+    if (job.holdsSlot) this.#effects.start(job);
   }
 
   #abandon(job: Job, reason: "cancelled" | "expired" | "lost"): void {

@@ -2,6 +2,8 @@
 import { expect, it } from "vitest";
 import {
   MAX_KEPT_ANSWER_BYTES,
+  MAX_QUEUED_BYTES,
+  MAX_QUEUED_ITEMS,
   MAX_UNREAD_ANSWER_BYTES,
   MAX_UNREAD_ANSWERS,
 } from "../../../src/cluster/messaging/bounds.js";
@@ -72,6 +74,41 @@ it("counts bytes as well, and each node by itself", async () => {
   await last;
   for (let i = 0; i < 4; i++) queues.answer("node", large);
   expect(dropped()).toBe(6);
+});
+
+it("drops what comes for a node that takes nothing, past a number of items and of bytes; one may always wait", async () => {
+  const { queues, sent, dropped, open } = closedLink();
+  const results: string[] = [];
+  const later = (node: string, item: Buffer): void =>
+    queues.sendLater(node, item, (result) => results.push(`${node} ${result}`));
+  const small = Buffer.from("0");
+  for (let i = 0; i < MAX_QUEUED_ITEMS; i++) queues.sendLater("many", small);
+  later("many", small);
+  // Memory that is not touched is none.
+  later("large", Buffer.allocUnsafeSlow(MAX_QUEUED_BYTES + 1));
+  later("large", small);
+  expect([queues.size, dropped()]).toEqual([MAX_QUEUED_ITEMS + 1, 2]);
+  expect(results).toEqual(["many dropped", "large dropped"]);
+  open();
+  while (queues.size > 0) await new Promise(setImmediate);
+  later("many", small);
+  later("large", small);
+  expect(results.slice(2)).toEqual(["large sent", "many sent", "large sent"]);
+  expect([sent.length, dropped()]).toEqual([MAX_QUEUED_ITEMS + 3, 2]);
+});
+
+it("does not count what has gone, while others follow it", async () => {
+  const { queues, sent, dropped, open } = closedLink();
+  const all = new Promise<void>((resolve) => {
+    // Each makes another one wait behind it, before the queue is empty.
+    for (let i = 0; i < MAX_QUEUED_ITEMS; i++)
+      queues.sendLater("node", Buffer.from("0"), () =>
+        queues.sendLater("node", Buffer.from("1"), () => sent.length === 2 * MAX_QUEUED_ITEMS && resolve()),
+      );
+  });
+  open();
+  await all;
+  expect([queues.size, dropped()]).toEqual([0, 0]);
 });
 
 interface LostNode {

@@ -1,10 +1,11 @@
 /** What programs ask by, and what is asked of this node, without links: a bus that is a table of nodes. */
 import { describe, expect, it } from "vitest";
-import { MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
+import { MAX_QUEUED_ITEMS, MAX_UNREAD_ANSWERS } from "../../../src/cluster/messaging/bounds.js";
 import type { Service } from "../../../src/cluster/node/service.js";
 import { Requests, type RequestsEffects } from "../../../src/cluster/requests/requests.js";
 import {
   BodyForm,
+  type CallExtras,
   decodeRequest,
   encodeCall,
   encodeCredit,
@@ -234,6 +235,94 @@ describe("a streamed reply that waits for the link", () => {
     room.open();
     await all.passed;
     expect([made, sent.length]).toEqual([20, 21]);
+    await requests.close(0);
+  });
+});
+
+describe("a node for which as much waits as may", () => {
+  const EXTRAS = { method: "", key: "", headers: undefined, parts: 0, bytes: 0 };
+  const NOTHING = { form: BodyForm.NONE, data: "" };
+
+  /** A bus with a link that takes items until as many wait as may. Each is the grant of a request that holds a slot. */
+  function stuck(): { readonly requests: Requests; fill(): void } {
+    let isFull = false;
+    const requests = requestsOf([], {
+      send: () => (isFull ? "full" : "sent"),
+      room: () => new Promise(() => undefined),
+    });
+    const fill = (): void => {
+      isFull = true;
+      requests.serve("stuck", () => new Promise(() => undefined), { concurrency: MAX_QUEUED_ITEMS });
+      for (let id = 1; id <= MAX_QUEUED_ITEMS; id++)
+        requests.onItem(OTHER, encodeCall(id, 0, "stuck", { ...EXTRAS, isStreamed: true }, NOTHING));
+      expect(requests.stats().refused).toEqual({});
+    };
+    return { requests, fill };
+  }
+
+  it("has its streamed requests ended, and the slots are free", async () => {
+    const { requests, fill } = stuck();
+    const begun = gate();
+    const aborted = gate();
+    const left = gate();
+    let runs = 0;
+    const read = async (body: AsyncIterable<unknown>): Promise<void> => {
+      runs += 1;
+      begun.open();
+      try {
+        for await (const part of body) void part;
+      } finally {
+        aborted.open();
+      }
+    };
+    const write = async function* (): AsyncGenerator<string> {
+      try {
+        for (;;) yield "x";
+      } finally {
+        left.open();
+      }
+    };
+    const reading = requests.serve("read", read as never, { concurrency: 1, maxParts: 1 });
+    const writing = requests.serve("write", write as never, { concurrency: 1 });
+    const call = (id: number, service: string, extras: Partial<CallExtras>): void =>
+      requests.onItem(OTHER, encodeCall(id, 0, service, { ...EXTRAS, ...extras }, NOTHING));
+    const last = MAX_QUEUED_ITEMS + 1;
+    call(last, "read", { isStreamed: true });
+    await begun.passed;
+    fill();
+    // Its next grant is dropped, once it has read this part.
+    requests.onItem(OTHER, encodePart(last, { form: BodyForm.TEXT, data: "x" }, RequestOp.BODY));
+    await aborted.passed;
+    // The first grant of another one is dropped: it does not begin.
+    call(last + 1, "read", { isStreamed: true });
+    call(last + 2, "write", { parts: 8, bytes: 1_024 });
+    await left.passed;
+    await new Promise(setImmediate);
+    expect([reading.stats().running, writing.stats().running, runs]).toEqual([0, 0, 1]);
+    expect(requests.stats().refused).toEqual({ unread: 3 });
+    await requests.close(0);
+  });
+
+  it("gets no more of what is asked there: the caller has an error", async () => {
+    const { requests, fill } = stuck();
+    const full = { code: "ERR_TOO_MANY_PENDING", message: expect.stringContaining("65536 items") };
+    const endless = async function* (): AsyncGenerator<string> {
+      for (;;) yield "x";
+    };
+    const empty = async function* (): AsyncGenerator<string> {};
+    const sending = [endless(), empty()].map((body) =>
+      requests.outgoing.request("work", body, { timeout: -1 }),
+    );
+    const outcomes = Promise.allSettled(sending);
+    const replies = requests.outgoing.requestStream("work", "x", { maxQueue: 1, timeout: -1 });
+    await new Promise(setImmediate);
+    fill();
+    for (const id of [1, 2]) requests.onItem(OTHER, encodeCredit(id, 1, 1_024, RequestOp.GRANT));
+    expect(await outcomes).toMatchObject([{ reason: full }, { reason: full }]);
+    requests.onItem(OTHER, encodePart(3, { form: BodyForm.TEXT, data: "first" }));
+    expect(await replies.next()).toEqual({ done: false, value: "first" });
+    await expect(replies.next()).rejects.toMatchObject(full);
+    expect(requests.stats()).toMatchObject({ pending: 0, failed: 3 });
     await requests.close(0);
   });
 });

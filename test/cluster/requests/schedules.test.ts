@@ -82,7 +82,10 @@ function run(seed: number, faults: Faults): { world: World; outcomes: Outcome[] 
         },
         part: (_, part) => {
           outcome.parts.push(part.toString());
-          world.later(random() * 5, () => caller.isAlive && caller.calls.read(call, 1, part.length));
+          world.later(
+            random() * 5,
+            () => caller.isAlive && caller.calls.read(world.now, call, 1, part.length),
+          );
           return undefined;
         },
         end: () => {
