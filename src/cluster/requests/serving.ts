@@ -434,7 +434,7 @@ export class RequestServing {
     service.abandoned += 1;
     if (state === "queued" || state === "joined") {
       service.queuedBytes -= job.item.body.length;
-      if (state === "joined") keyed?.joined?.delete(job);
+      if (state === "joined" && keyed !== undefined) this.#leave(job, keyed, reason);
       this.#settleKey(job, undefined);
       this.#over(job);
       if (state === "queued") service.passOver();
@@ -444,6 +444,13 @@ export class RequestServing {
     job.isAbandoned = true;
     // Others may wait for its reply, by its key.
     if ((keyed?.joined?.size ?? 0) === 0) this.#effects.aborted(job, reason);
+  }
+
+  /** One that waited for the reply of another one waits no longer. */
+  #leave(job: Job, { job: runs, joined }: Keyed, reason: "cancelled" | "expired" | "lost"): void {
+    joined?.delete(job);
+    // It ran on for those that waited alone, and this was the last.
+    if (joined?.size === 0 && runs?.isAbandoned === true) this.#effects.aborted(runs, reason);
   }
 
   #over(job: Job): void {

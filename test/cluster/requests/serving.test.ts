@@ -136,3 +136,27 @@ describe("bodies of requests that wait", () => {
     }
   });
 });
+
+describe("a request that runs for others with its idempotency key", () => {
+  it.each(["cancelled", "late"])("is aborted when the last of them is %s", (how) => {
+    const { world, node, answers, call, cancel } = stuck();
+    for (const id of [2, 3]) call(id, { key: "stuck" }, how === "late" ? 10 * id : 0);
+    cancel(1);
+    if (how === "late") world.runUntil(20);
+    else cancel(2);
+    expect(node.aborted).toEqual([]);
+    if (how === "late") world.runUntil(30);
+    else cancel(3);
+    expect(node.aborted).toEqual([BODY]);
+    expect([answers, node.service?.running, node.service?.queuedBytes]).toEqual([[], 1, 0]);
+  });
+
+  it("is not aborted by those that leave while its own caller waits", () => {
+    const { node, call, cancel } = stuck();
+    call(2, { key: "stuck" });
+    cancel(2);
+    expect(node.aborted).toEqual([]);
+    cancel(1);
+    expect(node.aborted).toEqual([BODY]);
+  });
+});
