@@ -128,6 +128,9 @@ export class ServedQueue {
   readonly queue = new RingBuffer<Job>();
   readonly keyed = new Map<string, Keyed>();
   running = 0;
+  /** Those that wait for the replies of others, whatever their keys. */
+  joined = 0;
+  /** Of these and of those in the queue. */
   queuedBytes = 0;
   /** Of those in the queue, the ones that are over. */
   queuedOver = 0;
@@ -449,6 +452,7 @@ export class RequestServing {
   /** One that waited for the reply of another one waits no longer. */
   #leave(job: Job, { job: runs, joined }: Keyed, reason: "cancelled" | "expired" | "lost"): void {
     joined?.delete(job);
+    job.service.joined -= 1;
     // It ran on for those that waited alone, and this was the last.
     if (joined?.size === 0 && runs?.isAbandoned === true) this.#effects.aborted(runs, reason);
   }
@@ -532,7 +536,7 @@ export class RequestServing {
       return true;
     }
     const { maxQueue, maxQueueBytes } = service.settings;
-    if ((known.joined?.size ?? 0) + 1 >= maxQueue || service.queuedBytes + item.body.length > maxQueueBytes) {
+    if (service.joined >= maxQueue || service.queuedBytes + item.body.length > maxQueueBytes) {
       this.#refuseJob(job, "overloaded", "too many requests wait");
       return true;
     }
@@ -541,6 +545,7 @@ export class RequestServing {
     known.joined.add(job);
     this.#take(this.#now, job);
     job.state = "joined";
+    service.joined += 1;
     service.queuedBytes += item.body.length;
     return true;
   }
@@ -553,6 +558,7 @@ export class RequestServing {
     const known = service.keyed.get(key);
     if (known === undefined || known.reply !== undefined || known.job !== job) return;
     const others = [...(known.joined ?? [])];
+    service.joined -= others.length;
     for (const each of others) service.queuedBytes -= each.item.body.length;
     known.job = undefined;
     known.joined = undefined;

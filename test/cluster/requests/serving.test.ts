@@ -85,15 +85,36 @@ describe("requests that wait, and whose callers give up", () => {
     let id = 1;
     for (let round = 1; round <= 10; round++) {
       const first = id + 1;
-      // One of them runs.
-      for (let i = 1; i < SETTINGS.maxQueue; i++) call(++id, { key: "stuck" });
-      expect(service.queuedBytes).toBe((SETTINGS.maxQueue - 1) * BODY.length);
+      for (let i = 1; i <= SETTINGS.maxQueue; i++) call(++id, { key: "stuck" });
+      expect([service.joined, service.queuedBytes]).toEqual([
+        SETTINGS.maxQueue,
+        SETTINGS.maxQueue * BODY.length,
+      ]);
       for (let gone = first; gone <= id; gone++) cancel(gone);
-      expect(service.queuedBytes).toBe(0);
+      expect([service.joined, service.queuedBytes]).toEqual([0, 0]);
     }
     expect(answers).toEqual([]);
-    for (let i = 1; i <= SETTINGS.maxQueue; i++) call(++id, { key: "stuck" });
+    for (let i = 0; i <= SETTINGS.maxQueue; i++) call(++id, { key: "stuck" });
     expect(answers).toEqual([RequestOp.FAILURE]);
+  });
+
+  it("are bounded with those of all other keys", () => {
+    const { world, node, answers, call } = stuck({ concurrency: 4 });
+    const service = node.service as NonNullable<typeof node.service>;
+    const keys = ["stuck", "a", "b", "c"];
+    let id = 1;
+    for (const key of keys.slice(1)) call(++id, { key });
+    const jobs = [...service.keyed.values()].map(({ job }) => job as Job);
+    for (let i = 0; i < SETTINGS.maxQueue; i++) for (const key of keys) call(++id, { key });
+    const joined = (): number[] => [...service.keyed.values()].map(({ joined }) => joined?.size ?? 0);
+    expect([joined(), service.joined]).toEqual([[2, 2, 2, 2], SETTINGS.maxQueue]);
+    expect(answers).toEqual(Array(3 * SETTINGS.maxQueue).fill(RequestOp.FAILURE));
+    // They make room when the one that they wait for has ended, however it does.
+    const [first, second] = jobs as [Job, Job];
+    node.serving.fail(world.now, first, "worker-failed", "");
+    expect(service.joined).toBe(SETTINGS.maxQueue - 2);
+    node.serving.reply(world.now, second, { form: BodyForm.TEXT, data: "" });
+    expect(service.joined).toBe(SETTINGS.maxQueue - 4);
   });
 });
 
