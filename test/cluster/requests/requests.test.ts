@@ -384,7 +384,7 @@ describe("requests between nodes", () => {
       throw new Error("nobody");
     }).ready;
     await three.serve("who", () => new Promise(() => undefined)).ready;
-    const { replies, failed, missing } = await three.requestMany("who", undefined, { timeout: 200 });
+    const { replies, failed, missing } = await three.requestMany("who", undefined, { timeout: 1_500 });
     expect(replies.map(({ service, body }) => [service.id, body])).toEqual([[one.self.id, "one"]]);
     expect(failed.map(({ service }) => service.id)).toEqual([two.self.id]);
     expect(missing.map(({ id }) => id)).toEqual([three.self.id]);
