@@ -5,13 +5,13 @@ import {
   curveKeyPair,
   Dealer,
   Pair,
-  Proxy,
   Publisher,
   Pull,
   Push,
   Reply,
   Request,
   Router,
+  Proxy as SocketsProxy,
   Subscriber,
   XPublisher,
 } from "../../src/index.js";
@@ -76,7 +76,7 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
       await sink.bind(ends[1]);
       source.connect(ends[0]);
       to.connect(ends[1]);
-      const proxy = new Proxy(from, to);
+      const proxy = new SocketsProxy(from, to);
       const running = proxy.run();
       const sent = Array.from({ length: 50 }, (_, i) => String(i));
       for (const each of sent) await source.send(each);
