@@ -16,8 +16,11 @@ import { MAX_BUS_NAME, MAX_NAME } from "./bounds.js";
 export const MAX_START = 2 ** 48 - 1;
 export const MAX_COUNT = 2 ** 32 - 1;
 
-/** ms that a start may lie ahead of one's own before it counts as forged: 50 years. */
-const MAX_AHEAD = 50 * 365 * 86_400_000;
+/** ms that a start may lie ahead of one's own, and a removal ahead of the clock, before it counts as forged: 50 years. */
+export const MAX_AHEAD = 50 * 365 * 86_400_000;
+
+/** What others say moves no start past this: a node goes on from there by itself, and past `MAX_START` there is no packet of it. */
+export const MAX_HEARD_START = MAX_START - 2 ** 32;
 
 /** Which statement of a node is the newer one. */
 export interface Incarnation {
@@ -95,13 +98,14 @@ export function nextIncarnation({ start, count }: Incarnation): Incarnation {
  * only be forged: nothing is to be done then
  */
 export function incarnationAfter(mine: Incarnation, heard: Incarnation): Incarnation | undefined {
-  if (heard.start < mine.start) return undefined;
-  if (heard.start === mine.start) {
-    return nextIncarnation({ start: mine.start, count: Math.max(mine.count, heard.count) });
-  }
-  // A life of this id with a later start: the clock was ahead then, or is behind now. It was before this one.
-  if (heard.start - mine.start > MAX_AHEAD || heard.start >= MAX_START) return undefined;
-  return { start: heard.start + 1, count: 0 };
+  if (heard.start < mine.start || heard.start - mine.start > MAX_AHEAD) return undefined;
+  // One with a later start is of a life of this id whose clock was ahead, or is behind now. It was before this one.
+  const next =
+    heard.start === mine.start
+      ? nextIncarnation({ start: mine.start, count: Math.max(mine.count, heard.count) })
+      : { start: heard.start + 1, count: 0 };
+  // Each statement may take it 50 years further, and a packet has many.
+  return next.start > mine.start && next.start > MAX_HEARD_START ? undefined : next;
 }
 
 /** What decides between two nodes that have one name. */

@@ -7,6 +7,8 @@ import {
   MAX_REMOVALS,
   MAX_STREAM_PACKET,
 } from "../../src/cluster/bounds.js";
+import { MAX_COUNT, MAX_START } from "../../src/cluster/identity.js";
+import { MemberState } from "../../src/cluster/membership/members.js";
 import { type SimulatedNode, stateOf, World } from "../../src/cluster/simulation/world.js";
 import { bodySize, encodePacket, PREFIX } from "../../src/cluster/wire/codec.js";
 import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
@@ -146,6 +148,28 @@ describe("a sender that is no member", () => {
     expect(node.rules.self.count - count).toBeLessThanOrEqual(1);
   });
 
+  it("takes a node's incarnation no further than its packets can", () => {
+    const { world, node } = attacked();
+    const { id } = node.rules.self;
+    for (let i = 0; i < 10; i++) {
+      // Each of them is refuted by the start after it.
+      let { start } = node.rules.self;
+      const accusations = Array.from({ length: 63 }, () => {
+        start = Math.min(start + 49 * 365 * 86_400_000, MAX_START - 1);
+        return Update.dead(id, start, MAX_COUNT, 1, 7);
+      });
+      accusations.push(Update.dead(id, MAX_START, MAX_COUNT, 1, 7));
+      world.act(node, (rules, now) =>
+        rules.onPacket(now, from(FROM, PacketType.GOSSIP, accusations), "evil", false),
+      );
+      world.run(1_000);
+    }
+    expect(node.rules.self.start).toBeGreaterThan(1_900_000_000_000);
+    world.act(node, (rules, now) => rules.leave(now));
+    world.run(1_000);
+    expect(world.nodes[1]?.rules.get(id)?.state).toBe(MemberState.LEFT);
+  });
+
   it("that was removed gets one answer in a probe timeout, and stays out", () => {
     const { world, node, sent } = attacked();
     const out = world.nodes[3] as SimulatedNode;
@@ -164,6 +188,30 @@ describe("a sender that is no member", () => {
 });
 
 describe("a member that means harm", () => {
+  it("removes nobody for longer than an operator can undo", () => {
+    const { world, node, events } = attacked();
+    const evil = world.nodes[3] as SimulatedNode;
+    const out = idOf(7);
+    const removal = Update.removal(out, MAX_START, MAX_COUNT, true);
+    const forged = from(evil.rules.self.id, PacketType.GOSSIP, [removal], evil.rules.self.start);
+    world.act(node, (rules, now) => rules.onPacket(now, forged, evil.address, true));
+    expect(events).toContain("ahead");
+    world.act(node, (rules, now) => rules.admit(now, out));
+    world.run(1_000);
+    expect(events.filter((each) => each === "admitted")).toHaveLength(4);
+  });
+
+  it("that is removed is out at a node whose clock was never set, too", () => {
+    const { world, node } = attacked();
+    const evil = world.nodes[3] as SimulatedNode;
+    world.restart(node, -1_800_000_000_000, false);
+    expect(world.runUntil(() => world.agree(), 20_000)).toBeGreaterThanOrEqual(0);
+    expect(node.rules.self.start).toBeLessThan(86_400_000);
+    world.act(world.nodes[1] as SimulatedNode, (rules, now) => rules.remove(now, evil.id));
+    world.run(2_000);
+    expect(stateOf(node, evil)).toBe("none");
+  });
+
   it("fills no table past its bound, and takes nobody from the others by floods of names, ids and removals", () => {
     const { world, node, events } = attacked();
     const evil = world.nodes[3] as SimulatedNode;

@@ -9,6 +9,7 @@ import {
   isName,
   keepsName,
   MAX_COUNT,
+  MAX_HEARD_START,
   MAX_START,
   nextIncarnation,
   shortId,
@@ -63,6 +64,18 @@ describe("incarnations", () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it("forged statements take a start no further than its packets can, and leave room for the node's own", () => {
+    let mine = { start: 1_700_000_000_000, count: 0 };
+    for (let i = 0; i < 1_000; i++) {
+      const ahead = Math.min(mine.start + 50 * 365 * 86_400_000, MAX_START);
+      for (const heard of [ahead, MAX_HEARD_START, MAX_HEARD_START - 1, mine.start])
+        mine = incarnationAfter(mine, { start: heard, count: MAX_COUNT }) ?? mine;
+      expect(mine.start).toBeLessThanOrEqual(MAX_HEARD_START);
+    }
+    expect(mine.start).toBe(MAX_HEARD_START);
+    expect(nextIncarnation({ start: mine.start, count: MAX_COUNT }).start).toBeLessThanOrEqual(MAX_START);
   });
 
   it("a forged start in the far future moves nobody", () => {

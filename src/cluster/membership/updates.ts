@@ -2,7 +2,7 @@
  * What an update does to the table of members, one method for each kind.
  */
 import { NO_DETAILS } from "../details.js";
-import { compareIncarnations, incarnationAfter } from "../identity.js";
+import { compareIncarnations, incarnationAfter, MAX_AHEAD } from "../identity.js";
 import { ALIVE_DRAINING, DeathReason, Update, UpdateKind } from "../wire/packets.js";
 import { type Beats, CONFIRMERS } from "./beats.js";
 import type { Context } from "./context.js";
@@ -12,6 +12,8 @@ import { Member, MemberState } from "./members.js";
 import type { Prober } from "./prober.js";
 import type { Transmitter } from "./transmitter.js";
 
+/** 2025: a wall clock before it is one that was never set. */
+const EARLIEST = 1_735_689_600_000;
 /** Share of a probe interval within which a member was just heard, and is not believed to be dead. */
 const JUST_HEARD = 0.75;
 
@@ -259,6 +261,11 @@ export class Updates {
 
   /** Removals and admissions, which have versions of their own. @param isOwn decided at this node */
   applyRemoval(update: Update, isOwn = false): void {
+    // An operator's next word is later than this one, and there is no time after the last.
+    if (!isOwn && update.start - Math.max(this.#wall, EARLIEST) > MAX_AHEAD) {
+      this.#context.refuse("ahead");
+      return;
+    }
     const isRemoved = (update.flags & 1) !== 0;
     const { members, random, self } = this.#context;
     const { id } = update;
@@ -317,9 +324,14 @@ export class Updates {
   /** An operator at this node removes or admits. */
   decide(id: string, isRemoved: boolean): void {
     const before = this.#context.members.removals.get(id);
-    const time = Math.max(Math.floor(this.#context.now + this.#context.wallOffset), (before?.time ?? 0) + 1);
+    const time = Math.max(Math.floor(this.#wall), (before?.time ?? 0) + 1);
     this.#counter += 1;
     this.applyRemoval(Update.removal(id, time, this.#counter, isRemoved), true);
+  }
+
+  /** ms of the wall clock, as it went since this node started. */
+  get #wall(): number {
+    return this.#context.now + this.#context.wallOffset;
   }
 
   /** Updates of others go on; a node that is just joining hears what all know. */
