@@ -106,7 +106,7 @@ export function dnsSource(name: string, options: DnsSourceOptions = {}): Discove
         while (!signal.aborted) {
           const { addresses, ttl } =
             type === "SRV"
-              ? await servicesOf(resolver, name, known)
+              ? await servicesOf(resolver, name, known, signal)
               : await addressesOf(resolver, name, type, port as number);
           yield addresses.slice(0, MAX_SEEDS);
           const due = addresses.length === 0 ? EMPTY_INTERVAL : ttl * 1_000;
@@ -158,7 +158,12 @@ async function addressesOf(
 }
 
 /** @param known of each target, for when its own look-up fails */
-async function servicesOf(resolver: Resolver, name: string, known: Map<string, Answer>): Promise<Answer> {
+async function servicesOf(
+  resolver: Resolver,
+  name: string,
+  known: Map<string, Answer>,
+  signal: AbortSignal,
+): Promise<Answer> {
   let records: Awaited<ReturnType<Resolver["resolveSrv"]>>;
   try {
     records = await resolver.resolveSrv(name);
@@ -198,7 +203,8 @@ async function servicesOf(resolver: Resolver, name: string, known: Map<string, A
   for (const key of known.keys()) if (!wanted.has(key)) known.delete(key);
   await Promise.all(
     Array.from({ length: MAX_TARGETS_AT_A_TIME }, async () => {
-      for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
+      // What is cancelled are the questions of the moment: there must not be others after them.
+      for (let next = waiting.shift(); next !== undefined && !signal.aborted; next = waiting.shift())
         await lookUp(next.name, next.port);
     }),
   );

@@ -1,4 +1,7 @@
 /** Names in a DNS server that is killed, stopped and started again: Debian's dnsmasq. */
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { type DnsSourceOptions, dnsSource } from "../../../src/cluster/index.js";
 import { missing } from "../../support/peers.js";
@@ -138,4 +141,55 @@ describe("the options of a DNS source", () => {
   ])("%s is refused", (_what, name, options) => {
     expect(() => dnsSource(name, options)).toThrowError(expect.objectContaining({ code: "EINVAL" }));
   });
+});
+
+/** A DNS server that says where the targets of a service are, and answers no question about these. */
+async function silentTargets(
+  count: number,
+): Promise<{ port: number; asked: Set<string>; whenAsked: Promise<void> }> {
+  const socket = createSocket("udp4");
+  cleanups.push(() => void socket.close());
+  const asked = new Set<string>();
+  let report = (): void => undefined;
+  const whenAsked = new Promise<void>((resolve) => {
+    report = resolve;
+  });
+  socket.on("message", (query, { address, port }) => {
+    const end = query.indexOf(0, 12);
+    const first = query.toString("latin1", 13, 13 + (query[12] as number));
+    if (query.readUInt16BE(end + 1) !== 33) {
+      asked.add(first);
+      if (asked.size === AT_A_TIME) report();
+      return;
+    }
+    const head = Buffer.from(query.subarray(0, end + 5));
+    head.writeUInt16BE(0x8180, 2);
+    head.writeUInt16BE(count, 6);
+    head.writeUInt32BE(0, 8);
+    const records = Array.from({ length: count }, (_, i) => {
+      const target = Buffer.from(`\x04t${String(i).padStart(3, "0")}\x04test\0`, "latin1");
+      const record = Buffer.alloc(18);
+      for (const [j, value] of [0xc00c, 33, 1, 0, 1, 6 + target.length, 0, 0, 7_001].entries())
+        record.writeUInt16BE(value, 2 * j);
+      return Buffer.concat([record, target]);
+    });
+    socket.send(Buffer.concat([head, ...records]), port, address);
+  });
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  return { port: (socket.address() as AddressInfo).port, asked, whenAsked };
+}
+
+/** Targets that are looked up at a time. */
+const AT_A_TIME = 8;
+
+it("a service whose targets are being looked up asks for no others once the node leaves", async () => {
+  const dns = await silentTargets(4 * AT_A_TIME);
+  const aborting = new AbortController();
+  const source = dnsSource("_shoal._tcp.test", { servers: [`127.0.0.1:${dns.port}`], timeout: 200 });
+  const reading = source.discover(SELF, aborting.signal)[Symbol.asyncIterator]().next();
+  await dns.whenAsked;
+  aborting.abort();
+  await expect(reading).rejects.toThrow();
+  expect(dns.asked.size).toBe(AT_A_TIME);
 });
