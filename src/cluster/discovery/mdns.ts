@@ -328,17 +328,19 @@ class Conversation {
   async open(): Promise<void> {
     let failure: unknown;
     for (const { address } of this.#interfaces) {
+      let socket: Socket | undefined;
       try {
-        const socket = await bindUdp({ port: this.#port }, true);
-        this.#sockets.push(socket);
+        socket = await bindUdp({ port: this.#port }, true);
         socket.on("error", () => this.#self.count?.("mdns:failed"));
         socket.on("message", (bytes, from) => this.#onMessage(bytes, from.port));
         socket.addMembership(MDNS_GROUP, address);
         socket.setMulticastInterface(address);
         socket.setMulticastTTL(MDNS_HOPS);
         socket.setMulticastLoopback(true);
+        this.#sockets.push(socket);
       } catch (error) {
-        failure = error; // An interface without multicast.
+        failure = error; // An interface without multicast: outside of the group its socket would hear nobody.
+        socket?.close();
       }
     }
     if (failure !== undefined && this.#sockets.length === 0) throw failure;

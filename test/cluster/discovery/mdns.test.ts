@@ -2,6 +2,7 @@
 import { createSocket } from "node:dgram";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, type MdnsSourceOptions, mdnsSource } from "../../../src/cluster/index.js";
+import { MACHINE, setPlatformStandIn } from "../../../src/engine/zmtp/transport/transports.js";
 
 let port = 26_500 + (process.pid % 3_000);
 const cleanups: (() => unknown)[] = [];
@@ -50,6 +51,28 @@ describe("nodes with multicast DNS", () => {
       socket.send(bytes, port, "127.0.0.1");
     await expect.poll(() => a.stats().dropped["mdns:junk"], { timeout: 10_000 }).toBe(3);
     expect(a.discovery()[0]).toMatchObject({ state: "up", addresses: [] });
+  });
+});
+
+it("is down where no interface has multicast, and leaves no socket open", async () => {
+  // Nobody has this address, so its interface cannot join the group.
+  const gone = { name: "gone0", address: "192.0.2.1", internal: false };
+  setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => [gone], interfaces6: () => [] }));
+  const self = { id: "0".repeat(32), name: "a@host", group: "default", address: "192.0.2.1:7946" };
+  const leaving = new AbortController();
+  const lists = mdnsSource({ port }).discover(self, leaving.signal)[Symbol.asyncIterator]();
+  cleanups.push(() => {
+    leaving.abort();
+    setPlatformStandIn(undefined);
+    return lists.return?.();
+  });
+  await expect(lists.next()).rejects.toThrow(/addMembership/);
+  // One that stood would share the port with none that does not share it.
+  const other = createSocket("udp4");
+  cleanups.push(() => void other.close());
+  await new Promise<void>((resolve, reject) => {
+    other.once("error", reject);
+    other.bind(port, resolve);
   });
 });
 
