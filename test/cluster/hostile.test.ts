@@ -188,6 +188,28 @@ describe("a sender that is no member", () => {
 });
 
 describe("a member that means harm", () => {
+  it("keeps nobody from being probed by leaving and coming back", () => {
+    const { world, node } = attacked();
+    const evil = world.nodes[3] as SimulatedNode;
+    const { id, name, start, count } = evil.rules.self;
+    for (let i = 0; i < 640; i += 32) {
+      const updates = Array.from({ length: 32 }, (_, j) => count + 2 * (i + j) + 1).flatMap((next) => [
+        Update.left(id, start, next),
+        Update.alive(id, start, next + 1, name, evil.address, 0, 0),
+      ]);
+      const gossip = from(id, PacketType.GOSSIP, updates, start);
+      world.act(node, (rules, now) => rules.onPacket(now, gossip, evil.address, true));
+    }
+    const probed = new Map<string, number>();
+    const { send } = node;
+    node.send = (address, out, overStream) => {
+      if (out.type === PacketType.PING) probed.set(address, (probed.get(address) ?? 0) + 1);
+      send.call(node, address, out, overStream);
+    };
+    world.run(30 * world.profile.probeInterval);
+    for (const each of world.nodes.slice(1, 3)) expect(probed.get(each.address)).toBeGreaterThanOrEqual(8);
+  });
+
   it("removes nobody for longer than an operator can undo", () => {
     const { world, node, events } = attacked();
     const evil = world.nodes[3] as SimulatedNode;

@@ -44,6 +44,8 @@ export class Member {
   unreached: boolean;
   /** @internal Whether it waits to be probed out of turn. */
   urgent: boolean;
+  /** @internal Whether its turn in this round of probes is still to come. */
+  inRound: boolean;
   /** @internal Until when a sign of life is expected of it; infinite: none is. */
   expectedBy: number;
   /** @internal */
@@ -74,6 +76,7 @@ export class Member {
     this.accused = false;
     this.unreached = false;
     this.urgent = false;
+    this.inRound = false;
     this.expectedBy = Number.POSITIVE_INFINITY;
     this.idHash = idHash(id);
     this.hash = 0;

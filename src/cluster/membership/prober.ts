@@ -142,8 +142,10 @@ export class Prober {
     return Math.min(this.#wake, this.nextProbe, this.#nextRetry);
   }
 
-  /** A new member gets its turn at a random place of this round. */
+  /** A new member gets its turn at a random place of this round. One that goes and comes has one turn, or the others would wait for theirs. */
   #added(member: Member): void {
+    if (member.inRound) return;
+    member.inRound = true;
     const at = this.#at + Math.floor(this.#random() * (this.#round.length - this.#at + 1));
     const there = this.#round[at];
     if (there === undefined) this.#round.push(member);
@@ -401,8 +403,10 @@ export class Prober {
         if (live.length === 0) return undefined;
         this.#round = shuffled(live, this.#random);
         this.#at = 0;
+        for (const each of this.#round) each.inRound = true;
       }
       const member = this.#round[this.#at++] as Member;
+      member.inRound = false;
       if (member.index >= 0 && member.isLive) return member;
     }
     return undefined;
