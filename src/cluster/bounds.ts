@@ -9,6 +9,8 @@ export const MAX_MEMBERS = 16_384;
 export const MAX_TOMBSTONES = 4_096;
 /** Removed and admitted nodes that are remembered; the oldest goes. */
 export const MAX_REMOVALS = 1_024;
+/** Updates that wait to be spread, two of each member and of each removal; the oldest goes, and the others learn of it when they synchronize. */
+export const MAX_GOSSIP = 34_816;
 /** Senders that wait for their first ack; the oldest goes. */
 export const MAX_NEWCOMERS = 256;
 /** Addresses that were given by configuration or discovery and are no member's; a further one is refused. */

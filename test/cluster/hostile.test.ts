@@ -1,6 +1,7 @@
 /** A node under packets of those who have no key, of strangers, of a removed node, and of a member that means harm. */
 import { describe, expect, it } from "vitest";
 import {
+  MAX_GOSSIP,
   MAX_MEMBERS,
   MAX_NEWCOMERS,
   MAX_PACKET,
@@ -208,6 +209,18 @@ describe("a member that means harm", () => {
     };
     world.run(30 * world.profile.probeInterval);
     for (const each of world.nodes.slice(1, 3)) expect(probed.get(each.address)).toBeGreaterThanOrEqual(8);
+  });
+
+  it("fills what is to be passed on up to its bound", () => {
+    const { world, node, events } = attacked();
+    const { id, start } = (world.nodes[3] as SimulatedNode).rules.self;
+    for (let i = 0; i <= MAX_GOSSIP; i += 64) {
+      const updates = Array.from({ length: 64 }, (_, j) =>
+        Update.removal(idOf(1_000_000 + i + j), start, 0, true),
+      );
+      node.rules.onPacket(world.now, from(id, PacketType.GOSSIP, updates, start), "evil", true);
+    }
+    expect(events).toContain("gossip");
   });
 
   it("removes nobody for longer than an operator can undo", () => {

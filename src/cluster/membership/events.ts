@@ -37,7 +37,17 @@ export type ClusterChange =
   /** A packet or update was refused; `reason` is one of a fixed list. */
   | { readonly type: "refused"; readonly reason: RefusalReason };
 
-export type RefusalReason = "full" | "seeds" | "newcomers" | "removed" | "stranger" | "stale" | "self" | "ahead";
+export type RefusalReason =
+  | "full"
+  | "seeds"
+  | "newcomers"
+  | "removed"
+  | "stranger"
+  | "stale"
+  | "self"
+  | "ahead"
+  /** An update was not passed on, since too many waited. */
+  | "gossip";
 
 /** What the rules let happen. None of it calls back into them. */
 export interface MembershipEffects {

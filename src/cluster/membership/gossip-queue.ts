@@ -5,7 +5,7 @@
  *
  * One about a member supersedes the one before of the same key; details and removals have keys of their own.
  */
-import { MAX_UPDATES } from "../bounds.js";
+import { MAX_GOSSIP, MAX_UPDATES } from "../bounds.js";
 import { NO_UPDATES, type Update, UpdateKind } from "../wire/packets.js";
 
 /** Superseded items that are kept, beyond as many as there are others. */
@@ -44,24 +44,30 @@ export class GossipQueue {
     return this.#places;
   }
 
-  push(update: Update): void {
+  /** @returns whether the oldest was dropped for it, because too many wait */
+  push(update: Update): boolean {
     const key = keyOf(update);
     const before = this.#items.get(key);
     if (before !== undefined) before.superseded = true;
+    // A member may speak of nodes that were forgotten since, and of ever more that never were.
+    const isFull = before === undefined && this.#items.size >= MAX_GOSSIP;
+    const [oldest] = isFull ? this.#items.keys() : [];
+    if (oldest !== undefined) this.drop(oldest);
     const item = { key, update, superseded: false };
     this.#items.set(key, item);
     this.#level(0).push(item);
     this.#places += 1;
     // Where nobody is there to take them, what is superseded would pile up.
     if (this.#places > 2 * this.#items.size + SLACK) this.#compact();
+    return isFull;
   }
 
-  /** What is said about a member is not said any more. */
-  drop(id: string): void {
-    const item = this.#items.get(id);
+  /** What is said about a member is not said any more. @param key its id: details and removals stay */
+  drop(key: string): void {
+    const item = this.#items.get(key);
     if (item === undefined) return;
     item.superseded = true;
-    this.#items.delete(id);
+    this.#items.delete(key);
   }
 
   /**

@@ -169,7 +169,7 @@ export class Transmitter {
 
   /** The update goes out with what goes next, and in packets of its own. */
   spread(update: Update): void {
-    this.#queue.push(update);
+    if (this.#queue.push(update)) this.#context.refuse("gossip");
     const due = Math.max(
       this.#context.now + GOSSIP_DELAY,
       this.#lastGossip + this.#context.profile.gossipInterval,
