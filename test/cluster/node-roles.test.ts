@@ -57,6 +57,22 @@ describe("takeRole", () => {
     expect((await within(again, "the role again")).role).toBe("one");
   });
 
+  it("is refused where the details of the node have no room for the tag any more", async () => {
+    const a = await started("a");
+    const waiting = a.takeRole("map", ["a-role-with-a-name-that-is-long"]);
+    // Room for the tag of a spare was there; then the program takes the rest.
+    for (let size = 512, count = 0; size > 0; ) {
+      try {
+        a.props({ [`filler${count}`]: "x".repeat(size) });
+        count += 1;
+      } catch {
+        size >>= 1;
+      }
+    }
+    await expect(within(waiting, "the refusal")).rejects.toMatchObject({ code: "EINVAL" });
+    expect(a.tags()).toEqual([]);
+  });
+
   it("ends by its signal, and with the node", async () => {
     const [a, b] = [await started("a"), await started("b")];
     await take(a);

@@ -124,21 +124,33 @@ export class RoleTaker<Role extends string> {
       const role = vacancyFor(id, members, this.#name, this.#roles);
       if (role === undefined) return;
       this.#role = role;
-      this.#effects.setTags({ map: [[roleTag(this.#name, SPARE), roleTag(this.#name, role)]] });
-      this.#changed(); // Others may have taken it at the same time.
+      // Others may have taken it at the same time.
+      if (this.#retag(SPARE, role)) this.#changed();
       return;
     }
     const tag = roleTag(this.#name, this.#role);
     if (isOutranked(id, members, tag)) {
       if (this.#isSettled) this.#end();
       else {
+        const role = this.#role;
         this.#role = undefined;
-        this.#effects.setTags({ map: [[tag, roleTag(this.#name, SPARE)]] });
-        this.#changed();
+        if (this.#retag(role, SPARE)) this.#changed();
       }
     } else if (!this.#isSettled) {
       this.#isSettled = true;
       this.#resolve({ role: this.#role, signal: this.#held.signal, release: () => this.#end() });
+    }
+  }
+
+  /** @returns whether the node's details have room for the other tag: it may be longer. Without, nobody waits for a role any more */
+  #retag(before: string, after: string): boolean {
+    try {
+      this.#effects.setTags({ map: [[roleTag(this.#name, before), roleTag(this.#name, after)]] });
+      return true;
+    } catch (error) {
+      this.#end();
+      this.#reject(error);
+      return false;
     }
   }
 
