@@ -106,7 +106,9 @@ export function acceptLinks(
     const begin = (isAllowed: boolean): void => {
       if (socket.destroyed) return;
       if (!isAllowed) {
-        socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        socket.write("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        // Nobody reads it, and the server's time-outs are off: one that does not hang up would keep its connection.
+        socket.destroySoon();
         return;
       }
       socket.setTimeout(0);

@@ -133,6 +133,23 @@ describe("a program's own server", () => {
     );
   });
 
+  it("hangs up on those that it refuses, which need not do so themselves", async () => {
+    const server = createServer();
+    const port = await listen(server);
+    serve(server, { authorize: () => false });
+    for (const upgrade of ["", "Connection: Upgrade\r\nUpgrade: shoal-link\r\n"]) {
+      const accepted = once(server, "connection") as Promise<[Socket]>;
+      const stranger = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+      open.push({ close: () => stranger.destroy() });
+      stranger.write(`GET / HTTP/1.1\r\nHost: x\r\n${upgrade}SMQ: CLUSTER\r\n\r\n`);
+      const [socket] = await accepted;
+      const closed = once(socket, "close");
+      const [answer] = (await once(stranger, "data")) as [Buffer];
+      expect(String(answer)).toContain("403 Forbidden");
+      await closed;
+    }
+  });
+
   it("over TLS asks for the client's certificate", async () => {
     const [ca, cert, key] = [files.ca, files.serverCert, files.serverKey].map(file);
     const server = createSecure({ ca, cert, key, requestCert: true, rejectUnauthorized: true } as never);
