@@ -23,7 +23,7 @@ import { bytes, checkEndpoint, checkOptions, integer, object } from "../kit/opti
 import { RouterReader } from "../kit/router-reader.js";
 import { addressedFrames, parseFromBalanced, parseFromClient, replyFrames } from "../kit/worker-protocol.js";
 
-import { parseState, stateFrames } from "./protocol.js";
+import { MAX_NAME, parseState, stateFrames } from "./protocol.js";
 import {
   CLOUD,
   type FederationEffects,
@@ -54,9 +54,6 @@ const EVENTS: EventNames<FederationEvent> = {
   "reply:dropped": true,
   "message:invalid": true,
 };
-
-/** Bytes of a site's name at most: it is a routing id (37/ZMTP, The Identity Property). */
-const MAX_NAME = 255;
 
 /** Bytes that distinguish one start of a broker from the next. */
 const INCARNATION_SIZE = 8;

@@ -9,6 +9,8 @@
  * it uses once, so that a late reply ends nothing but the request it was for.
  */
 
+/** Bytes of a site's name at most: it is a routing id (37/ZMTP, The Identity Property). */
+export const MAX_NAME = 255;
 /** Characters of the largest number of free workers that is believed. */
 const MAX_DIGITS = 9;
 
@@ -21,8 +23,8 @@ export interface SiteState {
 /** @returns `undefined` for what is no state */
 export function parseState(frames: readonly Buffer[]): SiteState | undefined {
   const [site, capacity] = frames;
-  if (frames.length !== 2 || site === undefined || site.length === 0 || capacity === undefined)
-    return undefined;
+  if (frames.length !== 2 || site === undefined || capacity === undefined) return undefined;
+  if (site.length === 0 || site.length > MAX_NAME) return undefined;
   const digits = capacity.toString("latin1");
   if (digits.length > MAX_DIGITS || !/^[0-9]+$/.test(digits)) return undefined;
   return { site: site.toString(), capacity: Number(digits) };

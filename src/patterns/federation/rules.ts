@@ -23,6 +23,9 @@ import type { BalancedCommand } from "../kit/worker-protocol.js";
 export const LOCAL = 0;
 export const CLOUD = 1;
 
+/** Sites that are known at a time: those who publish states choose the names in them. */
+const MAX_SITES = 1_024;
+
 /** What happens in a federated broker. */
 export type FederationEvent =
   | { readonly type: "site:joined"; readonly site: string }
@@ -189,6 +192,10 @@ export class FederationRules {
     const expiry = liveness === 0 ? Number.POSITIVE_INFINITY : now + stateInterval * liveness;
     const site = this.#sites.get(name);
     if (site === undefined) {
+      if (this.#sites.size >= MAX_SITES) {
+        this.invalid("site");
+        return;
+      }
       this.#sites.set(name, { spare: capacity, expiry, inFlight: new Map() });
       this.#effects.event({ type: "site:joined", site: name });
     } else {
@@ -223,6 +230,7 @@ export class FederationRules {
   /** The connection to a site, which takes requests there, has ended. */
   siteLeft(name: string): void {
     this.#loseSite(name, "disconnected");
+    this.#settle();
   }
 
   /** A site's connection, which brings its requests here, has ended: it gives them to others. */
@@ -341,6 +349,7 @@ export class FederationRules {
     return address;
   }
 
+  /** What it had may go elsewhere as soon as everything is settled. */
   #loseSite(name: string, reason: "silent" | "disconnected"): void {
     const site = this.#sites.get(name);
     if (site === undefined) return;
@@ -351,7 +360,6 @@ export class FederationRules {
     this.#effects.event({ type: "site:left", site: name, reason, returned: jobs.length });
     for (const job of jobs) this.#dispatcher.giveBack(job);
     this.#dispatcher.dispatch();
-    this.#settle();
   }
 
   #loseWorker(worker: Buffer, reason: "disconnected" | "unreachable"): void {

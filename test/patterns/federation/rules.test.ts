@@ -1,0 +1,45 @@
+/** What a site does with the states that others publish: their names and numbers are whatever they say. */
+import { describe, expect, it } from "vitest";
+import { parseState, stateFrames } from "../../../src/patterns/federation/protocol.js";
+import { type FederationEvent, FederationRules, LOCAL } from "../../../src/patterns/federation/rules.js";
+
+function lonelySite(liveness: number): { rules: FederationRules; events: FederationEvent[] } {
+  const events: FederationEvent[] = [];
+  const rules = new FederationRules(
+    { stateInterval: 1_000, liveness, maxQueue: 10, maxQueueBytes: 1_000_000, maxDeliveries: 2 },
+    {
+      request: () => true,
+      reply: () => undefined,
+      siteRequest: () => false, // None of them is connected.
+      siteReply: () => undefined,
+      publish: () => undefined,
+      isServing: () => true,
+      event: (event) => events.push(event),
+    },
+    0,
+    Buffer.alloc(8),
+  );
+  return { rules, events };
+}
+
+describe("states of other sites", () => {
+  it.each([0, 3])("are believed of a bounded number of names, with a liveness of %i", (liveness) => {
+    const { rules, events } = lonelySite(liveness);
+    for (let i = 0; i < 20_000; i++) rules.siteState(`site ${i}`, 1, 0);
+    expect(Object.keys(rules.stats().sites)).toHaveLength(1_024);
+    expect(rules.stats().invalid).toBe(20_000 - 1_024);
+    // Each of them is found to be absent, and the request waits here for one that is not.
+    rules.request([Buffer.from("client")], [Buffer.from("body")], LOCAL);
+    expect(events.filter(({ type }) => type === "site:left")).toHaveLength(1_024);
+    expect(rules.stats()).toMatchObject({ queuedLocal: 1, atSites: 0, sites: {} });
+    rules.siteState("another", 1, 0);
+    expect(events.at(-1)).toMatchObject({ type: "site:left", site: "another", returned: 1 });
+  });
+
+  it("have a name that a routing id can be", () => {
+    const framesOf = (site: string): Buffer[] =>
+      stateFrames({ site, capacity: 1 }).map((each) => Buffer.from(each));
+    expect(parseState(framesOf("s".repeat(255)))).toEqual({ site: "s".repeat(255), capacity: 1 });
+    expect(parseState(framesOf("s".repeat(256)))).toBeUndefined();
+  });
+});
