@@ -3,13 +3,15 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { quoted } from "../core/arguments.js";
-import { LmdbStore } from "../patterns/titanic/index.js";
+import { LmdbStore, type TitanicStoredDeadLetter } from "../patterns/titanic/index.js";
 import { formatUuid, parseUuid } from "../patterns/titanic/protocol.js";
 import { describe, Failure, UsageError } from "./failure.js";
 import { bytesToJson } from "./format.js";
 import { Log } from "./log.js";
 import { addCommand, addGroup, wholeNumber } from "./options.js";
-import { terminal } from "./terminal.js";
+import { LineOutput } from "./output.js";
+import { Stop } from "./stop.js";
+import { printable } from "./terminal.js";
 
 interface ListSettings {
   readonly json?: boolean;
@@ -80,24 +82,43 @@ export function addTitanicCommand(program: Command): void {
 }
 
 async function list(directory: string, { json = false }: ListSettings): Promise<void> {
-  await using(directory, async (store) => {
-    for await (const { uuid, service, body, attempts, reason, died, expires } of letters(store)) {
-      const at = new Date(died).toISOString();
-      const frames = body.map(bytesToJson);
-      const line = json
-        ? JSON.stringify({
-            uuid: formatUuid(uuid),
-            service: String(service),
-            attempts,
-            reason,
-            died,
-            expires,
-            frames,
-          })
-        : `${formatUuid(uuid)} ${service} ${attempts} ${at} ${reason.replaceAll(/\s+/g, " ")}`;
-      terminal().stdout.write(`${line}\n`);
-    }
+  const stop = new Stop().listen();
+  const output = new LineOutput(stop.forced, stop.request);
+  const lineOf = json ? jsonOf : textOf;
+  try {
+    await using(directory, async (store) => {
+      for await (const letter of letters(store)) {
+        await output.write(`${lineOf(letter)}\n`);
+        if (output.gone) return;
+        if (stop.requested.aborted) throw new Failure("stopped before all letters were printed");
+      }
+    });
+    const printed = await output.flush();
+    if (output.failure !== undefined) throw output.failure;
+    if (!printed) throw new Failure("stopped before all letters were printed");
+  } finally {
+    output.dispose();
+    stop.dispose();
+  }
+}
+
+function jsonOf({ uuid, service, body, attempts, reason, died, expires }: TitanicStoredDeadLetter): string {
+  const frames = body.map(bytesToJson);
+  return JSON.stringify({
+    uuid: formatUuid(uuid),
+    service: String(service),
+    attempts,
+    reason,
+    died,
+    expires,
+    frames,
   });
+}
+
+/** Clients choose the service, and workers the reason. */
+function textOf({ uuid, service, attempts, reason, died }: TitanicStoredDeadLetter): string {
+  const line = `${formatUuid(uuid)} ${service} ${attempts} ${new Date(died).toISOString()} ${reason}`;
+  return printable(line.replaceAll(/\s+/g, " "));
 }
 
 async function change(

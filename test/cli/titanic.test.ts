@@ -2,7 +2,9 @@
 import { readdirSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { run } from "./in-process.js";
+import { LmdbStore } from "../../src/patterns/titanic/index.js";
+import { formatUuid } from "../../src/patterns/titanic/protocol.js";
+import { run, startUnread } from "./in-process.js";
 import { Child, file, MAIN, startWithout, useShoal } from "./support.js";
 
 useShoal();
@@ -117,6 +119,44 @@ it("gives a request up after some attempts; dead letters are listed, tried again
   expect(String((await run("", "titanic", "dead", store)).stdout)).toBe("");
   expect(await run("", "titanic", "dead", file())).toMatchObject({ code: 1 });
 }, 60_000);
+
+/** Dead letters of such services and reasons, and their UUIDs. */
+async function deadLetters(store: string, letters: readonly (readonly [service: string, reason: string])[]) {
+  const lmdb = LmdbStore.open(store);
+  const expires = Date.now() + 60_000;
+  const uuids: string[] = [];
+  for (const [at, [name, reason]] of letters.entries()) {
+    const uuid = Buffer.alloc(16, at + 1);
+    const service = Buffer.from(name);
+    await lmdb.put({ uuid, service, body: [Buffer.from("body")], expires });
+    await lmdb.claim(service, 1);
+    await lmdb.bury(uuid, { attempts: 1, reason, died: 0, expires });
+    uuids.push(formatUuid(uuid));
+  }
+  await lmdb.close();
+  return uuids;
+}
+
+it("shows what clients and workers wrote without what would steer a terminal", async () => {
+  const store = file();
+  const [uuid] = await deadLetters(store, [["up\x1b[2Jper", "it\nfailed \x1b]0;title\x07 \u009b1m"]]);
+  const { code, stdout } = await run("", "titanic", "dead", store);
+  expect([code, String(stdout)]).toEqual([
+    0,
+    `${uuid} up\\u{1b}[2Jper 1 1970-01-01T00:00:00.000Z it failed \\u{1b}]0;title\\u{7} \\u{9b}1m\n`,
+  ]);
+});
+
+it("prints dead letters no faster than they are read, and ends by a signal meanwhile", async () => {
+  const store = file();
+  const reason = "r".repeat(1_000);
+  const uuids = await deadLetters(store, Array(250).fill(["upper", reason]));
+  const command = startUnread("titanic", "dead", store);
+  await command.until("stdout", new RegExp(`${uuids[0]}`));
+  command.signal("SIGTERM");
+  const { code, stderr } = await command.ended;
+  expect([code, stderr]).toEqual([1, "shoal titanic dead: stopped before all letters were printed\n"]);
+});
 
 it("refuses a folder whose file is cut off, or sets the file aside when asked to", async () => {
   const store = file();
