@@ -145,7 +145,7 @@ function whoOf({ id, name }: LineMember): { name: string; host?: string; id: str
 /** A line as text. */
 export function lineText({ event, name, host, group, reason, frames, address }: NodeLine): string {
   const who = host === undefined ? name : `${name}@${host}`;
-  if (event === "ready") return `${who} is ready${address === undefined ? "" : ` at ${address}`}`;
+  if (event === "ready") return printable(`${who} is ready${address === undefined ? "" : ` at ${address}`}`);
   const words = [who, WORDS[event] ?? event];
   if (group !== undefined) words.push(event === "shout" ? `to ${group}:` : String(group));
   else if (event === "whisper") words[1] += ":";

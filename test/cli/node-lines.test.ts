@@ -1,6 +1,7 @@
 /** What `shoal node start` prints of the changes that a node reports. */
 import { describe, expect, it } from "vitest";
 import { type NodeChange, NodeLines } from "../../src/cli/node-lines.js";
+import { eventsText } from "../../src/cli/node-text.js";
 
 const SELF = { id: "0".repeat(32), name: "a@h" };
 const B = { id: "b".repeat(32), name: "b@h" };
@@ -20,6 +21,20 @@ function heads(printed: readonly string[]): string[] {
 }
 
 describe("the lines of a node", () => {
+  it.each([
+    "ready",
+    "joined",
+    "shout",
+    "of another version",
+  ])("have nothing of another program that would steer a terminal, of %s", (event) => {
+    const evil = "\x1b]0;title\x07\u009b2J";
+    const [line] = eventsText([
+      { event, name: evil, host: evil, address: evil, group: evil, reason: evil, frames: [evil] },
+    ]);
+    expect(line).toContain("\\u{1b}]0;title\\u{7}\\u{9b}2J");
+    expect(line).not.toMatch(/\p{Cc}/u);
+  });
+
   it("begin with ready, then every member that is there, each once, whenever its change came", () => {
     const { printed, lines: node } = lines(true);
     node.change({ type: "joined", member: B });
