@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from "../core/errors.js";
 import { type Reading, readingOf, type SourceReading } from "../metrics/readings.js";
 import { samplesOf } from "../metrics/samples.js";
-import { type MetricsSourcesByName, namedSources } from "../metrics/sources.js";
+import { type MetricsSourcesByName, namedSources, StatsReader } from "../metrics/sources.js";
 import { type RecordedSteps, traceRecorder } from "../metrics/trace-recorder.js";
 import type { MajordomoServiceStats } from "../patterns/majordomo/index.js";
 import type { ProxyStats } from "../proxy/stats.js";
@@ -45,6 +45,7 @@ type Counts = Readonly<Partial<Record<string, number>>>;
 export class LocalSubject implements Subject {
   readonly address = THIS_PROGRAM;
   readonly #sources: DashboardSources;
+  readonly #reader = new StatsReader();
   /** Why the last drain of a source failed, by its name. */
   readonly #refusals = new Map<string, string>();
 
@@ -54,16 +55,17 @@ export class LocalSubject implements Subject {
     if (typeof sources !== "function") partsOf(sources);
   }
 
-  async read(): Promise<SubjectReading> {
+  async read(timeout: number): Promise<SubjectReading> {
     const { sockets, others } = partsOf(this.#given());
     const details = new Map<string, SourceDetails>();
     const named = namedSources(others);
     const failed: SourceReading[] = [];
     for (const name of this.#refusals.keys()) if (!Object.hasOwn(others, name)) this.#refusals.delete(name);
     const samples = await Promise.all(
-      named.map(async ({ name, kind, stats }) => {
+      named.map(async (source) => {
+        const { name, kind } = source;
         try {
-          const found = await stats();
+          const found = await this.#reader.read(source, timeout);
           const refusal = this.#refusals.get(name);
           const known = detailsOf(others[name], kind, found);
           details.set(name, refusal === undefined ? known : { ...known, refusal });

@@ -13,8 +13,11 @@ import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
 import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
-import { type MetricsSources, namedSources, readinessOf } from "./sources.js";
+import { type MetricsSources, namedSources, readinessOf, StatsReader } from "./sources.js";
 import { traceRecorder } from "./trace-recorder.js";
+
+/** ms that a source has for its statistics: less than the client's time for the response. */
+const STATS_TIME = 5_000;
 
 /** What serves metrics. */
 export interface MetricsServer {
@@ -65,6 +68,7 @@ class Pages {
   readonly #sources: MetricsSources;
   readonly #unready: () => string | undefined;
   readonly #more: MorePages;
+  readonly #reader = new StatsReader();
   /** The text being written: requests that come meanwhile get it, too. */
   #writing: Promise<string> | undefined;
 
@@ -161,7 +165,7 @@ class Pages {
         sources.map(async (source) => ({
           name: source.name,
           kind: source.kind,
-          stats: await source.stats(),
+          stats: await this.#reader.read(source, STATS_TIME),
         })),
       ),
     );

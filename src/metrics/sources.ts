@@ -1,6 +1,6 @@
 /** What is served: drivers and sources of a program's own, by name; their kinds, and whether each is ready. */
 
-import { InvalidArgumentError } from "../core/errors.js";
+import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { suggest } from "../core/suggestions.js";
 import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
 
@@ -30,6 +30,8 @@ export type MetricsSources = MetricsSourcesByName | (() => MetricsSourcesByName)
 export interface NamedSource {
   readonly name: string;
   readonly kind: MetricsKind;
+  /** As it was given. */
+  readonly given: object;
   stats(): object | Promise<object>;
   /** Why it is not to be given work now; `undefined` when it is. */
   unready(): string | undefined | Promise<string | undefined>;
@@ -70,6 +72,7 @@ function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedS
   return {
     name,
     kind,
+    given,
     stats: () => given.stats(),
     unready: async () =>
       driverName === undefined
@@ -78,6 +81,29 @@ function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedS
           : known.unready()
         : unreadyDriver(known, kind),
   };
+}
+
+/** Reads statistics that may never come, as those of a program's own source: nobody waits for more than a while. */
+export class StatsReader {
+  /** Those that have not answered, by name: they are asked again when they have. */
+  readonly #asked = new Map<string, object>();
+
+  /** One call for a source at a time. @param ms for the answer @throws TimeoutError `ETIMEDOUT`; what the source throws */
+  async read({ name, given, stats }: NamedSource, ms: number): Promise<object> {
+    const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics have not come in time");
+    if (this.#asked.get(name) === given) throw late();
+    const found = Promise.resolve(stats());
+    this.#asked.set(name, given);
+    const answer = found.finally(() => {
+      if (this.#asked.get(name) === given) this.#asked.delete(name);
+    });
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(late()), ms);
+      timer.unref();
+    });
+    return Promise.race([answer, limit]).finally(() => clearTimeout(timer));
+  }
 }
 
 /** Why statistics say that a source is not ready. Brokers have no state in theirs. */

@@ -449,6 +449,35 @@ describe("the dashboard's server", () => {
     ]);
   });
 
+  it("shows a source whose statistics do not come, asked for once, and goes on with the others", async () => {
+    let asked = 0;
+    let answer: (stats: object) => void = () => undefined;
+    let received = 0;
+    const url = await serve(
+      {
+        own: {
+          kind: "queue",
+          stats: () => {
+            asked += 1;
+            return new Promise<object>((resolve) => {
+              answer = resolve;
+            });
+          },
+        },
+        other: { kind: "black-box", stats: () => ({ received: ++received }) },
+      },
+      { interval: 200 },
+    );
+    const own = ({ processes: [process] }: DashboardState) =>
+      process?.sources.find(({ name }) => name === "own")?.state;
+    await until(url, (state) => own(state) === "not read: its statistics have not come in time");
+    const before = received;
+    await until(url, () => received > before + 2);
+    expect(asked).toBe(1);
+    answer({});
+    await until(url, () => asked === 2);
+  });
+
   it("refuses bad options and sources with EINVAL, an address in use with EADDRINUSE", async () => {
     const invalid = { code: "EINVAL" };
     for (const options of [{ interval: 0 }, { token: "short" }, { hosts: "x" }, { tokn: TOKEN }])

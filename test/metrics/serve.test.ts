@@ -174,6 +174,29 @@ describe("serveMetrics", () => {
     expect(text).toContain('shoal_black_box_received_total{subscriber="box"} 7');
   });
 
+  it("does not wait for statistics that never come, nor asks for them again, and has them when they do", async () => {
+    const asked: ((stats: object) => void)[] = [];
+    const asks = new EventEmitter();
+    const stats = () =>
+      new Promise<object>((resolve) => {
+        asked.push(resolve);
+        asks.emit("asked");
+      });
+    const server = await serve({ box: { kind: "black-box", stats } });
+    const scrape = () => fetch(`${server.url}/metrics`);
+    // Both within the time that a client has for a response.
+    expect((await scrape()).status).toBe(500);
+    expect((await scrape()).status).toBe(500);
+    expect(asked).toHaveLength(1);
+    asked[0]?.({ received: 7 });
+    await new Promise((resolve) => setImmediate(resolve));
+    const again = once(asks, "asked");
+    const next = scrape();
+    await again;
+    asked[1]?.({ received: 8 });
+    expect(await (await next).text()).toContain('shoal_black_box_received_total{subscriber="box"} 8');
+  });
+
   it("closes with clients that hold on to their connections", async () => {
     const server = await serveMetrics("127.0.0.1:0", {});
     const idle = open(portOf(server));
