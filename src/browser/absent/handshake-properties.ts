@@ -11,7 +11,7 @@ export class HandshakeProperties {
   }
 
   get bytes(): Uint8Array {
-    const { options, type, property } = this.#state;
-    return propertiesOf(options, wireNameOf(type), property);
+    const { options, type } = this.#state;
+    return propertiesOf(options, wireNameOf(type));
   }
 }

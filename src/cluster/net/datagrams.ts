@@ -179,6 +179,7 @@ export class Datagrams implements PacketSocket {
     this.#socket = undefined;
     this.#socket6 = undefined;
     this.#groupSocket = undefined;
+    this.#senders.clear();
     await Promise.all(
       sockets.map((socket) => socket && new Promise<void>((resolve) => void socket.close(() => resolve()))),
     );

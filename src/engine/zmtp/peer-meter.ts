@@ -2,7 +2,7 @@
 import { systemClock } from "../../core/clock.js";
 import { type Rate, RateMeter } from "../../core/rate-meter.js";
 
-/** Whether there are policies: not in a page (src/browser/absent/peer-meter.ts). */
+/** A constant decides, so that a page's build has none of what only proxies and clusters ask of peers: policies, and properties that they announce. */
 export const HAS_POLICIES = true;
 /** ms that a peer is held at least: a timer for each message would cost more than the messages. */
 const LEAST_HOLD = 10;

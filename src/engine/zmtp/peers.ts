@@ -69,6 +69,12 @@ interface Leaving {
   readonly timer: NodeJS.Timeout | undefined;
 }
 
+/** What a peer says of the property that this side announces. */
+function propertyIn(metadata: Metadata, own: HandshakeProperty | undefined): string | undefined {
+  const value = own === undefined ? undefined : metadata.get(own.name.toLowerCase());
+  return value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1");
+}
+
 export class Peers implements PeerProperties {
   readonly #state: SocketState;
   /** What peers may have in the receive queues together. */
@@ -103,10 +109,11 @@ export class Peers implements PeerProperties {
   }
 
   announce(property: HandshakeProperty): void {
-    this.#state.property = property;
+    if (HAS_POLICIES) this.#state.property = property;
   }
 
   police(policy: PeerPolicy): void {
+    if (!HAS_POLICIES) return;
     this.#policy = policy;
     for (const pipe of [...this.#pipes]) pipe.police(policy);
   }
@@ -138,13 +145,11 @@ export class Peers implements PeerProperties {
 
   /** The peer at the other end, as its handshake described it. @param connection which commands go over it */
   peerOf(metadata: Metadata, connection: { readonly commands: boolean; readonly pings: boolean }): Peer {
-    const { property } = this.#state;
-    const value = property === undefined ? undefined : metadata.get(property.name.toLowerCase());
     const peer: Peer = {
       socketType: metadata.get("socket-type")?.toString("latin1") ?? "",
       identity: metadata.get("identity") ?? EMPTY,
       commands: connection.commands,
-      property: value === undefined || value.length > MAX_PROPERTY ? undefined : value.toString("latin1"),
+      property: HAS_POLICIES ? propertyIn(metadata, this.#state.property) : undefined,
     };
     return CARRIES_CONTEXT && connection.pings ? withContexts(peer, this.#state, metadata) : peer;
   }
@@ -369,6 +374,7 @@ export class Peers implements PeerProperties {
   }
 
   #reportProperty({ peer }: Pipe, joined: boolean): void {
+    if (!HAS_POLICIES) return;
     if (peer?.property !== undefined) this.#state.property?.onPeerProperty(peer.property, joined);
   }
 

@@ -67,8 +67,8 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
   readonly eventLoop: EventLoopRef;
   readonly subscriptions: EngineSubscriptions | undefined;
   declare readonly framePassing: FramePassing | undefined;
-  readonly directed: DirectedSending | undefined;
-  readonly peerQueues: PeerQueues | undefined;
+  declare readonly directed: DirectedSending | undefined;
+  declare readonly peerQueues: PeerQueues | undefined;
   readonly policing: Policing;
   readonly properties: PeerProperties;
   declare readonly contexts: MessageContexts | undefined;
@@ -119,8 +119,11 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     this.subscriptions = routing.subscriptions;
     if (KERNEL) this.#conflates = this.options.conflate;
     if (TRANSFERS) this.framePassing = routing.framePassing;
-    this.directed = routing.directed;
-    this.peerQueues = routing.peerQueues;
+    // Patterns and proxies ask for these.
+    if (KERNEL) {
+      this.directed = routing.directed;
+      this.peerQueues = routing.peerQueues;
+    }
     this.#state = {
       type: typeName,
       options: this.options,
