@@ -9,7 +9,8 @@ import { Child, type ChildOptions, ROOT } from "../process/child.js";
 const HEARTBEAT = 500;
 /** What the kernel may need to see that nobody answers (src/engine/zmtp/heartbeat.ts), and what a busy machine adds. */
 const PROBES = 1_500;
-const SLACK = 1_500;
+/** A process that stood still gives the other more time, and on a busy machine both do. Without heartbeats it would be minutes. */
+const SLACK = 12_000;
 const LEFT = `shoal-h-${process.pid}`;
 const RIGHT = `shoal-i-${process.pid}`;
 const ADDRESS = { [LEFT]: "10.213.11.1", [RIGHT]: "10.213.11.2" };

@@ -76,7 +76,7 @@ const MAJORDOMO: Readonly<Record<string, Work>> = {
     pieces: 0.26,
     allocated: 6.8,
     copied: 12.8,
-    heap: NODE_MAJOR < 22 ? 5_000 : NODE_MAJOR < 24 ? 5_300 : 5_700,
+    heap: NODE_MAJOR < 22 ? 5_300 : NODE_MAJOR < 24 ? 5_500 : 5_900,
   },
 };
 
