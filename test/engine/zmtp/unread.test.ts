@@ -1,6 +1,6 @@
 /** What peers are held to while this side does not read them: its queue is full, or their credentials are looked at. */
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
 import { optionValues } from "../../../src/core/option-values.js";
 import { createMechanism, mechanismOptions } from "../../../src/engine/zmtp/admission.js";
@@ -10,7 +10,7 @@ import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { tcp } from "../../../src/engine/zmtp/transport/tcp.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
-import { collect, nextEvent, until } from "../../contract/support/wait.js";
+import { collect, nextEvent, turn, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { RawServer } from "./support/raw-server.js";
@@ -160,5 +160,44 @@ describe("a peer whose credentials are looked at", () => {
     await all;
     await until(() => pipe.in.messages === 256, "all messages");
     expect(faults).toEqual([]);
+  });
+});
+
+describe("a peer that hangs up while this side does not read it", () => {
+  it("gets nothing more: what is sent waits for the next connection", async () => {
+    const connections: Socket[] = [];
+    let got = Buffer.alloc(0);
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      connections.push(socket);
+      socket.on("error", () => undefined);
+      socket.on("data", (bytes) => {
+        if (connections.length > 1) got = Buffer.concat([got, bytes]);
+      });
+      socket.write(Buffer.concat([greeting(), ready("DEALER")]));
+    });
+    world.after(() => {
+      server.close();
+      for (const each of connections) each.destroy();
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const dealer = world.dealer({ receiveHighWaterMark: 2, reconnectInterval: 5 });
+    dealer.connect(`tcp://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    await dealer.ready();
+    const first = connections[0] as Socket;
+    first.write(Buffer.concat([frame("one"), frame("two")]));
+    await until(() => dealer.stats().receiveQueued === 2, "a full queue");
+    // Behind it, so that the end is not known before the program receives.
+    const ended = once(first, "end");
+    first.end(frame("three"));
+    await ended;
+
+    const sent = ["a", "b", "c"];
+    for (const text of sent) await dealer.send(text);
+    await turn();
+    expect(dealer.stats()).toMatchObject({ delivered: 0, queued: 3, dropped: { disconnected: 0 } });
+    expect(await collect(dealer, 3)).toEqual(["one", "two", "three"]);
+    await until(() => sent.every((text) => got.includes(frame(text))), "the messages");
+    expect(dealer.stats()).toMatchObject({ delivered: 3, queued: 0, dropped: { disconnected: 0 } });
   });
 });

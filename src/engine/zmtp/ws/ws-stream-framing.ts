@@ -155,6 +155,10 @@ export class LimitedStream implements ByteStream {
     return this.#beneath.errored;
   }
 
+  get writable(): boolean {
+    return this.#beneath.writable !== false;
+  }
+
   write(bytes: Uint8Array, done?: Done): boolean {
     if (done === undefined) return this.#beneath.write(bytes);
     return this.#beneath.write(bytes, (error) => {
