@@ -52,8 +52,21 @@ export class Connections implements ConnectionEffects, Policing {
     return this.#peers.policy.admits?.(address) !== false;
   }
 
-  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` @returns what shakes hands; a STREAM's does not */
+  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` @returns what shakes hands; a STREAM's does not, nor does one of options with which none could end well */
   open(stream: Stream, endpoint: string, dialling: Dialling | undefined): Connection | undefined {
+    if (KERNEL && this.#state.type !== "Stream") {
+      try {
+        // Again, since the options may have been set since the endpoint was bound or connected.
+        this.#admission.check();
+      } catch (cause) {
+        const error = cause as ShoalError;
+        stream.socket.destroy();
+        if (dialling === undefined)
+          this.#state.effects.event({ type: "accept:error", address: endpoint, error });
+        else dialling.lost(() => error);
+        return undefined;
+      }
+    }
     if (dialling === undefined) this.accepted += 1;
     if (this.#state.type === "Stream") {
       openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {

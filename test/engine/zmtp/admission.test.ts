@@ -6,10 +6,11 @@ import { selectEngine } from "../../../src/engine/select.js";
 import type { Authenticate, Pull, PullOptions, PushOptions } from "../../../src/index.js";
 import { Context, Router } from "../../../src/index.js";
 import { CURVE_SERVER, curveClient, plain } from "../../contract/support/keys.js";
-import { until } from "../../contract/support/wait.js";
+import { nextEvent, until } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { greeting, RawPeer } from "../../contract/support/zmtp-peer.js";
 import { command } from "./support/hostile-peer.js";
+import { RawServer } from "./support/raw-server.js";
 
 const world = new World("zmtp", "tcp");
 
@@ -129,6 +130,44 @@ it.each([
   const { asked, pull } = await withService(server, "400");
   expect(await comes(pull, client)).toBe(false);
   expect(asked).toHaveLength(1);
+});
+
+describe("options that were set in part when a connection comes about", () => {
+  it("keep its peer out, and a later one gets in", async () => {
+    const pull = world.pull();
+    const endpoint = await world.bind(pull);
+    pull.curveServer = true;
+    const refused = nextEvent(pull, "accept:error");
+    const stranger = await RawPeer.connect(endpoint);
+    world.after(() => stranger.destroy());
+    expect((await refused).error).toMatchObject({
+      code: "EINVAL",
+      message: expect.stringContaining("secret key"),
+    });
+    pull.curveSecretKey = CURVE_SERVER.curveSecretKey;
+    const push = world.push(curveClient());
+    push.connect(endpoint);
+    await push.ready();
+  });
+
+  it("are tried again by the side that connects", async () => {
+    const server = new RawServer();
+    const endpoint = await server.listen(world);
+    const push = world.push({ reconnectInterval: 5 });
+    push.connect(endpoint);
+    const first = await server.first();
+    const { curvePublicKey, curveSecretKey, curveServerKey } = curveClient();
+    push.curveServerKey = curveServerKey;
+    const failed = nextEvent(push, "connect:retry", ({ error }) => error?.code === "EINVAL");
+    first.destroy();
+    await failed;
+    const pull = world.pull(CURVE_SERVER);
+    server.end();
+    push.curvePublicKey = curvePublicKey;
+    push.curveSecretKey = curveSecretKey;
+    await pull.bind(endpoint);
+    await push.ready();
+  });
 });
 
 /** A socket in a context with an authentication service that answers every question so. */
