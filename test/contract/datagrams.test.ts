@@ -243,6 +243,24 @@ describe("udp", () => {
     expect(await radio_.close({ linger: 50 })).toMatchObject({ discarded: 1 });
   });
 
+  it("looks on for what waits where it was disconnected, within the linger", async () => {
+    const radio_ = radio({ reconnectInterval: 10, linger: -1 });
+    const endpoint = "udp://nowhere.invalid:5";
+    let retried = nextEvent(radio_, "connect:retry");
+    radio_.connect(endpoint);
+    expect(radio_.trySend("waits", { group: "g" })).toBe(true);
+    await retried;
+    retried = nextEvent(radio_, "connect:retry");
+    radio_.disconnect(endpoint);
+    expect(thrown(() => radio_.disconnect(endpoint))).toMatchObject({ code: "ENOENT" });
+    await retried;
+    // The same endpoint again is another.
+    radio_.connect(endpoint);
+    radio_.disconnect(endpoint);
+    expect(radio_.stats().copies).toEqual({ queued: 1, dropped: 0 });
+    expect(await radio_.close({ linger: 50 })).toMatchObject({ discarded: 1 });
+  });
+
   it("is refused where it does not fit the socket, or the socket authenticates", async () => {
     expect(await failure(radio().bind(ANY))).toMatchObject({ code: "ENOCOMPATPROTO" });
     expect(thrown(() => dish().connect("udp://127.0.0.1:5"))).toMatchObject({ code: "ENOCOMPATPROTO" });

@@ -262,7 +262,7 @@ export class Datagrams {
     const closed = new Promise<void>((resolve) => void socket.once("close", resolve));
     link.open(socket, undefined);
     const close = (): Promise<void> => {
-      this.#part(pipe);
+      this.#part(pipe, ignore);
       return closed;
     };
     return { endpoint: resolved, close };
@@ -289,17 +289,19 @@ export class Datagrams {
   disconnect(endpoint: string): boolean {
     let isFound = false;
     for (const connected of [...this.#connected]) {
-      if (connected.endpoint !== endpoint) continue;
+      if (connected.endpoint !== endpoint || connected.pipe.leaving !== undefined) continue;
       isFound = true;
-      this.#stop(connected);
-      this.#part(connected.pipe);
+      // A name that was not found yet is looked for as long as something waits.
+      this.#part(connected.pipe, () => this.#stop(connected));
     }
     return isFound;
   }
 
-  /** What waits still leaves, within the socket's linger. */
-  #part(pipe: Pipe): void {
-    if (!this.#peers.leave(pipe, () => undefined)) this.#peers.end(pipe, "local");
+  /** What waits still leaves, within the socket's linger. @param stop called when it has, or its time is over */
+  #part(pipe: Pipe, stop: () => void): void {
+    if (this.#peers.leave(pipe, stop)) return;
+    stop();
+    this.#peers.end(pipe, "local");
   }
 
   /** Looks for no name any more. @param unlessUnsent except for those that messages wait for */
