@@ -179,6 +179,29 @@ describe("a registered transport", () => {
     await two.bind("memory://taken");
   });
 
+  it.each([
+    [
+      "throws",
+      () => {
+        throw new Error("still there");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("still there"))],
+  ])("whose listener %s when it is closed is an event, or the error of unbind", async (how, close) => {
+    const scheme = `listener-${how}`;
+    registerTransport({ ...memory, scheme, check() {}, listen: async (endpoint) => ({ endpoint, close }) });
+    const pull = keep(new Pull({ context }));
+    const failed: string[] = [];
+    pull.events.on("close:error", ({ address, error }) => failed.push(`${address} ${error.code}`));
+    await pull.bind(`${scheme}://a`);
+    await expect(pull.unbind(`${scheme}://a`)).rejects.toMatchObject({ code: "ERR_TRANSPORT" });
+    await pull.bind(`${scheme}://b`);
+    const behind = await pull.bind("tcp://127.0.0.1:*");
+    expect(await pull.close()).toMatchObject({ discarded: 0 });
+    expect(failed).toEqual([`${scheme}://b ERR_TRANSPORT`]);
+    await keep(new Pull({ context })).bind(behind);
+  });
+
   it.runIf(ENGINES.includes("libzmq"))("is not the native engine's", async () => {
     const pull = keep(new Pull({ context: new Context({ engine: "libzmq" }) }));
     await expect(pull.bind("memory://native")).rejects.toMatchObject({ code: "EPROTONOSUPPORT" });

@@ -148,9 +148,11 @@ export class Listening {
   /** Stops listening, for good. */
   stop(): void {
     this.#stopped = true;
+    const { effects } = this.#parts.state;
     for (const listener of this.#listeners.keys()) {
-      void listener.close();
-      this.#parts.state.effects.event({ type: "close", address: listener.endpoint });
+      const { endpoint: address } = listener;
+      listener.close().catch((error: ShoalError) => effects.event({ type: "close:error", address, error }));
+      effects.event({ type: "close", address });
     }
     this.#listeners.clear();
   }

@@ -110,7 +110,17 @@ function acceptorOf(endpoint: string, acceptor: Acceptor): TransportAcceptor {
 function checkedListener(listener: TransportListener, scheme: string): Listener {
   if (typeof listener?.endpoint !== "string" || typeof listener.close !== "function")
     throw new Error(`the transport ${scheme} gave no listener`);
-  return listener;
+  const { endpoint } = listener;
+  return {
+    endpoint,
+    async close() {
+      try {
+        await listener.close();
+      } catch (error) {
+        throw transportError(error, "unbind", endpoint);
+      }
+    },
+  };
 }
 
 function ignore(): void {}
