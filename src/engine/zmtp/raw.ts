@@ -57,6 +57,7 @@ export function openRaw(
 
 class RawConnection implements Link, Sink, WriterEffects {
   readonly socket: ByteStream;
+  readonly #stream: Stream;
   readonly #reader: StreamReader;
   readonly #pipe: Pipe;
   readonly #notifies: boolean;
@@ -70,18 +71,19 @@ class RawConnection implements Link, Sink, WriterEffects {
 
   /** @param onFlushed after `drain`: all has been handed to the kernel */
   constructor(
-    { socket, reader }: Stream,
+    stream: Stream,
     pipe: Pipe,
     notifies: boolean,
     onFlushed: () => void,
     onEnd: (reason: DisconnectReason, error: Error | undefined) => void,
   ) {
-    this.socket = socket;
-    this.#reader = reader;
+    this.socket = stream.socket;
+    this.#stream = stream;
+    this.#reader = stream.reader;
     this.#pipe = pipe;
     this.#notifies = notifies;
     this.#onFlushed = onFlushed;
-    this.#writer = new PipeWriter(socket, pipe, undefined, undefined, this);
+    this.#writer = new PipeWriter(stream.socket, pipe, undefined, undefined, this);
     this.#onEnd = onEnd;
   }
 
@@ -119,10 +121,21 @@ class RawConnection implements Link, Sink, WriterEffects {
     this.#end("local");
   }
 
-  drain(): void {
+  /** @param patience 0: the program has hung up; else a linger bounds it */
+  drain(patience?: number): void {
     if (this.#ended || this.#finishing) return;
     this.#finishing = true;
+    if (patience === 0) this.#awaitProgress();
     this.flush();
+  }
+
+  /** A peer that reads nothing of what waits for so long gets no more of it: there are no heartbeats that would notice. */
+  #awaitProgress(): void {
+    const taken = this.#stream.taken();
+    this.#timer = setTimeout(() => {
+      if (this.#stream.taken() > taken) this.#awaitProgress();
+      else this.#end("local");
+    }, HANG_UP_TIMEOUT).unref();
   }
 
   writerOnEmpty(): void {
@@ -138,6 +151,7 @@ class RawConnection implements Link, Sink, WriterEffects {
   #hangUp(): void {
     this.socket.end();
     this.#reader.resume();
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
     this.#onFlushed();
   }

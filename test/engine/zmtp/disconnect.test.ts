@@ -1,5 +1,6 @@
 /** Connections that are given up, or lost, in the middle of something else. */
-import { describe, expect, it } from "vitest";
+import { connect } from "node:net";
+import { describe, expect, it, vi } from "vitest";
 import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
@@ -82,6 +83,41 @@ describe("disconnecting", () => {
 
 describe("a lost connection", () => {
   const world = new World("zmtp", "tcp");
+
+  it("a raw peer that reads nothing any more ends it, and what waited is dropped", async () => {
+    const stream = world.stream();
+    const peer = connect(Number((await world.bind(stream)).split(":").at(-1)), "127.0.0.1");
+    world.after(() => peer.destroy());
+    const [id] = await stream.receive({ timeout: 4_000 });
+    peer.pause();
+    while (stream.stats().queued < 50) {
+      await stream.send([id, Buffer.alloc(200_000)]);
+      await turn();
+    }
+    const left = nextEvent(stream, "disconnect");
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      await stream.send([id, ""]);
+      const { queued } = stream.stats();
+      vi.advanceTimersByTime(29_000);
+      peer.resume();
+      while (stream.stats().queued === queued) await turn();
+      peer.pause();
+      vi.advanceTimersByTime(1_000);
+      await turn();
+      expect(stream.stats().peers).toBe(1);
+      // What had left goes on to the peer's system for a while.
+      for (let i = 0; i < 100 && stream.stats().peers === 1; i++) {
+        vi.advanceTimersByTime(30_000);
+        await turn();
+      }
+    } finally {
+      vi.useRealTimers();
+    }
+    expect(await left).toMatchObject({ reason: "local" });
+    const { queued, dropped } = stream.stats();
+    expect([queued, dropped.disconnected > 0]).toEqual([0, true]);
+  });
 
   it("takes whole messages with it: the next connection never gets the rest of one", async () => {
     const push = world.push({ reconnectInterval: 5 });
