@@ -73,6 +73,10 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     return undefined;
   }
 
+  get writable(): boolean {
+    return !this.#ended;
+  }
+
   get writableLength(): number {
     if (!this.#isFull) return 0;
     const { bufferedAmount } = this.#socket;
@@ -80,7 +84,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
   }
 
   write(bytes: Uint8Array, done?: Done): boolean {
-    if (this.#ended || this.#destroyed) return false;
+    if (this.#ended) return false;
     this.framing.send(this.#socket, bytes);
     if (this.#socket.bufferedAmount > FULL) this.#isFull = true;
     if (!this.#isFull) {
@@ -229,9 +233,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#ended = true;
-    this.#closed = true;
     clearTimeout(this.#timer);
-    this.#socket.onclose = null;
     if (code === 1_000 || code === 1_005) {
       this.#isOver = true;
       this.#handOver();

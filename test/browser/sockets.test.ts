@@ -23,6 +23,22 @@ const own = opened.own.bind(opened);
 
 afterEach(restoreWebSocket);
 
+/** The close event of the WebSocket that is made next. */
+function nextClose(): Promise<unknown> {
+  const Standard = globalThis.WebSocket;
+  return new Promise((resolve) => {
+    globalThis.WebSocket = class {
+      constructor(url: string, protocols: string[]) {
+        const socket = new Standard(url, protocols);
+        socket.addEventListener("close", resolve);
+        globalThis.WebSocket = Standard;
+        // biome-ignore lint/correctness/noConstructorReturn: it stands for the standard one
+        return socket;
+      }
+    } as never;
+  });
+}
+
 const PROTOCOLS = [
   ["a piece of ZMTP's stream", /^ZMTP3\.1-/],
   ["a frame", /^ZWS2\.0-/],
@@ -305,6 +321,35 @@ describe("a connection", () => {
     await second.send("a again");
     expect(String(await subscriber.receive({ timeout: 10_000 }))).toBe("a again");
     expect(subscriber.stats().reconnects).toBe(1);
+  });
+
+  it("whose peer has hung up behind what the page has not received gets nothing more", async () => {
+    const first = own(new node.Router());
+    const endpoint = await first.bind("ws://127.0.0.1:*");
+    const dealer = own(new web.Dealer({ routingId: "page", receiveHighWaterMark: 2, reconnectInterval: 10 }));
+    const closed = nextClose();
+    dealer.connect(endpoint);
+    await dealer.ready({ timeout: 10_000 });
+    await dealer.send("hello");
+    await first.receive({ timeout: 10_000 });
+    await first.send(["page", "one"]);
+    await first.send(["page", "two"]);
+    await until(() => dealer.stats().receiveQueued === 2, "a full queue");
+    await first.send(["page", "three"]);
+    await first.close();
+    await closed;
+    const before = dealer.stats().delivered;
+    const sent = ["a", "b", "c"];
+    for (const text of sent) await dealer.send(text);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(dealer.stats()).toMatchObject({ delivered: before, queued: 3 });
+    const second = own(new node.Router());
+    await second.bind(endpoint);
+    for (const text of ["one", "two", "three"])
+      expect(String(await dealer.receive({ timeout: 10_000 }))).toBe(text);
+    for (const text of sent)
+      expect((await second.receive({ timeout: 10_000 })).map(String)).toEqual(["page", text]);
+    expect(dealer.stats()).toMatchObject({ delivered: before + 3, dropped: { disconnected: 0 } });
   });
 
   it("is dialled at once when the page is online again", async () => {

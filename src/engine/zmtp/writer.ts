@@ -7,7 +7,6 @@
  *         -> nothing left: writerOnEmpty
  */
 import type { Segment } from "./codec/out-queue.js";
-import { KERNEL } from "./kernel.js";
 import type { Pipe } from "./pipe.js";
 import { pinSegments, writePlain } from "./plain-write.js";
 import type { ByteStream } from "./transport/byte-stream.js";
@@ -67,7 +66,7 @@ export class PipeWriter {
     const { out } = this.#pipe;
     if (out.messages > 0) this.wrote = true;
     while (out.length > 0) {
-      if (KERNEL && this.#socket.writable === false) {
+      if (!this.#socket.writable) {
         // The peer has hung up, and what it had sent before is not read yet: what waits is for the next connection.
         this.#blocked = true;
         return;

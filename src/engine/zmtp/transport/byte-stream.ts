@@ -3,8 +3,8 @@ export interface ByteStream {
   /** Bytes that were written and not yet taken by what is beneath. */
   readonly writableLength: number;
   readonly errored: Error | null;
-  /** `false`: it has ended, on either side, and drops what is written. Absent: it has an error then. */
-  readonly writable?: boolean;
+  /** `false`: it has ended, on either side, and drops what is written. */
+  readonly writable: boolean;
   write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
   /** What is written until `uncork` goes out at once. */
   cork(): void;

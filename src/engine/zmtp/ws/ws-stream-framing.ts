@@ -156,7 +156,7 @@ export class LimitedStream implements ByteStream {
   }
 
   get writable(): boolean {
-    return this.#beneath.writable !== false;
+    return this.#beneath.writable;
   }
 
   write(bytes: Uint8Array, done?: Done): boolean {
