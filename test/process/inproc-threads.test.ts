@@ -382,7 +382,8 @@ describe("inproc between threads", () => {
       await measure(200);
       const before = await measure(200);
       const grown = (await measure(${CONNECTIONS})) - before;
-      console.log(grown / ${CONNECTIONS} < 500 ? "nothing" : grown);
+      // Code and its feedback grow by some 200 KB whatever the count; a connection that stayed would be 10 KB and more.
+      console.log(grown / ${CONNECTIONS} < 1_500 ? "nothing" : grown);
       await worker.terminate();
       await router.close();
     `,
