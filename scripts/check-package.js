@@ -29,7 +29,7 @@ const { version, overrides, dependencies, exports } = JSON.parse(
 /** The whole package, packed, in bytes; far more than it should ever need. */
 const LARGEST = 2_450_000;
 /** What an install of it alone may take, its dependencies included. */
-const LARGEST_INSTALLED = 10_000_000;
+const LARGEST_INSTALLED = 10_200_000;
 
 /** Every entry point, and a message through it. */
 const CONSUMER = `
