@@ -202,7 +202,10 @@ export class Link implements Sink {
   }
 
   send(codec: BusCodec, packet: Packet): void {
-    if (this.ended) return;
+    if (this.ended) {
+      this.#effects.count("link:closed");
+      return;
+    }
     this.usedAt = performance.now();
     if (this.#out === undefined || (this.#exchange !== undefined && !this.#verified)) {
       if (this.#waiting.length >= MAX_WAITING) this.#effects.count("link:full");

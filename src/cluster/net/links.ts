@@ -310,7 +310,7 @@ export class Links implements LinkEffects, MessageStreams {
   /** Over the stream to an address, which is dialled if there is not one yet. */
   send(address: string, codec: BusCodec, packet: Packet): void {
     if (this.#closed) return;
-    const link = this.#byAddress.get(address);
+    const link = this.#usable(address);
     if (link !== undefined) {
       link.send(codec, packet);
       return;
@@ -319,6 +319,12 @@ export class Links implements LinkEffects, MessageStreams {
     if (dial === undefined) return;
     if (dial.queue.length >= MAX_QUEUED) this.count("link:full");
     else dial.queue.push({ codec, packet });
+  }
+
+  /** The stream that packets for an address go over: one that closes takes no more, though its other end has not closed it yet. */
+  #usable(address: string): Link | undefined {
+    const link = this.#byAddress.get(address);
+    return link?.ended === true ? undefined : link;
   }
 
   /** The addresses whose streams are kept. */
@@ -415,7 +421,7 @@ export class Links implements LinkEffects, MessageStreams {
     this.#retries.delete(link.address);
     this.#troubles.delete(link.address);
     this.#own.delete(link.address);
-    if (this.#byAddress.get(link.address)?.verified !== true) this.#byAddress.set(link.address, link);
+    if (this.#usable(link.address)?.verified !== true) this.#byAddress.set(link.address, link);
     if (!link.isDialled) this.#effects.greet(link);
   }
 
@@ -507,7 +513,7 @@ export class Links implements LinkEffects, MessageStreams {
       }
       const link = new Link(result, this.#ownAddress, address, this);
       this.#all.add(link);
-      if (!this.#byAddress.has(address)) this.#byAddress.set(address, link);
+      if (this.#usable(address) === undefined) this.#byAddress.set(address, link);
       this.#effects.greet(link);
       for (const { codec, packet } of queue) link.send(codec, packet);
     });

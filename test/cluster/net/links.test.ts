@@ -1,0 +1,173 @@
+/** The streams of a node by themselves: what goes over one that closes. Streams and time are made up. */
+import { randomBytes } from "node:crypto";
+import { Duplex } from "node:stream";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
+import { Links } from "../../../src/cluster/net/links.js";
+import { encodePacket } from "../../../src/cluster/wire/codec.js";
+import { NO_UPDATES, Packet, PacketType } from "../../../src/cluster/wire/packets.js";
+import { encodeFrame, encodeHello, encodeProof } from "../../../src/cluster/wire/stream.js";
+import type { Sink } from "../../../src/engine/zmtp/transport/reader.js";
+import type { Acceptor, Stream, Transport } from "../../../src/engine/zmtp/transport/transport.js";
+
+const OTHER = "10.0.0.9:7946";
+const codec = new BusCodec("default", []);
+const packet = new Packet(
+  PacketType.GOSSIP,
+  "ab".repeat(16),
+  1_900_000_000_000,
+  0,
+  0,
+  0,
+  0,
+  0,
+  "",
+  "",
+  undefined,
+  undefined,
+  NO_UPDATES,
+);
+const PACKET = encodeFrame(encodePacket(packet, codec.bus));
+
+/** A stream whose other end is the test. */
+class OpenStream implements Stream {
+  readonly address: string;
+  readonly remote: string;
+  readonly written: Buffer[] = [];
+  readonly socket = new Duplex({
+    read: () => undefined,
+    write: (chunk: Buffer, _encoding, done) => {
+      this.written.push(chunk);
+      done();
+    },
+  });
+  #sink: Sink | undefined;
+  readonly reader = {
+    start: (_socket: unknown, sink: Sink): void => {
+      this.#sink = sink;
+    },
+    giveBack: (): void => undefined,
+    pause: (): void => undefined,
+    resume: (): void => undefined,
+  };
+
+  constructor(address: string) {
+    this.address = address;
+    this.remote = `tcp://${address}:40000`;
+  }
+
+  taken(): number {
+    return 0;
+  }
+
+  async sendState(): Promise<undefined> {
+    return undefined;
+  }
+
+  /** The other end says hello, and proves itself. */
+  prove(): void {
+    const bytes = Buffer.concat([encodeHello(randomBytes(32), OTHER), encodeFrame(encodeProof([]))]);
+    this.#sink?.sinkOnBytes(bytes, bytes.length, true);
+  }
+
+  /** How often the packet went over it. */
+  get packets(): number {
+    return this.written.filter((each) => each.equals(PACKET)).length;
+  }
+}
+
+interface World {
+  readonly links: Links;
+  readonly counts: Map<string, number>;
+  /** Endpoints that were dialled, and what connects each. */
+  readonly dialled: string[];
+  readonly connects: ((stream: Stream) => void)[];
+  /** A stream of a host comes, and proves itself. */
+  accept(host: string): OpenStream;
+}
+
+const open: Links[] = [];
+
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((links) => links.close()));
+  vi.useRealTimers();
+});
+
+async function listening(): Promise<World> {
+  let acceptor: Acceptor | undefined;
+  const dialled: string[] = [];
+  const connects: World["connects"] = [];
+  const counts = new Map<string, number>();
+  const transport: Transport = {
+    scheme: "tcp",
+    listen: async (endpoint, _options, given) => {
+      acceptor = given;
+      return { endpoint, close: async () => undefined };
+    },
+    listenSync: () => {
+      throw new Error("not here");
+    },
+    dial: (endpoint, _options, done) => {
+      dialled.push(endpoint);
+      connects.push(done);
+      return () => undefined;
+    },
+  };
+  const links = new Links({ get: () => transport }, undefined, {
+    accepts: () => true,
+    zoned: (address) => address,
+    prove: () => [],
+    check: () => ({ proved: true, refused: [] }),
+    exchange: () => undefined,
+    admits: () => true,
+    onAdmitted: () => undefined,
+    onRefused: () => undefined,
+    onFrame: () => true,
+    greet: () => undefined,
+    onEvidence: () => undefined,
+    count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
+  });
+  open.push(links);
+  await links.listen({ v4: "10.0.0.1", v6: undefined }, 7_946);
+  links.announce("10.0.0.1:7946");
+  links.start();
+  const accept = (host: string): OpenStream => {
+    const stream = new OpenStream(host);
+    acceptor?.accepted(stream);
+    stream.prove();
+    return stream;
+  };
+  return { links, counts, dialled, connects, accept };
+}
+
+describe("a stream that is closed because nobody used it", () => {
+  it("takes no packets while its other end has not closed it: they go over another one", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+    const { links, counts, dialled, connects } = await listening();
+    const streams: OpenStream[] = [];
+    const connect = (): OpenStream => {
+      const stream = new OpenStream("10.0.0.9");
+      streams.push(stream);
+      connects[streams.length - 1]?.(stream);
+      stream.prove();
+      return stream;
+    };
+    links.send(OTHER, codec, packet);
+    const first = connect();
+    expect([first.packets, links.verified]).toEqual([1, 1]);
+    // It is looked at every second, and closes after 15 s.
+    vi.advanceTimersByTime(16_500);
+    expect([first.socket.writableEnded, first.socket.destroyed]).toEqual([true, false]);
+    links.send(OTHER, codec, packet);
+    links.send(OTHER, codec, packet);
+    expect(dialled).toHaveLength(2);
+    const second = connect();
+    links.send(OTHER, codec, packet);
+    expect(second.packets).toBe(3);
+    // The first one is over, and changes nothing.
+    vi.advanceTimersByTime(1_000);
+    expect([first.socket.destroyed, links.size]).toEqual([true, 1]);
+    links.send(OTHER, codec, packet);
+    expect([second.packets, first.packets, dialled.length, counts.size]).toEqual([4, 1, 2, 0]);
+  });
+});
