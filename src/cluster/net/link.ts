@@ -234,6 +234,12 @@ export class Link implements Sink {
     this.#finish("closed");
   }
 
+  /** Ends it at once, on purpose: the farewell goes as far as the system takes it. */
+  evict(): void {
+    if (!this.ended && this.#out !== undefined) this.#stream.socket.write(encodeFrame(NO_BYTES));
+    this.#finish("closed");
+  }
+
   /** The other end of this dialled stream is this node. */
   meetsItself(): void {
     this.#finish("self");

@@ -34,6 +34,8 @@ import type { MessageStreams } from "./message-streams.js";
 
 /** Of them, accepted ones of which no genuine packet came yet; the oldest gives way. */
 const MAX_UNVERIFIED = 64;
+/** Accepted streams that one node, or one host, may hold while the node has all that it may have; one that holds most, and more, gives way. */
+const MAX_HELD = 32;
 /** ms without a packet, after which a stream that nobody wants is closed. */
 const LINK_IDLE = 15_000;
 /** ms between two looks at them. */
@@ -223,7 +225,7 @@ export class Links implements LinkEffects, MessageStreams {
 
   #accept(stream: Stream, keys: NodeKeys | undefined): void {
     if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1))) this.count("link:outside");
-    else if (this.#makeRoom()) {
+    else if (this.#makeRoom(stream.address)) {
       this.#all.add(new Link(stream, this.#ownAddress, undefined, this, keys));
       return;
     }
@@ -462,8 +464,8 @@ export class Links implements LinkEffects, MessageStreams {
     this.#effects.count(reason);
   }
 
-  /** Whether there is room for a further accepted stream: of the host with most unverified ones, the oldest gives way. */
-  #makeRoom(): boolean {
+  /** Whether there is room for a further stream of a host: of the host with most unverified ones, the oldest gives way. */
+  #makeRoom(host: string): boolean {
     const byHost = new Map<string, Link[]>();
     let unverified = 0;
     let most: Link[] = [];
@@ -475,11 +477,35 @@ export class Links implements LinkEffects, MessageStreams {
       byHost.set(link.remote, ofHost);
       if (ofHost.length > most.length) most = ofHost;
     }
-    if (this.#all.size < MAX_LINKS && unverified < MAX_UNVERIFIED) return true;
+    if (unverified < MAX_UNVERIFIED && (this.#all.size < MAX_LINKS || this.#takeBack(host))) return true;
     this.count("link:evicted");
     const [oldest] = most;
     oldest?.destroy();
     return oldest !== undefined;
+  }
+
+  /**
+   * Who holds most of the accepted streams, a node that proved its key or else a host, has one less, unless it holds few: otherwise a single member
+   * could have them all.
+   *
+   * @param host of the one that wants a stream: of no other one is one taken while it holds as many itself. `undefined`: this node dials
+   */
+  #takeBack(host: string | undefined): boolean {
+    const byHolder = new Map<string, Link[]>();
+    let most: Link[] = [];
+    for (const link of this.#all) {
+      if (link.isDialled || !link.verified) continue;
+      const holder = link.node?.publicKey ?? link.remote;
+      const held = byHolder.get(holder) ?? [];
+      held.push(link);
+      byHolder.set(holder, held);
+      if (held.length > most.length) most = held;
+    }
+    const own = host === undefined ? 0 : (byHolder.get(host)?.length ?? 0);
+    if (most.length <= Math.max(MAX_HELD, own)) return false;
+    this.count("link:evicted");
+    most.reduce((one, other) => (other.usedAt < one.usedAt ? other : one)).evict();
+    return true;
   }
 
   #dial(address: string): Dial | undefined {
@@ -488,7 +514,8 @@ export class Links implements LinkEffects, MessageStreams {
       this.count("link:address");
       return undefined;
     }
-    if (this.#all.size + this.#dials.size >= MAX_LINKS) {
+    while (this.#all.size + this.#dials.size >= MAX_LINKS) {
+      if (this.#watched.has(address) && this.#takeBack(undefined)) continue;
       this.count("link:full");
       if (this.#watched.has(address)) {
         this.#trouble(address, { code: "EAGAIN", message: `the node has ${MAX_LINKS} streams already` });

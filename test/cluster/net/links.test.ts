@@ -1,7 +1,8 @@
-/** The streams of a node by themselves: what goes over one that closes. Streams and time are made up. */
+/** The streams of a node by themselves: who may hold how many, and what goes over one that closes. Streams and time are made up. */
 import { randomBytes } from "node:crypto";
 import { Duplex } from "node:stream";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { MAX_LINKS } from "../../../src/cluster/bounds.js";
 import { BusCodec } from "../../../src/cluster/net/bus-codec.js";
 import { Links } from "../../../src/cluster/net/links.js";
 import { encodePacket } from "../../../src/cluster/wire/codec.js";
@@ -11,6 +12,8 @@ import type { Sink } from "../../../src/engine/zmtp/transport/reader.js";
 import type { Acceptor, Stream, Transport } from "../../../src/engine/zmtp/transport/transport.js";
 
 const OTHER = "10.0.0.9:7946";
+const WATCHED = "10.0.0.10:7946";
+const FAREWELL = encodeFrame(Buffer.alloc(0));
 const codec = new BusCodec("default", []);
 const packet = new Packet(
   PacketType.GOSSIP,
@@ -139,6 +142,34 @@ async function listening(): Promise<World> {
   };
   return { links, counts, dialled, connects, accept };
 }
+
+describe("a node that has all the streams it may have", () => {
+  it("takes one of who holds most of them for another host, or to watch a node, and none for that one", async () => {
+    const { links, counts, dialled, accept } = await listening();
+    const held = Array.from({ length: MAX_LINKS }, () => accept("10.0.0.66"));
+    expect(links.verified).toBe(MAX_LINKS);
+    expect(accept("10.0.0.66").socket.destroyed).toBe(true);
+    expect(held.filter(({ socket }) => socket.destroyed)).toHaveLength(0);
+    const other = accept("10.0.0.7");
+    expect([other.socket.destroyed, links.size, links.verified]).toEqual([false, MAX_LINKS, MAX_LINKS]);
+    const gone = held.filter(({ socket }) => socket.destroyed);
+    expect(gone).toHaveLength(1);
+    // The one that was used least recently, with a farewell: its end is no evidence that this node is gone.
+    expect(gone[0]).toBe(held[0]);
+    expect(gone[0]?.written.at(-1)).toEqual(FAREWELL);
+    links.watch(new Set([WATCHED]));
+    expect([dialled, links.size]).toEqual([[`tcp://${WATCHED}`], MAX_LINKS - 1]);
+    expect(other.socket.destroyed).toBe(false);
+    expect(counts.get("link:evicted")).toBe(3);
+  });
+
+  it("refuses a further one where nobody holds many", async () => {
+    const { links, accept } = await listening();
+    const held = Array.from({ length: MAX_LINKS }, (_, at) => accept(`10.0.${at % 16}.1`));
+    expect(accept("10.1.0.1").socket.destroyed).toBe(true);
+    expect([links.size, held.some(({ socket }) => socket.destroyed)]).toEqual([MAX_LINKS, false]);
+  });
+});
 
 describe("a stream that is closed because nobody used it", () => {
   it("takes no packets while its other end has not closed it: they go over another one", async () => {
