@@ -32,17 +32,20 @@ export class GroupCalls {
 
   stop(): void {
     clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #callAfter(calls: number): void {
     const pause = CALLS[Math.min(calls, CALLS.length - 1)] as number;
-    this.#timer = setTimeout(
+    const timer = setTimeout(
       () => {
         if (this.#effects.isAlone()) this.#effects.call();
-        this.#callAfter(calls + 1);
+        // The call may have stopped it.
+        if (this.#timer === timer) this.#callAfter(calls + 1);
       },
       pause * (0.75 + Math.random() / 2),
     );
-    this.#timer.unref();
+    this.#timer = timer;
+    timer.unref();
   }
 }
