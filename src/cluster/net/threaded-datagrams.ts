@@ -90,6 +90,8 @@ export class ThreadedDatagrams implements PacketSocket {
         this.#count("thread:failed");
       });
       worker.on("exit", () => {
+        // Nothing, where it has answered. A module that the process preloads may end it before.
+        reject(new TransportError("ERR_TRANSPORT", "the thread of beats ended before its socket was open"));
         this.#worker = undefined;
         this.#onClosed();
         if (!this.#closed && this.#places.size > 0) this.#fallBack();
