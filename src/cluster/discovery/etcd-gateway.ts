@@ -21,6 +21,9 @@ import { Round } from "./list-watch.js";
 /** Keys of a list: more are left out. */
 const MAX_KEYS_LISTED = 16_384;
 
+/** Seconds that a lease is taken to have, at most: no node asks for more, and a timer of more than 24 days would end at once. */
+const LONGEST_LEASE = 86_400;
+
 /** gRPC's numbers of what another server would answer as well: the request, or its sender, is wrong. */
 const GRPC = { invalidArgument: 3, notFound: 5, permissionDenied: 7, unauthenticated: 16 } as const;
 
@@ -162,7 +165,10 @@ export class EtcdGateway {
     const { ID, TTL } = fieldsOf(await this.#call("/v3/lease/grant", { TTL: `${seconds}` }, signal));
     if (typeof ID !== "string" || !/^\d{1,20}$/.test(ID))
       throw new ProtocolError(`${this.#server}: a lease without an id`);
-    return { id: ID, seconds: secondsOf(TTL) };
+    const given = secondsOf(TTL);
+    // It would be lost already, and the next one asked for at once.
+    if (given === 0) throw new ProtocolError(`${this.#server}: a lease of no time`);
+    return { id: ID, seconds: given };
   }
 
   /** Renews a lease. @returns the seconds that it has; 0 where it is lost */
@@ -276,8 +282,8 @@ function revisionOf(answer: Record<string, unknown>): bigint {
 }
 
 function secondsOf(value: unknown): number {
-  const seconds = Number(value ?? 0);
-  return Number.isFinite(seconds) && seconds > 0 ? seconds : 0;
+  const seconds = Math.floor(Number(value ?? 0));
+  return seconds > 0 ? Math.min(seconds, LONGEST_LEASE) : 0;
 }
 
 /** The first key past all that begin with a prefix, whose last character is plain ASCII. */

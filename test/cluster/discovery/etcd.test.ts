@@ -527,6 +527,39 @@ describe.concurrent("a server that is not etcd", () => {
     expect(grants).toBeLessThanOrEqual(8);
   });
 
+  it.each([["0"], ["-1"], ["0.5"], ["junk"], [null]])("gives leases of %j seconds: each is a failure", async (TTL) => {
+    let grants = 0;
+    const url = await serve((request, response) => {
+      if (request.url === "/v3/watch") response.write("\n");
+      else if (request.url === "/v3/lease/grant") {
+        grants += 1;
+        response.end(JSON.stringify({ ID: "77", TTL }));
+      } else response.end(JSON.stringify({ header }));
+    });
+    const follower = follow({ servers: url });
+    await follower.until(({ failures }) => failures > 0);
+    expect(follower.error).toMatchObject({
+      code: "ERR_PROTOCOL",
+      message: expect.stringMatching(/of no time/),
+    });
+    expect(grants).toBe(1);
+  });
+
+  it("gives leases of more seconds than a timer has: they count as a day", async () => {
+    const lease = { ID: "77", TTL: "9000000000" };
+    const url = await serve((_, response) => response.end(JSON.stringify({ ...lease, result: lease })));
+    const gateway = new EtcdGateway({
+      servers: [url],
+      username: undefined,
+      password: undefined,
+      tls: undefined,
+      timeout: 20_000,
+    });
+    const { signal } = new AbortController();
+    expect(await gateway.grant(60, signal)).toEqual({ id: "77", seconds: 86_400 });
+    expect(await gateway.keepAlive("77", signal)).toBe(86_400);
+  });
+
   it("loses the key before it answers the put: the key is put again", async () => {
     let watch: ServerResponse | undefined;
     let puts = 0;
