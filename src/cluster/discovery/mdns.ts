@@ -40,6 +40,8 @@ const ANSWER_DELAY = 100;
 const UPDATE_DELAY = 10;
 /** Records that are remembered; a further one is refused, counted. */
 const MAX_RECORDS = 4_096;
+/** Characters of their names and data together: a thousand nodes have a third of it. A record that would be past it is refused, counted. */
+const MAX_RECORD_CHARACTERS = 1_048_576;
 /** Known answers of a query: what fits into a datagram. */
 const MAX_KNOWN = 16;
 /** Names whose addresses are asked for in a query. */
@@ -132,6 +134,8 @@ export class MdnsRecords {
   readonly #host: string;
   /** By name, type and data. */
   readonly #known = new Map<string, Known>();
+  /** Characters of their keys. */
+  #characters = 0;
   /** Names of hosts that services are at. */
   readonly #targets = new Set<string>();
 
@@ -221,14 +225,21 @@ export class MdnsRecords {
   #add(now: number, record: DnsRecord): 0 | 1 {
     const key = `${record.type} ${record.name} ${record.data} ${record.port ?? ""}`;
     if (record.ttl === 0) {
-      this.#known.delete(key);
+      this.#forget(key);
       return 0;
     }
-    if (!this.#known.has(key) && this.#known.size >= MAX_RECORDS) return 1;
+    if (!this.#known.has(key)) {
+      if (this.#known.size >= MAX_RECORDS || this.#characters + key.length > MAX_RECORD_CHARACTERS) return 1;
+      this.#characters += key.length;
+    }
     const ttl = Math.min(record.ttl, MAX_MDNS_TTL);
     this.#known.set(key, { record: { ...record, ttl }, until: now + ttl * 1_000 });
     if (record.type === DnsType.SRV) this.#targets.add(record.data);
     return 0;
+  }
+
+  #forget(key: string): void {
+    if (this.#known.delete(key)) this.#characters -= key.length;
   }
 
   /** Where the nodes of this cluster are. */
@@ -281,7 +292,7 @@ export class MdnsRecords {
   }
 
   #expire(now: number): void {
-    for (const [key, { until }] of this.#known) if (until <= now) this.#known.delete(key);
+    for (const [key, { until }] of this.#known) if (until <= now) this.#forget(key);
     this.#targets.clear();
     for (const { record } of this.#known.values())
       if (record.type === DnsType.SRV) this.#targets.add(record.data);

@@ -173,4 +173,27 @@ describe("what a node knows by multicast DNS", () => {
     expect(records.addresses(4_500_000)).toEqual([]);
     expect(records.nextExpiry()).toBe(Number.POSITIVE_INFINITY);
   });
+
+  it("is bounded in what its records say, too, and has room again for what ended or was taken back", () => {
+    const records = new MdnsRecords(self("1"), SERVICE);
+    const texts = (ttl: number): DnsMessage =>
+      response(
+        ...Array.from({ length: 500 }, (_, i) => ({
+          name: `x${i}.${SERVICE}`,
+          type: DnsType.TXT,
+          ttl,
+          data: "x".repeat(8_000),
+        })),
+      );
+    const refused = records.onResponse(0, texts(4_500));
+    // A million characters.
+    expect(500 - refused).toBe(130);
+    // Those that are there are renewed.
+    expect(records.onResponse(1_000, texts(4_500))).toBe(refused);
+    records.onResponse(2_000, texts(0));
+    expect(records.nextExpiry()).toBe(Number.POSITIVE_INFINITY);
+    expect(records.onResponse(3_000, texts(120))).toBe(refused);
+    expect(records.addresses(123_000)).toEqual([]);
+    expect(records.onResponse(124_000, texts(120))).toBe(refused);
+  });
 });
