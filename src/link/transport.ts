@@ -343,6 +343,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     const way = this.#wayOf(link, name);
     if (way.out !== undefined) return;
     way.out = true;
+    const before = way.in;
     link.openMessages(name).then(
       (channel) => this.#onOut(link, name, way, channel),
       (error: ShoalError) => {
@@ -352,7 +353,8 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
         // Refused: the other end has not opened the name, and its own OPEN comes when it does.
         if (error.code !== "ECONNREFUSED" && !this.closed)
           this.events.emit({ type: "channel:failed", name, error });
-        else if (way.in !== undefined && this.#names.has(name)) this.#openOn(link, name);
+        // It came meanwhile: once for each, since an end may open a name and refuse it here all the same.
+        else if (way.in !== undefined && way.in !== before && this.#names.has(name)) this.#openOn(link, name);
       },
     );
   }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { duplexPair } from "node:stream";
 import { afterEach, expect, it } from "vitest";
+import { UnroutableError } from "../../src/core/errors.js";
 import {
   commence,
   type MultiplexLink,
@@ -192,6 +193,34 @@ it("forgets a link that is closed while a name is being opened on it", async () 
   await opened;
   expect([a.stats().links, a.status(), notes.lines]).toEqual([0, [], []]);
   await join(a, transport());
+});
+
+it("asks an end that opens a name and refuses it here once more, and not without end", async () => {
+  const a = transport();
+  const [x, y] = duplexPair();
+  let refused = 0;
+  const [, other] = await Promise.all([
+    a.commence(x, undefined, { role: "dialler" }),
+    commence(y, {
+      password: PASSWORD,
+      onChannel: (channel) => {
+        channel.on("error", () => undefined);
+        if (channel.name !== "x") return;
+        refused += 1;
+        throw new UnroutableError("not here");
+      },
+    }),
+  ]);
+  const notes = new Notes();
+  a.open("x", notes.status, notes.data);
+  (await other.openMessages("x")).on("error", () => undefined);
+  // Each is a round trip at least.
+  for (let i = 0; i < 20; i++) {
+    a.open(`y${i}`, notes.status, notes.data);
+    await notes.until(i + 1);
+  }
+  expect(notes.lines).toEqual(Array.from({ length: 20 }, (_, i) => `y${i} open`));
+  expect(refused).toBe(2);
 });
 
 it("refuses names, callbacks, passwords and links that it cannot have", async () => {
