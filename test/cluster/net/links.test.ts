@@ -173,7 +173,9 @@ describe("a node that has all the streams it may have", () => {
 
 describe("a stream that is closed because nobody used it", () => {
   it("takes no packets while its other end has not closed it: they go over another one", async () => {
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"] });
+    vi.useFakeTimers({
+      toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "performance"],
+    });
     const { links, counts, dialled, connects } = await listening();
     const streams: OpenStream[] = [];
     const connect = (): OpenStream => {

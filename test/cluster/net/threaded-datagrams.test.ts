@@ -18,7 +18,13 @@ it("is reported, where a module that the process preloads ends it: nobody waits 
   writeFileSync(preloaded, "if (!require('node:worker_threads').isMainThread) process.exit(0);\n");
   process.execArgv = [...execArgv, "--require", preloaded];
   const datagrams = new ThreadedDatagrams(
-    { bind: { v4: "127.0.0.1", v6: undefined }, port: 0, group: undefined, interfaces: ["127.0.0.1"], ttl: 0 },
+    {
+      bind: { v4: "127.0.0.1", v6: undefined },
+      port: 0,
+      group: undefined,
+      interfaces: ["127.0.0.1"],
+      ttl: 0,
+    },
     () => undefined,
     () => undefined,
   );
