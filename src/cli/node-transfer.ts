@@ -217,6 +217,14 @@ export async function askLines(
   return hasFailed;
 }
 
+/** A message of a node's reply: its topic and its data. @throws Failure for what another program at its endpoint may say */
+function framesOf(line: MessageLine | null): [Buffer, Buffer] {
+  const topic: unknown = line?.topic;
+  const data = bytesFromJson(line?.data);
+  if (typeof topic !== "string" || data === undefined) throw new Failure("its reply is not a node's");
+  return [Buffer.from(topic), data];
+}
+
 /** Prints messages until a signal, or until there were so many. @throws UsageError, Failure */
 export async function printMessages({ ask, members, json, stop, log, output }: Exchange): Promise<void> {
   const {
@@ -239,10 +247,10 @@ export async function printMessages({ ask, members, json, stop, log, output }: E
   try {
     while (left > 0 && !stop.requested.aborted) {
       const reply = (await ask({ session, after, wait: WAIT }, WAIT)) as unknown as MessagesReply;
+      if (!Array.isArray(reply.messages)) throw new Failure("its reply is not a node's");
       if (reply.missed > 0) log.warn(`missed ${reply.missed} messages: too many came at once`);
       const pieces: Buffer[] = [];
-      for (const { topic, data } of reply.messages.slice(0, left))
-        format.print([Buffer.from(topic), bytesFromJson(data) as Buffer], pieces);
+      for (const line of reply.messages.slice(0, left)) format.print(framesOf(line), pieces);
       if (pieces.length > 0) await output.write(Buffer.concat(pieces));
       left -= reply.messages.length;
       after = reply.next;

@@ -307,6 +307,25 @@ describe("a command whose connection to the node ends", () => {
   });
 });
 
+describe("a program that answers in place of a node", () => {
+  it.each<[string, object]>([
+    ["no messages", {}],
+    ["no message in a place", { messages: [null] }],
+    ["a topic that is a number", { messages: [{ topic: 7, data: "x" }] }],
+    ["data of another form", { messages: [{ topic: "t", data: { base64: 7 } }] }],
+  ])("with %s fails shoal node sub, which says so", async (_, reply) => {
+    const { endpoint, close } = await controlSocket(
+      { session: 1, ready: true },
+      { next: 1, missed: 0, ...reply },
+      {},
+    );
+    const { code, stdout, stderr } = await run("", "node", "sub", "t", "--control", endpoint);
+    expect(stderr).toContain("its reply is not a node's");
+    expect([code, String(stdout)]).toEqual([1, ""]);
+    await close();
+  });
+});
+
 describe("a reader that goes away", () => {
   /**
    * A command whose output fails with its first line: at once, or when the command waits for the reply that does not come.
