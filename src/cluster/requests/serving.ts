@@ -19,6 +19,7 @@ import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
 import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
+import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
 import { owned, sizeOfBody } from "./body.js";
 import { CHECK_AFTER, MAX_CHECK_AFTER, MAX_KEPT_REPLIES, MAX_KEPT_REPLY_BYTES } from "./bounds.js";
@@ -352,7 +353,8 @@ export class RequestServing {
     this.#effects.send(job.from, encodePart(job.item.id, body), (result) => {
       if (result === "too-large")
         this.fail(this.#now, job, "too-large", "a part of the reply is larger than a message may be");
-      else if (result === "unreachable" || result === "dropped") this.#over(job);
+      else if (result === "unreachable") this.#over(job);
+      else if (result === "dropped") this.#overUnread(job);
       done();
     });
   }
@@ -389,8 +391,17 @@ export class RequestServing {
         const text = `the reply of ${item.length} bytes is larger than a message may be`;
         this.#effects.answer(job.from, encodeFailure(job.item.id, job.service.load, "too-large", text));
       } else if (result === "unreachable") this.#count("reply");
-      this.#release(job);
+      if (result === "dropped") this.#overUnread(job);
+      else this.#release(job);
     });
+  }
+
+  /** What it was to get was dropped, so much waits for its caller. A refusal is small: there may be room for it where there was none for a reply. */
+  #overUnread(job: Job): void {
+    this.#over(job);
+    const text = `its node reads too slowly: at most ${MAX_QUEUED_ITEMS} items of ${MAX_QUEUED_BYTES} bytes may wait for it`;
+    const refusal = encodeFailure(job.item.id, job.service.load, "slow-reader", text);
+    this.#effects.send(job.from, refusal, () => undefined);
   }
 
   // --- Jobs ------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 /** What a serving node holds of requests, by the rules alone: callers that give up, keys, and what waits. */
 import { describe, expect, it } from "vitest";
-import type { Job, ServingSettings } from "../../../src/cluster/requests/serving.js";
+import { type Job, RequestServing, type ServingSettings } from "../../../src/cluster/requests/serving.js";
 import {
   BodyForm,
   type CallExtras,
+  type CallItem,
   decodeRequest,
   encodeCall,
   encodeCancel,
@@ -128,6 +129,52 @@ describe("a request whose reply may come in parts", () => {
     world.runUntil(20);
     expect(answers).toEqual([RequestOp.FAILURE, RequestOp.REPLY]);
     expect(node.serving.refused).toEqual({ "invalid-request": 1 });
+  });
+});
+
+describe("a reply that is dropped, since too much waits for its caller's node", () => {
+  const LONG = { form: BodyForm.TEXT, data: "x".repeat(2_000) };
+
+  /** A request that runs at a node which takes nothing long, and what it takes of its answers. */
+  function running(extras: Partial<CallExtras> = {}) {
+    let job: Job | undefined;
+    const taken: unknown[] = [];
+    const serving = new RequestServing({
+      start: (started) => {
+        job = started;
+      },
+      aborted: () => undefined,
+      send: (_, item, done) => {
+        if (item.length < 1_000) taken.push(decodeRequest(item));
+        done(item.length < 1_000 ? "sent" : "dropped");
+      },
+      answer: () => undefined,
+      credited: () => undefined,
+      body: () => undefined,
+      bodyEnd: () => undefined,
+    });
+    const service = serving.add(SERVICE, SETTINGS);
+    const call = encodeCall(7, 0, SERVICE, { ...PLAIN, ...extras }, { form: BodyForm.TEXT, data: BODY });
+    serving.onCall(0, "caller", decodeRequest(call) as CallItem);
+    return { serving, service, taken, job: job as unknown as Job };
+  }
+
+  const refusal = { op: RequestOp.FAILURE, id: 7, reason: "slow-reader", busy: 0 };
+
+  it("has a refusal in its place, and its slot is free", () => {
+    const { serving, service, taken, job } = running();
+    serving.reply(1, job, LONG);
+    expect(taken).toEqual([expect.objectContaining(refusal)]);
+    expect([service.running, job.state]).toEqual([0, "over"]);
+  });
+
+  it("is refused where it comes in parts, too, and sends no further one", () => {
+    const { serving, service, taken, job } = running({ parts: 8, bytes: 65_536 });
+    let done = 0;
+    serving.part(job, LONG, () => void (done += 1));
+    serving.part(job, { form: BodyForm.TEXT, data: "short" }, () => void (done += 1));
+    expect(taken).toEqual([expect.objectContaining(refusal)]);
+    expect([done, service.running, job.state]).toEqual([2, 0, "over"]);
   });
 });
 
