@@ -54,6 +54,8 @@ import type { BusCodec } from "./bus-codec.js";
 const MAX_WAITING = 128;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
 const MAX_UNSENT_BYTES = 4_194_304;
+/** Pieces of a frame that is not whole yet; then they are put together. */
+const MAX_PARTS = 64;
 /** ms that this process ran in which the other end says hello, and a first genuine packet comes of it. The other may be late by several turns. */
 export const HELLO_TIMEOUT = 10_000;
 /** ms in which the other end takes what was sent before the stream closes. */
@@ -255,6 +257,8 @@ export class Link implements Sink {
     const chunk = bytes.subarray(0, length);
     this.#pending.push(kept ? chunk : Buffer.from(chunk));
     this.#pendingBytes += length;
+    // A frame that comes byte by byte is no array of as many Buffers.
+    if (this.#pending.length >= MAX_PARTS) this.#pending = [Buffer.concat(this.#pending)];
     this.#take();
   }
 

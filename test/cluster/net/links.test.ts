@@ -69,7 +69,10 @@ class OpenStream implements Stream {
 
   /** The other end says hello, and proves itself. */
   prove(): void {
-    const bytes = Buffer.concat([encodeHello(randomBytes(32), OTHER), encodeFrame(encodeProof([]))]);
+    this.receive(Buffer.concat([encodeHello(randomBytes(32), OTHER), encodeFrame(encodeProof([]))]));
+  }
+
+  receive(bytes: Buffer): void {
     this.#sink?.sinkOnBytes(bytes, bytes.length, true);
   }
 
@@ -82,6 +85,8 @@ class OpenStream implements Stream {
 interface World {
   readonly links: Links;
   readonly counts: Map<string, number>;
+  /** That came of all streams. */
+  readonly frames: Buffer[];
   /** Endpoints that were dialled, and what connects each. */
   readonly dialled: string[];
   readonly connects: ((stream: Stream) => void)[];
@@ -101,6 +106,7 @@ async function listening(): Promise<World> {
   const dialled: string[] = [];
   const connects: World["connects"] = [];
   const counts = new Map<string, number>();
+  const frames: Buffer[] = [];
   const transport: Transport = {
     scheme: "tcp",
     listen: async (endpoint, _options, given) => {
@@ -125,7 +131,10 @@ async function listening(): Promise<World> {
     admits: () => true,
     onAdmitted: () => undefined,
     onRefused: () => undefined,
-    onFrame: () => true,
+    onFrame: (_link, bytes) => {
+      frames.push(Buffer.from(bytes));
+      return true;
+    },
     greet: () => undefined,
     onEvidence: () => undefined,
     count: (reason) => void counts.set(reason, (counts.get(reason) ?? 0) + 1),
@@ -140,7 +149,7 @@ async function listening(): Promise<World> {
     stream.prove();
     return stream;
   };
-  return { links, counts, dialled, connects, accept };
+  return { links, counts, frames, dialled, connects, accept };
 }
 
 describe("a node that has all the streams it may have", () => {
@@ -168,6 +177,24 @@ describe("a node that has all the streams it may have", () => {
     const held = Array.from({ length: MAX_LINKS }, (_, at) => accept(`10.0.${at % 16}.1`));
     expect(accept("10.1.0.1").socket.destroyed).toBe(true);
     expect([links.size, held.some(({ socket }) => socket.destroyed)]).toEqual([MAX_LINKS, false]);
+  });
+});
+
+describe("a frame that comes byte by byte", () => {
+  it("is kept in few pieces", async () => {
+    const { accept, frames } = await listening();
+    const stream = accept("10.0.0.66");
+    const bytes = randomBytes(10_000);
+    bytes[0] = 1;
+    const frame = encodeFrame(bytes);
+    const concat = vi.spyOn(Buffer, "concat");
+    try {
+      for (let at = 0; at < frame.length; at++) stream.receive(frame.subarray(at, at + 1));
+      expect(Math.max(...concat.mock.calls.map(([pieces]) => pieces.length))).toBeLessThanOrEqual(64);
+    } finally {
+      concat.mockRestore();
+    }
+    expect(frames).toEqual([bytes]);
   });
 });
 
