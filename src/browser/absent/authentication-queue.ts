@@ -6,7 +6,7 @@ import type { Verdict } from "../../engine/zmtp/mechanism/mechanism.js";
 export class AuthenticationQueue {
   readonly #authenticate: Authenticate;
 
-  constructor(_: () => number, authenticate: Authenticate) {
+  constructor(_: object, authenticate: Authenticate) {
     this.#authenticate = authenticate;
   }
 

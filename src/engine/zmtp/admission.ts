@@ -144,7 +144,7 @@ export class Admission {
   authenticate(connection: object, peer: PeerCredentials): Promise<Verdict> {
     const { options } = this.#state;
     this.#queue ??= new AuthenticationQueue(
-      () => options.maxPendingHandshakes,
+      options,
       (each) => this.#authenticator(roleOf(options))?.(each) ?? Promise.resolve(false),
     );
     return this.#queue.ask(connection, peer);

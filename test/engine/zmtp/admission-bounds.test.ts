@@ -118,17 +118,34 @@ describe("the program's hook", () => {
     expect(state.most).toBe(3);
   });
 
+  it("is asked about others when it has not answered for as long as a handshake may take", async () => {
+    let asked = 0;
+    const never = new Promise<boolean>(() => undefined);
+    const authenticate = (): Promise<boolean> => {
+      asked += 1;
+      return asked > 2 ? Promise.resolve(true) : never;
+    };
+    const pull = world.pull({ maxPendingHandshakes: 2, handshakeInterval: 1_000, authenticate });
+    const endpoint = await world.bind(pull);
+    for (let i = 0; i < 2; i++) {
+      const peer = await world.raw(endpoint);
+      await peer.handshake("PUSH");
+      await until(() => asked === i + 1, "the question");
+    }
+    const push = world.push({ reconnectInterval: 5 });
+    push.connect(endpoint);
+    await push.send("in");
+    expect(String(await pull.receive({ timeout: 8_000 }))).toBe("in");
+  });
+
   it("is asked about peers in their order, not about those that left, and on after it has failed", async () => {
     const { state, authenticate, answer } = hook();
     const asked: string[] = [];
-    const queue = new AuthenticationQueue(
-      () => 1,
-      (peer) => {
-        asked.push(peer.address);
-        const answer = authenticate();
-        return peer.address === "b" ? answer.then(() => Promise.reject(new Error("no"))) : answer;
-      },
-    );
+    const queue = new AuthenticationQueue({ maxPendingHandshakes: 1, handshakeInterval: 0 }, (peer) => {
+      asked.push(peer.address);
+      const answer = authenticate();
+      return peer.address === "b" ? answer.then(() => Promise.reject(new Error("no"))) : answer;
+    });
     const keys = new Map(["a", "b", "c", "d"].map((name) => [name, { name }]));
     const ask = (address: string) =>
       queue.ask(keys.get(address) as object, { mechanism: "NULL", address, domain: "" });
