@@ -6,7 +6,7 @@
  * nobody answers there, and by one process only (ipc-path.ts): another's endpoint
  * is never stolen.
  */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmdirSync } from "node:fs";
 import { connect, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -49,6 +49,16 @@ function resolve(endpoint: string): { endpoint: string; folder: string | undefin
   if (endpoint !== "ipc://*") return { endpoint, folder: undefined };
   const folder = mkdtempSync(join(tmpdir(), "shoal-"));
   return { endpoint: `ipc://${join(folder, "socket")}`, folder };
+}
+
+/** The endpoint that a folder was made for was not bound. */
+function forgetFolder(folder: string | undefined): void {
+  if (folder === undefined) return;
+  try {
+    rmdirSync(folder);
+  } catch {
+    // What the bind failed with is the error that the program needs.
+  }
 }
 
 /** A server that listens aside gets only the connections of others that probe it, until it has its path. */
@@ -108,7 +118,12 @@ export const ipc: Transport = {
     const gate = { open: folder !== undefined || !mayBeContested(path) };
     const made = server(endpoint, acceptor, gate);
     if (gate.open) {
-      await listen(made, { path, backlog }, endpoint);
+      try {
+        await listen(made, { path, backlog }, endpoint);
+      } catch (error) {
+        forgetFolder(folder);
+        throw error;
+      }
       return listener(made, endpoint, folder, folder === undefined ? undefined : path);
     }
     const aside = nameBeside(path);
@@ -130,7 +145,12 @@ export const ipc: Transport = {
     const gate = { open: folder !== undefined || !mayBeContested(path) };
     const made = server(endpoint, acceptor, gate);
     if (gate.open) {
-      listenSync(made, path, -1, PIPE_FAMILY, options.backlog, endpoint);
+      try {
+        listenSync(made, path, -1, PIPE_FAMILY, options.backlog, endpoint);
+      } catch (error) {
+        forgetFolder(folder);
+        throw error;
+      }
       return listener(made, endpoint, folder, folder === undefined ? undefined : path);
     }
     const aside = nameBeside(path);
