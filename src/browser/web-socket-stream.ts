@@ -22,6 +22,8 @@ const EASED = 262_144;
 const LOOK_INTERVAL = 5;
 /** Bytes that are held for a program that does not receive. */
 export const MAX_HELD = 16_777_216;
+/** Bytes that count for each message in addition to its own: a small one would count next to nothing of its memory. */
+const HELD_COST = 128;
 
 type Done = (error?: Error | null) => void;
 
@@ -192,7 +194,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     }
     this.#held.push(bytes);
     this.#heldBytes += bytes.length;
-    if (this.#heldBytes <= MAX_HELD) return;
+    if (this.#heldBytes + HELD_COST * this.#held.length <= MAX_HELD) return;
     const error = new Error(
       `${this.#heldBytes} bytes wait for a program that does not receive them: a browser cannot stop the sender of a WebSocket`,
     );

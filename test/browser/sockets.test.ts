@@ -487,4 +487,17 @@ describe("a receiver that does not receive", () => {
     const { error } = await within(gone, "the end of the connection");
     expect(error?.message).toMatch(/wait for a program that does not receive/);
   });
+
+  it("of a server that cannot be stopped is disconnected before it holds too many small messages", async () => {
+    offering(/^ZWS2\.0-/);
+    const push = own(new node.Push({ sendHighWaterMark: 0, sendHighWaterMarkBytes: 0 }));
+    const pull = own(new web.Pull({ receiveHighWaterMark: 100, reconnectInterval: -1 }));
+    const gone = nextEvent(pull as unknown as node.Socket, "disconnect");
+    pull.connect(await push.bind("ws://127.0.0.1:*"));
+    // Less than half a megabyte of bytes in all.
+    await push.send("x");
+    for (let i = 0; i < 200_000; i++) if (!push.trySend("x")) throw new Error("the sender is stopped");
+    const { error } = await within(gone, "the end of the connection");
+    expect(error?.message).toMatch(/wait for a program that does not receive/);
+  });
 });
