@@ -1,6 +1,6 @@
 /**
  * The connections of one socket that stand or are shaking hands, and the pipe that each carries once its handshake is
- * complete. A connection of a STREAM socket has no handshake: it is a peer from its first byte on.
+ * complete. A connection of a STREAM socket has no handshake: it is a peer from its first byte on, over TLS once that is complete.
  *
  *   open --handshake--> ready: a new pipe, or the one that waited at its endpoint
  *                  |
@@ -17,7 +17,7 @@ import type { Fault, Metadata, Verdict } from "./mechanism/mechanism.js";
 import { connectionOptions } from "./options.js";
 import type { Peers } from "./peers.js";
 import type { Pipe } from "./pipe.js";
-import { openRaw } from "./raw.js";
+import { openRaw, RawOpening, type RawOpeningEffects } from "./raw.js";
 import type { Dialling, SocketState } from "./socket-state.js";
 import type { Stream } from "./transport/transport.js";
 
@@ -29,13 +29,16 @@ interface Carried {
   fault: ShoalError | undefined;
 }
 
-export class Connections implements ConnectionEffects, Policing {
+/** What shakes hands, or carries a pipe. */
+export type AnyConnection = Connection | RawOpening;
+
+export class Connections implements ConnectionEffects, RawOpeningEffects, Policing {
   readonly #state: SocketState;
   readonly #peers: Peers;
   readonly #admission: Admission;
-  readonly #all = new Map<Connection, Carried>();
+  readonly #all = new Map<AnyConnection, Carried>();
   /** The handshake of a connection is over, or it has ended. */
-  onHandshakeOver: (connection: Connection) => void = () => undefined;
+  onHandshakeOver: (connection: AnyConnection) => void = () => undefined;
   /** Connections of peers that came, those that are shaking hands included. */
   accepted = 0;
   /** ms that those which come about while the socket closes hold the process at their end (connection.ts). */
@@ -52,8 +55,8 @@ export class Connections implements ConnectionEffects, Policing {
     return this.#peers.policy.admits?.(address) !== false;
   }
 
-  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` @returns what shakes hands; a STREAM's does not, nor does one of options with which none could end well */
-  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): Connection | undefined {
+  /** @param dialling whose stream it is; `undefined`: a peer's, which came in through `endpoint` @returns what shakes hands; a STREAM's does over TLS alone, and none does of options with which none could end well */
+  open(stream: Stream, endpoint: string, dialling: Dialling | undefined): AnyConnection | undefined {
     if (KERNEL && this.#state.type !== "Stream") {
       try {
         // Again, since the options may have been set since the endpoint was bound or connected.
@@ -68,11 +71,24 @@ export class Connections implements ConnectionEffects, Policing {
       }
     }
     if (dialling === undefined) this.accepted += 1;
-    if (this.#state.type === "Stream") {
-      openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
-        if (dialling === undefined) this.accepted -= 1;
+    if (KERNEL && this.#state.type === "Stream") {
+      const open = (): void =>
+        openRaw(this.#state, this.#peers, stream, endpoint, dialling, () => {
+          if (dialling === undefined) this.accepted -= 1;
+        });
+      if (stream.opening !== true) {
+        open();
+        return undefined;
+      }
+      const opening: RawOpening = new RawOpening(stream, this.#state.options.handshakeInterval, this, () => {
+        this.#all.delete(opening);
+        this.onHandshakeOver(opening);
+        if (dialling !== undefined) dialling.connection = undefined;
+        open();
       });
-      return undefined;
+      this.#all.set(opening, { endpoint, dialling, pipe: undefined, fault: undefined });
+      if (dialling !== undefined) dialling.connection = opening;
+      return opening;
     }
     const options = connectionOptions(this.#state.options);
     const bare = stream.framing?.bare === true;
@@ -144,7 +160,7 @@ export class Connections implements ConnectionEffects, Policing {
     return pipe;
   }
 
-  connectionOnFault(connection: Connection, fault: Fault): void {
+  connectionOnFault(connection: AnyConnection, fault: Fault): void {
     const carried = this.#all.get(connection);
     if (carried !== undefined && carried.dialling === undefined && carried.pipe === undefined)
       this.onHandshakeFault(fault, connection.address, connection.stream.opening === true);
@@ -168,7 +184,7 @@ export class Connections implements ConnectionEffects, Policing {
     this.#state.effects.changed();
   }
 
-  connectionOnEnd(connection: Connection, reason: DisconnectReason): void {
+  connectionOnEnd(connection: AnyConnection, reason: DisconnectReason): void {
     const carried = this.#all.get(connection);
     if (carried === undefined) return;
     this.#all.delete(connection);
@@ -192,7 +208,7 @@ export class Connections implements ConnectionEffects, Policing {
   }
 
   /** What the peer presented, for rules about peers. */
-  #credentialsOf(connection: Connection): PeerCredentials {
+  #credentialsOf(connection: AnyConnection): PeerCredentials {
     return connection.credentials ?? this.#admission.anonymous(connection.address);
   }
 }

@@ -12,7 +12,6 @@ import { NotSupportedError, type ShoalError, TransportError } from "../../core/e
 import { schemeOf } from "../../core/schemes/scheme.js";
 import type { EngineEndpoints } from "../engine.js";
 import type { Admission } from "./admission.js";
-import type { Connection } from "./connection.js";
 import type { Connections } from "./connections.js";
 import { assertPlainDatagrams, Datagrams, HAS_DATAGRAMS } from "./datagrams.js";
 import { faultEvents, transportError } from "./errors.js";
@@ -288,7 +287,7 @@ class Dialer implements Dialling {
   readonly endpoint: string;
   readonly routingId: string | undefined;
   pipe: Pipe | undefined;
-  connection: Connection | undefined = undefined;
+  connection: Dialling["connection"] = undefined;
   /** It was disconnected or released, and goes on only for what its pipe still has to do (peers.ts). */
   leaving = false;
   readonly #transport: Transport;

@@ -7,8 +7,7 @@
  */
 import { NotSupportedError, type ShoalError, TransportError } from "../../core/errors.js";
 import type { Admission } from "./admission.js";
-import type { Connection } from "./connection.js";
-import type { Connections } from "./connections.js";
+import type { AnyConnection, Connections } from "./connections.js";
 import type { Datagrams } from "./datagrams.js";
 import { faultEvents } from "./errors.js";
 import { HandshakeLimit } from "./handshake-limit.js";
@@ -42,13 +41,13 @@ export class Listening {
   /** With the endpoint as the program gave it; a wildcard may be given many times. */
   readonly #listeners = new Map<Listener, string>();
   /** Accepted, and shaking hands. */
-  readonly #handshakes: HandshakeLimit<Connection>;
+  readonly #handshakes: HandshakeLimit<AnyConnection>;
   #stopped = false;
 
   constructor(parts: ListeningParts) {
     this.#parts = parts;
     const { state, connections } = parts;
-    this.#handshakes = new HandshakeLimit<Connection>(
+    this.#handshakes = new HandshakeLimit<AnyConnection>(
       (connection) => stageOf(connection.stream),
       () => state.options.maxPendingHandshakes,
       (connection, limit) => {

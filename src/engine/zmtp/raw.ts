@@ -2,6 +2,7 @@
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
 import { disconnectError, lostError } from "./errors.js";
+import type { Fault } from "./mechanism/mechanism.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import type { Dialling, SocketState } from "./socket-state.js";
@@ -15,7 +16,7 @@ const EMPTY_FRAME = Buffer.alloc(2);
 /** A raw stream names no peer. */
 const RAW_PEER = { socketType: "", identity: Buffer.alloc(0), commands: false } as const;
 
-/** A stream that is a peer from its first byte on. @param onEnd it is over */
+/** A stream that is a peer from its first byte on: its transport has no handshake, or has completed it. @param onEnd it is over */
 export function openRaw(
   state: SocketState,
   peers: Peers,
@@ -53,6 +54,83 @@ export function openRaw(
   raw.start();
   raw.flush();
   if (state.closing || pipe.leaving !== undefined) setImmediate(() => raw.drain());
+}
+
+/** What an opening reports. */
+export interface RawOpeningEffects {
+  connectionOnFault(opening: RawOpening, fault: Fault): void;
+  connectionOnEnd(opening: RawOpening, reason: DisconnectReason): void;
+}
+
+/**
+ * A stream whose transport shakes hands first (TLS). Its peer is one once that is complete: whom the transport does not let
+ * in, the program does not hear of.
+ */
+export class RawOpening implements Sink {
+  readonly stream: Stream;
+  readonly address: string;
+  readonly remote: string;
+  /** As a connection that carries no pipe yet. */
+  readonly draining = false;
+  readonly tooLong = false;
+  readonly credentials = undefined;
+  readonly error = undefined;
+  readonly #effects: RawOpeningEffects;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #over = false;
+
+  /** @param interval ms that it may take; 0: no limit @param onOpen called once, unless it ends before */
+  constructor(stream: Stream, interval: number, effects: RawOpeningEffects, onOpen: () => void) {
+    this.stream = stream;
+    this.address = stream.address;
+    this.remote = stream.remote;
+    this.#effects = effects;
+    const { reader } = stream;
+    // What comes directly behind the transport's handshake is for the connection.
+    reader.pause();
+    reader.start(stream.socket, this);
+    stream.onceOpen?.(() => {
+      if (this.#over) return;
+      this.#finish();
+      reader.resume();
+      onOpen();
+    });
+    const late = `the transport's handshake did not end within ${interval} ms`;
+    this.#timer = interval > 0 ? setTimeout(() => this.#fail(late), interval).unref() : undefined;
+  }
+
+  close(_reason: CloseReason): void {
+    this.#end("local");
+  }
+
+  sinkOnBytes(): void {}
+
+  sinkOnEnd(): void {
+    if (this.#over) return;
+    const fault = this.stream.fault?.(true);
+    if (fault === undefined) this.#fail("the peer hung up during the transport's handshake");
+    else {
+      this.#effects.connectionOnFault(this, fault);
+      this.#end("remote");
+    }
+  }
+
+  #fail(message: string): void {
+    this.#effects.connectionOnFault(this, { kind: "other", code: "ERR_HANDSHAKE", message });
+    this.#end("local");
+  }
+
+  #finish(): void {
+    this.#over = true;
+    clearTimeout(this.#timer);
+  }
+
+  #end(reason: DisconnectReason): void {
+    if (this.#over) return;
+    this.#finish();
+    this.stream.socket.destroy();
+    this.#effects.connectionOnEnd(this, reason);
+  }
 }
 
 class RawConnection implements Link, Sink, WriterEffects {

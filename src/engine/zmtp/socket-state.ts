@@ -4,9 +4,8 @@ import type { OptionValues } from "../../core/option-table.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { EngineListener, HandshakeProperty } from "../engine.js";
 import type { SocketEvent } from "../events.js";
-import type { Connection } from "./connection.js";
 import type { InprocNames } from "./inproc-names.js";
-import type { Pipe, PipeEffects } from "./pipe.js";
+import type { Link, Pipe, PipeEffects } from "./pipe.js";
 import type { Routing } from "./routing/routing.js";
 import type { Platform } from "./transport/transports.js";
 import type { ZapClient } from "./zap.js";
@@ -50,7 +49,7 @@ export interface Dialling {
   readonly routingId: string | undefined;
   /** The one pipe of this endpoint; with `immediate` only while connected. */
   pipe: Pipe | undefined;
-  connection: Connection | undefined;
+  connection: Pick<Link, "close"> | undefined;
   /** The handshake is complete. */
   connected(): void;
   /** The connection is gone, or did not come about. @param error made where another attempt follows: an error has a stack */
