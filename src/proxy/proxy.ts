@@ -1,6 +1,6 @@
 /** The proxy of the package `zeromq`: messages between two sockets, both ways. */
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
-import { listen } from "../sockets/internal.js";
+import { countLost, listen } from "../sockets/internal.js";
 import { Pump } from "../sockets/pump.js";
 import type { Readable } from "../sockets/readable.js";
 import { Socket } from "../sockets/socket.js";
@@ -35,6 +35,8 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
   readonly #capture: Capture | undefined;
   #state: "idle" | "running" | "ended" = "idle";
   #pumps: readonly Pump[] = [];
+  /** The socket that each sends to. */
+  readonly #targets = new Map<Pump, Socket>();
   /** Ends `run`, with an error that it rejects with. */
   #end: (error?: unknown) => void = () => undefined;
 
@@ -70,6 +72,7 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
 
   /**
    * Runs until {@link terminate}, or until one of the sockets is closed; both are closed then.
+   * A message that one had taken and the other was closed for is among the `dropped.closed` of the latter.
    *
    * @throws InvalidArgumentError `EINVAL` when a socket is neither bound nor connected, or no message could pass
    * @throws InvalidStateError `EFSM` when it ran before
@@ -99,12 +102,15 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
       listen(socket, ({ type }) => {
         if (type === "end") this.#end();
       });
+    const runs = this.#pumps.map((pump) => pump.run());
     try {
-      await Promise.race([ended, ...this.#pumps.map((pump) => pump.run())]);
+      await Promise.race([ended, ...runs]);
     } finally {
       this.#state = "ended";
       for (const pump of this.#pumps) pump.end();
       await Promise.all([this.#frontEnd.close(), this.#backEnd.close()]);
+      await Promise.all(runs);
+      for (const [pump, to] of this.#targets) countLost(to, pump.counts.dropped.stopped ?? 0);
     }
   }
 
@@ -147,6 +153,8 @@ export class Proxy<F extends Socket = Socket, B extends Socket = Socket> {
       refused: () => undefined,
       failed: (error: unknown) => this.#end(error),
     };
-    return [new Pump(from, to, effects)];
+    const pump = new Pump(from, to, effects);
+    this.#targets.set(pump, to);
+    return [pump];
   }
 }

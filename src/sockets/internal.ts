@@ -3,6 +3,7 @@
  * inside this folder, and no function here hands out the engine.
  *
  *   capabilitiesOf, engineStats, counters   what the socket and its engine know
+ *   countLost                               messages that it was to send
  *   peersOf                                 its peers
  *   listen                                  its events, without keeping the process alive
  *   endpointsOf, watchBound                 what it is bound and connected to
@@ -76,6 +77,13 @@ export function peersOf(socket: Socket, max: number): readonly EnginePeer[] {
 /** The socket's own counters, which go on counting: to be read, not written. */
 export function countersOf(socket: Socket): Readonly<Counters> {
   return socket[CORE].counters;
+}
+
+/** Messages that were taken for the socket to send, and that it did not get before it closed: lost there. */
+export function countLost(socket: Socket, messages: number): void {
+  const { counters } = socket[CORE];
+  counters.sent += messages;
+  counters.dropped.closed += messages;
 }
 
 /**

@@ -160,7 +160,8 @@ export class Pump {
       try {
         await this.#turn();
       } catch (error) {
-        this.#inFlight = 0;
+        // What its socket took to wait with has been counted by that; what came for one that was closed already was not taken.
+        if (!isRefused(error)) this.#inFlight = 0;
         if (this.#isOver(error)) return;
         this.counts.dropped.failed = (this.counts.dropped.failed ?? 0) + 1;
         this.#effects.failed(error);
@@ -307,4 +308,9 @@ export class Pump {
   #isOver(error: unknown): boolean {
     return this.#ended || this.#from.closed || this.#to.closed || error instanceof ClosedError;
   }
+}
+
+/** Whether a socket refused a message because it was closed. */
+function isRefused(error: unknown): boolean {
+  return error instanceof ClosedError && error.code === "EBADF";
 }

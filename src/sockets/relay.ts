@@ -144,8 +144,9 @@ export class Relay {
     return this.#from.inbox.receive(options) as Promise<Buffer[]>;
   }
 
-  /** Sends a message if `to` has room. @throws as `trySend` of a socket, for a `mandatory` ROUTER */
+  /** Sends a message if `to` has room. @throws ClosedError `EBADF` when it is closed; otherwise as `trySend` of a socket, for a `mandatory` ROUTER */
   trySend(message: Buffer[]): boolean {
+    this.#to.assertOpen(); // A closed PUB or ROUTER would take it.
     return this.#to.outbox.trySend(message);
   }
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
 import { Dealer, Proxy as MessageProxy, Pull, Push, Router, type Socket } from "../../src/index.js";
-import { turn, within } from "../contract/support/wait.js";
+import { turn, until, within } from "../contract/support/wait.js";
 import { ANY, useWorld } from "./support.js";
 
 describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
@@ -32,5 +32,28 @@ describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
     await proxy[side].close();
     await within(running, "the proxy's end");
     expect([proxy.frontEnd.closed, proxy.backEnd.closed]).toEqual([true, true]);
+  });
+
+  it("counts what it took for a socket that its program has closed as lost there", async () => {
+    const [front, back, source, sink] = [
+      new Pull({ context }),
+      new Push({ context }),
+      world.socket(new Push({ context })),
+      world.socket(new Pull({ context })),
+    ] as const;
+    for (const socket of [front, back]) await world.socket(socket).bind(ANY);
+    source.connect(front.lastEndpoint as string);
+    sink.connect(back.lastEndpoint as string);
+    await back.ready();
+    for (let i = 0; i < 2; i++) await source.send(`${i}`);
+    // libzmq does not count what waits.
+    if (engine === "zmtp") await until(() => front.stats().receiveQueued === 2, "both messages");
+    // Within the call that has passed the first message: the next one finds it closed.
+    const proxy = new MessageProxy(front, back, () => void back.close({ linger: 0 }));
+    const running = proxy.run();
+    await within(running, "the proxy's end");
+    const { sent, delivered, dropped } = back.stats();
+    expect(sent).toBe(front.stats().received);
+    expect(delivered + dropped.closed).toBe(sent);
   });
 });

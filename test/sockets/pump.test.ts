@@ -236,6 +236,7 @@ describe("a pump", () => {
         },
       },
       outbox: { trySend: () => true },
+      assertOpen: () => undefined,
       engine: {},
       readable: { abandon: () => undefined },
       counters: { dropped: { unroutable: 0, "peer-full": 0 } },
@@ -252,6 +253,20 @@ describe("a pump", () => {
     inbox.give([Buffer.from("x")]);
     await turn();
     expect(pump.inFlight).toBe(0);
+  });
+
+  it.each(["when it came", "before"])("counts a message for a socket that was closed %s", async (when) => {
+    const { source, from, to, pump, running } = await chain({ check: () => "pass" });
+    const core = from[CORE];
+    const { engineOnReadable } = core;
+    if (when === "before") await to.close({ linger: 0 });
+    core.engineOnReadable = () => {
+      engineOnReadable.call(core);
+      void to.close({ linger: 0 });
+    };
+    await source.send("for nobody");
+    await running;
+    expect([from.stats().received, to.stats().sent, pump.counts.dropped.stopped]).toEqual([1, 0, 1]);
   });
 
   it("ends when one of its sockets does", async () => {
