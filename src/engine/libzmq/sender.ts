@@ -21,6 +21,7 @@
 import { type InspectOptions, inspect } from "node:util";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { OfferResult, type OutgoingMessage } from "../engine.js";
+import { copyOf } from "../message-copy.js";
 import type { NativeSocket } from "./native.js";
 
 /** How long a wait for room stays in native code before it looks again, in ms. */
@@ -132,19 +133,22 @@ export class Sender {
     this.#credit = 1;
   }
 
-  offer(message: OutgoingMessage): OfferResult {
+  /** @param copies the message's memory stays the program's: what is taken is copied, and what is refused is not */
+  offer(message: OutgoingMessage, copies = false): OfferResult {
     switch (this.#mode) {
-      case "waits":
+      case "waits": {
         if (this.#waiting || this.#refused.length > 0) return OfferResult.Mute;
+        if (this.#credit === 0 && !this.#native.writable) return OfferResult.Mute;
+        const own = copies ? copyOf(message) : message;
         if (this.#credit > 0) this.#credit -= 1;
-        else if (!this.#native.writable) return OfferResult.Mute;
-        this.#native.send(message).catch(() => this.#keep(message));
+        this.#native.send(own).catch(() => this.#keep(own));
         return OfferResult.Accepted;
+      }
       case "drops":
-        this.#native.send(message).catch(ignore);
+        this.#native.send(copies ? copyOf(message) : message).catch(ignore);
         return OfferResult.Accepted;
       default:
-        return this.#offerAndLook(message);
+        return this.#offerAndLook(copies ? copyOf(message) : message);
     }
   }
 

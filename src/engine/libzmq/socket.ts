@@ -15,7 +15,6 @@ import {
   OfferResult,
   type OutgoingMessage,
 } from "../engine.js";
-import { copyOf } from "../message-copy.js";
 import { closeNative, XSUB_LINGER } from "./closing.js";
 import { nativeClassOf } from "./draft.js";
 import { Endpoints } from "./endpoints.js";
@@ -214,7 +213,7 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
   }
 
   offer(message: OutgoingMessage, memory?: MessageMemory): OfferResult {
-    const result = this.#sender.offer(memory?.copy === true ? copyOf(message) : message);
+    const result = this.#sender.offer(message, memory?.copy === true);
     if (result === OfferResult.Mute) this.#wakeReader();
     return result;
   }

@@ -32,6 +32,21 @@ describe("a sender that waits", () => {
     expect(native.sent).toEqual(["a", "b", "c"]);
   });
 
+  test("copies what it takes where that is asked for, and nothing that it refuses", async () => {
+    const { native, made } = sender("waits");
+    native.room = 1;
+    const body = Buffer.from("a");
+    const copied = vi.spyOn(Buffer, "from");
+    onTestFinished(() => copied.mockRestore());
+    expect([made.offer(body, true), made.offer(body, true)]).toEqual([
+      OfferResult.Accepted,
+      OfferResult.Mute,
+    ]);
+    expect(copied).toHaveBeenCalledTimes(1);
+    body[0] = 0;
+    expect(native.sent.map(String)).toEqual(["a"]);
+  });
+
   test("keeps what it accepted and libzmq refused, and sends it before anything else", async () => {
     const { native, made, notify } = sender("waits");
     made.want();
