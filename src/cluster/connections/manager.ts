@@ -4,6 +4,7 @@
  */
 import { checkKeys, describe } from "../../core/arguments.js";
 import { ClosedError, InvalidArgumentError } from "../../core/errors.js";
+import { MAX_SEEDS } from "../bounds.js";
 import { Names } from "../discovery/names.js";
 import { canonicalAddress, checkAddress, splitIpAddress } from "../net/addresses.js";
 import type { ClusterBus } from "../node/bus.js";
@@ -95,7 +96,7 @@ export class ConnectionManager {
   /**
    * Sets the list, replaces it, or removes it (`[]`). The same list on every node is fine, in any order.
    *
-   * @param addresses "host:port", "host", or names in place of hosts; at most 448 (a node has 512 streams)
+   * @param addresses "host:port", "host", or names in place of hosts; at most 448 (a node has 512 streams); with the seeds of the node at most 1,024
    * @throws InvalidArgumentError `EINVAL` for what is not an address, and for one elsewhere without the scope `link`; nothing has
    *   changed then. InvalidStateError `EFSM` before the node was started; ClosedError `EBADF` after `shutdown`
    */
@@ -175,6 +176,12 @@ export class ConnectionManager {
   #replace(addresses: readonly string[]): void {
     if (this.#closed) throw new ClosedError("EBADF", "the connection manager is shut down");
     this.#bus.checkReachable(addresses);
+    const wanted = new Set(addresses);
+    this.#list.check(wanted);
+    // Before anything changes: the node takes no more seeds, and would refuse these when the list is another already.
+    const others = this.#bus.seeds.filter((seed) => !wanted.has(seed) && !this.#joined.has(seed));
+    const seeds = others.length + wanted.size;
+    if (seeds > MAX_SEEDS) throw new InvalidArgumentError(`seeds are ${MAX_SEEDS} at most; got ${seeds}`);
     const { removed } = this.#list.set(addresses, Date.now());
     this.#forget(removed);
     // Names and addresses are dialled by the membership, too: a node that is there becomes a member.

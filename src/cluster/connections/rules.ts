@@ -57,6 +57,14 @@ export class ConnectionList {
     return [...this.#entries.keys()];
   }
 
+  /** @throws InvalidArgumentError `EINVAL` for more than 448 */
+  check(wanted: ReadonlySet<string>): void {
+    if (wanted.size > MAX_KEPT_ADDRESSES)
+      throw new InvalidArgumentError(
+        `a list has ${MAX_KEPT_ADDRESSES} addresses at most; got ${wanted.size}`,
+      );
+  }
+
   /**
    * Replaces the list.
    *
@@ -66,10 +74,7 @@ export class ConnectionList {
    */
   set(addresses: readonly string[], now: number): { readonly added: string[]; readonly removed: string[] } {
     const wanted = new Set(addresses);
-    if (wanted.size > MAX_KEPT_ADDRESSES)
-      throw new InvalidArgumentError(
-        `a list has ${MAX_KEPT_ADDRESSES} addresses at most; got ${wanted.size}`,
-      );
+    this.check(wanted);
     const removed = this.addresses.filter((address) => !wanted.has(address));
     const added = [...wanted].filter((address) => !this.#entries.has(address));
     const since = new Map(this.#entries);

@@ -122,6 +122,16 @@ describe("a connection manager", () => {
     await idle.close();
   });
 
+  it("changes nothing where the node has too many seeds for the list", async () => {
+    // Ports where no node of another test is.
+    const seeds = Array.from({ length: 1_024 }, (_, at) => `127.0.0.1:${at + 1}`);
+    const a = await started("a", { seeds });
+    const manager = new ConnectionManager(a);
+    manager.setList(seeds.slice(0, 2));
+    expect(() => manager.add("127.0.0.1", 1_025)).toThrow(expect.objectContaining({ code: "EINVAL" }));
+    expect(manager.status().map(({ address }) => address)).toEqual(seeds.slice(0, 2));
+  });
+
   it("says why an address is broken: nobody there, another password, something else", async () => {
     const a = await started("a");
     const b = await started("b", { password: "another password" });
