@@ -139,11 +139,12 @@ export class Network {
       return node !== undefined;
     }
     this.#simulation.note(what);
-    const message = frames.map((frame) => Buffer.from(frame as Uint8Array));
-    this.#deliver(from, to, node, message);
+    const copy = (): Buffer[] => frames.map((frame) => Buffer.from(frame as Uint8Array));
+    this.#deliver(from, to, node, copy());
     if (random.chance(this.faults.duplication)) {
       this.counts.duplicated += 1;
-      this.#deliver(from, to, node, message);
+      // Of its own, as on any network: the receiver may take frames off the first, or write to them.
+      this.#deliver(from, to, node, copy());
     }
     return true;
   }

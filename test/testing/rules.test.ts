@@ -39,6 +39,20 @@ it("a network without faults delivers all, in order; with each fault, it does wh
   expect([...overtaken].sort((a, b) => a - b)).toEqual(all);
 });
 
+it("a message that comes twice is whole the second time, whatever its receiver did with the first", () => {
+  const simulation = new Simulation(new Random(5));
+  const network = new Network(simulation, { ...NO_FAULTS, duplication: 1 });
+  const got: string[] = [];
+  network.join("b", (_, frames) => {
+    got.push(frames.map(String).join("|"));
+    frames.at(-1)?.fill(0);
+    frames.shift();
+  });
+  network.send("a", "b", ["one", "two"]);
+  simulation.run(1_000);
+  expect(got).toEqual(["one|two", "one|two"]);
+});
+
 it("a cut of one way, a cut, and a split let through what they say", () => {
   const simulation = new Simulation(new Random(1));
   const network = new Network(simulation);
