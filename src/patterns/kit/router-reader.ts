@@ -5,10 +5,11 @@
  * queued, and a worker that replies and goes must not count as lost with its request.
  * Another peer may send without end meanwhile, so it is not waited for that nothing is
  * queued: a ROUTER takes one message of each peer in turn, and one that has none in a
- * round has sent all that it will.
+ * round has sent all that it will. A batch may also be on its way, taken from the socket and not handed over: after long
+ * reading its promise settles a turn of the event loop later.
  */
 import { keyOf } from "../../core/memory.js";
-import { engineStats } from "../../sockets/internal.js";
+import { countersOf, engineStats } from "../../sockets/internal.js";
 import type { Router } from "../../sockets/request-reply.js";
 
 /** Messages read at once, at most. */
@@ -39,6 +40,8 @@ export class RouterReader {
   readonly #listener: RouterListener;
   #departed: Departed[] = [];
   #reads = 0;
+  /** Messages that the listener has had, by the count of those that the socket gave out. */
+  #handedOver: number;
   #resume: (() => void) | undefined;
   #stopped = false;
   readonly done: Promise<void>;
@@ -46,6 +49,7 @@ export class RouterReader {
   constructor(socket: Router, listener: RouterListener) {
     this.#socket = socket;
     this.#listener = listener;
+    this.#handedOver = countersOf(socket).received;
     socket.events.on("peer:leave", this.#socketOnPeerLeave);
     this.done = this.#run();
   }
@@ -82,6 +86,7 @@ export class RouterReader {
       }
       if (this.#departed.length > 0) this.#pass(messages);
       for (const frames of messages) this.#listener.message(frames);
+      this.#handedOver += messages.length;
       this.#bury();
       this.#listener.afterBatch();
     }
@@ -104,8 +109,9 @@ export class RouterReader {
 
   #bury(): void {
     if (this.#departed.length === 0) return;
-    // While nothing is read, what the departed left behind has to wait; its departure has not.
-    const isRead = this.#socket.readable && !this.#stopped && this.#resume === undefined;
+    // While nothing is read, what the departed left behind has to wait; its departure has not. A batch on its way is handed over.
+    const isComing = countersOf(this.#socket).received > this.#handedOver;
+    const isRead = isComing || (this.#socket.readable && !this.#stopped && this.#resume === undefined);
     const round = isRead ? (engineStats(this.#socket).peers ?? 0) + this.#departed.length : 0;
     const gone = this.#departed.filter(({ passed }) => passed >= round);
     if (gone.length === 0) return;

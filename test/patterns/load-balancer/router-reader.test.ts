@@ -11,7 +11,9 @@ const MAX_FLOODS = 20_000;
 /** A ROUTER that a test fills. */
 class FakeRouter {
   readonly closed = false;
-  readonly [CORE] = { engine: { stats: () => ({ peers: 1 }) } };
+  readonly [CORE] = { engine: { stats: () => ({ peers: 1 }) }, counters: { received: 0 } };
+  /** Whether what was taken is handed over a turn later, as after long reading. */
+  yields = false;
   readonly waiting: Buffer[][] = [];
   leave: (event: { routingId?: Buffer }) => void = () => undefined;
   readonly events = {
@@ -31,7 +33,10 @@ class FakeRouter {
         this.#wake = resolve;
       });
     }
-    return this.waiting.splice(0, max);
+    const taken = this.waiting.splice(0, max);
+    this[CORE].counters.received += taken.length;
+    if (this.yields) await turn();
+    return taken;
   }
 
   arrive(...messages: string[]): void {
@@ -74,6 +79,19 @@ it("does not count what was taken before a peer's last message came", async () =
   router.leave({ routingId: Buffer.from("w") });
   await turn();
   expect(heard).toEqual(["a", "b", "c", "last", "d", "w left"]);
+});
+
+it("reports a departure after a batch that was taken before, and comes a turn of the event loop later", async () => {
+  const { router, heard } = start(() => 3);
+  router.yields = true;
+  router.arrive("one", "last");
+  // The batch has left the socket, and nothing else waits in it.
+  while (router.readable) await Promise.resolve();
+  router.leave({ routingId: Buffer.from("w") });
+  expect(heard).toEqual([]);
+  await turn();
+  await turn();
+  expect(heard).toEqual(["one", "last", "w left"]);
 });
 
 it("reads no more than there is room for, and reports departures meanwhile", async () => {
