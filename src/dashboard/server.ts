@@ -10,7 +10,7 @@
  *   POST /api/control            {"source":ID,"action":"pause"}, with the token: 204
  *
  * Errors are {"error":{"code","message"}}: 400 for what cannot be read, 401 without the right token, 403 for another origin or
- * host, 409 where the source refuses, 429 after many wrong tokens, 503 when too many look.
+ * host, 409 where the source refuses, 429 after many wrong tokens. When too many look, the stream of one of them ends.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from "node:http";
@@ -39,7 +39,7 @@ import type { Subject } from "./subject.js";
 const INTERVAL_DEFAULT = 2_000;
 const MIN_READ_INTERVAL = 200;
 const MAX_READ_INTERVAL = 60_000;
-/** Streams of events at a time; one more is refused. */
+/** Streams of events at a time; one more ends the oldest of the address that has the most, so that none can hold them all. */
 const MAX_STREAMS = 32;
 /** ms between two signs of life of a stream, which has ended otherwise. */
 const STREAM_BEAT = 4_000;
@@ -211,14 +211,13 @@ class Pages {
   }
 
   #openStream(request: IncomingMessage, response: ServerResponse): void {
-    if (this.#streams.size >= MAX_STREAMS)
-      throw new HttpError(503, "ERR_TOO_MANY_PENDING", `${MAX_STREAMS} look already`);
     response.writeHead(200, { ...SECURITY_HEADERS, "Content-Type": "text/event-stream; charset=utf-8" });
     if (request.method === "HEAD") {
       response.end();
       return;
     }
-    const stream = new Stream(response);
+    if (this.#streams.size >= MAX_STREAMS) this.#endOne();
+    const stream = new Stream(response, request.socket.remoteAddress ?? "");
     this.#streams.add(stream);
     const stop = this.#collector.subscribe((snapshot) => stream.send(snapshot));
     response.on("close", () => {
@@ -227,6 +226,19 @@ class Pages {
       this.#streams.delete(stream);
     });
     void this.#collector.snapshot().then((snapshot) => stream.send(snapshot));
+  }
+
+  /** Its page asks for another one after a while, and gets the place of the next. */
+  #endOne(): void {
+    const counts = new Map<string, number>();
+    for (const { address } of this.#streams) counts.set(address, (counts.get(address) ?? 0) + 1);
+    const most = Math.max(...counts.values());
+    for (const stream of this.#streams) {
+      if (counts.get(stream.address) !== most) continue;
+      this.#streams.delete(stream);
+      stream.destroy();
+      return;
+    }
   }
 
   async #control(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -262,12 +274,15 @@ class Pages {
 
 /** The stream of one who looks. A slow one misses states; the next that it gets is the newest. */
 class Stream {
+  readonly address: string;
   readonly #response: ServerResponse;
   readonly #beat: NodeJS.Timeout;
   #time = 0;
   #traces = "";
 
-  constructor(response: ServerResponse) {
+  /** @param address whose it is */
+  constructor(response: ServerResponse, address: string) {
+    this.address = address;
     this.#response = response;
     response.write(`retry: ${STREAM_RETRY}\n\n`);
     this.#beat = setInterval(() => {
@@ -289,6 +304,12 @@ class Stream {
   end(): void {
     clearInterval(this.#beat);
     this.#response.end();
+  }
+
+  /** At once: what its client has not taken is gone. */
+  destroy(): void {
+    clearInterval(this.#beat);
+    this.#response.destroy();
   }
 }
 

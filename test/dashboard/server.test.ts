@@ -344,6 +344,34 @@ describe("the dashboard's server", () => {
     expect(proxy.state).toBe("running");
   });
 
+  it("has room for who looks next: the oldest stream ends of the address that has the most", async () => {
+    const url = await serve({});
+    const look = (localAddress: string) =>
+      new Promise<{ isOver: boolean; readonly over: Promise<void> }>((resolve, reject) => {
+        const asked = request(`${url}/api/events`, { localAddress, agent: false }, (response) => {
+          if (response.statusCode !== 200) reject(new Error(`answered with ${response.statusCode}`));
+          const over = new Promise<void>((settle) => response.on("close", settle));
+          const stream = { isOver: false, over };
+          void over.then(() => {
+            stream.isOver = true;
+          });
+          // One that is cut off says so, too.
+          response.on("error", () => undefined).resume();
+          resolve(stream);
+        });
+        asked.on("error", reject).end();
+        closing.push(async () => void asked.destroy());
+      });
+    const operator = await look("127.0.0.1");
+    const others: Awaited<ReturnType<typeof look>>[] = [];
+    for (let n = 0; n < 31; n++) others.push(await look("127.0.0.2"));
+    await look("127.0.0.2");
+    await others[0]?.over;
+    await look("127.0.0.3");
+    await others[1]?.over;
+    expect([operator, ...others.slice(2)].some(({ isOver }) => isOver)).toBe(false);
+  });
+
   it("a stream outlives the time that a response may take", async () => {
     const streams: ServerResponse[] = [];
     const server = boundedServer(
