@@ -13,11 +13,8 @@ import { ERROR_CODES, type ErrorCode, TransportError } from "../core/errors.js";
 import { boundedServer, listen, parseListenAddress, shut, urlHost } from "../core/http-server.js";
 import { peerListsOf } from "../sockets/peer-views.js";
 import { Exposition } from "./exposition.js";
-import { type MetricsSources, namedSources, readinessOf, StatsReader } from "./sources.js";
+import { type MetricsSources, namedSources, readinessOf, STATS_TIME, StatsReader } from "./sources.js";
 import { traceRecorder } from "./trace-recorder.js";
-
-/** ms that a source has for its statistics: less than the client's time for the response. */
-const STATS_TIME = 5_000;
 
 /** What serves metrics. */
 export interface MetricsServer {

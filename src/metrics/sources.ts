@@ -4,6 +4,9 @@ import { InvalidArgumentError, TimeoutError } from "../core/errors.js";
 import { suggest } from "../core/suggestions.js";
 import { FAMILIES, familyOf, KINDS, kindOfDriver, type MetricsKind } from "./metrics-table.js";
 
+/** ms that a source has for its statistics: less than who asks for them waits, a client of HTTP or an export of OpenTelemetry. */
+export const STATS_TIME = 5_000;
+
 /** A driver: a client, server, worker or broker of a pattern, or a proxy. */
 export interface MetricsDriver {
   /** Its statistics at this moment. */
@@ -85,24 +88,29 @@ function namedSource(name: string, given: MetricsDriver | MetricsSource): NamedS
 
 /** Reads statistics that may never come, as those of a program's own source: nobody waits for more than a while. */
 export class StatsReader {
-  /** Those that have not answered, by name: they are asked again when they have. */
-  readonly #asked = new Map<string, object>();
+  /** Those that have not answered, by name, and what is read of them: they are asked again when they have. */
+  readonly #asked = new Map<string, { readonly given: object; readonly read: Promise<object> }>();
 
-  /** One call for a source at a time. @param ms for the answer @throws TimeoutError `ETIMEDOUT`; what the source throws */
+  /**
+   * One call for a source at a time: who asks meanwhile gets the same.
+   *
+   * @param ms for the answer @throws TimeoutError `ETIMEDOUT`; what the source throws
+   */
   async read({ name, given, stats }: NamedSource, ms: number): Promise<object> {
-    const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics have not come in time");
-    if (this.#asked.get(name) === given) throw late();
-    const found = Promise.resolve(stats());
-    this.#asked.set(name, given);
-    const answer = found.finally(() => {
-      if (this.#asked.get(name) === given) this.#asked.delete(name);
+    const asked = this.#asked.get(name);
+    if (asked?.given === given) return asked.read;
+    const answer = Promise.resolve(stats()).finally(() => {
+      if (this.#asked.get(name)?.given === given) this.#asked.delete(name);
     });
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise<never>((_, reject) => {
+      const late = (): TimeoutError => new TimeoutError("ETIMEDOUT", "its statistics have not come in time");
       timer = setTimeout(() => reject(late()), ms);
       timer.unref();
     });
-    return Promise.race([answer, limit]).finally(() => clearTimeout(timer));
+    const read = Promise.race([answer, limit]).finally(() => clearTimeout(timer));
+    this.#asked.set(name, { given, read });
+    return read;
   }
 }
 

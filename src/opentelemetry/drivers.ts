@@ -9,7 +9,7 @@ import {
 import { checkKeys } from "../core/arguments.js";
 import { FAMILIES, familyOf, type MetricsFamily } from "../metrics/metrics-table.js";
 import { samplesOf } from "../metrics/samples.js";
-import { type MetricsSources, namedSources } from "../metrics/sources.js";
+import { type MetricsSources, namedSources, STATS_TIME, StatsReader } from "../metrics/sources.js";
 
 /** What {@link observeDrivers} takes. */
 export interface ObserveOptions {
@@ -40,19 +40,22 @@ export function observeDrivers(sources: MetricsSources, options: ObserveOptions 
       const create = metric.type === "counter" ? "createObservableCounter" : "createObservableGauge";
       instruments.set(metric.name, meter[create](name, { description: metric.help }));
     }
+  const reader = new StatsReader();
   const observe = async (result: BatchObservableResult): Promise<void> => {
-    for (const source of namedSources(sources)) {
-      try {
-        const stats = await source.stats();
-        for (const { name, labels, value } of samplesOf({ name: source.name, kind: source.kind, stats })) {
-          const instrument = instruments.get(name);
-          if (instrument !== undefined) result.observe(instrument, value, labels);
+    // All at once: one that is silent or fails hides no other.
+    await Promise.all(
+      namedSources(sources).map(async (source) => {
+        try {
+          const stats = await reader.read(source, STATS_TIME);
+          for (const { name, labels, value } of samplesOf({ name: source.name, kind: source.kind, stats })) {
+            const instrument = instruments.get(name);
+            if (instrument !== undefined) result.observe(instrument, value, labels);
+          }
+        } catch (error) {
+          diag.error(`shoal: the statistics of ${source.name} could not be read`, error);
         }
-      } catch (error) {
-        // One that fails hides no other.
-        diag.error(`shoal: the statistics of ${source.name} could not be read`, error);
-      }
-    }
+      }),
+    );
   };
   const observed = [...instruments.values()];
   if (observed.length > 0) meter.addBatchObservableCallback(observe, observed);

@@ -262,3 +262,26 @@ it("exports the statistics of drivers under the names of the metrics page", asyn
   expect(stats).toHaveBeenCalledTimes(1);
   expect(() => observeDrivers({ x: {} as never })).toThrow(expect.objectContaining({ code: "EINVAL" }));
 });
+
+it("exports the statistics of the others while a source is silent, which is not asked again until it has answered", async () => {
+  const broker = new MajordomoBroker();
+  open.push(broker);
+  const stats = vi.fn(() => new Promise<object>(() => undefined));
+  const sources = { silent: { kind: "queue", stats }, orders: broker } as const;
+  const observation = observeDrivers(sources, { meterProvider: collector.meterProvider });
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    for (let n = 0; n < 2; n++) {
+      let isOver = false;
+      const points = collector.points("shoal_majordomo_workers").finally(() => {
+        isOver = true;
+      });
+      while (!isOver) await vi.advanceTimersByTimeAsync(1_000);
+      expect(await points).toEqual([{ attributes: { broker: "orders" }, value: 0 }]);
+    }
+    expect(stats).toHaveBeenCalledTimes(1);
+  } finally {
+    vi.useRealTimers();
+    observation.stop();
+  }
+});
