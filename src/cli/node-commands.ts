@@ -157,7 +157,7 @@ const isEmpty = (list: unknown): boolean => (list as readonly unknown[]).length 
 /** Who failed, and why: a line each. */
 const failures = (failed: unknown): string[] =>
   (failed as { name: string; error: string }[]).map(({ name, error }) =>
-    error.startsWith(`${name}: `) ? error : `${name}: ${error}`,
+    shown(error.startsWith(`${name}: `) ? error : `${name}: ${error}`),
   );
 
 const NAME = "the member's name, or its id";
@@ -296,7 +296,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       if (append !== undefined) changes.push({ append: append as string[] });
       return node.tags(...changes);
     },
-    text: ({ tags }) => tags as string[],
+    text: ({ tags }) => (tags as string[]).map(shown),
   },
   props: {
     face: {
@@ -474,7 +474,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       leave: texts("--leave <C>", "a channel to leave (repeatable)"),
     },
     run: (node, { join = [], leave = [] }) => node.channels(join as string[], leave as string[]),
-    text: ({ channels }) => (channels as (string | number)[]).map(String),
+    text: ({ channels }) => (channels as (string | number)[]).map(shown),
   },
   send: {
     face: {
@@ -516,10 +516,10 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     run: (node, members) => node.query(members as unknown as NodeSend),
     text: ({ replies, failed, missing }) => [
       ...(replies as { name: string; data: unknown }[]).map(
-        ({ name, data }) => `${name} ${typeof data === "string" ? data : JSON.stringify(data)}`,
+        ({ name, data }) => `${shown(name)} ${shown(typeof data === "string" ? data : JSON.stringify(data))}`,
       ),
       ...failures(failed),
-      ...(missing as string[]).map((name) => `${name} is missing`),
+      ...(missing as string[]).map((name) => `${shown(name)} is missing`),
     ],
     isFailure: ({ replies, failed, missing }) => isEmpty(replies) || !isEmpty(failed) || !isEmpty(missing),
     timeout: MAX_WAIT + 5_000,

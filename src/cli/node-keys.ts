@@ -5,6 +5,7 @@ import { encodeZ85 } from "../core/z85.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../index.js";
 import { describe, Failure } from "./failure.js";
 import { readKeyFile } from "./key-file.js";
+import { shown } from "./node-text.js";
 import { printText } from "./output.js";
 
 /** Hexadecimal digits of a key's id. */
@@ -129,7 +130,7 @@ const STEPS: Readonly<Record<string, string>> = {
 
 /** @param reply to `keys` */
 export function keysText({ keys, byPassword, step }: Readonly<Record<string, unknown>>): string[] {
-  const ids = Array.isArray(keys) ? keys.map(String) : [];
+  const ids = Array.isArray(keys) ? keys.map(shown) : [];
   const lines = ids.map(
     (id, at) => `${id}${at === 0 ? " (seals)" : ""}${byPassword === true ? " (of a password)" : ""}`,
   );

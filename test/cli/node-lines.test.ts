@@ -1,5 +1,6 @@
 /** What `shoal node start` prints of the changes that a node reports. */
 import { describe, expect, it } from "vitest";
+import { NODE_COMMANDS } from "../../src/cli/node-commands.js";
 import { type NodeChange, NodeLines } from "../../src/cli/node-lines.js";
 import { eventsText } from "../../src/cli/node-text.js";
 
@@ -124,5 +125,35 @@ describe("the lines of a node", () => {
       "c@h shouts to CHAT: \\u{1b}[2J\\u{9b}hi\\u{a}",
       "c@h whispers: psst",
     ]);
+  });
+});
+
+describe("the reply to a command", () => {
+  const evil = "\x1b]0;title\x07\u009b2J\nb is missing";
+  const escaped = "\\u{1b}]0;title\\u{7}\\u{9b}2J\\u{a}b is missing";
+
+  it.each<[name: string, reply: Record<string, unknown>, printed: string[]]>([
+    ["tags", { tags: ["eu", evil] }, ["eu", escaped]],
+    ["channels", { channels: [7, evil] }, ["7", escaped]],
+    ["keys", { keys: [evil], byPassword: false, step: "none" }, [`${escaped} (seals)`]],
+    [
+      "send",
+      { sent: ["id"], failed: [{ name: evil, error: "it is full" }], means: "tcp" },
+      ["sent to 1 by tcp", `${escaped}: it is full`],
+    ],
+    [
+      "query",
+      {
+        replies: [
+          { name: "a", data: "yes" },
+          { name: evil, data: evil },
+        ],
+        failed: [{ name: "c", error: evil }],
+        missing: [evil],
+      },
+      ["a yes", `${escaped} ${escaped}`, `c: ${escaped}`, `${escaped} is missing`],
+    ],
+  ])("has nothing that would steer a terminal, or pass for another line, of %s", (name, reply, printed) => {
+    expect(NODE_COMMANDS[name]?.text?.(reply)).toEqual(printed);
   });
 });
