@@ -2,7 +2,7 @@
 import { type Command, Option } from "commander";
 import { ServiceError } from "../patterns/kit/errors.js";
 import { exec } from "../patterns/kit/exec.js";
-import { asUsage, Failure, hasCode, UsageError } from "./failure.js";
+import { asUsage, Failure, hasCode, InputError, UsageError } from "./failure.js";
 import { type FormatChoice, formatFor } from "./format.js";
 import { Input } from "./input.js";
 import { Output } from "./output.js";
@@ -63,7 +63,7 @@ export interface Calls {
 /**
  * Runs a `call` command: sends requests and prints replies.
  *
- * @throws UsageError, Failure, or what `explain` makes of the client's error
+ * @throws UsageError, Failure, or what `explain` makes of the client's error; InputError, when what came before it is printed
  */
 export async function runCalls({ body, settings, pipeline = 1, open, explain }: Calls): Promise<void> {
   const { json, count } = settings;
@@ -72,13 +72,15 @@ export async function runCalls({ body, settings, pipeline = 1, open, explain }: 
   const stop = new Stop().listen();
   const format = formatFor(settings);
   const output = new Output(format, stop.forced, stop.request);
-  const input = new Input(format, json === true, stop.requested);
+  // A reply that fails ends the input, which may have no further line for hours.
+  const failed = new AbortController();
+  const input = new Input(format, json === true, AbortSignal.any([stop.requested, failed.signal]));
   let last: Promise<void> | undefined;
   const printReply = (frames: Buffer[]): Promise<void> => {
     const printed = Promise.all([client.request(frames, { signal: stop.forced }), last]).then(([reply]) =>
       output.print([reply]),
     );
-    printed.catch(() => undefined); // It is awaited later.
+    printed.catch(() => failed.abort()); // It is awaited later, and thrown in its turn.
     last = printed;
     return printed;
   };
@@ -87,12 +89,19 @@ export async function runCalls({ body, settings, pipeline = 1, open, explain }: 
     else {
       const prints: Promise<void>[] = [];
       let taken = 0;
-      for await (const frames of input.messages()) {
-        prints.push(printReply(frames));
-        if (prints.length >= pipeline) await prints.shift();
-        if (++taken >= (count ?? Number.POSITIVE_INFINITY) || output.gone) break;
+      let fault: InputError | undefined;
+      try {
+        for await (const frames of input.messages()) {
+          prints.push(printReply(frames));
+          if (prints.length >= pipeline) await prints.shift();
+          if (++taken >= (count ?? Number.POSITIVE_INFINITY) || output.gone) break;
+        }
+      } catch (error) {
+        if (!(error instanceof InputError)) throw error;
+        fault = error;
       }
       for (const printed of prints) await printed;
+      if (fault !== undefined) throw fault;
     }
     await output.flush();
     if (output.failure !== undefined) throw output.failure;

@@ -36,6 +36,28 @@ it("makes a service of any program, and reports its failure", async () => {
   expect((await broker.ended).code).toBe(0);
 }, 30_000);
 
+it("a call ends with a reply that fails while more input may come, and prints what came before a line that it cannot read", async () => {
+  const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
+  const endpoint = await broker.endpoint();
+  const command = 'read word; test "$word" != bad || { echo no such fish >&2; exit 3; }; echo "<$word>"';
+  const worker = startWithout("majordomo", "worker", "fish", "--connect", endpoint, "--exec", command);
+  await worker.until("stderr", /offering fish/);
+
+  const call = start(...CALL, "fish", "--connect", endpoint);
+  call.write("cod\nbad\n");
+  const failed = await call.ended;
+  expect([failed.code, String(failed.stdout)]).toEqual([1, "<cod>\n\n"]);
+  expect(failed.stderr).toContain("exit status 3: no such fish (worker-failed)");
+
+  const lines = '{"frames":["cod"]}\n{"frames":["eel"]}\nnonsense\n';
+  const invalid = await run(lines, ...CALL, "fish", "--json", "--connect", endpoint);
+  expect([invalid.code, String(invalid.stdout)]).toEqual([
+    1,
+    '{"frames":["<cod>\\n"]}\n{"frames":["<eel>\\n"]}\n',
+  ]);
+  expect(invalid.stderr).toContain("line 3: invalid JSON");
+}, 30_000);
+
 it("a worker that is asked to stop ends what it has in flight first", async () => {
   const broker = startWithout("majordomo", "broker", "--bind", "tcp://127.0.0.1:*");
   const endpoint = await broker.endpoint();
