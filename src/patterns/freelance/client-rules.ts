@@ -256,7 +256,9 @@ export class FreelanceRules {
     server.alive = false;
     server.expiresAt = Number.POSITIVE_INFINITY;
     this.#outbox.dead(server.endpoint, why);
-    for (const request of [...server.asked]) this.#failOver(request, "dead", now);
+    // One may be given up by a listener that hears of another.
+    for (const request of [...server.asked])
+      if (server.asked.has(request)) this.#failOver(request, "dead", now);
   }
 
   #reply(server: Server, sequence: number, body: Buffer[]): void {
@@ -287,22 +289,27 @@ export class FreelanceRules {
   #dispatch(request: Pending, now: number): void {
     this.#waiting.delete(request);
     const left = Math.max(0, request.endsAt - now);
-    for (let server = this.#choose(request, now); server !== undefined; server = this.#choose(request, now)) {
-      if (!this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body])) {
-        // Its link is gone or full, whatever was heard of it: the next PONG brings it back.
-        this.#died(server, "disconnected", now);
-        continue;
+    // Its caller may give it up when it hears of a server's death: then it goes to no other.
+    while (this.#pending.has(request.sequence)) {
+      const server = this.#choose(request, now);
+      if (server === undefined) {
+        this.#waiting.add(request);
+        const { nextRound } = request;
+        const wait = nextRound === undefined ? left : Math.min(nextRound - now, left);
+        this.#deadlines.set(request.link, now, wait);
+        return;
       }
-      request.server = server;
-      request.tried.add(server);
-      request.mayAnswer.add(server);
-      server.asked.add(request);
-      this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
-      return;
+      if (this.#outbox.send(server.endpoint, [String(request.sequence), ...request.body])) {
+        request.server = server;
+        request.tried.add(server);
+        request.mayAnswer.add(server);
+        server.asked.add(request);
+        this.#deadlines.set(request.link, now, Math.min(this.#options.attemptTimeout, left));
+        return;
+      }
+      // Its link is gone or full, whatever was heard of it: the next PONG brings it back.
+      this.#died(server, "disconnected", now);
     }
-    this.#waiting.add(request);
-    const { nextRound } = request;
-    this.#deadlines.set(request.link, now, nextRound === undefined ? left : Math.min(nextRound - now, left));
   }
 
   /** The fastest live server that did not have the request; when all had it, the fastest, once a pause is over. */

@@ -19,6 +19,8 @@ function client(...endpoints: string[]) {
   const sent: string[] = [];
   const reported: string[] = [];
   const unreachable = new Set<string>();
+  /** What the client's program does as it hears of something. */
+  const listeners = { dead: (): void => undefined, failedOver: (_sequence: number): void => undefined };
   const rules = new FreelanceRules(
     OPTIONS,
     {
@@ -30,14 +32,20 @@ function client(...endpoints: string[]) {
       replied: (sequence, server, body) => reported.push(`${sequence} ${server} ${body.join(" ")}`),
       failed: (sequence, server, why, text) => reported.push(`${sequence} ${server} ${why} ${text}`),
       alive: (server) => reported.push(`${server} alive`),
-      dead: (server, why) => reported.push(`${server} ${why}`),
-      failedOver: (sequence, from, why) => reported.push(`${sequence} from ${from} ${why}`),
+      dead(server, why) {
+        reported.push(`${server} ${why}`);
+        listeners.dead();
+      },
+      failedOver(sequence, from, why) {
+        reported.push(`${sequence} from ${from} ${why}`);
+        listeners.failedOver(sequence);
+      },
     },
     () => 0.5,
   );
   for (const endpoint of endpoints) rules.addServer(endpoint, 0);
   rules.tick(0);
-  return { rules, sent, reported, unreachable };
+  return { rules, sent, reported, unreachable, listeners };
 }
 
 const reply = (sequence: number, ...body: string[]) =>
@@ -97,6 +105,26 @@ describe("a client of model 3", () => {
     rules.left("b", 150);
     expect(sent.at(-1)).toBe("a 1 x");
     expect(reported).toEqual(["b disconnected", "1 from b dead"]);
+  });
+
+  test("sends to no other server what is given up by who hears of the loss of the first", () => {
+    const { rules, sent, unreachable, listeners } = twoLive();
+    for (const body of ["x", "y", "z"]) rules.request([body], 3_000, 100);
+    listeners.failedOver = (sequence) => {
+      if (sequence === 1) rules.cancel(2);
+      if (sequence === 3) rules.cancel(3);
+    };
+    rules.left("b", 150);
+    expect(sent.filter((line) => line.startsWith("a "))).toEqual(["a 1 x"]);
+    expect(rules.servers().map(({ asked }) => asked)).toEqual([1, 0]);
+    unreachable.add("a");
+    listeners.dead = () => rules.cancel(4);
+    expect(rules.request(["w"], 3_000, 160)).toBe(4);
+    expect(rules.pending).toBe(1);
+    unreachable.clear();
+    rules.joined("a", 170);
+    rules.receive("a", { type: "pong" }, 180);
+    expect(sent.filter((line) => line.endsWith("w"))).toEqual([]);
   });
 
   test("takes a server for dead after its time to live, and for alive when it is heard of again", () => {
