@@ -15,6 +15,13 @@ const END_LIMIT = 3_000;
 
 const require = createRequire(import.meta.url);
 
+/** Those that run: one listener ends them all with this process. */
+const running = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of running) child.kill("SIGKILL");
+}
+
 /** Why a broker cannot be measured here; `undefined`: it can. */
 export async function brokerAbsent(server: string, client: string, get: string): Promise<string | undefined> {
   const missing: string[] = [];
@@ -44,12 +51,12 @@ export async function freePort(): Promise<number> {
 export class Broker {
   readonly folder: string;
   readonly #child: ChildProcess;
-  readonly #kill = () => this.#child.kill("SIGKILL");
 
   private constructor(folder: string, child: ChildProcess) {
     this.folder = folder;
     this.#child = child;
-    process.once("exit", this.#kill);
+    if (running.size === 0) process.on("exit", killAll);
+    running.add(child);
   }
 
   /**
@@ -97,14 +104,14 @@ export class Broker {
   }
 
   async stop(): Promise<void> {
-    process.off("exit", this.#kill);
     if (this.#child.pid !== undefined && this.#child.exitCode === null && this.#child.signalCode === null) {
-      const limit = setTimeout(this.#kill, END_LIMIT);
+      const limit = setTimeout(() => this.#child.kill("SIGKILL"), END_LIMIT);
       const closed = once(this.#child, "close");
       this.#child.kill("SIGTERM");
       await closed;
       clearTimeout(limit);
     }
+    if (running.delete(this.#child) && running.size === 0) process.off("exit", killAll);
     await rm(this.folder, { recursive: true, force: true });
   }
 }
