@@ -132,6 +132,15 @@ describe("connections at once", () => {
     });
 });
 
+describe("many producers", () => {
+  const names = ["shoal-zmtp", "node-net", "nats"];
+  for (const contender of present.filter(({ name }) => names.includes(name)))
+    it(`of ${contender.name} have the order of each kept`, async () => {
+      const { checksum, ordered } = await play(contender, "fan-in", 64, 5_000, { peers: 10 });
+      expect({ checksum, ordered }).toEqual({ checksum: expectedChecksum(64, WARMUP, 5_000), ordered: true });
+    });
+});
+
 /** The combinations of a contender and a value that are played: by default each contender with one, in turn; SHOAL_LONG=1: all. */
 function combinations<T>(names: readonly string[], values: readonly T[]): [Contender, T][] {
   return present

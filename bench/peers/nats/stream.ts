@@ -64,13 +64,15 @@ export async function producer(side: Side): Promise<void> {
   const peers = side.number("peers", 1);
   const connections = await Promise.all(Array.from({ length: count }, () => open(place)));
   const bodies = new Bodies(side.size);
+  // The client keeps what it is given until its turn ends, so that several have more of it at once than is made beforehand.
+  const make = (k: number): Buffer => (count === 1 ? bodies.make(k) : bodies.makeOwn(k));
   const window = windowOf(side.size);
   await side.ready();
   let sent = 0;
   const work = async (connection: Connection, sender: number) => {
     let credit: Promise<unknown> = Promise.resolve();
     for (let k = sender, n = 1; k < side.warmup + side.count; k += peers, n++) {
-      connection.publish(place.subject, bodies.make(k));
+      connection.publish(place.subject, make(k));
       if (k >= side.warmup) sent++;
       if (n % window !== 0) continue;
       await credit;
