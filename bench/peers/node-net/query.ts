@@ -1,24 +1,18 @@
 /** One asks N processes at once, and each answers: what a query of as many services is compared with. */
 import { setTimeout as pause } from "node:timers/promises";
-import { answerFloor, Floor } from "../node/floor.js";
-import { Latencies } from "../node/histogram.js";
+import { answerFloor, Floor, questionsTo, timesOf } from "../node/floor.js";
 import type { Side } from "../node/side.js";
 import { connect } from "./endpoints.js";
 
 /** ms between two looks at how many are there. */
 const LOOK = 10;
-const NANOSECONDS = 1e6;
 
 export async function asker(side: Side): Promise<void> {
   const floor = new Floor();
   await side.ready(`tcp://127.0.0.1:${await floor.listen()}`);
   const expected = side.number("nodes", 1);
   while (floor.size < expected) await pause(LOOK);
-  for (let k = 0; k < side.warmup; k++) await floor.ask();
-  const latencies = new Latencies();
-  side.begin();
-  for (let k = 0; k < side.count; k++) latencies.record((await floor.ask()) * NANOSECONDS);
-  side.end();
+  const latencies = await timesOf(side, () => floor.ask());
   const slowestMilliseconds = await floor.slowest();
   floor.close();
   await side.done({
@@ -32,15 +26,8 @@ export async function asker(side: Side): Promise<void> {
 /** The connections of this process. Its processor time is that of the questions that are measured. */
 export async function services(side: Side): Promise<void> {
   const sockets = await Promise.all(Array.from({ length: side.number("each", 1) }, () => connect(side)));
-  const first = sockets.length * side.warmup;
-  const last = sockets.length * (side.warmup + side.count);
-  let asked = 0;
-  for (const socket of sockets)
-    answerFloor(socket).on("data", () => {
-      if (asked === first) side.begin();
-      asked += 1;
-      if (asked === last) side.end();
-    });
+  const asked = questionsTo(sockets.length, side);
+  for (const socket of sockets) answerFloor(socket).on("data", asked);
   await side.ready();
   await side.stopped;
   for (const socket of sockets) socket.destroy();

@@ -1,9 +1,12 @@
 /** A query without anything of ours: some bytes to each of many sockets, and the same back. A query of as many services cannot be faster. */
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { Latencies } from "./histogram.js";
+import type { Side } from "./side.js";
 
 /** Bytes of a question to one of them and of its answer: about what a query has. */
 const FLOOR_BYTES = 64;
+const NANOSECONDS = 1e6;
 
 /** The end that asks. */
 export class Floor {
@@ -66,4 +69,31 @@ export function answerFloor(socket: Socket): Socket {
     .setNoDelay(true)
     .on("data", (question) => socket.write(question))
     .on("error", () => undefined);
+}
+
+/** Asks as often as the side is to, and takes the times of those that count. @param ask gives ms */
+export async function timesOf(side: Side, ask: () => Promise<number>): Promise<Latencies> {
+  for (let k = 0; k < side.warmup; k++) await ask();
+  const latencies = new Latencies();
+  side.begin();
+  for (let k = 0; k < side.count; k++) latencies.record((await ask()) * NANOSECONDS);
+  side.end();
+  return latencies;
+}
+
+/**
+ * Measures from the first question that counts to the last one, of those to as many as answer here.
+ *
+ * @returns to be called at each question
+ */
+export function questionsTo(answering: number, side: Side): () => void {
+  const first = answering * side.warmup;
+  const last = answering * (side.warmup + side.count);
+  let asked = 0;
+  return () => {
+    if (asked === first) side.begin();
+    asked += 1;
+    // When this one is answered, too.
+    if (asked === last) setImmediate(() => side.end());
+  };
 }

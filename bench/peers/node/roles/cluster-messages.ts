@@ -4,7 +4,7 @@ import { setTimeout as pause, setImmediate } from "node:timers/promises";
 import { ClusterNode, type ClusterNodeOptions } from "shoal/cluster";
 import { Bodies } from "../../../bodies.js";
 import { sumOfChecksums } from "../../../sequences.js";
-import { answerFloor, Floor } from "../floor.js";
+import { answerFloor, Floor, questionsTo, timesOf } from "../floor.js";
 import { Latencies } from "../histogram.js";
 import type { Side } from "../side.js";
 import type { Role, Roles } from "./role.js";
@@ -155,11 +155,7 @@ const asker: Role = async (side) => {
       );
     return performance.now() - from;
   };
-  for (let k = 0; k < side.warmup; k++) await ask(all);
-  const latencies = new Latencies();
-  side.begin();
-  for (let k = 0; k < side.count; k++) latencies.record((await ask(all)) * NANOSECONDS);
-  side.end();
+  const latencies = await timesOf(side, () => ask(all));
   let slowestMilliseconds = 0;
   for (const service of all) slowestMilliseconds = Math.max(slowestMilliseconds, await ask([service]));
   const floors: number[] = [];
@@ -179,15 +175,10 @@ const asker: Role = async (side) => {
 /** Its processor time is that of the queries that are measured, without what it takes until all nodes know each other. */
 const services: Role = async (side) => {
   const nodes = await openEach(side, { tags: [SERVICE] });
-  const first = nodes.length * side.warmup;
-  const last = nodes.length * (side.warmup + side.count);
-  let asked = 0;
+  const asked = questionsTo(nodes.length, side);
   for (const node of nodes)
     node.onQuery(() => {
-      if (asked === first) side.begin();
-      asked += 1;
-      // When this one is answered, too.
-      if (asked === last) setImmediate(() => side.end());
+      asked();
       return "ok";
     });
   await side.ready();
