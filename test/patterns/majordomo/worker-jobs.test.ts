@@ -361,6 +361,12 @@ describe("a request that two brokers give", () => {
     session = by;
     give(tag, sequence);
   };
+  /** The only handler has the first; the second waits for it, and both brokers have given it. */
+  const giveOneThatWaits = (): void => {
+    giveBy(one, 1, 1);
+    giveBy(one, 2, 2);
+    giveBy(two, 102, 2);
+  };
   const slow: MajordomoHandler = ([body], { signal }) =>
     new Promise((resolve) => {
       begun.push({ body: String(body), signal, reply: resolve });
@@ -380,9 +386,7 @@ describe("a request that two brokers give", () => {
   });
 
   it("is the second's when the first cancels it before a handler is free", async () => {
-    giveBy(one, 1, 1);
-    giveBy(one, 2, 2);
-    giveBy(two, 102, 2);
+    giveOneThatWaits();
     jobs.cancel(one, 2);
     expect(answers()).toEqual([`2 ${FAILURE} Cancelled.`]);
     begun[0]?.reply("first");
@@ -497,9 +501,7 @@ describe("a request that two brokers give", () => {
   });
 
   it("has an end at both when both have cancelled it before a handler is free", async () => {
-    giveBy(one, 1, 1);
-    giveBy(one, 2, 2);
-    giveBy(two, 102, 2);
+    giveOneThatWaits();
     jobs.cancel(two, 102);
     jobs.cancel(one, 2);
     begun[0]?.reply("first");
@@ -509,9 +511,7 @@ describe("a request that two brokers give", () => {
   });
 
   it("goes back to both when the worker stops", () => {
-    giveBy(one, 1, 1);
-    giveBy(one, 2, 2);
-    giveBy(two, 102, 2);
+    giveOneThatWaits();
     jobs.returnWaiting();
     expect(answers()).toEqual([2, 102].map((tag) => `${tag} ${FAILURE} The worker is stopping.`));
     // One that comes before the broker knows that is not a repetition of what is over.
