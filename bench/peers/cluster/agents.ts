@@ -7,6 +7,8 @@ import { measuredEnvironment } from "../../environment.js";
 
 /** ms that anything awaited here may take. */
 const LIMIT = 120_000;
+/** Lines of an agent that an error has. */
+const KEPT_LINES = 3;
 
 /** Where a process of the cluster runs, if not on the host: in a network namespace. */
 export interface Place {
@@ -45,6 +47,8 @@ class Agent {
   /** The others that it sees. */
   readonly sees = new Set<string>();
   readyAt = 0;
+  /** Its last lines: some systems print there why they end. */
+  readonly said: string[] = [];
   readonly child: ChildProcess;
 
   constructor(name: string, child: ChildProcess) {
@@ -88,6 +92,8 @@ export class Cluster {
     const agent = new Agent(name, child);
     this.agents[index] = agent;
     createInterface({ input: child.stdout as NonNullable<ChildProcess["stdout"]> }).on("line", (line) => {
+      agent.said.push(line);
+      if (agent.said.length > KEPT_LINES) agent.said.shift();
       const said = this.#kind.parse(line, name);
       if (said === undefined) return;
       if (said.event === "ready") agent.readyAt = performance.now();
@@ -96,8 +102,10 @@ export class Cluster {
       for (const check of this.#checks) check();
     });
     child.once("error", (error) => this.#fail(error));
-    child.once("exit", (code, signal) => {
-      if (!this.#ending && signal === null) this.#fail(new Error(`${name} ended with exit code ${code}`));
+    // `close`, not `exit`: its last lines have been read.
+    child.once("close", (code, signal) => {
+      if (this.#ending || signal !== null) return;
+      this.#fail(new Error(`${name} ended with exit code ${code}: ${agent.said.join(" | ")}`));
     });
   }
 
@@ -119,7 +127,7 @@ export class Cluster {
         else if (holds()) done(() => resolve(performance.now()));
       };
       const timer = setTimeout(
-        () => done(() => reject(new Error(`${what}: not within ${LIMIT / 1_000} s`))),
+        () => done(() => reject(new Error(`${what}: not within ${LIMIT / 1_000} s; ${this.#views()}`))),
         LIMIT,
       );
       this.#checks.add(check);
@@ -160,6 +168,15 @@ export class Cluster {
     );
     this.#killAll();
     await Promise.all(gone);
+  }
+
+  /** Who sees whom, for an error. */
+  #views(): string {
+    return this.agents
+      .map(({ name, readyAt, sees }) =>
+        readyAt === 0 ? `${name} is not ready` : `${name} sees ${[...sees].sort().join(" ") || "none"}`,
+      )
+      .join(", ");
   }
 
   #killAll(): void {
