@@ -62,7 +62,6 @@ assert.deepEqual(
   [["waiter", other.node.name]],
 );
 
-push.close();
-await Promise.all([client.close(), gone.pull.close({ linger: 0 }), other.pull.close({ linger: 0 })]);
+await Promise.all([push.close(), client.close(), ...kitchens.map(({ pull }) => pull.close({ linger: 0 }))]);
 await other.server.close();
 await other.node.close();
