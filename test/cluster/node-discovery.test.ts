@@ -88,7 +88,7 @@ describe("nodes with a list", () => {
   });
 
   it("find nobody by multicast then, unless it is asked for", async () => {
-    const multicast = { group: "239.192.84.3", port: 12_000 + (process.pid % 10_000) };
+    const multicast = { group: "239.192.84.3", port: await freePort() };
     const listed = node("listed", { discovery: [staticSource([])] });
     const both = node("both", { multicast, discovery: [staticSource([])] });
     const other = node("other", { multicast });

@@ -1,12 +1,17 @@
 /** Nodes that advertise endpoints, and resolvers of others that have them: over the host's own sockets, in one process. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, type ServiceResolver } from "../../src/cluster/index.js";
 import { Pull, Push, type Socket } from "../../src/index.js";
 import { collect, nextEvent, thrown, until, within } from "../contract/support/wait.js";
+import { freePort } from "../support/ports.js";
 
-let port = 10_000 + (process.pid % 20_000);
-const group = `239.192.${1 + (process.pid % 100) * 2}.${process.pid % 250}`;
+const group = "239.192.84.11";
+let port = 0;
 const closers: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  port = await freePort();
+});
 
 function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
   const made = new ClusterNode({ name, multicast: { group, port }, ...options });
@@ -56,7 +61,6 @@ class Lists {
 }
 
 afterEach(async () => {
-  port += 1;
   await Promise.all(closers.splice(0).map((close) => close()));
 });
 

@@ -1,10 +1,11 @@
 /** Processes that run out of files (ulimit -n): they report it, lose no member, and work again when there are some. */
 import { connect, type Socket } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClusterNode, DiscoveryClient, DiscoveryServer } from "../../src/cluster/index.js";
 import { Child } from "../process/child.js";
+import { freePort } from "../support/ports.js";
 
-const MULTICAST = 10_000 + (process.pid % 20_000);
+let multicastPort = 0;
 /** Node.js itself has some 20 files open, a node with a server 10 more. */
 const FILES = 60;
 
@@ -40,6 +41,9 @@ client.events.on("cycles:failed", () => console.log("cycles"));
 `;
 
 const cleanups: (() => unknown)[] = [];
+beforeEach(async () => {
+  multicastPort = await freePort();
+});
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
@@ -55,7 +59,7 @@ function poor(source: string, ...args: string[]): Child {
 }
 
 async function nodeOf(name: string, group: string, faults: string[]): Promise<ClusterNode> {
-  const node = new ClusterNode({ name, group, multicast: { port: MULTICAST } });
+  const node = new ClusterNode({ name, group, multicast: { port: multicastPort } });
   for (const type of ["lost", "minority"] as const) node.events.on(type, () => void faults.push(type));
   cleanups.push(() => node.close({ linger: 0 }));
   await node.start();
@@ -94,7 +98,7 @@ describe("a process without files", () => {
     const group = `files-${process.pid}`;
     const faults: string[] = [];
     const rich = await nodeOf("rich", group, faults);
-    const child = poor(SERVER, group, String(MULTICAST));
+    const child = poor(SERVER, group, String(multicastPort));
     const lines: string[] = [];
     const untilLine = async (wanted: RegExp): Promise<string> => {
       for (;;) {

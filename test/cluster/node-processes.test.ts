@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, PROFILES } from "../../src/cluster/index.js";
 import { type Child, start } from "../process/child.js";
 import { BLOCK } from "../support/block.js";
+import { freePort } from "../support/ports.js";
 
 const PROGRAM = `
 import { ClusterNode } from "shoal/cluster";
@@ -19,8 +20,7 @@ process.stdin.on("data", (ms) => {
 process.on("SIGTERM", () => void node.leave().then(() => process.stdin.destroy()));
 `;
 
-let port = 10_000 + (process.pid % 20_000);
-const group = `239.192.${1 + (process.pid % 100) * 2}.${process.pid % 250}`;
+const group = "239.192.84.12";
 const children: Child[] = [];
 let watcher: ClusterNode;
 /** What the watcher saw, as "type name", and when. */
@@ -29,7 +29,7 @@ const names = ["a", "b", "c", "d"];
 
 /** Four processes and a node here that watches them. @param threaded those whose beats a thread sends */
 async function cluster(...threaded: readonly string[]): Promise<Map<string, Child>> {
-  port += 1;
+  const port = await freePort();
   seen = [];
   watcher = new ClusterNode({ name: "watcher", multicast: { group, port } });
   for (const type of ["joined", "lost", "left", "back"] as const)

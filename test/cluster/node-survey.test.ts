@@ -1,13 +1,14 @@
 /** A node measures its members over the host's own sockets. */
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode } from "../../src/cluster/index.js";
+import { freePort } from "../support/ports.js";
 
 describe("a node", () => {
   const nodes: ClusterNode[] = [];
   afterEach(() => Promise.all(nodes.splice(0).map((node) => node.close({ linger: 0 }))));
 
   it("measures members and reachability; itself, strangers and bad options are refused", async () => {
-    const multicast = { group: "239.192.7.7", port: 12_000 + (process.pid % 10_000) };
+    const multicast = { group: "239.192.7.7", port: await freePort() };
     const group = `survey-${process.pid}`;
     for (const name of ["a", "b", "c"]) nodes.push(new ClusterNode({ name, group, multicast }));
     const [a, b] = nodes as [ClusterNode, ClusterNode];

@@ -1,12 +1,17 @@
 /** Nodes over the host's own sockets, in one process: what a program sees of its cluster. */
 import { type AddressInfo, createServer } from "node:net";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type ClusterEvent, ClusterNode, type ClusterNodeOptions } from "../../src/cluster/index.js";
+import { freePort } from "../support/ports.js";
 
-/** A group of this test's own, so that other clusters of this host are not seen. */
-let port = 10_000 + (process.pid % 20_000);
-const group = `239.192.${0 + (process.pid % 100) * 2}.${process.pid % 250}`;
+/** A group and a port of each test's own, so that other clusters of this host are not seen. */
+const group = "239.192.84.10";
+let port = 0;
 const nodes: ClusterNode[] = [];
+
+beforeEach(async () => {
+  port = await freePort();
+});
 
 function node(name: string, options: ClusterNodeOptions = {}): ClusterNode {
   const made = new ClusterNode({ name, multicast: { group, port }, ...options });
@@ -51,7 +56,6 @@ function namesAt(of: ClusterNode): string[] {
 }
 
 afterEach(async () => {
-  port += 1;
   await Promise.all(nodes.splice(0).map((each) => each.close({ linger: 0 })));
 });
 

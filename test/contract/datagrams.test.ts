@@ -4,6 +4,7 @@ import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Context, type Socket } from "../../src/index.js";
 import { Datagram, Dish, Radio } from "../../src/sockets/draft/index.js";
+import { freePort } from "../support/ports.js";
 import { failure, nextEvent, thrown, until } from "./support/wait.js";
 
 const WAIT = { timeout: 15_000 };
@@ -85,8 +86,7 @@ describe("RADIO and DISH over udp", () => {
   it("go to several addresses, as multicast too", async () => {
     const [one, other] = [dish(), dish()];
     const radio_ = radio();
-    const port = 20_000 + (process.pid % 10_000);
-    const endpoint = `udp://127.0.0.1;239.255.77.1:${port}`;
+    const endpoint = `udp://127.0.0.1;239.255.77.1:${await freePort()}`;
     for (const each of [one, other]) {
       each.join("g");
       expect(await each.bind(endpoint)).toBe(endpoint);

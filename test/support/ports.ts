@@ -24,9 +24,24 @@ export async function freePorts(count: number): Promise<[number, number, ...numb
   for (let attempt = 1; ports.length < count; attempt++) {
     if (attempt > MAX_ATTEMPTS) throw new Error(`no free port in ${MAX_ATTEMPTS} attempts`);
     const port = randomInt(FIRST, END);
-    if ((await claim(port)) && (await isFree(port))) ports.push(port);
+    if (await isOurs(port)) ports.push(port);
   }
   return ports as [number, number, ...number[]];
+}
+
+/** The first of so many such ports that follow one another. */
+export async function freeRange(count: number): Promise<number> {
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    const first = randomInt(FIRST, END - count);
+    let found = 0;
+    while (found < count && (await isOurs(first + found))) found += 1;
+    if (found === count) return first;
+  }
+  throw new Error(`no ${count} free ports in a row in ${MAX_ATTEMPTS} attempts`);
+}
+
+async function isOurs(port: number): Promise<boolean> {
+  return (await claim(port)) && (await isFree(port));
 }
 
 export async function freePort(): Promise<number> {
@@ -37,9 +52,9 @@ export async function freePort(): Promise<number> {
 async function claim(port: number): Promise<boolean> {
   if (process.platform !== "linux") return true;
   const server = createServer();
-  const isOurs = await listens(server, { path: `\0shoal-test-port-${port}` });
-  if (isOurs) claims.push(server.unref());
-  return isOurs;
+  const isClaimed = await listens(server, { path: `\0shoal-test-port-${port}` });
+  if (isClaimed) claims.push(server.unref());
+  return isClaimed;
 }
 
 async function isFree(port: number): Promise<boolean> {

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import {
   type ClusterBus,
   ClusterNode,
@@ -26,13 +26,17 @@ import {
   makeCertificate,
   makeCertificates,
 } from "../../support/certificates.js";
+import { freePort } from "../../support/ports.js";
 
-/** A multicast port and a group of this test's own. */
-let port = 10_000 + (process.pid % 20_000);
+/** A multicast port of each test's own. */
+let port = 0;
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
 
+beforeEach(async () => {
+  port = await freePort();
+});
+
 afterEach(async () => {
-  port += 1;
   for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
 });
 

@@ -11,19 +11,22 @@ import {
 import { EventStream } from "../../../src/core/event-stream.js";
 import { Dealer, Request } from "../../../src/index.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
+import { freePort } from "../../support/ports.js";
 
-let port = 10_000 + (process.pid % 20_000);
 const open: { close(options: { linger: number }): Promise<unknown> }[] = [];
 const sockets: Socket[] = [];
 
 afterEach(async () => {
-  port += 1;
   for (const each of sockets.splice(0)) each.destroy();
   for (const each of open.splice(0).reverse()) await each.close({ linger: 0 });
 });
 
 async function serve(options: Partial<DiscoveryServerOptions> = {}): Promise<DiscoveryServer> {
-  const node = new ClusterNode({ name: "a", group: `hostile-${process.pid}`, multicast: { port } });
+  const node = new ClusterNode({
+    name: "a",
+    group: `hostile-${process.pid}`,
+    multicast: { port: await freePort() },
+  });
   open.push(node);
   await node.start();
   const server = new DiscoveryServer(node, {

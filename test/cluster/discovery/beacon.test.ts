@@ -1,7 +1,7 @@
 /** Beacons over the host's own sockets: both forms, groups of IPv4 and IPv6, and what strangers send. */
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   beaconSource,
   broadcastSource,
@@ -10,6 +10,7 @@ import {
   type MulticastSourceOptions,
   multicastSource,
 } from "../../../src/cluster/index.js";
+import { freePort } from "../../support/ports.js";
 
 /** An interface to others: on the loopback one the system loops back whatever is asked for, and has no group of IPv6. */
 function linkWith(family: "IPv4" | "IPv6"): string | undefined {
@@ -24,11 +25,13 @@ const LINK_IPV6 = linkWith("IPv6");
 if (LINK_IPV4 === undefined || LINK_IPV6 === undefined)
   console.log("skipped: no interface of IPv4 or IPv6 but the loopback one");
 
-/** Ports of this process's own, below those that the system gives. */
-let port = 20_000 + (process.pid % 6_000) * 2;
+/** Nodes of one test share it. */
+let port = 0;
 const cleanups: (() => unknown)[] = [];
+beforeEach(async () => {
+  port = await freePort();
+});
 afterEach(async () => {
-  port += 1;
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
@@ -151,13 +154,13 @@ describe("beacons of two bytes", () => {
 });
 
 describe("beacons to a group", () => {
-  const group = `239.192.85.${process.pid % 250}`;
+  const group = "239.192.85.1";
 
   it("find nodes, by the first of several ports that can be had", async () => {
     const taken = createSocket({ type: "udp4" });
     await new Promise<void>((resolve) => void taken.bind(port, resolve));
     cleanups.push(() => void taken.close());
-    const options = { group, ports: [port, port + 6_000], ttl: 0, interval };
+    const options = { group, ports: [port, await freePort()], ttl: 0, interval };
     const a = reader(multicastSource(options), "1");
     const b = reader(multicastSource(options), "2");
     expect(await Promise.all([a.until(some), b.until(some)])).toEqual([

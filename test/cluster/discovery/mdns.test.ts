@@ -1,13 +1,16 @@
 /** Nodes that find each other by multicast DNS on the loopback interface, at a port of their own. */
 import { createSocket } from "node:dgram";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ClusterNode, type MdnsSourceOptions, mdnsSource } from "../../../src/cluster/index.js";
 import { MACHINE, setPlatformStandIn } from "../../../src/engine/zmtp/transport/transports.js";
+import { freePort } from "../../support/ports.js";
 
-let port = 26_500 + (process.pid % 3_000);
+let port = 0;
 const cleanups: (() => unknown)[] = [];
+beforeEach(async () => {
+  port = await freePort();
+});
 afterEach(async () => {
-  port += 1;
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 

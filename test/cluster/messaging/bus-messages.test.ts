@@ -9,7 +9,7 @@ import {
 } from "../../../src/cluster/index.js";
 import { freePort } from "../../support/ports.js";
 
-const PORT = 27_411;
+const PORT = await freePort();
 const KEY = "01234567890123456789012345678901234567ab";
 
 const open: ClusterNode[] = [];

@@ -1,7 +1,9 @@
 /** send and query between real nodes: by links and by datagram, with keys, and after one is gone. */
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, type ServiceMessage } from "../../../src/cluster/index.js";
+import { freePort } from "../../support/ports.js";
 
+const PORT = await freePort();
 const open: ClusterNode[] = [];
 let made = 0;
 
@@ -13,9 +15,7 @@ afterEach(async () => {
 async function cluster(names: readonly string[], options: ClusterNodeOptions = {}): Promise<ClusterNode[]> {
   made += 1;
   const group = `services-${process.pid}-${made}`;
-  const nodes = names.map(
-    (name) => new ClusterNode({ name, group, multicast: { port: 26_417 }, ...options }),
-  );
+  const nodes = names.map((name) => new ClusterNode({ name, group, multicast: { port: PORT }, ...options }));
   open.push(...nodes);
   await Promise.all(nodes.map((node) => node.start()));
   for (const node of nodes)

@@ -15,6 +15,7 @@ import { afterEach, expect, it } from "vitest";
 import { ClusterNode, streamProtocol } from "../../../src/cluster/index.js";
 import { blowsFor, LONG } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
+import { freePort } from "../../support/ports.js";
 import { randomOf } from "./route-world.js";
 
 /**
@@ -109,8 +110,8 @@ const NAMES = ["a", "b", "c"];
 const SEED = Number(process.env.SHOAL_SEED ?? 20_260_101);
 const PATIENCE = LONG ? 60_000 : 20_000;
 
-const port = 10_000 + ((process.pid * 7) % 20_000);
-const group = `239.192.${2 + (process.pid % 100) * 2}.${process.pid % 250}`;
+const port = await freePort();
+const group = "239.192.84.13";
 const folder = mkdtempSync(join(tmpdir(), "shoal-chaos-"));
 const children = new Map<string, Child>();
 let watcher: ClusterNode | undefined;

@@ -1,10 +1,10 @@
 /** Port ranges: what is one, and which port nodes take. */
 import { createSocket } from "node:dgram";
-import { type EventEmitter, once } from "node:events";
-import { createServer } from "node:net";
+import { once } from "node:events";
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions } from "../../../src/cluster/index.js";
 import { bindFree, parsePorts } from "../../../src/cluster/ports.js";
+import { freeRange } from "../../support/ports.js";
 
 const EINVAL = expect.objectContaining({ code: "EINVAL" });
 const nodes: ClusterNode[] = [];
@@ -14,30 +14,6 @@ async function started(options: ClusterNodeOptions): Promise<number> {
   nodes.push(node);
   await node.start();
   return Number(node.address.split(":")[1]);
-}
-
-/** The first of so many ports that are free now, for datagrams and streams: other tests of this host have groups there. */
-async function freePorts(count: number): Promise<number> {
-  for (let first = 10_000 + (process.pid % 20_000); ; first += count) {
-    const free = await Promise.all(
-      Array.from({ length: count }, async (_, at) => {
-        const server = createServer().listen(first + at, "127.0.0.1");
-        const socket = createSocket("udp4").bind(first + at, "127.0.0.1");
-        const works = await Promise.all([server, socket].map(isListening));
-        await new Promise((resolve) => server.close(resolve));
-        socket.close();
-        return works.every(Boolean);
-      }),
-    );
-    if (free.every(Boolean)) return first;
-  }
-}
-
-function isListening(of: EventEmitter): Promise<boolean> {
-  return once(of, "listening").then(
-    () => true,
-    () => false, // It is in use.
-  );
 }
 
 afterEach(async () => {
@@ -68,7 +44,7 @@ describe("port ranges", () => {
   });
 
   it("give each node of a host the next port, and one too many an error", async () => {
-    const first = await freePorts(3);
+    const first = await freeRange(3);
     const ports = `${first}-${first + 2}`;
     // Taken for datagrams alone: it is not taken then.
     const other = createSocket("udp4").bind(first + 1, "127.0.0.1");

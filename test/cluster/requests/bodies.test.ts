@@ -13,8 +13,10 @@ import {
   encodePart,
   RequestOp,
 } from "../../../src/cluster/requests/wire.js";
+import { freePort } from "../../support/ports.js";
 import { World } from "./request-world.js";
 
+const PORT = await freePort();
 const open: ClusterNode[] = [];
 let made = 0;
 
@@ -26,7 +28,7 @@ afterEach(async () => {
 async function cluster(...names: string[]): Promise<ClusterNode[]> {
   made += 1;
   const group = `bodies-${process.pid}-${made}`;
-  const nodes = names.map((name) => new ClusterNode({ name, group, multicast: { port: 26_431 } }));
+  const nodes = names.map((name) => new ClusterNode({ name, group, multicast: { port: PORT } }));
   open.push(...nodes);
   await Promise.all(nodes.map((node) => node.start()));
   for (const node of nodes)

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { ClusterNode } from "../../../src/cluster/index.js";
 import { blowsFor, LONG } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
+import { freePort } from "../../support/ports.js";
 
 const SERVERS = LONG ? 10 : 4;
 const ROLLS = blowsFor(SERVERS, SERVERS);
@@ -33,7 +34,7 @@ process.on("SIGTERM", async () => {
 });
 `;
 
-const PORT = 10_000 + ((process.pid * 11) % 20_000);
+const PORT = await freePort();
 const children = new Set<Child>();
 let made = 0;
 let node: ClusterNode | undefined;

@@ -7,7 +7,9 @@ import {
   ServiceError,
 } from "../../../src/cluster/index.js";
 import type { StandardSchemaV1 } from "../../../src/core/standard-schema.js";
+import { freePort } from "../../support/ports.js";
 
+const PORT = await freePort();
 const open: ClusterNode[] = [];
 let made = 0;
 
@@ -22,9 +24,7 @@ async function cluster<const N extends readonly string[]>(
 ): Promise<{ [K in keyof N]: ClusterNode }> {
   made += 1;
   const group = `requests-${process.pid}-${made}`;
-  const nodes = names.map(
-    (name) => new ClusterNode({ name, group, multicast: { port: 26_431 }, ...options }),
-  );
+  const nodes = names.map((name) => new ClusterNode({ name, group, multicast: { port: PORT }, ...options }));
   open.push(...nodes);
   await Promise.all(nodes.map((node) => node.start()));
   for (const node of nodes)
@@ -89,7 +89,7 @@ describe("requests between nodes", () => {
     const node = new ClusterNode({
       name: "alone",
       group: `requests-${process.pid}-alone`,
-      multicast: { port: 26_431 },
+      multicast: { port: PORT },
     });
     open.push(node);
     node.serve("echo", (body) => body);

@@ -8,6 +8,7 @@ import { blowsFor, LONG } from "../../chaos/blows.js";
 import { PostgresServer } from "../../patterns/titanic/postgres-server.js";
 import { type Child, start } from "../../process/child.js";
 import { missing } from "../../support/peers.js";
+import { freePort } from "../../support/ports.js";
 import { NatsServers } from "./nats-servers.js";
 
 /** Servers killed, for each store: by default each once. */
@@ -19,7 +20,7 @@ const INTERVAL = LONG ? 0 : 5;
 /** Kills between two lines of the long form's progress. */
 const REPORTED = 100;
 const LIMIT = 60_000 + KILLS * 20_000;
-const PORT = 10_000 + ((process.pid * 13) % 20_000);
+const PORT = await freePort();
 
 const PROGRAM = `
 import { ClusterNode } from "shoal/cluster";
@@ -84,7 +85,8 @@ async function run(kind: string, where: string): Promise<void> {
     return { endpoint: (await child.line()).slice("at ".length), child };
   };
   const place = async (): Promise<Place> => {
-    const { endpoint, child } = await listen("tcp://127.0.0.1:*");
+    // Servers come back to it.
+    const { endpoint, child } = await listen(`tcp://127.0.0.1:${await freePort()}`);
     return { endpoint, child: Promise.resolve(child) };
   };
   const places = await Promise.all(Array.from({ length: 3 }, place));

@@ -4,6 +4,7 @@ import { CloneClient, CloneServer } from "../../../src/patterns/index.js";
 import { until, within } from "../../contract/support/wait.js";
 import { Child } from "../../process/child.js";
 import { missing, peerAt } from "../../support/peers.js";
+import { freeRange } from "../../support/ports.js";
 
 /** A client: prints its snapshot, then each update; sets a key for each line that it reads, `key=value=ttl`. */
 const CLIENT = `
@@ -44,16 +45,11 @@ const SERVER = `
 import sys, time, zmq
 rfc = sys.argv[1] == "rfc"
 c = zmq.Context()
-for port in range(20100 + int(sys.argv[2]), 32000, 7):
-    try:
-        sockets = []
-        for kind, offset in ((zmq.ROUTER, 0), (zmq.PUB, 1), (zmq.SUB, 2)):
-            s = c.socket(kind); s.linger = 0; sockets.append(s); s.bind("tcp://127.0.0.1:%d" % (port + offset))
-        break
-    except zmq.ZMQError:
-        for s in sockets: s.close()
+sockets = []
+for kind, offset in ((zmq.ROUTER, 0), (zmq.PUB, 1), (zmq.SUB, 2)):
+    s = c.socket(kind); s.linger = 0; sockets.append(s); s.bind("tcp://127.0.0.1:%d" % (int(sys.argv[2]) + offset))
 router, pub, sub = sockets; sub.subscribe(b"")
-print(port, flush=True)
+print("bound", flush=True)
 kv, sequence, hugz, ends = {}, 0, time.time(), {}
 def publish(key, uid, props, body):
     global sequence
@@ -136,8 +132,10 @@ describe.skipIf(missing("pyzmq"))("with pyzmq", () => {
   });
 
   it.each(["rfc", "guide"])("our client is one of a server that speaks as the %s does", async (dialect) => {
-    const server = python(SERVER, dialect, String(process.pid % 5_000));
-    const servers = `tcp://127.0.0.1:${await within(server.line(), "a port")}`;
+    const port = await freeRange(3);
+    const server = python(SERVER, dialect, String(port));
+    expect(await within(server.line(), "its sockets")).toBe("bound");
+    const servers = `tcp://127.0.0.1:${port}`;
     const a = track(new CloneClient(servers, { heartbeatInterval: 200, liveness: 10 }));
     await within(a.ready(), "an empty map");
     expect(await within(a.set("/client/a", "1"), "a set")).toBe(1);
