@@ -102,8 +102,8 @@ export class ThreadNames {
   /** Those that have answered. */
   readonly #others = new Set<string>();
   readonly #seeks = new Set<Seek>();
-  /** Places of which this thread has made offers, with the names. */
-  readonly #offers = new Map<string, string>();
+  /** Places of which this thread has made offers, with the names, and what ends their timers. */
+  readonly #offers = new Map<string, { readonly name: string; readonly cancel: () => void }>();
   /** What this thread asks for now: names, each with the rank of the question. */
   readonly #asking = new Map<string, number>();
   /** Names that this thread has let others have, the ranks of their questions, and until when they may still be about to bind them. */
@@ -280,8 +280,8 @@ export class ThreadNames {
   #offer(to: string, name: string, seek: string): void {
     if (!this.#effects.isBound(name)) return;
     const place = this.#wire.newId();
-    this.#offers.set(place, name);
-    this.#wire.setTimer(() => this.#offers.delete(place), HANDOVER_TIMEOUT);
+    const cancel = this.#wire.setTimer(() => this.#offers.delete(place), HANDOVER_TIMEOUT);
+    this.#offers.set(place, { name, cancel });
     this.#wire.post({ kind: "offer", from: this.#id, to, seek, place });
   }
 
@@ -307,8 +307,10 @@ export class ThreadNames {
   }
 
   #handOver(place: string): void {
-    const name = this.#offers.get(place);
-    if (name === undefined) return;
+    const offer = this.#offers.get(place);
+    if (offer === undefined) return;
+    const { name } = offer;
+    offer.cancel();
     this.#offers.delete(place);
     const description = this.#effects.describe(name);
     // Unbound meanwhile: the other one waits for the next that binds.

@@ -274,6 +274,18 @@ describe("a name", () => {
     expect(seeker.ports.map((port) => port.other?.owner)).toEqual([other]);
   });
 
+  it("whose port was handed over leaves no timer behind, in neither thread", () => {
+    const process = new FakeProcess();
+    const [main, worker] = [process.start(), process.start()];
+    main.bind("a");
+    process.settle();
+    const seeker = seek(worker, "a");
+    // seek, offer, accept.
+    for (let step = 0; step < 3; step++) for (const each of [main, worker]) each.turn();
+    expect(seeker.ports).toHaveLength(1);
+    expect(process.timers.size).toBe(0);
+  });
+
   it("that two threads offer is handed over by one", () => {
     const process = new FakeProcess();
     const [main, worker, other] = [process.start(), process.start(), process.start()];
