@@ -25,6 +25,7 @@ const act = fc.oneof(
 );
 
 it("each service ends in one list, and strays are recognized", async () => {
+  let strays = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(act, { maxLength: 60 }), fc.boolean(), async (acts, iterates) => {
       const pending = new PendingQueries(7);
@@ -34,7 +35,6 @@ it("each service ends in one list, and strays are recognized", async () => {
         answered: Set<string>;
         read: Promise<QueryResponse[]>;
       }[] = [];
-      let strays = 0;
       const failure = (service: (typeof SERVICES)[number]): QueryResponse & { error: UnroutableError } => ({
         service,
         error: new UnroutableError("gone"),
@@ -109,8 +109,8 @@ it("each service ends in one list, and strays are recognized", async () => {
         );
         expect(query.ended === "done").toBe(query.missing.length === 0);
       }
-      expect(strays).toBeGreaterThanOrEqual(0);
     }),
     { numRuns: LONG ? 10_000 : 100 },
   );
+  expect(strays).toBeGreaterThan(0); // It was not for nothing.
 });

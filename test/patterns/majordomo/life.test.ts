@@ -147,13 +147,12 @@ describe("drain", () => {
   });
 
   it("settles when the end closes meanwhile", async () => {
-    const { endpoint, client } = await begin();
+    const { client } = await begin();
     const call = failure(client.request("nobody", "body"));
     const drained = client.drain();
     await client.close();
     await within(drained, "drained");
     expect(await call).toMatchObject({ code: "EAGAIN" });
-    expect(endpoint).toBeTruthy();
   });
 });
 

@@ -191,11 +191,26 @@ describe("the Pirates over tcp", () => {
       for await (const _ of silent) beats += 1;
     })();
     await until(() => beats > 0, "the beats before the loss");
+    // Another one, which stays: it is sent a beat each interval.
+    const lively = kept(new Dealer());
+    lively.connect(backend);
+    let others = 0;
+    const readingOthers = (async () => {
+      for await (const _ of lively) others += 1;
+    })();
+    const intervals = (count: number): Promise<void> => {
+      const enough = others + count;
+      return until(() => {
+        lively.trySend(Buffer.from([1]));
+        return others >= enough;
+      }, "beats of another worker");
+    };
+    await intervals(1); // What was on its way before the loss has come.
     const before = beats;
-    await new Promise((resolve) => setTimeout(resolve, 80)); // Four intervals in which nothing may come.
+    await intervals(4);
     expect(beats).toBe(before);
-    await silent.close();
-    await reading;
+    await Promise.all([silent.close(), lively.close({ linger: 0 })]);
+    await Promise.all([reading, readingOthers]);
   });
 
   it("know their workers again after the queue was restarted", async () => {
