@@ -2,6 +2,9 @@ import { expect, it } from "vitest";
 import { describeEngines, describeTransports } from "./support/engines.js";
 import { failure, nextRequest, texts, turn, within } from "./support/wait.js";
 
+/** Requests to a server that answers as it likes, over each transport: half of them wait in vain. */
+const ROUNDS = process.env.SHOAL_LONG === "1" ? 150 : 60;
+
 describeTransports("request", (world) => {
   it("gives the reply, one frame or many, any number of times", async () => {
     const [request, reply] = [world.request(), world.reply()];
@@ -129,7 +132,7 @@ describeTransports("request", (world) => {
       }
     })();
     let good = 0;
-    for (let i = 0; i < 150; i++) {
+    for (let i = 0; i < ROUNDS; i++) {
       try {
         const reply = await request.request(String(i), { timeout: 15 });
         expect(texts(reply)).toEqual([String(i)]);
@@ -138,7 +141,7 @@ describeTransports("request", (world) => {
         expect((error as { code?: string }).code).toBe("ETIMEDOUT");
       }
     }
-    expect(good).toBeGreaterThan(30);
+    expect(good).toBeGreaterThan(ROUNDS / 5);
     await router.close({ linger: 0 });
     await serving;
   });
