@@ -5,8 +5,9 @@
  *   TRYING ──list──> CONNECTED ──lost, refused, draining──> TRYING        CONNECTED ──better one found──> MOVING ──list──> CONNECTED
  *     └──every address tried `cycleCount` times──> RESTING ──pause──> TRYING
  *
- * A round is every address once, shuffled: those of the nodes that are known, then the initial ones. An address gets
- * 1 + `retries` attempts with `connectionDelay` between them. The first list moves the client to a node by lot, so that clients which
+ * A round is every address once, shuffled: those of the nodes that are known, then the initial ones, and a few of the nodes that the node
+ * before knew of and the next one did not: that one may have met nobody yet, or be cut off from all others, when it goes as well. An
+ * address gets 1 + `retries` attempts with `connectionDelay` between them. The first list moves the client to a node by lot, so that clients which
  * all know one node spread over all of them; later it stays where it is, until that node goes. After a rest it moves only where the list
  * has nodes that it could not choose from.
  *
@@ -24,6 +25,8 @@ const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 8_000;
 /** ms that an attempt gets at most, unless `attemptTimeout` is longer. */
 export const LONGEST_ATTEMPT = 8_000;
+/** Endpoints of a round that the current node's list does not have. */
+const MAX_FORMER = 4;
 
 export interface ClientSettings {
   /** Endpoints, in their order. */
@@ -83,6 +86,8 @@ export class DiscoveryClientRules {
   readonly #effects: ClientEffects;
   readonly #random: () => number;
   #nodes: ReadonlyMap<string, DiscoveredNode> = new Map();
+  /** Endpoints of nodes that the node before knew of and the next one did not. */
+  #former: readonly string[] = [];
   #revision = -1;
   #attempts = 0;
   #current: Attempt | undefined;
@@ -174,6 +179,7 @@ export class DiscoveryClientRules {
     if (this.#current !== undefined) this.#current.node = update.node;
     const before = this.#nodes;
     this.#apply(update);
+    if (isNew) this.#remember(before);
     const { current } = this;
     if (isNew && this.#current !== undefined) this.#effects.connected(current, this.#current.endpoint);
     if (this.#trying !== undefined) return;
@@ -245,6 +251,7 @@ export class DiscoveryClientRules {
       ...first.flatMap(({ discovery }) => discovery.slice(1)),
       ...this.#shuffle([...this.#settings.addresses]),
       ...known.filter(({ draining }) => draining).flatMap(({ discovery }) => discovery),
+      ...this.#former,
     ];
     const unique = [...new Set(list)];
     return last === undefined || !unique.includes(last)
@@ -349,6 +356,15 @@ export class DiscoveryClientRules {
     const joined = [...next.values()].filter((node) => !isSame(before.get(node.id), node));
     const left = [...before.values()].filter(({ id }) => !next.has(id));
     if (isFirst || joined.length > 0 || left.length > 0) this.#effects.changed(joined, left);
+  }
+
+  /** @param before the list of the node before */
+  #remember(before: ReadonlyMap<string, DiscoveredNode>): void {
+    const left = [...before.values()].filter(({ id, draining }) => !draining && !this.#nodes.has(id));
+    const endpoints = left
+      .flatMap(({ discovery }) => discovery.slice(0, 1))
+      .filter((endpoint) => !this.#settings.addresses.includes(endpoint));
+    this.#former = [...new Set([...this.#shuffle(endpoints), ...this.#former])].slice(0, MAX_FORMER);
   }
 
   #moveByLot(now: number): void {

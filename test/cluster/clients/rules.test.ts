@@ -352,6 +352,38 @@ describe("the rules of a client", () => {
     expect(tried[2]).toBe("connect tcp://a:1");
   });
 
+  it("try a few nodes that the node before knew of, last, where the next one goes before it knows them", () => {
+    const [a, c] = [nodeOf("a"), nodeOf("c")];
+    for (const others of [["b"], Array.from({ length: 100 }, (_, i) => `b${i}`)]) {
+      const world = new World(["tcp://a:1"], { cycleCount: 1 }, () => 0.995);
+      // To the last of them by lot, which has met nobody yet.
+      world.list(1, [a, ...others.map((name) => nodeOf(name)), c], a);
+      world.list(2, [c], c);
+      world.take();
+      world.end(2);
+      while (!world.done.some((each) => each.startsWith("failed"))) {
+        for (const [attempt] of world.open) world.end(attempt);
+        world.step();
+      }
+      const tried = world.take().filter((each) => each.startsWith("connect "));
+      expect(tried[0]).toBe("connect tcp://a:1");
+      expect(tried.slice(1).filter((each) => each.startsWith("connect tcp://b"))).not.toEqual([]);
+      expect(new Set(tried).size).toBe(tried.length);
+      expect(tried.length).toBe(others.length === 1 ? 3 : 6);
+      // It goes on with one of them.
+      world.step();
+      while (!world.rules.connected) {
+        const [[attempt, endpoint] = [0, ""]] = world.open;
+        const node = nodeOf(endpoint.slice("tcp://".length, -":1".length));
+        if (node.name.startsWith("b")) world.list(attempt, [node], node);
+        else {
+          world.end(attempt);
+          world.step();
+        }
+      }
+    }
+  });
+
   it("leave a draining node when there is another, and stay when there is not", () => {
     const [a, b] = [nodeOf("a"), nodeOf("b")];
     const world = new World(["tcp://a:1"], {}, () => 0);
