@@ -21,7 +21,7 @@ const said = async (worker) => (await once(worker, "message"))[0];
 const ROUNDS = process.env.SHOAL_LONG === "1" ? 60 : 12;
 
 /** Connections that are made and closed between two looks at the memory. */
-const CONNECTIONS = process.env.SHOAL_LONG === "1" ? 2_000 : 500;
+const CONNECTIONS = process.env.SHOAL_LONG === "1" ? 1_000 : 500;
 
 const zmtp = { env: { SHOAL_ENGINE: "zmtp" } };
 
