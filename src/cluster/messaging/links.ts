@@ -367,6 +367,11 @@ export class NodeLinks implements MessageLinks {
     if (sending !== undefined) this.#drop(sending, prefix);
   }
 
+  hasRoom(to: string, bytes: number): boolean {
+    // One that is not open yet has nothing that waits.
+    return this.#sending.get(to)?.window.hasRoom(bytes) ?? true;
+  }
+
   room(to: string): Promise<void> {
     const sending = this.#sending.get(to) ?? this.#open(to);
     return sending?.room() ?? Promise.reject(this.#unreachable(to));

@@ -138,6 +138,8 @@ export interface MessageLinks {
   takesContext(to: string, bytes: number): boolean;
   /** Counts an item that the caller drops since the peer's mark is reached. */
   drop(to: string, prefix: string): void;
+  /** Whether the mark of a member leaves room for an item of so many bytes. */
+  hasRoom(to: string, bytes: number): boolean;
   /** Resolves when there is room again. @throws UnroutableError `EHOSTUNREACH` when the peer is gone */
   room(to: string): Promise<void>;
   /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */

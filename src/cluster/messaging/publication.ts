@@ -90,13 +90,18 @@ export class Publication {
     this.contextBytes = context === undefined ? 0 : contextSize(context);
   }
 
+  /** Of the item in whatever form a link sends it, at most. */
+  get mostBytes(): number {
+    return this.bytes + ALIAS_BYTES + this.contextBytes;
+  }
+
   /** Encodes `head`, unless it has that form already. @param isTraced with its context */
   encodeHead(form: TopicForm, isTraced = false): void {
     if (this.#form === form && this.#isTraced === isTraced) return;
     this.#form = form;
     this.#isTraced = isTraced;
     const { name, alias } = this.plan;
-    const needed = this.bytes - this.dataBytes + ALIAS_BYTES + this.contextBytes;
+    const needed = this.mostBytes - this.dataBytes;
     if (needed > this.head.length) this.head = Buffer.allocUnsafeSlow(needed);
     let flag = form === TopicForm.NAME ? 0 : form === TopicForm.USE ? ALIAS : DEFINE;
     if (isTraced) flag |= CONTEXT;

@@ -113,28 +113,29 @@ export class Publisher {
       this.#state.checkSize(retain ? publication.bytes + MAX_VALUE_HEADER : publication.bytes);
       this.#aliases.look(plan);
     }
-    this.published += 1;
     let message: ReceivedMessage | undefined;
     let value: RetainedValue | undefined;
     if (retain || subscriptions.length > 0) {
       // A copy: the program may use its bytes again.
       const bytes = Buffer.from(data as Uint8Array);
-      if (retain) {
-        value = { topic, node: sender.node, client, subtopic, stamp, data: Buffer.from(bytes) };
-        this.#retained.keep(value);
-        this.#retention.published(value);
-      }
+      if (retain) value = { topic, node: sender.node, client, subtopic, stamp, data: Buffer.from(bytes) };
       if (subscriptions.length > 0) {
         message = this.#names.message(topic, bytes, sender, subtopic, false);
         if (context !== undefined) keepMessageContext(message, context);
       }
     }
     const bytes = isItem ? publication.bytes : (message?.bytes ?? 0);
-    if (waits && (this.#waiting.isFull(targets.length + 1, bytes) || this.#isFullOfNewcomers(bytes)))
+    // Before anything is sent or kept: a call that is refused has changed nothing.
+    if (waits && this.#isTooMuch(targets, publication, bytes, subscriptions))
       throw new InvalidStateError(
         "ERR_TOO_MANY_PENDING",
         "too many messages wait for room: messaging.maxPending and maxPendingBytes",
       );
+    this.published += 1;
+    if (value !== undefined) {
+      this.#retained.keep(value);
+      this.#retention.published(value);
+    }
     let result: Promise<number>;
     if (this.#waiting.isEmpty && !hasNewcomers && (!waits || message === undefined)) {
       const { fulls } = publication;
@@ -241,10 +242,9 @@ export class Publisher {
     }
     if (message !== undefined) {
       const isBehind = this.#waiting.has(this.#state.id);
-      const isFull = (): boolean => this.#deliveries.isFull || subscriptions.some((each) => each.isFull);
-      if (waits && (isBehind || isFull()))
+      if (waits && (isBehind || this.#isFullHere(subscriptions)))
         wait(this.#state.id, () => {
-          if (isFull()) return "full";
+          if (this.#isFullHere(subscriptions)) return "full";
           this.#deliveries.queue(subscriptions, message, value);
           return "sent";
         });
@@ -284,6 +284,31 @@ export class Publisher {
 
   close(): void {
     this.#newcomers.close();
+  }
+
+  /** Whether the copies that find no room now are more than may wait. @param bytes of a copy that waits */
+  #isTooMuch(
+    targets: readonly string[],
+    publication: Publication,
+    bytes: number,
+    subscriptions: readonly Subscription[],
+  ): boolean {
+    if (this.#isFullOfNewcomers(bytes)) return true;
+    // Mostly there would be room for all of them.
+    if (!this.#waiting.isFull(targets.length + 1, bytes)) return false;
+    let copies = 0;
+    for (const id of targets) {
+      // It is kept for these, once for all of them.
+      if (this.#unsettled.has(id) || this.#newcomers.has(id)) continue;
+      if (this.#waiting.has(id) || !this.#links.hasRoom(id, publication.mostBytes)) copies += 1;
+    }
+    const isHere = subscriptions.length > 0;
+    if (isHere && (this.#waiting.has(this.#state.id) || this.#isFullHere(subscriptions))) copies += 1;
+    return copies > 0 && this.#waiting.isFull(copies, bytes);
+  }
+
+  #isFullHere(subscriptions: readonly Subscription[]): boolean {
+    return this.#deliveries.isFull || subscriptions.some((each) => each.isFull);
   }
 
   #isFullOfNewcomers(bytes: number): boolean {

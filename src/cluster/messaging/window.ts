@@ -140,7 +140,7 @@ export class SendWindow {
   /** @returns whether there was room. One item is always taken, whatever its size */
   offer(kind: number, item: Uint8Array): boolean {
     const size = item.length;
-    if (!this.#hasRoom(size)) return false;
+    if (!this.hasRoom(size)) return false;
     if (size >= ITEM_BY_REFERENCE) this.#offerLarge(kind, item);
     else {
       const at = this.#append(kind, size);
@@ -157,7 +157,7 @@ export class SendWindow {
    */
   offerPublication(kind: number, { head, headBytes, data, dataBytes }: Publication): boolean {
     const size = headBytes + dataBytes;
-    if (!this.#hasRoom(size)) return false;
+    if (!this.hasRoom(size)) return false;
     const at = this.#append(kind, size);
     const slab = this.#memory;
     // Mostly some bytes, for which a call into native code takes longer.
@@ -167,7 +167,8 @@ export class SendWindow {
     return true;
   }
 
-  #hasRoom(size: number): boolean {
+  /** Whether an item of so many bytes is taken. */
+  hasRoom(size: number): boolean {
     const waiting = this.#next - this.#acked;
     if (waiting === 0) return true;
     return waiting < this.#limits.items && this.#bytes + size + ITEM_OVERHEAD <= this.#limits.bytes;

@@ -478,7 +478,9 @@ describe("links between two nodes", () => {
     const a = await world.node("a", { highWaterMark: 2 });
     const b = await world.node("b");
     b.handler = () => new Promise(() => undefined);
+    expect(a.links.hasRoom(b.id, 1_000_000)).toBe(true);
     sendAll(a, b, 2);
+    expect(a.links.hasRoom(b.id, 1)).toBe(false);
     const full: string[] = [];
     expect(a.links.sendToMany([b.id, createId()], 2, Buffer.from("x"), "t", full)).toBe(0);
     expect(full).toEqual([b.id]);

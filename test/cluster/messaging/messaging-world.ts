@@ -84,6 +84,10 @@ class FakeLinks implements MessageLinks {
     this.dropped.push([to, prefix]);
   }
 
+  hasRoom(to: string): boolean {
+    return this.#streamTo(to).items.length < this.#node.world.mark;
+  }
+
   room(to: string): Promise<void> {
     if (this.#node.world.live(to) === undefined) return Promise.reject(new UnroutableError("gone"));
     const stream = this.#streamTo(to);

@@ -343,7 +343,7 @@ describe("a full node", () => {
   });
 
   test("a wait ends with ETIMEDOUT, and by the bounds of what waits", async () => {
-    const a = world.node("a", { maxPending: 4 });
+    const a = world.node("a", { maxPending: 3 });
     const [b] = nodes(1);
     world.mark = 1;
     world.held = new Promise(() => undefined);
@@ -357,6 +357,38 @@ describe("a full node", () => {
     await expect(late).rejects.toMatchObject({ code: "ETIMEDOUT" });
     void a.messaging.close(0);
     for (const each of waiting) await expect(each).rejects.toMatchObject({ code: "EAGAIN" });
+  });
+
+  test("onFull wait: copies that find room are not bounded by what may wait, and a call that is refused changes nothing", async () => {
+    const a = world.node("a", { maxPendingBytes: 1_000 });
+    const [b, c] = nodes(2);
+    const got = collect(b.messaging.self, "t", "b");
+    const others = collect(c.messaging.self, "t");
+    const own = collect(a.messaging.self, "a");
+    const text = (letter: string): string => letter.repeat(600);
+    // Two copies of it are more than may wait; none does.
+    expect(await a.messaging.self.publish("t", text("1"), { onFull: "wait" })).toBe(2);
+    expect(await a.messaging.self.publish("a", text("22"), { onFull: "wait" })).toBe(1);
+    await world.settle();
+    world.mark = 1;
+    let release = (): void => undefined;
+    world.held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await a.messaging.self.publish("b", "full");
+    // One node is full: one copy waits.
+    const waiting = a.messaging.self.publish("t", text("3"), { onFull: "wait" });
+    const before = a.messaging.stats();
+    expect(before).toMatchObject({ waiting: 1, retained: 0 });
+    const refused = a.messaging.self.publish("t", text("4"), { onFull: "wait", retain: true });
+    await expect(refused).rejects.toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
+    expect(a.messaging.stats()).toEqual(before);
+    release();
+    expect(await waiting).toBe(2);
+    await world.settle();
+    expect(got).toEqual([`t ${text("1")}`, "b full", `t ${text("3")}`]);
+    expect(others).toEqual([`t ${text("1")}`, `t ${text("3")}`]);
+    expect(own).toEqual([`a ${text("22")}`]);
   });
 });
 

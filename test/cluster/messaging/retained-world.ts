@@ -119,6 +119,7 @@ export class RetainedNode {
       publishesMore: () => undefined,
       takesContext: () => false,
       drop: () => undefined,
+      hasRoom: (to) => this.streamTo(to).items.length < this.world.mark,
       room: (to) => {
         const { items, waits } = this.streamTo(to);
         if (items.length < this.world.mark) return Promise.resolve();
