@@ -210,13 +210,12 @@ export class Messaging implements ClientEffects {
     let known = this.#known.get(filter);
     if (known === undefined) {
       try {
-        known = handled(this.routes.subscribe(filter));
+        known = this.#announce(filter);
       } catch (error) {
         // As many filters as a node may have.
         this.#table.delete(filter, subscription);
         throw error;
       }
-      this.#known.set(filter, known);
     }
     this.#state.plans.changed();
     if (!subscription.retained) {
@@ -234,6 +233,17 @@ export class Messaging implements ClientEffects {
     });
     subscription.onClose(stop);
     subscription.ready = handled(Promise.all([known, over]).then(nothing));
+  }
+
+  /** The other nodes are to know of a filter. One that does not know in time may know by the next subscription, which waits for it again. */
+  #announce(filter: string): Promise<void> {
+    const known = handled(this.routes.subscribe(filter));
+    this.#known.set(filter, known);
+    known.catch(() => {
+      // The filter may have ended and begun again meanwhile.
+      if (this.#known.get(filter) === known) this.#known.delete(filter);
+    });
+    return known;
   }
 
   #unsubscribe(client: MessageClient, subscription: Subscription): void {

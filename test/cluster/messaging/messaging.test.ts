@@ -20,7 +20,7 @@ import {
   encodeValue,
   StaleReason,
 } from "../../../src/cluster/messaging/retained-items.js";
-import { InvalidStateError } from "../../../src/core/errors.js";
+import { InvalidStateError, TimeoutError } from "../../../src/core/errors.js";
 import fc from "../../support/properties.js";
 import { type FakeNode, FakeWorld } from "./messaging-world.js";
 
@@ -206,6 +206,20 @@ describe("topics", () => {
     data.fill("x");
     await world.settle();
     expect(got).toEqual([["t before"], ["t before"]]);
+  });
+
+  test("a subscription whose ready was rejected stands, and the next one with its filter is ready when all know it", async () => {
+    const [a] = nodes(1);
+    const late = new TimeoutError("ETIMEDOUT", "late");
+    const known = vi.spyOn(a.routes, "subscribe").mockRejectedValueOnce(late);
+    const first = a.messaging.self.subscribe("t", () => undefined);
+    await expect(first.ready).rejects.toBe(late);
+    const client = a.messaging.createClient();
+    await client.subscribe("t", () => undefined).ready;
+    // All know it now: nobody is asked again.
+    await client.subscribe("t", () => undefined).ready;
+    expect(known).toHaveBeenCalledTimes(2);
+    expect(first.closed).toBe(false);
   });
 
   test("subtopics: a subscription with one gets those alone, by name or number", async () => {
