@@ -1,4 +1,6 @@
 import { expect, it } from "vitest";
+import { ClusterNode } from "../../src/cluster/index.js";
+import { nodeSettings } from "../../src/cluster/node/options.js";
 import { PROFILES, type Profile, resolveProfile } from "../../src/cluster/profiles.js";
 import { code, codes, tableUnder } from "../docs-tables/support/markdown.js";
 
@@ -25,4 +27,21 @@ it("a profile is checked", () => {
     expect(() => resolveProfile(name as "lan", own as Partial<Profile>)).toThrow(
       expect.objectContaining({ code: "EINVAL" }),
     );
+});
+
+it("a node shows the profile that it lives by, and each of its buses its own", async () => {
+  const node = new ClusterNode({ profile: { base: "tcl", ttl: 60_000 } });
+  expect(node.profile).toEqual({ ...PROFILES.tcl, ttl: 60_000 });
+  expect(Object.isFrozen(node.profile)).toBe(true);
+  expect(node.bus("other").profile).toEqual(PROFILES.local);
+  await node.close();
+});
+
+it("the profile tcl has what Tcl's cluster begins with: TCP, and its group", () => {
+  for (const profile of ["tcl", { base: "tcl", ttl: 5 }] as const) {
+    const { node, first } = nodeSettings({ profile });
+    expect(node.group).toEqual({ group: "230.230.230.230", port: 23_000 });
+    expect(first.messaging?.protocols).toEqual(["tcp"]);
+  }
+  expect(nodeSettings({ profile: "lan" }).first.messaging?.protocols).toBeUndefined();
 });

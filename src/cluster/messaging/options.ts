@@ -54,7 +54,7 @@ export interface MessagingOptions {
    * How messages travel between two nodes, by priority: "ipc" between nodes of one host, "tcp" to a port of its own, "node" to the port
    * that the node has anyway, so that a firewall needs one, "ws" (WebSockets), "tls" (with the certificates of the node's option `tls`), or
    * protocols of one's own. The first that both have and that works is used; one that fails is tried again later. Default
-   * `["ipc", "tcp"]`; of the profile `tcl`, `["tcp", "ipc"]`.
+   * `["ipc", "tcp"]`; of the profile `tcl`, `["tcp"]`.
    */
   readonly protocols?: readonly ("ipc" | "tcp" | "node" | "ws" | "tls" | MessageProtocol)[] | undefined;
   /** Channels of `send` and `query` that are joined from the start. Default 0, 1 and 2. */

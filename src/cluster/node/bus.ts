@@ -16,6 +16,7 @@ import type { Membership } from "../membership/membership.js";
 import { MessageKind } from "../messaging/parts.js";
 import { checkAddress, type HostPort, splitIpAddress } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
+import type { Profile } from "../profiles.js";
 import { type ResolverStep, resolveBy } from "../resolver.js";
 import type { TagChange } from "../tags.js";
 import { type AnnouncedProgram, Announcement, SPREAD_INTERVALS } from "./announcements.js";
@@ -72,6 +73,8 @@ function checkNumber(what: string, value: unknown, most: number): void {
 export class ClusterBus extends MessagingBus {
   /** Of the bus. */
   readonly group: string;
+  /** The times and numbers that it lives by, those that no option changed included. */
+  readonly profile: Profile;
   /** @internal */
   protected readonly sockets: NodeSockets;
   /** @internal */
@@ -93,7 +96,6 @@ export class ClusterBus extends MessagingBus {
   /** Readers of resolvers' endpoints so far. */
   #readers = 0;
   readonly #announced = new Set<Announcement>();
-  readonly #gossipInterval: number;
 
   /** @internal */
   constructor(
@@ -107,7 +109,7 @@ export class ClusterBus extends MessagingBus {
     this.group = group;
     this.identity = identity;
     this.sockets = sockets;
-    this.#gossipInterval = settings.profile.gossipInterval;
+    this.profile = settings.profile;
     this.#checkScope(settings.seeds);
     this.#clients = new BusClients({
       send: (to, data) => this.#runtime.sendToClients(to, data),
@@ -479,7 +481,7 @@ export class ClusterBus extends MessagingBus {
     this.assertOpen();
     const effects = {
       advertise: (name: string, endpoint: string): (() => void) => this.#details.advertise(name, endpoint),
-      gossipInterval: this.#gossipInterval,
+      gossipInterval: this.profile.gossipInterval,
       isKnown: (): boolean => !this.closed && (this.#runtime.membership?.live.length ?? 0) > 0,
     };
     const announced = new Announcement(endpoints, program, effects, (gone) => this.#announced.delete(gone));
@@ -509,7 +511,7 @@ export class ClusterBus extends MessagingBus {
       setTags: (change: TagChange): void => void this.tags(change),
       watch: (onChange: () => void) => this.#watchMembers(onChange),
       isClosed: () => this.closed,
-      spread: SPREAD_INTERVALS * this.#gossipInterval,
+      spread: SPREAD_INTERVALS * this.profile.gossipInterval,
     };
     return this.run(() => {
       this.assertOpen();

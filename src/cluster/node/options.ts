@@ -524,9 +524,9 @@ function isTcl(profile: ClusterProfile | undefined): boolean {
   return (typeof profile === "object" && profile !== null ? profile.base : profile) === "tcl";
 }
 
-/** By which protocols messages go where the program has named none, by priority: Tcl's cluster has tcp first. */
-function protocolsOfProfile(profile: ClusterProfile | undefined): readonly ("ipc" | "tcp")[] | undefined {
-  return isTcl(profile) ? ["tcp", "ipc"] : undefined;
+/** By which protocols messages go where the program has named none: Tcl's cluster has TCP. The other one that it begins with, `c`, is the group. */
+function protocolsOfProfile(profile: ClusterProfile | undefined): readonly "tcp"[] | undefined {
+  return isTcl(profile) ? ["tcp"] : undefined;
 }
 
 function groupOf(

@@ -73,7 +73,7 @@ describe("services of real nodes", () => {
     expect(texts.sort()).toEqual(["bytes 00ff ipc", "bytes 00ff ipc", "text all udp", "text all udp"]);
   });
 
-  it("has tcp first by the terms of Tcl's cluster, unless a program names its protocols", async () => {
+  it("has tcp by the terms of Tcl's cluster, unless a program names its protocols", async () => {
     const byProfile = async (options: ClusterNodeOptions): Promise<string> => {
       const nodes = await cluster(["a", "b"], { profile: "tcl", ...options });
       const [a, b] = nodes as [ClusterNode, ClusterNode];
