@@ -424,6 +424,25 @@ describe("links between two nodes", () => {
     expect([b.texts, tcp.dialled, a.failures]).toEqual([texts(6), 2, []]);
   });
 
+  test("what is counted as lost is what never came, where all that was sent was acknowledged before the peer was lost", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    for (let round = 0; round < 3; round++) {
+      sendAll(a, b, 5, round * 15);
+      await b.until(() => b.items.length === (round + 1) * 5);
+      await expect.poll(() => a.to(b).waiting).toBe(0);
+      tcp.fails = true;
+      tcp.cut();
+      sendAll(a, b, 10, round * 15 + 5);
+      world.changed(b, "lost");
+      tcp.fails = false;
+      world.changed(b, "alive");
+    }
+    expect(a.to(b)).toMatchObject({ sent: 45, delivered: 15, lost: 30 });
+    expect(b.texts).toEqual([0, 15, 30].flatMap((first) => texts(5, first)));
+  });
+
   test("a peer that is lost, and one that is gone: what waits is counted as lost", async () => {
     const a = await world.node("a");
     const b = await world.node("b");
