@@ -1,7 +1,7 @@
 /** The contenders, in the order of the tables. */
 import type { Contender } from "../contract.js";
 import { etcd } from "./etcd.js";
-import { mosquittoBridge, natsRoute } from "./forward/contenders.js";
+import { mosquittoBridge, natsRoute, redisReplica } from "./forward/contenders.js";
 import { libzmq } from "./libzmq.js";
 import { nats } from "./nats.js";
 import { shoalContenders, zeromq } from "./node-contender.js";
@@ -22,4 +22,5 @@ export const CONTENDERS: readonly Contender[] = [
   serf,
   natsRoute,
   mosquittoBridge,
+  redisReplica,
 ];

@@ -31,7 +31,7 @@ const FORWARD: Omit<Scenario, "name" | "question"> = {
   },
   columns: [{ name: "megabytesPerSecond", title: "MB/s", unit: "MB/s" }],
   growth: "size",
-  references: ["nats-route", "mosquitto-bridge"],
+  references: ["nats-route", "mosquitto-bridge", "redis-replica"],
 };
 
 /** Brokers have two servers that are joined; a node of shoal is in the program. */

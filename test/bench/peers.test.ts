@@ -232,6 +232,16 @@ describe("servers with a key-value store", () => {
   }
 });
 
+describe("two servers that are joined", () => {
+  for (const name of ["nats-route", "mosquitto-bridge", "redis-replica"])
+    it.skipIf(reasons.has(name))(`${name}: what is published at one arrives at the other one`, async () => {
+      const contender = CONTENDERS.find((one) => one.name === name) as Contender;
+      const { messages, checksum, ordered } = await play(contender, "cluster-forward", 64, 5_000);
+      const expected = { messages: 5_000, checksum: expectedChecksum(64, WARMUP, 5_000), ordered: true };
+      expect({ messages, checksum, ordered }).toEqual(expected);
+    });
+});
+
 /** Starts a side, waits until it is ready, lets it go. @returns its exit code */
 async function endsWithInput({ file, args, env }: SideCommand): Promise<number | null> {
   const child = spawn(file, args, {

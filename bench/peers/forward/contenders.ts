@@ -1,4 +1,4 @@
-/** Two servers that are joined: of NATS by a route, of mosquitto by a bridge. The programs speak to one of the two each. */
+/** Two servers that are joined: of NATS by a route, of mosquitto by a bridge, of Redis a master and its replica. The programs speak to one of the two each. */
 import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -157,5 +157,55 @@ export const mosquittoBridge: Contender = {
   async dispose() {
     for (const broker of mosquittos) await broker.stop();
     mosquittos = [];
+  },
+};
+
+// --- Redis -------------------------------------------------------------------------------------------------------------
+
+let redisServers: Broker[] = [];
+let redisPair: Pair | undefined;
+
+/** Two servers hand publications on from a master to its replica, or by a cluster's bus, where all go to all servers. */
+async function startRedis(port: number, master: number | undefined): Promise<void> {
+  const lines = (folder: string): string[] => [
+    `port ${port}`,
+    "bind 127.0.0.1",
+    `dir ${JSON.stringify(folder)}`,
+    // Nothing on disk; a replica and subscribers that are slow are waited for, as elsewhere.
+    'save ""',
+    "appendonly no",
+    "client-output-buffer-limit pubsub 0 0 0",
+    "client-output-buffer-limit replica 0 0 0",
+    "repl-diskless-sync-delay 0",
+    ...(master === undefined ? [] : [`replicaof 127.0.0.1 ${master}`]),
+  ];
+  const args = async (folder: string) => {
+    const file = join(folder, "redis.conf");
+    await writeFile(file, `${lines(folder).join("\n")}\n`);
+    return [file];
+  };
+  // The second one is ready when it has what the first one has.
+  const ready = master === undefined ? /Ready to accept connections/i : /sync: Finished with success/i;
+  redisServers.push((await Broker.start("redis-server", args, ready)).broker);
+}
+
+export const redisReplica: Contender = {
+  name: "redis-replica",
+  title: "Redis, a master and a replica",
+  absent: () => programAbsent("redis-server", "--version"),
+  supports: (scenario) => scenario === "cluster-forward",
+  command: (side) => command("redis", redisPair, side, ""),
+  async version() {
+    return `redis-server ${/v=(\S+)/.exec((await ask("redis-server", ["--version"])).stdout)?.[1] ?? ""}`;
+  },
+  async prepare() {
+    const pair = { publisher: await freePort(), subscriber: await freePort() };
+    await startRedis(pair.publisher, undefined);
+    await startRedis(pair.subscriber, pair.publisher);
+    redisPair = pair;
+  },
+  async dispose() {
+    for (const server of redisServers) await server.stop();
+    redisServers = [];
   },
 };

@@ -1,14 +1,14 @@
 /**
- * A program at one of two joined servers: `node main.js nats|mqtt --scenario … --role subscriber|publisher`.
+ * A program at one of two joined servers: `node main.js nats|mqtt|redis --scenario … --role subscriber|publisher`.
  *
- * Neither broker slows a publisher down for a slow subscriber, so the subscriber reports over a connection of its own how many messages
+ * No broker slows a publisher down for a slow subscriber, so the subscriber reports over a connection of its own how many messages
  * came, and the publisher keeps within a window of what it reported.
  */
 import { readFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { Bodies } from "../../bodies.js";
 import { parseSide, Side } from "../node/side.js";
-import { mqtt, nats, type Protocol } from "./protocols.js";
+import { mqtt, nats, type Protocol, redis } from "./protocols.js";
 
 /** Bytes of messages that are written at once. */
 const BATCH = 65_536;
@@ -120,5 +120,7 @@ async function publisher(side: Side, protocol: Protocol): Promise<void> {
 
 const [name = "", ...args] = process.argv.slice(2);
 const request = parseSide(args);
-const protocol = name === "nats" ? nats : mqtt;
+const protocols: Readonly<Record<string, Protocol>> = { mqtt, nats, redis };
+const protocol = protocols[name];
+if (protocol === undefined) throw new Error(`no protocol ${name}`);
 await (request.role === "publisher" ? publisher : subscriber)(new Side(request), protocol);

@@ -1,5 +1,5 @@
 /**
- * NATS's text protocol and MQTT 3.1.1 with QoS 0, as little of them as publishing and subscribing to one topic takes: what the
+ * NATS's text protocol, MQTT 3.1.1 with QoS 0 and RESP 2, as little of them as publishing and subscribing to one topic takes: what the
  * brokers can do is to be measured, and not a client library.
  */
 import { connect, type Socket } from "node:net";
@@ -7,7 +7,7 @@ import { connect as connectTls } from "node:tls";
 
 export const TOPIC = "bench";
 
-/** What the two protocols differ in. */
+/** What the protocols differ in. */
 export interface Protocol {
   /** Connects, over TLS with an authority's certificate, and greets. */
   open(port: number, ca: Buffer | undefined): Promise<Socket>;
@@ -118,6 +118,47 @@ export const mqtt: Protocol = {
       if ((bytes[at] as number) >> 4 === 3)
         onMessage(bytes.subarray(i + 2 + bytes.readUInt16BE(i), i + size));
       return i + size;
+    });
+  },
+};
+
+const RESP_TOPIC = `$${TOPIC.length}\r\n${TOPIC}\r\n`;
+/** What comes after a subscription, and what stands in front of a message's size. */
+const SUBSCRIBED = `*3\r\n$9\r\nsubscribe\r\n${RESP_TOPIC}:1\r\n`.length;
+const RESP_MESSAGE = `*3\r\n$7\r\nmessage\r\n${RESP_TOPIC}$`.length;
+/** Where the two differ: the length of their first word. */
+const RESP_WORD = 5;
+
+/** RESP 2: a command is an array of texts, each with its length in front. */
+export const redis: Protocol = {
+  async open(port) {
+    const socket = connect(port, "127.0.0.1").setNoDelay();
+    await once(socket, "connect");
+    return socket;
+  },
+  frame: (size) => ({
+    head: Buffer.from(`*3\r\n$7\r\nPUBLISH\r\n${RESP_TOPIC}$${size}\r\n`),
+    tail: Buffer.from("\r\n"),
+  }),
+  subscribe: (socket) => void socket.write(`*2\r\n$9\r\nSUBSCRIBE\r\n${RESP_TOPIC}`),
+  read(socket, onMessage) {
+    whole(socket, (bytes, at) => {
+      // A number: how many subscribers of the publisher's server had a message.
+      if (bytes[at] !== 42) {
+        const end = bytes.indexOf(NEWLINE, at) + 1;
+        if (bytes[at] === 45 && end > 0) throw new Error(bytes.toString("latin1", at, end));
+        return end;
+      }
+      if (at + RESP_WORD >= bytes.length) return 0;
+      if (bytes[at + RESP_WORD] !== 55) return at + SUBSCRIBED > bytes.length ? 0 : at + SUBSCRIBED;
+      const newline = bytes.indexOf(NEWLINE, at + RESP_MESSAGE);
+      if (newline < 0) return 0;
+      let size = 0;
+      for (let i = at + RESP_MESSAGE; i < newline - 1; i++) size = 10 * size + (bytes[i] as number) - 48;
+      const body = newline + 1;
+      if (body + size + 2 > bytes.length) return 0;
+      onMessage(bytes.subarray(body, body + size));
+      return body + size + 2;
     });
   },
 };
