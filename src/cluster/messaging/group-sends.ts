@@ -2,7 +2,7 @@
  * Messages by datagram: one to the bus's group for many services, which each acknowledge it; a link has it for who does not.
  *
  *   datagram  filter | item (service-wire.ts), with an id
- *   filter    count uint, as many short ids of 4 bytes: who is meant; 0: all
+ *   filter    count uint, as many short ids of 4 bytes: who is meant; 0: all, those that the sender does not know among them
  *
  *   datagram to the group ──receipt within RECEIPT_WAIT──> sent
  *                         └──none──> not reached: by its link, and for DEAF_TIME by its link at once
@@ -64,6 +64,7 @@ export class GroupSends {
    * Sends an item to services.
    *
    * @param others the live members: two whose short ids are the same are not sent datagrams
+   * @param isForAll also for members that are not known here yet
    * @returns the ids of those who acknowledged it
    */
   async send(
@@ -71,6 +72,7 @@ export class GroupSends {
     item: Buffer,
     services: readonly Service[],
     others: readonly Service[],
+    isForAll: boolean,
   ): Promise<ReadonlySet<string>> {
     const shorts = new Map<string, number>();
     for (const { id } of others) shorts.set(shortOf(id), (shorts.get(shortOf(id)) ?? 0) + 1);
@@ -79,7 +81,7 @@ export class GroupSends {
     const room = this.#group.room() - item.length;
     const most = Math.min(MAX_GROUP_TARGETS, Math.floor((room - 2) / SHORT));
     if (most < 1) return reached;
-    const isAll = targets.length === others.length && targets.length <= MAX_GROUP_TARGETS;
+    const isAll = isForAll && targets.length === others.length && targets.length <= MAX_GROUP_TARGETS;
     const width = isAll ? targets.length : most;
     for (let i = 0; i < targets.length; i += width) {
       const part = targets.slice(i, i + width);

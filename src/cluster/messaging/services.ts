@@ -94,6 +94,8 @@ interface Recipients {
   readonly id: number;
   /** Of a trace. */
   readonly context: Buffer | undefined;
+  /** Nobody was selected: also for members that are not known here yet. */
+  readonly isForAll: boolean;
   sent(service: Service, means: "links" | "datagram"): void;
   failed(service: Service, error: ShoalError): void;
   answered(service: Service, data: string | Buffer): void;
@@ -193,6 +195,7 @@ export class Services {
       op: ServiceOp.MESSAGE,
       id: this.#context.pending.take(),
       context,
+      isForAll: isUnselected(options),
       sent: (service, by) => {
         sent.push(service);
         this.#context.notices.give(service.id);
@@ -376,7 +379,7 @@ export class Services {
         { has: typeof resolve === "string" ? [resolve] : resolve },
       ]))
         add(service);
-    if (services === undefined && resolver === undefined && resolve === undefined) {
+    if (isUnselected(options)) {
       if (!all)
         throw new InvalidArgumentError(
           `${call} takes services, resolver or resolve${call === "send" ? ", or broadcast: true for all" : ""}`,
@@ -417,6 +420,7 @@ export class Services {
         op: ServiceOp.QUERY,
         id: number,
         context,
+        isForAll: false,
         sent: () => {
           this.#context.counts.sent += 1;
         },
@@ -481,7 +485,7 @@ export class Services {
       services.every(({ id }) => effects.takesContext?.(id, bytes) === true);
     const item = traced !== undefined && group.fits(traced.length) && takes(traced.length) ? traced : plain;
     if (!group.fits(item.length)) return services;
-    const reached = await group.send(each.id, item, services, effects.others());
+    const reached = await group.send(each.id, item, services, effects.others(), each.isForAll);
     const rest: Service[] = [];
     for (const service of services)
       if (reached.has(service.id)) each.sent(service, "datagram");
@@ -620,6 +624,11 @@ function* servicesOf(services: Iterable<Service>): Iterable<Service> {
       `resolver is a list of conditions, or a resolver; got ${describe(services)}`,
     );
   yield* services;
+}
+
+/** Whether nothing selects services: then a message is for all. */
+function isUnselected({ services, resolver, resolve }: ServiceSelection): boolean {
+  return services === undefined && resolver === undefined && resolve === undefined;
 }
 
 function meansOf({

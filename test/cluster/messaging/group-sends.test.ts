@@ -86,6 +86,21 @@ describe("a message to many services", () => {
     expect(got.filter((messages) => messages.length === 1).length).toBe(300);
   });
 
+  it("reaches nobody that was not selected, though the sender does not know of it; without a selection it does", async () => {
+    const { world, a } = crowd(8);
+    const late = world.add("late", ["other"]);
+    a.unknown.add(late.service.id);
+    const box: unknown[] = [];
+    late.services.onMessage(({ data }) => void box.push(data));
+    const { sent, means } = await a.services.send({ resolver: [{ some: ["even", "odd"] }], broadcast: true });
+    expect([sent.length, means, a.multicasts]).toEqual([8, "datagram", 1]);
+    await settle();
+    expect(box).toEqual([]);
+    await a.services.send({ broadcast: true, data: "all" });
+    await settle();
+    expect(box).toEqual(["all"]);
+  });
+
   it("is on a channel, and passes the hooks of udp", async () => {
     const { a, others, got } = crowd(9);
     a.services.hook("protocol:send", { protocols: ["udp"] }, ({ data }) => ({ data: `${data}!` }));

@@ -37,6 +37,8 @@ export class SimulatedService {
   readonly unreachable = new Set<string>();
   /** Items that went out, by recipient. */
   readonly sent: { readonly to: string; readonly item: Buffer }[] = [];
+  /** Ids of those that are no members here yet. */
+  readonly unknown = new Set<string>();
   /** Ids of those that are lost here, and may come back. */
   readonly lost = new Set<string>();
   protocol = "tcp";
@@ -69,7 +71,7 @@ export class SimulatedService {
           multicast: (data) => {
             this.datagrams += 1;
             this.multicasts += 1;
-            for (const other of this.#all())
+            for (const other of this.world.services())
               if (other !== service) this.#datagram(other.id, Buffer.from(data));
           },
           unicast: (id, data) => {
@@ -83,7 +85,7 @@ export class SimulatedService {
   }
 
   #all(): Service[] {
-    return this.world.services();
+    return this.world.services().filter(({ id }) => !this.unknown.has(id));
   }
 
   #datagram(to: string, data: Buffer): void {
