@@ -11,7 +11,7 @@
  * gives no receipt, so what comes next comes by its link, which waits.
  */
 import type { Service } from "../node/service.js";
-import { MAX_GROUP_TARGETS, MAX_SEEN_IDS } from "./bounds.js";
+import { MAX_GROUP_TARGETS, MAX_SEEN_IDS, MAX_WAITING_DATAGRAMS } from "./bounds.js";
 import { Reader, sizeOfUint, writeUint } from "./schema.js";
 import { encodeService, ServiceOp } from "./service-wire.js";
 
@@ -30,6 +30,8 @@ export interface GroupMeans {
 }
 
 interface Waiting {
+  /** Which of the datagrams so far it is. */
+  readonly place: number;
   readonly ids: Set<string>;
   readonly resolve: () => void;
 }
@@ -37,9 +39,15 @@ interface Waiting {
 export class GroupSends {
   readonly #group: GroupMeans;
   readonly #self: () => string;
+  /** Datagrams that are under way, the oldest first, by the numbers of their items. */
   readonly #waiting = new Map<number, Waiting>();
+  /** Those that begin when the oldest one has ended. */
+  readonly #queue: (() => void)[] = [];
+  /** Datagrams so far. */
+  #sent = 0;
   /** Until when services are taken for out of reach of datagrams. */
   readonly #deaf = new Map<string, number>();
+  #isClosed = false;
 
   constructor(group: GroupMeans, self: () => string) {
     this.#group = group;
@@ -76,44 +84,61 @@ export class GroupSends {
   ): Promise<ReadonlySet<string>> {
     const shorts = new Map<string, number>();
     for (const { id } of others) shorts.set(shortOf(id), (shorts.get(shortOf(id)) ?? 0) + 1);
-    const targets = services.filter(({ id }) => shorts.get(shortOf(id)) === 1);
+    const targets = services.filter(({ id }) => shorts.get(shortOf(id)) === 1).map(({ id }) => id);
     const reached = new Set<string>();
     const room = this.#group.room() - item.length;
     const most = Math.min(MAX_GROUP_TARGETS, Math.floor((room - 2) / SHORT));
     if (most < 1) return reached;
     const isAll = isForAll && targets.length === others.length && targets.length <= MAX_GROUP_TARGETS;
     const width = isAll ? targets.length : most;
-    for (let i = 0; i < targets.length; i += width) {
-      const part = targets.slice(i, i + width);
-      const waiting = await this.#sendTo(number, item, part, isAll);
-      for (const { id } of part)
-        if (!waiting.has(id)) reached.add(id);
-        else if (this.#deaf.size < MAX_DEAF) this.#deaf.set(id, performance.now() + DEAF_TIME);
-    }
+    for (let i = 0; i < targets.length; i += width)
+      for (const id of await this.#sendTo(number, item, targets.slice(i, i + width), isAll, most))
+        reached.add(id);
     return reached;
   }
 
-  async #sendTo(
+  /** @param most ids that fit a filter @returns the ids of those who acknowledged it */
+  #sendTo(
     number: number,
     item: Buffer,
-    targets: readonly Service[],
+    targets: readonly string[],
     isAll: boolean,
-  ): Promise<ReadonlySet<string>> {
-    const ids = new Set(targets.map(({ id }) => id));
-    const datagram = encodeFilter(isAll ? [] : [...ids], item);
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(() => setImmediate(resolve), RECEIPT_WAIT);
-      this.#waiting.set(number, {
-        ids,
-        resolve: () => {
+    most: number,
+  ): Promise<readonly string[]> {
+    return new Promise((resolve) => {
+      const begin = (): void => {
+        // Since they were chosen, some may have given no receipt: they get by a link what they lack, and no datagram before it.
+        const left = targets.filter((id) => this.reaches(id));
+        const isForAll = isAll && left.length === targets.length;
+        const ids = isForAll ? left : left.slice(0, most);
+        if (ids.length === 0 || this.#isClosed) {
+          resolve([]);
+          return;
+        }
+        const missing = new Set(ids);
+        const end = (): void => {
           clearTimeout(timer);
-          resolve();
-        },
-      });
-      this.#group.multicast(datagram);
+          if (!this.#waiting.delete(number)) return;
+          for (const id of missing)
+            if (this.#deaf.size < MAX_DEAF) this.#deaf.set(id, performance.now() + DEAF_TIME);
+          resolve(ids.filter((id) => !missing.has(id)));
+          while (this.#queue.length > 0 && this.#hasRoom) (this.#queue.shift() as () => void)();
+        };
+        const timer = setTimeout(() => setImmediate(end), RECEIPT_WAIT);
+        this.#sent += 1;
+        this.#waiting.set(number, { place: this.#sent, ids: missing, resolve: end });
+        this.#group.multicast(encodeFilter(isForAll ? [] : ids, item));
+      };
+      if (this.#hasRoom) begin();
+      else if (this.#queue.length < MAX_WAITING_DATAGRAMS) this.#queue.push(begin);
+      else resolve([]);
     });
-    this.#waiting.delete(number);
-    return ids;
+  }
+
+  /** Whether a service that has the oldest datagram, the receipt of which was lost, still knows it after a further one (SeenIds). */
+  get #hasRoom(): boolean {
+    const [oldest] = this.#waiting.values();
+    return oldest === undefined || this.#sent - oldest.place < MAX_SEEN_IDS - 1;
   }
 
   /** A service acknowledged a datagram. @returns whether it was waited for */
@@ -145,34 +170,55 @@ export class GroupSends {
   }
 
   onGone(id: string): void {
+    for (const { ids, resolve } of [...this.#waiting.values()]) if (ids.has(id) && ids.size === 1) resolve();
     this.#deaf.delete(id);
-    for (const { ids, resolve } of this.#waiting.values()) if (ids.has(id) && ids.size === 1) resolve();
   }
 
   close(): void {
-    for (const { resolve } of this.#waiting.values()) resolve();
+    this.#isClosed = true;
+    for (const { resolve } of [...this.#waiting.values()]) resolve();
   }
 }
 
-/** The ids of items that each service has sent, so that none is taken twice. */
-export class SeenIds {
-  readonly #seen = new Map<string, Set<number>>();
+/** The ids that a service's items had. */
+interface Seen {
+  /** Those of datagrams: links bring any number of items while a datagram is under way, and push none of these out. */
+  readonly datagrams: Set<number>;
+  readonly links: Set<number>;
+  /** The highest id that was pushed out. */
+  forgotten: number;
+}
 
-  /** @returns whether it is new */
-  take(from: string, id: number): boolean {
+/**
+ * The ids of items that each service has sent, so that none is taken twice: one by datagram whose receipt was lost comes by a link, too, before
+ * MAX_SEEN_IDS newer datagrams (GroupSends).
+ */
+export class SeenIds {
+  readonly #seen = new Map<string, Seen>();
+
+  /** @returns whether it is new, as far as is known */
+  take(from: string, id: number, isDatagram: boolean): boolean {
     let seen = this.#seen.get(from);
     if (seen === undefined) {
-      seen = new Set();
+      seen = { datagrams: new Set(), links: new Set(), forgotten: 0 };
       this.#seen.set(from, seen);
     }
-    if (seen.has(id)) return false;
-    seen.add(id);
-    if (seen.size > MAX_SEEN_IDS)
-      for (const oldest of seen) {
-        seen.delete(oldest);
+    if (seen.datagrams.has(id) || seen.links.has(id)) return false;
+    const ids = isDatagram ? seen.datagrams : seen.links;
+    ids.add(id);
+    if (ids.size > MAX_SEEN_IDS)
+      for (const oldest of ids) {
+        ids.delete(oldest);
+        seen.forgotten = Math.max(seen.forgotten, oldest);
         break;
       }
     return true;
+  }
+
+  /** Whether an id may have been pushed out. Where a datagram has it, only its link knows whether the item came before. */
+  hasForgotten(from: string, id: number): boolean {
+    const seen = this.#seen.get(from);
+    return seen !== undefined && id <= seen.forgotten && !seen.datagrams.has(id) && !seen.links.has(id);
   }
 
   onGone(from: string): void {

@@ -160,6 +160,7 @@ export class ServiceReceiver {
       return this.#context.group?.onReceipt(from, id) === true ? undefined : "receipt";
     if (op !== ServiceOp.MESSAGE && op !== ServiceOp.QUERY) return "op";
     if (this.#isBusy || this.#datagrams >= MAX_HANDLING) return "busy";
+    if (this.#context.seen.hasForgotten(from, id)) return "old";
     this.#context.group?.acknowledge(from, id);
     const handled = this.onBytes(from, bytes, "udp");
     if (handled === undefined) return undefined;
@@ -213,7 +214,7 @@ export class ServiceReceiver {
     const item = this.#codec.decode(bytes);
     if (typeof item === "string") return this.#context.refuse(`service:${item}`);
     // By datagram and by link, or by two interfaces.
-    if (isRequest && id !== 0 && !this.#context.seen.take(from, id))
+    if (isRequest && id !== 0 && !this.#context.seen.take(from, id, protocol === "udp"))
       return this.#context.refuse("service:again");
     const verdict = this.#context.admission.verdictOf(service);
     if (verdict instanceof Promise)

@@ -1,5 +1,8 @@
 /** Messages by datagram to the group: receipts, links for those that gave none, and that each service takes a message once. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { MAX_QUERIES, MAX_SEEN_IDS, MAX_WAITING_DATAGRAMS } from "../../../src/cluster/messaging/bounds.js";
+import { SeenIds } from "../../../src/cluster/messaging/group-sends.js";
+import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import fc from "../../support/properties.js";
 import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
@@ -77,6 +80,55 @@ describe("a message to many services", () => {
     expect(a.services.stats().refused["datagram:receipt"]).toBeGreaterThan(0);
   });
 
+  it("is taken once, however many queries come by a link before a lost receipt is made good by it", async () => {
+    const { world, a, others, got } = crowd(9);
+    const mute = (others[0] as SimulatedService).service;
+    world.copies = (from) => (from === mute ? 0 : 1);
+    const sending = a.services.send({ broadcast: true, data: "hi" });
+    await settle();
+    expect(got[0]).toEqual([["hi", "udp"]]);
+    const queries = Array.from({ length: MAX_QUERIES }, () =>
+      a.services.query({ services: [mute], broadcast: false }).collect(),
+    );
+    for (const { replies } of await Promise.all(queries)) expect(replies.length).toBe(1);
+    expect((await sending).means).toBe("both");
+    await settle();
+    expect(got[0]).toEqual([["hi", "udp"]]);
+  });
+
+  it("is taken once of more than a service remembers, all of which are sent before a receipt is missed", async () => {
+    const { world, a, others, got } = crowd(9);
+    const mute = (others[0] as SimulatedService).service;
+    world.copies = (from) => (from === mute ? 0 : 1);
+    const count = MAX_SEEN_IDS + 300;
+    const sending = Array.from({ length: count }, (_, i) =>
+      a.services.send({ broadcast: true, data: String(i) }),
+    );
+    for (const { sent, failed } of await Promise.all(sending)) expect([sent.length, failed]).toEqual([9, []]);
+    await settle();
+    const all = Array.from({ length: count }, (_, i) => String(i)).sort();
+    for (const messages of got)
+      expect(messages.map((message) => (message as string[])[0] as string).sort()).toEqual(all);
+  });
+
+  it("goes by links past so many as wait for older ones", async () => {
+    // However long the sends take, none is given up meanwhile.
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const { world, a } = crowd(9);
+      world.copies = () => 0;
+      const most = MAX_SEEN_IDS + MAX_WAITING_DATAGRAMS;
+      const sending = Array.from({ length: most + 1 }, () => a.services.send({ broadcast: true }));
+      await settle();
+      // The last one waits for nothing.
+      expect([a.multicasts, a.sent.length]).toEqual([MAX_SEEN_IDS, 9]);
+      a.services.close();
+      await Promise.all(sending);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("goes in several datagrams where one does not hold them all", async () => {
     const { a, got } = crowd(600);
     const { sent, means } = await a.services.send({ resolve: "even", data: "x".repeat(700) });
@@ -140,6 +192,32 @@ describe("a message to many services", () => {
     for (const each of free.splice(0)) each();
     await settle();
     expect(free.length).toBe(1);
+  });
+});
+
+describe("ids that were taken", () => {
+  it("of datagrams are known after any number of links, and a datagram that may have come before is not taken", () => {
+    const seen = new SeenIds();
+    expect(seen.take("a", 1, true)).toBe(true);
+    for (let id = 2; id <= MAX_SEEN_IDS + 2; id++) expect(seen.take("a", id, false)).toBe(true);
+    expect([seen.take("a", 1, false), seen.take("a", 3, true)]).toEqual([false, false]);
+    expect([1, 2, 3].map((id) => seen.hasForgotten("a", id))).toEqual([false, true, false]);
+    expect(seen.hasForgotten("b", 2)).toBe(false);
+    seen.onGone("a");
+    expect([seen.hasForgotten("a", 2), seen.take("a", 1, false)]).toEqual([false, true]);
+  });
+
+  it("get no receipt for a datagram that is older than what is known", async () => {
+    const { a, others } = crowd(1);
+    const b = others[0] as SimulatedService;
+    const { id } = a.service;
+    const item = (number: number): Buffer =>
+      encodeService({ op: ServiceOp.MESSAGE, channel: 0, id: number, ruid: "", data: "x" });
+    for (let number = 2; number <= MAX_SEEN_IDS + 2; number++) await b.services.onItem(id, item(number));
+    const datagrams = b.datagrams;
+    b.services.onDatagram(id, Buffer.concat([Buffer.of(0), item(2)]));
+    await settle();
+    expect([b.datagrams - datagrams, b.services.stats().refused]).toEqual([0, { "datagram:old": 1 }]);
   });
 });
 
