@@ -117,11 +117,12 @@ export const MAX_OWN_WAITING_BYTES = 16_777_216;
 export const HANDLER_TIMEOUT = 60_000;
 /**
  * Services that one datagram to the group is for; ids of each service that are remembered, of datagrams and of links each, so that none is taken twice;
- * datagrams, of 1,400 bytes at most, that wait until older ones are acknowledged or given up.
+ * datagrams, of 1,400 bytes at most, that wait until older ones are acknowledged or given up, and those of one newcomer that wait for its details.
  */
 export const MAX_GROUP_TARGETS = 255;
 export const MAX_SEEN_IDS = 1_024;
 export const MAX_WAITING_DATAGRAMS = 4_096;
+export const MAX_EARLY_DATAGRAMS = 64;
 /** Clients of a node, its own included, and aliases of clients of other nodes. */
 export const MAX_MESSAGE_CLIENTS = 65_536;
 export const MAX_ALIASES = 65_536;

@@ -6,9 +6,12 @@
  *   first message, and the first after its details changed ── service:validate ──> a verdict until they change again
  *
  * While a hook has not settled, what comes of the service and goes to it waits, in its order.
+ * A newcomer is known before its details are. Where there are such hooks, its datagrams and what goes to it wait for these, and for the verdict.
  */
 import type { Service } from "../node/service.js";
 import { type Hooks, VetoError } from "./hooks.js";
+
+const DECIDING = ["service:validate", "service:discovered", "service:found"] as const;
 
 /** `undefined`: it is let in. */
 type Verdict = VetoError | undefined | Promise<VetoError | undefined>;
@@ -28,6 +31,11 @@ export class ServiceAdmission {
   constructor(hooks: Hooks, onVeto: (service: Service, error: VetoError) => void) {
     this.#hooks = hooks;
     this.#onVeto = onVeto;
+  }
+
+  /** Whether hooks decide, which are to see the details of a service. */
+  get decides(): boolean {
+    return DECIDING.some((stage) => !this.#hooks.isEmpty(stage));
   }
 
   /** Hooks were added or removed: all services are validated again. */

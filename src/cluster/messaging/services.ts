@@ -449,8 +449,9 @@ export class Services {
     const byLink: Service[] = [];
     let linkless = 0;
     const group = this.#context.group?.fits(payload.data.length) === true ? this.#context.group : undefined;
-    for (const service of services) {
-      const verdict = this.#context.admission.verdictOf(service);
+    const { admission } = this.#context;
+    for (const service of admission.decides ? await this.#withDetails(services, each) : services) {
+      const verdict = admission.verdictOf(service);
       const veto = verdict instanceof Promise ? await verdict : verdict;
       const way = veto ?? this.#wayTo(service, means, group);
       if (way === "udp" || way === "either") byDatagram.push(service);
@@ -467,6 +468,19 @@ export class Services {
       if (mayLink(this.#context.effects.protocolOf(service.id), means.protocols)) again.push(service);
       else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
     await this.#sendByLinks(again, payload, each, each.id);
+  }
+
+  /** Services with their details, which hooks that decide about them are to see. */
+  async #withDetails(services: readonly Service[], each: Recipients): Promise<readonly Service[]> {
+    const { effects } = this.#context;
+    await Promise.all(services.map(({ id }) => effects.whenKnown?.(id)));
+    const live: Service[] = [];
+    for (const service of services) {
+      const known = effects.find(service.id);
+      if (known !== undefined) live.push(known);
+      else each.failed(service, new UnroutableError(`${service.name} is gone`));
+    }
+    return live;
   }
 
   /** @returns those that it did not reach */

@@ -58,6 +58,7 @@ export class BusServices {
         protocolOf: (id) => messages.protocolOf(id),
         protocolFrom: (id) => messages.protocolFrom(id),
         whenKnown: (id) => this.#whenKnown(id),
+        isKnown: (id) => this.#isKnown(id),
         report: (event) => runtime.report(event),
         group: {
           room: () => (settings === undefined ? 0 : runtime.messageRoom),

@@ -1,6 +1,7 @@
 /** Hooks: their stages and order; what they change, answer and veto; those that fail. */
 import { createCipheriv, createDecipheriv, randomBytes } from "node:crypto";
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { MAX_EARLY_DATAGRAMS } from "../../../src/cluster/messaging/bounds.js";
 import type {
   HookContext,
   HookPayload,
@@ -387,5 +388,97 @@ describe("hooks of services", () => {
     expect(box.map(({ data }) => data)).toEqual(["welcome"]);
     expect(log).toEqual(["service:discovered a@here", "service:lost a@here", "service:found a@here"]);
     expect(b.events.map(({ type }) => type)).toEqual(["hook:failed", "hook:failed"]);
+  });
+});
+
+describe("hooks that decide about a service whose details have not come", () => {
+  // However long a test takes, no receipt is missed meanwhile.
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
+  afterEach(() => void vi.useRealTimers());
+
+  function newcomer(): Pair & { readonly come: () => void } {
+    const world = new ServiceWorld();
+    const [a, b] = [world.add("a", ["billing"]), world.add("b")];
+    const box: ServiceMessage[] = [];
+    b.services.onMessage((message) => void box.push(message));
+    return { world, a, b, box, come: b.hideDetails(a.service) };
+  }
+
+  it("see it with these, and what it sends by datagram gets its receipt then", async () => {
+    const { a, b, box, come } = newcomer();
+    const seen: string[] = [];
+    b.services.hook("service:validate", ({ tags }) => {
+      seen.push(tags.join());
+      if (!tags.includes("billing")) throw new Error("not on the list");
+    });
+    const sending = a.services.send({ services: ["b"], broadcast: true, data: "early" });
+    await settle();
+    expect([seen, box.length, b.datagrams]).toEqual([[], 0, 0]);
+    come();
+    expect((await sending).means).toBe("datagram");
+    expect([seen, box.map(({ data }) => data), b.datagrams]).toEqual([["billing"], ["early"], 1]);
+  });
+
+  it("keep it out from its first datagram on, which gets no receipt", async () => {
+    const { a, b, box, come } = newcomer();
+    b.services.hook("service:discovered", () => {
+      throw new Error("unwanted");
+    });
+    const sending = a.services.send({ services: ["b"], protocols: ["udp"], data: "early" });
+    await settle();
+    expect(b.datagrams).toBe(0);
+    b.services.onMember("discovered", a.service);
+    come();
+    await settle();
+    expect([box.length, b.datagrams, b.services.stats().refused]).toEqual([0, 0, { "service:validate": 1 }]);
+    vi.advanceTimersByTime(100);
+    const { sent, failed } = await sending;
+    expect([sent, failed.map(({ error }) => error.code)]).toEqual([[], ["ETIMEDOUT"]]);
+  });
+
+  it("keep back what is sent to it", async () => {
+    const { a, b, come } = newcomer();
+    b.services.hook("service:discovered", () => {
+      throw new Error("unwanted");
+    });
+    const sending = b.services.send({ services: ["a"], broadcast: true });
+    await settle();
+    expect(b.multicasts).toBe(0);
+    b.services.onMember("discovered", a.service);
+    come();
+    expect((await sending).failed[0]?.error).toMatchObject({
+      code: "ERR_VETOED",
+      stage: "service:discovered",
+    });
+    expect(b.multicasts).toBe(0);
+  });
+
+  it("fail what is sent to one that is gone before its details have come", async () => {
+    const { world, a, b, come } = newcomer();
+    b.services.hook("service:validate", () => undefined);
+    const sending = b.services.send({ services: ["a"] });
+    await settle();
+    world.kill(a);
+    come();
+    expect((await sending).failed[0]?.error).toMatchObject({ code: "EHOSTUNREACH" });
+  });
+
+  it("have 64 datagrams of it wait; further ones come by its link, once", async () => {
+    const { a, b, box, come } = newcomer();
+    b.services.hook("service:validate", () => undefined);
+    const count = MAX_EARLY_DATAGRAMS + 1;
+    const sending = Array.from({ length: count }, () =>
+      a.services.send({ services: ["b"], broadcast: true }),
+    );
+    await settle();
+    expect(b.services.stats().refused).toEqual({ "datagram:early": 1 });
+    come();
+    await settle();
+    expect(box.length).toBe(MAX_EARLY_DATAGRAMS);
+    vi.advanceTimersByTime(100);
+    const means = (await Promise.all(sending)).map((result) => result.means);
+    expect(means.filter((each) => each === "links").length).toBe(1);
+    await settle();
+    expect(box.length).toBe(count);
   });
 });

@@ -47,6 +47,8 @@ export class SimulatedService {
   /** Datagrams that went out, and how many were to the group. */
   datagrams = 0;
   multicasts = 0;
+  /** What waits for the details of services that have none here. */
+  readonly #details = new Map<string, Promise<void>>();
   /** Of the link to each recipient. */
   readonly #last = new Map<string, Promise<void>>();
 
@@ -65,6 +67,8 @@ export class SimulatedService {
         mayReturn: (id) => this.lost.has(id),
         protocolOf: () => this.protocol,
         protocolFrom: () => this.protocol || "tcp",
+        whenKnown: (id) => this.#details.get(id),
+        isKnown: (id) => !this.#details.has(id),
         report: (event) => void this.events.push(event),
         group: {
           room: () => this.room,
@@ -84,8 +88,24 @@ export class SimulatedService {
     );
   }
 
+  /** A service has no details here: no tags. @returns they come */
+  hideDetails({ id }: Service): () => void {
+    let come = (): void => undefined;
+    const known = new Promise<void>((resolve) => {
+      come = resolve;
+    });
+    this.#details.set(id, known);
+    return () => {
+      this.#details.delete(id);
+      come();
+    };
+  }
+
   #all(): Service[] {
-    return this.world.services().filter(({ id }) => !this.unknown.has(id));
+    return this.world
+      .services()
+      .filter(({ id }) => !this.unknown.has(id))
+      .map((each) => (this.#details.has(each.id) ? { ...each, tags: [] } : each));
   }
 
   #datagram(to: string, data: Buffer): void {
