@@ -98,7 +98,7 @@ export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 /** A hook of a message. What it throws vetoes the message. */
 export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult | Promise<HookResult>;
 
-/** A hook of a service. Of `service:validate`, `service:discovered` and `service:found`, what it throws keeps the service out of messaging. */
+/** A hook of a service. Of `service:validate`, `service:discovered` and `service:found`, what it throws keeps the service out of `send` and `query`. */
 export type ServiceHook = (service: Service) => void | Promise<void>;
 
 /** Which messages a hook is for. */
