@@ -91,9 +91,11 @@ export class Beats {
 
   /** Nobody reaches it: all are to expect a sign of life of it. */
   expect(member: Member): void {
-    this.#context.effects.multicast(
-      this.#transmitter.packet(PacketType.EXPECT, 0, 0, 0, member.id, "", NO_UPDATES),
-    );
+    const packet = (): Packet =>
+      this.#transmitter.packet(PacketType.EXPECT, 0, 0, 0, member.id, "", NO_UPDATES);
+    this.#context.effects.multicast(packet());
+    // There may be no group, and it may be able to mend what is broken.
+    this.#context.effects.send(member.address, packet(), false);
     this.onExpect(member.id);
   }
 
@@ -101,6 +103,7 @@ export class Beats {
   onExpect(id: string): void {
     if (id === this.#context.self.id) {
       this.heartbeatAfter(this.#context.random() * this.#context.profile.discoverTime);
+      this.#context.effects.event({ type: "expected" });
       return;
     }
     const member = this.#context.members.get(id);

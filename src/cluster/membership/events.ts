@@ -28,6 +28,8 @@ export type ClusterChange =
   | { readonly type: "cleaned"; readonly member: Member }
   | { readonly type: "details"; readonly member: Member; readonly before: Details }
   | { readonly type: "draining"; readonly member: Member }
+  /** Another node fails to reach this one, by some way or by all. */
+  | { readonly type: "expected" }
   /** It sent a beat on a channel other than 0. */
   | { readonly type: "heartbeat"; readonly member: Member; readonly channel: number }
   /** Two nodes have one name; one of the two may be this node. */

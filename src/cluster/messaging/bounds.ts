@@ -79,6 +79,8 @@ export const DIAL_RETRY = 50;
 export const DIAL_RETRY_MAX = 2_000;
 /** ms after which a protocol that failed is tried again, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
+/** ms between two looks at the own listeners, which others ask for that fail to reach this node. */
+export const LISTENER_CHECK = 5_000;
 
 /** Channels that a bus joins, and bytes of a channel's name. */
 export const MAX_CHANNELS = 1_024;

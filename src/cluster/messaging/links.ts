@@ -19,6 +19,7 @@ import {
   LINK_IDLE_LOOKS,
   LINK_ITEMS,
   LINK_WINDOW,
+  LISTENER_CHECK,
   MAX_BATCH,
   MAX_DROP_PREFIX,
   MAX_DROP_PREFIXES,
@@ -83,7 +84,7 @@ export interface NodeLinksEffects extends MessageLinksEffects {
   member(id: string): LinkMember | undefined;
   /** What the others are to dial: for this node's details (advert.ts). */
   advertise(advert: string | undefined): void;
-  /** No protocol reaches a live member. */
+  /** No protocol reaches a live member, or one that comes before the one that does fails again and again. */
   ping(id: string): void;
   /** A protocol failed with a peer, or a listener could not be opened (`peer` is empty then). */
   onProtocolFailed?(peer: string, protocol: string, reason: string): void;
@@ -127,6 +128,9 @@ export class NodeLinks implements MessageLinks {
   #ackTimer: NodeJS.Timeout | undefined = undefined;
   #ackTimerAt = 0;
   #idleTimer: NodeJS.Timeout | undefined = undefined;
+  /** A look at the listeners is due, or under way. */
+  #checkTimer: NodeJS.Timeout | undefined = undefined;
+  #checkedAt = Number.NEGATIVE_INFINITY;
   #closing: Promise<void> | undefined = undefined;
   #onDrained: (() => void) | undefined = undefined;
 
@@ -160,6 +164,7 @@ export class NodeLinks implements MessageLinks {
       onUp: (sending) => effects.onPeer(sending.id, "up"),
       onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
       onUnreachable: ({ id }) => effects.ping(id),
+      onFailing: ({ id }) => effects.ping(id),
       flushSoon: this.#flushSoon,
       onAcked: this.#onAcked,
       takeAck: (of) => this.#receiving.get(of)?.takeAck(),
@@ -191,21 +196,66 @@ export class NodeLinks implements MessageLinks {
     this.#idleTimer.unref();
     const failures: unknown[] = [];
     for (const protocol of this.#options.protocols) {
-      try {
-        const accept = (connection: MessageConnection): Caller =>
-          new Caller(this.#callers, connection, protocol.name);
-        const listener = await protocol.listen({ ...this.#host, accept });
-        checkListener(listener);
-        if (this.#closing !== undefined) await listener.close(0);
-        else this.#listeners.set(protocol.name, listener);
-      } catch (error) {
-        failures.push(error);
-        this.#effects.onProtocolFailed?.("", protocol.name, thrownText(error));
-      }
+      const failed = await this.#listen(protocol);
+      if (failed !== undefined) failures.push(failed.error);
     }
     if (this.#closing !== undefined) return;
     if (this.#listeners.size === 0 && failures.length > 0) throw failures[0];
     this.#advertise();
+  }
+
+  /** @returns why a protocol cannot be opened, which is reported */
+  async #listen(protocol: MessageProtocol): Promise<{ readonly error: unknown } | undefined> {
+    try {
+      const accept = (connection: MessageConnection): Caller =>
+        new Caller(this.#callers, connection, protocol.name);
+      const listener = await protocol.listen({ ...this.#host, accept });
+      checkListener(listener);
+      if (this.#closing !== undefined) await listener.close(0);
+      else this.#listeners.set(protocol.name, listener);
+      return undefined;
+    } catch (error) {
+      this.#effects.onProtocolFailed?.("", protocol.name, thrownText(error));
+      return { error };
+    }
+  }
+
+  /**
+   * Others fail to reach this node by some protocol: a listener that is gone, as where its socket was removed from the file system, is opened
+   * again, and the others are sent where. One that cannot be opened is withdrawn.
+   */
+  checkListeners(): void {
+    if (this.#closing !== undefined || this.#checkTimer !== undefined) return;
+    const wait = Math.max(0, this.#checkedAt + LISTENER_CHECK - performance.now());
+    this.#checkTimer = setTimeout(() => {
+      this.#checkedAt = performance.now();
+      void this.#check().then(() => {
+        this.#checkTimer = undefined;
+      });
+    }, wait).unref();
+  }
+
+  /** It never rejects. */
+  async #check(): Promise<void> {
+    for (const protocol of this.#options.protocols) {
+      const { name } = protocol;
+      const listener = this.#listeners.get(name);
+      if (listener?.isOpen === undefined) continue;
+      try {
+        if (await listener.isOpen()) continue;
+        // The links may have closed meanwhile, and with them what they listened at.
+        if (this.#closing !== undefined) return;
+        this.#listeners.delete(name);
+        this.#effects.onProtocolFailed?.("", name, "its listener was gone");
+        await listener.close(0);
+      } catch (error) {
+        this.#effects.onProtocolFailed?.("", name, thrownText(error));
+      }
+      if (this.#closing !== undefined) return;
+      if (this.#listeners.has(name)) continue;
+      await this.#listen(protocol);
+      if (this.#closing === undefined) this.#advertise();
+    }
   }
 
   /** The keys have changed: `security` has the new ones. */
@@ -251,6 +301,7 @@ export class NodeLinks implements MessageLinks {
 
   async #close(linger: number): Promise<void> {
     clearInterval(this.#idleTimer);
+    clearTimeout(this.#checkTimer);
     const until = performance.now() + linger;
     if (linger !== 0 && this.#isWaiting) {
       let timer: NodeJS.Timeout | undefined;
@@ -293,7 +344,11 @@ export class NodeLinks implements MessageLinks {
   }
 
   #advertise(): void {
-    const protocols = new Map([...this.#listeners].map(([name, { advert }]) => [name, advert]));
+    const protocols = new Map<string, string>();
+    for (const { name } of this.#options.protocols) {
+      const listener = this.#listeners.get(name);
+      if (listener !== undefined) protocols.set(name, listener.advert);
+    }
     const { security } = this.#options;
     let advert = encodeAdvert({
       keys: security?.advert ?? "",

@@ -65,6 +65,11 @@ export interface ProtocolHost {
 export interface ProtocolListener {
   /** What others dial, as a text of at most 128 bytes without ";". */
   readonly advert: string;
+  /**
+   * Whether it can still be connected to. Asked where other nodes fail to reach this one: with `false` the listener is closed, and another one
+   * opened in its place. Absent: always.
+   */
+  isOpen?(): Promise<boolean>;
   /** The keys have changed: connections of keys that are not accepted any more end. */
   rekeyed?(): void;
   close(linger: number): Promise<void>;

@@ -70,6 +70,8 @@ export interface SendingEffects {
   onUp(sending: Sending): void;
   /** A protocol failed, or the peer refused this node. */
   onFailed(sending: Sending, protocol: string, reason: string): void;
+  /** One serves, and one that comes before it fails again and again. */
+  onFailing(sending: Sending): void;
   /** No protocol works. */
   onUnreachable(sending: Sending): void;
   /** Sends at the end of this turn. */
@@ -140,6 +142,8 @@ export class Sending {
   #upgrade: NodeJS.Timeout | undefined = undefined;
   /** When each protocol failed last, by name. */
   readonly #failedAt = new Map<string, number>();
+  /** Attempts that failed since it served, by protocol. */
+  readonly #failures = new Map<string, number>();
   /** The reason that was reported last, by protocol, since it served: further attempts that fail alike are not reported. */
   readonly #reported = new Map<string, string>();
   #life = "";
@@ -444,6 +448,7 @@ export class Sending {
     if (attempt === this.#attempt) {
       this.#attempt = undefined;
       this.#failedAt.set(attempt.protocol, now);
+      this.#countFailure(attempt.protocol);
       this.#next();
     } else if (attempt === this.#current) {
       this.#current = undefined;
@@ -458,6 +463,17 @@ export class Sending {
         this.#connect();
       else this.#later();
     }
+  }
+
+  /**
+   * The second, fourth, eighth … attempt in vain is reported, so that the peer looks at its listener: a report may be lost, and each node that fails makes
+   * one.
+   */
+  #countFailure(protocol: string): void {
+    const count = (this.#failures.get(protocol) ?? 0) + 1;
+    this.#failures.set(protocol, count);
+    const isPowerOfTwo = (count & (count - 1)) === 0;
+    if (this.#current !== undefined && count > 1 && isPowerOfTwo) this.#effects.onFailing(this);
   }
 
   #report(protocol: string, reason: string): void {
@@ -580,6 +596,7 @@ export class Sending {
     if (this.#attempt === attempt) this.#attempt = undefined;
     this.#candidates = [];
     this.#reported.delete(attempt.protocol);
+    this.#failures.delete(attempt.protocol);
     this.state = "up";
     this.#usedAt = performance.now();
     clearTimeout(this.#upgrade);

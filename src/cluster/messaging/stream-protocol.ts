@@ -61,6 +61,7 @@ export function streamProtocol(options: StreamProtocolOptions): MessageProtocol 
       }, host);
       return {
         advert: listener.advert,
+        isOpen: async () => (await listener.isOpen?.()) !== false,
         rekeyed: () => listener.rekeyed?.(),
         async close(linger) {
           for (const connection of open) connection.close(linger);

@@ -15,6 +15,7 @@ import type { Transport } from "../../engine/zmtp/transport/transport.js";
 import { Context, standInContext } from "../../sockets/context.js";
 import { deliverNow, listen, Policing, readAll } from "../../sockets/internal.js";
 import { Dealer, Router, type RouterOptions } from "../../sockets/request-reply.js";
+import { isListenedAt } from "../listened-at.js";
 import { bindFree, parsePorts } from "../ports.js";
 import { DIAL_TIMEOUT_MAX, LINK_WINDOW, MAX_LINK_CONNECTIONS } from "./bounds.js";
 import type {
@@ -215,6 +216,11 @@ class RouterListener implements ProtocolListener {
     const endpoint = await this.#router.bind(`ipc://${this.#path ?? "*"}`);
     this.advert = endpoint.slice("ipc://".length);
     this.#receive();
+  }
+
+  /** A socket in the file system may be removed, and its listener notices nothing. */
+  async isOpen(): Promise<boolean> {
+    return this.#path === undefined || isListenedAt(this.#path);
   }
 
   rekeyed(): void {

@@ -141,6 +141,9 @@ export class BusMessages {
       case "details":
         messaging.onMember(change.member.id, "alive");
         break;
+      case "expected":
+        this.#links?.checkListeners();
+        break;
       case "lost":
         messaging.onMember(change.member.id, "lost");
         break;

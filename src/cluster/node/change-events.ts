@@ -85,6 +85,7 @@ export class ChangeEvents {
     switch (change.type) {
       case "refused":
       case "moved":
+      case "expected":
       case "unreached":
       case "reached":
         break;

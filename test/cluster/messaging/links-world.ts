@@ -57,6 +57,7 @@ export class LinksNode {
         member: (each) => world.member(each),
         advertise: (advert) => {
           this.advert = advert;
+          this.#signal.fire();
         },
         ping: (each) => {
           this.pings.push(each);

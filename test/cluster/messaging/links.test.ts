@@ -955,6 +955,38 @@ describe("a protocol of a program", () => {
     expect(b.texts.filter((text) => text.length < 20)).toEqual(texts(2_000));
   });
 
+  test("that fails again and again while a later one serves has its node asked to look, more seldom each time", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const gone: MessageProtocol = {
+        name: "gone",
+        secure: false,
+        reaches: () => true,
+        listen: async () => ({ advert: "here", close: async () => undefined }),
+        dial: () => {
+          throw new Error("refused");
+        },
+      };
+      const a = await world.node("a", { protocols: [gone, pipes(folder)] });
+      const b = await world.node("b", { protocols: [gone, pipes(folder)] });
+      a.send(b, "hello");
+      await b.until(() => b.items.length === 1);
+      expect([a.links.protocolOf(b.id), a.pings]).toEqual(["pipe", []]);
+      const pings: number[] = [];
+      for (let attempt = 2; attempt <= 8; attempt++) {
+        vi.advanceTimersByTime(30_000);
+        pings.push(a.pings.length);
+      }
+      expect(pings).toEqual([1, 1, 2, 2, 2, 2, 3]);
+      expect(new Set(a.pings)).toEqual(new Set([b.id]));
+    } finally {
+      vi.useRealTimers();
+    }
+    await world.close();
+    await rm(folder, { recursive: true });
+  });
+
   test("ends its connection for frames that are too large or too many", async () => {
     const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
     const b = await world.node("b", { protocols: [pipes(folder)] });
@@ -968,6 +1000,92 @@ describe("a protocol of a program", () => {
       await once(socket.resume(), "close");
     }
     await rm(folder, { recursive: true });
+  });
+});
+
+describe("a listener", () => {
+  test("whose socket is gone is opened again and advertised where others fail to reach the node", async () => {
+    const a = await world.node("a", { protocols: [ipcProtocol(), tcpProtocol()] });
+    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+    const where = (): string | undefined => decodeAdvert(b.advert)?.protocols.get("ipc");
+    const path = where() as string;
+    await rm(path);
+    b.links.checkListeners();
+    await b.until(() => where() !== path);
+    expect(where()).not.toBe(undefined);
+    expect([...(decodeAdvert(b.advert)?.protocols.keys() ?? [])]).toEqual(["ipc", "tcp"]);
+    expect(b.failures).toEqual([["", "ipc", "its listener was gone"]]);
+    a.send(b, "hello");
+    await b.until(() => b.items.length === 1);
+    expect(a.links.protocolOf(b.id)).toBe("ipc");
+  });
+
+  test("that is there stays, and is looked at once in 5 s however often others ask", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      let looks = 0;
+      let opened = 0;
+      const own: MessageProtocol = {
+        name: "own",
+        secure: false,
+        reaches: () => true,
+        listen: async () => {
+          opened += 1;
+          return {
+            advert: `here${opened}`,
+            isOpen: async () => {
+              looks += 1;
+              return looks < 3;
+            },
+            close: async () => undefined,
+          };
+        },
+        dial: () => {
+          throw new Error("refused");
+        },
+      };
+      const b = await world.node("b", { protocols: [own] });
+      const ask = async (ms: number): Promise<number> => {
+        for (let i = 0; i < 3; i++) b.links.checkListeners();
+        await vi.advanceTimersByTimeAsync(ms);
+        return looks;
+      };
+      expect(await ask(1)).toBe(1);
+      expect(await ask(4_000)).toBe(1);
+      expect(await ask(1_500)).toBe(2);
+      expect([opened, b.failures]).toEqual([1, []]);
+      expect(await ask(6_000)).toBe(3);
+      expect([opened, decodeAdvert(b.advert)?.protocols.get("own")]).toEqual([2, "here2"]);
+      b.links.checkListeners();
+      await b.links.close(0);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("that cannot be opened again is withdrawn", async () => {
+    let opened = 0;
+    const own: MessageProtocol = {
+      name: "own",
+      secure: false,
+      reaches: () => true,
+      listen: async () => {
+        opened += 1;
+        if (opened > 1) throw new Error("no room");
+        return { advert: "here", isOpen: async () => false, close: async () => undefined };
+      },
+      dial: () => {
+        throw new Error("refused");
+      },
+    };
+    const b = await world.node("b", { protocols: [own, tcpProtocol()] });
+    b.links.checkListeners();
+    await b.until(() => decodeAdvert(b.advert)?.protocols.has("own") === false);
+    expect(b.failures).toEqual([
+      ["", "own", "its listener was gone"],
+      ["", "own", "no room"],
+    ]);
   });
 });
 
