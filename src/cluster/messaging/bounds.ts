@@ -115,6 +115,9 @@ export const MAX_HANDLING_BYTES = 16_777_216;
 /** What a node sent to itself that waits for hooks or for room at handlers, since no link holds its sender; bytes of it. */
 export const MAX_OWN_WAITING = 16_384;
 export const MAX_OWN_WAITING_BYTES = 16_777_216;
+/** Messages and queries to one service of which something waits, such as a hook, and bytes of them; one may wait, whatever its size. */
+export const MAX_WAITING_SENDS = 16_384;
+export const MAX_WAITING_SEND_BYTES = 16_777_216;
 /** ms that a handler of messages or queries may take, unless its option has another number. */
 export const HANDLER_TIMEOUT = 60_000;
 /**

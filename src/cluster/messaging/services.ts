@@ -4,6 +4,8 @@
  *   send, query ── select ── admitted? ── hooks of sending ── encoded once for each protocol ──┬── links, an item for each service
  *                                                                                              └── this node itself
  *
+ * All of that is done in one go where nothing waits. What waits keeps its turn at each of its services (send-lines.ts).
+ *
  * Nothing that arrives is ever evaluated as code: data are texts or bytes, which only the program's own hooks and handlers read.
  */
 import { checkCallOptions, describe, quoted } from "../../core/arguments.js";
@@ -36,6 +38,7 @@ import {
   type HookOptions,
   type HookPayload,
   type HookStage,
+  type Hooks,
   type MessageHook,
   type MessageStage,
   type ServiceHook,
@@ -44,6 +47,7 @@ import {
   type VetoError,
 } from "./hooks.js";
 import { Query } from "./query.js";
+import { SendLines, type SendTurn } from "./send-lines.js";
 import { prefixOfChannel, SELF, ServiceContext } from "./service-context.js";
 import { ServiceReceiver } from "./service-receiver.js";
 import type {
@@ -96,6 +100,12 @@ interface Recipients {
   readonly context: Buffer | undefined;
   /** Nobody was selected: also for members that are not known here yet. */
   readonly isForAll: boolean;
+  /** Its turns, by id, where it has joined the lines of all its services; one without a turn there found its line full. */
+  readonly turns: ReadonlyMap<string, SendTurn> | undefined;
+  /** It has waited for the details of its services already. */
+  readonly hasDetails?: boolean;
+  /** Whether it is still to go to a service for which it has waited. */
+  isWanted(service: Service): boolean;
   sent(service: Service, means: "links" | "datagram"): void;
   failed(service: Service, error: ShoalError): void;
   answered(service: Service, data: string | Buffer): void;
@@ -107,6 +117,9 @@ interface ItemForms {
   readonly traced: Buffer | undefined;
 }
 
+/** An item, or what keeps it here: hooks answered or vetoed it. */
+type Outcome = ItemForms | HookAnswer | ShoalError;
+
 type Hook = MessageHook | ServiceHook;
 
 interface Selected {
@@ -117,6 +130,7 @@ interface Selected {
 export class Services {
   readonly #context: ServiceContext;
   readonly #receiver: ServiceReceiver;
+  readonly #lines = new SendLines();
   /** What each query leaves behind until it ends: its timer, its listener. */
   readonly #cleanups = new Map<Query, () => void>();
 
@@ -179,37 +193,45 @@ export class Services {
     const payload: HookPayload = { data: checkData("data", data), channel, ruid };
     const { services, failed } = this.#select("send", options, means.broadcast === true);
 
-    const passed = await this.#context.hooks.pass(ENCODING, payload, {
-      kind: "message",
-      services,
-      protocol: "",
-    });
-    if (passed instanceof HookAnswer) {
-      this.#context.counts.answered += 1;
-      return { sent: [], failed: [], means: "none", answer: passed.data };
+    const passing = this.#context.hooks.pass(ENCODING, payload, { kind: "message", services, protocol: "" });
+    let turns: ReadonlyMap<string, SendTurn> | undefined;
+    try {
+      // Those that were called before this one join the lines before it.
+      await undefined;
+      if (passing instanceof Promise) turns = this.#lines.joinAll(services, sizeOf(payload.data));
+      const passed = passing instanceof Promise ? await passing : passing;
+      if (passed instanceof HookAnswer) {
+        this.#context.counts.answered += 1;
+        return { sent: [], failed: [], means: "none", answer: passed.data };
+      }
+      const sent: Service[] = [];
+      let answer: string | Buffer | undefined;
+      const used = new Set<"links" | "datagram">();
+      const waiting = this.#sendTo(services, passed, means, {
+        op: ServiceOp.MESSAGE,
+        id: this.#context.pending.take(),
+        context,
+        isForAll: isUnselected(options),
+        turns,
+        isWanted: () => true,
+        sent: (service, by) => {
+          sent.push(service);
+          this.#context.notices.give(service.id);
+          used.add(by);
+        },
+        failed: (service, error) => failed.push({ name: service.name, service, error }),
+        answered: (_, data) => {
+          answer = data;
+        },
+      });
+      if (waiting !== undefined) await waiting;
+      this.#context.counts.sent += sent.length;
+      this.#context.counts.failed += failed.length;
+      const [by = "none"] = used;
+      return { sent, failed, means: used.size > 1 ? "both" : by, answer };
+    } finally {
+      if (turns !== undefined) leaveAll(turns);
     }
-    const sent: Service[] = [];
-    let answer: string | Buffer | undefined;
-    const used = new Set<"links" | "datagram">();
-    await this.#sendTo(services, passed, means, {
-      op: ServiceOp.MESSAGE,
-      id: this.#context.pending.take(),
-      context,
-      isForAll: isUnselected(options),
-      sent: (service, by) => {
-        sent.push(service);
-        this.#context.notices.give(service.id);
-        used.add(by);
-      },
-      failed: (service, error) => failed.push({ name: service.name, service, error }),
-      answered: (_, data) => {
-        answer = data;
-      },
-    });
-    this.#context.counts.sent += sent.length;
-    this.#context.counts.failed += failed.length;
-    const [by = "none"] = used;
-    return { sent, failed, means: used.size > 1 ? "both" : by, answer };
   }
 
   query(options: ServiceQueryOptions): Query {
@@ -405,30 +427,36 @@ export class Services {
       this.#context.counts.failed += 1;
       query.respond({ service, error });
     };
+    let turns: ReadonlyMap<string, SendTurn> | undefined;
     try {
-      const passed = await this.#context.hooks.pass(ENCODING, payload, {
-        kind: "query",
-        services,
-        protocol: "",
-      });
+      const passing = this.#context.hooks.pass(ENCODING, payload, { kind: "query", services, protocol: "" });
+      // As `send` does.
+      await undefined;
+      if (passing instanceof Promise) turns = this.#lines.joinAll(services, sizeOf(payload.data));
+      const passed = passing instanceof Promise ? await passing : passing;
       if (passed instanceof HookAnswer) {
         this.#context.counts.answered += 1;
         for (const service of services) query.respond({ service, data: passed.data });
         return;
       }
-      await this.#sendTo(services, passed, means, {
+      const waiting = this.#sendTo(services, passed, means, {
         op: ServiceOp.QUERY,
         id: number,
         context,
         isForAll: false,
+        turns,
+        isWanted: ({ id }) => query.ended === undefined && query.awaits(id),
         sent: () => {
           this.#context.counts.sent += 1;
         },
         failed: fail,
         answered: (service, data) => void query.respond({ service, data }),
       });
+      if (waiting !== undefined) await waiting;
     } catch (error) {
       for (const service of services) if (query.awaits(service.id)) fail(service, error as ShoalError);
+    } finally {
+      if (turns !== undefined) leaveAll(turns);
     }
   }
 
@@ -438,22 +466,30 @@ export class Services {
     this.#cleanups.delete(query);
   }
 
-  /** Hands a payload to each service by the best means that it may use. */
-  async #sendTo(
+  /** Hands a payload to each service by the best means that it may use. @returns settles when none waits; `undefined`: none does */
+  #sendTo(
     services: readonly Service[],
     payload: HookPayload,
     means: Means,
     each: Recipients,
-  ): Promise<void> {
+  ): Promise<unknown> | undefined {
     const byDatagram: Service[] = [];
     const byLink: Service[] = [];
+    const undecided: Service[] = [];
+    const verdicts: Promise<unknown>[] = [];
     let linkless = 0;
     const group = this.#context.group?.fits(payload.data.length) === true ? this.#context.group : undefined;
-    const { admission } = this.#context;
-    for (const service of admission.decides ? await this.#withDetails(services, each) : services) {
-      const verdict = admission.verdictOf(service);
-      const veto = verdict instanceof Promise ? await verdict : verdict;
-      const way = veto ?? this.#wayTo(service, means, group);
+    const { admission, effects } = this.#context;
+    for (const service of services) {
+      // Hooks that decide about a newcomer see its details.
+      const waits = admission.decides && each.hasDetails !== true;
+      const verdict = (waits ? effects.whenKnown?.(service.id) : undefined) ?? admission.verdictOf(service);
+      if (verdict instanceof Promise) {
+        undecided.push(service);
+        verdicts.push(verdict);
+        continue;
+      }
+      const way = verdict ?? this.#wayTo(service, means, group);
       if (way === "udp" || way === "either") byDatagram.push(service);
       else if (way === "link") byLink.push(service);
       else each.failed(service, way);
@@ -462,21 +498,51 @@ export class Services {
     // A datagram that few want is dearer than the links that they get anyway.
     const isCheap = linkless === 0 || linkless >= GROUP_FROM;
     if (!isCheap) byLink.push(...byDatagram.splice(0));
-    await this.#sendByLinks(byLink, payload, each, each.op === ServiceOp.QUERY ? each.id : 0);
-    const again: Service[] = [];
-    for (const service of await this.#sendByDatagram(byDatagram, payload, each))
-      if (mayLink(this.#context.effects.protocolOf(service.id), means.protocols)) again.push(service);
-      else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
-    await this.#sendByLinks(again, payload, each, each.id);
+    const tasks: Promise<unknown>[] = [];
+    if (undecided.length > 0) tasks.push(this.#sendAdmitted(undecided, verdicts, payload, means, each));
+    this.#sendByLinks(byLink, payload, each, each.op === ServiceOp.QUERY ? each.id : 0, tasks);
+    if (byDatagram.length > 0) tasks.push(this.#sendToGroup(byDatagram, payload, means, each));
+    return tasks.length === 0 ? undefined : Promise.all(tasks);
   }
 
-  /** Services with their details, which hooks that decide about them are to see. */
-  async #withDetails(services: readonly Service[], each: Recipients): Promise<readonly Service[]> {
-    const { effects } = this.#context;
-    await Promise.all(services.map(({ id }) => effects.whenKnown?.(id)));
+  /** Hands it to services about which hooks have yet to decide. The others do not wait for that. */
+  async #sendAdmitted(
+    services: readonly Service[],
+    verdicts: readonly Promise<unknown>[],
+    payload: HookPayload,
+    means: Means,
+    each: Recipients,
+  ): Promise<void> {
+    const turns = each.turns ?? this.#lines.joinAll(services, sizeOf(payload.data));
+    try {
+      await Promise.all(verdicts);
+      await this.#sendTo(this.#liveOf(services, each), payload, means, { ...each, turns, hasDetails: true });
+    } finally {
+      if (each.turns === undefined) leaveAll(turns);
+    }
+  }
+
+  /** By datagram, and by their links to those that it does not reach. */
+  async #sendToGroup(
+    services: readonly Service[],
+    payload: HookPayload,
+    means: Means,
+    each: Recipients,
+  ): Promise<void> {
+    const again: Service[] = [];
+    for (const service of await this.#sendByDatagram(services, payload, each))
+      if (mayLink(this.#context.effects.protocolOf(service.id), means.protocols)) again.push(service);
+      else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
+    const tasks: Promise<unknown>[] = [];
+    this.#sendByLinks(again, payload, each, each.id, tasks);
+    await Promise.all(tasks);
+  }
+
+  /** The services as they are now, with their details: those that went meanwhile have failed. */
+  #liveOf(services: readonly Service[], each: Recipients): readonly Service[] {
     const live: Service[] = [];
     for (const service of services) {
-      const known = effects.find(service.id);
+      const known = this.#context.effects.find(service.id);
       if (known !== undefined) live.push(known);
       else each.failed(service, new UnroutableError(`${service.name} is gone`));
     }
@@ -490,10 +556,13 @@ export class Services {
     each: Recipients,
   ): Promise<readonly Service[]> {
     const { group, effects } = this.#context;
-    if (services.length === 0 || group?.fits(payload.data.length) !== true) return services;
-    const forms = await this.#itemFor("udp", services, payload, each, each.id);
-    if (forms === undefined) return [];
-    const { plain, traced } = forms;
+    if (group?.fits(payload.data.length) !== true) return services;
+    const outcome = await this.#itemFor("udp", services, payload, each, each.id);
+    if (!("plain" in outcome)) {
+      for (const service of services) goes(outcome, service, each);
+      return [];
+    }
+    const { plain, traced } = outcome;
     // One datagram is for all of them.
     const takes = (bytes: number): boolean =>
       services.every(({ id }) => effects.takesContext?.(id, bytes) === true);
@@ -507,75 +576,139 @@ export class Services {
     return rest;
   }
 
-  /** @param id of the items; 0: they have none, since no datagram has gone before them */
-  async #sendByLinks(
+  /**
+   * Within this call, but for services of which something waits: these do not hold up the others.
+   *
+   * @param id of the items; 0: they have none, since no datagram has gone before them
+   * @param tasks gets what waits, and errors
+   */
+  #sendByLinks(
     services: readonly Service[],
     payload: HookPayload,
     each: Recipients,
     id: number,
-  ): Promise<void> {
-    const { effects, selfId: self } = this.#context;
-    const unknown: Promise<void>[] = [];
-    for (const service of services) {
-      const known = effects.whenKnown?.(service.id);
-      if (known !== undefined) unknown.push(known);
-    }
-    if (unknown.length > 0) await Promise.all(unknown);
+    tasks: Promise<unknown>[],
+  ): void {
+    if (services.length === 0) return;
+    const { effects, hooks, selfId: self } = this.#context;
+    // Without hooks of protocols one item is for all links.
+    const isOne = hooks.isEmpty("protocol:send");
     const groups = new Map<string, Service[]>();
     for (const service of services) {
-      const protocol = service.id === self ? SELF : effects.protocolOf(service.id);
+      if (!this.#hasTurn(service, payload, each)) {
+        each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));
+        continue;
+      }
+      const known = effects.whenKnown?.(service.id);
+      if (known !== undefined) {
+        const making = this.#itemWhen(known, service, payload, each, id);
+        tasks.push(this.#sendInTurn(service, making, payload, each));
+        continue;
+      }
+      const protocol = isOne ? "" : service.id === self ? SELF : effects.protocolOf(service.id);
       const group = groups.get(protocol);
       if (group === undefined) groups.set(protocol, [service]);
       else group.push(service);
     }
     const prefix = prefixOfChannel(payload.channel);
-    for (const [protocol, group] of groups) {
-      const forms = await this.#itemFor(protocol, group, payload, each, id);
-      if (forms === undefined) continue;
-      const { plain, traced } = forms;
-      for (const service of group) {
-        if (protocol === SELF) {
-          const own = traced ?? plain;
-          if (this.#receiver.hasOwnRoom(own.length)) {
-            each.sent(service, "links");
-            this.#receiver.onOwn(own);
-          } else
-            each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
-          continue;
-        }
-        const item =
-          traced !== undefined && effects.takesContext?.(service.id, traced.length) === true ? traced : plain;
-        const error = this.#context.sendItem(service, item, prefix);
-        if (error === undefined) each.sent(service, "links");
-        else each.failed(service, error);
+    try {
+      for (const [protocol, group] of groups) {
+        const outcome = this.#itemFor(protocol, group, payload, each, id);
+        for (const service of group)
+          if (outcome instanceof Promise || each.turns !== undefined || this.#lines.has(service.id))
+            tasks.push(this.#sendInTurn(service, outcome, payload, each));
+          else this.#deliver(service, outcome, prefix, each);
       }
+    } catch (error) {
+      // As that of one that has waited: it may be one of several.
+      tasks.push(Promise.reject(error));
     }
   }
 
-  /** Passes a payload through the hooks of a protocol. @returns `undefined`: they answered or vetoed it */
-  async #itemFor(
+  /** Whether it may wait for a service, if it has to. */
+  #hasTurn({ id }: Service, { data }: HookPayload, { turns }: Recipients): boolean {
+    return turns === undefined ? !this.#lines.isFull(id, sizeOf(data)) : turns.has(id);
+  }
+
+  /** The item for a newcomer, when it is known where it takes messages. */
+  async #itemWhen(
+    known: Promise<void>,
+    service: Service,
+    payload: HookPayload,
+    each: Recipients,
+    id: number,
+  ): Promise<Outcome> {
+    await known;
+    return this.#itemFor(this.#context.effects.protocolOf(service.id), [service], payload, each, id);
+  }
+
+  /** Hands a service what was, or is yet to be made, after all that it was sent before. */
+  async #sendInTurn(
+    service: Service,
+    making: Outcome | Promise<Outcome>,
+    payload: HookPayload,
+    each: Recipients,
+  ): Promise<void> {
+    const turn = each.turns?.get(service.id) ?? this.#lines.join(service.id, sizeOf(payload.data));
+    try {
+      const outcome = await making;
+      if (turn.before !== undefined) await turn.before;
+      if (each.isWanted(service)) this.#deliver(service, outcome, prefixOfChannel(payload.channel), each);
+    } finally {
+      turn.leave();
+    }
+  }
+
+  #deliver(service: Service, outcome: Outcome, prefix: string, each: Recipients): void {
+    if (!goes(outcome, service, each)) return;
+    const { effects, selfId } = this.#context;
+    const { plain, traced } = outcome;
+    if (service.id === selfId) {
+      const own = traced ?? plain;
+      if (this.#receiver.hasOwnRoom(own.length)) {
+        each.sent(service, "links");
+        this.#receiver.onOwn(own);
+      } else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
+      return;
+    }
+    const item =
+      traced !== undefined && effects.takesContext?.(service.id, traced.length) === true ? traced : plain;
+    const error = this.#context.sendItem(service, item, prefix);
+    if (error === undefined) each.sent(service, "links");
+    else each.failed(service, error);
+  }
+
+  /** Passes a payload through the hooks of a protocol. @returns at once where none of them returns a promise */
+  #itemFor(
     protocol: string,
     services: readonly Service[],
     payload: HookPayload,
     each: Recipients,
     id: number,
-  ): Promise<ItemForms | undefined> {
+  ): Outcome | Promise<Outcome> {
+    const { hooks } = this.#context;
+    if (hooks.isEmpty("protocol:send")) return this.#encode(payload, each, id);
     const kind = each.op === ServiceOp.QUERY ? "query" : "message";
-    let passed: HookPayload | HookAnswer;
+    let passed: ReturnType<Hooks["pass"]>;
     try {
-      passed = await this.#context.hooks.pass(TRANSMITTING, payload, { kind, services, protocol });
+      passed = hooks.pass(TRANSMITTING, payload, { kind, services, protocol });
     } catch (error) {
-      for (const service of services) each.failed(service, error as VetoError);
-      return undefined;
+      return error as VetoError;
     }
+    if (!(passed instanceof Promise)) return this.#encode(passed, each, id);
+    return passed.then(
+      (late) => this.#encode(late, each, id),
+      (error: VetoError) => error,
+    );
+  }
+
+  #encode(passed: HookPayload | HookAnswer, { op, context }: Recipients, id: number): Outcome {
     if (passed instanceof HookAnswer) {
       this.#context.counts.answered += 1;
-      for (const service of services) each.answered(service, passed.data);
-      return undefined;
+      return passed;
     }
     // The handlers take the number for an id that is not there.
     const ruid = passed.ruid === String(id) ? "" : passed.ruid;
-    const { op, context } = each;
     const plain = encodeService({ ...passed, op, id, ruid });
     const traced = context && encodeService({ ...passed, op, id, ruid, context });
     return { plain, traced };
@@ -606,6 +739,22 @@ export class Services {
   #assertOpen(): void {
     if (this.#context.closed) throw new ClosedError("EBADF", "the bus is closed");
   }
+}
+
+/** Whether an item is to go. What keeps it here goes to the sender. */
+function goes(outcome: Outcome, service: Service, each: Recipients): outcome is ItemForms {
+  if ("plain" in outcome) return true;
+  if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
+  else each.failed(service, outcome);
+  return false;
+}
+
+function leaveAll(turns: ReadonlyMap<string, SendTurn>): void {
+  for (const turn of turns.values()) turn.leave();
+}
+
+function sizeOf(data: string | Buffer): number {
+  return typeof data === "string" ? 2 * data.length : data.length;
 }
 
 /** A query has ended. One that the program leaves, or that time ends, has what it has: only time is an error. */

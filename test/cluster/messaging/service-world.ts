@@ -41,7 +41,14 @@ export class SimulatedService {
   readonly unknown = new Set<string>();
   /** Ids of those that are lost here, and may come back. */
   readonly lost = new Set<string>();
+  /** How the links of this service go, unless `links` has another protocol; "": they are cold, and stay so. */
   protocol = "tcp";
+  /** How its link to a recipient goes; "": it is cold, and is made by the first of `ways` when something is sent. */
+  readonly links = new Map<string, string>();
+  /** By which its links are made, by priority. */
+  ways: readonly string[] = ["tcp"];
+  /** Newcomers, by id, and what they wait for until it is known where they take messages. */
+  readonly newcomers = new Map<string, Promise<void>>();
   /** Bytes of a datagram. */
   room = 1_200;
   /** Datagrams that went out, and how many were to the group. */
@@ -65,9 +72,9 @@ export class SimulatedService {
         send: (to, item) => this.#send(to, Buffer.from(item)),
         room: () => new Promise(() => undefined),
         mayReturn: (id) => this.lost.has(id),
-        protocolOf: () => this.protocol,
-        protocolFrom: () => this.protocol || "tcp",
-        whenKnown: (id) => this.#details.get(id),
+        protocolOf: (id) => this.protocolTo(id),
+        protocolFrom: (id) => this.world.get(id)?.protocolTo(service.id) || "tcp",
+        whenKnown: (id) => this.#details.get(id) ?? this.newcomers.get(id),
         isKnown: (id) => !this.#details.has(id),
         report: (event) => void this.events.push(event),
         group: {
@@ -101,6 +108,10 @@ export class SimulatedService {
     };
   }
 
+  protocolTo(id: string): string {
+    return this.links.get(id) ?? this.protocol;
+  }
+
   #all(): Service[] {
     return this.world
       .services()
@@ -120,7 +131,10 @@ export class SimulatedService {
     this.sent.push({ to, item });
     const before = this.#last.get(to) ?? Promise.resolve();
     const next = before
-      .then(() => this.world.deliver(this, peer))
+      .then(() => {
+        if (this.links.get(to) === "") this.links.set(to, this.ways[0] ?? "");
+        return this.world.deliver(this, peer);
+      })
       .then(() => (this.world.get(to) === peer ? peer.services.onItem(this.service.id, item) : undefined));
     this.#last.set(to, next);
     return "sent";

@@ -4,6 +4,8 @@ import {
   MAX_HANDLING,
   MAX_OWN_WAITING,
   MAX_OWN_WAITING_BYTES,
+  MAX_WAITING_SEND_BYTES,
+  MAX_WAITING_SENDS,
 } from "../../../src/cluster/messaging/bounds.js";
 import type { QueryError } from "../../../src/cluster/messaging/query.js";
 import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
@@ -14,6 +16,15 @@ function inbox(simulated: SimulatedService): ServiceMessage[] {
   const messages: ServiceMessage[] = [];
   simulated.services.onMessage((message) => void messages.push(message));
   return messages;
+}
+
+/** What waits until a test opens it. */
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open: () => open() };
 }
 
 const names = (services: Iterable<{ readonly name: string }>): string[] =>
@@ -201,6 +212,148 @@ describe("send", () => {
     world.add("b");
     await expect(a.services.send(options as never)).rejects.toMatchObject({ code: "EINVAL" });
     expect(a.sent).toEqual([]);
+  });
+});
+
+describe("what is sent to a service", () => {
+  it("arrives in its order, whichever links the other recipients have", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    world.add("b");
+    const c = world.add("c");
+    a.links.set(c.service.id, "");
+    const box = inbox(c);
+    const sends = [["b", "c"], ["c"], ["b", "c"], ["c"]].map((services, i) =>
+      a.services.send({ services, data: String(i) }),
+    );
+    expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([2, 1, 2, 1]);
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["0", "1", "2", "3"]);
+  });
+
+  it("is so with queries, too, and with hooks of the protocols of some recipients", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const c = world.add("c");
+    a.links.set(b.service.id, "ipc");
+    const asked: unknown[] = [];
+    for (const { services } of [b, c])
+      services.onQuery(({ data, service }) => {
+        if (services === c.services) asked.push(data);
+        return service.name;
+      });
+    a.services.hook("protocol:send", { protocols: ["ipc"] }, async () => undefined);
+    const queries = [["b", "c"], ["c"], ["b", "c"]].map((services, i) =>
+      a.services.query({ services, data: String(i) }).collect(),
+    );
+    expect((await Promise.all(queries)).map(({ replies }) => replies.length)).toEqual([2, 1, 2]);
+    expect(asked).toEqual(["0", "1", "2"]);
+  });
+
+  it("does not wait for a newcomer among the recipients, whose own messages keep their order", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const [newcomer, other] = [inbox(b), inbox(world.add("c"))];
+    const known = gate();
+    a.newcomers.set(b.service.id, known.opened);
+    const first = a.services.send({ services: ["b", "c"], data: "1" });
+    const second = a.services.send({ services: ["c"], data: "2" });
+    await settle();
+    expect([newcomer, other.map(({ data }) => data)]).toEqual([[], ["1", "2"]]);
+    const third = a.services.send({ services: ["b"], data: "3" });
+    await settle();
+    a.newcomers.clear();
+    const fourth = a.services.send({ services: ["b"], data: "4" });
+    // It waits for nothing but those before it.
+    await settle();
+    expect(newcomer).toEqual([]);
+    known.open();
+    const results = await Promise.all([first, second, third, fourth]);
+    expect(results.map(({ sent, failed }) => [sent.length, failed])).toEqual([
+      [2, []],
+      [1, []],
+      [1, []],
+      [1, []],
+    ]);
+    await settle();
+    expect(newcomer.map(({ data }) => data)).toEqual(["1", "3", "4"]);
+  });
+
+  it("does not wait for hooks that have yet to decide about another recipient", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const [slow, other] = [inbox(b), inbox(world.add("c"))];
+    const decided = gate();
+    a.services.hook("service:validate", (service) =>
+      service.id === b.service.id ? decided.opened : undefined,
+    );
+    const sends = [["b", "c"], ["c"], ["b"]].map((services, i) =>
+      a.services.send({ services, data: String(i) }),
+    );
+    await settle();
+    expect([slow, other.map(({ data }) => data)]).toEqual([[], ["0", "1"]]);
+    decided.open();
+    expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([2, 1, 1]);
+    await settle();
+    expect(slow.map(({ data }) => data)).toEqual(["0", "2"]);
+  });
+
+  it("is bounded while it waits: what is past that fails at once", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const box = inbox(b);
+    const known = gate();
+    a.newcomers.set(b.service.id, known.opened);
+    const sends = Array.from({ length: MAX_WAITING_SENDS + 3 }, () => a.services.send({ services: ["b"] }));
+    const late = await Promise.all(sends.splice(MAX_WAITING_SENDS));
+    expect(late.map(({ failed }) => failed.map(({ error }) => error.code))).toEqual([
+      ["EAGAIN"],
+      ["EAGAIN"],
+      ["EAGAIN"],
+    ]);
+    a.newcomers.clear();
+    known.open();
+    const results = await Promise.all(sends);
+    expect(results.every(({ sent }) => sent.length === 1)).toBe(true);
+    expect(a.services.stats()).toMatchObject({ sent: MAX_WAITING_SENDS, failed: 3 });
+    expect((await a.services.send({ services: ["b"] })).failed).toEqual([]);
+    await settle();
+    expect(box.length).toBe(MAX_WAITING_SENDS + 1);
+  });
+
+  it("is bounded in bytes", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const known = gate();
+    a.newcomers.set(b.service.id, known.opened);
+    // One is taken, however large it is.
+    const data = Buffer.alloc(MAX_WAITING_SEND_BYTES);
+    const first = a.services.send({ services: ["b"], data });
+    const query = a.services.query({ services: ["b"], data: "x", timeout: -1 });
+    expect((await query.collect()).failed).toMatchObject([{ error: { code: "EAGAIN" } }]);
+    known.open();
+    expect((await first).failed).toEqual([]);
+  });
+
+  it("is not sent any more where its query has ended", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const known = gate();
+    a.newcomers.set(b.service.id, known.opened);
+    const query = a.services.query({ services: ["b"], timeout: -1 });
+    await settle();
+    query.cancel();
+    known.open();
+    await settle();
+    expect([query.ended, a.sent]).toEqual(["cancelled", []]);
+    a.newcomers.clear();
+    expect((await a.services.send({ services: ["b"] })).sent.length).toBe(1);
   });
 });
 
