@@ -77,6 +77,8 @@ export const DIAL_TIMEOUT_MAX = 24_000;
 /** ms between two rounds of attempts: the first and the longest wait. */
 export const DIAL_RETRY = 50;
 export const DIAL_RETRY_MAX = 2_000;
+/** ms that a message waits for a link where its hooks or its sender have to know by which protocol it goes. */
+export const LINK_TIMEOUT = 10_000;
 /** ms after which a protocol that failed is tried again, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
 /** ms between two looks at the own listeners, which others ask for that fail to reach this node. */

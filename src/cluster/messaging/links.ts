@@ -437,6 +437,17 @@ export class NodeLinks implements MessageLinks {
     return this.#sending.get(id)?.protocol ?? "";
   }
 
+  /**
+   * Makes the link to a peer where none stands.
+   *
+   * @param protocols by which that may be, unless something else waits for the link; `undefined`: all
+   * @returns the protocol that serves; empty: none does, or not in time. It never rejects
+   */
+  whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
+    const sending = this.#sending.get(id) ?? this.#open(id);
+    return sending?.linked(protocols) ?? Promise.resolve("");
+  }
+
   /** The protocol that a peer's last items came by; empty: none has come. */
   protocolFrom(id: string): string {
     return this.#receiving.get(id)?.protocol ?? "";

@@ -23,6 +23,7 @@ import {
   HELD_BYTES,
   HELD_TIME,
   ITEM_BY_REFERENCE,
+  LINK_TIMEOUT,
   MAX_BATCH,
   MAX_TOPIC_ALIASES,
   PROTOCOL_RETRY,
@@ -107,6 +108,12 @@ interface Candidate {
   readonly where: string;
 }
 
+interface LinkWaiter {
+  /** By which the link may be made for it; `undefined`: all. */
+  readonly protocols: readonly string[] | undefined;
+  done(): void;
+}
+
 interface RoomWaiter {
   resolve(): void;
   reject(error: Error): void;
@@ -154,6 +161,8 @@ export class Sending {
   /** Connections in a row over which nothing was acknowledged. */
   #uselessInRow = 0;
   #waiters: RoomWaiter[] = [];
+  /** Those who wait for a connection that serves. */
+  readonly #linkWaiters = new Set<LinkWaiter>();
   #usedAt: number;
 
   constructor({ id, name }: LinkMember, limits: WindowLimits, effects: SendingEffects) {
@@ -247,6 +256,45 @@ export class Sending {
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
+  /**
+   * Makes the link where none stands.
+   *
+   * @param protocols by which that may be, unless something else waits for the link; `undefined`: all
+   * @returns the protocol that serves, whichever it is; empty: none does, or not within LINK_TIMEOUT
+   */
+  linked(protocols: readonly string[] | undefined): Promise<string> {
+    const isFound = ({ protocol }: Candidate): boolean => protocols?.includes(protocol.name) ?? true;
+    if (this.#current !== undefined || this.state === "closed" || !this.#find().some(isFound))
+      return Promise.resolve(this.protocol);
+    return new Promise((resolve) => {
+      const waiter: LinkWaiter = {
+        protocols,
+        done: () => {
+          timeout.clear();
+          this.#linkWaiters.delete(waiter);
+          resolve(this.protocol);
+        },
+      };
+      const timeout = new RunningTimeout(LINK_TIMEOUT, () => {
+        waiter.done();
+        if (this.state !== "waiting" || this.#isWanted) return;
+        clearTimeout(this.#timer);
+        this.state = "idle";
+      });
+      this.#linkWaiters.add(waiter);
+      if (this.state === "idle") this.#connect();
+    });
+  }
+
+  /** Whether something waits for a connection. */
+  get #isWanted(): boolean {
+    return this.window.waiting > 0 || this.#linkWaiters.size > 0;
+  }
+
+  #settleLinked(): void {
+    for (const waiter of [...this.#linkWaiters]) waiter.done();
+  }
+
   /** The member's address, props or state changed: what waits for another attempt need not. */
   changed(): void {
     if (this.state !== "waiting") return;
@@ -281,6 +329,7 @@ export class Sending {
     this.#reset();
     this.window.releaseSlabs();
     this.#settleRoom(true);
+    this.#settleLinked();
   }
 
   // --- Ways to the peer ------------------------------------------------------------------------------------------------
@@ -304,7 +353,7 @@ export class Sending {
   /** Begins a round of attempts. */
   #connect(): void {
     this.state = "connecting";
-    this.#candidates = this.#find();
+    this.#candidates = this.#wanted();
     this.#next();
   }
 
@@ -322,6 +371,16 @@ export class Sending {
     const failed = ({ protocol }: Candidate): number =>
       now - (this.#failedAt.get(protocol.name) ?? Number.NEGATIVE_INFINITY) < PROTOCOL_RETRY ? 1 : 0;
     return found.sort((a, b) => failed(a) - failed(b));
+  }
+
+  /** Of these, what may serve. Any may for items; where only those wait for the link who name protocols, it is one of these. */
+  #wanted(): Candidate[] {
+    const found = this.#find();
+    if (this.window.waiting > 0 || this.#linkWaiters.size === 0) return found;
+    const waiters = [...this.#linkWaiters];
+    return found.filter(({ protocol: { name } }) =>
+      waiters.some(({ protocols }) => protocols?.includes(name) ?? true),
+    );
   }
 
   #reaches(protocol: MessageProtocol, target: DialTarget): boolean {
@@ -350,7 +409,7 @@ export class Sending {
   }
 
   #later(): void {
-    if (this.window.waiting === 0) {
+    if (!this.#isWanted) {
       this.state = "idle";
       return;
     }
@@ -578,6 +637,7 @@ export class Sending {
     this.maxItem = Math.min(this.maxItem, welcome.maxItem);
     attempt.deliveredBefore = deliveredBefore;
     this.#take(attempt);
+    this.#settleLinked();
     if (!this.#isSessionUp) {
       this.#isSessionUp = true;
       this.#effects.onUp(this);

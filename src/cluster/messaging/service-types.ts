@@ -28,7 +28,7 @@ export interface ServiceSendOptions extends ServiceSelection {
    * the message by a link.
    */
   readonly broadcast?: boolean | undefined;
-  /** Those that may be used, by name. Default: all. */
+  /** Those that may be used, by name. A link that stands and goes otherwise is not used; one that is made goes by one of them. Default: all. */
   readonly protocols?: readonly string[] | undefined;
   /** A number from 0 to 255, or a name. Default 0. */
   readonly channel?: ClusterChannel | undefined;
@@ -164,6 +164,13 @@ export interface ServicesEffects {
   mayReturn(id: string): boolean;
   /** How the link to a member goes: "tcp", "ipc" …; "" while there is none. */
   protocolOf(id: string): string;
+  /**
+   * Makes the link to a member where none stands.
+   *
+   * @param protocols by which that may be; `undefined`: all
+   * @returns how it goes; "" where it cannot be made, or not in time. It never rejects
+   */
+  whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string>;
   /** How items of a member come. */
   protocolFrom(id: string): string;
   /** Whether a member takes contexts of traces, and an item of so many bytes that has one. Absent: none does. */
@@ -190,6 +197,8 @@ export interface ServicesOptions {
   /** ms that a hook may take. */
   readonly hookTimeout?: number | undefined;
   readonly codec?: ServiceCodec | undefined;
+  /** Names of protocols that this node has, those of the program's own among them. */
+  readonly protocols?: readonly string[] | undefined;
   /** The number before that of the first query. Default: a random one, so that answers to a former life fit no query. */
   readonly firstQuery?: number | undefined;
 }

@@ -24,6 +24,7 @@ import {
   observeMessageSend,
   startMessageSend,
 } from "../../core/message-operations.js";
+import { suggest } from "../../core/suggestions.js";
 import type { Service } from "../node/service.js";
 import type { ResolverStep } from "../resolver.js";
 import { MAX_TARGETS, MAX_UNREAD_BYTES } from "./bounds.js";
@@ -84,6 +85,9 @@ const QUERY_KEYS = [
   "maxReplyBytes",
 ];
 
+/** How a message may go, protocols of a program's own apart. One that this node does not have reaches nobody. */
+const PROTOCOLS = ["ipc", "tcp", "node", "ws", "tls", "udp", SELF];
+
 /** Services without a link from which on a datagram to all of them is cheaper than so many links. */
 const GROUP_FROM = 8;
 
@@ -131,12 +135,15 @@ export class Services {
   readonly #context: ServiceContext;
   readonly #receiver: ServiceReceiver;
   readonly #lines = new SendLines();
+  /** Names that `protocols` may have. */
+  readonly #protocols: readonly string[];
   /** What each query leaves behind until it ends: its timer, its listener. */
   readonly #cleanups = new Map<Query, () => void>();
 
   constructor(effects: ServicesEffects, options: ServicesOptions = {}) {
     this.#context = new ServiceContext(effects, options);
     this.#receiver = new ServiceReceiver(this.#context, options.codec);
+    this.#protocols = [...new Set([...PROTOCOLS, ...(options.protocols ?? [])])];
   }
 
   get channels(): ClusterChannels {
@@ -187,7 +194,7 @@ export class Services {
     if (options === undefined || options === null)
       throw new InvalidArgumentError(`send takes an object; got ${describe(options)}`);
     const { channel = 0, ruid = "", data = "" } = options;
-    const means = meansOf(options);
+    const means = meansOf(options, this.#protocols);
     checkChannel(channel);
     checkRuid(ruid);
     const payload: HookPayload = { data: checkData("data", data), channel, ruid };
@@ -241,7 +248,7 @@ export class Services {
       throw new InvalidArgumentError(`query takes an object; got ${describe(options)}`);
     const { channel = 0, id, data = "", timeout = QUERY_TIMEOUT, signal } = options;
     const { maxReplyBytes = MAX_UNREAD_BYTES } = options;
-    const means = meansOf(options);
+    const means = meansOf(options, this.#protocols);
     checkChannel(channel);
     if (id !== undefined) checkRuid(id);
     if (typeof timeout !== "number" || !(timeout === -1 || (timeout >= 0 && timeout <= MAX_TIMEOUT)))
@@ -500,7 +507,7 @@ export class Services {
     if (!isCheap) byLink.push(...byDatagram.splice(0));
     const tasks: Promise<unknown>[] = [];
     if (undecided.length > 0) tasks.push(this.#sendAdmitted(undecided, verdicts, payload, means, each));
-    this.#sendByLinks(byLink, payload, each, each.op === ServiceOp.QUERY ? each.id : 0, tasks);
+    this.#sendByLinks(byLink, payload, means, each, each.op === ServiceOp.QUERY ? each.id : 0, tasks);
     if (byDatagram.length > 0) tasks.push(this.#sendToGroup(byDatagram, payload, means, each));
     return tasks.length === 0 ? undefined : Promise.all(tasks);
   }
@@ -534,7 +541,7 @@ export class Services {
       if (mayLink(this.#context.effects.protocolOf(service.id), means.protocols)) again.push(service);
       else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
     const tasks: Promise<unknown>[] = [];
-    this.#sendByLinks(again, payload, each, each.id, tasks);
+    this.#sendByLinks(again, payload, means, each, each.id, tasks);
     await Promise.all(tasks);
   }
 
@@ -585,27 +592,27 @@ export class Services {
   #sendByLinks(
     services: readonly Service[],
     payload: HookPayload,
+    means: Means,
     each: Recipients,
     id: number,
     tasks: Promise<unknown>[],
   ): void {
     if (services.length === 0) return;
-    const { effects, hooks, selfId: self } = this.#context;
-    // Without hooks of protocols one item is for all links.
-    const isOne = hooks.isEmpty("protocol:send");
+    const { effects, selfId: self } = this.#context;
+    const isOne = !this.#needsProtocol(means);
     const groups = new Map<string, Service[]>();
     for (const service of services) {
       if (!this.#hasTurn(service, payload, each)) {
         each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));
         continue;
       }
-      const known = effects.whenKnown?.(service.id);
-      if (known !== undefined) {
-        const making = this.#itemWhen(known, service, payload, each, id);
+      const known = service.id === self ? undefined : effects.whenKnown?.(service.id);
+      const protocol = isOne ? "" : service.id === self ? SELF : effects.protocolOf(service.id);
+      if (known !== undefined || (protocol === "" && !isOne)) {
+        const making = this.#itemWhen(known, service, payload, means, each, id);
         tasks.push(this.#sendInTurn(service, making, payload, each));
         continue;
       }
-      const protocol = isOne ? "" : service.id === self ? SELF : effects.protocolOf(service.id);
       const group = groups.get(protocol);
       if (group === undefined) groups.set(protocol, [service]);
       else group.push(service);
@@ -630,16 +637,27 @@ export class Services {
     return turns === undefined ? !this.#lines.isFull(id, sizeOf(data)) : turns.has(id);
   }
 
-  /** The item for a newcomer, when it is known where it takes messages. */
+  /** Whether it has to be known by which protocol something goes. Where not, one item is for all links, and may make them. */
+  #needsProtocol({ protocols }: Means): boolean {
+    return protocols !== undefined || !this.#context.hooks.isEmpty("protocol:send");
+  }
+
+  /** The item for a newcomer, or for a service without a link: when it is known where and how it takes messages. */
   async #itemWhen(
-    known: Promise<void>,
+    known: Promise<void> | undefined,
     service: Service,
     payload: HookPayload,
+    means: Means,
     each: Recipients,
     id: number,
   ): Promise<Outcome> {
-    await known;
-    return this.#itemFor(this.#context.effects.protocolOf(service.id), [service], payload, each, id);
+    if (known !== undefined) await known;
+    if (!this.#needsProtocol(means)) return this.#itemFor("", [service], payload, each, id);
+    const { effects } = this.#context;
+    const { protocols } = means;
+    const protocol = effects.protocolOf(service.id) || (await effects.whenLinked(service.id, protocols));
+    if (protocol === "" || !mayLink(protocol, protocols)) return unreached(service, protocol, protocols);
+    return this.#itemFor(protocol, [service], payload, each, id);
   }
 
   /** Hands a service what was, or is yet to be made, after all that it was sent before. */
@@ -716,11 +734,12 @@ export class Services {
 
   /** How a message may go to a service; `either`: by datagram where enough others want that. */
   #wayTo(
-    { id, name }: Service,
+    service: Service,
     { broadcast, protocols }: Means,
     group: GroupSends | undefined,
   ): "udp" | "link" | "either" | UnroutableError {
     const { effects } = this.#context;
+    const { id } = service;
     if (id === this.#context.selfId) return "link";
     const protocol = effects.protocolOf(id);
     const byLink = mayLink(protocol, protocols);
@@ -728,12 +747,7 @@ export class Services {
       broadcast !== false && (protocols?.includes("udp") ?? true) && group?.reaches(id) === true;
     if (byDatagram && (broadcast === true || !byLink || protocols?.[0] === "udp")) return "udp";
     if (byDatagram && protocol === "") return "either";
-    if (byLink) return "link";
-    return new UnroutableError(
-      protocol === ""
-        ? `${name} is not reached by ${protocols?.join(", ")}`
-        : `the link to ${name} is ${protocol}, which is not one of ${protocols?.join(", ")}`,
-    );
+    return byLink ? "link" : unreached(service, protocol, protocols);
   }
 
   #assertOpen(): void {
@@ -794,16 +808,28 @@ function isUnselected({ services, resolver, resolve }: ServiceSelection): boolea
   return services === undefined && resolver === undefined && resolve === undefined;
 }
 
-function meansOf({
-  broadcast,
-  protocols,
-}: {
-  readonly broadcast?: boolean | undefined;
-  readonly protocols?: readonly string[] | undefined;
-}): Means {
+function meansOf(
+  { broadcast, protocols }: Pick<ServiceSendOptions, "broadcast" | "protocols">,
+  known: readonly string[],
+): Means {
   if (broadcast !== undefined && typeof broadcast !== "boolean")
     throw new InvalidArgumentError(`broadcast is true or false; got ${describe(broadcast)}`);
-  return { broadcast, protocols: protocolsOf(protocols) };
+  return { broadcast, protocols: protocolsOf(protocols, known) };
+}
+
+/** @param protocol of the link; "": there is none, and none can be made */
+function unreached(
+  { name }: Service,
+  protocol: string,
+  protocols: readonly string[] | undefined,
+): UnroutableError {
+  if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
+  const names = protocols.join(", ");
+  return new UnroutableError(
+    protocol === ""
+      ? `${name} is not reached by ${names}`
+      : `the link to ${name} is ${protocol}, which is not one of ${names}`,
+  );
 }
 
 /** @param protocol of the link; "": it has none yet */
@@ -812,10 +838,20 @@ function mayLink(protocol: string, protocols: readonly string[] | undefined): bo
   return protocol === "" ? protocols.some((each) => each !== "udp") : protocols.includes(protocol);
 }
 
-function protocolsOf(protocols: readonly string[] | undefined): readonly string[] | undefined {
+/** @param known names of protocols */
+function protocolsOf(
+  protocols: readonly string[] | undefined,
+  known: readonly string[],
+): readonly string[] | undefined {
   if (protocols === undefined) return undefined;
   if (!Array.isArray(protocols) || protocols.length === 0)
     throw new InvalidArgumentError(`protocols is an array with at least one; got ${describe(protocols)}`);
-  for (const protocol of protocols) checkProtocol(protocol);
-  return protocols;
+  for (const protocol of protocols) {
+    checkProtocol(protocol);
+    if (!known.includes(protocol))
+      throw new InvalidArgumentError(
+        `protocols are of ${known.join(", ")}; got ${describe(protocol)}${suggest(protocol, known)}`,
+      );
+  }
+  return [...protocols];
 }

@@ -97,6 +97,11 @@ export class BusMessages {
     return this.#links?.protocolOf(id) ?? "";
   }
 
+  /** The same when there is a link; "" where none can be made. @param protocols by which it may be made, `undefined`: all */
+  whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
+    return this.#links?.whenLinked(id, protocols) ?? Promise.resolve("");
+  }
+
   /** How a member's items come. */
   protocolFrom(id: string): string {
     return this.#links?.protocolFrom(id) ?? "";

@@ -57,6 +57,7 @@ export class BusServices {
         mayReturn: (id) => messages.mayReturn(id),
         protocolOf: (id) => messages.protocolOf(id),
         protocolFrom: (id) => messages.protocolFrom(id),
+        whenLinked: (id, protocols) => messages.whenLinked(id, protocols),
         whenKnown: (id) => this.#whenKnown(id),
         isKnown: (id) => this.#isKnown(id),
         report: (event) => runtime.report(event),
@@ -66,7 +67,11 @@ export class BusServices {
           unicast: (id, data) => runtime.sendMessage(data, id),
         },
       },
-      { channels: settings?.channels, hookTimeout: settings?.hookTimeout },
+      {
+        channels: settings?.channels,
+        hookTimeout: settings?.hookTimeout,
+        protocols: settings?.protocols?.map((each) => (typeof each === "string" ? each : each.name)),
+      },
     );
   }
 

@@ -85,6 +85,17 @@ describe("services of real nodes", () => {
     expect(await byProfile({ messaging: { protocols: ["ipc", "tcp"] } })).toBe("ipc");
   });
 
+  it("calls the hooks of the protocol for the first message, and refuses a protocol that there is not", async () => {
+    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const got = new Promise<string>((resolve) =>
+      b.onMessage(({ data, protocol }) => resolve(`${data} ${protocol}`)),
+    );
+    a.hook("protocol:send", { protocols: ["ipc"] }, ({ data }) => ({ data: `wrapped ${data}` }));
+    const { failed } = await a.send({ services: ["b"], broadcast: false, data: "hi" });
+    expect([failed, await got]).toEqual([[], "wrapped hi ipc"]);
+    await expect(a.send({ services: ["b"], protocols: ["icp"] })).rejects.toMatchObject({ code: "EINVAL" });
+  });
+
   it("fails for one that is gone, and for one that takes no messages, at once", async () => {
     const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
     b.onQuery(() => new Promise(() => undefined));

@@ -362,6 +362,62 @@ describe("a hook", () => {
   });
 });
 
+describe("a hook of a protocol", () => {
+  const reversed: MessageHook = ({ data }) => ({ data: [...String(data)].reverse().join("") });
+
+  it("is called for the first message, too, when the link stands by which it goes", async () => {
+    const { world, a, b, box } = pair();
+    const c = world.add("c");
+    const other: unknown[] = [];
+    c.services.onMessage(({ data }) => void other.push(data));
+    a.links.set(b.service.id, "");
+    a.links.set(c.service.id, "ipc");
+    a.services.hook("protocol:send", { protocols: ["tcp"] }, reversed);
+    b.services.hook("protocol:receive", { protocols: ["tcp"] }, reversed);
+    const calls: unknown[] = [];
+    a.services.hook("protocol:send", (_, { protocol, services }) => void calls.push([protocol, services]));
+    for (const data of ["secret 1", "secret 2"]) {
+      const { sent, failed } = await a.services.send({ services: ["b", "c"], data });
+      expect([sent.length, failed]).toEqual([2, []]);
+    }
+    await settle();
+    const toB = a.sent.filter(({ to }) => to === b.service.id);
+    expect(toB.map(({ item }) => item.includes("secret"))).toEqual([false, false]);
+    expect([box.map(({ data }) => data), other]).toEqual([
+      ["secret 1", "secret 2"],
+      ["secret 1", "secret 2"],
+    ]);
+    // Once for each protocol; the first message to b had to wait for its link.
+    expect(calls).toEqual([
+      ["ipc", [c.service]],
+      ["tcp", [b.service]],
+      ["tcp", [b.service]],
+      ["ipc", [c.service]],
+    ]);
+  });
+
+  it("keeps a message here that no link can be made for, and holds up no other service", async () => {
+    const { world, a, b } = pair();
+    const c = world.add("c");
+    const got = new Promise<unknown>((resolve) => c.services.onMessage(({ data }) => resolve(data)));
+    let dialled = (): void => undefined;
+    a.dialled = () =>
+      new Promise((resolve) => {
+        dialled = resolve;
+      });
+    a.ways = [];
+    a.links.set(b.service.id, "");
+    a.services.hook("protocol:send", () => undefined);
+    const sending = a.services.send({ services: ["b", "c"], data: "hi" });
+    expect(await got).toBe("hi");
+    dialled();
+    const { sent, failed } = await sending;
+    expect(sent).toEqual([c.service]);
+    expect(failed).toMatchObject([{ service: b.service, error: { code: "EHOSTUNREACH" } }]);
+    expect(a.sent.map(({ to }) => to)).toEqual([c.service.id]);
+  });
+});
+
 describe("hooks of services", () => {
   it("keep a service out that validate vetoes, both ways, until its details change", async () => {
     const { a, b, box } = pair();

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
+import { LINK_TIMEOUT } from "../../../src/cluster/messaging/bounds.js";
 import type {
   MessageConnection,
   MessageProtocol,
@@ -719,6 +720,76 @@ describe("protocols", () => {
     tcp.fails = false;
     await b.until(() => b.items.length === 10);
     expect(tcp.dialled).toBeGreaterThan(1);
+  });
+
+  test("are known when a link was made for what has to know them: by those that it may go by, or not at all", async () => {
+    const protocols = (): MessageProtocol[] => [ipcProtocol(), tcpProtocol()];
+    const a = await world.node("a", { protocols: protocols() });
+    const b = await world.node("b", { protocols: protocols() });
+    const c = await world.node("c", { protocols: protocols() });
+    expect(await a.links.whenLinked(b.id, ["ws"])).toBe("");
+    expect([a.to(b).state, a.pings]).toEqual(["idle", []]);
+    expect(await a.links.whenLinked(b.id, ["ws", "tcp"])).toBe("tcp");
+    expect(a.links.protocolOf(b.id)).toBe("tcp");
+    // There is one link to a node, and it stands.
+    expect(await a.links.whenLinked(b.id, ["ipc"])).toBe("tcp");
+    expect(await a.links.whenLinked(c.id, undefined)).toBe("ipc");
+    sendAll(a, b, 3);
+    await b.until(() => b.items.length === 3);
+    expect(await a.links.whenLinked(createId(), undefined)).toBe("");
+    world.changed(c, "lost");
+    world.hidden.add(c.id);
+    expect(await a.links.whenLinked(c.id, undefined)).toBe("");
+  });
+
+  test("are any for items: these do not wait until one works that something else wants", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    tcp.fails = true;
+    const a = await world.node("a", { protocols: [ipcProtocol(), tcp] });
+    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+    const linked = a.links.whenLinked(b.id, ["tcp"]);
+    await a.until(() => a.pings.includes(b.id));
+    expect(a.failures).toEqual([[b.id, "tcp", "it fails"]]);
+    sendAll(a, b, 1);
+    expect(await linked).toBe("ipc");
+    await b.until(() => b.items.length === 1);
+  });
+
+  test("are waited for while a node is tried again, until it is lost, for so long, or until the links close", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    tcp.fails = true;
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    const first = a.links.whenLinked(b.id, undefined);
+    await a.until(() => a.pings.length >= 2);
+    tcp.fails = false;
+    expect(await first).toBe("tcp");
+    tcp.fails = true;
+    tcp.cut();
+    const second = a.links.whenLinked(b.id, undefined);
+    a.links.onMember(b.id, "lost");
+    expect([await second, a.to(b).state]).toEqual(["", "idle"]);
+
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      let protocol: string | undefined;
+      const third = a.links.whenLinked(b.id, undefined).then((by) => {
+        protocol = by;
+      });
+      await vi.advanceTimersByTimeAsync(LINK_TIMEOUT - 100);
+      expect([protocol, a.to(b).state]).toEqual([undefined, "waiting: tcp: it fails"]);
+      await vi.advanceTimersByTimeAsync(100);
+      await third;
+      const { dialled } = tcp;
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect([protocol, a.to(b).state, tcp.dialled]).toEqual(["", "idle", dialled]);
+    } finally {
+      vi.useRealTimers();
+    }
+    const last = a.links.whenLinked(b.id, undefined);
+    await a.links.close(0);
+    expect(await last).toBe("");
+    expect(await a.links.whenLinked(b.id, undefined)).toBe("");
   });
 
   test("names, doubles, insecure ones with a key are refused before anything is opened", async () => {

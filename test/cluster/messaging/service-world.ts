@@ -47,6 +47,8 @@ export class SimulatedService {
   readonly links = new Map<string, string>();
   /** By which its links are made, by priority. */
   ways: readonly string[] = ["tcp"];
+  /** What the making of a link waits for. */
+  dialled: (to: string) => Promise<void> | undefined = () => undefined;
   /** Newcomers, by id, and what they wait for until it is known where they take messages. */
   readonly newcomers = new Map<string, Promise<void>>();
   /** Bytes of a datagram. */
@@ -74,6 +76,7 @@ export class SimulatedService {
         mayReturn: (id) => this.lost.has(id),
         protocolOf: (id) => this.protocolTo(id),
         protocolFrom: (id) => this.world.get(id)?.protocolTo(service.id) || "tcp",
+        whenLinked: (id, protocols) => this.#linked(id, protocols),
         whenKnown: (id) => this.#details.get(id) ?? this.newcomers.get(id),
         isKnown: (id) => !this.#details.has(id),
         report: (event) => void this.events.push(event),
@@ -110,6 +113,15 @@ export class SimulatedService {
 
   protocolTo(id: string): string {
     return this.links.get(id) ?? this.protocol;
+  }
+
+  async #linked(to: string, protocols: readonly string[] | undefined): Promise<string> {
+    await this.dialled(to);
+    const stands = this.protocolTo(to);
+    if (stands !== "") return stands;
+    const way = this.ways.find((each) => protocols?.includes(each) ?? true) ?? "";
+    if (this.links.has(to)) this.links.set(to, way);
+    return way;
   }
 
   #all(): Service[] {

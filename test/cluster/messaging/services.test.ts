@@ -186,6 +186,58 @@ describe("send", () => {
     expect(failed[0]?.error.message).toBe("the link to b@here is ipc, which is not one of tcp");
   });
 
+  it("uses them, too, where there is no link yet: it makes one by these, or fails", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const [b, c, d] = ["b", "c", "d"].map((name) => world.add(name)) as [
+      SimulatedService,
+      SimulatedService,
+      SimulatedService,
+    ];
+    const [box, other] = [inbox(b), inbox(d)];
+    a.ways = ["ipc", "tcp"];
+    for (const { service } of [b, c, d]) a.links.set(service.id, "");
+    for (const data of ["1", "2"])
+      expect(await a.services.send({ services: ["b"], protocols: ["tcp"], data })).toMatchObject({
+        sent: [b.service],
+        failed: [],
+      });
+    const { sent, failed } = await a.services.send({ services: ["b", "c"], protocols: ["ws", "tls"] });
+    expect(sent).toEqual([]);
+    expect(failed.map(({ error }) => error.message).sort()).toEqual([
+      "c@here is not reached by ws, tls",
+      "the link to b@here is tcp, which is not one of ws, tls",
+    ]);
+    // The next one to it by any protocol does not come before this one, which waits for the link.
+    const sends = [{ protocols: ["tcp", "ipc"], data: "1" }, { data: "2" }];
+    await Promise.all(sends.map((options) => a.services.send({ services: ["d"], ...options })));
+    await settle();
+    const got = [box, other].map((messages) => messages.map(({ data, protocol }) => [data, protocol]));
+    expect(got).toEqual([
+      [
+        ["1", "tcp"],
+        ["2", "tcp"],
+      ],
+      [
+        ["1", "ipc"],
+        ["2", "ipc"],
+      ],
+    ]);
+  });
+
+  it("refuses protocols that nobody knows, and takes those of the program's own", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a", [], { protocols: ["pipe", "tcp"] });
+    const b = world.add("b");
+    a.links.set(b.service.id, "pipe");
+    await expect(a.services.send({ services: ["b"], protocols: ["tcpp"] })).rejects.toThrow(
+      'got "tcpp"; did you mean tcp?',
+    );
+    expect(() => a.services.query({ services: ["b"], protocols: ["pipe", "x"] })).toThrow('got "x"');
+    expect((await a.services.send({ services: ["b"], protocols: ["pipe"] })).sent.length).toBe(1);
+    await expect(b.services.send({ services: ["a"], protocols: ["pipe"] })).rejects.toThrow("protocols are");
+  });
+
   it.each([
     [undefined],
     [null],
