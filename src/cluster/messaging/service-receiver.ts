@@ -307,7 +307,7 @@ export class ServiceReceiver {
       (payload) => this.#handleMessage({ service, protocol, ...payload }, item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#reply(service, protocol, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
+        return this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
       },
       (error) => {
         this.#onVeto(service, error);
@@ -335,7 +335,7 @@ export class ServiceReceiver {
       (payload) => this.#answerQuery({ service, protocol, ...payload }, id, item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+        return this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
       },
       (error) => {
         this.#onVeto(service, error);
@@ -522,18 +522,51 @@ export class ServiceReceiver {
   }
 
   #answered(query: ServiceQuery, id: number, answer: string | Uint8Array | undefined): void | Promise<void> {
-    const { service, protocol, channel } = query;
+    const { service, channel } = query;
     let data: string | Buffer;
     try {
       data = checkData("an answer", answer ?? "");
     } catch (error) {
       return this.#failedToAnswer(query, id, error);
     }
-    return this.#reply(service, protocol, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+    return this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
   }
 
-  /** Sends an answer through the hooks of sending. It neither throws nor rejects. */
-  #reply(service: Service, protocol: string, reply: Reply): void | Promise<void> {
+  /**
+   * Sends an answer through the hooks of sending: those of the protocol that it goes by, which need not be the one that its query came by. It
+   * neither throws nor rejects.
+   */
+  #reply(service: Service, reply: Reply): void | Promise<void> {
+    const { effects, hooks, selfId } = this.#context;
+    const protocol = service.id === selfId ? SELF : effects.protocolOf(service.id);
+    return protocol === "" && !hooks.isEmpty("protocol:send")
+      ? this.#replyLinked(service, reply)
+      : this.#replyBy(protocol, service, reply);
+  }
+
+  /** The same where there has to be a link first. */
+  async #replyLinked(service: Service, reply: Reply): Promise<void> {
+    const { effects } = this.#context;
+    const known = effects.whenKnown?.(service.id);
+    if (known !== undefined) await known;
+    let protocol = await effects.whenLinked(service.id, undefined);
+    if (protocol === "" && !this.#context.closed && effects.mayReturn(service.id)) {
+      await this.#returned(service.id);
+      protocol = await effects.whenLinked(service.id, undefined);
+    }
+    if (this.#context.closed) return;
+    if (protocol !== "") {
+      await this.#replyBy(protocol, service, reply);
+      return;
+    }
+    // Which hooks it has to pass is not known: it stays here. A failure passes none.
+    this.#context.refuse("service:reply");
+    const { op, channel, id } = reply;
+    if (op === ServiceOp.REPLY)
+      this.#sendFailure(service, channel, id, "handler-failed", "no link for the answer");
+  }
+
+  #replyBy(protocol: string, service: Service, reply: Reply): void | Promise<void> {
     let passed: ReturnType<Hooks["pass"]>;
     try {
       const about: HookAbout = { kind: "reply", services: [service], protocol };

@@ -396,6 +396,55 @@ describe("a hook of a protocol", () => {
     ]);
   });
 
+  it("is for a reply that of the protocol by which the reply goes, whatever its query came by", async () => {
+    const { a, b } = pair();
+    b.services.onQuery(({ data, protocol }) => `${data} by ${protocol}`);
+    const ask = async (): Promise<unknown> =>
+      (await a.services.query({ services: ["b"], broadcast: true, data: "hi" }).collect()).replies[0]?.data;
+    for (const { services } of [a, b]) {
+      services.hook("protocol:send", { protocols: ["udp"] }, reversed);
+      services.hook("protocol:receive", { protocols: ["udp"] }, reversed);
+    }
+    expect(await ask()).toBe("hi by udp");
+
+    // With a link that has to be made first, too.
+    b.links.set(a.service.id, "");
+    const kinds: unknown[] = [];
+    b.services.hook("protocol:send", { protocols: ["tcp"] }, ({ data }, { kind }) => {
+      kinds.push(kind);
+      return { data: `wrapped ${data}` };
+    });
+    a.services.hook("protocol:receive", { protocols: ["tcp"] }, ({ data }) => {
+      if (!String(data).startsWith("wrapped ")) throw new Error("not wrapped");
+      return { data: String(data).slice("wrapped ".length) };
+    });
+    expect(await ask()).toBe("hi by udp");
+    expect(kinds).toEqual(["reply"]);
+  });
+
+  it("keeps an answer here while no link can be made, which is a failure unless its service comes back", async () => {
+    const { a, b } = pair();
+    b.services.onQuery(() => "answer");
+    b.services.hook("protocol:send", { protocols: ["tcp"] }, () => undefined);
+    b.ways = [];
+    b.links.set(a.service.id, "");
+    const { failed } = await a.services.query({ services: ["b"] }).collect();
+    expect(failed[0]?.error.message).toBe("b@here: the handler failed: no link for the answer");
+    const remove = b.services.hook("event", (_, { answer }) => answer("of a message"));
+    await a.services.send({ services: ["b"] });
+    await settle();
+    expect(b.services.stats().refused).toEqual({ "service:reply": 2 });
+    remove();
+
+    b.lost.add(a.service.id);
+    const query = a.services.query({ services: ["b"], timeout: -1 });
+    await settle();
+    expect(query.ended).toBeUndefined();
+    b.ways = ["tcp"];
+    b.services.onMember("found", a.service);
+    expect((await query.collect()).replies.map(({ data }) => data)).toEqual(["answer"]);
+  });
+
   it("keeps a message here that no link can be made for, and holds up no other service", async () => {
     const { world, a, b } = pair();
     const c = world.add("c");
