@@ -172,6 +172,7 @@ export class RoutePulls {
       count: 0,
       bytes: 0,
       askedAt: now,
+      had: replica.version,
       left: ROUTE_BURST,
       deadline: this.#deadline(now, replica, server),
     };
@@ -198,6 +199,7 @@ export class RoutePulls {
   #ask(now: number, replica: Replica, pull: Pull): void {
     this.#paused.delete(replica);
     pull.askedAt = now;
+    pull.had = replica.version;
     // A node of an earlier version sends as many as it may, whatever is asked for.
     pull.left = ROUTE_BURST;
     pull.deadline = this.#deadline(now, replica, pull.server);
@@ -260,6 +262,11 @@ export class RoutePulls {
       if (!this.#mayResume(from, replica, block)) return this.#onLateBlock(now, from, replica, block);
       pull = this.#beginPull(now, replica, from);
     }
+    // Not worth a look at its signature: nothing would come of it.
+    if (isHere(replica, pull, block)) {
+      if (again || end) this.#onAnswerHere(now, replica, pull, end);
+      return undefined;
+    }
     // More than was asked for would not keep to the pace.
     if (pull.left === 0) return "unasked";
     pull.left -= 1;
@@ -278,6 +285,21 @@ export class RoutePulls {
       this.#askInTime(now, replica, pull);
     }
     return undefined;
+  }
+
+  /**
+   * The last block of an answer is here already. Where the copy has another version than when it was asked for, that came by another way
+   * meanwhile. Else it is an answer to an earlier question, or to none: that of this one is waited for, and no longer than before.
+   */
+  #onAnswerHere(now: number, replica: Replica, pull: Pull, end: boolean): void {
+    if (replica.version === pull.had || this.#paused.has(replica)) return;
+    this.#backoff.onAnswer(now, pull.server);
+    if (end) {
+      this.#endPull(now, replica);
+      return;
+    }
+    replica.pace.onAnswer(now - pull.askedAt);
+    this.#askInTime(now, replica, pull);
   }
 
   // --- Answers to questions that timed out -----------------------------------------------------------------------------
@@ -339,17 +361,14 @@ export class RoutePulls {
   /** @returns why a block does not fit what is being fetched */
   #take(replica: Replica, pull: Pull, block: Block): string | undefined {
     if (block.kind === BlockKind.CHANGE) {
-      if (pull.set !== undefined) return "sequence";
-      // It came by another way meanwhile.
-      if (block.version <= replica.version) return undefined;
-      if (block.version !== replica.version + 1) return "sequence";
+      if (pull.set !== undefined || block.version !== replica.version + 1) return "sequence";
       this.#effects.change(replica, block);
       return undefined;
     }
     if (pull.set === undefined) {
       if (block.part !== 0 || block.version <= replica.version) return "sequence";
       replica.beginSnapshot(pull, block.version);
-    } else if (block.part < pull.next) return undefined;
+    }
     if (block.version !== pull.base || block.part !== pull.next || block.exact < block.version)
       return "sequence";
     // One that never ends, or adds nothing.
@@ -361,4 +380,10 @@ export class RoutePulls {
     this.#effects.changed();
     return undefined;
   }
+}
+
+/** Whether a block came before. */
+function isHere({ version }: Replica, { set, next }: Pull, block: Block): boolean {
+  if (block.kind === BlockKind.CHANGE) return set === undefined && block.version <= version;
+  return set !== undefined && block.part < next;
 }

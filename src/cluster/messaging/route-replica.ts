@@ -165,8 +165,9 @@ export interface Pull {
   /** Operations of the snapshot so far, and their bytes. */
   count: number;
   bytes: number;
-  /** When the last blocks were asked for, and how many may still come. */
+  /** When the last blocks were asked for, the version of the copy then, and how many may still come. */
   askedAt: number;
+  had: number;
   left: number;
   /** When it is over without an answer; infinite while nothing is asked for, since the next blocks are not due yet. */
   deadline: number;

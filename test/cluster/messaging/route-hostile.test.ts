@@ -226,6 +226,36 @@ describe("an admitted but evil node", () => {
     expect(took).toBeLessThan(40);
   });
 
+  for (const [what, kind, version, again] of [
+    ["a change, with more to come", BlockKind.CHANGE, 1, true],
+    ["a change, as all there is", BlockKind.CHANGE, 1, false],
+    ["a part, with more to come", BlockKind.PART, 5, true],
+  ] as const)
+    it(`answers again and again with what is here of another one, ${what}: that one's routes are late by one question`, () => {
+      const { world, evil, a, b } = worldOf(4);
+      const known = block(a, kind, version, ["of/0"], { exact: kind === BlockKind.PART ? version : 0 });
+      let asked = 0;
+      world.rewrite = (from, to, item) => {
+        if (from === b && to === evil && item[0] === RouteItem.WANT) asked += 1;
+        return from === evil && item[0] === RouteItem.NONE ? Buffer.from([99]) : undefined;
+      };
+      let claimed = 1e12;
+      const hold = (): void => {
+        claimed += 1;
+        world.transmit(evil, b.id, encodeBlockItem(again, !again, known));
+        world.transmit(evil, b.id, push(a, claimed));
+        world.run(20);
+      };
+      for (let i = 0; i < 50; i++) hold();
+      expect(asked).toBeLessThan(3);
+      // More than two blocks are announced, and not pushed.
+      const long = "x".repeat(100);
+      for (let i = 0; i < 180; i++) a.subscribe(`${long}/${i}`);
+      let took = 0;
+      for (; !b.agreesWith(a) && took < 8_000; took += 20) hold();
+      expect(took).toBeLessThan(5_000);
+    });
+
   it("changes its routes while a snapshot of them is read: the change is not put into what is half read", () => {
     const { world, evil, b } = worldOf(3);
     world.rewrite = (from, _to, item) =>

@@ -52,6 +52,7 @@ function begin(replica: Replica, base: number): Pull {
     count: 0,
     bytes: 0,
     askedAt: 0,
+    had: 0,
     left: 3,
     deadline: 0,
   };

@@ -352,6 +352,28 @@ describe("many routes", () => {
     expect([...asked]).toEqual([ROUTE_BURST]);
   });
 
+  it("are fetched once where their node was asked several times before it answered, and none of its answers is refused", () => {
+    const world = new RouteWorld({ seed: 1, latency: [300, 300], digestInterval: 1e9 });
+    const [a, b] = [world.add(), world.add()];
+    for (let i = 0; i < 20_000; i++) b.subscribe(`sensors/${i}/temperature`);
+    world.run(1_000);
+    let asked = 0;
+    let came = 0;
+    world.rewrite = (from, _to, item) => {
+      if (from === a && item[0] === RouteItem.WANT) asked += 1;
+      if (from === b && item[0] === RouteItem.BLOCK) came += 1;
+      return undefined;
+    };
+    world.meet();
+    world.act(a, () => a.rules.askUnsettled(world.now));
+    expect(world.until(() => a.agreesWith(b), 60_000)).toBeLessThan(60_000);
+    const blocks = a.rules.versionOf(b.id) as number;
+    expect(asked).toBeGreaterThan(blocks / ROUTE_BURST + 5);
+    // Those that it asked for again within a second, three at a time; the rest came once.
+    expect(came).toBeLessThan(blocks + 11 * ROUTE_BURST);
+    expect(a.rules.stats().refused).toEqual({});
+  });
+
   it("that change while they are read end in the right copy, and a reader that fell behind gets a snapshot", () => {
     const world = worldOf(3);
     const [a, b] = world.nodes as [RouteNode, RouteNode];
