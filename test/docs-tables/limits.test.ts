@@ -241,6 +241,11 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
     "cluster/messaging/bounds.ts MAX_SHAPES",
   ],
   ["Numbers of topics", "cluster/messaging/bounds.ts MAX_TOPIC_IDS"],
+  [
+    "Blocks of 8 KiB of its own filters",
+    "cluster/messaging/bounds.ts ROUTE_SERVED_CREDIT",
+    "cluster/messaging/bounds.ts ROUTE_SERVED",
+  ],
   ["Subscribers of `shoal node sub`", "cli/node-messages.ts MAX_SESSIONS", "cli/node-messages.ts MAX_KEPT"],
   ["Changes that a node keeps", "cli/node-operator.ts MAX_EVENTS"],
 ];

@@ -208,6 +208,12 @@ export const ROUTE_BURST = 3;
 export const ROUTE_PACE = 125;
 export const ROUTE_CREDIT = 10_000;
 export const ROUTE_PACE_PULLS = 3;
+/**
+ * Blocks of its own routes that a node sends another one in a ms, and at once after a while without any: twice what a reader at the
+ * pace asks for, where filters have up to 30 bytes.
+ */
+export const ROUTE_SERVED = 1;
+export const ROUTE_SERVED_CREDIT = 256;
 /** Bytes of a node's own changes that it keeps, for those that lack some; 16 times as many while snapshots are on their way. */
 export const MAX_ROUTE_LOG = 1_048_576;
 /** Bytes of other nodes' changes that are kept, to be handed on: of one node, and of all. */

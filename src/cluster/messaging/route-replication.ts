@@ -24,6 +24,8 @@ import {
   ROUTE_DISTRUST,
   ROUTE_FLUSH,
   ROUTE_GRACE,
+  ROUTE_SERVED,
+  ROUTE_SERVED_CREDIT,
   ROUTE_SETTLE,
 } from "./bounds.js";
 import { OwnRoutes } from "./own-routes.js";
@@ -101,6 +103,8 @@ export interface RouteReplicationOptions {
   readonly digestInterval?: number;
 }
 
+type Want = Extract<RouteMessage, { type: typeof RouteItem.WANT }>;
+
 interface Member {
   readonly id: string;
   readonly replica: Replica;
@@ -113,6 +117,8 @@ interface Member {
   /** Whether a digest, and a list of versions, was sent to it that it has not answered. */
   hasDigest: boolean;
   hasVersions: boolean;
+  /** When the blocks of the own routes that it got have had their time. */
+  servedUntil: number;
 }
 
 export class RouteReplication {
@@ -142,6 +148,8 @@ export class RouteReplication {
   readonly #strangers = new Set<string>();
   /** Peers that get a digest, and when. */
   readonly #due = new Map<string, number>();
+  /** What peers ask of the own routes that got as many blocks as may be: the last question of each. */
+  readonly #wants = new Map<string, Want>();
   /** Peers that handed on what was forged, and until when they are not believed about others. */
   readonly #distrusted = new Map<string, number>();
   #nextDigest: number;
@@ -270,6 +278,7 @@ export class RouteReplication {
         digestAt: Number.NEGATIVE_INFINITY,
         hasDigest: false,
         hasVersions: false,
+        servedUntil: Number.NEGATIVE_INFINITY,
       };
       this.#members.set(id, member);
     }
@@ -388,6 +397,7 @@ export class RouteReplication {
   #leaveRing(now: number, { id }: Member): void {
     this.#ring.delete(id);
     this.#due.delete(id);
+    this.#wants.delete(id);
     this.#distrusted.delete(id);
     this.#own.endSnapshot(id);
     this.#pulls.onLeave(now, id);
@@ -422,6 +432,7 @@ export class RouteReplication {
       this.#pulls.isBusy ||
       this.#due.size + this.#own.snapshots + this.#unsettled.size > 0;
     let next = Math.min(this.#flushAt, this.#nextDigest, this.#nextExpiry(), this.#pulls.nextAsk());
+    for (const id of this.#wants.keys()) next = Math.min(next, (this.#members.get(id) as Member).servedUntil);
     if (isBusy) next = Math.min(next, this.#lastLook + LOOK);
     return next;
   }
@@ -429,6 +440,10 @@ export class RouteReplication {
   tick(now: number): void {
     if (now >= this.#flushAt) this.#flush(now);
     this.#pulls.askDue(now);
+    for (const [id, want] of this.#wants) {
+      const member = this.#members.get(id) as Member;
+      if (now >= member.servedUntil) this.#serve(now, member, want);
+    }
     if (now - this.#lastLook >= LOOK) this.#look(now);
     if (now >= this.#nextDigest) {
       this.#nextDigest = now + this.#digestInterval * (0.75 + 0.5 * this.#random());
@@ -521,7 +536,7 @@ export class RouteReplication {
       case RouteItem.VERSIONS:
         return this.#onVersions(now, sender, message);
       case RouteItem.WANT:
-        return this.#onWant(now, from, message);
+        return this.#onWant(now, sender, message);
       case RouteItem.BLOCK:
         return this.#pulls.onBlock(now, from, message);
       case RouteItem.PUSH:
@@ -689,34 +704,49 @@ export class RouteReplication {
 
   // --- Serving -----------------------------------------------------------------------------------------------------
 
-  #onWant(
-    now: number,
-    from: string,
-    { id, life, version, part, most }: Extract<RouteMessage, { type: typeof RouteItem.WANT }>,
-  ): string | undefined {
+  #onWant(now: number, sender: Member, want: Want): string | undefined {
+    const { id, life, version, part, most } = want;
     if (this.#lifeOf(id) !== life) {
-      this.#effects.send(from, encodeNone(id, life));
+      this.#effects.send(sender.id, encodeNone(id, life));
       return "life";
     }
-    // The answer is what the interest is now.
-    if (id === this.#self.id && this.#own.hasPending) this.#flush(now);
-    const found =
-      id === this.#self.id
-        ? this.#own.blocksFor(now, from, version, part, most)
-        : this.#members.get(id)?.replica.blocksFor(version, part, most);
-    if (found === undefined) {
-      this.#effects.send(from, encodeNone(id, life));
+    if (id !== this.#self.id) {
+      this.#answer(sender.id, want, this.#members.get(id)?.replica.blocksFor(version, part, most));
       return undefined;
+    }
+    // A reader has one question about them at a time: what it asks now is what it lacks.
+    if (now < sender.servedUntil) this.#wants.set(sender.id, want);
+    else this.#serve(now, sender, want);
+    return undefined;
+  }
+
+  /** What a peer gets of the own routes: these blocks may have to be made and signed, for each who asks. */
+  #serve(now: number, peer: Member, want: Want): void {
+    this.#wants.delete(peer.id);
+    // The answer is what the interest is now.
+    if (this.#own.hasPending) this.#flush(now);
+    const found = this.#own.blocksFor(now, peer.id, want.version, want.part, want.most);
+    const from = Math.max(peer.servedUntil, now - ROUTE_SERVED_CREDIT / ROUTE_SERVED);
+    peer.servedUntil = from + Math.max(1, found?.blocks.length ?? 0) / ROUTE_SERVED;
+    this.#answer(peer.id, want, found);
+  }
+
+  #answer(
+    to: string,
+    { id, life }: Want,
+    found: { readonly blocks: readonly Buffer[]; readonly isAll: boolean } | undefined,
+  ): void {
+    // Another one has to be asked, or it asked for what it has: that ends its fetch.
+    if (found === undefined || found.blocks.length === 0) {
+      this.#effects.send(to, encodeNone(id, life));
+      return;
     }
     const { blocks, isAll } = found;
     for (const [i, block] of blocks.entries()) {
       const isLast = i === blocks.length - 1;
-      if (this.#effects.send(from, encodeBlockItem(isLast && !isAll, isLast && isAll, block)) !== "sent")
-        return undefined;
+      if (this.#effects.send(to, encodeBlockItem(isLast && !isAll, isLast && isAll, block)) !== "sent")
+        return;
     }
-    // It asked for what it has: that ends its fetch.
-    if (blocks.length === 0) this.#effects.send(from, encodeNone(id, life));
-    return undefined;
   }
 
   /** Of this node, of the others, and of what is on its way. */

@@ -1,6 +1,11 @@
 /** What an admitted but evil node does to routes: bounded, refused by reason, and the routes of others stay as they are. */
 import { describe, expect, it } from "vitest";
-import { ROUTE_BURST, ROUTE_CREDIT } from "../../../src/cluster/messaging/bounds.js";
+import {
+  ROUTE_BURST,
+  ROUTE_CREDIT,
+  ROUTE_SERVED,
+  ROUTE_SERVED_CREDIT,
+} from "../../../src/cluster/messaging/bounds.js";
 import {
   BlockKind,
   BlockWriter,
@@ -289,6 +294,43 @@ describe("an admitted but evil node", () => {
     (honest[0] as RouteNode).subscribe("new");
     world.run(3_000);
     expect(world.agree(honest)).toBe(true);
+  });
+
+  it("asks for snapshots without end: it gets so many blocks as may be, its last question is answered, and others get theirs", () => {
+    const world = new RouteWorld({ seed: 5, latency: [1, 1], digestInterval: 1e9 });
+    const [b, evil] = [world.add(), world.add()];
+    // More bytes than a snapshot of them has, so that it is made for each who asks from the beginning.
+    for (let i = 0; i < 5_000; i++) b.subscribe(`${"x".repeat(200)}/${i}`);
+    world.run(2_000);
+    world.meet();
+    world.run(2_000);
+    expect(world.agree()).toBe(true);
+    let got = 0;
+    world.rewrite = (from, to, item) => {
+      if (from === b && to === evil && item[0] === RouteItem.BLOCK) got += 1;
+      return undefined;
+    };
+    const ask = (times: number): void => {
+      for (let i = 0; i < times; i++) world.transmit(evil, b.id, encodeWant(b.id, b.life, 0, 0));
+    };
+    ask(2_400);
+    world.run(1);
+    expect(got).toBeGreaterThan(0);
+    expect(got).toBeLessThanOrEqual(ROUTE_SERVED_CREDIT + ROUTE_BURST);
+    const first = got;
+    world.run(10);
+    expect(got).toBe(first + ROUTE_BURST);
+    const a = world.add();
+    world.meet();
+    let took = 0;
+    for (; !b.agreesWith(a) || !a.agreesWith(b); took++) {
+      if (took > 3_000) break;
+      ask(20);
+      world.run(1);
+    }
+    expect(took).toBeLessThan(1_000);
+    expect(got - first).toBeLessThanOrEqual((took + 20) * ROUTE_SERVED);
+    expect(reasons(a)).toEqual({});
   });
 
   it("has old changes of others handed on, as often as it likes: a cluster does not echo them", () => {

@@ -1,6 +1,11 @@
 /** Route replication in virtual time: what it costs, how long it takes, and what large tables, slow peers and lost items do to it. */
 import { describe, expect, it } from "vitest";
-import { ROUTE_BURST, ROUTE_CREDIT, ROUTE_PACE } from "../../../src/cluster/messaging/bounds.js";
+import {
+  ROUTE_BURST,
+  ROUTE_CREDIT,
+  ROUTE_PACE,
+  ROUTE_SERVED_CREDIT,
+} from "../../../src/cluster/messaging/bounds.js";
 import { decodeRouteItem, RouteItem } from "../../../src/cluster/messaging/route-wire.js";
 import { type RouteNode, RouteWorld } from "./route-world.js";
 
@@ -371,6 +376,17 @@ describe("many routes", () => {
     expect(asked).toBeGreaterThan(blocks / ROUTE_BURST + 5);
     // Those that it asked for again within a second, three at a time; the rest came once.
     expect(came).toBeLessThan(blocks + 11 * ROUTE_BURST);
+    expect(a.rules.stats().refused).toEqual({});
+  });
+
+  it("with long filters, of which more blocks are asked for than are sent at once, come all the same: each question is answered", () => {
+    const world = new RouteWorld({ seed: 1, latency: [1, 1], digestInterval: 1e9 });
+    const [a, b] = [world.add(), world.add()];
+    for (let i = 0; i < 4_000; i++) b.subscribe(`${i}/${"x".repeat(2_000)}`);
+    world.run(2_000);
+    expect(b.rules.stats().own.version).toBeGreaterThan(3 * ROUTE_SERVED_CREDIT);
+    world.meet();
+    expect(world.until(() => a.agreesWith(b), 10_000)).toBeLessThan(2_000);
     expect(a.rules.stats().refused).toEqual({});
   });
 
