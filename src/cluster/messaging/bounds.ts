@@ -225,6 +225,8 @@ export const ROUTE_SNAPSHOT_AT_ONCE = 4_096;
 export const ROUTE_DIRECT = 32;
 /** Hashes of a digest of routes. */
 export const ROUTE_BUCKETS = 16;
+/** Nodes of one list of versions: of 29 bytes each at most, so that it fits `MIN_ITEM_LIMIT`, which every node takes. */
+export const ROUTE_LISTED = 9_000;
 /** Routes that are fetched at a time: of so many nodes, from one node. */
 export const MAX_ROUTE_PULLS = 8;
 export const MAX_ROUTE_PULLS_OF_ONE = 4;

@@ -24,6 +24,7 @@ import {
   ROUTE_DISTRUST,
   ROUTE_FLUSH,
   ROUTE_GRACE,
+  ROUTE_LISTED,
   ROUTE_SERVED,
   ROUTE_SERVED_CREDIT,
   ROUTE_SETTLE,
@@ -647,12 +648,20 @@ export class RouteReplication {
     if (((mask >>> bucketOf(sender.id)) & 1) === 0) this.#settled(sender.id);
     if (mask === 0) return undefined;
     sender.hasVersions = true;
-    this.#effects.send(sender.id, encodeVersions(true, mask, this.#versions(mask, undefined)));
+    const list = this.#versions(mask, undefined);
+    this.#effects.send(sender.id, encodeVersions(true, list.mask, list.entries));
     return undefined;
   }
 
-  /** Of the live nodes in these buckets. @param theirs only what is newer than this */
-  #versions(mask: number, theirs: ReadonlyMap<string, RouteVersion> | undefined): RouteVersion[] {
+  /**
+   * Of the live nodes in these buckets, or in those of them that one item has room for.
+   *
+   * @param theirs only what is newer than this
+   */
+  #versions(
+    mask: number,
+    theirs: ReadonlyMap<string, RouteVersion> | undefined,
+  ): { readonly mask: number; readonly entries: readonly RouteVersion[] } {
     const found: RouteVersion[] = [];
     const add = (id: string, life: number, version: number): void => {
       if (version === 0 || ((mask >>> bucketOf(id)) & 1) === 0) return;
@@ -663,7 +672,9 @@ export class RouteReplication {
     add(this.#self.id, this.#self.life, this.#own.version);
     for (const { id, replica, isAlive } of this.#members.values())
       if (isAlive) add(id, replica.life, replica.version);
-    return found;
+    if (found.length <= ROUTE_LISTED) return { mask, entries: found };
+    const fitting = bucketsThatFit(mask, found, Math.floor(this.#random() * ROUTE_BUCKETS));
+    return { mask: fitting, entries: found.filter(({ id }) => ((fitting >>> bucketOf(id)) & 1) === 1) };
   }
 
   #onVersions(
@@ -697,7 +708,8 @@ export class RouteReplication {
       this.#settled(sender.id);
     if (answer) {
       const newer = this.#versions(mask, theirs);
-      if (newer.length > 0) this.#effects.send(sender.id, encodeVersions(false, mask, newer));
+      if (newer.entries.length > 0)
+        this.#effects.send(sender.id, encodeVersions(false, newer.mask, newer.entries));
     }
     return reason;
   }
@@ -769,6 +781,25 @@ export class RouteReplication {
 
 function bucketOf(id: string): number {
   return Number.parseInt(id.charAt(0), 16) & (ROUTE_BUCKETS - 1);
+}
+
+/** Those of these buckets that one list has room for. @param first where it begins: another one each time, so that none is always left out */
+function bucketsThatFit(mask: number, entries: readonly RouteVersion[], first: number): number {
+  const counts = new Uint32Array(ROUTE_BUCKETS);
+  for (const { id } of entries) {
+    const bucket = bucketOf(id);
+    counts[bucket] = (counts[bucket] as number) + 1;
+  }
+  let left = ROUTE_LISTED;
+  let fitting = 0;
+  for (let i = 0; i < ROUTE_BUCKETS; i++) {
+    const bucket = (first + i) % ROUTE_BUCKETS;
+    const count = counts[bucket] as number;
+    if (((mask >>> bucket) & 1) === 0 || count > left) continue;
+    left -= count;
+    fitting |= 1 << bucket;
+  }
+  return fitting;
 }
 
 /** Salted, so that two pictures that differ and have one hash differ in the next digest. */

@@ -1,12 +1,24 @@
 /** Route replication in virtual time: what it costs, how long it takes, and what large tables, slow peers and lost items do to it. */
 import { describe, expect, it } from "vitest";
 import {
+  MIN_ITEM_LIMIT,
+  ROUTE_BUCKETS,
   ROUTE_BURST,
   ROUTE_CREDIT,
+  ROUTE_DIGESTS,
   ROUTE_PACE,
   ROUTE_SERVED_CREDIT,
 } from "../../../src/cluster/messaging/bounds.js";
-import { decodeRouteItem, RouteItem } from "../../../src/cluster/messaging/route-wire.js";
+import {
+  BlockKind,
+  BlockWriter,
+  decodeRouteItem,
+  encodeDigest,
+  encodePush,
+  Operation,
+  RouteItem,
+  SIGNATURE_BYTES,
+} from "../../../src/cluster/messaging/route-wire.js";
 import { type RouteNode, RouteWorld } from "./route-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
@@ -74,6 +86,53 @@ describe("nodes that meet", () => {
         `seed ${seed}`,
       ).toBeLessThan(700);
     }
+  });
+});
+
+describe("more nodes than one list of versions has", () => {
+  it("are listed by some buckets at a time, each of them whole, in items that every node takes", () => {
+    const world = new RouteWorld({ seed: 3, latency: [1, 1], digestInterval: 1e9 });
+    const [a, b] = [world.add(), world.add()];
+    const ids = Array.from({ length: 12_000 }, (_, i) => {
+      const spread = Math.imul(i, 0x9e37_79b1) >>> 0;
+      return `${spread.toString(16).padStart(8, "0")}${i.toString(16).padStart(24, "f")}`;
+    });
+    const writer = new BlockWriter();
+    for (const id of ids) {
+      const of = { id, life: 1, version: 1 };
+      writer.add(Operation.ADD, "x");
+      const block = writer.finish(BlockKind.CHANGE, of, 0, 0, () => Buffer.alloc(SIGNATURE_BYTES));
+      a.rules.onMember(world.now, id, 1, "alive");
+      a.rules.onItem(world.now, id, encodePush(false, of, undefined, block));
+    }
+    world.see(a, b, "alive");
+    world.see(b, a, "alive");
+    world.run(1_000);
+    expect(a.rules.stats().routes).toBe(ids.length);
+    const lists: { bytes: number; answer: boolean; mask: number; count: number }[] = [];
+    world.rewrite = (from, to, item) => {
+      const message = from === a && to === b ? decodeRouteItem(Buffer.from(item)) : undefined;
+      if (message?.type === RouteItem.VERSIONS)
+        lists.push({
+          bytes: item.length,
+          answer: message.answer,
+          mask: message.mask,
+          count: message.entries.length,
+        });
+      return undefined;
+    };
+    // What one that knows nothing is answered, and what it is sent that answers so.
+    for (let i = 0; i < ROUTE_DIGESTS; i++)
+      world.transmit(b, a.id, encodeDigest(i, new Uint32Array(ROUTE_BUCKETS)));
+    world.act(a, () => a.rules.onRoom(world.now, b.id));
+    world.run(1_000);
+    expect(new Set(lists.map(({ answer }) => answer))).toEqual(new Set([true, false]));
+    for (const { bytes, mask, count } of lists) {
+      expect(bytes).toBeLessThanOrEqual(MIN_ITEM_LIMIT);
+      expect(count).toBeGreaterThan(0);
+      expect(count).toBe(ids.filter((id) => (mask >>> Number.parseInt(id.charAt(0), 16)) & 1).length);
+    }
+    expect(lists.reduce((all, { mask }) => all | mask, 0)).toBe(2 ** ROUTE_BUCKETS - 1);
   });
 });
 
