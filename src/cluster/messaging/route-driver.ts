@@ -232,7 +232,6 @@ export class RouteDriver implements MessageRoutes {
     if (this.#closed) return;
     const life = lifeOf(this.#options.propOf(id));
     const now = this.#timer.now();
-    if (state === "gone") this.#signatures.forget(id);
     const known = this.#rules.lifeOf(id) ?? 0;
     if (state !== "alive") this.#rules.onMember(now, id, known, state);
     else if (life !== undefined) this.#rules.onMember(now, id, life, "alive");

@@ -75,7 +75,6 @@ export class RouteSignatures implements RouteProof {
     return verify(null, Buffer.concat([CONTEXT, bytes]), known.key, signature);
   }
 
-  /** Of a node that is gone. */
   forget(id: string): void {
     this.#keys.delete(id);
   }

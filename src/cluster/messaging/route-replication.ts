@@ -86,6 +86,8 @@ export interface RouteProof {
   sign(bytes: Uint8Array): Uint8Array;
   /** @returns false where it does not fit, or the node's key is not known */
   verify(id: string, life: number, bytes: Uint8Array, signature: Uint8Array): boolean;
+  /** Nothing of a node is verified any more, until it comes again. */
+  forget(id: string): void;
 }
 
 export interface RouteReplicationOptions {
@@ -391,6 +393,7 @@ export class RouteReplication {
     if (member.isAlive) this.#leaveRing(now, member);
     this.#pulls.forget(now, member.replica);
     this.#waves.forget(member.id);
+    this.#proof.forget(member.id);
     member.replica.end();
     this.#effects.changed();
   }

@@ -275,9 +275,12 @@ describe("a node that goes", () => {
     // To the millisecond, not with the next digest.
     world.run(59_900);
     expect(b.rules.numberOf(a.id)).toBe(number);
+    expect(b.forgotten.size).toBe(0);
     world.run(200);
     expect(b.rules.numberOf(a.id)).toBeUndefined();
     expect(b.rules.stats()).toMatchObject({ routes: 0, nodes: 1 });
+    // Nor is the key kept by which its blocks were verified.
+    expect([...b.forgotten]).toEqual([a.id]);
     // What it changed meanwhile is fetched when it is back after all.
     a.subscribe("y");
     world.see(b, a, "alive");

@@ -72,6 +72,7 @@ export const PROOF = {
     return {
       sign: (bytes) => seal(id, life, bytes),
       verify: (of, itsLife, bytes, signature) => Buffer.compare(seal(of, itsLife, bytes), signature) === 0,
+      forget: () => undefined,
     };
   },
 };
@@ -113,6 +114,8 @@ export class RouteNode {
   scheduled = Number.POSITIVE_INFINITY;
   /** Peers that take nothing now. */
   readonly full = new Set<RouteNode>();
+  /** Nodes whose keys are not kept any longer. */
+  readonly forgotten = new Set<string>();
   readonly known = new Map<RouteNode, "alive" | "lost">();
   readonly peers = new Set<RouteNode>();
 
@@ -149,7 +152,7 @@ export class RouteNode {
       stores,
       random: world.random,
       now: world.now,
-      proof: PROOF.of(id, life),
+      proof: { ...PROOF.of(id, life), forget: (of) => this.forgotten.add(of) },
       effects: {
         send: (to, item) => world.transmit(this, to, item),
         changed: () => undefined,
