@@ -411,6 +411,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   }
 
   #connect(uuid: string, endpoint: string): boolean {
+    // Beacons come while it closes, until the farewells are sent: nobody would close a mailbox that one of them opened.
+    if (this.closed) return false;
     const [, host = "", port = "0"] = ENDPOINT.exec(endpoint) ?? [];
     // A peer's name is never looked up: its connection says where it is, as the beacon of another one does.
     const address = IPV4.test(host) ? host : (this.#origins.get(uuid) ?? "");

@@ -1,7 +1,8 @@
 /** Nodes on the ZRE plane over real sockets, on the loopback interface: its broadcast address reaches all of them. */
 import dgram from "node:dgram";
-import { connect as connectTcp } from "node:net";
+import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { BeaconSockets } from "../../../src/cluster/zre/beacon.js";
 import {
   encodeBeacon,
   encodeHello,
@@ -165,6 +166,37 @@ describe("nodes on the plane", () => {
     await b.plane.close();
     await a.until("exit");
     expect(a.events.filter(({ type }) => type === "whisper")).toHaveLength(500);
+  });
+
+  it("opens no mailbox for a beacon that comes while it closes: nobody would close it", async () => {
+    const a = await start();
+    const send = await beaconer();
+    let connections = 0;
+    const mailbox = createServer((socket) => {
+      connections += 1;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => void mailbox.listen(0, "127.0.0.1", resolve));
+    open.push({ close: () => new Promise<void>((resolve) => void mailbox.close(() => resolve())) });
+    let release = (): void => undefined;
+    const sent = new Promise<boolean>((resolve) => {
+      release = () => resolve(true);
+    });
+    // It sends its farewells for as long as the test takes.
+    const farewells = vi.spyOn(BeaconSockets.prototype, "send").mockReturnValue(sent);
+    try {
+      const closed = a.plane.close();
+      await vi.waitFor(() => expect(farewells).toHaveBeenCalled());
+      await send(encodeBeacon(UUID, (mailbox.address() as AddressInfo).port));
+      await eventually(() => a.plane.stats().refused.endpoint + a.plane.stats().pending > 0);
+      expect(a.plane.stats()).toMatchObject({ pending: 0, refused: { endpoint: 1 } });
+      release();
+      await closed;
+      expect(connections).toBe(0);
+    } finally {
+      release();
+      farewells.mockRestore();
+    }
   });
 
   it("are 35 on one host, and all see all: more mailboxes than a context has sockets", async () => {
