@@ -39,8 +39,32 @@ export interface TopicClaim {
 interface Claim extends TopicClaim {
   chosen: boolean;
   readonly bytes: number;
-  /** Who claims it, and whether he chose it. */
+  /** Who claims it, and whether he chose it; how many did. */
   readonly nodes: Map<number, boolean>;
+  choosers: number;
+  /** Where it is among those of its name, and of its id. */
+  readonly ofName: Claims;
+  readonly ofId: Claims;
+  atName: number;
+  atId: number;
+}
+
+/**
+ * The claims of one name, or on one id. Which of them counts is found when somebody asks, and kept: each message that is published by
+ * number asks, and other nodes may have thousands of claims on its id. Where an id has claims and its owner is not known, the ids of the
+ * names that claim it are not known either.
+ */
+interface Claims {
+  readonly all: Claim[];
+  isKnown: boolean;
+  /** Of an id: the claim of its owner, by rule 1. Of a name: the claim on its id, by rule 2. */
+  best: Claim | undefined;
+}
+
+/** What a node claims. */
+interface Used {
+  readonly claims: Set<Claim>;
+  bytes: number;
 }
 
 /** What came of a claim. */
@@ -56,9 +80,9 @@ export type ClaimResult =
   | "full";
 
 export class TopicIds {
-  readonly #byName = new Map<string, Claim[]>();
-  readonly #byId = new Map<number, Claim[]>();
-  readonly #used = new Map<number, { claims: number; bytes: number }>();
+  readonly #byName = new Map<string, Claims>();
+  readonly #byId = new Map<number, Claims>();
+  readonly #used = new Map<number, Used>();
   readonly #random: () => number;
   readonly #taken: (id: number) => boolean;
 
@@ -73,15 +97,22 @@ export class TopicIds {
 
   /** The id of a name, or 0. */
   idOf(name: string): number {
-    let best: Claim | undefined;
-    for (const claim of this.#byName.get(name) ?? [])
-      if (this.#owner(claim.id) === claim && (best === undefined || isBetterId(claim, best))) best = claim;
-    return best === undefined ? NO_ID : best.id;
+    const claims = this.#byName.get(name);
+    if (claims === undefined) return NO_ID;
+    if (!claims.isKnown) {
+      let best: Claim | undefined;
+      for (const claim of claims.all)
+        if (ownerOf(claim.ofId) === claim && (best === undefined || isBetterId(claim, best))) best = claim;
+      claims.best = best;
+      claims.isKnown = true;
+    }
+    return claims.best === undefined ? NO_ID : claims.best.id;
   }
 
   /** The name that an id leads to. */
   nameOf(id: number): string | undefined {
-    return this.#owner(id)?.name;
+    const claims = this.#byId.get(id);
+    return claims === undefined ? undefined : ownerOf(claims)?.name;
   }
 
   /**
@@ -126,74 +157,109 @@ export class TopicIds {
     const fault = topicFault(name);
     if (fault !== undefined) return fault;
     if (!isId(id)) return "id";
-    let claim = this.#byName.get(name)?.find((each) => each.id === id);
+    let claim = this.#byName.get(name)?.all.find((each) => each.id === id);
     const before = claim?.nodes.get(node);
     if (claim !== undefined && (before === true || before === chosen)) return "known";
+    let isBetter = false;
     if (before === undefined) {
-      const used = this.#used.get(node) ?? { claims: 0, bytes: 0 };
+      const used: Used = this.#used.get(node) ?? { claims: new Set(), bytes: 0 };
       const bytes = claim?.bytes ?? Buffer.byteLength(name);
-      if (used.claims >= MAX_TOPIC_IDS || used.bytes + bytes > MAX_TOPIC_ID_BYTES) return "full";
-      used.claims++;
+      if (used.claims.size >= MAX_TOPIC_IDS || used.bytes + bytes > MAX_TOPIC_ID_BYTES) return "full";
+      if (claim === undefined) {
+        claim = this.#make(name, id, bytes);
+        isBetter = true;
+      }
+      used.claims.add(claim);
       used.bytes += bytes;
       this.#used.set(node, used);
-      if (claim === undefined) {
-        claim = { name, id, chosen: false, bytes, nodes: new Map() };
-        append(this.#byName, name, claim);
-        append(this.#byId, id, claim);
-      }
     }
-    (claim as Claim).nodes.set(node, chosen);
-    if (chosen) (claim as Claim).chosen = true;
+    const made = claim as Claim;
+    made.nodes.set(node, chosen);
+    if (chosen) {
+      made.choosers++;
+      isBetter ||= !made.chosen;
+      made.chosen = true;
+    }
+    if (isBetter) rise(made);
     return "added";
+  }
+
+  #make(name: string, id: number, bytes: number): Claim {
+    const ofName = claimsOf(this.#byName, name);
+    const ofId = claimsOf(this.#byId, id);
+    const claim: Claim = {
+      name,
+      id,
+      chosen: false,
+      bytes,
+      nodes: new Map(),
+      choosers: 0,
+      ofName,
+      ofId,
+      atName: ofName.all.length,
+      atId: ofId.all.length,
+    };
+    ofName.all.push(claim);
+    ofId.all.push(claim);
+    return claim;
   }
 
   /** Takes a claim of a node away; `false` where there was none. */
   unregister(name: string, id: number, node: number = OWN): boolean {
-    const claim = this.#byName.get(name)?.find((each) => each.id === id);
+    const claim = this.#byName.get(name)?.all.find((each) => each.id === id);
     return claim !== undefined && this.#withdraw(claim, node);
   }
 
   /** Takes all claims of a node away; how many there were. */
   deleteNode(node: number): number {
-    let deleted = 0;
-    if (!this.#used.has(node)) return deleted;
-    for (const claims of [...this.#byId.values()])
-      for (const claim of [...claims]) if (this.#withdraw(claim, node)) deleted++;
+    const claims = this.#used.get(node)?.claims;
+    if (claims === undefined) return 0;
+    const deleted = claims.size;
+    for (const claim of claims) this.#withdraw(claim, node);
     return deleted;
   }
 
   /** This node's own claims: what the other nodes get. */
   own(): TopicClaim[] {
     const claims: TopicClaim[] = [];
-    for (const all of this.#byId.values())
-      for (const { name, id, nodes } of all) {
-        const chosen = nodes.get(OWN);
-        if (chosen !== undefined) claims.push({ name, id, chosen });
-      }
+    for (const { name, id, nodes } of this.#used.get(OWN)?.claims ?? [])
+      claims.push({ name, id, chosen: nodes.get(OWN) === true });
     return claims;
   }
 
   #withdraw(claim: Claim, node: number): boolean {
-    if (!claim.nodes.delete(node)) return false;
-    const used = this.#used.get(node) as { claims: number; bytes: number };
-    used.claims--;
+    const chosen = claim.nodes.get(node);
+    if (chosen === undefined) return false;
+    claim.nodes.delete(node);
+    const used = this.#used.get(node) as Used;
+    used.claims.delete(claim);
     used.bytes -= claim.bytes;
-    if (used.claims === 0) this.#used.delete(node);
+    if (used.claims.size === 0) this.#used.delete(node);
+    if (chosen) claim.choosers--;
     if (claim.nodes.size === 0) {
-      remove(this.#byName, claim.name, claim);
-      remove(this.#byId, claim.id, claim);
-    } else {
-      claim.chosen = [...claim.nodes.values()].includes(true);
+      this.#remove(claim);
+      fall(claim);
+    } else if (chosen && claim.choosers === 0) {
+      claim.chosen = false;
+      fall(claim);
     }
     return true;
   }
 
-  /** Rule 1. */
-  #owner(id: number): Claim | undefined {
-    let best: Claim | undefined;
-    for (const claim of this.#byId.get(id) ?? [])
-      if (best === undefined || isBetterName(claim, best)) best = claim;
-    return best;
+  /** Out of both lists; the last ones of these take its places. */
+  #remove({ name, id, ofName, ofId, atName, atId }: Claim): void {
+    const ofNameLast = ofName.all.pop() as Claim;
+    if (atName < ofName.all.length) {
+      ofName.all[atName] = ofNameLast;
+      ofNameLast.atName = atName;
+    }
+    const ofIdLast = ofId.all.pop() as Claim;
+    if (atId < ofId.all.length) {
+      ofId.all[atId] = ofIdLast;
+      ofIdLast.atId = atId;
+    }
+    if (ofName.all.length === 0) this.#byName.delete(name);
+    if (ofId.all.length === 0) this.#byId.delete(id);
   }
 }
 
@@ -201,9 +267,35 @@ function isId(id: unknown): id is number {
   return Number.isInteger(id) && (id as number) > SELF_ID && (id as number) <= LAST_ID;
 }
 
+/** Rule 1. */
+function ownerOf(claims: Claims): Claim | undefined {
+  if (!claims.isKnown) {
+    let best: Claim | undefined;
+    for (const claim of claims.all) if (best === undefined || isBetterName(claim, best)) best = claim;
+    claims.best = best;
+    claims.isKnown = true;
+  }
+  return claims.best;
+}
+
 function isBetterName(one: Claim, other: Claim): boolean {
-  if (one.chosen !== other.chosen) return one.chosen;
-  return Buffer.compare(Buffer.from(one.name), Buffer.from(other.name)) < 0;
+  return one.chosen !== other.chosen ? one.chosen : isBefore(one.name, other.name);
+}
+
+/** In the order of the bytes, without making them: that of code points, where UTF-16 has those past U+FFFF before U+E000. */
+function isBefore(one: string, other: string): boolean {
+  const length = Math.min(one.length, other.length);
+  for (let i = 0; i < length; i++) {
+    const unit = one.charCodeAt(i);
+    const its = other.charCodeAt(i);
+    if (unit !== its) return rankOf(unit) < rankOf(its);
+  }
+  return one.length < other.length;
+}
+
+function rankOf(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }
 
 /** Rule 2. */
@@ -211,14 +303,39 @@ function isBetterId(one: Claim, other: Claim): boolean {
   return one.chosen !== other.chosen ? one.chosen : one.id < other.id;
 }
 
-function append<K>(map: Map<K, Claim[]>, key: K, claim: Claim): void {
-  const claims = map.get(key);
-  if (claims === undefined) map.set(key, [claim]);
-  else claims.push(claim);
+/** A claim is new, or chosen now: it may be its id's owner. */
+function rise(claim: Claim): void {
+  const { ofName, ofId } = claim;
+  if (!ofId.isKnown) {
+    forget(ofName);
+    return;
+  }
+  const before = ofId.best;
+  if (before !== undefined && before !== claim && !isBetterName(claim, before)) return;
+  ofId.best = claim;
+  forget(ofName);
+  if (before !== undefined) forget(before.ofName);
 }
 
-function remove<K>(map: Map<K, Claim[]>, key: K, claim: Claim): void {
-  const left = (map.get(key) as Claim[]).filter((each) => each !== claim);
-  if (left.length === 0) map.delete(key);
-  else map.set(key, left);
+/** A claim is gone, or chosen no longer: another one may be its id's owner. */
+function fall(claim: Claim): void {
+  const { ofName, ofId } = claim;
+  if (!ofId.isKnown || ofId.best !== claim) return;
+  forget(ofId);
+  forget(ofName);
+  for (const each of ofId.all) forget(each.ofName);
+}
+
+function forget(claims: Claims): void {
+  claims.isKnown = false;
+  claims.best = undefined;
+}
+
+/** Those under a key; none yet where it is new, and that is known. */
+function claimsOf<K>(map: Map<K, Claims>, key: K): Claims {
+  const known = map.get(key);
+  if (known !== undefined) return known;
+  const claims: Claims = { all: [], isKnown: true, best: undefined };
+  map.set(key, claims);
+  return claims;
 }

@@ -148,4 +148,86 @@ describe("ids of topics", () => {
       { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 150 },
     );
   });
+
+  it("are what the claims make them, at each step, whatever is asked between the steps", () => {
+    const names = ["a", "b", "c", "é", "𝄞", "\uff5e"];
+    const ids = [2, 3, 4, 5];
+    const nodes = [-1, 1, 2];
+    const claim = {
+      name: fc.constantFrom(...names),
+      id: fc.constantFrom(...ids),
+      node: fc.constantFrom(...nodes),
+    };
+    const register = fc.record({ kind: fc.constant("register" as const), chosen: fc.boolean(), ...claim });
+    const unregister = fc.record({ kind: fc.constant("unregister" as const), ...claim });
+    const departure = fc.record({ kind: fc.constant("delete" as const), node: claim.node });
+    const step = fc.oneof(
+      { weight: 6, arbitrary: register },
+      { weight: 3, arbitrary: unregister },
+      { weight: 1, arbitrary: departure },
+    );
+    fc.assert(
+      fc.property(fc.array(fc.tuple(step, fc.boolean()), { maxLength: 40 }), (steps) => {
+        const kept = new TopicIds(from(100));
+        const claims = new Map<string, { name: string; id: number; node: number; chosen: boolean }>();
+        for (const [each, isAsked] of steps) {
+          if (each.kind === "delete") {
+            const its = [...claims].filter(([, { node }]) => node === each.node);
+            for (const [key] of its) claims.delete(key);
+            expect(kept.deleteNode(each.node)).toBe(its.length);
+          } else {
+            const { name, id, node } = each;
+            const key = `${name} ${id} ${node}`;
+            const before = claims.get(key);
+            if (each.kind === "unregister") {
+              expect(kept.unregister(name, id, node)).toBe(before !== undefined);
+              claims.delete(key);
+            } else {
+              const isKnown = before !== undefined && (before.chosen || !each.chosen);
+              expect(kept.register(name, id, each.chosen, node)).toBe(isKnown ? "known" : "added");
+              claims.set(key, { name, id, node, chosen: each.chosen || before?.chosen === true });
+            }
+          }
+          if (!isAsked) continue;
+          // One that was never asked before.
+          const made = new TopicIds(from(100));
+          for (const { name, id, chosen, node } of claims.values()) made.register(name, id, chosen, node);
+          expect(names.map((name) => kept.idOf(name))).toEqual(names.map((name) => made.idOf(name)));
+          expect(ids.map((id) => kept.nameOf(id))).toEqual(ids.map((id) => made.nameOf(id)));
+          expect(new Set(kept.own())).toEqual(new Set(made.own()));
+        }
+      }),
+      { numRuns: process.env.SHOAL_LONG === "1" ? 10_000 : 150 },
+    );
+  });
+
+  it("are found at once, however many other claims there are on an id, and of a name", () => {
+    const ids = new TopicIds(from(100));
+    ids.create("a", 5);
+    for (let i = 0; i < 2_048; i++) {
+      ids.register(`b/${i}`, 5, true, 1);
+      ids.register("a", 10 + i, true, 1);
+    }
+    const begun = performance.now();
+    for (let i = 0; i < 20_000; i++) if (ids.nameOf(5) !== "a" || ids.idOf("a") !== 5) expect.unreachable();
+    // Some milliseconds; with a look at all claims each time it is more than ten seconds.
+    expect(performance.now() - begun).toBeLessThan(2_000);
+  });
+
+  it("of nodes that all go take as long to delete as they are, not as all of them are each time", () => {
+    const ids = new TopicIds(from(100));
+    const took = (call: (node: number) => void): number => {
+      const begun = performance.now();
+      for (let node = 0; node < 1_000; node++) call(node);
+      return performance.now() - begun;
+    };
+    const registering = took((node) => {
+      for (let i = 0; i < 200; i++) ids.register(`t/${node}/${i}`, 2 + 200 * node + i, true, node);
+    });
+    const deleting = took((node) => {
+      if (ids.deleteNode(node) !== 200) expect.unreachable();
+    });
+    expect(deleting).toBeLessThan(2 * registering);
+    expect(ids.nameOf(2)).toBeUndefined();
+  });
 });
