@@ -253,3 +253,5 @@ export const ROUTE_READY_TIMEOUT = 10_000;
 export const ROUTE_SETTLE = 1_000;
 /** ms for which the routes of a lost node are kept, unless the option has another number. */
 export const ROUTE_GRACE = 3_600_000;
+/** ms between two steps by which the routes of nodes that are gone leave the table: each takes some tenths of one. */
+export const ROUTE_SWEEP_PAUSE = 5;

@@ -135,13 +135,6 @@ export class FilterIndex {
     return this.#scan.filterBytes(bytes, start, end) ?? this.#find();
   }
 
-  /** The last filter that was looked up, again: records were changed meanwhile. */
-  findAgain(): void {
-    this.ref = 0;
-    this.#scan.record(this.#scan.bytes, 0, this.#scan.length);
-    this.#find();
-  }
-
   #find(): undefined {
     const hash = this.#scan.hashOfLevels();
     this.#hash = hash;

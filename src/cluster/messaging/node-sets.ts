@@ -71,6 +71,41 @@ export function takeNode(
   return true;
 }
 
+/** Takes all nodes out whose bits are set in `marks`, which has one for each number that there is; `false` where none is there. */
+export function takeMarked(
+  words: Uint32Array,
+  at: number,
+  length: number,
+  kind: number,
+  marks: Uint32Array,
+): boolean {
+  let taken = false;
+  if (kind === BITS) {
+    for (let i = 0; i < length; i++) {
+      const word = words[at + i] as number;
+      const marked = word & (marks[i] as number);
+      if (marked === 0) continue;
+      words[at + i] = word ^ marked;
+      taken = true;
+    }
+    return taken;
+  }
+  for (let i = at; i < at + length; i++) {
+    const word = words[i] as number;
+    let left = word;
+    if (isMarked(marks, word & 0xffff)) left |= 0xffff;
+    if (isMarked(marks, word >>> 16)) left |= 0xffff_0000;
+    if (left === word) continue;
+    words[i] = left;
+    taken = true;
+  }
+  return taken;
+}
+
+function isMarked(marks: Uint32Array, node: number): boolean {
+  return node !== NO_NODE && (((marks[node >>> 5] as number) >>> (node & 31)) & 1) === 1;
+}
+
 /** Appends the nodes of a set. */
 export function readNodes(
   words: Uint32Array,

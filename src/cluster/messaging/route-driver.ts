@@ -5,7 +5,7 @@
  */
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, TimeoutError } from "../../core/errors.js";
-import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT } from "./bounds.js";
+import { ROUTE_FLUSH, ROUTE_READY_TIMEOUT, ROUTE_SWEEP_PAUSE } from "./bounds.js";
 import {
   MessageKind,
   type MessageLinks,
@@ -70,6 +70,8 @@ export class RouteDriver implements MessageRoutes {
   /** Peers whose room is waited for. */
   readonly #full = new Set<string>();
   readonly #numbers: number[] = [];
+  /** When the table was swept last. */
+  #sweptAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   version = 0;
 
@@ -99,10 +101,11 @@ export class RouteDriver implements MessageRoutes {
     });
     this.#timer.hold(false);
     this.#timer.start({
-      nextWakeUp: () => Math.min(this.#rules.nextWakeUp(), this.#nextTimeout()),
+      nextWakeUp: () => Math.min(this.#rules.nextWakeUp(), this.#nextTimeout(), this.#nextSweep()),
       tick: (now) => {
         this.#rules.tick(now);
         this.#expire(now);
+        if (now >= this.#nextSweep()) this.#sweep(now);
       },
     });
   }
@@ -258,6 +261,16 @@ export class RouteDriver implements MessageRoutes {
       );
     }
     return result;
+  }
+
+  /** The routes of nodes that are gone leave the table though nothing else changes it, in short turns. */
+  #nextSweep(): number {
+    return this.#options.table.unswept > 0 ? this.#sweptAt + ROUTE_SWEEP_PAUSE : Number.POSITIVE_INFINITY;
+  }
+
+  #sweep(now: number): void {
+    this.#sweptAt = now;
+    this.#options.table.sweep();
   }
 
   stats(): MessageRoutesStats {

@@ -3,7 +3,7 @@
  *
  * A route costs some bytes in typed arrays and no object (filter-index.ts, node-sets.ts). The nodes that callers number are
  * numbered again inside, so that all routes of one can be given up at once: its inner number is retired, matches pass over it,
- * and calls that follow sweep it out of the records, some hundred at a time, until it can be used again.
+ * and it is swept out of the records, some hundred at a time, by calls that follow and by `sweep`, until it can be used again.
  */
 import { MAX_NODE_ROUTES, MAX_SHAPES, MAX_SHAPES_OF_NODE } from "./bounds.js";
 import { FilterIndex, payloadKind, payloadWords, WALKED } from "./filter-index.js";
@@ -16,6 +16,7 @@ import {
   NO_NODE,
   putNode,
   readNodes,
+  takeMarked,
   takeNode,
 } from "./node-sets.js";
 import { WORD_MASK } from "./record-arena.js";
@@ -32,7 +33,9 @@ export type AddResult =
   /** Refused: not a filter. */
   | TopicFault
   /** Refused: more shapes of filters than a node, or all of them, may have (`MAX_SHAPES_OF_NODE`, `MAX_SHAPES`). */
-  | "shapes";
+  | "shapes"
+  /** Refused: all numbers are of nodes that have routes, or had some that are not swept out of the records yet. */
+  | "numbers";
 
 /** Calls that change the table for each step of a sweep, which takes as long as some hundred of them. */
 const SWEEP_EVERY = 256;
@@ -58,9 +61,10 @@ export class RouteTable {
   readonly #shapes: (Map<number, number> | undefined)[] = [];
   #next = 0;
   readonly #free: number[] = [];
-  /** Retired numbers that the sweep under way takes out, and those of the next one. */
+  /** Retired numbers that the sweep under way takes out, each with its bit in `#marks`, and those of the next one. */
   #sweeping: number[] = [];
   #waiting: number[] = [];
+  #marks = new Uint32Array(1);
   /** Routes of retired numbers, until their sweep has ended, and from how many on sweeps are frequent. */
   #retired = 0;
   readonly #sweepSoonFrom: number;
@@ -94,6 +98,11 @@ export class RouteTable {
     return this.#index.size;
   }
 
+  /** Whether filters are refused that have another shape than all there are, or that are of a node without any, until others go. */
+  get isFull(): boolean {
+    return this.#index.shapes.size >= MAX_SHAPES || this.#hasNoNumber;
+  }
+
   add(filter: string, node: number): AddResult {
     return this.#index.find(filter) ?? this.#addFound(node);
   }
@@ -108,9 +117,12 @@ export class RouteTable {
     const index = this.#index;
     let inner = this.#inner.get(node);
     if (inner === undefined) {
+      if (this.#hasNoNumber) {
+        // To finish the sweep here would take as long as all records do.
+        this.#changed();
+        return "numbers";
+      }
       inner = this.#number(node);
-      // To find a free number may have taken a sweep, which moves what was found.
-      index.findAgain();
     }
     const shapes = this.#shapes[inner] as Map<number, number>;
     const known = index.ref;
@@ -150,7 +162,7 @@ export class RouteTable {
     const left = (shapes.get(shape) as number) - 1;
     if (left === 0) shapes.delete(shape);
     else shapes.set(shape, left);
-    this.#take(ref, [inner]);
+    this.#take(ref, inner);
     this.#counts[inner] = (this.#counts[inner] as number) - 1;
     this.#size--;
     this.#releaseUnused(node, inner);
@@ -282,22 +294,34 @@ export class RouteTable {
   sweep(): boolean {
     if (this.#sweeping.length === 0) {
       if (this.#waiting.length === 0) return false;
-      this.#sweeping = this.#waiting;
-      this.#waiting = [];
-      this.#cursor = 0;
+      this.#beginSweep();
     }
     const refs = this.#refs;
     refs.length = 0;
     this.#cursor = this.#index.walk(this.#cursor, refs);
-    for (const ref of refs) this.#take(ref, this.#sweeping);
+    for (const ref of refs) this.#sweepRecord(ref);
     this.#index.tidy(MOVED_BY_SWEEP);
     if (this.#cursor < WALKED) return true;
+    this.#endSweep();
+    return this.#waiting.length > 0;
+  }
+
+  #beginSweep(): void {
+    this.#sweeping = this.#waiting;
+    this.#waiting = [];
+    this.#cursor = 0;
+    const marks = this.#marks;
+    for (const inner of this.#sweeping)
+      marks[inner >>> 5] = (marks[inner >>> 5] as number) | (1 << (inner & 31));
+  }
+
+  #endSweep(): void {
+    this.#marks.fill(0);
     for (const inner of this.#sweeping) {
       this.#retired -= this.#counts[inner] as number;
       this.#release(inner);
     }
     this.#sweeping = [];
-    return this.#waiting.length > 0;
   }
 
   /** Nothing is added or deleted any more. What was not counted by V8 is from now on, until the table is collected. */
@@ -327,15 +351,25 @@ export class RouteTable {
     this.#rewrite(ref, nodes);
   }
 
-  /** Takes nodes out of a set; the filter goes with the last one, and a set that is much too large shrinks. */
-  #take(ref: number, inners: readonly number[]): void {
+  #take(ref: number, inner: number): void {
     const words = this.#index.words(ref);
     const at = ref & WORD_MASK;
     const header = words[at] as number;
     const length = payloadWords(header);
-    let taken = false;
-    for (const inner of inners) if (takeNode(words, at + 1, length, payloadKind(header), inner)) taken = true;
-    if (!taken) return;
+    if (takeNode(words, at + 1, length, payloadKind(header), inner)) this.#shrink(ref, length);
+  }
+
+  /** A look at the record's own nodes, however many are swept out. */
+  #sweepRecord(ref: number): void {
+    const words = this.#index.words(ref);
+    const at = ref & WORD_MASK;
+    const header = words[at] as number;
+    const length = payloadWords(header);
+    if (takeMarked(words, at + 1, length, payloadKind(header), this.#marks)) this.#shrink(ref, length);
+  }
+
+  /** Nodes were taken out: the filter goes with the last one, and a set that is much too large shrinks. */
+  #shrink(ref: number, length: number): void {
     const nodes = this.#read(ref);
     if (nodes.length === 0) this.#index.delete(ref);
     else if (length > 1 && formOf(nodes).length * 4 <= length) this.#rewrite(ref, nodes);
@@ -359,15 +393,19 @@ export class RouteTable {
     for (const node of nodes) putNode(words, at, length, kind, node);
   }
 
+  /** All of 65,535 numbers are used, or retired and not swept out yet. */
+  get #hasNoNumber(): boolean {
+    return this.#free.length === 0 && this.#next === NO_NODE;
+  }
+
   #number(node: number): number {
-    // All of 65,535 numbers are used or retired: the sweep is finished, which takes its time.
-    while (this.#free.length === 0 && this.#next === NO_NODE && this.sweep());
     const inner = this.#free.pop() ?? this.#next++;
     if (inner === this.#outer.length) {
       this.#outer = grown(this.#outer, new Int32Array(inner * 2));
       this.#counts = grown(this.#counts, new Float64Array(inner * 2));
       this.#stamps = grown(this.#stamps, new Uint32Array(inner * 2));
       this.#union = new Uint32Array(Math.ceil((inner * 2) / 32));
+      this.#marks = grown(this.#marks, new Uint32Array(this.#union.length));
     }
     this.#inner.set(node, inner);
     this.#outer[inner] = node;

@@ -76,6 +76,15 @@ describe("a route driver", () => {
     expect(a.driver.stats().routes).toBe(0);
   });
 
+  it("takes the routes of a node that is gone out of the table, though nothing else changes it", async () => {
+    const [a, b] = nodesOf(2) as [DriverNode, DriverNode];
+    await Promise.all(Array.from({ length: 2_000 }, (_, i) => a.driver.subscribe(`of/a/${i}`)));
+    expect(b.table.filters).toBe(2_000);
+    b.driver.onMember(a.id, "gone");
+    expect([b.table.size, b.table.unswept]).toEqual([0, 2_000]);
+    await expect.poll(() => [b.table.filters, b.table.unswept]).toEqual([0, 0]);
+  });
+
   it("rejects `subscribe` after 10 s when a live node never answers, and goes on asking", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     try {

@@ -311,6 +311,59 @@ describe("the route table", () => {
     expect([table.unswept, table.filters]).toEqual([0, 100_000]);
   });
 
+  it("takes many nodes out of the records in the time that a few take", () => {
+    const took = (call: () => void): number => {
+      const begun = performance.now();
+      call();
+      return performance.now() - begun;
+    };
+    const table = new RouteTable();
+    const count = 100_000;
+    const filling = took(() => {
+      for (let i = 0; i < count; i++) table.add(`of/another/${i}`, 2);
+    });
+    for (let life = 0; life < 30_000; life++) {
+      table.add(`of/another/${life}`, 1);
+      table.deleteNode(1);
+    }
+    expect(table.unswept).toBeGreaterThan(20_000);
+    // A look at each record for each node that is gone takes more than a hundred times as long.
+    const sweeping = took(() => {
+      while (table.sweep());
+    });
+    expect(sweeping).toBeLessThan(5 * filling);
+    expect([table.unswept, table.filters, table.size]).toEqual([0, count, count]);
+    expect(match(table, "of/another/7")).toEqual([2]);
+  });
+
+  it("refuses what is of a further node while all numbers are used or not swept out yet, in short steps", () => {
+    const scan = new CountingScan();
+    const table = new RouteTable(scan);
+    const count = 300_000;
+    for (let i = 0; i < count; i++) table.add(`of/another/${i}`, 2);
+    const results = new Map<string, number>();
+    let most = 0;
+    for (let life = 0; life < 66_000; life++) {
+      scan.records = 0;
+      const result = table.add(`of/one/${life}`, 1);
+      most = Math.max(most, scan.records);
+      results.set(result, (results.get(result) ?? 0) + 1);
+      table.deleteNode(1);
+    }
+    expect(results.get("numbers")).toBeGreaterThan(0);
+    expect(results.get("added")).toBeGreaterThan(65_000);
+    expect([...results.keys()]).toHaveLength(2);
+    expect(most).toBeLessThan(1_200);
+    expect([table.isFull, table.sizeOf(1)]).toEqual([true, 0]);
+    // Others go on as before.
+    expect(table.add("of/another/more", 2)).toBe("added");
+    expect(match(table, "of/another/more")).toEqual([2]);
+    while (table.sweep());
+    expect(table.isFull).toBe(false);
+    expect(table.add("of/one/again", 1)).toBe("added");
+    expect(table.filters).toBe(count + 2);
+  });
+
   it("lists filters with their nodes, those that match a topic, so many at most, none of a node that is gone", () => {
     const table = new RouteTable();
     for (let i = 0; i < 3_000; i++) table.add(`t/${i}`, i % 2);
@@ -348,6 +401,12 @@ describe("the route table", () => {
       if (node % 100 !== 0)
         for (let i = 0; i < 50; i++) if (!table.delete(`f/${i}`, node)) expect.unreachable();
     expect(match(table, "f/7")).toEqual([0, 100, 200, 300, 400, 500, 600, 700, 800, 900]);
+    for (let node = 100; node < 1_000; node += 200) table.deleteNode(node);
+    while (table.sweep());
+    expect(match(table, "f/7")).toEqual([0, 200, 400, 600, 800]);
+    for (let node = 0; node < 1_000; node += 200) table.deleteNode(node);
+    while (table.sweep());
+    expect([table.filters, table.unswept]).toEqual([0, 0]);
   });
 
   it("takes of a node so many shapes of filters, and other nodes' still", () => {
