@@ -242,6 +242,9 @@ export const ROUTE_DISTRUST = 60_000;
 /** ms between two digests of routes that are sent; digests of one peer that are looked at in a second. */
 export const ROUTE_DIGEST_INTERVAL = 10_000;
 export const ROUTE_DIGESTS = 8;
+/** ms between two times that a node's routes are fetched again, since some were left out for those of others: the first and the longest, doubling. */
+export const ROUTE_REFILL = 10_000;
+export const ROUTE_REFILL_MAX = 600_000;
 /** ms that changes of the own interest wait for others to go with them. */
 export const ROUTE_FLUSH = 5;
 /** ms until those that have not acknowledged a change are counted as missing; until they are asked again, doubling. */

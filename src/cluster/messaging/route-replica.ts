@@ -6,6 +6,8 @@ import {
   MAX_ROUTE_HISTORIES,
   MAX_ROUTE_HISTORY,
   MAX_ROUTES,
+  ROUTE_REFILL,
+  ROUTE_REFILL_MAX,
 } from "./bounds.js";
 import { RoutePace } from "./route-pace.js";
 import { type Block, BlockKind, Operation, type OperationSink, readOperations } from "./route-wire.js";
@@ -19,6 +21,8 @@ export interface RouteStore {
   addBytes(bytes: Uint8Array, start: number, end: number, node: number): string;
   delete(filter: string, node: number): boolean;
   deleteNode(node: number): number;
+  /** Whether filters are refused that would be taken if those of others were not there. */
+  readonly isFull: boolean;
 }
 
 /** Where the ids of names are kept: TopicIds. */
@@ -88,7 +92,7 @@ export class RouteNumbers {
   take(): RouteSet {
     const number = this.#free.pop() ?? this.#owners.length;
     this.#owners[number] = undefined;
-    return { number, routes: 0, bytes: 0 };
+    return { number, routes: 0, bytes: 0, isShort: false };
   }
 
   /** All routes and names of a number go, and it is free. */
@@ -100,6 +104,15 @@ export class RouteNumbers {
     this.routes -= set.routes;
     this.bytes -= set.bytes;
     this.#free.push(set.number);
+  }
+
+  /** Whether there is room for what a set lacks, next to a copy of what it has: it serves until the copy takes its place. */
+  hasRoomFor({ routes, bytes }: RouteSet): boolean {
+    return (
+      !this.#stores.routes.isFull &&
+      this.routes + routes < this.#limits.routes &&
+      this.bytes + bytes < this.#limits.bytes
+    );
   }
 
   count(reason: string): void {
@@ -121,11 +134,16 @@ export class RouteNumbers {
       if (this.#stores.routes.delete(bytes.toString("utf8", start, end), set.number))
         this.#add(set, -1, -length);
     } else if (set.routes >= nodeRoutes || set.bytes + length > nodeBytes) this.count("routes:node");
-    else if (this.routes >= routes || this.bytes + length > allBytes) this.count("routes:all");
-    else {
+    else if (this.routes >= routes || this.bytes + length > allBytes) {
+      this.count("routes:all");
+      set.isShort = true;
+    } else {
       const result = this.#stores.routes.addBytes(bytes, start, end, set.number);
       if (result === "added") this.#add(set, 1, length);
-      else if (result !== "known") this.count(`filter:${result}`);
+      else if (result !== "known") {
+        this.count(`filter:${result}`);
+        if ((result === "shapes" || result === "numbers") && this.#stores.routes.isFull) set.isShort = true;
+      }
     }
   }
 
@@ -153,6 +171,8 @@ export interface RouteSet {
   readonly number: number;
   routes: number;
   bytes: number;
+  /** Some routes were left out since others' took all the room that there is: there may be some later. */
+  isShort: boolean;
 }
 
 /** What is being fetched, and from whom. */
@@ -194,6 +214,11 @@ export class Replica {
   #history: Block[] = [];
   #historyBytes = 0;
   #isActive = false;
+  /** While all of it is fetched again: where that goes, until it is what `set` was. */
+  #again: RouteSet | undefined;
+  /** When it may be fetched again. */
+  #refillAt = Number.NEGATIVE_INFINITY;
+  #refillPause = ROUTE_REFILL;
 
   constructor(id: string, life: number, numbers: RouteNumbers) {
     this.id = id;
@@ -212,12 +237,38 @@ export class Replica {
     this.#numbers.setOwner(this.set.number, isActive ? this.id : undefined);
   }
 
+  /** Whether routes of it were left out for others' that may be gone now: it may be fetched again. */
+  mayRefill(now: number): boolean {
+    return (
+      this.set.isShort &&
+      this.pull === undefined &&
+      this.version > 0 &&
+      this.version >= this.exactFrom &&
+      now >= this.#refillAt &&
+      this.#numbers.hasRoomFor(this.set)
+    );
+  }
+
+  /**
+   * All of it is fetched again, from its node: into another number, while what is here serves on. Each time it takes longer until it may
+   * be fetched once more, since a node may have more than there will ever be room for.
+   */
+  refill(now: number): void {
+    this.#refillAt = now + this.#refillPause;
+    this.#refillPause = Math.min(2 * this.#refillPause, ROUTE_REFILL_MAX);
+    this.forgetHistory();
+    this.exactFrom = this.version;
+    this.version = 0;
+    this.#again = this.#numbers.take();
+  }
+
   /** A change of the next version. @param keeps whether it is kept to be handed on */
   change(block: Block, keeps: boolean): void {
-    this.#numbers.apply(this.set, block);
+    this.#numbers.apply(this.#again ?? this.set, block);
     this.version = block.version;
     if (keeps) this.#keep(block);
     else this.forgetHistory();
+    this.#endRefill();
   }
 
   /** A snapshot is read: into the number in use where nothing is there yet, so that it serves at once. */
@@ -226,7 +277,13 @@ export class Replica {
     pull.next = 0;
     pull.count = 0;
     pull.bytes = 0;
-    pull.set = this.version === 0 && this.set.routes === 0 ? this.set : this.#numbers.take();
+    if (this.#again !== undefined) {
+      // The changes that were read again so far are not what the snapshot begins with.
+      this.#numbers.free(this.#again);
+      this.#again = this.#numbers.take();
+    }
+    const isFirst = this.version === 0 && this.set.routes === 0;
+    pull.set = this.#again ?? (isFirst ? this.set : this.#numbers.take());
     this.forgetHistory();
   }
 
@@ -239,18 +296,28 @@ export class Replica {
     else this.forgetHistory();
     if (block.kind !== BlockKind.LAST_PART) return;
     this.version = pull.base;
-    this.exactFrom = block.exact;
-    if (pull.set !== this.set) {
-      const old = this.set;
-      this.set = pull.set as RouteSet;
-      this.isActive = this.#isActive;
-      this.#numbers.free(old);
-    }
+    // Of a refill what is here may be later than what was read: it serves until the changes since are here, too.
+    this.exactFrom = this.#again === undefined ? block.exact : Math.max(block.exact, this.exactFrom);
+    if (this.#again === undefined && pull.set !== this.set) this.#replace(pull.set as RouteSet);
+    else this.#endRefill();
     pull.set = undefined;
     pull.base = 0;
     pull.next = 0;
     // It was read while it changed: of no version that could be handed on.
     if (block.exact > block.version) this.forgetHistory();
+  }
+
+  #endRefill(): void {
+    if (this.#again !== undefined && this.version >= this.exactFrom) this.#replace(this.#again);
+  }
+
+  /** What was read takes the place of what is here. */
+  #replace(set: RouteSet): void {
+    const old = this.set;
+    this.set = set;
+    this.#again = undefined;
+    this.isActive = this.#isActive;
+    this.#numbers.free(old);
   }
 
   /** What was read of a snapshot is of no use. */
@@ -263,13 +330,14 @@ export class Replica {
     if (pull.set === this.set) {
       this.set = this.#numbers.take();
       this.isActive = this.#isActive;
-    }
+    } else if (pull.set === this.#again) this.#again = this.#numbers.take();
   }
 
   /** Everything of this life goes. */
   end(): void {
     this.endPull();
     this.forgetHistory();
+    if (this.#again !== undefined) this.#numbers.free(this.#again);
     this.#numbers.free(this.set);
   }
 

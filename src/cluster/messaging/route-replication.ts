@@ -18,6 +18,7 @@
 import { InvalidStateError } from "../../core/errors.js";
 import { MAX_MEMBERS } from "../bounds.js";
 import {
+  MAX_ROUTE_PULLS,
   ROUTE_BUCKETS,
   ROUTE_DIGEST_INTERVAL,
   ROUTE_DIGESTS,
@@ -453,6 +454,7 @@ export class RouteReplication {
       this.#nextDigest = now + this.#digestInterval * (0.75 + 0.5 * this.#random());
       this.#digestWithAny(now);
       this.#expireTrust(now);
+      this.#refill(now);
     }
     if (now >= this.#nextExpiry()) this.#expire(now);
   }
@@ -496,6 +498,16 @@ export class RouteReplication {
   #expireTrust(now: number): void {
     for (const [id, until] of this.#distrusted) if (now >= until) this.#distrusted.delete(id);
     this.#pulls.expire(now);
+  }
+
+  /** What was left out of others' routes since there were too many is fetched again, once there is room. */
+  #refill(now: number): void {
+    for (const { isAlive, replica } of this.#members.values()) {
+      if (this.#pulls.size >= MAX_ROUTE_PULLS) return;
+      if (!isAlive || !replica.mayRefill(now)) continue;
+      replica.refill(now);
+      this.#pulls.want(now, replica, replica.id, replica.exactFrom);
+    }
   }
 
   /** Makes versions of what is pending, and sends them. */

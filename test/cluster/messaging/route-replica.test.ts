@@ -1,11 +1,13 @@
 /** A copy of a node's routes, and what of it is handed on to others: only what is of one version, and without a gap. */
 import { describe, expect, it } from "vitest";
+import { MAX_SHAPES_OF_NODE } from "../../../src/cluster/messaging/bounds.js";
 import {
   type Pull,
   Replica,
   ROUTE_LIMITS,
   RouteNumbers,
 } from "../../../src/cluster/messaging/route-replica.js";
+import { RouteTable } from "../../../src/cluster/messaging/route-table.js";
 import {
   type Block,
   BlockKind,
@@ -152,5 +154,133 @@ describe("a copy of a snapshot", () => {
     expect([...filters()]).toEqual([]);
     expect(replica.version).toBe(0);
     expect(handedOn(replica, 9, 1)).toBeUndefined();
+  });
+});
+
+describe("a copy of which routes were left out for those of others", () => {
+  /** With room for six routes, four of which another node has. */
+  function short() {
+    const routes = new SimpleStore();
+    const stores = { routes, topics: new SimpleStore(), subtopics: new SimpleStore() };
+    const numbers = new RouteNumbers(stores, { ...ROUTE_LIMITS, routes: 6 });
+    const other = new Replica("f".repeat(32), 1, numbers);
+    other.change(block(BlockKind.CHANGE, 1, ["1", "2", "3", "4"]), false);
+    const replica = new Replica(ID, LIFE, numbers);
+    replica.isActive = true;
+    replica.change(block(BlockKind.CHANGE, 1, ["a", "b"]), true);
+    replica.change(block(BlockKind.CHANGE, 2, ["c"]), true);
+    const filters = () => [...(routes.byNumber.get(replica.set.number) ?? [])];
+    return { routes, numbers, other, replica, filters };
+  }
+
+  it("is fetched again once there is room, and serves meanwhile", () => {
+    const { numbers, other, replica, filters } = short();
+    expect(filters()).toEqual(["a", "b"]);
+    expect(numbers.refused).toEqual({ "routes:all": 1 });
+    expect(replica.mayRefill(0)).toBe(false);
+    other.end();
+    expect(replica.mayRefill(0)).toBe(true);
+    replica.refill(0);
+    expect(replica.version).toBe(0);
+    expect(replica.mayRefill(1e9)).toBe(false);
+    for (const version of [0, 1, 2]) expect(handedOn(replica, version)).toBeUndefined();
+    replica.change(block(BlockKind.CHANGE, 1, ["a", "b"]), true);
+    expect(filters()).toEqual(["a", "b"]);
+    expect(numbers.ownerOf(replica.set.number)).toBe(ID);
+    replica.change(block(BlockKind.CHANGE, 2, ["c"]), true);
+    expect(filters()).toEqual(["a", "b", "c"]);
+    expect(numbers.ownerOf(replica.set.number)).toBe(ID);
+    expect(replica.mayRefill(1e9)).toBe(false);
+    expect(handedOn(replica, 1)).toEqual(["2"]);
+    expect(numbers.routes).toBe(3);
+    replica.end();
+    expect([numbers.routes, numbers.bytes]).toEqual([0, 0]);
+  });
+
+  it("serves until a snapshot and the changes since have all that was there", () => {
+    const { routes, numbers, other, replica, filters } = short();
+    other.end();
+    replica.refill(0);
+    // What is read of changes is given up for the snapshot.
+    replica.change(block(BlockKind.CHANGE, 1, ["b", "gone"]), false);
+    let pull = begin(replica, 2);
+    replica.part(pull, block(BlockKind.PART, 2, ["x"], 0, 2), false);
+    replica.endPull();
+    expect(filters()).toEqual(["a", "b"]);
+    pull = begin(replica, 1);
+    replica.part(pull, block(BlockKind.LAST_PART, 1, ["a", "b"], 0, 1), false);
+    replica.endPull();
+    expect(filters()).toEqual(["a", "b"]);
+    expect(handedOn(replica, 1)).toBeUndefined();
+    replica.change(block(BlockKind.CHANGE, 2, ["c"]), false);
+    expect(filters()).toEqual(["a", "b", "c"]);
+    expect([replica.version, numbers.routes]).toEqual([2, 3]);
+    replica.end();
+    expect([numbers.routes, numbers.bytes]).toEqual([0, 0]);
+    expect([...routes.byNumber.values()].every(({ size }) => size === 0)).toBe(true);
+  });
+
+  it("leaves nothing where its node goes meanwhile", () => {
+    const { routes, numbers, other, replica } = short();
+    other.end();
+    replica.refill(0);
+    replica.change(block(BlockKind.CHANGE, 1, ["a", "b"]), true);
+    replica.end();
+    expect([numbers.routes, numbers.bytes]).toEqual([0, 0]);
+    expect([...routes.byNumber.values()].every(({ size }) => size === 0)).toBe(true);
+  });
+
+  it("is fetched less and less often where there is never enough room", () => {
+    const { routes, other, replica } = short();
+    other.end();
+    routes.addBytes = () => "shapes";
+    const times: number[] = [];
+    for (let now = 0; now < 400_000; now += 1_000) {
+      if (!replica.mayRefill(now)) continue;
+      times.push(now);
+      replica.refill(now);
+      routes.isFull = true;
+      replica.change(block(BlockKind.CHANGE, 2, ["a", "b", "c"]), false);
+      routes.isFull = false;
+    }
+    expect(times).toEqual([0, 10_000, 30_000, 70_000, 150_000, 310_000]);
+  });
+
+  it("is not fetched again for what a node has too much of itself", () => {
+    const { routes, numbers, other, replica } = short();
+    other.end();
+    replica.refill(0);
+    routes.addBytes = () => "shapes";
+    replica.change(block(BlockKind.CHANGE, 2, ["a", "b", "c"]), false);
+    expect(numbers.refused["filter:shapes"]).toBe(3);
+    expect(replica.mayRefill(1e9)).toBe(false);
+  });
+
+  it("has a shape of its own once the shapes of lives that are gone are swept out", () => {
+    const table = new RouteTable();
+    for (let i = 0; i < 200_000; i++) table.add(`of/${i}`, 60_000);
+    const stores = { routes: table, topics: new SimpleStore(), subtopics: new SimpleStore() };
+    const numbers = new RouteNumbers(stores, ROUTE_LIMITS);
+    const shape = (i: number): string => [...i.toString(2).padStart(13, "0").replaceAll("1", "+")].join("/");
+    // Some are swept out while others come: six lives have more shapes than all nodes may.
+    for (let life = 0; life < 6; life++) {
+      const evil = new Replica("e".repeat(32), life, numbers);
+      const filters = Array.from({ length: MAX_SHAPES_OF_NODE }, (_, i) =>
+        shape(MAX_SHAPES_OF_NODE * life + i),
+      );
+      evil.change(block(BlockKind.CHANGE, 1, filters), false);
+      evil.end();
+    }
+    const replica = new Replica(ID, LIFE, numbers);
+    const filter = "a/+/shape/of/its/own";
+    replica.change(block(BlockKind.CHANGE, 1, [filter]), false);
+    expect(table.has(filter, replica.set.number)).toBe(false);
+    expect(replica.mayRefill(0)).toBe(false);
+    while (table.sweep());
+    expect(replica.mayRefill(0)).toBe(true);
+    replica.refill(0);
+    replica.change(block(BlockKind.CHANGE, 1, [filter]), false);
+    expect(table.has(filter, replica.set.number)).toBe(true);
+    expect(replica.mayRefill(1e9)).toBe(false);
   });
 });

@@ -352,6 +352,76 @@ describe("the own interest", () => {
   });
 });
 
+describe("routes that were left out for those of others", () => {
+  /** Counts the questions of one node to another. */
+  function wantsOf(world: RouteWorld, one: RouteNode, other: RouteNode): () => number {
+    let wants = 0;
+    world.rewrite = (from, to, item) => {
+      if (from === one && to === other && item[0] === RouteItem.WANT) wants += 1;
+      return undefined;
+    };
+    return () => wants;
+  }
+
+  /** Three nodes; the second has no room for all that the third has, next to those of the first. */
+  function shortWorld() {
+    const limits = { nodeRoutes: 1_200, nodeBytes: 100_000, routes: 2_000, bytes: 1_000_000 };
+    const world = worldOf(3, 1, { limits });
+    const [a, b, c] = world.nodes as [RouteNode, RouteNode, RouteNode];
+    for (let i = 0; i < 1_150; i++) a.subscribe(`of/a/${i}`);
+    expect(world.until(() => b.agreesWith(a), 10_000)).toBeLessThan(10_000);
+    for (let i = 0; i < 1_000; i++) c.subscribe(`of/c/${i}`);
+    expect(world.until(() => b.routesOf(c).size === 850, 10_000)).toBeLessThan(10_000);
+    world.run(1_000);
+    expect(b.routesOf(c).size).toBe(850);
+    return { world, a, b, c, wants: wantsOf(world, b, c) };
+  }
+
+  it("come when those go, and the others serve meanwhile", () => {
+    const { world, a, b, c, wants } = shortWorld();
+    world.run(60_000);
+    expect(b.routesOf(c).size).toBe(850);
+    world.see(b, a, "gone");
+    let least = 850;
+    const took = world.until(
+      () => {
+        const number = b.rules.numberOf(c.id) as number;
+        least = Math.min(least, b.rules.nodeOf(number) === c.id ? b.routesOf(c).size : 0);
+        return b.agreesWith(c);
+      },
+      60_000,
+      1,
+    );
+    expect(took).toBeLessThan(30_000);
+    expect(least).toBe(850);
+    // It goes on from there, with what it has alone.
+    c.subscribe("new");
+    c.unsubscribe("of/c/1");
+    world.run(1_000);
+    expect(b.agreesWith(c)).toBe(true);
+    expect(b.rules.stats()).toMatchObject({ routes: 1_000, pulls: 0 });
+    const before = wants();
+    world.run(60_000);
+    expect(wants()).toBe(before);
+  });
+
+  it("are asked for less and less often where there is never room for all", () => {
+    const { world, a, b, c, wants } = shortWorld();
+    world.see(b, a, "gone");
+    // There always seems to be room, and one is refused all the same.
+    const addBytes = b.store.addBytes.bind(b.store);
+    b.store.addBytes = (bytes, start, end, node) => {
+      b.store.isFull = Buffer.from(bytes.subarray(start, end)).toString() === "of/c/7";
+      return b.store.isFull ? "shapes" : addBytes(bytes, start, end, node);
+    };
+    world.run(300_000);
+    expect(b.routesOf(c).size).toBe(999);
+    expect(wants()).toBeGreaterThan(1);
+    // Five times, for one or two answers each.
+    expect(wants()).toBeLessThan(20);
+  });
+});
+
 describe("many routes", () => {
   it("are fetched in bursts that the reader asks for: a change of another node is not late by them", () => {
     const world = worldOf(3);

@@ -31,6 +31,8 @@ export function randomOf(seed: number): () => number {
 /** The simplest thing that could be right. */
 export class SimpleStore {
   readonly byNumber = new Map<number, Set<string>>();
+  /** Whether it says that others are in the way of what it refuses. */
+  isFull = false;
 
   add(filter: string, node: number): string {
     if (filter === "") return "empty";
