@@ -92,32 +92,33 @@ describe("the order of hooks", () => {
     expect(box.map(({ data }) => data)).toEqual(["1", "2", "3", "4"]);
   });
 
-  it.each(["evaluate:send", "channel:send", "protocol:send"] as const)(
-    "is kept by what is sent to one service while a hook of %s waits, which keeps nothing from others",
-    async (stage) => {
-      const { world, a, box } = pair();
-      const others: unknown[] = [];
-      world.add("c").services.onMessage(({ data }) => void others.push(data));
-      let turns = 40;
-      const log: unknown[] = [];
-      a.services.hook(stage, { channels: [1] }, async ({ data }) => {
-        turns -= 10;
-        for (let i = turns; i > 0; i--) await Promise.resolve();
-        log.push(data);
-      });
-      const sends = ["1", "2", "3", "4"].map((data, i) =>
-        a.services.send({ services: ["b"], channel: i === 3 ? 0 : 1, data }),
-      );
-      sends.push(a.services.send({ services: ["c"], data: "of c" }));
-      await sends[4];
-      expect([log, box]).toEqual([[], []]);
-      await Promise.all(sends);
-      await settle();
-      expect(log).toEqual(["3", "2", "1"]);
-      expect(box.map(({ data }) => data)).toEqual(["1", "2", "3", "4"]);
-      expect(others).toEqual(["of c"]);
-    },
-  );
+  it.each([
+    "evaluate:send",
+    "channel:send",
+    "protocol:send",
+  ] as const)("is kept by what is sent to one service while a hook of %s waits, which keeps nothing from others", async (stage) => {
+    const { world, a, box } = pair();
+    const others: unknown[] = [];
+    world.add("c").services.onMessage(({ data }) => void others.push(data));
+    let turns = 40;
+    const log: unknown[] = [];
+    a.services.hook(stage, { channels: [1] }, async ({ data }) => {
+      turns -= 10;
+      for (let i = turns; i > 0; i--) await Promise.resolve();
+      log.push(data);
+    });
+    const sends = ["1", "2", "3", "4"].map((data, i) =>
+      a.services.send({ services: ["b"], channel: i === 3 ? 0 : 1, data }),
+    );
+    sends.push(a.services.send({ services: ["c"], data: "of c" }));
+    await sends[4];
+    expect([log, box]).toEqual([[], []]);
+    await Promise.all(sends);
+    await settle();
+    expect(log).toEqual(["3", "2", "1"]);
+    expect(box.map(({ data }) => data)).toEqual(["1", "2", "3", "4"]);
+    expect(others).toEqual(["of c"]);
+  });
 
   it("lets a query and its reply pass the stages that they have", async () => {
     const { a, b } = pair();

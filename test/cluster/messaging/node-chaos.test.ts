@@ -267,11 +267,7 @@ it("nothing is reordered, doubled, or missing beyond what was counted as lost, a
   load.close();
   const stats = [...seen.values()];
   const sum = (of: (life: Seen) => number): number => stats.reduce((total, life) => total + of(life), 0);
-  const [received, missing, lost] = [
-    sum((of) => of.received),
-    sum((of) => of.missing),
-    sum((of) => of.lost),
-  ];
+  const [received, missing, lost] = [sum((of) => of.received), sum((of) => of.missing), sum((of) => of.lost)];
   console.info(
     `${BLOWS} blows: ${received} messages of ${stats.length} lives, ${missing} missing, ${lost} counted as lost`,
   );
