@@ -87,13 +87,14 @@ const PROGRAM = `
   for (const type of ["lost", "suspect"]) node.events.on(type, ({ member }) => say(type, member.name));
   node.events.on("protocol:failed", ({ reason }) => say("failed", turns, reason));
   await node.start();
-  node.subscribe("words/#", ({ data }) => say("got", data));
   process.stdin.setEncoding("utf8").on("data", (word) => {
     const at = turns;
     void node.publish("words/" + name, name + "-" + word.trim(), { self: false }).then((count) => say("sent", word.trim(), at, count));
   });
   say("ready");
   while (node.members({ self: false }).length === 0) await new Promise((resolve) => node.events.once("joined", resolve));
+  // The other one is there, and has it when it is ready.
+  await node.subscribe("words/#", ({ data }) => say("got", data)).ready;
   say("joined");
 `;
 
