@@ -177,7 +177,7 @@ export interface ServicesEffects {
   takesContext?(id: string, bytes: number): boolean;
   /** Settles when it is known where a newcomer takes messages, or when that takes too long; `undefined`: it is known. */
   whenKnown?(id: string): Promise<void> | undefined;
-  /** Whether the details of a member are here, or it is none. Absent: always. */
+  /** Whether the details of a member are here, or it is not a member. Absent: always. */
   isKnown?(id: string): boolean;
   report(event: ServicesEvent): void;
   /** The bus's group; `undefined`: nothing goes by datagram. */
