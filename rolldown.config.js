@@ -246,6 +246,7 @@ const IN_BROWSERS = new Map(
     "src/sockets/observation.ts": "src/browser/absent/observation.ts",
     "src/sockets/numbered-options.ts": "src/browser/absent/numbered-options.ts",
     "src/sockets/numbered-socket.ts": "src/browser/absent/numbered-socket.ts",
+    "src/sockets/send-many.ts": "src/browser/absent/send-many.ts",
     "src/sockets/security/curve-check.ts": "src/browser/absent/curve-check.ts",
     "src/sockets/stream-shape.ts": "src/browser/absent/stream-shape.ts",
   }),

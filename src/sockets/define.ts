@@ -6,12 +6,16 @@ import { encodeZ85 } from "../core/z85.js";
 import { defineBatches } from "./batches.js";
 import { defineAddressed } from "./draft/addressed.js";
 import { defineReadable } from "./readable.js";
+import { defineSendMany } from "./send-many.js";
 import { CORE, type HasCore } from "./socket-core.js";
 import { defineWritable } from "./writable.js";
 
 /** Direction holds at run time, too: a Push has no `receive`, a Pull no `send`. @internal */
 export function defineSocket(socketClass: { readonly prototype: HasCore }, type: SocketTypeName): void {
-  if (WRITABLE.includes(type) && !defineAddressed(socketClass, type)) defineWritable(socketClass);
+  if (WRITABLE.includes(type) && !defineAddressed(socketClass, type)) {
+    defineWritable(socketClass);
+    defineSendMany(socketClass);
+  }
   if (READABLE.includes(type)) {
     defineReadable(socketClass);
     defineBatches(socketClass);

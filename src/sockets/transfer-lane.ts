@@ -1,6 +1,6 @@
 /**
- * `trySend` of one frame that the program gives away, to a socket of the same thread: what the outbox does with it, in fewer steps
- * (docs/performance-log.md).
+ * `trySend` of one frame that the program gives away, to a socket of the same thread, and `sendMany` of such: what the outbox does with
+ * it, in fewer steps (docs/performance-log.md).
  */
 import type { FramePassing } from "../engine/engine.js";
 import type { Outbox } from "./outbox.js";
@@ -25,13 +25,41 @@ export class TransferLane {
 
   /** @returns whether the message was sent; `false`: nothing has changed, and the outbox decides */
   trySend(message: unknown): boolean {
-    // What stands for `null` is one for all messages, and may not be given away.
-    if (!(message instanceof Bytes) || message.length === 0 || message.length > this.#largest) return false;
+    if (!this.#isFor(message)) return false;
     if (this.#outbox.waiting > 0 || !this.#passing.pass(message)) return false;
     const counters = this.#counters;
     counters.sent += 1;
     counters.delivered += 1;
     counters.bytesSent += message.length;
     return true;
+  }
+
+  /** Whether all of these are for this way. */
+  takes(messages: readonly unknown[]): boolean {
+    for (let i = 0; i < messages.length; i++) if (!this.#isFor(messages[i])) return false;
+    return true;
+  }
+
+  /** Sends messages that it {@link takes} from the `from`th on, while there is room. @returns how many */
+  passMany(messages: readonly Buffer[], from: number): number {
+    if (this.#outbox.waiting > 0) return 0;
+    const passing = this.#passing;
+    let bytes = 0;
+    let at = from;
+    for (; at < messages.length; at++) {
+      const message = messages[at] as Buffer;
+      if (!passing.pass(message)) break;
+      bytes += message.length;
+    }
+    const counters = this.#counters;
+    counters.sent += at - from;
+    counters.delivered += at - from;
+    counters.bytesSent += bytes;
+    return at - from;
+  }
+
+  /** What stands for `null` is one for all messages, and may not be given away. */
+  #isFor(message: unknown): message is Buffer {
+    return message instanceof Bytes && message.length > 0 && message.length <= this.#largest;
   }
 }

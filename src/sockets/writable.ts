@@ -1,6 +1,6 @@
 /** What sockets that send can do. */
 import { checkCallOptions, describe } from "../core/arguments.js";
-import { InvalidArgumentError } from "../core/errors.js";
+import { InvalidArgumentError, type ShoalError } from "../core/errors.js";
 import { checkMemory, SEND_OPTIONS, TRY_OPTIONS } from "./copy-option.js";
 import { TRANSFERS } from "./leases.js";
 import type { MessageLike } from "./message.js";
@@ -38,6 +38,22 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * @throws the errors of {@link send}, but for the waits
    */
   trySend(message: M, options?: Pick<SendOptions, "copy" | "transfer">): boolean;
+  /**
+   * Sends an array of messages, as by {@link send} for each, with one promise for all: they leave in their order, and where they wait
+   * for room, those of other calls may leave between them. An empty array sends nothing. Not in a page.
+   *
+   * @param options as of `send`; `timeout`, or `sendTimeout`, is for all of them together
+   * @returns settled when the engine has them all
+   * @throws InvalidArgumentError `EINVAL` for what is no array, an invalid message or an unknown option: nothing was sent
+   * @throws the errors of {@link send}, with `sent`: how many messages went before ({@link SendManyError}); the others are the program's
+   */
+  sendMany(messages: readonly M[], options?: SendOptions): Promise<void>;
+}
+
+/** What `sendMany` rejects with: the error of `send` for the message that was not sent. */
+export interface SendManyError extends ShoalError {
+  /** Messages of the array that were sent; the first one that was not is at this place. */
+  readonly sent: number;
 }
 
 /** A second argument that is a frame: somebody took `send` for one that has a parameter for each. */
@@ -51,6 +67,12 @@ function refuse(call: string, given: unknown): never {
 let checked: object | undefined;
 /** The same, if they say `transfer`. */
 let transferring: object | undefined;
+
+/** @throws InvalidArgumentError `EINVAL` for what a sending call does not take */
+export function checkSendOptions(call: string, options: unknown, extra: unknown): void {
+  if (options !== undefined && options === checked && extra === undefined) return;
+  check(call, options, SEND_OPTIONS, extra);
+}
 
 function check(call: string, options: unknown, known: readonly string[], extra: unknown): void {
   if (extra !== undefined) refuse(call, extra);
@@ -68,7 +90,7 @@ function passes(core: SocketCore, message: unknown, options: object, extra: unkn
   return core.lane?.trySend(message) === true;
 }
 
-const methods: Omit<Writable<unknown>, keyof WritableOptions> & ThisType<HasCore> = {
+const methods: Omit<Writable<unknown>, keyof WritableOptions | "sendMany"> & ThisType<HasCore> = {
   // Not rest parameters: they would make an array for each message.
   send(message, options, extra?: unknown) {
     const core = this[CORE];

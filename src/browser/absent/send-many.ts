@@ -1,0 +1,2 @@
+/** A page has no `sendMany`; stands in for sockets/send-many.ts. */
+export function defineSendMany(): void {}

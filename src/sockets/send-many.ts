@@ -1,0 +1,119 @@
+/** `socket.sendMany()`: an array of messages by one promise. */
+import { describe } from "../core/arguments.js";
+import { systemClock } from "../core/clock.js";
+import { InvalidArgumentError } from "../core/errors.js";
+import { refusedWait } from "../core/waiter.js";
+import type { OutgoingMessage } from "../engine/engine.js";
+import { isSendObserved, observeSend } from "./observation.js";
+import type { SendOptions } from "./outbox.js";
+import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
+import { checkSendOptions } from "./writable.js";
+
+const SENT = Promise.resolve();
+
+/** One call: its messages, and how many of them were sent. */
+class Run {
+  readonly #socket: HasCore;
+  readonly #core: SocketCore;
+  readonly #options: SendOptions | undefined;
+  /** As the engine gets them. */
+  #messages: readonly OutgoingMessage[];
+  /** Whether all are Buffers that are given away, which may pass as they are. */
+  readonly #passes: boolean;
+  /** Whether a program looks at each message, which is an operation of its own then. */
+  readonly #observed = isSendObserved();
+  sent = 0;
+
+  /** @throws the errors of `encode`: nothing was sent */
+  constructor(socket: HasCore, messages: readonly unknown[], options: SendOptions | undefined) {
+    const core = socket[CORE];
+    this.#socket = socket;
+    this.#core = core;
+    this.#options = options;
+    this.#passes = options?.transfer === true && !this.#observed && core.lane?.takes(messages) === true;
+    if (this.#passes) this.#messages = messages as Buffer[];
+    else {
+      // Not `map`, which leaves out what a sparse array lacks.
+      const encoded: OutgoingMessage[] = [];
+      for (let i = 0; i < messages.length; i++) encoded.push(core.encode(messages[i]));
+      this.#messages = encoded;
+    }
+  }
+
+  /** Sends what there is room for. @returns whether these were the last ones */
+  sendNow(): boolean {
+    const messages = this.#messages;
+    if (this.#observed) return this.sent === messages.length;
+    const { lane, outbox } = this.#core;
+    if (this.#passes) this.sent += lane?.passMany(messages as Buffer[], this.sent) ?? 0;
+    while (this.sent < messages.length) {
+      if (!outbox.trySend(messages[this.sent] as OutgoingMessage, this.#options)) return false;
+      this.sent += 1;
+    }
+    return true;
+  }
+
+  /** Sends the others, as there is room. */
+  async sendRest(): Promise<void> {
+    // The program may write to its array and its options meanwhile.
+    this.#messages = [...this.#messages];
+    const options = { ...this.#options };
+    const timeout = options.timeout ?? this.#core.sendTimeout;
+    const deadline = systemClock.now() + timeout;
+    do {
+      this.#core.assertFree();
+      if (timeout > 0) options.timeout = Math.max(0, Math.ceil(deadline - systemClock.now()));
+      await this.#send(this.#messages[this.sent] as OutgoingMessage, options);
+      this.sent += 1;
+    } while (!this.sendNow());
+  }
+
+  #send(message: OutgoingMessage, options: SendOptions): Promise<void> {
+    const { outbox, typeName } = this.#core;
+    if (!this.#observed) return outbox.send(message, options, false);
+    return observeSend(this.#socket, typeName, message, (sent) => outbox.send(sent, options, false));
+  }
+}
+
+/** @returns the error, which says how many messages went before it */
+function withSent(error: unknown, sent: number): unknown {
+  return error instanceof Error ? Object.assign(error, { sent }) : error;
+}
+
+function sendMany(
+  this: HasCore,
+  messages: readonly unknown[],
+  options?: SendOptions,
+  extra?: unknown,
+): Promise<void> {
+  let run: Run;
+  try {
+    this[CORE].assertFree();
+    if (options !== undefined || extra !== undefined) checkSendOptions("sendMany", options, extra);
+    if (!Array.isArray(messages))
+      throw new InvalidArgumentError(`sendMany takes an array of messages; got ${describe(messages)}`);
+    run = new Run(this, messages, options);
+  } catch (error) {
+    return Promise.reject(withSent(error, 0));
+  }
+  const failed = (error: unknown): never => {
+    throw withSent(error, run.sent);
+  };
+  const refused = refusedWait(options);
+  if (refused !== undefined) return refused.catch(failed);
+  try {
+    return run.sendNow() ? SENT : run.sendRest().catch(failed);
+  } catch (error) {
+    return Promise.reject(withSent(error, run.sent));
+  }
+}
+
+/** Gives a socket class the method `sendMany` of `Writable`. @internal */
+export function defineSendMany(socketClass: { readonly prototype: HasCore }): void {
+  Object.defineProperty(socketClass.prototype, "sendMany", {
+    value: sendMany,
+    writable: true,
+    configurable: true,
+    enumerable: false,
+  });
+}
