@@ -46,11 +46,11 @@ const OWN_SCENARIOS: readonly string[] = [
 /** The ways to use shoal: what each is called, and the scenarios where it is not the same as another. */
 const APIS = {
   await: { suffix: "", title: "", plays: [...PLAYED, ...PATTERNS] },
-  /** trySend and receiveMany in place of awaiting each message, where the number of messages is what counts. */
+  /** trySend, sendMany, receiveMany and batches in place of awaiting each message, where the number of messages is what counts. */
   batch: {
     suffix: "-batch",
     title: ", batch",
-    plays: ["throughput", "fan-out", "proxy", "threads", ...TRANSPORT_SCENARIOS],
+    plays: ["throughput", "fan-in", "fan-out", "pipeline", "proxy", "threads", ...TRANSPORT_SCENARIOS],
   },
   /** The same over tcp, in the scenarios of other transports. */
   tcp: { suffix: "-tcp", title: ", batch, tcp", plays: TRANSPORT_SCENARIOS },

@@ -1,6 +1,6 @@
 /**
  * The socket classes of a contender in Node. Roles are written once against a kit: the package zeromq and shoal have
- * the same class names and methods, and where shoal has more (`trySend`, `receiveMany`, `batches`), `batch` says to use it.
+ * the same class names and methods, and where shoal has more (`trySend`, `sendMany`, `receiveMany`, `batches`), `batch` says to use it.
  */
 import type * as shoal from "shoal";
 
@@ -21,7 +21,7 @@ export type SocketClasses = Pick<
 >;
 
 export interface Kit extends SocketClasses {
-  /** True: `trySend`, `receiveMany` and `batches`; false: `await send` and `for await`. Never true for the package zeromq. */
+  /** True: `trySend`, `sendMany`, `receiveMany` and `batches`; false: `await send` and `for await`. Never true for the package zeromq. */
   readonly batch: boolean;
   /** It is shoal: methods that zeromq has not may be used. */
   readonly shoal: boolean;

@@ -105,6 +105,14 @@ const worker: Role = async (side, kit) => {
   push.connect(side.endpointOf("sink"));
   let passed = 0;
   const working = (async () => {
+    if (kit.batch) {
+      for await (const batch of pull.batches()) {
+        const messages = batch.keep();
+        await push.sendMany(messages);
+        passed += messages.length;
+      }
+      return;
+    }
     for await (const [message] of pull) {
       await push.send(message as Buffer);
       passed++;

@@ -12,8 +12,9 @@ type Pull = InstanceType<Kit["Pull"]>;
 export const COPIED = Object.freeze({ copy: true });
 /**
  * Within a thread the receiver gets the very frames. Those of the ring are written again only when it is done with them: at the marks
- * 2,000 are under way, and 1,000 in its batch.
+ * 2,000 are under way, 1,000 in its batch and {@link MANY} in the sender's.
  */
+const MANY = 500;
 const TRANSFERRED = Object.freeze({ transfer: true });
 
 /** Whether a batch contender sends from memory that is written again, as C's copies each into a message of its own. */
@@ -27,10 +28,12 @@ export async function send(
   const bodies = new Bodies(side.size);
   const total = side.warmup + side.count;
   if (kit.batch && side.endpoint?.startsWith("inproc:")) {
-    for (let k = 0; k < total; k++) {
+    for (let k = 0; k < total; ) {
       if (k === side.warmup) side.begin();
-      const message = bodies.make(k);
-      if (!push.trySend(message, TRANSFERRED)) await push.send(message, TRANSFERRED);
+      const end = Math.min(k + MANY, k < side.warmup ? side.warmup : total);
+      const messages: Buffer[] = [];
+      for (; k < end; k++) messages.push(bodies.make(k));
+      await push.sendMany(messages, TRANSFERRED);
     }
     return;
   }
