@@ -17,7 +17,7 @@ import type { Dealer } from "../../sockets/request-reply.js";
 
 /** Who handed in a message that had to wait. */
 export interface SendTicket {
-  /** @param sent `false`: the socket closed before there was room */
+  /** Never called within the `send` that it was given to. @param sent `false`: the socket closed before there was room */
   settled(sent: boolean): void;
 }
 
@@ -33,6 +33,8 @@ export class SendQueue {
   readonly #onEmpty: (() => void) | undefined;
   readonly #keepsHeads: boolean;
   readonly #waiting = new RingBuffer<Waiting>();
+  /** What waits is being sent. A message that a ticket hands in as it settles is sent by the same loop. */
+  #pumping = false;
   #closed = false;
   #whenEmpty: (() => void) | undefined;
 
@@ -65,7 +67,7 @@ export class SendQueue {
     } else this.check(message);
     if (this.#keepsHeads) message[0] = Buffer.from(message[0] as Uint8Array);
     this.#waiting.push({ message, ticket });
-    if (this.#waiting.length === 1) void this.#pump();
+    if (!this.#pumping) void this.#pump();
     return false;
   }
 
@@ -98,6 +100,9 @@ export class SendQueue {
 
   async #pump(): Promise<void> {
     const socket = this.#socket;
+    this.#pumping = true;
+    // An engine with threads of its own may have room by now. That a message has left is not to be heard before that it waits.
+    await Promise.resolve();
     for (let head = this.#waiting.peek(); head !== undefined; head = this.#waiting.peek()) {
       try {
         if (!socket.trySend(head.message)) await socket.send(head.message, WITHOUT_LIMIT);
@@ -110,6 +115,7 @@ export class SendQueue {
       head.ticket?.settled(true);
     }
     if (this.#closed) return;
+    this.#pumping = false;
     this.#whenEmpty?.();
     this.#whenEmpty = undefined;
     this.#onEmpty?.();
