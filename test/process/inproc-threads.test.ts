@@ -9,11 +9,21 @@ import { on, once } from "node:events";
 import * as all from "shoal";
 const { Pair, Pull, Push, Reply, Request, Router, Dealer, Publisher, Subscriber } = all;
 const shoal = import.meta.resolve("shoal");
-const work = (source, workerData) => new Worker(
-  new URL("data:text/javascript," + encodeURIComponent(
-    'import { parentPort, workerData } from "node:worker_threads";\\n' +
-    'const { Pair, Pull, Push, Reply, Request, Router, Dealer, Publisher, Subscriber } = await import(' + JSON.stringify(shoal) + ');\\n' + source)),
-  { workerData });
+// From the beginning: the last messages of a thread and its end may come in one turn.
+const exitOf = (worker) => {
+  const exited = once(worker, "exit");
+  exited.catch(() => undefined); // Who awaits it gets the error.
+  return exited;
+};
+const work = (source, workerData) => {
+  const worker = new Worker(
+    new URL("data:text/javascript," + encodeURIComponent(
+      'import { parentPort, workerData } from "node:worker_threads";\\n' +
+      'const { Pair, Pull, Push, Reply, Request, Router, Dealer, Publisher, Subscriber } = await import(' + JSON.stringify(shoal) + ');\\n' + source)),
+    { workerData });
+  worker.exited = exitOf(worker);
+  return worker;
+};
 const said = async (worker) => (await once(worker, "message"))[0];
 `;
 
@@ -52,7 +62,7 @@ describe("inproc between threads", () => {
           await socket.send("m" + i);
           if (String(await socket.receive()) === "echo,m" + i) good++;
         }
-        const [code] = await once(worker, "exit");
+        const [code] = await worker.exited;
         await socket.close();
         console.log(good, code);
       `);
@@ -80,7 +90,7 @@ describe("inproc between threads", () => {
         const left = new Promise((resolve) => push.events.once("peer:leave", resolve));
         const worker = work(source);
         console.log(await said(worker));
-        await once(worker, "exit");
+        await worker.exited;
         await left; // What is sent before goes to the one that is gone.
         if (next !== undefined) await push.send(next);
       }
@@ -116,7 +126,7 @@ describe("inproc between threads", () => {
       await one.bind("inproc://late");
       Atomics.store(memory, 0, 1);
       Atomics.notify(memory, 0);
-      await once(worker, "exit");
+      await worker.exited;
       await one.close();
     `);
     expect(output).toEqual(["EADDRINUSE inproc://ours true", "EADDRNOTAVAIL"]);
@@ -144,7 +154,7 @@ describe("inproc between threads", () => {
       await pull.unbind("inproc://mine");
       worker.postMessage("again");
       await next();
-      await once(worker, "exit");
+      await worker.exited;
       await pull.bind("inproc://theirs");
       console.log("theirs");
       await pull.close();
@@ -241,7 +251,7 @@ describe("inproc between threads", () => {
         await push.close();
       }
       worker.postMessage(0);
-      await once(worker, "exit");
+      await worker.exited;
     `);
     // The second: 30,000 bytes.
     expect(output).toEqual(["8 true", "30 true"]);
@@ -259,7 +269,7 @@ describe("inproc between threads", () => {
           for (let i = 0; i < 20_000; i++) push.trySend("m" + i);
           push.trySend(Buffer.alloc(3_000_000, 7));
         \` + end);
-        const [code] = await once(worker, "exit");
+        const [code] = await worker.exited;
         let good = 0;
         for (let i = 0; i < 20_000; i++) if (String(await pull.receive({ timeout: 5000 })) === "m" + i) good++;
         const [large] = await pull.receive({ timeout: 5000 });
@@ -286,7 +296,7 @@ describe("inproc between threads", () => {
         await pair.send("done");
         await pair.close();
       \`);
-      const exited = once(worker, "exit");
+      const exited = worker.exited;
       const [frame] = await pair.receive();
       console.log(frame.length, frame.includes("y"), frame.buffer.byteLength - frame.length, frame.buffer instanceof ArrayBuffer);
       const { port1 } = new MessageChannel();
@@ -339,7 +349,7 @@ describe("inproc between threads", () => {
         other.connect("inproc://nobody-has-this");
       \`);
       await pull.receive();
-      const [code] = await once(worker, "exit");
+      const [code] = await worker.exited;
       await pull.unbind("inproc://idle");
       const push = new Push();
       push.connect("inproc://nobody");

@@ -6,10 +6,16 @@ const WORKER = `
 import { Worker } from "node:worker_threads";
 import { once } from "node:events";
 const shoal = import.meta.resolve("shoal");
-const work = (source) => new Worker(
-  new URL("data:text/javascript," + encodeURIComponent(
-    'import { parentPort } from "node:worker_threads";\\n' +
-    'const { Pair, Pull, Push, Reply, Request, Publisher } = await import(' + JSON.stringify(shoal) + ');\\n' + source)));
+const work = (source) => {
+  const worker = new Worker(
+    new URL("data:text/javascript," + encodeURIComponent(
+      'import { parentPort } from "node:worker_threads";\\n' +
+      'const { Pair, Pull, Push, Reply, Request, Publisher } = await import(' + JSON.stringify(shoal) + ');\\n' + source)));
+  // From the beginning: the last messages of a thread and its end may come in one turn.
+  worker.exited = once(worker, "exit");
+  worker.exited.catch(() => undefined); // Who awaits it gets the error.
+  return worker;
+};
 `;
 
 describe("worker threads", () => {
@@ -25,7 +31,7 @@ describe("worker threads", () => {
         parentPort.postMessage(sum);
       \`);
       const [sum] = await once(worker, "message");
-      const [code] = await once(worker, "exit");
+      const [code] = await worker.exited;
       console.log(sum, code);
     `);
     expect(outcome).toMatchObject({ code: 0, stdout: "499500 0\n", stderr: "" });
@@ -50,7 +56,7 @@ describe("worker threads", () => {
         if (String(await pair.receive()) === "echo m" + i) good++;
       }
       await pair.send("");
-      await once(worker, "exit");
+      await worker.exited;
       await pair.close();
       console.log(good);
     `,
@@ -117,7 +123,7 @@ describe("worker threads", () => {
         for (let i = 0; i < 100; i++) await push.send("m" + i);
         process.exit(0);
       \`.replace("ENDPOINT", pull.lastEndpoint));
-      await once(worker, "exit");
+      await worker.exited;
       const got = [];
       while (got.length < 100) got.push(String(await pull.receive({ timeout: 5000 })));
       console.log(got.length, got[99]);
@@ -145,7 +151,7 @@ describe("worker threads", () => {
         // Nobody reads, and nobody calls into libzmq: this thread is busy until the worker has gone.
         await once(worker, "online");
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
-        const [code] = await once(worker, "exit");
+        const [code] = await worker.exited;
         const [frame] = await pull.receive();
         await pull.close();
         const other = new Push(); other.connect("tcp://127.0.0.1:9");
@@ -173,7 +179,7 @@ describe("worker threads", () => {
       await once(worker, "message");
       const request = new Request({ linger: 0 }); request.connect("inproc://held");
       let gone = false;
-      const exit = once(worker, "exit").then(() => { gone = true; });
+      const exit = worker.exited.then(() => { gone = true; });
       for (let i = 0; i < 50; i++) await new Promise(setImmediate);
       const before = gone;
       worker.postMessage("close");
