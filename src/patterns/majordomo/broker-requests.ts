@@ -288,6 +288,7 @@ export class BrokerRequests {
     worker.place(false);
     if (request.abandoned) {
       this.replies.abandoned(request);
+      this.#dispatch(request.service, now);
       return;
     }
     if (request.pieces > 0 || request.broken !== undefined || worker.inFlight.length < worker.concurrency) {

@@ -7,6 +7,7 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
+import { cancelMessage } from "../../../src/patterns/majordomo/client-messages.js";
 import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect } from "../../../src/patterns/majordomo/protocol.js";
 import {
@@ -204,6 +205,18 @@ describe("a request that a worker gives back", () => {
     answer("w2", 0);
     expect(replies.at(-1)).toEqual(["done"]);
     expect(rules.stats()).toMatchObject({ redelivered: 1, inFlight: 1 });
+  });
+
+  it("and that nobody waits for any more leaves its handler to the next", () => {
+    make({});
+    join("w1", 1, 1);
+    const head = requestHead(headTemplate(Buffer.alloc(8, 3), SERVICE), ClientCommand.Request, 1, 1);
+    hear("asker", 0, [head, "given up"]);
+    ask("b");
+    hear("asker", 0, cancelMessage(head));
+    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["given up"], 1]);
+    giveBack("w1");
+    expect([bodiesAt("w1"), rules.stats().queued]).toEqual([["b"], 0]);
   });
 
   it("and is a part of a broadcast waits for it alone, of as many as may", () => {
