@@ -20,9 +20,14 @@ import type { SendState } from "../system-silence.js";
 
 /** ms between two readings, at least. */
 const MIN_PAUSE = 100;
-/** The same as a multiple of the time that the last one took. */
+/** The same as a multiple of the processor time that the last one took. */
 const PAUSE_FACTOR = 10;
-/** The same at most: a process that stood still while it read learns nothing from the time that took. */
+/**
+ * Bytes of a table that are read in a ms at least: some hundred connections. What took longer has waited for a processor, and a machine that is
+ * busy with other work is no reason to notice a dead peer later.
+ */
+const READ_RATE = 20_000;
+/** ms between two readings at most. */
 const MAX_PAUSE = 10_000;
 /** Bytes of a table that are read at once. */
 const CHUNK = 65_536;
@@ -39,8 +44,12 @@ const ACKNOWLEDGED: SendState = { unacknowledged: 0, probing: false, unanswered:
 type Table = "tcp" | "tcp6";
 type Answer = (state: SendState | undefined) => void;
 
-/** Hands on the lines of a table; `more` says whether any further one is wanted. */
-export type ReadTable = (table: Table, onLine: (line: string) => void, more: () => boolean) => Promise<void>;
+/** Hands on the lines of a table; `more` says whether any further one is wanted. @returns bytes that were read */
+export type ReadTable = (
+  table: Table,
+  onLine: (line: string) => void,
+  more: () => boolean,
+) => Promise<number>;
 
 /** What the kernel knows of what was sent on a stream; `undefined`: it does not say. Never rejects. */
 export function sendStateOf(socket: Socket): Promise<SendState | undefined> {
@@ -102,15 +111,17 @@ export class TcpTables {
   async #answerAll(): Promise<void> {
     this.#reading = true;
     const begin = systemClock.now();
+    let bytes = 0;
     for (const table of ["tcp", "tcp6"] as const) {
       const asked = this.#asked[table];
       if (asked.size === 0) continue;
       // Who asks from now on wants to know of a time that a reading under way may have passed already.
       this.#asked[table] = new Map();
-      await this.#answer(table, asked);
+      bytes += await this.#answer(table, asked);
     }
     const now = systemClock.now();
-    const pause = Math.min(MAX_PAUSE, Math.max(MIN_PAUSE, PAUSE_FACTOR * (now - begin)));
+    const took = Math.min(now - begin, bytes / READ_RATE);
+    const pause = Math.min(MAX_PAUSE, Math.max(MIN_PAUSE, PAUSE_FACTOR * took));
     this.#reading = false;
     this.#pausedUntil = now + pause;
     setTimeout(this.#timerOnPause, pause).unref();
@@ -120,7 +131,8 @@ export class TcpTables {
     if (!this.#reading && this.#asked.tcp.size + this.#asked.tcp6.size > 0) void this.#answerAll();
   };
 
-  async #answer(table: Table, asked: Map<string, Answer[]>): Promise<void> {
+  /** @returns bytes that were read */
+  async #answer(table: Table, asked: Map<string, Answer[]>): Promise<number> {
     const onLine = (line: string): void => {
       const start = line.indexOf(": ") + 2;
       const [local, remote] = line.slice(start).split(" ", 2);
@@ -131,21 +143,24 @@ export class TcpTables {
       const state = parseRow(line);
       for (const answer of answers) answer(state);
     };
+    let bytes = 0;
     try {
-      await this.#read(table, onLine, () => asked.size > 0);
+      bytes = await this.#read(table, onLine, () => asked.size > 0);
     } catch {
       // It is not there, or not to be read: nothing is known.
     }
     for (const answers of asked.values()) for (const answer of answers) answer(undefined);
+    return bytes;
   }
 }
 
-async function readTable(table: Table, onLine: (line: string) => void, more: () => boolean): Promise<void> {
+async function readTable(table: Table, onLine: (line: string) => void, more: () => boolean): Promise<number> {
   const file = await open(`/proc/net/${table}`);
+  let total = 0;
   try {
     const chunk = Buffer.allocUnsafeSlow(CHUNK);
     let rest = "";
-    for (let total = 0; total < MAX_TABLE && more(); ) {
+    while (total < MAX_TABLE && more()) {
       const { bytesRead } = await file.read(chunk, 0, CHUNK, null);
       if (bytesRead === 0) break;
       total += bytesRead;
@@ -156,6 +171,7 @@ async function readTable(table: Table, onLine: (line: string) => void, more: () 
   } finally {
     await file.close();
   }
+  return total;
 }
 
 const tables = new TcpTables(readTable);

@@ -116,6 +116,7 @@ describe("the tables", () => {
       reads += 1;
       onLine(row("A:1 B:2"));
       onLine(row("A:1 B:3"));
+      return 300;
     });
     const first = tables.find("tcp", "A:1 B:2");
     // The first reading is under way: these want another.
@@ -135,11 +136,12 @@ describe("the tables", () => {
     expect([reads, vi.getTimerCount()]).toEqual([2, 0]);
   });
 
-  it("are read the less often the longer it takes", async () => {
+  it("are read the less often the longer it takes, where they are long", async () => {
     let reads = 0;
     const tables = new TcpTables(async () => {
       reads += 1;
       await new Promise((resolve) => setTimeout(resolve, 500));
+      return 20_000_000;
     });
     void tables.find("tcp", "A");
     const second = tables.find("tcp", "B");
@@ -154,6 +156,7 @@ describe("the tables", () => {
     const tables = new TcpTables(async () => {
       reads += 1;
       if (reads === 1) await new Promise((resolve) => setTimeout(resolve, 600_000));
+      return 67_108_864;
     });
     void tables.find("tcp", "A");
     const second = tables.find("tcp", "B");
@@ -161,8 +164,24 @@ describe("the tables", () => {
     expect([await second, reads]).toEqual([undefined, 2]);
   });
 
+  it("are read again soon after a short one that a busy machine took long for", async () => {
+    let reads = 0;
+    const tables = new TcpTables(async () => {
+      reads += 1;
+      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      return 15_000;
+    });
+    void tables.find("tcp", "A");
+    const second = tables.find("tcp", "B");
+    await vi.advanceTimersByTimeAsync(4_200);
+    expect([await second, reads]).toEqual([undefined, 2]);
+  });
+
   it("are read for the next that asks when the timer of the pause is lost", async () => {
-    const tables = new TcpTables(async (_, onLine) => onLine(row("A:1 B:2")));
+    const tables = new TcpTables(async (_, onLine) => {
+      onLine(row("A:1 B:2"));
+      return 150;
+    });
     expect(await tables.find("tcp", "A:1 B:2")).toBeDefined();
     await vi.advanceTimersByTimeAsync(0);
     vi.clearAllTimers();
