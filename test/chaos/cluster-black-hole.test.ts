@@ -10,11 +10,11 @@ const HEARTBEAT = 500;
 /** What the kernel may need to see that nobody answers (src/engine/zmtp/heartbeat.ts). */
 const PROBES = 1_500;
 /**
- * Times are counted in turns of the program's own, of so many ms: where it has no processor there are none. Each step of a
- * heartbeat, PINGs and looks at what the kernel knows, may be late by one.
+ * Times are counted in turns of the program's own, of so many ms: where it has no processor there are none. A look at what the kernel knows may
+ * wait for processors of other threads, too, and the other node for its own. Without heartbeats it would be minutes.
  */
 const TURN = 100;
-const STEPS = 10;
+const STEPS = 120;
 const LEFT = `shoal-h-${process.pid}`;
 const RIGHT = `shoal-i-${process.pid}`;
 const ADDRESS = { [LEFT]: "10.213.11.1", [RIGHT]: "10.213.11.2" };
