@@ -12,6 +12,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, relative, resolve } from "node:path";
 import { defineConfig } from "rolldown";
 import { parseAst } from "rolldown/parseAst";
+import { minifySync } from "rolldown/utils";
 import { licences } from "./scripts/licences.js";
 
 /** @type {Record<string, Record<string, string> | undefined>} */
@@ -157,6 +158,32 @@ const chunks = (() => {
 })();
 
 /**
+ * Files of other packages, which nobody reads here: without white space, and with short names of what is local. Names of functions and classes
+ * stay, since a package may look at them, and so does whose files they are (scripts/check-package.js).
+ *
+ * @type {import("rolldown").Plugin}
+ */
+const smallPackages = {
+  name: "small-packages",
+  generateBundle(_, bundle) {
+    for (const chunk of Object.values(bundle)) {
+      if (chunk.type !== "chunk" || !chunk.name.startsWith("package-")) continue;
+      const small = minifySync(chunk.fileName, chunk.code, {
+        module: true,
+        compress: false,
+        mangle: { toplevel: false, keepNames: true },
+        codegen: { removeWhitespace: true },
+      });
+      if (small.errors.length > 0)
+        throw new Error(`${chunk.fileName} cannot be read`, { cause: small.errors });
+      const from = new Set(chunk.moduleIds.flatMap((id) => packageOf(id) ?? []));
+      chunk.code = Array.from(from, (each) => `//#region node_modules/${each}/\n`).join("") + small.code;
+      chunk.map = null;
+    }
+  },
+};
+
+/**
  * @param {Record<string, string>} input names in the build, modules
  * @param {string} dir
  * @param {import("rolldown").Plugin[]} plugins
@@ -167,7 +194,7 @@ function build(input, dir, plugins = [], output = {}) {
     input,
     platform: "node",
     external: isOutside,
-    plugins,
+    plugins: [...plugins, smallPackages],
     // hdr-histogram-js looks for zlib by it.
     checks: { eval: false },
     output: {
