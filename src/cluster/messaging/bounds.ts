@@ -62,6 +62,8 @@ export const MAX_LINK_CONNECTIONS = 16_384;
 export const MAX_PROTOCOLS = 8;
 export const MAX_PROTOCOL_NAME = 16;
 export const MAX_ADVERT = 400;
+/** Lists of protocols that messages of services name, each with a link of its own to a peer (a lane), besides the one for everything else. */
+export const MAX_LANES = 8;
 /** Bytes of what the listener of one protocol advertises. */
 export const MAX_WHERE = 128;
 /** ms without traffic after which a link to a peer closes, unless the option has another number. */

@@ -97,9 +97,11 @@ export class Caller implements ConnectionEvents {
       return;
     }
     const hello = type === LinkFrame.HELLO && frames.length === 1 ? decodeHello(head) : undefined;
-    // One hello waits at a time, and all of a connection are of one node.
-    const isWaiting = this.#hello !== undefined && this.#receiving === undefined;
-    const isOther = this.#receiving !== undefined && this.#receiving.id !== hello?.from;
+    // One hello waits at a time, and all of a connection are of one link of one node.
+    const receiving = this.#receiving;
+    const isWaiting = this.#hello !== undefined && receiving === undefined;
+    const isOther =
+      receiving !== undefined && (receiving.id !== hello?.from || receiving.lane !== hello.lane);
     if (hello === undefined || isWaiting || isOther) {
       this.refuse("malformed");
       return;

@@ -4,6 +4,10 @@
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────── WELCOME, ACK ───────────┘
  *
+ * Messages of services may name the protocols by which they go. Where a peer is reached by others, too, they have a link of their own, a
+ * lane: one for each list of protocols that is named, dialled by these alone, with a session of its own. So what names protocols goes by no
+ * other, whichever the link for everything else takes, and arrives in order with what names the same ones.
+ *
  * A stream goes one way. This node's streams go over connections that it dialled, the others' over connections that came to its
  * listeners. Who greets is checked against the membership: an id that is no live member waits a moment, for the
  * gossip about it may be on its way, and is refused then; so is a second life of an id whose connection stands.
@@ -25,6 +29,7 @@ import {
   MAX_DROP_PREFIXES,
   MAX_HELLOS,
   MAX_ITEM,
+  MAX_LANES,
   MAX_PROTOCOLS,
   MAX_TOPIC_ALIASES,
   MAX_WHERE,
@@ -108,8 +113,13 @@ export class NodeLinks implements MessageLinks {
   readonly #host: ProtocolHost;
   readonly #sendingEffects: SendingEffects;
   readonly #receivingEffects: ReceivingEffects;
+  /** By id; lanes by `keyOf`. A lane is there only where the link for everything is. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
+  /** Numbers of lanes, by the names of their protocols. */
+  readonly #lanes = new Map<string, number>();
+  /** Whose item is being handed over. */
+  #incoming: Receiving | undefined = undefined;
   /** Connections whose hello waits for its sender to become a member. */
   readonly #hellos = new Set<Caller>();
   readonly #listeners = new Map<string, ProtocolListener>();
@@ -159,7 +169,7 @@ export class NodeLinks implements MessageLinks {
       member: (id) => effects.member(id),
       protocols,
       host: this.#host,
-      hello: (to, session) => this.#hello(to, session),
+      hello: (to, session) => this.#hello(to, session, 0),
       isOf: (connection, target) => security?.isOf(connection.publicKey, target) ?? true,
       onUp: (sending) => effects.onPeer(sending.id, "up"),
       onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
@@ -268,12 +278,24 @@ export class NodeLinks implements MessageLinks {
   onMember(id: string, state: "alive" | "restarted" | "lost" | "gone"): void {
     const sending = this.#sending.get(id);
     if (state === "alive" || state === "restarted") {
-      const receiving = this.#receiving.get(id);
-      // Of a host that vanished, nothing has closed it.
-      if (state === "restarted" && receiving?.connection !== undefined) receiving.isOutdated = true;
-      sending?.changed();
+      for (const key of keysOf(id)) {
+        const receiving = this.#receiving.get(key);
+        // Of a host that vanished, nothing has closed it.
+        if (state === "restarted" && receiving?.connection !== undefined) receiving.isOutdated = true;
+        this.#sending.get(key)?.changed();
+      }
       for (const caller of this.#hellos) if (caller.from === id) caller.tryAgain();
       return;
+    }
+    for (const key of keysOf(id)) {
+      // Nothing that a lane carries is kept for a node that is back.
+      const lane = key === id ? undefined : this.#sending.get(key);
+      if (lane === undefined) continue;
+      if (state === "lost") lane.reset();
+      else {
+        this.#forget(lane);
+        this.#sending.delete(key);
+      }
     }
     if (sending !== undefined) {
       if (state === "lost") {
@@ -284,12 +306,13 @@ export class NodeLinks implements MessageLinks {
         this.#sending.delete(id);
       }
     }
-    if (state === "gone") {
-      const receiving = this.#receiving.get(id);
-      this.#receiving.delete(id);
-      receiving?.restart();
-      receiving?.connection?.close(0);
-    }
+    if (state === "gone")
+      for (const key of keysOf(id)) {
+        const receiving = this.#receiving.get(key);
+        this.#receiving.delete(key);
+        receiving?.restart();
+        receiving?.connection?.close(0);
+      }
     if (sending !== undefined) this.#effects.onPeer(id, state);
     this.#onDrained?.();
   }
@@ -354,6 +377,7 @@ export class NodeLinks implements MessageLinks {
       keys: security?.advert ?? "",
       maxItem: this.#maxItem,
       contexts: true,
+      lanes: true,
       protocols,
     });
     while (advert === undefined && protocols.size > 0) {
@@ -365,6 +389,7 @@ export class NodeLinks implements MessageLinks {
         keys: security?.advert ?? "",
         maxItem: this.#maxItem,
         contexts: true,
+        lanes: true,
         protocols,
       });
     }
@@ -373,8 +398,15 @@ export class NodeLinks implements MessageLinks {
 
   // --- Sending -------------------------------------------------------------------------------------------------------
 
-  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted = false): SendResult {
-    const sending = this.#sending.get(to) ?? this.#open(to);
+  send(
+    to: string,
+    kind: number,
+    item: Uint8Array,
+    prefix: string,
+    uncounted = false,
+    protocols: readonly string[] | undefined = undefined,
+  ): SendResult {
+    const sending = this.#linkTo(to, protocols);
     if (sending === undefined) {
       this.#checkSize(item.length);
       return "unreachable";
@@ -432,25 +464,31 @@ export class NodeLinks implements MessageLinks {
     return sending?.room() ?? Promise.reject(this.#unreachable(to));
   }
 
-  /** The protocol that serves a peer; empty: no session stands. */
-  protocolOf(id: string): string {
-    return this.#sending.get(id)?.protocol ?? "";
+  /**
+   * The protocol that serves a peer; empty: no session stands.
+   *
+   * @param protocols that a message names; `undefined`: none
+   */
+  protocolOf(id: string, protocols: readonly string[] | undefined = undefined): string {
+    const sending = protocols === undefined ? this.#sending.get(id) : this.#linkTo(id, protocols);
+    return sending?.protocol ?? "";
   }
 
   /**
    * Makes the link to a peer where none stands.
    *
-   * @param protocols by which that may be, unless something else waits for the link; `undefined`: all
+   * @param protocols by which that may be, and for which it is; `undefined`: all. For a peer that takes one link alone: unless something else
+   *   waits for it
    * @returns the protocol that serves; empty: none does, or not in time. It never rejects
    */
   whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
-    const sending = this.#sending.get(id) ?? this.#open(id);
-    return sending?.linked(protocols) ?? Promise.resolve("");
+    return this.#linkTo(id, protocols)?.linked(protocols) ?? Promise.resolve("");
   }
 
-  /** The protocol that a peer's last items came by; empty: none has come. */
+  /** The protocol that the item of a peer came by which is being handed over; else that of its last ones. Empty: none has come. */
   protocolFrom(id: string): string {
-    return this.#receiving.get(id)?.protocol ?? "";
+    const receiving = this.#incoming?.id === id ? this.#incoming : this.#receiving.get(id);
+    return receiving?.protocol ?? "";
   }
 
   /** Why a member is no target; `undefined`: it is one. */
@@ -463,25 +501,28 @@ export class NodeLinks implements MessageLinks {
   }
 
   stats(): MessageLinksStats & { readonly former: Readonly<Totals> } {
-    const peers: MessageLinkStats[] = [];
+    // A peer's lanes are counted with its link, which comes before them here.
+    const peers = new Map<string, MessageLinkStats>();
     for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
       const { delivered, waiting, waitingBytes, lost, resent } = window;
-      peers.push({
+      const link = peers.get(id);
+      const shown = state === "waiting" && reason !== "" ? `waiting: ${reason}` : state;
+      peers.set(id, {
         id,
         name,
-        protocol,
-        state: state === "waiting" && reason !== "" ? `waiting: ${reason}` : state,
-        sent: delivered + waiting + lost + dropped,
-        delivered,
-        waiting,
-        waitingBytes,
-        dropped,
-        lost,
-        resent,
+        protocol: link?.protocol || protocol,
+        state: link === undefined || link.state === "idle" ? shown : link.state,
+        sent: (link?.sent ?? 0) + delivered + waiting + lost + dropped,
+        delivered: (link?.delivered ?? 0) + delivered,
+        waiting: (link?.waiting ?? 0) + waiting,
+        waitingBytes: (link?.waitingBytes ?? 0) + waitingBytes,
+        dropped: (link?.dropped ?? 0) + dropped,
+        lost: (link?.lost ?? 0) + lost,
+        resent: (link?.resent ?? 0) + resent,
       });
     }
     return {
-      peers,
+      peers: [...peers.values()],
       droppedByPrefix: Object.fromEntries(this.#droppedByPrefix),
       refused: Object.fromEntries(this.#refused),
       former: { ...this.#former },
@@ -497,6 +538,55 @@ export class NodeLinks implements MessageLinks {
     sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
     sending.takesContexts = advert.contexts;
     this.#sending.set(to, sending);
+    return sending;
+  }
+
+  /**
+   * The link by which a message goes.
+   *
+   * @param protocols that it names
+   * @returns `undefined`: there is none, or the peer is reached by none of these
+   */
+  #linkTo(to: string, protocols: readonly string[] | undefined): Sending | undefined {
+    const link = this.#sending.get(to) ?? this.#open(to);
+    if (link === undefined || protocols === undefined) return link;
+    const { names, lanes } = link.ways;
+    if (!lanes || names.every((name) => protocols.includes(name))) return link;
+    if (!names.some((name) => protocols.includes(name))) return undefined;
+    const own = this.#options.protocols.filter(({ name }) => protocols.includes(name));
+    const lane = this.#laneOf(own);
+    if (lane === undefined) return undefined;
+    const key = keyOf(to, lane);
+    return this.#sending.get(key) ?? this.#openLane(key, lane, link, own);
+  }
+
+  /** The number of the lane for these protocols; `undefined`: there are too many. */
+  #laneOf(protocols: readonly MessageProtocol[]): number | undefined {
+    const names = protocols.map(({ name }) => name).join(",");
+    const known = this.#lanes.get(names);
+    if (known !== undefined || this.#lanes.size >= MAX_LANES) return known;
+    this.#lanes.set(names, this.#lanes.size + 1);
+    return this.#lanes.size;
+  }
+
+  #openLane(key: string, lane: number, link: Sending, protocols: readonly MessageProtocol[]): Sending {
+    const sending = new Sending(link, this.#limits, {
+      ...this.#sendingEffects,
+      protocols,
+      // One that takes no lanes any more, as an older version in its place, would take the hello for that of the link.
+      member: (id) => {
+        const member = this.#effects.member(id);
+        return decodeAdvert(member?.advert)?.lanes === true ? member : undefined;
+      },
+      hello: (to, session) => this.#hello(to, session, lane),
+      // These are the link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
+      onUp: () => undefined,
+      takeAck: () => undefined,
+      onDown: () => undefined,
+    });
+    sending.maxItem = link.maxItem;
+    sending.takesContexts = link.takesContexts;
+    this.#sending.set(key, sending);
     return sending;
   }
 
@@ -529,7 +619,7 @@ export class NodeLinks implements MessageLinks {
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
 
-  #hello(to: string, session: number): Buffer {
+  #hello(to: string, session: number, lane: number): Buffer {
     const { self, busNumber } = this.#options;
     return encodeHello({
       version: LINK_VERSION,
@@ -542,6 +632,7 @@ export class NodeLinks implements MessageLinks {
       name: self.name,
       maxWaiting: this.#limits.items,
       maxWaitingBytes: this.#limits.bytes,
+      lane,
     });
   }
 
@@ -588,18 +679,21 @@ export class NodeLinks implements MessageLinks {
 
   // --- Receiving -----------------------------------------------------------------------------------------------------
 
-  #onItem = (from: string, kind: number, item: Buffer): void | Promise<void> => {
+  #onItem = (from: Receiving, kind: number, item: Buffer): void | Promise<void> => {
     if (kind < 1 || kind > LAST_KIND) {
       this.#refuse("kind");
       return undefined;
     }
+    this.#incoming = from;
     try {
-      return this.#effects.onItem(from, kind, item);
+      return this.#effects.onItem(from.id, kind, item);
     } catch {
       // Handlers and listeners of the program are caught before. What is left is a mistake of this node's about a peer's bytes:
       // it costs that item, is counted, and does not end the process.
       this.#refuse("handler");
       return undefined;
+    } finally {
+      this.#incoming = undefined;
     }
   };
 
@@ -709,20 +803,21 @@ export class NodeLinks implements MessageLinks {
   }
 
   #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {
-    let receiving = this.#receiving.get(hello.from);
+    const { from, lane } = hello;
+    // Of all its links: a second life of an id has no lane next to the link of the first one.
+    for (const each of keysOf(from)) {
+      const other = this.#receiving.get(each);
+      if (other?.connection === undefined || other.connection === caller.connection) continue;
+      if (other.window.life !== hello.life && !other.isOutdated) return "session";
+    }
+    const key = keyOf(from, lane);
+    let receiving = this.#receiving.get(key);
     if (receiving === undefined) {
-      receiving = new Receiving(hello.from, this.#maxItem, this.#receivingEffects);
-      this.#receiving.set(hello.from, receiving);
+      receiving = new Receiving(from, this.#maxItem, this.#receivingEffects, lane);
+      this.#receiving.set(key, receiving);
     }
     const before = receiving.connection;
     const { window } = receiving;
-    if (
-      before !== undefined &&
-      before !== caller.connection &&
-      window.life !== hello.life &&
-      !receiving.isOutdated
-    )
-      return "session";
     const result = window.hello(hello.life, hello.session);
     if (result === "stale") return "stale";
     if (result === "new") receiving.restart();
@@ -741,12 +836,23 @@ export class NodeLinks implements MessageLinks {
         window: LINK_WINDOW,
         maxItem: this.#maxItem,
         aliases: MAX_TOPIC_ALIASES,
-        acks: 1,
+        // By a lane nothing but its own items is acknowledged.
+        acks: lane === 0 ? 1 : 0,
       }),
     ]);
     window.acked = window.delivered;
     return receiving;
   }
+}
+
+/** Of a link of a peer: its id, or with the number of the lane. */
+function keyOf(id: string, lane: number): string {
+  return lane === 0 ? id : `${id}/${lane}`;
+}
+
+/** Of all links that a peer may have. */
+function keysOf(id: string): readonly string[] {
+  return Array.from({ length: MAX_LANES + 1 }, (_, lane) => keyOf(id, lane));
 }
 
 /** Where drops of further prefixes are counted. */

@@ -116,8 +116,16 @@ export interface MessageLinks {
    * @param item complete. One below `ITEM_BY_REFERENCE` bytes is copied before this returns; a larger one is never changed afterwards
    * @param prefix counted under, such as a topic's first level
    * @param uncounted the caller waits for room and sends it again: a `full` is not counted as dropped
+   * @param protocols by which alone it goes; `undefined`: all
    */
-  send(to: string, kind: number, item: Uint8Array, prefix: string, uncounted?: boolean): SendResult;
+  send(
+    to: string,
+    kind: number,
+    item: Uint8Array,
+    prefix: string,
+    uncounted?: boolean,
+    protocols?: readonly string[] | undefined,
+  ): SendResult;
   /**
    * Encoded once.
    *

@@ -31,7 +31,7 @@ import { BATCH_HEADER, BatchReader, countOf, encodeAck, ITEM_HEADER, LinkFrame, 
 
 export interface ReceivingEffects {
   /** Never throws. */
-  onItem(from: string, kind: number, item: Buffer): void | Promise<void>;
+  onItem(from: Receiving, kind: number, item: Buffer): void | Promise<void>;
   /** The same for a publication, which is where it arrived. Absent: it is an item as others are. */
   onPublish?(from: Receiving, bytes: Buffer, start: number, end: number): void | Promise<void>;
   /** `acknowledge` is to be called at the end of this turn; at `ackAt`, as it is then. */
@@ -50,6 +50,8 @@ interface Queued {
 
 export class Receiving implements IncomingLink {
   readonly id: string;
+  /** Which of its sender's links it is; 0: the one for everything. */
+  readonly lane: number;
   readonly window = new ReceiveWindow();
   connection: MessageConnection | undefined = undefined;
   /** Ends the connection: what is wrong was found after `onData` had returned. */
@@ -87,8 +89,9 @@ export class Receiving implements IncomingLink {
   #reader: BatchReader | undefined = undefined;
   #left = 0;
 
-  constructor(id: string, maxItem: number, effects: ReceivingEffects) {
+  constructor(id: string, maxItem: number, effects: ReceivingEffects, lane = 0) {
     this.id = id;
+    this.lane = lane;
     this.#maxItem = maxItem;
     this.#effects = effects;
   }
@@ -239,7 +242,7 @@ export class Receiving implements IncomingLink {
   /** Delivers what is left of a batch, until a handler takes its time. */
   #run(): FrameFault | undefined {
     const reader = this.#reader as BatchReader;
-    const { window, id } = this;
+    const { window } = this;
     const effects = this.#effects;
     const epoch = this.#epoch;
     while (this.#left > 0) {
@@ -248,7 +251,7 @@ export class Receiving implements IncomingLink {
       const done =
         reader.kind === MessageKind.PUBLISH && effects.onPublish !== undefined
           ? effects.onPublish(this, reader.frame, reader.start, reader.end)
-          : effects.onItem(id, reader.kind, reader.item());
+          : effects.onItem(this, reader.kind, reader.item());
       if (done !== undefined) {
         this.#pause(done);
         return undefined;
@@ -266,7 +269,7 @@ export class Receiving implements IncomingLink {
     const done =
       kind === MessageKind.PUBLISH && effects.onPublish !== undefined
         ? effects.onPublish(this, item, 0, item.length)
-        : effects.onItem(this.id, kind, item);
+        : effects.onItem(this, kind, item);
     if (done !== undefined) this.#pause(done);
     else if (epoch === this.#epoch) this.window.delivered += 1;
   }

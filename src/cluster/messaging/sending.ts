@@ -87,6 +87,20 @@ export interface SendingEffects {
 
 export type SendingState = "idle" | "connecting" | "up" | "waiting" | "closed";
 
+/** Where nobody is: it is reached by nothing. */
+const NO_MEMBER = { advert: undefined, host: "", local: false };
+
+/** How a peer is reached, as far as it is known without asking the network; of which member. */
+interface LinkWays {
+  readonly advert: string | undefined;
+  readonly host: string;
+  readonly local: boolean;
+  /** Names of protocols. */
+  readonly names: readonly string[];
+  /** Whether it takes lanes. */
+  readonly lanes: boolean;
+}
+
 /** A way to the peer, and how far it is. */
 interface Attempt {
   readonly protocol: string;
@@ -164,8 +178,9 @@ export class Sending {
   /** Those who wait for a connection that serves. */
   readonly #linkWaiters = new Set<LinkWaiter>();
   #usedAt: number;
+  #ways: LinkWays | undefined = undefined;
 
-  constructor({ id, name }: LinkMember, limits: WindowLimits, effects: SendingEffects) {
+  constructor({ id, name }: Pick<LinkMember, "id" | "name">, limits: WindowLimits, effects: SendingEffects) {
     this.id = id;
     this.name = name;
     this.window = new SendWindow(limits);
@@ -176,6 +191,18 @@ export class Sending {
   /** The protocol that serves; empty: none does. */
   get protocol(): string {
     return this.#current?.protocol ?? "";
+  }
+
+  /** How the peer is reached. Asked for each message that names protocols, and looked up when the member is another than before. */
+  get ways(): LinkWays {
+    const { advert, host, local } = this.#effects.member(this.id) ?? NO_MEMBER;
+    const known = this.#ways;
+    if (known !== undefined && known.advert === advert && known.host === host && known.local === local)
+      return known;
+    const names = this.#find().map(({ protocol }) => protocol.name);
+    const ways = { advert, host, local, names, lanes: decodeAdvert(advert)?.lanes === true };
+    this.#ways = ways;
+    return ways;
   }
 
   /** Whether the peer takes an item of so many bytes, its context among them. */

@@ -107,9 +107,14 @@ export class ServiceContext {
     return this.#selfId;
   }
 
-  /** @param prefix of its channel @returns why the link did not take it @throws what the link throws for an item that is too large */
-  sendItem({ id, name }: Service, item: Uint8Array, prefix: string): ShoalError | undefined {
-    const result = this.closed ? "unreachable" : this.effects.send(id, item, prefix);
+  /** @param prefix of its channel @param protocols by which alone it goes; `undefined`: all @returns why the link did not take it @throws what the link throws for an item that is too large */
+  sendItem(
+    { id, name }: Service,
+    item: Uint8Array,
+    prefix: string,
+    protocols: readonly string[] | undefined = undefined,
+  ): ShoalError | undefined {
+    const result = this.closed ? "unreachable" : this.effects.send(id, item, prefix, false, protocols);
     switch (result) {
       case "sent":
         return undefined;

@@ -28,7 +28,10 @@ export interface ServiceSendOptions extends ServiceSelection {
    * the message by a link.
    */
   readonly broadcast?: boolean | undefined;
-  /** Those that may be used, by name. A link that stands and goes otherwise is not used; one that is made goes by one of them. Default: all. */
+  /**
+   * Those that may be used, by name. Where the service is reached by others, too, the message goes by a link that has these alone, which is made for
+   * it, and arrives in order with those that name the same protocols, in no order with others. Default: all.
+   */
   readonly protocols?: readonly string[] | undefined;
   /** A number from 0 to 255, or a name. Default 0. */
   readonly channel?: ClusterChannel | undefined;
@@ -156,14 +159,24 @@ export interface ServicesEffects {
   resolve(steps: readonly ResolverStep[]): Iterable<Service>;
   /** The live members, without this node. */
   others(): readonly Service[];
-  /** @param uncounted as of links */
-  send(to: string, item: Uint8Array, prefix: string, uncounted?: boolean): SendResult;
+  /** @param uncounted as of links @param protocols by which alone it goes; `undefined`: all */
+  send(
+    to: string,
+    item: Uint8Array,
+    prefix: string,
+    uncounted?: boolean,
+    protocols?: readonly string[] | undefined,
+  ): SendResult;
   /** Settles when there is room at a member; rejects when it is gone, or was lost. */
   room(to: string): Promise<void>;
   /** Whether another node was a member, is lost, and may come back. */
   mayReturn(id: string): boolean;
-  /** How the link to a member goes: "tcp", "ipc" …; "" while there is none. */
-  protocolOf(id: string): string;
+  /**
+   * How the link to a member goes: "tcp", "ipc" …; "" while there is none.
+   *
+   * @param protocols that a message names: of the link by which that goes. Absent: it names none
+   */
+  protocolOf(id: string, protocols?: readonly string[] | undefined): string;
   /**
    * Makes the link to a member where none stands.
    *

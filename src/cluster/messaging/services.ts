@@ -99,6 +99,8 @@ interface Means {
 /** Where what becomes of each recipient goes. */
 interface Recipients {
   readonly op: ServiceOp;
+  /** By which alone it goes; `undefined`: all. */
+  readonly protocols: readonly string[] | undefined;
   readonly id: number;
   /** Of a trace. */
   readonly context: Buffer | undefined;
@@ -216,6 +218,7 @@ export class Services {
       const used = new Set<"links" | "datagram">();
       const waiting = this.#sendTo(services, passed, means, {
         op: ServiceOp.MESSAGE,
+        protocols: means.protocols,
         id: this.#context.pending.take(),
         context,
         isForAll: isUnselected(options),
@@ -448,6 +451,7 @@ export class Services {
       }
       const waiting = this.#sendTo(services, passed, means, {
         op: ServiceOp.QUERY,
+        protocols: means.protocols,
         id: number,
         context,
         isForAll: false,
@@ -538,7 +542,8 @@ export class Services {
   ): Promise<void> {
     const again: Service[] = [];
     for (const service of await this.#sendByDatagram(services, payload, each))
-      if (mayLink(this.#context.effects.protocolOf(service.id), means.protocols)) again.push(service);
+      if (mayLink(this.#context.effects.protocolOf(service.id, means.protocols), means.protocols))
+        again.push(service);
       else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
     const tasks: Promise<unknown>[] = [];
     this.#sendByLinks(again, payload, means, each, each.id, tasks);
@@ -607,7 +612,11 @@ export class Services {
         continue;
       }
       const known = service.id === self ? undefined : effects.whenKnown?.(service.id);
-      const protocol = isOne ? "" : service.id === self ? SELF : effects.protocolOf(service.id);
+      const protocol = isOne
+        ? ""
+        : service.id === self
+          ? SELF
+          : effects.protocolOf(service.id, means.protocols);
       if (known !== undefined || (protocol === "" && !isOne)) {
         const making = this.#itemWhen(known, service, payload, means, each, id);
         tasks.push(this.#sendInTurn(service, making, payload, each));
@@ -655,8 +664,9 @@ export class Services {
     if (!this.#needsProtocol(means)) return this.#itemFor("", [service], payload, each, id);
     const { effects } = this.#context;
     const { protocols } = means;
-    const protocol = effects.protocolOf(service.id) || (await effects.whenLinked(service.id, protocols));
-    if (protocol === "" || !mayLink(protocol, protocols)) return unreached(service, protocol, protocols);
+    const protocol =
+      effects.protocolOf(service.id, protocols) || (await effects.whenLinked(service.id, protocols));
+    if (protocol === "" || !mayLink(protocol, protocols)) return this.#unreached(service, protocols);
     return this.#itemFor(protocol, [service], payload, each, id);
   }
 
@@ -691,7 +701,7 @@ export class Services {
     }
     const item =
       traced !== undefined && effects.takesContext?.(service.id, traced.length) === true ? traced : plain;
-    const error = this.#context.sendItem(service, item, prefix);
+    const error = this.#context.sendItem(service, item, prefix, each.protocols);
     if (error === undefined) each.sent(service, "links");
     else each.failed(service, error);
   }
@@ -741,13 +751,25 @@ export class Services {
     const { effects } = this.#context;
     const { id } = service;
     if (id === this.#context.selfId) return "link";
-    const protocol = effects.protocolOf(id);
+    const protocol = effects.protocolOf(id, protocols);
     const byLink = mayLink(protocol, protocols);
     const byDatagram =
       broadcast !== false && (protocols?.includes("udp") ?? true) && group?.reaches(id) === true;
     if (byDatagram && (broadcast === true || !byLink || protocols?.[0] === "udp")) return "udp";
     if (byDatagram && protocol === "") return "either";
-    return byLink ? "link" : unreached(service, protocol, protocols);
+    return byLink ? "link" : this.#unreached(service, protocols);
+  }
+
+  /** No link that a message may take leads to a service, and none can be made. */
+  #unreached({ id, name }: Service, protocols: readonly string[] | undefined): UnroutableError {
+    if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
+    const names = protocols.join(", ");
+    const stands = this.#context.effects.protocolOf(id);
+    return new UnroutableError(
+      stands === ""
+        ? `${name} is not reached by ${names}`
+        : `the link to ${name} is ${stands}, and it is not reached by ${names}`,
+    );
   }
 
   #assertOpen(): void {
@@ -815,21 +837,6 @@ function meansOf(
   if (broadcast !== undefined && typeof broadcast !== "boolean")
     throw new InvalidArgumentError(`broadcast is true or false; got ${describe(broadcast)}`);
   return { broadcast, protocols: protocolsOf(protocols, known) };
-}
-
-/** @param protocol of the link; "": there is none, and none can be made */
-function unreached(
-  { name }: Service,
-  protocol: string,
-  protocols: readonly string[] | undefined,
-): UnroutableError {
-  if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
-  const names = protocols.join(", ");
-  return new UnroutableError(
-    protocol === ""
-      ? `${name} is not reached by ${names}`
-      : `the link to ${name} is ${protocol}, which is not one of ${names}`,
-  );
 }
 
 /** @param protocol of the link; "": it has none yet */

@@ -15,6 +15,7 @@
  * receiver's program has had. docs/spec/messaging.md has the rules, and vectors.
  */
 import { slice } from "../../core/memory.js";
+import { MAX_LANES } from "./bounds.js";
 import {
   added,
   bytes,
@@ -66,6 +67,8 @@ const HELLO = schema({
   /** Items, and bytes with their headers, that it keeps without an acknowledgement before it takes no more; 0: it does not say. */
   maxWaiting: added(uint(), 0),
   maxWaitingBytes: added(uint(), 0),
+  /** Which of the sender's links to this receiver it is: 0 the one for everything, others for messages that name protocols. */
+  lane: added(uint(MAX_LANES), 0),
 });
 export type Hello = NonNullable<ReturnType<typeof HELLO.decode>>;
 

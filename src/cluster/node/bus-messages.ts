@@ -92,12 +92,12 @@ export class BusMessages {
     return this.#messaging;
   }
 
-  /** How the link to a member goes; "" while there is none. */
-  protocolOf(id: string): string {
-    return this.#links?.protocolOf(id) ?? "";
+  /** How the link to a member goes; "" while there is none. @param protocols by which alone it may go, `undefined`: all */
+  protocolOf(id: string, protocols: readonly string[] | undefined): string {
+    return this.#links?.protocolOf(id, protocols) ?? "";
   }
 
-  /** The same when there is a link; "" where none can be made. @param protocols by which it may be made, `undefined`: all */
+  /** The same when there is a link; "" where none can be made. */
   whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string> {
     return this.#links?.whenLinked(id, protocols) ?? Promise.resolve("");
   }

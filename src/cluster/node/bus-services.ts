@@ -50,12 +50,13 @@ export class BusServices {
           return resolveBy([self, ...live], self, steps).map((member) => this.serviceOf(member));
         },
         others: () => runtime.rules.live.map((member) => this.serviceOf(member)),
-        send: (to, item, prefix, uncounted) =>
-          messages.started?.links.send(to, MessageKind.SERVICE, item, prefix, uncounted) ?? "unreachable",
+        send: (to, item, prefix, uncounted, protocols) =>
+          messages.started?.links.send(to, MessageKind.SERVICE, item, prefix, uncounted, protocols) ??
+          "unreachable",
         takesContext: (id, bytes) => messages.started?.links.takesContext(id, bytes) === true,
         room: (to) => messages.messaging.links.room(to),
         mayReturn: (id) => messages.mayReturn(id),
-        protocolOf: (id) => messages.protocolOf(id),
+        protocolOf: (id, protocols) => messages.protocolOf(id, protocols),
         protocolFrom: (id) => messages.protocolFrom(id),
         whenLinked: (id, protocols) => messages.whenLinked(id, protocols),
         whenKnown: (id) => this.#whenKnown(id),

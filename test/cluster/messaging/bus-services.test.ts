@@ -85,6 +85,36 @@ describe("services of real nodes", () => {
     expect(await byProfile({ messaging: { protocols: ["ipc", "tcp"] } })).toBe("ipc");
   });
 
+  it("sends and asks by the protocols that a call names, whichever its link has", async () => {
+    const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
+    const got: string[] = [];
+    let seen = (): void => undefined;
+    b.onMessage(({ data, protocol }) => {
+      got.push(`${data} ${protocol}`);
+      seen();
+    });
+    b.onQuery(({ protocol }) => `by ${protocol}`);
+    const all = new Promise<void>((resolve) => {
+      seen = () => got.length === 4 && resolve();
+    });
+    const hooked: string[] = [];
+    a.hook("protocol:send", (_, { protocol }) => void hooked.push(protocol));
+    const send = async (data: string, protocols?: string[]): Promise<unknown> =>
+      (await a.send({ services: ["b"], broadcast: false, data, ...(protocols && { protocols }) })).failed;
+    expect(await send("1")).toEqual([]);
+    expect(await send("2", ["tcp"])).toEqual([]);
+    expect(await send("3", ["ipc"])).toEqual([]);
+    expect(await send("4", ["ipc", "tcp"])).toEqual([]);
+    await all;
+    expect(got.sort()).toEqual(["1 ipc", "2 tcp", "3 ipc", "4 ipc"]);
+    expect(hooked).toEqual(["ipc", "tcp", "ipc", "ipc"]);
+    const { replies } = await a.query({ services: ["b"], protocols: ["tcp"] }).collect();
+    expect(replies.map(({ data }) => data)).toEqual(["by tcp"]);
+    const [refused] = (await a.send({ services: ["b"], protocols: ["ws"] })).failed;
+    expect(refused?.error).toMatchObject({ code: "EHOSTUNREACH" });
+    expect(refused?.error.message).toBe(`the link to ${b.self.name} is ipc, and it is not reached by ws`);
+  });
+
   it("calls the hooks of the protocol for the first message, and refuses a protocol that there is not", async () => {
     const [a, b] = (await cluster(["a", "b"])) as [ClusterNode, ClusterNode];
     const got = new Promise<string>((resolve) =>

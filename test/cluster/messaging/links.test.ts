@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
-import { LINK_TIMEOUT } from "../../../src/cluster/messaging/bounds.js";
+import { LINK_TIMEOUT, MAX_LANES } from "../../../src/cluster/messaging/bounds.js";
 import type {
   MessageConnection,
   MessageProtocol,
@@ -74,6 +74,7 @@ class Raw {
         name: "raw",
         maxWaiting: 0,
         maxWaitingBytes: 0,
+        lane: 0,
         ...changes,
       }),
     );
@@ -730,8 +731,13 @@ describe("protocols", () => {
     expect(await a.links.whenLinked(b.id, ["ws"])).toBe("");
     expect([a.to(b).state, a.pings]).toEqual(["idle", []]);
     expect(await a.links.whenLinked(b.id, ["ws", "tcp"])).toBe("tcp");
-    expect(a.links.protocolOf(b.id)).toBe("tcp");
-    // There is one link to a node, and it stands.
+    // It is for what names these, and the link for everything is made when something wants it.
+    expect(a.links.protocolOf(b.id, ["tcp"])).toBe("tcp");
+    expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, ["ipc"])]).toEqual(["", ""]);
+    expect(await a.links.whenLinked(b.id, ["ipc"])).toBe("ipc");
+    // A node that takes one link alone, as an older version does: whatever that goes by.
+    b.advert = b.advert?.replace("L=1;", "");
+    expect(await a.links.whenLinked(b.id, ["tcp"])).toBe("tcp");
     expect(await a.links.whenLinked(b.id, ["ipc"])).toBe("tcp");
     expect(await a.links.whenLinked(c.id, undefined)).toBe("ipc");
     sendAll(a, b, 3);
@@ -747,12 +753,110 @@ describe("protocols", () => {
     tcp.fails = true;
     const a = await world.node("a", { protocols: [ipcProtocol(), tcp] });
     const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+    b.advert = b.advert?.replace("L=1;", "");
     const linked = a.links.whenLinked(b.id, ["tcp"]);
     await a.until(() => a.pings.includes(b.id));
     expect(a.failures).toEqual([[b.id, "tcp", "it fails"]]);
     sendAll(a, b, 1);
     expect(await linked).toBe("ipc");
     await b.until(() => b.items.length === 1);
+  });
+
+  /** Links by ipc and tcp, of which both ends have both. */
+  async function pair(protocols: readonly MessageProtocol[] = [ipcProtocol(), tcpProtocol()]) {
+    const a = await world.node("a", { protocols });
+    const b = await world.node("b", { protocols: [ipcProtocol(), tcpProtocol()] });
+    const by: string[] = [];
+    b.handler = ({ from }) => void by.push(b.links.protocolFrom(from));
+    const send = (text: string, names?: readonly string[]): string =>
+      a.links.send(b.id, 4, Buffer.from(text), "t", false, names);
+    return { a, b, by, send };
+  }
+
+  test("that a message names have a link of their own, next to that for everything, in order each", async () => {
+    const { a, b, by, send } = await pair();
+    sendAll(a, b, 1);
+    await b.until(() => b.items.length === 1);
+    expect(a.links.protocolOf(b.id)).toBe("ipc");
+    for (let i = 0; i < 300; i++) expect(send(String(i), ["tcp", "ws"])).toBe("sent");
+    sendAll(a, b, 200, 1);
+    await b.until(() => b.items.length === 501);
+    expect(b.texts.filter((text) => /^\d+$/.test(text))).toEqual(
+      Array.from({ length: 300 }, (_, i) => `${i}`),
+    );
+    expect(b.texts.filter((text) => text.startsWith("item"))).toEqual(texts(201));
+    for (const [at, { text }] of b.items.entries())
+      expect([text, by[at]]).toEqual([text, text.startsWith("item") ? "ipc" : "tcp"]);
+    expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, ["tcp"])]).toEqual(["ipc", "tcp"]);
+    // All that there are: what is for any, and so is the link.
+    expect(a.links.protocolOf(b.id, ["tcp", "ipc"])).toBe("ipc");
+    await vi.waitUntil(() => a.to(b).waiting === 0);
+    expect(a.links.stats().peers.map(({ sent, protocol }) => [sent, protocol])).toEqual([[501, "ipc"]]);
+    expect(send("x", ["ws"])).toBe("unreachable");
+    expect(a.peers).toEqual([[b.id, "up"]]);
+  });
+
+  test("that a message names are those that it goes by, also where they fail for a while and others serve", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const { a, b, by, send } = await pair([ipcProtocol(), tcp]);
+    for (let i = 0; i < 100; i++) send(String(i), ["tcp"]);
+    await b.until(() => b.items.length === 100);
+    tcp.fails = true;
+    for (let i = 100; i < 200; i++) send(String(i), ["tcp"]);
+    tcp.cut();
+    await a.until(() => a.pings.length >= 2);
+    expect(a.links.protocolOf(b.id, ["tcp"])).toBe("");
+    sendAll(a, b, 1);
+    await b.until(() => b.texts.includes("item 0"));
+    tcp.fails = false;
+    await b.until(() => b.items.length === 201);
+    expect(b.texts.filter((text) => text !== "item 0")).toEqual(
+      Array.from({ length: 200 }, (_, i) => `${i}`),
+    );
+    expect(by.filter((protocol) => protocol === "ipc").length).toBe(1);
+    // What a lane has is lost with its peer, and the lane begins again.
+    b.handler = () => new Promise(() => undefined);
+    send("held", ["tcp"]);
+    await b.until(() => b.texts.includes("held"));
+    await vi.waitUntil(() => a.to(b).waiting === 1);
+    world.changed(b, "lost");
+    expect(a.to(b)).toMatchObject({ waiting: 0, lost: 1 });
+    expect(send("again", ["tcp"])).toBe("sent");
+    await b.until(() => b.texts.includes("again"));
+    world.changed(b, "gone");
+    expect(a.links.stats().peers).toEqual([]);
+    expect(a.links.stats().former.sent).toBe(203);
+  });
+
+  test("that messages name have links that close when idle, and no more than so many lists have one", async () => {
+    const names = ["pa", "pb", "pc", "pd"];
+    const made = (): MessageProtocol[] =>
+      names.map((name) => Object.assign(new BreakableProtocol(tcpProtocol()), { name }));
+    const a = await world.node("a", { protocols: made(), idle: 100 });
+    const b = await world.node("b", { protocols: made() });
+    const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
+    const linked = await Promise.all(lists.map((list) => a.links.whenLinked(b.id, list)));
+    expect(linked).toEqual(lists.map(([first], at) => (at < MAX_LANES ? first : "")));
+    await vi.waitUntil(() => lists.every((list) => a.links.protocolOf(b.id, list) === ""));
+    expect(await a.links.whenLinked(b.id, ["pa"])).toBe("pa");
+  });
+
+  test("of lanes are another's no more than those of the link: one life, one lane a connection", async () => {
+    const b = await world.node("b", { protocols: [tcpProtocol()] });
+    const [one, two, three] = [new Raw(b), new Raw(b), new Raw(b)];
+    world.nodes.set(one.id, {
+      name: "raw",
+      advert: "1;tcp=1",
+      links: { onMember: () => undefined },
+    } as never);
+    expect(decodeWelcome(await one.hello())).toMatchObject({ acks: 1 });
+    expect(decodeWelcome(await two.hello({ from: one.id, lane: 1 }))).toMatchObject({ acks: 0, received: 0 });
+    expect(decodeRefused(await two.hello({ from: one.id, lane: 2 }))).toBe("malformed");
+    expect(decodeRefused(await three.hello({ from: one.id, lane: 1, life: "11".repeat(8) }))).toBe("session");
+    // The link stood all the time.
+    await one.dealer.send(batch(0, "still here"));
+    await b.until(() => b.texts.includes("still here"));
+    for (const { dealer } of [one, two, three]) dealer.close();
   });
 
   test("are waited for while a node is tried again, until it is lost, for so long, or until the links close", async () => {

@@ -183,7 +183,7 @@ describe("send", () => {
     expect((await a.services.send({ services: ["b"], protocols: ["ipc", "tcp"] })).sent.length).toBe(1);
     const { sent, failed } = await a.services.send({ services: ["b"], protocols: ["tcp"] });
     expect(sent).toEqual([]);
-    expect(failed[0]?.error.message).toBe("the link to b@here is ipc, which is not one of tcp");
+    expect(failed[0]?.error.message).toBe("the link to b@here is ipc, and it is not reached by tcp");
   });
 
   it("uses them, too, where there is no link yet: it makes one by these, or fails", async () => {
@@ -206,7 +206,7 @@ describe("send", () => {
     expect(sent).toEqual([]);
     expect(failed.map(({ error }) => error.message).sort()).toEqual([
       "c@here is not reached by ws, tls",
-      "the link to b@here is tcp, which is not one of ws, tls",
+      "the link to b@here is tcp, and it is not reached by ws, tls",
     ]);
     // The next one to it by any protocol does not come before this one, which waits for the link.
     const sends = [{ protocols: ["tcp", "ipc"], data: "1" }, { data: "2" }];

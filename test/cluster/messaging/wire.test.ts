@@ -30,6 +30,7 @@ const HELLO = {
   name: "a@host",
   maxWaiting: 262_144,
   maxWaitingBytes: 4_194_304,
+  lane: 1,
 };
 const WELCOME = {
   version: 1,
@@ -69,7 +70,7 @@ const vectors = (): Map<string, string> =>
 
 test("the frames are those of the specification", () => {
   const written: Readonly<Record<string, Buffer>> = {
-    "HELLO of A for B, session 3": encodeHello(HELLO),
+    "HELLO of A for B, session 3, lane 1": encodeHello(HELLO),
     "WELCOME of B: 300 came, 298 were delivered": encodeWelcome(WELCOME),
     'BATCH from 0: "one" of the kind 2, 130 times "x" of the kind 3': batch(),
     "ITEM 1 of the kind 4, its first frame": itemHead(),
@@ -89,8 +90,15 @@ test("the frames are those of the specification", () => {
     Buffer,
   ];
   expect(decodeHello(hello)).toEqual(HELLO);
-  // As versions that do not say what they keep send it.
-  expect(decodeHello(hello.subarray(0, -7))).toEqual({ ...HELLO, maxWaiting: 0, maxWaitingBytes: 0 });
+  // As versions that have one link alone send it, and those that do not say what they keep.
+  expect(decodeHello(hello.subarray(0, -1))).toEqual({ ...HELLO, lane: 0 });
+  expect(decodeHello(hello.subarray(0, -8))).toEqual({
+    ...HELLO,
+    maxWaiting: 0,
+    maxWaitingBytes: 0,
+    lane: 0,
+  });
+  expect(decodeHello(Buffer.concat([hello.subarray(0, -1), Buffer.of(9)]))).toBeUndefined();
   expect(decodeWelcome(welcome)).toEqual(WELCOME);
   // As versions that take ACKs from the receiver alone send it, and those without topic aliases.
   expect(decodeWelcome(welcome.subarray(0, -1))).toEqual({ ...WELCOME, acks: 0 });
