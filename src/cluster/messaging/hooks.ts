@@ -105,7 +105,7 @@ export type ServiceHook = (service: Service) => void | Promise<void>;
 export interface HookOptions {
   /** Default: all. */
   readonly channels?: readonly ClusterChannel[] | undefined;
-  /** Default: all. Of the stages of protocols. */
+  /** Default: all. Of the stages of protocols: those that `send` takes; another name is refused. */
   readonly protocols?: readonly string[] | undefined;
 }
 

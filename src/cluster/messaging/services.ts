@@ -161,6 +161,8 @@ export class Services {
     this.#assertOpen();
     const [options, call] = rest.length === 1 ? [undefined, rest[0]] : rest;
     checkCallOptions("hook", options, ["channels", "protocols"]);
+    // A name that no protocol has would keep it from being called, and from encrypting what it was meant to.
+    protocolsOf(options?.protocols, this.#protocols);
     const remove = this.#context.hooks.add(stage, options ?? {}, call);
     this.#context.admission.hooksChanged();
     return () => {

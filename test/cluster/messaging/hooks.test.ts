@@ -355,9 +355,29 @@ describe("a hook", () => {
     expect(() => services.hook("event", { channels: [] }, () => undefined)).toThrow("at least one");
     expect(() => services.hook("event", { channel: [1] } as never, () => undefined)).toThrow("channel");
     expect(() => services.hook("event", { protocols: ["tcp"] }, () => undefined)).toThrow("has no protocols");
+    for (const options of [
+      { protocols: ["icp"] },
+      { protocols: ["tcp", "TCP"] },
+      { protocols: [] },
+      { protocols: "tcp" },
+      { protocols: [7] },
+      { channels: [256] },
+      { channels: [""] },
+      { channels: 1 },
+      { protocol: ["tcp"] },
+      null,
+      () => undefined,
+    ])
+      expect(() => services.hook("protocol:send", options as never, () => undefined)).toThrow(
+        expect.objectContaining({ code: "EINVAL" }),
+      );
+    expect(() => services.hook("protocol:receive", { protocols: ["icp"] }, () => undefined)).toThrow(
+      'got "icp"; did you mean ipc?',
+    );
     expect(() => services.hook("service:lost" as never, { channels: [1] }, () => undefined)).toThrow(
       "has no channels",
     );
+    // None of them was added.
     for (let i = 0; i < 256; i++) services.hook("event", () => undefined);
     expect(() => services.hook("event", () => undefined)).toThrow("256");
   });
