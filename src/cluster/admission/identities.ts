@@ -98,8 +98,8 @@ export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pairs: Readonly<Record<LinkRole, KeyPair>>;
   readonly #effects: IdentitiesEffects;
-  /** Which key each node proved, the oldest first. */
-  readonly #proved = new Map<string, string>();
+  /** Which keys each node proved last, and first; the oldest first. */
+  readonly #proved = new Map<string, { readonly last: string; readonly first: string }>();
   #folder: KeyFolder | undefined;
   #keys: ReadonlySet<string> = new Set();
   #id = "";
@@ -141,9 +141,12 @@ export class NodeIdentities {
     return typeof this.#allow === "function" ? undefined : this.#keys.has(publicKey);
   }
 
-  /** The key that a node proved over a stream of this one, where it did. */
+  /**
+   * The key that a node proved over a stream of this one, where it did. Of several, as where it has another one for dialling, the first: a
+   * later one may be of a member that claims the id.
+   */
   provedBy(id: string): string | undefined {
-    return this.#proved.get(id);
+    return this.#proved.get(id)?.first;
   }
 
   /** The exchange of a new stream. @param keys of the listener that accepted it, in place of the node's */
@@ -174,8 +177,9 @@ export class NodeIdentities {
 
   /** A node was admitted. */
   onAdmitted({ id, publicKey }: ProvedNode): void {
+    const first = this.#proved.get(id)?.first ?? publicKey;
     this.#proved.delete(id);
-    this.#proved.set(id, publicKey);
+    this.#proved.set(id, { last: publicKey, first });
     const [oldest] = this.#proved.keys();
     if (this.#proved.size > MAX_MEMBERS && oldest !== undefined) this.#proved.delete(oldest);
   }
@@ -183,8 +187,8 @@ export class NodeIdentities {
   #setKeys(keys: ReadonlySet<string>): void {
     this.#keys = keys;
     // First, while the streams stand: a removed node hears of it over one.
-    for (const [id, publicKey] of this.#proved) {
-      if (keys.has(publicKey)) continue;
+    for (const [id, { last }] of this.#proved) {
+      if (keys.has(last)) continue;
       this.#proved.delete(id);
       this.#effects.remove(id);
     }

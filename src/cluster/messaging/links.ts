@@ -91,6 +91,8 @@ export interface NodeLinksEffects extends MessageLinksEffects {
   advertise(advert: string | undefined): void;
   /** No protocol reaches a live member, or one that comes before the one that does fails again and again. */
   ping(id: string): void;
+  /** A connection greeted as a member, and the key that it proved is not that one's, or not allowed. */
+  onKeyRefused?(id: string, connection: MessageConnection): void;
   /** A protocol failed with a peer, or a listener could not be opened (`peer` is empty then). */
   onProtocolFailed?(peer: string, protocol: string, reason: string): void;
 }
@@ -794,10 +796,15 @@ export class NodeLinks implements MessageLinks {
     const keys = decodeAdvert(member.advert)?.keys ?? "";
     const target: DialTarget = { id: member.id, host: member.host, local: member.local, keys };
     const isIt = security?.isOf(caller.connection.publicKey, target) ?? true;
-    if (typeof isIt === "boolean") return isIt ? this.#admit(caller, hello) : "key";
+    const refused = (): LinkRefusal => {
+      this.#effects.onKeyRefused?.(hello.from, caller.connection);
+      return "key";
+    };
+    if (typeof isIt === "boolean") return isIt ? this.#admit(caller, hello) : refused();
     // It may have ended meanwhile, or its sender may be no member any more.
     return isIt.then((is) => {
-      if (!is || caller.isOver) return "key";
+      if (caller.isOver) return "key";
+      if (!is) return refused();
       return this.#effects.member(hello.from) === undefined ? "stranger" : this.#admit(caller, hello);
     });
   }

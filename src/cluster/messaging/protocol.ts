@@ -32,6 +32,8 @@ export interface ConnectionEvents {
 export interface MessageConnection {
   /** Z85: the key that the other end proved; `undefined` where keys are not this protocol's affair. */
   readonly publicKey: string | undefined;
+  /** Where the other end of one that came is, without a port, for reports; absent where that is not known. */
+  readonly address?: string | undefined;
   /**
    * Whether nothing at this end reads a message any more when the other end has acknowledged it, as where the system has a copy: its
    * memory is used again then. Default `false`: it never is.

@@ -5,7 +5,7 @@
  *     secret keys          HKDF-SHA256 of the key, salt: the bus's name, info: "shoal messages server 1", "… client 1"
  *     advertised           the first 6 bytes of SHA-256 of the server's public key, as hexadecimal digits
  *   nodes have keys, too   the node's own pairs (`curve`); the key that a peer proves is one that is admitted, and that the
- *                          member of its id advertises
+ *                          member of its id advertised first, as it was heard here
  *     advertised           the public keys as hexadecimal digits: of the listening end, and "," of the dialling one if that is another
  *
  * Rotation: with (old, new) a node listens by the old key and takes callers of both; with (new, old) it listens by the new one;
@@ -15,6 +15,7 @@ import { createHash, hkdfSync } from "node:crypto";
 import { decodeZ85, encodeZ85 } from "../../core/z85.js";
 import { curvePublicKey } from "../../sockets/security/curve-keys.js";
 import type { NodeIdentities } from "../admission/identities.js";
+import { MAX_MEMBERS } from "../bounds.js";
 import type { DialTarget, KeyPairText, LinkSecurity } from "./protocol.js";
 
 const SERVER = "shoal messages server 1";
@@ -79,9 +80,14 @@ export class BusSecurity implements LinkSecurity {
   }
 }
 
-/** The keys of nodes. */
+/**
+ * The keys of nodes. What a member announces may be passed on by any other one, which can put its own key there, and nobody signs it. But an id is
+ * that of one process, whose keys stay: so those that were heard first hold, and later ones are not believed.
+ */
 export class IdentitySecurity implements LinkSecurity {
   readonly #identities: NodeIdentities;
+  /** Of members, by id, the oldest first. */
+  readonly #keys = new Map<string, readonly string[]>();
 
   constructor(identities: NodeIdentities) {
     this.#identities = identities;
@@ -97,8 +103,38 @@ export class IdentitySecurity implements LinkSecurity {
     return textOf(this.#identities.pairs.acceptor);
   }
 
-  clientFor({ keys }: DialTarget): { readonly pair: KeyPairText; readonly serverKey: string } | undefined {
-    const [serverKey] = publicKeysOf(keys);
+  /** A member announces these keys. */
+  announced(id: string, keys: string): void {
+    this.#keysOf(id, keys);
+  }
+
+  /** A member is forgotten, or was removed. */
+  forget(id: string): void {
+    this.#keys.delete(id);
+  }
+
+  /** Whether a key is one of a member's. */
+  isKeyOf(publicKey: string | undefined, id: string): boolean {
+    return publicKey !== undefined && this.#keys.get(id)?.includes(publicKey) === true;
+  }
+
+  #keysOf(id: string, announced: string): readonly string[] {
+    const known = this.#keys.get(id);
+    if (known !== undefined) return known;
+    const keys = publicKeysOf(announced);
+    const proved = this.#identities.provedBy(id);
+    if (keys.length === 0 || (proved !== undefined && !keys.includes(proved))) return [];
+    this.#keys.set(id, keys);
+    const [oldest] = this.#keys.keys();
+    if (this.#keys.size > MAX_MEMBERS && oldest !== undefined) this.#keys.delete(oldest);
+    return keys;
+  }
+
+  clientFor({
+    id,
+    keys,
+  }: DialTarget): { readonly pair: KeyPairText; readonly serverKey: string } | undefined {
+    const [serverKey] = this.#keysOf(id, keys);
     return serverKey === undefined ? undefined : { pair: textOf(this.#identities.pairs.dialler), serverKey };
   }
 
@@ -108,10 +144,7 @@ export class IdentitySecurity implements LinkSecurity {
   }
 
   isOf(publicKey: string | undefined, { id, host, keys }: DialTarget): boolean | Promise<boolean> {
-    const advertised = publicKeysOf(keys);
-    if (publicKey === undefined || !advertised.includes(publicKey)) return false;
-    const proved = this.#identities.provedBy(id);
-    if (proved !== undefined && !advertised.includes(proved)) return false;
+    if (publicKey === undefined || !this.#keysOf(id, keys).includes(publicKey)) return false;
     return this.#identities.admits({ publicKey, id }, host);
   }
 }

@@ -280,6 +280,7 @@ class RouterListener implements ProtocolListener {
 /** A peer of the ROUTER. */
 class RouterConnection implements MessageConnection {
   readonly publicKey: string | undefined;
+  readonly address: string | undefined;
   readonly credentials: PeerCredentials | undefined;
   readonly key: string;
   readonly #routingId: Buffer;
@@ -292,6 +293,7 @@ class RouterConnection implements MessageConnection {
     this.key = keyOf(routingId);
     this.credentials = credentials;
     this.publicKey = credentials?.publicKey;
+    this.address = credentials?.address;
   }
 
   send(frames: readonly Uint8Array[]): void {

@@ -4,7 +4,7 @@ import { MACHINE } from "../../engine/zmtp/transport/transports.js";
 import type { ClusterChange } from "../membership/events.js";
 import { type Member, MemberState } from "../membership/members.js";
 import type { Membership } from "../membership/membership.js";
-import { MESSAGES_PROP } from "../messaging/advert.js";
+import { decodeAdvert, MESSAGES_PROP } from "../messaging/advert.js";
 import { type LinkMember, NodeLinks } from "../messaging/links.js";
 import { Messaging } from "../messaging/messaging.js";
 import { type MessagingSettings, protocolsOf } from "../messaging/options.js";
@@ -133,6 +133,7 @@ export class BusMessages {
   onChange(change: ClusterChange): void {
     const messaging = this.#messaging;
     if (messaging === undefined) return;
+    if (this.#security instanceof IdentitySecurity) this.#onKeys(this.#security, change);
     switch (change.type) {
       case "back":
       case "restarted": {
@@ -161,6 +162,16 @@ export class BusMessages {
       case "removed":
         if (change.id !== this.#identity.id) messaging.onMember(change.id, "gone");
         break;
+    }
+  }
+
+  /** The keys of a member are those that it announces first, from then on until it is forgotten. */
+  #onKeys(security: IdentitySecurity, change: ClusterChange): void {
+    if (change.type === "removed") security.forget(change.id);
+    else if (change.type === "cleaned") security.forget(change.member.id);
+    else if ("member" in change && change.member?.hasDetails) {
+      const { id } = change.member;
+      security.announced(id, decodeAdvert(this.#propOf(id, MESSAGES_PROP))?.keys ?? "");
     }
   }
 
@@ -218,6 +229,11 @@ export class BusMessages {
             member: (of) => this.#linkMember(of),
             advertise: (advert) => this.#effects.announce(MESSAGES_PROP, advert),
             ping: (of) => this.#effects.ping(of),
+            onKeyRefused: (of, { publicKey, address = "" }) => {
+              if (!(this.#security instanceof IdentitySecurity)) return;
+              const isIts = this.#security.isKeyOf(publicKey, of);
+              this.#sockets.refuse(address, this.#codec, isIts ? "denied" : "identity");
+            },
             onProtocolFailed: (peer, protocol, reason) => {
               const node = peer === "" ? undefined : peer;
               if (node === undefined) this.#sockets.count("messages:listen");

@@ -63,7 +63,7 @@ export type ClusterEvent =
   /** A source of discovery failed: its last list stands, and it is called again. It comes once until the source is up. */
   | { readonly type: "discovery:down"; readonly source: string; readonly error: Error }
   /**
-   * A node was refused, or refused this one (`peer`). `address` is where it dialled from, or where this node dialled. At most
+   * A node was refused, or refused this one (`peer`). `address` is where it dialled from, or where this node dialled; of a link for messages without its port. At most
    * once a minute for each host and reason; all are counted in `stats().dropped`.
    */
   | { readonly type: "refused"; readonly address: string; readonly reason: RefusedReason }

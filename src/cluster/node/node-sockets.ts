@@ -62,7 +62,7 @@ export interface BusPort {
 /**
  * Why a node was refused. `password`, `key`: it has another one, or none where `unsealed`; `bus`: it is of another cluster;
  * `certificate`: it has none for TLS, or one that is not accepted; `tls`: it speaks no TLS where this node does, or the other way round;
- * `identity`: it proved no key of its own, where this node has one; `denied`: its own key is not allowed; `replayed`: what it sent was recorded, or is of another stream; `forged`: it has a key's id and not the key; `peer`: the
+ * `identity`: it proved no key of its own, where this node has one, or greeted as a member whose key is another; `denied`: its own key is not allowed; `replayed`: what it sent was recorded, or is of another stream; `forged`: it has a key's id and not the key; `peer`: the
  * other node refused this one, and it is there that the reason is known.
  */
 export type RefusedReason =
@@ -402,6 +402,12 @@ export class NodeSockets {
     const reason = refusal === "key" && port.codec.byPassword ? "password" : refusal;
     if (this.#reports.allows(performance.now(), hostOf(address), reason))
       port.onRefused(address, reason as RefusedReason);
+  }
+
+  /** Somebody connected to a bus for messages, and was refused. @param address from where, without a port */
+  refuse(address: string, bus: BusPort["codec"], reason: "identity" | "denied"): void {
+    this.count(reason);
+    this.#onRefused(address, bus.bus, reason);
   }
 
   /** What a ping to this bus is answered by, after each change of it. */

@@ -34,6 +34,8 @@ export class LinksNode {
   readonly pings: string[] = [];
   readonly failures: [string, string, string][] = [];
   readonly tooLarge: [string, number, string][] = [];
+  /** Ids that connections greeted as, whose keys they did not prove. */
+  readonly claimed: string[] = [];
   advert: string | undefined;
   /** Called with each item; what it returns is waited for. */
   handler: ((item: Item) => void | Promise<void>) | undefined;
@@ -74,6 +76,7 @@ export class LinksNode {
           this.peers.push([each, state]);
           this.#signal.fire();
         },
+        onKeyRefused: (each) => void this.claimed.push(each),
         onTooLarge: (...args) => void this.tooLarge.push(args),
         onProtocolFailed: (peer, protocol, reason) => {
           this.failures.push([peer, protocol, reason]);

@@ -1089,6 +1089,63 @@ describe("keys of nodes", () => {
     sendAll(evil, b, 1, 666);
     await evil.until(() => evil.failures.some(([, , reason]) => reason === "refused: key"));
     expect(b.texts).toEqual(texts(1));
+    expect(b.claimed).toContain(a.id);
+    expect(b.links.stats().refused.key).toBe(b.claimed.length);
+  });
+
+  test("an admitted node is not taken for another one, whatever it announces of that one's keys", async () => {
+    const allow = [one.publicKey, two.publicKey, three.publicKey];
+    const a = await world.node("a", { security: new IdentitySecurity(identities(one, allow)) });
+    const heard = identities(two, allow);
+    const security = new IdentitySecurity(heard);
+    const b = await world.node("b", { security });
+    security.announced(a.id, decodeAdvert(a.advert)?.keys ?? "");
+    const honest = a.advert;
+    const evil = new LinksNode(world, "evil", {
+      id: a.id,
+      security: new IdentitySecurity(identities(three, allow)),
+    });
+    world.started.push(evil);
+    await evil.links.start();
+    const evilKey = decodeAdvert(evil.advert)?.keys;
+    for (const keys of [
+      `${evilKey}`,
+      `${evilKey},${decodeAdvert(honest)?.keys}`,
+      `${decodeAdvert(honest)?.keys},${evilKey}`,
+    ]) {
+      a.advert = honest?.replace(/k=[^;]*/, `k=${keys}`);
+      // It claims the id over a stream as well.
+      heard.onAdmitted({ id: a.id, publicKey: three.publicKey });
+      const before = b.claimed.length;
+      sendAll(evil, b, 1, 666);
+      await vi.waitUntil(() => b.claimed.length > before);
+      expect(b.items).toEqual([]);
+    }
+    // The one whose they are is neither kept out by that nor missed.
+    sendAll(a, b, 1);
+    await b.until(() => b.items.length === 1);
+    sendAll(b, a, 1);
+    await a.until(() => a.items.length === 1);
+    expect(b.texts).toEqual(texts(1));
+  });
+
+  test("a node whose keys are not known yet is waited for, and one that proved others is not believed", async () => {
+    const allow = [one.publicKey, two.publicKey, three.publicKey];
+    const heard = identities(two, allow);
+    const a = await world.node("a", { security: new IdentitySecurity(identities(one, allow)) });
+    const b = await world.node("b", { security: new IdentitySecurity(heard) });
+    world.unknown.add(a.id);
+    const looked = world.lookedUp(a);
+    sendAll(a, b, 1);
+    await looked;
+    world.unknown.delete(a.id);
+    world.changed(a, "alive");
+    await b.until(() => b.items.length === 1);
+    const c = await world.node("c", { security: new IdentitySecurity(identities(three, allow)) });
+    heard.onAdmitted({ id: c.id, publicKey: one.publicKey });
+    sendAll(c, b, 1);
+    await c.until(() => c.failures.some(([, , reason]) => reason === "refused: key"));
+    expect([b.claimed.includes(c.id), b.items.length]).toEqual([true, 1]);
   });
 });
 
