@@ -236,6 +236,13 @@ export const MAX_ROUTE_PULLS_OF_ONE = 4;
 export const ROUTE_PULL_TIMEOUT = 5_000;
 export const ROUTE_BACKOFF = 2_000;
 export const ROUTE_BACKOFF_MAX = 30_000;
+/**
+ * ms that other nodes may take in all with a node's routes, and ms that each block gives back: past them the node itself is asked, and it alone for so
+ * long. Each block alone may take as long as an answer.
+ */
+export const ROUTE_PATIENCE = 10_000;
+export const ROUTE_PATIENCE_BLOCK = 250;
+export const ROUTE_ITSELF = 60_000;
 /** ms for which its answer is taken all the same, and such answers at most. */
 export const ROUTE_LATE = 60_000;
 export const MAX_LATE_ROUTE_ANSWERS = 1_024;

@@ -4,8 +4,20 @@
  *
  *   want ──> waits for a place ──> WANT ──BLOCK, again──> waits for its time (route-pace.ts) ──> WANT … ──BLOCK, end, or NONE──> over
  *                                   │ no answer in time: another one is asked, after a back-off; a late answer is taken
+ *                                   │ too long in all for what came: the node itself is asked, and nobody else for a while
+ *
+ * A peer that is asked for another node's routes may give a block just in time again and again, and so hold them up. So the time that others take
+ * is bounded in all, and gets longer with each block alone: over all pulls of one copy, since two peers may take turns.
  */
-import { MAX_ROUTE_PULLS, MAX_ROUTE_PULLS_OF_ONE, ROUTE_BURST, ROUTE_FLUSH } from "./bounds.js";
+import {
+  MAX_ROUTE_PULLS,
+  MAX_ROUTE_PULLS_OF_ONE,
+  ROUTE_BURST,
+  ROUTE_FLUSH,
+  ROUTE_ITSELF,
+  ROUTE_PATIENCE,
+  ROUTE_PATIENCE_BLOCK,
+} from "./bounds.js";
 import type { SendResult } from "./parts.js";
 import { RouteBackoff } from "./route-backoff.js";
 import type { Pull, Replica, RouteLimits } from "./route-replica.js";
@@ -134,6 +146,7 @@ export class RoutePulls {
     // What was read of a large snapshot has to be completed by who made it.
     const asksItself =
       replica.exactFrom > replica.version ||
+      now < replica.itselfUntil ||
       this.#backoff.isBackedOff(now, claim.from) ||
       this.#effects.isDistrusted(claim.from);
     const server = asksItself ? replica.id : claim.from;
@@ -164,6 +177,10 @@ export class RoutePulls {
   }
 
   #beginPull(now: number, replica: Replica, server: string): Pull {
+    if (server !== replica.id) {
+      if (now - replica.othersAt >= ROUTE_ITSELF) replica.patience = ROUTE_PATIENCE;
+      replica.othersAt = now;
+    }
     const pull: Pull = {
       server,
       base: 0,
@@ -174,6 +191,7 @@ export class RoutePulls {
       askedAt: now,
       had: replica.version,
       left: ROUTE_BURST,
+      since: now,
       deadline: this.#deadline(now, replica, server),
     };
     replica.pull = pull;
@@ -182,7 +200,20 @@ export class RoutePulls {
   }
 
   #deadline(now: number, replica: Replica, server: string): number {
-    return now + this.#backoff.timeout(server, server === replica.id);
+    const timeout = this.#backoff.timeout(server, server === replica.id);
+    return now + (server === replica.id ? timeout : Math.max(0, Math.min(timeout, replica.patience)));
+  }
+
+  /** What is asked of another node than the one whose routes they are has taken until now. @returns whether that is too long */
+  #isTooSlow(now: number, replica: Replica, pull: Pull): boolean {
+    if (pull.server === replica.id) return false;
+    replica.patience -= now - pull.since;
+    replica.othersAt = now;
+    pull.since = now;
+    if (replica.patience > 0) return false;
+    replica.patience = ROUTE_PATIENCE;
+    replica.itselfUntil = now + ROUTE_ITSELF;
+    return true;
   }
 
   /** What follows, now or when the pace allows it. */
@@ -199,6 +230,7 @@ export class RoutePulls {
   #ask(now: number, replica: Replica, pull: Pull): void {
     this.#paused.delete(replica);
     pull.askedAt = now;
+    pull.since = now;
     pull.had = replica.version;
     // A node of an earlier version sends as many as it may, whatever is asked for.
     pull.left = ROUTE_BURST;
@@ -224,8 +256,10 @@ export class RoutePulls {
   }
 
   #onPullTimeout(now: number, replica: Replica): void {
-    const { server } = replica.pull as Pull;
+    const pull = replica.pull as Pull;
+    const { server } = pull;
     const { id, life, version } = replica;
+    this.#isTooSlow(now, replica, pull);
     this.#effects.count("timeout");
     if (this.#backoff.onTimeout(now, server, id, life))
       replica.claim ??= { from: server, version: version + 1 };
@@ -259,7 +293,7 @@ export class RoutePulls {
       if (again || end) this.#backoff.endLate(from, block.id);
       // It came by another way meanwhile.
       if (block.version <= replica.version) return this.#onLateAnswer(now, from);
-      if (!this.#mayResume(from, replica, block)) return this.#onLateBlock(now, from, replica, block);
+      if (!this.#mayResume(now, from, replica, block)) return this.#onLateBlock(now, from, replica, block);
       pull = this.#beginPull(now, replica, from);
     }
     // Not worth a look at its signature: nothing would come of it.
@@ -277,14 +311,26 @@ export class RoutePulls {
       if (from !== block.id) this.want(now, replica, block.id, replica.version + 1);
       return reason;
     }
+    const isTooSlow = this.#isTooSlow(now, replica, pull);
+    if (!isTooSlow) replica.patience = Math.min(ROUTE_PATIENCE, replica.patience + ROUTE_PATIENCE_BLOCK);
     pull.deadline = this.#deadline(now, replica, from);
     if (pull.set === undefined) this.#effects.advanced(now, replica);
-    if (end) this.#endPull(now, replica);
+    if (isTooSlow && !end) this.#giveUp(now, replica, from);
+    else if (end) this.#endPull(now, replica);
     else if (again) {
       replica.pace.onAnswer(now - pull.askedAt);
       this.#askInTime(now, replica, pull);
     }
     return undefined;
+  }
+
+  /** What another node gives of a node's routes comes too slowly. The node itself has them; what is on its way counts as late. */
+  #giveUp(now: number, replica: Replica, server: string): void {
+    const { id, life, version } = replica;
+    this.#effects.count("slow");
+    this.#backoff.onTimeout(now, server, id, life);
+    this.#endPull(now, replica);
+    this.want(now, replica, id, version + 1);
   }
 
   /**
@@ -294,8 +340,13 @@ export class RoutePulls {
   #onAnswerHere(now: number, replica: Replica, pull: Pull, end: boolean): void {
     if (replica.version === pull.had || this.#paused.has(replica)) return;
     this.#backoff.onAnswer(now, pull.server);
+    const isTooSlow = this.#isTooSlow(now, replica, pull);
     if (end) {
       this.#endPull(now, replica);
+      return;
+    }
+    if (isTooSlow) {
+      this.#giveUp(now, replica, pull.server);
       return;
     }
     replica.pace.onAnswer(now - pull.askedAt);
@@ -310,9 +361,10 @@ export class RoutePulls {
   }
 
   /** Whether what a late answer begins can be fetched as if it had been in time. */
-  #mayResume(from: string, replica: Replica, block: Block): boolean {
+  #mayResume(now: number, from: string, replica: Replica, block: Block): boolean {
     return (
       replica.pull === undefined &&
+      (from === replica.id || now >= replica.itselfUntil) &&
       (block.kind === BlockKind.CHANGE || block.part === 0) &&
       (from === replica.id || replica.exactFrom <= replica.version) &&
       this.#mayPull(from, replica)

@@ -6,6 +6,7 @@ import {
   MAX_ROUTE_HISTORIES,
   MAX_ROUTE_HISTORY,
   MAX_ROUTES,
+  ROUTE_PATIENCE,
   ROUTE_REFILL,
   ROUTE_REFILL_MAX,
 } from "./bounds.js";
@@ -189,6 +190,8 @@ export interface Pull {
   askedAt: number;
   had: number;
   left: number;
+  /** Since when the next block is waited for. */
+  since: number;
   /** When it is over without an answer; infinite while nothing is asked for, since the next blocks are not due yet. */
   deadline: number;
 }
@@ -210,6 +213,10 @@ export class Replica {
   handedOnAt = Number.NEGATIVE_INFINITY;
   /** When the node itself was asked last. */
   askedAt = Number.NEGATIVE_INFINITY;
+  /** What is left of the ms that others may take with it, when they were asked last, and until when nobody but the node is. */
+  patience = ROUTE_PATIENCE;
+  othersAt = Number.NEGATIVE_INFINITY;
+  itselfUntil = Number.NEGATIVE_INFINITY;
   /** Blocks to be handed on: those of a snapshot, if it was kept, and the changes up to `version`. */
   #history: Block[] = [];
   #historyBytes = 0;

@@ -3,12 +3,15 @@ import { describe, expect, it } from "vitest";
 import {
   ROUTE_BURST,
   ROUTE_CREDIT,
+  ROUTE_PATIENCE,
+  ROUTE_PULL_TIMEOUT,
   ROUTE_SERVED,
   ROUTE_SERVED_CREDIT,
 } from "../../../src/cluster/messaging/bounds.js";
 import {
   BlockKind,
   BlockWriter,
+  decodeRouteItem,
   encodeAck,
   encodeBlockItem,
   encodeDigest,
@@ -211,6 +214,53 @@ describe("an admitted but evil node", () => {
       expect(reasons(b).unasked).toBe(300 - taken / each);
     }
   });
+
+  for (const [how, isLast] of [
+    ["each just in time", false],
+    ["each as the last one, after it claimed more", true],
+  ] as const)
+    it(`hands on genuine blocks of another, ${how}: before long that one is asked itself`, () => {
+      const { world, evil, a, b } = worldOf(3);
+      // Changes of a that b does not get, and that the evil one keeps; b hears nothing of its own rules.
+      const kept: Buffer[] = [];
+      let isCut = true;
+      let isMeant = false;
+      world.rewrite = (from, to, item) => {
+        const message = from === a && to === evil ? decodeRouteItem(Buffer.from(item)) : undefined;
+        if (message?.type === RouteItem.PUSH && message.block !== undefined)
+          kept.push(Buffer.from(message.block.bytes));
+        const isKeptBack = (from === a && isCut) || (from === evil && !isMeant);
+        return to === b && isKeptBack ? Buffer.from([99]) : undefined;
+      };
+      const give = (item: Buffer): void => {
+        isMeant = true;
+        world.transmit(evil, b.id, item);
+        isMeant = false;
+      };
+      const version = b.rules.versionOf(a.id) as number;
+      for (let i = 0; i < 30; i++) {
+        a.subscribe(`new/${i}`);
+        world.run(20);
+      }
+      expect([kept.length, b.rules.versionOf(a.id)]).toEqual([30, version]);
+      give(push(a, version + 30));
+      world.run(20);
+      expect(b.rules.stats().pulls).toBe(1);
+      isCut = false;
+      const begun = world.now;
+      for (let i = 0; i < 30 && !b.agreesWith(a); i++) {
+        if (world.until(() => b.agreesWith(a), ROUTE_PULL_TIMEOUT - 100) < Number.POSITIVE_INFINITY) break;
+        // The highest claim is the one that counts.
+        if (isLast) give(push(a, 1e9 + i));
+        give(encodeBlockItem(!isLast, isLast, kept[i] as Buffer));
+      }
+      expect(b.agreesWith(a)).toBe(true);
+      expect(world.now - begun).toBeLessThan(ROUTE_PATIENCE + 3_000);
+      // Then it is not believed to have more, for a minute; a's next change is not late.
+      give(push(a, 2e9));
+      a.subscribe("one more");
+      expect(world.until(() => b.agreesWith(a), 5_000)).toBeLessThan(1_000);
+    });
 
   it("answers with forged blocks of another: those of that one are not late by them", () => {
     const { world, evil, a, b } = worldOf(4);

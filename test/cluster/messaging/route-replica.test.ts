@@ -56,6 +56,7 @@ function begin(replica: Replica, base: number): Pull {
     askedAt: 0,
     had: 0,
     left: 3,
+    since: 0,
     deadline: 0,
   };
   replica.pull = pull;
