@@ -43,6 +43,8 @@ beforeEach(() => {
 afterEach(() => world.close());
 
 const key = (): string => curveKeyPair().secretKey;
+/** Of what has no event: on a busy machine, too. */
+const SOON = { timeout: 20_000, interval: 5 };
 const texts = (count: number, from = 0): string[] =>
   Array.from({ length: count }, (_, i) => `item ${from + i}`);
 
@@ -790,7 +792,7 @@ describe("protocols", () => {
     expect([a.links.protocolOf(b.id), a.links.protocolOf(b.id, ["tcp"])]).toEqual(["ipc", "tcp"]);
     // All that there are: what is for any, and so is the link.
     expect(a.links.protocolOf(b.id, ["tcp", "ipc"])).toBe("ipc");
-    await vi.waitUntil(() => a.to(b).waiting === 0);
+    await vi.waitUntil(() => a.to(b).waiting === 0, SOON);
     expect(a.links.stats().peers.map(({ sent, protocol }) => [sent, protocol])).toEqual([[501, "ipc"]]);
     expect(send("x", ["ws"])).toBe("unreachable");
     expect(a.peers).toEqual([[b.id, "up"]]);
@@ -818,7 +820,7 @@ describe("protocols", () => {
     b.handler = () => new Promise(() => undefined);
     send("held", ["tcp"]);
     await b.until(() => b.texts.includes("held"));
-    await vi.waitUntil(() => a.to(b).waiting === 1);
+    await vi.waitUntil(() => a.to(b).waiting === 1, SOON);
     world.changed(b, "lost");
     expect(a.to(b)).toMatchObject({ waiting: 0, lost: 1 });
     expect(send("again", ["tcp"])).toBe("sent");
@@ -837,7 +839,7 @@ describe("protocols", () => {
     const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
     const linked = await Promise.all(lists.map((list) => a.links.whenLinked(b.id, list)));
     expect(linked).toEqual(lists.map(([first], at) => (at < MAX_LANES ? first : "")));
-    await vi.waitUntil(() => lists.every((list) => a.links.protocolOf(b.id, list) === ""));
+    await vi.waitUntil(() => lists.every((list) => a.links.protocolOf(b.id, list) === ""), SOON);
     expect(await a.links.whenLinked(b.id, ["pa"])).toBe("pa");
   });
 
@@ -1118,7 +1120,7 @@ describe("keys of nodes", () => {
       heard.onAdmitted({ id: a.id, publicKey: three.publicKey });
       const before = b.claimed.length;
       sendAll(evil, b, 1, 666);
-      await vi.waitUntil(() => b.claimed.length > before);
+      await vi.waitUntil(() => b.claimed.length > before, SOON);
       expect(b.items).toEqual([]);
     }
     // The one whose they are is neither kept out by that nor missed.
