@@ -116,9 +116,13 @@ export class GroupSends {
           return;
         }
         const missing = new Set(ids);
+        let isOver = false;
         const end = (): void => {
+          // Its time may be over in the turn in which its last receipt comes: by then its number may be that of a further datagram.
+          if (isOver) return;
+          isOver = true;
           clearTimeout(timer);
-          if (!this.#waiting.delete(number)) return;
+          this.#waiting.delete(number);
           for (const id of missing)
             if (this.#deaf.size < MAX_DEAF) this.#deaf.set(id, performance.now() + DEAF_TIME);
           resolve(ids.filter((id) => !missing.has(id)));

@@ -1,10 +1,10 @@
 /** Messages by datagram to the group: receipts, links for those that gave none, and that each service takes a message once. */
 import { describe, expect, it, vi } from "vitest";
 import { MAX_QUERIES, MAX_SEEN_IDS, MAX_WAITING_DATAGRAMS } from "../../../src/cluster/messaging/bounds.js";
-import { SeenIds } from "../../../src/cluster/messaging/group-sends.js";
+import { GroupSends, SeenIds } from "../../../src/cluster/messaging/group-sends.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import fc from "../../support/properties.js";
-import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+import { createService, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
 const LONG = process.env.SHOAL_LONG === "1";
 
@@ -136,6 +136,30 @@ describe("a message to many services", () => {
     // 1,200 bytes: 124 short ids.
     expect(a.multicasts).toBe(3);
     expect(got.filter((messages) => messages.length === 1).length).toBe(300);
+  });
+
+  it("goes on with its next datagram where the last receipt of one comes as its time is over", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const means = { room: () => 1_200, multicast: vi.fn(), unicast: () => undefined };
+      const group = new GroupSends(means, () => "");
+      const services = Array.from({ length: 200 }, (_, i) => createService(`s${i}`));
+      const item = Buffer.alloc(700);
+      let reached: ReadonlySet<string> | undefined;
+      const sending = group.send(1, item, services, services, false).then((ids) => {
+        reached = ids;
+      });
+      // The program held the event loop: time is up, and the receipts are there.
+      vi.advanceTimersByTime(100);
+      for (const { id } of services.slice(0, 124)) expect(group.onReceipt(id, 1)).toBe(true);
+      await settle();
+      expect(means.multicast).toHaveBeenCalledTimes(2);
+      expect(services.slice(124).map(({ id }) => group.onReceipt(id, 1))).not.toContain(false);
+      await sending;
+      expect(reached?.size).toBe(200);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("reaches nobody that was not selected, though the sender does not know of it; without a selection it does", async () => {
