@@ -39,8 +39,10 @@ interface Waiting {
 export class GroupSends {
   readonly #group: GroupMeans;
   readonly #self: () => string;
-  /** Datagrams that are under way, the oldest first, by the numbers of their items. */
-  readonly #waiting = new Map<number, Waiting>();
+  /** Datagrams that are under way, the oldest first. */
+  readonly #waiting = new Set<Waiting>();
+  /** The same by the numbers of their items: those about whom hooks decide later have a datagram of their own. */
+  readonly #byNumber = new Map<number, readonly Waiting[]>();
   /** Those that begin when the oldest one has ended. */
   readonly #queue: (() => void)[] = [];
   /** Datagrams so far. */
@@ -118,11 +120,11 @@ export class GroupSends {
         const missing = new Set(ids);
         let isOver = false;
         const end = (): void => {
-          // Its time may be over in the turn in which its last receipt comes: by then its number may be that of a further datagram.
+          // Its time may be over in the turn in which its last receipt comes.
           if (isOver) return;
           isOver = true;
           clearTimeout(timer);
-          this.#waiting.delete(number);
+          this.#remove(number, waiting);
           for (const id of missing)
             if (this.#deaf.size < MAX_DEAF) this.#deaf.set(id, performance.now() + DEAF_TIME);
           resolve(ids.filter((id) => !missing.has(id)));
@@ -130,7 +132,9 @@ export class GroupSends {
         };
         const timer = setTimeout(() => setImmediate(end), RECEIPT_WAIT);
         this.#sent += 1;
-        this.#waiting.set(number, { place: this.#sent, ids: missing, resolve: end });
+        const waiting: Waiting = { place: this.#sent, ids: missing, resolve: end };
+        this.#waiting.add(waiting);
+        this.#byNumber.set(number, [...(this.#byNumber.get(number) ?? []), waiting]);
         this.#group.multicast(encodeFilter(isForAll ? [] : ids, item));
       };
       if (this.#hasRoom) begin();
@@ -139,16 +143,23 @@ export class GroupSends {
     });
   }
 
+  #remove(number: number, waiting: Waiting): void {
+    this.#waiting.delete(waiting);
+    const others = this.#byNumber.get(number)?.filter((each) => each !== waiting) ?? [];
+    if (others.length > 0) this.#byNumber.set(number, others);
+    else this.#byNumber.delete(number);
+  }
+
   /** Whether a service that has the oldest datagram, the receipt of which was lost, still knows it after a further one (SeenIds). */
   get #hasRoom(): boolean {
-    const [oldest] = this.#waiting.values();
+    const [oldest] = this.#waiting;
     return oldest === undefined || this.#sent - oldest.place < MAX_SEEN_IDS - 1;
   }
 
   /** A service acknowledged a datagram. @returns whether it was waited for */
   onReceipt(from: string, number: number): boolean {
-    const waiting = this.#waiting.get(number);
-    if (waiting?.ids.delete(from) !== true) return false;
+    const waiting = this.#byNumber.get(number)?.find(({ ids }) => ids.delete(from));
+    if (waiting === undefined) return false;
     if (waiting.ids.size === 0) waiting.resolve();
     return true;
   }
@@ -174,13 +185,13 @@ export class GroupSends {
   }
 
   onGone(id: string): void {
-    for (const { ids, resolve } of [...this.#waiting.values()]) if (ids.has(id) && ids.size === 1) resolve();
+    for (const { ids, resolve } of [...this.#waiting]) if (ids.has(id) && ids.size === 1) resolve();
     this.#deaf.delete(id);
   }
 
   close(): void {
     this.#isClosed = true;
-    for (const { resolve } of [...this.#waiting.values()]) resolve();
+    for (const { resolve } of [...this.#waiting]) resolve();
   }
 }
 

@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { MAX_QUERIES, MAX_SEEN_IDS, MAX_WAITING_DATAGRAMS } from "../../../src/cluster/messaging/bounds.js";
 import { GroupSends, SeenIds } from "../../../src/cluster/messaging/group-sends.js";
+import type { ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
 import fc from "../../support/properties.js";
 import { createService, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
@@ -160,6 +161,27 @@ describe("a message to many services", () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  it("has datagrams of its own to those about whom hooks decide meanwhile", async () => {
+    const { world, a, got } = crowd(10);
+    const late = world.add("late");
+    const box: unknown[] = [];
+    late.services.onMessage(({ data }) => void box.push(data));
+    a.services.hook("service:validate", async () => undefined);
+    await a.services.send({ resolver: [{ some: ["even", "odd"] }], broadcast: true });
+    const multicasts = a.multicasts;
+    let result: ServiceSendResult | undefined;
+    const sending = a.services.send({ broadcast: true, data: "hi" }).then((each) => {
+      result = each;
+    });
+    await settle();
+    expect([result?.sent.length, result?.means, a.multicasts - multicasts]).toEqual([11, "datagram", 2]);
+    await sending;
+    expect([got.map((messages) => messages[1]), box]).toEqual([got.map(() => ["hi", "udp"]), ["hi"]]);
+    // Nobody is taken for out of reach.
+    await a.services.send({ broadcast: true });
+    expect([a.sent.length, a.services.stats().refused]).toEqual([0, {}]);
   });
 
   it("reaches nobody that was not selected, though the sender does not know of it; without a selection it does", async () => {
