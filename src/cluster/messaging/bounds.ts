@@ -93,8 +93,9 @@ export const MAX_CHANNEL_NAME = 64;
 export const MAX_RUID = 128;
 /** Bytes of the reason of a veto, as its sender gets it; the rest is cut off. */
 export const MAX_VETO_REASON = 256;
-/** Hooks of a bus. */
+/** Hooks of a bus; and hooks of sending, each of which sends within the one before. */
 export const MAX_HOOKS = 256;
+export const MAX_HOOK_DEPTH = 16;
 /** Services of one send or query. */
 export const MAX_TARGETS = 16_384;
 

@@ -4,6 +4,9 @@
  *
  *   join ──> what it waits for, such as a hook ──> those that joined before have left ──> the link has it ──> leave
  *
+ * What a hook of sending sends itself has lines of its own, one set for each depth of hooks in hooks: the hook may wait for it, and what the hook
+ * is called for waits for the hook.
+ *
  * A service has a line only while somebody stands in it: where nothing waits, nothing is kept and nobody has to join.
  */
 import { MAX_WAITING_SEND_BYTES, MAX_WAITING_SENDS } from "./bounds.js";

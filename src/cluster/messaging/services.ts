@@ -106,6 +106,7 @@ interface Recipients {
   readonly context: Buffer | undefined;
   /** Nobody was selected: also for members that are not known here yet. */
   readonly isForAll: boolean;
+  readonly lines: SendLines;
   /** Its turns, by id, where it has joined the lines of all its services; one without a turn there found its line full. */
   readonly turns: ReadonlyMap<string, SendTurn> | undefined;
   /** It has waited for the details of its services already. */
@@ -136,7 +137,8 @@ interface Selected {
 export class Services {
   readonly #context: ServiceContext;
   readonly #receiver: ServiceReceiver;
-  readonly #lines = new SendLines();
+  /** By how deep in hooks of sending a message is: what a hook sends does not wait for that which waits for the hook. */
+  readonly #lines: SendLines[] = [];
   /** Names that `protocols` may have. */
   readonly #protocols: readonly string[];
   /** What each query leaves behind until it ends: its timer, its listener. */
@@ -203,13 +205,14 @@ export class Services {
     checkRuid(ruid);
     const payload: HookPayload = { data: checkData("data", data), channel, ruid };
     const { services, failed } = this.#select("send", options, means.broadcast === true);
+    const lines = this.#linesHere();
 
     const passing = this.#context.hooks.pass(ENCODING, payload, { kind: "message", services, protocol: "" });
     let turns: ReadonlyMap<string, SendTurn> | undefined;
     try {
       // Those that were called before this one join the lines before it.
       await undefined;
-      if (passing instanceof Promise) turns = this.#lines.joinAll(services, sizeOf(payload.data));
+      if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));
       const passed = passing instanceof Promise ? await passing : passing;
       if (passed instanceof HookAnswer) {
         this.#context.counts.answered += 1;
@@ -224,6 +227,7 @@ export class Services {
         id: this.#context.pending.take(),
         context,
         isForAll: isUnselected(options),
+        lines,
         turns,
         isWanted: () => true,
         sent: (service, by) => {
@@ -271,6 +275,7 @@ export class Services {
     const unknown = failed.find(({ service }) => service === undefined);
     if (unknown !== undefined) throw unknown.error;
     const gone = failed.map(({ service }) => service as Service);
+    const lines = this.#linesHere();
     this.#context.pending.assertRoom(services.length + gone.length);
 
     const number = this.#context.pending.take();
@@ -302,10 +307,10 @@ export class Services {
     if (services.length === 0) query.end("done");
     else if (query.ended === undefined) {
       const payload = { data: checked, channel, ruid };
-      if (operation === undefined) void this.#ask(query, number, services, payload, means, undefined);
+      if (operation === undefined) void this.#ask(query, number, services, payload, means, lines, undefined);
       else
         void operation.run(() =>
-          this.#ask(query, number, services, payload, means, contextToSend(operation)),
+          this.#ask(query, number, services, payload, means, lines, contextToSend(operation)),
         );
     }
     return query;
@@ -433,6 +438,7 @@ export class Services {
     services: readonly Service[],
     payload: HookPayload,
     means: Means,
+    lines: SendLines,
     context: Buffer | undefined,
   ): Promise<void> {
     const fail = (service: Service, error: ShoalError): void => {
@@ -444,7 +450,7 @@ export class Services {
       const passing = this.#context.hooks.pass(ENCODING, payload, { kind: "query", services, protocol: "" });
       // As `send` does.
       await undefined;
-      if (passing instanceof Promise) turns = this.#lines.joinAll(services, sizeOf(payload.data));
+      if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));
       const passed = passing instanceof Promise ? await passing : passing;
       if (passed instanceof HookAnswer) {
         this.#context.counts.answered += 1;
@@ -457,6 +463,7 @@ export class Services {
         id: number,
         context,
         isForAll: false,
+        lines,
         turns,
         isWanted: ({ id }) => query.ended === undefined && query.awaits(id),
         sent: () => {
@@ -471,6 +478,17 @@ export class Services {
     } finally {
       if (turns !== undefined) leaveAll(turns);
     }
+  }
+
+  /** @throws InvalidStateError `EFSM` for hooks that send within each other too deep */
+  #linesHere(): SendLines {
+    const { depth } = this.#context.hooks;
+    let lines = this.#lines[depth];
+    if (lines === undefined) {
+      lines = new SendLines();
+      this.#lines[depth] = lines;
+    }
+    return lines;
   }
 
   #endQuery(number: number, query: Query): void {
@@ -526,7 +544,7 @@ export class Services {
     means: Means,
     each: Recipients,
   ): Promise<void> {
-    const turns = each.turns ?? this.#lines.joinAll(services, sizeOf(payload.data));
+    const turns = each.turns ?? each.lines.joinAll(services, sizeOf(payload.data));
     try {
       await Promise.all(verdicts);
       await this.#sendTo(this.#liveOf(services, each), payload, means, { ...each, turns, hasDetails: true });
@@ -633,7 +651,7 @@ export class Services {
       for (const [protocol, group] of groups) {
         const outcome = this.#itemFor(protocol, group, payload, each, id);
         for (const service of group)
-          if (outcome instanceof Promise || each.turns !== undefined || this.#lines.has(service.id))
+          if (outcome instanceof Promise || each.turns !== undefined || each.lines.has(service.id))
             tasks.push(this.#sendInTurn(service, outcome, payload, each));
           else this.#deliver(service, outcome, prefix, each);
       }
@@ -644,8 +662,8 @@ export class Services {
   }
 
   /** Whether it may wait for a service, if it has to. */
-  #hasTurn({ id }: Service, { data }: HookPayload, { turns }: Recipients): boolean {
-    return turns === undefined ? !this.#lines.isFull(id, sizeOf(data)) : turns.has(id);
+  #hasTurn({ id }: Service, { data }: HookPayload, { lines, turns }: Recipients): boolean {
+    return turns === undefined ? !lines.isFull(id, sizeOf(data)) : turns.has(id);
   }
 
   /** Whether it has to be known by which protocol something goes. Where not, one item is for all links, and may make them. */
@@ -679,7 +697,7 @@ export class Services {
     payload: HookPayload,
     each: Recipients,
   ): Promise<void> {
-    const turn = each.turns?.get(service.id) ?? this.#lines.join(service.id, sizeOf(payload.data));
+    const turn = each.turns?.get(service.id) ?? each.lines.join(service.id, sizeOf(payload.data));
     try {
       const outcome = await making;
       if (turn.before !== undefined) await turn.before;

@@ -303,6 +303,74 @@ describe("what is sent to a service", () => {
     expect(asked).toEqual(["0", "1", "2"]);
   });
 
+  it.each([
+    "evaluate:send",
+    "channel:send",
+    "protocol:send",
+  ] as const)("follows what a hook of %s asks the same service for it", async (stage) => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const box = inbox(b);
+    b.services.onQuery(() => "key");
+    a.services.hook(stage, { channels: [1] }, async ({ data }, { services }) => {
+      const { replies } = await a.services.query({ services, data: "?" }).collect();
+      await a.services.send({ services, data: `for ${data}` });
+      return { data: `${data} ${replies[0]?.data}` };
+    });
+    const sends = ["1", "2"].map((data) => a.services.send({ services: ["b"], channel: 1, data }));
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["for 1", "for 2", "1 key", "2 key"]);
+    expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([1, 1]);
+  });
+
+  it("keeps its order where hooks send it, too; what they leave behind waits as anything else", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    const box = inbox(b);
+    const send = (channel: number, data: string) => a.services.send({ services: ["b"], channel, data });
+    const [slow, later, last] = [gate(), gate(), gate()];
+    b.services.channels.join(5);
+    a.services.hook("channel:send", { channels: [1] }, async () => {
+      const first = send(5, "first");
+      void later.opened.then(() => send(0, "left behind"));
+      await Promise.all([first, send(0, "second")]);
+    });
+    a.services.hook("channel:send", { channels: [5] }, () => slow.opened);
+    a.services.hook("channel:send", { channels: [2] }, () => last.opened);
+    const outer = send(1, "outer");
+    await settle();
+    expect(box).toEqual([]);
+    slow.open();
+    await outer;
+    const waiting = send(2, "waiting");
+    await settle();
+    later.open();
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["first", "second", "outer"]);
+    last.open();
+    await waiting;
+    await settle();
+    expect(box.map(({ data }) => data)).toEqual(["first", "second", "outer", "waiting", "left behind"]);
+  });
+
+  it("is vetoed where a hook is called for what it sends itself, without an end", async () => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    world.add("b");
+    let calls = 0;
+    a.services.hook("evaluate:send", async ({ data }) => {
+      calls += 1;
+      await a.services.send({ services: ["b"], data });
+    });
+    await expect(a.services.send({ services: ["b"] })).rejects.toMatchObject({
+      code: "ERR_VETOED",
+      cause: { code: "EFSM" },
+    });
+    expect([calls, a.sent]).toEqual([17, []]);
+  });
+
   it("does not wait for a newcomer among the recipients, whose own messages keep their order", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
