@@ -79,7 +79,10 @@ export const DIAL_TIMEOUT_MAX = 24_000;
 /** ms between two rounds of attempts: the first and the longest wait. */
 export const DIAL_RETRY = 50;
 export const DIAL_RETRY_MAX = 2_000;
-/** ms that a message waits for a link where its hooks or its sender have to know by which protocol it goes. */
+/**
+ * ms that a message or an answer waits for a link where its hooks or its sender have to know by which protocol it goes; after that, ms for which further answers do
+ * not wait.
+ */
 export const LINK_TIMEOUT = 10_000;
 /** ms after which a protocol that failed is tried again, while another one serves. */
 export const PROTOCOL_RETRY = 30_000;
@@ -106,7 +109,8 @@ export const MAX_AWAITED = 65_536;
 export const MAX_UNREAD_BYTES = 16_777_216;
 /**
  * Answers to a node that wait: which it does not read and which hold no slot (answers to queries, refusals, repeated replies), or which are kept for it while it is
- * lost; bytes of all that waits for it, and of all that is kept for nodes that are lost. Past them these are dropped.
+ * lost; bytes of all that waits for it, and of all that is kept for nodes that are lost. Past them these are dropped. The same of answers to services' messages and
+ * queries that wait for a link.
  */
 export const MAX_UNREAD_ANSWERS = 4_096;
 export const MAX_UNREAD_ANSWER_BYTES = 16_777_216;

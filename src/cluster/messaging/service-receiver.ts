@@ -20,11 +20,15 @@ import {
 import type { Service } from "../node/service.js";
 import {
   HANDLER_TIMEOUT,
+  LINK_TIMEOUT,
   MAX_EARLY_DATAGRAMS,
   MAX_HANDLING,
   MAX_HANDLING_BYTES,
+  MAX_KEPT_ANSWER_BYTES,
   MAX_OWN_WAITING,
   MAX_OWN_WAITING_BYTES,
+  MAX_UNREAD_ANSWER_BYTES,
+  MAX_UNREAD_ANSWERS,
   MAX_VETO_REASON,
   STALL_TIME,
 } from "./bounds.js";
@@ -73,6 +77,14 @@ const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
 /** An answer before the hooks of sending. */
 type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
 
+/** Answers to a service that wait for a link to it. */
+interface Linkless {
+  readonly replies: Reply[];
+  bytes: number;
+  /** They pass their hooks; `undefined`: there is no link yet. */
+  sending: Promise<void> | undefined;
+}
+
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
   readonly timeout: number;
@@ -99,6 +111,11 @@ export class ServiceReceiver {
   readonly #lost = new Map<string, (() => void)[]>();
   /** Services that did not come back in time: what is left of theirs is refused, and waits no more. */
   readonly #absent = new Set<string>();
+  /** Answers that wait for links, and bytes of all of them. */
+  readonly #linkless = new Map<string, Linkless>();
+  #linklessBytes = 0;
+  /** Services that were waited for in vain, and until when they are not again; the oldest first. */
+  readonly #unlinked = new Map<string, number>();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** Messages have waited for too long: further ones are dropped until fewer are handled. */
   #isStalled = false;
@@ -401,6 +418,7 @@ export class ServiceReceiver {
   /** A service is back, or gone for good. */
   onReturn(id: string): void {
     this.#absent.delete(id);
+    this.#unlinked.delete(id);
     for (const done of [...(this.#lost.get(id) ?? [])]) done();
   }
 
@@ -539,29 +557,82 @@ export class ServiceReceiver {
   #reply(service: Service, reply: Reply): void | Promise<void> {
     const { effects, hooks, selfId } = this.#context;
     const protocol = service.id === selfId ? SELF : effects.protocolOf(service.id);
-    return protocol === "" && !hooks.isEmpty("protocol:send")
-      ? this.#replyLinked(service, reply)
-      : this.#replyBy(protocol, service, reply);
+    const waiting = this.#linkless.get(service.id);
+    if (waiting === undefined && (protocol !== "" || hooks.isEmpty("protocol:send")))
+      return this.#replyBy(protocol, service, reply);
+    return this.#replyLinked(service, reply, waiting);
   }
 
-  /** The same where there has to be a link first. */
-  async #replyLinked(service: Service, reply: Reply): Promise<void> {
+  /**
+   * The same where there has to be a link first. That may take long, and holds neither the link by which it was asked for nor a slot: others wait
+   * for these.
+   */
+  #replyLinked(service: Service, reply: Reply, waiting: Linkless | undefined): void | Promise<void> {
+    const size = sizeOf(reply.data);
+    const isFull =
+      waiting !== undefined &&
+      (waiting.replies.length >= MAX_UNREAD_ANSWERS || waiting.bytes + size > MAX_UNREAD_ANSWER_BYTES);
+    const areFull = this.#linklessBytes > 0 && this.#linklessBytes + size > MAX_KEPT_ANSWER_BYTES;
+    if (isFull || areFull || performance.now() < (this.#unlinked.get(service.id) ?? 0))
+      return this.#replyUnlinked(service, reply);
+    const linkless = waiting ?? { replies: [], bytes: 0, sending: undefined };
+    linkless.replies.push(reply);
+    linkless.bytes += size;
+    this.#linklessBytes += size;
+    if (waiting === undefined) {
+      this.#linkless.set(service.id, linkless);
+      void this.#link(service).then((protocol) => this.#sendLinkless(service, linkless, protocol));
+    }
+    return linkless.sending;
+  }
+
+  /** @returns how the link goes that was made; "": none was */
+  async #link({ id }: Service): Promise<string> {
     const { effects } = this.#context;
-    const known = effects.whenKnown?.(service.id);
+    const known = effects.whenKnown?.(id);
     if (known !== undefined) await known;
-    let protocol = await effects.whenLinked(service.id, undefined);
-    if (protocol === "" && !this.#context.closed && effects.mayReturn(service.id)) {
-      await this.#returned(service.id);
-      protocol = await effects.whenLinked(service.id, undefined);
+    const begun = performance.now();
+    let protocol = await effects.whenLinked(id, undefined);
+    if (protocol === "" && !this.#context.closed && effects.mayReturn(id)) {
+      await this.#returned(id);
+      protocol = await effects.whenLinked(id, undefined);
     }
-    if (this.#context.closed) return;
-    if (protocol !== "") {
-      await this.#replyBy(protocol, service, reply);
-      return;
+    const now = performance.now();
+    // Where it is known at once that there is none, nothing waits the next time, either.
+    if (protocol === "" && now - begun > LINK_TIMEOUT / 2) {
+      for (const [other, until] of this.#unlinked) {
+        if (until > now) break;
+        this.#unlinked.delete(other);
+      }
+      this.#unlinked.delete(id);
+      this.#unlinked.set(id, now + LINK_TIMEOUT);
     }
-    // Which hooks it has to pass is not known: it stays here. A failure passes none.
+    return protocol;
+  }
+
+  async #sendLinkless(service: Service, linkless: Linkless, protocol: string): Promise<void> {
+    let done = (): void => undefined;
+    linkless.sending = new Promise((resolve) => {
+      done = resolve;
+    });
+    const { replies } = linkless;
+    while (replies.length > 0 && !this.#context.closed) {
+      const reply = replies.shift() as Reply;
+      const size = sizeOf(reply.data);
+      linkless.bytes -= size;
+      this.#linklessBytes -= size;
+      const sent =
+        protocol === "" ? this.#replyUnlinked(service, reply) : this.#replyBy(protocol, service, reply);
+      // Those to messages keep their order. Those to queries have numbers.
+      if (sent !== undefined && reply.op === ServiceOp.ANSWER) await sent;
+    }
+    this.#linkless.delete(service.id);
+    done();
+  }
+
+  /** Which hooks it has to pass is not known: it stays here. A failure passes none. */
+  #replyUnlinked(service: Service, { op, channel, id }: Reply): void {
     this.#context.refuse("service:reply");
-    const { op, channel, id } = reply;
     if (op === ServiceOp.REPLY)
       this.#sendFailure(service, channel, id, "handler-failed", "no link for the answer");
   }
