@@ -15,7 +15,7 @@ export const MAX_GOSSIP = 34_816;
 export const MAX_NEWCOMERS = 256;
 /** Addresses that were given by configuration or discovery and are no member's; a further one is refused. */
 export const MAX_SEEDS = 1_024;
-/** Streams of a node at a time; a further one is refused. */
+/** Streams of a node at a time, without those whose other end has not proved itself; a further one is refused. */
 export const MAX_LINKS = 512;
 /** Addresses of a connection manager: the other streams are for the membership, and for who dials this node. */
 export const MAX_KEPT_ADDRESSES = 448;

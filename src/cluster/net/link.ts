@@ -88,6 +88,8 @@ export interface LinkEffects {
     hellos: Hellos,
     shown: readonly BusProof[],
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
+  /** Whether there is room for an accepted stream, whose other end has just proved itself. */
+  makeRoom(link: Link): boolean;
   /** The exchange of identities of a new stream; `undefined`: this node has no key of its own. */
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
   /** Whether the node at the other end is admitted. */
@@ -139,6 +141,8 @@ export class Link implements Sink {
   node: ProvedNode | undefined;
   /** It is being decided whether that node is admitted: nothing more is read. */
   #deciding = false;
+  /** It counts as one of those that the node may have: it was dialled, or its other end has proved itself. */
+  hasPlace: boolean;
   #verified = false;
   #ended = false;
   #closing = false;
@@ -167,6 +171,7 @@ export class Link implements Sink {
     this.#stream = stream;
     this.#effects = effects;
     this.isDialled = dialled !== undefined;
+    this.hasPlace = this.isDialled;
     this.address = dialled ?? "";
     this.usedAt = performance.now();
     this.#hello = encodeHello(randomBytes(HELLO_NONCE), ownAddress);
@@ -444,6 +449,8 @@ export class Link implements Sink {
       this.#refuseNode("identity");
       return;
     }
+    // Before this end proves itself: where a stream is refused, the other one waits longer each time.
+    if (!this.#takePlace()) return;
     if (!this.isDialled) this.#prove();
     if (this.#exchange === undefined) this.#verify();
     else if (!this.isDialled) this.#sendControl(this.#exchange.identity(this.#hellos as Hellos));
@@ -519,7 +526,14 @@ export class Link implements Sink {
     this.#timer.unref();
   }
 
+  #takePlace(): boolean {
+    this.hasPlace ||= this.#effects.makeRoom(this);
+    if (!this.hasPlace) this.destroy();
+    return this.hasPlace;
+  }
+
   #verify(): void {
+    if (!this.#takePlace()) return;
     this.#verified = true;
     this.verifiedAt = performance.now();
     this.#greeting.clear();

@@ -32,7 +32,7 @@ import type { Binding } from "./interfaces.js";
 import { Link, type LinkEffects, type LinkEnd } from "./link.js";
 import type { MessageStreams } from "./message-streams.js";
 
-/** Of them, accepted ones of which no genuine packet came yet; the oldest gives way. */
+/** In addition, accepted ones of which no good proof or genuine packet came yet; the oldest gives way, and none that was verified. */
 const MAX_UNVERIFIED = 64;
 /** Accepted streams that one node, or one host, may hold while the node has all that it may have; one that holds most, and more, gives way. */
 const MAX_HELD = 32;
@@ -225,7 +225,8 @@ export class Links implements LinkEffects, MessageStreams {
 
   #accept(stream: Stream, keys: NodeKeys | undefined): void {
     if (this.#closed || !this.#effects.accepts(joinAddress(stream.address, 1))) this.count("link:outside");
-    else if (this.#makeRoom(stream.address)) {
+    else {
+      this.#limitUnverified();
       this.#all.add(new Link(stream, this.#ownAddress, undefined, this, keys));
       return;
     }
@@ -464,8 +465,8 @@ export class Links implements LinkEffects, MessageStreams {
     this.#effects.count(reason);
   }
 
-  /** Whether there is room for a further stream of a host: of the host with most unverified ones, the oldest gives way. */
-  #makeRoom(host: string): boolean {
+  /** Makes room for a further stream that is not verified: of the host with most of them, the oldest gives way. */
+  #limitUnverified(): void {
     const byHost = new Map<string, Link[]>();
     let unverified = 0;
     let most: Link[] = [];
@@ -477,11 +478,22 @@ export class Links implements LinkEffects, MessageStreams {
       byHost.set(link.remote, ofHost);
       if (ofHost.length > most.length) most = ofHost;
     }
-    if (unverified < MAX_UNVERIFIED && (this.#all.size < MAX_LINKS || this.#takeBack(host))) return true;
+    if (unverified < MAX_UNVERIFIED) return;
     this.count("link:evicted");
-    const [oldest] = most;
-    oldest?.destroy();
-    return oldest !== undefined;
+    most[0]?.destroy();
+  }
+
+  /** What strangers hold takes nobody's place. */
+  makeRoom(link: Link): boolean {
+    if (this.#places < MAX_LINKS || this.#takeBack(link.remote)) return true;
+    this.count("link:evicted");
+    return false;
+  }
+
+  get #places(): number {
+    let count = 0;
+    for (const link of this.#all) if (link.hasPlace) count += 1;
+    return count;
   }
 
   /**
@@ -514,7 +526,7 @@ export class Links implements LinkEffects, MessageStreams {
       this.count("link:address");
       return undefined;
     }
-    while (this.#all.size + this.#dials.size >= MAX_LINKS) {
+    while (this.#places + this.#dials.size >= MAX_LINKS) {
       if (this.#watched.has(address) && this.#takeBack(undefined)) continue;
       this.count("link:full");
       if (this.#watched.has(address)) {

@@ -90,7 +90,9 @@ interface World {
   /** Endpoints that were dialled, and what connects each. */
   readonly dialled: string[];
   readonly connects: ((stream: Stream) => void)[];
-  /** A stream of a host comes, and proves itself. */
+  /** A stream of a host comes. */
+  connect(host: string): OpenStream;
+  /** The same, and proves itself. */
   accept(host: string): OpenStream;
 }
 
@@ -143,13 +145,17 @@ async function listening(): Promise<World> {
   await links.listen({ v4: "10.0.0.1", v6: undefined }, 7_946);
   links.announce("10.0.0.1:7946");
   links.start();
-  const accept = (host: string): OpenStream => {
+  const connect = (host: string): OpenStream => {
     const stream = new OpenStream(host);
     acceptor?.accepted(stream);
+    return stream;
+  };
+  const accept = (host: string): OpenStream => {
+    const stream = connect(host);
     stream.prove();
     return stream;
   };
-  return { links, counts, frames, dialled, connects, accept };
+  return { links, counts, frames, dialled, connects, connect, accept };
 }
 
 describe("a node that has all the streams it may have", () => {
@@ -170,6 +176,33 @@ describe("a node that has all the streams it may have", () => {
     expect([dialled, links.size]).toEqual([[`tcp://${WATCHED}`], MAX_LINKS - 1]);
     expect(other.socket.destroyed).toBe(false);
     expect(counts.get("link:evicted")).toBe(3);
+  });
+
+  it("takes none of anybody for strangers, of whom so many more may wait until they have proved themselves", async () => {
+    const { links, counts, dialled, connect, accept } = await listening();
+    const held = Array.from({ length: MAX_LINKS }, () => accept("10.0.0.66"));
+    const strangers = Array.from({ length: 200 }, () => connect("10.6.6.6"));
+    const isOpen = ({ socket }: OpenStream): boolean => !socket.destroyed;
+    expect([held, strangers].map((streams) => streams.filter(isOpen).length)).toEqual([MAX_LINKS, 64]);
+    expect([links.size, links.verified, counts.get("link:evicted")]).toEqual([
+      MAX_LINKS + 64,
+      MAX_LINKS,
+      136,
+    ]);
+    // One that proves itself has its place, and so has a node that is watched.
+    strangers.at(-1)?.prove();
+    expect([held.filter(isOpen).length, links.verified]).toEqual([MAX_LINKS - 1, MAX_LINKS]);
+    links.watch(new Set([WATCHED]));
+    expect([dialled.length, held.filter(isOpen).length]).toEqual([1, MAX_LINKS - 2]);
+    expect(strangers.filter(isOpen)).toHaveLength(64);
+  });
+
+  it("shows a stream that it refuses no proof, so that the other end counts it as an attempt that failed", async () => {
+    const { accept } = await listening();
+    for (let at = 0; at < MAX_LINKS; at++) accept(`10.0.${at % 16}.1`);
+    const refused = accept("10.1.0.1");
+    // Its hello alone.
+    expect([refused.socket.destroyed, refused.written.length]).toEqual([true, 1]);
   });
 
   it("refuses a further one where nobody holds many", async () => {
