@@ -72,3 +72,7 @@ export class SendLines {
     return turns;
   }
 }
+
+export function leaveAll(turns: ReadonlyMap<string, SendTurn>): void {
+  for (const turn of turns.values()) turn.leave();
+}

@@ -3,7 +3,7 @@ import { ClosedError, InvalidArgumentError, type ShoalError, UnroutableError } f
 import type { Service } from "../node/service.js";
 import { type ClusterChannel, ClusterChannels } from "./channels.js";
 import { GroupSends, SeenIds } from "./group-sends.js";
-import { Hooks } from "./hooks.js";
+import { Hooks, type VetoError } from "./hooks.js";
 import { NodeQueues } from "./node-queues.js";
 import type { SendResult } from "./parts.js";
 import { PendingQueries } from "./query.js";
@@ -21,6 +21,11 @@ export const SELF = "self";
 /** Under which messages on a channel are counted. */
 export function prefixOfChannel(channel: ClusterChannel): string {
   return `$channel/${channel}`;
+}
+
+/** Bytes of data, as what waits is bounded by them. */
+export function sizeOf(data: string | Buffer): number {
+  return typeof data === "string" ? 2 * data.length : data.length;
 }
 
 /** Messages that each service was sent and has vetoed none of: it cannot report more vetoes than that. */
@@ -89,6 +94,12 @@ export class ServiceContext {
 
   refuse(reason: string): void {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
+  }
+
+  /** A hook vetoed what came of a service, or what answers it. */
+  vetoed(member: Service, error: VetoError): void {
+    this.counts.vetoed += 1;
+    this.effects.report({ type: "hook:failed", member, error });
   }
 
   #sendAnswer(node: string, item: Buffer): SendResult {

@@ -2,13 +2,13 @@
  * What comes from services: messages and queries to the program's handlers, responses to the queries that wait for them.
  *
  *   item ── channel joined? ── decode ── admitted? ── hooks of receiving ──┬── handlers of messages
- *                                                                          ├── handler of queries ── hooks of sending ── reply
+ *                                                                          ├── handler of queries ──> service-replies.ts
  *                                                                          └── the query that waits for this reply
  *
  * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
  */
 import { checkCallOptions, describe, thrownText } from "../../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import {
   channelDestination,
   isMessageProcessObserved,
@@ -20,33 +20,27 @@ import {
 import type { Service } from "../node/service.js";
 import {
   HANDLER_TIMEOUT,
-  LINK_TIMEOUT,
   MAX_EARLY_DATAGRAMS,
   MAX_HANDLING,
   MAX_HANDLING_BYTES,
-  MAX_KEPT_ANSWER_BYTES,
   MAX_OWN_WAITING,
   MAX_OWN_WAITING_BYTES,
-  MAX_UNREAD_ANSWER_BYTES,
-  MAX_UNREAD_ANSWERS,
   MAX_VETO_REASON,
   STALL_TIME,
 } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
 import {
   checkData,
-  ENCODING,
   type HookAbout,
   HookAnswer,
   type HookPayload,
   type Hooks,
   type MessageStage,
-  TRANSMITTING,
-  VetoError,
+  type VetoError,
 } from "./hooks.js";
-import type { QueueResult } from "./node-queues.js";
 import { QUERY_FAILURES, QueryError, type QueryFailureReason, type QueryResponse } from "./query.js";
-import { prefixOfChannel, SELF, type ServiceContext } from "./service-context.js";
+import { SELF, type ServiceContext, sizeOf } from "./service-context.js";
+import { MAX_FAILURE_TEXT, ServiceReplies } from "./service-replies.js";
 import type {
   HandlerOptions,
   ServiceCodec,
@@ -63,8 +57,6 @@ import {
   ServiceOp,
 } from "./service-wire.js";
 
-/** Characters of a failed handler's message that go to the service that asked. */
-const MAX_FAILURE_TEXT = 1_024;
 /** The longest time that a platform timer holds. */
 const MAX_TIMEOUT = 2_147_483_647;
 const CODEC: ServiceCodec = { head: readServiceHead, decode: decodeService };
@@ -72,18 +64,6 @@ const CODEC: ServiceCodec = { head: readServiceHead, decode: decodeService };
 const UNWRAPPING: readonly MessageStage[] = ["protocol:receive", "channel:receive", "evaluate:receive"];
 const MESSAGE_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "event"];
 const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate", "query"];
-const REPLY_STAGES: readonly MessageStage[] = [...ENCODING, ...TRANSMITTING];
-
-/** An answer before the hooks of sending. */
-type Reply = HookPayload & { readonly op: ServiceOp; readonly id: number };
-
-/** Answers to a service that wait for a link to it. */
-interface Linkless {
-  readonly replies: Reply[];
-  bytes: number;
-  /** They pass their hooks; `undefined`: there is no link yet. */
-  sending: Promise<void> | undefined;
-}
 
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
@@ -94,6 +74,7 @@ interface Handler<H> {
 export class ServiceReceiver {
   readonly #context: ServiceContext;
   readonly #codec: ServiceCodec;
+  readonly #replies: ServiceReplies;
   #messageHandlers: readonly Handler<ServiceMessageHandler>[] = [];
   #queryHandlers: readonly Handler<ServiceQueryHandler>[] = [];
   #handling = 0;
@@ -111,11 +92,6 @@ export class ServiceReceiver {
   readonly #lost = new Map<string, (() => void)[]>();
   /** Services that did not come back in time: what is left of theirs is refused, and waits no more. */
   readonly #absent = new Set<string>();
-  /** Answers that wait for links, and bytes of all of them. */
-  readonly #linkless = new Map<string, Linkless>();
-  #linklessBytes = 0;
-  /** Services that were waited for in vain, and until when they are not again; the oldest first. */
-  readonly #unlinked = new Map<string, number>();
   #stallTimer: NodeJS.Timeout | undefined = undefined;
   /** Messages have waited for too long: further ones are dropped until fewer are handled. */
   #isStalled = false;
@@ -123,6 +99,15 @@ export class ServiceReceiver {
   constructor(context: ServiceContext, codec: ServiceCodec = CODEC) {
     this.#context = context;
     this.#codec = codec;
+    this.#replies = new ServiceReplies(context, {
+      onAnswer: (item) => void this.onBytes(context.selfId, item, SELF),
+      onMessage: (item) => {
+        if (!this.hasOwnRoom(item.length)) return false;
+        this.onOwn(item);
+        return true;
+      },
+      returned: (id) => this.#returned(id),
+    });
   }
 
   stats(): { readonly handling: number; readonly handlingBytes: number } {
@@ -324,13 +309,13 @@ export class ServiceReceiver {
       (payload) => this.#handleMessage({ service, protocol, ...payload }, item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
+        return this.#replies.reply(service, { op: ServiceOp.ANSWER, id: 0, data, channel, ruid });
       },
       (error) => {
-        this.#onVeto(service, error);
+        this.#context.vetoed(service, error);
         if (error.reason === undefined) return;
         const notice = { op: ServiceOp.NOTICE, channel, id: 0, ruid, data: error.reason };
-        this.#transmit(service, encodeService(notice), channel);
+        this.#replies.transmit(service, encodeService(notice), channel);
       },
     );
   }
@@ -352,11 +337,11 @@ export class ServiceReceiver {
       (payload) => this.#answerQuery({ service, protocol, ...payload }, id, item.context),
       (data) => {
         this.#context.counts.answered += 1;
-        return this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
+        return this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
       },
       (error) => {
-        this.#onVeto(service, error);
-        this.#sendFailure(service, channel, id, "vetoed", error.reason ?? "");
+        this.#context.vetoed(service, error);
+        this.#replies.fail(service, channel, id, "vetoed", error.reason ?? "");
       },
     );
   }
@@ -386,7 +371,7 @@ export class ServiceReceiver {
       ({ data }) => respond({ service, data }),
       () => undefined,
       (error) => {
-        this.#onVeto(service, error);
+        this.#context.vetoed(service, error);
         respond({ service, error });
       },
     );
@@ -418,7 +403,7 @@ export class ServiceReceiver {
   /** A service is back, or gone for good. */
   onReturn(id: string): void {
     this.#absent.delete(id);
-    this.#unlinked.delete(id);
+    this.#replies.onReturn(id);
     for (const done of [...(this.#lost.get(id) ?? [])]) done();
   }
 
@@ -445,11 +430,6 @@ export class ServiceReceiver {
     }
     if (!(passed instanceof Promise)) return settle(passed);
     return passed.then(settle, (error: VetoError) => (this.#context.closed ? undefined : onVeto(error)));
-  }
-
-  #onVeto(member: Service, error: VetoError): void {
-    this.#context.counts.vetoed += 1;
-    this.#context.effects.report({ type: "hook:failed", member, error });
   }
 
   #handleMessage(message: ServiceMessage, context: Buffer | undefined): void | Promise<void> {
@@ -501,12 +481,12 @@ export class ServiceReceiver {
       this.#queryHandlers.find(({ channels }) => channels?.has(channel) === true) ??
       this.#queryHandlers.find(({ channels }) => channels === undefined);
     if (handler === undefined) {
-      this.#sendFailure(service, channel, id, "no-handler", "");
+      this.#replies.fail(service, channel, id, "no-handler", "");
       return;
     }
     if (this.#isBusy) {
       this.#context.refuse("service:overloaded");
-      this.#sendFailure(service, channel, id, "overloaded", "");
+      this.#replies.fail(service, channel, id, "overloaded", "");
       return;
     }
     this.#context.counts.received += 1;
@@ -536,7 +516,7 @@ export class ServiceReceiver {
 
   #failedToAnswer({ service, channel }: ServiceQuery, id: number, error: unknown): void {
     this.#context.effects.report({ type: "handler:failed", member: service, error });
-    this.#sendFailure(service, channel, id, "handler-failed", thrownText(error));
+    this.#replies.fail(service, channel, id, "handler-failed", thrownText(error));
   }
 
   #answered(query: ServiceQuery, id: number, answer: string | Uint8Array | undefined): void | Promise<void> {
@@ -547,189 +527,7 @@ export class ServiceReceiver {
     } catch (error) {
       return this.#failedToAnswer(query, id, error);
     }
-    return this.#reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
-  }
-
-  /**
-   * Sends an answer through the hooks of sending: those of the protocol that it goes by, which need not be the one that its query came by. It
-   * neither throws nor rejects.
-   */
-  #reply(service: Service, reply: Reply): void | Promise<void> {
-    const { effects, hooks, selfId } = this.#context;
-    const protocol = service.id === selfId ? SELF : effects.protocolOf(service.id);
-    const waiting = this.#linkless.get(service.id);
-    if (waiting === undefined && (protocol !== "" || hooks.isEmpty("protocol:send")))
-      return this.#replyBy(protocol, service, reply);
-    return this.#replyLinked(service, reply, waiting);
-  }
-
-  /**
-   * The same where there has to be a link first. That may take long, and holds neither the link by which it was asked for nor a slot: others wait
-   * for these.
-   */
-  #replyLinked(service: Service, reply: Reply, waiting: Linkless | undefined): void | Promise<void> {
-    const size = sizeOf(reply.data);
-    const isFull =
-      waiting !== undefined &&
-      (waiting.replies.length >= MAX_UNREAD_ANSWERS || waiting.bytes + size > MAX_UNREAD_ANSWER_BYTES);
-    const areFull = this.#linklessBytes > 0 && this.#linklessBytes + size > MAX_KEPT_ANSWER_BYTES;
-    if (isFull || areFull || performance.now() < (this.#unlinked.get(service.id) ?? 0))
-      return this.#replyUnlinked(service, reply);
-    const linkless = waiting ?? { replies: [], bytes: 0, sending: undefined };
-    linkless.replies.push(reply);
-    linkless.bytes += size;
-    this.#linklessBytes += size;
-    if (waiting === undefined) {
-      this.#linkless.set(service.id, linkless);
-      void this.#link(service).then((protocol) => this.#sendLinkless(service, linkless, protocol));
-    }
-    return linkless.sending;
-  }
-
-  /** @returns how the link goes that was made; "": none was */
-  async #link({ id }: Service): Promise<string> {
-    const { effects } = this.#context;
-    const known = effects.whenKnown?.(id);
-    if (known !== undefined) await known;
-    const begun = performance.now();
-    let protocol = await effects.whenLinked(id, undefined);
-    if (protocol === "" && !this.#context.closed && effects.mayReturn(id)) {
-      await this.#returned(id);
-      protocol = await effects.whenLinked(id, undefined);
-    }
-    const now = performance.now();
-    // Where it is known at once that there is none, nothing waits the next time, either.
-    if (protocol === "" && now - begun > LINK_TIMEOUT / 2) {
-      for (const [other, until] of this.#unlinked) {
-        if (until > now) break;
-        this.#unlinked.delete(other);
-      }
-      this.#unlinked.delete(id);
-      this.#unlinked.set(id, now + LINK_TIMEOUT);
-    }
-    return protocol;
-  }
-
-  async #sendLinkless(service: Service, linkless: Linkless, protocol: string): Promise<void> {
-    let done = (): void => undefined;
-    linkless.sending = new Promise((resolve) => {
-      done = resolve;
-    });
-    const { replies } = linkless;
-    while (replies.length > 0 && !this.#context.closed) {
-      const reply = replies.shift() as Reply;
-      const size = sizeOf(reply.data);
-      linkless.bytes -= size;
-      this.#linklessBytes -= size;
-      const sent =
-        protocol === "" ? this.#replyUnlinked(service, reply) : this.#replyBy(protocol, service, reply);
-      // Those to messages keep their order. Those to queries have numbers.
-      if (sent !== undefined && reply.op === ServiceOp.ANSWER) await sent;
-    }
-    this.#linkless.delete(service.id);
-    done();
-  }
-
-  /** Which hooks it has to pass is not known: it stays here. A failure passes none. */
-  #replyUnlinked(service: Service, { op, channel, id }: Reply): void {
-    this.#context.refuse("service:reply");
-    if (op === ServiceOp.REPLY)
-      this.#sendFailure(service, channel, id, "handler-failed", "no link for the answer");
-  }
-
-  #replyBy(protocol: string, service: Service, reply: Reply): void | Promise<void> {
-    let passed: ReturnType<Hooks["pass"]>;
-    try {
-      const about: HookAbout = { kind: "reply", services: [service], protocol };
-      passed = this.#context.hooks.pass(REPLY_STAGES, reply, about);
-    } catch (error) {
-      return this.#replyFailed(service, reply, error);
-    }
-    if (!(passed instanceof Promise)) return this.#sendReply(service, reply, passed);
-    return passed.then(
-      (each) => this.#sendReply(service, reply, each),
-      (error: unknown) => this.#replyFailed(service, reply, error),
-    );
-  }
-
-  #sendReply(service: Service, reply: Reply, passed: HookPayload | HookAnswer): void {
-    if (this.#context.closed) return;
-    const { op, id, channel } = reply;
-    // A hook cannot answer a reply.
-    const { data, ruid } = passed as HookPayload;
-    let item: Buffer;
-    try {
-      item = encodeService({ op, id, channel, ruid, data });
-    } catch (error) {
-      this.#replyFailed(service, reply, error);
-      return;
-    }
-    if (op === ServiceOp.REPLY) this.#answer(service, item, channel, id);
-    else this.#transmit(service, item, channel);
-  }
-
-  #replyFailed(service: Service, { op, id, channel }: Reply, error: unknown): void {
-    if (this.#context.closed) return;
-    if (!(error instanceof VetoError)) {
-      this.#sendFailure(service, channel, id, "too-large", "");
-      return;
-    }
-    this.#onVeto(service, error);
-    if (op === ServiceOp.REPLY) this.#sendFailure(service, channel, id, "vetoed", error.reason ?? "");
-  }
-
-  #sendFailure(
-    service: Service,
-    channel: ClusterChannel,
-    id: number,
-    reason: QueryFailureReason,
-    text: string,
-  ): void {
-    const data = text.slice(0, MAX_FAILURE_TEXT);
-    this.#answer(
-      service,
-      encodeService({ op: ServiceOp.FAILURE, channel, id, ruid: reason, data }),
-      channel,
-      0,
-    );
-  }
-
-  /** Sends what answers a query. It waits for room, and for a service that is lost; what is dropped is counted. @param query 0: it is a failure */
-  #answer(service: Service, item: Buffer, channel: ClusterChannel, query: number): void {
-    if (service.id === this.#context.selfId) {
-      void this.onBytes(service.id, item, SELF);
-      return;
-    }
-    const { answers } = this.#context;
-    // Mostly there is room.
-    const result = answers.send(service.id, item);
-    if (result === "sent") return;
-    const done = (left: QueueResult): void => {
-      if (left === "too-large") {
-        // Larger than this node's links take, or than the other node does.
-        this.#context.refuse("service:too-large");
-        if (query !== 0) this.#sendFailure(service, channel, query, "too-large", "");
-      } else if (left === "unreachable") this.#context.refuse("service:reply");
-    };
-    if (result === "too-large") done(result);
-    else answers.answer(service.id, item, done);
-  }
-
-  /** Sends a message that answers one, or the reason of a veto: nobody waits for it. */
-  #transmit(service: Service, item: Buffer, channel: ClusterChannel): void {
-    if (service.id === this.#context.selfId) {
-      if (this.hasOwnRoom(item.length)) this.onOwn(item);
-      else this.#context.refuse("service:reply");
-      return;
-    }
-    let error: ShoalError | undefined;
-    try {
-      error = this.#context.sendItem(service, item, prefixOfChannel(channel));
-    } catch (thrown) {
-      error = thrown as ShoalError;
-    }
-    if (error !== undefined)
-      this.#context.refuse(error.code === "EINVAL" ? "service:too-large" : "service:reply");
+    return this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
   }
 
   get #isBusy(): boolean {
@@ -822,10 +620,6 @@ function settled<T>(result: PromiseLike<T>, timeout: number): Promise<T> {
 /** Bytes that a program may keep: those of a much larger frame are copied out of it. */
 function owned(data: string | Buffer): string | Buffer {
   return typeof data === "string" || data.buffer.byteLength <= 4 * data.length ? data : Buffer.from(data);
-}
-
-function sizeOf(data: string | Buffer): number {
-  return typeof data === "string" ? 2 * data.length : data.length;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

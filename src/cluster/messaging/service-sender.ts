@@ -1,0 +1,394 @@
+/**
+ * The way of messages and queries to services: services.ts gives them, service-receiver.ts is the other end.
+ *
+ *   admitted? ── hooks of the protocol ── encoded once for each protocol ──┬── a datagram to many, a link for who acknowledges none
+ *                                                                          ├── links, an item for each service
+ *                                                                          └── this node itself
+ *
+ * All of that is done in one go where nothing waits. What waits keeps its turn at each of its services (send-lines.ts).
+ */
+import { ClosedError, type ShoalError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import type { Service } from "../node/service.js";
+import type { GroupSends } from "./group-sends.js";
+import { HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
+import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
+import { prefixOfChannel, SELF, type ServiceContext, sizeOf } from "./service-context.js";
+import type { ServiceReceiver } from "./service-receiver.js";
+import { encodeService, ServiceOp } from "./service-wire.js";
+
+/** Services without a link from which on a datagram to all of them is cheaper than so many links. */
+const GROUP_FROM = 8;
+
+/** By what a message may go. */
+export interface Means {
+  readonly broadcast: boolean | undefined;
+  readonly protocols: readonly string[] | undefined;
+}
+
+/** Where what becomes of each recipient goes. */
+export interface Recipients {
+  readonly op: ServiceOp;
+  /** By which alone it goes; `undefined`: all. */
+  readonly protocols: readonly string[] | undefined;
+  readonly id: number;
+  /** Of a trace. */
+  readonly context: Buffer | undefined;
+  /** Nobody was selected: also for members that are not known here yet. */
+  readonly isForAll: boolean;
+  readonly lines: SendLines;
+  /** Its turns, by id, where it has joined the lines of all its services; one without a turn there found its line full. */
+  readonly turns: ReadonlyMap<string, SendTurn> | undefined;
+  /** It has waited for the details of its services already. */
+  readonly hasDetails?: boolean;
+  /** Whether it is still to go to a service for which it has waited. */
+  isWanted(service: Service): boolean;
+  sent(service: Service, means: "links" | "datagram"): void;
+  failed(service: Service, error: ShoalError): void;
+  answered(service: Service, data: string | Buffer): void;
+}
+
+/** An item as it is, and with the context of a trace. */
+interface ItemForms {
+  readonly plain: Buffer;
+  readonly traced: Buffer | undefined;
+}
+
+/** An item, or what keeps it here: hooks answered or vetoed it. */
+type Outcome = ItemForms | HookAnswer | ShoalError;
+
+export class ServiceSender {
+  readonly #context: ServiceContext;
+  /** It gets what this node sends to itself. */
+  readonly #receiver: ServiceReceiver;
+  /** By how deep in hooks of sending a message is: what a hook sends does not wait for that which waits for the hook. */
+  readonly #lines: SendLines[] = [];
+
+  constructor(context: ServiceContext, receiver: ServiceReceiver) {
+    this.#context = context;
+    this.#receiver = receiver;
+  }
+
+  /**
+   * Where what the program sends just now has its turns.
+   *
+   * @throws InvalidStateError `EFSM` for hooks that send within each other too deep
+   */
+  lines(): SendLines {
+    const { depth } = this.#context.hooks;
+    let lines = this.#lines[depth];
+    if (lines === undefined) {
+      lines = new SendLines();
+      this.#lines[depth] = lines;
+    }
+    return lines;
+  }
+
+  /** Hands a payload to each service by the best means that it may use. @returns settles when none waits; `undefined`: none does */
+  send(
+    services: readonly Service[],
+    payload: HookPayload,
+    means: Means,
+    each: Recipients,
+  ): Promise<unknown> | undefined {
+    const byDatagram: Service[] = [];
+    const byLink: Service[] = [];
+    const undecided: Service[] = [];
+    const verdicts: Promise<unknown>[] = [];
+    let linkless = 0;
+    const group = this.#context.group?.fits(payload.data.length) === true ? this.#context.group : undefined;
+    const { admission, effects } = this.#context;
+    for (const service of services) {
+      // Hooks that decide about a newcomer see its details.
+      const waits = admission.decides && each.hasDetails !== true;
+      const verdict = (waits ? effects.whenKnown?.(service.id) : undefined) ?? admission.verdictOf(service);
+      if (verdict instanceof Promise) {
+        undecided.push(service);
+        verdicts.push(verdict);
+        continue;
+      }
+      const way = verdict ?? this.#wayTo(service, means, group);
+      if (way === "udp" || way === "either") byDatagram.push(service);
+      else if (way === "link") byLink.push(service);
+      else each.failed(service, way);
+      if (way === "either") linkless += 1;
+    }
+    // A datagram that few want is dearer than the links that they get anyway.
+    const isCheap = linkless === 0 || linkless >= GROUP_FROM;
+    if (!isCheap) byLink.push(...byDatagram.splice(0));
+    const tasks: Promise<unknown>[] = [];
+    if (undecided.length > 0) tasks.push(this.#sendAdmitted(undecided, verdicts, payload, means, each));
+    this.#sendByLinks(byLink, payload, means, each, each.op === ServiceOp.QUERY ? each.id : 0, tasks);
+    if (byDatagram.length > 0) tasks.push(this.#sendToGroup(byDatagram, payload, means, each));
+    return tasks.length === 0 ? undefined : Promise.all(tasks);
+  }
+
+  /** Hands it to services about which hooks have yet to decide. The others do not wait for that. */
+  async #sendAdmitted(
+    services: readonly Service[],
+    verdicts: readonly Promise<unknown>[],
+    payload: HookPayload,
+    means: Means,
+    each: Recipients,
+  ): Promise<void> {
+    const turns = each.turns ?? each.lines.joinAll(services, sizeOf(payload.data));
+    try {
+      await Promise.all(verdicts);
+      await this.send(this.#liveOf(services, each), payload, means, { ...each, turns, hasDetails: true });
+    } finally {
+      if (each.turns === undefined) leaveAll(turns);
+    }
+  }
+
+  /** By datagram, and by their links to those that it does not reach. */
+  async #sendToGroup(
+    services: readonly Service[],
+    payload: HookPayload,
+    means: Means,
+    each: Recipients,
+  ): Promise<void> {
+    const again: Service[] = [];
+    for (const service of await this.#sendByDatagram(services, payload, each))
+      if (mayLink(this.#context.effects.protocolOf(service.id, means.protocols), means.protocols))
+        again.push(service);
+      else each.failed(service, new TimeoutError("ETIMEDOUT", `${service.name} acknowledged no datagram`));
+    const tasks: Promise<unknown>[] = [];
+    this.#sendByLinks(again, payload, means, each, each.id, tasks);
+    await Promise.all(tasks);
+  }
+
+  /** The services as they are now, with their details: those that went meanwhile have failed. */
+  #liveOf(services: readonly Service[], each: Recipients): readonly Service[] {
+    const live: Service[] = [];
+    for (const service of services) {
+      const known = this.#context.effects.find(service.id);
+      if (known !== undefined) live.push(known);
+      else each.failed(service, new UnroutableError(`${service.name} is gone`));
+    }
+    return live;
+  }
+
+  /** @returns those that it did not reach */
+  async #sendByDatagram(
+    services: readonly Service[],
+    payload: HookPayload,
+    each: Recipients,
+  ): Promise<readonly Service[]> {
+    const { group, effects } = this.#context;
+    if (group?.fits(payload.data.length) !== true) return services;
+    const outcome = await this.#itemFor("udp", services, payload, each, each.id);
+    if (!("plain" in outcome)) {
+      for (const service of services) goes(outcome, service, each);
+      return [];
+    }
+    const { plain, traced } = outcome;
+    // One datagram is for all of them.
+    const takes = (bytes: number): boolean =>
+      services.every(({ id }) => effects.takesContext?.(id, bytes) === true);
+    const item = traced !== undefined && group.fits(traced.length) && takes(traced.length) ? traced : plain;
+    if (!group.fits(item.length)) return services;
+    const reached = await group.send(each.id, item, services, effects.others(), each.isForAll);
+    const rest: Service[] = [];
+    for (const service of services)
+      if (reached.has(service.id)) each.sent(service, "datagram");
+      else rest.push(service);
+    return rest;
+  }
+
+  /**
+   * Within this call, but for services of which something waits: these do not hold up the others.
+   *
+   * @param id of the items; 0: they have none, since no datagram has gone before them
+   * @param tasks gets what waits, and errors
+   */
+  #sendByLinks(
+    services: readonly Service[],
+    payload: HookPayload,
+    means: Means,
+    each: Recipients,
+    id: number,
+    tasks: Promise<unknown>[],
+  ): void {
+    if (services.length === 0) return;
+    const { effects, selfId: self } = this.#context;
+    const isOne = !this.#needsProtocol(means);
+    const groups = new Map<string, Service[]>();
+    for (const service of services) {
+      if (!this.#hasTurn(service, payload, each)) {
+        each.failed(service, new ClosedError("EAGAIN", `too many messages to ${service.name} wait`));
+        continue;
+      }
+      const known = service.id === self ? undefined : effects.whenKnown?.(service.id);
+      const protocol = isOne
+        ? ""
+        : service.id === self
+          ? SELF
+          : effects.protocolOf(service.id, means.protocols);
+      if (known !== undefined || (protocol === "" && !isOne)) {
+        const making = this.#itemWhen(known, service, payload, means, each, id);
+        tasks.push(this.#sendInTurn(service, making, payload, each));
+        continue;
+      }
+      const group = groups.get(protocol);
+      if (group === undefined) groups.set(protocol, [service]);
+      else group.push(service);
+    }
+    const prefix = prefixOfChannel(payload.channel);
+    try {
+      for (const [protocol, group] of groups) {
+        const outcome = this.#itemFor(protocol, group, payload, each, id);
+        for (const service of group)
+          if (outcome instanceof Promise || each.turns !== undefined || each.lines.has(service.id))
+            tasks.push(this.#sendInTurn(service, outcome, payload, each));
+          else this.#deliver(service, outcome, prefix, each);
+      }
+    } catch (error) {
+      // As that of one that has waited: it may be one of several.
+      tasks.push(Promise.reject(error));
+    }
+  }
+
+  /** Whether it may wait for a service, if it has to. */
+  #hasTurn({ id }: Service, { data }: HookPayload, { lines, turns }: Recipients): boolean {
+    return turns === undefined ? !lines.isFull(id, sizeOf(data)) : turns.has(id);
+  }
+
+  /** Whether it has to be known by which protocol something goes. Where not, one item is for all links, and may make them. */
+  #needsProtocol({ protocols }: Means): boolean {
+    return protocols !== undefined || !this.#context.hooks.isEmpty("protocol:send");
+  }
+
+  /** The item for a newcomer, or for a service without a link: when it is known where and how it takes messages. */
+  async #itemWhen(
+    known: Promise<void> | undefined,
+    service: Service,
+    payload: HookPayload,
+    means: Means,
+    each: Recipients,
+    id: number,
+  ): Promise<Outcome> {
+    if (known !== undefined) await known;
+    if (!this.#needsProtocol(means)) return this.#itemFor("", [service], payload, each, id);
+    const { effects } = this.#context;
+    const { protocols } = means;
+    const protocol =
+      effects.protocolOf(service.id, protocols) || (await effects.whenLinked(service.id, protocols));
+    if (protocol === "" || !mayLink(protocol, protocols)) return this.#unreached(service, protocols);
+    return this.#itemFor(protocol, [service], payload, each, id);
+  }
+
+  /** Hands a service what was, or is yet to be made, after all that it was sent before. */
+  async #sendInTurn(
+    service: Service,
+    making: Outcome | Promise<Outcome>,
+    payload: HookPayload,
+    each: Recipients,
+  ): Promise<void> {
+    const turn = each.turns?.get(service.id) ?? each.lines.join(service.id, sizeOf(payload.data));
+    try {
+      const outcome = await making;
+      if (turn.before !== undefined) await turn.before;
+      if (each.isWanted(service)) this.#deliver(service, outcome, prefixOfChannel(payload.channel), each);
+    } finally {
+      turn.leave();
+    }
+  }
+
+  #deliver(service: Service, outcome: Outcome, prefix: string, each: Recipients): void {
+    if (!goes(outcome, service, each)) return;
+    const { effects, selfId } = this.#context;
+    const { plain, traced } = outcome;
+    if (service.id === selfId) {
+      const own = traced ?? plain;
+      if (this.#receiver.hasOwnRoom(own.length)) {
+        each.sent(service, "links");
+        this.#receiver.onOwn(own);
+      } else each.failed(service, new ClosedError("EAGAIN", "too many messages to this node itself wait"));
+      return;
+    }
+    const item =
+      traced !== undefined && effects.takesContext?.(service.id, traced.length) === true ? traced : plain;
+    const error = this.#context.sendItem(service, item, prefix, each.protocols);
+    if (error === undefined) each.sent(service, "links");
+    else each.failed(service, error);
+  }
+
+  /** Passes a payload through the hooks of a protocol. @returns at once where none of them returns a promise */
+  #itemFor(
+    protocol: string,
+    services: readonly Service[],
+    payload: HookPayload,
+    each: Recipients,
+    id: number,
+  ): Outcome | Promise<Outcome> {
+    const { hooks } = this.#context;
+    if (hooks.isEmpty("protocol:send")) return this.#encode(payload, each, id);
+    const kind = each.op === ServiceOp.QUERY ? "query" : "message";
+    let passed: ReturnType<Hooks["pass"]>;
+    try {
+      passed = hooks.pass(TRANSMITTING, payload, { kind, services, protocol });
+    } catch (error) {
+      return error as VetoError;
+    }
+    if (!(passed instanceof Promise)) return this.#encode(passed, each, id);
+    return passed.then(
+      (late) => this.#encode(late, each, id),
+      (error: VetoError) => error,
+    );
+  }
+
+  #encode(passed: HookPayload | HookAnswer, { op, context }: Recipients, id: number): Outcome {
+    if (passed instanceof HookAnswer) {
+      this.#context.counts.answered += 1;
+      return passed;
+    }
+    // The handlers take the number for an id that is not there.
+    const ruid = passed.ruid === String(id) ? "" : passed.ruid;
+    const plain = encodeService({ ...passed, op, id, ruid });
+    const traced = context && encodeService({ ...passed, op, id, ruid, context });
+    return { plain, traced };
+  }
+
+  /** How a message may go to a service; `either`: by datagram where enough others want that. */
+  #wayTo(
+    service: Service,
+    { broadcast, protocols }: Means,
+    group: GroupSends | undefined,
+  ): "udp" | "link" | "either" | UnroutableError {
+    const { effects } = this.#context;
+    const { id } = service;
+    if (id === this.#context.selfId) return "link";
+    const protocol = effects.protocolOf(id, protocols);
+    const byLink = mayLink(protocol, protocols);
+    const byDatagram =
+      broadcast !== false && (protocols?.includes("udp") ?? true) && group?.reaches(id) === true;
+    if (byDatagram && (broadcast === true || !byLink || protocols?.[0] === "udp")) return "udp";
+    if (byDatagram && protocol === "") return "either";
+    return byLink ? "link" : this.#unreached(service, protocols);
+  }
+
+  /** No link that a message may take leads to a service, and none can be made. */
+  #unreached({ id, name }: Service, protocols: readonly string[] | undefined): UnroutableError {
+    if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
+    const names = protocols.join(", ");
+    const stands = this.#context.effects.protocolOf(id);
+    return new UnroutableError(
+      stands === ""
+        ? `${name} is not reached by ${names}`
+        : `the link to ${name} is ${stands}, and it is not reached by ${names}`,
+    );
+  }
+}
+
+/** Whether an item is to go. What keeps it here goes to the sender. */
+function goes(outcome: Outcome, service: Service, each: Recipients): outcome is ItemForms {
+  if ("plain" in outcome) return true;
+  if (outcome instanceof HookAnswer) each.answered(service, outcome.data);
+  else each.failed(service, outcome);
+  return false;
+}
+
+/** @param protocol of the link; "": it has none yet */
+function mayLink(protocol: string, protocols: readonly string[] | undefined): boolean {
+  if (protocols === undefined) return true;
+  return protocol === "" ? protocols.some((each) => each !== "udp") : protocols.includes(protocol);
+}
