@@ -128,6 +128,8 @@ export class NodeLinks implements MessageLinks {
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
   readonly #former: Totals = { sent: 0, delivered: 0, dropped: 0, lost: 0, resent: 0 };
+  /** Where the sessions of a new link begin: above those of links that are forgotten here, and perhaps not at their receiver. */
+  #firstSession = 0;
   #dirty: Sending[] = [];
   #spareDirty: Sending[] = [];
   #due: Receiving[] = [];
@@ -366,6 +368,7 @@ export class NodeLinks implements MessageLinks {
     this.#former.lost += window.lost;
     this.#former.dropped += dropped;
     this.#former.resent += window.resent;
+    this.#firstSession = Math.max(this.#firstSession, window.session);
   }
 
   #advertise(): void {
@@ -536,7 +539,7 @@ export class NodeLinks implements MessageLinks {
     const member = this.#effects.member(to);
     const advert = decodeAdvert(member?.advert);
     if (member === undefined || advert === undefined) return undefined;
-    const sending = new Sending(member, this.#limits, this.#sendingEffects);
+    const sending = new Sending(member, this.#limits, this.#firstSession, this.#sendingEffects);
     sending.maxItem = Math.min(this.#maxItem, advert.maxItem);
     sending.takesContexts = advert.contexts;
     this.#sending.set(to, sending);
@@ -572,7 +575,7 @@ export class NodeLinks implements MessageLinks {
   }
 
   #openLane(key: string, lane: number, link: Sending, protocols: readonly MessageProtocol[]): Sending {
-    const sending = new Sending(link, this.#limits, {
+    const sending = new Sending(link, this.#limits, this.#firstSession, {
       ...this.#sendingEffects,
       protocols,
       // One that takes no lanes any more, as an older version in its place, would take the hello for that of the link.

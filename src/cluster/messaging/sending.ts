@@ -180,10 +180,16 @@ export class Sending {
   #usedAt: number;
   #ways: LinkWays | undefined = undefined;
 
-  constructor({ id, name }: Pick<LinkMember, "id" | "name">, limits: WindowLimits, effects: SendingEffects) {
+  /** @param session the first */
+  constructor(
+    { id, name }: Pick<LinkMember, "id" | "name">,
+    limits: WindowLimits,
+    session: number,
+    effects: SendingEffects,
+  ) {
     this.id = id;
     this.name = name;
-    this.window = new SendWindow(limits);
+    this.window = new SendWindow(limits, session);
     this.#effects = effects;
     this.#usedAt = performance.now();
   }

@@ -82,7 +82,7 @@ export class SendWindow {
   #acked = 0;
   /** Of this session: items that were handed to any connection. */
   #everSent = 0;
-  #session = 0;
+  #session: number;
   readonly #limits: WindowLimits;
   readonly #batches: (Batch | undefined)[] = [];
   #head = 0;
@@ -95,8 +95,10 @@ export class SendWindow {
   #bytes = 0;
   #inFlight = 0;
 
-  constructor(limits: WindowLimits) {
+  /** @param session the first: above all that the receiver has met of this life */
+  constructor(limits: WindowLimits, session = 0) {
     this.#limits = limits;
+    this.#session = session;
   }
 
   /** Items that were not acknowledged, and their bytes with headers. */

@@ -471,6 +471,23 @@ describe("links between two nodes", () => {
     expect(a.peers.map(([, state]) => state)).toEqual(["up", "lost", "up", "gone"]);
   });
 
+  test("a sender that has forgotten its receiver, which has not, finds it again", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    for (let round = 0; round < 3; round++) {
+      sendAll(a, b, 1, round);
+      await b.until(() => b.items.length === round + 1);
+      a.links.onMember(b.id, round < 2 ? "lost" : "gone");
+      a.links.onMember(b.id, "alive");
+    }
+    sendAll(a, b, 1, 3);
+    await Promise.race([
+      b.until(() => b.items.length === 4),
+      a.until(() => a.failures.some(([, , reason]) => reason.startsWith("refused"))),
+    ]);
+    expect([b.texts, b.links.stats().refused]).toEqual([texts(4), {}]);
+  });
+
   test("a peer that does not read fills its window: then items are dropped and counted by prefix, and others get theirs", async () => {
     const a = await world.node("a", { highWaterMark: 100 });
     const b = await world.node("b");
