@@ -33,6 +33,8 @@ export const LINK_REFUSALS = [
   "sequence",
   "flood",
   "too-large",
+  /** What a receiver says to have had of a session that was given up, and that was not sent, or that it had acknowledged more of: not believed. */
+  "past",
   /** An item of a kind that this node does not know: skipped. */
   "kind",
   /** A handler of items threw. */

@@ -54,7 +54,7 @@ import type {
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
 import { type LinkMember, Sending, type SendingEffects } from "./sending.js";
-import type { WindowLimits } from "./window.js";
+import type { SendWindow, WindowLimits } from "./window.js";
 import { encodeHello, encodeWelcome, type Hello, ITEM_HEADER, LINK_VERSION } from "./wire.js";
 
 export type { LinkMember } from "./sending.js";
@@ -103,6 +103,8 @@ interface Totals {
   delivered: number;
   dropped: number;
   lost: number;
+  unconfirmed: number;
+  lostPublications: number;
   resent: number;
 }
 
@@ -127,7 +129,15 @@ export class NodeLinks implements MessageLinks {
   readonly #listeners = new Map<string, ProtocolListener>();
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
-  readonly #former: Totals = { sent: 0, delivered: 0, dropped: 0, lost: 0, resent: 0 };
+  readonly #former: Totals = {
+    sent: 0,
+    delivered: 0,
+    dropped: 0,
+    lost: 0,
+    unconfirmed: 0,
+    lostPublications: 0,
+    resent: 0,
+  };
   /** Where the sessions of a new link begin: above those of links that are forgotten here, and perhaps not at their receiver. */
   #firstSession = 0;
   #dirty: Sending[] = [];
@@ -173,7 +183,8 @@ export class NodeLinks implements MessageLinks {
       member: (id) => effects.member(id),
       protocols,
       host: this.#host,
-      hello: (to, session) => this.#hello(to, session, 0),
+      hello: (to, window) => this.#hello(to, window, 0),
+      onUnbelieved: () => this.#refuse("past"),
       isOf: (connection, target) => security?.isOf(connection.publicKey, target) ?? true,
       onUp: (sending) => effects.onPeer(sending.id, "up"),
       onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
@@ -366,6 +377,8 @@ export class NodeLinks implements MessageLinks {
     this.#former.sent += window.delivered + window.lost + dropped;
     this.#former.delivered += window.delivered;
     this.#former.lost += window.lost;
+    this.#former.unconfirmed += window.unconfirmed;
+    this.#former.lostPublications += window.lostPublications;
     this.#former.dropped += dropped;
     this.#former.resent += window.resent;
     this.#firstSession = Math.max(this.#firstSession, window.session);
@@ -509,7 +522,7 @@ export class NodeLinks implements MessageLinks {
     // A peer's lanes are counted with its link, which comes before them here.
     const peers = new Map<string, MessageLinkStats>();
     for (const { id, name, window, dropped, protocol, state, reason } of this.#sending.values()) {
-      const { delivered, waiting, waitingBytes, lost, resent } = window;
+      const { delivered, waiting, waitingBytes, lost, unconfirmed, lostPublications, resent } = window;
       const link = peers.get(id);
       const shown = state === "waiting" && reason !== "" ? `waiting: ${reason}` : state;
       peers.set(id, {
@@ -523,6 +536,8 @@ export class NodeLinks implements MessageLinks {
         waitingBytes: (link?.waitingBytes ?? 0) + waitingBytes,
         dropped: (link?.dropped ?? 0) + dropped,
         lost: (link?.lost ?? 0) + lost,
+        unconfirmed: (link?.unconfirmed ?? 0) + unconfirmed,
+        lostPublications: (link?.lostPublications ?? 0) + lostPublications,
         resent: (link?.resent ?? 0) + resent,
       });
     }
@@ -583,7 +598,7 @@ export class NodeLinks implements MessageLinks {
         const member = this.#effects.member(id);
         return decodeAdvert(member?.advert)?.lanes === true ? member : undefined;
       },
-      hello: (to, session) => this.#hello(to, session, lane),
+      hello: (to, window) => this.#hello(to, window, lane),
       // These are the link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
       onUp: () => undefined,
       takeAck: () => undefined,
@@ -624,7 +639,7 @@ export class NodeLinks implements MessageLinks {
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
 
-  #hello(to: string, session: number, lane: number): Buffer {
+  #hello(to: string, { session, everSent }: SendWindow, lane: number): Buffer {
     const { self, busNumber } = this.#options;
     return encodeHello({
       version: LINK_VERSION,
@@ -638,6 +653,7 @@ export class NodeLinks implements MessageLinks {
       maxWaiting: this.#limits.items,
       maxWaitingBytes: this.#limits.bytes,
       lane,
+      sent: everSent,
     });
   }
 
@@ -828,9 +844,7 @@ export class NodeLinks implements MessageLinks {
     }
     const before = receiving.connection;
     const { window } = receiving;
-    const result = window.hello(hello.life, hello.session);
-    if (result === "stale") return "stale";
-    if (result === "new") receiving.restart();
+    if (receiving.hello(hello) === "stale") return "stale";
     if (before !== undefined && before !== caller.connection) before.close(0);
     receiving.connected(caller.connection, caller.protocol);
     receiving.setMarks(hello.maxWaiting, hello.maxWaitingBytes);
@@ -848,6 +862,9 @@ export class NodeLinks implements MessageLinks {
         aliases: MAX_TOPIC_ALIASES,
         // By a lane nothing but its own items is acknowledged.
         acks: lane === 0 ? 1 : 0,
+        since: window.since,
+        before: window.before,
+        taken: window.taken,
       }),
     ]);
     window.acked = window.delivered;

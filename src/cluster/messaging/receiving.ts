@@ -27,7 +27,16 @@ import { type IncomingLink, MessageKind } from "./parts.js";
 import type { MessageConnection } from "./protocol.js";
 import { TopicAliases } from "./topic-aliases.js";
 import { ReceiveWindow } from "./window.js";
-import { BATCH_HEADER, BatchReader, countOf, encodeAck, ITEM_HEADER, LinkFrame, sequenceOf } from "./wire.js";
+import {
+  BATCH_HEADER,
+  BatchReader,
+  countOf,
+  encodeAck,
+  type Hello,
+  ITEM_HEADER,
+  LinkFrame,
+  sequenceOf,
+} from "./wire.js";
 
 export interface ReceivingEffects {
   /** Never throws. */
@@ -94,6 +103,13 @@ export class Receiving implements IncomingLink {
     this.lane = lane;
     this.#maxItem = maxItem;
     this.#effects = effects;
+  }
+
+  /** Its sender greets. @returns `stale`: of a session that it gave up already */
+  hello({ life, session, sent }: Pick<Hello, "life" | "session" | "sent">): "new" | "resumed" | "stale" {
+    const result = this.window.hello(life, session, sent, this.#paused ? 1 : 0);
+    if (result === "new") this.restart();
+    return result;
   }
 
   /** A session begins: what is left of the one before is not delivered. */

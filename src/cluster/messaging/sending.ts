@@ -63,10 +63,12 @@ export interface SendingEffects {
   /** By priority. */
   readonly protocols: readonly MessageProtocol[];
   readonly host: ProtocolHost;
-  /** The frame that greets it. */
-  hello(to: string, session: number): Buffer;
+  /** The frame that greets it, in the session of its window. */
+  hello(to: string, window: SendWindow): Buffer;
   /** Whether the peer that a connection leads to may be that member. */
   isOf(connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
+  /** What it says of a session that was given up cannot be. */
+  onUnbelieved(): void;
   /** A session began. */
   onUp(sending: Sending): void;
   /** A protocol failed, or the peer refused this node. */
@@ -359,7 +361,7 @@ export class Sending {
   #giveUp(): void {
     this.#disconnect();
     this.#isSessionUp = false;
-    this.#reset();
+    this.#reset(this.#life);
     this.window.releaseSlabs();
     this.#settleRoom(true);
     this.#settleLinked();
@@ -511,7 +513,7 @@ export class Sending {
     const connection = attempt.connection as MessageConnection;
     const greet = (isIt: boolean): void => {
       if (attempt.hasEnded) return;
-      if (isIt) connection.send([this.#effects.hello(this.id, this.window.session)]);
+      if (isIt) connection.send([this.#effects.hello(this.id, this.window)]);
       else this.#failed(attempt, "key");
     };
     const isIt = this.#effects.isOf(connection, attempt.target);
@@ -588,9 +590,9 @@ export class Sending {
     if (this.#current === undefined) this.#later();
   }
 
-  /** A session begins. */
-  #reset(): void {
-    this.window.reset();
+  /** A session begins. @param life of the peer, in the one that ends */
+  #reset(life: string): void {
+    this.window.reset(life);
     this.#aliases.reset();
   }
 
@@ -647,21 +649,23 @@ export class Sending {
       return;
     }
     if (welcome.session !== window.session) return; // Of an earlier hello.
+    if (!window.settle(welcome.life, welcome)) this.#effects.onUnbelieved();
     const deliveredBefore = window.delivered;
-    const isOther = this.#life !== "" && welcome.life !== this.#life;
+    const lifeBefore = this.#life;
+    const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
     this.#life = welcome.life;
     // What was not sent yet may be for a life that took aliases.
     const isFresh = window.isFresh && !this.#aliases.isUsed;
     if ((isOther && !isFresh) || !window.resume(welcome.received, welcome.delivered)) {
       // Another life, or one that forgot: nobody knows what it had.
-      this.#reset();
+      this.#reset(lifeBefore);
       this.#isSessionUp = false;
       attempt.resets += 1;
       if (attempt.resets > MAX_RESETS) {
         this.#failed(attempt, "sequence");
         return;
       }
-      (attempt.connection as MessageConnection).send([this.#effects.hello(this.id, window.session)]);
+      (attempt.connection as MessageConnection).send([this.#effects.hello(this.id, window)]);
       return;
     }
     this.#granted = welcome.window;

@@ -6,7 +6,7 @@
  *                     /
  *   offer ──> waiting ──ack──> delivered
  *                     \
- *                      reset: lost
+ *                      reset: lost <──settle── what the peer had of it: delivered
  *
  *   given = waiting + delivered + lost + dropped, at any time
  *
@@ -15,16 +15,21 @@
  * the receiver says what it received, and the sender goes on from there. Where it does not have what it acknowledged before, it is
  * another life or has forgotten this end, so nobody knows what was delivered: what waits is lost, and a session begins.
  *
+ * What was sent of a session that was given up, and was not acknowledged, is `unconfirmed`: it may have come. The peer's next WELCOME says how much of
+ * it did, unless it is another life, has forgotten, or is of an earlier version. Nothing is sent in a session before its WELCOME, so there is one such
+ * session at most, and the receiver has to know one: the last in which items came.
+ *
  *   queue of batches    | sent, not acknowledged | to be sent | open: takes more items
  *                       ^ head                   ^ #unsent
  */
 import { slice } from "../../core/memory.js";
 import { ITEM_BY_REFERENCE, LINK_BEHIND, MAX_BATCH } from "./bounds.js";
 import { writeData } from "./items.js";
+import { MessageKind } from "./parts.js";
 import type { Publication } from "./publication.js";
 import { writeUint, writeUint16, writeUint48 } from "./schema.js";
 import { type WindowSlab, WindowSlabs } from "./window-slabs.js";
-import { BATCH_HEADER, BatchReader, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS } from "./wire.js";
+import { BATCH_HEADER, BatchReader, ITEM_HEADER, LinkFrame, MAX_BATCH_ITEMS, MAX_SESSION } from "./wire.js";
 
 /** Bytes around an item in a batch, at most: its kind and its length. */
 const ITEM_OVERHEAD = 5;
@@ -37,6 +42,24 @@ export interface WindowLimits {
   /** Items, and bytes with their headers, that wait or are on their way. */
   readonly items: number;
   readonly bytes: number;
+}
+
+/** What was sent in a session that was given up, and was not acknowledged. */
+interface GivenUp {
+  readonly session: number;
+  /** Of the peer, then. */
+  readonly life: string;
+  readonly acked: number;
+  readonly sent: number;
+  /** Which of them are publications: a bit for each. */
+  readonly publications: Uint8Array;
+}
+
+/** What a peer's WELCOME has of earlier sessions. */
+export interface PastSessions {
+  readonly since: number;
+  readonly before: number;
+  readonly taken: number;
 }
 
 /** Items that travel in one message. */
@@ -77,6 +100,10 @@ export class SendWindow {
   delivered = 0;
   lost = 0;
   resent = 0;
+  /** Of the lost ones: those that may have come, and publications. */
+  unconfirmed = 0;
+  lostPublications = 0;
+  #givenUp: GivenUp | undefined = undefined;
   /** Of this session: the number of the next item. */
   #next = 0;
   #acked = 0;
@@ -122,6 +149,11 @@ export class SendWindow {
   /** Whether something was sent over this connection that is not acknowledged. */
   get isUnderWay(): boolean {
     return this.#inFlight > 0;
+  }
+
+  /** Items of this session that were handed to any connection. */
+  get everSent(): number {
+    return this.#everSent;
   }
 
   /** Whether nothing of this session was ever sent. */
@@ -273,15 +305,58 @@ export class SendWindow {
     }
   }
 
-  /** Gives up what waits: the peer is gone, or another life. A session begins. */
-  reset(): void {
-    this.lost += this.waiting;
+  /** Gives up what waits: the peer is gone, or another life. A session begins. @param life of the peer, in the session that ends */
+  reset(life = ""): void {
+    if (this.waiting > 0) this.#lose(life);
     this.#session += 1;
     this.#next = 0;
     this.#acked = 0;
     this.#everSent = 0;
     this.#forgetBatches();
     this.#slabs.forget();
+  }
+
+  #lose(life: string): void {
+    this.lost += this.waiting;
+    const acked = this.#acked;
+    const sent = this.#everSent;
+    const publications = new Uint8Array(Math.ceil((sent - acked) / 8));
+    for (let at = this.#head; at < this.#batches.length; at++) {
+      const { first, memory, start, end, item } = this.#batches[at] as Batch;
+      const reader = item === undefined ? new BatchReader(memory.subarray(start, end)) : undefined;
+      for (let number = first; reader === undefined ? number === first : reader.next(); number++) {
+        const kind = reader === undefined ? memory[7] : reader.kind;
+        if (number < acked || kind !== MessageKind.PUBLISH) continue;
+        this.lostPublications += 1;
+        const bit = number - acked;
+        if (number < sent) publications[bit >> 3] = (publications[bit >> 3] as number) | (1 << (bit & 7));
+      }
+    }
+    if (sent === acked) return;
+    this.unconfirmed += sent - acked;
+    this.#givenUp = { session: this.#session, life, acked, sent, publications };
+  }
+
+  /**
+   * The peer greets, in this session: what it had of the one that was given up is delivered, and the rest is lost for certain.
+   *
+   * @returns whether that can be; `false`: it is not believed, and nothing changes. It is not asked again, whatever it says
+   */
+  settle(life: string, { since, before, taken }: PastSessions): boolean {
+    const of = this.#givenUp;
+    if (of === undefined) return true;
+    this.#givenUp = undefined;
+    // Another life, or one that met this end later, does not know.
+    if (life !== of.life || since > of.session) return true;
+    const had = before === of.session ? taken : 0;
+    if (before < since || before > of.session || had < of.acked || had > of.sent) return false;
+    const came = had - of.acked;
+    this.delivered += came;
+    this.lost -= came;
+    this.unconfirmed -= of.sent - of.acked;
+    for (let bit = 0; bit < came; bit++)
+      if (((of.publications[bit >> 3] as number) & (1 << (bit & 7))) !== 0) this.lostPublications -= 1;
+    return true;
   }
 
   /** Nothing waits: the memory goes. */
@@ -363,16 +438,33 @@ export class ReceiveWindow {
   received = 0;
   delivered = 0;
   acked = 0;
+  /** Of this life: the first session that is known from its beginning, the last one before this in which items came, and those that the program was given. */
+  since = 0;
+  before = 0;
+  taken = 0;
 
   /**
    * A connection begins.
    *
+   * @param sent items of this session that its sender has handed to a connection
+   * @param handling items that the program was given and that do not count as delivered yet
    * @returns `stale`: of a session that the sender gave up already
    */
-  hello(life: string, session: number): "new" | "resumed" | "stale" {
+  hello(life: string, session: number, sent = 0, handling = 0): "new" | "resumed" | "stale" {
     if (life === this.life) {
       if (session === this.session) return "resumed";
       if (session < this.session) return "stale";
+      // Items came after a WELCOME that had what was known of the session before, which is not asked for any more.
+      const taken = this.delivered + handling;
+      if (taken > 0) {
+        this.before = this.session;
+        this.taken = taken;
+      }
+    } else {
+      // This end had some of it, perhaps, and has forgotten.
+      this.since = sent > 0 ? Math.min(session + 1, MAX_SESSION) : session;
+      this.before = this.since;
+      this.taken = 0;
     }
     this.life = life;
     this.session = session;

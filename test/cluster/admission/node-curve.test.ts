@@ -242,6 +242,7 @@ describe("nodes with keys of their own", () => {
       maxWaiting: 0,
       maxWaitingBytes: 0,
       lane: 0,
+      sent: 0,
     });
     const window = new SendWindow({ items: 10, bytes: 1_000 });
     const forgery = { op: ServiceOp.MESSAGE, channel: 0, id: 0, ruid: "", data: "forged" };

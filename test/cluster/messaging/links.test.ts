@@ -21,8 +21,10 @@ import {
   decodeWelcome,
   encodeAck,
   encodeHello,
+  encodeWelcome,
   type Hello,
   LinkFrame,
+  type Welcome,
 } from "../../../src/cluster/messaging/wire.js";
 import { ipcProtocol, tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 import {
@@ -77,6 +79,7 @@ class Raw {
         maxWaiting: 0,
         maxWaitingBytes: 0,
         lane: 0,
+        sent: 0,
         ...changes,
       }),
     );
@@ -352,7 +355,15 @@ describe("links between two nodes", () => {
     expect(b.texts).toEqual(texts(1_000));
     expect(b.items[0]).toEqual({ from: a.id, kind: 2, text: "item 0" });
     await a.links.close(5_000);
-    expect(a.links.stats().former).toEqual({ sent: 1_000, delivered: 1_000, dropped: 0, lost: 0, resent: 0 });
+    expect(a.links.stats().former).toEqual({
+      sent: 1_000,
+      delivered: 1_000,
+      dropped: 0,
+      lost: 0,
+      unconfirmed: 0,
+      lostPublications: 0,
+      resent: 0,
+    });
     expect(a.peers).toEqual([[b.id, "up"]]);
   });
 
@@ -469,6 +480,95 @@ describe("links between two nodes", () => {
     expect(a.links.stats().peers).toEqual([]);
     expect(a.links.stats().former).toMatchObject({ sent: 15, lost: 15 - a.links.stats().former.delivered });
     expect(a.peers.map(([, state]) => state)).toEqual(["up", "lost", "up", "gone"]);
+  });
+
+  /** Two nodes with a link from a to b that is cut and given up. Ten items were sent; b's program was given four, the last of which it still has. */
+  async function givenUp(
+    changeWelcome: (welcome: Welcome) => Buffer = encodeWelcome,
+  ): Promise<{ a: LinksNode; b: LinksNode; tcp: BreakableProtocol }> {
+    const inner = tcpProtocol();
+    const changed: MessageProtocol = {
+      name: "tcp",
+      secure: true,
+      reaches: (target) => inner.reaches(target),
+      listen: (host) => inner.listen(host),
+      dial: (advert, target, host, events) =>
+        inner.dial(advert, target, host, {
+          onOpen: () => events.onOpen(),
+          onClose: (reason) => events.onClose(reason),
+          onMessage(frames) {
+            const welcome = decodeWelcome(frames[0] as Buffer);
+            events.onMessage(welcome === undefined ? frames : [changeWelcome(welcome)]);
+          },
+        }),
+    };
+    const tcp = new BreakableProtocol(changed);
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    b.handler = ({ text }) => (text === "item 3" ? new Promise(() => undefined) : undefined);
+    sendAll(a, b, 10);
+    await b.until(() => b.items.length === 4);
+    tcp.fails = true;
+    tcp.cut();
+    a.links.onMember(b.id, "lost");
+    expect(a.to(b)).toMatchObject({ sent: 10, lost: 10 - a.to(b).delivered, unconfirmed: a.to(b).lost });
+    tcp.fails = false;
+    return { a, b, tcp };
+  }
+
+  /** It comes back, and gets five more. */
+  async function comesBack(a: LinksNode, b: LinksNode): Promise<void> {
+    const { length } = b.items;
+    a.links.onMember(b.id, "alive");
+    sendAll(a, b, 5, 10);
+    await b.until(() => b.items.length === length + 5);
+    await expect.poll(() => a.to(b).waiting).toBe(0);
+  }
+
+  test("what is counted as lost is what did not come, once the peer is back that was given up in the middle", async () => {
+    const { a, b } = await givenUp();
+    await comesBack(a, b);
+    expect(a.to(b)).toMatchObject({ sent: 15, delivered: 9, lost: 6, unconfirmed: 0, lostPublications: 6 });
+    expect(b.texts).toEqual([...texts(4), ...texts(5, 10)]);
+  });
+
+  test("the same where it was given up again before it was reached, and where cuts follow", async () => {
+    const { a, b, tcp } = await givenUp();
+    sendAll(a, b, 2, 100);
+    a.links.onMember(b.id, "lost");
+    await comesBack(a, b);
+    tcp.cut();
+    sendAll(a, b, 5, 15);
+    await b.until(() => b.items.length === 14);
+    await expect.poll(() => a.to(b).waiting).toBe(0);
+    expect(a.to(b)).toMatchObject({ sent: 22, delivered: 14, lost: 8, unconfirmed: 0, lostPublications: 8 });
+    expect(b.texts).toEqual([...texts(4), ...texts(10, 10)]);
+  });
+
+  test("it stays an upper bound of a peer that was started again, of one that does not say, and of one that says what cannot be", async () => {
+    const restarted = await givenUp();
+    const { a, b } = restarted;
+    await b.links.close(0);
+    const again = await world.node("b", { id: b.id });
+    const { delivered, lost } = a.to(b);
+    await comesBack(a, again);
+    expect(a.to(again)).toMatchObject({ delivered: delivered + 5, lost, unconfirmed: lost });
+    for (const [change, refused] of [
+      // As earlier versions send it.
+      [(welcome: Welcome) => encodeWelcome(welcome).subarray(0, -3), {}],
+      [(welcome: Welcome) => encodeWelcome({ ...welcome, taken: 11 }), { past: 1 }],
+      [(welcome: Welcome) => encodeWelcome({ ...welcome, before: 1 }), { past: 1 }],
+    ] as const) {
+      const other = await givenUp(change);
+      const before = other.a.to(other.b);
+      await comesBack(other.a, other.b);
+      expect(other.a.to(other.b)).toMatchObject({
+        delivered: before.delivered + 5,
+        lost: before.lost,
+        unconfirmed: before.lost,
+      });
+      expect(other.a.links.stats().refused).toEqual(refused);
+    }
   });
 
   test("a sender that has forgotten its receiver, which has not, finds it again", async () => {

@@ -41,6 +41,8 @@ class Pair {
   receiver: Receiving;
   life = 0;
   #senderLife = 0;
+  /** Items that were accepted, by the sender's life and the session that they are of. */
+  readonly #accepted: { readonly life: number; readonly session: number; readonly kind: number }[] = [];
   /** Whether the two lives of now have met. */
   #haveMet = false;
   #knownLife = -1;
@@ -60,12 +62,11 @@ class Pair {
   }
 
   #newReceiver(): Receiving {
-    this.life += 1;
     const { life } = this;
     this.#settle = undefined;
     const receiver: Receiving = new Receiving("id", 1_048_576, {
       onItem: (_from, kind, item) => {
-        expect(kind).toBe(2);
+        expect(kind).toBe(2 + (item.readUInt32BE(0) % 3));
         this.handled.push({ life, session: receiver.window.session, item: item.readUInt32BE(0) });
         if (!this.isSlow) return undefined;
         return new Promise((resolve) => {
@@ -81,8 +82,13 @@ class Pair {
   offer(size: number): void {
     const item = Buffer.alloc(Math.max(4, size));
     item.writeUInt32BE(this.given, 0);
+    // Of three one is a publication.
+    const kind = 2 + (this.given % 3);
+    const { session } = this.sender;
     this.given += 1;
-    if (!this.sender.offer(2, item)) this.dropped += 1;
+    const isAccepted = this.sender.offer(kind, item);
+    if (!isAccepted) this.dropped += 1;
+    this.#accepted.push({ life: isAccepted ? this.#senderLife : -1, session, kind });
   }
 
   /** @param receivers whether it is also another life of the receiver */
@@ -92,11 +98,9 @@ class Pair {
     // What was on its way over the connection before is ignored; a second hello of the session changes nothing.
     this.#drop();
     for (let hellos = 0; hellos < 3; hellos++) {
-      const result = receiver.window.hello(`life ${this.#senderLife}`, sender.session);
-      expect(result).not.toBe("stale");
+      const result = this.#greet();
       if (!this.#haveMet) expect(result, "of another life nothing is resumed").toBe("new");
       this.#haveMet = true;
-      if (result === "new") receiver.restart();
       receiver.connection = {
         publicKey: undefined,
         send: (frames) => {
@@ -108,15 +112,31 @@ class Pair {
       };
       const { received, delivered } = receiver.window;
       receiver.window.acked = delivered;
-      const isOther = this.#knownLife !== -1 && this.#knownLife !== this.life;
+      expect(sender.settle(`life ${this.life}`, receiver.window)).toBe(true);
+      const lifeBefore = this.#knownLife;
+      const isOther = lifeBefore !== -1 && lifeBefore !== this.life;
       this.#knownLife = this.life;
       if ((!isOther || sender.isFresh) && sender.resume(received, delivered)) {
         if (!isDuplicate) return;
         isDuplicate = false;
         continue;
       }
-      sender.reset();
+      sender.reset(`life ${lifeBefore}`);
     }
+  }
+
+  #greet(): string {
+    const { session, everSent: sent } = this.sender;
+    const result = this.receiver.hello({ life: `life ${this.#senderLife}`, session, sent });
+    expect(result).not.toBe("stale");
+    return result;
+  }
+
+  /** A hello arrives, and its WELCOME does not. */
+  greetInVain(): void {
+    this.cut();
+    this.#greet();
+    this.#haveMet = true;
   }
 
   flush(): void {
@@ -170,6 +190,12 @@ class Pair {
   }
 
   restartReceiver(): void {
+    this.life += 1;
+    this.forget();
+  }
+
+  /** The membership of the receiver forgot the sender, or removed it. */
+  forget(): void {
     this.cut();
     this.receiver = this.#newReceiver();
     this.#haveMet = false;
@@ -189,7 +215,24 @@ class Pair {
   /** The membership lost the receiver: what waits for it is given up. */
   lose(): void {
     this.cut();
-    this.sender.reset();
+    this.sender.reset(`life ${this.#knownLife}`);
+  }
+
+  /** What was lost is between the bounds that the sender has for it, and is what it has where it has no bounds. */
+  #checkLost(): void {
+    const { lost, unconfirmed, lostPublications, session } = this.sender;
+    const had = new Set(this.handled.map(({ item }) => item));
+    let missing = 0;
+    let publications = 0;
+    for (const [item, of] of this.#accepted.entries()) {
+      if (of.life !== this.#senderLife || of.session === session || had.has(item)) continue;
+      missing += 1;
+      if (of.kind === 2) publications += 1;
+    }
+    expect(missing, "at most what is counted as lost").toBeLessThanOrEqual(lost);
+    expect(lost - unconfirmed, "at least what is lost for certain").toBeLessThanOrEqual(missing);
+    expect(publications).toBeLessThanOrEqual(lostPublications);
+    if (unconfirmed === 0) expect([lost, lostPublications]).toEqual([missing, publications]);
   }
 
   async settle(): Promise<void> {
@@ -214,6 +257,7 @@ class Pair {
       last = item;
     }
     expect(sender.delivered).toBeLessThanOrEqual(this.handled.length);
+    this.#checkLost();
   }
 }
 
@@ -245,7 +289,11 @@ const act = fc.oneof(
     weight: 2,
     arbitrary: fc.record({ kind: fc.constantFrom("restartReceiver" as const, "restartSender" as const) }),
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant("lose" as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("lose" as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("greetInVain" as const) }),
+  },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("slow" as const), isSlow: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("settle" as const) }) },
 );
@@ -317,6 +365,81 @@ describe("a session under faults", () => {
     expect(window.take(GRANTED, true), "the fifth again").toBeDefined();
     for (let i = 0; i < 4; i++) expect(send()).toBe(true);
     expect(send(), "a sixth of 3,000 bytes").toBe(false);
+  });
+
+  it("counts as lost what did not come, wherever the stream is cut and given up, once the receiver greets again", () => {
+    const ITEMS = 9;
+    for (let sent = 0; sent <= ITEMS; sent++)
+      for (let came = 0; came <= sent; came++)
+        for (let acked = 0; acked <= came; acked++) {
+          const pair = new Pair();
+          pair.connect();
+          // Each in a message of its own.
+          for (let i = 0; i < ITEMS; i++) {
+            pair.offer(500);
+            if (i < sent) pair.flush();
+            if (i < came) pair.arrive(1);
+            if (i < acked) pair.acknowledge();
+          }
+          pair.lose();
+          const before = [pair.sender.lost, pair.sender.unconfirmed];
+          expect(before).toEqual([ITEMS - acked, sent - acked]);
+          // What waited meanwhile, and was never sent, is lost for certain.
+          pair.offer(500);
+          pair.lose();
+          pair.greetInVain();
+          pair.offer(500);
+          pair.lose();
+          pair.connect();
+          const { delivered, lost, unconfirmed } = pair.sender;
+          expect([delivered, lost, unconfirmed]).toEqual([came, ITEMS - came + 2, 0]);
+          pair.check();
+        }
+  });
+
+  it("does not believe a receiver that says what cannot be, and asks it no more", () => {
+    const given = (): SendWindow => {
+      const window = new SendWindow(LIMITS, 7);
+      for (let i = 0; i < 5; i++) window.offer(2, Buffer.alloc(9));
+      window.take(GRANTED, true);
+      window.offer(2, Buffer.alloc(9));
+      expect(window.ack(2)).toBe(true);
+      window.reset("life");
+      return window;
+    };
+    const counts = ({ delivered, lost, unconfirmed, lostPublications }: SendWindow): number[] => [
+      delivered,
+      lost,
+      unconfirmed,
+      lostPublications,
+    ];
+    const before = [2, 4, 3, 4];
+    for (const lie of [
+      { since: 0, before: 7, taken: 6 },
+      { since: 0, before: 7, taken: 1 },
+      { since: 0, before: 6, taken: 4 },
+      { since: 0, before: 8, taken: 4 },
+      { since: 7, before: 6, taken: 4 },
+    ]) {
+      const window = given();
+      expect([window.settle("life", lie), counts(window)]).toEqual([false, before]);
+      expect([window.settle("life", { since: 7, before: 7, taken: 4 }), counts(window)]).toEqual([
+        true,
+        before,
+      ]);
+    }
+    const unknown = given();
+    expect([unknown.settle("life", { since: 8, before: 8, taken: 0 }), counts(unknown)]).toEqual([
+      true,
+      before,
+    ]);
+    const other = given();
+    expect([other.settle("other", { since: 7, before: 7, taken: 4 }), counts(other)]).toEqual([true, before]);
+    const known = given();
+    expect([known.settle("life", { since: 7, before: 7, taken: 4 }), counts(known)]).toEqual([
+      true,
+      [4, 2, 0, 2],
+    ]);
   });
 
   it("loses nothing by cuts alone", { timeout: 600_000 }, () => {

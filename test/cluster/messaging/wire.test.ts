@@ -15,6 +15,7 @@ import {
   encodeRefused,
   encodeWelcome,
   sequenceOf,
+  UNKNOWN_SESSION,
 } from "../../../src/cluster/messaging/wire.js";
 import { codes, tableUnder } from "../../docs-tables/support/markdown.js";
 
@@ -31,6 +32,7 @@ const HELLO = {
   maxWaiting: 262_144,
   maxWaitingBytes: 4_194_304,
   lane: 1,
+  sent: 310,
 };
 const WELCOME = {
   version: 1,
@@ -43,6 +45,9 @@ const WELCOME = {
   maxItem: 1_048_576,
   aliases: 1_024,
   acks: 1,
+  since: 0,
+  before: 2,
+  taken: 97,
 };
 
 function batch(): Buffer {
@@ -70,8 +75,9 @@ const vectors = (): Map<string, string> =>
 
 test("the frames are those of the specification", () => {
   const written: Readonly<Record<string, Buffer>> = {
-    "HELLO of A for B, session 3, lane 1": encodeHello(HELLO),
-    "WELCOME of B: 300 came, 298 were delivered": encodeWelcome(WELCOME),
+    "HELLO of A for B, session 3, lane 1, of which 310 items were sent": encodeHello(HELLO),
+    "WELCOME of B: 300 came, 298 were delivered; it has known A since session 0, and took 97 items of session 2":
+      encodeWelcome(WELCOME),
     'BATCH from 0: "one" of the kind 2, 130 times "x" of the kind 3': batch(),
     "ITEM 1 of the kind 4, its first frame": itemHead(),
     "ACK of 298 in session 3": encodeAck(3, 298),
@@ -90,19 +96,23 @@ test("the frames are those of the specification", () => {
     Buffer,
   ];
   expect(decodeHello(hello)).toEqual(HELLO);
-  // As versions that have one link alone send it, and those that do not say what they keep.
-  expect(decodeHello(hello.subarray(0, -1))).toEqual({ ...HELLO, lane: 0 });
-  expect(decodeHello(hello.subarray(0, -8))).toEqual({
+  // As versions that do not say what they have sent, that have one link alone, and that do not say what they keep, send it.
+  expect(decodeHello(hello.subarray(0, -2))).toEqual({ ...HELLO, sent: 0 });
+  expect(decodeHello(hello.subarray(0, -3))).toEqual({ ...HELLO, sent: 0, lane: 0 });
+  expect(decodeHello(hello.subarray(0, -10))).toEqual({
     ...HELLO,
     maxWaiting: 0,
     maxWaitingBytes: 0,
     lane: 0,
+    sent: 0,
   });
-  expect(decodeHello(Buffer.concat([hello.subarray(0, -1), Buffer.of(9)]))).toBeUndefined();
+  expect(decodeHello(Buffer.concat([hello.subarray(0, -3), Buffer.of(9)]))).toBeUndefined();
   expect(decodeWelcome(welcome)).toEqual(WELCOME);
-  // As versions that take ACKs from the receiver alone send it, and those without topic aliases.
-  expect(decodeWelcome(welcome.subarray(0, -1))).toEqual({ ...WELCOME, acks: 0 });
-  expect(decodeWelcome(welcome.subarray(0, -3))).toEqual({ ...WELCOME, acks: 0, aliases: 0 });
+  // As versions that say nothing of earlier sessions send it, those that take ACKs from the receiver alone, and those without topic aliases.
+  const earlier = { ...WELCOME, since: UNKNOWN_SESSION, before: 0, taken: 0 };
+  expect(decodeWelcome(welcome.subarray(0, -3))).toEqual(earlier);
+  expect(decodeWelcome(welcome.subarray(0, -4))).toEqual({ ...earlier, acks: 0 });
+  expect(decodeWelcome(welcome.subarray(0, -6))).toEqual({ ...earlier, acks: 0, aliases: 0 });
   expect([sequenceOf(items), countOf(items), sequenceOf(item), countOf(item)]).toEqual([0, 2, 1, 1]);
   const reader = new BatchReader(items);
   expect([reader.next(), reader.item().toString(), reader.kind]).toEqual([true, "one", 2]);
