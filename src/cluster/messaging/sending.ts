@@ -656,7 +656,9 @@ export class Sending {
     this.#life = welcome.life;
     // What was not sent yet may be for a life that took aliases.
     const isFresh = window.isFresh && !this.#aliases.isUsed;
-    if ((isOther && !isFresh) || !window.resume(welcome.received, welcome.delivered)) {
+    // It has met this session before, and forgot: to go on from the beginning would repeat what it had.
+    const hasForgotten = welcome.since === window.session + 1 && !window.isFresh;
+    if ((isOther && !isFresh) || hasForgotten || !window.resume(welcome.received, welcome.delivered)) {
       // Another life, or one that forgot: nobody knows what it had.
       this.#reset(lifeBefore);
       this.#isSessionUp = false;

@@ -571,6 +571,20 @@ describe("links between two nodes", () => {
     }
   });
 
+  test("a receiver that has forgotten its sender gets nothing twice: what was on its way is lost, and not known", async () => {
+    const a = await world.node("a");
+    const b = await world.node("b");
+    b.handler = () => new Promise(() => undefined);
+    sendAll(a, b, 10);
+    await b.until(() => b.items.length === 1);
+    b.handler = undefined;
+    b.links.onMember(a.id, "gone");
+    await expect.poll(() => a.to(b)).toMatchObject({ waiting: 0, lost: 10, unconfirmed: 10 });
+    sendAll(a, b, 2, 10);
+    await b.until(() => b.texts.includes("item 11"));
+    expect(b.texts).toEqual([...texts(1), ...texts(2, 10)]);
+  });
+
   test("a sender that has forgotten its receiver, which has not, finds it again", async () => {
     const a = await world.node("a");
     const b = await world.node("b");

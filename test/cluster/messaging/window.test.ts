@@ -116,7 +116,8 @@ class Pair {
       const lifeBefore = this.#knownLife;
       const isOther = lifeBefore !== -1 && lifeBefore !== this.life;
       this.#knownLife = this.life;
-      if ((!isOther || sender.isFresh) && sender.resume(received, delivered)) {
+      const hasForgotten = receiver.window.since === sender.session + 1 && !sender.isFresh;
+      if ((!isOther || sender.isFresh) && !hasForgotten && sender.resume(received, delivered)) {
         if (!isDuplicate) return;
         isDuplicate = false;
         continue;
@@ -292,7 +293,7 @@ const act = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("lose" as const) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("greetInVain" as const) }),
+    arbitrary: fc.record({ kind: fc.constantFrom("forget" as const, "greetInVain" as const) }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("slow" as const), isSlow: fc.boolean() }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("settle" as const) }) },
