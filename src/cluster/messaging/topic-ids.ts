@@ -28,6 +28,9 @@ const LAST_ID = 0xffff_ffff;
 /** Claims are of numbered nodes, as routes are; this one's own have this number. */
 const OWN = -1;
 
+/** Claims of a name from which on they are also in a map by their ids: most names have one claim, which a map would cost far more than. */
+const INDEXED = 16;
+
 export interface TopicClaim {
   readonly name: string;
   /** 2 … 4,294,967,295 */
@@ -56,6 +59,8 @@ interface Claim extends TopicClaim {
  */
 interface Claims {
   readonly all: Claim[];
+  /** Of a name with many ids: its claims by these. */
+  byId: Map<number, Claim> | undefined;
   isKnown: boolean;
   /** Of an id: the claim of its owner, by rule 1. Of a name: the claim on its id, by rule 2. */
   best: Claim | undefined;
@@ -157,7 +162,7 @@ export class TopicIds {
     const fault = topicFault(name);
     if (fault !== undefined) return fault;
     if (!isId(id)) return "id";
-    let claim = this.#byName.get(name)?.all.find((each) => each.id === id);
+    let claim = this.#find(name, id);
     const before = claim?.nodes.get(node);
     if (claim !== undefined && (before === true || before === chosen)) return "known";
     let isBetter = false;
@@ -201,13 +206,22 @@ export class TopicIds {
     };
     ofName.all.push(claim);
     ofId.all.push(claim);
+    if (ofName.byId !== undefined) ofName.byId.set(id, claim);
+    else if (ofName.all.length === INDEXED) ofName.byId = new Map(ofName.all.map((each) => [each.id, each]));
     return claim;
   }
 
   /** Takes a claim of a node away; `false` where there was none. */
   unregister(name: string, id: number, node: number = OWN): boolean {
-    const claim = this.#byName.get(name)?.all.find((each) => each.id === id);
+    const claim = this.#find(name, id);
     return claim !== undefined && this.#withdraw(claim, node);
+  }
+
+  /** Takes as long whatever other nodes claim: all of them together may give one name hundreds of thousands of ids. */
+  #find(name: string, id: number): Claim | undefined {
+    const claims = this.#byName.get(name);
+    if (claims === undefined) return undefined;
+    return claims.byId === undefined ? claims.all.find((each) => each.id === id) : claims.byId.get(id);
   }
 
   /** Takes all claims of a node away; how many there were. */
@@ -258,6 +272,8 @@ export class TopicIds {
       ofId.all[atId] = ofIdLast;
       ofIdLast.atId = atId;
     }
+    if (ofName.all.length < INDEXED) ofName.byId = undefined;
+    else ofName.byId?.delete(id);
     if (ofName.all.length === 0) this.#byName.delete(name);
     if (ofId.all.length === 0) this.#byId.delete(id);
   }
@@ -335,7 +351,7 @@ function forget(claims: Claims): void {
 function claimsOf<K>(map: Map<K, Claims>, key: K): Claims {
   const known = map.get(key);
   if (known !== undefined) return known;
-  const claims: Claims = { all: [], isKnown: true, best: undefined };
+  const claims: Claims = { all: [], byId: undefined, isKnown: true, best: undefined };
   map.set(key, claims);
   return claims;
 }

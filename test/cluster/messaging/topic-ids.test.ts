@@ -214,6 +214,57 @@ describe("ids of topics", () => {
     expect(performance.now() - begun).toBeLessThan(2_000);
   });
 
+  it("of one name are known while they are there, whether it has many of them or few", () => {
+    const ids = new TopicIds(from(100));
+    const there = new Set<number>();
+    const check = () => {
+      for (let id = 2; id < 42; id++) {
+        expect(ids.unregister("a", id, 2)).toBe(false);
+        if (there.has(id)) expect(ids.register("a", id, true, 1)).toBe("known");
+        else expect(ids.unregister("a", id, 1)).toBe(false);
+      }
+      expect(ids.idOf("a")).toBe(there.size === 0 ? 0 : Math.min(...there));
+    };
+    for (const most of [40, 12, 25]) {
+      for (let k = 0; there.size < most; k++) {
+        const id = 2 + ((k * 7) % 40);
+        expect(ids.register("a", id, true, 1)).toBe(there.has(id) ? "known" : "added");
+        there.add(id);
+        check();
+      }
+      for (const id of [...there].reverse().slice(0, most === 25 ? most : most - 3)) {
+        expect(ids.unregister("a", id, 1)).toBe(true);
+        there.delete(id);
+        check();
+      }
+    }
+    expect(ids.nameOf(9)).toBeUndefined();
+  });
+
+  it("of one name are taken in the time that those of many names take, however many it has", () => {
+    const took = (call: (node: number, i: number) => void): number => {
+      const begun = performance.now();
+      for (let node = 0; node < 16; node++) for (let i = 0; i < 4_096; i++) call(node, i);
+      return performance.now() - begun;
+    };
+    const ofMany = new TopicIds(from(100));
+    const many = took((node, i) => {
+      if (ofMany.register(`t/${node}/${i}`, 2 + 4_096 * node + i, true, node) !== "added")
+        expect.unreachable();
+    });
+    const ofOne = new TopicIds(from(100));
+    const one = took((node, i) => {
+      if (ofOne.register("a", 2 + 4_096 * node + i, true, node) !== "added") expect.unreachable();
+    });
+    const gone = took((node, i) => {
+      if (!ofOne.unregister("a", 2 + 4_096 * node + i, node)) expect.unreachable();
+    });
+    // With a look at all of the name's claims each time it is more than fifty times as long.
+    expect(one).toBeLessThan(5 * many);
+    expect(gone).toBeLessThan(5 * many);
+    expect(ofOne.idOf("a")).toBe(0);
+  });
+
   it("of nodes that all go take as long to delete as they are, not as all of them are each time", () => {
     const ids = new TopicIds(from(100));
     const took = (call: (node: number) => void): number => {
