@@ -176,15 +176,26 @@ export class FilterIndex {
     this.shapes.prune(this.#shape);
   }
 
-  /** Inserts the filter that was looked up and not found, and whose shape was asked for. Its payload is 0. */
-  insert(payloadWords: number): number {
+  /**
+   * Counts the shape that was asked for once more. A match finds filters whose shapes count, and no others: what a caller still keeps of
+   * others costs it nothing.
+   */
+  useShape(): void {
     this.shapes.add(this.#shape, this.#isTail);
-    if (this.shapes.size > this.hits.length) {
-      this.hits = new Uint32Array(this.hits.length * 2);
-      this.#hashes = new Int32Array(this.hits.length);
-      this.#refs = new Uint32Array(this.hits.length);
-      this.#shapes = new Uint32Array(this.hits.length);
-    }
+    if (this.shapes.size <= this.hits.length) return;
+    this.hits = new Uint32Array(this.hits.length * 2);
+    this.#hashes = new Int32Array(this.hits.length);
+    this.#refs = new Uint32Array(this.hits.length);
+    this.#shapes = new Uint32Array(this.hits.length);
+  }
+
+  /** A shape counts so many times less. */
+  releaseShape(shape: number, count = 1): void {
+    this.shapes.delete(shape >>> 1, (shape & 1) === 1, count);
+  }
+
+  /** Inserts the filter that was looked up and not found. Its payload is 0. */
+  insert(payloadWords: number): number {
     const scan = this.#scan;
     const ref = this.#allocate(scan.bytes, 0, scan.length, payloadWords, 0);
     this.#insertPlace(this.#hash, ref);
@@ -192,32 +203,10 @@ export class FilterIndex {
     return ref;
   }
 
-  /** Deletes a record, and gives its shape back. */
+  /** Deletes a record. Its shape is the caller's to release. */
   delete(ref: number): void {
     this.#locate(ref);
-    const scan = this.#scan;
-    const words = this.words(ref);
-    const at = ref & WORD_MASK;
-    const header = words[at] as number;
-    let node = 0;
-    const levels = scan.levels;
-    let tail = false;
-    for (let level = 0; level < levels; level++) {
-      const hash = scan.hashes[level] as number;
-      if (
-        level === levels - 1 &&
-        hash === scan.tailHash &&
-        this.#isLevel(ref, scan.starts[level] as number, HASH)
-      )
-        tail = true;
-      else
-        node = this.shapes.child(
-          node,
-          hash === scan.plusHash && this.#isLevel(ref, scan.starts[level] as number, PLUS),
-        );
-    }
-    this.shapes.delete(node, tail);
-    this.#arena.free(ref, recordWords(header));
+    this.#arena.free(ref, recordWords(this.words(ref)[ref & WORD_MASK] as number));
     this.#unplace();
     this.#size--;
   }
@@ -481,12 +470,6 @@ export class FilterIndex {
       if (there[at++] !== HASH) return false;
     }
     return at === end;
-  }
-
-  /** Whether a record's text has this wildcard at an offset, where its level has the wildcard's hash. */
-  #isLevel(ref: number, offset: number, wildcard: number): boolean {
-    const header = this.words(ref)[ref & WORD_MASK] as number;
-    return this.#bytesOf(ref)[this.#textStart(ref, header) + offset] === wildcard;
   }
 
   #bytesOf(ref: number): Uint8Array {

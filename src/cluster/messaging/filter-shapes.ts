@@ -4,8 +4,8 @@
  *
  *   a/+/x   b/+/y   a/#          root ─text→ 1 (tails 1) ─+→ 2 ─text→ 3 (ends 2)
  *
- * `ends` counts filters that end there, `tails` those that have "#" after it. How many levels a topic has is how deep a match
- * goes, and it looks up one filter for each shape on its way.
+ * `ends` counts filters that end there, `tails` those that have "#" after it; a table of routes counts each once for every node that has
+ * it. How many levels a topic has is how deep a match goes, and it looks up one filter for each shape on its way.
  */
 
 /** No such child; the root is nobody's child. */
@@ -51,19 +51,18 @@ export class FilterShapes {
     return made;
   }
 
-  /** A filter more of a shape; whether it is the first. */
-  add(node: number, tail: boolean): boolean {
+  /** A filter more of a shape. */
+  add(node: number, tail: boolean): void {
     const counts = tail ? this.tails : this.ends;
     const before = counts[node] as number;
     counts[node] = before + 1;
     if (before === 0) this.#size++;
-    return before === 0;
   }
 
-  /** One less; nodes that lead to no shape go. */
-  delete(node: number, tail: boolean): void {
+  /** So many less; nodes that lead to no shape go. */
+  delete(node: number, tail: boolean, count: number): void {
     const counts = tail ? this.tails : this.ends;
-    const left = (counts[node] as number) - 1;
+    const left = (counts[node] as number) - count;
     counts[node] = left;
     if (left === 0) {
       this.#size--;

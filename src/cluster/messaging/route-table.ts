@@ -131,13 +131,14 @@ export class RouteTable {
     const before = shapes.get(shape);
     if (
       (before === undefined && shapes.size >= MAX_SHAPES_OF_NODE) ||
-      (known === 0 && index.shapes.size >= MAX_SHAPES && !index.hasShape(shape))
+      (index.shapes.size >= MAX_SHAPES && !index.hasShape(shape))
     ) {
       index.forgetShape();
       this.#releaseUnused(node, inner);
       return "shapes";
     }
     shapes.set(shape, (before ?? 0) + 1);
+    index.useShape();
     if (known === 0) {
       const ref = index.insert(1);
       index.words(ref)[(ref & WORD_MASK) + 1] = 0xffff_0000 | inner;
@@ -162,6 +163,7 @@ export class RouteTable {
     const left = (shapes.get(shape) as number) - 1;
     if (left === 0) shapes.delete(shape);
     else shapes.set(shape, left);
+    index.releaseShape(shape);
     this.#take(ref, inner);
     this.#counts[inner] = (this.#counts[inner] as number) - 1;
     this.#size--;
@@ -181,6 +183,9 @@ export class RouteTable {
     if (inner === undefined) return 0;
     this.#inner.delete(node);
     this.#outer[inner] = RETIRED;
+    // At once, not when its records are swept: the shapes that all nodes may have are for those that are there.
+    for (const [shape, routes] of this.#shapes[inner] as Map<number, number>)
+      this.#index.releaseShape(shape, routes);
     this.#shapes[inner] = undefined;
     const count = this.#counts[inner] as number;
     this.#retired += count;

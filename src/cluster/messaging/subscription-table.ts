@@ -79,6 +79,7 @@ export class SubscriptionTable<T> {
     }
     const number = this.#free.pop() ?? this.#entries.length;
     this.#entries[number] = { filter, value, age: this.#nextAge++, more: undefined };
+    index.useShape();
     const ref = index.insert(1);
     index.words(ref)[(ref & WORD_MASK) + 1] = number;
     this.#size++;
@@ -107,6 +108,7 @@ export class SubscriptionTable<T> {
     const number = this.#numberOf(ref);
     this.#entries[number] = undefined;
     this.#free.push(number);
+    index.releaseShape(index.shape());
     index.delete(ref);
     index.tidy();
     this.#onLast?.(filter);

@@ -431,6 +431,36 @@ describe("the route table", () => {
     expect(table.add("a/b", 1)).toBe("added");
   });
 
+  it("takes the shapes of nodes that follow each other, however many were of those that are not swept out yet", () => {
+    const table = new RouteTable();
+    const shape = (i: number) => i.toString(2).padStart(14, "0").replaceAll("1", "+").split("").join("/");
+    const topic = Array(14).fill("0").join("/");
+    table.add(shape(0), 9);
+    const each = MAX_SHAPES / 4;
+    let next = 1;
+    for (let life = 0; life < 3; life++) {
+      for (let node = 1; node <= 4; node++)
+        for (let i = 1; i < each; i++) if (table.add(shape(next++), node) !== "added") expect.unreachable();
+      expect(match(table, topic)).toEqual([1, 2, 3, 4, 9]);
+      for (let node = 1; node <= 4; node++) table.deleteNode(node);
+      expect([table.unswept > 0, table.isFull]).toEqual([true, false]);
+      expect(match(table, topic)).toEqual([9]);
+    }
+    // Filters whose records are still there count as new ones do.
+    const last = shape(next - 1);
+    expect(table.add(last, 2)).toBe("added");
+    expect(match(table, topic)).toEqual([2, 9]);
+    while (table.sweep());
+    expect([table.filters, table.unswept]).toEqual([2, 0]);
+    expect(match(table, topic)).toEqual([2, 9]);
+    expect(table.delete(last, 2)).toBe(true);
+    expect(match(table, topic)).toEqual([9]);
+    // Of those that are there, the bound is what it was.
+    for (let node = 10; node < 14; node++)
+      for (let i = 0; i < each; i++) table.add(shape((node - 10) * each + i), node);
+    expect([table.isFull, table.add("one/more", 15)]).toEqual([true, "shapes"]);
+  });
+
   it.each([
     ["type", undefined as unknown as string],
     ["type", 7 as unknown as string],
