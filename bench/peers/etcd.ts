@@ -1,9 +1,10 @@
 /** etcd: a replicated store of keys, here one server of it. Each put is on the disk before it is answered. */
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
-import { Broker, brokerAbsent, freePort, packageVersion } from "./broker.js";
+import { Broker, brokerAbsent, packageVersion } from "./broker.js";
 import { KEY_VALUE_SCENARIOS } from "./key-value/roles.js";
 import { sideArguments } from "./node/side.js";
+import { freePort } from "./ports.js";
 import { ask } from "./tools.js";
 
 const MAIN = programFile("peers/etcd/main");

@@ -1,8 +1,9 @@
 /** Redis: a data store used as a broker. Queues are lists, fan-out is its publish and subscribe. */
 import type { Contender } from "../contract.js";
 import { programFile } from "../places.js";
-import { Broker, brokerAbsent, freePort, packageVersion } from "./broker.js";
+import { Broker, brokerAbsent, packageVersion } from "./broker.js";
 import { sideArguments } from "./node/side.js";
+import { freePort } from "./ports.js";
 import { ask } from "./tools.js";
 
 const MAIN = programFile("peers/redis/main");

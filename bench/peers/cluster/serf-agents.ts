@@ -1,5 +1,5 @@
 /** `serf agent` as the agents of a cluster: SWIM as hashicorp's memberlist has it, with its profile for a LAN. */
-import { freePort } from "../broker.js";
+import { freePort } from "../ports.js";
 import type { AgentKind, AgentLine } from "./agents.js";
 
 const PORT = 7_946;

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Contender, SideRequest } from "../../contract.js";
 import { programFile } from "../../places.js";
-import { Broker, freePort } from "../broker.js";
+import { Broker } from "../broker.js";
 import { sideArguments } from "../node/side.js";
+import { freePort } from "../ports.js";
 import { ask } from "../tools.js";
 
 const MAIN = programFile("peers/forward/main");
