@@ -17,10 +17,15 @@
  *
  * A message of no frames sends nothing, but waits until the socket is writable:
  * that is `wantWritable`.
+ *
+ * The package holds the memory of what libzmq has sent until the event loop turns.
+ * A program that sends large messages without a turn would fill the high-water mark
+ * with fresh memory, 1,000 times 1 MiB, however fast its peer reads: so there is no
+ * room after `MAX_TURN_BYTES` in one turn, until the next ("turned").
  */
 import { type InspectOptions, inspect } from "node:util";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
-import { OfferResult, type OutgoingMessage } from "../engine.js";
+import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../engine.js";
 import { copyOf } from "../message-copy.js";
 import type { NativeSocket } from "./native.js";
 
@@ -32,6 +37,13 @@ const SLICE_ALONE = 20;
 const NO_DROP_RETRY = 1;
 /** Sends without a look after a wait, at most: what may have to be kept if the peer goes. */
 const MAX_CREDIT = 256;
+/**
+ * Bytes that are taken in one turn of the event loop, unless one message alone has more, or there is no mark. 1 and 64 MiB cost the same
+ * (docs/performance-log.md).
+ */
+const MAX_TURN_BYTES = 67_108_864;
+/** Bytes after which the next turn is waited for, to count again from 0: small messages do without. */
+const COUNTED_BYTES = 1_048_576;
 
 /** Nothing that a program can change for the whole process, and no code of its own. */
 const LOOK: InspectOptions = {
@@ -69,6 +81,18 @@ export type SendMode =
 
 function ignore(): void {}
 
+/** Bytes of memory that libzmq reads while it has the message: a text is copied. */
+function bytesOf(message: OutgoingMessage): number {
+  if (typeof message === "string") return 0;
+  if (message instanceof Uint8Array) return message.length;
+  let bytes = 0;
+  for (let i = 0; i < message.length; i++) {
+    const frame = message[i] as OutgoingFrame;
+    if (typeof frame !== "string") bytes += frame.length;
+  }
+  return bytes;
+}
+
 export class Sender {
   readonly #native: NativeSocket;
   readonly #notify: () => void;
@@ -77,6 +101,12 @@ export class Sender {
   #maxCredit = 0;
   #mode: SendMode;
   #credit = 0;
+  #maxTurnBytes = 0;
+  /** Since the last turn that was waited for. */
+  #turnBytes = 0;
+  #counting = false;
+  /** `notify` is due with the next turn. */
+  #wantsTurn = false;
   #waiting = false;
   #alone = true;
   #closed = false;
@@ -103,6 +133,8 @@ export class Sender {
   set highWaterMark(highWaterMark: number) {
     this.#maxCredit = Math.min(this.#mostCredit, highWaterMark >> 1);
     this.#credit = Math.min(this.#credit, this.#maxCredit);
+    // A program without a mark counts on room for everything.
+    this.#maxTurnBytes = highWaterMark > 0 ? MAX_TURN_BYTES : Number.POSITIVE_INFINITY;
   }
 
   /** Accepted messages that libzmq has not taken yet. */
@@ -116,7 +148,7 @@ export class Sender {
   }
 
   get writable(): boolean {
-    return this.#refused.length === 0 && this.#native.writable;
+    return this.#refused.length === 0 && !this.#isTurnFull && this.#native.writable;
   }
 
   set mode(mode: SendMode) {
@@ -137,11 +169,16 @@ export class Sender {
   offer(message: OutgoingMessage, copies = false): OfferResult {
     switch (this.#mode) {
       case "waits": {
-        if (this.#waiting || this.#refused.length > 0) return OfferResult.Mute;
+        if (this.#waiting || this.#refused.length > 0 || this.#isTurnFull) return OfferResult.Mute;
         if (this.#credit === 0 && !this.#native.writable) return OfferResult.Mute;
         const own = copies ? copyOf(message) : message;
         if (this.#credit > 0) this.#credit -= 1;
         this.#native.send(own).catch(() => this.#keep(own));
+        this.#turnBytes += bytesOf(own);
+        if (this.#turnBytes >= COUNTED_BYTES && !this.#counting) {
+          this.#counting = true;
+          setImmediate(this.#turned);
+        }
         return OfferResult.Accepted;
       }
       case "drops":
@@ -154,6 +191,10 @@ export class Sender {
 
   want(): void {
     if (this.#waiting || this.#closed) return;
+    if (this.#isTurnFull && this.#refused.length === 0) {
+      this.#wantsTurn = true;
+      return;
+    }
     this.#waiting = true;
     if (this.#mode === "looks") {
       setTimeout(this.#nativeOnWritable, NO_DROP_RETRY);
@@ -169,6 +210,18 @@ export class Sender {
     this.#closed = true;
     return this.#refused.length;
   }
+
+  get #isTurnFull(): boolean {
+    return this.#turnBytes >= this.#maxTurnBytes;
+  }
+
+  #turned = (): void => {
+    this.#counting = false;
+    this.#turnBytes = 0;
+    if (!this.#wantsTurn) return;
+    this.#wantsTurn = false;
+    if (!this.#closed && !this.#waiting) this.#notify();
+  };
 
   #offerAndLook(message: OutgoingMessage): OfferResult {
     // libzmq takes a routing id without anything behind it, and drops it in silence.

@@ -72,6 +72,71 @@ describe("a sender that waits", () => {
     expect(made.queued).toBe(0);
   });
 
+  describe("and is given large messages", () => {
+    const body = Buffer.alloc(1_048_576);
+    const taken = (made: Sender, most: number): number => {
+      for (let count = 0; count < most; count++) if (made.offer(body) !== OfferResult.Accepted) return count;
+      return most;
+    };
+
+    test("takes 64 MiB in one turn of the event loop, and more in the next", async () => {
+      const { native, made, notify } = sender("waits", 1_000);
+      native.room = 1_000;
+      expect([taken(made, 100), made.writable]).toEqual([64, false]);
+      expect(made.offer("x")).toBe(OfferResult.Mute);
+      made.want();
+      made.want();
+      expect([native.waitsForRoom, made.waiting]).toEqual([false, false]);
+      await turn();
+      expect(notify).toHaveBeenCalledTimes(1);
+      expect([taken(made, 100), native.sent.length]).toEqual([64, 128]);
+      await turn();
+      // Nobody asked.
+      expect(notify).toHaveBeenCalledTimes(1);
+      expect([made.writable, made.offer(Buffer.alloc(100_000_000)), made.offer("x")]).toEqual([
+        true,
+        OfferResult.Accepted,
+        OfferResult.Mute,
+      ]);
+    });
+
+    test("takes them at any pace that lets it turn, and without a mark at any", async () => {
+      const { native, made } = sender("waits", 1_000);
+      native.room = 1_000;
+      for (let i = 0; i < 100; i++) {
+        expect(made.offer(body)).toBe(OfferResult.Accepted);
+        await turn();
+      }
+      const unbounded = sender("waits", 0);
+      unbounded.native.room = 1_000;
+      expect(taken(unbounded.made, 100)).toBe(100);
+    });
+
+    test("waits for room in native code where there is none after the turn", async () => {
+      const { native, made, notify } = sender("waits", 1_000);
+      native.room = 64;
+      expect(taken(made, 100)).toBe(64);
+      made.want();
+      await turn();
+      expect([notify.mock.calls.length, made.offer(body)]).toEqual([1, OfferResult.Mute]);
+      made.want();
+      expect(native.waitsForRoom).toBe(true);
+      native.makeRoom(1);
+      await turn();
+      expect([notify.mock.calls.length, made.offer(body)]).toEqual([2, OfferResult.Accepted]);
+    });
+
+    test("notifies nothing in the next turn where it is closed by then", async () => {
+      const { native, made, notify } = sender("waits", 1_000);
+      native.room = 1_000;
+      taken(made, 100);
+      made.want();
+      made.close();
+      await turn();
+      expect(notify).not.toHaveBeenCalled();
+    });
+  });
+
   test("that closes says how many accepted messages it still had, and notifies nothing", async () => {
     const { native, made, notify } = sender("waits");
     made.want();
