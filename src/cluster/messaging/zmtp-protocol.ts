@@ -7,6 +7,8 @@
  * has no answer, and the ROUTER sends none: with a node's links to all others, PINGs each way every 5 s were half of what woke it. What comes no
  * more is the links' to notice (links.ts).
  */
+import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { keyOf } from "../../core/memory.js";
 import type { OptionValues } from "../../core/option-table.js";
 import type { PeerCredentials } from "../../engine/engine.js";
@@ -120,7 +122,7 @@ class ZmtpProtocol implements MessageProtocol {
     try {
       if (this.name === "ipc") await listener.bindIpc();
       else if (this.name === "node") await listener.bindPort("tcp", undefined);
-      else await listener.bindPort(this.name, host.ports);
+      else listener.followInterface(await listener.bindPort(this.name, host.ports));
     } catch (error) {
       await listener.close(0);
       throw error;
@@ -151,6 +153,8 @@ class RouterListener implements ProtocolListener {
   #joining: PeerCredentials | undefined;
   /** Of its socket, where it has one in the file system. */
   #path: string | undefined;
+  /** Where it is bound, with sockets of its own. */
+  #address: string | undefined;
 
   constructor(host: ProtocolHost, context: Context, ipv6: boolean, tls: ProtocolTls | undefined) {
     this.#host = host;
@@ -194,8 +198,8 @@ class RouterListener implements ProtocolListener {
     });
   }
 
-  /** @param ports to use, "FIRST-LAST"; `undefined`: any */
-  async bindPort(scheme: "tcp" | "ws" | "tls", ports: string | undefined): Promise<void> {
+  /** @param ports to use, "FIRST-LAST"; `undefined`: any @returns where it listens */
+  async bindPort(scheme: "tcp" | "ws" | "tls", ports: string | undefined): Promise<string> {
     const { host } = this.#host;
     const shown = host.includes(":") ? `[${host}]` : host;
     const range = ports === undefined ? undefined : parsePorts(ports);
@@ -207,6 +211,12 @@ class RouterListener implements ProtocolListener {
     // That of a WebSocket has a path.
     this.advert = /:(\d+)[^:]*$/.exec(endpoint)?.[1] ?? "";
     this.#receive();
+    return endpoint;
+  }
+
+  /** Its sockets are its own, not those of the node's port, which the node binds again itself. */
+  followInterface(endpoint: string): void {
+    this.#address = /^\w+:\/\/\[?([^\]%/]+?)(?:%[^\]]*)?\]?:\d+/.exec(endpoint)?.[1];
   }
 
   async bindIpc(): Promise<void> {
@@ -218,9 +228,18 @@ class RouterListener implements ProtocolListener {
     this.#receive();
   }
 
-  /** A socket in the file system may be removed, and its listener notices nothing. */
+  /**
+   * A socket in the file system may be removed, and an interface get another address: its listener notices nothing. One that is bound to an address
+   * stays where that goes: the system has it until this process closes it, and it is reached again when the address is back.
+   */
   async isOpen(): Promise<boolean> {
-    return this.#path === undefined || isListenedAt(this.#path);
+    if (this.#path !== undefined) return isListenedAt(this.#path);
+    const address = this.#address;
+    if (address === undefined || standInContext() !== undefined) return true;
+    // An address and "*" are no names of interfaces.
+    const all = networkInterfaces()[this.#host.host] ?? [];
+    const alike = all.filter((each) => isIP(each.address) === isIP(address));
+    return alike.length === 0 || alike.some((each) => each.address === address);
   }
 
   rekeyed(): void {

@@ -130,6 +130,11 @@ export class BusMessages {
     }
   }
 
+  /** The node has another address: a listener may be bound to the one that it had. */
+  onAddress(): void {
+    this.#links?.checkListeners();
+  }
+
   onChange(change: ClusterChange): void {
     const messaging = this.#messaging;
     if (messaging === undefined) return;

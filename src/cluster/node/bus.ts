@@ -126,6 +126,7 @@ export class ClusterBus extends MessagingBus {
       selfChanged: () => this.#clients.selfChanged(),
       addressChanged: (address) => {
         this.#details.onAddress();
+        this.messages.onAddress();
         this.onAddress(address);
       },
       firstDetails: () => this.#details.first(),
