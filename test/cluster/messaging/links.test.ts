@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -37,6 +37,7 @@ import {
 import { Relay } from "../../chaos/zmtp/relay.js";
 import { BreakableProtocol } from "./breakable-protocol.js";
 import { LinksNode, LinksWorld } from "./links-world.js";
+import { pipesIn } from "./pipes-protocol.js";
 
 let world: LinksWorld;
 beforeEach(() => {
@@ -52,6 +53,14 @@ const texts = (count: number, from = 0): string[] =>
 
 function sendAll(from: LinksNode, to: LinksNode, count: number, first = 0): void {
   for (const text of texts(count, first)) expect(from.send(to, text)).toBe("sent");
+}
+
+/** A protocol by which nobody gets through. */
+function refusing(name: string, listen: () => Promise<ProtocolListener>): MessageProtocol {
+  const dial = (): never => {
+    throw new Error("refused");
+  };
+  return { name, secure: false, reaches: () => true, listen, dial };
 }
 
 /** A peer that speaks for itself. */
@@ -1283,31 +1292,11 @@ describe("keys of nodes", () => {
 });
 
 describe("a protocol of a program", () => {
-  /** Named pipes. */
-  function pipes(folder: string): MessageProtocol {
-    let count = 0;
-    return streamProtocol({
-      name: "pipe",
-      async listen(accept) {
-        const path = join(folder, `${++count}-${createId().slice(0, 8)}`);
-        const server = createServer(accept);
-        server.listen(path);
-        await once(server, "listening");
-        return { advert: path, close: async () => void server.close() };
-      },
-      async connect(where) {
-        const socket = connect(where);
-        await once(socket, "connect");
-        return socket;
-      },
-    });
-  }
-
   test("carries items of any size, and falls back to tcp where its pipe is gone", async () => {
     const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
-    const pipe = new BreakableProtocol(pipes(folder));
+    const pipe = new BreakableProtocol(pipesIn(folder));
     const a = await world.node("a", { protocols: [pipe, tcpProtocol()] });
-    const b = await world.node("b", { protocols: [pipes(folder), tcpProtocol()] });
+    const b = await world.node("b", { protocols: [pipesIn(folder), tcpProtocol()] });
     sendAll(a, b, 1_000);
     a.send(b, "x".repeat(1_000_000));
     await b.until(() => b.items.length === 1_001);
@@ -1324,17 +1313,9 @@ describe("a protocol of a program", () => {
     const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
-      const gone: MessageProtocol = {
-        name: "gone",
-        secure: false,
-        reaches: () => true,
-        listen: async () => ({ advert: "here", close: async () => undefined }),
-        dial: () => {
-          throw new Error("refused");
-        },
-      };
-      const a = await world.node("a", { protocols: [gone, pipes(folder)] });
-      const b = await world.node("b", { protocols: [gone, pipes(folder)] });
+      const gone = refusing("gone", async () => ({ advert: "here", close: async () => undefined }));
+      const a = await world.node("a", { protocols: [gone, pipesIn(folder)] });
+      const b = await world.node("b", { protocols: [gone, pipesIn(folder)] });
       a.send(b, "hello");
       await b.until(() => b.items.length === 1);
       expect([a.links.protocolOf(b.id), a.pings]).toEqual(["pipe", []]);
@@ -1354,7 +1335,7 @@ describe("a protocol of a program", () => {
 
   test("ends its connection for frames that are too large or too many", async () => {
     const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
-    const b = await world.node("b", { protocols: [pipes(folder)] });
+    const b = await world.node("b", { protocols: [pipesIn(folder)] });
     const path = decodeAdvert(b.advert)?.protocols.get("pipe") as string;
     for (const bytes of [
       [0x7f, 0xff, 0xff, 0xff],
@@ -1390,25 +1371,17 @@ describe("a listener", () => {
     try {
       let looks = 0;
       let opened = 0;
-      const own: MessageProtocol = {
-        name: "own",
-        secure: false,
-        reaches: () => true,
-        listen: async () => {
-          opened += 1;
-          return {
-            advert: `here${opened}`,
-            isOpen: async () => {
-              looks += 1;
-              return looks < 3;
-            },
-            close: async () => undefined,
-          };
-        },
-        dial: () => {
-          throw new Error("refused");
-        },
-      };
+      const own = refusing("own", async () => {
+        opened += 1;
+        return {
+          advert: `here${opened}`,
+          isOpen: async () => {
+            looks += 1;
+            return looks < 3;
+          },
+          close: async () => undefined,
+        };
+      });
       const b = await world.node("b", { protocols: [own] });
       const ask = async (ms: number): Promise<number> => {
         for (let i = 0; i < 3; i++) b.links.checkListeners();
@@ -1431,19 +1404,11 @@ describe("a listener", () => {
 
   test("that cannot be opened again is withdrawn", async () => {
     let opened = 0;
-    const own: MessageProtocol = {
-      name: "own",
-      secure: false,
-      reaches: () => true,
-      listen: async () => {
-        opened += 1;
-        if (opened > 1) throw new Error("no room");
-        return { advert: "here", isOpen: async () => false, close: async () => undefined };
-      },
-      dial: () => {
-        throw new Error("refused");
-      },
-    };
+    const own = refusing("own", async () => {
+      opened += 1;
+      if (opened > 1) throw new Error("no room");
+      return { advert: "here", isOpen: async () => false, close: async () => undefined };
+    });
     const b = await world.node("b", { protocols: [own, tcpProtocol()] });
     b.links.checkListeners();
     await b.until(() => decodeAdvert(b.advert)?.protocols.has("own") === false);

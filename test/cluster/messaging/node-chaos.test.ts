@@ -6,16 +6,15 @@
  *
  *   a: ipc, tcp   b: pipes alone, so a cut leaves no way   c: pipes, and where these are cut ipc
  */
-import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
-import { ClusterNode, streamProtocol } from "../../../src/cluster/index.js";
+import { ClusterNode } from "../../../src/cluster/index.js";
 import { blowsFor, LONG } from "../../chaos/blows.js";
 import { type Child, start } from "../../process/child.js";
 import { freePort } from "../../support/ports.js";
+import { pipesIn } from "./pipes-protocol.js";
 import { randomOf } from "./route-world.js";
 
 /**
@@ -142,20 +141,7 @@ afterEach(async () => {
 });
 
 /** The watcher's end of the pipes: only the others cut them. */
-const pipes = streamProtocol({
-  name: "pipe",
-  async listen(accept) {
-    const path = join(folder, "watcher");
-    const server = createServer(accept).listen(path);
-    await once(server, "listening");
-    return { advert: path, close: async () => void server.close() };
-  },
-  async connect(path) {
-    const stream = connect(path);
-    await once(stream, "connect");
-    return stream;
-  },
-});
+const pipes = pipesIn(folder);
 
 /** What the watcher had of one life of a publisher. */
 interface Seen {
