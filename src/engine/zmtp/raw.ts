@@ -204,6 +204,8 @@ class RawConnection implements Link, Sink, WriterEffects {
     if (this.#ended || this.#finishing) return;
     this.#finishing = true;
     if (patience === 0) this.#awaitProgress();
+    // What comes from now on is thrown away: behind what nobody took its end would not be noticed.
+    this.#reader.resume();
     this.flush();
   }
 

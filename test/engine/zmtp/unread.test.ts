@@ -10,7 +10,7 @@ import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
 import { tcp } from "../../../src/engine/zmtp/transport/tcp.js";
 import type { Stream } from "../../../src/engine/zmtp/transport/transport.js";
-import { collect, nextEvent, turn, until } from "../../contract/support/wait.js";
+import { collect, nextEvent, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
 import { RawServer } from "./support/raw-server.js";
@@ -199,5 +199,24 @@ describe("a peer that hangs up while this side does not read it", () => {
     expect(await collect(dealer, 3)).toEqual(["one", "two", "three"]);
     await until(() => sent.every((text) => got.includes(frame(text))), "the messages");
     expect(dealer.stats()).toMatchObject({ delivered: 3, queued: 0, dropped: { disconnected: 0 } });
+  });
+
+  it("keeps no STREAM from closing that has something for it", async () => {
+    const stream = world.stream({ receiveHighWaterMark: 2 });
+    const client = connect(Number((await world.bind(stream)).split(":").at(-1)), "127.0.0.1");
+    world.after(() => client.destroy());
+    client.resume();
+    const [id] = await stream.receive();
+    for (const count of [1, 2]) {
+      client.write("piece");
+      await until(() => stream.stats().receiveQueued === count, "the piece");
+    }
+    // Behind it, so that the end is not known before the program receives.
+    const ended = once(client, "end");
+    client.end("rest");
+    await ended;
+    await stream.send([id, "late"]);
+    await within(stream.close({ linger: -1 }), "close", 5_000);
+    expect(stream.stats().dropped.disconnected).toBe(1);
   });
 });
