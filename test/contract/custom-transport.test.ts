@@ -1,6 +1,6 @@
 /** A transport that a program registers: pairs of Duplexes, with no kernel between them. */
 import { Duplex, type DuplexOptions } from "node:stream";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import {
   Context,
   Dealer,
@@ -12,11 +12,12 @@ import {
   Router,
   registerTransport,
   type Socket,
+  Stream,
   type Transport,
   type TransportAcceptor,
 } from "../../src/index.js";
 import { ENGINES } from "../support/engines.js";
-import { until } from "./support/wait.js";
+import { nextEvent, turn, until } from "./support/wait.js";
 
 type Done = (error?: Error | null) => void;
 
@@ -166,6 +167,34 @@ describe("a registered transport", () => {
     for (let i = 0; i < sent; i++) expect((await pull.receive())[0]?.length).toBe(body.length);
     await push.close();
     await until(() => accepted.every((stream) => stream.destroyed), "the ends");
+  });
+
+  it("waits for a raw peer that it hangs up on as long as that reads", async () => {
+    const stream = keep(new Stream({ context }));
+    await stream.bind("memory://raw");
+    const { stream: peer } = await memory.dial("memory://raw", new AbortController().signal);
+    const [id] = await stream.receive();
+    const left = nextEvent(stream, "disconnect");
+    const all = 40 * 200_000;
+    let got = 0;
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      for (let i = 0; i < 40; i++) stream.trySend([id, Buffer.alloc(200_000)]);
+      stream.trySend([id, ""]);
+      for (let i = 0; i < 80 && got < all / 2; i++) {
+        await turn();
+        vi.advanceTimersByTime(20_000);
+        got += peer.read()?.length ?? 0;
+      }
+      expect(got).toBeGreaterThanOrEqual(all / 2);
+      await turn();
+      // What it does not read any more is dropped.
+      for (let i = 0; i < 2; i++) vi.advanceTimersByTime(30_000);
+    } finally {
+      vi.useRealTimers();
+    }
+    expect((await left).reason).toBe("local");
+    expect(stream.stats().dropped.disconnected).toBeGreaterThan(0);
   });
 
   it("reports its own refusals", async () => {

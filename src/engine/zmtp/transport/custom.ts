@@ -10,26 +10,82 @@ import type {
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { transportError } from "../errors.js";
 import type { SendState } from "../system-silence.js";
+import type { ByteStream } from "./byte-stream.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport.js";
 
+/** A program's stream, and how many bytes it was given, which a Duplex does not count. */
+class CountedDuplex implements ByteStream {
+  written = 0;
+  readonly #duplex: Duplex;
+
+  constructor(duplex: Duplex) {
+    this.#duplex = duplex;
+  }
+
+  get writableLength(): number {
+    return this.#duplex.writableLength;
+  }
+
+  get errored(): Error | null {
+    return this.#duplex.errored;
+  }
+
+  get writable(): boolean {
+    return this.#duplex.writable;
+  }
+
+  write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean {
+    this.written += bytes.length;
+    return this.#duplex.write(bytes, done);
+  }
+
+  cork(): void {
+    this.#duplex.cork();
+  }
+
+  uncork(): void {
+    this.#duplex.uncork();
+  }
+
+  end(last?: Uint8Array | (() => void)): void {
+    if (last instanceof Uint8Array) this.written += last.length;
+    this.#duplex.end(last);
+  }
+
+  destroy(error?: Error): void {
+    this.#duplex.destroy(error);
+  }
+
+  pause(): void {
+    this.#duplex.pause();
+  }
+
+  resume(): void {
+    this.#duplex.resume();
+  }
+
+  on(event: string, listener: (error: Error) => void): void {
+    this.#duplex.on(event, listener);
+  }
+}
+
 class DuplexStream implements Stream {
-  readonly socket: Duplex;
+  readonly socket: CountedDuplex;
   readonly reader = new Reader();
   readonly remote: string;
   readonly address: string;
 
   constructor({ stream, remote, address = addressOf(remote) }: TransportStream) {
-    this.socket = stream;
+    this.socket = new CountedDuplex(stream);
     this.remote = remote;
     this.address = address;
     stream.on("error", ignore);
     this.reader.follow(stream);
   }
 
-  /** A Duplex does not count. While nothing is written this grows as it takes what waits, and only that is asked for. */
   taken(): number {
-    return -this.socket.writableLength;
+    return this.socket.written - this.socket.writableLength;
   }
 
   async sendState(): Promise<SendState | undefined> {
