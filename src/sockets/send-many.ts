@@ -1,7 +1,7 @@
 /** `socket.sendMany()`: an array of messages by one promise. */
 import { describe } from "../core/arguments.js";
 import { systemClock } from "../core/clock.js";
-import { InvalidArgumentError } from "../core/errors.js";
+import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import { refusedWait } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { isSendObserved, observeSend } from "./observation.js";
@@ -75,6 +75,18 @@ class Run {
   }
 }
 
+/** Sends the others, as there is room. */
+function sendRest(run: Run): Promise<void> {
+  const sending = run.sendRest().catch((error: unknown) => {
+    // Closing causes no unhandled rejection: its caller has it.
+    if (error instanceof ClosedError) sending.catch(ignore);
+    throw withSent(error, run.sent);
+  });
+  return sending;
+}
+
+function ignore(): void {}
+
 /** @returns the error, which says how many messages went before it */
 function withSent(error: unknown, sent: number): unknown {
   return error instanceof Error ? Object.assign(error, { sent }) : error;
@@ -96,13 +108,13 @@ function sendMany(
   } catch (error) {
     return Promise.reject(withSent(error, 0));
   }
-  const failed = (error: unknown): never => {
-    throw withSent(error, run.sent);
-  };
   const refused = refusedWait(options);
-  if (refused !== undefined) return refused.catch(failed);
+  if (refused !== undefined)
+    return refused.catch((error: unknown) => {
+      throw withSent(error, 0);
+    });
   try {
-    return run.sendNow() ? SENT : run.sendRest().catch(failed);
+    return run.sendNow() ? SENT : sendRest(run);
   } catch (error) {
     return Promise.reject(withSent(error, run.sent));
   }
