@@ -40,13 +40,18 @@ class Run {
     }
   }
 
-  /** Sends what there is room for. @returns whether these were the last ones */
+  /** Sends what there is room for. @returns whether these were the last ones @throws the errors of `trySend` of a socket */
   sendNow(): boolean {
     const messages = this.#messages;
     if (this.#observed) return this.sent === messages.length;
-    const { lane, outbox } = this.#core;
-    if (this.#passes) this.sent += lane?.passMany(messages as Buffer[], this.sent) ?? 0;
+    const core = this.#core;
+    const { lane, outbox } = core;
+    if (this.#passes && this.sent < messages.length) {
+      core.assertFree();
+      this.sent += lane?.passMany(messages as Buffer[], this.sent) ?? 0;
+    }
     while (this.sent < messages.length) {
+      core.assertFree(); // A listener may close it when a message is dropped.
       if (!outbox.trySend(messages[this.sent] as OutgoingMessage, this.#options)) return false;
       this.sent += 1;
     }

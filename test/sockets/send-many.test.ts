@@ -1,9 +1,10 @@
 /** `sendMany` that waits while other things happen: its socket closes, the program goes on. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Context, Push } from "../../src/index.js";
+import { OfferResult } from "../../src/engine/engine.js";
+import { Context, Push, Router } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
-import { turn } from "../support/settled.js";
+import { turn, watch } from "../support/settled.js";
 
 let engine: FakeEngine;
 let context: Context;
@@ -72,5 +73,64 @@ describe("an array that nobody waits for, when its socket closes", () => {
     while (unhandled.length === 0) await turn();
     expect(unhandled).toEqual([expect.objectContaining({ code: "EAGAIN", name: "TimeoutError", sent: 1 })]);
     await push.close({ linger: 0 });
+  });
+});
+
+describe("a socket that is closed without a linger sends nothing more", () => {
+  test("of an array that went on at the same time", async () => {
+    const push = pushWithRoom(0);
+    const closed = push.send("first").then(() => push.close({ linger: 0 }));
+    const many = watch(push.sendMany(["one", "two", "three"]));
+    // Both have waited; the program hears of the first one first.
+    engine.last.room = 10;
+    expect(await closed).toMatchObject({ flushed: 2, discarded: 0 });
+    await turn();
+    expect(engine.last.accepted).toEqual(["first", "one"]);
+    expect(many.error).toMatchObject({ name: "ClosedError", sent: 1 });
+    expect(push.stats()).toMatchObject({ sent: 2, delivered: 2 });
+  });
+
+  test("of an array that a listener for drops closes it in", async () => {
+    const router = new Router({ context });
+    router.events.on("drop", () => void router.close({ linger: 0 }));
+    engine.last.verdicts.push(OfferResult.Unroutable);
+    const many = watch(
+      router.sendMany(["one", "two", "three"].map((id) => [id, "body"] as [string, string])),
+    );
+    await turn();
+    expect(engine.last.accepted).toEqual([]);
+    expect(many.error).toMatchObject({ code: "EBADF", sent: 1 });
+  });
+
+  test("of frames that are given away", async () => {
+    const { createContext } = engine;
+    engine.createContext = (...given) => {
+      const made = createContext.apply(engine, given);
+      const open: typeof made.open = (...socket) => {
+        const opened = made.open(...socket);
+        const pass = (frame: Buffer): boolean => opened.offer(frame) === OfferResult.Accepted;
+        return Object.assign(opened, { framePassing: { pass } });
+      };
+      return { ...made, open };
+    };
+    const push = pushWithRoom(0);
+    const closed = push.send("first").then(() => push.close({ linger: 0 }));
+    const frames = ["one", "two", "three"].map((text) => Buffer.from(text));
+    const many = watch(push.sendMany(frames, { transfer: true }));
+    engine.last.room = 10;
+    await closed;
+    await turn();
+    expect(engine.last.accepted).toEqual(["first", frames[0]]);
+    expect(many.error).toMatchObject({ name: "ClosedError", sent: 1 });
+  });
+
+  test("and what had all left then is sent", async () => {
+    const push = pushWithRoom(0);
+    const closed = push.send("first").then(() => push.close({ linger: 0 }));
+    const many = watch(push.sendMany(["one"]));
+    engine.last.room = 2;
+    await closed;
+    await turn();
+    expect(many.state).toBe("fulfilled");
   });
 });
