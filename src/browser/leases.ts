@@ -10,6 +10,8 @@ export const SPINS = false;
 
 export const TRANSFERS = false;
 
+export const SENDS_MANY = false;
+
 export const READINESS = false;
 
 /** Frames have their memory, however little of it they are. */

@@ -20,6 +20,9 @@ export const SPINS = true as boolean;
 /** Whether the engine hands on messages that the program gives away, likewise. */
 export const TRANSFERS = true as boolean;
 
+/** Whether sockets send arrays of messages, likewise. */
+export const SENDS_MANY = true as boolean;
+
 /** Whether something moves messages without calls for each, and waits for what is there, or for room: relays. */
 export const READINESS = true as boolean;
 

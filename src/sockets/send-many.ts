@@ -6,6 +6,7 @@ import { refusedWait } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { isSendObserved, observeSend } from "./observation.js";
 import type { SendOptions } from "./outbox.js";
+import { SendRuns } from "./send-runs.js";
 import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
 import { checkSendOptions } from "./writable.js";
 
@@ -22,6 +23,8 @@ class Run {
   readonly #passes: boolean;
   /** Whether a program looks at each message, which is an operation of its own then. */
   readonly #observed = isSendObserved();
+  /** Once it waits for room. */
+  #runs: SendRuns | undefined = undefined;
   sent = 0;
 
   /** @throws the errors of `encode`: nothing was sent */
@@ -44,14 +47,13 @@ class Run {
   sendNow(): boolean {
     const messages = this.#messages;
     if (this.#observed) return this.sent === messages.length;
-    const core = this.#core;
-    const { lane, outbox } = core;
+    const { lane, outbox } = this.#core;
     if (this.#passes && this.sent < messages.length) {
-      core.assertFree();
+      this.#assertMaySend();
       this.sent += lane?.passMany(messages as Buffer[], this.sent) ?? 0;
     }
     while (this.sent < messages.length) {
-      core.assertFree(); // A listener may close it when a message is dropped.
+      this.#assertMaySend(); // A listener may close it when a message is dropped.
       if (!outbox.trySend(messages[this.sent] as OutgoingMessage, this.#options)) return false;
       this.sent += 1;
     }
@@ -65,12 +67,27 @@ class Run {
     const options = { ...this.#options };
     const timeout = options.timeout ?? this.#core.sendTimeout;
     const deadline = systemClock.now() + timeout;
-    do {
-      this.#core.assertFree();
-      if (timeout > 0) options.timeout = Math.max(0, Math.ceil(deadline - systemClock.now()));
-      await this.#send(this.#messages[this.sent] as OutgoingMessage, options);
-      this.sent += 1;
-    } while (!this.sendNow());
+    this.#assertMaySend();
+    this.#core.runs ??= new SendRuns(this.#core);
+    const runs = this.#core.runs;
+    this.#runs = runs;
+    runs.begin();
+    try {
+      do {
+        this.#assertMaySend();
+        if (timeout > 0) options.timeout = Math.max(0, Math.ceil(deadline - systemClock.now()));
+        await this.#send(this.#messages[this.sent] as OutgoingMessage, options);
+        this.sent += 1;
+      } while (!this.sendNow());
+    } finally {
+      runs.end();
+    }
+  }
+
+  /** A call that waits goes on while its socket closes, within the linger. */
+  #assertMaySend(): void {
+    if (this.#runs === undefined) this.#core.assertFree();
+    else this.#runs.assertGoing();
   }
 
   #send(message: OutgoingMessage, options: SendOptions): Promise<void> {

@@ -21,12 +21,13 @@ import {
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
-import { READINESS, TRANSFERS } from "./leases.js";
+import { READINESS, SENDS_MANY, TRANSFERS } from "./leases.js";
 import { byteLengthOf } from "./message.js";
 import { isReceiveObserved, OBSERVABLE, observeReceive } from "./observation.js";
 import { checkOption, owned, readableOptions, resolveOptions } from "./options.js";
 import { Outbox, type OutboxRules } from "./outbox.js";
 import type { Readiness } from "./readiness.js";
+import type { SendRuns } from "./send-runs.js";
 import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
@@ -85,6 +86,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   writable: Readiness | undefined = undefined;
   /** Of sockets whose frames may pass as they are; a constant decides, so that a page's build has none of it. */
   declare readonly lane: TransferLane | undefined;
+  /** Calls of `sendMany` that wait for room, once there was one; likewise. */
+  declare runs: SendRuns | undefined;
   readonly #shape: MessageShape;
   /** REQ and REP. */
   readonly #takesTurns: boolean;
@@ -134,6 +137,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.#takesTurns = type === "Request" || type === "Reply";
     this.outbox = new Outbox(this.engine, this, this.counters);
     this.inbox = new Inbox<unknown>(this.engine, this, this.counters);
+    if (SENDS_MANY) this.runs = undefined;
     if (TRANSFERS) this.lane = this.#findLane();
   }
 
@@ -357,10 +361,11 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.events.abandon();
     this.calls.abandon();
     // The engine still listens and dials meanwhile: without a peer, and a way to one, no room can come about.
-    if (linger !== 0 && this.outbox.waiting > 0 && this.#mayFindPeers) {
-      await settledWithin(this.outbox.drained(), linger);
+    const sends = (SENDS_MANY && this.runs) || this.outbox;
+    if (linger !== 0 && sends.waiting > 0 && this.#mayFindPeers) {
+      await settledWithin(sends.drained(), linger);
     }
-    const refused = this.outbox.abandon();
+    const refused = sends.abandon();
     const left = linger < 0 ? linger : Math.max(0, Math.round(linger - (performance.now() - started)));
     const result = await this.engine.close(left);
     // A page's build does without the second way to count.

@@ -152,6 +152,17 @@ describeTransports("arrays of messages", (world) => {
     expect(await refusal(push.sendMany(["late"]))).toMatchObject({ code: "EBADF", sent: 0 });
   });
 
+  it("leave while their socket closes, within its linger", async () => {
+    const [push, pull] = await linked(2);
+    const all = numbers(100);
+    const sending = push.sendMany(all.map((text) => text.padEnd(world.inProcess ? 10 : 262_144)));
+    expect(push.stats().pendingSends).toBe(1);
+    const closing = push.close();
+    expect((await collect(pull, all.length)).map((text) => text.trim())).toEqual(all);
+    await within(sending, "the others");
+    expect(await within(closing, "close")).toEqual({ flushed: 100, discarded: 0, unknown: 0 });
+  });
+
   it("pass as they are within a thread, where they are given away", async () => {
     const [push, pull] = await linked();
     const bodies = numbers(500).map((text) => Buffer.from(text));

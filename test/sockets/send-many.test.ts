@@ -2,7 +2,7 @@
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { OfferResult } from "../../src/engine/engine.js";
-import { Context, Push, Router } from "../../src/index.js";
+import { Context, Push, Request, Router } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import { turn, watch } from "../support/settled.js";
 
@@ -73,6 +73,74 @@ describe("an array that nobody waits for, when its socket closes", () => {
     while (unhandled.length === 0) await turn();
     expect(unhandled).toEqual([expect.objectContaining({ code: "EAGAIN", name: "TimeoutError", sent: 1 })]);
     await push.close({ linger: 0 });
+  });
+});
+
+describe("a socket that closes with a linger", () => {
+  const all = Array.from({ length: 3_000 }, (_, i) => String(i));
+
+  test.each([undefined, 60_000])("sends all of an array that waits for room (%s)", async (linger) => {
+    const push = pushWithRoom(1);
+    const many = watch(push.sendMany(all));
+    const closing = push.close(linger === undefined ? {} : { linger });
+    // One at a time, then several at once.
+    for (const room of [1, 1, 2, 100, Number.POSITIVE_INFINITY]) {
+      await turn();
+      expect(many.state).toBe("pending");
+      engine.last.room = room;
+    }
+    expect(await closing).toEqual({ flushed: 3_000, discarded: 0, unknown: 0 });
+    expect(many.state).toBe("fulfilled");
+    expect(engine.last.accepted).toEqual(all);
+  });
+
+  test("sends all of those that go on when it begins to", async () => {
+    const push = pushWithRoom(0);
+    const closed = push.send("first").then(() => push.close());
+    const some = [watch(push.sendMany(all.slice(0, 10))), watch(push.sendMany(all.slice(10, 20)))];
+    engine.last.room = 3;
+    await turn();
+    expect(engine.last.accepted).toEqual(["first", "0", "10"]);
+    engine.last.room = 100;
+    expect(await closed).toMatchObject({ flushed: 21 });
+    expect(some.map(({ state }) => state)).toEqual(["fulfilled", "fulfilled"]);
+    expect(new Set(engine.last.accepted)).toEqual(new Set(["first", ...all.slice(0, 20)]));
+  });
+
+  test("refuses the rest when it is over", async () => {
+    const push = pushWithRoom(1);
+    const many = watch(push.sendMany(all));
+    const closing = push.close({ linger: 1 });
+    engine.last.room = 1;
+    expect(await closing).toMatchObject({ flushed: 2 });
+    engine.last.room = 100;
+    await turn();
+    expect(many.error).toMatchObject({ name: "ClosedError", code: "EAGAIN", sent: 2 });
+    expect(engine.last.accepted).toEqual(["0", "1"]);
+  });
+
+  test("takes no other array meanwhile", async () => {
+    const push = pushWithRoom(1);
+    const many = watch(push.sendMany(all));
+    const closing = push.close();
+    const late = watch(push.sendMany(["late"]));
+    engine.last.room = Number.POSITIVE_INFINITY;
+    await closing;
+    expect([many.state, late.code]).toEqual(["fulfilled", "EBADF"]);
+  });
+
+  test("does not wait for those whose turn it is not", async () => {
+    const request = new Request({ context });
+    engine.last.peers = 1;
+    engine.last.room = 0;
+    const answer = watch(request.receive());
+    const many = watch(request.sendMany(["one", "two"]));
+    await turn();
+    engine.last.room = 1;
+    await turn();
+    await request.close();
+    expect(engine.last.accepted).toEqual(["one"]);
+    expect([answer.state, many.state]).toEqual(["rejected", "rejected"]);
   });
 });
 
