@@ -332,7 +332,7 @@ export class Outbox {
 }
 
 /** The platform's error where it has no memory, with a code. */
-function withCode(error: unknown): unknown {
+export function withCode(error: unknown): unknown {
   if (!(error instanceof RangeError) || !/memory|allocation/i.test(error.message)) return error;
   return new TransportError("ENOMEM", "The process has no memory for the message", { cause: error });
 }

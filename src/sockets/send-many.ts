@@ -4,11 +4,14 @@ import { systemClock } from "../core/clock.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
 import { refusedWait } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
+import { copyOf } from "../engine/message-copy.js";
 import { isSendObserved, observeSend } from "./observation.js";
-import type { SendOptions } from "./outbox.js";
+import { type SendOptions, withCode } from "./outbox.js";
 import { SendRuns } from "./send-runs.js";
 import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
 import { checkSendOptions } from "./writable.js";
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const SENT = Promise.resolve();
 
@@ -16,7 +19,7 @@ const SENT = Promise.resolve();
 class Run {
   readonly #socket: HasCore;
   readonly #core: SocketCore;
-  readonly #options: SendOptions | undefined;
+  #options: SendOptions | undefined;
   /** As the engine gets them. */
   #messages: readonly OutgoingMessage[];
   /** Whether all are Buffers that are given away, which may pass as they are. */
@@ -62,10 +65,11 @@ class Run {
 
   /** Sends the others, as there is room. */
   async sendRest(): Promise<void> {
-    // The program may write to its array and its options meanwhile.
-    this.#messages = [...this.#messages];
-    const options = { ...this.#options };
+    const { copy, ...options }: Writable<SendOptions> = this.#options ?? {};
     const timeout = options.timeout ?? this.#core.sendTimeout;
+    // The program may write to its array and its options meanwhile.
+    this.#messages = copy === true && timeout !== 0 ? this.#copies() : [...this.#messages];
+    this.#options = options;
     const deadline = systemClock.now() + timeout;
     this.#assertMaySend();
     this.#core.runs ??= new SendRuns(this.#core);
@@ -81,6 +85,15 @@ class Run {
       } while (!this.sendNow());
     } finally {
       runs.end();
+    }
+  }
+
+  /** Copies of all that wait: the program writes to their memory again as soon as the call has returned. */
+  #copies(): OutgoingMessage[] {
+    try {
+      return this.#messages.map((message, i) => (i < this.sent ? message : copyOf(message)));
+    } catch (error) {
+      throw withCode(error);
     }
   }
 

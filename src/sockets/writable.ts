@@ -42,7 +42,8 @@ export interface Writable<M = MessageLike | MessageLike[]> extends Required<Writ
    * Sends an array of messages, as by {@link send} for each, with one promise for all: they leave in their order, and where they wait
    * for room, those of other calls may leave between them. An empty array sends nothing. Not in a page.
    *
-   * @param options as of `send`; `timeout`, or `sendTimeout`, is for all of them together
+   * @param options as of `send`; `timeout`, or `sendTimeout`, is for all of them together; with `copy` those that wait are all
+   *   copied within the call, whatever `maxPendingSendBytes` is
    * @returns settled when the engine has them all
    * @throws InvalidArgumentError `EINVAL` for what is no array, an invalid message or an unknown option: nothing was sent
    * @throws the errors of {@link send}, with `sent`: how many messages went before ({@link SendManyError}); the others are the program's

@@ -1,8 +1,8 @@
 /** `sendMany` that waits while other things happen: its socket closes, the program goes on. */
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { OfferResult } from "../../src/engine/engine.js";
-import { Context, Push, Request, Router } from "../../src/index.js";
+import { Context, Push, Request, Router, type SendOptions } from "../../src/index.js";
 import { FakeEngine } from "../support/fake-engine.js";
 import { turn, watch } from "../support/settled.js";
 
@@ -73,6 +73,74 @@ describe("an array that nobody waits for, when its socket closes", () => {
     while (unhandled.length === 0) await turn();
     expect(unhandled).toEqual([expect.objectContaining({ code: "EAGAIN", name: "TimeoutError", sent: 1 })]);
     await push.close({ linger: 0 });
+  });
+});
+
+describe("an array that waits is sent as it was at the call", () => {
+  test("with `copy`, though the program writes to its memory again", async () => {
+    const push = pushWithRoom(1);
+    const memory = Buffer.from("......");
+    const messages = [
+      memory.subarray(0, 1),
+      memory.subarray(1, 2),
+      ["text", memory.subarray(2, 3)],
+      memory.subarray(3),
+    ];
+    memory.write("abcdef");
+    const many = push.sendMany(messages, { copy: true });
+    memory.fill("x");
+    messages.length = 0;
+    // One leaves alone, the others together.
+    engine.last.room = 1;
+    await turn();
+    engine.last.room = 10;
+    await many;
+    // The first one the engine copies itself; this one does not.
+    expect(engine.last.accepted.slice(1).map(String)).toEqual(["b", "text,c", "def"]);
+    await push.close();
+  });
+
+  test("by the options of the call", async () => {
+    const push = pushWithRoom(1);
+    const offer = vi.spyOn(engine.last, "offer");
+    const options = { transfer: false, timeout: 60_000 };
+    const many = push.sendMany(["one", "two", "three", "four"], options);
+    options.transfer = true;
+    Object.assign(options, { copy: true, timeout: 1 });
+    engine.last.room = 1;
+    await turn();
+    engine.last.room = 10;
+    await many;
+    const given = (offer.mock.calls as unknown[][]).map(([, memory]) => memory as SendOptions);
+    expect(given.slice(2).every(({ transfer, copy }) => transfer === false && copy !== true)).toBe(true);
+    await push.close();
+  });
+
+  test("and is not copied where it may not wait", async () => {
+    const push = pushWithRoom(1);
+    const copied = vi.spyOn(Buffer, "from");
+    const bodies = ["one", "two", "three"].map((text) => Buffer.from(text));
+    copied.mockClear();
+    const many = watch(push.sendMany(bodies, { copy: true, timeout: 0 }));
+    const copies = copied.mock.calls.length;
+    copied.mockRestore();
+    await turn();
+    expect([copies, many.code]).toEqual([0, "EAGAIN"]);
+    await push.close();
+  });
+
+  test("with `copy`, is refused where the process has no memory for it", async () => {
+    const push = pushWithRoom(1);
+    const bodies = ["one", "two", "three"].map((text) => Buffer.from(text));
+    const copying = vi.spyOn(Buffer, "from").mockImplementation(() => {
+      throw new RangeError("Array buffer allocation failed");
+    });
+    const many = watch(push.sendMany(bodies, { copy: true }));
+    copying.mockRestore();
+    await turn();
+    expect(many.error).toMatchObject({ code: "ENOMEM", sent: 1 });
+    expect(push.stats()).toMatchObject({ sent: 1, delivered: 1, pendingSends: 0 });
+    await push.close();
   });
 });
 
