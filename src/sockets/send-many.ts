@@ -2,11 +2,12 @@
 import { describe } from "../core/arguments.js";
 import { systemClock } from "../core/clock.js";
 import { ClosedError, InvalidArgumentError } from "../core/errors.js";
+import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait } from "../core/waiter.js";
 import type { OutgoingMessage } from "../engine/engine.js";
 import { copyOf } from "../engine/message-copy.js";
 import { isSendObserved, observeSend } from "./observation.js";
-import { type SendOptions, withCode } from "./outbox.js";
+import { SEND_TIME, type SendOptions, withCode } from "./outbox.js";
 import { SendRuns } from "./send-runs.js";
 import { CORE, type HasCore, type SocketCore } from "./socket-core.js";
 import { checkSendOptions } from "./writable.js";
@@ -14,6 +15,14 @@ import { checkSendOptions } from "./writable.js";
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const SENT = Promise.resolve();
+
+/** Of all sockets of the thread: whichever of them are sent to without a pause, the event loop turns. */
+const budget = new TurnBudget(SEND_TIME, systemClock);
+
+/** What a call settles with that has sent so many messages. */
+function settled(messages: number): Promise<void> {
+  return budget.spend(Math.max(1, messages)) ? new Promise((resolve) => setImmediate(resolve)) : SENT;
+}
 
 /** One call: its messages, and how many of them were sent. */
 class Run {
@@ -112,11 +121,14 @@ class Run {
 
 /** Sends the others, as there is room. */
 function sendRest(run: Run): Promise<void> {
-  const sending = run.sendRest().catch((error: unknown) => {
-    // Closing causes no unhandled rejection: its caller has it.
-    if (error instanceof ClosedError) sending.catch(ignore);
-    throw withSent(error, run.sent);
-  });
+  const sending = run.sendRest().then(
+    () => settled(run.sent),
+    (error: unknown) => {
+      // Closing causes no unhandled rejection: its caller has it.
+      if (error instanceof ClosedError) sending.catch(ignore);
+      throw withSent(error, run.sent);
+    },
+  );
   return sending;
 }
 
@@ -149,7 +161,7 @@ function sendMany(
       throw withSent(error, 0);
     });
   try {
-    return run.sendNow() ? SENT : sendRest(run);
+    return run.sendNow() ? settled(run.sent) : sendRest(run);
   } catch (error) {
     return Promise.reject(withSent(error, run.sent));
   }
