@@ -46,14 +46,16 @@ describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
     sink.connect(back.lastEndpoint as string);
     await back.ready();
     for (let i = 0; i < 2; i++) await source.send(`${i}`);
-    // libzmq does not count what waits.
+    // libzmq does not count what waits: there the second one may come too late, and then nothing is lost.
     if (engine === "zmtp") await until(() => front.stats().receiveQueued === 2, "both messages");
     // Within the call that has passed the first message: the next one finds it closed.
     const proxy = new MessageProxy(front, back, () => void back.close({ linger: 0 }));
     const running = proxy.run();
     await within(running, "the proxy's end");
     const { sent, delivered, dropped } = back.stats();
-    expect(sent).toBe(front.stats().received);
+    const { received } = front.stats();
+    if (engine === "zmtp") expect(received).toBe(2);
+    expect(sent).toBe(received);
     expect(delivered + dropped.closed).toBe(sent);
   });
 });
