@@ -169,6 +169,8 @@ export default defineConfig({
     testTimeout: 40_000,
     hookTimeout: 40_000,
     teardownTimeout: 5_000,
+    // As long as every other wait of a test: test/contract/support/wait.ts.
+    expect: { poll: { timeout: 15_000 } },
     // What a module is made into is kept from run to run by its content, in node_modules, and shared by the projects.
     experimental: { fsModuleCache: true },
     coverage: { provider: "v8", include: ["src/**"], reporter: ["text-summary", "html"] },

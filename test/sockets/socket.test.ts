@@ -297,7 +297,7 @@ describe("what keeps the process alive", () => {
     ];
     expect(engine.last.holding).toBe(true);
     controller.abort();
-    await vi.waitFor(() => expect(waits.map(({ code }) => code)).toEqual(["ABORT_ERR", "ETIMEDOUT"]));
+    await expect.poll(() => waits.map(({ code }) => code)).toEqual(["ABORT_ERR", "ETIMEDOUT"]);
     expect(engine.last.holding).toBe(false);
     await expect(pull.ready({ peers: 1, signal: AbortSignal.abort() })).rejects.toMatchObject({
       name: "AbortError",
@@ -324,16 +324,16 @@ describe("what keeps the process alive", () => {
     fails(gone, "three");
     push.disconnect(gone);
     const late = watch(push.ready({ peers: 10, timeout: 1 }));
-    await vi.waitFor(() => expect(late.code).toBe("ETIMEDOUT"));
+    await expect.poll(() => late.code).toBe("ETIMEDOUT");
     expect((late.error as Error).message).toContain("; last: one");
     expect((late.error as { cause?: AggregateError }).cause?.errors).toEqual([two, one]);
     engine.last.listener.engineOnEvent({ type: "handshake", address: first });
     const later = watch(push.ready({ peers: 10, timeout: 1 }));
-    await vi.waitFor(() => expect(later.code).toBe("ETIMEDOUT"));
+    await expect.poll(() => later.code).toBe("ETIMEDOUT");
     expect((later.error as Error).cause).toBe(two);
     for (let i = 0; i < 20; i++) fails(`tcp://127.0.0.1:${100 + i}`, `${i}`);
     const last = watch(push.ready({ peers: 10, timeout: 1 }));
-    await vi.waitFor(() => expect(last.code).toBe("ETIMEDOUT"));
+    await expect.poll(() => last.code).toBe("ETIMEDOUT");
     expect((last.error as { cause?: AggregateError }).cause?.errors).toHaveLength(16);
   });
 
@@ -356,7 +356,7 @@ describe("Request.request", () => {
     const { engine, context } = world();
     const request = new Request({ context });
     const failed = watch(request.request("q", { timeout: 5, retries: 2 }));
-    await vi.waitFor(() => expect(failed.state).toBe("rejected"));
+    await expect.poll(() => failed.state).toBe("rejected");
     expect(failed).toMatchObject({
       code: "ETIMEDOUT",
       error: { message: expect.stringContaining("3 attempts") },

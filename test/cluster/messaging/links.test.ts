@@ -401,7 +401,7 @@ describe("links between two nodes", () => {
     expect(a.send(b, "x".repeat(1_001))).toBe("too-large");
     expect(a.send(b, "x".repeat(1_000))).toBe("sent");
     await b.until(() => b.items.length === 1);
-    await vi.waitFor(() => expect(a.to(b)).toMatchObject({ sent: 2, delivered: 1, dropped: 1 }));
+    await expect.poll(() => a.to(b)).toMatchObject({ sent: 2, delivered: 1, dropped: 1 });
     expect([a.tooLarge, a.links.stats().droppedByPrefix]).toEqual([[[b.id, 2, "t"]], { t: 1 }]);
   });
 
@@ -440,7 +440,7 @@ describe("links between two nodes", () => {
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
     sendAll(a, b, 3);
-    await vi.waitFor(() => expect(a.to(b).delivered).toBe(3));
+    await expect.poll(() => a.to(b).delivered).toBe(3);
     tcp.cut();
     expect([a.failures, a.to(b).state]).toEqual([[], "idle"]);
     sendAll(a, b, 3, 3);

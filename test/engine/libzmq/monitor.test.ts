@@ -175,7 +175,7 @@ test("a monitor that the program forgot closes its socket and is read to its end
   await vi.waitFor(() => {
     collectGarbage();
     expect(world.socket.closed).toBe(true);
-  });
+  }, 15_000);
   await turn();
   expect(world.current.events).toEqual([]);
   world.current.push({ type: "end" });

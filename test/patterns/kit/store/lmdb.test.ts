@@ -52,7 +52,7 @@ test("a folder whose store cannot begin is closed again", () => {
   expect(begin).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "failed", cause }));
   return vi.waitFor(() => {
     expect(begin).toThrow(expect.objectContaining({ reason: "failed" }));
-  });
+  }, 15_000);
 });
 
 test.for(Object.keys(KINDS))("a folder that %s cannot begin with is closed again", async (name) => {
@@ -64,7 +64,7 @@ test.for(Object.keys(KINDS))("a folder that %s cannot begin with is closed again
     return { length: 16 } as never;
   });
   expect(begin).toThrow(expect.objectContaining({ code: "ERR_STORE", reason: "failed" }));
-  const store = await vi.waitFor(() => begin());
+  const store = await vi.waitFor(() => begin(), 15_000);
   await store?.close();
 });
 
