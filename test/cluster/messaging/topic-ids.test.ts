@@ -269,16 +269,17 @@ describe("ids of topics", () => {
     const ids = new TopicIds(from(100));
     const took = (call: (node: number) => void): number => {
       const begun = performance.now();
-      for (let node = 0; node < 1_000; node++) call(node);
+      for (let node = 0; node < 10_000; node++) call(node);
       return performance.now() - begun;
     };
     const registering = took((node) => {
-      for (let i = 0; i < 200; i++) ids.register(`t/${node}/${i}`, 2 + 200 * node + i, true, node);
+      for (let i = 0; i < 20; i++) ids.register(`t/${node}/${i}`, 2 + 20 * node + i, true, node);
     });
     const deleting = took((node) => {
-      if (ids.deleteNode(node) !== 200) expect.unreachable();
+      if (ids.deleteNode(node) !== 20) expect.unreachable();
     });
-    expect(deleting).toBeLessThan(2 * registering);
+    // A third of it; with a look at all claims for each node it is sixty times as long.
+    expect(deleting).toBeLessThan(10 * registering);
     expect(ids.nameOf(2)).toBeUndefined();
   });
 });
