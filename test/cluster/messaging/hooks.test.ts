@@ -16,7 +16,7 @@ import type {
 } from "../../../src/cluster/messaging/hooks.js";
 import type { ServiceMessage } from "../../../src/cluster/messaging/service-types.js";
 import { encodeService, ServiceOp } from "../../../src/cluster/messaging/service-wire.js";
-import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+import { gate, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
 interface Pair {
   readonly world: ServiceWorld;
@@ -89,12 +89,14 @@ describe("the order of hooks", () => {
 
   it("is kept by messages of one sender while a hook waits", async () => {
     const { a, b, box } = pair();
-    let turns = 20;
-    b.services.hook("channel:receive", async () => {
-      for (let i = turns; i > 0; i--) await Promise.resolve();
-      turns -= 5;
-    });
+    const gates = new Map(["4", "3", "2", "1"].map((data) => [data, gate()]));
+    b.services.hook("channel:receive", ({ data }) => gates.get(String(data))?.opened);
     for (const data of ["1", "2", "3", "4"]) await a.services.send({ services: ["b"], data });
+    for (const each of gates.values()) {
+      await settle();
+      expect(box).toEqual([]);
+      each.open();
+    }
     await settle();
     expect(box.map(({ data }) => data)).toEqual(["1", "2", "3", "4"]);
   });
@@ -107,11 +109,10 @@ describe("the order of hooks", () => {
     const { world, a, box } = pair();
     const others: unknown[] = [];
     world.add("c").services.onMessage(({ data }) => void others.push(data));
-    let turns = 40;
+    const gates = new Map(["3", "2", "1"].map((data) => [data, gate()]));
     const log: unknown[] = [];
     a.services.hook(stage, { channels: [1] }, async ({ data }) => {
-      turns -= 10;
-      for (let i = turns; i > 0; i--) await Promise.resolve();
+      await gates.get(String(data))?.opened;
       log.push(data);
     });
     const sends = ["1", "2", "3", "4"].map((data, i) =>
@@ -119,7 +120,11 @@ describe("the order of hooks", () => {
     );
     sends.push(a.services.send({ services: ["c"], data: "of c" }));
     await sends[4];
-    expect([log, box]).toEqual([[], []]);
+    for (const each of gates.values()) {
+      await settle();
+      expect(box).toEqual([]);
+      each.open();
+    }
     await Promise.all(sends);
     await settle();
     expect(log).toEqual(["3", "2", "1"]);

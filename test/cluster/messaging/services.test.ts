@@ -10,21 +10,12 @@ import {
 import type { QueryError } from "../../../src/cluster/messaging/query.js";
 import type { ServiceMessage, ServiceSendResult } from "../../../src/cluster/messaging/service-types.js";
 import { decodeService, readServiceHead } from "../../../src/cluster/messaging/service-wire.js";
-import { ServiceWorld, type SimulatedService, settle } from "./service-world.js";
+import { gate, ServiceWorld, type SimulatedService, settle } from "./service-world.js";
 
 function inbox(simulated: SimulatedService): ServiceMessage[] {
   const messages: ServiceMessage[] = [];
   simulated.services.onMessage((message) => void messages.push(message));
   return messages;
-}
-
-/** What waits until a test opens it. */
-function gate(): { readonly opened: Promise<void>; open(): void } {
-  let open = (): void => undefined;
-  const opened = new Promise<void>((resolve) => {
-    open = resolve;
-  });
-  return { opened, open: () => open() };
 }
 
 const names = (services: Iterable<{ readonly name: string }>): string[] =>
