@@ -3,7 +3,7 @@ import { EventEmitter, on, once } from "node:events";
 import { createServer } from "node:net";
 import { PassThrough, Writable } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { afterAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { Log } from "../../src/cli/log.js";
 import { type MessagingNode, NodeMessages } from "../../src/cli/node-messages.js";
 import { publishLines } from "../../src/cli/node-transfer.js";
@@ -248,6 +248,7 @@ describe("a node that fails while shoal node pub reads", () => {
 async function controlSocket(...replies: (object | null)[]) {
   const endpoint = ipc();
   const router = new Router();
+  onTestFinished(async () => void (await router.close()));
   await router.bind(endpoint);
   const asked: string[] = [];
   const commands = new EventEmitter();
@@ -314,7 +315,7 @@ describe("a program that answers in place of a node", () => {
     ["a topic that is a number", { messages: [{ topic: 7, data: "x" }] }],
     ["data of another form", { messages: [{ topic: "t", data: { base64: 7 } }] }],
   ])("with %s fails shoal node sub, which says so", async (_, reply) => {
-    const { endpoint, close } = await controlSocket(
+    const { endpoint } = await controlSocket(
       { session: 1, ready: true },
       { next: 1, missed: 0, ...reply },
       {},
@@ -322,7 +323,6 @@ describe("a program that answers in place of a node", () => {
     const { code, stdout, stderr } = await run("", "node", "sub", "t", "--control", endpoint);
     expect(stderr).toContain("its reply is not a node's");
     expect([code, String(stdout)]).toEqual([1, ""]);
-    await close();
   });
 });
 
@@ -337,7 +337,7 @@ describe("a reader that goes away", () => {
     replies: (object | null)[],
     ...args: string[]
   ): Promise<[number, string]> {
-    const { endpoint, commands, close } = await controlSocket(...replies);
+    const { endpoint, commands } = await controlSocket(...replies);
     const waits = replies.indexOf(null) === -1 ? undefined : untilAsked(commands, replies.indexOf(null) + 1);
     let logged = "";
     const own = {
@@ -362,7 +362,6 @@ describe("a reader that goes away", () => {
       ["node", "shoal", "node", ...words, "-q", "--control", endpoint, "--timeout", "3600000"],
       own,
     );
-    await close();
     return [code, logged];
   }
 
@@ -397,7 +396,7 @@ describe("a reader that goes away", () => {
   });
 
   it("ends the program with exit code 0", async () => {
-    const { endpoint, close } = await controlSocket(...Array.from({ length: 1_000 }, () => response));
+    const { endpoint } = await controlSocket(...Array.from({ length: 1_000 }, () => response));
     const shoal = `"${process.execPath}" "${MAIN}"`;
     const shell = new Child(
       "/bin/sh",
@@ -406,7 +405,6 @@ describe("a reader that goes away", () => {
     );
     const { stdout, stderr } = await shell.ended;
     expect([String(stdout), stderr]).toEqual(["b yes\n", "code 0\n"]);
-    await close();
   });
 });
 

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { NodeIdentities } from "../../../src/cluster/admission/identities.js";
 import { busNumber, createId } from "../../../src/cluster/identity.js";
 import { decodeAdvert } from "../../../src/cluster/messaging/advert.js";
@@ -1292,8 +1292,14 @@ describe("keys of nodes", () => {
 });
 
 describe("a protocol of a program", () => {
-  test("carries items of any size, and falls back to tcp where its pipe is gone", async () => {
+  async function pipeFolder(): Promise<string> {
     const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    return folder;
+  }
+
+  test("carries items of any size, and falls back to tcp where its pipe is gone", async () => {
+    const folder = await pipeFolder();
     const pipe = new BreakableProtocol(pipesIn(folder));
     const a = await world.node("a", { protocols: [pipe, tcpProtocol()] });
     const b = await world.node("b", { protocols: [pipesIn(folder), tcpProtocol()] });
@@ -1310,7 +1316,7 @@ describe("a protocol of a program", () => {
   });
 
   test("that fails again and again while a later one serves has its node asked to look, more seldom each time", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
+    const folder = await pipeFolder();
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       const gone = refusing("gone", async () => ({ advert: "here", close: async () => undefined }));
@@ -1329,12 +1335,10 @@ describe("a protocol of a program", () => {
     } finally {
       vi.useRealTimers();
     }
-    await world.close();
-    await rm(folder, { recursive: true });
   });
 
   test("ends its connection for frames that are too large or too many", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "shoal-pipe-"));
+    const folder = await pipeFolder();
     const b = await world.node("b", { protocols: [pipesIn(folder)] });
     const path = decodeAdvert(b.advert)?.protocols.get("pipe") as string;
     for (const bytes of [
@@ -1345,7 +1349,6 @@ describe("a protocol of a program", () => {
       socket.write(Buffer.from(bytes));
       await once(socket.resume(), "close");
     }
-    await rm(folder, { recursive: true });
   });
 });
 
