@@ -25,6 +25,13 @@ function own(child: Child): Child {
   return child;
 }
 
+/** All of them at once: each waits for the same times. An error says whose it is. */
+async function each<T>(cases: readonly T[], run: (one: T) => Promise<void>): Promise<void> {
+  const settled = await Promise.allSettled(cases.map(run));
+  for (const [at, { reason }] of (settled as PromiseRejectedResult[]).entries())
+    if (reason !== undefined) throw new Error(`${cases[at]}: ${reason}`, { cause: reason });
+}
+
 /** A libzmq worker whose queue is full after one message, and that is as busy as its first job asks. */
 const PYTHON_WORKER = `
 import sys, time, zmq
@@ -59,39 +66,43 @@ const SHOAL_WORKER = `
 `;
 
 describe("a worker that is busy for fifteen heartbeat time-outs", () => {
-  it.skipIf(missing("pyzmq")).each(["PULL", "DEALER"])(
-    "loses nothing and stays connected, when it is libzmq's %s and the kernel's buffers are full",
-    async (type) => {
-      const count = 40;
-      const sender = (type === "PULL" ? world.push : world.dealer).call(world, {
+  it.skipIf(missing("pyzmq"))(
+    "loses nothing and stays connected, when it is libzmq's PULL or DEALER and the kernel's buffers are full",
+    () =>
+      each(["PULL", "DEALER"], async (type) => {
+        const count = 40;
+        const sender = (type === "PULL" ? world.push : world.dealer).call(world, {
+          heartbeatInterval: INTERVAL,
+        });
+        const endpoint = await world.bind(sender);
+        const left = watchLeave(sender);
+        const args = ["-c", PYTHON_WORKER, type, endpoint, String(count), String(BUSY)];
+        const worker = own(new Child(peerAt("pyzmq"), args));
+        const body = Buffer.alloc(1_000_000);
+        const sending = (async () => {
+          for (let number = 0; number < count; number++) await sender.send([String(number), body]);
+        })();
+        expect([await worker.line(), await worker.line()]).toEqual(["busy", "done"]);
+        await sending;
+        expect(left()).toEqual([]);
+        expect((await worker.outcome).code).toBe(0);
+      }),
+  );
+
+  it("loses nothing and stays connected, when it is shoal's Pull or Dealer", () =>
+    each(["Pull", "Dealer"], async (type) => {
+      const count = 2_000;
+      const sender = (type === "Pull" ? world.push : world.dealer).call(world, {
         heartbeatInterval: INTERVAL,
       });
       const endpoint = await world.bind(sender);
       const left = watchLeave(sender);
-      const args = ["-c", PYTHON_WORKER, type, endpoint, String(count), String(BUSY)];
-      const worker = own(new Child(peerAt("pyzmq"), args));
-      const body = Buffer.alloc(1_000_000);
-      const sending = (async () => {
-        for (let number = 0; number < count; number++) await sender.send([String(number), body]);
-      })();
+      const worker = own(start(SHOAL_WORKER, { args: [type, endpoint, String(count), String(BUSY)] }));
+      for (let number = 0; number < count; number++) await sender.send(String(number));
       expect([await worker.line(), await worker.line()]).toEqual(["busy", "done"]);
-      await sending;
       expect(left()).toEqual([]);
       expect((await worker.outcome).code).toBe(0);
-    },
-  );
-
-  it.each(["Pull", "Dealer"])("loses nothing and stays connected, when it is shoal's %s", async (type) => {
-    const count = 2_000;
-    const sender = (type === "Pull" ? world.push : world.dealer).call(world, { heartbeatInterval: INTERVAL });
-    const endpoint = await world.bind(sender);
-    const left = watchLeave(sender);
-    const worker = own(start(SHOAL_WORKER, { args: [type, endpoint, String(count), String(BUSY)] }));
-    for (let number = 0; number < count; number++) await sender.send(String(number));
-    expect([await worker.line(), await worker.line()]).toEqual(["busy", "done"]);
-    expect(left()).toEqual([]);
-    expect((await worker.outcome).code).toBe(0);
-  });
+    }));
 });
 
 /** @returns the reasons of the peers that left before the whole work was done */
@@ -123,63 +134,61 @@ describe("a process that is stopped", () => {
   const certificatesOf = (endpoint: string) =>
     /^(?:tls|wss):/.test(endpoint) ? secured.transportOptions : {};
 
-  it.each(
-    ENDPOINTS,
-  )("keeps its connection up to the stall time-out, and loses it then (%s)", async (endpoint) => {
-    const certificates = certificatesOf(endpoint);
-    const child = own(start(ECHO, { args: [endpoint, JSON.stringify(certificates)] }));
-    const target = await child.line();
-    const options = {
-      ...certificates,
-      heartbeatInterval: INTERVAL,
-      reconnectInterval: 5,
-      receiveTimeout: 8_000,
-    };
-    const patient = world.dealer(options);
-    const stall = 8 * INTERVAL;
-    const strict = world.dealer({ ...options, heartbeatStallTimeout: stall });
-    const strictest = world.dealer({ ...options, heartbeatStallTimeout: 0 });
-    for (const dealer of [patient, strict, strictest]) {
+  it("keeps its connection up to the stall time-out, and loses it then, over each transport", () =>
+    each(ENDPOINTS, async (endpoint) => {
+      const certificates = certificatesOf(endpoint);
+      const child = own(start(ECHO, { args: [endpoint, JSON.stringify(certificates)] }));
+      const target = await child.line();
+      const options = {
+        ...certificates,
+        heartbeatInterval: INTERVAL,
+        reconnectInterval: 5,
+        receiveTimeout: 8_000,
+      };
+      const patient = world.dealer(options);
+      const stall = 8 * INTERVAL;
+      const strict = world.dealer({ ...options, heartbeatStallTimeout: stall });
+      const strictest = world.dealer({ ...options, heartbeatStallTimeout: 0 });
+      for (const dealer of [patient, strict, strictest]) {
+        dealer.connect(target);
+        await dealer.send("there?");
+        expect(String(await dealer.receive())).toBe("there?");
+      }
+      const stopped = performance.now();
+      const first = nextEvent(strictest, "disconnect");
+      const second = nextEvent(strict, "disconnect");
+      child.process.kill("SIGSTOP");
+      expect((await first).reason).toBe("heartbeat");
+      expect(strict.stats().peers).toBe(1);
+      expect((await second).reason).toBe("heartbeat");
+      expect(performance.now() - stopped).toBeGreaterThan(stall);
+      await patient.send("still there?");
+      expect(patient.stats()).toMatchObject({ peers: 1, reconnects: 0 });
+      child.process.kill("SIGCONT");
+      expect(String(await patient.receive())).toBe("still there?");
+      await until(() => strict.stats().peers === 1, "the reconnect of the other");
+      expect(patient.stats()).toMatchObject({ peers: 1, reconnects: 0 });
+    }));
+
+  it("in the middle of a handshake is waited for no longer than handshakeInterval, and is connected to when it goes on, over each transport", () =>
+    each(ENDPOINTS, async (endpoint) => {
+      const certificates = certificatesOf(endpoint);
+      const child = own(start(ECHO, { args: [endpoint, JSON.stringify(certificates)] }));
+      const target = await child.line();
+      const dealer = world.dealer({
+        ...certificates,
+        handshakeInterval: 5 * INTERVAL,
+        reconnectInterval: 5,
+        receiveTimeout: 8_000,
+      });
+      const late = nextEvent(dealer, "handshake:error:other");
+      child.process.kill("SIGSTOP");
       dealer.connect(target);
+      expect((await late).error.message).toContain(`within ${5 * INTERVAL} ms`);
+      expect(dealer.stats().peers).toBe(0);
+      child.process.kill("SIGCONT");
+      // One attempt may have to be given up on a busy machine: its time is short.
       await dealer.send("there?");
       expect(String(await dealer.receive())).toBe("there?");
-    }
-    const stopped = performance.now();
-    const first = nextEvent(strictest, "disconnect");
-    const second = nextEvent(strict, "disconnect");
-    child.process.kill("SIGSTOP");
-    expect((await first).reason).toBe("heartbeat");
-    expect(strict.stats().peers).toBe(1);
-    expect((await second).reason).toBe("heartbeat");
-    expect(performance.now() - stopped).toBeGreaterThan(stall);
-    await patient.send("still there?");
-    expect(patient.stats()).toMatchObject({ peers: 1, reconnects: 0 });
-    child.process.kill("SIGCONT");
-    expect(String(await patient.receive())).toBe("still there?");
-    await until(() => strict.stats().peers === 1, "the reconnect of the other");
-    expect(patient.stats()).toMatchObject({ peers: 1, reconnects: 0 });
-  });
-
-  it.each(
-    ENDPOINTS,
-  )("in the middle of a handshake is waited for no longer than handshakeInterval, and is connected to when it goes on (%s)", async (endpoint) => {
-    const certificates = certificatesOf(endpoint);
-    const child = own(start(ECHO, { args: [endpoint, JSON.stringify(certificates)] }));
-    const target = await child.line();
-    const dealer = world.dealer({
-      ...certificates,
-      handshakeInterval: 5 * INTERVAL,
-      reconnectInterval: 5,
-      receiveTimeout: 8_000,
-    });
-    const late = nextEvent(dealer, "handshake:error:other");
-    child.process.kill("SIGSTOP");
-    dealer.connect(target);
-    expect((await late).error.message).toContain(`within ${5 * INTERVAL} ms`);
-    expect(dealer.stats().peers).toBe(0);
-    child.process.kill("SIGCONT");
-    // One attempt may have to be given up on a busy machine: its time is short.
-    await dealer.send("there?");
-    expect(String(await dealer.receive())).toBe("there?");
-  });
+    }));
 });
