@@ -57,8 +57,9 @@ async function serverOf(
   role: "primary" | "backup",
   socketOptions: Security,
   pair: Omit<ClonePairOptions, "role" | "peer"> = {},
+  [first, second]: readonly [primary: string, backup: string] = ends,
 ): Promise<CloneServer> {
-  const [endpoint, peer] = role === "primary" ? ends : [ends[1], ends[0]];
+  const [endpoint, peer] = role === "primary" ? [first, second] : [second, first];
   const server = track(
     new CloneServer({ pair: { role, peer, ...pair }, heartbeatInterval: HEARTBEAT, socketOptions }),
   );
@@ -93,33 +94,43 @@ async function failsOver(primary: CloneServer, backup: CloneServer, map: CloneCl
 }
 
 describe("a pair", () => {
-  test("with a certificate each replicates and fails over", async () => {
-    const [a, b] = [curveKeyPair(), curveKeyPair()];
-    const primary = await serverOf("primary", curveServer(a), { publicKey: b.publicKey });
-    const backup = await serverOf("backup", curveServer(b), { publicKey: decodeZ85(a.publicKey) });
-    const { curveServerKey, ...own } = curveClient(a);
-    expect(curveServerKey).toBe(a.publicKey);
-    await failsOver(primary, backup, clientOf([endpointsOf(ends[0], a), endpointsOf(ends[1], b)], own));
-  });
+  // Each waits for heartbeats for most of its time: all of them at once.
+  test("replicates and fails over with a certificate each, with one for both, and with PLAIN and a user name of its own", async () => {
+    const endsOf = (name: string) => [`${ends[0]}-${name}`, `${ends[1]}-${name}`] as const;
 
-  test("with one certificate for both needs no other key", async () => {
-    const keys = curveKeyPair();
-    const primary = await serverOf("primary", curveServer(keys));
-    const backup = await serverOf("backup", curveServer(keys));
-    await failsOver(primary, backup, clientOf(ends, curveClient(keys)));
-  });
+    async function withTwo(): Promise<void> {
+      const at = endsOf("two");
+      const [a, b] = [curveKeyPair(), curveKeyPair()];
+      const primary = await serverOf("primary", curveServer(a), { publicKey: b.publicKey }, at);
+      const backup = await serverOf("backup", curveServer(b), { publicKey: decodeZ85(a.publicKey) }, at);
+      const { curveServerKey, ...own } = curveClient(a);
+      expect(curveServerKey).toBe(a.publicKey);
+      await failsOver(primary, backup, clientOf([endpointsOf(at[0], a), endpointsOf(at[1], b)], own));
+    }
 
-  test("with PLAIN has a user name of its own", async () => {
-    const names = new Set(["server", "client"]);
-    const socketOptions: Security = {
-      plainServer: true,
-      authenticate: ({ username, password }) => names.has(username ?? "") && password === "ahoy",
-    };
-    const credentials = (plainUsername: string) => ({ plainUsername, plainPassword: "ahoy" });
-    const other = { socketOptions: credentials("server") };
-    const primary = await serverOf("primary", socketOptions, other);
-    const backup = await serverOf("backup", socketOptions, other);
-    await failsOver(primary, backup, clientOf(ends, credentials("client")));
+    async function withOne(): Promise<void> {
+      const at = endsOf("one");
+      const keys = curveKeyPair();
+      const primary = await serverOf("primary", curveServer(keys), {}, at);
+      const backup = await serverOf("backup", curveServer(keys), {}, at);
+      await failsOver(primary, backup, clientOf(at, curveClient(keys)));
+    }
+
+    async function withPlain(): Promise<void> {
+      const at = endsOf("plain");
+      const names = new Set(["server", "client"]);
+      const socketOptions: Security = {
+        plainServer: true,
+        authenticate: ({ username, password }) => names.has(username ?? "") && password === "ahoy",
+      };
+      const credentials = (plainUsername: string) => ({ plainUsername, plainPassword: "ahoy" });
+      const other = { socketOptions: credentials("server") };
+      const primary = await serverOf("primary", socketOptions, other, at);
+      const backup = await serverOf("backup", socketOptions, other, at);
+      await failsOver(primary, backup, clientOf(at, credentials("client")));
+    }
+
+    await Promise.all([withTwo(), withOne(), withPlain()]);
   });
 
   test("lets a client in at the clients' ports, and at its own nobody but the other server", async () => {
