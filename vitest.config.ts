@@ -143,7 +143,6 @@ const WAITING = [
   "cli/cluster-endpoints",
   "chaos/majordomo",
   "patterns/clone/secured",
-  "metrics/serve",
   "cluster/clients/node-processes",
   "cluster/requests/node-chaos",
 ];

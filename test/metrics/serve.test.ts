@@ -4,7 +4,7 @@ import type { RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { boundedServer, type HttpLimits, listen, shut } from "../../src/core/http-server.js";
 import { Pull, Push } from "../../src/index.js";
 import {
@@ -13,6 +13,7 @@ import {
   type MetricsSourcesByName,
   serveMetrics,
 } from "../../src/metrics/index.js";
+import { STATS_TIME } from "../../src/metrics/sources.js";
 import { LoadBalancer, LoadBalancerClient } from "../../src/patterns/load-balancer/index.js";
 import { PirateWorker } from "../../src/patterns/pirate/index.js";
 import { StreamerProxy } from "../../src/proxy/index.js";
@@ -184,9 +185,19 @@ describe("serveMetrics", () => {
       });
     const server = await serve({ box: { kind: "black-box", stats } });
     const scrape = () => fetch(`${server.url}/metrics`);
-    // Both within the time that a client has for a response.
-    expect((await scrape()).status).toBe(500);
-    expect((await scrape()).status).toBe(500);
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const begun = once(asks, "asked");
+      const first = scrape();
+      await begun;
+      await new Promise((resolve) => setImmediate(resolve));
+      vi.advanceTimersByTime(STATS_TIME);
+      expect((await first).status).toBe(500);
+      // No time passes for the second one.
+      expect((await scrape()).status).toBe(500);
+    } finally {
+      vi.useRealTimers();
+    }
     expect(asked).toHaveLength(1);
     asked[0]?.({ received: 7 });
     await new Promise((resolve) => setImmediate(resolve));
