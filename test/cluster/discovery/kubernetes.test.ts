@@ -298,7 +298,7 @@ describe("a server that sends junk", () => {
       response.end('{"metadata":{"resourceVersion":"1","continue":"again"},"items":[]}');
       return true;
     };
-    const follower = follow();
+    const follower = follow({ timeout: 20_000 });
     await follower.until(({ error }) => error !== undefined);
     expect(follower.error?.message).toMatch(/more than 32 pages/);
     expect(pages).toBe(32);

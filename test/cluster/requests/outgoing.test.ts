@@ -299,8 +299,9 @@ describe("a node for which as much waits as may", () => {
     await left.passed;
     await new Promise(setImmediate);
     expect([reading.stats().running, writing.stats().running, runs]).toEqual([0, 0, 1]);
-    // The refusal in place of what was dropped last has no room either.
-    expect(requests.stats().refused).toEqual({ unread: 4 });
+    // The refusal in place of what was dropped last has no room either; nor has, where this took seconds, what the others say meanwhile.
+    const { unread, ...others } = requests.stats().refused;
+    expect([unread ?? 0, others]).toEqual([expect.toSatisfy((drops: number) => drops >= 4), {}]);
     await requests.close(0);
   });
 

@@ -94,7 +94,7 @@ export class PostgresServer {
 
   /**
    * Sends a signal to all of its processes, the first one first: with SIGSTOP connections stay and nothing answers, until SIGCONT.
-   * After SIGKILL it settles when the first one is gone, and `run` starts it again.
+   * After SIGKILL it settles when they are gone, and `run` starts it again.
    */
   async signal(signal: NodeJS.Signals): Promise<void> {
     const child = this.#process;
@@ -110,6 +110,8 @@ export class PostgresServer {
     const gone = this.kill("SIGKILL");
     for (const pid of others) kill(pid, "SIGKILL");
     await gone;
+    // They are no children of this process, which hears nothing of their end; while one is there, its memory is, and `run` is refused.
+    while (others.some(isThere)) await new Promise(setImmediate);
   }
 
   async stop(): Promise<void> {
@@ -129,5 +131,14 @@ function kill(pid: number, signal: NodeJS.Signals): void {
     process.kill(pid, signal);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+/** Whether a process holds memory still: one that is gone but for its entry holds none. */
+function isThere(pid: number): boolean {
+  try {
+    return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
   }
 }
