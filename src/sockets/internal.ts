@@ -55,6 +55,14 @@ export function copiesFrames(socket: Socket, bytes: number): () => boolean {
   return (capabilitiesOf(socket).copiesBelow ?? 0) > bytes ? isUnobserved : never;
 }
 
+/** Whether a message of so many bytes is within the limits of the socket and its context, whichever way it goes. */
+export function takesMessage(socket: Socket, bytes: number): boolean {
+  const core = socket[CORE];
+  const own = core.getOption("maxMessageSize") as number;
+  const { maxMessageSize: largest = bytes } = core.context.socketDefaults();
+  return largest >= bytes && (own < 0 || own >= bytes);
+}
+
 function isUnobserved(): boolean {
   return !(OBSERVABLE && isSendObserved());
 }

@@ -43,7 +43,7 @@ export class BrokerQueue {
   }
 
   /** The service that a request names, made if there is room; `undefined`: there are too many. */
-  serviceOf(command: RequestCommand): Service | undefined {
+  serviceOf(command: Pick<RequestCommand, "head" | "service">): Service | undefined {
     const { head } = command;
     if (head.length === 0) return this.service(command.service);
     const known = this.#cache.find(head);

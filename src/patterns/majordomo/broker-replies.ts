@@ -6,6 +6,7 @@
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { FAILURES, type FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
+import type { BrokerRuns } from "./broker-runs.js";
 import {
   type Broadcast,
   type BrokerEffects,
@@ -15,7 +16,7 @@ import {
   Stage,
 } from "./broker-tables.js";
 import { answer, type RequestCommand, refusal, waiting, workerReply } from "./client-messages.js";
-import { bytesOf, Dialect, EMPTY, type Frames, pieceCost } from "./protocol.js";
+import { bytesOf, Dialect, EMPTY, FRAME_COST, type Frames, pieceCost } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
@@ -41,14 +42,25 @@ export class BrokerReplies {
   readonly #memory: RequestMemory;
   /** Failures that their clients have no room for: an answer in pieces must not just cease. */
   #unsentFailures: Frames[] = [];
+  readonly runs: BrokerRuns;
   /** What waits for clients. */
   readonly backlog: ClientBacklog;
 
-  constructor(limits: MajordomoBrokerLimits, effects: BrokerEffects, memory: RequestMemory) {
+  constructor(
+    limits: MajordomoBrokerLimits,
+    effects: BrokerEffects,
+    memory: RequestMemory,
+    runs: BrokerRuns,
+  ) {
+    this.runs = runs;
     this.#limits = limits;
     this.#effects = effects;
     this.#memory = memory;
-    this.backlog = new ClientBacklog(limits, effects.queuedBytes);
+    const { queuedBytes } = effects;
+    this.backlog = new ClientBacklog(
+      limits,
+      queuedBytes === undefined ? undefined : (client) => queuedBytes(client) + runs.bytesFor(client),
+    );
   }
 
   /** Whether failures wait that clients had no room for. */
@@ -62,7 +74,11 @@ export class BrokerReplies {
   }
 
   /** Refuses what was not taken in. */
-  refuse(client: Buffer, command: RequestCommand, reason: FailureReason): void {
+  refuse(
+    client: Buffer,
+    command: Pick<RequestCommand, "dialect" | "head" | "service">,
+    reason: FailureReason,
+  ): void {
     const { dialect, head, service } = command;
     this.counters.failed += 1;
     this.#effects.event({ type: "request:failed", service: service.toString(), reason });
@@ -93,6 +109,42 @@ export class BrokerReplies {
     } else if (dialect === Dialect.Shoal || this.#limits.plainErrors) {
       this.#effects.send(refusal(to, service, "slow-reader", FAILURES["slow-reader"]));
     }
+  }
+
+  /** An answer that came in a run, the bytes of `source` from `from` up to `to`. */
+  answerInRun(request: BrokerRequest, source: Buffer, from: number, to: number): void {
+    const joins =
+      request.joins &&
+      !request.abandoned &&
+      request.broken === undefined &&
+      request.joined === undefined &&
+      request.passedOn === 0 &&
+      request.broadcast === undefined &&
+      this.runs.isOn;
+    if (!joins) {
+      this.answer(request, [source.subarray(from, to)], 0);
+      return;
+    }
+    request.service.replies += 1;
+    if (!this.backlog.take(request.client, 2 * FRAME_COST + to - from)) {
+      this.#dropped(request, "client-full");
+      this.fail(request, "slow-reader");
+      return;
+    }
+    this.counters.answered += 1;
+    this.runs.answer(request, source, from, to);
+    const isKept = this.#memory.keep(request, to - from);
+    request.finish();
+    if (!isKept) return;
+    request.source = source;
+    request.from = from;
+    request.to = to;
+  }
+
+  /** Their answers did not reach the client. */
+  unanswered(client: Buffer, requests: readonly BrokerRequest[], sent: SendResult): void {
+    if (sent === "gone") this.backlog.left(client);
+    for (const request of requests) this.#dropped(request, sent === "gone" ? "client-gone" : "client-full");
   }
 
   /** @param frames the body begins at `at` */
@@ -218,6 +270,7 @@ export class BrokerReplies {
    */
   repeat(known: BrokerRequest, from: Buffer, owner: Client | undefined): boolean {
     this.duplicate(known.service.name);
+    if (known.stage === Stage.Done) known.alone();
     const moved = !known.client.equals(from);
     known.client = from;
     if (known.stage !== Stage.Done) {

@@ -16,6 +16,7 @@ import { type FailureReason, toReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerQueue } from "./broker-queue.js";
 import { BrokerReplies } from "./broker-replies.js";
+import { BrokerRuns } from "./broker-runs.js";
 import {
   Broadcast,
   type BrokerEffects,
@@ -25,8 +26,16 @@ import {
   Stage,
   type Worker,
 } from "./broker-tables.js";
-import { answer, broadcastTargets, type RequestCommand } from "./client-messages.js";
-import { CLIENT_ID, headersLength, isRequestWith, oldestIn, sequenceIn } from "./header.js";
+import { answer, broadcastTargets, type RequestCommand, type RunCommand } from "./client-messages.js";
+import {
+  CLIENT_ID,
+  headersLength,
+  isRequestWith,
+  memberHead,
+  oldestIn,
+  runBase,
+  sequenceIn,
+} from "./header.js";
 import {
   bytesOf,
   Dialect,
@@ -36,9 +45,11 @@ import {
   INITIAL_CREDIT,
   MAX_TAG,
   pieceCost,
+  RUN_LEVEL,
 } from "./protocol.js";
 import { RequestMemory } from "./request-memory.js";
-import { cancellation, credit, delivery, type ReplyCommand } from "./worker-messages.js";
+import { RunEntry } from "./runs.js";
+import { cancellation, credit, delivery, type ReplyCommand, type ReplyRun } from "./worker-messages.js";
 
 /** ms between two looks whether clients have read. */
 const READ_CHECK_INTERVAL = 20;
@@ -59,6 +70,7 @@ export class BrokerRequests {
   readonly #memory: RequestMemory;
   readonly replies: BrokerReplies;
   readonly #deliveries: BrokerDeliveries;
+  readonly #runs: BrokerRuns;
   readonly #onWorkerGone: (worker: Worker) => void;
   /** Plain clients whose connections ended with requests of theirs in the queue, perhaps. */
   readonly #departed = new WeakSet<Buffer>();
@@ -81,8 +93,17 @@ export class BrokerRequests {
     this.#effects = effects;
     this.queue = new BrokerQueue(limits, bornAt);
     this.#memory = new RequestMemory(limits.dedupWindow, limits.dedupBytes);
-    this.replies = new BrokerReplies(limits, effects, this.#memory);
-    this.#deliveries = new BrokerDeliveries(effects, firstTag);
+    this.#runs = new BrokerRuns(effects, {
+      undelivered: (worker, requests) => {
+        worker.draining = true;
+        worker.unsent.push(...requests);
+        worker.availableLink.unlink();
+        this.#onWorkerGone(worker);
+      },
+      unanswered: (client, requests, sent) => this.replies.unanswered(client, requests, sent),
+    });
+    this.replies = new BrokerReplies(limits, effects, this.#memory, this.#runs);
+    this.#deliveries = new BrokerDeliveries(effects, firstTag, this.#runs);
     this.#onWorkerGone = onWorkerGone;
   }
 
@@ -110,13 +131,72 @@ export class BrokerRequests {
       if (service !== undefined) this.queue.forget(service);
       return;
     }
-    service.requests += 1;
     const request = new BrokerRequest(from, command, service, bytes);
-    request.arrivedAt = now;
     if (owner?.memory !== undefined) {
       request.owner = owner;
       this.#memory.begin(owner.memory, sequence, request);
     }
+    this.#enter(request, now);
+  }
+
+  /** A client of shoal's asks several times. */
+  acceptRun(from: Buffer, run: RunCommand, owner: Client, now: number): void {
+    const { head, index, bodies } = run;
+    const base = runBase(head);
+    const first = sequenceIn(head, CLIENT_ID);
+    const memory = this.#memory.clientOf(head, CLIENT_ID, owner.memory);
+    owner.memory = memory;
+    this.#memory.settle(memory, oldestIn(head, CLIENT_ID, first));
+    let service: Service | undefined;
+    let start = 0;
+    for (let at = 0; at < index.length; at += RunEntry.Request) {
+      const sequence = base + index.readUInt32BE(at);
+      const begin = start;
+      const bytes = index.readUInt16BE(at + 4);
+      start += bytes;
+      const known = memory.entries.get(sequence) as BrokerRequest | undefined;
+      if (known !== undefined && !known.abandoned) {
+        known.joins = true;
+        known.runHead = head;
+        if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
+        service = undefined;
+        continue;
+      }
+      if (sequence < memory.settled) {
+        this.replies.duplicate(run.service.toString());
+        continue;
+      }
+      this.counters.requests += 1;
+      service ??= this.queue.serviceOf(run);
+      const reason = this.stopping ? "stopping" : this.queue.refuses(service, bytes);
+      if (service === undefined || reason !== undefined) {
+        const { dialect, service: name } = run;
+        this.replies.refuse(
+          from,
+          { dialect, head: memberHead(head, sequence), service: name },
+          reason ?? "overloaded",
+        );
+        if (service !== undefined) this.queue.forget(service);
+        service = undefined;
+        continue;
+      }
+      const request = new BrokerRequest(from, undefined, service, bytes);
+      request.joins = true;
+      request.runHead = head;
+      request.source = bodies;
+      request.from = begin;
+      request.to = start;
+      request.owner = owner;
+      this.#memory.begin(memory, sequence, request);
+      this.#enter(request, now);
+    }
+  }
+
+  /** It goes to a worker, or waits for one. */
+  #enter(request: BrokerRequest, now: number): void {
+    const { service } = request;
+    service.requests += 1;
+    request.arrivedAt = now;
     const worker = service.queue.length === 0 ? service.next : undefined;
     if (worker !== undefined) {
       this.#deliver(worker, request, now);
@@ -246,6 +326,34 @@ export class BrokerRequests {
     else this.replies.fail(request, "incomplete");
   }
 
+  /** A worker answers several requests. */
+  replyRun(worker: Worker, { index, bodies }: ReplyRun, now: number): void {
+    let from = 0;
+    for (let at = 0; at < index.length; at += RunEntry.Reply) {
+      const to = from + index.readUInt16BE(at + 4);
+      this.#replyInRun(worker, index.readUInt32BE(at), bodies, from, to, now);
+      from = to;
+    }
+  }
+
+  #replyInRun(worker: Worker, tag: number, bodies: Buffer, from: number, to: number, now: number): void {
+    const request = this.#deliveries.of(worker, tag);
+    if (request === undefined) {
+      this.counters.late += 1;
+      return;
+    }
+    this.#deliveries.end(request);
+    worker.answered(now);
+    this.offer(worker, now);
+    if (request.pieces === 0) this.replies.answerInRun(request, bodies, from, to);
+    else this.replies.fail(request, "incomplete");
+  }
+
+  /** Sends what was gathered in this turn. */
+  flush(): void {
+    this.#runs.flush();
+  }
+
   /** A worker's handler failed. It is not tried again: that a handler throws is an answer. */
   failure(worker: Worker, failure: WorkerFailure, now: number): void {
     const { tag, reason, text, details } = failure;
@@ -315,6 +423,7 @@ export class BrokerRequests {
   /** A worker is gone from its service: what it had goes to others. */
   release(worker: Worker, now: number): void {
     worker.availableLink.unlink();
+    this.#runs.drop(worker);
     for (const pinned of [...worker.pinned] as BrokerRequest[]) {
       pinned.placeLink.unlink();
       this.queue.count(pinned, -1);
@@ -322,10 +431,12 @@ export class BrokerRequests {
     }
     if (worker.service.workers.size === 0) this.queue.lastLeft(worker.service, now);
     // The oldest comes to stand in front, as it did. Those that no handler can have had were no deliveries.
+    const unsent = new Set<object>(worker.unsent.splice(0));
     const given = [...worker.inFlight] as BrokerRequest[];
     for (let i = given.length - 1; i >= 0; i--) {
       const request = given[i] as BrokerRequest;
-      if (i >= worker.concurrency && worker.dialect === Dialect.Shoal) request.deliveries -= 1;
+      const waitedThere = i >= worker.concurrency && worker.dialect === Dialect.Shoal;
+      if (waitedThere || unsent.has(request)) request.deliveries -= 1;
       this.#deliveries.end(request);
       this.#lost(request, now);
     }
@@ -440,6 +551,7 @@ export class BrokerRequests {
     const { worker } = request;
     if (worker?.dialect !== Dialect.Shoal || bytes === 0) return;
     // Without its credit the worker would wait forever: one that takes nothing any more counts as lost.
+    this.#runs.flushWorker(worker);
     if (this.#effects.send(credit(worker.routingId, request.tag, bytes)) !== "sent")
       this.#onWorkerGone(worker);
   }
@@ -447,8 +559,14 @@ export class BrokerRequests {
   /** An answer in pieces cannot go on. Its delivery is over when the worker has ended it. */
   #breakOff(request: BrokerRequest, reason: FailureReason): void {
     this.replies.breakOff(request, reason);
-    const { worker } = request;
-    if (worker?.dialect === Dialect.Shoal) this.#effects.send(cancellation(worker.routingId, request.tag));
+    this.#cancelAt(request);
+  }
+
+  /** Its worker need not answer. */
+  #cancelAt({ worker, tag }: BrokerRequest): void {
+    if (worker?.dialect !== Dialect.Shoal) return;
+    this.#runs.flushWorker(worker);
+    this.#effects.send(cancellation(worker.routingId, tag));
   }
 
   /** Whether this was asked before: then the client gets the same answer, when it is there. */
@@ -458,6 +576,7 @@ export class BrokerRequests {
     const known = memory.entries.get(sequence) as BrokerRequest | undefined;
     // What was given up before it came to anybody may be asked again.
     if (known !== undefined && !known.abandoned) {
+      known.joins = false;
       if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
       return true;
     }
@@ -488,7 +607,7 @@ export class BrokerRequests {
       return true;
     }
     request.owner = undefined;
-    if (worker?.dialect === Dialect.Shoal) this.#effects.send(cancellation(worker.routingId, request.tag));
+    this.#cancelAt(request);
     return true;
   }
 
@@ -521,12 +640,14 @@ export class BrokerRequests {
  */
 export class BrokerDeliveries {
   readonly #effects: BrokerEffects;
+  readonly #runs: BrokerRuns;
   readonly #byTag = new NumberTable<BrokerRequest>();
   #tag: number;
 
   /** @param firstTag where the tags begin */
-  constructor(effects: BrokerEffects, firstTag: number) {
+  constructor(effects: BrokerEffects, firstTag: number, runs: BrokerRuns) {
     this.#effects = effects;
+    this.#runs = runs;
     this.#tag = firstTag % MAX_TAG;
   }
 
@@ -544,9 +665,17 @@ export class BrokerDeliveries {
     this.#byTag.set(tag, request);
     worker.inFlight.push(request.placeLink);
     worker.place(true);
+    const waited = now - request.arrivedAt;
+    // A redelivery says which attempt it is.
+    const joins = request.source.length > 0 && request.deliveries === 1 && request.memory !== undefined;
+    if (joins && worker.level >= RUN_LEVEL && this.#runs.isOn) {
+      this.#runs.deliver(worker, request, waited);
+      return true;
+    }
+    this.#runs.flushWorker(worker);
+    request.alone();
     const { head, frames, bodyAt } = request;
     const attempt = worker.level > 1 ? request.deliveries : 0;
-    const waited = now - request.arrivedAt;
     const { routingId, dialect } = worker;
     const { reusesHeads } = this.#effects;
     const message = delivery(routingId, dialect, tag, head, frames, bodyAt, attempt, waited, reusesHeads);

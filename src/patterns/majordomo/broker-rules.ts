@@ -8,7 +8,7 @@ import type { MajordomoBrokerLimits, MajordomoBrokerStats, MajordomoServiceStats
 import { BrokerClients, BrokerWorkers, isReserved } from "./broker-peers.js";
 import { BrokerRequests } from "./broker-requests.js";
 import type { BrokerEffects, Client, Service, Worker } from "./broker-tables.js";
-import { clientHeartbeat, FORGOTTEN, type RequestCommand } from "./client-messages.js";
+import { clientHeartbeat, FORGOTTEN, type RequestCommand, type RunCommand } from "./client-messages.js";
 import { serviceStart } from "./header.js";
 import { Dialect, LEVEL, RESERVED_PREFIX } from "./protocol.js";
 import { type BrokerCommand, workerSignal } from "./worker-messages.js";
@@ -59,6 +59,14 @@ export class BrokerRules {
       case "request":
         this.#onRequest(from, command, now);
         break;
+      case "requests":
+        this.#onRun(from, command, now);
+        break;
+      case "replies": {
+        const worker = this.#registered(from, Dialect.Shoal, now);
+        if (worker !== undefined) this.#requests.replyRun(worker, command, now);
+        break;
+      }
       case "final":
       case "partial": {
         const worker = this.#registered(from, command.dialect, now);
@@ -141,6 +149,12 @@ export class BrokerRules {
     if (this.#gone.length > 0) this.#removeGone(now);
   }
 
+  /** Sends what was gathered in this turn. */
+  flush(now: number): void {
+    this.#requests.flush();
+    if (this.#gone.length > 0) this.#removeGone(now);
+  }
+
   /** Takes nothing new; what is in flight is finished. */
   drain(): void {
     this.#requests.stop();
@@ -205,12 +219,21 @@ export class BrokerRules {
         this.#incarnation,
         this.#limits,
         this.#requests.stopping,
+        this.#effects.level,
       );
       this.#requests.replies.own(from, command, body);
       return;
     }
     const owner = dialect === Dialect.Shoal ? this.#clients.heard(from, now) : undefined;
     this.#requests.accept(from, command, owner, now);
+  }
+
+  /** The broker's own services answer one by one. */
+  #onRun(from: Buffer, command: RunCommand, now: number): void {
+    const { head } = command;
+    if (head[serviceStart(head)] === RESERVED_BYTE && isReserved(command.service))
+      this.#fault(from, "service", undefined, now);
+    else this.#requests.acceptRun(from, command, this.#clients.heard(from, now), now);
   }
 
   /** The worker that sent this; one that is not registered, or in another dialect, is sent away. */
@@ -279,6 +302,7 @@ export function mmiAnswer(
   incarnation: Buffer,
   limits: MajordomoBrokerLimits,
   isStopping: boolean,
+  level: number = LEVEL,
 ): Buffer[] {
   switch (command.service.toString()) {
     case "mmi.service": {
@@ -302,7 +326,7 @@ export function mmiAnswer(
         incarnation,
         Buffer.from(String(limits.heartbeatInterval)),
         Buffer.from(String(limits.liveness)),
-        Buffer.of(LEVEL),
+        Buffer.of(level),
       ];
     case "mmi.serving":
       return [isStopping ? UNAVAILABLE : OK];

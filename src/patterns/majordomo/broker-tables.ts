@@ -4,7 +4,7 @@ import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerEvent } from "./broker-options.js";
 import type { ReplyTarget, RequestCommand } from "./client-messages.js";
-import { withoutHeaders } from "./header.js";
+import { memberHead, withoutHeaders } from "./header.js";
 import { Dialect, EMPTY, type Frames, type Room } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable } from "./request-memory.js";
 
@@ -16,6 +16,12 @@ export interface BrokerEffects {
   send(message: Frames): SendResult;
   /** `send` has copied a message's head when it returns, so that one can be written again for all. */
   readonly reusesHeads: boolean;
+  /** The same for runs; absent: nothing leaves in runs. */
+  readonly joins?: () => boolean;
+  /** `flush` of the rules is to be called at the end of this turn, before what is sent in it is written. */
+  readonly flushSoon?: () => void;
+  /** The highest level that the socket's options allow. Default: LEVEL. */
+  readonly level?: number;
   /** Bytes that wait for a client at the socket. Absent where the engine cannot know. */
   readonly queuedBytes?: ((client: Buffer) => number) | undefined;
   event(event: MajordomoBrokerEvent): void;
@@ -44,13 +50,20 @@ export type Stage = (typeof Stage)[keyof typeof Stage];
 export class BrokerRequest extends Repeatable implements ReplyTarget {
   client: Buffer;
   readonly dialect: Dialect;
-  /** Has the id; empty for a plain client. */
-  head: Buffer;
+  #head: Buffer | undefined;
   readonly service: Service;
   /** The client's message; the body begins at `bodyAt`. */
   frames: Buffer[];
-  readonly bodyAt: number;
+  bodyAt: number;
   readonly bytes: number;
+  /** It came in a run, and so may its answer go. */
+  joins = false;
+  /** The head of the run that it came in. */
+  runHead: Buffer = EMPTY;
+  /** Where the body is, from and up to, of one that came in a run; then where its answer is. Empty: in `frames`, in `answer`. */
+  source: Buffer = EMPTY;
+  from = 0;
+  to = 0;
   stage: Stage = Stage.Queued;
   deliveries = 0;
   tag = 0;
@@ -87,28 +100,47 @@ export class BrokerRequest extends Repeatable implements ReplyTarget {
   /** Made for those that have to wait. */
   ageLink: Link<BrokerRequest> | undefined = undefined;
 
-  constructor(client: Buffer, command: RequestCommand, service: Service, bytes: number) {
+  /** @param command absent: it came in a run, as `runHead` and `source` say then */
+  constructor(client: Buffer, command: RequestCommand | undefined, service: Service, bytes: number) {
     super();
     this.client = client;
-    this.dialect = command.dialect;
-    this.head = command.head;
+    this.dialect = command === undefined ? Dialect.Shoal : command.dialect;
+    this.#head = command?.head;
     this.service = service;
-    this.frames = command.frames;
-    this.bodyAt = command.bodyAt;
+    this.frames = command === undefined ? NO_FRAMES : command.frames;
+    this.bodyAt = command === undefined ? 0 : command.bodyAt;
     this.bytes = bytes;
+  }
+
+  /** Has the id; empty for a plain client. */
+  get head(): Buffer {
+    this.#head ??= memberHead(this.runHead, this.sequence);
+    return this.#head;
+  }
+
+  /** It goes on alone, or has an answer that is to be sent again. */
+  alone(): void {
+    if (this.source === EMPTY) return;
+    const body = [this.source.subarray(this.from, this.to)];
+    this.source = EMPTY;
+    if (this.stage === Stage.Done) this.answer = body;
+    else this.frames = body;
   }
 
   /** Keeps no more than a repetition needs. */
   finish(): void {
     this.stage = Stage.Done;
-    if (this.head.length > 0) this.head = withoutHeaders(this.head);
+    if (this.#head !== undefined && this.#head.length > 0) this.#head = withoutHeaders(this.#head);
     this.frames = NO_FRAMES;
+    this.source = EMPTY;
     this.worker = undefined;
     this.joined = undefined;
     this.owner = undefined;
   }
 
   override own(): void {
+    this.alone();
+    this.runHead = owned(this.runHead);
     this.answer = this.answer?.slice(this.answerAt).map(owned);
     this.answerAt = 0;
   }
@@ -146,6 +178,10 @@ export class Worker {
   readonly pinned = new LinkedList<Repeatable>();
   readonly availableLink: Link<Worker> = new Link<Worker>(this);
   readonly beatLink: Link<Worker> = new Link<Worker>(this);
+  /** Requests that leave for it at the end of the turn (broker-runs.ts). */
+  run: object | undefined = undefined;
+  /** What it was to get in a run that did not leave: these were no deliveries. */
+  readonly unsent: BrokerRequest[] = [];
   beatAt = 0;
   lastSeen: number;
   /** It was heard while it worked: so its silence means something then, too. */

@@ -6,7 +6,14 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
-import { capabilitiesOf, deliverNow, forwards, queuedBytesFor } from "../../sockets/internal.js";
+import {
+  capabilitiesOf,
+  copiesFrames,
+  deliverNow,
+  forwards,
+  queuedBytesFor,
+  takesMessage,
+} from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "../kit/driver.js";
@@ -28,12 +35,15 @@ import {
   Dialect,
   type Frames,
   headerOf,
+  LEVEL,
   MAX_TAG,
   NEGOTIATION,
   RESERVED_PREFIX,
+  RUN_LEVEL,
   SERVING,
   WORKER_HEADERS,
 } from "./protocol.js";
+import { MAX_RUN_BYTES, MAX_RUN_MESSAGE } from "./runs.js";
 import { type BrokerCommand, parseAtBroker } from "./worker-messages.js";
 
 /** Answers queued for one client that does not read, unless `socketOptions` says otherwise. */
@@ -117,6 +127,9 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     const effects = {
       send: (message: Frames): SendResult => this.#send(message),
       reusesHeads: copiesBelow > MAX_REUSED_HEAD,
+      joins: copiesFrames(this.#router, MAX_RUN_BYTES),
+      level: takesMessage(this.#router, MAX_RUN_MESSAGE) ? LEVEL : RUN_LEVEL - 1,
+      flushSoon: () => process.nextTick(this.#flush),
       queuedBytes: queueDepth ? (client: Buffer): number => queuedBytesFor(this.#router, client) : undefined,
       event: (event: MajordomoBrokerEvent): void => {
         this.events.emit(event);
@@ -180,6 +193,7 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
     this.#rules.drain();
     if (linger !== 0) await withTimeout(this.#whenIdle(), linger);
     for (const resolve of this.#idleWaits.splice(0)) resolve();
+    this.#rules.flush(this.#timer.now());
     this.#rules.disconnectAll(this.#timer.now());
     this.#timer.stop();
     await this.#router.close({ linger: linger === 0 ? 0 : FLUSH_TIMEOUT });
@@ -193,8 +207,15 @@ export class MajordomoBroker extends Driver<MajordomoBrokerEvent, MajordomoBroke
   }
 
   #checkIdle(): void {
-    if (this.#rules.idle) for (const resolve of this.#idleWaits.splice(0)) resolve();
+    if (!this.#rules.idle) return;
+    this.#rules.flush(this.#timer.now());
+    for (const resolve of this.#idleWaits.splice(0)) resolve();
   }
+
+  #flush = (): void => {
+    this.#rules.flush(this.#timer.now());
+    this.#timer.update();
+  };
 
   async #receive(): Promise<void> {
     const router = this.#router;
@@ -268,6 +289,8 @@ export function admits(gate: ServerGate, message: Buffer[], command: BrokerComma
       // A client that asks whom it has before it is a client that looks for a broker.
       return command.body[0]?.equals(WORKER_HEADERS[Dialect.Shoal]) === true || gate.admit(message, true);
     }
+    case "requests":
+      return gate.admit(message, true);
     case "cancel":
     case "credit":
     case "client-heartbeat":

@@ -55,6 +55,10 @@ export interface ClientEffects {
   send(connection: number, message: Frames): boolean;
   /** `send` has copied a message's head when it returns, so that one can be written again for all. */
   reusesHeads(): boolean;
+  /** The same for runs; absent: requests do not leave in runs. */
+  joins?(): boolean;
+  /** `flush` is to be called at the end of this turn, before what is sent in it is written. */
+  flushSoon?(): void;
   event(event: MajordomoClientEvent): void;
   /** The last call has ended. */
   idle?(): void;
@@ -174,8 +178,10 @@ export class ClientBroker {
   }
 
   /** Sends over the main connection. */
-  send(message: Frames): void {
-    if (!this.#effects.send(this.main, message)) this.mute = true;
+  send(message: Frames): boolean {
+    if (this.#effects.send(this.main, message)) return true;
+    this.mute = true;
+    return false;
   }
 
   /** The broker says what it is. @returns the connection that is free for a plain broker's requests; 0: none */

@@ -6,6 +6,7 @@ import { type ShoalError, TimeoutError } from "../../core/errors.js";
 import { Calls } from "../../sockets/calls.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import { EMPTY, pieceCost } from "./protocol.js";
+import type { RunWriter } from "./runs.js";
 
 /** What became of a piece: its reader has it, or will read it later; or there is no room for it. */
 export type Taken = "read" | "kept" | "refused";
@@ -34,6 +35,22 @@ export interface CalledService {
   readonly templateWith: Buffer;
   /** A head of level 2 that is written again for each request. */
   readonly head: Buffer;
+  /** Whether its requests go in runs: a broker's own services answer one by one. */
+  readonly joins: boolean;
+  /** Requests of this turn. */
+  run: RequestRun | undefined;
+}
+
+/** Requests to one service that leave together. */
+export interface RequestRun {
+  readonly writer: RunWriter;
+  readonly service: CalledService;
+  /** Where they go to. */
+  readonly connection: number;
+  /** The sequence number of the first. */
+  readonly first: number;
+  /** ms that their callers still wait. */
+  readonly time: number;
 }
 
 /** How a service is asked. */

@@ -12,9 +12,12 @@ import {
   countedHead,
   countIn,
   headersLength,
+  isCountable,
   isNumbered,
+  isRunHead,
   MAX_HEADERS,
   MAX_PLAIN_HEAD,
+  runBase,
   sequenceIn,
   serviceEnd,
   serviceIn,
@@ -35,6 +38,8 @@ import {
   SERVING,
   WORKER_HEADERS,
 } from "./protocol.js";
+
+import { isRun, RunEntry } from "./runs.js";
 
 /** The most frequent heartbeats that a broker may ask for, in ms. */
 const MIN_INTERVAL = 10;
@@ -150,9 +155,29 @@ export class RequestCommand {
   }
 }
 
+/** A client asks a service several times in one message. */
+export class RunCommand {
+  readonly kind = "requests";
+  readonly dialect: Dialect = Dialect.Shoal;
+  readonly head: Buffer;
+  readonly index: Buffer;
+  readonly bodies: Buffer;
+
+  constructor(head: Buffer, index: Buffer, bodies: Buffer) {
+    this.head = head;
+    this.index = index;
+    this.bodies = bodies;
+  }
+
+  get service(): Buffer {
+    return serviceIn(this.head);
+  }
+}
+
 /** What a broker receives from its clients. */
 export type FromClient =
   | RequestCommand
+  | RunCommand
   | { readonly kind: "cancel"; readonly head: Buffer }
   | { readonly kind: "credit"; readonly head: Buffer; readonly bytes: number }
   | { readonly kind: "client-heartbeat" }
@@ -209,6 +234,12 @@ export function parseExtendedClient(frames: Buffer[], head: Buffer): FromClient 
       if (frames.length < 3) return fault("body", undefined);
       const kind = command === ClientCommand.RequestWith ? "request" : "broadcast";
       return new RequestCommand(kind, Dialect.Shoal, head, frames, 2);
+    }
+    case ClientCommand.Requests: {
+      if (!isNumbered(head, false) || !isCountable(head)) return fault("id", undefined);
+      if (!isRunHead(head)) return fault("service", undefined);
+      if (!isRun(frames, 2, RunEntry.Request)) return fault("body", undefined);
+      return new RunCommand(head, frames[2] as Buffer, frames[3] as Buffer);
     }
     case ClientCommand.Cancel:
       return isNumbered(head, false) ? { kind: "cancel", head } : fault("id", undefined);
@@ -326,6 +357,14 @@ export type ClientInput =
       /** Code and data of the handler's error (kit/errors.ts). */
       readonly details: Buffer | undefined;
     }
+  /** Answers, each whole. */
+  | {
+      readonly kind: "answers";
+      /** What their numbers are added to. */
+      readonly base: number;
+      readonly index: Buffer;
+      readonly bodies: Buffer;
+    }
   | { readonly kind: "targets"; readonly sequence: number; readonly workers: string[] }
   | {
       readonly kind: "worker-reply";
@@ -383,6 +422,14 @@ function parseExtendedAtClient(frames: readonly Buffer[], head: Buffer): ClientI
         body: framesFrom(frames, 1),
       };
     }
+    case ClientCommand.Answers:
+      if (!isRun(frames, 1, RunEntry.Answer)) return CLIENT_FAULT;
+      return {
+        kind: "answers",
+        base: runBase(head),
+        index: frames[1] as Buffer,
+        bodies: frames[2] as Buffer,
+      };
     case ClientCommand.Error:
       return {
         kind: "error",

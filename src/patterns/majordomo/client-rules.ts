@@ -21,6 +21,7 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { forbidTransfer, slice } from "../../core/memory.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import {
   type Candidate,
@@ -30,7 +31,7 @@ import {
   LeftBrokers,
   PlainConnections,
 } from "./client-broker.js";
-import { Call, type CalledService, type CallSink, type CallTerms } from "./client-calls.js";
+import { Call, type CalledService, type CallSink, type CallTerms, type RequestRun } from "./client-calls.js";
 import { FailBack } from "./client-fail-back.js";
 import {
   type ClientInput,
@@ -48,7 +49,21 @@ import {
   requestHeadWith,
   rewriteRequestHead,
 } from "./header.js";
-import { bodyBytes, ClientCommand, failureIn, INITIAL_CREDIT, pieceCost } from "./protocol.js";
+import {
+  bodyBytes,
+  ClientCommand,
+  failureIn,
+  INITIAL_CREDIT,
+  pieceCost,
+  RESERVED_PREFIX,
+  RUN_LEVEL,
+} from "./protocol.js";
+import { borrowWriter, fitsRun, RunEntry, returnWriter, runBytes } from "./runs.js";
+
+/** Services whose requests are gathered at once. */
+const MAX_RUNS = 16;
+
+const HIGH = 0x1_0000_0000;
 
 export class ClientRules {
   readonly counters = { requests: 0, answered: 0, failed: 0, timedOut: 0, cancelled: 0, late: 0, faults: 0 };
@@ -71,6 +86,8 @@ export class ClientRules {
   /** Bytes of the requests in `#calls`. */
   #bytes = 0;
   #closed = false;
+  /** Requests of this turn, by service. */
+  readonly #runs: RequestRun[] = [];
 
   /** @param clientKey 8 bytes that no other client has; @param random for jitter, from 0 up to 1 */
   constructor(limits: ClientLimits, effects: ClientEffects, clientKey: Buffer, random: () => number) {
@@ -136,6 +153,8 @@ export class ClientRules {
       template: headTemplate(this.#clientKey, frame),
       templateWith: headTemplateWith(this.#clientKey, frame),
       head: headTemplateWith(this.#clientKey, frame),
+      joins: !name.startsWith(RESERVED_PREFIX),
+      run: undefined,
     };
   }
 
@@ -187,6 +206,11 @@ export class ClientRules {
     // The time was not for the reader.
     if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
     this.#owe(call, cost);
+  }
+
+  /** Sends the requests of this turn. */
+  flush(): void {
+    for (let run = this.#runs.pop(); run !== undefined; run = this.#runs.pop()) this.#sendRun(run);
   }
 
   /** A connection has room again. */
@@ -250,6 +274,9 @@ export class ClientRules {
       case "answer":
         if (input.sequence < 0) this.#plainAnswer(connection, input, now);
         else this.#answer(this.#calls.get(input.sequence), input, now);
+        break;
+      case "answers":
+        this.#answers(input, now);
         break;
       case "negotiated":
         if (this.#broker.mode !== "asking" || connection !== this.#broker.main) break;
@@ -437,6 +464,7 @@ export class ClientRules {
     if (this.#broker.level > 1) {
       const command = isBroadcast ? ClientCommand.BroadcastWith : ClientCommand.RequestWith;
       const time = expiresAt === 0 ? NO_LIMIT : Math.max(0, Math.ceil(expiresAt - now));
+      if (this.#joins(call) && this.#join(call, Math.min(time, NO_LIMIT))) return;
       const headers = call.observed.length > 0 ? call.observed : call.headers;
       head =
         headers.length === 0 && this.#effects.reusesHeads()
@@ -453,6 +481,61 @@ export class ClientRules {
     } catch (error) {
       this.#fail(call, error as ShoalError, now);
     }
+  }
+
+  #joins({ service, terms, body }: Call): boolean {
+    if (this.#broker.level < RUN_LEVEL || !service.joins || terms.isBroadcast || !fitsRun(body)) return false;
+    const isPlain =
+      terms.headers.length === 0 && (terms.observed === undefined || terms.observed.length === 0);
+    return isPlain && this.#effects.joins?.() === true;
+  }
+
+  /** It leaves at the end of the turn, with others to its service. @returns `false`: it has to go alone */
+  #join(call: Call, time: number): boolean {
+    const { service, sequence } = call;
+    const body = call.body[0] as Buffer | string;
+    let { run } = service;
+    if (
+      run !== undefined &&
+      (run.time !== time ||
+        run.connection !== call.connection ||
+        !run.writer.hasRoom(runBytes(body)) ||
+        Math.floor(run.first / HIGH) !== Math.floor(sequence / HIGH))
+    ) {
+      this.#runs.splice(this.#runs.indexOf(run), 1);
+      this.#sendRun(run);
+      run = undefined;
+    }
+    if (run === undefined) {
+      if (this.#runs.length === MAX_RUNS) this.#sendRun(this.#runs.shift() as RequestRun);
+      const writer = borrowWriter();
+      if (writer === undefined) return false;
+      run = { writer, service, connection: call.connection, first: sequence, time };
+      service.run = run;
+      this.#runs.push(run);
+      this.#effects.flushSoon?.();
+    }
+    call.numbered = true;
+    run.writer.number(sequence >>> 0);
+    run.writer.body(body);
+    return true;
+  }
+
+  #sendRun({ writer, service, connection, first, time }: RequestRun): void {
+    service.run = undefined;
+    while (this.#oldest < first && !this.#calls.has(this.#oldest)) this.#oldest += 1;
+    const oldest = Math.min(first, this.#oldest);
+    const isOne = writer.members === 1;
+    const command = isOne ? ClientCommand.RequestWith : ClientCommand.Requests;
+    const head = rewriteRequestHead(service.head, command, first, oldest, time);
+    // Somebody may observe what is sent since the first of them was joined.
+    const copies = this.#effects.joins?.() === true;
+    const own = copies ? head : Buffer.from(head);
+    const message = isOne ? [own, writer.only()] : writer.message([own]);
+    const isTaken =
+      connection === this.#broker.main ? this.#broker.send(message) : this.#effects.send(connection, message);
+    if (!isTaken || !copies) writer.giveAway();
+    returnWriter(writer);
   }
 
   /** An attempt has had its time. */
@@ -533,6 +616,24 @@ export class ClientRules {
     const failure = input.final ? failureIn(input.body) : undefined;
     if (failure !== undefined) this.#refused(call, failure.reason, failure.text, now);
     else this.#answer(call, input, now);
+  }
+
+  #answers({ base, index, bodies }: ClientInput & { kind: "answers" }, now: number): void {
+    const { buffer } = bodies;
+    forbidTransfer(bodies);
+    let from = bodies.byteOffset;
+    for (let at = 0; at < index.length; at += RunEntry.Answer) {
+      const length = index.readUInt16BE(at + 4);
+      const call = this.#calls.get(base + index.readUInt32BE(at));
+      if (call === undefined) this.counters.late += 1;
+      else if (call.pieces > 0) this.#breakOff(call, "incomplete", now);
+      else {
+        this.counters.answered += 1;
+        this.#end(call, now, false);
+        call.sink.answer([slice(buffer, from, length)], true);
+      }
+      from += length;
+    }
   }
 
   #answer(
@@ -631,6 +732,7 @@ export class ClientRules {
   #sendCancel(call: Call): void {
     const hasIds = this.#broker.mode === "extended" || this.#leaving.has(call.connection);
     if (hasIds && call.connection !== 0 && call.numbered) {
+      this.flush();
       this.#effects.send(call.connection, cancelMessage(headOf(call)));
     }
   }

@@ -8,7 +8,7 @@ import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from
 import type { EventNames } from "../../core/event-stream.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
-import { copiesFrames } from "../../sockets/internal.js";
+import { copiesFrames, takesMessage } from "../../sockets/internal.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
@@ -52,6 +52,7 @@ import {
 import { ClientRules } from "./client-rules.js";
 import { MAX_REUSED_HEAD } from "./header.js";
 import { type Frames, MAX_SERVICE_NAME } from "./protocol.js";
+import { MAX_RUN_BYTES, MAX_RUN_MESSAGE } from "./runs.js";
 
 /** Services whose names are kept as bytes; one more, and all are made again. */
 const MAX_SERVICES = 10_000;
@@ -144,6 +145,10 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
       reusesHeads: (): boolean => sockets.copiesHeads(),
+      joins: (): boolean => sockets.copiesRuns(),
+      flushSoon: (): void => {
+        process.nextTick(this.#flush);
+      },
       event: (event: MajordomoClientEvent): void => {
         if (event.type === "broker:joined") this.#readiness.reached();
         this.events.emit(event);
@@ -486,6 +491,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     return this.#time;
   }
 
+  #flush = (): void => this.#rules.flush();
+
   #turnOnEnd = (): void => {
     this.#timed = false;
     this.#timer.update();
@@ -540,6 +547,8 @@ export class ClientSockets {
   readonly #queues = new Map<number, SendQueue>();
   /** Whether a message's head is copied when `send` returns. */
   copiesHeads: () => boolean = () => false;
+  /** The same for a run; never where the socket takes no message of that size. */
+  copiesRuns: () => boolean = () => false;
   /** Those that have ended while messages of theirs were still to be read. */
   readonly #ended = new Set<number>();
 
@@ -553,6 +562,7 @@ export class ClientSockets {
     this.#dealers.set(connection, dealer);
     this.#queues.set(connection, new SendQueue(dealer, () => this.#effects.writable(connection), true));
     this.copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
+    if (takesMessage(dealer, MAX_RUN_MESSAGE)) this.copiesRuns = copiesFrames(dealer, MAX_RUN_BYTES);
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
     dealer.events.on("connect:retry", () => {
       if (this.#isOpen(connection, dealer)) this.#effects.refused(connection);

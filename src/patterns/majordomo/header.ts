@@ -20,6 +20,8 @@
  *                    SHLW01 | command | tag 4 | attempt 1                      from a plain client
  *   headers          (n 1 | name n | length 2 | value)*                        UTF-8, MAX_HEADERS bytes at most
  *
+ * Level 4 has runs of them: see runs.ts.
+ *
  * The time is how many ms the client still waits; NO_LIMIT: without limit.
  *
  * The id is 8 bytes of the client's own, and the request's sequence number in 8.
@@ -70,6 +72,9 @@ const HIGH = 0x1_0000_0000;
 
 const MAX_SPAN = HIGH - 1;
 
+/** The upper half of a sequence number below 2^53. */
+const MAX_UPPER_HALF = 0x1f_ffff;
+
 /** Of level 2: where the service begins, and what stands between it and the headers. */
 const SERVICE_WITH = SERVICE + 1;
 const TIME_LENGTH = 4;
@@ -91,6 +96,7 @@ export const MAX_HEADERS = 8_192;
 const REUSED_ANSWER = Buffer.alloc(NUMBERED);
 const REUSED_REPLY = Buffer.alloc(TAGGED);
 const REUSED_DELIVERY = Buffer.alloc(DELIVERY_HEADERS);
+const REUSED_RUN = Buffer.alloc(AFTER + ID_AND_SPAN);
 
 /** Bytes of the longest head that is used again: a request's, with the longest name of a service. */
 export const MAX_REUSED_HEAD: number = SERVICE_WITH + MAX_SERVICE_NAME + TIME_LENGTH;
@@ -192,6 +198,95 @@ export function isNumbered(head: Buffer, service: boolean): boolean {
   return service ? head.length > SERVICE : head.length >= NUMBERED;
 }
 
+/** Where the head of a run has its first member's id. */
+export const RUN_ID: number = AFTER;
+
+/** Bytes of a worker's run's head, and of one to a client. */
+const RUN_DELIVERY = AFTER + ID_AND_SPAN;
+
+/** What a run's numbers are added to: the upper half of the first member's. */
+export function runBase(head: Buffer): number {
+  return head.readUInt32BE(AFTER + 8) * HIGH;
+}
+
+/** Whether a client's run has the head of a request without headers. */
+export function isRunHead(head: Buffer): boolean {
+  return head.length > SERVICE && headersLength(head) === 0 && (head[SERVICE] as number) > 0;
+}
+
+/** Whether the numbers that follow a run's first one are exact. */
+export function isCountable(head: Buffer): boolean {
+  return head.readUInt32BE(AFTER + 8) <= MAX_UPPER_HALF;
+}
+
+/** Whether a worker's run has an id and a span. */
+export function isDeliveryRunHead(head: Buffer): boolean {
+  return head.length === RUN_DELIVERY && isCountable(head);
+}
+
+/** The head that a member of a client's run would have come with alone. @param run the run's head */
+export function memberHead(run: Buffer, sequence: number): Buffer {
+  const head = Buffer.from(run);
+  head[COMMAND] = ClientCommand.RequestWith;
+  const span = Math.max(0, sequence - oldestIn(run, AFTER, sequenceIn(run, AFTER)));
+  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
+  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
+  head.writeUInt32BE(Math.min(span, MAX_SPAN), NUMBERED);
+  return head;
+}
+
+/** ms that the client of a run still waits. */
+export function runTime(head: Buffer): number {
+  return head.readUInt32BE(head.length - TIME_LENGTH);
+}
+
+/** The head of a run of answers. @param run of one of their requests. @param sequence the first one's */
+export function answerRunHead(run: Buffer, sequence: number): Buffer {
+  const head = REUSED_ANSWER;
+  for (let i = 0; i < NUMBERED; i++) head[i] = run[i] as number;
+  head[COMMAND] = ClientCommand.Answers;
+  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
+  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
+  return head;
+}
+
+/** The head of a run for a worker. @param run of one of its requests. @param sequence the first one's. @param oldest that its client wants */
+export function deliveryRunHead(run: Buffer, sequence: number, oldest: number): Buffer {
+  const head = REUSED_RUN;
+  head.set(WORKER);
+  head[COMMAND] = WorkerCommand.Requests;
+  for (let i = AFTER; i < AFTER + 8; i++) head[i] = run[i] as number;
+  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
+  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
+  head.writeUInt32BE(Math.min(MAX_SPAN, Math.max(0, sequence - oldest)), NUMBERED);
+  return head;
+}
+
+/** The head that a member of a worker's run would have come with alone. @param run the run's head */
+export function memberDeliveryHead(run: Buffer, tag: number, sequence: number, time: number): Buffer {
+  const head = Buffer.allocUnsafe(DELIVERY_HEADERS);
+  head.set(WORKER);
+  head[COMMAND] = WorkerCommand.RequestWith;
+  head.writeUInt32BE(tag, AFTER);
+  run.copy(head, TAGGED, AFTER, AFTER + 8);
+  head.writeUInt32BE(Math.floor(sequence / HIGH), TAGGED + 8);
+  head.writeUInt32BE(sequence >>> 0, TAGGED + 12);
+  const span = Math.max(0, sequence - oldestIn(run, AFTER, sequenceIn(run, AFTER)));
+  head.writeUInt32BE(Math.min(span, MAX_SPAN), TAGGED + ID_LENGTH);
+  head[ATTEMPT] = 1;
+  head.writeUInt32BE(time, ATTEMPT + 1);
+  return head;
+}
+
+/** A worker's answer to the delivery with this tag. @param reuse it is copied before the next one is made */
+export function taggedHead(command: number, tag: number, reuse: boolean): Buffer {
+  const head = reuse ? REUSED_REPLY : Buffer.allocUnsafe(TAGGED);
+  head.set(WORKER);
+  head[COMMAND] = command;
+  head.writeUInt32BE(tag, AFTER);
+  return head;
+}
+
 /** Where a client's head has its id. */
 export const CLIENT_ID: number = AFTER;
 
@@ -211,7 +306,11 @@ export function oldestIn(head: Buffer, at: number, sequence: number): number {
 /** Whether a request is of level 2: with time and headers. */
 export function isRequestWith(head: Buffer): boolean {
   const command = head[COMMAND];
-  return command === ClientCommand.RequestWith || command === ClientCommand.BroadcastWith;
+  return (
+    command === ClientCommand.RequestWith ||
+    command === ClientCommand.BroadcastWith ||
+    command === ClientCommand.Requests
+  );
 }
 
 /** Where the service's name begins in a request's head. */

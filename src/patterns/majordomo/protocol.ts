@@ -16,6 +16,7 @@
  *   credit                                                                          SHLC01 0b id bytes
  *   request      (level 2: the same with time and headers)                      SHLC01 0c id span n service time headers | body
  *   broadcast                                                                   SHLC01 0d id span n service time headers | body
+ *   runs         (level 4: runs.ts)                                                 SHLC01 0e, SHLC01 0f | index bodies
  *
  *   READY        "" MDPW01 01 service               MDPW02 01 service               SHLW01 01 | service room name
  *   REQUEST      "" MDPW01 02 client "" body        MDPW02 02 client "" body        SHLW01 02 tag (id span)? | body
@@ -29,6 +30,7 @@
  *   CREDIT                                                                          SHLW01 0a tag bytes
  *   REQUEST      (level 2)                                                      SHLW01 0b tag id span attempt time headers | body
  *   REQUEST      (level 2, of a plain client)                                   SHLW01 0c tag attempt | body
+ *   runs         (level 4: runs.ts)                                             SHLW01 0e, SHLW01 0f | index bodies
  *
  * A worker's room is 8 bytes: the requests that it handles at once, and those with the ones that it keeps waiting.
  *
@@ -81,6 +83,8 @@ export const ClientCommand = {
   Credit: 11,
   RequestWith: 12,
   BroadcastWith: 13,
+  Requests: 14,
+  Answers: 15,
 } as const;
 
 /** Commands of a worker's messages; 0.1 has no PARTIAL, and so other numbers from 3 on. */
@@ -98,6 +102,8 @@ export const WorkerCommand = {
   RequestWith: 11,
   PlainRequestWith: 12,
   Return: 13,
+  Requests: 14,
+  Replies: 15,
 } as const;
 
 const WORKER_COMMANDS_01 = { Ready: 1, Request: 2, Final: 3, Heartbeat: 4, Disconnect: 5 } as const;
@@ -173,7 +179,7 @@ export function headerOf(frame: Buffer | undefined): Header | undefined {
  * fifth frame of its answer to `mmi.shoal`, a worker as the fourth of READY, one byte; without one it is 1. What a level
  * does not know is only sent to an end of a higher one.
  */
-export const LEVEL = 3;
+export const LEVEL = 4;
 
 /** Bytes of a request's id: 8 of the client, 8 of its counter. */
 export const ID_LENGTH = 16;
@@ -195,6 +201,9 @@ export interface Room {
 
 /** From this level on, a broker takes back requests that a worker has not begun. */
 export const RETURN_LEVEL = 3;
+
+/** From this level on, an end takes runs of requests or of answers (runs.ts). */
+export const RUN_LEVEL = 4;
 
 /** Requests that one worker may declare that it takes at once, at most. */
 export const MAX_CAPACITY = 65_535;
@@ -268,7 +277,7 @@ export type Frames = (Buffer | string)[];
 export const INITIAL_CREDIT = 16_384;
 
 /** Bytes that a piece and each of its frames cost in addition to the frame's own: about what holding them takes. */
-const FRAME_COST = 64;
+export const FRAME_COST = 64;
 
 /** What a piece costs. @param start where its body begins among the frames */
 export function pieceCost(frames: readonly (Uint8Array | string)[], start = 0): number {

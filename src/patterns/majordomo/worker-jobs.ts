@@ -24,17 +24,7 @@ import {
   ServiceError,
 } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
-import {
-  attemptIn,
-  DELIVERY_ID,
-  deliveryTime,
-  headersIn,
-  idIn,
-  NO_LIMIT,
-  oldestIn,
-  sequenceIn,
-  tagIn,
-} from "./header.js";
+import { attemptIn, deliveryTime, headersIn, idIn, NO_LIMIT } from "./header.js";
 import { bodyBytes, Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 import { type ClientMemory, owned, Repeatable, RequestMemory } from "./request-memory.js";
 import { StallWatch } from "./stall-watch.js";
@@ -299,7 +289,7 @@ export class WorkerJobs {
   start(session: WorkerSession, delivery: Delivery): void {
     const job = new Job(session, delivery, this.#options.service, this.#onFlushed);
     this.counters.requests += 1;
-    if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(tagIn(delivery.head), job);
+    if (delivery.dialect === Dialect.Shoal) this.#openOf(session).set(delivery.tag, job);
     if (!delivery.repeatable || !this.#repeated(job)) this.#begin(job);
   }
 
@@ -365,7 +355,7 @@ export class WorkerJobs {
         stays.push(job);
         continue;
       }
-      this.#open.get(session)?.delete(tagIn(delivery.head));
+      this.#open.get(session)?.delete(delivery.tag);
       this.#memory.forget(job);
       this.counters.returned += 1;
     }
@@ -402,10 +392,10 @@ export class WorkerJobs {
 
   /** Whether the request was seen: then it has the first one's outcome, at once or together with it. */
   #repeated(job: Job): boolean {
-    const { head } = job.delivery;
-    const memory = this.#memory.clientOf(head, DELIVERY_ID, this.#client);
+    const { delivery } = job;
+    const memory = this.#memory.clientOf(delivery.idHead, delivery.idAt, this.#client);
     this.#client = memory;
-    const sequence = sequenceIn(head, DELIVERY_ID);
+    const { sequence } = delivery;
     const first = memory.entries.get(sequence) as Job | undefined;
     if (first !== undefined && (first.outcome !== undefined || !first.cancelled)) {
       this.counters.duplicates += 1;
@@ -425,7 +415,7 @@ export class WorkerJobs {
       this.#settle(job, { ok: false, reason: "duplicate", text: "The client does not want it any more." });
       return true;
     }
-    this.#memory.settle(memory, oldestIn(head, DELIVERY_ID, sequence));
+    this.#memory.settle(memory, delivery.oldest);
     this.#memory.begin(memory, sequence, job);
     return false;
   }
@@ -576,7 +566,7 @@ export class WorkerJobs {
     job.operation?.end(outcome.ok ? undefined : new Error(outcome.text));
     if (job.memory !== undefined) {
       if (!outcome.ok || job.cancelled) this.#memory.forget(job);
-      else if (this.#memory.keep(job, bodyBytes(outcome.body) + job.delivery.head.length))
+      else if (this.#memory.keep(job, bodyBytes(outcome.body) + job.delivery.headLength))
         job.outcome = outcome;
     }
     this.#settleAll(job, outcome);
@@ -611,7 +601,7 @@ export class WorkerJobs {
     const followers = job.followers?.filter((each) => each !== heir) ?? [];
     job.followers = followers.length === 0 ? undefined : followers;
     const open = this.#open.get(job.session);
-    const tag = tagIn(job.delivery.head);
+    const { tag } = job.delivery;
     if (open?.get(tag) === heir) open.set(tag, job);
     heir.cancelled = true;
     this.#settle(heir, CANCELLED);
@@ -633,7 +623,7 @@ export class WorkerJobs {
     const { session, delivery } = job;
     let sending: SendOutcome;
     if (delivery.dialect === Dialect.Shoal) {
-      this.#open.get(session)?.delete(tagIn(delivery.head));
+      this.#open.get(session)?.delete(delivery.tag);
       sending = outcome.ok
         ? session.final(delivery, outcome.body, job.pieces, job)
         : session.failure(delivery, outcome.reason, outcome.text, outcome.details, job);

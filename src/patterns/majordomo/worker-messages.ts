@@ -1,5 +1,6 @@
 /** What a worker and a broker say to each other, built and parsed at both ends, and what a broker's ROUTER makes of any message (forms: protocol.ts). */
 
+import { forbidTransfer, slice } from "../../core/memory.js";
 import {
   type Fault,
   type FromClient,
@@ -14,13 +15,20 @@ import {
 import {
   commandOf,
   countedReplyHead,
+  DELIVERY_ID,
   deliveryHead,
   deliveryHeadWith,
   hasId,
   isDelivery,
+  isDeliveryRunHead,
   isDeliveryWith,
   isTagged,
+  memberDeliveryHead,
+  oldestIn,
+  RUN_ID,
   replyHead,
+  runBase,
+  sequenceIn,
   tagCountIn,
   tagIn,
   workerCreditHead,
@@ -41,13 +49,12 @@ import {
   workerCommandFrame,
   workerCommandOf,
 } from "./protocol.js";
+import { isRun, RunEntry } from "./runs.js";
 
-/** A request for a worker, and what its answer has to begin with. */
+/** A request for a worker, and what its answer has to begin with. Of a run it has no head before one is asked for. */
 export class Delivery {
   readonly kind = "request";
   readonly dialect: Dialect;
-  /** Has the tag and the id; only in the third dialect. */
-  readonly head: Buffer;
   /** A plain broker's address frames. */
   readonly envelope: readonly Buffer[];
   readonly body: Buffer[];
@@ -56,21 +63,109 @@ export class Delivery {
   /** When it came, by the system's monotonic clock. A double from the start: the shape of all deliveries is one. */
   receivedAt = Number.MIN_VALUE;
 
-  constructor(dialect: Dialect, head: Buffer, envelope: readonly Buffer[], body: Buffer[]) {
+  /** The broker's number of it; only in the third dialect. */
+  readonly tag: number;
+  /** The head of the run that it came in. */
+  readonly run: Buffer | undefined;
+  readonly #sequence: number;
+  readonly #oldest: number;
+  readonly #time: number;
+  #head: Buffer | undefined;
+
+  constructor(
+    dialect: Dialect,
+    head: Buffer | undefined,
+    envelope: readonly Buffer[],
+    body: Buffer[],
+    tag: number = head !== undefined && isTagged(head) ? tagIn(head) : 0,
+    run?: Buffer,
+    sequence = 0,
+    oldest = 0,
+    time = 0,
+  ) {
     this.dialect = dialect;
-    this.head = head;
+    this.#head = head;
     this.envelope = envelope;
     this.body = body;
+    this.tag = tag;
+    this.run = run;
+    this.#sequence = sequence;
+    this.#oldest = oldest;
+    this.#time = time;
+  }
+
+  /** Has the tag and the id; only in the third dialect. */
+  get head(): Buffer {
+    this.#head ??= memberDeliveryHead(this.run as Buffer, this.tag, this.#sequence, this.#time);
+    return this.#head;
   }
 
   /** Whether the request has an id. */
   get repeatable(): boolean {
-    return this.dialect === Dialect.Shoal && hasId(this.head);
+    return this.run !== undefined || (this.dialect === Dialect.Shoal && hasId(this.head));
+  }
+
+  /** The number in its id. */
+  get sequence(): number {
+    return this.run === undefined ? sequenceIn(this.head, DELIVERY_ID) : this.#sequence;
+  }
+
+  /** The lowest that its client still wants answered. */
+  get oldest(): number {
+    return this.run === undefined ? oldestIn(this.head, DELIVERY_ID, this.sequence) : this.#oldest;
+  }
+
+  /** Where its client's key stands: a head, and where the id begins in it. */
+  get idHead(): Buffer {
+    return this.run ?? this.head;
+  }
+
+  get idAt(): number {
+    return this.run === undefined ? DELIVERY_ID : RUN_ID;
+  }
+
+  /** Bytes of its head, about. */
+  get headLength(): number {
+    return this.run === undefined ? this.head.length : 0;
+  }
+}
+
+/** Several requests for a worker, of one client. */
+export class DeliveryRun {
+  readonly kind = "requests";
+  readonly head: Buffer;
+  readonly index: Buffer;
+  readonly bodies: Buffer;
+
+  constructor(head: Buffer, index: Buffer, bodies: Buffer) {
+    this.head = head;
+    this.index = index;
+    this.bodies = bodies;
+  }
+
+  /** Gives each of them to `take`. */
+  each(take: (delivery: Delivery) => void): void {
+    const { head, index, bodies } = this;
+    const base = runBase(head);
+    const oldest = oldestIn(head, RUN_ID, sequenceIn(head, RUN_ID));
+    const { buffer } = bodies;
+    forbidTransfer(bodies);
+    let from = bodies.byteOffset;
+    for (let at = 0; at < index.length; at += RunEntry.Delivery) {
+      const length = index.readUInt16BE(at + 12);
+      const sequence = base + index.readUInt32BE(at + 4);
+      const body = [slice(buffer, from, length)];
+      const tag = index.readUInt32BE(at);
+      const time = index.readUInt32BE(at + 8);
+      take(new Delivery(Dialect.Shoal, undefined, NO_ENVELOPE, body, tag, head, sequence, oldest, time));
+      from += length;
+    }
   }
 }
 
 export type WorkerInput =
   | Delivery
+  | DeliveryRun
   | { readonly kind: "cancel"; readonly tag: number }
   | { readonly kind: "credit"; readonly tag: number; readonly bytes: number }
   | { readonly kind: "heartbeat" | "disconnect"; readonly dialect: Dialect }
@@ -106,11 +201,14 @@ function parseExtendedAtWorker(frames: readonly Buffer[], head: Buffer): WorkerI
   switch (commandOf(head)) {
     case WorkerCommand.Request:
       if (!isDelivery(head) || frames.length < 2) return WORKER_FAULT;
-      return new Delivery(dialect, head, NO_ENVELOPE, framesFrom(frames, 1));
+      return new Delivery(dialect, head, NO_ENVELOPE, framesFrom(frames, 1), tagIn(head));
     case WorkerCommand.RequestWith:
     case WorkerCommand.PlainRequestWith:
       if (!isDeliveryWith(head) || frames.length < 2) return WORKER_FAULT;
-      return new Delivery(dialect, head, NO_ENVELOPE, framesFrom(frames, 1));
+      return new Delivery(dialect, head, NO_ENVELOPE, framesFrom(frames, 1), tagIn(head));
+    case WorkerCommand.Requests:
+      if (!isDeliveryRunHead(head) || !isRun(frames, 1, RunEntry.Delivery)) return WORKER_FAULT;
+      return new DeliveryRun(head, frames[1] as Buffer, frames[2] as Buffer);
     case WorkerCommand.Heartbeat:
       return { kind: "heartbeat", dialect };
     case WorkerCommand.Disconnect:
@@ -129,7 +227,7 @@ function parsePlainDelivery(frames: readonly Buffer[], at: number, dialect: Dial
   let end = at;
   while (end < frames.length && (frames[end] as Buffer).length > 0) end += 1;
   if (end === at || end + 1 >= frames.length) return WORKER_FAULT;
-  return new Delivery(dialect, EMPTY, frames.slice(at, end), frames.slice(end + 1));
+  return new Delivery(dialect, EMPTY, frames.slice(at, end), frames.slice(end + 1), 0);
 }
 
 /** @param level of the broker; one of level 1 gets no frame for it */
@@ -298,9 +396,22 @@ export class ReplyCommand {
   }
 }
 
+/** Answers of a worker, each whole. */
+export class ReplyRun {
+  readonly kind = "replies";
+  readonly index: Buffer;
+  readonly bodies: Buffer;
+
+  constructor(index: Buffer, bodies: Buffer) {
+    this.index = index;
+    this.bodies = bodies;
+  }
+}
+
 /** What a broker receives from its workers. */
 export type FromWorker =
   | ReplyCommand
+  | ReplyRun
   | {
       readonly kind: "ready";
       readonly dialect: Dialect;
@@ -364,6 +475,9 @@ function parseExtendedWorker(frames: Buffer[], head: Buffer): FromWorker {
       const kind = command === WorkerCommand.Final ? "final" : "partial";
       return new ReplyCommand(kind, dialect, tagIn(head), frames, 2, tagCountIn(head));
     }
+    case WorkerCommand.Replies:
+      if (!isRun(frames, 2, RunEntry.Reply)) return fault("body", dialect);
+      return new ReplyRun(frames[2] as Buffer, frames[3] as Buffer);
     case WorkerCommand.Heartbeat:
       return HEARTBEATS[dialect];
     case WorkerCommand.Ready:

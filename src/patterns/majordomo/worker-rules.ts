@@ -14,7 +14,9 @@
 import { backOff } from "../../core/back-off.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import { beatInterval, negotiation } from "./client-messages.js";
-import { Dialect, type Frames, RETURN_LEVEL } from "./protocol.js";
+import { taggedHead, workerSignalHead } from "./header.js";
+import { Dialect, type Frames, LEVEL, RETURN_LEVEL, RUN_LEVEL, WorkerCommand } from "./protocol.js";
+import { borrowWriter, fitsRun, type RunWriter, returnWriter, runBytes } from "./runs.js";
 import {
   type Delivery,
   drainMessage,
@@ -57,6 +59,12 @@ export interface SessionEffects {
   /** The same for an answer, or a piece of it. @returns `false`: it waits, and the ticket hears what becomes of it */
   reply(message: Frames, ticket: SendTicket): boolean;
   start(delivery: Delivery): void;
+  /** `flush` is to be called at the end of this turn, before what is sent in it is written. */
+  flushSoon?(): void;
+  /** Answers may wait for the end of the turn: there is room, and `reply` copies them. */
+  joins?(): boolean;
+  /** The highest level that the connection's options allow. Default: LEVEL. */
+  level?(): number;
   cancel(tag: number): void;
   /** `reply` has copied a message's head when it returns, so that one can be written again for all. */
   reusesHeads(): boolean;
@@ -71,6 +79,9 @@ export interface SessionEffects {
 
 /** What became of an answer: it waits for room, or it is of no use, since the registration that it belongs to is over. */
 export type SendOutcome = "sent" | "waits" | "stale";
+
+/** Hears of nothing: what was joined counts as sent. */
+const NOBODY: SendTicket = { settled: () => undefined };
 
 type State = "away" | "asking" | "ready" | "ended";
 
@@ -92,6 +103,10 @@ export class WorkerSession {
   #attempts = 0;
   /** Of the third dialect, with the broker. */
   #level = 1;
+  /** Answers of this turn. */
+  #answers: RunWriter | undefined;
+  /** The tag of the first of them. */
+  #firstTag = 0;
   #draining = false;
 
   /** @param random from 0 up to 1, for jitter */
@@ -142,11 +157,17 @@ export class WorkerSession {
           return;
         }
         this.#attempts = 0;
-        this.#inFlight += 1;
-        input.epoch = this.#epoch;
-        this.#effects.start(input);
+        this.#begin(input);
         break;
       }
+      case "requests":
+        if (this.#dialect !== Dialect.Shoal) {
+          this.#effects.fault();
+          return;
+        }
+        this.#attempts = 0;
+        input.each(this.#begin);
+        break;
       case "cancel":
         this.#effects.cancel(input.tag);
         break;
@@ -160,6 +181,27 @@ export class WorkerSession {
         this.#leave("disconnect", now);
         break;
     }
+  }
+
+  #begin = (delivery: Delivery): void => {
+    this.#inFlight += 1;
+    delivery.epoch = this.#epoch;
+    this.#effects.start(delivery);
+  };
+
+  /** Sends the answers of this turn. */
+  flush(): void {
+    const answers = this.#answers;
+    if (answers === undefined) return;
+    this.#answers = undefined;
+    // Somebody may observe what is sent since the first of them was joined.
+    const copies = this.#joins;
+    const message =
+      answers.members === 1
+        ? [taggedHead(WorkerCommand.Final, this.#firstTag, copies), answers.only()]
+        : answers.message([workerSignalHead(WorkerCommand.Replies)]);
+    if (!this.#effects.reply(message, NOBODY) || !copies) answers.giveAway();
+    returnWriter(answers);
   }
 
   /** The connection has ended. Made again it would be that of a stranger to the broker, whom no READY made a worker. */
@@ -213,6 +255,8 @@ export class WorkerSession {
     ticket: SendTicket,
   ): SendOutcome {
     if (!this.#settle(delivery)) return "stale";
+    const joins = pieces === 0 && this.#level >= RUN_LEVEL && fitsRun(body) && this.#joins;
+    if (joins && this.#join(delivery.tag, body[0] as Buffer | string)) return "sent";
     const outcome = this.#reply(
       replyMessage(delivery, true, body, pieces, this.#effects.reusesHeads()),
       ticket,
@@ -253,6 +297,30 @@ export class WorkerSession {
     return true;
   }
 
+  get #joins(): boolean {
+    return this.#effects.joins?.() === true;
+  }
+
+  /** It leaves at the end of the turn, with others. @returns `false`: it has to go alone */
+  #join(tag: number, body: Buffer | string): boolean {
+    if (this.#answers?.hasRoom(runBytes(body)) === false) this.flush();
+    if (this.#answers === undefined) {
+      this.#answers = borrowWriter();
+      if (this.#answers === undefined) return false;
+      this.#firstTag = tag;
+      this.#effects.flushSoon?.();
+    }
+    this.#answers.number(tag);
+    this.#answers.body(body);
+    return true;
+  }
+
+  /** Nobody is there to have them. */
+  #drop(): void {
+    if (this.#answers !== undefined) returnWriter(this.#answers);
+    this.#answers = undefined;
+  }
+
   #reply(message: Frames, ticket: SendTicket): SendOutcome {
     return this.#effects.reply(message, ticket) ? "sent" : "waits";
   }
@@ -271,6 +339,7 @@ export class WorkerSession {
 
   /** Says DISCONNECT and ends. */
   end(): void {
+    this.flush();
     if (this.#state === "ready") this.#effects.send(signalMessage(this.#dialect, "Disconnect"));
     this.#state = "ended";
     this.#epoch += 1;
@@ -307,7 +376,15 @@ export class WorkerSession {
     this.#epoch += 1;
     this.#inFlight = 0;
     this.#next = now + this.#interval;
-    this.#effects.send(readyMessage(dialect, service, { concurrency, capacity }, name, this.#level));
+    this.#effects.send(
+      readyMessage(
+        dialect,
+        service,
+        { concurrency, capacity },
+        name,
+        Math.min(this.#level, this.#effects.level?.() ?? LEVEL),
+      ),
+    );
     this.#effects.joined(dialect);
     if (this.#draining) this.#effects.send(drainMessage());
   }
@@ -318,6 +395,7 @@ export class WorkerSession {
     this.#attempts += 1;
     this.#state = "away";
     this.#epoch += 1;
+    this.#drop();
     this.#next = now + wait;
     this.#effects.close();
     this.#effects.left(reason, wait);

@@ -6,7 +6,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { type WaitOptions, withTimeout } from "../../core/waiter.js";
-import { copiesFrames } from "../../sockets/internal.js";
+import { copiesFrames, takesMessage } from "../../sockets/internal.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { contractHandler, type ServiceContract } from "../kit/contract.js";
@@ -23,7 +23,8 @@ import { Readiness } from "../kit/readiness.js";
 import { SendQueue } from "../kit/send-queue.js";
 import { checkDriverOptions, dialectOf } from "./client-options.js";
 import { MAX_REUSED_HEAD } from "./header.js";
-import { Dialect, MAX_CAPACITY } from "./protocol.js";
+import { Dialect, LEVEL, MAX_CAPACITY, RUN_LEVEL } from "./protocol.js";
+import { MAX_RUN_BYTES, MAX_RUN_MESSAGE } from "./runs.js";
 import { WorkerJobs } from "./worker-jobs.js";
 import { parseAtWorker } from "./worker-messages.js";
 import {
@@ -305,6 +306,8 @@ export class WorkerConnection {
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #copiesHeads: () => boolean = () => false;
+  #copiesRuns: () => boolean = () => false;
+  #level: number = LEVEL;
   #closed = false;
   /** Of all connections to its broker. */
   readonly #departure: Departure;
@@ -335,6 +338,9 @@ export class WorkerConnection {
         if (this.#queue?.length === 0) this.#queue.send(message);
       },
       reusesHeads: () => this.#copiesHeads(),
+      joins: () => this.#queue?.length === 0 && this.#copiesRuns(),
+      level: () => this.#level,
+      flushSoon: () => process.nextTick(this.#flush),
       reply: (message, ticket) => this.#queue?.send(message, ticket) ?? true,
       start: (delivery) => {
         delivery.receivedAt = this.#receivedAt;
@@ -407,6 +413,8 @@ export class WorkerConnection {
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer, undefined, true);
     this.#copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
+    if (takesMessage(dealer, MAX_RUN_MESSAGE)) this.#copiesRuns = copiesFrames(dealer, MAX_RUN_BYTES);
+    else this.#level = RUN_LEVEL - 1;
     // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
     dealer.events.on("disconnect", () => setImmediate(() => this.#lost(dealer)));
     try {
@@ -453,6 +461,8 @@ export class WorkerConnection {
     this.#shared.faults.count += 1;
     this.#shared.emit({ type: "peer:invalid", endpoint: this.endpoint });
   }
+
+  #flush = (): void => this.#session.flush();
 
   async #receive(dealer: Dealer): Promise<void> {
     try {

@@ -2,7 +2,9 @@
 import { expect, test } from "vitest";
 import * as client from "../../../src/patterns/majordomo/client-messages.js";
 import {
+  answerRunHead,
   deliveryHead,
+  deliveryRunHead,
   encodeHeaders,
   headTemplate,
   headTemplateWith,
@@ -10,6 +12,7 @@ import {
   requestHeadWith,
 } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
+import { RunWriter } from "../../../src/patterns/majordomo/runs.js";
 import * as worker from "../../../src/patterns/majordomo/worker-messages.js";
 import { fuzz, hex, same } from "../messages.js";
 
@@ -31,6 +34,33 @@ const HEAD_WITH = requestHeadWith(
   HEADERS,
 );
 const TAG = Buffer.of(0, 0, 0, 9);
+const RUN_HEAD = requestHeadWith(
+  headTemplateWith(Buffer.alloc(8, 1), SERVICE),
+  ClientCommand.Requests,
+  5,
+  3,
+  1_000,
+  EMPTY,
+);
+
+/** A run of two. @param numbers of each in the index */
+function run(head: Buffer, numbers: number): Buffer[] {
+  const writer = new RunWriter();
+  for (const body of BODY) {
+    for (let i = 1; i <= numbers; i++) writer.number(i);
+    writer.body(body);
+  }
+  return writer.message([head]) as Buffer[];
+}
+
+/** The lengths of an index are those of its bodies. */
+function sameLengths(index: Buffer, bodies: Buffer, entry: number): void {
+  expect(index.length % entry).toBe(0);
+  expect(index.length).toBeGreaterThan(0);
+  let bytes = 0;
+  for (let end = entry; end <= index.length; end += entry) bytes += index.readUInt16BE(end - 2);
+  expect(bytes).toBe(bodies.length);
+}
 
 const fromWorkers = DIALECTS.flatMap((dialect) => [
   worker.readyMessage(dialect, SERVICE, ROOM, "name"),
@@ -46,8 +76,10 @@ const fromClients = [
   client.cancelMessage(HEAD),
   client.creditMessage(HEAD, 1_000),
   client.heartbeatMessage(),
+  run(RUN_HEAD, 1),
 ];
 const others = [
+  run(Buffer.from("SHLW01\x0f"), 1),
   worker.drainMessage(),
   worker.failureMessage(DELIVERY, "failed", "text"),
   worker.failureMessage(DELIVERY, "failed", "text", Buffer.from("{}")),
@@ -109,6 +141,14 @@ test("at a broker", () => {
           expect([command.reason, command.text]).toEqual(frames.slice(2, 4).map(String));
           expect(command.details).toBe(frames[4]);
           break;
+        case "requests":
+          expect(command.service.length).toBeGreaterThan(0);
+          sameLengths(command.index, command.bodies, 6);
+          same([command.head, command.index, command.bodies], frames.slice(1));
+          break;
+        case "replies":
+          sameLengths(command.index, command.bodies, 6);
+          break;
         case "cancel":
           expect(hex(command.head)).toBe(hex(frames[1] as Buffer));
           break;
@@ -134,6 +174,7 @@ test("at a client", () => {
       client.waiting(asker, true).slice(1),
       client.broadcastTargets(asker, ["a", "b"]).slice(1),
       client.clientHeartbeat(PEER, Buffer.from("12345678")).slice(1),
+      run(Buffer.from(answerRunHead(RUN_HEAD, 5)), 1),
     ],
     check: (frames) => {
       const input = client.parseAtClient(frames);
@@ -147,6 +188,7 @@ test("at a client", () => {
         expect(input.body.length).toBeGreaterThan(0);
         same([input.service, ...input.body], frames.slice(2));
       } else if (input.kind === "answer") same(input.body, frames.slice(1));
+      if (input.kind === "answers") sameLengths(input.index, input.bodies, 6);
       if (input.kind === "worker-reply") same(input.body, frames.slice(3));
       if (input.kind === "targets") expect(input.workers).toEqual(frames.slice(1).map(String));
       if (input.kind === "heartbeat") same([input.incarnation], frames.slice(1));
@@ -168,6 +210,7 @@ test("at a worker", () => {
         worker.workerSignal(PEER, dialect, "Heartbeat").slice(1),
         worker.workerSignal(PEER, dialect, "Disconnect").slice(1),
       ]),
+      run(Buffer.from(deliveryRunHead(RUN_HEAD, 5, 3)), 3),
       worker.delivery(PEER, Dialect.Shoal, 9, EMPTY, BODY, 0).slice(1),
       worker.delivery(PEER, Dialect.Shoal, 9, EMPTY, BODY, 0, 2, 7).slice(1),
       worker.delivery(PEER, Dialect.Shoal, 9, HEAD_WITH, BODY, 0, 2, 7).slice(1),
@@ -186,6 +229,14 @@ test("at a worker", () => {
         const tail = [...start, ...between, ...input.body];
         same(tail, frames.slice(-tail.length));
         expect(typeof input.repeatable).toBe("boolean");
+      }
+      if (input.kind === "requests") {
+        sameLengths(input.index, input.bodies, 14);
+        input.each((delivery) => {
+          expect(delivery.repeatable).toBe(true);
+          expect(delivery.head.length).toBeGreaterThan(0);
+          expect(delivery.sequence).toBeGreaterThanOrEqual(0);
+        });
       }
       if (input.kind === "cancel") expect(input.tag).toBeLessThanOrEqual(0xffff_ffff);
       if (input.kind === "negotiated")

@@ -37,9 +37,11 @@ function story(simulation: Simulation, { loss, duplication }: Kind): void {
 
   for (let i = 0; i < 40; i++) {
     simulation.at(random.next() * TROUBLE, () => {
-      random
-        .pick(world.clients)
-        .ask(random.pick(SERVICES), random.pick(["", "", "!", "~", "*3", "*40"]), 700, 2);
+      const client = random.pick(world.clients);
+      const service = random.pick(SERVICES);
+      // Several at once, which leave together.
+      for (let more = random.pick([1, 1, 4]); more > 0; more--)
+        client.ask(service, random.pick(["", "", "!", "~", "*3", "*40"]), 700, 2);
     });
   }
   for (let i = random.integer(0, 14); i > 0; i--) {
@@ -152,7 +154,10 @@ function survival(simulation: Simulation): void {
   world.workers.clear(); // Nobody finds this one to kill it.
   for (let i = 0; i < 3; i++) world.client(`c${i}`, brokers);
   for (let i = 0; i < 40; i++) {
-    simulation.at(random.next() * TROUBLE, () => random.pick(world.clients).ask("resize", "", 2_000, 20));
+    simulation.at(random.next() * TROUBLE, () => {
+      const client = random.pick(world.clients);
+      for (let more = random.pick([1, 1, 4]); more > 0; more--) client.ask("resize", "", 2_000, 20);
+    });
   }
   for (let i = random.integer(2, 10); i > 0; i--) {
     simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, () => hire("resize"), 1_000));

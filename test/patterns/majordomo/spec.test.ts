@@ -5,7 +5,9 @@ import { z } from "zod";
 import { defineService, serviceClient } from "../../../src/patterns/kit/contract.js";
 import * as client from "../../../src/patterns/majordomo/client-messages.js";
 import {
+  answerRunHead,
   attemptIn,
+  deliveryRunHead,
   deliveryTime,
   encodeHeaders,
   headersIn,
@@ -16,6 +18,7 @@ import {
   requestHeadWith,
 } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, EMPTY, type Frames } from "../../../src/patterns/majordomo/protocol.js";
+import { RunWriter } from "../../../src/patterns/majordomo/runs.js";
 import * as worker from "../../../src/patterns/majordomo/worker-messages.js";
 
 const { Shoal } = Dialect;
@@ -48,6 +51,18 @@ function call(): Buffer[] {
   });
   void service.say("hi");
   return body;
+}
+
+const RUN = requestHeadWith(TEMPLATE, ClientCommand.Requests, 5, 3, 30_000, EMPTY);
+
+/** Of `hi` and `ho!`. @param numbers of each in the index */
+function run(numbers: readonly [readonly number[], readonly number[]], head: Buffer): Frames {
+  const writer = new RunWriter();
+  ["hi", "ho!"].forEach((body, i) => {
+    for (const number of numbers[i] ?? []) writer.number(number);
+    writer.body(body);
+  });
+  return writer.message([Buffer.from(head)]);
 }
 
 /** By their names in the page. What is sent to a peer begins with its routing id, which is not in a message of its own. */
@@ -89,6 +104,19 @@ const VECTORS: Record<string, Frames> = {
     Buffer.from('{"code":"E"}'),
   ),
   RETURN: worker.returnMessage(DELIVERY),
+  "a run of requests": run(
+    [[5], [6]],
+    requestHeadWith(TEMPLATE, ClientCommand.Requests, 5, 3, 30_000, EMPTY),
+  ),
+  "a run of answers": run([[5], [6]], answerRunHead(RUN, 5)),
+  "a run of REQUESTs": run(
+    [
+      [9, 5, 30_000],
+      [10, 6, 30_000],
+    ],
+    deliveryRunHead(RUN, 5, 3),
+  ),
+  "a run of replies": run([[9], [10]], Buffer.from("SHLW01\x0f")),
   HEARTBEAT: worker.signalMessage(Shoal, "Heartbeat"),
   DISCONNECT: worker.signalMessage(Shoal, "Disconnect"),
   CANCEL: worker.cancellation(PEER, 9).slice(1),
@@ -139,6 +167,6 @@ it("headers that are cut off are left out, and end nothing", () => {
 
 it("an end that says no level, or one that does not exist, is one of level 1 or the highest known", () => {
   expect(client.levelIn(undefined)).toBe(1);
-  expect([0, 1, 2, 3, 255].map((level) => client.levelIn(Buffer.of(level)))).toEqual([1, 1, 2, 3, 3]);
+  expect([0, 1, 2, 3, 4, 255].map((level) => client.levelIn(Buffer.of(level)))).toEqual([1, 1, 2, 3, 4, 4]);
   expect(client.levelIn(Buffer.from("two"))).toBe(1);
 });

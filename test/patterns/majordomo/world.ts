@@ -12,11 +12,17 @@ import {
 } from "../../../src/patterns/majordomo/broker-options.js";
 
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { Call, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
+import type { Call, CalledService, CallSink } from "../../../src/patterns/majordomo/client-calls.js";
 import { parseAtClient } from "../../../src/patterns/majordomo/client-messages.js";
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import { tagIn } from "../../../src/patterns/majordomo/header.js";
-import { Dialect, INITIAL_CREDIT, pieceCost } from "../../../src/patterns/majordomo/protocol.js";
+import {
+  Dialect,
+  INITIAL_CREDIT,
+  LEVEL,
+  pieceCost,
+  RUN_LEVEL,
+} from "../../../src/patterns/majordomo/protocol.js";
 import {
   type Delivery,
   parseAtBroker,
@@ -124,6 +130,11 @@ export class World {
     simulation.after(simulation.random.integer(100, 200), () => host.left(connection));
   }
 
+  /** What leaves at the end of a turn: here turns are long, so that more is gathered, and more happens meanwhile. */
+  afterGathering(flush: () => void): void {
+    this.simulation.after(this.simulation.random.pick([0, 1, 10, 30]), flush);
+  }
+
   broker(name: string, limits: Partial<MajordomoBrokerLimits> = {}): SimulatedBroker {
     const broker = new SimulatedBroker(this, name, limits);
     this.brokers.set(name, broker);
@@ -171,6 +182,12 @@ export class SimulatedBroker {
           return network.send(name, String(to), frames) ? "sent" : "gone"; // Which copies.
         },
         reusesHeads: true,
+        level: simulation.random.pick([LEVEL, LEVEL, RUN_LEVEL - 1]),
+        joins: () => true,
+        flushSoon: () =>
+          world.afterGathering(() => {
+            this.#hear(() => this.rules.flush(simulation.now));
+          }),
         event: (event) => {
           this.events.push(event);
           simulation.note(`${name}: ${JSON.stringify(event)}`);
@@ -285,6 +302,7 @@ export class SimulatedWorker {
   #session(broker: string, dialect: Dialect | undefined): void {
     const { world, name } = this;
     const { simulation } = world;
+    const level = simulation.random.pick([LEVEL, LEVEL, RUN_LEVEL - 1]);
     let connection: Connection | undefined;
     /** What waits for room at the connection, in order. */
     const queue: { frames: Frames; ticket: SendTicket | undefined }[] = [];
@@ -341,6 +359,9 @@ export class SimulatedWorker {
         beat: (message) => void (queue.length > 0 || send(message)),
         reply: send,
         reusesHeads: () => true,
+        level: () => level,
+        joins: () => queue.length === 0,
+        flushSoon: () => world.afterGathering(() => session.flush()),
         start: (delivery) => this.#handle(session, delivery),
         cancel: (tag) => this.#jobs.get(tagKey(session, tag))?.end(),
         credit: (tag, bytes) => this.#jobs.get(tagKey(session, tag))?.grant(bytes),
@@ -482,6 +503,7 @@ export class SimulatedClient {
   asked = 0;
   readonly #timer: RulesTimer;
   readonly #connections = new Map<number, Connection>();
+  readonly #services = new Map<string, CalledService>();
 
   constructor(
     readonly world: World,
@@ -525,6 +547,12 @@ export class SimulatedClient {
           this.#connections.delete(number);
         },
         reusesHeads: () => true,
+        joins: () => true,
+        flushSoon: () =>
+          world.afterGathering(() => {
+            this.rules.flush();
+            this.#timer.update();
+          }),
         send: (number, message) => {
           this.#connections.get(number)?.send(message);
           return true;
@@ -544,6 +572,12 @@ export class SimulatedClient {
     this.#timer.update();
   }
 
+  #service(name: string): CalledService {
+    const service = this.#services.get(name) ?? this.rules.service(name);
+    this.#services.set(name, service);
+    return service;
+  }
+
   /** @param timeout ms of one attempt */
   ask(service: string, suffix: string, timeout: number, retries: number): Call {
     const { simulation } = this.world;
@@ -556,7 +590,7 @@ export class SimulatedClient {
       this.ended.push({ asked, how, why });
     };
     const call: Call = this.rules.submit(
-      this.rules.service(service),
+      this.#service(service),
       [asked],
       { isBroadcast: false, timeout, retries, total: timeout * (retries + 1), headers: Buffer.alloc(0) },
       piecesAsked(asked) > 0
