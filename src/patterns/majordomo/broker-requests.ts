@@ -48,7 +48,7 @@ import {
   RUN_LEVEL,
 } from "./protocol.js";
 import { RequestMemory } from "./request-memory.js";
-import { RunEntry } from "./runs.js";
+import { MAX_RUN_BYTES, RunEntry } from "./runs.js";
 import { cancellation, credit, delivery, type ReplyCommand, type ReplyRun } from "./worker-messages.js";
 
 /** ms between two looks whether clients have read. */
@@ -147,6 +147,10 @@ export class BrokerRequests {
     const memory = this.#memory.clientOf(head, CLIENT_ID, owner.memory);
     owner.memory = memory;
     this.#memory.settle(memory, oldestIn(head, CLIENT_ID, first));
+    // If each held a whole run they would still be as many bytes as may wait; else each has its own.
+    const held =
+      (this.queue.queued + this.#deliveries.size + index.length / RunEntry.Request) * MAX_RUN_BYTES;
+    const isShared = held <= this.#limits.maxQueueBytes;
     let service: Service | undefined;
     let start = 0;
     for (let at = 0; at < index.length; at += RunEntry.Request) {
@@ -157,7 +161,8 @@ export class BrokerRequests {
       const known = memory.entries.get(sequence) as BrokerRequest | undefined;
       if (known !== undefined && !known.abandoned) {
         known.joins = true;
-        known.runHead = head;
+        // The time in the head of one that waits is counted from when that came.
+        if (known.runHead === EMPTY) known.runHead = head;
         if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
         service = undefined;
         continue;
@@ -183,9 +188,15 @@ export class BrokerRequests {
       const request = new BrokerRequest(from, undefined, service, bytes);
       request.joins = true;
       request.runHead = head;
-      request.source = bodies;
-      request.from = begin;
-      request.to = start;
+      if (isShared) {
+        request.source = bodies;
+        request.from = begin;
+        request.to = start;
+      } else {
+        request.source = Buffer.allocUnsafeSlow(bytes);
+        bodies.copy(request.source, 0, begin, start);
+        request.to = bytes;
+      }
       request.owner = owner;
       this.#memory.begin(memory, sequence, request);
       this.#enter(request, now);

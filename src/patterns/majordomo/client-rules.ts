@@ -210,7 +210,7 @@ export class ClientRules {
 
   /** Sends the requests of this turn. */
   flush(): void {
-    for (let run = this.#runs.pop(); run !== undefined; run = this.#runs.pop()) this.#sendRun(run);
+    for (let run = this.#runs.shift(); run !== undefined; run = this.#runs.shift()) this.#sendRun(run);
   }
 
   /** A connection has room again. */
@@ -465,6 +465,8 @@ export class ClientRules {
       const command = isBroadcast ? ClientCommand.BroadcastWith : ClientCommand.RequestWith;
       const time = expiresAt === 0 ? NO_LIMIT : Math.max(0, Math.ceil(expiresAt - now));
       if (this.#joins(call) && this.#join(call, Math.min(time, NO_LIMIT))) return;
+      // What was asked before it leaves before it.
+      if (service.run !== undefined) this.#sendNow(service.run);
       const headers = call.observed.length > 0 ? call.observed : call.headers;
       head =
         headers.length === 0 && this.#effects.reusesHeads()
@@ -502,8 +504,7 @@ export class ClientRules {
         !run.writer.hasRoom(runBytes(body)) ||
         Math.floor(run.first / HIGH) !== Math.floor(sequence / HIGH))
     ) {
-      this.#runs.splice(this.#runs.indexOf(run), 1);
-      this.#sendRun(run);
+      this.#sendNow(run);
       run = undefined;
     }
     if (run === undefined) {
@@ -519,6 +520,12 @@ export class ClientRules {
     run.writer.number(sequence >>> 0);
     run.writer.body(body);
     return true;
+  }
+
+  /** Not at the end of the turn. */
+  #sendNow(run: RequestRun): void {
+    this.#runs.splice(this.#runs.indexOf(run), 1);
+    this.#sendRun(run);
   }
 
   #sendRun({ writer, service, connection, first, time }: RequestRun): void {

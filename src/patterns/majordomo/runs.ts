@@ -30,12 +30,18 @@ export const MAX_RUN_MESSAGE = 32_768;
 /** Bytes of one member in the index. */
 export const RunEntry = { Request: 6, Answer: 6, Delivery: 14, Reply: 6 } as const;
 
-/** Whether index and bodies fit each other. @param entry bytes of one member in the index, its length in the last two */
+/**
+ * Whether index and bodies fit each other. A run is handled in one go, and each member that waits holds all bodies: so larger ones than
+ * ends send are none.
+ *
+ * @param entry bytes of one member in the index, its length in the last two
+ */
 export function isRun(frames: readonly Buffer[], at: number, entry: number): boolean {
   if (frames.length !== at + 2) return false;
   const index = frames[at] as Buffer;
   const { length } = index;
-  if (length === 0 || length % entry !== 0) return false;
+  if (length === 0 || length % entry !== 0 || length > MAX_RUN_MEMBERS * entry) return false;
+  if ((frames[at + 1] as Buffer).length > MAX_RUN_BYTES) return false;
   let bytes = 0;
   for (let end = entry; end <= length; end += entry)
     bytes += ((index[end - 2] as number) << 8) | (index[end - 1] as number);

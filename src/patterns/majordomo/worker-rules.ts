@@ -184,6 +184,8 @@ export class WorkerSession {
   }
 
   #begin = (delivery: Delivery): void => {
+    // The handler of one in front of it, in its run, has closed the worker.
+    if (this.#state !== "ready") return;
     this.#inFlight += 1;
     delivery.epoch = this.#epoch;
     this.#effects.start(delivery);

@@ -1,5 +1,5 @@
 /** Runs: requests, and answers, that leave in one message between ends of level 4. Each member is as if it came alone. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { Context, Dealer, type RouterOptions } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import {
@@ -345,6 +345,38 @@ describe("a broker", () => {
     });
   });
 
+  it("a request that is repeated in a run has the time that it had", () => {
+    const host = new Host();
+    host.hire("w1", 1);
+    host.hear("c0", single(1, "first"));
+    host.rules.flush(0);
+    const [tag = 0] = tagsOf(host.given("w1").deliveries);
+    host.hear("c1", requests(2, ["a", "b"], 1, 3_000));
+    host.hear("c1", requests(2, ["a", "b"], 1, 1_000), 2_000);
+    host.hear("w1", replies([[tag, "x"]]), 2_100);
+    host.rules.flush(2_100);
+    const given = host.given("w1").deliveries;
+    expect(given.map(({ body, head }) => [String(body[0]), head.readUInt32BE(head.length - 4)])).toEqual([
+      ["a", 900],
+    ]);
+  });
+
+  it.each([
+    [1_000_000, 0],
+    [100_000, 10],
+  ])("of %i bytes that may wait lets a run's members hold it as long as that is no more", (maxQueueBytes, own) => {
+    const host = new Host({ maxQueueBytes, noServiceTimeout: 1_000 });
+    const bodies = Array.from({ length: 10 }, (_, i) => `${i}`.repeat(1_000));
+    const message = requests(1, bodies);
+    const made = vi.spyOn(Buffer, "allocUnsafeSlow");
+    onTestFinished(() => made.mockRestore());
+    host.hear("c1", message);
+    expect(made.mock.calls.filter(([bytes]) => bytes === 1_000)).toHaveLength(own);
+    host.hire("w1", 10);
+    host.rules.flush(0);
+    expect(bodiesOf(host.given("w1").deliveries)).toEqual(bodies);
+  });
+
   it("bounds a run's members as if each came alone", () => {
     const host = new Host({ maxQueue: 2, maxQueueBytes: 1_000, noServiceTimeout: 1_000 });
     host.hear("c1", requests(1, ["a", "b", "c"]));
@@ -472,6 +504,14 @@ describe("a malformed run is a fault, and none of it is handled:", () => {
     ["an index that is cut off", [head, index.subarray(0, 11), bodies]],
     ["bodies that are cut off", [head, index, bodies.subarray(0, 3)]],
     ["bodies that are too long", [head, index, Buffer.concat([bodies, bodies])]],
+    [
+      "bodies of more bytes than a run has",
+      [head, Buffer.from("000000013c01", "hex"), Buffer.alloc(MAX_RUN_BYTES + 1)],
+    ],
+    [
+      "more members than a run has",
+      [head, Buffer.concat(Array.from({ length: MAX_RUN_MEMBERS + 1 }, () => Buffer.alloc(6))), EMPTY],
+    ],
     ["lengths past the bodies", [head, Buffer.alloc(6 * 10_000, 0xff), bodies]],
     ["a head that is cut off", [head.subarray(0, 20), index, bodies]],
     ["a head without time", [head.subarray(0, head.length - 4), index, bodies]],
@@ -646,6 +686,22 @@ describe("a client", () => {
     client.rules.flush();
   });
 
+  it("sends what goes alone after what was asked before it, and services in the order in which they were asked", () => {
+    const client = clientOf(4);
+    client.ask("a");
+    client.ask("b");
+    client.ask(Buffer.alloc(MAX_RUN_BODY + 1, "c"));
+    client.ask("d");
+    client.ask("e", { service: "other" });
+    client.rules.flush();
+    expect(client.said().map((message) => String(message.at(-1)).slice(0, 2))).toEqual([
+      "ab",
+      "cc",
+      "d",
+      "e",
+    ]);
+  });
+
   it("has a run for each service and each time that is left, bounded in members and in bytes", () => {
     const client = clientOf(4);
     for (let i = 0; i < 6; i++)
@@ -692,7 +748,7 @@ describe("a client", () => {
 });
 
 /** A worker at a broker of this level. */
-function workerOf(level: number) {
+function workerOf(level: number, starting: () => void = () => undefined) {
   const sent: Buffer[][] = [];
   const started: Delivery[] = [];
   const state = { room: true, flushes: 0 };
@@ -723,7 +779,10 @@ function workerOf(level: number) {
         return state.room;
       },
       credit: () => undefined,
-      start: (delivery) => started.push(delivery),
+      start: (delivery) => {
+        started.push(delivery);
+        starting();
+      },
       cancel: () => undefined,
       joined: () => undefined,
       left: () => undefined,
@@ -762,6 +821,12 @@ describe("a worker", () => {
       `53484c5730310b00000002${KEY.toString("hex")}00000000000000060000000101000002bd`,
     );
     expect(session.inFlight).toBe(2);
+  });
+
+  it("starts no more of a run when the handler of one has closed it", () => {
+    const { session, started } = workerOf(4, () => session.end());
+    session.receive(parseAtWorker(deliveries(["a", "bb"])), 0);
+    expect([bodiesOf(started), session.inFlight]).toEqual([["a"], 0]);
   });
 
   it("answers what ends in a turn together, in front of its DISCONNECT, and one alone as ever", () => {
