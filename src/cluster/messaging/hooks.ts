@@ -272,7 +272,8 @@ export class Hooks {
       try {
         if (SENDING.includes(stage)) {
           const outer = this.#run;
-          run = { depth: (outer?.depth ?? 0) + 1, outer, isOver: false };
+          // The hook that sent this may be over, and yet this has its turns among what hooks of that depth send.
+          run = { depth: Math.max(outer?.depth ?? 0, about.depth ?? 0) + 1, outer, isOver: false };
           result = this.#runs.run(run, call as MessageHook, before, context);
         } else result = (call as MessageHook)(before, context);
         if (!isThenable(result)) {
@@ -343,6 +344,8 @@ export interface HookAbout {
   readonly kind: "message" | "query" | "reply";
   readonly services: readonly Service[];
   readonly protocol: string;
+  /** How deep in hooks of sending it was sent; default: 0. */
+  readonly depth?: number;
 }
 
 const NO_ENTRIES: readonly Entry[] = [];

@@ -27,7 +27,13 @@ interface Line {
 }
 
 export class SendLines {
+  /** How deep in hooks of sending that is which has its turns here. */
+  readonly depth: number;
   readonly #lines = new Map<string, Line>();
+
+  constructor(depth = 0) {
+    this.depth = depth;
+  }
 
   /** Whether something waits for its turn at a service. */
   has(id: string): boolean {

@@ -77,7 +77,7 @@ export class ServiceSender {
     const { depth } = this.#context.hooks;
     let lines = this.#lines[depth];
     if (lines === undefined) {
-      lines = new SendLines();
+      lines = new SendLines(depth);
       this.#lines[depth] = lines;
     }
     return lines;
@@ -325,7 +325,7 @@ export class ServiceSender {
     const kind = each.op === ServiceOp.QUERY ? "query" : "message";
     let passed: ReturnType<Hooks["pass"]>;
     try {
-      passed = hooks.pass(TRANSMITTING, payload, { kind, services, protocol });
+      passed = hooks.pass(TRANSMITTING, payload, { kind, services, protocol, depth: each.lines.depth });
     } catch (error) {
       return error as VetoError;
     }

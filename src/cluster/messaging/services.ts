@@ -31,6 +31,7 @@ import {
   checkProtocol,
   checkRuid,
   ENCODING,
+  type HookAbout,
   HookAnswer,
   type HookOptions,
   type HookPayload,
@@ -162,7 +163,8 @@ export class Services {
     const { services, failed } = this.#select("send", options, means.broadcast === true);
     const lines = this.#sender.lines();
 
-    const passing = this.#context.hooks.pass(ENCODING, payload, { kind: "message", services, protocol: "" });
+    const about: HookAbout = { kind: "message", services, protocol: "", depth: lines.depth };
+    const passing = this.#context.hooks.pass(ENCODING, payload, about);
     let turns: ReadonlyMap<string, SendTurn> | undefined;
     try {
       // Those that were called before this one join the lines before it.
@@ -402,7 +404,8 @@ export class Services {
     };
     let turns: ReadonlyMap<string, SendTurn> | undefined;
     try {
-      const passing = this.#context.hooks.pass(ENCODING, payload, { kind: "query", services, protocol: "" });
+      const about: HookAbout = { kind: "query", services, protocol: "", depth: lines.depth };
+      const passing = this.#context.hooks.pass(ENCODING, payload, about);
       // As `send` does.
       await undefined;
       if (passing instanceof Promise) turns = lines.joinAll(services, sizeOf(payload.data));

@@ -315,6 +315,33 @@ describe("what is sent to a service", () => {
     expect((await Promise.all(sends)).map(({ sent }) => sent.length)).toEqual([1, 1]);
   });
 
+  it.each([
+    "evaluate:send",
+    "channel:send",
+    "protocol:send",
+  ] as const)("follows what a hook of %s asks, also where the hook that sent it is over", async (stage) => {
+    const world = new ServiceWorld();
+    const a = world.add("a");
+    const b = world.add("b");
+    b.services.onQuery(() => "key");
+    let inner: Promise<ServiceSendResult> | undefined;
+    a.services.hook("evaluate:send", { channels: [1] }, () => {
+      inner = a.services.send({ services: ["b"], channel: 2 });
+    });
+    // The next hook of this message is called when that of the outer one has returned.
+    a.services.hook("evaluate:send", { channels: [2] }, () => Promise.resolve());
+    let ended: unknown;
+    a.services.hook(stage, { channels: [2] }, async (_, { services }) => {
+      const query = a.services.query({ services, timeout: -1 });
+      await query.collect();
+      ended = query.ended;
+    });
+    await a.services.send({ services: ["b"], channel: 1 });
+    await settle();
+    expect(ended).toBe("done");
+    expect((await inner)?.sent).toEqual([b.service]);
+  });
+
   it("keeps its order where hooks send it, too; what they leave behind waits as anything else", async () => {
     const world = new ServiceWorld();
     const a = world.add("a");
