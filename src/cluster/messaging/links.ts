@@ -571,6 +571,8 @@ export class NodeLinks implements MessageLinks {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || protocols === undefined) return link;
     const { names, lanes } = link.ways;
+    // One that is lost, or of which nothing is known yet: the link would keep it, and send it by any.
+    if (names.length === 0) return undefined;
     if (!lanes || names.every((name) => protocols.includes(name))) return link;
     if (!names.some((name) => protocols.includes(name))) return undefined;
     const own = this.#options.protocols.filter(({ name }) => protocols.includes(name));

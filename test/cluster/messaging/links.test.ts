@@ -970,6 +970,29 @@ describe("protocols", () => {
     expect(a.links.stats().former.sent).toBe(203);
   });
 
+  test("that a message names hold also while it is not known how the peer is reached", async () => {
+    const { a, b, by, send } = await pair();
+    sendAll(a, b, 1);
+    await b.until(() => b.items.length === 1);
+    const named = (): unknown => [send("named", ["tcp"]), a.links.protocolOf(b.id, ["tcp"])];
+    world.changed(b, "lost");
+    world.hidden.add(b.id);
+    expect(named()).toEqual(["unreachable", ""]);
+    // It is back, and its details are not here.
+    world.unknown.add(b.id);
+    world.hidden.delete(b.id);
+    expect(named()).toEqual(["unreachable", ""]);
+    world.unknown.delete(b.id);
+    expect(send("named", ["tcp"])).toBe("sent");
+    sendAll(a, b, 1, 1);
+    await b.until(() => b.items.length === 3);
+    expect(b.items.map(({ text }, at) => `${text} by ${by[at]}`).sort()).toEqual([
+      "item 0 by ipc",
+      "item 1 by ipc",
+      "named by tcp",
+    ]);
+  });
+
   test("that messages name have links that close when idle, and no more than so many lists have one", async () => {
     const names = ["pa", "pb", "pc", "pd"];
     const made = (): MessageProtocol[] =>
