@@ -98,8 +98,8 @@ export class NodeIdentities {
   readonly #allow: CurveOptions["allow"];
   readonly #pairs: Readonly<Record<LinkRole, KeyPair>>;
   readonly #effects: IdentitiesEffects;
-  /** Which keys each node proved last, and first; the oldest first. */
-  readonly #proved = new Map<string, { readonly last: string; readonly first: string }>();
+  /** Which keys each node proved last, and first of those where it dialled; the oldest first. */
+  readonly #proved = new Map<string, { readonly last: string; readonly dialling: string | undefined }>();
   #folder: KeyFolder | undefined;
   #keys: ReadonlySet<string> = new Set();
   #id = "";
@@ -142,11 +142,11 @@ export class NodeIdentities {
   }
 
   /**
-   * The key that a node proved over a stream of this one, where it did. Of several, as where it has another one for dialling, the first: a
-   * later one may be of a member that claims the id.
+   * The key that a node proved over a stream by which it dialled this one, where it did. Of several the first: a later one may be of a member
+   * that claims the id. Where it was dialled, it may have shown that of a listener, which it does not announce.
    */
   provedBy(id: string): string | undefined {
-    return this.#proved.get(id)?.first;
+    return this.#proved.get(id)?.dialling;
   }
 
   /** The exchange of a new stream. @param keys of the listener that accepted it, in place of the node's */
@@ -175,11 +175,11 @@ export class NodeIdentities {
     return false;
   }
 
-  /** A node was admitted. */
-  onAdmitted({ id, publicKey }: ProvedNode): void {
-    const first = this.#proved.get(id)?.first ?? publicKey;
+  /** A node was admitted. @param role its own in the stream */
+  onAdmitted({ id, publicKey }: ProvedNode, role: LinkRole): void {
+    const dialling = this.#proved.get(id)?.dialling ?? (role === "dialler" ? publicKey : undefined);
     this.#proved.delete(id);
-    this.#proved.set(id, { last: publicKey, first });
+    this.#proved.set(id, { last: publicKey, dialling });
     const [oldest] = this.#proved.keys();
     if (this.#proved.size > MAX_MEMBERS && oldest !== undefined) this.#proved.delete(oldest);
   }

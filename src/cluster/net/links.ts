@@ -98,7 +98,8 @@ export interface LinksEffects {
   ): { readonly proved: boolean; readonly refused: readonly RefusedBus[] };
   exchange(role: LinkRole, keys: NodeKeys | undefined): IdentityExchange | undefined;
   admits(address: string, node: ProvedNode): boolean | Promise<boolean>;
-  onAdmitted(node: ProvedNode): void;
+  /** @param role of the node in the stream */
+  onAdmitted(node: ProvedNode, role: LinkRole): void;
   /** One end does not admit the other; `bus` where it is one of this node's. */
   onRefused(address: string, bus: number | undefined, reason: string): void;
   onFrame(link: Link, bytes: Buffer): boolean | undefined;
@@ -420,7 +421,7 @@ export class Links implements LinkEffects, MessageStreams {
   }
 
   onVerified(link: Link): void {
-    if (link.node !== undefined) this.#effects.onAdmitted(link.node);
+    if (link.node !== undefined) this.#effects.onAdmitted(link.node, link.isDialled ? "acceptor" : "dialler");
     this.#retries.delete(link.address);
     this.#troubles.delete(link.address);
     this.#own.delete(link.address);

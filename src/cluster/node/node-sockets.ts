@@ -171,7 +171,7 @@ export class NodeSockets {
       check: (role, hellos, shown) => checkBuses(this.#codecs(), role, hellos, shown),
       exchange: (role, keys) => this.#identities?.exchange(role, keys),
       admits: (address, node) => this.#identities?.admits(node, address) ?? true,
-      onAdmitted: (node) => this.#identities?.onAdmitted(node),
+      onAdmitted: (node, role) => this.#identities?.onAdmitted(node, role),
       onRefused: (address, bus, reason) => this.#onRefused(address, bus, reason),
       onFrame: (link, bytes) => this.#linkOnFrame(link, bytes),
       greet: (link) => this.#greet(link),

@@ -218,6 +218,25 @@ describe("a connection manager", () => {
     expect(statesOf(manager)).toEqual(["connected", "connected"]);
   });
 
+  it("takes messages both ways with a node that it met by a listener with other keys", async () => {
+    const [own, gate, other] = [curveKeyPair(), curveKeyPair(), curveKeyPair()];
+    const a = await started("a", {
+      curve: { ...own, allow: [other.publicKey] },
+      listen: [{ keys: gate }],
+    });
+    const b = await started("b", {
+      curve: { ...other, allow: [own.publicKey, gate.publicKey] },
+      seeds: [...a.listeners],
+    });
+    await until(() => [a, b].every((node) => node.members().length === 2));
+    for (const node of [a, b]) node.onQuery(() => node.name);
+    const answers = await Promise.all([
+      a.query({ services: [b.id], timeout: -1 }).collect(),
+      b.query({ services: [a.id], timeout: -1 }).collect(),
+    ]);
+    expect(answers.map(({ replies }) => replies.map(({ data }) => data))).toEqual([[b.name], [a.name]]);
+  });
+
   it("refuses wrong listeners", () => {
     const wrong: readonly ClusterNodeOptions[] = [
       { listen: {} as never },

@@ -1280,7 +1280,7 @@ describe("keys of nodes", () => {
     ]) {
       a.advert = honest?.replace(/k=[^;]*/, `k=${keys}`);
       // It claims the id over a stream as well.
-      heard.onAdmitted({ id: a.id, publicKey: three.publicKey });
+      heard.onAdmitted({ id: a.id, publicKey: three.publicKey }, "dialler");
       const before = b.claimed.length;
       sendAll(evil, b, 1, 666);
       await vi.waitUntil(() => b.claimed.length > before, SOON);
@@ -1307,7 +1307,7 @@ describe("keys of nodes", () => {
     world.changed(a, "alive");
     await b.until(() => b.items.length === 1);
     const c = await world.node("c", { security: new IdentitySecurity(identities(three, allow)) });
-    heard.onAdmitted({ id: c.id, publicKey: one.publicKey });
+    heard.onAdmitted({ id: c.id, publicKey: one.publicKey }, "dialler");
     sendAll(c, b, 1);
     await c.until(() => c.failures.some(([, , reason]) => reason === "refused: key"));
     expect([b.claimed.includes(c.id), b.items.length]).toEqual([true, 1]);
