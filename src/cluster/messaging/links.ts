@@ -127,6 +127,8 @@ export class NodeLinks implements MessageLinks {
   /** Connections whose hello waits for its sender to become a member. */
   readonly #hellos = new Set<Caller>();
   readonly #listeners = new Map<string, ProtocolListener>();
+  /** Why those that were open could not be opened again, by the protocol's name. */
+  readonly #withdrawn = new Map<string, string>();
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
   readonly #former: Totals = {
@@ -240,14 +242,18 @@ export class NodeLinks implements MessageLinks {
       else this.#listeners.set(protocol.name, listener);
       return undefined;
     } catch (error) {
-      this.#effects.onProtocolFailed?.("", protocol.name, thrownText(error));
+      const reason = thrownText(error);
+      // Further attempts that fail alike are not reported.
+      if (this.#withdrawn.get(protocol.name) !== reason)
+        this.#effects.onProtocolFailed?.("", protocol.name, reason);
       return { error };
     }
   }
 
   /**
    * Others fail to reach this node by some protocol: a listener that is gone, as where its socket was removed from the file system, is opened
-   * again, and the others are sent where. One that cannot be opened is withdrawn.
+   * again, and the others are sent where. One that cannot be opened is withdrawn, and tried again with each look: one is due then without being
+   * asked for.
    */
   checkListeners(): void {
     if (this.#closing !== undefined || this.#checkTimer !== undefined) return;
@@ -256,6 +262,7 @@ export class NodeLinks implements MessageLinks {
       this.#checkedAt = performance.now();
       void this.#check().then(() => {
         this.#checkTimer = undefined;
+        if (this.#withdrawn.size > 0) this.checkListeners();
       });
     }, wait).unref();
   }
@@ -265,21 +272,25 @@ export class NodeLinks implements MessageLinks {
     for (const protocol of this.#options.protocols) {
       const { name } = protocol;
       const listener = this.#listeners.get(name);
-      if (listener?.isOpen === undefined) continue;
+      if (listener?.isOpen === undefined && !this.#withdrawn.has(name)) continue;
       try {
-        if (await listener.isOpen()) continue;
+        if ((await listener?.isOpen?.()) === true) continue;
         // The links may have closed meanwhile, and with them what they listened at.
         if (this.#closing !== undefined) return;
-        this.#listeners.delete(name);
-        this.#effects.onProtocolFailed?.("", name, "its listener was gone");
-        await listener.close(0);
+        if (listener !== undefined) {
+          this.#listeners.delete(name);
+          this.#effects.onProtocolFailed?.("", name, "its listener was gone");
+          await listener.close(0);
+        }
       } catch (error) {
         this.#effects.onProtocolFailed?.("", name, thrownText(error));
       }
       if (this.#closing !== undefined) return;
       if (this.#listeners.has(name)) continue;
-      await this.#listen(protocol);
-      if (this.#closing === undefined) this.#advertise();
+      const failed = await this.#listen(protocol);
+      if (failed === undefined) this.#withdrawn.delete(name);
+      else this.#withdrawn.set(name, thrownText(failed.error));
+      if (this.#closing === undefined && (listener !== undefined || failed === undefined)) this.#advertise();
     }
   }
 

@@ -1443,6 +1443,37 @@ describe("a listener", () => {
       ["", "own", "no room"],
     ]);
   });
+
+  test("that cannot be opened again is tried each 5 s, without being asked, until it can", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      let opened = 0;
+      const own = refusing("own", async () => {
+        opened += 1;
+        if (opened === 2 || opened === 3) throw new Error("no room");
+        return { advert: `here${opened}`, isOpen: async () => opened > 3, close: async () => undefined };
+      });
+      const b = await world.node("b", { protocols: [own, tcpProtocol()] });
+      b.links.checkListeners();
+      await vi.advanceTimersByTimeAsync(1);
+      expect([opened, decodeAdvert(b.advert)?.protocols.has("own")]).toEqual([2, false]);
+      await vi.advanceTimersByTimeAsync(4_900);
+      expect(opened).toBe(2);
+      await vi.advanceTimersByTimeAsync(5_100);
+      expect([opened, decodeAdvert(b.advert)?.protocols.get("own")]).toEqual([4, "here4"]);
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect(opened).toBe(4);
+      // Once, though it was tried twice.
+      expect(b.failures).toEqual([
+        ["", "own", "its listener was gone"],
+        ["", "own", "no room"],
+      ]);
+      await b.links.close(0);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
 });
 
 describe("what a peer may not do", () => {
