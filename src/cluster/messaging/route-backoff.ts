@@ -40,9 +40,10 @@ export class RouteBackoff {
   /**
    * A node did not answer a question about the routes of a life of one.
    *
+   * @param isHurried it had less time than others have: it is not backed off
    * @returns whether it is to be asked again when the back-off is over
    */
-  onTimeout(now: number, server: string, id: string, life: number): boolean {
+  onTimeout(now: number, server: string, id: string, life: number, isHurried = false): boolean {
     const key = `${server} ${id}`;
     const late = this.#late.get(key);
     this.#late.delete(key);
@@ -50,6 +51,7 @@ export class RouteBackoff {
     this.#late.set(key, { life, until: now + ROUTE_LATE, count });
     const [oldest] = this.#late.keys();
     if (this.#late.size > MAX_LATE_ROUTE_ANSWERS) this.#late.delete(oldest as string);
+    if (isHurried) return true;
     const slow = this.#slow.get(server);
     if (slow === undefined) {
       this.#slow.set(server, { until: now + ROUTE_BACKOFF, pause: ROUTE_BACKOFF });

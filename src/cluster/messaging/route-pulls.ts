@@ -181,8 +181,10 @@ export class RoutePulls {
       if (now - replica.othersAt >= ROUTE_ITSELF) replica.patience = ROUTE_PATIENCE;
       replica.othersAt = now;
     }
+    const isItsOwn = server === replica.id;
     const pull: Pull = {
       server,
+      isHurried: !isItsOwn && replica.patience < this.#backoff.timeout(server, isItsOwn),
       base: 0,
       set: undefined,
       next: 0,
@@ -257,11 +259,11 @@ export class RoutePulls {
 
   #onPullTimeout(now: number, replica: Replica): void {
     const pull = replica.pull as Pull;
-    const { server } = pull;
+    const { server, isHurried } = pull;
     const { id, life, version } = replica;
     this.#isTooSlow(now, replica, pull);
     this.#effects.count("timeout");
-    if (this.#backoff.onTimeout(now, server, id, life))
+    if (this.#backoff.onTimeout(now, server, id, life, isHurried))
       replica.claim ??= { from: server, version: version + 1 };
     this.#endPull(now, replica);
   }
@@ -315,7 +317,7 @@ export class RoutePulls {
     if (!isTooSlow) replica.patience = Math.min(ROUTE_PATIENCE, replica.patience + ROUTE_PATIENCE_BLOCK);
     pull.deadline = this.#deadline(now, replica, from);
     if (pull.set === undefined) this.#effects.advanced(now, replica);
-    if (isTooSlow && !end) this.#giveUp(now, replica, from);
+    if (isTooSlow && !end) this.#giveUp(now, replica, pull);
     else if (end) this.#endPull(now, replica);
     else if (again) {
       replica.pace.onAnswer(now - pull.askedAt);
@@ -325,10 +327,10 @@ export class RoutePulls {
   }
 
   /** What another node gives of a node's routes comes too slowly. The node itself has them; what is on its way counts as late. */
-  #giveUp(now: number, replica: Replica, server: string): void {
+  #giveUp(now: number, replica: Replica, { server, isHurried }: Pull): void {
     const { id, life, version } = replica;
     this.#effects.count("slow");
-    this.#backoff.onTimeout(now, server, id, life);
+    this.#backoff.onTimeout(now, server, id, life, isHurried);
     this.#endPull(now, replica);
     this.want(now, replica, id, version + 1);
   }
@@ -346,7 +348,7 @@ export class RoutePulls {
       return;
     }
     if (isTooSlow) {
-      this.#giveUp(now, replica, pull.server);
+      this.#giveUp(now, replica, pull);
       return;
     }
     replica.pace.onAnswer(now - pull.askedAt);

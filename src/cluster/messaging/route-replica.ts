@@ -179,6 +179,8 @@ export interface RouteSet {
 /** What is being fetched, and from whom. */
 export interface Pull {
   readonly server: string;
+  /** Others have left it less time than a node has for an answer: that none came in time is not its node's fault. */
+  readonly isHurried: boolean;
   /** Of a snapshot: its version, where its parts go, and the next part. 0: none is read. */
   base: number;
   set: RouteSet | undefined;

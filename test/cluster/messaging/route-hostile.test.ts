@@ -262,6 +262,50 @@ describe("an admitted but evil node", () => {
       expect(world.until(() => b.agreesWith(a), 5_000)).toBeLessThan(1_000);
     });
 
+  it("spends nearly all the time that others have for routes of another: who is asked next is not taken for slow", () => {
+    const { world, honest, evil, a, b } = worldOf(5);
+    const [c, d] = honest.slice(2) as [RouteNode, RouteNode];
+    const kept: Buffer[] = [];
+    const asked: RouteNode[] = [];
+    let isMeant = false;
+    world.rewrite = (from, to, item) => {
+      const message = decodeRouteItem(Buffer.from(item));
+      if (from === a && to === evil && message?.type === RouteItem.PUSH && message.block !== undefined)
+        kept.push(Buffer.from(message.block.bytes));
+      if (from === b && message?.type === RouteItem.WANT) asked.push(to);
+      return to === b && !isMeant ? Buffer.from([99]) : undefined;
+    };
+    const give = (from: RouteNode, item: Buffer): void => {
+      isMeant = true;
+      world.transmit(from, b.id, item);
+      isMeant = false;
+      world.run(20);
+    };
+    const version = b.rules.versionOf(a.id) as number;
+    for (let i = 0; i < 3; i++) {
+      a.subscribe(`new/${i}`);
+      world.run(20);
+    }
+    expect(kept.length).toBe(3);
+    give(evil, push(a, version + 3));
+    for (const isLast of [false, true]) {
+      world.run(ROUTE_PULL_TIMEOUT - 100);
+      give(evil, encodeBlockItem(false, isLast, kept.shift() as Buffer));
+    }
+    expect([b.rules.versionOf(a.id), b.rules.stats().pulls, asked]).toEqual([version + 2, 0, [evil]]);
+    const late = reasons(b).timeout ?? 0;
+    give(c, push(a, version + 3));
+    expect(asked.pop()).toBe(c);
+    // What is left of the 10 s.
+    world.run(1_000);
+    expect([reasons(b).timeout, asked.pop()]).toEqual([late + 1, a]);
+    // It may still be asked for the routes of others, and its answer is late, not unasked.
+    give(c, push(d, 5));
+    expect(asked.pop()).toBe(c);
+    give(c, encodeBlockItem(false, true, kept.shift() as Buffer));
+    expect(b.agreesWith(a)).toBe(true);
+  });
+
   it("answers with forged blocks of another: those of that one are not late by them", () => {
     const { world, evil, a, b } = worldOf(4);
     const version = b.rules.versionOf(a.id) as number;

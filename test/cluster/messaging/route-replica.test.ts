@@ -48,6 +48,7 @@ function copy(): { replica: Replica; filters: () => ReadonlySet<string> } {
 function begin(replica: Replica, base: number): Pull {
   const pull: Pull = {
     server: ID,
+    isHurried: false,
     base: 0,
     set: undefined,
     next: 0,
