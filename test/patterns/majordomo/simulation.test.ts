@@ -51,7 +51,7 @@ function story(simulation: Simulation, { loss, duplication }: Kind): void {
 
   simulation.note("no more trouble");
   network.faults = { delay: [0.1, 1], loss: 0, duplication: 0 };
-  network.healAll();
+  world.healAll();
   for (const name of brokers) if (!world.brokers.has(name)) world.broker(name, { maxQueue });
   for (const service of SERVICES) hire(service, undefined);
   const allEnded = (): boolean => world.clients.every((client) => client.ended.length === client.asked);
@@ -82,7 +82,7 @@ function trouble(
   hire: (service: string, dialect: Dialect | undefined) => void,
   maxQueue: number,
 ): void {
-  const { simulation, network } = world;
+  const { simulation } = world;
   const { random } = simulation;
   const worker = [...world.workers.values()][random.integer(0, Math.max(0, world.workers.size - 1))];
   const broker = random.pick(brokers);
@@ -101,12 +101,10 @@ function trouble(
       break;
     }
     case 5: {
-      // A partition that lasts ends in a reset, as it does for real: the engine's heartbeat sees to it.
       const connections = [...world.connections].filter((connection) => connection.broker === broker);
       if (connections.length === 0) break;
       const connection = random.pick(connections);
-      network.cut(connection.base, broker);
-      simulation.after(random.integer(1, 6) * BEAT, () => connection.reset());
+      world.cutOff(connection, random.integer(1, 6) * BEAT);
       break;
     }
     case 7:
@@ -163,7 +161,7 @@ function survival(simulation: Simulation): void {
     simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, () => hire("resize"), 1_000));
   }
   simulation.run(TROUBLE);
-  world.network.healAll();
+  world.healAll();
   for (const name of brokers) if (!world.brokers.has(name)) world.broker(name);
   const allEnded = (): boolean => world.clients.every((client) => client.ended.length === client.asked);
   simulation.runUntil(allEnded, TROUBLE + 60_000);
@@ -203,7 +201,7 @@ function streams(simulation: Simulation): void {
     simulation.at(random.next() * TROUBLE, () => trouble(world, brokers, () => hire("count"), 1_000));
   }
   simulation.run(TROUBLE);
-  world.network.healAll();
+  world.healAll();
   for (const name of brokers) if (!world.brokers.has(name)) world.broker(name);
   hire("count");
   const allEnded = (): boolean => world.clients.every((client) => client.ended.length === client.asked);

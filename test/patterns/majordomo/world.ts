@@ -107,6 +107,8 @@ class Connection {
 
 export class World {
   readonly connections = new Set<Connection>();
+  /** Those that are cut off, until they are reset. */
+  readonly #cutOff = new Set<Connection>();
   readonly brokers = new Map<string, SimulatedBroker>();
   readonly workers = new Map<string, SimulatedWorker>();
   readonly clients: SimulatedClient[] = [];
@@ -120,6 +122,22 @@ export class World {
   ) {
     const { loss, duplication } = network.faults;
     this.unreliable = loss > 0 || duplication > 0;
+  }
+
+  /** Nothing passes, and after some ms the connection is reset, as the engine's heartbeat does for real. */
+  cutOff(connection: Connection, ms: number): void {
+    this.network.cut(connection.base, connection.broker);
+    this.#cutOff.add(connection);
+    this.simulation.after(ms, () => {
+      if (this.#cutOff.delete(connection)) connection.reset();
+    });
+  }
+
+  /** No connection goes on that has lost something: those that are cut off are reset first. */
+  healAll(): void {
+    for (const connection of this.#cutOff) connection.reset();
+    this.#cutOff.clear();
+    this.network.healAll();
   }
 
   /** A connection has ended: its broker hears of it as a rule, when all that came over it is in. */
