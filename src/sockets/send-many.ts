@@ -77,7 +77,8 @@ class Run {
     const { copy, ...options }: Writable<SendOptions> = this.#options ?? {};
     const timeout = options.timeout ?? this.#core.sendTimeout;
     // The program may write to its array and its options meanwhile.
-    this.#messages = copy === true && timeout !== 0 ? this.#copies() : [...this.#messages];
+    if (copy === true) this.#messages = this.#copies();
+    else if (this.#passes) this.#messages = [...this.#messages];
     this.#options = options;
     const deadline = systemClock.now() + timeout;
     this.#assertMaySend();

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   BinaryStarClient,
   CloneClient,
@@ -24,6 +24,7 @@ import {
   TitanicClient,
 } from "../../../src/patterns/index.js";
 import { Router } from "../../../src/sockets/request-reply.js";
+import { collectUnhandled } from "../../support/unhandled.js";
 
 const folder = mkdtempSync(join(tmpdir(), "shoal-closing-"));
 /** Somebody who never answers. */
@@ -141,30 +142,13 @@ function bindingOf(server: { bind(endpoint: string): Promise<string>; close(): P
 }
 
 describe("closing with calls that nobody looks at", () => {
-  let unhandled: unknown[];
-  const listener = (error: unknown): void => {
-    unhandled.push(error);
-  };
-  /** The runner's own listeners, which would fail the run. */
-  let others: NodeJS.UnhandledRejectionListener[];
-  beforeEach(() => {
-    unhandled = [];
-    others = process.listeners("unhandledRejection");
-    process.removeAllListeners("unhandledRejection");
-    process.on("unhandledRejection", listener);
-  });
-  afterEach(() => {
-    process.off("unhandledRejection", listener);
-    for (const each of others) process.on("unhandledRejection", each);
-  });
+  const unhandled = collectUnhandled();
 
   test.for(Object.keys(clients))("%s", async (name) => {
     const { close } = (clients[name] as () => Closing)();
     await turn();
     await close();
-    // A rejection is reported once the microtasks have run.
-    for (let i = 0; i < 10; i++) await turn();
-    expect(unhandled).toEqual([]);
+    expect(await unhandled.settled()).toEqual([]);
   });
 
   test.for(Object.keys(servers))("%s: closed while it binds", async (name) => {
@@ -175,8 +159,7 @@ describe("closing with calls that nobody looks at", () => {
     );
     await close();
     expect(["bound", "EBADF", "EADDRNOTAVAIL"]).toContain(await bound);
-    for (let i = 0; i < 10; i++) await turn();
-    expect(unhandled).toEqual([]);
+    expect(await unhandled.settled()).toEqual([]);
   });
 
   test.for(Object.keys(clients))("%s: who looks hears of it", async (name) => {
