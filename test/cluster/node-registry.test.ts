@@ -15,7 +15,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
 import { ClusterNode, clusterNames } from "../../src/cluster/index.js";
 import { Registrar } from "../../src/cluster/node/registrar.js";
 import { type ClusterNodeEntry, foldersOf, namesIn, Registration } from "../../src/cluster/registry.js";
@@ -255,6 +255,21 @@ describe("a node that runs", () => {
     await node.close();
     expect(readdirSync(folder)).toEqual([]);
     expect(reports).toEqual([]);
+  });
+
+  it("is shown though its folder goes away while it registers, and reports what fails twice", async () => {
+    const gone = Object.assign(new Error("gone"), { code: "ENOENT" });
+    const open = vi.spyOn(Registration, "open");
+    onTestFinished(() => open.mockRestore());
+    open.mockRejectedValueOnce(gone);
+    keep("a");
+    await untilNames("a@host");
+    expect(reports).toEqual([]);
+    open.mockRejectedValueOnce(gone).mockRejectedValueOnce(gone);
+    keep("b");
+    await reported;
+    await untilNames("a@host", "b@host");
+    expect(reports).toEqual(["down ENOENT", "up"]);
   });
 
   it("is shown again after its file alone was cleared away", async () => {

@@ -84,18 +84,11 @@ export class Registrar {
   /** Never rejects. */
   async #keep(): Promise<void> {
     try {
-      if (this.#registration !== undefined && !(await this.#registration.hasSocket())) {
-        const gone = this.#registration;
-        this.#registration = undefined;
-        await gone.close();
-      }
-      const entry = this.#entry;
-      if (this.#registration === undefined) {
-        if (this.#closed) return;
-        this.#registration = await Registration.open(entry, this.#folders);
-      } else if (this.#written !== entry || !(await this.#registration.hasFile()))
-        await this.#registration.write(entry);
-      this.#written = entry;
+      await this.#register().catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== "ENOENT") throw error;
+        // Its folder went away between two steps. It is made anew, as at any other time.
+        return this.#register();
+      });
     } catch (error) {
       if (!this.#isDown && !this.#closed) this.#effects.down(error as Error);
       this.#isDown = true;
@@ -103,5 +96,21 @@ export class Registrar {
     }
     if (this.#isDown && !this.#closed) this.#effects.up();
     this.#isDown = false;
+  }
+
+  /** @throws InvalidStateError `EFSM`, and the system's errors */
+  async #register(): Promise<void> {
+    if (this.#registration !== undefined && !(await this.#registration.hasSocket())) {
+      const gone = this.#registration;
+      this.#registration = undefined;
+      await gone.close();
+    }
+    const entry = this.#entry;
+    if (this.#registration === undefined) {
+      if (this.#closed) return;
+      this.#registration = await Registration.open(entry, this.#folders);
+    } else if (this.#written !== entry || !(await this.#registration.hasFile()))
+      await this.#registration.write(entry);
+    this.#written = entry;
   }
 }
