@@ -1,12 +1,14 @@
 /**
- * Ports for servers that cannot choose one themselves.
+ * Ports that are named before anything is bound there: for servers that cannot choose one themselves, and for programs that come back to
+ * their endpoint.
  *
- * They lie below those that the system hands out: one of these may be some connection's by the time that a server has started, or has
- * started again after it was killed. Agents of a cluster take a port for streams and for datagrams.
+ * They lie below those that the system hands out, so that no other socket gets one by chance between a kill and the start after it. Agents
+ * of a cluster take a port for streams and for datagrams. Two processes that look for one at the same time get different ones: each holds an
+ * abstract name of Linux with the number, which ends with the process.
  */
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { createServer } from "node:net";
+import { createServer, type Server } from "node:net";
 
 const FIRST = 10_000;
 /** Linux hands out 32,768 and above, others 49,152 and above. */
@@ -14,35 +16,69 @@ const END = 32_000;
 /** More than can be taken at the same time. */
 const MAX_ATTEMPTS = 1_000;
 
-/** Given by this process: a server may not have bound its port yet. */
+/** By this process. A server may not have bound its port yet. */
 const given = new Set<number>();
+/** Open as long as the process. */
+const claims: Server[] = [];
 
-/** A port that nothing was bound to a moment ago, for streams or datagrams; another one each time. */
-export async function freePort(): Promise<number> {
-  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+/** Ports that nobody is bound to on any address, for streams or datagrams, and that nobody else who asks here gets. */
+export async function freePorts(count: number): Promise<[number, number, ...number[]]> {
+  const ports: number[] = [];
+  for (let attempt = 1; ports.length < count; attempt++) {
+    if (attempt > MAX_ATTEMPTS) throw new Error(`no free port in ${MAX_ATTEMPTS} attempts`);
     const port = randomInt(FIRST, END);
-    if (given.has(port)) continue;
-    given.add(port);
-    if (await isFree(port)) return port;
+    if (await isOurs(port)) ports.push(port);
   }
-  throw new Error(`no free port in ${MAX_ATTEMPTS} attempts`);
+  return ports as [number, number, ...number[]];
 }
 
-/** Whether nothing is bound to a port, on any address. */
+/** The first of so many such ports that follow one another. */
+export async function freeRange(count: number): Promise<number> {
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    const first = randomInt(FIRST, END - count);
+    let found = 0;
+    while (found < count && (await isOurs(first + found))) found += 1;
+    if (found === count) return first;
+  }
+  throw new Error(`no ${count} free ports in a row in ${MAX_ATTEMPTS} attempts`);
+}
+
+async function isOurs(port: number): Promise<boolean> {
+  return (await claim(port)) && (await isFree(port));
+}
+
+export async function freePort(): Promise<number> {
+  const [port] = await freePorts(1);
+  return port;
+}
+
+async function claim(port: number): Promise<boolean> {
+  if (given.has(port)) return false;
+  given.add(port);
+  if (process.platform !== "linux") return true;
+  const server = createServer();
+  const isClaimed = await listens(server, { path: `\0shoal-port-${port}` });
+  if (isClaimed) claims.push(server.unref());
+  return isClaimed;
+}
+
+/** Whether nothing is bound to a port, on any address, for streams or datagrams. */
 export async function isFree(port: number): Promise<boolean> {
   const server = createServer();
+  if (!(await listens(server, { port }))) return false;
   const socket = createSocket("udp4");
-  const results = await Promise.all([
-    new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false)).listen(port, () => resolve(true));
-    }),
-    new Promise<boolean>((resolve) => {
-      socket.once("error", () => resolve(false)).bind(port, () => resolve(true));
-    }),
-  ]);
+  const isFree = await new Promise<boolean>((resolve) => {
+    socket.once("error", () => resolve(false)).bind(port, () => resolve(true));
+  });
   await Promise.all([
     new Promise((resolve) => server.close(resolve)),
     new Promise<void>((resolve) => socket.close(resolve)),
   ]);
-  return results.every(Boolean);
+  return isFree;
+}
+
+function listens(server: Server, where: { path: string } | { port: number }): Promise<boolean> {
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false)).listen(where, () => resolve(true));
+  });
 }

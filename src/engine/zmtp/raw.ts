@@ -230,7 +230,6 @@ class RawConnection implements Link, Sink, WriterEffects {
 
   #hangUp(): void {
     this.socket.end();
-    this.#reader.resume();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#end("local"), HANG_UP_TIMEOUT).unref();
     this.#onFlushed();
