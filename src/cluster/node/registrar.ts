@@ -86,7 +86,7 @@ export class Registrar {
     try {
       await this.#register().catch((error: NodeJS.ErrnoException) => {
         if (error.code !== "ENOENT") throw error;
-        // Its folder went away between two steps. It is made anew, as at any other time.
+        // Its folder went away between two steps. It is made again, as at any other time.
         return this.#register();
       });
     } catch (error) {
