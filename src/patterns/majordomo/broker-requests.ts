@@ -151,6 +151,7 @@ export class BrokerRequests {
     const held =
       (this.queue.queued + this.#deliveries.size + index.length / RunEntry.Request) * MAX_RUN_BYTES;
     const isShared = held <= this.#limits.maxQueueBytes;
+    const kept = isShared ? head : copyOf(head, 0, head.length);
     let service: Service | undefined;
     let start = 0;
     for (let at = 0; at < index.length; at += RunEntry.Request) {
@@ -161,8 +162,8 @@ export class BrokerRequests {
       const known = memory.entries.get(sequence) as BrokerRequest | undefined;
       if (known !== undefined && !known.abandoned) {
         known.joins = true;
-        // The time in the head of one that waits is counted from when that came.
-        if (known.runHead === EMPTY) known.runHead = head;
+        // The time in the head of one that waits is counted from when that came. One that is answered needs none.
+        if (known.runHead === EMPTY && known.stage !== Stage.Done) known.runHead = kept;
         if (this.replies.repeat(known, from, owner)) this.#abandon(known, "client-gone");
         service = undefined;
         continue;
@@ -187,14 +188,13 @@ export class BrokerRequests {
       }
       const request = new BrokerRequest(from, undefined, service, bytes);
       request.joins = true;
-      request.runHead = head;
+      request.runHead = kept;
       if (isShared) {
         request.source = bodies;
         request.from = begin;
         request.to = start;
       } else {
-        request.source = Buffer.allocUnsafeSlow(bytes);
-        bodies.copy(request.source, 0, begin, start);
+        request.source = copyOf(bodies, begin, start);
         request.to = bytes;
       }
       request.owner = owner;
@@ -721,6 +721,13 @@ export class BrokerDeliveries {
 /** Bytes of headers that a request keeps alive. */
 function headerBytes(head: Buffer): number {
   return head.length > 0 && isRequestWith(head) ? headersLength(head) : 0;
+}
+
+/** Bytes in memory of their own, which holds nothing else: neither what came with them nor a pool. */
+function copyOf(bytes: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(to - from);
+  bytes.copy(copy, 0, from, to);
+  return copy;
 }
 
 /** One worker, and its request. */

@@ -8,7 +8,7 @@ import {
   resolveBrokerLimits,
 } from "../../../src/patterns/majordomo/broker-options.js";
 import { BrokerRules } from "../../../src/patterns/majordomo/broker-rules.js";
-import type { SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
+import type { BrokerRequest, SendResult } from "../../../src/patterns/majordomo/broker-tables.js";
 import {
   type ClientInput,
   cancelMessage,
@@ -18,6 +18,7 @@ import {
 import { ClientRules } from "../../../src/patterns/majordomo/client-rules.js";
 import { attemptIn, headTemplateWith, requestHeadWith } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, EMPTY, type Frames } from "../../../src/patterns/majordomo/protocol.js";
+import { RequestMemory } from "../../../src/patterns/majordomo/request-memory.js";
 import {
   MAX_RUN_BODY,
   MAX_RUN_BYTES,
@@ -125,9 +126,25 @@ class Host {
   }
 
   hear(from: string, message: Frames, now = 0): void {
-    const id = this.#ids.get(from) ?? Buffer.from(from);
-    this.#ids.set(from, id);
+    const id = this.#idOf(from);
     this.rules.receive(id, parseAtBroker([id, ...message.map((frame) => Buffer.from(frame as Buffer))]), now);
+  }
+
+  /** The same for frames that are parts of one chunk that was received. */
+  hearInOne(from: string, message: readonly Buffer[]): void {
+    const chunk = Buffer.concat([...message, Buffer.alloc(10_000)]);
+    let start = 0;
+    const frames = message.map(({ length }) => {
+      start += length;
+      return chunk.subarray(start - length, start);
+    });
+    this.rules.receive(this.#idOf(from), parseAtBroker([this.#idOf(from), ...frames]), 0);
+  }
+
+  #idOf(name: string): Buffer {
+    const id = this.#ids.get(name) ?? Buffer.from(name);
+    this.#ids.set(name, id);
+    return id;
   }
 
   hire(name: string, concurrency: number, level = 4, now = 0): void {
@@ -375,6 +392,36 @@ describe("a broker", () => {
     host.hire("w1", 10);
     host.rules.flush(0);
     expect(bodiesOf(host.given("w1").deliveries)).toEqual(bodies);
+  });
+
+  it("past those bytes, what it keeps of a run holds nothing else that came with it", () => {
+    const begun = vi.spyOn(RequestMemory.prototype, "begin");
+    onTestFinished(() => begun.mockRestore());
+    const host = new Host({ maxQueueBytes: 10_000 });
+    host.hire("w1", 1);
+    host.hear("c1", single(1, "with a worker"));
+    host.hearInOne("c1", requests(1, ["with a worker", "a", "bb"]));
+    const kept = begun.mock.calls.map(([, , entry]) => entry as BrokerRequest);
+    expect(kept.map(({ source }) => [source.length, source.buffer.byteLength])).toEqual([
+      [0, 0],
+      [1, 1],
+      [2, 2],
+    ]);
+    const runHead = TEMPLATE.length;
+    expect(kept.map((request) => request.runHead.buffer.byteLength)).toEqual([runHead, runHead, runHead]);
+  });
+
+  it("keeps nothing of a run that repeats what is answered", () => {
+    const begun = vi.spyOn(RequestMemory.prototype, "begin");
+    onTestFinished(() => begun.mockRestore());
+    const host = new Host();
+    host.hire("w1", 1);
+    host.to("w1");
+    host.hear("c1", single(1, "a"));
+    host.hear("w1", replies(tagsOf(host.given("w1").deliveries).map((tag) => [tag, "A"])));
+    host.hearInOne("c1", requests(1, ["a"]));
+    expect(host.answers("c1").texts).toEqual(["1=A", "1=A"]);
+    expect((begun.mock.calls[0]?.[2] as BrokerRequest).runHead).toBe(EMPTY);
   });
 
   it("bounds a run's members as if each came alone", () => {
