@@ -447,9 +447,10 @@ export class BrokerRequests {
     for (let i = given.length - 1; i >= 0; i--) {
       const request = given[i] as BrokerRequest;
       const waitedThere = i >= worker.concurrency && worker.dialect === Dialect.Shoal;
-      if (waitedThere || unsent.has(request)) request.deliveries -= 1;
+      const wasSent = !unsent.has(request);
+      if (waitedThere || !wasSent) request.deliveries -= 1;
       this.#deliveries.end(request);
-      this.#lost(request, now);
+      this.#lost(request, now, wasSent);
     }
     this.#dispatch(worker.service, now);
   }
@@ -622,7 +623,8 @@ export class BrokerRequests {
     return true;
   }
 
-  #lost(request: BrokerRequest, now: number): void {
+  /** @param wasSent `false`: it never left for the worker, and its next delivery is the first */
+  #lost(request: BrokerRequest, now: number, wasSent = true): void {
     // The client has a part of an answer: another worker's would not continue it.
     const again = request.passedOn === 0 && request.broadcast === undefined;
     if (
@@ -638,9 +640,10 @@ export class BrokerRequests {
     request.joinedBytes = 0;
     request.pieces = 0;
     request.ungranted = 0;
+    this.queue.add(request, now, true);
+    if (!wasSent) return;
     this.counters.redelivered += 1;
     const { service, deliveries } = request;
-    this.queue.add(request, now, true);
     this.#effects.event({ type: "request:redelivered", service: service.name, deliveries });
   }
 }

@@ -297,7 +297,8 @@ describe("a broker", () => {
     host.rules.flush(0);
     const { messages, deliveries } = host.given("w2");
     expect([messages, bodiesOf(deliveries)]).toEqual([1, ["a", "b"]]);
-    expect(host.rules.stats()).toMatchObject({ workers: 1, failed: 0, inFlight: 2 });
+    expect(host.rules.stats()).toMatchObject({ workers: 1, failed: 0, inFlight: 2, redelivered: 0 });
+    expect(host.events.filter(({ type }) => type === "request:redelivered")).toEqual([]);
     // The same where it left before its run did.
     const other = new Host({ maxDeliveries: 1 });
     other.hire("w1", 2);
@@ -309,6 +310,20 @@ describe("a broker", () => {
     other.rules.flush(0);
     expect(other.given("w1").messages).toBe(0);
     expect(bodiesOf(other.given("w2").deliveries)).toEqual(["a", "b"]);
+    expect(other.rules.stats()).toMatchObject({ failed: 0, inFlight: 2, redelivered: 0 });
+  });
+
+  it("a request that is cancelled as its run cannot leave ends, and goes to no other worker", () => {
+    const host = new Host();
+    host.hire("w1", 2);
+    host.hear("c1", requests(1, ["a", "b"]));
+    host.gone.add("w1");
+    host.hire("w2", 2);
+    host.to("w2");
+    host.hear("c1", cancelMessage(requestHeadWith(TEMPLATE, ClientCommand.Request, 1, 1, 0, EMPTY)));
+    host.rules.flush(0);
+    expect(bodiesOf(host.given("w2").deliveries)).toEqual(["b"]);
+    expect(host.rules.stats()).toMatchObject({ workers: 1, abandoned: 1, inFlight: 1, redelivered: 0 });
   });
 
   it("cancels a request behind the run that it is in", () => {
