@@ -42,7 +42,7 @@ export class BrokerReplies {
   readonly #memory: RequestMemory;
   /** Failures that their clients have no room for: an answer in pieces must not just cease. */
   #unsentFailures: Frames[] = [];
-  readonly runs: BrokerRuns;
+  readonly #runs: BrokerRuns;
   /** What waits for clients. */
   readonly backlog: ClientBacklog;
 
@@ -52,7 +52,7 @@ export class BrokerReplies {
     memory: RequestMemory,
     runs: BrokerRuns,
   ) {
-    this.runs = runs;
+    this.#runs = runs;
     this.#limits = limits;
     this.#effects = effects;
     this.#memory = memory;
@@ -111,17 +111,9 @@ export class BrokerReplies {
     }
   }
 
-  /** An answer that came in a run, the bytes of `source` from `from` up to `to`. */
+  /** An answer that came in a run, the bytes of `source` from `from` up to `to`, to a request whose worker has sent no pieces. */
   answerInRun(request: BrokerRequest, source: Buffer, from: number, to: number): void {
-    const joins =
-      request.joins &&
-      !request.abandoned &&
-      request.broken === undefined &&
-      request.joined === undefined &&
-      request.passedOn === 0 &&
-      request.broadcast === undefined &&
-      this.runs.isOn;
-    if (!joins) {
+    if (!request.joins || request.abandoned || !this.#runs.isOn) {
       this.answer(request, [source.subarray(from, to)], 0);
       return;
     }
@@ -132,7 +124,7 @@ export class BrokerReplies {
       return;
     }
     this.counters.answered += 1;
-    this.runs.answer(request, source, from, to);
+    this.#runs.answer(request, source, from, to);
     const isKept = this.#memory.keep(request, to - from);
     request.finish();
     if (!isKept) return;

@@ -63,7 +63,7 @@ export class Delivery {
   /** When it came, by the system's monotonic clock. A double from the start: the shape of all deliveries is one. */
   receivedAt = Number.MIN_VALUE;
 
-  /** The broker's number of it; only in the third dialect. */
+  /** The broker's number of it; 0 in MDP. */
   readonly tag: number;
   /** The head of the run that it came in. */
   readonly run: Buffer | undefined;
@@ -77,7 +77,7 @@ export class Delivery {
     head: Buffer | undefined,
     envelope: readonly Buffer[],
     body: Buffer[],
-    tag: number = head !== undefined && isTagged(head) ? tagIn(head) : 0,
+    tag: number,
     run?: Buffer,
     sequence = 0,
     oldest = 0,

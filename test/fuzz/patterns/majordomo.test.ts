@@ -66,7 +66,7 @@ const fromWorkers = DIALECTS.flatMap((dialect) => [
   worker.readyMessage(dialect, SERVICE, ROOM, "name"),
   worker.signalMessage(dialect, "Heartbeat"),
   worker.signalMessage(dialect, "Disconnect"),
-  worker.replyMessage(new worker.Delivery(dialect, DELIVERY, [TAG], []), true, BODY, 2),
+  worker.replyMessage(new worker.Delivery(dialect, DELIVERY, [TAG], [], 9), true, BODY, 2),
 ]);
 const fromClients = [
   client.plainRequest(Dialect.Mdp01, SERVICE, BODY),

@@ -30,6 +30,7 @@ import {
   parseAtBroker,
   parseAtWorker,
   readyMessage,
+  replyMessage,
 } from "../../../src/patterns/majordomo/worker-messages.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
 
@@ -486,6 +487,21 @@ describe("a broker", () => {
     host.rules.flush(0);
     expect(host.answers("c1").texts).toEqual(["1=mine"]);
     expect(host.rules.stats()).toMatchObject({ answered: 1, late: 3 });
+  });
+
+  it("an answer in a run ends a request that was cancelled, and one of which its worker has sent pieces", () => {
+    const host = new Host();
+    host.hire("w1", 3);
+    host.to("w1");
+    host.hear("c1", requests(1, ["a", "b", "c"]));
+    host.rules.flush(0);
+    const given = host.given("w1").deliveries;
+    host.hear("c1", cancelMessage(requestHeadWith(TEMPLATE, ClientCommand.Request, 1, 1, 0, EMPTY)));
+    host.hear("w1", replyMessage(given[1] as Delivery, false, ["B"], 0));
+    host.hear("w1", replies(tagsOf(given).map((tag) => [tag, "x"])));
+    host.rules.flush(0);
+    expect(host.answers("c1").texts).toEqual(["2=B", "2=incomplete", "3=x"]);
+    expect(host.rules.stats()).toMatchObject({ answered: 1, abandoned: 1, failed: 1, inFlight: 0 });
   });
 
   it("gathers for 16 workers and clients at most", () => {

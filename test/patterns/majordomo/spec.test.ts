@@ -93,9 +93,14 @@ const VECTORS: Record<string, Frames> = {
   "REQUEST, level 2, of a plain client": worker
     .delivery(PEER, Shoal, 9, EMPTY, HI, 0, ATTEMPT, WAITED)
     .slice(1),
-  PARTIAL: worker.replyMessage(new worker.Delivery(Shoal, DELIVERY, [], []), false, HI, 0),
-  FINAL: worker.replyMessage(new worker.Delivery(Shoal, DELIVERY, [], []), true, HI, 0),
-  "FINAL after 2 pieces": worker.replyMessage(new worker.Delivery(Shoal, DELIVERY_WITH, [], []), true, [], 2),
+  PARTIAL: worker.replyMessage(new worker.Delivery(Shoal, DELIVERY, [], [], 9), false, HI, 0),
+  FINAL: worker.replyMessage(new worker.Delivery(Shoal, DELIVERY, [], [], 9), true, HI, 0),
+  "FINAL after 2 pieces": worker.replyMessage(
+    new worker.Delivery(Shoal, DELIVERY_WITH, [], [], 9),
+    true,
+    [],
+    2,
+  ),
   FAILURE: worker.failureMessage(DELIVERY, "worker-failed", "no"),
   "FAILURE, level 2": worker.failureMessage(
     DELIVERY_WITH,
