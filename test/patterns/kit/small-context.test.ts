@@ -1,5 +1,5 @@
 /** Patterns in a Context whose messages are bounded: what is too large fails by itself, and the rest goes on. */
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { Context, Dealer, Router } from "../../../src/index.js";
 import {
   LoadBalancer,
@@ -13,18 +13,10 @@ import {
 } from "../../../src/patterns/index.js";
 import { SendQueue } from "../../../src/patterns/kit/send-queue.js";
 import { within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
 const AT = "tcp://127.0.0.1:*";
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
-
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const track = closeAfterEach();
 
 const large = () => [Buffer.alloc(700), Buffer.alloc(700)];
 const small = () => ({ socketOptions: { context: new Context({ maxMessageSize: 1_000 }) } });

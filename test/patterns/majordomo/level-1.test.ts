@@ -2,7 +2,7 @@
  * docs/spec/majordomo.md, Levels: peers of level 1 with those of today. The frames are recorded: a client, a worker and a
  * broker of the last version of level 1 sent them, with other ids. A raw socket plays each of them.
  */
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { Dealer, Router } from "../../../src/index.js";
 import {
   MajordomoBroker,
@@ -11,6 +11,7 @@ import {
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
 import { failure } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
 /** As recorded, but for ids and names. The request is the client's fifth, the delivery's tag 9, the failed one's 10. */
 const OLD = {
@@ -40,14 +41,7 @@ function like(recorded: string, at: number, bytes: Buffer): Buffer[] {
 const TAG = [7, 11] as const;
 const ID = [7, 23] as const;
 
-const open: { close(options?: { linger: number }): unknown }[] = [];
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const track = closeAfterEach();
 
 describe("a broker of today", () => {
   let broker: MajordomoBroker;

@@ -1,5 +1,5 @@
 /** How Majordomo's ends begin and end: bind, ready, drain, close, and what each door refuses. */
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   MajordomoBroker,
   type MajordomoCallOptions,
@@ -7,17 +7,9 @@ import {
   MajordomoWorker,
 } from "../../../src/patterns/index.js";
 import { failure, until, within } from "../../contract/support/wait.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
-const open: { close(options?: { linger: number }): Promise<unknown> }[] = [];
-
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const track = closeAfterEach();
 
 async function begin(): Promise<{ broker: MajordomoBroker; endpoint: string; client: MajordomoClient }> {
   const broker = track(new MajordomoBroker());

@@ -1,5 +1,5 @@
 /** Runs: requests, and answers, that leave in one message between ends of level 4. Each member is as if it came alone. */
-import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
+import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { Context, Dealer, type RouterOptions } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import {
@@ -33,6 +33,7 @@ import {
   replyMessage,
 } from "../../../src/patterns/majordomo/worker-messages.js";
 import { WorkerSession } from "../../../src/patterns/majordomo/worker-rules.js";
+import { closeAfterEach } from "../../support/close-after-each.js";
 
 const KEY = Buffer.alloc(8, 3);
 const TEMPLATE = headTemplateWith(KEY, Buffer.from("echo"));
@@ -969,14 +970,7 @@ describe("a worker", () => {
   });
 });
 
-const open: { close(options?: { linger: number }): unknown }[] = [];
-function track<T extends (typeof open)[number]>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-afterEach(async () => {
-  await Promise.all(open.splice(0).map((thing) => thing.close({ linger: 0 })));
-});
+const track = closeAfterEach();
 
 async function brokerOf(socketOptions: RouterOptions = {}): Promise<string> {
   return track(new MajordomoBroker({ socketOptions })).bind("tcp://127.0.0.1:*");
