@@ -33,7 +33,7 @@ import {
   SHORT_HEADER,
 } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
-import type { Lease } from "../../lease.js";
+import { Lease } from "../../lease.js";
 import { KERNEL } from "../kernel.js";
 import { FrameList } from "./frame-list.js";
 import { acquire, type PooledBuffer } from "./pooled-buffer.js";
@@ -53,6 +53,9 @@ export type OnCommand = (body: Buffer) => void;
 
 /** Bytes after which a batch of messages that came as frames takes no more: they are copied into it. */
 const MAX_ENCODED = 65_536;
+
+/** Frames of a message that are looked at together. */
+const FEW_FRAMES = 8;
 
 const NO_BYTES = Buffer.alloc(0);
 
@@ -239,6 +242,16 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         position = body + size;
         begin = position;
         continue;
+      }
+      // One of several short frames that is here as a whole: its frames are counted together.
+      if (flags === MORE && this.#frames === 0) {
+        const next = this.#wholeAt(chunk, position, to);
+        if (next > 0) {
+          this.messages += 1;
+          position = next;
+          begin = position;
+          continue;
+        }
       }
       fault = this.#check(flags, size);
       if (fault !== undefined) break;
@@ -460,7 +473,13 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       if (frames - counted > mostFrames) mostFrames = frames - counted;
       counted = frames;
     }
-    if (messages === 0) return encodeMessage(this.take(), first); // Its frames came in several chunks.
+    if (messages === 0) {
+      // Its frames came in several chunks. They are copied: the chunks' memory is not the program's for that.
+      const lease = new Lease();
+      const batch = encodeMessage(this.take(undefined, lease), first);
+      lease.release();
+      return batch;
+    }
     this.relayed = true;
     run.position = border;
     const { pooled, own } = run;
@@ -566,6 +585,20 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#list = undefined;
     if (this.#head === undefined) this.#head = run;
     else this.#runs.push(run);
+  }
+
+  /** Where a message of a few short frames ends that is whole; 0: it is another, or something is wrong with it. */
+  #wholeAt(chunk: Uint8Array, start: number, to: number): number {
+    let position = start;
+    for (let frames = 1; frames <= FEW_FRAMES; frames++) {
+      const flags = chunk[position] as number;
+      position += SHORT_HEADER + (chunk[position + 1] as number);
+      // The next header is looked at, too.
+      if (position > to || flags > MORE) return 0;
+      if (flags === 0) return position - start - frames * SHORT_HEADER <= this.#maxMessageSize ? position : 0;
+      if (position + SHORT_HEADER > to) return 0;
+    }
+    return 0;
   }
 
   #check(flags: number, size: number): StreamFault | undefined {

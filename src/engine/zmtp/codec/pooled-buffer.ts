@@ -23,13 +23,24 @@ export interface RefCounted {
 
 /** Bytes that are free at most; what comes back past it is garbage. */
 const MAX_FREE = 16_777_216;
-/** Free buffers that are probed for one that fits. */
+/** Free buffers of a class that are probed for one that fits. */
 const MAX_PROBES = 4;
+/** Times that memory is wanted between two looks at what nobody has wanted. */
+const LOOK_INTERVAL = 4_096;
 /** Added to the count of a pinned buffer: more than is ever released. */
 const PINNED = 2 ** 29;
 
-const free: Buffer[] = [];
+/** Buffers of nearly the same size. */
+interface SizeClass {
+  free: Buffer[];
+  /** How many were free all the time since the last look. */
+  unused: number;
+}
+
+/** Streams read into memory of several sizes at the same time: none of them takes the place of another. */
+const classes: SizeClass[] = [];
 let freeBytes = 0;
+let wanted = 0;
 
 export class PooledBuffer implements RefCounted {
   readonly bytes: Buffer;
@@ -42,9 +53,12 @@ export class PooledBuffer implements RefCounted {
 
   release(): void {
     this.refs -= 1;
-    if (this.refs !== 0 || freeBytes + this.bytes.length > MAX_FREE) return;
-    free.push(this.bytes);
-    freeBytes += this.bytes.length;
+    const { length } = this.bytes;
+    if (this.refs !== 0 || freeBytes + length > MAX_FREE) return;
+    freeBytes += length;
+    const index = classOf(length);
+    classes[index] ??= { free: [], unused: 0 };
+    classes[index].free.push(this.bytes);
   }
 
   /** Something refers to it that will never release it: the program. */
@@ -55,21 +69,39 @@ export class PooledBuffer implements RefCounted {
 
 /** Memory of `size` bytes, or up to a quarter more; what is in it is anything. */
 export function acquire(size: number): PooledBuffer {
-  return new PooledBuffer(fitting(size) ?? allocate(size));
+  wanted += 1;
+  if (wanted % LOOK_INTERVAL === 0) classes.forEach(giveUp);
+  const index = classOf(size);
+  return new PooledBuffer(
+    fitting(classes[index], size) ?? fitting(classes[index + 1], size) ?? allocate(size),
+  );
+}
+
+/** Four to each power of two. */
+function classOf(size: number): number {
+  const exponent = Math.floor(Math.log2(size));
+  return 4 * exponent + Math.floor(4 * (size / 2 ** exponent - 1));
 }
 
 /** The last that came back is the first to go: the processor still has it in its cache. */
-function fitting(size: number): Buffer | undefined {
+function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefined {
+  if (ofSize === undefined) return undefined;
+  const { free } = ofSize;
   const least = Math.max(0, free.length - MAX_PROBES);
   for (let i = free.length - 1; i >= least; i--) {
     const bytes = free[i] as Buffer;
     if (bytes.length < size || bytes.length > size * 1.25) continue;
     free.splice(i, 1);
     freeBytes -= bytes.length;
+    ofSize.unused = Math.min(ofSize.unused, free.length);
     return bytes;
   }
-  // Of no use to this one: so that those of no use to any do not stay forever.
-  const unused = free.shift();
-  if (unused !== undefined) freeBytes -= unused.length;
   return undefined;
+}
+
+/** Half of what nobody wanted, the oldest first. */
+function giveUp(ofSize: SizeClass): void {
+  const { free, unused } = ofSize;
+  for (const bytes of free.splice(0, Math.ceil(unused / 2))) freeBytes -= bytes.length;
+  ofSize.unused = free.length;
 }
