@@ -89,15 +89,18 @@ const worker: Role = async (side, kit) => {
   socket.connect(side.endpoint);
   const copies = kit.batch && isLarge(side);
   let handled = 0;
-  const working = receiveAll(
-    kit,
-    socket,
-    (message) => {
-      handled++;
-      return send(kit, socket, message, copies);
-    },
-    copies,
-  );
+  const giveBack = (message: Message) => {
+    handled++;
+    return send(kit, socket, message, copies);
+  };
+  const giveBackMany = async () => {
+    for await (const batch of socket.batches()) {
+      const messages = batch.keep();
+      await socket.sendMany(messages);
+      handled += messages.length;
+    }
+  };
+  const working = kit.batch && !copies ? giveBackMany() : receiveAll(kit, socket, giveBack, copies);
   await side.ready();
   await side.stopped;
   await side.done({ messages: handled, bytes: handled * side.size });
