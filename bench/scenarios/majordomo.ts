@@ -30,6 +30,7 @@ export const majordomo: Scenario = {
     // A worker that takes one at a time is slow on some engines: as many would take a minute.
     return { count, warmup: smoke || concurrency === 1 ? Math.ceil(count / 3) : WARM_REQUESTS };
   },
+  warmups: 3, // Four processes have two cores, and the compilers of all share them.
   roles({ size, parameters }, count, warmup) {
     return majordomoRoles(loadOf(parameters), answersOf(size, warmup, count));
   },
