@@ -188,7 +188,10 @@ export class NodeLinks implements MessageLinks {
       hello: (to, window) => this.#hello(to, window, 0),
       onUnbelieved: () => this.#refuse("past"),
       isOf: (connection, target) => security?.isOf(connection.publicKey, target) ?? true,
-      onUp: (sending) => effects.onPeer(sending.id, "up"),
+      onUp: ({ id }) => {
+        this.#settleLinks(id);
+        effects.onPeer(id, "up");
+      },
       onFailed: ({ id }, protocol, reason) => effects.onProtocolFailed?.(id, protocol, reason),
       onUnreachable: ({ id }) => effects.ping(id),
       onFailing: ({ id }) => effects.ping(id),
@@ -613,7 +616,7 @@ export class NodeLinks implements MessageLinks {
       },
       hello: (to, window) => this.#hello(to, window, lane),
       // These are the link's: what comes of a peer is acknowledged there, and its interest is exchanged when that is up.
-      onUp: () => undefined,
+      onUp: ({ id }) => this.#settleLinks(id),
       takeAck: () => undefined,
       onDown: () => undefined,
     });
@@ -621,6 +624,14 @@ export class NodeLinks implements MessageLinks {
     sending.takesContexts = link.takesContexts;
     this.#sending.set(key, sending);
     return sending;
+  }
+
+  /** A link to a peer that was given up is up: it says on each of the others as well how much it had, and nothing may ever go there again. */
+  #settleLinks(id: string): void {
+    for (const key of keysOf(id)) {
+      const sending = this.#sending.get(key);
+      if (sending?.window.isUnsettled === true) void sending.linked(undefined);
+    }
   }
 
   #checkSize(bytes: number): void {

@@ -161,6 +161,11 @@ export class SendWindow {
     return this.#everSent === 0;
   }
 
+  /** Whether the peer's next WELCOME may say how much it had of a session that was given up. */
+  get isUnsettled(): boolean {
+    return this.#givenUp !== undefined;
+  }
+
   /** Whether half of the room is there: after an offer that was refused it is time to offer again. */
   get isHalfEmpty(): boolean {
     return 2 * this.waiting <= this.#limits.items && 2 * this.#bytes <= this.#limits.bytes;

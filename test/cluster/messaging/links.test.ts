@@ -970,6 +970,30 @@ describe("protocols", () => {
     expect(a.links.stats().former.sent).toBe(203);
   });
 
+  test("that messages named are asked what came of them as soon as any link stands again", async () => {
+    const { a, b, send } = await pair();
+    for (const [named, next] of [
+      [["tcp"], undefined],
+      [undefined, ["tcp"]],
+    ] as const) {
+      let release = (): void => undefined;
+      b.handler = () => new Promise((resolve) => (release = resolve));
+      const count = b.items.length;
+      send("held", named);
+      await b.until(() => b.items.length > count);
+      const { lost } = a.to(b);
+      world.changed(b, "lost");
+      expect(a.to(b)).toMatchObject({ waiting: 0, lost: lost + 1, unconfirmed: 1 });
+      release();
+      b.handler = undefined;
+      world.changed(b, "alive");
+      // By the other link alone.
+      send("after", next);
+      await vi.waitFor(() => expect(a.to(b)).toMatchObject({ waiting: 0, lost, unconfirmed: 0 }), SOON);
+    }
+    expect(b.texts).toEqual(["held", "after", "held", "after"]);
+  });
+
   test("that a message names hold also while it is not known how the peer is reached", async () => {
     const { a, b, by, send } = await pair();
     sendAll(a, b, 1);
