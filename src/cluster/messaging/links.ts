@@ -4,7 +4,7 @@
  *   send ──> Sending (one a peer) ──protocol──> Receiving (one a peer) ──> onItem
  *                     ^─────────── WELCOME, ACK ───────────┘
  *
- * Messages of services may name the protocols by which they go. Where a peer is reached by others, too, they have a link of their own, a
+ * Messages of services may name the protocols by which they go. Where this node has others, too, they have a link of their own, a
  * lane: one for each list of protocols that is named, dialled by these alone, with a session of its own. So what names protocols goes by no
  * other, whichever the link for everything else takes, and arrives in order with what names the same ones.
  *
@@ -439,7 +439,7 @@ export class NodeLinks implements MessageLinks {
     protocols: readonly string[] | undefined = undefined,
   ): SendResult {
     const sending = this.#linkTo(to, protocols);
-    if (sending === undefined) {
+    if (sending === undefined || this.#isByOther(sending, protocols)) {
       this.#checkSize(item.length);
       return "unreachable";
     }
@@ -587,13 +587,20 @@ export class NodeLinks implements MessageLinks {
     const { names, lanes } = link.ways;
     // One that is lost, or of which nothing is known yet: the link would keep it, and send it by any.
     if (names.length === 0) return undefined;
-    if (!lanes || names.every((name) => protocols.includes(name))) return link;
-    if (!names.some((name) => protocols.includes(name))) return undefined;
+    // Not where all are named by which the peer is reached now: it may be reached by others before this has left.
     const own = this.#options.protocols.filter(({ name }) => protocols.includes(name));
+    if (!lanes || own.length === this.#options.protocols.length) return link;
+    if (!names.some((name) => protocols.includes(name))) return undefined;
     const lane = this.#laneOf(own);
     if (lane === undefined) return undefined;
     const key = keyOf(to, lane);
     return this.#sending.get(key) ?? this.#openLane(key, lane, link, own);
+  }
+
+  /** Whether a link is the only one that its peer takes, and serves by none of these: it may have moved while hooks decided, or have ended. */
+  #isByOther(link: Sending, protocols: readonly string[] | undefined): boolean {
+    if (protocols === undefined || link.ways.lanes || protocols.includes(link.protocol)) return false;
+    return !this.#options.protocols.every(({ name }) => protocols.includes(name));
   }
 
   /** The number of the lane for these protocols; `undefined`: there are too many. */

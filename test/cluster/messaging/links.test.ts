@@ -970,6 +970,38 @@ describe("protocols", () => {
     expect(a.links.stats().former.sent).toBe(203);
   });
 
+  test("that a message names hold where the peer has no others just then, and has them again before it leaves", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const { a, b, by, send } = await pair([ipcProtocol(), tcp]);
+    const { advert } = b;
+    // Its listener of ipc is withdrawn, and nothing gets through by tcp for a moment.
+    b.advert = advert?.replace(/;ipc=[^;]*/, "");
+    expect(b.advert).not.toBe(advert);
+    world.changed(b, "alive");
+    tcp.fails = true;
+    expect(send("named", ["tcp"])).toBe("sent");
+    await a.until(() => a.pings.includes(b.id));
+    b.advert = advert;
+    world.changed(b, "alive");
+    sendAll(a, b, 1);
+    await b.until(() => b.texts.includes("item 0"));
+    tcp.fails = false;
+    await b.until(() => b.items.length === 2);
+    expect(b.items.map(({ text }, at) => `${text} by ${by[at]}`)).toEqual(["item 0 by ipc", "named by tcp"]);
+  });
+
+  test("that a message names hold where the peer takes one link alone, and that has moved or ended meanwhile", async () => {
+    const { a, b, send } = await pair();
+    b.advert = b.advert?.replace("L=1;", "");
+    // None stands: it would be kept, and go by whichever comes.
+    expect(send("named", ["tcp"])).toBe("unreachable");
+    expect(await a.links.whenLinked(b.id, undefined)).toBe("ipc");
+    expect([send("named", ["tcp"]), send("named too", ["ipc"])]).toEqual(["unreachable", "sent"]);
+    expect(send("any", ["tcp", "ipc"])).toBe("sent");
+    await b.until(() => b.items.length === 2);
+    expect(b.texts).toEqual(["named too", "any"]);
+  });
+
   test("that messages named are asked what came of them as soon as any link stands again", async () => {
     const { a, b, send } = await pair();
     for (const [named, next] of [
