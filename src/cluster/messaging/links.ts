@@ -584,13 +584,12 @@ export class NodeLinks implements MessageLinks {
   #linkTo(to: string, protocols: readonly string[] | undefined): Sending | undefined {
     const link = this.#sending.get(to) ?? this.#open(to);
     if (link === undefined || protocols === undefined) return link;
-    const { names, lanes } = link.ways;
     // One that is lost, or of which nothing is known yet: the link would keep it, and send it by any.
-    if (names.length === 0) return undefined;
+    if (!link.isReachedBy(undefined)) return undefined;
     // Not where all are named by which the peer is reached now: it may be reached by others before this has left.
     const own = this.#options.protocols.filter(({ name }) => protocols.includes(name));
-    if (!lanes || own.length === this.#options.protocols.length) return link;
-    if (!names.some((name) => protocols.includes(name))) return undefined;
+    if (!link.takesLanes || own.length === this.#options.protocols.length) return link;
+    if (!link.isReachedBy(protocols)) return undefined;
     const lane = this.#laneOf(own);
     if (lane === undefined) return undefined;
     const key = keyOf(to, lane);
@@ -599,7 +598,7 @@ export class NodeLinks implements MessageLinks {
 
   /** Whether a link is the only one that its peer takes, and serves by none of these: it may have moved while hooks decided, or have ended. */
   #isByOther(link: Sending, protocols: readonly string[] | undefined): boolean {
-    if (protocols === undefined || link.ways.lanes || protocols.includes(link.protocol)) return false;
+    if (protocols === undefined || link.takesLanes || protocols.includes(link.protocol)) return false;
     return !this.#options.protocols.every(({ name }) => protocols.includes(name));
   }
 

@@ -201,12 +201,32 @@ export class Sending {
     return this.#current?.protocol ?? "";
   }
 
-  /** How the peer is reached. Asked for each message that names protocols, and looked up when the member is another than before. */
-  get ways(): LinkWays {
+  /** Whether it takes lanes. */
+  get takesLanes(): boolean {
+    return this.#knownWays().lanes;
+  }
+
+  /**
+   * Whether one of these protocols reaches the peer. Asked for each message that names protocols: one that did is taken to do so until the member is
+   * another than before, and those that did not are asked again.
+   *
+   * @param protocols `undefined`: any
+   */
+  isReachedBy(protocols: readonly string[] | undefined): boolean {
+    const isNamed = (name: string): boolean => protocols?.includes(name) ?? true;
+    return this.#knownWays().names.some(isNamed) || this.#findWays().names.some(isNamed);
+  }
+
+  #knownWays(): LinkWays {
     const { advert, host, local } = this.#effects.member(this.id) ?? NO_MEMBER;
     const known = this.#ways;
     if (known !== undefined && known.advert === advert && known.host === host && known.local === local)
       return known;
+    return this.#findWays();
+  }
+
+  #findWays(): LinkWays {
+    const { advert, host, local } = this.#effects.member(this.id) ?? NO_MEMBER;
     const names = this.#find().map(({ protocol }) => protocol.name);
     const ways = { advert, host, local, names, lanes: decodeAdvert(advert)?.lanes === true };
     this.#ways = ways;

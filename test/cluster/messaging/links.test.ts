@@ -1002,6 +1002,21 @@ describe("protocols", () => {
     expect(b.texts).toEqual(["named too", "any"]);
   });
 
+  test("that did not reach a node are asked again with the next message that names them", async () => {
+    let reaches = (): boolean => false;
+    const tcp = Object.assign(new BreakableProtocol(tcpProtocol()), { reaches: () => reaches() });
+    const { b, by, send } = await pair([ipcProtocol(), tcp]);
+    expect(send("one", ["tcp"])).toBe("unreachable");
+    reaches = () => {
+      throw new Error("not now");
+    };
+    expect(send("two", ["tcp"])).toBe("unreachable");
+    reaches = () => true;
+    expect(send("three", ["tcp"])).toBe("sent");
+    await b.until(() => b.items.length === 1);
+    expect([b.texts, by]).toEqual([["three"], ["tcp"]]);
+  });
+
   test("that messages named are asked what came of them as soon as any link stands again", async () => {
     const { a, b, send } = await pair();
     for (const [named, next] of [
