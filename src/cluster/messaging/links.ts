@@ -108,6 +108,17 @@ interface Totals {
   resent: number;
 }
 
+/** A list of protocols that messages name. */
+interface NamedProtocols {
+  /** It never changes. */
+  readonly list: readonly string[];
+  /** Those that this node has, by priority, and their names. */
+  readonly own: readonly MessageProtocol[];
+  readonly names: string;
+  /** Whether these are all that it has. */
+  readonly isAll: boolean;
+}
+
 export class NodeLinks implements MessageLinks {
   readonly #options: NodeLinksOptions;
   readonly #effects: NodeLinksEffects;
@@ -122,6 +133,7 @@ export class NodeLinks implements MessageLinks {
   readonly #receiving = new Map<string, Receiving>();
   /** Numbers of lanes, by the names of their protocols. */
   readonly #lanes = new Map<string, number>();
+  #lastNamed: NamedProtocols | undefined = undefined;
   /** Whose item is being handed over. */
   #incoming: Receiving | undefined = undefined;
   /** Connections whose hello waits for its sender to become a member. */
@@ -478,7 +490,11 @@ export class NodeLinks implements MessageLinks {
   }
 
   takesContext(to: string, bytes: number): boolean {
-    return (this.#sending.get(to) ?? this.#open(to))?.takesContext(bytes) === true;
+    const link = this.#sending.get(to);
+    if (link !== undefined) return link.takesContext(bytes);
+    const advert =
+      this.reasonOf(to) === undefined ? decodeAdvert(this.#effects.member(to)?.advert) : undefined;
+    return advert?.contexts === true && bytes <= Math.min(this.#maxItem, advert.maxItem);
   }
 
   drop(to: string, prefix: string): void {
@@ -497,13 +513,17 @@ export class NodeLinks implements MessageLinks {
   }
 
   /**
-   * The protocol that serves a peer; empty: no session stands.
+   * The protocol that serves a peer; empty: no session stands. It makes no link.
    *
    * @param protocols that a message names; `undefined`: none
    */
   protocolOf(id: string, protocols: readonly string[] | undefined = undefined): string {
-    const sending = protocols === undefined ? this.#sending.get(id) : this.#linkTo(id, protocols);
-    return sending?.protocol ?? "";
+    const link = this.#sending.get(id);
+    if (link === undefined || protocols === undefined) return link?.protocol ?? "";
+    const { isAll, names } = this.#named(protocols);
+    if (isAll || !link.takesLanes) return link.protocol;
+    const lane = this.#lanes.get(names);
+    return (lane === undefined ? undefined : this.#sending.get(keyOf(id, lane)))?.protocol ?? "";
   }
 
   /**
@@ -587,24 +607,33 @@ export class NodeLinks implements MessageLinks {
     // One that is lost, or of which nothing is known yet: the link would keep it, and send it by any.
     if (!link.isReachedBy(undefined)) return undefined;
     // Not where all are named by which the peer is reached now: it may be reached by others before this has left.
-    const own = this.#options.protocols.filter(({ name }) => protocols.includes(name));
-    if (!link.takesLanes || own.length === this.#options.protocols.length) return link;
+    const named = this.#named(protocols);
+    if (!link.takesLanes || named.isAll) return link;
     if (!link.isReachedBy(protocols)) return undefined;
-    const lane = this.#laneOf(own);
+    const lane = this.#laneOf(named);
     if (lane === undefined) return undefined;
     const key = keyOf(to, lane);
-    return this.#sending.get(key) ?? this.#openLane(key, lane, link, own);
+    return this.#sending.get(key) ?? this.#openLane(key, lane, link, named.own);
+  }
+
+  /** Of this node's protocols, those that a message names: looked up once for all that it goes to. */
+  #named(list: readonly string[]): NamedProtocols {
+    if (this.#lastNamed?.list === list) return this.#lastNamed;
+    const { protocols } = this.#options;
+    const own = protocols.filter(({ name }) => list.includes(name));
+    const names = own.map(({ name }) => name).join(",");
+    this.#lastNamed = { list, own, names, isAll: own.length === protocols.length };
+    return this.#lastNamed;
   }
 
   /** Whether a link is the only one that its peer takes, and serves by none of these: it may have moved while hooks decided, or have ended. */
   #isByOther(link: Sending, protocols: readonly string[] | undefined): boolean {
     if (protocols === undefined || link.takesLanes || protocols.includes(link.protocol)) return false;
-    return !this.#options.protocols.every(({ name }) => protocols.includes(name));
+    return !this.#named(protocols).isAll;
   }
 
   /** The number of the lane for these protocols; `undefined`: there are too many. */
-  #laneOf(protocols: readonly MessageProtocol[]): number | undefined {
-    const names = protocols.map(({ name }) => name).join(",");
+  #laneOf({ names }: NamedProtocols): number | undefined {
     const known = this.#lanes.get(names);
     if (known !== undefined || this.#lanes.size >= MAX_LANES) return known;
     this.#lanes.set(names, this.#lanes.size + 1);

@@ -124,7 +124,7 @@ export interface MessageLinks {
    * @param item complete. One below `ITEM_BY_REFERENCE` bytes is copied before this returns; a larger one is never changed afterwards
    * @param prefix counted under, such as a topic's first level
    * @param uncounted the caller waits for room and sends it again: a `full` is not counted as dropped
-   * @param protocols by which alone it goes; `undefined`: all
+   * @param protocols by which alone it goes; `undefined`: all. The list is not changed afterwards
    */
   send(
     to: string,

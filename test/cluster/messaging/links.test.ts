@@ -1017,6 +1017,19 @@ describe("protocols", () => {
     expect([b.texts, by]).toEqual([["three"], ["tcp"]]);
   });
 
+  test("are asked for, and what a node takes, without a link for that", async () => {
+    const { a, b } = await pair();
+    expect([a.links.protocolOf(b.id, ["tcp"]), a.links.protocolOf(b.id)]).toEqual(["", ""]);
+    expect([a.links.takesContext(b.id, 100), a.links.takesContext(b.id, 2 ** 30)]).toEqual([true, false]);
+    expect(a.links.takesContext(createId(), 100)).toBe(false);
+    expect(a.links.stats().peers).toEqual([]);
+    sendAll(a, b, 1);
+    expect([a.links.takesContext(b.id, 100), a.links.takesContext(b.id, 2 ** 30)]).toEqual([true, false]);
+    expect(a.links.protocolOf(b.id, ["tcp"])).toBe("");
+    await a.links.close(0);
+    expect(a.links.takesContext(b.id, 100)).toBe(false);
+  });
+
   test("that messages named are asked what came of them as soon as any link stands again", async () => {
     const { a, b, send } = await pair();
     for (const [named, next] of [
