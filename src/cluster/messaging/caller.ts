@@ -35,7 +35,7 @@ export const LINK_REFUSALS = [
   "too-large",
   /** What a receiver says to have had of a session that was given up, and that was not sent, or that it had acknowledged more of: not believed. */
   "past",
-  /** An item of a kind that this node does not know: skipped. */
+  /** An item of a kind that this node does not know, or that does not go by this link: skipped. */
   "kind",
   /** A handler of items threw. */
   "handler",
@@ -94,7 +94,9 @@ export class Caller implements ConnectionEvents {
       return;
     }
     if (type === LinkFrame.ACK && this.#receiving?.connection === this.connection && frames.length === 1) {
-      const refused = this.#effects.onAck(this.#receiving.id, head);
+      const { id, lane } = this.#receiving;
+      // The WELCOME of a lane takes none.
+      const refused = lane === 0 ? this.#effects.onAck(id, head) : "malformed";
       if (refused !== undefined) this.refuse(refused);
       return;
     }

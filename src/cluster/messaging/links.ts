@@ -128,6 +128,8 @@ export class NodeLinks implements MessageLinks {
   readonly #host: ProtocolHost;
   readonly #sendingEffects: SendingEffects;
   readonly #receivingEffects: ReceivingEffects;
+  /** Of lanes. */
+  readonly #laneEffects: ReceivingEffects;
   /** By id; lanes by `keyOf`. A lane is there only where the link for everything is. */
   readonly #sending = new Map<string, Sending>();
   readonly #receiving = new Map<string, Receiving>();
@@ -212,11 +214,14 @@ export class NodeLinks implements MessageLinks {
       takeAck: (of) => this.#receiving.get(of)?.takeAck(),
       onDown: (of) => this.#receiving.get(of)?.acknowledgeAgain(),
     };
-    this.#receivingEffects = {
+    this.#laneEffects = {
       onItem: this.#onItem,
-      ...(effects.onPublish !== undefined && { onPublish: this.#onPublish }),
       acknowledgeSoon: this.#acknowledgeSoon,
       acknowledgeLater: this.#acknowledgeLater,
+    };
+    this.#receivingEffects = {
+      ...this.#laneEffects,
+      ...(effects.onPublish !== undefined && { onPublish: this.#onPublish }),
     };
   }
 
@@ -760,7 +765,8 @@ export class NodeLinks implements MessageLinks {
   // --- Receiving -----------------------------------------------------------------------------------------------------
 
   #onItem = (from: Receiving, kind: number, item: Buffer): void | Promise<void> => {
-    if (kind < 1 || kind > LAST_KIND) {
+    // Lanes are for messages of services.
+    if (kind < 1 || kind > LAST_KIND || (from.lane !== 0 && kind !== MessageKind.SERVICE)) {
       this.#refuse("kind");
       return undefined;
     }
@@ -898,7 +904,8 @@ export class NodeLinks implements MessageLinks {
     const key = keyOf(from, lane);
     let receiving = this.#receiving.get(key);
     if (receiving === undefined) {
-      receiving = new Receiving(from, this.#maxItem, this.#receivingEffects, lane);
+      const effects = lane === 0 ? this.#receivingEffects : this.#laneEffects;
+      receiving = new Receiving(from, this.#maxItem, effects, lane);
       this.#receiving.set(key, receiving);
     }
     const before = receiving.connection;

@@ -1,6 +1,11 @@
 /** Links of some nodes in one process, with a membership that the test decides. */
 import { busNumber, createId } from "../../../src/cluster/identity.js";
-import { type LinkMember, NodeLinks, type NodeLinksOptions } from "../../../src/cluster/messaging/links.js";
+import {
+  type LinkMember,
+  NodeLinks,
+  type NodeLinksEffects,
+  type NodeLinksOptions,
+} from "../../../src/cluster/messaging/links.js";
 import type { MessageLinkStats, PeerState } from "../../../src/cluster/messaging/parts.js";
 import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 
@@ -10,7 +15,11 @@ export interface Item {
   readonly text: string;
 }
 
-export type WorldOptions = Partial<NodeLinksOptions> & { readonly id?: string };
+export type WorldOptions = Partial<Omit<NodeLinksOptions, "effects">> & {
+  readonly id?: string;
+  /** In place of its own, or further ones. */
+  readonly effects?: Partial<NodeLinksEffects>;
+};
 
 /** Those who wait for something to become true look again each time something happened. */
 class Signal {
@@ -44,7 +53,7 @@ export class LinksNode {
   readonly #world: LinksWorld;
 
   constructor(world: LinksWorld, name: string, options: WorldOptions = {}) {
-    const { id = createId(), ...others } = options;
+    const { id = createId(), effects, ...others } = options;
     this.#world = world;
     this.id = id;
     this.name = name;
@@ -82,6 +91,7 @@ export class LinksNode {
           this.failures.push([peer, protocol, reason]);
           this.#signal.fire();
         },
+        ...effects,
       },
     });
   }

@@ -1707,6 +1707,29 @@ describe("what a peer may not do", () => {
     expect(node.links.stats().refused).toEqual({ kind: 1 });
   });
 
+  test("send by a lane what is not of services, or acknowledge there", async () => {
+    let published = 0;
+    node = await world.node("takes publications", { effects: { onPublish: () => void published++ } });
+    const { id, dealer } = raw;
+    await dealer.close();
+    raw = new Raw(node);
+    world.nodes.set(raw.id, world.nodes.get(id) as LinksNode);
+    expect(decodeWelcome(await raw.hello({ lane: 1 }))).toMatchObject({ acks: 0 });
+    const other = Buffer.from([3, 1, 65]);
+    const service = Buffer.from([4, 1, 66]);
+    await raw.dealer.send(batch(0, 3, Buffer.concat([one, other, service])));
+    await node.until(() => node.items.length > 0);
+    await raw.dealer.send([Buffer.from([LinkFrame.ITEM, 0, 0, 0, 0, 0, 3, 2]), Buffer.from("C")]);
+    await raw.dealer.send(batch(4, 1, service));
+    await node.until(() => node.texts.filter((text) => text === "B").length === 2);
+    expect([node.texts, published]).toEqual([["B", "B"], 0]);
+    expect(node.links.stats().refused).toEqual({ kind: 3 });
+    await raw.dealer.send(encodeAck(0, 0));
+    let answer = (await raw.dealer.receive())[0] as Buffer;
+    while (answer[0] === LinkFrame.ACK) answer = (await raw.dealer.receive())[0] as Buffer;
+    expect(decodeRefused(answer)).toBe("malformed");
+  });
+
   test("send more than its window while the program does not take it", async () => {
     node.handler = () => new Promise(() => undefined);
     await raw.hello();
