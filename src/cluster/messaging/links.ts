@@ -171,6 +171,8 @@ export class NodeLinks implements MessageLinks {
   /** A look at the listeners is due, or under way. */
   #checkTimer: NodeJS.Timeout | undefined = undefined;
   #checkedAt = Number.NEGATIVE_INFINITY;
+  /** Asked for since the last look began: it may have passed what is gone now. */
+  #checkAgain = false;
   #closing: Promise<void> | undefined = undefined;
   #onDrained: (() => void) | undefined = undefined;
 
@@ -276,13 +278,16 @@ export class NodeLinks implements MessageLinks {
    * asked for.
    */
   checkListeners(): void {
-    if (this.#closing !== undefined || this.#checkTimer !== undefined) return;
+    if (this.#closing !== undefined) return;
+    this.#checkAgain = true;
+    if (this.#checkTimer !== undefined) return;
     const wait = Math.max(0, this.#checkedAt + LISTENER_CHECK - performance.now());
     this.#checkTimer = setTimeout(() => {
       this.#checkedAt = performance.now();
+      this.#checkAgain = false;
       void this.#check().then(() => {
         this.#checkTimer = undefined;
-        if (this.#withdrawn.size > 0) this.checkListeners();
+        if (this.#checkAgain || this.#withdrawn.size > 0) this.checkListeners();
       });
     }, wait).unref();
   }

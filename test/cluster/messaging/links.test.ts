@@ -1512,6 +1512,38 @@ describe("a listener", () => {
     }
   });
 
+  test("that is gone when a look at it is under way is looked at once more", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    try {
+      let looks = 0;
+      let opened = 0;
+      let look = (): void => undefined;
+      const own = refusing("own", async () => {
+        opened += 1;
+        const isOpen = (): Promise<boolean> => {
+          looks += 1;
+          if (looks > 1) return Promise.resolve(looks > 2);
+          return new Promise((resolve) => (look = () => resolve(true)));
+        };
+        return { advert: `here${opened}`, isOpen, close: async () => undefined };
+      });
+      const b = await world.node("b", { protocols: [own] });
+      b.links.checkListeners();
+      await vi.advanceTimersByTimeAsync(1);
+      expect(looks).toBe(1);
+      for (let i = 0; i < 3; i++) b.links.checkListeners();
+      await vi.advanceTimersByTimeAsync(6_000);
+      expect(looks).toBe(1);
+      look();
+      await vi.advanceTimersByTimeAsync(1);
+      expect([looks, decodeAdvert(b.advert)?.protocols.get("own")]).toEqual([2, "here2"]);
+      await vi.advanceTimersByTimeAsync(20_000);
+      expect([looks, vi.getTimerCount()]).toEqual([2, 0]);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   test("that cannot be opened again is withdrawn", async () => {
     let opened = 0;
     const own = refusing("own", async () => {
