@@ -547,6 +547,14 @@ export class NodeLinks implements MessageLinks {
     return this.#linkTo(id, protocols)?.linked(protocols) ?? Promise.resolve("");
   }
 
+  /** Whether there is no link to a peer for a message that names these protocols only since so many other lists of them have theirs. */
+  isPastLists(id: string, protocols: readonly string[]): boolean {
+    const link = this.#sending.get(id);
+    if (link?.takesLanes !== true || !link.isReachedBy(protocols)) return false;
+    const { isAll, names } = this.#named(protocols);
+    return !isAll && !this.#lanes.has(names) && this.#lanes.size >= MAX_LANES;
+  }
+
   /** The protocol that the item of a peer came by which is being handed over; else that of its last ones. Empty: none has come. */
   protocolFrom(id: string): string {
     const receiving = this.#incoming?.id === id ? this.#incoming : this.#receiving.get(id);

@@ -7,8 +7,15 @@
  *
  * All of that is done in one go where nothing waits. What waits keeps its turn at each of its services (send-lines.ts).
  */
-import { ClosedError, type ShoalError, TimeoutError, UnroutableError } from "../../core/errors.js";
+import {
+  ClosedError,
+  InvalidStateError,
+  type ShoalError,
+  TimeoutError,
+  UnroutableError,
+} from "../../core/errors.js";
 import type { Service } from "../node/service.js";
+import { MAX_LANES } from "./bounds.js";
 import type { GroupSends } from "./group-sends.js";
 import { HookAnswer, type HookPayload, type Hooks, TRANSMITTING, type VetoError } from "./hooks.js";
 import { leaveAll, SendLines, type SendTurn } from "./send-lines.js";
@@ -353,7 +360,7 @@ export class ServiceSender {
     service: Service,
     { broadcast, protocols }: Means,
     group: GroupSends | undefined,
-  ): "udp" | "link" | "either" | UnroutableError {
+  ): "udp" | "link" | "either" | ShoalError {
     const { effects } = this.#context;
     const { id } = service;
     if (id === this.#context.selfId) return "link";
@@ -367,9 +374,14 @@ export class ServiceSender {
   }
 
   /** No link that a message may take leads to a service, and none can be made. */
-  #unreached({ id, name }: Service, protocols: readonly string[] | undefined): UnroutableError {
+  #unreached({ id, name }: Service, protocols: readonly string[] | undefined): ShoalError {
     if (protocols === undefined) return new UnroutableError(`${name} is gone, or no protocol reaches it`);
     const names = protocols.join(", ");
+    if (this.#context.effects.isPastLists?.(id, protocols) === true)
+      return new InvalidStateError(
+        "EFSM",
+        `links for ${MAX_LANES} other lists of protocols are there, which are all that a node has; got ${names}`,
+      );
     const stands = this.#context.effects.protocolOf(id);
     return new UnroutableError(
       stands === ""

@@ -184,6 +184,8 @@ export interface ServicesEffects {
    * @returns how it goes; "" where it cannot be made, or not in time. It never rejects
    */
   whenLinked(id: string, protocols: readonly string[] | undefined): Promise<string>;
+  /** Whether none is made to a member since as many other lists of protocols as may have a link have one. Absent: never. */
+  isPastLists?(id: string, protocols: readonly string[]): boolean;
   /** How items of a member come. */
   protocolFrom(id: string): string;
   /** Whether a member takes contexts of traces, and an item of so many bytes that has one. Absent: none does. */

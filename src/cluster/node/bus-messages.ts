@@ -102,6 +102,11 @@ export class BusMessages {
     return this.#links?.whenLinked(id, protocols) ?? Promise.resolve("");
   }
 
+  /** Whether none is made since too many lists of protocols have one. */
+  isPastLists(id: string, protocols: readonly string[]): boolean {
+    return this.#links?.isPastLists(id, protocols) === true;
+  }
+
   /** How a member's items come. */
   protocolFrom(id: string): string {
     return this.#links?.protocolFrom(id) ?? "";

@@ -59,6 +59,7 @@ export class BusServices {
         protocolOf: (id, protocols) => messages.protocolOf(id, protocols),
         protocolFrom: (id) => messages.protocolFrom(id),
         whenLinked: (id, protocols) => messages.whenLinked(id, protocols),
+        isPastLists: (id, protocols) => messages.isPastLists(id, protocols),
         whenKnown: (id) => this.#whenKnown(id),
         isKnown: (id) => this.#isKnown(id),
         report: (event) => runtime.report(event),

@@ -1,7 +1,10 @@
 /** send and query between real nodes: by links and by datagram, with keys, and after one is gone. */
 import { afterEach, describe, expect, it } from "vitest";
 import { ClusterNode, type ClusterNodeOptions, type ServiceMessage } from "../../../src/cluster/index.js";
+import { MAX_LANES } from "../../../src/cluster/messaging/bounds.js";
+import { tcpProtocol } from "../../../src/cluster/messaging/zmtp-protocol.js";
 import { freePort } from "../../support/ports.js";
+import { BreakableProtocol } from "./breakable-protocol.js";
 
 const PORT = await freePort();
 const open: ClusterNode[] = [];
@@ -113,6 +116,33 @@ describe("services of real nodes", () => {
     const [refused] = (await a.send({ services: ["b"], protocols: ["ws"] })).failed;
     expect(refused?.error).toMatchObject({ code: "EHOSTUNREACH" });
     expect(refused?.error.message).toBe(`the link to ${b.self.name} is ipc, and it is not reached by ws`);
+  });
+
+  it("says that too many lists of protocols have links of their own, and not that a node is out of reach", async () => {
+    const names = ["pa", "pb", "pc", "pd"];
+    const protocols = names.map((name) => new BreakableProtocol(tcpProtocol(), name));
+    const [a, b] = (await cluster(["a", "b"], { messaging: { protocols } })) as [ClusterNode, ClusterNode];
+    const lists = names.flatMap((one, at) => [[one], ...names.slice(at + 1).map((other) => [one, other])]);
+    b.onQuery(({ protocol }) => protocol);
+    for (const [at, list] of lists.entries()) {
+      const { failed } = await a.send({ services: ["b"], protocols: list });
+      const answers = await a.query({ services: ["b"], protocols: list }).collect();
+      if (at < MAX_LANES) {
+        expect([failed, answers.replies.map(({ data }) => data)]).toEqual([[], [list[0]]]);
+        continue;
+      }
+      for (const { error } of [...failed, ...answers.failed])
+        expect([error.code, error.message]).toEqual([
+          "EFSM",
+          `links for 8 other lists of protocols are there, which are all that a node has; got ${list.join(", ")}`,
+        ]);
+      expect([failed.length, answers.failed.length]).toEqual([1, 1]);
+    }
+    // Those of before are there, and so is what needs none.
+    for (const list of [lists[0], names])
+      expect((await a.send({ services: ["b"], protocols: list })).failed).toEqual([]);
+    const { failed } = await a.send({ services: ["b"], protocols: ["ws"] });
+    expect(failed[0]?.error.code).toBe("EHOSTUNREACH");
   });
 
   it("calls the hooks of the protocol for the first message, and refuses a protocol that there is not", async () => {
