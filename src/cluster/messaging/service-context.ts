@@ -134,7 +134,11 @@ export class ServiceContext {
       case "too-large":
         return new InvalidArgumentError(`${name} takes no message of ${item.length} bytes`);
       case "unreachable":
-        return new UnroutableError(`${name} is gone, or takes no messages`);
+        return new UnroutableError(
+          protocols === undefined
+            ? `${name} is gone, or takes no messages`
+            : `${name} is gone, or is not reached by ${protocols.join(", ")} any more`,
+        );
     }
   }
 }

@@ -154,6 +154,11 @@ describe("send", () => {
       nobody: [undefined, "EHOSTUNREACH"],
     });
     expect(a.services.stats()).toMatchObject({ sent: 1, failed: 4 });
+    // Its link moved between the hooks and the sending.
+    const { failed } = await a.services.send({ services: [c.service], protocols: ["tcp"] });
+    expect(failed.map(({ error }) => error.message)).toEqual([
+      "c@here is gone, or is not reached by tcp any more",
+    ]);
   });
 
   it("goes to all with broadcast, and to nobody without a selection", async () => {
