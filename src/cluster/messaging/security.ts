@@ -82,15 +82,21 @@ export class BusSecurity implements LinkSecurity {
 
 /**
  * The keys of nodes. What a member announces may be passed on by any other one, which can put its own key there, and nobody signs it. But an id is
- * that of one process, whose keys stay: so those that were heard first hold, and later ones are not believed.
+ * that of one process, whose keys stay: so those that were heard first hold, and later ones are not believed. Not even those that the id proves over a stream later: an admitted node can
+ * prove its own key under any id, so that this says no more about who was first. That the two differ is reported.
  */
 export class IdentitySecurity implements LinkSecurity {
   readonly #identities: NodeIdentities;
   /** Of members, by id, the oldest first. */
   readonly #keys = new Map<string, readonly string[]>();
+  /** Ids of these that proved another key: reported once. */
+  readonly #contradicted = new Set<string>();
+  readonly #onContradicted: ((id: string) => void) | undefined;
 
-  constructor(identities: NodeIdentities) {
+  /** @param onContradicted the keys that a member announced first are not the one that it proved */
+  constructor(identities: NodeIdentities, onContradicted?: (id: string) => void) {
     this.#identities = identities;
+    this.#onContradicted = onContradicted;
   }
 
   get advert(): string {
@@ -111,6 +117,7 @@ export class IdentitySecurity implements LinkSecurity {
   /** A member is forgotten, or was removed. */
   forget(id: string): void {
     this.#keys.delete(id);
+    this.#contradicted.delete(id);
   }
 
   /** Whether a key is one of a member's. */
@@ -120,14 +127,23 @@ export class IdentitySecurity implements LinkSecurity {
 
   #keysOf(id: string, announced: string): readonly string[] {
     const known = this.#keys.get(id);
-    if (known !== undefined) return known;
-    const keys = publicKeysOf(announced);
     const proved = this.#identities.provedBy(id);
+    if (known !== undefined) {
+      if (proved !== undefined && !known.includes(proved)) this.#contradict(id);
+      return known;
+    }
+    const keys = publicKeysOf(announced);
     if (keys.length === 0 || (proved !== undefined && !keys.includes(proved))) return [];
     this.#keys.set(id, keys);
     const [oldest] = this.#keys.keys();
-    if (this.#keys.size > MAX_MEMBERS && oldest !== undefined) this.#keys.delete(oldest);
+    if (this.#keys.size > MAX_MEMBERS && oldest !== undefined) this.forget(oldest);
     return keys;
+  }
+
+  #contradict(id: string): void {
+    if (this.#contradicted.has(id)) return;
+    this.#contradicted.add(id);
+    this.#onContradicted?.(id);
   }
 
   clientFor({

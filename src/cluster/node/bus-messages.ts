@@ -293,7 +293,7 @@ export class BusMessages {
     if (first === undefined) return undefined;
     return this.#sockets.identities === undefined
       ? new BusSecurity(this.#codec.name, [first, ...others])
-      : new IdentitySecurity(this.#sockets.identities);
+      : new IdentitySecurity(this.#sockets.identities, () => this.#sockets.count("identity:contradicted"));
   }
 
   #find(id: string): Member | undefined {

@@ -1378,6 +1378,34 @@ describe("keys of nodes", () => {
     expect(b.texts).toEqual(texts(1));
   });
 
+  test("a node that proves another key than it announced first is reported once, and what it announced holds", async () => {
+    const allow = [one.publicKey, two.publicKey, three.publicKey];
+    const heard = identities(two, allow);
+    const contradicted: string[] = [];
+    const security = new IdentitySecurity(heard, (id) => void contradicted.push(id));
+    const b = await world.node("b", { security });
+    const a = await world.node("a", { security: new IdentitySecurity(identities(one, allow)) });
+    const others = new IdentitySecurity(identities(three, allow)).advert;
+    const known = (): unknown => [
+      security.isKeyOf(three.publicKey, a.id),
+      security.isKeyOf(one.publicKey, a.id),
+    ];
+    security.announced(a.id, others);
+    security.announced(a.id, others);
+    expect([contradicted, known()]).toEqual([[], [true, false]]);
+    heard.onAdmitted({ id: a.id, publicKey: one.publicKey }, "dialler");
+    for (let refused = 0; refused < 2; refused++) {
+      sendAll(a, b, 1);
+      await vi.waitUntil(() => b.claimed.length > refused, SOON);
+    }
+    expect([contradicted, known(), b.items]).toEqual([[a.id], [true, false], []]);
+    // Another one that is known by what it proved, and one that is forgotten, are new.
+    security.forget(a.id);
+    security.announced(a.id, security.advert);
+    security.announced(a.id, decodeAdvert(a.advert)?.keys ?? "");
+    expect([contradicted, known()]).toEqual([[a.id], [false, true]]);
+  });
+
   test("a node whose keys are not known yet is waited for, and one that proved others is not believed", async () => {
     const allow = [one.publicKey, two.publicKey, three.publicKey];
     const heard = identities(two, allow);
