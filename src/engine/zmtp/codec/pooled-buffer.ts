@@ -54,11 +54,13 @@ export class PooledBuffer implements RefCounted {
   release(): void {
     this.refs -= 1;
     const { length } = this.bytes;
-    if (this.refs !== 0 || freeBytes + length > MAX_FREE) return;
-    freeBytes += length;
+    if (this.refs !== 0 || length > MAX_FREE) return;
     const index = classOf(length);
     classes[index] ??= { free: [], unused: 0 };
-    classes[index].free.push(this.bytes);
+    const ofSize = classes[index];
+    if (!makeRoom(ofSize, length)) return;
+    ofSize.free.push(this.bytes);
+    freeBytes += length;
   }
 
   /** Something refers to it that will never release it: the program. */
@@ -99,9 +101,29 @@ function fitting(ofSize: SizeClass | undefined, size: number): Buffer | undefine
   return undefined;
 }
 
-/** Half of what nobody wanted, the oldest first. */
+/** Half of what nobody wanted. */
 function giveUp(ofSize: SizeClass): void {
-  const { free, unused } = ofSize;
-  for (const bytes of free.splice(0, Math.ceil(unused / 2))) freeBytes -= bytes.length;
-  ofSize.unused = free.length;
+  drop(ofSize, Math.ceil(ofSize.unused / 2));
+  ofSize.unused = ofSize.free.length;
+}
+
+/** So many, the oldest first. */
+function drop({ free }: SizeClass, count: number): void {
+  for (const { length } of free.splice(0, count)) freeBytes -= length;
+}
+
+/** @returns whether so many bytes more of a class may be free: in the place of the class that has most, if need be */
+function makeRoom(ofSize: SizeClass, bytes: number): boolean {
+  while (freeBytes + bytes > MAX_FREE) {
+    const largest = classes.reduce((most, each) => (bytesOf(each) > bytesOf(most) ? each : most), ofSize);
+    if (largest === ofSize) return false;
+    drop(largest, 1);
+    largest.unused = Math.min(largest.unused, largest.free.length);
+  }
+  return true;
+}
+
+/** About so many bytes of it are free. */
+function bytesOf({ free }: SizeClass): number {
+  return free.length * (free[0]?.length ?? 0);
 }

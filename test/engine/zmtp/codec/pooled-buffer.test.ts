@@ -83,6 +83,17 @@ describe("borrowed memory", () => {
     expect(acquire(size).bytes === freed).toBe(false);
   });
 
+  it("takes the place of what more is free of, where all is full", () => {
+    const others = Array.from({ length: 300 }, () => acquire(65_536));
+    for (const each of others) each.release(); // More than may be free.
+    const large = acquire(3_333_333);
+    large.release();
+    expect(isSame(acquire(3_333_333), large)).toBe(true);
+    const again = Array.from({ length: 300 }, () => acquire(65_536));
+    const known = new Set(others.map(({ bytes }) => bytes));
+    expect(again.filter(({ bytes }) => known.has(bytes)).length).toBeGreaterThan(100);
+  });
+
   it("that is free has a bound of 16 MiB", () => {
     const loans = Array.from({ length: 10 }, () => acquire(3_000_000));
     for (const loan of loans) loan.release();
