@@ -13,6 +13,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest";
@@ -257,18 +258,29 @@ describe("a node that runs", () => {
     expect(reports).toEqual([]);
   });
 
-  it("is shown though its folder goes away while it registers, and reports what fails twice", async () => {
-    const gone = Object.assign(new Error("gone"), { code: "ENOENT" });
-    const open = vi.spyOn(Registration, "open");
-    onTestFinished(() => open.mockRestore());
-    open.mockRejectedValueOnce(gone);
+  it.each(["socket", "file"])("is shown though its folder goes away before its %s is there", async (what) => {
+    const goesAway = (): void => rmSync(join(root, "shoal"), { recursive: true });
+    const { listen } = Server.prototype;
+    const spy = vi.spyOn(Server.prototype, "listen");
+    onTestFinished(() => spy.mockRestore());
+    spy.mockImplementationOnce(function (this: Server, ...args: unknown[]) {
+      if (what === "socket") goesAway();
+      else this.once("listening", goesAway);
+      return Reflect.apply(listen, this, args);
+    });
     keep("a");
     await untilNames("a@host");
     expect(reports).toEqual([]);
+  });
+
+  it("reports what fails twice", async () => {
+    const gone = Object.assign(new Error("gone"), { code: "ENOENT" });
+    const open = vi.spyOn(Registration, "open");
+    onTestFinished(() => open.mockRestore());
     open.mockRejectedValueOnce(gone).mockRejectedValueOnce(gone);
     keep("b");
     await reported;
-    await untilNames("a@host", "b@host");
+    await untilNames("b@host");
     expect(reports).toEqual(["down ENOENT", "up"]);
   });
 

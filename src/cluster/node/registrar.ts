@@ -84,11 +84,8 @@ export class Registrar {
   /** Never rejects. */
   async #keep(): Promise<void> {
     try {
-      await this.#register().catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== "ENOENT") throw error;
-        // Its folder went away between two steps. It is made again, as at any other time.
-        return this.#register();
-      });
+      // Its folder may have gone away between two steps, which has a code of its own at each. It is made again then.
+      await this.#register().catch(() => this.#register());
     } catch (error) {
       if (!this.#isDown && !this.#closed) this.#effects.down(error as Error);
       this.#isDown = true;
