@@ -112,10 +112,15 @@ function drop({ free }: SizeClass, count: number): void {
   for (const { length } of free.splice(0, count)) freeBytes -= length;
 }
 
-/** @returns whether so many bytes more of a class may be free: in the place of the class that has most, if need be */
+/** @returns whether so many bytes more of a class may be free: in the place of classes that have more, if need be */
 function makeRoom(ofSize: SizeClass, bytes: number): boolean {
   while (freeBytes + bytes > MAX_FREE) {
-    const largest = classes.reduce((most, each) => (bytesOf(each) > bytesOf(most) ? each : most), ofSize);
+    const own = bytesOf(ofSize) + bytes;
+    const larger = classes.filter((each) => each !== ofSize && bytesOf(each) > own);
+    const largest = larger.reduce(
+      (most, each) => (bytesOf(each) > bytesOf(most) ? each : most),
+      larger[0] ?? ofSize,
+    );
     if (largest === ofSize) return false;
     drop(largest, 1);
     largest.unused = Math.min(largest.unused, largest.free.length);

@@ -244,6 +244,7 @@ describe.each<[string, Constructor<Shared>]>([
     test("reserved bits are refused, in whole frames and in split ones", () => {
       for (let bit = 8; bit <= 128; bit *= 2) {
         expect(make().stream.push(Buffer.of(bit, 0))).toBe("reserved-bits");
+        expect(make().stream.push(Buffer.of(1, 1, 97, bit, 0, 0, 0))).toBe("reserved-bits");
         const { stream } = make();
         expect(stream.push(Buffer.of(bit))).toBeUndefined();
         expect(stream.push(Buffer.of(0))).toBe("reserved-bits");
