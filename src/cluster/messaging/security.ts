@@ -127,13 +127,13 @@ export class IdentitySecurity implements LinkSecurity {
 
   #keysOf(id: string, announced: string): readonly string[] {
     const known = this.#keys.get(id);
+    const keys = known ?? publicKeysOf(announced);
+    if (keys.length === 0) return [];
     const proved = this.#identities.provedBy(id);
-    if (known !== undefined) {
-      if (proved !== undefined && !known.includes(proved)) this.#contradict(id);
-      return known;
-    }
-    const keys = publicKeysOf(announced);
-    if (keys.length === 0 || (proved !== undefined && !keys.includes(proved))) return [];
+    const isContradicted = proved !== undefined && !keys.includes(proved);
+    if (isContradicted) this.#contradict(id);
+    if (known !== undefined) return known;
+    if (isContradicted) return [];
     this.#keys.set(id, keys);
     const [oldest] = this.#keys.keys();
     if (this.#keys.size > MAX_MEMBERS && oldest !== undefined) this.forget(oldest);
@@ -143,6 +143,8 @@ export class IdentitySecurity implements LinkSecurity {
   #contradict(id: string): void {
     if (this.#contradicted.has(id)) return;
     this.#contradicted.add(id);
+    const [oldest] = this.#contradicted;
+    if (this.#contradicted.size > MAX_MEMBERS && oldest !== undefined) this.#contradicted.delete(oldest);
     this.#onContradicted?.(id);
   }
 
