@@ -381,7 +381,8 @@ export class Sending {
   #giveUp(): void {
     this.#disconnect();
     this.#isSessionUp = false;
-    this.#reset(this.#life);
+    this.window.reset(this.#life);
+    this.#aliases.reset();
     this.window.releaseSlabs();
     this.#settleRoom(true);
     this.#settleLinked();
@@ -610,12 +611,6 @@ export class Sending {
     if (this.#current === undefined) this.#later();
   }
 
-  /** A session begins. @param life of the peer, in the one that ends */
-  #reset(life: string): void {
-    this.window.reset(life);
-    this.#aliases.reset();
-  }
-
   // --- What the peer says ----------------------------------------------------------------------------------------------
 
   #onMessage(attempt: Attempt, frames: readonly Buffer[]): void {
@@ -669,18 +664,11 @@ export class Sending {
       return;
     }
     if (welcome.session !== window.session) return; // Of an earlier hello.
-    if (!window.settle(welcome.life, welcome)) this.#effects.onUnbelieved();
-    const deliveredBefore = window.delivered;
-    const lifeBefore = this.#life;
-    const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
+    const result = window.welcome(this.#life, welcome, this.#aliases.isUsed);
     this.#life = welcome.life;
-    // What was not sent yet may be for a life that took aliases.
-    const isFresh = window.isFresh && !this.#aliases.isUsed;
-    // It has met this session before, and forgot: to go on from the beginning would repeat what it had.
-    const hasForgotten = welcome.since === window.session + 1 && !window.isFresh;
-    if ((isOther && !isFresh) || hasForgotten || !window.resume(welcome.received, welcome.delivered)) {
-      // Another life, or one that forgot: nobody knows what it had.
-      this.#reset(lifeBefore);
+    if (!result.isBelieved) this.#effects.onUnbelieved();
+    if (!result.goesOn) {
+      this.#aliases.reset();
       this.#isSessionUp = false;
       attempt.resets += 1;
       if (attempt.resets > MAX_RESETS) {
@@ -694,7 +682,7 @@ export class Sending {
     this.#aliases.limit = Math.min(welcome.aliases, MAX_TOPIC_ALIASES);
     this.#takesAcks = welcome.acks > 0;
     this.maxItem = Math.min(this.maxItem, welcome.maxItem);
-    attempt.deliveredBefore = deliveredBefore;
+    attempt.deliveredBefore = result.deliveredBefore;
     this.#take(attempt);
     this.#settleLinked();
     if (!this.#isSessionUp) {

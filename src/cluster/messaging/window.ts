@@ -62,6 +62,25 @@ export interface PastSessions {
   readonly taken: number;
 }
 
+/** What a peer's WELCOME has of what it was sent. */
+export interface WindowWelcome extends PastSessions {
+  /** Of the peer. */
+  readonly life: string;
+  /** Items of this session. */
+  readonly received: number;
+  readonly delivered: number;
+}
+
+/** What a WELCOME comes to. */
+export interface WelcomeResult {
+  /** Whether what it says of earlier sessions can be. */
+  readonly isBelieved: boolean;
+  /** Whether the session goes on; else what waited is lost, and another one begins, in which the peer is to be greeted. */
+  readonly goesOn: boolean;
+  /** Items that had been acknowledged before this session's were. */
+  readonly deliveredBefore: number;
+}
+
 /** Items that travel in one message. */
 class Batch {
   readonly first: number;
@@ -272,6 +291,28 @@ export class SendWindow {
   disconnected(): void {
     this.#unsent = this.#head;
     this.#inFlight = 0;
+  }
+
+  /**
+   * A WELCOME came, in this session.
+   *
+   * @param lifeBefore the peer's, in its WELCOME before this one; empty: there was none
+   * @param isBound whether what waits is for that life, though it was not sent: it has aliases that only that one knows
+   */
+  welcome(lifeBefore: string, welcome: WindowWelcome, isBound: boolean): WelcomeResult {
+    // First: what begins another session below is not what this WELCOME has.
+    const isBelieved = this.settle(welcome.life, welcome);
+    const deliveredBefore = this.delivered;
+    const isOther = lifeBefore !== "" && welcome.life !== lifeBefore;
+    // It has met this session before, and forgot: to go on from the beginning would repeat what it had.
+    const hasForgotten = welcome.since === this.#session + 1 && !this.isFresh;
+    const goesOn =
+      !(isOther && (isBound || !this.isFresh)) &&
+      !hasForgotten &&
+      this.resume(welcome.received, welcome.delivered);
+    // Another life, or one that forgot: nobody knows what it had.
+    if (!goesOn) this.reset(lifeBefore);
+    return { isBelieved, goesOn, deliveredBefore };
   }
 
   /**

@@ -1,4 +1,4 @@
-/** A protocol whose connections a test cuts, and which a test lets fail. */
+/** A protocol whose connections a test cuts, which a test lets fail, and by which peers greet otherwise. */
 import type {
   ConnectionEvents,
   DialTarget,
@@ -7,6 +7,7 @@ import type {
   ProtocolHost,
   ProtocolListener,
 } from "../../../src/cluster/messaging/protocol.js";
+import { decodeWelcome, encodeWelcome, type Welcome } from "../../../src/cluster/messaging/wire.js";
 
 export class BreakableProtocol implements MessageProtocol {
   readonly name: string;
@@ -14,6 +15,8 @@ export class BreakableProtocol implements MessageProtocol {
   /** Whether attempts fail. */
   fails = false;
   dialled = 0;
+  /** What comes of a WELCOME. */
+  changeWelcome: (welcome: Welcome) => Buffer = encodeWelcome;
   readonly #inner: MessageProtocol;
   readonly #open = new Map<MessageConnection, ConnectionEvents>();
 
@@ -40,7 +43,10 @@ export class BreakableProtocol implements MessageProtocol {
     if (this.fails) throw new Error("it fails");
     const connection = this.#inner.dial(advert, target, host, {
       onOpen: () => events.onOpen(),
-      onMessage: (frames) => events.onMessage(frames),
+      onMessage: (frames) => {
+        const welcome = decodeWelcome(frames[0] as Buffer);
+        events.onMessage(welcome === undefined ? frames : [this.changeWelcome(welcome)]);
+      },
       onClose: (reason) => {
         this.#open.delete(connection);
         events.onClose(reason);

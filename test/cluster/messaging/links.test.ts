@@ -495,23 +495,8 @@ describe("links between two nodes", () => {
   async function givenUp(
     changeWelcome: (welcome: Welcome) => Buffer = encodeWelcome,
   ): Promise<{ a: LinksNode; b: LinksNode; tcp: BreakableProtocol }> {
-    const inner = tcpProtocol();
-    const changed: MessageProtocol = {
-      name: "tcp",
-      secure: true,
-      reaches: (target) => inner.reaches(target),
-      listen: (host) => inner.listen(host),
-      dial: (advert, target, host, events) =>
-        inner.dial(advert, target, host, {
-          onOpen: () => events.onOpen(),
-          onClose: (reason) => events.onClose(reason),
-          onMessage(frames) {
-            const welcome = decodeWelcome(frames[0] as Buffer);
-            events.onMessage(welcome === undefined ? frames : [changeWelcome(welcome)]);
-          },
-        }),
-    };
-    const tcp = new BreakableProtocol(changed);
+    const tcp = new BreakableProtocol(tcpProtocol());
+    tcp.changeWelcome = changeWelcome;
     const a = await world.node("a", { protocols: [tcp] });
     const b = await world.node("b");
     b.handler = ({ text }) => (text === "item 3" ? new Promise(() => undefined) : undefined);
@@ -1052,6 +1037,40 @@ describe("protocols", () => {
       await vi.waitFor(() => expect(a.to(b)).toMatchObject({ waiting: 0, lost, unconfirmed: 0 }), SOON);
     }
     expect(b.texts).toEqual(["held", "after", "held", "after"]);
+  });
+
+  test("that messages name have links that count what is lost as any other: what did not come, once the peer is back", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const { a, b, send } = await pair([ipcProtocol(), tcp]);
+    b.handler = ({ text }) => (text === "item 3" ? new Promise(() => undefined) : undefined);
+    for (const text of texts(10)) send(text, ["tcp"]);
+    await b.until(() => b.items.length === 4);
+    tcp.fails = true;
+    tcp.cut();
+    a.links.onMember(b.id, "lost");
+    expect(a.to(b)).toMatchObject({ sent: 10, lost: 10 - a.to(b).delivered, unconfirmed: a.to(b).lost });
+    tcp.fails = false;
+    a.links.onMember(b.id, "alive");
+    for (const text of texts(5, 10)) send(text, ["tcp"]);
+    await b.until(() => b.items.length === 9);
+    await vi.waitFor(
+      () => expect(a.to(b)).toMatchObject({ waiting: 0, delivered: 9, lost: 6, unconfirmed: 0 }),
+      SOON,
+    );
+    expect(b.texts).toEqual([...texts(4), ...texts(5, 10)]);
+  });
+
+  test("that messages name have links whose receiver gets nothing twice where it has forgotten their sender", async () => {
+    const { a, b, send } = await pair();
+    b.handler = () => new Promise(() => undefined);
+    for (const text of texts(10)) send(text, ["tcp"]);
+    await b.until(() => b.items.length === 1);
+    b.handler = undefined;
+    b.links.onMember(a.id, "gone");
+    await vi.waitFor(() => expect(a.to(b)).toMatchObject({ waiting: 0, lost: 10, unconfirmed: 10 }), SOON);
+    for (const text of texts(2, 10)) send(text, ["tcp"]);
+    await b.until(() => b.texts.includes("item 11"));
+    expect(b.texts).toEqual([...texts(1), ...texts(2, 10)]);
   });
 
   test("that a message names hold also while it is not known how the peer is reached", async () => {

@@ -120,6 +120,24 @@ describe("aliases on a link", () => {
     return received;
   }
 
+  test("are given up, with what has them and was not sent, where another life of the peer comes that takes none", async () => {
+    const tcp = new BreakableProtocol(tcpProtocol());
+    const a = await world.node("a", { protocols: [tcp] });
+    const b = await world.node("b");
+    const received = receive(b);
+    const publishing = new Publishing();
+    for (const plan of publishing.plans) for (let i = 0; i < 2; i++) publishing.aliases.look(plan);
+    expect(await a.links.whenLinked(b.id, undefined)).toBe("tcp");
+    tcp.cut();
+    tcp.changeWelcome = (welcome) => encodeWelcome({ ...welcome, life: "22".repeat(8), aliases: 0 });
+    publishing.publish(a, b, 3);
+    await a.until(() => a.peers.length === 2);
+    expect(a.to(b)).toMatchObject({ waiting: 0, lost: 3, unconfirmed: 0 });
+    publishing.publish(a, b, 3);
+    await b.until(() => received.got.length === 3);
+    expect([received.got, received.names]).toEqual([Received.expected(3, 3), 3]);
+  });
+
   test("stay through cuts and reconnections, and each topic's name is sent a few times only", async () => {
     const tcp = new BreakableProtocol(tcpProtocol());
     const a = await world.node("a", { protocols: [tcp] });

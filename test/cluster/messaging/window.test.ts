@@ -45,7 +45,7 @@ class Pair {
   readonly #accepted: { readonly life: number; readonly session: number; readonly kind: number }[] = [];
   /** Whether the two lives of now have met. */
   #haveMet = false;
-  #knownLife = -1;
+  #knownLife = "";
   #isConnected = false;
   /** On their way. */
   #there: Message[] = [];
@@ -110,19 +110,15 @@ class Pair {
         },
         close: () => undefined,
       };
-      const { received, delivered } = receiver.window;
+      const { received, delivered, since, before, taken } = receiver.window;
       receiver.window.acked = delivered;
-      expect(sender.settle(`life ${this.life}`, receiver.window)).toBe(true);
-      const lifeBefore = this.#knownLife;
-      const isOther = lifeBefore !== -1 && lifeBefore !== this.life;
-      this.#knownLife = this.life;
-      const hasForgotten = receiver.window.since === sender.session + 1 && !sender.isFresh;
-      if ((!isOther || sender.isFresh) && !hasForgotten && sender.resume(received, delivered)) {
-        if (!isDuplicate) return;
-        isDuplicate = false;
-        continue;
-      }
-      sender.reset(`life ${lifeBefore}`);
+      const welcome = { life: `life ${this.life}`, received, delivered, since, before, taken };
+      const { isBelieved, goesOn } = sender.welcome(this.#knownLife, welcome, false);
+      expect(isBelieved).toBe(true);
+      this.#knownLife = welcome.life;
+      if (!goesOn) continue;
+      if (!isDuplicate) return;
+      isDuplicate = false;
     }
   }
 
@@ -210,13 +206,13 @@ class Pair {
     this.dropped = 0;
     this.#senderLife += 1;
     this.#haveMet = false;
-    this.#knownLife = -1;
+    this.#knownLife = "";
   }
 
   /** The membership lost the receiver: what waits for it is given up. */
   lose(): void {
     this.cut();
-    this.sender.reset(`life ${this.#knownLife}`);
+    this.sender.reset(this.#knownLife);
   }
 
   /** What was lost is between the bounds that the sender has for it, and is what it has where it has no bounds. */
@@ -441,6 +437,79 @@ describe("a session under faults", () => {
       true,
       [4, 2, 0, 2],
     ]);
+  });
+
+  it("gives up what was sent to another life, and to one that has less than it acknowledged, and knows of which it was", () => {
+    const welcome = { received: 0, delivered: 0, since: 7, before: 7, taken: 0 };
+    for (const [life, acked, first, next, isSettled] of [
+      // Another life, which cannot know what the one before had, whatever it says.
+      ["two", 0, {}, { taken: 3 }, false],
+      // It has forgotten: by itself, and by what it says of a session of which nothing was acknowledged.
+      ["one", 2, { received: 1 }, { taken: 3 }, true],
+      ["one", 0, { since: 8, before: 8 }, { since: 8, before: 8 }, false],
+    ] as const) {
+      const window = new SendWindow(LIMITS, 7);
+      for (let i = 0; i < 5; i++) window.offer(2, Buffer.alloc(9));
+      window.take(GRANTED, true);
+      expect(window.ack(acked)).toBe(true);
+      const result = window.welcome("one", { ...welcome, ...first, life }, false);
+      expect(result).toEqual({ isBelieved: true, goesOn: false, deliveredBefore: acked });
+      const { session, lost, unconfirmed, isUnsettled } = window;
+      expect([session, lost, unconfirmed, isUnsettled]).toEqual([8, 5 - acked, 5 - acked, true]);
+      const { isBelieved, goesOn } = window.welcome(life, { ...welcome, ...next, life }, false);
+      expect([isBelieved, goesOn, window.unconfirmed]).toEqual([true, true, isSettled ? 0 : 5 - acked]);
+      expect(window.isUnsettled).toBe(false);
+    }
+    // One that says so where nothing was sent has nothing to forget.
+    const fresh = new SendWindow(LIMITS, 7);
+    fresh.offer(2, Buffer.alloc(9));
+    expect(fresh.welcome("one", { ...welcome, since: 8, life: "one" }, false).goesOn).toBe(true);
+  });
+
+  it("gives what was not sent to another life of the receiver, but for what only the one before understands", () => {
+    const welcome = { life: "two", received: 0, delivered: 0, since: 7, before: 7, taken: 0 };
+    for (const [lifeBefore, isBound, lost] of [
+      ["one", false, 0],
+      ["one", true, 2],
+      ["two", true, 0],
+      ["", true, 0],
+    ] as const) {
+      const window = new SendWindow(LIMITS, 7);
+      for (let i = 0; i < 2; i++) window.offer(2, Buffer.alloc(9));
+      const { goesOn } = window.welcome(lifeBefore, welcome, isBound);
+      expect([goesOn, window.lost, window.unconfirmed, window.session]).toEqual([
+        lost === 0,
+        lost,
+        0,
+        lost === 0 ? 7 : 8,
+      ]);
+    }
+  });
+
+  it("tells apart what was delivered before a greeting, of earlier sessions too, and what it acknowledges", () => {
+    const window = new SendWindow(LIMITS, 7);
+    const send = (count: number): void => {
+      for (let i = 0; i < count; i++) window.offer(2, Buffer.alloc(9));
+      window.take(GRANTED, true);
+    };
+    const greet = (changes: object): unknown =>
+      window.welcome(
+        "one",
+        { life: "one", received: 0, delivered: 0, since: 7, before: 7, taken: 0, ...changes },
+        false,
+      );
+    send(3);
+    expect(greet({ received: 3, delivered: 2 })).toEqual({
+      isBelieved: true,
+      goesOn: true,
+      deliveredBefore: 0,
+    });
+    window.reset("one");
+    expect(greet({ taken: 3 })).toEqual({ isBelieved: true, goesOn: true, deliveredBefore: 3 });
+    send(2);
+    window.reset("one");
+    expect(greet({ before: 8, taken: 5 })).toEqual({ isBelieved: false, goesOn: true, deliveredBefore: 3 });
+    expect([window.delivered, window.lost, window.unconfirmed]).toEqual([3, 2, 2]);
   });
 
   it("loses nothing by cuts alone", { timeout: 600_000 }, () => {
