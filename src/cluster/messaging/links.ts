@@ -13,7 +13,7 @@
  * gossip about it may be on its way, and is refused then; so is a second life of an id whose connection stands.
  */
 import { randomBytes } from "node:crypto";
-import { describe, thrownText } from "../../core/arguments.js";
+import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError, UnroutableError } from "../../core/errors.js";
 import { decodeAdvert, encodeAdvert, isProtocolName } from "./advert.js";
 import {
@@ -23,7 +23,6 @@ import {
   LINK_IDLE_LOOKS,
   LINK_ITEMS,
   LINK_WINDOW,
-  LISTENER_CHECK,
   MAX_BATCH,
   MAX_DROP_PREFIX,
   MAX_DROP_PREFIXES,
@@ -32,9 +31,9 @@ import {
   MAX_LANES,
   MAX_PROTOCOLS,
   MAX_TOPIC_ALIASES,
-  MAX_WHERE,
 } from "./bounds.js";
 import { Caller, type CallerEffects, type HelloResult, type LinkRefusal } from "./caller.js";
+import { Listeners } from "./listeners.js";
 import {
   MessageKind,
   type MessageLinkStats,
@@ -49,7 +48,6 @@ import type {
   MessageConnection,
   MessageProtocol,
   ProtocolHost,
-  ProtocolListener,
 } from "./protocol.js";
 import type { Publication } from "./publication.js";
 import { Receiving, type ReceivingEffects } from "./receiving.js";
@@ -140,9 +138,7 @@ export class NodeLinks implements MessageLinks {
   #incoming: Receiving | undefined = undefined;
   /** Connections whose hello waits for its sender to become a member. */
   readonly #hellos = new Set<Caller>();
-  readonly #listeners = new Map<string, ProtocolListener>();
-  /** Why those that were open could not be opened again, by the protocol's name. */
-  readonly #withdrawn = new Map<string, string>();
+  readonly #listeners: Listeners;
   readonly #droppedByPrefix = new Map<string, number>();
   readonly #refused = new Map<string, number>();
   readonly #former: Totals = {
@@ -168,11 +164,6 @@ export class NodeLinks implements MessageLinks {
   #ackTimer: NodeJS.Timeout | undefined = undefined;
   #ackTimerAt = 0;
   #idleTimer: NodeJS.Timeout | undefined = undefined;
-  /** A look at the listeners is due, or under way. */
-  #checkTimer: NodeJS.Timeout | undefined = undefined;
-  #checkedAt = Number.NEGATIVE_INFINITY;
-  /** Asked for since the last look began: it may have passed what is gone now. */
-  #checkAgain = false;
   #closing: Promise<void> | undefined = undefined;
   #onDrained: (() => void) | undefined = undefined;
 
@@ -197,6 +188,13 @@ export class NodeLinks implements MessageLinks {
       maxFrame: Math.max(this.#maxItem, MAX_BATCH) + ITEM_HEADER,
       accept: (connection) => new Caller(this.#callers, connection, ""),
     };
+    this.#listeners = new Listeners({
+      protocols,
+      host: this.#host,
+      accept: (protocol, connection) => new Caller(this.#callers, connection, protocol),
+      changed: (adverts) => this.#advertise(adverts),
+      failed: (protocol, reason) => effects.onProtocolFailed?.("", protocol, reason),
+    });
     this.#sendingEffects = {
       member: (id) => effects.member(id),
       protocols,
@@ -243,86 +241,20 @@ export class NodeLinks implements MessageLinks {
       for (const receiving of this.#receiving.values()) receiving.closeIfIdle();
     }, idle / LINK_IDLE_LOOKS);
     this.#idleTimer.unref();
-    const failures: unknown[] = [];
-    for (const protocol of this.#options.protocols) {
-      const failed = await this.#listen(protocol);
-      if (failed !== undefined) failures.push(failed.error);
-    }
-    if (this.#closing !== undefined) return;
-    if (this.#listeners.size === 0 && failures.length > 0) throw failures[0];
-    this.#advertise();
-  }
-
-  /** @returns why a protocol cannot be opened, which is reported */
-  async #listen(protocol: MessageProtocol): Promise<{ readonly error: unknown } | undefined> {
-    try {
-      const accept = (connection: MessageConnection): Caller =>
-        new Caller(this.#callers, connection, protocol.name);
-      const listener = await protocol.listen({ ...this.#host, accept });
-      checkListener(listener);
-      if (this.#closing !== undefined) await listener.close(0);
-      else this.#listeners.set(protocol.name, listener);
-      return undefined;
-    } catch (error) {
-      const reason = thrownText(error);
-      // Further attempts that fail alike are not reported.
-      if (this.#withdrawn.get(protocol.name) !== reason)
-        this.#effects.onProtocolFailed?.("", protocol.name, reason);
-      return { error };
-    }
+    await this.#listeners.start();
   }
 
   /**
    * Others fail to reach this node by some protocol: a listener that is gone, as where its socket was removed from the file system, is opened
-   * again, and the others are sent where. One that cannot be opened is withdrawn, and tried again with each look: one is due then without being
-   * asked for.
+   * again, and the others are sent where.
    */
   checkListeners(): void {
-    if (this.#closing !== undefined) return;
-    this.#checkAgain = true;
-    if (this.#checkTimer !== undefined) return;
-    const wait = Math.max(0, this.#checkedAt + LISTENER_CHECK - performance.now());
-    this.#checkTimer = setTimeout(() => {
-      this.#checkedAt = performance.now();
-      this.#checkAgain = false;
-      void this.#check().then(() => {
-        this.#checkTimer = undefined;
-        if (this.#checkAgain || this.#withdrawn.size > 0) this.checkListeners();
-      });
-    }, wait).unref();
-  }
-
-  /** It never rejects. */
-  async #check(): Promise<void> {
-    for (const protocol of this.#options.protocols) {
-      const { name } = protocol;
-      const listener = this.#listeners.get(name);
-      if (listener?.isOpen === undefined && !this.#withdrawn.has(name)) continue;
-      try {
-        if ((await listener?.isOpen?.()) === true) continue;
-        // The links may have closed meanwhile, and with them what they listened at.
-        if (this.#closing !== undefined) return;
-        if (listener !== undefined) {
-          this.#listeners.delete(name);
-          this.#effects.onProtocolFailed?.("", name, "its listener was gone");
-          await listener.close(0);
-        }
-      } catch (error) {
-        this.#effects.onProtocolFailed?.("", name, thrownText(error));
-      }
-      if (this.#closing !== undefined) return;
-      if (this.#listeners.has(name)) continue;
-      const failed = await this.#listen(protocol);
-      if (failed === undefined) this.#withdrawn.delete(name);
-      else this.#withdrawn.set(name, thrownText(failed.error));
-      if (this.#closing === undefined && (listener !== undefined || failed === undefined)) this.#advertise();
-    }
+    this.#listeners.check();
   }
 
   /** The keys have changed: `security` has the new ones. */
   rekeyed(): void {
-    for (const listener of this.#listeners.values()) listener.rekeyed?.();
-    this.#advertise();
+    this.#listeners.rekeyed();
   }
 
   /** Something about a member changed, or it was started again. `lost` may come back; `gone` left, or was removed or forgotten. */
@@ -375,7 +307,7 @@ export class NodeLinks implements MessageLinks {
 
   async #close(linger: number): Promise<void> {
     clearInterval(this.#idleTimer);
-    clearTimeout(this.#checkTimer);
+    this.#listeners.stop();
     const until = performance.now() + linger;
     if (linger !== 0 && this.#isWaiting) {
       let timer: NodeJS.Timeout | undefined;
@@ -395,8 +327,7 @@ export class NodeLinks implements MessageLinks {
     for (const receiving of this.#receiving.values()) receiving.acknowledge();
     for (const caller of this.#hellos) caller.end();
     const left = linger < 0 ? 1_000 : Math.max(0, Math.round(until - performance.now()));
-    await Promise.all([...this.#listeners.values()].map((listener) => listener.close(Math.min(1_000, left))));
-    this.#listeners.clear();
+    await this.#listeners.close(Math.min(1_000, left));
     for (const receiving of this.#receiving.values()) receiving.restart();
     this.#receiving.clear();
   }
@@ -420,32 +351,18 @@ export class NodeLinks implements MessageLinks {
     this.#firstSession = Math.max(this.#firstSession, window.session);
   }
 
-  #advertise(): void {
-    const protocols = new Map<string, string>();
-    for (const { name } of this.#options.protocols) {
-      const listener = this.#listeners.get(name);
-      if (listener !== undefined) protocols.set(name, listener.advert);
-    }
-    const { security } = this.#options;
-    let advert = encodeAdvert({
-      keys: security?.advert ?? "",
-      maxItem: this.#maxItem,
-      contexts: true,
-      lanes: true,
-      protocols,
-    });
+  #advertise(adverts: ReadonlyMap<string, string>): void {
+    const protocols = new Map(adverts);
+    const keys = this.#options.security?.advert ?? "";
+    const encode = (): string | undefined =>
+      encodeAdvert({ keys, maxItem: this.#maxItem, contexts: true, lanes: true, protocols });
+    let advert = encode();
     while (advert === undefined && protocols.size > 0) {
       // The last ones are the least wanted.
       const name = [...protocols.keys()].pop() as string;
       protocols.delete(name);
       this.#effects.onProtocolFailed?.("", name, "what it advertises does not fit");
-      advert = encodeAdvert({
-        keys: security?.advert ?? "",
-        maxItem: this.#maxItem,
-        contexts: true,
-        lanes: true,
-        protocols,
-      });
+      advert = encode();
     }
     this.#effects.advertise(advert);
   }
@@ -964,17 +881,6 @@ function keysOf(id: string): readonly string[] {
 /** Where drops of further prefixes are counted. */
 const OTHER_PREFIXES = "(others)";
 const LAST_KIND = Math.max(...Object.values(MessageKind));
-
-/** What a program's protocol gave for its listener. @throws InvalidArgumentError `EINVAL` */
-function checkListener(listener: ProtocolListener): void {
-  if (typeof listener?.close !== "function")
-    throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
-  const { advert } = listener;
-  if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || advert.includes(";"))
-    throw new InvalidArgumentError(
-      `a listener's advert is a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
-    );
-}
 
 /** @throws InvalidArgumentError `EINVAL` */
 export function checkProtocols(protocols: readonly MessageProtocol[], hasKey: boolean): void {

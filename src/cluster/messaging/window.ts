@@ -77,7 +77,7 @@ export interface WelcomeResult {
   readonly isBelieved: boolean;
   /** Whether the session goes on; else what waited is lost, and another one begins, in which the peer is to be greeted. */
   readonly goesOn: boolean;
-  /** Items that had been acknowledged before this session's were. */
+  /** `delivered` without what it has of this session. */
   readonly deliveredBefore: number;
 }
 

@@ -66,3 +66,11 @@ export class BreakableProtocol implements MessageProtocol {
     }
   }
 }
+
+/** A protocol by which nobody gets through. */
+export function refusing(name: string, listen: () => Promise<ProtocolListener>): MessageProtocol {
+  const dial = (): never => {
+    throw new Error("refused");
+  };
+  return { name, secure: false, reaches: () => true, listen, dial };
+}

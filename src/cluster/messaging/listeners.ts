@@ -1,0 +1,169 @@
+/**
+ * The listeners of a node's links, one of each protocol.
+ *
+ *   start ──> open ──a look: it is gone──> opened again ──> open, perhaps elsewhere: advertised
+ *              ^                             │ cannot be
+ *              └────── a look, 5 s ────── withdrawn: advertised no more
+ *
+ * Others ask for a look where they fail to reach this node; where one is withdrawn the next look is due by itself.
+ */
+import { describe, thrownText } from "../../core/arguments.js";
+import { InvalidArgumentError } from "../../core/errors.js";
+import { LISTENER_CHECK, MAX_WHERE } from "./bounds.js";
+import type {
+  ConnectionEvents,
+  MessageConnection,
+  MessageProtocol,
+  ProtocolHost,
+  ProtocolListener,
+} from "./protocol.js";
+
+export interface ListenersOptions {
+  /** By priority. */
+  readonly protocols: readonly MessageProtocol[];
+  /** But for `accept`. */
+  readonly host: ProtocolHost;
+  /** A connection came to a protocol's listener. */
+  accept(protocol: string, connection: MessageConnection): ConnectionEvents;
+  /** What the listeners that are open advertise, by priority: others than before, perhaps. */
+  changed(adverts: ReadonlyMap<string, string>): void;
+  /** A listener could not be opened, or was gone. */
+  failed(protocol: string, reason: string): void;
+}
+
+export class Listeners {
+  readonly #options: ListenersOptions;
+  readonly #open = new Map<string, ProtocolListener>();
+  /** Why those that were open could not be opened again, by the protocol's name. */
+  readonly #withdrawn = new Map<string, string>();
+  /** A look at the listeners is due, or under way. */
+  #timer: NodeJS.Timeout | undefined = undefined;
+  #checkedAt = Number.NEGATIVE_INFINITY;
+  /** Asked for since the last look began: it may have passed what is gone now. */
+  #again = false;
+  #isStopped = false;
+
+  constructor(options: ListenersOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Opens all of them. One that cannot be opened is reported and left out.
+   *
+   * @throws the first protocol's error where none could be opened
+   */
+  async start(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const protocol of this.#options.protocols) {
+      const failed = await this.#listen(protocol);
+      if (failed !== undefined) failures.push(failed.error);
+    }
+    if (this.#isStopped) return;
+    if (this.#open.size === 0 && failures.length > 0) throw failures[0];
+    this.#changed();
+  }
+
+  /** @returns why a protocol cannot be opened, which is reported */
+  async #listen(protocol: MessageProtocol): Promise<{ readonly error: unknown } | undefined> {
+    const { name } = protocol;
+    try {
+      const accept = (connection: MessageConnection): ConnectionEvents =>
+        this.#options.accept(name, connection);
+      const listener = await protocol.listen({ ...this.#options.host, accept });
+      checkListener(listener);
+      if (this.#isStopped) await listener.close(0);
+      else this.#open.set(name, listener);
+      return undefined;
+    } catch (error) {
+      const reason = thrownText(error);
+      // Further attempts that fail alike are not reported.
+      if (this.#withdrawn.get(name) !== reason) this.#options.failed(name, reason);
+      return { error };
+    }
+  }
+
+  /**
+   * Others fail to reach this node by some protocol: a listener that is gone is opened again, and the others are sent where. One that cannot be
+   * opened is withdrawn, and tried again with each look: one is due then without being asked for.
+   */
+  check(): void {
+    if (this.#isStopped) return;
+    this.#again = true;
+    if (this.#timer !== undefined) return;
+    const wait = Math.max(0, this.#checkedAt + LISTENER_CHECK - performance.now());
+    this.#timer = setTimeout(() => {
+      this.#checkedAt = performance.now();
+      this.#again = false;
+      void this.#look().then(() => {
+        this.#timer = undefined;
+        if (this.#again || this.#withdrawn.size > 0) this.check();
+      });
+    }, wait).unref();
+  }
+
+  /** It never rejects. */
+  async #look(): Promise<void> {
+    for (const protocol of this.#options.protocols) {
+      const { name } = protocol;
+      const listener = this.#open.get(name);
+      if (listener?.isOpen === undefined && !this.#withdrawn.has(name)) continue;
+      try {
+        if ((await listener?.isOpen?.()) === true) continue;
+        // They may have closed meanwhile.
+        if (this.#isStopped) return;
+        if (listener !== undefined) {
+          this.#open.delete(name);
+          this.#options.failed(name, "its listener was gone");
+          await listener.close(0);
+        }
+      } catch (error) {
+        this.#options.failed(name, thrownText(error));
+      }
+      if (this.#isStopped) return;
+      if (this.#open.has(name)) continue;
+      const failed = await this.#listen(protocol);
+      if (failed === undefined) this.#withdrawn.delete(name);
+      else this.#withdrawn.set(name, thrownText(failed.error));
+      if (!this.#isStopped && (listener !== undefined || failed === undefined)) this.#changed();
+    }
+  }
+
+  #changed(): void {
+    const adverts = new Map<string, string>();
+    for (const { name } of this.#options.protocols) {
+      const listener = this.#open.get(name);
+      if (listener !== undefined) adverts.set(name, listener.advert);
+    }
+    this.#options.changed(adverts);
+  }
+
+  /** The keys have changed. */
+  rekeyed(): void {
+    for (const listener of this.#open.values()) listener.rekeyed?.();
+    this.#changed();
+  }
+
+  /** Looks no more, and opens nothing. Those that are open stay. */
+  stop(): void {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** @param linger ms, as of a listener */
+  async close(linger: number): Promise<void> {
+    this.stop();
+    await Promise.all([...this.#open.values()].map((listener) => listener.close(linger)));
+    this.#open.clear();
+  }
+}
+
+/** What a program's protocol gave for its listener. @throws InvalidArgumentError `EINVAL` */
+function checkListener(listener: ProtocolListener): void {
+  if (typeof listener?.close !== "function")
+    throw new InvalidArgumentError(`a listener has advert and close; got ${describe(listener)}`);
+  const { advert } = listener;
+  if (typeof advert !== "string" || Buffer.byteLength(advert) > MAX_WHERE || advert.includes(";"))
+    throw new InvalidArgumentError(
+      `a listener's advert is a text of at most ${MAX_WHERE} bytes without ";"; got ${describe(advert)}`,
+    );
+}
