@@ -486,7 +486,7 @@ describe("a session under faults", () => {
     }
   });
 
-  it("tells apart what was delivered before a greeting, of earlier sessions too, and what it acknowledges", () => {
+  it("knows what was delivered before a greeting, of earlier sessions too, from what that acknowledges", () => {
     const window = new SendWindow(LIMITS, 7);
     const send = (count: number): void => {
       for (let i = 0; i < count; i++) window.offer(2, Buffer.alloc(9));
