@@ -1413,9 +1413,15 @@ describe("keys of nodes", () => {
     // One that is forgotten is new: who announces other keys than are proved by then is reported, and not believed.
     security.forget(a.id);
     for (let i = 0; i < 2; i++) security.announced(a.id, others);
-    expect([contradicted, known()]).toEqual([[a.id, a.id], [false, false]]);
+    expect([contradicted, known()]).toEqual([
+      [a.id, a.id],
+      [false, false],
+    ]);
     security.announced(a.id, decodeAdvert(a.advert)?.keys ?? "");
-    expect([contradicted, known()]).toEqual([[a.id, a.id], [false, true]]);
+    expect([contradicted, known()]).toEqual([
+      [a.id, a.id],
+      [false, true],
+    ]);
   });
 
   test("a node whose keys are not known yet is waited for, and one that proved others is not believed", async () => {
