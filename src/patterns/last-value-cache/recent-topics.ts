@@ -19,11 +19,19 @@ export class RecentTopics {
     const length = end - start;
     if (length > MAX_BYTES) return undefined;
     const value = this.#places[placeOf(bytes, start, end)];
-    if (value === undefined) return undefined;
-    const { topic } = value;
-    if (topic.length !== length) return undefined;
-    for (let i = 0; i < length; i++) if (topic[i] !== bytes[start + i]) return undefined;
-    return value;
+    return value !== undefined && isTopic(value, bytes, start, end) ? value : undefined;
+  }
+
+  /** The value behind the one that was found last time behind `before`: publishers that go round their topics have the same order again. */
+  findNext(
+    before: CachedValue | undefined,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): CachedValue | undefined {
+    const next = before?.next;
+    if (next !== undefined && !next.gone && isTopic(next, bytes, start, end)) return next;
+    return this.find(bytes, start, end);
   }
 
   add(value: CachedValue): void {
@@ -38,6 +46,14 @@ export class RecentTopics {
     const place = placeOf(topic, 0, topic.length);
     if (this.#places[place] === value) this.#places[place] = undefined;
   }
+}
+
+/** Whether a value's topic is the bytes between two positions. */
+function isTopic({ topic }: CachedValue, bytes: Uint8Array, start: number, end: number): boolean {
+  if (topic.length !== end - start) return false;
+  // The ends of topics differ more than their beginnings.
+  for (let i = topic.length - 1; i >= 0; i--) if (topic[i] !== bytes[start + i]) return false;
+  return true;
 }
 
 /** FNV-1a, folded. */
