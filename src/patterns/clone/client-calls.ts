@@ -10,6 +10,7 @@
  * a later one of the same key. Of different keys any number is, up to a bound.
  */
 
+import { readUint32 } from "../../core/big-endian.js";
 import { KeyTable } from "../../core/collections/key-table.js";
 import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
@@ -22,7 +23,7 @@ import {
   ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
-import { encodeSet, KEY, readWord, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
+import { encodeSet, KEY, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
 /** What a program wants to be set or deleted. */
 export interface ClientUpdate {
@@ -150,7 +151,9 @@ export class ClientCalls {
 
   /** Whether the uuid at a position is of an update of this client. */
   isOwn(bytes: Uint8Array, at: number): boolean {
-    return (readWord(bytes, at) | 0) === this.#tokenHigh && (readWord(bytes, at + 4) | 0) === this.#tokenLow;
+    return (
+      (readUint32(bytes, at) | 0) === this.#tokenHigh && (readUint32(bytes, at + 4) | 0) === this.#tokenLow
+    );
   }
 
   /** @throws InvalidStateError `ERR_TOO_MANY_PENDING` */

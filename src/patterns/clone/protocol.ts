@@ -25,6 +25,8 @@
  * for (properties.ts), which others ignore.
  */
 
+import { readUint32, writeUint32 } from "../../core/big-endian.js";
+
 export const ICANHAZ: Buffer = Buffer.from("ICANHAZ?");
 export const KTHXBAI: Buffer = Buffer.from("KTHXBAI");
 export const HUGZ: Buffer = Buffer.from("HUGZ");
@@ -124,32 +126,14 @@ export function updateFault(frames: readonly Buffer[]): CloneFault | undefined {
 
 /** @param bytes 8 of them, checked by {@link updateFault} */
 export function readSequence(bytes: Uint8Array, at = 0): number {
-  return readWord(bytes, at) * TWO_32 + readWord(bytes, at + 4);
-}
-
-/** 4 bytes, big-endian, unsigned. */
-export function readWord(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  );
+  return readUint32(bytes, at) * TWO_32 + readUint32(bytes, at + 4);
 }
 
 /** Writes 8 bytes. */
 export function writeSequence(bytes: Uint8Array, at: number, sequence: number): void {
   const high = Math.floor(sequence / TWO_32) & MAX_HIGH;
-  const low = sequence >>> 0;
-  bytes[at] = high >>> 24;
-  bytes[at + 1] = high >>> 16;
-  bytes[at + 2] = high >>> 8;
-  bytes[at + 3] = high;
-  bytes[at + 4] = low >>> 24;
-  bytes[at + 5] = low >>> 16;
-  bytes[at + 6] = low >>> 8;
-  bytes[at + 7] = low;
+  writeUint32(bytes, at, high);
+  writeUint32(bytes, at + 4, sequence);
 }
 
 /** The 8 bytes of a sequence. */

@@ -11,6 +11,7 @@
  * is a list for each service, and so are the workers that have room.
  */
 
+import { readUint16, readUint32 } from "../../core/big-endian.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { type FailureReason, toReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
@@ -154,10 +155,11 @@ export class BrokerRequests {
     const kept = isShared ? head : copyOf(head, 0, head.length);
     let service: Service | undefined;
     let start = 0;
-    for (let at = 0; at < index.length; at += RunEntry.Request) {
-      const sequence = base + index.readUInt32BE(at);
+    const { length } = index;
+    for (let at = 0; at < length; at += RunEntry.Request) {
+      const sequence = base + readUint32(index, at);
       const begin = start;
-      const bytes = index.readUInt16BE(at + 4);
+      const bytes = readUint16(index, at + 4);
       start += bytes;
       const known = memory.entries.get(sequence) as BrokerRequest | undefined;
       if (known !== undefined && !known.abandoned) {
@@ -340,9 +342,10 @@ export class BrokerRequests {
   /** A worker answers several requests. */
   replyRun(worker: Worker, { index, bodies }: ReplyRun, now: number): void {
     let from = 0;
-    for (let at = 0; at < index.length; at += RunEntry.Reply) {
-      const to = from + index.readUInt16BE(at + 4);
-      this.#replyInRun(worker, index.readUInt32BE(at), bodies, from, to, now);
+    const { length } = index;
+    for (let at = 0; at < length; at += RunEntry.Reply) {
+      const to = from + readUint16(index, at + 4);
+      this.#replyInRun(worker, readUint32(index, at), bodies, from, to, now);
       from = to;
     }
   }

@@ -33,6 +33,7 @@
  */
 
 import { describe } from "../../core/arguments.js";
+import { readUint16, readUint32, writeUint32 } from "../../core/big-endian.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import {
   CLIENT_HEADERS,
@@ -156,7 +157,7 @@ export function requestHeadWith(
   head.set(template);
   head[COMMAND] = command;
   writeSequence(head, sequence, oldest);
-  head.writeUInt32BE(Math.min(time, NO_LIMIT), length - TIME_LENGTH);
+  writeUint32(head, length - TIME_LENGTH, Math.min(time, NO_LIMIT));
   if (headers.length > 0) head.set(headers, length);
   return head;
 }
@@ -170,10 +171,10 @@ export function rewriteRequestHead(
   time: number,
 ): Buffer {
   head[COMMAND] = command;
-  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
-  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
-  head.writeUInt32BE(Math.min(sequence - oldest, MAX_SPAN), NUMBERED);
-  head.writeUInt32BE(Math.min(time, NO_LIMIT), head.length - TIME_LENGTH);
+  writeUint32(head, AFTER + 8, Math.floor(sequence / HIGH));
+  writeUint32(head, AFTER + 12, sequence >>> 0);
+  writeUint32(head, NUMBERED, Math.min(sequence - oldest, MAX_SPAN));
+  writeUint32(head, head.length - TIME_LENGTH, Math.min(time, NO_LIMIT));
   return head;
 }
 
@@ -188,9 +189,9 @@ export function requestHead(template: Buffer, command: number, sequence: number,
 
 /** Number and span of a request. The template has zeros there, which most often are right but for the lowest bytes. */
 function writeSequence(head: Buffer, sequence: number, oldest: number): void {
-  if (sequence >= HIGH) head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
-  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
-  if (sequence > oldest) head.writeUInt32BE(Math.min(sequence - oldest, MAX_SPAN), NUMBERED);
+  if (sequence >= HIGH) writeUint32(head, AFTER + 8, Math.floor(sequence / HIGH));
+  writeUint32(head, AFTER + 12, sequence >>> 0);
+  if (sequence > oldest) writeUint32(head, NUMBERED, Math.min(sequence - oldest, MAX_SPAN));
 }
 
 /** Whether a client's head has an id; with `service`, a span and a service's name, too. */
@@ -206,7 +207,7 @@ const RUN_DELIVERY = AFTER + ID_AND_SPAN;
 
 /** What a run's numbers are added to: the upper half of the first member's. */
 export function runBase(head: Buffer): number {
-  return head.readUInt32BE(AFTER + 8) * HIGH;
+  return readUint32(head, AFTER + 8) * HIGH;
 }
 
 /** Whether a client's run has the head of a request without headers. */
@@ -216,7 +217,7 @@ export function isRunHead(head: Buffer): boolean {
 
 /** Whether the numbers that follow a run's first one are exact. */
 export function isCountable(head: Buffer): boolean {
-  return head.readUInt32BE(AFTER + 8) <= MAX_UPPER_HALF;
+  return readUint32(head, AFTER + 8) <= MAX_UPPER_HALF;
 }
 
 /** Whether a worker's run has an id and a span. */
@@ -229,15 +230,15 @@ export function memberHead(run: Buffer, sequence: number): Buffer {
   const head = Buffer.from(run);
   head[COMMAND] = ClientCommand.RequestWith;
   const span = Math.max(0, sequence - oldestIn(run, AFTER, sequenceIn(run, AFTER)));
-  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
-  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
-  head.writeUInt32BE(Math.min(span, MAX_SPAN), NUMBERED);
+  writeUint32(head, AFTER + 8, Math.floor(sequence / HIGH));
+  writeUint32(head, AFTER + 12, sequence >>> 0);
+  writeUint32(head, NUMBERED, Math.min(span, MAX_SPAN));
   return head;
 }
 
 /** ms that the client of a run still waits. */
 export function runTime(head: Buffer): number {
-  return head.readUInt32BE(head.length - TIME_LENGTH);
+  return readUint32(head, head.length - TIME_LENGTH);
 }
 
 /** The head of a run of answers. @param run of one of their requests. @param sequence the first one's */
@@ -245,8 +246,8 @@ export function answerRunHead(run: Buffer, sequence: number): Buffer {
   const head = REUSED_ANSWER;
   for (let i = 0; i < NUMBERED; i++) head[i] = run[i] as number;
   head[COMMAND] = ClientCommand.Answers;
-  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
-  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
+  writeUint32(head, AFTER + 8, Math.floor(sequence / HIGH));
+  writeUint32(head, AFTER + 12, sequence >>> 0);
   return head;
 }
 
@@ -256,9 +257,9 @@ export function deliveryRunHead(run: Buffer, sequence: number, oldest: number): 
   head.set(WORKER);
   head[COMMAND] = WorkerCommand.Requests;
   for (let i = AFTER; i < AFTER + 8; i++) head[i] = run[i] as number;
-  head.writeUInt32BE(Math.floor(sequence / HIGH), AFTER + 8);
-  head.writeUInt32BE(sequence >>> 0, AFTER + 12);
-  head.writeUInt32BE(Math.min(MAX_SPAN, Math.max(0, sequence - oldest)), NUMBERED);
+  writeUint32(head, AFTER + 8, Math.floor(sequence / HIGH));
+  writeUint32(head, AFTER + 12, sequence >>> 0);
+  writeUint32(head, NUMBERED, Math.min(MAX_SPAN, Math.max(0, sequence - oldest)));
   return head;
 }
 
@@ -267,14 +268,14 @@ export function memberDeliveryHead(run: Buffer, tag: number, sequence: number, t
   const head = Buffer.allocUnsafe(DELIVERY_HEADERS);
   head.set(WORKER);
   head[COMMAND] = WorkerCommand.RequestWith;
-  head.writeUInt32BE(tag, AFTER);
+  writeUint32(head, AFTER, tag);
   run.copy(head, TAGGED, AFTER, AFTER + 8);
-  head.writeUInt32BE(Math.floor(sequence / HIGH), TAGGED + 8);
-  head.writeUInt32BE(sequence >>> 0, TAGGED + 12);
+  writeUint32(head, TAGGED + 8, Math.floor(sequence / HIGH));
+  writeUint32(head, TAGGED + 12, sequence >>> 0);
   const span = Math.max(0, sequence - oldestIn(run, AFTER, sequenceIn(run, AFTER)));
-  head.writeUInt32BE(Math.min(span, MAX_SPAN), TAGGED + ID_LENGTH);
+  writeUint32(head, TAGGED + ID_LENGTH, Math.min(span, MAX_SPAN));
   head[ATTEMPT] = 1;
-  head.writeUInt32BE(time, ATTEMPT + 1);
+  writeUint32(head, ATTEMPT + 1, time);
   return head;
 }
 
@@ -283,7 +284,7 @@ export function taggedHead(command: number, tag: number, reuse: boolean): Buffer
   const head = reuse ? REUSED_REPLY : Buffer.allocUnsafe(TAGGED);
   head.set(WORKER);
   head[COMMAND] = command;
-  head.writeUInt32BE(tag, AFTER);
+  writeUint32(head, AFTER, tag);
   return head;
 }
 
@@ -295,12 +296,12 @@ export const DELIVERY_ID: number = TAGGED;
 
 /** @param at where the id begins */
 export function sequenceIn(head: Buffer, at: number): number {
-  return head.readUInt32BE(at + 8) * HIGH + head.readUInt32BE(at + 12);
+  return readUint32(head, at + 8) * HIGH + readUint32(head, at + 12);
 }
 
 /** The lowest sequence that the sender still wants answered. @param at where the id begins */
 export function oldestIn(head: Buffer, at: number, sequence: number): number {
-  return Math.max(0, sequence - head.readUInt32BE(at + ID_LENGTH));
+  return Math.max(0, sequence - readUint32(head, at + ID_LENGTH));
 }
 
 /** Whether a request is of level 2: with time and headers. */
@@ -349,7 +350,7 @@ export function countedHead(command: number, request: Buffer, count: number): Bu
   const head = Buffer.allocUnsafe(NUMBERED + COUNT_LENGTH);
   for (let i = 0; i < NUMBERED; i++) head[i] = request[i] as number;
   head[COMMAND] = command;
-  head.writeUInt32BE(count >>> 0, NUMBERED);
+  writeUint32(head, NUMBERED, count >>> 0);
   return head;
 }
 
@@ -358,7 +359,7 @@ export function countedReplyHead(command: number, delivery: Buffer, count: numbe
   const head = Buffer.allocUnsafe(TAGGED + COUNT_LENGTH);
   for (let i = 0; i < TAGGED; i++) head[i] = delivery[i] as number;
   head[COMMAND] = command;
-  head.writeUInt32BE(count >>> 0, TAGGED);
+  writeUint32(head, TAGGED, count >>> 0);
   return head;
 }
 
@@ -367,19 +368,19 @@ export function workerCreditHead(command: number, tag: number, bytes: number): B
   const head = Buffer.allocUnsafe(TAGGED + COUNT_LENGTH);
   head.set(WORKER);
   head[COMMAND] = command;
-  head.writeUInt32BE(tag, AFTER);
-  head.writeUInt32BE(bytes >>> 0, TAGGED);
+  writeUint32(head, AFTER, tag);
+  writeUint32(head, TAGGED, bytes >>> 0);
   return head;
 }
 
 /** The number behind a client's id; 0 where there is none. */
 export function countIn(head: Buffer): number {
-  return head.length === NUMBERED + COUNT_LENGTH ? head.readUInt32BE(NUMBERED) : 0;
+  return head.length === NUMBERED + COUNT_LENGTH ? readUint32(head, NUMBERED) : 0;
 }
 
 /** The number behind a worker's tag; 0 where there is none. */
 export function tagCountIn(head: Buffer): number {
-  return head.length === TAGGED + COUNT_LENGTH ? head.readUInt32BE(TAGGED) : 0;
+  return head.length === TAGGED + COUNT_LENGTH ? readUint32(head, TAGGED) : 0;
 }
 
 /** The head of what answers a request, or of its cancelling. @param reuse it is copied before the next one is made */
@@ -396,7 +397,7 @@ export function deliveryHead(command: number, tag: number, request: Buffer): Buf
   const head = Buffer.allocUnsafe(withId ? TAGGED + ID_AND_SPAN : TAGGED);
   head.set(WORKER);
   head[COMMAND] = command;
-  head.writeUInt32BE(tag, AFTER);
+  writeUint32(head, AFTER, tag);
   if (withId) for (let i = 0; i < ID_AND_SPAN; i++) head[TAGGED + i] = request[AFTER + i] as number;
   return head;
 }
@@ -422,7 +423,7 @@ export function deliveryHeadWith(
     const head = Buffer.allocUnsafe(TAGGED + 1);
     head.set(WORKER);
     head[COMMAND] = WorkerCommand.PlainRequestWith;
-    head.writeUInt32BE(tag, AFTER);
+    writeUint32(head, AFTER, tag);
     head[TAGGED] = counted;
     return head;
   }
@@ -430,7 +431,7 @@ export function deliveryHeadWith(
   let time = NO_LIMIT;
   if (isRequestWith(request)) {
     const timeAt = serviceEnd(request);
-    time = request.readUInt32BE(timeAt);
+    time = readUint32(request, timeAt);
     if (time !== NO_LIMIT) time = Math.max(0, Math.ceil(time - waited));
     headersAt = timeAt + TIME_LENGTH;
   }
@@ -440,10 +441,10 @@ export function deliveryHeadWith(
       : Buffer.allocUnsafe(DELIVERY_HEADERS + length - headersAt);
   for (let i = 0; i < HEADER_LENGTH; i++) head[i] = WORKER[i] as number;
   head[COMMAND] = WorkerCommand.RequestWith;
-  head.writeUInt32BE(tag, AFTER);
+  writeUint32(head, AFTER, tag);
   for (let i = 0; i < ID_AND_SPAN; i++) head[TAGGED + i] = request[AFTER + i] as number;
   head[ATTEMPT] = counted;
-  head.writeUInt32BE(time, ATTEMPT + 1);
+  writeUint32(head, ATTEMPT + 1, time);
   if (length > headersAt) request.copy(head, DELIVERY_HEADERS, headersAt);
   return head;
 }
@@ -464,7 +465,7 @@ export function attemptIn(delivery: Buffer): number {
 
 /** ms that the client of a delivery still waits. */
 export function deliveryTime(delivery: Buffer): number {
-  return delivery[COMMAND] === WorkerCommand.RequestWith ? delivery.readUInt32BE(ATTEMPT + 1) : NO_LIMIT;
+  return delivery[COMMAND] === WorkerCommand.RequestWith ? readUint32(delivery, ATTEMPT + 1) : NO_LIMIT;
 }
 
 /** The headers of a delivery; what is malformed, and what follows it, is left out. */
@@ -474,7 +475,7 @@ export function headersIn(delivery: Buffer): Readonly<Record<string, string>> {
   while (at < delivery.length) {
     const valueAt = at + 1 + (delivery[at] as number) + 2;
     if (valueAt > delivery.length) break;
-    const end = valueAt + delivery.readUInt16BE(valueAt - 2);
+    const end = valueAt + readUint16(delivery, valueAt - 2);
     if (end > delivery.length) break;
     headers[delivery.toString("utf8", at + 1, valueAt - 2)] = delivery.toString("utf8", valueAt, end);
     at = end;
@@ -524,7 +525,7 @@ export function hasId(delivery: Buffer): boolean {
 }
 
 export function tagIn(head: Buffer): number {
-  return head.readUInt32BE(AFTER);
+  return readUint32(head, AFTER);
 }
 
 /** The head of what answers a delivery. @param reuse it is copied before the next one is made */

@@ -47,6 +47,7 @@
  * place of the client's address, which they send back without looking at it: so a
  * reply finds the very delivery that it answers, and never a wrong client.
  */
+import { readUint16 } from "../../core/big-endian.js";
 import { ERROR_MARK } from "../kit/errors.js";
 
 /** Which of the three is spoken. */
@@ -168,7 +169,7 @@ export function headerOf(frame: Buffer | undefined): Header | undefined {
     return role === CLIENT ? EXTENDED_CLIENT : EXTENDED_WORKER;
   }
   if (frame.length > HEADER_LENGTH || frame.readUIntBE(0, 3) !== MDP) return undefined;
-  const version = frame.readUInt16BE(4);
+  const version = readUint16(frame, 4);
   if (version !== VERSION_01 && version !== VERSION_02) return undefined;
   const dialect = version === VERSION_01 ? Dialect.Mdp01 : Dialect.Mdp02;
   return HEADERS[role === CLIENT ? "client" : "worker"][dialect - 1];

@@ -1,5 +1,6 @@
 /** What a worker and a broker say to each other, built and parsed at both ends, and what a broker's ROUTER makes of any message (forms: protocol.ts). */
 
+import { readUint16, readUint32 } from "../../core/big-endian.js";
 import { forbidTransfer, slice } from "../../core/memory.js";
 import {
   type Fault,
@@ -151,12 +152,13 @@ export class DeliveryRun {
     const { buffer } = bodies;
     forbidTransfer(bodies);
     let from = bodies.byteOffset;
-    for (let at = 0; at < index.length; at += RunEntry.Delivery) {
-      const length = index.readUInt16BE(at + 12);
-      const sequence = base + index.readUInt32BE(at + 4);
+    const end = index.length;
+    for (let at = 0; at < end; at += RunEntry.Delivery) {
+      const length = readUint16(index, at + 12);
+      const sequence = base + readUint32(index, at + 4);
       const body = [slice(buffer, from, length)];
-      const tag = index.readUInt32BE(at);
-      const time = index.readUInt32BE(at + 8);
+      const tag = readUint32(index, at);
+      const time = readUint32(index, at + 8);
       take(new Delivery(Dialect.Shoal, undefined, NO_ENVELOPE, body, tag, head, sequence, oldest, time));
       from += length;
     }
@@ -528,8 +530,8 @@ function ready(dialect: Dialect, frames: Buffer[], at: number): FromWorker {
   }
   const declared = frames[at + 1];
   if (declared?.length !== 8) return fault("capacity", dialect);
-  const concurrency = declared.readUInt32BE(0);
-  const capacity = declared.readUInt32BE(4);
+  const concurrency = readUint32(declared, 0);
+  const capacity = readUint32(declared, 4);
   if (concurrency < 1 || capacity < concurrency || capacity > MAX_CAPACITY) return fault("capacity", dialect);
   return {
     kind: "ready",
@@ -547,5 +549,5 @@ function plainReply(kind: "partial" | "final", dialect: Dialect, frames: Buffer[
   if (tag?.length !== TAG_LENGTH) return fault("tag", dialect);
   if (frames[at + 1]?.length !== 0) return fault("frames", dialect);
   if (frames.length === at + 2) return fault("body", dialect);
-  return new ReplyCommand(kind, dialect, tag.readUInt32BE(0), frames, at + 2, -1);
+  return new ReplyCommand(kind, dialect, readUint32(tag, 0), frames, at + 2, -1);
 }

@@ -10,6 +10,7 @@
  * command frame (libzmq drops that without a word), the outer frame has no MORE, PING, SUBSCRIBE and the like go
  * inside with flag 02, and the nonce's text is not "CurveZMQMESSAGE-".
  */
+import { readUint32, writeUint32 } from "../../../core/big-endian.js";
 import { slice } from "../../../core/memory.js";
 import { type CurveBox, TAG_LENGTH } from "./curve-box.js";
 import { type CipherMemory, type Fault, type FrameCipher, protocolFault } from "./mechanism.js";
@@ -30,8 +31,8 @@ const COMMAND = 4;
 
 const NONCE_COUNTER = 16;
 /** The command's name as two words. */
-const NAME_BEGIN = readWord(NAME, 0);
-const NAME_END = readWord(NAME, 4);
+const NAME_BEGIN = readUint32(NAME, 0);
+const NAME_END = readUint32(NAME, 4);
 
 function nonceOf(side: "C" | "S"): Buffer {
   return Buffer.concat([Buffer.from(`CurveZMQMESSAGE${side}`, "latin1"), Buffer.alloc(8)]);
@@ -100,8 +101,8 @@ export class CurveCipher implements FrameCipher {
     this.#sentLow = (this.#sentLow + 1) >>> 0;
     if (this.#sentLow === 0) {
       this.#sentHigh += 1;
-      writeWord(this.#head, COUNTER, this.#sentHigh);
-      writeWord(this.#sendNonce, NONCE_COUNTER, this.#sentHigh);
+      writeUint32(this.#head, COUNTER, this.#sentHigh);
+      writeUint32(this.#sendNonce, NONCE_COUNTER, this.#sentHigh);
     }
     const inner = (flags & MORE ? INNER_MORE : 0) | (flags & COMMAND ? INNER_COMMAND : 0);
     const short = this.#short;
@@ -117,8 +118,8 @@ export class CurveCipher implements FrameCipher {
       short.seal(from - 1, 1 + to - from, at + FLAGS, at + BOX, reversed(high), reversed(low));
       return;
     }
-    writeWord(this.#head, COUNTER + 4, this.#sentLow);
-    writeWord(this.#sendNonce, NONCE_COUNTER + 4, this.#sentLow);
+    writeUint32(this.#head, COUNTER + 4, this.#sentLow);
+    writeUint32(this.#sendNonce, NONCE_COUNTER + 4, this.#sentLow);
     target.set(this.#head, at);
     // The plain text is laid where its cipher text goes, and sealed in place: no memory in between.
     target[at + FLAGS] = inner;
@@ -140,8 +141,8 @@ export class CurveCipher implements FrameCipher {
     if (length < OVERHEAD) {
       return protocolFault("ERR_ZMTP_MALFORMED_COMMAND_MESSAGE", "CURVE: MESSAGE is too short");
     }
-    const high = readWord(sealed, from + COUNTER);
-    const low = readWord(sealed, from + COUNTER + 4);
+    const high = readUint32(sealed, from + COUNTER);
+    const low = readUint32(sealed, from + COUNTER + 4);
     // Gaps pass; a repeated counter is a repeated message.
     if (high < this.#receivedHigh || (high === this.#receivedHigh && low <= this.#receivedLow)) {
       return protocolFault("ERR_ZMTP_INVALID_SEQUENCE", "CURVE: MESSAGE's counter did not grow");
@@ -170,32 +171,15 @@ export class CurveCipher implements FrameCipher {
     const short = this.#short;
     if (short !== undefined && sealed === short.bytes)
       return short.open(from + FLAGS, to - from - FLAGS, at, from + BOX, reversed(high), reversed(low));
-    writeWord(this.#receiveNonce, NONCE_COUNTER, high);
-    writeWord(this.#receiveNonce, NONCE_COUNTER + 4, low);
+    writeUint32(this.#receiveNonce, NONCE_COUNTER, high);
+    writeUint32(this.#receiveNonce, NONCE_COUNTER + 4, low);
     const box = slice(sealed.buffer, sealed.byteOffset + from + BOX, to - from - BOX);
     const opened = slice(plain.buffer, plain.byteOffset + at, to - from - FLAGS);
     return this.#box.open(opened, box, this.#receiveNonce, this.#key);
   }
 }
 
-function readWord(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  );
-}
-
 /** A word of the other byte order: counters are big-endian, words of nonces little-endian. */
 function reversed(word: number): number {
   return (word >>> 24) | ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8) | (word << 24);
-}
-
-function writeWord(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value >>> 24;
-  bytes[at + 1] = value >>> 16;
-  bytes[at + 2] = value >>> 8;
-  bytes[at + 3] = value;
 }
