@@ -17,7 +17,7 @@
 
 /** Places of a ring at first, and where shrinking ends: a power of two. */
 const LEAST = 16;
-/** A ring of more places shrinks when it is nearly empty. */
+/** A ring of more places shrinks when it has been nearly empty for as many deletions as it has places. */
 const ROOMY = 256;
 /** Places for each value, at most, when the ring grows. */
 const SPREAD = 4;
@@ -29,6 +29,8 @@ export class NumberTable<T> {
   #values: (T | undefined)[] = new Array(LEAST).fill(undefined);
   #mask = LEAST - 1;
   #inRing = 0;
+  /** Deletions in a row after which it was nearly empty. */
+  #spare = 0;
   #others: Map<number, T> | undefined = undefined;
 
   get size(): number {
@@ -77,7 +79,9 @@ export class NumberTable<T> {
     this.#inRing -= 1;
     const places = this.#values.length;
     // By all that it has, as it grows: a peer that counts as it likes would let a ring with little in it grow and shrink by turns.
-    if (places > ROOMY && this.size * 4 * SPREAD < places) this.#resize(places / 2);
+    if (places <= ROOMY || this.size * 4 * SPREAD >= places) this.#spare = 0;
+    // What comes and goes in bursts is nearly empty after each.
+    else if (++this.#spare >= places) this.#resize(places / 2);
     return true;
   }
 
@@ -124,6 +128,7 @@ export class NumberTable<T> {
     this.#values = new Array(places).fill(undefined);
     this.#mask = places - 1;
     this.#inRing = 0;
+    this.#spare = 0;
     for (let at = 0; at < keys.length; at++) {
       const key = keys[at] as number;
       if (key === NONE) continue;
