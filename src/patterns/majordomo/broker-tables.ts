@@ -6,7 +6,7 @@ import type { MajordomoBrokerEvent } from "./broker-options.js";
 import type { ReplyTarget, RequestCommand } from "./client-messages.js";
 import { memberHead, withoutHeaders } from "./header.js";
 import { Dialect, EMPTY, type Frames, type Room } from "./protocol.js";
-import { type ClientMemory, owned, Repeatable } from "./request-memory.js";
+import { type ClientMemory, owned, type Repeatable } from "./request-memory.js";
 
 /** What became of a message: `gone`, no such peer is connected; `full`, it does not read. */
 export type SendResult = "sent" | "gone" | "full";
@@ -47,7 +47,11 @@ export const Stage = { Queued: 0, Delivered: 1, Done: 2 } as const;
 export type Stage = (typeof Stage)[keyof typeof Stage];
 
 /** One request of a client, until it is answered; then what a repetition of it gets. */
-export class BrokerRequest extends Repeatable implements ReplyTarget {
+export class BrokerRequest implements Repeatable, ReplyTarget {
+  memory: ClientMemory | undefined = undefined;
+  sequence = 0;
+  keptBytes = 0;
+  readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
   client: Buffer;
   readonly dialect: Dialect;
   #head: Buffer | undefined;
@@ -102,7 +106,6 @@ export class BrokerRequest extends Repeatable implements ReplyTarget {
 
   /** @param command absent: it came in a run, as `runHead` and `source` say then */
   constructor(client: Buffer, command: RequestCommand | undefined, service: Service, bytes: number) {
-    super();
     this.client = client;
     this.dialect = command === undefined ? Dialect.Shoal : command.dialect;
     this.#head = command?.head;
@@ -138,7 +141,7 @@ export class BrokerRequest extends Repeatable implements ReplyTarget {
     this.owner = undefined;
   }
 
-  override own(): void {
+  own(): void {
     this.alone();
     this.runHead = owned(this.runHead);
     this.answer = this.answer?.slice(this.answerAt).map(owned);

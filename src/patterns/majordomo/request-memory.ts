@@ -10,11 +10,12 @@
  * time. (Keeping the newest 20,000 in any case made two thirds of all garbage
  * collection.) What no client settles is bounded by entries and by bytes.
  */
-import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { readUint32 } from "../../core/big-endian.js";
+import { type Link, LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 
 /** Entries whose answers are still views of what was received; older ones have memory of their own. */
-const MAX_VIEWS = 1_024;
+const MAX_VIEWS = 2_048;
 
 /** Bytes of a received buffer that are kept alive for one that is kept long, at most this many times its own. */
 const MAX_WASTE = 2;
@@ -32,17 +33,16 @@ const PAID_PLACES = 32;
 /** Clients without a request that are remembered; more push out the oldest. */
 const MAX_CLIENTS = 10_000;
 
-/** A request that may come again. */
-export abstract class Repeatable {
-  memory: ClientMemory | undefined = undefined;
-  sequence = 0;
+/** A request that may come again. No class: to construct a derived one costs twice as much, and each request is one. */
+export interface Repeatable {
+  memory: ClientMemory | undefined;
+  sequence: number;
   /** Bytes that are kept for a repetition. */
-  keptBytes = 0;
+  keptBytes: number;
   /** Among those that are kept; before that, wherever its owner has it. */
-  readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
-
+  readonly placeLink: Link<Repeatable>;
   /** Copies what is kept out of memory that holds more than it. */
-  abstract own(): void;
+  own(): void;
 }
 
 /** A frame that keeps no more memory alive than it has bytes, or little more. */
@@ -104,8 +104,8 @@ export class RequestMemory {
    * @param near where it was found last, likely the same
    */
   clientOf(head: Buffer, at: number, near: ClientMemory | undefined): ClientMemory {
-    const high = head.readUInt32BE(at);
-    const low = head.readUInt32BE(at + 4);
+    const high = readUint32(head, at);
+    const low = readUint32(head, at + 4);
     if (near !== undefined && near.low === low && near.high === high && !near.stale) return near;
     const key = head.toString("latin1", at, at + 8);
     let memory = this.#clients.get(key);

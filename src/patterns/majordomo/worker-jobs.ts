@@ -8,6 +8,7 @@
  */
 
 import { systemClock } from "../../core/clock.js";
+import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
@@ -26,7 +27,7 @@ import {
 import type { SendTicket } from "../kit/send-queue.js";
 import { attemptIn, deliveryTime, headersIn, idIn, NO_LIMIT } from "./header.js";
 import { bodyBytes, Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
-import { type ClientMemory, owned, Repeatable, RequestMemory } from "./request-memory.js";
+import { type ClientMemory, owned, type Repeatable, RequestMemory } from "./request-memory.js";
 import { StallWatch } from "./stall-watch.js";
 import type { Delivery } from "./worker-messages.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
@@ -82,7 +83,11 @@ const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 /** Hears that the last word on a job, which had to wait for room, has left; or never will. */
 export type OnFlushed = (job: Job, sent: boolean) => void;
 
-export class Job extends Repeatable implements MajordomoRequestContext, SendTicket {
+export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
+  memory: ClientMemory | undefined = undefined;
+  sequence = 0;
+  keptBytes = 0;
+  readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
   /** Who gets its answer: another one when that one wants it no more, and a repetition does. */
   session: WorkerSession;
   delivery: Delivery;
@@ -112,7 +117,6 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
   #controller: AbortController | undefined = undefined;
 
   constructor(session: WorkerSession, delivery: Delivery, service: string, onLastWord: OnFlushed) {
-    super();
     this.#onFlushed = onLastWord;
     this.session = session;
     this.delivery = delivery;
@@ -195,7 +199,7 @@ export class Job extends Repeatable implements MajordomoRequestContext, SendTick
     whenGranted?.();
   }
 
-  override own(): void {
+  own(): void {
     if (this.outcome?.ok !== true) return;
     const body = this.outcome.body.map((frame) => (typeof frame === "string" ? frame : owned(frame)));
     this.outcome = { ok: true, body };
@@ -268,6 +272,9 @@ export class WorkerJobs {
   #client: ClientMemory | undefined = undefined;
   /** Of the third dialect, by session and tag, for CANCEL. */
   readonly #open = new Map<WorkerSession, NumberTable<Job>>();
+  /** The session whose jobs were looked up last, and these. */
+  #session: WorkerSession | undefined = undefined;
+  #jobs: NumberTable<Job> | undefined = undefined;
   #idleWaits: (() => void)[] = [];
 
   constructor(
@@ -296,7 +303,7 @@ export class WorkerJobs {
   /** Runs it, or has it wait for a handler. */
   #begin(job: Job): void {
     const { session } = job;
-    if (this.#free) this.#run(job);
+    if (this.#hasFree()) this.#run(job);
     else if (this.#waiting.length >= MAX_EXTRA + this.#options.concurrency + this.#options.prefetch) {
       this.#settleUnrun(job, NO_ROOM);
     } else {
@@ -327,6 +334,7 @@ export class WorkerJobs {
     const jobs = this.#open.get(session);
     if (jobs === undefined) return;
     this.#open.delete(session);
+    this.#session = undefined;
     // With an id it goes on: the broker that gets the request again gets its outcome. Pieces cannot be sent again.
     for (const job of jobs.values()) if (!job.delivery.repeatable || job.streams) job.abort();
   }
@@ -363,7 +371,7 @@ export class WorkerJobs {
   }
 
   /** Whether one more handler may run. */
-  get #free(): boolean {
+  #hasFree(): boolean {
     const { concurrency, maxReplyBytes } = this.#options;
     return this.running < concurrency && this.unsentBytes <= maxReplyBytes;
   }
@@ -382,12 +390,19 @@ export class WorkerJobs {
   }
 
   #openOf(session: WorkerSession): NumberTable<Job> {
-    let jobs = this.#open.get(session);
-    if (jobs === undefined) {
-      jobs = new NumberTable();
+    const jobs = this.#jobsOf(session) ?? new NumberTable<Job>();
+    if (this.#jobs !== jobs) {
       this.#open.set(session, jobs);
+      this.#jobs = jobs;
     }
     return jobs;
+  }
+
+  #jobsOf(session: WorkerSession): NumberTable<Job> | undefined {
+    if (this.#session === session) return this.#jobs;
+    this.#session = session;
+    this.#jobs = this.#open.get(session);
+    return this.#jobs;
   }
 
   /** Whether the request was seen: then it has the first one's outcome, at once or together with it. */
@@ -609,13 +624,13 @@ export class WorkerJobs {
 
   /** Gives free handlers what waits for one. */
   #runNext(): void {
-    while (this.#free) {
+    while (this.#hasFree()) {
       const next = this.#waiting.shift();
       if (next === undefined) break;
       if (next.cancelled) this.#settleUnrun(next, CANCELLED);
       else this.#run(next);
     }
-    if (this.running === 0) this.giveUpWaits();
+    if (this.running === 0 && this.#idleWaits.length > 0) this.giveUpWaits();
   }
 
   /** The last word on a request, to the broker that gave it. */
@@ -623,7 +638,7 @@ export class WorkerJobs {
     const { session, delivery } = job;
     let sending: SendOutcome;
     if (delivery.dialect === Dialect.Shoal) {
-      this.#open.get(session)?.delete(delivery.tag);
+      this.#jobsOf(session)?.delete(delivery.tag);
       sending = outcome.ok
         ? session.final(delivery, outcome.body, job.pieces, job)
         : session.failure(delivery, outcome.reason, outcome.text, outcome.details, job);

@@ -257,7 +257,8 @@ export class WorkerSession {
     ticket: SendTicket,
   ): SendOutcome {
     if (!this.#settle(delivery)) return "stale";
-    const joins = pieces === 0 && this.#level >= RUN_LEVEL && fitsRun(body) && this.#joins;
+    const isShort = pieces === 0 && this.#level >= RUN_LEVEL && fitsRun(body);
+    const joins = isShort && (this.#answers !== undefined || this.#joins);
     if (joins && this.#join(delivery.tag, body[0] as Buffer | string)) return "sent";
     const outcome = this.#reply(
       replyMessage(delivery, true, body, pieces, this.#effects.reusesHeads()),

@@ -1,9 +1,18 @@
 /** What is kept of requests for their repetition: forgotten in time, and at a bounded cost whatever clients take for numbers. */
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { Link } from "../../../src/core/collections/linked-list.js";
 import { NumberTable } from "../../../src/core/collections/number-table.js";
-import { Repeatable, RequestMemory } from "../../../src/patterns/majordomo/request-memory.js";
+import {
+  type ClientMemory,
+  type Repeatable,
+  RequestMemory,
+} from "../../../src/patterns/majordomo/request-memory.js";
 
-class Request extends Repeatable {
+class Request implements Repeatable {
+  memory: ClientMemory | undefined = undefined;
+  sequence = 0;
+  keptBytes = 0;
+  readonly placeLink: Link<Repeatable> = new Link<Repeatable>(this);
   own(): void {}
 }
 
