@@ -310,6 +310,8 @@ interface LeftBroker {
   readonly incarnation: Buffer;
   /** ms between heartbeats to it. */
   readonly interval: number;
+  /** Calls that it has not answered. */
+  calls: number;
   lastSeen: number;
   beatAt: number;
 }
@@ -334,14 +336,28 @@ export class LeftBrokers {
     return this.#beatAt;
   }
 
-  /** @param connection what {@link ClientBroker.leave} has returned @param broker that was left, and whose connection it is */
-  add(connection: number, { incarnation, interval }: ClientBroker, now: number): void {
-    this.#byConnection.set(connection, { incarnation, interval, lastSeen: now, beatAt: now + interval });
+  /**
+   * @param connection what {@link ClientBroker.leave} has returned
+   * @param broker that was left, and whose connection it is
+   * @param calls that it has not answered, 1 or more
+   */
+  add(connection: number, { incarnation, interval }: ClientBroker, calls: number, now: number): void {
+    const beatAt = now + interval;
+    this.#byConnection.set(connection, { incarnation, interval, calls, lastSeen: now, beatAt });
     this.#schedule();
   }
 
   has(connection: number): boolean {
-    return this.#byConnection.has(connection);
+    return this.#byConnection.size > 0 && this.#byConnection.has(connection);
+  }
+
+  /** An answer less is awaited over it. @returns whether that was the last one, and the connection is forgotten */
+  release(connection: number): boolean {
+    if (this.#byConnection.size === 0) return false;
+    const broker = this.#byConnection.get(connection);
+    if (broker === undefined) return false;
+    broker.calls -= 1;
+    return broker.calls <= 0 && this.delete(connection);
   }
 
   /** @returns whether it was one of these */
@@ -441,7 +457,7 @@ export class PlainConnections {
 
   /** The request is answered: its connection has room. */
   release(call: Call): void {
-    if (this.#busy.get(call.connection) !== call) return;
+    if (this.#busy.size === 0 || this.#busy.get(call.connection) !== call) return;
     this.#busy.delete(call.connection);
     if (this.isCurrent(call.connection)) this.#idle.push(call.connection);
     else this.#effects.close(call.connection);

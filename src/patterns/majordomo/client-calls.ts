@@ -97,8 +97,8 @@ export class Call {
   noWorkers = false;
   deadline = 0;
   readonly deadlineLink: Link<Call> = new Link<Call>(this);
-  /** In the queue, or among those that are sent. */
-  readonly placeLink: Link<Call> = new Link<Call>(this);
+  /** In the queue. Made for those that have to wait. */
+  placeLink: Link<Call> | undefined = undefined;
 
   constructor(
     sequence: number,
@@ -115,6 +115,11 @@ export class Call {
     this.sink = sink;
     this.bytes = bytes;
     this.retries = terms.retries;
+  }
+
+  get place(): Link<Call> {
+    this.placeLink ??= new Link<Call>(this);
+    return this.placeLink;
   }
 
   get isBroadcast(): boolean {

@@ -17,6 +17,7 @@
  * one that precedes it.
  */
 
+import { readUint16, readUint32 } from "../../core/big-endian.js";
 import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
@@ -74,8 +75,8 @@ export class ClientRules {
   readonly #plain: PlainConnections;
   readonly #failBack: FailBack;
   readonly #calls = new NumberTable<Call>();
+  /** Calls that were not sent, or are to be sent again; the others are under way. */
   readonly #waiting = new LinkedList<Call>();
-  readonly #sent = new LinkedList<Call>();
   readonly #deadlines = new Deadlines<Call>();
   #sequence = 0;
   /** No call is older. */
@@ -137,10 +138,7 @@ export class ClientRules {
       }
     }
     const left = broker.leave("removed");
-    if (left !== 0) {
-      this.#leaving.add(left, broker, now);
-      this.#release(left);
-    }
+    if (left !== 0) this.#awaitLeft(left, now);
     this.#seek(now);
   }
 
@@ -185,10 +183,9 @@ export class ClientRules {
     if (terms.total > 0) call.expiresAt = now + terms.total;
     this.counters.requests += 1;
     this.#calls.set(call.sequence, call);
-    this.#waiting.push(call.placeLink);
     if (terms.timeout > 0) this.#deadlines.set(call.deadlineLink, now, terms.timeout);
     if (this.#broker.mode === "asking") this.#broker.wanted(now);
-    this.#pump(now);
+    this.#begin(call, now);
     return call;
   }
 
@@ -361,8 +358,7 @@ export class ClientRules {
   #moveTo(candidate: Candidate, now: number): void {
     const broker = this.#broker;
     const left = broker.leave("preferred");
-    this.#leaving.add(left, broker, now);
-    this.#release(left);
+    this.#awaitLeft(left, now);
     broker.moveTo(candidate);
     this.#failBack.watch(broker.preceding, now);
     this.#pump(now);
@@ -370,8 +366,9 @@ export class ClientRules {
 
   /** What was sent is to be sent again, in its order, as often as it may be. @param over that connection; default: to the broker in use */
   #requeue(now: number, over?: number): void {
-    const sent = [...this.#sent].reverse();
-    for (const call of sent) {
+    const sent = this.#calls.values().filter(({ connection }) => connection !== 0);
+    // Each goes before all that waits: so the newest first.
+    for (const call of sent.sort((a, b) => b.sequence - a.sequence)) {
       if (over === undefined ? this.#leaving.has(call.connection) : call.connection !== over) continue;
       if (call.final) {
         call.connection = 0;
@@ -395,7 +392,7 @@ export class ClientRules {
     if (call.final) return false;
     if (!this.#leaving.has(connection)) {
       if (connection !== broker.main || !broker.hasOthers || !broker.canFailOverNow(now)) return false;
-      this.#leaving.add(broker.leave("stopping"), broker, now);
+      this.#awaitLeft(broker.leave("stopping"), now);
       broker.advance();
       this.#seek(now);
     }
@@ -411,7 +408,18 @@ export class ClientRules {
     call.connection = 0;
     call.noWorkers = false;
     call.retries -= 1;
-    this.#waiting.unshift(call.placeLink);
+    this.#waiting.unshift(call.place);
+  }
+
+  /** A call that is new. */
+  #begin(call: Call, now: number): void {
+    const isNext = this.#waiting.length === 0 && this.#broker.mode === "extended";
+    if (isNext && !this.#broker.mute && this.#calls.size <= this.#limits.maxInFlight)
+      this.#sendFirst(call, now);
+    else {
+      this.#waiting.push(call.place);
+      this.#pump(now);
+    }
   }
 
   #pump(now: number): void {
@@ -421,18 +429,22 @@ export class ClientRules {
 
   #pumpExtended(now: number): void {
     const { maxInFlight } = this.#limits;
-    while (!this.#broker.mute && this.#sent.length < maxInFlight) {
-      const call = this.#waiting.first;
+    while (!this.#broker.mute && this.#calls.size - this.#waiting.length < maxInFlight) {
+      const call = this.#waiting.shift();
       if (call === undefined) return;
-      if (call.headers.length > 0 && this.#broker.level < 2) {
-        this.#fail(call, new NotSupportedError("This broker does not pass headers on"), now);
-        continue;
-      }
-      this.#broker.wanted(now);
-      this.#sent.push(call.placeLink);
-      call.connection = this.#broker.main;
-      this.#sendExtended(call, now);
+      this.#sendFirst(call, now);
     }
+  }
+
+  /** To the broker in use, of which it is not asked yet. */
+  #sendFirst(call: Call, now: number): void {
+    if (call.headers.length > 0 && this.#broker.level < 2) {
+      this.#fail(call, new NotSupportedError("This broker does not pass headers on"), now);
+      return;
+    }
+    this.#broker.wanted(now);
+    call.connection = this.#broker.main;
+    this.#sendExtended(call, now);
   }
 
   #pumpPlain(now: number): void {
@@ -447,7 +459,7 @@ export class ClientRules {
         continue;
       }
       if (!this.#plain.take(call)) return;
-      this.#sent.push(call.placeLink);
+      this.#waiting.shift();
       const message = plainRequest(this.#broker.plain, call.service.frame, call.body);
       try {
         this.#effects.send(call.connection, message);
@@ -489,7 +501,7 @@ export class ClientRules {
     if (this.#broker.level < RUN_LEVEL || !service.joins || terms.isBroadcast || !fitsRun(body)) return false;
     const isPlain =
       terms.headers.length === 0 && (terms.observed === undefined || terms.observed.length === 0);
-    return isPlain && this.#effects.joins?.() === true;
+    return isPlain && (service.run !== undefined || this.#effects.joins?.() === true);
   }
 
   /** It leaves at the end of the turn, with others to its service. @returns `false`: it has to go alone */
@@ -570,14 +582,14 @@ export class ClientRules {
     }
     if (this.#leaving.has(connection)) {
       call.connection = 0;
-      this.#waiting.unshift(call.placeLink);
+      this.#waiting.unshift(call.place);
       this.#release(connection);
       return;
     }
     // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.
     this.#leavePlain(call.connection);
     this.#plain.giveUp(call);
-    this.#waiting.unshift(call.placeLink);
+    this.#waiting.unshift(call.place);
     this.#pump(now);
   }
 
@@ -592,7 +604,7 @@ export class ClientRules {
     }
     call.retries -= 1;
     if (call.attemptTimeout > 0) this.#deadlines.set(call.deadlineLink, now, call.attemptTimeout);
-    this.#waiting.unshift(call.placeLink);
+    this.#waiting.unshift(call.place);
     this.#pump(now);
   }
 
@@ -629,9 +641,10 @@ export class ClientRules {
     const { buffer } = bodies;
     forbidTransfer(bodies);
     let from = bodies.byteOffset;
-    for (let at = 0; at < index.length; at += RunEntry.Answer) {
-      const length = index.readUInt16BE(at + 4);
-      const call = this.#calls.get(base + index.readUInt32BE(at));
+    const end = index.length;
+    for (let at = 0; at < end; at += RunEntry.Answer) {
+      const length = readUint16(index, at + 4);
+      const call = this.#calls.get(base + readUint32(index, at));
       if (call === undefined) this.counters.late += 1;
       else if (call.pieces > 0) this.#breakOff(call, "incomplete", now);
       else {
@@ -707,12 +720,16 @@ export class ClientRules {
     this.#pump(now);
   }
 
-  /** A connection to a broker that is in the list no more ends with the last request that it has. */
+  /** A request less is with a broker that was left: its connection ends with the last one. */
   #release(connection: number): void {
-    if (!this.#leaving.has(connection)) return;
-    for (const call of this.#sent) if (call.connection === connection) return;
-    this.#leaving.delete(connection);
-    this.#effects.close(connection);
+    if (this.#leaving.release(connection)) this.#effects.close(connection);
+  }
+
+  /** The broker in use was left: what it was asked is awaited over its connection, which ends if that is nothing. */
+  #awaitLeft(connection: number, now: number): void {
+    const calls = this.#calls.values().filter((call) => call.connection === connection).length;
+    if (calls === 0) this.#effects.close(connection);
+    else this.#leaving.add(connection, this.#broker, calls, now);
   }
 
   /** What comes of the answer from now on is of no use. */
@@ -749,7 +766,7 @@ export class ClientRules {
     this.#calls.delete(call.sequence);
     this.#bytes -= call.bytes;
     call.deadlineLink.unlink();
-    call.placeLink.unlink();
+    call.placeLink?.unlink();
     this.#widened -= call.widened;
     call.widened = 0;
     if (abandoned) this.#plain.giveUp(call);

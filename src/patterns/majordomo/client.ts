@@ -102,6 +102,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** How a call without options is asked. */
   readonly #terms: CallTerms;
   readonly #services = new Map<string, CalledService>();
+  /** The service that was asked last. */
+  #service: CalledService | undefined = undefined;
   /** The time of this turn of the event loop: looking at the clock for each request cost as much as sending it. */
   #time = 0;
   #timed = false;
@@ -456,7 +458,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
         ? this.#terms
         : callTerms(all, options.timeout ?? this.#timeout, options.retries ?? this.#retries, options.headers);
     const observed = observedTerms(terms, added);
-    return this.#rules.submit(this.#service(service), frames, observed, sink, this.#now());
+    return this.#rules.submit(this.#serviceOf(service), frames, observed, sink, this.#now());
   }
 
   /** A body's frames. @throws ClosedError `EBADF`, `EAGAIN`; what the codec throws */
@@ -467,9 +469,13 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     return (Array.isArray(message) ? message : [message]) as Frames;
   }
 
-  #service(name: string): CalledService {
+  #serviceOf(name: string): CalledService {
+    if (this.#service?.name === name) return this.#service;
     let service = this.#services.get(name);
-    if (service !== undefined) return service;
+    if (service !== undefined) {
+      this.#service = service;
+      return service;
+    }
     if (typeof name !== "string")
       throw new InvalidArgumentError(`A service's name is a text; got ${describe(name)}`);
     service = this.#rules.service(name);
