@@ -30,7 +30,7 @@ export const majordomo: Scenario = {
     // A worker that takes one at a time is slow on some engines: as many would take a minute.
     return { count, warmup: smoke || concurrency === 1 ? Math.ceil(count / 3) : WARM_REQUESTS };
   },
-  warmups: 3, // Four processes have two cores, and the compilers of all share them.
+  warmups: 12, // Four processes have two cores, and the compilers of all share them: a broker's code is compiled after two million requests.
   roles({ size, parameters }, count, warmup) {
     return majordomoRoles(loadOf(parameters), answersOf(size, warmup, count));
   },
