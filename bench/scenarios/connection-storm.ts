@@ -12,9 +12,9 @@ export const connectionStorm: Scenario = {
   parameters: {
     connections: { values: [100, 1_000], smoke: [50], help: "connections opened at once" },
     before: {
-      values: [10, 2_000],
+      values: [10, 10_000],
       smoke: [10],
-      help: "connections opened before: 10 leave a runtime's code cold, as in a process that begins; 2000 warm it up",
+      help: "connections opened before: 10 leave a runtime's code cold, as in a process that begins; 10000 warm it up",
     },
   },
   count({ parameters }) {

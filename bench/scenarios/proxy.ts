@@ -74,6 +74,7 @@ export const proxy: Scenario = {
     const count = Math.round(Math.min(smoke ? most / 20 : most, 2 ** 29 / chosen.size / subscribersOf(kind)));
     return { count, warmup: Math.ceil(count / 10) };
   },
+  warmups: 3, // Three processes have two cores, and the compilers of all share them.
   roles(chosen, count, warmup) {
     const kind = kindOf(chosen);
     const streams = subscribersOf(kind) / (kind === "forwarder-100" ? processesFor(100) : 1);
