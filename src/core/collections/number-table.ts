@@ -17,8 +17,10 @@
 
 /** Places of a ring at first, and where shrinking ends: a power of two. */
 const LEAST = 16;
-/** A ring of more places shrinks when it has been nearly empty for as many deletions as it has places. */
+/** A ring of more places shrinks when it is nearly empty. */
 const ROOMY = 256;
+/** One of no more places shrinks when it has been nearly empty for as many deletions as it has places: what comes in bursts needs them again. */
+const BURST = 2_048;
 /** Places for each value, at most, when the ring grows. */
 const SPREAD = 4;
 
@@ -80,9 +82,15 @@ export class NumberTable<T> {
     const places = this.#values.length;
     // By all that it has, as it grows: a peer that counts as it likes would let a ring with little in it grow and shrink by turns.
     if (places <= ROOMY || this.size * 4 * SPREAD >= places) this.#spare = 0;
-    // What comes and goes in bursts is nearly empty after each.
-    else if (++this.#spare >= places) this.#resize(places / 2);
+    else if (places > BURST || ++this.#spare >= places) this.#resize(places / 2);
     return true;
+  }
+
+  /** Gives back what a burst has left: nobody expects another one. */
+  trim(): void {
+    let places = this.#values.length;
+    while (places > ROOMY && this.size * 4 * SPREAD < places) places /= 2;
+    if (places < this.#values.length) this.#resize(places);
   }
 
   /** All values at this moment, in no order. */

@@ -273,6 +273,7 @@ export class BrokerRequests {
     for (const group of owner.broadcasts.values()) {
       for (const request of [...group.open]) abandon(request);
     }
+    owner.memory?.entries.trim();
     return hadRequests;
   }
 

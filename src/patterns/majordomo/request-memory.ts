@@ -107,6 +107,7 @@ export class RequestMemory {
     const high = readUint32(head, at);
     const low = readUint32(head, at + 4);
     if (near !== undefined && near.low === low && near.high === high && !near.stale) return near;
+    near?.entries.trim();
     const key = head.toString("latin1", at, at + 8);
     let memory = this.#clients.get(key);
     if (memory === undefined) {

@@ -85,6 +85,17 @@ describe("a table of numbers", () => {
     expect(table.costOfBetween(0, key)).toBeLessThanOrEqual(256);
   });
 
+  it("keeps no more than a burst of a thousand needs, and nothing of it once it is trimmed", () => {
+    const table = new NumberTable<number>();
+    for (let k = 0; k < 100_000; k++) table.set(k, k);
+    for (let k = 0; k < 100_000; k++) table.delete(k);
+    expect(table.costOfBetween(0, 1_000_000)).toBeLessThanOrEqual(2_048);
+    table.set(7, 7);
+    table.trim();
+    expect(table.costOfBetween(0, 1_000_000)).toBeLessThanOrEqual(256);
+    expect([table.get(7), table.size]).toEqual([7, 1]);
+  });
+
   it("gives all its values, however many a peer numbers so that they share a place", () => {
     const table = new NumberTable<number>();
     for (let k = 0; k < 200_000; k++) table.set(k * 2 ** 32, k);
