@@ -470,7 +470,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   }
 
   #serviceOf(name: string): CalledService {
-    if (this.#service?.name === name) return this.#service;
+    const last = this.#service;
+    if (last !== undefined && last.name === name) return last;
     let service = this.#services.get(name);
     if (service !== undefined) {
       this.#service = service;

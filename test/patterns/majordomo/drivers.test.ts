@@ -437,6 +437,21 @@ it("a peer that breaks the protocol is an event and a count; the others go on", 
   while (made.stats().faults < 5) await client.request("echo", "again");
 });
 
+it.each([
+  undefined,
+  null,
+  7,
+  "",
+  "x".repeat(256),
+])("a service called %s is refused, by a client that has asked for none", async (name) => {
+  const client = track(new MajordomoClient("tcp://127.0.0.1:1"));
+  const service = name as string;
+  const asked = [client.request(service, "x"), client.requestMany(service, "x")];
+  for (const each of asked) expect(await failure(each)).toMatchObject({ code: "EINVAL" });
+  expect(() => client.stream(service, "x")).toThrow(expect.objectContaining({ code: "EINVAL" }) as Error);
+  expect(client.stats()).toMatchObject({ requests: 0, pending: 0 });
+});
+
 it("options that cannot be right change nothing", async () => {
   expect(() => new MajordomoBroker({ maxQueue: -1 })).toThrow("maxQueue");
   expect(() => new MajordomoBroker({ beat: 1 } as object)).toThrow("beat");
