@@ -220,12 +220,12 @@ export class ClientRules {
   /** A connection has ended: nobody knows what became of what was sent over it. */
   disconnected(connection: number, now: number): void {
     if (this.#closed) return;
-    if (this.#broker.mode === "plain" || this.#plain.of(connection) !== undefined) {
-      this.#plainLost(connection, now);
-      return;
-    }
     if (this.#leaving.has(connection)) {
       this.#giveUpLeft(connection, now);
+      return;
+    }
+    if (this.#broker.mode === "plain" || this.#plain.of(connection) !== undefined) {
+      this.#plainLost(connection, now);
       return;
     }
     if (this.#failBack.has(connection)) this.#failBack.failed(now);
@@ -337,6 +337,7 @@ export class ClientRules {
       fail(call);
     }
     this.#calls.clear();
+    while (this.#waiting.shift() !== undefined);
   }
 
   stats(): MajordomoClientStats {
@@ -369,7 +370,10 @@ export class ClientRules {
     const sent = this.#calls.values().filter(({ connection }) => connection !== 0);
     // Each goes before all that waits: so the newest first.
     for (const call of sent.sort((a, b) => b.sequence - a.sequence)) {
-      if (over === undefined ? this.#leaving.has(call.connection) : call.connection !== over) continue;
+      const { connection } = call;
+      // Another broker has it: one that was left, or a plain one.
+      const isElsewhere = this.#leaving.has(connection) || this.#plain.of(connection) === call;
+      if (over === undefined ? isElsewhere : connection !== over) continue;
       if (call.final) {
         call.connection = 0;
         call.noWorkers = false;
@@ -574,8 +578,11 @@ export class ClientRules {
     if (call.connection === 0) return;
     const { connection } = call;
     if (this.#broker.mode === "extended") {
-      // Its broker may be in the list no more, and silent: the next one is asked.
-      if (this.#leaving.has(connection)) call.connection = this.#broker.main;
+      // Its broker may be in the list no more, and silent, or a plain one: the one in use is asked.
+      if (this.#leaving.has(connection) || this.#plain.of(connection) === call) {
+        this.#plain.giveUp(call);
+        call.connection = this.#broker.main;
+      }
       this.#sendExtended(call, now);
       this.#release(connection);
       return;
@@ -584,6 +591,7 @@ export class ClientRules {
       call.connection = 0;
       this.#waiting.unshift(call.place);
       this.#release(connection);
+      this.#pump(now);
       return;
     }
     // A plain broker that hangs is silent, and no more: the next attempt goes to the next one.

@@ -291,6 +291,45 @@ describe("a client of plain brokers", () => {
   });
 });
 
+describe("a client that goes over between shoal's brokers and plain ones", () => {
+  it("asks the plain one at once for what the former has when that one's connection ends, and goes on with it", () => {
+    const { rules, ask, said, negotiate } = clientOf(["a"]);
+    negotiate(1);
+    ask("one", 1);
+    rules.setEndpoints(["b"], 1);
+    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as ClientInput;
+    rules.receive(2, plain, 2);
+    ask("two", 1, 2);
+    expect(said().slice(-3)).toEqual(["+2 b", "2 ?", "2 two"]);
+    rules.disconnected(1, 3);
+    expect(said()).toEqual(["-1", "+3 b", "3 one"]);
+  });
+
+  it("asks shoal's in time for what a plain one has not answered, once, and closes the connection to that one", () => {
+    const { rules, ask, said, negotiate, ended } = clientOf(["a"]);
+    const plain = { kind: "negotiated", extended: false, incarnation: INCARNATION } as ClientInput;
+    rules.receive(1, plain, 0);
+    ask("one", 1);
+    rules.setEndpoints(["b"], 1);
+    negotiate(2, 2);
+    said();
+    const beat = { kind: "heartbeat", incarnation: INCARNATION } as ClientInput;
+    rules.receive(2, beat, 12_000);
+    rules.tick(12_000);
+    expect(said().filter((line) => line !== "2 ?")).toEqual(["-1", "2 one"]);
+    const answer = { kind: "answer", sequence: 1, final: true, pieces: 0, body: [Buffer.from("1")] };
+    rules.receive(2, answer as unknown as ClientInput, 12_001);
+    expect([ended, rules.stats().inFlight]).toEqual([["one answered"], 0]);
+  });
+
+  it("counts nothing under way once it is closed", () => {
+    const { rules, ask } = clientOf(["a"]);
+    ask("one", 1);
+    rules.close(() => undefined);
+    expect([rules.stats().pending, rules.stats().inFlight]).toEqual([0, 0]);
+  });
+});
+
 describe("an answer in pieces", () => {
   const piece = (sequence: number, pieces: number, size: number, final = false): ClientInput => ({
     kind: "answer",
