@@ -436,11 +436,14 @@ export class SimulatedWorker {
 const NOBODY: SendTicket = { settled: () => undefined };
 
 function tagKey(session: WorkerSession, tag: number): string {
-  const number = SESSIONS.get(session) ?? SESSIONS.size + 1;
-  SESSIONS.set(session, number);
+  const number = sessionNumbers.get(session) ?? ++sessions;
+  sessionNumbers.set(session, number);
   return `${number}/${tag}`;
 }
-const SESSIONS = new Map<WorkerSession, number>();
+
+/** Weak, or each world of a long run would be kept to its end. */
+const sessionNumbers = new WeakMap<WorkerSession, number>();
+let sessions = 0;
 
 /** An answer in pieces, made as the worker's jobs make it (worker-jobs.ts): each is asked for when it is wanted. */
 class StreamJob implements SendTicket {
