@@ -163,7 +163,11 @@ export class RequestMemory {
     const { memory, placeLink } = entry;
     if (memory === undefined) return;
     entry.memory = undefined;
-    if (memory.entries.get(entry.sequence) === entry) memory.entries.delete(entry.sequence);
+    if (memory.entries.get(entry.sequence) === entry) {
+      memory.entries.delete(entry.sequence);
+      // A client that goes on has its newest request here.
+      if (memory.entries.size === 0) memory.entries.trim();
+    }
     if (placeLink.list !== this.#views && placeLink.list !== this.#owned) return;
     placeLink.unlink();
     this.#bytes -= entry.keptBytes;

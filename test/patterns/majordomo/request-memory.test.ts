@@ -72,4 +72,19 @@ describe("settled requests", () => {
   it("are forgotten in the end, however far apart they lie", () => {
     expect(run(30_000, 2 ** 17, 100).at(-1)).toBeLessThan(1_000);
   });
+
+  it("leave no room behind in the table of a client whose last one was pushed out", () => {
+    const memory = new RequestMemory(20_000, 2 ** 30);
+    const first = memory.clientOf(Buffer.alloc(8, 1), 0, undefined);
+    const second = memory.clientOf(Buffer.alloc(8, 2), 0, undefined);
+    for (const [client, requests] of [[first, 1_000] as const, [second, 20_000] as const]) {
+      for (let i = 0; i < requests; i++) {
+        const entry = new Request();
+        memory.begin(client, i, entry);
+        memory.keep(entry, 10);
+      }
+    }
+    expect(first.entries.size).toBe(0);
+    expect(first.entries.costOfBetween(0, 2 ** 30)).toBeLessThanOrEqual(256);
+  });
 });
