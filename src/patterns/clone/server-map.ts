@@ -1,5 +1,6 @@
 /** The map of a server: its keys, when they end, and which updates it has had. */
 
+import { readUint32 } from "../../core/big-endian.js";
 import type { LoadedMap } from "./follower.js";
 import type { Operation } from "./operation.js";
 import { encodeUnchanged, SubtreeSequences } from "./properties.js";
@@ -367,12 +368,7 @@ export function conflictMark(uuid: Uint8Array): Buffer {
 }
 
 function word(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at] as number) << 24) |
-    ((bytes[at + 1] as number) << 16) |
-    ((bytes[at + 2] as number) << 8) |
-    (bytes[at + 3] as number)
-  );
+  return readUint32(bytes, at) | 0;
 }
 
 function hashOf(a: number, b: number, c: number, d: number): number {
