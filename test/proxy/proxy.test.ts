@@ -1,9 +1,9 @@
 /** The proxy of the package `zeromq`: how it ends. */
 import { describe, expect, it } from "vitest";
 import { ENGINE_NAMES } from "../../src/engine/select.js";
-import { Dealer, Proxy as MessageProxy, Pull, Push, Router, type Socket } from "../../src/index.js";
+import { Dealer, Proxy as MessageProxy, Pair, Pull, Push, Router, type Socket } from "../../src/index.js";
 import { turn, until, within } from "../contract/support/wait.js";
-import { ANY, useWorld } from "./support.js";
+import { ANY, LIMIT, useWorld } from "./support.js";
 
 describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
   const world = useWorld(engine);
@@ -32,6 +32,24 @@ describe.each([...ENGINE_NAMES])("engine %s: a proxy", (engine) => {
     await proxy[side].close();
     await within(running, "the proxy's end");
     expect([proxy.frontEnd.closed, proxy.backEnd.closed]).toEqual([true, true]);
+  });
+
+  it("passes on many small messages of a client with a long routing id that came together", async () => {
+    const { proxy } = await run(new Router({ context }), new Pair({ context }));
+    const routingId = "i".repeat(255);
+    const [client, pair] = [
+      world.socket(new Dealer({ context, routingId })),
+      world.socket(new Pair({ context })),
+    ];
+    client.connect(proxy.frontEnd.lastEndpoint as string);
+    pair.connect(proxy.backEnd.lastEndpoint as string);
+    const bodies = Array.from({ length: 3_000 }, (_, i) => `${i}`.padEnd(40));
+    const sending = (async () => {
+      for (const body of bodies) await client.send(body);
+    })();
+    for (const body of bodies)
+      expect((await pair.receive({ timeout: LIMIT })).map(String)).toEqual([routingId, body]);
+    await sending;
   });
 
   it("counts what it took for a socket that its program has closed as lost there", async () => {

@@ -86,7 +86,7 @@ export function pairSink(peer: () => Pipe | undefined): RelaySink | undefined {
         const pipe = peer();
         const fitting = pipe?.roomFor(batch.messages) ?? 0;
         if (pipe === undefined || fitting === 0) return OfferResult.Mute;
-        sendFront(pipe, batch, fitting);
+        sendFront(pipe, batch, sendsAtOnce(batch) ? fitting : 1);
       }
       return OfferResult.Accepted;
     },
