@@ -52,6 +52,8 @@ export class FrameBatch {
   readonly own: boolean;
   /** Bytes of the bodies of messages that were taken from the front while others stayed, `first` not counted. */
   takenBytes = 0;
+  /** Where the message begins that was refused last, which ends at `start`; `first` aside. What stands before it may have moved. */
+  refusedAt = 0;
 
   /** @param pooled acquired for this batch already */
   constructor(
@@ -158,6 +160,12 @@ export class FrameBatch {
       }
       visitor(bytes, body, bodyEnd, position, bodyBytes);
     }
+  }
+
+  /** The frames of the message that was refused last: views of the bytes. */
+  refused(): Buffer[] {
+    const frames = this.messageAt(this.refusedAt, this.start);
+    return this.first === undefined ? frames : [Buffer.from(this.first), ...frames];
   }
 
   /** The frames of the message between two positions of this batch, `first` aside: views of the bytes. */

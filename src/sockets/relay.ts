@@ -95,7 +95,6 @@ export class Relay {
         if (needsInspection?.(batch) === true) return { taken, bytes, lostBytes, stopReason: "inspect" };
       }
       const before = batch.messages;
-      const { start } = batch;
       const result = this.#to.engine.relaySink?.offerBatch(batch) ?? OfferResult.Mute;
       const refused = result === OfferResult.Unroutable || result === OfferResult.PeerFull ? 1 : 0;
       const gone = batch.messages === 0 ? this.#batchBytes : this.#taken(batch, before - batch.messages);
@@ -104,7 +103,7 @@ export class Relay {
       counters.sent += before - batch.messages;
       counters.bytesSent += gone;
       counters.delivered += before - batch.messages - refused;
-      if (refused > 0) lostBytes += this.#refused(result, batch, start, before);
+      if (refused > 0) lostBytes += this.#refused(result, batch);
       if (batch.messages === 0) {
         this.#batch = undefined;
         batch.release();
@@ -186,12 +185,10 @@ export class Relay {
     return bytes;
   }
 
-  /** The message that ends where `batch` begins now was dropped. @returns its bytes */
-  #refused(result: OfferResult, batch: FrameBatch, start: number, before: number): number {
+  /** One message was dropped. @returns its bytes */
+  #refused(result: OfferResult, batch: FrameBatch): number {
     const reason = result === OfferResult.PeerFull ? "peer-full" : "unroutable";
-    const offered = batch.copy();
-    offered.start = start;
-    const message = offered.decode()[before - batch.messages - 1] ?? [];
+    const message = batch.refused();
     this.#to.counters.dropped[reason] += 1;
     this.#to.dropped(reason, message);
     return message.reduce((sum, { length }) => sum + length, 0);

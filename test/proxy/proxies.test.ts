@@ -262,6 +262,38 @@ describe.each([...ENGINE_NAMES])("engine %s", (engine) => {
     expect(frontend.out.bytes).toBe(request.slice(1).reduce((sum, frame) => sum + frame.length, 0));
   });
 
+  it("of replies that came together, the one for a client that has gone is dropped, and it alone", async () => {
+    const proxy = await world.start(new QueueProxy(sides));
+    const drops: unknown[] = [];
+    proxy.events.on("message:dropped", ({ side, reason }) => drops.push([side, reason]));
+    const worker = world.socket(new Router({ context }));
+    worker.connect(back(proxy));
+    const [stays, gone] = [world.socket(new Dealer({ context })), new Dealer({ context })];
+    const ask = async (client: Dealer): Promise<Buffer[]> => {
+      client.connect(front(proxy));
+      await client.send("hello");
+      return (await worker.receive({ timeout: LIMIT })).slice(0, 2);
+    };
+    const [toStays, toGone] = [await ask(stays), await ask(gone)];
+    await gone.close();
+    await until(() => proxy.stats().frontend.peers === 1, "its leaving");
+    // In one turn: what is read together is passed on together.
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 5; i++) worker.trySend([...toStays, `reply ${round}.${i} bbbbbbbbbbbbbbbb`]);
+      worker.trySend([...toGone, "nobody"]);
+    }
+    const replies = await collect(stays, 100);
+    expect(replies).toEqual(
+      Array.from({ length: 100 }, (_, i) => `reply ${Math.floor(i / 5)}.${i % 5} bbbbbbbbbbbbbbbb`),
+    );
+    await until(() => proxy.stats().frontend.out.dropped.unroutable === 20, "all that were dropped");
+    const { frontend, backend } = proxy.stats();
+    expect([frontend.out.messages, backend.in.messages]).toEqual([100, 120]);
+    expect(drops[0]).toEqual(["frontend", "unroutable"]);
+    const [, id = Buffer.alloc(0)] = toStays;
+    expect(frontend.out.bytes).toBe(replies.join("").length + 100 * id.length);
+  });
+
   it("a side without room stops the reading of the other, within the marks", async () => {
     const proxy = await world.start(
       new StreamerProxy({

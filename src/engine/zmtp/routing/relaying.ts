@@ -107,6 +107,7 @@ export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefin
         const same = first !== undefined ? batch.messages : own && addressed ? countSameRoutingId(batch) : 1;
         const fitting = addressed ? (pipe?.roomFor(same) ?? 0) : 0;
         if (pipe === undefined || fitting === 0) {
+          batch.refusedAt = start;
           takeFront(batch, 1);
           return pipe === undefined || !addressed ? OfferResult.Unroutable : OfferResult.PeerFull;
         }
