@@ -44,7 +44,7 @@ export class InprocLink implements Link {
   #marks: ReceiveMarks;
   /** The other end has messages that it has not heard of. */
   #unannounced = false;
-  /** What is wrong with what it got: the link ends at the next flush, and nothing more goes over. */
+  /** What is wrong with what the other end got: nothing more goes over, and the link ends after this turn. */
   #fault: StreamFault | undefined = undefined;
 
   /** @param marks of the pipe's own socket @param onEnd the link is over; called once */
@@ -75,7 +75,9 @@ export class InprocLink implements Link {
     this.#far = other === undefined ? undefined : other.#pipe;
   }
 
+  /** Without end where nothing more goes over: there is no room. */
   get ahead(): number {
+    if (this.#fault !== undefined) return Number.POSITIVE_INFINITY;
     return this.#far === undefined ? 0 : this.#far.in.messages;
   }
 
@@ -97,25 +99,26 @@ export class InprocLink implements Link {
   }
 
   flush(): void {
-    const other = this.#far;
-    if (other === undefined || this.blocked) return;
-    if (this.#pipe.out.length > 0) this.#handOver(other);
+    const far = this.#far;
+    if (far === undefined || this.blocked) return;
+    this.#handOver(far);
     this.#announce();
-    if (this.#fault !== undefined) this.#other?.close("protocol");
+    // Not now: the caller may be in the middle of choosing a pipe, or of giving one message to several.
+    if (this.#fault !== undefined) queueMicrotask(() => this.#other?.close("protocol"));
   }
 
   pass(frames: Frames): number {
     const far = this.#far;
-    if (far === undefined || this.blocked) return -1;
-    if (this.#pipe.out.length > 0) this.#handOver(far);
+    if (far === undefined || this.blocked || this.#fault !== undefined) return -1;
+    this.#handOver(far);
     const queue = far.in;
-    if (this.#fault === undefined)
-      this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
+    this.#fault ??= Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
     this.#unannounced = true;
-    return queue.bytes;
+    return this.#fault === undefined ? queue.bytes : Number.POSITIVE_INFINITY;
   }
 
   #handOver(other: Pipe): void {
+    if (this.#pipe.out.length === 0 || this.#fault !== undefined) return;
     // What a publisher sends, several get: each has a copy of its own, since a received frame may be written to.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
     for (const { bytes, start, end } of this.#pipe.takeOut(Number.POSITIVE_INFINITY)) {
@@ -159,15 +162,17 @@ export class InprocLink implements Link {
     const other = this.#other;
     if (other === undefined) return;
     this.flush();
-    // What it had was wrong: the link has ended.
+    // Who heard of what came may have closed.
     if (this.#other === undefined) return;
     // What this side has as frames by now: its program gets them, though the link ends.
     other.#announce();
     if (this.#other === undefined) return;
     this.#join(undefined);
     other.#join(undefined);
-    this.#onEnd(reason);
-    other.#onEnd("remote");
+    // Who got what is past its limit ends the link, whichever end was asked first.
+    const [wrong, otherWrong] = [other.#fault !== undefined, this.#fault !== undefined];
+    this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason);
+    other.#onEnd(otherWrong ? "protocol" : "remote");
   }
 }
 

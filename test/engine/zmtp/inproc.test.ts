@@ -143,13 +143,28 @@ test("a closed link notifies both ends once, and what was on its way has arrived
   expect([two.pipe.in.messages, one.pipe.out.messages]).toEqual([0, 1]);
 });
 
-test("a message past the receiver's limit ends the link as a fault of the protocol", () => {
+test("a message past the receiver's limit ends the link as a fault of the protocol, after the caller's turn", async () => {
   const { one, two, join } = pair({ maxMessageSize: 100 });
   join();
   one.pipe.send("fits", 0, undefined);
   one.pipe.send(Buffer.alloc(101), 0, undefined);
   one.pipe.flush();
+  expect([one.ends, two.ends, one.pipe.hasRoom()]).toEqual([[], [], false]);
+  expect(one.pipe.passFrames(Buffer.from("x"))).toBe(false);
+  await null;
   expect([one.ends, two.ends, two.takeAll()]).toEqual([["remote"], ["protocol"], ["fits"]]);
+});
+
+test("two ends that both get what is past their limits end once", async () => {
+  const one = side(10, 10, 100);
+  const two = side(10, 10, 100);
+  InprocLink.join(one.link, peer("DEALER"), two.link, peer("DEALER"));
+  InprocLink.open(one.link, two.link);
+  for (const { pipe } of [one, two]) pipe.send(Buffer.alloc(101), 0, undefined);
+  one.pipe.flush();
+  two.pipe.flush();
+  await null;
+  expect([one.ends, two.ends]).toEqual([["protocol"], ["protocol"]]);
 });
 
 test("the marks in bytes of both sides bound what waits, and room is reported when half has been taken", () => {
@@ -214,15 +229,16 @@ test("frames of a message whose memory went to a thread all the same leave no by
   expect(two.pipe.in.bytes).toBe(0);
 });
 
-test("frames past the receiver's limit end the link as a fault of the protocol, once", () => {
+test("frames past the receiver's limit end the link as a fault of the protocol, once", async () => {
   for (const last of ["flush", "close"] as const) {
     const { one, two, join } = pair({ maxMessageSize: 10 });
     join();
     one.pipe.send([Buffer.alloc(5), Buffer.alloc(5)], 0, undefined, true);
     one.pipe.send([Buffer.alloc(5), Buffer.alloc(6)], 0, undefined, true);
-    one.pipe.send(Buffer.from("x"), 0, undefined, true);
+    expect(one.pipe.passFrames(Buffer.from("x"))).toBe(false);
     if (last === "flush") one.pipe.flush();
     else one.link.close("local");
+    await null;
     expect([one.ends, two.ends]).toEqual([["remote"], ["protocol"]]);
     expect(two.pipe.in.messages).toBe(1);
   }
