@@ -122,7 +122,7 @@ export interface EngineStats {
   readonly queuedOut: number | undefined;
   /** Received messages that the socket type has no use for: a request without its delimiter (REP). Absent: not counted. */
   readonly invalid?: number;
-  /** Datagrams for which the receive queue had no room. Absent: not counted. */
+  /** Datagrams for which the receive queue had no room, and messages of peers that have left an XPUB. Absent: not counted. */
   readonly overflowed?: number;
   /** Replies that the engine threw away, because their request had been given up (REQ). Absent: not counted. */
   readonly late?: number;

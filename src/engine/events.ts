@@ -43,7 +43,7 @@ export function dropCounters<R extends string>(reasons: readonly R[]): Record<R,
   return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
 }
 
-/** Why a received message was not handed over; `full`: a datagram, for which the receive queue had no room. */
+/** Why a received message was not handed over; `full`: a datagram for which the receive queue had no room, or a message of a peer that has left an XPUB. */
 export type InvalidReason = "frames" | "codec" | "schema" | "full";
 
 /** For events that concern no address: a program that asks every event for its address gets none. */

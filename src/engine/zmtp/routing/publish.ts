@@ -11,7 +11,6 @@
  *   "allSubsUnsubs"         all
  *   manual                  all, and only what the program then sets takes effect
  */
-import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { keyOf } from "../../../core/memory.js";
 import {
   type DirectedSending,
@@ -25,17 +24,15 @@ import {
 import { CARRIES_CONTEXT } from "../../message-context.js";
 import { parseCommand } from "../codec/command.js";
 import { Encoder } from "../codec/encoder.js";
-
 import { sendContext } from "../context-queue.js";
 import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
+import { CANCEL, type NoticeKind, Notices, SUBSCRIBE } from "./notices.js";
 import { OneSubscriber } from "./one-subscriber.js";
 import { type Matching, publishedSink, RELAYS } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
 
-const SUBSCRIBE = 1;
-const CANCEL = 0;
 const NO_TOPIC = Buffer.alloc(0);
 
 /** Prefixes that one peer may have, and their bytes together; past it the peer's connection ends. */
@@ -46,20 +43,13 @@ export const MAX_PREFIX_LENGTH = 16_383;
 /** Different lengths of one peer's prefixes: each costs every publication with a topic that long a look. */
 export const MAX_PREFIX_LENGTHS = 1_024;
 
-/** A message that an XPUB's program is to receive, and the peer that caused it. */
-interface Notice {
-  readonly frames: Buffer[];
-  readonly pipe: Pipe | undefined;
-}
-
 export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
   readonly #index = new SubscriptionIndex<Pipe>();
   /** The prefixes that peers asked for where the program decides (manual). */
   readonly #asked = new SubscriptionIndex<Pipe>();
   readonly #encoder = new Encoder();
   /** XPUB: what the program has not read yet. */
-  readonly #notices = new RingBuffer<Notice>();
-  #noticeBytes = 0;
+  readonly #notices = new Notices<Pipe>();
   readonly #givesNotices: boolean;
   /** Marks the pipes that one publication matched. */
   #epoch = 0;
@@ -107,8 +97,6 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#forget(pipe);
-    this.#held.delete(pipe);
-    if (this.#last === pipe) this.#last = undefined;
     this.#endSubscriber(pipe);
     this.readerLess();
   }
@@ -129,7 +117,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       const [first] = frames;
       if (frames.length === 1 && first !== undefined && (first[0] === SUBSCRIBE || first[0] === CANCEL)) {
         this.#change(pipe, first[0] === SUBSCRIBE, first.subarray(1));
-      } else if (this.#givesNotices) this.#addNotice(frames, pipe);
+      } else if (this.#givesNotices) this.#addNotice(frames, pipe, "message");
     }
   }
 
@@ -176,18 +164,11 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   take(): Buffer[] | undefined {
+    const before = this.#notices.bytes;
     const notice = this.#notices.shift();
     if (notice === undefined) return undefined;
-    this.#last = notice.pipe;
-    this.#keep(-bytesOf(notice));
-    if (
-      this.#held.size > 0 &&
-      this.#notices.length <= this.#limit / 2 &&
-      this.#noticeBytes <= this.#limitBytes / 2
-    ) {
-      for (const pipe of this.#held) pipe.setBackPressure(false);
-      this.#held.clear();
-    }
+    this.#last = notice.peer;
+    this.#kept(before);
     return notice.frames;
   }
 
@@ -228,9 +209,13 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return markOf(this.effects.options.receiveHighWaterMarkBytes);
   }
 
-  #keep(bytes: number): void {
-    this.#noticeBytes += bytes;
-    this.effects.routingOnKept(bytes);
+  /** The notices had so many bytes before. */
+  #kept(before: number): void {
+    this.effects.routingOnKept(this.#notices.bytes - before);
+    const { length, bytes } = this.#notices;
+    if (this.#held.size === 0 || length > this.#limit / 2 || bytes > this.#limitBytes / 2) return;
+    for (const pipe of this.#held) pipe.setBackPressure(false);
+    this.#held.clear();
   }
 
   get isUniform(): boolean {
@@ -293,7 +278,10 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     // A cancellation that matches no subscription is passed on, too, as libzmq does; not one of what others have: a proxy would
     // take it back for these.
     if (all || outcome === "first" || outcome === "last" || outcome === "unknown") {
-      this.#addNotice([Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])], pipe);
+      const ofAll = outcome === "first" || outcome === "last";
+      const changes = ofAll || (this.#givesEach && (outcome === "added" || outcome === "removed"));
+      const frames = [Buffer.concat([Buffer.of(on ? SUBSCRIBE : CANCEL), prefix])];
+      this.#addNotice(frames, pipe, changes ? "change" : "echo");
     }
   }
 
@@ -305,56 +293,47 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     subscriber.end();
   }
 
-  #forget(pipe: Pipe): void {
+  /** Whether the program gets the changes of each peer, and not only those of all together. */
+  get #givesEach(): boolean {
     const { verbosity, manual } = this.effects.options;
-    const gone = new Set<string>();
-    this.#index.removeAll(pipe, (prefix, outcome) => {
-      const topic = Buffer.from(prefix, "latin1");
-      if (!this.#givesNotices) this.effects.routingOnEvent({ type: "unsubscribe", topic });
-      else if (manual === true) return;
-      else if (verbosity === "allSubsUnsubs")
-        this.#addNotice([Buffer.concat([Buffer.of(CANCEL), topic])], undefined);
-      else if (outcome === "last") gone.add(prefix);
-    });
-    if (verbosity !== "allSubs") this.#withdraw(gone);
-    for (const prefix of gone)
-      this.#addNotice([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
-    this.#asked.removeAll(pipe, (prefix) => {
-      this.#addNotice([Buffer.concat([Buffer.of(CANCEL), Buffer.from(prefix, "latin1")])], undefined);
-    });
+    return manual === true || verbosity === "allSubsUnsubs";
   }
 
-  /**
-   * Takes back what the program has not read of prefixes that are gone: a subscription and its end say nothing
-   * together, and peers that come and go must not fill the queue of a program that does not read.
-   *
-   * @param gone keeps those whose end still needs a notice
-   */
-  #withdraw(gone: Set<string>): void {
-    const settled = new Set<string>();
-    if (gone.size > 0) {
-      this.#notices.retain((notice) => {
-        const [first = NO_TOPIC, ...more] = notice.frames;
-        const isChange = more.length === 0 && (first[0] === SUBSCRIBE || first[0] === CANCEL);
-        const key = isChange ? keyOf(first, 1) : "";
-        if (!isChange || !gone.has(key)) return true;
-        // The first unread notice shows what the program believes: if it is an end, the rest changes nothing.
-        const isEnd = first[0] === CANCEL && !settled.has(key);
-        settled.add(key);
-        if (!isEnd) this.#keep(-bytesOf(notice));
-        return isEnd;
-      });
+  #forget(pipe: Pipe): void {
+    this.#held.delete(pipe);
+    if (this.#last === pipe) this.#last = undefined;
+    const before = this.#notices.bytes;
+    const each = this.#givesEach;
+    const { changed, dropped } = this.#notices.leave(pipe, each, this.#limit, this.#limitBytes);
+    if (dropped > 0) {
+      this.overflowed += dropped;
+      this.report("full", `Dropped ${dropped} messages of a peer that has left: nobody had received them`);
     }
-    for (const prefix of settled) gone.delete(prefix);
+    const gone = new Set<string>();
+    const manual = this.#givesNotices && this.effects.options.manual === true;
+    this.#index.removeAll(pipe, (prefix, outcome) => {
+      if (!this.#givesNotices)
+        this.effects.routingOnEvent({ type: "unsubscribe", topic: Buffer.from(prefix, "latin1") });
+      else if (!manual && (each || outcome === "last")) gone.add(prefix);
+    });
+    this.#asked.removeAll(pipe, (prefix) => gone.add(prefix));
+    let settled = changed;
+    if (!each) {
+      for (const prefix of changed) if (this.#index.isAsked(prefix)) changed.delete(prefix);
+      settled = this.#notices.settle(new Set([...changed, ...gone]));
+    }
+    for (const prefix of gone) if (!settled.has(prefix)) this.#notices.pushEnd(prefix);
+    this.#kept(before);
+    if (this.#notices.length > 0) this.effects.routingOnReadable();
   }
 
-  #addNotice(frames: Buffer[], pipe: Pipe | undefined): void {
-    const notice = { frames, pipe };
-    this.#notices.push(notice);
-    this.#keep(bytesOf(notice));
+  #addNotice(frames: Buffer[], pipe: Pipe, kind: NoticeKind): void {
+    const before = this.#notices.bytes;
+    this.#notices.push(frames, pipe, kind);
+    this.effects.routingOnKept(this.#notices.bytes - before);
     // A peer that subscribes faster than the program reads is not read from for a while.
-    const full = this.#notices.length >= this.#limit || this.#noticeBytes >= this.#limitBytes;
-    if (full && pipe?.link !== undefined) {
+    const full = this.#notices.length >= this.#limit || this.#notices.bytes >= this.#limitBytes;
+    if (full && pipe.link !== undefined) {
       this.#held.add(pipe);
       pipe.setBackPressure(true);
     }
@@ -368,12 +347,6 @@ function isTooMuch(index: SubscriptionIndex<Pipe>, pipe: Pipe, length: number): 
   if (index.bytesOf(pipe) + length > MAX_PREFIX_BYTES) return true;
   const lengths = index.lengthsOf(pipe);
   return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
-}
-
-function bytesOf({ frames }: Notice): number {
-  let bytes = 0;
-  for (const { length } of frames) bytes += length;
-  return bytes;
 }
 
 /** A mark of 0: no limit. */

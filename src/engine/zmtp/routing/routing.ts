@@ -50,7 +50,7 @@ export abstract class Routing {
   protected readonly pipes = new Set<Pipe>();
   /** Received messages that were thrown away, because the socket type has no use for them. */
   invalid = 0;
-  /** Datagrams for which there was no room. */
+  /** Messages for which there was no room: datagrams, and those of peers that have left. */
   overflowed = 0;
   /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
   #orphanedPipes: Pipe[] = [];

@@ -46,6 +46,11 @@ export class SubscriptionIndex<S extends object> {
     return this.#bySubscriber.get(subscriber)?.prefixes.has(prefix) === true;
   }
 
+  /** Whether anybody has a prefix, one character a byte. */
+  isAsked(prefix: string): boolean {
+    return this.#byPrefix.has(prefix);
+  }
+
   /** How many prefixes a subscriber has. */
   countOf(subscriber: S): number {
     return this.#bySubscriber.get(subscriber)?.prefixes.size ?? 0;

@@ -99,9 +99,12 @@ describe("who sent an XPUB's last message", () => {
     const { world, subscribe } = start();
     const peer = world.joined();
     peer.commandsUs("SUBSCRIBE", "a");
-    expect(world.routing.directed?.sender()).toBeUndefined();
-    world.leaves(peer);
     expect(world.take()).toEqual(["\u0001a"]);
+    peer.says("hello");
+    expect(world.routing.directed?.sender()).toBeDefined();
+    world.leaves(peer);
+    expect(world.routing.directed?.sender()).toBeUndefined();
+    expect(world.take()).toEqual(["hello"]);
     expect(world.routing.directed?.sender()).toBeUndefined();
     expect(world.take()).toEqual(["\0a"]);
     expect(world.routing.directed?.sender()).toBeUndefined();

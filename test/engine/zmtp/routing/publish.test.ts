@@ -162,9 +162,75 @@ describe("XPUB reports", () => {
     const world = new RoutingWorld({ type: "XPublisher", options: { verbosity: "allSubsUnsubs" } });
     const [a, b] = [world.joined(), world.joined()];
     for (const peer of [a, b]) peer.commandsUs("SUBSCRIBE", "t");
+    expect(notices(world)).toEqual(["\u0001t", "\u0001t"]);
     a.commandsUs("CANCEL", "t");
     world.leaves(b);
-    expect(notices(world)).toEqual(["\u0001t", "\u0001t", "\0t", "\0t"]);
+    expect(notices(world)).toEqual(["\0t", "\0t"]);
+  });
+
+  const MODES = [{}, { verbosity: "allSubs" }, { verbosity: "allSubsUnsubs" }, { manual: true }] as const;
+
+  test.each(MODES)("nothing of what peers that came and went have said and taken back, %o", (options) => {
+    const world = new RoutingWorld({ type: "XPublisher", options });
+    const stays = world.joined();
+    stays.commandsUs("SUBSCRIBE", "kept");
+    for (let i = 0; i < 50; i++) {
+      const peer = world.joined();
+      peer.commandsUs("SUBSCRIBE", `a${i}`);
+      peer.commandsUs("SUBSCRIBE", `a${i}`);
+      peer.commandsUs("CANCEL", `a${i}`);
+      peer.commandsUs("CANCEL", `unknown${i}`);
+      peer.commandsUs("SUBSCRIBE", `b${i}`);
+      peer.commandsUs("SUBSCRIBE", "kept");
+      peer.commandsUs("CANCEL", "kept");
+      world.leaves(peer);
+    }
+    expect(notices(world)).toEqual(["\u0001kept"]);
+    expect(world.kept).toBe(0);
+  });
+
+  test.each(MODES)("the end of what the program has heard of, once, %o", (options) => {
+    const world = new RoutingWorld({ type: "XPublisher", options });
+    const [one, other] = [world.joined(), world.joined()];
+    one.commandsUs("SUBSCRIBE", "a");
+    one.commandsUs("SUBSCRIBE", "b");
+    other.commandsUs("SUBSCRIBE", "c");
+    expect(notices(world)).toEqual(["\u0001a", "\u0001b", "\u0001c"]);
+    for (let i = 0; i < 3; i++) {
+      one.commandsUs("CANCEL", "a");
+      one.commandsUs("SUBSCRIBE", "a");
+    }
+    world.leaves(one);
+    expect(notices(world)).toEqual(["\0a", "\0b"]);
+  });
+
+  test("messages of peers that have gone, as many as its queue holds; the others are counted and reported", async () => {
+    const world = new RoutingWorld({ type: "XPublisher", receiveHighWaterMark: 10 });
+    for (let i = 0; i < 5; i++) {
+      const peer = world.joined();
+      peer.saysTogether(Array.from({ length: 4 }, (_, n) => [`${i}.${n}`]));
+      world.leaves(peer);
+    }
+    await null;
+    expect(notices(world)).toEqual(["0.0", "0.1", "0.2", "0.3", "1.0", "1.1", "1.2", "1.3", "2.0", "2.1"]);
+    expect([world.routing.overflowed, world.kept]).toEqual([10, 0]);
+    expect(world.events.map((event) => ("reason" in event ? event.reason : event.type))).toEqual(
+      Array.from({ length: 3 }, () => "full"),
+    );
+    const again = world.joined();
+    again.says("room again");
+    world.leaves(again);
+    expect(notices(world)).toEqual(["room again"]);
+  });
+
+  test("a peer that was stopped is read again when what others had said was taken back", () => {
+    const world = new RoutingWorld({ type: "XPublisher", receiveHighWaterMark: 4 });
+    const [stopped, other] = [world.joined(), world.joined()];
+    for (let i = 0; i < 3; i++) other.commandsUs("SUBSCRIBE", `t${i}`);
+    stopped.commandsUs("SUBSCRIBE", "s");
+    expect(stopped.reading).toBe(false);
+    world.leaves(other);
+    expect([stopped.reading, notices(world)]).toEqual([true, ["\u0001s"]]);
   });
 
   test("a message that is no subscription as it is; PUB drops it", () => {
@@ -199,6 +265,22 @@ describe("XPUB reports", () => {
     expect(world.take()).toEqual(["\0A"]);
     world.routing.subscriptions?.subscribe(Buffer.from("z")); // Whose notice that was, is gone.
     expect(world.routing.offer("z")).toBe(OfferResult.Accepted);
+  });
+
+  test("manual: what is set for a connection that was lost is not the next one's", () => {
+    const world = new RoutingWorld({ type: "XPublisher", options: { manual: true } });
+    const peer = world.peer(true);
+    world.joins(peer);
+    peer.commandsUs("SUBSCRIBE", "A");
+    expect(world.take()).toEqual(["\u0001A"]);
+    peer.commandsUs("SUBSCRIBE", "B");
+    world.leaves(peer);
+    world.routing.subscriptions?.subscribe(Buffer.from("A"));
+    world.joins(peer);
+    while (world.take() !== undefined) world.routing.subscriptions?.subscribe(Buffer.from("B"));
+    for (const topic of ["A", "B"]) world.routing.offer(topic);
+    peer.reads();
+    expect(peer.messages).toEqual([]);
   });
 
   test("notices that nobody reads stop the reading from their peers, until half were read", () => {
