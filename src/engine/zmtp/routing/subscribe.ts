@@ -28,6 +28,15 @@ import { fairSource, filteredSource, RELAYS } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { LengthSet } from "./subscription-index.js";
 
+/** Bytes of prefixes, at 32 more for each, that change while messages wait for a publisher whose connection is lost. */
+export const MAX_STALE_BYTES = 4_194_304;
+
+/** What changes while messages wait, behind commands that did not leave. */
+interface Stale {
+  readonly prefixes: Set<string>;
+  bytes: number;
+}
+
 export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #in = new FairQueue();
   /** How often the program asked for each prefix; one character a byte. */
@@ -35,6 +44,8 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #lengths = new LengthSet();
   /** By pipe: changes that its publisher has not got yet; whether the prefix is there now. */
   readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
+  /** By pipe whose connection was lost with messages that wait behind changes: prefixes that have changed since. */
+  readonly #stale = new Map<Pipe, Stale>();
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
@@ -62,17 +73,24 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     for (const prefix of this.#prefixes.keys()) frames.push(this.frameOf(pipe, true, bytesOf(prefix)));
     // Before the messages that an XSUB's program has sent meanwhile.
     if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
+    // What waits may have the opposite.
+    for (const key of this.#stale.get(pipe)?.prefixes ?? [])
+      pipe.sendRaw(this.frameOf(pipe, this.#prefixes.has(key), bytesOf(key)), 0);
+    this.#stale.delete(pipe);
   }
 
   /** The next connection gets all prefixes: commands that did not leave would contradict what changes until then. */
   override lost(pipe: Pipe): void {
-    this.#unsent.delete(pipe);
     if (pipe.out.messages === 0) pipe.out.clearWaiting();
+    else if (!this.#stale.has(pipe))
+      this.#stale.set(pipe, { prefixes: new Set(this.#unsent.get(pipe)?.keys()), bytes: 0 });
+    this.#unsent.delete(pipe);
   }
 
   override removed(pipe: Pipe): void {
     super.removed(pipe);
     this.#unsent.delete(pipe);
+    this.#stale.delete(pipe);
   }
 
   override room(pipe: Pipe): void {
@@ -191,7 +209,10 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   /** @param changes whether the prefix has come or gone; else it was asked for once more */
   #sendChange(pipe: Pipe, on: boolean, key: string, changes: boolean): void {
     const { link } = pipe;
-    if (link === undefined) return;
+    if (link === undefined) {
+      this.#changedMeanwhile(pipe, key);
+      return;
+    }
     // Within the process what waits for the other end to join is never much: nothing is written there.
     if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
       pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
@@ -202,6 +223,18 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
       if (!unsent.delete(key)) unsent.set(key, on);
       pipe.mute = true; // So that `room` is called.
     }
+  }
+
+  /** Past the bound the messages go, as those that a lost connection takes with it: nothing waits any more that could contradict. */
+  #changedMeanwhile(pipe: Pipe, key: string): void {
+    const stale = this.#stale.get(pipe);
+    if (stale === undefined || stale.prefixes.has(key)) return;
+    stale.prefixes.add(key);
+    stale.bytes += key.length + 32;
+    if (stale.bytes <= MAX_STALE_BYTES) return;
+    this.#stale.delete(pipe);
+    const dropped = pipe.out.clearWaiting();
+    if (dropped > 0) this.effects.routingOnDrop("disconnected", pipe, dropped);
   }
 
   /** Sends a publisher that reads again what has changed, as much as its connection takes. */

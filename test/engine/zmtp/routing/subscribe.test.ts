@@ -222,6 +222,50 @@ describe("XSUB", () => {
     ]);
   });
 
+  test.each([
+    true,
+    false,
+  ])("what waits behind a message, and was changed since, is not what the next connection ends with, subscribed %s", (on) => {
+    const world = new RoutingWorld({ type: "XSubscriber" });
+    const peer = world.peer(true);
+    world.joins(peer);
+    peer.blocked = false;
+    if (!on) world.routing.offer("\u0001a");
+    peer.reads();
+    // Neither leaves in this turn, nor before the connection is lost.
+    world.routing.offer(`${on ? "\u0001" : "\0"}a`);
+    world.routing.offer("hello");
+    world.leaves(peer);
+    world.routing.offer(`${on ? "\0" : "\u0001"}a`);
+    world.joins(peer);
+    peer.reads();
+    expect(peer.messages).toEqual([["hello"]]);
+    expect(peer.commands.at(-1)).toBe(on ? "\u0006CANCELa" : "\u0009SUBSCRIBEa");
+  });
+
+  test("more changes than it remembers while messages wait for a lost publisher cost the messages, which are counted", () => {
+    const world = new RoutingWorld({ type: "XSubscriber" });
+    const peer = world.peer(true);
+    world.joins(peer);
+    peer.blocked = false;
+    world.routing.offer("\u0001a");
+    world.routing.offer("hello");
+    world.leaves(peer);
+    world.routing.offer("\0a");
+    const long = "x".repeat(16_000);
+    for (let i = 0; world.drops.length === 0; i++) {
+      expect(i).toBeLessThan(1_000);
+      for (const on of ["\u0001", "\0"]) world.routing.offer(`${on}${long}${i}`);
+    }
+    expect(world.drops.map(({ reason }) => reason)).toEqual(["disconnected"]);
+    world.joins(peer);
+    peer.reads();
+    expect([peer.messages, peer.commands.filter((command) => command.includes("SUBSCRIBE"))]).toEqual([
+      [],
+      [],
+    ]);
+  });
+
   test("a publisher without room misses what is sent, and that is reported", () => {
     const world = new RoutingWorld({ type: "XSubscriber", sendHighWaterMark: 1 });
     const [full, empty] = [world.joined(), world.joined()];
