@@ -19,6 +19,7 @@ const NOTHING = Buffer.alloc(0);
 /** All is copied. */
 export const COPIES = false;
 export const copying = <T>(offer: () => T): T => offer();
+export const letGo = (): void => {};
 
 export class Encoder {
   slab: Buffer = NOTHING;
@@ -45,6 +46,9 @@ export class Encoder {
     this.start = this.end;
     this.#append(Buffer.from(bytes as Uint8Array));
   }
+
+  /** No slab is used again. */
+  hold(): void {}
 
   /** Everything encoded has left: an idle pipe has no slab. */
   releaseSlab(): void {

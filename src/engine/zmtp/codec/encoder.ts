@@ -118,6 +118,11 @@ export interface Part {
   readonly end: number;
 }
 
+/** What `hold` has kept is not needed any more. */
+export function letGo(parts: readonly Part[] | undefined): void {
+  if (parts !== undefined) for (const { memory } of parts) memory?.release();
+}
+
 export class Encoder {
   slab: Slab = FULL;
   start = 0;
@@ -231,6 +236,18 @@ export class Encoder {
       position = next;
     }
     this.#close();
+  }
+
+  /**
+   * Keeps the memory of what was just encoded, where it is not the slab alone: of several queues that are to get it, the first
+   * may have sent all of it before the next has it, and what nobody refers to is given out again.
+   *
+   * @returns what `letGo` gets when all have it
+   */
+  hold(): readonly Part[] | undefined {
+    const { parts } = this;
+    if (parts !== undefined) for (const { memory } of parts) if (memory !== undefined) memory.refs += 1;
+    return parts;
   }
 
   /** Everything encoded has left: the slab goes back to the pool, so that an idle pipe has none. */

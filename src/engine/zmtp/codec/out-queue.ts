@@ -10,7 +10,7 @@
  * has its last byte: that is what the high-water mark bounds.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
-import type { Encoder } from "./encoder.js";
+import { type Encoder, letGo } from "./encoder.js";
 import type { RefCounted } from "./pooled-buffer.js";
 
 export class Segment {
@@ -97,14 +97,14 @@ export class OutQueue {
 
   /** Appends what `encoder` has just encoded in place of what waits, but not of what is in flight. @returns how many messages that were */
   replace(encoder: Encoder, messages: number): number {
-    const { parts, slab } = encoder;
+    const { slab } = encoder;
     // A slab that nobody refers to is used again: what was just encoded is in one that what waits may be the last to refer to.
-    if (parts === undefined) slab.refs += 1;
-    else for (const { memory } of parts) if (memory !== undefined) memory.refs += 1;
+    slab.refs += 1;
+    const parts = encoder.hold();
     const replaced = this.clearWaiting();
     this.add(encoder, messages);
-    if (parts === undefined) slab.release();
-    else for (const { memory } of parts) memory?.release();
+    slab.release();
+    letGo(parts);
     return replaced;
   }
 

@@ -23,7 +23,7 @@ import {
 } from "../../engine.js";
 import { CARRIES_CONTEXT } from "../../message-context.js";
 import { parseCommand } from "../codec/command.js";
-import { Encoder } from "../codec/encoder.js";
+import { Encoder, letGo } from "../codec/encoder.js";
 import { sendContext } from "../context-queue.js";
 import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
@@ -137,6 +137,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       if (full) return OfferResult.Mute;
     }
     this.#encoder.encode(message, 0, undefined);
+    const held = this.#encoder.hold();
     let full: Pipe[] | undefined;
     for (let i = 0; i < matched.length; i++) {
       const pipe = matched[i] as Pipe;
@@ -146,6 +147,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       } else if (full === undefined) full = [pipe];
       else full.push(pipe);
     }
+    letGo(held);
     // Last: a listener of the drop may publish, and the encoder and the list are one for all messages.
     if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;

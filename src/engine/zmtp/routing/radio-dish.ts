@@ -18,7 +18,7 @@ import {
 } from "../../engine.js";
 import { commandFrame, MAX_GROUP } from "../../frame.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
-import { Encoder } from "../codec/encoder.js";
+import { Encoder, letGo } from "../codec/encoder.js";
 import type { Pipe } from "../pipe.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscribeRouting } from "./subscribe.js";
@@ -90,12 +90,14 @@ export class RadioRouting extends Routing {
       if (isFull) return OfferResult.Mute;
     }
     this.#encoder.encode(message, 0, undefined);
+    const held = this.#encoder.hold();
     let full: Pipe[] | undefined;
     for (const pipe of targets) {
       if (this.effects.options.noDrop || pipe.hasRoom()) pipe.sendEncoded(this.#encoder);
       else if (full === undefined) full = [pipe];
       else full.push(pipe);
     }
+    letGo(held);
     // Last: a listener of the drop may send, and the encoder is one for all messages.
     if (full !== undefined) for (const pipe of full) this.effects.routingOnDrop("peer-full", pipe);
     return OfferResult.Accepted;

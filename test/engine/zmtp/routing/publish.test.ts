@@ -300,6 +300,30 @@ describe("XPUB reports", () => {
 });
 
 describe("PUB", () => {
+  test.each([
+    ["Publisher", "many frames, in several slabs", 20],
+    ["Publisher", "few, at the end of a burst", 2],
+    ["Radio", "a body", 0],
+  ] as const)("%s: what one peer has sent on is not used again before the others have it: %s", (type, _, frames) => {
+    const world = new RoutingWorld({ type });
+    const [quick, slow] = [world.joined(), world.joined()];
+    for (const peer of [quick, slow]) peer.commandsUs(type === "Radio" ? "JOIN" : "SUBSCRIBE", "t");
+    quick.blocked = false;
+    const sent = Array.from({ length: 40 }, (_, i) => {
+      const letter = String.fromCharCode(65 + i);
+      const bodies = Array.from({ length: frames }, () => letter.repeat(14_000));
+      return ["t", ...(frames === 0 ? [letter.repeat(15_000)] : bodies)];
+    });
+    for (const message of sent) world.routing.offer(message.map((frame) => Buffer.from(frame)));
+    for (const peer of [quick, slow]) {
+      peer.reads();
+      expect(peer.messages.map((message) => message.map((frame) => frame[0]))).toEqual(
+        sent.map((message) => message.map((frame) => frame[0])),
+      );
+      expect(peer.messages).toEqual(sent);
+    }
+  });
+
   test("reports topics as events: a peer's first of each, and its end", () => {
     const world = new RoutingWorld({ type: "Publisher" });
     const peer = world.joined();

@@ -117,7 +117,7 @@ export class FakePeer implements Link {
   }
 
   /** The peer sends a command that is not the connection's own. */
-  commandsUs(name: "SUBSCRIBE" | "CANCEL", prefix: string): void {
+  commandsUs(name: "SUBSCRIBE" | "CANCEL" | "JOIN", prefix: string): void {
     const body = Buffer.concat([Buffer.of(name.length), Buffer.from(name), Buffer.from(prefix, "latin1")]);
     this.pipe.in.push(encodeFrame({ flags: 4, body }));
     this.pipe.arrived();
