@@ -39,7 +39,8 @@ async function ask() {
   /** Brokers that the client has used. @type {Set<string>} */
   const used = new Set();
   client.events.on("broker:joined", ({ endpoint }) => used.add(endpoint));
-  while (kitchen.services.length < 3) await new Promise((resolve) => node.events.once("joined", resolve));
+  // Lists of endpoints as they change: who has joined may advertise later.
+  for await (const found of kitchen.endpoints(new AbortController().signal)) if (found.length === 3) break;
   await client.ready();
 
   let [asked, answered] = [0, 0];
