@@ -33,7 +33,9 @@ export const MAX_STALE_BYTES = 4_194_304;
 
 /** What changes while messages wait, behind commands that did not leave. */
 interface Stale {
+  /** Since the connection was lost. */
   readonly prefixes: Set<string>;
+  /** Since messages wait, whatever connections were lost meanwhile. */
   bytes: number;
 }
 
@@ -46,6 +48,8 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   readonly #unsent = new Map<Pipe, SteadyMap<boolean>>();
   /** By pipe whose connection was lost with messages that wait behind changes: prefixes that have changed since. */
   readonly #stale = new Map<Pipe, Stale>();
+  /** Messages that went for want of room for changes, until they are reported. */
+  readonly #dropped: [Pipe, number][] = [];
   readonly #filters: boolean;
   #next: Buffer[] | undefined = undefined;
 
@@ -74,16 +78,22 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     // Before the messages that an XSUB's program has sent meanwhile.
     if (frames.length > 0) pipe.sendFirst(Buffer.concat(frames));
     // What waits may have the opposite.
-    for (const key of this.#stale.get(pipe)?.prefixes ?? [])
-      pipe.sendRaw(this.frameOf(pipe, this.#prefixes.has(key), bytesOf(key)), 0);
-    this.#stale.delete(pipe);
+    const stale = this.#stale.get(pipe)?.prefixes;
+    if (stale === undefined) return;
+    for (const key of stale) pipe.sendRaw(this.frameOf(pipe, this.#prefixes.has(key), bytesOf(key)), 0);
+    stale.clear();
   }
 
   /** The next connection gets all prefixes: commands that did not leave would contradict what changes until then. */
   override lost(pipe: Pipe): void {
-    if (pipe.out.messages === 0) pipe.out.clearWaiting();
-    else if (!this.#stale.has(pipe))
-      this.#stale.set(pipe, { prefixes: new Set(this.#unsent.get(pipe)?.keys()), bytes: 0 });
+    if (pipe.out.messages === 0) {
+      pipe.out.clearWaiting();
+      this.#stale.delete(pipe);
+    } else {
+      const stale = this.#stale.get(pipe) ?? { prefixes: new Set(), bytes: 0 };
+      this.#stale.set(pipe, stale);
+      for (const key of this.#unsent.get(pipe)?.keys() ?? []) stale.prefixes.add(key);
+    }
     this.#unsent.delete(pipe);
   }
 
@@ -181,6 +191,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     this.#prefixes.set(key, count + 1);
     if (count === 0) this.#lengths.add(key.length);
     for (const pipe of this.pipes) this.#sendChange(pipe, true, key, count === 0);
+    this.#reportDropped();
   }
 
   unsubscribe(prefix: Buffer): void {
@@ -194,6 +205,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     this.#prefixes.delete(key);
     this.#lengths.remove(key.length);
     for (const pipe of this.pipes) this.#sendChange(pipe, false, key, true);
+    this.#reportDropped();
   }
 
   override discard(): number {
@@ -234,7 +246,13 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     if (stale.bytes <= MAX_STALE_BYTES) return;
     this.#stale.delete(pipe);
     const dropped = pipe.out.clearWaiting();
-    if (dropped > 0) this.effects.routingOnDrop("disconnected", pipe, dropped);
+    if (dropped > 0) this.#dropped.push([pipe, dropped]);
+  }
+
+  /** After all publishers: a listener may subscribe. */
+  #reportDropped(): void {
+    for (let drop = this.#dropped.pop(); drop !== undefined; drop = this.#dropped.pop())
+      this.effects.routingOnDrop("disconnected", drop[0], drop[1]);
   }
 
   /** Sends a publisher that reads again what has changed, as much as its connection takes. */

@@ -266,6 +266,29 @@ describe("XSUB", () => {
     ]);
   });
 
+  test("what it remembers is bounded over several connections that are lost, and its listeners may subscribe", () => {
+    const world = new RoutingWorld({ type: "XSubscriber" });
+    const [peer, other] = [world.peer(true), world.peer(true)];
+    for (const one of [peer, other]) world.joins(one);
+    world.routing.offer("hello");
+    other.reads();
+    const long = "x".repeat(16_000);
+    world.onDrop = () => {
+      world.onDrop = undefined;
+      world.routing.offer("\u0001wanted");
+    };
+    for (let i = 0; world.drops.length === 0; i++) {
+      expect(i).toBeLessThan(1_000);
+      world.leaves(peer);
+      for (const on of ["\u0001", "\0"]) world.routing.offer(`${on}${long}${i}`);
+      // Its reader takes nothing.
+      world.joins(peer);
+    }
+    expect(world.drops).toEqual([{ reason: "disconnected", peer: 0 }]);
+    other.reads();
+    expect(other.commands.at(-1)).toBe("\u0009SUBSCRIBEwanted");
+  });
+
   test("a publisher without room misses what is sent, and that is reported", () => {
     const world = new RoutingWorld({ type: "XSubscriber", sendHighWaterMark: 1 });
     const [full, empty] = [world.joined(), world.joined()];
