@@ -113,6 +113,11 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
   override messages(pipe: Pipe): void {
     while (pipe.in.messages > 0) {
+      // What follows in a chunk after its connection was closed would be kept for nobody.
+      if (pipe.link === undefined) {
+        this.overflowed += pipe.discard();
+        return;
+      }
       const frames = pipe.take();
       const [first] = frames;
       if (frames.length === 1 && first !== undefined && (first[0] === SUBSCRIBE || first[0] === CANCEL)) {
@@ -258,8 +263,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   };
 
   #change(pipe: Pipe, on: boolean, prefix: Buffer): void {
-    // What follows in a chunk after its connection was closed would be kept for nobody.
-    if (pipe.link === undefined) return;
+    if (pipe.link === undefined) return; // As for a message.
     const { options } = this.effects;
     const manual = this.#givesNotices && options.manual === true;
     const index = manual ? this.#asked : this.#index;
@@ -319,11 +323,8 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       else if (!manual && (each || outcome === "last")) gone.add(prefix);
     });
     this.#asked.removeAll(pipe, (prefix) => gone.add(prefix));
-    let settled = changed;
-    if (!each) {
-      for (const prefix of changed) if (this.#index.isAsked(prefix)) changed.delete(prefix);
-      settled = this.#notices.settle(new Set([...changed, ...gone]));
-    }
+    const isAsked = (prefix: string): boolean => this.#index.isAsked(prefix);
+    const settled = each ? changed : this.#notices.settle(new Set([...changed, ...gone]), isAsked);
     for (const prefix of gone) if (!settled.has(prefix)) this.#notices.pushEnd(prefix);
     this.#kept(before);
     if (this.#notices.length > 0) this.effects.routingOnReadable();

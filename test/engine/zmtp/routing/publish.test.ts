@@ -233,6 +233,107 @@ describe("XPUB reports", () => {
     expect([stopped.reading, notices(world)]).toEqual([true, ["\u0001s"]]);
   });
 
+  test("nothing that a peer sends behind what its connection ends for", () => {
+    const world = new RoutingWorld({ type: "XPublisher" });
+    const peer = world.joined();
+    peer.saysTogether([["before"], [`\u0001${"x".repeat(16_384)}`], [""], ["after"]]);
+    expect([peer.closed, world.routing.overflowed, notices(world)]).toEqual(["protocol", 2, ["before"]]);
+  });
+
+  test("a message of a peer that has gone however large, and no second one past the bytes", () => {
+    const world = new RoutingWorld({ type: "XPublisher", options: { receiveHighWaterMarkBytes: 100 } });
+    const [large, second] = ["l".repeat(200), "s"];
+    for (const text of [large, second]) {
+      const peer = world.joined();
+      peer.says(text);
+      world.leaves(peer);
+    }
+    expect([world.routing.overflowed, notices(world)]).toEqual([1, [large]]);
+  });
+
+  test.each([
+    {},
+    { verbosity: "allSubs" },
+  ] as const)("one subscription of what others still ask for, of many changes by peers that have gone, %o", (options) => {
+    const world = new RoutingWorld({ type: "XPublisher", options });
+    const changes = (peer: FakePeer): void => {
+      for (let i = 0; i < 100; i++)
+        for (const name of ["SUBSCRIBE", "CANCEL"] as const) peer.commandsUs(name, "t");
+      peer.commandsUs("SUBSCRIBE", "t");
+    };
+    let last = world.joined();
+    changes(last);
+    for (let i = 0; i < 20; i++) {
+      const next = world.joined();
+      next.commandsUs("SUBSCRIBE", "t");
+      world.leaves(last);
+      changes(next);
+      last = next;
+    }
+    last.commandsUs("CANCEL", "t");
+    last.commandsUs("SUBSCRIBE", "t");
+    const heir = world.joined();
+    heir.commandsUs("SUBSCRIBE", "t");
+    world.leaves(last);
+    const said = notices(world);
+    expect([said[0], said.length < 3]).toEqual(["\u0001t", true]);
+    world.leaves(heir);
+    expect(notices(world)).toEqual(["\0t"]);
+  });
+
+  test.each([
+    {},
+    { verbosity: "allSubs" },
+  ] as const)("in the end what is asked for, whatever comes and goes unread, and no more than that while nobody is there, %o", (options) => {
+    const does = fc.record({
+      how: fc.constantFrom("sub", "sub", "sub", "cancel", "cancel", "leave", "read", "read"),
+      who: fc.nat(5),
+      prefix: fc.constantFrom("a", "b", "c"),
+    });
+    fc.assert(
+      fc.property(fc.array(does, { maxLength: 120 }), (steps) => {
+        const world = new RoutingWorld({ type: "XPublisher", options, receiveHighWaterMark: 1_000 });
+        const peers: (FakePeer | undefined)[] = [];
+        const asked = new Map<FakePeer, Set<string>>();
+        const believed = new Set<string>();
+        const read = (): boolean => {
+          const [notice] = world.take() ?? [];
+          if (notice === undefined) return false;
+          if (notice[0] === "\u0001") believed.add(notice.slice(1));
+          else believed.delete(notice.slice(1));
+          return true;
+        };
+        for (const { how, who, prefix } of steps) {
+          if (how === "read") {
+            read();
+            continue;
+          }
+          const peer = peers[who] ?? world.joined();
+          peers[who] = peer;
+          const own = asked.get(peer) ?? new Set();
+          asked.set(peer, own);
+          if (how === "sub") own.add(prefix);
+          if (how === "cancel") own.delete(prefix);
+          if (how !== "leave") peer.commandsUs(how === "sub" ? "SUBSCRIBE" : "CANCEL", prefix);
+          else {
+            world.leaves(peer);
+            asked.delete(peer);
+            peers[who] = undefined;
+          }
+        }
+        const all = peers.every((peer) => peer === undefined);
+        let unread = 0;
+        while (read()) unread += 1;
+        if (all) expect(unread).toBeLessThanOrEqual(3);
+        expect([...believed].sort()).toEqual(
+          [...new Set([...asked.values()].flatMap((own) => [...own]))].sort(),
+        );
+        expect(world.kept).toBe(0);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
   test("a message that is no subscription as it is; PUB drops it", () => {
     const world = new RoutingWorld({ type: "XPublisher" });
     const peer = world.joined();
