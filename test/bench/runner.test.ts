@@ -133,10 +133,15 @@ describe("a case", () => {
 
   it("gives each contender as many messages as make a run of the wanted length, after a run that does not count", async () => {
     const heard = listener();
-    const both = [contender("fast", "works", 0.01), contender("slow", "works", 0.2)];
-    await runCase(scenario, chosen, both, settings({ smoke: false, runSeconds: 0.1 }), heard);
+    const all = [
+      contender("fast", "works", 0.01),
+      contender("slow", "works", 0.2),
+      contender("cold", "warms up", 0.01),
+    ];
+    await runCase(scenario, chosen, all, settings({ smoke: false, runSeconds: 0.1 }), heard);
     const counts = heard.records.flatMap((record) => (record.type === "run" ? [record.count] : []));
-    expect(counts).toEqual([1_000, 50]);
+    // What was cold in a short first run is looked at again.
+    expect(counts).toEqual([1_000, 50, 5_000]);
   });
 
   it("that is interrupted keeps what it has, and leaves no process behind", async () => {

@@ -28,7 +28,7 @@ export const scenario: Scenario = {
   result: ([consumer]) => ({ messagesPerSecond: (consumer?.messages ?? 0) / (consumer?.seconds ?? 0) }),
 };
 
-/** @param seconds what a run of it takes, as its consumer reports */
+/** @param seconds what a hundred messages take, as its consumer reports */
 export function contender(name: string, mode = "works", seconds = 0.001): Contender {
   return {
     name,
