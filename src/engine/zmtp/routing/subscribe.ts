@@ -90,11 +90,11 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
       pipe.out.clearWaiting();
       this.#stale.delete(pipe);
     } else {
-      const stale = this.#stale.get(pipe) ?? { prefixes: new Set(), bytes: 0 };
-      this.#stale.set(pipe, stale);
-      for (const key of this.#unsent.get(pipe)?.keys() ?? []) stale.prefixes.add(key);
+      if (!this.#stale.has(pipe)) this.#stale.set(pipe, { prefixes: new Set(), bytes: 0 });
+      for (const key of this.#unsent.get(pipe)?.keys() ?? []) this.#changedMeanwhile(pipe, key);
     }
     this.#unsent.delete(pipe);
+    this.#reportDropped();
   }
 
   override removed(pipe: Pipe): void {
@@ -126,6 +126,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
       }
     }
     for (const pipe of this.pipes) {
+      this.#caughtUp(pipe);
       if (pipe.hasRoom()) pipe.send(message as OutgoingFrame, 0, undefined);
       else this.effects.routingOnDrop("peer-full", pipe);
     }
@@ -225,6 +226,7 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
       this.#changedMeanwhile(pipe, key);
       return;
     }
+    this.#caughtUp(pipe);
     // Within the process what waits for the other end to join is never much: nothing is written there.
     if ((!link.blocked && !this.#unsent.has(pipe)) || link.ahead !== undefined)
       pipe.sendRaw(this.frameOf(pipe, on, bytesOf(key)), 0);
@@ -247,6 +249,11 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     this.#stale.delete(pipe);
     const dropped = pipe.out.clearWaiting();
     if (dropped > 0) this.#dropped.push([pipe, dropped]);
+  }
+
+  /** Where no message waits any more, nothing can contradict. */
+  #caughtUp(pipe: Pipe): void {
+    if (this.#stale.size > 0 && pipe.link !== undefined && pipe.out.messages === 0) this.#stale.delete(pipe);
   }
 
   /** After all publishers: a listener may subscribe. */

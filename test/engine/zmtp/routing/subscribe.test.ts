@@ -289,6 +289,22 @@ describe("XSUB", () => {
     expect(other.commands.at(-1)).toBe("\u0009SUBSCRIBEwanted");
   });
 
+  test("what changed in outages whose messages have left does not count", () => {
+    const world = new RoutingWorld({ type: "XSubscriber" });
+    const peer = world.peer(true);
+    world.joins(peer);
+    const long = "x".repeat(16_000);
+    for (let i = 0; i < 600; i++) {
+      world.routing.offer("hello");
+      world.leaves(peer);
+      for (const on of ["\u0001", "\0"]) world.routing.offer(`${on}${long}${i}`);
+      world.joins(peer);
+      peer.reads();
+      peer.reads();
+    }
+    expect([world.drops, peer.messages.length]).toEqual([[], 600]);
+  });
+
   test("a publisher without room misses what is sent, and that is reported", () => {
     const world = new RoutingWorld({ type: "XSubscriber", sendHighWaterMark: 1 });
     const [full, empty] = [world.joined(), world.joined()];
