@@ -111,8 +111,10 @@ export class InprocLink implements Link {
     const far = this.#far;
     if (far === undefined || this.blocked || this.#fault !== undefined) return -1;
     this.#handOver(far);
+    // Of those in front one was too much: this one waits, as others do from now on.
+    if (this.#fault !== undefined) return -1;
     const queue = far.in;
-    this.#fault ??= Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
+    this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
     this.#unannounced = true;
     return this.#fault === undefined ? queue.bytes : Number.POSITIVE_INFINITY;
   }

@@ -221,8 +221,9 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     this.effects.routingOnKept(this.#notices.bytes - before);
     const { length, bytes } = this.#notices;
     if (this.#held.size === 0 || length > this.#limit / 2 || bytes > this.#limitBytes / 2) return;
-    for (const pipe of this.#held) pipe.setBackPressure(false);
-    this.#held.clear();
+    const held = [...this.#held];
+    this.#held.clear(); // First: one that is read at once may be stopped again.
+    for (const pipe of held) pipe.setBackPressure(false);
   }
 
   get isUniform(): boolean {
