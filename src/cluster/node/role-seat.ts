@@ -25,7 +25,8 @@ export interface RoleSeatEffects {
 export interface RoleSeat<Role extends string = string> {
   readonly role: Role;
   /**
-   * Aborted when it holds the role no more: an older member that had been lost is back with it, `release` was called, or the node closed.
+   * Aborted when it holds the role no more: an older member has it, too, which had been lost or not been seen yet (two that start at once), `release` was called,
+   * or the node closed.
    * Whatever the role is for has to end then.
    */
   readonly signal: AbortSignal;
