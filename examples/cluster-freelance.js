@@ -18,7 +18,8 @@ async function serve(name) {
 const first = await serve("first");
 const guest = new ClusterNode({ name: "guest", group });
 await guest.start();
-const client = new FreelanceClient(guest.resolver({ has: ["answers"] }));
+// A request waits for the first server to be found, too: that takes seconds on a busy machine.
+const client = new FreelanceClient(guest.resolver({ has: ["answers"] }), { timeout: 15_000 });
 assert.equal(String(await client.request("hello")), "hello by first");
 
 const second = await serve("second");
