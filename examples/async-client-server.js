@@ -27,7 +27,7 @@ const client = new Dealer({ codec: json() });
 client.connect(server.lastEndpoint ?? "");
 
 // Three requests leave before the first reply comes; the slowest was asked first.
-for (const [id, delay] of [60, 30, 1].entries()) await client.send({ id, delay });
+for (const [id, delay] of [800, 400, 1].entries()) await client.send({ id, delay });
 const order = [];
 for (let i = 0; i < 3; i++) {
   const [reply] = await client.receive();
