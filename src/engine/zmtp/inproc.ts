@@ -116,17 +116,23 @@ export class InprocLink implements Link {
     const queue = far.in;
     this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
     this.#unannounced = true;
-    return this.#fault === undefined ? queue.bytes : Number.POSITIVE_INFINITY;
+    if (this.#fault === undefined) return queue.bytes;
+    this.#pipe.out.handOver(1);
+    return Number.POSITIVE_INFINITY;
   }
 
   #handOver(other: Pipe): void {
-    if (this.#pipe.out.length === 0 || this.#fault !== undefined) return;
+    const { out } = this.#pipe;
+    if (out.length === 0 || this.#fault !== undefined) return;
+    const segments = this.#pipe.takeOut(Number.POSITIVE_INFINITY);
+    const [given, had] = [out.messages, other.in.messages];
     // What a publisher sends, several get: each has a copy of its own, since a received frame may be written to.
     const shared = FANS_OUT.includes(other.peer?.socketType ?? "");
-    for (const { bytes, start, end } of this.#pipe.takeOut(Number.POSITIVE_INFINITY)) {
+    for (const { bytes, start, end } of segments) {
       this.#fault ??= shared ? other.in.push(copyOf(bytes, start, end)) : other.in.push(bytes, start, end);
     }
-    this.#pipe.out.handOver();
+    // The one that is too much, and those behind it, are lost with the link.
+    out.handOver(this.#fault === undefined ? 0 : given - (other.in.messages - had));
     this.#unannounced = true;
   }
 

@@ -244,6 +244,26 @@ test("frames past the receiver's limit end the link as a fault of the protocol, 
   }
 });
 
+test("a message past the limit and those behind it are counted as lost with the link, and no more", async () => {
+  const { one, two, join } = pair({ maxMessageSize: 10 });
+  join();
+  const body = Buffer.alloc(11);
+  const messages = ["a", body, "b", Buffer.alloc(1_000), "c"];
+  for (const message of messages) one.pipe.send(message, 0, undefined);
+  one.pipe.flush();
+  one.pipe.send("waits", 0, undefined);
+  await null;
+  expect([two.takeAll(), one.pipe.unlinked(), one.pipe.out.messages]).toEqual([["a"], 4, 1]);
+  expect(one.pipe.unlinked()).toBe(0);
+
+  const given = pair({ maxMessageSize: 10 });
+  given.join();
+  given.one.pipe.send(Buffer.alloc(11), 0, undefined, true);
+  given.one.pipe.send(Buffer.from("waits"), 0, undefined, true);
+  await null;
+  expect([given.one.pipe.end(), given.one.pipe.out.messages]).toEqual([2, 0]);
+});
+
 test("frames that a side has when it ends the link are heard of", () => {
   const { one, two, join } = pair();
   join();

@@ -49,6 +49,8 @@ export class OutQueue {
   bytes = 0;
   /** Messages whose memory was gone when they were to go out, since somebody last looked and set it to 0. */
   detached = 0;
+  /** Messages that were handed over, and went nowhere: they are lost with the link. */
+  #refused = 0;
   /** A message is a piece of a stream: one whose memory is gone leaves no whole stream behind. */
   inPieces = false;
   readonly #segments = new RingBuffer<Segment>(4);
@@ -215,15 +217,20 @@ export class OutQueue {
     this.#last = undefined;
   }
 
-  /** What was in flight belongs to somebody else now, memory and all. */
-  handOver(): void {
+  /** What was in flight belongs to somebody else now, memory and all. @param refused messages of it that went nowhere */
+  handOver(refused = 0): void {
     for (const { messages } of this.#inFlight) this.messages -= messages;
     this.#inFlight.length = 0;
+    this.#refused += refused;
+    this.messages += refused;
   }
 
   /** What was in flight is lost. @returns how many messages */
   lose(): number {
-    return this.#end();
+    const refused = this.#refused;
+    this.#refused = 0;
+    this.messages -= refused;
+    return this.#end() + refused;
   }
 
   /** Throws away what waits, but not what is in flight. @returns how many messages */
@@ -242,7 +249,7 @@ export class OutQueue {
 
   /** Throws away what waits and what is in flight. @returns how many messages */
   clear(): number {
-    return this.#end() + this.clearWaiting();
+    return this.lose() + this.clearWaiting();
   }
 
   /** Takes back what is in flight from `begin` on. */
