@@ -249,11 +249,13 @@ describeTransports("RADIO and DISH", (world) => {
     await untilReceived(() => radio_.send("x", { group: "a" }), dish_.receive(WAIT));
     dish_.leave("a");
     for (let i = 0; i < 50; i++) await radio_.send("a", { group: "a" });
-    // What was sent before it left may have been read ahead.
+    // On libzmq what was sent before it left may have been read ahead.
     for (let body = "x"; body !== "b"; ) {
       const [frame, meta] = await untilReceived(() => radio_.send("b", { group: "b" }), dish_.receive(WAIT));
       body = String(frame);
-      expect([body, String(meta.group)]).toEqual(body === "x" ? ["x", "a"] : ["b", "b"]);
+      expect([body, String(meta.group)]).toEqual(
+        body === "x" && world.engine === "libzmq" ? ["x", "a"] : ["b", "b"],
+      );
     }
   });
 
