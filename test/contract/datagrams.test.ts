@@ -192,6 +192,41 @@ describe("DGRAM", () => {
   });
 });
 
+describe("a datagram longer than `maxMessageSize`", () => {
+  const oversize = Buffer.concat([Buffer.from("\u0001g"), Buffer.alloc(3_000, "x")]);
+
+  /** Sends as many oversize datagrams as the receive queue has room for, then one that fits. */
+  async function flood(socket: Dish | Datagram): Promise<dgram.Socket> {
+    const port = portOf(await socket.bind(ANY));
+    const other = await raw();
+    for (let i = 1; i <= 5; i++) {
+      other.send(oversize, port, "127.0.0.1");
+      await until(() => socket.stats().invalid.frames === i, `${i} counted`);
+    }
+    other.send("\u0001gbody", port, "127.0.0.1");
+    return other;
+  }
+
+  it("is counted and leaves nothing before the next one of a DGRAM", async () => {
+    const one = datagram({ maxMessageSize: 1_000, receiveHighWaterMark: 4 });
+    const other = await flood(one);
+    const [address, body, ...more] = await one.receive(WAIT);
+    expect([String(address), String(body), more]).toEqual([
+      `127.0.0.1:${other.address().port}`,
+      "\u0001gbody",
+      [],
+    ]);
+  });
+
+  it("is counted and leaves nothing before the next one of a DISH", async () => {
+    const dish_ = dish({ maxMessageSize: 1_000, receiveHighWaterMarkBytes: 16 });
+    dish_.join("g");
+    await flood(dish_);
+    expect(await dish_.receive(WAIT)).toEqual([Buffer.from("body"), { group: Buffer.from("g") }]);
+    expect(dish_.stats().invalid).toMatchObject({ frames: 5, full: 0 });
+  });
+});
+
 describe("udp", () => {
   it("has addresses of IPv6", async () => {
     const dish_ = dish();

@@ -18,7 +18,7 @@ import { TransportError } from "../../core/errors.js";
 import { formatHostPort } from "../../core/schemes/host-port.js";
 import { isMulticast, parseUdp, type UdpAddress } from "../../core/schemes/udp.js";
 import { MAX_DATAGRAM } from "../frame.js";
-import { encodeGroupDatagram, parseGroupDatagram, twoFrames } from "./codec/datagram.js";
+import { encodeGroupDatagram, parseGroupDatagram } from "./codec/datagram.js";
 import { InStream } from "./codec/in-stream.js";
 import { transportError } from "./errors.js";
 import type { Peers } from "./peers.js";
@@ -168,10 +168,10 @@ class DatagramLink implements Link {
       this.#effects.refused("full", "The receive queue is full: a datagram was thrown away");
       return;
     }
-    const fault = pipe.in.push(twoFrames(parsed.group, parsed.body));
-    if (fault !== undefined)
-      this.#effects.refused("frames", `A datagram of ${datagram.length} bytes: ${fault}`);
-    pipe.arrived();
+    // As whole frames, which are taken or refused together. They are copies: a datagram may be in a larger piece of memory.
+    const fault = pipe.in.pushFrames([Buffer.from(parsed.group), Buffer.from(parsed.body)]);
+    if (fault === undefined) pipe.arrived();
+    else this.#effects.refused("frames", `A datagram of ${datagram.length} bytes: ${fault}`);
   };
 
   #parseRaw(

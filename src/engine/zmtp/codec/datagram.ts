@@ -6,10 +6,7 @@
  *
  * A datagram has at most 8,192 bytes, as in libzmq.
  */
-import { MAX_DATAGRAM, MORE, writeHeader } from "../../frame.js";
-
-/** Bytes of a frame's longest header. */
-const HEADER = 9;
+import { MAX_DATAGRAM } from "../../frame.js";
 
 /** A group and a body as one datagram's parts. */
 export function encodeGroupDatagram(group: Uint8Array, body: Uint8Array): Uint8Array[] {
@@ -24,14 +21,4 @@ export function parseGroupDatagram(
   if (length === undefined || datagram.length < 1 + length || datagram.length > MAX_DATAGRAM)
     return undefined;
   return { group: datagram.subarray(1, 1 + length), body: datagram.subarray(1 + length) };
-}
-
-/** Two frames as they are on a wire, in memory of their own. */
-export function twoFrames(first: Uint8Array, second: Uint8Array): Buffer {
-  const frames = Buffer.allocUnsafeSlow(first.length + second.length + 2 * HEADER);
-  let at = writeHeader(frames, 0, MORE, first.length);
-  frames.set(first, at);
-  at = writeHeader(frames, at + first.length, 0, second.length);
-  frames.set(second, at);
-  return frames.subarray(0, at + second.length);
 }

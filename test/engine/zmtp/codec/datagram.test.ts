@@ -1,10 +1,5 @@
 import { expect, test } from "vitest";
-import {
-  encodeGroupDatagram,
-  parseGroupDatagram,
-  twoFrames,
-} from "../../../../src/engine/zmtp/codec/datagram.js";
-import { InStream } from "../../../../src/engine/zmtp/codec/in-stream.js";
+import { encodeGroupDatagram, parseGroupDatagram } from "../../../../src/engine/zmtp/codec/datagram.js";
 import fc from "../../../support/properties.js";
 
 test("a group and a body come out of their datagram as they went in", () => {
@@ -31,17 +26,4 @@ test("junk is a group and a body, or nothing, and never more than came", () => {
   );
   expect(parseGroupDatagram(Buffer.alloc(8_193))).toBeUndefined();
   expect(parseGroupDatagram(Buffer.alloc(8_192))?.body).toHaveLength(8_191);
-});
-
-test("two frames are read as one message", () => {
-  for (const [one, other] of [
-    [0, 0],
-    [255, 256],
-    [256, 8_192],
-  ] as const) {
-    const stream = new InStream(-1, () => undefined);
-    expect(stream.push(twoFrames(Buffer.alloc(one, 1), Buffer.alloc(other, 2)))).toBeUndefined();
-    expect(stream.messages).toBe(1);
-    expect(stream.take().map(({ length }) => length)).toEqual([one, other]);
-  }
 });
