@@ -58,7 +58,11 @@ export class Blows {
 
   /** Prints them: the log shows what was dealt. */
   tell(test: ChaosTest): void {
+    console.info(`${test}: ${this}`);
+  }
+
+  toString(): string {
     const parts = [...this.#counts].map(([what, count]) => `${what} ${count}`);
-    console.info(`${test}: ${this.total} kills and stops: ${parts.sort().join(", ")}`);
+    return `${this.total} kills and stops: ${parts.sort().join(", ")}`;
   }
 }

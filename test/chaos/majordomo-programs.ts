@@ -55,3 +55,63 @@ console.log(JSON.stringify(counts));
 await client.close();
 process.exit(0);
 `;
+
+/**
+ * A worker whose answers are as many numbered pieces as the request says, with waits between them. Every second handler stops early when its
+ * signal is aborted, as a careful program does. SIGTERM closes it in the middle of what it does.
+ */
+export const STREAM_WORKER = `${IMPORT}
+let calls = 0;
+const worker = new MajordomoWorker(process.argv[1], "count", async function* ([body], { signal }) {
+  const isCareful = calls++ % 2 === 0;
+  const [count, size] = String(body).split(" ").map(Number);
+  for (let i = 0; i < count; i++) {
+    if (isCareful && signal.aborted) return;
+    yield [String(i), Buffer.alloc(size)];
+    if (Math.random() < 0.1) await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
+  }
+}, { concurrency: ${CONCURRENCY}, heartbeatInterval: 200, reconnectMaxInterval: 400 });
+worker.events.on("broker:joined", () => console.log("ready"));
+process.on("SIGTERM", async () => {
+  await worker.close({ linger: 20 });
+  process.exit(0);
+});
+`;
+
+/** Reads answers in pieces, and knows how each ended. Some readers are slow, and some leave in the middle. */
+export const STREAM_CLIENT = `${IMPORT}
+const client = new MajordomoClient(process.argv[1], { heartbeatInterval: 200, timeout: 20_000, retries: 9 });
+const counts = { asked: 0, whole: 0, left: 0, short: 0, wrong: 0, errors: {} };
+let stop = false;
+process.stdin.on("data", () => { stop = true; });
+async function read(count, leaveAt, isSlow) {
+  let next = 0;
+  for await (const [number] of client.stream("count", count + " " + Math.floor(Math.random() * 2_000))) {
+    if (Number(number) !== next) return "wrong";
+    next += 1;
+    if (next === leaveAt) return "left";
+    if (isSlow && next % 16 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  if (next > count) return "wrong";
+  return next === count ? "whole" : "short";
+}
+async function lane() {
+  while (!stop) {
+    const n = counts.asked++;
+    const count = Math.floor(Math.random() * 200);
+    const leaveAt = Math.random() < 0.1 ? Math.floor(Math.random() * count) : 0;
+    try {
+      counts[await read(count, leaveAt, n % 3 === 0)]++;
+    } catch (error) {
+      const why = error.reason ?? error.code;
+      counts.errors[why] = (counts.errors[why] ?? 0) + 1;
+    }
+    if (n % 25 === 0) console.log("progress");
+  }
+}
+console.log("ready");
+await Promise.all(Array.from({ length: 24 }, lane));
+console.log(JSON.stringify(counts));
+await client.close();
+process.exit(0);
+`;

@@ -8,11 +8,11 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { Random } from "../../src/testing/random.js";
 import { within } from "../contract/support/wait.js";
-import { type Child, start } from "../process/child.js";
 import { freePort } from "../support/ports.js";
 import { SEEDS_NOW } from "../support/seed.js";
 import { Blows, blowsOf, CHAOS_TESTS, LONG, PATIENCE } from "./blows.js";
 import { BROKER, CLIENT, CONCURRENCY, LANES, WORKER } from "./majordomo-programs.js";
+import { type Victim, Victims } from "./victims.js";
 
 const BLOWS = blowsOf("majordomo");
 
@@ -32,50 +32,15 @@ interface Counts {
 }
 
 let folder: string;
-const running = new Set<Child>();
+const victims = new Victims(LIMIT);
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "shoal-majordomo-"));
 });
 afterEach(async () => {
-  await Promise.all([...running].map((child) => child.kill()));
+  await victims.end();
   rmSync(folder, { recursive: true, force: true });
 });
-
-/** A program that comes back whenever it was killed. */
-class Victim {
-  readonly #source: string;
-  readonly #args: readonly string[];
-  child: Child;
-  /** Settles when this life of it is at work. */
-  ready: Promise<unknown>;
-
-  constructor(source: string, ...args: string[]) {
-    this.#source = source;
-    this.#args = args;
-    [this.child, this.ready] = this.#start();
-  }
-
-  async kill(): Promise<void> {
-    running.delete(this.child);
-    await this.child.kill();
-    [this.child, this.ready] = this.#start();
-  }
-
-  async stop(ms: number): Promise<void> {
-    this.child.process.kill("SIGSTOP");
-    await new Promise((resolve) => setTimeout(resolve, ms));
-    this.child.process.kill("SIGCONT");
-  }
-
-  #start(): [Child, Promise<unknown>] {
-    const child = start(this.#source, { args: this.#args, limit: LIMIT });
-    running.add(child);
-    const ready = child.line();
-    ready.catch(() => undefined);
-    return [child, ready];
-  }
-}
 
 /** How often each request reached a handler, and how often within one worker process. */
 function handled(): { requests: number; again: number; againInOne: number } {
@@ -101,11 +66,11 @@ it(
   async () => {
     const random = new Random(SEEDS_NOW.base);
     const endpoint = `tcp://127.0.0.1:${await freePort()}`;
-    const broker = new Victim(BROKER, endpoint);
+    const broker = victims.start(BROKER, endpoint);
     await broker.ready;
-    const workers = Array.from({ length: WORKERS }, () => new Victim(WORKER, endpoint, folder));
-    const other = new Victim(CLIENT, endpoint);
-    const client = new Victim(CLIENT, endpoint);
+    const workers = Array.from({ length: WORKERS }, () => victims.start(WORKER, endpoint, folder));
+    const other = victims.start(CLIENT, endpoint);
+    const client = victims.start(CLIENT, endpoint);
     await Promise.all([...workers, other, client].map((victim) => victim.ready));
     const blows = new Blows();
     /** Workers that are killed or stopped at the moment; the others carry on with the load. */

@@ -248,7 +248,8 @@ export class PieceSink<T> implements CallSink, AsyncIterableIterator<T, undefine
 
   answer(body: Buffer[], final: boolean): Taken {
     if (this.#done) return "read";
-    if (!final || !this.#any || !isBareEnd(body)) {
+    // Without frames, an end is only that: a handler may give no pieces at all.
+    if (!final || !(this.#any ? isBareEnd(body) : body.length === 0)) {
       const cost = pieceCost(body);
       if (!final && this.#bytes > 0 && this.#bytes + cost > this.#maxBytes) return "refused";
       this.#pieces.push(body);

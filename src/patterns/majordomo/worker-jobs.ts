@@ -209,9 +209,7 @@ export class Job implements Repeatable, MajordomoRequestContext, SendTicket {
 /** Requests that may wait for a handler beyond what the brokers were promised, those of broadcast; and repetitions of one. */
 const MAX_EXTRA = 1_000;
 
-/** How an answer in pieces ends that nobody wants any more. */
-const NOTHING: Outcome = { ok: true, body: [] };
-
+/** Never `ok`: a handler may stop early when its signal is aborted, and its answer must not pass for a whole one. */
 const CANCELLED: Outcome = { ok: false, reason: "worker-failed", text: "Cancelled." };
 
 const STOPPING: Outcome = { ok: false, reason: "stopping", text: "The worker is stopping." };
@@ -503,7 +501,7 @@ export class WorkerJobs {
     let outcome: Outcome | undefined;
     try {
       while (outcome === undefined) {
-        if (job.cancelled) outcome = NOTHING;
+        if (job.cancelled) outcome = CANCELLED;
         else if (job.delivery.dialect === Dialect.Shoal && job.credit <= 0) {
           if (!(await job.granted(this.#options.creditTimeout))) outcome = UNREAD;
           continue;
@@ -512,7 +510,8 @@ export class WorkerJobs {
         const { value, done } = await steps.next();
         if (done === true) {
           const last = value === undefined ? [] : this.#encode(value);
-          this.#finish(job, { ok: true, body: joined === undefined ? last : [...joined, ...last] });
+          const body = joined === undefined ? last : [...joined, ...last];
+          this.#finish(job, job.cancelled ? CANCELLED : { ok: true, body });
           return;
         }
         const body = this.#encode(value);
@@ -558,10 +557,10 @@ export class WorkerJobs {
 
   /** Sends a piece, and waits until it has left. @returns how the job ends, if it does with this */
   async #piece(job: Job, body: Body): Promise<Outcome | undefined> {
-    if (job.cancelled) return NOTHING;
+    if (job.cancelled) return CANCELLED;
     const cost = pieceCost(body);
     const outcome = job.session.partial(job.delivery, body, job.pieces, job);
-    if (outcome === "stale") return NOTHING;
+    if (outcome === "stale") return CANCELLED;
     job.pieces += 1;
     job.credit -= cost;
     if (outcome === "sent") return undefined;

@@ -1,6 +1,6 @@
 /** Answers in pieces, and answers past what a connection takes, over sockets: all arrives, or the client gets an error. */
 import { afterEach, describe, expect, it } from "vitest";
-import { Dealer } from "../../../src/index.js";
+import { Dealer, json, type Raw } from "../../../src/index.js";
 import { MajordomoBroker, MajordomoClient, MajordomoWorker } from "../../../src/patterns/index.js";
 import type {
   MajordomoBrokerOptions,
@@ -76,6 +76,21 @@ describe("an answer in pieces", () => {
     }
     expect(next).toBe(count);
     expect(await client.request("count", "2")).toHaveLength(2);
+  });
+
+  it("may have no pieces at all, with a codec, too", async () => {
+    const [, endpoint] = await brokerOf();
+    const nothing = async function* (): AsyncGenerator<string, undefined> {
+      yield* [];
+      return undefined;
+    };
+    track(new MajordomoWorker(endpoint, "nothing", nothing));
+    for (const options of [{}, { replyCodec: json() }]) {
+      const client = track(new MajordomoClient<Raw, unknown>(endpoint, options));
+      const pieces = [];
+      for await (const piece of client.stream("nothing", "")) pieces.push(piece);
+      expect(pieces).toEqual([]);
+    }
   });
 
   it("is not made further ahead of its reader than streamWindow", async () => {

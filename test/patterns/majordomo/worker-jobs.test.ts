@@ -232,6 +232,22 @@ describe("an answer in pieces", () => {
     expect([ended, jobs.running, jobs.unsentBytes]).toEqual([true, 0, 0]);
   });
 
+  it("is never whole for a handler that stops early because it was aborted", async () => {
+    make(async function* (_, { signal }) {
+      while (!signal.aborted) yield Buffer.alloc(4_096);
+      return undefined;
+    });
+    give(1);
+    await turns();
+    jobs.cancel(session, 1);
+    await turns();
+    expect(said.map((text) => text.slice(0, 1))).toEqual([
+      ...Array<string>(4).fill(String(PARTIAL)),
+      String(FAILURE),
+    ]);
+    expect(jobs.counters).toMatchObject({ cancelled: 1, answered: 0 });
+  });
+
   it("fails when nobody reads on in time", async () => {
     make(flood, { creditTimeout: 1 });
     give(1);
@@ -495,7 +511,7 @@ describe("a request that two brokers give", () => {
       jobs.cancel(two, 101);
       relieve();
       await turns();
-      expect(answers()).toEqual([`101 ${PARTIAL} a`, `101 ${FINAL} `]);
+      expect(answers()).toEqual([`101 ${PARTIAL} a`, `101 ${FAILURE} Cancelled.`]);
       expect([two.inFlight, jobs.running]).toEqual([0, 0]);
     });
   });
