@@ -1,4 +1,7 @@
-/** The hash of short keys, where nobody gains by making keys that collide: tables of a power of two places, shards. */
+/**
+ * Hashes that choose a place: tables of a power of two places, shards. Anyone can make two texts with one hash, so a caller compares the keys
+ * as well; what stands for a text without it needs SHA-256.
+ */
 
 const OFFSET = 0x811c_9dc5;
 const FACTOR = 0x0100_0193;

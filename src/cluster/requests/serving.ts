@@ -14,10 +14,10 @@
  *
  * A request with an idempotency key runs once: another one with that key waits for the same reply, or gets the one that is kept.
  */
+import { createHash } from "node:crypto";
 import { Link } from "../../core/collections/linked-list.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
-import { fnv1a } from "../../core/hash.js";
 import type { FailureReason } from "../../patterns/kit/errors.js";
 import { MAX_QUEUED_BYTES, MAX_QUEUED_ITEMS } from "../messaging/bounds.js";
 import type { QueueResult } from "../messaging/node-queues.js";
@@ -111,8 +111,8 @@ export class Job implements Due {
 
 /** A reply that is kept, or the jobs that wait for it. */
 interface Keyed {
-  /** Of the body that the key stood with first. */
-  readonly hash: number;
+  /** The digest of the first body with this key. */
+  readonly digest: string;
   reply: EncodedBody | undefined;
   keptAt: number;
   bytes: number;
@@ -521,7 +521,7 @@ export class RequestServing {
   /** @returns whether the request is answered by another one with its key */
   #byKey(job: Job): boolean {
     const { service, item } = job;
-    const hash = fnv1a(item.body, 0, item.body.length, item.form);
+    const digest = digestOf(item);
     const key = keyOf(job);
     const known = service.keyed.get(key);
     const isOld = known?.reply !== undefined && this.#now - known.keptAt >= service.settings.keepReplies;
@@ -529,7 +529,7 @@ export class RequestServing {
       if (known !== undefined) this.#forgetKey(service, key, known);
       this.#evictKeys(service);
       service.keyed.set(key, {
-        hash,
+        digest,
         reply: undefined,
         keptAt: this.#now,
         bytes: 0,
@@ -538,7 +538,7 @@ export class RequestServing {
       });
       return false;
     }
-    if (known.hash !== hash) {
+    if (known.digest !== digest) {
       this.#refuseJob(job, "duplicate", "another request had this idempotency key");
       return true;
     }
@@ -638,8 +638,14 @@ function loadAfter({ service, holdsSlot }: Job): ServiceLoad {
   return { busy: holdsSlot ? busy - 1 : busy, slots };
 }
 
+/** The method's length comes first: both texts may have any characters. */
 function keyOf({ item }: Job): string {
-  return `${item.method}\0${item.key}`;
+  return `${item.method.length} ${item.method}${item.key}`;
+}
+
+/** SHA-256, because callers choose their bodies: a reply must not reach a caller whose body was made to collide. */
+function digestOf({ form, body }: CallItem): string {
+  return createHash("sha256").update(Uint8Array.of(form)).update(body).digest("base64");
 }
 
 /** A body that is kept: the program may use its bytes again. */

@@ -231,3 +231,29 @@ describe("a request that runs for others with its idempotency key", () => {
     expect(node.aborted).toEqual([BODY]);
   });
 });
+
+describe("an idempotency key", () => {
+  function call(node: WorldNode, id: number, data: string, extras: Partial<CallExtras>): void {
+    const body = { form: BodyForm.JSON, data };
+    node.receive("caller", encodeCall(id, 0, SERVICE, { ...PLAIN, ...extras }, body));
+  }
+
+  it("gives no reply to another body that has the same FNV-1a hash", () => {
+    const { world, node, answers } = stuck({ concurrency: 4 });
+    world.workOf = () => ({ ms: 1, fails: false, parts: 0 });
+    const [one, other] = ['{"to":"user2665","amount":73936}', '{"to":"user5567","amount":76838}'];
+    for (const [id, data] of [one, other, one].entries()) call(node, id + 2, data, { key: "order" });
+    world.runUntil(20);
+    expect(node.runs).toEqual([BODY, one]);
+    expect(answers).toEqual([RequestOp.FAILURE, RequestOp.REPLY, RequestOp.REPLY]);
+    expect(node.serving.refused).toEqual({ duplicate: 1 });
+  });
+
+  it("is a method's own, whatever bytes both have", () => {
+    const { world, node } = stuck({ concurrency: 4 });
+    world.workOf = () => ({ ms: 1, fails: false, parts: 0 });
+    call(node, 2, "1", { method: "a", key: "b\0c" });
+    call(node, 3, "1", { method: "a\0b", key: "c" });
+    expect(node.runs).toEqual([BODY, "1", "1"]);
+  });
+});
