@@ -12,7 +12,9 @@
  *              |<------ unread: within the window ------>|
  */
 import { Duplex } from "node:stream";
+import { describe } from "../core/arguments.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { TransportError } from "../core/errors.js";
 import { COPIED_BYTES } from "./bounds.js";
 import { LinkCode } from "./frames.js";
 import type { ChannelState, LinkRules } from "./rules.js";
@@ -315,6 +317,7 @@ export class LinkChannel extends Duplex {
     const state = this.#state;
     this.#backlog = undefined;
     this.#gathered = undefined;
+    failWrite(this.#callback, error, `Channel ${describe(this.name)}`);
     this.#callback = undefined;
     // What is in Node's buffer is not read any more.
     if (state.finSent && state.finReceived) rules.consumed(state, state.window.unread, this.#link.now());
@@ -324,6 +327,18 @@ export class LinkChannel extends Duplex {
     this.#link.onChannelClosed(this);
     callback(error);
   }
+}
+
+/**
+ * Fails the write in flight of a stream that is destroyed: Node's stream fails those that it has buffered, and waits for the callback of this
+ * one. The program's callback never runs inside the frame or the call that destroyed the stream.
+ *
+ * @internal
+ */
+export function failWrite(callback: Callback | undefined, error: Error | null, subject: string): void {
+  if (callback === undefined) return;
+  const message = `${subject} was closed before what was written had been sent`;
+  process.nextTick(callback, error ?? new TransportError("ERR_TRANSPORT", message));
 }
 
 /** A piece that waits: it keeps no memory that is much larger than it. */

@@ -2,6 +2,7 @@
 import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../core/errors.js";
+import { failWrite } from "./channel.js";
 
 /** Bytes that a WebSocket has not sent, beyond which writes wait; and ms between two looks at them: it has no event for it. */
 const MAX_BUFFERED = 262_144;
@@ -57,6 +58,8 @@ export function webSocketStream(webSocket: WebSocketLike): Duplex {
 class WebSocketStream extends Duplex {
   readonly #webSocket: WebSocketLike;
   #timer: NodeJS.Timeout | undefined;
+  /** Of the write that waits until the WebSocket has sent enough. */
+  #callback: Callback | undefined;
   #ended = false;
 
   constructor(webSocket: WebSocketLike) {
@@ -97,8 +100,13 @@ class WebSocketStream extends Duplex {
   }
 
   #whenSent(callback: Callback): void {
-    if (this.#webSocket.bufferedAmount <= MAX_BUFFERED || this.#webSocket.readyState !== OPEN) callback();
-    else this.#timer = setTimeout(() => this.#whenSent(callback), LOOK_INTERVAL);
+    this.#callback = undefined;
+    if (this.#webSocket.bufferedAmount <= MAX_BUFFERED || this.#webSocket.readyState !== OPEN) {
+      callback();
+      return;
+    }
+    this.#callback = callback;
+    this.#timer = setTimeout(() => this.#whenSent(callback), LOOK_INTERVAL);
   }
 
   override _final(callback: Callback): void {
@@ -110,6 +118,7 @@ class WebSocketStream extends Duplex {
     clearTimeout(this.#timer);
     this.#webSocket.removeEventListener("message", this.#onMessage);
     if (this.#webSocket.readyState <= OPEN) this.#webSocket.close(1_000);
+    failWrite(this.#callback, error, "The stream");
     callback(error);
   }
 
@@ -212,6 +221,8 @@ class PortStream extends Duplex {
 
   override _destroy(error: Error | null, callback: Callback): void {
     this.#port.close?.();
+    failWrite(this.#callback, error, "The stream");
+    this.#callback = undefined;
     callback(error);
   }
 

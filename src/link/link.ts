@@ -533,7 +533,9 @@ export class MultiplexLink extends Driver<MultiplexLinkEvent, MultiplexLinkStats
       duplex.cork();
       const last = buffers.length - 1;
       for (let i = 0; i < last; i++) duplex.write(buffers[i]);
-      duplex.write(buffers[last], () => {
+      duplex.write(buffers[last], (error) => {
+        // A batch that the stream refused was not sent: its channels fail.
+        if (error != null) this.#end(this.#lost(error.message, error));
         for (const channel of taken) channel.flushed();
         if (this.#rules.hasFrames) this.#flush();
       });

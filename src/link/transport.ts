@@ -3,11 +3,20 @@
  *
  *   open(name)   on each link a channel of this end, for what it sends. Refused: the other end has not opened the name
  *   OPEN comes   the other end has opened it: its channel is taken for what it sends, and this end's is opened, if it was refused
- *   status       "open" when the other end took this end's channel; "closed" when that ends
+ *   status       "open" when the other end took this end's channel; "closed" when that ends, or this end closes the name
+ *
+ * An end that closes a name lets its own channel send what waits, and resets the other end's. It may open the name at once: the new channel's
+ * messages come after those of the old one.
  */
 import type { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
-import { InvalidArgumentError, InvalidStateError, type ShoalError, UnroutableError } from "../core/errors.js";
+import {
+  InvalidArgumentError,
+  InvalidStateError,
+  type ShoalError,
+  TransportError,
+  UnroutableError,
+} from "../core/errors.js";
 import type { EventNames } from "../core/event-stream.js";
 import { Driver, type PatternCloseOptions } from "../patterns/kit/driver.js";
 import { bytes, checkFunction, checkOptions, integer } from "../patterns/kit/options.js";
@@ -86,12 +95,15 @@ interface OpenName {
   readonly onData: OnData;
 }
 
-/** Of one name on one link. */
+/** One name on one link. */
 interface Way {
-  /** This end's channel, for what it sends; `true`: it is being opened. */
-  out: LinkChannel | true | undefined;
-  /** The other end's. */
-  in: LinkChannel | undefined;
+  /** This end's channel, for what it sends. */
+  out: LinkChannel | undefined;
+  isOpening: boolean;
+  /** The other end's channels, in the order of their opening: the first is read, to its end. Several: the other end closed and reopened the name. */
+  readonly ins: Set<LinkChannel>;
+  /** How often the other end has opened the name. */
+  opened: number;
 }
 
 const TRANSPORT_OPTIONS = {
@@ -192,13 +204,22 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
   }
 
   #closeName(name: string): boolean {
-    if (!this.#names.delete(name)) return false;
-    for (const ways of this.#links.values()) {
+    const open = this.#names.get(name);
+    if (open === undefined) return false;
+    this.#names.delete(name);
+    const wasOpenOn: MultiplexLink[] = [];
+    for (const [link, ways] of this.#links) {
       const way = ways.get(name);
+      if (way === undefined) continue;
       ways.delete(name);
-      if (way?.out !== undefined && way.out !== true) way.out.end();
-      way?.in?.destroy();
+      for (const channel of way.ins) channel.destroy();
+      if (way.out === undefined) continue;
+      way.out.end();
+      way.out = undefined;
+      wasOpenOn.push(link);
     }
+    // Last: the program may open the name again.
+    for (const link of wasOpenOn) this.#call(name, () => open.onStatus(link, "closed", name));
     return true;
   }
 
@@ -246,7 +267,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return Array.from(this.#links, ([link, ways]) => ({
       link,
       address: link.address,
-      names: [...ways].filter(([, { out }]) => out !== undefined && out !== true).map(([name]) => name),
+      names: [...ways].filter(([, { out }]) => isUsable(out)).map(([name]) => name),
     }));
   }
 
@@ -268,8 +289,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       if (data.length > maxMessageSize)
         throw new InvalidArgumentError(`A message has ${maxMessageSize} bytes at most; got ${data.length}`);
       const out = this.#links.get(link)?.get(name)?.out;
-      if (out === undefined || out === true || out.destroyed)
-        throw new UnroutableError(`Name ${describe(name)} is not open at the other end`);
+      if (!isUsable(out)) throw new UnroutableError(`Name ${describe(name)} is not open at the other end`);
       if (out.writableLength > 0 && out.writableLength + data.length > maxQueueBytes) {
         this.#refused += 1;
         throw new InvalidStateError(
@@ -278,7 +298,10 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
         );
       }
       await new Promise<void>((resolve, reject) => {
-        out.write(encodeMessage(data), (error) => (error == null ? resolve() : reject(error)));
+        out.write(encodeMessage(data), (error) => {
+          if (error == null) resolve();
+          else reject(error instanceof TransportError ? error : cut(name, error));
+        });
       });
       this.#sent += 1;
     });
@@ -333,7 +356,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     }
     let way = ways.get(name);
     if (way === undefined) {
-      way = { out: undefined, in: undefined };
+      way = { out: undefined, isOpening: false, ins: new Set(), opened: 0 };
       ways.set(name, way);
     }
     return way;
@@ -341,38 +364,44 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
 
   #openOn(link: MultiplexLink, name: string): void {
     const way = this.#wayOf(link, name);
-    if (way.out !== undefined) return;
-    way.out = true;
-    const before = way.in;
+    if (way.isOpening || isUsable(way.out)) return;
+    way.isOpening = true;
+    const { opened } = way;
     link.openMessages(name).then(
-      (channel) => this.#onOut(link, name, way, channel),
+      (channel) => {
+        way.isOpening = false;
+        this.#onOut(link, name, way, channel);
+        // It was reset before this reaction ran.
+        if (channel.destroyed) this.#openAgain(link, name, way, opened);
+      },
       (error: ShoalError) => {
-        way.out = undefined;
-        // The channels of a link that has ended are reported as closed only after this.
-        if (link.ended) return;
+        way.isOpening = false;
         // Refused: the other end has not opened the name, and its own OPEN comes when it does.
-        if (error.code !== "ECONNREFUSED" && !this.closed)
-          this.events.emit({ type: "channel:failed", name, error });
-        // It came meanwhile: once for each, since an end may open a name and refuse it here all the same.
-        else if (way.in !== undefined && way.in !== before && this.#names.has(name)) this.#openOn(link, name);
+        if (error.code === "ECONNREFUSED") this.#openAgain(link, name, way, opened);
+        else if (!link.ended && !this.closed) this.events.emit({ type: "channel:failed", name, error });
       },
     );
+  }
+
+  /** The other end opened the name meanwhile: one more try for each time, since an end may open a name and refuse it here all the same. */
+  #openAgain(link: MultiplexLink, name: string, way: Way, opened: number): void {
+    if (way.opened !== opened && this.#links.get(link)?.get(name) === way) this.#openOn(link, name);
   }
 
   #onOut(link: MultiplexLink, name: string, way: Way, channel: LinkChannel): void {
     const open = this.#names.get(name);
     channel.on("error", ignore);
-    if (open === undefined || this.#links.get(link)?.get(name) !== way) {
-      channel.destroy();
-      return;
-    }
+    if (open === undefined || this.#links.get(link)?.get(name) !== way) channel.destroy();
+    if (channel.destroyed) return;
     way.out = channel;
     channel.resume(); // The other end sends on its own.
     channel.once("close", () => {
-      if (way.out === channel) way.out = undefined;
-      this.#call(name, () => open.onStatus(link, "closed", name));
+      // Otherwise this end has closed the name, and reported that.
+      if (way.out !== channel) return;
+      way.out = undefined;
+      this.#call(name, () => open?.onStatus(link, "closed", name));
     });
-    this.#call(name, () => open.onStatus(link, "open", name));
+    this.#call(name, () => open?.onStatus(link, "open", name));
   }
 
   #onChannel(link: MultiplexLink, channel: LinkChannel): void {
@@ -383,43 +412,47 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
       throw new UnroutableError(`Name ${describe(name)} is not open here`);
     }
     const way = this.#wayOf(link, name);
-    way.in?.destroy();
-    way.in = channel;
-    this.#read(link, channel, open);
-    channel.once("close", () => {
-      if (way.in === channel) way.in = undefined;
-    });
+    way.opened += 1;
+    way.ins.add(channel);
+    channel.on("error", ignore);
     channel.end(); // This end sends on its own.
+    if (way.ins.size === 1) void this.#read(link, way, open);
     this.#openOn(link, name);
   }
 
-  #read(link: MultiplexLink, channel: LinkChannel, { onData }: OpenName): void {
+  async #read(link: MultiplexLink, { ins }: Way, open: OpenName): Promise<void> {
+    for (const channel of ins) {
+      try {
+        await this.#readChannel(link, channel, open);
+      } catch (error) {
+        const wasReset =
+          channel.destroyed && (error as { code?: string }).code === "ERR_STREAM_PREMATURE_CLOSE";
+        if (!wasReset && !link.ended) this.events.emit({ type: "channel:failed", name: channel.name, error });
+        channel.destroy();
+      }
+      ins.delete(channel);
+    }
+  }
+
+  async #readChannel(link: MultiplexLink, channel: LinkChannel, open: OpenName): Promise<void> {
     const { name } = channel;
     const messages: Buffer[] = [];
     const reader = new MessageReader(this.#settings.maxMessageSize, (message) => messages.push(message));
-    const work = async (): Promise<void> => {
-      for await (const chunk of channel) {
-        const isGood = reader.read(chunk);
-        for (const message of messages.splice(0)) {
-          this.#received += 1;
-          try {
-            const result = onData(link, message, name);
-            if (result instanceof Promise) await result;
-          } catch (error) {
-            this.events.emit({ type: "handler:failed", name, error });
-          }
+    for await (const chunk of channel) {
+      const isGood = reader.read(chunk);
+      for (const message of messages.splice(0)) {
+        if (this.#names.get(name) !== open) return;
+        this.#received += 1;
+        try {
+          const result = open.onData(link, message, name);
+          if (result instanceof Promise) await result;
+        } catch (error) {
+          this.events.emit({ type: "handler:failed", name, error });
         }
-        if (!isGood) throw new InvalidArgumentError("A message is longer than maxMessageSize");
       }
-      if (reader.isInside) throw new InvalidArgumentError("A channel ended inside of a message");
-    };
-    channel.on("error", ignore);
-    work().catch((error: unknown) => {
-      const wasClosed =
-        channel.destroyed && (error as { code?: string }).code === "ERR_STREAM_PREMATURE_CLOSE";
-      if (!wasClosed && !link.ended) this.events.emit({ type: "channel:failed", name, error });
-      channel.destroy();
-    });
+      if (!isGood) throw new InvalidArgumentError("A message is longer than maxMessageSize");
+    }
+    if (reader.isInside) throw new InvalidArgumentError("A channel ended inside of a message");
   }
 
   #call(name: string, callback: () => unknown): void {
@@ -437,6 +470,20 @@ function checkName(name: unknown): void {
   const length = typeof name === "string" ? Buffer.byteLength(name) : 0;
   if (length < 1 || length > MAX_NAME)
     throw new InvalidArgumentError(`A name has 1 to ${MAX_NAME} bytes; got ${describe(name)}`);
+}
+
+function isUsable(channel: LinkChannel | undefined): channel is LinkChannel {
+  return channel !== undefined && !channel.destroyed;
+}
+
+function cut(name: string, cause: Error): TransportError {
+  return new TransportError(
+    "ERR_TRANSPORT",
+    `Name ${describe(name)} was closed before the message had been sent`,
+    {
+      cause,
+    },
+  );
 }
 
 function ignore(): void {}

@@ -71,6 +71,7 @@ export class SimulatedStream extends Duplex {
   }
 
   override _destroy(error: Error | null, done: Done): void {
+    if (this.#unwritten !== undefined) process.nextTick(this.#unwritten.done, error);
     this.#unwritten = undefined;
     // Taken from the system, and not by the program: as if it were still there.
     this.#end.close(this.#rest !== undefined);

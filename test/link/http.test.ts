@@ -404,9 +404,11 @@ describe("other carriers", () => {
     const stream = portStream(port1 as never);
     open.push({ close: () => [stream.destroy(), port2.close()] });
     let written = 0;
+    let failed: Error | undefined;
     const write = (): void => {
       stream.write(Buffer.alloc(100_000), (error) => {
-        if (error != null) return;
+        failed = error ?? undefined;
+        if (failed !== undefined) return;
         written += 100_000;
         write();
       });
@@ -414,5 +416,9 @@ describe("other carriers", () => {
     write();
     for (let i = 0; i < 1_000; i++) await new Promise(setImmediate);
     expect(written).toBe(1_000_000);
+    expect(failed).toBeUndefined();
+    stream.destroy();
+    await new Promise(setImmediate);
+    expect(failed).toMatchObject({ code: "ERR_TRANSPORT" });
   });
 });

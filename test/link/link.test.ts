@@ -399,6 +399,33 @@ describe("a channel", () => {
     expect(error).toMatchObject({ code: "ERR_TRANSPORT", message: expect.stringContaining("x") });
   });
 
+  it("that is destroyed fails the write that waits for credit, after it in the same turn, with its error or as closed", async () => {
+    const [a] = await link(
+      await sockets(),
+      {},
+      { window: 1_024, maxWindow: 1_024, onChannel: (x) => void x.pause() },
+    );
+    for (const error of [undefined, new Error("enough")]) {
+      const channel = await a.open("x");
+      channel.on("error", () => undefined);
+      const failed = new Promise((resolve) => channel.write(Buffer.alloc(100_000), resolve));
+      // Past the turn in which writes are gathered, it is in flight.
+      await new Promise(setImmediate);
+      channel.destroy(error);
+      expect(await failed).toMatchObject(error ?? { code: "ERR_TRANSPORT" });
+    }
+  });
+
+  it("fails the write of a batch that its stream refuses", async () => {
+    const [x, y] = Crate.pair();
+    const [a] = await link([x, y], {}, { onChannel: echo });
+    const channel = await a.open("x");
+    channel.on("error", () => undefined);
+    x._writev = (_chunks, callback: (error?: Error) => void) => setImmediate(callback, new Error("full"));
+    const failed = new Promise((resolve) => channel.write("hello", resolve));
+    expect(await failed).toMatchObject({ code: "ERR_TRANSPORT", message: expect.stringContaining("full") });
+  });
+
   it("is refused without a handler, by one that throws, and beyond a limit", async () => {
     const failed: unknown[] = [];
     const [a, b] = await link(

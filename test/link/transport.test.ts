@@ -1,7 +1,7 @@
 /** Names over many links, with callbacks: `MultiplexTransport`. */
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { duplexPair } from "node:stream";
+import { type Duplex, duplexPair } from "node:stream";
 import { afterEach, expect, it } from "vitest";
 import { UnroutableError } from "../../src/core/errors.js";
 import {
@@ -126,6 +126,107 @@ it("a callback that is busy stops its own sender and no other name, and a full q
   await Promise.all(sends);
   expect((await notes.until(5)).slice(3)).toEqual(["busy 60000", "busy 30000"]);
   expect(a.stats().refused).toBe(1);
+});
+
+it.each<[string, (a: MultiplexTransport, b: MultiplexTransport, stream: Duplex) => unknown]>([
+  ["the other end closes the name", (_a, b) => b.close("x")],
+  ["the stream is cut", (_a, _b, stream) => stream.destroy()],
+  ["the transport is closed", (a) => a.close({ linger: 0 })],
+])("messages that wait are settled with an error when %s", async (_when, cut) => {
+  const [a, b] = [transport(), transport({ window: 4_096, maxWindow: 4_096 })];
+  const [atA, atB] = [new Notes(), new Notes()];
+  a.open("x", atA.status, atA.data);
+  // The first message keeps its reader busy until the end.
+  b.open("x", atB.status, () => new Promise(() => atB.add("read")));
+  const [x, y] = duplexPair();
+  const [link] = await Promise.all([a.commence(x, undefined, { role: "dialler" }), b.commence(y)]);
+  await Promise.all([atA.until(1), atB.until(1)]);
+  const sends = Promise.allSettled(
+    Array.from({ length: 4 }, () => a.sendFrame(link, "x", Buffer.alloc(4_000))),
+  );
+  await atB.until(2);
+  cut(a, b, x);
+  const codes = (await sends).map((each) => (each.status === "fulfilled" ? "sent" : each.reason.code));
+  expect(codes.at(-1)).toBe("ERR_TRANSPORT");
+  expect(a.stats().sent).toBe(codes.filter((each) => each === "sent").length);
+});
+
+it("a name that is closed and opened in one turn goes on, after what was sent before", async () => {
+  const [a, b] = [transport(), transport({ window: 4_096, maxWindow: 4_096 })];
+  const [atA, atB] = [new Notes(), new Notes()];
+  a.open("x", atA.status, atA.data);
+  b.open("x", atB.status, (_link, data) =>
+    new Promise<void>((resolve) => setImmediate(resolve)).then(() => atB.data(_link, data, "x")),
+  );
+  const [link, back] = await join(a, b);
+  await Promise.all([atA.until(1), atB.until(1)]);
+  const before = Array.from({ length: 20 }, (_, i) => `${i} ${"x".repeat(1_000)}`);
+  const sends = before.map((each) => a.sendFrame(link, "x", Buffer.from(each)));
+  a.close("x");
+  a.open("x", atA.status, atA.data);
+  expect(await atA.until(3)).toEqual(["x open", "x closed", "x open"]);
+  await a.sendFrame(link, "x", Buffer.from("last"));
+  await Promise.all(sends);
+  const lines = await atB.until(24);
+  expect(lines.filter((each) => each.startsWith("x: "))).toEqual(
+    [...before, "last"].map((each) => `x: ${each}`),
+  );
+  expect(lines.filter((each) => !each.startsWith("x: "))).toEqual(["x open", "x closed", "x open"]);
+  await b.sendFrame(back, "x", Buffer.from("back"));
+  expect((await atA.until(4))[3]).toBe("x: back");
+});
+
+it("a name that both ends close and open at any time is open in both directions in the end", async () => {
+  let seed = 7;
+  const random = (below: number): number => {
+    seed = (seed * 48_271) % 2_147_483_647;
+    return seed % below;
+  };
+  for (let round = 0; round < 40; round++) {
+    const ends = [transport(), transport()] as const;
+    const links = await join(...ends);
+    const notes = [new Notes(), new Notes()] as const;
+    const toggle = (i: 0 | 1): void => {
+      if (!ends[i].close("x")) ends[i].open("x", notes[i].status, notes[i].data);
+    };
+    for (let step = 0; step < 12; step++) {
+      const i = random(2) as 0 | 1;
+      for (let times = 1 + random(2); times > 0; times--) toggle(i);
+      for (let turns = random(4); turns > 0; turns--) await new Promise(setImmediate);
+    }
+    for (const i of [0, 1] as const) if (!ends[i].isOpen("x")) toggle(i);
+    // Longer than what is on its way needs: what is open then stays so.
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    expect(ends.map((each) => each.status()[0]?.names)).toEqual([["x"], ["x"]]);
+    await Promise.all(
+      ends.map((each, i) => each.sendFrame(links[i] as MultiplexLink, "x", Buffer.from("last"))),
+    );
+    for (const { lines } of notes) while (lines.at(-1) !== "x: last") await new Promise(setImmediate);
+    for (const each of ends) await each.close({ linger: 0 });
+  }
+});
+
+it("a name that is closed gets nothing more, and what its callback reopens stays open", async () => {
+  const [a, b] = [transport(), transport()];
+  const [atA, atB] = [new Notes(), new Notes()];
+  a.open("x", atA.status, atA.data);
+  b.open(
+    "x",
+    (link, status, name) => {
+      atB.status(link, status, name);
+      if (status === "closed") b.open("x", atB.status, atB.data);
+    },
+    (link, data, name) => {
+      atB.data(link, data, name);
+      b.close("x");
+    },
+  );
+  const [link] = await join(a, b);
+  await Promise.all([atA.until(1), atB.until(1)]);
+  await Promise.allSettled(["one", "two", "three"].map((each) => a.sendFrame(link, "x", Buffer.from(each))));
+  await atA.until(3);
+  await a.sendFrame(link, "x", Buffer.from("four"));
+  expect(await atB.until(5)).toEqual(["x open", "x: one", "x closed", "x open", "x: four"]);
 });
 
 it("a message that is too long for the other end ends its channel there, with an event", async () => {
