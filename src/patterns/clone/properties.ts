@@ -136,6 +136,11 @@ export class SubtreeSequences {
     this.#subtrees.set(name, { number: this.#subtrees.size + 1, last: sequence });
   }
 
+  /** The map is another one, of this sequence: nothing in any subtree is later. Numbers stay, since clients know them. */
+  restart(sequence: number): void {
+    for (const subtree of this.#subtrees.values()) subtree.last = sequence;
+  }
+
   /** An update is published. @returns what is added to its properties */
   advance(key: Buffer, sequence: number): string {
     if (this.#subtrees.size === 0 || key[0] !== SLASH_BYTE) return "";

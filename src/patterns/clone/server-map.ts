@@ -68,6 +68,7 @@ export class ServerMap {
     }
     this.#window = new UuidWindow();
     this.#applied = loaded.sequence;
+    this.subtrees.restart(loaded.sequence);
   }
 
   /**

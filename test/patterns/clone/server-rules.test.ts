@@ -2,7 +2,13 @@
 import { expect, test } from "vitest";
 import type { LoadedMap } from "../../../src/patterns/clone/follower.js";
 import { type Operation, operationOf } from "../../../src/patterns/clone/operation.js";
-import { encodeSet } from "../../../src/patterns/clone/protocol.js";
+import {
+  encodeSet,
+  isHugz,
+  PROPERTIES,
+  readSequence,
+  SEQUENCE,
+} from "../../../src/patterns/clone/protocol.js";
 import {
   encodeBegin,
   encodeMark,
@@ -295,4 +301,35 @@ test("a server that stood by for a minute with its store asks soon again when th
   fail(failed);
   expect((asked.at(-1) as number) - failed).toBe(750);
   expect(asked.length).toBe(6);
+});
+
+test("the last sequence of a subtree is not later than the map that a server took over", () => {
+  const heartbeats: Buffer[][] = [];
+  let session: Buffer = Buffer.alloc(0);
+  const rules = new ServerRules(
+    OPTIONS,
+    {
+      ...EFFECTS,
+      publish: (frames) => {
+        if (isHugz(frames)) heartbeats.push(frames);
+      },
+      follow: (frames) => {
+        session = frames[1] as Buffer;
+      },
+    },
+    0,
+  );
+  rules.activate(0);
+  rules.request(CLIENT, Buffer.from("/x/"), 0);
+  for (let n = 1; n <= 9; n++) set(rules, "/x/k", String(n), n);
+  rules.tick(1_000);
+  // The other server serves, and its map is shorter.
+  rules.deactivate(true, 1_000);
+  rules.follow(encodeBegin(session, 4, encodeStanding(NO_STANDING)), 1_000);
+  rules.follow(encodeMark(LinkCommand.END, session, 4), 1_000);
+  rules.activate(2_000);
+  rules.tick(2_000);
+  const last = heartbeats.at(-1) as Buffer[];
+  expect(String(heartbeats[0]?.[PROPERTIES])).toBe("s1=9\n");
+  expect([readSequence(last[SEQUENCE] as Buffer), String(last[PROPERTIES])]).toEqual([4, "s1=4\n"]);
 });
