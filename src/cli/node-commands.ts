@@ -102,6 +102,8 @@ export interface NodeCommand {
   readonly json?: string;
   /** ms that it takes at most, where it is longer than usual. */
   readonly timeout?: number;
+  /** The node itself waits, for `wait` ms: its reply comes a moment later. */
+  readonly waits?: true;
   /** The process ends when the reply is on its way. */
   readonly ends?: true;
   /** It is asked again and again, from the reply's `next` on, until a signal. */
@@ -522,7 +524,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
       ...(missing as string[]).map((name) => `${shown(name)} is missing`),
     ],
     isFailure: ({ replies, failed, missing }) => isEmpty(replies) || !isEmpty(failed) || !isEmpty(missing),
-    timeout: MAX_WAIT + 5_000,
+    waits: true,
   },
   request: {
     face: {
@@ -546,7 +548,7 @@ export const NODE_COMMANDS: Readonly<Record<string, NodeCommand>> = {
     },
     run: (node, members) => node.request(members as unknown as NodeRequest),
     text: ({ reply }) => [typeof reply === "string" ? reply : JSON.stringify(reply)],
-    timeout: MAX_WAIT + 5_000,
+    waits: true,
   },
   whisper: {
     face: {

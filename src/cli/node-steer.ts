@@ -1,6 +1,6 @@
 /** The commands that steer a running node, from the asking side: which node, its reply, and what is printed of it. */
 
-import { clusterNames } from "../cluster/index.js";
+import { type ClusterNodeEntry, clusterNames } from "../cluster/index.js";
 import { readCertificate } from "../index.js";
 import { ControlClient } from "./control-client.js";
 import { asUsage, describe, Failure, hasCode, Reported, UsageError } from "./failure.js";
@@ -15,8 +15,12 @@ import { clientSecurityOptions, type SecurityOptions, type SecuritySettings } fr
 import { callFailure } from "./service.js";
 import { Stop } from "./stop.js";
 
-/** The default time-out of a command's reply, in ms. */
+/** The default time-out of a command's reply, and the default of `wait`, in ms. */
 const TIMEOUT = 5_000;
+/** ms that a node has for its reply after the `wait` of a command. */
+const AFTER_WAIT = 1_000;
+/** Nodes that an error names. */
+const MAX_NAMED = 8;
 /** ms that a node has to say its name, where several run. */
 const NAME_TIMEOUT = 1_000;
 /** ms for which a node keeps a request for events. */
@@ -49,7 +53,9 @@ export async function steer(
     if (members[member] !== undefined && !accepts(members[member]))
       throw new UsageError(`${member} is ${expected}`);
   await asUsage(() => checkArguments(name, members));
-  const { timeout = command.timeout ?? TIMEOUT, json } = settings;
+  const { wait = TIMEOUT } = members as { readonly wait?: number };
+  const expected = command.waits === true ? wait + AFTER_WAIT : (command.timeout ?? TIMEOUT);
+  const { timeout = expected, json } = settings;
   const security = await securityOf(settings);
   const stop = new Stop().listen();
   const output = new LineOutput(stop.forced, stop.request);
@@ -144,10 +150,7 @@ async function targetOf(
     return { endpoint: control };
   }
   const endpoints = await runningEndpoints();
-  if (endpoints.length === 0)
-    throw new Failure(
-      'no node of this user runs on this host; "shoal node start" starts one, and --control EP names another\'s',
-    );
+  if (endpoints.length === 0) throw new Failure(noneText(await clusterNames()));
   const [only] = endpoints;
   if (endpoints.length === 1 && node === undefined) return { endpoint: only as string };
   // One that stands still does not answer; the registry has its name.
@@ -166,6 +169,17 @@ async function targetOf(
       ? `no node of this user on this host is called ${node}; there are ${names.join(", ")}`
       : `${meant.length} nodes run on this host: ${names.join(", ")}; choose one with --node NAME or --control EP`,
   );
+}
+
+/** Why no node is found, with those of the registry that are not at a default control socket. */
+export function noneText(registered: readonly Pick<ClusterNodeEntry, "name" | "control">[]): string {
+  if (registered.length === 0)
+    return 'no node of this user runs on this host; "shoal node start" starts one, and --control EP names another\'s';
+  const names = registered.slice(0, MAX_NAMED).map(({ name, control: [endpoint] }) => {
+    return endpoint === undefined ? `${name} (takes no commands)` : `${name} (--control ${endpoint})`;
+  });
+  const more = registered.length > MAX_NAMED ? `, and ${registered.length - MAX_NAMED} more` : "";
+  return `no node of this user takes commands at the default socket; there are ${names.join(", ")}${more}; "shoal node start" starts one that does`;
 }
 
 function fits(name: string | undefined, wanted: string): boolean {

@@ -98,6 +98,7 @@ async function createProgram(name: string | undefined): Promise<Command> {
   const { stdout, stderr } = terminal();
   for (const command of [program, ...program.commands.flatMap((each) => [each, ...each.commands])]) {
     const name = pathOf(command);
+    refuseUnknownWithHelp(command);
     command.configureOutput({
       writeOut: (text) => void stdout.write(text),
       writeErr: (text) => void stderr.write(text),
@@ -119,6 +120,24 @@ function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
+/** @throws UsageError for an unknown name */
+function commandOf(parent: Command, name: string): Command {
+  const inner = parent.commands.find((known) => known.name() === name);
+  if (inner !== undefined) return inner;
+  const where = parent.parent === null ? "there is" : `${pathOf(parent)} has`;
+  const known = parent.commands.map((each) => each.name());
+  throw new UsageError(`${where} no command ${quoted(name)}${suggest(name, known)}`);
+}
+
+/** Commander prints the parent's help for an unknown command with --help, and reports success. */
+function refuseUnknownWithHelp(command: Command): void {
+  if (command.commands.length === 0) return;
+  command.on("beforeHelp", () => {
+    const name = command.args.find((word) => word !== "help" && !word.startsWith("-"));
+    if (name !== undefined) commandOf(command, name);
+  });
+}
+
 /** Commander's own prints the whole help for an unknown command. */
 function addHelpCommand(program: Command): void {
   program
@@ -126,15 +145,7 @@ function addHelpCommand(program: Command): void {
     .summary("show the help of a command")
     .action((names: readonly string[]) => {
       let command = program;
-      for (const name of names) {
-        const inner = command.commands.find((known) => known.name() === name);
-        if (inner === undefined) {
-          const where = command === program ? "there is" : `${pathOf(command)} has`;
-          const known = command.commands.map((each) => each.name());
-          throw new UsageError(`${where} no command ${quoted(name)}${suggest(name, known)}`);
-        }
-        command = inner;
-      }
+      for (const name of names) command = commandOf(command, name);
       command.help();
     });
 }

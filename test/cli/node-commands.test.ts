@@ -6,7 +6,8 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { keyId } from "../../src/cli/node-keys.js";
-import { Registration } from "../../src/cluster/registry.js";
+import { noneText } from "../../src/cli/node-steer.js";
+import { type ClusterNodeEntry, Registration } from "../../src/cluster/registry.js";
 import { Dealer } from "../../src/index.js";
 import { QueueProxy } from "../../src/proxy/index.js";
 import { missing } from "../support/peers.js";
@@ -30,6 +31,23 @@ afterAll(() => {
   if (before === undefined) delete process.env.SHOAL_RUNTIME_DIR;
   else process.env.SHOAL_RUNTIME_DIR = before;
 });
+
+/** A node as this host's registry has it. */
+function entryOf(control: readonly string[]): ClusterNodeEntry {
+  return {
+    id: randomBytes(16).toString("hex"),
+    name: `${group}@host`,
+    group,
+    address: "127.0.0.1:7946",
+    port: 7946,
+    pid: process.pid,
+    since: 1_000,
+    control,
+  };
+}
+
+/** Other tests may run nodes of this user at the same time. */
+const NONE = /no node of this user (?:runs on this host|takes commands at the default socket)/;
 
 /** A node that is ready. */
 async function node(name: string, ...args: string[]): Promise<Command> {
@@ -67,7 +85,7 @@ async function fails(why: RegExp, ...args: string[]): Promise<void> {
 
 describe("which node is meant", () => {
   it("the only one that runs; its socket and the folder are the owner's alone", async () => {
-    await fails(/no node of this user runs on this host/, "status");
+    await fails(NONE, "status");
     await node("a");
     const [name, ...others] = readdirSync(runtime);
     expect(others).toEqual([]);
@@ -88,17 +106,7 @@ describe("which node is meant", () => {
     mkdirSync(runtime, { mode: 0o700 });
     const silent = createServer(() => undefined);
     await new Promise<void>((resolve) => void silent.listen(path, resolve));
-    const entry = {
-      id: randomBytes(16).toString("hex"),
-      name: `${group}@host`,
-      group,
-      address: "127.0.0.1:7946",
-      port: 7946,
-      pid: process.pid,
-      since: 1_000,
-      control: [`ipc://${path}`],
-    };
-    const registration = await Registration.open(entry);
+    const registration = await Registration.open(entryOf([`ipc://${path}`]));
     try {
       await node("a");
       await fails(/no reply came within 300 ms/, "status", "--node", group, "--timeout", "300");
@@ -111,13 +119,39 @@ describe("which node is meant", () => {
     }
   });
 
+  it("none at the default socket: the error names those that run, and where they take commands", async () => {
+    const registration = await Registration.open(entryOf([]));
+    try {
+      await fails(/takes commands at the default socket; there are /, "request", "upper", "x");
+    } finally {
+      await registration.close();
+    }
+    const nodes = [
+      { name: "a@host", control: [] },
+      { name: "b@host", control: ["ipc:///tmp/b"] },
+    ];
+    expect(noneText(nodes)).toMatch(/a@host \(takes no commands\), b@host \(--control ipc:\/\/\/tmp\/b\);/);
+    expect(noneText(Array(9).fill(nodes[0]))).toMatch(/, and 1 more;/);
+  });
+
+  it("one that is stopped has the time of --wait for its reply, and a second more", async () => {
+    mkdirSync(runtime, { mode: 0o700 });
+    const silent = createServer(() => undefined);
+    await new Promise<void>((resolve) => void silent.listen(join(runtime, "0123456789ab.sock"), resolve));
+    try {
+      await fails(/no reply came within 1001 ms/, "request", "upper", "x", "--wait", "1");
+    } finally {
+      silent.close();
+    }
+  });
+
   it("not one that was killed: what it left is removed", async () => {
     mkdirSync(runtime, { mode: 0o700 });
     const path = join(runtime, "0123456789ab.sock");
     const listens = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 9))`;
     spawnSync(process.execPath, ["-e", listens]);
     expect(readdirSync(runtime)).toHaveLength(1);
-    await fails(/no node of this user runs/, "status");
+    await fails(NONE, "status");
     expect(readdirSync(runtime)).toEqual([]);
   });
 

@@ -63,6 +63,18 @@ describe("bad usage is one line and exit code 2", () => {
     ["an unknown command", /unknown command 'pusj' \(Did you mean push\?\)/, ["pusj"]],
     ["an unknown command for help", /no command "nope"/, ["help", "nope"]],
     ["a misspelt command for help", /no command "pusj"; did you mean push\?/, ["help", "pusj"]],
+    ["a misspelt command with --help", /no command "pusj"; did you mean push\?/, ["pusj", "--help"]],
+    ["a misspelt command after --help", /no command "pusj"; did you mean push\?/, ["--help", "pusj"]],
+    [
+      "a misspelt command of a group with -h",
+      /shoal majordomo has no command "brokr"; did you mean broker\?/,
+      ["majordomo", "brokr", "-h"],
+    ],
+    [
+      "a misspelt command of a group after its help",
+      /shoal majordomo has no command "brokr"; did you mean broker\?/,
+      ["majordomo", "help", "brokr"],
+    ],
     [
       "a misspelt command of a group",
       /shoal majordomo: unknown command 'brokr' \(Did you mean broker\?\)/,
