@@ -71,7 +71,40 @@ export function readingOf(samples: readonly Sample[]): Reading {
 
 type ByName = ReadonlyMap<string, readonly Sample[]>;
 /** The sum of the samples of a metric, `undefined` without one. The name is without the family's prefix. */
-type Sum = (name: string, labels?: Readonly<Record<string, string>>) => number | undefined;
+type Sum = (
+  name: string,
+  labels?: Readonly<Record<string, string>>,
+  without?: Excluded,
+) => number | undefined;
+
+/** Samples that a sum leaves out: those with one of the values of a label. */
+interface Excluded {
+  readonly label: string;
+  readonly values: ReadonlySet<string>;
+}
+
+/** Reasons of a node's `dropped` with which no packet and no message was dropped: a connection failed, or a file or a socket. */
+const FAULTS: Excluded = {
+  label: "reason",
+  values: new Set([
+    "link:accept",
+    "link:address",
+    "link:evicted",
+    "link:failed",
+    "link:handshake",
+    "link:lost",
+    "link:outside",
+    "link:refused",
+    "messages:listen",
+    "thread:failed",
+    "allow",
+    "files",
+    "group",
+    "keys",
+    "registry",
+    "socket",
+  ]),
+};
 
 function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReading {
   const family = familyOf(kind);
@@ -81,8 +114,10 @@ function sourceOf(name: string, kind: MetricsKind, byName: ByName): SourceReadin
     const samples = byName.get(`shoal_${family.replaceAll("-", "_")}_${metric}`) ?? [];
     return samples.filter((sample) => wanted.every(([label, value]) => sample.labels[label] === value));
   };
-  const sum: Sum = (metric, labels) => {
-    const samples = of(metric, labels);
+  const sum: Sum = (metric, labels, without) => {
+    const samples = of(metric, labels).filter(
+      ({ labels }) => without?.values.has(labels[without.label] ?? "") !== true,
+    );
     return samples.length === 0 ? undefined : samples.reduce((total, { value }) => total + value, 0);
   };
   const state = of("state").find(({ value }) => value === 1)?.labels.state;
@@ -107,7 +142,7 @@ const CLUSTER: Reader = (sum) => ({
       out: sum("packets_sent_total"),
       inBytes: sum("bytes_received_total"),
       outBytes: sum("bytes_sent_total"),
-      dropped: sum("dropped_total"),
+      dropped: sum("dropped_total", {}, FAULTS),
     }),
     known({
       side: "suspects",
@@ -256,7 +291,6 @@ const READERS: Readonly<Partial<Record<MetricsFamily, Reader>>> = {
         peers: sum("connected"),
         in: sum("updates_total"),
         out: sum("attempts_total"),
-        dropped: plus(sum("failed_total"), sum("lost_total")),
       }),
     ],
   }),

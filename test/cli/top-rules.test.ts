@@ -117,6 +117,15 @@ describe("a reading", () => {
     }
   });
 
+  it("counts as dropped what a node lost, not its attempts to connect", () => {
+    const stats = { dropped: { "link:failed": 40, "link:lost": 1, "link:full": 2, "send:full": 3 } };
+    const [node] = readingOf(samplesOf({ name: "a", kind: "cluster", stats })).sources;
+    expect(node?.sides[0]).toMatchObject({ side: "members", dropped: 5 });
+    const attempts = { attempts: 9, failed: 9, lost: 1 };
+    const [client] = readingOf(samplesOf({ name: "c", kind: "discovery-client", stats: attempts })).sources;
+    expect(client?.sides[0]).not.toHaveProperty("dropped");
+  });
+
   it("counts what waits at a server of a clone, in its three places", () => {
     const stats = { inFlight: 3, pending: 20, snapshots: { waiting: 100 }, serving: true };
     const [server] = readingOf(samplesOf({ name: "map", kind: "clone", stats })).sources;

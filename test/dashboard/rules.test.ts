@@ -200,10 +200,23 @@ describe("the page", () => {
     ]);
     expect(Object.fromEntries(totalsOf(state).map(({ name, value }) => [name, value]))).toMatchObject({
       Addresses: "1 of 2",
-      Peers: "2",
-      "In /s": "5",
-      "Dropped /s": "2",
+      Peers: "≥ 2",
+      "In /s": "≥ 5",
+      "Out /s": "–",
+      "Dropped /s": "≥ 2",
     });
+  });
+
+  it("has no total where nothing is known, and a lower bound where a part is", () => {
+    const first = { peers: 1, dropped: 2_000_000, rates: {} };
+    const later = { peers: 1, dropped: 7, in: 3, rates: { in: 1, dropped: 4 } };
+    const valuesOf = (...sides: Partial<DashboardSide>[]): Record<string, string> =>
+      Object.fromEntries(
+        totalsOf(stateWith(processOf("p0", { a: sides }))).map(({ name, value }) => [name, value]),
+      );
+    expect(valuesOf(first)).toMatchObject({ Peers: "1", "Dropped /s": "–", "In /s": "–", Queued: "–" });
+    expect(valuesOf(first, later)).toMatchObject({ Peers: "2", "Dropped /s": "≥ 4", "In /s": "1" });
+    expect(valuesOf(later, later)).toMatchObject({ "Dropped /s": "8" });
   });
 
   it("keeps the last values of rows that are there", () => {

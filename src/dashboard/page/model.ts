@@ -1,5 +1,11 @@
 /** What the page shows of a state: sources that match a filter, rows, totals, what needs attention. Pure. */
-import type { DashboardProcess, DashboardSide, DashboardSource, DashboardState } from "../state.js";
+import type {
+  DashboardCounts,
+  DashboardProcess,
+  DashboardSide,
+  DashboardSource,
+  DashboardState,
+} from "../state.js";
 import { counted, short, since } from "./format.js";
 
 /** A source with the process that it is in. */
@@ -45,11 +51,25 @@ export interface Total {
 
 export function totalsOf(state: DashboardState): Total[] {
   const sides = state.processes.flatMap(({ sources }) => sources.flatMap(({ sides }) => sides));
-  const sum = (of: (side: DashboardSide) => number | undefined): number =>
-    sides.reduce((total, side) => total + (of(side) ?? 0), 0);
+  const isWhole = state.processes.every(({ up }) => up === true);
+  const total = (
+    values: readonly (number | undefined)[],
+  ): { readonly value: string; readonly sum: number } => {
+    const known = values.filter((value) => value !== undefined);
+    const sum = known.reduce((all, value) => all + value, 0);
+    if (known.length === 0) return { value: short(undefined), sum };
+    return { value: isWhole && known.length === values.length ? short(sum) : `≥ ${short(sum)}`, sum };
+  };
+  const gauge = (of: (side: DashboardSide) => number | undefined): string =>
+    total(sides.map(of).filter((value) => value !== undefined)).value;
+  // A side with a counter may have no rate: after its first reading, and after a gap.
+  const rate = (name: keyof DashboardCounts): ReturnType<typeof total> =>
+    total(
+      sides.filter((side) => (side[name] ?? side.rates[name]) !== undefined).map(({ rates }) => rates[name]),
+    );
   const up = state.processes.filter(({ up }) => up === true).length;
   const all = state.processes.length;
-  const dropped = sum(({ rates }) => rates.dropped);
+  const dropped = rate("dropped");
   return [
     {
       name: "Addresses",
@@ -57,11 +77,15 @@ export function totalsOf(state: DashboardState): Total[] {
       ...(up === all ? {} : { mark: "bad" }),
     },
     { name: "Sources", value: short(state.processes.reduce((n, { sources }) => n + sources.length, 0)) },
-    { name: "Peers", value: short(sum((side) => (hasPeers(side) ? side.peers : 0))) },
-    { name: "In /s", value: short(sum(({ rates }) => rates.in)) },
-    { name: "Out /s", value: short(sum(({ rates }) => rates.out)) },
-    { name: "Queued", value: short(sum(({ queued }) => queued)) },
-    { name: "Dropped /s", value: short(dropped), ...(dropped > 0 ? { mark: "bad" as const } : {}) },
+    { name: "Peers", value: gauge((side) => (hasPeers(side) ? side.peers : undefined)) },
+    { name: "In /s", value: rate("in").value },
+    { name: "Out /s", value: rate("out").value },
+    { name: "Queued", value: gauge(({ queued }) => queued) },
+    {
+      name: "Dropped /s",
+      value: dropped.value,
+      ...(dropped.sum > 0 ? { mark: "bad" as const } : {}),
+    },
   ];
 }
 
