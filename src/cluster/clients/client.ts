@@ -144,7 +144,8 @@ export interface DiscoveryClientStats {
 }
 
 interface Connection {
-  readonly socket: Dealer;
+  /** Missing where it could not be made. */
+  socket: Dealer | undefined;
   readonly endpoint: string;
   /** Why it failed, as far as it is known. */
   error: ShoalError | undefined;
@@ -393,9 +394,10 @@ export class DiscoveryClient
   #connect(endpoint: string, attempt: number): void {
     const { username, password, socketOptions, attemptTimeout } = this.#settings;
     this.#counts.attempts += 1;
-    let socket: Dealer;
+    const connection: Connection = { socket: undefined, endpoint, error: undefined };
+    this.#connections.set(attempt, connection);
     try {
-      socket = new Dealer({
+      const socket = new Dealer({
         ...(username === undefined ? {} : { plainUsername: username, plainPassword: password ?? "" }),
         // Reported as soon as a connection fails, and closed then.
         reconnectInterval: RECONNECT_INTERVAL,
@@ -411,33 +413,26 @@ export class DiscoveryClient
         ipv6: endpoint.includes("["),
         ...socketOptions,
       });
+      connection.socket = socket;
+      listen(socket, (event) => {
+        if ("error" in event && event.error !== undefined) connection.error = event.error;
+        if (event.type === "connect") this.#progressed(attempt, false);
+        else if (event.type === "peer:join") {
+          this.#ask(attempt, "watch");
+          this.#progressed(attempt, true);
+        } else if (event.type === "handshake:error:auth") this.#ended(attempt, "refused");
+        else if (event.type === "peer:leave" || event.type === "connect:retry")
+          this.#ended(attempt, "disconnected");
+      });
+      socket.connect(endpoint);
+      void this.#read(socket, attempt);
     } catch (error) {
       // Options of the socket: nothing has happened yet at the first attempt, which is the constructor's.
-      if (attempt === 1) throw error;
-      this.#ended(attempt, "invalid");
-      return;
-    }
-    const connection: Connection = { socket, endpoint, error: undefined };
-    this.#connections.set(attempt, connection);
-    listen(socket, (event) => {
-      if ("error" in event && event.error !== undefined) connection.error = event.error;
-      if (event.type === "connect") this.#progressed(attempt, false);
-      else if (event.type === "peer:join") {
-        this.#ask(attempt, "watch");
-        this.#progressed(attempt, true);
-      } else if (event.type === "handshake:error:auth") this.#ended(attempt, "refused");
-      else if (event.type === "peer:leave" || event.type === "connect:retry")
-        this.#ended(attempt, "disconnected");
-    });
-    try {
-      socket.connect(endpoint);
-    } catch (error) {
-      // A server's list named what is no endpoint, or the socket's options do not fit it.
+      if (attempt === 1 && connection.socket === undefined) throw error;
+      // A server's list named what is no endpoint, the socket's options do not fit it, or the context has no socket left.
       connection.error = error as ShoalError;
       this.#ended(attempt, "invalid");
-      return;
     }
-    void this.#read(socket, attempt);
   }
 
   async #read(socket: Dealer, attempt: number): Promise<void> {
@@ -486,6 +481,7 @@ export class DiscoveryClient
     const connection = this.#connections.get(attempt);
     if (connection === undefined) return;
     this.#connections.delete(attempt);
+    if (connection.socket === undefined) return;
     const closing = connection.socket.close({ linger: 0 }).catch(() => undefined); // It was left or lost: reported as that.
     this.#closing.add(closing);
     void closing.then(() => this.#closing.delete(closing));

@@ -174,6 +174,7 @@ export class SessionClient
         closed: (isDone) => this.#whenClosed?.(isDone),
       },
     );
+    this.#rules.start(this.#timer.now());
     // While it is connected its socket holds the process.
     this.#timer.start(this.#rules);
     this.#list.start({
@@ -185,8 +186,6 @@ export class SessionClient
       },
       event: (event) => this.events.emit(event),
     });
-    this.#rules.start(this.#timer.now());
-    this.#timer.update();
   }
 
   /** The id of its session. */
@@ -434,18 +433,34 @@ export class SessionClient
   #connect(server: number): void {
     this.#disconnect();
     const endpoint = this.#endpoints[server] ?? "";
-    const socket = this.#makeSocket();
-    this.#socket = socket;
     this.#endpoint = endpoint;
-    const gone = (): void => {
-      if (this.#socket !== socket) return;
-      this.#rules.disconnected(this.#timer.now());
-      this.#timer.update();
-    };
-    socket.events.on("disconnect", gone);
-    socket.events.on("connect:retry", gone);
-    this.#list.connect(endpoint, (each) => socket.connect(each));
-    void this.#read(socket);
+    const isMade = this.#list.connect(endpoint, () => {
+      const socket = this.#makeSocket();
+      const gone = (): void => this.#lost(socket);
+      socket.events.on("disconnect", gone);
+      socket.events.on("connect:retry", gone);
+      try {
+        socket.connect(endpoint);
+      } catch (error) {
+        void socket.close({ linger: 0 });
+        throw error;
+      }
+      this.#socket = socket;
+      void this.#read(socket);
+    });
+    if (!isMade) this.#lostSoon(undefined);
+  }
+
+  /** A connection has ended, or could not be made. */
+  #lost(socket: Dealer | undefined): void {
+    if (this.closed || this.#socket !== socket) return;
+    this.#rules.disconnected(this.#timer.now());
+    this.#timer.update();
+  }
+
+  /** Not from within the rules. */
+  #lostSoon(socket: Dealer | undefined): void {
+    queueMicrotask(() => this.#lost(socket));
   }
 
   #disconnect(): void {
@@ -480,13 +495,7 @@ export class SessionClient
   /** What has no room is lost with the connection: then the silence of the server shows it, and all is sent again. */
   #send(frames: Buffer[]): void {
     const socket = this.#socket;
-    if (socket === undefined || socket.trySend(frames)) return;
-    // Not from within the rules.
-    queueMicrotask(() => {
-      if (this.#socket !== socket) return;
-      this.#rules.disconnected(this.#timer.now());
-      this.#timer.update();
-    });
+    if (socket !== undefined && !socket.trySend(frames)) this.#lostSoon(socket);
   }
 
   #opened(isPresent: boolean, queued: number): void {

@@ -78,10 +78,12 @@ export class ClientConnections {
     const endpoints = this.#servers.get(server) as CloneEndpoints;
     this.#closeUsed();
     this.#used = server;
+    // Where it could not be made before.
+    if (!this.#publishers.has(server)) this.#connectCollector(server, endpoints);
     const options = { ...this.#optionsFor(endpoints), receiveHighWaterMark: RECEIVE_MARK };
     const subscriber = new Subscriber(options);
-    const dealer = new Dealer(options);
     this.#subscriber = subscriber;
+    const dealer = new Dealer(options);
     this.#dealer = dealer;
     if (this.#subtree.length > 0) subscriber.subscribe(this.#subtree, HUGZ);
     else subscriber.subscribe();
@@ -148,7 +150,13 @@ export class ClientConnections {
       subscriptions -= 1;
       if (subscriptions === 0) this.#listener.collectorLost(server);
     });
-    publisher.connect(collector);
+    try {
+      publisher.connect(collector);
+    } catch (error) {
+      this.#publishers.delete(server);
+      void publisher.close({ linger: 0 });
+      throw error;
+    }
   }
 
   #reportHandshakes(

@@ -1,7 +1,13 @@
 /** A clone's client: the map as a program sees it, with sockets (client-connections.ts) around client-rules.ts. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
-import { AbortedError, ClosedError, InvalidArgumentError, TimeoutError } from "../../core/errors.js";
+import {
+  AbortedError,
+  ClosedError,
+  InvalidArgumentError,
+  type ShoalError,
+  TimeoutError,
+} from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import { isEndpointSource } from "../../sockets/endpoint-source.js";
@@ -79,6 +85,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
   readonly #readiness: Readiness;
   /** The map has been whole once. */
   #loaded = false;
+  #isStarted = false;
   #handshakeErrors = 0;
   #invalid = 0;
 
@@ -110,6 +117,7 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     this.#rules = new ClientRules(settings.rules, this.#effects(settings.servers), this.#timer.now());
     this.#readiness = new Readiness("CloneClient", () => this.#loaded);
     this.#rules.start(this.#timer.now());
+    this.#isStarted = true;
     this.#timer.start({
       nextWakeUp: () => {
         const next = this.#rules.nextWakeUp();
@@ -351,10 +359,17 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
     };
   }
 
-  /** What fails is thrown where servers are fixed. */
-  #connect(server: string, connect: () => void): void {
-    if (this.#source === undefined) connect();
-    else this.#source.connect(server, connect);
+  /** What fails in the constructor is thrown, and later an event: the attempt has its time, and the next server follows. */
+  #connect(endpoint: string, connect: () => void): void {
+    try {
+      connect();
+    } catch (error) {
+      if (!this.#isStarted) {
+        void this.#connections.close();
+        throw error;
+      }
+      this.events.emit({ type: "endpoint:refused", endpoint, error: error as ShoalError });
+    }
   }
 
   #listener(): ConnectionListener {

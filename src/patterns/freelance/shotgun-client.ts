@@ -139,7 +139,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     this.#pending = new PendingCalls(settings);
     this.#shape = new BodyShape(options.codec);
     try {
-      for (const server of this.#endpoints.current) this.#add(server);
+      for (const server of this.#endpoints.current) this.#connect(server);
     } catch (error) {
       for (const { dealer } of this.#servers) void dealer.close({ linger: 0 });
       throw error;
@@ -148,18 +148,6 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       changed: (list) => this.#follow(list),
       event: (event) => this.events.emit(event),
     });
-  }
-
-  #add(server: string): void {
-    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true });
-    const added = { server, dealer };
-    this.#servers.push(added);
-    if (this.#endpoints.connect(server, () => this.#connect(dealer, server))) {
-      void this.#read(dealer, server);
-      return;
-    }
-    this.#servers.splice(this.#servers.indexOf(added), 1);
-    void dealer.close({ linger: 0 });
   }
 
   /** The source has other servers. What one that is gone was asked the others have been asked, or are as they come. */
@@ -172,7 +160,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       each.dealer.events.close();
       void each.dealer.close({ linger: 0 });
     }
-    for (const server of wanted) this.#add(server);
+    for (const server of wanted) this.#endpoints.follow(server, () => this.#connect(server));
     // Those that have gone may have been the last to wait for.
     for (const [sequence, call] of this.#calls) this.#endFailed(sequence, call);
   }
@@ -246,7 +234,8 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
     await Promise.all(this.#servers.map(({ dealer }) => dealer.close({ linger: 0 })));
   }
 
-  #connect(dealer: Dealer, server: string): void {
+  #connect(server: string): void {
+    const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true });
     dealer.events.on("peer:join", () => {
       this.events.emit({ type: "server:joined", server });
       for (const call of this.#calls.values()) shoot(dealer, call);
@@ -255,7 +244,14 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       this.events.emit({ type: "server:left", server });
       for (const { sent } of this.#calls.values()) sent.delete(dealer);
     });
-    dealer.connect(server);
+    try {
+      dealer.connect(server);
+    } catch (error) {
+      void dealer.close({ linger: 0 });
+      throw error;
+    }
+    this.#servers.push({ server, dealer });
+    void this.#read(dealer, server);
   }
 
   async #read(dealer: Dealer, server: string): Promise<void> {

@@ -271,9 +271,11 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
         for (const endpoint of this.#endpoints) {
           if (probed.has(endpoint)) continue;
           probed.add(endpoint);
-          const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
-          probes.push(socket);
-          this.#list.connect(endpoint, () => socket.connect(endpoint));
+          this.#list.connect(endpoint, () => {
+            const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
+            probes.push(socket);
+            socket.connect(endpoint);
+          });
         }
         return probes;
       };
@@ -356,7 +358,11 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#timer.hold(false);
     if (this.#socket === undefined || this.#connected !== this.#endpoints[server]) this.#open(server);
     const socket = this.#socket;
-    if (socket === undefined) return; // A source's endpoint that cannot be used.
+    if (socket === undefined) {
+      // No socket holds the process while the attempt has its time.
+      this.#timer.hold(true);
+      return;
+    }
     const call = this.#call as Call;
     const { frames } = call;
     try {
@@ -381,28 +387,31 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     );
   }
 
+  /** Without a socket at its end where that could not be made or connected: the attempt has its time, and the next server is asked. */
   #open(server: number): void {
     void this.#abandon();
-    const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
     const endpoint = this.#endpoints[server] as string;
-    this.#socket = socket;
     this.#server = server;
     this.#connected = endpoint;
-    this.#onDisconnect = () => {
-      const call = this.#call;
-      // The event overtakes a reply that came before it.
-      setImmediate(() => {
-        if (this.#socket !== socket || this.#call !== call || socket.readable) return;
-        this.#rules.disconnected(this.#timer.now());
-        this.#timer.update();
-      });
-    };
-    try {
-      if (!this.#list.connect(endpoint, () => socket.connect(endpoint))) void this.#abandon();
-    } catch (error) {
-      void this.#abandon();
-      throw error;
-    }
+    this.#list.connect(endpoint, () => {
+      const socket = new Request({ linger: 0, ...this.#settings.socketOptions });
+      try {
+        socket.connect(endpoint);
+      } catch (error) {
+        void socket.close({ linger: 0 });
+        throw error;
+      }
+      this.#socket = socket;
+      this.#onDisconnect = () => {
+        const call = this.#call;
+        // The event overtakes a reply that came before it.
+        setImmediate(() => {
+          if (this.#socket !== socket || this.#call !== call || socket.readable) return;
+          this.#rules.disconnected(this.#timer.now());
+          this.#timer.update();
+        });
+      };
+    });
   }
 
   #abandon(): Promise<unknown> | undefined {

@@ -199,9 +199,8 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     this.#requests = new BodyShape(options.requestCodec);
     this.#replies = new BodyShape(options.replyCodec);
     this.#calls = new PendingCalls(settings);
-    this.#brokers = this.#endpoints.current.map((endpoint) => this.#brokerAt(endpoint));
     try {
-      for (const broker of this.#brokers) this.#connect(broker);
+      for (const endpoint of this.#endpoints.current) this.#connect(endpoint);
     } catch (error) {
       for (const { dealer } of this.#brokers) void dealer.close({ linger: 0 });
       throw error;
@@ -318,10 +317,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       if (broker.leaving) broker.blocked?.stop.abort();
     }
     for (const endpoint of wanted) {
-      const broker = this.#brokerAt(endpoint);
-      if (this.#endpoints.connect(endpoint, () => this.#connect(broker)))
-        this.#brokers = [...this.#brokers, broker];
-      else void broker.dealer.close({ linger: 0 });
+      this.#endpoints.follow(endpoint, () => this.#connect(endpoint));
     }
     this.#closeLeft();
     this.#dispatch();
@@ -340,8 +336,9 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
     }
   }
 
-  #connect(broker: Broker): void {
-    const { dealer, endpoint } = broker;
+  #connect(endpoint: string): void {
+    const broker = this.#brokerAt(endpoint);
+    const { dealer } = broker;
     dealer.events.on("peer:join", () => {
       broker.joined = true;
       this.#resume(broker);
@@ -349,7 +346,13 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       this.#dispatch();
     });
     dealer.events.on("peer:leave", () => this.#left(broker));
-    dealer.connect(endpoint);
+    try {
+      dealer.connect(endpoint);
+    } catch (error) {
+      void dealer.close({ linger: 0 });
+      throw error;
+    }
+    this.#brokers = [...this.#brokers, broker];
     void this.#read(broker);
   }
 

@@ -54,6 +54,8 @@ import { MAX_REUSED_HEAD } from "./header.js";
 import { type Frames, MAX_SERVICE_NAME } from "./protocol.js";
 import { MAX_RUN_BYTES, MAX_RUN_MESSAGE } from "./runs.js";
 
+/** ms before a connection that could not be opened counts as ended. */
+const OPEN_RETRY = 1_000;
 /** Services whose names are kept as bytes; one more, and all are made again. */
 const MAX_SERVICES = 10_000;
 
@@ -142,7 +144,12 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     const sockets = this.#sockets;
     const effects = {
       open: (connection: number, endpoint: string): void => {
-        this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint));
+        if (this.#endpoints.connect(endpoint, () => sockets.open(connection, endpoint))) return;
+        // As a connection that ends at once; at once it would be made again, without end.
+        setTimeout(() => {
+          this.#rules.disconnected(connection, this.#timer.now());
+          this.#timer.update();
+        }, OPEN_RETRY).unref();
       },
       close: (connection: number): void => sockets.shut(connection),
       send: (connection: number, message: Frames): boolean => sockets.send(connection, message),
@@ -574,7 +581,12 @@ export class ClientSockets {
     dealer.events.on("connect:retry", () => {
       if (this.#isOpen(connection, dealer)) this.#effects.refused(connection);
     });
-    dealer.connect(endpoint);
+    try {
+      dealer.connect(endpoint);
+    } catch (error) {
+      this.shut(connection);
+      throw error;
+    }
     void this.#receive(connection, dealer);
   }
 

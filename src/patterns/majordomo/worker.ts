@@ -16,6 +16,7 @@ import {
   checkSocket,
   ENDPOINT_SOURCE_EVENTS,
   EndpointList,
+  isPermanent,
   type PatternEndpoints,
   THREAD_TRANSPORTS,
 } from "../kit/endpoint-list.js";
@@ -232,11 +233,7 @@ export class MajordomoWorker<Req = Raw, Rep = Raw> extends Driver<
       else connection.leave();
     }
     for (const endpoint of wanted) {
-      const open: Shared = {
-        ...shared,
-        failed: (error) => this.events.emit({ type: "endpoint:refused", endpoint, error }),
-      };
-      this.#connections.push(new WorkerConnection(endpoint, open));
+      this.#connections.push(new WorkerConnection(endpoint, shared));
     }
   }
 
@@ -291,8 +288,6 @@ export interface Shared {
   readonly jobs: WorkerJobs;
   readonly faults: { count: number };
   readonly emit: (event: MajordomoWorkerEvent) => void;
-  /** A source's endpoint cannot be connected to; absent: that is thrown. */
-  readonly failed?: (error: ShoalError) => void;
 }
 
 export class WorkerConnection {
@@ -408,24 +403,40 @@ export class WorkerConnection {
     await dealer?.close({ linger });
   }
 
+  /** A failure is reported, and counts as a connection that has ended: the rules try again. */
   #open(): void {
-    const dealer = new Dealer({ ...this.#shared.socketOptions, receiveTimeout: -1 });
+    let dealer: Dealer | undefined;
+    try {
+      dealer = new Dealer({ ...this.#shared.socketOptions, receiveTimeout: -1 });
+      dealer.connect(this.endpoint);
+    } catch (error) {
+      void dealer?.close({ linger: 0 });
+      this.#refused(error as ShoalError);
+      return;
+    }
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer, undefined, true);
     this.#copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
     if (takesMessage(dealer, MAX_RUN_MESSAGE)) this.#copiesRuns = copiesFrames(dealer, MAX_RUN_BYTES);
     else this.#level = RUN_LEVEL - 1;
     // After this turn: what came before it is of no use any more, but for a DISCONNECT, which is the same.
-    dealer.events.on("disconnect", () => setImmediate(() => this.#lost(dealer)));
-    try {
-      dealer.connect(this.endpoint);
-    } catch (error) {
-      if (this.#shared.failed === undefined) throw error;
-      this.#shared.failed(error as ShoalError);
+    const opened = dealer;
+    opened.events.on("disconnect", () => setImmediate(() => this.#lost(opened)));
+    void this.#receive(dealer);
+  }
+
+  #refused(error: ShoalError): void {
+    this.#shared.emit({ type: "endpoint:refused", endpoint: this.endpoint, error });
+    if (isPermanent(error)) {
       void this.close(0);
       return;
     }
-    void this.#receive(dealer);
+    // Not within the call: the rules are in the middle of it.
+    queueMicrotask(() => {
+      if (this.#closed) return;
+      this.#session.disconnected(this.#timer.now());
+      this.#timer.update();
+    });
   }
 
   #disconnect(): void {

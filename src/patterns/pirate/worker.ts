@@ -1,6 +1,7 @@
 /** A Pirate's worker: connections to queues around worker-rules.ts, and a function that answers. */
 
 import { DriverTimer } from "../../core/driver-timer.js";
+import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
 import { withTimeout } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -185,7 +186,7 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
     for (const endpoint of list) {
       if (kept.has(endpoint)) continue;
       const made = connectionsTo(endpoint);
-      const isMade = this.#endpoints.connect(endpoint, () => {
+      const isMade = this.#endpoints.follow(endpoint, () => {
         for (const connection of made) connection.start();
       });
       if (isMade) this.#connections.push(...made);
@@ -265,6 +266,8 @@ class Connection {
   readonly #exposeErrors: boolean;
   readonly #timer: DriverTimer;
   readonly #rules: WorkerRules;
+  readonly #emit: (event: PirateWorkerEvent) => void;
+  #isStarted = false;
   #dealer: Dealer | undefined;
   #queue: SendQueue | undefined;
   #abort: AbortController | undefined;
@@ -282,12 +285,18 @@ class Connection {
     this.#socketOptions = { ...socketOptions };
     this.#work = work;
     this.#exposeErrors = options.exposeErrors;
+    this.#emit = emit;
     this.#timer = new DriverTimer(options.heartbeatInterval);
     this.#rules = new WorkerRules(options, {
-      open: () => this.#open(),
+      open: () => {
+        if (this.#isStarted) this.#reopen();
+        else this.#open();
+      },
       abandon: () => {
         this.#queue?.close();
         void this.#dealer?.close({ linger: 0 });
+        this.#queue = undefined;
+        this.#dealer = undefined;
       },
       ready: () => this.#send(readyFrames(this.#dialect)),
       heartbeat: () => {
@@ -319,6 +328,7 @@ class Connection {
 
   start(): void {
     this.#rules.start(this.#timer.now());
+    this.#isStarted = true;
     this.#timer.start(this.#rules);
   }
 
@@ -352,12 +362,26 @@ class Connection {
     await this.#dealer?.close({ linger: last });
   }
 
+  /** Where it fails, nothing is heard of the queue: the rules try again as for one that is silent. */
+  #reopen(): void {
+    try {
+      this.#open();
+    } catch (error) {
+      this.#emit({ type: "endpoint:refused", endpoint: this.endpoint, error: error as ShoalError });
+    }
+  }
+
   /** Another socket has another routing id: what a queue still sends to the old one reaches nobody. */
   #open(): void {
     const dealer = new Dealer(this.#socketOptions);
+    try {
+      dealer.connect(this.endpoint);
+    } catch (error) {
+      void dealer.close({ linger: 0 });
+      throw error;
+    }
     this.#dealer = dealer;
     this.#queue = new SendQueue(dealer);
-    dealer.connect(this.endpoint);
     dealer.events.on("peer:leave", () => {
       if (this.#dealer === dealer && this.#departure.hasBegun) setImmediate(() => void this.close(0));
     });

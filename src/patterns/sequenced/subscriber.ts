@@ -337,7 +337,7 @@ export class SequencedSubscriber<T = Raw> extends Driver<
     if (this.closed) return;
     for (const endpoint of endpoints) {
       if (links.has(endpoint)) continue;
-      list.connect(endpoint, () => links.set(endpoint, this.#open(endpoint)));
+      list.follow(endpoint, () => links.set(endpoint, this.#open(endpoint)));
     }
     for (const [endpoint, link] of [...links]) {
       if (endpoints.includes(endpoint)) continue;

@@ -283,9 +283,11 @@ export class SuicidalSnail extends Driver<SuicidalSnailEvent, SuicidalSnailStats
 
   async #resubscribe(): Promise<void> {
     const old = this.#socket;
+    // The call rejects with what it throws; the old socket stays.
+    const socket = new Subscriber(this.#socketOptions);
     const waiting = old.stats().receiveQueued;
     this.#drop("resubscribe", 1 + this.#reader.discard(), waiting);
-    this.#socket = new Subscriber(this.#socketOptions);
+    this.#socket = socket;
     this.#resubscribed += 1;
     // What was dropped is no loss on the way.
     this.#rules.reset();
