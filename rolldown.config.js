@@ -262,7 +262,6 @@ const IN_BROWSERS = new Map(
     "src/engine/zmtp/routing/relaying.ts": "src/browser/absent/relaying.ts",
     "src/engine/zmtp/threads/node-threads.ts": "src/browser/inproc/channel-wire.ts",
     "src/engine/zmtp/threads/thread-names.ts": "src/browser/inproc/thread-names.ts",
-    "src/engine/zmtp/system-silence.ts": "src/browser/absent/system-silence.ts",
     "src/engine/zmtp/transferred.ts": "src/browser/absent/transferred.ts",
     "src/engine/zmtp/transport/transports.ts": "src/browser/platform.ts",
     "src/engine/zmtp/zap.ts": "src/browser/absent/zap.ts",

@@ -71,10 +71,6 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader {
     return -this.writableLength;
   }
 
-  async sendState(): Promise<undefined> {
-    return undefined;
-  }
-
   get writable(): boolean {
     return !this.#ended;
   }

@@ -8,12 +8,16 @@
  * is seen by all who have the object (docs/performance-log.md). Loops and spreading see its own values only: go through
  * `OPTIONS` for all of them.
  */
+import { INT32 } from "./option-spec.js";
 import { isSecret, OPTIONS, type OptionName, type OptionValues } from "./option-table.js";
 
 /** Of all options, those that a socket's type does not have included: they bound what its peers do, too. */
 const DEFAULTS: OptionValues = Object.freeze(
   Object.fromEntries(Object.entries(OPTIONS).map(([name, spec]) => [name, spec.default])),
 ) as unknown as OptionValues;
+
+/** Intervals of heartbeats that a silent peer has by default. */
+const SILENT_INTERVALS = 6;
 
 /** Values by name; `undefined` counts as absent. */
 export type GivenOptions = Readonly<Record<string, unknown>>;
@@ -49,4 +53,13 @@ export function setOption(options: OptionValues, name: string, value: unknown): 
     enumerable: !isSecret(name),
     configurable: true,
   });
+}
+
+/** ms from a PING until a peer that nothing is heard of is lost; 0: never. */
+export function heartbeatTimeoutOf(options: {
+  readonly heartbeatInterval: number;
+  readonly heartbeatTimeout: number;
+}): number {
+  const { heartbeatInterval, heartbeatTimeout } = options;
+  return heartbeatTimeout >= 0 ? heartbeatTimeout : Math.min(INT32, SILENT_INTERVALS * heartbeatInterval);
 }

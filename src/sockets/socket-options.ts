@@ -38,15 +38,10 @@ export interface CommonOptions {
    */
   heartbeatWhenIdle?: boolean;
   /**
-   * ms after a PING without any traffic until the peer counts as dead; -1: `heartbeatInterval`. Default -1. A peer whose
-   * system still acknowledges what is sent has `heartbeatStallTimeout` instead.
+   * ms after a PING without any traffic until the peer counts as lost. Bytes in either direction are traffic. 0: never. -1: six
+   * times `heartbeatInterval`. Default -1.
    */
   heartbeatTimeout?: number;
-  /**
-   * The same for a peer that is silent while its system still acknowledges: busy, stopped, or its queue full. 0: as
-   * `heartbeatTimeout`; -1: no limit. Default 600,000. Not on the engine `libzmq`.
-   */
-  heartbeatStallTimeout?: number;
   /** ms after which the peer may drop a silent connection, sent with each PING; 0: never. At most 65,500. Default 0. */
   heartbeatTimeToLive?: number;
   /** ms until a lost connection is tried again, first; -1: never. Default 100. */

@@ -46,7 +46,6 @@ function open(end: LinkEnd, remote: string, address: string): Opened {
       remote,
       address,
       taken: () => socket.bytesWritten - socket.writableLength,
-      sendState: async () => end.sendState,
     },
     begin: () => socket.begin(),
   };

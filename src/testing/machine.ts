@@ -240,9 +240,8 @@ export class LinkEnd {
   #closed = false;
   #endSent = false;
   #over = false;
-  /** Bytes on the way out: given, arrived at the other's system, known here to have been taken there. */
+  /** Bytes on the way out: given, and known here to have been taken by the other's program. */
   #sent = 0;
-  #arrived = 0;
   #taken = 0;
   /** Of the other way: taken by this program, and reported to the other. */
   #consumed = 0;
@@ -280,23 +279,6 @@ export class LinkEnd {
   /** Bytes there is room for now. */
   get room(): number {
     return this.#over ? 0 : Math.max(0, WINDOW - (this.#sent - this.#taken));
-  }
-
-  /** What the system knows of the bytes sent, as /proc/net/tcp has it. */
-  get sendState(): { unacknowledged: number; probing: boolean; unanswered: number; due: number } {
-    const { fabric } = this.machine.machines;
-    const { now } = fabric.schedule;
-    const probing = this.#parked.length === 0 && this.room === 0;
-    const reachable = fabric.passes(this.peer.machine.name, this.machine.name);
-    if (this.#parked.length === 0 && reachable) return { unacknowledged: 0, probing, unanswered: 0, due: 0 };
-    const silent = now - (this.#parked.length > 0 ? this.#parkedSince : now);
-    const unacknowledged = this.#sent - (reachable ? this.#arrived : this.#taken);
-    return {
-      unacknowledged,
-      probing: false,
-      unanswered: this.#parked.length > 0 ? this.#retries : Math.min(1, unacknowledged),
-      due: Math.max(0, Math.min(LONGEST_RETRY, FIRST_RETRY * (2 ** (this.#retries + 1) - 1)) - silent),
-    };
   }
 
   /** Sends bytes, as many as there is room for. @returns how many */
@@ -432,7 +414,6 @@ export class LinkEnd {
         if (this.#ended) this.#finish();
       }
     } else {
-      this.#arrived += segment.bytes.length;
       schedule.digest.bytes(segment.bytes);
       if (peer.#closed) {
         peer.#sendReset();

@@ -67,7 +67,7 @@ export const LARGE_MAJORDOMO = majordomo(2_000);
 export const LOAD_BALANCER = {
   broker: member(
     PATTERNS("LoadBalancer"),
-    `const broker = new LoadBalancer({ maxDeliveries: 20, workerStallTimeout: 2_000 });
+    `const broker = new LoadBalancer({ maxDeliveries: 20, backendOptions: { heartbeatInterval: 500, heartbeatTimeout: 2_000 } });
 const [requests, workers] = [await broker.bind("frontend", ${ANY}), await broker.bind("backend", ${ANY})];
 node.announce({ requests, workers }, broker);
 await serve();`,

@@ -28,7 +28,7 @@ afterEach(async () => {
 
 const QUEUE = `
   import { PirateQueue } from "shoal/patterns";
-  const socketOptions = { heartbeatInterval: 100, heartbeatTimeout: 300, heartbeatStallTimeout: 0 };
+  const socketOptions = { heartbeatInterval: 100, heartbeatTimeout: 300 };
   const queue = new PirateQueue({ heartbeatInterval: 100, socketOptions });
   console.log(await queue.bind("frontend", process.argv[1]));
   console.log(await queue.bind("backend", process.argv[2]));

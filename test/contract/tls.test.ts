@@ -226,7 +226,7 @@ describe("tls://", () => {
     const server = await bound({});
     let held = false;
     const relay = await relayTo(portOf(server), (chunk) => (held ? undefined : chunk));
-    const client = dealer({ tlsCa: pem("ca.pem"), heartbeatInterval: 50, heartbeatStallTimeout: 200 });
+    const client = dealer({ tlsCa: pem("ca.pem"), heartbeatInterval: 50, heartbeatTimeout: 200 });
     client.connect(`tls://127.0.0.1:${relay}`);
     await talk(client, server);
     held = true;

@@ -27,8 +27,8 @@ const REQUEST_RATE = 50;
 /** ms of a caller's handshake; ms between two signs of life. */
 const HANDSHAKE_TIME = 5_000;
 const HEARTBEAT_INTERVAL = 1_000;
-/** ms after which a caller is disconnected that stands still, or reads nothing, while its system acknowledges. */
-const STALL_TIMEOUT = 30_000;
+/** ms without one after which a caller is disconnected. */
+const HEARTBEAT_TIMEOUT = 30_000;
 /** Handshakes at once. */
 const MAX_HANDSHAKES = 1_024;
 /** ms between two looks at watchers that missed updates. */
@@ -130,7 +130,7 @@ export class CallerRouter {
       maxPendingHandshakes: MAX_HANDSHAKES,
       handshakeInterval: HANDSHAKE_TIME,
       heartbeatInterval: HEARTBEAT_INTERVAL,
-      heartbeatStallTimeout: STALL_TIMEOUT,
+      heartbeatTimeout: HEARTBEAT_TIMEOUT,
       backlog: MAX_HANDSHAKES,
       ipv6: endpoint.includes("["),
       ...(tls === undefined ? {} : tlsOptionsOf(tls)),

@@ -32,9 +32,7 @@ import { clientText, MAX_LIST, type NodeUpdate, parseUpdate } from "./protocol.j
 const MAX_ADDRESSES = 1_024;
 /** ms between two signs of life, and until a server that gives none is left. */
 const HEARTBEAT_INTERVAL = 500;
-const HEARTBEAT_TIMEOUT = 1_000;
-/** The same for one whose system still acknowledges: it stands still, or is busy for too long. */
-const STALL_TIMEOUT = 2_000;
+const HEARTBEAT_TIMEOUT = 2_000;
 /** ms after which a socket would connect again by itself: it is closed before. */
 const RECONNECT_INTERVAL = 60_000;
 /** Updates that wait to be read. */
@@ -406,7 +404,6 @@ export class DiscoveryClient
         handshakeInterval: Math.max(attemptTimeout, LONGEST_ATTEMPT),
         heartbeatInterval: HEARTBEAT_INTERVAL,
         heartbeatTimeout: HEARTBEAT_TIMEOUT,
-        heartbeatStallTimeout: STALL_TIMEOUT,
         maxMessageSize: MAX_LIST,
         receiveHighWaterMark: QUEUE,
         linger: 0,

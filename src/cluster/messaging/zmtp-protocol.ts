@@ -357,6 +357,7 @@ class DealerConnection implements MessageConnection {
       context,
       maxMessageSize: maxFrame,
       heartbeatInterval: heartbeat,
+      heartbeatTimeout: heartbeat,
       heartbeatWhenIdle: false,
       reconnectInterval: NEVER,
       reconnectMaxInterval: NEVER,

@@ -5,6 +5,7 @@
  */
 import { NotSupportedError } from "../../core/errors.js";
 import { hasOption, OPTIONS, type OptionName, type OptionSpec } from "../../core/option-table.js";
+import { heartbeatTimeoutOf } from "../../core/option-values.js";
 import { SocketType, type SocketTypeName, socketTypeName } from "../../core/socket-type.js";
 import type { EngineOptions } from "../engine.js";
 
@@ -93,14 +94,12 @@ export function nativeValue(name: string, value: unknown, options: EngineOptions
   ) {
     return Math.round(value * (1 + Math.random() / 2));
   }
+  if (name === "heartbeatTimeout")
+    return heartbeatTimeoutOf({
+      heartbeatInterval: Number(options.heartbeatInterval),
+      heartbeatTimeout: Number(value),
+    });
   return value;
-}
-
-/** The same for a native socket that exists already. */
-export function changedValue(name: string, value: unknown, options: EngineOptions): unknown {
-  // libzmq has this default, but no way back to it.
-  if (name === "heartbeatTimeout" && value === -1) return options.heartbeatInterval;
-  return nativeValue(name, value, options);
 }
 
 /** Names of the options that the engine is given for a socket type. */

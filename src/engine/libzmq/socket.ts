@@ -22,7 +22,7 @@ import { toShoalError } from "./errors.js";
 import { closeWithOwner, inWorker } from "./lifetime.js";
 import { Monitor } from "./monitor.js";
 import type { Native, NativeContext, NativeEvent, NativeSocket } from "./native.js";
-import { assertSupported, changedValue, isNativeOption, nativeOptions, optionNames } from "./options.js";
+import { assertSupported, isNativeOption, nativeOptions, nativeValue, optionNames } from "./options.js";
 import { PeerTable } from "./peers.js";
 import { MAX_BATCH, Receiver } from "./receiver.js";
 import { Sender } from "./sender.js";
@@ -251,9 +251,12 @@ export class LibzmqSocket implements EngineSocket, EngineEndpoints, EngineEventL
     if (name === "noDrop") this.#setNoDrop(value === true);
     // With a hook the native socket's domain is the engine's own; the program's is shown to the hook.
     else if (name === "zapDomain" ? this.#zapDomain === undefined : isNativeOption(name)) {
-      this.#setNative(name, changedValue(name, value, this.#options));
+      this.#setNative(name, nativeValue(name, value, this.#options));
     }
     setOption(this.#options, name, value);
+    // By default the time-out follows the interval.
+    if (name === "heartbeatInterval" && this.#options.heartbeatTimeout === -1)
+      this.#setNative("heartbeatTimeout", nativeValue("heartbeatTimeout", -1, this.#options));
     if (name === "sendHighWaterMark") this.#sender.highWaterMark = Number(value);
     else if (name === "receiveHighWaterMark") this.#receiver.highWaterMark = Number(value);
   }

@@ -31,7 +31,6 @@ import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./m
 import { openSoon } from "./opening.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { type Sealer, sealerOf } from "./sealer.js";
-import type { SendState } from "./system-silence.js";
 import type { ByteStream } from "./transport/byte-stream.js";
 import type { Farewell, Framing } from "./transport/framing.js";
 import type { ReadTarget, Sink, StreamReader } from "./transport/reader.js";
@@ -263,10 +262,6 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     }
     this.#pipe?.sendRaw(commandFrame(body), 0);
     this.flush();
-  }
-
-  sendState(): Promise<SendState | undefined> {
-    return this.stream.sendState();
   }
 
   readTarget(): ReadTarget | undefined {

@@ -1,8 +1,7 @@
-/** The clock, the timer and the questions to the kernel behind the rules of a heartbeat (heartbeat.ts). */
+/** The clock and the timer behind the rules of a heartbeat (heartbeat.ts). */
 import { systemClock } from "../../core/clock.js";
 import { Heartbeat, type HeartbeatOptions, pingCommand, type WriteState } from "./heartbeat.js";
 import { KERNEL } from "./kernel.js";
-import type { SendState } from "./system-silence.js";
 
 /** Longer than any timer takes. */
 const MAX_DELAY = 2_147_483_647;
@@ -11,8 +10,6 @@ const MAX_DELAY = 2_147_483_647;
 export interface HeartbeatLink extends WriteState {
   /** Hands a command to the kernel, unless that is full. */
   sendPing(body: Buffer): void;
-  /** What the kernel knows of what was sent; `undefined`: nothing. Never rejects. */
-  sendState(): Promise<SendState | undefined>;
   /** The peer is gone; may be called again until `stop`. */
   heartbeatOnGone(): void;
 }
@@ -95,19 +92,11 @@ export class HeartbeatDriver {
         return;
       }
       if (step === undefined || this.#stopped) break;
-      if (step === "ping") {
-        this.#link.sendPing(pingCommand(this.#timeToLive));
-        this.#rules.pinged(systemClock.now(), this.#link);
-      } else void this.#link.sendState().then((state) => this.#onSample(state));
+      this.#link.sendPing(pingCommand(this.#timeToLive));
+      this.#rules.pinged(systemClock.now(), this.#link);
     }
     this.#arm();
   };
-
-  #onSample(state: SendState | undefined): void {
-    if (this.#stopped) return;
-    this.#rules.sampled(systemClock.now(), state);
-    this.#arm();
-  }
 
   #immediateOnGone(): void {
     if (this.#stopped) return;

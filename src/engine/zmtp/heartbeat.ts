@@ -5,21 +5,16 @@
  *   every interval   PING: 04 "PING" | time to live 2, tenths of a second | context
  *   the peer's PING is answered with its context: 04 "PONG" | context up to 16
  *
- *   quiet --a PING left, or the kernel was full--> waiting --time-out over, and its system is silent--------> gone
- *     ^                                              |     --time-out over, its system acknowledges--> slow
- *     +--bytes came, or a full kernel took some------+                                                  |
- *     +--the same---------------------------------------------------------------------------------------+
- *                                                                        gone <--stall time-out over----+
+ *   quiet --a PING left, or the kernel was full--> waiting --timeout over--> gone
+ *     ^                                              |
+ *     +--bytes came, or a full kernel took some------+
  *
- * A program that is busy, or a peer whose queue is full, answers no PING, and is as alive as before: what was sent to it
- * waits in its system's memory, and would be lost with the connection. Its system still acknowledges, so the kernel is
- * asked (tcp-table.ts), first when half of the time-out is over. libzmq knows only the time-out.
- *
- * A PING that the kernel did not take starts nothing: the peer has nothing to answer.
+ * Bytes in either direction are a sign of life: a peer that reads slowly what waits for it answers no PING that is behind it, and a
+ * kernel that was full takes more only when the peer has made room.
  *
  * With `whenIdle: false` there are PINGs only for messages: one an interval after a message on which no other followed that came after something
  * of the peer's. What comes says nothing of the last message, since it may answer an earlier one, but the answer to that PING does. A link at rest costs
- * nothing then; one that is cut meanwhile is noticed two intervals after the next message.
+ * nothing then; one that is cut meanwhile is noticed an interval and a timeout after the next message.
  *
  * No traffic within the peer's time to live, if its last PING named one: gone, too. That holds whether this side sends
  * PINGs or not, and from each traffic on again until a PING changes it: libzmq forgets it with the first traffic, and would
@@ -30,12 +25,9 @@
  */
 import { encodeCommand } from "./codec/command.js";
 import { KERNEL } from "./kernel.js";
-import { type SendState, SystemSilence } from "./system-silence.js";
 
 /** Bytes of a PING's context at most (37/ZMTP, Heartbeating); longer ones are cut. */
 const MAX_CONTEXT = 16;
-/** Time-outs that a silent peer has where the system does not show what it acknowledges. */
-const UNSEEN_TIMEOUTS = 6;
 const NOTHING = Buffer.alloc(0);
 
 /** All in ms. */
@@ -44,10 +36,8 @@ export interface HeartbeatOptions {
   readonly interval: number;
   /** Whether PINGs go, too, while nothing was sent since the last one. */
   readonly whenIdle: boolean;
-  /** From a PING to the peer's next traffic, where its system is silent, too. */
+  /** From a PING to the next traffic, at most; 0: no limit. */
   readonly timeout: number;
-  /** The same where its system still acknowledges; -1: no limit. Less than `timeout` counts as that. */
-  readonly stallTimeout: number;
   /** How long the peer may receive nothing, as this side's PINGs state it; 0: they state nothing. */
   readonly timeToLive: number;
 }
@@ -61,7 +51,7 @@ export interface WriteState {
 }
 
 /** What the driver is to do. */
-export type HeartbeatStep = "ping" | "sample" | "gone" | undefined;
+export type HeartbeatStep = "ping" | "gone" | undefined;
 
 /** The body of a PING. @param timeToLive ms */
 export function pingCommand(timeToLive: number): Buffer {
@@ -79,20 +69,13 @@ export function pongCommand(data: Buffer): Buffer | undefined {
 /** Of one connection. Times are in ms on any scale that only goes forward. */
 export class Heartbeat {
   readonly #options: HeartbeatOptions;
-  /** The same with -1 as what it means. */
-  readonly #stallTimeout: number;
+  /** The same with 0 as what it means. */
+  readonly #timeout: number;
   #nextPing: number;
   /** Messages have gone since the last PING. */
   #hasSent = false;
   /** Since when the peer has owed something; `undefined`: it does not. */
   #since: number | undefined = undefined;
-  #nextSample = 0;
-  /** A sample was asked for, by a wait that began then. */
-  #sampling: number | undefined = undefined;
-  readonly #silence = new SystemSilence();
-  /** When the kernel last knew of the connection, in this wait. */
-  #seenAt = 0;
-  #condemned = false;
   /** Something has come since the last step. */
   #heard = false;
   #lastHeard: number;
@@ -105,8 +88,8 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions, now: number) {
     this.#options = options;
-    const { interval, timeout, stallTimeout } = options;
-    this.#stallTimeout = stallTimeout < 0 ? Number.POSITIVE_INFINITY : Math.max(timeout, stallTimeout);
+    const { interval, timeout } = options;
+    this.#timeout = timeout === 0 ? Number.POSITIVE_INFINITY : timeout;
     this.#nextPing =
       interval > 0 && (!KERNEL || options.whenIdle) ? now + interval : Number.POSITIVE_INFINITY;
     this.#lastHeard = now;
@@ -167,12 +150,8 @@ export class Heartbeat {
 
   /** When `step` is wanted next. */
   get next(): number {
-    if (this.#condemned) return 0;
     let next = this.#nextPing;
-    if (this.#since !== undefined) {
-      next = Math.min(next, this.#since + this.#stallTimeout);
-      if (this.#sampling === undefined) next = Math.min(next, this.#nextSample);
-    }
+    if (this.#since !== undefined) next = Math.min(next, this.#since + this.#timeout);
     if (this.timed && !this.#paused) next = Math.min(next, this.#lastHeard + this.#timeToLive);
     return next;
   }
@@ -180,13 +159,13 @@ export class Heartbeat {
   /**
    * What is due now, one thing after the other until there is nothing.
    *
-   * @returns `ping`: send one, then call `pinged`; `sample`: ask the kernel, then call `sampled`; `gone`: the peer is,
-   *   unless the next step, after what has come was read, finds otherwise
+   * @returns `ping`: send one, then call `pinged`; `gone`: the peer is, unless the next step, after what has come was read, finds
+   *   otherwise
    */
   step(now: number, link: WriteState): HeartbeatStep {
     if (KERNEL && this.#heard && !this.#options.whenIdle && !this.#hasSent)
       this.#nextPing = Number.POSITIVE_INFINITY;
-    // A kernel that was full takes more only when the peer's system has acknowledged.
+    // A kernel that was full takes more only when the peer has made room.
     if (this.#heard || (this.#blocked && link.taken > this.#taken)) this.#quiet();
     this.#note(link);
     if (this.#isGone(now)) return "gone";
@@ -197,9 +176,7 @@ export class Heartbeat {
       if (KERNEL) this.#hasSent = false;
       return "ping";
     }
-    if (this.#since === undefined || this.#sampling !== undefined || now < this.#nextSample) return undefined;
-    this.#sampling = this.#since;
-    return "sample";
+    return undefined;
   }
 
   /** Since when the peer has owed an answer; `undefined`: it owes none, or something has come by now. */
@@ -207,48 +184,21 @@ export class Heartbeat {
     return this.#heard ? undefined : this.#since;
   }
 
-  /** A PING has left, or could not because the kernel is full: either way the peer's system has something to acknowledge. */
+  /** A PING has left, or could not because the kernel is full: either way something of the peer's has to follow. */
   pinged(now: number, link: WriteState): void {
     this.#note(link);
-    if (this.#paused || this.#since !== undefined) return;
-    this.#since = now;
-    this.#seenAt = now;
-    const { timeout } = this.#options;
-    this.#nextSample = this.#stallTimeout > timeout ? now + timeout / 2 : Number.POSITIVE_INFINITY;
-  }
-
-  /** @param state `undefined` where the system does not show it */
-  sampled(now: number, state: SendState | undefined): void {
-    const since = this.#since;
-    const isCurrent = this.#sampling === since;
-    this.#sampling = undefined;
-    if (since === undefined || !isCurrent || this.#heard) return;
-    const { timeout } = this.#options;
-    this.#nextSample = now + Math.max(1, timeout / 2);
-    // A page's is never known.
-    if (!KERNEL || state === undefined) {
-      // One that is known may be missed once: the tables change while they are read.
-      if (now >= this.#seenAt + UNSEEN_TIMEOUTS * timeout) this.#condemned = true;
-      return;
-    }
-    this.#seenAt = now;
-    const sure = this.#silence.sureAt(now, state, since, timeout);
-    if (sure === undefined) return;
-    if (now >= sure) this.#condemned = true;
-    else this.#nextSample = sure;
+    if (!this.#paused && this.#since === undefined) this.#since = now;
   }
 
   #isGone(now: number): boolean {
     if (this.timed && !this.#paused && now >= this.#lastHeard + this.#timeToLive) return true;
-    return this.#condemned || (this.#since !== undefined && now >= this.#since + this.#stallTimeout);
+    return this.#since !== undefined && now >= this.#since + this.#timeout;
   }
 
   /** The peer owes nothing. */
   #quiet(): void {
     this.#heard = false;
     this.#since = undefined;
-    if (KERNEL) this.#silence.end();
-    this.#condemned = false;
   }
 
   #note({ blocked, taken }: WriteState): void {

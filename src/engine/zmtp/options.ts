@@ -1,6 +1,6 @@
 /** A socket's options in the form this engine's parts take them; read again at each bind and connect. */
 import type { OptionName, OptionValues } from "../../core/option-table.js";
-import { copyOptions } from "../../core/option-values.js";
+import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { HandshakeProperty } from "../engine.js";
 import { encodeMetadata } from "./codec/metadata.js";
@@ -66,15 +66,12 @@ export function reconnectOptions(options: Readonly<OptionValues>): ReconnectOpti
 }
 
 export function connectionOptions(options: Readonly<OptionValues>): ConnectionOptions {
-  const interval = options.heartbeatInterval;
-  const timeout = options.heartbeatTimeout;
   return {
     handshakeInterval: options.handshakeInterval,
     heartbeat: {
-      interval,
+      interval: options.heartbeatInterval,
       whenIdle: options.heartbeatWhenIdle,
-      timeout: timeout < 0 ? interval : timeout,
-      stallTimeout: options.heartbeatStallTimeout,
+      timeout: heartbeatTimeoutOf(options),
       timeToLive: options.heartbeatTimeToLive,
     },
     zapDomain: options.zapDomain ?? "",

@@ -47,8 +47,6 @@ const PUBLISH_MARK = 50_000;
 const PUBLISH_MARK_BYTES = 16_777_216;
 /** Bytes that wait for one client of a snapshot. */
 const SNAPSHOT_MARK_BYTES = 4_194_304;
-/** ms that a client may be silent while its system acknowledges: what waits for it is held no longer. */
-const STALL_TIMEOUT = 60_000;
 const MAX_TTL = 1_000_000_000_000;
 
 /** The other of two servers. */
@@ -194,7 +192,6 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
   const { heartbeatInterval, liveness, maxPending, maxBytes, maxSnapshots, socketOptions } = settings;
   const pair = settings.pair === undefined ? undefined : pairSettings(settings.pair);
   const context = settings.context === undefined ? {} : { context: settings.context };
-  const stall = supportedDefaults(settings.context, { heartbeatStallTimeout: STALL_TIMEOUT });
   const markBytes = settings.publishHighWaterMarkBytes;
   return {
     rules: {
@@ -210,7 +207,7 @@ export function serverSettings(options: CloneServerOptions): ServerSettings {
       token: crypto.randomBytes(8),
       random: Math.random,
     },
-    sockets: { linger: 0, ...stall, ...socketOptions, ...context },
+    sockets: { linger: 0, ...socketOptions, ...context },
     snapshots: {
       mandatory: true,
       sendHighWaterMark: SNAPSHOT_MARK,

@@ -12,13 +12,9 @@ import { forwards } from "../../sockets/internal.js";
 import { ownSockets } from "../../sockets/peer-views.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import { Driver } from "./driver.js";
-import { supportedDefaults } from "./engine-defaults.js";
-import { CLOSE_LINGER, integer, type OptionSpec, object } from "./options.js";
+import { CLOSE_LINGER, type OptionSpec, object } from "./options.js";
 import { RouterReader } from "./router-reader.js";
 import { type ServerGate, serverGate } from "./server-gate.js";
-
-/** ms that a worker may be silent while its system acknowledges what is sent to it. */
-const WORKER_STALL_TIMEOUT = 30_000;
 
 /** Options of the two sockets, such as security. */
 export interface BrokerSocketOptions {
@@ -26,7 +22,10 @@ export interface BrokerSocketOptions {
   readonly socketOptions?: RouterOptions | undefined;
   /** Of the one for clients, over those of both. */
   readonly frontendOptions?: RouterOptions | undefined;
-  /** Of the one for workers, over those of both. */
+  /**
+   * Of the one for workers, over those of both. After its `heartbeatTimeout` (default 30 s) a worker that is stopped or hangs has its
+   * connection ended, and its request goes to another.
+   */
   readonly backendOptions?: RouterOptions | undefined;
 }
 
@@ -34,13 +33,6 @@ export interface BrokerSocketOptions {
 export interface BrokerDriverOptions extends BrokerSocketOptions {
   /** Makes the broker one of a pair: a `BinaryStarGate`. Default: it always serves. */
   readonly gate?: ServerGate | undefined;
-  /**
-   * ms that a worker may be stopped or hang, its connection up and its event loop blocked: then its connection ends, and
-   * its request goes to another. The `heartbeatStallTimeout` of the socket for workers, and like it no shorter than
-   * `heartbeatTimeout`. Default 30,000 where the engine has that option; elsewhere `NOT_SUPPORTED`, and a silent worker
-   * is lost after `heartbeatTimeout`.
-   */
-  readonly workerStallTimeout?: number | undefined;
 }
 
 /** The options above, for the table of a broker's own. */
@@ -49,7 +41,6 @@ export const BROKER_OPTIONS = {
   frontendOptions: object<RouterOptions>(),
   backendOptions: object<RouterOptions>(),
   gate: serverGate(),
-  workerStallTimeout: integer(),
 } satisfies Readonly<Record<keyof BrokerDriverOptions, OptionSpec<unknown>>>;
 
 /** A reply that its client, or the site that asked, could not take: it is gone, or at its high-water mark. */
@@ -124,7 +115,6 @@ export abstract class BrokerDriver<
   ) {
     super(name, events);
     const { socketOptions, frontendOptions, backendOptions, gate } = options;
-    const stall = stallOptions(options);
     // A reply that its client cannot take is to be known, too.
     this.#frontend = new Router({
       linger: CLOSE_LINGER,
@@ -135,10 +125,8 @@ export abstract class BrokerDriver<
     // A worker that is not there any more has to be known at once: its request goes to another.
     this.#backend = new Router({
       linger: CLOSE_LINGER,
-      ...stall.byDefault,
       ...socketOptions,
       ...backendOptions,
-      ...stall.asked,
       mandatory: true,
     });
     forwards(this.#frontend, this.#backend);
@@ -277,23 +265,5 @@ export abstract class BrokerDriver<
 
 /** A socket that listens. */
 export type BrokerSide = Pick<Router, "bind">;
-
-type StallOptions = Pick<RouterOptions, "heartbeatStallTimeout">;
-
-function stallOptions({ socketOptions, backendOptions, workerStallTimeout }: BrokerDriverOptions): {
-  readonly byDefault: StallOptions;
-  readonly asked: StallOptions;
-} {
-  if (workerStallTimeout !== undefined)
-    return {
-      byDefault: {},
-      asked: { heartbeatStallTimeout: workerStallTimeout },
-    };
-  const { context } = { ...socketOptions, ...backendOptions };
-  return {
-    byDefault: supportedDefaults(context, { heartbeatStallTimeout: WORKER_STALL_TIMEOUT }),
-    asked: {},
-  };
-}
 
 function ignore(): void {}

@@ -64,8 +64,8 @@ export interface PirateQueueOptions extends BrokerDriverOptions {
  * heartbeats, 6/PPP) at once: each worker's first message shows which it is.
  *
  * A request whose worker is lost goes to another one: the queue hears of an idle worker's
- * death by its heartbeats, of a busy one's by its connection's end, and that it is stopped or hangs by
- * `workerStallTimeout`.
+ * death by its heartbeats, of a busy one's by its connection's end, and that it is stopped or hangs by the
+ * `heartbeatTimeout` of `backendOptions`.
  *
  * Clients send `"" | body…`, as REQ does.
  *

@@ -20,12 +20,14 @@ test("a socket with defaults only is set what shoal's defaults change, and nothi
     const chosen = chosenFor(type);
     expect(Object.keys(chosen).sort(), type).toEqual([
       "heartbeatInterval",
+      "heartbeatTimeout",
       "maxMessageSize",
       "reconnectInterval",
       "reconnectMaxInterval",
     ]);
     expect(chosen).toMatchObject({
       heartbeatInterval: 5_000,
+      heartbeatTimeout: 30_000,
       maxMessageSize: 67_108_864,
       reconnectMaxInterval: 5_000,
     });

@@ -9,7 +9,6 @@ import type {
 } from "../../../core/schemes/custom-transport.js";
 import { addressOf } from "../../../core/schemes/scheme.js";
 import { transportError } from "../errors.js";
-import type { SendState } from "../system-silence.js";
 import type { ByteStream } from "./byte-stream.js";
 import { Reader } from "./reader.js";
 import type { Acceptor, Listener, Stream, Transport } from "./transport.js";
@@ -86,10 +85,6 @@ class DuplexStream implements Stream {
 
   taken(): number {
     return this.socket.written - this.socket.writableLength;
-  }
-
-  async sendState(): Promise<SendState | undefined> {
-    return undefined;
   }
 }
 

@@ -1,8 +1,6 @@
 /** A connection whose bytes go to the kernel as they are: tcp and ipc. */
 import type { Socket } from "node:net";
-import type { SendState } from "../system-silence.js";
 import type { Reader } from "./reader.js";
-import { sendStateOf } from "./tcp-table.js";
 import type { Stream } from "./transport.js";
 
 /** What stands between a socket and libuv: Node.js has it, and does not document it. */
@@ -33,10 +31,6 @@ export class KernelStream implements Stream {
 
   received(): number {
     return this.socket.bytesRead;
-  }
-
-  sendState(): Promise<SendState | undefined> {
-    return sendStateOf(this.socket);
   }
 }
 

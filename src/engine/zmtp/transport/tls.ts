@@ -12,12 +12,10 @@ import { connect as connectTls, TLSSocket, type TLSSocketOptions } from "node:tl
 import { NotSupportedError, type ShoalError, TransportError } from "../../../core/errors.js";
 import { parseHostPort } from "../../../core/schemes/host-port.js";
 import type { Fault } from "../mechanism/mechanism.js";
-import type { SendState } from "../system-silence.js";
 import { takenOf } from "./kernel-stream.js";
 import { Reader } from "./reader.js";
 import { makeRawServer } from "./server.js";
 import { dialTcp, listenTcp, listenTcpSync, peerOf, tune } from "./tcp-socket.js";
-import { sendStateOf } from "./tcp-table.js";
 import {
   alpnOf,
   checkCertificates,
@@ -89,10 +87,6 @@ class TlsStream implements Stream {
 
   received(): number {
     return this.#raw.bytesRead;
-  }
-
-  sendState(): Promise<SendState | undefined> {
-    return sendStateOf(this.#raw);
   }
 
   /** What the peer has proved to be its own. */

@@ -11,7 +11,6 @@ import type { OptionValues } from "../../../core/option-table.js";
 import type { EndpointUse } from "../../../core/schemes/scheme.js";
 import type { Fault } from "../mechanism/mechanism.js";
 import { HandshakeStage } from "../pending-handshakes.js";
-import type { SendState } from "../system-silence.js";
 import type { ByteStream } from "./byte-stream.js";
 import type { Framing } from "./framing.js";
 import type { StreamReader } from "./reader.js";
@@ -31,8 +30,6 @@ export interface Stream {
   taken(): number;
   /** Bytes that have come so far, those of the transport's own handshake included. Absent: nobody knows. */
   received?(): number;
-  /** What became of the bytes sent; `undefined`: nobody knows. Never rejects. */
-  sendState(): Promise<SendState | undefined>;
   /** The certificate that the peer has proved to be its own, and that was accepted. */
   readonly certificate?: X509Certificate | undefined;
   /** Its own handshake is under way: what is written does not leave before it is complete. Absent: it has none. */

@@ -13,7 +13,6 @@ import { HandshakeLimit } from "../handshake-limit.js";
 import { chosenMechanism } from "../mechanism/chosen.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import { HandshakeStage } from "../pending-handshakes.js";
-import type { SendState } from "../system-silence.js";
 import { type HeadFault, HeadReader } from "../ws/http-head.js";
 import { sha1 } from "../ws/random.js";
 import { isBare, isStream } from "../ws/subprotocol.js";
@@ -67,10 +66,6 @@ export class WsStream implements Stream {
   /** The upgrade is complete. */
   get opening(): boolean {
     return false;
-  }
-
-  sendState(): Promise<SendState | undefined> {
-    return this.#beneath.sendState();
   }
 
   get certificate(): X509Certificate | undefined {

@@ -27,7 +27,6 @@ function streamOf(socket: Duplex, address = "10.0.0.1"): Stream {
     remote: `tcp://${address}:1`,
     address,
     taken: () => 0,
-    sendState: async () => undefined,
   };
 }
 
