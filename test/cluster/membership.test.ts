@@ -266,6 +266,34 @@ describe("a node that comes again", () => {
     }
   });
 
+  it("is another process when it was started again, and the same one when it rejoins, also where nobody saw the start between", () => {
+    for (const cut of [false, true]) {
+      const world = cluster(5, { seed: 7 });
+      const node = world.nodes[2] as SimulatedNode;
+      const others = world.nodes.filter((each) => each !== node);
+      const changes = new Map(others.map((each) => [each, [] as string[]]));
+      world.onChange = (at, change) => {
+        if (change.type === "back") changes.get(at)?.push(change.restarted ? "restarted" : "back");
+        else if (change.type === "restarted" || change.type === "rejoined")
+          changes.get(at)?.push(change.type);
+      };
+      world.act(node, (rules, now) => rules.setDetails(now, ["here"], {}));
+      world.run(2_000);
+      world.act(node, (rules, now) => rules.rejoin(now, rules.self.start + 1));
+      world.run(2_000);
+      for (const each of others) expect(each.rules.get(node.id)?.details.tags).toEqual(["here"]);
+      expect([...changes.values()]).toEqual(others.map(() => ["rejoined"]));
+      world.crash(node);
+      if (cut) world.cut((each) => (each === node ? 1 : 0));
+      world.restart(node);
+      if (cut) world.act(node, (rules, now) => rules.rejoin(now, rules.self.start + 1));
+      if (cut) world.heal();
+      expect(world.runUntil(() => world.agree(), 60_000)).toBeGreaterThanOrEqual(0);
+      expect([...changes.values()]).toEqual(others.map(() => ["rejoined", "restarted"]));
+      for (const each of others) expect(each.rules.get(node.id)?.details.tags).toEqual([]);
+    }
+  });
+
   it("has its name back within 1.5 s, when it was killed and has another id", () => {
     const world = cluster(5);
     const node = world.nodes[2] as SimulatedNode;

@@ -25,8 +25,8 @@ export const details: fc.Arbitrary<Details> = fc
 
 export const update: fc.Arbitrary<Update> = fc.oneof(
   fc
-    .tuple(id, u48, u32, name, address, fc.nat(255), u32)
-    .map(([a, b, c, d, e, f, g]) => Update.alive(a, b, c, d, e, f, g)),
+    .tuple(id, u48, u32, name, address, fc.nat(255), u32, fc.nat(255), fc.option(u48, { nil: undefined }))
+    .map((fields) => Update.alive(...fields)),
   fc
     .tuple(id, u48, u32, fc.array(u32, { minLength: 1, maxLength: 8 }))
     .map(([a, b, c, d]) => Update.suspect(a, b, c, d)),

@@ -7,7 +7,7 @@ import { createDetails } from "../../src/cluster/details.js";
 import { busNumber } from "../../src/cluster/identity.js";
 import { idHash, memberHash, removalHash } from "../../src/cluster/membership/digest.js";
 import { decodePacket, encodePacket } from "../../src/cluster/wire/codec.js";
-import { Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
+import { LEVEL, Packet, PacketType, Update } from "../../src/cluster/wire/packets.js";
 import { Sealer } from "../../src/cluster/wire/seal.js";
 import {
   encodeFrame,
@@ -65,6 +65,9 @@ const PACKETS: Readonly<Record<string, Packet>> = {
   "HEARTBEAT with tags": make(PacketType.HEARTBEAT, {}, [
     Update.alive(A, START, 2, "billing@10.0.0.1", "10.0.0.1:7000", 0, 3),
     Update.details(A, START, details),
+  ]),
+  "HEARTBEAT after a rejoin": make(PacketType.HEARTBEAT, {}, [
+    Update.alive(A, START + 5_000, 0, "billing@10.0.0.1", "10.0.0.1:7000", 0, 3, LEVEL, START),
   ]),
   "DISCOVER: 8 answers within 500 ms": make(PacketType.DISCOVER, { seq: 8, target: 500 }),
   "EXPECT a sign of life of B": make(PacketType.EXPECT, { about: B }),

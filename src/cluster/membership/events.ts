@@ -6,10 +6,12 @@ import type { Member } from "./members.js";
 /** A change. `member` is the rules' own record: read it, keep its id. */
 export type ClusterChange =
   | { readonly type: "joined"; readonly member: Member }
-  /** It was lost or had left, and is there again; `restarted`: as another life of it. */
+  /** It was lost or had left, and is there again; `restarted`: as another process. */
   | { readonly type: "back"; readonly member: Member; readonly restarted: boolean }
-  /** Another life of it, without having been missed. */
+  /** Another process has its id, and it had not been missed. */
   | { readonly type: "restarted"; readonly member: Member }
+  /** The same process has a later start, and perhaps another address: it was of the minority of a split. */
+  | { readonly type: "rejoined"; readonly member: Member }
   | { readonly type: "suspect"; readonly member: Member }
   /** It is not suspected any more. */
   | { readonly type: "cleared"; readonly member: Member }

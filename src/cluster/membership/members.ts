@@ -20,6 +20,8 @@ export class Member {
   address: string;
   start: number;
   count: number;
+  /** The first start of its process: `start` is later once it has rejoined after a split. */
+  processStart: number;
   state: MemberState;
   /** Of its last alive (packets.ts), those of later versions too. */
   flags: number;
@@ -62,6 +64,7 @@ export class Member {
     this.address = address;
     this.start = start;
     this.count = count;
+    this.processStart = start;
     this.state = MemberState.ALIVE;
     this.flags = 0;
     this.level = LEVEL;
@@ -100,8 +103,9 @@ export class Member {
 
 /** What a member said last of being there, to be passed on as it was, also where its details have not come here. */
 export function aliveOf(member: Member): Update {
-  const { id, start, count, name, address, flags, details, announced, level } = member;
-  return Update.alive(id, start, count, name, address, flags, Math.max(details.version, announced), level);
+  const { id, start, count, name, address, flags, details, announced, level, processStart } = member;
+  const version = Math.max(details.version, announced);
+  return Update.alive(id, start, count, name, address, flags, version, level, processStart);
 }
 
 /** What is left of a member that was forgotten. */

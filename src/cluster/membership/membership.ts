@@ -321,7 +321,11 @@ export class Membership {
     this.#beats.discover(answers);
   }
 
-  /** Begins another life: what a minority does when it heals. @param start its wall clock; later than the one before in any case */
+  /**
+   * Starts again in the same process, as a minority does when it heals: names and roles stay with those that went on.
+   *
+   * @param start its wall clock; the start is later than the one before in any case
+   */
   rejoin(now: number, start: number): void {
     this.#context.now = now;
     this.#context.setIncarnation({ start: Math.max(start, this.#context.self.start + 1), count: 0 });

@@ -99,7 +99,8 @@ export class Updates {
       return;
     }
     const wasLive = known.isLive;
-    const restarted = update.start !== known.start;
+    const restarted = update.processStart !== known.processStart;
+    const rejoined = !restarted && update.start !== known.start;
     const drains = (update.flags & ALIVE_DRAINING) !== 0 && !known.draining;
     if (known.suspicion !== undefined) this.#lifeCycle.clear(known);
     if (wasLive && known.name !== update.name) this.#lifeCycle.release(known);
@@ -107,6 +108,7 @@ export class Updates {
     if (moved) this.#dialer.freed(known.address);
     known.start = update.start;
     known.count = update.count;
+    known.processStart = update.processStart;
     known.name = update.name;
     known.address = update.address;
     known.flags = update.flags;
@@ -126,6 +128,7 @@ export class Updates {
     this.#pass(update, isFresh);
     if (!wasLive) this.#context.effects.event({ type: "back", member: known, restarted });
     else if (restarted) this.#context.effects.event({ type: "restarted", member: known });
+    else if (rejoined) this.#context.effects.event({ type: "rejoined", member: known });
     else if (moved) this.#context.effects.event({ type: "moved", member: known });
     if (drains) this.#context.effects.event({ type: "draining", member: known });
     this.#lifeCycle.claim(known);
@@ -159,6 +162,7 @@ export class Updates {
     );
     member.flags = update.flags;
     member.level = update.level;
+    member.processStart = update.processStart;
     member.announced = update.version;
     this.#context.members.add(member);
     this.#prober.arrived(this.#context.now, member, this.#context.isMinority);

@@ -152,6 +152,7 @@ export class BusMessages {
         break;
       }
       case "joined":
+      case "rejoined":
       case "moved":
       case "cleared":
       case "details":

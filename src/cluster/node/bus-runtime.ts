@@ -406,6 +406,7 @@ function concernsWatched({ type }: ClusterChange): boolean {
     case "joined":
     case "back":
     case "restarted":
+    case "rejoined":
     case "moved":
     case "lost":
     case "left":

@@ -85,6 +85,7 @@ export class ChangeEvents {
     switch (change.type) {
       case "refused":
       case "moved":
+      case "rejoined":
       case "expected":
       case "unreached":
       case "reached":

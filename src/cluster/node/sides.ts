@@ -11,7 +11,7 @@ export interface SidesOptions extends SplitOptions {
 }
 
 export interface SidesEffects {
-  /** This node, which was of a minority, begins another life. */
+  /** This node was of a minority, and rejoins. */
   rejoin(): void;
   event(event: ClusterEvent): void;
 }
@@ -60,6 +60,7 @@ export class Sides {
       case "joined":
       case "back":
       case "restarted":
+      case "rejoined":
         if (!change.member.unreached) this.#onReached(now, change.member);
         break;
       case "reached":

@@ -21,7 +21,7 @@ import {
 } from "../bounds.js";
 import { type Details, tryDetails } from "../details.js";
 import { isName } from "../identity.js";
-import { Packet, PacketType, Update, UpdateKind } from "./packets.js";
+import { ALIVE_REJOINED, Packet, PacketType, Update, UpdateKind } from "./packets.js";
 
 /** The version of the wire form, in the clear; sealed ones have the highest bit, too. */
 export const VERSION = 1;
@@ -196,6 +196,7 @@ function writeUpdate(out: Writer, update: Update): void {
       out.u32(update.version);
       out.text(update.name);
       out.text(update.address);
+      if (update.flags & ALIVE_REJOINED) out.u48(update.processStart);
       break;
     case UpdateKind.SUSPECT:
       out.u8(update.accusers.length);
@@ -493,9 +494,10 @@ function readUpdate(kind: number, input: Reader): Update | Junk | undefined {
       const version = input.u32();
       const name = input.text(MAX_NAME);
       const address = input.text(MAX_ADDRESS);
+      const processStart = flags & ALIVE_REJOINED ? input.u48() : start;
       if (input.short) return "truncated";
       if (input.garbled || address === "" || !isName(name)) return "text";
-      update = Update.alive(id, start, count, name, address, flags, version, level);
+      update = Update.alive(id, start, count, name, address, flags, version, level, processStart);
       break;
     }
     case UpdateKind.SUSPECT: {

@@ -58,6 +58,8 @@ export const MESSAGE_LEVEL = 2;
 
 /** Flags of an alive; those that are not known here are kept and passed on. */
 export const ALIVE_DRAINING = 1;
+/** The process is older than the incarnation's start: `processStart` travels as well. */
+export const ALIVE_REJOINED = 2;
 
 /** Why a member is dead. The numbers are the wire's. */
 export const DeathReason = {
@@ -88,6 +90,8 @@ export class Update {
   readonly version: number;
   /** ALIVE: what the node speaks (codec.ts). */
   readonly level: number;
+  /** ALIVE: the first start of the process. A node that rejoins has a later start in the same process. */
+  readonly processStart: number;
   /** SUSPECT, DEAD: short ids. */
   readonly accusers: readonly number[];
   /** DETAILS. */
@@ -108,6 +112,7 @@ export class Update {
     details: Details | undefined,
     size: number,
     level = 0,
+    processStart = 0,
   ) {
     this.kind = kind;
     this.id = id;
@@ -121,6 +126,7 @@ export class Update {
     this.details = details;
     this.size = size;
     this.level = level;
+    this.processStart = processStart;
   }
 
   static alive(
@@ -132,8 +138,10 @@ export class Update {
     flags: number,
     version: number,
     level: number = LEVEL,
+    processStart: number = start,
   ): Update {
-    const size = 37 + Buffer.byteLength(name) + Buffer.byteLength(address);
+    const hasRejoined = processStart !== start;
+    const size = (hasRejoined ? 43 : 37) + Buffer.byteLength(name) + Buffer.byteLength(address);
     return new Update(
       UpdateKind.ALIVE,
       id,
@@ -141,12 +149,13 @@ export class Update {
       count,
       name,
       address,
-      flags,
+      hasRejoined ? flags | ALIVE_REJOINED : flags & ~ALIVE_REJOINED,
       version,
       NO_ACCUSERS,
       undefined,
       size,
       level,
+      processStart,
     );
   }
 
