@@ -201,7 +201,7 @@ export class NodeLinks implements MessageLinks {
       host: this.#host,
       hello: (to, window) => this.#hello(to, window, 0),
       onUnbelieved: () => this.#refuse("past"),
-      isOf: (connection, target) => security?.isOf(connection.publicKey, target) ?? true,
+      isOf: (protocol, connection, target) => this.#isOf(protocol, connection, target),
       onUp: ({ id }) => {
         this.#settleLinks(id);
         effects.onPeer(id, "up");
@@ -795,7 +795,7 @@ export class NodeLinks implements MessageLinks {
 
   /** @returns whose it is; `undefined`: its sender, or its details, may yet become known; or why it is refused */
   #onHello(caller: Caller, hello: Hello): HelloResult | Promise<HelloResult> {
-    const { self, busNumber, security } = this.#options;
+    const { self, busNumber } = this.#options;
     if (this.#closing !== undefined) return "stranger";
     if (hello.version !== LINK_VERSION) return "version";
     if (hello.bus !== busNumber) return "bus";
@@ -809,7 +809,7 @@ export class NodeLinks implements MessageLinks {
     }
     const keys = decodeAdvert(member.advert)?.keys ?? "";
     const target: DialTarget = { id: member.id, host: member.host, local: member.local, keys };
-    const isIt = security?.isOf(caller.connection.publicKey, target) ?? true;
+    const isIt = this.#isOf(caller.protocol, caller.connection, target);
     const refused = (): LinkRefusal => {
       this.#effects.onKeyRefused?.(hello.from, caller.connection);
       return "key";
@@ -821,6 +821,14 @@ export class NodeLinks implements MessageLinks {
       if (!is) return refused();
       return this.#effects.member(hello.from) === undefined ? "stranger" : this.#admit(caller, hello);
     });
+  }
+
+  /** Whether the other end may be that member. A protocol that proves no keys admits nobody without the bus's key, or it would not be secure. */
+  #isOf(protocol: string, { publicKey }: MessageConnection, target: DialTarget): boolean | Promise<boolean> {
+    const { security, protocols } = this.#options;
+    if (security === undefined) return true;
+    const provesKeys = protocols.find(({ name }) => name === protocol)?.provesKeys ?? true;
+    return !provesKeys || security.isOf(publicKey, target);
   }
 
   #admit(caller: Caller, hello: Hello): Receiving | LinkRefusal {

@@ -86,6 +86,11 @@ export interface MessageProtocol {
    * the keys from `ProtocolHost.security`.
    */
   readonly secure: boolean;
+  /**
+   * Whether a connection has the key that the other end proved (`publicKey`). Default `true`. With `false` a bus with a key relies on `secure` alone,
+   * and a node with a key of its own (`curve`) does not take the protocol.
+   */
+  readonly provesKeys?: boolean | undefined;
   /** Whether such a node may be reached by it; without asking the network. */
   reaches(target: DialTarget): boolean;
   /** @throws what it throws is reported, and the protocol is not advertised */

@@ -65,8 +65,8 @@ export interface SendingEffects {
   readonly host: ProtocolHost;
   /** The frame that greets it, in the session of its window. */
   hello(to: string, window: SendWindow): Buffer;
-  /** Whether the peer that a connection leads to may be that member. */
-  isOf(connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
+  /** Whether the peer that a connection of a protocol leads to may be that member. */
+  isOf(protocol: string, connection: MessageConnection, target: DialTarget): boolean | Promise<boolean>;
   /** What it says of a session that was given up cannot be. */
   onUnbelieved(): void;
   /** A session began. */
@@ -537,7 +537,7 @@ export class Sending {
       if (isIt) connection.send([this.#effects.hello(this.id, this.window)]);
       else this.#failed(attempt, "key");
     };
-    const isIt = this.#effects.isOf(connection, attempt.target);
+    const isIt = this.#effects.isOf(attempt.protocol, connection, attempt.target);
     if (typeof isIt === "boolean") greet(isIt);
     else void isIt.then(greet);
   }

@@ -2,10 +2,16 @@
  * A protocol over whatever is a stream of bytes: a named pipe, the standard streams of a child process, TLS. What is written:
  *
  *   frame    length 4, big-endian, its top bit: another frame of the message follows | bytes
+ *   empty    length 0, between two messages: the end that dialled asks whether the other one is there, and that one answers alike
+ *
+ * A stream that swallows what is written reports nothing, so the end that dialled asks when nothing came for `heartbeat` ms after a message, and ends the
+ * connection after the same time without an answer. Acknowledgements are no substitute: a program may take its time for a message. Only while the
+ * question waits behind other bytes, and those move, is there more time.
  */
 import type { Duplex } from "node:stream";
 import { checkKeys, describe, thrownText } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { RunningTimeout } from "../../core/running-timeout.js";
 import type {
   ConnectionEvents,
   DialTarget,
@@ -19,12 +25,17 @@ const MORE = 0x8000_0000;
 const LENGTH = 4;
 /** Frames of a message, at most. */
 const MAX_MESSAGE_FRAMES = 2;
+/** Asks whether the other end is there, and answers that. */
+const EMPTY_FRAME = Buffer.alloc(LENGTH);
 
 /** What {@link streamProtocol} makes a protocol of. */
 export interface StreamProtocolOptions {
   /** 1 to 16 lower-case letters and digits: both ends know it by that. */
   readonly name: string;
-  /** Whether nobody who lacks the bus's key can read the streams or open one. Default `false`: not for a bus with a key. */
+  /**
+   * Whether nobody who lacks the bus's key can read the streams or open one: the program sees to that. Default `false`: not for a bus with a key. A node
+   * with a key of its own (`curve`) takes no streams, since they do not prove it.
+   */
   readonly secure?: boolean | undefined;
   /** Whether such a node may be reached. Default: on this host. */
   readonly reaches?: ((target: DialTarget) => boolean) | undefined;
@@ -50,11 +61,12 @@ export function streamProtocol(options: StreamProtocolOptions): MessageProtocol 
   return {
     name,
     secure,
+    provesKeys: false,
     reaches,
     async listen(host) {
       const open = new Set<StreamConnection>();
       const listener = await options.listen((stream) => {
-        const connection = new StreamConnection(host.maxFrame, () => open.delete(connection));
+        const connection = new StreamConnection(host.maxFrame, 0, () => open.delete(connection));
         open.add(connection);
         connection.events = host.accept(connection);
         connection.attach(stream);
@@ -70,7 +82,7 @@ export function streamProtocol(options: StreamProtocolOptions): MessageProtocol 
       };
     },
     dial(where, target, host, events) {
-      const connection = new StreamConnection(host.maxFrame, () => undefined);
+      const connection = new StreamConnection(host.maxFrame, host.heartbeat, () => undefined);
       connection.events = events;
       // Inside a promise: it may throw as well as reject, and what it gives may be no stream.
       Promise.resolve()
@@ -95,9 +107,20 @@ class StreamConnection implements MessageConnection {
   #wanted = 0;
   #frames: Buffer[] = [];
   #isCorked = false;
+  /** ms; 0: this end did not dial, and only answers. */
+  readonly #heartbeat: number;
+  #silence: RunningTimeout | undefined = undefined;
+  /** Whether something was sent after the last bytes that came. */
+  #isAwaiting = false;
+  /** Bytes that were written with the question, all before it included; `undefined`: none has been asked since bytes came. */
+  #askedAt: number | undefined = undefined;
+  #written = 0;
+  /** Bytes that the stream had taken when they were last compared. */
+  #taken = 0;
 
-  constructor(maxFrame: number, onEnd: () => void) {
+  constructor(maxFrame: number, heartbeat: number, onEnd: () => void) {
     this.#maxFrame = maxFrame;
+    this.#heartbeat = heartbeat;
     this.#onEnd = onEnd;
   }
 
@@ -134,12 +157,38 @@ class StreamConnection implements MessageConnection {
       head.writeUInt32BE(i + 1 < frames.length ? frame.length + MORE : frame.length, 0);
       stream.write(head);
       stream.write(frame);
+      this.#written += LENGTH + frame.length;
     }
+    this.#isAwaiting = true;
+    this.#watch();
   }
+
+  #watch(): void {
+    if (this.#heartbeat > 0) this.#silence ??= new RunningTimeout(this.#heartbeat, this.#onSilence);
+  }
+
+  #onSilence = (): void => {
+    this.#silence = undefined;
+    const stream = this.#stream;
+    if (stream === undefined || !this.#isAwaiting) return;
+    const taken = this.#written - stream.writableLength;
+    const isMoving = taken > this.#taken;
+    this.#taken = taken;
+    if (this.#askedAt === undefined) {
+      stream.write(EMPTY_FRAME);
+      this.#written += LENGTH;
+      this.#askedAt = this.#written;
+    } else if (taken >= this.#askedAt || !isMoving) {
+      this.ended("no answer");
+      return;
+    }
+    this.#watch();
+  };
 
   close(linger: number): void {
     this.events = undefined;
     this.#isOver = true;
+    this.#silence?.clear();
     const stream = this.#stream;
     this.#onEnd();
     if (stream === undefined) return;
@@ -166,6 +215,8 @@ class StreamConnection implements MessageConnection {
   };
 
   #onData(chunk: Buffer): void {
+    this.#isAwaiting = false;
+    this.#askedAt = undefined;
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     while (!this.#isOver && this.#bytes >= Math.max(LENGTH, this.#wanted)) {
@@ -187,11 +238,20 @@ class StreamConnection implements MessageConnection {
   }
 
   #onFrame(frame: Buffer, more: boolean): void {
+    if (frame.length === 0 && !more && this.#frames.length === 0) {
+      this.#answer();
+      return;
+    }
     this.#frames.push(frame);
     if (this.#frames.length > MAX_MESSAGE_FRAMES) this.ended("malformed");
     if (more) return;
     const frames = this.#frames;
     this.#frames = [];
     this.events?.onMessage(frames);
+  }
+
+  /** Of a peer that asks and does not read, no answers wait: what does is an answer as well. */
+  #answer(): void {
+    if (this.#heartbeat === 0 && this.#stream?.writableLength === 0) this.#stream.write(EMPTY_FRAME);
   }
 }

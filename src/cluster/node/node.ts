@@ -19,7 +19,7 @@ import {
   busSettings,
   type ClusterBusOptions,
   type ClusterNodeOptions,
-  checkProtocolTls,
+  checkNodeProtocols,
   type NodeSettings,
   nodeSettings,
 } from "./options.js";
@@ -321,7 +321,7 @@ export class ClusterNode extends ClusterBus {
   bus(name: string, options: ClusterBusOptions = {}): ClusterBus {
     this.assertOpen();
     const settings = busSettings("bus", name, options, this.#settings.scope);
-    checkProtocolTls(settings, this.#settings.tls);
+    checkNodeProtocols(settings, this.#settings);
     if (this.#settings.curve !== undefined && settings.keys.length === 0)
       throw new InvalidArgumentError("a bus of a node with curve needs a key or a password, too");
     const bus = new BusOfNode(name, this.identity, this.sockets, settings, () => this.#buses.delete(bus));

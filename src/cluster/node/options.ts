@@ -290,7 +290,7 @@ export function nodeSettings(options: ClusterNodeOptions): { node: NodeSettings;
   const busOptions = Object.fromEntries(BUS_KEYS.map((key) => [key, given[key]])) as ClusterBusOptions;
   const first = busSettings("ClusterNode", given.group ?? "default", busOptions, scope);
   const tls = given.tls === undefined ? undefined : checkTls("tls", given.tls);
-  checkProtocolTls(first, tls);
+  checkNodeProtocols(first, { tls, curve: given.curve });
   return {
     first,
     node: Object.freeze({
@@ -432,10 +432,24 @@ export function busSettings(
   });
 }
 
-/** @throws InvalidArgumentError `EINVAL` */
-export function checkProtocolTls({ messaging }: BusSettings, tls: ClusterTlsOptions | undefined): void {
-  if (tls === undefined && messaging?.protocols?.includes("tls") === true)
+/**
+ * Whether a node can offer the protocols of a bus.
+ *
+ * @throws InvalidArgumentError `EINVAL`
+ */
+export function checkNodeProtocols(
+  { messaging }: BusSettings,
+  { tls, curve }: Pick<NodeSettings, "tls" | "curve">,
+): void {
+  const protocols = messaging?.protocols ?? [];
+  if (tls === undefined && protocols.includes("tls"))
     throw new InvalidArgumentError("the protocol tls needs the certificates of the node's option tls");
+  if (curve === undefined) return;
+  for (const protocol of protocols)
+    if (typeof protocol === "object" && protocol.provesKeys === false)
+      throw new InvalidArgumentError(
+        `the protocol ${protocol.name} does not prove the keys of nodes, and the node has one (curve)`,
+      );
 }
 
 function seedOf(seed: string): string {

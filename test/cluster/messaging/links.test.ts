@@ -1473,8 +1473,10 @@ describe("a protocol of a program", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
     try {
       const gone = refusing("gone", async () => ({ advert: "here", close: async () => undefined }));
-      const a = await world.node("a", { protocols: [gone, pipesIn(folder)] });
-      const b = await world.node("b", { protocols: [gone, pipesIn(folder)] });
+      // Hours pass here between two turns of the event loop: no answer can come in time.
+      const options = { protocols: [gone, pipesIn(folder)], heartbeat: 3_600_000 };
+      const a = await world.node("a", options);
+      const b = await world.node("b", options);
       a.send(b, "hello");
       await b.until(() => b.items.length === 1);
       expect([a.links.protocolOf(b.id), a.pings]).toEqual(["pipe", []]);
