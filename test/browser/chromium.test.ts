@@ -294,6 +294,48 @@ describe.skipIf(reason)(`in Chromium${reason === false ? "" : `: ${reason}`}`, (
     });
   });
 
+  it.each([
+    ["stream", /^ZMTP/],
+    ["frames", /^ZWS2.0-/],
+  ])(
+    "a page's messages arrive, from 10 B to 64 MiB, which Chromium sends in fragments: %s",
+    {
+      timeout: 60_000,
+    },
+    async (name, protocol) => {
+      const pull = own(new Pull({ maxMessageSize: 70_000_000 }));
+      await pull.bind({ server, path: `/${name}` });
+      const left: unknown[] = [];
+      pull.events.on("peer:leave", ({ reason }) => left.push(reason));
+      const page = await openPage();
+      const sizes = [10, 1_000, 65_535, 65_536, 65_537, 131_072, 300_000, 10, 5_000_000, 67_108_864, 1_000];
+      await page.evaluate(`(() => {
+      const Standard = WebSocket;
+      globalThis.WebSocket = class { constructor(url, all) { return new Standard(url, all.filter((each) => ${protocol}.test(each))); } };
+      globalThis.push = new shoal.Push();
+      push.connect(shoal.pageEndpoint("/${name}"));
+      const bodyOf = (size, i) => { const body = new Uint8Array(size).fill(i); body[size - 1] = 255; return body; };
+      globalThis.sending = (async () => {
+        for (const [i, size] of ${JSON.stringify(sizes)}.entries()) await push.send([String(i), bodyOf(size, i)]);
+        // A burst.
+        await Promise.all(Array.from({ length: 200 }, (_, i) => push.send([String(i), bodyOf(1 + i * 700, i & 255)])));
+        await push.close();
+        return push.stats();
+      })();
+    })()`);
+      for (const [i, size] of [...sizes, ...Array.from({ length: 200 }, (_, n) => 1 + n * 700)].entries()) {
+        const [first, body] = (await pull.receive({ timeout: 20_000 })) as [Buffer, Buffer];
+        const number = i < sizes.length ? i : i - sizes.length;
+        expect([String(first), body.length]).toEqual([String(number), size]);
+        expect([body[size - 1], size === 1 || body[0] === (number & 255)]).toEqual([255, true]);
+      }
+      expect(await page.evaluate("sending")).toMatchObject({ delivered: sizes.length + 200, queued: 0 });
+      expect(left.filter((reason) => reason !== "remote")).toEqual([]);
+      await pull.close();
+      await page.close();
+    },
+  );
+
   it("works in a worker of a page", async () => {
     const pull = own(new Pull());
     await pull.bind({ server, path: "/from-worker" });

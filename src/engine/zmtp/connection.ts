@@ -23,7 +23,7 @@ import type { StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { CONTEXT_COMMAND, contextArrived } from "./context-queue.js";
-import { Handshake } from "./handshake.js";
+import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
 import { KERNEL } from "./kernel.js";
@@ -289,18 +289,29 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
 
   /** Bytes of a stream that keeps the borders of frames. */
   #onFramed(framing: Framing, bytes: Buffer, length: number, memory: PooledBuffer | undefined): void {
-    const decoded = framing.decode(bytes, length, memory);
-    const { pooled } = decoded;
+    const pipe = this.#pipe;
+    // Bounds what is put together; the frame itself, which may be a sealed one, is checked when it is whole. The first message
+    // may begin in the chunk that ends the handshake.
+    const maxSize = MAX_HANDSHAKE_COMMAND + (pipe?.in.maxMessageSize ?? length);
+    const decoded = framing.decode(bytes, length, memory, maxSize);
+    const { assembled, pooled } = decoded;
     const kept = pooled !== undefined || decoded.kept === true;
-    if (decoded.length > 0) this.#onFrames(decoded.bytes, decoded.length, kept, pooled);
-    else this.#heartbeat?.heard();
+    if (KERNEL && pipe !== undefined) pipe.in.fragments = framing.unfinished ?? 0;
+    if (KERNEL && assembled !== undefined) this.#onFrames(assembled, assembled.length, true);
+    if (decoded.length > 0 && !this.#isClosed()) this.#onFrames(decoded.bytes, decoded.length, kept, pooled);
+    else {
+      this.#heartbeat?.heard();
+      // The marks count what the framing keeps, too.
+      if (KERNEL && pipe !== undefined && pipe.in.fragments > 0) pipe.arrived();
+    }
     pooled?.release();
     const reply = framing.takeReply();
     if (this.#isClosed()) return;
     if (reply !== undefined && this.socket.writableLength < MAX_UNANSWERED) this.#control(reply);
-    if (framing.fault !== undefined) {
-      if (this.#pipe === undefined) this.#fail(framing.fault);
-      else this.#broken(framing.fault);
+    const { fault } = framing;
+    if (fault !== undefined) {
+      if (this.#pipe === undefined) this.#fail(typeof fault === "string" ? COMMAND_TOO_LONG : fault);
+      else this.#broken(fault);
     } else if (framing.closed) this.sinkOnEnd();
   }
 

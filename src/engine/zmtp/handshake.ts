@@ -197,7 +197,7 @@ export class Handshake {
     if ((flags & ~LONG) !== kind) return { failed: kind === 0 ? NO_ROUTING_ID : NO_COMMAND };
     if (input.length < header) return undefined;
     const size = long ? readLongSize(input, 1) : (input[1] as number);
-    if (size > MAX_HANDSHAKE_COMMAND) return { failed: TOO_LONG };
+    if (size > MAX_HANDSHAKE_COMMAND) return { failed: COMMAND_TOO_LONG };
     if (input.length < header + size) return undefined;
     this.#input = input.subarray(header + size);
     return this.mechanism.receive(input.subarray(header, header + size));
@@ -216,7 +216,7 @@ const NO_ROUTING_ID: Fault = {
   message: "the peer's first message is not a routing id of one frame",
 };
 
-const TOO_LONG: Fault = {
+export const COMMAND_TOO_LONG: Fault = {
   kind: "protocol",
   code: "ERR_ZMTP_MALFORMED_COMMAND_UNSPECIFIED",
   message: `the peer sent a handshake command of more than ${MAX_HANDSHAKE_COMMAND} bytes`,

@@ -27,21 +27,33 @@ interface Reading {
   readonly faulty: boolean;
 }
 
+/** A frame, or as much of it as has come. */
+function zmtp(flags: number, length: number, body: Uint8Array): string {
+  const header = Buffer.alloc(9);
+  const size = writeHeader(header, 0, flags === 1 ? MORE : flags === 2 ? COMMAND : 0, length);
+  return header.toString("hex", 0, size) + Buffer.from(body).toString("hex");
+}
+
 /** The same by the RFC's grammar, slowly, with all bytes at hand and 64-bit lengths (RFC 6455, Base Framing Protocol). */
 function read(bytes: Buffer, masked: boolean): Reading {
   let frames = "";
   let pong: string | undefined;
+  /** Payloads of the fragments so far. */
+  let fragments: Buffer[] | undefined;
   const end = (closed: number | undefined, faulty: boolean): Reading => ({ frames, pong, closed, faulty });
   for (let at = 0; at < bytes.length; ) {
     const first = bytes[at] as number;
     const opcode = first & 15;
-    if (first >> 4 !== 8 || ![2, 8, 9, 10].includes(opcode)) return end(undefined, true);
+    const isLast = first >> 7 === 1;
+    if ((first & 0x70) !== 0 || ![0, 2, 8, 9, 10].includes(opcode)) return end(undefined, true);
+    if (opcode > 2 ? !isLast : (opcode === 0) !== (fragments !== undefined)) return end(undefined, true);
+    const isFragment = opcode === 0 || !isLast;
     const second = bytes[at + 1];
     if (second === undefined) break;
     if (second >> 7 !== Number(masked)) return end(undefined, true);
     const tiny = second & 127;
     if (opcode > 2 && tiny > 125) return end(undefined, true);
-    if (opcode === 2 && tiny === 0) return end(undefined, true);
+    if (opcode === 2 && !isFragment && tiny === 0) return end(undefined, true);
     let head = at + 2;
     let length = BigInt(tiny);
     if (tiny === 126) {
@@ -57,18 +69,29 @@ function read(bytes: Buffer, masked: boolean): Reading {
     }
     const key = masked ? bytes.subarray(head, head + 4) : Buffer.alloc(4);
     head += masked ? 4 : 0;
-    if (bytes.length < head + (opcode === 2 ? 1 : 0)) break;
+    if (bytes.length < head + (opcode === 2 && !isFragment ? 1 : 0)) break;
     const have = Number(length) < bytes.length - head ? Number(length) : bytes.length - head;
     const payload = Buffer.from(bytes.subarray(head, head + have)).map(
       (byte, i) => byte ^ (key[i % 4] as number),
     );
     at = head + have;
+    if (isFragment && opcode < 3) {
+      const whole: Buffer = Buffer.concat([...(fragments ?? []), payload]);
+      if ((whole[0] ?? 0) > 2) return end(undefined, true);
+      if (have < Number(length)) break;
+      if (!isLast) {
+        fragments = [whole];
+        continue;
+      }
+      fragments = undefined;
+      if (whole.length === 0) return end(undefined, true);
+      frames += zmtp(whole[0] as number, whole.length - 1, whole.subarray(1));
+      continue;
+    }
     if (opcode === 2) {
       const flags = payload[0] as number;
       if (flags > 2) return end(undefined, true);
-      const header = Buffer.alloc(9);
-      const size = writeHeader(header, 0, flags === 1 ? MORE : flags === 2 ? COMMAND : 0, Number(length) - 1);
-      frames += header.toString("hex", 0, size) + Buffer.from(payload.subarray(1)).toString("hex");
+      frames += zmtp(flags, Number(length) - 1, payload.subarray(1));
       continue;
     }
     if (have < Number(length)) break;
@@ -95,10 +118,30 @@ function decode(chunks: readonly Buffer[], masked: boolean): Reading {
       source = memory.subarray(memory.length - chunk.length);
     }
     const length = decoder.decode(source, chunk.length, target);
+    frames += decoder.assembled?.toString("hex") ?? "";
+    decoder.assembled = undefined;
     frames += Buffer.from(target.bytes.buffer, target.bytes.byteOffset, length).toString("hex");
   }
   const { pong, closed, fault } = decoder;
   return { frames, pong: pong?.toString("hex"), closed, faulty: fault !== undefined };
+}
+
+/** A message in fragments, with control frames between them. */
+function fragmented(random: Random, masked: boolean): Buffer[] {
+  const key = masked ? () => random.below(0x7fff_ffff) : undefined;
+  const encoder = new WsEncoder(key);
+  const all: Buffer[] = [];
+  const last = 1 + random.below(4);
+  for (let i = 0; i <= last; i++) {
+    const payload = random.bytes([0, 1, 2, 124, 125][random.below(5)] as number);
+    // The flags are the first byte, in whichever fragment.
+    if (payload.length > 0) payload[0] = random.below(3);
+    const fragment = encoder.control(i === 0 ? 2 : 0, payload);
+    if (i < last) fragment[0] = (fragment[0] as number) & 0x7f;
+    all.push(fragment);
+    if (random.below(4) === 0) all.push(encoder.control(9, random.bytes(3)));
+  }
+  return all;
 }
 
 /** A few frames as a peer might send them, of lengths about the borders of the header's forms. */
@@ -110,7 +153,8 @@ function frames(random: Random, masked: boolean): Buffer {
   for (let count = 1 + random.below(4); count > 0; count--) {
     const size = sizes[random.below(sizes.length)] as number;
     const kind = random.below(12);
-    if (kind < 9) {
+    if (kind < 3) all.push(...fragmented(random, masked));
+    else if (kind < 9) {
       const head = Buffer.alloc(9);
       const flags = [0, 0, MORE, COMMAND][random.below(4)] as number;
       const bytes = Buffer.concat([head.subarray(0, writeHeader(head, 0, flags, size)), random.bytes(size)]);

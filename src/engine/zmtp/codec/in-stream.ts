@@ -80,6 +80,8 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   #kept = 0;
   /** What frames come out of, where they come sealed: what it has of the next counts here. */
   outer: InStream | undefined = undefined;
+  /** Bytes of a frame that the transport puts together of fragments. */
+  fragments = 0;
   readonly #split: SplitFrame<StreamFault>;
 
   /** Bytes of whole messages that wait, as they are on the wire. */
@@ -89,7 +91,8 @@ export class InStream implements SplitFrameEffects<StreamFault> {
 
   /** Bytes of the message that is still arriving. */
   get unfinished(): number {
-    return this.#begun + this.#split.bytes + (this.outer === undefined ? 0 : this.outer.unfinished);
+    const outer = this.outer === undefined ? 0 : this.outer.unfinished;
+    return this.#begun + this.#split.bytes + this.fragments + outer;
   }
 
   /** Bytes that the frame which is arriving lacks at least; 0: none is. */
@@ -506,6 +509,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#split.drop();
     this.outer?.cut();
     this.outer = undefined;
+    this.fragments = 0;
     this.#kept -= this.#begun;
     this.#frames = 0;
     this.#size = 0;

@@ -6,6 +6,7 @@
  *   out:  the pipe's frames --cipher, if any--> encode --> the stream
  *   in:   the stream --> decode --cipher, if any--> the pipe's frames
  */
+import type { StreamFault } from "../codec/in-stream.js";
 import type { PooledBuffer } from "../codec/pooled-buffer.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 
@@ -24,6 +25,8 @@ export interface DecodedFrames {
   readonly pooled: PooledBuffer | undefined;
   /** The memory is the caller's; absent or false: only what `pooled` says. */
   readonly kept?: boolean;
+  /** A whole frame that comes before those in `bytes`, in memory of its own, which is the caller's. */
+  readonly assembled?: Buffer;
 }
 
 /** Why this side ends a connection. */
@@ -38,7 +41,7 @@ export interface Framing {
   /** The peer has ended the connection in the transport's own way. */
   readonly closed: boolean;
   /** Why the connection ends; what was decoded before counts. */
-  readonly fault: Fault | undefined;
+  readonly fault: Fault | StreamFault | undefined;
   /**
    * @param pieces whole frames; the body of one may be a piece of its own
    * @returns the wire's bytes, valid until `release` is called, or for as long as it is not
@@ -46,14 +49,17 @@ export interface Framing {
   encode(pieces: readonly FramePiece[]): Uint8Array;
   /** What was encoded last has been taken. */
   release(): void;
+  /** Bytes that it keeps of a frame which comes in fragments; absent: none. */
+  readonly unfinished?: number;
   /** Bytes that `decode` wants in front of `size` bytes, to put the frames where those were; absent: none. */
   headroom?(size: number): number;
   /**
    * Takes the first `length` of `bytes`, and keeps no reference to them.
    *
    * @param pooled their memory, if it is the framing's to write in, and to be kept: the frames may be there
+   * @param maxSize bytes of a frame that it puts together at most
    */
-  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer): DecodedFrames;
+  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer, maxSize?: number): DecodedFrames;
   /** What is to be sent at once, such as the answer to a ping of the transport's; asked for behind each `decode`. */
   takeReply(): Uint8Array | undefined;
   /** `false`: the peer would not answer a ping. */

@@ -4,6 +4,8 @@
  *
  *   chunk -> decode() -> ZMTP frames, the last perhaps in part: its header leaves as soon as it is whole, and so is checked
  *                        against the limits before its body comes
+ *         -> assembled: a message that came in fragments, which began in an earlier chunk. ZMTP's header needs the size,
+ *                        which the last fragment brings, so the fragments are put together here
  *         -> pong, closed, fault: what control frames and their faults ask for
  *
  * Of a subprotocol whose messages are pieces of ZMTP's stream (subprotocol.ts) the payload is that as it is, and a text is
@@ -11,13 +13,16 @@
  *
  * A ping is answered once for each chunk: RFC 6455 wants the last one answered only (Ping).
  */
-import { COMMAND, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
+import { allocate } from "../../../core/memory.js";
+import { COMMAND, LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, writeHeader } from "../../frame.js";
+import type { StreamFault } from "../codec/in-stream.js";
 import { type Fault, protocolFault } from "../mechanism/mechanism.js";
 import { copyMasked, rotate, Words } from "./mask.js";
 import { END } from "./subprotocol.js";
 import {
   BINARY,
   CLOSE,
+  CONTINUATION,
   FIN,
   HEADER_MOST,
   KEY_SIZE,
@@ -27,6 +32,7 @@ import {
   MASKED,
   PING,
   PONG,
+  RESERVED,
   TEXT,
   TINY_MOST,
   WS_COMMAND,
@@ -48,6 +54,11 @@ export function decodedSize(length: number): number {
 const LIMIT = /^[0-9]{1,15}$/;
 const MAX_LIMIT_DIGITS = 15;
 
+/** Bytes by which the headers of a message's fragments may exceed its payload: an endless train of empty ones is refused. */
+export const MAX_FRAGMENT_OVERHEAD = 65_536;
+/** Bytes of memory that a message in fragments gets first. */
+const FIRST_ASSEMBLY = 1_024;
+
 export class WsDecoder {
   readonly #masked: boolean;
   readonly #stream: boolean;
@@ -57,6 +68,19 @@ export class WsDecoder {
   /** Bytes that the body of the current binary frame lacks, and its key as it is there. */
   #left = 0;
   #mask = 0;
+  /** The opcode of the message whose fragments are arriving; 0: none. */
+  #fragmented = 0;
+  /** The current data frame is the last of its message. */
+  #isFinal = true;
+  /** Bytes of the fragments' headers, less those of their payloads. */
+  #overhead = 0;
+  /** The fragments of a message with flags: room for the rest of a ZMTP header, the flags, the body. */
+  #assembly: Words | undefined = undefined;
+  /** Bytes of its payload. */
+  #assemblyHas = 0;
+  /** It began in an earlier chunk. */
+  #isOlder = false;
+  #text = "";
   /** Where `#short` has got to in the target. */
   #at = 0;
   /** The payload of a control frame that is not whole yet, and its opcode. */
@@ -68,7 +92,11 @@ export class WsDecoder {
   /** The peer has closed, with this code; nothing is read any more. */
   closed: number | undefined = undefined;
   /** The peer broke the rules; nothing is read any more. */
-  fault: Fault | undefined = undefined;
+  fault: Fault | StreamFault | undefined = undefined;
+  /** Bytes that are kept of a frame in fragments at most, without its flags. */
+  maxSize = Number.POSITIVE_INFINITY;
+  /** A ZMTP frame whose fragments are whole; it comes before what `decode` has given. The caller sets it to undefined. */
+  assembled: Buffer | undefined = undefined;
   /** Bytes of ZMTP's stream that the peer takes in all, as it said last. */
   limit: number | undefined = undefined;
 
@@ -76,6 +104,11 @@ export class WsDecoder {
   constructor(masked: boolean, stream = false) {
     this.#masked = masked;
     this.#stream = stream;
+  }
+
+  /** Bytes of a message in fragments that are kept. */
+  get unfinished(): number {
+    return this.#assembly === undefined ? 0 : this.#assemblyHas;
   }
 
   /**
@@ -87,14 +120,18 @@ export class WsDecoder {
     const source = new Words(bytes);
     let position = 0;
     let at = 0;
+    this.#isOlder = this.#assembly !== undefined;
     while (position < length) {
       if (this.#left > 0) {
         const count = Math.min(this.#left, length - position);
-        copyMasked(source, position, target, at, count, this.#mask);
+        if (this.#assembly === undefined) {
+          copyMasked(source, position, target, at, count, this.#mask);
+          at += count;
+        } else if (!this.#assemble(source, position, count)) break;
         this.#mask = rotate(this.#mask, count);
         this.#left -= count;
         position += count;
-        at += count;
+        if (this.#left === 0 && this.#assembly !== undefined) at = this.#fragmentIsWhole(target, at);
         continue;
       }
       if (this.#control !== undefined) {
@@ -111,7 +148,7 @@ export class WsDecoder {
         at = this.#begin(this.#header, 0, target, at);
         continue;
       }
-      if (!this.#stream) {
+      if (!this.#stream && this.#fragmented === 0) {
         const next = this.#short(source, position, length, target, at);
         at = this.#at;
         if (next > position) {
@@ -177,11 +214,20 @@ export class WsDecoder {
   #checked(bytes: Uint8Array, at: number, end: number): number {
     const first = bytes[at] as number;
     const opcode = first & 0x0f;
-    if ((first & 0xf0) !== FIN) return this.#fail("a frame that is a fragment, or has reserved bits");
-    const isText = opcode === TEXT && this.#stream;
+    if ((first & RESERVED) !== 0) return this.#fail("a frame with reserved bits");
+    const isFinal = (first & FIN) !== 0;
     const isControl = opcode >= CLOSE;
-    if (opcode !== BINARY && !isText && (opcode < CLOSE || opcode > PONG))
+    const isContinuation = opcode === CONTINUATION;
+    if (
+      isControl ? opcode > PONG : !isContinuation && opcode !== BINARY && !(opcode === TEXT && this.#stream)
+    )
       return this.#fail(`a frame of opcode ${opcode}; binary messages are expected`);
+    if (isControl && !isFinal) return this.#fail("a control frame that is a fragment");
+    if (!isControl && isContinuation !== this.#fragmented > 0)
+      return this.#fail(
+        isContinuation ? "a continuation of no message" : "a message between the fragments of another",
+      );
+    const isText = (isContinuation ? this.#fragmented : opcode) === TEXT;
     if (end - at < 2) return 0;
     const second = bytes[at + 1] as number;
     if (((second & MASKED) !== 0) !== this.#masked)
@@ -191,9 +237,10 @@ export class WsDecoder {
     const tiny = second & 0x7f;
     const field = tiny === LENGTH_16 ? 2 : tiny === LENGTH_64 ? 8 : 0;
     if (isControl && field > 0) return this.#fail(`a control frame of more than ${TINY_MOST} bytes`);
-    if (isText && tiny > MAX_LIMIT_DIGITS)
+    if (isText && this.#text.length + tiny > MAX_LIMIT_DIGITS)
       return this.#fail(`a text of more than ${MAX_LIMIT_DIGITS} digits`);
-    const flagBytes = isControl || this.#stream ? 0 : 1;
+    // A message's fragments are read as they are: its flags need not be in the first.
+    const flagBytes = isControl || this.#stream || isContinuation || !isFinal ? 0 : 1;
     if (tiny === 0 && flagBytes > 0) return this.#fail("a binary message without flags");
     const size = 2 + field + (this.#masked ? KEY_SIZE : 0) + flagBytes;
     if (field > 0) {
@@ -213,7 +260,10 @@ export class WsDecoder {
 
   /** Begins the frame whose header is at `from`, whole and checked. @returns the position in the target */
   #begin(bytes: Uint8Array, from: number, target: Words, to: number): number {
-    const opcode = (bytes[from] as number) & 0x0f;
+    const first = bytes[from] as number;
+    const isFinal = (first & FIN) !== 0;
+    const isFragment = !isFinal || (first & 0x0f) === CONTINUATION;
+    const opcode = (first & 0x0f) === CONTINUATION ? this.#fragmented : first & 0x0f;
     const length = lengthOf(bytes, from);
     const tiny = (bytes[from + 1] as number) & 0x7f;
     let position = from + 2 + (tiny === LENGTH_16 ? 2 : tiny === LENGTH_64 ? 8 : 0);
@@ -226,6 +276,10 @@ export class WsDecoder {
         ((bytes[position + 3] as number) << 24);
       position += KEY_SIZE;
     }
+    if (opcode < CLOSE) {
+      this.#isFinal = isFinal;
+      if (isFragment && !this.#beginFragment(opcode, position - from, length)) return to;
+    }
     if (opcode !== BINARY) {
       this.#opcode = opcode;
       this.#mask = mask;
@@ -234,16 +288,77 @@ export class WsDecoder {
       if (length === 0) this.#controlIsWhole(this.#control);
       return to;
     }
-    if (this.#stream) {
+    if (this.#stream || isFragment) {
       this.#mask = mask;
       this.#left = length;
-      return to;
+      return length === 0 && this.#assembly !== undefined ? this.#fragmentIsWhole(target, to) : to;
     }
     const zws = (bytes[position] as number) ^ (mask & 0xff);
     this.#mask = (mask >>> 8) | (mask << 24);
     this.#left = length - 1;
-    const flags = zws === WS_COMMAND ? COMMAND : zws === WS_MORE ? MORE : 0;
-    return writeHeader(target.bytes, to, flags, length - 1);
+    return writeHeader(target.bytes, to, zmtpFlags(zws), length - 1);
+  }
+
+  /** @param header its bytes @returns whether it may come */
+  #beginFragment(opcode: number, header: number, length: number): boolean {
+    if (this.#fragmented === 0) {
+      this.#overhead = 0;
+      this.#assemblyHas = 0;
+      if (!this.#stream) this.#assembly = new Words(Buffer.alloc(0));
+    }
+    this.#fragmented = this.#isFinal ? 0 : opcode;
+    this.#overhead += header - length;
+    if (this.#overhead > MAX_FRAGMENT_OVERHEAD) this.#fail("fragments with next to nothing in them");
+    return this.fault === undefined;
+  }
+
+  /** Adds to the message in fragments, whose memory grows as it comes. @returns whether it could be done */
+  #assemble(source: Words, from: number, count: number): boolean {
+    const front = LONG_HEADER - 1;
+    if (this.#assemblyHas + count > this.maxSize + 1) {
+      this.fault = "too-long";
+      return false;
+    }
+    const has = front + this.#assemblyHas;
+    let assembly = this.#assembly as Words;
+    if (has + count > assembly.bytes.length) {
+      const twice = Math.max(FIRST_ASSEMBLY, 2 * (has + count));
+      const larger = memoryOf(this.#isFinal ? Math.min(twice, has + this.#left) : twice);
+      if (larger === undefined) {
+        this.fault = "no-memory";
+        return false;
+      }
+      larger.set(assembly.bytes.subarray(0, has));
+      assembly = new Words(larger);
+      this.#assembly = assembly;
+    }
+    copyMasked(source, from, assembly, has, count, this.#mask);
+    this.#assemblyHas += count;
+    if ((assembly.bytes[front] as number) <= WS_COMMAND) return true;
+    this.#fail("reserved bits in a frame's flags (45/ZWS, Framing)");
+    return false;
+  }
+
+  /** @returns the position in the target */
+  #fragmentIsWhole(target: Words, to: number): number {
+    if (!this.#isFinal) return to;
+    const { bytes } = this.#assembly as Words;
+    const size = this.#assemblyHas - 1;
+    this.#assembly = undefined;
+    if (size < 0) {
+      this.#fail("a binary message without flags");
+      return to;
+    }
+    const start = size <= MAX_SHORT ? LONG_HEADER - SHORT_HEADER : 0;
+    writeHeader(bytes, start, zmtpFlags(bytes[LONG_HEADER - 1] as number), size);
+    const frame = bytes.subarray(start, LONG_HEADER + size) as Buffer;
+    if (this.#isOlder) {
+      this.#isOlder = false;
+      this.assembled = frame;
+      return to;
+    }
+    target.bytes.set(frame, to);
+    return to + frame.length;
   }
 
   /** @returns how many bytes were its own */
@@ -260,7 +375,12 @@ export class WsDecoder {
   #controlIsWhole(payload: Buffer): void {
     this.#control = undefined;
     if (this.#opcode === PING) this.pong = payload;
-    if (this.#opcode === TEXT) this.#textIs(payload.toString("latin1"));
+    if (this.#opcode === TEXT) {
+      this.#text += payload.toString("latin1");
+      if (!this.#isFinal) return;
+      this.#textIs(this.#text);
+      this.#text = "";
+    }
     if (this.#opcode !== CLOSE) return;
     if (payload.length === 0) this.closed = NO_CODE;
     else if (payload.length === 1) this.#fail("a close frame of one byte");
@@ -284,6 +404,20 @@ export class WsDecoder {
   #fail(what: string): -1 {
     this.fault = protocolFault("ERR_ZMTP_UNSPECIFIED", `the peer sent ${what}`);
     return -1;
+  }
+}
+
+function zmtpFlags(zws: number): number {
+  if (zws === WS_COMMAND) return COMMAND;
+  return zws === WS_MORE ? MORE : 0;
+}
+
+/** Undefined: the process has none. */
+function memoryOf(size: number): Buffer | undefined {
+  try {
+    return allocate(size);
+  } catch {
+    return undefined; // The caller ends the connection, with an event.
   }
 }
 

@@ -4,7 +4,8 @@
  *   80 FIN + opcode 1 | 80 MASK + length 1 | length 2 or 8 | key 4, from clients | flags 1 | body
  *                       0 to 125             126: 2, 127: 8                         `- masked from here on
  *
- *   opcode: 2 binary  8 close  9 ping  A pong; all others are refused, and so are frames without FIN
+ *   opcode: 2 binary  8 close  9 ping  A pong; all others are refused
+ *           0 continues a message whose frames before have no FIN, its fragments: their payloads together are flags and body
  *   flags: 01 MORE  02 COMMAND; control frames have none
  *
  * Where messages are pieces of ZMTP's stream (subprotocol.ts) there are no flags, and opcode 1, text, is allowed.
@@ -12,7 +13,10 @@
 
 export const FIN = 0x80;
 export const MASKED = 0x80;
+/** Bits of the first byte that extensions use; none is agreed on. */
+export const RESERVED = 0x70;
 
+export const CONTINUATION = 0x0;
 export const TEXT = 0x1;
 export const BINARY = 0x2;
 export const CLOSE = 0x8;

@@ -1,5 +1,6 @@
 /** ZMQ frames on a WebSocket (45/ZWS): the encoder, the decoder and the control frames of one connection. */
 import { allocate } from "../../../core/memory.js";
+import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import { DIRECT } from "../codec/split-frame.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
@@ -28,6 +29,21 @@ let shared: Words | undefined;
  * @param memory of `bytes`, if it may be written in and kept
  */
 export function decodeFrames(
+  decoder: WsDecoder,
+  bytes: Uint8Array,
+  length: number,
+  memory: PooledBuffer | undefined,
+  maxSize: number,
+): DecodedFrames {
+  decoder.maxSize = maxSize;
+  const decoded = decodeChunk(decoder, bytes, length, memory);
+  const { assembled } = decoder;
+  if (assembled === undefined) return decoded;
+  decoder.assembled = undefined;
+  return { ...decoded, assembled };
+}
+
+function decodeChunk(
   decoder: WsDecoder,
   bytes: Uint8Array,
   length: number,
@@ -67,8 +83,12 @@ export class WsFraming implements Framing {
     return this.#decoder.closed !== undefined;
   }
 
-  get fault(): Fault | undefined {
+  get fault(): Fault | StreamFault | undefined {
     return this.#decoder.fault;
+  }
+
+  get unfinished(): number {
+    return this.#decoder.unfinished;
   }
 
   encode(pieces: readonly FramePiece[]): Uint8Array {
@@ -83,8 +103,13 @@ export class WsFraming implements Framing {
     return decodedSize(size) - size;
   }
 
-  decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer): DecodedFrames {
-    return decodeFrames(this.#decoder, bytes, length, pooled);
+  decode(
+    bytes: Uint8Array,
+    length: number,
+    pooled?: PooledBuffer,
+    maxSize = Number.POSITIVE_INFINITY,
+  ): DecodedFrames {
+    return decodeFrames(this.#decoder, bytes, length, pooled, maxSize);
   }
 
   takeReply(): Uint8Array | undefined {

@@ -6,6 +6,7 @@
  *   the stream --> messages, without their headers --> pipe
  *              --> a text: the peer's limit
  */
+import type { StreamFault } from "../codec/in-stream.js";
 import { acquire, type PooledBuffer } from "../codec/pooled-buffer.js";
 import type { Fault, Mechanism } from "../mechanism/mechanism.js";
 import type { ByteStream } from "../transport/byte-stream.js";
@@ -54,7 +55,7 @@ export class WsStreamFraming implements Framing {
     return this.#decoder.closed !== undefined;
   }
 
-  get fault(): Fault | undefined {
+  get fault(): Fault | StreamFault | undefined {
     return this.#decoder.fault;
   }
 
@@ -84,7 +85,7 @@ export class WsStreamFraming implements Framing {
   }
 
   decode(bytes: Uint8Array, length: number, pooled?: PooledBuffer): DecodedFrames {
-    const decoded = decodeFrames(this.#decoder, bytes, length, pooled);
+    const decoded = decodeFrames(this.#decoder, bytes, length, pooled, Number.POSITIVE_INFINITY);
     const { limit } = this.#decoder;
     if (limit !== undefined && limit !== this.#limit) {
       this.#limit = limit;

@@ -357,17 +357,64 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
   });
 });
 
+describe("a message in fragments", () => {
+  it("is one message, with control frames between its fragments; so is a READY", async () => {
+    const pull = world.pull();
+    const peer = await peerOf(await pull.bind("ws://127.0.0.1:*"));
+    const ready = readyOf("PUSH");
+    const payload = ready.subarray(6).map((byte, i) => byte ^ (ready[2 + (i % 4)] as number));
+    peer.send(masked(2, payload.subarray(0, 9), 0x02));
+    peer.send(masked(9, "between"));
+    peer.send(masked(0, payload.subarray(9)));
+    const body = Buffer.alloc(300_000, "shoal");
+    peer.send(masked(2, "", 0x02), masked(0, "\x01", 0x00), masked(0, "first"));
+    peer.send(masked(2, Buffer.concat([Buffer.of(0), body.subarray(0, 60_000)]), 0x02));
+    for (let at = 60_000; at < body.length; at += 60_000)
+      peer.send(masked(9, ""), masked(0, body.subarray(at, at + 60_000), at === 240_000 ? 0x80 : 0x00));
+    const [first, second] = await pull.receive();
+    expect(String(first)).toBe("first");
+    expect(second?.equals(body)).toBe(true);
+    expect(pull.stats().invalid.frames).toBe(0);
+  });
+
+  it("counts for the receiver's marks while it comes", async () => {
+    const pull = world.pull({ maxReceiveQueueBytes: 200_000 });
+    const endpoint = await pull.bind("ws://127.0.0.1:*");
+    const [one, other] = [await peerOf(endpoint), await peerOf(endpoint)];
+    const half = "x".repeat(120_000);
+    for (const peer of [one, other]) {
+      peer.send(readyOf("PUSH"), masked(2, `\0${half}`, 0x02), masked(9, ""));
+      await peer.receive();
+    }
+    expect((await one.receive())?.opcode).toBe(10);
+    // The other waits for the one that began first.
+    other.send(masked(0, half, 0x00), masked(0, "2"));
+    one.send(masked(0, half, 0x00), masked(0, "1"));
+    expect(String(await pull.receive()).slice(-1)).toBe("1");
+    expect(String(await pull.receive()).slice(-1)).toBe("2");
+  });
+});
+
 describe("what breaks the rules ends the connection, and no other:", () => {
   it.each([
     ["a text message", masked(1, "\0x"), "opcode 1"],
-    ["a fragment", masked(2, "\0x", 0x02), "fragment"],
-    ["a continuation", masked(0, "\0x"), "opcode 0"],
+    ["a continuation of nothing", masked(0, "\0x"), "continuation of no message"],
+    [
+      "fragments past maxMessageSize",
+      Buffer.concat([masked(2, "\0", 0x02), masked(0, "x".repeat(9_500), 0x00)]),
+      "longer than maxMessageSize",
+    ],
+    [
+      "an endless train of empty fragments",
+      Buffer.concat([masked(2, "\0", 0x02), ...Array.from({ length: 20_000 }, () => masked(0, "", 0x00))]),
+      "next to nothing",
+    ],
     ["a reserved bit", masked(2, "\0x", 0xc2), "reserved bits"],
     ["an unmasked message", Buffer.from("82020078", "hex"), "unmasked"],
     ["an empty message", masked(2, ""), "without flags"],
     ["reserved flags", frame(8, "x"), "reserved bits"],
     ["a ping of 126 bytes", Buffer.from("89fe007e00000000", "hex"), "more than 125"],
-    ["a fragmented ping", masked(9, "", 0x09), "fragment"],
+    ["a fragmented ping", masked(9, "", 0x09), "control frame that is a fragment"],
     ["an overlong length", Buffer.from("82fe000100000000", "hex"), "more bytes than it needs"],
     ["a message past maxMessageSize", frame(0, "x".repeat(1_001)), "longer than maxMessageSize"],
     ["a declared length of 2^62", Buffer.from("82ff400000000000000000000000", "hex"), "2^53"],
@@ -404,6 +451,7 @@ describe("what breaks the rules ends the connection, and no other:", () => {
     ["another command", frame(2, "\x05HELLO"), "expected READY"],
     ["a text message", masked(1, "x"), "opcode 1"],
     ["a command of 1 MiB", frame(2, "x".repeat(1_048_576)), "more than 8192 bytes"],
+    ["a command of 200 KB in fragments", masked(2, "\x02".repeat(200_000), 0x02), "more than 8192 bytes"],
   ])("during the handshake: %s", async (_, bytes, what) => {
     const pull = world.pull();
     const endpoint = await pull.bind("ws://127.0.0.1:*");

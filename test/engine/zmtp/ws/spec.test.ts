@@ -66,6 +66,11 @@ describe("subprotocols", () => {
 });
 
 describe("frames", () => {
+  it("may come in fragments", () => {
+    const hello = Buffer.from("000548656c6c6f", "hex");
+    expect(decode(new WsDecoder(false), vector('message "Hello" in two'))).toEqual(hello);
+  });
+
   it.each([
     ['message "Hello"', Buffer.from("000548656c6c6f", "hex")],
     ['frame "a", more follow', Buffer.from("010161", "hex")],
@@ -141,14 +146,14 @@ describe("pieces of the stream", () => {
     say("1310720");
     expect(framing.fault).toBeUndefined();
     say("1310719");
-    expect(framing.fault?.message).toMatch(/less than the one before/);
+    expect(framing.fault).toMatchObject({ message: expect.stringMatching(/less than the one before/) });
   });
 
   it.each(["", "-1", "1.5", "1e9", "0x10", " 1", "٣", "1".repeat(16)])("have no limit %j", (limit) => {
     const framing = new WsStreamFraming("NULL");
     const wire = masked(1, Buffer.from(limit));
     framing.decode(wire, wire.length);
-    expect(framing.fault?.kind).toBe("protocol");
+    expect(framing.fault).toMatchObject({ kind: "protocol" });
   });
 
   it("end where the client asks for it, and what comes then is not looked at", () => {
@@ -160,9 +165,26 @@ describe("pieces of the stream", () => {
     expect(framing.fault).toBeUndefined();
   });
 
+  it("may come in fragments, and so may limits", () => {
+    const fragment = (opcode: number, payload: string, first: number): Buffer => {
+      const wire = masked(opcode, Buffer.from(payload));
+      wire[0] = first;
+      return wire;
+    };
+    const decoder = new WsDecoder(true, true);
+    const out = [
+      ...[fragment(2, "\0\x02a", 2), masked(9, Buffer.from("?")), fragment(0, "", 0), fragment(0, "b", 0x80)],
+      ...[fragment(1, "13107", 1), masked(9, Buffer.from("!")), fragment(0, "20", 0x80)],
+    ].map((wire) => decode(decoder, wire));
+    expect(Buffer.concat(out).toString()).toBe("\0\x02ab");
+    expect([decoder.limit, decoder.pong?.toString(), decoder.fault]).toEqual([1_310_720, "!", undefined]);
+    decode(decoder, Buffer.concat([fragment(1, "13107", 1), fragment(0, "20000000000", 0)]));
+    expect(decoder.fault).toMatchObject({ message: expect.stringContaining("15 digits") });
+  });
+
   it("have no texts where messages are frames", () => {
     const decoder = new WsDecoder(true);
     decode(decoder, masked(1, Buffer.from("1310720")));
-    expect(decoder.fault?.message).toMatch(/opcode 1/);
+    expect(decoder.fault).toMatchObject({ message: expect.stringMatching(/opcode 1/) });
   });
 });

@@ -168,6 +168,55 @@ describe("frames", () => {
   });
 });
 
+describe("fragments", () => {
+  function fragmentsOf(masked: boolean, payload: Buffer, ...cuts: number[]): Buffer[] {
+    const encoder = new WsEncoder(masked ? key : undefined);
+    return [0, ...cuts].map((start, i) => {
+      const wire = encoder.control(i === 0 ? 2 : 0, payload.subarray(start, cuts[i]));
+      if (i < cuts.length) wire[0] = (wire[0] as number) & 0x7f;
+      return wire;
+    });
+  }
+
+  it("become one frame of ZMTP, in one chunk or in many", () => {
+    for (const size of [0, 1, 100, 254, 255, 256, 257, 300])
+      for (const masked of [true, false])
+        for (const chunksOf of [(bytes: Buffer) => [bytes], byteByByte]) {
+          const body = Buffer.alloc(size, "shoal");
+          const payload = Buffer.concat([Buffer.of(1), body]);
+          const fragments = fragmentsOf(masked, payload, 0, 100, 200, 301);
+          const decoder = new WsDecoder(masked);
+          const out: Buffer[] = [];
+          const behind = encode(masked ? key : undefined, zmtp(0, "z"));
+          for (const chunk of chunksOf(Buffer.concat([...fragments, ...fragments, behind]))) {
+            const bytes = decodeInPlace(decoder, chunk);
+            if (decoder.assembled !== undefined) out.push(decoder.assembled);
+            decoder.assembled = undefined;
+            out.push(bytes);
+          }
+          const frame = zmtp(MORE, body);
+          expect(Buffer.concat(out).equals(Buffer.concat([frame, frame, zmtp(0, "z")]))).toBe(true);
+          expect([decoder.fault, decoder.unfinished]).toEqual([undefined, 0]);
+        }
+  });
+
+  it("are bounded by what is kept of them, and by their headers", () => {
+    const [first, second] = fragmentsOf(true, Buffer.alloc(102), 100, 102) as [Buffer, Buffer];
+    for (const maxSize of [100, 101]) {
+      const decoder = new WsDecoder(true);
+      decoder.maxSize = maxSize;
+      decode(decoder, first, second);
+      expect(decoder.fault).toBe(maxSize === 100 ? "too-long" : undefined);
+    }
+    const empty = new WsDecoder(false);
+    const train = Buffer.concat([Buffer.of(2, 0), Buffer.alloc(2 * 32_765)]);
+    decode(empty, train, Buffer.of(0, 1, 0), Buffer.of(0, 0));
+    expect(empty.fault).toBeUndefined();
+    decode(empty, Buffer.of(0, 0));
+    expect(empty.fault).toMatchObject({ message: expect.stringContaining("next to nothing") });
+  });
+});
+
 describe("control frames", () => {
   it("come between frames: a ping is to be answered, a pong is nothing", () => {
     const decoder = new WsDecoder(true);
@@ -202,10 +251,14 @@ describe("control frames", () => {
 describe("what is no frame of 45/ZWS ends the connection", () => {
   it.each([
     ["a text message", "8181000000000061", "opcode 1"],
-    ["a continuation", "8081000000000000", "opcode 0"],
+    ["a continuation of nothing", "8081000000000000", "continuation of no message"],
     ["a reserved opcode", "83810000000000", "opcode 3"],
     ["a reserved control opcode", "8b80", "opcode 11"],
-    ["a fragment", "028100000000", "fragment"],
+    [
+      "a message between the fragments of another",
+      "02810000000001" + "8281000000000061",
+      "between the fragments",
+    ],
     ["a compressed message", "c28100000000", "reserved bits"],
     ["an unmasked message", "820100", "unmasked"],
     ["an unmasked ping", "8900", "unmasked"],
@@ -217,7 +270,9 @@ describe("what is no frame of 45/ZWS ends the connection", () => {
     ["a length of 2^63", "82ff8000000000000000", "2^53"],
     ["a length of 2^53 + 1", "82ff0020000000000001", "2^53"],
     ["a ping of 126 bytes", "89fe007e", "more than 125"],
-    ["a fragmented ping", "0980", "fragment"],
+    ["a fragmented ping", "0980", "control frame that is a fragment"],
+    ["fragments without flags", "0280000000008080000000000000", "without flags"],
+    ["reserved flags in fragments", "02800000000080810000000004", "reserved bits in a frame's flags"],
     ["a close of one byte", "88810000000000", "close frame of one byte"],
     ["a close with a code that is not to be sent", "88820000000003ed", "1005"],
     ["a close with an unknown code", "8882000000000000", "code 0"],
@@ -233,6 +288,6 @@ describe("what is no frame of 45/ZWS ends the connection", () => {
   it("a masked message from a server", () => {
     const decoder = new WsDecoder(false);
     expect(decode(decoder, encode(key, zmtp(0, "a")))).toEqual(Buffer.alloc(0));
-    expect(decoder.fault?.message).toContain("a server does not mask");
+    expect(decoder.fault).toMatchObject({ message: expect.stringContaining("a server does not mask") });
   });
 });
