@@ -68,7 +68,7 @@ export function addMajordomoCommand(program: Command): void {
     .option("--concurrency <N>", "requests handled at once (default 1)", wholeNumber(1))
     .option(
       "--prefetch <N>",
-      "requests queued here while others are handled (default 0; with a concurrency of 16 or more, the larger of that and 100)",
+      "requests queued here while others are handled (default 16; with a concurrency of 16 or more, the larger of that and 100)",
       wholeNumber(0),
     )
     .option("--heartbeat <MS>", "interval of heartbeats to a broker (default 2500)", wholeNumber(1))

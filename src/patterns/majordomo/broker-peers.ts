@@ -150,8 +150,11 @@ export function isReserved(service: Buffer): boolean {
 
 const RESERVED_BYTE = RESERVED_PREFIX.charCodeAt(0);
 
-/** ms that a client whose connection has ended has to come back, before what it asked for is dropped. */
-const RETURN_TIME = 1_000;
+/**
+ * ms that a client has to reconnect before its requests are dropped. A killed client's handlers are to be aborted within a
+ * second; a client that only lost its connection dials again after 100 ms.
+ */
+const RETURN_TIME = 750;
 
 /**
  * The clients that a broker knows: those of shoal's, which say that they live while
