@@ -28,7 +28,7 @@ const PURE = [
   "test/cluster/!(node*).test.ts",
   "test/link/{rules,handshake,hostile,spec}.test.ts",
   "test/cluster/clients/!(node*|providers*).test.ts",
-  "test/cluster/discovery/{beacon-rules,discovery,endpoint-slices,mdns-records,merge,names,parse}.test.ts",
+  "test/cluster/discovery/{beacon-rules,discovery,endpoint-slices,merge,names,parse}.test.ts",
   "test/cluster/{admission,connections}/!(node*).test.ts",
   "test/cluster/messaging/{hooks,items,node-queues,query,route-backoff,route-hostile,route-replica,route-replication,route-schedules,route-table,schema,service-wire,services,subscription-table,topic-ids,topics,waiting-sends,window}.test.ts",
   "test/cluster/requests/{balancer,forgotten,schedules,wire}.test.ts",

@@ -64,7 +64,6 @@ export { type EtcdSourceOptions, etcdSource } from "./discovery/etcd.js";
 export type { DiscoveryTls } from "./discovery/http.js";
 export { type KubernetesSourceOptions, kubernetesSource } from "./discovery/kubernetes.js";
 export { ManualSource, staticSource } from "./discovery/lists.js";
-export { type MdnsSourceOptions, mdnsSource } from "./discovery/mdns.js";
 export { parseDiscovery } from "./discovery/parse.js";
 export {
   AddressFeed,

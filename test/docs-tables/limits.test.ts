@@ -195,7 +195,6 @@ const CLUSTER_BOUNDS: readonly (readonly [row: string, ...constants: string[]])[
     "cluster/discovery/beacon-rules.ts MAX_HEARD",
     "cluster/discovery/beacon-rules.ts MAX_HEARD_OF_HOST",
   ],
-  ["Records of multicast DNS", "cluster/discovery/mdns.ts MAX_RECORDS"],
   ["Addresses of a `ConnectionManager`", "cluster/bounds.ts MAX_KEPT_ADDRESSES"],
   ["Endpoints of a resolver", "sockets/endpoint-source.ts MAX_SOURCE_ENDPOINTS"],
   ["Pairs of members", "cluster/node/measuring.ts MAX_PAIRS"],

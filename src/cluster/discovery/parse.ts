@@ -2,7 +2,7 @@
  * Sources as texts, for the command line and configuration files:
  *
  *   static:HOST:PORT,HOST:PORT…          dns://NAME:PORT (A)   dns://NAME (SRV)
- *   beacon:   broadcast:   mdns:         multicast:GROUP
+ *   beacon:   broadcast:   multicast:GROUP
  *   etcd://HOST:PORT,HOST:PORT/PREFIX    etcds://… over TLS    kubernetes://NAMESPACE/SERVICE[:PORT]
  *
  * Options follow as `?NAME=VALUE&NAME=VALUE`, by the names that the source has for them.
@@ -15,7 +15,6 @@ import { dnsSource } from "./dns.js";
 import { etcdSource } from "./etcd.js";
 import { kubernetesSource } from "./kubernetes.js";
 import { staticSource } from "./lists.js";
-import { mdnsSource } from "./mdns.js";
 import type { DiscoverySource } from "./source.js";
 
 /** Characters of a text. */
@@ -113,12 +112,6 @@ const FORMS: Readonly<Record<string, Form>> = {
       interface: "text",
     },
     make: (rest, options) => multicastSource({ ...(rest === "" ? {} : { group: rest }), ...options }),
-  },
-  mdns: {
-    form: "mdns:",
-    slashes: false,
-    options: { service: "text", interface: "text", port: "number" },
-    make: (rest, options) => mdnsSource(nothing("mdns:", rest, options)),
   },
   etcd: etcd("http"),
   etcds: etcd("https"),

@@ -17,8 +17,6 @@ describe("a text of discovery", () => {
     ["etcd://a:2379,b:2379/x?ttl=30000&publish=false", "etcd:a:2379/x"],
     ["etcds://a:2379/x", "etcd:a:2379/x"],
     ["beacon:", "beacon:23773"],
-    ["mdns:", "mdns:_shoal._udp"],
-    ["mdns:?service=_kitchen._tcp", "mdns:_kitchen._tcp"],
     ["beacon:?port=5000&interval=1000&interface=eth0", "beacon:5000"],
     ["broadcast:?port=1900", "broadcast:1900"],
     ["multicast:", "multicast:239.192.83.73:23774"],
