@@ -7,6 +7,8 @@ export const HAS_DATAGRAMS = false;
 export function assertPlainDatagrams(): void {}
 
 export class Datagrams {
+  readonly connected = false;
+
   disconnect(): boolean {
     return false;
   }

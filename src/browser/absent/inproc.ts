@@ -36,6 +36,10 @@ export class InprocPeers {
     this.#real?.unbind(name);
   }
 
+  get connected(): boolean {
+    return this.#made?.connected === true;
+  }
+
   connect(name: string, pipe: Pipe): void {
     this.#real?.connect(name, pipe);
   }

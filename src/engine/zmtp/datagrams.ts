@@ -268,6 +268,12 @@ export class Datagrams {
     return { endpoint: resolved, close };
   }
 
+  /** Whether it is connected to any address. */
+  get connected(): boolean {
+    for (const { pipe } of this.#connected) if (pipe.leaving === undefined) return true;
+    return false;
+  }
+
   connect(endpoint: string): void {
     const pipe = this.#peers.make(endpoint, true);
     const connected: Connected = {

@@ -37,8 +37,8 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   readonly #dialers = new Set<Dialer>();
   #stopWaking: (() => void) | undefined = undefined;
   #reconnects = 0;
-  /** Endpoints bound and connected, and those about to be bound. */
-  #attached = 0;
+  /** Calls of `bind` that have not settled. */
+  #binding = 0;
 
   constructor(state: SocketState, peers: Peers, admission: Admission, connections: Connections) {
     this.state = state;
@@ -69,7 +69,10 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
 
   /** Whether the socket is bound or connected, or about to be bound. */
   get attached(): boolean {
-    return this.#attached > 0;
+    if (this.#binding > 0 || this.bound > 0) return true;
+    if (this.#inproc?.connected === true || this.#datagrams?.connected === true) return true;
+    for (const dialer of this.#dialers) if (!dialer.leaving) return true;
+    return false;
   }
 
   /** Connections that were made again. */
@@ -78,25 +81,18 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   async bind(endpoint: string): Promise<string> {
-    this.#attached += 1;
+    this.#binding += 1;
     try {
-      return await this.#bind(endpoint);
-    } catch (error) {
-      this.#attached -= 1;
-      throw error;
+      this.admission.check();
+      return await this.listening.bind(endpoint, this.#originOf(endpoint));
+    } finally {
+      this.#binding -= 1;
     }
-  }
-
-  async #bind(endpoint: string): Promise<string> {
-    this.admission.check();
-    return await this.listening.bind(endpoint, this.#originOf(endpoint));
   }
 
   bindSync(endpoint: string): string {
     this.admission.check();
-    const resolved = this.listening.bindSync(endpoint, this.#originOf(endpoint));
-    this.#attached += 1;
-    return resolved;
+    return this.listening.bindSync(endpoint, this.#originOf(endpoint));
   }
 
   #originOf(endpoint: string): Origin {
@@ -105,17 +101,10 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
   }
 
   async unbind(endpoint: string): Promise<void> {
-    this.#attached -= 1;
     await this.listening.unbind(endpoint);
   }
 
   connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
-    const id = this.#connect(endpoint, routingId);
-    this.#attached += 1;
-    return id;
-  }
-
-  #connect(endpoint: string, routingId: string | undefined): Uint8Array | undefined {
     this.admission.check();
     const reclaimed = this.#reclaim(endpoint, routingId);
     if (reclaimed !== undefined) return reclaimed.routingId;
@@ -179,7 +168,6 @@ export class Endpoints implements EngineEndpoints, ListeningParts {
     if (!found) {
       throw new TransportError("ENOENT", `Cannot disconnect from ${endpoint}: not connected`, { endpoint });
     }
-    this.#attached -= 1;
   }
 
   /** An endpoint that was released, and whose link still stands, is in use again as it was. @returns its pipe */

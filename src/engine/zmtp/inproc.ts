@@ -241,6 +241,12 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     }
   }
 
+  /** Whether it is connected to any name. */
+  get connected(): boolean {
+    for (const { pipe } of this.#dials) if (pipe.leaving === undefined && !pipe.released) return true;
+    return false;
+  }
+
   connect(name: string, pipe: Pipe): void {
     const dial: InprocDial = { name, from: this, pipe, stopped: false, endSeek: undefined, port: undefined };
     this.#dials.add(dial);

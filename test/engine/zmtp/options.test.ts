@@ -2,6 +2,7 @@
 
 import { Socket as NetSocket } from "node:net";
 import { describe, expect, it, vi } from "vitest";
+import { Radio } from "../../../src/sockets/draft/index.js";
 import { collect, failure, nextEvent, texts, turn, until, within } from "../../contract/support/wait.js";
 import { World } from "../../contract/support/world.js";
 import { frame, greeting, RawPeer, ready } from "../../contract/support/zmtp-peer.js";
@@ -332,6 +333,27 @@ describe("peers that leave", () => {
     expect(flushed + discarded + push.stats().dropped.disconnected).toBe(sent);
     expect(push.stats().dropped.disconnected).toBeGreaterThan(0);
     peer.destroy();
+  });
+
+  it.each([
+    ["tcp", "tcp://127.0.0.1:9"],
+    ["inproc", "inproc://attached"],
+    ["udp", "udp://127.0.0.1:9"],
+  ])("of %s that was connected twice and disconnected once takes options again", async (scheme, endpoint) => {
+    const socket = scheme === "udp" ? new Radio({ context: world.context }) : world.push();
+    world.after(() => socket.close({ linger: 0 }));
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+    try {
+      socket.connect(endpoint);
+      socket.connect(endpoint);
+      socket.reconnectInterval = 50;
+      expect(warn).toHaveBeenCalledTimes(1);
+      socket.disconnect(endpoint);
+      socket.reconnectInterval = 60;
+      expect(warn).toHaveBeenCalledTimes(1);
+    } finally {
+      warn.mockRestore();
+    }
   });
 
   it("a message behind the handshake's last byte, in the same piece, is received", async () => {
