@@ -356,6 +356,14 @@ describe("peers that leave", () => {
     }
   });
 
+  it("an XSUB's message is not copied to see whether it is a subscription", async () => {
+    const subscriber = world.xSubscriber();
+    const large = Buffer.alloc(50_000_000, "x");
+    const before = process.memoryUsage().arrayBuffers;
+    expect(subscriber.trySend(large)).toBe(true);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(large.length / 2);
+  });
+
   it("a message behind the handshake's last byte, in the same piece, is received", async () => {
     const pull = world.pull();
     const peer = await RawPeer.connect(await world.bind(pull));

@@ -118,10 +118,12 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
   offer(message: OutgoingMessage): OfferResult {
     const single = Array.isArray(message) ? (message.length === 1 ? message[0] : undefined) : message;
     if (single !== undefined) {
-      const bytes = typeof single === "string" ? Buffer.from(single) : Buffer.from(single as Uint8Array);
-      if (bytes[0] === 1 || bytes[0] === 0) {
-        if (bytes[0] === 1) this.subscribe(bytes.subarray(1));
-        else this.unsubscribe(bytes.subarray(1));
+      // Only that is copied: a publication may be large.
+      const kind = typeof single === "string" ? single.charCodeAt(0) : single[0];
+      if (kind === 1 || kind === 0) {
+        const prefix = Buffer.from(single as Uint8Array).subarray(1);
+        if (kind === 1) this.subscribe(prefix);
+        else this.unsubscribe(prefix);
         return OfferResult.Accepted;
       }
     }
