@@ -23,6 +23,7 @@ import type { StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { CONTEXT_COMMAND, contextArrived } from "./context-queue.js";
+import { noMemory } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
@@ -524,9 +525,9 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #broken(fault: StreamFault | Fault): void {
-    const what = typeof fault === "string" ? STREAM_FAULTS[fault] : fault.message;
     const isOurs = fault === "no-memory";
-    this.#error = isOurs ? Object.assign(new Error(what), { code: "ENOMEM" }) : new Error(what);
+    if (isOurs) this.#error = noMemory();
+    else this.#error = new Error(typeof fault === "string" ? STREAM_FAULTS[fault] : fault.message);
     this.#tooLong = fault === "too-long";
     this.#end(isOurs ? "local" : "protocol");
   }
@@ -603,10 +604,9 @@ function sealOf(
 
 function ignore(): void {}
 
-const STREAM_FAULTS: Record<StreamFault, string> = {
+const STREAM_FAULTS: Record<Exclude<StreamFault, "no-memory">, string> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",
   "too-long": "the peer's message is longer than maxMessageSize",
   "too-many-frames": "the peer's message has too many frames",
   "command-too-long": "the peer's command is longer than any command is",
-  "no-memory": "this process has no memory for the peer's message",
 };

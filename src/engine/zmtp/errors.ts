@@ -82,6 +82,11 @@ function authError(endpoint: string, status: number, peer: { readonly peer?: str
   };
 }
 
+/** What a connection ends with when this process cannot keep what came. */
+export function noMemory(): Error {
+  return Object.assign(new Error("this process has no memory for the peer's message"), { code: "ENOMEM" });
+}
+
 /** What a `disconnect` event carries beyond its reason: the peer's fault, or the system's. */
 export function disconnectError(
   cause: Error | undefined,

@@ -1,7 +1,7 @@
 /** A byte stream without ZMTP (STREAM): every piece is a message, and the beginning and the end are empty ones. */
 import type { DisconnectReason } from "../events.js";
 import { LONG_HEADER, writeHeader } from "../frame.js";
-import { disconnectError, lostError } from "./errors.js";
+import { disconnectError, lostError, noMemory } from "./errors.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import type { Peers } from "./peers.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
@@ -243,9 +243,15 @@ class RawConnection implements Link, Sink, WriterEffects {
     if (this.#ended || this.#finishing) return;
     const header = Buffer.allocUnsafe(LONG_HEADER);
     const size = writeHeader(header, 0, 0, length);
-    this.#pipe.in.push(header, 0, size);
-    this.#pipe.in.pushShared(bytes, length);
-    this.#pipe.arrived();
+    const stream = this.#pipe.in;
+    const fault = stream.push(header, 0, size) ?? stream.pushShared(bytes, length);
+    if (fault === undefined) this.#pipe.arrived();
+    else {
+      // Pieces are of any size: memory is all that can lack. The notice of the end must not be read as the rest of this one.
+      stream.cut();
+      this.#error = noMemory();
+      this.#end("local");
+    }
   }
 
   #notify(): void {
