@@ -25,6 +25,8 @@ export class Encoder {
   slab: Buffer = NOTHING;
   start = 0;
   end = 0;
+  /** Frames of the message; 0: it is not a message. */
+  frames = 0;
 
   /** Bytes of the message on the wire. */
   get length(): number {
@@ -34,6 +36,7 @@ export class Encoder {
   /** Encodes the frames of `message` from the `from`th on, behind `prefix`. */
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.start = this.end;
+    this.frames = (prefix?.length ?? 0) + (Array.isArray(message) ? message.length - from : 1);
     for (const frame of prefix ?? []) this.#frame(frame, MORE);
     if (Array.isArray(message)) {
       const last = message.length - 1;
@@ -44,6 +47,7 @@ export class Encoder {
   /** Bytes that are not a message: a command's frame. */
   encodeRaw(bytes: Uint8Array | string): void {
     this.start = this.end;
+    this.frames = 0;
     this.#append(Buffer.from(bytes as Uint8Array));
   }
 

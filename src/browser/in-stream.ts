@@ -9,6 +9,7 @@
  * The frame that a chunk ends in the middle of is put together in memory of its own, which grows as it arrives.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { FRAME_COST } from "../core/frame-cost.js";
 import { slice } from "../core/memory.js";
 import {
   bodyAt,
@@ -41,11 +42,11 @@ export class InStream {
   #maxMessageSize = 0;
   readonly #onCommand: OnCommand;
   readonly #runs = new RingBuffer<Run>(4);
-  /** Of the message whose frames are arriving: their number, the bytes of their bodies, and with their headers. */
+  /** Of the message whose frames are arriving: their number, the bytes of their bodies, and what they cost. */
   #frames = 0;
   #size = 0;
   #begun = 0;
-  /** Bytes of frames that are kept: of whole messages, and of the one whose frames are arriving. */
+  /** The cost of frames that are kept (core/frame-cost.ts): of whole messages, and of the one whose frames are arriving. */
   #kept = 0;
   /** The frame that goes on in the next chunk: what has come of it, and after how many bytes it is read on. */
   #split: Buffer | undefined = undefined;
@@ -60,12 +61,12 @@ export class InStream {
     this.#onCommand = onCommand;
   }
 
-  /** Bytes of whole messages that wait, as they are on the wire. */
-  get bytes(): number {
+  /** What whole messages that wait cost. */
+  get cost(): number {
     return this.#kept - this.#begun;
   }
 
-  /** Bytes of the message that is still arriving. */
+  /** What the message that is still arriving costs. */
   get unfinished(): number {
     return this.#begun + this.#have + (this.outer?.unfinished ?? 0);
   }
@@ -125,7 +126,7 @@ export class InStream {
     const { bytes, position } = run;
     const body = bodyAt(bytes, position);
     const end = frameEnd(bytes, position);
-    this.#kept -= end - position;
+    this.#kept -= end - position + FRAME_COST;
     run.position = end;
     if (end === run.end) this.#runs.shift();
     const frame = slice(bytes.buffer, bytes.byteOffset + body, end - body);
@@ -134,11 +135,16 @@ export class InStream {
 
   /** The connection is gone: what is incomplete is dropped. Another connection's frames must not be read as its end. */
   cut(): void {
-    let left = this.bytes;
+    let left = this.#kept - this.#begun;
     this.#runs.retain((run) => {
-      run.end = Math.min(run.end, run.position + left);
-      left -= run.end - run.position;
-      return run.end > run.position;
+      let end = run.position;
+      while (left > 0 && end < run.end) {
+        const next = frameEnd(run.bytes, end);
+        left -= next - end + FRAME_COST;
+        end = next;
+      }
+      run.end = end;
+      return end > run.position;
     });
     this.#kept -= this.#begun;
     this.#frames = 0;
@@ -164,6 +170,8 @@ export class InStream {
   #scan(chunk: Uint8Array, from: number, to: number, held: number): number | StreamFault {
     let position = from;
     let start = from;
+    /** From there on. */
+    let frames = 0;
     let fault: StreamFault | undefined;
     while (position < to) {
       const flags = chunk[position] as number;
@@ -176,6 +184,7 @@ export class InStream {
         size <= this.#maxMessageSize
       ) {
         this.messages += 1;
+        frames += 1;
         position += SHORT_HEADER + size;
         continue;
       }
@@ -191,13 +200,17 @@ export class InStream {
       position = end;
       if ((flags & COMMAND) !== 0) {
         // What came before it is kept first, since a listener may take messages.
-        this.#keep(chunk, start, body - header, held);
+        this.#keep(chunk, start, body - header, frames, held);
         start = end;
+        frames = 0;
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, end - body));
-      } else if ((flags & MORE) !== 0) {
+        continue;
+      }
+      frames += 1;
+      if ((flags & MORE) !== 0) {
         this.#frames += 1;
         this.#size += end - body;
-        this.#begun += end - body + header;
+        this.#begun += end - body + header + FRAME_COST;
       } else {
         this.#frames = 0;
         this.#size = 0;
@@ -205,14 +218,14 @@ export class InStream {
         this.messages += 1;
       }
     }
-    this.#keep(chunk, start, position, held);
+    this.#keep(chunk, start, position, frames, held);
     return fault ?? position;
   }
 
   /** Keeps frames of a chunk: as a view, or as a copy where that would hold on to more than twice their size. */
-  #keep(chunk: Uint8Array, start: number, end: number, size: number): void {
+  #keep(chunk: Uint8Array, start: number, end: number, frames: number, size: number): void {
     if (end === start) return;
-    this.#kept += end - start;
+    this.#kept += end - start + FRAME_COST * frames;
     if ((end - start) * 2 >= size) this.#runs.push({ bytes: chunk, position: start, end });
     else this.#runs.push({ bytes: Buffer.from(chunk.subarray(start, end)), position: 0, end: end - start });
   }

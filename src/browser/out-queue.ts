@@ -10,6 +10,7 @@
  * Neighbouring messages of one slab are one segment. A message counts until the browser has its last byte.
  */
 import { RingBuffer } from "../core/collections/ring-buffer.js";
+import { FRAME_COST } from "../core/frame-cost.js";
 import type { Encoder } from "./encoder.js";
 
 /** Whole messages and commands, one after the other. */
@@ -19,13 +20,16 @@ export interface Segment {
   end: number;
   /** Commands are not counted. */
   messages: number;
+  /** Of the messages. */
+  frames: number;
 }
 
 export class OutQueue {
   /** Messages that the browser does not have yet, those in flight included. */
   messages = 0;
-  /** Bytes that wait, without those in flight. */
+  /** Bytes that wait, and frames of messages, without those in flight. */
   bytes = 0;
+  frames = 0;
   /** Nothing that waits is the program's memory. */
   detached = 0;
   readonly #segments = new RingBuffer<Segment>(4);
@@ -41,21 +45,23 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** Bytes that the browser does not have yet, those in flight included. */
-  get heldBytes(): number {
-    return this.#inFlight.reduce((sum, { start, end }) => sum + end - start, this.bytes);
+  /** What waits costs (core/frame-cost.ts), without what is in flight. */
+  get cost(): number {
+    return this.bytes + FRAME_COST * this.frames;
   }
 
   /** Appends what `encoder` has just encoded. @param messages 1, 0 for a command, more for those encoded before */
   add(encoder: Encoder, messages: number): void {
-    const { slab, start, end } = encoder;
+    const { slab, start, end, frames } = encoder;
     const last = this.#last;
     if (last !== undefined && last.bytes === slab && last.end === start) {
       last.end = end;
       last.messages += messages;
-    } else this.#last = this.#push({ bytes: slab, start, end, messages });
+      last.frames += frames;
+    } else this.#last = this.#push({ bytes: slab, start, end, messages, frames });
     this.messages += messages;
     this.bytes += end - start;
+    this.frames += frames;
   }
 
   /** Appends what `encoder` has just encoded in place of what waits, but not of what is in flight. @returns how many messages that were */
@@ -81,6 +87,7 @@ export class OutQueue {
       const size = segment.end - segment.start;
       bytes += size;
       this.bytes -= size;
+      this.frames -= segment.frames;
       this.#inFlight.push(segment);
     }
     if (this.length === 0) this.#last = undefined;
@@ -112,9 +119,11 @@ export class OutQueue {
       const size = segment.end - segment.start;
       this.messages -= segment.messages;
       this.bytes -= size;
+      this.frames -= segment.frames;
       queue.#push(segment);
       queue.messages += segment.messages;
       queue.bytes += size;
+      queue.frames += segment.frames;
       // Its slab is another encoder's: what is encoded next cannot follow in it.
       queue.#last = undefined;
     }
@@ -127,6 +136,7 @@ export class OutQueue {
     this.#last = undefined;
     this.messages -= messages;
     this.bytes = 0;
+    this.frames = 0;
     return messages;
   }
 

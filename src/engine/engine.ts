@@ -210,6 +210,17 @@ export interface ReceivedList {
   readonly messages: Buffer[][];
   /** Bytes of their frames. */
   readonly size: number;
+  /** As of {@link TakenMessages}. */
+  readonly cost: number;
+}
+
+/** What one receive has taken so far. */
+export interface TakenMessages {
+  readonly messages: Buffer[][];
+  /** Bytes of their frames. */
+  bytes: number;
+  /** What they cost in a budget (core/frame-cost.ts). */
+  cost: number;
 }
 
 /** Messages that pass as their frames between sockets of the same thread: the same as `offer` and `takeMany`, in fewer steps. */
@@ -223,9 +234,9 @@ export interface FramePassing {
   /**
    * The next messages in the very list that they waited in, which is the caller's from then on.
    *
-   * @param max, maxBytes as of `takeMany` @returns `undefined`: `takeMany` gives what is there
+   * @param max, maxCost as of `takeMany` @returns `undefined`: `takeMany` gives what is there
    */
-  takeList(max: number, maxBytes: number): ReceivedList | undefined;
+  takeList(max: number, maxCost: number): ReceivedList | undefined;
 }
 
 /** One peer, as an engine knows it now. */
@@ -245,7 +256,7 @@ export interface EnginePeer {
 
 /** The queue of each peer of a ROUTER. */
 export interface PeerQueues {
-  /** Bytes of accepted messages for one peer that the kernel does not have yet; over inproc 0. */
+  /** What accepted messages for one peer cost (core/frame-cost.ts) that the kernel does not have yet; over inproc 0. */
   queuedBytes(routingId: Uint8Array): number;
 }
 
@@ -296,10 +307,10 @@ export interface EngineSocket {
    * Takes the next messages together, where that is the same as one after the other and nothing has to be looked at in each.
    * Absent: `take` gives all.
    *
-   * @param messages gets them @param max of them @param maxBytes of their frames; the last may go past it @param lease as of `take`
-   * @returns bytes of their frames; where `messages` got none, `take` has the next, if there is one
+   * @param taken gets them; where it got none, `take` has the next, if there is one @param max messages of it
+   * @param maxCost of it, which the last may go past @param lease as of `take`
    */
-  takeMany?(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number;
+  takeMany?(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void;
   /** Throws away what was received and not taken. @returns how many messages */
   discard(): number;
   /** @param max how many messages the caller will take at once at most; 0: nobody waits for one any more */

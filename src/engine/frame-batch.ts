@@ -6,7 +6,7 @@
  *   offerBatch(batch) -> takes from its front what there is room for; the rest stays in it
  */
 import { allocate, slice } from "../core/memory.js";
-import { bodyAt, bodyBytes, frameEnd, MORE } from "./frame.js";
+import { bodyAt, frameEnd, MORE, tallyOf } from "./frame.js";
 
 /** Memory that an engine uses again when nothing refers to it any more. */
 export interface Pooled {
@@ -20,8 +20,9 @@ export interface Pooled {
 
 /** What a batch had when it was made, `first` not counted. */
 export interface BatchTally {
-  /** Bytes of all frames' bodies. */
+  /** Bytes of all frames' bodies, and the number of frames. */
   readonly bodyBytes: number;
+  readonly frames: number;
   /** Frames of the message that has most of them. */
   readonly mostFrames: number;
 }
@@ -43,6 +44,8 @@ export class FrameBatch {
   readonly end: number;
   /** How many there are, 1 or more; then how many are left. */
   messages: number;
+  /** Frames of those, `first` not counted. */
+  frames: number;
   readonly tally: BatchTally;
   /** A frame that stands in front of each message: the routing id of the sender, from a ROUTER. */
   readonly first: Uint8Array | undefined;
@@ -70,6 +73,7 @@ export class FrameBatch {
     this.start = start;
     this.end = end;
     this.messages = messages;
+    this.frames = tally.frames;
     this.tally = tally;
     this.first = first;
     this.pooled = pooled;
@@ -91,7 +95,8 @@ export class FrameBatch {
   /** The same messages, for another socket; the bytes are shared. */
   copy(): FrameBatch {
     this.#pin();
-    return new FrameBatch(this.bytes, this.start, this.end, this.messages, this.tally, this.first);
+    const tally = { ...this.tally, frames: this.frames };
+    return new FrameBatch(this.bytes, this.start, this.end, this.messages, tally, this.first);
   }
 
   /** Whether each message that is left has a first frame of more than 0 bytes, and another after it; `first` aside. */
@@ -230,7 +235,7 @@ class FilteredBatch {
     if (this.#messages === 0) return undefined;
     const { first, tally } = this.#from;
     const { mostFrames } = tally; // Of all: no more than that, at any rate.
-    const tallied = { bodyBytes: bodyBytes(this.#bytes, 0, this.#end), mostFrames };
+    const tallied = { ...tallyOf(this.#bytes, 0, this.#end), mostFrames };
     return new FrameBatch(this.#bytes, 0, this.#end, this.#messages, tallied, first);
   }
 }

@@ -129,13 +129,19 @@ export function skipMessages(bytes: Uint8Array, start: number, count: number): n
   return position;
 }
 
-/** Bytes of the bodies of the frames from `start` to `end`. */
-export function bodyBytes(bytes: Uint8Array, start: number, end: number): number {
-  let sum = 0;
+/** The frames from `start` to `end`: their number, and the bytes of their bodies. */
+export function tallyOf(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): { readonly bodyBytes: number; readonly frames: number } {
+  let bodyBytes = 0;
+  let frames = 0;
   for (let position = start; position < end; ) {
     const next = frameEnd(bytes, position);
-    sum += next - bodyAt(bytes, position);
+    bodyBytes += next - bodyAt(bytes, position);
+    frames += 1;
     position = next;
   }
-  return sum;
+  return { bodyBytes, frames };
 }

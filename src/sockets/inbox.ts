@@ -10,9 +10,10 @@
 import { systemClock } from "../core/clock.js";
 import { RingBuffer } from "../core/collections/ring-buffer.js";
 import { ClosedError, InvalidStateError, type ShoalError, TimeoutError } from "../core/errors.js";
+import { costOf } from "../core/frame-cost.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
-import type { EngineSocket } from "../engine/engine.js";
+import type { EngineSocket, TakenMessages } from "../engine/engine.js";
 import type { Lease } from "../engine/lease.js";
 import { BatchShare, MAX_MANY } from "./batch-share.js";
 import { TAKES_MANY } from "./leases.js";
@@ -21,8 +22,11 @@ import type { Counters } from "./stats.js";
 /** ms of receives that settle at once between two turns of the event loop (docs/performance-log.md). */
 const RECEIVE_TIME = 0.5;
 
-/** Bytes after which a `receiveMany` takes no more: what does not fit the processor's cache is slower in one go. */
-const MAX_MANY_BYTES = 524_288;
+/**
+ * What messages cost (core/frame-cost.ts) after which a `receiveMany` takes no more: what does not fit the processor's cache is slower
+ * in one go.
+ */
+const MAX_MANY_COST = 524_288;
 
 /** Calls given up that may stay in the queue before it is cleared of them. */
 const SLACK = 16;
@@ -189,38 +193,32 @@ export class Inbox<T> {
   }
 
   #takeUpTo(max: number, lease: Lease | undefined): T[] {
-    let messages: T[] = [];
+    let taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
     const most = Math.min(max, TAKES_MANY ? this.share.next() : MAX_MANY);
     const counters = this.#counters;
-    const enough = counters.bytesReceived + MAX_MANY_BYTES;
     let together = TAKES_MANY && (lease === undefined || lease.plain) && this.#rules.isPlain;
-    while (messages.length < most && counters.bytesReceived < enough) {
+    while (taken.messages.length < most && taken.cost < MAX_MANY_COST) {
       if (TAKES_MANY && together) {
-        const before = messages.length;
-        const maxBytes = enough - counters.bytesReceived;
+        const before = taken.messages.length;
+        const { bytes } = taken;
         // The very list that they waited in, where that is all there is so far.
-        const list = before === 0 ? this.#engine.framePassing?.takeList(most, maxBytes) : undefined;
-        if (list !== undefined) {
-          messages = list.messages as T[];
-          counters.received += messages.length;
-          counters.bytesReceived += list.size;
-          continue;
-        }
-        const bytes = this.#engine.takeMany?.(messages as Buffer[][], most - before, maxBytes, lease) ?? 0;
-        counters.received += messages.length - before;
-        counters.bytesReceived += bytes;
-        together = messages.length > before;
+        const list = before === 0 ? this.#engine.framePassing?.takeList(most, MAX_MANY_COST) : undefined;
+        if (list !== undefined) taken = { messages: list.messages, bytes: list.size, cost: list.cost };
+        else this.#engine.takeMany?.(taken, most, MAX_MANY_COST, lease);
+        counters.received += taken.messages.length - before;
+        counters.bytesReceived += taken.bytes - bytes;
+        together = taken.messages.length > before;
         continue;
       }
-      const message = this.next(lease);
+      const message = this.next(lease, taken);
       if (message === undefined) break;
-      messages.push(message);
+      (taken.messages as T[]).push(message);
     }
-    return messages;
+    return taken.messages as T[];
   }
 
-  /** What the engine has, decoded and counted. */
-  next(lease?: Lease): T | undefined {
+  /** What the engine has, decoded and counted. @param taken what it is taken for: its cost is added */
+  next(lease?: Lease, taken?: TakenMessages): T | undefined {
     for (;;) {
       const counters = this.#counters;
       const { delivered } = counters;
@@ -230,6 +228,7 @@ export class Inbox<T> {
       if (message === undefined) continue;
       counters.received += 1;
       for (let i = 0; i < frames.length; i++) counters.bytesReceived += (frames[i] as Buffer).length;
+      if (taken !== undefined) taken.cost += costOf(frames);
       return message;
     }
   }

@@ -135,7 +135,8 @@ export function listen(socket: Socket, listener: (event: SocketEvent) => void): 
 }
 
 /**
- * Bytes that a socket has accepted and the kernel has not, for one peer of a Router: with the capability `queueDepth`.
+ * What messages cost (core/frame-cost.ts) that a socket has accepted and the kernel has not, for one peer of a Router: with the
+ * capability `queueDepth`.
  *
  * @returns 0 over inproc, for a peer that is not there, and where the engine cannot know
  */

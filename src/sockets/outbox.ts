@@ -24,6 +24,7 @@ import {
   TransportError,
   UnroutableError,
 } from "../core/errors.js";
+import { costOfMessage } from "../core/frame-cost.js";
 import { TurnBudget } from "../core/turn-budget.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import {
@@ -86,7 +87,8 @@ interface Pending {
   readonly message: OutgoingMessage;
   /** With `copy` the engine has the memory of what waits. */
   readonly options: MessageMemory | undefined;
-  readonly bytes: number;
+  /** In `maxPendingSendBytes`. */
+  readonly cost: number;
   readonly strict: boolean;
   readonly waiter: Waiter<void>;
 }
@@ -98,7 +100,7 @@ export class Outbox {
   readonly #pending = new RingBuffer<Pending>(2);
   readonly #budget = new TurnBudget(SEND_TIME, systemClock);
   #waiting = 0;
-  #waitingBytes = 0;
+  #waitingCost = 0;
   #onDrained: (() => void) | undefined;
 
   constructor(engine: EngineSocket, rules: OutboxRules, counters: Counters) {
@@ -136,8 +138,8 @@ export class Outbox {
     if (this.#rules.sendsOutOfTurn) return Promise.reject(outOfTurn());
     const timeout = options?.timeout ?? this.#rules.sendTimeout;
     if (timeout === 0) return Promise.reject(this.#timedOut());
-    const bytes = byteLengthOf(message);
-    const refusal = this.#tooMany(bytes);
+    const cost = costOfMessage(message);
+    const refusal = this.#tooMany(cost);
     if (refusal !== undefined) return Promise.reject(refusal);
     // One that waits has memory of its own: the program writes to its own again as soon as the call has returned.
     let kept: OutgoingMessage | undefined;
@@ -151,18 +153,18 @@ export class Outbox {
     this.#countSent(message);
     const waiter = new Waiter<void>(timeout, options?.signal, this.#timedOut, (why) => {
       this.#counters.dropped[why] += 1;
-      this.#left(bytes);
+      this.#left(cost);
       this.#prune();
       // The next one may be for others: where all have room, nothing else asks again.
       if (this.#waiting > 0) queueMicrotask(() => this.pump());
     });
     this.#waiting += 1;
-    this.#waitingBytes += bytes;
+    this.#waitingCost += cost;
     this.#pending.push({
       message: waiting,
       // Copied by this side: it is not the program's that waits.
       options: KEEPS_COPIES && kept === undefined && options?.copy ? undefined : options,
-      bytes,
+      cost,
       strict,
       waiter,
     });
@@ -219,7 +221,7 @@ export class Outbox {
         return;
       }
       this.#pending.shift();
-      this.#left(head.bytes);
+      this.#left(head.cost);
       this.#settle(result, head.message, head.strict, head.waiter);
     }
   }
@@ -239,7 +241,7 @@ export class Outbox {
       if (head.waiter.settled) continue;
       refused += 1;
       this.#counters.dropped.closed += 1;
-      this.#left(head.bytes);
+      this.#left(head.cost);
       head.waiter.abandon(new ClosedError("EAGAIN", "The socket closed before the message could be sent"));
     }
     return refused;
@@ -281,12 +283,12 @@ export class Outbox {
   }
 
   /** The engine could not take the first of those that wait: it counts as never sent, as one that did not wait. */
-  #refuse({ message, bytes, waiter }: Pending, error: unknown): void {
+  #refuse({ message, cost, waiter }: Pending, error: unknown): void {
     this.#pending.shift();
     this.#counters.sent -= 1;
     this.#counters.bytesSent -= byteLengthOf(message);
     waiter.reject(error as ShoalError);
-    this.#left(bytes);
+    this.#left(cost);
   }
 
   #countSent(message: OutgoingMessage): void {
@@ -295,25 +297,25 @@ export class Outbox {
   }
 
   /** Why not one more may wait; the first may, whatever its size. */
-  #tooMany(bytes: number): ShoalError | undefined {
+  #tooMany(cost: number): ShoalError | undefined {
     const { maxPendingSends, maxPendingSendBytes } = this.#rules;
     if (this.#waiting === 0) return undefined;
     const most =
       this.#waiting >= maxPendingSends
         ? "maxPendingSends"
-        : this.#waitingBytes + bytes > maxPendingSendBytes
+        : this.#waitingCost + cost > maxPendingSendBytes
           ? "maxPendingSendBytes"
           : undefined;
     if (most === undefined) return undefined;
     return new InvalidStateError(
       "ERR_TOO_MANY_PENDING",
-      `${this.#waiting} sends of ${this.#waitingBytes} bytes wait for room already (${most}): await send, or look at its result`,
+      `${this.#waiting} sends that count ${this.#waitingCost} bytes wait for room already (${most}): await send, or look at its result`,
     );
   }
 
-  #left(bytes: number): void {
+  #left(cost: number): void {
     this.#waiting -= 1;
-    this.#waitingBytes -= bytes;
+    this.#waitingCost -= cost;
     if (this.#waiting > 0) return;
     if (!this.#rules.isRoomAwaited) this.#engine.wantWritable(false);
     this.#onDrained?.();

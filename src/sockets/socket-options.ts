@@ -140,13 +140,16 @@ export interface CommonOptions {
 export interface WritableOptions {
   /** Messages queued for one peer before the socket is mute for it; 0: no limit. Default 1,000. */
   sendHighWaterMark?: number;
-  /** The same in bytes on the wire; what finds less than them waiting takes them past it. Default 64 MiB. */
+  /**
+   * The same in bytes: each frame counts those that it has on the wire, and 64. What finds less than them waiting takes them past it.
+   * Default 64 MiB.
+   */
   sendHighWaterMarkBytes?: number;
   /** ms that `send` waits for room before it rejects with `EAGAIN`; 0: not at all, -1: without limit. Default -1. */
   sendTimeout?: number;
   /** `send` calls that may wait at once; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   maxPendingSends?: number;
-  /** The same in bytes; one send may wait, however large. Default 256 MiB. */
+  /** The same in bytes, counted as by `sendHighWaterMarkBytes`; one send may wait, however large. Default 256 MiB. */
   maxPendingSendBytes?: number;
   /** Bytes of the kernel's send buffer; -1: the system's default. */
   sendBufferSize?: number;
@@ -159,7 +162,7 @@ export interface WritableOptions {
 export interface ReadableOptions {
   /** Messages queued from one peer before it is no longer read; 0: no limit. Default 1,000. */
   receiveHighWaterMark?: number;
-  /** The same in bytes on the wire; a message passes, however large, where no other waits. Default 64 MiB. */
+  /** The same in bytes, counted as by `sendHighWaterMarkBytes`; a message passes, however large, where no other waits. Default 64 MiB. */
   receiveHighWaterMarkBytes?: number;
   /** Bytes queued from all peers together before a peer that brings more is no longer read; 0: no limit. Default 256 MiB. */
   maxReceiveQueueBytes?: number;

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, test, vi } from "vitest";
+import { frameCost } from "../../src/core/frame-cost.js";
 import { OfferResult } from "../../src/engine/engine.js";
 import { Context, Push, Router } from "../../src/index.js";
 import { collectGarbage } from "../support/collect-garbage.js";
@@ -292,10 +293,10 @@ describe("an outbox", () => {
   });
 
   test("refuses one whose bytes are more than may wait; one alone may wait, and who leaves makes room", async () => {
-    const { socket, engine } = push({ maxPendingSendBytes: 100 });
+    const { socket, engine } = push({ maxPendingSendBytes: 2 * frameCost(50) });
     engine.last.room = 0;
     const abort = new AbortController();
-    const [large, more] = [Buffer.alloc(150), Buffer.alloc(50)];
+    const [large, more] = [Buffer.alloc(250), Buffer.alloc(50)];
     const outcomes = [watch(socket.send(large, { signal: abort.signal })), watch(socket.send("x"))];
     await turn();
     expect(outcomes.map((outcome) => outcome.code)).toEqual([undefined, "ERR_TOO_MANY_PENDING"]);
@@ -315,6 +316,16 @@ describe("an outbox", () => {
     expect(outcomes.at(-1)?.code).toBeUndefined();
     expect(socket.stats()).toMatchObject({ pendingSends: 2 });
     await socket.close();
+  });
+
+  test("counts each frame of what waits, the empty ones too", async () => {
+    const { socket, engine } = push({ maxPendingSendBytes: 100_000 });
+    engine.last.room = 0;
+    const message = Array.from({ length: 1_000 }, () => "");
+    const outcomes = [watch(socket.send(message)), watch(socket.send(message))];
+    await turn();
+    expect(outcomes.map((outcome) => outcome.code)).toEqual([undefined, "ERR_TOO_MANY_PENDING"]);
+    await socket.close({ linger: 0 });
   });
 
   test("waits for room and for the engine within one linger together", async () => {

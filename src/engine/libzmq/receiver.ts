@@ -17,14 +17,15 @@
  *     +<--------------------- batch of reads
  */
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { costOf } from "../../core/frame-cost.js";
 import type { NativeSocket } from "./native.js";
 
 /** How long an armed read stays in native code before it looks whether it is still wanted, in ms. */
 const SLICE = 500;
 /** The most messages read ahead of the program. */
 export const MAX_BATCH = 64;
-/** Bytes of a batch past which the next one is shorter: memory that leaves the processor's cache costs more than a look. */
-const MAX_BATCH_BYTES = 262_144;
+/** Cost of a batch (core/frame-cost.ts) past which the next one is shorter: memory that leaves the processor's cache is slower. */
+const MAX_BATCH_COST = 262_144;
 
 export class Receiver {
   readonly #native: NativeSocket;
@@ -124,20 +125,19 @@ export class Receiver {
     const pending = this.#pending;
     const epoch = this.#epoch;
     let received = 0;
-    let bytes = 0;
+    let cost = 0;
     for (let i = 0; i < pending.length; i++) {
       try {
         const message = (await pending[i]) as Buffer[];
         received += 1;
-        for (const frame of message) bytes += frame.length;
+        cost += costOf(message);
         if (epoch === this.#epoch) this.#messages.push(message);
       } catch {
         // EAGAIN: fewer messages were there than in the last batches.
       }
     }
     if (received < pending.length) this.#batch = Math.max(1, received >> 1);
-    else if (bytes > MAX_BATCH_BYTES)
-      this.#batch = Math.max(1, Math.floor((received * MAX_BATCH_BYTES) / bytes));
+    else if (cost > MAX_BATCH_COST) this.#batch = Math.max(1, Math.floor((received * MAX_BATCH_COST) / cost));
     else if (this.#batch < this.#maxBatch) this.#batch += 1;
     pending.length = 0;
     this.#busy = false;

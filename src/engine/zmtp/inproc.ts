@@ -86,7 +86,7 @@ export class InprocLink implements Link {
   }
 
   get aheadBytes(): number {
-    return this.#far === undefined ? 0 : this.#far.in.bytes;
+    return this.#far === undefined ? 0 : this.#far.in.cost;
   }
 
   get roomBytes(): number {
@@ -116,7 +116,7 @@ export class InprocLink implements Link {
     const queue = far.in;
     this.#fault = Array.isArray(frames) ? queue.pushFrames(frames) : queue.pushFrame(frames);
     this.#unannounced = true;
-    if (this.#fault === undefined) return queue.bytes;
+    if (this.#fault === undefined) return queue.cost;
     this.#pipe.out.handOver(1);
     return Number.POSITIVE_INFINITY;
   }

@@ -8,7 +8,7 @@
  * link, once what it received has been taken.
  */
 
-import type { OutgoingFrame, OutgoingMessage, PeerPolicy, ReceivedList } from "../engine.js";
+import type { OutgoingFrame, OutgoingMessage, PeerPolicy, ReceivedList, TakenMessages } from "../engine.js";
 import { messageBytes } from "../frame.js";
 import type { FrameBatch } from "../frame-batch.js";
 import type { Lease } from "../lease.js";
@@ -53,7 +53,7 @@ export interface Link {
   readonly ahead?: number;
   /** How many more may wait because of those; undefined: none. */
   readonly room?: number;
-  /** The same in bytes. */
+  /** The same in what they cost (core/frame-cost.ts). */
   readonly aheadBytes?: number;
   readonly roomBytes?: number;
   /** The sender found no room, where that hangs on the receiver alone. */
@@ -130,7 +130,7 @@ export interface PipeEffects {
 export interface PipeOptions {
   readonly sendHighWaterMark: number;
   readonly receiveHighWaterMark: number;
-  /** Bytes; a message that finds less than them takes it past the mark. 0: no mark. */
+  /** What waits may cost (core/frame-cost.ts); a message that finds less takes it past the mark. 0: no mark. */
   readonly sendHighWaterMarkBytes: number;
   readonly receiveHighWaterMarkBytes: number;
   readonly maxMessageSize: number;
@@ -138,7 +138,7 @@ export interface PipeOptions {
   readonly conflate: boolean;
 }
 
-/** What a pipe's receiving side holds at most, in messages and bytes; 0: no bound. */
+/** What a pipe's receiving side holds at most, in messages and in what they cost; 0: no bound. */
 export type ReceiveMarks = Pick<PipeOptions, "receiveHighWaterMark" | "receiveHighWaterMarkBytes">;
 
 export class Pipe implements PeerMeterEffects, BudgetedPipe {
@@ -183,7 +183,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #held = false;
   /** Of all pipes of the socket. */
   readonly #budget: ReceiveBudget;
-  /** Bytes of whole messages that the budget knows of. */
+  /** The cost of whole messages that the budget knows of. */
   #counted = 0;
   /** Where its peer has a rate. */
   #meter: PeerMeter | undefined = undefined;
@@ -246,7 +246,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** Whether a message fits; flushes if that may help. */
   hasRoom(): boolean {
-    return (this.#credit > 0 && this.out.bytes < this.#limitBytes) || this.#findRoom();
+    return (this.#credit > 0 && this.out.cost < this.#limitBytes) || this.#findRoom();
   }
 
   #findRoom(): boolean {
@@ -255,7 +255,8 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     if (link !== undefined && !link.blocked) {
       // The mark is for what the kernel does not take. What it has not been offered yet, because a larger write is
       // cheaper, is bounded by the write's size.
-      const offered = link.ahead !== undefined || this.out.bytes >= Math.min(FLUSH_BYTES, this.#limitBytes);
+      const { bytes, cost } = this.out;
+      const offered = link.ahead !== undefined || bytes >= FLUSH_BYTES || cost >= this.#limitBytes;
       if (!offered && this.#limit >= GATHER) {
         this.#credit = GATHER;
         return true;
@@ -418,22 +419,21 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
 
   /** As of the socket, but only when there is a message; none where something looks at each. @param first as of `take` */
   takeMany(
-    messages: Buffer[][],
+    taken: TakenMessages,
     max: number,
-    maxBytes: number,
+    maxCost: number,
     lease: Lease | undefined,
     first?: Buffer,
-  ): number {
-    if (this.#meter !== undefined || this.contexts !== undefined) return 0;
-    const bytes = this.in.takeMany(messages, max, maxBytes, first, lease);
+  ): void {
+    if (this.#meter !== undefined || this.contexts !== undefined) return;
+    this.in.takeMany(taken, max, maxCost, first, lease);
     this.#taken();
-    return bytes;
   }
 
   /** As `takeMany`, the list that they came in as frames (codec/in-stream.ts). */
-  takeList(max: number, maxBytes: number): ReceivedList | undefined {
+  takeList(max: number, maxCost: number): ReceivedList | undefined {
     if (this.#meter !== undefined || this.contexts !== undefined) return undefined;
-    const list = this.in.takeList(max, maxBytes);
+    const list = this.in.takeList(max, maxCost);
     if (list !== undefined) this.#taken();
     return list;
   }
@@ -506,7 +506,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
     else if (!wasPaused) this.link?.pause();
   }
 
-  /** Bytes of the message that is arriving. */
+  /** What the message that is arriving costs so far. */
   get unfinished(): number {
     return this.in.unfinished;
   }
@@ -530,31 +530,31 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   #isFull(messages: number): boolean {
     const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#options;
     if (receiveHighWaterMark > 0 && messages >= receiveHighWaterMark) return true;
-    return receiveHighWaterMarkBytes > 0 && this.in.bytes + this.in.unfinished >= receiveHighWaterMarkBytes;
+    return receiveHighWaterMarkBytes > 0 && this.in.cost + this.in.unfinished >= receiveHighWaterMarkBytes;
   }
 
   /** Reports to the budget what it has. */
   #count(): void {
-    const { bytes } = this.in;
-    if (bytes !== this.#counted) this.#budget.add(bytes - this.#counted);
+    const { cost } = this.in;
+    if (cost !== this.#counted) this.#budget.add(cost - this.#counted);
     // A message is whole: the next has its place behind those of others.
-    if (bytes > this.#counted) this.#budget.arriving(this, 0);
-    this.#counted = bytes;
+    if (cost > this.#counted) this.#budget.arriving(this, 0);
+    this.#counted = cost;
     this.#budget.arriving(this, this.in.unfinished);
     if (!this.#starved) this.#budget.check(this);
   }
 
   /** Messages were taken. */
   #taken(): void {
-    const { messages, bytes } = this.in;
-    if (this.#counted > bytes) {
-      this.#budget.add(bytes - this.#counted);
-      this.#counted = bytes;
+    const { messages, cost } = this.in;
+    if (this.#counted > cost) {
+      this.#budget.add(cost - this.#counted);
+      this.#counted = cost;
     }
     if (!this.#paused) return;
     const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#options;
     if (messages > receiveHighWaterMark >> 1 && receiveHighWaterMark > 0) return;
-    if (bytes > receiveHighWaterMarkBytes / 2 && receiveHighWaterMarkBytes > 0) return;
+    if (cost > receiveHighWaterMarkBytes / 2 && receiveHighWaterMarkBytes > 0) return;
     this.#paused = false;
     this.#resume();
   }
@@ -668,7 +668,7 @@ export class Pipe implements PeerMeterEffects, BudgetedPipe {
   }
 
   get #waitingBytes(): number {
-    return this.out.bytes + (this.link?.aheadBytes ?? 0);
+    return this.out.cost + (this.link?.aheadBytes ?? 0);
   }
 
   /** One of the reasons not to read it is gone. */

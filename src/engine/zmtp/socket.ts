@@ -30,6 +30,7 @@ import type {
   RelaySink,
   RelaySource,
   Retirement,
+  TakenMessages,
 } from "../engine.js";
 import { dropCounters, ENGINE_DROP_REASONS, type EngineDropReason, type SocketEvent } from "../events.js";
 import type { Lease } from "../lease.js";
@@ -188,8 +189,8 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
     return this.#routing.take(lease);
   }
 
-  takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
-    return this.#routing.takeMany(messages, max, maxBytes, lease);
+  takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
+    this.#routing.takeMany(taken, max, maxCost, lease);
   }
 
   discard(): number {

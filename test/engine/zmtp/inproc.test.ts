@@ -1,4 +1,6 @@
 import { expect, test, vi } from "vitest";
+import { FRAME_COST, frameCost } from "../../../src/core/frame-cost.js";
+import type { TakenMessages } from "../../../src/engine/engine.js";
 import { InprocLink } from "../../../src/engine/zmtp/inproc.js";
 import { Pipe } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
@@ -192,7 +194,7 @@ test("the mark in bytes holds for what was flushed in earlier turns, too", () =>
     one.pipe.send(Buffer.alloc(98), 0, undefined);
     one.pipe.flush();
   }
-  expect([sent, two.pipe.in.bytes]).toEqual([20, 2_000]);
+  expect([sent, two.pipe.in.cost]).toEqual([13, 13 * frameCost(98)]);
 });
 
 test("frames that are given away are the receiver's, in order with what is encoded", () => {
@@ -208,14 +210,16 @@ test("frames that are given away are the receiver's, in order with what is encod
   one.pipe.flush();
   expect(two.owner.pipeOnMessages).toHaveBeenCalledTimes(1);
   const messages: Buffer[][] = [];
-  const bytes = two.pipe.in.bytes;
+  const { messages: waiting, cost } = two.pipe.in;
   // As on the wire: 7 headers of 2 bytes.
-  expect([two.pipe.in.messages, bytes]).toEqual([5, 14 + 14]);
+  expect([waiting, cost]).toEqual([5, 14 + 14 + 7 * FRAME_COST]);
+  const taken: TakenMessages = { messages, bytes: 0, cost: 0 };
   while (two.pipe.in.messages > 0)
-    two.pipe.takeMany(messages, 10, 1_000, undefined, messages.length === 2 ? Buffer.from("id") : undefined);
+    two.pipe.takeMany(taken, 10, 1_000, undefined, messages.length === 2 ? Buffer.from("id") : undefined);
+  expect([taken.bytes, taken.cost]).toEqual([16, cost + frameCost(2)]);
   expect(messages.map((frames) => frames.join("|"))).toEqual(["a", "b|c", "id|d", "|given", "given"]);
   expect([messages[1]?.[0] === list[0], messages[4]?.[0] === given]).toEqual([true, true]);
-  expect(two.pipe.in.bytes).toBe(0);
+  expect(two.pipe.in.cost).toBe(0);
 });
 
 test("frames of a message whose memory went to a thread all the same leave no bytes behind", () => {
@@ -226,7 +230,7 @@ test("frames of a message whose memory went to a thread all the same leave no by
   structuredClone(frame.buffer, { transfer: [frame.buffer] });
   one.pipe.flush();
   expect(two.pipe.take()[0]?.length).toBe(0);
-  expect(two.pipe.in.bytes).toBe(0);
+  expect(two.pipe.in.cost).toBe(0);
 });
 
 test("frames past the receiver's limit end the link as a fault of the protocol, once", async () => {
@@ -280,11 +284,11 @@ test("frames are relayed and thrown away as other messages are", () => {
   for (const text of ["a", "b"]) one.pipe.send([Buffer.from(text), Buffer.from("more")], 0, undefined, true);
   one.pipe.flush();
   const batch = two.pipe.takeBatch(10, Buffer.from("id"));
-  expect([batch.messages, batch.tally]).toEqual([2, { bodyBytes: 10, mostFrames: 2 }]);
+  expect([batch.messages, batch.tally]).toEqual([2, { bodyBytes: 10, frames: 4, mostFrames: 2 }]);
   expect(batch.decode().map((frames) => frames.join("|"))).toEqual(["id|a|more", "id|b|more"]);
   one.pipe.send(Buffer.from("c"), 0, undefined, true);
   expect(two.pipe.discard()).toBe(1);
   one.pipe.send(Buffer.from("d"), 0, undefined, true);
-  expect([two.pipe.in.messages, two.pipe.in.bytes]).toEqual([1, 3]);
+  expect([two.pipe.in.messages, two.pipe.in.cost]).toEqual([1, frameCost(1)]);
   expect(two.takeAll()).toEqual(["d"]);
 });

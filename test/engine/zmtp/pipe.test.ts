@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { frameCost } from "../../../src/core/frame-cost.js";
 import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
 import { Pipe, type PipeOptions } from "../../../src/engine/zmtp/pipe.js";
 import { ReceiveBudget } from "../../../src/engine/zmtp/receive-budget.js";
@@ -67,7 +68,7 @@ test("without a link it takes as many messages as its mark says; 0 is no mark", 
 });
 
 test("without a link it takes messages until their bytes reach the mark; one passes, whatever its size", () => {
-  const { pipe, fill } = make({ sendHighWaterMark: 1_000, sendHighWaterMarkBytes: 100 });
+  const { pipe, fill } = make({ sendHighWaterMark: 1_000, sendHighWaterMarkBytes: 110 });
   pipe.send(Buffer.alloc(40), 0, undefined);
   expect(pipe.hasRoom()).toBe(true);
   pipe.send(Buffer.alloc(5_000), 0, undefined);
@@ -104,7 +105,10 @@ test("a link that takes what it is given never makes the bytes a bound", () => {
 });
 
 test("reading stops when the bytes of what waits reach the mark, and goes on at half of it", () => {
-  const { pipe, link, arrive } = make({ receiveHighWaterMark: 1_000, receiveHighWaterMarkBytes: 400 });
+  const { pipe, link, arrive } = make({
+    receiveHighWaterMark: 1_000,
+    receiveHighWaterMarkBytes: 4 * frameCost(98),
+  });
   pipe.linked(link, PEER);
   for (let i = 0; i < 3; i++) arrive("x".repeat(98));
   expect(link.pause).not.toHaveBeenCalled();
@@ -114,6 +118,24 @@ test("reading stops when the bytes of what waits reach the mark, and goes on at 
   expect(link.resume).not.toHaveBeenCalled();
   pipe.takeBatch(1);
   expect(link.resume).toHaveBeenCalledTimes(1);
+});
+
+test("empty frames count in either direction: their header, and what each costs in memory", () => {
+  const marks = { sendHighWaterMarkBytes: 100_000, receiveHighWaterMarkBytes: 100_000 };
+  const { pipe, link } = make({ sendHighWaterMark: 1_000, receiveHighWaterMark: 1_000, ...marks });
+  const empty = Array.from({ length: 1_000 }, () => "");
+  let sent = 0;
+  for (; pipe.hasRoom(); sent++) pipe.send(empty, 0, undefined);
+  expect(sent).toBe(2);
+  pipe.linked(link, PEER);
+  const wire = Buffer.concat(
+    empty.map((_, i) => encodeFrame({ flags: i < 999 ? 1 : 0, body: Buffer.alloc(0) })),
+  );
+  for (const paused of [0, 1]) {
+    pipe.in.push(Buffer.from(wire));
+    pipe.arrived();
+    expect(link.pause).toHaveBeenCalledTimes(paused);
+  }
 });
 
 test("a message that is arriving counts as soon as another waits, and alone it always arrives", () => {

@@ -129,6 +129,8 @@ export class Encoder {
   end = 0;
   /** Bytes of the message on the wire. */
   length = 0;
+  /** Its frames; 0: it is not a message. */
+  frames = 0;
   parts: Part[] | undefined = undefined;
   /** Bytes of the slab that is taken next where there is none. */
   #firstSize = FIRST_SLAB_SIZE;
@@ -155,12 +157,14 @@ export class Encoder {
         this.start = start;
         this.end = end;
         this.length = end - start;
+        this.frames = 1;
         return;
       }
     }
     this.length = 0;
     if (this.slab.refs === 0) this.slab.used = 0;
     this.start = this.slab.used;
+    this.frames = (Array.isArray(message) ? message.length - from : 1) + (prefix?.length ?? 0);
     if (prefix === undefined && !Array.isArray(message)) {
       this.#frame(message as OutgoingFrame, 0);
     } else {
@@ -179,6 +183,7 @@ export class Encoder {
   encodeRaw(bytes: Uint8Array | string): void {
     this.parts = undefined;
     this.length = 0;
+    this.frames = 0;
     if (this.slab.refs === 0) this.slab.used = 0;
     this.start = this.slab.used;
     this.#body(typeof bytes === "string" ? Buffer.from(bytes) : bytes);
@@ -188,6 +193,7 @@ export class Encoder {
   /**
    * Whole messages that are encoded already.
    *
+   * @param frames how many they have, `first` not counted
    * @param first a frame to put in front, where it is one message
    * @param memory where the bytes are, if it is used again
    */
@@ -195,11 +201,13 @@ export class Encoder {
     bytes: Uint8Array,
     start: number,
     end: number,
+    frames: number,
     first: Uint8Array | undefined,
     memory: RefCounted | undefined,
   ): void {
     this.parts = undefined;
     this.length = 0;
+    this.frames = first === undefined ? frames : frames + 1;
     if (this.slab.refs === 0) this.slab.used = 0;
     this.start = this.slab.used;
     if (first !== undefined) this.#frame(first, MORE);
@@ -208,14 +216,22 @@ export class Encoder {
   }
 
   /**
-   * Small messages that are encoded already, `first` in front of each. Together they fit a slab.
+   * Small messages that are encoded already, of so many frames, `first` in front of each. Together they fit a slab.
    *
    * They are copied at once to where the last of them belongs, and each moves to its place from there: `copyWithin`
    * makes no view.
    */
-  encodeEach(bytes: Uint8Array, start: number, end: number, messages: number, first: Uint8Array): void {
+  encodeEach(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    messages: number,
+    frames: number,
+    first: Uint8Array,
+  ): void {
     this.parts = undefined;
     this.length = 0;
+    this.frames = frames + messages;
     if (this.slab.refs === 0) this.slab.used = 0;
     this.start = this.slab.used;
     const before = SHORT_HEADER + first.length;

@@ -6,9 +6,9 @@
  *   fits() -> whole(): the program's          or          shift(), taken() for each message
  */
 
-/** Messages, and bytes of their frames, from which on a list takes no more: what one receive gives at most (sockets/inbox.ts). */
+/** Messages, and what they cost, from which on a list takes no more: what one receive gives at most (sockets/inbox.ts). */
 const MAX_MESSAGES = 1_000;
-const MAX_BYTES = 524_288;
+const MAX_COST = 524_288;
 
 /** What stands where no message is: none yet, or none any more. */
 const NONE: Buffer[] = [];
@@ -22,19 +22,19 @@ export class FrameList {
   /** Those from `#at` on, and before `#end`, wait. */
   #at = 0;
   #end = 1;
-  /** Bytes of the frames of those that wait, and what their headers would have on the wire. */
+  /** Bytes of the frames of those that wait, and what they cost (core/frame-cost.ts). */
   size: number;
-  headers: number;
+  cost: number;
 
   /** @param large it will probably be full */
-  constructor(first: Buffer[], size: number, headers: number, large: boolean) {
+  constructor(first: Buffer[], size: number, cost: number, large: boolean) {
     // Either has an element from the beginning: V8 calls `push` of an array that was empty, and makes code of it for others.
     if (large) {
       this.#messages = PLACES.slice();
       this.#messages[0] = first;
     } else this.#messages = [first];
     this.size = size;
-    this.headers = headers;
+    this.cost = cost;
   }
 
   get waiting(): number {
@@ -43,7 +43,7 @@ export class FrameList {
 
   /** Whether it takes no more. */
   get full(): boolean {
-    return this.#end >= MAX_MESSAGES || this.size >= MAX_BYTES;
+    return this.#end >= MAX_MESSAGES || this.cost >= MAX_COST;
   }
 
   /** Whether the next one will probably be full. */
@@ -51,15 +51,15 @@ export class FrameList {
     return this.#end > MAX_MESSAGES >> 1;
   }
 
-  push(frames: Buffer[], size: number, headers: number): void {
+  push(frames: Buffer[], size: number, cost: number): void {
     this.#messages[this.#end++] = frames;
     this.size += size;
-    this.headers += headers;
+    this.cost += cost;
   }
 
   /** Whether nothing of it is taken, and a receive of so much may have all of it. A lone message always fits. */
-  fits(max: number, maxBytes: number): boolean {
-    return this.#at === 0 && this.#end <= max && (this.size <= maxBytes || this.#end === 1);
+  fits(max: number, maxCost: number): boolean {
+    return this.#at === 0 && this.#end <= max && (this.cost <= maxCost || this.#end === 1);
   }
 
   /** All of them, which are the caller's; the list is over. */
@@ -75,14 +75,13 @@ export class FrameList {
     return message;
   }
 
-  /** What `shift` gave had so many bytes. @returns bytes that wait no more */
-  taken(size: number, headers: number): number {
+  /** What `shift` gave had so many bytes, and cost so much. @returns the cost that waits no more */
+  taken(size: number, cost: number): number {
     // Who gave a frame away may have transferred its memory to a thread all the same: it was longer when it came.
     const isOver = this.waiting === 0;
-    const goneSize = isOver ? this.size : size;
-    const goneHeaders = isOver ? this.headers : headers;
-    this.size -= goneSize;
-    this.headers -= goneHeaders;
-    return goneSize + goneHeaders;
+    const gone = isOver ? this.cost : cost;
+    this.size -= isOver ? this.size : size;
+    this.cost -= gone;
+    return gone;
   }
 }

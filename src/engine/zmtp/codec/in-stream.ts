@@ -17,14 +17,15 @@
  */
 import { constants } from "node:buffer";
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
+import { costOf, FRAME_COST, frameCost } from "../../../core/frame-cost.js";
 import { allocate, slice } from "../../../core/memory.js";
+import type { TakenMessages } from "../../engine.js";
 import {
   bodyAt,
   COMMAND,
   frameEnd,
   LONG,
   LONG_HEADER,
-  MAX_SHORT,
   MORE,
   messageBytes,
   messageEnd,
@@ -51,8 +52,8 @@ export type StreamFault = "reserved-bits" | "too-long" | "too-many-frames" | "co
 /** Hears of the commands among the frames. */
 export type OnCommand = (body: Buffer) => void;
 
-/** Bytes after which a batch of messages that came as frames takes no more: they are copied into it. */
-const MAX_ENCODED = 65_536;
+/** What messages that came as frames cost after which a batch takes no more of them: they are copied into it. */
+const MAX_ENCODED = 131_072;
 
 /** Frames of a message that are looked at together. */
 const FEW_FRAMES = 8;
@@ -74,22 +75,24 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /** Of the message whose frames are arriving: their number, and the bytes of their bodies. */
   #frames = 0;
   #size = 0;
-  /** The same with their headers. */
+  /** What those frames cost (core/frame-cost.ts). */
   #begun = 0;
-  /** Bytes of frames that are kept: of whole messages, and of the one whose frames are arriving. */
+  /** The cost of frames that are kept: of whole messages, and of the one whose frames are arriving. */
   #kept = 0;
+  /** Frames of the message that `#wholeAt` found last. */
+  #wholeFrames = 0;
   /** What frames come out of, where they come sealed: what it has of the next counts here. */
   outer: InStream | undefined = undefined;
   /** Bytes of a frame that the transport puts together of fragments. */
   fragments = 0;
   readonly #split: SplitFrame<StreamFault>;
 
-  /** Bytes of whole messages that wait, as they are on the wire. */
-  get bytes(): number {
+  /** What whole messages that wait cost. */
+  get cost(): number {
     return this.#kept - this.#begun;
   }
 
-  /** Bytes of the message that is still arriving. */
+  /** What the message that is still arriving costs. */
   get unfinished(): number {
     const outer = this.outer === undefined ? 0 : this.outer.unfinished;
     return this.#begun + this.#split.bytes + this.fragments + outer;
@@ -137,37 +140,37 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   pushFrame(frame: Buffer): StreamFault | undefined {
     const size = frame.length;
     if (size > this.#maxMessageSize) return "too-long";
-    this.#addFramed([frame], size, size <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER);
+    this.#addFramed([frame], size, frameCost(size));
     return undefined;
   }
 
   /** The same of any message; the array of its frames is kept, too. */
   pushFrames(frames: Buffer[]): StreamFault | undefined {
     let size = 0;
-    let headers = 0;
+    let cost = 0;
     for (let i = 0; i < frames.length; i++) {
       const { length } = frames[i] as Buffer;
       size += length;
-      headers += headerOf(length);
+      cost += frameCost(length);
     }
     if (size > this.#maxMessageSize) return "too-long";
     if (frames.length > MAX_FRAMES) return "too-many-frames";
-    this.#addFramed(frames, size, headers);
+    this.#addFramed(frames, size, cost);
     return undefined;
   }
 
-  /** @param headers bytes that they would have on the wire: the marks are the same however a message comes */
-  #addFramed(frames: Buffer[], size: number, headers: number): void {
-    this.#kept += size + headers;
+  /** @param cost the same as of frames that come on a wire: the marks are the same however a message comes */
+  #addFramed(frames: Buffer[], size: number, cost: number): void {
+    this.#kept += cost;
     this.messages += 1;
     const list = this.#list;
-    if (list === undefined || list.full) this.#beginList(frames, size, headers);
-    else list.push(frames, size, headers);
+    if (list === undefined || list.full) this.#beginList(frames, size, cost);
+    else list.push(frames, size, cost);
   }
 
-  #beginList(frames: Buffer[], size: number, headers: number): void {
+  #beginList(frames: Buffer[], size: number, cost: number): void {
     const run = new Run(NO_BYTES, 0, 0, undefined, false);
-    run.list = new FrameList(frames, size, headers, this.#listsAreLarge);
+    run.list = new FrameList(frames, size, cost, this.#listsAreLarge);
     this.#keep(run);
     this.#list = run.list;
   }
@@ -202,7 +205,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     const header = (flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER;
     this.#tally(flags, end - at - header);
     if ((flags & COMMAND) === 0) {
-      this.#kept += end - at;
+      this.#kept += end - at + FRAME_COST;
       this.#keep(new Run(bytes, 0, end, pooled, true));
     } else this.#onCommand(slice(bytes.buffer, bytes.byteOffset + header, end - header));
   }
@@ -222,6 +225,8 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       position = fault;
     }
     let start = position;
+    /** From there on. */
+    let frames = 0;
     /** Where the message that is arriving begins in this chunk; -1: before it, or before a command. */
     let begin = this.#frames === 0 ? position : -1;
     let fault: StreamFault | undefined;
@@ -242,6 +247,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       if (flags === 0 && this.#frames === 0 && size <= this.#maxMessageSize) {
         if (body + size > to) break;
         this.messages += 1;
+        frames += 1;
         position = body + size;
         begin = position;
         continue;
@@ -251,6 +257,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         const next = this.#wholeAt(chunk, position, to);
         if (next > 0) {
           this.messages += 1;
+          frames += this.#wholeFrames;
           position = next;
           begin = position;
           continue;
@@ -262,8 +269,8 @@ export class InStream implements SplitFrameEffects<StreamFault> {
         // A large body behind its envelope: together, so that the message is one range of bytes and can be relayed without decoding.
         const large = (flags & COMMAND) === 0 && size >= DIRECT && body + size - begin <= MAX_EAGER;
         if (large && begin >= 0 && begin < position) {
-          this.#keepRange(chunk, start, begin, to - from, isShared, pooled);
-          this.#kept += position - begin;
+          this.#keepRange(chunk, start, begin, frames - this.#frames, to - from, isShared, pooled);
+          this.#kept += position - begin + FRAME_COST * this.#frames;
           return split.beginBehind(chunk, begin, position, to, body + size - begin);
         }
         break;
@@ -271,19 +278,21 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       if ((flags & COMMAND) !== 0) {
         // Commands are dealt with and not kept, however many there are; what came before them is kept first, since
         // a listener of one may take messages.
-        this.#keepRange(chunk, start, position, to - from, isShared, pooled);
+        this.#keepRange(chunk, start, position, frames, to - from, isShared, pooled);
         position = body + size;
         start = position;
+        frames = 0;
         begin = this.#frames === 0 ? position : -1;
         pooled?.pin(); // A listener may keep it.
         this.#onCommand(slice(chunk.buffer, chunk.byteOffset + body, size));
         continue;
       }
       this.#tally(flags, size);
+      frames += 1;
       position = body + size;
       if ((flags & MORE) === 0) begin = position;
     }
-    this.#keepRange(chunk, start, position, to - from, isShared, pooled);
+    this.#keepRange(chunk, start, position, frames, to - from, isShared, pooled);
     if (fault !== undefined) return fault;
     if (position < to) return split.begin(chunk, position, to);
     return undefined;
@@ -297,9 +306,9 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.relayed = false;
     if (run.pooled !== undefined) run.handOver(lease);
     else if (run.list !== undefined) {
-      const messages: Buffer[][] = [];
-      this.#takeFramed(run, run.list, messages, 1, 1, first);
-      return messages[0] as Buffer[];
+      const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
+      this.#takeFramed(run, run.list, taken, 1, 1, first);
+      return taken.messages[0] as Buffer[];
     }
     if (bytes[position] === 0) {
       const size = bytes[position + 1] as number;
@@ -307,7 +316,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       run.position = position + SHORT_HEADER + size;
       if (run.position === run.end) this.#nextRun(run);
       this.messages -= 1;
-      this.#kept -= SHORT_HEADER + size;
+      this.#kept -= SHORT_HEADER + size + FRAME_COST;
       return first === undefined ? [frame] : [first, frame];
     }
     const frames = first === undefined ? [] : [first];
@@ -319,7 +328,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       const size = long ? readLongSize(run.bytes, run.position + 1) : (run.bytes[run.position + 1] as number);
       const body = run.position + (long ? LONG_HEADER : SHORT_HEADER);
       if ((flags & COMMAND) === 0) frames.push(slice(run.memory, run.base + body, size));
-      this.#kept -= body + size - run.position;
+      this.#kept -= body + size - run.position + FRAME_COST;
       run.position = body + size;
       if (run.position === run.end) this.#nextRun(run);
       if ((flags & (COMMAND | MORE)) === 0) break;
@@ -332,47 +341,48 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   #takeFramed(
     run: Run,
     list: FrameList,
-    messages: Buffer[][],
+    taken: TakenMessages,
     max: number,
-    maxBytes: number,
+    maxCost: number,
     first: Buffer | undefined,
-  ): number {
-    const most = Math.min(max, list.waiting);
-    const ofFirst = first === undefined ? 0 : first.length;
+  ): void {
+    const { messages } = taken;
+    const most = Math.min(max - messages.length, list.waiting);
+    const costOfFirst = first === undefined ? 0 : frameCost(first.length);
     let count = 0;
     let size = 0;
-    let headers = 0;
-    while (count < most && size < maxBytes) {
+    let cost = 0;
+    while (count < most && taken.cost + cost + count * costOfFirst < maxCost) {
       const frames = list.shift();
       count += 1;
-      size += ofFirst;
       for (let i = 0; i < frames.length; i++) {
         const { length } = frames[i] as Buffer;
         size += length;
-        headers += headerOf(length);
+        cost += frameCost(length);
       }
       if (first !== undefined) frames.unshift(first);
       messages.push(frames);
     }
     this.messages -= count;
-    this.#kept -= list.taken(size - count * ofFirst, headers);
+    this.#kept -= list.taken(size, cost);
     if (list.waiting === 0) this.#nextRun(run);
-    return size;
+    taken.bytes += size + (first === undefined ? 0 : count * first.length);
+    taken.cost += cost + count * costOfFirst;
   }
 
   /**
    * The next messages as the list that they came in, which is the caller's; `undefined` where they did not come as frames, or some
    * of them are taken.
    *
-   * @param max, maxBytes as of the socket: not of a list that has more
+   * @param max, maxCost as of the socket: not of a list that has more
    */
-  takeList(max: number, maxBytes: number): FrameList | undefined {
+  takeList(max: number, maxCost: number): FrameList | undefined {
     const run = this.#head;
     const list = run?.list;
-    if (list === undefined || !list.fits(max, maxBytes)) return undefined;
+    if (list === undefined || !list.fits(max, maxCost)) return undefined;
     this.relayed = false;
     this.messages -= list.waiting;
-    this.#kept -= list.size + list.headers;
+    this.#kept -= list.cost;
     this.#nextRun(run as Run);
     return list;
   }
@@ -380,31 +390,44 @@ export class InStream implements SplitFrameEffects<StreamFault> {
   /**
    * Takes the next messages of one chunk, one at least; only when there is one.
    *
-   * @param messages gets them @param max, maxBytes as of the socket @param first, lease as of `take` @returns bytes of their frames
+   * @param taken, max, maxCost as of the socket @param first, lease as of `take`
    */
   takeMany(
-    messages: Buffer[][],
+    taken: TakenMessages,
     max: number,
-    maxBytes: number,
+    maxCost: number,
     first: Buffer | undefined,
     lease: Lease | undefined,
-  ): number {
+  ): void {
     const run = this.#head as Run;
     this.relayed = false;
     if (run.pooled !== undefined) run.handOver(lease);
-    else if (run.list !== undefined) return this.#takeFramed(run, run.list, messages, max, maxBytes, first);
+    else if (run.list !== undefined) {
+      this.#takeFramed(run, run.list, taken, max, maxCost, first);
+      return;
+    }
     const { bytes, memory, base, end, position: start } = run;
-    const ofFirst = first === undefined ? 0 : first.length;
+    const { messages } = taken;
+    const most = max - messages.length;
+    const mostCost = maxCost - taken.cost;
+    const costOfFirst = first === undefined ? 0 : frameCost(first.length);
     let position = start;
     let count = 0;
+    /** Of the messages without `first`. */
     let size = 0;
-    while (count < max && position < end && size < maxBytes) {
+    let frames = 0;
+    while (
+      count < most &&
+      position < end &&
+      position - start + FRAME_COST * frames + count * costOfFirst < mostCost
+    ) {
       if (bytes[position] === 0) {
         const length = bytes[position + 1] as number;
         const frame = slice(memory, base + position + SHORT_HEADER, length);
         messages.push(first === undefined ? [frame] : [first, frame]);
         position += SHORT_HEADER + length;
-        size += ofFirst + length;
+        size += length;
+        frames += 1;
       } else {
         const border = messageEnd(bytes, position, end);
         if (border === undefined) break; // Its frames came in several chunks.
@@ -417,40 +440,45 @@ export class InStream implements SplitFrameEffects<StreamFault> {
           const rest = slice(memory, base + body, border - body);
           messages.push(first === undefined ? [head, rest] : [first, head, rest]);
           size += next - at + border - body;
+          frames += 2;
           position = border;
         } else {
-          const frames = first === undefined ? [] : [first];
+          const message = first === undefined ? [] : [first];
           while (position < border) {
             const body = bodyAt(bytes, position);
             position = frameEnd(bytes, position);
-            frames.push(slice(memory, base + body, position - body));
+            message.push(slice(memory, base + body, position - body));
             size += position - body;
+            frames += 1;
           }
-          messages.push(frames);
+          messages.push(message);
         }
-        size += ofFirst;
       }
       count += 1;
     }
     if (count === 0) {
       const message = this.take(first, lease);
       messages.push(message);
-      return messageBytes(message);
+      taken.bytes += messageBytes(message);
+      taken.cost += costOf(message);
+      return;
     }
+    const cost = position - start + FRAME_COST * frames;
     run.position = position;
     if (position === end) this.#nextRun(run);
     this.messages -= count;
-    this.#kept -= position - start;
-    return size;
+    this.#kept -= cost;
+    taken.bytes += size + (first === undefined ? 0 : count * first.length);
+    taken.cost += cost + count * costOfFirst;
   }
 
   /** The next messages as they came, up to `max` of one chunk; only when there is one. @param first as of `take` */
   takeBatch(max: number, first: Buffer | undefined): FrameBatch {
     const run = this.#head as Run;
     if (run.list !== undefined) {
-      const messages: Buffer[][] = [];
-      this.takeMany(messages, max, MAX_ENCODED, undefined, undefined);
-      return encodeMessages(messages, first);
+      const taken: TakenMessages = { messages: [], bytes: 0, cost: 0 };
+      this.#takeFramed(run, run.list, taken, max, MAX_ENCODED, undefined);
+      return encodeMessages(taken.messages, first);
     }
     const { bytes, position: start, end } = run;
     const most = Math.min(max, this.messages);
@@ -490,8 +518,8 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     if (border === end) this.#head = this.#runs.shift();
     else if (pooled !== undefined) pooled.refs += 1;
     this.messages -= messages;
-    this.#kept -= border - start;
-    const tally = { bodyBytes, mostFrames };
+    this.#kept -= border - start + FRAME_COST * counted;
+    const tally = { bodyBytes, frames: counted, mostFrames };
     return new FrameBatch(bytes, start, border, messages, tally, first, pooled, own);
   }
 
@@ -563,12 +591,13 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     chunk: Uint8Array,
     start: number,
     end: number,
+    frames: number,
     size: number,
     isShared: boolean,
     pooled: PooledBuffer | undefined,
   ): void {
     if (end === start) return;
-    this.#kept += end - start;
+    this.#kept += end - start + FRAME_COST * frames;
     if (isShared || (end - start) * 2 < size) this.#keepCopy(chunk, start, end);
     else {
       if (pooled !== undefined) pooled.refs += 1;
@@ -599,7 +628,10 @@ export class InStream implements SplitFrameEffects<StreamFault> {
       position += SHORT_HEADER + (chunk[position + 1] as number);
       // The next header is looked at, too.
       if (position > to || flags > MORE) return 0;
-      if (flags === 0) return position - start - frames * SHORT_HEADER <= this.#maxMessageSize ? position : 0;
+      if (flags === 0) {
+        this.#wholeFrames = frames;
+        return position - start - frames * SHORT_HEADER <= this.#maxMessageSize ? position : 0;
+      }
       if (position + SHORT_HEADER > to) return 0;
     }
     return 0;
@@ -621,7 +653,7 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     if ((flags & MORE) !== 0) {
       this.#frames += 1;
       this.#size += size;
-      this.#begun += size + ((flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER);
+      this.#begun += size + ((flags & LONG) === 0 ? SHORT_HEADER : LONG_HEADER) + FRAME_COST;
       return;
     }
     this.#frames = 0;
@@ -629,11 +661,6 @@ export class InStream implements SplitFrameEffects<StreamFault> {
     this.#begun = 0;
     this.messages += 1;
   }
-}
-
-/** Bytes of the header of a frame of so many bytes. */
-function headerOf(length: number): number {
-  return length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER;
 }
 
 /** Whole frames, one behind the other, in the memory they came in; or messages that came as their frames. */

@@ -10,6 +10,7 @@
  * has its last byte: that is what the high-water mark bounds.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
+import { FRAME_COST } from "../../../core/frame-cost.js";
 import { type Encoder, letGo } from "./encoder.js";
 import type { RefCounted } from "./pooled-buffer.js";
 
@@ -21,6 +22,8 @@ export class Segment {
   end: number;
   /** Messages whose last byte is in it. */
   messages: number;
+  /** Frames of those. */
+  frames: number;
   /** It ends where a message or a command does, and not in the middle of one. */
   readonly whole: boolean;
 
@@ -30,6 +33,7 @@ export class Segment {
     start: number,
     end: number,
     messages: number,
+    frames: number,
     whole: boolean,
   ) {
     this.memory = memory;
@@ -37,6 +41,7 @@ export class Segment {
     this.start = start;
     this.end = end;
     this.messages = messages;
+    this.frames = frames;
     this.whole = whole;
     if (memory !== undefined) memory.refs += 1;
   }
@@ -45,8 +50,9 @@ export class Segment {
 export class OutQueue {
   /** Messages that the kernel does not have yet, those in flight included. */
   messages = 0;
-  /** Bytes that wait, without those in flight. */
+  /** Bytes that wait, and frames of messages, without those in flight. */
   bytes = 0;
+  frames = 0;
   /** Messages whose memory was gone when they were to go out, since somebody last looked and set it to 0. */
   detached = 0;
   /** Messages that were handed over, and went nowhere: they are lost with the link. */
@@ -68,33 +74,42 @@ export class OutQueue {
     return this.#inFlight;
   }
 
-  /** Bytes that the kernel does not have yet, those in flight included. */
-  get heldBytes(): number {
-    let { bytes } = this;
-    for (const { start, end } of this.#inFlight) bytes += end - start;
-    return bytes;
+  /** What waits costs (core/frame-cost.ts), without what is in flight. */
+  get cost(): number {
+    return this.bytes + FRAME_COST * this.frames;
+  }
+
+  /** What the kernel does not have yet costs, what is in flight included. */
+  get heldCost(): number {
+    let { cost } = this;
+    for (const { start, end, frames } of this.#inFlight) cost += end - start + FRAME_COST * frames;
+    return cost;
   }
 
   /** Appends what `encoder` has just encoded. @param messages 1, 0 for a command, more for those encoded before */
   add(encoder: Encoder, messages: number): void {
-    const { parts, slab, start } = encoder;
+    const { parts, slab, start, frames } = encoder;
     if (parts === undefined) {
       const last = this.#last;
       if (last !== undefined && last.memory === slab && last.end === start) {
         last.end = encoder.end;
         last.messages += messages;
-      } else this.#push(slab, slab.bytes, start, encoder.end, messages, true);
+        last.frames += frames;
+      } else this.#push(slab, slab.bytes, start, encoder.end, messages, frames, true);
     } else {
       const end = parts.length - 1;
       for (let i = 0; i <= end; i++) {
         const part = parts[i] as (typeof parts)[number];
-        this.#push(part.memory, part.bytes, part.start, part.end, i === end ? messages : 0, i === end);
+        const isLast = i === end;
+        const { memory, bytes } = part;
+        this.#push(memory, bytes, part.start, part.end, isLast ? messages : 0, isLast ? frames : 0, isLast);
       }
       // The next begins a segment of its own, so that this one can be dropped alone.
       this.#last = undefined;
     }
     this.messages += messages;
     this.bytes += encoder.length;
+    this.frames += frames;
   }
 
   /** Appends what `encoder` has just encoded in place of what waits, but not of what is in flight. @returns how many messages that were */
@@ -116,16 +131,18 @@ export class OutQueue {
     start: number,
     end: number,
     messages: number,
+    frames: number,
     memory: RefCounted | undefined,
   ): void {
-    this.#push(memory, bytes, start, end, messages, true);
+    this.#push(memory, bytes, start, end, messages, frames, true);
     this.messages += messages;
     this.bytes += end - start;
+    this.frames += frames;
   }
 
   /** Appends a context of the message that comes next: a command of its own segment, which can be dropped alone. */
   addContext(frame: Uint8Array): void {
-    this.#push(undefined, frame, 0, frame.length, 0, true);
+    this.#push(undefined, frame, 0, frame.length, 0, 0, true);
     this.#contexts ??= new Set();
     this.#contexts.add(this.#last as Segment);
     this.#last = undefined;
@@ -178,6 +195,7 @@ export class OutQueue {
       bytes += size;
       whole = segment.whole;
       this.bytes -= size;
+      this.frames -= segment.frames;
       this.#contexts?.delete(segment);
       this.#inFlight.push(segment);
       // What is detached has no length any more.
@@ -207,9 +225,11 @@ export class OutQueue {
       const size = segment.end - segment.start;
       this.messages -= segment.messages;
       this.bytes -= size;
+      this.frames -= segment.frames;
       queue.#segments.push(segment);
       queue.messages += segment.messages;
       queue.bytes += size;
+      queue.frames += segment.frames;
       // Its slab is another encoder's: what is encoded next cannot follow in it.
       queue.#last = undefined;
       if (segment.whole) at = (at + 1) % queues.length;
@@ -244,6 +264,7 @@ export class OutQueue {
     this.#last = undefined;
     this.messages -= messages;
     this.bytes = 0;
+    this.frames = 0;
     return messages;
   }
 
@@ -279,9 +300,10 @@ export class OutQueue {
     start: number,
     end: number,
     messages: number,
+    frames: number,
     whole: boolean,
   ): void {
-    const segment = new Segment(memory, bytes, start, end, messages, whole);
+    const segment = new Segment(memory, bytes, start, end, messages, frames, whole);
     this.#segments.push(segment);
     this.#last = segment;
   }

@@ -3,13 +3,13 @@
 import { allocate } from "../../../core/memory.js";
 import {
   bodyAt,
-  bodyBytes,
   frameEnd,
   LONG_HEADER,
   MAX_SHORT,
   MORE,
   SHORT_HEADER,
   skipMessages,
+  tallyOf,
   writeHeader,
 } from "../../frame.js";
 import { FrameBatch } from "../../frame-batch.js";
@@ -19,6 +19,7 @@ export function takeFront(batch: FrameBatch, count: number): number {
   if (count === batch.messages) {
     batch.start = batch.end;
     batch.messages = 0;
+    batch.frames = 0;
     return batch.end;
   }
   const { bytes } = batch;
@@ -27,6 +28,7 @@ export function takeFront(batch: FrameBatch, count: number): number {
     if (((bytes[position] as number) & MORE) === 0) left -= 1;
     const end = frameEnd(bytes, position);
     batch.takenBytes += end - bodyAt(bytes, position);
+    batch.frames -= 1;
     position = end;
   }
   batch.start = position;
@@ -69,11 +71,13 @@ export function takeStrippingRoutingId(batch: FrameBatch, count: number): number
     target += next - body;
     position = next;
   }
-  // What the bodies come to is wanted only where not all of the batch has gone.
+  // What was taken is looked at only where not all of the batch has gone.
   if (count < messages) {
     const ids = count * (start + length - bodyAt(bytes, start));
-    batch.takenBytes += ids + bodyBytes(bytes, start + length, target);
-  }
+    const { bodyBytes, frames } = tallyOf(bytes, start + length, target);
+    batch.takenBytes += ids + bodyBytes;
+    batch.frames -= count + frames;
+  } else batch.frames = 0;
   batch.start = position;
   batch.messages -= count;
   return target;
@@ -91,8 +95,10 @@ export function encodeMessages(
 ): FrameBatch {
   let size = 0;
   let bodyBytes = 0;
+  let count = 0;
   let mostFrames = 0;
   for (const frames of messages) {
+    count += frames.length;
     if (frames.length > mostFrames) mostFrames = frames.length;
     for (const { length } of frames) {
       size += (length <= MAX_SHORT ? SHORT_HEADER : LONG_HEADER) + length;
@@ -109,5 +115,6 @@ export function encodeMessages(
       position += frame.length;
     }
   }
-  return new FrameBatch(bytes, 0, size, messages.length, { bodyBytes, mostFrames }, first);
+  const tally = { bodyBytes, frames: count, mostFrames };
+  return new FrameBatch(bytes, 0, size, messages.length, tally, first);
 }

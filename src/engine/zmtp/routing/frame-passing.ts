@@ -43,9 +43,9 @@ class Passing implements FramePassing {
     return true;
   }
 
-  takeList(max: number, maxBytes: number): ReceivedList | undefined {
+  takeList(max: number, maxCost: number): ReceivedList | undefined {
     const pipe = this.#in.nextAlone();
-    const list = pipe?.takeList(max, maxBytes);
+    const list = pipe?.takeList(max, maxCost);
     if (list !== undefined) this.#in.advance(pipe as Pipe);
     return list;
   }

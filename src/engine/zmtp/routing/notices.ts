@@ -8,6 +8,7 @@
  * and not what all have.
  */
 import { RingBuffer } from "../../../core/collections/ring-buffer.js";
+import { costOf } from "../../../core/frame-cost.js";
 import { keyOf } from "../../../core/memory.js";
 
 export const SUBSCRIBE = 1;
@@ -30,7 +31,8 @@ export interface Notice<P> {
   kind: NoticeKind;
   /** Of a change or an echo: one character a byte. */
   readonly prefix: string | undefined;
-  readonly bytes: number;
+  /** Of its frames (core/frame-cost.ts). */
+  readonly cost: number;
 }
 
 export class Notices<P> {
@@ -38,28 +40,26 @@ export class Notices<P> {
   /** Those of each peer, and the changes and echoes of each prefix: in order, marked ones among them. */
   readonly #byPeer = new Map<P, RingBuffer<Notice<P>>>();
   readonly #byPrefix = new Map<string, RingBuffer<Notice<P>>>();
-  #bytes = 0;
+  #cost = 0;
   #voided = 0;
   /** Messages of peers that have gone. */
   #left = 0;
-  #leftBytes = 0;
+  #leftCost = 0;
 
   get length(): number {
     return this.#queue.length - this.#voided;
   }
 
-  /** Of all frames. */
-  get bytes(): number {
-    return this.#bytes;
+  get cost(): number {
+    return this.#cost;
   }
 
   push(frames: Buffer[], peer: P | undefined, kind: NoticeKind): void {
-    let bytes = 0;
-    for (const { length } of frames) bytes += length;
+    const cost = costOf(frames);
     const prefix = kind === "message" ? undefined : keyOf(frames[0] as Buffer, 1);
-    const notice = { frames, peer, kind, prefix, bytes };
+    const notice = { frames, peer, kind, prefix, cost };
     this.#queue.push(notice);
-    this.#bytes += bytes;
+    this.#cost += cost;
     this.#list(notice);
   }
 
@@ -89,14 +89,14 @@ export class Notices<P> {
    *
    * @param each the program gets the changes of each peer, and not of all together: what this one has changed is settled
    * @param maxMessages of all peers that have gone
-   * @param maxBytes of those
+   * @param maxCost of those
    * @returns the prefixes that it had changed, one character a byte, and how many messages were dropped
    */
   leave(
     peer: P,
     each: boolean,
     maxMessages: number,
-    maxBytes: number,
+    maxCost: number,
   ): { changed: Set<string>; dropped: number } {
     const changed = new Set<string>();
     let dropped = 0;
@@ -110,15 +110,15 @@ export class Notices<P> {
         changed.add(prefix);
       } else if (notice.kind === "echo") this.#void(notice);
       else if (notice.kind === "message") {
-        const { bytes } = notice;
-        if (this.#left >= maxMessages || (this.#left > 0 && this.#leftBytes + bytes > maxBytes)) {
+        const { cost } = notice;
+        if (this.#left >= maxMessages || (this.#left > 0 && this.#leftCost + cost > maxCost)) {
           dropped += 1;
           this.#void(notice);
           continue;
         }
         notice.kind = "left";
         this.#left += 1;
-        this.#leftBytes += bytes;
+        this.#leftCost += cost;
       }
     }
     this.#compact();
@@ -165,11 +165,11 @@ export class Notices<P> {
   }
 
   /** It is in the queue no more, or as if it were not. */
-  #forget({ kind, bytes }: Notice<P>): void {
-    this.#bytes -= bytes;
+  #forget({ kind, cost }: Notice<P>): void {
+    this.#cost -= cost;
     if (kind !== "left") return;
     this.#left -= 1;
-    this.#leftBytes -= bytes;
+    this.#leftCost -= cost;
   }
 
   #void(notice: Notice<P>): void {

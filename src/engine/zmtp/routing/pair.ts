@@ -9,6 +9,7 @@ import {
   type OutgoingMessage,
   type RelaySink,
   type RelaySource,
+  type TakenMessages,
 } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
@@ -105,8 +106,8 @@ export class PairRouting extends Routing {
     return this.#in.take(lease);
   }
 
-  override takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
-    return this.#in.takeMany(messages, max, maxBytes, lease);
+  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
+    this.#in.takeMany(taken, max, maxCost, lease);
   }
 
   override discard(): number {

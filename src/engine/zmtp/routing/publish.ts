@@ -171,7 +171,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   take(): Buffer[] | undefined {
-    const before = this.#notices.bytes;
+    const before = this.#notices.cost;
     const notice = this.#notices.shift();
     if (notice === undefined) return undefined;
     this.#last = notice.peer;
@@ -216,11 +216,11 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return markOf(this.effects.options.receiveHighWaterMarkBytes);
   }
 
-  /** The notices had so many bytes before. */
+  /** The notices cost so much before. */
   #kept(before: number): void {
-    this.effects.routingOnKept(this.#notices.bytes - before);
-    const { length, bytes } = this.#notices;
-    if (this.#held.size === 0 || length > this.#limit / 2 || bytes > this.#limitBytes / 2) return;
+    this.effects.routingOnKept(this.#notices.cost - before);
+    const { length, cost } = this.#notices;
+    if (this.#held.size === 0 || length > this.#limit / 2 || cost > this.#limitBytes / 2) return;
     const held = [...this.#held];
     this.#held.clear(); // First: one that is read at once may be stopped again.
     for (const pipe of held) pipe.setBackPressure(false);
@@ -309,7 +309,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   #forget(pipe: Pipe): void {
     this.#held.delete(pipe);
     if (this.#last === pipe) this.#last = undefined;
-    const before = this.#notices.bytes;
+    const before = this.#notices.cost;
     const each = this.#givesEach;
     const { changed, dropped } = this.#notices.leave(pipe, each, this.#limit, this.#limitBytes);
     if (dropped > 0) {
@@ -332,11 +332,11 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
   }
 
   #addNotice(frames: Buffer[], pipe: Pipe, kind: NoticeKind): void {
-    const before = this.#notices.bytes;
+    const before = this.#notices.cost;
     this.#notices.push(frames, pipe, kind);
-    this.effects.routingOnKept(this.#notices.bytes - before);
+    this.effects.routingOnKept(this.#notices.cost - before);
     // A peer that subscribes faster than the program reads is not read from for a while.
-    const full = this.#notices.length >= this.#limit || this.#notices.bytes >= this.#limitBytes;
+    const full = this.#notices.length >= this.#limit || this.#notices.cost >= this.#limitBytes;
     if (full && pipe.link !== undefined) {
       this.#held.add(pipe);
       pipe.setBackPressure(true);

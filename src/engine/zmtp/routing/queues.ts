@@ -3,7 +3,7 @@
  * turn (30/PIPELINE, The PUSH Socket Type).
  */
 
-import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
+import type { OutgoingFrame, OutgoingMessage, TakenMessages } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
@@ -80,17 +80,16 @@ export class FairQueue {
 
   /** As of the socket; none where several peers have messages, which give one each in turn. @param idFor a frame to put before each */
   takeMany(
-    messages: Buffer[][],
+    taken: TakenMessages,
     max: number,
-    maxBytes: number,
+    maxCost: number,
     lease: Lease | undefined,
     idFor?: (pipe: Pipe) => Buffer,
-  ): number {
+  ): void {
     const pipe = this.nextAlone();
-    if (pipe === undefined) return 0;
-    const bytes = pipe.takeMany(messages, max, maxBytes, lease, idFor?.(pipe));
+    if (pipe === undefined) return;
+    pipe.takeMany(taken, max, maxCost, lease, idFor?.(pipe));
     this.advance(pipe);
-    return bytes;
   }
 
   #drop(pipe: Pipe): void {
@@ -140,9 +139,7 @@ export class SingleFrameQueue extends FairQueue {
   }
 
   /** Each message is looked at. */
-  override takeMany(): number {
-    return 0;
-  }
+  override takeMany(): void {}
 
   override take(): Buffer[] | undefined {
     if (!this.readable) return undefined;

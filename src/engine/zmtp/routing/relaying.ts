@@ -4,7 +4,7 @@
  */
 import { keyOf, slice } from "../../../core/memory.js";
 import { OfferResult, type RelaySink, type RelaySource } from "../../engine.js";
-import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages } from "../../frame.js";
+import { bodyAt, frameEnd, MORE, SHORT_HEADER, skipMessages, tallyOf } from "../../frame.js";
 import type { FrameBatch } from "../../frame-batch.js";
 import { type Encoder, SLAB_SIZE } from "../codec/encoder.js";
 import type { RefCounted } from "../codec/pooled-buffer.js";
@@ -111,8 +111,10 @@ export function routedSink(byId: ReadonlyMap<string, Pipe>): RelaySink | undefin
           takeFront(batch, 1);
           return pipe === undefined || !addressed ? OfferResult.Unroutable : OfferResult.PeerFull;
         }
+        const before = batch.frames;
         const end = first === undefined ? takeStrippingRoutingId(batch, fitting) : takeFront(batch, fitting);
-        sendRange(pipe, bytes, rest, end, fitting, undefined, pooled);
+        const frames = before - batch.frames - (first === undefined ? fitting : 0);
+        sendRange(pipe, { bytes, start: rest, end, count: fitting, frames, memory: pooled });
       }
       return OfferResult.Accepted;
     },
@@ -157,8 +159,10 @@ export function publishedSink(
           for (const pipe of matched) count = Math.min(count, pipe.roomFor(count));
           if (count === 0) return OfferResult.Mute;
         }
+        const before = batch.frames;
         const end = takeFront(batch, count);
-        fanOut({ bytes, start, end, count, memory: batch.pooled }, matched, encoder, effects);
+        const frames = before - batch.frames;
+        fanOut({ bytes, start, end, count, frames, memory: batch.pooled }, matched, encoder, effects);
       }
       return OfferResult.Accepted;
     },
@@ -174,34 +178,27 @@ function sendsAtOnce({ first, start, end, messages }: FrameBatch): boolean {
 
 /** Queues `count` messages from the front of a batch; only as many as `roomFor` returned. */
 function sendFront(pipe: Pipe, batch: FrameBatch, count: number): void {
-  const { bytes, start, first, pooled } = batch;
-  sendRange(pipe, bytes, start, takeFront(batch, count), count, first, pooled);
+  const { bytes, start, first, pooled, frames } = batch;
+  const end = takeFront(batch, count);
+  sendRange(pipe, { bytes, start, end, count, frames: frames - batch.frames, memory: pooled }, first);
 }
 
 /**
  * Queues messages that are encoded already.
  *
  * @param first a frame to put in front of each; of several only where `sendsAtOnce`
- * @param memory where the bytes are, if it is used again
  */
-function sendRange(
-  pipe: Pipe,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  messages: number,
-  first: Uint8Array | undefined,
-  memory: RefCounted | undefined,
-): void {
+function sendRange(pipe: Pipe, range: EncodedRange, first?: Uint8Array): void {
+  const { bytes, start, end, count, frames, memory } = range;
   const { out, encoder } = pipe;
   if (first === undefined && end - start >= BY_REFERENCE) {
-    out.addRange(bytes, start, end, messages, memory);
-    pipe.queuedMore(messages);
+    out.addRange(bytes, start, end, count, frames, memory);
+    pipe.queuedMore(count);
     return;
   }
-  if (first === undefined || messages === 1) encoder.encodeRange(bytes, start, end, first, memory);
-  else encoder.encodeEach(bytes, start, end, messages, first);
-  pipe.sendEncoded(encoder, messages);
+  if (first === undefined || count === 1) encoder.encodeRange(bytes, start, end, frames, first, memory);
+  else encoder.encodeEach(bytes, start, end, count, frames, first);
+  pipe.sendEncoded(encoder, count);
 }
 
 /** Several messages that are encoded already. */
@@ -209,8 +206,9 @@ interface EncodedRange {
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
-  /** Messages in it. */
+  /** Messages in it, and frames. */
   readonly count: number;
+  readonly frames: number;
   /** Where the bytes are, if it is used again. */
   readonly memory: RefCounted | undefined;
 }
@@ -225,9 +223,9 @@ function fanOut(
   encoder: Encoder,
   effects: RoutingEffects,
 ): void {
-  const { bytes, start, end, count, memory } = range;
+  const { bytes, start, end, count, frames, memory } = range;
   const shared = pipes.length > 1 && end - start < BY_REFERENCE;
-  if (shared) encoder.encodeRange(bytes, start, end, undefined, memory);
+  if (shared) encoder.encodeRange(bytes, start, end, frames, undefined, memory);
   let missed: [Pipe, number][] | undefined;
   for (let i = 0; i < pipes.length; i++) {
     const pipe = pipes[i] as Pipe;
@@ -242,7 +240,8 @@ function fanOut(
       if (shared && fitting === count) pipe.sendEncoded(encoder, count);
       else {
         const to = fitting === left ? end : skipMessages(bytes, from, fitting);
-        sendRange(pipe, bytes, from, to, fitting, undefined, memory);
+        const ofThese = fitting === count ? frames : tallyOf(bytes, from, to).frames;
+        sendRange(pipe, { bytes, start: from, end: to, count: fitting, frames: ofThese, memory });
         from = to;
       }
       left -= fitting;

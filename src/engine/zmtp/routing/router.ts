@@ -21,6 +21,7 @@ import {
   type PeerQueues,
   type RelaySink,
   type RelaySource,
+  type TakenMessages,
 } from "../../engine.js";
 import type { Lease } from "../../lease.js";
 import type { Fault } from "../mechanism/mechanism.js";
@@ -126,12 +127,12 @@ export class RouterRouting extends Routing implements PeerQueues {
     return message;
   }
 
-  override takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
-    return this.#in.takeMany(messages, max, maxBytes, lease, (pipe) => this.#idFor(pipe));
+  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
+    this.#in.takeMany(taken, max, maxCost, lease, (pipe) => this.#idFor(pipe));
   }
 
   queuedBytes(routingId: Uint8Array): number {
-    return this.find(routingId)?.out.heldBytes ?? 0;
+    return this.find(routingId)?.out.heldCost ?? 0;
   }
 
   protected find(id: OutgoingFrame): Pipe | undefined {

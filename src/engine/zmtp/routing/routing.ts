@@ -19,6 +19,7 @@ import type {
   PeerQueues,
   RelaySink,
   RelaySource,
+  TakenMessages,
 } from "../../engine.js";
 import type { EngineDropReason, InvalidReason, SocketEvent } from "../../events.js";
 import type { Lease } from "../../lease.js";
@@ -69,9 +70,7 @@ export abstract class Routing {
   abstract take(lease?: Lease): Buffer[] | undefined;
 
   /** As of the socket. */
-  takeMany(_messages: Buffer[][], _max: number, _maxBytes: number, _lease: Lease | undefined): number {
-    return 0;
-  }
+  takeMany(_taken: TakenMessages, _max: number, _maxCost: number, _lease: Lease | undefined): void {}
 
   // Facets of the socket (engine.ts); asked for once.
 

@@ -70,7 +70,7 @@ export class ServerRouting extends Routing implements PeerQueues {
   }
 
   queuedBytes(routingId: Uint8Array): number {
-    return this.#byId.get(keyOf(routingId))?.out.heldBytes ?? 0;
+    return this.#byId.get(keyOf(routingId))?.out.heldCost ?? 0;
   }
 
   override discard(): number {

@@ -11,6 +11,7 @@
  * get: a prefix that comes and goes meanwhile is nothing.
  */
 import { SteadyMap } from "../../../core/collections/steady-map.js";
+import { costOf } from "../../../core/frame-cost.js";
 import { keyOf } from "../../../core/memory.js";
 import {
   type EngineSubscriptions,
@@ -18,6 +19,7 @@ import {
   type OutgoingFrame,
   type OutgoingMessage,
   type RelaySource,
+  type TakenMessages,
 } from "../../engine.js";
 import { commandFrame, messageBytes, messageFrame } from "../../frame.js";
 import type { Lease } from "../../lease.js";
@@ -143,30 +145,32 @@ export class SubscribeRouting extends Routing implements EngineSubscriptions {
     return message;
   }
 
-  override takeMany(messages: Buffer[][], max: number, maxBytes: number, lease: Lease | undefined): number {
-    if (!this.#filters) return this.#in.takeMany(messages, max, maxBytes, lease);
-    if (this.#next !== undefined) return 0;
-    if (this.wantsAll()) return this.#in.takeMany(messages, max, maxBytes, lease);
+  override takeMany(taken: TakenMessages, max: number, maxCost: number, lease: Lease | undefined): void {
+    if (this.#next !== undefined) return;
+    const all = !this.#filters || this.wantsAll();
+    const { messages } = taken;
     const before = messages.length;
     for (;;) {
-      const bytes = this.#in.takeMany(messages, max, maxBytes, lease);
-      if (messages.length === before) return 0;
-      const others = this.#filter(messages, before);
-      if (messages.length > before) return bytes - others;
+      this.#in.takeMany(taken, max, maxCost, lease);
+      if (all || messages.length === before) return;
+      this.#filter(taken, before);
+      if (messages.length > before) return;
     }
   }
 
-  /** Throws away those from `start` on that the program did not ask for. @returns bytes of their frames */
-  #filter(messages: Buffer[][], start: number): number {
-    let bytes = 0;
+  /** Throws away those from `start` on that the program did not ask for. */
+  #filter(taken: TakenMessages, start: number): void {
+    const { messages } = taken;
     let kept = start;
     for (let i = start; i < messages.length; i++) {
       const message = messages[i] as Buffer[];
       if (this.matches(message)) messages[kept++] = message;
-      else bytes += messageBytes(message);
+      else {
+        taken.bytes -= messageBytes(message);
+        taken.cost -= costOf(message);
+      }
     }
     if (kept < messages.length) messages.length = kept;
-    return bytes;
   }
 
   override get relaySource(): RelaySource | undefined {

@@ -9,6 +9,7 @@
  *   open --close, or the other end is gone--> closed
  *    +-----halfClose--> half-closed: receives until the other has closed ---^
  */
+import { FRAME_COST } from "../../../core/frame-cost.js";
 import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
@@ -27,7 +28,7 @@ import {
 const MAX_POST = 1_048_576;
 /** Taken messages are posted when they are so large a part of the high-water mark. */
 const TAKEN_PART = 4;
-/** The same where there is no high-water mark: messages, and bytes. */
+/** The same where there is no high-water mark: messages, and what they cost. */
 const UNBOUNDED_TAKEN = 1_024;
 const UNBOUNDED_TAKEN_BYTES = 4_194_304;
 
@@ -44,10 +45,10 @@ export class PortLink implements Link, PortSink {
   #marks: ReceiveMarks;
   #theirs: ReceiveMarks;
   #sent = 0;
-  #sentBytes = 0;
+  #sentCost = 0;
   #came = 0;
-  #cameBytes = 0;
-  /** Taken messages and bytes from which on the other end is to know of them. */
+  #cameCost = 0;
+  /** Taken messages, and their cost, from which on the other end is to know of them. */
   #postAt: number;
   #postAtBytes: number;
   #closed = false;
@@ -145,8 +146,9 @@ export class PortLink implements Link, PortSink {
     const bytes = Buffer.from(memory);
     // Its frames share it.
     forbidTransfer(bytes);
-    this.#came += new DataView(memory).getUint32(0, true);
-    this.#cameBytes += bytes.length - BATCH_HEADER;
+    const header = new DataView(memory);
+    this.#came += header.getUint32(0, true);
+    this.#cameCost += bytes.length - BATCH_HEADER + FRAME_COST * header.getUint32(4, true);
     const pipe = this.#pipe;
     const fault = pipe.in.push(bytes, BATCH_HEADER);
     pipe.arrived();
@@ -159,7 +161,7 @@ export class PortLink implements Link, PortSink {
     switch (word[0]) {
       case Word.Taken:
         this.ahead = Math.max(0, this.#sent - countOf(word[1], 0));
-        this.aheadBytes = Math.max(0, this.#sentBytes - countOf(word[2], 0));
+        this.aheadBytes = Math.max(0, this.#sentCost - countOf(word[2], 0));
         this.#pipe.relieved();
         break;
       case Word.Marks:
@@ -187,13 +189,17 @@ export class PortLink implements Link, PortSink {
   #post(segments: readonly Segment[]): void {
     let size = BATCH_HEADER;
     let messages = 0;
+    let frames = 0;
     for (let i = 0; i < segments.length; i++) {
       const segment = segments[i] as Segment;
       size += segment.end - segment.start;
       messages += segment.messages;
+      frames += segment.frames;
     }
     const memory = allocateTransferable(size);
-    new DataView(memory.buffer).setUint32(0, messages, true);
+    const header = new DataView(memory.buffer);
+    header.setUint32(0, messages, true);
+    header.setUint32(4, frames, true);
     let at = BATCH_HEADER;
     for (let i = 0; i < segments.length; i++) {
       const { bytes, start, end } = segments[i] as Segment;
@@ -201,9 +207,10 @@ export class PortLink implements Link, PortSink {
       at += end - start;
     }
     this.#sent += messages;
-    this.#sentBytes += size - BATCH_HEADER;
+    const cost = size - BATCH_HEADER + FRAME_COST * frames;
+    this.#sentCost += cost;
     this.ahead += messages;
-    this.aheadBytes += size - BATCH_HEADER;
+    this.aheadBytes += cost;
     this.#port.transfer(memory.buffer as ArrayBuffer);
   }
 
@@ -212,12 +219,12 @@ export class PortLink implements Link, PortSink {
     if (this.#closed) return;
     const { in: queue } = this.#pipe;
     const taken = this.#came - queue.messages;
-    const takenBytes = this.#cameBytes - queue.bytes - queue.unfinished;
-    if (taken >= this.#postAt || takenBytes >= this.#postAtBytes) {
+    const takenCost = this.#cameCost - queue.cost - queue.unfinished;
+    if (taken >= this.#postAt || takenCost >= this.#postAtBytes) {
       const { receiveHighWaterMark, receiveHighWaterMarkBytes } = this.#marks;
       this.#postAt = taken + partOf(receiveHighWaterMark, UNBOUNDED_TAKEN);
-      this.#postAtBytes = takenBytes + partOf(receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
-      this.#port.post([Word.Taken, taken, takenBytes]);
+      this.#postAtBytes = takenCost + partOf(receiveHighWaterMarkBytes, UNBOUNDED_TAKEN_BYTES);
+      this.#port.post([Word.Taken, taken, takenCost]);
     }
     if (queue.messages > 0) this.#pipe.watch();
   }

@@ -8,8 +8,8 @@
  *                      <--               [WELCOME, marks]
  *
  *   then, both ways:
- *     ArrayBuffer, transferred           messages: 4 bytes, their number, then whole frames (37/ZMTP, Framing)
- *     [TAKEN, messages, bytes]           the program has taken so many of those that came, all together
+ *     ArrayBuffer, transferred           messages: 4 bytes, their number, 4 bytes, that of their frames, then these (37/ZMTP, Framing)
+ *     [TAKEN, messages, cost]            the program has taken so many of those that came, which cost so much (core/frame-cost.ts)
  *     [MARKS, messages, bytes]           the receive high-water marks are other ones now
  *     [HALF_CLOSED]                      its sender sends nothing more, and receives until the other has closed
  *     [CLOSED]                           nothing more comes, and nothing more is received
@@ -32,8 +32,8 @@ export const Word = {
   Closed: 6,
 } as const;
 
-/** Bytes before the frames: how many messages they are. */
-export const BATCH_HEADER = 4;
+/** Bytes before the frames: how many messages, and how many frames they are. */
+export const BATCH_HEADER = 8;
 
 /** What each side has to know of the other, as the metadata of a handshake. */
 export interface Description {

@@ -5,7 +5,7 @@ import { OutQueue, Segment } from "../../../../src/engine/zmtp/codec/out-queue.j
 import fc from "../../../support/properties.js";
 import { decodeFrames, frameStream } from "./support.js";
 
-const segmentOf = (bytes: Uint8Array): Segment => new Segment(undefined, bytes, 0, bytes.length, 0, true);
+const segmentOf = (bytes: Uint8Array): Segment => new Segment(undefined, bytes, 0, bytes.length, 0, 0, true);
 const asText = (frames: readonly { flags: number; body: Uint8Array }[]): string[] =>
   frames.map(({ flags, body }) => `${flags}:${Buffer.from(body).toString("hex")}`);
 

@@ -1,6 +1,7 @@
 import { describe, test } from "vitest";
 import { Encoder as PageEncoder } from "../../../../src/browser/encoder.js";
 import { OutQueue as PageQueue } from "../../../../src/browser/out-queue.js";
+import { FRAME_COST } from "../../../../src/core/frame-cost.js";
 import { Encoder, FIRST_SLAB_SIZE } from "../../../../src/engine/zmtp/codec/encoder.js";
 import { OutQueue } from "../../../../src/engine/zmtp/codec/out-queue.js";
 import fc from "../../../support/properties.js";
@@ -41,7 +42,7 @@ test("what takes the place of another keeps its memory, which nobody else gets m
   expect(queue.replace(encoder, 1)).toBe(1);
   const others = Array.from({ length: 3 }, () => make());
   for (const other of others) other.send(Buffer.alloc(FIRST_SLAB_SIZE - 20, "x"));
-  expect([queue.messages, queue.bytes]).toEqual([1, encoder.length]);
+  expect([queue.messages, queue.cost]).toEqual([1, encoder.length + 2 * FRAME_COST]);
   queue.take(ALL);
   expect(decodeStream(inFlight()).messages).toEqual([["61".repeat(50), "62".repeat(200)]]);
 });
@@ -185,6 +186,7 @@ describe.each<[string, () => ReturnType<typeof make>]>([
           }
           expect(queue.messages).toBe(messages(waiting) + messages(flying));
           expect(queue.bytes === 0).toBe(waiting.length === 0);
+          expect(queue.frames).toBe(2 * messages(waiting));
         }
       }),
       { numRuns: 600, defaultRuns: 110 },

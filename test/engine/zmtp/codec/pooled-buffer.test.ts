@@ -192,7 +192,7 @@ it("messages that were taken, that are lent, that wait and that are passed on st
           else if (way === "lent") lent.push({ frames: stream.take(undefined, lease), index: next });
           else {
             const one = stream.takeBatch(1, undefined);
-            out.addRange(one.bytes, one.start, one.end, 1, one.pooled);
+            out.addRange(one.bytes, one.start, one.end, 1, 1, one.pooled);
             one.release();
             passed.push(encoded[next] as Buffer);
           }

@@ -22,7 +22,7 @@ function encode(messages: readonly Message[], first?: string, own = false): Fram
   const bytes = Buffer.concat([before, ...frames, Buffer.from("behind")]);
   const end = bytes.length - 6;
   const id = first === undefined ? undefined : Buffer.from(first, "latin1");
-  const tally = { bodyBytes: 0, mostFrames: 0 };
+  const tally = { bodyBytes: 0, frames: messages.flat().length, mostFrames: 0 };
   return new FrameBatch(bytes, 6, end, messages.length, tally, id, undefined, own);
 }
 

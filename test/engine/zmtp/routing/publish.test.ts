@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { frameCost } from "../../../../src/core/frame-cost.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
@@ -480,15 +481,15 @@ describe("PUB", () => {
   });
 });
 
-test("an XPUB reports how many bytes it keeps for its program, and none when what it kept is gone", () => {
+test("an XPUB reports the cost of what it keeps for its program, and none when what it kept is gone", () => {
   const world = new RoutingWorld({ type: "XPublisher" });
   const [one, two] = [world.joined(), world.joined()];
   one.commandsUs("SUBSCRIBE", "topic");
   two.says("hello", "world");
   two.commandsUs("SUBSCRIBE", "other");
-  expect(world.kept).toBe(6 + 10 + 6);
+  expect(world.kept).toBe(frameCost(6) + 2 * frameCost(5) + frameCost(6));
   world.leaves(two); // Nobody heard of what it asked for, and nobody has to.
-  expect(world.kept).toBe(6 + 10);
+  expect(world.kept).toBe(frameCost(6) + 2 * frameCost(5));
   expect(world.takeAll()).toHaveLength(2);
   expect(world.kept).toBe(0);
 });

@@ -1,6 +1,7 @@
 /** Messages that are taken together are those that are taken one by one, of each socket type. */
 import { test } from "vitest";
 import type { SocketTypeName } from "../../../../src/core/socket-type.js";
+import type { TakenMessages } from "../../../../src/engine/engine.js";
 import fc from "../../../support/properties.js";
 import { expect } from "../../../support/quick-expect.js";
 import { RoutingWorld, text } from "./support.js";
@@ -14,20 +15,23 @@ const step = fc.record({
   who: fc.nat(3),
   messages: fc.array(message, { minLength: 1, maxLength: 12 }),
   count: fc.integer({ min: 1, max: 12 }),
-  maxBytes: fc.constantFrom(1, 500, 100_000),
+  maxCost: fc.constantFrom(1, 500, 100_000),
 });
 
 /** How often one call gave several. */
 let timesTogether = 0;
 
 /** @returns up to `max` messages, and bytes of their frames, as a receive of several takes them */
-function takeUpTo(world: RoutingWorld, max: number, maxBytes: number, together: boolean): unknown[] {
+function takeUpTo(world: RoutingWorld, max: number, maxCost: number, together: boolean): unknown[] {
   const messages: Buffer[][] = [];
-  let counted = 0;
+  const taken: TakenMessages = { messages, bytes: 0, cost: 0 };
   let calls = 0;
   while (messages.length < max) {
     const before = messages.length;
-    if (together) counted += world.routing.takeMany(messages, max - before, maxBytes, undefined);
+    if (together) {
+      taken.cost = 0; // As the next receive begins.
+      world.routing.takeMany(taken, max, maxCost, undefined);
+    }
     if (messages.length > before) {
       calls += 1;
       continue;
@@ -35,10 +39,10 @@ function takeUpTo(world: RoutingWorld, max: number, maxBytes: number, together: 
     const message = world.routing.take();
     if (message === undefined) break;
     messages.push(message);
-    for (const { length } of message) counted += length;
+    for (const { length } of message) taken.bytes += length;
   }
   if (calls > 0 && messages.length > calls) timesTogether += 1;
-  return [messages.map(text), counted, world.routing.queuedIn, world.peers.map(({ reading }) => reading)];
+  return [messages.map(text), taken.bytes, world.routing.queuedIn, world.peers.map(({ reading }) => reading)];
 }
 
 test.each<[SocketTypeName, boolean]>([
@@ -66,10 +70,10 @@ test.each<[SocketTypeName, boolean]>([
           world.joined("first");
           return world;
         }) as [RoutingWorld, RoutingWorld];
-        for (const { how, who, messages, count, maxBytes } of steps) {
+        for (const { how, who, messages, count, maxCost } of steps) {
           const index = who % one.peers.length;
           if (how === "take") {
-            expect(takeUpTo(other, count, maxBytes, true)).toEqual(takeUpTo(one, count, maxBytes, false));
+            expect(takeUpTo(other, count, maxCost, true)).toEqual(takeUpTo(one, count, maxCost, false));
             continue;
           }
           for (const world of [one, other]) {

@@ -94,7 +94,7 @@ describe("large messages, of a kernel that has them all", () => {
       const frames = stream.take();
       expect([frames.length, frames.at(-1)?.equals(body)]).toEqual([1 + (i % 2), true]);
     }
-    expect([stream.bytes, stream.unfinished]).toEqual([0, 0]);
+    expect([stream.cost, stream.unfinished]).toEqual([0, 0]);
   });
 });
 
