@@ -11,9 +11,11 @@
  * A request that is kept makes the fail-over as quick as the patience allows: the
  * passive server needs no second request to become active.
  */
+
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { costOf } from "../../core/frame-cost.js";
 import type { Readable } from "../../sockets/readable.js";
 import type { Socket } from "../../sockets/socket.js";
 import { Driver } from "../kit/driver.js";
@@ -303,10 +305,7 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
   }
 }
 
-/** Bytes of the frames of a message; 0 for what is not made of frames. */
+/** What a message costs; 0 for what is not made of frames. */
 function sizeOf(message: unknown): number {
-  if (!Array.isArray(message)) return 0;
-  let size = 0;
-  for (const frame of message) if (frame instanceof Uint8Array) size += frame.length;
-  return size;
+  return Array.isArray(message) ? costOf(message.filter((frame) => frame instanceof Uint8Array)) : 0;
 }

@@ -111,10 +111,9 @@ export const CLOSE = "close";
  * Numbers are little-endian: both ends are threads of one process.
  */
 
-/** @param bytes of all frames together */
-export function pack(messages: readonly (readonly Buffer[])[], bytes: number): ArrayBuffer {
-  let total = 4 + 4 * messages.length + bytes;
-  for (const frames of messages) total += 4 * frames.length;
+export function pack(messages: readonly (readonly Buffer[])[]): ArrayBuffer {
+  let total = 4 + 4 * messages.length;
+  for (const frames of messages) for (const { length } of frames) total += 4 + length;
   // A pool would hand out pieces of a buffer that others use: this one is to be given away.
   const memory = new ArrayBuffer(total);
   const target = Buffer.from(memory);

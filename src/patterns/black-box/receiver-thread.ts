@@ -48,8 +48,8 @@ class Receiver {
   constructor(data: ReceiverData) {
     const { rules, key, engine, socketOptions } = data;
     this.#rules = new BoxRules(rules, keyEndOf(key), {
-      batch: (shard, messages, bytes) => {
-        const batch = pack(messages, bytes);
+      batch: (shard, messages) => {
+        const batch = pack(messages);
         this.#links.get(shard)?.port.postMessage(batch, [batch]);
       },
     });

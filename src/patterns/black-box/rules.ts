@@ -15,8 +15,10 @@
  * deals with one message after the other. Meanwhile the queue grows, and the next batch with it: batches are as large
  * as the load wants them.
  */
+
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { costOf } from "../../core/frame-cost.js";
 import { fnv1a } from "../../core/hash.js";
 import { checkCount, checkKeys } from "../kit/options.js";
 import { type BlackBoxDropReason, type BlackBoxShardStats, Shard, type ShardLimits } from "./shard.js";
@@ -29,7 +31,7 @@ export interface BoxRulesOptions extends ShardLimits {
 /** What goes out. */
 export interface BoxOutbox {
   /** Messages for a shard's thread, which is up. */
-  batch(shard: number, messages: readonly (readonly Buffer[])[], bytes: number): void;
+  batch(shard: number, messages: readonly (readonly Buffer[])[]): void;
 }
 
 /** The statistics at this moment. */
@@ -149,8 +151,7 @@ export class BoxRules {
     const shard = this.#shards[index] as Shard;
     const { full } = this.#options;
     const key = full === "conflate" ? topic.toString("latin1", 0, end) : "";
-    let bytes = 0;
-    for (let i = 0; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
+    const bytes = costOf(frames);
     // What is there may leave right now, if the thread wants it.
     if (shard.isFullFor(key, bytes)) this.#send(shard, index);
     return shard.offer(frames, bytes, key);
@@ -169,7 +170,7 @@ export class BoxRules {
 
   #send(shard: Shard, index: number): void {
     for (let batch = shard.next(); batch !== undefined; batch = shard.next()) {
-      this.#outbox.batch(index, batch.messages, batch.bytes);
+      this.#outbox.batch(index, batch.messages);
     }
   }
 }

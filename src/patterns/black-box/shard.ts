@@ -34,10 +34,10 @@ export type BlackBoxDropReason =
 /** What bounds a shard. */
 export interface ShardLimits {
   readonly full: BlackBoxFullPolicy;
-  /** Messages, and bytes of their frames, that wait for one shard. */
+  /** Messages, and what they cost (core/frame-cost.ts), that wait for one shard. */
   readonly maxQueue: number;
   readonly maxQueueBytes: number;
-  /** Messages, and bytes (but one message at least), of a batch. */
+  /** Messages, and what they cost (but one message at least), of a batch. */
   readonly maxBatch: number;
   readonly maxBatchBytes: number;
   /** Batches that a shard's thread has in flight. */
@@ -68,7 +68,6 @@ interface Entry {
 
 interface Batch {
   readonly messages: readonly (readonly Buffer[])[];
-  readonly bytes: number;
 }
 
 const REASONS: readonly BlackBoxDropReason[] = ["newest", "oldest", "conflated", "too-large", "closed"];
@@ -178,7 +177,7 @@ export class Shard {
     let over = begun;
     for (let batch = this.#batches.shift(); batch !== undefined; batch = this.#batches.shift()) {
       const { messages } = batch;
-      if (over < messages.length) this.#again.push(over === 0 ? batch : without(batch, over));
+      if (over < messages.length) this.#again.push(over === 0 ? batch : { messages: messages.slice(over) });
       over = Math.max(0, over - messages.length);
     }
     this.#inFlight = 0;
@@ -262,7 +261,7 @@ export class Shard {
       bytes += head.bytes;
       messages.push(this.#take().frames);
     }
-    return { messages, bytes };
+    return { messages };
   }
 
   #count(messages: number, failed: number): void {
@@ -279,13 +278,4 @@ export class Shard {
     });
     return messages;
   }
-}
-
-/** A batch without its first messages. */
-function without(batch: Batch, first: number): Batch {
-  let { bytes } = batch;
-  for (let m = 0; m < first; m++) {
-    for (const frame of batch.messages[m] as readonly Buffer[]) bytes -= frame.length;
-  }
-  return { messages: batch.messages.slice(first), bytes };
 }

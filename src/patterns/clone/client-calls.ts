@@ -23,6 +23,7 @@ import {
   ShoalError,
   TimeoutError,
 } from "../../core/errors.js";
+import { costOf, frameCost } from "../../core/frame-cost.js";
 import { encodeSet, KEY, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
 /** What a program wants to be set or deleted. */
@@ -168,7 +169,8 @@ export class ClientCalls {
       const message = `${this.count} updates are not acknowledged yet (maxPending): await set, or look at its result`;
       throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
     }
-    if (this.count > 0 && this.#bytes + key.length + value.length > this.#maxBytes) {
+    const cost = frameCost(key.length) + frameCost(value.length);
+    if (this.count > 0 && this.#bytes + cost > this.#maxBytes) {
       const message = `Updates of ${this.#bytes} bytes are not acknowledged yet (maxPendingBytes): await set`;
       throw new InvalidStateError("ERR_TOO_MANY_PENDING", message);
     }
@@ -193,7 +195,7 @@ export class ClientCalls {
     };
     (call as { link: Link<CloneCall> }).link = new Link(call);
     this.sets += 1;
-    this.#bytes += key.length + value.length;
+    this.#bytes += cost;
     if (timeout > 0) this.#deadlines.set(call.link, now, timeout);
     const tail = this.#tails.get(key);
     this.#tails.set(call);
@@ -387,7 +389,7 @@ export class ClientCalls {
   #end(call: CloneCall, now: number): void {
     call.settled = true;
     call.link.unlink();
-    this.#bytes -= (call.frames[KEY] as Buffer).length + (call.frames[VALUE] as Buffer).length;
+    this.#bytes -= costOf([call.frames[KEY] as Buffer, call.frames[VALUE] as Buffer]);
     const { previous, next } = call;
     if (previous !== undefined) previous.next = next;
     if (next !== undefined) next.previous = previous;

@@ -11,7 +11,7 @@
  * over in the middle has an old map, never half a new one.
  */
 import crypto from "node:crypto";
-import { type Operation, sizeOf } from "./operation.js";
+import { costOfOperation, type Operation } from "./operation.js";
 import { readSequence, UUID_BYTES } from "./protocol.js";
 import {
   encodeFollow,
@@ -219,7 +219,7 @@ export class Follower {
     if (this.#state === "following") this.#effects.update(operation);
     else {
       this.#updates.push(operation);
-      this.#updateBytes += sizeOf(operation);
+      this.#updateBytes += costOfOperation(operation);
       if (this.#updates.length > MAX_QUEUED || this.#updateBytes > MAX_QUEUED_BYTES) this.#ask(now);
     }
   }

@@ -8,7 +8,9 @@
  *
  * While it is in step, updates are held until it has them.
  */
+
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { costOf } from "../../core/frame-cost.js";
 import type { Operation } from "./operation.js";
 import {
   encodeBegin,
@@ -207,7 +209,7 @@ export class Leader {
         return false;
       }
     }
-    this.#backlogBytes += bytesOf(frames);
+    this.#backlogBytes += costOf(frames);
     if (this.#backlog.length >= MAX_BACKLOG || this.#backlogBytes > MAX_BACKLOG_BYTES) {
       this.#fail("slow");
       return false;
@@ -230,14 +232,8 @@ export class Leader {
         return false;
       }
       this.#backlog.shift();
-      this.#backlogBytes -= bytesOf(frames);
+      this.#backlogBytes -= costOf(frames);
     }
     return true;
   }
-}
-
-function bytesOf(frames: readonly Buffer[]): number {
-  let bytes = 0;
-  for (const { length } of frames) bytes += length;
-  return bytes;
 }

@@ -1,4 +1,5 @@
 /** Updates on their way through a server: what they are, where they come from, and the queue to the store. */
+import { costOf } from "../../core/frame-cost.js";
 import { conditionOf, encodeTimeToLive, timeToLive } from "./properties.js";
 import {
   type CloneFault,
@@ -46,9 +47,14 @@ export interface Operation {
   sequence: number;
 }
 
-/** Bytes that an operation holds on to, about. */
+/** Bytes that an operation adds to a table, about. */
 export function sizeOf(operation: Operation): number {
   return operation.key.length + operation.value.length + operation.properties.length;
+}
+
+/** What an operation costs while it waits. */
+export function costOfOperation({ key, value, properties }: Operation): number {
+  return costOf([key, value, properties]);
 }
 
 /** In memory of its own: what was received with others is a part of a larger memory, which must not be held for long. */
@@ -153,7 +159,7 @@ export class CommitQueue {
 
   push(operation: Operation): void {
     this.#waiting.push(operation);
-    this.#bytes += sizeOf(operation);
+    this.#bytes += costOfOperation(operation);
   }
 
   /** The next have their place; those of another server keep theirs. */
@@ -162,7 +168,7 @@ export class CommitQueue {
     const batch = all.length <= MAX_COMMIT ? all : all.slice(0, MAX_COMMIT);
     this.#waiting = batch === all ? [] : all.slice(MAX_COMMIT);
     for (const operation of batch) {
-      this.#bytes -= sizeOf(operation);
+      this.#bytes -= costOfOperation(operation);
       if (operation.sequence === 0) operation.sequence = ++this.#ordered;
     }
     return batch;
@@ -170,7 +176,7 @@ export class CommitQueue {
 
   commit(batch: Operation[]): void {
     this.#committing = batch;
-    for (const operation of batch) this.#committingBytes += sizeOf(operation);
+    for (const operation of batch) this.#committingBytes += costOfOperation(operation);
   }
 
   /** @returns what was committed */

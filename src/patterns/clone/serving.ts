@@ -7,7 +7,14 @@
  * That is: the other server has it, while it is in step; or the store says that this server acknowledges alone.
  */
 import { Leader } from "./leader.js";
-import { copyOf, type Operation, type OperationKind, OwnUpdates, sizeOf } from "./operation.js";
+import {
+  copyOf,
+  costOfOperation,
+  type Operation,
+  type OperationKind,
+  OwnUpdates,
+  sizeOf,
+} from "./operation.js";
 import { EMPTY, encodeHugz, readSequence } from "./protocol.js";
 import { followVersion, LINK_VERSION, LinkCommand, parseLink } from "./replication.js";
 import { conflictMark } from "./server-map.js";
@@ -243,14 +250,14 @@ export class Serving {
     while (count < this.#held.length && (this.#held[count] as Operation).sequence <= last) count += 1;
     if (count === 0) return;
     for (const operation of this.#held.splice(0, count)) {
-      this.#heldBytes -= sizeOf(operation);
+      this.#heldBytes -= costOfOperation(operation);
       this.#apply(operation, now);
     }
   }
 
   #hold(operation: Operation): void {
     this.#held.push(operation);
-    this.#heldBytes += sizeOf(operation);
+    this.#heldBytes += costOfOperation(operation);
   }
 
   #replicaLeft(reason: "gone" | "silent" | "slow" | "left", now: number): void {

@@ -11,6 +11,7 @@
  */
 
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
+import { costOf } from "../../core/frame-cost.js";
 import { encodeSupport, type SubtreeSequences } from "./properties.js";
 import { EMPTY, encodeGoodbye, sequenceFrame } from "./protocol.js";
 import type { CloneSnapshotLoss, ServerRulesOptions } from "./server-options.js";
@@ -67,7 +68,7 @@ export class Snapshot {
     const table = this.#table;
     if (table.sequence(id) > this.sequence || !table.hasPrefix(id, this.prefix)) return;
     const entry = { key: table.key(id), value: table.value(id), sequence: table.sequence(id) };
-    this.#count(entry.key.length + entry.value.length);
+    this.#count(costOf([entry.key, entry.value]));
     this.#saved.push(entry);
     if (this.#total.bytes > MAX_SAVED_BYTES) this.abandon();
   }
@@ -107,7 +108,7 @@ export class Snapshot {
       total += entry.key.length + entry.value.length;
       entries.push(entry);
       this.#saved.shift();
-      this.#count(-(entry.key.length + entry.value.length));
+      this.#count(-costOf([entry.key, entry.value]));
     }
     return entries;
   }

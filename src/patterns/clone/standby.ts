@@ -4,7 +4,7 @@
  */
 import { backOff } from "../../core/back-off.js";
 import { Follower, type LoadedMap } from "./follower.js";
-import { copyOf, type Operation, sizeOf } from "./operation.js";
+import { copyOf, costOfOperation, type Operation } from "./operation.js";
 import { conflictMark, type UuidWindow } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
 
@@ -244,7 +244,7 @@ class PendingUpdates {
 
   /** @returns `false` when there is no room */
   add(operation: Operation, now: number): boolean {
-    const bytes = sizeOf(operation);
+    const bytes = costOfOperation(operation);
     if (this.#kept.size >= this.#max || this.#bytes + bytes > MAX_KEPT_BYTES) return false;
     this.#bytes += bytes;
     this.#kept.set(nameOf(operation.uuid), { operation: copyOf(operation), until: now + this.#wait });
@@ -284,7 +284,7 @@ class PendingUpdates {
   #delete(name: string): boolean {
     const kept = this.#kept.get(name);
     if (kept === undefined) return false;
-    this.#bytes -= sizeOf(kept.operation);
+    this.#bytes -= costOfOperation(kept.operation);
     return this.#kept.delete(name);
   }
 }

@@ -2,16 +2,18 @@
  * The client of model 3 (10/FLP): one ROUTER, connected to all servers, each
  * known by its endpoint. Asks the fastest, and another when that one fails.
  */
+
 import { refuseExtra } from "../../core/arguments.js";
 import { type Clock, systemClock } from "../../core/clock.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { costOf } from "../../core/frame-cost.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
@@ -229,7 +231,7 @@ export class FreelanceClient<T = Raw> extends Driver<FreelanceClientEvent, Freel
       const frames = this.#shape.encode(body);
       let sequence = 0;
       // The rules watch over the time.
-      const call = this.#pending.add<BodyOf<T>>(bytesOf(frames), {
+      const call = this.#pending.add<BodyOf<T>>(costOf(frames), {
         signal,
         onGivenUp: () => {
           this.#rules.cancel(sequence);

@@ -7,14 +7,16 @@
  * every server. A server that is not connected yet gets the requests that still
  * wait when it comes.
  */
+
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { costOf } from "../../core/frame-cost.js";
 import type { Codec } from "../../sockets/codec.js";
 import type { MessageLike } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
@@ -184,7 +186,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       );
       const frames = this.#shape.encode(body);
       const sequence = this.#sequence + 1;
-      const pending = this.#pending.add<BodyOf<T>>(bytesOf(frames), {
+      const pending = this.#pending.add<BodyOf<T>>(costOf(frames), {
         timeout,
         signal,
         onGivenUp: () => this.#calls.delete(sequence),

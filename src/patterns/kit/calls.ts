@@ -12,7 +12,7 @@ import { checkWait, Waiter } from "../../core/waiter.js";
 export interface CallLimits {
   /** Calls without a result. */
   readonly maxPending: number;
-  /** Bytes of their requests; a single call may be larger. */
+  /** What their requests cost (core/frame-cost.ts); a single call may cost more. */
   readonly maxPendingBytes: number;
 }
 
@@ -91,7 +91,7 @@ export class PendingCalls {
     return this.#open.size;
   }
 
-  /** Bytes of their requests. */
+  /** What their requests cost. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -99,7 +99,7 @@ export class PendingCalls {
   /**
    * A call that waits from now on.
    *
-   * @param bytes of its request
+   * @param bytes what its request costs
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending` or `maxPendingBytes`; InvalidArgumentError
    *   `EINVAL` for an invalid timeout or signal; AbortedError `ABORT_ERR`
    */
@@ -145,13 +145,6 @@ export class PendingCalls {
   #settleIdle(): void {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
-}
-
-/** Bytes of a body's frames. */
-export function bytesOf(frames: readonly Uint8Array[]): number {
-  let sum = 0;
-  for (const frame of frames) sum += frame.byteLength;
-  return sum;
 }
 
 function noReply(timeout: number | undefined): () => ShoalError {

@@ -8,8 +8,9 @@
  *
  * Pure: it opens nothing and knows no time.
  */
+
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
-import { bytesOf } from "./calls.js";
+import { costOf } from "../../core/frame-cost.js";
 import { errorReply, type FailureReason } from "./errors.js";
 
 /** A request, from its acceptance to its end. */
@@ -18,7 +19,7 @@ export interface Job {
   readonly envelope: readonly Buffer[];
   /** 1 or more frames. */
   readonly body: readonly Buffer[];
-  /** Bytes of these frames. */
+  /** What all its frames cost (core/frame-cost.ts), those of the envelope included. */
   readonly bytes: number;
   /** The frame that stands for the asker at the worker, and comes back with the reply. */
   readonly address: Buffer;
@@ -59,7 +60,7 @@ export interface DispatcherEffects {
 export interface DispatcherOptions {
   /** Requests of one class that may wait for a worker. */
   readonly maxQueue: number;
-  /** Bytes of their bodies. */
+  /** What their bodies cost (core/frame-cost.ts). */
   readonly maxQueueBytes: number;
   /** How often one request may be given to a worker, at least 1. */
   readonly maxDeliveries: number;
@@ -96,7 +97,7 @@ export function createJob(envelope: readonly Buffer[], body: readonly Buffer[], 
   const job = {
     envelope,
     body,
-    bytes: bytesOf(body),
+    bytes: costOf(envelope) + costOf(body),
     address,
     priority,
     deliveries: 0,

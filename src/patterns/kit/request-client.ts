@@ -3,13 +3,15 @@
  * a failed attempt the socket is thrown away with the request in it, so that no server gets a stale request, and no call
  * another's reply.
  */
+
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
+import { costOf } from "../../core/frame-cost.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
-import { bytesOf, type PendingCall, PendingCalls } from "./calls.js";
+import { type PendingCall, PendingCalls } from "./calls.js";
 import { Driver, type PatternWaitOptions } from "./driver.js";
 import { EndpointList, type EndpointSourceEvent, type PatternEndpoints } from "./endpoint-list.js";
 import { anything, bytes, checkOptions, integer, object } from "./options.js";
@@ -27,7 +29,7 @@ export interface RequestClientOptions {
   readonly maxRetryDelay?: number | undefined;
   /** Calls without a result; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
-  /** Bytes of their requests; a single call may be larger. Default 64 MiB. */
+  /** Bytes of their requests, and 64 for each of their frames; a single call may be larger. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
   /** Options of the REQs, such as security. */
   readonly socketOptions?: RequestOptions | undefined;
@@ -232,7 +234,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
       const frames = this.#terms.requests.encode(body);
       const limit = timeout ?? this.#settings.timeout;
       const pending = this.#calls.add<BodyOf<Rep>>(
-        bytesOf(frames),
+        costOf(frames),
         { timeout: limit, signal, onGivenUp: (why) => this.#givenUp(call, why) },
         () =>
           new TimeoutError(

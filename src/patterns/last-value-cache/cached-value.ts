@@ -11,12 +11,11 @@
  */
 
 import { Link } from "../../core/collections/linked-list.js";
+import { FRAME_COST } from "../../core/frame-cost.js";
 import { framesBetween } from "../../sockets/relay.js";
 
 /** Bytes of spare memory that a value may always keep. */
 const SMALL = 256;
-/** Bytes that each frame of a value past its first counts for in addition to its own: what its length takes. */
-const FRAME_BYTES = 8;
 
 /**
  * What a value counts for: empty frames take memory, too.
@@ -25,7 +24,7 @@ const FRAME_BYTES = 8;
  * @param frames how many they are, without the topic
  */
 export function valueSize(bytes: number, frames: number): number {
-  return bytes + FRAME_BYTES * Math.max(0, frames - 1);
+  return bytes + FRAME_COST * Math.max(0, frames - 1);
 }
 
 export class CachedValue {

@@ -8,15 +8,17 @@
  * reply, as a ROUTER, a REP or a proxy does that keeps all frames up to the delimiter: `LoadBalancer`, `PirateQueue`,
  * a queue proxy with REP workers, and a plain REP. The Guide's lbbroker expects one routing id alone, and is not one.
  */
+
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
+import { costOf } from "../../core/frame-cost.js";
 import { randomStart } from "../../core/random.js";
 import type { Codec } from "../../sockets/codec.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
-import { bytesOf, type PendingCall, PendingCalls } from "../kit/calls.js";
+import { type PendingCall, PendingCalls } from "../kit/calls.js";
 import { Driver, type PatternWaitOptions } from "../kit/driver.js";
 import {
   ENDPOINT_SOURCE_EVENTS,
@@ -35,7 +37,7 @@ export interface LoadBalancerClientOptions<Req = Raw, Rep = Raw> {
   readonly retries?: number | undefined;
   /** Calls without a result; one more rejects with `ERR_TOO_MANY_PENDING`. Default 10,000. */
   readonly maxPending?: number | undefined;
-  /** Bytes of their requests; a single call may be larger. Default 64 MiB. */
+  /** Bytes of their requests, and 64 for each of their frames; a single call may be larger. Default 64 MiB. */
   readonly maxPendingBytes?: number | undefined;
   /** Requests sent to one broker and not answered; more wait here. Default 1,000. */
   readonly maxInFlight?: number | undefined;
@@ -232,7 +234,7 @@ export class LoadBalancerClient<Req = Raw, Rep = Raw> extends Driver<
       const frames = this.#requests.encode(body);
       const id = Buffer.allocUnsafeSlow(8);
       id.writeBigUInt64BE(this.#nextId);
-      const pending = this.#calls.add<BodyOf<Rep>>(bytesOf(frames), {
+      const pending = this.#calls.add<BodyOf<Rep>>(costOf(frames), {
         timeout,
         signal,
         onGivenUp: (why) => {

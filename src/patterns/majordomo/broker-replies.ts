@@ -4,6 +4,7 @@
  */
 
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
+import { costOf, FRAME_COST, frameCost } from "../../core/frame-cost.js";
 import { FAILURES, type FailureReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import type { BrokerRuns } from "./broker-runs.js";
@@ -16,7 +17,7 @@ import {
   Stage,
 } from "./broker-tables.js";
 import { answer, type RequestCommand, refusal, waiting, workerReply } from "./client-messages.js";
-import { bytesOf, Dialect, EMPTY, FRAME_COST, type Frames, pieceCost } from "./protocol.js";
+import { Dialect, EMPTY, type Frames, pieceCost } from "./protocol.js";
 import type { RequestMemory } from "./request-memory.js";
 
 const MIDWAY = "A part of the answer went to a connection that is gone.";
@@ -125,7 +126,7 @@ export class BrokerReplies {
     }
     this.counters.answered += 1;
     this.#runs.answer(request, source, from, to);
-    const isKept = this.#memory.keep(request, to - from);
+    const isKept = this.#memory.keep(request, frameCost(to - from));
     request.finish();
     if (!isKept) return;
     request.source = source;
@@ -171,7 +172,7 @@ export class BrokerReplies {
     // Pieces are not kept: what was passed on cannot be repeated.
     if (request.memory !== undefined) {
       if (request.passedOn > 0) this.#memory.forget(request);
-      else if (this.#memory.keep(request, bytesOf(whole, start))) {
+      else if (this.#memory.keep(request, costOf(whole, start))) {
         request.answer = whole;
         request.answerAt = start;
       }
@@ -183,7 +184,7 @@ export class BrokerReplies {
   piece(request: BrokerRequest, frames: readonly Buffer[], at: number): "passed" | "gone" | FailureReason {
     if (request.abandoned || request.broken !== undefined) return "passed";
     if (request.dialect === Dialect.Mdp01 || request.broadcast !== undefined) {
-      request.joinedBytes += bytesOf(frames, at);
+      request.joinedBytes += costOf(frames, at);
       if (request.joinedBytes <= this.#limits.maxJoinedBytes) {
         request.joined ??= [];
         for (let i = at; i < frames.length; i++) request.joined.push(frames[i] as Buffer);

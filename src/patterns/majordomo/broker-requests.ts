@@ -13,6 +13,7 @@
 
 import { readUint16, readUint32 } from "../../core/big-endian.js";
 import { NumberTable } from "../../core/collections/number-table.js";
+import { costOf } from "../../core/frame-cost.js";
 import { type FailureReason, toReason } from "../kit/errors.js";
 import type { MajordomoBrokerLimits } from "./broker-options.js";
 import { BrokerQueue } from "./broker-queue.js";
@@ -38,7 +39,6 @@ import {
   sequenceIn,
 } from "./header.js";
 import {
-  bytesOf,
   Dialect,
   EMPTY,
   type Frames,
@@ -124,7 +124,7 @@ export class BrokerRequests {
       if (this.#repeated(from, command, sequence, owner)) return;
     }
     this.counters.requests += 1;
-    const bytes = bytesOf(command.frames, command.bodyAt) + headerBytes(command.head);
+    const bytes = costOf(command.frames, command.bodyAt) + headerBytes(command.head);
     const service = this.queue.serviceOf(command);
     const reason = this.stopping ? "stopping" : this.queue.refuses(service, bytes);
     if (service === undefined || reason !== undefined) {
@@ -761,7 +761,7 @@ export function startBroadcast(
     return [];
   }
   owner?.broadcasts.set(broadcastKey(command.head), group);
-  const bytes = bytesOf(command.frames, command.bodyAt);
+  const bytes = costOf(command.frames, command.bodyAt);
   return workers.map((worker) => {
     const request = new BrokerRequest(client, command, service, bytes);
     request.broadcast = group;

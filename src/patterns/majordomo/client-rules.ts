@@ -22,6 +22,7 @@ import { LinkedList } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidStateError, NotSupportedError, type ShoalError, TimeoutError } from "../../core/errors.js";
+import { costOf } from "../../core/frame-cost.js";
 import { forbidTransfer, slice } from "../../core/memory.js";
 import { decodeDetails, ServiceError, toReason } from "../kit/errors.js";
 import {
@@ -51,7 +52,6 @@ import {
   rewriteRequestHead,
 } from "./header.js";
 import {
-  bodyBytes,
   ClientCommand,
   failureIn,
   INITIAL_CREDIT,
@@ -170,7 +170,7 @@ export class ClientRules {
         `${this.#waiting.length} requests wait to be sent already (maxPending): await some of them`,
       );
     }
-    const bytes = bodyBytes(body);
+    const bytes = costOf(body);
     const { maxPendingBytes } = this.#limits;
     if (this.#calls.size > 0 && this.#bytes + bytes > maxPendingBytes) {
       throw new InvalidStateError(

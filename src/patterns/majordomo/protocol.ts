@@ -47,7 +47,9 @@
  * place of the client's address, which they send back without looking at it: so a
  * reply finds the very delivery that it answers, and never a wrong client.
  */
+
 import { readUint16 } from "../../core/big-endian.js";
+import { FRAME_COST } from "../../core/frame-cost.js";
 import { ERROR_MARK } from "../kit/errors.js";
 
 /** Which of the three is spoken. */
@@ -228,26 +230,9 @@ export function serviceNameOf(frame: Buffer): string {
   return frame.toString();
 }
 
-/** The bytes of a body. */
-export function bodyBytes(body: readonly (Uint8Array | string)[]): number {
-  let bytes = 0;
-  for (let i = 0; i < body.length; i++) {
-    const frame = body[i] as Uint8Array | string;
-    bytes += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;
-  }
-  return bytes;
-}
-
 /** The frames from `start` on. One alone, as most bodies have it, is an array of its own length. */
 export function framesFrom(frames: readonly Buffer[], start: number): Buffer[] {
   return frames.length === start + 1 ? [frames[start] as Buffer] : frames.slice(start);
-}
-
-/** The bytes of the frames from `start` on. */
-export function bytesOf(frames: readonly Buffer[], start = 0): number {
-  let bytes = 0;
-  for (let i = start; i < frames.length; i++) bytes += (frames[i] as Buffer).length;
-  return bytes;
 }
 
 /**
@@ -277,10 +262,7 @@ export type Frames = (Buffer | string)[];
 /** Bytes of pieces that a worker may send before anything is granted. */
 export const INITIAL_CREDIT = 16_384;
 
-/** Bytes that a piece and each of its frames cost in addition to the frame's own: about what holding them takes. */
-export const FRAME_COST = 64;
-
-/** What a piece costs. @param start where its body begins among the frames */
+/** What a piece costs, which both ends count alike: as much as a frame beyond its own bytes, and each of its frames. @param start where its body begins among the frames */
 export function pieceCost(frames: readonly (Uint8Array | string)[], start = 0): number {
   let cost = FRAME_COST;
   for (let i = start; i < frames.length; i++) {

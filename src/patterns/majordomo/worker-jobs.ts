@@ -12,6 +12,7 @@ import { Link } from "../../core/collections/linked-list.js";
 import { NumberTable } from "../../core/collections/number-table.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { isProcessObserved, type ProcessOperation, startProcess } from "../../core/diagnostics.js";
+import { costOf } from "../../core/frame-cost.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
 import {
@@ -26,7 +27,7 @@ import {
 } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import { attemptIn, deliveryTime, headersIn, idIn, NO_LIMIT } from "./header.js";
-import { bodyBytes, Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
+import { Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
 import { type ClientMemory, owned, type Repeatable, RequestMemory } from "./request-memory.js";
 import { StallWatch } from "./stall-watch.js";
 import type { Delivery } from "./worker-messages.js";
@@ -580,8 +581,7 @@ export class WorkerJobs {
     job.operation?.end(outcome.ok ? undefined : new Error(outcome.text));
     if (job.memory !== undefined) {
       if (!outcome.ok || job.cancelled) this.#memory.forget(job);
-      else if (this.#memory.keep(job, bodyBytes(outcome.body) + job.delivery.headLength))
-        job.outcome = outcome;
+      else if (this.#memory.keep(job, costOf(outcome.body) + job.delivery.headLength)) job.outcome = outcome;
     }
     this.#settleAll(job, outcome);
     this.#runNext();
@@ -648,7 +648,7 @@ export class WorkerJobs {
     }
     job.failed = !outcome.ok;
     if (sending === "waits") {
-      job.unsentBytes = outcome.ok ? bodyBytes(outcome.body) : outcome.text.length;
+      job.unsentBytes = outcome.ok ? costOf(outcome.body) : outcome.text.length;
       this.unsentBytes += job.unsentBytes;
     } else this.#ended(job, sending === "sent");
   }

@@ -52,7 +52,7 @@ export interface PirateQueueOptions extends BrokerDriverOptions {
   readonly liveness?: number | undefined;
   /** Requests that wait for a worker; past it clients are read no further. Default 1,000. */
   readonly maxQueue?: number | undefined;
-  /** Bytes of the bodies of those that wait; past it clients are read no further, but for one batch. Default 64 MiB. */
+  /** Bytes of those that wait, and 64 for each of their frames; past it clients are read no further, but for one batch. Default 64 MiB. */
   readonly maxQueueBytes?: number | undefined;
   /** Workers that may be lost with one request, until its client gets the error `worker-lost`. Default 2. */
   readonly maxDeliveries?: number | undefined;

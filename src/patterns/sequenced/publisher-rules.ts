@@ -11,8 +11,10 @@
  * A mark follows a topic's last message after one interval, then after 2, 4, 8 and
  * each 16: so the loss of the last message before a silence is found, too.
  */
+
 import { Link, LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines, type Due } from "../../core/deadlines.js";
+import { costOf } from "../../core/frame-cost.js";
 import { encodeMeta, Kind } from "../kit/sequence-meta.js";
 import { EndStatus, encodeAnswer, encodeEnd, parseRequest, type ReplayRequest } from "./protocol.js";
 
@@ -220,8 +222,7 @@ export class PublisherRules {
 
   #keep(topic: Topic, frames: readonly Buffer[], body: readonly Buffer[]): void {
     const { maxQueue, maxQueueBytes } = this.#options;
-    let bytes = 0;
-    for (const frame of body) bytes += frame.length;
+    const bytes = costOf(body);
     const kept = new Kept(topic, frames, bytes);
     topic.history.push(kept);
     this.#kept.push(kept.link);

@@ -3,9 +3,10 @@
  * the commit is on the disk. Commits are shared by all that waits for one (group
  * commit), and run on a thread of the package `lmdb`, next to the event loop.
  */
+
 import crypto from "node:crypto";
 import { ClosedError } from "../../core/errors.js";
-import { bytesOf } from "../kit/calls.js";
+import { costOf } from "../../core/frame-cost.js";
 import { boolean, bytes, checkOptions, choice, func } from "../kit/options.js";
 import { StoreError } from "../kit/store/error.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
@@ -175,7 +176,7 @@ export class LmdbStore implements TitanicStore {
 
   put(request: TitanicNewRequest): Promise<boolean> {
     // A put's result is a boolean: to wait for it here would be one more promise for each request.
-    return this.#writes.add({ kind: "put", request }, recordBytes(request.body)) as Promise<boolean>;
+    return this.#writes.add({ kind: "put", request }, costOf(request.body)) as Promise<boolean>;
   }
 
   async claim(service: Buffer, limit: number): Promise<TitanicClaimedRequest[]> {
@@ -232,7 +233,7 @@ export class LmdbStore implements TitanicStore {
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
-    return (await this.#writes.add({ kind: "answer", uuid, reply, expires }, recordBytes(reply))) === true;
+    return (await this.#writes.add({ kind: "answer", uuid, reply, expires }, costOf(reply))) === true;
   }
 
   async look(uuid: Buffer): Promise<TitanicRequestState> {
@@ -330,7 +331,7 @@ export class LmdbStore implements TitanicStore {
         // A repetition needs no room.
         const refused = full ?? (kept >= this.#maxRecords ? tooMany(kept) : undefined);
         if (refused !== undefined) return tables.isKnown(operation.request.uuid) ? false : refused;
-        this.#room.note(OVERHEAD + bytesOf(operation.request.body));
+        this.#room.note(OVERHEAD + recordBytes(operation.request.body));
         return tables.put(operation.request, changes);
       }
       case "fail":

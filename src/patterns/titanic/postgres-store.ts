@@ -10,10 +10,11 @@
 import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
+import { costOf } from "../../core/frame-cost.js";
 import { checkOptions, integer, text } from "../kit/options.js";
 import { GroupCommit } from "../kit/store/group-commit.js";
 import { isOutcomeUnknown, PostgresDatabase } from "../kit/store/postgres.js";
-import { decodeRecord, encodeRecord, recordBytes, type StoredRecord } from "../kit/store/record.js";
+import { decodeRecord, encodeRecord, type StoredRecord } from "../kit/store/record.js";
 import { type Statements, statementsFor } from "./postgres-statements.js";
 import { formatUuid, UUID_BYTES } from "./protocol.js";
 import type {
@@ -144,7 +145,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   put(request: TitanicNewRequest): Promise<boolean> {
-    return this.#writes.add({ kind: "put", request }, recordBytes(request.body));
+    return this.#writes.add({ kind: "put", request }, costOf(request.body));
   }
 
   async claim(service: Buffer, limit: number, lease: number): Promise<TitanicClaimedRequest[]> {
@@ -216,7 +217,7 @@ export class PostgresStore implements TitanicStore {
   }
 
   async answer(uuid: Buffer, reply: readonly Buffer[], expires: number): Promise<boolean> {
-    const taken = await this.#writes.add({ kind: "answer", uuid, reply, expires }, recordBytes(reply));
+    const taken = await this.#writes.add({ kind: "answer", uuid, reply, expires }, costOf(reply));
     this.#claims.delete(uuid.toString("latin1"));
     return taken;
   }

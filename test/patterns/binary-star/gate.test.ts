@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { frameCost } from "../../../src/core/frame-cost.js";
 import { Dealer, Request, Router } from "../../../src/index.js";
 import { BinaryStarGate, BinaryStarReactor } from "../../../src/patterns/binary-star/gate.js";
 import { BinaryStar } from "../../../src/patterns/binary-star/star.js";
@@ -236,11 +237,15 @@ it("keeps a bounded number of requests while their vote is undecided", async () 
 it("keeps a bounded number of bytes, and reports each request that it drops", async () => {
   const star = kept(new BinaryStar({ role: "primary", peer: at(), heartbeatInterval: 10_000 }));
   await star.bind(at());
-  const gate = kept(new BinaryStarGate(star, { maxQueueBytes: 10 }));
+  const gate = kept(new BinaryStarGate(star, { maxQueueBytes: frameCost(150) }));
   const dropped: unknown[] = [];
   gate.events.on("request:dropped", ({ reason, messages }) => dropped.push([reason, messages]));
-  for (const size of [4, 4, 9]) gate.admit([Buffer.alloc(size)], true);
-  expect(gate.stats()).toMatchObject({ held: 1, heldBytes: 9, dropped: { refused: 0, overflow: 2 } });
+  for (const size of [40, 40, 150]) gate.admit([Buffer.alloc(size)], true);
+  expect(gate.stats()).toMatchObject({
+    held: 1,
+    heldBytes: frameCost(150),
+    dropped: { refused: 0, overflow: 2 },
+  });
   gate.admit([Buffer.from("no request")], false);
   await gate.drain();
   gate.admit([Buffer.from("too late")], true);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { costOf } from "../../../src/core/frame-cost.js";
 import { pack, Unpacker } from "../../../src/patterns/black-box/messages.js";
 import {
   type BlackBoxShardKey,
@@ -20,9 +21,9 @@ function box(options: Partial<BoxRulesOptions> = {}, key?: BlackBoxShardKey) {
       shards: 1,
       full: "drop-oldest",
       maxQueue: 3,
-      maxQueueBytes: 1_000,
+      maxQueueBytes: 2_000,
       maxBatch: 2,
-      maxBatchBytes: 100,
+      maxBatchBytes: 2 * costOf(message("t", "0")),
       maxInFlight: 1,
       ...options,
     },
@@ -98,13 +99,12 @@ describe("a batch", () => {
       [Buffer.alloc(0), Buffer.alloc(0)],
       [Buffer.from("topic"), Buffer.alloc(70_000, 7), Buffer.alloc(0)],
     ];
-    const bytes = messages.flat().reduce((sum, frame) => sum + frame.length, 0);
-    const unpacker = new Unpacker(pack(messages, bytes));
+    const unpacker = new Unpacker(pack(messages));
     const got: Buffer[][] = [];
     for (let next = unpacker.next(); next !== undefined; next = unpacker.next()) got.push(next);
     expect(got).toEqual(messages);
     expect(unpacker.next()).toBeUndefined();
-    expect(new Unpacker(pack([], 0)).next()).toBeUndefined();
+    expect(new Unpacker(pack([])).next()).toBeUndefined();
   });
 });
 
@@ -122,7 +122,7 @@ describe("the queue of a shard", () => {
 
   it("ends a batch at its bytes, but for a message that has more alone", () => {
     const { rules, drained, sent } = box({ maxQueue: 10, maxBatch: 10 });
-    rules.receive([message("t", "x".repeat(500)), ...bodies(2), message("t", "y".repeat(98)), ...bodies(1)]);
+    rules.receive([message("t", "x".repeat(500)), ...bodies(2), message("t", "y".repeat(200)), ...bodies(1)]);
     rules.up(0);
     const sizes: number[] = [];
     for (let batch = sent.shift(); batch !== undefined; batch = sent.shift()) {
@@ -153,10 +153,15 @@ describe("the queue of a shard", () => {
 
   it("drops as many of the oldest as a large message needs room for", () => {
     const { rules, drained, shard } = box({ maxQueue: 10 });
-    rules.receive([...bodies(4), message("t", "z".repeat(996))]);
-    expect(shard()).toMatchObject({ queued: 2, queuedBytes: 999, dropped: { oldest: 3 } });
+    const large = message("t", "z".repeat(1_600));
+    rules.receive([...bodies(4), large]);
+    expect(shard()).toMatchObject({
+      queued: 2,
+      queuedBytes: costOf(message("t", "3")) + costOf(large),
+      dropped: { oldest: 3 },
+    });
     rules.up(0);
-    expect(drained()).toEqual(["3", "z".repeat(996)]);
+    expect(drained()).toEqual(["3", "z".repeat(1_600)]);
   });
 
   it("keeps the newest of each key with conflate, in the place of the one before", () => {
@@ -172,10 +177,11 @@ describe("the queue of a shard", () => {
 
   it("keeps within its bytes when a larger message takes a smaller one's place", () => {
     const { rules, drained, shard } = box({ full: "conflate" });
-    rules.receive([message("a", "x".repeat(600)), message("b", "1"), message("b", "y".repeat(500))]);
-    expect(shard()).toMatchObject({ queuedBytes: 501, dropped: { conflated: 1, oldest: 1 } });
+    const replacing = message("b", "y".repeat(800));
+    rules.receive([message("a", "x".repeat(1_200)), message("b", "1"), replacing]);
+    expect(shard()).toMatchObject({ queuedBytes: costOf(replacing), dropped: { conflated: 1, oldest: 1 } });
     rules.up(0);
-    expect(drained()).toEqual(["y".repeat(500)]);
+    expect(drained()).toEqual(["y".repeat(800)]);
   });
 
   it("holds what has no room with wait, and asks for nothing more until it has", () => {
@@ -191,7 +197,7 @@ describe("the queue of a shard", () => {
   it("drops a message that no queue could hold, whatever the policy", () => {
     for (const full of ["wait", "conflate", "drop-newest", "drop-oldest"] as const) {
       const { rules, shard } = box({ full });
-      rules.receive([message("t", "x".repeat(1_000))]);
+      rules.receive([message("t", "x".repeat(2_000))]);
       expect([rules.blocked, shard()?.dropped["too-large"], shard()?.queued]).toEqual([false, 1, 0]);
     }
   });
@@ -222,7 +228,7 @@ describe("a thread that crashed", () => {
   });
 
   it("loses nothing when it was at none, and what it had begun a part of goes on from there", () => {
-    const { rules, drained, shard } = box({ maxBatch: 4, maxQueue: 10 });
+    const { rules, drained, shard } = box({ maxBatch: 4, maxBatchBytes: 1_000, maxQueue: 10 });
     rules.up(0);
     rules.receive(bodies(4));
     const { length } = drained(); // The thread had the first four already.

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { ShoalError } from "../../../src/core/errors.js";
-import { bytesOf, PendingCalls } from "../../../src/patterns/kit/calls.js";
+import { PendingCalls } from "../../../src/patterns/kit/calls.js";
 import { abortListeners, turn, watch } from "../../support/settled.js";
 
 const LIMITS = { maxPending: 3, maxPendingBytes: 100 };
@@ -89,8 +89,4 @@ test("close rejects with EAGAIN, which nobody has to look at; idle settles then,
   expect(looked.code).toBe("EAGAIN");
   expect(closed.state).toBe("fulfilled");
   expect([calls.size, calls.bytes]).toEqual([0, 0]);
-});
-
-test("bytes of a body are those of its frames", () => {
-  expect(bytesOf([Buffer.from("abc"), Buffer.alloc(0), Buffer.alloc(7)])).toBe(10);
 });

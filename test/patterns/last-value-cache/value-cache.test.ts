@@ -1,12 +1,13 @@
 /** What is kept, what has to go, and what a store gets. */
 import { describe, expect, it } from "vitest";
+import { FRAME_COST } from "../../../src/core/frame-cost.js";
 import { FrameBatch } from "../../../src/engine/frame-batch.js";
 import { encodeMessage } from "../../../src/engine/zmtp/codec/take-front.js";
 import { ValueCache } from "../../../src/patterns/last-value-cache/value-cache.js";
 import { Random } from "../../../src/testing/random.js";
 import { texts } from "../../contract/support/wait.js";
 
-const BOUNDS = { maxTopics: 3, maxBytes: 1_000, maxTopicBytes: 10, maxValueBytes: 100 };
+const BOUNDS = { maxTopics: 3, maxBytes: 1_000, maxTopicBytes: 10, maxValueBytes: 200 };
 
 function create(bounds: Partial<typeof BOUNDS> = {}, collects = false) {
   const told: string[] = [];
@@ -33,7 +34,7 @@ describe("ValueCache", () => {
     expect(texts(cache.get("a") ?? [])).toEqual(["a", "4"]);
     expect(texts(cache.get("b") ?? [])).toEqual(["b", "2", "", "3"]);
     expect(cache.get("c")).toBeUndefined();
-    expect(cache.stats()).toMatchObject({ topics: 2, updates: 3, bytes: 5 + 2 * 8 });
+    expect(cache.stats()).toMatchObject({ topics: 2, updates: 3, bytes: 5 + 2 * FRAME_COST });
   });
 
   it("evicts the topic that was updated the longest ago, no matter which was read since", () => {
@@ -59,15 +60,15 @@ describe("ValueCache", () => {
     expect(cache.stats().bytes).toBe(100);
   });
 
-  it("counts 8 bytes for each frame past a value's first: empty ones take memory, too", () => {
-    const { cache, told, update, topics } = create({ maxBytes: 120 });
+  it("counts each frame past a value's first, the empty ones too", () => {
+    const { cache, told, update, topics } = create({ maxBytes: 300 });
     const empty = (count: number): string[] => Array.from({ length: count }, () => "");
-    update("a", ...empty(7));
-    update("b", ...empty(7));
-    expect(cache.stats().bytes).toBe(2 * (1 + 6 * 8));
-    update("c", ...empty(7));
+    update("a", ...empty(3));
+    update("b", ...empty(3));
+    expect(cache.stats().bytes).toBe(2 * (1 + 2 * FRAME_COST));
+    update("c", ...empty(3));
     expect(topics()).toEqual(["b", "c"]);
-    update("d", ...empty(14));
+    update("d", ...empty(5));
     expect(told).toEqual(["evicted a", "value-too-large d"]);
   });
 
@@ -76,11 +77,11 @@ describe("ValueCache", () => {
     const fresh = (): boolean[] => cache.beneath("", undefined, 10).map((value) => value.fresh);
     const frames = (topic: string): Buffer[] => [
       Buffer.from(topic),
-      ...Array.from({ length: 65_534 }, () => Buffer.alloc(0)),
+      ...Array.from({ length: 8_001 }, () => Buffer.alloc(0)),
     ];
     cache.update(frames("a"));
     const { bytes } = encodeMessage(frames("b"), undefined);
-    const tally = { bodyBytes: 1, mostFrames: 65_535 };
+    const tally = { bodyBytes: 1, frames: 1, mostFrames: 8_002 };
     cache.updateAll(new FrameBatch(bytes, 0, bytes.length, 1, tally, undefined));
     expect(fresh()).toEqual([true, true]);
     cache.update(frames("c"));
@@ -90,7 +91,7 @@ describe("ValueCache", () => {
   it("forgets the value before a message that it cannot keep: it is not the last any more", () => {
     const { cache, told, update } = create();
     update("a", "1");
-    update("a", "x".repeat(101));
+    update("a", "x".repeat(201));
     expect(cache.get("a")).toBeUndefined();
     update("only a topic");
     update("a topic too long", "1");
@@ -120,7 +121,7 @@ describe("ValueCache", () => {
       });
       for (const message of messages) one.cache.update(message);
       const bytes = Buffer.concat(messages.map((frames) => encodeMessage(frames, undefined).bytes));
-      const tally = { bodyBytes: 0, mostFrames: 0 };
+      const tally = { bodyBytes: 0, frames: 0, mostFrames: 0 };
       other.cache.updateAll(new FrameBatch(bytes, 0, bytes.length, messages.length, tally, undefined));
       if (random.chance(0.2)) {
         const topic = random.pick(one.topics());

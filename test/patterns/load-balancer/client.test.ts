@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { frameCost } from "../../../src/core/frame-cost.js";
 import { Context, json, Reply, Router } from "../../../src/index.js";
 import {
   LoadBalancer,
@@ -219,8 +220,9 @@ describe("a load balancer's client", () => {
 
   it("bounds calls, bytes and requests under way, and frees their room", async () => {
     const { socket, endpoint } = await router();
+    const most = 2 * frameCost(4) + frameCost(2);
     const client = kept(
-      new LoadBalancerClient(endpoint, { maxPending: 3, maxPendingBytes: 10, maxInFlight: 1 }),
+      new LoadBalancerClient(endpoint, { maxPending: 3, maxPendingBytes: most, maxInFlight: 1 }),
     );
     const controller = new AbortController();
     const aborted = thrown(client.request("abcd", { signal: controller.signal }));
@@ -229,7 +231,7 @@ describe("a load balancer's client", () => {
     const third = client.request("ij");
     expect(await thrown(client.request(""))).toMatchObject({ code: "ERR_TOO_MANY_PENDING" });
     expect(String((await socket.receive()).at(-1))).toBe("abcd");
-    expect(client.stats()).toMatchObject({ inFlight: 1, pending: 3, pendingBytes: 10 });
+    expect(client.stats()).toMatchObject({ inFlight: 1, pending: 3, pendingBytes: most });
     controller.abort();
     expect(await aborted).toMatchObject({ code: "ABORT_ERR" });
     expect(await thrown(client.request("x", { timeout: 1 }))).toMatchObject({ code: "ETIMEDOUT" });

@@ -1,5 +1,6 @@
 /** Who gets a request, and how often, when workers cannot be reached or are lost. */
 import { expect, it } from "vitest";
+import { FRAME_COST } from "../../../src/core/frame-cost.js";
 import { createJob, Dispatcher, type Job, type JobDropReason } from "../../../src/patterns/kit/dispatcher.js";
 
 function dispatcherOf(maxDeliveries: number) {
@@ -52,22 +53,24 @@ it("a worker that cannot be reached was no delivery, and its request comes first
 
 it("room ends with the bytes of what waits, and comes back with them", () => {
   const dispatcher = new Dispatcher(
-    { maxQueue: 10, maxQueueBytes: 100, maxDeliveries: 2 },
+    { maxQueue: 10, maxQueueBytes: 500, maxDeliveries: 2 },
     { deliver: () => true, unreachable: () => undefined, dropped: () => undefined },
   );
   const ask = (size: number, client = "c"): void =>
     dispatcher.accept(createJob([Buffer.from(client)], [Buffer.alloc(size)]));
-  ask(60, "a");
+  const ofOne = 2 * FRAME_COST + 5; // Two headers, and the routing id.
+  const most = 500 - 3 * ofOne;
+  ask(most - 40, "a");
   ask(39, "b");
-  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, 99]);
+  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, most - 1 + 2 * ofOne]);
   ask(1, "c");
-  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([0, 100]);
+  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([0, 500]);
   dispatcher.clientLeft(Buffer.from("b"));
-  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, 61]);
+  expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([8, 500 - 39 - ofOne]);
   dispatcher.ready(Buffer.from("w"));
-  expect([dispatcher.busy, dispatcher.queuedBytes]).toEqual([1, 1]);
+  expect([dispatcher.busy, dispatcher.queuedBytes]).toEqual([1, 1 + ofOne]);
   dispatcher.lost(Buffer.from("w"));
-  expect(dispatcher.queuedBytes).toBe(61);
+  expect(dispatcher.queuedBytes).toBe(500 - 39 - ofOne);
   dispatcher.close();
   expect([dispatcher.room(), dispatcher.queuedBytes]).toEqual([10, 0]);
 });

@@ -1,5 +1,6 @@
 /** The requests in a worker's hands when their connection has no room, or their client no wish for more. */
 import { beforeEach, describe, expect, it, vi } from "vitest";
+import { frameCost } from "../../../src/core/frame-cost.js";
 import type { SendTicket } from "../../../src/patterns/kit/send-queue.js";
 import { headTemplate, requestHead } from "../../../src/patterns/majordomo/header.js";
 import { ClientCommand, Dialect, WorkerCommand } from "../../../src/patterns/majordomo/protocol.js";
@@ -118,7 +119,7 @@ describe("a reply for which there is no room", () => {
     hasRoom = false;
     give(1);
     give(2);
-    expect([waiting.length, jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([1, 1, 1, 1]);
+    expect([waiting.length, jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([1, 1, 1, frameCost(1)]);
     relieve();
     expect(said).toEqual([`${FINAL} 1`, `${FINAL} 2`]);
     expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([0, 0, 0]);
@@ -159,7 +160,7 @@ it("no handler begins while more than maxReplyBytes wait for room", () => {
   make(() => Buffer.alloc(600), { concurrency: 10 });
   hasRoom = false;
   for (let tag = 1; tag <= 5; tag++) give(tag);
-  expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([2, 3, 1_200]);
+  expect([jobs.running, jobs.queued, jobs.unsentBytes]).toEqual([2, 3, 2 * frameCost(600)]);
   relieve();
   expect(said).toHaveLength(5);
 });

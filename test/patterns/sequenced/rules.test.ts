@@ -1,5 +1,6 @@
 /** The wire, the publisher's ring, the subscriber's table, the replays: each by itself. */
 import { describe, expect, it } from "vitest";
+import { frameCost } from "../../../src/core/frame-cost.js";
 import { encodeMeta, Kind, parseMeta } from "../../../src/patterns/kit/sequence-meta.js";
 import {
   EndStatus,
@@ -84,7 +85,7 @@ describe("the wire", () => {
   });
 });
 
-const PUBLISHER = { maxTopics: 2, maxQueue: 3, maxQueueBytes: 100, markInterval: 100 };
+const PUBLISHER = { maxTopics: 2, maxQueue: 3, maxQueueBytes: 300, markInterval: 100 };
 
 function publisher(options: Partial<typeof PUBLISHER> = {}) {
   const published: Buffer[][] = [];
@@ -147,12 +148,12 @@ describe("a publisher", () => {
   it("forgets the oldest message of all past its bytes, and one that is too large with all before it", () => {
     const { publish, ask, rules } = publisher({ maxQueue: 100 });
     publish("a", "x".repeat(40));
-    publish("b", "x".repeat(40));
-    publish("b", "x".repeat(30));
+    publish("b", "x".repeat(80));
+    publish("b", "x".repeat(50));
     expect(ask(1, 1).sequences).toEqual([]);
     expect(ask(1, 2, { topic: "b", stream: 2 }).sequences).toEqual([1, 2]);
-    expect(rules.stats()).toMatchObject({ kept: 2, keptBytes: 70 });
-    publish("a", "x".repeat(101));
+    expect(rules.stats()).toMatchObject({ kept: 2, keptBytes: 2 * frameCost(0) + 130 });
+    publish("a", "x".repeat(301));
     expect(rules.stats()).toMatchObject({ kept: 0, keptBytes: 0 });
   });
 
@@ -176,7 +177,7 @@ describe("a publisher", () => {
   });
 
   it("sends a page at a time", () => {
-    const { publish, ask } = publisher({ maxQueue: 1_000, maxQueueBytes: 10_000 });
+    const { publish, ask } = publisher({ maxQueue: 1_000, maxQueueBytes: 100_000 });
     for (let i = 0; i < 600; i++) publish("a");
     const first = ask(1, 600);
     expect([first.sequences.length, first.status]).toEqual([256, EndStatus.MORE]);

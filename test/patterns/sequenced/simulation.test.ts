@@ -100,7 +100,7 @@ function story(simulation: Simulation): void {
     let streams = 0;
     const known = new Map<string, string>();
     const rules: PublisherRules = new PublisherRules(
-      { maxTopics: 2, maxQueue: RING, maxQueueBytes: 200, markInterval: 200 },
+      { maxTopics: 2, maxQueue: RING, maxQueueBytes: 600, markInterval: 200 },
       {
         publish: (frames) => {
           if (network.isUp(`${name}-replay`)) network.send(name, "sub", frames);

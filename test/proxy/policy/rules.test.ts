@@ -189,6 +189,7 @@ describe("a batch that is filtered", () => {
           const bytes = Buffer.concat([Buffer.of(9, 9, 9), ...parts, Buffer.of(9)]);
           const tally = {
             bodyBytes: messages.flat().reduce((sum, { length }) => sum + length, 0),
+            frames: messages.flat().length,
             mostFrames: Math.max(...messages.map(({ length }) => length)),
           };
           const first = named ? Buffer.from("id") : undefined;
