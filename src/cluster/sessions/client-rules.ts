@@ -95,7 +95,7 @@ export class SessionClientRules {
   #servers: number;
   #server = 0;
   #attempts = 0;
-  /** Attempts since it was open last. */
+  /** Attempts, and connections that were open for less than `heartbeatInterval`, since one that was open for longer. */
   #failures = 0;
   #wasOpen = false;
   /** When a time is over: that of resting, of opening, or until the next heartbeat. */
@@ -143,6 +143,11 @@ export class SessionClientRules {
     return this.#state === "over";
   }
 
+  /** Whether no connection was lost since one that has stood. */
+  get isSteady(): boolean {
+    return this.#failures === 0;
+  }
+
   /** Publications that have no answer. */
   get publishing(): number {
     return this.#sent.size + this.#waiting.length;
@@ -186,6 +191,7 @@ export class SessionClientRules {
           this.#lose("the server is silent", now);
           break;
         }
+        this.#failures = 0;
         this.#effects.send({ kind: "ping" });
         this.#due = now + this.#options.heartbeatInterval;
         break;
@@ -373,7 +379,6 @@ export class SessionClientRules {
     const { isPresent, isContinued, takesContexts, published, count, life } = message;
     this.#state = "open";
     this.#takesContexts = takesContexts;
-    this.#failures = 0;
     this.#due = now + this.#options.heartbeatInterval;
     if (life !== this.#life) {
       this.#life = life;

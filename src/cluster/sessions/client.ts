@@ -106,6 +106,8 @@ export class SessionClient
   #endpoint = "";
   #socket: Dealer | undefined;
   #over: SessionError | undefined;
+  /** Why the last connection ended. */
+  #loss = "";
   #isFlushing = false;
   #whenOpen: { promise: Promise<void>; resolve(): void; reject(error: ShoalError): void };
   #leaving: Promise<boolean> | undefined;
@@ -162,6 +164,7 @@ export class SessionClient
         send: (message) => this.#send(encodeClientMessage(message)),
         opened: (isPresent, queued) => this.#opened(isPresent, queued),
         lost: (reason, delay) => {
+          this.#loss = reason;
           if (!this.closed)
             this.events.emit({ type: "session:lost", endpoint: this.#endpoint, reason, delay });
         },
@@ -209,10 +212,8 @@ export class SessionClient
       checkKeys("SessionClient.ready", options, WAIT_OPTIONS);
       checkWait(options);
       const { timeout = -1 } = options;
-      await waitFor(
-        this.#whenOpen.promise,
-        options,
-        () => new TimeoutError("ETIMEDOUT", `No server opened the session within ${timeout} ms`),
+      await waitFor(this.#whenOpen.promise, options, () =>
+        this.#late(`No server opened the session within ${timeout} ms`),
       );
     });
   }
@@ -274,11 +275,11 @@ export class SessionClient
         throw new InvalidArgumentError(`data is a text or bytes; got ${describe(data)}`);
       const bytes = Buffer.from(data as string);
       const limit = timeout ?? this.#settings.timeout;
-      const pending = this.#calls.add<PublishedResult>(bytes.length, {
-        timeout: limit,
-        signal,
-        onGivenUp: () => this.#rules.withdraw(call),
-      });
+      const pending = this.#calls.add<PublishedResult>(
+        bytes.length,
+        { timeout: limit, signal, onGivenUp: () => this.#rules.withdraw(call) },
+        () => this.#late(`No server has answered within ${limit} ms; the message may be published`),
+      );
       const call: ClientCall<PublishedResult> = {
         resolve: (result) => {
           this.#counts.published += 1;
@@ -405,7 +406,10 @@ export class SessionClient
       this.#assertUsable();
       for (const filter of filters) checkFilter(filter);
       if (filters.length === 0) return Promise.resolve();
-      const pending = this.#calls.add<void>(0, { timeout: this.#settings.timeout });
+      const { timeout } = this.#settings;
+      const pending = this.#calls.add<void>(0, { timeout }, () =>
+        this.#late(`No server has answered within ${timeout} ms`),
+      );
       this.#rules.changeFilters(kind, filters, {
         resolve: () => pending.resolve(),
         refuse: (reason, text) => pending.reject(errorOf(reason, text)),
@@ -414,6 +418,11 @@ export class SessionClient
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  #late(text: string): TimeoutError {
+    const loss = this.#rules.isSteady ? "" : `; the last connection ended: ${this.#loss}`;
+    return new TimeoutError("ETIMEDOUT", text + loss, { endpoint: this.#endpoint });
   }
 
   #assertUsable(): void {

@@ -5,7 +5,7 @@ import { type ErrorDetails, ShoalError } from "../../core/errors.js";
 export const SESSION_FAILURES = {
   taken: "Another connection has the session now.",
   refused: "The server does not let this client have this session.",
-  full: "A session that should get the message has no room, and its policy is to refuse.",
+  full: "The store, or a session that should get the message and whose policy is to refuse, has no room.",
   "too-large": "The message, or what is subscribed to, is larger than the server takes.",
   invalid: "The server does not understand what it got.",
   unavailable: "The store of the sessions fails or cannot be reached.",

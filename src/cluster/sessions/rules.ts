@@ -96,7 +96,7 @@ export interface Publication {
 export interface PublishOutcome {
   /** The number, or the id, was published before: nothing was kept again. */
   readonly isDuplicate: boolean;
-  /** The session that has no room and refuses; nothing was kept. */
+  /** The session that has no room and refuses, "" for the store itself; nothing was kept. */
   readonly refusedBy: string | undefined;
   /** How many sessions keep it. */
   readonly sessions: number;
@@ -375,9 +375,7 @@ export function publish(
   if (directoryVersion(view) !== directory.version) throw new NotPrepared(() => directory.refresh());
   const self = owned(view, handle);
   if (number <= self.published) return duplicate(self.refused.includes(number) ? handle.id : undefined);
-  if (number !== self.published + 1)
-    throw new SessionError("invalid", `The publication ${number} follows ${self.published}`);
-  const counted = { ...self, published: number };
+  const counted = countPublication(self, number);
   if (id !== "" && isRepeated(view, handle, id, now)) {
     writeSession(view, handle.id, counted);
     return duplicate(undefined);
@@ -393,9 +391,7 @@ export function publish(
     if (record === undefined) continue;
     const room = makeRoom(view, target, record, size);
     if (room === undefined) {
-      const refused = [...self.refused.filter((each) => each > number - MAX_PUBLISHING), number];
-      writeSession(view, handle.id, { ...counted, refused });
-      return { isDuplicate: false, refusedBy: target, sessions: 0, owned: [] };
+      return noteRefusal(view, handle, counted, target);
     }
     rooms.push({ target, ...room });
   }
@@ -403,6 +399,37 @@ export function publish(
   writeSession(view, handle.id, publisher);
   const kept = keepMessage(view, rooms, () => encodeMessage(message), size);
   return { isDuplicate: false, refusedBy: undefined, ...kept };
+}
+
+/**
+ * The store has no room for a publication: it is refused as that, and the next one can follow. Writes nothing new.
+ *
+ * @throws as `publish`
+ */
+export function refusePublication(view: View, handle: SessionHandle, number: number): PublishOutcome {
+  view.need([keys.session(handle.id)]);
+  const self = owned(view, handle);
+  if (number <= self.published) return duplicate(self.refused.includes(number) ? "" : undefined);
+  return noteRefusal(view, handle, countPublication(self, number), "");
+}
+
+/** @throws SessionError `invalid` */
+function countPublication(self: SessionRecord, number: number): SessionRecord {
+  if (number !== self.published + 1)
+    throw new SessionError("invalid", `The publication ${number} follows ${self.published}`);
+  return { ...self, published: number };
+}
+
+function noteRefusal(
+  view: View,
+  handle: SessionHandle,
+  counted: SessionRecord,
+  refusedBy: string,
+): PublishOutcome {
+  const { published } = counted;
+  const refused = [...counted.refused.filter((each) => each > published - MAX_PUBLISHING), published];
+  writeSession(view, handle.id, { ...counted, refused });
+  return { isDuplicate: false, refusedBy, sessions: 0, owned: [] };
 }
 
 /** Writes a message into each session that has room for it. */

@@ -14,6 +14,7 @@ import {
   type MessageProcessOperation,
   startMessageProcess,
 } from "../../core/message-operations.js";
+import { StoreError } from "../../patterns/kit/store/error.js";
 import { DELIVERED_AT_ONCE, WOKEN_AT_ONCE } from "./bounds.js";
 import { Deliveries, InFlightBytes } from "./deliveries.js";
 import type { Directory } from "./directory.js";
@@ -36,8 +37,7 @@ import {
 } from "./records.js";
 import * as rules from "./rules.js";
 import type { SessionServerEvent, SessionServerSettings } from "./server-options.js";
-import type { Transactions } from "./transactions.js";
-import type { View } from "./view.js";
+import type { Operation, Transactions } from "./transactions.js";
 
 /** A client's connection. */
 interface Connection {
@@ -59,6 +59,18 @@ interface Connection {
   readAgain: boolean;
   isSettling: boolean;
 }
+
+/** What becomes of an operation of a client. */
+interface ClientOperation<T> {
+  done(result: T): void;
+  refused(error: SessionError): void;
+  /** Runs in its place where the store has no room. Default: it is refused as `full`. */
+  readonly whenFull?: Operation<T>;
+}
+
+const STORE_FULL = "The store of the sessions has no room.";
+/** Reasons that end a call, and not its connection. */
+const REFUSALS: ReadonlySet<SessionFailure> = new Set(["too-large", "full"]);
 
 /** What the connections need of their server. */
 export interface ConnectionsEffects {
@@ -365,12 +377,16 @@ export class SessionConnections {
           if (refusedBy === undefined)
             this.#send(connection, { kind: "published", number, isDuplicate, sessions });
           else {
-            const error = new SessionError("full", `The session ${refusedBy} has no room`);
+            const error = new SessionError(
+              "full",
+              refusedBy === "" ? STORE_FULL : `The session ${refusedBy} has no room`,
+            );
             observed?.end(error);
             this.#sendRefused(connection, Refused.PUBLICATION, number, error);
           }
         },
         refused: (error) => this.#sendRefused(connection, Refused.PUBLICATION, number, error),
+        whenFull: (view) => rules.refusePublication(view, connection.handle, number),
       },
       data.length + (context?.length ?? 0),
       observed,
@@ -380,16 +396,23 @@ export class SessionConnections {
   /** An operation of a client, unless its connection has ended by then. @param observed ends with it */
   #run<T>(
     connection: Connection,
-    operation: (view: View) => T,
-    effects: { done(result: T): void; refused(error: SessionError): void },
+    operation: Operation<T>,
+    effects: ClientOperation<T>,
     size = 0,
     observed?: MessageProcessOperation,
   ): void {
-    this.#transactions
-      .run((view) => {
+    const unlessEnded =
+      (run: Operation<T>): Operation<T> =>
+      (view) => {
         if (connection.state === "ended") throw new SessionError("unavailable");
-        return operation(view);
-      }, size)
+        return run(view);
+      };
+    const whenFull = (error: StoreError): Operation<T> => {
+      this.#effects.storeFailed(error);
+      return unlessEnded(effects.whenFull ?? refuseAsFull);
+    };
+    this.#transactions
+      .run(unlessEnded(operation), size, whenFull)
       .then(
         (result) => {
           effects.done(result);
@@ -397,7 +420,7 @@ export class SessionConnections {
         },
         (error: unknown) => {
           observed?.end(error);
-          if (error instanceof SessionError && error.reason === "too-large") effects.refused(error);
+          if (error instanceof SessionError && REFUSALS.has(error.reason)) effects.refused(error);
           else this.#failed(connection, error);
         },
       )
@@ -513,7 +536,8 @@ export class SessionConnections {
     if (error instanceof SessionError) this.#end(connection, error.reason, error.message);
     else {
       this.#effects.storeFailed(error);
-      this.#end(connection, "unavailable");
+      if (error instanceof StoreError && error.reason === "full") this.#end(connection, "full", STORE_FULL);
+      else this.#end(connection, "unavailable");
     }
   }
 
@@ -558,6 +582,10 @@ export class SessionConnections {
   #refuse(peer: Buffer, reason: SessionFailure, text = ""): void {
     this.#effects.send(peer, { kind: "ended", reason, text });
   }
+}
+
+function refuseAsFull(): never {
+  throw new SessionError("full", STORE_FULL);
 }
 
 /** @returns `undefined`: nobody observes it */

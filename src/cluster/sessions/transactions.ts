@@ -17,9 +17,14 @@ import { NotPrepared, Unread, View } from "./view.js";
 /** Reads and writes a view; runs again where it throws {@link Unread} or {@link NotPrepared}. Any other error is its result. */
 export type Operation<T> = (view: View) => T;
 
+/** What an operation becomes for which the store has no room: one that writes nothing new. */
+export type WhenFull<T> = (error: StoreError) => Operation<T>;
+
 interface Waiting {
   readonly run: Operation<unknown>;
   readonly bytes: number;
+  /** What runs in its place where the store has no room for it. */
+  readonly whenFull: WhenFull<unknown> | undefined;
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -65,13 +70,14 @@ export class Transactions {
    * Operations run in the order of their calls.
    *
    * @param bytes that wait with it
+   * @param whenFull what runs in its place where the store has no room for it
    * @returns its result, when what it has written is durable
    * @throws what it throws; StoreError; ClosedError `EBADF`
    */
-  run<T>(run: Operation<T>, bytes = 0): Promise<T> {
+  run<T>(run: Operation<T>, bytes = 0, whenFull?: WhenFull<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new ClosedError("EBADF", "The server of sessions is closed"));
     return new Promise<T>((resolve, reject) => {
-      this.#waiting.push({ run, bytes, resolve: resolve as (result: unknown) => void, reject });
+      this.#waiting.push({ run, bytes, whenFull, resolve: resolve as (result: unknown) => void, reject });
       this.#bytes += bytes;
       this.#running ??= this.#work();
     });
@@ -90,23 +96,52 @@ export class Transactions {
       const batch = this.#waiting.splice(0, MAX_BATCH);
       for (const { bytes } of batch) this.#bytes -= bytes;
       try {
-        const results = await this.#commit(batch);
-        this.operations += results.length;
-        for (const [i, result] of results.entries()) {
-          const waiting = batch[i] as Waiting;
-          if ("error" in result) waiting.reject(result.error);
-          else waiting.resolve(result.value);
-        }
-        const left = batch.slice(results.length);
+        const done = await this.#run(batch);
+        const left = batch.slice(done);
         this.#waiting.unshift(...left);
         for (const { bytes } of left) this.#bytes += bytes;
       } catch (error) {
-        for (const { reject } of batch) reject(error);
+        if (isFull(error)) await this.#runEach(batch, error);
+        else for (const { reject } of batch) reject(error);
       }
       // Those who wait for the results hear of them before the next batch runs.
       await undefined;
     }
     this.#running = undefined;
+  }
+
+  /** @returns how many of the first operations are settled, one at least */
+  async #run(batch: readonly Waiting[]): Promise<number> {
+    const results = await this.#commit(batch);
+    this.operations += results.length;
+    for (const [i, result] of results.entries()) {
+      const waiting = batch[i] as Waiting;
+      if ("error" in result) waiting.reject(result.error);
+      else waiting.resolve(result.value);
+    }
+    return results.length;
+  }
+
+  /** The store has no room for all of them: those that write nothing new are done. @param error of all of them together */
+  async #runEach(batch: readonly Waiting[], error: StoreError): Promise<void> {
+    for (const waiting of batch) {
+      let refusal = error;
+      try {
+        if (batch.length > 1) {
+          await this.#run([waiting]);
+          continue;
+        }
+      } catch (cause) {
+        if (!isFull(cause)) {
+          waiting.reject(cause);
+          continue;
+        }
+        refusal = cause;
+      }
+      const { whenFull } = waiting;
+      if (whenFull === undefined) waiting.reject(refusal);
+      else await this.#run([{ ...waiting, run: whenFull(refusal) }]).catch(waiting.reject);
+    }
   }
 
   /** @returns results of the first operations, one at least: the others run after these are committed */
@@ -185,4 +220,8 @@ export class Transactions {
     const longest = COMMIT_BACK_OFF * 2 ** Math.min(tries, 6);
     return new Promise((resolve) => setTimeout(resolve, this.#random() * longest));
   }
+}
+
+function isFull(error: unknown): error is StoreError {
+  return error instanceof StoreError && error.reason === "full";
 }

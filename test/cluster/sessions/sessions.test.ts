@@ -8,8 +8,8 @@ import {
   SessionServer,
   type SessionServerOptions,
 } from "../../../src/cluster/sessions/index.js";
-
 import type { PatternEndpoints } from "../../../src/patterns/kit/endpoint-list.js";
+import { StoreError } from "../../../src/patterns/kit/store/error.js";
 import { ListedEndpoints } from "../../support/listed-endpoints.js";
 
 const open: { close(options: { linger: number }): Promise<void> }[] = [];
@@ -41,6 +41,20 @@ class FailingStore extends MemorySessionStore {
     if (!this.isFailing) return super.commit(...commit);
     this.failures += 1;
     return Promise.reject(new Error("the store fails"));
+  }
+}
+
+/** A store that has no room for anything new. */
+class FullStore extends MemorySessionStore {
+  isFull = false;
+
+  override async commit(...[checks, writes]: Parameters<MemorySessionStore["commit"]>): Promise<boolean> {
+    if (this.isFull) {
+      const values = await this.read(writes.map(({ key }) => key));
+      const isNew = writes.some(({ value }, i) => value !== undefined && values[i] === undefined);
+      if (isNew) throw new StoreError("full", "no room on /the/disk");
+    }
+    return super.commit(checks, writes);
   }
 }
 
@@ -321,6 +335,50 @@ describe("a session", () => {
     expect(await ending).toBe("EAGAIN");
     store.isFailing = false;
     expect(await one.sessions()).toMatchObject([{ id: "reader", filters: 1 }]);
+  });
+
+  it("refuses what its store has no room for, with that reason, and goes on", async () => {
+    const store = new FullStore();
+    const { server: one, endpoint } = await server(store);
+    const reader = client(endpoint, { id: "reader" });
+    await reader.subscribe("t");
+    const writer = client(endpoint, { id: "writer" });
+    await writer.publish("t", "before");
+    let failures = 0;
+    one.events.on("store:failed", () => {
+      failures += 1;
+    });
+    store.isFull = true;
+    const full = { code: "ERR_SESSION", reason: "full", message: "The store of the sessions has no room." };
+    const refused = await Promise.allSettled(
+      Array.from({ length: 100 }, (_, i) => writer.publish("t", `refused ${i}`)),
+    );
+    for (const each of refused) expect(each).toMatchObject({ status: "rejected", reason: full });
+    await expect(writer.subscribe("u")).rejects.toMatchObject(full);
+    expect(failures).toBe(101);
+    // It writes nothing new.
+    (await reader.receive()).acknowledge();
+    const newcomer = client(endpoint, { id: "newcomer" });
+    const lost = await new Promise((resolve) => newcomer.events.once("session:lost", resolve));
+    expect(lost).toMatchObject({ reason: full.message });
+    store.isFull = false;
+    expect(await writer.publish("t", "after")).toEqual({ sessions: 1, duplicate: false });
+    expect(texts(await take(reader, 1))).toEqual(["after"]);
+    expect(writer.stats().connections).toBe(1);
+    await newcomer.ready();
+  });
+
+  it("has the reason of the last connection's end in the error of a call that nobody answered", async () => {
+    const store = new FailingStore();
+    const { endpoint } = await server(store);
+    const writer = client(endpoint, { id: "writer", reconnectInterval: 20, timeout: 300 });
+    await writer.ready();
+    store.isFailing = true;
+    const failure = await writer.publish("t", "x").catch((error: Error) => error);
+    expect(failure).toMatchObject({ code: "ETIMEDOUT", endpoint });
+    expect((failure as Error).message).toContain("the last connection ended: unavailable");
+    // Not at once each time.
+    expect(store.failures).toBeLessThan(40);
   });
 
   it("is opened by those alone whom the server lets in", async () => {
