@@ -29,6 +29,12 @@ export type {
   SocketEvent as Event,
 } from "./engine/events.js";
 export { ENGINE_NAMES } from "./engine/select.js";
+export {
+  FAILURES,
+  type FailureReason,
+  type HandlerErrorDetails,
+  ServiceError,
+} from "./patterns/kit/errors.js";
 export { Proxy } from "./proxy/proxy.js";
 export { type Capability, capability, version } from "./sockets/capability.js";
 export { type Codec, json, msgpack, text } from "./sockets/codec.js";

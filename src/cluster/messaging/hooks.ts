@@ -100,7 +100,7 @@ export type HookResult = Partial<HookPayload> | HookAnswer | undefined | void;
 export type MessageHook = (payload: HookPayload, context: HookContext) => HookResult | Promise<HookResult>;
 
 /** A hook of a service. Of `service:validate`, `service:discovered` and `service:found`, what it throws keeps the service out of `send` and `query`. */
-export type ServiceHook = (service: Service) => void | Promise<void>;
+export type ServiceHook = (service: Service) => unknown;
 
 /** Which messages a hook is for. */
 export interface HookOptions {

@@ -93,7 +93,7 @@ export interface ServiceMessage {
 export type ServiceQuery = ServiceMessage;
 
 /** What a handler of messages may do: wait, which holds up its sender when 1,024 messages wait. */
-export type ServiceMessageHandler = (message: ServiceMessage) => void | Promise<void>;
+export type ServiceMessageHandler = (message: ServiceMessage) => unknown;
 /** What a handler of queries gives: the answer; nothing is an empty text. What it throws is a failure with its message. */
 export type ServiceQueryHandler = (
   query: ServiceQuery,

@@ -23,8 +23,8 @@ import {
 import { STALL_TIME } from "./bounds.js";
 import type { ClusterMessage, ReceivedMessage } from "./message.js";
 
-/** Called for each message of a subscription. */
-export type MessageHandler = (message: ClusterMessage) => void | Promise<void>;
+/** Called for each message of a subscription. A promise that it returns holds up the next message; any other result is ignored. */
+export type MessageHandler = (message: ClusterMessage) => unknown;
 
 /** A subscription of a client: an async iterable of its messages, unless it has a handler. */
 export interface ClusterSubscription extends AsyncIterable<ClusterMessage> {
@@ -242,13 +242,13 @@ export class Subscription implements ClusterSubscription {
   }
 
   #call(handler: MessageHandler, message: ReceivedMessage): void {
-    let result: void | Promise<void>;
+    let result: unknown;
     try {
       result =
         message.context !== undefined || isMessageProcessObserved()
           ? this.#callObserved(handler, message)
           : handler(message);
-      if (result === undefined || typeof (result as PromiseLike<void> | null)?.then !== "function") return;
+      if (result === undefined || typeof (result as PromiseLike<unknown> | null)?.then !== "function") return;
     } catch (error) {
       this.#effects.failed(this, error);
       return;
@@ -263,7 +263,7 @@ export class Subscription implements ClusterSubscription {
     );
   }
 
-  #callObserved(handler: MessageHandler, message: ReceivedMessage): void | Promise<void> {
+  #callObserved(handler: MessageHandler, message: ReceivedMessage): unknown {
     if (!isMessageProcessObserved() && !isMessageTraced()) return handler(message);
     return observeMessageProcess("subscription", this.#observed(message), () => handler(message));
   }

@@ -26,7 +26,7 @@ export interface SessionNodeClient {
   /** `ready` settles when the other nodes know of the subscription, or rejects when one does not answer. */
   subscribe(
     filter: string,
-    handler: (message: SessionNodeMessage) => void | Promise<void>,
+    handler: (message: SessionNodeMessage) => unknown,
   ): { readonly ready: Promise<void>; close(): unknown };
   close(): unknown;
 }
