@@ -11,8 +11,9 @@
  * has been silent for its whole patience (2 heartbeats), a server becomes ACTIVE.
  * Patience runs from the start, so a late starter hears an ACTIVE peer first. A
  * moment of listening lies between each vote and the fail-over: the process may
- * just have been stopped, with states of its peer still unread. For the same
- * reason a server does not become ACTIVE on its peer's word (1, 2) in its first
+ * just have been stopped, with states of its peer still unread. Nothing takes effect
+ * before everything that came in time is read, however late the process is. For the
+ * same reason a server does not become ACTIVE on its peer's word (1, 2) in its first
  * heartbeat, and the first after it was held up: the word may be old, and the
  * peer, who heard nothing meanwhile, ACTIVE by now.
  *
@@ -51,7 +52,7 @@
 import { InvalidStateError } from "../../core/errors.js";
 import { BinaryStarState } from "./protocol.js";
 
-/** Heartbeats that a server doubts itself earlier than its peer does. */
+/** Heartbeats that a server doubts itself earlier than its peer does; also the age of what may be unread at a take-over. */
 const MARGIN = 0.5;
 
 /** Of a heartbeat: how long a server listens, at least, before a vote makes it active. */
@@ -140,6 +141,21 @@ export interface BinaryStarRulesOptions {
   readonly replica?: BinaryStarReplica | undefined;
 }
 
+/**
+ * What a server that is ACTIVE knows of its service.
+ *
+ *   certain    it serves
+ *   listening  it was held up: it reads what came meanwhile, and publishes nothing until a time
+ *   asking     it has published its 3, and has `at` to hear one
+ */
+type Doubt =
+  | { readonly step: "certain" }
+  /** `since`: when it was held up last. `rival`: a 3 came. */
+  | { readonly step: "listening"; readonly since: number; readonly at: number; readonly rival: boolean }
+  | { readonly step: "asking"; readonly at: number };
+
+const CERTAIN: Doubt = { step: "certain" };
+
 /** Counts since the start. */
 export interface BinaryStarRulesStats {
   readonly statesSent: number;
@@ -163,19 +179,14 @@ export class BinaryStarRules {
   /** Until then the peer may be serving. */
   #peerExpiry: number;
   /** Until then a peer that waits may have stopped to, unheard. */
-  #doubtUntil: number;
+  #oldWordsUntil: number;
   #publishAt: number;
   #publishedAt: number;
   readonly #listen: number;
   /** When the vote of a client takes effect, if the peer stays silent; `undefined` without a vote. */
   #failOverAt: number | undefined = undefined;
-  /** Whether it is in doubt, and until when: unknown before it has published its state again. */
-  #doubting = false;
-  #doubtEndsAt = Number.POSITIVE_INFINITY;
-  /** In this doubt the peer was heard to be ACTIVE. */
-  #rivalInDoubt = false;
-  /** When the doubt began, or began again. */
-  #doubtSince = Number.NEGATIVE_INFINITY;
+  #doubt: Doubt = CERTAIN;
+  #tickedAt = Number.NEGATIVE_INFINITY;
   /** Whether a connection stands by which the peer's states come; and whether one came by it, or it is known that nobody is there. */
   #connected = true;
   #hearsPeer = false;
@@ -199,7 +210,7 @@ export class BinaryStarRules {
     this.#listen = Math.max(MIN_LISTEN, options.heartbeatInterval * LISTEN);
     this.#state = this.#initial;
     this.#peerExpiry = now + this.#patience;
-    this.#doubtUntil = now + options.heartbeatInterval;
+    this.#oldWordsUntil = now + options.heartbeatInterval;
     this.#publishAt = now;
     this.#publishedAt = now;
   }
@@ -215,12 +226,12 @@ export class BinaryStarRules {
 
   /** Whether requests are answered here; ask {@link request} before each, since time may have passed. */
   get serving(): boolean {
-    return this.#state === BinaryStarState.ACTIVE && this.#fence === undefined && !this.#doubting;
+    return this.#state === BinaryStarState.ACTIVE && this.#fence === undefined && !this.doubting;
   }
 
   /** Whether it was held up while it served, and does not know yet whether it still does. */
   get doubting(): boolean {
-    return this.#doubting;
+    return this.#doubt.step !== "certain";
   }
 
   /** The same, with the time looked at: a reply is due only if its server was not held up meanwhile. */
@@ -268,50 +279,47 @@ export class BinaryStarRules {
   /** Publishes the state at once: the replica's position has changed. */
   publishNow(now: number): void {
     this.#notice(now);
-    if (!this.#doubting || this.#publishedInDoubt) this.#publish(now);
+    if (this.#doubt.step !== "listening") this.#publish(now);
   }
 
   /** A client asks something: what is to be done with it. */
   request(now: number): BinaryStarAdmission {
     this.#notice(now);
     if (this.#fence !== undefined) return "refuse";
-    if (this.#state === BinaryStarState.ACTIVE) return this.#doubting ? "hold" : "serve";
+    if (this.#state === BinaryStarState.ACTIVE) return this.doubting ? "hold" : "serve";
     if (!this.#mayTakeOver) return "refuse";
     this.#failOverAt ??= Math.max(this.#peerExpiry, now + this.#listen);
     return "hold";
   }
 
-  tick(now: number): void {
+  /**
+   * @param readUntil everything that came before this time has been read: nothing is decided before what came in time is. A
+   *   process whose event loop is late calls this again after a turn of it
+   */
+  tick(now: number, readUntil = now): void {
     this.#notice(now);
-    if (this.#failOverAt !== undefined && now >= this.#failOverAt) {
-      // Late itself, this process may not have heard everything yet.
-      if (now - this.#failOverAt > this.#listen) this.#failOverAt = now + this.#listen;
-      else if (this.#mayTakeOver) this.#failOver(now);
-      else this.#dropVotes();
+    this.#tickedAt = now;
+    if (this.#failOverAt !== undefined && readUntil >= this.#failOverAt) {
+      if (!this.#mayTakeOver) this.#dropVotes();
+      // The word of a peer in doubt must be read in time.
+      else if (now - readUntil <= this.#interval * MARGIN) this.#failOver(now);
     }
-    if (now >= this.#doubtEndsAt) {
-      // The same: a state may be unread.
-      if (now - this.#doubtEndsAt > this.#listen) this.#doubtEndsAt = now + this.#listen;
-      else this.#resume();
-    }
-    if (now < this.#publishAt) return;
-    const deafUntil = this.#doubtSince + this.#patience;
-    if (this.#doubting && !this.#publishedInDoubt && !this.#hearsPeer && now < deafUntil) {
-      this.#publishedAt = now; // This is no stop.
-      this.#publishAt = Math.min(now + this.#listen, deafUntil);
+    const doubt = this.#doubt;
+    if (doubt.step === "listening") {
+      if (readUntil >= doubt.at) this.#endListening(doubt, now);
       return;
     }
-    if (this.#doubting && !this.#publishedInDoubt && this.#rivalInDoubt) {
-      // It served, or may have: what this server knew is no longer so. If it serves no more, both begin again.
-      if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
-      else this.#leave(this.#initial, "peer", now);
-    }
-    this.#publish(now);
+    if (doubt.step === "asking" && readUntil >= doubt.at) this.#resume();
+    if (now >= this.#publishAt) this.#publish(now);
   }
 
   /** When {@link tick} has something to do next. */
   nextWakeUp(): number {
-    return Math.min(this.#publishAt, this.#failOverAt ?? this.#publishAt, this.#doubtEndsAt);
+    const { step } = this.#doubt;
+    const decideAt = this.#doubt.step === "certain" ? this.#failOverAt : this.#doubt.at;
+    let next = decideAt ?? Number.POSITIVE_INFINITY;
+    if (next <= this.#tickedAt) next = this.#tickedAt + this.#listen; // What came in time was not read yet.
+    return step === "listening" ? next : Math.min(this.#publishAt, next);
   }
 
   /**
@@ -373,7 +381,7 @@ export class BinaryStarRules {
     if (same && !this.#sameRole) this.#effects.sameRole(this.#role);
     this.#sameRole = same;
     const waits =
-      (peer === BinaryStarState.PRIMARY || peer === BinaryStarState.BACKUP) && now >= this.#doubtUntil;
+      (peer === BinaryStarState.PRIMARY || peer === BinaryStarState.BACKUP) && now >= this.#oldWordsUntil;
     if (order === "foreign" && peer !== this.#state) {
       // Who serves goes on; it is the other that must not follow.
       if (this.#state !== BinaryStarState.ACTIVE) this.#stop("foreign");
@@ -387,10 +395,9 @@ export class BinaryStarRules {
       case BinaryStarState.ACTIVE:
         if (peer !== BinaryStarState.ACTIVE) {
           if (waits && order === "older") this.#leave(this.#initial, "peer", now);
-        } else if (this.#doubting) {
-          this.#rivalInDoubt = true;
-          if (this.#publishedInDoubt) this.#leave(BinaryStarState.PASSIVE, "peer", now);
-        } else if (now >= this.#graceUntil) this.#stop("dual-active");
+        } else if (this.#doubt.step === "listening") this.#doubt = { ...this.#doubt, rival: true };
+        else if (this.#doubt.step === "asking") this.#leave(BinaryStarState.PASSIVE, "peer", now);
+        else if (now >= this.#graceUntil) this.#stop("dual-active");
         break;
       case BinaryStarState.PASSIVE:
         if (waits && order !== "older") this.#become(BinaryStarState.ACTIVE, "peer", now);
@@ -409,7 +416,7 @@ export class BinaryStarRules {
         this.#become(BinaryStarState.ACTIVE, "peer", now);
     } else if (peer === BinaryStarState.PASSIVE && order === "newer") {
       // In its first heartbeat, or after it gave the service over, the word may be an old one.
-      if (now >= this.#doubtUntil && now >= this.#yieldUntil)
+      if (now >= this.#oldWordsUntil && now >= this.#yieldUntil)
         this.#become(BinaryStarState.ACTIVE, "peer", now);
     }
   }
@@ -422,25 +429,37 @@ export class BinaryStarRules {
     this.#publishedAt = now;
     this.#publishAt = now;
     this.#peerExpiry = now + this.#patience;
-    this.#doubtUntil = now + this.#interval;
+    this.#oldWordsUntil = now + this.#interval;
     this.#dropVotes();
     if (this.#state !== BinaryStarState.ACTIVE || this.#fence !== undefined) return;
     // A 3 that leaves before the peer's own is read would fence the peer that took over.
-    this.#publishAt = now + this.#listen;
-    this.#doubtEndsAt = Number.POSITIVE_INFINITY;
+    const { step } = this.#doubt;
+    const rival = this.#doubt.step === "listening" && this.#doubt.rival;
+    this.#doubt = { step: "listening", since: now, at: now + this.#listen, rival };
     this.#peer = undefined;
-    this.#doubtSince = now;
     // That nobody was there is no longer known.
     if (!this.#connected) this.#hearsPeer = false;
-    if (this.#doubting) return;
-    this.#rivalInDoubt = false;
-    this.#doubting = true;
-    this.#effects.doubted();
+    if (step === "certain") this.#effects.doubted();
+  }
+
+  /** What came while this server was held up is read. */
+  #endListening(doubt: Doubt & { step: "listening" }, now: number): void {
+    const deafUntil = doubt.since + this.#patience;
+    if (!this.#hearsPeer && now < deafUntil) {
+      this.#publishedAt = now; // This is no stop.
+      this.#doubt = { ...doubt, at: Math.min(now + this.#listen, deafUntil) };
+      return;
+    }
+    if (!doubt.rival) this.#doubt = { step: "asking", at: now + this.#interval };
+    // The peer served, or may have: what this server knew is no longer so. If it serves no more, both begin again.
+    else if (this.#peer === BinaryStarState.ACTIVE) this.#leave(BinaryStarState.PASSIVE, "peer", now);
+    else this.#leave(this.#initial, "peer", now);
+    this.#publish(now);
   }
 
   /** Nobody took over. */
   #resume(): void {
-    this.#endDoubt();
+    this.#doubt = CERTAIN;
     this.#effects.resumed();
   }
 
@@ -448,16 +467,6 @@ export class BinaryStarRules {
   #leave(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     this.#become(state, cause, now);
     this.#effects.votesDropped();
-  }
-
-  /** Whether it has published that it is ACTIVE since it was held up. */
-  get #publishedInDoubt(): boolean {
-    return this.#doubtEndsAt < Number.POSITIVE_INFINITY;
-  }
-
-  #endDoubt(): void {
-    this.#doubting = false;
-    this.#doubtEndsAt = Number.POSITIVE_INFINITY;
   }
 
   #failOver(now: number): void {
@@ -469,7 +478,7 @@ export class BinaryStarRules {
   #become(state: BinaryStarState, cause: BinaryStarReason, now: number): void {
     const from = this.#state;
     this.#state = state;
-    this.#endDoubt();
+    this.#doubt = CERTAIN;
     if (state === BinaryStarState.ACTIVE || state === BinaryStarState.PASSIVE) this.#mayServeAlone = true;
     if (state === BinaryStarState.ACTIVE) this.#failOverAt = undefined; // Who holds the requests serves them now.
     this.#publishAt = now; // The peer hears of it with the next tick, which is at once.
@@ -492,7 +501,6 @@ export class BinaryStarRules {
     this.#counts.statesSent += 1;
     this.#publishedAt = now;
     this.#publishAt = now + this.#interval;
-    if (this.#doubting && !this.#publishedInDoubt) this.#doubtEndsAt = now + this.#interval;
     this.#effects.publish(this.#state);
   }
 }

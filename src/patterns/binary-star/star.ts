@@ -189,6 +189,8 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
   #term = 0;
   #binding: Promise<string> | undefined;
   #running = false;
+  /** Every state that came before this time is read. */
+  #readUntil = Number.NEGATIVE_INFINITY;
   #reading: Promise<void> = Promise.resolve();
 
   /** @throws InvalidArgumentError `EINVAL` for an unknown option or a bad value */
@@ -370,8 +372,19 @@ export class BinaryStar extends Driver<BinaryStarEvent | EndpointSourceEvent, Bi
     this.#rules.connection(false);
     listen(this.#subscriber, (event) => this.#subscriberOnEvent(event));
     this.#reading = this.#read();
-    this.#timer.start(this.#rules);
+    this.#timer.start({ nextWakeUp: () => this.#rules.nextWakeUp(), tick: (now) => this.#tick(now) });
     return resolved;
+  }
+
+  /** What had come by now is read in the turn of the event loop that follows; the rules decide after it. */
+  #tick(now: number): void {
+    this.#rules.tick(now, this.#readUntil);
+    setImmediate(() => {
+      if (this.closed) return;
+      this.#readUntil = now;
+      this.#rules.tick(this.#timer.now(), now);
+      this.#timer.update();
+    });
   }
 
   /** The peer is elsewhere. While the source has no endpoint, or still has that one, nothing changes. */

@@ -133,7 +133,7 @@ describe("a client's request", () => {
     expect(rules.request(2_500)).toBe("hold");
     rules.tick(2_599);
     expect(rules.state).toBe(PASSIVE);
-    rules.tick(2_900); // Stopped meanwhile: what the peer said may be unread.
+    rules.tick(2_900, 2_000); // Stopped meanwhile: what the peer said may be unread.
     expect(rules.state).toBe(PASSIVE);
     rules.receive(ACTIVE, 2_901);
     rules.tick(3_000);
@@ -290,6 +290,59 @@ describe("mistakes of the Guide's programs", () => {
     expect(rules.request(61_000)).toBe("hold");
     rules.receive(ACTIVE, 61_001);
     expect(rules.state).toBe(PASSIVE);
+  });
+});
+
+describe("a server whose event loop is late all the time", () => {
+  /** ms of each turn of its event loop: less than half a heartbeat. */
+  const TURN = 450;
+
+  /** Ticks at the end of turns: what came in the last one is unread. @returns when it serves; `undefined`: not in time */
+  function servesAt(rules: BinaryStarRules, from: number, until: number): number | undefined {
+    let now = from;
+    while (now < until && !rules.serving) {
+      now += TURN;
+      if (now >= rules.nextWakeUp()) rules.tick(now, now - TURN);
+    }
+    return rules.serving ? now : undefined;
+  }
+
+  test("serves again after a doubt in which its peer did not take over", () => {
+    const { rules, heard } = inState(ACTIVE);
+    expect(rules.request(3_000)).toBe("hold");
+    rules.receive(PASSIVE, 3_001);
+    expect(servesAt(rules, 3_001, 10_000)).toBeLessThan(3_001 + 7 * TURN);
+    expect(heard).toEqual(["doubt", "resumed"]);
+  });
+
+  test("takes over from a peer that is gone", () => {
+    const { rules, heard } = inState(PASSIVE);
+    rules.tick(500);
+    expect(rules.request(600)).toBe("hold");
+    expect(servesAt(rules, 600, 10_000)).toBeLessThan(10 + PATIENCE + 3 * TURN);
+    expect(heard).toEqual(["4>3 fail-over"]);
+  });
+
+  test("hears in a doubt what came within the heartbeat, however late it is read", () => {
+    const { rules, heard } = inState(ACTIVE);
+    rules.tick(3_000);
+    rules.receive(PASSIVE, 3_001);
+    rules.tick(3_100); // It asks.
+    rules.tick(4_300, 4_000);
+    expect(rules.doubting).toBe(true);
+    rules.receive(ACTIVE, 4_301);
+    expect([rules.state, heard]).toEqual([PASSIVE, ["doubt", "3>4 peer", "void"]]);
+  });
+
+  test("does not take over when what it has read is half a heartbeat old", () => {
+    const { rules } = inState(PASSIVE);
+    rules.tick(1_000);
+    expect(rules.request(1_500)).toBe("hold");
+    rules.tick(2_300, 1_000);
+    rules.tick(2_850, 2_300);
+    expect(rules.state).toBe(PASSIVE);
+    rules.tick(2_950, 2_850);
+    expect(rules.state).toBe(ACTIVE);
   });
 });
 
