@@ -4,7 +4,7 @@
  * or that the program may transfer to a thread.
  *
  *   add() --> segments --take()--> in flight --confirm()--> the browser has them
- *                                     |  lose()
+ *                                     |  lose()     `- until it has sent them: lost with the connection, too
  *                                     +--> gone with the connection
  *
  * Neighbouring messages of one slab are one segment. A message counts until the browser has its last byte.
@@ -24,6 +24,16 @@ export interface Segment {
   frames: number;
 }
 
+/** The connection's WebSocket, whose buffer is lost with it (web-socket-stream.ts). */
+export interface SendBuffer {
+  /** Bytes that the browser was given. */
+  readonly given: number;
+  /** Of those, what it has not sent. */
+  readonly unsent: number;
+  /** Of those, what it will never send. */
+  readonly lost: number;
+}
+
 export class OutQueue {
   /** Messages that the browser does not have yet, those in flight included. */
   messages = 0;
@@ -35,6 +45,9 @@ export class OutQueue {
   readonly #segments = new RingBuffer<Segment>(4);
   readonly #inFlight: Segment[] = [];
   #last: Segment | undefined = undefined;
+  /** Messages in the browser's buffer, by the bytes that it was given up to their end. */
+  readonly #buffered = new RingBuffer<{ readonly end: number; readonly messages: number }>(4);
+  #buffer: SendBuffer | undefined = undefined;
 
   /** Segments that wait. */
   get length(): number {
@@ -95,17 +108,34 @@ export class OutQueue {
   }
 
   /** The browser has what was in flight. */
-  confirm(): void {
-    this.lose();
+  confirm(buffer?: SendBuffer): void {
+    const messages = this.#end();
+    if (buffer === undefined) return;
+    this.#buffer = buffer;
+    const sent = buffer.given - buffer.unsent;
+    for (let first = this.#buffered.peek(); first !== undefined && first.end <= sent; ) {
+      this.#buffered.shift();
+      first = this.#buffered.peek();
+    }
+    if (messages > 0 && buffer.unsent > 0) this.#buffered.push({ end: buffer.given, messages });
   }
 
   /** What was in flight belongs to somebody else now, memory and all. */
   handOver(): void {
-    this.lose();
+    this.#end();
   }
 
-  /** What was in flight is lost. @returns how many messages */
+  /** What was in flight is lost, and what the browser has not sent. @returns how many messages */
   lose(): number {
+    let messages = this.#end();
+    const { given = 0, lost = 0 } = this.#buffer ?? {};
+    for (let each = this.#buffered.shift(); each !== undefined; each = this.#buffered.shift())
+      if (each.end > given - lost) messages += each.messages;
+    this.#buffer = undefined;
+    return messages;
+  }
+
+  #end(): number {
     const messages = messagesOf(this.#inFlight);
     this.#inFlight.length = 0;
     this.messages -= messages;
