@@ -6,6 +6,7 @@ import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import type { SecureContextOptions } from "node:tls";
 import { InvalidArgumentError } from "./errors.js";
+import { isLocalNameOrAddress, isLoopback } from "./loopback.js";
 
 /** ms for the head of a request, and for all of it. */
 const REQUEST_TIME = 5_000;
@@ -33,6 +34,9 @@ export interface HttpLimits {
   readonly connections: number;
 }
 
+const FOREIGN_NAME =
+  "Over loopback, Host must be localhost or an address: a page of another name may be made to point here.\n";
+
 const LIMITS: HttpLimits = {
   requestTime: REQUEST_TIME,
   idleTime: IDLE_TIME,
@@ -50,6 +54,8 @@ export interface HttpAccepted {
   readonly methods?: readonly string[];
   /** Whether a response goes on as long as its client reads: it has no `responseTime`, but `idleTime` holds. Default: none does. */
   isStream?(request: IncomingMessage): boolean;
+  /** Whether the listener checks Host. Default: over loopback, names other than localhost are refused. */
+  readonly checksHost?: boolean;
 }
 
 /** A server with bounds; `listener` gets GET and HEAD, everything else is answered with 405. @param tls `undefined`: plain HTTP */
@@ -57,7 +63,7 @@ export function boundedServer(
   listener: RequestListener,
   given: Partial<HttpLimits> = {},
   tls?: HttpsOptions,
-  { methods = ["GET", "HEAD"], isStream }: HttpAccepted = {},
+  { methods = ["GET", "HEAD"], isStream, checksHost = false }: HttpAccepted = {},
 ): Server {
   const limits = { ...LIMITS, ...given };
   const connections = new Set<Socket>();
@@ -72,6 +78,10 @@ export function boundedServer(
     if (isStream?.(request) !== true) {
       const limit = setTimeout(() => request.socket.destroy(), limits.responseTime);
       response.on("close", () => clearTimeout(limit));
+    }
+    if (!checksHost && isOfForeignName(request)) {
+      response.writeHead(403, { "Content-Type": "text/plain; charset=utf-8" }).end(FOREIGN_NAME);
+      return;
     }
     if (methods.includes(request.method ?? "")) {
       listener(request, response);
@@ -105,6 +115,11 @@ export function boundedServer(
     oldest.destroy();
   });
   return server;
+}
+
+/** A page of a name that points to this host would read what it is not meant to. A request without Host is not a browser's. */
+function isOfForeignName({ headers: { host }, socket }: IncomingMessage): boolean {
+  return host !== undefined && isLoopback(socket.remoteAddress ?? "") && !isLocalNameOrAddress(host);
 }
 
 /** @throws the system's error, as `EADDRINUSE` */

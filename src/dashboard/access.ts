@@ -7,7 +7,7 @@
  *                    token is right, compared in constant time
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import { isIP } from "node:net";
+import { hostOf, isLocalNameOrAddress } from "../core/loopback.js";
 
 /** Wrong tokens in a minute, from everybody; past it no token is looked at. */
 const MAX_WRONG_TOKENS = 30;
@@ -26,17 +26,9 @@ export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   "Cache-Control": "no-store",
 };
 
-/** The name or address in a Host header, lower-case; `undefined` for what is not one. */
-export function hostOf(header: string | undefined): string | undefined {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::\d{1,5})?$/i.exec(header ?? "");
-  return (match?.[1] ?? match?.[2])?.toLowerCase();
-}
-
 /** @param allowed names, lower-case, besides localhost and addresses */
 export function isHostAllowed(header: string | undefined, allowed: readonly string[]): boolean {
-  const host = hostOf(header);
-  if (host === undefined) return false;
-  return host === "localhost" || isIP(host) !== 0 || allowed.includes(host);
+  return isLocalNameOrAddress(header) || allowed.includes(hostOf(header) ?? "");
 }
 
 /** Whether a request that changes something comes from the dashboard's own page, or from no page at all. */

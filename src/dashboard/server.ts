@@ -70,6 +70,7 @@ export async function startDashboard(
   const pages = new Pages(collector, token, host === undefined ? hosts : [...hosts, host.toLowerCase()]);
   const server = boundedServer(pages.answer, {}, undefined, {
     methods: ["GET", "HEAD", "POST"],
+    checksHost: true,
     isStream: (request) => request.url?.split("?", 1)[0] === "/api/events",
   });
   try {

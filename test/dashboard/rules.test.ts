@@ -1,6 +1,7 @@
 /** What the dashboard decides without a socket: who may ask, states and links of what was read, and where boxes are. */
 import { describe, expect, it } from "vitest";
-import { hostOf, isHostAllowed, isOwnOrigin, TokenCheck } from "../../src/dashboard/access.js";
+import { hostOf } from "../../src/core/loopback.js";
+import { isHostAllowed, isOwnOrigin, TokenCheck } from "../../src/dashboard/access.js";
 import { linksOf, pageOf, type SeenProcess, stateOf } from "../../src/dashboard/build.js";
 import { short, since } from "../../src/dashboard/page/format.js";
 import { layoutOf, MAX_BOXES } from "../../src/dashboard/page/layout.js";

@@ -41,6 +41,21 @@ function open(port: number): Socket {
 const portOf = (server: MetricsServer) => Number(new URL(server.url).port);
 
 describe("serveMetrics", () => {
+  it("answers over loopback for localhost and addresses, and not for a name that points there", async () => {
+    const port = portOf(await serve({}));
+    const statusFor = async (host: string | undefined): Promise<string> => {
+      const socket = open(port);
+      const version = host === undefined ? "1.0" : "1.1";
+      const line = host === undefined ? "" : `Host: ${host}\r\n`;
+      socket.write(`GET /metrics HTTP/${version}\r\n${line}Connection: close\r\n\r\n`);
+      return (await text(socket)).slice(9, 12);
+    };
+    for (const host of ["localhost", `127.0.0.1:${port}`, "[::1]", "10.0.0.1", "a.localhost", undefined])
+      expect([host, await statusFor(host)]).toEqual([host, "200"]);
+    for (const host of ["rebound.example", "localhost.example:80"])
+      expect([host, await statusFor(host)]).toEqual([host, "403"]);
+  });
+
   it("has what passed, of each source that is there at the time", async () => {
     const streamer = await world.start(
       new StreamerProxy({ frontend: { bind: ANY }, backend: { bind: ANY } }),
@@ -225,9 +240,9 @@ describe("serveMetrics", () => {
       return text(socket);
     };
     expect(await answerTo("\u0000\u0001ZMTP garbage\r\n\r\n")).toMatch(/^HTTP\/1.1 400 /);
-    expect(await answerTo(`GET /metrics HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(20_000)}\r\n\r\n`)).toMatch(
-      /^HTTP\/1.1 431 /,
-    );
+    expect(
+      await answerTo(`GET /metrics HTTP/1.1\r\nHost: localhost\r\nX: ${"y".repeat(20_000)}\r\n\r\n`),
+    ).toMatch(/^HTTP\/1.1 431 /);
     expect(await answerTo(Buffer.from("ff00000000000000017f", "hex"))).toMatch(/^HTTP\/1.1 400 /);
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
   });
@@ -261,7 +276,7 @@ describe("a server with bounds", () => {
 
   it("does not wait for a body that never ends", async () => {
     const socket = open(await quick({}));
-    socket.write("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nabc");
+    socket.write("GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\nabc");
     expect(await text(socket)).toMatch(/^HTTP\/1.1 (?:200|408) /);
   });
 
@@ -283,7 +298,7 @@ describe("a server with bounds", () => {
       response.on("close", () => server.emit("gone")); // Nothing else would end it.
       response.end("x".repeat(64_000_000));
     });
-    open(port).pause().write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    open(port).pause().write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     await once(server, "gone");
   });
 });

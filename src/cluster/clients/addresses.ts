@@ -3,6 +3,7 @@
  * node's suit a caller best. Pure. IPv4 and IPv6, as texts.
  */
 import { BlockList, isIP, isIPv4 } from "node:net";
+import { isLoopback } from "../../core/loopback.js";
 
 /** An address of a machine. */
 export interface HostAddress {
@@ -53,11 +54,6 @@ export function isPrivate(text: string): boolean {
   const ip = plainIp(text);
   const family = isIP(ip);
   return family === 0 || PRIVATE.check(ip, family === 4 ? "ipv4" : "ipv6");
-}
-
-export function isLoopback(text: string): boolean {
-  const ip = plainIp(text);
-  return ip === "::1" || (isIPv4(ip) && ip.startsWith("127."));
 }
 
 /** Whether an address is in the network of another, by that one's prefix. */

@@ -13,7 +13,8 @@
  * Unknown fields are skipped. What does not fit into 400 bytes is left out, the last addresses first.
  */
 import { isIP } from "node:net";
-import { type AddressScope, addressesFor, type HostAddress, hostFor, isLoopback } from "./addresses.js";
+import { isLoopback } from "../../core/loopback.js";
+import { type AddressScope, addressesFor, type HostAddress, hostFor } from "./addresses.js";
 
 /** The prop that it is. */
 export const DISCOVERY_PROP = "shoal-discovery";

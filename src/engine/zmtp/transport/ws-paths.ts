@@ -20,6 +20,7 @@ import {
   acceptResponse,
   chooseProtocol,
   isOriginAllowed,
+  isRebound,
   readRequest,
   refusalResponse,
   type UpgradeRefusal,
@@ -34,6 +35,10 @@ import { type Acceptor, handOver, type Stream, stageOf, type TransportOptions } 
 
 /** How long a refusal may take to go out before its connection is cut, in ms. */
 const REFUSAL_TIMEOUT = 1_000;
+
+const REBOUND =
+  "over loopback, Host must be localhost or a loopback address for a page, whose name may have been made to point here; " +
+  "list the origin of a page behind a proxy in wsOrigins";
 
 const crypto = { sha1 };
 
@@ -213,7 +218,12 @@ export class Paths {
       this.#refuse(stream, { status: 403, reason: "this address may not connect" }, undefined);
       return;
     }
-    if (!isOriginAllowed(request, originsOf(options))) {
+    const origins = originsOf(options);
+    if (isRebound(request, stream.address, origins)) {
+      this.#refuse(stream, { status: 403, reason: REBOUND }, user);
+      return;
+    }
+    if (!isOriginAllowed(request, origins)) {
       this.#refuse(stream, { status: 403, reason: "pages of this origin may not connect (wsOrigins)" }, user);
       return;
     }

@@ -2,6 +2,7 @@
  * The upgrade of an HTTP/1.1 connection to WebSocket (RFC 6455, Opening Handshake), which agrees on a subprotocol
  * (subprotocol.ts). Both sides, pure.
  */
+import { isLoopback, isLoopbackHost } from "../../../core/loopback.js";
 import type { Mechanism } from "../mechanism/mechanism.js";
 import { type Head, type Headers, hasWord, headersOf, listOf, onlyValue } from "./http-head.js";
 import { acceptsOf, offersOf } from "./subprotocol.js";
@@ -138,6 +139,20 @@ export function isOriginAllowed(
     return allowed.includes("*") || allowed.some((each) => originOf(each) === originOf(origin));
   const page = urlOf(origin);
   return page !== undefined && page.host === urlOf(`${page.protocol}//${host}`)?.host;
+}
+
+/**
+ * Whether a page's name may have been made to point to this host (DNS rebinding): its origin is that of the host which it asks
+ * for. Over loopback a page has a name or address of loopback, unless the program lists origins.
+ *
+ * @param address of the peer @param allowed as of `isOriginAllowed`
+ */
+export function isRebound(
+  { origin, host }: Pick<UpgradeRequest, "origin" | "host">,
+  address: string,
+  allowed: readonly string[] | null,
+): boolean {
+  return allowed === null && origin !== undefined && isLoopback(address) && !isLoopbackHost(host);
 }
 
 /** In the form that browsers send; what is no URL, such as "null", as it is. */

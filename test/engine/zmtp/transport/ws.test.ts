@@ -293,6 +293,11 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     ["HTTP/1.0", request("GET / HTTP/1.0"), "505"],
     ["no upgrade", request("Upgrade:"), "426"],
     ["a page of another site", request("Origin: http://evil.example"), "403"],
+    [
+      "a page whose name points to this host",
+      request("Origin: http://rebound.example", "Host: rebound.example"),
+      "403",
+    ],
     ["a header of 1 MiB", `GET / HTTP/1.1\r\nCookie: ${"x".repeat(1_048_576)}\r\n\r\n`, "431"],
     ["20,000 headers", many, "431"],
     ["a body", request("Content-Length: 10"), "400"],
@@ -315,6 +320,31 @@ describe("an upgrade that is refused gets an answer and an end, and no 101:", ()
     push.connect(endpoint);
     await push.send("still here");
     expect(String(await pull.receive())).toBe("still here");
+  });
+
+  it.each([
+    "localhost",
+    "app.localhost",
+    "127.0.0.1",
+    "127.1.2.3:81",
+    "[::1]",
+  ])("a page of %s is of this host, where it listens on loopback", async (host) => {
+    const pull = world.pull();
+    await peerOf(await pull.bind("ws://127.0.0.1:*"), `Origin: http://${host}`, `Host: ${host}`);
+  });
+
+  it("a page of another name over loopback is refused with the reason, unless its origin is listed", async () => {
+    for (const host of ["rebound.example", "localhost.example", "127.0.0.1.example", "10.0.0.1"]) {
+      const change = [`Origin: http://${host}`, `Host: ${host}`];
+      const pull = world.pull();
+      const peer = await WsPeer.connect(await pull.bind("ws://127.0.0.1:*"));
+      peer.send(request(...change));
+      expect(await peer.rest()).toContain("Host must be localhost");
+      const listed = world.pull({ wsOrigins: `http://${host}` });
+      await peerOf(await listed.bind("ws://127.0.0.1:*"), ...change);
+      // A program names what it likes.
+      await peerOf(await pull.bind("ws://127.0.0.1:*"), `Host: ${host}`);
+    }
   });
 
   it("from origins that are allowed it is not refused", async () => {

@@ -7,6 +7,7 @@ import {
   acceptResponse,
   chooseProtocol,
   isOriginAllowed,
+  isRebound,
   readNodeRequest,
   readRequest,
   readResponse,
@@ -205,6 +206,24 @@ describe("an origin", () => {
   it("is that of the host without the scheme's own port, too", () => {
     expect(isOriginAllowed({ origin: "http://example.com", host: "example.com:80" }, null)).toBe(true);
     expect(isOriginAllowed({ origin: "https://example.com", host: "example.com" }, null)).toBe(true);
+  });
+});
+
+describe("a rebound name", () => {
+  it.each([
+    ["http://rebound.example", "rebound.example", "127.0.0.1", null, true],
+    ["http://rebound.example", "rebound.example", "::1", null, true],
+    ["http://rebound.example", "rebound.example", "::ffff:127.0.0.1", null, true],
+    ["http://app.example", "app.example", "192.0.2.1", null, false],
+    ["http://app.example", "app.example", "127.0.0.1", ["http://app.example"], false],
+    [undefined, "app.example", "127.0.0.1", null, false],
+    ["http://localhost:81", "localhost:81", "127.0.0.1", null, false],
+    ["http://a.LOCALHOST", "a.LOCALHOST", "127.0.0.1", null, false],
+    ["http://[::1]:8", "[::1]:8", "::1", null, false],
+    ["http://127.9.9.9", "127.9.9.9", "127.0.0.1", null, false],
+    ["http://x", "", "127.0.0.1", null, true],
+  ] as const)("%s, Host %s, from %s, with %j allowed: %s", (origin, host, address, allowed, expected) => {
+    expect(isRebound({ origin, host }, address, allowed)).toBe(expected);
   });
 });
 
