@@ -44,7 +44,7 @@ export async function serveService(service: string, settings: ServeSettings): Pr
             const [reply] = [await answer([input], { signal })].flat();
             return isText ? String(reply) : reply;
           },
-          { concurrency },
+          { concurrency, exposeErrors: true }, // The program is the operator's own, as are its errors.
         ),
       );
       await asUsage(() => node.start());

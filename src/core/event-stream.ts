@@ -39,6 +39,8 @@ export interface EventStreamOptions<E extends TypedEvent> {
   readonly names?: EventNames<E>;
   /** Whether events are kept before the first read, as long as there are no listeners. Default `false`. */
   readonly keepsUnread?: boolean;
+  /** Called with each event that has neither a listener nor a reader. It must not throw. */
+  readonly unheard?: (event: E) => void;
 }
 
 type Listener = (event: never) => void;
@@ -59,6 +61,7 @@ type Listener = (event: never) => void;
 export class EventStream<E extends TypedEvent> {
   readonly #names: Readonly<Record<string, true>> | undefined;
   readonly #keepsUnread: boolean;
+  readonly #unheard: ((event: E) => void) | undefined;
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #queue = new RingBuffer<E>();
   readonly #waiters = new RingBuffer<Waiter<E>>();
@@ -74,6 +77,7 @@ export class EventStream<E extends TypedEvent> {
   constructor(options: EventStreamOptions<E> = {}) {
     this.#names = options.names;
     this.#keepsUnread = options.keepsUnread ?? false;
+    this.#unheard = options.unheard;
   }
 
   /** Whether no event comes any more: the stream or its source was closed. */
@@ -197,6 +201,7 @@ export class EventStream<E extends TypedEvent> {
       waiter.resolve(event);
       return;
     }
+    if (listeners === undefined && !this.#reads) this.#unheard?.(event);
     if (!this.#reads && (!this.#keepsUnread || this.#listeners.size > 0)) return;
     if (this.#queue.length >= MAX_QUEUED) {
       this.#queue.shift();

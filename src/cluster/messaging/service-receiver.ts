@@ -7,7 +7,7 @@
  *
  * An item on a channel that is not joined is dropped by its head, before it is decoded. Nothing here throws, whatever comes.
  */
-import { checkCallOptions, describe, thrownText } from "../../core/arguments.js";
+import { checkCallOptions, describe } from "../../core/arguments.js";
 import { InvalidArgumentError, InvalidStateError, TimeoutError } from "../../core/errors.js";
 import {
   channelDestination,
@@ -17,6 +17,7 @@ import {
   observedBytes,
   observeMessageProcess,
 } from "../../core/message-operations.js";
+import { exposedText } from "../../patterns/kit/errors.js";
 import type { Service } from "../node/service.js";
 import {
   HANDLER_TIMEOUT,
@@ -29,6 +30,7 @@ import {
   STALL_TIME,
 } from "./bounds.js";
 import { type ClusterChannel, checkChannel } from "./channels.js";
+import { checkBoolean } from "./checks.js";
 import {
   checkData,
   type HookAbout,
@@ -68,6 +70,7 @@ const QUERY_STAGES: readonly MessageStage[] = [...UNWRAPPING, "service:evaluate"
 interface Handler<H> {
   readonly channels: ReadonlySet<ClusterChannel> | undefined;
   readonly timeout: number;
+  readonly exposeErrors: boolean;
   readonly call: H;
 }
 
@@ -499,33 +502,38 @@ export class ServiceReceiver {
       result = isObserved(context) ? observed("query", query, context, handler.call) : handler.call(query);
       isLater = isThenable(result);
     } catch (error) {
-      this.#failedToAnswer(query, id, error);
+      this.#failedToAnswer(query, id, error, handler.exposeErrors);
       end();
       return;
     }
     // Without a promise where the handler and the hooks give none: most do not.
     const sent = isLater
       ? settled(Promise.resolve(result), handler.timeout).then(
-          (answer) => this.#answered(query, id, answer),
-          (error: unknown) => this.#failedToAnswer(query, id, error),
+          (answer) => this.#answered(query, id, answer, handler.exposeErrors),
+          (error: unknown) => this.#failedToAnswer(query, id, error, handler.exposeErrors),
         )
-      : this.#answered(query, id, result as Awaited<typeof result>);
+      : this.#answered(query, id, result as Awaited<typeof result>, handler.exposeErrors);
     if (sent === undefined) end();
     else void sent.finally(end);
   }
 
-  #failedToAnswer({ service, channel }: ServiceQuery, id: number, error: unknown): void {
+  #failedToAnswer({ service, channel }: ServiceQuery, id: number, error: unknown, expose: boolean): void {
     this.#context.effects.report({ type: "handler:failed", member: service, error });
-    this.#replies.fail(service, channel, id, "handler-failed", thrownText(error));
+    this.#replies.fail(service, channel, id, "handler-failed", exposedText(error, expose) ?? "");
   }
 
-  #answered(query: ServiceQuery, id: number, answer: string | Uint8Array | undefined): void | Promise<void> {
+  #answered(
+    query: ServiceQuery,
+    id: number,
+    answer: string | Uint8Array | undefined,
+    expose: boolean,
+  ): void | Promise<void> {
     const { service, channel } = query;
     let data: string | Buffer;
     try {
       data = checkData("an answer", answer ?? "");
     } catch (error) {
-      return this.#failedToAnswer(query, id, error);
+      return this.#failedToAnswer(query, id, error, expose);
     }
     return this.#replies.reply(service, { op: ServiceOp.REPLY, id, data, channel, ruid: "" });
   }
@@ -590,19 +598,20 @@ function observed<T>(
 }
 
 function handlerOf<H>(name: string, call: H, options: HandlerOptions): Handler<H> {
-  checkCallOptions(name, options, ["channels", "timeout"]);
+  checkCallOptions(name, options, ["channels", "timeout", "exposeErrors"]);
   if (typeof call !== "function")
     throw new InvalidArgumentError(`${name} takes a function; got ${describe(call)}`);
   const { channels, timeout = HANDLER_TIMEOUT } = options;
+  const exposeErrors = checkBoolean("exposeErrors", options.exposeErrors ?? false);
   if (timeout !== -1 && !(Number.isSafeInteger(timeout) && timeout > 0 && timeout <= MAX_TIMEOUT))
     throw new InvalidArgumentError(
       `timeout is whole ms from 1 to ${MAX_TIMEOUT}, or -1; got ${describe(timeout)}`,
     );
-  if (channels === undefined) return { channels: undefined, timeout, call };
+  if (channels === undefined) return { channels: undefined, timeout, exposeErrors, call };
   if (!Array.isArray(channels) || channels.length === 0)
     throw new InvalidArgumentError(`channels is an array with at least one; got ${describe(channels)}`);
   for (const channel of channels) checkChannel(channel);
-  return { channels: new Set(channels), timeout, call };
+  return { channels: new Set(channels), timeout, exposeErrors, call };
 }
 
 /** @returns what a promise of a handler gives, or TimeoutError `ETIMEDOUT`. @param timeout ms; -1: no limit */
@@ -610,7 +619,11 @@ function settled<T>(result: PromiseLike<T>, timeout: number): Promise<T> {
   if (timeout === -1) return Promise.resolve(result);
   return new Promise((resolve, reject) => {
     const late = (): void =>
-      reject(new TimeoutError("ETIMEDOUT", `the handler has not settled within ${timeout} ms`));
+      reject(
+        Object.assign(new TimeoutError("ETIMEDOUT", `the handler has not settled within ${timeout} ms`), {
+          expose: true,
+        }),
+      );
     const timer = setTimeout(late, timeout).unref();
     const done = (): void => clearTimeout(timer);
     Promise.resolve(result).then(resolve, reject).finally(done);

@@ -94,7 +94,7 @@ export type ServiceQuery = ServiceMessage;
 
 /** What a handler of messages may do: wait, which holds up its sender when 1,024 messages wait. */
 export type ServiceMessageHandler = (message: ServiceMessage) => unknown;
-/** What a handler of queries gives: the answer; nothing is an empty text. What it throws is a failure with its message. */
+/** What a handler of queries gives: the answer; nothing is an empty text. What it throws is a failure (`exposeErrors`). */
 export type ServiceQueryHandler = (
   query: ServiceQuery,
 ) => string | Uint8Array | undefined | Promise<string | Uint8Array | undefined>;
@@ -108,6 +108,11 @@ export interface HandlerOptions {
    * TimeoutError `ETIMEDOUT`: a query is answered by that failure, and what the handler returns later is dropped.
    */
   readonly timeout?: number | undefined;
+  /**
+   * Of queries: whether the requester gets the message of any error that the handler throws. Otherwise it gets that of a `ServiceError`, and of
+   * an error with `expose: true`. Default `false`.
+   */
+  readonly exposeErrors?: boolean | undefined;
 }
 
 /** What happens in the messaging between services. */

@@ -37,6 +37,7 @@ const SERVE_KEYS = [
   "keepReplies",
   "maxParts",
   "maxPartBytes",
+  "exposeErrors",
 ];
 const REQUEST_KEYS = [
   "timeout",

@@ -2,6 +2,7 @@
 import { describe } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { contractHandler, type ServiceContract } from "../../patterns/kit/contract.js";
+import { checkBoolean } from "../messaging/checks.js";
 import { type AnyHandler, checked, checkSchema, type Served } from "./server.js";
 import type { ServedQueue } from "./serving.js";
 import type { ServedService, ServedServiceStats, ServeOptions, ServiceRequest } from "./types.js";
@@ -68,24 +69,33 @@ export class OwnService implements ServedService {
   }
 }
 
-export function byName(name: string, handler: unknown, { schema }: ServeOptions<never, never>): Served {
+export function byName(
+  name: string,
+  handler: unknown,
+  { schema, exposeErrors }: ServeOptions<never, never>,
+): Served {
   if (typeof handler !== "function")
     throw new InvalidArgumentError(`the handler of ${name} is a function; got ${describe(handler)}`);
   const { request, reply } = schema ?? {};
   checkSchema("schema.request", request);
   checkSchema("schema.reply", reply as never);
-  return { handler: checked(name, handler as AnyHandler, request, reply as never), isRaw: false };
+  return {
+    isRaw: false,
+    exposeErrors: checkBoolean("exposeErrors", exposeErrors ?? false),
+    handler: checked(name, handler as AnyHandler, request, reply as never),
+  };
 }
 
 export function byContract(
   contract: ServiceContract,
   handlers: unknown,
-  { schema }: ServeOptions<never, never>,
+  { schema, exposeErrors }: ServeOptions<never, never>,
 ): Served {
   if (schema !== undefined) throw new InvalidArgumentError("a contract has its schemas; got schema as well");
   const call = contractHandler<ServiceContract, ServiceRequest>(contract, handlers as never);
   return {
     isRaw: true,
+    exposeErrors: checkBoolean("exposeErrors", exposeErrors ?? false),
     handler: (body, request) => call([Buffer.from(request.method), body as Buffer], request),
   };
 }

@@ -3,7 +3,7 @@
  *
  *   Job ── body decoded ── middleware ── handler ──┬── value ──> reply
  *                                                  ├── async iterable ──> parts, as fast as the caller reads
- *                                                  └── error ──> failure with its message, code and data
+ *                                                  └── error ──> failure with its code and data, and its message where that is exposed
  *
  * A body that comes in parts is an async iterable, for the handler to read.
  */
@@ -13,13 +13,11 @@ import { isProcessObserved, type ProcessOperation, startProcess } from "../../co
 import { AbortedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import { describeIssues, issuePath, type StandardSchemaV1, validate } from "../../core/standard-schema.js";
 import {
-  encodeDetails,
-  handlerErrorText,
-  isInstance,
-  isRefusal,
+  handlerFailure,
+  isRefusedRequest,
   messageOf,
   refuse,
-  ServiceError,
+  type ServiceError,
 } from "../../patterns/kit/errors.js";
 import type { Service } from "../node/service.js";
 import { decodeBody, encodeBody } from "./body.js";
@@ -40,6 +38,8 @@ export interface Served {
   readonly handler: AnyHandler;
   /** Whether the handler gets the body's bytes as they came. */
   readonly isRaw: boolean;
+  /** Whether callers get the message of each error. */
+  readonly exposeErrors: boolean;
 }
 
 export interface ServerEffects {
@@ -288,13 +288,11 @@ export class RequestServer {
     request.link.unlink();
     request.endBody();
     request.operation?.end(error ?? new Error("the handler threw no error"));
-    const isRefused = isRefusal(error);
     // What it throws when it is aborted does not count as a failure.
-    if (!isRefused && !request.isAborted) this.#effects.handlerFailed(job.from, error);
-    const text = handlerErrorText(error, true);
-    const reason = isRefused ? (error as ServiceError).reason : "worker-failed";
-    const thrown = isInstance(error, ServiceError) ? { code: error.handlerCode, data: error.data } : error;
-    this.#rules().fail(this.#effects.now(), job, reason, text, encodeDetails(thrown));
+    if (!isRefusedRequest(error) && !request.isAborted) this.#effects.handlerFailed(job.from, error);
+    const { exposeErrors } = job.service.context as Served;
+    const { reason, text, details } = handlerFailure(error, exposeErrors);
+    this.#rules().fail(this.#effects.now(), job, reason, text, details);
   }
 
   #fail(job: Job, reason: ServiceError["reason"], text: string): void {

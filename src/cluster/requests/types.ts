@@ -27,6 +27,11 @@ export interface ServeOptions<Request = unknown, Reply = unknown> {
   readonly maxParts?: number | undefined;
   /** Bytes of them; one part passes, however large. Default 1 MiB. */
   readonly maxPartBytes?: number | undefined;
+  /**
+   * Whether callers get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and of an error with
+   * `expose: true`; of each error its `code` and `data`. Default `false`.
+   */
+  readonly exposeErrors?: boolean | undefined;
 }
 
 /** A request as its handler has it. */

@@ -82,7 +82,7 @@ export interface BinaryStarServerOptions<T = Raw> {
   readonly errorReply?: ((error: unknown) => BodyFor<Settled<NoInfer<T>>>) | undefined;
   /**
    * Whether clients get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and
-   * of each error its `code` and `data`. Default false.
+   * of an error with `expose: true`; of each error its `code` and `data`. Default false.
    */
   readonly exposeErrors?: boolean | undefined;
   /** Requests whose handlers run at once; one more is answered with an error. Default 1,000. */
@@ -320,7 +320,8 @@ export class BinaryStarServer<T = Raw> extends Driver<BinaryStarServerEvent, Bin
         this.#counts.replied += 1;
     } catch (error) {
       this.#counts.failed += 1;
-      this.events.emit({ type: "handler:failed", error });
+      // What it throws when it is aborted does not count as a failure.
+      if (!signal.aborted) this.events.emit({ type: "handler:failed", error });
       await this.#sendError(envelope, handlerErrorReply(error, this.#exposeErrors), error, term);
     }
   }

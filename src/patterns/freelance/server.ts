@@ -18,7 +18,7 @@ import { Router, type RouterOptions } from "../../sockets/request-reply.js";
 import type { Raw, Settled } from "../../sockets/shape.js";
 import { type BodyFor, type BodyOf, BodyShape } from "../kit/body.js";
 import { Driver } from "../kit/driver.js";
-import { handlerErrorText } from "../kit/errors.js";
+import { handlerFailure } from "../kit/errors.js";
 import {
   anything,
   boolean,
@@ -57,7 +57,7 @@ export interface FreelanceServerOptions<T = Raw> {
   readonly maxInFlight?: number | undefined;
   /**
    * Models 1 and 3: whether clients get the message of any error that the handler throws. Otherwise they get that of a
-   * `ServiceError`. Default false.
+   * `ServiceError`, and of an error with `expose: true`. Default false.
    */
   readonly exposeErrors?: boolean | undefined;
   /** Makes the server one of a pair: a `BinaryStarGate`. Default: it always serves. */
@@ -273,9 +273,10 @@ export class FreelanceServer<T = Raw> extends Driver<FreelanceServerEvent, Freel
       const body = this.#shape.encode(reply as BodyFor<T>);
       if (this.#send([...command.head, ...body])) this.#counts.replied += 1;
     } catch (error) {
-      this.events.emit({ type: "handler:failed", error });
+      // What it throws when it is aborted does not count as a failure.
+      if (!this.#abort.signal.aborted) this.events.emit({ type: "handler:failed", error });
       this.#counts.failed += 1;
-      const text = handlerErrorText(error, this.#exposeErrors);
+      const { text } = handlerFailure(error, this.#exposeErrors);
       this.#send([...command.head, ...errorReply(this.#model, text)]);
     }
   }

@@ -15,6 +15,7 @@ import { Calls } from "../../sockets/calls.js";
 import type { Socket } from "../../sockets/socket.js";
 import type { EndpointList } from "./endpoint-list.js";
 import { checkLinger } from "./options.js";
+import { UnheardFailures } from "./unheard.js";
 
 /** What `close` of a driver takes. */
 export interface PatternCloseOptions {
@@ -50,7 +51,8 @@ export abstract class Driver<E extends TypedEvent, S> {
    */
   protected constructor(name: string, events: EventNames<E>) {
     this.#name = name;
-    this.events = new EventStream<E>({ names: events });
+    const failures = new UnheardFailures(name);
+    this.events = new EventStream<E>({ names: events, unheard: (event) => failures.warn(event) });
   }
 
   /** Whether `close` was called. */

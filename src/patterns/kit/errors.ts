@@ -100,6 +100,11 @@ export function isRefusal(error: unknown): error is ServiceError {
   return isInstance(error, ServiceError) && refusals.has(error);
 }
 
+/** Whether the handler was not called, since its contract refuses the request: the client's mistake, not the handler's. */
+export function isRefusedRequest(error: unknown): boolean {
+  return isRefusal(error) && error.reason !== "invalid-reply";
+}
+
 /** First frame of an error reply. */
 export const ERROR_MARK: Buffer = Buffer.from("shoal.error");
 
@@ -111,36 +116,64 @@ export function errorReply(reason: FailureReason, text: string = FAILURES[reason
   return [ERROR_MARK, Buffer.from(reason), Buffer.from(text.slice(0, MAX_TEXT))];
 }
 
-/**
- * What clients get of the message of an error that a handler threw: that of a `ServiceError`, of another error only with
- * `expose`, since it may contain what is not meant for clients.
- */
-export function handlerErrorText(error: unknown, expose: boolean): string {
-  const message = messageOf(error);
-  if (!isInstance(error, ServiceError)) return expose ? message : FAILURES["worker-failed"];
-  const prefix = `${error.service}: `;
-  return message.startsWith(prefix) ? message.slice(prefix.length) : message;
+/** What a client gets of a failed request. */
+export interface HandlerFailure {
+  readonly reason: FailureReason;
+  readonly text: string;
+  /** Code and data, encoded. */
+  readonly details: Buffer | undefined;
 }
 
 /**
- * The error reply for what a handler threw: {@link handlerErrorText}, and of each error its `code` and `data`. What
- * {@link refuse} made keeps its reason.
+ * What clients get of an error that a handler threw, in every pattern and in clusters: its `code` and `data`, and its message only where the
+ * error is a `ServiceError` or has `expose: true`, since others may contain what is not meant for clients. What {@link refuse} made keeps its
+ * reason.
+ *
+ * @param expose whether clients get each message
  */
-export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
-  const text = handlerErrorText(error, expose);
-  if (!isInstance(error, ServiceError)) return detailedReply("worker-failed", text, error);
+export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
+  const text = exposedText(error, expose) ?? FAILURES["worker-failed"];
+  if (!isInstance(error, ServiceError))
+    return { reason: "worker-failed", text, details: encodeDetails(error) };
   const reason = isRefusal(error) ? error.reason : "worker-failed";
-  return detailedReply(reason, text, { code: error.handlerCode, data: error.data });
+  return { reason, text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
 }
 
-/** The error reply for a request that the codec or its schema refuses: the client's mistake, so it gets the message. */
-export function requestErrorReply(error: unknown): Buffer[] {
+/** The message that clients get of what a handler threw; `undefined`: none. */
+export function exposedText(error: unknown, expose: boolean): string | undefined {
+  if (isInstance(error, ServiceError)) {
+    const message = messageOf(error);
+    const prefix = `${error.service}: `;
+    return message.startsWith(prefix) ? message.slice(prefix.length) : message;
+  }
+  return expose || isExposed(error) ? messageOf(error) : undefined;
+}
+
+function isExposed(error: unknown): boolean {
+  try {
+    return (error as { readonly expose?: unknown } | null | undefined)?.expose === true;
+  } catch {
+    return false; // A getter threw.
+  }
+}
+
+/** What a client gets of its request that the codec or its schema refuses: the client's mistake, so it gets the message. */
+export function requestFailure(error: unknown): HandlerFailure {
   const text = `The request does not pass the service's codec: ${messageOf(error)}`;
-  return detailedReply("invalid-request", text, error);
+  return { reason: "invalid-request", text, details: encodeDetails(error) };
 }
 
-function detailedReply(reason: FailureReason, text: string, error: unknown): Buffer[] {
-  const details = encodeDetails(error);
+/** The error reply of a {@link handlerFailure}. */
+export function handlerErrorReply(error: unknown, expose: boolean): Buffer[] {
+  return failureReply(handlerFailure(error, expose));
+}
+
+/** The error reply of a {@link requestFailure}. */
+export function requestErrorReply(error: unknown): Buffer[] {
+  return failureReply(requestFailure(error));
+}
+
+function failureReply({ reason, text, details }: HandlerFailure): Buffer[] {
   const reply = errorReply(reason, text);
   if (details !== undefined) reply.push(details);
   return reply;
@@ -160,6 +193,21 @@ export function messageOf(error: unknown): string {
   } catch {
     return NO_TEXT;
   }
+}
+
+/** Characters of a stack that are shown. */
+const MAX_STACK = 4_096;
+
+/** The stack of anything that was thrown, or its text, without control characters: clients may have had a hand in the message. */
+export function stackOf(error: unknown): string {
+  let stack: unknown;
+  try {
+    stack = isInstance(error, Error) ? error.stack : undefined;
+  } catch {
+    // A getter threw.
+  }
+  const text = typeof stack === "string" && stack !== "" ? stack : messageOf(error);
+  return text.slice(0, MAX_STACK).replace(/[^\P{Cc}\n]/gu, " ");
 }
 
 /** `instanceof` for anything that was thrown: a Proxy may throw when it is asked. */

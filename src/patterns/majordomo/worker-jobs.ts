@@ -15,16 +15,7 @@ import { isProcessObserved, type ProcessOperation, startProcess } from "../../co
 import { costOf } from "../../core/frame-cost.js";
 import type { Codec } from "../../sockets/codec.js";
 import { toMessage } from "../../sockets/message.js";
-import {
-  ERROR_MARK,
-  encodeDetails,
-  FAILURES,
-  type FailureReason,
-  isInstance,
-  isRefusal,
-  messageOf,
-  ServiceError,
-} from "../kit/errors.js";
+import { ERROR_MARK, handlerFailure, isRefusedRequest, requestFailure } from "../kit/errors.js";
 import type { SendTicket } from "../kit/send-queue.js";
 import { attemptIn, deliveryTime, headersIn, idIn, NO_LIMIT } from "./header.js";
 import { Dialect, INITIAL_CREDIT, pieceCost } from "./protocol.js";
@@ -47,37 +38,6 @@ export type Outcome =
       /** Code and data of the handler's error. */
       readonly details?: Buffer | undefined;
     };
-
-/** What clients get of an error that a handler threw. @param expose its own message, of whatever class it is */
-export function handlerFailure(error: unknown, expose: boolean): HandlerFailure {
-  if (isInstance(error, ServiceError)) {
-    const prefix = `${error.service}: `;
-    const message = messageOf(error);
-    const text = message.startsWith(prefix) ? message.slice(prefix.length) : message;
-    const reason = isRefusal(error) ? error.reason : "worker-failed";
-    return { reason, text, details: encodeDetails({ code: error.handlerCode, data: error.data }) };
-  }
-  const text = expose ? messageOf(error) : FAILURES["worker-failed"];
-  return { reason: "worker-failed", text, details: encodeDetails(error) };
-}
-
-/** Whether the handler was not called, since its contract refuses the request: the client's mistake, not the handler's. */
-export function isRefusedRequest(error: unknown): boolean {
-  return isRefusal(error) && error.reason !== "invalid-reply";
-}
-
-/** Reason, text and details of a failure. */
-export interface HandlerFailure {
-  readonly reason: FailureReason;
-  readonly text: string;
-  readonly details: Buffer | undefined;
-}
-
-/** The same for a request that the codec or its schema refuses: that is the client's mistake, so it gets the message. */
-export function invalidRequest(error: unknown): HandlerFailure {
-  const text = `The request does not pass the service's codec: ${messageOf(error)}`;
-  return { reason: "invalid-request", text, details: encodeDetails(error) };
-}
 
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({});
 
@@ -446,7 +406,7 @@ export class WorkerJobs {
         request = requestCodec.decode(body[0] as Buffer);
       } catch (error) {
         this.#emit({ type: "request:invalid", error });
-        this.#finish(job, { ok: false, ...invalidRequest(error) });
+        this.#finish(job, { ok: false, ...requestFailure(error) });
         return;
       }
     }

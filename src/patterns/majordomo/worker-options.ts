@@ -84,7 +84,7 @@ export interface MajordomoWorkerOptions<Req = Raw, Rep = Raw> {
   readonly creditTimeout?: number;
   /**
    * Whether clients get the message of any error that a handler throws. Otherwise they get that of a `ServiceError`, and
-   * of each error its `code` and `data` (as `handlerCode` and `data` of the `ServiceError`). Default false.
+   * of an error with `expose: true`; of each error its `code` and `data` (as `handlerCode` and `data` of the `ServiceError`). Default false.
    */
   readonly exposeErrors?: boolean;
   /** Decodes a request, of one frame. Default: frames as they are. */

@@ -11,9 +11,14 @@ import { builtFile } from "../../core/built-file.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
-import type { FailureReason } from "../kit/errors.js";
+import {
+  type FailureReason,
+  type HandlerFailure,
+  handlerFailure,
+  isRefusedRequest,
+  requestFailure,
+} from "../kit/errors.js";
 import { type PlainError, toError } from "../kit/plain-error.js";
-import { type HandlerFailure, handlerFailure, invalidRequest, isRefusedRequest } from "./worker-jobs.js";
 import type { MajordomoHandler, MajordomoRequestContext, MajordomoWorkerEvent } from "./worker-options.js";
 
 /** Frames in one piece of memory, one after the other. */
@@ -329,7 +334,7 @@ export class WorkerThread {
       request = this.#decode(frames);
     } catch (error) {
       this.#work.emit({ type: "request:invalid", error });
-      this.#fail(call, invalidRequest(error));
+      this.#fail(call, requestFailure(error));
       return;
     }
     try {

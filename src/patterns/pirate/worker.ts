@@ -75,7 +75,7 @@ export interface PirateWorkerOptions<Req = Raw, Rep = Raw> {
   readonly reconnectMaxInterval?: number | undefined;
   /**
    * Whether clients get the message of any error that the handler throws. Otherwise they get that of a `ServiceError`, and
-   * of each error its `code` and `data`. Default false.
+   * of an error with `expose: true`; of each error its `code` and `data`. Default false.
    */
   readonly exposeErrors?: boolean | undefined;
   /** Decodes a request, of one frame. Default: frames as they are. */
@@ -147,7 +147,9 @@ export class PirateWorker<Req = Raw, Rep = Raw> extends Driver<PirateWorkerEvent
       try {
         return { reply: replies.encode(await handler(request, { signal })), failure: undefined };
       } catch (cause) {
-        return { reply: handlerErrorReply(cause, settings.exposeErrors), failure: { cause } };
+        // What it throws when it is aborted does not count as a failure.
+        const failure = signal.aborted ? undefined : { cause };
+        return { reply: handlerErrorReply(cause, settings.exposeErrors), failure };
       }
     };
     const connectionsTo = (endpoint: string): Connection[] =>

@@ -591,13 +591,16 @@ describe("query", () => {
       answer: (() => string | Buffer | Promise<string>) | undefined,
     ): SimulatedService => {
       const simulated = world.add(name, ["all"]);
-      if (answer !== undefined) simulated.services.onQuery(answer);
+      if (answer !== undefined) simulated.services.onQuery(answer, { exposeErrors: name === "odd" });
       return simulated;
     };
     make("text", () => "yes");
     make("bytes", () => Buffer.from([1, 2]));
     make("throws", () => {
-      throw new Error("no stock");
+      throw new Error("password is 1234");
+    });
+    make("exposes", () => {
+      throw Object.assign(new Error("no stock"), { expose: true });
     });
     make("none", undefined);
     make("wrong", () => 7 as never);
@@ -621,9 +624,10 @@ describe("query", () => {
       ["bytes@here", Buffer.from([1, 2])],
     ]);
     expect(Object.fromEntries(failed.map(({ service, error }) => [service.name, error.message]))).toEqual({
-      "throws@here": "throws@here: the handler failed: no stock",
+      "throws@here": "throws@here: the handler failed",
+      "exposes@here": "exposes@here: the handler failed: no stock",
       "none@here": "none@here: no handler answers queries on this channel",
-      "wrong@here": expect.stringContaining("an answer is a text or bytes"),
+      "wrong@here": "wrong@here: the handler failed",
       "odd@here": "odd@here: the handler failed: no then",
       "full@here": "the link to full@here is full",
       "dies@here": "dies@here is gone",

@@ -1,5 +1,7 @@
 /** Whatever a handler throws, its client gets an error, and the server goes on. */
-import { afterEach, describe, expect, test } from "vitest";
+import { once } from "node:events";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { ClusterNode } from "../../../src/cluster/index.js";
 import {
   FreelanceClient,
   FreelanceServer,
@@ -25,6 +27,9 @@ afterEach(async () => {
 
 function handle([name]: readonly Buffer[]): string {
   if (String(name) === "fine") return "fine";
+  if (String(name) === "mistake") return (undefined as unknown as { readonly fish: string }).fish.trim();
+  if (String(name) === "object") return {} as string;
+  if (String(name) === "exposed") throw Object.assign(new Error("no fish today"), { expose: true });
   throw UNREADABLE[String(name)];
 }
 
@@ -62,4 +67,58 @@ describe.each(Object.entries(servers))("%s", (_, start) => {
     await expect(ask(name)).rejects.toMatchObject({ code: "ERR_SERVICE", reason: "worker-failed" });
     expect((await ask("fine")).map(String)).toEqual(["fine"]);
   });
+});
+
+const WARNS: typeof servers = {
+  ...servers,
+  "a cluster's node": async () => {
+    const node = kept(new ClusterNode({ group: `handlers-${process.pid}`, discovery: [] }));
+    await node.start();
+    node.serve("fish", (body) => handle([Buffer.from(body as string)]));
+    return (body) => node.request("fish", body);
+  },
+};
+
+describe.each(Object.entries(WARNS))("what no one listens to, of %s,", (_, start) => {
+  test("is a warning with the stack, and the client gets the message only of an error that exposes it", async () => {
+    const ask = await start();
+    const warned = once(process, "warning");
+    await expect(ask("mistake")).rejects.toMatchObject({ reason: "worker-failed" });
+    const [{ message }] = await warned;
+    expect(message).toMatch(/"handler:failed"[\s\S]*\nTypeError: .*fish[\s\S]*\n +at .*handle /);
+    await expect(ask("exposed")).rejects.toMatchObject({ message: expect.stringContaining("no fish today") });
+  });
+});
+
+test("a handler of a Majordomo worker that returns an object is a warning, and code EINVAL at the client", async () => {
+  const ask = await majordomo(false);
+  const warned = once(process, "warning");
+  await expect(ask("object")).rejects.toMatchObject({ reason: "worker-failed", handlerCode: "EINVAL" });
+  expect(String((await warned)[0])).toContain("got object");
+});
+
+test("a failure is no warning where its event has a listener, and at most ten a second", () => {
+  const warnings: string[] = [];
+  const emit = vi
+    .spyOn(process, "emitWarning")
+    .mockImplementation((text) => void warnings.push(String(text)));
+  const now = vi.spyOn(performance, "now").mockReturnValue(1e9);
+  const server = new FreelanceServer(handle);
+  const fail = (text: string): void => server.events.emit({ type: "handler:failed", error: new Error(text) });
+  try {
+    const listener = (): void => undefined;
+    server.events.on("handler:failed", listener);
+    fail("heard");
+    server.events.off("handler:failed", listener);
+    for (let i = 1; i <= 25; i++) fail(`no. ${i}`);
+    now.mockReturnValue(1e9 + 1_000);
+    fail("later\x1b[2J");
+  } finally {
+    emit.mockRestore();
+    now.mockRestore();
+    void server.close({ linger: 0 });
+  }
+  expect(warnings).toHaveLength(11);
+  expect(warnings[0]).toContain("Error: no. 1\n");
+  expect(warnings[10]).toMatch(/15 more were not shown[\s\S]*Error: later \[2J/);
 });

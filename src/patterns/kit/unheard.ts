@@ -1,0 +1,48 @@
+/**
+ * Failures of a program's own functions that no one hears: where the event has no listener and no reader, the process warns, with the stack.
+ */
+import type { TypedEvent } from "../../core/event-stream.js";
+import { stackOf } from "./errors.js";
+
+/** Events whose `error` a function of the program threw. */
+const FAILURES: ReadonlySet<string> = new Set([
+  "handler:failed",
+  "subscription:failed",
+  "predicate:failed",
+  "admission:failed",
+]);
+/** Warnings of a driver in a period of so many ms: clients may cause failures as fast as they send. */
+const MAX_WARNINGS = 10;
+const PERIOD = 1_000;
+
+export class UnheardFailures {
+  readonly #name: string;
+  #since = Number.NEGATIVE_INFINITY;
+  #warned = 0;
+  #unwarned = 0;
+
+  /** @param name of the driver */
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** @param event that no one hears */
+  warn(event: TypedEvent): void {
+    if (!FAILURES.has(event.type)) return;
+    const now = performance.now();
+    if (now - this.#since >= PERIOD) {
+      this.#since = now;
+      this.#warned = 0;
+    }
+    if (this.#warned >= MAX_WARNINGS) {
+      this.#unwarned += 1;
+      return;
+    }
+    this.#warned += 1;
+    const more = this.#unwarned === 0 ? "" : ` (${this.#unwarned} more were not shown)`;
+    this.#unwarned = 0;
+    const { error } = event as TypedEvent & { readonly error?: unknown };
+    const head = `${this.#name}: no listener for "${event.type}"${more}`;
+    process.emitWarning(`${head}\n${stackOf(error)}`);
+  }
+}
