@@ -305,7 +305,6 @@ export class Services {
     if (what === "discovered" || what === "found") this.#receiver.onReturn(service.id);
     if (what !== "lost") return;
     this.#context.group?.onGone(service.id);
-    this.#context.seen.onGone(service.id);
     this.#context.notices.onGone(service.id);
     this.#context.pending.onGone(service.id, (gone) => ({
       service: gone,
@@ -323,8 +322,14 @@ export class Services {
     this.#context.answers.back(id);
   }
 
+  /** A member is another process than before, which numbers its items anew. One that is lost may only have stood still: its items may come again. */
+  onRestarted(id: string): void {
+    this.#context.seen.onGone(id);
+  }
+
   /** A member is gone for good. */
   onForgotten(id: string): void {
+    this.#context.seen.onGone(id);
     this.#context.answers.gone(id);
     this.#receiver.onReturn(id);
   }

@@ -50,9 +50,10 @@ export interface MessagingEffects {
   onRequest?(from: string, item: Buffer): void;
   /** A node was lost, and may come back: items of a kind that it has not acknowledged, in their order. It may have had some of them. */
   onGivenUp?(id: string, kind: MessageKind, items: readonly Buffer[]): void;
-  /** A node is there, or back; it is gone for good. */
+  /** A node is there, or back; it is gone for good; it is another process than before. */
   onReturn?(id: string): void;
   onGone?(id: string): void;
+  onRestarted?(id: string): void;
   /** Others may be interested in something than before. */
   onRoutes?(): void;
 }

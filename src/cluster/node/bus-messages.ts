@@ -41,6 +41,7 @@ export interface BusMessagesEffects {
   /** A node is there, or back; it is gone for good. */
   onReturn(id: string): void;
   onGone(id: string): void;
+  onRestarted(id: string): void;
   /** Others may serve something than before. */
   onRoutes(): void;
 }
@@ -282,6 +283,7 @@ export class BusMessages {
       onGivenUp: (of, kind, items) => this.#effects.onGivenUp(of, kind, items),
       onReturn: (of) => this.#effects.onReturn(of),
       onGone: (of) => this.#effects.onGone(of),
+      onRestarted: (of) => this.#effects.onRestarted(of),
       onRoutes: () => this.#effects.onRoutes(),
     });
     this.#links = links;

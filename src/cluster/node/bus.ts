@@ -153,6 +153,7 @@ export class ClusterBus extends MessagingBus {
         this.services.services.onReturn(id);
         this.requests.requests.onReturn(id);
       },
+      onRestarted: (id) => this.services.services.onRestarted(id),
       onGone: (id) => {
         this.services.services.onForgotten(id);
         this.requests.requests.onForgotten(id);

@@ -260,6 +260,26 @@ describe("ids that were taken", () => {
     expect([seen.hasForgotten("a", 2), seen.take("a", 1, false)]).toEqual([false, true]);
   });
 
+  it("are known of a service that was lost and is back, until it is gone or is another process", async () => {
+    const { a, others, got } = crowd(1);
+    const b = others[0] as SimulatedService;
+    const { id } = a.service;
+    const item = encodeService({ op: ServiceOp.MESSAGE, channel: 0, id: 5, ruid: "", data: "x" });
+    b.services.onDatagram(id, Buffer.concat([Buffer.of(0), item]));
+    await settle();
+    // Its receipt was lost, and the sender stood still: what it sends by its link is the same message.
+    b.services.onMember("lost", a.service);
+    b.services.onMember("found", a.service);
+    await b.services.onItem(id, item);
+    expect([got[0]?.length, b.services.stats().refused]).toEqual([1, { "service:again": 1 }]);
+    b.services.onRestarted(id);
+    await b.services.onItem(id, item);
+    expect(got[0]?.length).toBe(2);
+    b.services.onForgotten(id);
+    await b.services.onItem(id, item);
+    expect(got[0]?.length).toBe(3);
+  });
+
   it("get no receipt for a datagram that is older than what is known", async () => {
     const { a, others } = crowd(1);
     const b = others[0] as SimulatedService;
