@@ -8,6 +8,7 @@
  * The interface cannot stop the sender. Where messages are pieces of ZMTP's stream the peer learns how much this side
  * takes (docs/spec/ws.md); any other peer that sends faster than the program receives is disconnected when too much waits.
  */
+import { isBytes, isMemory } from "../core/bytes.js";
 import type { ByteStream } from "../engine/zmtp/transport/byte-stream.js";
 import type { Sink, StreamReader } from "../engine/zmtp/transport/reader.js";
 import type { Stream } from "../engine/zmtp/transport/transport.js";
@@ -126,7 +127,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader, SendBu
    * a peer that knows the word is asked to close instead.
    */
   end(last?: Uint8Array | (() => void)): this {
-    if (last instanceof Uint8Array) this.write(last);
+    if (isBytes(last)) this.write(last);
     else if (last !== undefined) this.on("close", last);
     if (this.#ended) return this;
     this.#ended = true;
@@ -188,7 +189,7 @@ export class WebSocketStream implements Stream, ByteStream, StreamReader, SendBu
   }
 
   #socketOnMessage(data: unknown): void {
-    if (!(data instanceof ArrayBuffer)) {
+    if (!isMemory(data)) {
       this.framing.refuse("a text message");
       this.#give(Buffer.alloc(0));
       return;

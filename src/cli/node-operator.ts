@@ -4,9 +4,11 @@
  * Each method gives the members of a reply, or throws what the reply says. Nothing here waits for a reader: one who watches asks
  * for events after the last it has, and what it was too slow for is counted.
  */
+
 import { lookup } from "node:dns/promises";
 import type { ClusterChannel, ClusterNode, Service, TagChange } from "../cluster/index.js";
 import { quoted } from "../core/arguments.js";
+import { isBytes } from "../core/bytes.js";
 import {
   InvalidArgumentError,
   InvalidStateError,
@@ -453,10 +455,10 @@ export class NodeOperator {
   /** @throws ServiceError `ERR_SERVICE`, TimeoutError `ETIMEDOUT`, InvalidArgumentError `EINVAL` */
   async request({ service, text, key, wait }: NodeRequest): Promise<{ readonly reply: unknown }> {
     const reply = await this.#node.request(service, text, { timeout: wait, idempotencyKey: key });
-    const bytes = reply instanceof Uint8Array ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
+    const bytes = isBytes(reply) ? reply.length : Buffer.byteLength(JSON.stringify(reply) ?? "");
     if (bytes > MAX_ANSWERS)
       throw new InvalidArgumentError(`a reply of at most ${MAX_ANSWERS} bytes is printed; got ${bytes}`);
-    return { reply: reply instanceof Uint8Array ? bytesToJson(Buffer.from(reply)) : (reply ?? "") };
+    return { reply: isBytes(reply) ? bytesToJson(Buffer.from(reply)) : (reply ?? "") };
   }
 
   /** Those that the command names, or all others. */

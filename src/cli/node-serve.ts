@@ -1,5 +1,7 @@
 /** shoal node serve: a service of a cluster, by a program that is run for each request, or an echo. */
+
 import { isStreamedBody } from "../cluster/requests/body-source.js";
+import { isBytes } from "../core/bytes.js";
 import { clusterNodeOf } from "./cluster-endpoints.js";
 import { asUsage, describe } from "./failure.js";
 import { Log } from "./log.js";
@@ -56,7 +58,7 @@ export async function serveService(service: string, settings: ServeSettings): Pr
 }
 
 function bytesOf(body: unknown): Buffer {
-  if (typeof body === "string" || body instanceof Uint8Array) return Buffer.from(body as string);
+  if (typeof body === "string" || isBytes(body)) return Buffer.from(body as string);
   return Buffer.from(body === undefined ? "" : JSON.stringify(body));
 }
 

@@ -1,6 +1,8 @@
 /** shoal tap: the messages that pass a proxy, one per line. */
+
 import { isUtf8 } from "node:buffer";
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { isBytes } from "../core/bytes.js";
 import { type Codec, json, msgpack, type Socket, text } from "../index.js";
 import type { EspressoFilter } from "../patterns/espresso/filter.js";
 import { EspressoListener, type EspressoRecord } from "../patterns/espresso/listener.js";
@@ -254,7 +256,7 @@ function toJson(value: unknown): string {
   return JSON.stringify(value, function (this: unknown, key: string, given: unknown) {
     // `given` is the Buffer's `toJSON()`; the Buffer itself is in its holder.
     const own = (this as Record<string, unknown>)[key];
-    if (own instanceof Uint8Array) return { base64: Buffer.from(own).toString("base64") };
+    if (isBytes(own)) return { base64: Buffer.from(own).toString("base64") };
     return typeof given === "bigint" ? String(given) : given;
   });
 }

@@ -2,6 +2,7 @@
  * What is checked at every door: keys of options, names of events, what programs throw. An unknown word is an error that names the nearest
  * known one. Pure.
  */
+import { isBytes } from "./bytes.js";
 import { InvalidArgumentError } from "./errors.js";
 import { suggest } from "./suggestions.js";
 
@@ -59,7 +60,7 @@ export function refuseExtra(call: string, takes: string, extra: readonly unknown
 export function describe(value: unknown): string {
   if (typeof value === "string") return value.length <= MAX_SHOWN ? JSON.stringify(value) : "a long string";
   if (Array.isArray(value)) return "an array";
-  if (value instanceof Uint8Array) return `${value.byteLength} bytes`;
+  if (isBytes(value)) return `${value.byteLength} bytes`;
   if (typeof value === "object" && value !== null) return "an object";
   if (typeof value === "function") return "a function";
   return String(value);

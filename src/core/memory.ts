@@ -40,7 +40,7 @@ export function allocateTransferable(size: number): Buffer {
 
 /** The memory of `bytes` can no longer be transferred: the kernel reads it, or frames of several messages share it. */
 export function forbidTransfer({ buffer }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer) mark(buffer);
+  mark(buffer);
 }
 
 /**
@@ -62,5 +62,7 @@ export function slice(memory: ArrayBufferLike, offset: number, length: number): 
 
 /** Bytes as a string of one character per byte: a key for tables, equal exactly where the bytes are. */
 export function keyOf(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
-  return Buffer.prototype.toString.call(bytes, "latin1", start, end);
+  // A program's array need not be a Buffer: Node.js 20 reads Buffers only.
+  const buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return buffer.toString("latin1", start, end);
 }

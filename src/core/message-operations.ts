@@ -7,6 +7,7 @@
  *
  * While nobody subscribes, a message costs the question whether somebody does, at each end.
  */
+import { isBytes } from "./bytes.js";
 import {
   MESSAGE_ACKNOWLEDGE,
   MESSAGE_PROCESS_END,
@@ -116,7 +117,7 @@ export function channelDestination(channel: unknown): string {
 
 /** Bytes of data; 0 for what is none, which the call refuses. */
 export function observedBytes(data: unknown): number {
-  return typeof data === "string" ? Buffer.byteLength(data) : data instanceof Uint8Array ? data.length : 0;
+  return typeof data === "string" ? Buffer.byteLength(data) : isBytes(data) ? data.length : 0;
 }
 
 /** Publishes that a message is about to be sent. */
@@ -138,7 +139,7 @@ export function startMessageSend(
 
 /** What a subscriber has set, as bytes that nobody changes; `undefined`: nothing that can be sent. */
 export function contextToSend({ context }: MessageSendOperation): Buffer | undefined {
-  return context instanceof Uint8Array && context.length > 0 && context.length <= MAX_CONTEXT_BYTES
+  return isBytes(context) && context.length > 0 && context.length <= MAX_CONTEXT_BYTES
     ? Buffer.from(context)
     : undefined;
 }

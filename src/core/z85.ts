@@ -3,6 +3,7 @@
  *
  *   4 bytes, big-endian  <->  5 characters of the alphabet, most significant first
  */
+import { isBytes } from "./bytes.js";
 import { InvalidArgumentError } from "./errors.js";
 
 const ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
@@ -17,7 +18,7 @@ for (let i = 0; i < ALPHABET.length; i++) VALUES[ALPHABET.charCodeAt(i)] = i;
  * @throws InvalidArgumentError `EINVAL` for any other length
  */
 export function encodeZ85(bytes: Uint8Array): string {
-  if (!(bytes instanceof Uint8Array)) {
+  if (!isBytes(bytes)) {
     throw new InvalidArgumentError(`Z85 encodes bytes; got ${typeof bytes}`);
   }
   if (bytes.length === 0 || bytes.length % 4 !== 0) {

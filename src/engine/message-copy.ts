@@ -1,4 +1,5 @@
 /** Copies of messages, for programs that go on writing to the memory of what they send. */
+import { isBytes } from "../core/bytes.js";
 import type { OutgoingFrame, OutgoingMessage } from "./engine.js";
 import { attachContext, attachedContext, CARRIES_CONTEXT } from "./message-context.js";
 
@@ -8,7 +9,7 @@ export function copyOf(
   copy: (bytes: Uint8Array) => Uint8Array = Buffer.from,
 ): OutgoingMessage {
   if (typeof message === "string") return message;
-  if (message instanceof Uint8Array) return copy(message);
+  if (isBytes(message)) return copy(message);
   const copies = message.map((frame) => copyOf(frame, copy)) as OutgoingFrame[];
   const context = CARRIES_CONTEXT ? attachedContext(message) : undefined;
   if (context !== undefined) attachContext(copies, context);

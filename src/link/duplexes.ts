@@ -1,6 +1,8 @@
 /** Other carriers of a link as duplex streams: a WebSocket, and a MessagePort. Both carry pieces of bytes; their borders mean nothing. */
+
 import { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
+import { isBytes, isMemory } from "../core/bytes.js";
 import { InvalidArgumentError, ProtocolError, TransportError } from "../core/errors.js";
 import { failWrite } from "./channel.js";
 
@@ -124,9 +126,8 @@ class WebSocketStream extends Duplex {
 
   readonly #onMessage = ({ data }: { readonly data: unknown }): void => {
     if (this.destroyed) return;
-    if (data instanceof ArrayBuffer) this.push(Buffer.from(data));
-    else if (data instanceof Uint8Array)
-      this.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    if (isMemory(data)) this.push(Buffer.from(data));
+    else if (isBytes(data)) this.push(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     else this.destroy(new ProtocolError("A WebSocket of a link carries binary messages only"));
     // A link reads all at once, and its windows bound what its program has not read.
     if (this.readableLength > MAX_UNREAD)
@@ -227,7 +228,7 @@ class PortStream extends Duplex {
   }
 
   readonly #onMessage = (value: unknown): void => {
-    if (value instanceof Uint8Array) {
+    if (isBytes(value)) {
       this.#waiting.push(Buffer.from(value.buffer, value.byteOffset, value.byteLength));
       if (this.#isReading) this.#deliver();
     } else if (typeof value === "number" && value > 0 && value <= this.#unacknowledged) {

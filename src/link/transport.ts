@@ -8,8 +8,10 @@
  * An end that closes a name lets its own channel send what waits, and resets the other end's. It may open the name at once: the new channel's
  * messages come after those of the old one.
  */
+
 import type { Duplex } from "node:stream";
 import { describe } from "../core/arguments.js";
+import { isBytes } from "../core/bytes.js";
 import {
   InvalidArgumentError,
   InvalidStateError,
@@ -284,8 +286,7 @@ export class MultiplexTransport extends Driver<MultiplexTransportEvent, Multiple
     return this.run(async () => {
       this.assertOpen();
       const { maxMessageSize, maxQueueBytes } = this.#settings;
-      if (!(data instanceof Uint8Array))
-        throw new InvalidArgumentError(`A message is a Uint8Array; got ${describe(data)}`);
+      if (!isBytes(data)) throw new InvalidArgumentError(`A message is a Uint8Array; got ${describe(data)}`);
       if (data.length > maxMessageSize)
         throw new InvalidArgumentError(`A message has ${maxMessageSize} bytes at most; got ${data.length}`);
       const out = this.#links.get(link)?.get(name)?.out;

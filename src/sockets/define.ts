@@ -1,5 +1,6 @@
 /** Puts a socket class together: what it can do, and its options as properties. */
 
+import { isBytes } from "../core/bytes.js";
 import { hasOption, OPTIONS, type OptionName, READABLE, WRITABLE } from "../core/option-table.js";
 import type { SocketTypeName } from "../core/socket-type.js";
 import { encodeZ85 } from "../core/z85.js";
@@ -61,6 +62,6 @@ function defineOptions(socketClass: { readonly prototype: HasCore }, type: Socke
 
 /** Keys and ids that were given as bytes are read back as text, as in the package `zeromq`. */
 function asText(name: string, value: unknown): unknown {
-  if (!(value instanceof Uint8Array)) return value;
+  if (!isBytes(value)) return value;
   return OPTIONS[name as OptionName].kind === "key" ? encodeZ85(value) : Buffer.from(value).toString();
 }

@@ -4,6 +4,7 @@
  *   id of the nearest hop | … | id of the farthest hop | "" | body…      delimited
  *   id | body…                                                           a DEALER peer without delimiter
  */
+import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { type MessageLike, toFrame } from "./message.js";
 
@@ -50,7 +51,7 @@ export class Envelope {
    */
   static parse<T = Buffer>(frames: readonly (Buffer | T)[]): { envelope: Envelope; body: (Buffer | T)[] } {
     if (frames.length === 0) throw new InvalidArgumentError("A message to parse has at least one frame");
-    const end = frames.findIndex((frame) => frame instanceof Uint8Array && frame.length === 0);
+    const end = frames.findIndex((frame) => isBytes(frame) && frame.length === 0);
     if (end === 0) throw new InvalidArgumentError("An envelope begins with a routing id; got an empty frame");
     // A value of the socket's codec can only be the last frame, so the hops are bytes.
     const hops = (count: number): Buffer[] => frames.slice(0, count) as Buffer[];

@@ -8,6 +8,7 @@
  *   null                    an empty frame
  *   array of these          a message of that many frames (1 or more)
  */
+import { isBytes, isMemory } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
 
@@ -25,8 +26,9 @@ export function toFrame(value: unknown): OutgoingFrame {
   if (typeof value === "string") return value;
   if (value === null) return EMPTY;
   if (typeof value === "number") return String(value);
+  // An array of another realm, too: engines get those of this one only.
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-  if (value instanceof ArrayBuffer || value instanceof SharedArrayBuffer) return new Uint8Array(value);
+  if (isMemory(value)) return new Uint8Array(value);
   throw new InvalidArgumentError(
     `A frame is bytes, a string, a number or null; got ${Array.isArray(value) ? "an array" : typeof value}`,
   );
@@ -44,7 +46,7 @@ export function toMessage(value: unknown): OutgoingMessage {
 
 /** The bytes of a message's frames, without framing. */
 export function byteLengthOf(message: OutgoingMessage): number {
-  if (message instanceof Uint8Array) return message.length;
+  if (isBytes(message)) return message.length;
   if (typeof message === "string") return Buffer.byteLength(message);
   let total = 0;
   for (const frame of message) total += typeof frame === "string" ? Buffer.byteLength(frame) : frame.length;

@@ -8,6 +8,7 @@
  *
  * A number that the socket type does not have, and a call of another width, is `EINVAL`, as in libzmq.
  */
+import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError } from "../core/errors.js";
 import { OPTIONS, type OptionSpec } from "../core/option-table.js";
 
@@ -202,7 +203,7 @@ function checkType(type: NumberedType, value: unknown): void {
     type === "Bool"
       ? typeof value === "boolean"
       : type === "String"
-        ? value === null || typeof value === "string" || value instanceof Uint8Array
+        ? value === null || typeof value === "string" || isBytes(value)
         : typeof value === "number";
   if (fits) return;
   const expected = type === "Bool" ? "a boolean" : type === "String" ? "a string, bytes or null" : "a number";

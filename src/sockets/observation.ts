@@ -1,4 +1,5 @@
 /** What sockets publish of their messages (src/core/diagnostics.ts). In pages nothing of it is there. */
+import { isBytes } from "../core/bytes.js";
 import { Operation, RECEIVE, SEND_END, SEND_START } from "../core/diagnostics.js";
 import { TimeoutError } from "../core/errors.js";
 import type { OutgoingFrame, OutgoingMessage } from "../engine/engine.js";
@@ -99,9 +100,7 @@ export function observeTrySend(
 function outgoing({ message, context }: SendOperation): OutgoingMessage {
   if (context === undefined) return message;
   const frames =
-    typeof message === "string" || message instanceof Uint8Array
-      ? [message]
-      : ([...message] as OutgoingFrame[]);
+    typeof message === "string" || isBytes(message) ? [message] : ([...message] as OutgoingFrame[]);
   attachContext(frames, context);
   return frames;
 }

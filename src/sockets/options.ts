@@ -4,6 +4,7 @@
  */
 
 import { quoted } from "../core/arguments.js";
+import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import {
   hasOption,
@@ -24,7 +25,7 @@ import { decodeZ85 } from "../core/z85.js";
 function described(name: string, value: unknown): string {
   if (isSecret(name)) return `a ${typeof value}`;
   if (typeof value === "string") return quoted(value);
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (isBytes(value)) return `${value.length} bytes`;
   return value === null || typeof value !== "object" ? String(value) : "an object";
 }
 
@@ -68,7 +69,7 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
       return value === null || isKey(value);
     case "bytes": {
       if (value === null) return true;
-      if (typeof value !== "string" && !(value instanceof Uint8Array)) return false;
+      if (typeof value !== "string" && !isBytes(value)) return false;
       return Buffer.byteLength(value) <= Number(spec.max);
     }
     case "choice":
@@ -79,7 +80,7 @@ function isValid(spec: OptionSpec, value: unknown): boolean {
 }
 
 function isKey(value: unknown): boolean {
-  if (value instanceof Uint8Array) return value.length === 32;
+  if (isBytes(value)) return value.length === 32;
   if (typeof value !== "string" || value.length !== 40) return false;
   try {
     decodeZ85(value);
@@ -133,7 +134,7 @@ export function readableOptions(options: Readonly<OptionValues>): Record<string,
 
 /** Bytes that the program may change later are copied. */
 export function owned(value: unknown): unknown {
-  return value instanceof Uint8Array ? Buffer.from(value) : value;
+  return isBytes(value) ? Buffer.from(value) : value;
 }
 
 /**

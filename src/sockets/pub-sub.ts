@@ -1,5 +1,7 @@
 /** PUB, SUB, XPUB and XSUB (29/PUBSUB): messages to everyone who asked for their topic. */
+
 import { checkCallOptions, refuseExtra } from "../core/arguments.js";
+import { isBytes } from "../core/bytes.js";
 import { InvalidArgumentError, NotSupportedError } from "../core/errors.js";
 import { SocketType } from "../core/socket-type.js";
 import type { WaitOptions } from "../core/waiter.js";
@@ -130,7 +132,7 @@ export class Publisher<T = Raw> extends Socket {
         `count is a whole number of subscribers, at least 1; got ${String(count)}`,
       );
     }
-    if (topic !== undefined && typeof topic !== "string" && !(topic instanceof Uint8Array))
+    if (topic !== undefined && typeof topic !== "string" && !isBytes(topic))
       throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
     const core = this[CORE];
     const { capabilities } = core.context.load();
@@ -303,7 +305,7 @@ function applyPrefixes(
     );
   }
   for (const prefix of prefixes) {
-    if (typeof prefix === "string" || prefix instanceof Uint8Array) continue;
+    if (typeof prefix === "string" || isBytes(prefix)) continue;
     throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
   }
   for (const prefix of prefixes.length === 0 ? [""] : prefixes)

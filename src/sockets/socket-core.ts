@@ -7,6 +7,7 @@
  *           receives end,          linger: what `send` was given
  *           sends refused          leaves, what waits for room, too
  */
+import { isBytes } from "../core/bytes.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
@@ -384,8 +385,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** Reports a message that was dropped; its count is the caller's. */
   dropped(reason: DropReason, message: OutgoingMessage): void {
     const routes = ROUTES.includes(this.typeName);
-    const first =
-      routes && typeof message !== "string" && !(message instanceof Uint8Array) ? message[0] : undefined;
+    const first = routes && typeof message !== "string" && !isBytes(message) ? message[0] : undefined;
     this.events.emit({
       type: "drop",
       reason,

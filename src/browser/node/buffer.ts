@@ -2,6 +2,7 @@
  * `Buffer` where there is no Node.js: a Uint8Array with those of its methods that shoal calls, and those that programs call
  * on frames most. The build puts it in the place of the global one (rolldown.config.js).
  */
+import { isMemory } from "../../core/bytes.js";
 
 /** The encodings that it knows. */
 export type Encoding = "utf8" | "utf-8" | "latin1" | "binary" | "ascii" | "hex" | "base64" | "base64url";
@@ -194,13 +195,6 @@ function filled(size: number, byteAt: (at: number) => number): Bytes {
 /** The bytes of `memory` from `offset` on; not copied. */
 export function viewOf(memory: ArrayBufferLike, offset?: number, length?: number): Bytes {
   return new Bytes(memory as ArrayBuffer, offset, length);
-}
-
-function isMemory(value: unknown): value is ArrayBufferLike {
-  return (
-    value instanceof ArrayBuffer ||
-    (typeof SharedArrayBuffer === "function" && value instanceof SharedArrayBuffer)
-  );
 }
 
 function compare(one: Uint8Array, other: Uint8Array): number {

@@ -1,12 +1,14 @@
 /** Checks of the arguments of calls that concern messages. */
+
 import { describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 /** The longest time that a platform timer holds. */
 const MAX_TIMEOUT = 2_147_483_647;
 
 export function checkData(data: unknown): void {
-  if (typeof data !== "string" && !(data instanceof Uint8Array))
+  if (typeof data !== "string" && !isBytes(data))
     throw new InvalidArgumentError(`data are a text or bytes; got ${describe(data)}`);
 }
 

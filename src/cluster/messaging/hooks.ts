@@ -11,8 +11,10 @@
  * While no hook returns a promise, nothing waits. One that does is given HOOK_TIMEOUT; then it counts as a veto, and what it
  * gives later is ignored.
  */
+
 import { AsyncLocalStorage } from "node:async_hooks";
 import { describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidStateError, ShoalError } from "../../core/errors.js";
 import { suggest } from "../../core/suggestions.js";
 import type { Service } from "../node/service.js";
@@ -388,7 +390,7 @@ function changed(stage: HookStage, before: HookPayload, result: unknown): Passed
 /** @returns the data; bytes as a Buffer of the same memory @throws InvalidArgumentError `EINVAL` */
 export function checkData(what: string, data: unknown): string | Buffer {
   if (typeof data === "string" || Buffer.isBuffer(data)) return data;
-  if (data instanceof Uint8Array) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  if (isBytes(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   throw new InvalidArgumentError(`${what} is a text or bytes; got ${describe(data)}`);
 }
 

@@ -12,7 +12,9 @@
  * Fields are closures in an array, which is good for some million values a second. What is sent for each message of a
  * program is written by hand (items.ts and service-wire.ts).
  */
+
 import { isUtf8 } from "node:buffer";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 
 /** Bytes of a number, at most. */
@@ -298,8 +300,7 @@ export function text(max: number): Field<string> {
 export function bytes(max: number): Field<Uint8Array> {
   return {
     write(to, value) {
-      if (!(value instanceof Uint8Array) || value.length > max)
-        refuse(`bytes, ${max} at most, are sent here`, value);
+      if (!isBytes(value) || value.length > max) refuse(`bytes, ${max} at most, are sent here`, value);
       to.uint(value.length);
       to.reserve(value.length);
       to.bytes.set(value, to.at);

@@ -1,6 +1,8 @@
 /** Bodies of requests and replies: a program's values as bytes, and back. */
+
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError } from "../../core/errors.js";
 import { BodyForm, type EncodedBody } from "./wire.js";
 
@@ -14,7 +16,7 @@ const NONE: EncodedBody = { form: BodyForm.NONE, data: "" };
 export function encodeBody(value: unknown): EncodedBody {
   if (value === undefined) return NONE;
   if (typeof value === "string") return { form: BodyForm.TEXT, data: value };
-  if (value instanceof Uint8Array) return { form: BodyForm.BYTES, data: value };
+  if (isBytes(value)) return { form: BodyForm.BYTES, data: value };
   let data: string | undefined;
   try {
     data = JSON.stringify(value);

@@ -3,6 +3,7 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { checkCallOptions, describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import {
@@ -271,7 +272,7 @@ export class SessionClient
       const { id, timeout, signal } = checkOptions("publish", PUBLISH_OPTIONS, options);
       if (id !== undefined && Buffer.byteLength(id) > MAX_MESSAGE_ID)
         throw new InvalidArgumentError(`Option id of publish has ${MAX_MESSAGE_ID} bytes at most`);
-      if (typeof data !== "string" && !(data instanceof Uint8Array))
+      if (typeof data !== "string" && !isBytes(data))
         throw new InvalidArgumentError(`data is a text or bytes; got ${describe(data)}`);
       const bytes = Buffer.from(data as string);
       const limit = timeout ?? this.#settings.timeout;

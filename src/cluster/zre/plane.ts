@@ -1,5 +1,7 @@
 /** A node on the ZRE plane: beacons, one ROUTER that receives, and a DEALER for each peer. The rules are in rules.ts. */
+
 import { describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -495,7 +497,7 @@ function contentOf(frames: readonly unknown[]): Buffer[] {
     throw new InvalidArgumentError(`a message has ${MAX_ZRE_FRAMES} frames at most; got ${frames.length}`);
   return frames.map((frame) => {
     if (typeof frame === "string") return Buffer.from(frame);
-    if (frame instanceof Uint8Array) return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+    if (isBytes(frame)) return Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
     throw new InvalidArgumentError(`a frame is a text or bytes; got ${describe(frame)}`);
   });
 }

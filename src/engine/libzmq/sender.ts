@@ -23,7 +23,9 @@
  * with fresh memory, 1,000 times 1 MiB, however fast its peer reads: so there is no
  * room after `MAX_TURN_BYTES` in one turn, until the next ("turned").
  */
+
 import { type InspectOptions, inspect } from "node:util";
+import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { OfferResult, type OutgoingFrame, type OutgoingMessage } from "../engine.js";
 import { copyOf } from "../message-copy.js";
@@ -84,7 +86,7 @@ function ignore(): void {}
 /** Bytes of memory that libzmq reads while it has the message: a text is copied. */
 function bytesOf(message: OutgoingMessage): number {
   if (typeof message === "string") return 0;
-  if (message instanceof Uint8Array) return message.length;
+  if (isBytes(message)) return message.length;
   let bytes = 0;
   for (let i = 0; i < message.length; i++) {
     const frame = message[i] as OutgoingFrame;

@@ -2,6 +2,7 @@
  * Who gets in: the mechanism of each handshake, chosen by the socket's options, and what authenticates what a peer
  * presents. This is the one place that knows the mechanisms; what one of them needs of the options is in `create`.
  */
+import { isBytes } from "../../core/bytes.js";
 import type { OptionValues } from "../../core/option-table.js";
 import { decodeZ85 } from "../../core/z85.js";
 import type { PeerCredentials } from "../engine.js";
@@ -100,7 +101,7 @@ export function mechanismOptions(
 
 function key(value: string | Uint8Array | null): Uint8Array | undefined {
   if (typeof value === "string") return decodeZ85(value);
-  return value instanceof Uint8Array ? value : undefined;
+  return isBytes(value) ? value : undefined;
 }
 
 /** Of one socket. */

@@ -1,4 +1,5 @@
 /** A socket's options in the form this engine's parts take them; read again at each bind and connect. */
+import { isBytes } from "../../core/bytes.js";
 import type { OptionName, OptionValues } from "../../core/option-table.js";
 import { copyOptions, heartbeatTimeoutOf } from "../../core/option-values.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
@@ -86,7 +87,7 @@ export function patienceOf(linger: number): number {
 /** The socket's own routing id; empty: none. */
 export function identityOf({ routingId }: Readonly<OptionValues>): Buffer {
   if (typeof routingId === "string") return Buffer.from(routingId);
-  return routingId instanceof Uint8Array ? Buffer.from(routingId) : Buffer.alloc(0);
+  return isBytes(routingId) ? Buffer.from(routingId) : Buffer.alloc(0);
 }
 
 /** What a socket says of itself in its handshakes, encoded. @param property one more */

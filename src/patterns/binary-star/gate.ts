@@ -11,7 +11,7 @@
  * A request that is kept makes the fail-over as quick as the patience allows: the
  * passive server needs no second request to become active.
  */
-
+import { isBytes } from "../../core/bytes.js";
 import { RingBuffer } from "../../core/collections/ring-buffer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -307,5 +307,5 @@ export class BinaryStarReactor<M> extends Driver<BinaryStarReactorEvent, BinaryS
 
 /** What a message costs; 0 for what is not made of frames. */
 function sizeOf(message: unknown): number {
-  return Array.isArray(message) ? costOf(message.filter((frame) => frame instanceof Uint8Array)) : 0;
+  return Array.isArray(message) ? costOf(message.filter(isBytes)) : 0;
 }

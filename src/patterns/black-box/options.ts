@@ -1,7 +1,9 @@
 /** A Black Box's options, and what they come to. */
+
 import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import { type EndpointSource, isEndpointSource } from "../../sockets/endpoint-source.js";
 import type { SubscriberOptions } from "../../sockets/pub-sub.js";
@@ -141,11 +143,11 @@ function listOf(name: string, value: string | readonly string[] | undefined): st
 
 function prefixesOf(value: BlackBoxOptions["subscribe"]): (string | Uint8Array)[] {
   const list: unknown =
-    value === undefined ? [] : typeof value === "string" || value instanceof Uint8Array ? [value] : value;
+    value === undefined ? [] : typeof value === "string" || isBytes(value) ? [value] : value;
   if (!Array.isArray(list))
     throw new InvalidArgumentError("Option subscribe is a topic prefix, or a list of them");
   return list.map((prefix: unknown) => {
-    if (typeof prefix === "string" || prefix instanceof Uint8Array) return prefix;
+    if (typeof prefix === "string" || isBytes(prefix)) return prefix;
     throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof prefix}`);
   });
 }

@@ -2,6 +2,7 @@
 
 import { isUtf8 } from "node:buffer";
 import { describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, InvalidMessageError, ShoalError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import { type Codec, withSchema } from "../../sockets/codec.js";
@@ -46,7 +47,7 @@ export class ClientCoder {
   /** The bytes of a key or a prefix. @throws InvalidArgumentError `EINVAL` */
   bytes(key: CloneKey): Buffer {
     if (typeof key === "string") return Buffer.from(key, this.#encoding);
-    if (key instanceof Uint8Array) return Buffer.from(key);
+    if (isBytes(key)) return Buffer.from(key);
     throw new InvalidArgumentError(`A key is text or bytes; got ${typeof key}`);
   }
 
@@ -66,7 +67,7 @@ export class ClientCoder {
   encode(value: unknown): Buffer {
     if (this.#codec === undefined) {
       // Copied: it is sent again, perhaps, and the program may change its memory.
-      if (typeof value === "string" || value instanceof Uint8Array) return Buffer.from(value as string);
+      if (typeof value === "string" || isBytes(value)) return Buffer.from(value as string);
       throw new InvalidArgumentError(`A value is text or bytes without a codec; got ${typeof value}`);
     }
     let frame: string | Uint8Array;

@@ -1,6 +1,8 @@
 /** The options of a clone's client, checked and with their defaults; its events and statistics. */
+
 import crypto from "node:crypto";
 import { describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { StandardSchemaV1 } from "../../core/standard-schema.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -236,7 +238,7 @@ function serversOf(servers: CloneServers): CloneEndpoints[] {
 }
 
 function subtreeOf(subtree: string | Uint8Array): Buffer {
-  const given = typeof subtree === "string" || subtree instanceof Uint8Array;
+  const given = typeof subtree === "string" || isBytes(subtree);
   const bytes = given ? Buffer.from(subtree as string) : undefined;
   if (bytes !== undefined && isSubtree(bytes)) return bytes;
   throw new InvalidArgumentError(

@@ -9,6 +9,7 @@
  */
 
 import { describe, refuseExtra } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { ClosedError, InvalidArgumentError, InvalidStateError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
@@ -404,7 +405,7 @@ export class CloneServer extends Driver<CloneServerEvent, CloneServerStats> {
 
 /** @throws InvalidArgumentError `EINVAL` */
 function bytesOf(what: string, given: unknown): Buffer {
-  if (typeof given === "string" || given instanceof Uint8Array) return Buffer.from(given as string);
+  if (typeof given === "string" || isBytes(given)) return Buffer.from(given as string);
   throw new InvalidArgumentError(`A ${what} is text or bytes; got ${describe(given)}`);
 }
 

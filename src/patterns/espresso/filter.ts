@@ -1,4 +1,5 @@
 /** Which messages are wanted, and how many of them: the same rules at the tap and at the listener. Pure. */
+import { isBytes } from "../../core/bytes.js";
 import type { Clock } from "../../core/clock.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { ProxySide } from "../../sockets/pump.js";
@@ -35,11 +36,11 @@ export type Verdict = "taken" | "filtered" | "sampled";
 /** @throws InvalidArgumentError `EINVAL` for what is no prefix, or no list of them */
 export function prefixesOf(topics: EspressoFilter["topics"]): Buffer[] {
   if (topics === undefined) return [];
-  const list = typeof topics === "string" || topics instanceof Uint8Array ? [topics] : topics;
+  const list = typeof topics === "string" || isBytes(topics) ? [topics] : topics;
   if (!Array.isArray(list))
     throw new InvalidArgumentError(`topics is a list of prefixes; got ${typeof topics}`);
   return list.map((topic: unknown) => {
-    if (typeof topic === "string" || topic instanceof Uint8Array) return Buffer.from(topic as string);
+    if (typeof topic === "string" || isBytes(topic)) return Buffer.from(topic as string);
     throw new InvalidArgumentError(`A topic prefix is a string or bytes; got ${typeof topic}`);
   });
 }

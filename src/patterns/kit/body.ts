@@ -1,4 +1,5 @@
 /** Bodies of requests and replies: frames as they are, or with a codec one frame, which is one value. */
+import { isBytes } from "../../core/bytes.js";
 import { InvalidMessageError, ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
@@ -22,7 +23,7 @@ export class BodyShape<T> {
   /** @throws InvalidArgumentError, InvalidMessageError for what has no form on the wire */
   encode(body: BodyFor<T>): Buffer[] {
     const message = this.#codec === undefined ? toMessage(body) : this.#encode(this.#codec, body as T);
-    const frames = typeof message === "string" || message instanceof Uint8Array ? [message] : message;
+    const frames = typeof message === "string" || isBytes(message) ? [message] : message;
     return frames.map((frame) =>
       typeof frame === "string"
         ? Buffer.from(frame)

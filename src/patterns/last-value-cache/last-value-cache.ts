@@ -24,7 +24,9 @@
  * A message for a connected subscriber is a vote: a sign that publishers and subscribers
  * both reach this cache.
  */
+
 import { describe, refuseExtra } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { EndpointSource } from "../../sockets/endpoint-source.js";
 import {
@@ -386,7 +388,7 @@ function wants(newcomer: Newcomer, prefix: string): boolean {
 
 /** @throws InvalidArgumentError `EINVAL` for what is not a topic */
 function keyOf(topic: string | Uint8Array): string {
-  if (typeof topic !== "string" && !(topic instanceof Uint8Array))
+  if (typeof topic !== "string" && !isBytes(topic))
     throw new InvalidArgumentError(`A topic is a string or bytes; got ${describe(topic)}`);
   return Buffer.from(topic as string).toString("latin1");
 }

@@ -5,6 +5,7 @@
  */
 
 import { parentPort, workerData } from "node:worker_threads";
+import { isBytes } from "../../core/bytes.js";
 import { decodeDetails, refuse } from "../kit/errors.js";
 import { toPlain } from "../kit/plain-error.js";
 import { RelayedSource } from "../kit/relayed-source.js";
@@ -88,7 +89,7 @@ async function* pieces(number: number): AsyncGenerator<Buffer[], Buffer[] | unde
 function asBuffers(socketOptions: object): object {
   const entries = Object.entries(socketOptions).map(([name, value]) => [
     name,
-    value instanceof Uint8Array ? Buffer.from(value) : value,
+    isBytes(value) ? Buffer.from(value) : value,
   ]);
   return Object.fromEntries(entries);
 }

@@ -8,6 +8,7 @@
 
 import { Worker } from "node:worker_threads";
 import { builtFile } from "../../core/built-file.js";
+import { isBytes } from "../../core/bytes.js";
 import { ClosedError, InvalidArgumentError, type ShoalError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
 import { type MessageLike, toMessage } from "../../sockets/message.js";
@@ -420,7 +421,7 @@ export class WorkerThread {
 /** @throws InvalidArgumentError `EINVAL` for what means nothing in another thread */
 function plainOptions(options: object = {}): object {
   for (const [name, value] of Object.entries(options)) {
-    const usable = value === null || typeof value !== "object" || value instanceof Uint8Array;
+    const usable = value === null || typeof value !== "object" || isBytes(value);
     if (usable && typeof value !== "function") continue;
     throw new InvalidArgumentError(
       `With thread: true, socketOptions cannot have ${name}: it stays in its thread`,

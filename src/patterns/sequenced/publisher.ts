@@ -2,6 +2,7 @@
 
 import crypto from "node:crypto";
 import { refuseExtra } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { Codec } from "../../sockets/codec.js";
@@ -171,7 +172,7 @@ export class SequencedPublisher<T = Raw> extends Driver<SequencedPublisherEvent,
    */
   publish(topic: string | Uint8Array, body: BodyFor<T>): number {
     this.assertOpen();
-    if (typeof topic !== "string" && !(topic instanceof Uint8Array))
+    if (typeof topic !== "string" && !isBytes(topic))
       throw new InvalidArgumentError(`topic is a string or bytes; got ${typeof topic}`);
     const name =
       typeof topic === "string"

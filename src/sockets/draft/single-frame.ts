@@ -7,8 +7,10 @@
  *   RADIO, DISH                          group | body                     [body, { group }]
  *   DGRAM                                HOST:PORT | body, two frames for the program, too
  */
+
 import { isIP } from "node:net";
 import { describe } from "../../core/arguments.js";
+import { isBytes } from "../../core/bytes.js";
 import { InvalidArgumentError } from "../../core/errors.js";
 import type { SocketTypeName } from "../../core/socket-type.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../engine/engine.js";
@@ -148,7 +150,7 @@ export function routingIdFrame(routingId: unknown): Buffer {
 
 /** The frame of a group. @throws InvalidArgumentError `EINVAL` for what is not one */
 export function groupFrame(group: unknown): Buffer {
-  if (typeof group !== "string" && !(group instanceof Uint8Array))
+  if (typeof group !== "string" && !isBytes(group))
     throw new InvalidArgumentError(`group is a string or bytes; got ${describe(group)}`);
   const frame = Buffer.from(group as string);
   if (frame.length > MAX_GROUP)

@@ -10,6 +10,7 @@
  *   parts: (memory, bytes, start, end)…  one with a large frame, in order
  */
 
+import { isBytes } from "../../../core/bytes.js";
 import { allocate } from "../../../core/memory.js";
 import type { OutgoingFrame, OutgoingMessage } from "../../engine.js";
 import { LONG_HEADER, MAX_SHORT, MORE, SHORT_HEADER, skipMessages, writeHeader } from "../../frame.js";
@@ -143,7 +144,7 @@ export class Encoder {
   encode(message: OutgoingMessage, from: number, prefix: readonly OutgoingFrame[] | undefined): void {
     this.parts = undefined;
     // A lone short frame, the most frequent of all (docs/performance-log.md).
-    if (message instanceof Uint8Array && prefix === undefined) {
+    if (isBytes(message) && prefix === undefined) {
       const { slab } = this;
       const size = message.length; // Not `byteLength`, which V8 calls (docs/performance-log.md).
       const start = slab.refs === 0 ? 0 : slab.used;

@@ -1,5 +1,7 @@
 /** A program's own transport (core/schemes/custom-transport.ts) as the engine's others. */
+
 import type { Duplex } from "node:stream";
+import { isBytes } from "../../../core/bytes.js";
 import { NotSupportedError } from "../../../core/errors.js";
 import type {
   TransportAcceptor,
@@ -48,7 +50,7 @@ class CountedDuplex implements ByteStream {
   }
 
   end(last?: Uint8Array | (() => void)): void {
-    if (last instanceof Uint8Array) this.written += last.length;
+    if (isBytes(last)) this.written += last.length;
     this.#duplex.end(last);
   }
 
