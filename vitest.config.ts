@@ -48,6 +48,7 @@ const APART = [
   // Modules that are mocked, or read again, and an engine that is chosen by the environment when the package is read.
   "test/engine/libzmq/{native,ticker}.test.ts",
   "test/engine/zmtp/transport/{ipc-path,tcp}.test.ts",
+  "test/patterns/clone/lmdb-room.test.ts",
   "test/sockets/capability.test.ts",
   // Providers and subscriptions of the whole process.
   "test/opentelemetry/*.test.ts",

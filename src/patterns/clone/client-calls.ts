@@ -24,6 +24,7 @@ import {
   TimeoutError,
 } from "../../core/errors.js";
 import { costOf, frameCost } from "../../core/frame-cost.js";
+import { StoreError } from "../kit/store/error.js";
 import { encodeSet, KEY, UUID_BYTES, VALUE, writeSequence } from "./protocol.js";
 
 /** What a program wants to be set or deleted. */
@@ -261,6 +262,13 @@ export class ClientCalls {
     this.aborted += 1;
     this.#end(call, now);
     call.fail(error);
+  }
+
+  /** The server has no room for an update. @param number of it; of another client's, or one that is settled, nothing happens */
+  refuse(number: number, now: number): void {
+    const call = this.#inFlight.get(number);
+    if (call !== undefined)
+      this.cancel(call, new StoreError("full", "The server has no room for the update"), now);
   }
 
   /** A server's collector can be sent to: everything in flight goes there. */

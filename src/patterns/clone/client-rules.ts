@@ -25,7 +25,7 @@ import {
   ResyncBackoff,
 } from "./client-state.js";
 
-import { isConflict, revisionOf, supportsConditions } from "./properties.js";
+import { isConflict, isRefusedFull, revisionOf, supportsConditions } from "./properties.js";
 import {
   isGoodbye,
   isHugz,
@@ -250,7 +250,9 @@ export class ClientRules {
       this.#statistics.fault("publisher", bad);
       return;
     }
-    this.#take(key, sequence, frames, now);
+    if (sequence === 0 && isRefusedFull(frames[PROPERTIES] as Buffer))
+      this.#calls.refuse(this.#calls.numberOf(frames[UUID] as Buffer), now);
+    else this.#take(key, sequence, frames, now);
   }
 
   #take(key: Buffer, sequence: number, frames: readonly Buffer[], now: number): void {

@@ -200,6 +200,8 @@ export class CloneClient<T = Raw> extends Driver<CloneClientEvent, CloneClientSt
    *   while nobody has changed the key
    * @throws TimeoutError `ETIMEDOUT` when that does not come in time; it may still take effect
    * @throws AbortedError `ABORT_ERR`, the same; ClosedError `EBADF`, `EAGAIN`
+   * @throws StoreError `ERR_STORE` with the reason `full` when the server has no room; a copy that was sent again may still
+   *   take effect
    * @throws InvalidStateError `ERR_TOO_MANY_PENDING` past `maxPending`
    * @throws InvalidArgumentError `EINVAL` for a key outside of the subtree, or of no or more than 255 bytes; and for a
    *   value of no bytes, which would delete the key

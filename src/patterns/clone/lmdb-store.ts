@@ -27,6 +27,7 @@ import {
   type LmdbEnvironment,
   openStore,
   openTable,
+  reusableBytes,
   storeFolder,
 } from "../kit/store/lmdb.js";
 import { UUID_BYTES } from "./protocol.js";
@@ -41,7 +42,10 @@ import type {
 
 /** Options of {@link CloneLmdbStore.open}. */
 export interface CloneLmdbStoreOptions {
-  /** Bytes that stay free on the disk: keys are not set below, but deleted. Default 67,108,864. */
+  /**
+   * Bytes that stay free, on the disk and in pages of the file that hold nothing: keys are not set below, but deleted.
+   * Default 67,108,864.
+   */
   readonly minFreeBytes?: number;
   /**
    * What to do when the file is damaged: `"refuse"` to open and leave it as it is, or `"set-aside"`: rename it to
@@ -117,7 +121,6 @@ export class CloneLmdbStore implements CloneStore {
   private constructor(directory: string, options: CloneLmdbStoreOptions) {
     const { minFreeBytes, damagedFile } = checkOptions("CloneLmdbStore", OPTIONS, options);
     this.#directory = storeFolder(directory);
-    this.#room = new DiskRoom(this.#directory, minFreeBytes);
     const file = {
       tables: TABLES,
       damagedFile,
@@ -132,9 +135,10 @@ export class CloneLmdbStore implements CloneStore {
         return undefined;
       });
       const current = state.getBinary(CURRENT)?.[0] === 1 ? 1 : 0;
-      return { maps: [map0, map1], recent, state, current } as const;
+      return { all: [map0, map1, recent, state], maps: [map0, map1], recent, state, current } as const;
     });
     this.#environment = environment;
+    this.#room = new DiskRoom(this.#directory, minFreeBytes, () => reusableBytes(tables.all));
     this.#maps = tables.maps;
     this.#recent = tables.recent;
     this.#state = tables.state;

@@ -18,6 +18,7 @@ const NONE = Buffer.from("ttl=0\n");
 const CONDITION = "if-revision";
 const REVISION = "revision";
 const CONFLICT = "conflict";
+const REFUSED = "refused";
 const SUPPORT = "cas";
 const SUPPORT_LINE = Buffer.from(`${SUPPORT}=1\n`);
 
@@ -83,6 +84,14 @@ export function encodeUnchanged(ttl: number, revision: number, conflict: boolean
   // A key that is not there has no revision to keep; a conflict says so all the same.
   const known = revision > 0 || conflict ? `${REVISION}=${revision}\n` : "";
   return Buffer.concat([encodeTimeToLive(ttl), Buffer.from(conflict ? `${known}${CONFLICT}=1\n` : known)]);
+}
+
+/** Of a KVPUB with the sequence 0: the update with its UUID was not made. */
+export const REFUSED_FULL: Buffer = Buffer.from(`${REFUSED}=full\n`);
+
+/** Whether a KVPUB says that an update was refused since there is no room. */
+export function isRefusedFull(properties: Buffer): boolean {
+  return property(properties, REFUSED) === "full";
 }
 
 /** Properties of a KTHXBAI, after those of the subtree, which older clients expect first. */

@@ -266,7 +266,10 @@ export class ServerRules {
       return;
     }
     const refused = this.#queue.refuse();
-    for (const { uuid, kind, counted } of refused) {
+    const isFull = error instanceof StoreError && error.reason === "full";
+    for (const operation of refused) {
+      const { uuid, kind, counted } = operation;
+      if (isFull && counted && kind === "set") this.#serving.refuse(operation);
       if (uuid.length === 0 || kind === "announce") continue;
       if (kind !== "conflict") this.#map.window.remove(uuid);
       // It is decided again when it comes again; but one that came again is answered already.

@@ -15,7 +15,8 @@ import {
   OwnUpdates,
   sizeOf,
 } from "./operation.js";
-import { EMPTY, encodeHugz, readSequence } from "./protocol.js";
+import { REFUSED_FULL } from "./properties.js";
+import { EMPTY, encodeHugz, encodeSet, readSequence } from "./protocol.js";
 import { followVersion, LINK_VERSION, LinkCommand, parseLink } from "./replication.js";
 import { conflictMark } from "./server-map.js";
 import type { ServerState } from "./server-state.js";
@@ -118,7 +119,10 @@ export class Serving {
       return false;
     }
     if (operation.kind === "set" && map.table.bytes + sizeOf(operation) > options.maxBytes) {
-      if (operation.counted) statistics.refuse("full", 1);
+      if (operation.counted) {
+        statistics.refuse("full", 1);
+        this.refuse(operation);
+      }
       return false;
     }
     let accepted = operation;
@@ -163,6 +167,12 @@ export class Serving {
         batch[index] = conflictOf(operation);
       note(batch[index] as Operation);
     }
+  }
+
+  /** There is no room for an update: its client learns that. Who does not know this ignores the sequence 0. */
+  refuse({ key, uuid }: Operation): void {
+    if (this.#suspended || uuid.length === 0) return;
+    this.#state.effects.publish(encodeSet(key, uuid, REFUSED_FULL, EMPTY));
   }
 
   /** An update of the server's own. @param ttl ms; 0: none */

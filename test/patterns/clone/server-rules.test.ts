@@ -154,9 +154,10 @@ test("a snapshot that has not left keeps its place until it has, or has not move
 });
 
 test("a server that is full, or has too much in flight, refuses and counts", () => {
-  const { rules } = rig(1_000);
+  const { rules, published } = rig(1_000);
   set(rules, "k", "x".repeat(900), 1);
   set(rules, "l", "x".repeat(200), 2);
+  expect(published.at(-1)).toBe("l=@0"); // Its client learns that.
   for (let n = 10; n < 30; n++)
     rules.update(encodeSet(Buffer.from("m"), Buffer.alloc(16, n), Buffer.alloc(0), Buffer.from("v")), 0);
   rules.flush(0);

@@ -202,7 +202,7 @@ export class DiskRoom {
   #roomy = true;
 
   /** @param reusableBytes pages of the file that hold nothing: a file of LMDB never gets shorter */
-  constructor(directory: string, minFreeBytes: number, reusableBytes: () => number = () => 0) {
+  constructor(directory: string, minFreeBytes: number, reusableBytes: () => number) {
     this.#directory = directory;
     this.#minFreeBytes = minFreeBytes;
     this.#reusableBytes = reusableBytes;

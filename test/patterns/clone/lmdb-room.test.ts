@@ -1,0 +1,32 @@
+/** A disk without a free byte, as the system reports it. */
+import { afterEach, expect, test, vi } from "vitest";
+import { CloneLmdbStore } from "../../../src/patterns/index.js";
+import { closeAll, folder } from "./rig.js";
+
+vi.mock("node:fs/promises", async (original) => ({
+  ...(await original<typeof import("node:fs/promises")>()),
+  statfs: async () => ({ bavail: 0, bsize: 4_096 }),
+}));
+
+afterEach(closeAll);
+
+test("what deleted keys leave in the file is room", async () => {
+  const path = folder();
+  const change = (key: number, value: Buffer | undefined, sequence: number) => ({
+    key: Buffer.from(`k${key}`),
+    value,
+    sequence,
+    uuid: Buffer.alloc(16, sequence),
+    expires: 0,
+  });
+  const filled = CloneLmdbStore.open(path, { minFreeBytes: 0 });
+  const keys = Array.from({ length: 200 }, (_, key) => key);
+  await filled.commit(keys.map((key) => change(key, Buffer.alloc(20_000), key + 1)));
+  await filled.close();
+  const store = CloneLmdbStore.open(path, { minFreeBytes: 2_000_000 });
+  const small = change(0, Buffer.from("v"), 500);
+  await expect(store.commit([small])).rejects.toMatchObject({ reason: "full" });
+  await store.commit(keys.map((key) => change(key, undefined, 201 + key)));
+  await store.commit([small]);
+  await store.close();
+});
