@@ -4,8 +4,8 @@
  *   DEALER for each server:  "" | sequence | body…  ->   "" | sequence | reply…
  *
  * The quickest to fail over, since it never has to; each request is handled by
- * every server. A server that is not connected yet gets the requests that still
- * wait when it comes.
+ * every server. A server that is not connected yet, or whose queue is full, gets
+ * the requests that still wait in their order when there is room.
  */
 
 import type { ShoalError } from "../../core/errors.js";
@@ -89,12 +89,24 @@ const EVENTS: EventNames<FreelanceShotgunClientEvent> = {
 };
 
 interface Call<T> {
+  readonly sequence: number;
   readonly message: MessageLike[];
   /** Servers whose handler failed. */
   readonly failed: Set<Dealer>;
   /** Servers that have it, on a connection that stands. */
   readonly sent: Set<Dealer>;
+  /** Ends the sends that wait for room with it. */
+  readonly ended: AbortController;
   readonly pending: PendingCall<BodyOf<T>>;
+}
+
+interface Server<T> {
+  readonly server: string;
+  readonly dealer: Dealer;
+  /** Calls that found no room, oldest first. */
+  readonly waiting: Set<Call<T>>;
+  /** A call waits in the socket for room. */
+  isFull: boolean;
 }
 
 /**
@@ -119,7 +131,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
 > {
   readonly #endpoints: EndpointList;
   readonly #socketOptions: DealerOptions | undefined;
-  readonly #servers: { readonly server: string; readonly dealer: Dealer }[] = [];
+  readonly #servers: Server<T>[] = [];
   readonly #shape: BodyShape<T>;
   readonly #timeout: number;
   readonly #pending: PendingCalls;
@@ -189,20 +201,21 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       const pending = this.#pending.add<BodyOf<T>>(costOf(frames), {
         timeout,
         signal,
-        onGivenUp: () => this.#calls.delete(sequence),
+        onGivenUp: () => this.#forget(sequence),
       });
       this.#sequence = sequence;
       const message = [null, String(sequence), ...frames];
-      const call: Call<T> = { message, failed: new Set(), sent: new Set(), pending };
+      const call: Call<T> = {
+        sequence,
+        message,
+        failed: new Set(),
+        sent: new Set(),
+        ended: new AbortController(),
+        pending,
+      };
       this.#calls.set(sequence, call);
       this.#counts.requests += 1;
-      try {
-        for (const { dealer } of this.#servers) shoot(dealer, call);
-      } catch (error) {
-        // More bytes than its context allows.
-        this.#calls.delete(sequence);
-        pending.reject(error as ShoalError);
-      }
+      for (const server of this.#servers) this.#shoot(server, call);
       return pending.promise;
     } catch (error) {
       return Promise.reject(error);
@@ -230,7 +243,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   /** @internal */
   protected async onClose(): Promise<void> {
     this.#pending.close();
-    this.#calls.clear();
+    for (const sequence of this.#calls.keys()) this.#forget(sequence);
     this.#endpoints.stop();
     for (const { dealer } of this.#servers) dealer.events.close(); // Nobody listens to what its closing brings.
     await Promise.all(this.#servers.map(({ dealer }) => dealer.close({ linger: 0 })));
@@ -238,9 +251,10 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
 
   #connect(server: string): void {
     const dealer = new Dealer({ linger: 0, ...this.#socketOptions, immediate: true });
+    const entry: Server<T> = { server, dealer, waiting: new Set(), isFull: false };
     dealer.events.on("peer:join", () => {
       this.events.emit({ type: "server:joined", server });
-      for (const call of this.#calls.values()) shoot(dealer, call);
+      for (const call of this.#calls.values()) this.#shoot(entry, call);
     });
     dealer.events.on("peer:leave", () => {
       this.events.emit({ type: "server:left", server });
@@ -252,8 +266,48 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       void dealer.close({ linger: 0 });
       throw error;
     }
-    this.#servers.push({ server, dealer });
+    this.#servers.push(entry);
     void this.#read(dealer, server);
+  }
+
+  /** Each server gets a request once for each connection. */
+  #shoot(server: Server<T>, call: Call<T>): void {
+    if (call.sent.has(server.dealer)) return;
+    server.waiting.add(call);
+    if (!server.isFull) void this.#shootWaiting(server);
+  }
+
+  /** Sends what waits for a server: the first that finds no room waits for it in the socket, the others behind it. */
+  async #shootWaiting(server: Server<T>): Promise<void> {
+    const { dealer, waiting } = server;
+    for (const call of waiting) {
+      waiting.delete(call);
+      const { message, sent, ended, pending } = call;
+      if (pending.settled || sent.has(dealer)) continue;
+      try {
+        if (!dealer.trySend(message)) {
+          server.isFull = true;
+          await dealer.send(message, { timeout: -1, signal: ended.signal });
+        }
+        sent.add(dealer);
+      } catch (error) {
+        // The call is over, or its server is; else it has more bytes than the context allows.
+        if (!ended.signal.aborted && !dealer.closed) {
+          this.#forget(call.sequence);
+          pending.reject(error as ShoalError);
+        }
+      }
+      server.isFull = false;
+    }
+  }
+
+  /** A call is over: nothing more of it is sent. */
+  #forget(sequence: number): void {
+    const call = this.#calls.get(sequence);
+    if (call === undefined) return;
+    this.#calls.delete(sequence);
+    call.ended.abort();
+    for (const { waiting } of this.#servers) waiting.delete(call);
   }
 
   async #read(dealer: Dealer, server: string): Promise<void> {
@@ -270,7 +324,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
   /** Ends a call that every server has failed at; as long as one has not, that one may do better. */
   #endFailed(sequence: number, call: Call<T>): void {
     if (this.#servers.length === 0 || this.#servers.some(({ dealer }) => !call.failed.has(dealer))) return;
-    this.#calls.delete(sequence);
+    this.#forget(sequence);
     call.pending.reject(new ServiceError("worker-failed", "freelance", "every server's handler failed"));
   }
 
@@ -285,7 +339,7 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       this.#endFailed(sequence, call);
       return;
     }
-    this.#calls.delete(sequence);
+    this.#forget(sequence);
     this.#counts.replies += 1;
     try {
       call.pending.resolve(this.#shape.decode(body));
@@ -293,12 +347,4 @@ export class FreelanceShotgunClient<T = Raw> extends Driver<
       call.pending.reject(error as ServiceError);
     }
   }
-}
-
-/** Each server gets a request once for each connection. */
-function shoot(
-  dealer: Dealer,
-  { message, sent }: { readonly message: MessageLike[]; readonly sent: Set<Dealer> },
-): void {
-  if (!sent.has(dealer) && dealer.trySend(message)) sent.add(dealer);
 }

@@ -101,6 +101,59 @@ describe("model 2", () => {
   });
 });
 
+describe("model 2, with a server that does not read for a while", () => {
+  async function stopped(servers = 1) {
+    const context = new Context();
+    const endpoints: string[] = [];
+    const routers: Router[] = [];
+    for (let i = 0; i < servers; i++) {
+      const router = keep(new Router({ context, receiveHighWaterMark: 5 }));
+      endpoints.push(await router.bind(`inproc://stopped-${i}`));
+      routers.push(router);
+    }
+    const socketOptions = { context, sendHighWaterMark: 5 };
+    const client = keep(new FreelanceShotgunClient(endpoints, { timeout: -1, socketOptions }));
+    await client.ready();
+    return { client, routers, router: routers[0] as Router };
+  }
+
+  /** Answers what it reads, with its own text. */
+  async function answer(router: Router): Promise<void> {
+    for await (const [id, empty, sequence, body] of router)
+      await router.send([id as Buffer, empty as Buffer, sequence as Buffer, body as Buffer]);
+  }
+
+  test("what found its queue full is sent in its order when there is room", async () => {
+    const { client, router } = await stopped();
+    const calls = Array.from({ length: 300 }, (_, i) => client.request(String(i)));
+    const order: string[] = [];
+    for (const call of calls) void call.then(([body]) => order.push(String(body)));
+    void answer(router);
+    await Promise.all(calls);
+    expect(order).toEqual(calls.map((_, i) => String(i)));
+    expect(client.stats()).toMatchObject({ requests: 300, replies: 300, late: 0, pending: 0 });
+  });
+
+  test("what was given up while it waited is not sent, and another server's answer ends the wait", async () => {
+    const { client, routers, router } = await stopped(2);
+    const signal = new AbortController();
+    const calls = Array.from({ length: 100 }, (_, i) =>
+      client.request(String(i), i % 2 === 0 ? {} : { signal: signal.signal }),
+    );
+    const failures = calls.filter((_, i) => i % 2 === 1).map((call) => failure(call));
+    signal.abort();
+    for (const each of await Promise.all(failures)) expect(each).toMatchObject({ code: "ABORT_ERR" });
+    void answer(routers[1] as Router);
+    await Promise.all(calls.filter((_, i) => i % 2 === 0));
+    // The first server has what fitted before; nothing of the rest comes behind it.
+    const last = client.request("last");
+    const seen: string[] = [];
+    for await (const [, , , body] of router) if (seen.push(String(body)) && String(body) === "last") break;
+    await last;
+    expect(seen.length).toBeLessThan(20);
+  });
+});
+
 describe("model 3", () => {
   test("asks the fastest server, and another when that one goes", async () => {
     const a = await serve(3, named("a"));
