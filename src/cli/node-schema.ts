@@ -210,7 +210,7 @@ export function nodeSchema(): Schema {
           additionalProperties: list("such as dynamicDiscovery"),
         },
         port: whole("port at which this node serves clients", 1, 65_535),
-        securePort: whole("the same, over TLS or CURVE", 1, 65_535),
+        securePort: whole("the same over TLS", 1, 65_535),
         host: text("address that these ports are bound to; default: the host of endpoint"),
         addresses: {
           enum: ["interfaces", "ec2", "openstack"],

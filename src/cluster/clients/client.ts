@@ -65,7 +65,7 @@ export interface DiscoveryClientOptions {
   readonly scope?: AddressScope | undefined;
   /** Name under which nodes advertise the endpoints that `endpoints()` gives. Default: the nodes' `port`. */
   readonly service?: string | undefined;
-  /** Whether `endpoints()` has the nodes' `securePort` in place of `port`. Default `false`. */
+  /** Whether `endpoints()` has `tls://` with the nodes' `securePort`, in place of `tcp://` with `port`. Default `false`. */
   readonly secure?: boolean | undefined;
   /** Endpoints that `endpoints()` gives when no node has answered yet. Default: none. */
   readonly fallback?: readonly string[] | undefined;
@@ -383,8 +383,10 @@ export class DiscoveryClient
   }
 
   #portOf({ addresses: [best] }: DiscoveredNode): string[] {
-    const port = this.#settings.secure ? best?.securePort : best?.port;
-    return best === undefined || port === undefined ? [] : [`tcp://${endpointHost(best.ip)}:${port}`];
+    const { secure } = this.#settings;
+    const port = secure ? best?.securePort : best?.port;
+    const scheme = secure ? "tls" : "tcp";
+    return best === undefined || port === undefined ? [] : [`${scheme}://${endpointHost(best.ip)}:${port}`];
   }
 
   // --- Connections ---------------------------------------------------------------------------------------------------

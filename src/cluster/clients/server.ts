@@ -58,7 +58,7 @@ export interface DiscoveryServerOptions {
   readonly xml?: boolean | undefined;
   /** Port at which this node serves clients, shown with each address. */
   readonly port?: number | undefined;
-  /** The same, over TLS or CURVE. */
+  /** The same over TLS. A port that asks for CURVE is a `port`: it is reached by `tcp://`. */
   readonly securePort?: number | undefined;
   /** Address that `port` and `securePort` are bound to. Default: the host of `endpoint`; `0.0.0.0` is every interface. */
   readonly host?: string | undefined;

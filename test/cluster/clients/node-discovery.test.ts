@@ -407,6 +407,23 @@ describe("any ZeroMQ program", () => {
   });
 });
 
+describe("endpoints of the nodes' ports", () => {
+  it("are tcp, and tls where the secure ones are asked for", async () => {
+    const a = await node("a");
+    const { endpoint } = await server(a, { port: 5_672, securePort: 8_672 });
+    const first = async (secure: boolean): Promise<unknown> => {
+      const { signal } = new AbortController();
+      for await (const list of client({ addresses: endpoint as string, secure }).endpoints(signal))
+        return list;
+      return undefined;
+    };
+    expect([await first(false), await first(true)]).toEqual([
+      ["tcp://127.0.0.1:5672"],
+      ["tls://127.0.0.1:8672"],
+    ]);
+  });
+});
+
 describe("over HTTP", () => {
   it("gives the list as JSON, and as XML where that is on", async () => {
     const a = await node("a");
