@@ -43,6 +43,13 @@ export class BeaconRules {
     return [...this.#heard.keys()];
   }
 
+  /** The node is on another network: it beacons there soon, whatever it did on the one before. */
+  moved(now: number): void {
+    this.#hasBeaconed = false;
+    this.#interval = this.#shortest;
+    this.#begin(now);
+  }
+
   nextWakeUp(): number {
     return Math.min(this.#beaconAt, this.#end);
   }

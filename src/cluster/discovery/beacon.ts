@@ -12,10 +12,12 @@ import type { Socket } from "node:dgram";
 import { isIPv4, isIPv6 } from "node:net";
 import { quoted } from "../../core/arguments.js";
 import { InvalidArgumentError } from "../../core/errors.js";
-import { platformNow } from "../../engine/zmtp/transport/transports.js";
+import { type HostInterface, type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { bindUdp } from "../../engine/zmtp/transport/udp.js";
 import { anything, boolean, checkOptions, integer, text } from "../../patterns/kit/options.js";
+import { InterfaceWatch } from "../interface-watch.js";
 import { isGroup, readAddress } from "../net/addresses.js";
+import { allInterfaces } from "../net/interfaces.js";
 import { BeaconSockets, beaconNetwork } from "../zre/beacon.js";
 import { decodeBeacon, encodeBeacon } from "../zre/codec.js";
 import { BeaconRules } from "./beacon-rules.js";
@@ -75,6 +77,79 @@ interface Carrier {
   /** @returns whether the system took all of it */
   send(bytes: Buffer): Promise<boolean>;
   close(): Promise<void>;
+}
+
+/** Where beacons go. */
+interface Place {
+  /** Another one where sockets of before are of no use. */
+  readonly key: string;
+  /** Not open yet. */
+  readonly carrier: Carrier;
+}
+
+/** Carries beacons by the interface of the moment: one may come up, go, or get another address while the node runs. */
+class MovingCarrier implements Carrier {
+  readonly #choose: () => Place;
+  readonly #onMoved: () => void;
+  readonly #watch: InterfaceWatch<readonly HostInterface[]>;
+  #place: Place | undefined = undefined;
+  #moving: Promise<void> | undefined = undefined;
+
+  /** @param choose throws where there is no interface */
+  constructor(platform: Platform, choose: () => Place, onMoved: () => void) {
+    this.#choose = choose;
+    this.#onMoved = onMoved;
+    this.#watch = new InterfaceWatch(
+      () => allInterfaces(platform),
+      () => this.#look(),
+    );
+  }
+
+  async open(): Promise<void> {
+    const place = this.#choose();
+    await place.carrier.open();
+    this.#place = place;
+    this.#watch.start();
+  }
+
+  async send(bytes: Buffer): Promise<boolean> {
+    const isSent = (await this.#place?.carrier.send(bytes)) === true;
+    if (!isSent) this.#watch.onSendFailed();
+    return isSent;
+  }
+
+  async close(): Promise<void> {
+    this.#watch.stop();
+    await this.#moving;
+    await this.#place?.carrier.close();
+  }
+
+  #look(): void {
+    if (this.#moving !== undefined) return;
+    let place: Place | undefined;
+    try {
+      place = this.#choose();
+    } catch {
+      place = undefined; // The interface is gone for now.
+    }
+    if (place?.key === this.#place?.key) return;
+    this.#moving = this.#move(place).finally(() => {
+      this.#moving = undefined;
+    });
+  }
+
+  async #move(place: Place | undefined): Promise<void> {
+    const before = this.#place;
+    this.#place = undefined;
+    await before?.carrier.close();
+    try {
+      await place?.carrier.open();
+    } catch {
+      return; // At the next look again.
+    }
+    this.#place = place;
+    if (place !== undefined) this.#onMoved();
+  }
 }
 
 /** What a beacon says, and how it is written. */
@@ -145,9 +220,12 @@ export function multicastSource(options: MulticastSourceOptions = {}): Discovery
   return {
     name: `multicast:${isIPv6(group) ? `[${group}]` : group}:${ports[0]}`,
     discover: (self, signal) =>
-      beacons(self, signal, ZRE_FORM, settings.interval, (onDatagram) => {
-        const own = interfaceOf(self, settings.interface);
-        return new GroupCarrier({ group, ports, ttl, loop, interface: own }, onDatagram);
+      beacons(self, signal, ZRE_FORM, settings.interval, (platform, onDatagram) => {
+        const own = interfaceOf(platform, self, settings.interface);
+        return {
+          key: `${own?.name} ${own?.address}`,
+          carrier: new GroupCarrier({ group, ports, ttl, loop, interface: own }, onDatagram),
+        };
       }),
   };
 }
@@ -157,14 +235,17 @@ function broadcastOf(what: string, kind: string, form: Form, options: BeaconSour
   return {
     name: `${kind}:${settings.port}`,
     discover: (self, signal) =>
-      beacons(self, signal, form, settings.interval, (onDatagram) => {
-        const own = interfaceOf(self, settings.interface);
+      beacons(self, signal, form, settings.interval, (platform, onDatagram) => {
+        const own = interfaceOf(platform, self, settings.interface);
         if (own !== undefined && own.address === undefined)
           throw new InvalidArgumentError(
             `the interface ${own.name} has no address of IPv4 to broadcast from`,
           );
-        const network = beaconNetwork(platformNow().interfaces(), own?.address);
-        return new BeaconSockets(network, settings.port, onDatagram);
+        const network = beaconNetwork(platform.interfaces(), own?.address);
+        return {
+          key: `${network.address} ${network.broadcast}`,
+          carrier: new BeaconSockets(network, settings.port, onDatagram),
+        };
       }),
   };
 }
@@ -180,10 +261,12 @@ interface BeaconInterface {
 }
 
 /** The one that was asked for; else that of the node's address; else the first that is not the loopback one. */
-function interfaceOf(self: DiscoverySelf, wanted: string | undefined): BeaconInterface | undefined {
-  const platform = platformNow();
-  const fours = platform.interfaces();
-  const all = [...fours, ...(platform.interfaces6?.() ?? [])];
+function interfaceOf(
+  platform: Platform,
+  self: DiscoverySelf,
+  wanted: string | undefined,
+): BeaconInterface | undefined {
+  const all = allInterfaces(platform);
   const host = readAddress(self.address)?.host;
   const found =
     wanted === undefined
@@ -195,7 +278,7 @@ function interfaceOf(self: DiscoverySelf, wanted: string | undefined): BeaconInt
   }
   const { name } = found;
   if (isIPv4(found.address)) return { name, address: found.address };
-  return { name, address: fours.find((each) => each.name === name)?.address };
+  return { name, address: all.find((each) => each.name === name && isIPv4(each.address))?.address };
 }
 
 /** The lists of a source. */
@@ -204,7 +287,7 @@ async function* beacons(
   signal: AbortSignal,
   form: Form,
   longest: number,
-  carrierOf: (onDatagram: (bytes: Buffer, host: string) => void) => Carrier,
+  placeOf: (platform: Platform, onDatagram: (bytes: Buffer, host: string) => void) => Place,
 ): AsyncGenerator<readonly string[], void, undefined> {
   // It may change while the node runs.
   const own = (): { readonly host?: string; readonly port?: number } => readAddress(self.address) ?? {};
@@ -230,7 +313,7 @@ async function* beacons(
     if (changed) feed.set(rules.addresses);
     schedule();
   };
-  const carrier = carrierOf((bytes, from) => {
+  const onDatagram = (bytes: Buffer, from: string): void => {
     const found = form.decode(bytes);
     if (found === undefined) {
       self.count?.("beacon:junk");
@@ -258,7 +341,16 @@ async function* beacons(
     if (result === "known") return;
     feed.set(rules.addresses);
     schedule();
-  });
+  };
+  const platform = platformNow();
+  const carrier = new MovingCarrier(
+    platform,
+    () => placeOf(platform, onDatagram),
+    () => {
+      rules.moved(performance.now());
+      schedule();
+    },
+  );
   await carrier.open();
   try {
     schedule();

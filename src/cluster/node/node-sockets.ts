@@ -19,6 +19,7 @@ import { checkBuses, proveBuses } from "../admission/proof.js";
 import { RefusalReports } from "../admission/refusals.js";
 import { type ClusterTlsOptions, NodeTls } from "../admission/tls.js";
 import { MAX_BUSES } from "../bounds.js";
+import { InterfaceWatch } from "../interface-watch.js";
 import {
   type HostPort,
   isIp6,
@@ -29,7 +30,7 @@ import {
 } from "../net/addresses.js";
 import type { BusCodec } from "../net/bus-codec.js";
 import { Datagrams } from "../net/datagrams.js";
-import { type Binding, bindingOf, InterfaceWatch, readInterfaces } from "../net/interfaces.js";
+import { allInterfaces, type Binding, bindingOf, readInterfaces } from "../net/interfaces.js";
 import type { Link } from "../net/link.js";
 import { Links } from "../net/links.js";
 import type { BeatState, PacketSocket } from "../net/packet-socket.js";
@@ -121,7 +122,7 @@ export class NodeSockets {
   readonly #identities: NodeIdentities | undefined;
   readonly #tls: NodeTls | undefined;
   readonly links: Links;
-  readonly #interfaces: InterfaceWatch;
+  readonly #interfaces: InterfaceWatch<readonly HostInterface[]>;
   #datagrams: PacketSocket | undefined;
   /** What the sockets are bound to. */
   #bound: { readonly binding: Binding; readonly port: number } = {
@@ -139,10 +140,7 @@ export class NodeSockets {
   constructor(settings: NodeSettings) {
     this.settings = settings;
     this.platform = platformNow();
-    this.#own = new OwnAddresses(() => [
-      ...this.platform.interfaces(),
-      ...(this.platform.interfaces6?.() ?? []),
-    ]);
+    this.#own = new OwnAddresses(() => allInterfaces(this.platform));
     if (settings.curve !== undefined)
       this.#identities = new NodeIdentities(settings.curve, {
         revoke: (isAllowed) => this.links.revoke(isAllowed),
@@ -159,7 +157,7 @@ export class NodeSockets {
           for (let i = 0; i < problems.length; i++) this.count("keys");
         },
       });
-    this.#interfaces = new InterfaceWatch(
+    this.#interfaces = new InterfaceWatch<readonly HostInterface[]>(
       () => readInterfaces(this.platform, settings),
       (interfaces) => this.#onInterfaces(interfaces),
     );

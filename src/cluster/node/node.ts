@@ -151,6 +151,7 @@ export class ClusterNode extends ClusterBus {
   /** @internal */
   override onAddress(address: string): void {
     this.#registrar?.update({ address, port: this.sockets.port });
+    if (this.#settings.scope === "link") this.#zre?.plane.setHeaders(this.#zreHeaders());
   }
 
   #openOwnPort(): void {
@@ -276,11 +277,9 @@ export class ClusterNode extends ClusterBus {
   async #startZre(): Promise<void> {
     const { zre, scope, bus } = this.#settings;
     if (zre === undefined || this.closed) return;
-    const { id, name, tags, props } = this.self;
-    const address = scope === "link" ? this.address : "";
-    const own = nodeHeaders({ id, bus, address, tags, props });
+    const { id, name } = this.self;
     const bridge = new ZreBridge(
-      { ...zre, uuid: id, name: name.split("@")[0], headers: { ...zre.headers, ...own } },
+      { ...zre, uuid: id, name: name.split("@")[0], headers: this.#zreHeaders() },
       bus,
       {
         found: (addresses) => scope === "link" && this.foundByZre(addresses),
@@ -299,6 +298,14 @@ export class ClusterNode extends ClusterBus {
       void this.close({ linger: 0 });
       throw error;
     }
+  }
+
+  /** What the node says of itself, as it is now. */
+  #zreHeaders(): Record<string, string> {
+    const { zre, scope, bus } = this.#settings;
+    const { id, tags, props } = this.self;
+    const address = scope === "link" ? this.address : "";
+    return { ...zre?.headers, ...nodeHeaders({ id, bus, address, tags, props }) };
   }
 
   /** @internal */

@@ -18,6 +18,8 @@ const NETMASK = "255.255.255.0";
 export interface BeaconNetwork {
   readonly address: string;
   readonly broadcast: string;
+  /** Loopback. */
+  readonly internal: boolean;
   /** Whether an address is on the interface's network. */
   includes(address: string): boolean;
 }
@@ -51,7 +53,7 @@ export function beaconNetwork(
   const broadcast = mask >= 0xfffffffe ? "255.255.255.255" : dotted((base | ~mask) >>> 0);
   const includes =
     mask >= 0xfffffffe ? () => true : (address: string) => (number(address) & mask) >>> 0 === base;
-  return { address: found.address, broadcast, includes };
+  return { address: found.address, broadcast, internal: found.internal, includes };
 }
 
 /** Waits until all have ended, so that what one of them opened can be closed. @throws the error of the first of them that failed */

@@ -19,7 +19,7 @@ export interface ZrePeer {
 export type ZreExitReason =
   /** It announced so. */
   | "left"
-  /** Nothing was heard of it for 30 s. */
+  /** Nothing was heard of it for 30 s, or this node went to another network, or under other headers: `enter` follows where it is there, too. */
   | "expired"
   /** Its process is gone: the connection ended, and the next one was refused, or led to another peer. */
   | "refused"

@@ -5,7 +5,7 @@ import { isBytes } from "../../core/bytes.js";
 import { DriverTimer } from "../../core/driver-timer.js";
 import { InvalidArgumentError, InvalidStateError, UnroutableError } from "../../core/errors.js";
 import type { EventNames } from "../../core/event-stream.js";
-import { platformNow } from "../../engine/zmtp/transport/transports.js";
+import { type HostInterface, type Platform, platformNow } from "../../engine/zmtp/transport/transports.js";
 import { Driver } from "../../patterns/kit/driver.js";
 import { anything, bytes, checkOptions, integer, type Settings, text } from "../../patterns/kit/options.js";
 import { RouterReader } from "../../patterns/kit/router-reader.js";
@@ -14,8 +14,9 @@ import { deliverNow, listen, type SocketEvent } from "../../sockets/internal.js"
 import { Dealer, Router } from "../../sockets/request-reply.js";
 import { MAX_ZRE_FRAMES, MAX_ZRE_GROUP, MAX_ZRE_GROUPS, MAX_ZRE_PENDING } from "../bounds.js";
 import { createId, isId } from "../identity.js";
+import { InterfaceWatch } from "../interface-watch.js";
 import { bindFree, parsePorts } from "../ports.js";
-import { allOrFirstError, BeaconSockets, beaconNetwork } from "./beacon.js";
+import { allOrFirstError, type BeaconNetwork, BeaconSockets, beaconNetwork } from "./beacon.js";
 import { encodeBeacon, helloFault, identityOf, textFault, uuidOf, type ZreJunk } from "./codec.js";
 import type { ZreEvent, ZrePeer } from "./events.js";
 import { type ZreEffects, type ZreRefusal, ZreRules } from "./rules.js";
@@ -109,8 +110,17 @@ const EVENTS: EventNames<ZreEvent> = {
   shout: true,
 };
 
+/** What is open on one network. */
+interface OpenPlane {
+  readonly network: BeaconNetwork;
+  readonly router: Router;
+  readonly beacons: BeaconSockets;
+  readonly endpoint: string;
+}
+
 /** What holds while it runs. */
 interface Running {
+  readonly network: BeaconNetwork;
   readonly rules: ZreRules;
   readonly router: Router;
   readonly reader: RouterReader;
@@ -145,6 +155,13 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   /** Where the connections to the ROUTER come from, by the uuid of the peer. */
   readonly #origins = new Map<string, string>();
   #endpoint = "";
+  #headers: Readonly<Record<string, string>>;
+  #platform: Platform | undefined = undefined;
+  #watch: InterfaceWatch<readonly HostInterface[]> | undefined = undefined;
+  /** Going to another network. */
+  #moving: Promise<void> | undefined = undefined;
+  /** Whether its peers have other headers than it has now. */
+  #isOutdated = false;
   #running: Running | undefined;
   #starting: Promise<void> | undefined;
   /** Groups that were joined before the start. */
@@ -167,7 +184,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     this.name = settings.name ?? uuid.slice(0, 6).toUpperCase();
     const fault = helloFault(this.name, headers);
     if (fault !== undefined) throw new InvalidArgumentError(`ZrePlane: ${fault}`);
-    this.#settings = Object.freeze({ ...settings, headers: { ...headers } });
+    this.#settings = Object.freeze(settings);
+    this.#headers = { ...headers };
   }
 
   /** Of its mailbox, `tcp://HOST:PORT`; empty before the start. */
@@ -193,8 +211,17 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
 
   async #start(): Promise<void> {
     this.assertOpen();
+    const platform = platformNow();
+    this.#platform = platform;
+    const read = (): readonly HostInterface[] => platform.interfaces();
+    const opened = await this.#open(beaconNetwork(read(), this.#settings.interface));
+    this.#begin(opened);
+    this.#watch = new InterfaceWatch(read, (interfaces) => this.#onInterfaces(interfaces));
+    this.#watch.start();
+  }
+
+  async #open(network: BeaconNetwork): Promise<OpenPlane> {
     const { port, ports, maxPeers, maxMessageSize } = this.#settings;
-    const network = beaconNetwork(platformNow().interfaces(), this.#settings.interface);
     const router = new Router({
       context: this.#context,
       // As zyre: a peer that comes again has its routing id at once, and what its old connection left is dropped.
@@ -203,28 +230,81 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
       maxMessageSize,
       maxConnections: 4 * maxPeers + 64,
     });
-    const beacons = new BeaconSockets(network, port, (bytes, address) =>
-      this.#run((rules, now) => rules.onBeacon(now, bytes, address)),
-    );
+    const beacons = new BeaconSockets(network, port, (bytes, address) => {
+      // Not while another network is about to take the place of the one before.
+      if (this.#running?.beacons === beacons) this.#run((rules, now) => rules.onBeacon(now, bytes, address));
+    });
     try {
       const range = ports === undefined ? undefined : parsePorts(ports);
       const mailbox = bindFree(0, range, (wanted) =>
         router.bind(`tcp://${network.address}:${wanted === 0 ? "*" : wanted}`),
       );
       await allOrFirstError([mailbox, beacons.open()]);
-      this.#endpoint = await mailbox;
       this.assertOpen();
+      return { network, router, beacons, endpoint: await mailbox };
     } catch (error) {
       await Promise.all([router.close({ linger: 0 }), beacons.close()]);
       throw error;
     }
-    this.#begin(router, beacons);
   }
 
-  #begin(router: Router, beacons: BeaconSockets): void {
-    const { interval, evasive, expired, maxPeers, headers = {} } = this.#settings;
+  /**
+   * Its interface may come up, or get another address. A host without a network but loopback keeps the one that it had: it may have
+   * it again.
+   */
+  #onInterfaces(interfaces: readonly HostInterface[]): void {
+    const network = this.#running?.network;
+    if (network === undefined || this.closed) return;
+    let found: BeaconNetwork;
+    try {
+      found = beaconNetwork(interfaces, this.#settings.interface);
+    } catch {
+      return; // It is gone for now.
+    }
+    const isSame = found.address === network.address && found.broadcast === network.broadcast;
+    const isBetter = !isSame && (network.internal || !found.internal);
+    if (isBetter || this.#isOutdated) this.#move();
+  }
+
+  /** @internal Its peers get other headers, which a HELLO alone has: they leave and enter. */
+  setHeaders(headers: Readonly<Record<string, string>>): void {
+    this.#headers = { ...headers };
+    this.#isOutdated = this.#running !== undefined;
+    if (this.#isOutdated && !this.closed) this.#move();
+  }
+
+  /** Another mailbox, and beacons from there. What fails is tried again with the next look at the interfaces. */
+  #move(): void {
+    this.#moving ??= this.#moveNow()
+      .catch(() => undefined) // It stays where it is.
+      .finally(() => {
+        this.#moving = undefined;
+      });
+  }
+
+  async #moveNow(): Promise<void> {
+    const before = this.#started();
+    const platform = this.#platform as Platform;
+    const opened = await this.#open(beaconNetwork(platform.interfaces(), this.#settings.interface));
+    // The others take this node's next beacon for that of a peer which they do not know.
+    await before.beacons.send(encodeBeacon(this.uuid, 0));
+    before.timer.stop();
+    before.reader.stop();
+    for (const group of before.rules.groups) this.#joined.add(group);
+    before.rules.end();
+    this.#origins.clear();
+    this.#begin(opened);
+    this.#emit();
+    await Promise.all([before.router.close({ linger: 0 }), before.beacons.close()]);
+  }
+
+  #begin({ network, router, beacons, endpoint }: OpenPlane): void {
+    const { interval, evasive, expired, maxPeers } = this.#settings;
     const timer = new DriverTimer(interval);
-    const { uuid, name, endpoint } = this;
+    const { uuid, name } = this;
+    const headers = this.#headers;
+    this.#isOutdated = false;
+    this.#endpoint = endpoint;
     const beacon = encodeBeacon(uuid, Number(endpoint.slice(endpoint.lastIndexOf(":") + 1)));
     const effects: ZreEffects = {
       connect: (peer, at) => this.#connect(peer, at),
@@ -256,7 +336,7 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
     });
     for (const group of this.#joined) rules.join(group);
     this.#joined.clear();
-    this.#running = { rules, router, reader, beacons, timer };
+    this.#running = { network, rules, router, reader, beacons, timer };
     // The first beacon leaves now, not in a turn to come: the others meet this node by it.
     rules.tick(timer.now());
     timer.start({
@@ -352,6 +432,8 @@ export class ZrePlane extends Driver<ZreEvent, ZreStats> {
   /** @internal What waits leaves first; a peer that is sent the last beacon listens no more. */
   protected override async onClose(linger: number): Promise<void> {
     await this.#starting?.catch(() => undefined); // The caller of start() has the error.
+    this.#watch?.stop();
+    await this.#moving;
     const running = this.#running;
     if (running === undefined) return;
     const { router, reader, beacons, timer } = running;

@@ -526,6 +526,11 @@ export class ZreRules {
     return false;
   }
 
+  /** The node goes to another network, with other rules: what it knew of this one ends. */
+  end(): void {
+    for (const peer of [...this.#peers.values()]) this.#remove(peer, "expired");
+  }
+
   #remove(peer: Peer, reason: ZreExitReason): void {
     // A peer may go while it is being sent to.
     if (this.#peers.get(peer.uuid) !== peer) return;

@@ -1,7 +1,7 @@
 /** Beacons over the host's own sockets: both forms, groups of IPv4 and IPv6, and what strangers send. */
 import { createSocket, type Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   beaconSource,
   broadcastSource,
@@ -10,6 +10,11 @@ import {
   type MulticastSourceOptions,
   multicastSource,
 } from "../../../src/cluster/index.js";
+import {
+  type HostInterface,
+  MACHINE,
+  setPlatformStandIn,
+} from "../../../src/engine/zmtp/transport/transports.js";
 import { freePort } from "../../support/ports.js";
 
 /** An interface to others: on the loopback one the system loops back whatever is asked for, and has no group of IPv6. */
@@ -223,5 +228,66 @@ describe("the options of beacons", () => {
   it("an unknown interface makes the source fail", async () => {
     const a = reader(beaconSource({ port, interface: "nowhere0" }), "1");
     await expect(a.until(some)).rejects.toMatchObject({ code: "EINVAL" });
+  });
+});
+
+describe("beacons of a host whose interfaces change", () => {
+  const LOOPBACK: HostInterface = {
+    name: "lo",
+    address: "127.0.0.1",
+    netmask: "255.255.0.0",
+    internal: true,
+  };
+  /** All of 127.0.0.0/8 is this host's: an address of it stands for one of a network. */
+  const ETH0: HostInterface = { name: "eth0", address: "127.9.0.1", netmask: "255.255.0.0", internal: false };
+
+  afterEach(() => {
+    setPlatformStandIn(undefined);
+    vi.useRealTimers();
+  });
+
+  /** Looks at the interfaces are a second apart. */
+  async function soon(promise: Promise<void>): Promise<void> {
+    let isOver = false;
+    void promise.then(() => (isOver = true));
+    while (!isOver) {
+      vi.advanceTimersByTime(100);
+      await new Promise(setImmediate);
+    }
+  }
+
+  it.each<[string, string | undefined, (source: { port: number; interval: number }) => DiscoverySource]>([
+    ["by broadcast", "127.9.255.255", (options) => beaconSource(options)],
+    [
+      "by broadcast from the one that is asked for",
+      "127.9.255.255",
+      (options) => beaconSource({ ...options, interface: "eth0" }),
+    ],
+    [
+      "to a group",
+      undefined,
+      (options) => multicastSource({ ports: [options.port], interval: options.interval }),
+    ],
+  ])("go by one that comes up, goes, and is back with another address, %s", async (how, at, make) => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    let interfaces: readonly HostInterface[] = how.includes("asked") ? [LOOPBACK, ETH0] : [LOOPBACK];
+    setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => interfaces, interfaces6: () => [] }));
+    await reader(make({ port, interval }), "1", "10.0.0.1:7001").until(empty);
+    const listener = createSocket({ type: "udp4", reuseAddr: true });
+    await new Promise<void>((resolve) => void listener.bind(port, at, resolve));
+    cleanups.push(() => void listener.close());
+    if (at === undefined) listener.addMembership("239.192.83.73", "127.0.0.1");
+    const beaconFrom = (address: string): Promise<void> =>
+      new Promise((resolve) => {
+        listener.on("message", (_bytes, from) => {
+          if (from.address === address) resolve();
+        });
+      });
+    interfaces = [LOOPBACK, ETH0];
+    await soon(beaconFrom("127.9.0.1"));
+    interfaces = [LOOPBACK];
+    vi.advanceTimersByTime(1_000);
+    interfaces = [LOOPBACK, { ...ETH0, address: "127.9.0.2" }];
+    await soon(beaconFrom("127.9.0.2"));
   });
 });

@@ -13,6 +13,7 @@ import {
 import type { ZreEvent } from "../../../src/cluster/zre/events.js";
 import { nodeHeaders, readNodeHeaders } from "../../../src/cluster/zre/headers.js";
 import { type ZreOptions, ZrePlane } from "../../../src/cluster/zre/plane.js";
+import { MACHINE, setPlatformStandIn } from "../../../src/engine/zmtp/transport/transports.js";
 import { Dealer, Router } from "../../../src/index.js";
 import { freePort } from "../../support/ports.js";
 
@@ -239,6 +240,54 @@ describe("nodes on the plane", () => {
     ] as const)
       expect(readNodeHeaders({ ...headers, [name]: value })).toBeUndefined();
     expect(readNodeHeaders({})).toBeUndefined();
+  });
+});
+
+describe("a plane whose host's interfaces change", () => {
+  const LOOPBACK = { name: "lo", address: "127.0.0.1", netmask: "255.0.0.0", internal: true };
+  /** All of 127.0.0.0/8 is this host's: an address of it stands for that of another interface. */
+  const ETH0 = { ...LOOPBACK, name: "eth0", address: "127.0.0.2", internal: false };
+
+  afterEach(() => setPlatformStandIn(undefined));
+
+  it("moves to one that comes up with its groups, and its peers meet it there", async () => {
+    let interfaces = [LOOPBACK];
+    setPlatformStandIn(() => ({ ...MACHINE, interfaces: () => interfaces }));
+    const a = await start({ name: "a", interface: undefined });
+    setPlatformStandIn(undefined);
+    const b = await start({ name: "b" });
+    a.plane.join("all");
+    await Promise.all([a.until("enter"), b.until("join")]);
+    expect(a.plane.endpoint).toMatch(/^tcp:\/\/127\.0\.0\.1:/);
+    interfaces = [LOOPBACK, ETH0];
+    const isThere = ({ peer }: ZreEvent): boolean => peer.endpoint.startsWith("tcp://127.0.0.2:");
+    await b.until("enter", isThere);
+    await b.until("join", isThere);
+    await eventually(() => a.events.filter(({ type }) => type === "enter").length === 2);
+    expect(
+      [a.events, b.events].map((events) =>
+        events.flatMap((each) => (each.type === "exit" ? each.reason : [])),
+      ),
+    ).toEqual([["expired"], ["left"]]);
+    b.plane.shout("all", "hello");
+    expect((await a.until("shout")).frames.map(String)).toEqual(["hello"]);
+  });
+
+  it("gives its peers other headers as one that enters again, and keeps its network while it is away", async () => {
+    let interfaces = [ETH0];
+    const read = vi.fn(() => interfaces);
+    setPlatformStandIn(() => ({ ...MACHINE, interfaces: read }));
+    const a = await start({ name: "a", interface: undefined, headers: { "X-A": "1" } });
+    setPlatformStandIn(undefined);
+    const b = await start({ name: "b" });
+    expect({ ...(await b.until("enter")).peer.headers }).toEqual({ "X-A": "1" });
+    interfaces = [LOOPBACK];
+    const looks = read.mock.calls.length;
+    await eventually(() => read.mock.calls.length > looks + 1);
+    expect([a.plane.endpoint.slice(0, 15), b.plane.peers().length]).toEqual(["tcp://127.0.0.2", 1]);
+    interfaces = [ETH0];
+    a.plane.setHeaders({ "X-A": "2" });
+    await b.until("enter", ({ peer }) => peer.headers["X-A"] === "2");
   });
 });
 
