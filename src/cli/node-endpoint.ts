@@ -7,12 +7,13 @@
  * A folder that others can enter is not used, neither for listening nor for looking: what is in it could be anybody's. A socket
  * where nobody answers was left by a process that was killed, and is removed.
  */
-import { lstatSync, mkdirSync } from "node:fs";
+import { lstatSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { isMainThread } from "node:worker_threads";
+import { makeFolder } from "../core/make-folder.js";
 import { Failure, hasCode } from "./failure.js";
 
 /** Nodes that are found, and sockets in the folder that are tried at a time: killed processes leave any number. */
@@ -38,7 +39,7 @@ export function runtimeFolder(env: NodeJS.ProcessEnv = process.env): string {
 export function defaultEndpoint(id: string): string {
   const folder = runtimeFolder();
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder, 0o700);
   } catch (error) {
     throw new Failure(`cannot make the folder ${folder}: ${(error as Error).message}`);
   }

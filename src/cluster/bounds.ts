@@ -59,6 +59,8 @@ export const MAX_DETAILS = 1_000;
 /** Tags of a member, and bytes of one. */
 export const MAX_TAGS = 64;
 export const MAX_TAG = 64;
+/** Tags and pairs of tags in one change: each may cost as much as a node has tags by then. */
+export const MAX_TAG_CHANGES = 1_000;
 /** Props of a member, bytes of a key and of a value. */
 export const MAX_PROPS = 64;
 export const MAX_PROP_KEY = 64;

@@ -11,6 +11,7 @@
  */
 import { describe } from "../core/arguments.js";
 import { InvalidArgumentError } from "../core/errors.js";
+import { MAX_TAG_CHANGES } from "./bounds.js";
 
 /** The built-in tag of ZRE's peers. */
 export const ZRE = "zre";
@@ -42,9 +43,10 @@ type Modifier = (typeof MODIFIERS)[number];
 /**
  * The tags after the changes; those before are left as they are.
  *
- * @throws InvalidArgumentError `EINVAL` for an unknown modifier, and for items that are not tags or pairs of them
+ * @throws InvalidArgumentError `EINVAL` for an unknown modifier, for items that are not tags or pairs of them, and for more than 1,000 changes
  */
 export function changeTags(tags: readonly string[], changes: readonly TagChange[]): string[] {
+  checkCount(changes);
   let current = [...new Set(tags)];
   for (const change of changes) {
     if (typeof change === "string") {
@@ -60,6 +62,18 @@ export function changeTags(tags: readonly string[], changes: readonly TagChange[
     }
   }
   return current;
+}
+
+/** Before anything is changed: more of them end in too many tags, or are repetitions. */
+function checkCount(changes: readonly TagChange[]): void {
+  let count = changes.length;
+  for (const change of changes) {
+    if (typeof change !== "object" || change === null) continue;
+    for (const items of Object.values(change)) if (Array.isArray(items)) count += items.length;
+    if (count > MAX_TAG_CHANGES) break;
+  }
+  if (count > MAX_TAG_CHANGES)
+    throw new InvalidArgumentError(`a call must have at most ${MAX_TAG_CHANGES} changes of tags; got more`);
 }
 
 function apply(tags: string[], modifier: Modifier, items: readonly (string | TagPair)[]): string[] {

@@ -1,10 +1,11 @@
 /** shoal node start with sessions, and shoal node sessions: what is listed, removed and refused. */
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { SessionClient } from "../../src/cluster/sessions/index.js";
 import { run, startWithout } from "./in-process.js";
-import { file, useFolder } from "./support.js";
+import { file, MAIN, useFolder } from "./support.js";
 
 useFolder();
 
@@ -148,4 +149,15 @@ it.each([
   const { code, stderr } = await run("", "node", "start", "--name", "bad", "--group", group, ...args);
   expect(stderr).toMatch(expected);
   expect(code).toBe(2);
+});
+
+it.runIf(process.platform === "linux")("ends with the reason where the store's folder cannot be made", () => {
+  const args = ["--name", "bad", "--group", `sessions-proc-${process.pid}`];
+  const sessions = ["--sessions", "tcp://127.0.0.1:*", "--sessions-store", "/proc/x"];
+  // Node's own recursive mkdir never returns there: only a kill ends the process then.
+  const { status, stderr } = spawnSync(process.execPath, [MAIN, "node", "start", ...args, ...sessions], {
+    timeout: 60_000,
+    killSignal: "SIGKILL",
+  });
+  expect([status, String(stderr)]).toEqual([1, expect.stringMatching(/The store in \/proc\/x .*ENOENT/)]);
 });

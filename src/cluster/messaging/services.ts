@@ -322,7 +322,7 @@ export class Services {
     this.#context.answers.back(id);
   }
 
-  /** A member is another process than before, which numbers its items anew. One that is lost may only have stood still: its items may come again. */
+  /** A member is another process than before, which numbers its items from 1 again. One that is lost may only have stood still: its items may come again. */
   onRestarted(id: string): void {
     this.#context.seen.onGone(id);
   }

@@ -2,11 +2,12 @@
  * A folder of LMDB: opened once by this process, and only when its file is sound. Of the package `lmdb` only the part
  * that is used is named, so that the types do not need the package.
  */
-import { mkdirSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { describe } from "../../../core/arguments.js";
 import { InvalidArgumentError, NotSupportedError } from "../../../core/errors.js";
+import { makeFolder } from "../../../core/make-folder.js";
 import { loadOptional } from "../../../core/optional-package.js";
 import { StoreError } from "./error.js";
 import { type DamagedFile, findDamage, setAside } from "./lmdb-check.js";
@@ -92,7 +93,7 @@ export function openEnvironment(
     /** What was opened last by each name, tables among it: the package keeps it when it is closed. */
     allDbs: Map<string, { readonly env: unknown }>;
   };
-  mkdirSync(directory, { recursive: true });
+  makeFolder(directory);
   const folder = realpathSync(directory);
   if (openFolders.has(folder))
     throw new StoreError("taken", `This process has the store in ${directory} open already`);
@@ -139,7 +140,8 @@ export function openStore<T>(
   } catch (cause) {
     void environment?.close();
     if (cause instanceof NotSupportedError || cause instanceof StoreError) throw cause;
-    throw new StoreError("failed", `The store in ${directory} cannot be opened`, { cause });
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new StoreError("failed", `The store in ${directory} cannot be opened: ${why}`, { cause });
   }
 }
 
