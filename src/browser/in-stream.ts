@@ -17,11 +17,12 @@ import {
   frameEnd,
   LONG,
   LONG_HEADER,
+  MAX_FRAMES,
   MORE,
   RESERVED,
   SHORT_HEADER,
 } from "../engine/frame.js";
-import { MAX_COMMAND, MAX_FRAMES, type OnCommand, type StreamFault } from "../engine/zmtp/codec/in-stream.js";
+import { MAX_COMMAND, type OnCommand, type StreamFault } from "../engine/zmtp/codec/in-stream.js";
 import { MAX_EAGER } from "../engine/zmtp/codec/split-frame.js";
 
 export type { StreamFault };

@@ -124,6 +124,8 @@ export interface EngineStats {
   readonly invalid?: number;
   /** Datagrams for which the receive queue had no room, and messages of peers that have left an XPUB. Absent: not counted. */
   readonly overflowed?: number;
+  /** Messages past `maxMessageSize`, or of too many frames: the connections that brought them ended. Absent: not counted. */
+  readonly tooLarge?: number;
   /** Replies that the engine threw away, because their request had been given up (REQ). Absent: not counted. */
   readonly late?: number;
   /** Accepted messages, or copies of them, that did not go out, by reason; absent where the engine cannot know. */

@@ -43,8 +43,11 @@ export function dropCounters<R extends string>(reasons: readonly R[]): Record<R,
   return Object.fromEntries(reasons.map((reason) => [reason, 0])) as Record<R, number>;
 }
 
-/** Why a received message was not handed over; `full`: a datagram for which the receive queue had no room, or a message of a peer that has left an XPUB. */
-export type InvalidReason = "frames" | "codec" | "schema" | "full";
+/**
+ * Why a received message was not handed over. `full`: a datagram for which the receive queue had no room, or a message of a peer that
+ * has left an XPUB. `tooLarge`: it is past `maxMessageSize`, or has more than 65,536 frames; the peer's connection ended with it.
+ */
+export type InvalidReason = "frames" | "codec" | "schema" | "full" | "tooLarge";
 
 /** For events that concern no address: a program that asks every event for its address gets none. */
 interface Nowhere {

@@ -19,6 +19,7 @@ import {
   type InvalidReason,
   type SocketEvent,
 } from "../engine/events.js";
+import { MAX_FRAMES } from "../engine/frame.js";
 import { Calls } from "./calls.js";
 import type { Context } from "./context.js";
 import { Inbox, type InboxRules } from "./inbox.js";
@@ -96,6 +97,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   #deliveredAtTake: number;
   /** Bytes of a message that may be sent, where the context sets a limit. */
   #largest: number | undefined;
+  /** Frames of a message that the program may send: those of one that each peer takes. */
+  #mostFrames: number;
   #closing: Promise<CloseResult> | undefined;
 
   constructor(
@@ -111,6 +114,8 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     const defaults = context.socketDefaults();
     this.#options = resolveOptions(type, given, defaults);
     this.#largest = defaults.maxMessageSize;
+    // A REQ puts up to two more in front.
+    this.#mostFrames = type === "Request" ? MAX_FRAMES - 2 : MAX_FRAMES;
     if (authenticate !== undefined && typeof authenticate !== "function") {
       throw new InvalidArgumentError(`Option authenticate must be a function; got ${typeof authenticate}`);
     }
@@ -242,11 +247,17 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
   /** What it sends may be larger than the context's `maxMessageSize` from now on. */
   forward(): void {
     this.#largest = undefined;
+    this.#mostFrames = Number.POSITIVE_INFINITY;
   }
 
   encode(value: unknown): OutgoingMessage {
     this.assertOpen();
     const message = this.#shape.encode(value);
+    if (Array.isArray(message) && message.length > this.#mostFrames) {
+      throw new InvalidArgumentError(
+        `A message must have at most ${this.#mostFrames} frames; got ${message.length}`,
+      );
+    }
     if (this.#largest !== undefined && byteLengthOf(message) > this.#largest) {
       throw new InvalidArgumentError(
         `A message has at most ${this.#largest} bytes (maxMessageSize of the context); got ${byteLengthOf(message)}`,
@@ -287,6 +298,7 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
         ...counters.invalid,
         frames: counters.invalid.frames + (engine.invalid ?? 0),
         full: engine.overflowed ?? 0,
+        tooLarge: engine.tooLarge ?? 0,
       },
       late: counters.late + (engine.late ?? 0),
       pendingSends: this.outbox.waiting,

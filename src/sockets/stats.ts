@@ -70,5 +70,11 @@ export class Counters {
   late = 0;
   endpointsRefused = 0;
   readonly dropped: Record<DroppedReason, number> = { ...NONE_DROPPED };
-  readonly invalid: Record<InvalidReason, number> = { frames: 0, codec: 0, schema: 0, full: 0 };
+  readonly invalid: Record<InvalidReason, number> = {
+    frames: 0,
+    codec: 0,
+    schema: 0,
+    full: 0,
+    tooLarge: 0,
+  };
 }

@@ -18,17 +18,25 @@ import type { PeerCredentials } from "../engine.js";
 import type { DisconnectReason } from "../events.js";
 import { commandFrame } from "../frame.js";
 import { CARRIES_CONTEXT } from "../message-context.js";
-import { parseCommand } from "./codec/command.js";
+import { encodeCommand, parseCommand } from "./codec/command.js";
 import type { StreamFault } from "./codec/in-stream.js";
 import type { Segment } from "./codec/out-queue.js";
 import type { PooledBuffer } from "./codec/pooled-buffer.js";
 import { CONTEXT_COMMAND, contextArrived } from "./context-queue.js";
-import { noMemory } from "./errors.js";
+import { noMemory, refusedByPeer, tooLargeText } from "./errors.js";
 import { COMMAND_TOO_LONG, Handshake, MAX_HANDSHAKE_COMMAND } from "./handshake.js";
 import type { HeartbeatOptions } from "./heartbeat.js";
 import { HeartbeatDriver, type HeartbeatLink } from "./heartbeat-driver.js";
 import { KERNEL } from "./kernel.js";
-import type { Credentials, Fault, Mechanism, Metadata, Step, Verdict } from "./mechanism/mechanism.js";
+import {
+  type Credentials,
+  errorText,
+  type Fault,
+  type Mechanism,
+  type Metadata,
+  type Step,
+  type Verdict,
+} from "./mechanism/mechanism.js";
 import { openSoon } from "./opening.js";
 import type { CloseReason, Link, Pipe } from "./pipe.js";
 import { type Sealer, sealerOf } from "./sealer.js";
@@ -42,6 +50,9 @@ import { HANG_UP_TIMEOUT, PipeWriter, type WriterEffects } from "./writer.js";
 const MAX_UNANSWERED = 65_536;
 /** How long an ERROR may take to go out before its connection is cut, in ms. */
 const FLUSH_TIMEOUT = 1_000;
+/** Connections that are over, and kept for that time for their peers to read why; further ones are cut. */
+const MAX_LINGERING = 64;
+let lingering = 0;
 
 /** Commands that are the socket type's affair. */
 const ROUTED_COMMANDS: ReadonlySet<string> = new Set(["SUBSCRIBE", "CANCEL", "JOIN", "LEAVE"]);
@@ -109,7 +120,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   /** Holds the process while the connection drains. */
   #holdTimer: NodeJS.Timeout | undefined = undefined;
   #error: Error | undefined = undefined;
-  #tooLong = false;
+  /** Which message was too large; undefined: none was. */
+  #tooLarge: string | undefined = undefined;
 
   /** @param dials whether it was this side that connected */
   constructor(
@@ -449,6 +461,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
       return true;
     }
     if (CARRIES_CONTEXT && command.name === CONTEXT_COMMAND) contextArrived(this.#pipe, command.data);
+    // Why the peer is about to end the connection.
+    if (command.name === "ERROR") this.#error ??= refusedByPeer(errorText(command.data));
     return !ROUTED_COMMANDS.has(command.name);
   }
 
@@ -517,7 +531,7 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   }
 
   #socketOnError = (error: Error): void => {
-    this.#error = error;
+    this.#error ??= error; // What the peer has said comes first.
   };
 
   sinkOnEnd(): void {
@@ -527,8 +541,12 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
   #broken(fault: StreamFault | Fault): void {
     const isOurs = fault === "no-memory";
     if (isOurs) this.#error = noMemory();
-    else this.#error = new Error(typeof fault === "string" ? STREAM_FAULTS[fault] : fault.message);
-    this.#tooLong = fault === "too-long";
+    else if (typeof fault !== "string") this.#error = new Error(fault.message);
+    else {
+      this.#tooLarge = tooLargeText(fault, (this.#pipe as Pipe).in.maxMessageSize);
+      const what = this.#tooLarge === undefined ? STREAM_FAULTS[fault] : `the peer sent ${this.#tooLarge}`;
+      this.#error = new Error(what);
+    }
     this.#end(isOurs ? "local" : "protocol");
   }
 
@@ -550,13 +568,13 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     return this.#error;
   }
 
-  /** Whether it ended because of a message that was too long. */
-  get tooLong(): boolean {
-    return this.#tooLong;
+  /** Which message it ended with, that was too large. */
+  get tooLarge(): string | undefined {
+    return this.#tooLarge;
   }
 
   #farewellOf(reason: DisconnectReason): Farewell {
-    if (this.#tooLong) return "too-long";
+    if (this.#tooLarge !== undefined) return "too-long";
     if (reason === "protocol") return "protocol";
     return this.#pipe === undefined && reason === "local" ? "refused" : "done";
   }
@@ -568,8 +586,38 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     this.#timer = undefined;
   }
 
+  /** Reports to the peer which of its messages was too large; libzmq ignores it. @returns whether that is on its way */
+  #explain(which: string): boolean {
+    const pipe = this.#pipe;
+    if (!KERNEL || pipe === undefined || this.#state !== State.Open || this.blocked || !this.pings)
+      return false;
+    if (lingering >= MAX_LINGERING) return false;
+    const reason = Buffer.from(`.${which}`, "latin1");
+    reason[0] = reason.length - 1;
+    pipe.sendFirst(commandFrame(encodeCommand("ERROR", reason)));
+    this.flush();
+    return true;
+  }
+
+  /**
+   * Hangs up, and throws away what comes for a while: with what the peer has sent unread in it, the kernel would cut the connection,
+   * and the peer's would throw away what it has not read yet.
+   */
+  #linger(): void {
+    lingering += 1;
+    const { socket } = this;
+    const timer = setTimeout(() => socket.destroy(), FLUSH_TIMEOUT).unref();
+    socket.on("close", () => {
+      lingering -= 1;
+      clearTimeout(timer);
+    });
+    this.#reader.resume();
+    socket.end();
+  }
+
   #end(reason: DisconnectReason): void {
     if (this.#state === State.Closed) return;
+    const explains = this.#tooLarge !== undefined && this.#explain(this.#tooLarge);
     this.#enter(State.Closed);
     this.#writer?.stop();
     clearTimeout(this.#holdTimer);
@@ -580,7 +628,8 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     if (reason !== "heartbeat") this.#sayFarewell(this.#farewellOf(reason));
     // What was written before, such as an ERROR, still goes out; the kernel keeps it.
     const leaves = this.#pipe === undefined && this.stream.opening !== true;
-    if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
+    if (explains) this.#linger();
+    else if (this.socket.writableLength === 0 || !leaves) this.socket.destroy();
     else {
       this.socket.end(() => this.socket.destroy());
       setTimeout(() => this.socket.destroy(), FLUSH_TIMEOUT).unref();
@@ -604,9 +653,7 @@ function sealOf(
 
 function ignore(): void {}
 
-const STREAM_FAULTS: Record<Exclude<StreamFault, "no-memory">, string> = {
+const STREAM_FAULTS: Partial<Record<StreamFault, string>> = {
   "reserved-bits": "the peer set reserved bits in a frame's flags (37/ZMTP, Framing)",
-  "too-long": "the peer's message is longer than maxMessageSize",
-  "too-many-frames": "the peer's message has too many frames",
   "command-too-long": "the peer's command is longer than any command is",
 };

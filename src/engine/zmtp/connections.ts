@@ -196,7 +196,10 @@ export class Connections implements ConnectionEffects, RawOpeningEffects, Polici
       this.onHandshakeOver(connection);
       this.#state.effects.event({ type: "disconnect", address: endpoint, reason });
     } else {
-      if (connection.tooLong) this.#peers.policy.tooLong?.(connection.address);
+      if (connection.tooLarge !== undefined) {
+        this.#peers.policy.tooLong?.(connection.address);
+        this.#state.routing.refuseLarge(connection.tooLarge, connection.remote);
+      }
       this.#peers.left(pipe, reason, error);
     }
     dialling?.lost(() => fault ?? error ?? lostError(reason, connection.remote));

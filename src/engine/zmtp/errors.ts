@@ -9,6 +9,8 @@ import {
   TransportError,
 } from "../../core/errors.js";
 import type { DisconnectReason, SocketEvent } from "../events.js";
+import { MAX_FRAMES } from "../frame.js";
+import type { StreamFault } from "./codec/in-stream.js";
 import type { Fault } from "./mechanism/mechanism.js";
 
 /** @param doing what was attempted, in the infinitive: "bind", "connect to" */
@@ -53,6 +55,17 @@ export function faultEvents(
       return [{ type: "handshake:error:other", address: endpoint, ...peer, error }];
     }
   }
+}
+
+/** Which message is too large; `undefined`: that is not the fault. @param maxMessageSize of the stream */
+export function tooLargeText(fault: StreamFault, maxMessageSize: number): string | undefined {
+  if (fault === "too-long") return `a message of more than ${maxMessageSize} bytes (maxMessageSize)`;
+  return fault === "too-many-frames" ? `a message of more than ${MAX_FRAMES} frames` : undefined;
+}
+
+/** The peer ended the connection because of what this side had sent. @param which in its own words, made printable */
+export function refusedByPeer(which: string): Error {
+  return new Error(`the peer refused what it was sent: ${which}`);
 }
 
 const LOSSES: Partial<Record<DisconnectReason, string>> = {

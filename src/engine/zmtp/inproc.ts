@@ -7,7 +7,7 @@
  */
 import { allocate } from "../../core/memory.js";
 import type { StreamFault } from "./codec/in-stream.js";
-import { faultEvents } from "./errors.js";
+import { disconnectError, faultEvents, refusedByPeer, tooLargeText } from "./errors.js";
 import type { InprocNames, InprocTarget } from "./inproc-names.js";
 import type { Fault } from "./mechanism/mechanism.js";
 import { identityOf, pipeOptions } from "./options.js";
@@ -33,6 +33,9 @@ import type { Frames } from "./transferred.js";
 const FANS_OUT: readonly string[] = ["PUB", "XPUB", "RADIO"];
 
 /** One end of a link between two pipes. */
+/** A link is over; called once. @param tooLarge which message it ended with, of the end that is `remote` to the other */
+type OnEnd = (reason: CloseReason | "remote", tooLarge?: string) => void;
+
 export class InprocLink implements Link {
   /** Until both sides know each other: a ROUTER must not get what it has no name for. */
   blocked = true;
@@ -40,7 +43,7 @@ export class InprocLink implements Link {
   readonly #pipe: Pipe;
   #other: InprocLink | undefined = undefined;
   #far: Pipe | undefined = undefined;
-  readonly #onEnd: (reason: CloseReason | "remote") => void;
+  readonly #onEnd: OnEnd;
   #marks: ReceiveMarks;
   /** The other end has messages that it has not heard of. */
   #unannounced = false;
@@ -48,7 +51,7 @@ export class InprocLink implements Link {
   #fault: StreamFault | undefined = undefined;
 
   /** @param marks of the pipe's own socket @param onEnd the link is over; called once */
-  constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: (reason: CloseReason | "remote") => void) {
+  constructor(pipe: Pipe, marks: ReceiveMarks, onEnd: OnEnd) {
     this.#pipe = pipe;
     this.#marks = marks;
     this.#onEnd = onEnd;
@@ -121,6 +124,10 @@ export class InprocLink implements Link {
     return Number.POSITIVE_INFINITY;
   }
 
+  #tooLargeFor(receiver: Pipe): string | undefined {
+    return this.#fault === undefined ? undefined : tooLargeText(this.#fault, receiver.in.maxMessageSize);
+  }
+
   #handOver(other: Pipe): void {
     const { out } = this.#pipe;
     if (out.length === 0 || this.#fault !== undefined) return;
@@ -179,8 +186,9 @@ export class InprocLink implements Link {
     other.#join(undefined);
     // Who got what is past its limit ends the link, whichever end was asked first.
     const [wrong, otherWrong] = [other.#fault !== undefined, this.#fault !== undefined];
-    this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason);
-    other.#onEnd(otherWrong ? "protocol" : "remote");
+    const tooLarge = this.#tooLargeFor(other.#pipe) ?? other.#tooLargeFor(this.#pipe);
+    this.#onEnd(wrong ? "protocol" : otherWrong ? "remote" : reason, tooLarge);
+    other.#onEnd(otherWrong ? "protocol" : "remote", tooLarge);
   }
 }
 
@@ -322,13 +330,13 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     dial.endSeek?.();
     dial.endSeek = undefined;
     const pipe = this.#peers.make(dial.name, false);
-    const far = new InprocLink(dial.pipe, theirs.#marks, (reason) => {
-      theirs.#peers.left(dial.pipe, reason === "remote" ? "remote" : "local");
+    const far = new InprocLink(dial.pipe, theirs.#marks, (reason, tooLarge) => {
+      theirs.#left(dial.pipe, reason, tooLarge);
       theirs.#lookFor(dial);
       theirs.#state.effects.changed();
     });
-    const near = new InprocLink(pipe, this.#marks, (reason) => {
-      this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
+    const near = new InprocLink(pipe, this.#marks, (reason, tooLarge) => {
+      this.#left(pipe, reason, tooLarge);
       this.#state.effects.changed();
     });
     InprocLink.join(far, theirPeer, near, ourPeer);
@@ -390,8 +398,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     }
     port.post(marksWord(Word.Welcome, this.#marks));
     const pipe = this.#peers.make(name, false);
-    const link = new PortLink(port, pipe, this.#marks, marks, (reason) => {
-      this.#peers.left(pipe, reason === "remote" ? "remote" : "local");
+    const link = new PortLink(port, pipe, this.#marks, marks, (reason, tooLarge) => {
+      this.#left(pipe, reason, tooLarge);
       this.#state.effects.changed();
     });
     pipe.linked(link, peer);
@@ -450,8 +458,8 @@ export class InprocPeers implements InprocTarget<InprocDial> {
       this.#refuse(dial, fault);
       return;
     }
-    const link = new PortLink(port, dial.pipe, this.#marks, marks, (reason) => {
-      this.#peers.left(dial.pipe, reason === "remote" ? "remote" : "local");
+    const link = new PortLink(port, dial.pipe, this.#marks, marks, (reason, tooLarge) => {
+      this.#left(dial.pipe, reason, tooLarge);
       this.#lookFor(dial);
       this.#state.effects.changed();
     });
@@ -459,6 +467,18 @@ export class InprocPeers implements InprocTarget<InprocDial> {
     this.#peers.joined(dial.pipe);
     link.open();
     this.#leaveIfOver(dial);
+  }
+
+  /** @param tooLarge the message that the link ended with: this end's, or the other's that it refused */
+  #left(pipe: Pipe, reason: CloseReason | "remote", tooLarge: string | undefined): void {
+    const { endpoint } = pipe;
+    const isRemote = reason === "remote";
+    if (tooLarge !== undefined && !isRemote) this.#state.routing.refuseLarge(tooLarge, endpoint);
+    const error =
+      tooLarge !== undefined && isRemote
+        ? disconnectError(refusedByPeer(tooLarge), reason, { remote: endpoint })
+        : undefined;
+    this.#peers.left(pipe, isRemote ? "remote" : "local", error);
   }
 
   /** There is no place for a peer in another thread, here or there: it waits for one. */

@@ -72,7 +72,7 @@ export class RawOpening implements Sink {
   readonly remote: string;
   /** As a connection that carries no pipe yet. */
   readonly draining = false;
-  readonly tooLong = false;
+  readonly tooLarge = undefined;
   readonly credentials = undefined;
   readonly error = undefined;
   readonly #effects: RawOpeningEffects;

@@ -230,6 +230,7 @@ export class ZmtpSocket implements EngineSocket, RoutingEffects, SocketEffects {
       queuedOut,
       invalid: this.#routing.invalid,
       overflowed: this.#routing.overflowed,
+      tooLarge: this.#routing.tooLarge,
       late: this.#routing.late,
       dropped: { ...this.#dropped },
     };

@@ -1,8 +1,15 @@
 /** What a peer's bytes can do to the queues of one pipe, in memory: sizes, borders, and what is kept of them. */
 import { describe, expect, it } from "vitest";
-import { COMMAND, LONG_HEADER, MORE, readLongSize, writeHeader } from "../../../src/engine/frame.js";
+import {
+  COMMAND,
+  LONG_HEADER,
+  MAX_FRAMES,
+  MORE,
+  readLongSize,
+  writeHeader,
+} from "../../../src/engine/frame.js";
 import { Encoder } from "../../../src/engine/zmtp/codec/encoder.js";
-import { InStream, MAX_FRAMES } from "../../../src/engine/zmtp/codec/in-stream.js";
+import { InStream } from "../../../src/engine/zmtp/codec/in-stream.js";
 import { OutQueue } from "../../../src/engine/zmtp/codec/out-queue.js";
 import { collectGarbage } from "../../support/collect-garbage.js";
 

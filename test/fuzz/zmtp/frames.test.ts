@@ -1,9 +1,10 @@
 /** Any bytes as frames: never an exception, never two readings of the same bytes, never more than the limits. */
 
 import { describe, it } from "vitest";
+import { MAX_FRAMES } from "../../../src/engine/frame.js";
 import { parseCommand } from "../../../src/engine/zmtp/codec/command.js";
 import { parseGreeting } from "../../../src/engine/zmtp/codec/greeting.js";
-import { InStream, MAX_FRAMES, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
+import { InStream, type StreamFault } from "../../../src/engine/zmtp/codec/in-stream.js";
 import { decodeMetadata, encodeMetadata, MAX_PROPERTIES } from "../../../src/engine/zmtp/codec/metadata.js";
 import fc from "../../support/properties.js";
 import { expect } from "../../support/quick-expect.js";

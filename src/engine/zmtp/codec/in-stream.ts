@@ -26,6 +26,7 @@ import {
   frameEnd,
   LONG,
   LONG_HEADER,
+  MAX_FRAMES,
   MORE,
   messageBytes,
   messageEnd,
@@ -41,8 +42,6 @@ import { acquire, type PooledBuffer } from "./pooled-buffer.js";
 import { DIRECT, MAX_EAGER, SplitFrame, type SplitFrameEffects } from "./split-frame.js";
 import { encodeMessage, encodeMessages } from "./take-front.js";
 
-/** Frames of one message at most, empty ones included. */
-export const MAX_FRAMES = 65_536;
 /** Bytes of a command: the longest there is, a SUBSCRIBE, has a topic prefix. */
 export const MAX_COMMAND = 65_536;
 

@@ -179,6 +179,11 @@ export function refused(mechanism: string, why: false | Refusal): Step {
   };
 }
 
+/** The text of an ERROR. It ends up in logs and terminals: at most 255 characters, all of them printable. */
+export function errorText(data: Buffer): string {
+  return data.toString("latin1", 1, 256).replace(/[^\x20-\x7e]/g, "?");
+}
+
 /**
  * The step after the peer's ERROR.
  *
@@ -196,8 +201,7 @@ export function errorReceived(mechanism: string, data: Buffer): Step {
     const message = `${mechanism}: the peer refused the credentials with status ${reason}`;
     return { failed: { kind: "auth", code: "ERR_AUTHENTICATION", message, status: Number(reason) } };
   }
-  // The peer's text ends up in logs and terminals: at most 255 characters, all of them printable.
-  const text = reason.replace(/[^\x20-\x7e]/g, "?");
+  const text = errorText(data);
   return {
     failed: {
       kind: "other",

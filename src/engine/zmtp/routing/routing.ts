@@ -53,6 +53,8 @@ export abstract class Routing {
   invalid = 0;
   /** Messages for which there was no room: datagrams, and those of peers that have left. */
   overflowed = 0;
+  /** Messages past a limit, each of which ended its connection. */
+  tooLarge = 0;
   /** Pipes that ended with messages that nobody had taken; those that are empty by now go from time to time. */
   #orphanedPipes: Pipe[] = [];
   #mostOrphanedPipes = 16;
@@ -170,6 +172,14 @@ export abstract class Routing {
     const error = new InvalidMessageError(why);
     // Not now: a listener may receive or close, in the middle of the receive that has come upon it.
     queueMicrotask(() => this.effects.routingOnEvent({ type: "invalid", reason, error }));
+  }
+
+  /** A message that is too large ended its connection. @param which as of `tooLargeText` @param from an endpoint */
+  refuseLarge(which: string, from: string): void {
+    this.tooLarge += 1;
+    const what = `Refused ${which} from ${from}; the connection ended, and what came behind it is lost`;
+    this.report("tooLarge", what);
+    if (this.tooLarge === 1) process.emitWarning(`${what}. stats().invalid.tooLarge counts further ones.`);
   }
 
   /** Whether datagrams of a group are wanted (DISH); absent: all are. */

@@ -12,6 +12,7 @@
 import { FRAME_COST } from "../../../core/frame-cost.js";
 import { allocateTransferable, forbidTransfer } from "../../../core/memory.js";
 import type { Segment } from "../codec/out-queue.js";
+import { tooLargeText } from "../errors.js";
 import { type CloseReason, type Link, limitOf, type Pipe, type ReceiveMarks } from "../pipe.js";
 import { HANG_UP_TIMEOUT } from "../writer.js";
 import {
@@ -41,7 +42,7 @@ export class PortLink implements Link, PortSink {
   aheadBytes = 0;
   readonly #port: ThreadPort;
   readonly #pipe: Pipe;
-  readonly #onEnd: (reason: CloseReason | "remote") => void;
+  readonly #onEnd: (reason: CloseReason | "remote", tooLarge?: string) => void;
   #marks: ReceiveMarks;
   #theirs: ReceiveMarks;
   #sent = 0;
@@ -65,7 +66,7 @@ export class PortLink implements Link, PortSink {
     pipe: Pipe,
     marks: ReceiveMarks,
     theirs: ReceiveMarks,
-    onEnd: (reason: CloseReason | "remote") => void,
+    onEnd: (reason: CloseReason | "remote", tooLarge?: string) => void,
   ) {
     this.#port = port;
     this.#pipe = pipe;
@@ -153,8 +154,15 @@ export class PortLink implements Link, PortSink {
     const fault = pipe.in.push(bytes, BATCH_HEADER);
     pipe.arrived();
     this.#timer?.refresh();
-    if (fault !== undefined) this.close("protocol");
+    if (fault !== undefined) this.#refuse(tooLargeText(fault, pipe.in.maxMessageSize));
     else this.#reportTaken();
+  }
+
+  #refuse(tooLarge: string | undefined): void {
+    if (this.#closed) return;
+    this.flush();
+    this.#port.post([Word.Closed, tooLarge]);
+    this.#end("protocol", tooLarge);
   }
 
   portOnWord(word: readonly unknown[]): void {
@@ -176,7 +184,7 @@ export class PortLink implements Link, PortSink {
         break;
       case Word.Closed:
       case Word.Refused:
-        this.#end("remote");
+        this.#end("remote", word[0] === Word.Closed && typeof word[1] === "string" ? word[1] : undefined);
         break;
       default:
     }
@@ -229,13 +237,13 @@ export class PortLink implements Link, PortSink {
     if (queue.messages > 0) this.#pipe.watch();
   }
 
-  #end(reason: CloseReason | "remote"): void {
+  #end(reason: CloseReason | "remote", tooLarge?: string): void {
     if (this.#closed) return;
     this.#closed = true;
     this.blocked = true;
     clearTimeout(this.#timer);
     this.#port.close();
-    this.#onEnd(reason);
+    this.#onEnd(reason, tooLarge);
   }
 }
 

@@ -12,7 +12,7 @@
  *     [TAKEN, messages, cost]            the program has taken so many of those that came, which cost so much (core/frame-cost.ts)
  *     [MARKS, messages, bytes]           the receive high-water marks are other ones now
  *     [HALF_CLOSED]                      its sender sends nothing more, and receives until the other has closed
- *     [CLOSED]                           nothing more comes, and nothing more is received
+ *     [CLOSED, text]                     nothing more comes, and nothing more is received; text: which message was too large
  *
  *   at any time instead of the next:
  *     [REFUSED, kind, code, message, status]   the peer may not join

@@ -1,0 +1,94 @@
+/** A message past the receiver's limits ends its connection. Both ends learn why, and the receiver counts it. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { Context, curveKeyPair, Pull, Push, Request, Router } from "../../../src/index.js";
+import { nextEvent } from "../../contract/support/wait.js";
+import { command } from "./support/hostile-peer.js";
+import { HostileWorld } from "./support/hostile-world.js";
+
+const world = new HostileWorld();
+const server = curveKeyPair();
+const client = curveKeyPair();
+const curveServer = { curveServer: true, curvePublicKey: server.publicKey, curveSecretKey: server.secretKey };
+const curveClient = {
+  curveServerKey: server.publicKey,
+  curvePublicKey: client.publicKey,
+  curveSecretKey: client.secretKey,
+};
+const sockets: { close(options: { linger: number }): Promise<unknown> }[] = [];
+
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await Promise.all(sockets.splice(0).map((socket) => socket.close({ linger: 0 })));
+});
+
+const own = <T extends (typeof sockets)[number]>(socket: T): T => {
+  sockets.push(socket);
+  return socket;
+};
+
+const LIMIT = "a message of more than 1000 bytes (maxMessageSize)";
+
+describe("a message past maxMessageSize", () => {
+  it.each<[string, string, object, object]>([
+    ["tcp", "tcp://127.0.0.1:*", {}, {}],
+    ["tcp with CURVE", "tcp://127.0.0.1:*", curveServer, curveClient],
+    ["ipc", `ipc://${join(tmpdir(), `shoal-too-large-${process.pid}`)}`, {}, {}],
+    ["ws", "ws://127.0.0.1:*", {}, {}],
+    ["inproc", "inproc://too-large", {}, {}],
+  ])("%s: the receiver counts and reports it, warns once, and the sender has the reason", async (_, endpoint, bound, dials) => {
+    const warn = vi.spyOn(process, "emitWarning").mockImplementation(() => undefined);
+    const context = new Context({ engine: "zmtp" });
+    const pull = own(new Pull({ context, maxMessageSize: 1_000, ...bound }));
+    const push = own(new Push({ context, ...dials }));
+    push.connect(await pull.bind(endpoint));
+    await push.ready();
+    for (const size of [2_000, 500_000]) {
+      const events = [nextEvent(push, "disconnect"), nextEvent(pull, "invalid")] as const;
+      await push.send(Buffer.alloc(size));
+      const [ended, invalid] = await Promise.all(events);
+      expect(ended.error?.message).toContain(LIMIT);
+      expect(invalid.reason).toBe("tooLarge");
+      expect(invalid.error.message).toContain(LIMIT);
+      await push.ready();
+    }
+    expect(pull.stats().invalid).toMatchObject({ tooLarge: 2, frames: 0 });
+    expect(warn.mock.calls.filter(([text]) => String(text).includes(LIMIT))).toHaveLength(1);
+    await push.send("small");
+    expect(String(await pull.receive())).toBe("small");
+  });
+
+  it("is refused in words of the peer, which are printable in an event", async () => {
+    const pull = world.pull();
+    const peer = await world.raw(await world.bind(pull));
+    await peer.handshake("PUSH");
+    const left = nextEvent(pull, "disconnect");
+    peer.write(command("ERROR", Buffer.from("\u0004a\u001b[m", "latin1")));
+    peer.socket.end();
+    expect((await left).error?.message).toContain("the peer refused what it was sent: a?[m");
+  });
+});
+
+describe("more frames than any peer takes", () => {
+  const frames = (count: number): string[] => Array.from({ length: count }, () => "");
+
+  it("are refused by send, and the socket goes on", async () => {
+    const context = new Context({ engine: "zmtp" });
+    const [push, pull] = [own(new Push({ context })), own(new Pull({ context }))];
+    push.connect(await pull.bind("tcp://127.0.0.1:*"));
+    await expect(push.send(frames(65_537))).rejects.toMatchObject({ code: "EINVAL" });
+    await push.send(frames(65_536));
+    expect(await pull.receive()).toHaveLength(65_536);
+  });
+
+  it("of a request count those that REQ puts in front", async () => {
+    const context = new Context({ engine: "zmtp" });
+    const request = own(new Request({ context, correlate: true }));
+    const router = own(new Router({ context }));
+    request.connect(await router.bind("tcp://127.0.0.1:*"));
+    await expect(request.send(frames(65_535))).rejects.toMatchObject({ code: "EINVAL" });
+    await request.send(frames(65_534));
+    expect(await router.receive()).toHaveLength(1 + 65_536);
+  });
+});
