@@ -560,7 +560,9 @@ export class Connection implements Link, Sink, HeartbeatLink, WriterEffects {
     const { phase } = this.#handshake;
     const fault = this.stream.fault?.(phase === "greeting");
     if (fault !== undefined) return fault;
-    return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}` };
+    const { suspicion } = this.#handshake.mechanism;
+    const why = suspicion === undefined ? "" : `: ${suspicion}`;
+    return { kind: "other", code: "ERR_HANDSHAKE", message: `the peer hung up during the ${phase}${why}` };
   }
 
   /** Why it ended, where the system or the protocol gave a reason. */

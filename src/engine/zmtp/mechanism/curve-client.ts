@@ -5,6 +5,7 @@
  *   start, send HELLO -> hello sent -- WELCOME, send INITIATE --> initiate sent -- READY --> over
  */
 import type { ErrorCode } from "../../../core/errors.js";
+import { encodeZ85 } from "../../../core/z85.js";
 import { encodeCommand, parseCommand } from "../codec/command.js";
 import { decodeMetadata } from "../codec/metadata.js";
 import { type CurveBox, loadCurveBox } from "./curve-box.js";
@@ -79,6 +80,17 @@ export class CurveClient implements Mechanism {
     return this.#cipher;
   }
 
+  /** A server with another key cannot read HELLO, and hangs up; one that refuses this side's key as a rule says so. */
+  get suspicion(): string | undefined {
+    if (this.#state.at === "hello-sent") return this.#wrongKey();
+    if (this.#state.at !== "initiate-sent") return undefined;
+    return `it may not accept this client's key, whose public half is ${encodeZ85(this.#permanent.publicKey)}`;
+  }
+
+  #wrongKey(): string {
+    return `this client's curveServerKey is ${encodeZ85(this.#serverKey)}, and the server may have another key`;
+  }
+
   start(): Step {
     const transient = this.#random.keyPair();
     const key = agreeOnKey(this.#serverKey, transient);
@@ -111,7 +123,8 @@ export class CurveClient implements Mechanism {
     }
     const long = nonce(NonceText.welcome, body.subarray(Welcome.nonce, Welcome.box));
     const plain = openBox(this.#box, body.subarray(Welcome.box), long, helloKey);
-    if (plain === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "WELCOME does not open");
+    if (plain === undefined)
+      return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", `WELCOME does not open: ${this.#wrongKey()}`);
     const serverTransient = plain.subarray(0, KEY_LENGTH);
     const cookie = plain.subarray(KEY_LENGTH, KEY_LENGTH + COOKIE_LENGTH);
     const key = agreeOnKey(serverTransient, transient);

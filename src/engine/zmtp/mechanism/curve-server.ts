@@ -143,7 +143,13 @@ export class CurveServer implements Mechanism {
     const key = agreeOnKey(client, this.#permanent);
     if (key === undefined) return this.#fail("ERR_ZMTP_KEY_EXCHANGE", "HELLO has no usable key");
     const signature = openBox(this.#box, body.subarray(Hello.box), nonce(NonceText.hello, short), key);
-    if (signature === undefined) return this.#fail("ERR_ZMTP_CRYPTOGRAPHIC", "HELLO does not open");
+    if (signature === undefined) {
+      const own = encodeZ85(this.#permanent.publicKey);
+      return this.#fail(
+        "ERR_ZMTP_CRYPTOGRAPHIC",
+        `HELLO does not open: the client probably has another key as its curveServerKey; this server's is ${own}`,
+      );
+    }
     if (!signature.equals(SIGNATURE)) {
       return this.#fail("ERR_ZMTP_MALFORMED_COMMAND_HELLO", "HELLO's box is not 64 zeros");
     }

@@ -115,6 +115,8 @@ export interface Mechanism {
   start(): Step;
   receive(body: Buffer): Step;
   authenticated(verdict: Verdict): Step;
+  /** Why the peer may have hung up where it gives no reason; absent: nothing is known. Never a secret. */
+  readonly suspicion?: string | undefined;
   /** After `done`; `undefined` where frames travel as they are. */
   readonly cipher: FrameCipher | undefined;
   /** Present where there are no commands: each side's first message is its routing id, and `receive` gets the peer's. */

@@ -361,12 +361,20 @@ describe.each(BOXES)("with $name", (box) => {
   });
 
   test("a client that was given another server's key does not open WELCOME, nor the server its HELLO", () => {
-    const { client, server } = shake(
-      clientOf(box, SYSTEM_RANDOM, { curveServerKey: newKeyPair().publicKey }),
-      serverOf(box),
-    );
-    expect(server.failed).toMatchObject({ kind: "protocol", code: "ERR_ZMTP_CRYPTOGRAPHIC" });
+    const other = newKeyPair();
+    const misled = clientOf(box, SYSTEM_RANDOM, { curveServerKey: other.publicKey });
+    expect(misled.suspicion).toBeUndefined();
+    const { client, server } = shake(misled, serverOf(box));
+    expect(server.failed).toMatchObject({
+      kind: "protocol",
+      code: "ERR_ZMTP_CRYPTOGRAPHIC",
+      message: expect.stringContaining(encodeZ85(SERVER_PUBLIC)),
+    });
     expect(client.done).toBeUndefined();
+    expect(misled.suspicion).toContain(encodeZ85(other.publicKey));
+    const welcome = only(serverOf(box).receive(only(clientOf(box).start())));
+    expect(misled.receive(welcome).failed?.message).toContain(encodeZ85(other.publicKey));
+    expect(misled.suspicion).toBeUndefined();
     const zero = clientOf(box, SYSTEM_RANDOM, { curveServerKey: Buffer.alloc(32) });
     expect(zero.start().failed).toMatchObject({ code: "ERR_ZMTP_KEY_EXCHANGE" });
   });
