@@ -11,11 +11,14 @@
  *   ^────────────────────────────────────success──────────────────────────────────────────┘ │
  *                                        ejected ^──failure, twice the time──────────────────┘
  *
+ * A node is closed while it has as many requests of this one as its window: further ones wait here, and not there to be refused. The window
+ * begins at `FIRST_WINDOW`, shrinks to what the node has when it refuses one, and grows by what it reports as free and with each answer.
+ *
  * At most half of a service's nodes are ejected; where all that are left are ejected, they are used.
  */
 import { backOff } from "../../core/back-off.js";
 import { fnv1a } from "../../core/hash.js";
-import { DRAWS, EJECT_AFTER, EJECT_TIME, LOAD_AGE, MAX_EJECT_TIME } from "./bounds.js";
+import { DRAWS, EJECT_AFTER, EJECT_TIME, FIRST_WINDOW, LOAD_AGE, MAX_EJECT_TIME } from "./bounds.js";
 
 /** A node that serves a service. */
 export interface Candidate {
@@ -40,6 +43,8 @@ export class NodeLoad {
   distance: number;
   /** Requests of this node that wait for it. */
   outstanding = 0;
+  /** How many of these it takes. */
+  window = FIRST_WINDOW;
   /** Its last report, and when it came. */
   busy = 0;
   slots = 0;
@@ -59,6 +64,12 @@ export class NodeLoad {
     this.busy = busy;
     this.slots = slots;
     this.#reportedAt = now;
+    this.window = Math.max(this.window, this.outstanding + slots - busy);
+  }
+
+  /** Whether it takes one more. */
+  get isOpen(): boolean {
+    return this.outstanding < this.window;
   }
 
   /** Requests that it has, as far as is known. */
@@ -128,7 +139,7 @@ export class Balancer {
 
   /**
    * @param tried those that are not asked again @param key of idempotency, or ""
-   * @returns `undefined`: all were tried, or there are none
+   * @returns `undefined`: all were tried or are closed, or there are none. By key the node may be closed
    */
   pick(now: number, tried: readonly string[], key: string): NodeLoad | undefined {
     if (key !== "") return this.#pickByKey(tried, key);
@@ -141,6 +152,12 @@ export class Balancer {
     return full ?? this.#anyLeft(now, tried);
   }
 
+  /** Whether one that was not tried is closed. */
+  isAwaited(tried: readonly string[]): boolean {
+    for (const node of this.#nodes.values()) if (!node.isOpen && !tried.includes(node.id)) return true;
+    return false;
+  }
+
   /** An attempt began. */
   sent(node: NodeLoad): void {
     node.outstanding += 1;
@@ -149,6 +166,9 @@ export class Balancer {
   /** An attempt ended. @param ms that it took; 0: no measure */
   ended(now: number, node: NodeLoad, result: AttemptResult, ms: number): void {
     node.outstanding -= 1;
+    if (result === "refused") node.window = Math.max(1, Math.min(node.window, node.outstanding));
+    else if (result === "ok")
+      node.window = Math.max(node.window, Math.min(FIRST_WINDOW, node.window + 1 / node.window));
     if (result === "given-up" || result === "refused") return;
     if (ms > 0) node.latency = node.latency === 0 ? ms : node.latency + NEWEST * (ms - node.latency);
     const failed = result === "failed";
@@ -190,8 +210,15 @@ export class Balancer {
     const draws = tier.length === 1 ? 1 : DRAWS;
     for (let i = 0; i < draws; i++) {
       const node = tier[Math.floor(this.#effects.random() * tier.length)] as NodeLoad;
-      if (node === found || node.isAvoided(now) || !node.hasRoom(now) || tried.includes(node.id)) continue;
-      if (found !== undefined) return node.cost(now) < found.cost(now) ? node : found;
+      if (
+        node === found ||
+        node.isAvoided(now) ||
+        !node.isOpen ||
+        !node.hasRoom(now) ||
+        tried.includes(node.id)
+      )
+        continue;
+      if (found !== undefined) return isCheaper(now, node, found) ? node : found;
       found = node;
     }
     return found;
@@ -202,12 +229,12 @@ export class Balancer {
     let found: NodeLoad | undefined;
     let isFree = false;
     for (const node of tier) {
-      if (node.isAvoided(now) || tried.includes(node.id)) continue;
+      if (node.isAvoided(now) || !node.isOpen || tried.includes(node.id)) continue;
       const hasRoom = node.hasRoom(now);
       if (
         found === undefined ||
         (hasRoom && !isFree) ||
-        (hasRoom === isFree && node.cost(now) < found.cost(now))
+        (hasRoom === isFree && isCheaper(now, node, found))
       ) {
         found = node;
         isFree = hasRoom;
@@ -221,7 +248,7 @@ export class Balancer {
     let found: NodeLoad | undefined;
     for (const tier of this.#tiers)
       for (const node of tier)
-        if (!tried.includes(node.id) && (found === undefined || node.cost(now) < found.cost(now)))
+        if (node.isOpen && !tried.includes(node.id) && (found === undefined || isCheaper(now, node, found)))
           found = node;
     return found;
   }
@@ -238,6 +265,12 @@ export class Balancer {
     }
     return found;
   }
+}
+
+/** While it is not known how long one of two takes, their loads decide. */
+function isCheaper(now: number, one: NodeLoad, other: NodeLoad): boolean {
+  if (one.latency === 0 || other.latency === 0) return one.load(now) < other.load(now);
+  return one.cost(now) < other.cost(now);
 }
 
 /** The rank of a node for a key: 32 bits, which every caller computes alike. */

@@ -36,6 +36,8 @@ export const MAX_CHECK_AFTER = 30_000;
 export const EJECT_AFTER = 5;
 export const EJECT_TIME = 1_000;
 export const MAX_EJECT_TIME = 60_000;
+/** Requests of this node that wait at another one, until that has reported what it takes. */
+export const FIRST_WINDOW = 4_096;
 /** ms for which the load that a node reported counts. */
 export const LOAD_AGE = 1_000;
 /** Nodes that are drawn before all are looked at. */

@@ -1,5 +1,5 @@
 /** A request under way: what it is, what has become of it, and where what comes of it goes. The rules are in calls.ts. */
-import { Link } from "../../core/collections/linked-list.js";
+import { Link, type LinkedList } from "../../core/collections/linked-list.js";
 import type { Due } from "../../core/deadlines.js";
 import type { ShoalError } from "../../core/errors.js";
 import type { Balancer, Candidate, NodeLoad } from "./balancer.js";
@@ -49,6 +49,8 @@ export class Call implements Due {
   readonly sink: CallSink;
   readonly target: Target;
   readonly link: Link<Call> = new Link(this);
+  /** Among those that wait for room at a node. */
+  readonly place: Link<Call> = new Link(this);
   readonly bytes: number;
   /** When it is given up; infinite: never. */
   readonly until: number;
@@ -64,6 +66,8 @@ export class Call implements Due {
   /** When its node is asked whether it still has it, and ms until it is asked after that. */
   checkAt = 0;
   checkAfter = 0;
+  /** Whether there was an attempt. */
+  wasSent = false;
   /** The last attempt was refused by a node that serves it no more. */
   isUnserved = false;
   /** Attempts that were counted: those that may have cost a node something. */
@@ -110,6 +114,8 @@ export interface Target {
   readonly name: string;
   readonly balancer: Balancer;
   readonly budget: RetryBudget;
+  /** Requests that wait for room at any node. */
+  readonly waiting: LinkedList<Call>;
   candidates: readonly Candidate[];
 }
 

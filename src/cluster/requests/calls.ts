@@ -7,6 +7,8 @@
  *      │                           │ └──time── backing off         sent ──FAILURE, lost, late──> retried, or over
  *      └───────────────────────────┴──────────────^
  *
+ * A request that finds each node closed (balancer.ts) waits here, the oldest first, until one has answered another.
+ *
  * A node that did not take a request (it drains, is overloaded, its link is full) has not run it, so another one may get it. One that was lost, or
  * did not answer in time, may have: the request is repeated only where the program called it idempotent.
  *
@@ -14,6 +16,7 @@
  * and may go to another node; after the first grant it may not.
  */
 import { backOff } from "../../core/back-off.js";
+import { LinkedList } from "../../core/collections/linked-list.js";
 import { Deadlines } from "../../core/deadlines.js";
 import { InvalidArgumentError, InvalidStateError, type ShoalError, TimeoutError } from "../../core/errors.js";
 import {
@@ -88,8 +91,13 @@ export class RequestCalls {
   readonly #targets = new Map<string, Target>();
   /** Attempts under way, by id. */
   readonly #sent = new Map<number, Call>();
-  /** Those that no node serves yet. */
+  /** Those that no node serves yet, or has room for. */
   readonly #waiting = new Set<Call>();
+  /** Nodes that have one request less than before. */
+  readonly #freed = new Map<NodeLoad, Target>();
+  readonly #waitingAtNode = new WeakMap<NodeLoad, LinkedList<Call>>();
+  #isRefilling = false;
+  #isClosed = false;
   readonly #deadlines = new Deadlines<Call>();
   /** Of the last attempt. A node's id is of one process, so answers to another one's attempts do not come here. */
   #id = 0;
@@ -127,7 +135,9 @@ export class RequestCalls {
     this.#size += 1;
     this.#bytes += call.bytes;
     this.counts.called += 1;
-    this.#attempt(now, call);
+    // It comes after those that wait.
+    if (target.waiting.length > 0 && mayGoAnywhere(call)) this.#awaitRoom(now, call, target.waiting);
+    else this.#attempt(now, call);
     return call;
   }
 
@@ -138,6 +148,7 @@ export class RequestCalls {
     this.#over(call);
     this.counts.failed += 1;
     if (error !== undefined) call.sink.fail(error);
+    this.#refill(now);
   }
 
   /** The program has read so much of a streamed reply. */
@@ -186,6 +197,11 @@ export class RequestCalls {
 
   /** A REPLY, FAILURE, PART, END, GONE, WANTED or GRANT came. */
   onItem(now: number, from: string, item: RequestItem): void {
+    this.#onItem(now, from, item);
+    this.#refill(now);
+  }
+
+  #onItem(now: number, from: string, item: RequestItem): void {
     const call = this.#sent.get(item.id);
     if (item.op === RequestOp.WANTED) {
       // It was given up while its node seemed lost, say. A node whose CANCEL was dropped asks again.
@@ -241,11 +257,19 @@ export class RequestCalls {
       if (call.node?.id !== id || call.state !== "sent") continue;
       this.#lost(now, call, `${this.#effects.nameOf(id)} was lost before it answered`);
     }
+    this.#refill(now);
   }
 
   /** Other nodes may serve a service now. */
   onChanged(now: number): void {
-    for (const call of [...this.#waiting]) if (call.state === "waiting") this.#attempt(now, call);
+    const targets = new Set<Target>();
+    for (const call of [...this.#waiting]) {
+      if (call.state !== "waiting") continue;
+      if (call.place.list === call.target.waiting) targets.add(call.target);
+      else this.#attempt(now, call);
+    }
+    for (const { waiting } of targets) this.#refillFrom(now, waiting);
+    this.#refill(now);
   }
 
   nextWakeUp(): number | undefined {
@@ -262,9 +286,11 @@ export class RequestCalls {
       else if (call.state === "sent" && now >= call.checkAt) this.#check(now, call);
       else this.#schedule(now, call);
     }
+    this.#refill(now);
   }
 
   close(error: () => ShoalError): void {
+    this.#isClosed = true;
     for (const call of [...this.#sent.values(), ...this.#waiting]) this.giveUp(0, call, error());
     for (const call of this.#deadlines.take(Number.POSITIVE_INFINITY)) this.giveUp(0, call, error());
   }
@@ -289,6 +315,7 @@ export class RequestCalls {
         restored: ({ id }) => effects.restored?.(name, id),
       }),
       budget: new RetryBudget(now),
+      waiting: new LinkedList(),
       candidates: [],
     };
     this.#targets.set(name, target);
@@ -299,6 +326,7 @@ export class RequestCalls {
 
   #attempt(now: number, call: Call): void {
     this.#waiting.delete(call);
+    call.place.unlink();
     if (now >= call.until) {
       this.#expire(now, call);
       return;
@@ -311,8 +339,16 @@ export class RequestCalls {
     }
     for (;;) {
       const node = this.#pick(now, call);
+      if (node === undefined && mayGoAnywhere(call) && target.balancer.isAwaited(this.#tried(call))) {
+        this.#awaitRoom(now, call, target.waiting);
+        return;
+      }
       if (node === undefined) {
         this.#onNobody(now, call);
+        return;
+      }
+      if (!node.isOpen) {
+        this.#awaitRoom(now, call, this.#waitingAt(node));
         return;
       }
       this.#id += 1;
@@ -326,6 +362,7 @@ export class RequestCalls {
       call.checkAt = now + CHECK_AFTER;
       call.checkAfter = CHECK_AFTER;
       call.isUnserved = false;
+      call.wasSent = true;
       call.state = "sent";
       this.#sent.set(id, call);
       target.balancer.sent(node);
@@ -367,8 +404,55 @@ export class RequestCalls {
       for (const node of target.balancer.nodes) if (node.id === terms.node) return node;
       return undefined;
     }
-    const tried = terms.self ? call.tried : [...call.tried, ...selfOf(candidates)];
-    return target.balancer.pick(now, tried, terms.extras?.key ?? "");
+    return target.balancer.pick(now, this.#tried(call), terms.extras?.key ?? "");
+  }
+
+  /** Nodes that it does not go to. */
+  #tried({ terms, tried, target }: Call): readonly string[] {
+    return terms.self ? tried : [...tried, ...selfOf(target.candidates)];
+  }
+
+  /** Until a node has room for it. What was sent before was made before, and has its turn before. */
+  #awaitRoom(now: number, call: Call, list: LinkedList<Call>): void {
+    this.#wait(now, call);
+    // By then a node that refused it may have room.
+    if (isOverload(call.error)) call.tried = [];
+    if (call.wasSent) list.unshift(call.place);
+    else list.push(call.place);
+  }
+
+  /** Those that wait for room at a node, and go to no other one. */
+  #waitingAt(node: NodeLoad): LinkedList<Call> {
+    let list = this.#waitingAtNode.get(node);
+    if (list === undefined) {
+      list = new LinkedList();
+      this.#waitingAtNode.set(node, list);
+    }
+    return list;
+  }
+
+  /** Nodes have fewer requests than before: those that wait for room are sent. */
+  #refill(now: number): void {
+    if (this.#isRefilling || this.#isClosed) return;
+    this.#isRefilling = true;
+    for (const [node, target] of this.#freed) {
+      this.#freed.delete(node);
+      const held = this.#waitingAtNode.get(node);
+      if (held !== undefined) this.#refillFrom(now, held);
+      this.#refillFrom(now, target.waiting);
+    }
+    this.#isRefilling = false;
+  }
+
+  #refillFrom(now: number, list: LinkedList<Call>): void {
+    for (let call = list.first; call !== undefined; call = list.first) {
+      this.#attempt(now, call);
+      if (call.place.list !== list) continue;
+      // It waits on, before the others.
+      call.place.unlink();
+      list.unshift(call.place);
+      return;
+    }
   }
 
   /** There is no node for it, or each was tried. */
@@ -392,7 +476,7 @@ export class RequestCalls {
     }
     if (error !== undefined) {
       // Each was tried, and has not run it: all of them once more, later.
-      if (terms.node === undefined && this.#retry(now, call)) {
+      if (terms.node === undefined && this.#retry(now, call, false)) {
         return;
       }
       this.#fail(call, error);
@@ -428,10 +512,15 @@ export class RequestCalls {
     this.#schedule(now, call);
   }
 
-  /** Later, to a node that was not tried, or to any. @returns `false`: often enough */
-  #retry(now: number, call: Call): boolean {
+  /**
+   * Later, to a node that was not tried, or to any.
+   *
+   * @param isBudgeted a node that may still have it: two of them work for one request
+   * @returns `false`: often enough
+   */
+  #retry(now: number, call: Call, isBudgeted: boolean): boolean {
     const { terms, target } = call;
-    if (call.attempts >= terms.retries || !target.budget.take(now)) return false;
+    if (call.attempts >= terms.retries || (isBudgeted && !target.budget.take(now))) return false;
     const delay = backOff(call.attempts, terms.retryDelay, terms.maxRetryDelay, () => this.#effects.random());
     call.attempts += 1;
     if (now + delay >= call.until) return false;
@@ -452,6 +541,11 @@ export class RequestCalls {
       this.#fail(call, error);
       return;
     }
+    // That node has others of this caller: it has room when it answers one of them.
+    if (reason === "overloaded" && !node.isOpen && call.terms.retries > 0) {
+      this.#attempt(now, call);
+      return;
+    }
     // Others with its key go on waiting for that node, for as long as it serves.
     if (!staysWithItsNode(call) || reason === "stopping" || reason === "no-service")
       call.tried = [...call.tried, node.id];
@@ -463,7 +557,7 @@ export class RequestCalls {
       this.#attempt(now, call);
       return;
     }
-    if (!this.#retry(now, call)) this.#fail(call, error);
+    if (!this.#retry(now, call, reason === "expired")) this.#fail(call, error);
   }
 
   /** Its node may have run it, and will not answer. */
@@ -545,7 +639,8 @@ export class RequestCalls {
 
   #expire(now: number, call: Call): void {
     const { service, timeout } = call.terms;
-    const why = call.state === "sent" ? "no reply" : (call.error?.message ?? "no node serves it");
+    const missing = call.place.linked ? "no node has room for it" : "no node serves it";
+    const why = call.state === "sent" ? "no reply" : (call.error?.message ?? missing);
     this.#cancelAttempt(now, call, "failed");
     this.#fail(call, new TimeoutError("ETIMEDOUT", `${service}: ${why} within ${timeout} ms`));
   }
@@ -559,7 +654,9 @@ export class RequestCalls {
   #endAttempt(now: number, call: Call, result: AttemptResult): void {
     this.#sent.delete(call.id);
     call.state = "waiting";
-    call.target.balancer.ended(now, call.node as NodeLoad, result, now - call.sentAt);
+    const node = call.node as NodeLoad;
+    call.target.balancer.ended(now, node, result, now - call.sentAt);
+    this.#freed.set(node, call.target);
     call.node = undefined;
   }
 
@@ -567,6 +664,7 @@ export class RequestCalls {
     this.#sent.delete(call.id);
     // How long a streamed reply takes is the reader's doing as well.
     call.target.balancer.ended(now, node, "ok", call.hasBegun ? 0 : now - call.sentAt);
+    this.#freed.set(node, call.target);
     this.#over(call);
     this.counts.succeeded += 1;
   }
@@ -581,6 +679,7 @@ export class RequestCalls {
     call.state = "over";
     call.node = undefined;
     call.link.unlink();
+    call.place.unlink();
     this.#waiting.delete(call);
     this.#size -= 1;
     this.#bytes -= call.bytes;
@@ -610,6 +709,15 @@ export class RequestCalls {
   #refuse(reason: string): void {
     this.refused[reason] = (this.refused[reason] ?? 0) + 1;
   }
+}
+
+function isOverload(error: ShoalError | undefined): boolean {
+  return error instanceof ServiceError && error.reason === "overloaded";
+}
+
+/** Whether any node that serves it may have it. */
+function mayGoAnywhere(call: Call): boolean {
+  return call.terms.node === undefined && !staysWithItsNode(call);
 }
 
 function selfOf(candidates: readonly Candidate[]): string[] {

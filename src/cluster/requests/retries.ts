@@ -1,4 +1,7 @@
-/** How many requests of a service may be repeated: a part of all, so that retries do not multiply the load of nodes that are overloaded. Pure. */
+/**
+ * How many requests of a service may be repeated though their nodes may still have them: a part of all, so that retries do not multiply the
+ * load of nodes that are slow. Pure.
+ */
 import { MAX_SAVED_RETRIES, RETRIES_A_SECOND, RETRY_SHARE } from "./bounds.js";
 
 export class RetryBudget {

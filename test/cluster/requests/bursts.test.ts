@@ -1,0 +1,104 @@
+/** More requests at once than the nodes take: those that do not fit wait at their caller, in turn, and each has its answer. */
+import { describe, expect, it } from "vitest";
+import { Balancer } from "../../../src/cluster/requests/balancer.js";
+import { encodeBody } from "../../../src/cluster/requests/body.js";
+import type { CallTerms } from "../../../src/cluster/requests/call.js";
+import { TERMS, World } from "./request-world.js";
+
+const COUNT = 400;
+
+/** A caller, and nodes that have places for 12 requests each. */
+function worldOf(servers: number): World {
+  const world = new World(7);
+  world.workOf = () => ({ ms: 5, fails: false, parts: 0 });
+  world.add("caller");
+  for (let i = 1; i <= servers; i++) world.add(`w${i}`).serve();
+  return world;
+}
+
+function call(world: World, count: number, terms: (i: number) => Partial<CallTerms>): Map<string, number> {
+  const outcomes = new Map<string, number>();
+  const note = (what: string): void => void outcomes.set(what, (outcomes.get(what) ?? 0) + 1);
+  for (let i = 0; i < count; i++)
+    world.get("caller").calls.call(
+      world.now,
+      { ...TERMS, body: encodeBody(`${i}`), timeout: -1, ...terms(i) },
+      {
+        reply: () => note("reply"),
+        part: () => undefined,
+        end: () => undefined,
+        fail: (error) => note(error.message),
+      },
+    );
+  return outcomes;
+}
+
+const KINDS: Record<string, (i: number) => Partial<CallTerms>> = {
+  idempotent: () => ({ idempotent: true }),
+  "with keys": (i) => ({
+    idempotent: true,
+    extras: { method: "", key: `k${i}`, headers: undefined, parts: 0, bytes: 0 },
+  }),
+};
+
+describe.each(Object.entries(KINDS))("many requests at once, %s,", (_, terms) => {
+  it.each(["runs", "drains", "is killed"])("all have replies while one of three nodes %s", (what) => {
+    const world = worldOf(3);
+    const outcomes = call(world, COUNT, terms);
+    world.runUntil(10);
+    if (what === "drains") world.drain("w2");
+    else if (what === "is killed") world.kill("w2");
+    world.runUntil(60_000);
+    expect(Object.fromEntries(outcomes)).toEqual({ reply: COUNT });
+    expect(world.get("caller").calls.size).toBe(0);
+  });
+});
+
+describe("requests that wait for room", () => {
+  it("are sent in the order in which they were made, and come before later ones", () => {
+    const world = worldOf(1);
+    world.get("w1").service = undefined;
+    const outcomes = call(world, 1, () => ({}));
+    world.runUntil(100);
+    const { calls } = world.get("caller");
+    for (const node of calls.loadsOf(TERMS.service)) node.window = 2;
+    call(world, 20, () => ({}));
+    world.runUntil(1_000);
+    call(world, 1, () => ({}));
+    world.runUntil(2_000);
+    expect(outcomes.get("reply")).toBe(1);
+    expect(world.get("w1").runs.slice(1)).toEqual([...Array(20).keys(), 0].map(String));
+  });
+
+  it("end with their time, and say so", () => {
+    const world = worldOf(1);
+    world.workOf = () => ({ ms: 1_000_000, fails: false, parts: 0 });
+    call(world, 1, () => ({}));
+    for (const node of world.get("caller").calls.loadsOf(TERMS.service)) node.window = 1;
+    const outcomes = call(world, 1, () => ({ timeout: 500 }));
+    world.runUntil(1_000);
+    expect([...outcomes.keys()]).toEqual([expect.stringContaining("no node has room for it within 500 ms")]);
+    expect(world.get("caller").calls.waiting).toBe(0);
+  });
+});
+
+it("a burst is shared by nodes of which one alone has answered before, however slowly", () => {
+  const random = (() => {
+    let state = 1;
+    return () => {
+      state = (state * 48_271) % 0x7fff_ffff;
+      return state / 0x7fff_ffff;
+    };
+  })();
+  const balancer = new Balancer({ random });
+  balancer.setCandidates(["a", "b", "c"].map((id) => ({ id, distance: 1 })));
+  const [a] = [...balancer.nodes];
+  if (a === undefined) throw new Error("no node");
+  balancer.sent(a);
+  balancer.ended(0, a, "ok", 12.5);
+  for (let i = 0; i < 5_000; i++) {
+    const node = balancer.pick(0, [], "");
+    if (node !== undefined) balancer.sent(node);
+  }
+  for (const { outstanding } of balancer.nodes) expect(outstanding).toBeGreaterThan(1_500);
+});
