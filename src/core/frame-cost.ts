@@ -4,6 +4,7 @@
  *
  *   cost of a frame = its bytes + its header on the wire (37/ZMTP, Framing) + FRAME_COST
  */
+import { isBytes } from "./bytes.js";
 
 /** Bytes that a frame counts in addition to those that it has on the wire. */
 export const FRAME_COST = 64;
@@ -15,7 +16,7 @@ export function frameCost(length: number): number {
 
 /** What a message costs: a frame, or several. */
 export function costOfMessage(message: Uint8Array | string | readonly (Uint8Array | string)[]): number {
-  return typeof message === "string" || message instanceof Uint8Array ? costOf([message]) : costOf(message);
+  return typeof message === "string" || isBytes(message) ? costOf([message]) : costOf(message);
 }
 
 /** What frames cost together. @param start the first that counts */

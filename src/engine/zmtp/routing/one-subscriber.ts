@@ -6,19 +6,28 @@ import { type EngineSubscriber, OfferResult, type OutgoingMessage } from "../../
 import type { Pipe } from "../pipe.js";
 import type { SubscriptionIndex } from "./subscription-index.js";
 
+/** A peer while one connection of it lasts: the next has subscriptions of its own. */
+export interface Subscriber {
+  readonly pipe: Pipe;
+  /** It has left: nothing is for it any more, though its prefixes are not all taken back. */
+  gone: boolean;
+}
+
 export class OneSubscriber implements EngineSubscriber {
   readonly #pipe: Pipe;
-  readonly #index: SubscriptionIndex<Pipe>;
+  readonly #subscriber: Subscriber;
+  readonly #index: SubscriptionIndex<Subscriber>;
   #onWritable: (() => void) | undefined = undefined;
   #ended = false;
 
-  constructor(pipe: Pipe, index: SubscriptionIndex<Pipe>) {
-    this.#pipe = pipe;
+  constructor(subscriber: Subscriber, index: SubscriptionIndex<Subscriber>) {
+    this.#pipe = subscriber.pipe;
+    this.#subscriber = subscriber;
     this.#index = index;
   }
 
   has(prefix: string): boolean {
-    return !this.#ended && this.#index.has(prefix, this.#pipe);
+    return !this.#ended && this.#index.has(prefix, this.#subscriber);
   }
 
   offer(message: OutgoingMessage): OfferResult {

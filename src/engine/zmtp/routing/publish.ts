@@ -11,6 +11,7 @@
  *   "allSubsUnsubs"         all
  *   manual                  all, and only what the program then sets takes effect
  */
+import { RingBuffer } from "../../../core/collections/ring-buffer.js";
 import { keyOf } from "../../../core/memory.js";
 import {
   type DirectedSending,
@@ -28,7 +29,7 @@ import { sendContext } from "../context-queue.js";
 import { KERNEL } from "../kernel.js";
 import type { Pipe } from "../pipe.js";
 import { CANCEL, type NoticeKind, Notices, SUBSCRIBE } from "./notices.js";
-import { OneSubscriber } from "./one-subscriber.js";
+import { OneSubscriber, type Subscriber } from "./one-subscriber.js";
 import { type Matching, publishedSink, RELAYS } from "./relaying.js";
 import { Routing, type RoutingEffects } from "./routing.js";
 import { SubscriptionIndex } from "./subscription-index.js";
@@ -42,11 +43,25 @@ export const MAX_PREFIX_BYTES = 67_108_864;
 export const MAX_PREFIX_LENGTH = 16_383;
 /** Different lengths of one peer's prefixes: each costs every publication with a topic that long a look. */
 export const MAX_PREFIX_LENGTHS = 1_024;
+/** Prefixes of peers that have left that are taken back in one turn of the event loop: some 3 ms. */
+export const LEAVE_STEP = 1_024;
+
+/** What a peer that has left had subscribed to, as far as it is not taken back. */
+interface Leaving {
+  readonly prefixes: Iterator<[prefix: string, ends: boolean], void>;
+  /** Prefixes that it changed, which the program had not read when it left. */
+  readonly changed: ReadonlySet<string>;
+}
 
 export class PublishRouting extends Routing implements Matching, DirectedSending, EngineSubscriptions {
-  readonly #index = new SubscriptionIndex<Pipe>();
+  readonly #index = new SubscriptionIndex<Subscriber>();
+  readonly #sessions = new Map<Pipe, Subscriber>();
+  readonly #leaving = new RingBuffer<Leaving>(2);
+  /** Prefixes of those. */
+  #toTakeBack = 0;
+  #stepIsDue = false;
   /** The prefixes that peers asked for where the program decides (manual). */
-  readonly #asked = new SubscriptionIndex<Pipe>();
+  readonly #asked = new SubscriptionIndex<Subscriber>();
   readonly #encoder = new Encoder();
   /** XPUB: what the program has not read yet. */
   readonly #notices = new Notices<Pipe>();
@@ -185,7 +200,7 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     if (pipe?.link === undefined || pipe.ended) return undefined;
     let subscriber = this.#subscribers.get(pipe);
     if (subscriber === undefined) {
-      subscriber = new OneSubscriber(pipe, this.#index);
+      subscriber = new OneSubscriber(this.#sessionOf(pipe), this.#index);
       this.#subscribers.set(pipe, subscriber);
     }
     return subscriber;
@@ -199,12 +214,13 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 
   /** Manual: the peer of the last notice gets the prefix. */
   subscribe(prefix: Buffer): void {
-    if (this.#last !== undefined && !this.#last.ended) this.#index.add(keyOf(prefix), this.#last);
+    if (this.#last !== undefined && !this.#last.ended)
+      this.#index.add(keyOf(prefix), this.#sessionOf(this.#last));
   }
 
   unsubscribe(prefix: Buffer): void {
     if (this.#last === undefined) return;
-    this.#index.remove(keyOf(prefix), this.#last);
+    this.#index.remove(keyOf(prefix), this.#sessionOf(this.#last));
     this.readerLess();
   }
 
@@ -237,7 +253,9 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     if (this.#everybodyAt === version && !inverted) return this.#everybody;
     if (this.#index.isUniform && !inverted) {
       const everybody: Pipe[] = [];
-      this.#index.match(NO_TOPIC, (pipe) => everybody.push(pipe));
+      this.#index.match(NO_TOPIC, ({ pipe, gone }) => {
+        if (!gone) everybody.push(pipe);
+      });
       this.#everybody = everybody;
       this.#everybodyAt = version;
       return everybody;
@@ -255,10 +273,10 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     return others;
   }
 
-  #isMatched = (pipe: Pipe): boolean => pipe.mark === this.#epoch;
+  #isMatched = ({ pipe, gone }: Subscriber): boolean => gone || pipe.mark === this.#epoch;
 
-  #visit = (pipe: Pipe): void => {
-    if (pipe.mark === this.#epoch) return;
+  #visit = ({ pipe, gone }: Subscriber): void => {
+    if (gone || pipe.mark === this.#epoch) return;
     pipe.mark = this.#epoch;
     this.#matched.push(pipe);
   };
@@ -268,12 +286,13 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
     const { options } = this.effects;
     const manual = this.#givesNotices && options.manual === true;
     const index = manual ? this.#asked : this.#index;
-    if (on && isTooMuch(index, pipe, prefix.length)) {
+    const session = this.#sessionOf(pipe);
+    if (on && isTooMuch(index, session, prefix.length)) {
       this.effects.closePipe(pipe, "protocol");
       return;
     }
     const key = keyOf(prefix);
-    const outcome = on ? index.add(key, pipe) : index.remove(key, pipe);
+    const outcome = on ? index.add(key, session) : index.remove(key, session);
     this.readerLess(); // Or, where what nobody asked for is sent, one that has asked.
     if (!this.#givesNotices) {
       if (outcome === "known" || outcome === "unknown" || outcome === "foreign") return;
@@ -316,19 +335,76 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
       this.overflowed += dropped;
       this.report("full", `Dropped ${dropped} messages of a peer that has left: nobody had received them`);
     }
-    const gone = new Set<string>();
-    const manual = this.#givesNotices && this.effects.options.manual === true;
-    this.#index.removeAll(pipe, (prefix, outcome) => {
-      if (!this.#givesNotices)
-        this.effects.routingOnEvent({ type: "unsubscribe", topic: Buffer.from(prefix, "latin1") });
-      else if (!manual && (each || outcome === "last")) gone.add(prefix);
-    });
-    this.#asked.removeAll(pipe, (prefix) => gone.add(prefix));
-    const isAsked = (prefix: string): boolean => this.#index.isAsked(prefix);
-    const settled = each ? changed : this.#notices.settle(new Set([...changed, ...gone]), isAsked);
-    for (const prefix of gone) if (!settled.has(prefix)) this.#notices.pushEnd(prefix);
+    const session = this.#sessions.get(pipe);
+    this.#sessions.delete(pipe);
+    // What it does not have any more has to be settled now; the rest with each prefix.
+    const others = session === undefined ? changed : new Set<string>();
+    if (session !== undefined) {
+      session.gone = true;
+      this.#index.version += 1;
+      for (const prefix of changed)
+        if (!this.#index.has(prefix, session) && !this.#asked.has(prefix, session)) others.add(prefix);
+    }
+    if (!each) this.#notices.settle(others, (prefix) => this.#index.isAsked(prefix));
     this.#kept(before);
     if (this.#notices.length > 0) this.effects.routingOnReadable();
+    if (session === undefined) return;
+    this.#toTakeBack += this.#index.countOf(session) + this.#asked.countOf(session);
+    this.#leaving.push({ prefixes: this.#prefixesOf(session, each), changed });
+    // Few at once; and not more wait than one peer may have, however many leave.
+    do this.#takeBack();
+    while (this.#toTakeBack > MAX_PREFIXES);
+  }
+
+  #sessionOf(pipe: Pipe): Subscriber {
+    let session = this.#sessions.get(pipe);
+    if (session === undefined) {
+      session = { pipe, gone: false };
+      this.#sessions.set(pipe, session);
+    }
+    return session;
+  }
+
+  /** Takes back what a peer had; whether the program is to hear of each. */
+  *#prefixesOf(session: Subscriber, each: boolean): Generator<[prefix: string, ends: boolean], void> {
+    const manual = this.#givesNotices && this.effects.options.manual === true;
+    for (const [prefix, outcome] of this.#index.removeEach(session))
+      yield [prefix, this.#givesNotices && !manual && (each || outcome === "last")];
+    for (const [prefix] of this.#asked.removeEach(session)) yield [prefix, true];
+  }
+
+  /** A step of what peers that have left had subscribed to; the next one in the next turn. */
+  #takeBack(): void {
+    const before = this.#notices.cost;
+    const each = this.#givesEach;
+    for (let left = LEAVE_STEP; left > 0; left--) {
+      const leaving = this.#leaving.peek();
+      if (leaving === undefined) break;
+      const next = leaving.prefixes.next();
+      if (next.done === true) {
+        this.#leaving.shift();
+        continue;
+      }
+      this.#toTakeBack -= 1;
+      const [prefix, ends] = next.value;
+      // A listener may close the socket: then others leave within the call.
+      if (!this.#givesNotices)
+        this.effects.routingOnEvent({ type: "unsubscribe", topic: Buffer.from(prefix, "latin1") });
+      const isChanged = leaving.changed.has(prefix);
+      if (!ends && !isChanged) continue;
+      const isSettled = each
+        ? isChanged
+        : this.#notices.settle([prefix], (asked) => this.#index.isAsked(asked)).has(prefix);
+      if (ends && !isSettled) this.#notices.pushEnd(prefix);
+    }
+    this.#kept(before);
+    if (this.#notices.length > 0) this.effects.routingOnReadable();
+    if (this.#leaving.length === 0 || this.#stepIsDue) return;
+    this.#stepIsDue = true;
+    setImmediate(() => {
+      this.#stepIsDue = false;
+      this.#takeBack();
+    });
   }
 
   #addNotice(frames: Buffer[], pipe: Pipe, kind: NoticeKind): void {
@@ -346,10 +422,10 @@ export class PublishRouting extends Routing implements Matching, DirectedSending
 }
 
 /** Whether a subscriber may not have one more prefix, of that length. */
-function isTooMuch(index: SubscriptionIndex<Pipe>, pipe: Pipe, length: number): boolean {
-  if (length > MAX_PREFIX_LENGTH || index.countOf(pipe) >= MAX_PREFIXES) return true;
-  if (index.bytesOf(pipe) + length > MAX_PREFIX_BYTES) return true;
-  const lengths = index.lengthsOf(pipe);
+function isTooMuch(index: SubscriptionIndex<Subscriber>, peer: Subscriber, length: number): boolean {
+  if (length > MAX_PREFIX_LENGTH || index.countOf(peer) >= MAX_PREFIXES) return true;
+  if (index.bytesOf(peer) + length > MAX_PREFIX_BYTES) return true;
+  const lengths = index.lengthsOf(peer);
   return lengths.size >= MAX_PREFIX_LENGTHS && !lengths.has(length);
 }
 

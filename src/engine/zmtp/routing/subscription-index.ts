@@ -94,8 +94,13 @@ export class SubscriptionIndex<S extends object> {
     const own = this.#bySubscriber.get(subscriber);
     if (own?.prefixes.delete(prefix) !== true) return this.#byPrefix.has(prefix) ? "foreign" : "unknown";
     own.lengths.remove(prefix.length);
-    this.version += 1;
     if (own.prefixes.size === 0) this.#bySubscriber.delete(subscriber);
+    return this.#drop(prefix, subscriber);
+  }
+
+  /** A subscriber has a prefix no more. */
+  #drop(prefix: string, subscriber: S): "last" | "removed" {
+    this.version += 1;
     const subscribers = this.#byPrefix.get(prefix);
     if (subscribers instanceof Set) {
       subscribers.delete(subscriber);
@@ -107,12 +112,14 @@ export class SubscriptionIndex<S extends object> {
     return "last";
   }
 
-  /** A subscriber is gone. @param removed gets each of its prefixes */
-  removeAll(subscriber: S, removed: (prefix: string, outcome: "last" | "removed") => void): void {
-    for (const prefix of [...(this.#bySubscriber.get(subscriber)?.prefixes.keys() ?? [])]) {
-      const outcome = this.remove(prefix, subscriber);
-      if (outcome === "last" || outcome === "removed") removed(prefix, outcome);
-    }
+  /**
+   * A subscriber is gone, and adds nothing more. Each of its prefixes is removed when it is asked for: a million of them take seconds.
+   * Until then `match` finds it.
+   */
+  *removeEach(subscriber: S): Generator<[prefix: string, outcome: "last" | "removed"], void> {
+    const own = this.#bySubscriber.get(subscriber);
+    this.#bySubscriber.delete(subscriber);
+    for (const prefix of own?.prefixes.keys() ?? []) yield [prefix, this.#drop(prefix, subscriber)];
   }
 
   /**

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { frameCost } from "../../../../src/core/frame-cost.js";
 import { OfferResult } from "../../../../src/engine/engine.js";
+import { LEAVE_STEP } from "../../../../src/engine/zmtp/routing/publish.js";
 import fc from "../../../support/properties.js";
 import { type FakePeer, RoutingWorld } from "./support.js";
 
@@ -492,4 +493,39 @@ test("an XPUB reports the cost of what it keeps for its program, and none when w
   expect(world.kept).toBe(frameCost(6) + 2 * frameCost(5));
   expect(world.takeAll()).toHaveLength(2);
   expect(world.kept).toBe(0);
+});
+
+test("XPUB: a peer that leaves with many prefixes gets nothing more, and its prefixes go in turns, each once", async () => {
+  const world = new RoutingWorld({ type: "XPublisher", receiveHighWaterMark: 0 });
+  const many = 3 * LEAVE_STEP;
+  const [leaver, heir, guest] = [world.joined(), world.joined(), world.joined()];
+  const read = (): string[] => {
+    const notices: string[] = [];
+    for (let one = world.routing.take(); one !== undefined; one = world.routing.take())
+      notices.push(String(one[0]));
+    return notices;
+  };
+  for (let i = 0; i < many; i++) leaver.commandsUs("SUBSCRIBE", `${i}.`);
+  expect(read()).toHaveLength(many);
+  world.leaves(leaver);
+  const ends = read();
+  expect(ends).toHaveLength(LEAVE_STEP);
+  // What is not taken back yet is asked for, as the program has it; only those that are there get it.
+  heir.commandsUs("SUBSCRIBE", `${many - 1}.`);
+  guest.commandsUs("SUBSCRIBE", `${many - 2}.`);
+  guest.commandsUs("CANCEL", `${many - 2}.`);
+  expect(read()).toEqual([]);
+  for (const topic of [`${many - 1}.`, `${many - 2}.`])
+    expect(world.routing.offer(topic)).toBe(OfferResult.Accepted);
+  expect(world.drops).toEqual([]);
+  for (const peer of [leaver, heir, guest]) peer.reads();
+  expect([leaver, heir, guest].map(({ messages }) => messages)).toEqual([[], [[`${many - 1}.`]], []]);
+  while (ends.length < many - 1) {
+    await new Promise((resolve) => setImmediate(resolve));
+    ends.push(...read());
+  }
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([...ends, ...read()].sort()).toEqual(Array.from({ length: many - 1 }, (_, i) => `\0${i}.`).sort());
+  world.leaves(heir);
+  expect(read()).toEqual([`\0${many - 1}.`]);
 });

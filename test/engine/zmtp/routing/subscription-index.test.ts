@@ -59,7 +59,7 @@ test("it answers every schedule as a list of pairs would", () => {
         else if (how === "removeAll") {
           const heard: [string, string][] = [];
           const mine = [...oracle.pairs].filter(([, all]) => all.has(subscriber)).map(([key]) => key);
-          index.removeAll(subscriber, (key, outcome) => heard.push([key, outcome]));
+          heard.push(...index.removeEach(subscriber));
           expect(heard.sort()).toEqual(mine.map((key) => [key, oracle.remove(key, subscriber)]).sort());
         } else {
           const found = new Set<number>();
@@ -116,7 +116,7 @@ test(
     });
     expect(found).toBe(0);
     let removed = 0;
-    for (const subscriber of subscribers) index.removeAll(subscriber, () => removed++);
+    for (const subscriber of subscribers) removed += [...index.removeEach(subscriber)].length;
     expect([removed, index.size]).toEqual([count, 0]);
     expect(computing()).toBeLessThan(FIFTHS * 12_000);
   },
