@@ -12,7 +12,7 @@ delete process.env.NODE_EXTRA_CA_CERTS;
 const PURE = [
   "test/core/**/!(accept-filter).test.ts",
   "test/docs-tables/**/*.test.ts",
-  "test/sockets/**/!(capability|internal|pump).test.ts",
+  "test/sockets/**/!(capability|internal|pump|stalls).test.ts",
   "test/engine/frame.test.ts",
   "test/engine/zmtp/{codec,routing,threads,ws}/**/*.test.ts",
   "test/engine/zmtp/mechanism/!(libzmq).test.ts",

@@ -223,6 +223,11 @@ export class EventStream<E extends TypedEvent> {
     this.#interest = 0;
   }
 
+  /** @internal Whether an event of this name comes to a listener, or to a reader. */
+  hears(type: E["type"]): boolean {
+    return this.#reads || this.#listeners.has(type);
+  }
+
   /** @internal Whether there are listeners or readers, each time that this changes. */
   protected onInterest(_interested: boolean): void {}
 

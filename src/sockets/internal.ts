@@ -15,6 +15,7 @@
  *   announce, retire, Policing              its peers, where the engine can
  *   relay.ts                                messages that pass from one socket to another
  */
+import type { ShoalError } from "../core/errors.js";
 import {
   type EngineCapabilities,
   type EnginePeer,
@@ -127,6 +128,11 @@ export function watchBound(socket: Socket, watcher: (bound: readonly string[]) =
   if (!core.closed) return core.endpoints.watchBound(watcher);
   watcher([]);
   return () => undefined;
+}
+
+/** Why a socket's latest attempt to connect failed; `undefined` when none has, or its endpoint has been reached since. */
+export function lastFailure(socket: Socket): ShoalError | undefined {
+  return socket[CORE].events.lastFailure;
 }
 
 /** Hears all events of a socket from now on. Unlike a listener of `socket.events` it does not keep the process alive. */

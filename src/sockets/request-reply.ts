@@ -160,10 +160,16 @@ export class Request<T = Raw> extends Socket {
         } catch (error) {
           if (this.closed || (error as ShoalError).code !== "EAGAIN") throw error;
           if (attempt < retries) continue;
-          throw new TimeoutError(
-            "ETIMEDOUT",
-            `No reply within ${timeout} ms, ${attempt + 1} ${attempt === 0 ? "attempt" : "attempts"}`,
-          );
+          const { endpoints, events } = this[CORE];
+          const { connected } = endpoints.all;
+          const from = connected.length === 0 ? "" : ` from ${connected.join(", ")}`;
+          const times = attempt === 0 ? "1 attempt" : `${attempt + 1} attempts`;
+          const cause = events.lastFailure;
+          const why = cause === undefined ? "" : `; last: ${cause.message}`;
+          throw new TimeoutError("ETIMEDOUT", `No reply within ${timeout} ms${from}, ${times}${why}`, {
+            cause,
+            ...(connected.length === 1 ? { endpoint: connected[0] } : {}),
+          });
         }
       }
     } finally {

@@ -8,7 +8,7 @@
  *           sends refused          leaves, what waits for room, too
  */
 import { isBytes } from "../core/bytes.js";
-import { ClosedError, InvalidArgumentError, InvalidStateError } from "../core/errors.js";
+import { ClosedError, InvalidArgumentError, InvalidStateError, type ShoalError } from "../core/errors.js";
 import { OPTIONS, type OptionName, type OptionSpec, type OptionValues } from "../core/option-table.js";
 import { setOption } from "../core/option-values.js";
 import { SocketType, type SocketTypeName } from "../core/socket-type.js";
@@ -34,6 +34,7 @@ import { FRAMES, type MessageShape } from "./shape.js";
 import { SocketEndpoints } from "./socket-endpoints.js";
 import { SocketEvents } from "./socket-events.js";
 import type { Authenticate } from "./socket-options.js";
+import { isLasting, REPORT_AFTER, warnOfStall } from "./stalls.js";
 import { Counters, type SocketStats } from "./stats.js";
 import { TransferLane } from "./transfer-lane.js";
 
@@ -122,11 +123,14 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.engineAuthenticate =
       authenticate === undefined ? undefined : async (peer) => (await authenticate(peer)) === true;
     this.engine = context.open().open(SocketType[type], this.#options, this);
-    this.events = new SocketEvents((held) => {
-      if (this.closed) return;
-      if (held) this.engine.eventLoop.ref();
-      else this.engine.eventLoop.unref();
-    });
+    this.events = new SocketEvents(
+      (held) => {
+        if (this.closed) return;
+        if (held) this.engine.eventLoop.ref();
+        else this.engine.eventLoop.unref();
+      },
+      (endpoint, error) => this.#stalled(endpoint, error),
+    );
     this.endpoints = new SocketEndpoints(
       type,
       this.engine.endpoints,
@@ -361,7 +365,45 @@ export class SocketCore implements EngineListener, OutboxRules, InboxRules<unkno
     this.events.emit(event);
   }
 
+  /** Messages that have not left, those that wait for room included. */
+  get #unsent(): number {
+    const { queuedOut = 0 } = this.engine.stats();
+    return queuedOut + ((SENDS_MANY && this.runs) || this.outbox).waiting;
+  }
+
+  /** An endpoint has failed for a while, and the program listens to no event that says so. */
+  #stalled(endpoint: string, error: ShoalError): void {
+    if (this.endpoints.isBound(endpoint)) return;
+    if (this.#unsent > 0) warnOfStall(`${this.typeName} has messages that wait to be sent`, endpoint, error);
+    else if (this.inbox.waiting > 0 && isLasting(error))
+      warnOfStall(`${this.typeName} waits for messages`, endpoint, error);
+  }
+
+  /** `close` has waited for a while. */
+  #closingStalled(): void {
+    if ((this.engine.stats().peers ?? 0) > 0 || this.#unsent === 0 || this.events.hearsFailures) return;
+    const { bound, connected } = this.endpoints.all;
+    const at = connected.length > 0 ? connected : bound;
+    warnOfStall(
+      `close() of ${this.typeName} waits for its messages to leave`,
+      at.join(", "),
+      this.events.lastFailure,
+    );
+  }
+
   async #close(given: number | undefined): Promise<CloseResult> {
+    const linger = given ?? this.#options.linger;
+    if (linger >= 0 && linger <= REPORT_AFTER) return this.#closeWithin(given);
+    const timer = setTimeout(() => this.#closingStalled(), REPORT_AFTER);
+    timer.unref?.();
+    try {
+      return await this.#closeWithin(given);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #closeWithin(given: number | undefined): Promise<CloseResult> {
     // Everything up to the first await happens within the call, as in the package zeromq.
     const linger = given ?? this.#options.linger;
     const started = performance.now();

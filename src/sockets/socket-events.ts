@@ -7,6 +7,7 @@ import { ClosedError, type ShoalError, TimeoutError } from "../core/errors.js";
 import { refusedWait, Waiter, type WaitOptions } from "../core/waiter.js";
 import type { EventType, SocketEvent } from "../engine/events.js";
 import { OBSERVE, type Observable, type Observation, Observer } from "./observer.js";
+import { forgetStall, REPORT_AFTER } from "./stalls.js";
 
 const FAILURES: readonly EventType[] = [
   "connect:retry",
@@ -19,6 +20,14 @@ type Handler = (event: SocketEvent) => void;
 
 /** Endpoints whose last failure is kept, for the errors of waits. */
 const MAX_FAILURES = 16;
+
+/** Of an endpoint that has not been reached since. */
+interface Failure {
+  /** The latest. */
+  readonly error: ShoalError;
+  /** When the first one was, in ms of a monotonic clock. */
+  readonly since: number;
+}
 
 /** What a call waits for, in the words of its errors: "3 peers became ready". */
 interface Wanted {
@@ -50,14 +59,33 @@ export class SocketEvents implements Observable {
   #waiting: readonly Waiting[] = [];
   #observer: Observer | undefined;
   /** Why the last attempt at each endpoint failed, if none has succeeded since; the latest last. */
-  #failures: Map<string, ShoalError> | undefined = undefined;
+  #failures: Map<string, Failure> | undefined = undefined;
   #holds = 0;
   #lost = 0;
   #closed = false;
 
-  /** @param onHold whether the events keep the process alive; called when that changes */
-  constructor(onHold: (held: boolean) => void) {
+  readonly #onStall: (endpoint: string, error: ShoalError) => void;
+
+  /**
+   * @param onHold whether the events keep the process alive; called when that changes
+   * @param onStall an endpoint has failed for longer than `REPORT_AFTER`, and no observer hears of it; called at each attempt
+   */
+  constructor(
+    onHold: (held: boolean) => void,
+    onStall: (endpoint: string, error: ShoalError) => void = () => undefined,
+  ) {
     this.#onHold = onHold;
+    this.#onStall = onStall;
+  }
+
+  /** Why the latest attempt to connect failed; `undefined` when none has failed, or its endpoint has been reached since. */
+  get lastFailure(): ShoalError | undefined {
+    return [...(this.#failures?.values() ?? [])].at(-1)?.error;
+  }
+
+  /** Whether an observer of the program hears of connections that fail. */
+  get hearsFailures(): boolean {
+    return this.#observers.some((observer) => FAILURES.some((type) => observer.hears(type)));
   }
 
   /** Whether waiting has no use any more. */
@@ -95,8 +123,9 @@ export class SocketEvents implements Observable {
   }
 
   emit(event: SocketEvent): void {
-    if (event.type === "handshake") this.#failures?.delete(event.address);
-    else if (FAILURES.includes(event.type) && "error" in event && event.error !== undefined)
+    if (event.type === "handshake") {
+      if (this.#failures?.delete(event.address) === true) forgetStall(event.address);
+    } else if (FAILURES.includes(event.type) && "error" in event && event.error !== undefined)
       this.#failed(event.address ?? "", event.error);
     const handlers = this.#handlers;
     const observers = this.#observers;
@@ -126,7 +155,7 @@ export class SocketEvents implements Observable {
       options?.timeout ?? -1,
       options?.signal,
       () => {
-        const errors = [...(this.#failures?.values() ?? [])];
+        const errors = [...(this.#failures?.values() ?? [])].map(({ error }) => error);
         const last = errors.at(-1);
         const why = last === undefined ? "" : `; last: ${last.message}`;
         const message = `${missingText(what)} within ${options?.timeout} ms${why}`;
@@ -175,12 +204,15 @@ export class SocketEvents implements Observable {
   #failed(address: string, error: ShoalError): void {
     this.#failures ??= new Map();
     const failures = this.#failures;
+    const now = performance.now();
+    const { since = now } = failures.get(address) ?? {};
     failures.delete(address);
     for (const oldest of failures.keys()) {
       if (failures.size < MAX_FAILURES) break;
       failures.delete(oldest);
     }
-    failures.set(address, error);
+    failures.set(address, { error, since });
+    if (now - since >= REPORT_AFTER && !this.hearsFailures) this.#onStall(address, error);
   }
 
   #hold(change: 1 | -1): void {

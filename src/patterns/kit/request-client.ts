@@ -9,6 +9,7 @@ import { DriverTimer } from "../../core/driver-timer.js";
 import { type ShoalError, TimeoutError } from "../../core/errors.js";
 import type { EventNames, TypedEvent } from "../../core/event-stream.js";
 import { costOf } from "../../core/frame-cost.js";
+import { lastFailure } from "../../sockets/internal.js";
 import { Request, type RequestOptions } from "../../sockets/request-reply.js";
 import type { BodyFor, BodyOf, BodyShape } from "./body.js";
 import { type PendingCall, PendingCalls } from "./calls.js";
@@ -145,6 +146,8 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   readonly #waiting = new LinkedList<Call>();
   #call: Call | undefined;
   #socket: Request | undefined;
+  /** Why the last attempt to connect failed, of a socket that is gone; nothing has answered since. */
+  #lastFailure: ShoalError | undefined = undefined;
   /** The server in use; without a socket the next to be tried. */
   #server = 0;
   /** What `#socket` is connected to. */
@@ -236,11 +239,7 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
       const pending = this.#calls.add<BodyOf<Rep>>(
         costOf(frames),
         { timeout: limit, signal, onGivenUp: (why) => this.#givenUp(call, why) },
-        () =>
-          new TimeoutError(
-            "ETIMEDOUT",
-            `No reply came within ${limit} ms from ${this.#endpoints.join(", ")}`,
-          ),
+        () => this.#late(`No reply came within ${limit} ms from ${this.#endpoints.join(", ")}`),
       );
       const call: Call = {
         frames,
@@ -419,12 +418,14 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
   #abandon(): Promise<unknown> | undefined {
     const socket = this.#socket;
     this.#socket = undefined;
+    if (socket !== undefined) this.#lastFailure = lastFailure(socket);
     socket?.events.close(); // Nobody listens to what its closing brings.
     return socket?.close({ linger: 0 });
   }
 
   #reply(frames: Buffer[]): void {
     if (!this.#rules.reply()) return;
+    this.#lastFailure = undefined;
     const { pending } = this.#call as Call;
     let error = this.#terms.errorOf(frames, this.endpoint);
     this.#next();
@@ -446,8 +447,16 @@ export abstract class RequestClient<Req, Rep, E extends TypedEvent, S> extends D
     this.#server = this.#nextServer;
     this.#counts.failed += 1;
     const times = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
-    pending.reject(new TimeoutError("ETIMEDOUT", `No reply came: ${times} at ${this.#endpoints.join(", ")}`));
+    pending.reject(this.#late(`No reply came: ${times} at ${this.#endpoints.join(", ")}`));
     this.#next();
+  }
+
+  /** The socket of an attempt is gone when that has failed: what it met last is kept. */
+  #late(text: string): TimeoutError {
+    const cause = (this.#socket && lastFailure(this.#socket)) ?? this.#lastFailure;
+    return new TimeoutError("ETIMEDOUT", cause === undefined ? text : `${text}; last: ${cause.message}`, {
+      cause,
+    });
   }
 
   get #nextServer(): number {

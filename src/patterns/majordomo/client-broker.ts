@@ -60,6 +60,8 @@ export interface ClientEffects {
   /** `flush` is to be called at the end of this turn, before what is sent in it is written. */
   flushSoon?(): void;
   event(event: MajordomoClientEvent): void;
+  /** The broker has no worker for what a call asks: it waits for one. */
+  unserved?(): void;
   /** The last call has ended. */
   idle?(): void;
 }

@@ -87,6 +87,8 @@ export class ClientRules {
   /** Bytes of the requests in `#calls`. */
   #bytes = 0;
   #closed = false;
+  /** Why the last attempt to connect to the broker failed; nothing was heard of it since. */
+  #lastFailure: ShoalError | undefined = undefined;
   /** Requests of this turn, by service. */
   readonly #runs: RequestRun[] = [];
 
@@ -243,8 +245,9 @@ export class ClientRules {
   }
 
   /** A connection could not be made: there may be a broker elsewhere. */
-  refused(connection: number, now: number): void {
+  refused(connection: number, now: number, error?: ShoalError): void {
     if (this.#closed) return;
+    if (connection === this.#broker.main) this.#lastFailure = error;
     if (this.#failBack.has(connection)) this.#failBack.failed(now);
     if (this.#broker.mode !== "asking" || connection !== this.#broker.main) return;
     if (!this.#broker.hasOthers || !this.#broker.canFailOverNow(now)) return;
@@ -265,6 +268,7 @@ export class ClientRules {
       return;
     }
     if (input.kind === "fault") return;
+    this.#lastFailure = undefined;
     this.#broker.heard(connection, now);
     this.#leaving.heard(connection, now);
     switch (input.kind) {
@@ -298,7 +302,9 @@ export class ClientRules {
       }
       case "waiting": {
         const call = this.#calls.get(input.sequence);
-        if (call !== undefined) call.noWorkers = input.noWorkers;
+        if (call === undefined) break;
+        call.noWorkers = input.noWorkers;
+        if (input.noWorkers) this.#effects.unserved?.();
         break;
       }
       case "targets":
@@ -308,6 +314,13 @@ export class ClientRules {
         this.#calls.get(input.sequence)?.sink.workerReply?.(input.worker, input.ok, input.body);
         break;
     }
+  }
+
+  /** The services that requests wait for, and that no worker of the broker serves. */
+  unserved(): Set<string> {
+    const names = new Set<string>();
+    for (const { noWorkers, service } of this.#calls.values()) if (noWorkers) names.add(service.name);
+    return names;
   }
 
   nextWakeUp(): number | undefined {
@@ -631,7 +644,14 @@ export class ClientRules {
       return new ServiceError("no-service", name);
     }
     this.counters.timedOut += 1;
-    return new TimeoutError("ETIMEDOUT", `${name}: no answer in time`);
+    const { endpoint, mode } = this.#broker;
+    const cause = this.#lastFailure;
+    const what =
+      mode === "asking"
+        ? `no broker has answered at ${endpoint}`
+        : `no answer in time from the broker at ${endpoint}`;
+    const why = cause === undefined ? "" : `; last: ${cause.message}`;
+    return new TimeoutError("ETIMEDOUT", `${name}: ${what}${why}`, { cause, endpoint });
   }
 
   #plainAnswer(connection: number, input: ClientInput & { kind: "answer" }, now: number): void {

@@ -8,10 +8,11 @@ import { ClosedError, InvalidArgumentError, type ShoalError, TimeoutError } from
 import type { EventNames } from "../../core/event-stream.js";
 import { checkWait, refusedWait, Waiter, type WaitOptions } from "../../core/waiter.js";
 import type { Codec } from "../../sockets/codec.js";
-import { copiesFrames, takesMessage } from "../../sockets/internal.js";
+import { copiesFrames, listen, takesMessage } from "../../sockets/internal.js";
 import { toMessage } from "../../sockets/message.js";
 import { Dealer, type DealerOptions } from "../../sockets/request-reply.js";
 import type { Raw } from "../../sockets/shape.js";
+import { REPORT_AFTER, warnOnce } from "../../sockets/stalls.js";
 import type { BodyFor, BodyOf } from "../kit/body.js";
 import { type ServiceContract, serviceClient } from "../kit/contract.js";
 import { Driver } from "../kit/driver.js";
@@ -104,6 +105,8 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
   /** How a call without options is asked. */
   readonly #terms: CallTerms;
   readonly #services = new Map<string, CalledService>();
+  /** Until it is reported that requests wait for a worker. */
+  #unserved: NodeJS.Timeout | undefined = undefined;
   /** The service that was asked last. */
   #service: CalledService | undefined = undefined;
   /** The time of this turn of the event loop: looking at the clock for each request cost as much as sending it. */
@@ -139,7 +142,7 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       received: (connection, messages, open) => this.#received(connection, messages, open),
       writable: (connection) => this.#rules.writable(connection, this.#now()),
       lost: (connection) => this.#rules.disconnected(connection, this.#now()),
-      refused: (connection) => this.#rules.refused(connection, this.#now()),
+      refused: (connection, error) => this.#rules.refused(connection, this.#now(), error),
     });
     const sockets = this.#sockets;
     const effects = {
@@ -161,6 +164,9 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
       event: (event: MajordomoClientEvent): void => {
         if (event.type === "broker:joined") this.#readiness.reached();
         this.events.emit(event);
+      },
+      unserved: (): void => {
+        this.#unserved ??= setTimeout(() => this.#warnOfUnserved(), REPORT_AFTER).unref();
       },
       idle: (): void => {
         for (const resolve of this.#idleWaits.splice(0)) resolve();
@@ -330,7 +336,21 @@ export class MajordomoClient<Req = Raw, Rep = Raw> extends Driver<
     });
     for (const resolve of this.#idleWaits.splice(0)) resolve();
     this.#timer.stop();
+    clearTimeout(this.#unserved);
     await this.#sockets.close();
+  }
+
+  /** A request has waited for a while, and may wait for its whole time, for a service that is misspelt. */
+  #warnOfUnserved(): void {
+    this.#unserved = undefined;
+    const at = this.stats().broker ?? "the broker";
+    for (const service of this.#rules.unserved())
+      warnOnce(
+        `${at} ${service}`,
+        "no-service",
+        `MajordomoClient waits for the service ${service}: ${at} has no worker of that name. Check the name, and that a worker runs.`,
+        "SHOAL_NO_SERVICE",
+      );
   }
 
   #request<T>(
@@ -551,7 +571,7 @@ export interface ClientSocketsEffects {
   /** It stood and has ended, and all that came over it was heard. The socket tries to make it again. */
   lost(connection: number): void;
   /** An attempt to make it failed; the socket tries again. */
-  refused(connection: number): void;
+  refused(connection: number, error: ShoalError | undefined): void;
 }
 
 export class ClientSockets {
@@ -578,8 +598,10 @@ export class ClientSockets {
     this.copiesHeads = copiesFrames(dealer, MAX_REUSED_HEAD);
     if (takesMessage(dealer, MAX_RUN_MESSAGE)) this.copiesRuns = copiesFrames(dealer, MAX_RUN_BYTES);
     dealer.events.on("disconnect", () => this.#left(connection, dealer));
-    dealer.events.on("connect:retry", () => {
-      if (this.#isOpen(connection, dealer)) this.#effects.refused(connection);
+    // Not a listener of the program's: the socket still warns of requests that wait for an endpoint that fails.
+    listen(dealer, (event) => {
+      if (event.type === "connect:retry" && this.#isOpen(connection, dealer))
+        this.#effects.refused(connection, event.error);
     });
     try {
       dealer.connect(endpoint);

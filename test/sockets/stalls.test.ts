@@ -1,0 +1,133 @@
+/** Waits that would be silent: what is reported of an endpoint that cannot be reached, and to whom. */
+import { createServer } from "node:net";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { SocketEvent } from "../../src/engine/events.js";
+import { Pair, Push, Request, Subscriber } from "../../src/index.js";
+import { MajordomoBroker, MajordomoClient } from "../../src/patterns/majordomo/index.js";
+import { PirateClient } from "../../src/patterns/pirate/index.js";
+import { listen } from "../../src/sockets/internal.js";
+
+const warn = vi.spyOn(process, "emitWarning");
+beforeEach(() => void warn.mockReset().mockImplementation(() => undefined));
+afterEach(() => void vi.useRealTimers());
+
+const warnings = (): string[] => warn.mock.calls.map(([text]) => String(text));
+
+/** An endpoint where nobody listens. */
+async function deserted(): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => void server.close(resolve));
+  return `tcp://127.0.0.1:${port}`;
+}
+
+/** The next event of a socket, for which its program does not listen. */
+const next = (socket: Push | Subscriber, prefix: string): Promise<SocketEvent> =>
+  new Promise((resolve) => {
+    listen(socket, (event) => {
+      if (event.type.startsWith(prefix)) resolve(event);
+    });
+  });
+
+it("messages that wait for an endpoint that refuses are reported once, with endpoint, cause and remedy", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const endpoint = await deserted();
+  const push = new Push({ reconnectInterval: 1, linger: 0 });
+  push.connect(endpoint);
+  await push.send("waits");
+  await next(push, "connect:retry");
+  vi.advanceTimersByTime(999);
+  await next(push, "connect:retry");
+  expect(warnings()).toEqual([]);
+  vi.advanceTimersByTime(1);
+  await next(push, "connect:retry");
+  await next(push, "connect:retry");
+  expect(warnings()).toEqual([
+    expect.stringMatching(/^Push .* at tcp:.*ECONNREFUSED.* Check that a peer is bound/),
+  ]);
+  expect(warnings()[0]).toContain(endpoint);
+  expect(warn.mock.calls[0]?.[1]).toMatchObject({ code: "SHOAL_UNREACHABLE" });
+  await push.close();
+});
+
+it("nothing is reported where nothing waits, or the program listens", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const endpoint = await deserted();
+  const idle = new Push({ reconnectInterval: 1, linger: 0 });
+  const heard = new Push({ reconnectInterval: 1, linger: 0 });
+  heard.events.on("connect:retry", () => undefined);
+  for (const push of [idle, heard]) push.connect(endpoint);
+  await heard.send("waits");
+  for (let i = 0; i < 3; i++) {
+    vi.advanceTimersByTime(1_000);
+    await Promise.all([next(idle, "connect:retry"), next(heard, "connect:retry")]);
+  }
+  expect(warnings()).toEqual([]);
+  await Promise.all([idle.close(), heard.close()]);
+});
+
+it("socket types that do not fit are reported, also where messages are only waited for", async () => {
+  vi.useFakeTimers({ toFake: ["performance"] });
+  const push = new Push({ linger: 0 });
+  const sub = new Subscriber({ reconnectInterval: 1, linger: 0 });
+  sub.connect(await push.bind("tcp://127.0.0.1:*"));
+  const received = sub.receive().catch((error: Error) => error);
+  await next(sub, "handshake:error");
+  vi.advanceTimersByTime(1_000);
+  await next(sub, "handshake:error");
+  await next(sub, "handshake:error");
+  expect(warnings()).toEqual([
+    expect.stringMatching(/^Subscriber waits for messages at .*SUB cannot talk to a PUSH.*socket types/),
+  ]);
+  await Promise.all([sub.close(), push.close()]);
+  await received;
+});
+
+it("close() that waits for messages to leave is reported", async () => {
+  const pair = new Pair();
+  pair.connect("inproc://nobody-binds-this");
+  await pair.send("waits");
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  const closing = pair.close();
+  vi.advanceTimersByTime(999);
+  expect(warnings()).toEqual([]);
+  vi.advanceTimersByTime(1);
+  expect(warnings()).toEqual([expect.stringMatching(/^close\(\) of Pair .* inproc:\/\/nobody-binds-this/)]);
+  vi.useRealTimers();
+  const late = new Pair();
+  await late.bind("inproc://nobody-binds-this");
+  await late.receive();
+  await Promise.all([closing, late.close()]);
+});
+
+it("a Majordomo client that waits for a service without workers reports it", async () => {
+  const broker = new MajordomoBroker();
+  const endpoint = await broker.bind("tcp://127.0.0.1:*");
+  const client = new MajordomoClient(endpoint);
+  const warned = new Promise<[unknown, unknown]>((resolve) => {
+    warn.mockImplementation((text, options) => resolve([text, options]));
+  });
+  const reply = client.request("misspelt", "x").catch((error: Error) => error);
+  const [text, options] = await warned;
+  expect(text).toMatch(`waits for the service misspelt: ${endpoint} has no worker`);
+  expect(options).toMatchObject({ code: "SHOAL_NO_SERVICE" });
+  await Promise.all([client.close({ linger: 0 }), broker.close({ linger: 0 })]);
+  await reply;
+});
+
+it("calls that end without a reply name the endpoint, and why it was not reached", async () => {
+  const endpoint = await deserted();
+  const request = new Request({ reconnectInterval: 1, linger: 0 });
+  request.connect(endpoint);
+  const majordomo = new MajordomoClient(endpoint, { timeout: 200, retries: 0 });
+  const pirate = new PirateClient(endpoint, { timeout: 200, retries: 0 });
+  const calls = [request.request("x", { timeout: 200 }), majordomo.request("s", "x"), pirate.request("x")];
+  for (const result of await Promise.allSettled(calls)) {
+    const { reason } = result as PromiseRejectedResult;
+    expect(reason).toMatchObject({ code: "ETIMEDOUT", cause: { code: "ECONNREFUSED" } });
+    expect(reason.message).toContain(endpoint);
+    expect(reason.message).toContain("ECONNREFUSED");
+  }
+  await Promise.all([request.close(), majordomo.close(), pirate.close()]);
+});
