@@ -137,12 +137,10 @@ describe("hostile streams", () => {
     }
   });
 
-  it("in numbers keep nobody out: the oldest that say nothing give way", async () => {
-    const crowd = await Promise.all(Array.from({ length: 200 }, () => dialled(portOf(a))));
-    await dropped(a, "link:evicted", 100);
+  it("in numbers keep nobody out", async () => {
+    await Promise.all(Array.from({ length: 200 }, () => dialled(portOf(a))));
     const b = await started("b", [a.address]);
     while (a.members().length < 2 || b.members().length < 2) await a.events.receive({ timeout: 5_000 });
-    expect(crowd.filter((each) => each.closed).length).toBeGreaterThanOrEqual(100);
   });
 
   it("of another key, and those that were recorded, are refused at their first packet", async () => {

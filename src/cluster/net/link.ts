@@ -52,6 +52,8 @@ import type { BusCodec } from "./bus-codec.js";
 
 /** Packets that wait for the other end's hello. */
 const MAX_WAITING = 128;
+/** Bytes of a frame that an accepted stream may bring before its other end has proved itself: the proofs of 64 buses have 2,700. */
+const MAX_UNPROVED_FRAME = 4_096;
 /** Bytes that the other end has not taken: beyond it packets are dropped. */
 const MAX_UNSENT_BYTES = 4_194_304;
 /** Pieces of a frame that is not whole yet; then they are put together. */
@@ -301,7 +303,9 @@ export class Link implements Sink {
       const all = this.#pending.length === 1 ? (this.#pending[0] as Buffer) : Buffer.concat(this.#pending);
       const taken = this.#in === undefined ? this.#takeHello(all) : this.#takeFrame(all);
       if (this.ended) break;
-      const rest = all.subarray(taken);
+      let rest = all.subarray(taken);
+      // Of a stranger no more memory is kept than what it has begun.
+      if (!this.#verified && taken > 0) rest = Buffer.from(rest);
       this.#pending = rest.length > 0 ? [rest] : [];
       this.#pendingBytes = rest.length;
     }
@@ -381,7 +385,7 @@ export class Link implements Sink {
       this.#finish("closed");
       return 0;
     }
-    if (length > MAX_FRAME) {
+    if (length > (this.isDialled || this.#proved || this.#verified ? MAX_FRAME : MAX_UNPROVED_FRAME)) {
       this.#refuse("link:oversized");
       return 0;
     }

@@ -32,8 +32,11 @@ import type { Binding } from "./interfaces.js";
 import { Link, type LinkEffects, type LinkEnd } from "./link.js";
 import type { MessageStreams } from "./message-streams.js";
 
-/** In addition, accepted ones of which no good proof or genuine packet came yet; the oldest gives way, and none that was verified. */
-const MAX_UNVERIFIED = 64;
+/**
+ * In addition, accepted ones of which no good proof or genuine packet came yet; the oldest gives way, and none that was verified. After an outage all clients and
+ * nodes come within one round trip, and each waits for so long; a stream that waits costs a file descriptor and some KiB (MAX_UNPROVED_FRAME).
+ */
+const MAX_UNVERIFIED = 1_024;
 /** Accepted streams that one node, or one host, may hold while the node has all that it may have; one that holds most, and more, gives way. */
 const MAX_HELD = 32;
 /** ms without a packet, after which a stream that nobody wants is closed. */
@@ -468,18 +471,18 @@ export class Links implements LinkEffects, MessageStreams {
 
   /** Makes room for a further stream that is not verified: of the host with most of them, the oldest gives way. */
   #limitUnverified(): void {
-    const byHost = new Map<string, Link[]>();
     let unverified = 0;
+    for (const link of this.#all) if (!link.isDialled && !link.verified) unverified += 1;
+    if (unverified < MAX_UNVERIFIED) return;
+    const byHost = new Map<string, Link[]>();
     let most: Link[] = [];
     for (const link of this.#all) {
       if (link.isDialled || link.verified) continue;
-      unverified += 1;
       const ofHost = byHost.get(link.remote) ?? [];
       ofHost.push(link);
       byHost.set(link.remote, ofHost);
       if (ofHost.length > most.length) most = ofHost;
     }
-    if (unverified < MAX_UNVERIFIED) return;
     this.count("link:evicted");
     most[0]?.destroy();
   }

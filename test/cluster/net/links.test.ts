@@ -181,11 +181,11 @@ describe("a node that has all the streams it may have", () => {
   it("takes none of anybody for strangers, of whom so many more may wait until they have proved themselves", async () => {
     const { links, counts, dialled, connect, accept } = await listening();
     const held = Array.from({ length: MAX_LINKS }, () => accept("10.0.0.66"));
-    const strangers = Array.from({ length: 200 }, () => connect("10.6.6.6"));
+    const strangers = Array.from({ length: 1_160 }, () => connect("10.6.6.6"));
     const isOpen = ({ socket }: OpenStream): boolean => !socket.destroyed;
-    expect([held, strangers].map((streams) => streams.filter(isOpen).length)).toEqual([MAX_LINKS, 64]);
+    expect([held, strangers].map((streams) => streams.filter(isOpen).length)).toEqual([MAX_LINKS, 1_024]);
     expect([links.size, links.verified, counts.get("link:evicted")]).toEqual([
-      MAX_LINKS + 64,
+      MAX_LINKS + 1_024,
       MAX_LINKS,
       136,
     ]);
@@ -194,7 +194,26 @@ describe("a node that has all the streams it may have", () => {
     expect([held.filter(isOpen).length, links.verified]).toEqual([MAX_LINKS - 1, MAX_LINKS]);
     links.watch(new Set([WATCHED]));
     expect([dialled.length, held.filter(isOpen).length]).toEqual([1, MAX_LINKS - 2]);
-    expect(strangers.filter(isOpen)).toHaveLength(64);
+    expect(strangers.filter(isOpen)).toHaveLength(1_024);
+  });
+
+  it("takes all of 480 that come within one round trip, and those of another host where one has more than fit", async () => {
+    const { links, counts, connect } = await listening();
+    const crowd = Array.from({ length: 480 }, () => connect("10.0.0.7"));
+    const flood = Array.from({ length: 2_000 }, () => connect("10.6.6.6"));
+    for (const each of crowd) each.prove();
+    expect([links.verified, counts.get("link:evicted")]).toEqual([480, 2_480 - 1_024]);
+    expect(flood.filter(({ socket }) => !socket.destroyed)).toHaveLength(1_024 - 480);
+  });
+
+  it("takes no large frame of a stream before its proof", async () => {
+    const { links, counts, frames, connect, accept } = await listening();
+    const large = encodeFrame(Buffer.alloc(5_000, 0xff));
+    const stranger = connect("10.6.6.6");
+    stranger.receive(Buffer.concat([encodeHello(randomBytes(32), OTHER), large.subarray(0, 4)]));
+    expect([stranger.socket.destroyed, counts.get("link:oversized")]).toEqual([true, 1]);
+    accept("10.0.0.7").receive(large);
+    expect([links.verified, frames.map(({ length }) => length)]).toEqual([1, [5_000]]);
   });
 
   it("shows a stream that it refuses no proof, so that the other end counts it as an attempt that failed", async () => {
