@@ -23,7 +23,7 @@ function foreign(bytes: Uint8Array | string): Uint8Array {
   return array as Uint8Array;
 }
 
-it("are told from what only looks like them", () => {
+it("are recognized, and what only looks like them is not", () => {
   for (const bytes of [foreign("x"), Buffer.from("x"), new Uint8Array(1)]) expect(isBytes(bytes)).toBe(true);
   for (const other of [
     [1],
