@@ -512,7 +512,13 @@ export function openTitanic(
   checkKeys("openTitanic", options, [...Object.keys(OPTIONS), "socketOptions", "store"]);
   const { store: storeOptions, ...titanicOptions } = options;
   const store = LmdbStore.open(directory, storeOptions);
-  const titanic = new Titanic(endpoint, store, titanicOptions);
+  let titanic: Titanic;
+  try {
+    titanic = new Titanic(endpoint, store, titanicOptions);
+  } catch (error) {
+    void store.close();
+    throw error;
+  }
   const close = async (closeOptions?: PatternCloseOptions): Promise<void> => {
     await titanic.close(closeOptions);
     await store.close();

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { MajordomoBroker } from "../../../src/patterns/majordomo/broker.js";
 import { MajordomoClient } from "../../../src/patterns/majordomo/client.js";
 import { MajordomoWorker } from "../../../src/patterns/majordomo/worker.js";
@@ -242,10 +242,13 @@ describe("Titanic", () => {
     }
   });
 
-  it.each([0, -1])("refuses %d attempts", (maxAttempts) => {
-    expect(() => openTitanic(endpoint, join(directory, "other"), { maxAttempts })).toThrow(
+  it.each([0, -1])("refuses %d attempts, and the folder can be opened again", async (maxAttempts) => {
+    const other = join(directory, "other");
+    expect(() => openTitanic(endpoint, other, { maxAttempts })).toThrow(
       expect.objectContaining({ code: "EINVAL" }),
     );
+    const again = await vi.waitFor(() => openTitanic(endpoint, other, QUICK), 15_000);
+    await again.close();
   });
 
   it("drops the reply of a request that was closed meanwhile", async () => {
